@@ -1,0 +1,44 @@
+"""How another thread ends a request that is under way: within milliseconds, and without touching its bytes.
+
+Closing a body or a socket from outside does not wake a thread that is blocked in recv, it blocks the caller as well.
+What wakes it is `shutdown` on the socket, and for TLS it must be the *plain* socket's shutdown: `SSLSocket.shutdown`
+first drops the TLS layer, and the reader would be handed ciphertext as if it were data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+
+class Abort:
+    """One per attempt. The thread that fetches watches it, any other thread may `trip` it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._why = ""
+
+    @property
+    def why(self) -> str:
+        """The reason given to `trip`; "" while nobody has."""
+        return self._why
+
+    def trip(self, why: str) -> None:
+        """End the attempt. Returns at once; the first reason stays."""
+        with self._lock:
+            self._why = self._why or why
+            self._shut()
+
+    def watch(self, sock: socket.socket | None) -> None:
+        """Tell which socket the attempt waits on now; None when it is no longer ours to shut."""
+        with self._lock:
+            self._socket = sock
+            if self._why:
+                self._shut()
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # already closed by the other side
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)

@@ -1,0 +1,111 @@
+"""What the engine says: rare facts, in the past tense, a dozen a second at most. Progress is not told, it is asked for.
+
+A listener gets them on whatever thread they happened, must return at once and must not raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Outcome(Enum):
+    """How far one object is proven, or why it is not here."""
+
+    VERIFIED = "verified"  # the MD5 of every byte matches the server's ETag
+    CHECKED = "checked"  # size, ranges and file structure are right; the ETag is no MD5
+    FAILED = "failed"
+
+
+class State(Enum):
+    """What a run is doing as a whole."""
+
+    READY = "ready"
+    RUNNING = "running"
+    PAUSED = "paused"  # by the user
+    WAITING_FOR_NETWORK = "waiting for the network"
+    WAITING_FOR_DISK = "waiting for room on the disk"
+    WAITING_FOR_TRUST = "waiting for a trusted certificate"
+    STOPPING = "stopping"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class FileStarted:
+    index: int  # place in the plan
+    key: str
+    size: int
+    resumed_bytes: int  # already on disk from an earlier run
+
+
+@dataclass(frozen=True, slots=True)
+class FileRetrying:
+    index: int
+    key: str
+    reason: str
+    attempt: int  # attempts in a row that brought no new byte
+    delay: float  # seconds until the next attempt
+
+
+@dataclass(frozen=True, slots=True)
+class FileRestarted:
+    """The object was replaced upstream; what had come of the old version is thrown away."""
+
+    index: int
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileDone:
+    index: int
+    key: str
+    size: int
+    path: str
+    outcome: Outcome  # VERIFIED or CHECKED
+    reason: str  # for CHECKED: why no more could be proven; else ""
+    adopted: bool  # it was on disk already, whole; no byte of it was fetched in this run
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    index: int
+    key: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    state: State
+    reason: str  # for people; "" when the state says it all
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The server asked to slow down; `workers` is how many requests at once are allowed now."""
+
+    workers: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Exactly once per run, as its last event, also after a stop or a bug."""
+
+    verified: int
+    checked: int
+    failed: int
+    unfinished: int  # left for the next run
+    stopped: bool  # by the user
+    error: str  # what ended the whole run before its time; "" when nothing did
+    remedy: str
+
+
+Event = FileStarted | FileRetrying | FileRestarted | FileDone | FileFailed | StateChanged | Throttled | RunEnded
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener of those who do not listen."""

@@ -1,0 +1,235 @@
+"""Everything that can go wrong, as one tree.
+
+An error knows what the engine does about it (`reaction`) and what a person can do about it (`remedy`); nobody matches
+message texts. No class of boto3, botocore or urllib3 leaves `era5dl.bucket`: it arrives here as one of these.
+
+Era5Error
+├── UsageError                  the person asked for something that cannot be
+│   ├── UnknownName
+│   ├── AmbiguousName
+│   ├── BadSelection
+│   └── UnsafeKey               a key that would leave the chosen folder
+├── BucketError                 what a request came back with
+│   ├── Interrupted             the body ended early, stalled or was reset
+│   ├── StaleConnection         a pooled connection turned out to be dead
+│   ├── BadResponse             a success whose headers do not prove that these are our bytes
+│   ├── ServerBusy              503, 429: asked to slow down
+│   ├── ServerFault             500, 502, 504, 408
+│   ├── Unreachable             no network, no DNS, nobody listening
+│   ├── Untrusted               the certificate is not the one it should be
+│   ├── ObjectChanged           another version of the object is upstream now
+│   ├── NotFound
+│   ├── Denied
+│   ├── Refused                 any other answer that asking again will not change
+│   ├── BucketRefused           the whole bucket or the proxy says no
+│   └── OutOfSockets            this process may open no more files
+├── ProofError                  the bytes on disk are not the server's
+├── DiskError
+│   ├── DiskFull
+│   └── FolderUnusable          vanished, read-only, not permitted
+├── SessionError
+│   ├── SessionBusy             another program holds it
+│   ├── SessionDamaged          the resume file cannot be read
+│   └── SessionNotFound
+└── Stopped                     said by the user; never a failure
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+
+class Reaction(Enum):
+    """What the engine does when an error ends an attempt."""
+
+    RETRY = "retry"  # at once if the attempt brought new bytes, else after a backoff
+    RETRY_ONCE = "retry once"  # the first time at once, then after a backoff
+    BACKOFF = "backoff"
+    THROTTLE = "throttle"  # all workers slow down together
+    RESTART = "restart"  # ask for the object's version again and begin anew
+    FAIL_OBJECT = "fail object"
+    FAIL_SESSION = "fail session"
+    WAIT_FOR_NETWORK = "wait for network"  # costs no budget
+    PAUSE = "pause"  # until the cause is gone or the user says go
+    STOP = "stop"
+
+
+class Era5Error(Exception):
+    """Root of the tree. `str()` says what happened; `remedy` says what to do, and may be empty."""
+
+    reaction = Reaction.FAIL_OBJECT
+    remedy = ""
+
+    def __init__(self, message: str = "", *, remedy: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+        if remedy:
+            self.remedy = remedy
+
+
+class UsageError(Era5Error):
+    """The request itself is wrong."""
+
+    reaction = Reaction.FAIL_SESSION
+
+
+class UnknownName(UsageError):
+    """No product or variable has this name. `candidates` are the nearest that exist."""
+
+    def __init__(self, message: str, *, candidates: Sequence[str] = (), remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.candidates = tuple(candidates)
+
+
+class AmbiguousName(UsageError):
+    """More than one variable has this name. `candidates` are their full names."""
+
+    def __init__(self, message: str, *, candidates: Sequence[str] = (), remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.candidates = tuple(candidates)
+
+
+class BadSelection(UsageError):
+    """The dates or the set of variables make no sense together."""
+
+
+class UnsafeKey(UsageError):
+    """This key cannot become a file inside the chosen folder."""
+
+    reaction = Reaction.FAIL_OBJECT
+
+
+class BucketError(Era5Error):
+    """A request to the bucket failed."""
+
+
+class Interrupted(BucketError):
+    """The connection ended before all bytes had come."""
+
+    reaction = Reaction.RETRY
+
+
+class StaleConnection(BucketError):
+    """The server had already closed this connection."""
+
+    reaction = Reaction.RETRY_ONCE
+
+
+class BadResponse(BucketError):
+    """The answer is not the part of the object that was asked for."""
+
+    reaction = Reaction.BACKOFF
+    remedy = "If this goes on, a proxy or a login page stands between this computer and the bucket."
+
+
+class ServerBusy(BucketError):
+    """The server asks to slow down. `retry_after` is its wish in seconds, if it said one."""
+
+    reaction = Reaction.THROTTLE
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ServerFault(BucketError):
+    """The server failed to answer."""
+
+    reaction = Reaction.BACKOFF
+
+
+class Unreachable(BucketError):
+    """The bucket cannot be reached."""
+
+    reaction = Reaction.WAIT_FOR_NETWORK
+    remedy = "Check the network connection, the endpoint URL and the proxy settings."
+
+
+class Untrusted(BucketError):
+    """The server's certificate cannot be trusted."""
+
+    reaction = Reaction.PAUSE
+    remedy = (
+        "Check this computer's clock. If your institute inspects TLS traffic, name its CA file with --ca-bundle. "
+        "On a network with a login page, log in first."
+    )
+
+
+class ObjectChanged(BucketError):
+    """The object was replaced upstream while it was being fetched."""
+
+    reaction = Reaction.RESTART
+
+
+class NotFound(BucketError):
+    """There is no such object in the bucket."""
+
+
+class Denied(BucketError):
+    """The server does not give this object away."""
+
+
+class Refused(BucketError):
+    """The server refuses this request."""
+
+
+class BucketRefused(BucketError):
+    """The server refuses every request."""
+
+    reaction = Reaction.FAIL_SESSION
+    remedy = "Check the bucket name, the region and the endpoint URL."
+
+
+class OutOfSockets(BucketError):
+    """This program may open no more connections."""
+
+    reaction = Reaction.FAIL_SESSION
+    remedy = "Use fewer workers, or raise the limit of open files (ulimit -n)."
+
+
+class ProofError(Era5Error):
+    """The bytes on disk are not the server's."""
+
+    reaction = Reaction.BACKOFF
+
+
+class DiskError(Era5Error):
+    """The disk does not take or give the bytes."""
+
+    reaction = Reaction.PAUSE
+
+
+class DiskFull(DiskError):
+    """There is no room left on the disk."""
+
+    remedy = "Make room on the disk; the download goes on by itself."
+
+
+class FolderUnusable(DiskError):
+    """The folder cannot be written to."""
+
+    remedy = "Check that the folder still exists, that the disk is connected and that you may write there."
+
+
+class SessionError(Era5Error):
+    """A session cannot be used."""
+
+    reaction = Reaction.FAIL_SESSION
+
+
+class SessionBusy(SessionError):
+    """Another program is working on this session."""
+
+
+class SessionDamaged(SessionError):
+    """The resume file of this session cannot be read."""
+
+
+class SessionNotFound(SessionError):
+    """There is no such session."""
+
+
+class Stopped(Era5Error):
+    """Stopped by the user."""
+
+    reaction = Reaction.STOP
