@@ -1,0 +1,77 @@
+"""Files that change all at once or not at all: temp file in the same folder, fsync, os.replace, fsync of the folder.
+
+On Windows a virus scanner or an indexer opens every fresh file for a moment, and a rename fails with "access denied"
+or "sharing violation" meanwhile. Those renames are tried again, for ten seconds in all. Elsewhere such an answer is
+final, and nothing waits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+_PATIENCE = 10.0 if os.name == "nt" else 0.0  # seconds a rename may take
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Give `source` the name `target`, in place of what bore it, so that a power cut leaves one of the two whole.
+
+    The bytes of `source` must be synced already. Raises OSError.
+    """
+    give_up = time.monotonic() + _PATIENCE
+    delay = 0.1
+    while True:
+        try:
+            os.replace(source, target)  # noqa: PTH105 - the name everybody knows for "atomic"
+            break
+        except PermissionError:
+            if time.monotonic() + delay > give_up:
+                raise
+            time.sleep(delay)
+            delay = min(2.0, 2 * delay)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut, where the system lets us (Windows and some shares do not)."""
+    if os.name == "nt":
+        return
+    try:
+        fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError:
+        return
+    try:
+        os.fsync(fd)
+    except OSError:
+        pass  # some network file systems refuse; the rename itself has happened
+    finally:
+        os.close(fd)
+
+
+def write_temp(target: Path, chunks: Iterable[bytes]) -> Path:
+    """Write `chunks` to TARGET.tmp beside `target`, synced; give its path. For one writer at a time per target.
+
+    Never follows a link planted under that name: what is there is unlinked, then created exclusively. Raises OSError;
+    then no temp file is left, so that a full disk does not become fuller.
+    """
+    temp = target.with_name(target.name + ".tmp")
+    temp.unlink(missing_ok=True)
+    fd = os.open(temp, _FLAGS, 0o666)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+    return temp
+
+
+def write_atomically(target: Path, chunks: Iterable[bytes]) -> None:
+    """Put a file with these bytes at `target`: whoever looks sees the old one or the new one. Raises OSError."""
+    replace(write_temp(target, chunks), target)

@@ -1,0 +1,29 @@
+"""How much room a folder has, and whether it is enough."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from era5dl.errors import DiskFull
+from era5dl.folder.faults import disk_errors
+from era5dl.text import size
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes this user can still write under `folder`, which need not exist yet. Raises FolderUnusable."""
+    existing = folder.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    with disk_errors(folder):
+        return shutil.disk_usage(existing).free
+
+
+def check_free(folder: Path, needed: int, reserve: int) -> None:
+    """Raise DiskFull, with figures, unless `needed` bytes fit and `reserve` bytes stay free for everybody else."""
+    free = free_bytes(folder)
+    if needed + reserve > free:
+        raise DiskFull(
+            f"{size(needed)} are to be written to {folder} and {size(reserve)} kept free, but only {size(free)} are "
+            f"free: {size(needed + reserve - free)} too little"
+        )
