@@ -1,0 +1,160 @@
+"""How time becomes object keys, and keys become time again.
+
+    PRODUCT/YYYYMM/PRODUCT.TABLE_PARAM_SHORT.ll025(sc|uv).START_END.nc        stamps YYYYMMDDHH, UTC
+
+YYYYMM is always the month of START. The rules that catch everybody once:
+
+- A forecast file is a half month of *initial* times (06 and 18 UTC). Its stamps bound the *valid* time as (START, END]:
+  START is the first initial time and holds no value, END is the last valid hour. So the hours 00-06 UTC of the 1st are
+  in the previous month's folder, and one calendar month needs three forecast files.
+- An invariant file is stamped 1979-01-01 00 and serves every date.
+- Pressure-level u and v are "ll025uv", everything else is "ll025sc", the winds at 10 m and 100 m included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import cache
+
+from era5dl.catalog.products import Cadence, Product, products
+from era5dl.catalog.variables import Variable, variables
+
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_KEY = re.compile(
+    r"(?P<product>e5\.oper\.[a-z.]+)/(?P<folder>[0-9]{6})/(?P=product)\."
+    r"(?P<table>[0-9]{3})_(?P<param>[0-9]{3})_(?P<short>[0-9a-z]+)\."
+    r"ll025(?P<grid>sc|uv)\.(?P<start>[0-9]{10})_(?P<end>[0-9]{10})\.nc"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Period:
+    """The time one file stands for: its two stamps, and the first hour it holds a value for (the last is `end`)."""
+
+    start: datetime
+    end: datetime
+    first_valid: datetime
+
+    def __contains__(self, hour: datetime) -> bool:
+        return self.first_valid <= hour <= self.end
+
+    @property
+    def folder(self) -> str:
+        """The folder of the month: "202001"."""
+        return f"{self.start.year:04}{self.start.month:02}"
+
+    @property
+    def stamp(self) -> str:
+        """The two stamps as a key has them: "2020010106_2020011606"."""
+        return f"{_stamp(self.start)}_{_stamp(self.end)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An object key, taken apart."""
+
+    product: Product
+    folder: str
+    table: str
+    param: str
+    short: str
+    grid: str
+    start: datetime
+    end: datetime
+
+    @property
+    def variable(self) -> Variable | None:
+        """The variable with these numbers and this short name; None if the catalogue has none."""
+        return _by_code().get((self.product.prefix, self.table, self.param, self.short))
+
+
+def key_of(variable: Variable, period: Period) -> str:
+    """The key of the file that should hold this variable in this period."""
+    prefix = variable.product.prefix
+    return f"{prefix}/{period.folder}/{prefix}.{variable.code}.ll025{variable.grid}.{period.stamp}.nc"
+
+
+def parse_key(key: str) -> Key | None:
+    """The key taken apart; None if it is no ERA5 file of this bucket (`index.html`, a folder marker, a foreign key)."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        return None
+    product = next((p for p in products() if p.prefix == match["product"]), None)
+    start, end = _instant(match["start"]), _instant(match["end"])
+    if product is None or start is None or end is None or end < start or not match["start"].startswith(match["folder"]):
+        return None
+    names = {name: match[name] for name in ("folder", "table", "param", "short", "grid")}
+    return Key(product=product, start=start, end=end, **names)
+
+
+def periods(product: Product, first: date, last: date) -> Iterator[Period]:
+    """The files of a product that hold any hour from `first` 00 UTC to `last` 23 UTC, in order of time.
+
+    Nothing before the product begins. An invariant has its one file, whatever the dates.
+    """
+    if product.cadence is Cadence.FIXED:
+        yield period_of(product, product.first_hour)
+        return
+    hour = max(datetime.combine(first, time()), product.first_hour)
+    until = datetime.combine(last, time(23))
+    while hour <= until:
+        period = period_of(product, hour)
+        yield period
+        hour = period.end + _HOUR
+
+
+def period_of(product: Product, hour: datetime) -> Period:
+    """The file of a product that holds this valid hour (UTC, a whole hour)."""
+    if product.cadence is Cadence.FIXED:
+        return Period(product.first_hour, product.first_hour, product.first_hour)
+    if product.cadence is Cadence.HALF_MONTH:
+        return _half_month(_initial_time(hour))
+    start = hour.replace(hour=0)
+    if product.cadence is Cadence.DAY:
+        return Period(start, start.replace(hour=23), start)
+    start = start.replace(day=1)
+    return Period(start, _next_month(start) - _HOUR, start)
+
+
+def _initial_time(valid: datetime) -> datetime:
+    """When the forecast run started that gives this valid hour: the last 06 or 18 UTC at least one hour before it."""
+    latest = valid - _HOUR
+    if latest.hour >= 18:
+        return latest.replace(hour=18)
+    if latest.hour >= 6:
+        return latest.replace(hour=6)
+    return (latest - _DAY).replace(hour=18)
+
+
+def _half_month(initial: datetime) -> Period:
+    """The file of a forecast run: chosen by the day on which the run *started*, not by the valid time."""
+    first = initial.replace(day=1, hour=6)
+    middle = first.replace(day=16)
+    start, end = (first, middle) if initial.day < 16 else (middle, _next_month(first))
+    return Period(start, end, start + _HOUR)
+
+
+def _next_month(moment: datetime) -> datetime:
+    if moment.month == 12:
+        return moment.replace(year=moment.year + 1, month=1)
+    return moment.replace(month=moment.month + 1)
+
+
+def _stamp(moment: datetime) -> str:
+    return f"{moment.year:04}{moment.month:02}{moment.day:02}{moment.hour:02}"  # strftime drops zeros of early years
+
+
+def _instant(stamp: str) -> datetime | None:
+    try:
+        return datetime(int(stamp[:4]), int(stamp[4:6]), int(stamp[6:8]), int(stamp[8:]))
+    except ValueError:
+        return None
+
+
+@cache
+def _by_code() -> dict[tuple[str, str, str, str], Variable]:
+    return {(v.product.prefix, v.table, v.param, v.short): v for v in variables()}

@@ -1,0 +1,172 @@
+"""From what a person types to the one variable that is meant.
+
+Forgiving in form, never in meaning: case, spaces, underscores, hyphens and dots do not matter, but a name that fits more
+than one variable is refused with the full names to choose from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+from era5dl.catalog import data
+from era5dl.catalog.keys import parse_key
+from era5dl.catalog.products import Product, products
+from era5dl.catalog.variables import Variable, variables
+from era5dl.errors import AmbiguousName, UnknownName
+
+_Index = dict[str, tuple[Variable, ...]]
+
+
+def find_product(name: str) -> Product:
+    """The product of this name: "e5.oper.an.pl", "an.pl" or "pl". Raises UnknownName."""
+    found = _product_names().get(normal(name))
+    if found is None:
+        near = dict.fromkeys(_product_names()[hit].name for hit in nearest(normal(name), _product_names()))
+        raise UnknownName(
+            f"There is no product “{name}”.",
+            candidates=tuple(near),
+            remedy="Products: " + ", ".join(product.name for product in products()) + ".",
+        )
+    return found
+
+
+def find_variable(name: str, product: Product | None = None) -> Variable:
+    """The one variable of this name, in `product` if given. Raises AmbiguousName or UnknownName.
+
+    All of these find 2 metre temperature: 2t, t2m, VAR_2T, 2m_temperature, "2 metre temperature", 128_167_2t, 167.128,
+    an.sfc/2t, e5.oper.an.sfc/2t, or the key of one of its files.
+    """
+    product, short = _split(name, product)
+    named = _variable_names().get(normal(short), ())
+    found = tuple(v for v in named if product is None or v.product == product)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise AmbiguousName(
+            f"“{name}” can mean " + " or ".join(f"{v.name} ({v.long_name})" for v in found) + ".",
+            candidates=[v.name for v in found],
+            remedy="Say which one: " + " or ".join(v.name for v in found) + ".",
+        )
+    if product is not None and named:
+        raise UnknownName(
+            f"{product.name} has no variable “{short}”.",
+            candidates=[v.name for v in named],
+            remedy="It is in another product: " + ", ".join(v.name for v in named) + ".",
+        )
+    raise _unknown(short, product)
+
+
+def search(text: str = "", product: Product | None = None) -> tuple[Variable, ...]:
+    """All variables in whose names every word of `text` occurs; those it names exactly come first."""
+    words = text.casefold().replace("_", " ").split()
+    hits = [v for v in variables() if (product is None or v.product == product) and _mentions(v, words)]
+    starts = normal(text)
+    exact = {v.name for v in _variable_names().get(starts, ())}
+    return tuple(sorted(hits, key=lambda v: (v.name not in exact, not normal(v.short).startswith(starts))))
+
+
+def normal(name: str) -> str:
+    """A name without what may differ between spellings of it."""
+    bare = re.sub(r"[^0-9a-z]", "", name.casefold())
+    return re.sub(r"met(re|er)s?", "m", bare).replace("vapor", "vapour").replace("vapouur", "vapour")
+
+
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """The names that look most like this one, the best first."""
+    from difflib import get_close_matches  # 4 ms to import, and only needed when somebody mistyped
+
+    return get_close_matches(name, names, n=5, cutoff=0.6)
+
+
+def _split(name: str, product: Product | None) -> tuple[Product | None, str]:
+    """The product and the bare variable name that are meant by "an.sfc/2t", by "2t", or by a whole object key."""
+    key = parse_key(name.strip())
+    front, slash, short = (key.product.prefix, "/", key.short) if key else name.strip().rpartition("/")
+    if not slash:
+        return product, short
+    said = find_product(front)
+    if product is not None and said != product:
+        raise UnknownName(f"“{name}” is not in {product.name}.", candidates=[f"{said.name}/{short}"])
+    return said, short
+
+
+def _spellings(variable: Variable) -> Iterator[str]:
+    """Every name one variable is known by."""
+    number, table = int(variable.param), int(variable.table)
+    yield from (variable.short, variable.nc_var, variable.long_name, variable.cds_name, *variable.also)
+    yield from (variable.code, f"{variable.table}_{variable.param}")
+    yield from (f"{number}.{table}", f"p{number}.{table}")  # MARS, and netCDF files where ecCodes knows no name
+    yield from (str(number), variable.param)
+    if table != 128:
+        yield f"{table}{variable.param}"  # ECMWF's paramId; that of table 128 is the bare number
+
+
+@cache
+def _variable_names() -> _Index:
+    index: dict[str, list[Variable]] = {}
+    for variable in variables():
+        for name in dict.fromkeys(normal(spelling) for spelling in _spellings(variable)):
+            index.setdefault(name, []).append(variable)
+    return {name: tuple(found) for name, found in index.items()}
+
+
+@cache
+def _product_names() -> dict[str, Product]:
+    """Every product under its full name and all that remains when leading words are dropped: an.pl, pl."""
+    names: dict[str, Product] = {}
+    for product in products():
+        words = product.prefix.split(".")
+        for first in range(len(words)):
+            names.setdefault(normal("".join(words[first:])), product)
+    return names
+
+
+@cache
+def _absent() -> dict[str, dict[str, str]]:
+    """Variables of ERA5 that this bucket does not have, under their names."""
+    names: dict[str, dict[str, str]] = {}
+    for row in data.rows("absent.csv"):
+        for name in (row["short"], row["cds_name"], *row["also"].split()):
+            names[normal(name)] = row
+    return names
+
+
+def _unknown(name: str, product: Product | None) -> UnknownName:
+    """Why there is no such variable, and what to take instead."""
+    bare = normal(name)
+    absent = _absent().get(bare)
+    if absent is not None:
+        title = absent["cds_name"].replace("_", " ")
+        return UnknownName(
+            f"ERA5's {absent['short']} ({title}) is not in this bucket.",
+            candidates=absent["instead"].split(),
+            remedy=absent["remedy"],
+        )
+    level = re.fullmatch(r"([a-z]+[0-9]?)([1-9][0-9]{0,3})(hpa)?", bare)
+    if level is not None:
+        on_levels = [v for v in _variable_names().get(level[1], ()) if v.levels > 1]
+        if on_levels:
+            return UnknownName(
+                f"“{name}” is not a variable of its own.",
+                candidates=[v.name for v in on_levels],
+                remedy=f"All 37 pressure levels are in one file: take {on_levels[0].name}.",
+            )
+    known = [
+        key for key, found in _variable_names().items() if product is None or product in {v.product for v in found}
+    ]
+    near = dict.fromkeys(v.name for hit in nearest(bare, known) for v in _variable_names()[hit])
+    names = [n for n in near if product is None or n.startswith(f"{product.name}/")][:5]
+    where = f"{product.name} has" if product else "There is"
+    return UnknownName(
+        f"{where} no variable “{name}”.",
+        candidates=names,
+        remedy=f"Did you mean {', '.join(names)}?" if names else "`era5dl variables TEXT` searches the catalogue.",
+    )
+
+
+def _mentions(variable: Variable, words: list[str]) -> bool:
+    names = (variable.name, variable.code, variable.nc_var, variable.long_name, variable.cds_name, *variable.also)
+    haystack = " ".join(names).casefold().replace("_", " ")
+    return all(word in haystack for word in words)

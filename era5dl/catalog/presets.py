@@ -1,0 +1,50 @@
+"""Sets of variables that people want together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from era5dl.catalog import data
+from era5dl.catalog.lookup import find_variable, nearest, normal
+from era5dl.catalog.variables import Variable
+from era5dl.errors import UnknownName
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named set. `note` says what has to be derived from the files, or which levels are meant; may be empty."""
+
+    name: str
+    description: str
+    variables: tuple[Variable, ...]
+    note: str
+    source: str
+
+
+@cache
+def presets() -> tuple[Preset, ...]:
+    """All presets."""
+    return tuple(
+        Preset(
+            name=entry["name"],
+            description=entry["description"],
+            variables=tuple(find_variable(name) for name in entry["variables"]),
+            note=entry["note"],
+            source=entry["source"],
+        )
+        for entry in data.document("presets.json")
+    )
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of this name, in any case. Raises UnknownName."""
+    by_name = {normal(preset.name): preset for preset in presets()}
+    if normal(name) in by_name:
+        return by_name[normal(name)]
+    near = nearest(normal(name), by_name)
+    raise UnknownName(
+        f"There is no preset “{name}”.",
+        candidates=[by_name[found].name for found in near],
+        remedy="Presets: " + ", ".join(preset.name for preset in presets()) + ".",
+    )

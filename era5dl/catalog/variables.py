@@ -1,0 +1,70 @@
+"""The 224 variables of the bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from era5dl.catalog import data
+from era5dl.catalog.products import Product, products
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable of one product.
+
+    table, param: ECMWF's GRIB1 numbers, three digits each. short: as the bucket spells it. grid: "sc" or "uv", the tail
+    of "ll025" in its keys. nc_var: the name inside the file. levels: 37 or 1. cds_name: as the Copernicus Climate Data
+    Store calls it. also: further names it is known by. source: entries of data/SOURCES.md; confidence: high, medium, low.
+    """
+
+    product: Product
+    table: str
+    param: str
+    short: str
+    grid: str
+    long_name: str
+    units: str
+    nc_var: str
+    levels: int
+    cds_name: str
+    also: tuple[str, ...]
+    source: str
+    confidence: str
+
+    @property
+    def name(self) -> str:
+        """The full name, which no other variable has: "an.sfc/2t"."""
+        return f"{self.product.name}/{self.short}"
+
+    @property
+    def code(self) -> str:
+        """Its part of a key: "128_167_2t"."""
+        return f"{self.table}_{self.param}_{self.short}"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@cache
+def variables() -> tuple[Variable, ...]:
+    """All variables, by product, then by table and number."""
+    by_prefix = {product.prefix: product for product in products()}
+    return tuple(
+        Variable(
+            product=by_prefix[row["product"]],
+            table=row["table"],
+            param=row["param"],
+            short=row["short"],
+            grid=row["grid"],
+            long_name=row["long_name"],
+            units=row["units"],
+            nc_var=row["nc_var"],
+            levels=int(row["levels"]),
+            cds_name=row["cds_name"],
+            also=tuple(row["also"].split()),
+            source=row["source"],
+            confidence=row["confidence"],
+        )
+        for row in data.rows("variables.csv")
+    )
