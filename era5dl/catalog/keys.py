@@ -31,7 +31,7 @@ _KEY = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Period:
     """The time one file stands for: its two stamps, and the first hour it holds a value for (the last is `end`)."""
 

@@ -1,7 +1,7 @@
 """From what a person types to the one variable that is meant.
 
-Forgiving in form, never in meaning: case, spaces, underscores, hyphens and dots do not matter, but a name that fits more
-than one variable is refused with the full names to choose from.
+Forgiving in form, never in meaning: case, spaces, underscores, hyphens and dots do not matter, but a name that fits
+more than one variable is refused with the full names to choose from.
 """
 
 from __future__ import annotations

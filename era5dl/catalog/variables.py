@@ -15,7 +15,8 @@ class Variable:
 
     table, param: ECMWF's GRIB1 numbers, three digits each. short: as the bucket spells it. grid: "sc" or "uv", the tail
     of "ll025" in its keys. nc_var: the name inside the file. levels: 37 or 1. cds_name: as the Copernicus Climate Data
-    Store calls it. also: further names it is known by. source: entries of data/SOURCES.md; confidence: high, medium, low.
+    Store calls it. also: further names it is known by. source: entries of data/SOURCES.md. confidence: high, medium or
+    low; below high the bucket's listing decides how the key is spelled.
     """
 
     product: Product
