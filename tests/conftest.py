@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faultlab import Certificates, FaultServer, make_certificates
 from tests.servers.seaweed import Seaweed
 
 
@@ -13,4 +14,24 @@ from tests.servers.seaweed import Seaweed
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     """A real S3 server with one bucket, started once per test run. Tests share it: use keys of your own."""
     with Seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Throw-away certificates for 127.0.0.1; `.ca_file` is what a client must trust."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def fault_server() -> Iterator[FaultServer]:
+    """An empty bucket over http that answers well until it is told not to. One per test."""
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture
+def fault_server_tls(certificates: Certificates) -> Iterator[FaultServer]:
+    """The same over https."""
+    with FaultServer(certificates=certificates) as server:
         yield server

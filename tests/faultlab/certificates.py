@@ -1,0 +1,27 @@
+"""Throw-away certificates for 127.0.0.1: an authority of our own, and what a TLS server needs from it."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """`ca_file` is what a client must trust (PEM); `context` is for the server."""
+
+    ca_file: Path
+    context: ssl.SSLContext
+
+
+def make_certificates(folder: Path, *names: str) -> Certificates:
+    """An authority and a certificate for `names` (127.0.0.1 and localhost when none are given)."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(context)
+    ca_file = folder / "faultlab-ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    return Certificates(ca_file, context)

@@ -1,0 +1,451 @@
+"""Every kind of fault, by name. The first line of each function is its entry in the table (`python -m tests.faultlab`).
+
+`cure` says what a client has to do about it:
+  again   ask again for what is missing; some lie, and a client must notice that this is not what it asked for
+  slower  ask again, later, and less often
+  wait    wait until the network is back
+  anew    it is another version of the object now: look again, begin again
+  proof   nothing but a checksum of the content shows it
+  never   asking again does not help
+  none    nothing is wrong; it is slow or unusual, and must be borne
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.faultlab import s3
+from tests.faultlab.http import Answer, error_answer
+from tests.faultlab.objects import pseudo_random
+
+if TYPE_CHECKING:
+    from tests.faultlab.scene import Scene
+
+Act = Callable[["Scene"], bool]  # plays the fault; True: the connection can be used again
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of fault: what to call it, what a client should do about it, and how it is played."""
+
+    name: str
+    cure: str
+    act: Act
+
+    @property
+    def what(self) -> str:
+        """One line for people."""
+        return (self.act.__doc__ or "").strip().splitlines()[0]
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def kind(cure: str) -> Callable[[Act], Act]:
+    """Enter a function into the table under its own name, with hyphens."""
+
+    def enter(act: Act) -> Act:
+        name = act.__name__.lstrip("_").replace("_", "-")
+        KINDS[name] = Kind(name, cure, act)
+        return act
+
+    return enter
+
+
+# -- before a byte of the answer ------------------------------------------------------------------------------------
+
+
+@kind("again")
+def reset_at_once(scene: Scene) -> bool:
+    """The connection is reset before a byte of the answer."""
+    scene.connection.reset()
+    return False
+
+
+@kind("again")
+def empty_reply(scene: Scene) -> bool:
+    """The connection is closed before a byte of the answer."""
+    return False
+
+
+@kind("again")
+def stall_before_headers(scene: Scene) -> bool:
+    """No answer for `seconds` (30), then the end."""
+    scene.connection.swallow(scene.seconds(30))
+    return False
+
+
+@kind("none")
+def late_first_byte(scene: Scene) -> bool:
+    """The right answer, after `seconds` (1)."""
+    scene.connection.pause(scene.seconds(1))
+    return scene.answer(scene.honest())
+
+
+@kind("again")
+def half_header(scene: Scene) -> bool:
+    """The connection is closed in the middle of the headers."""
+    scene.connection.send(scene.honest().head()[:60])
+    return False
+
+
+@kind("again")
+def garbage(scene: Scene) -> bool:
+    """Something that is not HTTP."""
+    scene.connection.send(b"220 mail.example ESMTP ready when you are\r\n\r\n")
+    return False
+
+
+@kind("wait")
+def outage(scene: Scene) -> bool:
+    """Nobody listens for `seconds` (2): every connection is broken, new ones are refused."""
+    scene.outage(scene.seconds(2))
+    scene.connection.reset()
+    return False
+
+
+# -- within the body ------------------------------------------------------------------------------------------------
+
+
+@kind("again")
+def body_reset(scene: Scene) -> bool:
+    """The connection is reset after `at` bytes of the body."""
+    scene.part_of_body()
+    scene.connection.reset()
+    return False
+
+
+@kind("again")
+def body_fin(scene: Scene) -> bool:
+    """The connection is closed after `at` bytes of the body, over TLS with a proper goodbye."""
+    scene.part_of_body()
+    return False
+
+
+@kind("again")
+def ragged_end(scene: Scene) -> bool:
+    """The connection is closed after `at` bytes of the body, over TLS without a goodbye."""
+    scene.part_of_body()
+    scene.connection.drop()
+    return False
+
+
+@kind("again")
+def broken_tls(scene: Scene) -> bool:
+    """After `at` bytes of the body comes a record that is no TLS; on a plain connection just the end."""
+    scene.part_of_body()
+    if scene.connection.tls:
+        scene.connection.send_below_tls(b"\x17\x03\x03\x00\x20" + bytes(32))
+    scene.connection.drop()
+    return False
+
+
+@kind("again")
+def body_stall(scene: Scene) -> bool:
+    """After `at` bytes of the body nothing more comes for `seconds` (30), then the end."""
+    scene.part_of_body()
+    scene.connection.swallow(scene.seconds(30))
+    return False
+
+
+@kind("again")
+def drip(scene: Scene) -> bool:
+    """After `at` bytes of the body one byte at a time, four a second, for `seconds` (30), then the end."""
+    rest = scene.part_of_body()
+    for index in range(min(len(rest), round(scene.seconds(30) * 4))):
+        scene.connection.pause(0.25)
+        scene.send_body(rest[index : index + 1])
+    return False
+
+
+@kind("none")
+def slow(scene: Scene) -> bool:
+    """The whole answer, at `rate` bytes per second."""
+    return scene.answer(scene.honest(), speed=scene.fault.rate)
+
+
+@kind("proof")
+def flipped_bit(scene: Scene) -> bool:
+    """The byte at `at` has one bit wrong; all the rest is right."""
+    answer = scene.honest()
+    body = bytearray(answer.body)
+    if body:
+        body[min(scene.strike_at(answer), len(body) - 1)] ^= 1
+    return scene.answer(answer.but(body=bytes(body)))
+
+
+@kind("again")
+def extra_bytes(scene: Scene) -> bool:
+    """The right answer, and then bytes that nobody asked for, on a connection that stays open."""
+    scene.answer(scene.honest())
+    scene.connection.send(b"\x00 and more of the same" * 3)
+    return True
+
+
+# -- how the body is framed -----------------------------------------------------------------------------------------
+
+
+@kind("again")
+def no_length(scene: Scene) -> bool:
+    """All of the body without Content-Length: the end of the connection is the end of the body."""
+    scene.answer(scene.honest().but(length=None, add={"Connection": "close"}))
+    return False
+
+
+@kind("again")
+def no_length_cut(scene: Scene) -> bool:
+    """Without Content-Length, and only the first `at` bytes of the body."""
+    answer = scene.honest()
+    cut = answer.body[: scene.strike_at(answer)]
+    scene.answer(answer.but(length=None, body=cut, add={"Connection": "close"}))
+    return False
+
+
+@kind("none")
+def connection_close(scene: Scene) -> bool:
+    """The right answer with `Connection: close`, and so it is."""
+    scene.answer(scene.honest().but(add={"Connection": "close"}))
+    return False
+
+
+@kind("again")
+def chunked(scene: Scene) -> bool:
+    """All of the body in chunks, without Content-Length."""
+    return _send_chunked(scene, whole=True)
+
+
+@kind("again")
+def chunked_cut(scene: Scene) -> bool:
+    """The body in chunks, closed in the middle of one after `at` bytes."""
+    return _send_chunked(scene, whole=False)
+
+
+def _send_chunked(scene: Scene, *, whole: bool) -> bool:
+    answer = scene.honest()
+    scene.connection.send(answer.but(length=None, add={"Transfer-Encoding": "chunked"}).head())
+    scene.connection.send(b"%x\r\n" % len(answer.body))
+    scene.send_body(answer.body if whole else answer.body[: scene.strike_at(answer)])
+    if whole:
+        scene.connection.send(b"\r\n0\r\n\r\n" if answer.body else b"\r\n")
+    return whole
+
+
+# -- which bytes ----------------------------------------------------------------------------------------------------
+
+
+@kind("again")
+def range_ignored(scene: Scene) -> bool:
+    """200 with the whole object, whatever range was asked for."""
+    return scene.answer(scene.honest(without="range"))
+
+
+@kind("again")
+def range_wrong(scene: Scene) -> bool:
+    """206 with as many bytes as asked for, but the first ones of the object; the header says so."""
+    answer, whole = scene.honest(), scene.honest(without="range").body
+    count = len(answer.body)
+    add = {"Content-Range": f"bytes 0-{count - 1}/{len(whole)}"}
+    return scene.answer(answer.but(body=whole[:count], status=206, reason="Partial Content", add=add))
+
+
+@kind("again")
+def range_short(scene: Scene) -> bool:
+    """206 with the first half of the bytes asked for; Content-Range and Content-Length say so."""
+    answer = scene.honest()
+    body = answer.body[: len(answer.body) // 2]
+    unit, _, span = answer.headers.get("Content-Range", "").partition(" ")
+    add = {}
+    if span:
+        start, size = int(span.split("-")[0]), span.split("/")[1]
+        add = {"Content-Range": f"{unit} {start}-{start + len(body) - 1}/{size}"}
+    return scene.answer(answer.but(body=body, length=len(body), add=add))
+
+
+@kind("again")
+def range_cut(scene: Scene) -> bool:
+    """206 with the Content-Range asked for, but only half the bytes; Content-Length says so."""
+    answer = scene.honest()
+    body = answer.body[: len(answer.body) // 2]
+    return scene.answer(answer.but(body=body, length=len(body)))
+
+
+# -- what S3, or what stands in for it, says instead -----------------------------------------------------------------
+
+
+@kind("slower")
+def slow_down(scene: Scene) -> bool:
+    """503 SlowDown; with Retry-After when `seconds` is given."""
+    return scene.answer(_slow_down(scene.retry_after()))
+
+
+@kind("slower")
+def slow_down_retry_after(scene: Scene) -> bool:
+    """503 SlowDown with Retry-After of `seconds` (1)."""
+    return scene.answer(_slow_down({"Retry-After": str(round(scene.seconds(1)))}))
+
+
+def _slow_down(headers: dict[str, str]) -> Answer:
+    return error_answer(503, "Slow Down", "SlowDown", "Please reduce your request rate.", headers=headers)
+
+
+@kind("slower")
+def busy_html(scene: Scene) -> bool:
+    """503 from a proxy: HTML; with Retry-After when `seconds` is given."""
+    return scene.answer(_html(503, "Service Unavailable", scene.retry_after()))
+
+
+@kind("slower")
+def too_many_requests(scene: Scene) -> bool:
+    """429 without a body; with Retry-After when `seconds` is given."""
+    return scene.answer(Answer.of(429, "Too Many Requests", scene.retry_after(), b""))
+
+
+@kind("again")
+def internal_error(scene: Scene) -> bool:
+    """500 InternalError."""
+    message = "We encountered an internal error. Please try again."
+    return scene.answer(error_answer(500, "Internal Server Error", "InternalError", message))
+
+
+@kind("again")
+def bad_gateway(scene: Scene) -> bool:
+    """502 from a proxy: HTML."""
+    return scene.answer(_html(502, "Bad Gateway"))
+
+
+@kind("again")
+def gateway_timeout(scene: Scene) -> bool:
+    """504 without a body."""
+    return scene.answer(Answer.of(504, "Gateway Timeout", {}, b""))
+
+
+@kind("again")
+def request_timeout(scene: Scene) -> bool:
+    """408 without a body."""
+    return scene.answer(Answer.of(408, "Request Timeout", {}, b""))
+
+
+@kind("again")
+def s3_request_timeout(scene: Scene) -> bool:
+    """400 RequestTimeout, and the connection is closed."""
+    message = "Your socket connection to the server was not read from or written to within the timeout period."
+    scene.answer(error_answer(400, "Bad Request", "RequestTimeout", message, headers={"Connection": "close"}))
+    return False
+
+
+@kind("never")
+def access_denied(scene: Scene) -> bool:
+    """403 AccessDenied. For ever with times=None."""
+    return scene.answer(error_answer(403, "Forbidden", "AccessDenied", "Access Denied"))
+
+
+@kind("never")
+def archived(scene: Scene) -> bool:
+    """403 InvalidObjectState: the object is in an archive and must be restored by its owner."""
+    message = "The operation is not valid for the object's storage class"
+    return scene.answer(error_answer(403, "Forbidden", "InvalidObjectState", message))
+
+
+@kind("never")
+def no_such_key(scene: Scene) -> bool:
+    """404 NoSuchKey."""
+    return scene.answer(s3.no_such_key(scene.request.key))
+
+
+@kind("never")
+def no_such_bucket(scene: Scene) -> bool:
+    """404 NoSuchBucket."""
+    return scene.answer(s3.no_such_bucket(scene.request.bucket))
+
+
+@kind("never")
+def permanent_redirect(scene: Scene) -> bool:
+    """301 PermanentRedirect: the bucket is said to live in another region."""
+    message = "The bucket you are attempting to access must be addressed using the specified endpoint."
+    headers = {"x-amz-bucket-region": "eu-west-1"}
+    return scene.answer(error_answer(301, "Moved Permanently", "PermanentRedirect", message, headers=headers))
+
+
+@kind("anew")
+def precondition_failed(scene: Scene) -> bool:
+    """412 PreconditionFailed, though the object is the same."""
+    return scene.answer(s3.precondition_failed())
+
+
+@kind("anew")
+def range_not_satisfiable(scene: Scene) -> bool:
+    """416 InvalidRange, though the range is within the object."""
+    size = len(scene.honest(without="range").body)
+    return scene.answer(s3.range_not_satisfiable(scene.request.headers.get("range", ""), size))
+
+
+@kind("again")
+def login_page(scene: Scene) -> bool:
+    """A login page instead of the bucket: 200 with HTML."""
+    return scene.answer(_html(200, "OK"))
+
+
+@kind("wait")
+def login_redirect(scene: Scene) -> bool:
+    """A login page instead of the bucket: 302 to somewhere else."""
+    return scene.answer(_html(302, "Found", {"Location": "http://127.0.0.1:9/login"}))
+
+
+@kind("again")
+def error_in_200(scene: Scene) -> bool:
+    """200 with an S3 error in XML where the bytes should be."""
+    answer = error_answer(500, "", "InternalError", "We encountered an internal error. Please try again.")
+    return scene.answer(answer.but(status=200, reason="OK"))
+
+
+def _html(status: int, reason: str, headers: dict[str, str] | None = None) -> Answer:
+    page = f"<html><head><title>{reason}</title></head><body><h1>Welcome to the network</h1>{status}</body></html>"
+    return Answer.of(status, reason, {"Content-Type": "text/html"} | (headers or {}), page.encode())
+
+
+# -- which version --------------------------------------------------------------------------------------------------
+
+
+@kind("anew")
+def replaced(scene: Scene) -> bool:
+    """The object is replaced by other bytes of the same size; this answer and all later ones are of the new version."""
+    blob = scene.objects.get(scene.request.key)
+    if blob is not None:
+        new = pseudo_random(f"after {blob.etag}", blob.size)
+        scene.objects.put(scene.request.key, new, part_size=blob.part_size)
+    return scene.answer(scene.honest())
+
+
+@kind("anew")
+def other_etag(scene: Scene) -> bool:
+    """The right bytes under another ETag, whatever If-Match says. Another at every request with times=None."""
+    answer = scene.honest(without="if-match")
+    return scene.answer(answer.but(add={"ETag": f'"{scene.number:032x}"'}))
+
+
+# -- what becomes of the connection afterwards -----------------------------------------------------------------------
+
+
+@kind("none")
+def closed_after(scene: Scene) -> bool:
+    """The right answer; then the connection is closed without a word, for the next request to find out."""
+    scene.answer(scene.honest())
+    return False
+
+
+@kind("none")
+def reset_after(scene: Scene) -> bool:
+    """The right answer; then the connection is reset."""
+    scene.answer(scene.honest())
+    scene.connection.reset()
+    return False
+
+
+@kind("none")
+def dead_after(scene: Scene) -> bool:
+    """The right answer; then the connection answers nothing more for `seconds` (30), as behind a forgetful router."""
+    scene.answer(scene.honest())
+    scene.connection.swallow(scene.seconds(30))
+    return False
