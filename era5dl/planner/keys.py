@@ -1,0 +1,119 @@
+"""A list of keys becomes a plan: for any key of the bucket, ERA5 file or not.
+
+Keys are grouped by folder. A folder with one wanted key costs one HEAD; one with more is listed from the prefix its
+wanted keys share. Such a listing can be huge (a folder of millions of objects, two of them wanted): it is broken off
+when it goes on for a few pages beyond what is wanted, and what it has not shown by then is asked for by HEAD.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from era5dl.bucket.store import Bucket, ObjectInfo
+from era5dl.errors import Denied, NotFound, Refused, UsageError
+from era5dl.planner.asking import PARALLEL, Progress, ask_all, shared_prefix
+from era5dl.planner.plan import ABSENT, Missing, Plan
+
+EXTRA_OBJECTS = 2000  # two pages of a listing more than the objects that are wanted from it
+_WEB_PAGE = "index.html"  # the bucket's own file browser
+
+Answer = dict[str, ObjectInfo | Missing | None]
+"""What is known of each key; None: it has to be asked for by itself."""
+
+
+def read_keys(data: str | bytes) -> list[str]:
+    """The keys in the text of a --keys-file, each once, in their order. Raises UsageError.
+
+    One key a line. Blank lines and lines that begin with # are skipped, and so are spaces around a key, Windows line
+    ends and a byte order mark; UTF-16, which PowerShell writes, is understood too.
+    """
+    text = data if isinstance(data, str) else _decoded(data)
+    lines = (line.strip() for line in text.removeprefix("\ufeff").split("\n"))
+    keys = [line for line in lines if line and not line.startswith("#")]
+    for key in keys:
+        if key.startswith(("s3://", "http://", "https://")):
+            raise UsageError(
+                f"“{key}” is a URL.", remedy="Write the object's key alone: what follows the bucket's name."
+            )
+    return list(dict.fromkeys(keys))
+
+
+def plan_keys(
+    keys: Iterable[str],
+    bucket: Bucket,
+    *,
+    parallel: int = PARALLEL,
+    on_progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Plan:
+    """The objects of these keys, in their order; keys that are not in the bucket are `missing`.
+
+    Double keys count once. Folder markers (keys that end in "/") and the bucket's index.html are passed over. Raises
+    UsageError when no key is left, a BucketError when the bucket does not answer, Stopped when `cancelled()` is true.
+    """
+    wanted = [key for key in dict.fromkeys(keys) if not key.endswith("/") and key != _WEB_PAGE]
+    if not wanted:
+        raise UsageError("There is no key to fetch.", remedy="Write one object key a line.")
+    known: Answer = {}
+    questions = [partial(_ask, bucket, group) for group in _by_folder(wanted)]
+    for answer in ask_all(questions, parallel=parallel, on_progress=on_progress, cancelled=cancelled):
+        known.update(answer)
+    rest = [partial(_head, bucket, key) for key, answer in known.items() if answer is None]
+    for answer in ask_all(rest, parallel=parallel, on_progress=on_progress, cancelled=cancelled) if rest else ():
+        known.update(answer)
+    answers = [known[key] for key in wanted]
+    return Plan(
+        request={
+            "keys": hashlib.sha256("\n".join(wanted).encode("utf-8", "surrogatepass")).hexdigest(),
+            "count": len(wanted),
+        },
+        objects=tuple(answer for answer in answers if isinstance(answer, ObjectInfo)),
+        missing=tuple(answer for answer in answers if isinstance(answer, Missing)),
+    )
+
+
+def _decoded(data: bytes) -> str:
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The list of keys is not {encoding} text: {error}.", remedy="Save it as UTF-8.") from error
+
+
+def _by_folder(keys: Sequence[str]) -> list[list[str]]:
+    folders: dict[str, list[str]] = {}
+    for key in keys:
+        folders.setdefault(key.rpartition("/")[0], []).append(key)
+    return list(folders.values())
+
+
+def _ask(bucket: Bucket, wanted: Sequence[str]) -> Answer:
+    """What there is of keys of one folder."""
+    return _head(bucket, wanted[0]) if len(wanted) == 1 else _list(bucket, wanted)
+
+
+def _list(bucket: Bucket, wanted: Sequence[str]) -> Answer:
+    """Found, or absent if the listing came to its end; None for those it had not shown when it was broken off.
+
+    Does not count on the listing being sorted: not every S3 server sorts as Amazon does.
+    """
+    left = set(wanted)
+    known: Answer = {}
+    for seen, obj in enumerate(bucket.list(shared_prefix(wanted)), start=1):
+        if obj.key in left:
+            left.remove(obj.key)
+            known[obj.key] = obj
+        if not left or seen >= len(wanted) + EXTRA_OBJECTS:
+            return {**known, **dict.fromkeys(left)}
+    return {**known, **{key: Missing(key, ABSENT) for key in left}}
+
+
+def _head(bucket: Bucket, key: str) -> Answer:
+    try:
+        return {key: bucket.head(key)}
+    except NotFound:
+        return {key: Missing(key, ABSENT)}
+    except (Denied, Refused) as error:
+        return {key: Missing(key, str(error))}
