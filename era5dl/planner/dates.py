@@ -25,23 +25,21 @@ PUBLISHING_LAG = timedelta(days=183)  # 3 to 4 months are usual; what is older a
 Place = tuple[datetime, int]
 
 
-class _Wanted(NamedTuple):
-    """One file that should exist. place: where in the plan it belongs."""
-
-    place: Place
-    variable: Variable
-    period: Period
-    key: str
-
-
 class _Month(NamedTuple):
-    """What is wanted from one folder of the bucket, and, once it was listed, what is there."""
+    """What is wanted from one folder of the bucket: every variable in every period."""
 
     product: Product
     folder: str
-    wanted: list[_Wanted]
+    variables: list[tuple[int, Variable]]  # with their places in the selection
+    periods: list[Period]
+
+
+class _Answer(NamedTuple):
+    """What one month's listing shows. A place says where in the plan an object belongs."""
+
+    month: _Month
     found: list[tuple[Place, ObjectInfo]]
-    absent: list[_Wanted]
+    absent: list[tuple[Place, str]]
 
 
 def make_plan(
@@ -59,26 +57,25 @@ def make_plan(
     something is missing; the computer's own date (UTC) if not given. Raises a BucketError if a listing fails for good,
     and Stopped when `cancelled()` turns true.
     """
-    months = _predicted(selection)
-    listings = [partial(_listed, bucket, month) for month in months]
-    months = ask_all(listings, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
-    found = sorted(((place, obj) for month in months for place, obj in month.found), key=lambda item: item[0])
+    questions = [partial(_listed, bucket, month) for month in _months(selection)]
+    answers = ask_all(questions, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
+    found = sorted((item for answer in answers for item in answer.found), key=lambda item: item[0])
     return Plan(
         request={"selection": selection.to_json()},
         objects=tuple(obj for _, obj in found),
-        missing=_missing(months, today or datetime.now(timezone.utc).date()),
+        missing=_missing(answers, today or datetime.now(timezone.utc).date()),
     )
 
 
-def _predicted(selection: Selection) -> list[_Month]:
-    """Every file that should exist, by product and month."""
-    months: dict[tuple[Product, str], list[_Wanted]] = {}
+def _months(selection: Selection) -> list[_Month]:
+    """The folders that have to be listed."""
+    months: dict[tuple[Product, str], _Month] = {}
     for product in selection.products:
         numbered = [(n, v) for n, v in enumerate(selection.variables) if v.product == product]
         for period in _periods(product, selection.days):
-            wanted = months.setdefault((product, period.folder), [])
-            wanted.extend(_Wanted((period.start, n), v, period, key_of(v, period)) for n, v in numbered)
-    return [_Month(product, folder, wanted, [], []) for (product, folder), wanted in months.items()]
+            month = _Month(product, period.folder, numbered, [])
+            months.setdefault((product, period.folder), month).periods.append(period)
+    return list(months.values())
 
 
 def _periods(product: Product, days: Days) -> Iterator[Period]:
@@ -94,60 +91,59 @@ def _periods(product: Product, days: Days) -> Iterator[Period]:
                 latest = period
 
 
-def _listed(bucket: Bucket, month: _Month) -> _Month:
-    """The month with what its listing shows. Asked again, it starts afresh."""
-    listing = {obj.key: obj for obj in bucket.list(_prefix(month))}
-    found, absent = [], []
-    for wanted in month.wanted:
-        obj = listing.get(wanted.key) or _spelled_otherwise(wanted, listing.values())
+def _listed(bucket: Bucket, month: _Month) -> _Answer:
+    """What the bucket has of what is wanted from this month. Asked again, it starts afresh."""
+    wanted = [
+        ((period.start, number), variable, period, key_of(variable, period))
+        for period in month.periods
+        for number, variable in month.variables
+    ]
+    unsure = any(variable.confidence != "high" for _, variable in month.variables)
+    prefix = f"{month.product.prefix}/{month.folder}/" if unsure else shared_prefix([key for *_, key in wanted])
+    listing = {obj.key: obj for obj in bucket.list(prefix)}
+    answer = _Answer(month, [], [])
+    for place, variable, period, key in wanted:
+        obj = listing.get(key) or _spelled_otherwise(variable, period, listing.values())
         if obj is None:
-            absent.append(wanted)
+            answer.absent.append((place, key))
         else:
-            found.append((wanted.place, obj))
-    return month._replace(wanted=[], found=found, absent=absent)
+            answer.found.append((place, obj))
+    return answer
 
 
-def _prefix(month: _Month) -> str:
-    """The longest prefix that finds everything wanted from this month in one listing."""
-    if any(wanted.variable.confidence != "high" for wanted in month.wanted):
-        return f"{month.product.prefix}/{month.folder}/"
-    return shared_prefix([wanted.key for wanted in month.wanted])
-
-
-def _spelled_otherwise(wanted: _Wanted, listing: Iterable[ObjectInfo]) -> ObjectInfo | None:
+def _spelled_otherwise(variable: Variable, period: Period, listing: Iterable[ObjectInfo]) -> ObjectInfo | None:
     """The file of a variable whose key the catalogue is not sure of: same period, same numbers or same short name."""
-    variable = wanted.variable
     if variable.confidence == "high":
         return None
     for obj in listing:
         key = parse_key(obj.key)
-        if key is not None and (key.start, key.end) == (wanted.period.start, wanted.period.end):
+        if key is not None and (key.start, key.end) == (period.start, period.end):
             alike = (key.table, key.param) == (variable.table, variable.param) or key.short == variable.short
             if alike and key.variable in (None, variable):  # never the file of another variable
                 return obj
     return None
 
 
-def _missing(months: list[_Month], today: date) -> tuple[Missing, ...]:
+def _missing(answers: list[_Answer], today: date) -> tuple[Missing, ...]:
     """What was not found, in the order of the plan, each with its likely reason."""
     newest: dict[Product, str] = {}
-    for month in months:
-        if month.found:
-            newest[month.product] = max(month.folder, newest.get(month.product, ""))
+    for month in (answer.month for answer in answers if answer.found):
+        newest[month.product] = max(month.folder, newest.get(month.product, ""))
     lagging = f"{today - PUBLISHING_LAG:%Y%m}"
     absent: list[tuple[Place, Missing]] = []
-    for month in months:
+    for month, _, places in answers:
         reason = _reason(month, newest.get(month.product), lagging)
-        absent += [(wanted.place, Missing(wanted.key, reason)) for wanted in month.absent]
+        absent += [(place, Missing(key, reason)) for place, key in places]
     return tuple(missing for _, missing in sorted(absent, key=lambda item: item[0]))
 
 
 def _reason(month: _Month, newest: str | None, lagging: str) -> str:
-    """Likely not published yet: nothing of it is there and it is newer than all that is, or it is so young that it may
-    be half published. `newest`: the last folder of the product in which anything was found. `lagging`: the oldest that
-    may still be on its way."""
+    """Not published yet, if it is newer than everything that is there, or so young that it may be half published.
+
+    newest: the last folder of the product in which anything was found. lagging: the oldest that may yet be on its way.
+    """
     if month.product.cadence is Cadence.FIXED:
         return ABSENT
     beyond = newest is not None and month.folder > newest
-    coming = month.folder >= lagging and (newest is None or month.folder >= newest)
+    coming = month.folder >= lagging and (newest is None or month.folder == newest)
     return NOT_YET_PUBLISHED if beyond or coming else ABSENT
