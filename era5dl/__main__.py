@@ -1,0 +1,8 @@
+"""`python -m era5dl` is `era5dl`."""
+
+import sys
+
+from era5dl.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

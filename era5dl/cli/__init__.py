@@ -1,0 +1,130 @@
+"""The command line: the engine without a window. `main` is what `era5dl` and `python -m era5dl` call.
+
+Exit codes: 0 all in place and proven, 1 some files failed or are missing upstream, 2 wrong usage, 3 cannot go on,
+130 interrupted by the user. An error ends in a sentence and a remedy, never in a traceback (ERA5DL_DEBUG=1 shows it).
+Nothing heavy is imported before the command is known: `era5dl --help` must be instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from era5dl.cli.parser import build_parser
+from era5dl.errors import Era5Error, Stopped, UsageError
+
+if TYPE_CHECKING:
+    from era5dl.cli.interrupts import Interrupts
+    from era5dl.cli.voice import Voice
+
+    Command = Callable[[argparse.Namespace, Voice, Interrupts], int]
+
+FINE, INCOMPLETE, USAGE, CANNOT_GO_ON, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code. Without `argv` we are the program itself and may end the process."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = build_parser().parse_args(words)
+    except SystemExit as end:  # argparse has said it all on stderr, or printed the help
+        code = end.code if isinstance(end.code, int) else USAGE
+        return _end_of_usage(code, json="--json" in words)
+
+    from era5dl.cli.interrupts import Interrupts, end_soon
+    from era5dl.cli.voice import Voice
+
+    _forgive_odd_characters()
+    voice = Voice(json=arguments.json, quiet=arguments.quiet)
+    try:
+        with Interrupts() as interrupts:
+            code = _run(arguments, voice, interrupts)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has left: stop quietly, it is no error
+        _silence_streams()
+        code = INTERRUPTED if arguments.command in ("download", "resume", "demo") else FINE
+    if argv is None and code == INTERRUPTED:
+        end_soon(code)  # threads that wait for the network must not hold up the end
+    return code
+
+
+def _run(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
+    """The command, with every way it can end turned into an exit code and a last record."""
+    error = remedy = ""
+    try:
+        code = _function(arguments.run)(arguments, voice, interrupts)
+    except KeyboardInterrupt:
+        code, error = INTERRUPTED, "interrupted"
+        voice.insist("era5dl: interrupted")
+    except Era5Error as failure:
+        _show_traceback_if_asked()
+        voice.complain(failure)
+        code, error, remedy = exit_code(failure), str(failure), failure.remedy
+    except BrokenPipeError:
+        raise
+    except Exception as bug:  # noqa: BLE001 - a bug of ours; the user gets a sentence, ERA5DL_DEBUG=1 the rest
+        _show_traceback_if_asked()
+        problem = Era5Error(
+            f"{type(bug).__name__}: {bug}",
+            remedy="This should not happen. Run it again with ERA5DL_DEBUG=1 and report what it says.",
+        )
+        voice.complain(problem)
+        code, error, remedy = CANNOT_GO_ON, str(problem), problem.remedy
+    voice.record("end", exit_code=code, error=error, remedy=remedy)
+    return code
+
+
+def exit_code(error: Era5Error) -> int:
+    """
+    UsageError                                   -> 2
+    Stopped                                      -> 130
+    disk, folder, endpoint, certificate, session -> 3, and whatever else ends a whole command
+    """
+    if isinstance(error, UsageError):
+        return USAGE
+    return INTERRUPTED if isinstance(error, Stopped) else CANNOT_GO_ON
+
+
+def _function(place: str) -> Command:
+    module, name = place.split(":")
+    command: Command = getattr(import_module(f"era5dl.cli.{module}"), name)
+    return command
+
+
+def _end_of_usage(code: int, *, json: bool) -> int:
+    """--help and --version end well; a wrong command line still gets its last record."""
+    if code and json:
+        from era5dl.cli.json_lines import JsonLines
+
+        JsonLines(sys.stdout).write("end", exit_code=code, error="wrong usage", remedy="See era5dl --help.")
+    return code
+
+
+def _show_traceback_if_asked() -> None:
+    if os.environ.get("ERA5DL_DEBUG", "") not in ("", "0"):
+        import traceback
+
+        traceback.print_exc()
+
+
+def _forgive_odd_characters() -> None:
+    """A terminal that cannot show a character gets its code instead of a crash."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            with contextlib.suppress(OSError, ValueError):
+                reconfigure(errors="backslashreplace")
+
+
+def _silence_streams() -> None:
+    """Point stdout and stderr at nothing, so that leaving Python does not complain about the broken pipe again."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nothing, stream.fileno())
+    os.close(nothing)

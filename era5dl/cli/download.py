@@ -1,0 +1,71 @@
+"""download, resume: plan (or the plan of a session), room on the disk, and the run itself."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from era5dl.api import check_room
+from era5dl.cli.interrupts import Interrupts
+from era5dl.cli.plan_command import record_plan
+from era5dl.cli.request import make_plan, open_bucket, settings_from
+from era5dl.cli.run import run_session
+from era5dl.cli.voice import Voice
+from era5dl.errors import SessionNotFound, UsageError
+from era5dl.text import count, size
+
+if TYPE_CHECKING:
+    from era5dl.bucket.store import Bucket
+    from era5dl.planner import Plan
+    from era5dl.settings import Settings
+
+
+def download(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
+    """Plan, then fetch. Run again with the same words, it goes on."""
+    settings = settings_from(arguments)
+    bucket = open_bucket(settings)
+    made = make_plan(arguments, bucket, voice, interrupts)
+    record_plan(made, voice, arguments.out)
+    absent = f", {len(made.missing):,} missing upstream" if made.missing else ""
+    voice.say(f"Planned: {count(len(made.objects), 'file')}, {size(made.total_bytes)}{absent}")
+    return fetch(bucket, made, arguments.out, settings, voice, interrupts)
+
+
+def fetch(bucket: Bucket, made: Plan, out: Path, settings: Settings, voice: Voice, interrupts: Interrupts) -> int:
+    """Fetch a plan into a folder: what download does, and the demo too."""
+    from era5dl.session import Session
+
+    with Session.begin(out, made, settings) as session:
+        check_room(session, settings)
+        return run_session(bucket, session, settings, voice, interrupts)
+
+
+def resume(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
+    """Go on with a session as it was planned; the bucket is not listed again."""
+    from era5dl.session import Session
+
+    folder, session_id = find_session(arguments.session)
+    with Session.open(folder, session_id) as session:
+        settings = settings_from(arguments, bucket=session.bucket, endpoint_url=session.endpoint_url, flat=session.flat)
+        check_room(session, settings)
+        return run_session(open_bucket(settings), session, settings, voice, interrupts)
+
+
+def find_session(name: str) -> tuple[Path, str | None]:
+    """The folder and session that are meant by a folder, a session id, or the first letters of one.
+
+    A folder wins; with None for the session, its newest unfinished one is meant.
+    """
+    from era5dl.session import index
+
+    if Path(name).is_dir():
+        return Path(name), None
+    found = [known for known in index.all() if known.id.startswith(name)] if name else []
+    if len({known.id for known in found}) > 1:
+        raise UsageError(f"More than one session begins with {name}.", remedy="Give more letters of its id.")
+    if not found:
+        raise SessionNotFound(
+            f"There is no folder and no session {name}.", remedy="`era5dl sessions` lists the sessions that are known."
+        )
+    return Path(found[0].folder), found[0].id

@@ -1,0 +1,117 @@
+"""What `--json` writes: one JSON object a line on stdout, and nothing else there. The names below are stable.
+
+Every record has `event` (what it is) and `time` (seconds since 1970). Sizes are bytes, speeds bytes per second, times
+seconds, dates YYYY-MM-DD in UTC; a value that is not known is null. ASCII only, so that no terminal and no encoding
+can misread a key. Readers should pass over events and fields they do not know.
+
+Any command
+    end             exit_code, error, remedy                     always the last record; error is "" when all is well
+products, variables
+    product         product, title, period (what one file holds), variables (count)
+    variable        product, variable, short_name, long_name, units, levels, confidence
+plan, download, resume
+    planning        done, total                                  listings finished; once a second at most
+    plan            files, bytes, missing, products [{product, files, bytes, missing}],
+                    free_bytes (of --out; null without it)
+    object          key, size, etag, last_modified               `plan` only: every object
+    missing         key, reason                                  every key that is not in the bucket
+download, resume (and demo)
+    session         session, folder, files, bytes, done_bytes    done_bytes: proven or fetched by earlier runs
+    file-started    index, key, size, resumed_bytes
+    file-retrying   index, key, reason, attempt, delay
+    file-restarted  index, key, reason                           it was replaced upstream
+    file-done       index, key, size, path, outcome ("verified" | "checked"), reason, adopted
+    file-failed     index, key, reason, remedy
+    state           state, reason
+    throttled       workers, delay
+    progress        state, reason, total_files, done_files, verified_files, checked_files, failed_files, total_bytes,
+                    done_bytes, fetched_bytes, speed, time_left, elapsed, workers, allowed, in_flight, rate_limit,
+                    retries, throttles, barren_attempts, active [{index, key, size, done, speed, connections, proving}]
+                                                                 once a second, and once at the end
+    summary         files, bytes, verified, checked, failed, missing, unfinished, stopped, error, remedy,
+                    fetched_bytes, elapsed
+sessions
+    session         session, folder, files, bytes, done_bytes, ended, held_by, problem
+verify
+    proven          key, path, size, outcome ("verified" | "checked" | "wrong" | "absent"), reason, repaired
+    summary         files, verified, checked, wrong, absent, repaired, fetched_bytes, elapsed
+diagnose
+    diagnosis       the fields of era5dl.network_test.Diagnosis, and verdict
+demo
+    demo-file       key, path, size, sha256, identical, content
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from enum import Enum
+from typing import Any, TextIO
+
+from era5dl.engine.events import (
+    Event,
+    FileDone,
+    FileFailed,
+    FileRestarted,
+    FileRetrying,
+    FileStarted,
+    RunEnded,
+    StateChanged,
+    Throttled,
+)
+from era5dl.engine.progress import Snapshot
+
+_NAMES: dict[type, str] = {
+    FileStarted: "file-started",
+    FileRetrying: "file-retrying",
+    FileRestarted: "file-restarted",
+    FileDone: "file-done",
+    FileFailed: "file-failed",
+    StateChanged: "state",
+    Throttled: "throttled",
+}
+
+
+class JsonLines:
+    """Writes records to a stream, each flushed at once: whoever reads may be waiting for it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._next_progress = 0.0
+
+    def write(self, event: str, **fields: Any) -> None:
+        """One record. Dataclasses, enums and paths among the values are written as what they stand for."""
+        record = {"event": event, "time": round(time.time(), 3), **fields}
+        self._stream.write(json.dumps(record, default=_plain_value) + "\n")
+        self._stream.flush()
+
+    def event(self, event: Event) -> None:
+        """What the engine said. Its last word, RunEnded, is told by `summary` instead."""
+        if not isinstance(event, RunEnded):
+            self.write(_NAMES[type(event)], **_fields(event))
+
+    def progress(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
+        """How far the run is, once a second however often it is called."""
+        now = time.monotonic()
+        if at_once or now >= self._next_progress:
+            self._next_progress = now + 1.0
+            self.write("progress", **_fields(snapshot))
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _plain_value(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return _fields(value)
+    if isinstance(value, Enum):
+        return value.value
+    return str(value)
+
+
+def event_names() -> set[str]:
+    """The events documented above: what a program may meet."""
+    return set(re.findall(r"^ {4}([a-z][a-z-]*)  ", __doc__ or "", re.MULTILINE))

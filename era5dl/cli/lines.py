@@ -1,0 +1,117 @@
+"""How a run is told in plain lines: a line at the start, one now and then, each failure, the summary.
+
+What `Lines` prints suits a log file; `terminal.Live` replaces it where a person watches. The sentences are shared.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol
+
+from era5dl.cli.voice import Voice
+from era5dl.engine.events import Event, FileFailed, FileRestarted, RunEnded, State, StateChanged, Throttled
+from era5dl.engine.progress import Snapshot
+from era5dl.text import count, duration, size, speed
+
+EVERY = 10.0  # seconds between two progress lines
+
+
+class Face(Protocol):
+    """Shows a run to a person. All methods are called from the thread that waits for the engine."""
+
+    def __enter__(self) -> Face: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+    def draw(self, snapshot: Snapshot) -> None: ...
+
+
+class Lines:
+    """Plain lines on stderr."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._next = time.monotonic() + EVERY
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def event(self, event: Event) -> None:
+        line = line_for(event)
+        if isinstance(event, FileFailed):
+            self._voice.insist(line)
+        elif line:
+            self._voice.say(line)
+
+    def draw(self, snapshot: Snapshot) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + EVERY
+            self._voice.say(progress_line(snapshot))
+
+
+def line_for(event: Event) -> str:
+    """The event as a sentence; "" for what happens all the time and needs no line of its own."""
+    match event:
+        case FileFailed():
+            return f"failed: {event.key}: {event.reason}" + (f" ({event.remedy})" if event.remedy else "")
+        case FileRestarted():
+            return f"begun anew: {event.key}: {event.reason}"
+        case StateChanged(state=State.RUNNING):
+            return "going on" if event.reason == "" else f"going on: {event.reason}"
+        case StateChanged() if event.state not in (State.READY, State.ENDED):
+            return f"{event.state.value}: {event.reason}" if event.reason else str(event.state.value)
+        case Throttled():
+            return f"the server asks to slow down: {count(event.workers, 'request')} at once for now"
+    return ""
+
+
+def progress_line(snapshot: Snapshot) -> str:
+    """ "42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 left" """
+    parts = [
+        f"{snapshot.done_files:,} of {count(snapshot.total_files, 'file')}",
+        f"{size(snapshot.done_bytes)} of {size(snapshot.total_bytes)}",
+        speed(snapshot.speed),
+    ]
+    if snapshot.time_left is not None:
+        parts.append(f"{duration(snapshot.time_left)} left")
+    if snapshot.failed_files:
+        parts.append(f"{snapshot.failed_files:,} failed")
+    if snapshot.state is not State.RUNNING:
+        parts.append(snapshot.state.value)
+    return f"{percent(snapshot)} %: " + ", ".join(parts)
+
+
+def percent(snapshot: Snapshot) -> int:
+    """Whole percent of the bytes, rounded down: 100 only when all is there."""
+    if snapshot.total_bytes:
+        return snapshot.done_bytes * 100 // snapshot.total_bytes
+    return 100 if snapshot.done_files == snapshot.total_files else 0
+
+
+def summary_line(ended: RunEnded, last: Snapshot, missing: int) -> str:
+    """ "12 files, 1.20 GB: 12 verified; took 0:42 at 28.0 MB/s" """
+    counts = (
+        (ended.verified, "verified"),
+        (ended.checked, "checked"),
+        (ended.failed, "failed"),
+        (missing, "missing upstream"),
+        (ended.unfinished, "left for the next run"),
+    )
+    what = ", ".join(f"{number:,} {word}" for number, word in counts if number) or "nothing to do"
+    if last.fetched_bytes:
+        pace = last.fetched_bytes / last.elapsed if last.elapsed > 0 else 0.0
+        effort = f"took {duration(last.elapsed)} at {speed(pace)}"
+    else:
+        effort = f"took {duration(last.elapsed)}, nothing had to be fetched"
+    return f"{count(last.total_files, 'file')}, {size(last.total_bytes)}: {what}; {effort}"

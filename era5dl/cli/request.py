@@ -1,0 +1,133 @@
+"""From flags to what the rest of the program understands: settings, selection, bucket, plan."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from era5dl.cli.interrupts import Interrupts
+from era5dl.cli.voice import Voice
+from era5dl.errors import UsageError
+from era5dl.settings import Settings
+from era5dl.text import count
+
+if TYPE_CHECKING:
+    from era5dl.bucket.store import Bucket
+    from era5dl.planner import Plan
+    from era5dl.selection import Selection
+
+_SETTINGS = {  # flag -> setting
+    "endpoint_url": "endpoint_url",
+    "bucket": "bucket",
+    "region": "region",
+    "ca_bundle": "ca_bundle",
+    "workers": "workers",
+    "limit_rate": "rate_limit",
+    "retries": "retries",
+    "verify": "verify",
+    "flat": "flat",
+}
+
+
+def flags_given(arguments: argparse.Namespace) -> dict[str, object]:
+    """The settings that the command line says itself."""
+    said = {setting: getattr(arguments, flag, None) for flag, setting in _SETTINGS.items()}
+    return {setting: value for setting, value in said.items() if value is not None}
+
+
+def settings_from(arguments: argparse.Namespace, **defaults: object) -> Settings:
+    """A flag wins over `defaults`, which win over the environment. Raises UsageError."""
+    return Settings.from_environment(os.environ, **{**defaults, **flags_given(arguments)})
+
+
+def open_bucket(settings: Settings) -> Bucket:
+    """The bucket, ready for requests; nothing is asked of it yet."""
+    from era5dl.bucket.s3 import S3Bucket
+
+    return S3Bucket(settings)
+
+
+def make_plan(arguments: argparse.Namespace, bucket: Bucket, voice: Voice, interrupts: Interrupts) -> Plan:
+    """Ask the bucket what there is of the selection, or of the keys. Raises KeyboardInterrupt when the user asks."""
+    from era5dl import planner
+
+    if arguments.keys_file is not None:
+        keys = _keys(arguments)
+        voice.say(f"Looking up {count(len(keys), 'key')} ...")
+        return interrupts.background(lambda: planner.plan_keys(keys, bucket))
+    selection = _selection(arguments)
+    watch = PlanningWatch(voice)
+    return interrupts.background(
+        lambda: planner.make_plan(selection, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set),
+        watch.tell,
+    )
+
+
+class PlanningWatch:
+    """Says now and then how far planning is: every 2 s to people, every second as a record."""
+
+    def __init__(self, voice: Voice) -> None:
+        import time
+
+        self._clock = time.monotonic
+        self._voice = voice
+        self._done = self._total = 0
+        self._next_line = self._clock() + 2.0
+        self._next_record = self._clock() + 1.0
+
+    def progress(self, done: int, total: int) -> None:
+        """Called on the planner's threads; only notes it down."""
+        self._done, self._total = done, total
+
+    def tell(self) -> None:
+        now = self._clock()
+        if self._total and now >= self._next_record:
+            self._next_record = now + 1.0
+            self._voice.record("planning", done=self._done, total=self._total)
+        if self._total and now >= self._next_line:
+            self._next_line = now + 2.0
+            self._voice.say(f"Planning: {self._done:,} of {count(self._total, 'listing')} ...")
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    from era5dl.api import select
+
+    if not (arguments.variable or arguments.product or arguments.preset):
+        raise UsageError(
+            "Nothing is selected.",
+            remedy="Name variables (--variable 2t), a whole product (--product an.sfc), a preset (--preset wrf) "
+            "or a list of keys (--keys-file FILE). `era5dl variables` lists what there is.",
+        )
+    return select(
+        arguments.variable,
+        product=arguments.product,
+        preset=arguments.preset,
+        start=arguments.start,
+        end=arguments.end,
+        years=arguments.years,
+        months=arguments.months,
+        days=arguments.days,
+    )
+
+
+def _keys(arguments: argparse.Namespace) -> list[str]:
+    """The keys of --keys-file, each once, in their order. Spaces within a key are kept: they may be part of it."""
+    others = ("variable", "product", "preset", "start", "end", "years", "months", "days")
+    both = [f"--{name}" for name in others if getattr(arguments, name)]
+    if both:
+        raise UsageError(f"--keys-file names the objects itself; it does not go with {', '.join(both)}.")
+    try:
+        if arguments.keys_file == "-":
+            text = sys.stdin.read()
+        else:
+            text = Path(arguments.keys_file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"The list of keys cannot be read: {error}") from error
+    lines = (line.removesuffix("\r") for line in text.split("\n"))
+    keys = list(dict.fromkeys(line for line in lines if line.strip()))
+    if not keys:
+        raise UsageError("The list of keys is empty.", remedy="Write one object key a line.")
+    return keys

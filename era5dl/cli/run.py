@@ -1,0 +1,171 @@
+"""One session driven to its end: engine, display, records, interrupts. download, resume and demo all come here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from era5dl.cli import CANNOT_GO_ON, FINE, INCOMPLETE, INTERRUPTED
+from era5dl.cli.interrupts import Interrupts
+from era5dl.cli.lines import Face, Lines, summary_line
+from era5dl.cli.voice import Voice
+from era5dl.engine.events import Event, RunEnded, State, StateChanged
+from era5dl.engine.progress import Snapshot
+from era5dl.text import count, size
+
+if TYPE_CHECKING:
+    from era5dl.bucket.store import Bucket
+    from era5dl.session import Session
+    from era5dl.settings import Settings
+
+TURN = 0.1  # seconds between two looks at the engine; short, so that Ctrl-C is heard on Windows too
+NAMED = 200  # missing keys named one by one before the rest is only counted
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a run ended. `distrust`: it waited for a certificate that nobody here can approve."""
+
+    ended: RunEnded
+    last: Snapshot
+    distrust: str = ""
+
+
+def run_session(bucket: Bucket, session: Session, settings: Settings, voice: Voice, interrupts: Interrupts) -> int:
+    """Fetch what is not there yet, say how it went, give the exit code."""
+    missing = session.plan.missing
+    _announce(session, voice)
+    finished = _drive(bucket, session, settings, voice, interrupts)
+    ended = finished.ended
+    for absent in missing[:NAMED]:
+        voice.insist(f"missing upstream: {absent.key}: {absent.reason}")
+    if len(missing) > NAMED:
+        voice.insist(f"missing upstream: {len(missing) - NAMED:,} more; --json names them all")
+    voice.insist(summary_line(ended, finished.last, len(missing)))
+    _say_what_next(finished, session, voice)
+    voice.record(
+        "summary",
+        files=finished.last.total_files,
+        bytes=finished.last.total_bytes,
+        verified=ended.verified,
+        checked=ended.checked,
+        failed=ended.failed,
+        missing=len(missing),
+        unfinished=ended.unfinished,
+        stopped=ended.stopped,
+        error=finished.distrust or ended.error,
+        remedy=ended.remedy,
+        fetched_bytes=finished.last.fetched_bytes,
+        elapsed=finished.last.elapsed,
+    )
+    return exit_code(finished, len(missing), asked=interrupts.asked.is_set())
+
+
+def exit_code(finished: Finished, missing: int, *, asked: bool) -> int:
+    """
+    the run was ended by        left over                     -> code
+    the user                    something                     -> 130
+    an error, a certificate     anything                      -> 3
+    itself                      failed, missing, unfinished   -> 1
+    itself                      nothing                       -> 0
+    """
+    ended = finished.ended
+    if finished.distrust or ended.error:
+        return CANNOT_GO_ON
+    if (ended.stopped or asked) and ended.unfinished:
+        return INTERRUPTED
+    return INCOMPLETE if ended.failed or missing or ended.unfinished else FINE
+
+
+def _drive(bucket: Bucket, session: Session, settings: Settings, voice: Voice, interrupts: Interrupts) -> Finished:
+    """The loop: look at the engine ten times a second until it has ended, or has had all the time it may take."""
+    from era5dl.engine.engine import Engine
+
+    events: SimpleQueue[Event] = SimpleQueue()
+    engine = Engine(bucket, session, settings, events.put)
+    distrust = ""
+    stopping = False
+    with interrupts.gracefully(), _face(voice) as face:
+        engine.start()
+        try:
+            while not engine.wait(TURN) and not interrupts.out_of_patience:
+                distrust = _tell(events, face, voice) or distrust
+                snapshot = engine.snapshot()
+                face.draw(snapshot)
+                if voice.records is not None:
+                    voice.records.progress(snapshot)
+                if (interrupts.asked.is_set() or distrust) and not stopping:
+                    stopping = True
+                    engine.stop()
+            _tell(events, face, voice)
+        except BaseException:
+            engine.stop()
+            engine.wait(1.0)
+            raise
+    last = engine.snapshot()
+    if voice.records is not None:
+        voice.records.progress(last, at_once=True)
+    return Finished(engine.result or _unfinished_business(last), last, distrust)
+
+
+def _tell(events: SimpleQueue[Event], face: Face, voice: Voice) -> str:
+    """Pass on what has happened since the last look; the reason if it waits for trust, else ""."""
+    distrust = ""
+    while True:
+        try:
+            event = events.get_nowait()
+        except Empty:
+            return distrust
+        face.event(event)
+        if voice.records is not None:
+            voice.records.event(event)
+        if isinstance(event, StateChanged):
+            waits = event.state is State.WAITING_FOR_TRUST
+            distrust = (event.reason or event.state.value) if waits else ""
+
+
+def _unfinished_business(last: Snapshot) -> RunEnded:
+    """The result of an engine that did not end in time; its last checkpoint stands."""
+    left = last.total_files - last.done_files - last.failed_files
+    return RunEnded(last.verified_files, last.checked_files, last.failed_files, left, True, "", "")
+
+
+def _face(voice: Voice) -> Face:
+    if voice.live:
+        from era5dl.cli.terminal import Live
+
+        return Live(voice)
+    return Lines(voice)
+
+
+def _announce(session: Session, voice: Voice) -> None:
+    objects = session.plan.objects
+    total = sum(obj.size for obj in objects)
+    done = session.checkpoint.done_bytes
+    voice.record(
+        "session",
+        session=session.id,
+        folder=str(session.folder),
+        files=len(objects),
+        bytes=total,
+        done_bytes=done,
+    )
+    for absent in session.plan.missing:
+        voice.record("missing", key=absent.key, reason=absent.reason)
+    there = f"; {size(done)} came earlier" if done else ""
+    voice.say(f"Fetching {count(len(objects), 'file')}, {size(total)}, into {session.folder}{there}")
+
+
+def _say_what_next(finished: Finished, session: Session, voice: Voice) -> None:
+    ended = finished.ended
+    if finished.distrust:
+        voice.insist(f"era5dl: {finished.distrust}")
+    if ended.error:
+        voice.insist(f"era5dl: {ended.error}")
+    if ended.remedy:
+        voice.insist(f"  {ended.remedy}")
+    if ended.unfinished:
+        voice.insist(f"Go on with: era5dl resume {session.folder}")
+    elif ended.failed:
+        voice.insist(f"Try the failed ones again with: era5dl resume {session.folder}")

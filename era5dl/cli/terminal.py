@@ -1,0 +1,119 @@
+"""How a run looks in a terminal: a total bar with speed and time left, the active files, failures scrolling above.
+
+`picture` is a pure function of a snapshot. Keys become Text objects, never markup, and lose their control characters.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live as RichLive
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from era5dl.cli.lines import line_for, percent
+from era5dl.cli.voice import Voice
+from era5dl.engine.events import Event, FileFailed, State, StateChanged, Throttled
+from era5dl.engine.progress import ActiveFile, Snapshot
+from era5dl.text import count, duration, plain, size, speed
+
+FRAME = 0.12  # seconds between two pictures
+
+
+class Live:
+    """The picture on stderr, redrawn in place; it stays on the screen when the run has ended."""
+
+    def __init__(self, voice: Voice, console: Console | None = None) -> None:
+        self._voice = voice
+        self._console = console or Console(stderr=True, highlight=False, emoji=False, markup=False)
+        self._live = RichLive(
+            console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False, transient=True
+        )
+        self._next = 0.0
+
+    def __enter__(self) -> Live:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def event(self, event: Event) -> None:
+        if isinstance(event, (StateChanged, Throttled)):
+            return  # the picture shows these as long as they last
+        if line := line_for(event):
+            self._console.print(Text(plain(line), style="red" if isinstance(event, FileFailed) else "yellow"))
+
+    def draw(self, snapshot: Snapshot) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + FRAME
+            self._live.update(picture(snapshot, self._console.width, self._console.height), refresh=True)
+
+
+def picture(snapshot: Snapshot, width: int, height: int) -> RenderableType:
+    """The whole display, never higher than the terminal."""
+    room = max(1, min(len(snapshot.active), height - 5))
+    parts: list[RenderableType] = [_total(snapshot, width), _counts(snapshot)]
+    if snapshot.active:
+        parts.append(_files(snapshot.active[:room], width))
+    if len(snapshot.active) > room:
+        parts.append(Text(f"  and {len(snapshot.active) - room} more", style="dim"))
+    return Group(*parts)
+
+
+def _total(snapshot: Snapshot, width: int) -> Table:
+    left = f"{duration(snapshot.time_left)} left" if snapshot.time_left is not None else ""
+    row = Table.grid(padding=(0, 2), expand=True)
+    row.add_column(ratio=1)
+    for _ in range(4):
+        row.add_column(justify="right", no_wrap=True)
+    bar = ProgressBar(total=max(1, snapshot.total_bytes), completed=snapshot.done_bytes, width=max(10, width - 60))
+    row.add_row(
+        bar,
+        Text(f"{percent(snapshot)} %", style="bold"),
+        Text(f"{size(snapshot.done_bytes)} of {size(snapshot.total_bytes)}"),
+        Text(speed(snapshot.speed), style="green"),
+        Text(left),
+    )
+    return row
+
+
+def _counts(snapshot: Snapshot) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{snapshot.done_files:,} of {count(snapshot.total_files, 'file')}")
+    if snapshot.checked_files:
+        line.append(f", {snapshot.verified_files:,} verified, {snapshot.checked_files:,} checked", style="dim")
+    if snapshot.failed_files:
+        line.append(f", {snapshot.failed_files:,} failed", style="red")
+    line.append(f", {count(snapshot.in_flight, 'request')} at once", style="dim")
+    if snapshot.allowed < snapshot.workers:
+        line.append(f" (the server allows {snapshot.allowed})", style="yellow")
+    if snapshot.rate_limit is not None:
+        line.append(f", limited to {speed(snapshot.rate_limit)}", style="dim")
+    if snapshot.state is not State.RUNNING:
+        reason = f": {snapshot.reason}" if snapshot.reason else ""
+        line.append(f"  {snapshot.state.value}{plain(reason)}", style="bold yellow")
+    return line
+
+
+def _files(active: tuple[ActiveFile, ...], width: int) -> Table:
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column(width=20 if width >= 80 else 8)
+    table.add_column(justify="right", no_wrap=True, min_width=5)
+    table.add_column(justify="right", no_wrap=True, min_width=9)
+    for file in active:
+        share = file.done * 100 // file.size if file.size else 100
+        table.add_row(
+            Text("  " + plain(file.key.rpartition("/")[2] or file.key), style="cyan"),
+            ProgressBar(total=max(1, file.size), completed=file.done),
+            Text(f"{share} %"),
+            Text("proving" if file.proving else speed(file.speed), style="dim"),
+        )
+    return table
