@@ -21,18 +21,23 @@ def replace(source: Path, target: Path) -> None:
 
     The bytes of `source` must be synced already. Raises OSError.
     """
+    rename(source, target)
+    sync_folder(target.parent)
+
+
+def rename(source: Path, target: Path) -> None:
+    """os.replace with the patience Windows needs; the folder itself is not synced. Raises OSError."""
     give_up = time.monotonic() + _PATIENCE
     delay = 0.1
     while True:
         try:
             os.replace(source, target)  # noqa: PTH105 - the name everybody knows for "atomic"
-            break
-        except PermissionError:
+            return
+        except PermissionError:  # noqa: PERF203
             if time.monotonic() + delay > give_up:
                 raise
             time.sleep(delay)
             delay = min(2.0, 2 * delay)
-    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,0 +1,81 @@
+"""What of an earlier run holds for a plan that was made anew: everything about objects that are still the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from era5dl.bucket.store import ObjectInfo
+from era5dl.errors import SessionDamaged
+from era5dl.ranges import RangeSet
+from era5dl.session import planfile
+from era5dl.session.checkpoint import Checkpoint, Facts, Saved, Unfinished
+from era5dl.session.resume import plan_name
+from era5dl.session.untrusted import Malformed
+
+if TYPE_CHECKING:
+    from era5dl.planner import Plan
+
+
+def with_history(new: Facts, old: Facts) -> Facts:
+    """The facts of the new plan, with the day on which it all began."""
+    return dataclasses.replace(new, created=old.created)
+
+
+def over(saved: Saved, plan: Plan, home: Path) -> tuple[Checkpoint, list[str]]:
+    """The checkpoint to begin with, and notes for people. Raises OSError.
+
+    An object is the same when key, size and ETag are; where the server sends no ETag, its date must be the same too.
+    What was finished under an older plan needs that plan to be told by name; without it those files are proven again.
+    """
+    if saved.facts.plan_digest == plan.digest:
+        try:
+            checkpoint = saved.bound_to(plan.objects)
+        except Malformed as exc:
+            return Checkpoint.empty(), [f"The resume file does not fit its plan ({exc}); every file is proven anew."]
+        return dataclasses.replace(checkpoint, ended=checkpoint.ended and _all_done(checkpoint, plan)), []
+    places = {obj.key: place for place, obj in enumerate(plan.objects)}
+    unfinished = tuple(
+        Unfinished(places[version.key], entry.done, entry.digests)
+        for entry in saved.checkpoint.unfinished
+        if _unchanged(version := saved.versions[entry.index], places, plan.objects)
+    )
+    notes: list[str] = []
+    try:
+        old = planfile.read(home / plan_name(saved.facts.id, saved.facts.plan_digest), saved.facts.plan_digest).objects
+        before = saved.bound_to(old)
+        verified, checked = (
+            _moved(members, before.replaced, old, places, plan.objects) for members in (before.verified, before.checked)
+        )
+    except (SessionDamaged, Malformed):
+        verified, checked = RangeSet(), RangeSet()
+        notes.append("The earlier list of objects was damaged; files that are there are proven once more.")
+    done = sum(plan.objects[place].size for members in (verified, checked) for run in members for place in range(*run))
+    done += sum(RangeSet(entry.done).total() for entry in unfinished)
+    return Checkpoint(verified, checked, unfinished, (), {}, done, False), notes
+
+
+def _moved(
+    members: RangeSet,
+    replaced: Mapping[int, ObjectInfo],
+    old: Sequence[ObjectInfo],
+    places: Mapping[str, int],
+    new: Sequence[ObjectInfo],
+) -> RangeSet:
+    """The finished objects that are the same, by their places in the new plan."""
+    before = (replaced.get(place, old[place]) for run in members for place in range(*run))
+    return RangeSet((place, place + 1) for place in sorted(places[o.key] for o in before if _unchanged(o, places, new)))
+
+
+def _unchanged(obj: ObjectInfo, places: Mapping[str, int], new: Sequence[ObjectInfo]) -> bool:
+    if obj.key not in places:
+        return False
+    now = new[places[obj.key]]
+    dated = obj.etag != "" or (obj.last_modified != 0 and obj.last_modified == now.last_modified)
+    return (obj.size, obj.etag) == (now.size, now.etag) and dated
+
+
+def _all_done(checkpoint: Checkpoint, plan: Plan) -> bool:
+    return checkpoint.verified.total() + checkpoint.checked.total() == len(plan.objects)
