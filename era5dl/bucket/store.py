@@ -50,11 +50,11 @@ class Bucket(Protocol):
         """All objects whose key begins with `prefix`, in the order of their keys; pages are followed."""
         ...
 
-    def head(self, key: str) -> ObjectInfo:
+    def head(self, key: str, abort: Abort | None = None) -> ObjectInfo:
         """The object as it is now."""
         ...
 
-    def parts(self, obj: ObjectInfo) -> Parts | None:
+    def parts(self, obj: ObjectInfo, abort: Abort | None = None) -> Parts | None:
         """How the object was cut when it was uploaded; None where the server does not tell."""
         ...
 

@@ -24,7 +24,7 @@ class ActiveFile:
 class Snapshot:
     """The whole run at one moment. Sizes in bytes, speeds in bytes per second, times in seconds.
 
-    Invariants: 0 <= done_bytes <= total_bytes, and done_bytes counts each byte of each file once, however often it came.
+    0 <= done_bytes <= total_bytes always: done_bytes counts each byte of each file once, however often it came.
     """
 
     state: State

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from era5dl.errors import DiskFull
@@ -27,3 +29,15 @@ def check_free(folder: Path, needed: int, reserve: int) -> None:
             f"{size(needed)} are to be written to {folder} and {size(reserve)} kept free, but only {size(free)} are "
             f"free: {size(needed + reserve - free)} too little"
         )
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether a file can be made in `folder` right now: after a disk was full, read-only or unplugged."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(b"\0" * 4096)
+            trial.flush()
+            os.fsync(trial.fileno())
+    except OSError:
+        return False
+    return True

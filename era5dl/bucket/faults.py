@@ -1,0 +1,124 @@
+"""The one door through which foreign errors become ours: botocore's, urllib3's and the socket's, as `era5dl.errors`.
+
+Which class means what was found by experiment, not from documentation; two traps first.  A process that has run out of
+file descriptors raises EndpointConnectionError, or SSLError over TLS: so the innermost error number is looked at before
+the class.  And a handshake that stalls arrives as a *read* timeout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.exceptions as b
+import urllib3.exceptions as u
+
+from era5dl import errors
+
+_THROTTLE_CODES = {
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "RequestThrottled",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "BandwidthLimitExceeded",
+    "ServiceUnavailable",
+}
+_FAULT_CODES = {"InternalError", "RequestTimeout", "RequestTimeoutException"}
+_BUCKET_CODES = {"NoSuchBucket", "AllAccessDisabled", "InvalidBucketName", "RequestTimeTooSkewed", "PermanentRedirect"}
+_OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_LONGEST_WAIT = 120.0  # seconds of Retry-After that are believed
+
+
+@contextlib.contextmanager
+def translated(key: str) -> Iterator[None]:
+    """Raise whatever the S3 client raises inside as a BucketError about `key`; ours pass through."""
+    try:
+        yield
+    except errors.Era5Error:
+        raise
+    except Exception as error:
+        raise translate(error, key) from error
+
+
+def translate(error: Exception, key: str) -> errors.Era5Error:
+    """The error of ours that `error` means."""
+    if isinstance(error, b.ClientError):
+        return _answer(error, key)
+    root = innermost(error)
+    if isinstance(root, OSError) and root.errno in _OUT_OF_SOCKETS:
+        return errors.OutOfSockets(f"no more connections can be opened: {_text(root)}")
+    if isinstance(error, b.SSLError):
+        if isinstance(root, ssl.SSLCertVerificationError | FileNotFoundError) or "Certificate" in type(root).__name__:
+            return errors.Untrusted(f"the server's certificate is not trusted: {_text(root)}")
+        return errors.ServerFault(f"TLS failed: {_text(root)}")
+    if isinstance(error, b.EndpointConnectionError | b.ConnectTimeoutError | b.ProxyConnectionError):
+        return errors.Unreachable(f"cannot connect: {_text(root)}")
+    if isinstance(error, b.ConnectionClosedError):
+        if isinstance(root, http.client.BadStatusLine) and not isinstance(root, http.client.RemoteDisconnected):
+            return errors.BadResponse(f"{key}: the answer is not HTTP")
+        return errors.StaleConnection(f"{key}: the connection was closed before an answer came")
+    if isinstance(error, b.ResponseStreamingError | b.IncompleteReadError | b.ReadTimeoutError | b.HTTPClientError):
+        return errors.Interrupted(f"{key}: {_text(root)}")
+    if isinstance(error, u.HTTPError | http.client.HTTPException | OSError | ssl.SSLError):
+        return errors.Interrupted(f"{key}: {_text(root)}")
+    if type(error).__name__ in {"ResponseParserError", "PaginationError"}:
+        return errors.BadResponse(f"{key}: the answer is not S3's: {_text(error)}")
+    return errors.BucketError(f"{key}: {type(error).__name__}: {_text(error)}")  # not foreseen: fails this object
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The error at the bottom: botocore keeps it in `kwargs["error"]`, urllib3 in its cause or its arguments."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        below: Any = getattr(error, "kwargs", {}).get("error") if isinstance(error, b.BotoCoreError) else None
+        if not isinstance(below, BaseException):
+            wrapped = [a for a in error.args[1:2] if isinstance(a, BaseException)]
+            below = error.__cause__ or error.__context__ or (wrapped[0] if wrapped else None)
+        if below is None:
+            return error
+        error = below
+    return error
+
+
+def _answer(error: b.ClientError, key: str) -> errors.Era5Error:
+    """The meaning of an answer with an error status."""
+    meta = error.response.get("ResponseMetadata", {})
+    status = meta.get("HTTPStatusCode", 0)
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    said = f"{key}: the server said {status} {code if code != str(status) else ''}".rstrip()
+    if code in _THROTTLE_CODES or status in (429, 503, 509):
+        return errors.ServerBusy(said, retry_after=_retry_after(meta.get("HTTPHeaders", {})))
+    if status in (500, 502, 504, 408) or code in _FAULT_CODES:
+        return errors.ServerFault(said)
+    if status in (412, 416):
+        return errors.ObjectChanged(f"{key}: the object is no longer the version that was planned ({status})")
+    if code in _BUCKET_CODES or status == 407:
+        return errors.BucketRefused(said)
+    if status in (301, 302, 303, 307, 308):
+        return errors.BadResponse(f"{said}: something between here and the bucket redirects")
+    if status == 404:
+        return errors.NotFound(f"{key}: no such object in the bucket")
+    if status == 403 and code != "InvalidObjectState":
+        return errors.Denied(said)
+    return errors.Refused(said)
+
+
+def _retry_after(headers: dict[str, str]) -> float | None:
+    """The server's wish in seconds: `x-amz-retry-after` counts milliseconds, `Retry-After` whole seconds."""
+    for name, unit in (("x-amz-retry-after", 0.001), ("retry-after", 1.0)):
+        said = headers.get(name, "").strip()
+        if said.isascii() and said.isdigit():
+            return min(int(said[:9]) * unit, _LONGEST_WAIT)
+    return None
+
+
+def _text(error: BaseException) -> str:
+    """One short line; never a traceback, which would keep its sockets alive."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

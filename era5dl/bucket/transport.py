@@ -1,0 +1,122 @@
+"""The sockets under the S3 client: real keepalive, and a way in for `Abort` while even the headers are still awaited.
+
+Two seams of botocore are used, both public: `URLLib3Session` takes socket options, and a handler of the event
+`before-send.s3` that returns a response replaces botocore's own sending.  The client's `tcp_keepalive` would set
+SO_KEEPALIVE alone, and a first probe after two hours is of no use behind a router that forgets after five minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSHTTPSConnection,
+    AWSHTTPSConnectionPool,
+)
+from botocore.httpsession import URLLib3Session
+
+from era5dl.bucket.abort import Abort
+from era5dl.errors import Stopped
+
+SocketOption = tuple[int, int, int]
+
+_attempt = threading.local()  # which Abort the request of this thread belongs to
+
+
+class Transport(URLLib3Session):  # type: ignore[misc]
+    """A pool of connections whose requests can be aborted from any thread."""
+
+    def __init__(self, *, verify: bool | str, proxies: dict[str, str], timeout: tuple[float, float], pool_size: int):
+        super().__init__(
+            verify=verify,
+            proxies=proxies,
+            timeout=timeout,
+            max_pool_connections=pool_size,
+            socket_options=accepted(keepalive_options()),
+        )
+        self._pool_classes_by_scheme.update(http=_Pool, https=_TLSPool)  # the dict that the pool manager looks into
+
+    def before_send(self, request: Any, **_: Any) -> Any:
+        """Handler of botocore's `before-send.s3`: send it here, over our sockets."""
+        abort: Abort | None = getattr(_attempt, "abort", None)
+        if abort is not None and abort.why:
+            raise Stopped(abort.why)
+        return self.send(request)
+
+
+@contextlib.contextmanager
+def aborting(abort: Abort | None) -> Iterator[None]:
+    """Within this context, requests of this thread can be ended by `abort.trip`."""
+    _attempt.abort = abort
+    try:
+        yield
+    finally:
+        _attempt.abort = None
+        if abort is not None:
+            abort.watch(None)
+
+
+def keepalive_options(platform: str = sys.platform) -> list[SocketOption]:
+    """First probe after 30 s of silence, then every 10 s, dead after three; unsent data gives up after 60 s."""
+    tcp = socket.IPPROTO_TCP
+    options = [(tcp, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    idle = "TCP_KEEPALIVE" if platform == "darwin" else "TCP_KEEPIDLE"
+    for name, value in ((idle, 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 60_000)):
+        if hasattr(socket, name):
+            options.append((tcp, getattr(socket, name), value))
+    return options
+
+
+def accepted(options: list[SocketOption]) -> list[SocketOption]:
+    """Those options that this system takes: one that it does not would make every connect fail."""
+    taken = []
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+        for option in options:
+            with contextlib.suppress(OSError):
+                trial.setsockopt(*option)
+                taken.append(option)
+    return taken
+
+
+class _Tells:
+    """Tells the Abort of this thread which socket it waits on: the socket, since http.client lets go of the
+    connection's own reference as soon as it reads "Connection: close"."""
+
+    sock: socket.socket | None
+
+    def connect(self) -> Any:
+        result = super().connect()  # type: ignore[misc]
+        self._tell()
+        return result
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        self._tell()
+        return super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def _tell(self) -> None:
+        abort: Abort | None = getattr(_attempt, "abort", None)
+        if abort is not None and self.sock is not None:
+            abort.watch(self.sock)
+
+
+class _Connection(_Tells, AWSHTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _TLSConnection(_Tells, AWSHTTPSConnection):  # type: ignore[misc]
+    pass
+
+
+class _Pool(AWSHTTPConnectionPool):  # type: ignore[misc]
+    ConnectionCls = _Connection
+
+
+class _TLSPool(AWSHTTPSConnectionPool):  # type: ignore[misc]
+    ConnectionCls = _TLSConnection

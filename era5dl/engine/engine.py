@@ -1,0 +1,189 @@
+"""A plan on threads. Commands return at once; facts come through the listener, numbers through `snapshot`.
+
+The threads: `workers` of them fetch and prove, one keeper writes checkpoints and sees the end, one looks once over what
+was finished before, and while the network is away there is one prober.  All are daemons, and no command joins one: a
+thread may sit in a DNS look-up that nothing can end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+from era5dl.bucket.store import Bucket
+from era5dl.engine.events import Event, Listener, RunEnded, State, ignore
+from era5dl.engine.ledger import FileState
+from era5dl.engine.progress import ActiveFile, Snapshot
+from era5dl.engine.run import Run
+from era5dl.engine.transfer import Transfer
+from era5dl.engine.upkeep import Upkeep
+from era5dl.engine.work import work
+from era5dl.session import Session
+from era5dl.settings import Settings
+
+
+class Engine:
+    """One run of one session; make a new one to run it again.
+
+    bucket: where the bytes come from. session: what to fetch and where to, and what is there already; the caller keeps
+    it open until the run has ended. settings: of these only workers, rate_limit, retries, verify and disk_reserve
+    concern the engine. on_event: called on whatever thread; see `era5dl.engine.events`.
+    """
+
+    def __init__(self, bucket: Bucket, session: Session, settings: Settings, on_event: Listener = ignore) -> None:
+        self._listener = on_event
+        self._run = Run(bucket, session, replace(settings), self._hear)
+        self._threads: set[int] = set()
+        self._no_workers = threading.Event()
+        self._no_workers.set()
+        self._ended = threading.Event()
+        self._upkeep = Upkeep(self._run, self._no_workers)
+        self.result: RunEnded | None = None
+
+    # Commands: each returns at once
+
+    def start(self) -> None:
+        """Begin, or go on where an earlier run of the session ended."""
+        with self._run.locked():
+            if self._run.state is not State.READY:
+                return
+            self._run.set_state_locked()
+            self._hire_locked()
+        threading.Thread(target=self._upkeep.audit, name="era5dl-audit", daemon=True).start()
+        threading.Thread(target=self._upkeep.keep, name="era5dl-keeper", daemon=True).start()
+
+    def pause(self) -> None:
+        """Stop asking for bytes, until `resume`. What has come is kept."""
+        with self._run.locked():
+            self._run.user_paused = True
+            self._run.abort_locked("paused")
+            self._run.set_state_locked()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        with self._run.locked():
+            if self._run.user_paused:
+                self._run.user_paused = False
+                self._run.set_state_locked()
+
+    def stop(self) -> None:
+        """End the run; another one can go on from here. `wait` tells when the resume file is written."""
+        with self._run.locked():
+            self._run.stopping = True
+            self._run.abort_locked("stopped")
+            self._run.set_state_locked()
+
+    def retry_failed(self) -> None:
+        """Try the objects that have failed once more."""
+        run = self._run
+        with run.locked():
+            if run.over:
+                return
+            for index, state in enumerate(run.ledger.states):
+                if state == FileState.FAILED:
+                    run.ledger.set_state(index, FileState.WAITING)
+                    run.scheduler.add(index)
+            run.failures.clear()
+            run.changed.notify_all()
+
+    def set_workers(self, workers: int) -> None:
+        """How many requests at once, from now on."""
+        run = self._run
+        with run.locked():
+            run.settings = replace(run.settings, workers=workers)  # raises UsageError for nonsense
+            surplus = len(run.aborts) - workers
+            run.workers = workers
+            run.throttle.set_workers(workers)
+            for abort in list(run.aborts.values())[: max(surplus, 0)]:
+                abort.trip("fewer workers")
+            if run.state is not State.READY:
+                self._hire_locked()
+            run.changed.notify_all()
+
+    def set_rate_limit(self, bytes_per_second: int | None) -> None:
+        """For all workers together; None or 0 for no limit."""
+        self._run.rate.set(bytes_per_second or None)
+
+    # Questions
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end, `timeout` seconds at most. True when the run has ended; `result` says how."""
+        return self._ended.wait(timeout)
+
+    def snapshot(self) -> Snapshot:
+        """The numbers of this moment."""
+        run = self._run
+        now = time.monotonic()
+        with run.changed:
+            ledger, counts = run.ledger, run.ledger.counts
+            ledger.sample(now)
+            running = run.state is State.RUNNING
+            return Snapshot(
+                state=run.state,
+                reason=run.reason,
+                total_files=len(ledger.states),
+                done_files=counts[FileState.VERIFIED] + counts[FileState.CHECKED],
+                verified_files=counts[FileState.VERIFIED],
+                checked_files=counts[FileState.CHECKED],
+                failed_files=counts[FileState.FAILED],
+                total_bytes=ledger.total_bytes,
+                done_bytes=ledger.done_bytes,
+                fetched_bytes=ledger.fetched_bytes,
+                speed=ledger.speed(now) if running else 0.0,
+                time_left=ledger.time_left(now) if running else None,
+                elapsed=now - ledger.began,
+                active=tuple(_active(t, now) for t in run.scheduler.open.values() if not t.idle or not t.opened),
+                workers=run.workers,
+                allowed=run.throttle.allowed,
+                in_flight=len(run.scheduler.active),
+                rate_limit=run.rate.rate,
+                retries=ledger.retries,
+                throttles=run.throttle.complaints,
+                barren_attempts=ledger.barren_attempts,
+            )
+
+    def states(self) -> bytes:
+        """One byte an object, in the order of the plan: a `ledger.FileState`."""
+        with self._run.changed:
+            return bytes(self._run.ledger.states)
+
+    # Inside
+
+    def _hire_locked(self) -> None:
+        """Start the worker threads that are missing."""
+        for number in range(self._run.workers):
+            if number not in self._threads:
+                self._threads.add(number)
+                self._no_workers.clear()
+                threading.Thread(
+                    target=work, args=(self._run, number, self._left), name=f"era5dl-worker-{number}", daemon=True
+                ).start()
+
+    def _left(self, number: int) -> None:
+        """A worker is done."""
+        with self._run.changed:
+            self._threads.discard(number)
+            if not self._threads:
+                self._no_workers.set()
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, RunEnded):
+            self.result = event
+        try:
+            self._listener(event)
+        finally:
+            if isinstance(event, RunEnded):
+                self._ended.set()
+
+
+def _active(transfer: Transfer, now: float) -> ActiveFile:
+    return ActiveFile(
+        index=transfer.index,
+        key=transfer.obj.key,
+        size=transfer.obj.size,
+        done=transfer.counted,
+        speed=sum(piece.speed(now) for piece in transfer.active),
+        connections=len(transfer.active),
+        proving=transfer.proving or not transfer.opened,
+    )

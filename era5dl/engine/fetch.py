@@ -1,0 +1,119 @@
+"""One attempt at one piece: bytes from the bucket to their offsets in the part file, each counted by us.
+
+Nothing is written that did not pass the headers' proof in `Bucket.open`, nothing beyond the piece's end (which another
+worker may draw nearer while we read), and nothing that came after the attempt was aborted.  What came before a fault is
+kept to the last byte.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from era5dl.bucket.abort import Abort
+from era5dl.bucket.store import Bucket
+from era5dl.engine.transfer import Piece
+from era5dl.errors import Interrupted, Stopped
+
+WRITE_SIZE = 1 << 20  # bytes gathered before they are written, so that TLS records of 16 KiB do not become writes
+WRITE_EVERY = 0.25  # seconds after which what has come is written all the same
+FLOOR_WINDOW = 30.0  # seconds spent waiting for the network before a verdict on the speed
+FLOOR_SPEED = 1024.0  # bytes per second; below that it is not a slow line but a dead one that twitches
+
+
+class Keeper(Protocol):
+    """What an attempt needs from the run it belongs to."""
+
+    def claim(self, piece: Piece, count: int) -> int:
+        """Take the next `count` bytes of the piece for writing; fewer when its end has come nearer."""
+        ...
+
+    def unclaim(self, piece: Piece, count: int) -> None:
+        """They could not be written."""
+        ...
+
+    def written(self, piece: Piece, start: int, count: int) -> None:
+        """They are in the part file."""
+        ...
+
+    def received(self, count: int) -> float:
+        """Bytes have come off the network; returns for how many seconds the rate limit wants us to wait."""
+        ...
+
+    def linger(self, seconds: float, abort: Abort) -> None:
+        """Wait, but not beyond an abort or a new rate limit."""
+        ...
+
+
+def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: Callable[[], None]) -> None:
+    """Fetch the piece to its end. Raises the error that ended the attempt; the piece says how far it came.
+
+    answered: called once, when the bucket has answered with the right headers.
+    """
+    gathered = bytearray()
+    floor = Floor()
+    with bucket.open(piece.transfer.obj, piece.at, piece.stop, abort) as body:
+        answered()
+        written_at = time.monotonic()
+        try:
+            while piece.at + len(gathered) < piece.stop:
+                asked_at = time.monotonic()
+                data = body.read()
+                now = time.monotonic()
+                if abort.why:
+                    raise Stopped(abort.why)
+                if not data:
+                    raise Interrupted(f"{piece.transfer.obj.key}: the connection ended {piece.left} bytes too early")
+                gathered += data
+                pause = keeper.received(len(data))
+                floor.judge(len(data), now - asked_at, limited=pause > 0)
+                if pause or len(gathered) >= WRITE_SIZE or now - written_at >= WRITE_EVERY:
+                    _write(piece, gathered, keeper)
+                    written_at = now
+                if pause:
+                    keeper.linger(pause, abort)
+        finally:
+            _write(piece, gathered, keeper)
+
+
+class Floor:
+    """A connection that drips can live for ever: each drop resets the socket's timeout. This ends it.
+
+    Only time spent waiting for the network counts; the disk's, the rate limit's and a pause's do not.
+    """
+
+    def __init__(self) -> None:
+        self._waited = 0.0
+        self._count = 0
+
+    def judge(self, count: int, waited: float, *, limited: bool) -> None:
+        """Raise Interrupted when too little has come for too long. limited: by the user's rate limit."""
+        if limited:
+            self._waited, self._count = 0.0, 0
+            return
+        self._waited += waited
+        self._count += count
+        if self._waited >= FLOOR_WINDOW:
+            if self._count < FLOOR_SPEED * self._waited:
+                raise Interrupted(f"stalled: {self._count} bytes in {self._waited:.0f} s")
+            self._waited, self._count = 0.0, 0
+
+
+def _write(piece: Piece, gathered: bytearray, keeper: Keeper) -> None:
+    """Empty `gathered` into the part file."""
+    count = keeper.claim(piece, len(gathered))
+    if count:
+        start = piece.at - count
+        transfer = piece.transfer
+        assert transfer.part is not None
+        with memoryview(gathered) as everything, everything[:count] as data:
+            try:
+                transfer.part.write(start, data)
+            except BaseException:
+                keeper.unclaim(piece, count)
+                raise
+            if transfer.digest is not None:
+                transfer.digest.feed(start, data)
+        keeper.written(piece, start, count)
+    gathered.clear()

@@ -1,0 +1,151 @@
+"""What is on disk of an object, and how it can be proven: decided once, before its first byte is asked for.
+
+    final file              part file and its claims     -> what happens
+    the server's bytes      any                          -> adopted, nothing is fetched
+    there, but other bytes  any                          -> parts of a known, right MD5 are copied, the rest is fetched
+    none                    of this version              -> goes on where it ended
+    none                    none, or of another version  -> starts at the first byte
+
+The old final file stays until the new one is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from era5dl.bucket.abort import Abort
+from era5dl.bucket.store import Bucket
+from era5dl.engine.proving import Proof, examine_file
+from era5dl.engine.transfer import Transfer
+from era5dl.errors import UnsafeKey
+from era5dl.folder.faults import disk_errors
+from era5dl.folder.partfile import PartFile
+from era5dl.proof.digest import READ_BACK, Digest
+from era5dl.proof.etag import checksum, fits, likely_part_sizes
+from era5dl.ranges import Range, RangeSet
+from era5dl.session.checkpoint import Unfinished
+
+UNVERIFIED = "verification was switched off"
+OPAQUE = "the server's ETag is not an MD5"
+UNKNOWN_PARTS = "the server does not tell into which parts its MD5s were cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where an object's files are, and what is known of them from earlier."""
+
+    final: Path
+    part: Path
+    claim: Unfinished | None  # what the resume file says of the part file
+    digests: Callable[[], tuple[str, ...]]  # MD5s of all its parts from when it was proven; () if not recorded
+
+
+def open_transfer(
+    transfer: Transfer, places: Places, bucket: Bucket, verify: bool, abort: Abort, stopped: Callable[[], bool]
+) -> Proof | None:
+    """Fill in what is there, what is wanted and how to prove it. A Proof when the final file is already right."""
+    obj = transfer.obj
+    plan_proof(transfer, bucket, verify, abort)
+    transfer.wanted = [(0, obj.size)]
+    transfer.part = PartFile(places.part, obj.size)
+    with disk_errors(places.final):
+        if places.final.is_dir():
+            raise UnsafeKey(f"{obj.key}: a folder stands where the file should be")
+        existing = places.final.stat().st_size if places.final.is_file() else None
+    if existing is not None:
+        if existing == obj.size:
+            proof = examine_file(transfer, places.final, stopped)
+            if proof is not None:
+                transfer.part.discard()
+                return proof
+        if transfer.digest is not None and transfer.multipart and (md5s := places.digests()):
+            salvage(transfer, places.final, existing, md5s, stopped)
+            return None
+    recall(transfer, places)
+    return None
+
+
+def plan_proof(transfer: Transfer, bucket: Bucket, verify: bool, abort: Abort) -> None:
+    """Make the digest that can be compared with the ETag; or say why there is none."""
+    obj = transfer.obj
+    transfer.digest, transfer.guesses, transfer.unproven = None, [], ""
+    found = checksum(obj.etag) if verify else None
+    if found is None:
+        transfer.unproven = OPAQUE if verify else UNVERIFIED
+        return
+    transfer.multipart = found.parts is not None
+    if found.parts is None:
+        transfer.digest = Digest(obj.size)
+        return
+    sizes = [obj.size] if found.parts == 1 else likely_part_sizes(obj.size, found.parts)
+    if found.parts > 1:
+        told = bucket.parts(obj, abort)
+        if told is not None and told.count == found.parts and fits(obj.size, told.count, told.size):
+            sizes = [told.size]
+        else:
+            transfer.guesses = sizes
+    if sizes:
+        transfer.digest = Digest(obj.size, sizes[0])
+    else:
+        transfer.unproven = UNKNOWN_PARTS
+
+
+def recall(transfer: Transfer, places: Places) -> None:
+    """Go on with the part file, as far as the resume file claims it."""
+    claim, size = places.claim, transfer.obj.size
+    with disk_errors(places.part):
+        there = places.part.is_file() and places.part.stat().st_size == size
+    transfer.done = RangeSet()
+    if claim is None or not there:
+        return
+    for start, stop in claim.done:
+        transfer.done.add(max(start, 0), min(stop, size))
+    if transfer.digest is not None and not transfer.guesses:
+        step = transfer.digest.parts[0][1] or None
+        spans = transfer.digest.parts
+        known = {
+            i: md5 for i, md5 in claim.digests.items() if i < len(spans) and transfer.done.covers(*spans[i])
+        }  # a digest without its bytes would vouch for whatever comes in their place
+        transfer.digest = Digest(size, step, known)
+
+
+def salvage(transfer: Transfer, final: Path, existing: int, md5s: tuple[str, ...], stopped: Callable[[], bool]) -> None:
+    """Copy those parts of a damaged final file that are still right into the part file; the others will be fetched.
+
+    The recorded MD5s need no trust: only if together they give the server's ETag do they count.
+    """
+    digest, part, size = transfer.digest, transfer.part, transfer.obj.size
+    assert digest is not None and part is not None
+    recorded = Digest(size, digest.parts[0][1] or None, dict(enumerate(md5s)))
+    right = len(md5s) == len(digest.parts) and recorded.etag(multipart=transfer.multipart)
+    if transfer.guesses or right != transfer.obj.etag.strip('"'):
+        return
+    transfer.done = RangeSet()
+    part.acquire()
+    try:
+        with disk_errors(final), final.open("rb") as file:
+            for index, (start, stop) in enumerate(digest.parts):
+                if stop > existing or stopped():
+                    break
+                if _copy(file, part, (start, stop)) == md5s[index]:
+                    transfer.done.add(start, stop)
+    finally:
+        part.release()
+    known = {i: md5s[i] for i, span in enumerate(digest.parts) if transfer.done.covers(*span)}
+    transfer.digest = Digest(size, digest.parts[0][1] or None, known)
+
+
+def _copy(file: BinaryIO, part: PartFile, span: Range) -> str:
+    """Copy these bytes to the same place in the part file; returns their MD5."""
+    at, stop = span
+    md5 = hashlib.md5(usedforsecurity=False)
+    file.seek(at)
+    while at < stop and (data := file.read(min(READ_BACK, stop - at))):
+        part.write(at, memoryview(data))
+        md5.update(data)
+        at += len(data)
+    return md5.hexdigest()

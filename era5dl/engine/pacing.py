@@ -1,0 +1,79 @@
+"""How much at once: the user's rate limit, and the server's wish to be asked less.
+
+Neither starts a thread or sleeps; they answer with a number and the caller waits, so that it can be woken.
+Not thread-safe but for `RateLimit`, which every worker asks for every read.
+"""
+
+from __future__ import annotations
+
+import threading
+
+BURST = 0.1  # seconds of the rate that may come at once after a silence
+
+
+class RateLimit:
+    """A token bucket shared by all workers. Thread-safe."""
+
+    def __init__(self, rate: int | None) -> None:
+        self._lock = threading.Lock()
+        self._rate = rate
+        self._free_at = 0.0
+
+    @property
+    def rate(self) -> int | None:
+        """Bytes per second; None for no limit."""
+        return self._rate
+
+    def set(self, rate: int | None) -> None:
+        """Change it while running; what has been spent stays spent."""
+        with self._lock:
+            self._rate = rate
+            self._free_at = 0.0
+
+    def spend(self, count: int, now: float) -> float:
+        """Take `count` bytes that have come; returns how many seconds to wait before reading on."""
+        with self._lock:
+            if not self._rate:
+                return 0.0
+            self._free_at = max(self._free_at, now - BURST) + count / self._rate
+            return max(0.0, self._free_at - now)
+
+
+class Throttle:
+    """Additive increase, multiplicative decrease of the number of requests at once, and a moment before which
+    nobody asks at all. Source of the idea: Chiu & Jain 1989, doi 10.1016/0169-7552(89)90019-6."""
+
+    GROW_EVERY = 5.0  # seconds without a complaint, for one request more
+    CALM = 1.0  # complaints within this many seconds of one another are one complaint
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.hold_until = 0.0
+        self.complaints = 0
+        self._allowed = workers
+        self._last_change = 0.0
+
+    @property
+    def allowed(self) -> int:
+        """How many requests may be under way at once."""
+        return min(self._allowed, self.workers)
+
+    def set_workers(self, workers: int) -> None:
+        """The user wants this many; a brake that is on stays on."""
+        if self._allowed >= self.workers:
+            self._allowed = workers
+        self.workers = workers
+
+    def slow_down(self, now: float, delay: float) -> None:
+        """The server complained: halve, and nobody asks for `delay` seconds."""
+        self.complaints += 1
+        self.hold_until = max(self.hold_until, now + delay)
+        if now - self._last_change >= self.CALM:
+            self._allowed = max(1, self.allowed // 2)
+            self._last_change = now
+
+    def recover(self, now: float) -> None:
+        """Call it now and then: grows by one after a while without complaints."""
+        if self._allowed < self.workers and now - max(self._last_change, self.hold_until) >= self.GROW_EVERY:
+            self._allowed += 1
+            self._last_change = now

@@ -1,0 +1,106 @@
+"""Are these the server's bytes? Computed from what is on disk, compared with the ETag, said with its reason.
+
+An ETag that looks like an MD5 may still be none (encryption with a customer's key makes such ones).  So a mismatch is
+answered by fetching again, and only where two fetches agree with each other and not with the ETag is the file taken as
+what the server sends: `checked`, not `verified`.  A single wrong bit never survives that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from era5dl.engine.events import Outcome
+from era5dl.engine.transfer import Transfer
+from era5dl.errors import ProofError, Stopped
+from era5dl.folder.faults import disk_errors
+from era5dl.proof import hdf5
+from era5dl.proof.digest import Digest, Read
+from era5dl.ranges import Range, RangeSet
+
+MOST_ROUNDS = 4  # fetches of a part before we say that its bytes never come twice the same
+
+AGREEMENT = "two fetches agree with each other, but the server's ETag is not their MD5"
+GUESSED = "the server does not tell into which parts its MD5s were cut, and no usual size fits"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What could be proven, and why no more (reason is "" for VERIFIED). digests: MD5s of the parts, if computed."""
+
+    outcome: Outcome
+    reason: str = ""
+    digests: tuple[str, ...] = ()
+
+
+def examine(transfer: Transfer, stopped: Callable[[], bool]) -> Proof | list[Range]:
+    """The proof of a complete part file; or the ranges that have to be fetched again.
+
+    Raises Stopped when told to, ProofError when the bytes come differently each time.
+    """
+    part = transfer.part
+    assert part is not None
+    part.acquire()
+    try:
+        proof = _examine(transfer, part.path, part.read, stopped)
+    finally:
+        part.release()
+    if proof is not None:
+        return proof
+    digest = transfer.digest
+    assert digest is not None
+    transfer.rounds.append(digest.whole_parts())
+    seen = [Counter(found[i] for found in transfer.rounds if i in found) for i in range(len(digest.parts))]
+    doubtful = [i for i, votes in enumerate(seen) if max(votes.values()) < 2]
+    if not doubtful:
+        return Proof(Outcome.CHECKED, AGREEMENT + _structure(part.path, transfer.obj.size))
+    if len(transfer.rounds) >= MOST_ROUNDS:
+        raise ProofError(f"{transfer.obj.key}: fetched {MOST_ROUNDS} times, and never the same bytes twice")
+    for index in doubtful:
+        digest.forget(index)
+    return [digest.parts[index] for index in doubtful]
+
+
+def examine_file(transfer: Transfer, path: Path, stopped: Callable[[], bool]) -> Proof | None:
+    """The proof of a file that is already there under its final name; None when it is not the server's."""
+    if transfer.digest is None and hdf5.complaint(path, transfer.obj.size):
+        return None
+    with disk_errors(path), path.open("rb") as file:
+
+        def read(offset: int, length: int) -> bytes:
+            file.seek(offset)
+            return file.read(length)
+
+        fresh = Transfer(transfer.index, transfer.obj, [(0, transfer.obj.size)], opened=True)
+        fresh.done = RangeSet([(0, transfer.obj.size)])
+        fresh.multipart, fresh.guesses, fresh.unproven = transfer.multipart, transfer.guesses[:], transfer.unproven
+        if transfer.digest is not None:
+            fresh.digest = Digest(transfer.obj.size, transfer.digest.parts[0][1] or None)
+        proof = _examine(fresh, path, read, stopped)
+    return None if proof is not None and proof.reason.startswith(GUESSED) else proof
+
+
+def _examine(transfer: Transfer, path: Path, read: Read, stopped: Callable[[], bool]) -> Proof | None:
+    """A proof from reading; None when the bytes do not match an ETag that should be their MD5."""
+    digest, size = transfer.digest, transfer.obj.size
+    if digest is None:
+        return Proof(Outcome.CHECKED, transfer.unproven + _structure(path, size))
+    expected = transfer.obj.etag.strip('"')
+    candidates = [digest, *(Digest(size, guess) for guess in transfer.guesses[1:])]
+    for candidate in candidates:
+        if not candidate.catch_up(transfer.done, read, stopped):
+            raise Stopped("while proving")
+        if candidate.etag(multipart=transfer.multipart) == expected:
+            whole = candidate.whole_parts()
+            return Proof(Outcome.VERIFIED, digests=tuple(whole[i] for i in range(len(whole))))
+    if transfer.guesses:
+        return Proof(Outcome.CHECKED, GUESSED + _structure(path, size))
+    return None
+
+
+def _structure(path: Path, size: int) -> str:
+    """What the file itself says against being whole, to be added to a reason."""
+    complaint = hdf5.complaint(path, size)
+    return f"; {complaint}" if complaint else ""

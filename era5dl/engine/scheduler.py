@@ -1,0 +1,213 @@
+"""Who does what next. Pure bookkeeping under the engine's lock, with the time passed in: no thread, no clock, no I/O.
+
+A worker stays with its object, so that files come in order and their MD5 is computed as they stream.  Objects go out
+one to a worker while there are enough of them; what is left at the end is shared: an idle worker takes half of what
+remains of the piece that will take longest.  A piece that has to wait goes into the delay queue, and its worker takes
+something else.
+
+The size of a piece is its share of all that is left, so that few files are cut as coarsely as they can be without
+leaving a worker idle, and the pieces get smaller only towards the end.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from era5dl.engine.transfer import Piece, Transfer
+from era5dl.ranges import Range
+
+MIB = 1 << 20
+SMALLEST_PIECE = 8 * MIB
+SMALLEST_THEFT = 1 * MIB  # what is left of a piece is cut in two only if each half is at least this long
+THEFT_SECONDS = 2.0  # ... and would keep its worker busy for longer than this
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Open:
+    """Find out what is on disk of this object and how it can be proven."""
+
+    transfer: Transfer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prove:
+    """All bytes are there: hash what has not been hashed, compare, give the final name."""
+
+    transfer: Transfer
+
+
+Job = Open | Prove | Piece
+Make = Callable[[int], Transfer]
+"""index in the plan -> a transfer of that object, not opened yet"""
+
+
+class Scheduler:
+    """The queue of objects, the objects under way, and the pieces that wait."""
+
+    def __init__(self, indices: Iterable[int], sizes: list[int], most_open: int) -> None:
+        self.queue = deque(indices)  # objects that nobody has begun
+        self.open: dict[int, Transfer] = {}  # objects begun and not ended
+        self.most_open = most_open  # objects begun at once, waiting ones included
+        self.unassigned = sum(sizes[i] for i in self.queue)  # bytes that no piece has been made of yet
+        self._sizes = sizes
+        self._ready: deque[Job] = deque()
+        self._delayed: list[tuple[float, int, Job]] = []
+        self._order = 0
+        self.active: set[Piece] = set()
+
+    @property
+    def finished(self) -> bool:
+        """Nothing left to do."""
+        return not self.queue and not self.open
+
+    def take(self, now: float, workers: int, last: Transfer | None, make: Make) -> Job | None:
+        """The next thing to do for a worker that last worked on `last`; None when there is nothing now."""
+        self._wake(now)
+        if last is not None and last.gaps:
+            return self._cut(last, workers, now)
+        if self._ready:
+            return self._begin(self._ready.popleft(), now)
+        if self.queue and len(self.open) < self.most_open:
+            index = self.queue.popleft()
+            transfer = self.open[index] = make(index)
+            return Open(transfer)
+        with_gaps = [t for t in self.open.values() if t.gaps]
+        if with_gaps:
+            return self._cut(max(with_gaps, key=lambda t: sum(b - a for a, b in t.gaps)), workers, now)
+        return self._steal(now)
+
+    def next_wake(self) -> float | None:
+        """When the next waiting job is due (monotonic); None when none waits."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def opened(self, transfer: Transfer) -> None:
+        """Its gaps are known now."""
+        transfer.opened = True
+        transfer.reset_gaps()
+        self.unassigned += sum(b - a for a, b in transfer.gaps) - self._sizes[transfer.index]
+        self._sizes[transfer.index] = transfer.obj.size
+        if transfer.complete:
+            self._ready.append(Prove(transfer))
+
+    def put_back(self, job: Job, not_before: float, now: float) -> None:
+        """Do it again at `not_before` (monotonic), or as soon as a worker is free."""
+        if isinstance(job, Piece):
+            job.not_before = not_before
+            self.ended(job)
+            if job.left <= 0:
+                return
+        if not_before <= now:
+            self._ready.append(job)
+        else:
+            self._order += 1
+            heapq.heappush(self._delayed, (not_before, self._order, job))
+
+    def ended(self, piece: Piece) -> None:
+        """This piece is no longer in flight."""
+        self.active.discard(piece)
+        piece.transfer.active.discard(piece)
+
+    def prove_when_complete(self, transfer: Transfer) -> None:
+        """Ask for the proof if that was the last piece."""
+        if transfer.complete and transfer.idle and transfer.index in self.open:
+            self._ready.append(Prove(transfer))
+
+    def refetch(self, transfer: Transfer) -> None:
+        """Bytes that were there have turned out wrong, and are gaps again."""
+        transfer.reset_gaps()
+        self.unassigned += sum(b - a for a, b in transfer.gaps)
+
+    def begin_anew(self, transfer: Transfer) -> None:
+        """Forget its pieces; it will be opened again."""
+        self._drop(transfer)
+        transfer.opened = False
+        self.unassigned += transfer.obj.size
+        self._sizes[transfer.index] = transfer.obj.size
+        self._ready.append(Open(transfer))
+
+    def close(self, transfer: Transfer) -> None:
+        """It is done or has failed."""
+        self._drop(transfer)
+        self.open.pop(transfer.index, None)
+
+    def add(self, index: int) -> None:
+        """One more object to fetch."""
+        self.queue.append(index)
+        self.unassigned += self._sizes[index]
+
+    def forgive(self) -> None:
+        """The network was at fault: nothing that waits has used up its budget, and nothing waits any longer."""
+        for _, _, job in sorted(self._delayed):
+            if isinstance(job, Piece):
+                job.barren = 0
+            job.transfer.barren = 0
+            self._ready.append(job)
+        self._delayed.clear()
+
+    def _drop(self, transfer: Transfer) -> None:
+        self.unassigned -= sum(b - a for a, b in transfer.gaps) if transfer.opened else self._sizes[transfer.index]
+        transfer.gaps = []
+        self._ready = deque(job for job in self._ready if job.transfer is not transfer)
+        self._delayed = [entry for entry in self._delayed if entry[2].transfer is not transfer]
+        heapq.heapify(self._delayed)
+
+    def _wake(self, now: float) -> None:
+        while self._delayed and self._delayed[0][0] <= now:
+            self._ready.append(heapq.heappop(self._delayed)[2])
+
+    def _begin(self, job: Job, now: float) -> Job:
+        transfer = job.transfer
+        if isinstance(job, Piece):
+            self._launch(job, now)
+        elif isinstance(job, Prove):
+            transfer.proving = True
+        return job
+
+    def _launch(self, piece: Piece, now: float) -> Piece:
+        piece.started = now
+        piece.samples = [(now, piece.at)]
+        self.active.add(piece)
+        piece.transfer.active.add(piece)
+        return piece
+
+    def _cut(self, transfer: Transfer, workers: int, now: float) -> Piece:
+        """A piece from the front of its first gap."""
+        left = self.unassigned + sum(piece.left for piece in self.active)
+        start, stop = transfer.gaps.pop(0)
+        cut = piece_end((start, stop), left // max(workers, 1), transfer.digest.parts[0][1] if transfer.digest else 1)
+        if cut < stop:
+            transfer.gaps.insert(0, (cut, stop))
+        self.unassigned -= cut - start
+        return self._launch(Piece(transfer, start, cut), now)
+
+    def _steal(self, now: float) -> Piece | None:
+        """The second half of what remains of the piece that will take longest."""
+        victim = max(self.active, key=lambda p: _seconds_left(p, now), default=None)
+        if victim is None or victim.left < 2 * SMALLEST_THEFT or _seconds_left(victim, now) < THEFT_SECONDS:
+            return None
+        middle = victim.at + victim.left // 2
+        stolen = Piece(victim.transfer, middle, victim.stop)
+        victim.stop = middle
+        return self._launch(stolen, now)
+
+
+def piece_end(gap: Range, share: int, part_size: int) -> int:
+    """Where a piece that begins with `gap` ends: about `share` bytes, at the border of a part if one is near.
+
+    A remainder too small to be worth a request of its own is not left over.
+    """
+    start, stop = gap
+    end = start + max(share, SMALLEST_PIECE)
+    if part_size <= SMALLEST_PIECE * 4:
+        end = -(-end // part_size) * part_size
+    return stop if stop - end < SMALLEST_PIECE // 2 else end
+
+
+def _seconds_left(piece: Piece, now: float) -> float:
+    """How long it will take at its speed; 0 for one that has only just begun, whose speed nobody knows."""
+    if now - piece.started < THEFT_SECONDS:
+        return 0.0
+    return piece.left / max(piece.speed(now), 1.0)

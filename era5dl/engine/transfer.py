@@ -1,0 +1,94 @@
+"""One object on its way from the bucket to its final name, and the pieces it is fetched in.
+
+Plain state, changed only under the engine's lock.  The wanted bytes are a list of ranges, [(0, size)] for a whole file:
+nothing here assumes that all of an object is wanted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from era5dl.bucket.abort import Abort
+from era5dl.bucket.store import ObjectInfo
+from era5dl.engine.retry import Verdict
+from era5dl.folder.partfile import PartFile
+from era5dl.proof.digest import Digest
+from era5dl.ranges import Range, RangeSet
+
+SPEED_WINDOW = 15.0  # seconds over which a connection's speed is measured
+
+
+@dataclass(eq=False, slots=True)
+class Piece:
+    """Bytes [start, stop) of one object: the unit of work.
+
+    at: up to here the bytes are on their way into the part file; what lies beyond may be given to another worker.
+    """
+
+    transfer: Transfer
+    at: int
+    stop: int
+    barren: int = 0  # attempts in a row that brought no byte
+    not_before: float = 0.0  # monotonic
+    abort: Abort | None = None  # while it is in flight
+    started: float = 0.0  # when this attempt began, monotonic
+    samples: list[tuple[float, int]] = field(default_factory=list)  # (moment, offset), at most one a second
+
+    @property
+    def left(self) -> int:
+        return self.stop - self.at
+
+    def sample(self, now: float) -> None:
+        """Remember how far it is, for its speed."""
+        if not self.samples or now - self.samples[-1][0] >= 1.0:
+            self.samples.append((now, self.at))
+            while now - self.samples[0][0] > SPEED_WINDOW:
+                self.samples.pop(0)
+
+    def speed(self, now: float) -> float:
+        """Bytes per second of this attempt, over its last seconds."""
+        if not self.samples:
+            return 0.0
+        then, offset = self.samples[0]
+        return (self.at - offset) / (now - then) if now - then >= 0.5 else 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Transfer:
+    """One object being fetched."""
+
+    index: int  # place in the plan
+    obj: ObjectInfo
+    wanted: list[Range] = field(default_factory=list)
+    done: RangeSet = field(default_factory=RangeSet)  # bytes in the part file
+    gaps: list[Range] = field(default_factory=list)  # wanted, not there, and given to no piece yet
+    active: set[Piece] = field(default_factory=set)  # pieces in flight
+    part: PartFile | None = None
+    digest: Digest | None = None  # None when the ETag is no MD5, or nobody wants proof
+    unproven: str = ""  # why `digest` is None
+    multipart: bool = False
+    barren: int = 0  # attempts in a row to open or prove it that failed
+    restarts: int = 0  # times the object changed upstream
+    rounds: list[dict[int, str]] = field(default_factory=list)  # part MD5s of fetches that did not match the ETag
+    guesses: list[int] = field(default_factory=list)  # part sizes still to try, where the server does not tell
+    proving: bool = False
+    opened: bool = False  # `wanted`, `done` and `digest` are known
+    changed: bool = False  # upstream: ask for its version again before anything else
+    counted: int = 0  # bytes of it that the ledger counts as done
+    verdict: Verdict | None = None  # what happens to it as soon as it is idle, and why
+    reason: str = ""
+    remedy: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """All wanted bytes are in the part file."""
+        return self.opened and all(self.done.covers(start, stop) for start, stop in self.wanted)
+
+    @property
+    def idle(self) -> bool:
+        """No thread works on it."""
+        return not self.active and not self.proving
+
+    def reset_gaps(self) -> None:
+        """Every wanted byte that is not there is to be given out again."""
+        self.gaps = [gap for start, stop in self.wanted for gap in self.done.missing(start, stop)]

@@ -1,0 +1,204 @@
+"""What has to be done now and then while a run goes on: checkpoints, room on the disk, slow sockets, sleep.
+
+One thread, the keeper. It is also the one that sees a run end and says so, whatever happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import threading
+import time
+
+from era5dl.engine.events import RunEnded, State
+from era5dl.engine.ledger import FileState
+from era5dl.engine.run import Run, log
+from era5dl.engine.transfer import Piece
+from era5dl.errors import DiskError, DiskFull, Era5Error, SessionError
+from era5dl.folder.space import check_free, free_bytes, is_writable
+from era5dl.text import size
+
+TICK = 0.25
+CHECKPOINT_EVERY = 5.0  # seconds of transfer that a crash may cost
+DISK_EVERY = 2.0
+KEEP_ALIVE_EVERY = 60.0  # so that other computers see that the session is held
+SLEPT = 30.0  # seconds by which a clock has jumped when the computer was asleep
+SLOW_AFTER = 15.0  # seconds that a connection gets to show its speed
+SLOW_SHARE = 0.25  # of the median of its siblings
+SWAP_EVERY = 5.0  # seconds between two connections being replaced
+GRACE = 1.0  # seconds that workers have to leave after a stop; the network may hold one for longer
+
+
+class Upkeep:
+    """The keeper of one run."""
+
+    def __init__(self, run: Run, workers_left: threading.Event) -> None:
+        self._run = run
+        self._workers_left = workers_left  # set while no worker thread is alive
+        self._saved_at = self._looked_at_disk = self._swapped_at = time.monotonic()
+        self._clocks = (time.monotonic(), time.time())
+
+    def keep(self) -> None:
+        """Body of the keeper's thread: from start to RunEnded."""
+        try:
+            self._preflight()
+            while not self._ended():
+                self._tick()
+        except Exception as bug:  # noqa: BLE001 - the run must end, and say so
+            log.exception("the keeper failed")
+            with self._run.locked():
+                self._run.end_locked(f"internal error: {type(bug).__name__}: {bug}")
+        finally:
+            self._finish()
+
+    def audit(self) -> None:
+        """Look whether what earlier runs finished is still there; what is not is fetched again."""
+        run = self._run
+        for finished in (run.verified, run.checked):
+            for start, stop in finished.copy():
+                for index in range(start, stop):
+                    if run.over:
+                        return
+                    if not self._is_there(index):
+                        with run.locked():
+                            finished.remove(index, index + 1)
+                            run.ledger.set_state(index, FileState.WAITING)
+                            run.ledger.done_bytes -= run.object(index).size
+                            run.scheduler.add(index)
+                            run.changed.notify_all()
+        with run.locked():
+            run.audited = True
+            run.changed.notify_all()
+
+    def checkpoint(self) -> None:
+        """Write the resume file: first the bytes to the disk, then the claim that they are there."""
+        run = self._run
+        with run.changed:
+            run.dirty = False
+            checkpoint, transfers = run.checkpoint_locked()
+        self._saved_at = time.monotonic()
+        try:
+            for transfer in transfers:
+                if transfer.part is not None:
+                    transfer.part.sync()
+            run.session.save(checkpoint)
+        except DiskError as error:
+            with run.locked():
+                run.dirty = True
+                if not run.over:
+                    run.trouble_locked(State.WAITING_FOR_DISK, f"{error}. {error.remedy}")
+        except SessionError as error:  # another program has taken it over
+            with run.locked():
+                run.end_locked(str(error), error.remedy)
+
+    def _is_there(self, index: int) -> bool:
+        try:
+            return self._run.session.final_path(index).stat().st_size == self._run.object(index).size
+        except (OSError, Era5Error):
+            return False
+
+    def _preflight(self) -> None:
+        """Refuse to start what cannot fit."""
+        run = self._run
+        with run.changed:
+            needed = run.ledger.total_bytes - run.ledger.done_bytes
+        try:
+            check_free(run.session.folder, needed, run.settings.disk_reserve)
+        except DiskError as error:
+            with run.locked():
+                run.end_locked(str(error), error.remedy)
+
+    def _ended(self) -> bool:
+        with self._run.changed:
+            return self._run.over
+
+    def _tick(self) -> None:
+        run = self._run
+        with run.changed:
+            run.changed.wait(TICK)
+            now = time.monotonic()
+            run.ledger.sample(now)
+            run.throttle.recover(now)
+            for piece in run.scheduler.active:
+                piece.sample(now)
+        self._notice_sleep()
+        self._replace_slow(now)
+        if now - self._looked_at_disk >= DISK_EVERY:
+            self._looked_at_disk = now
+            self._watch_disk()
+        if run.dirty and now - self._saved_at >= CHECKPOINT_EVERY:
+            self.checkpoint()
+        elif now - self._saved_at >= KEEP_ALIVE_EVERY:
+            self._saved_at = now
+            run.session.keep_alive()
+
+    def _notice_sleep(self) -> None:
+        """After a suspend every connection is most likely dead, and each would take its timeout to show it."""
+        monotonic, wall = time.monotonic(), time.time()
+        elapsed = monotonic - self._clocks[0], wall - self._clocks[1]
+        self._clocks = (monotonic, wall)
+        if max(elapsed) > SLEPT or abs(elapsed[1] - elapsed[0]) > SLEPT:
+            log.info("the clocks jumped by %.0f s: all connections are made anew", max(elapsed))
+            self._run.bucket.drop_idle_connections()
+            with self._run.locked():
+                self._run.abort_locked("the computer slept")
+
+    def _replace_slow(self, now: float) -> None:
+        """A socket far slower than its siblings is given up; its piece goes on over another one."""
+        run = self._run
+        if run.rate.rate or now - self._swapped_at < SWAP_EVERY:
+            return
+        with run.changed:
+            speeds = {p: p.speed(now) for p in run.scheduler.active if now - p.started >= SLOW_AFTER}
+            slow = laggard(speeds)
+            if slow is not None and slow in run.aborts:
+                self._swapped_at = now
+                run.aborts[slow].trip("far slower than the other connections")
+
+    def _watch_disk(self) -> None:
+        run = self._run
+        folder, reserve = run.session.folder, run.settings.disk_reserve
+        try:
+            free = free_bytes(folder)
+            fine = free >= reserve and (not run.waits_for_disk or is_writable(folder))
+            reason = f"only {size(free)} are free on the disk. {DiskFull.remedy}"
+        except DiskError as error:
+            fine, reason = False, f"{error}. {error.remedy}"
+        with run.locked():
+            if fine and run.waits_for_disk:
+                run.disk_is_back_locked()
+            elif not fine and not run.waits_for_disk:
+                run.trouble_locked(State.WAITING_FOR_DISK, reason)
+
+    def _finish(self) -> None:
+        run = self._run
+        with run.locked():
+            run.abort_locked("the run ends")
+            run.stop_prober_locked()
+            run.changed.notify_all()
+        self._workers_left.wait(GRACE)
+        with contextlib.suppress(Exception):  # already reported by checkpoint(); the end must be told all the same
+            self.checkpoint()
+        with run.locked():
+            counts = run.ledger.counts
+            run.state = State.ENDED
+            run.say_locked(
+                RunEnded(
+                    verified=counts[FileState.VERIFIED],
+                    checked=counts[FileState.CHECKED],
+                    failed=counts[FileState.FAILED],
+                    unfinished=counts[FileState.WAITING] + counts[FileState.ACTIVE],
+                    stopped=run.stopping,
+                    error=run.error,
+                    remedy=run.remedy,
+                )
+            )
+
+
+def laggard(speeds: dict[Piece, float]) -> Piece | None:
+    """The slowest of them, if it is far behind the rest; None with too few to compare."""
+    if len(speeds) < 3:
+        return None
+    slowest = min(speeds, key=lambda piece: speeds[piece])
+    others = statistics.median(speed for piece, speed in speeds.items() if piece is not slowest)
+    return slowest if speeds[slowest] < SLOW_SHARE * others else None

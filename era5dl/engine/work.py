@@ -1,0 +1,98 @@
+"""What a worker thread does: take a job, do it, settle it. Nothing waits here, and no exception leaves or is kept.
+
+(An exception holds its traceback, that holds its frames, and those hold sockets: so it is turned into text at once.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from era5dl.bucket.abort import Abort
+from era5dl.engine.fetch import fetch
+from era5dl.engine.opening import Places, open_transfer
+from era5dl.engine.proving import Proof, examine
+from era5dl.engine.run import Run, claim, log
+from era5dl.engine.scheduler import Job, Open, Prove
+from era5dl.engine.transfer import Piece, Transfer
+from era5dl.errors import DiskError, Era5Error
+
+
+def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
+    """The life of worker `number`: until there is nothing left for it to do."""
+    last: Transfer | None = None
+    try:
+        while True:
+            abort = Abort()
+            job = run.next_job(number, last, abort)
+            if job is None:
+                return
+            _do(run, job, abort)
+            last = job.transfer
+    finally:
+        leaving(number)
+
+
+def _do(run: Run, job: Job, abort: Abort) -> None:
+    before = job.at if isinstance(job, Piece) else 0
+    try:
+        if isinstance(job, Open):
+            run.opened(job, _open(run, job.transfer, abort))
+        elif isinstance(job, Piece):
+            _fetch(run, job, abort)
+            run.fetched(job)
+        else:
+            _prove(run, job, abort)
+    except Era5Error as error:
+        run.failed(job, error, progressed=isinstance(job, Piece) and job.at > before)
+    except Exception as bug:  # noqa: BLE001 - a bug costs this object, never the run
+        log.exception("unexpected, while working on %s", job.transfer.obj.key)
+        text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {str(bug)[:200]}"
+        run.failed(job, Era5Error(text), progressed=False)
+
+
+def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:
+    index = transfer.index
+    if transfer.changed:
+        fresh = run.bucket.head(transfer.obj.key, abort)
+        if (fresh.size, fresh.etag) != (transfer.obj.size, transfer.obj.etag):
+            if transfer.part is not None:
+                transfer.part.discard()
+            run.replace(transfer, fresh)
+        transfer.changed = False
+    places = Places(
+        final=run.session.final_path(index),
+        part=run.session.part_path(index),
+        claim=claim(transfer) if transfer.done else run.claims.get(index),
+        digests=lambda: run.digests.find(transfer.obj),
+    )
+    return open_transfer(transfer, places, run.bucket, run.settings.verify, abort, lambda: bool(abort.why))
+
+
+def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
+    transfer = piece.transfer
+    part = transfer.part
+    assert part is not None
+    part.acquire()
+    try:
+        fetch(run.bucket, piece, abort, run, run.answered)
+        if transfer.digest is not None and not transfer.complete:
+            with run.changed:
+                available = transfer.done.copy()
+            transfer.digest.catch_up(available, part.read, lambda: bool(abort.why))
+    finally:
+        part.release()
+
+
+def _prove(run: Run, job: Prove, abort: Abort) -> None:
+    transfer = job.transfer
+    found = examine(transfer, lambda: bool(abort.why))
+    if not isinstance(found, Proof):
+        run.refetch(job, found)
+        return
+    assert transfer.part is not None
+    if len(found.digests) > 1:
+        with suppress(DiskError):  # without the record a later repair fetches more, that is all
+            run.digests.record(transfer.obj, found.digests)
+    transfer.part.commit(run.session.final_path(transfer.index))
+    run.proven(job, found)
