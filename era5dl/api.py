@@ -13,7 +13,6 @@ Nothing here prints or installs a signal handler. Everything that goes wrong is 
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from era5dl.engine.events import Event, FileFailed, RunEnded
 from era5dl.engine.progress import Snapshot
-from era5dl.errors import BadSelection, UnknownName, UnsafeKey
-from era5dl.folder.space import check_free, free_bytes
+from era5dl.errors import BadSelection, UnknownName
 from era5dl.selection import Selection, choose, days_of
 from era5dl.settings import Settings
 
@@ -120,36 +118,16 @@ def download(
     once. settings: a whole Settings; otherwise `options` are its fields (workers=4, rate_limit=5_000_000 ...), and what
     they leave open comes from the environment (ERA5DL_WORKERS ...).
 
-    A file that fails does not end the rest: look at `Result.failures`. Raises DiskFull before the first byte when it
-    cannot fit, FolderUnusable, SessionBusy, UsageError. On KeyboardInterrupt, or when `progress` raises, the engine
-    stops cleanly, what has come is kept for the next call, and the exception goes on.
+    A file that fails does not end the rest: look at `Result.failures`; what ended everything, such as a disk that is
+    too small, is `Result.error`. Raises FolderUnusable, SessionBusy, UsageError. On KeyboardInterrupt, or when `progress`
+    raises, the engine stops cleanly, what has come is kept for the next call, and the exception goes on.
     """
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.session import Session
 
     chosen = _settings(settings, options)
     with Session.begin(Path(out), plan, chosen) as session:
-        check_room(session, chosen)
         return _run(S3Bucket(chosen), session, chosen, _Watchers(progress, on_event))
-
-
-def check_room(session: Session, settings: Settings) -> None:
-    """Raise DiskFull, with figures, when what is still to come does not fit into the session's folder."""
-    total = sum(obj.size for obj in session.plan.objects)
-    if total + settings.disk_reserve > free_bytes(session.folder):  # only then is it worth a look at every file
-        check_free(session.folder, _bytes_to_come(session), settings.disk_reserve)
-
-
-def _bytes_to_come(session: Session) -> int:
-    """What is neither in a file of the right size nor in a part file."""
-    partly = {one.index: sum(stop - start for start, stop in one.done) for one in session.checkpoint.unfinished}
-    needed = 0
-    for index, obj in enumerate(session.plan.objects):
-        with contextlib.suppress(OSError, UnsafeKey):
-            if session.final_path(index).stat().st_size == obj.size:
-                continue
-        needed += max(0, obj.size - partly.get(index, 0))
-    return needed
 
 
 @dataclass(frozen=True, slots=True)

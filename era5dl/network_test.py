@@ -1,40 +1,23 @@
 """How good the way to the bucket is, measured step by step: proxy, DNS, connection, TLS, first byte, throughput, clock.
 
-Only sockets, ssl and http.client: what measures must not depend on the client that is under suspicion. Every step has a
-time limit, DNS included, which has none of its own. Nothing raises: what fails is part of the result.
+Every step has a time limit, DNS included, which has none of its own. Nothing raises: what fails is part of the result.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
-import ssl
-import threading
 import time
 import urllib.request
-from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPResponse
 from itertools import pairwise
-from typing import TypeVar
-from urllib.parse import quote, unquote, urlsplit
-from xml.sax.saxutils import unescape
+from urllib.parse import urlsplit
 
+from era5dl.probe import STEP_LIMIT, Probe, addresses, limited, probe, sample, way_to, words
 from era5dl.settings import Settings
 
 PROBES = 10
-STEP_LIMIT = 5.0  # seconds any one step of a probe may take
-PROBE_LIMIT = 15.0  # seconds all its steps may take together
 PROBES_LIMIT = 40.0  # seconds all probes may take together
-SAMPLE_LIMIT = 5.0  # seconds the throughput sample runs at most
-SAMPLE_BYTES = 32 * 1024 * 1024
-
-STEPS = ("dns", "connect", "tls", "certificate", "answer")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,43 +64,6 @@ class Diagnosis:
         return self.status == 200
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """Where to connect to, and what to ask for."""
-
-    host: str
-    port: int
-    path: str  # of the bucket, "/" at its end
-    tls: ssl.SSLContext | None
-    proxy: tuple[str, int] | None
-    authorization: str | None  # for the proxy
-
-    @property
-    def first_hop(self) -> tuple[str, int]:
-        return self.proxy or (self.host, self.port)
-
-    @property
-    def host_header(self) -> str:
-        name = f"[{self.host}]" if ":" in self.host else self.host
-        return name if self.port == (443 if self.tls else 80) else f"{name}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """One connection and one small request on it. `failed`: the step that failed, "" if none did."""
-
-    connect: float | None = None
-    tls: float | None = None
-    first_byte: float | None = None
-    tls_version: str | None = None
-    issuer: str | None = None
-    status: int | None = None
-    clock_ahead: float | None = None
-    body: bytes = b""
-    failed: str = ""
-    error: str = ""
-
-
 def endpoint_of(settings: Settings) -> str:
     """The bucket's address, as the S3 client forms it: its own host at Amazon, a path elsewhere."""
     if settings.endpoint_url:
@@ -131,35 +77,34 @@ def diagnose(settings: Settings, *, probes: int = PROBES) -> Diagnosis:
     proxy = proxy_for(endpoint, settings.proxy)
     shown = re.sub(r"//[^@/]*@", "//", proxy) if proxy else None
     try:
-        way = _way(endpoint, proxy, settings.ca_bundle)
+        way = way_to(endpoint, proxy, settings.ca_bundle)
     except (OSError, ValueError) as error:
         return _nothing(endpoint, shown, "certificate", f"the CA file cannot be used: {error}")
     began = time.monotonic()
     try:
-        addresses = _limited(lambda: _addresses(*way.first_hop), STEP_LIMIT)
+        found = limited(lambda: addresses(*way.first_hop), STEP_LIMIT)
     except (OSError, UnicodeError) as error:
-        return _nothing(endpoint, shown, "dns", f"the name {way.first_hop[0]} cannot be resolved: {_words(error)}")
+        return _nothing(endpoint, shown, "dns", f"the name {way.first_hop[0]} cannot be resolved: {words(error)}")
     dns_seconds = time.monotonic() - began
-    results: list[_Probe] = []
+    results: list[Probe] = []
     for _ in range(probes):
         if time.monotonic() - began > PROBES_LIMIT:
             break
-        results.append(_probe_in_time(way, "?list-type=2&max-keys=50"))
-    through = [probe for probe in results if not probe.failed]
-    best = through[0] if through else results[0]
+        results.append(probe(way, "?list-type=2&max-keys=50"))
+    best = next((one for one in results if not one.failed), results[0])
     throughput, sample_bytes = None, 0
     if best.status == 200:
-        throughput, sample_bytes = _sample(way, best.body)
+        throughput, sample_bytes = sample(way, best.body)
     return Diagnosis(
         endpoint=endpoint,
         proxy=shown,
-        addresses=addresses,
+        addresses=found,
         dns_seconds=dns_seconds,
-        connect=timing([probe.connect for probe in results]),
-        tls=timing([probe.tls for probe in results if probe.failed != "connect"]) if way.tls else None,
+        connect=timing([one.connect for one in results]),
+        tls=timing([one.tls for one in results if one.failed != "connect"]) if way.tls else None,
         tls_version=best.tls_version,
         issuer=best.issuer,
-        first_byte=timing([probe.first_byte for probe in results if probe.failed in ("", "answer")]),
+        first_byte=timing([one.first_byte for one in results if one.failed in ("", "answer")]),
         status=best.status,
         clock_ahead=best.clock_ahead,
         throughput=throughput,
@@ -171,7 +116,7 @@ def diagnose(settings: Settings, *, probes: int = PROBES) -> Diagnosis:
 
 def timing(samples: Sequence[float | None]) -> Timing | None:
     """Statistics of the samples; None among them are lost ones. None when nothing was measured at all."""
-    good = [sample for sample in samples if sample is not None]
+    good = [one for one in samples if one is not None]
     if not good:
         return None
     steps = [abs(after - before) for before, after in pairwise(good)]
@@ -197,196 +142,6 @@ def proxy_for(url: str, chosen: str | None = None) -> str | None:
     if not found:
         return None
     return found if "://" in found else f"http://{found}"
-
-
-def _way(endpoint: str, proxy: str | None, ca_bundle: str | None) -> _Way:
-    """Raises OSError or ValueError when the CA file cannot be used."""
-    parts = urlsplit(endpoint)
-    secure = parts.scheme == "https"
-    hop = urlsplit(proxy) if proxy else None
-    login = f"{unquote(hop.username)}:{unquote(hop.password or '')}" if hop is not None and hop.username else None
-    return _Way(
-        host=parts.hostname or "",
-        port=parts.port or (443 if secure else 80),
-        path=parts.path or "/",
-        tls=ssl.create_default_context(cafile=ca_bundle) if secure else None,
-        proxy=(hop.hostname or "", hop.port or 8080) if hop is not None else None,
-        authorization="Basic " + b64encode(login.encode()).decode("ascii") if login else None,
-    )
-
-
-def _probe_in_time(way: _Way, query: str) -> _Probe:
-    """A probe that ends, also where a server drips its answer byte by byte."""
-    try:
-        return _limited(lambda: _probe(way, query), PROBE_LIMIT)
-    except TimeoutError as error:
-        return _Probe(failed="answer", error=str(error))
-
-
-def _probe(way: _Way, query: str) -> _Probe:
-    """Connect, secure, ask, read: each step timed, each step limited."""
-    began = time.monotonic()
-    try:
-        plain = _limited(lambda: socket.create_connection(way.first_hop, STEP_LIMIT), STEP_LIMIT)
-    except OSError as error:
-        host, port = way.first_hop
-        return _Probe(failed="connect", error=f"no connection to {host} port {port}: {_words(error)}")
-    connect = time.monotonic() - began
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(plain)
-        began = time.monotonic()
-        try:
-            sock = stack.enter_context(_secured(plain, way))
-        except (OSError, HTTPException) as error:
-            distrust = isinstance(error, ssl.SSLCertVerificationError)
-            return _Probe(connect, failed="certificate" if distrust else "tls", error=_words(error))
-        tls = time.monotonic() - began if way.tls else None
-        version, issuer = (sock.version(), _issuer(sock)) if isinstance(sock, ssl.SSLSocket) else (None, None)
-        try:
-            began = time.monotonic()
-            answer = _ask(sock, way, query)
-            first_byte = time.monotonic() - began
-            ahead = _clock_ahead(answer.getheader("Date"))
-            body = answer.read(256 * 1024)
-        except (OSError, HTTPException) as error:
-            text = f"connected, but no answer came: {_words(error)}"
-            return _Probe(connect, tls, None, version, issuer, failed="answer", error=text)
-        return _Probe(connect, tls, first_byte, version, issuer, answer.status, ahead, body)
-
-
-def _secured(plain: socket.socket, way: _Way) -> socket.socket:
-    """The socket to talk HTTP on: through the proxy's tunnel and TLS where these are needed."""
-    plain.settimeout(STEP_LIMIT)
-    if way.tls is None:
-        return plain
-    if way.proxy is not None:
-        _open_tunnel(plain, way)
-    return way.tls.wrap_socket(plain, server_hostname=way.host)
-
-
-def _open_tunnel(plain: socket.socket, way: _Way) -> None:
-    """CONNECT through the proxy. Raises OSError when it refuses."""
-    target = f"[{way.host}]:{way.port}" if ":" in way.host else f"{way.host}:{way.port}"
-    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    if way.authorization:
-        lines.append(f"Proxy-Authorization: {way.authorization}")
-    plain.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
-    head = b""
-    limit = time.monotonic() + STEP_LIMIT
-    while b"\r\n\r\n" not in head:  # byte by byte: what follows belongs to TLS
-        byte = plain.recv(1)
-        if not byte or len(head) > 16_384 or time.monotonic() > limit:
-            raise OSError("the proxy closed the connection instead of opening a tunnel")
-        head += byte
-    status = head.split(b"\r\n", 1)[0].decode("latin-1").split(maxsplit=1)[-1]
-    if not status.startswith("2"):
-        raise OSError(f"the proxy refuses the tunnel: {status}")
-
-
-def _ask(sock: socket.socket, way: _Way, target: str, **headers: str) -> HTTPResponse:
-    """GET on this socket; `target` comes after the bucket's path. The answer's body is not read yet."""
-    connection = HTTPConnection(way.host, way.port, timeout=STEP_LIMIT)
-    connection.sock = sock
-    url = way.path + target
-    extra = {"Host": way.host_header, "Connection": "close", "Accept-Encoding": "identity", **headers}
-    if way.proxy is not None and way.tls is None:  # a plain proxy wants the whole address
-        url = f"http://{way.host_header}{url}"
-        if way.authorization:
-            extra["Proxy-Authorization"] = way.authorization
-    connection.request("GET", url, headers=extra)
-    return connection.getresponse()
-
-
-def _sample(way: _Way, listing: bytes) -> tuple[float | None, int]:
-    """Fetch the head of the largest object of the listing for some seconds; bytes per second, and bytes."""
-    found = re.findall(r"<Contents>.*?</Contents>", listing.decode("utf-8", "replace"), re.DOTALL)
-    pairs = [(_SIZE.search(entry), _KEY.search(entry)) for entry in found]
-    largest, key = max(((int(size[1]), key[1]) for size, key in pairs if size and key), default=(0, ""))
-    if not largest:
-        return None, 0
-    stop = min(largest, SAMPLE_BYTES) - 1
-    got = 0
-    try:
-        with contextlib.ExitStack() as stack:
-            plain = stack.enter_context(socket.create_connection(way.first_hop, STEP_LIMIT))
-            sock = stack.enter_context(_secured(plain, way))
-            answer = _ask(sock, way, quote(unescape(key)), Range=f"bytes=0-{stop}")
-            began = time.monotonic()
-            if answer.status not in (200, 206):
-                return None, 0
-            while time.monotonic() - began < SAMPLE_LIMIT and got <= stop and (piece := answer.read1(65_536)):
-                got += len(piece)
-    except (OSError, HTTPException):
-        if not got:
-            return None, 0
-    return got / max(time.monotonic() - began, 1e-6), got
-
-
-_SIZE = re.compile(r"<Size>(\d{1,18})</Size>")
-_KEY = re.compile(r"<Key>([^<]*)</Key>")
-
-
-def _addresses(host: str, port: int) -> tuple[str, ...]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def _limited(work: Callable[[], T], seconds: float) -> T:
-    """The result of `work`, or TimeoutError: for what has no time limit of its own, as DNS and many addresses."""
-    outcome: list[T] = []
-    failure: list[Exception] = []
-    late = threading.Event()
-
-    def run() -> None:
-        try:
-            result = work()
-        except Exception as error:  # noqa: BLE001 - handed over to the caller's thread, whatever it is
-            failure.append(error)
-            return
-        outcome.append(result)
-        if late.is_set() and isinstance(result, socket.socket):
-            result.close()  # nobody waits for it any more
-
-    thread = threading.Thread(target=run, name="era5dl-probe", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if outcome:
-        return outcome[0]
-    if failure:
-        raise failure.pop()
-    late.set()
-    raise TimeoutError(f"nothing within {seconds:.0f} s")
-
-
-def _clock_ahead(header: str | None) -> float | None:
-    """This computer's clock minus the server's Date header, which has whole seconds: under 1 s is reported as 0."""
-    if not header:
-        return None
-    try:
-        ahead = time.time() - parsedate_to_datetime(header).timestamp()
-    except ValueError:
-        return None
-    return ahead if abs(ahead) > 1.5 else 0.0
-
-
-def _issuer(sock: ssl.SSLSocket) -> str | None:
-    certificate = sock.getpeercert() or {}
-    names = {}
-    for part in certificate.get("issuer", ()):
-        for entry in part:
-            if isinstance(entry, tuple) and len(entry) == 2:
-                names[str(entry[0])] = str(entry[1])
-    return names.get("organizationName") or names.get("commonName")
-
-
-def _words(error: BaseException) -> str:
-    """An error for people: without numbers and class names where the system has a sentence."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not trusted: {error.verify_message}"
-    if isinstance(error, TimeoutError):
-        return str(error) if str(error).startswith("nothing") else "it took too long"
-    text = getattr(error, "strerror", None) or str(error)
-    return str(text) or type(error).__name__
 
 
 def _nothing(endpoint: str, proxy: str | None, step: str, error: str) -> Diagnosis:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from era5dl.api import check_room
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.plan_command import record_plan
 from era5dl.cli.request import make_plan, open_bucket, settings_from
@@ -18,6 +18,7 @@ from era5dl.text import count, size
 if TYPE_CHECKING:
     from era5dl.bucket.store import Bucket
     from era5dl.planner import Plan
+    from era5dl.session import Session
     from era5dl.settings import Settings
 
 
@@ -37,7 +38,6 @@ def fetch(bucket: Bucket, made: Plan, out: Path, settings: Settings, voice: Voic
     from era5dl.session import Session
 
     with Session.begin(out, made, settings) as session:
-        check_room(session, settings)
         return run_session(bucket, session, settings, voice, interrupts)
 
 
@@ -45,11 +45,15 @@ def resume(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
     """Go on with a session as it was planned; the bucket is not listed again."""
     from era5dl.session import Session
 
-    folder, session_id = find_session(arguments.session)
-    with Session.open(folder, session_id) as session:
-        settings = settings_from(arguments, bucket=session.bucket, endpoint_url=session.endpoint_url, flat=session.flat)
-        check_room(session, settings)
+    with Session.open(*find_session(arguments.session)) as session:
+        settings = settings_of(session, arguments)
         return run_session(open_bucket(settings), session, settings, voice, interrupts)
+
+
+def settings_of(session: Session, arguments: argparse.Namespace) -> Settings:
+    """The settings a session was begun with; flags change how it is reached and how fast, never where files land."""
+    settings = settings_from(arguments, endpoint_url=session.endpoint_url, region=session.region, verify=session.verify)
+    return replace(settings, bucket=session.bucket, flat=session.flat)
 
 
 def find_session(name: str) -> tuple[Path, str | None]:
@@ -57,15 +61,15 @@ def find_session(name: str) -> tuple[Path, str | None]:
 
     A folder wins; with None for the session, its newest unfinished one is meant.
     """
-    from era5dl.session import index
+    from era5dl.session import known_sessions
 
     if Path(name).is_dir():
         return Path(name), None
-    found = [known for known in index.all() if known.id.startswith(name)] if name else []
+    found = [known for known in known_sessions() if known.id.startswith(name)] if name else []
     if len({known.id for known in found}) > 1:
         raise UsageError(f"More than one session begins with {name}.", remedy="Give more letters of its id.")
     if not found:
         raise SessionNotFound(
             f"There is no folder and no session {name}.", remedy="`era5dl sessions` lists the sessions that are known."
         )
-    return Path(found[0].folder), found[0].id
+    return found[0].folder, found[0].id

@@ -31,7 +31,8 @@ download, resume (and demo)
     summary         files, bytes, verified, checked, failed, missing, unfinished, stopped, error, remedy,
                     fetched_bytes, elapsed
 sessions
-    session         session, folder, files, bytes, done_bytes, ended, held_by, problem
+    known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
+                    files, done_files, failed, bytes, done_bytes, created, updated
 verify
     proven          key, path, size, outcome ("verified" | "checked" | "wrong" | "absent"), reason, repaired
     summary         files, verified, checked, wrong, absent, repaired, fetched_bytes, elapsed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,45 +52,35 @@ def open_bucket(settings: Settings) -> Bucket:
 
 
 def make_plan(arguments: argparse.Namespace, bucket: Bucket, voice: Voice, interrupts: Interrupts) -> Plan:
-    """Ask the bucket what there is of the selection, or of the keys. Raises KeyboardInterrupt when the user asks."""
+    """Ask the bucket what there is of the selection, or of the keys. Raises Stopped when the user asks for it."""
     from era5dl import planner
 
-    if arguments.keys_file is not None:
-        keys = _keys(arguments)
-        voice.say(f"Looking up {count(len(keys), 'key')} ...")
-        return interrupts.background(lambda: planner.plan_keys(keys, bucket))
-    selection = _selection(arguments)
+    keys = _keys(arguments)
+    selection = None if keys else _selection(arguments)
     watch = PlanningWatch(voice)
-    return interrupts.background(
-        lambda: planner.make_plan(selection, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set),
-        watch.tell,
-    )
+    with interrupts.gracefully():
+        if selection is None:
+            voice.say(f"Looking up {count(len(keys), 'key')} ...")
+            return planner.plan_keys(keys, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set)
+        return planner.make_plan(selection, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set)
 
 
 class PlanningWatch:
     """Says now and then how far planning is: every 2 s to people, every second as a record."""
 
     def __init__(self, voice: Voice) -> None:
-        import time
-
-        self._clock = time.monotonic
         self._voice = voice
-        self._done = self._total = 0
-        self._next_line = self._clock() + 2.0
-        self._next_record = self._clock() + 1.0
+        self._next_line = time.monotonic() + 2.0
+        self._next_record = time.monotonic() + 1.0
 
     def progress(self, done: int, total: int) -> None:
-        """Called on the planner's threads; only notes it down."""
-        self._done, self._total = done, total
-
-    def tell(self) -> None:
-        now = self._clock()
-        if self._total and now >= self._next_record:
+        now = time.monotonic()
+        if now >= self._next_record:
             self._next_record = now + 1.0
-            self._voice.record("planning", done=self._done, total=self._total)
-        if self._total and now >= self._next_line:
+            self._voice.record("planning", done=done, total=total)
+        if now >= self._next_line:
             self._next_line = now + 2.0
-            self._voice.say(f"Planning: {self._done:,} of {count(self._total, 'listing')} ...")
+            self._voice.say(f"Planning: {done:,} of {count(total, 'listing')} ...")
 
 
 def _selection(arguments: argparse.Namespace) -> Selection:
@@ -114,20 +105,20 @@ def _selection(arguments: argparse.Namespace) -> Selection:
 
 
 def _keys(arguments: argparse.Namespace) -> list[str]:
-    """The keys of --keys-file, each once, in their order. Spaces within a key are kept: they may be part of it."""
+    """The keys of --keys-file; none when there is no such flag."""
+    from era5dl.planner import read_keys
+
+    if arguments.keys_file is None:
+        return []
     others = ("variable", "product", "preset", "start", "end", "years", "months", "days")
     both = [f"--{name}" for name in others if getattr(arguments, name)]
     if both:
         raise UsageError(f"--keys-file names the objects itself; it does not go with {', '.join(both)}.")
     try:
-        if arguments.keys_file == "-":
-            text = sys.stdin.read()
-        else:
-            text = Path(arguments.keys_file).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeError) as error:
+        data = sys.stdin.buffer.read() if arguments.keys_file == "-" else Path(arguments.keys_file).read_bytes()
+    except OSError as error:
         raise UsageError(f"The list of keys cannot be read: {error}") from error
-    lines = (line.removesuffix("\r") for line in text.split("\n"))
-    keys = list(dict.fromkeys(line for line in lines if line.strip()))
+    keys = read_keys(data)
     if not keys:
         raise UsageError("The list of keys is empty.", remedy="Write one object key a line.")
     return keys

@@ -10,7 +10,7 @@ from era5dl.cli import CANNOT_GO_ON, FINE, INCOMPLETE, INTERRUPTED
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.lines import Face, Lines, summary_line
 from era5dl.cli.voice import Voice
-from era5dl.engine.events import Event, RunEnded, State, StateChanged
+from era5dl.engine.events import Event, RunEnded
 from era5dl.engine.progress import Snapshot
 from era5dl.text import count, size
 
@@ -25,11 +25,10 @@ NAMED = 200  # missing keys named one by one before the rest is only counted
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a run ended. `distrust`: it waited for a certificate that nobody here can approve."""
+    """How a run ended, and its last figures."""
 
     ended: RunEnded
     last: Snapshot
-    distrust: str = ""
 
 
 def run_session(bucket: Bucket, session: Session, settings: Settings, voice: Voice, interrupts: Interrupts) -> int:
@@ -54,7 +53,7 @@ def run_session(bucket: Bucket, session: Session, settings: Settings, voice: Voi
         missing=len(missing),
         unfinished=ended.unfinished,
         stopped=ended.stopped,
-        error=finished.distrust or ended.error,
+        error=ended.error,
         remedy=ended.remedy,
         fetched_bytes=finished.last.fetched_bytes,
         elapsed=finished.last.elapsed,
@@ -66,12 +65,12 @@ def exit_code(finished: Finished, missing: int, *, asked: bool) -> int:
     """
     the run was ended by        left over                     -> code
     the user                    something                     -> 130
-    an error, a certificate     anything                      -> 3
+    an error                    anything                      -> 3
     itself                      failed, missing, unfinished   -> 1
     itself                      nothing                       -> 0
     """
     ended = finished.ended
-    if finished.distrust or ended.error:
+    if ended.error:
         return CANNOT_GO_ON
     if (ended.stopped or asked) and ended.unfinished:
         return INTERRUPTED
@@ -84,18 +83,17 @@ def _drive(bucket: Bucket, session: Session, settings: Settings, voice: Voice, i
 
     events: SimpleQueue[Event] = SimpleQueue()
     engine = Engine(bucket, session, settings, events.put)
-    distrust = ""
     stopping = False
     with interrupts.gracefully(), _face(voice) as face:
         engine.start()
         try:
             while not engine.wait(TURN) and not interrupts.out_of_patience:
-                distrust = _tell(events, face, voice) or distrust
+                _tell(events, face, voice)
                 snapshot = engine.snapshot()
                 face.draw(snapshot)
                 if voice.records is not None:
                     voice.records.progress(snapshot)
-                if (interrupts.asked.is_set() or distrust) and not stopping:
+                if interrupts.asked.is_set() and not stopping:
                     stopping = True
                     engine.stop()
             _tell(events, face, voice)
@@ -106,23 +104,19 @@ def _drive(bucket: Bucket, session: Session, settings: Settings, voice: Voice, i
     last = engine.snapshot()
     if voice.records is not None:
         voice.records.progress(last, at_once=True)
-    return Finished(engine.result or _unfinished_business(last), last, distrust)
+    return Finished(engine.result or _unfinished_business(last), last)
 
 
-def _tell(events: SimpleQueue[Event], face: Face, voice: Voice) -> str:
-    """Pass on what has happened since the last look; the reason if it waits for trust, else ""."""
-    distrust = ""
+def _tell(events: SimpleQueue[Event], face: Face, voice: Voice) -> None:
+    """Pass on what has happened since the last look."""
     while True:
         try:
             event = events.get_nowait()
         except Empty:
-            return distrust
+            return
         face.event(event)
         if voice.records is not None:
             voice.records.event(event)
-        if isinstance(event, StateChanged):
-            waits = event.state is State.WAITING_FOR_TRUST
-            distrust = (event.reason or event.state.value) if waits else ""
 
 
 def _unfinished_business(last: Snapshot) -> RunEnded:
@@ -153,14 +147,14 @@ def _announce(session: Session, voice: Voice) -> None:
     )
     for absent in session.plan.missing:
         voice.record("missing", key=absent.key, reason=absent.reason)
+    for note in session.notes:
+        voice.insist(note)
     there = f"; {size(done)} came earlier" if done else ""
     voice.say(f"Fetching {count(len(objects), 'file')}, {size(total)}, into {session.folder}{there}")
 
 
 def _say_what_next(finished: Finished, session: Session, voice: Voice) -> None:
     ended = finished.ended
-    if finished.distrust:
-        voice.insist(f"era5dl: {finished.distrust}")
     if ended.error:
         voice.insist(f"era5dl: {ended.error}")
     if ended.remedy:
