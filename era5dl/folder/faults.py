@@ -58,3 +58,13 @@ def disk_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as exc:
         raise as_disk_error(exc, path) from exc
+
+
+@contextmanager
+def folder_errors(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """The same for work on the chosen folder itself: there a name that cannot be is the folder's fault, no object's."""
+    try:
+        with disk_errors(folder):
+            yield
+    except UnsafeKey as exc:
+        raise FolderUnusable(str(exc), remedy=exc.remedy) from exc

@@ -16,7 +16,7 @@ from era5dl.session.resume import plan_name
 from era5dl.session.untrusted import Malformed
 
 if TYPE_CHECKING:
-    from era5dl.planner import Plan
+    from era5dl.planner.plan import Plan
 
 
 def with_history(new: Facts, old: Facts) -> Facts:

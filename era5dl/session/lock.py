@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from era5dl.errors import FolderUnusable, SessionBusy
-from era5dl.folder.faults import disk_errors
+from era5dl.folder.faults import folder_errors
 from era5dl.session.oslock import Unsupported, try_lock
 from era5dl.session.untrusted import Fields, Malformed, parse_json, read_regular
 
@@ -81,7 +81,7 @@ class Lock:
     @classmethod
     def take(cls, path: Path) -> Lock:
         """Take the lock, also over from a dead owner. Raises SessionBusy, which says who holds it, or a DiskError."""
-        with disk_errors(path):
+        with folder_errors(path):
             kernel, now = _probe(path)
             attempt = _take_open if kernel else _take_by_name
             for _ in range(20):  # a round is lost only when somebody else got on
@@ -94,7 +94,7 @@ class Lock:
         """Make sure that the lock is still ours, and touch it. Raises SessionBusy when another program took it over,
         FolderUnusable when its folder is gone. A lock file that was deleted or emptied is simply made again.
         """
-        with disk_errors(self.path):
+        with folder_errors(self.path):
             if not self.path.parent.is_dir():
                 raise FolderUnusable(f"{self.path.parent} is gone")
             owner = read_owner(self.path)

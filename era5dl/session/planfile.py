@@ -20,7 +20,7 @@ from era5dl.session.resume import MAX_OBJECTS
 from era5dl.session.untrusted import Fields, Malformed, as_list, as_text, as_whole, open_regular, parse_json
 
 if TYPE_CHECKING:
-    from era5dl.planner import Missing, Plan
+    from era5dl.planner.plan import Missing, Plan
 
 FORMAT = "era5dl-plan"
 VERSION = 1
@@ -86,7 +86,7 @@ def _line(value: object) -> bytes:
 
 
 def _parse(file: BinaryIO, digest: str) -> Plan:
-    from era5dl.planner import Missing, Plan  # same floor, and only here needed to run
+    from era5dl.planner.plan import Missing, Plan  # same floor, and only here needed to run
 
     sha256 = hashlib.sha256()
     header = Fields(parse_json(_next_line(file, _HEADER_LIMIT, sha256)))

@@ -259,20 +259,16 @@ def _parse_set(text: str, files: int) -> RangeSet:
         raise Malformed("a set of objects cannot be read")
     else:
         found = RangeSet()
+        at = 0
         for run in text.split(",") if text else ():
             first, _, last = run.partition("-")
-            if int(last or first) < int(first):
+            if not at <= int(first) <= int(last or first):  # in order, as we write them: adding stays quick
                 raise Malformed("a set of objects cannot be read")
-            found.add(int(first), int(last or first) + 1)
-    if found.run_from(0) > files or not RangeSet([(0, files)]).covers(*_span(found)):
+            at = int(last or first) + 1
+            found.add(int(first), at)
+    if found and list(found)[-1][1] > files:
         raise Malformed("it speaks of objects that are not in its plan")
     return found
-
-
-def _span(members: RangeSet) -> Range:
-    """From the first member to behind the last."""
-    runs = list(members)
-    return (runs[0][0], runs[-1][1]) if runs else (0, 0)
 
 
 def _drop_replaced(body: dict[str, Any], excess: int) -> None:

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from era5dl.bucket.store import ObjectInfo
 from era5dl.errors import SessionDamaged, SessionError, SessionNotFound, UnsafeKey
-from era5dl.folder.faults import disk_errors
+from era5dl.folder.faults import folder_errors
 from era5dl.folder.paths import OWN_FOLDER, clashes, name_fits, refuse_way_out, safe_path
 from era5dl.session import carry, generations, index, planfile
 from era5dl.session.checkpoint import Checkpoint, Facts, Saved
 from era5dl.session.lock import Lock
 from era5dl.session.resume import plan_name, render
-from era5dl.session.summary import SESSION_ID, list_sessions, title_of
+from era5dl.session.summary import SESSION_ID, Standing, list_sessions, title_of
 from era5dl.session.untrusted import Malformed, canonical
 from era5dl.settings import Settings
 
 if TYPE_CHECKING:
-    from era5dl.planner import Plan
+    from era5dl.planner.plan import Plan
 
 
 def session_id(request: Any, settings: Settings) -> str:
@@ -69,14 +69,14 @@ class Session:
         Raises SessionBusy or a DiskError. Damaged files of an earlier run are set aside and told of in `notes`.
         """
         home = Path(folder).absolute() / OWN_FOLDER
-        with disk_errors(home):
+        with folder_errors(home):
             home.mkdir(parents=True, exist_ok=True)
-        refuse_way_out(str(home.parent), str(home))
+            refuse_way_out(str(home.parent), str(home))
         facts = _facts_of(plan, settings)
         path = home / f"{facts.id}.json"
         lock = Lock.take(path.with_suffix(".lock"))
         try:
-            with disk_errors(home):
+            with folder_errors(home):
                 saved, notes = _earlier(path)
                 checkpoint = Checkpoint.empty()
                 if saved is not None:
@@ -101,14 +101,15 @@ class Session:
         Raises SessionNotFound, SessionBusy, SessionDamaged or a DiskError, each with what to do.
         """
         home = Path(folder).absolute() / OWN_FOLDER
-        refuse_way_out(str(home.parent), str(home))
+        with folder_errors(home):
+            refuse_way_out(str(home.parent), str(home))
         chosen = _newest(home) if session_id is None else session_id
         path = home / f"{chosen}.json"
         if not SESSION_ID.fullmatch(chosen) or not any(map(os.path.lexists, (path, generations.previous(path)))):
             raise _not_found(f"there is no session {chosen!a} in {home.parent}")
         lock = Lock.take(path.with_suffix(".lock"))
         try:
-            with disk_errors(home):
+            with folder_errors(home):
                 saved, damaged = generations.load(path, chosen)
                 notes = [_set_aside(file) for file in damaged]
                 plan = planfile.read(home / plan_name(chosen, saved.facts.plan_digest), saved.facts.plan_digest)
@@ -164,7 +165,7 @@ class Session:
             raise SessionError("this session is closed")
         data = render(self._facts, checkpoint, self.plan.objects, time.time())
         self._lock.confirm()
-        with disk_errors(self._home):
+        with folder_errors(self._home):
             generations.store(self._path, data)
         self.checkpoint = checkpoint
 
@@ -202,7 +203,7 @@ class Session:
 
     def forget(self) -> None:
         """Delete what only the session needs: part files, resume file, plan. Never a file under its final name."""
-        with disk_errors(self._home):
+        with folder_errors(self._home):
             for place in range(len(self.plan.objects)):
                 with contextlib.suppress(UnsafeKey):
                     self.part_path(place).unlink(missing_ok=True)
@@ -286,7 +287,8 @@ def _newest(home: Path) -> str:
     sessions = list_sessions(home.parent)
     if not sessions:
         raise _not_found(f"there is no session in {home.parent}")
-    return next((summary.id for summary in sessions if not summary.ended), sessions[0].id)
+    sound = [summary for summary in sessions if summary.state is not Standing.DAMAGED] or sessions
+    return next((summary.id for summary in sound if not summary.ended), sound[0].id)
 
 
 def _not_found(message: str) -> SessionNotFound:
