@@ -144,15 +144,13 @@ def _unknown(name: str, product: Product | None) -> UnknownName:
             candidates=absent["instead"].split(),
             remedy=absent["remedy"],
         )
-    level = re.fullmatch(r"([a-z]+[0-9]?)([1-9][0-9]{0,3})(hpa)?", bare)
-    if level is not None:
-        on_levels = [v for v in _variable_names().get(level[1], ()) if v.levels > 1]
-        if on_levels:
-            return UnknownName(
-                f"“{name}” is not a variable of its own.",
-                candidates=[v.name for v in on_levels],
-                remedy=f"All 37 pressure levels are in one file: take {on_levels[0].name}.",
-            )
+    on_level = next((v for v in variables() if _is_level_of(v, bare)), None)
+    if on_level is not None:
+        return UnknownName(
+            f"“{name}” is not a variable of its own.",
+            candidates=[on_level.name],
+            remedy=f"All {on_level.levels} pressure levels are in one file: take {on_level.name}.",
+        )
     known = [
         key for key, found in _variable_names().items() if product is None or product in {v.product for v in found}
     ]
@@ -164,6 +162,12 @@ def _unknown(name: str, product: Product | None) -> UnknownName:
         candidates=names,
         remedy=f"Did you mean {', '.join(names)}?" if names else "`era5dl variables TEXT` searches the catalogue.",
     )
+
+
+def _is_level_of(variable: Variable, name: str) -> bool:
+    """Whether the name is this variable on one pressure level: z500, t850hpa."""
+    level = name.removeprefix(variable.short).removesuffix("hpa")
+    return level != name and level in map(str, variable.product.levels_hpa)
 
 
 def _mentions(variable: Variable, words: list[str]) -> bool:

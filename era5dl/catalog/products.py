@@ -24,6 +24,7 @@ class Product:
     """One top-level folder of the bucket.
 
     prefix: "e5.oper.an.pl". first_hour: the first hour (UTC) for which there are values.
+    levels_hpa: the pressure levels, all of them in every file; empty for a product on a single level.
     source: entries of data/SOURCES.md.
     """
 
@@ -31,6 +32,7 @@ class Product:
     description: str
     cadence: Cadence
     first_hour: datetime
+    levels_hpa: tuple[int, ...]
     source: str
     confidence: str
 
@@ -52,6 +54,7 @@ def products() -> tuple[Product, ...]:
             description=entry["description"],
             cadence=Cadence(entry["cadence"]),
             first_hour=datetime.fromisoformat(entry["first_hour"] + ":00"),
+            levels_hpa=tuple(entry.get("levels_hpa", ())),
             source=entry["source"],
             confidence=entry["confidence"],
         )

@@ -1,0 +1,245 @@
+"""What was asked for, in one form."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from era5dl.catalog import find_preset, variables
+from era5dl.errors import AmbiguousName, BadSelection, UnknownName
+from era5dl.selection import FIRST_DAY, LAST_DAY, Selection, choose, days_of, parse_date
+
+JANUARY = days_of(start="2021-01-01", end="2021-01-31")
+era5_days = st.dates(FIRST_DAY, LAST_DAY)
+spans = st.tuples(era5_days, st.integers(0, 900)).map(lambda s: (s[0], min(s[0] + timedelta(days=s[1]), LAST_DAY)))
+selections = st.builds(
+    Selection,
+    st.lists(st.sampled_from(variables()), min_size=1).map(tuple),
+    st.lists(spans, min_size=1, max_size=6).map(tuple),
+)
+
+
+def days_in(days) -> set[date]:
+    return {first + timedelta(days=n) for first, last in days for n in range((last - first).days + 1)}
+
+
+def test_a_range_has_both_ends():
+    assert days_of(start="2021-02-01", end="2021-02-28") == ((date(2021, 2, 1), date(2021, 2, 28)),)
+    assert days_of(start=date(2021, 2, 1), end="2021-02-01") == ((date(2021, 2, 1), date(2021, 2, 1)),)
+    assert days_of() == ()
+
+
+def test_years_months_days():
+    assert days_of(years=[2020]) == ((date(2020, 1, 1), date(2020, 12, 31)),)
+    assert days_of(years=[2020, 2021]) == ((date(2020, 1, 1), date(2021, 12, 31)),)
+    assert days_of(years=["2020"], months=["6-8"]) == ((date(2020, 6, 1), date(2020, 8, 31)),)
+    assert days_of(years=["2020,2022"], months=[2], days=[1, "28-29"]) == (
+        (date(2020, 2, 1), date(2020, 2, 1)),
+        (date(2020, 2, 28), date(2020, 2, 29)),
+        (date(2022, 2, 1), date(2022, 2, 1)),
+        (date(2022, 2, 28), date(2022, 2, 28)),
+    )
+
+
+def test_days_outside_a_month_are_ignored():
+    days = days_of(years=[2021], days=[31])
+    assert [first.month for first, _ in days] == [1, 3, 5, 7, 8, 10, 12]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"years": [2021], "months": [2], "days": [30, 31]},
+        {"years": [2021], "months": [2], "days": [29]},
+        {"start": "2021-01-01", "end": "2021-01-31", "months": [2]},
+        {"start": "2021-01-01", "end": "2021-01-31", "years": [2020]},
+    ],
+)
+def test_nothing_left_is_refused(wish):
+    with pytest.raises(BadSelection, match="No such day"):
+        days_of(**wish)
+
+
+def test_months_and_days_narrow_a_range():
+    days = days_of(start="2000-07-15", end="2002-06-10", months=[6, 7])
+    assert days == (
+        (date(2000, 7, 15), date(2000, 7, 31)),
+        (date(2001, 6, 1), date(2001, 7, 31)),
+        (date(2002, 6, 1), date(2002, 6, 10)),
+    )
+
+
+@given(
+    st.sets(st.integers(1940, 2049), min_size=1, max_size=4), st.sets(st.integers(1, 12)), st.sets(st.integers(1, 31))
+)
+def test_years_months_days_are_what_the_calendar_says(years, months, days):
+    expected = {
+        day
+        for year in years
+        for day in (date(year, 1, 1) + timedelta(days=n) for n in range(366))
+        if day.year == year and (not months or day.month in months) and (not days or day.day in days)
+    }
+    if not expected:
+        with pytest.raises(BadSelection):
+            days_of(years=list(years), months=list(months), days=list(days))
+    else:
+        assert days_in(days_of(years=list(years), months=list(months), days=list(days))) == expected
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"start": "2021-01-02", "end": "2021-01-01"}, "before the start"),
+        ({"start": "1939-12-31", "end": "1940-01-02"}, "begins on 1940-01-01"),
+        ({"years": [1939]}, "1939"),
+        ({"start": "2202-01-01", "end": "2202-01-02"}, "future"),
+        ({"start": "2021-01-01"}, "both"),
+        ({"end": "2021-01-01"}, "both"),
+        ({"months": [1]}, "need years"),
+        ({"days": [1]}, "need years"),
+        ({"years": ["last"]}, "not a year"),
+        ({"years": ["2005-2000"]}, "not a year between"),
+        ({"years": [2020], "months": [13]}, "not a month"),
+        ({"years": [2020], "months": [0]}, "not a month"),
+        ({"years": [2020], "days": [32]}, "not a day"),
+        ({"years": [2020], "days": [-1]}, "not a day"),
+        ({"years": [""]}, "not a year"),
+    ],
+)
+def test_dates_that_make_no_sense(wish, said):
+    with pytest.raises(BadSelection, match=said):
+        days_of(**wish)
+
+
+@pytest.mark.parametrize("text", ["2021-02-29", "2021-13-01", "2021-00-10", "0000-01-01", "2021-04-31"])
+def test_dates_that_do_not_exist(text):
+    with pytest.raises(BadSelection, match="calendar") as caught:
+        parse_date(text)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2021", "2021-02", "20210228", "28.02.2021", "2021-02-28T00", "२०२१-०२-०१", "tomorrow"]
+)
+def test_what_is_not_a_date(text):
+    with pytest.raises(BadSelection, match="not a date") as caught:
+        parse_date(text)
+    assert "YYYY-MM-DD" in caught.value.remedy
+
+
+def test_dates_are_read():
+    assert parse_date(" 2021-2-8 ") == date(2021, 2, 8)
+    assert parse_date(datetime(2021, 2, 8, 23)) == date(2021, 2, 8)
+    assert type(parse_date(datetime(2021, 2, 8, 23))) is date
+
+
+def test_choose():
+    assert [v.name for v in choose(["t2m", "2t", "an.pl/t"])] == ["an.sfc/2t", "an.pl/t"]
+    assert choose(presets=["wrf"]) == find_preset("wrf").variables
+    assert choose(["tcwv"], presets=["pangu"])[-1].name == "an.sfc/tcwv"
+    assert choose(["z"], product="invariant")[0].name == "invariant/z"
+    with pytest.raises(AmbiguousName):
+        choose(["z"])
+    with pytest.raises(UnknownName):
+        choose(["2t"], product="an.pl")
+
+
+def test_two_ways_of_asking_are_one_selection():
+    one = Selection(choose(["2t", "t", "2t"]), days_of(years=[2021], months=["1-12"]))
+    other = Selection(choose(["an.pl/t", "t2m"]), days_of(start="2021-01-01", end="2021-12-31"))
+    assert one == other
+    assert one.to_json() == other.to_json()
+    assert [v.name for v in one.variables] == ["an.pl/t", "an.sfc/2t"]
+    assert [p.name for p in one.products] == ["an.pl", "an.sfc"]
+
+
+def test_ranges_that_touch_or_overlap_become_one():
+    days = (
+        (date(2021, 1, 5), date(2021, 1, 9)),
+        (date(2021, 1, 1), date(2021, 1, 4)),
+        (date(2021, 1, 2), date(2021, 1, 3)),
+    )
+    assert Selection(choose(["2t"]), days).days == ((date(2021, 1, 1), date(2021, 1, 9)),)
+
+
+def test_invariants_need_no_dates():
+    alone = Selection(choose(["lsm", "invariant/z"]))
+    assert alone.days == ()
+    assert alone == Selection(choose(["lsm", "invariant/z"]), JANUARY)
+    with pytest.raises(BadSelection, match="No day"):
+        Selection(choose(["lsm", "2t"]))
+
+
+def test_nothing_selected():
+    with pytest.raises(BadSelection, match="No variable"):
+        Selection((), JANUARY)
+
+
+def test_days_before_era5_are_refused_whoever_made_them():
+    with pytest.raises(BadSelection, match="1940-01-01"):
+        Selection(choose(["2t"]), ((date(1939, 1, 1), date(1950, 1, 1)),))
+
+
+@given(selections)
+def test_json_and_back(selection):
+    text = json.dumps(selection.to_json())
+    assert Selection.from_json(json.loads(text)) == selection
+
+
+@given(selections)
+def test_days_are_canonical(selection):
+    days = selection.days
+    assert all(first <= last for first, last in days)
+    assert all((b[0] - a[1]).days > 1 for a, b in pairwise(days))
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
+    | st.just("an.sfc/2t")
+    | st.just("2021-01-01"),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["variables", "days", "x"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_foreign_json_is_refused_with_one_kind_of_error(value):
+    try:
+        Selection.from_json(value)
+    except BadSelection as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        {},
+        {"variables": "an.sfc/2t", "days": []},
+        {"variables": [1], "days": []},
+        {"variables": ["an.sfc/2t"], "days": "2021"},
+        {"variables": ["an.sfc/2t"], "days": [["2021-01-01"]]},
+        {"variables": ["an.sfc/2t"], "days": [["2021-01-02", "2021-01-01"]]},
+        {"variables": ["an.sfc/2t"], "days": [["2021-01-02", 5]]},
+        {"variables": ["an.sfc/2t"], "days": [["1800-01-02", "1801-01-01"]]},
+        {"variables": ["an.sfc/2t"], "days": [["2021-01-01", "9999-12-31"]]},
+        {"variables": ["an.sfc/2t"], "days": []},
+        {"variables": [], "days": []},
+        {"variables": ["tp"], "days": []},
+        {"variables": ["z"], "days": []},
+    ],
+)
+def test_damaged_json_is_refused(value):
+    with pytest.raises(BadSelection):
+        Selection.from_json(value)
