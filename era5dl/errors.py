@@ -45,6 +45,7 @@ class Reaction(Enum):
 
     RETRY = "retry"  # at once if the attempt brought new bytes, else after a backoff
     RETRY_ONCE = "retry once"  # the first time at once, then after a backoff
+    DOUBT = "doubt"  # once more after a backoff, then the object has failed
     BACKOFF = "backoff"
     THROTTLE = "throttle"  # all workers slow down together
     RESTART = "restart"  # ask for the object's version again and begin anew
@@ -167,6 +168,8 @@ class NotFound(BucketError):
 
 class Denied(BucketError):
     """The server does not give this object away."""
+
+    reaction = Reaction.DOUBT  # firewalls and servers under load say so, too, and do not mean it
 
 
 class Refused(BucketError):

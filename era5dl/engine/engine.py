@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 from era5dl.bucket.store import Bucket
@@ -28,12 +29,21 @@ class Engine:
 
     bucket: where the bytes come from. session: what to fetch and where to, and what is there already; the caller keeps
     it open until the run has ended. settings: of these only workers, rate_limit, retries, verify and disk_reserve
-    concern the engine. on_event: called on whatever thread; see `era5dl.engine.events`.
+    concern the engine. on_event: called on whatever thread; see `era5dl.engine.events`. only: of what is not finished,
+    fetch nothing but these objects (places in the plan).
     """
 
-    def __init__(self, bucket: Bucket, session: Session, settings: Settings, on_event: Listener = ignore) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        session: Session,
+        settings: Settings,
+        on_event: Listener = ignore,
+        *,
+        only: Collection[int] | None = None,
+    ) -> None:
         self._listener = on_event
-        self._run = Run(bucket, session, replace(settings), self._hear)
+        self._run = Run(bucket, session, settings, self._hear, only)
         self._threads: set[int] = set()
         self._no_workers = threading.Event()
         self._no_workers.set()

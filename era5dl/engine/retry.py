@@ -41,6 +41,7 @@ def judge(error: Era5Error, *, progressed: bool, barren: int, retries: int, draw
     RETRY               again at once                     backoff, costs budget
     RETRY_ONCE          again at once                     the first time at once, then like BACKOFF
     BACKOFF             backoff, the budget starts anew   backoff, costs budget
+    DOUBT               the same, but the budget is one more attempt
     THROTTLE            the same, but never less than Retry-After
     WAIT_FOR_NETWORK    a short backoff, costs nothing
     PAUSE               again when the cause is gone, costs nothing
@@ -59,7 +60,7 @@ def judge(error: Era5Error, *, progressed: bool, barren: int, retries: int, draw
         return Verdict(reaction, draw(0.0, NETWORK_CAP) if barren else draw(0.0, BASE), barren)
 
     barren = 0 if progressed else barren + 1
-    if barren > retries:
+    if barren > (min(1, retries) if reaction is Reaction.DOUBT else retries):
         return Verdict(Reaction.FAIL_OBJECT, 0.0, barren)
     if barren <= (1 if reaction is Reaction.RETRY_ONCE else 0) and reaction in (Reaction.RETRY, Reaction.RETRY_ONCE):
         return Verdict(reaction, 0.0, barren)

@@ -7,36 +7,30 @@ Events are put in an outbox under the lock and told after it is released, in ord
 from __future__ import annotations
 
 import contextlib
-import logging
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket, ObjectInfo
 from era5dl.engine.events import (
-    Event,
     FileDone,
-    FileFailed,
-    FileRestarted,
     FileRetrying,
     FileStarted,
     Listener,
     Outcome,
     State,
     StateChanged,
-    Throttled,
 )
 from era5dl.engine.ledger import OUTCOMES, FileState, Ledger
-from era5dl.engine.outage import Prober
+from era5dl.engine.outbox import Outbox
 from era5dl.engine.pacing import RateLimit, Throttle
 from era5dl.engine.proving import Proof
-from era5dl.engine.retry import Verdict, judge
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.errors import BadResponse, Denied, DiskError, Era5Error, Reaction, Untrusted
+from era5dl.engine.trouble import Trouble
+from era5dl.errors import Era5Error
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.ranges import Range, RangeSet
 from era5dl.session import Session
@@ -44,19 +38,16 @@ from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
 from era5dl.session.digests import Digests
 from era5dl.settings import Settings
 
-log = logging.getLogger("era5dl")
-
 MOST_FAILURES = 200  # records kept: text, never exceptions, which would keep their sockets
-MOST_RESTARTS = 2  # times an object may change upstream before it has failed
-STRANGE_ANSWERS = 5  # in a row, on whatever objects: something answers in the bucket's place
-DENIALS = 5  # different objects in a row: it is the bucket that says no
 IDLE_WAIT = 0.5  # seconds after which an idle worker looks again for something to take over
 
 
 class Run:
     """One run of one session. Every public method takes the lock itself unless its name says `_locked`."""
 
-    def __init__(self, bucket: Bucket, session: Session, settings: Settings, on_event: Listener) -> None:
+    def __init__(
+        self, bucket: Bucket, session: Session, settings: Settings, on_event: Listener, only: Collection[int] | None
+    ) -> None:
         self.bucket, self.session, self.settings = bucket, session, settings
         self.changed = threading.Condition()
         self.rate = RateLimit(settings.rate_limit)
@@ -72,18 +63,15 @@ class Run:
         self.dirty = True  # there is something to write into the resume file
         self.aborts: dict[Job, Abort] = {}
         self.failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
-        self._on_event = on_event
-        self._outbox: deque[Event] = deque()
-        self._speaking = threading.RLock()
-        self._trouble: State | None = None
-        self._prober: Prober | None = None
-        self._answered = False
-        self._strange = 0
-        self._denied: set[int] = set()
+        self.outbox = Outbox(on_event)
+        self.trouble = Trouble(bucket, self._probed)
+        self.answered_once = False
+        self.strange_answers = 0  # in a row
+        self.denied: set[int] = set()  # objects refused in a row
         self.digests = Digests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
-        self._load(session.checkpoint)
+        self._load(session.checkpoint, only)
 
-    def _load(self, checkpoint: Checkpoint) -> None:
+    def _load(self, checkpoint: Checkpoint, only: Collection[int] | None) -> None:
         self.verified, self.checked = checkpoint.verified.copy(), checkpoint.checked.copy()
         self.claims = {u.index: u for u in checkpoint.unfinished}
         self.replaced = dict(checkpoint.replaced)
@@ -100,6 +88,8 @@ class Run:
         for claim in self.claims.values():
             self.ledger.done_bytes += sum(stop - start for start, stop in claim.done)
         todo = [i for start, stop in finished.missing(0, len(sizes)) for i in range(start, stop)]
+        if only is not None:
+            todo = [i for i in todo if i in only]
         todo.sort(key=lambda i: i not in self.claims)  # what was begun comes first
         self.scheduler = Scheduler(todo, sizes, most_open=max(32, 4 * self.workers))
 
@@ -108,7 +98,7 @@ class Run:
         """Change it; then tell what happened."""
         with self.changed:
             yield
-        self._speak()
+        self.outbox.tell()
 
     # What workers do
 
@@ -149,7 +139,7 @@ class Run:
                 return
             resumed = transfer.done.total()
             self._recount(transfer)
-            self._outbox.append(FileStarted(transfer.index, transfer.obj.key, transfer.obj.size, resumed))
+            self.outbox.put(FileStarted(transfer.index, transfer.obj.key, transfer.obj.size, resumed))
             self.scheduler.opened(transfer)
             self.changed.notify_all()
 
@@ -159,7 +149,6 @@ class Run:
             self.aborts.pop(piece, None)
             self.scheduler.ended(piece)
             self.scheduler.prove_when_complete(piece.transfer)
-            self._when_idle(piece.transfer)
             self.changed.notify_all()
 
     def proven(self, job: Prove, proof: Proof) -> None:
@@ -178,29 +167,9 @@ class Run:
                 transfer.done.remove(start, stop)
             self._recount(transfer)
             self.scheduler.refetch(transfer)
-            self._outbox.append(
+            self.outbox.put(
                 FileRetrying(transfer.index, transfer.obj.key, "the MD5 does not match", len(transfer.rounds), 0.0)
             )
-            self.changed.notify_all()
-
-    def failed(self, job: Job, error: Era5Error, *, progressed: bool) -> None:
-        """An attempt has ended with this error; what it means for everybody else is decided here."""
-        with self.locked():
-            abort = self.aborts.pop(job, None)
-            now = time.monotonic()
-            transfer = job.transfer
-            if isinstance(job, Piece):
-                self.scheduler.ended(job)
-            else:
-                transfer.proving = False
-            if abort is not None and abort.why:  # we ended it ourselves: nobody's fault
-                if transfer.verdict is None:
-                    self.scheduler.put_back(job, now, now)
-            else:
-                self._judge(job, error, progressed, now)
-            if isinstance(job, Piece):
-                self.scheduler.prove_when_complete(transfer)
-            self._when_idle(transfer)
             self.changed.notify_all()
 
     # What `fetch` asks of the run
@@ -235,9 +204,9 @@ class Run:
 
     def answered(self) -> None:
         """The bucket gives bytes: no portal, no ban."""
-        self._answered = True
-        self._strange = 0
-        self._denied.clear()
+        self.answered_once = True
+        self.strange_answers = 0
+        self.denied.clear()
 
     # Questions, under the lock
 
@@ -275,34 +244,26 @@ class Run:
             state, reason = State.STOPPING, ""
         elif self.user_paused:
             state, reason = State.PAUSED, ""
-        elif self._trouble is not None:
-            state, reason = self._trouble, self._trouble_reason
+        elif self.trouble.state is not None:
+            state, reason = self.trouble.state, self.trouble.reason
         else:
             state, reason = State.RUNNING, ""
         if (state, reason) != (self.state, self.reason):
             self.state, self.reason = state, reason
             self.ledger.pause(time.monotonic())
-            self._outbox.append(StateChanged(state, reason))
+            self.outbox.put(StateChanged(state, reason))
         self.changed.notify_all()
 
-    def trouble_locked(self, state: State, reason: str) -> None:
-        """Nobody asks for anything until it is over."""
-        self._trouble, self._trouble_reason = state, reason
-        if state is State.WAITING_FOR_DISK:
-            self.abort_locked("the disk")
-        elif self._prober is None and not self.stopping:
-            key = next((t.obj.key for t in self.scheduler.open.values()), self.session.plan.objects[0].key)
-            self._prober = Prober(self.bucket, key, random.uniform, self._still_away, self._back)
-            self._prober.start()
-        self.set_state_locked()
+    def network_trouble_locked(self, error: Era5Error, key: str) -> None:
+        """The bucket is not to be had: nobody asks for anything until the prober, asking for `key`, has an answer."""
+        if not self.over:
+            self.trouble.network(error, key)
+            self.set_state_locked()
 
-    @property
-    def waits_for_disk(self) -> bool:
-        return self._trouble is State.WAITING_FOR_DISK
-
-    def disk_is_back_locked(self) -> None:
-        """There is room again, and the folder takes files."""
-        self._trouble = None
+    def disk_trouble_locked(self, error: Era5Error) -> None:
+        """The disk does not take bytes: everybody stops, nobody is to blame."""
+        self.trouble.disk(error)
+        self.abort_locked("the disk")
         self.set_state_locked()
 
     def abort_locked(self, why: str) -> None:
@@ -317,20 +278,13 @@ class Run:
         self.abort_locked("the run ends")
         self.changed.notify_all()
 
-    def stop_prober_locked(self) -> None:
-        if self._prober is not None:
-            self._prober.stop()
-
-    def say_locked(self, event: Event) -> None:
-        self._outbox.append(event)
-
     # Inside
 
     def _make(self, index: int) -> Transfer:
         return Transfer(index, self.object(index), counted=_claimed(self.claims.get(index)))
 
     def _may_ask(self, now: float) -> bool:
-        if self.user_paused or self._trouble is not None or now < self.throttle.hold_until:
+        if self.user_paused or self.trouble.state is not None or now < self.throttle.hold_until:
             return False
         return len(self.aborts) < self.throttle.allowed
 
@@ -342,82 +296,6 @@ class Run:
         if self.throttle.hold_until > now:
             due.append(self.throttle.hold_until - now)
         return max(0.01, min(due))
-
-    def _judge(self, job: Job, error: Era5Error, progressed: bool, now: float) -> None:
-        transfer = job.transfer
-        holder = job if isinstance(job, Piece) else transfer
-        verdict = judge(
-            error, progressed=progressed, barren=holder.barren, retries=self.settings.retries, draw=random.uniform
-        )
-        holder.barren = verdict.barren
-        self.ledger.barren_attempts += not progressed
-        reason = str(error)
-        if isinstance(error, BadResponse):
-            self._strange += 1
-        match verdict.reaction:
-            case Reaction.FAIL_SESSION:
-                self.end_locked(reason, error.remedy)
-            case Reaction.FAIL_OBJECT | Reaction.STOP:
-                self._doom(transfer, Verdict(Reaction.FAIL_OBJECT, 0, 0), reason, error.remedy)
-                if isinstance(error, Denied):
-                    self._denied.add(transfer.index)
-                    if len(self._denied) >= DENIALS:
-                        self.end_locked("the bucket refuses one object after the other", reason)
-            case Reaction.RESTART if transfer.restarts >= MOST_RESTARTS:
-                self._doom(transfer, Verdict(Reaction.FAIL_OBJECT, 0, 0), f"{reason}, again and again", "")
-            case Reaction.RESTART:
-                self._doom(transfer, verdict, reason, "")
-            case Reaction.PAUSE if isinstance(error, DiskError):
-                self.scheduler.put_back(job, now, now)
-                self.trouble_locked(State.WAITING_FOR_DISK, f"{reason}. {error.remedy}")
-            case Reaction.PAUSE if isinstance(error, Untrusted) and not self._answered:
-                self.end_locked(reason, error.remedy)
-            case Reaction.PAUSE:
-                self.scheduler.put_back(job, now, now)
-                self.trouble_locked(State.WAITING_FOR_TRUST, f"{reason}. {error.remedy}")
-            case Reaction.WAIT_FOR_NETWORK:
-                self.scheduler.put_back(job, now + verdict.delay, now)
-                self.trouble_locked(State.WAITING_FOR_NETWORK, reason)
-            case _:
-                self.ledger.retries += 1
-                self.scheduler.put_back(job, now + verdict.delay, now)
-                self._outbox.append(
-                    FileRetrying(transfer.index, transfer.obj.key, reason, verdict.barren, verdict.delay)
-                )
-                if verdict.reaction is Reaction.THROTTLE:
-                    self.throttle.slow_down(now, verdict.delay)
-                    self._outbox.append(Throttled(self.throttle.allowed, verdict.delay))
-                elif self._strange >= STRANGE_ANSWERS:
-                    self._strange = 0
-                    self.trouble_locked(State.WAITING_FOR_NETWORK, f"{reason}. {error.remedy}")
-
-    def _doom(self, transfer: Transfer, verdict: Verdict, reason: str, remedy: str) -> None:
-        """Its other pieces end first; then `_when_idle` carries the verdict out."""
-        if transfer.verdict is None:
-            transfer.verdict, transfer.reason, transfer.remedy = verdict, reason, remedy
-        for piece in transfer.active:
-            if piece in self.aborts:
-                self.aborts[piece].trip("its object cannot go on")
-
-    def _when_idle(self, transfer: Transfer) -> None:
-        """Carry out a verdict once no thread works on the object."""
-        if transfer.verdict is None or not transfer.idle or transfer.index not in self.scheduler.open:
-            return
-        index, key = transfer.index, transfer.obj.key
-        if transfer.verdict.reaction is Reaction.RESTART:
-            transfer.verdict = None
-            transfer.restarts += 1
-            transfer.changed = True
-            self.scheduler.begin_anew(transfer)
-            self._outbox.append(FileRestarted(index, key, transfer.reason))
-            return
-        if transfer.opened and transfer.done:
-            self.claims[index] = claim(transfer)
-        self.scheduler.close(transfer)
-        self.ledger.set_state(index, FileState.FAILED)
-        self.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time()))
-        self.dirty = True
-        self._outbox.append(FileFailed(index, key, transfer.reason, transfer.remedy))
 
     def _finish(self, transfer: Transfer, proof: Proof, *, adopted: bool) -> None:
         index, obj = transfer.index, transfer.obj
@@ -431,7 +309,7 @@ class Run:
         self.ledger.set_state(index, OUTCOMES[proof.outcome])
         self.dirty = True
         path = str(self.session.final_path(index))
-        self._outbox.append(FileDone(index, obj.key, obj.size, path, proof.outcome, proof.reason, adopted))
+        self.outbox.put(FileDone(index, obj.key, obj.size, path, proof.outcome, proof.reason, adopted))
         self.changed.notify_all()
 
     def _recount(self, transfer: Transfer) -> None:
@@ -440,32 +318,16 @@ class Run:
         self.ledger.done_bytes += done - transfer.counted
         transfer.counted = done
 
-    def _still_away(self, error: Era5Error) -> None:
+    def _probed(self, error: Era5Error | None, failures: int) -> None:
+        """News of the prober. If it never failed, the network was not to blame, and nobody is forgiven."""
         with self.locked():
-            if self._trouble is not None and not self.waits_for_disk:
-                untrusted = isinstance(error, Untrusted)
-                self._trouble = State.WAITING_FOR_TRUST if untrusted else State.WAITING_FOR_NETWORK
-                self._trouble_reason = f"{error}. {error.remedy}".strip()
-                self.set_state_locked()
-
-    def _back(self, failures: int) -> None:
-        """The prober got an answer. If it never failed, the network was not to blame, and nobody is forgiven."""
-        with self.locked():
-            self._prober = None
-            if not self.waits_for_disk:
-                self._trouble = None
-            if failures:
-                self.scheduler.forgive()
+            if error is not None:
+                self.trouble.still(error)
+            else:
+                self.trouble.network_is_back()
+                if failures:
+                    self.scheduler.forgive()
             self.set_state_locked()
-
-    def _speak(self) -> None:
-        with self._speaking:
-            while self._outbox:
-                event = self._outbox.popleft()
-                try:
-                    self._on_event(event)
-                except Exception:  # a listener's bug must not end a download of days
-                    log.exception("a listener failed on %s", type(event).__name__)
 
 
 def claim(transfer: Transfer) -> Unfinished:

@@ -120,6 +120,10 @@ class Scheduler:
         transfer.reset_gaps()
         self.unassigned += sum(b - a for a, b in transfer.gaps)
 
+    def withdraw(self, transfer: Transfer) -> None:
+        """Give out nothing more of it."""
+        self._drop(transfer)
+
     def begin_anew(self, transfer: Transfer) -> None:
         """Forget its pieces; it will be opened again."""
         self._drop(transfer)

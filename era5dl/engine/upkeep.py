@@ -12,7 +12,8 @@ import time
 
 from era5dl.engine.events import RunEnded, State
 from era5dl.engine.ledger import FileState
-from era5dl.engine.run import Run, log
+from era5dl.engine.outbox import log
+from era5dl.engine.run import Run
 from era5dl.engine.transfer import Piece
 from era5dl.errors import DiskError, DiskFull, Era5Error, SessionError
 from era5dl.folder.space import check_free, free_bytes, is_writable
@@ -86,7 +87,7 @@ class Upkeep:
             with run.locked():
                 run.dirty = True
                 if not run.over:
-                    run.trouble_locked(State.WAITING_FOR_DISK, f"{error}. {error.remedy}")
+                    run.disk_trouble_locked(error)
         except SessionError as error:  # another program has taken it over
             with run.locked():
                 run.end_locked(str(error), error.remedy)
@@ -158,23 +159,27 @@ class Upkeep:
     def _watch_disk(self) -> None:
         run = self._run
         folder, reserve = run.session.folder, run.settings.disk_reserve
+        trouble: DiskError | None = None
         try:
             free = free_bytes(folder)
-            fine = free >= reserve and (not run.waits_for_disk or is_writable(folder))
-            reason = f"only {size(free)} are free on the disk. {DiskFull.remedy}"
+            if free < reserve:
+                trouble = DiskFull(f"only {size(free)} are free on the disk")
+            elif run.trouble.is_disk and not is_writable(folder):
+                return
         except DiskError as error:
-            fine, reason = False, f"{error}. {error.remedy}"
+            trouble = error
         with run.locked():
-            if fine and run.waits_for_disk:
-                run.disk_is_back_locked()
-            elif not fine and not run.waits_for_disk:
-                run.trouble_locked(State.WAITING_FOR_DISK, reason)
+            if trouble is None and run.trouble.is_disk:
+                run.trouble.disk_is_back()
+                run.set_state_locked()
+            elif trouble is not None and not run.trouble.is_disk:
+                run.disk_trouble_locked(trouble)
 
     def _finish(self) -> None:
         run = self._run
         with run.locked():
             run.abort_locked("the run ends")
-            run.stop_prober_locked()
+            run.trouble.end()
             run.changed.notify_all()
         self._workers_left.wait(GRACE)
         with contextlib.suppress(Exception):  # already reported by checkpoint(); the end must be told all the same
@@ -182,7 +187,7 @@ class Upkeep:
         with run.locked():
             counts = run.ledger.counts
             run.state = State.ENDED
-            run.say_locked(
+            run.outbox.put(
                 RunEnded(
                     verified=counts[FileState.VERIFIED],
                     checked=counts[FileState.CHECKED],

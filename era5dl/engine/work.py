@@ -9,10 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from era5dl.bucket.abort import Abort
+from era5dl.engine.consequences import attempt_failed
 from era5dl.engine.fetch import fetch
 from era5dl.engine.opening import Places, open_transfer
+from era5dl.engine.outbox import log
 from era5dl.engine.proving import Proof, examine
-from era5dl.engine.run import Run, claim, log
+from era5dl.engine.run import Run, claim
 from era5dl.engine.scheduler import Job, Open, Prove
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import DiskError, Era5Error
@@ -44,11 +46,11 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
         else:
             _prove(run, job, abort)
     except Era5Error as error:
-        run.failed(job, error, progressed=isinstance(job, Piece) and job.at > before)
+        attempt_failed(run, job, error, progressed=isinstance(job, Piece) and job.at > before)
     except Exception as bug:  # noqa: BLE001 - a bug costs this object, never the run
         log.exception("unexpected, while working on %s", job.transfer.obj.key)
         text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {str(bug)[:200]}"
-        run.failed(job, Era5Error(text), progressed=False)
+        attempt_failed(run, job, Era5Error(text), progressed=False)
 
 
 def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:

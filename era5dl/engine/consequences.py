@@ -1,0 +1,124 @@
+"""What a failed attempt means: for its piece, for its object, for everybody. All of it under the engine's lock.
+
+`era5dl.engine.retry` says what to do and when; here it is done.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying, Throttled
+from era5dl.engine.ledger import FileState
+from era5dl.engine.retry import Verdict, judge
+from era5dl.engine.run import Run, claim
+from era5dl.engine.scheduler import Job
+from era5dl.engine.transfer import Piece, Transfer
+from era5dl.errors import BadResponse, Denied, DiskError, Era5Error, Reaction, Untrusted
+from era5dl.session.checkpoint import Failure
+
+MOST_RESTARTS = 2  # times an object may change upstream before it has failed
+STRANGE_ANSWERS = 5  # in a row, on whatever objects: something answers in the bucket's place
+DENIALS = 5  # different objects in a row: it is the bucket that says no
+
+FAILED = Verdict(Reaction.FAIL_OBJECT, 0.0, 0)
+
+
+def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) -> None:
+    """This attempt has ended with this error. progressed: it brought new bytes first."""
+    with run.locked():
+        transfer, now = job.transfer, time.monotonic()
+        abort = run.aborts.pop(job, None)
+        if isinstance(job, Piece):
+            run.scheduler.ended(job)
+        else:
+            transfer.proving = False
+        if abort is None or not abort.why:
+            _consider(run, job, error, progressed, now)
+        elif transfer.verdict is None:  # we ended it ourselves: nobody's fault
+            run.scheduler.put_back(job, now, now)
+        if isinstance(job, Piece):
+            run.scheduler.prove_when_complete(transfer)
+        when_idle(run, transfer)
+        run.changed.notify_all()
+
+
+def when_idle(run: Run, transfer: Transfer) -> None:
+    """Carry out the verdict on an object once no thread works on it any more."""
+    if transfer.verdict is None or not transfer.idle or transfer.index not in run.scheduler.open:
+        return
+    index, key = transfer.index, transfer.obj.key
+    if transfer.verdict.reaction is Reaction.RESTART:
+        transfer.verdict = None
+        transfer.restarts += 1
+        transfer.changed = True
+        run.scheduler.begin_anew(transfer)
+        run.outbox.put(FileRestarted(index, key, transfer.reason))
+        return
+    if transfer.opened and transfer.done:
+        run.claims[index] = claim(transfer)  # a later run goes on from here
+    run.scheduler.close(transfer)
+    run.ledger.set_state(index, FileState.FAILED)
+    run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time()))
+    run.dirty = True
+    run.outbox.put(FileFailed(index, key, transfer.reason, transfer.remedy))
+
+
+def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float) -> None:
+    transfer = job.transfer
+    counter = job if isinstance(job, Piece) else transfer
+    verdict = judge(
+        error, progressed=progressed, barren=counter.barren, retries=run.settings.retries, draw=random.uniform
+    )
+    counter.barren = verdict.barren
+    run.ledger.barren_attempts += not progressed
+    match verdict.reaction:
+        case Reaction.FAIL_SESSION:
+            run.end_locked(str(error), error.remedy)
+        case Reaction.PAUSE if isinstance(error, Untrusted) and not run.answered_once:
+            run.end_locked(str(error), error.remedy)  # wrong from the start: waiting would not help
+        case Reaction.RESTART if transfer.restarts < MOST_RESTARTS:
+            _doom(run, transfer, verdict, error)
+        case Reaction.FAIL_OBJECT | Reaction.STOP | Reaction.RESTART:
+            _doom(run, transfer, FAILED, error)
+            _count_denial(run, transfer, error)
+        case Reaction.PAUSE if isinstance(error, DiskError):
+            run.scheduler.put_back(job, now, now)
+            run.disk_trouble_locked(error)
+        case Reaction.PAUSE | Reaction.WAIT_FOR_NETWORK:
+            run.scheduler.put_back(job, now + verdict.delay, now)
+            run.network_trouble_locked(error, transfer.obj.key)
+        case _:
+            _retry(run, job, error, verdict, now)
+
+
+def _retry(run: Run, job: Job, error: Era5Error, verdict: Verdict, now: float) -> None:
+    transfer = job.transfer
+    run.ledger.retries += 1
+    run.scheduler.put_back(job, now + verdict.delay, now)
+    run.outbox.put(FileRetrying(transfer.index, transfer.obj.key, str(error), verdict.barren, verdict.delay))
+    if verdict.reaction is Reaction.THROTTLE:
+        run.throttle.slow_down(now, verdict.delay)
+        run.outbox.put(Throttled(run.throttle.allowed, verdict.delay))
+    elif isinstance(error, BadResponse):
+        run.strange_answers += 1
+        if run.strange_answers >= STRANGE_ANSWERS:
+            run.strange_answers = 0
+            run.network_trouble_locked(error, transfer.obj.key)  # the prober finds out whether it is the bucket
+
+
+def _doom(run: Run, transfer: Transfer, verdict: Verdict, error: Era5Error) -> None:
+    """Its other pieces are ended first; then `when_idle` carries the verdict out."""
+    if transfer.verdict is None or verdict is FAILED:
+        transfer.verdict, transfer.reason, transfer.remedy = verdict, str(error), error.remedy
+    run.scheduler.withdraw(transfer)
+    for piece in transfer.active:
+        if piece in run.aborts:
+            run.aborts[piece].trip("its object cannot go on")
+
+
+def _count_denial(run: Run, transfer: Transfer, error: Era5Error) -> None:
+    if isinstance(error, Denied):
+        run.denied.add(transfer.index)
+        if len(run.denied) >= DENIALS:
+            run.end_locked("the bucket refuses one object after the other", str(error))

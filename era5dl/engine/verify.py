@@ -1,0 +1,120 @@
+"""Prove files that are already on disk against the bucket: read, hash, compare. Fetches nothing but part sizes.
+
+What is found is written into the resume file, so that whatever is wrong or gone counts as unfinished from then on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from era5dl.bucket.abort import Abort
+from era5dl.bucket.store import Bucket, ObjectInfo
+from era5dl.engine.events import Outcome
+from era5dl.engine.opening import plan_proof
+from era5dl.engine.proving import examine_file
+from era5dl.engine.transfer import Transfer
+from era5dl.errors import Stopped, UnsafeKey
+from era5dl.folder.faults import disk_errors
+from era5dl.ranges import RangeSet
+from era5dl.session import Session
+
+
+class Finding(Enum):
+    """What a look at one file has shown."""
+
+    VERIFIED = "verified"
+    CHECKED = "checked"
+    WRONG = "wrong"  # there, but not the server's bytes
+    ABSENT = "absent"
+    UNKNOWN = "unknown"  # could not be looked at; the reason says why
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """About one object of the plan. reason: why it is not VERIFIED, else ""."""
+
+    index: int
+    key: str
+    finding: Finding
+    reason: str = ""
+
+
+def verify(
+    bucket: Bucket,
+    session: Session,
+    on_verdict: Callable[[Verdict], None],
+    cancelled: Callable[[], bool] = bool,
+) -> list[Verdict]:
+    """Look at every file of the session, tell each verdict as it is known, and return them in the plan's order.
+
+    on_verdict: called on several threads, one at a time for one file. Raises Stopped when cancelled, and a BucketError
+    when the bucket cannot be asked how its objects were cut.
+    """
+    checkpoint = session.checkpoint
+    objects = [checkpoint.replaced.get(i, obj) for i, obj in enumerate(session.plan.objects)]
+
+    def look(index: int) -> Verdict:
+        if cancelled():
+            raise Stopped("while verifying")
+        verdict = _look(bucket, session, index, objects[index], cancelled)
+        on_verdict(verdict)
+        return verdict
+
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="era5dl-verify") as pool:
+        pending = [pool.submit(look, index) for index in range(len(objects))]
+        try:
+            verdicts = [future.result() for future in pending]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    _remember(session, verdicts, objects)
+    return verdicts
+
+
+def _look(bucket: Bucket, session: Session, index: int, obj: ObjectInfo, stopped: Callable[[], bool]) -> Verdict:
+    try:
+        path = session.final_path(index)
+        with disk_errors(path):
+            if not path.is_file():
+                return Verdict(index, obj.key, Finding.ABSENT, "there is no such file")
+            size = path.stat().st_size
+        if size != obj.size:
+            return Verdict(index, obj.key, Finding.WRONG, f"it has {size} bytes, the object {obj.size}")
+        transfer = Transfer(index, obj)
+        plan_proof(transfer, bucket, verify=True, abort=Abort())
+        proof = examine_file(transfer, path, stopped)
+    except UnsafeKey as error:
+        return Verdict(index, obj.key, Finding.UNKNOWN, str(error))
+    if proof is None:
+        return Verdict(index, obj.key, Finding.WRONG, "its bytes are not those of the bucket")
+    return Verdict(
+        index, obj.key, Finding.VERIFIED if proof.outcome is Outcome.VERIFIED else Finding.CHECKED, proof.reason
+    )
+
+
+def _remember(session: Session, verdicts: list[Verdict], objects: list[ObjectInfo]) -> None:
+    """Write what is right, and only that, as finished into the resume file."""
+    verified, checked = RangeSet(), RangeSet()
+    for verdict in verdicts:
+        if verdict.finding is Finding.VERIFIED:
+            verified.add(verdict.index, verdict.index + 1)
+        elif verdict.finding is Finding.CHECKED:
+            checked.add(verdict.index, verdict.index + 1)
+    finished = {v.index for v in verdicts if v.finding in (Finding.VERIFIED, Finding.CHECKED)}
+    unfinished = tuple(u for u in session.checkpoint.unfinished if u.index not in finished)
+    done = sum(objects[i].size for i in finished)
+    done += sum(stop - start for entry in unfinished for start, stop in entry.done)
+    session.save(
+        replace(
+            session.checkpoint,
+            verified=verified,
+            checked=checked,
+            unfinished=unfinished,
+            done_bytes=done,
+            ended=len(finished) == len(objects),
+        )
+    )
