@@ -16,7 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 from era5dl.bucket.store import Bucket, ObjectInfo
-from era5dl.catalog import Cadence, Period, Product, Variable, key_of, parse_key, periods
+from era5dl.catalog import Cadence, Period, Product, Variable, key_of, parse_key, periods, variables
 from era5dl.planner.asking import PARALLEL, Progress, ask_all, shared_prefix
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED, Missing, Plan
 from era5dl.selection import Days, Selection
@@ -112,16 +112,20 @@ def _listed(bucket: Bucket, month: _Month) -> _Answer:
 
 
 def _spelled_otherwise(variable: Variable, period: Period, listing: Iterable[ObjectInfo]) -> ObjectInfo | None:
-    """The file of a variable whose key the catalogue is not sure of: same period, same numbers or same short name."""
+    """The file of a variable whose key the catalogue is not sure of: by its short name, whatever the numbers and grid;
+    else by its numbers, if the catalogue knows no other variable of that short name."""
     if variable.confidence == "high":
         return None
-    for obj in listing:
-        key = parse_key(obj.key)
-        if key is not None and (key.start, key.end) == (period.start, period.end):
-            alike = (key.table, key.param) == (variable.table, variable.param) or key.short == variable.short
-            if alike and key.variable in (None, variable):  # never the file of another variable
-                return obj
-    return None
+    parsed = ((parse_key(obj.key), obj) for obj in listing)
+    files = [(key, obj) for key, obj in parsed if key and (key.start, key.end) == (period.start, period.end)]
+    named = [obj for key, obj in files if key.short == variable.short]
+    taken = {v.short for v in variables() if v.product == variable.product}
+    numbered = [
+        obj
+        for key, obj in files
+        if (key.table, key.param) == (variable.table, variable.param) and key.short not in taken
+    ]
+    return next(iter(named + numbered), None)
 
 
 def _missing(answers: list[_Answer], today: date) -> tuple[Missing, ...]:
