@@ -39,11 +39,19 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
             run.scheduler.put_back(job, now, now)
         if isinstance(job, Piece):
             run.scheduler.prove_when_complete(transfer)
-        when_idle(run, transfer)
+        _when_idle(run, transfer)
         run.changed.notify_all()
 
 
-def when_idle(run: Run, transfer: Transfer) -> None:
+def settle(run: Run, transfer: Transfer) -> None:
+    """A piece has come to its end. It may be the one that a verdict on its object was waiting for."""
+    if transfer.verdict is not None:
+        with run.locked():
+            _when_idle(run, transfer)
+            run.changed.notify_all()
+
+
+def _when_idle(run: Run, transfer: Transfer) -> None:
     """Carry out the verdict on an object once no thread works on it any more."""
     if transfer.verdict is None or not transfer.idle or transfer.index not in run.scheduler.open:
         return
@@ -108,7 +116,7 @@ def _retry(run: Run, job: Job, error: Era5Error, verdict: Verdict, now: float) -
 
 
 def _doom(run: Run, transfer: Transfer, verdict: Verdict, error: Era5Error) -> None:
-    """Its other pieces are ended first; then `when_idle` carries the verdict out."""
+    """Its other pieces are ended first; then `_when_idle` carries the verdict out."""
     if transfer.verdict is None or verdict is FAILED:
         transfer.verdict, transfer.reason, transfer.remedy = verdict, str(error), error.remedy
     run.scheduler.withdraw(transfer)

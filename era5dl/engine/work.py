@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from era5dl.bucket.abort import Abort
-from era5dl.engine.consequences import attempt_failed
+from era5dl.engine.consequences import attempt_failed, settle
 from era5dl.engine.fetch import fetch
 from era5dl.engine.opening import Places, open_transfer
 from era5dl.engine.outbox import log
@@ -43,6 +43,7 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
         elif isinstance(job, Piece):
             _fetch(run, job, abort)
             run.fetched(job)
+            settle(run, job.transfer)
         else:
             _prove(run, job, abort)
     except Era5Error as error:
