@@ -119,8 +119,8 @@ def download(
     they leave open comes from the environment (ERA5DL_WORKERS ...).
 
     A file that fails does not end the rest: look at `Result.failures`; what ended everything, such as a disk that is
-    too small, is `Result.error`. Raises FolderUnusable, SessionBusy, UsageError. On KeyboardInterrupt, or when `progress`
-    raises, the engine stops cleanly, what has come is kept for the next call, and the exception goes on.
+    too small, is `Result.error`. Raises FolderUnusable, SessionBusy, UsageError. On KeyboardInterrupt, or when
+    `progress` raises, the engine stops cleanly, what has come is kept for the next call, and the exception goes on.
     """
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.session import Session

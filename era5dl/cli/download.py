@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.plan_command import record_plan
 from era5dl.cli.request import make_plan, open_bucket, settings_from
-from era5dl.cli.run import run_session
+from era5dl.cli.run import conclude, drive
 from era5dl.cli.voice import Voice
 from era5dl.errors import SessionNotFound, UsageError
 from era5dl.text import count, size
@@ -38,7 +38,8 @@ def fetch(bucket: Bucket, made: Plan, out: Path, settings: Settings, voice: Voic
     from era5dl.session import Session
 
     with Session.begin(out, made, settings) as session:
-        return run_session(bucket, session, settings, voice, interrupts)
+        finished = drive(bucket, session, settings, voice, interrupts)
+        return conclude(finished, made.missing, session, voice)
 
 
 def resume(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
@@ -47,7 +48,8 @@ def resume(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
 
     with Session.open(*find_session(arguments.session)) as session:
         settings = settings_of(session, arguments)
-        return run_session(open_bucket(settings), session, settings, voice, interrupts)
+        finished = drive(open_bucket(settings), session, settings, voice, interrupts)
+        return conclude(finished, session.plan.missing, session, voice)
 
 
 def settings_of(session: Session, arguments: argparse.Namespace) -> Settings:

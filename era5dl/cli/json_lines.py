@@ -14,7 +14,7 @@ plan, download, resume
     plan            files, bytes, missing, products [{product, files, bytes, missing}],
                     free_bytes (of --out; null without it)
     object          key, size, etag, last_modified               `plan` only: every object
-    missing         key, reason                                  every key that is not in the bucket
+    missing         key, reason                                  every key asked for that is not in the bucket
 download, resume (and demo)
     session         session, folder, files, bytes, done_bytes    done_bytes: proven or fetched by earlier runs
     file-started    index, key, size, resumed_bytes
@@ -34,8 +34,9 @@ sessions
     known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
                     files, done_files, failed, bytes, done_bytes, created, updated
 verify
-    proven          key, path, size, outcome ("verified" | "checked" | "wrong" | "absent"), reason, repaired
-    summary         files, verified, checked, wrong, absent, repaired, fetched_bytes, elapsed
+    proven          key, path, finding ("verified" | "checked" | "wrong" | "absent" | "unknown"), reason
+    verify-summary  session, files, bytes, verified, checked, wrong, absent, unknown, elapsed
+                                                                 with --repair the records of a download follow
 diagnose
     diagnosis       the fields of era5dl.network_test.Diagnosis, and verdict
 demo

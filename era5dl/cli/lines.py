@@ -37,6 +37,7 @@ class Lines:
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._next = time.monotonic() + EVERY
+        self._waited = False
 
     def __enter__(self) -> Lines:
         return self
@@ -48,6 +49,11 @@ class Lines:
 
     def event(self, event: Event) -> None:
         line = line_for(event)
+        if isinstance(event, StateChanged):
+            runs = event.state is State.RUNNING
+            if runs and not self._waited:
+                return  # it begins; only after a wait is it news that it runs
+            self._waited = not runs
         if isinstance(event, FileFailed):
             self._voice.insist(line)
         elif line:
@@ -64,9 +70,9 @@ def line_for(event: Event) -> str:
     """The event as a sentence; "" for what happens all the time and needs no line of its own."""
     match event:
         case FileFailed():
-            return f"failed: {event.key}: {event.reason}" + (f" ({event.remedy})" if event.remedy else "")
+            return f"failed: {event.key}: {_reason(event)}" + (f" ({event.remedy})" if event.remedy else "")
         case FileRestarted():
-            return f"begun anew: {event.key}: {event.reason}"
+            return f"begun anew: {event.key}: {_reason(event)}"
         case StateChanged(state=State.RUNNING):
             return "going on" if event.reason == "" else f"going on: {event.reason}"
         case StateChanged() if event.state not in (State.READY, State.ENDED):
@@ -74,6 +80,11 @@ def line_for(event: Event) -> str:
         case Throttled():
             return f"the server asks to slow down: {count(event.workers, 'request')} at once for now"
     return ""
+
+
+def _reason(event: FileFailed | FileRestarted) -> str:
+    """Why, without the key, which stands before it."""
+    return event.reason.removeprefix(f"{event.key}: ")
 
 
 def progress_line(snapshot: Snapshot) -> str:

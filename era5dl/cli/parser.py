@@ -126,7 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Prove the files of a folder against the bucket: size, and the MD5 of the server's ETag where it is one.",
     )
     verify.add_argument("folder", type=Path, metavar="DIR", help="a folder that era5dl, or anything else, fetched into")
-    verify.add_argument("--repair", action="store_true", help="fetch again the parts that differ, and only those")
+    verify.add_argument("--repair", action="store_true", help="then fetch what differs or is absent, and only that")
     _common_flags(verify)
 
     diagnose = command(
@@ -148,7 +148,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("era5dl-demo"), metavar="DIR", help="the folder (default: ./era5dl-demo)"
     )
     demo.add_argument("--gui", action="store_true", help="open the window on the demo bucket instead")
-    _common_flags(demo)
+    _pace_flags(demo)
+    _voice_flags(demo)
     return parser
 
 
@@ -193,6 +194,11 @@ def _common_flags(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--bucket", metavar="NAME", help="default: nsf-ncar-era5")
     where.add_argument("--region", metavar="R", help="default: us-west-2")
     where.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust, where a proxy inspects TLS")
+    _pace_flags(parser)
+    _voice_flags(parser)
+
+
+def _pace_flags(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--workers", type=int, metavar="N", help="requests at once (default: 8)")
     how.add_argument(
@@ -205,7 +211,6 @@ def _common_flags(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--flat", action="store_const", const=True, help="all files in one folder, not in the bucket's own"
     )
-    _voice_flags(parser)
 
 
 def _voice_flags(parser: argparse.ArgumentParser) -> None:

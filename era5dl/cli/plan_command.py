@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from era5dl.cli import FINE, INCOMPLETE
@@ -77,15 +76,19 @@ def _products_table(made: Plan) -> list[str]:
 
 
 def missing_lines(missing: Sequence[Missing]) -> list[str]:
-    """What is missing, a line for each run of files with the same folder and reason: never 10,000 lines."""
-    groups = [list(group) for _, group in groupby(missing, key=lambda absent: (_parent(absent.key), absent.reason))]
+    """What is missing, in a line or two for each variable (or folder) and reason: never 10,000 lines."""
+    by_what: dict[tuple[str, str], list[Missing]] = {}
+    for absent in missing:
+        by_what.setdefault((_what(absent.key), absent.reason), []).append(absent)
+    groups = list(by_what.values())
     lines = [f"missing upstream: {count(len(missing), 'file')}"]
     for group in groups[:GROUPS]:
         first, last = group[0], group[-1]
         if len(group) == 1:
             lines.append(f"  {first.key}: {first.reason}")
         else:
-            lines.append(f"  {first.key} ... {_name(last.key)}: {count(len(group), 'file')}, {first.reason}")
+            lines.append(f"  {_what(first.key)}: {count(len(group), 'file')}, {first.reason}:")
+            lines.append(f"    {_name(first.key)} ... {_name(last.key)}")
     if len(groups) > GROUPS:
         rest = sum(len(group) for group in groups[GROUPS:])
         lines.append(f"  and {count(rest, 'file')} more; --json names every one")
@@ -109,8 +112,12 @@ def _folder(key: str) -> str:
     return key.partition("/")[0] if "/" in key else ""
 
 
-def _parent(key: str) -> str:
-    return key.rpartition("/")[0]
+def _what(key: str) -> str:
+    """The variable this is a file of; the folder, where it is none of ERA5's."""
+    from era5dl.catalog import parse_key
+
+    known = parse_key(key)
+    return f"{known.product.name}/{known.short}" if known else key.rpartition("/")[0] or "(no folder)"
 
 
 def _name(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from era5dl.text import count, size
 
 if TYPE_CHECKING:
     from era5dl.bucket.store import Bucket
+    from era5dl.planner import Missing
     from era5dl.session import Session
     from era5dl.settings import Settings
 
@@ -31,56 +33,11 @@ class Finished:
     last: Snapshot
 
 
-def run_session(bucket: Bucket, session: Session, settings: Settings, voice: Voice, interrupts: Interrupts) -> int:
-    """Fetch what is not there yet, say how it went, give the exit code."""
-    missing = session.plan.missing
-    _announce(session, voice)
-    finished = _drive(bucket, session, settings, voice, interrupts)
-    ended = finished.ended
-    for absent in missing[:NAMED]:
-        voice.insist(f"missing upstream: {absent.key}: {absent.reason}")
-    if len(missing) > NAMED:
-        voice.insist(f"missing upstream: {len(missing) - NAMED:,} more; --json names them all")
-    voice.insist(summary_line(ended, finished.last, len(missing)))
-    _say_what_next(finished, session, voice)
-    voice.record(
-        "summary",
-        files=finished.last.total_files,
-        bytes=finished.last.total_bytes,
-        verified=ended.verified,
-        checked=ended.checked,
-        failed=ended.failed,
-        missing=len(missing),
-        unfinished=ended.unfinished,
-        stopped=ended.stopped,
-        error=ended.error,
-        remedy=ended.remedy,
-        fetched_bytes=finished.last.fetched_bytes,
-        elapsed=finished.last.elapsed,
-    )
-    return exit_code(finished, len(missing), asked=interrupts.asked.is_set())
-
-
-def exit_code(finished: Finished, missing: int, *, asked: bool) -> int:
-    """
-    the run was ended by        left over                     -> code
-    the user                    something                     -> 130
-    an error                    anything                      -> 3
-    itself                      failed, missing, unfinished   -> 1
-    itself                      nothing                       -> 0
-    """
-    ended = finished.ended
-    if ended.error:
-        return CANNOT_GO_ON
-    if (ended.stopped or asked) and ended.unfinished:
-        return INTERRUPTED
-    return INCOMPLETE if ended.failed or missing or ended.unfinished else FINE
-
-
-def _drive(bucket: Bucket, session: Session, settings: Settings, voice: Voice, interrupts: Interrupts) -> Finished:
-    """The loop: look at the engine ten times a second until it has ended, or has had all the time it may take."""
+def drive(bucket: Bucket, session: Session, settings: Settings, voice: Voice, interrupts: Interrupts) -> Finished:
+    """Fetch what is not there yet: look at the engine ten times a second until it has ended, or has had its time."""
     from era5dl.engine.engine import Engine
 
+    _announce(session, voice)
     events: SimpleQueue[Event] = SimpleQueue()
     engine = Engine(bucket, session, settings, events.put)
     stopping = False
@@ -105,6 +62,50 @@ def _drive(bucket: Bucket, session: Session, settings: Settings, voice: Voice, i
     if voice.records is not None:
         voice.records.progress(last, at_once=True)
     return Finished(engine.result or _unfinished_business(last), last)
+
+
+def conclude(finished: Finished, missing: Sequence[Missing], session: Session, voice: Voice) -> int:
+    """Say how it went and what is missing upstream; give the exit code."""
+    ended, last = finished.ended, finished.last
+    for absent in missing[:NAMED]:
+        voice.insist(f"missing upstream: {absent.key}: {absent.reason}")
+    if len(missing) > NAMED:
+        voice.insist(f"missing upstream: {len(missing) - NAMED:,} more; --json names them all")
+    for absent in missing:
+        voice.record("missing", key=absent.key, reason=absent.reason)
+    voice.insist(summary_line(ended, last, len(missing)))
+    _say_what_next(ended, session, voice)
+    voice.record(
+        "summary",
+        files=last.total_files,
+        bytes=last.total_bytes,
+        verified=ended.verified,
+        checked=ended.checked,
+        failed=ended.failed,
+        missing=len(missing),
+        unfinished=ended.unfinished,
+        stopped=ended.stopped,
+        error=ended.error,
+        remedy=ended.remedy,
+        fetched_bytes=last.fetched_bytes,
+        elapsed=last.elapsed,
+    )
+    return exit_code(ended, len(missing))
+
+
+def exit_code(ended: RunEnded, missing: int) -> int:
+    """
+    the run was ended by        left over                     -> code
+    an error                    anything                      -> 3
+    the user                    something                     -> 130
+    itself                      failed, missing, unfinished   -> 1
+    itself                      nothing                       -> 0
+    """
+    if ended.error:
+        return CANNOT_GO_ON
+    if ended.stopped and ended.unfinished:
+        return INTERRUPTED
+    return INCOMPLETE if ended.failed or missing or ended.unfinished else FINE
 
 
 def _tell(events: SimpleQueue[Event], face: Face, voice: Voice) -> None:
@@ -145,16 +146,13 @@ def _announce(session: Session, voice: Voice) -> None:
         bytes=total,
         done_bytes=done,
     )
-    for absent in session.plan.missing:
-        voice.record("missing", key=absent.key, reason=absent.reason)
     for note in session.notes:
         voice.insist(note)
     there = f"; {size(done)} came earlier" if done else ""
     voice.say(f"Fetching {count(len(objects), 'file')}, {size(total)}, into {session.folder}{there}")
 
 
-def _say_what_next(finished: Finished, session: Session, voice: Voice) -> None:
-    ended = finished.ended
+def _say_what_next(ended: RunEnded, session: Session, voice: Voice) -> None:
     if ended.error:
         voice.insist(f"era5dl: {ended.error}")
     if ended.remedy:

@@ -1,0 +1,122 @@
+"""demo: a small ERA5 bucket on this machine, the ordinary download from it, and a proof that does not trust it.
+
+Everything lies in one folder that may be deleted: OUT/server is what the S3 server serves, OUT/era5 what was fetched.
+The server has another port each time, so an interrupted demo goes on with the session that is there under the new one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import time
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from era5dl.cli import FINE, INCOMPLETE
+from era5dl.cli.download import fetch
+from era5dl.cli.interrupts import Interrupts
+from era5dl.cli.plan_command import record_plan
+from era5dl.cli.request import open_bucket, settings_from
+from era5dl.cli.run import conclude, drive
+from era5dl.cli.voice import Voice
+from era5dl.errors import UsageError
+from era5dl.planner import make_plan
+from era5dl.session import Session, list_sessions
+from era5dl.settings import Settings
+from era5dl.text import count, size
+
+
+def demo(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
+    """Make the files, serve them, fetch them, prove them, open them. Exit code 0 only when all is proven."""
+    from era5dl.demo import DemoBucket, make_bucket
+
+    out = Path(arguments.out)
+    if arguments.gui and find_spec("era5dl.gui") is None:
+        raise UsageError("This version has no window yet.", remedy="`era5dl demo` shows a download in the terminal.")
+    voice.say(f"Everything is in {out}, which may be deleted afterwards.")
+    source = make_bucket(out / "server", _Making(voice).tell)
+    os.environ["NO_PROXY"] = "127.0.0.1," + os.environ.get("NO_PROXY", "")  # the server is on this machine
+    with DemoBucket(source) as server:
+        voice.say(f"An S3 server with these files listens on {server.endpoint_url}; its speed is limited.")
+        settings = replace(
+            settings_from(arguments), endpoint_url=server.endpoint_url, bucket=server.bucket, proxy=None, ca_bundle=None
+        )
+        if arguments.gui:
+            return _window(settings)
+        code = _fetch(settings, out / "era5", voice, interrupts)
+        if code != FINE:
+            return code
+    return _prove(source / settings.bucket, out / "era5", voice)
+
+
+def _fetch(settings: Settings, folder: Path, voice: Voice, interrupts: Interrupts) -> int:
+    """The ordinary download; or the rest of one that was interrupted."""
+    from era5dl.demo import selection
+
+    bucket = open_bucket(settings)
+    unfinished = next((one for one in list_sessions(folder) if not one.ended and one.files), None)
+    if unfinished is not None:
+        with Session.open(folder, unfinished.id) as session:
+            finished = drive(bucket, session, replace(settings, flat=session.flat), voice, interrupts)
+            return conclude(finished, session.plan.missing, session, voice)
+    with interrupts.gracefully():
+        made = make_plan(selection(), bucket, cancelled=interrupts.asked.is_set)
+    record_plan(made, voice, folder)
+    return fetch(bucket, made, folder, settings, voice, interrupts)
+
+
+def _prove(source: Path, folder: Path, voice: Voice) -> int:
+    """Compare what arrived with what was served, byte by byte, and open it: no word of the download is believed."""
+    from era5dl.demo import describe
+
+    with Session.open(folder) as session:
+        pairs = [(obj.key, session.final_path(index)) for index, obj in enumerate(session.plan.objects)]
+    different = 0
+    for key, path in pairs:
+        digest = _sha256(path)
+        identical = digest == _sha256(source / key)
+        different += not identical
+        content = describe(path) if identical else "not opened"
+        length = path.stat().st_size
+        voice.record(
+            "demo-file", key=key, path=str(path), size=length, sha256=digest, identical=identical, content=content
+        )
+        voice.result(f"{'identical' if identical else 'DIFFERENT'}  {key}  {size(length)}  sha256 {digest[:16]}...")
+        voice.result(f"           {content}")
+    if different:
+        voice.insist(f"{count(different, 'file')} of {len(pairs)} differ from what the server holds.")
+        return INCOMPLETE
+    voice.insist(f"All {count(len(pairs), 'file')} are the server's, byte by byte; they are in {folder}.")
+    return FINE
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def _window(settings: Settings) -> int:
+    """The window, told by its environment where the bucket is; the server lives as long as it is open."""
+    os.environ["ERA5DL_ENDPOINT_URL"] = settings.endpoint_url or ""
+    os.environ["ERA5DL_BUCKET"] = settings.bucket
+    code = import_module("era5dl.gui").main()
+    return int(code or FINE)
+
+
+class _Making:
+    """Says how far the making of the files is, every second at most."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._next = 0.0
+
+    def tell(self, done: int, total: int) -> None:
+        if time.monotonic() >= self._next or done == total:
+            self._next = time.monotonic() + 1.0
+            self._voice.say(f"Making netCDF files for the demo: {done} of {total}")
