@@ -89,7 +89,8 @@ class Mix:
     clock, and not on what other threads do at the same time.
 
     share: of the requests that meet a fault, 0..1. at_most: faults in all. in_a_row: faults for one key before one of
-    its requests is let through, so that no budget of retries is used up by bad luck.
+    its requests is let through, so that no budget of retries is used up by bad luck. seconds: for all its faults;
+    without it stalls take the half minute that is their default.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from tests.faultlab.faults import Fault
 from tests.faultlab.http import Answer, Request
 from tests.faultlab.objects import Objects
 from tests.faultlab.s3 import honest_answer
-from tests.faultlab.wire import Connection
+from tests.faultlab.wire import BLOCK, Connection
 
 SLICE = 0.02  # seconds between two sends of a body whose speed is limited
 
@@ -20,7 +20,7 @@ class Scene:
     """What the acts in `kinds` work with.
 
     number: of the request, counted over the whole server. speed: bytes per second of this connection, None unlimited.
-    count: told how many bytes of an object were sent. outage: makes the server refuse connections for some seconds.
+    count: told how many bytes of an object are being sent. outage: makes the server refuse connections for so long.
     """
 
     connection: Connection
@@ -73,12 +73,12 @@ class Scene:
         view = memoryview(body)
         began, sent = time.monotonic(), 0
         while sent < len(view):
-            allowed = int((time.monotonic() - began) * limit) + 1 if limit else sent + (1 << 20)
+            allowed = int((time.monotonic() - began) * limit) + 1 if limit else sent + BLOCK
             piece = view[sent : max(allowed, sent)]
             if piece:
+                if counted:
+                    self.count(len(piece))  # first, so that who has the bytes finds them counted
                 self.connection.send(piece)
                 sent += len(piece)
-                if counted:
-                    self.count(len(piece))
             else:
                 self.connection.pause(SLICE)

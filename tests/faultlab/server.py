@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -47,9 +47,9 @@ class Link:
     idle_swallow: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
-    """One request, as the log keeps it. `payload` is how many bytes of an object were sent in answer."""
+    """One request, as the log keeps it. `payload` grows while bytes of an object are sent in answer."""
 
     when: float  # seconds since the server started
     connection: int
@@ -58,7 +58,7 @@ class Seen:
     range: str
     if_match: str
     fault: str
-    payload: int
+    payload: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +154,9 @@ class FaultServer:
 
     @property
     def log(self) -> list[Seen]:
-        """The last requests that were answered, in the order in which the answers ended."""
+        """The last requests, in the order in which they came. A copy: it does not grow any more."""
         with self._lock:
-            return list(self._log)
+            return [replace(seen) for seen in self._log]
 
     def stats(self) -> Stats:
         with self._lock:
@@ -274,7 +274,7 @@ class FaultServer:
         connection.skip(int(request.headers.get("content-length", 0)), PATIENCE)
         idle = time.monotonic() - waited
         if link.idle_swallow is not None and idle > link.idle_swallow:
-            self._note(number, request, "idle-swallowed", 0)
+            self._note(number, request, "idle-swallowed")
             connection.swallow(PATIENCE)
             return False
         connection.pause(link.latency)
@@ -287,27 +287,26 @@ class FaultServer:
             count = self._numbers
         fault = next((found for source in sources if (found := source.pick(request))), None) or Fault(WORD_GOOD)
         name = "" if fault.kind == WORD_GOOD else fault.kind
-        sent = [0]
+        seen = self._note(number, request, name)
 
-        def sent_payload(size: int) -> None:
-            sent[0] += size
+        def count_payload(size: int) -> None:
             with self._lock:
+                seen.payload += size
                 self._payload[name] += size
 
         slow = link.slow_every is not None and number % link.slow_every == 0
         speed = link.slow_speed if slow else link.speed
-        scene = Scene(connection, request, fault, self.objects, self.bucket, count, speed, sent_payload, self.outage)
-        try:
-            return KINDS[name].act(scene) if name else scene.answer(scene.honest())
-        finally:
-            self._note(number, request, name, sent[0])
+        scene = Scene(connection, request, fault, self.objects, self.bucket, count, speed, count_payload, self.outage)
+        return KINDS[name].act(scene) if name else scene.answer(scene.honest())
 
-    def _note(self, number: int, request: Request, fault: str, payload: int) -> None:
+    def _note(self, number: int, request: Request, fault: str) -> Seen:
+        """Count and log a request: before it is answered, so that who has the answer finds it counted."""
         when = round(time.monotonic() - self._began, 3)
         span, if_match = request.headers.get("range", ""), request.headers.get("if-match", "")
-        seen = Seen(when, number, request.method, request.key, span, if_match, fault, payload)
+        seen = Seen(when, number, request.method, request.key, span, if_match, fault)
         with self._lock:
             self._log.append(seen)
             self._requests[request.method] += 1
             if fault:
                 self._faults[fault] += 1
+        return seen

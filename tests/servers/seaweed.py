@@ -7,6 +7,7 @@ part 1 and the number of parts; 206 with Content-Range, 416 behind the end and f
 
 Unlike S3: HEAD with PartNumber=1 of a *plain* object answers as if it had parts (of 4 MiB, its own storage unit), where
 S3 sends no x-amz-mp-parts-count, and 416 for an empty one: only an ETag ending in `-N` says that there are parts.
+A folder whose last object was deleted stays among the CommonPrefixes for a while. No x-amz-bucket-region is sent.
 As on S3, parts smaller than 5 MiB are refused (EntityTooSmall), the last one excepted. Any credentials or none will do.
 """
 
