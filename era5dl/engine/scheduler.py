@@ -181,7 +181,7 @@ class Scheduler:
         """A piece from the front of its first gap."""
         left = self.unassigned + sum(piece.left for piece in self.active)
         start, stop = transfer.gaps.pop(0)
-        cut = piece_end((start, stop), left // max(workers, 1), transfer.digest.parts[0][1] if transfer.digest else 1)
+        cut = piece_end((start, stop), left // max(workers, 1))
         if cut < stop:
             transfer.gaps.insert(0, (cut, stop))
         self.unassigned -= cut - start
@@ -198,15 +198,13 @@ class Scheduler:
         return self._launch(stolen, now)
 
 
-def piece_end(gap: Range, share: int, part_size: int) -> int:
-    """Where a piece that begins with `gap` ends: about `share` bytes, at the border of a part if one is near.
+def piece_end(gap: Range, share: int) -> int:
+    """Where a piece that begins with `gap` ends: after its share, but not so soon that a request would not pay.
 
     A remainder too small to be worth a request of its own is not left over.
     """
     start, stop = gap
     end = start + max(share, SMALLEST_PIECE)
-    if part_size <= SMALLEST_PIECE * 4:
-        end = -(-end // part_size) * part_size
     return stop if stop - end < SMALLEST_PIECE // 2 else end
 
 

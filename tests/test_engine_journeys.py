@@ -1,0 +1,294 @@
+"""From a plan to files: what people do with the engine on a good day, and going on after a bad one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from era5dl.engine.events import FileDone, FileFailed, FileStarted, Outcome, State, StateChanged
+from era5dl.engine.ledger import FileState
+from era5dl.errors import SessionBusy
+from era5dl.planner import Plan
+from era5dl.session import Session
+from tests.faultlab import Fault, FaultServer, Link, pseudo_random
+from tests.runs import fetch_all, leftovers, running, settings_for, wrong_files
+from tests.servers.seaweed import Seaweed
+
+MB = 1_000_000
+
+
+def test_every_kind_of_object_from_a_real_s3_server(seaweed: Seaweed, tmp_path: Path) -> None:
+    objects = {
+        "journey/multipart.nc": pseudo_random(1, 17 * MB),
+        "journey/single.nc": pseudo_random(2, 3 * MB),
+        "journey/empty.nc": b"",
+        "journey/one byte.nc": b"x",
+        "journey/Übersicht 气温 +&=?#%.nc": pseudo_random(3, 200_000),
+        "journey/deep/er/and/deeper.nc": pseudo_random(4, 5000),
+    }
+    for key, data in objects.items():
+        seaweed.put(key, data, part_size=5 << 20 if key.endswith("multipart.nc") else None)
+
+    ran = fetch_all(seaweed, tmp_path, prefix="journey/")
+
+    assert wrong_files(tmp_path, objects) == []
+    assert (ran.engine.result.verified, ran.engine.result.failed) == (len(objects), 0)
+    assert leftovers(tmp_path) == []
+    snapshot = ran.engine.snapshot()
+    assert snapshot.done_bytes == snapshot.total_bytes == sum(map(len, objects.values()))
+
+
+def test_a_second_run_fetches_nothing(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put("a.bin", pseudo_random(1, MB))
+    fetch_all(fault_server, tmp_path)
+    fault_server.reset_stats()
+
+    ran = fetch_all(fault_server, tmp_path)
+
+    assert fault_server.stats().requests["GET"] == 1  # the listing
+    assert ran.engine.result.verified == 1
+    assert ran.said(FileDone) == []
+
+
+def test_what_is_there_already_is_proven_once_and_adopted(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = {f"{name}.bin": pseudo_random(name, 700_000) for name in ("right", "wrong", "parts")}
+    for key, body in data.items():
+        fault_server.put(key, body, part_size=300_000 if key == "parts.bin" else None)
+        (tmp_path / key).write_bytes(body if key != "wrong.bin" else bytes(700_000))
+    fault_server.reset_stats()
+
+    ran = fetch_all(fault_server, tmp_path)
+
+    adopted = {done.key: done.adopted for done in ran.said(FileDone)}
+    assert adopted == {"right.bin": True, "parts.bin": True, "wrong.bin": False}
+    assert wrong_files(tmp_path, data) == []
+    assert [seen.key for seen in fault_server.log if seen.method == "GET" and seen.key] == ["wrong.bin"]
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put("a.bin", pseudo_random(1, MB))
+    (tmp_path / "a.bin").write_bytes(b"older version")
+    fault_server.script(Fault("access-denied", times=None), key="a.bin")
+
+    ran = fetch_all(fault_server, tmp_path)
+
+    assert ran.engine.result.failed == 1
+    assert (tmp_path / "a.bin").read_bytes() == b"older version"
+
+
+def test_a_finished_file_that_vanished_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = {f"{i}.bin": pseudo_random(i, 50_000) for i in range(5)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    fetch_all(fault_server, tmp_path)
+    (tmp_path / "3.bin").unlink()
+    (tmp_path / "4.bin").write_bytes(b"cut")
+
+    ran = fetch_all(fault_server, tmp_path)
+
+    assert wrong_files(tmp_path, data) == []
+    assert sorted(done.key for done in ran.said(FileDone)) == ["3.bin", "4.bin"]
+
+
+@pytest.mark.parametrize("part_size", [None, 1 << 20])
+def test_a_stopped_run_goes_on_where_it_ended(
+    fault_server: FaultServer, tmp_path: Path, part_size: int | None
+) -> None:
+    data = pseudo_random(1, 12 * MB)
+    fault_server.put("a.bin", data, part_size=part_size)
+    fault_server.link = Link(speed=2 * MB)
+    with running(fault_server, tmp_path, workers=2) as first:
+        first.until(lambda: first.engine.snapshot().done_bytes > 3 * MB)
+        first.engine.stop()
+        ended = first.end()
+    assert (ended.stopped, ended.unfinished) == (True, 1)
+    came = first.engine.snapshot().done_bytes
+    assert not (tmp_path / "a.bin").exists()
+    fault_server.link = Link()
+
+    second = fetch_all(fault_server, tmp_path, workers=2)
+
+    assert wrong_files(tmp_path, {"a.bin": data}) == []
+    assert second.said(FileStarted)[0].resumed_bytes == came
+    assert second.engine.snapshot().fetched_bytes == len(data) - came
+    assert leftovers(tmp_path) == []
+
+
+def test_pause_keeps_what_came_and_resume_goes_on(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = {f"{i}.bin": pseudo_random(i, 2 * MB) for i in range(4)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    fault_server.link = Link(speed=2 * MB)
+    with running(fault_server, tmp_path) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        ran.engine.pause()
+        ran.until(lambda: ran.engine.snapshot().in_flight == 0)
+        paused = ran.engine.snapshot()
+        time.sleep(0.3)
+        assert ran.engine.snapshot().fetched_bytes == paused.fetched_bytes
+        assert paused.state is State.PAUSED
+        ran.engine.resume()
+        ran.end()
+    assert wrong_files(tmp_path, data) == []
+    assert ran.engine.snapshot().fetched_bytes == 8 * MB, "nothing was fetched twice"
+    assert [event.state for event in ran.said(StateChanged)] == [
+        State.RUNNING,
+        State.PAUSED,
+        State.RUNNING,
+    ]
+
+
+@pytest.mark.parametrize("kind", ["body-stall", "stall-before-headers"])
+def test_stop_does_not_wait_for_the_network(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
+    for i in range(4):
+        fault_server.put(f"{i}.bin", pseudo_random(i, MB))
+    fault_server.script(Fault(kind, times=None, seconds=30))
+    with running(fault_server, tmp_path, read_timeout=30) as ran:
+        ran.until(lambda: ran.engine.snapshot().in_flight == 4 and len(fault_server.log) >= 5)
+        time.sleep(0.1)  # let the readers block
+        asked = time.monotonic()
+        ran.engine.stop()
+        answered = time.monotonic() - asked
+        ran.end()
+        ended = time.monotonic() - asked
+    assert answered < 0.2
+    assert ended < 2.0  # with 30 s of timeout to wait for otherwise
+
+
+def test_one_big_file_is_shared_by_all_workers(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 40 * MB)
+    fault_server.put("big.bin", data, part_size=8 << 20)
+    fault_server.link = Link(speed=20 * MB)
+    ran = fetch_all(fault_server, tmp_path, workers=4)
+    assert wrong_files(tmp_path, {"big.bin": data}) == []
+    assert fault_server.stats().connections_peak >= 4
+    assert ran.engine.snapshot().fetched_bytes == len(data)
+
+
+def test_an_idle_worker_takes_over_half_of_what_a_slow_one_has_left(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = {"a.bin": pseudo_random(1, 6 * MB), "b.bin": pseudo_random(2, 100_000)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    fault_server.link = Link(speed=MB)
+    with running(fault_server, tmp_path, workers=2) as ran:
+        ran.end()
+    assert wrong_files(tmp_path, data) == []
+    ranges = [seen.range for seen in fault_server.log if seen.key == "a.bin" and seen.method == "GET"]
+    assert len(ranges) >= 2, "the second worker helped"
+
+
+def test_workers_can_be_changed_while_running(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = {f"{i}.bin": pseudo_random(i, MB) for i in range(12)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    fault_server.link = Link(speed=MB)
+    with running(fault_server, tmp_path, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().in_flight == 2)
+        ran.engine.set_workers(6)
+        ran.until(lambda: ran.engine.snapshot().in_flight == 6)
+        ran.engine.set_workers(1)
+        ran.until(lambda: ran.engine.snapshot().in_flight == 1)
+        ran.engine.set_workers(8)
+        fault_server.link = Link()
+        ran.end()
+    assert wrong_files(tmp_path, data) == []
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_the_rate_limit_holds(fault_server: FaultServer, tmp_path: Path, workers: int) -> None:
+    for i in range(8):
+        fault_server.put(f"{i}.bin", pseudo_random(i, MB))
+    began = time.monotonic()
+    ran = fetch_all(fault_server, tmp_path, workers=workers, rate_limit=4 * MB)
+    seconds = time.monotonic() - began
+    assert ran.engine.snapshot().fetched_bytes == 8 * MB
+    assert seconds > 1.8, "8 MB at 4 MB/s take two seconds"
+
+
+def test_two_programs_on_one_session(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put("a.bin", b"x")
+    settings = settings_for(fault_server)
+    with running(fault_server, tmp_path) as ran:
+        ran.end()
+        with pytest.raises(SessionBusy, match="pid|process|program"):
+            Session.begin(tmp_path, ran.session.plan, settings)
+
+
+def test_a_failed_file_can_be_tried_again(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put("bad.bin", pseudo_random(1, 1000))
+    fault_server.put("slow.bin", pseudo_random(2, 3 * MB))
+    fault_server.script(Fault("no-such-key"), key="bad.bin")
+    fault_server.link = Link(speed=MB)
+    with running(fault_server, tmp_path) as ran:
+        ran.until(lambda: ran.engine.snapshot().failed_files == 1)
+        ran.engine.retry_failed()
+        assert ran.end().failed == 0
+    assert ran.said(FileFailed)[0].key == "bad.bin"
+    assert ran.engine.states() == bytes([FileState.VERIFIED] * 2)
+
+
+def test_keys_that_would_leave_the_folder_are_refused_and_the_rest_goes_on(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for key in ("../outside.bin", "/absolute.bin", "a/../../b.bin", ".era5dl/x.json", "good.bin", "tree", "tree/leaf"):
+        fault_server.put(key, b"data")
+
+    ran = fetch_all(fault_server, out)
+
+    assert (out / "good.bin").read_bytes() == b"data"
+    assert {event.key for event in ran.said(FileFailed)} == {
+        "../outside.bin",
+        "/absolute.bin",
+        "a/../../b.bin",
+        ".era5dl/x.json",
+        "tree/leaf",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_listener_may_call_back_and_may_fail(fault_server: FaultServer, tmp_path: Path) -> None:
+    for i in range(3):
+        fault_server.put(f"{i}.bin", pseudo_random(i, 1000))
+    calls: list[str] = []
+
+    def listener(event: object) -> None:
+        calls.append(type(event).__name__)
+        if isinstance(event, FileDone):
+            ran.engine.set_workers(2)
+            ran.engine.snapshot()
+            raise RuntimeError("a bug in the window")
+
+    with running(fault_server, tmp_path, on_event=listener) as ran:
+        assert ran.end().verified == 3
+    assert calls.count("FileDone") == 3
+    assert calls[-1] == "RunEnded"
+
+
+def test_an_empty_plan_ends_at_once(fault_server: FaultServer, tmp_path: Path) -> None:
+    assert fetch_all(fault_server, tmp_path, plan=Plan({"keys": "none"}, ())).engine.result.verified == 0
+
+
+def test_nothing_stays_behind_after_many_runs(fault_server: FaultServer, tmp_path: Path) -> None:
+    import psutil
+
+    me = psutil.Process()
+    for i in range(20):
+        fault_server.put(f"{i}.bin", pseudo_random(i, 100_000))
+    fault_server.script(Fault("body-reset", times=None), key="3.bin")
+    fetch_all(fault_server, tmp_path / "warm", retries=1)
+    files, threads = me.num_fds(), threading.active_count()
+    for n in range(3):
+        fetch_all(fault_server, tmp_path / str(n), retries=1)
+    assert me.num_fds() <= files + 2
+    assert threading.active_count() <= threads + 2
+
+
+def test_without_verification_files_are_only_checked(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put("a.bin", pseudo_random(1, 5000))
+    ran = fetch_all(fault_server, tmp_path, verify=False)
+    (done,) = ran.said(FileDone)
+    assert (done.outcome, done.reason) == (Outcome.CHECKED, "verification was switched off")
