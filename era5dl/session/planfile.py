@@ -60,8 +60,11 @@ def _lines(plan: Plan) -> Iterator[bytes]:
     for chunk in _body(plan):
         digest.update(chunk)
         yield chunk
-    end = {"end": FORMAT, "lines": len(plan.objects) + len(plan.missing), "sha256": digest.hexdigest()}
-    yield _line(end)
+    yield _end(len(plan.objects) + len(plan.missing), digest.hexdigest())
+
+
+def _end(lines: int, sha256: str) -> bytes:
+    return _line({"end": FORMAT, "lines": lines, "sha256": sha256})
 
 
 def _body(plan: Plan) -> Iterator[bytes]:
@@ -102,9 +105,8 @@ def _parse(file: BinaryIO, digest: str) -> Plan:
     missing: list[Missing] = []
     for key, reason in _rows(file, header.whole("missing", 0, MAX_OBJECTS), 2, sha256):
         missing.append(Missing(as_text(key, "a key"), as_text(reason, "a reason")))
-    found = sha256.hexdigest()
-    end = Fields(parse_json(_next_line(file, _LINE_LIMIT, sha256)))
-    if end.hex("sha256", 64) != found or end.whole("lines") != len(objects) + len(missing) or file.read(1):
+    end = _end(len(objects) + len(missing), sha256.hexdigest())
+    if file.read(len(end) + 1) != end:
         raise Malformed("its checksum is wrong: it is torn or was changed")
     return Plan(request=header.record("request"), objects=tuple(objects), missing=tuple(missing))
 

@@ -1,0 +1,116 @@
+"""Files that change all at once, room on the disk, and what the operating system's faults become."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from era5dl.errors import DiskError, DiskFull, FolderUnusable, UnsafeKey, UsageError
+from era5dl.folder import replace as replace_module
+from era5dl.folder import space
+from era5dl.folder.faults import disk_errors, folder_errors
+from era5dl.folder.replace import replace, write_atomically
+from era5dl.folder.space import check_free, free_bytes
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, DiskFull),
+        (errno.EDQUOT, DiskFull),
+        (errno.EROFS, FolderUnusable),
+        (errno.EACCES, FolderUnusable),
+        (errno.ENOENT, FolderUnusable),
+        (errno.EIO, FolderUnusable),
+        (errno.ESTALE, FolderUnusable),
+        (errno.EFBIG, FolderUnusable),
+        (errno.EMFILE, DiskError),
+        (errno.ENAMETOOLONG, UnsafeKey),
+        (errno.ENOTDIR, UnsafeKey),
+        (errno.EISDIR, UnsafeKey),
+        (errno.EEXIST, UnsafeKey),
+        (errno.ELOOP, UnsafeKey),
+        (errno.EILSEQ, UnsafeKey),
+    ],
+    ids=lambda value: errno.errorcode.get(value, "") if isinstance(value, int) else value.__name__,
+)
+def test_each_fault_becomes_the_error_the_engine_knows(number, kind):
+    with pytest.raises(kind, match="/out/x") as caught, disk_errors("/out/x"):
+        raise OSError(number, os.strerror(number))
+    assert type(caught.value) is kind
+    assert caught.value.remedy or kind is UnsafeKey
+    with pytest.raises(FolderUnusable if kind is UnsafeKey else kind), folder_errors("/out"):
+        raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_really_full_disk():
+    with pytest.raises(DiskFull), disk_errors("/dev/full"), Path("/dev/full").open("wb") as file:
+        file.write(b"x" * 100_000)
+
+
+def test_what_is_no_disk_fault_passes():
+    with pytest.raises(UsageError), disk_errors("/out"):
+        raise UsageError("something else")
+
+
+def test_a_file_is_exchanged_whole_and_no_temp_file_stays(tmp_path):
+    target = tmp_path / "f"
+    write_atomically(target, [b"one"])
+    with pytest.raises(RuntimeError):
+        write_atomically(target, broken())
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("f", b"one")]
+    (tmp_path / "f.tmp").write_bytes(b"left by a kill")
+    write_atomically(target, [b"t", b"wo"])
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("f", b"two")]
+
+
+def broken():
+    yield b"half"
+    raise RuntimeError("no more")
+
+
+def test_a_rename_that_a_virus_scanner_hinders_is_tried_again_where_that_happens(tmp_path, monkeypatch):
+    source, target = tmp_path / "a", tmp_path / "b"
+    real, refusals, waits = os.replace, [PermissionError(13, "in use")] * 3, []
+
+    def hindered(a: Path, b: Path) -> None:
+        if refusals:
+            raise refusals.pop()
+        real(a, b)
+
+    monkeypatch.setattr(replace_module.os, "replace", hindered)
+    monkeypatch.setattr(replace_module.time, "sleep", waits.append)
+    source.write_text("x")
+    with pytest.raises(PermissionError):
+        replace(source, target)
+    assert waits == [] or os.name == "nt"
+    monkeypatch.setattr(replace_module, "_PATIENCE", 10.0)
+    replace(source, target)
+    assert target.read_text() == "x"
+    assert waits == [0.1, 0.2]
+
+
+def test_a_rename_that_is_refused_for_good_is_given_up(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(replace_module, "_PATIENCE", 10.0)
+    monkeypatch.setattr(replace_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(replace_module.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(replace_module.os, "replace", lambda a, b: (_ for _ in ()).throw(PermissionError(13, "no")))
+    with pytest.raises(PermissionError):
+        replace(tmp_path / "a", tmp_path / "b")
+    assert 5 < now[0] <= 10
+
+
+def test_room_is_asked_of_the_nearest_folder_that_exists(tmp_path):
+    assert free_bytes(tmp_path / "not" / "yet") > 0
+
+
+def test_too_little_room_is_said_in_figures(tmp_path, monkeypatch):
+    monkeypatch.setattr(space, "free_bytes", lambda folder: 3_000_000_000)
+    check_free(tmp_path, 2_500_000_000, 500_000_000)
+    with pytest.raises(DiskFull, match=r"3\.00 GB .* 500 MB kept free, but only 3\.00 GB .* 500 MB too little"):
+        check_free(tmp_path, 3_000_000_000, 500_000_000)

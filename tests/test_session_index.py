@@ -1,0 +1,113 @@
+"""The list of known sessions: handy, and never in the way of a download."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from era5dl.session import Session, Standing, folder_of, index, known_sessions
+from era5dl.session.lock import Lock
+from era5dl.settings import Settings
+from tests.session_scene import objects, plan_of
+
+PLAN = plan_of(objects(3))
+ID = "0123456789ab"
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "state" / "deep"
+    monkeypatch.setenv("ERA5DL_STATE_DIR", str(folder))
+    return folder
+
+
+def test_sessions_are_known_wherever_they_are_newest_first(tmp_path):
+    for name in ("one", "two"):
+        with Session.begin(tmp_path / name, PLAN, Settings()) as session:
+            pass
+    assert [summary.folder.name for summary in known_sessions()] == ["two", "one"]
+    with Session.open(tmp_path / "one"):
+        assert [summary.state for summary in known_sessions()] == [Standing.RUNNING, Standing.INTERRUPTED]
+    assert folder_of(session.id) == tmp_path / "one"
+    assert folder_of("ffffffffffff") is None
+    shutil.rmtree(tmp_path / "one")
+    first = known_sessions()[0]
+    assert (first.state, first.title) == (Standing.FOLDER_MISSING, "t of e5.oper.an.pl, 2021-02-01 to 2021-02-28")
+    index.forget(first.id, first.folder)
+    assert [summary.folder.name for summary in known_sessions()] == ["two"]
+
+
+def test_forgetting_a_session_takes_it_off_the_list(tmp_path):
+    with Session.begin(tmp_path / "out", PLAN, Settings()) as session:
+        session.forget()
+    assert known_sessions() == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", "[" * 100_000, '{"format": "era5dl-sessions", "version": 1, "sessions": [5]}']
+)
+def test_a_damaged_list_is_set_aside_and_begun_anew(state, tmp_path, text):
+    state.mkdir(parents=True)
+    (state / "sessions.json").write_text(text)
+    assert index.entries() == []
+    index.remember(ID, tmp_path, "t", 1.0)
+    assert [entry.id for entry in index.entries()] == [ID]
+    assert (state / "sessions.json.damaged-1").read_text() == text
+
+
+def test_a_state_folder_that_cannot_be_used_stops_nothing(state, tmp_path):
+    state.parent.mkdir(parents=True)
+    state.write_text("a file where the folder should be")
+    with Session.begin(tmp_path / "out", PLAN, Settings()) as session:
+        session.save(session.checkpoint)
+    assert known_sessions() == []
+
+
+def test_a_busy_list_makes_nobody_wait_for_long(state, tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "_PATIENCE", 0.05)
+    state.mkdir(parents=True)
+    lock = Lock.take(state / "sessions.lock")
+    began = time.monotonic()
+    index.remember(ID, tmp_path, "t", 1.0)
+    assert time.monotonic() - began < 1
+    lock.release()
+    assert index.entries() == []
+
+
+def test_programs_that_write_at_the_same_time_lose_nothing(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from era5dl.session import index
+index._PATIENCE = 30
+for n in range(8):
+    index.remember(f"{int(sys.argv[1]):04x}{n:08x}", Path("/somewhere"), "t", 1.0)
+"""
+    programs = [subprocess.Popen([sys.executable, "-c", code, str(number)]) for number in range(3)]
+    assert [program.wait() for program in programs] == [0, 0, 0]
+    assert len(index.entries()) == 24
+
+
+def test_the_list_is_capped(tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "MAX_ENTRIES", 5)
+    for n in range(8):
+        index.remember(f"{n:012x}", tmp_path, "t", 1.0)
+    assert [int(entry.id, 16) for entry in index.entries()] == [7, 6, 5, 4, 3]
+
+
+def test_a_folder_with_an_odd_name_is_found_again(tmp_path):
+    out = tmp_path / "données é \udcff"
+    with Session.begin(out, PLAN, Settings()) as session:
+        pass
+    assert folder_of(session.id) == out
+    assert known_sessions()[0].state is Standing.INTERRUPTED
+
+
+def test_without_the_variable_it_is_the_systems_place(monkeypatch):
+    monkeypatch.delenv("ERA5DL_STATE_DIR")
+    assert index.state_folder().name == "era5dl"

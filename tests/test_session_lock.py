@@ -1,0 +1,257 @@
+"""One program at a time on a session, and nobody locked out by a dead one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from era5dl.errors import DiskFull, FolderUnusable, SessionBusy
+from era5dl.session import lock as lock_module
+from era5dl.session.lock import SILENCE, Lock, holder
+from era5dl.session.oslock import Unsupported
+
+HOLD = "import sys; from pathlib import Path; from era5dl.session.lock import Lock"
+UNSUPPORTED = """
+import errno, era5dl.session.lock as m
+def never(fd): raise m.Unsupported(errno.ENOSYS, "no locks")
+m.try_lock = never
+"""
+
+
+@pytest.fixture(params=["kernel", "by name"])
+def way(request, monkeypatch) -> str:
+    """With the kernel's locks, and on a file system that has none (such as Lustre without -o flock)."""
+    if request.param == "by name":
+        monkeypatch.setattr(lock_module, "try_lock", no_locks)
+    return request.param
+
+
+def no_locks(fd: int) -> bool:
+    raise Unsupported(errno.ENOSYS, "no locks")
+
+
+def other_program(path: Path, way: str) -> subprocess.Popen[str]:
+    """Another program that holds the lock until it is ended."""
+    code = HOLD + (UNSUPPORTED if way == "by name" else "") + "\nlock = Lock.take(Path(sys.argv[1]))\n"
+    code += "print('held', flush=True); sys.stdin.read(); lock.release()"
+    program = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "held\n"
+    return program
+
+
+def end(program: subprocess.Popen[str]) -> None:
+    program.communicate()
+
+
+def claim(path: Path, *, silent: float = 0.0, **changes: object) -> None:
+    """A lock file as another program wrote it, `silent` seconds ago."""
+    owner = {
+        "pid": os.getpid(),
+        "host": "elsewhere.example",
+        "started": 1.0,
+        "since": 1_700_000_000.0,
+        "program": "era5dl",
+        "token": "0123456789abcdef",
+        "kernel": False,
+    }
+    path.write_text(json.dumps({**owner, **changes}))
+    then = time.time() - silent
+    os.utime(path, (then, then))
+
+
+def test_a_second_program_is_told_who_holds_it(tmp_path, way):
+    path = tmp_path / "s.lock"
+    program = other_program(path, way)
+    try:
+        with pytest.raises(SessionBusy, match=rf"process {program.pid} on {socket.gethostname()}, since 20"):
+            Lock.take(path)
+        assert holder(path).pid == program.pid
+    finally:
+        end(program)
+    Lock.take(path).release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_program_cannot_open_it_twice_either(tmp_path, way):
+    path = tmp_path / "s.lock"
+    held = Lock.take(path)
+    with pytest.raises(SessionBusy, match="this program itself"):
+        Lock.take(path)
+    held.release()
+    held.release()
+    Lock.take(path).release()
+
+
+@pytest.mark.parametrize("waited_for", [True, False])
+def test_after_kill_9_the_next_one_takes_over_at_once(tmp_path, way, waited_for):
+    path = tmp_path / "s.lock"
+    program = other_program(path, way)
+    os.kill(program.pid, signal.SIGKILL)
+    if waited_for:
+        program.wait()
+    else:
+        os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has collected it
+    try:
+        assert holder(path) is None
+        Lock.take(path).release()
+    finally:
+        end(program)
+
+
+def test_a_process_that_was_given_the_dead_ones_number_is_not_the_owner(tmp_path, way):
+    path = tmp_path / "s.lock"
+    claim(path, host=socket.gethostname(), started=12345.0)  # our own pid, but another beginning
+    Lock.take(path).release()
+
+
+def test_of_many_takers_of_a_dead_lock_one_wins(tmp_path, way):
+    for round_ in range(15):
+        path = tmp_path / f"{round_}.lock"
+        claim(path, host=socket.gethostname(), pid=2**22 + 1)
+        ready, won, lost = threading.Barrier(6), [], []
+
+        def take(path=path, ready=ready, won=won, lost=lost) -> None:
+            ready.wait()
+            try:
+                won.append(Lock.take(path))
+            except SessionBusy as exc:
+                lost.append(exc)
+
+        takers = [threading.Thread(target=take) for _ in range(6)]
+        for taker in takers:
+            taker.start()
+        for taker in takers:
+            taker.join()
+        holding = [held for held in won if still_mine(held)]
+        assert len(holding) == 1
+        assert way == "by name" or len(won) == 1
+        for held in won:
+            held.release()
+    assert [file.name for file in tmp_path.iterdir()] == []
+
+
+def still_mine(held: Lock) -> bool:
+    try:
+        held.confirm()
+    except SessionBusy:
+        return False
+    return True
+
+
+def test_another_computers_lock_counts_until_it_has_been_silent_for_long(tmp_path, way):
+    path = tmp_path / "s.lock"
+    claim(path, silent=SILENCE - 30)
+    with pytest.raises(SessionBusy, match=r"era5dl \(process \d+ on elsewhere.example, since 2023-11-1") as caught:
+        Lock.take(path)
+    assert str(path) in caught.value.remedy
+    claim(path, silent=SILENCE + 30)
+    Lock.take(path).release()
+
+
+def test_silence_is_measured_by_the_file_servers_clock(tmp_path, way, monkeypatch):
+    path = tmp_path / "s.lock"
+    claim(path)
+    hour_ahead = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: hour_ahead)
+    with pytest.raises(SessionBusy):
+        Lock.take(path)
+
+
+def test_the_kernels_lock_of_another_computer_is_trusted_only_as_far_as_it_reaches(tmp_path):
+    """On a share whose locks are local we get the lock although the other computer has it, too."""
+    path = tmp_path / "s.lock"
+    claim(path, kernel=True)
+    with pytest.raises(SessionBusy):
+        Lock.take(path)
+
+
+def test_saving_and_refreshing_are_signs_of_life(tmp_path, way):
+    path = tmp_path / "s.lock"
+    held = Lock.take(path)
+    for sign in (held.refresh, held.confirm):
+        os.utime(path, (1.0, 1.0))
+        sign()
+        assert time.time() - path.stat().st_mtime < 60
+    held.release()
+
+
+def test_the_owner_finds_out_that_it_was_taken_over(tmp_path, way):
+    path = tmp_path / "s.lock"
+    held = Lock.take(path)
+    claim(path)
+    with pytest.raises(SessionBusy, match=r"elsewhere\.example"):
+        held.confirm()
+    held.release()
+    assert path.exists()  # it is the other one's
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_text("torn {")])
+def test_a_lock_file_that_somebody_deleted_or_tore_is_made_again(tmp_path, way, harm):
+    path = tmp_path / "s.lock"
+    held = Lock.take(path)
+    harm(path)
+    if way == "by name" and path.exists():
+        os.utime(path, (1.0, 1.0))
+    held.confirm()
+    with pytest.raises(SessionBusy, match="this program itself"):
+        Lock.take(path)
+    held.release()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("text", ["", "\0" * 300, "{", "[]", '{"pid": -1}', "[" * 20_000])
+def test_a_lock_file_that_says_nothing_locks_nobody_out(tmp_path, way, text):
+    path = tmp_path / "s.lock"
+    path.write_text(text)
+    if way == "by name":
+        with pytest.raises(SessionBusy, match="just begun"):
+            Lock.take(path)  # it may be one that is being written
+        os.utime(path, (1.0, 1.0))
+    Lock.take(path).release()
+
+
+def test_a_folder_that_is_gone_is_not_made_again(tmp_path, way):
+    home = tmp_path / "home"
+    home.mkdir()
+    held = Lock.take(home / "s.lock")
+    (home / "s.lock").unlink()
+    home.rmdir()
+    with pytest.raises(FolderUnusable):
+        held.confirm()
+    held.refresh()
+    held.release()
+    assert not home.exists()
+    with pytest.raises(FolderUnusable):
+        Lock.take(home / "s.lock")
+
+
+def test_a_link_under_the_locks_name_is_not_followed(tmp_path, way):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "s.lock").symlink_to(victim)
+    with pytest.raises((FolderUnusable, SessionBusy)):
+        Lock.take(tmp_path / "s.lock")
+    assert victim.read_text() == "precious"
+
+
+def test_a_full_disk_is_said_and_leaves_no_lock_behind(tmp_path, way, monkeypatch):
+    def full(fd: int, *, kernel: bool) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(DiskFull):
+        patch.setattr(lock_module, "_sign", full)
+        Lock.take(tmp_path / "s.lock")
+    Lock.take(tmp_path / "s.lock").release()

@@ -1,0 +1,162 @@
+"""Settings, their environment variables, and the sizes and speeds that people write."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from era5dl.errors import UsageError
+from era5dl.settings import MIB, Settings
+from era5dl.text import parse_rate, parse_size
+
+
+def test_the_defaults_are_the_documented_ones():
+    settings = Settings()
+    assert (settings.bucket, settings.region, settings.endpoint_url) == ("nsf-ncar-era5", "us-west-2", None)
+    assert (settings.workers, settings.pool_size, settings.retries, settings.rate_limit) == (8, 32, 6, None)
+    assert (settings.connect_timeout, settings.read_timeout, settings.disk_reserve) == (5, 20, 512 * MIB)
+    assert (settings.verify, settings.flat) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"workers": 0},
+        {"workers": 257},
+        {"workers": "8"},
+        {"workers": True},
+        {"workers": 2.0},
+        {"retries": -1},
+        {"rate_limit": -1},
+        {"rate_limit": 1.5},
+        {"connect_timeout": 0},
+        {"read_timeout": float("nan")},
+        {"read_timeout": float("inf")},
+        {"disk_reserve": -1},
+        {"verify": "yes"},
+        {"flat": 1},
+        {"bucket": ""},
+        {"bucket": "s3://nsf-ncar-era5"},
+        {"bucket": "a/b"},
+        {"bucket": None},
+        {"region": "us west"},
+        {"endpoint_url": "127.0.0.1:9000"},
+        {"endpoint_url": "ftp://host"},
+        {"endpoint_url": "http://"},
+        {"endpoint_url": "http://host:port"},
+        {"endpoint_url": "http://host:99999"},
+        {"endpoint_url": "http://[::1"},
+        {"endpoint_url": "http://ho st"},
+        {"endpoint_url": "http://host/\n"},
+        {"proxy": "proxy.example.org"},
+        {"ca_bundle": "/no/such/file.pem"},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_by_name(wrong):
+    with pytest.raises(UsageError) as caught:
+        Settings(**wrong)
+    (value,) = wrong.values()
+    assert str(value) in str(caught.value) or repr(value) in str(caught.value)
+
+
+def test_the_same_endpoint_written_twice_is_the_same(tmp_path):
+    assert Settings(endpoint_url="http://host:9000/") == Settings(endpoint_url="http://host:9000")
+    assert Settings(endpoint_url="") == Settings()
+    assert Settings(rate_limit=0) == Settings()
+    (tmp_path / "ca.pem").write_text("")
+    assert Settings(ca_bundle=str(tmp_path / "ca.pem")).ca_bundle
+
+
+def test_every_setting_has_its_variable(tmp_path):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("")
+    environ = {
+        "ERA5DL_ENDPOINT_URL": "http://host:1",
+        "ERA5DL_BUCKET": "b",
+        "ERA5DL_REGION": "r",
+        "ERA5DL_CA_BUNDLE": str(bundle),
+        "ERA5DL_PROXY": "http://p:1",
+        "ERA5DL_WORKERS": " 3 ",
+        "ERA5DL_LIMIT_RATE": "5M",
+        "ERA5DL_RETRIES": "2",
+        "ERA5DL_NO_VERIFY": "1",
+        "ERA5DL_FLAT": "yes",
+        "ERA5DL_CONNECT_TIMEOUT": "1.5",
+        "ERA5DL_READ_TIMEOUT": "9",
+        "ERA5DL_DISK_RESERVE": "1G",
+        "PATH": "/bin",
+    }
+    assert Settings.from_environment(environ) == Settings(
+        endpoint_url="http://host:1",
+        bucket="b",
+        region="r",
+        ca_bundle=str(bundle),
+        proxy="http://p:1",
+        workers=3,
+        rate_limit=5_000_000,
+        retries=2,
+        verify=False,
+        flat=True,
+        connect_timeout=1.5,
+        read_timeout=9.0,
+        disk_reserve=10**9,
+    )
+
+
+def test_what_is_said_outright_goes_before_the_environment():
+    environ = {"ERA5DL_WORKERS": "3", "ERA5DL_LIMIT_RATE": "5M", "ERA5DL_BUCKET": "b", "ERA5DL_FLAT": ""}
+    found = Settings.from_environment(environ, workers=5, rate_limit=0, bucket=None)
+    assert (found.workers, found.rate_limit, found.bucket, found.flat) == (5, None, "b", False)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("ERA5DL_WORKERS", "many"),
+        ("ERA5DL_WORKERS", "9" * 5000),
+        ("ERA5DL_LIMIT_RATE", "fast"),
+        ("ERA5DL_FLAT", "maybe"),
+        ("ERA5DL_READ_TIMEOUT", "nan"),
+    ],
+)
+def test_a_variable_that_cannot_be_read_is_named(variable, text):
+    with pytest.raises(UsageError, match=variable):
+        Settings.from_environment({variable: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0", 0),
+        ("1024", 1024),
+        ("5M", 5_000_000),
+        ("5m", 5_000_000),
+        ("500K", 500_000),
+        ("5MB/s", 5_000_000),
+        ("5 MB/s", 5_000_000),
+        ("1.5 MiB/s", 1_572_864),
+        ("2Gi", 2 * 1024**3),
+        ("1T/sec", 10**12),
+        (" 7 bytes ", 7),
+    ],
+)
+def test_speeds_that_people_write(text, value):
+    assert parse_rate(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "M", "-1", "+5M", "1e6", "nan", "5Mbit/s", "5Mbps", "5iB", "1,5M", "5 M B", "５M", "1" * 99]
+)
+def test_speeds_that_mean_nothing_are_refused(text):
+    with pytest.raises(UsageError, match="is not a speed"):
+        parse_rate(text)
+
+
+@given(st.text())
+def test_any_text_is_a_size_or_a_usage_error(text):
+    try:
+        assert parse_size(text) >= 0
+    except UsageError as exc:
+        assert exc.remedy
