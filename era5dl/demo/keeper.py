@@ -7,6 +7,7 @@ demo's server never outlives the demo. Run as a script, with the command as its 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ def keep(command: list[str]) -> int:
 
 def _end_with_input(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError):
-        while sys.stdin.buffer.read(1024):
+        while os.read(sys.stdin.fileno(), 1024):  # not through the buffer, whose lock would hold up our own exit
             pass
     child.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
