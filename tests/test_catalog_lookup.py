@@ -208,6 +208,7 @@ def test_search():
     }
     assert search("t2m")[0].name == "an.sfc/2t"
     assert search("t")[0].name == "an.pl/t"
+    assert search("e")[0].name == "fc.sfc.accumu/e", "what is named exactly comes before es and ewss"
     assert len(search()) == 224
     assert {v.product.name for v in search("wind", find_product("an.sfc"))} == {"an.sfc"}
     assert search("no such thing") == ()

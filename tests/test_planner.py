@@ -155,6 +155,20 @@ def test_a_sure_variable_is_never_replaced_by_its_like(winter):
     assert len(plan.missing) == 1
 
 
+def test_a_sure_variable_is_not_replaced_beside_an_unsure_one_either(winter):
+    keys = [key.replace("128_142_lsp", "128_142_lsx") for key in winter]
+    plan = make_plan(wanted("lsp", "ewss"), MemoryBucket(keys), today=TODAY)
+    assert {parse_key(obj.key).short for obj in plan.objects} == {"ewss"}
+    assert len(plan.missing) == 3
+
+
+def test_the_short_name_is_surer_than_the_numbers(winter):
+    keys = [key.replace("162_059_vike", "162_159_vike") for key in winter]
+    keys += [key.replace("162_159_vike", "162_059_abc") for key in keys if "162_159_vike" in key]
+    plan = make_plan(wanted("vike"), MemoryBucket(keys), today=TODAY)
+    assert ["162_159_vike" in obj.key for obj in plan.objects] == [True]
+
+
 def test_an_unsure_variable_never_takes_the_file_of_another(winter):
     """Were two numbers the wrong way round in the catalogue, the short names would still tell them apart."""
     swap = {"162_067_vikee": "162_068_vikee", "162_068_viken": "162_067_viken"}

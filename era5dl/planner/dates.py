@@ -132,7 +132,7 @@ def _missing(answers: list[_Answer], today: date) -> tuple[Missing, ...]:
     """What was not found, in the order of the plan, each with its likely reason."""
     newest: dict[Product, str] = {}
     for month in (answer.month for answer in answers if answer.found):
-        newest[month.product] = max(month.folder, newest.get(month.product, ""))
+        newest[month.product] = month.folder  # months come in order of time
     lagging = f"{today - PUBLISHING_LAG:%Y%m}"
     absent: list[tuple[Place, Missing]] = []
     for month, _, places in answers:
