@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -157,7 +159,8 @@ def _say_what_next(ended: RunEnded, session: Session, voice: Voice) -> None:
         voice.insist(f"era5dl: {ended.error}")
     if ended.remedy:
         voice.insist(f"  {ended.remedy}")
+    folder = shlex.quote(str(session.folder)) if os.name == "posix" else f'"{session.folder}"'
     if ended.unfinished:
-        voice.insist(f"Go on with: era5dl resume {session.folder}")
+        voice.insist(f"Go on with: era5dl resume {folder}")
     elif ended.failed:
-        voice.insist(f"Try the failed ones again with: era5dl resume {session.folder}")
+        voice.insist(f"Try the failed ones again with: era5dl resume {folder}")

@@ -58,8 +58,10 @@ class Live:
 
 def picture(snapshot: Snapshot, width: int, height: int) -> RenderableType:
     """The whole display, never higher than the terminal."""
-    room = max(1, min(len(snapshot.active), height - 5))
-    parts: list[RenderableType] = [_total(snapshot, width), _counts(snapshot)]
+    room = max(1, min(len(snapshot.active), height - 6))
+    parts: list[RenderableType] = [_total(snapshot), _counts(snapshot)]
+    if snapshot.state is not State.RUNNING:
+        parts.append(_trouble(snapshot))
     if snapshot.active:
         parts.append(_files(snapshot.active[:room], width))
     if len(snapshot.active) > room:
@@ -67,13 +69,13 @@ def picture(snapshot: Snapshot, width: int, height: int) -> RenderableType:
     return Group(*parts)
 
 
-def _total(snapshot: Snapshot, width: int) -> Table:
+def _total(snapshot: Snapshot) -> Table:
     left = f"{duration(snapshot.time_left)} left" if snapshot.time_left is not None else ""
     row = Table.grid(padding=(0, 2), expand=True)
     row.add_column(ratio=1)
     for _ in range(4):
         row.add_column(justify="right", no_wrap=True)
-    bar = ProgressBar(total=max(1, snapshot.total_bytes), completed=snapshot.done_bytes, width=max(10, width - 60))
+    bar = ProgressBar(total=max(1, snapshot.total_bytes), completed=snapshot.done_bytes)
     row.add_row(
         bar,
         Text(f"{percent(snapshot)} %", style="bold"),
@@ -96,10 +98,13 @@ def _counts(snapshot: Snapshot) -> Text:
         line.append(f" (the server allows {snapshot.allowed})", style="yellow")
     if snapshot.rate_limit is not None:
         line.append(f", limited to {speed(snapshot.rate_limit)}", style="dim")
-    if snapshot.state is not State.RUNNING:
-        reason = f": {snapshot.reason}" if snapshot.reason else ""
-        line.append(f"  {snapshot.state.value}{plain(reason)}", style="bold yellow")
     return line
+
+
+def _trouble(snapshot: Snapshot) -> Text:
+    """Why it does not run, on a line of its own: it must not be cut off."""
+    reason = f": {plain(snapshot.reason)}" if snapshot.reason else ""
+    return Text(f"{snapshot.state.value}{reason}", style="bold yellow", no_wrap=True, overflow="ellipsis")
 
 
 def _files(active: tuple[ActiveFile, ...], width: int) -> Table:

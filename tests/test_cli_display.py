@@ -1,0 +1,292 @@
+"""How a run is told: sentences, records, the picture, signals. No server; the engine is not needed to show its facts."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from era5dl.cli.interrupts import Interrupts
+from era5dl.cli.json_lines import JsonLines, event_names
+from era5dl.cli.lines import Lines, line_for, progress_line, summary_line
+from era5dl.cli.plan_command import GROUPS, missing_lines, room_line
+from era5dl.cli.run import exit_code
+from era5dl.cli.terminal import Live, picture
+from era5dl.cli.voice import Voice, table
+from era5dl.engine.events import (
+    Event,
+    FileDone,
+    FileFailed,
+    FileRestarted,
+    FileRetrying,
+    FileStarted,
+    Outcome,
+    RunEnded,
+    State,
+    StateChanged,
+    Throttled,
+)
+from era5dl.engine.progress import ActiveFile, Snapshot
+from era5dl.planner import Missing
+
+HOSTILE = "a/[red]\x1b[2J\x07\u202e[bold]\r\nb.nc"
+SNAPSHOT = Snapshot(
+    state=State.RUNNING,
+    reason="",
+    total_files=12,
+    done_files=5,
+    verified_files=4,
+    checked_files=1,
+    failed_files=1,
+    total_bytes=1_200_000_000,
+    done_bytes=512_000_000,
+    fetched_bytes=512_000_000,
+    speed=28_000_000.0,
+    time_left=25.0,
+    elapsed=42.0,
+    active=(ActiveFile(3, HOSTILE, 1000, 500, 10.0, 2, False), ActiveFile(4, "x/y.nc", 0, 0, 0.0, 1, True)),
+    workers=8,
+    allowed=4,
+    in_flight=4,
+    rate_limit=5_000_000,
+    retries=2,
+    throttles=1,
+    barren_attempts=1,
+)
+EVENTS: list[Event] = [
+    FileStarted(0, HOSTILE, 10, 0),
+    FileRetrying(0, HOSTILE, "reset", 1, 0.5),
+    FileRestarted(0, HOSTILE, "changed"),
+    FileDone(0, HOSTILE, 10, "/x", Outcome.VERIFIED, "", False),
+    FileFailed(0, HOSTILE, f"{HOSTILE}: no such object", "ask somebody"),
+    StateChanged(State.WAITING_FOR_NETWORK, "no route"),
+    Throttled(4, 1.0),
+    RunEnded(1, 0, 0, 0, False, "", ""),
+]
+
+
+def ended(**changes: Any) -> RunEnded:
+    return dataclasses.replace(RunEnded(12, 0, 0, 0, False, "", ""), **changes)
+
+
+@pytest.mark.parametrize(
+    ("end", "missing", "code"),
+    [
+        (ended(), 0, 0),
+        (ended(checked=3), 0, 0),
+        (ended(), 1, 1),
+        (ended(failed=1), 0, 1),
+        (ended(unfinished=1), 0, 1),
+        (ended(stopped=True, unfinished=1), 1, 130),
+        (ended(stopped=True), 0, 0),  # it was done before the wish arrived
+        (ended(error="no room", unfinished=3), 0, 3),
+        (ended(error="no room", stopped=True, unfinished=3), 0, 3),
+    ],
+)
+def test_exit_codes(end: RunEnded, missing: int, code: int) -> None:
+    assert exit_code(end, missing) == code
+
+
+def test_the_summary() -> None:
+    last = dataclasses.replace(SNAPSHOT, fetched_bytes=1_176_000_000)
+    assert summary_line(ended(), last, 0) == "12 files, 1.20 GB: 12 verified; took 0:42 at 28.0 MB/s"
+    worst = summary_line(ended(verified=1, checked=2, failed=3, unfinished=6), last, 1000)
+    assert "1 verified, 2 checked, 3 failed, 1,000 missing upstream, 6 left for the next run" in worst
+    again = summary_line(ended(), dataclasses.replace(last, fetched_bytes=0), 0)
+    assert again.endswith("12 verified; took 0:42, nothing had to be fetched")
+    assert "nothing to do" in summary_line(ended(verified=0), dataclasses.replace(last, elapsed=0.0), 0)
+
+
+def test_the_progress_line() -> None:
+    line = progress_line(SNAPSHOT)
+    assert line == "42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 left, 1 failed"
+    waiting = dataclasses.replace(SNAPSHOT, state=State.WAITING_FOR_NETWORK, time_left=None)
+    assert progress_line(waiting).endswith("1 failed, waiting for the network")
+    almost = dataclasses.replace(SNAPSHOT, done_bytes=SNAPSHOT.total_bytes - 1)
+    assert progress_line(almost).startswith("99 %")
+    assert progress_line(dataclasses.replace(SNAPSHOT, total_bytes=0, done_bytes=0)).startswith("0 %")
+
+
+def test_each_failure_is_named_also_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(Voice(quiet=True))
+    for event in EVENTS:
+        lines.event(event)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "no such object (ask somebody)" in err
+    assert err.count("b.nc") == 1  # the key stands there once, not again in the reason
+
+
+def test_going_on_is_news_only_after_a_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(Voice())
+    running, waiting = StateChanged(State.RUNNING, ""), StateChanged(State.WAITING_FOR_NETWORK, "no route")
+    for event in (running, waiting, running, running):
+        lines.event(event)
+    assert capsys.readouterr().err.splitlines() == ["waiting for the network: no route", "going on"]
+
+
+def test_a_progress_line_every_ten_seconds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("era5dl.cli.lines.time.monotonic", lambda: now)
+    lines = Lines(Voice())
+    for _ in range(100):
+        now += 0.25
+        lines.draw(SNAPSHOT)
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_no_line_draws_on_the_terminal(event: Event, capsys: pytest.CaptureFixture[str]) -> None:
+    Voice().insist(line_for(event))
+    assert_harmless(capsys.readouterr().err.removesuffix("\n"))
+
+
+def test_the_picture_shows_all_and_obeys_no_key() -> None:
+    for width, height in ((120, 40), (40, 10), (20, 4)):
+        stream = io.StringIO()
+        console = Console(file=stream, width=width, height=height, force_terminal=False)
+        console.print(picture(SNAPSHOT, width, height))
+        text = stream.getvalue()
+        assert_harmless(text.replace("\n", ""))
+        assert max(map(len, text.splitlines())) <= width
+        if width == 120:
+            for part in ("42 %", "28.0 MB/s", "0:25 left", "5 of 12 files", "1 failed", "[red]", "proving", "allows 4"):
+                assert part in text
+            assert len(text.splitlines()) == 4
+
+
+def test_the_picture_is_never_higher_than_the_terminal() -> None:
+    many = dataclasses.replace(SNAPSHOT, active=SNAPSHOT.active * 32, state=State.WAITING_FOR_DISK, reason="no room")
+    stream = io.StringIO()
+    Console(file=stream, width=100, height=20).print(picture(many, 100, 20))
+    assert len(stream.getvalue().splitlines()) <= 20
+    assert "no room" in stream.getvalue()
+
+
+def test_the_live_display_keeps_failures_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=100, height=20, force_terminal=True, color_system=None, markup=False)
+    with Live(Voice(), console) as live:
+        live.draw(SNAPSHOT)
+        for event in EVENTS:
+            live.event(event)
+    text = stream.getvalue()
+    assert "failed: a/[red]" in text
+    assert "\x1b[2J" not in text
+    assert "\x07" not in text
+    assert text.endswith("\x1b[?25h") or "\x1b[?25h" in text  # the cursor is back
+
+
+def assert_harmless(text: str) -> None:
+    assert text.isprintable()
+
+
+def test_records_of_events_and_progress() -> None:
+    stream = io.StringIO()
+    writer = JsonLines(stream)
+    for event in EVENTS:
+        writer.event(event)
+    for _ in range(5):
+        writer.progress(SNAPSHOT)
+    writer.progress(SNAPSHOT, at_once=True)
+    lines = stream.getvalue().splitlines()
+    assert stream.getvalue().isascii()
+    records = [json.loads(line) for line in lines]
+    assert [record["event"] for record in records] == [
+        "file-started", "file-retrying", "file-restarted", "file-done", "file-failed", "state", "throttled",
+        "progress", "progress",
+    ]  # fmt: skip
+    assert {record["event"] for record in records} <= event_names()
+    assert records[0]["key"] == HOSTILE
+    assert records[3]["outcome"] == "verified"
+    assert records[5]["state"] == "waiting for the network"
+    assert records[-1]["active"][0]["key"] == HOSTILE
+    assert {field.name for field in dataclasses.fields(Snapshot)} <= set(records[-1])
+
+
+def test_every_event_of_the_engine_is_documented_with_its_fields() -> None:
+    from era5dl.cli import json_lines
+
+    text = json_lines.__doc__ or ""
+    for kind in (FileStarted, FileRetrying, FileRestarted, FileDone, FileFailed, StateChanged, Throttled, Snapshot):
+        for field in dataclasses.fields(kind):
+            assert field.name in text
+
+
+def test_missing_files_are_grouped() -> None:
+    keys = [
+        f"e5.oper.an.pl/2021{m:02}/e5.oper.an.pl.128_130_t.ll025sc.2021{m:02}0100_2021{m:02}0123.nc"
+        for m in range(1, 13)
+    ]
+    lines = missing_lines([*(Missing(key, "absent") for key in keys), Missing("odd/x.nc", "not yet published")])
+    assert lines[0] == "missing upstream: 13 files"
+    assert lines[1] == "  an.pl/t: 12 files, absent:"
+    assert "2021010100" in lines[2]
+    assert "2021120100" in lines[2]
+    assert lines[3] == "  odd/x.nc: not yet published"
+    many = missing_lines([Missing(f"folder{n}/x.nc", "absent") for n in range(10_000)])
+    assert len(many) == GROUPS + 2
+    assert "9,960 files more" in many[-1]
+
+
+def test_room() -> None:
+    assert "enough" in room_line(10, 100, 5, Path("out"))
+    assert "5 B too little" in room_line(100, 100, 5, Path("out"))
+
+
+def test_tables_line_up_and_are_clean() -> None:
+    lines = table([("a", "1"), ("bb\x1b[1m", "22")], head=("NAME", "N"), right=(1,))
+    assert len({len(line) for line in lines}) == 1
+    assert all(line.isprintable() for line in lines)
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_a_wish_or_an_interrupt(number: int) -> None:
+    before = signal.getsignal(number)
+    with Interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            send(number)
+        assert interrupts.asked.is_set()
+    with Interrupts() as interrupts:
+        with interrupts.gracefully():
+            send(number)
+            assert interrupts.asked.wait(5)
+            assert not interrupts.out_of_patience
+        assert interrupts.asked.is_set()
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+def test_work_that_hangs_holds_nobody_up() -> None:
+    release = threading.Event()
+    try:
+        with Interrupts() as interrupts:
+            began = time.monotonic()
+            threading.Timer(0.1, send, [signal.SIGINT]).start()
+            with pytest.raises(KeyboardInterrupt):
+                interrupts.background(lambda: release.wait(30))
+            assert time.monotonic() - began < 5
+    finally:
+        release.set()
+
+
+def test_background_gives_results_and_errors() -> None:
+    with Interrupts() as interrupts:
+        assert interrupts.background(lambda: 3) == 3
+        with pytest.raises(ZeroDivisionError):
+            interrupts.background(lambda: 1 // 0)

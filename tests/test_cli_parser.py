@@ -1,0 +1,110 @@
+"""From words on the command line to settings and selections; in this process, without a server."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import date
+from importlib import import_module
+
+import pytest
+
+from era5dl.cli.parser import build_parser
+from era5dl.cli.request import _selection, settings_from
+from era5dl.errors import BadSelection, UnknownName
+from era5dl.selection import Selection
+
+
+def parse(*words: str) -> argparse.Namespace:
+    return build_parser().parse_args(words)
+
+
+def selected(*words: str) -> Selection:
+    return _selection(parse("plan", *words))
+
+
+def names(selection: Selection) -> list[str]:
+    return [variable.name for variable in selection.variables]
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    action = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
+def test_the_commands_are_those_promised() -> None:
+    assert list(commands()) == [
+        "products", "variables", "plan", "download", "resume", "sessions", "verify", "diagnose", "demo",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(commands()))
+def test_every_command_has_its_function(name: str) -> None:
+    place = commands()[name].get_default("run")
+    module, _, function = place.partition(":")
+    assert callable(getattr(import_module(f"era5dl.cli.{module}"), function))
+
+
+@pytest.mark.parametrize("name", ["plan", "download", "resume", "verify", "diagnose"])
+def test_common_flags(name: str) -> None:
+    flags = {flag for action in commands()[name]._actions for flag in action.option_strings}
+    assert flags >= {
+        "--endpoint-url", "--bucket", "--region", "--ca-bundle", "--workers", "--limit-rate", "--retries",
+        "--no-verify", "--flat", "--json", "--quiet",
+    }  # fmt: skip
+
+
+def test_settings_come_from_flags_then_environment_then_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ERA5DL_WORKERS", "3")
+    monkeypatch.setenv("ERA5DL_LIMIT_RATE", "1M")
+    settings = settings_from(parse("diagnose"))
+    assert (settings.workers, settings.rate_limit, settings.verify, settings.flat) == (3, 1_000_000, True, False)
+    words = ["diagnose", "--workers", "5", "--limit-rate", "2.5M", "--retries", "0", "--no-verify", "--flat"]
+    settings = settings_from(parse(*words, "--bucket", "b", "--region", "eu-west-1"))
+    assert (settings.workers, settings.rate_limit, settings.verify, settings.flat) == (5, 2_500_000, False, True)
+    assert (settings.retries, settings.bucket, settings.region) == (0, "b", "eu-west-1")
+    assert settings_from(parse("diagnose", "--limit-rate", "0")).rate_limit is None
+
+
+DAYS = ("--start", "2021-02-01", "--end", "2021-02-28")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--variable", "an.pl/t", "--variable", "2t"), ["an.pl/t", "an.sfc/2t"]),
+        (("--variable", "an.pl/t, an.pl/u",), ["an.pl/t", "an.pl/u"]),
+        (("--product", "an.pl", "--variable", "t,u"), ["an.pl/t", "an.pl/u"]),
+        (("--variable", "128_167_2t"), ["an.sfc/2t"]),
+        (("--variable", "t2m"), ["an.sfc/2t"]),
+        (("--product", "an.pl,an.sfc", "--variable", "z,2t"), ["an.pl/z", "an.sfc/2t"]),
+    ],
+)  # fmt: skip
+def test_variables(words: Sequence[str], expected: list[str]) -> None:
+    assert names(selected(*words, *DAYS)) == expected
+
+
+def test_a_product_alone_means_all_of_it() -> None:
+    assert len(selected("--product", "an.pl", *DAYS).variables) == 16
+    assert len(selected("--product", "an.pl", "--product", "an.sfc", *DAYS).variables) == 16 + 62
+    assert len(selected("--product", "invariant").variables) == 14  # no dates needed
+
+
+def test_presets_and_what_goes_with_them() -> None:
+    wrf = selected("--preset", "wrf", *DAYS)
+    assert len(wrf.variables) == 26
+    more = selected("--preset", "wrf", "--variable", "an.vinteg/viwve", *DAYS)
+    assert set(names(more)) == {*names(wrf), "an.vinteg/viwve"}
+    with pytest.raises(BadSelection):
+        selected("--preset", "wrf", "--product", "an.pl", *DAYS)
+
+
+def test_a_name_that_no_named_product_has() -> None:
+    with pytest.raises(UnknownName):
+        selected("--product", "an.pl,an.vinteg", "--variable", "2t", *DAYS)
+
+
+def test_days() -> None:
+    assert selected("--variable", "2t", *DAYS).days == ((date(2021, 2, 1), date(2021, 2, 28)),)
+    lists = selected("--variable", "2t", "--years", "2020-2021", "--months", "2,6", "--days", "30-31")
+    assert lists.days == ((date(2020, 6, 30), date(2020, 6, 30)), (date(2021, 6, 30), date(2021, 6, 30)))

@@ -1,0 +1,171 @@
+"""The command as a program: help, wrong usage, exit codes, where text goes. No server is needed here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import era5dl
+from era5dl.cli.json_lines import event_names
+
+
+def run(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """`era5dl WORDS` with a clean environment of its own."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ERA5DL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "era5dl", *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        env={**clean, "PYTHONIOENCODING": "utf-8", **environ},
+    )
+
+
+def records(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_help_says_what_matters() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for word in ("ERA5", "products", "resume", "diagnose", "130", "ERA5DL_ENDPOINT_URL", "HTTPS_PROXY", "Ctrl-C"):
+        assert word in done.stdout
+    assert done.stderr == ""
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"era5dl {era5dl.__version__}\n"
+
+
+@pytest.mark.parametrize("code", ["import era5dl", "import era5dl.cli; era5dl.cli.main(['--help'])"])
+def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
+    heavy = {"boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "platformdirs", "psutil", "ssl", "logging"}
+    script = f"import sys\n{code}\nprint(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "required"),
+        (("fetch",), "invalid choice"),
+        (("download", "--variable", "2t", "--years", "2020"), "--out"),
+        (("plan",), "Nothing is selected"),
+        (("plan", "--variable", "2t"), "day"),
+        (("plan", "--variable", "2t", "--start", "2021-02-30", "--end", "2021-03-01"), "2021-02-30"),
+        (("plan", "--variable", "2t", "--start", "2021-03-01"), "--end"),
+        (("plan", "--variable", "2t", "--years", "20x0"), "20x0"),
+        (("plan", "--variable", "nonsense", "--years", "2020"), "nonsense"),
+        (("plan", "--variable", "2t", "--years", "2020", "--limit-rate", "fast"), "5M"),
+        (("plan", "--variable", "2t", "--years", "2020", "--workers", "0"), "workers"),
+        (("plan", "--variable", "2t", "--years", "2020", "--work", "1"), "--work"),
+        (("plan", "--variable", "2t", "--years", "2020", "--ca-bundle", "/no/such"), "/no/such"),
+        (("plan", "--keys-file", "/no/such"), "cannot be read"),
+        (("plan", "--keys-file", "-", "--variable", "2t"), "--variable"),
+        (("plan", "--keys-file", "-"), "empty"),
+        (("plan", "--preset", "wfr", "--years", "2020"), "wrf"),
+    ],
+)
+def test_wrong_usage_is_2_and_says_why(words: tuple[str, ...], said: str) -> None:
+    done = run(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("plan", "--json"), ("plan", "--jason", "--json"), ("sessions", "--json", "x")])
+def test_with_json_the_last_record_is_the_end(words: tuple[str, ...]) -> None:
+    done = run(*words)
+    last = records(done.stdout)[-1]
+    assert (last["event"], last["exit_code"], done.returncode) == ("end", 2, 2)
+    assert last["error"]
+
+
+def test_an_endpoint_where_nobody_listens_is_3(tmp_path: Path) -> None:
+    done = run("plan", "--keys-file", "-", "--endpoint-url", "http://127.0.0.1:1", stdin="a/b.nc\n")
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-2].startswith("era5dl: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_environment_counts_and_a_flag_wins() -> None:
+    words = ("diagnose", "--json")
+    told = records(run(*words, ERA5DL_ENDPOINT_URL="http://127.0.0.1:1").stdout)[0]
+    assert told["endpoint"] == "http://127.0.0.1:1/nsf-ncar-era5/"
+    flag = records(run(*words, "--endpoint-url", "http://127.0.0.1:2", ERA5DL_ENDPOINT_URL="http://x.invalid").stdout)[
+        0
+    ]
+    assert flag["endpoint"] == "http://127.0.0.1:2/nsf-ncar-era5/"
+
+
+def test_a_traceback_only_where_it_is_asked_for() -> None:
+    assert "Traceback" in run("plan", ERA5DL_DEBUG="1").stderr
+    assert "Traceback" not in run("plan", ERA5DL_DEBUG="0").stderr
+
+
+def test_products_and_variables() -> None:
+    assert "an.pl" in run("products").stdout
+    done = run("variables", "2t", "--product", "an.sfc")
+    assert done.returncode == 0
+    assert "128_167_2t" in done.stdout
+    assert "mx2t" not in done.stdout
+    found = records(run("variables", "--json").stdout)
+    assert len([record for record in found if record["event"] == "variable"]) == 224
+    assert len([r for r in records(run("products", "--json").stdout) if r["event"] == "product"]) == 8
+    assert run("variables", "--product", "nope").returncode == 2
+
+
+def test_every_event_is_documented() -> None:
+    assert {"product", "variable", "end"} <= event_names()
+    said = {
+        str(record["event"]) for record in records(run("products", "--json").stdout + run("variables", "--json").stdout)
+    }
+    assert said <= event_names()
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "era5dl", "variables", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process, process.stdout, process.stderr:
+        process.stdout.readline()
+        process.stdout.close()
+        assert b"Traceback" not in (said := process.stderr.read())
+        assert b"BrokenPipe" not in said
+    assert process.returncode == 0
+
+
+def test_an_unknown_session_and_an_empty_list(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    assert run("sessions", ERA5DL_STATE_DIR=state).returncode == 0
+    done = run("resume", "0123456789ab", ERA5DL_STATE_DIR=state)
+    assert done.returncode == 3
+    assert "no session 0123456789ab" in done.stderr
+    assert run("resume", str(tmp_path), ERA5DL_STATE_DIR=state).returncode == 3
+    assert run("verify", str(tmp_path / "nowhere"), ERA5DL_STATE_DIR=state).returncode == 3
+    assert run("verify", str(tmp_path), ERA5DL_STATE_DIR=state).returncode == 2
+    assert not (tmp_path / ".era5dl").exists()
+
+
+def test_text_of_others_cannot_draw_on_the_terminal() -> None:
+    done = run("variables", "\x1b[2Jboo\u202e")
+    assert "\x1b" not in done.stderr + done.stdout
+    assert "\u202e" not in done.stderr + done.stdout
+    assert "boo" in done.stderr
+
+
+def test_a_narrow_encoding_is_survived() -> None:
+    done = run("variables", "é", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
