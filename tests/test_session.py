@@ -562,6 +562,7 @@ def test_forgetting_takes_what_is_ours_and_no_file_that_was_fetched(tmp_path):
         foreign = session.part_path(1).with_name("mine.part")
         foreign.write_bytes(b"of somebody else")
         session.save(Checkpoint.empty())
+        (home(tmp_path) / f"{session.id}.digests.jsonl").write_text("{}")
         session.forget()
     left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
     assert left == {PLAN.objects[0].key, "e5.oper.an.pl/202102/mine.part"}

@@ -207,8 +207,9 @@ class Session:
             for place in range(len(self.plan.objects)):
                 with contextlib.suppress(UnsafeKey):
                     self.part_path(place).unlink(missing_ok=True)
-            for file in [self._path, generations.previous(self._path), *self._home.glob(f"{self.id}.*.plan.jsonl")]:
-                file.unlink(missing_ok=True)
+            for pattern in ("json", "json.bak", "*.jsonl"):  # damaged ones that were set aside stay
+                for file in self._home.glob(f"{self.id}.{pattern}"):
+                    file.unlink(missing_ok=True)
         self.close()
         with contextlib.suppress(OSError):
             self._home.rmdir()  # only when nothing else is in it
