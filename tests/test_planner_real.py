@@ -17,7 +17,7 @@ ABSENT_KEY = "e5.oper.an.sfc/196302/e5.oper.an.sfc.128_134_sp.ll025sc.1963020100
 
 @pytest.fixture(scope="module")
 def etags(seaweed: Seaweed) -> dict[str, str]:
-    """The ETags of what is put there: the files of WRF for a month but one, others beside them, the bucket's web page."""
+    """ETags of what is put there: WRF's files for a month but one, others beside them, the bucket's web page."""
     first, last = WRF.days[0]
     keys = {key_of(v, p) for v in WRF.variables for p in periods(v.product, first, last)} - {ABSENT_KEY}
     others = {key.replace("128_133_q", "128_157_r") for key in keys} | {"index.html"}

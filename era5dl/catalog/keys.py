@@ -24,7 +24,7 @@ from era5dl.catalog.variables import Variable, variables
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_KEY = re.compile(
+_KEY = (  # compiled when the first key is parsed: that takes as long as importing half of this package
     r"(?P<product>e5\.oper\.[a-z.]+)/(?P<folder>[0-9]{6})/(?P=product)\."
     r"(?P<table>[0-9]{3})_(?P<param>[0-9]{3})_(?P<short>[0-9a-z]+)\."
     r"ll025(?P<grid>sc|uv)\.(?P<start>[0-9]{10})_(?P<end>[0-9]{10})\.nc"
@@ -80,7 +80,7 @@ def key_of(variable: Variable, period: Period) -> str:
 
 def parse_key(key: str) -> Key | None:
     """The key taken apart; None if it is no ERA5 file of this bucket (`index.html`, a folder marker, a foreign key)."""
-    match = _KEY.fullmatch(key)
+    match = re.fullmatch(_KEY, key)
     if match is None:
         return None
     product = next((p for p in products() if p.prefix == match["product"]), None)
