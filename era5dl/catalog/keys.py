@@ -24,7 +24,7 @@ from era5dl.catalog.variables import Variable, variables
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_KEY = (  # compiled when the first key is parsed: that takes as long as importing half of this package
+_KEY = (  # compiled by the first key that is parsed, so that the import stays cheap
     r"(?P<product>e5\.oper\.[a-z.]+)/(?P<folder>[0-9]{6})/(?P=product)\."
     r"(?P<table>[0-9]{3})_(?P<param>[0-9]{3})_(?P<short>[0-9a-z]+)\."
     r"ll025(?P<grid>sc|uv)\.(?P<start>[0-9]{10})_(?P<end>[0-9]{10})\.nc"
