@@ -1,4 +1,4 @@
-"""How a run is told: sentences, records, the picture, signals. No server; the engine is not needed to show its facts."""
+"""How a run is told: sentences, records, the picture, signals. No server, and no engine."""
 
 from __future__ import annotations
 

@@ -110,8 +110,8 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def look(port: int, scheme: str = "http", **settings: str) -> Diagnosis:
-    return diagnose(Settings(endpoint_url=f"{scheme}://127.0.0.1:{port}", bucket="b", **settings), probes=4)
+def look(port: int, scheme: str = "http", ca_bundle: str | None = None) -> Diagnosis:
+    return diagnose(Settings(endpoint_url=f"{scheme}://127.0.0.1:{port}", bucket="b", ca_bundle=ca_bundle), probes=4)
 
 
 def test_all_is_well() -> None:
@@ -150,8 +150,8 @@ def test_an_authority_that_is_not_trusted(authority: trustme.CA, tmp_path: Path)
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     with serving_tls(authority) as server:
-        for settings in ({"ca_bundle": str(other)}, {}):
-            found = look(server.server_port, "https", **settings)
+        for bundle in (str(other), None):
+            found = look(server.server_port, "https", bundle)
             assert (found.failed_step, found.reachable) == ("certificate", False)
             assert "--ca-bundle" in verdict(found)
     assert not server.paths  # nothing is asked of a server that is not trusted

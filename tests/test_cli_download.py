@@ -1,0 +1,340 @@
+"""The command against a real S3 server: fetch, fetch again, interrupt, go on, verify, repair, records."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.catalog import find_variable, key_of, periods
+from era5dl.cli.json_lines import event_names
+from era5dl.selection import parse_date
+from tests.servers.seaweed import Seaweed
+
+PART = 5 * 1024 * 1024
+WEEK = ("--variable", "an.pl/t", "--start", "1999-03-01", "--end", "1999-03-07")
+LIST_KEYS = ("cli/big.nc", "cli/with space+é.nc", "cli/empty.nc", "cli/one.nc")
+
+
+def keys_of_week() -> list[str]:
+    variable = find_variable("an.pl/t")
+    first, last = parse_date("1999-03-01"), parse_date("1999-03-07")
+    return [key_of(variable, period) for period in periods(variable.product, first, last)]
+
+
+@pytest.fixture(scope="module")
+def objects(seaweed: Seaweed) -> Mapping[str, bytes]:
+    """A week of one variable, and a few objects with odd names and sizes, one of them in parts."""
+    chance = random.Random(4)
+    made = {key: chance.randbytes(300_000) for key in keys_of_week()}
+    made["cli/big.nc"] = chance.randbytes(3 * PART - 17)
+    made["cli/with space+é.nc"] = chance.randbytes(1000)
+    made["cli/empty.nc"] = b""
+    made["cli/one.nc"] = b"1"
+    for key, data in made.items():
+        seaweed.put(key, data, part_size=PART if len(data) > PART else None)
+    return made
+
+
+class Command:
+    """`era5dl` with the server's address and a state folder of its own in the environment."""
+
+    def __init__(self, endpoint_url: str, state: Path) -> None:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ERA5DL_")}
+        self.environ = clean | {
+            "ERA5DL_ENDPOINT_URL": endpoint_url,
+            "ERA5DL_STATE_DIR": str(state),
+            "PYTHONIOENCODING": "utf-8",
+            "COLUMNS": "100",
+            "LINES": "30",
+        }
+
+    def __call__(self, *words: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.line(*words), input=stdin, capture_output=True, encoding="utf-8", timeout=60, env=self.environ
+        )
+
+    @contextmanager
+    def started(self, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(
+            self.line(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=self.environ
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def line(self, *words: str | Path) -> list[str]:
+        return [sys.executable, "-m", "era5dl", *map(str, words)]
+
+
+@pytest.fixture
+def era5dl(seaweed: Seaweed, objects: Mapping[str, bytes], tmp_path: Path) -> Command:
+    return Command(seaweed.endpoint_url, tmp_path / "state")
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in text.splitlines()]
+    assert {record["event"] for record in found} <= event_names()
+    assert [record["event"] for record in found].index("end") == len(found) - 1
+    return found
+
+
+def only(found: list[dict[str, Any]], event: str) -> dict[str, Any]:
+    (record,) = (record for record in found if record["event"] == event)
+    return record
+
+
+def assert_all_there(out: Path, objects: Mapping[str, bytes], keys: list[str]) -> None:
+    for key in keys:
+        assert (out / key).read_bytes() == objects[key]
+    assert not list(out.rglob("*.part"))
+
+
+def key_list(tmp_path: Path, *keys: str) -> Path:
+    path = tmp_path / "keys.txt"
+    path.write_text("\r\n".join(keys), encoding="utf-8")
+    return path
+
+
+def wait_for(process: subprocess.Popen[str], event: str, **fields: object) -> dict[str, Any]:
+    """The first record of this kind that `process` writes."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        record: dict[str, Any] = json.loads(line)
+        if record["event"] == event and all(record[name] == value for name, value in fields.items()):
+            return record
+    raise AssertionError(f"no {event}")
+
+
+def test_download_and_once_more(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = era5dl("download", *WEEK, "--out", out)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == ""
+    lines = first.stderr.splitlines()
+    assert lines[0] == "Planned: 7 files, 2.10 MB"
+    assert lines[1].startswith("Fetching 7 files, 2.10 MB, into ")
+    assert lines[-1].startswith("7 files, 2.10 MB: 7 verified; took 0:0")
+    assert_all_there(out, objects, keys_of_week())
+
+    again = era5dl("download", *WEEK, "--out", out, "--quiet")
+    assert again.returncode == 0
+    assert again.stderr.splitlines() == [again.stderr.strip()]
+    assert "nothing had to be fetched" in again.stderr
+
+    known = only(records(era5dl("sessions", "--json").stdout), "known-session")
+    assert (known["state"], known["files"], known["done_files"], known["folder"]) == ("done", 7, 7, str(out))
+
+
+def test_plan_writes_nothing_and_names_all(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shown = era5dl("plan", *WEEK[:-1], "1999-03-09", "--out", out)
+    assert shown.returncode == 1
+    assert "missing upstream: 2 files" in shown.stdout
+    assert "an.pl/t: 2 files, absent" in shown.stdout
+    assert "free in" in shown.stdout
+
+    found = records(era5dl("plan", *WEEK, "--json").stdout)
+    plan = only(found, "plan")
+    assert (plan["files"], plan["bytes"], plan["missing"], plan["free_bytes"]) == (7, 2_100_000, 0, None)
+    assert [r["key"] for r in found if r["event"] == "object"] == keys_of_week()
+    assert all(r["size"] == 300_000 and r["etag"] for r in found if r["event"] == "object")
+    assert only(found, "end")["exit_code"] == 0
+    assert not out.exists()
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_list_of_keys_with_records(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    keys = key_list(tmp_path, *LIST_KEYS, "cli/gone.nc", "", "../../escape.nc")
+    done = era5dl("download", "--keys-file", keys, "--out", out, "--json")
+    found = records(done.stdout)
+    assert done.returncode == 1
+    assert_all_there(out, objects, list(LIST_KEYS))
+    assert {r["key"] for r in found if r["event"] == "file-done"} == set(LIST_KEYS)
+    assert {r["key"]: r["reason"] for r in found if r["event"] == "missing"}.keys() == {
+        "cli/gone.nc",
+        "../../escape.nc",
+    }
+    assert "cli/gone.nc" in done.stderr
+    summary = only(found, "summary")
+    assert (summary["files"], summary["missing"], summary["failed"], summary["unfinished"]) == (4, 2, 0, 0)
+    last = [r for r in found if r["event"] == "progress"][-1]
+    assert (last["state"], last["done_bytes"]) == ("ended", last["total_bytes"])
+    assert only(found, "end")["exit_code"] == 1
+    assert not (tmp_path / "escape.nc").exists()
+
+
+def test_keys_from_standard_input_into_one_folder(
+    era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = era5dl("download", "--keys-file", "-", "--flat", "--out", out, stdin="cli/one.nc\ncli/empty.nc\n")
+    assert done.returncode == 0, done.stderr
+    assert (out / "one.nc").read_bytes() == b"1"
+    assert (out / "empty.nc").read_bytes() == b""
+
+
+def test_a_folder_that_cannot_be(era5dl: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    done = era5dl("download", *WEEK, "--out", tmp_path / "file" / "out")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_a_disk_that_is_too_small(era5dl: Command, tmp_path: Path) -> None:
+    era5dl.environ["ERA5DL_DISK_RESERVE"] = "500T"
+    done = era5dl("download", *WEEK, "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert "500 TB" in done.stderr
+    assert not list((tmp_path / "out").rglob("*.nc"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_and_resumed(
+    era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    keys = key_list(tmp_path, "cli/big.nc", "cli/one.nc")
+    words = ("download", "--keys-file", keys, "--out", out, "--limit-rate", "1M", "--json")
+    with era5dl.started(*words) as process:
+        session = wait_for(process, "session")["session"]
+        wait_for(process, "progress", state="running")
+        busy = era5dl("resume", out)
+        assert (busy.returncode, f"process {process.pid}" in busy.stderr) == (3, True)
+        process.send_signal(number)
+        asked = time.monotonic()
+        rest = records(process.communicate(timeout=30)[0])
+        assert time.monotonic() - asked < 2
+    assert process.returncode == 130
+    assert only(rest, "summary")["stopped"] is True
+    assert only(rest, "end")["exit_code"] == 130
+    assert not (out / "cli/big.nc").exists()
+
+    assert era5dl("resume", "zzz").returncode == 3
+    resumed = era5dl("resume", session[:5] if number is signal.SIGINT else out, "--json", "--limit-rate", "0")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_all_there(out, objects, ["cli/big.nc", "cli/one.nc"])
+    came = only(records(resumed.stdout), "session")["done_bytes"]
+    fetched = only(records(resumed.stdout), "summary")["fetched_bytes"]
+    assert came > 0
+    assert came + fetched <= len(objects["cli/big.nc"]) + 1 + 65_536
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+def test_a_second_signal_ends_at_once(era5dl: Command, tmp_path: Path) -> None:
+    """The first one is kept from being answered: the process is stopped while both arrive."""
+    words = ("download", "--keys-file", key_list(tmp_path, "cli/big.nc"), "--out", tmp_path / "out", "--json")
+    with era5dl.started(*words, "--limit-rate", "500k") as process:
+        wait_for(process, "progress", state="running")
+        process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
+        rest = process.communicate(timeout=30)[0]
+    assert process.returncode == 130
+    assert '"event": "end"' not in rest
+
+
+def test_a_reader_that_leaves_stops_the_download(era5dl: Command, tmp_path: Path) -> None:
+    words = ("download", "--keys-file", key_list(tmp_path, "cli/big.nc"), "--out", tmp_path / "out", "--json")
+    with era5dl.started(*words, "--limit-rate", "500k") as process:
+        wait_for(process, "progress", state="running")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(timeout=30) == 130
+    assert "Traceback" not in said
+    assert "BrokenPipe" not in said
+
+
+def test_verify_and_repair(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    keys = key_list(tmp_path, "cli/big.nc", "cli/one.nc", "cli/gone.nc")
+    assert era5dl("download", "--keys-file", keys, "--out", out).returncode == 1  # one is missing upstream
+    fine = era5dl("verify", out)
+    assert (fine.returncode, fine.stdout.splitlines()[-1][:29]) == (0, "2 files, 15.7 MB: 2 verified;")
+
+    big = bytearray(objects["cli/big.nc"])
+    big[PART + 1000] ^= 1
+    (out / "cli/big.nc").write_bytes(big)
+    (out / "cli/one.nc").unlink()
+    found = era5dl("verify", out, "--json")
+    assert found.returncode == 1
+    findings = {r["key"]: r["finding"] for r in records(found.stdout) if r["event"] == "proven"}
+    assert findings == {"cli/big.nc": "wrong", "cli/one.nc": "absent"}
+
+    repaired = era5dl("verify", out, "--repair", "--json")
+    assert repaired.returncode == 0, repaired.stderr
+    assert_all_there(out, objects, ["cli/big.nc", "cli/one.nc"])
+    assert only(records(repaired.stdout), "summary")["fetched_bytes"] <= PART + 1  # one part, and the absent file
+    assert era5dl("verify", out).returncode == 0
+
+
+def test_verify_a_folder_that_somebody_else_made(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for key in ("cli/one.nc", "cli/with space+é.nc"):
+        (out / key).parent.mkdir(parents=True, exist_ok=True)
+        (out / key).write_bytes(objects[key])
+    (out / "mine.nc").write_bytes(b"no object of the bucket")
+    fine = era5dl("verify", out)
+    assert fine.returncode == 0, fine.stderr
+    assert "2 verified" in fine.stdout
+    assert "1 .nc file" in fine.stderr
+    (out / "cli/one.nc").write_bytes(b"2")
+    wrong = era5dl("verify", out)
+    assert wrong.returncode == 1
+    assert wrong.stdout.startswith("wrong: cli/one.nc: ")
+    assert era5dl("verify", out, "--repair").returncode == 0
+    assert (out / "cli/one.nc").read_bytes() == b"1"
+    assert (out / "mine.nc").read_bytes() == b"no object of the bucket"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
+def test_a_terminal_gets_a_picture(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+    import pty
+
+    leader, follower = pty.openpty()
+    keys = key_list(tmp_path, "cli/big.nc", "cli/gone.nc")
+    line = era5dl.line("download", "--keys-file", keys, "--out", tmp_path / "out", "--limit-rate", "10M")
+    with subprocess.Popen(line, stderr=follower, stdout=subprocess.PIPE, env={**era5dl.environ, "TERM": "xterm"}) as p:
+        os.close(follower)
+        shown = read_terminal(leader)
+        assert p.stdout is not None
+        assert p.stdout.read() == b""
+    os.close(leader)
+    assert p.returncode == 1
+    assert "big.nc" in shown
+    assert " of 15.7 MB" in shown
+    assert "\x1b[?25l" in shown  # the cursor goes,
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # and comes back
+    assert "1 verified, 1 missing upstream" in shown
+
+
+def read_terminal(leader: int) -> str:
+    data = b""
+    with suppress(OSError):  # Linux says EIO when the other end is closed
+        while select.select([leader], [], [], 30)[0] and (piece := os.read(leader, 65_536)):
+            data += piece
+    return data.decode("utf-8", "replace")
+
+
+def test_diagnose(era5dl: Command) -> None:
+    done = era5dl("diagnose")
+    assert done.returncode == 0, done.stderr
+    assert "loss 0% of 10" in done.stdout
+    assert "All is well" in done.stdout.splitlines()[-1]
