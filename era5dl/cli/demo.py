@@ -1,7 +1,7 @@
 """demo: a small ERA5 bucket on this machine, the ordinary download from it, and a proof that does not trust it.
 
 Everything lies in one folder that may be deleted: OUT/server is what the S3 server serves, OUT/era5 what was fetched.
-The server has another port each time, so an interrupted demo goes on with the session that is there under the new one.
+The server has another port each time, so a demo that is run again goes on with the session that is there.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ def demo(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) ->
 
 
 def _fetch(settings: Settings, folder: Path, voice: Voice, interrupts: Interrupts) -> int:
-    """The ordinary download; or the rest of one that was interrupted."""
+    """The ordinary download; or what an earlier demo left to do."""
     from era5dl.demo import selection
 
     bucket = open_bucket(settings)
-    unfinished = next((one for one in list_sessions(folder) if not one.ended and one.files), None)
-    if unfinished is not None:
-        with Session.open(folder, unfinished.id) as session:
-            finished = drive(bucket, session, replace(settings, flat=session.flat), voice, interrupts)
-            return conclude(finished, session.plan.missing, session, voice)
     with interrupts.gracefully():
         made = make_plan(selection(), bucket, cancelled=interrupts.asked.is_set)
     record_plan(made, voice, folder)
-    return fetch(bucket, made, folder, settings, voice, interrupts)
+    earlier = next((one for one in list_sessions(folder) if one.files == len(made.objects)), None)
+    if earlier is None:
+        return fetch(bucket, made, folder, settings, voice, interrupts)
+    with Session.open(folder, earlier.id) as session:
+        finished = drive(bucket, session, replace(settings, flat=session.flat), voice, interrupts)
+        return conclude(finished, session.plan.missing, session, voice)
 
 
 def _prove(source: Path, folder: Path, voice: Voice) -> int:

@@ -73,8 +73,8 @@ def _total(snapshot: Snapshot) -> Table:
     left = f"{duration(snapshot.time_left)} left" if snapshot.time_left is not None else ""
     row = Table.grid(padding=(0, 2), expand=True)
     row.add_column(ratio=1)
-    for _ in range(4):
-        row.add_column(justify="right", no_wrap=True)
+    for width in (5, 18, 9, 12):  # as wide as the usual texts, so that the bar does not wobble
+        row.add_column(justify="right", no_wrap=True, min_width=width)
     bar = ProgressBar(total=max(1, snapshot.total_bytes), completed=snapshot.done_bytes)
     row.add_row(
         bar,
@@ -93,7 +93,7 @@ def _counts(snapshot: Snapshot) -> Text:
         line.append(f", {snapshot.verified_files:,} verified, {snapshot.checked_files:,} checked", style="dim")
     if snapshot.failed_files:
         line.append(f", {snapshot.failed_files:,} failed", style="red")
-    line.append(f", {count(snapshot.in_flight, 'request')} at once", style="dim")
+    line.append(f", {count(snapshot.in_flight, 'request')} under way", style="dim")
     if snapshot.allowed < snapshot.workers:
         line.append(f" (the server allows {snapshot.allowed})", style="yellow")
     if snapshot.rate_limit is not None:

@@ -1,0 +1,76 @@
+"""The demo from one end to the other, on two small files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from era5dl.cli import main
+from era5dl.cli.demo import _prove
+from era5dl.cli.voice import Voice
+from era5dl.demo import DemoBucket, fields, make_bucket, selection
+from era5dl.demo.bucket import find_rclone
+from era5dl.session import Session, list_sessions
+from era5dl.settings import Settings
+
+pytest.importorskip("h5py")
+pytestmark = pytest.mark.skipif(find_rclone() is None, reason="rclone is not installed")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(fields, "VARIABLES", ("invariant/z", "invariant/lsm"))
+    monkeypatch.setenv("ERA5DL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("ERA5DL_ENDPOINT_URL", "http://127.0.0.1:1")  # the demo has a server of its own
+    monkeypatch.setenv("NO_PROXY", "")
+
+
+def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("identical") == 2
+    assert "Land-sea mask" in said.out
+    assert "2 files" in said.err
+    assert str(out) in said.err
+    assert "deleted" in said.err
+    assert {path.name for path in out.iterdir()} == {"server", "era5"}  # nothing beside them
+
+    assert main(["demo", "--out", str(out), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    files = [record for record in records if record["event"] == "demo-file"]
+    assert [record["identical"] for record in files] == [True, True]
+    (summary,) = (record for record in records if record["event"] == "summary")
+    assert summary["fetched_bytes"] == 0
+    assert len(list_sessions(out / "era5")) == 1
+    assert not (tmp_path / "era5dl-demo").exists()
+
+
+def test_an_interrupted_demo_goes_on_though_the_port_is_another(tmp_path: Path) -> None:
+    from era5dl.bucket.s3 import S3Bucket
+    from era5dl.planner import make_plan
+
+    with DemoBucket(make_bucket(tmp_path / "server")) as server:
+        settings = Settings(endpoint_url=server.endpoint_url, bucket=server.bucket)
+        with Session.begin(tmp_path / "era5", make_plan(selection(), S3Bucket(settings)), settings) as session:
+            begun = session.id
+    assert main(["demo", "--out", str(tmp_path), "--quiet"]) == 0
+    assert [(one.id, one.ended) for one in list_sessions(tmp_path / "era5")] == [(begun, True)]
+
+
+def test_a_copy_that_differs_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--out", str(tmp_path), "--quiet"]) == 0
+    (copy,) = (tmp_path / "era5").rglob("*lsm*.nc")
+    copy.write_bytes(copy.read_bytes()[:-1] + b"!")
+    (source,) = (tmp_path / "server").glob("*/nsf-ncar-era5")
+    assert _prove(source, tmp_path / "era5", Voice()) == 1
+    assert "DIFFERENT" in capsys.readouterr().out
+
+
+def test_no_window_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("era5dl.cli.demo.find_spec", lambda name: None)
+    assert main(["demo", "--gui", "--out", str(tmp_path / "demo")]) == 2
+    assert "no window" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
