@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -124,7 +123,4 @@ def wrong_files(folder: Path, objects: dict[str, bytes]) -> list[str]:
 
 def leftovers(folder: Path) -> list[Path]:
     """Part files that are still there."""
-    return [path for path in folder.rglob("*.part")]
-
-
-__all__ = ["LONG", "Ran", "fetch_all", "leftovers", "plan_of", "replace", "running", "settings_for", "sha256", "wrong_files"]
+    return list(folder.rglob("*.part"))

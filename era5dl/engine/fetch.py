@@ -55,7 +55,7 @@ def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: 
     floor = Floor()
     with bucket.open(piece.transfer.obj, piece.at, piece.stop, abort) as body:
         answered()
-        written_at = time.monotonic()
+        written_at = 0.0  # the first bytes at once: whoever watches sees that something comes
         try:
             while piece.at + len(gathered) < piece.stop:
                 asked_at = time.monotonic()

@@ -1,0 +1,379 @@
+"""What the engine does when the network, the server or what stands in between fails or lies."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.engine import consequences, fetch, proving, retry, upkeep
+from era5dl.engine.events import (
+    FileDone,
+    FileFailed,
+    FileRestarted,
+    FileRetrying,
+    Outcome,
+    State,
+    StateChanged,
+    Throttled,
+)
+from tests.faultlab import HEALING, KINDS, Certificates, Fault, FaultServer, Link, Mix, make_certificates, pseudo_random
+from tests.runs import fetch_all, leftovers, plan_of, running, settings_for, wrong_files
+
+MB = 1_000_000
+KEY = "a.bin"
+
+BORNE = [name for name, kind in KINDS.items() if kind.cure in ("again", "slower", "none", "wait") or name == "replaced"]
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backoffs of a tenth: what is tested is that they are taken, `test_retry` tests how long they are."""
+    monkeypatch.setattr(retry, "BASE", 0.1)
+    monkeypatch.setattr(retry, "THROTTLE_BASE", 0.2)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("kind", [name for name in BORNE if name != "replaced"])
+def test_the_file_comes_out_right(kind: str, tls: bool, certificates: Certificates, tmp_path: Path) -> None:
+    data = pseudo_random(1, 600_000)
+    with FaultServer(certificates=certificates if tls else None) as server:
+        server.put(KEY, data, part_size=250_000)
+        server.script(Fault(kind, seconds=1.2, rate=2 * MB, at=200_000), key=KEY)
+
+        ran = fetch_all(server, tmp_path, read_timeout=1.0, workers=1)
+
+        assert server.stats().faults[kind] == 1, "the fault was met"
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert ran.engine.result.verified == 1
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["body-reset", "body-fin", "ragged-end", "body-stall"])
+def test_what_came_before_a_fault_is_not_fetched_again(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
+    data = pseudo_random(1, MB)
+    fault_server.put(KEY, data)
+    fault_server.script(Fault(kind, at=777_777, seconds=10), key=KEY)
+    ran = fetch_all(fault_server, tmp_path, read_timeout=0.5, workers=1)
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    # A reset may overtake the last bytes that were sent before it; nothing else may be lost.
+    assert ran.engine.snapshot().fetched_bytes <= MB
+    assert fault_server.stats().payload <= MB + (777_777 if kind == "body-reset" else 0)
+
+
+def test_all_faults_at_once(fault_server_tls: FaultServer, tmp_path: Path) -> None:
+    objects = {f"{i % 3}/{i}.bin": pseudo_random(i, 100_000 + i * 50_000) for i in range(24)}
+    for n, (key, data) in enumerate(objects.items()):
+        fault_server_tls.put(key, data, part_size=300_000 if n % 2 else None)
+    kinds = [*HEALING, "slow-down", "too-many-requests", "flipped-bit", "precondition-failed"]
+    fault_server_tls.add(Mix(seed=11, kinds=kinds, share=0.4, seconds=1.5, in_a_row=2))
+
+    ran = fetch_all(fault_server_tls, tmp_path, workers=8, read_timeout=1.0)
+
+    assert wrong_files(tmp_path, objects) == []
+    assert ran.engine.result.failed == 0
+    assert sum(fault_server_tls.stats().faults.values()) > 10
+
+
+@pytest.mark.parametrize("part_size", [None, 250_000])
+def test_a_flipped_bit_never_gets_the_final_name(
+    fault_server: FaultServer, tmp_path: Path, part_size: int | None
+) -> None:
+    data = pseudo_random(1, 600_000)
+    fault_server.put(KEY, data, part_size=part_size)
+    fault_server.script(Fault("flipped-bit", at=123_456), key=KEY)
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert ran.engine.result.verified == 1
+
+
+def test_bytes_that_differ_each_time_fail(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put(KEY, pseudo_random(1, 300_000))
+    for at in range(50_000, 50_000 + proving.MOST_ROUNDS):
+        fault_server.script(Fault("flipped-bit", at=at), key=KEY)
+    ran = fetch_all(fault_server, tmp_path, workers=1, retries=0)
+    assert ran.engine.result.failed == 1
+    assert not (tmp_path / KEY).exists()
+
+
+@pytest.mark.parametrize("etag", [f'"{"0" * 32}"', f'"{"0" * 32}-3"'])
+def test_an_etag_that_looks_like_an_md5_and_is_none(fault_server: FaultServer, tmp_path: Path, etag: str) -> None:
+    """Encryption with a customer's key makes such ETags: the file is `checked`, and not refused."""
+    data = pseudo_random(1, 600_000)
+    fault_server.put(KEY, data, part_size=250_000 if "-" in etag else None, etag=etag)
+    ran = fetch_all(fault_server, tmp_path)
+    (done,) = ran.said(FileDone)
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert done.outcome is Outcome.CHECKED
+    assert done.reason.startswith(proving.AGREEMENT)
+
+
+@pytest.mark.parametrize("etag", ['"65920080-20000000"', 'W/"abc"', '"whatever"'])
+def test_an_opaque_etag_is_never_a_reason_to_refuse(fault_server: FaultServer, tmp_path: Path, etag: str) -> None:
+    data = pseudo_random(1, 600_000)
+    fault_server.put(KEY, data, etag=etag)
+    ran = fetch_all(fault_server, tmp_path)
+    (done,) = ran.said(FileDone)
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert (done.outcome, done.reason) == (Outcome.CHECKED, "the server's ETag is not an MD5")
+    assert ran.engine.snapshot().fetched_bytes == len(data), "and it was fetched only once"
+
+
+def test_an_object_replaced_in_mid_download_is_fetched_anew(fault_server: FaultServer, tmp_path: Path) -> None:
+    old, new = pseudo_random("old", 4 * MB), pseudo_random("new", 5 * MB)
+    fault_server.put(KEY, old)
+    fault_server.link = Link(speed=2 * MB)
+    with running(fault_server, tmp_path, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        fault_server.put(KEY, new)
+        fault_server.cut_connections()
+        fault_server.link = Link()
+        ran.end()
+    assert wrong_files(tmp_path, {KEY: new}) == []
+    assert len(ran.said(FileRestarted)) == 1
+    snapshot = ran.engine.snapshot()
+    assert snapshot.done_bytes == snapshot.total_bytes == len(new)
+
+
+def test_a_replaced_object_is_still_known_after_a_restart(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put(KEY, pseudo_random("old", MB))
+    fault_server.link = Link(speed=400_000)
+    with running(fault_server, tmp_path) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 100_000)
+        plan = ran.session.plan
+        new = pseudo_random("new", 2 * MB)
+        fault_server.put(KEY, new)
+        fault_server.cut_connections()
+        ran.until(lambda: ran.engine.snapshot().total_bytes == len(new))
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 100_000)
+        ran.engine.stop()
+        ran.end()
+    fault_server.link = Link()
+    again = fetch_all(fault_server, tmp_path, plan=plan)
+    assert wrong_files(tmp_path, {KEY: new}) == []
+    assert again.engine.snapshot().fetched_bytes < len(new), "what had come of the new version was kept"
+    assert again.said(FileRestarted) == []
+
+
+def test_an_object_that_changes_all_the_time_fails(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put(KEY, pseudo_random(1, 100_000))
+    fault_server.script(Fault("other-etag", times=None), key=KEY)
+    ran = fetch_all(fault_server, tmp_path)
+    assert ran.engine.result.failed == 1
+    assert len(ran.said(FileRestarted)) == consequences.MOST_RESTARTS
+
+
+def test_an_object_that_was_deleted_fails_and_the_rest_goes_on(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = {f"{i}.bin": pseudo_random(i, 10_000) for i in range(4)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    with running(fault_server, tmp_path, workers=1, rate_limit=20_000) as ran:
+        fault_server.delete("3.bin")
+        ran.engine.set_rate_limit(None)
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (3, 1)
+    assert "no such object" in ran.said(FileFailed)[0].reason
+
+
+# Budgets
+
+
+def test_the_budget_counts_attempts_without_a_byte(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put(KEY, pseudo_random(1, 10_000))
+    fault_server.script(Fault("internal-error", times=None), key=KEY)
+    ran = fetch_all(fault_server, tmp_path, retries=3)
+    assert ran.engine.result.failed == 1
+    assert fault_server.stats().faults["internal-error"] == 4  # the first attempt and three retries
+    assert [event.attempt for event in ran.said(FileRetrying)] == [1, 2, 3]
+
+
+def test_any_number_of_attempts_that_bring_bytes(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 600_000)
+    fault_server.put(KEY, data)
+    fault_server.script(Fault("body-fin", at=30_000, times=15), key=KEY)
+    ran = fetch_all(fault_server, tmp_path, retries=1, workers=1)
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert ran.engine.snapshot().barren_attempts == 0
+
+
+def test_a_waiting_piece_blocks_no_worker(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "BASE", 4.0)
+    data = {f"{i}.bin": pseudo_random(i, 10_000) for i in range(30)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    fault_server.script(Fault("internal-error", times=2), key="0.bin")
+    with running(fault_server, tmp_path, workers=1) as ran:
+        ran.until(lambda: ran.engine.snapshot().verified_files == 29, timeout=10)
+        assert ran.engine.snapshot().verified_files == 29
+        ran.engine.stop()
+
+
+def test_one_denial_is_doubted_many_are_believed(fault_server: FaultServer, tmp_path: Path) -> None:
+    for i in range(consequences.DENIALS + 3):
+        fault_server.put(f"{i}.bin", pseudo_random(i, 1000))
+    fault_server.script(Fault("access-denied"), key="0.bin")
+    assert fetch_all(fault_server, tmp_path / "once").engine.result.failed == 0
+    fault_server.script(Fault("access-denied", times=None))
+    ended = fetch_all(fault_server, tmp_path / "always").engine.result
+    assert ended.error.startswith("the bucket refuses")
+    assert ended.unfinished + ended.failed == consequences.DENIALS + 3
+
+
+def test_no_such_bucket_ends_the_run(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put(KEY, b"data")
+    fault_server.script(Fault("no-such-bucket", times=None))
+    ended = fetch_all(fault_server, tmp_path).engine.result
+    assert "NoSuchBucket" in ended.error
+    assert "bucket name" in ended.remedy
+
+
+# Throttling
+
+
+def test_a_busy_server_slows_all_workers_together(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = {f"{i}.bin": pseudo_random(i, 200_000) for i in range(20)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    fault_server.script(Fault("slow-down-retry-after", seconds=1))
+    with running(fault_server, tmp_path, workers=8) as ran:
+        ran.until(lambda: bool(ran.said(Throttled)))
+        assert ran.engine.snapshot().allowed == 4
+        ran.end()
+    assert wrong_files(tmp_path, objects) == []
+    (throttled,) = ran.said(Throttled)
+    assert throttled.delay >= 1.0
+    moments = [seen.when for seen in fault_server.log]
+    assert max(later - earlier for earlier, later in pairwise(moments)) > 0.8, "for a second nobody asked"
+
+
+# Outages
+
+
+def test_an_outage_is_not_a_failure(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = {f"{i}.bin": pseudo_random(i, MB) for i in range(6)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    fault_server.link = Link(speed=MB)
+    with running(fault_server, tmp_path, workers=4, retries=0) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        fault_server.outage(3.0)
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
+        assert "cannot connect" in ran.engine.snapshot().reason
+        fault_server.link = Link()
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (6, 0)
+    assert wrong_files(tmp_path, objects) == []
+    states = [event.state for event in ran.said(StateChanged)]
+    assert states[0] is State.RUNNING
+    assert State.WAITING_FOR_NETWORK in states
+
+
+def test_stop_during_an_outage(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put(KEY, pseudo_random(1, MB))
+    fault_server.link = Link(speed=200_000)
+    with running(fault_server, tmp_path) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        fault_server.outage(8.0)
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
+        asked = time.monotonic()
+        ran.engine.stop()
+        assert ran.end(2.0).unfinished == 1
+        assert time.monotonic() - asked < 2.0
+
+
+def test_a_login_page_is_waited_out(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = {f"{i}.bin": pseudo_random(i, 50_000) for i in range(8)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    portal = Fault("login-page", times=None, on=("get", "head"))
+    with running(fault_server, tmp_path, workers=4, retries=2, rate_limit=100_000) as ran:
+        ran.until(lambda: ran.engine.snapshot().fetched_bytes > 0)
+        fault_server.script(portal)
+        ran.engine.set_rate_limit(None)
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
+        assert "login page" in ran.engine.snapshot().reason
+        fault_server.calm()
+        ended = ran.end()
+    assert ended.failed == 0
+    assert wrong_files(tmp_path, objects) == []
+
+
+def test_one_object_with_a_strange_answer_is_not_a_login_page(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Else its attempts would be forgiven for ever."""
+    fault_server.put(KEY, pseudo_random(1, 50_000))
+    fault_server.script(Fault("range-ignored", times=None), key=KEY)
+    assert fetch_all(fault_server, tmp_path).engine.result.failed == 1
+
+
+def test_a_wrong_certificate_from_the_start_ends_the_run(
+    fault_server_tls: FaultServer, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    fault_server_tls.put(KEY, b"data")
+    plan = plan_of(S3Bucket(settings_for(fault_server_tls)))
+    other = make_certificates(tmp_path_factory.mktemp("other")).ca_file
+
+    class Impostor:
+        endpoint_url, bucket, ca_file = fault_server_tls.endpoint_url, fault_server_tls.bucket, other
+
+    ended = fetch_all(Impostor(), tmp_path, plan=plan).engine.result
+    assert "certificate" in ended.error
+    assert "--ca-bundle" in ended.remedy
+    assert not (tmp_path / KEY).exists()
+
+
+# Slow lines
+
+
+def test_a_line_that_drips_is_given_up(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "FLOOR_WINDOW", 1.0)
+    data = pseudo_random(1, 300_000)
+    fault_server.put(KEY, data)
+    fault_server.script(Fault("drip", at=1000, seconds=30), key=KEY)
+    began = time.monotonic()
+    ran = fetch_all(fault_server, tmp_path, read_timeout=20)
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert time.monotonic() - began < 10
+    assert "stalled" in ran.said(FileRetrying)[0].reason
+
+
+def test_a_rate_limit_is_no_stall(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "FLOOR_WINDOW", 0.2)
+    monkeypatch.setattr(fetch, "FLOOR_SPEED", 10 * MB)
+    fault_server.put(KEY, pseudo_random(1, 300_000))
+    ran = fetch_all(fault_server, tmp_path, rate_limit=200_000)
+    assert ran.said(FileRetrying) == []
+
+
+def test_a_connection_far_slower_than_its_siblings_is_replaced(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SLOW_AFTER", 1.0)
+    monkeypatch.setattr(upkeep, "SWAP_EVERY", 0.5)
+    objects = {f"{i}.bin": pseudo_random(i, 4 * MB) for i in range(4)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    fault_server.link = Link(speed=MB, slow_every=4, slow_speed=50_000)
+    ran = fetch_all(fault_server, tmp_path, workers=4)
+    assert wrong_files(tmp_path, objects) == []
+    assert fault_server.stats().connections > 4, "another connection was made"
+    assert ran.engine.snapshot().elapsed < 15, "4 MB at 50 kB/s would take 80 s"
+
+
+def test_after_a_sleep_all_connections_are_made_anew(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 2 * MB)
+    fault_server.put(KEY, data)
+    fault_server.script(Fault("body-stall", at=100_000, seconds=30), key=KEY)
+    with running(fault_server, tmp_path, read_timeout=30) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        monotonic, wall = ran.engine._upkeep._clocks
+        ran.engine._upkeep._clocks = (monotonic, wall - 3600)  # as if the wall clock had gone on for an hour
+        ran.end(10)
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert ran.said(FileRetrying) == [], "sleep is nobody's fault"
