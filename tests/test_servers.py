@@ -134,6 +134,19 @@ def test_listing_by_folder(server: Seaweed | FaultServer, s3: Any) -> None:
     assert ODD.rpartition("/")[0] + "/" in [folder["Prefix"] for folder in answer["CommonPrefixes"]]
 
 
+def test_a_folder_is_listed_once_however_the_pages_fall(fault_server: FaultServer) -> None:
+    for key in ("a", "b/1", "b/2", "b/3", "c"):
+        fault_server.put(key, b"")
+    names, after = [], ""
+    for _ in range(4):
+        page = fault_server.objects.page("", "/", after, 1)
+        names += [*(key for key, _ in page.entries), *page.common_prefixes]
+        after = page.next_after or ""
+        if not after:
+            break
+    assert names == ["a", "b/", "c"]
+
+
 def test_a_thousand_keys_a_page(fault_server: FaultServer) -> None:
     for number in range(1001):
         fault_server.put(f"many/{number:04}", b"")
