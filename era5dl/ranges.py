@@ -61,6 +61,8 @@ class RangeSet:
 
     def overlapping(self, start: int, stop: int) -> Iterator[Range]:
         """The ranges of the set within [start, stop), clipped to it, in order."""
+        if start >= stop:
+            return
         index = bisect_right(self._stops, start)
         while index < len(self._starts) and self._starts[index] < stop:
             yield max(start, self._starts[index]), min(stop, self._stops[index])
