@@ -34,9 +34,14 @@ class PartFile:
         with self._lock, disk_errors(self.path):
             if self._fd < 0:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._fd = os.open(self.path, _FLAGS | _NO_LINK, 0o666)
-                if os.fstat(self._fd).st_size != self.size:
-                    os.ftruncate(self._fd, self.size)
+                fd = os.open(self.path, _FLAGS | _NO_LINK, 0o666)
+                try:
+                    if os.fstat(fd).st_size != self.size:
+                        os.ftruncate(fd, self.size)
+                except BaseException:
+                    os.close(fd)  # else the next user would find it open, and not ask for its size again
+                    raise
+                self._fd = fd
             self._users += 1
 
     def release(self) -> None:

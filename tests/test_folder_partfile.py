@@ -1,0 +1,271 @@
+"""The unfinished file: every byte at its offset, whoever writes it, and a final name only at the very end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from era5dl.errors import DiskFull, FolderUnusable, UnsafeKey
+from era5dl.folder import partfile as partfile_module
+from era5dl.folder.partfile import PartFile
+from tests.faultlab import pseudo_random
+
+SIZE = 300_000
+DATA = pseudo_random("part", SIZE)
+
+
+@pytest.fixture(params=["positioned", "with a lock"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test runs twice: with pwrite and pread, and as on Windows, which has neither."""
+    positioned = request.param == "positioned"
+    monkeypatch.setattr(partfile_module, "_POSITIONED", positioned and hasattr(os, "pwrite"))
+    if not positioned:
+        for name in ("pwrite", "pread"):
+            monkeypatch.delattr(os, name, raising=False)
+    return str(request.param)
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> PartFile:
+    return PartFile(tmp_path / "deep" / "er" / "a.nc.part", SIZE)
+
+
+@pytest.fixture
+def syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The descriptors that were synced, in order."""
+    seen: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (seen.append(fd), fsync(fd))[1])
+    return seen
+
+
+def open_files() -> int:
+    process = psutil.Process()
+    return process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
+
+
+def test_pieces_in_any_order_from_many_threads(part: PartFile) -> None:
+    pieces = [(at, min(at + 7_001, SIZE)) for at in range(0, SIZE, 7_001)]
+    random.Random(1).shuffle(pieces)
+
+    def write(span: tuple[int, int]) -> bool:
+        start, stop = span
+        part.acquire()
+        try:
+            part.write(start, memoryview(DATA)[start:stop])
+            return part.read(start, stop - start) == DATA[start:stop]
+        finally:
+            part.release()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(write, pieces))
+    assert part.path.read_bytes() == DATA
+
+
+def test_it_has_its_full_size_at_once_and_keeps_what_is_there(part: PartFile) -> None:
+    part.acquire()
+    part.write(10, memoryview(b"kept"))
+    part.release()
+    again = PartFile(part.path, SIZE)
+    again.acquire()
+    assert again.read(8, 8) == b"\0\0kept\0\0"
+    again.release()
+    assert part.path.stat().st_size == SIZE
+
+
+@pytest.mark.parametrize("there", [b"", b"short", bytes(SIZE + 9)])
+def test_a_file_of_another_size_gets_the_right_one(part: PartFile, there: bytes) -> None:
+    part.path.parent.mkdir(parents=True)
+    part.path.write_bytes(there)
+    part.acquire()
+    part.release()
+    assert part.path.stat().st_size == SIZE
+
+
+def test_writes_that_the_system_takes_in_bits_arrive_whole(
+    part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    name = "pwrite" if way == "positioned" else "write"
+    real = getattr(os, name)
+    monkeypatch.setattr(os, name, lambda fd, data, *offset: real(fd, data[:1000], *offset))
+    part.acquire()
+    part.write(5, memoryview(DATA)[:10_500])
+    assert part.read(5, 10_500) == DATA[:10_500]
+    part.release()
+
+
+def test_a_full_disk_is_told_as_such(part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    part.acquire()
+    monkeypatch.setattr(os, "pwrite" if way == "positioned" else "write", full)
+    with pytest.raises(DiskFull):
+        part.write(0, memoryview(b"x"))
+    part.release()
+
+
+def test_the_last_user_syncs_and_closes(part: PartFile, syncs: list[int]) -> None:
+    before = open_files()
+    part.acquire()
+    part.acquire()
+    assert open_files() == before + 1
+    part.write(0, memoryview(b"x"))
+    part.release()
+    assert (len(syncs), open_files()) == (0, before + 1)
+    part.release()
+    assert (len(syncs), open_files()) == (1, before)
+
+
+def test_only_what_was_written_is_synced(part: PartFile, syncs: list[int]) -> None:
+    part.acquire()
+    part.sync()
+    assert syncs == []
+    part.write(0, memoryview(b"x"))
+    part.sync()
+    part.sync()
+    assert len(syncs) == 1
+    part.release()
+    assert len(syncs) == 1
+
+
+def test_a_sync_that_failed_is_done_again(part: PartFile, monkeypatch: pytest.MonkeyPatch, syncs: list[int]) -> None:
+    working = os.fsync
+
+    def broken(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    part.acquire()
+    part.write(0, memoryview(b"x"))
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(FolderUnusable):
+        part.sync()
+    monkeypatch.setattr(os, "fsync", working)
+    part.sync()
+    assert len(syncs) == 1
+    part.release()
+
+
+def test_what_is_written_during_a_sync_is_synced_next_time(
+    part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    synced = []
+    writer = threading.Thread(target=part.write, args=(1, memoryview(b"y")))
+
+    def slow(fd: int) -> None:
+        synced.append(fd)
+        if len(synced) == 1:
+            writer.start()
+            if way == "positioned":  # else the write waits for the sync
+                writer.join(10)
+
+    part.acquire()
+    part.write(0, memoryview(b"x"))
+    monkeypatch.setattr(os, "fsync", slow)
+    part.sync()
+    writer.join(10)
+    part.sync()
+    assert len(synced) == 2
+    part.release()
+
+
+def test_a_failing_sync_at_the_end_still_closes_the_file(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    before = open_files()
+    part.acquire()
+    part.write(0, memoryview(b"x"))
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(FolderUnusable):
+        part.release()
+    assert open_files() == before
+
+
+def test_commit_puts_it_in_place_of_the_old_file(part: PartFile, tmp_path: Path, syncs: list[int]) -> None:
+    final = tmp_path / "deep" / "er" / "a.nc"
+    part.acquire()
+    final.write_bytes(b"an older version")
+    part.write(0, memoryview(DATA))
+    part.release()
+    synced = len(syncs)
+    part.commit(final)
+    assert synced == 1  # before the name
+    assert final.read_bytes() == DATA
+    assert not part.path.exists()
+
+
+def test_a_commit_that_cannot_be_leaves_both_files(part: PartFile, tmp_path: Path) -> None:
+    final = tmp_path / "taken"
+    (final / "inside").mkdir(parents=True)
+    part.acquire()
+    part.release()
+    with pytest.raises((UnsafeKey, FolderUnusable)):
+        part.commit(final)
+    assert part.path.exists()
+    assert (final / "inside").is_dir()
+
+
+def test_discard_needs_no_file(part: PartFile) -> None:
+    part.discard()
+    part.acquire()
+    part.release()
+    part.discard()
+    assert not part.path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system cannot refuse links")
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_planted_under_its_name_is_not_followed(part: PartFile, tmp_path: Path, there: bool) -> None:
+    victim = tmp_path / "victim"
+    if there:
+        victim.write_bytes(b"precious")
+    part.path.parent.mkdir(parents=True)
+    part.path.symlink_to(victim)
+    before = open_files()
+    with pytest.raises(UnsafeKey):
+        part.acquire()
+    assert victim.read_bytes() == b"precious" if there else not victim.exists()
+    assert open_files() == before
+
+
+def test_a_folder_under_its_name_is_told(part: PartFile) -> None:
+    part.path.mkdir(parents=True)
+    with pytest.raises(UnsafeKey):
+        part.acquire()
+
+
+def test_a_file_that_cannot_have_its_size_is_not_left_open(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system with small files only (FAT32) says no to the size: every time, and nothing stays open."""
+
+    def too_large(fd: int, size: int) -> None:
+        raise OSError(errno.EFBIG, "File too large")
+
+    before = open_files()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", too_large)
+        for _ in range(3):
+            with pytest.raises(FolderUnusable):
+                part.acquire()
+    assert open_files() == before
+    part.acquire()
+    part.release()
+    assert part.path.stat().st_size == SIZE
+
+
+def test_open_files_are_as_few_as_busy_ones(tmp_path: Path) -> None:
+    before = open_files()
+    parts = [PartFile(tmp_path / f"{n}.part", 10) for n in range(100)]
+    for part in parts:
+        part.acquire()
+        part.write(0, memoryview(b"0123456789"))
+        part.release()
+        part.commit(part.path.with_suffix(""))
+    assert open_files() == before
