@@ -1,0 +1,76 @@
+"""The tree of errors: the one drawn in the module's docstring, and what every error owes its reader."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from era5dl import errors
+from era5dl.errors import AmbiguousName, Era5Error, Reaction, ServerBusy, UnknownName, UsageError
+
+CLASSES = {
+    name: found
+    for name, found in vars(errors).items()
+    if inspect.isclass(found) and issubclass(found, Exception) and found.__module__ == errors.__name__
+}
+
+
+def drawn() -> list[tuple[str, str]]:
+    """(class, parent) as the docstring draws them, in its order; the root's parent is ""."""
+    above: list[str] = []
+    found = []
+    for line in (errors.__doc__ or "").splitlines():
+        indent = len(line) - len(line.lstrip("│├└─ "))
+        name = line[indent:].split(" ")[0]
+        if indent or (name == "Era5Error" and line == name):
+            above[indent // 4 :] = [name]
+            found.append((name, above[-2] if len(above) > 1 else ""))
+    return found
+
+
+def test_the_docstring_draws_exactly_this_tree():
+    real = [(name, kind.__base__.__name__ if kind is not Era5Error else "") for name, kind in CLASSES.items()]
+    assert sorted(drawn()) == sorted(real)
+
+
+def test_the_classes_stand_in_the_order_of_the_drawing():
+    assert [name for name, _ in drawn()] == list(CLASSES)
+
+
+@pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
+def test_every_error_says_something_and_knows_what_the_engine_does(kind: type[Era5Error]):
+    assert "__doc__" in vars(kind)
+    assert isinstance(kind.reaction, Reaction)
+    assert (kind.__doc__ or "").splitlines()[0].endswith(".")
+    assert str(kind("it broke")) == "it broke"
+    assert kind("it broke").remedy == kind.remedy
+    assert kind.remedy == "" or kind.remedy.endswith(".")
+    assert isinstance(kind("it broke"), Era5Error)
+
+
+def test_without_words_of_its_own_an_error_says_what_its_class_means():
+    assert str(errors.NotFound()) == "There is no such object in the bucket."
+    assert str(errors.Stopped()) == "Stopped by the user."
+
+
+def test_a_remedy_of_its_own_replaces_that_of_the_class():
+    assert errors.DiskFull("full", remedy="Buy a disk.").remedy == "Buy a disk."
+    assert errors.DiskFull.remedy != "Buy a disk."
+
+
+def test_some_carry_more():
+    assert UnknownName("no", candidates=["a", "b"]).candidates == ("a", "b")
+    assert AmbiguousName("two", candidates=["a", "b"], remedy="Choose.").remedy == "Choose."
+    assert ServerBusy("busy", retry_after=7.0).retry_after == 7.0
+    assert ServerBusy().retry_after is None
+
+
+def test_nothing_the_network_does_looks_like_a_usage_error():
+    assert not any(issubclass(kind, UsageError) for kind in CLASSES.values() if issubclass(kind, errors.BucketError))
+
+
+def test_errors_can_cross_processes():
+    copy = pickle.loads(pickle.dumps(errors.DiskFull("full")))
+    assert (type(copy), str(copy), copy.remedy) == (errors.DiskFull, "full", errors.DiskFull.remedy)
