@@ -138,6 +138,22 @@ with Session.begin(Path(sys.argv[1]), PLAN, Settings()) as session:
             last = session.checkpoint.done_bytes
 
 
+def test_a_session_that_was_taken_over_is_not_saved_into(tmp_path):
+    saved = interrupted(tmp_path)
+    with Session.open(tmp_path) as session:
+        lock_file = home(tmp_path) / f"{session.id}.lock"
+        owner = {**json.loads(lock_file.read_text()), "host": "elsewhere.example", "token": "f" * 16}
+        lock_file.write_text(json.dumps(owner))
+        with pytest.raises(SessionBusy, match=r"elsewhere\.example"):
+            session.save(Checkpoint.empty())
+    lock_file.unlink()
+    with Session.open(tmp_path) as session:
+        assert session.checkpoint == saved
+        os.utime(lock_file, (1.0, 1.0))
+        session.keep_alive()
+        assert lock_file.stat().st_mtime > 1_600_000_000
+
+
 # --- a plan that changed --------------------------------------------------------------------------------------------
 
 
@@ -169,6 +185,18 @@ def test_of_a_changed_plan_everything_about_unchanged_objects_is_kept(tmp_path):
     assert found.done_bytes == 1002 + 1004 + 40_000 + 890
     with Session.open(tmp_path) as session:
         assert (session.checkpoint, session.plan) == (found, new)
+
+
+def test_a_finished_object_counts_in_the_version_that_was_fetched(tmp_path):
+    """It had been replaced upstream since the plan was made; what lies on disk is the version that came instead."""
+    newer = replace(PLAN.objects[1], etag='"newer"')
+    with Session.begin(tmp_path, PLAN, SETTINGS) as session:
+        session.save(replace(Checkpoint.empty(), verified=RangeSet([(0, 2)]), replaced={1: newer}))
+    with Session.begin(tmp_path, plan_of([*PLAN.objects[:2], ObjectInfo("more", 1, "x")]), SETTINGS) as session:
+        assert list(session.checkpoint.verified) == [(0, 1)]
+        session.save(replace(Checkpoint.empty(), verified=RangeSet([(0, 2)]), replaced={1: newer}))
+    with Session.begin(tmp_path, plan_of([newer, PLAN.objects[0]]), SETTINGS) as session:
+        assert list(session.checkpoint.verified) == [(0, 2)]
 
 
 def test_an_unfinished_object_that_changed_upstream_begins_anew(tmp_path):
@@ -300,6 +328,16 @@ def test_a_damaged_list_of_objects_is_recognised_and_the_same_command_mends_it(t
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
         assert session.checkpoint == saved
     Session.open(tmp_path).close()
+
+
+def test_the_list_of_another_plan_under_this_name_is_not_believed(tmp_path):
+    interrupted(tmp_path / "one")
+    interrupted(tmp_path / "other", plan_of(objects(12, version="b")))
+    (ours,) = home(tmp_path / "one").glob("*.plan.jsonl")
+    (theirs,) = home(tmp_path / "other").glob("*.plan.jsonl")
+    ours.write_bytes(theirs.read_bytes())
+    with pytest.raises(SessionDamaged, match="another plan"):
+        Session.open(tmp_path / "one")
 
 
 def test_a_damaged_old_list_and_a_changed_plan_keep_at_least_what_is_unfinished(tmp_path):

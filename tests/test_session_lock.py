@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from era5dl.errors import DiskFull, FolderUnusable, SessionBusy
@@ -176,6 +177,44 @@ def test_the_kernels_lock_of_another_computer_is_trusted_only_as_far_as_it_reach
     claim(path, kernel=True)
     with pytest.raises(SessionBusy):
         Lock.take(path)
+
+
+def test_a_living_holder_without_the_kernels_lock_is_respected_by_one_that_has_it(tmp_path):
+    path = tmp_path / "s.lock"
+    claim(path, host=socket.gethostname(), pid=os.getppid(), started=psutil.Process(os.getppid()).create_time())
+    with pytest.raises(SessionBusy, match=f"process {os.getppid()}"):
+        Lock.take(path)
+
+
+def test_a_lock_file_exchanged_between_opening_and_locking_is_not_taken_for_the_real_one(tmp_path, monkeypatch):
+    path = tmp_path / "s.lock"
+    real, moments = lock_module.try_lock, iter([None, path.unlink])  # the first is the trial of the folder
+
+    def slow(fd: int) -> bool:
+        (next(moments, None) or (lambda: None))()
+        return real(fd)
+
+    monkeypatch.setattr(lock_module, "try_lock", slow)
+    held = Lock.take(path)
+    assert json.loads(path.read_text())["pid"] == os.getpid()
+    held.release()
+
+
+def test_a_lock_taken_between_our_look_and_our_rename_is_put_back(tmp_path, monkeypatch):
+    path = tmp_path / "s.lock"
+    monkeypatch.setattr(lock_module, "try_lock", no_locks)
+    claim(path, silent=SILENCE + 30)
+    real = os.rename
+
+    def late(source: Path, target: Path) -> None:
+        claim(path, token="f" * 16)  # a third program was quicker
+        real(source, target)
+
+    monkeypatch.setattr(lock_module.os, "rename", late)
+    with pytest.raises(SessionBusy):
+        Lock.take(path)
+    assert json.loads(path.read_text())["token"] == "f" * 16
+    assert [file.name for file in tmp_path.iterdir()] == ["s.lock"]
 
 
 def test_saving_and_refreshing_are_signs_of_life(tmp_path, way):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import replace
@@ -90,6 +91,22 @@ def test_a_checkpoint_that_is_not_of_this_plan_is_a_bug_and_is_not_written():
     ):
         with pytest.raises(ValueError, match=r"no object|no bytes"):
             written(wrong)
+
+
+def test_no_flipped_bit_goes_unseen():
+    data = written(something_of_everything(PLAN))
+    for place in range(len(data)):
+        harmed = bytearray(data)
+        harmed[place] ^= 1
+        with contextlib.suppress(Malformed):
+            assert again(bytes(harmed)) == something_of_everything(PLAN)  # a letter of the layout
+    with pytest.raises(Malformed, match="checksum"):
+        parse(data.replace(b'"done_bytes": 44906', b'"done_bytes": 44907'))
+
+
+def test_a_number_too_long_is_not_even_turned_into_one():
+    with pytest.raises(Malformed, match="too long"):
+        parse(b'{"format": ' + b"9" * 1000 + b"}")
 
 
 # --- damage -------------------------------------------------------------------------------------------------------

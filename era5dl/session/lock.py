@@ -26,7 +26,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from era5dl.errors import FolderUnusable, SessionBusy
+from era5dl.errors import SessionBusy
 from era5dl.folder.faults import folder_errors
 from era5dl.session.oslock import Unsupported, try_lock
 from era5dl.session.untrusted import Fields, Malformed, parse_json, read_regular
@@ -91,12 +91,11 @@ class Lock:
         raise SessionBusy(f"several programs are trying to take {path} at once", remedy="Try again in a moment.")
 
     def confirm(self) -> None:
-        """Make sure that the lock is still ours, and touch it. Raises SessionBusy when another program took it over,
-        FolderUnusable when its folder is gone. A lock file that was deleted or emptied is simply made again.
+        """Make sure that the lock is still ours, and touch it. A lock file that was deleted or emptied is made again.
+
+        Raises SessionBusy when another program took it over, FolderUnusable when its folder is gone.
         """
         with folder_errors(self.path):
-            if not self.path.parent.is_dir():
-                raise FolderUnusable(f"{self.path.parent} is gone")
             owner = read_owner(self.path)
             if owner is not None and owner.token != self._token:
                 raise busy(self.path, owner)
