@@ -24,7 +24,7 @@ from era5dl.bucket.faults import translated
 from era5dl.bucket.store import ObjectInfo, Parts
 from era5dl.bucket.transport import Transport, aborting
 from era5dl.errors import BadResponse, ObjectChanged
-from era5dl.proof.etag import is_weak
+from era5dl.proof.etag import is_weak, quoted
 from era5dl.settings import Settings
 
 READ_SIZE = 1 << 20  # at most; what is there is handed over at once, however little
@@ -54,7 +54,7 @@ class S3Bucket:
                 for entry in page.get("Contents", ()):
                     modified = entry.get("LastModified")
                     stamp = int(modified.timestamp()) if modified else 0
-                    yield ObjectInfo(entry["Key"], int(entry["Size"]), entry.get("ETag", ""), stamp)
+                    yield ObjectInfo(entry["Key"], int(entry["Size"]), quoted(entry.get("ETag", "")), stamp)
 
     def head(self, key: str, abort: Abort | None = None) -> ObjectInfo:
         with aborting(abort), translated(key):
@@ -62,7 +62,9 @@ class S3Bucket:
         if "ETag" not in answer or "ContentLength" not in answer:
             raise BadResponse(f"{key}: the answer does not describe an object")
         modified = answer.get("LastModified")
-        return ObjectInfo(key, answer["ContentLength"], answer["ETag"], int(modified.timestamp()) if modified else 0)
+        return ObjectInfo(
+            key, answer["ContentLength"], quoted(answer["ETag"]), int(modified.timestamp()) if modified else 0
+        )
 
     def parts(self, obj: ObjectInfo, abort: Abort | None = None) -> Parts | None:
         with aborting(abort), translated(obj.key):
@@ -126,7 +128,7 @@ def _prove_headers(answer: dict[str, Any], obj: ObjectInfo, start: int, stop: in
     if not found:
         raise BadResponse(f"{obj.key}: a part was asked for, something else came")
     first, last, total = map(int, found.groups())
-    etag = answer.get("ETag", "")
+    etag = quoted(answer.get("ETag", ""))
     if (etag and etag != obj.etag) or total != obj.size:
         raise ObjectChanged(f"{obj.key}: another version of the object came ({etag}, {total} bytes)")
     if etag != obj.etag:

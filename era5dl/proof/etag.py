@@ -34,6 +34,11 @@ def checksum(etag: str) -> Checksum | None:
     return None if parts and parts > MOST_PARTS else Checksum(found[1], parts)
 
 
+def quoted(etag: str) -> str:
+    """The ETag as headers write it; some servers leave the quotes away in listings, and mean the same version."""
+    return etag if not etag or etag.startswith(('"', "W/")) else f'"{etag}"'
+
+
 def is_weak(etag: str) -> bool:
     """Whether it only promises an equivalent object, not the same bytes."""
     return etag.startswith("W/")
