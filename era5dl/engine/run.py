@@ -30,7 +30,7 @@ from era5dl.engine.proving import Proof
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.trouble import Trouble
-from era5dl.errors import Era5Error
+from era5dl.errors import Era5Error, FolderUnusable
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.ranges import Range, RangeSet
 from era5dl.session import Session
@@ -59,6 +59,7 @@ class Run:
         self.stopping = False
         self.error = ""  # what ended the run before its time
         self.remedy = ""
+        self.cleared = False  # what is to come has room on the disk
         self.audited = False  # the files of earlier runs have been looked at
         self.dirty = True  # there is something to write into the resume file
         self.aborts: dict[Job, Abort] = {}
@@ -215,6 +216,12 @@ class Run:
         """No worker gets anything any more."""
         return self.stopping or bool(self.error) or (self.audited and self.scheduler.finished)
 
+    def check_folder(self) -> None:
+        """Raise FolderUnusable when the folder is gone. An unplugged disk leaves an empty mount point behind, and the
+        download must not go on into that: our own folder in it tells them apart."""
+        if not (self.session.folder / OWN_FOLDER).is_dir():
+            raise FolderUnusable(f"the folder {self.session.folder} has vanished")
+
     def object(self, index: int) -> ObjectInfo:
         """The version of this object that is wanted now."""
         return self.replaced.get(index) or self.session.plan.objects[index]
@@ -284,7 +291,7 @@ class Run:
         return Transfer(index, self.object(index), counted=_claimed(self.claims.get(index)))
 
     def _may_ask(self, now: float) -> bool:
-        if self.user_paused or self.trouble.state is not None or now < self.throttle.hold_until:
+        if not self.cleared or self.user_paused or self.trouble.state is not None or now < self.throttle.hold_until:
             return False
         return len(self.aborts) < self.throttle.allowed
 

@@ -21,6 +21,7 @@ from era5dl.text import size
 
 TICK = 0.25
 CHECKPOINT_EVERY = 5.0  # seconds of transfer that a crash may cost
+CHECKPOINT_FIRST = 1.0  # the same while a run is young, so that one that is killed again and again still gets on
 DISK_EVERY = 2.0
 KEEP_ALIVE_EVERY = 60.0  # so that other computers see that the session is held
 SLEPT = 30.0  # seconds by which a clock has jumped when the computer was asleep
@@ -104,10 +105,22 @@ class Upkeep:
         with run.changed:
             needed = run.ledger.total_bytes - run.ledger.done_bytes
         try:
+            if needed + run.settings.disk_reserve > free_bytes(run.session.folder):
+                needed -= self._there_already()
             check_free(run.session.folder, needed, run.settings.disk_reserve)
         except DiskError as error:
             with run.locked():
                 run.end_locked(str(error), error.remedy)
+            return
+        with run.locked():
+            run.cleared = True
+            run.changed.notify_all()
+
+    def _there_already(self) -> int:
+        """Bytes of files that have their final name and size, though no earlier run has recorded them."""
+        with self._run.changed:
+            unfinished = list(self._run.scheduler.queue)
+        return sum(self._run.object(index).size for index in unfinished if self._is_there(index))
 
     def _ended(self) -> bool:
         with self._run.changed:
@@ -127,7 +140,8 @@ class Upkeep:
         if now - self._looked_at_disk >= DISK_EVERY:
             self._looked_at_disk = now
             self._watch_disk()
-        if run.dirty and now - self._saved_at >= CHECKPOINT_EVERY:
+        young = now - run.ledger.began < 2 * CHECKPOINT_EVERY
+        if run.dirty and now - self._saved_at >= (CHECKPOINT_FIRST if young else CHECKPOINT_EVERY):
             self.checkpoint()
         elif now - self._saved_at >= KEEP_ALIVE_EVERY:
             self._saved_at = now
@@ -161,6 +175,7 @@ class Upkeep:
         folder, reserve = run.session.folder, run.settings.disk_reserve
         trouble: DiskError | None = None
         try:
+            run.check_folder()
             free = free_bytes(folder)
             if free < reserve:
                 trouble = DiskFull(f"only {size(free)} are free on the disk")

@@ -56,6 +56,7 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
 
 def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:
     index = transfer.index
+    run.check_folder()
     if transfer.changed:
         fresh = run.bucket.head(transfer.obj.key, abort)
         if (fresh.size, fresh.etag) != (transfer.obj.size, transfer.obj.etag):
@@ -97,5 +98,6 @@ def _prove(run: Run, job: Prove, abort: Abort) -> None:
     if len(found.digests) > 1:
         with suppress(DiskError):  # without the record a later repair fetches more, that is all
             run.digests.record(transfer.obj, found.digests)
+    run.check_folder()
     transfer.part.commit(run.session.final_path(transfer.index))
     run.proven(job, found)

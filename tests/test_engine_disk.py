@@ -1,0 +1,90 @@
+"""What the engine does when the disk is full, read-only or gone: it waits, says so, and goes on by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from era5dl.engine import upkeep
+from era5dl.engine.events import State
+from tests.faultlab import FaultServer, Link, pseudo_random
+from tests.runs import fetch_all, running, wrong_files
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a disk that can be filled needs the right to mount one: {mounted.stderr.strip()}")
+    yield folder
+    if os.path.ismount(folder):
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "DISK_EVERY", 0.2)
+
+
+def test_a_full_disk_pauses_and_goes_on_when_there_is_room(fault_server: FaultServer, small_disk: Path) -> None:
+    data = pseudo_random(1, 6 * MB)
+    fault_server.put("a.bin", data)
+    fault_server.link = Link(speed=4 * MB)
+    with running(fault_server, small_disk) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ballast = small_disk / "ballast"
+        with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            while True:  # somebody else fills the disk
+                file.write(bytes(65536))
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        assert "room" in ran.engine.snapshot().reason
+        ballast.unlink()
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (1, 0)
+    assert wrong_files(small_disk, {"a.bin": data}) == []
+
+
+def test_what_cannot_fit_is_refused_before_the_first_byte(fault_server: FaultServer, small_disk: Path) -> None:
+    fault_server.put("big.bin", pseudo_random(1, 12 * MB))
+    ended = fetch_all(fault_server, small_disk).engine.result
+    assert "too little" in ended.error
+    assert ended.unfinished == 1
+    assert not list(small_disk.rglob("*.part"))
+
+
+def test_what_is_there_already_needs_no_room(fault_server: FaultServer, small_disk: Path) -> None:
+    data = pseudo_random(1, 6 * MB)
+    fault_server.put("a.bin", data)
+    (small_disk / "a.bin").write_bytes(data)
+    assert fetch_all(fault_server, small_disk).engine.result.verified == 1
+
+
+def test_the_reserve_is_left_to_others(fault_server: FaultServer, small_disk: Path) -> None:
+    fault_server.put("a.bin", pseudo_random(1, 4 * MB))
+    assert fetch_all(fault_server, small_disk, disk_reserve=6 * MB).engine.result.error
+    assert fetch_all(fault_server, small_disk, disk_reserve=MB).engine.result.verified == 1
+
+
+def test_a_disk_that_is_pulled_out(fault_server: FaultServer, small_disk: Path) -> None:
+    data = {f"{i}.bin": pseudo_random(i, MB) for i in range(4)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    fault_server.link = Link(speed=MB)
+    with running(fault_server, small_disk, workers=1) as ran:
+        ran.until(lambda: ran.engine.snapshot().verified_files >= 1)
+        subprocess.run(["umount", "-l", str(small_disk)], check=True)  # the disk is pulled out: an empty folder is left
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        assert list(small_disk.iterdir()) == [], "nothing is written into the empty mount point"
+        ran.engine.stop()
+        ran.end()
