@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.json_lines import JsonLines, event_names
 from era5dl.cli.lines import Lines, line_for, progress_line, summary_line
 from era5dl.cli.plan_command import GROUPS, missing_lines, room_line
-from era5dl.cli.run import exit_code
+from era5dl.cli.run import drive, exit_code
 from era5dl.cli.terminal import Live, picture
 from era5dl.cli.voice import Voice, table
 from era5dl.engine.events import (
@@ -148,7 +149,10 @@ def test_a_progress_line_every_ten_seconds(capsys: pytest.CaptureFixture[str], m
 @pytest.mark.parametrize("event", EVENTS)
 def test_no_line_draws_on_the_terminal(event: Event, capsys: pytest.CaptureFixture[str]) -> None:
     Voice().insist(line_for(event))
-    assert_harmless(capsys.readouterr().err.removesuffix("\n"))
+    Voice().result(line_for(event))
+    out, err = capsys.readouterr()
+    assert_harmless(err.removesuffix("\n"))
+    assert_harmless(out.removesuffix("\n"))
 
 
 def test_the_picture_shows_all_and_obeys_no_key() -> None:
@@ -283,6 +287,47 @@ def test_work_that_hangs_holds_nobody_up() -> None:
             assert time.monotonic() - began < 5
     finally:
         release.set()
+
+
+class EndlessEngine:
+    """An engine whose end never comes, whatever it is told."""
+
+    result = None
+
+    def __init__(self, *_: object) -> None:
+        self.stops = 0
+
+    def start(self) -> None:
+        send(signal.SIGINT)
+
+    def stop(self) -> None:
+        self.stops += 1
+
+    def wait(self, timeout: float) -> bool:
+        assert self.stops <= 1
+        return False
+
+    def snapshot(self) -> Snapshot:
+        return SNAPSHOT
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+def test_an_engine_that_does_not_end_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("era5dl.engine.engine.Engine", EndlessEngine)
+    monkeypatch.setattr("era5dl.cli.interrupts.GRACE", 0.01)
+    session: Any = SimpleNamespace(
+        id="0" * 12,
+        folder=Path("out"),
+        notes=(),
+        plan=SimpleNamespace(objects=(), missing=()),
+        checkpoint=SimpleNamespace(done_bytes=0),
+    )
+    nothing: Any = None
+    with Interrupts() as interrupts:
+        finished = drive(nothing, session, nothing, Voice(quiet=True), interrupts)
+    assert finished.ended.stopped
+    assert finished.ended.unfinished == 6
+    assert exit_code(finished.ended, 0) == 130
 
 
 def test_background_gives_results_and_errors() -> None:

@@ -7,6 +7,7 @@ import os
 import random
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,7 +52,8 @@ class Command:
     """`era5dl` with the server's address and a state folder of its own in the environment."""
 
     def __init__(self, endpoint_url: str, state: Path) -> None:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("ERA5DL_")}
+        ours = ("ERA5DL_", "PYTHONUNBUF")  # the user's own settings, and what changes how Python buffers output
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         self.environ = clean | {
             "ERA5DL_ENDPOINT_URL": endpoint_url,
             "ERA5DL_STATE_DIR": str(state),
@@ -224,6 +226,7 @@ def test_interrupted_and_resumed(
     assert only(rest, "end")["exit_code"] == 130
     assert not (out / "cli/big.nc").exists()
 
+    era5dl.environ["ERA5DL_BUCKET"] = "elsewhere"  # the session knows better
     assert era5dl("resume", "zzz").returncode == 3
     resumed = era5dl("resume", session[:5] if number is signal.SIGINT else out, "--json", "--limit-rate", "0")
     assert resumed.returncode == 0, resumed.stderr
@@ -232,6 +235,31 @@ def test_interrupted_and_resumed(
     fetched = only(records(resumed.stdout), "summary")["fetched_bytes"]
     assert came > 0
     assert came + fetched <= len(objects["cli/big.nc"]) + 1 + 65_536
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+@pytest.mark.parametrize("command", ["plan", "resume", "verify"])
+def test_a_silent_server_holds_up_no_end(era5dl: Command, tmp_path: Path, command: str) -> None:
+    out = tmp_path / "out"
+    keys = key_list(tmp_path, "cli/big.nc", "cli/one.nc")
+    if command != "plan":
+        assert era5dl("download", "--keys-file", keys, "--out", out).returncode == 0
+    if command == "resume":
+        (out / "cli/big.nc").unlink()
+    words = ("--keys-file", keys) if command == "plan" else (out,)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with era5dl.started(command, *words, "--endpoint-url", endpoint) as process:
+            silent.settimeout(30)
+            connection, _ = silent.accept()  # it asks, and no answer will come
+            with connection:
+                connection.recv(1)
+                process.send_signal(signal.SIGINT)
+                asked = time.monotonic()
+                said = process.communicate(timeout=30)[1]
+        assert process.returncode == 130, said
+        assert time.monotonic() - asked < 2
+        assert "Traceback" not in said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
@@ -283,6 +311,15 @@ def test_verify_and_repair(era5dl: Command, objects: Mapping[str, bytes], tmp_pa
     assert_all_there(out, objects, ["cli/big.nc", "cli/one.nc"])
     assert only(records(repaired.stdout), "summary")["fetched_bytes"] <= PART + 1  # one part, and the absent file
     assert era5dl("verify", out).returncode == 0
+
+
+def test_verify_looks_at_no_file_twice(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for last in ("1999-03-02", "1999-03-07"):
+        assert era5dl("download", *WEEK[:-1], last, "--out", out).returncode == 0
+    done = era5dl("verify", out)
+    assert done.returncode == 0
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["7 files, 2.10 MB"]
 
 
 def test_verify_a_folder_that_somebody_else_made(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 import pytest
 
 from era5dl.cli.parser import build_parser
-from era5dl.cli.request import _selection, settings_from
+from era5dl.cli.request import selection_from, settings_from
 from era5dl.errors import BadSelection, UnknownName
 from era5dl.selection import Selection
 
@@ -20,7 +20,7 @@ def parse(*words: str) -> argparse.Namespace:
 
 
 def selected(*words: str) -> Selection:
-    return _selection(parse("plan", *words))
+    return selection_from(parse("plan", *words))
 
 
 def names(selection: Selection) -> list[str]:

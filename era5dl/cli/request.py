@@ -56,7 +56,7 @@ def make_plan(arguments: argparse.Namespace, bucket: Bucket, voice: Voice, inter
     from era5dl import planner
 
     keys = _keys(arguments)
-    selection = None if keys else _selection(arguments)
+    selection = None if keys else selection_from(arguments)
     watch = PlanningWatch(voice)
     with interrupts.gracefully():
         if selection is None:
@@ -83,7 +83,7 @@ class PlanningWatch:
             self._voice.say(f"Planning: {done:,} of {count(total, 'listing')} ...")
 
 
-def _selection(arguments: argparse.Namespace) -> Selection:
+def selection_from(arguments: argparse.Namespace) -> Selection:
     from era5dl.api import select
 
     if not (arguments.variable or arguments.product or arguments.preset):
