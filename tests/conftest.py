@@ -10,6 +10,12 @@ from tests.faultlab import Certificates, FaultServer, make_certificates
 from tests.servers.seaweed import Seaweed
 
 
+@pytest.fixture(autouse=True)
+def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the list of sessions of whoever runs it."""
+    monkeypatch.setenv("ERA5DL_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     """A real S3 server with one bucket, started once per test run. Tests share it: use keys of your own."""
