@@ -1,4 +1,4 @@
-"""What happens after a failed attempt: the table in `judge`'s docstring, line by line, and the arithmetic of waiting."""
+"""What happens after a failed attempt: the table in the docstring of `judge`, and the arithmetic of waiting."""
 
 from __future__ import annotations
 
@@ -138,8 +138,7 @@ def test_retry_after_is_waited_for_in_full(seconds: float, barren: int) -> None:
     assert spread == pytest.approx(seconds + min(CAP, BUSY * 2**barren))  # not all at the same moment
 
 
-def test_busy_without_a_wish_is_just_throttled() -> None:
-    assert judge(ServerBusy("busy"), progressed=False, barren=0, retries=6, draw=Recorded()).delay == BUSY
-    assert (
-        judge(ServerBusy("busy", retry_after=0.0), progressed=False, barren=0, retries=6, draw=Recorded()).delay == BUSY
-    )
+@pytest.mark.parametrize("wish", [None, 0.0])
+def test_busy_without_a_wish_is_just_throttled(wish: float | None) -> None:
+    busy = ServerBusy("busy", retry_after=wish)
+    assert judge(busy, progressed=False, barren=0, retries=6, draw=Recorded()).delay == BUSY

@@ -1,4 +1,4 @@
-"""Who does what next: every byte is given out exactly once, whatever fails in between, and the books are never wrong."""
+"""Who does what next: every byte is given out exactly once, whatever fails, and the books are never wrong."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_an_idle_worker_takes_half_of_what_will_take_longest() -> None:
 
 
 def test_a_piece_that_brings_nothing_is_halved_first() -> None:
-    scene, slow, fast = two_pieces()
+    scene, _, fast = two_pieces()
     fast.at -= 2 * MIB  # has brought nothing in ten seconds
     assert scene.piece().transfer is fast.transfer
 
