@@ -27,8 +27,6 @@ from era5dl.errors import BadResponse, ObjectChanged
 from era5dl.proof.etag import is_weak, quoted
 from era5dl.settings import Settings
 
-READ_SIZE = 1 << 20  # at most; what is there is handed over at once, however little
-
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 
 
@@ -108,9 +106,9 @@ class _Answer:
             raise
         return self
 
-    def read(self) -> bytes:
+    def read(self, most: int) -> bytes:
         with translated(self._obj.key):
-            data: bytes = self._raw.read1(READ_SIZE)
+            data: bytes = self._raw.read1(most)
         return data
 
     def __exit__(

@@ -38,8 +38,8 @@ class Parts:
 class Body(Protocol):
     """The bytes of one answer, as they come."""
 
-    def read(self) -> bytes:
-        """The next bytes, as soon as any are there; b"" at the end. Raises a BucketError."""
+    def read(self, most: int) -> bytes:
+        """The next bytes, at most so many, as soon as any are there; b"" at the end. Raises a BucketError."""
         ...
 
 

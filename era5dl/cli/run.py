@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -35,13 +35,24 @@ class Finished:
     last: Snapshot
 
 
-def drive(bucket: Bucket, session: Session, settings: Settings, voice: Voice, interrupts: Interrupts) -> Finished:
-    """Fetch what is not there yet: look at the engine ten times a second until it has ended, or has had its time."""
+def drive(
+    bucket: Bucket,
+    session: Session,
+    settings: Settings,
+    voice: Voice,
+    interrupts: Interrupts,
+    *,
+    only: Collection[int] | None = None,
+) -> Finished:
+    """Fetch what is not there yet: look at the engine ten times a second until it has ended, or has had its time.
+
+    only: of that, nothing but these objects (places in the plan).
+    """
     from era5dl.engine.engine import Engine
 
     _announce(session, voice)
     events: SimpleQueue[Event] = SimpleQueue()
-    engine = Engine(bucket, session, settings, events.put)
+    engine = Engine(bucket, session, settings, events.put, only=only)
     stopping = False
     with interrupts.gracefully(), _face(voice) as face:
         engine.start()

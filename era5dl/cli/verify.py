@@ -30,6 +30,7 @@ from era5dl.text import count, duration, size
 
 if TYPE_CHECKING:
     from era5dl.bucket.store import Bucket
+    from era5dl.session import Checkpoint
 
 GOOD = (Finding.VERIFIED, Finding.CHECKED)
 EVERY = 10.0  # seconds between two lines about how far it is
@@ -49,14 +50,24 @@ def verify(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
         seen |= paths
         settings = settings_of(session, arguments)
         bucket = open_bucket(settings)
-        found = _look(bucket, session, voice, interrupts)
-        if found != FINE and arguments.repair:
-            found = conclude(drive(bucket, session, settings, voice, interrupts), (), session, voice)
+        before = session.checkpoint
+        verdicts = _look(bucket, session, voice, interrupts)
+        found = FINE if all(one.finding in GOOD for one in verdicts) else INCOMPLETE
+        bad = [one.index for one in verdicts if _was_spoilt(one, before)]
+        if bad and arguments.repair:
+            found = conclude(drive(bucket, session, settings, voice, interrupts, only=bad), (), session, voice)
         code = max(code, found)
     return code
 
 
-def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts) -> int:
+def _was_spoilt(verdict: Verdict, before: Checkpoint) -> bool:
+    """Whether a repair has to mend it: what is wrong, or was finished and is gone. What never came is `resume`'s."""
+    if verdict.finding is Finding.ABSENT:
+        return verdict.index in before.verified or verdict.index in before.checked
+    return verdict.finding is Finding.WRONG
+
+
+def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts) -> list[Verdict]:
     """Look at the files of one session and say what is not as it should be."""
     verdicts: SimpleQueue[Verdict] = SimpleQueue()
     watch = _Watch(session, voice, verdicts)
@@ -77,7 +88,7 @@ def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts
         **{finding.value: counts[finding] for finding in Finding},
         elapsed=watch.elapsed,
     )
-    return FINE if all(one.finding in GOOD for one in everything) else INCOMPLETE
+    return everything
 
 
 class _Watch:

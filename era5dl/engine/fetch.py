@@ -37,6 +37,10 @@ class Keeper(Protocol):
         """They are in the part file."""
         ...
 
+    def appetite(self) -> int:
+        """How many bytes to read at most: few while the rate is limited, since what has been read cannot be slowed."""
+        ...
+
     def received(self, count: int) -> float:
         """Bytes have come off the network; returns for how many seconds the rate limit wants us to wait."""
         ...
@@ -59,7 +63,7 @@ def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: 
         try:
             while piece.at + len(gathered) < piece.stop:
                 asked_at = time.monotonic()
-                data = body.read()
+                data = body.read(keeper.appetite())
                 now = time.monotonic()
                 if abort.why:
                     raise Stopped(abort.why)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 
 BURST = 0.1  # seconds of the rate that may come at once after a silence
+SMALLEST_SIP = 4096  # bytes
+LARGEST_SIP = 256 * 1024
 
 
 class RateLimit:
@@ -29,6 +31,10 @@ class RateLimit:
         with self._lock:
             self._rate = rate
             self._free_at = 0.0
+
+    def sip(self, workers: int) -> int:
+        """How many bytes a worker may read before it asks, so that all of them together stay within a burst."""
+        return max(SMALLEST_SIP, min(LARGEST_SIP, int((self._rate or LARGEST_SIP) * BURST / workers)))
 
     def spend(self, count: int, now: float) -> float:
         """Take `count` bytes that have come; returns how many seconds to wait before reading on."""

@@ -39,6 +39,7 @@ from era5dl.session.digests import Digests
 from era5dl.settings import Settings
 
 MOST_FAILURES = 200  # records kept: text, never exceptions, which would keep their sockets
+READ_SIZE = 1 << 20  # bytes, at most; what is there is taken at once, however little
 IDLE_WAIT = 0.5  # seconds after which an idle worker looks again for something to take over
 
 
@@ -193,6 +194,9 @@ class Run:
             piece.barren = 0
             piece.sample(time.monotonic())
             self.dirty = True
+
+    def appetite(self) -> int:
+        return READ_SIZE if self.rate.rate is None else self.rate.sip(self.workers)
 
     def received(self, count: int) -> float:
         return self.rate.spend(count, time.monotonic()) if self.rate.rate else 0.0

@@ -1,6 +1,6 @@
 """Prove files that are already on disk against the bucket: read, hash, compare. Fetches nothing but part sizes.
 
-What is found is written into the resume file, so that whatever is wrong or gone counts as unfinished from then on.
+What is found is written into the resume file, so that whatever is wrong counts as unfinished from then on.
 """
 
 from __future__ import annotations
@@ -97,24 +97,23 @@ def _look(bucket: Bucket, session: Session, index: int, obj: ObjectInfo, stopped
 
 
 def _remember(session: Session, verdicts: list[Verdict], objects: list[ObjectInfo]) -> None:
-    """Write what is right, and only that, as finished into the resume file."""
+    """Write into the resume file what is right now, and what is wrong no more.
+
+    A file that was finished and is gone stays listed: the next run sees for itself that it is gone, and a repair can
+    tell it from one that never came.
+    """
+    before = session.checkpoint
     verified, checked = RangeSet(), RangeSet()
     for verdict in verdicts:
-        if verdict.finding is Finding.VERIFIED:
+        gone = verdict.finding is Finding.ABSENT
+        if verdict.finding is Finding.VERIFIED or (gone and verdict.index in before.verified):
             verified.add(verdict.index, verdict.index + 1)
-        elif verdict.finding is Finding.CHECKED:
+        elif verdict.finding is Finding.CHECKED or (gone and verdict.index in before.checked):
             checked.add(verdict.index, verdict.index + 1)
-    finished = {v.index for v in verdicts if v.finding in (Finding.VERIFIED, Finding.CHECKED)}
-    unfinished = tuple(u for u in session.checkpoint.unfinished if u.index not in finished)
-    done = sum(objects[i].size for i in finished)
-    done += sum(stop - start for entry in unfinished for start, stop in entry.done)
+    right = {v.index for v in verdicts if v.finding in (Finding.VERIFIED, Finding.CHECKED)}
+    unfinished = tuple(u for u in before.unfinished if u.index not in right)
+    done = sum(objects[i].size for i in right) + sum(b - a for u in unfinished for a, b in u.done)
+    ended = len(right) == len(objects)
     session.save(
-        replace(
-            session.checkpoint,
-            verified=verified,
-            checked=checked,
-            unfinished=unfinished,
-            done_bytes=done,
-            ended=len(finished) == len(objects),
-        )
+        replace(before, verified=verified, checked=checked, unfinished=unfinished, done_bytes=done, ended=ended)
     )
