@@ -69,7 +69,7 @@ def _when_idle(run: Run, transfer: Transfer) -> None:
     run.ledger.set_state(index, FileState.FAILED)
     run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time()))
     run.dirty = True
-    run.outbox.put(FileFailed(index, key, transfer.reason, transfer.remedy))
+    run.outbox.put(FileFailed(index, key, transfer.reason, transfer.remedy, transfer.kind))
 
 
 def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float) -> None:
@@ -119,6 +119,7 @@ def _doom(run: Run, transfer: Transfer, verdict: Verdict, error: Era5Error) -> N
     """Its other pieces are ended first; then `_when_idle` carries the verdict out."""
     if transfer.verdict is None or verdict is FAILED:
         transfer.verdict, transfer.reason, transfer.remedy = verdict, str(error), error.remedy
+        transfer.kind = type(error).__name__
     run.scheduler.withdraw(transfer)
     for piece in transfer.active:
         if piece in run.aborts:

@@ -84,18 +84,27 @@ class Engine:
             self._run.abort_locked("stopped")
             self._run.set_state_locked()
 
-    def retry_failed(self) -> None:
-        """Try the objects that have failed once more."""
+    def retry_failed(self, only: Collection[int] | None = None) -> None:
+        """Try the objects that have failed once more: all of them, or those of these places in the plan."""
         run = self._run
+        wanted = None if only is None else frozenset(only)
         with run.locked():
             if run.over:
                 return
             for index, state in enumerate(run.ledger.states):
-                if state == FileState.FAILED:
+                if state == FileState.FAILED and (wanted is None or index in wanted):
                     run.ledger.set_state(index, FileState.WAITING)
                     run.scheduler.add(index)
+            kept = [] if wanted is None else [failure for failure in run.failures if failure.index not in wanted]
             run.failures.clear()
+            run.failures.extend(kept)
             run.changed.notify_all()
+
+    def promote(self, indices: Collection[int]) -> None:
+        """Of the objects that wait for their turn, fetch these next. Those under way go on."""
+        with self._run.locked():
+            self._run.scheduler.promote(frozenset(indices))
+            self._run.changed.notify_all()
 
     def set_workers(self, workers: int) -> None:
         """How many requests at once, from now on."""

@@ -74,6 +74,7 @@ class FileFailed:
     key: str
     reason: str
     remedy: str
+    kind: str = ""  # name of the class of errors, such as "NotFound"
 
 
 @dataclass(frozen=True, slots=True)

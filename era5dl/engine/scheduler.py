@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from era5dl.engine.transfer import Piece, Transfer
@@ -141,6 +141,12 @@ class Scheduler:
         """One more object to fetch."""
         self.queue.append(index)
         self.unassigned += self._sizes[index]
+
+    def promote(self, indices: Collection[int]) -> None:
+        """Of the objects that nobody has begun, take these first, in the order they have."""
+        first = [index for index in self.queue if index in indices]
+        if first:
+            self.queue = deque(first + [index for index in self.queue if index not in indices])
 
     def forgive(self) -> None:
         """The network was at fault: nothing that waits has used up its budget, and nothing waits any longer."""

@@ -78,6 +78,7 @@ class Transfer:
     verdict: Verdict | None = None  # what happens to it as soon as it is idle, and why
     reason: str = ""
     remedy: str = ""
+    kind: str = ""  # name of the class of the error
 
     @property
     def complete(self) -> bool:

@@ -1,0 +1,60 @@
+"""What a person at a queue may wish: these first, and those once more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from era5dl.bucket.store import ObjectInfo
+from era5dl.engine.events import FileDone, FileFailed, FileStarted
+from era5dl.engine.scheduler import Open, Scheduler
+from era5dl.engine.transfer import Transfer
+from tests.faultlab import Fault, FaultServer, pseudo_random
+from tests.runs import running, wrong_files
+
+
+def test_promoted_objects_come_first_in_their_own_order() -> None:
+    scheduler = Scheduler(range(6), [1] * 6, most_open=99)
+    scheduler.promote({4, 2, 99})
+
+    order = []
+    while (job := scheduler.take(0.0, 1, None, lambda index: Transfer(index, ObjectInfo("k", 1, '"e"')))) is not None:
+        assert isinstance(job, Open)
+        order.append(job.transfer.index)
+
+    assert order == [2, 4, 0, 1, 3, 5]
+    assert scheduler.unassigned == 6
+
+
+def test_a_promoted_file_is_fetched_next(fault_server: FaultServer, tmp_path: Path) -> None:
+    for number in range(8):
+        fault_server.put(f"{number}.bin", pseudo_random(number, 1000))
+    fault_server.script(Fault("late-first-byte", seconds=0.3), key="0.bin")
+
+    with running(fault_server, tmp_path, workers=1) as ran:
+        ran.until(lambda: bool(ran.said(FileStarted)))
+        ran.engine.promote([7])
+        ran.end()
+
+    begun = [event.index for event in ran.said(FileStarted)]
+    assert begun[:2] == [0, 7]
+    assert sorted(begun) == list(range(8))
+
+
+def test_only_the_chosen_failures_are_tried_again(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = {f"{number}.bin": pseudo_random(number, 1000) for number in range(4)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    fault_server.script(Fault("no-such-key", times=1), key="0.bin")
+    fault_server.script(Fault("no-such-key", times=1), key="1.bin")
+    fault_server.script(Fault("stall-before-headers", seconds=30), key="3.bin")
+
+    with running(fault_server, tmp_path, workers=4, read_timeout=30.0) as ran:
+        ran.until(lambda: len(ran.said(FileFailed)) == 2)
+        assert {event.kind for event in ran.said(FileFailed)} == {"NotFound"}
+        ran.engine.retry_failed([1])
+        ran.until(lambda: 1 in {event.index for event in ran.said(FileDone)})
+        assert ran.engine.snapshot().failed_files == 1
+        ran.engine.retry_failed()
+        ran.until(lambda: 0 in {event.index for event in ran.said(FileDone)})
+
+    assert wrong_files(tmp_path, objects) == ["3.bin"]
