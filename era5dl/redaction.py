@@ -1,0 +1,134 @@
+"""Taking out of texts what is nobody's business: secrets from the log, people and places from a support report.
+
+It errs on the side of taking too much: a report with a word missing can be asked about, a password cannot be unsent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+GONE = "***"
+
+_HEADER = re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\W{1,4})[^\r\n]+")
+_LOGIN = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*:/{1,3})[^\s\"'<>]*@")  # up to the last @: a password may hold one
+_BARE_LOGIN = re.compile(r"[^\s/@:\"'<>=]+:[^\s\"'<>]+@(?=[\w\[])")  # HTTP_PROXY is often written without a scheme
+_FIELD = re.compile(
+    r"(?i)([\w-]*(?:password|passwd|passphrase|secret|token|signature|credential|access_key)[\w-]*[\"']?\s*[:=]\s*)"
+    r"(\"[^\"]*\"|'[^']*'|[^\s&,;)}\]]+)"
+)
+_SCHEME = re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9+/._~-]{6,}=*")
+
+
+def without_secrets(text: str) -> str:
+    """The text without logins of proxies, authorization headers, cookies, and whatever is called password or token."""
+    text = _HEADER.sub(rf"\1\2{GONE}", text)
+    text = _LOGIN.sub(rf"\1{GONE}@", text)
+    text = _BARE_LOGIN.sub(f"{GONE}@", text)
+    text = _FIELD.sub(rf"\1{GONE}", text)
+    return _SCHEME.sub(rf"\1 {GONE}", text)
+
+
+_OTHERS_HOME = re.compile(
+    r"(?i)(?:[a-z]:)?(?:[\\/]+[^\\/\s\"':]+)*?[\\/]+(?:home|users|documents and settings)[\\/]+[^\\/\s\"':;,)]+"
+)
+_SHARE = re.compile(r"(?<![\\\w:])\\{2,4}[^\\/\s\"']+")  # \\server\share
+_URL_HOST = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://(?:\*\*\*@)?)(\[[^\]\s]*\]|[^\s/:?#\"'<>\]]+)")
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)")
+_IPV6 = re.compile(
+    r"(?i)(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{1,4}|(?<=:))(?:%\w+)?(?![\w:])"
+)
+_DOMAIN = re.compile(r"(?i)(?<![\w./\\@-])(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,63}\.?(?![\w./\\(-])")
+_PUBLIC = re.compile(r"(?i)(?:.+\.)?amazonaws\.com(?:\.cn)?|localhost|127\.\d+\.\d+\.\d+|\[?::1\]?")
+_NO_HOST = re.compile(
+    r"(?i)e5\..*|(?:era5dl|urllib3|botocore|boto3|ssl|http|socket|tkinter|psutil|python|threading|json|os|rich|py)\..*"
+    r"|.*\.(?:nc|py|pem|crt|json|jsonl|txt|log|part|tmp|bak|csv|zip|exe|dll|so)"
+)
+_COMMON_NAMES = frozenset(("root", "user", "admin", "ubuntu", "data", "home", "users", "test", "public"))
+_ORDINARY = {"", "/", "\\", ".", "~", "localhost", "127.0.0.1", "::1"}
+
+
+class Redactor:
+    """Makes texts fit to be sent to strangers. Everything it is told of is taken out literally, then come the patterns.
+
+    homes: the user's home folder under all its names. folders: where downloads lie. user, machine: their names.
+    urls: endpoint and proxies, whose hosts and passwords are taken out wherever they stand alone, too.
+    """
+
+    def __init__(
+        self,
+        *,
+        homes: Iterable[str | Path] = (),
+        folders: Iterable[str | Path] = (),
+        user: str = "",
+        machine: str = "",
+        urls: Iterable[str] = (),
+    ) -> None:
+        self._steps: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = []
+        secrets, hosts = _of_urls(urls)
+        for secret in sorted(secrets, key=len, reverse=True):
+            self._literally(secret, GONE, whole=len(secret) < 4)
+        self._before = len(self._steps)  # passwords come out before the patterns of logins, names after
+        for names, mark in ((folders, "<folder>"), (homes, "~")):
+            for name in sorted(map(str, names), key=len, reverse=True):
+                self._path(name.rstrip("/\\"), mark)
+        self._steps.append((_OTHERS_HOME, "~"))
+        hosts |= {machine, machine.split(".")[0]}
+        for host in sorted(hosts, key=len, reverse=True):
+            if not _PUBLIC.fullmatch(host):
+                self._literally(host, "<host>", whole=True)
+        if len(user) > 1 and user.lower() not in _COMMON_NAMES:
+            self._literally(user, "<user>", whole=True)
+        self._steps += [
+            (_MAIL, "<mail>"),
+            (_URL_HOST, lambda found: found[0] if _PUBLIC.fullmatch(found[2]) else f"{found[1]}<host>"),
+            (_SHARE, r"\\\\<host>"),
+            (_IPV6, lambda found: found[0] if _PUBLIC.fullmatch(found[0]) or found[0] == "::" else "<address>"),
+            (_IPV4, lambda found: found[0] if _PUBLIC.fullmatch(found[0]) else "<address>"),
+            (_DOMAIN, lambda found: found[0] if _harmless(found[0]) else "<host>"),
+        ]
+
+    def __call__(self, text: str) -> str:
+        """The text, redacted."""
+        for pattern, mark in self._steps[: self._before]:
+            text = pattern.sub(mark, text)
+        text = without_secrets(text)
+        for pattern, mark in self._steps[self._before :]:
+            text = pattern.sub(mark, text)
+        return text
+
+    def _literally(self, text: str, mark: str, *, whole: bool) -> None:
+        if text.lower() not in _ORDINARY:
+            edge = (r"(?<!\w)", r"(?!\w)") if whole else ("", "")
+            self._steps.append((re.compile(f"(?i){edge[0]}{re.escape(text)}{edge[1]}"), mark.replace("\\", "\\\\")))
+
+    def _path(self, path: str, mark: str) -> None:
+        """However its separators are written: /, \\, doubled as in JSON."""
+        if path in _ORDINARY or len(path) < 2:
+            return
+        spelled = r"[\\/]+".join(re.escape(part) for part in re.split(r"[\\/]+", path))
+        self._steps.append((re.compile(f"(?i)(?<!\\w){spelled}(?![\\w-])"), mark))
+
+
+def _of_urls(urls: Iterable[str]) -> tuple[set[str], set[str]]:
+    """The passwords in these addresses, as written and decoded, and their hosts."""
+    secrets: set[str] = set()
+    hosts: set[str] = set()
+    for url in filter(None, urls):
+        rest = url.partition("://")[2] or url
+        login, at, place = rest.rpartition("@")
+        if at:
+            _, _, password = login.partition(":")
+            secrets |= {password, unquote(password)}
+        try:
+            hosts.add(urlsplit(f"//{place}").hostname or "")
+        except ValueError:
+            hosts.add(re.split(r"[/:?#]", place)[0])
+    return secrets - {""}, hosts - {""}
+
+
+def _harmless(name: str) -> bool:
+    return bool(_PUBLIC.fullmatch(name.rstrip(".")) or _NO_HOST.fullmatch(name.rstrip(".")))
