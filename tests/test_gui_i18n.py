@@ -1,0 +1,678 @@
+"""The window's languages: every text has its translation, the switch reaches everybody, nothing odd breaks them."""
+
+from __future__ import annotations
+
+import gettext
+import io
+import plistlib
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+
+from era5dl import errors, planner, text
+from era5dl.catalog import Cadence, find_preset, find_variable, presets, products, variables
+from era5dl.engine.events import Outcome, State
+from era5dl.engine.ledger import FileState
+from era5dl.gui import i18n, po, words
+from era5dl.gui.i18n import N_, _, follow, ngettext, on_switch, pgettext, switch, system_language, translate
+from era5dl.session.summary import Standing
+from tests import texts
+
+CHINESE = re.compile("[\u4e00-\u9fff]")
+
+
+@pytest.fixture(autouse=True)
+def english():
+    """Every test begins and ends in English, with nobody following."""
+    i18n._followers.clear()
+    switch("en")
+    yield
+    i18n._followers.clear()
+    switch("en")
+
+
+# --- the catalogue is complete
+
+
+def test_the_source_keeps_the_rules():
+    assert texts.all_texts()[1] == []
+
+
+def test_every_text_is_translated():
+    """Says what is missing in the form that `python -m tests.texts FILE` takes."""
+    catalogue = texts.read_catalogue()
+    missing = [t.name for t in texts.all_texts()[0] if not texts.translation(catalogue.get(t.id, t.context))]
+    assert missing == [], "run python -m tests.texts"
+
+
+def test_nothing_in_the_catalogue_is_out_of_use():
+    used = {(text.id, text.context) for text in texts.all_texts()[0]}
+    unused = [
+        message.id for message in texts.read_catalogue() if message.id and (message.id, message.context) not in used
+    ]
+    assert unused == [], "run python -m tests.texts"
+
+
+def test_no_entry_is_fuzzy_or_obsolete():
+    catalogue = texts.read_catalogue()
+    assert [message.id for message in catalogue if message.fuzzy] == []
+    assert list(catalogue.obsolete) == []
+
+
+def test_translations_have_the_placeholders_of_the_english():
+    for message in texts.read_catalogue():
+        if message.id and message.context not in ("variable", "preset"):
+            english = message.id if isinstance(message.id, str) else message.id[1]
+            assert texts.placeholders(texts.translation(message)) == texts.placeholders(english), message.id
+
+
+def test_translations_begin_and_end_as_the_english_does():
+    """No stray blanks or line ends; a sentence stays one."""
+    for message in texts.read_catalogue():
+        english = message.id if isinstance(message.id, str) else message.id[0]
+        chinese = texts.translation(message)
+        if not english:
+            continue
+        assert chinese == chinese.strip() or english != english.strip(), english
+        assert english.endswith("...") == chinese.endswith("..."), english
+        assert english.endswith(".") <= chinese.endswith(("。", "…", "...", "}")), english
+        assert not re.search("[\u4e00-\u9fff][,;:?!]", chinese), f"{english}: Chinese has marks of its own: ，；：？！"
+
+
+def test_the_head_says_one_form_for_all_numbers():
+    catalogue = texts.read_catalogue()
+    assert (catalogue.num_plurals, catalogue.plural_expr.strip("()")) == (1, "0")
+    assert catalogue.charset == "utf-8"
+    assert str(catalogue.locale_identifier) == "zh_CN"
+
+
+def test_all_variables_have_a_chinese_name_and_no_two_the_same():
+    switch("zh_CN")
+    names = {v.name: words.variable(v) for v in variables()}
+    assert len(names) == 224
+    assert [name for name, said in names.items() if not CHINESE.search(said)] == []
+    assert len(set(names.values())) == len({v.long_name for v in variables()})
+    assert names["an.sfc/2t"] == "2 米气温"
+
+
+def test_a_variable_is_found_by_its_name_in_any_language_whatever_the_window_speaks():
+    assert words.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
+    switch("zh_CN")
+    assert words.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
+
+
+# --- the rules, each with a source that breaks it
+
+
+def rules(tmp_path: Path, source: str) -> tuple[list[texts.Text], list[str]]:
+    path = tmp_path / "page.py"
+    path.write_text("from era5dl.gui.i18n import _, ngettext\n" + textwrap.dedent(source), encoding="utf-8")
+    return texts.texts_of(path)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'text = _(f"{count} files")',
+        "text = _(name)",
+        'text = _("a " + name)',
+        'text = _("{n} files").format(n=3)',
+        'text = _("{n} files", m=3)',
+        'text = _("Pause", n=3)',
+        'text = _("{n} files", **values)',
+        'text = _("{0} files")',
+        'text = _("{a.b}", a=3)',
+        'text = _("brace {")',
+        'text = _("")',
+        'text = ngettext("file", many, 3)',
+        'text = ngettext("{n} {what}", "{n} {what}", 3)',
+        'text = pgettext(context, "Open")',
+        "text = N_(name)",
+        'text = translate("Pause")',
+        "from era5dl.gui.i18n import translate as tr",
+        "for _ in range(3): pass",
+        "pair = lambda _: 1",
+        'Label(text="Pause")',
+        'Label(text=f"{n} files")',
+        'Label(text="files: " + name)',
+        'Label(text="Pause" if running else icon)',
+        'window.title("Settings")',
+        'tree.heading("size", text="Size")',
+    ],
+)
+def test_what_breaks_a_rule_is_told(tmp_path, source):
+    assert rules(tmp_path, source)[1] != []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('_("Pause")', [("Pause", None, None)]),
+        ('_("{n:,} files in {folder!s}", n=3, folder=path)', [("{n:,} files in {folder!s}", None, None)]),
+        ('_("one " "two")', [("one two", None, None)]),
+        ('i18n.pgettext("verb", "Open")', [("Open", None, "verb")]),
+        ('ngettext("{n} file", "{n} files", count)', [("{n} file", "{n} files", None)]),
+        ('ngettext("{n} {what}", "{n} {what}", n, what=kind)', [("{n} {what}", "{n} {what}", None)]),
+        ('TABLE = {1: N_("Log"), 2: N_("Sessions")}', [("Log", None, None), ("Sessions", None, None)]),
+        ("translate(TABLE[page])", []),
+        ('Label(text=NAME, width="x")', []),
+        ('Label(text="…")', []),
+        ('Label(text=f"{size} {unit}")', []),
+        ('Label(text=_("Pause"), style="Big.TLabel")', [("Pause", None, None)]),
+        ('tree.heading("size", text=_("Size"))', [("Size", None, None)]),
+        ("window.title(NAME)", []),
+    ],
+)
+def test_what_keeps_them_is_found(tmp_path, source, found):
+    texts_found, wrong = rules(tmp_path, source)
+    assert wrong == []
+    assert [(t.singular, t.plural, t.context) for t in texts_found] == found
+
+
+def test_an_underscore_is_free_where_it_is_not_gettext(tmp_path):
+    path = tmp_path / "page.py"
+    path.write_text("for _ in range(3): pass\n")
+    assert texts.texts_of(path) == ([], [])
+
+
+# --- the tool
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch):
+    """A window of one page, and a catalogue for the tool to work on."""
+    page, catalogue = tmp_path / "page.py", tmp_path / "era5dl.po"
+    head = texts.CATALOGUE.read_text(encoding="utf-8").partition("\n\n")[0]
+    catalogue.write_text(
+        head + '\n\nmsgid "Gone"\nmsgstr "没了"\n\n# said to the reader\nmsgid "Stay"\nmsgstr "留"\n', "utf-8"
+    )
+    monkeypatch.setattr(texts, "CATALOGUE", catalogue)
+    monkeypatch.setattr(texts, "sources", lambda: [page])
+    monkeypatch.setattr(texts, "catalogue_texts", list)
+    page.write_text('_("Stay")\nngettext("{n} file", "{n} files", 2)\npgettext("verb", "Open")\n')
+    return page, catalogue
+
+
+def test_the_tool_says_what_is_missing_and_takes_it_back_in_the_same_form(workshop, tmp_path, capsys):
+    _page, catalogue = workshop
+    head = catalogue.read_text("utf-8").partition("\n\n")[0]
+    assert texts.main([]) == 1
+    said = capsys.readouterr()
+    assert said.out == '{\n "{n} file": "",\n "verb|Open": ""\n}\n'
+    assert "'Gone': 没了" in said.err
+    answers = tmp_path / "answers.json"
+    answers.write_text('{"{n} file": "{n} 个文件", "verb|Open": "打开", "Nonsense": "x"}', "utf-8")
+    assert texts.main([str(answers)]) == 0
+    assert "Nonsense" in capsys.readouterr().err
+    once = catalogue.read_text("utf-8")
+    assert once.startswith(head + "\n\n")
+    assert "# said to the reader" in once
+    assert po.read(once)["{n} file\0{n} files"] == "{n} 个文件"
+    assert po.read(once)["verb\4Open"] == "打开"
+    assert po.read(once)["Stay"] == "留"
+    assert not list(tmp_path.glob("*.new"))
+    assert texts.main([]) == 0
+    assert catalogue.read_text("utf-8") == once
+
+
+def test_the_tool_keeps_the_translation_of_a_text_that_gets_a_plural(workshop):
+    page, catalogue = workshop
+    page.write_text('ngettext("Stay", "Stays", 2)\n')
+    assert texts.main([]) == 0
+    assert po.read(catalogue.read_text("utf-8")) == {**po.read(catalogue.read_text("utf-8")), "Stay\0Stays": "留"}
+
+
+# --- the compiler
+
+
+def test_the_compiled_catalogue_says_what_babel_reads():
+    ours = gettext.GNUTranslations(io.BytesIO(po.compiled(texts.CATALOGUE.read_text(encoding="utf-8"))))
+    theirs = [message for message in texts.read_catalogue() if message.id]
+    assert len(theirs) > 350
+    for message in theirs:
+        if message.context:
+            said = ours.pgettext(message.context, message.id)
+        elif isinstance(message.id, str):
+            said = ours.gettext(message.id)
+        else:
+            said = ours.ngettext(*message.id, 5)
+        assert said == texts.translation(message)
+
+
+ODD = r"""
+msgid ""
+msgstr ""
+"Content-Type: text/plain; charset=utf-8\n"
+"Plural-Forms: nplurals=2; plural=n != 1;\n"
+
+# a comment
+#: file.py:3
+msgctxt "verb"
+msgid "Open"
+msgstr "öffnen \"so\" \\n"
+
+msgid ""
+"two\n"
+"lines\t."
+msgstr "zwei\nZeilen"
+
+#, python-format, fuzzy
+msgid "doubtful"
+msgstr "nein"
+
+msgid "empty"
+msgstr ""
+
+msgid "{n} file"
+msgid_plural "{n} files"
+msgstr[0] "{n} Datei"
+msgstr[1] "{n} Dateien"
+
+#~ msgid "gone"
+#~ msgstr "weg"
+"""
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_odd_entries_are_read_as_babel_reads_them(newline):
+    source = ODD.replace("\n", newline)
+    ours = gettext.GNUTranslations(io.BytesIO(po.compiled(source)))
+    assert ours.pgettext("verb", "Open") == 'öffnen "so" \\n'
+    assert ours.gettext("Open") == "Open"
+    assert ours.gettext("two\nlines\t.") == "zwei\nZeilen"
+    assert [ours.gettext(text) for text in ("doubtful", "empty", "gone")] == ["doubtful", "empty", "gone"]
+    assert [ours.ngettext("{n} file", "{n} files", n) for n in (1, 2)] == ["{n} Datei", "{n} Dateien"]
+    for message in read_po(io.StringIO(ODD)):
+        if message.id and not message.fuzzy and message.string:
+            key = message.id if isinstance(message.id, str) else "\0".join(message.id)
+            value = message.string if isinstance(message.string, str) else "\0".join(message.string)
+            assert po.read(source)[f"{message.context}\4{key}" if message.context else key] == value
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'msgid "a"\nmsgstr "b',
+        'msgid "a"\nmsgstr "b"\nmsgid "c"\nmsgstr "d"',
+        'msgid "a"',
+        '"a"',
+        'msgstr "b"',
+        "nonsense",
+        'msgid "a"\nmsgstr "b"\n\nmsgid "a"\nmsgstr "c"',
+        'msgid "a"b"\nmsgstr "c"',
+    ],
+)
+def test_what_is_no_catalogue_is_refused(source):
+    with pytest.raises(ValueError):
+        po.compiled(source)
+
+
+# --- texts
+
+
+def test_texts_with_values():
+    assert _("Ready") == "Ready"
+    assert ngettext("{n:,} day {clock}", "{n:,} days {clock}", 1, clock="x") == "1 day x"
+    assert ngettext("{n:,} day {clock}", "{n:,} days {clock}", 2000, clock="x") == "2,000 days x"
+    switch("zh_CN")
+    assert _("Ready") == "就绪"
+    assert [ngettext("{n:,} day {clock}", "{n:,} days {clock}", n, clock="x") for n in (1, 2000)] == [
+        "1 天 x",
+        "2,000 天 x",
+    ]
+
+
+def test_a_text_without_values_is_shown_as_it_is():
+    assert translate(N_("100 % {of nothing")) == "100 % {of nothing"
+    assert _("a {brace}", brace="{x}") == "a {x}"
+
+
+def test_what_is_not_translated_stays_english():
+    switch("zh_CN")
+    assert translate("Never heard of {x}", x=1) == "Never heard of 1"
+    assert pgettext("nowhere", "Ready") == "Ready"
+    assert ngettext("{n} thing", "{n} things", 3) == "3 things"
+
+
+def test_the_context_tells_words_apart():
+    switch("zh_CN")
+    assert translate("Temperature", context="variable") == "温度"
+    assert pgettext("variable", "Temperature") == "温度"
+    assert translate("Temperature") == "Temperature"
+
+
+@pytest.mark.parametrize("broken", ["{m} 个", "{n", "{n.x}", "{0}", "{n:q}"])
+def test_a_broken_translation_does_not_break_the_window(monkeypatch, broken):
+    class Broken(gettext.NullTranslations):
+        def gettext(self, message: str) -> str:
+            return broken
+
+    monkeypatch.setattr(i18n, "_texts", Broken())
+    assert _("{n} files", n=3) == "3 files"
+
+
+# --- the switch
+
+
+class Widget:
+    """What `follow` asks of a widget."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, str] = {}
+        self.when_destroyed = []
+
+    def configure(self, **options: str) -> None:
+        self.shown |= options
+
+    def bind(self, sequence, func, add):
+        assert (sequence, add) == ("<Destroy>", "+")
+        self.when_destroyed.append(func)
+
+    def destroy(self, of=None) -> None:
+        event = type("Event", (), {"widget": of or self})()
+        for func in self.when_destroyed:
+            func(event)
+
+
+def test_the_switch_reaches_what_is_on_the_screen():
+    button = Widget()
+    assert follow(button, text=lambda: _("Ready")) is button
+    assert button.shown == {"text": "Ready"}
+    switch("zh_CN")
+    assert button.shown == {"text": "就绪"}
+    assert i18n.language() == "zh_CN"
+    switch("en")
+    assert button.shown == {"text": "Ready"}
+
+
+def test_values_are_those_of_the_moment_of_the_switch():
+    label, days = Widget(), [1]
+    follow(label, text=lambda: ngettext("{n:,} day {clock}", "{n:,} days {clock}", days[0], clock="x"))
+    days[0] = 5
+    switch("zh_CN")
+    assert label.shown["text"] == "5 天 x"
+
+
+def test_texts_that_are_no_options():
+    tabs, shown = Widget(), []
+    follow(tabs, lambda: shown.append(_("Ready")))
+    switch("zh_CN")
+    assert shown == ["Ready", "就绪"]
+
+
+def test_a_destroyed_widget_is_left_alone_and_forgotten():
+    window, other = Widget(), Widget()
+    follow(window, text=lambda: _("Ready"))
+    window.destroy(of=other)  # its child's end
+    switch("zh_CN")
+    assert window.shown["text"] == "就绪"
+    window.destroy()
+    switch("en")
+    assert window.shown["text"] == "就绪"
+    assert i18n._followers == {}
+
+
+def test_who_leaves_is_not_called_and_leaving_twice_is_no_matter():
+    calls = []
+    leave = on_switch(lambda: calls.append(i18n.language()))
+    switch("zh_CN")
+    leave()
+    leave()
+    switch("en")
+    assert calls == ["zh_CN"]
+
+
+def test_one_that_fails_does_not_keep_the_others_in_the_old_language():
+    shown = []
+    on_switch(lambda: 1 / 0)
+    on_switch(lambda: shown.append(_("Ready")))
+    with pytest.raises(ZeroDivisionError):
+        switch("zh_CN")
+    assert shown == ["就绪"]
+
+
+def test_who_begins_to_follow_during_a_switch_does_no_harm():
+    on_switch(lambda: follow(Widget(), text=lambda: _("Ready")))
+    switch("zh_CN")
+    assert len(i18n._followers) == 2
+
+
+@pytest.mark.parametrize("unknown", ["fr", "", "zh_TW", "../zh_CN", "EN"])
+def test_an_unknown_language_is_english(unknown):
+    switch("zh_CN")
+    switch(unknown)
+    assert (_("Ready"), i18n.language()) == ("Ready", "en")
+
+
+# --- where the catalogue is
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A locale folder of our own, read afresh."""
+    monkeypatch.setattr(i18n, "LOCALE", tmp_path)
+    home = tmp_path / "zh_CN" / "LC_MESSAGES"
+    home.mkdir(parents=True)
+    i18n._catalogue.cache_clear()
+    yield home
+    i18n._catalogue.cache_clear()
+
+
+def catalogue(chinese: str) -> str:
+    return f'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\nmsgid "Ready"\nmsgstr "{chinese}"\n'
+
+
+def test_a_wheel_has_the_compiled_catalogue_alone(elsewhere):
+    (elsewhere / "era5dl.mo").write_bytes(po.compiled(catalogue("轮")))
+    switch("zh_CN")
+    assert _("Ready") == "轮"
+
+
+def test_where_the_source_is_it_is_the_truth(elsewhere):
+    (elsewhere / "era5dl.mo").write_bytes(po.compiled(catalogue("旧")))
+    (elsewhere / "era5dl.po").write_text(catalogue("新"), encoding="utf-8")
+    switch("zh_CN")
+    assert _("Ready") == "新"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("era5dl.po", b"nonsense"),
+        ("era5dl.po", b"\xff"),
+        ("era5dl.mo", b""),
+        ("era5dl.mo", b"\xde\x12\x04\x95\0\0"),
+        ("x", b""),
+    ],
+)
+def test_without_a_usable_catalogue_the_window_is_english_and_the_log_knows(elsewhere, caplog, name, content):
+    (elsewhere / name).write_bytes(content)
+    switch("zh_CN")
+    assert _("Ready") == "Ready"
+    assert "no texts in zh_CN" in caplog.text
+
+
+def test_english_needs_no_catalogue_and_says_nothing(elsewhere, caplog):
+    switch("en")
+    assert caplog.text == ""
+
+
+# --- the language of the system
+
+
+@pytest.mark.parametrize(
+    ("wishes", "language"),
+    [
+        (["zh_CN.UTF-8"], "zh_CN"),
+        (["zh_CN.gb18030@stroke"], "zh_CN"),
+        (["zh"], "zh_CN"),
+        (["zh_SG"], "zh_CN"),
+        (["zh-Hans-HK"], "zh_CN"),
+        (["zh-Hans"], "zh_CN"),
+        (["zh_TW.UTF-8"], "en"),
+        (["zh-Hant-CN"], "en"),
+        (["zh_TW", "zh_CN"], "zh_CN"),
+        (["en_GB", "zh_CN"], "en"),
+        (["fr_FR", "zh_CN"], "zh_CN"),
+        (["de_DE"], "en"),
+        (["C"], "en"),
+        (["POSIX", ""], "en"),
+        (["zhuang"], "en"),
+        ([], "en"),
+    ],
+)
+def test_the_first_language_we_speak(wishes, language):
+    assert i18n.best(wishes) == language
+
+
+@pytest.mark.parametrize(
+    ("environ", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh_CN"),
+        ({"LANG": "zh_CN.UTF-8", "LC_MESSAGES": "en_US.UTF-8"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "zh_CN.UTF-8"}, "zh_CN"),
+        ({"LC_MESSAGES": "en_US.UTF-8", "LC_ALL": "zh_CN.UTF-8"}, "zh_CN"),
+        ({"LC_ALL": "C", "LANG": "zh_CN.UTF-8"}, "en"),
+        ({"LC_ALL": "", "LANG": "zh_CN.UTF-8"}, "zh_CN"),
+        ({"LANG": "en_US.UTF-8", "LANGUAGE": "zh_CN:en"}, "zh_CN"),
+        ({"LANG": "zh_CN.UTF-8", "LANGUAGE": "en_US:zh_CN"}, "en"),
+    ],
+)
+def test_linux_is_asked_by_its_variables(environ, language):
+    assert system_language(environ, "linux") == language
+
+
+def test_windows_is_asked_for_its_user_interface_not_for_lang():
+    for number, language in ((0x0804, "zh_CN"), (0x1004, "zh_CN"), (0x0404, "en"), (0x0409, "en"), (0x7FFF, "en")):
+        asked = system_language(
+            {"LANG": "fr_FR.UTF-8"}, "win32", windows=lambda number=number: i18n.windows_languages(lambda: number)
+        )
+        assert asked == language
+    assert system_language({"LANG": "zh_CN"}, "win32", windows=lambda: ["en_US"]) == "en"
+    assert system_language({"LANGUAGE": "zh_CN"}, "win32", windows=lambda: ["en_US"]) == "zh_CN"
+
+
+@pytest.mark.parametrize("form", [plistlib.FMT_BINARY, plistlib.FMT_XML])
+def test_macos_is_asked_for_its_preferences(tmp_path, form):
+    path = tmp_path / "preferences.plist"
+    path.write_bytes(plistlib.dumps({"AppleLanguages": ["zh-Hans-CN", "en-CN"]}, fmt=form))
+    assert i18n.mac_languages(path) == ["zh-Hans-CN", "en-CN"]
+    assert system_language({"LANG": "en_US.UTF-8"}, "darwin", mac=lambda: i18n.mac_languages(path)) == "zh_CN"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(plistlib.dumps(odd) for odd in ({}, [], {"AppleLanguages": "zh"}, {"AppleLanguages": [3]})),
+        b"nonsense",
+        b"bplist00broken",
+        b"<?xml version='1.0'?><plist><dict>",
+        b"",
+        None,
+    ],
+)
+def test_odd_preferences_are_no_wishes(tmp_path, content):
+    path = tmp_path / "preferences.plist"
+    if content is not None:
+        path.write_bytes(content)
+    assert i18n.mac_languages(path) == []
+
+
+# --- words for the engine's facts
+
+
+ALL_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Era5Error)]
+
+
+def all_words() -> list[str]:
+    """Everything the tables say, in the language of the moment."""
+    said: list[str] = []
+    for state in State:
+        said += words.state(state)
+    for outcome in Outcome:
+        said += words.outcome(outcome)
+    for file_state in FileState:
+        said += (*words.file_state(file_state), *words.file_state(file_state, proving=True))
+    for standing in Standing:
+        said += words.standing(standing)
+    for reason in (planner.plan.NOT_YET_PUBLISHED, planner.plan.ABSENT, "something new"):
+        said += words.missing(reason)
+    for product in products():
+        said += words.product(product)
+    for kind in ALL_ERRORS:
+        explanation = words.explain(kind)
+        said += (explanation.sentence, explanation.hint)
+    return said + [words.cadence(cadence) for cadence in Cadence]
+
+
+def test_every_fact_has_its_words_in_both_languages():
+    english = all_words()
+    switch("zh_CN")
+    chinese = all_words()
+    assert all(english)
+    assert [said for said in english if CHINESE.search(said)] == []
+    assert [said for said in chinese if not CHINESE.search(said)] == []
+
+
+@pytest.mark.parametrize("kind", ALL_ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_has_a_sentence_of_its_own_and_a_hint(kind):
+    said = words.explain(kind)
+    assert said.sentence.endswith(".")
+    assert said.hint.endswith(".")
+    assert "--" not in said.hint, "the window has no options"
+    assert kind in words._ERRORS
+    assert [other for other in ALL_ERRORS if words.explain(other).sentence == said.sentence] == [kind]
+    assert words.explain(kind.__name__) == said
+
+
+def test_errors_are_explained_by_what_they_are():
+    class NewKind(errors.DiskFull):
+        """Not in the table."""
+
+    assert words.explain(errors.DiskFull("no room for /data/x")) == words.explain(errors.DiskFull)
+    assert words.explain(NewKind("x")) == words.explain(errors.DiskFull)
+    assert words.explain("NeverHeardOf") == words.explain(errors.Era5Error)
+
+
+def test_names_of_states_are_distinct():
+    for language in i18n.LANGUAGES:
+        switch(language)
+        for name, kinds in ((words.state, State), (words.file_state, FileState), (words.standing, Standing)):
+            assert len({name(kind).name for kind in kinds}) == len(kinds)
+        assert len({words.product(product).name for product in products()}) == 8
+
+
+def test_why_no_more_could_be_proven():
+    from era5dl.engine.opening import OPAQUE
+
+    assert words.unproven(OPAQUE) == "The server's ETag for it is not an MD5."
+    assert words.unproven(f"{OPAQUE}; it is not an HDF5 file").endswith(
+        "MD5. The file itself says: it is not an HDF5 file"
+    )
+    assert words.unproven("a new reason") == "a new reason"
+    switch("zh_CN")
+    assert CHINESE.search(words.unproven(OPAQUE))
+
+
+def test_presets_say_what_they_are_for():
+    assert words.preset(find_preset("fuxi")).name == "FuXi"
+    switch("zh_CN")
+    assert words.preset(find_preset("fuxi")).name == "伏羲（FuXi）"
+    assert all(CHINESE.search(words.preset(preset).hint) for preset in presets())
+
+
+def test_durations():
+    assert [words.duration(s) for s in (-3, 42.4, 3723, 86399.6, 90000)] == [
+        "0:00",
+        "0:42",
+        "1:02:03",
+        "1 day 00:00:00",
+        "1 day 01:00:00",
+    ]
+    assert words.duration(3600.4) == text.duration(3600.4)
+    switch("zh_CN")
+    assert words.duration(3 * 86400 + 4 * 3600 + 5 * 60 + 6) == "3 天 04:05:06"

@@ -1,0 +1,297 @@
+"""Every text of the window, as found in its source; and the catalogue brought up to date with them.
+
+    python -m tests.texts > new.json       which texts lack a translation: {"Pause": "", ...}
+    (fill in the Chinese)
+    python -m tests.texts new.json         put it into the catalogue; nothing on stdout when nothing is missing
+
+A plural is asked for by its English singular, a text with a context as "context|text". Each run adds to the .po the
+texts that are new in era5dl/gui, drops those that are gone (and says so), and keeps all else. It takes a lock: two can
+run at once. A translation is corrected in the .po itself, by hand. Exit code 1 while anything is missing.
+
+Rules for the source, which tests/test_gui_i18n.py holds: the texts given to _(), ngettext(), pgettext() and N_() are
+literals; values are {names} filled in from keywords of the same names; the bare name _ is nothing else in such
+a module.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import os
+import re
+import string
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.pofile import read_po, write_po
+
+from era5dl.catalog import presets, variables
+
+ROOT = Path(__file__).parents[1]
+GUI = ROOT / "era5dl" / "gui"
+CATALOGUE = GUI / "locale" / "zh_CN" / "LC_MESSAGES" / "era5dl.po"
+
+LITERALS = {"_": 1, "N_": 1, "ngettext": 2, "pgettext": 2}  # how many of the first arguments are texts
+SHOWN = {"text", "label", "title", "message", "detail", "placeholder", "tooltip", "heading"}  # keywords of visible text
+_OWN = {"i18n.py", "po.py"}  # where these functions are made
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text for the catalogue. `where`: the file it was first found in, or the variable's name."""
+
+    singular: str
+    plural: str | None = None
+    context: str | None = None
+    where: str = field(default="", compare=False)
+
+    @property
+    def id(self) -> str | tuple[str, str]:
+        """As Babel keys it."""
+        return (self.singular, self.plural) if self.plural else self.singular
+
+    @property
+    def name(self) -> str:
+        """As the JSON file of the tool keys it."""
+        return f"{self.context}|{self.singular}" if self.context else self.singular
+
+
+# --- texts of the source
+
+
+def sources() -> list[Path]:
+    """The modules in which texts may stand."""
+    return [path for path in sorted(GUI.rglob("*.py")) if path.name not in _OWN and "locale" not in path.parts]
+
+
+def texts_of(path: Path) -> tuple[list[Text], list[str]]:
+    """The texts of a module, and what it does wrong with them."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    where = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+    found: list[Text] = []
+    wrong: list[str] = []
+    for node in sorted(ast.walk(tree), key=lambda node: (getattr(node, "lineno", 0), getattr(node, "col_offset", 0))):
+        texts, complaint = _read(node, where)
+        found += texts
+        if complaint:
+            wrong.append(f"{where}:{getattr(node, 'lineno', '?')}: {complaint}")
+    if _imports_underscore(tree):
+        wrong += [f"{where}:{line}: _ is gettext's here; name an unused value otherwise" for line in _stolen(tree)]
+    return found, wrong
+
+
+def _read(node: ast.AST, where: str) -> tuple[list[Text], str]:
+    try:
+        return _texts_in(node, where), ""
+    except ValueError as error:
+        return [], str(error)
+
+
+def _texts_in(node: ast.AST, where: str) -> list[Text]:
+    if isinstance(node, ast.ImportFrom) and node.module == "era5dl.gui.i18n":
+        if any(name.asname and name.name in {*LITERALS, "translate"} for name in node.names):
+            raise ValueError("import gettext's functions under their own names, or they are not found")
+        return []
+    if not isinstance(node, ast.Call):
+        return []
+    name = _called(node)
+    if name == "translate" and node.args and isinstance(node.args[0], ast.Constant):
+        raise ValueError("translate() is for texts out of tables; give a literal to _()")
+    if name not in LITERALS:
+        _check_shown(node)
+        return []
+    literals = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+    if len(node.args[: LITERALS[name]]) != LITERALS[name] or len(literals) < LITERALS[name]:
+        raise ValueError(f"{name}() takes literals only: values go in as {{name}} and keywords, never by an f-string")
+    if not literals[0]:
+        raise ValueError("the empty text is the catalogue's head")
+    if name == "N_":
+        return [Text(literals[0], where=where)]
+    _check_values(node, name, literals)
+    if name == "ngettext":
+        return [Text(literals[0], plural=literals[1], where=where)]
+    if name == "pgettext":
+        return [Text(literals[1], context=literals[0], where=where)]
+    return [Text(literals[0], where=where)]
+
+
+def _called(call: ast.Call) -> str:
+    if isinstance(call.func, ast.Name):
+        return call.func.id
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def _check_values(call: ast.Call, name: str, literals: list[str]) -> None:
+    """The keywords are the placeholders."""
+    given = {keyword.arg for keyword in call.keywords}
+    if None in given:
+        raise ValueError("no ** here: the placeholders are to be seen")
+    wanted = set().union(*(placeholders(text) for text in literals[-LITERALS[name] if name != "pgettext" else -1 :]))
+    if name == "ngettext":
+        wanted.discard("n")
+    if wanted != given:
+        raise ValueError(f"placeholders {sorted(wanted)} are filled with {sorted(map(str, given))}")
+
+
+def _check_shown(call: ast.Call) -> None:
+    """A literal of letters must not go straight to the screen."""
+    shown = [keyword.value for keyword in call.keywords if keyword.arg in SHOWN]
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "title":  # of a window
+        shown += call.args
+    if any(re.search(r"[^\W\d_]{2}", word) for value in shown for word in _bare(value)):
+        raise ValueError("a bare text for the screen: use _(); what is the same in all languages stands in a constant")
+
+
+def _bare(value: ast.AST) -> Iterator[str]:
+    """The literals of an expression that no function is called on."""
+    match value:
+        case ast.Constant(value=str(word)):
+            yield word
+        case ast.JoinedStr(values=parts):
+            for part in parts:
+                yield from _bare(part)
+        case ast.BinOp(left=first, right=second) | ast.IfExp(body=first, orelse=second):
+            yield from _bare(first)
+            yield from _bare(second)
+
+
+def placeholders(text: str) -> set[str]:
+    """The names in braces. Raises ValueError for braces that are no placeholder of a plain name."""
+    names = {name for _literal, name, _spec, _conversion in string.Formatter().parse(text) if name is not None}
+    if not all(name.isidentifier() for name in names):
+        raise ValueError(f"placeholders are plain names in braces: {text!r}")
+    return names
+
+
+def _imports_underscore(tree: ast.Module) -> bool:
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return any(name.name == "_" for node in imports for name in node.names)
+
+
+def _stolen(tree: ast.Module) -> list[int]:
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id == "_" and isinstance(node.ctx, ast.Store))
+        or (isinstance(node, ast.arg) and node.arg == "_")
+    ]
+
+
+# --- texts of ERA5's catalogue
+
+
+def catalogue_texts() -> list[Text]:
+    """The names of variables and what presets say: data, so no literal stands for them in the source."""
+    found = [Text(v.long_name, context="variable", where=v.name) for v in variables()]
+    for preset in presets():
+        found += [Text(said, context="preset", where=preset.name) for said in (preset.description, preset.note) if said]
+    return found
+
+
+def all_texts() -> tuple[dict[Text, None], list[str]]:
+    """Every text once, in the order of the catalogue, and everything that is wrong."""
+    found: dict[Text, None] = {}
+    wrong: list[str] = []
+    for path in sources():
+        texts, complaints = texts_of(path)
+        found.update(dict.fromkeys(text for text in texts if text not in found))
+        wrong += complaints
+    by_key: dict[tuple[str, str | None], Text] = {}
+    for text in found:
+        other = by_key.setdefault((text.singular, text.context), text)
+        if other != text:
+            wrong.append(f"{text.where}: {text.singular!r} has the plurals {text.plural!r} and {other.plural!r}")
+    found.update(dict.fromkeys(catalogue_texts()))
+    return found, wrong
+
+
+# --- the catalogue
+
+
+def read_catalogue() -> Catalog:
+    """The .po, by Babel."""
+    return read_po(BytesIO(CATALOGUE.read_bytes()), locale="zh_CN", abort_invalid=True)
+
+
+def translation(message: Message | None) -> str:
+    """The Chinese of an entry (it has one form for every number); "" for none."""
+    if message is None or message.fuzzy:
+        return ""
+    return message.string if isinstance(message.string, str) else message.string[0]
+
+
+def refresh(news: dict[str, str]) -> dict[str, str]:
+    """Bring the .po up to date, with these new translations; what is missing still, as {text: ""}."""
+    texts, wrong = all_texts()
+    for complaint in wrong:
+        print(complaint, file=sys.stderr)
+    old = read_catalogue()
+    new = Catalog(locale="zh_CN")
+    missing = {}
+    for text in texts:
+        before = old.get(text.id, text.context) or old.get(text.singular, text.context)
+        said = news.pop(text.name, "") or translation(before)
+        comments = before.user_comments if before else []
+        new.add(
+            text.id,
+            (said,) if text.plural else said,
+            locations=[(text.where, None)] if text.context not in ("variable", "preset") else [],
+            auto_comments=[text.where] if text.context in ("variable", "preset") else [],
+            user_comments=comments,
+            context=text.context,
+        )
+        if not said:
+            missing[text.name] = ""
+    for message in old:
+        if message.id and new.get(message.id, message.context) is None:
+            print(f"dropped: {message.id!r}: {translation(message)}", file=sys.stderr)
+    for name in news:
+        print(f"not a text of the window: {name!r}", file=sys.stderr)
+    _write(new)
+    return missing
+
+
+def _write(catalog: Catalog) -> None:
+    """The head of the file stays as it is; the rest is put in its place at once."""
+    head = CATALOGUE.read_text(encoding="utf-8").partition("\n\n")[0]
+    body = BytesIO()
+    write_po(body, catalog, width=0, omit_header=True)
+    fresh = CATALOGUE.with_suffix(".new")
+    fresh.write_text(f"{head}\n\n{body.getvalue().decode()}", encoding="utf-8", newline="\n")
+    fresh.replace(CATALOGUE)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """No other run of this tool meanwhile (where the system can lock files)."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(CATALOGUE.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def main(files: list[str]) -> int:
+    news: dict[str, str] = {}
+    for file in files:
+        news |= json.loads(Path(file).read_text(encoding="utf-8"))
+    with _alone():
+        missing = refresh(news)
+    if missing:
+        print(json.dumps(missing, ensure_ascii=False, indent=1))
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
