@@ -71,12 +71,12 @@ def last_lines(count: int = 400, path: Path | None = None) -> list[str]:
 class _Discreet(logging.Formatter):
     """One line a record in UTC, a traceback below it; a hostile key or server can neither forge a line nor leak."""
 
-    converter = staticmethod(time.gmtime)  # type: ignore[assignment]
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)sZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+    def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = plain(record.message)
         return super().formatMessage(record)
 
@@ -87,12 +87,12 @@ class _Discreet(logging.Formatter):
 class _TurningFile(RotatingFileHandler):
     """On Windows a file that another program of ours has open cannot be renamed; then this one simply grows on."""
 
-    def doRollover(self) -> None:  # noqa: N802 - logging's name
+    def doRollover(self) -> None:
         try:
             super().doRollover()
         except OSError:
             if self.stream is None:
                 self.stream = self._open()
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - logging's
+    def handleError(self, record: logging.LogRecord) -> None:
         """A full disk must not print a traceback for each line that could not be written."""

@@ -1,4 +1,4 @@
-"""What is the matter, concluded from figures by rules. Pure: figures in, findings out; the words are the faces' business.
+"""What is the matter, concluded from figures by rules. Pure: figures in, findings out; words are the faces' business.
 
 In this order, the weightiest first; all that hold are told, and one of the last three when nothing else does.
 
@@ -6,7 +6,7 @@ finding               | holds when
 ----------------------|---------------------------------------------------------------------------------------------
 CLOCK_WRONG           | the clock is more than 5 min away from the server's
 CERTIFICATE_REPLACED  | the test ended at the certificate, or a run met one it could not trust
-PROXY_ANSWERS         | HTTP 3xx, 407 or 511 to a listing, or 2 answers of a run and 5 % that were not what was asked for
+PROXY_ANSWERS         | HTTP 3xx, 407 or 511 to a listing, or 2 answers and 5 % of a run were not what was asked for
 OFFLINE               | the test ended at DNS or the connection, or all that a run got was "unreachable"
 NO_ANSWER             | the test ended at TLS or the answer
 DNS_SLOW              | a name took longer than 1 s
@@ -16,8 +16,8 @@ UNSTEADY              | 5 % of the probes were lost, or 5 answers and 5 % broke 
 ONE_BAD_CONNECTION    | of 4 or more connections, one brings less than a quarter of what the middle one brings
 RATE_LIMITED          | a run reaches 90 % of the limit that was set
 DISK_BOUND            | without a limit, a run spends 60 % of its time between reads: writing, proving
-LINK_BOUND            | a run spends 60 % waiting for bytes, and all connections bring less than 1.5 times what one brings
-MORE_WORKERS          | a run spends 60 % waiting for bytes, and the connections bring each about what one alone brings
+LINK_BOUND            | a run spends 60 % waiting for bytes, and all its connections bring little more than one alone
+MORE_WORKERS          | a run spends 60 % waiting for bytes, and each connection brings about what one alone brings
 FAR_AWAY              | the first byte takes longer than 0.15 s, and no run is there to say more
 FINE                  | something was measured
 UNKNOWN               | nothing was
