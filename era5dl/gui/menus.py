@@ -1,0 +1,70 @@
+"""The menus and keys, as data. Each action is the name of a method of the window; no Tk in here.
+
+A test looks that every action exists and that no key is bound twice.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from era5dl.gui.i18n import N_
+
+
+class Item(NamedTuple):
+    """A line of a menu. key: as Tk writes it, without the brackets; empty for none."""
+
+    label: str
+    action: str
+    key: str = ""
+
+
+class Menu(NamedTuple):
+    """A menu; None among its items is a line between two groups."""
+
+    label: str
+    items: tuple[Item | None, ...]
+
+
+MENUS = (
+    Menu(
+        N_("File"),
+        (
+            Item(N_("Open a session folder…"), "open_folder", "Control-o"),
+            Item(N_("Settings…"), "show_settings", "Control-comma"),
+            None,
+            Item(N_("Quit"), "close", "Control-q"),
+        ),
+    ),
+    Menu(
+        N_("Download"),
+        (
+            Item(N_("Start download"), "start", "Control-Return"),
+            Item(N_("Pause or resume"), "pause_or_resume", "Control-p"),
+            Item(N_("Stop"), "stop", "Control-period"),
+            None,
+            Item(N_("Retry all failed files"), "retry_all", "Control-r"),
+        ),
+    ),
+    Menu(
+        N_("View"),
+        (
+            Item(N_("Download page"), "show_download", "Control-Key-1"),
+            Item(N_("Sessions page"), "show_sessions", "Control-Key-2"),
+            Item(N_("Diagnostics page"), "show_diagnostics", "Control-Key-3"),
+            Item(N_("Log page"), "show_log", "Control-Key-4"),
+            None,
+            Item(N_("Search"), "search", "Control-f"),
+            Item(N_("Light or dark"), "switch_theme", "Control-d"),
+        ),
+    ),
+    Menu(N_("Help"), (Item(N_("Help"), "show_help", "F1"),)),
+)
+
+_SHOWN = {"Control-": "Ctrl+", "Key-": "", "Return": "Enter", "comma": ",", "period": "."}
+
+
+def accelerator(key: str) -> str:
+    """A key as a person reads it: "Ctrl+Enter"."""
+    for tk_name, shown in _SHOWN.items():
+        key = key.replace(tk_name, shown)
+    return key.upper() if len(key) == 1 else key[:-1] + key[-1].upper() if key[-2:-1] == "+" else key

@@ -1,0 +1,297 @@
+"""The queue as the table shows it: rows of a hundred thousand files, sorted, searched and filtered. No Tk.
+
+The engine's states are one byte a file. All that is done for every file is done on those bytes by `translate` and
+`compress`, at the speed of C, and once a second at most; a row is only made when it is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import chain, compress
+from operator import and_
+
+from era5dl.bucket.store import ObjectInfo
+from era5dl.engine.events import Event, FileDone, FileFailed, FileRestarted, FileRetrying, FileStarted
+from era5dl.engine.ledger import FileState
+from era5dl.engine.progress import ActiveFile, Snapshot
+
+REORDER_EVERY = 1.0  # seconds between two looks at the order, while states change
+
+
+class Order(Enum):
+    """By what the rows are sorted."""
+
+    ACTIVITY = "activity"  # what is under way first, then what failed, what waits, what is done
+    PROGRESS = "progress"
+    FILE = "file"
+    SIZE = "size"
+    SPEED = "speed"
+    STATUS = "status"
+    ATTEMPTS = "attempts"
+
+
+class Show(Enum):
+    """Which rows are shown."""
+
+    ALL = "all"
+    ACTIVE = "active"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+
+
+_STATES_SHOWN = {
+    Show.ALL: tuple(FileState),
+    Show.ACTIVE: (FileState.ACTIVE,),
+    Show.WAITING: (FileState.WAITING,),
+    Show.DONE: (FileState.VERIFIED, FileState.CHECKED),
+    Show.FAILED: (FileState.FAILED,),
+}
+_BY_ACTIVITY = (
+    (FileState.ACTIVE,),
+    (FileState.FAILED,),
+    (FileState.WAITING,),
+    (FileState.VERIFIED, FileState.CHECKED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One file. Sizes in bytes, speed in bytes per second. share: 0 to 1 of its bytes are here."""
+
+    index: int
+    key: str
+    name: str
+    size: int
+    share: float
+    speed: float
+    state: FileState
+    proving: bool
+    attempts: int
+    reason: str  # why it failed or is tried again; "" if neither
+    kind: str  # of that error, for `words.explain`
+    checked_because: str  # why no more could be proven
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What was last said against a file."""
+
+    kind: str
+    reason: str
+    remedy: str
+
+
+class QueueModel:
+    """Files of one plan. All methods belong to one thread."""
+
+    def __init__(self) -> None:
+        self.order, self.descending = Order.ACTIVITY, False
+        self.show, self.text = Show.ALL, ""
+        self.load(())
+
+    def load(self, objects: Sequence[ObjectInfo], partial: dict[int, int] | None = None) -> None:
+        """Other files, all of them waiting. partial: bytes of some of them that are on disk already."""
+        self.objects = objects
+        self.states = bytes(len(objects))
+        self.only: frozenset[int] | None = None  # what a run of chosen files is about
+        self.complaints: dict[int, Complaint] = {}
+        self._partial = dict(partial or {})
+        self._attempts: dict[int, int] = {}
+        self._reasons: dict[int, str] = {}  # of files that are only checked
+        self._sizes: dict[int, int] = {}  # where they changed upstream
+        self._active: dict[int, ActiveFile] = {}
+        self._matches: bytes | None = None  # of the search
+        self._static: dict[Order, list[int]] = {}
+        self._reordered_at = 0.0
+        self._stale = True
+        if self.text:
+            self.search(self.text)
+        self._arrange()
+
+    # What is told
+
+    def hear(self, event: Event) -> None:
+        """An event of the engine."""
+        match event:
+            case FileStarted():
+                self._attempts.setdefault(event.index, 1)
+                self.complaints.pop(event.index, None)
+            case FileRetrying():
+                self._attempts[event.index] = self._attempts.get(event.index, 1) + 1
+                self.complaints[event.index] = Complaint("", event.reason, "")
+            case FileRestarted():
+                self._attempts[event.index] = self._attempts.get(event.index, 1) + 1
+            case FileFailed():
+                self.complaints[event.index] = Complaint(event.kind, event.reason, event.remedy)
+                self._stale = True
+            case FileDone():
+                self._partial.pop(event.index, None)
+                self.complaints.pop(event.index, None)
+                if event.reason:
+                    self._reasons[event.index] = event.reason
+            case _:
+                return
+
+    def update(self, snapshot: Snapshot | None, states: bytes, now: float) -> bool:
+        """The numbers of this moment. now: monotonic. True when the order of the rows may be another one."""
+        self._active = {} if snapshot is None else {one.index: one for one in snapshot.active}
+        for one in self._active.values():
+            self._partial[one.index] = one.done
+            self._sizes[one.index] = one.size
+        states = self._with_earlier_failures(states)
+        if states != self.states:
+            self.states, self._stale = states, True
+        restless = self.order in (Order.SPEED, Order.PROGRESS) and bool(self._active)
+        if (self._stale or restless) and now - self._reordered_at >= REORDER_EVERY:
+            self._reordered_at = now
+            self._arrange()
+            return True
+        return False
+
+    # What is wished for
+
+    def sort(self, order: Order, *, descending: bool = False) -> None:
+        self.order, self.descending = order, descending
+        self._arrange()
+
+    def filter(self, show: Show) -> None:
+        self.show = show
+        self._arrange()
+
+    def search(self, text: str) -> None:
+        """Only files in whose key every word occurs."""
+        self.text = text.strip()
+        words = self.text.lower().split()
+        self._matches = None
+        if words:
+            self._matches = bytes(all(word in key for word in words) for key in self._lower_keys())
+        self._arrange()
+
+    # What is asked
+
+    def __len__(self) -> int:
+        """Rows shown."""
+        return len(self._view)
+
+    def index_at(self, position: int) -> int:
+        """Place in the plan of the row in this place of the table."""
+        return self._view[position]
+
+    def row(self, position: int) -> Row:
+        return self.file(self._view[position])
+
+    def file(self, index: int) -> Row:
+        """The row of a place in the plan."""
+        obj, state, active = self.objects[index], FileState(self.states[index]), self._active.get(index)
+        size = self._sizes.get(index, obj.size)
+        finished = state in (FileState.VERIFIED, FileState.CHECKED)
+        done = size if finished else self._partial.get(index, 0)
+        complaint = self.complaints.get(index)
+        return Row(
+            index=index,
+            key=obj.key,
+            name=obj.key.rpartition("/")[2] or obj.key,
+            size=size,
+            share=1.0 if finished or not size else min(done / size, 1.0),
+            speed=active.speed if active else 0.0,
+            state=state,
+            proving=active is not None and active.proving and active.done >= size,
+            attempts=self._attempts.get(index, 0),
+            reason=complaint.reason if complaint else "",
+            kind=complaint.kind if complaint else "",
+            checked_because=self._reasons.get(index, ""),
+        )
+
+    def counts(self) -> dict[Show, int]:
+        """How many files there are of each kind, whatever is shown."""
+        return {show: sum(self.states.count(state) for state in states) for show, states in _STATES_SHOWN.items()}
+
+    def failed(self) -> list[int]:
+        """Places in the plan of all failed files."""
+        return list(self._in((FileState.FAILED,)))
+
+    # Inside
+
+    def _lower_keys(self) -> Iterable[str]:
+        return (obj.key.lower() for obj in self.objects)
+
+    def _with_earlier_failures(self, states: bytes) -> bytes:
+        """In a run of chosen files the others wait, as far as the engine knows; but those that failed, have failed."""
+        if self.only is None or not self.complaints:
+            return states
+        changed = bytearray(states)
+        for index, complaint in self.complaints.items():
+            if complaint.kind and index not in self.only and changed[index] == FileState.WAITING:
+                changed[index] = FileState.FAILED
+        return bytes(changed)
+
+    def _in(self, states: Iterable[FileState]) -> Iterable[int]:
+        """The files in these states that the search lets through, in the order of the plan."""
+        table = bytearray(256)
+        for state in states:
+            table[state] = 1
+        mask: Iterable[int] = self.states.translate(bytes(table))
+        if self._matches is not None:
+            mask = map(and_, mask, self._matches)
+        return compress(range(len(self.states)), mask)
+
+    def _arrange(self) -> None:
+        self._stale = False
+        shown = _STATES_SHOWN[self.show]
+        view = self._sorted(shown)
+        if self.descending:
+            view.reverse()
+        self._view: list[int] = view
+
+    def _sorted(self, shown: Sequence[FileState]) -> list[int]:
+        if self.order in (Order.FILE, Order.SIZE):
+            wanted = bytearray(len(self.states))
+            for index in self._in(shown):
+                wanted[index] = 1
+            return list(compress(order := self._static_order(), (wanted[i] for i in order)))
+        if self.order is Order.STATUS:
+            return list(chain.from_iterable(self._in((state,)) for state in shown))
+        if self.order is Order.ACTIVITY:
+            groups = ([state for state in group if state in shown] for group in _BY_ACTIVITY)
+            return list(chain.from_iterable(self._in(group) for group in groups if group))
+        return self._by_value(shown, self._value())
+
+    def _value(self) -> Callable[[int], float]:
+        """What rows are compared by; 0 for almost all of them."""
+        if self.order is Order.SPEED:
+            return lambda i: self._active[i].speed if i in self._active else 0.0
+        if self.order is Order.ATTEMPTS:
+            return lambda i: self._attempts.get(i, 0)
+        return lambda i: self.file(i).share
+
+    def _by_value(self, shown: Sequence[FileState], value: Callable[[int], float]) -> list[int]:
+        """Ascending. Only files that can have a value are looked at one by one."""
+        special = {Order.SPEED: self._active.keys(), Order.ATTEMPTS: self._attempts.keys()}.get(
+            self.order, self._partial.keys()
+        )
+        rest, few, done = [], [], []
+        complete = self.order is Order.PROGRESS
+        for index in self._in(shown):
+            if complete and self.states[index] in (FileState.VERIFIED, FileState.CHECKED):
+                done.append(index)
+            elif index in special:
+                few.append(index)
+            else:
+                rest.append(index)
+        few.sort(key=value)
+        return rest + few + done
+
+    def _static_order(self) -> list[int]:
+        """Sorted once by what does not change."""
+        if self.order not in self._static:
+            objects = self.objects
+            if self.order is Order.FILE:
+                self._static[self.order] = sorted(
+                    range(len(objects)), key=[obj.key.rpartition("/")[2] for obj in objects].__getitem__
+                )
+            else:
+                self._static[self.order] = sorted(range(len(objects)), key=[obj.size for obj in objects].__getitem__)
+        return self._static[self.order]
