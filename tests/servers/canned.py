@@ -1,0 +1,60 @@
+"""A server that gives one answer, written out byte by byte, to everybody: for what no bucket would ever say."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from types import TracebackType
+
+from tests.faultlab.http import Answer
+
+
+class Canned:
+    """Serves on 127.0.0.1, over http, closing after each answer. Use it as a context manager.
+
+    answers: given one after the other, the last one for ever; each an Answer, or bytes to be sent as they are.
+    """
+
+    bucket = "nsf-ncar-era5"
+    ca_file = None
+
+    def __init__(self, *answers: Answer | bytes) -> None:
+        self.asked: list[str] = []  # the heads of the requests
+        self.answers = list(answers)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, name="canned", daemon=True)
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Canned:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread where the system lets us
+        self._listener.close()
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            with sock, contextlib.suppress(OSError):
+                sock.settimeout(10)
+                head = b""
+                while b"\r\n\r\n" not in head and (data := sock.recv(65536)):
+                    head += data
+                self.asked.append(head.decode("latin-1"))
+                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                if isinstance(answer, Answer):
+                    answer = answer.but(add={"Connection": "close"})
+                    answer = answer.head() + (b"" if head.startswith(b"HEAD ") else bytes(answer.body))
+                sock.sendall(answer)

@@ -1,0 +1,617 @@
+"""The bucket through boto3: no byte without proof by the headers, no listing that is none, no socket left behind."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+import pytest
+
+from era5dl.bucket.abort import Abort
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.bucket.store import ObjectInfo, Parts
+from era5dl.errors import (
+    BadResponse,
+    BucketError,
+    BucketRefused,
+    Denied,
+    Interrupted,
+    NotFound,
+    ObjectChanged,
+    ServerBusy,
+    ServerFault,
+    StaleConnection,
+    Unreachable,
+    Untrusted,
+)
+from era5dl.settings import Settings
+from tests.faultlab import Certificates, Fault, FaultServer, Link, Objects, etag_of, pseudo_random
+from tests.faultlab.http import Answer
+from tests.faultlab.objects import LAST_MODIFIED
+from tests.runs import settings_for
+from tests.servers.canned import Canned
+from tests.servers.seaweed import Seaweed
+
+KEY = "e5.oper.an.pl/202401/a.nc"
+DATA = pseudo_random("s3", 400_000)
+START, STOP = 1000, 301_000
+OBJ = ObjectInfo(KEY, len(DATA), etag_of(DATA), LAST_MODIFIED)
+
+
+@pytest.fixture(autouse=True)
+def no_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of the account that runs the tests: neither proxies nor certificates nor AWS settings."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class Pair:
+    """A server and a bucket for it. A client takes 0.1 s to make, so tests share them, and find them clean."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.bucket = S3Bucket(settings_for(server, read_timeout=0.5))
+
+    def clean(self) -> None:
+        self.bucket.drop_idle_connections()
+        self.server.objects = Objects()
+        self.server.link = Link()
+        self.server.calm()
+        self.server.reset_stats()
+        self.server.put(KEY, DATA)
+
+
+@pytest.fixture(scope="module")
+def over_http() -> Iterator[Pair]:
+    with FaultServer() as server:
+        yield Pair(server)
+
+
+@pytest.fixture(scope="module")
+def over_tls(certificates: Certificates) -> Iterator[Pair]:
+    with FaultServer(certificates=certificates) as server:
+        yield Pair(server)
+
+
+@pytest.fixture(params=["http", "tls"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Once plain and once with TLS."""
+    found: Pair = request.getfixturevalue(f"over_{request.param}")
+    found.clean()
+    yield found
+    found.bucket.drop_idle_connections()
+
+
+@pytest.fixture
+def server(pair: Pair) -> FaultServer:
+    """A fault server with one object."""
+    return pair.server
+
+
+@pytest.fixture
+def bucket(pair: Pair) -> S3Bucket:
+    return pair.bucket
+
+
+@pytest.fixture
+def fault_server(over_http: Pair) -> Iterator[FaultServer]:
+    """The same over http only, where TLS makes no difference."""
+    over_http.clean()
+    yield over_http.server
+    over_http.bucket.drop_idle_connections()
+
+
+@pytest.fixture
+def plain(fault_server: FaultServer, over_http: Pair) -> S3Bucket:
+    return over_http.bucket
+
+
+@pytest.fixture(scope="module")
+def canned() -> Iterator[Pair]:
+    """A server that says whatever a test makes it say."""
+    with Canned(b"") as server:
+        yield Pair(server)
+
+
+def opened(server: Any, **options: Any) -> Iterator[S3Bucket]:
+    """A bucket with options of its own."""
+    found = S3Bucket(settings_for(server, **{"read_timeout": 0.5, **options}))
+    yield found
+    found.drop_idle_connections()
+
+
+def read(bucket: S3Bucket, obj: ObjectInfo = OBJ, start: int = START, stop: int = STOP) -> bytes:
+    """All bytes of one answer."""
+    came = bytearray()
+    with bucket.open(obj, start, stop, Abort()) as body:
+        while data := body.read(1 << 20):
+            came += data
+    return bytes(came)
+
+
+# -- open: the headers must prove it ---------------------------------------------------------------------------------
+
+
+def test_the_bytes_asked_for_and_no_others(bucket: S3Bucket, server: FaultServer) -> None:
+    assert read(bucket) == DATA[START:STOP]
+    assert read(bucket, start=0, stop=1) == DATA[:1]
+    assert read(bucket, start=0, stop=len(DATA)) == DATA
+    asked = server.log[0]
+    assert (asked.range, asked.if_match) == (f"bytes={START}-{STOP - 1}", OBJ.etag)
+    assert server.stats().connections == 1
+
+
+LIES = {
+    "range-ignored": BadResponse,
+    "range-wrong": BadResponse,
+    "range-short": BadResponse,
+    "range-cut": BadResponse,
+    "no-length": BadResponse,
+    "no-length-cut": BadResponse,
+    "chunked": BadResponse,
+    "chunked-cut": BadResponse,
+    "login-page": BadResponse,
+    "login-redirect": BadResponse,
+    "error-in-200": BadResponse,
+    "half-header": BadResponse,
+    "garbage": BadResponse,
+    "other-etag": ObjectChanged,
+    "replaced": ObjectChanged,
+    "precondition-failed": ObjectChanged,
+    "range-not-satisfiable": ObjectChanged,
+    "reset-at-once": StaleConnection,
+    "empty-reply": StaleConnection,
+    "stall-before-headers": Interrupted,
+    "slow-down": ServerBusy,
+    "internal-error": ServerFault,
+    "access-denied": Denied,
+    "no-such-key": NotFound,
+    "no-such-bucket": BucketRefused,
+}
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_what_is_not_proven_is_refused_before_the_first_byte(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
+    server.script(Fault(kind, at=100_000, times=None, on=("get", "head")), key=KEY)
+    with pytest.raises(LIES[kind]) as refused:
+        bucket.open(OBJ, START, STOP, Abort()).__enter__()
+    assert type(refused.value) is LIES[kind]
+    server.calm()
+    if kind != "replaced":
+        assert read(bucket) == DATA[START:STOP]  # nothing of it is left in the pool
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Range": f"bytes {START}-{STOP - 1}/*"},
+        {"Content-Range": f"bytes {START}-{STOP - 1}/{len(DATA)}, bytes 0-1/2"},
+        {"Content-Range": f"octets {START}-{STOP - 1}/{len(DATA)}"},
+        {"Content-Range": f"bytes {START}-{STOP - 1}/{'9' * 30}"},
+        {"Content-Range": f"bytes {START}-{STOP}/{len(DATA)}"},
+        {"Content-Range": ""},
+        {"ETag": ""},
+    ],
+    ids=str,
+)
+def test_headers_that_prove_nothing(canned: Pair, headers: dict[str, str]) -> None:
+    right = {"Content-Range": f"bytes {START}-{STOP - 1}/{len(DATA)}", "ETag": OBJ.etag}
+    canned.server.answers = [
+        Answer.of(206, "Partial Content", right | headers, DATA[START:STOP]),
+        Answer.of(206, "Partial Content", right, DATA[START:STOP]),
+    ]
+    with pytest.raises(BadResponse):
+        read(canned.bucket)
+    assert read(canned.bucket) == DATA[START:STOP]
+
+
+def test_another_size_under_the_same_etag_is_another_version(plain: S3Bucket, fault_server: FaultServer) -> None:
+    fault_server.put(KEY, DATA + b"more", etag=OBJ.etag)
+    with pytest.raises(ObjectChanged):
+        read(plain)
+
+
+def test_an_etag_without_quotes_is_the_same_etag(plain: S3Bucket, fault_server: FaultServer) -> None:
+    fault_server.put(KEY, DATA, etag=OBJ.etag.strip('"'))
+    (listed,) = plain.list("")
+    assert listed == OBJ
+    assert plain.head(KEY) == OBJ
+
+
+def test_a_weak_etag_is_no_condition_but_is_compared(plain: S3Bucket, fault_server: FaultServer) -> None:
+    """A server must refuse If-Match with a weak ETag, always (RFC 9110, 13.1.1); so it is not asked."""
+    weak = 'W/"65920080-61a80"'
+    fault_server.put(KEY, DATA, etag=weak)
+    obj = plain.head(KEY)
+    assert read(plain, obj) == DATA[START:STOP]
+    assert fault_server.log[-1].if_match == ""
+    fault_server.put(KEY, DATA, etag='W/"65920081-61a80"')
+    with pytest.raises(ObjectChanged):
+        read(plain, obj)
+
+
+def test_bytes_are_handed_over_as_soon_as_they_are_there(plain: S3Bucket, fault_server: FaultServer) -> None:
+    """What came before a fault is never lost in a buffer, however little it was."""
+    for at in (1, 299_999):
+        fault_server.script(Fault("body-stall", at=at, seconds=5))
+        came = bytearray()
+        with pytest.raises(Interrupted), plain.open(OBJ, START, STOP, Abort()) as body:
+            while True:
+                came += body.read(1 << 20)
+        assert came == DATA[START : START + at]
+
+
+@pytest.mark.parametrize("kind", ["body-fin", "ragged-end", "body-reset", "broken-tls"])
+def test_a_body_that_ends_early_is_short_or_an_interruption(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
+    server.script(Fault(kind, at=100_000))
+    came = bytearray()
+    try:
+        with bucket.open(OBJ, START, STOP, Abort()) as body:
+            while data := body.read(1 << 20):
+                came += data
+    except Interrupted:
+        pass
+    assert came == DATA[START : START + 100_000]
+
+
+def test_one_request_for_one_call(plain: S3Bucket, fault_server: FaultServer) -> None:
+    """Retries have one owner, and it is neither botocore nor urllib3."""
+    fault_server.script(Fault("internal-error", times=None, on=("get", "head", "list")))
+    for call in (lambda: read(plain), lambda: plain.head(KEY), lambda: list(plain.list("")), lambda: plain.parts(OBJ)):
+        fault_server.reset_stats()
+        with pytest.raises(ServerFault):
+            call()
+        assert sum(fault_server.stats().requests.values()) == 1
+
+
+# -- open: the body is always closed ---------------------------------------------------------------------------------
+
+
+def sockets_to(server: FaultServer) -> int:
+    """Connections that this process, as a client, holds open to a server of the tests."""
+    return sum(c.raddr[1:] == (server.port,) for c in psutil.Process().net_connections("tcp") if c.raddr)
+
+
+@pytest.mark.parametrize("kind", ["range-ignored", "range-cut", "chunked", "login-page", "other-etag", "slow-down"])
+def test_fifty_failing_opens_leave_no_socket(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
+    """Even when somebody keeps the errors, whose tracebacks keep the frames, and nobody collects garbage."""
+    server.script(Fault(kind, times=None))
+    gc.collect()  # what earlier tests left behind
+    kept = []
+    gc.disable()
+    try:
+        for _ in range(50):
+            with pytest.raises(BucketError) as refused:
+                bucket.open(OBJ, START, STOP, Abort()).__enter__()
+            kept.append(refused.value)
+        assert sockets_to(server) <= 1  # the one that may be used again
+    finally:
+        gc.enable()
+
+
+def test_leaving_in_the_middle_closes_the_body(bucket: S3Bucket, server: FaultServer) -> None:
+    gc.collect()  # what earlier tests left behind
+    kept = []
+    gc.disable()
+    try:
+        for _ in range(20):
+            with pytest.raises(ZeroDivisionError) as left, bucket.open(OBJ, START, STOP, Abort()) as body:
+                assert body.read(1 << 20)
+                raise ZeroDivisionError
+            kept.append((left.value, body))
+        assert sockets_to(server) == 0
+    finally:
+        gc.enable()
+
+
+def test_connections_in_flight_are_not_idle(plain: S3Bucket, fault_server: FaultServer) -> None:
+    fault_server.link = Link(speed=2_000_000)
+    came = bytearray()
+    with plain.open(OBJ, START, STOP, Abort()) as body:
+        came += body.read(1 << 20)
+        plain.drop_idle_connections()
+        while data := body.read(1 << 20):
+            came += data
+    assert came == DATA[START:STOP]
+
+
+def test_dropped_connections_are_not_used_again(plain: S3Bucket, fault_server: FaultServer) -> None:
+    for _ in range(3):
+        read(plain)
+        plain.drop_idle_connections()
+    assert fault_server.stats().connections == 3
+
+
+# -- list ------------------------------------------------------------------------------------------------------------
+
+ODD = [
+    "odd/ leading and trailing ",
+    "odd/a+b%20c%2B.nc",
+    "odd/<&>\"'.nc",
+    "odd/Übersicht 气温 🌡.nc",
+    "odd/\x01\x1f\x7f",
+    "odd/a//b/../c",
+    "odd/?x=1#y;z",
+]
+
+
+def test_a_listing_follows_its_pages(plain: S3Bucket, fault_server: FaultServer) -> None:
+    keys = [f"many/{number:05}.nc" for number in range(2500)]
+    for key in keys:
+        fault_server.put(key, b"x")
+    fault_server.put("manyother", b"x")
+    assert [obj.key for obj in plain.list("many/")] == keys
+    assert fault_server.stats().requests == {"GET": 3}
+
+
+def test_a_listing_is_read_page_by_page(plain: S3Bucket, fault_server: FaultServer) -> None:
+    for number in range(2500):
+        fault_server.put(f"many/{number:05}.nc", b"x")
+    first = next(iter(plain.list("many/")))
+    assert first.key == "many/00000.nc"
+    assert fault_server.stats().requests == {"GET": 1}
+
+
+def test_odd_keys_come_as_they_are_and_can_be_fetched(plain: S3Bucket, fault_server: FaultServer) -> None:
+    for key in ODD:
+        fault_server.put(key, key.encode())
+    listed = list(plain.list("odd/"))
+    assert [obj.key for obj in listed] == sorted(ODD, key=str.encode)
+    for obj in listed:
+        if "/../" not in obj.key:  # such a path is rewritten on its way; a file it cannot become anyway
+            assert plain.head(obj.key) == obj
+            assert read(plain, obj, 0, obj.size) == obj.key.encode()
+
+
+def test_a_listing_tells_all_there_is_to_know(plain: S3Bucket) -> None:
+    assert list(plain.list("e5.")) == [OBJ]
+
+
+def test_nothing_there_is_an_empty_listing(plain: S3Bucket) -> None:
+    assert list(plain.list("nowhere/")) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("login-page", BadResponse),
+        ("error-in-200", ServerFault),
+        ("body-fin", (ServerFault, BadResponse, Interrupted)),
+        ("body-reset", (ServerFault, BadResponse, Interrupted, StaleConnection)),
+        ("no-length-cut", (ServerFault, BadResponse)),
+        ("chunked-cut", (Interrupted, BadResponse, StaleConnection)),
+        ("half-header", BadResponse),
+        ("no-such-bucket", BucketRefused),
+        ("access-denied", Denied),
+        ("slow-down", ServerBusy),
+        ("login-redirect", BadResponse),
+    ],
+)
+@pytest.mark.parametrize("page", [1, 2])
+def test_a_listing_that_goes_wrong_is_an_error_and_never_just_shorter(
+    plain: S3Bucket, fault_server: FaultServer, kind: str, expected: Any, page: int
+) -> None:
+    for number in range(1500):
+        fault_server.put(f"many/{number:05}.nc", b"x")
+    good = ["none"] * (page - 1)
+    fault_server.script(*(Fault(name, on=("list",)) for name in good), Fault(kind, times=None, on=("list", "head")))
+    listing = plain.list("many/")
+    whole_pages = 1000 * (page - 1)
+    assert len(list(islice(listing, whole_pages))) == whole_pages
+    with pytest.raises(expected):
+        next(listing)
+
+
+LISTING = '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>nsf-ncar-era5</Name>{}{}</ListBucketResult>'
+ENTRY = "<Contents><Key>a.nc</Key><Size>{}</Size></Contents>"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "<html/>",
+        '<html xmlns="http://www.w3.org/1999/xhtml"><body><p>Log in</p></body></html>',
+        "<ListBucketResult/>",
+        LISTING.format("<IsTruncated>false</IsTruncated>", ENTRY.format("large")),
+        LISTING.format("<IsTruncated>false</IsTruncated>", "<Contents><Key>a.nc</Key></Contents>"),
+        LISTING.format(
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>", ENTRY.format(1)
+        ),  # the same page for ever
+        LISTING.format("<IsTruncated>true</IsTruncated>", ENTRY.format(1)),  # there is more, and no way to it
+    ],
+)
+def test_what_is_no_whole_listing_is_an_error(canned: Pair, body: str) -> None:
+    canned.server.answers = [Answer.of(200, "OK", {"Content-Type": "application/xml"}, body.encode())]
+    with pytest.raises(BucketError):
+        list(canned.bucket.list(""))
+
+
+def test_an_entry_needs_neither_etag_nor_date(canned: Pair) -> None:
+    body = LISTING.format("<IsTruncated>false</IsTruncated>", ENTRY.format(7)).encode()
+    canned.server.answers = [Answer.of(200, "OK", {}, body)]
+    assert list(canned.bucket.list("")) == [ObjectInfo("a.nc", 7, "", 0)]
+
+
+def test_a_real_server_lists_and_gives_what_was_put(seaweed: Seaweed) -> None:
+    objects = {f"s3test/{name}": pseudo_random(name, 3000) for name in ("a.nc", "b c+d.nc", "Übersicht.nc")}
+    for key, data in objects.items():
+        seaweed.put(key, data)
+    for bucket in opened(seaweed, read_timeout=10):
+        listed = {obj.key: obj for obj in bucket.list("s3test/")}
+        assert listed.keys() == objects.keys()
+        for key, data in objects.items():
+            assert bucket.head(key).etag == listed[key].etag == etag_of(data)
+            assert read(bucket, listed[key], 100, 2000) == data[100:2000]
+
+
+# -- head and parts --------------------------------------------------------------------------------------------------
+
+
+def test_head_tells_what_is_there_now(bucket: S3Bucket) -> None:
+    assert bucket.head(KEY) == OBJ
+    with pytest.raises(NotFound):
+        bucket.head("nowhere.nc")
+
+
+@pytest.mark.parametrize("kind", ["login-page", "chunked", "no-length", "half-header", "error-in-200"])
+def test_an_answer_that_describes_no_object(plain: S3Bucket, fault_server: FaultServer, kind: str) -> None:
+    fault_server.script(Fault(kind, on=("head",)))
+    with pytest.raises(BadResponse):
+        plain.head(KEY)
+
+
+def test_how_an_object_was_uploaded(plain: S3Bucket, fault_server: FaultServer) -> None:
+    etag = fault_server.put("parts.nc", DATA, part_size=150_000)
+    assert plain.parts(ObjectInfo("parts.nc", len(DATA), etag)) == Parts(3, 150_000)
+    assert plain.parts(OBJ) is None
+
+
+def test_parts_are_those_of_this_version(plain: S3Bucket, fault_server: FaultServer) -> None:
+    fault_server.put(KEY, DATA, part_size=150_000)
+    with pytest.raises(ObjectChanged):
+        plain.parts(OBJ)
+
+
+def test_a_server_that_does_not_tell_the_parts(plain: S3Bucket, fault_server: FaultServer) -> None:
+    fault_server.script(Fault("login-page", on=("head",)))
+    assert plain.parts(OBJ) is None
+
+
+# -- whose settings --------------------------------------------------------------------------------------------------
+
+USERS = {
+    "profile": {"AWS_PROFILE": "work"},
+    "default profile": {"AWS_DEFAULT_PROFILE": "work"},
+    "endpoint": {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+    "endpoint of S3": {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"},
+    "keys": {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "EXAMPLEKEY"},
+    "region": {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"},
+    "retries": {"AWS_MAX_ATTEMPTS": "7", "AWS_RETRY_MODE": "adaptive"},
+    "checksums": {"AWS_RESPONSE_CHECKSUM_VALIDATION": "when_supported"},
+    "FIPS": {"AWS_USE_FIPS_ENDPOINT": "true"},
+    "dual stack": {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+    "nonsense": {"AWS_DEFAULTS_MODE": "no-such-mode"},
+}
+CONFIG = """
+[default]
+region = eu-west-1
+endpoint_url = http://127.0.0.1:9
+max_attempts = 7
+defaults_mode = no-such-mode
+s3 =
+    addressing_style = no-such-style
+[profile work]
+region = ap-south-1
+services = elsewhere
+[services elsewhere]
+s3 =
+    endpoint_url = http://127.0.0.1:9
+"""
+
+
+def well_and_anonymous(settings: Settings, server: Canned) -> None:
+    """One request, to this server, without a signature."""
+    bucket = S3Bucket(settings)
+    with pytest.raises(ServerFault):
+        bucket.head(KEY)
+    bucket.drop_idle_connections()
+    (head,) = server.asked
+    assert head.startswith(f"HEAD /nsf-ncar-era5/{quote(KEY)} HTTP/1.1")
+    for name in ("authorization", "x-amz-security-token", "x-amz-checksum-mode"):
+        assert f"\n{name}:" not in head.lower()
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_the_users_aws_variables_do_not_disturb(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for variable, value in USERS[name].items():
+        monkeypatch.setenv(variable, value)
+    with Canned(Answer.of(500, "Error", {}, b"")) as server:
+        well_and_anonymous(settings_for(server), server)
+    if name in ("endpoint", "endpoint of S3", "FIPS", "dual stack", "region"):
+        bucket = S3Bucket(Settings())
+        assert bucket._client.meta.endpoint_url == "https://s3.us-west-2.amazonaws.com"
+
+
+@pytest.mark.parametrize("profile", ["", "work"])
+def test_the_users_aws_files_do_not_disturb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str) -> None:
+    file = tmp_path / "aws"
+    file.write_text(CONFIG)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(file))
+    if profile:
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    with Canned(Answer.of(500, "Error", {}, b"")) as server:
+        well_and_anonymous(settings_for(server), server)
+    assert S3Bucket(Settings())._client.meta.endpoint_url == "https://s3.us-west-2.amazonaws.com"
+
+
+def test_files_in_the_home_folder_do_not_disturb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    for name in ("config", "credentials"):
+        (tmp_path / ".aws" / name).write_text(CONFIG)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    with Canned(Answer.of(500, "Error", {}, b"")) as server:
+        well_and_anonymous(settings_for(server), server)
+
+
+# -- trust and proxies -----------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(fault_server_tls: FaultServer) -> None:
+    settings = Settings(endpoint_url=fault_server_tls.endpoint_url, bucket=fault_server_tls.bucket)
+    with pytest.raises(Untrusted):
+        S3Bucket(settings).head(KEY)
+
+
+@pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_the_usual_variables_name_a_ca_file(
+    fault_server_tls: FaultServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    fault_server_tls.put(KEY, DATA)
+    monkeypatch.setenv(name, str(fault_server_tls.ca_file))
+    bucket = S3Bucket(Settings(endpoint_url=fault_server_tls.endpoint_url, bucket=fault_server_tls.bucket))
+    assert bucket.head(KEY) == OBJ
+    bucket.drop_idle_connections()
+
+
+def test_the_setting_goes_before_the_variables(
+    fault_server_tls: FaultServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fault_server_tls.put(KEY, DATA)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    for bucket in opened(fault_server_tls):
+        assert bucket.head(KEY) == OBJ
+
+
+def test_proxies_of_the_environment_and_of_the_settings(
+    plain: S3Bucket, fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Canned(Answer.of(500, "Error", {}, b"")) as proxy, Canned(Answer.of(500, "Error", {}, b"")) as other:
+        monkeypatch.setenv("http_proxy", proxy.endpoint_url)
+        for options, asked in (({}, proxy), ({"proxy": other.endpoint_url}, other)):
+            for bucket in opened(fault_server, **options):
+                with pytest.raises(ServerFault):
+                    bucket.head(KEY)
+            assert asked.asked.pop().startswith(f"HEAD {fault_server.endpoint_url}/")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        for bucket in opened(fault_server):
+            assert bucket.head(KEY) == OBJ
+
+
+def test_nobody_there_is_unreachable() -> None:
+    with FaultServer() as server:
+        server.outage(30)
+        for bucket in opened(server):
+            for call in (lambda b=bucket: read(b), lambda b=bucket: b.head(KEY), lambda b=bucket: list(b.list(""))):
+                with pytest.raises(Unreachable):
+                    call()

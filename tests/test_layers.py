@@ -1,0 +1,147 @@
+"""How the house is divided: imports point down only, and what is foreign stays in the room that is made for it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parent.parent / "era5dl"
+
+FLOORS = [  # from the cellar up; rooms of one floor do not know one another
+    {"errors", "ranges", "redaction", "bucket.abort"},
+    {"text", "catalog", "proof", "bucket.store"},
+    {"settings", "selection", "folder", "probe"},
+    {"bucket.transport", "bucket.faults", "planner", "network_test", "demo"},
+    {"bucket.s3", "session"},
+    {"engine", "logs"},
+    {"api"},
+    {""},  # era5dl/__init__.py, whose names are those of api
+    {"cli", "gui"},
+    {"__main__"},
+]
+ONLY_IN = {
+    "tkinter": ("gui",),
+    "boto3": ("bucket.s3",),
+    "botocore": ("bucket.s3", "bucket.transport", "bucket.faults"),
+    "urllib3": ("bucket.s3", "bucket.transport", "bucket.faults"),
+    "rich": ("cli",),
+    "h5py": ("demo",),
+    "numpy": ("demo",),
+}
+NOT_A_NAME = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager", "base"}
+
+MODULES = {".".join(path.relative_to(HOUSE).with_suffix("").parts): path for path in sorted(HOUSE.rglob("*.py"))}
+MODULES = {name.removesuffix("__init__").rstrip(".") if name != "__init__" else "": p for name, p in MODULES.items()}
+
+
+def floor_of(module: str) -> int:
+    """The number of its floor, by the longest name that fits; -1 for a module that has none."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        name = ".".join(parts[:length])
+        for number, rooms in enumerate(FLOORS):
+            if name in rooms:
+                return number
+    return -1
+
+
+def room_of(module: str) -> str:
+    """What moves between floors as one: a package, or a module where the table names it."""
+    named = {room for rooms in FLOORS for room in rooms}
+    parts = module.split(".")
+    return next((n for i in range(len(parts), 0, -1) if (n := ".".join(parts[:i])) in named), module)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module that this one imports, wherever in it that stands, with the line."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: names are written out in full"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield (whole if whole.removeprefix("era5dl.") in MODULES else node.module or ""), node.lineno
+
+
+def own(path: Path) -> Iterator[tuple[str, int]]:
+    """The same, of our own modules only, named as in FLOORS."""
+    for name, line in imported(path):
+        if name == "era5dl" or name.startswith("era5dl."):
+            yield name.removeprefix("era5dl").lstrip("."), line
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_a_floor(module: str) -> None:
+    if module == "bucket":
+        assert list(own(MODULES[module])) == []  # the room itself has nothing in it, its modules have floors
+    else:
+        assert floor_of(module) >= 0, "a new module needs a floor: put it into FLOORS"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    for name, line in own(MODULES[module]):
+        assert name in MODULES, f"line {line}: there is no era5dl.{name}"
+        if room_of(name) == room_of(module):
+            continue
+        assert floor_of(name) < floor_of(module), f"line {line} imports era5dl.{name}, which is not below"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_foreign_stays_in_its_room(module: str) -> None:
+    for name, line in imported(MODULES[module]):
+        rooms = ONLY_IN.get(name.split(".")[0])
+        assert rooms is None or any(f"{module}.".startswith(f"{room}.") for room in rooms), f"line {line}: {name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_the_command_line_prints(module: str) -> None:
+    if module.split(".")[0] == "cli":
+        return
+    for node in ast.walk(tree(MODULES[module])):
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id
+        assert called not in ("print", "input"), f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_names_say_what_is_in_there(module: str) -> None:
+    assert not NOT_A_NAME & set(module.split("."))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_first_line_says_what_it_is(module: str) -> None:
+    text = ast.get_docstring(tree(MODULES[module]))
+    assert text and len(text.splitlines()[0]) > 20
+
+
+HEAVY = ("boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "tkinter", "psutil")
+IMPORT = "import importlib, json, sys; importlib.import_module(sys.argv[1]); print(json.dumps(sorted(sys.modules)))"
+
+
+@pytest.mark.parametrize("module", ["era5dl", "era5dl.cli", "era5dl.api", "era5dl.engine.engine", "era5dl.session"])
+def test_importing_it_loads_nothing_heavy(module: str) -> None:
+    command = [sys.executable, "-c", IMPORT, module]
+    done = subprocess.run(command, cwd=HOUSE.parent, capture_output=True, text=True, timeout=60, check=True)
+    assert set(json.loads(done.stdout)) & set(HEAVY) == set()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "era5dl", "--help"]
+    done = subprocess.run(command, cwd=HOUSE.parent, capture_output=True, text=True, timeout=60, check=True)
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "era5dl" in loaded
+    assert loaded & set(HEAVY) == set()
