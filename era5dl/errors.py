@@ -26,7 +26,8 @@ Era5Error
 ├── ProofError                  the bytes on disk are not the server's
 ├── DiskError
 │   ├── DiskFull
-│   └── FolderUnusable          vanished, read-only, not permitted
+│   ├── FolderUnusable          vanished, read-only, not permitted
+│   └── PartLost                somebody took the part file away
 ├── SessionError
 │   ├── SessionBusy             another program holds it
 │   ├── SessionDamaged          the resume file cannot be read
@@ -212,6 +213,12 @@ class FolderUnusable(DiskError):
     """The folder cannot be written to."""
 
     remedy = "Check that the folder still exists, that the disk is connected and that you may write there."
+
+
+class PartLost(DiskError):
+    """The part file has vanished while it was being filled."""
+
+    reaction = Reaction.RESTART
 
 
 class SessionError(Era5Error):

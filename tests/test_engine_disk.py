@@ -77,9 +77,8 @@ def test_the_reserve_is_left_to_others(fault_server: FaultServer, small_disk: Pa
 
 
 def test_a_disk_that_is_pulled_out(fault_server: FaultServer, small_disk: Path) -> None:
-    data = {f"{i}.bin": pseudo_random(i, MB) for i in range(4)}
-    for key, body in data.items():
-        fault_server.put(key, body)
+    for i in range(60):
+        fault_server.put(f"{i}.bin", pseudo_random(i, 50_000))
     fault_server.link = Link(speed=MB)
     with running(fault_server, small_disk, workers=1) as ran:
         ran.until(lambda: ran.engine.snapshot().verified_files >= 1)

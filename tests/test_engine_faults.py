@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -264,6 +265,8 @@ def test_an_outage_is_not_a_failure(fault_server: FaultServer, tmp_path: Path) -
         fault_server.outage(3.0)
         ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
         assert "cannot connect" in ran.engine.snapshot().reason
+        time.sleep(1.0)  # more workers find out
+        assert [thread.name for thread in threading.enumerate()].count("era5dl-prober") == 1, "one asks for all"
         fault_server.link = Link()
         ended = ran.end()
     assert (ended.verified, ended.failed) == (6, 0)

@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from era5dl.bucket import s3
+from era5dl.bucket.abort import Abort
 from era5dl.engine import retry
 from era5dl.engine.events import FileDone, FileFailed, FileStarted, Outcome, State, StateChanged
 from era5dl.engine.ledger import FileState
@@ -208,6 +210,22 @@ def test_the_rate_limit_holds(fault_server: FaultServer, tmp_path: Path, workers
     assert seconds > 1.8, "8 MB at 4 MB/s take two seconds"
 
 
+def test_a_part_file_that_somebody_takes_away(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 4 * MB)
+    fault_server.put("a.bin", data, part_size=MB)
+    fault_server.link = Link(speed=2 * MB)
+    with running(fault_server, tmp_path, workers=1) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+        ran.engine.pause()
+        ran.until(lambda: ran.engine.snapshot().in_flight == 0)
+        time.sleep(0.2)  # the worker closes the part file
+        for part in leftovers(tmp_path):
+            part.unlink()
+        ran.engine.resume()
+        ran.end()
+    assert wrong_files(tmp_path, {"a.bin": data}) == []
+
+
 def test_two_programs_on_one_session(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("a.bin", b"x")
     settings = settings_for(fault_server)
@@ -296,3 +314,26 @@ def test_without_verification_files_are_only_checked(fault_server: FaultServer, 
     ran = fetch_all(fault_server, tmp_path, verify=False)
     (done,) = ran.said(FileDone)
     assert (done.outcome, done.reason) == (Outcome.CHECKED, "verification was switched off")
+
+
+@pytest.mark.parametrize("kind", ["body-stall", "none"])
+def test_where_a_blocked_reader_cannot_be_woken(
+    fault_server_tls: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """As on Windows: the reader waits in slices, and hears of a stop between two of them."""
+    monkeypatch.setattr(s3, "SLICED", True)
+    monkeypatch.setattr(Abort, "_shut", lambda self: None)
+    data = {f"{i}.bin": pseudo_random(i, 3 * MB) for i in range(3)}
+    for key, body in data.items():
+        fault_server_tls.put(key, body)
+    fault_server_tls.script(Fault(kind, times=None, seconds=30, at=MB))
+    with running(fault_server_tls, tmp_path, read_timeout=30) as ran:
+        if kind == "none":
+            ran.end()
+            assert wrong_files(tmp_path, data) == []
+            return
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 1000)
+        asked = time.monotonic()
+        ran.engine.stop()
+        ran.end()
+        assert time.monotonic() - asked < 0.9, "not even the grace that is given to a thread that cannot be woken"

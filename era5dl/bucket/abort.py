@@ -8,8 +8,15 @@ first drops the TLS layer, and the reader would be handed ciphertext as if it we
 from __future__ import annotations
 
 import contextlib
+import os
+import selectors
 import socket
+import ssl
 import threading
+import time
+
+SLICE = 0.25  # seconds
+SLICED = os.name == "nt"  # Windows does not wake a blocked recv when its socket is shut down (python/cpython#91913)
 
 
 class Abort:
@@ -37,6 +44,21 @@ class Abort:
             self._socket = sock
             if self._why:
                 self._shut()
+
+    def patience(self, timeout: float) -> None:
+        """Wait until the watched socket has bytes to read, but no longer than the abort: for systems where a blocked
+        reader cannot be woken. Raises TimeoutError after `timeout` seconds without a byte."""
+        sock = self._socket
+        if sock is None:
+            return
+        give_up = time.monotonic() + timeout
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ)
+            while not self._why:
+                if (isinstance(sock, ssl.SSLSocket) and sock.pending()) or selector.select(SLICE):
+                    return
+                if time.monotonic() > give_up:
+                    raise TimeoutError("timed out")
 
     def _shut(self) -> None:
         if self._socket is not None:

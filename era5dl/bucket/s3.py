@@ -19,7 +19,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.utils import get_environ_proxies
 
-from era5dl.bucket.abort import Abort
+from era5dl.bucket.abort import SLICED, Abort
 from era5dl.bucket.faults import translated
 from era5dl.bucket.store import ObjectInfo, Parts
 from era5dl.bucket.transport import Transport, aborting
@@ -35,6 +35,7 @@ class S3Bucket:
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.bucket
+        self._read_timeout = settings.read_timeout
         self._client = _client(settings)
         self._transport = Transport(
             verify=_trust(settings),
@@ -71,7 +72,7 @@ class S3Bucket:
         return Parts(count, size) if count and size else None
 
     def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> _Answer:
-        return _Answer(self._client, self.name, obj, (start, stop), abort)
+        return _Answer(self._client, self.name, obj, (start, stop), abort, self._read_timeout)
 
     def drop_idle_connections(self) -> None:
         self._transport.close()
@@ -80,9 +81,13 @@ class S3Bucket:
 class _Answer:
     """One GET, and its body while the context lasts: `read` gives what has come, closing is certain."""
 
-    def __init__(self, client: Any, bucket: str, obj: ObjectInfo, span: tuple[int, int], abort: Abort) -> None:
+    def __init__(
+        self, client: Any, bucket: str, obj: ObjectInfo, span: tuple[int, int], abort: Abort, timeout: float
+    ) -> None:
         self._client, self._bucket, self._obj, self._span = client, bucket, obj, span
+        self._abort, self._timeout = abort, timeout
         self._aborting = aborting(abort)
+        self._first = True
 
     def __enter__(self) -> _Answer:
         self._aborting.__enter__()
@@ -108,6 +113,9 @@ class _Answer:
 
     def read(self, most: int) -> bytes:
         with translated(self._obj.key):
+            if SLICED and not self._first:  # what came with the headers is in a buffer, not on the socket
+                self._abort.patience(self._timeout)
+            self._first = False
             data: bytes = self._raw.read1(most)
         return data
 

@@ -102,6 +102,8 @@ def recall(transfer: Transfer, places: Places) -> None:
     transfer.done = RangeSet()
     if claim is None or not there:
         return
+    if transfer.part is not None:
+        transfer.part.must_exist = True
     for start, stop in claim.done:
         transfer.done.add(max(start, 0), min(stop, size))
     if transfer.digest is not None and not transfer.guesses:

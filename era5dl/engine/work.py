@@ -77,6 +77,7 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
     transfer = piece.transfer
     part = transfer.part
     assert part is not None
+    run.check_folder()
     part.acquire()
     try:
         fetch(run.bucket, piece, abort, run, run.answered)

@@ -10,31 +10,41 @@ import os
 import threading
 from pathlib import Path
 
+from era5dl.errors import PartLost
 from era5dl.folder.faults import disk_errors
 from era5dl.folder.replace import replace
 
-_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # a link planted under the part file's name must not lead us out of the folder
 _POSITIONED = hasattr(os, "pwrite")  # Windows has neither pwrite nor pread
 
 
 class PartFile:
-    """One part file of `size` bytes. Reads and writes may come from many threads, between `acquire` and `release`."""
+    """One part file of `size` bytes. Reads and writes may come from many threads, between `acquire` and `release`.
+
+    must_exist: bytes of it are counted on, so a new file in its place would be full of holes.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         self.path = path
         self.size = size
+        self.must_exist = False
         self._fd = -1
         self._users = 0
         self._lock = threading.Lock()
         self._unsynced = False
 
     def acquire(self) -> None:
-        """Open it for one user more. Makes it, and its folders; gives it its full size without taking the room yet."""
+        """Open it for one user more. The first time it is made, with its folders, and given its full size without
+        taking the room yet; from then on it has to be there. Raises PartLost when it is not, or a DiskError."""
         with self._lock, disk_errors(self.path):
             if self._fd < 0:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                fd = os.open(self.path, _FLAGS | _NO_LINK, 0o666)
+                try:
+                    if not self.must_exist:
+                        self.path.parent.mkdir(parents=True, exist_ok=True)
+                    fd = os.open(self.path, _FLAGS | _NO_LINK | (0 if self.must_exist else os.O_CREAT), 0o666)
+                except FileNotFoundError as error:
+                    raise PartLost(f"the part file {self.path} has vanished") from error
                 try:
                     if os.fstat(fd).st_size != self.size:
                         os.ftruncate(fd, self.size)
@@ -42,6 +52,7 @@ class PartFile:
                     os.close(fd)  # else the next user would find it open, and not ask for its size again
                     raise
                 self._fd = fd
+                self.must_exist = True
             self._users += 1
 
     def release(self) -> None:
@@ -85,8 +96,8 @@ class PartFile:
             self._sync()
 
     def commit(self, final: Path) -> None:
-        """Give it its final name, in place of what bore it before. Only for proven bytes, and after `release`."""
-        self.sync()
+        """Give it its final name, in place of what bore it before. Only for proven bytes, and after `release`, which has
+        synced them."""
         with disk_errors(final):
             replace(self.path, final)
 

@@ -1,0 +1,122 @@
+"""One attempt at one piece, with the bytes handed to it by the test: what is written, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.bucket.abort import Abort
+from era5dl.bucket.store import ObjectInfo
+from era5dl.engine.fetch import WRITE_SIZE, fetch
+from era5dl.engine.transfer import Piece, Transfer
+from era5dl.errors import Interrupted, Stopped
+from era5dl.folder.partfile import PartFile
+
+DATA = bytes(range(256)) * 40_000
+
+
+class Line:
+    """A bucket whose bytes come in the portions that the test says; `between` runs before each of them."""
+
+    def __init__(self, portion: int, between: Callable[[int], None] = lambda _: None, end: int = len(DATA)) -> None:
+        self._portion, self._between, self._end = portion, between, end
+
+    @contextmanager
+    def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> Iterator[Any]:
+        self._at, self._stop = start, min(stop, self._end)
+        yield self
+
+    def read(self, most: int) -> bytes:
+        self._between(self._at)
+        data = DATA[self._at : min(self._at + min(self._portion, most), self._stop)]
+        self._at += len(data)
+        return data
+
+
+class Books:
+    """What a run does for `fetch`, for one piece and without a lock."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[int, int]] = []
+
+    def claim(self, piece: Piece, count: int) -> int:
+        kept = max(0, min(count, piece.left))
+        piece.at += kept
+        return kept
+
+    def unclaim(self, piece: Piece, count: int) -> None:
+        piece.at -= count
+
+    def written(self, piece: Piece, start: int, count: int) -> None:
+        self.log.append((start, start + count))
+
+    def appetite(self) -> int:
+        return 1 << 20
+
+    def received(self, count: int) -> float:
+        return 0.0
+
+    def linger(self, seconds: float, abort: Abort) -> None:
+        raise AssertionError("there is no rate limit here")
+
+
+@pytest.fixture
+def piece(tmp_path: Path) -> Iterator[Piece]:
+    """The bytes [1000, end) of an object."""
+    transfer = Transfer(0, ObjectInfo("key", len(DATA), ""))
+    transfer.part = PartFile(tmp_path / "a.part", len(DATA))
+    transfer.part.acquire()
+    yield Piece(transfer, 1000, len(DATA))
+    transfer.part.release()
+
+
+def _written(piece: Piece, start: int, stop: int) -> bytes:
+    assert piece.transfer.part is not None
+    return piece.transfer.part.path.read_bytes()[start:stop]
+
+
+def test_bytes_land_at_their_offsets(piece: Piece) -> None:
+    fetch(Line(70_000), piece, Abort(), Books(), lambda: None)  # type: ignore[arg-type]
+    assert _written(piece, 1000, len(DATA)) == DATA[1000:]
+    assert _written(piece, 0, 1000) == bytes(1000)
+
+
+def test_small_portions_are_gathered(piece: Piece) -> None:
+    books = Books()
+    fetch(Line(16_384), piece, Abort(), books, lambda: None)  # type: ignore[arg-type]
+    assert len(books.log) < 4 + len(DATA) / WRITE_SIZE * 2
+
+
+def test_nothing_is_written_that_came_after_an_abort(piece: Piece) -> None:
+    abort = Abort()
+
+    def between(at: int) -> None:
+        if at > 500_000:
+            abort.trip("stop")
+
+    with pytest.raises(Stopped):
+        fetch(Line(100_000, between), piece, abort, Books(), lambda: None)  # type: ignore[arg-type]
+    assert 500_000 < piece.at <= 601_000
+    assert _written(piece, 1000, piece.at) == DATA[1000 : piece.at], "what had come before is kept"
+    assert not any(_written(piece, piece.at, len(DATA)))
+
+
+def test_nothing_is_written_beyond_an_end_that_has_come_nearer(piece: Piece) -> None:
+    def between(at: int) -> None:
+        if at > 2_000_000:
+            piece.stop = 1_500_000 if piece.at < 1_500_000 else piece.at + 10
+
+    fetch(Line(90_000, between), piece, Abort(), Books(), lambda: None)  # type: ignore[arg-type]
+    assert piece.at == piece.stop
+    assert not any(_written(piece, piece.stop, len(DATA)))
+
+
+def test_an_end_that_comes_too_early_keeps_what_came(piece: Piece) -> None:
+    with pytest.raises(Interrupted, match="too early"):
+        fetch(Line(64_000, end=3_333_333), piece, Abort(), Books(), lambda: None)  # type: ignore[arg-type]
+    assert piece.at == 3_333_333
+    assert _written(piece, 1000, piece.at) == DATA[1000 : piece.at]

@@ -1,0 +1,78 @@
+"""What is made of the claims of an earlier run: nothing is believed that the part file cannot bear out."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from era5dl.bucket.store import ObjectInfo
+from era5dl.engine.opening import Places, recall, salvage
+from era5dl.engine.transfer import Transfer
+from era5dl.folder.partfile import PartFile
+from era5dl.proof.digest import Digest
+from era5dl.proof.etag import combined
+from era5dl.session.checkpoint import Unfinished
+from tests.faultlab import pseudo_random
+
+PART = 1000
+DATA = pseudo_random("opening", 4 * PART)
+MD5S = tuple(hashlib.md5(DATA[at : at + PART]).hexdigest() for at in range(0, len(DATA), PART))
+ETAG = f'"{combined(MD5S)}-4"'
+
+
+def _transfer(folder: Path) -> Transfer:
+    transfer = Transfer(0, ObjectInfo("a.nc", len(DATA), ETAG))
+    transfer.part = PartFile(folder / "a.nc.part", len(DATA))
+    transfer.digest = Digest(len(DATA), PART)
+    transfer.multipart = True
+    return transfer
+
+
+def _places(folder: Path, claim: Unfinished | None) -> Places:
+    return Places(folder / "a.nc", folder / "a.nc.part", claim, lambda: ())
+
+
+def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
+    """It would vouch for whatever came in their place."""
+    (tmp_path / "a.nc.part").write_bytes(DATA)
+    transfer = _transfer(tmp_path)
+    claim = Unfinished(0, ((0, PART), (2 * PART, 3 * PART - 1)), {0: MD5S[0], 1: MD5S[1], 2: MD5S[2], 9: MD5S[0]})
+    recall(transfer, _places(tmp_path, claim))
+    assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART - 1)]
+    assert transfer.digest is not None
+    assert transfer.digest.whole_parts() == {0: MD5S[0]}
+
+
+def test_claims_on_a_part_file_of_another_size_are_void(tmp_path: Path) -> None:
+    for data in (None, DATA[:-1]):
+        if data is not None:
+            (tmp_path / "a.nc.part").write_bytes(data)
+        transfer = _transfer(tmp_path)
+        recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]})))
+        assert not transfer.done
+
+
+def test_claims_beyond_the_object_are_clipped(tmp_path: Path) -> None:
+    (tmp_path / "a.nc.part").write_bytes(DATA)
+    transfer = _transfer(tmp_path)
+    recall(transfer, _places(tmp_path, Unfinished(0, ((3 * PART, 99 * PART),), {})))
+    assert list(transfer.done) == [(3 * PART, 4 * PART)]
+
+
+def test_what_is_right_of_a_damaged_file_is_copied(tmp_path: Path) -> None:
+    spoilt = bytearray(DATA)
+    spoilt[PART + 5] ^= 1
+    (tmp_path / "a.nc").write_bytes(spoilt[:-1])  # and its last part is cut
+    transfer = _transfer(tmp_path)
+    salvage(transfer, tmp_path / "a.nc", len(DATA) - 1, MD5S, lambda: False)
+    assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART)]
+    assert transfer.part is not None
+    assert transfer.part.path.read_bytes()[2 * PART : 3 * PART] == DATA[2 * PART : 3 * PART]
+
+
+def test_recorded_digests_that_do_not_give_the_etag_are_not_believed(tmp_path: Path) -> None:
+    (tmp_path / "a.nc").write_bytes(DATA)
+    for forged in ((MD5S[1], *MD5S[1:]), MD5S[:3], ()):
+        transfer = _transfer(tmp_path)
+        salvage(transfer, tmp_path / "a.nc", len(DATA), forged, lambda: False)
+        assert not transfer.done
