@@ -96,8 +96,8 @@ class PartFile:
             self._sync()
 
     def commit(self, final: Path) -> None:
-        """Give it its final name, in place of what bore it before. Only for proven bytes, and after `release`, which has
-        synced them."""
+        """Give it its final name, in place of what bore it before. Only for proven bytes, and after `release`, which
+        has synced them."""
         with disk_errors(final):
             replace(self.path, final)
 
