@@ -156,6 +156,7 @@ def test_stop_does_not_wait_for_the_network(fault_server: FaultServer, tmp_path:
         answered = time.monotonic() - asked
         ran.end()
         ended = time.monotonic() - asked
+        assert ran.engine._no_workers.is_set(), "they were woken; nobody had to be left behind"
     assert answered < 0.2
     assert ended < 2.0  # with 30 s of timeout to wait for otherwise
 

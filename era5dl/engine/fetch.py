@@ -71,7 +71,7 @@ def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: 
                     raise Interrupted(f"{piece.transfer.obj.key}: the connection ended {piece.left} bytes too early")
                 gathered += data
                 pause = keeper.received(len(data))
-                floor.judge(len(data), now - asked_at, limited=pause > 0)
+                floor.judge(len(data), now - asked_at)
                 if pause or len(gathered) >= WRITE_SIZE or now - written_at >= WRITE_EVERY:
                     _write(piece, gathered, keeper)
                     written_at = now
@@ -91,11 +91,8 @@ class Floor:
         self._waited = 0.0
         self._count = 0
 
-    def judge(self, count: int, waited: float, *, limited: bool) -> None:
-        """Raise Interrupted when too little has come for too long. limited: by the user's rate limit."""
-        if limited:
-            self._waited, self._count = 0.0, 0
-            return
+    def judge(self, count: int, waited: float) -> None:
+        """`count` bytes came after `waited` seconds. Raise Interrupted when that was too little for too long."""
         self._waited += waited
         self._count += count
         if self._waited >= FLOOR_WINDOW:
