@@ -184,16 +184,16 @@ def test_an_idle_worker_takes_over_half_of_what_a_slow_one_has_left(fault_server
 
 
 def test_workers_can_be_changed_while_running(fault_server: FaultServer, tmp_path: Path) -> None:
-    data = {f"{i}.bin": pseudo_random(i, MB) for i in range(12)}
+    data = {f"{i}.bin": pseudo_random(i, 4 * MB) for i in range(8)}
     for key, body in data.items():
         fault_server.put(key, body)
-    fault_server.link = Link(speed=MB)
+    fault_server.link = Link(speed=MB)  # four seconds a file
     with running(fault_server, tmp_path, workers=2) as ran:
         ran.until(lambda: ran.engine.snapshot().in_flight == 2)
         ran.engine.set_workers(6)
         ran.until(lambda: ran.engine.snapshot().in_flight == 6)
         ran.engine.set_workers(1)
-        ran.until(lambda: ran.engine.snapshot().in_flight == 1)
+        ran.until(lambda: ran.engine.snapshot().in_flight == 1, timeout=2.0)
         ran.engine.set_workers(8)
         fault_server.link = Link()
         ran.end()
