@@ -6,11 +6,17 @@ import gettext
 import io
 import plistlib
 import re
+import runpy
+import tarfile
 import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 
 from era5dl import errors, planner, text
 from era5dl.catalog import Cadence, find_preset, find_variable, presets, products, variables
@@ -62,20 +68,23 @@ def test_no_entry_is_fuzzy_or_obsolete():
     assert list(catalogue.obsolete) == []
 
 
+def finished() -> list[Message]:
+    """The entries that have a translation; those that have none are told of by one test only."""
+    return [message for message in texts.read_catalogue() if message.id and texts.translation(message)]
+
+
 def test_translations_have_the_placeholders_of_the_english():
-    for message in texts.read_catalogue():
-        if message.id and message.context not in ("variable", "preset"):
+    for message in finished():
+        if message.context not in ("variable", "preset"):
             english = message.id if isinstance(message.id, str) else message.id[1]
             assert texts.placeholders(texts.translation(message)) == texts.placeholders(english), message.id
 
 
 def test_translations_begin_and_end_as_the_english_does():
     """No stray blanks or line ends; a sentence stays one."""
-    for message in texts.read_catalogue():
+    for message in finished():
         english = message.id if isinstance(message.id, str) else message.id[0]
         chinese = texts.translation(message)
-        if not english:
-            continue
         assert chinese == chinese.strip() or english != english.strip(), english
         assert english.endswith("...") == chinese.endswith("..."), english
         assert english.endswith(".") <= chinese.endswith(("。", "…", "...", "}")), english
@@ -164,6 +173,7 @@ def test_what_breaks_a_rule_is_told(tmp_path, source):
         ('Label(text=_("Pause"), style="Big.TLabel")', [("Pause", None, None)]),
         ('tree.heading("size", text=_("Size"))', [("Size", None, None)]),
         ("window.title(NAME)", []),
+        ('Palette(text="#ffeedd")', []),
     ],
 )
 def test_what_keeps_them_is_found(tmp_path, source, found):
@@ -230,9 +240,8 @@ def test_the_tool_keeps_the_translation_of_a_text_that_gets_a_plural(workshop):
 
 def test_the_compiled_catalogue_says_what_babel_reads():
     ours = gettext.GNUTranslations(io.BytesIO(po.compiled(texts.CATALOGUE.read_text(encoding="utf-8"))))
-    theirs = [message for message in texts.read_catalogue() if message.id]
-    assert len(theirs) > 350
-    for message in theirs:
+    assert len(finished()) > 350
+    for message in finished():
         if message.context:
             said = ours.pgettext(message.context, message.id)
         elif isinstance(message.id, str):
@@ -303,11 +312,50 @@ def test_odd_entries_are_read_as_babel_reads_them(newline):
         "nonsense",
         'msgid "a"\nmsgstr "b"\n\nmsgid "a"\nmsgstr "c"',
         'msgid "a"b"\nmsgstr "c"',
+        '"a"\nmsgid "a"\nmsgstr "b"',
     ],
 )
 def test_what_is_no_catalogue_is_refused(source):
     with pytest.raises(ValueError):
         po.compiled(source)
+
+
+def test_texts_are_in_order_as_the_format_demands():
+    made = po.compiled('msgid "beta"\nmsgstr "b"\n\nmsgid "alpha"\nmsgstr "a"\n')
+    assert made.index(b"alpha") < made.index(b"beta")
+
+
+# --- what is built
+
+
+def build(builder: type, into: Path) -> Path:
+    """As pip does it: what pyproject.toml says, from this checkout."""
+    return Path(next(builder(str(texts.ROOT)).build(directory=str(into), versions=["standard"])))
+
+
+def test_a_wheel_carries_the_compiled_catalogue_and_leaves_none_behind(tmp_path):
+    with zipfile.ZipFile(build(WheelBuilder, tmp_path)) as wheel:
+        inside = [name for name in wheel.namelist() if "/locale/" in name]
+        assert inside == ["era5dl/gui/locale/zh_CN/LC_MESSAGES/era5dl.mo"]
+        chinese = gettext.GNUTranslations(io.BytesIO(wheel.read(inside[0])))
+    assert chinese.gettext("Ready") == "就绪"
+    assert list(texts.GUI.rglob("*.mo")) == []
+
+
+def test_an_editable_install_gets_no_catalogue_that_could_grow_old(tmp_path):
+    hook = runpy.run_path(str(texts.GUI / "locale" / "wheel.py"))["Catalogues"]
+    added = {"force_include": {}}
+    building = hook(str(texts.ROOT), {}, None, None, str(tmp_path), "wheel")
+    building.initialize("editable", added)
+    building.finalize("editable", added, "")
+    assert added["force_include"] == {}
+
+
+def test_a_source_archive_has_all_it_takes_to_build_the_wheel(tmp_path):
+    with tarfile.open(build(SdistBuilder, tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    gui = "era5dl/gui/"
+    assert {gui + "po.py", gui + "locale/wheel.py", gui + "locale/zh_CN/LC_MESSAGES/era5dl.po"} <= names
 
 
 # --- texts
@@ -350,8 +398,12 @@ def test_a_broken_translation_does_not_break_the_window(monkeypatch, broken):
         def gettext(self, message: str) -> str:
             return broken
 
+        def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+            return broken
+
     monkeypatch.setattr(i18n, "_texts", Broken())
     assert _("{n} files", n=3) == "3 files"
+    assert [ngettext("{n} file", "{n} files", n) for n in (1, 3)] == ["1 file", "3 files"]
 
 
 # --- the switch
@@ -509,6 +561,7 @@ def test_english_needs_no_catalogue_and_says_nothing(elsewhere, caplog):
         (["zh_CN.UTF-8"], "zh_CN"),
         (["zh_CN.gb18030@stroke"], "zh_CN"),
         (["zh"], "zh_CN"),
+        (["zh@pinyin"], "zh_CN"),
         (["zh_SG"], "zh_CN"),
         (["zh-Hans-HK"], "zh_CN"),
         (["zh-Hans"], "zh_CN"),

@@ -253,6 +253,10 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("The folder cannot be written to."),
         N_("Check that it still exists, that its disk is connected and that you may write there."),
     ),
+    errors.PartLost: (
+        N_("The unfinished file was moved or deleted while it was being downloaded."),
+        N_("It is downloaded again from the beginning. Leave the .part files alone until the download has ended."),
+    ),
     errors.SessionError: (
         N_("This session cannot be used."),
         N_("Start the same download into the same folder: complete files are not downloaded again."),
