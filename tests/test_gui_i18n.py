@@ -22,7 +22,7 @@ from era5dl import errors, planner, text
 from era5dl.catalog import Cadence, find_preset, find_variable, presets, products, variables
 from era5dl.engine.events import Outcome, State
 from era5dl.engine.ledger import FileState
-from era5dl.gui import i18n, po, words
+from era5dl.gui import explanations, i18n, po, words
 from era5dl.gui.i18n import N_, _, follow, ngettext, on_switch, pgettext, switch, system_language, translate
 from era5dl.session.summary import Standing
 from tests import texts
@@ -677,7 +677,7 @@ def test_every_error_has_a_sentence_of_its_own_and_a_hint(kind):
     assert said.sentence.endswith(".")
     assert said.hint.endswith(".")
     assert "--" not in said.hint, "the window has no options"
-    assert kind in words._ERRORS
+    assert kind in explanations._ERRORS
     assert [other for other in ALL_ERRORS if words.explain(other).sentence == said.sentence] == [kind]
     assert words.explain(kind.__name__) == said
 

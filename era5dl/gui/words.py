@@ -2,22 +2,22 @@
 
 The engine speaks in values and, for logs and the command line, in English sentences with keys and numbers in them. A
 person at the window gets the words of these tables, in their language, and can ask for the engine's own sentence as a
-detail. Hints speak of the window's buttons and pages, not of options of the command line.
+detail. Hints speak of the window's buttons and pages, not of options of the command line. The table of
+errors is long and stands in `era5dl.gui.explanations`; `words.explain` is the door to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from era5dl import errors, text
+from era5dl import text
 from era5dl.catalog import Cadence, Preset, Product, Variable
 from era5dl.engine.events import Outcome, State
 from era5dl.engine.ledger import FileState
 from era5dl.engine.opening import OPAQUE, UNKNOWN_PARTS, UNVERIFIED
 from era5dl.engine.proving import AGREEMENT, GUESSED
-from era5dl.errors import Era5Error
+from era5dl.gui.explanations import Explanation as Explanation
+from era5dl.gui.explanations import explain as explain
 from era5dl.gui.i18n import LANGUAGES, N_, _, ngettext, translate
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED
 from era5dl.session.summary import Standing
@@ -27,14 +27,6 @@ class Words(NamedTuple):
     """A short name for a column or a heading, and a sentence that explains it or says what happens next."""
 
     name: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What happened, and what a person can do about it."""
-
-    sentence: str
     hint: str
 
 
@@ -144,147 +136,6 @@ def standing(of: Standing) -> Words:
 def missing(reason: str) -> Words:
     """Why a file of the plan is not there: `Missing.reason`."""
     return _said(_MISSING.get(reason, _MISSING[ABSENT]))
-
-
-# --- errors
-
-_RETRIED = N_("Nothing to do: it is tried again by itself, and what has come is kept.")
-
-_ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
-    errors.Era5Error: (
-        N_("Something unexpected went wrong."),
-        N_("Retry. If it happens again, save a support report on the Diagnostics page for whoever helps you."),
-    ),
-    errors.UsageError: (N_("This cannot be done as it was asked for."), N_("Check what was entered and try again.")),
-    errors.UnknownName: (
-        N_("There is no product or variable of this name."),
-        N_("Pick it from the list, or search for a part of its name."),
-    ),
-    errors.AmbiguousName: (
-        N_("More than one variable has this name."),
-        N_("Pick the one you mean from the list; the product in front of the name tells them apart."),
-    ),
-    errors.BadSelection: (
-        N_("These variables and dates do not make a selection."),
-        N_("Choose at least one variable, and dates within the years the product covers, the first before the last."),
-    ),
-    errors.UnsafeKey: (
-        N_("This file cannot be saved in the chosen folder."),
-        N_(
-            "Its name is not possible on this disk, or something with the same name is in the way. "
-            "Move that, or choose another folder. The other files are not affected."
-        ),
-    ),
-    errors.BucketError: (
-        N_("A request to the server failed."),
-        N_("Retry the file. If it fails again, run the network test on the Diagnostics page."),
-    ),
-    errors.Interrupted: (N_("The connection broke before the whole file had come."), _RETRIED),
-    errors.StaleConnection: (N_("The server had closed an idle connection."), _RETRIED),
-    errors.BadResponse: (
-        N_("The answer is not the file that was asked for."),
-        N_(
-            "A login page or a proxy probably stands between this computer and the server. "
-            "Open any web page in a browser and log in to the network if it asks you to, then retry."
-        ),
-    ),
-    errors.ServerBusy: (
-        N_("The server asks to slow down."),
-        N_("Nothing to do: for a while fewer requests are sent. If it goes on, choose fewer workers."),
-    ),
-    errors.ServerFault: (
-        N_("The server has a fault of its own."),
-        N_("It is tried again by itself. If the file still fails, retry it some hours later."),
-    ),
-    errors.Unreachable: (
-        N_("The server cannot be reached."),
-        N_(
-            "Check the network connection, and the proxy in the settings. "
-            "The download goes on by itself when the network is back."
-        ),
-    ),
-    errors.Untrusted: (
-        N_("The server's certificate is not trusted."),
-        N_(
-            "Check this computer's date and time. If the network has a login page, log in first. "
-            "If your institute inspects encrypted traffic, ask its IT for the CA file and choose it in the settings."
-        ),
-    ),
-    errors.ObjectChanged: (
-        N_("The file was replaced on the server while it was being downloaded."),
-        N_("The new version is downloaded from the beginning. If the file fails, retry it later."),
-    ),
-    errors.NotFound: (
-        N_("The server does not have this file."),
-        N_("Recent months may not be published yet: try again in a few weeks. Otherwise leave it out."),
-    ),
-    errors.Denied: (
-        N_("The server does not give this file away."),
-        N_("Retry it later. If all files are denied, a firewall may be the cause: run the network test."),
-    ),
-    errors.Refused: (
-        N_("The server refuses this request."),
-        N_("Asking again will not help. Check endpoint and bucket in the settings."),
-    ),
-    errors.BucketRefused: (
-        N_("The server, or the proxy before it, refuses every request."),
-        N_("Check bucket, region and endpoint in the settings, and the proxy with its user name and password."),
-    ),
-    errors.OutOfSockets: (
-        N_("The system does not let this program open more connections."),
-        N_("Choose fewer workers, or close other programs. On Linux and macOS “ulimit -n” raises the limit."),
-    ),
-    errors.ProofError: (
-        N_("The bytes that came are not those of the server's file."),
-        N_(
-            "Retry the file. If it happens again, something alters the data on its way: "
-            "try another network, and have the memory and the disk of this computer checked."
-        ),
-    ),
-    errors.DiskError: (
-        N_("The disk does not take or give the data."),
-        N_("Check that the disk is connected and healthy, or choose a folder on another one."),
-    ),
-    errors.DiskFull: (
-        N_("There is no room left on the disk."),
-        N_("Make room; the download goes on by itself. Nothing that has come is lost."),
-    ),
-    errors.FolderUnusable: (
-        N_("The folder cannot be written to."),
-        N_("Check that it still exists, that its disk is connected and that you may write there."),
-    ),
-    errors.PartLost: (
-        N_("The unfinished file was moved or deleted while it was being downloaded."),
-        N_("It is downloaded again from the beginning. Leave the .part files alone until the download has ended."),
-    ),
-    errors.SessionError: (
-        N_("This session cannot be used."),
-        N_("Start the same download into the same folder: complete files are not downloaded again."),
-    ),
-    errors.SessionBusy: (
-        N_("Another program is working on this session."),
-        N_("Let it finish, or stop it there first. It may be another window of this program."),
-    ),
-    errors.SessionDamaged: (
-        N_("The record of this session cannot be read."),
-        N_("Start the same download into the same folder: complete files are not downloaded again."),
-    ),
-    errors.SessionNotFound: (
-        N_("There is no session in this folder."),
-        N_("Choose the folder that a download went to, or start a new download."),
-    ),
-    errors.Stopped: (N_("Stopped by you."), N_("Press Resume to go on; everything that has come is kept.")),
-}
-
-
-def explain(error: Era5Error | type[Era5Error] | str) -> Explanation:
-    """An error in words for a person: an error, its class or the name of its class ("DiskFull")."""
-    if isinstance(error, str):
-        kind = next((known for known in _ERRORS if known.__name__ == error), Era5Error)
-    else:
-        kind = error if isinstance(error, type) else type(error)
-    sentence, hint = next(_ERRORS[known] for known in kind.__mro__ if known in _ERRORS)
-    return Explanation(translate(sentence), translate(hint))
 
 
 # --- the catalogue
