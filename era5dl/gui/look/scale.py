@@ -1,8 +1,8 @@
 """How big things are on this screen, which fonts there are, and whether they know Chinese.
 
 On Linux desktops with a scaled screen Tk 8.6 enlarges fonts (it reads Xft.dpi) but nothing else: `tk scaling` must be
-set by us, and every length must go through `px`. On Windows the process must say that it knows about scaled screens before
-the first window is made. On macOS Tk counts in points, and the system scales.
+set by us, and every length must go through `px`. On Windows the process must say that it knows about scaled
+screens before the first window is made. On macOS Tk counts in points, and the system scales.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     look = Look(root)                                  root: before anything is shown in it
     look.use(DARK)                                     everything that follows is repainted
-    ttk.Button(card, image=look.icon("retry"), ...)    but see `follow`: a button does not know where its image came from
+    ttk.Button(card, image=look.icon("retry"), ...)    but see `follow`: a button keeps the image it has
     look.follow(widget, lambda palette: widget.configure(image=look.icon("retry")))
 
 Each drawing is made once for a scale and its colours and kept: Tk forgets a picture that Python lets go of. ttk makes a

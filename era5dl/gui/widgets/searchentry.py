@@ -55,7 +55,7 @@ class SearchEntry(CompoundField):
         """The words in the empty field."""
         self._placeholder.configure(text=placeholder)
 
-    def focus_set(self) -> None:  # type: ignore[override]
+    def focus_set(self) -> None:
         """Ready to type, what is there selected."""
         self.entry.focus_set()
         self.entry.selection_range(0, "end")

@@ -15,7 +15,7 @@ class Switch(ttk.Checkbutton):
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        _look: Look,
         *,
         text: str,
         value: bool,
