@@ -1,0 +1,409 @@
+"""A table for a hundred thousand rows: drawn on a canvas, and only the rows on the screen exist.
+
+    table = VirtualTable(card, look, columns=(Column("file", "File", stretch=True, middle=True), ...), model=model,
+                         on_sort=..., on_select=..., on_menu=..., on_open=...)
+    table.refresh()          after the model changed, as often as you like: only cells that changed are drawn
+
+ttk's own Treeview keeps every row (98 MB for 100,000), draws all visible rows for one that changed, and can show a bar
+only in its first column. Here a refresh with nothing new takes 0.1 ms.
+"""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from tkinter import font, ttk
+from typing import Any
+
+from era5dl.gui.look import scale
+from era5dl.gui.look.theme import Look
+from era5dl.gui.widgets.headings import Headings
+from era5dl.gui.widgets.rows import Column, Fitter, Row, Selection, Show, TableModel
+from era5dl.gui.widgets.tooltip import Tooltip
+
+_WHEEL = 3  # rows a notch
+
+
+@dataclass(slots=True)
+class _Line:
+    """The items of one line on the screen, and what they show."""
+
+    ground: int
+    cells: list[tuple[int, int]]  # text, picture (0 if the column has none)
+    row: Row | None = None
+    colours: tuple[str, str] = ("", "")  # of the ground, of its outline
+    texts: list[str] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)
+
+
+class VirtualTable(ttk.Frame):
+    """Keys: arrows, PgUp, PgDn, Home, End, with Shift for ranges; Space, Ctrl+A, Return, the Menu key, Alt+1…9 to sort.
+
+    on_sort(name): a heading was clicked; sort the model, call `show_sort` and `refresh`.
+    on_select(ids): another set of rows is selected.   on_open(id): Return or a double click.
+    on_menu(x, y): the Menu key or the right button, at this place of the screen; what it is about is selected.
+    """
+
+    def __init__(
+        self,
+        master: tk.Misc,
+        look: Look,
+        *,
+        columns: Sequence[Column],
+        model: TableModel,
+        on_sort: Callable[[str], object] = lambda _: None,
+        on_select: Callable[[frozenset[Hashable]], object] = lambda _: None,
+        on_menu: Callable[[int, int], object] = lambda _x, _y: None,
+        on_open: Callable[[Hashable], object] = lambda _: None,
+        empty: str = "",
+        height: int = 8,
+    ) -> None:
+        """empty: what is said where there are no rows. height: rows asked for at least."""
+        super().__init__(master)
+        self._look, self._model = look, model
+        self._on_select, self._on_menu, self._on_open = on_select, on_menu, on_open
+        self._selection = Selection(model)
+        self._font = font.nametofont(scale.TEXT, root=self)
+        self._fitter = Fitter(self._font.measure)
+        self._lines: list[_Line] = []
+        self._top, self._under, self._focused = 0, -1, False
+        self._empty = empty
+        self.row_height = look.px(10) + scale.line_height(self)
+        self.canvas = tk.Canvas(self, highlightthickness=0, borderwidth=0, takefocus=1, width=look.px(400),
+                                height=(height + 1) * self.row_height)  # fmt: skip
+        self.headings = Headings(
+            self.canvas, look, columns, self.row_height, on_sort, self._rebuild, self._fitter, self._widest
+        )
+        self._bar = ttk.Scrollbar(self, orient="vertical", command=self.yview)
+        self.canvas.grid(row=0, column=0, sticky="nsew")
+        self._bar.grid(row=0, column=1, sticky="ns")
+        self.rowconfigure(0, weight=1)
+        self.columnconfigure(0, weight=1)
+        self._bind()
+        Tooltip(self.canvas, look, self._cut_text)
+        look.follow(self, lambda _: self.restyle())
+
+    # --- for those who use it
+
+    @property
+    def selection(self) -> frozenset[Hashable]:
+        """Ids of the selected rows; also of those a filter hides now."""
+        return frozenset(self._selection.ids)
+
+    def select(self, ids: Iterable[Hashable]) -> None:
+        """Select these rows, without telling anybody."""
+        self._selection.ids = set(ids)
+        self.refresh()
+
+    def set_model(self, model: TableModel) -> None:
+        """Show another model from its first row, nothing selected."""
+        self._model = model
+        self._selection = Selection(model)
+        self._top = 0
+        self.refresh()
+
+    def set_texts(self, titles: Sequence[str], empty: str = "") -> None:
+        """Titles of all columns, and what is said where there are no rows."""
+        self._empty = empty
+        self.headings.set_titles(titles)
+        self._rebuild()
+
+    def show_sort(self, name: str | None, *, descending: bool = False) -> None:
+        """Mark the column by which the rows are sorted."""
+        self.headings.mark(name, descending)
+
+    def see(self, index: int) -> None:
+        """Scroll so far that this row is on the screen."""
+        if index < self._top:
+            self._top = index
+        elif index >= self._top + self._whole:
+            self._top = index - self._whole + 1
+        self.refresh()
+
+    @property
+    def top(self) -> int:
+        """Index of the first row on the screen."""
+        return self._top
+
+    def texts_shown(self) -> list[tuple[str, ...]]:
+        """The texts on the screen, row by row, as they are cut; for tests."""
+        return [tuple(line.texts) for line in self._lines if line.row is not None]
+
+    def restyle(self) -> None:
+        """Repaint in the colours of now; done by itself at a switch."""
+        self.canvas.configure(background=self._look.palette.card)
+        self._rebuild()
+
+    def refresh(self) -> None:
+        """Show the model as it is now."""
+        count = self._model.row_count()
+        self._top = max(0, min(self._top, count - self._whole))
+        for place, line in enumerate(self._lines):
+            index = self._top + place
+            self._draw(line, place, index if index < count else None)
+        shown = max(1, count)
+        self._bar.set(self._top / shown, min(1.0, (self._top + self._whole) / shown))
+        self.canvas.itemconfigure("empty", text="" if count else self._empty)
+
+    def yview(self, what: str, number: str, unit: str = "") -> None:
+        """What a scrollbar asks for."""
+        if what == "moveto":
+            self._top = round(float(number) * self._model.row_count())
+        else:
+            self._top += int(number) * (self._whole if unit == "pages" else 1)
+        self.refresh()
+
+    # --- drawing
+
+    @property
+    def _whole(self) -> int:
+        """Rows that are on the screen as a whole."""
+        return max(1, (self.canvas.winfo_height() - self.row_height) // self.row_height)
+
+    def _rebuild(self) -> None:
+        """Make the items anew: other size, other columns, other colours."""
+        canvas, columns = self.canvas, self.headings.columns
+        canvas.delete("rows", "empty")
+        self.headings.arrange(canvas.winfo_width())
+        self._lines = []
+        for place in range(self._whole + 1):  # one may be cut by the lower edge
+            y = self.row_height * (place + 1)
+            middle = y + self.row_height // 2
+            ground = canvas.create_rectangle(0, 0, 0, 0, width=0, tags="rows")
+            cells = [self._make_cell(number, middle) for number in range(len(columns))]
+            self._lines.append(_Line(ground, cells, texts=[""] * len(columns), pictures=[""] * len(columns)))
+        room = canvas.winfo_width()
+        canvas.create_text(room // 2, self.row_height * 3, fill=self._look.palette.muted, font=self._font, tags="empty",
+                           justify="center", width=max(1, room - self._look.px(40)))  # fmt: skip
+        canvas.tag_raise("heading")
+        self.refresh()
+
+    def _make_cell(self, number: int, middle: int) -> tuple[int, int]:
+        column, left, right = self.headings.columns[number], *self.headings.span(number)
+        picture = 0
+        if column.show is not Show.TEXT:
+            picture = self.canvas.create_image(left, middle, anchor="w", tags="rows")
+        place, anchor = (right, "e") if column.right else (left + self._indent(column), "w")
+        text = self.canvas.create_text(place, middle, anchor=anchor, font=self._font, tags="rows")  # type: ignore[call-overload]
+        return text, picture
+
+    def _indent(self, column: Column) -> int:
+        """Room for the picture in front of the text."""
+        if column.show is Show.PROGRESS:
+            return self._look.px(self.headings.bar + 8)
+        return self._look.px(21) if column.show is Show.STATE else 0
+
+    def _draw(self, line: _Line, place: int, index: int | None) -> None:
+        canvas = self.canvas
+        row = None if index is None else self._model.row(index)
+        colours = self._colours(index)
+        if colours != line.colours:
+            y = self.row_height * (place + 1)
+            canvas.coords(line.ground, 0, y, canvas.winfo_width() - 1, y + self.row_height - 1)
+            canvas.itemconfigure(line.ground, fill=colours[0], width=1, outline=colours[1])
+        elif row == line.row:
+            return
+        before, line.row = line.row, row
+        recoloured, line.colours = colours != line.colours, colours
+        for number, column in enumerate(self.headings.columns):
+            text, picture = line.cells[number]
+            self._draw_text(line, number, column, text, row)
+            if picture:
+                name = self._picture(column, row, colours[0]) if row else ""
+                if name != line.pictures[number]:
+                    line.pictures[number] = name
+                    canvas.itemconfigure(picture, image=name)
+            if row and (recoloured or before is None or before.tone != row.tone):
+                canvas.itemconfigure(text, fill=self._ink(column, row))
+
+    def _draw_text(self, line: _Line, number: int, column: Column, item: int, row: Row | None) -> None:
+        shown = ""
+        if row:
+            left, right = self.headings.span(number)
+            shown = self._fitter.fit(row.texts[number], right - left - self._indent(column), middle=column.middle)
+        if shown != line.texts[number]:
+            line.texts[number] = shown
+            self.canvas.itemconfigure(item, text=shown)
+
+    def _ink(self, column: Column, row: Row) -> str:
+        palette = self._look.palette
+        if column.show is Show.STATE:
+            return self._look.colour(row.tone.colour)
+        return palette.muted if column.quiet or column.show is Show.PROGRESS else palette.text
+
+    def _picture(self, column: Column, row: Row, ground: str) -> str:
+        if column.show is Show.PROGRESS:
+            return self._look.bar(row.progress, row.tone.bar, width=self.headings.bar, ground=ground)
+        return self._look.icon(row.tone.icon, row.tone.colour, 14)
+
+    def _colours(self, index: int | None) -> tuple[str, str]:
+        palette = self._look.palette
+        if index is None:
+            return palette.card, palette.card
+        row_id = self._model.row_id(index)
+        fill = palette.hover if index == self._under else palette.card
+        if row_id in self._selection.ids:
+            fill = palette.select if self._focused else palette.quiet_select
+        edge = palette.accent if self._focused and row_id == self._selection.cursor else fill
+        return fill, edge
+
+    def _cut_text(self) -> str:
+        """The whole of the text under the mouse, where it is cut."""
+        x = self.canvas.winfo_pointerx() - self.canvas.winfo_rootx()
+        place = (self.canvas.winfo_pointery() - self.canvas.winfo_rooty()) // self.row_height - 1
+        number = self.headings.column_at(x)
+        if number is None or not 0 <= place < len(self._lines):
+            return ""
+        line = self._lines[place]
+        if line.row is None or line.row.texts[number] == line.texts[number]:
+            return ""
+        return line.row.texts[number]
+
+    def _widest(self, number: int) -> int:
+        """Pixels the texts of this column on the screen need."""
+        texts = (line.row.texts[number] for line in self._lines if line.row)
+        return self._fitter.widest(texts) + self._indent(self.headings.columns[number])
+
+    # --- mouse and keys
+
+    def _bind(self) -> None:
+        canvas = self.canvas
+        canvas.bind("<Configure>", lambda _: self._rebuild())
+        canvas.bind("<Button-1>", lambda event: self._click(event, self._selection.take))
+        canvas.bind("<Shift-Button-1>", lambda event: self._click(event, self._selection.extend))
+        canvas.bind("<Control-Button-1>", lambda event: self._click(event, self._selection.toggle))
+        canvas.bind("<B1-Motion>", self._drag)
+        canvas.bind("<ButtonRelease-1>", self.headings.released)
+        canvas.bind("<Double-Button-1>", self._double)
+        canvas.bind("<Button-3>", self._right)
+        canvas.bind("<Motion>", self._hover)
+        canvas.bind("<Leave>", lambda _: self._lit(-1))
+        canvas.bind("<FocusIn>", lambda _: self._focus(True))
+        canvas.bind("<FocusOut>", lambda _: self._focus(False))
+        for event, rows in (("<Button-4>", -_WHEEL), ("<Button-5>", _WHEEL)):
+            canvas.bind(event, lambda _, rows=rows: self._wheel(rows))  # type: ignore[misc]
+        canvas.bind("<MouseWheel>", lambda event: self._wheel(-_WHEEL if event.delta > 0 else _WHEEL))
+        for key in ("Up", "Down", "Prior", "Next", "Home", "End"):
+            canvas.bind(f"<{key}>", lambda _, key=key: self._move(key, self._selection.take))  # type: ignore[misc]
+            canvas.bind(f"<Shift-{key}>", lambda _, key=key: self._move(key, self._selection.extend))  # type: ignore[misc]
+        canvas.bind("<space>", lambda _: self._key(self._selection.take))
+        canvas.bind("<Control-space>", lambda _: self._key(self._selection.toggle))
+        for key in ("<Control-a>", "<Control-A>"):
+            canvas.bind(key, lambda _: self._everything())
+        for key in ("<Return>", "<KP_Enter>"):
+            canvas.bind(key, lambda _: self._open())
+        for key in ("<Menu>", "<Shift-F10>", "<App>") if canvas.tk.call("tk", "windowingsystem") == "win32" else (
+            "<Menu>", "<Shift-F10>"):  # fmt: skip
+            canvas.bind(key, lambda _: self._menu_by_key())
+        for number in range(min(9, len(self.headings.columns))):
+            canvas.bind(f"<Alt-Key-{number + 1}>", lambda _, number=number: self.headings.sort(number))  # type: ignore[misc]
+
+    def _index_at(self, y: int) -> int | None:
+        """The row at this height; -1 below the last one, None in the headings."""
+        if y < self.row_height:
+            return None
+        index = self._top + y // self.row_height - 1
+        return index if index < self._model.row_count() else -1
+
+    def _click(self, event: tk.Event[Any], act: Callable[[int], None]) -> None:
+        self.canvas.focus_set()
+        index = self._index_at(event.y)
+        if index is None:
+            self.headings.pressed(event)
+        elif index >= 0:
+            act(index)
+            self._changed()
+        elif self._selection.ids:
+            self._selection.clear()
+            self._changed()
+
+    def _drag(self, event: tk.Event[Any]) -> None:
+        if self.headings.dragged(event):
+            return
+        index = self._index_at(max(event.y, self.row_height))
+        if index is not None and index >= 0 and self._selection.cursor is not None:
+            self._selection.extend(index)
+            self.see(index)
+            self._changed()
+
+    def _double(self, event: tk.Event[Any]) -> None:
+        if self._index_at(event.y) is None:
+            self.headings.double(event)
+        else:
+            self._open()
+
+    def _right(self, event: tk.Event[Any]) -> None:
+        self.canvas.focus_set()
+        index = self._index_at(event.y)
+        if index is None or index < 0:
+            return
+        if self._model.row_id(index) not in self._selection.ids:
+            self._selection.take(index)
+            self._changed()
+        self._on_menu(event.x_root, event.y_root)
+
+    def _menu_by_key(self) -> str:
+        place = self._selection.place()
+        if place is not None and self._selection.ids:
+            self.see(place)
+            y = self.row_height * (place - self._top + 2)
+            self._on_menu(self.canvas.winfo_rootx() + self._look.px(24), self.canvas.winfo_rooty() + y)
+        return "break"
+
+    def _open(self) -> str:
+        if self._selection.cursor is not None and self._selection.ids:
+            self._on_open(self._selection.cursor)
+        return "break"
+
+    def _move(self, key: str, act: Callable[[int], None]) -> str:
+        count = self._model.row_count()
+        if not count:
+            return "break"
+        place = self._selection.place()
+        page = max(1, self._whole - 1)
+        steps = {"Up": -1, "Down": 1, "Prior": -page, "Next": page, "Home": -count, "End": count}
+        start = place if place is not None else self._top - (steps[key] > 0)
+        index = max(0, min(count - 1, start + steps[key]))
+        act(index)
+        self.see(index)
+        self._changed()
+        return "break"
+
+    def _key(self, act: Callable[[int], None]) -> str:
+        place = self._selection.place()
+        if place is not None:
+            act(place)
+            self.see(place)
+            self._changed()
+        return "break"
+
+    def _everything(self) -> str:
+        self._selection.all()
+        self._changed()
+        return "break"
+
+    def _changed(self) -> None:
+        self.refresh()
+        self._on_select(self.selection)
+
+    def _wheel(self, rows: int) -> str:
+        self._top += rows
+        self.refresh()
+        return "break"
+
+    def _hover(self, event: tk.Event[Any]) -> None:
+        index = self._index_at(event.y)
+        self.headings.hover(event if index is None else None)
+        self._lit(-1 if index is None else index)
+
+    def _lit(self, index: int) -> None:
+        if index != self._under:
+            self._under = index
+            self.refresh()
+
+    def _focus(self, focused: bool) -> None:
+        self._focused = focused
+        if focused and self._selection.cursor is None and self._model.row_count():
+            self._selection.cursor = self._model.row_id(self._top)
+        self.refresh()
