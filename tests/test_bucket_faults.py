@@ -35,7 +35,7 @@ def make_client(url: str, verify: bool | str = True, **options: Any) -> Any:
         signature_version=UNSIGNED,
         retries={"mode": "standard", "total_max_attempts": 1},
         response_checksum_validation="when_required",
-        **{"connect_timeout": 0.4, "read_timeout": 0.4, **options},
+        **{"connect_timeout": 0.25, "read_timeout": 0.25, **options},
     )
     return SESSION.create_client("s3", region_name="us-west-2", endpoint_url=url, verify=verify, config=config)
 

@@ -522,10 +522,10 @@ def well_and_anonymous(settings: Settings, server: Canned) -> None:
     """One request, to this server, without a signature."""
     bucket = S3Bucket(settings)
     with pytest.raises(ServerFault):
-        bucket.head(KEY)
+        read(bucket)
     bucket.drop_idle_connections()
     (head,) = server.asked
-    assert head.startswith(f"HEAD /nsf-ncar-era5/{quote(KEY)} HTTP/1.1")
+    assert head.startswith(f"GET /nsf-ncar-era5/{quote(KEY)} HTTP/1.1")
     for name in ("authorization", "x-amz-security-token", "x-amz-checksum-mode"):
         assert f"\n{name}:" not in head.lower()
 
@@ -554,10 +554,11 @@ def test_the_users_aws_files_do_not_disturb(monkeypatch: pytest.MonkeyPatch, tmp
     assert S3Bucket(Settings())._client.meta.endpoint_url == "https://s3.us-west-2.amazonaws.com"
 
 
-def test_files_in_the_home_folder_do_not_disturb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [CONFIG, "[this is no configuration"], ids=["theirs", "broken"])
+def test_files_in_the_home_folder_do_not_disturb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
     (tmp_path / ".aws").mkdir()
     for name in ("config", "credentials"):
-        (tmp_path / ".aws" / name).write_text(CONFIG)
+        (tmp_path / ".aws" / name).write_text(text)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     with Canned(Answer.of(500, "Error", {}, b"")) as server:

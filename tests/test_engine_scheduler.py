@@ -317,6 +317,20 @@ def test_an_object_that_changed_before_it_was_open_is_in_the_books_once() -> Non
     assert isinstance(scene.take(), Open)
 
 
+@pytest.mark.parametrize("delay", [0, 5])
+def test_nothing_is_given_out_of_an_object_that_was_withdrawn(delay: float) -> None:
+    scene = Scene(64 * MIB, workers=4)
+    transfer = scene.opened(scene.take())
+    waiting, flying = scene.piece(transfer), scene.piece(transfer)
+    scene.scheduler.put_back(waiting, START + delay, START)
+    scene.scheduler.withdraw(transfer)
+    scene.now += delay
+    assert scene.take(transfer) is None
+    scene.scheduler.ended(flying)
+    assert scene.take(transfer) is None
+    assert (scene.scheduler.unassigned, scene.scheduler.next_wake()) == (0, None)
+
+
 def test_nothing_is_taken_over_from_an_object_that_was_withdrawn() -> None:
     """Its pieces are being ended; half of one, given to an idle worker in that moment, would go on alone."""
     scene, slow, fast = two_pieces()
@@ -436,6 +450,7 @@ class Books(RuleBasedStateMachine):
     def _close(self, transfer: Transfer) -> None:
         self.scheduler.close(transfer)
         self.unopened.pop(transfer, None)
+        self.scene.sizes[transfer.index] = transfer.obj.size
         self.ended.append(transfer.index)
 
     # the moves
@@ -510,8 +525,7 @@ class Books(RuleBasedStateMachine):
     def once_more(self) -> None:
         index = self.ended.pop()
         self.scheduler.add(index)
-        self.queued[index] = self.scheduler._sizes[index]
-        self.scene.sizes[index] = self.queued[index]
+        self.queued[index] = self.scene.sizes[index]
 
     @rule()
     def the_network_is_back(self) -> None:

@@ -84,48 +84,55 @@ def own(path: Path) -> Iterator[tuple[str, int]]:
             yield name.removeprefix("era5dl").lstrip("."), line
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_module_has_a_floor(module: str) -> None:
-    if module == "bucket":
-        assert list(own(MODULES[module])) == []  # the room itself has nothing in it, its modules have floors
-    else:
-        assert floor_of(module) >= 0, "a new module needs a floor: put it into FLOORS"
+def test_every_module_has_a_floor() -> None:
+    homeless = [module for module in MODULES if floor_of(module) < 0 and module != "bucket"]
+    assert homeless == [], "a new module needs a floor: put it into FLOORS"
+    assert list(own(MODULES["bucket"])) == []  # it has modules on several floors, and nothing of its own
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module: str) -> None:
-    for name, line in own(MODULES[module]):
-        assert name in MODULES, f"line {line}: there is no era5dl.{name}"
-        if room_of(name) == room_of(module):
-            continue
-        assert floor_of(name) < floor_of(module), f"line {line} imports era5dl.{name}, which is not below"
+def test_imports_point_down() -> None:
+    wrong = [
+        f"era5dl.{module} imports era5dl.{name} in line {line}"
+        for module, path in MODULES.items()
+        for name, line in own(path)
+        if room_of(name) != room_of(module) and not floor_of(name) < floor_of(module)
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_what_is_foreign_stays_in_its_room(module: str) -> None:
-    for name, line in imported(MODULES[module]):
-        rooms = ONLY_IN.get(name.split(".")[0])
-        assert rooms is None or any(f"{module}.".startswith(f"{room}.") for room in rooms), f"line {line}: {name}"
+def test_what_is_imported_exists() -> None:
+    missing = [(module, name) for module, path in MODULES.items() for name, _ in own(path) if name not in MODULES]
+    assert missing == []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_only_the_command_line_prints(module: str) -> None:
-    if module.split(".")[0] == "cli":
-        return
-    for node in ast.walk(tree(MODULES[module])):
-        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id
-        assert called not in ("print", "input"), f"line {node.lineno}"
+def test_what_is_foreign_stays_in_its_room() -> None:
+    wrong = [
+        f"era5dl.{module} imports {name} in line {line}"
+        for module, path in MODULES.items()
+        for name, line in imported(path)
+        if (rooms := ONLY_IN.get(name.split(".")[0])) and not any(f"{module}.".startswith(f"{room}.") for room in rooms)
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_names_say_what_is_in_there(module: str) -> None:
-    assert not NOT_A_NAME & set(module.split("."))
+def test_only_the_command_line_prints() -> None:
+    wrong = [
+        f"era5dl.{module}, line {node.lineno}"
+        for module, path in MODULES.items()
+        if module.split(".")[0] != "cli"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("print", "input")
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_the_first_line_says_what_it_is(module: str) -> None:
-    text = ast.get_docstring(tree(MODULES[module]))
-    assert text and len(text.splitlines()[0]) > 20
+def test_names_say_what_is_in_there() -> None:
+    assert [module for module in MODULES if NOT_A_NAME & set(module.split("."))] == []
+
+
+def test_the_first_line_of_a_module_says_what_it_is() -> None:
+    silent = [module for module, path in MODULES.items() if len((ast.get_docstring(tree(path)) or "").split()) < 4]
+    assert silent == []
 
 
 HEAVY = ("boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "tkinter", "psutil")

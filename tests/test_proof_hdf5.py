@@ -66,6 +66,12 @@ def test_addresses_may_be_narrow(width: int) -> None:
     assert end_of_file_address(bytes(head)) == 54_321
 
 
+def test_a_superblock_that_is_not_all_there_claims_nothing(netcdf4: Path) -> None:
+    head = netcdf4.read_bytes()[:96]
+    claims = {end_of_file_address(head[:length]) for length in range(len(head) + 1)}
+    assert claims == {None, netcdf4.stat().st_size}
+
+
 @given(st.binary(max_size=100))
 def test_a_damaged_superblock_never_raises(tail: bytes) -> None:
     for head in (tail, b"\x89HDF\r\n\x1a\n" + tail):
