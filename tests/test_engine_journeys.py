@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from era5dl.bucket import s3
+from era5dl.bucket import get
 from era5dl.bucket.abort import Abort
 from era5dl.engine import retry
 from era5dl.engine.events import FileDone, FileFailed, FileStarted, Outcome, State, StateChanged
@@ -322,7 +322,7 @@ def test_where_a_blocked_reader_cannot_be_woken(
     fault_server_tls: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """As on Windows: the reader waits in slices, and hears of a stop between two of them."""
-    monkeypatch.setattr(s3, "SLICED", True)
+    monkeypatch.setattr(get, "SLICED", True)
     monkeypatch.setattr(Abort, "_shut", lambda self: None)
     data = {f"{i}.bin": pseudo_random(i, 3 * MB) for i in range(3)}
     for key, body in data.items():

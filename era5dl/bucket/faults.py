@@ -16,6 +16,7 @@ from typing import Any
 
 import botocore.exceptions as b
 import urllib3.exceptions as u
+from urllib3.util import ssl_match_hostname
 
 from era5dl import errors
 
@@ -54,7 +55,8 @@ def translate(error: Exception, key: str) -> errors.Era5Error:
     if isinstance(root, OSError) and root.errno in _OUT_OF_SOCKETS:
         return errors.OutOfSockets(f"no more connections can be opened: {_text(root)}")
     if isinstance(error, b.SSLError):
-        if isinstance(root, ssl.SSLCertVerificationError | FileNotFoundError) or "Certificate" in type(root).__name__:
+        no_ca_file = isinstance(root, FileNotFoundError) or any(word in str(root) for word in ("X509", "PEM"))
+        if no_ca_file or isinstance(root, ssl.SSLCertVerificationError | ssl_match_hostname.CertificateError):
             return errors.Untrusted(f"the server's certificate is not trusted: {_text(root)}")
         return errors.ServerFault(f"TLS failed: {_text(root)}")
     if isinstance(error, b.EndpointConnectionError | b.ConnectTimeoutError | b.ProxyConnectionError):

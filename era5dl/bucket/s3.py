@@ -1,33 +1,28 @@
-"""The bucket through boto3: one anonymous client, with the retries left to the engine.
-
-No answer is believed for its status alone.  A proxy that drops Range, a captive portal, a cache with another version:
-each looks like success to the client library, so `open` proves by Content-Range, Content-Length and ETag that these are
-the bytes asked for before it hands out the first one.
-"""
+"""The bucket through boto3: one anonymous client, with the retries left to the engine."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 
 import boto3.session
 import botocore.session
 from botocore import UNSIGNED
+from botocore.awsrequest import HeadersDict
 from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.parsers import create_parser
 from botocore.utils import get_environ_proxies
 
-from era5dl.bucket.abort import SLICED, Abort
+from era5dl.bucket.abort import Abort
 from era5dl.bucket.faults import translated
+from era5dl.bucket.get import Get, if_match
 from era5dl.bucket.store import ObjectInfo, Parts
 from era5dl.bucket.transport import Transport, aborting
-from era5dl.errors import BadResponse, ObjectChanged
-from era5dl.proof.etag import is_weak, quoted
+from era5dl.errors import BadResponse
+from era5dl.proof.etag import quoted
 from era5dl.settings import Settings
-
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 
 
 class S3Bucket:
@@ -44,12 +39,16 @@ class S3Bucket:
             pool_size=settings.pool_size,
         )
         self._client.meta.events.register("before-send.s3", self._transport.before_send)
+        where = {"Bucket": self.name, "Key": "-"}
+        self._base = self._client.generate_presigned_url("get_object", Params=where).removesuffix("-")
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with translated(prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
                 if "IsTruncated" not in page and page.get("Name") != self.name:
                     raise BadResponse(f"{prefix}: the answer is not a listing of this bucket")
+                if page.get("IsTruncated") and not page.get("NextContinuationToken"):
+                    raise BadResponse(f"{prefix}: there is more in this listing, and no way to get at it")
                 for entry in page.get("Contents", ()):
                     modified = entry.get("LastModified")
                     stamp = int(modified.timestamp()) if modified else 0
@@ -66,94 +65,41 @@ class S3Bucket:
         )
 
     def parts(self, obj: ObjectInfo, abort: Abort | None = None) -> Parts | None:
+        pinned = {"IfMatch": obj.etag} if if_match(obj) else {}
         with aborting(abort), translated(obj.key):
-            answer = self._client.head_object(Bucket=self.name, Key=obj.key, PartNumber=1, **_if_match(obj))
+            answer = self._client.head_object(Bucket=self.name, Key=obj.key, PartNumber=1, **pinned)
         count, size = answer.get("PartsCount"), answer.get("ContentLength")
         return Parts(count, size) if count and size else None
 
-    def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> _Answer:
-        return _Answer(self._client, self.name, obj, (start, stop), abort, self._read_timeout)
+    def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> Get:
+        return Get(
+            self._transport,
+            self._base,
+            obj,
+            (start, stop),
+            abort=abort,
+            timeout=self._read_timeout,
+            refuse=self._refusal,
+        )
+
+    def _refusal(self, status: int, headers: dict[str, str], body: bytes) -> Exception:
+        """The error that botocore makes of an answer to a GET."""
+        shape = self._client.meta.service_model.operation_model("GetObject").output_shape
+        answer = {"status_code": status, "headers": HeadersDict(headers), "body": body}
+        error: Exception = ClientError(create_parser("rest-xml").parse(answer, shape), "GetObject")
+        return error
 
     def drop_idle_connections(self) -> None:
         self._transport.close()
 
 
-class _Answer:
-    """One GET, and its body while the context lasts: `read` gives what has come, closing is certain."""
-
-    def __init__(
-        self, client: Any, bucket: str, obj: ObjectInfo, span: tuple[int, int], abort: Abort, timeout: float
-    ) -> None:
-        self._client, self._bucket, self._obj, self._span = client, bucket, obj, span
-        self._abort, self._timeout = abort, timeout
-        self._aborting = aborting(abort)
-        self._first = True
-
-    def __enter__(self) -> _Answer:
-        self._aborting.__enter__()
-        try:
-            start, stop = self._span
-            with translated(self._obj.key):
-                answer = self._client.get_object(
-                    Bucket=self._bucket,
-                    Key=self._obj.key,
-                    Range=f"bytes={start}-{stop - 1}",
-                    **_if_match(self._obj),
-                )
-            self._raw = answer["Body"].__enter__()  # urllib3's response: it can read what is there
-            try:
-                _prove_headers(answer, self._obj, start, stop)
-            except BaseException:
-                self._raw.close()
-                raise
-        except BaseException:
-            self._aborting.__exit__(None, None, None)
-            raise
-        return self
-
-    def read(self, most: int) -> bytes:
-        with translated(self._obj.key):
-            if SLICED and not self._first:  # what came with the headers is in a buffer, not on the socket
-                self._abort.patience(self._timeout)
-            self._first = False
-            data: bytes = self._raw.read1(most)
-        return data
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._raw.close()  # fully read: the connection is back in the pool; else it is dropped
-        finally:
-            self._aborting.__exit__(None, None, None)
-
-
-def _prove_headers(answer: dict[str, Any], obj: ObjectInfo, start: int, stop: int) -> None:
-    """Raise unless these headers can only belong to bytes [start, stop) of exactly this version."""
-    found = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
-    if not found:
-        raise BadResponse(f"{obj.key}: a part was asked for, something else came")
-    first, last, total = map(int, found.groups())
-    etag = quoted(answer.get("ETag", ""))
-    if (etag and etag != obj.etag) or total != obj.size:
-        raise ObjectChanged(f"{obj.key}: another version of the object came ({etag}, {total} bytes)")
-    if etag != obj.etag:
-        raise BadResponse(f"{obj.key}: the answer does not say which version it is")
-    if (first, last) != (start, stop - 1) or answer.get("ContentLength") != stop - start:
-        raise BadResponse(f"{obj.key}: bytes {start}-{stop - 1} were asked for, {first}-{last} came")
-
-
-def _if_match(obj: ObjectInfo) -> dict[str, str]:
-    """The condition that pins the version; a weak ETag can never satisfy it (RFC 9110, 13.1.1)."""
-    return {"IfMatch": obj.etag} if obj.etag and not is_weak(obj.etag) else {}
-
-
 def _client(settings: Settings) -> Any:
     """An anonymous client that looks at no AWS profile, credential or endpoint of the user's."""
-    session = botocore.session.Session()
+    known = botocore.session.Session.SESSION_VARIABLES
+    ours = {name: (None, None, default, cast) for name, (_, _, default, cast) in known.items()}
+    session = botocore.session.Session(session_vars=ours)  # reads no environment variable
     for name in ("config_file", "credentials_file"):
         session.set_config_variable(name, os.devnull)
-    session.set_config_variable("profile", None)
     config = Config(
         signature_version=UNSIGNED,
         region_name=settings.region,

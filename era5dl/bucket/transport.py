@@ -45,10 +45,14 @@ class Transport(URLLib3Session):  # type: ignore[misc]
 
     def before_send(self, request: Any, **_: Any) -> Any:
         """Handler of botocore's `before-send.s3`: send it here, over our sockets."""
+        return self.send(request)
+
+    def send(self, request: Any) -> Any:
+        """The answer to a prepared request, its body still to be read. Raises what botocore's own session raises."""
         abort: Abort | None = getattr(_attempt, "abort", None)
         if abort is not None and abort.why:
             raise Stopped(abort.why)
-        return self.send(request)
+        return super().send(request)
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
         if isinstance(job, Piece):
             run.scheduler.prove_when_complete(transfer)
         _when_idle(run, transfer)
-        run.changed.notify_all()
+        run.wake_locked()
 
 
 def settle(run: Run, transfer: Transfer) -> None:
@@ -48,7 +48,7 @@ def settle(run: Run, transfer: Transfer) -> None:
     if transfer.verdict is not None:
         with run.locked():
             _when_idle(run, transfer)
-            run.changed.notify_all()
+            run.wake_locked()
 
 
 def _when_idle(run: Run, transfer: Transfer) -> None:

@@ -98,13 +98,13 @@ class Engine:
             kept = [] if wanted is None else [failure for failure in run.failures if failure.index not in wanted]
             run.failures.clear()
             run.failures.extend(kept)
-            run.changed.notify_all()
+            run.wake_locked()
 
     def promote(self, indices: Collection[int]) -> None:
         """Of the objects that wait for their turn, fetch these next. Those under way go on."""
         with self._run.locked():
             self._run.scheduler.promote(frozenset(indices))
-            self._run.changed.notify_all()
+            self._run.wake_locked()
 
     def set_workers(self, workers: int) -> None:
         """How many requests at once, from now on."""
@@ -118,7 +118,7 @@ class Engine:
                 abort.trip("fewer workers")
             if run.state is not State.READY:
                 self._hire_locked()
-            run.changed.notify_all()
+            run.wake_locked()
 
     def set_rate_limit(self, bytes_per_second: int | None) -> None:
         """For all workers together; None or 0 for no limit."""

@@ -50,7 +50,10 @@ class Run:
         self, bucket: Bucket, session: Session, settings: Settings, on_event: Listener, only: Collection[int] | None
     ) -> None:
         self.bucket, self.session, self.settings = bucket, session, settings
-        self.changed = threading.Condition()
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)  # there may be work for those who wait for some
+        self.ending = threading.Condition(lock)  # the run is over
+        self._idle = 0  # workers that wait
         self.rate = RateLimit(settings.rate_limit)
         self.throttle = Throttle(settings.workers)
         self.workers = settings.workers
@@ -117,7 +120,9 @@ class Run:
                         self.aborts[job] = abort
                         self.ledger.set_state(job.transfer.index, FileState.ACTIVE)
                         return job
+                self._idle += 1
                 self.changed.wait(self._patience(now))
+                self._idle -= 1
 
     def replace(self, transfer: Transfer, obj: ObjectInfo) -> None:
         """Another version of the object is upstream: what came of the old one counts no more."""
@@ -143,7 +148,7 @@ class Run:
             self._recount(transfer)
             self.outbox.put(FileStarted(transfer.index, transfer.obj.key, transfer.obj.size, resumed))
             self.scheduler.opened(transfer)
-            self.changed.notify_all()
+            self.wake_locked()
 
     def fetched(self, piece: Piece) -> None:
         """A piece is there to its end."""
@@ -151,7 +156,7 @@ class Run:
             self.aborts.pop(piece, None)
             self.scheduler.ended(piece)
             self.scheduler.prove_when_complete(piece.transfer)
-            self.changed.notify_all()
+            self.wake_locked()
 
     def proven(self, job: Prove, proof: Proof) -> None:
         """The file has its final name."""
@@ -172,7 +177,7 @@ class Run:
             self.outbox.put(
                 FileRetrying(transfer.index, transfer.obj.key, "the MD5 does not match", len(transfer.rounds), 0.0)
             )
-            self.changed.notify_all()
+            self.wake_locked()
 
     # What `fetch` asks of the run
 
@@ -212,6 +217,14 @@ class Run:
         self.answered_once = True
         self.strange_answers = 0
         self.denied.clear()
+
+    def wake_locked(self) -> None:
+        """Something has changed: whoever waits for work looks again, and at the end the keeper does. Waking nobody
+        costs nothing, and most of the time everybody is busy."""
+        if self._idle:
+            self.changed.notify_all()
+        if self.over:
+            self.ending.notify_all()
 
     # Questions, under the lock
 
@@ -263,7 +276,7 @@ class Run:
             self.state, self.reason = state, reason
             self.ledger.pause(time.monotonic())
             self.outbox.put(StateChanged(state, reason))
-        self.changed.notify_all()
+        self.wake_locked()
 
     def network_trouble_locked(self, error: Era5Error, key: str) -> None:
         """The bucket is not to be had: nobody asks for anything until the prober, asking for `key`, has an answer."""
@@ -287,7 +300,7 @@ class Run:
         if not self.error:
             self.error, self.remedy = error or "unknown error", remedy
         self.abort_locked("the run ends")
-        self.changed.notify_all()
+        self.wake_locked()
 
     # Inside
 
@@ -319,9 +332,8 @@ class Run:
         finished.add(index, index + 1)
         self.ledger.set_state(index, OUTCOMES[proof.outcome])
         self.dirty = True
-        path = str(self.session.final_path(index))
-        self.outbox.put(FileDone(index, obj.key, obj.size, path, proof.outcome, proof.reason, adopted))
-        self.changed.notify_all()
+        self.outbox.put(FileDone(index, obj.key, obj.size, str(transfer.final), proof.outcome, proof.reason, adopted))
+        self.wake_locked()
 
     def _recount(self, transfer: Transfer) -> None:
         """Bring the ledger to what is on disk of this object."""

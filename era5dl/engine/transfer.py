@@ -7,6 +7,7 @@ nothing here assumes that all of an object is wanted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import ObjectInfo
@@ -63,6 +64,7 @@ class Transfer:
     done: RangeSet = field(default_factory=RangeSet)  # bytes in the part file
     gaps: list[Range] = field(default_factory=list)  # wanted, not there, and given to no piece yet
     active: set[Piece] = field(default_factory=set)  # pieces in flight
+    final: Path | None = None  # where it belongs
     part: PartFile | None = None
     digest: Digest | None = None  # None when the ETag is no MD5, or nobody wants proof
     unproven: str = ""  # why `digest` is None

@@ -67,10 +67,10 @@ class Upkeep:
                             run.ledger.set_state(index, FileState.WAITING)
                             run.ledger.done_bytes -= run.object(index).size
                             run.scheduler.add(index)
-                            run.changed.notify_all()
+                            run.wake_locked()
         with run.locked():
             run.audited = True
-            run.changed.notify_all()
+            run.wake_locked()
 
     def checkpoint(self) -> None:
         """Write the resume file: first the bytes to the disk, then the claim that they are there."""
@@ -114,7 +114,7 @@ class Upkeep:
             return
         with run.locked():
             run.cleared = True
-            run.changed.notify_all()
+            run.wake_locked()
 
     def _there_already(self) -> int:
         """Bytes of files that have their final name and size, though no earlier run has recorded them."""
@@ -129,7 +129,7 @@ class Upkeep:
     def _tick(self) -> None:
         run = self._run
         with run.changed:
-            run.changed.wait(TICK)
+            run.ending.wait(TICK)
             now = time.monotonic()
             run.ledger.sample(now)
             run.throttle.recover(now)
@@ -195,7 +195,7 @@ class Upkeep:
         with run.locked():
             run.abort_locked("the run ends")
             run.trouble.end()
-            run.changed.notify_all()
+            run.wake_locked()
         self._workers_left.wait(GRACE)
         with contextlib.suppress(Exception):  # already reported by checkpoint(); the end must be told all the same
             self.checkpoint()

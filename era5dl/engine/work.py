@@ -64,9 +64,11 @@ def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:
                 transfer.part.discard()
             run.replace(transfer, fresh)
         transfer.changed = False
+    final, part = run.session.paths(index)
+    transfer.final = final
     places = Places(
-        final=run.session.final_path(index),
-        part=run.session.part_path(index),
+        final=final,
+        part=part,
         claim=claim(transfer) if transfer.done else run.claims.get(index),
         digests=lambda: run.digests.find(transfer.obj),
     )
@@ -96,9 +98,10 @@ def _prove(run: Run, job: Prove, abort: Abort) -> None:
         run.refetch(job, found)
         return
     assert transfer.part is not None
+    assert transfer.final is not None
     if len(found.digests) > 1:
         with suppress(DiskError):  # without the record a later repair fetches more, that is all
             run.digests.record(transfer.obj, found.digests)
     run.check_folder()
-    transfer.part.commit(run.session.final_path(transfer.index))
+    transfer.part.commit(transfer.final)
     run.proven(job, found)

@@ -186,6 +186,10 @@ class Session:
 
     def part_path(self, index: int) -> Path:
         """Where its bytes are collected, beside the final name; no other session uses that name. Raises UnsafeKey."""
+        return self.paths(index)[1]
+
+    def paths(self, index: int) -> tuple[Path, Path]:
+        """Its final path and its part path, at the price of one. Raises UnsafeKey."""
         final = self.final_path(index)
         name = final.name + self._part_suffix
         if not name_fits(name):
@@ -193,7 +197,7 @@ class Session:
         part = final.with_name(name)
         if part.is_symlink():
             raise UnsafeKey(f"{part} is a link; a part file never is", remedy="Remove that link.")
-        return part
+        return final, part
 
     def close(self) -> None:
         """Let others have it. May be called again."""
