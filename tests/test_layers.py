@@ -19,6 +19,7 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"text", "catalog", "proof", "bucket.store"},
     {"settings", "selection", "folder", "probe"},
     {"bucket.transport", "bucket.faults", "planner", "network_test", "demo"},
+    {"bucket.get"},
     {"bucket.s3", "session"},
     {"engine", "logs"},
     {"api"},
@@ -29,8 +30,8 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
 ONLY_IN = {
     "tkinter": ("gui",),
     "boto3": ("bucket.s3",),
-    "botocore": ("bucket.s3", "bucket.transport", "bucket.faults"),
-    "urllib3": ("bucket.s3", "bucket.transport", "bucket.faults"),
+    "botocore": ("bucket.s3", "bucket.get", "bucket.transport", "bucket.faults"),
+    "urllib3": ("bucket.s3", "bucket.get", "bucket.transport", "bucket.faults"),
     "rich": ("cli",),
     "h5py": ("demo",),
     "numpy": ("demo",),
@@ -74,12 +75,15 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
             assert node.level == 0, f"{path}:{node.lineno}: names are written out in full"
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                yield (whole if whole.removeprefix("era5dl.") in MODULES else node.module or ""), node.lineno
+                known = whole.removeprefix("era5dl.") in MODULES or whole == "era5dl.__version__"
+                yield (whole if known else node.module or ""), node.lineno
 
 
 def own(path: Path) -> Iterator[tuple[str, int]]:
-    """The same, of our own modules only, named as in FLOORS."""
+    """The same, of our own modules only, named as in FLOORS. The version is everybody's."""
     for name, line in imported(path):
+        if name == "era5dl.__version__":
+            continue
         if name == "era5dl" or name.startswith("era5dl."):
             yield name.removeprefix("era5dl").lstrip("."), line
 
