@@ -69,8 +69,8 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
     """Every module that this one imports, wherever in it that stands, with the line."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node.lineno
+            for alias in node.names:  # a bare `import era5dl` is for the version: the rest of it is api's
+                yield "era5dl.__version__" if alias.name == "era5dl" else alias.name, node.lineno
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: names are written out in full"
             for alias in node.names:
