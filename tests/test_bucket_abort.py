@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from era5dl.bucket import get
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.bucket.store import ObjectInfo
 from era5dl.errors import Era5Error, Stopped
 from tests.faultlab import Fault, FaultServer, etag_of, pseudo_random
+from tests.faultlab.http import Answer
 from tests.runs import settings_for
+from tests.servers.canned import Canned
 
 KEY = "a.nc"
 DATA = pseudo_random("abort", 20_000_000)
@@ -197,6 +200,58 @@ def test_an_attempt_that_was_ended_before_it_began_asks_nobody(bucket: S3Bucket,
         bucket.open(OBJ, 0, 10, abort).__enter__()
     assert server.stats().requests == {}
     assert [obj.key for obj in bucket.list("")] == [KEY]  # and keeps nobody else of this thread from asking
+
+
+# -- where a blocked reader cannot be woken --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sliced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows: shutting a socket wakes nobody, so the reader waits in slices."""
+    monkeypatch.setattr(get, "SLICED", True)
+    monkeypatch.setattr(Abort, "_shut", lambda self: None)
+
+
+def test_patience_ends_with_the_abort_alone(ends: tuple[socket.socket, socket.socket], sliced: None) -> None:
+    abort = Abort()
+    abort.watch(ends[0])
+    waiter = threading.Thread(target=abort.patience, args=(60.0,), daemon=True)
+    waiter.start()
+    abort.trip("stopped")
+    waiter.join(SOON)
+    assert not waiter.is_alive()
+
+
+def test_patience_ends_with_bytes_and_with_the_time(ends: tuple[socket.socket, socket.socket]) -> None:
+    abort = Abort()
+    abort.patience(60.0)  # nothing is watched: nothing to wait for
+    abort.watch(ends[0])
+    with pytest.raises(TimeoutError):
+        abort.patience(0.1)
+    ends[1].send(b"x")
+    abort.patience(60.0)
+
+
+@pytest.mark.parametrize("size", [1, 5000, 100_000])
+@pytest.mark.parametrize("sip", [1000, 1 << 20])
+def test_in_slices_come_the_same_bytes(monkeypatch: pytest.MonkeyPatch, size: int, sip: int) -> None:
+    """Also those that came with the headers and lie in a buffer, when on the socket there will be no more."""
+    monkeypatch.setattr(get, "SLICED", True)
+    obj = ObjectInfo(KEY, size, etag_of(DATA[:size]))
+    headers = {"Content-Range": f"bytes 0-{size - 1}/{size}", "ETag": obj.etag}
+    answer = Answer.of(206, "Partial Content", headers, DATA[:size])
+    came = bytearray()
+    hold = threading.Event()  # the connection stays open, and silent, after the last byte
+    with Canned(answer, hold=hold) as server:
+        bucket = S3Bucket(settings_for(server, read_timeout=0.5))
+        with bucket.open(obj, 0, size, Abort()) as body:
+            while len(came) < size:
+                data = body.read(sip)
+                assert data
+                came += data
+        hold.set()
+        bucket.drop_idle_connections()
+    assert came == DATA[:size]
 
 
 # -- by itself -------------------------------------------------------------------------------------------------------

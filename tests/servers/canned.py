@@ -14,14 +14,16 @@ class Canned:
     """Serves on 127.0.0.1, over http, closing after each answer. Use it as a context manager.
 
     answers: given one after the other, the last one for ever; each an Answer, or bytes to be sent as they are.
+    hold: after each answer the connection stays open until this is set.
     """
 
     bucket = "nsf-ncar-era5"
     ca_file = None
 
-    def __init__(self, *answers: Answer | bytes) -> None:
+    def __init__(self, *answers: Answer | bytes, hold: threading.Event | None = None) -> None:
         self.asked: list[str] = []  # the heads of the requests
         self.answers = list(answers)
+        self._hold = hold
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, name="canned", daemon=True)
 
@@ -58,3 +60,5 @@ class Canned:
                     answer = answer.but(add={"Connection": "close"})
                     answer = answer.head() + (b"" if head.startswith(b"HEAD ") else bytes(answer.body))
                 sock.sendall(answer)
+                if self._hold is not None:
+                    self._hold.wait(10)
