@@ -83,7 +83,7 @@ def fields(sheet: Sheet, prefix: str, ground: str) -> None:
     )
     field = f"{prefix}Field.bg"
     sheet.nest(f"{prefix}Field.TFrame", field)
-    style.configure(f"{prefix}Field.TFrame", background=ground, padding=px(3))
+    style.configure(f"{prefix}Field.TFrame", background=ground)
     sheet.nest(f"{prefix}TEntry", field, "Entry.padding", "Entry.textarea")
     if not prefix:
         sheet.nest("Bare.TEntry", "Entry.padding", "Entry.textarea")
@@ -221,7 +221,7 @@ def segments(sheet: Sheet) -> None:
     trough = p.stripe
     sheet.element("Segments.bg", sheet.box(p.card, trough, p.border, radius=7), border=px(8), sticky="nsew")
     sheet.nest("Segments.TFrame", "Segments.bg")
-    sheet.style.configure("Segments.TFrame", background=p.card, padding=px(3))
+    sheet.style.configure("Segments.TFrame", background=p.card)
     sheet.element(
         "Segment.bg",
         sheet.box(trough, trough, radius=5),

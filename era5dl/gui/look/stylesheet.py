@@ -62,7 +62,7 @@ def basics(sheet: Sheet) -> None:
         "Card.bg", sheet.box(p.page, p.card, edge, radius=corner, size=192), border=px(corner + 1), sticky="nsew"
     )
     sheet.nest("Card.TFrame", "Card.bg")
-    style.configure("Card.TFrame", background=p.page, padding=px(14))
+    style.configure("Card.TFrame", background=p.page)
     style.configure("TSeparator", background=p.line)
     style.configure("TPanedwindow", background=p.page)
     style.configure("Sash", sashthickness=px(10), gripcount=0, background=p.page, bordercolor=p.page, lightcolor=p.page)
@@ -183,7 +183,7 @@ def banners(sheet: Sheet) -> None:
         edge = blend(colour, tint, 0.35)
         sheet.element(f"{banner}.bg", sheet.box(p.page, tint, edge, radius=8, size=192), border=px(9), sticky="nsew")
         sheet.nest(f"{banner}.TFrame", f"{banner}.bg")
-        style.configure(f"{banner}.TFrame", background=p.page, padding=(px(12), px(7)))
+        style.configure(f"{banner}.TFrame", background=p.page)
         style.configure(f"{banner}.TLabel", background=tint, foreground=p.text)
         for part, rest, border in (("", p.card, p.border), ("Icon.", tint, None)):
             name = f"{part}{banner}.TButton"

@@ -2,8 +2,8 @@
 
     look = Look(root)                                  root: before anything is shown in it
     look.use(DARK)                                     everything that follows is repainted
-    ttk.Button(card, image=look.icon("retry"), ...)    but see `follow`: a button keeps the image it has
-    look.follow(widget, lambda palette: widget.configure(image=look.icon("retry")))
+    look.set_icon(button, "retry")                     a picture that is repainted, too
+    look.follow(canvas, lambda palette: canvas.configure(background=palette.card))
 
 Each drawing is made once for a scale and its colours and kept: Tk forgets a picture that Python lets go of. ttk makes a
 theme from them at the first use of a palette; switching between two that are made costs a repaint.
@@ -35,6 +35,7 @@ class Look:
         self._images: dict[Hashable, tk.PhotoImage] = {}
         self._shapes: dict[Hashable, Shape] = {}
         self._themes: set[str] = set()
+        self._icons: dict[Any, tuple[str, str, float]] = {}
         self._followers: dict[object, Restyle] = {}
         self.palette = palette
         _bind_classes(root, self)
@@ -65,6 +66,25 @@ class Look:
         """
         pixels = self.px(size)
         return self.picture(("icon", name, pixels), lambda: icons.icon(name, pixels), self.colour(colour))
+
+    def set_icon(
+        self, widget: ttk.Button | ttk.Label | ttk.Menubutton, name: str, colour: str = "text", size: float = 16
+    ) -> None:
+        """Put an icon on a ttk widget, beside its text; it follows the palette, and is faint where disabled."""
+        known = widget in self._icons
+        self._icons[widget] = (name, colour, size)
+        if str(widget["text"]):
+            widget.configure(compound="left")
+        if known:
+            self._put_icon(widget)
+        else:
+            widget.bind("<Destroy>", lambda _: self._icons.pop(widget, None), add="+")
+            self.follow(widget, lambda _: self._put_icon(widget))
+
+    def _put_icon(self, widget: Any) -> None:
+        name, colour, size = self._icons[widget]
+        # ttk draws dots over the picture of a disabled widget, unless it has one of its own for that
+        widget.configure(image=(self.icon(name, colour, size), "disabled", self.icon(name, "faint", size)))
 
     def colour(self, name: str) -> str:
         """The colour of this name in the palette of now; "#rrggbb" is itself."""

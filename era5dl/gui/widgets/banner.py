@@ -45,7 +45,7 @@ class Banner(ttk.Frame):
         """on_close: shows a cross and hears that the person closed the message."""
         super().__init__(master, style="Page.TFrame", height=1)
         self._look, self._on_close = look, on_close
-        self._box = ttk.Frame(self)
+        self._box = ttk.Frame(self, padding=(look.px(12), look.px(7), look.px(8), look.px(7)))
         self._icon = ttk.Label(self._box)
         self._text = ttk.Label(self._box, justify="left")
         self._button = ttk.Button(self._box)

@@ -1,16 +1,17 @@
-"""A tree of groups and leaves with check boxes; a group's box says whether all, some or none of its leaves are checked."""
+"""A tree of groups and leaves with check boxes; a group's box says whether all, some or none are checked."""
 
 from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from tkinter import ttk
+from tkinter import font, ttk
 from typing import Any
 
 from era5dl.gui.look import scale
 from era5dl.gui.look.marks import check_box
 from era5dl.gui.look.theme import Look
+from era5dl.gui.widgets.rows import Fitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class CheckTree(ttk.Frame):
         on_focus: Callable[[Hashable | None], object] = lambda _: None,
         empty: str = "",
         height: int = 8,
-        detail_width: float = 64,
+        detail_width: float = 56,
     ) -> None:
         """on_focus: the id of the leaf the keyboard is on now, or None. empty: said when nothing is found."""
         super().__init__(master)
@@ -63,12 +64,14 @@ class CheckTree(ttk.Frame):
         self.tree = ttk.Treeview(self, show="tree", columns=("detail",), selectmode="browse", height=height)
         self.tree.column("#0", width=look.px(230), minwidth=look.px(120), stretch=True)
         self.tree.column("detail", width=look.px(detail_width), minwidth=0, stretch=False, anchor="e")
-        self._bar = ttk.Scrollbar(self, orient="vertical", command=self.tree.yview)  # type: ignore[no-untyped-call]
+        self._bar = ttk.Scrollbar(self, orient="vertical", command=self.tree.yview)
         self.tree.configure(yscrollcommand=self._bar.set)
         self.tree.grid(row=0, column=0, sticky="nsew")
         self._bar.grid(row=0, column=1, sticky="ns")
         self.rowconfigure(0, weight=1)
         self.columnconfigure(0, weight=1)
+        self._fitter = Fitter(font.nametofont(scale.TEXT, root=self).measure)
+        self._room = 0  # pixels for the text of a leaf
         self._empty = ttk.Label(self, text=empty, style="Muted.TLabel", justify="center", anchor="center")
         tree = self.tree
         tree.bind("<space>", lambda _: self._toggle(tree.focus()))
@@ -79,6 +82,7 @@ class CheckTree(ttk.Frame):
         tree.bind("<<TreeviewClose>>", lambda _: self._remember(False))
         tree.bind("<<TreeviewSelect>>", lambda _: self._told_focus())
         tree.bind("<FocusIn>", self._focused)
+        tree.bind("<Configure>", lambda _: self._fit())
         look.follow(self, lambda _: self.restyle())
 
     # --- for those who use it
@@ -143,12 +147,26 @@ class CheckTree(ttk.Frame):
             for place, leaf in enumerate(leaves):
                 item = tree.insert(head, "end", iid=f"g{number}.{place}", text=leaf.text, values=(leaf.detail,))
                 self._leaves[item] = leaf
+        self._room = 0
+        self._fit()
         self._paint()
         self._return_to(keyboard)
         if self._leaves or not self._groups:
             self._empty.place_forget()
         else:
             self._empty.place(relx=0.5, rely=0.25, anchor="n", relwidth=0.9)
+
+    def _fit(self) -> None:
+        """Cut names that are too long for the column, with an ellipsis."""
+        px = self._look.px
+        room = max(px(60), self.tree.column("#0", "width") - px(2 * 18 + 26 + 10))
+        if room == self._room or self.tree.winfo_width() <= 1:
+            return
+        self._room = room
+        for item, leaf in self._leaves.items():
+            text = self._fitter.fit(leaf.text, room)
+            if self.tree.item(item, "text") != text:
+                self.tree.item(item, text=text)
 
     def _return_to(self, keyboard: tuple[str, Hashable] | None) -> None:
         """The keyboard stays where it was, or goes to the first row."""

@@ -65,7 +65,7 @@ class ChipGrid(ttk.Frame):
         self._items: list[tuple[int, int]] = []
         self._shown: list[tuple[str, str]] = []
         self._across = 0
-        self._bind()
+        self._bind_events()
         look.follow(self, lambda _: self.restyle())
 
     # --- for those who use it
@@ -185,7 +185,7 @@ class ChipGrid(ttk.Frame):
 
     # --- mouse and keys
 
-    def _bind(self) -> None:
+    def _bind_events(self) -> None:
         canvas = self.canvas
         canvas.bind("<Configure>", lambda _: self._arrange())
         canvas.bind("<Button-1>", self._press)

@@ -14,7 +14,8 @@ class CompoundField(ttk.Frame):
 
     def __init__(self, master: tk.Misc, look: Look, *, width: int = 20, on_page: bool = False) -> None:
         """on_page: it lies on the page, not on a card."""
-        super().__init__(master, style="Page.Field.TFrame" if on_page else "Field.TFrame")
+        style = "Page.Field.TFrame" if on_page else "Field.TFrame"
+        super().__init__(master, style=style, padding=look.px(3))
         self.look = look
         self.variable = tk.StringVar(self)
         self.entry = ttk.Entry(self, style="Bare.TEntry", textvariable=self.variable, width=width)

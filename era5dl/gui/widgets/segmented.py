@@ -22,7 +22,7 @@ class SegmentedControl(ttk.Frame):
         on_change: Callable[[str], object],
     ) -> None:
         """choices: their texts by the values that `on_change` gets, in order."""
-        super().__init__(master, style="Segments.TFrame")
+        super().__init__(master, style="Segments.TFrame", padding=look.px(3))
         self._variable = tk.StringVar(self, value=value)
         self._on_change = on_change
         self._told = value

@@ -80,7 +80,7 @@ class VirtualTable(ttk.Frame):
         self._bar.grid(row=0, column=1, sticky="ns")
         self.rowconfigure(0, weight=1)
         self.columnconfigure(0, weight=1)
-        self._bind()
+        self._bind_events()
         Tooltip(self.canvas, look, self._cut_text)
         look.follow(self, lambda _: self.restyle())
 
@@ -267,7 +267,7 @@ class VirtualTable(ttk.Frame):
 
     # --- mouse and keys
 
-    def _bind(self) -> None:
+    def _bind_events(self) -> None:
         canvas = self.canvas
         canvas.bind("<Configure>", lambda _: self._rebuild())
         canvas.bind("<Button-1>", lambda event: self._click(event, self._selection.take))
