@@ -1,0 +1,223 @@
+"""The Diagnostics page's data in words: what a verdict means and what to do, the steps of a network test. Tk-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from era5dl.engine.gauges import Sample
+from era5dl.engine.verdict import Figures, Finding, figures_of, judge
+from era5dl.gui import words
+from era5dl.gui.i18n import N_, _, translate
+from era5dl.gui.words import Words
+from era5dl.network_test import Diagnosis, Timing
+from era5dl.text import plain, size, speed
+
+_WORDS = {
+    Finding.CLOCK_WRONG: Words(
+        N_("This computer's clock is wrong"),
+        N_("Set date and time, best automatically. Certificates are refused as long as the clock is wrong."),
+    ),
+    Finding.CERTIFICATE_REPLACED: Words(
+        N_("The server's certificate has been replaced"),
+        N_(
+            "Something between you and the server opens the encrypted connection. On a network with a login page, log "
+            "in first. If your institute inspects traffic, ask its IT for the CA file and choose it in the settings."
+        ),
+    ),
+    Finding.PROXY_ANSWERS: Words(
+        N_("A proxy or a login page answers instead of the server"),
+        N_(
+            "Open any web page in a browser and log in to the network if it asks you to. "
+            "Otherwise ask your IT which proxy to use. No wrong byte has been kept."
+        ),
+    ),
+    Finding.OFFLINE: Words(
+        N_("The server cannot be reached"),
+        N_("Check the network connection, and the proxy in the settings. Downloads go on by themselves afterwards."),
+    ),
+    Finding.NO_ANSWER: Words(
+        N_("The connection stands, but no answer comes"),
+        N_("A firewall or a proxy on the way probably holds it. Try another network, or ask your IT."),
+    ),
+    Finding.DNS_SLOW: Words(
+        N_("Looking up the server's name takes long"),
+        N_("Your DNS server is slow. Try another one; a download waits for it at each new connection."),
+    ),
+    Finding.THROTTLED: Words(
+        N_("The server asked us to slow down"),
+        N_("Fewer requests are sent for a while; there is nothing to do. If it goes on, choose fewer workers."),
+    ),
+    Finding.IDLE_DROPPED: Words(
+        N_("Something on the way drops idle connections"),
+        N_("A router or firewall forgets connections that rest. They are opened anew; it costs a little time."),
+    ),
+    Finding.UNSTEADY: Words(
+        N_("The line is unsteady"),
+        N_("Connections break off. Everything is fetched again where it broke; a cable is better than Wi-Fi."),
+    ),
+    Finding.ONE_BAD_CONNECTION: Words(
+        N_("One connection is much slower than the others"),
+        N_("It took a bad path through the network. It ends with its piece; a pause and Resume replaces it at once."),
+    ),
+    Finding.RATE_LIMITED: Words(
+        N_("Your own rate limit is reached"),
+        N_("Raise it on the Download page or in the settings if more may be used."),
+    ),
+    Finding.DISK_BOUND: Words(
+        N_("The disk or the processor is the limit"),
+        N_("Bytes come faster than they can be written and checked. A local disk is faster than a network share."),
+    ),
+    Finding.LINK_BOUND: Words(
+        N_("Your link is the limit"),
+        N_("The line is full: more workers will not make it faster. A faster line or another time of day would."),
+    ),
+    Finding.MORE_WORKERS: Words(
+        N_("More workers would make it faster"),
+        N_("Each connection brings as much as one alone, so the line has room for more of them."),
+    ),
+    Finding.FAR_AWAY: Words(
+        N_("All is well, and the server is far away"),
+        N_("Each request waits for its way there and back. 16 or 32 workers make up for that."),
+    ),
+    Finding.FINE: Words(N_("All is well"), N_("Nothing stands in the way of a download.")),
+    Finding.UNKNOWN: Words(
+        N_("Nothing has been measured yet"),
+        N_("Run the network test: it takes a few seconds and changes nothing."),
+    ),
+}
+
+
+class Tone(Enum):
+    """How serious something is; never told by colour alone."""
+
+    GOOD = "good"
+    NOTE = "note"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+_TONES = {
+    **dict.fromkeys(Finding, Tone.WARNING),
+    Finding.CLOCK_WRONG: Tone.BAD,
+    Finding.CERTIFICATE_REPLACED: Tone.BAD,
+    Finding.PROXY_ANSWERS: Tone.BAD,
+    Finding.OFFLINE: Tone.BAD,
+    Finding.NO_ANSWER: Tone.BAD,
+    Finding.RATE_LIMITED: Tone.NOTE,
+    Finding.LINK_BOUND: Tone.NOTE,
+    Finding.MORE_WORKERS: Tone.NOTE,
+    Finding.FAR_AWAY: Tone.GOOD,
+    Finding.FINE: Tone.GOOD,
+    Finding.UNKNOWN: Tone.NOTE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One finding, ready to be shown."""
+
+    finding: Finding
+    tone: Tone
+    name: str
+    hint: str
+
+
+def say(finding: Finding) -> Said:
+    """A finding in the window's language."""
+    said = _WORDS[finding]
+    return Said(finding, _TONES[finding], translate(said.name), translate(said.hint))
+
+
+def conclude(samples: Sequence[Sample], diagnosis: Diagnosis | None) -> tuple[Said, ...]:
+    """What the last minutes of a run and the last network test say together, the weightiest first."""
+    return tuple(say(finding) for finding in judge(with_test(figures_of(samples), diagnosis)))
+
+
+def with_test(figures: Figures, diagnosis: Diagnosis | None) -> Figures:
+    """The figures of a run, completed by those of a network test."""
+    if diagnosis is None:
+        return figures
+    losses = [timing.loss for timing in (diagnosis.connect, diagnosis.first_byte) if timing is not None]
+    return replace(
+        figures,
+        failed_step=diagnosis.failed_step,
+        status=diagnosis.status,
+        clock_ahead=diagnosis.clock_ahead,
+        dns_seconds=diagnosis.dns_seconds,
+        first_byte=diagnosis.first_byte.mean if diagnosis.first_byte else None,
+        loss=max(losses, default=0.0),
+        one_connection=diagnosis.throughput,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the network test's table. Timings: mean, min, max, jitter, loss; or one fact instead of them."""
+
+    name: str
+    timings: tuple[str, str, str, str, str] | None
+    fact: str
+    good: bool
+
+
+def steps(found: Diagnosis) -> list[Step]:
+    """The table of a network test, in the order of the way."""
+    table = [_fact(_("Proxy"), plain(found.proxy) if found.proxy else _("none"))]
+    dns = found.dns_seconds
+    if dns is not None:
+        names = ", ".join(found.addresses[:2]) + (" …" if len(found.addresses) > 2 else "")
+        table.append(_fact(_("Name (DNS)"), f"{_milliseconds(dns)} ms · {names}", good=dns <= 1.0))
+    else:
+        table.append(_fact(_("Name (DNS)"), _("failed"), good=False))
+    table.append(_timing(_("Connection"), found.connect, failed=found.failed_step == "connect"))
+    if found.endpoint.startswith("https:"):
+        table.append(_timing(_("Encryption (TLS)"), found.tls, failed=found.failed_step in ("tls", "certificate")))
+    table.append(_timing(_("First byte"), found.first_byte, failed=found.failed_step == "answer"))
+    if found.tls_version:
+        text = found.tls_version
+        if found.issuer:
+            text = _("{version}, signed by {issuer}", version=text, issuer=plain(found.issuer))
+        table.append(_fact(_("Certificate"), text, good=found.failed_step != "certificate"))
+    if found.status is not None:
+        table.append(_fact(_("Answer"), f"HTTP {found.status}", good=found.reachable))
+    table.append(_fact(_("Throughput"), _throughput(found)))
+    table.append(_clock(found.clock_ahead))
+    return table
+
+
+def _throughput(found: Diagnosis) -> str:
+    if found.throughput is None:
+        return _("not measured")
+    pace, fetched = speed(found.throughput), size(found.sample_bytes)
+    return _("{speed} on one connection ({fetched} fetched)", speed=pace, fetched=fetched)
+
+
+def _clock(ahead: float | None) -> Step:
+    name = _("Clock")
+    if ahead is None:
+        return _fact(name, _("not compared"))
+    if ahead == 0:
+        return _fact(name, _("agrees with the server's"))
+    off, good = words.duration(abs(ahead)), abs(ahead) <= 300
+    if ahead > 0:
+        return _fact(name, _("{time} ahead of the server's", time=off), good=good)
+    return _fact(name, _("{time} behind the server's", time=off), good=good)
+
+
+def _timing(name: str, one: Timing | None, *, failed: bool) -> Step:
+    if one is None:
+        return _fact(name, _("failed") if failed else _("not measured"), good=not failed)
+    loss = f"{one.loss:.0%}"
+    texts = tuple(_milliseconds(value) for value in (one.mean, one.minimum, one.maximum, one.jitter))
+    return Step(name, (texts[0], texts[1], texts[2], texts[3], loss), "", good=one.loss <= 0.05)
+
+
+def _fact(name: str, fact: str, *, good: bool = True) -> Step:
+    return Step(name, None, fact, good)
+
+
+def _milliseconds(seconds: float) -> str:
+    value = 1000 * seconds
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"

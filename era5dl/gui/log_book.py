@@ -1,0 +1,165 @@
+"""The lines of the Log page: bounded, filtered by level and words; and what the engine's facts sound like. Tk-free."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from era5dl.engine.events import (
+    Event,
+    FileDone,
+    FileFailed,
+    FileRestarted,
+    FileRetrying,
+    FileStarted,
+    Outcome,
+    RunEnded,
+    State,
+    StateChanged,
+    Throttled,
+)
+from era5dl.gui import words
+from era5dl.gui.i18n import _, ngettext
+from era5dl.text import plain, size
+
+MOST = 5000  # lines kept; the file log keeps more
+
+
+class Level(IntEnum):
+    """How much a line matters."""
+
+    DETAIL = 0  # one file among thousands
+    INFO = 1
+    WARNING = 2  # it goes on by itself
+    ERROR = 3  # somebody has to do something
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """when: seconds since 1970. number: counted over all lines ever, so that a view knows what it has shown."""
+
+    number: int
+    when: float
+    level: Level
+    text: str
+
+    @property
+    def clock(self) -> str:
+        return time.strftime("%H:%M:%S", time.localtime(self.when))
+
+
+class LogBook:
+    """The newest MOST lines. Belongs to Tk's thread, as all models of the window do."""
+
+    def __init__(self, most: int = MOST, clock: Callable[[], float] = time.time) -> None:
+        self._lines: deque[Line] = deque(maxlen=most)
+        self._clock = clock
+        self._count = 0
+
+    def add(self, level: Level, text: str) -> None:
+        """Write a line now. Control characters in it can do no harm, and it stays one line."""
+        self._lines.append(Line(self._count, self._clock(), level, plain(text)[:2000]))
+        self._count += 1
+
+    def hear(self, event: Event) -> None:
+        """Write down what the engine said."""
+        self.add(*sentence(event))
+
+    def clear(self) -> None:
+        """Begin anew; the file log keeps what was there."""
+        self._lines.clear()
+
+    @property
+    def count(self) -> int:
+        """Lines ever written: another number means there is something new."""
+        return self._count
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest line that is still there."""
+        return self._lines[0].number if self._lines else self._count
+
+    def lines(self, level: Level = Level.DETAIL, search: str = "", since: int = 0) -> list[Line]:
+        """Those at least as important as `level` that hold all words of `search`; only from number `since` on."""
+        wanted = search.casefold().split()
+        found = []
+        for line in reversed(self._lines):  # mostly a few new ones are asked for
+            if line.number < since:
+                break
+            if line.level >= level and (not wanted or all(word in line.text.casefold() for word in wanted)):
+                found.append(line)
+        found.reverse()
+        return found
+
+
+def sentence(event: Event) -> tuple[Level, str]:
+    """A fact of the engine as a line: how much it matters, and its words."""
+    if isinstance(event, FileStarted):
+        if event.resumed_bytes:
+            held = size(event.resumed_bytes)
+            return Level.DETAIL, _("{file}: goes on, {held} are here already", file=_short(event.key), held=held)
+        return Level.DETAIL, _("{file}: begun, {size}", file=_short(event.key), size=size(event.size))
+    if isinstance(event, FileDone):
+        return _done(event)
+    if isinstance(event, FileRetrying):
+        text = _(
+            "{file}: once more in {delay:.0f} s: {reason}",
+            file=_short(event.key),
+            delay=event.delay,
+            reason=event.reason,
+        )
+        return Level.WARNING, text
+    if isinstance(event, FileRestarted):
+        return Level.WARNING, _("{file}: begun anew: {reason}", file=_short(event.key), reason=event.reason)
+    if isinstance(event, FileFailed):
+        text = _("{file}: failed: {reason} {remedy}", file=_short(event.key), reason=event.reason, remedy=event.remedy)
+        return Level.ERROR, text.rstrip()
+    if isinstance(event, Throttled):
+        text = ngettext(
+            "The server asks to slow down: {n} request at once from now on",
+            "The server asks to slow down: {n} requests at once from now on",
+            event.workers,
+        )
+        return Level.WARNING, text
+    if isinstance(event, StateChanged):
+        return _state(event)
+    return _end(event)
+
+
+def _done(event: FileDone) -> tuple[Level, str]:
+    name = _short(event.key)
+    if event.adopted:
+        return Level.DETAIL, _("{file}: was here already, whole", file=name)
+    if event.outcome is Outcome.VERIFIED:
+        return Level.DETAIL, _("{file}: here and verified, {size}", file=name, size=size(event.size))
+    text = _("{file}: here, {size}; {reason}", file=name, size=size(event.size), reason=words.unproven(event.reason))
+    return Level.DETAIL, text
+
+
+def _state(event: StateChanged) -> tuple[Level, str]:
+    said = words.state(event.state)
+    if event.state in (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_TRUST):
+        return Level.WARNING, f"{said.name}: {event.reason}" if event.reason else said.name
+    return Level.INFO, said.name
+
+
+def _end(event: RunEnded) -> tuple[Level, str]:
+    if event.error:
+        text = _("The download has ended early: {error} {remedy}", error=event.error, remedy=event.remedy)
+        return Level.ERROR, text.rstrip()
+    proven = event.verified + event.checked
+    parts = [ngettext("{n:,} file complete", "{n:,} files complete", proven)]
+    if event.failed:
+        parts.append(ngettext("{n:,} failed", "{n:,} failed", event.failed))
+    if event.unfinished:
+        parts.append(ngettext("{n:,} left for the next time", "{n:,} left for the next time", event.unfinished))
+    text = _("The download has ended: {facts}", facts=", ".join(parts))
+    return (Level.WARNING if event.failed else Level.INFO), text
+
+
+def _short(key: str) -> str:
+    """A file's own name says it all; the folders in front of it do not help to read."""
+    return key.rpartition("/")[2] or key
