@@ -65,7 +65,8 @@ class Files:
 
     def __init__(self, count: int, _: Any) -> None:
         self._count, self._ = count, _
-        self._random = [random.Random(7).random() for _ in range(97)]
+        dice = random.Random(7)
+        self._random = [dice.random() for _ in range(97)]
 
     def row_count(self) -> int:
         return self._count
@@ -152,7 +153,7 @@ def download(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
     line.pack(fill="x")
     ttk.Label(line, text=_("Variables"), style="Head.TLabel").pack(side="left")
     ttk.Label(line, text=_("4 of 224"), style="Muted.TLabel").pack(side="right")
-    tree = CheckTree(left, look, on_change=print, height=6)
+    tree = CheckTree(left, look, on_change=print, height=3)
     SearchEntry(left, look, placeholder=_("Search variables"), on_change=tree.filter).pack(fill="x", pady=px(5))
     tree.pack(fill="both", expand=True)
     tree.set_items(groups(_))

@@ -90,6 +90,7 @@ def root(screen: Screen) -> Iterator[tk.Tk]:
 
     failures: list[str] = []
     window = tk.Tk()
+    window.tk.call("tk", "scaling", 96 / 72)  # Tk keeps what the test before has set, and made its fonts by it
 
     def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         failures.append("".join(traceback.format_exception(kind, error, trace)))

@@ -44,6 +44,7 @@ def basics(sheet: Sheet) -> None:
         background=p.card,
         foreground=p.text,
         font=scale.TEXT,
+        space=px(6),  # between a picture and the text beside it
         troughcolor=p.stripe,
         bordercolor=p.border,
         lightcolor=p.card,

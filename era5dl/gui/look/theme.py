@@ -91,12 +91,19 @@ class Look:
         return name if name.startswith("#") else str(getattr(self.palette, name))
 
     def bar(
-        self, fraction: float, colour: str, *, width: float = 92, height: float = 6, ground: str | None = None
+        self,
+        fraction: float,
+        colour: str,
+        *,
+        width: float = 92,
+        height: float = 6,
+        track: str = "track",
+        ground: str | None = None,
     ) -> str:
         """A progress bar, filled up to `fraction` (0 … 1); shared by all that look alike."""
         wide, high = self.px(width), self.px(height)
         filled = 0 if fraction <= 0 else max(high, min(wide, round(wide * fraction)))
-        colours = (self.palette.track, self.colour(colour))
+        colours = (self.colour(track), self.colour(colour))
         return self.picture(("bar", wide, high, filled), lambda: bar_shape(wide, high, filled), *colours, ground=ground)
 
     def pictures(self) -> int:

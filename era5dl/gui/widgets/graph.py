@@ -150,9 +150,7 @@ class LineChart(tk.Canvas):
         _, _, right, bottom = self._plot
         wide = max(self._small.measure(self._ago(self._span * part)) for part in (0.25, 1.0)) + px(12)
         room = right - self._plot[0]
-        parts = (
-            (0.0, 0.25, 0.5, 0.75, 1.0) if 4.4 * wide < room else ((0.0, 0.5, 1.0) if 2.4 * wide < room else (0.0, 1.0))
-        )
+        parts = (0.0, 0.25, 0.5, 0.75, 1.0) if 6 * wide < room else ((0.0, 0.5, 1.0) if 3 * wide < room else (0.0, 1.0))
         for part in parts:
             anchor = "ne" if part == 0 else ("nw" if part == 1 else "n")
             ago = self._span * part

@@ -215,7 +215,7 @@ class VirtualTable(ttk.Frame):
                     line.pictures[number] = name
                     canvas.itemconfigure(picture, image=name)
             if row and (recoloured or before is None or before.tone != row.tone):
-                canvas.itemconfigure(text, fill=self._ink(column, row))
+                canvas.itemconfigure(text, fill=self._ink(column, row, colours[0]))
 
     def _draw_text(self, line: _Line, number: int, column: Column, item: int, row: Row | None) -> None:
         shown = ""
@@ -226,15 +226,18 @@ class VirtualTable(ttk.Frame):
             line.texts[number] = shown
             self.canvas.itemconfigure(item, text=shown)
 
-    def _ink(self, column: Column, row: Row) -> str:
+    def _ink(self, column: Column, row: Row, ground: str) -> str:
         palette = self._look.palette
+        if ground in (palette.select, palette.quiet_select):  # colours of states are hard to read on these
+            return palette.select_text if ground == palette.select else palette.text
         if column.show is Show.STATE:
             return self._look.colour(row.tone.colour)
         return palette.muted if column.quiet or column.show is Show.PROGRESS else palette.text
 
     def _picture(self, column: Column, row: Row, ground: str) -> str:
         if column.show is Show.PROGRESS:
-            return self._look.bar(row.progress, row.tone.bar, width=self.headings.bar, ground=ground)
+            track = "track" if ground in (self._look.palette.card, self._look.palette.hover) else "border"
+            return self._look.bar(row.progress, row.tone.bar, width=self.headings.bar, track=track, ground=ground)
         return self._look.icon(row.tone.icon, row.tone.colour, 14)
 
     def _colours(self, index: int | None) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from era5dl.gui.look import scale
 from era5dl.gui.look.theme import Look
 
 _REST = 500  # milliseconds the mouse must rest
-_WIDEST = 360
+_WIDEST = 520
 
 
 class Tooltip:
