@@ -133,16 +133,16 @@ class _Metered:
         self._meter.answered(self, self._ready_at - began)
         return self
 
-    def read(self, most: int) -> bytes:
+    def readinto(self, view: memoryview) -> int:
         asked_at = time.monotonic()
         self.busy += asked_at - self._ready_at
         try:
-            data = self._body.read(most)
+            count = self._body.readinto(view)
         finally:
             self._ready_at = time.monotonic()
             self.waited += self._ready_at - asked_at
-        self.count += len(data)
-        return data
+        self.count += count
+        return count
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

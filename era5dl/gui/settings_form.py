@@ -194,7 +194,8 @@ def _text(field: Field, text: str) -> str:
     if field.name in ("bucket", "region") and not text:
         return str(getattr(Preferences(), field.name))
     try:
-        replace(Settings(), **{field.name: text or None})
+        entry: dict[str, Any] = {field.name: text or None}
+        Settings(**entry)
     except UsageError:
         raise _Problem(translate(_WRONG[field.name])) from None
     return text

@@ -1,0 +1,258 @@
+"""The Diagnostics page: what is the matter in words, the network test, and the last hour in six charts."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from tkinter import ttk
+
+from era5dl.gui.findings import Said, Step, Tone
+from era5dl.gui.hour import Hour
+from era5dl.gui.i18n import N_, _, follow, translate
+from era5dl.gui.look.palette import Palette
+from era5dl.gui.look.theme import Look
+from era5dl.gui.widgets.banner import Banner, Kind
+from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.graph import LineChart, Series
+from era5dl.text import size, speed
+
+_MARKS = {
+    Tone.GOOD: ("done", "ok"),
+    Tone.NOTE: ("info", "accent"),
+    Tone.WARNING: ("warning", "warn"),
+    Tone.BAD: ("danger", "danger"),
+}
+_MOST = 3  # findings told at once
+_LEFT = 420  # width of the left column, in our units
+_TIMINGS = (N_("Mean"), N_("Min"), N_("Max"), N_("Jitter"), N_("Loss"))
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosticsCallbacks:
+    """What the page asks for; each returns at once."""
+
+    test: Callable[[], object]
+    save_report: Callable[[], object]
+
+
+class DiagnosticsPage(ttk.Frame):
+    """show: the hour, every two seconds. show_findings, show_steps, show_testing: when there is news."""
+
+    def __init__(self, master: tk.Misc, look: Look, callbacks: DiagnosticsCallbacks) -> None:
+        super().__init__(master, style="Page.TFrame")
+        self._look, self._do = look, callbacks
+        self._findings: tuple[Said, ...] = ()
+        self._steps: tuple[Step, ...] = ()
+        self._testing = False
+        self._hour = Hour(now=0.0)
+        self._banner = Banner(self, look, on_close=lambda: None)
+        self._banner.grid(row=0, column=0, columnspan=2, sticky="ew")
+        self._make_left()
+        self._make_charts()
+        self.columnconfigure(1, weight=1)
+        self.rowconfigure(1, weight=1)
+        follow(self, self.retranslate)
+
+    def _make_left(self) -> None:
+        px, look = self._look.px, self._look
+        left = ttk.Frame(self, style="Page.TFrame", width=px(_LEFT))
+        left.grid(row=1, column=0, sticky="ns", padx=(0, px(10)))
+        left.columnconfigure(0, weight=1, minsize=px(_LEFT))
+        left.rowconfigure(1, weight=1)
+        verdict = Card(left, look)
+        verdict.grid(row=0, column=0, sticky="ew", pady=(0, px(10)))
+        verdict.columnconfigure(1, weight=1)
+        self._verdict_title = ttk.Label(verdict, style="Muted.TLabel")
+        self._verdict_title.grid(row=0, column=0, columnspan=2, sticky="w", pady=(0, px(6)))
+        self._said: list[tuple[ttk.Label, ttk.Label, ttk.Label]] = []
+        for number in range(_MOST):
+            mark = ttk.Label(verdict)
+            name = ttk.Label(verdict, style="Head.TLabel", wraplength=px(_LEFT - 64), justify="left")
+            hint = ttk.Label(verdict, wraplength=px(_LEFT - 64), justify="left", style="Muted.TLabel")
+            mark.grid(row=2 * number + 1, column=0, padx=(0, px(10)), sticky="n", pady=(px(3), 0))
+            name.grid(row=2 * number + 1, column=1, sticky="w")
+            hint.grid(row=2 * number + 2, column=1, sticky="w", pady=(px(2), px(6)))
+            self._said.append((mark, name, hint))
+        self._make_test(left)
+
+    def _make_test(self, left: ttk.Frame) -> None:
+        px, look = self._look.px, self._look
+        card = Card(left, look)
+        card.grid(row=1, column=0, sticky="nsew")
+        self._test_title = ttk.Label(card, style="Head.TLabel")
+        self._test_title.pack(anchor="w")
+        self._test_hint = ttk.Label(card, style="Muted.TLabel", wraplength=px(_LEFT - 32), justify="left")
+        self._test_hint.pack(anchor="w", pady=(px(3), px(8)))
+        self._table = ttk.Frame(card)
+        self._table.pack(fill="both", expand=True)
+        self._table.columnconfigure(0, weight=1)
+        self._cells: list[ttk.Label] = []
+        self._progress = ttk.Progressbar(card, mode="indeterminate", maximum=60)
+        buttons = self._buttons = ttk.Frame(card)
+        buttons.pack(side="bottom", fill="x", pady=(px(10), 0))
+        self._test = ttk.Button(buttons, style="Accent.TButton", command=self._start)
+        self._test.pack(side="left")
+        self._report = ttk.Button(buttons, command=self._do.save_report)
+        look.set_icon(self._report, "download", "text", 15)
+        self._report.pack(side="right")
+
+    def _make_charts(self) -> None:
+        px, look = self._look.px, self._look
+        card = Card(self, look)
+        card.grid(row=1, column=1, sticky="nsew")
+        self._hour_title = ttk.Label(card, style="Head.TLabel")
+        self._hour_title.grid(row=0, column=0, columnspan=2, sticky="w", pady=(0, px(6)))
+        formats: tuple[tuple[Callable[[float], str], float], ...] = (
+            (speed, 1000.0),
+            (_whole, 4.0),
+            (_milliseconds, 0.01),
+            (_whole, 4.0),
+            (size, 50e6),
+            (_whole, 20.0),
+        )
+        self.charts: list[LineChart] = []
+        for number, (formatted, least) in enumerate(formats):
+            chart = LineChart(
+                card, look, format_value=formatted, format_ago=_ago, least=least, width=260, height=110, title=" "
+            )
+            row, column = divmod(number, 2)
+            chart.grid(
+                row=row + 1, column=column, sticky="nsew", padx=(px(14) if column else 0, 0), pady=(px(4), px(6))
+            )
+            self.charts.append(chart)
+        for column in (0, 1):
+            card.columnconfigure(column, weight=1, uniform="chart")
+        for row in (1, 2, 3):
+            card.rowconfigure(row, weight=1, uniform="chart")
+
+    # --- values in
+
+    def show(self, hour: Hour) -> None:
+        """Draw the charts; costs a few milliseconds each, so ask for it every two seconds and only while visible."""
+        self._hour = hour
+        lines = (
+            ((_("Throughput"), hour.speed),),
+            ((_("established"), hour.established), (_("in flight"), hour.in_flight)),
+            ((_("median"), hour.first_byte_p50), (_("slowest 5 %"), hour.first_byte_p95)),
+            ((_("retries"), hour.retries), (_("asked to slow down"), hour.throttles)),
+            ((_("Memory"), hour.memory),),
+            ((_("Open files"), hour.open_files),),
+        )
+        for chart, series in zip(self.charts, lines, strict=True):
+            chart.show([Series(name, points) for name, points in series], hour.now)
+
+    def show_findings(self, findings: Sequence[Said]) -> None:
+        """What is the matter, the weightiest first."""
+        if tuple(findings[:_MOST]) == self._findings:
+            return
+        self._findings = tuple(findings[:_MOST])
+        for place, (mark, name, hint) in enumerate(self._said):
+            if place < len(self._findings):
+                said = self._findings[place]
+                self._look.set_icon(mark, *_MARKS[said.tone], 20)
+                name.configure(text=said.name)
+                hint.configure(text=said.hint)
+            for part in (mark, name, hint):
+                if place < len(self._findings):
+                    part.grid()
+                else:
+                    part.grid_remove()
+
+    def show_steps(self, steps: Sequence[Step]) -> None:
+        """The results of a network test."""
+        self._steps = tuple(steps)
+        for cell in self._cells:
+            cell.destroy()
+        self._cells = []
+        if not steps:
+            return
+        for column, title in enumerate(_TIMINGS, 1):
+            self._cell(translate(title), 0, column, "Small.TLabel", "e")
+        self._cell("ms", 0, 0, "Small.TLabel", "w")
+        for row, step in enumerate(steps, 1):
+            self._cell(step.name, row, 0, "TLabel" if step.good else "Warn.TLabel", "w", icon=not step.good)
+            style = "Muted.TLabel" if step.good else "Warn.TLabel"
+            if step.timings is None:
+                fact = self._cell(step.fact, row, 1, style, "e", span=5)
+                fact.configure(wraplength=self._look.px(_LEFT - 160), justify="right")
+            else:
+                for column, text in enumerate(step.timings, 1):
+                    self._cell(text, row, column, "TLabel" if step.good else style, "e")
+
+    def _cell(
+        self, text: str, row: int, column: int, style: str, anchor: str, *, span: int = 1, icon: bool = False
+    ) -> ttk.Label:
+        px = self._look.px
+        label = ttk.Label(self._table, text=text, style=style)
+        if icon:
+            self._look.set_icon(label, "warning", "warn", 14)
+        side = (0, 0) if column == 0 else (px(12), 0)
+        label.grid(row=row, column=column, columnspan=span, sticky=anchor, padx=side, pady=px(3))
+        self._cells.append(label)
+        return label
+
+    def show_testing(self, testing: bool) -> None:
+        """A network test goes on, or has ended."""
+        if testing == self._testing:
+            return
+        self._testing = testing
+        self._test.state(["disabled" if testing else "!disabled"])
+        if testing:
+            self._progress.pack(side="bottom", fill="x", pady=(self._look.px(10), 0), after=self._buttons)
+            self._progress.start(30)
+        else:
+            self._progress.stop()
+            self._progress.pack_forget()
+        self._set_test_texts()
+
+    def tell(self, text: str, kind: Kind = Kind.INFO) -> None:
+        """Say where the report is, or why there is none."""
+        self._banner.show(kind, text)
+
+    def restyle(self, palette: Palette) -> None:
+        """The widgets follow the look by themselves."""
+
+    def retranslate(self) -> None:
+        """All texts of the page itself; findings and steps are given again by whoever made them."""
+        self._verdict_title.configure(text=_("In short"))
+        self._test_title.configure(text=_("Network test"))
+        self._report.configure(text=_("Save support report…"), compound="left")
+        self._hour_title.configure(text=_("The last hour"))
+        self._set_test_texts()
+        empty = _("Nothing yet")
+        titles = (
+            _("Throughput"),
+            _("Connections"),
+            _("Time to the first byte"),
+            _("Retries a minute"),
+            _("Memory"),
+            _("Open files"),
+        )
+        for chart, title in zip(self.charts, titles, strict=True):
+            chart.set_texts(title=title, empty=empty)
+        self.show(self._hour)
+        self.show_steps(self._steps)
+
+    def _set_test_texts(self) -> None:
+        hint = _("Ten small requests, one after the other: name, connection, encryption, first byte, then the speed.")
+        if self._testing:
+            hint = _("Measuring the way to the server. This takes from a few seconds to a minute.")
+        self._test_hint.configure(text=hint)
+        self._test.configure(text=_("Testing…") if self._testing else _("Run network test"))
+
+    def _start(self) -> None:
+        self.show_testing(True)
+        self._do.test()
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:,.0f} ms" if seconds < 10 else f"{seconds:,.0f} s"
+
+
+def _ago(seconds: float) -> str:
+    return _("now") if seconds < 30 else _("−{minutes} min", minutes=round(seconds / 60))

@@ -1,0 +1,203 @@
+"""The Log page: what happened, a line each, as much of it as one wants to see."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import dataclass
+from tkinter import ttk
+
+from era5dl.gui.i18n import N_, _, follow, translate
+from era5dl.gui.log_book import Level, Line, LogBook
+from era5dl.gui.look import scale
+from era5dl.gui.look.palette import Palette
+from era5dl.gui.look.theme import Look
+from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.searchentry import SearchEntry
+
+_WORDS = {Level.DETAIL: N_("Detail"), Level.INFO: N_("Note"), Level.WARNING: N_("Warning"), Level.ERROR: N_("Error")}
+_CHOICES = {
+    Level.DETAIL: N_("Everything"),
+    Level.INFO: N_("Notes and more"),
+    Level.WARNING: N_("Warnings and errors"),
+    Level.ERROR: N_("Errors only"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogCallbacks:
+    """What the page asks for; each returns at once."""
+
+    open_log_folder: Callable[[], object]
+    clear: Callable[[], object]
+
+
+class LogPage(ttk.Frame):
+    """`show` the book as often as you like: only lines that are new are written."""
+
+    def __init__(self, master: tk.Misc, look: Look, callbacks: LogCallbacks) -> None:
+        super().__init__(master, style="Page.TFrame")
+        self._look = look
+        self._book = LogBook()
+        self._level = Level.INFO
+        self._next = 0  # number of the first line not shown yet
+        self._numbers: list[int] = []  # of the lines that are shown
+        px = look.px
+        card = Card(self, look)
+        card.pack(fill="both", expand=True)
+        head = ttk.Frame(card)
+        head.pack(fill="x", pady=(0, px(10)))
+        self._title = ttk.Label(head, style="Head.TLabel")
+        self._title.pack(side="left")
+        self._count = ttk.Label(head, style="Muted.TLabel")
+        self._count.pack(side="left", padx=px(8))
+        self._choice = ttk.Combobox(head, state="readonly", width=20)
+        self._choice.bind("<<ComboboxSelected>>", lambda _event: self._chosen(), add="+")
+        self._choice.pack(side="right")
+        self.search = SearchEntry(head, look, placeholder="", on_change=lambda _text: self._again(), width=24)
+        self.search.pack(side="right", padx=px(8))
+        self._make_foot(card, callbacks)
+        body = ttk.Frame(card)
+        body.pack(fill="both", expand=True)
+        self.text = tk.Text(
+            body, wrap="word", borderwidth=0, highlightthickness=0, font=scale.TEXT, state="disabled", width=40,
+            height=8, padx=px(4), pady=px(2), spacing1=px(2), spacing3=px(2), cursor="arrow",
+        )  # fmt: skip
+        self._bar = ttk.Scrollbar(body, orient="vertical", command=self.text.yview)
+        self.text.configure(yscrollcommand=self._bar.set)
+        self.text.pack(side="left", fill="both", expand=True)
+        self._bar.pack(side="left", fill="y")
+        self.text.bind("<Control-c>", lambda _event: self._copy(), add="+")
+        self.text.bind("<Control-a>", lambda _event: self._select_all(), add="+")
+        self.text.bind("<Button-1>", lambda _event: self.text.focus_set(), add="+")
+        self._empty = ttk.Label(body, style="Muted.TLabel", justify="center")
+        look.follow(self, self.restyle)
+        follow(self, self.retranslate)
+
+    def _make_foot(self, card: ttk.Frame, callbacks: LogCallbacks) -> None:
+        px, look = self._look.px, self._look
+        foot = ttk.Frame(card)
+        foot.pack(side="bottom", fill="x", pady=(px(10), 0))
+        self._copy_button = ttk.Button(foot, command=self._copy)
+        look.set_icon(self._copy_button, "copy", "text", 15)
+        self._copy_button.pack(side="left")
+        self._folder_button = ttk.Button(foot, command=callbacks.open_log_folder)
+        look.set_icon(self._folder_button, "folder", "text", 15)
+        self._folder_button.pack(side="left", padx=px(8))
+        self._clear_button = ttk.Button(foot, style="Ghost.TButton", command=callbacks.clear)
+        self._clear_button.pack(side="right")
+
+    # --- values in
+
+    def show(self, book: LogBook) -> None:
+        """The lines of this book; at its end it scrolls along, elsewhere it stays where it is."""
+        self._book = book
+        if book.count < self._next or (self._numbers and not book.lines(since=self._numbers[-1])):
+            self._again()  # it was cleared
+            return
+        if book.count == self._next:
+            return
+        at_end = self.text.yview()[1] >= 0.999
+        new = book.lines(self._level, self.search.get(), since=self._next)
+        self._next = book.count
+        self._write(new)
+        self._drop_old()
+        if at_end:
+            self.text.see("end")
+        self._say_count()
+
+    def restyle(self, palette: Palette) -> None:
+        """In the colours of now."""
+        self.text.configure(
+            background=palette.card, foreground=palette.text, insertbackground=palette.text,
+            selectbackground=palette.select, selectforeground=palette.select_text,
+            inactiveselectbackground=palette.quiet_select,
+        )  # fmt: skip
+        px = self._look.px
+        self.text.tag_configure("clock", foreground=palette.muted, font=scale.SMALL)
+        hang = px(150)
+        for level, colour in (
+            (Level.DETAIL, palette.muted),
+            (Level.INFO, palette.text),
+            (Level.WARNING, palette.warn),
+            (Level.ERROR, palette.danger),
+        ):
+            self.text.tag_configure(level.name, foreground=colour)
+        self.text.tag_configure("line", lmargin2=hang, tabs=(px(72), hang))
+        self.text.tag_raise("sel")
+
+    def retranslate(self) -> None:
+        """All texts in the language of now; lines that are written stay as they were said."""
+        self._title.configure(text=_("Log"))
+        self._choice.configure(values=[translate(text) for text in _CHOICES.values()])
+        self._choice.current(int(self._level))
+        self.search.set_texts(placeholder=_("Search the log"))
+        self._copy_button.configure(text=_("Copy"), compound="left")
+        self._folder_button.configure(text=_("Open log folder"), compound="left")
+        self._clear_button.configure(text=_("Clear"))
+        self._again()
+
+    # --- inside
+
+    def _chosen(self) -> None:
+        self._level = list(_CHOICES)[self._choice.current()]
+        self._choice.selection_clear()
+        self._again()
+
+    def _again(self) -> None:
+        """Write everything anew, and look at its end."""
+        self.text.configure(state="normal")
+        self.text.delete("1.0", "end")
+        self.text.configure(state="disabled")
+        self._numbers = []
+        self._next = self._book.count
+        self._write(self._book.lines(self._level, self.search.get()))
+        self.text.see("end")
+        self._say_count()
+
+    def _write(self, lines: list[Line]) -> None:
+        if not lines:
+            return
+        self.text.configure(state="normal")
+        parts: list[object] = []
+        for line in lines:
+            tags = (line.level.name, "line")
+            parts += [f"{line.clock}\t", ("clock", "line"), f"{translate(_WORDS[line.level])}\t{line.text}\n", tags]
+        self.text.insert("end", *parts)  # type: ignore[arg-type]
+        self._numbers += [line.number for line in lines]
+        self.text.configure(state="disabled")
+
+    def _drop_old(self) -> None:
+        """Lines the book has let go of."""
+        gone = 0
+        while gone < len(self._numbers) and self._numbers[gone] < self._book.first:
+            gone += 1
+        if gone:
+            self.text.configure(state="normal")
+            self.text.delete("1.0", f"{gone + 1}.0")
+            self.text.configure(state="disabled")
+            del self._numbers[:gone]
+
+    def _say_count(self) -> None:
+        number = len(self._numbers)
+        self._count.configure(text=f"{number:,}" if number else "")
+        if number:
+            self._empty.place_forget()
+            return
+        searched = bool(self.search.get()) or self._book.count > 0
+        self._empty.configure(text=_("No line like this.") if searched else _("What happens is written here."))
+        self._empty.place(relx=0.5, rely=0.3, anchor="center")
+
+    def _copy(self) -> str:
+        """What is selected, else everything that is shown."""
+        try:
+            text = self.text.get("sel.first", "sel.last")
+        except tk.TclError:  # nothing is selected
+            text = self.text.get("1.0", "end-1c")
+        self.clipboard_clear()
+        self.clipboard_append(text)
+        return "break"
+
+    def _select_all(self) -> str:
+        self.text.tag_add("sel", "1.0", "end-1c")
+        return "break"

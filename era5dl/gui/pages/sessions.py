@@ -1,0 +1,309 @@
+"""The Sessions page: everything that was ever begun, and how to go on with it."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tkinter import ttk
+
+from era5dl.gui.i18n import _, follow, ngettext
+from era5dl.gui.look.palette import Palette
+from era5dl.gui.look.theme import Look
+from era5dl.gui.session_rows import RowState, SessionRow
+from era5dl.gui.widgets.banner import Action, Banner, Kind
+from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.rows import Column, Row, Show
+from era5dl.gui.widgets.table import VirtualTable
+from era5dl.gui.widgets.tone import Tone
+
+_TONES = {
+    RowState.RUNNING: Tone.ACTIVE,
+    RowState.PAUSED: Tone.PAUSED,
+    RowState.INTERRUPTED: Tone.WARNING,
+    RowState.DONE: Tone.DONE,
+    RowState.FAILED: Tone.FAILED,
+    RowState.FOLDER_MISSING: Tone.FAILED,
+    RowState.DAMAGED: Tone.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsCallbacks:
+    """What the page asks for; each returns at once."""
+
+    resume: Callable[[Path, str], object]
+    verify: Callable[[Path, str], object]
+    stop_verifying: Callable[[], object]
+    open_folder: Callable[[Path], object]
+    forget: Callable[[Path, str], object]
+    add_folder: Callable[[], object]
+
+
+class SessionsPage(ttk.Frame):
+    """`show` the rows as often as you like; what is selected stays selected."""
+
+    def __init__(self, master: tk.Misc, look: Look, callbacks: SessionsCallbacks) -> None:
+        super().__init__(master, style="Page.TFrame")
+        self._look, self._do = look, callbacks
+        self._model = _Rows()
+        self._sort = ("used", True)
+        px = look.px
+        self._banner = Banner(self, look, on_close=lambda: None)
+        self._banner.pack(fill="x")
+        card = Card(self, look)
+        card.pack(fill="both", expand=True)
+        head = ttk.Frame(card)
+        head.pack(fill="x", pady=(0, px(8)))
+        self._title = ttk.Label(head, style="Head.TLabel")
+        self._title.pack(side="left")
+        self._count = ttk.Label(head, style="Muted.TLabel")
+        self._count.pack(side="left", padx=px(8))
+        self._add = _button(head, look, "folder", callbacks.add_folder)
+        self._add.pack(side="right")
+        self._foot(card)
+        self.table = VirtualTable(
+            card,
+            look,
+            columns=[Column(name, "", *rest[:1], **rest[1]) for name, *rest in _COLUMNS],  # type: ignore[arg-type]
+            model=self._model,
+            on_sort=self._sorted,
+            on_select=lambda _ids: self._arrange(),
+            on_menu=self._menu,
+            on_open=lambda _id: self._resume(),
+            height=6,
+        )
+        self.table.pack(fill="both", expand=True)
+        follow(self, self.retranslate)
+
+    def _foot(self, card: ttk.Frame) -> None:
+        px, look = self._look.px, self._look
+        foot = ttk.Frame(card)
+        foot.pack(side="bottom", fill="x", pady=(px(10), 0))
+        self._resume_button = _button(foot, look, "play", self._resume, "Accent.TButton", "on_accent")
+        self._verify_button = _button(foot, look, "check", self._verify)
+        self._open_button = _button(foot, look, "folder", self._open)
+        self._forget_button = _button(foot, look, "trash", self._ask_to_forget, "Danger.TButton", "danger")
+        for button in (self._resume_button, self._verify_button, self._open_button):
+            button.pack(side="left", padx=(0, px(8)))
+        self._forget_button.pack(side="right")
+        about = ttk.Frame(card)
+        about.pack(side="bottom", fill="x", pady=(px(8), 0))
+        self._path = ttk.Label(about)
+        self._path.pack(anchor="w")
+        self._hint = ttk.Label(about, style="Muted.TLabel")
+        self._hint.pack(anchor="w", pady=(px(2), 0))
+        self._proving = ttk.Frame(about)
+        self._progress = ttk.Progressbar(self._proving, maximum=1000)
+        self._progress.pack(side="left", fill="x", expand=True)
+        self._progress_text = ttk.Label(self._proving, style="Muted.TLabel")
+        self._progress_text.pack(side="left", padx=px(10))
+        self._cancel = ttk.Button(self._proving, command=self._do.stop_verifying)
+        self._cancel.pack(side="left")
+
+    # --- values in
+
+    def show(self, rows: Sequence[SessionRow]) -> None:
+        """These sessions, in any order."""
+        self._model.set(rows)
+        self._model.sort(*self._sort)
+        self.table.refresh()
+        self._arrange()
+
+    def show_verifying(self, done: int, total: int) -> None:
+        """So many files have been looked at."""
+        if not self._proving.winfo_manager():
+            self._proving.pack(fill="x", pady=(self._look.px(8), 0))
+        self._progress.configure(value=1000 * done / total if total else 0)
+        self._progress_text.configure(text=_("Verifying: {done:,} of {total:,} files", done=done, total=total))
+
+    def show_verified(self, whole: int, wrong: int) -> None:
+        """All have been looked at: so many are whole, so many are missing, incomplete or wrong."""
+        self._proving.pack_forget()
+        if wrong:
+            text = ngettext(
+                "{n:,} file is missing or not the server's. Resume fetches it.",
+                "{n:,} files are missing or not the server's. Resume fetches them.",
+                wrong,
+            )
+            self._banner.show(Kind.WARNING, text)
+        else:
+            text = ngettext(
+                "{n:,} file verified: it is the server's, byte by byte.",
+                "{n:,} files verified: they are the server's, byte by byte.",
+                whole,
+            )
+            self._banner.show(Kind.OK, text)
+
+    def tell(self, text: str, kind: Kind = Kind.WARNING) -> None:
+        """Say something about what was asked for; an ended verification shows no progress any more."""
+        self._proving.pack_forget()
+        self._banner.show(kind, text)
+
+    def restyle(self, palette: Palette) -> None:
+        """The widgets follow the look by themselves."""
+
+    def retranslate(self) -> None:
+        """All texts in the language of now."""
+        self._title.configure(text=_("Sessions"))
+        self._add.configure(text=_("Add folder…"))
+        self._resume_button.configure(text=_("Resume"))
+        self._verify_button.configure(text=_("Verify"))
+        self._open_button.configure(text=_("Open folder"))
+        self._forget_button.configure(text=_("Forget…"))
+        self._cancel.configure(text=_("Cancel"))
+        for button in (self._add, self._resume_button, self._verify_button, self._open_button, self._forget_button):
+            button.configure(compound="left")
+        titles = [_("Download"), _("Period"), _("Progress"), _("Files"), _("Size"), _("Last used"), _("Status")]
+        self.table.set_texts(
+            titles,
+            _(
+                "Every download you begin is kept here: stop it, close the window or lose the power, "
+                "and go on from here where it was. Nothing has been begun on this computer yet. "
+                "Begin on the Download page, or add a folder that already holds a download."
+            ),
+        )
+        self.table.show_sort(self._sort[0], descending=self._sort[1])
+        self._arrange()
+
+    # --- what is selected, and what can be done with it
+
+    @property
+    def chosen(self) -> SessionRow | None:
+        """The one session that is selected."""
+        return self._model.find(next(iter(self.table.selection))) if len(self.table.selection) == 1 else None
+
+    def _arrange(self) -> None:
+        row = self.chosen
+        for button, possible in (
+            (self._resume_button, row is not None and row.can_resume),
+            (self._verify_button, row is not None and row.can_verify),
+            (self._open_button, row is not None and row.can_open_folder),
+            (self._forget_button, row is not None and row.can_forget),
+        ):
+            button.state(["!disabled" if possible else "disabled"])
+        number = self._model.row_count()
+        self._count.configure(text=f"{number:,}" if number else "")
+        self._path.configure(text=str(row.folder) if row else "")
+        hint = row.status.hint if row else (_("Choose a session to go on with it.") if number else "")
+        self._hint.configure(text=hint)
+
+    def _resume(self) -> None:
+        row = self.chosen
+        if row is not None and row.can_resume:
+            self._do.resume(row.folder, row.id)
+
+    def _verify(self) -> None:
+        row = self.chosen
+        if row is not None and row.can_verify:
+            self._banner.hide(at_once=True)
+            self._do.verify(row.folder, row.id)
+
+    def _open(self) -> None:
+        row = self.chosen
+        if row is not None and row.can_open_folder:
+            self._do.open_folder(row.folder)
+
+    def _ask_to_forget(self) -> None:
+        row = self.chosen
+        if row is None or not row.can_forget:
+            return
+        text = _(
+            "Forget “{name}”? It leaves this list, and what is unfinished of it is removed. Complete files stay.",
+            name=row.name,
+        )
+
+        def forget() -> None:
+            self._banner.hide(at_once=True)
+            self._do.forget(row.folder, row.id)
+
+        self._banner.show(Kind.WARNING, text, Action(_("Forget"), forget))
+
+    def _menu(self, x: int, y: int) -> None:
+        row = self.chosen
+        if row is None:
+            return
+        menu = self._look.menu(self)
+        for text, command, possible in (
+            (_("Resume"), self._resume, row.can_resume),
+            (_("Verify"), self._verify, row.can_verify),
+            (_("Open folder"), self._open, row.can_open_folder),
+            (_("Forget…"), self._ask_to_forget, row.can_forget),
+        ):
+            menu.add_command(label=text, command=command, state="normal" if possible else "disabled")
+        menu.tk_popup(x, y)
+
+    def _sorted(self, name: str) -> None:
+        column, descending = self._sort
+        self._sort = (name, not descending if name == column else name in ("used", "size", "progress"))
+        self._model.sort(*self._sort)
+        self.table.show_sort(name, descending=self._sort[1])
+        self.table.refresh()
+
+
+_COLUMNS: tuple[tuple[str, float, dict[str, object]], ...] = (
+    ("name", 220, {"stretch": True, "least": 140}),
+    ("period", 196, {"least": 90, "quiet": True}),
+    ("progress", 156, {"show": Show.PROGRESS, "least": 110}),
+    ("files", 150, {"right": True, "least": 70}),
+    ("size", 84, {"right": True, "least": 70}),
+    ("used", 132, {"least": 80, "quiet": True}),
+    ("status", 160, {"show": Show.STATE, "least": 100}),
+)
+
+
+class _Rows:
+    """The model of the table."""
+
+    def __init__(self) -> None:
+        self._rows: list[SessionRow] = []
+        self._places: dict[Hashable, int] = {}
+
+    def set(self, rows: Sequence[SessionRow]) -> None:
+        self._rows = list(rows)
+
+    def sort(self, column: str, descending: bool) -> None:
+        keys: dict[str, Callable[[SessionRow], object]] = {
+            "name": lambda row: row.name.casefold(),
+            "period": lambda row: row.period,
+            "progress": lambda row: -1 if row.percent is None else row.percent,
+            "files": lambda row: row.files,
+            "size": lambda row: row.total_bytes,
+            "used": lambda row: row.used,
+            "status": lambda row: row.status.name,
+        }
+        self._rows.sort(key=keys[column], reverse=descending)  # type: ignore[arg-type]
+        self._places = {row.key: place for place, row in enumerate(self._rows)}
+
+    def find(self, row_id: Hashable) -> SessionRow | None:
+        place = self._places.get(row_id)
+        return None if place is None else self._rows[place]
+
+    def row_count(self) -> int:
+        return len(self._rows)
+
+    def row(self, index: int) -> Row:
+        row = self._rows[index]
+        percent = "" if row.percent is None else f"{row.percent} %"
+        texts = (row.name, row.period, percent, row.files, row.size, row.last_used, row.status.name)
+        return Row(texts, (row.percent or 0) / 100, _TONES[row.standing])
+
+    def row_id(self, index: int) -> Hashable:
+        return self._rows[index].key
+
+    def index_of(self, row_id: Hashable) -> int | None:
+        return self._places.get(row_id)
+
+
+def _button(
+    master: tk.Misc,
+    look: Look,
+    icon: str,
+    command: Callable[[], object],
+    style: str = "TButton",
+    colour: str = "text",
+) -> ttk.Button:
+    button = ttk.Button(master, style=style, command=command)
+    look.set_icon(button, icon, colour, 15)
+    return button
