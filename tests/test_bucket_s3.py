@@ -128,7 +128,7 @@ def opened(server: Any, **options: Any) -> Iterator[S3Bucket]:
     found.drop_idle_connections()
 
 
-def read(bucket: S3Bucket, obj: ObjectInfo = OBJ, start: int = START, stop: int = STOP) -> bytes:
+def fetched(bucket: S3Bucket, obj: ObjectInfo = OBJ, start: int = START, stop: int = STOP) -> bytes:
     """All bytes of one answer."""
     came = bytearray()
     with bucket.open(obj, start, stop, Abort()) as body:
@@ -141,9 +141,9 @@ def read(bucket: S3Bucket, obj: ObjectInfo = OBJ, start: int = START, stop: int 
 
 
 def test_the_bytes_asked_for_and_no_others(bucket: S3Bucket, server: FaultServer) -> None:
-    assert read(bucket) == DATA[START:STOP]
-    assert read(bucket, start=0, stop=1) == DATA[:1]
-    assert read(bucket, start=0, stop=len(DATA)) == DATA
+    assert fetched(bucket) == DATA[START:STOP]
+    assert fetched(bucket, start=0, stop=1) == DATA[:1]
+    assert fetched(bucket, start=0, stop=len(DATA)) == DATA
     asked = server.log[0]
     assert (asked.range, asked.if_match) == (f"bytes={START}-{STOP - 1}", OBJ.etag)
     assert server.stats().connections == 1
@@ -186,7 +186,7 @@ def test_what_is_not_proven_is_refused_before_the_first_byte(bucket: S3Bucket, s
     assert type(refused.value) is LIES[kind]
     server.calm()
     if kind != "replaced":
-        assert read(bucket) == DATA[START:STOP]  # nothing of it is left in the pool
+        assert fetched(bucket) == DATA[START:STOP]  # nothing of it is left in the pool
 
 
 @pytest.mark.parametrize(
@@ -209,14 +209,14 @@ def test_headers_that_prove_nothing(canned: Pair, headers: dict[str, str]) -> No
         Answer.of(206, "Partial Content", right, DATA[START:STOP]),
     ]
     with pytest.raises(BadResponse):
-        read(canned.bucket)
-    assert read(canned.bucket) == DATA[START:STOP]
+        fetched(canned.bucket)
+    assert fetched(canned.bucket) == DATA[START:STOP]
 
 
 def test_another_size_under_the_same_etag_is_another_version(plain: S3Bucket, fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA + b"more", etag=OBJ.etag)
     with pytest.raises(ObjectChanged):
-        read(plain)
+        fetched(plain)
 
 
 def test_an_etag_without_quotes_is_the_same_etag(plain: S3Bucket, fault_server: FaultServer, canned: Pair) -> None:
@@ -226,7 +226,7 @@ def test_an_etag_without_quotes_is_the_same_etag(plain: S3Bucket, fault_server: 
     assert plain.head(KEY) == OBJ
     headers = {"Content-Range": f"bytes {START}-{STOP - 1}/{len(DATA)}", "ETag": OBJ.etag.strip('"')}
     canned.server.answers = [Answer.of(206, "Partial Content", headers, DATA[START:STOP])]
-    assert read(canned.bucket) == DATA[START:STOP]
+    assert fetched(canned.bucket) == DATA[START:STOP]
 
 
 def test_a_weak_etag_is_no_condition_but_is_compared(plain: S3Bucket, fault_server: FaultServer) -> None:
@@ -234,11 +234,11 @@ def test_a_weak_etag_is_no_condition_but_is_compared(plain: S3Bucket, fault_serv
     weak = 'W/"65920080-61a80"'
     fault_server.put(KEY, DATA, etag=weak)
     obj = plain.head(KEY)
-    assert read(plain, obj) == DATA[START:STOP]
+    assert fetched(plain, obj) == DATA[START:STOP]
     assert fault_server.log[-1].if_match == ""
     fault_server.put(KEY, DATA, etag='W/"65920081-61a80"')
     with pytest.raises(ObjectChanged):
-        read(plain, obj)
+        fetched(plain, obj)
 
 
 def test_bytes_are_handed_over_as_soon_as_they_are_there(plain: S3Bucket, fault_server: FaultServer) -> None:
@@ -268,7 +268,12 @@ def test_a_body_that_ends_early_is_short_or_an_interruption(bucket: S3Bucket, se
 def test_one_request_for_one_call(plain: S3Bucket, fault_server: FaultServer) -> None:
     """Retries have one owner, and it is neither botocore nor urllib3."""
     fault_server.script(Fault("internal-error", times=None, on=("get", "head", "list")))
-    for call in (lambda: read(plain), lambda: plain.head(KEY), lambda: list(plain.list("")), lambda: plain.parts(OBJ)):
+    for call in (
+        lambda: fetched(plain),
+        lambda: plain.head(KEY),
+        lambda: list(plain.list("")),
+        lambda: plain.parts(OBJ),
+    ):
         fault_server.reset_stats()
         with pytest.raises(ServerFault):
             call()
@@ -328,7 +333,7 @@ def test_connections_in_flight_are_not_idle(plain: S3Bucket, fault_server: Fault
 
 def test_dropped_connections_are_not_used_again(plain: S3Bucket, fault_server: FaultServer) -> None:
     for _ in range(3):
-        read(plain)
+        fetched(plain)
         plain.drop_idle_connections()
     assert fault_server.stats().connections == 3
 
@@ -371,7 +376,7 @@ def test_odd_keys_come_as_they_are_and_can_be_fetched(plain: S3Bucket, fault_ser
     for obj in listed:
         if "/../" not in obj.key:  # such a path is rewritten on its way; a file it cannot become anyway
             assert plain.head(obj.key) == obj
-            assert read(plain, obj, 0, obj.size) == obj.key.encode()
+            assert fetched(plain, obj, 0, obj.size) == obj.key.encode()
 
 
 def test_a_listing_tells_all_there_is_to_know(plain: S3Bucket) -> None:
@@ -453,7 +458,7 @@ def test_a_real_server_lists_and_gives_what_was_put(seaweed: Seaweed) -> None:
         assert listed.keys() == objects.keys()
         for key, data in objects.items():
             assert bucket.head(key).etag == listed[key].etag == etag_of(data)
-            assert read(bucket, listed[key], 100, 2000) == data[100:2000]
+            assert fetched(bucket, listed[key], 100, 2000) == data[100:2000]
 
 
 # -- head and parts --------------------------------------------------------------------------------------------------
@@ -525,7 +530,7 @@ def well_and_anonymous(settings: Settings, server: Canned) -> None:
     """One request, to this server, without a signature."""
     bucket = S3Bucket(settings)
     with pytest.raises(ServerFault):
-        read(bucket)
+        fetched(bucket)
     bucket.drop_idle_connections()
     (head,) = server.asked
     assert head.startswith(f"GET /nsf-ncar-era5/{quote(KEY)} HTTP/1.1")
@@ -617,6 +622,6 @@ def test_nobody_there_is_unreachable() -> None:
     with FaultServer() as server:
         server.outage(30)
         for bucket in opened(server):
-            for call in (lambda b=bucket: read(b), lambda b=bucket: b.head(KEY), lambda b=bucket: list(b.list(""))):
+            for call in (lambda b=bucket: fetched(b), lambda b=bucket: b.head(KEY), lambda b=bucket: list(b.list(""))):
                 with pytest.raises(Unreachable):
                     call()

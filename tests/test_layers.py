@@ -16,7 +16,7 @@ HOUSE = Path(__file__).parent.parent / "era5dl"
 
 FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"errors", "ranges", "redaction", "bucket.abort"},
-    {"text", "catalog", "proof", "bucket.store"},
+    {"text", "catalog", "proof", "bucket.store", "bucket.tap"},
     {"settings", "selection", "folder", "probe"},
     {"bucket.transport", "bucket.faults", "planner", "network_test", "demo"},
     {"bucket.get"},
