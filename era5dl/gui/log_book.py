@@ -153,9 +153,9 @@ def _end(event: RunEnded) -> tuple[Level, str]:
     proven = event.verified + event.checked
     parts = [ngettext("{n:,} file complete", "{n:,} files complete", proven)]
     if event.failed:
-        parts.append(ngettext("{n:,} failed", "{n:,} failed", event.failed))
+        parts.append(_("{n:,} failed", n=event.failed))
     if event.unfinished:
-        parts.append(ngettext("{n:,} left for the next time", "{n:,} left for the next time", event.unfinished))
+        parts.append(_("{n:,} left for the next time", n=event.unfinished))
     text = _("The download has ended: {facts}", facts=", ".join(parts))
     return (Level.WARNING if event.failed else Level.INFO), text
 

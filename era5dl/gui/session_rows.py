@@ -10,6 +10,7 @@ from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
 
+from era5dl.catalog import products
 from era5dl.engine.events import State
 from era5dl.gui import words
 from era5dl.gui.i18n import _, ngettext
@@ -141,8 +142,9 @@ def _name(what: str) -> str:
     product = what.partition(" of ")[2]
     if not product:
         return plain(_("ERA5 files") if what == "ERA5 files" else variables)
-    short = product.replace("e5.oper.", "").replace(" and ", ", ")
-    return plain(f"{variables} · {short}")
+    names = {known.prefix: words.product(known).name for known in products()}
+    shown = ", ".join(names.get(prefix, prefix) for prefix in product.split(" and "))
+    return plain(f"{variables} · {shown}")
 
 
 def ago(then: float, now: float) -> str:

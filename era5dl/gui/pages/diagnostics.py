@@ -88,7 +88,7 @@ class DiagnosticsPage(ttk.Frame):
         self._table.pack(fill="both", expand=True)
         self._table.columnconfigure(0, weight=1)
         self._cells: list[ttk.Label] = []
-        self._progress = ttk.Progressbar(card, mode="indeterminate", maximum=60)
+        self._progress = ttk.Progressbar(card, maximum=1000)
         buttons = self._buttons = ttk.Frame(card)
         buttons.pack(side="bottom", fill="x", pady=(px(10), 0))
         self._test = ttk.Button(buttons, style="Accent.TButton", command=self._start)
@@ -192,17 +192,16 @@ class DiagnosticsPage(ttk.Frame):
         self._cells.append(label)
         return label
 
-    def show_testing(self, testing: bool) -> None:
-        """A network test goes on, or has ended."""
+    def show_testing(self, testing: bool, done: int = 0, total: int = 0) -> None:
+        """A network test goes on, so many probes of so many are done; or it has ended."""
+        self._progress.configure(value=max(40, 1000 * done / total) if total else 40)
         if testing == self._testing:
             return
         self._testing = testing
         self._test.state(["disabled" if testing else "!disabled"])
         if testing:
             self._progress.pack(side="bottom", fill="x", pady=(self._look.px(10), 0), after=self._buttons)
-            self._progress.start(30)
         else:
-            self._progress.stop()
             self._progress.pack_forget()
         self._set_test_texts()
 
