@@ -3,6 +3,7 @@
 Without --shot the window stays open. With it, on a private screen, a picture is taken and the program ends.
 """
 
+# ruff: noqa: E501 - rows of texts and of states are easier to compare side by side
 from __future__ import annotations
 
 import argparse

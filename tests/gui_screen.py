@@ -95,7 +95,7 @@ def root(screen: Screen) -> Iterator[tk.Tk]:
     def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         failures.append("".join(traceback.format_exception(kind, error, trace)))
 
-    window.report_callback_exception = failed  # type: ignore[assignment]
+    window.report_callback_exception = failed
     window.geometry("900x700+10+10")
     yield window
     try:

@@ -212,7 +212,8 @@ def test_every_style_can_be_worn_in_every_state(root: tk.Tk) -> None:
             for one in worn:
                 one.state([f"!{state}"])
     for one in worn:
-        assert one.winfo_reqheight() < 60, one["style"]  # a drawing's size has not become the widget's
+        assert one.winfo_reqheight() <= 34, one["style"]  # a drawing's size has not become the widget's,
+    assert ttk.Button(root, style="Icon.TButton").winfo_reqwidth() < 30  # nor its border the padding
 
 
 def test_followers_hear_of_a_switch_until_they_are_gone(root: tk.Tk) -> None:

@@ -82,7 +82,7 @@ class CheckTree(ttk.Frame):
         tree.bind("<<TreeviewClose>>", lambda _: self._remember(False))
         tree.bind("<<TreeviewSelect>>", lambda _: self._told_focus())
         tree.bind("<FocusIn>", self._focused)
-        tree.bind("<Configure>", lambda _: self._fit())
+        tree.bind("<Configure>", lambda _: self.after_idle(self._fit))  # ttk shares out the columns after this event
         look.follow(self, lambda _: self.restyle())
 
     # --- for those who use it
@@ -158,6 +158,8 @@ class CheckTree(ttk.Frame):
 
     def _fit(self) -> None:
         """Cut names that are too long for the column, with an ellipsis."""
+        if not self.winfo_exists():
+            return
         px = self._look.px
         room = max(px(60), self.tree.column("#0", "width") - px(2 * 18 + 26 + 10))
         if room == self._room or self.tree.winfo_width() <= 1:
