@@ -264,6 +264,8 @@ def test_the_list_of_a_combobox_wears_the_palette_of_now(root: tk.Tk) -> None:
         root.update()
         popup = root.tk.call("ttk::combobox::PopdownWindow", box)
         assert str(root.tk.call(f"{popup}.f.l", "cget", "-background")) == palette.card
+        listbox = f"{popup}.f.l"
+        assert root.tk.call("winfo", "height", listbox) >= root.tk.call("winfo", "reqheight", listbox)  # no line cut
         root.tk.call("ttk::combobox::Unpost", box)
         root.update()
 

@@ -182,14 +182,21 @@ def _bind_classes(root: tk.Tk, look: Look) -> None:
         root.bind_class(name, "<Return>", _invoke)
         root.bind_class(name, "<KP_Enter>", _invoke)
 
+    for option, value in (  # what counts for its size must be known before it is placed
+        ("highlightThickness", look.px(4)),
+        ("borderWidth", 0),
+        ("activeStyle", "none"),
+        ("font", scale.TEXT),
+    ):
+        root.option_add(f"*TCombobox*Listbox.{option}", value)
+
     def list_shown(event: tk.Event[Any]) -> None:
         palette = look.palette
         listbox = f"{event.widget}.f.l"
         root.tk.call(
-            *(listbox, "configure", "-background", palette.card, "-foreground", palette.text, "-borderwidth", 0),
+            *(listbox, "configure", "-background", palette.card, "-foreground", palette.text),
             *("-selectbackground", palette.select, "-selectforeground", palette.select_text, "-relief", "flat"),
-            *("-highlightthickness", look.px(4), "-highlightbackground", palette.card, "-highlightcolor", palette.card),
-            *("-activestyle", "none", "-font", scale.TEXT),
+            *("-highlightbackground", palette.card, "-highlightcolor", palette.card),
         )
 
     root.bind_class("ComboboxPopdown", "<Map>", list_shown, add="+")
