@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from era5dl.bucket.store import Bucket
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event
+from era5dl.engine.meter import Meter, MeteredBucket
 from era5dl.engine.progress import Snapshot
 from era5dl.errors import Era5Error, Stopped
 from era5dl.gui import facts
@@ -45,7 +46,8 @@ class Conductor:
 
     def __init__(self, make_bucket: MakeBucket = s3_bucket) -> None:
         self._facts: SimpleQueue[Fact] = SimpleQueue()
-        self._buckets = _Buckets(make_bucket)
+        self.meter = Meter()
+        self._buckets = _Buckets(lambda settings: MeteredBucket(make_bucket(settings), self.meter))
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._occupied = False  # a run is being opened, going on, or being closed
@@ -96,15 +98,15 @@ class Conductor:
         number = self._numbers
 
         def job(cancelled: Cancelled) -> None:
-            meter = _Seldom(lambda done, total: self._tell(facts.Planning(number, done, total)))
+            meter = _Seldom(lambda done, total: self.tell(facts.Planning(number, done, total)))
             try:
                 made = make_plan(selection, self._buckets.get(settings), on_progress=meter.tell, cancelled=cancelled)
-                self._tell(facts.Planned(number, made))
+                self.tell(facts.Planned(number, made))
             except Stopped:
                 return
             except Era5Error as error:
                 if not cancelled():
-                    self._tell(facts.NotPlanned(number, Trouble.of(error)))
+                    self.tell(facts.NotPlanned(number, Trouble.of(error)))
 
         self._planning.ask(job)
         return number
@@ -125,7 +127,7 @@ class Conductor:
             except (Era5Error, OSError, ValueError) as error:
                 seen = facts.FolderSeen(folder, None, trouble=Trouble.of(error))
             if not cancelled():
-                self._tell(seen)
+                self.tell(seen)
 
         self._folders.ask(job)
 
@@ -186,7 +188,7 @@ class Conductor:
         def job(cancelled: Cancelled) -> None:
             found = tuple(known_sessions())
             if not cancelled():
-                self._tell(facts.SessionsSeen(found))
+                self.tell(facts.SessionsSeen(found))
 
         self._listing.ask(job)
 
@@ -204,7 +206,7 @@ class Conductor:
             except Era5Error as error:
                 trouble = Trouble.of(error)
             forget(session_id, folder)
-            self._tell(facts.SessionForgotten(session_id, trouble))
+            self.tell(facts.SessionForgotten(session_id, trouble))
 
         self._thread("forget", work)
 
@@ -217,12 +219,12 @@ class Conductor:
             try:
                 with Session.open(folder, session_id) as session:
                     total, seen = len(session.plan.objects), iter(range(1, len(session.plan.objects) + 1))
-                    meter = _Seldom(lambda done, all_: self._tell(facts.Verifying(session_id, done, all_)))
+                    meter = _Seldom(lambda done, all_: self.tell(facts.Verifying(session_id, done, all_)))
                     bucket = self._buckets.get(settings_of(session, settings))
                     verdicts = verify(bucket, session, lambda _verdict: meter.tell(next(seen), total), cancelled)
-                self._tell(facts.Verified(session_id, folder, tuple(verdicts)))
+                self.tell(facts.Verified(session_id, folder, tuple(verdicts)))
             except Era5Error as error:
-                self._tell(facts.NotVerified(session_id, Trouble.of(error)))
+                self.tell(facts.NotVerified(session_id, Trouble.of(error)))
 
         self._verifying.ask(job)
 
@@ -237,7 +239,7 @@ class Conductor:
 
             found = diagnose(settings)
             if not cancelled():
-                self._tell(facts.Diagnosed(found))
+                self.tell(facts.Diagnosed(found))
 
         self._testing.ask(job)
 
@@ -271,7 +273,7 @@ class Conductor:
                         raise Stopped
                     self._engine = engine
                 self._latest = (session.folder, session.id, settings)
-                self._tell(_opened(session, only))
+                self.tell(_opened(session, only))
                 engine.start()
                 engine.wait()
                 last, states = engine.snapshot(), engine.states()
@@ -280,19 +282,19 @@ class Conductor:
                 missing = len(session.plan.missing)
                 over = facts.Over(session.id, session.folder, engine.result, last, states, missing)
         except Era5Error as error:
-            self._tell(facts.NotOpened(Trouble.of(error)))
+            self.tell(facts.NotOpened(Trouble.of(error)))
         finally:
             with self._lock:
                 self._engine, self._occupied = None, False
             if over is not None:
-                self._tell(over)
+                self.tell(over)
 
     def _measure(self, last: Snapshot) -> None:
         if last.fetched_bytes >= WORTH_MEASURING and last.elapsed > 0 and not last.rate_limit:
             self.speed = last.fetched_bytes / last.elapsed
 
     def _heard(self, event: Event) -> None:
-        self._tell(facts.Happened(event))
+        self.tell(facts.Happened(event))
 
     def _thread(self, name: str, work: Callable[[], None]) -> None:
         def guarded() -> None:
@@ -304,9 +306,10 @@ class Conductor:
         threading.Thread(target=guarded, name=f"era5dl-{name}", daemon=True).start()
 
     def _stumbled(self, where: str, bug: BaseException) -> None:
-        self._tell(facts.Stumbled(where, Trouble.of(bug)))
+        self.tell(facts.Stumbled(where, Trouble.of(bug)))
 
-    def _tell(self, fact: Fact) -> None:
+    def tell(self, fact: Fact) -> None:
+        """Put a fact into the queue; from any thread."""
         self._facts.put(fact)
 
 
@@ -365,10 +368,10 @@ class _Seldom:
     """Passes progress on ten times a second at most, and always its end."""
 
     def __init__(self, tell: Callable[[int, int], None]) -> None:
-        self._tell, self._next = tell, 0.0
+        self._pass_on, self._next = tell, 0.0
 
     def tell(self, done: int, total: int) -> None:
         now = time.monotonic()
         if now >= self._next or done == total:
             self._next = now + TELL_EVERY
-            self._tell(done, total)
+            self._pass_on(done, total)

@@ -1,4 +1,4 @@
-"""What the fields of the Download page say, checked: values in, a selection or a sentence about one field out. No Tk."""
+"""What the fields of the Download page say, checked: values in, a selection or sentences about fields out. No Tk."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def read_workers(text: str, low: int = 1, high: int = 64) -> int | Wrong:
     return Wrong("workers", _("A whole number from {low} to {high}.", low=low, high=high))
 
 
-def read_limit(text: str) -> int | None | Wrong:
+def read_limit(text: str) -> int | Wrong | None:
     """A speed such as "5M" or "500 kB/s"; nothing, or 0, is no limit. A bare number is in MB/s."""
     bare = text.strip()
     if not bare:

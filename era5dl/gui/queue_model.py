@@ -180,6 +180,13 @@ class QueueModel:
         """Place in the plan of the row in this place of the table."""
         return self._view[position]
 
+    def position_of(self, index: int) -> int | None:
+        """Where in the table a place in the plan is shown; None where it is not."""
+        try:
+            return self._view.index(index)
+        except ValueError:
+            return None
+
     def row(self, position: int) -> Row:
         return self.file(self._view[position])
 

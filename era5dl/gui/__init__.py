@@ -1,0 +1,84 @@
+"""The window: `main` opens it and returns when it is closed. tkinter is needed here, and nowhere else in era5dl."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+CANNOT_GO_ON = 3  # exit code, as of the command line
+LEAVE = 0.5  # seconds that Python gets to leave by itself
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Open the window; returns an exit code."""
+    arguments = _parser().parse_args(argv)
+    obstacle = _obstacle()
+    if obstacle:
+        sys.stderr.write(f"{obstacle}\n")
+        return CANNOT_GO_ON
+    import tkinter as tk
+
+    from era5dl.gui.app import App, Options
+    from era5dl.gui.look.scale import prepare_process
+    from era5dl.logs import start_logging
+
+    prepare_process()
+    try:
+        root = tk.Tk(className="Era5dl")
+    except tk.TclError as error:
+        sys.stderr.write(f"The window cannot open: {error}. {_REMEDY}\n")
+        return CANNOT_GO_ON
+    end_logging = start_logging()
+    options = Options(
+        demo=arguments.demo,
+        endpoint_url=arguments.endpoint_url or os.environ.get("ERA5DL_ENDPOINT_URL"),
+        bucket=arguments.bucket or os.environ.get("ERA5DL_BUCKET"),
+        out=arguments.out,
+        folder=arguments.folder,
+        scale=arguments.scale,
+    )
+    app = App(root, options)
+    root.mainloop()
+    rested = app.conductor.at_rest
+    end_logging()
+    if not rested:
+        _end_soon()
+    return 0
+
+
+_REMEDY = "Without a window everything works on the command line: era5dl --help"
+
+
+def _obstacle() -> str:
+    """Why no window can be opened here; "" when it can be tried."""
+    if find_spec("tkinter") is None or find_spec("_tkinter") is None:
+        install = (
+            "apt install python3-tk" if sys.platform.startswith("linux") else "install a Python that comes with Tk"
+        )
+        return f"This Python has no tkinter, which the window needs: {install}. {_REMEDY}"
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+        return f"There is no display (DISPLAY is not set), so no window can open here. {_REMEDY}"
+    return ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="era5dl-gui", description="The window of era5dl.", epilog=_REMEDY)
+    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="go on with the session in this folder")
+    parser.add_argument("--demo", action="store_true", help="open on a small demo bucket on this computer")
+    parser.add_argument("--endpoint-url", metavar="URL", help="another server than Amazon's")
+    parser.add_argument("--bucket", metavar="NAME", help="another bucket than nsf-ncar-era5")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the folder the files go to")
+    parser.add_argument("--scale", type=float, help=argparse.SUPPRESS)
+    return parser
+
+
+def _end_soon() -> None:
+    """Leaving Python waits for threads that may wait for the network; not for long."""
+    timer = threading.Timer(LEAVE, lambda: os._exit(0))
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,228 @@
+"""The right of the Download page: every file of the plan, how far it is, and what can be done about it."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from tkinter import ttk
+
+from era5dl.engine.ledger import FileState
+from era5dl.gui import words
+from era5dl.gui.i18n import N_, _, ngettext, translate
+from era5dl.gui.look.theme import Look
+from era5dl.gui.queue_model import Order, QueueModel, Show
+from era5dl.gui.queue_model import Row as File
+from era5dl.gui.widgets import rows
+from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.searchentry import SearchEntry
+from era5dl.gui.widgets.table import VirtualTable
+from era5dl.gui.widgets.tone import Tone
+from era5dl.text import size, speed
+
+_TONES = {
+    FileState.WAITING: Tone.WAITING,
+    FileState.ACTIVE: Tone.ACTIVE,
+    FileState.VERIFIED: Tone.DONE,
+    FileState.CHECKED: Tone.DONE,
+    FileState.FAILED: Tone.FAILED,
+}
+_SHOWS = {
+    Show.ALL: N_("All files"),
+    Show.ACTIVE: N_("In transfer"),
+    Show.WAITING: N_("Queued"),
+    Show.DONE: N_("Done"),
+    Show.FAILED: N_("Failed"),
+}
+_COLUMNS = (
+    rows.Column("file", "", 300, stretch=True, middle=True, least=140),
+    rows.Column("progress", "", 152, show=rows.Show.PROGRESS, least=120),
+    rows.Column("size", "", 84, right=True, least=64),
+    rows.Column("speed", "", 92, right=True, least=70),
+    rows.Column("status", "", 130, show=rows.Show.STATE, least=90),
+    rows.Column("attempts", "", 78, right=True, least=50, quiet=True),
+)
+_FALLING = (Order.SIZE, Order.SPEED, Order.PROGRESS, Order.ATTEMPTS)  # what one wants to see first is the most
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCallbacks:
+    """Each gets places in the plan."""
+
+    retry: Callable[[Sequence[int]], object]
+    promote: Callable[[Sequence[int]], object]
+    open_folder: Callable[[int], object]
+    copy: Callable[[str], object]
+
+
+class QueuePanel(Card):
+    """Shows a `QueueModel`; `refresh` after it changed."""
+
+    def __init__(self, master: tk.Misc, look: Look, model: QueueModel, callbacks: QueueCallbacks) -> None:
+        super().__init__(master, look)
+        self._look, self._files, self._do = look, model, callbacks
+        self._begun = False
+        px = look.px
+        head = ttk.Frame(self)
+        head.pack(fill="x", pady=(0, px(8)))
+        self._title = ttk.Label(head, style="Head.TLabel")
+        self._title.pack(side="left")
+        self._count = ttk.Label(head, style="Muted.TLabel")
+        self._count.pack(side="left", padx=px(8))
+        self._filter = ttk.Combobox(head, state="readonly", width=17)
+        self._filter.bind("<<ComboboxSelected>>", lambda _event: self._filtered(), add="+")
+        self._filter.pack(side="right")
+        self.search = SearchEntry(head, look, placeholder="", on_change=self._searched, width=20)
+        self.search.pack(side="right", padx=px(8))
+        self._detail = ttk.Label(self, style="Small.TLabel")
+        self._detail.pack(side="bottom", fill="x", pady=(px(6), 0))
+        self.table = VirtualTable(
+            self,
+            look,
+            columns=_COLUMNS,
+            model=_Rows(model, self._words),
+            on_sort=self._sorted,
+            on_select=lambda _ids: self._show_detail(),
+            on_menu=self._menu,
+            on_open=lambda row_id: callbacks.open_folder(int(str(row_id))),
+            height=8,
+        )
+        self.table.pack(fill="both", expand=True)
+        self.retranslate()
+
+    # --- values in
+
+    def begin(self, begun: bool) -> None:
+        """Other files are in the model. begun: they are being fetched, or were; else they are what would be."""
+        self._begun = begun
+        self.table.select(())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """The model has changed."""
+        self.table.refresh()
+        counts = self._files.counts()
+        shown, total = len(self._files), counts[Show.ALL]
+        self._count.configure(text=f"{total:,}" if shown == total else f"{shown:,} / {total:,}")
+        texts = [f"{translate(text)} ({counts[show]:,})" for show, text in _SHOWS.items()]
+        if list(self._filter["values"]) != texts:
+            self._filter.configure(values=texts)
+            self._filter.set(texts[list(_SHOWS).index(self._files.show)])
+        self._show_detail()
+
+    def retranslate(self) -> None:
+        """All texts in the language of now."""
+        self._title.configure(text=_("Queue"))
+        self.search.set_texts(placeholder=_("Search files"))
+        titles = [_("File"), _("Progress"), _("Size"), _("Speed"), _("Status"), _("Attempts")]
+        self.table.set_texts(
+            titles,
+            _("The files appear here as soon as variables and a period are chosen, with their sizes."),
+        )
+        self.refresh()
+
+    def choose_show(self, show: Show) -> None:
+        """Show only these."""
+        self._files.filter(show)
+        self._filter.set(self._filter["values"][list(_SHOWS).index(show)])
+        self.refresh()
+
+    @property
+    def selected(self) -> list[int]:
+        """Places in the plan of the selected rows."""
+        return sorted(int(str(one)) for one in self.table.selection)
+
+    # --- what happens
+
+    def _words(self, file: File) -> str:
+        if not self._begun:
+            return _("Planned")
+        if file.state is FileState.ACTIVE and file.reason:
+            return _("Retrying")
+        return words.file_state(file.state, proving=file.proving).name
+
+    def _filtered(self) -> None:
+        self._filter.selection_clear()
+        self._files.filter(list(_SHOWS)[self._filter.current()])
+        self.refresh()
+
+    def _searched(self, text: str) -> None:
+        self._files.search(text)
+        self.refresh()
+
+    def _sorted(self, column: str) -> None:
+        """A click turns the order round; the third one gives back the usual order, by activity."""
+        order = Order(column)
+        falling = order in _FALLING
+        model = self._files
+        if model.order is not order:
+            model.sort(order, descending=falling)
+        elif model.descending is falling:
+            model.sort(order, descending=not falling)
+        else:
+            model.sort(Order.ACTIVITY)
+        self.table.show_sort(None if model.order is Order.ACTIVITY else model.order.value, descending=model.descending)
+        self.refresh()
+
+    def _show_detail(self) -> None:
+        """About the selected file: its reason, or its key."""
+        chosen = self.selected
+        text, style = "", "Small.TLabel"
+        if len(chosen) > 1:
+            text = ngettext("{n:,} file selected", "{n:,} files selected", len(chosen))
+        elif chosen and chosen[0] < len(self._files.objects):
+            file = self._files.file(chosen[0])
+            text = file.key
+            if file.state is FileState.FAILED:
+                said = words.explain(file.kind or "Era5Error")
+                text, style = f"{said.sentence} {said.hint}", "Danger.TLabel"
+            elif file.reason and file.state is FileState.ACTIVE:
+                text = file.reason
+            elif file.checked_because:
+                text = f"{file.key} · {words.unproven(file.checked_because)}"
+        if str(self._detail["text"]) != text:
+            self._detail.configure(text=text, style=style, wraplength=max(200, self.winfo_width() - self._look.px(40)))
+
+    def _menu(self, x: int, y: int) -> None:
+        chosen = self.selected
+        if not chosen:
+            return
+        model = self._files
+        failed = [index for index in chosen if model.states[index] == FileState.FAILED]
+        waiting = [index for index in chosen if model.states[index] == FileState.WAITING]
+        complaints = [model.complaints[index] for index in chosen if index in model.complaints]
+        menu = self._look.menu(self)
+        for text, command, possible in (
+            (_("Retry"), lambda: self._do.retry(failed), bool(failed)),
+            (_("Download next"), lambda: self._do.promote(waiting), bool(waiting) and self._begun),
+            (_("Open folder"), lambda: self._do.open_folder(chosen[0]), len(chosen) == 1),
+            (_("Copy key"), lambda: self._do.copy("\n".join(model.objects[i].key for i in chosen)), True),
+            (_("Copy error"), lambda: self._do.copy("\n".join(c.reason for c in complaints)), bool(complaints)),
+        ):
+            menu.add_command(label=text, command=command, state="normal" if possible else "disabled")
+        menu.tk_popup(x, y)
+
+
+class _Rows:
+    """The model as the table asks for it."""
+
+    def __init__(self, files: QueueModel, say: Callable[[File], str]) -> None:
+        self._files, self._say = files, say
+
+    def row_count(self) -> int:
+        return len(self._files)
+
+    def row(self, index: int) -> rows.Row:
+        file = self._files.row(index)
+        percent = "100 %" if file.share >= 1 else f"{int(file.share * 100)} %" if file.share else ""
+        attempts = str(file.attempts) if file.attempts > 1 else ""
+        pace = speed(file.speed) if file.speed else ""
+        texts = (file.name, percent, size(file.size), pace, self._say(file), attempts)
+        tone = Tone.WARNING if file.state is FileState.ACTIVE and file.reason else _TONES[file.state]
+        return rows.Row(texts, file.share, tone)
+
+    def row_id(self, index: int) -> Hashable:
+        return self._files.index_at(index)
+
+    def index_of(self, row_id: Hashable) -> int | None:
+        return self._files.position_of(int(str(row_id)))

@@ -1,0 +1,174 @@
+"""The foot of the Download page: how far everything is, how fast, how long still; pause, stop, workers and limit."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import dataclass
+from tkinter import ttk
+
+from era5dl.engine.events import State
+from era5dl.engine.progress import Snapshot
+from era5dl.gui import words
+from era5dl.gui.form import Wrong, read_limit
+from era5dl.gui.i18n import _, ngettext
+from era5dl.gui.look.theme import Look
+from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.graph import LineChart, Series
+from era5dl.gui.widgets.stepper import Stepper
+from era5dl.gui.widgets.ticks import Sample
+from era5dl.text import size, speed
+
+SPAN = 180.0  # seconds of speed that the chart shows
+_WAITS = (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_TRUST)
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsCallbacks:
+    """limit: bytes per second, or None."""
+
+    pause: Callable[[], object]
+    resume: Callable[[], object]
+    stop: Callable[[], object]
+    workers: Callable[[int], object]
+    limit: Callable[[int | None], object]
+
+
+class TotalsPanel(Card):
+    """`show` the numbers as often as you like."""
+
+    def __init__(self, master: tk.Misc, look: Look, callbacks: TotalsCallbacks, *, workers: int, limit: int) -> None:
+        super().__init__(master, look)
+        self._look, self._do = look, callbacks
+        self._state: State | None = None
+        self._last: Snapshot | None = None
+        px = look.px
+        self.columnconfigure(0, weight=3, uniform="totals")
+        self.columnconfigure(1, weight=2, uniform="totals")
+        left = ttk.Frame(self)
+        left.grid(row=0, column=0, sticky="nsew", padx=(0, px(18)))
+        line = ttk.Frame(left)
+        line.pack(fill="x")
+        self._percent = ttk.Label(line, style="Figure.TLabel")
+        self._percent.pack(side="left")
+        self._detail = ttk.Label(line, style="Muted.TLabel")
+        self._detail.pack(side="left", padx=px(10), anchor="s", pady=(0, px(3)))
+        self._left = ttk.Label(line, style="Head.TLabel")
+        self._left.pack(side="right", anchor="s", pady=(0, px(3)))
+        self.bar = ttk.Progressbar(left, maximum=1000)
+        self.bar.pack(fill="x", pady=(px(6), px(10)))
+        line = ttk.Frame(left)
+        line.pack(fill="x")
+        self.pause = ttk.Button(line, command=self._paused)
+        self.stop = ttk.Button(line, style="Danger.TButton", command=callbacks.stop)
+        look.set_icon(self.stop, "stop", "danger", 14)
+        self.pause.pack(side="left")
+        self.stop.pack(side="left", padx=px(8))
+        self.limit = ttk.Entry(line, width=10)
+        self.limit.pack(side="right")
+        self.limit.insert(0, speed(limit) if limit else "")
+        for key in ("<Return>", "<FocusOut>"):
+            self.limit.bind(key, lambda _event: self._limited(), add="+")
+        self._limit_title = ttk.Label(line, style="Muted.TLabel")
+        self._limit_title.pack(side="right", padx=(px(14), px(6)))
+        self.workers = Stepper(line, look, value=workers, least=1, most=64, on_change=callbacks.workers, width=3)
+        self.workers.pack(side="right")
+        self._workers_title = ttk.Label(line, style="Muted.TLabel")
+        self._workers_title.pack(side="right", padx=(0, px(6)))
+        self.chart = LineChart(self, look, format_value=speed, span=SPAN, least=100_000, height=104, width=300)
+        self.chart.grid(row=0, column=1, sticky="nsew")
+        self.retranslate()
+
+    # --- values in
+
+    def show(self, snapshot: Snapshot | None, active: bool) -> None:
+        """The numbers of the run; None before the first one. active: it goes on."""
+        self._last = snapshot
+        self._state = snapshot.state if snapshot is not None and active else None
+        self._arrange()
+        if snapshot is None:
+            _set(self._percent, "")
+            _set(self._detail, _("Nothing is being downloaded."))
+            _set(self._left, "")
+            self.bar.configure(value=0)
+            return
+        share = snapshot.done_bytes / snapshot.total_bytes if snapshot.total_bytes else 0.0
+        whole = snapshot.done_files == snapshot.total_files
+        _set(self._percent, "100 %" if whole else f"{min(int(share * 1000) / 10, 99.9):.1f} %")
+        parts = [
+            _("{done} of {total}", done=size(snapshot.done_bytes), total=size(snapshot.total_bytes)),
+            ngettext(
+                "{done:,} of {n:,} file", "{done:,} of {n:,} files", snapshot.total_files, done=snapshot.done_files
+            ),
+        ]
+        if snapshot.failed_files:
+            parts.append(_("{n:,} failed", n=snapshot.failed_files))
+        _set(self._detail, " · ".join(parts))
+        _set(self._left, self._time_left(snapshot) if active else "")
+        self.bar.configure(value=round(share * 1000), style=_bar_style(self._state, snapshot, whole))
+
+    def show_speeds(self, samples: list[Sample], now: float) -> None:
+        """The speed of the last minutes; instants of any clock."""
+        self.chart.show([Series(_("Speed"), samples)], now)
+
+    def show_settings(self, workers: int, limit: int) -> None:
+        """They were changed elsewhere."""
+        self.workers.set(workers)
+        self.limit.delete(0, "end")
+        self.limit.insert(0, speed(limit) if limit else "")
+
+    def retranslate(self) -> None:
+        """All texts in the language of now."""
+        self.stop.configure(text=_("Stop"))
+        self._workers_title.configure(text=_("Workers"))
+        self._limit_title.configure(text=_("Limit"))
+        self.chart.set_texts(empty=_("The speed appears here."))
+        self.show(self._last, self._state is not None)
+
+    # --- what happens
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the run is paused by the person."""
+        return self._state is State.PAUSED
+
+    def _paused(self) -> None:
+        (self._do.resume if self.can_resume else self._do.pause)()
+
+    def _limited(self) -> None:
+        limit = read_limit(self.limit.get())
+        self.limit.state(["invalid" if isinstance(limit, Wrong) else "!invalid"])
+        if not isinstance(limit, Wrong):
+            self._do.limit(limit)
+
+    def _arrange(self) -> None:
+        going = self._state not in (None, State.STOPPING, State.ENDED)
+        self.pause.state(["!disabled" if going else "disabled"])
+        self.stop.state(["!disabled" if going else "disabled"])
+        text, icon = (_("Resume"), "play") if self.can_resume else (_("Pause"), "pause")
+        if str(self.pause["text"]) != text:
+            self.pause.configure(text=text)
+            self._look.set_icon(self.pause, icon, "text", 14)
+
+    def _time_left(self, snapshot: Snapshot) -> str:
+        if snapshot.state is not State.RUNNING:
+            return words.state(snapshot.state).name
+        pace = speed(snapshot.speed)
+        if snapshot.time_left is None:
+            return pace if snapshot.speed else ""
+        return f"{pace} · " + _("{time} left", time=words.duration(snapshot.time_left))
+
+
+def _bar_style(state: State | None, snapshot: Snapshot, whole: bool) -> str:
+    if state in _WAITS:
+        return "Warn.Horizontal.TProgressbar"
+    if whole:
+        return "Ok.Horizontal.TProgressbar"
+    if state is None and snapshot.failed_files:
+        return "Danger.Horizontal.TProgressbar"
+    return "Horizontal.TProgressbar"
+
+
+def _set(label: ttk.Label, text: str) -> None:
+    if str(label["text"]) != text:
+        label.configure(text=text)

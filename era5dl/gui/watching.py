@@ -1,0 +1,165 @@
+"""Between the conductor and the pages that look on: Sessions, Diagnostics and Log. All on Tk's thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from era5dl.engine.events import State
+from era5dl.engine.gauges import Gauges
+from era5dl.engine.verify import Finding
+from era5dl.errors import UsageError
+from era5dl.gui import facts, findings, session_rows, support_report, words
+from era5dl.gui.conductor import Conductor
+from era5dl.gui.facts import Fact
+from era5dl.gui.hour import hour_of
+from era5dl.gui.log_book import Level, LogBook
+from era5dl.gui.pages.diagnostics import DiagnosticsPage
+from era5dl.gui.pages.log import LogPage
+from era5dl.gui.pages.sessions import SessionsPage
+from era5dl.gui.preferences import Preferences
+from era5dl.gui.widgets.banner import Kind
+from era5dl.network_test import Diagnosis
+from era5dl.session import Summary
+from era5dl.settings import Settings
+
+SLOW = 2.0  # seconds between two looks at what changes slowly
+_WHOLE = (Finding.VERIFIED, Finding.CHECKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The pages it speaks to."""
+
+    sessions: SessionsPage
+    diagnostics: DiagnosticsPage
+    log: LogPage
+
+
+class Watching:
+    """One for the life of the window."""
+
+    def __init__(self, conductor: Conductor, settings: Callable[[], Settings]) -> None:
+        self._conductor, self._settings = conductor, settings
+        self.book = LogBook()
+        self.gauges = Gauges(conductor.snapshot, conductor.meter)
+        self._pages: Pages | None = None
+        self._sessions: tuple[Summary, ...] = ()
+        self._diagnosis: Diagnosis | None = None
+        self._running: tuple[str, Path] | None = None
+        self._next = 0.0
+
+    def attach(self, pages: Pages) -> None:
+        self._pages = pages
+
+    @property
+    def pages(self) -> Pages:
+        assert self._pages is not None
+        return self._pages
+
+    @property
+    def unfinished(self) -> int:
+        """Sessions that could go on."""
+        return sum(row.can_resume for row in session_rows.rows(self._sessions))
+
+    # --- what the person does
+
+    def verify(self, folder: Path, session_id: str) -> None:
+        try:
+            self._conductor.verify(folder, session_id, self._settings())
+        except UsageError as error:
+            self.pages.sessions.tell(words.explain(error).sentence)
+
+    def test(self) -> None:
+        """Run the network test."""
+        try:
+            settings = self._settings()
+        except UsageError as error:
+            self.book.add(Level.ERROR, str(error))
+            return
+        self.pages.diagnostics.show_testing(True)
+        self._conductor.diagnose(settings)
+
+    def write_report(self, path: Path, preferences: Preferences) -> None:
+        """Put the support report into this file. Raises OSError."""
+        said = findings.conclude(self.gauges.history(), self._diagnosis)
+        material = support_report.Material(
+            preferences=preferences,
+            diagnosis=self._diagnosis,
+            findings=tuple(one.finding for one in said),
+            samples=self.gauges.history(),
+            sessions=self._sessions,
+            log=tuple(f"{line.clock} {line.text}" for line in self.book.lines()),
+        )
+        support_report.write(path, material)
+
+    # --- what the conductor says
+
+    def hear(self, fact: Fact) -> None:
+        pages = self.pages
+        match fact:
+            case facts.SessionsSeen():
+                self._sessions = fact.sessions
+                self.show_sessions()
+            case facts.Verifying():
+                pages.sessions.show_verifying(fact.done, fact.total)
+            case facts.Verified():
+                wrong = sum(verdict.finding not in _WHOLE for verdict in fact.verdicts)
+                pages.sessions.show_verified(len(fact.verdicts) - wrong, wrong)
+                self._conductor.list_sessions()
+            case facts.NotVerified():
+                pages.sessions.tell(_said(fact.trouble), Kind.WARNING)
+            case facts.SessionForgotten():
+                if fact.trouble is not None:
+                    pages.sessions.tell(_said(fact.trouble))
+                self._conductor.list_sessions()
+            case facts.Diagnosed():
+                self._diagnosis = fact.diagnosis
+                pages.diagnostics.show_testing(False)
+                pages.diagnostics.show_steps(findings.steps(fact.diagnosis))
+                self._conclude()
+            case facts.Opened():
+                self._running = (fact.session_id, fact.folder)
+                self.book.add(Level.INFO, f"{fact.title} → {fact.folder}")
+                self._conductor.list_sessions()
+            case facts.Over():
+                self._running = None
+                self._conductor.list_sessions()
+            case facts.Happened():
+                self.book.hear(fact.event)
+            case facts.Stumbled() | facts.NotPlanned() | facts.NotOpened() | facts.DemoFailed():
+                self.book.add(Level.ERROR, fact.trouble.detail)
+            case _:
+                return
+
+    def draw(self, visible: object) -> None:
+        """Ten times a second; only the page that is seen costs anything."""
+        if visible is self.pages.log:
+            self.pages.log.show(self.book)
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + SLOW
+        if visible is self.pages.diagnostics:
+            self.pages.diagnostics.show(hour_of(self.gauges.history(), now))
+            self._conclude()
+        if visible is self.pages.sessions:
+            self._conductor.list_sessions()
+
+    def show_sessions(self) -> None:
+        """The list as it is known, with what this window is doing."""
+        snapshot = self._conductor.snapshot()
+        doing: dict[tuple[str, Path], State] = {}
+        if self._running is not None and snapshot is not None:
+            doing[self._running] = snapshot.state
+        self.pages.sessions.show(session_rows.rows(self._sessions, doing))
+
+    def _conclude(self) -> None:
+        self.pages.diagnostics.show_findings(findings.conclude(self.gauges.history(), self._diagnosis))
+
+
+def _said(trouble: facts.Trouble) -> str:
+    said = words.explain(trouble.kind)
+    return f"{said.sentence} {said.hint}"
