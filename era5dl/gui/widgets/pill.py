@@ -21,16 +21,15 @@ class ProgressPill(ttk.Frame):
         self._icon.pack(side="left")
         self._bar.pack(side="left", padx=look.px(7))
         self._text.pack(side="left")
-        look.follow(self, self.restyle)
+        look.follow(self, self._paint)
 
     def show(self, fraction: float, tone: Tone, text: str) -> None:
         """fraction: 0 … 1. text: the state in words, or the percentage."""
         self._fraction, self._tone = fraction, tone
         self._text.configure(text=text)
-        self.restyle(self._look.palette)
+        self._paint(self._look.palette)
 
-    def restyle(self, palette: Palette) -> None:
-        """Repaint in these colours; done by itself at a switch."""
+    def _paint(self, palette: Palette) -> None:
         self._icon.configure(image=self._look.icon(self._tone.icon, self._tone.colour, 14))
         self._bar.configure(
             image=self._look.bar(self._fraction, self._tone.bar, width=self._width, ground=palette.card)

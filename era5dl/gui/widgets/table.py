@@ -12,29 +12,17 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
 from tkinter import font, ttk
 from typing import Any
 
 from era5dl.gui.look import scale
 from era5dl.gui.look.theme import Look
 from era5dl.gui.widgets.headings import Headings
-from era5dl.gui.widgets.rows import Column, Fitter, Row, Selection, Show, TableModel
+from era5dl.gui.widgets.lines import Lines
+from era5dl.gui.widgets.rows import Column, Fitter, Selection, TableModel
 from era5dl.gui.widgets.tooltip import Tooltip
 
 _WHEEL = 3  # rows a notch
-
-
-@dataclass(slots=True)
-class _Line:
-    """The items of one line on the screen, and what they show."""
-
-    ground: int
-    cells: list[tuple[int, int]]  # text, picture (0 if the column has none)
-    row: Row | None = None
-    colours: tuple[str, str] = ("", "")  # of the ground, of its outline
-    texts: list[str] = field(default_factory=list)
-    pictures: list[str] = field(default_factory=list)
 
 
 class VirtualTable(ttk.Frame):
@@ -64,17 +52,23 @@ class VirtualTable(ttk.Frame):
         self._look, self._model = look, model
         self._on_select, self._on_menu, self._on_open = on_select, on_menu, on_open
         self._selection = Selection(model)
-        self._font = font.nametofont(scale.TEXT, root=self)
-        self._fitter = Fitter(self._font.measure)
-        self._lines: list[_Line] = []
+        fitter = Fitter(font.nametofont(scale.TEXT, root=self).measure)
         self._top, self._under, self._focused = 0, -1, False
         self._empty = empty
         self.row_height = look.px(10) + scale.line_height(self)
         self.canvas = tk.Canvas(self, highlightthickness=0, borderwidth=0, takefocus=1, width=look.px(400),
                                 height=(height + 1) * self.row_height)  # fmt: skip
         self.headings = Headings(
-            self.canvas, look, columns, self.row_height, on_sort, self._rebuild, self._fitter, self._widest
+            self.canvas,
+            look,
+            columns,
+            self.row_height,
+            on_sort,
+            self._rebuild,
+            fitter,
+            lambda number: self._lines.widest(number),
         )
+        self._lines = Lines(self.canvas, look, self.headings, fitter, self.row_height)
         self._bar = ttk.Scrollbar(self, orient="vertical", command=self.yview)
         self.canvas.grid(row=0, column=0, sticky="nsew")
         self._bar.grid(row=0, column=1, sticky="ns")
@@ -128,7 +122,7 @@ class VirtualTable(ttk.Frame):
 
     def texts_shown(self) -> list[tuple[str, ...]]:
         """The texts on the screen, row by row, as they are cut; for tests."""
-        return [tuple(line.texts) for line in self._lines if line.row is not None]
+        return self._lines.texts()
 
     def restyle(self) -> None:
         """Repaint in the colours of now; done by itself at a switch."""
@@ -139,9 +133,10 @@ class VirtualTable(ttk.Frame):
         """Show the model as it is now."""
         count = self._model.row_count()
         self._top = max(0, min(self._top, count - self._whole))
-        for place, line in enumerate(self._lines):
-            index = self._top + place
-            self._draw(line, place, index if index < count else None)
+        for place in range(len(self._lines)):
+            index = self._top + place if self._top + place < count else None
+            row = None if index is None else self._model.row(index)
+            self._lines.draw(place, row, self._colours(index))
         shown = max(1, count)
         self._bar.set(self._top / shown, min(1.0, (self._top + self._whole) / shown))
         self.canvas.itemconfigure("empty", text="" if count else self._empty)
@@ -163,82 +158,15 @@ class VirtualTable(ttk.Frame):
 
     def _rebuild(self) -> None:
         """Make the items anew: other size, other columns, other colours."""
-        canvas, columns = self.canvas, self.headings.columns
-        canvas.delete("rows", "empty")
+        canvas = self.canvas
+        canvas.delete("empty")
         self.headings.arrange(canvas.winfo_width())
-        self._lines = []
-        for place in range(self._whole + 1):  # one may be cut by the lower edge
-            y = self.row_height * (place + 1)
-            middle = y + self.row_height // 2
-            ground = canvas.create_rectangle(0, 0, 0, 0, width=0, tags="rows")
-            cells = [self._make_cell(number, middle) for number in range(len(columns))]
-            self._lines.append(_Line(ground, cells, texts=[""] * len(columns), pictures=[""] * len(columns)))
+        self._lines.rebuild(self._whole + 1)  # one may be cut by the lower edge
         room = canvas.winfo_width()
-        canvas.create_text(room // 2, self.row_height * 3, fill=self._look.palette.muted, font=self._font, tags="empty",
+        canvas.create_text(room // 2, self.row_height * 3, fill=self._look.palette.muted, font=scale.TEXT, tags="empty",
                            justify="center", width=max(1, room - self._look.px(40)))  # fmt: skip
         canvas.tag_raise("heading")
         self.refresh()
-
-    def _make_cell(self, number: int, middle: int) -> tuple[int, int]:
-        column, left, right = self.headings.columns[number], *self.headings.span(number)
-        picture = 0
-        if column.show is not Show.TEXT:
-            picture = self.canvas.create_image(left, middle, anchor="w", tags="rows")
-        place, anchor = (right, "e") if column.right else (left + self._indent(column), "w")
-        text = self.canvas.create_text(place, middle, anchor=anchor, font=self._font, tags="rows")  # type: ignore[call-overload]
-        return text, picture
-
-    def _indent(self, column: Column) -> int:
-        """Room for the picture in front of the text."""
-        if column.show is Show.PROGRESS:
-            return self._look.px(self.headings.bar + 8)
-        return self._look.px(21) if column.show is Show.STATE else 0
-
-    def _draw(self, line: _Line, place: int, index: int | None) -> None:
-        canvas = self.canvas
-        row = None if index is None else self._model.row(index)
-        colours = self._colours(index)
-        if colours != line.colours:
-            y = self.row_height * (place + 1)
-            canvas.coords(line.ground, 0, y, canvas.winfo_width() - 1, y + self.row_height - 1)
-            canvas.itemconfigure(line.ground, fill=colours[0], width=1, outline=colours[1])
-        elif row == line.row:
-            return
-        before, line.row = line.row, row
-        recoloured, line.colours = colours != line.colours, colours
-        for number, column in enumerate(self.headings.columns):
-            text, picture = line.cells[number]
-            self._draw_text(line, number, column, text, row)
-            if picture:
-                name = self._picture(column, row, colours[0]) if row else ""
-                if name != line.pictures[number]:
-                    line.pictures[number] = name
-                    canvas.itemconfigure(picture, image=name)
-            if row and (recoloured or before is None or before.tone != row.tone):
-                canvas.itemconfigure(text, fill=self._ink(column, row, colours[0]))
-
-    def _draw_text(self, line: _Line, number: int, column: Column, item: int, row: Row | None) -> None:
-        shown = ""
-        if row:
-            left, right = self.headings.span(number)
-            shown = self._fitter.fit(row.texts[number], right - left - self._indent(column), middle=column.middle)
-        if shown != line.texts[number]:
-            line.texts[number] = shown
-            self.canvas.itemconfigure(item, text=shown)
-
-    def _ink(self, column: Column, row: Row, ground: str) -> str:
-        palette = self._look.palette
-        if ground in (palette.select, palette.quiet_select):  # colours of states are hard to read on these
-            return palette.select_text if ground == palette.select else palette.text
-        if column.show is Show.STATE:
-            return self._look.colour(row.tone.colour)
-        return palette.muted if column.quiet or column.show is Show.PROGRESS else palette.text
-
-    def _picture(self, column: Column, row: Row, ground: str) -> str:
-        if column.show is Show.PROGRESS:
-            track = "track" if ground in (self._look.palette.card, self._look.palette.hover) else "border"
-            return self._look.bar(row.progress, row.tone.bar, width=self.headings.bar, track=track, ground=ground)
-        return self._look.icon(row.tone.icon, row.tone.colour, 14)
 
     def _colours(self, index: int | None) -> tuple[str, str]:
         palette = self._look.palette
@@ -256,17 +184,7 @@ class VirtualTable(ttk.Frame):
         x = self.canvas.winfo_pointerx() - self.canvas.winfo_rootx()
         place = (self.canvas.winfo_pointery() - self.canvas.winfo_rooty()) // self.row_height - 1
         number = self.headings.column_at(x)
-        if number is None or not 0 <= place < len(self._lines):
-            return ""
-        line = self._lines[place]
-        if line.row is None or line.row.texts[number] == line.texts[number]:
-            return ""
-        return line.row.texts[number]
-
-    def _widest(self, number: int) -> int:
-        """Pixels the texts of this column on the screen need."""
-        texts = (line.row.texts[number] for line in self._lines if line.row)
-        return self._fitter.widest(texts) + self._indent(self.headings.columns[number])
+        return "" if number is None else self._lines.cut_text(place, number)
 
     # --- mouse and keys
 
