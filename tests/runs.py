@@ -124,3 +124,9 @@ def wrong_files(folder: Path, objects: dict[str, bytes]) -> list[str]:
 def leftovers(folder: Path) -> list[Path]:
     """Part files that are still there."""
     return list(folder.rglob("*.part"))
+
+
+def taken(body: Any, most: int) -> bytes:
+    """What a `store.Body` gives next, at most so many bytes."""
+    buffer = bytearray(most)
+    return bytes(buffer[: body.readinto(memoryview(buffer))])

@@ -14,7 +14,7 @@ from era5dl.bucket.store import ObjectInfo
 from era5dl.bucket.transport import Transport, accepted, keepalive_options
 from era5dl.errors import NotFound
 from tests.faultlab import FaultServer, etag_of
-from tests.runs import settings_for
+from tests.runs import settings_for, taken
 
 TCP = socket.IPPROTO_TCP
 KEY, DATA = "a.nc", bytes(100_000)
@@ -47,7 +47,7 @@ def test_the_options_are_on_the_live_socket(request: pytest.FixtureRequest, sche
     abort = Watching()
     for bucket in opened(server):
         with bucket.open(ObjectInfo(KEY, len(DATA), etag_of(DATA)), 0, len(DATA), abort) as body:
-            body.read(1)
+            taken(body, 1)
             sock = abort.sockets[-1]
             assert sock.getpeername()[1] == server.port
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0

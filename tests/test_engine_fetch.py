@@ -30,11 +30,12 @@ class Line:
         self._at, self._stop = start, min(stop, self._end)
         yield self
 
-    def read(self, most: int) -> bytes:
+    def readinto(self, view: memoryview) -> int:
         self._between(self._at)
-        data = DATA[self._at : min(self._at + min(self._portion, most), self._stop)]
+        data = DATA[self._at : min(self._at + min(self._portion, len(view)), self._stop)]
         self._at += len(data)
-        return data
+        view[: len(data)] = data
+        return len(data)
 
 
 class Books:

@@ -21,8 +21,9 @@ from botocore.awsrequest import AWSRequest
 
 import era5dl
 from era5dl.bucket.abort import SLICED, Abort
-from era5dl.bucket.faults import translated
+from era5dl.bucket.faults import translate, translated
 from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.tap import Tap
 from era5dl.bucket.transport import Transport, aborting
 from era5dl.errors import BadResponse, ObjectChanged
 from era5dl.proof.etag import is_weak, quoted
@@ -35,7 +36,7 @@ _AGENT = f"era5dl/{era5dl.__version__}"
 
 
 class Get:
-    """Bytes [start, stop) of exactly this version of an object; `read` gives them as they come.
+    """Bytes [start, stop) of exactly this version of an object; `readinto` gives them as they come.
 
     base: the URL of the bucket, with a slash at its end. timeout: seconds without a byte.
     """
@@ -63,11 +64,12 @@ class Get:
         try:
             with translated(self._obj.key):
                 answer = self._transport.send(self._request())
-                self._raw = answer.raw  # urllib3's response: it can read what is there
+                self._raw = answer.raw  # urllib3's response
                 try:
                     if answer.status_code not in (200, 206):
                         raise self._refuse(answer.status_code, dict(answer.headers), answer.content)
                     _prove(answer.headers, self._obj, self._span)
+                    self._tap = Tap(self._raw, self._span[1] - self._span[0])
                 except BaseException:
                     self._raw.close()
                     raise
@@ -76,14 +78,15 @@ class Get:
             raise
         return self
 
-    def read(self, most: int) -> bytes:
-        """The next bytes, at most so many; b"" at the end."""
-        with translated(self._obj.key):
-            if SLICED and not self._first:  # what came with the headers is in a buffer, not on the socket
+    def readinto(self, view: memoryview) -> int:
+        """Fill the front of `view` with the next bytes, as soon as any are there; how many, 0 at the end."""
+        try:
+            if SLICED and not self._first and not self._tap.at_hand:  # first come those that came with the headers
                 self._abort.patience(self._timeout)
             self._first = False
-            data: bytes = self._raw.read1(most)
-        return data
+            return self._tap.readinto(view)
+        except Exception as error:
+            raise translate(error, self._obj.key) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

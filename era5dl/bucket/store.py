@@ -38,8 +38,11 @@ class Parts:
 class Body(Protocol):
     """The bytes of one answer, as they come."""
 
-    def read(self, most: int) -> bytes:
-        """The next bytes, at most so many, as soon as any are there; b"" at the end. Raises a BucketError."""
+    def readinto(self, view: memoryview) -> int:
+        """Fill the front of `view` with the next bytes, as soon as any are there; how many, 0 at the end.
+
+        Raises a BucketError.
+        """
         ...
 
 

@@ -55,30 +55,32 @@ def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: 
 
     answered: called once, when the bucket has answered with the right headers.
     """
-    gathered = bytearray()
+    gathered = memoryview(bytearray(min(WRITE_SIZE, max(piece.left, 1))))
+    count = 0  # bytes in `gathered`
     floor = Floor()
     with bucket.open(piece.transfer.obj, piece.at, piece.stop, abort) as body:
         answered()
         written_at = 0.0  # the first bytes at once: whoever watches sees that something comes
         try:
-            while piece.at + len(gathered) < piece.stop:
+            while piece.at + count < piece.stop:
                 asked_at = time.monotonic()
-                data = body.read(keeper.appetite())
+                came = body.readinto(gathered[count : count + keeper.appetite()])
                 now = time.monotonic()
                 if abort.why:
                     raise Stopped(abort.why)
-                if not data:
-                    raise Interrupted(f"{piece.transfer.obj.key}: the connection ended {piece.left} bytes too early")
-                gathered += data
-                pause = keeper.received(len(data))
-                floor.judge(len(data), now - asked_at)
-                if pause or len(gathered) >= WRITE_SIZE or now - written_at >= WRITE_EVERY:
-                    _write(piece, gathered, keeper)
-                    written_at = now
+                if not came:
+                    missing = piece.left - count
+                    raise Interrupted(f"{piece.transfer.obj.key}: the connection ended {missing} bytes too early")
+                count += came
+                pause = keeper.received(came)
+                floor.judge(came, now - asked_at)
+                if pause or count == len(gathered) or now - written_at >= WRITE_EVERY:
+                    _write(piece, gathered[:count], keeper)
+                    count, written_at = 0, now
                 if pause:
                     keeper.linger(pause, abort)
         finally:
-            _write(piece, gathered, keeper)
+            _write(piece, gathered[:count], keeper)
 
 
 class Floor:
@@ -101,20 +103,20 @@ class Floor:
             self._waited, self._count = 0.0, 0
 
 
-def _write(piece: Piece, gathered: bytearray, keeper: Keeper) -> None:
-    """Empty `gathered` into the part file."""
+def _write(piece: Piece, gathered: memoryview, keeper: Keeper) -> None:
+    """Put what was gathered into the part file; what lies beyond the end of the piece belongs to somebody else."""
     count = keeper.claim(piece, len(gathered))
-    if count:
-        start = piece.at - count
-        transfer = piece.transfer
-        assert transfer.part is not None
-        with memoryview(gathered) as everything, everything[:count] as data:
-            try:
-                transfer.part.write(start, data)
-            except BaseException:
-                keeper.unclaim(piece, count)
-                raise
-            if transfer.digest is not None:
-                transfer.digest.feed(start, data)
-        keeper.written(piece, start, count)
-    gathered.clear()
+    if not count:
+        return
+    start = piece.at - count
+    transfer = piece.transfer
+    assert transfer.part is not None
+    data = gathered[:count]
+    try:
+        transfer.part.write(start, data)
+    except BaseException:
+        keeper.unclaim(piece, count)
+        raise
+    if transfer.digest is not None:
+        transfer.digest.feed(start, data)
+    keeper.written(piece, start, count)
