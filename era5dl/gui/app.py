@@ -11,7 +11,6 @@ from pathlib import Path
 from tkinter import filedialog, ttk
 from typing import Any
 
-from era5dl.errors import UsageError
 from era5dl.gui import desktop, facts, form, i18n, preferences, support_report
 from era5dl.gui.conductor import Conductor
 from era5dl.gui.demo_thread import DemoThread
@@ -378,6 +377,7 @@ class App:
         self._closing_since = time.monotonic()
         self._save_now()
         self.conductor.close()
+        self.downloading.close()
         self.watching.gauges.stop()
         self.awake.release()
         if self.demo is not None:
@@ -530,16 +530,11 @@ def demo_fields(folder: str) -> Fields:
 
     return Fields(
         variables=frozenset(VARIABLES),
-        period=Period.RANGE,
+        period=Period.GRID,
         first=DAYS[0].isoformat(),
-        last=DAYS[-1].isoformat(),
+        last=DAYS[0].isoformat(),
+        years=frozenset(day.year for day in DAYS),
+        months=frozenset(day.month for day in DAYS),
+        days=frozenset(day.day for day in DAYS),
         folder=folder,
     )
-
-
-def settings_or_none(chosen: Preferences) -> Settings | None:
-    """The engine's settings, if the preferences make some."""
-    try:
-        return chosen.to_settings()
-    except UsageError:
-        return None

@@ -60,7 +60,7 @@ class Downloading:
         self._trouble: State | None = None  # what the banner is about
         self._last: object = None
         self._speeds: deque[tuple[float, float | None]] = deque(maxlen=int(SPAN / SPEED_EVERY) + 2)
-        self._offered = False
+        self._offered = self._closed = False
         self.demo = False  # the bucket has another port each time, so sessions are found by what is in them
 
     def attach(self, page: DownloadPage) -> None:
@@ -194,6 +194,13 @@ class Downloading:
                 lines.append("    " + _("and {n:,} more", n=len(keys) - 6))
         self.page.banner.show(Kind.WARNING, "\n".join(lines))
 
+    def close(self) -> None:
+        """Nothing is asked any more."""
+        if self._armed is not None:
+            self._around.timer.after_cancel(self._armed)
+            self._armed = None
+        self._closed = True
+
     # --- what the conductor says
 
     def hear(self, fact: Fact) -> None:
@@ -249,6 +256,8 @@ class Downloading:
 
     def _arm(self) -> None:
         timer = self._around.timer
+        if self._closed:
+            return
         if self._armed is not None:
             timer.after_cancel(self._armed)
         self._armed = timer.after(DEBOUNCE, self._ask)

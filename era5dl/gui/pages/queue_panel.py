@@ -36,11 +36,11 @@ _SHOWS = {
 }
 _COLUMNS = (
     rows.Column("file", "", 300, stretch=True, middle=True, least=140),
-    rows.Column("progress", "", 152, show=rows.Show.PROGRESS, least=120),
-    rows.Column("size", "", 84, right=True, least=64),
-    rows.Column("speed", "", 92, right=True, least=70),
-    rows.Column("status", "", 130, show=rows.Show.STATE, least=90),
-    rows.Column("attempts", "", 78, right=True, least=50, quiet=True),
+    rows.Column("progress", "", 150, show=rows.Show.PROGRESS, least=120),
+    rows.Column("size", "", 76, right=True, least=64),
+    rows.Column("speed", "", 84, right=True, least=70),
+    rows.Column("status", "", 112, show=rows.Show.STATE, least=90),
+    rows.Column("attempts", "", 58, right=True, least=50, quiet=True),
 )
 _FALLING = (Order.SIZE, Order.SPEED, Order.PROGRESS, Order.ATTEMPTS)  # what one wants to see first is the most
 
@@ -114,7 +114,7 @@ class QueuePanel(Card):
         """All texts in the language of now."""
         self._title.configure(text=_("Queue"))
         self.search.set_texts(placeholder=_("Search files"))
-        titles = [_("File"), _("Progress"), _("Size"), _("Speed"), _("Status"), _("Attempts")]
+        titles = [_("File"), _("Progress"), _("Size"), _("Speed"), _("Status"), _("Tries")]
         self.table.set_texts(
             titles,
             _("The files appear here as soon as variables and a period are chosen, with their sizes."),
@@ -217,7 +217,8 @@ class _Rows:
         percent = "100 %" if file.share >= 1 else f"{int(file.share * 100)} %" if file.share else ""
         attempts = str(file.attempts) if file.attempts > 1 else ""
         pace = speed(file.speed) if file.speed else ""
-        texts = (file.name, percent, size(file.size), pace, self._say(file), attempts)
+        name = file.name.removeprefix("e5.oper.")  # they all begin so; what differs is to be seen
+        texts = (name, percent, size(file.size), pace, self._say(file), attempts)
         tone = Tone.WARNING if file.state is FileState.ACTIVE and file.reason else _TONES[file.state]
         return rows.Row(texts, file.share, tone)
 

@@ -153,7 +153,9 @@ class RequestPanel(Card):
 
     def _make_outlook(self) -> None:
         px, look = self._look.px, self._look
-        ttk.Separator(self).grid(row=10, column=0, sticky="ew", pady=(px(12), px(10)))
+        rule = tk.Frame(self, height=px(1))
+        look.follow(rule, lambda palette: rule.configure(background=palette.line))
+        rule.grid(row=10, column=0, sticky="ew", pady=(px(12), px(10)))
         line = ttk.Frame(self)
         line.grid(row=11, column=0, sticky="ew")
         self._figures = ttk.Label(line, style="Head.TLabel")
@@ -244,7 +246,7 @@ class RequestPanel(Card):
         self._grid_button.configure(text=_("Choose…"))
         self._folder_title.configure(text=_("Folder"))
         self._browse.configure(text=_("Choose…"))
-        self.start.configure(text=_("Start download"))
+        self.start.configure(text=_("Start download"), compound="left")
         self.tree.set_texts(self._groups(), _("No variable has this in its name."))
         self._arrange()
 

@@ -17,6 +17,7 @@ from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.graph import LineChart, Series
 from era5dl.gui.widgets.stepper import Stepper
 from era5dl.gui.widgets.ticks import Sample
+from era5dl.gui.widgets.tooltip import Tooltip
 from era5dl.text import size, speed
 
 SPAN = 180.0  # seconds of speed that the chart shows
@@ -43,20 +44,19 @@ class TotalsPanel(Card):
         self._state: State | None = None
         self._last: Snapshot | None = None
         px = look.px
-        self.columnconfigure(0, weight=3, uniform="totals")
-        self.columnconfigure(1, weight=2, uniform="totals")
+        self.columnconfigure(0, weight=1)
         left = ttk.Frame(self)
         left.grid(row=0, column=0, sticky="nsew", padx=(0, px(18)))
         line = ttk.Frame(left)
         line.pack(fill="x")
         self._percent = ttk.Label(line, style="Figure.TLabel")
         self._percent.pack(side="left")
-        self._detail = ttk.Label(line, style="Muted.TLabel")
-        self._detail.pack(side="left", padx=px(10), anchor="s", pady=(0, px(3)))
         self._left = ttk.Label(line, style="Head.TLabel")
-        self._left.pack(side="right", anchor="s", pady=(0, px(3)))
+        self._left.pack(side="right", anchor="s", pady=(0, px(2)))
         self.bar = ttk.Progressbar(left, maximum=1000)
-        self.bar.pack(fill="x", pady=(px(6), px(10)))
+        self.bar.pack(fill="x", pady=(px(5), px(5)))
+        self._detail = ttk.Label(left, style="Muted.TLabel")
+        self._detail.pack(fill="x", pady=(0, px(9)))
         line = ttk.Frame(left)
         line.pack(fill="x")
         self.pause = ttk.Button(line, command=self._paused)
@@ -69,13 +69,16 @@ class TotalsPanel(Card):
         self.limit.insert(0, speed(limit) if limit else "")
         for key in ("<Return>", "<FocusOut>"):
             self.limit.bind(key, lambda _event: self._limited(), add="+")
+        Tooltip(
+            self.limit, look, lambda: _("Such as 5 MB/s or 500 kB/s, for all connections together. Empty: no limit.")
+        )
         self._limit_title = ttk.Label(line, style="Muted.TLabel")
         self._limit_title.pack(side="right", padx=(px(14), px(6)))
         self.workers = Stepper(line, look, value=workers, least=1, most=64, on_change=callbacks.workers, width=3)
         self.workers.pack(side="right")
         self._workers_title = ttk.Label(line, style="Muted.TLabel")
         self._workers_title.pack(side="right", padx=(0, px(6)))
-        self.chart = LineChart(self, look, format_value=speed, span=SPAN, least=100_000, height=104, width=300)
+        self.chart = LineChart(self, look, format_value=speed, span=SPAN, least=100_000, height=118, width=340)
         self.chart.grid(row=0, column=1, sticky="nsew")
         self.retranslate()
 
@@ -87,7 +90,7 @@ class TotalsPanel(Card):
         self._state = snapshot.state if snapshot is not None and active else None
         self._arrange()
         if snapshot is None:
-            _set(self._percent, "")
+            _set(self._percent, "–")
             _set(self._detail, _("Nothing is being downloaded."))
             _set(self._left, "")
             self.bar.configure(value=0)
@@ -119,7 +122,7 @@ class TotalsPanel(Card):
 
     def retranslate(self) -> None:
         """All texts in the language of now."""
-        self.stop.configure(text=_("Stop"))
+        self.stop.configure(text=_("Stop"), compound="left")
         self._workers_title.configure(text=_("Workers"))
         self._limit_title.configure(text=_("Limit"))
         self.chart.set_texts(empty=_("The speed appears here."))
@@ -147,7 +150,7 @@ class TotalsPanel(Card):
         self.stop.state(["!disabled" if going else "disabled"])
         text, icon = (_("Resume"), "play") if self.can_resume else (_("Pause"), "pause")
         if str(self.pause["text"]) != text:
-            self.pause.configure(text=text)
+            self.pause.configure(text=text, compound="left")
             self._look.set_icon(self.pause, icon, "text", 14)
 
     def _time_left(self, snapshot: Snapshot) -> str:
