@@ -14,7 +14,7 @@ GONE = "***"
 
 _HEADER = re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\W{1,4})[^\r\n]+")
 _LOGIN = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*:/{1,3})[^\s\"'<>]*@")  # up to the last @: a password may hold one
-_BARE_LOGIN = re.compile(r"[^\s/@:\"'<>=]+:[^\s\"'<>]+@(?=[\w\[])")  # HTTP_PROXY is often written without a scheme
+_BARE_LOGIN = re.compile(r"[^\s/@:\"'<>=]+:(?!//)[^\s\"'<>]+@(?=[\w\[])")  # HTTP_PROXY often has no scheme
 _FIELD = re.compile(
     r"(?i)([\w-]*(?:password|passwd|passphrase|secret|token|signature|credential|access_key)[\w-]*[\"']?\s*[:=]\s*)"
     r"(\"[^\"]*\"|'[^']*'|[^\s&,;)}\]]+)"

@@ -92,7 +92,7 @@ def _row(summary: Summary, doing: State | None, now: float) -> SessionRow:
     return SessionRow(
         id=summary.id,
         folder=summary.folder,
-        name=name,
+        name=name if name != "?" else plain(summary.folder.name),  # what is damaged cannot say what it was
         period=period,
         files=f"{summary.done_files:,} / {summary.files:,}" if known else "",
         percent=_percent(summary) if known else None,

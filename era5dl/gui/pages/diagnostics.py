@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 import tkinter as tk
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ _MARKS = {
     Tone.WARNING: ("warning", "warn"),
     Tone.BAD: ("danger", "danger"),
 }
+USUAL = 6.0  # seconds a network test takes
 _MOST = 3  # findings told at once
 _LEFT = 420  # width of the left column, in our units
 _TIMINGS = (N_("Mean"), N_("Min"), N_("Max"), N_("Jitter"), N_("Loss"))
@@ -45,6 +48,7 @@ class DiagnosticsPage(ttk.Frame):
         self._findings: tuple[Said, ...] = ()
         self._steps: tuple[Step, ...] = ()
         self._testing = False
+        self._began = 0.0
         self._hour = Hour(now=0.0)
         self._banner = Banner(self, look, on_close=lambda: None)
         self._banner.grid(row=0, column=0, columnspan=2, sticky="ew")
@@ -91,7 +95,7 @@ class DiagnosticsPage(ttk.Frame):
         self._progress = ttk.Progressbar(card, maximum=1000)
         buttons = self._buttons = ttk.Frame(card)
         buttons.pack(side="bottom", fill="x", pady=(px(10), 0))
-        self._test = ttk.Button(buttons, style="Accent.TButton", command=self._start)
+        self._test = ttk.Button(buttons, style="Accent.TButton", command=self._do.test)
         self._test.pack(side="left")
         self._report = ttk.Button(buttons, command=self._do.save_report)
         look.set_icon(self._report, "download", "text", 15)
@@ -192,15 +196,16 @@ class DiagnosticsPage(ttk.Frame):
         self._cells.append(label)
         return label
 
-    def show_testing(self, testing: bool, done: int = 0, total: int = 0) -> None:
-        """A network test goes on, so many probes of so many are done; or it has ended."""
-        self._progress.configure(value=max(40, 1000 * done / total) if total else 40)
+    def show_testing(self, testing: bool) -> None:
+        """A network test goes on, or has ended."""
         if testing == self._testing:
             return
         self._testing = testing
         self._test.state(["disabled" if testing else "!disabled"])
         if testing:
             self._progress.pack(side="bottom", fill="x", pady=(self._look.px(10), 0), after=self._buttons)
+            self._began = time.monotonic()
+            self._advance()
         else:
             self._progress.pack_forget()
         self._set_test_texts()
@@ -240,9 +245,12 @@ class DiagnosticsPage(ttk.Frame):
         self._test_hint.configure(text=hint)
         self._test.configure(text=_("Testing…") if self._testing else _("Run network test"))
 
-    def _start(self) -> None:
-        self.show_testing(True)
-        self._do.test()
+    def _advance(self) -> None:
+        """The bar nears its end but never reaches it: how long each step of the test takes, nobody knows before."""
+        if self._testing:
+            share = 1 - math.exp(-(time.monotonic() - self._began) / USUAL)
+            self._progress.configure(value=950 * share)
+            self.after(100, self._advance)
 
 
 def _whole(value: float) -> str:

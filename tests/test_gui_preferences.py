@@ -1,0 +1,147 @@
+"""What the window remembers: saved, loaded, and never in the way of starting."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.errors import UsageError
+from era5dl.gui.preferences import BOUNDS, Preferences, load, preferences_file, save
+from era5dl.settings import Settings
+
+
+def test_the_defaults_are_those_of_the_engine() -> None:
+    assert Preferences().to_settings() == Settings()
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "window.json"
+    chosen = Preferences(
+        folder="/data/雪 α",
+        workers=16,
+        rate_limit=5_000_000,
+        proxy="http://u:p@h:1",
+        theme="dark",
+        selection='{"a": 1}',
+    )
+    assert save(chosen, path)
+    assert load(path) == chosen
+    assert chosen.to_settings() == Settings(workers=16, rate_limit=5_000_000, proxy="http://u:p@h:1")
+
+
+def test_only_what_differs_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "window.json"
+    save(Preferences(workers=9), path)
+    assert json.loads(path.read_text()) == {"workers": 9}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "window.json"
+    save(Preferences(proxy="http://u:secret@h:1"), path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_nothing_there_is_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path / "none.json") == Preferences()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"[]", b"\xff\xfe", b"nul", b"[" * 100_000, b'{"workers": NaN}', b'{"workers": ' + b"9" * 400 + b"}"],
+)  # fmt: skip
+def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "window.json"
+    path.write_bytes(damage)
+    assert load(path) == Preferences()
+    assert not path.exists()
+    assert path.with_name("window.json.damaged").read_bytes() == damage
+    assert save(Preferences(workers=3), path)
+    assert load(path).workers == 3
+
+
+def test_a_file_that_is_far_too_large_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "window.json"
+    path.write_bytes(b" " * 1_000_000 + b"{}")
+    assert load(path) == Preferences()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("workers", 0),
+        ("workers", 10**6),
+        ("workers", "8"),
+        ("workers", True),
+        ("workers", 8.0),
+        ("read_timeout", "20"),
+        ("read_timeout", -1),
+        ("rate_limit", -5),
+        ("theme", "pink"),
+        ("language", "xx"),
+        ("proxy", 7),
+        ("proxy", "http://h\n:1"),
+        ("folder", "x" * 5000),
+        ("verify", 1),
+        ("no such thing", 1),
+    ],
+)
+def test_an_entry_that_does_not_fit_falls_back_alone(tmp_path: Path, name: str, value: object) -> None:
+    path = tmp_path / "window.json"
+    path.write_text(json.dumps({name: value, "retries": 3}))
+    assert load(path) == Preferences(retries=3)
+
+
+def test_a_whole_number_is_good_for_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "window.json"
+    path.write_text('{"read_timeout": 30}')
+    assert load(path).read_timeout == 30
+
+
+@pytest.mark.parametrize("name", sorted(BOUNDS))
+def test_the_engine_takes_what_is_within_the_bounds(name: str) -> None:
+    for value in BOUNDS[name]:
+        entry: dict[str, Any] = {name: value}
+        assert Preferences(**entry).to_settings()
+
+
+def test_a_missing_ca_file_is_kept_and_told_when_it_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "window.json"
+    save(Preferences(ca_bundle="/no/such/file.pem"), path)
+    loaded = load(path)  # the share it lies on may come back
+    assert loaded.ca_bundle == "/no/such/file.pem"
+    with pytest.raises(UsageError):
+        loaded.to_settings()
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert not save(Preferences(workers=2), tmp_path / "file" / "window.json")
+    assert load(tmp_path / "file" / "window.json") == Preferences()
+
+
+def test_a_link_or_a_folder_under_its_name_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text('{"workers": 3}')
+    path = tmp_path / "window.json"
+    path.symlink_to(tmp_path / "real.json")
+    assert load(path) == Preferences()
+    assert json.loads((tmp_path / "real.json").read_text()) == {"workers": 3}
+
+
+def test_the_usual_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ERA5DL_STATE_DIR", str(tmp_path))
+    assert preferences_file() == tmp_path / "window.json"
+    assert save(Preferences(workers=5))
+    assert load().workers == 5
+
+
+def test_every_field_has_a_plain_default() -> None:
+    assert {type(field.default) for field in fields(Preferences)} <= {str, int, float, bool}

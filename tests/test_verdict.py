@@ -1,0 +1,162 @@
+"""The verdicts: the table of the module, row by row, on figures alone; and on figures that faults really make."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.engine import verdict
+from era5dl.engine.engine import Engine
+from era5dl.engine.gauges import Gauges, Process, Sample
+from era5dl.engine.meter import Meter, MeteredBucket, Traffic
+from era5dl.engine.verdict import Figures, Finding, figures_of, judge
+from era5dl.session import Session
+from tests.faultlab import Fault, FaultServer, Link, pseudo_random
+from tests.runs import plan_of, settings_for
+
+WAITS: dict[str, Any] = {"answers": 50, "waited": 90.0, "busy": 10.0, "speed": 20e6, "in_flight": 8}
+CASES: list[tuple[Finding, dict[str, Any]]] = [
+    (Finding.CLOCK_WRONG, {"status": 200, "clock_ahead": -301.0}),
+    (Finding.CERTIFICATE_REPLACED, {"failed_step": "certificate"}),
+    (Finding.CERTIFICATE_REPLACED, {"faults": {"Untrusted": 1}}),
+    (Finding.PROXY_ANSWERS, {"status": 302}),
+    (Finding.PROXY_ANSWERS, {"status": 511}),
+    (Finding.PROXY_ANSWERS, {"answers": 10, "faults": {"BadResponse": 2}}),
+    (Finding.OFFLINE, {"failed_step": "dns"}),
+    (Finding.OFFLINE, {"failed_step": "connect"}),
+    (Finding.OFFLINE, {"faults": {"Unreachable": 1}}),
+    (Finding.NO_ANSWER, {"failed_step": "tls"}),
+    (Finding.NO_ANSWER, {"failed_step": "answer"}),
+    (Finding.DNS_SLOW, {"status": 200, "dns_seconds": 1.2}),
+    (Finding.THROTTLED, {"answers": 60, "faults": {"ServerBusy": 3}}),
+    (Finding.IDLE_DROPPED, {"answers": 60, "faults": {"StaleConnection": 3}}),
+    (Finding.UNSTEADY, {"status": 200, "loss": 0.1}),
+    (Finding.UNSTEADY, {"answers": 20, "faults": {"Interrupted": 5}}),
+    (Finding.ONE_BAD_CONNECTION, {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5)}),
+    (Finding.RATE_LIMITED, WAITS | {"speed": 9.5e6, "rate_limit": 10_000_000}),
+    (Finding.DISK_BOUND, {"answers": 9, "waited": 4.0, "busy": 16.0}),
+    (Finding.LINK_BOUND, WAITS),
+    (Finding.LINK_BOUND, WAITS | {"one_connection": 18e6}),
+    (Finding.MORE_WORKERS, WAITS | {"one_connection": 2.5e6}),
+    (Finding.FAR_AWAY, {"status": 200, "first_byte": 0.2}),
+    (Finding.FINE, {"status": 200, "first_byte": 0.05}),
+    (Finding.UNKNOWN, {}),
+]
+
+
+@pytest.mark.parametrize(("finding", "figures"), CASES)
+def test_the_table(finding: Finding, figures: dict[str, Any]) -> None:
+    assert judge(Figures(**figures)) == (finding,)
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {"status": 200, "clock_ahead": 299.0, "dns_seconds": 0.9, "loss": 0.05},
+        {"answers": 100, "faults": {"BadResponse": 1, "ServerBusy": 1, "StaleConnection": 2, "Interrupted": 4}},
+        {"answers": 1000, "faults": {"Interrupted": 6, "ServerBusy": 3, "StaleConnection": 4, "Unreachable": 20}},
+        {"answers": 9, "speeds": (5e6, 5e6, 5e6, 2e6)},
+        {"answers": 9, "speeds": (5e6, 1e5)},  # too few to say which one is bad
+        {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5, 1e5, 1e5)},  # half of them: that is the line
+        {"answers": 9, "waited": 1.0, "busy": 2.0},  # too short to say
+    ],
+)
+def test_a_little_of_it_is_nothing(figures: dict[str, Any]) -> None:
+    assert judge(Figures(**figures)) == (Finding.FINE,)
+
+
+def test_all_that_holds_is_told_the_weightiest_first() -> None:
+    found = judge(Figures(failed_step="certificate", clock_ahead=9e5, dns_seconds=3.0, faults={"ServerBusy": 9}))
+    assert found == (Finding.CLOCK_WRONG, Finding.CERTIFICATE_REPLACED, Finding.DNS_SLOW, Finding.THROTTLED)
+
+
+def test_the_docstring_draws_the_rules_in_their_order() -> None:
+    drawn = re.findall(r"^([A-Z_]+) +\|", verdict.__doc__ or "", re.MULTILINE)
+    assert drawn == [finding.name for finding in Finding]
+    assert {finding for finding, _ in CASES} == set(Finding)
+
+
+def sample(at: float, traffic: Traffic | None, *, running: bool = True, speed: float = 0.0) -> Sample:
+    return Sample(at, Process(4, 0, 10, 10, 3), running, speed=speed, in_flight=4, traffic=traffic)
+
+
+def test_only_the_last_minutes_count() -> None:
+    old = [sample(2.0 * n, Traffic(100, {"ServerBusy": 50}, 10.0, 1.0, ())) for n in range(10)]
+    new = [
+        sample(1000 + 2.0 * n, Traffic(100 + n, {"ServerBusy": 50, "Interrupted": n}, 10.0 + n, 1.0, ()))
+        for n in range(5)
+    ]
+    found = figures_of([*old, *new])
+    assert (found.answers, found.faults, found.waited, found.busy) == (4, {"Interrupted": 4}, 4.0, 0.0)
+    assert figures_of(old).faults == {"ServerBusy": 50}  # what came before the first sample belongs to it
+
+
+def test_no_run_no_figures() -> None:
+    assert figures_of([]) == Figures()
+    assert figures_of([sample(1.0, None)]) == Figures()
+    assert figures_of([sample(1.0, Traffic(9, {}, 1.0, 1.0, ()), running=False)]) == Figures()
+
+
+def judged(server: FaultServer, folder: Path, *, seconds: float = 30.0, **options: Any) -> tuple[Finding, ...]:
+    """Fetch what is on the server through a meter; the verdict on it."""
+    settings = settings_for(server, **options)
+    meter = Meter()
+    bucket = S3Bucket(settings)
+    with Session.begin(folder, plan_of(bucket), settings) as session:
+        engine = Engine(MeteredBucket(bucket, meter), session, settings)
+        gauges = Gauges(engine.snapshot, meter)
+        engine.start()
+        engine.wait(0.3)
+        gauges.sample()
+        engine.wait(seconds)
+        gauges.sample()
+        engine.stop()
+        engine.wait(10)
+        bucket.drop_idle_connections()
+    return judge(figures_of(gauges.history()))
+
+
+def test_a_server_that_asks_to_slow_down(fault_server: FaultServer, tmp_path: Path) -> None:
+    for number in range(6):
+        fault_server.put(f"{number}.nc", pseudo_random(number, 50_000))
+    fault_server.script(*[Fault("slow-down")] * 3)
+    assert judged(fault_server, tmp_path)[0] is Finding.THROTTLED
+
+
+def test_a_portal_that_answers(fault_server: FaultServer, tmp_path: Path) -> None:
+    for number in range(6):
+        fault_server.put(f"{number}.nc", pseudo_random(number, 50_000))
+    fault_server.script(*[Fault("login-page")] * 3)
+    assert judged(fault_server, tmp_path, seconds=8.0)[0] is Finding.PROXY_ANSWERS
+
+
+def test_a_line_that_breaks(fault_server: FaultServer, tmp_path: Path) -> None:
+    for number in range(6):
+        fault_server.put(f"{number}.nc", pseudo_random(number, 200_000))
+    fault_server.script(*[Fault("body-reset", at=30_000)] * 6)
+    assert judged(fault_server, tmp_path)[0] is Finding.UNSTEADY
+
+
+def test_a_line_that_is_full(fault_server: FaultServer, tmp_path: Path) -> None:
+    for number in range(4):
+        fault_server.put(f"{number}.nc", pseudo_random(number, 1_000_000))
+    fault_server.link = Link(speed=250_000)
+    assert judged(fault_server, tmp_path, seconds=1.8, workers=4) == (Finding.LINK_BOUND,)
+
+
+def test_one_bad_connection_among_good_ones(fault_server: FaultServer, tmp_path: Path) -> None:
+    for number in range(5):
+        fault_server.put(f"{number}.nc", pseudo_random(number, 4_000_000))
+    fault_server.link = Link(speed=600_000, slow_every=5, slow_speed=20_000)
+    assert Finding.ONE_BAD_CONNECTION in judged(fault_server, tmp_path, seconds=3.6, workers=5)
+
+
+def test_a_router_that_drops_idle_connections(fault_server: FaultServer, tmp_path: Path) -> None:
+    for number in range(12):
+        fault_server.put(f"{number}.nc", pseudo_random(number, 20_000))
+    fault_server.script(*[Fault("empty-reply")] * 4)
+    assert Finding.IDLE_DROPPED in judged(fault_server, tmp_path, workers=6)
