@@ -25,7 +25,7 @@ from era5dl.bucket.faults import translate, translated
 from era5dl.bucket.store import ObjectInfo
 from era5dl.bucket.tap import Tap
 from era5dl.bucket.transport import Transport, aborting
-from era5dl.errors import BadResponse, ObjectChanged
+from era5dl.errors import BadResponse, ObjectChanged, Stopped
 from era5dl.proof.etag import is_weak, quoted
 
 Refuse = Callable[[int, dict[str, str], bytes], Exception]
@@ -83,8 +83,12 @@ class Get:
         try:
             if SLICED and not self._first and not self._tap.at_hand:  # first come those that came with the headers
                 self._abort.patience(self._timeout)
+                if self._abort.why:  # and do not read: nothing may come, and nothing could wake us
+                    raise Stopped(self._abort.why)
             self._first = False
             return self._tap.readinto(view)
+        except Stopped:
+            raise
         except Exception as error:
             raise translate(error, self._obj.key) from error
 

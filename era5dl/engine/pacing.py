@@ -27,7 +27,7 @@ class RateLimit:
         return self._rate
 
     def set(self, rate: int | None) -> None:
-        """Change it while running; what has been spent stays spent."""
+        """Change it while running; nobody waits any longer for what was spent under the old one."""
         with self._lock:
             self._rate = rate
             self._free_at = 0.0
@@ -57,6 +57,8 @@ class Throttle:
         self.hold_until = 0.0
         self.complaints = 0
         self._allowed = workers
+        self._braked = False
+        self._halved_at = 0.0
         self._last_change = 0.0
 
     @property
@@ -66,7 +68,7 @@ class Throttle:
 
     def set_workers(self, workers: int) -> None:
         """The user wants this many; a brake that is on stays on."""
-        if self._allowed >= self.workers:
+        if not self._braked:
             self._allowed = workers
         self.workers = workers
 
@@ -74,12 +76,14 @@ class Throttle:
         """The server complained: halve, and nobody asks for `delay` seconds."""
         self.complaints += 1
         self.hold_until = max(self.hold_until, now + delay)
-        if now - self._last_change >= self.CALM:
+        if now - self._halved_at >= self.CALM:
             self._allowed = max(1, self.allowed // 2)
-            self._last_change = now
+            self._braked = self._allowed < self.workers
+            self._halved_at = self._last_change = now
 
     def recover(self, now: float) -> None:
         """Call it now and then: grows by one after a while without complaints."""
         if self._allowed < self.workers and now - max(self._last_change, self.hold_until) >= self.GROW_EVERY:
             self._allowed += 1
+            self._braked = self._allowed < self.workers
             self._last_change = now

@@ -123,11 +123,12 @@ class Scheduler:
     def withdraw(self, transfer: Transfer) -> None:
         """Give out nothing more of it."""
         self._drop(transfer)
+        transfer.withdrawn = True
 
     def begin_anew(self, transfer: Transfer) -> None:
         """Forget its pieces; it will be opened again."""
         self._drop(transfer)
-        transfer.opened = False
+        transfer.opened = transfer.withdrawn = False
         self.unassigned += transfer.obj.size
         self._sizes[transfer.index] = transfer.obj.size
         self._ready.append(Open(transfer))
@@ -158,7 +159,8 @@ class Scheduler:
         self._delayed.clear()
 
     def _drop(self, transfer: Transfer) -> None:
-        self.unassigned -= sum(b - a for a, b in transfer.gaps) if transfer.opened else self._sizes[transfer.index]
+        if not transfer.withdrawn:
+            self.unassigned -= sum(b - a for a, b in transfer.gaps) if transfer.opened else self._sizes[transfer.index]
         transfer.gaps = []
         self._ready = deque(job for job in self._ready if job.transfer is not transfer)
         self._delayed = [entry for entry in self._delayed if entry[2].transfer is not transfer]
@@ -195,7 +197,8 @@ class Scheduler:
 
     def _steal(self, now: float) -> Piece | None:
         """The second half of what remains of the piece that will take longest."""
-        victim = max(self.active, key=lambda p: _seconds_left(p, now), default=None)
+        lasting = [piece for piece in self.active if not piece.transfer.withdrawn]
+        victim = max(lasting, key=lambda p: _seconds_left(p, now), default=None)
         if victim is None or victim.left < 2 * SMALLEST_THEFT or _seconds_left(victim, now) < THEFT_SECONDS:
             return None
         middle = victim.at + victim.left // 2

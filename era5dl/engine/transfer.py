@@ -75,6 +75,7 @@ class Transfer:
     guesses: list[int] = field(default_factory=list)  # part sizes still to try, where the server does not tell
     proving: bool = False
     opened: bool = False  # `wanted`, `done` and `digest` are known
+    withdrawn: bool = False  # nothing more of it is given out
     changed: bool = False  # upstream: ask for its version again before anything else
     counted: int = 0  # bytes of it that the ledger counts as done
     verdict: Verdict | None = None  # what happens to it as soon as it is idle, and why
