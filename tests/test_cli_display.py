@@ -294,7 +294,7 @@ class EndlessEngine:
 
     result = None
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         self.stops = 0
 
     def start(self) -> None:

@@ -21,7 +21,7 @@ download, resume (and demo)
     file-retrying   index, key, reason, attempt, delay
     file-restarted  index, key, reason                           it was replaced upstream
     file-done       index, key, size, path, outcome ("verified" | "checked"), reason, adopted
-    file-failed     index, key, reason, remedy
+    file-failed     index, key, reason, remedy, kind             kind: the class of the error, such as "NotFound"
     state           state, reason
     throttled       workers, delay
     progress        state, reason, total_files, done_files, verified_files, checked_files, failed_files, total_bytes,
