@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -36,8 +37,9 @@ def start_logging(path: Path | None = None) -> Callable[[], None]:
     handler: logging.Handler
     try:
         path = path or log_file()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handler = _TurningFile(path, maxBytes=MOST_BYTES, backupCount=OLD_FILES, encoding="utf-8", errors="replace")
+        handler = _TurningFile(
+            path, maxBytes=MOST_BYTES, backupCount=OLD_FILES, encoding="utf-8", errors="replace", delay=True
+        )
     except (OSError, RuntimeError, ValueError):  # RuntimeError: no home folder
         handler = logging.NullHandler()
     handler.setFormatter(_Discreet())
@@ -85,7 +87,12 @@ class _Discreet(logging.Formatter):
 
 
 class _TurningFile(RotatingFileHandler):
-    """On Windows a file that another program of ours has open cannot be renamed; then this one simply grows on."""
+    """Made when there is something to write. On Windows a file that another program of ours has open cannot be
+    renamed; then this one simply grows on."""
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return super()._open()
 
     def doRollover(self) -> None:
         try:

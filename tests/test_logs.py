@@ -103,6 +103,27 @@ def test_no_place_for_it_is_no_error(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert logs.last_lines(5, tmp_path / "none.log") == []
 
 
+def test_nothing_to_say_makes_no_file(tmp_path: Path) -> None:
+    logs.start_logging(tmp_path / "logs" / "x.log")()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_line_logs_into_the_file(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from era5dl import cli
+
+    def run(*_given: object) -> int:
+        logging.getLogger("urllib3.connectionpool").warning("Connection pool is full")
+        return 0
+
+    monkeypatch.setattr(cli, "_run", run)
+    assert cli.main(["sessions"]) == 0
+    assert capfd.readouterr() == ("", "")
+    assert "pool is full" in logs.last_lines()[-1]
+    assert not any(isinstance(handler, logging.FileHandler) for handler in logging.getLogger("urllib3").handlers)
+
+
 NASTY = [
     ("http://user:pass@proxy:3128", "pass"),
     ("HTTP://USER:PASS@PROXY:3128", "PASS"),

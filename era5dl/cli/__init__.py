@@ -38,9 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from era5dl.cli.interrupts import Interrupts, end_soon
     from era5dl.cli.voice import Voice
+    from era5dl.logs import start_logging
 
     _forgive_odd_characters()
     voice = Voice(json=arguments.json, quiet=arguments.quiet)
+    end_logging = start_logging()
     try:
         with Interrupts() as interrupts:
             code = _run(arguments, voice, interrupts)
@@ -48,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has left: stop quietly, it is no error
         _silence_streams()
         code = INTERRUPTED if arguments.command in ("download", "resume", "demo") else FINE
+    finally:
+        end_logging()
     if argv is None and code == INTERRUPTED:
         end_soon(code)  # threads that wait for the network must not hold up the end
     return code
