@@ -17,7 +17,7 @@ from era5dl.engine.meter import Traffic
 from era5dl.engine.verdict import Finding
 from era5dl.gui import findings, i18n, support_report
 from era5dl.gui.findings import Tone, conclude, say, steps
-from era5dl.gui.hour import BUCKET, hour_of
+from era5dl.gui.hour import POINTS, hour_of
 from era5dl.gui.look.palette import DARK
 from era5dl.gui.look.theme import Look
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
@@ -126,11 +126,17 @@ def test_the_steps_of_a_test_that_failed() -> None:
 def test_lines_of_the_hour() -> None:
     taken = [sample(2.0 * n, retries=1, first_byte_p50=0.1, first_byte_p95=0.2 + n / 1e4) for n in range(1800)]
     hour = hour_of(taken, 3600.0)
-    assert len(hour.speed) <= 3600 / BUCKET + 2
+    assert hour.span == 3600 and len(hour.speed) <= POINTS + 2
     assert {value for _, value in hour.speed} == {5e6}
     assert [at for at, _ in hour.memory] == sorted(at for at, _ in hour.memory)
     assert hour.retries[-1][1] == 30  # a minute
     assert hour.first_byte_p95[-1][1] == pytest.approx(0.2 + 1799 / 1e4)
+
+
+def test_a_young_line_fills_the_chart() -> None:
+    assert hour_of([], 5.0).span == 240
+    for age, span in ((100, 240), (241, 960), (961, 3600), (9999, 3600)):
+        assert hour_of([sample(0.0), sample(float(age))], float(age)).span == span
 
 
 def test_a_sleep_is_a_gap_and_nothing_measured_is_none() -> None:

@@ -12,7 +12,8 @@ from era5dl.engine.gauges import EVERY, Sample
 Points = tuple[tuple[float, float | None], ...]
 GAP = 5 * EVERY  # seconds without a sample: the computer slept
 MINUTE = 60.0
-BUCKET = 24.0  # seconds told by one point: more would not be seen, and drawing costs
+SPANS = (240.0, 960.0, 3600.0)  # seconds shown: as few as hold all there is, so that a young line is not a dot
+POINTS = 150  # of one line: more would not be seen, and drawing costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Hour:
     """Points (instant, value) of each line; all instants, and `now`, of one clock. Bytes and seconds."""
 
     now: float
+    span: float = SPANS[-1]  # seconds to show
     speed: Points = ()
     established: Points = ()
     in_flight: Points = ()
@@ -33,36 +35,43 @@ class Hour:
 
 def hour_of(samples: Sequence[Sample], now: float) -> Hour:
     """All lines of these samples, oldest first."""
+    age = now - samples[0].at if samples else 0.0
+    span = next((span for span in SPANS if span >= age), SPANS[-1])
+    bucket = span / POINTS
     retries = _a_minute(samples, [sample.retries for sample in samples])
     throttles = _a_minute(samples, [sample.throttles for sample in samples])
     return Hour(
         now=now,
-        speed=_line(samples, [s.speed if s.running else 0.0 for s in samples]),
-        established=_line(samples, [s.process.established for s in samples], max),
-        in_flight=_line(samples, [s.in_flight for s in samples], max),
-        memory=_line(samples, [s.process.rss or None for s in samples], max),
-        open_files=_line(samples, [s.process.open_files for s in samples], max),
-        retries=_line(samples, retries, max),
-        throttles=_line(samples, throttles, max),
-        first_byte_p50=_line(samples, [s.first_byte_p50 for s in samples]),
-        first_byte_p95=_line(samples, [s.first_byte_p95 for s in samples], max),
+        span=span,
+        speed=_line(samples, bucket, [s.speed if s.running else 0.0 for s in samples]),
+        established=_line(samples, bucket, [s.process.established for s in samples], max),
+        in_flight=_line(samples, bucket, [s.in_flight for s in samples], max),
+        memory=_line(samples, bucket, [s.process.rss or None for s in samples], max),
+        open_files=_line(samples, bucket, [s.process.open_files for s in samples], max),
+        retries=_line(samples, bucket, retries, max),
+        throttles=_line(samples, bucket, throttles, max),
+        first_byte_p50=_line(samples, bucket, [s.first_byte_p50 for s in samples]),
+        first_byte_p95=_line(samples, bucket, [s.first_byte_p95 for s in samples], max),
     )
 
 
 def _line(
-    samples: Sequence[Sample], values: Sequence[float | None], together: Callable[[list[float]], float] = fmean
+    samples: Sequence[Sample],
+    bucket: float,
+    values: Sequence[float | None],
+    together: Callable[[list[float]], float] = fmean,
 ) -> Points:
-    """One point for each BUCKET of time, made of what was measured in it; a gap where nobody sampled."""
+    """One point for each `bucket` seconds, made of what was measured in it; a gap where nobody sampled."""
     points: list[tuple[float, float | None]] = []
     number, first, found = -1, 0.0, list[float]()
     before = None
     for sample, value in zip(samples, values, strict=True):
-        if number != int(sample.at // BUCKET):
+        if number != int(sample.at // bucket):
             if found:
                 points.append((first, together(found)))
             if before is not None and sample.at - before > GAP:
                 points.append((before + EVERY, None))
-            number, first, found = int(sample.at // BUCKET), sample.at, []
+            number, first, found = int(sample.at // bucket), sample.at, []
         before = sample.at
         if value is not None:
             found.append(value)

@@ -143,7 +143,9 @@ class DiagnosticsPage(ttk.Frame):
             ((_("Memory"), hour.memory),),
             ((_("Open files"), hour.open_files),),
         )
+        self._say_span()
         for chart, series in zip(self.charts, lines, strict=True):
+            chart.set_span(hour.span)
             chart.show([Series(name, points) for name, points in series], hour.now)
 
     def show_findings(self, findings: Sequence[Said]) -> None:
@@ -222,7 +224,6 @@ class DiagnosticsPage(ttk.Frame):
         self._verdict_title.configure(text=_("In short"))
         self._test_title.configure(text=_("Network test"))
         self._report.configure(text=_("Save support report…"), compound="left")
-        self._hour_title.configure(text=_("The last hour"))
         self._set_test_texts()
         empty = _("Nothing yet")
         titles = (
@@ -237,6 +238,11 @@ class DiagnosticsPage(ttk.Frame):
             chart.set_texts(title=title, empty=empty)
         self.show(self._hour)
         self.show_steps(self._steps)
+
+    def _say_span(self) -> None:
+        minutes = round(self._hour.span / 60)
+        text = _("The last hour") if minutes == 60 else _("The last {minutes} minutes", minutes=minutes)
+        self._hour_title.configure(text=text)
 
     def _set_test_texts(self) -> None:
         hint = _("Ten small requests, one after the other: name, connection, encryption, first byte, then the speed.")
