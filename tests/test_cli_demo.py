@@ -69,8 +69,11 @@ def test_a_copy_that_differs_is_found(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "DIFFERENT" in capsys.readouterr().out
 
 
-def test_no_window_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("era5dl.cli.demo.find_spec", lambda name: None)
-    assert main(["demo", "--gui", "--out", str(tmp_path / "demo")]) == 2
-    assert "no window" in capsys.readouterr().err
+def test_the_window_needs_a_display(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    assert main(["demo", "--gui", "--out", str(tmp_path / "demo")]) == 3
+    assert "no display" in capsys.readouterr().err or "no tkinter" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()

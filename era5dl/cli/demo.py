@@ -12,7 +12,6 @@ import os
 import time
 from dataclasses import replace
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from era5dl.cli import FINE, INCOMPLETE
@@ -22,7 +21,6 @@ from era5dl.cli.plan_command import record_plan
 from era5dl.cli.request import open_bucket, settings_from
 from era5dl.cli.run import conclude, drive
 from era5dl.cli.voice import Voice
-from era5dl.errors import UsageError
 from era5dl.planner import make_plan
 from era5dl.session import Session, list_sessions
 from era5dl.settings import Settings
@@ -34,9 +32,9 @@ def demo(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) ->
     from era5dl.demo import DemoBucket, make_bucket
 
     out = Path(arguments.out)
-    if arguments.gui and find_spec("era5dl.gui") is None:
-        raise UsageError("This version has no window yet.", remedy="`era5dl demo` shows a download in the terminal.")
     voice.say(f"Everything is in {out}, which may be deleted afterwards.")
+    if arguments.gui:
+        return int(import_module("era5dl.gui").main(["--demo", "--out", str(out / "era5")]))
     source = make_bucket(out / "server", _Making(voice).tell)
     os.environ["NO_PROXY"] = "127.0.0.1," + os.environ.get("NO_PROXY", "")  # the server is on this machine
     with DemoBucket(source) as server:
@@ -44,8 +42,6 @@ def demo(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) ->
         settings = replace(
             settings_from(arguments), endpoint_url=server.endpoint_url, bucket=server.bucket, proxy=None, ca_bundle=None
         )
-        if arguments.gui:
-            return _window(settings)
         code = _fetch(settings, out / "era5", voice, interrupts)
         if code != FINE:
             return code
@@ -99,14 +95,6 @@ def _sha256(path: Path) -> str:
         while data := file.read(1 << 20):
             digest.update(data)
     return digest.hexdigest()
-
-
-def _window(settings: Settings) -> int:
-    """The window, told by its environment where the bucket is; the server lives as long as it is open."""
-    os.environ["ERA5DL_ENDPOINT_URL"] = settings.endpoint_url or ""
-    os.environ["ERA5DL_BUCKET"] = settings.bucket
-    code = import_module("era5dl.gui").main()
-    return int(code or FINE)
 
 
 class _Making:

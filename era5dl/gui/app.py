@@ -222,7 +222,7 @@ class App:
             fields = demo_fields(self.preferences.folder)
             self.downloading.demo = True
             self.downloading.prepare(True)
-            self.demo = DemoThread(Path("era5dl-demo") / "server", self.conductor.tell)
+            self.demo = DemoThread(Path(self.preferences.folder).with_name("server"), self.conductor.tell)
             self.demo.start()
         self.downloading.fill(fields)
         self.pump.start()

@@ -1,0 +1,48 @@
+"""Fixtures for tests of the whole window: pytest_plugins = ["tests.gui_screen", "tests.gui_window"]."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from era5dl.gui import i18n, preferences
+from era5dl.gui.preferences import Preferences
+from tests.faultlab import FaultServer
+from tests.gui_driver import Window, two_days
+
+
+@pytest.fixture
+def open_window(screen: object, quick: None) -> Iterator[Callable[..., Window]]:
+    """Opens windows; those still open are closed at the end, and no handler may have failed."""
+    failures: list[str] = []
+    opened: list[Window] = []
+
+    def open_one(**options: Any) -> Window:
+        opened.append(Window(failures, **options))
+        return opened[-1]
+
+    yield open_one
+    for window in opened:
+        if window.exists():
+            window.close()
+    opened.clear()
+    gc.collect()  # a Tk variable found by the collector in another thread would end Python
+    assert not failures, "in a callback of Tk:\n" + "\n".join(failures)
+
+
+@pytest.fixture
+def objects(fault_server: FaultServer) -> dict[str, bytes]:
+    """What is in the bucket."""
+    return two_days(fault_server)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No desktop of whoever runs this hears of it; short waits."""
+    monkeypatch.setattr("era5dl.gui.desktop._spawn", lambda *_args, **_more: None)
+    preferences.save(Preferences(language="en", disk_reserve=0, connect_timeout=2.0, read_timeout=3.0, workers=3))
+    yield
+    i18n.switch("en")

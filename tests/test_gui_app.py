@@ -1,0 +1,182 @@
+"""The window as a whole: what it says where none can open, keys, presets of the command line, and a true mouse."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from era5dl import gui
+from era5dl.gui import desktop
+from tests.faultlab import FaultServer, Link
+from tests.gui_driver import NAMES, Window, options, wrong
+
+pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
+
+
+def test_without_a_display_one_line_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    assert gui.main([]) == 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "DISPLAY" in said
+    assert "era5dl --help" in said
+
+
+def test_a_display_that_does_not_answer_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tkinter")
+    monkeypatch.setenv("DISPLAY", ":9999")
+    assert gui.main([]) == 3
+    assert "cannot open" in capsys.readouterr().err
+
+
+def test_without_tkinter_one_line_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gui, "find_spec", lambda name: None)
+    assert gui.main([]) == 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "tkinter" in said
+
+
+def test_the_core_needs_no_tkinter() -> None:
+    code = "import sys; sys.modules['tkinter'] = None; import era5dl, era5dl.api, era5dl.cli, era5dl.engine.engine"
+    code += "; import era5dl.gui, era5dl.gui.conductor, era5dl.gui.form, era5dl.gui.queue_model, era5dl.gui.menus"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_download_by_the_keyboard_alone(
+    open_window: Callable[..., Window],
+    fault_server: FaultServer,
+    objects: dict[str, bytes],
+    tmp_path: Path,
+) -> None:
+    fault_server.link = Link(speed=150_000)
+    window = open_window(**options(fault_server, tmp_path / "era5"))
+    root, request = window.root, window.page.request
+    root.focus_force()
+    root.update()
+    root.event_generate("<Control-f>")
+    root.update()
+    assert root.focus_get() is request.search.entry
+    for letter in "an.pl/t":
+        key = {".": "period", "/": "slash"}.get(letter, letter)
+        root.event_generate("<Key>", keysym=key)
+    root.update()
+    tree = request.tree.tree
+    item = next(i for i, leaf in request.tree._leaves.items() if leaf.id == "an.pl/t")
+    tree.focus_force()
+    tree.focus(item)
+    root.update()
+    tree.event_generate("<space>")
+    window.choose_days("2021-02-01", "2021-02-02")
+    window.until(lambda: window.can_start)
+    root.event_generate("<Control-Return>")
+    window.until(window.running)
+    root.event_generate("<Control-p>")
+    window.until(lambda: window.page.totals.can_resume)
+    for number, page in enumerate(("1", "2", "3", "4")):
+        root.event_generate(f"<Control-Key-{page}>")
+        root.update()
+        assert window.app.tabs.index("current") == number
+    root.event_generate("<Control-Key-1>")
+    root.event_generate("<Control-p>")
+    fault_server.link = Link()
+    window.until(lambda: "2 files are here and verified" in window.page.banner.text)
+
+
+def test_tab_reaches_every_control_of_the_page(open_window: Callable[..., Window], tmp_path: Path) -> None:
+    window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+    page, root = window.page, window.root
+    page.request.search.entry.focus_force()
+    root.update()
+    reached = []
+    for _step in range(40):
+        root.focus_get().event_generate("<Tab>")  # type: ignore[union-attr]
+        root.update()
+        reached.append(root.focus_get())
+    for wanted in (page.request.tree.tree, page.request.first.entry, page.request.folder, page.queue.table.canvas,
+                   page.queue.search.entry, page.totals.workers.entry, page.totals.limit):  # fmt: skip
+        assert wanted in reached, wanted
+
+
+def test_a_bug_in_a_handler_is_logged_and_the_window_goes_on(
+    open_window: Callable[..., Window],
+    tmp_path: Path,
+) -> None:
+    window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+    window.app._bug(ValueError, ValueError("a bug"), None)
+    assert any("a bug" in line.text for line in window.app.watching.book.lines())
+
+
+def test_sleep_is_held_off_and_a_notification_is_no_script() -> None:
+    assert desktop.inhibitor("linux", 1)[0] == "systemd-inhibit"
+    assert desktop.inhibitor("darwin", 7) == ["caffeinate", "-i", "-w", "7"]
+    assert desktop.inhibitor("plan9", 1) == []
+    (command,) = desktop.notification("t", '" & do evil', "darwin")
+    assert command[-1] == '" & do evil'
+    assert not any("evil" in part for part in command[:-1])
+    assert desktop.notification("t", "x", "win32") == []
+
+
+@pytest.fixture(params=["en", "zh_CN"])
+def program(
+    request: pytest.FixtureRequest,
+    screen: object,
+    fault_server: FaultServer,
+    tmp_path: Path,
+    objects: dict[str, bytes],
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The program itself, in a process of its own, with variables and days remembered."""
+    if shutil.which("xdotool") is None:
+        pytest.skip("no xdotool here")
+    state = Path(os.environ["ERA5DL_STATE_DIR"])
+    selection = {"variables": list(NAMES), "period": "range", "first": "2021-02-01", "last": "2021-02-02",
+                 "years": [], "months": [], "days": []}  # fmt: skip
+    remembered = {
+        "language": request.param,
+        "disk_reserve": 0,
+        "selection": json.dumps(selection),
+        "notifications": False,
+    }
+    (state / "window.json").write_text(json.dumps(remembered))
+    command = [sys.executable, "-m", "era5dl.gui", "--out", str(tmp_path / "era5"), "--scale", "1"]
+    command += ["--endpoint-url", fault_server.endpoint_url, "--bucket", fault_server.bucket]
+    process = subprocess.Popen(command)
+    yield process, request.param
+    process.kill()
+    process.wait()
+
+
+def test_start_is_clicked_with_a_true_mouse(
+    program: tuple[subprocess.Popen[bytes], str],
+    fault_server: FaultServer,
+    objects: dict[str, bytes],
+    tmp_path: Path,
+) -> None:
+    process, _language = program
+    search = ["xdotool", "search", "--sync", "--onlyvisible", "--class", "Era5dl"]
+    found = subprocess.run(search, capture_output=True, timeout=20, check=True)
+    window = found.stdout.split()[0].decode()
+    end = time.monotonic() + 30
+    while wrong(tmp_path / "era5", objects):
+        assert time.monotonic() < end, "the click did not start it"
+        assert process.poll() is None
+        geometry = subprocess.run(["xdotool", "getwindowgeometry", "--shell", window], capture_output=True, check=True)
+        facts = dict(line.split("=") for line in geometry.stdout.decode().split())
+        x, y = 200, int(facts["HEIGHT"]) - 66  # the middle of Start
+        subprocess.run(["xdotool", "mousemove", "--window", window, str(x), str(y), "click", "1"], check=True)
+        time.sleep(0.5)
