@@ -244,9 +244,9 @@ class SessionsPage(ttk.Frame):
 
 _COLUMNS: tuple[tuple[str, float, dict[str, object]], ...] = (
     ("name", 220, {"stretch": True, "least": 140}),
-    ("period", 196, {"least": 90, "quiet": True}),
+    ("period", 252, {"least": 90, "quiet": True}),
     ("progress", 156, {"show": Show.PROGRESS, "least": 110}),
-    ("files", 150, {"right": True, "least": 70}),
+    ("files", 132, {"right": True, "least": 70}),
     ("size", 84, {"right": True, "least": 70}),
     ("used", 132, {"least": 80, "quiet": True}),
     ("status", 160, {"show": Show.STATE, "least": 100}),
