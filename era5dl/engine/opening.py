@@ -12,6 +12,7 @@ The old final file stays until the new one is whole.
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +53,7 @@ def open_transfer(
     plan_proof(transfer, bucket, verify, abort)
     transfer.wanted = [(0, obj.size)]
     transfer.part = PartFile(places.part, obj.size)
-    with disk_errors(places.final):
-        if places.final.is_dir():
-            raise UnsafeKey(f"{obj.key}: a folder stands where the file should be")
-        existing = places.final.stat().st_size if places.final.is_file() else None
+    existing = _size_of(places.final, obj.key)
     if existing is not None:
         if existing == obj.size:
             proof = examine_file(transfer, places.final, stopped)
@@ -94,13 +92,23 @@ def plan_proof(transfer: Transfer, bucket: Bucket, verify: bool, abort: Abort) -
         transfer.unproven = UNKNOWN_PARTS
 
 
+def _size_of(final: Path, key: str) -> int | None:
+    """The size of the file that already bears the name; None where there is none."""
+    with disk_errors(final):
+        try:
+            found = final.stat()
+        except FileNotFoundError:
+            return None
+    if stat.S_ISDIR(found.st_mode):
+        raise UnsafeKey(f"{key}: a folder stands where the file should be")
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def recall(transfer: Transfer, places: Places) -> None:
     """Go on with the part file, as far as the resume file claims it."""
     claim, size = places.claim, transfer.obj.size
-    with disk_errors(places.part):
-        there = places.part.is_file() and places.part.stat().st_size == size
     transfer.done = RangeSet()
-    if claim is None or not there:
+    if claim is None or _size_of(places.part, transfer.obj.key) != size:
         return
     if transfer.part is not None:
         transfer.part.must_exist = True

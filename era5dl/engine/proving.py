@@ -42,11 +42,14 @@ def examine(transfer: Transfer, stopped: Callable[[], bool]) -> Proof | list[Ran
     """
     part = transfer.part
     assert part is not None
-    part.acquire()
-    try:
+    if transfer.digest is not None and transfer.digest.complete:  # hashed as it came: nothing to read
         proof = _examine(transfer, part.path, part.read, stopped)
-    finally:
-        part.release()
+    else:
+        part.acquire()
+        try:
+            proof = _examine(transfer, part.path, part.read, stopped)
+        finally:
+            part.release()
     if proof is not None:
         return proof
     digest = transfer.digest

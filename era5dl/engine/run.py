@@ -7,6 +7,7 @@ Events are put in an outbox under the lock and told after it is released, in ord
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections import deque
@@ -73,6 +74,7 @@ class Run:
         self.answered_once = False
         self.strange_answers = 0  # in a row
         self.denied: set[int] = set()  # objects refused in a row
+        self._own_folder = str(session.folder / OWN_FOLDER)
         self.digests = Digests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
         self._load(session.checkpoint, only)
 
@@ -236,7 +238,7 @@ class Run:
     def check_folder(self) -> None:
         """Raise FolderUnusable when the folder is gone. An unplugged disk leaves an empty mount point behind, and the
         download must not go on into that: our own folder in it tells them apart."""
-        if not (self.session.folder / OWN_FOLDER).is_dir():
+        if not os.path.isdir(self._own_folder):  # noqa: PTH112 - once an object, for thousands of them
             raise FolderUnusable(f"the folder {self.session.folder} has vanished")
 
     def object(self, index: int) -> ObjectInfo:

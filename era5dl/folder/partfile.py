@@ -39,12 +39,7 @@ class PartFile:
         taking the room yet; from then on it has to be there. Raises PartLost when it is not, or a DiskError."""
         with self._lock, disk_errors(self.path):
             if self._fd < 0:
-                try:
-                    if not self.must_exist:
-                        self.path.parent.mkdir(parents=True, exist_ok=True)
-                    fd = os.open(self.path, _FLAGS | _NO_LINK | (0 if self.must_exist else os.O_CREAT), 0o666)
-                except FileNotFoundError as error:
-                    raise PartLost(f"the part file {self.path} has vanished") from error
+                fd = self._open()
                 try:
                     if os.fstat(fd).st_size != self.size:
                         os.ftruncate(fd, self.size)
@@ -54,6 +49,15 @@ class PartFile:
                 self._fd = fd
                 self.must_exist = True
             self._users += 1
+
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, _FLAGS | _NO_LINK | (0 if self.must_exist else os.O_CREAT), 0o666)
+        except FileNotFoundError as error:
+            if self.must_exist:
+                raise PartLost(f"the part file {self.path} has vanished") from error
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(self.path, _FLAGS | _NO_LINK | os.O_CREAT, 0o666)
 
     def release(self) -> None:
         """One user less; the last one syncs and closes it, so that open files are as few as busy workers."""
