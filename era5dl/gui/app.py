@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import tkinter as tk
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tkinter import filedialog, ttk
@@ -43,6 +43,7 @@ from era5dl.gui.widgets.tooltip import Tooltip
 from era5dl.logs import log_file
 from era5dl.settings import Settings
 
+_KEYS = "Era5Keys"  # a tag of Tk's for bindings
 CLOSE_POLL = 50  # ms between two looks whether everything is saved
 CLOSE_PATIENCE = 1.6  # seconds; the window is gone within 2
 _log = logging.getLogger("era5dl")
@@ -203,10 +204,13 @@ class App:
         follow(self.root, lambda: self.root.title(_("ERA5 Downloader")))
 
     def _bind_keys(self) -> None:
+        """The window's keys go before those of any widget: Ctrl+Enter starts, also where Enter has a meaning."""
         for menu in MENUS:
             for item in filter(None, menu.items):
                 if item.key:
-                    self.root.bind(f"<{item.key}>", self._key(item.action), add="+")
+                    self.root.bind_class(_KEYS, f"<{item.key}>", self._key(item.action))
+        for widget in _family(self.root):
+            widget.bindtags((_KEYS, *widget.bindtags()))
 
     def _key(self, action: str) -> Callable[[tk.Event[Any]], str]:
         def pressed(_event: tk.Event[Any]) -> str:
@@ -522,6 +526,13 @@ class App:
     def _ended(self, text: str) -> None:
         if self.preferences.notifications:
             desktop.notify(_("ERA5 Downloader"), text)
+
+
+def _family(widget: tk.Misc) -> Iterator[tk.Misc]:
+    """The widget and all that is in it."""
+    yield widget
+    for child in widget.winfo_children():
+        yield from _family(child)
 
 
 def demo_fields(folder: str) -> Fields:

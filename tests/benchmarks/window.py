@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import statistics
@@ -26,6 +27,17 @@ from era5dl.bucket.store import ObjectInfo
 from era5dl.planner import Plan
 
 BEAT = 5  # ms
+SIZE = 2000  # bytes of each file
+ETAG = f'"{hashlib.md5(b"x" * SIZE, usedforsecurity=False).hexdigest()}"'
+SERVER = """
+import sys
+from tests.faultlab import FaultServer
+with FaultServer() as server:
+    for i in range({rows}):
+        server.put(f"e5.oper.an.pl/{{i // 1000:06}}/{{i:06}}.nc", b"x" * {size})
+    print(server.endpoint_url, server.bucket, flush=True)
+    sys.stdin.read()
+"""
 READY = """
 import sys, time
 began = time.perf_counter()
@@ -66,21 +78,19 @@ def _ready() -> float:
 
 def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
     from era5dl.gui.app import App, Options
-    from tests.faultlab import FaultServer
 
     if given.rows < 1000:
         raise SystemExit("at least 1000 rows")
-    with FaultServer() as server:
-        etag = server.put("small.nc", b"x" * 2000)
-        for number in range(given.rows):
-            server.objects.put(f"e5.oper.an.pl/{number // 1000:06}/{number:06}.nc", b"x" * 2000)
-        objects = [ObjectInfo(f"e5.oper.an.pl/{i // 1000:06}/{i:06}.nc", 2000, etag) for i in range(given.rows)]
-        plan = Plan({"benchmark": given.rows}, tuple(objects))
+    objects = [ObjectInfo(f"e5.oper.an.pl/{i // 1000:06}/{i:06}.nc", SIZE, ETAG) for i in range(given.rows)]
+    plan = Plan({"benchmark": given.rows}, tuple(objects))
+    command = [sys.executable, "-c", SERVER.format(rows=given.rows, size=SIZE)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdin is not None
+        endpoint_url, bucket = server.stdout.readline().split()
         root = tk.Tk()
-        app = App(root, Options(scale=1.0, endpoint_url=server.endpoint_url, bucket=server.bucket, out=folder / "out"))
-        app.preferences = app.preferences.__class__(
-            endpoint_url=server.endpoint_url, disk_reserve=0, folder=str(folder)
-        )
+        app = App(root, Options(scale=1.0, endpoint_url=endpoint_url, bucket=bucket, out=folder / "out"))
+        app.preferences = app.preferences.__class__(endpoint_url=endpoint_url, disk_reserve=0, folder=str(folder))
         root.update()
         process = psutil.Process()
         before = process.memory_info().rss
@@ -126,6 +136,7 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         app._end()
         with contextlib.suppress(tk.TclError):
             root.mainloop()
+        server.stdin.close()
         return found
 
 
