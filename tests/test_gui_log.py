@@ -63,6 +63,24 @@ def test_the_book_is_bounded_and_its_lines_stay_lines() -> None:
     assert len(book.lines()[-1].text) == 2000
 
 
+def test_a_failure_is_told_in_the_language_of_the_window() -> None:
+    i18n.switch("zh_CN")
+    try:
+        _level, text = sentence(FileFailed(0, KEY, "There is no such object.", "Leave it out.", kind="NotFound"))
+    finally:
+        i18n.switch("en")
+    assert text.startswith("t.nc：失败：") and "There is" not in text
+
+
+def test_what_matters_is_in_the_file_log_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "era5dl")
+    book = LogBook()
+    for event, _level, _text in SAID:
+        book.hear(event)
+    assert len(caplog.records) == sum(level > Level.DETAIL for _event, level, _text in SAID)
+    assert "FileFailed(index=0, key='e5.oper.an.pl/202102/t.nc', reason='Gone.'" in caplog.text
+
+
 def test_the_book_is_filtered() -> None:
     book = LogBook()
     book.add(Level.DETAIL, "Alpha one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from era5dl.text import plain, size
 
 MOST = 5000  # lines kept; the file log keeps more
 
+_log = logging.getLogger("era5dl")
+
 
 class Level(IntEnum):
     """How much a line matters."""
@@ -35,6 +38,9 @@ class Level(IntEnum):
     INFO = 1
     WARNING = 2  # it goes on by itself
     ERROR = 3  # somebody has to do something
+
+
+_SEVERITY = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,11 @@ class LogBook:
         self._count += 1
 
     def hear(self, event: Event) -> None:
-        """Write down what the engine said."""
-        self.add(*sentence(event))
+        """Write down what the engine said; what matters goes into the file log, too, in the engine's own words."""
+        level, text = sentence(event)
+        self.add(level, text)
+        if level > Level.DETAIL:
+            _log.log(_SEVERITY[level], "%s", event)
 
     def clear(self) -> None:
         """Begin anew; the file log keeps what was there."""
@@ -115,8 +124,7 @@ def sentence(event: Event) -> tuple[Level, str]:
     if isinstance(event, FileRestarted):
         return Level.WARNING, _("{file}: begun anew: {reason}", file=_short(event.key), reason=event.reason)
     if isinstance(event, FileFailed):
-        text = _("{file}: failed: {reason} {remedy}", file=_short(event.key), reason=event.reason, remedy=event.remedy)
-        return Level.ERROR, text.rstrip()
+        return Level.ERROR, _failed(event)
     if isinstance(event, Throttled):
         text = ngettext(
             "The server asks to slow down: {n} request at once from now on",
@@ -127,6 +135,16 @@ def sentence(event: Event) -> tuple[Level, str]:
     if isinstance(event, StateChanged):
         return _state(event)
     return _end(event)
+
+
+def _failed(event: FileFailed) -> str:
+    """In the window's language where the class of the error is known; the engine's sentence is in the file log."""
+    reason, remedy = event.reason, event.remedy
+    if event.kind:
+        said = words.explain(event.kind)
+        reason, remedy = said.sentence, said.hint
+    text = _("{file}: failed: {reason} {remedy}", file=_short(event.key), reason=reason, remedy=remedy)
+    return text.rstrip()
 
 
 def _done(event: FileDone) -> tuple[Level, str]:
