@@ -238,17 +238,21 @@ class Downloading:
             case _:
                 return
 
-    def draw(self) -> None:
-        """Ten times a second: the numbers of this moment."""
-        snapshot, states = self._conductor.snapshot(), self._conductor.states()
-        if snapshot is None or states is None:
+    def draw(self, phase: int) -> None:
+        """The numbers of this moment, in parts 0, 1, 2, so that no turn of Tk is long."""
+        snapshot = self._conductor.snapshot()
+        if snapshot is None:
             return
         now = time.monotonic()
-        if len(states) == len(self._model.objects):
-            self._model.update(snapshot, states, now)
+        if phase == 0:
+            states = self._conductor.states()
+            if states is not None and len(states) == len(self._model.objects):
+                self._model.update(snapshot, states, now)
+        elif phase == 1:
             self.page.queue.refresh()
-        self.page.totals.show(snapshot, True)
-        if not self._speeds or now - self._speeds[-1][0] >= SPEED_EVERY:
+        elif self._speeds and now - self._speeds[-1][0] < SPEED_EVERY:
+            self.page.totals.show(snapshot, True)
+        else:
             self._speeds.append((now, snapshot.speed))
             self.page.totals.show_speeds(list(self._speeds), now)
 

@@ -1,7 +1,7 @@
 """The one crossing from threads to Tk, and the window's pulse. Nobody else touches Tk from outside of it.
 
 An `after` chain that is armed again before anything is done, so that a handler which raises does not stop the clock.
-Each turn hears a few facts, 5 ms of them at most, and ten times a second what is visible is brought up to date.
+Each turn hears a few facts, 5 ms of them at most, and then brings a part of what is visible up to date.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-TURN = 30  # ms between two looks at the facts
-DRAW_EVERY = 0.1  # seconds between two looks at the numbers
+TURN = 25  # ms between two looks at the facts
+DRAW_EVERY = 0.02  # seconds between two parts of what is drawn, at least
 BUDGET = 0.005  # seconds that one turn may spend on facts
 BATCH = 20
 

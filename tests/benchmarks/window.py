@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--limit", type=int, default=0, help="bytes a second; a file has 2000")
     given = parser.parse_args()
     from tests.gui_screen import Screen
 
@@ -90,7 +90,10 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         endpoint_url, bucket = server.stdout.readline().split()
         root = tk.Tk()
         app = App(root, Options(scale=1.0, endpoint_url=endpoint_url, bucket=bucket, out=folder / "out"))
-        app.preferences = app.preferences.__class__(endpoint_url=endpoint_url, disk_reserve=0, folder=str(folder))
+        app.preferences = app.preferences.__class__(
+            endpoint_url=endpoint_url, disk_reserve=0, rate_limit=given.limit, folder=str(folder)
+        )
+        sys.setswitchinterval(0.0005)  # as era5dl.gui.main does
         root.update()
         process = psutil.Process()
         before = process.memory_info().rss
