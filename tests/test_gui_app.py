@@ -180,3 +180,33 @@ def test_start_is_clicked_with_a_true_mouse(
         x, y = 200, int(facts["HEIGHT"]) - 66  # the middle of Start
         subprocess.run(["xdotool", "mousemove", "--window", window, str(x), str(y), "click", "1"], check=True)
         time.sleep(0.5)
+
+
+def test_after_a_kill_the_window_offers_the_session(
+    program: tuple[subprocess.Popen[bytes], str],
+    open_window: Callable[..., Window],
+    fault_server: FaultServer,
+    objects: dict[str, bytes],
+    tmp_path: Path,
+) -> None:
+    process, _language = program
+    out = tmp_path / "era5"
+    fault_server.link = Link(speed=60_000)
+    search = ["xdotool", "search", "--sync", "--onlyvisible", "--class", "Era5dl"]
+    window_id = subprocess.run(search, capture_output=True, timeout=20, check=True).stdout.split()[0].decode()
+    end = time.monotonic() + 30
+    while sum(file.stat().st_size > 0 for file in out.rglob("*.json")) < 1:
+        assert time.monotonic() < end
+        subprocess.run(["xdotool", "windowfocus", window_id, "key", "--window", window_id, "ctrl+Return"], check=True)
+        time.sleep(0.3)
+    time.sleep(1.0)  # some bytes, and a checkpoint
+    process.kill()
+    process.wait()
+    assert wrong(out, objects)
+
+    fault_server.link = Link()
+    window = open_window(**options(fault_server, out))
+    window.until(lambda: "was interrupted at" in window.page.banner.text)
+    window.page.banner._button.invoke()
+    window.until(lambda: "6 files are here and verified" in window.page.banner.text)
+    assert wrong(out, objects) == []

@@ -1,4 +1,4 @@
-"""python -m era5dl.gui"""
+"""The window, as `python -m era5dl.gui`."""
 
 from era5dl.gui import main
 
