@@ -57,7 +57,8 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
         root = tk.Tk(className="Era5dl")
         app = App(root, Options(demo=True, out=Path(name) / "era5", scale=float(factor)))
         root.geometry(f"{1280 * factor}x{820 * factor}+0+0")
-        root.event_generate("<Motion>", warp=True, x=2, y=2)
+        root.update()
+        root.event_generate("<Motion>", warp=True, x=2, y=2)  # away, so that no tooltip comes
 
         def shoot(page: str) -> None:
             if page in pages:

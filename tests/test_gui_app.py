@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from era5dl import gui
-from era5dl.gui import desktop
+from era5dl.gui import desktop, preferences
+from era5dl.gui.preferences import Preferences
 from tests.faultlab import FaultServer, Link
 from tests.gui_driver import NAMES, Window, options, wrong
 
@@ -136,6 +137,7 @@ def test_sleep_is_held_off_and_a_notification_is_no_script() -> None:
 def program(
     request: pytest.FixtureRequest,
     screen: object,
+    quick: None,  # first: it writes settings, too
     fault_server: FaultServer,
     tmp_path: Path,
     objects: dict[str, bytes],
@@ -168,18 +170,26 @@ def test_start_is_clicked_with_a_true_mouse(
     tmp_path: Path,
 ) -> None:
     process, _language = program
-    search = ["xdotool", "search", "--sync", "--onlyvisible", "--class", "Era5dl"]
-    found = subprocess.run(search, capture_output=True, timeout=20, check=True)
-    window = found.stdout.split()[0].decode()
+    window = visible_window()
     end = time.monotonic() + 30
     while wrong(tmp_path / "era5", objects):
         assert time.monotonic() < end, "the click did not start it"
         assert process.poll() is None
-        geometry = subprocess.run(["xdotool", "getwindowgeometry", "--shell", window], capture_output=True, check=True)
-        facts = dict(line.split("=") for line in geometry.stdout.decode().split())
-        x, y = 200, int(facts["HEIGHT"]) - 66  # the middle of Start
-        subprocess.run(["xdotool", "mousemove", "--window", window, str(x), str(y), "click", "1"], check=True)
-        time.sleep(0.5)
+        click_start(window)
+
+
+def visible_window() -> str:
+    search = ["xdotool", "search", "--sync", "--onlyvisible", "--class", "Era5dl"]
+    return subprocess.run(search, capture_output=True, timeout=20, check=True).stdout.split()[0].decode()
+
+
+def click_start(window: str) -> None:
+    """A true mouse on the middle of Start."""
+    said = subprocess.run(["xdotool", "getwindowgeometry", "--shell", window], capture_output=True, check=True)
+    facts = dict(line.split("=") for line in said.stdout.decode().split())
+    place = ("200", str(int(facts["HEIGHT"]) - 66))
+    subprocess.run(["xdotool", "mousemove", "--window", window, *place, "click", "1"], check=True)
+    time.sleep(0.5)
 
 
 def test_after_a_kill_the_window_offers_the_session(
@@ -192,19 +202,18 @@ def test_after_a_kill_the_window_offers_the_session(
     process, _language = program
     out = tmp_path / "era5"
     fault_server.link = Link(speed=60_000)
-    search = ["xdotool", "search", "--sync", "--onlyvisible", "--class", "Era5dl"]
-    window_id = subprocess.run(search, capture_output=True, timeout=20, check=True).stdout.split()[0].decode()
+    window_id = visible_window()
     end = time.monotonic() + 30
-    while sum(file.stat().st_size > 0 for file in out.rglob("*.json")) < 1:
+    while not list(out.glob(".era5dl/*.json")):
         assert time.monotonic() < end
-        subprocess.run(["xdotool", "windowfocus", window_id, "key", "--window", window_id, "ctrl+Return"], check=True)
-        time.sleep(0.3)
+        click_start(window_id)
     time.sleep(1.0)  # some bytes, and a checkpoint
     process.kill()
     process.wait()
     assert wrong(out, objects)
 
     fault_server.link = Link()
+    preferences.save(Preferences(language="en", disk_reserve=0))
     window = open_window(**options(fault_server, out))
     window.until(lambda: "was interrupted at" in window.page.banner.text)
     window.page.banner._button.invoke()
