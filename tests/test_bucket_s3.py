@@ -641,3 +641,18 @@ def test_nobody_there_is_unreachable() -> None:
             for call in (lambda b=bucket: fetched(b), lambda b=bucket: b.head(KEY), lambda b=bucket: list(b.list(""))):
                 with pytest.raises(Unreachable):
                     call()
+
+
+@pytest.mark.parametrize(
+    ("options", "address"),
+    [
+        ({}, "https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/"),
+        ({"region": "eu-west-1"}, "https://nsf-ncar-era5.s3.eu-west-1.amazonaws.com/"),
+        ({"bucket": "with.dots"}, "https://s3.us-west-2.amazonaws.com/with.dots/"),
+        ({"endpoint_url": "http://127.0.0.1:9000"}, "http://127.0.0.1:9000/nsf-ncar-era5/"),
+        ({"endpoint_url": "https://s3.example.org/at/"}, "https://s3.example.org/at/nsf-ncar-era5/"),
+    ],
+)
+def test_objects_are_asked_for_where_the_client_finds_them(options: dict[str, Any], address: str) -> None:
+    """One host for everything: another one would mean other connections, and redirects."""
+    assert S3Bucket(Settings(**options))._base == address

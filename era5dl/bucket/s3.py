@@ -32,6 +32,7 @@ class S3Bucket:
         self.name = settings.bucket
         self._read_timeout = settings.read_timeout
         self._client = _client(settings)
+        self._base = _address(self._client, self.name)
         self._transport = Transport(
             verify=_trust(settings),
             proxies=_proxies(settings, self._client.meta.endpoint_url),
@@ -39,8 +40,6 @@ class S3Bucket:
             pool_size=settings.pool_size,
         )
         self._client.meta.events.register("before-send.s3", self._transport.before_send)
-        where = {"Bucket": self.name, "Key": "-"}
-        self._base = self._client.generate_presigned_url("get_object", Params=where).removesuffix("-")
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with translated(prefix):
@@ -114,6 +113,30 @@ def _client(settings: Settings) -> Any:
     return boto3.session.Session(botocore_session=session).client(
         "s3", region_name=settings.region, endpoint_url=settings.endpoint_url, config=config
     )
+
+
+class _Address(Exception):
+    """No error: it carries an address out of the client."""
+
+
+def _address(client: Any, bucket: str) -> str:
+    """The URL under which the client finds the objects of a bucket, with a slash at its end.
+
+    Asked of the client itself, by a request that is caught before it is sent: the rules (virtual host or path, region,
+    partition) are many, and its URLs for signing in advance follow others, that lead to another host.
+    """
+
+    def catch(request: Any, **_: Any) -> None:
+        raise _Address(request.url)
+
+    client.meta.events.register_first("before-send.s3", catch)
+    try:
+        client.head_object(Bucket=bucket, Key="-")
+    except _Address as caught:
+        return str(caught.args[0]).removesuffix("-")
+    finally:
+        client.meta.events.unregister("before-send.s3", catch)
+    raise AssertionError("the request was not caught")
 
 
 def _trust(settings: Settings) -> bool | str:
