@@ -227,12 +227,22 @@ def test_verifying_is_shown_until_it_is_over(scene: Scene) -> None:
     assert "3 of 10" in scene.page._progress_text["text"]
     scene.page._cancel.invoke()
     assert scene.asked == [("cancel",)]
-    scene.page.show_verified(9, 1)
+    scene.page.show_verified(9, 0, 1)
     scene.root.update()
     assert not scene.page._proving.winfo_ismapped()
     assert "1 file is missing" in scene.page._banner.text
-    scene.page.show_verified(10, 0)
+    scene.page.show_verified(10, 0, 0)
     assert "10 files verified" in scene.page._banner.text
+    assert "checked" not in scene.page._banner.text
+
+
+def test_what_is_only_checked_is_not_said_to_be_proven(scene: Scene) -> None:
+    scene.page.show_verified(0, 3, 0)
+    assert "3 files checked" in scene.page._banner.text
+    assert "byte by byte" not in scene.page._banner.text
+    scene.page.show_verified(2, 1, 0)
+    assert "2 files verified" in scene.page._banner.text
+    assert "1 file checked" in scene.page._banner.text
 
 
 def test_another_language_and_other_colours(scene: Scene) -> None:

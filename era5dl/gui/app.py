@@ -42,6 +42,7 @@ from era5dl.gui.widgets.switch import Switch
 from era5dl.gui.widgets.tooltip import Tooltip
 from era5dl.logs import log_file
 from era5dl.settings import Settings
+from era5dl.text import plain
 
 _KEYS = "Era5Keys"  # a tag of Tk's for bindings
 CLOSE_POLL = 50  # ms between two looks whether everything is saved
@@ -438,7 +439,7 @@ class App:
         i18n.switch(code)
         self.language.set(LANGUAGES[i18n.language()])
         self.downloading.fill(self.downloading.fields)
-        self.watching.show_sessions()
+        self.watching.retranslate()
 
     def _choose_folder(self) -> None:
         start = self.downloading.fields.folder
@@ -504,7 +505,10 @@ class App:
                 self.watching.write_report(Path(name), self.preferences)
             except OSError as error:
                 self.watching.book.add(Level.ERROR, str(error))
-                self.show_log()
+                text = _("The report could not be saved: {reason}", reason=plain(str(error)))
+                self.diagnostics.tell(text, Kind.DANGER)
+            else:
+                self.diagnostics.tell(_("The report is saved: {path}", path=plain(name)), Kind.OK)
 
     def _remember(self, fields: Fields) -> None:
         self._save(replace(self.preferences, selection=form.to_text(fields), folder=fields.folder))

@@ -31,6 +31,7 @@ from era5dl.settings import Settings
 
 MakeBucket = Callable[[Settings], Bucket]
 TELL_EVERY = 0.1  # seconds between two facts about how far planning or verifying is
+VERIFYING, TESTING = "verifying", "testing"  # where a `Stumbled` says it was
 WORTH_MEASURING = 4_000_000  # bytes fetched before their speed says something about the line
 
 
@@ -56,7 +57,7 @@ class Conductor:
         self._latest: tuple[Path, str, Settings] | None = None  # the session that ran last, and how
         self._numbers = 0
         self._planning, self._folders, self._verifying, self._testing, self._listing = (
-            Desk(name, self._stumbled) for name in ("planning", "folder", "verifying", "testing", "sessions")
+            Desk(name, self._stumbled) for name in ("planning", "folder", VERIFYING, TESTING, "sessions")
         )
         self.speed: float | None = None  # bytes per second that the line was seen to give, over all runs so far
 

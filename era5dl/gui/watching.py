@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from era5dl.engine.gauges import Gauges
 from era5dl.engine.verify import Finding
 from era5dl.errors import UsageError
 from era5dl.gui import facts, findings, session_rows, support_report, words
-from era5dl.gui.conductor import Conductor
+from era5dl.gui.conductor import TESTING, VERIFYING, Conductor
 from era5dl.gui.facts import Fact
 from era5dl.gui.hour import hour_of
 from era5dl.gui.log_book import Level, LogBook
@@ -26,7 +27,6 @@ from era5dl.session import Summary
 from era5dl.settings import Settings
 
 SLOW = 2.0  # seconds between two looks at what changes slowly
-_WHOLE = (Finding.VERIFIED, Finding.CHECKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class Watching:
             settings = self._settings()
         except UsageError as error:
             self.book.add(Level.ERROR, str(error))
+            self.pages.diagnostics.tell(words.explain(error).sentence, Kind.WARNING)
             return
         self.pages.diagnostics.show_testing(True)
         self._conductor.diagnose(settings)
@@ -106,8 +107,9 @@ class Watching:
             case facts.Verifying():
                 pages.sessions.show_verifying(fact.done, fact.total)
             case facts.Verified():
-                wrong = sum(verdict.finding not in _WHOLE for verdict in fact.verdicts)
-                pages.sessions.show_verified(len(fact.verdicts) - wrong, wrong)
+                found = Counter(verdict.finding for verdict in fact.verdicts)
+                verified, checked = found[Finding.VERIFIED], found[Finding.CHECKED]
+                pages.sessions.show_verified(verified, checked, found.total() - verified - checked)
                 self._conductor.list_sessions()
             case facts.NotVerified():
                 pages.sessions.tell(_said(fact.trouble), Kind.WARNING)
@@ -118,8 +120,7 @@ class Watching:
             case facts.Diagnosed():
                 self._diagnosis = fact.diagnosis
                 pages.diagnostics.show_testing(False)
-                pages.diagnostics.show_steps(findings.steps(fact.diagnosis))
-                self._conclude()
+                self._show_test()
             case facts.Opened():
                 self._running = (fact.session_id, fact.folder)
                 self.book.add(Level.INFO, f"{fact.title} → {fact.folder}")
@@ -129,7 +130,9 @@ class Watching:
                 self._conductor.list_sessions()
             case facts.Happened():
                 self.book.hear(fact.event)
-            case facts.Stumbled() | facts.NotPlanned() | facts.NotOpened() | facts.DemoFailed():
+            case facts.Stumbled():
+                self._stumbled(fact)
+            case facts.NotPlanned() | facts.NotOpened() | facts.DemoFailed():
                 self.book.add(Level.ERROR, fact.trouble.detail)
             case _:
                 return
@@ -155,6 +158,27 @@ class Watching:
         if self._running is not None and snapshot is not None:
             doing[self._running] = snapshot.state
         self.pages.sessions.show(session_rows.rows(self._sessions, doing))
+
+    def retranslate(self) -> None:
+        """The language is another one: say again what the pages were given as words."""
+        self.show_sessions()
+        self._show_test()
+
+    def _stumbled(self, fact: facts.Stumbled) -> None:
+        """A bug is logged, and the page that waits for an answer is told that none comes."""
+        trouble = fact.trouble
+        self.book.add(Level.ERROR, trouble.detail)
+        said = f"{_said(trouble)}\n({trouble.detail})"
+        if fact.where == VERIFYING:
+            self.pages.sessions.tell(said, Kind.DANGER)
+        elif fact.where == TESTING:
+            self.pages.diagnostics.show_testing(False)
+            self.pages.diagnostics.tell(said, Kind.DANGER)
+
+    def _show_test(self) -> None:
+        if self._diagnosis is not None:
+            self.pages.diagnostics.show_steps(findings.steps(self._diagnosis))
+        self._conclude()
 
     def _conclude(self) -> None:
         self.pages.diagnostics.show_findings(findings.conclude(self.gauges.history(), self._diagnosis))

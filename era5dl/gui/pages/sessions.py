@@ -118,8 +118,9 @@ class SessionsPage(ttk.Frame):
         self._progress.configure(value=1000 * done / total if total else 0)
         self._progress_text.configure(text=_("Verifying: {done:,} of {total:,} files", done=done, total=total))
 
-    def show_verified(self, whole: int, wrong: int) -> None:
-        """All have been looked at: so many are whole, so many are missing, incomplete or wrong."""
+    def show_verified(self, verified: int, checked: int, wrong: int) -> None:
+        """All have been looked at: so many are proven by their MD5, so many are whole as far as can be told without
+        one, so many are missing, incomplete or wrong."""
         self._proving.pack_forget()
         if wrong:
             text = ngettext(
@@ -129,12 +130,7 @@ class SessionsPage(ttk.Frame):
             )
             self._banner.show(Kind.WARNING, text)
         else:
-            text = ngettext(
-                "{n:,} file verified: it is the server's, byte by byte.",
-                "{n:,} files verified: they are the server's, byte by byte.",
-                whole,
-            )
-            self._banner.show(Kind.OK, text)
+            self._banner.show(Kind.OK, _whole(verified, checked))
 
     def tell(self, text: str, kind: Kind = Kind.WARNING) -> None:
         """Say something about what was asked for; an ended verification shows no progress any more."""
@@ -242,10 +238,27 @@ class SessionsPage(ttk.Frame):
         self.table.refresh()
 
 
+def _whole(verified: int, checked: int) -> str:
+    """How many files are whole, and how far that is proven; only an MD5 speaks for each byte."""
+    proven = ngettext(
+        "{n:,} file verified: it is the server's, byte by byte.",
+        "{n:,} files verified: they are the server's, byte by byte.",
+        verified,
+    )
+    if not checked:
+        return proven
+    sound = ngettext(
+        "{n:,} file checked: its size and structure are right, but the server gives no MD5 to compare.",
+        "{n:,} files checked: their size and structure are right, but the server gives no MD5 to compare.",
+        checked,
+    )
+    return f"{proven} {sound}" if verified else sound
+
+
 _COLUMNS: tuple[tuple[str, float, dict[str, object]], ...] = (
     ("name", 220, {"stretch": True, "least": 140}),
     ("period", 252, {"least": 90, "quiet": True}),
-    ("progress", 156, {"show": Show.PROGRESS, "least": 110}),
+    ("progress", 156, {"show": Show.PROGRESS, "least": 152}),
     ("files", 132, {"right": True, "least": 70}),
     ("size", 84, {"right": True, "least": 70}),
     ("used", 132, {"least": 80, "quiet": True}),
