@@ -219,3 +219,18 @@ def test_after_a_kill_the_window_offers_the_session(
     window.page.banner._button.invoke()
     window.until(lambda: "6 files are here and verified" in window.page.banner.text)
     assert wrong(out, objects) == []
+
+
+@pytest.mark.parametrize("width", [960, 1280])
+def test_no_word_of_the_totals_is_cut(open_window: Callable[..., Window], tmp_path: Path, width: int) -> None:
+    window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+    window.root.geometry(f"{width}x700")
+    totals, headings = window.page.totals, window.page.queue.table.headings
+    window.until(lambda: window.root.winfo_width() == width)
+    words = (totals._workers_title, totals._limit_title)
+    for text in ("Pause", "Resume"):
+        totals.pause.configure(text=text)
+        window.until(lambda: totals.pause.winfo_width() >= totals.pause.winfo_reqwidth())
+        window.until(lambda: all(word.winfo_width() >= word.winfo_reqwidth() for word in words), timeout=3)
+    left, right = headings.span(1)
+    assert headings._fitter.widest(["100 %"]) + window.app.look.px(headings.bar + 8) <= right - left

@@ -36,7 +36,7 @@ _SHOWS = {
 }
 _COLUMNS = (
     rows.Column("file", "", 300, stretch=True, middle=True, least=140),
-    rows.Column("progress", "", 150, show=rows.Show.PROGRESS, least=120),
+    rows.Column("progress", "", 156, show=rows.Show.PROGRESS, least=152),
     rows.Column("size", "", 76, right=True, least=64),
     rows.Column("speed", "", 84, right=True, least=70),
     rows.Column("status", "", 112, show=rows.Show.STATE, least=90),

@@ -44,7 +44,8 @@ class TotalsPanel(Card):
         self._state: State | None = None
         self._last: Snapshot | None = None
         px = look.px
-        self.columnconfigure(0, weight=1)
+        self.columnconfigure(0, weight=3)
+        self.columnconfigure(1, weight=1)
         left = ttk.Frame(self)
         left.grid(row=0, column=0, sticky="nsew", padx=(0, px(18)))
         line = ttk.Frame(left)
@@ -78,6 +79,8 @@ class TotalsPanel(Card):
         self.workers.pack(side="right")
         self._workers_title = ttk.Label(line, style="Muted.TLabel")
         self._workers_title.pack(side="right", padx=(0, px(6)))
+        for part in (line, *line.winfo_children()):
+            part.bind("<Configure>", lambda _event: self._keep_room(line), add="+")
         self.chart = LineChart(self, look, format_value=speed, span=SPAN, least=100_000, height=118, width=340)
         self.chart.grid(row=0, column=1, sticky="nsew")
         self.retranslate()
@@ -152,6 +155,10 @@ class TotalsPanel(Card):
         if str(self.pause["text"]) != text:
             self.pause.configure(text=text, compound="left")
             self._look.set_icon(self.pause, icon, "text", 14)
+
+    def _keep_room(self, line: ttk.Frame) -> None:
+        """Where there is little room it is the chart that gives way, never the words of this line."""
+        self.columnconfigure(0, minsize=line.winfo_reqwidth() + self._look.px(18))
 
     def _time_left(self, snapshot: Snapshot) -> str:
         if snapshot.state is not State.RUNNING:
