@@ -408,7 +408,7 @@ def test_nothing_there_is_an_empty_listing(plain: S3Bucket) -> None:
     [
         ("login-page", BadResponse),
         ("error-in-200", ServerFault),
-        ("body-fin", (ServerFault, BadResponse, Interrupted)),
+        ("body-fin", (ServerFault, BadResponse, Interrupted, StaleConnection)),
         ("body-reset", (ServerFault, BadResponse, Interrupted, StaleConnection)),
         ("no-length-cut", (ServerFault, BadResponse)),
         ("chunked-cut", (Interrupted, BadResponse, StaleConnection)),
