@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from era5dl.catalog import find_variable, key_of, periods
-from era5dl.gui.app import App, Options
+from era5dl.gui.app import App
+from era5dl.gui.options import Options
 from tests.faultlab import FaultServer, pseudo_random
 
 LONG = 30.0

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from era5dl.gui.app import App, Options
+from era5dl.gui.app import App
+from era5dl.gui.options import Options
 from era5dl.gui.preferences import Preferences
 from tests.gui_screen import Screen
 

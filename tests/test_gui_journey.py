@@ -143,7 +143,7 @@ def test_chinese_and_dark_while_it_runs(
     window.until(lambda: window.can_start)
     window.app.start()
     window.until(window.running)
-    window.app._speak("zh_CN")
+    window.app.choices.speak("zh_CN")
     window.app.switch_theme()
     window.root.update()
     assert str(window.page.totals.stop["text"]) == "停止"

@@ -66,13 +66,13 @@ def test_another_language_is_spoken_by_the_results_of_the_test(window: Window) -
     window.app.hear(facts.Diagnosed(FOUND))
     page = window.app.diagnostics
     assert "Connection" in [str(cell["text"]) for cell in page._cells]
-    window.app._speak("zh_CN")
+    window.app.choices.speak("zh_CN")
     try:
         texts = [str(cell["text"]) for cell in page._cells]
         assert i18n.translate("Connection") in texts
         assert "Connection" not in texts
     finally:
-        window.app._speak("en")
+        window.app.choices.speak("en")
 
 
 def test_the_report_says_where_it_is_or_why_it_is_not(

@@ -23,8 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return CANNOT_GO_ON
     import tkinter as tk
 
-    from era5dl.gui.app import App, Options
+    from era5dl.gui.app import App
     from era5dl.gui.look.scale import prepare_process
+    from era5dl.gui.options import Options
     from era5dl.logs import start_logging
 
     prepare_process()

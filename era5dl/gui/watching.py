@@ -16,6 +16,7 @@ from era5dl.gui import facts, findings, session_rows, support_report, words
 from era5dl.gui.conductor import TESTING, VERIFYING, Conductor
 from era5dl.gui.facts import Fact
 from era5dl.gui.hour import hour_of
+from era5dl.gui.i18n import _
 from era5dl.gui.log_book import Level, LogBook
 from era5dl.gui.pages.diagnostics import DiagnosticsPage
 from era5dl.gui.pages.log import LogPage
@@ -25,6 +26,7 @@ from era5dl.gui.widgets.banner import Kind
 from era5dl.network_test import Diagnosis
 from era5dl.session import Summary
 from era5dl.settings import Settings
+from era5dl.text import plain
 
 SLOW = 2.0  # seconds between two looks at what changes slowly
 
@@ -83,8 +85,18 @@ class Watching:
         self.pages.diagnostics.show_testing(True)
         self._conductor.diagnose(settings)
 
-    def write_report(self, path: Path, preferences: Preferences) -> None:
-        """Put the support report into this file. Raises OSError."""
+    def save_report(self, path: Path, preferences: Preferences) -> None:
+        """Put the support report into this file, and say where it is, or why it is not."""
+        try:
+            self._write_report(path, preferences)
+        except OSError as error:
+            self.book.add(Level.ERROR, str(error))
+            text = _("The report could not be saved: {reason}", reason=plain(str(error)))
+            self.pages.diagnostics.tell(text, Kind.DANGER)
+        else:
+            self.pages.diagnostics.tell(_("The report is saved: {path}", path=plain(str(path))), Kind.OK)
+
+    def _write_report(self, path: Path, preferences: Preferences) -> None:
         said = findings.conclude(self.gauges.history(), self._diagnosis)
         material = support_report.Material(
             preferences=preferences,

@@ -42,7 +42,8 @@ READY = """
 import sys, time
 began = time.perf_counter()
 import tkinter as tk
-from era5dl.gui.app import App, Options
+from era5dl.gui.app import App
+from era5dl.gui.options import Options
 root = tk.Tk()
 app = App(root, Options(scale=1.0))
 root.update()
@@ -77,7 +78,8 @@ def _ready() -> float:
 
 
 def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
-    from era5dl.gui.app import App, Options
+    from era5dl.gui.app import App
+    from era5dl.gui.options import Options
 
     if given.rows < 1000:
         raise SystemExit("at least 1000 rows")
@@ -90,7 +92,7 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         endpoint_url, bucket = server.stdout.readline().split()
         root = tk.Tk()
         app = App(root, Options(scale=1.0, endpoint_url=endpoint_url, bucket=bucket, out=folder / "out"))
-        app.preferences = app.preferences.__class__(
+        app.keeping.now = app.preferences.__class__(
             endpoint_url=endpoint_url, disk_reserve=0, rate_limit=given.limit, folder=str(folder)
         )
         sys.setswitchinterval(0.0005)  # as era5dl.gui.main does
@@ -136,7 +138,7 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
             "rss_mb": round(process.memory_info().rss / 1e6),
         }
         app.conductor.stop()
-        app._end()
+        app.closing.end()
         with contextlib.suppress(tk.TclError):
             root.mainloop()
         server.stdin.close()

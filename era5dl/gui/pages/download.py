@@ -66,6 +66,12 @@ class DownloadPage(ttk.Frame):
         if self.request.fields.period is not Period.GRID:
             self.hide_grid()
 
+    def search(self, *, again: bool) -> None:
+        """Go to the search of the variables; from there, or with `again`, to that of the files."""
+        variables, files, now = self.request.search, self.queue.search, self.focus_get()
+        onward = (now is variables.entry or again) and now is not files.entry
+        (files if onward else variables).focus_set()
+
     def show_grid(self) -> None:
         """Choose years, months and days in the place of the queue."""
         fields = self.request.fields
