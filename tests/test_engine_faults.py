@@ -65,18 +65,20 @@ def test_what_came_before_a_fault_is_not_fetched_again(fault_server: FaultServer
     assert fault_server.stats().payload <= MB + (777_777 if kind == "body-reset" else 0)
 
 
-def test_all_faults_at_once(fault_server_tls: FaultServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_all_faults_at_once(tls: bool, certificates: Certificates, tmp_path: Path) -> None:
     objects = {f"{i % 3}/{i}.bin": pseudo_random(i, 100_000 + i * 50_000) for i in range(24)}
-    for n, (key, data) in enumerate(objects.items()):
-        fault_server_tls.put(key, data, part_size=300_000 if n % 2 else None)
     kinds = [*HEALING, "slow-down", "too-many-requests", "flipped-bit", "precondition-failed"]
-    fault_server_tls.add(Mix(seed=11, kinds=kinds, share=0.4, seconds=1.5, in_a_row=2))
+    with FaultServer(certificates=certificates if tls else None) as server:
+        for n, (key, data) in enumerate(objects.items()):
+            server.put(key, data, part_size=300_000 if n % 2 else None)
+        server.add(Mix(seed=11, kinds=kinds, share=0.4, seconds=1.5, in_a_row=2))
 
-    ran = fetch_all(fault_server_tls, tmp_path, workers=8, read_timeout=1.0)
+        ran = fetch_all(server, tmp_path, workers=8, read_timeout=1.0)
 
+        assert sum(server.stats().faults.values()) > 10
     assert wrong_files(tmp_path, objects) == []
     assert ran.engine.result.failed == 0
-    assert sum(fault_server_tls.stats().faults.values()) > 10
 
 
 @pytest.mark.parametrize("part_size", [None, 250_000])
