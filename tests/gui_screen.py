@@ -73,7 +73,9 @@ def screen() -> Iterator[Screen]:
     try:
         ours = Screen()
     except FileNotFoundError:
-        pytest.skip("no Xvfb here")
+        if os.environ.get("CI"):
+            raise  # there it is a fault of the setting up, and must not look like success
+        pytest.skip("the window's tests need a screen of their own: install xvfb")
     before = os.environ.get("DISPLAY")
     os.environ["DISPLAY"] = ours.name
     yield ours

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from era5dl.engine.events import RunEnded, State, StateChanged
+from era5dl.engine.events import State, StateChanged
 from era5dl.errors import UsageError
-from era5dl.gui import facts, form, words
+from era5dl.gui import ending, facts, form, words
 from era5dl.gui.conductor import Conductor
 from era5dl.gui.facts import Fact, Trouble
 from era5dl.gui.form import Fields, Outlook
-from era5dl.gui.i18n import _, ngettext
+from era5dl.gui.i18n import _
 from era5dl.gui.pages.download import DownloadPage
 from era5dl.gui.pages.totals_panel import SPAN
 from era5dl.gui.pump import Timer
@@ -25,7 +25,6 @@ from era5dl.gui.queue_model import QueueModel, Show
 from era5dl.gui.widgets.banner import Action, Kind
 from era5dl.session import Standing, Summary
 from era5dl.settings import Settings
-from era5dl.text import size, speed
 
 DEBOUNCE = 400  # ms after the last change of a field before the bucket is asked
 SPEED_EVERY = 1.0  # seconds between two points of the speed chart
@@ -348,23 +347,12 @@ class Downloading:
         if ended.error:
             return Kind.DANGER, " ".join(filter(None, (f"{ended.error}.", ended.remedy))), go_on
         if ended.stopped and ended.unfinished:
-            text = _("Stopped at {percent}. Everything that has come is kept.", percent=_percent(last))
-            return Kind.INFO, text, go_on
+            return Kind.INFO, ending.stopped(last), go_on
         if failed:
-            text = ngettext(
-                "{n:,} file failed; it is shown in red.", "{n:,} files failed; they are shown in red.", failed
-            )
             self.page.queue.choose_show(Show.ALL)
-            return Kind.WARNING, f"{_done(ended)} {text}", Action(_("Retry"), lambda: self.retry())
-        pace = ""
-        if last.fetched_bytes and last.elapsed > 0:
-            took, rate = words.duration(last.elapsed), speed(last.fetched_bytes / last.elapsed)
-            pace = " " + _("{bytes} in {time}, {speed}.", bytes=size(last.fetched_bytes), time=took, speed=rate)
-        missing = ""
-        if over.missing:
-            missing = " " + ngettext("{n:,} is not on the server.", "{n:,} are not on the server.", over.missing)
+            return Kind.WARNING, ending.with_failures(ended, failed), Action(_("Retry"), lambda: self.retry())
         show = Action(_("Open folder"), lambda: self._around.open_folder(folder))
-        return Kind.OK, f"{_done(ended)}{pace}{missing}", show
+        return Kind.OK, ending.complete(ended, last, over.missing), show
 
     def _failed(self, trouble: Trouble) -> None:
         said = words.explain(trouble.kind)
@@ -391,17 +379,3 @@ class Downloading:
             return None
         alike = (one for one in seen.sessions if (one.files, one.total_bytes) == (len(plan.objects), plan.total_bytes))
         return next((one for one in alike if one.state is Standing.INTERRUPTED), None)
-
-
-def _done(ended: RunEnded) -> str:
-    """How many files are here, and how far they are proven."""
-    proven = ngettext("{n:,} file is here and verified.", "{n:,} files are here and verified.", ended.verified)
-    if not ended.checked:
-        return proven
-    checked = ngettext("{n:,} file is here and checked.", "{n:,} files are here and checked.", ended.checked)
-    return f"{proven} {checked}" if ended.verified else checked
-
-
-def _percent(last: object) -> str:
-    total, done = getattr(last, "total_bytes", 0), getattr(last, "done_bytes", 0)
-    return f"{done * 100 // total} %" if total else "100 %"

@@ -11,7 +11,7 @@ from pathlib import Path
 from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.events import Event, RunEnded
 from era5dl.engine.progress import Snapshot
-from era5dl.engine.verify import Verdict
+from era5dl.engine.verify import Examined
 from era5dl.errors import Era5Error
 from era5dl.network_test import Diagnosis
 from era5dl.planner import Missing, Plan
@@ -123,7 +123,7 @@ class Verified:
 
     session_id: str
     folder: Path
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Examined, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,41 @@
+"""The one message at the end of a run, in words. No widget, no action: only what is said."""
+
+from __future__ import annotations
+
+from era5dl.engine.events import RunEnded
+from era5dl.engine.progress import Snapshot
+from era5dl.gui import words
+from era5dl.gui.i18n import _, ngettext
+from era5dl.text import size, speed
+
+
+def stopped(last: Snapshot) -> str:
+    """The user stopped it before it was through."""
+    percent = f"{last.done_bytes * 100 // last.total_bytes} %" if last.total_bytes else "100 %"
+    return _("Stopped at {percent}. Everything that has come is kept.", percent=percent)
+
+
+def with_failures(ended: RunEnded, failed: int) -> str:
+    """It is through, but for these files."""
+    text = ngettext("{n:,} file failed; it is shown in red.", "{n:,} files failed; they are shown in red.", failed)
+    return f"{_proven(ended)} {text}"
+
+
+def complete(ended: RunEnded, last: Snapshot, missing: int) -> str:
+    """All that the server has is here. missing: files that it does not have."""
+    said = [_proven(ended)]
+    if last.fetched_bytes and last.elapsed > 0:
+        took, rate = words.duration(last.elapsed), speed(last.fetched_bytes / last.elapsed)
+        said.append(_("{bytes} in {time}, {speed}.", bytes=size(last.fetched_bytes), time=took, speed=rate))
+    if missing:
+        said.append(ngettext("{n:,} is not on the server.", "{n:,} are not on the server.", missing))
+    return " ".join(said)
+
+
+def _proven(ended: RunEnded) -> str:
+    """How many files are here, and how far they are proven."""
+    proven = ngettext("{n:,} file is here and verified.", "{n:,} files are here and verified.", ended.verified)
+    if not ended.checked:
+        return proven
+    checked = ngettext("{n:,} file is here and checked.", "{n:,} files are here and checked.", ended.checked)
+    return f"{proven} {checked}" if ended.verified else checked
