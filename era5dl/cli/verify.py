@@ -21,7 +21,7 @@ from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.request import open_bucket, settings_from
 from era5dl.cli.run import conclude, drive
 from era5dl.cli.voice import Voice
-from era5dl.engine.verify import Finding, Verdict
+from era5dl.engine.verify import Examined, Finding
 from era5dl.engine.verify import verify as look_at
 from era5dl.errors import FolderUnusable, UnsafeKey, UsageError
 from era5dl.folder.paths import OWN_FOLDER
@@ -60,16 +60,16 @@ def verify(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
     return code
 
 
-def _was_spoilt(verdict: Verdict, before: Checkpoint) -> bool:
+def _was_spoilt(verdict: Examined, before: Checkpoint) -> bool:
     """Whether a repair has to mend it: what is wrong, or was finished and is gone. What never came is `resume`'s."""
     if verdict.finding is Finding.ABSENT:
         return verdict.index in before.verified or verdict.index in before.checked
     return verdict.finding is Finding.WRONG
 
 
-def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts) -> list[Verdict]:
+def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts) -> list[Examined]:
     """Look at the files of one session and say what is not as it should be."""
-    verdicts: SimpleQueue[Verdict] = SimpleQueue()
+    verdicts: SimpleQueue[Examined] = SimpleQueue()
     watch = _Watch(session, voice, verdicts)
     voice.say(f"Proving {count(len(session.plan.objects), 'file')} in {session.folder} ({session.title}) ...")
     everything = interrupts.background(
@@ -94,7 +94,7 @@ def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts
 class _Watch:
     """Passes on verdicts, on the thread that waits for them."""
 
-    def __init__(self, session: Session, voice: Voice, verdicts: SimpleQueue[Verdict]) -> None:
+    def __init__(self, session: Session, voice: Voice, verdicts: SimpleQueue[Examined]) -> None:
         self._session, self._voice, self._verdicts = session, voice, verdicts
         self._began = time.monotonic()
         self._next = self._began + EVERY
@@ -117,7 +117,7 @@ class _Watch:
             self._next = time.monotonic() + EVERY
             self._voice.say(f"{self._done:,} of {count(len(self._session.plan.objects), 'file')}")
 
-    def _one(self, verdict: Verdict) -> None:
+    def _one(self, verdict: Examined) -> None:
         self._done += 1
         path = ""
         with contextlib.suppress(UnsafeKey):

@@ -34,7 +34,7 @@ class Finding(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Examined:
     """About one object of the plan. reason: why it is not VERIFIED, else ""."""
 
     index: int
@@ -46,9 +46,9 @@ class Verdict:
 def verify(
     bucket: Bucket,
     session: Session,
-    on_verdict: Callable[[Verdict], None],
+    on_verdict: Callable[[Examined], None],
     cancelled: Callable[[], bool] = bool,
-) -> list[Verdict]:
+) -> list[Examined]:
     """Look at every file of the session, tell each verdict as it is known, and return them in the plan's order.
 
     on_verdict: called on several threads, one at a time for one file. Raises Stopped when cancelled, and a BucketError
@@ -57,7 +57,7 @@ def verify(
     checkpoint = session.checkpoint
     objects = [checkpoint.replaced.get(i, obj) for i, obj in enumerate(session.plan.objects)]
 
-    def look(index: int) -> Verdict:
+    def look(index: int) -> Examined:
         if cancelled():
             raise Stopped("while verifying")
         verdict = _look(bucket, session, index, objects[index], cancelled)
@@ -75,28 +75,28 @@ def verify(
     return verdicts
 
 
-def _look(bucket: Bucket, session: Session, index: int, obj: ObjectInfo, stopped: Callable[[], bool]) -> Verdict:
+def _look(bucket: Bucket, session: Session, index: int, obj: ObjectInfo, stopped: Callable[[], bool]) -> Examined:
     try:
         path = session.final_path(index)
         with disk_errors(path):
             if not path.is_file():
-                return Verdict(index, obj.key, Finding.ABSENT, "there is no such file")
+                return Examined(index, obj.key, Finding.ABSENT, "there is no such file")
             size = path.stat().st_size
         if size != obj.size:
-            return Verdict(index, obj.key, Finding.WRONG, f"it has {size} bytes, the object {obj.size}")
+            return Examined(index, obj.key, Finding.WRONG, f"it has {size} bytes, the object {obj.size}")
         transfer = Transfer(index, obj)
         plan_proof(transfer, bucket, verify=True, abort=Abort())
         proof = examine_file(transfer, path, stopped)
     except UnsafeKey as error:
-        return Verdict(index, obj.key, Finding.UNKNOWN, str(error))
+        return Examined(index, obj.key, Finding.UNKNOWN, str(error))
     if proof is None:
-        return Verdict(index, obj.key, Finding.WRONG, "its bytes are not those of the bucket")
-    return Verdict(
+        return Examined(index, obj.key, Finding.WRONG, "its bytes are not those of the bucket")
+    return Examined(
         index, obj.key, Finding.VERIFIED if proof.outcome is Outcome.VERIFIED else Finding.CHECKED, proof.reason
     )
 
 
-def _remember(session: Session, verdicts: list[Verdict], objects: list[ObjectInfo]) -> None:
+def _remember(session: Session, verdicts: list[Examined], objects: list[ObjectInfo]) -> None:
     """Write into the resume file what is right now, and what is wrong no more.
 
     A file that was finished and is gone stays listed: the next run sees for itself that it is gone, and a repair can
