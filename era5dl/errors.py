@@ -26,6 +26,7 @@ Era5Error
 ├── ProofError                  the bytes on disk are not the server's
 ├── DiskError
 │   ├── DiskFull
+│   ├── WillNotFit              more is to come than there is room for
 │   ├── FolderUnusable          vanished, read-only, not permitted
 │   └── PartLost                somebody took the part file away
 ├── SessionError
@@ -67,6 +68,11 @@ class Era5Error(Exception):
         super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
         if remedy:
             self.remedy = remedy
+
+    @property
+    def kind(self) -> str:
+        """The name of its class: what events and resume files carry, and by which a face finds its own words."""
+        return type(self).__name__
 
 
 class UsageError(Era5Error):
@@ -207,6 +213,12 @@ class DiskFull(DiskError):
     """There is no room left on the disk."""
 
     remedy = "Make room on the disk; the download goes on by itself."
+
+
+class WillNotFit(DiskError):
+    """More is to come than there is room for on the disk."""
+
+    remedy = "Make room on the disk, ask for less, or choose a folder on another disk."
 
 
 class FolderUnusable(DiskError):

@@ -37,7 +37,7 @@ def something_of_everything(plan: Plan) -> Checkpoint:
             Unfinished(5, ((0, 20_000), (30_000, 50_000)), {0: "a" * 32, 1: "b" * 32, 7: "c" * 32}),
             Unfinished(6, ((10, 900),), {}),
         ),
-        failures=(Failure(7, plan.objects[7].key, "said “no”", "ask again", 1_700_000_000.5),),
+        failures=(Failure(7, plan.objects[7].key, "said “no”", "ask again", 1_700_000_000.5, "Denied"),),
         replaced={5: changed, 8: also_changed},
         done_bytes=44_906,
         ended=False,

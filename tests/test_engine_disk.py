@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from era5dl.engine import upkeep
-from era5dl.engine.events import State
+from era5dl.engine.events import State, StateChanged
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.runs import fetch_all, running, wrong_files
 
@@ -49,6 +49,7 @@ def test_a_full_disk_pauses_and_goes_on_when_there_is_room(fault_server: FaultSe
                 file.write(bytes(65536))
         ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
         assert "room" in ran.engine.snapshot().reason
+        assert "DiskFull" in [event.kind for event in ran.said(StateChanged)]
         ballast.unlink()
         ended = ran.end()
     assert (ended.verified, ended.failed) == (1, 0)
@@ -59,6 +60,7 @@ def test_what_cannot_fit_is_refused_before_the_first_byte(fault_server: FaultSer
     fault_server.put("big.bin", pseudo_random(1, 12 * MB))
     ended = fetch_all(fault_server, small_disk).engine.result
     assert "too little" in ended.error
+    assert ended.kind == "WillNotFit"
     assert ended.unfinished == 1
     assert not list(small_disk.rglob("*.part"))
 

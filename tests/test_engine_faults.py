@@ -21,6 +21,7 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )
+from era5dl.gui import explanations
 from tests.faultlab import HEALING, KINDS, Certificates, Fault, FaultServer, Link, Mix, make_certificates, pseudo_random
 from tests.runs import fetch_all, leftovers, plan_of, running, settings_for, wrong_files
 
@@ -77,6 +78,8 @@ def test_all_faults_at_once(tls: bool, certificates: Certificates, tmp_path: Pat
         ran = fetch_all(server, tmp_path, workers=8, read_timeout=1.0)
 
         assert sum(server.stats().faults.values()) > 10
+    said = [event for kind in (FileRetrying, FileRestarted) for event in ran.said(kind)]
+    assert all(event.kind in explanations.KINDS for event in said), "the window has its own words for each reason"
     assert wrong_files(tmp_path, objects) == []
     assert ran.engine.result.failed == 0
 
@@ -224,6 +227,7 @@ def test_one_denial_is_doubted_many_are_believed(fault_server: FaultServer, tmp_
     fault_server.script(Fault("access-denied", times=None))
     ended = fetch_all(fault_server, tmp_path / "always").engine.result
     assert ended.error.startswith("the bucket refuses")
+    assert ended.kind == "BucketRefused"
     assert ended.unfinished + ended.failed == consequences.DENIALS + 3
 
 
@@ -276,9 +280,8 @@ def test_an_outage_is_not_a_failure(fault_server: FaultServer, tmp_path: Path) -
         ended = ran.end()
     assert (ended.verified, ended.failed) == (6, 0)
     assert wrong_files(tmp_path, objects) == []
-    states = [event.state for event in ran.said(StateChanged)]
-    assert states[0] is State.RUNNING
-    assert State.WAITING_FOR_NETWORK in states
+    kinds = {event.state: event.kind for event in ran.said(StateChanged)}
+    assert kinds == {State.RUNNING: "", State.WAITING_FOR_NETWORK: "Unreachable"}
 
 
 def test_stop_during_an_outage(fault_server: FaultServer, tmp_path: Path) -> None:

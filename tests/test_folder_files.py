@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.errors import DiskError, DiskFull, FolderUnusable, UnsafeKey, UsageError
+from era5dl.errors import DiskError, DiskFull, FolderUnusable, UnsafeKey, UsageError, WillNotFit
 from era5dl.folder import replace as replace_module
 from era5dl.folder import space
 from era5dl.folder.faults import disk_errors, folder_errors
@@ -112,5 +112,5 @@ def test_room_is_asked_of_the_nearest_folder_that_exists(tmp_path):
 def test_too_little_room_is_said_in_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(space, "free_bytes", lambda folder: 3_000_000_000)
     check_free(tmp_path, 2_500_000_000, 500_000_000)
-    with pytest.raises(DiskFull, match=r"3\.00 GB .* 500 MB kept free, but only 3\.00 GB .* 500 MB too little"):
+    with pytest.raises(WillNotFit, match=r"3\.00 GB .* 500 MB kept free, but only 3\.00 GB .* 500 MB too little"):
         check_free(tmp_path, 3_000_000_000, 500_000_000)

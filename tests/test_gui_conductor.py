@@ -346,6 +346,14 @@ def test_in_a_run_of_chosen_files_the_other_failures_stay_failures() -> None:
     assert model.failed() == [1]
 
 
+def test_what_was_only_tried_again_is_no_failure() -> None:
+    model = model_of()
+    model.hear(FileRetrying(1, "k", "broke", 1, 0.0, "Interrupted"))
+    model.only = frozenset({3})
+    set_states(model, V, W, V, A, V, V)
+    assert model.failed() == []
+
+
 def test_a_hundred_thousand_rows_are_arranged_between_two_blinks() -> None:
     model = QueueModel()
     model.load([ObjectInfo(f"e5.oper.an.pl/2021/{i:06}.nc", i, '"e"') for i in range(100_000)])

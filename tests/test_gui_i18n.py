@@ -691,6 +691,20 @@ def test_errors_are_explained_by_what_they_are():
     assert words.explain("NeverHeardOf") == words.explain(errors.Era5Error)
 
 
+@pytest.mark.parametrize("kind", ALL_ERRORS, ids=lambda kind: kind.__name__)
+def test_what_an_event_says_of_an_error_is_told_by_its_kind(kind):
+    switch("zh_CN")
+    said = words.told(kind("in English").kind, "in English", "Do this.")
+    assert CHINESE.search(said.sentence) and CHINESE.search(said.hint)
+    assert "English" not in said.sentence
+
+
+@pytest.mark.parametrize("kind", ["", "NeverHeardOf"])
+def test_of_an_unknown_kind_the_english_words_are_better_than_none(kind):
+    switch("zh_CN")
+    assert words.told(kind, "in English", "Do this.") == words.Explanation("in English", "Do this.")
+
+
 def test_names_of_states_are_distinct():
     for language in i18n.LANGUAGES:
         switch(language)

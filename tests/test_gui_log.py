@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tkinter as tk
 from typing import Any
 
@@ -63,13 +64,24 @@ def test_the_book_is_bounded_and_its_lines_stay_lines() -> None:
     assert len(book.lines()[-1].text) == 2000
 
 
-def test_a_failure_is_told_in_the_language_of_the_window() -> None:
+@pytest.mark.parametrize(
+    "event",
+    [
+        FileRetrying(0, KEY, "cut off", 1, 2.4, "Interrupted"),
+        FileRestarted(0, KEY, "another version", "ObjectChanged"),
+        FileFailed(0, KEY, "There is no such object.", "Leave it out.", "NotFound"),
+        StateChanged(State.WAITING_FOR_NETWORK, "cannot connect: refused", "Unreachable"),
+        RunEnded(0, 0, 0, 5, False, "only 3 MB are free", "Make room.", "WillNotFit"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_reasons_are_told_in_the_language_of_the_window(event: Any) -> None:
     i18n.switch("zh_CN")
     try:
-        _level, text = sentence(FileFailed(0, KEY, "There is no such object.", "Leave it out.", kind="NotFound"))
+        _level, text = sentence(event)
     finally:
         i18n.switch("en")
-    assert text.startswith("t.nc：失败：") and "There is" not in text
+    assert not re.search("[A-Za-z]", text.replace("t.nc", "")), text
 
 
 def test_what_matters_is_in_the_file_log_too(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ from era5dl.errors import SessionDamaged, SessionNotFound
 from era5dl.ranges import RangeSet
 from era5dl.session import Checkpoint, Failure, Unfinished, generations
 from era5dl.session.checkpoint import Facts
+from era5dl.session.entries import parse_failure
 from era5dl.session.resume import LIMIT, parse, render
 from era5dl.session.untrusted import Malformed, canonical
 from tests.session_scene import REQUEST, checkpoints, objects, plan_of, something_of_everything
@@ -71,6 +72,14 @@ def test_layout_does_not_matter_only_content():
     data = written(something_of_everything(PLAN))
     indented = json.dumps(json.loads(data), indent=4, sort_keys=True).encode()
     assert again(indented) == again(data)
+
+
+def test_failures_of_earlier_versions_have_no_kind():
+    (entry,) = json.loads(written(something_of_everything(PLAN)))["failures"]
+    (failure,) = something_of_everything(PLAN).failures
+    assert parse_failure(entry, 12) == failure
+    del entry["kind"]
+    assert parse_failure(entry, 12) == replace(failure, kind="")
 
 
 @given(st.sets(st.integers(0, 9999), max_size=40), st.booleans())

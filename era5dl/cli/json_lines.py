@@ -18,18 +18,18 @@ plan, download, resume
 download, resume (and demo)
     session         session, folder, files, bytes, done_bytes    done_bytes: proven or fetched by earlier runs
     file-started    index, key, size, resumed_bytes
-    file-retrying   index, key, reason, attempt, delay
-    file-restarted  index, key, reason                           it was replaced upstream
+    file-retrying   index, key, reason, attempt, delay, kind     kind: the class of the error, such as "NotFound"
+    file-restarted  index, key, reason, kind                     it was replaced upstream
     file-done       index, key, size, path, outcome ("verified" | "checked"), reason, adopted
-    file-failed     index, key, reason, remedy, kind             kind: the class of the error, such as "NotFound"
-    state           state, reason
+    file-failed     index, key, reason, remedy, kind
+    state           state, reason, kind                          kind: "" where no error is behind it
     throttled       workers, delay
     progress        state, reason, total_files, done_files, verified_files, checked_files, failed_files, total_bytes,
                     done_bytes, fetched_bytes, speed, time_left, elapsed, workers, allowed, in_flight, rate_limit,
                     retries, throttles, barren_attempts, active [{index, key, size, done, speed, connections, proving}]
                                                                  once a second, and once at the end
     summary         files, bytes, verified, checked, failed, missing, unfinished, stopped, error, remedy,
-                    fetched_bytes, elapsed
+                    kind, fetched_bytes, elapsed
 sessions
     known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
                     files, done_files, failed, bytes, done_bytes, created, updated

@@ -100,6 +100,7 @@ def conclude(finished: Finished, missing: Sequence[Missing], session: Session, v
         stopped=ended.stopped,
         error=ended.error,
         remedy=ended.remedy,
+        kind=ended.kind,
         fetched_bytes=last.fetched_bytes,
         elapsed=last.elapsed,
     )

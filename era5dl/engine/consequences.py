@@ -14,7 +14,7 @@ from era5dl.engine.retry import Verdict, judge
 from era5dl.engine.run import Run, claim
 from era5dl.engine.scheduler import Job
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.errors import BadResponse, Denied, DiskError, Era5Error, Reaction, Untrusted
+from era5dl.errors import BadResponse, BucketRefused, Denied, DiskError, Era5Error, Reaction, Untrusted
 from era5dl.session.checkpoint import Failure
 
 MOST_RESTARTS = 2  # times an object may change upstream before it has failed
@@ -61,13 +61,13 @@ def _when_idle(run: Run, transfer: Transfer) -> None:
         transfer.restarts += 1
         transfer.changed = True
         run.scheduler.begin_anew(transfer)
-        run.outbox.put(FileRestarted(index, key, transfer.reason))
+        run.outbox.put(FileRestarted(index, key, transfer.reason, transfer.kind))
         return
     if transfer.opened and transfer.done:
         run.claims[index] = claim(transfer)  # a later run goes on from here
     run.scheduler.close(transfer)
     run.ledger.set_state(index, FileState.FAILED)
-    run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time()))
+    run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind))
     run.dirty = True
     run.outbox.put(FileFailed(index, key, transfer.reason, transfer.remedy, transfer.kind))
 
@@ -82,9 +82,9 @@ def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float
     run.ledger.barren_attempts += not progressed
     match verdict.reaction:
         case Reaction.FAIL_SESSION:
-            run.end_locked(str(error), error.remedy)
+            run.end_locked(error)
         case Reaction.PAUSE if isinstance(error, Untrusted) and not run.answered_once:
-            run.end_locked(str(error), error.remedy)  # wrong from the start: waiting would not help
+            run.end_locked(error)  # wrong from the start: waiting would not help
         case Reaction.RESTART if transfer.restarts < MOST_RESTARTS:
             _doom(run, transfer, verdict, error)
         case Reaction.FAIL_OBJECT | Reaction.STOP | Reaction.RESTART:
@@ -104,7 +104,9 @@ def _retry(run: Run, job: Job, error: Era5Error, verdict: Verdict, now: float) -
     transfer = job.transfer
     run.ledger.retries += 1
     run.scheduler.put_back(job, now + verdict.delay, now)
-    run.outbox.put(FileRetrying(transfer.index, transfer.obj.key, str(error), verdict.barren, verdict.delay))
+    run.outbox.put(
+        FileRetrying(transfer.index, transfer.obj.key, str(error), verdict.barren, verdict.delay, error.kind)
+    )
     if verdict.reaction is Reaction.THROTTLE:
         run.throttle.slow_down(now, verdict.delay)
         run.outbox.put(Throttled(run.throttle.allowed, verdict.delay))
@@ -119,7 +121,7 @@ def _doom(run: Run, transfer: Transfer, verdict: Verdict, error: Era5Error) -> N
     """Its other pieces are ended first; then `_when_idle` carries the verdict out."""
     if transfer.verdict is None or verdict is FAILED:
         transfer.verdict, transfer.reason, transfer.remedy = verdict, str(error), error.remedy
-        transfer.kind = type(error).__name__
+        transfer.kind = error.kind
     run.scheduler.withdraw(transfer)
     for piece in transfer.active:
         if piece in run.aborts:
@@ -130,4 +132,4 @@ def _count_denial(run: Run, transfer: Transfer, error: Era5Error) -> None:
     if isinstance(error, Denied):
         run.denied.add(transfer.index)
         if len(run.denied) >= DENIALS:
-            run.end_locked("the bucket refuses one object after the other", str(error))
+            run.end_locked(BucketRefused(f"the bucket refuses one object after the other: {error}"))

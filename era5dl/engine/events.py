@@ -1,6 +1,9 @@
 """What the engine says: rare facts, in the past tense, a dozen a second at most. Progress is not told, it is asked for.
 
 A listener gets them on whatever thread they happened, must return at once and must not raise.
+
+`kind`, wherever there is a reason, is the name of the class of `era5dl.errors` behind it, such as "NotFound": by it a
+face finds words of its own. It is "" where no error is behind it; the reason is always English.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ class FileRetrying:
     reason: str
     attempt: int  # attempts in a row that brought no new byte
     delay: float  # seconds until the next attempt
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class FileRestarted:
     index: int
     key: str
     reason: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,14 @@ class FileFailed:
     key: str
     reason: str
     remedy: str
-    kind: str = ""  # name of the class of errors, such as "NotFound"
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
     state: State
     reason: str  # for people; "" when the state says it all
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ class RunEnded:
     stopped: bool  # by the user
     error: str  # what ended the whole run before its time; "" when nothing did
     remedy: str
+    kind: str = ""  # of that error
 
 
 Event = FileStarted | FileRetrying | FileRestarted | FileDone | FileFailed | StateChanged | Throttled | RunEnded

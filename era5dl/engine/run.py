@@ -31,7 +31,7 @@ from era5dl.engine.proving import Proof
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.trouble import Trouble
-from era5dl.errors import Era5Error, FolderUnusable
+from era5dl.errors import Era5Error, FolderUnusable, ProofError
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.ranges import Range, RangeSet
 from era5dl.session import Session
@@ -63,7 +63,7 @@ class Run:
         self.user_paused = False
         self.stopping = False
         self.error = ""  # what ended the run before its time
-        self.remedy = ""
+        self.remedy = self.kind = ""  # of that error
         self.cleared = False  # what is to come has room on the disk
         self.audited = False  # the files of earlier runs have been looked at
         self.dirty = True  # there is something to write into the resume file
@@ -176,8 +176,9 @@ class Run:
                 transfer.done.remove(start, stop)
             self._recount(transfer)
             self.scheduler.refetch(transfer)
+            wrong = ProofError("the MD5 does not match")
             self.outbox.put(
-                FileRetrying(transfer.index, transfer.obj.key, "the MD5 does not match", len(transfer.rounds), 0.0)
+                FileRetrying(transfer.index, transfer.obj.key, str(wrong), len(transfer.rounds), 0.0, wrong.kind)
             )
             self.wake_locked()
 
@@ -266,18 +267,19 @@ class Run:
         """Tell the state that follows from what is known, if it is another one."""
         if self.state is State.ENDED:
             return
+        reason = kind = ""
         if self.stopping:
-            state, reason = State.STOPPING, ""
+            state = State.STOPPING
         elif self.user_paused:
-            state, reason = State.PAUSED, ""
+            state = State.PAUSED
         elif self.trouble.state is not None:
-            state, reason = self.trouble.state, self.trouble.reason
+            state, reason, kind = self.trouble.state, self.trouble.reason, self.trouble.kind
         else:
-            state, reason = State.RUNNING, ""
+            state = State.RUNNING
         if (state, reason) != (self.state, self.reason):
             self.state, self.reason = state, reason
             self.ledger.pause(time.monotonic())
-            self.outbox.put(StateChanged(state, reason))
+            self.outbox.put(StateChanged(state, reason, kind))
         self.wake_locked()
 
     def network_trouble_locked(self, error: Era5Error, key: str) -> None:
@@ -297,10 +299,10 @@ class Run:
         for abort in self.aborts.values():
             abort.trip(why)
 
-    def end_locked(self, error: str, remedy: str = "") -> None:
+    def end_locked(self, error: Era5Error) -> None:
         """The whole run cannot go on."""
         if not self.error:
-            self.error, self.remedy = error or "unknown error", remedy
+            self.error, self.remedy, self.kind = str(error) or "unknown error", error.remedy, error.kind
         self.abort_locked("the run ends")
         self.wake_locked()
 

@@ -81,7 +81,7 @@ class Transfer:
     verdict: Verdict | None = None  # what happens to it as soon as it is idle, and why
     reason: str = ""
     remedy: str = ""
-    kind: str = ""  # name of the class of the error
+    kind: str = ""  # `Era5Error.kind`
 
     @property
     def complete(self) -> bool:

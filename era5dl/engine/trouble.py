@@ -21,7 +21,7 @@ class Trouble:
     def __init__(self, bucket: Bucket, on_probe: Callable[[Era5Error | None, int], None]) -> None:
         """on_probe(error, failures): a probe has failed with this error; or, with None, the bucket has answered."""
         self.state: State | None = None
-        self.reason = ""
+        self.reason = self.kind = ""
         self._bucket = bucket
         self._on_probe = on_probe
         self._prober: Prober | None = None
@@ -33,13 +33,12 @@ class Trouble:
 
     def disk(self, error: Era5Error) -> None:
         """There is no room, or no folder any more."""
-        self.state, self.reason = State.WAITING_FOR_DISK, _said(error)
+        self._is(State.WAITING_FOR_DISK, error)
 
     def network(self, error: Era5Error, key: str) -> None:
         """The bucket cannot be reached or trusted: one prober asks for `key` from now on."""
         if not self.is_disk:
-            self.state = State.WAITING_FOR_TRUST if isinstance(error, Untrusted) else State.WAITING_FOR_NETWORK
-            self.reason = _said(error)
+            self._is(_waiting_for(error), error)
         if self._prober is None:
             self._prober = Prober(
                 self._bucket,
@@ -53,24 +52,31 @@ class Trouble:
     def still(self, error: Era5Error) -> None:
         """A probe has failed; what it says is the latest news."""
         if self.state is not None and not self.is_disk:
-            self.state = State.WAITING_FOR_TRUST if isinstance(error, Untrusted) else State.WAITING_FOR_NETWORK
-            self.reason = _said(error)
+            self._is(_waiting_for(error), error)
 
     def network_is_back(self) -> None:
         """The bucket has answered."""
         self._prober = None
         if not self.is_disk:
-            self.state, self.reason = None, ""
+            self._is(None)
 
     def disk_is_back(self) -> None:
         """There is room again, and the folder takes files."""
         if self.is_disk:
-            self.state, self.reason = (None, "") if self._prober is None else (State.WAITING_FOR_NETWORK, "")
+            self._is(None if self._prober is None else State.WAITING_FOR_NETWORK)
 
     def end(self) -> None:
         """Nobody waits for it any more."""
         if self._prober is not None:
             self._prober.stop()
+
+    def _is(self, state: State | None, error: Era5Error | None = None) -> None:
+        self.state = state
+        self.reason, self.kind = ("", "") if error is None else (_said(error), error.kind)
+
+
+def _waiting_for(error: Era5Error) -> State:
+    return State.WAITING_FOR_TRUST if isinstance(error, Untrusted) else State.WAITING_FOR_NETWORK
 
 
 def _said(error: Era5Error) -> str:

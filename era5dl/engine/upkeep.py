@@ -49,7 +49,7 @@ class Upkeep:
         except Exception as bug:  # noqa: BLE001 - the run must end, and say so
             log.exception("the keeper failed")
             with self._run.locked():
-                self._run.end_locked(f"internal error: {type(bug).__name__}: {bug}")
+                self._run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {bug}"))
         finally:
             self._finish()
 
@@ -91,7 +91,7 @@ class Upkeep:
                     run.disk_trouble_locked(error)
         except SessionError as error:  # another program has taken it over
             with run.locked():
-                run.end_locked(str(error), error.remedy)
+                run.end_locked(error)
 
     def _is_there(self, index: int) -> bool:
         try:
@@ -110,7 +110,7 @@ class Upkeep:
             check_free(run.session.folder, needed, run.settings.disk_reserve)
         except DiskError as error:
             with run.locked():
-                run.end_locked(str(error), error.remedy)
+                run.end_locked(error)
             return
         with run.locked():
             run.cleared = True
@@ -211,6 +211,7 @@ class Upkeep:
                     stopped=run.stopping,
                     error=run.error,
                     remedy=run.remedy,
+                    kind=run.kind,
                 )
             )
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from era5dl.errors import DiskFull
+from era5dl.errors import WillNotFit
 from era5dl.folder.faults import disk_errors
 from era5dl.text import size
 
@@ -22,10 +22,10 @@ def free_bytes(folder: Path) -> int:
 
 
 def check_free(folder: Path, needed: int, reserve: int) -> None:
-    """Raise DiskFull, with figures, unless `needed` bytes fit and `reserve` bytes stay free for everybody else."""
+    """Raise WillNotFit, with figures, unless `needed` bytes fit and `reserve` bytes stay free for everybody else."""
     free = free_bytes(folder)
     if needed + reserve > free:
-        raise DiskFull(
+        raise WillNotFit(
             f"{size(needed)} are to be written to {folder} and {size(reserve)} kept free, but only {size(free)} are "
             f"free: {size(needed + reserve - free)} too little"
         )

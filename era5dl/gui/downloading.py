@@ -321,8 +321,8 @@ class Downloading:
         if event.state in _WAITS:
             self._trouble = event.state
             said = words.state(event.state)
-            detail = f"\n({event.reason})" if event.reason else ""
-            self.page.banner.show(Kind.WARNING, f"{said.name}. {said.hint}{detail}")
+            why = words.told(event.kind, event.reason).sentence
+            self.page.banner.show(Kind.WARNING, "\n".join(filter(None, (f"{said.name}. {said.hint}", why))))
         elif self._trouble is not None:
             self._trouble = None
             self.page.banner.hide()
@@ -345,7 +345,7 @@ class Downloading:
         failed = len(self._model.failed())
         go_on = Action(_("Resume"), lambda: self.resume_session(folder, session_id))
         if ended.error:
-            return Kind.DANGER, " ".join(filter(None, (f"{ended.error}.", ended.remedy))), go_on
+            return Kind.DANGER, ending.early(ended), go_on
         if ended.stopped and ended.unfinished:
             return Kind.INFO, ending.stopped(last), go_on
         if failed:

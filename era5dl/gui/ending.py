@@ -9,6 +9,12 @@ from era5dl.gui.i18n import _, ngettext
 from era5dl.text import size, speed
 
 
+def early(ended: RunEnded) -> str:
+    """Something ended it before its time."""
+    said = words.told(ended.kind, f"{ended.error}.", ended.remedy)
+    return f"{said.sentence} {said.hint}".rstrip()
+
+
 def stopped(last: Snapshot) -> str:
     """The user stopped it before it was through."""
     percent = f"{last.done_bytes * 100 // last.total_bytes} %" if last.total_bytes else "100 %"

@@ -122,6 +122,10 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("There is no room left on the disk."),
         N_("Make room; the download goes on by itself. Nothing that has come is lost."),
     ),
+    errors.WillNotFit: (
+        N_("What is still to come does not fit on the disk."),
+        N_("Make room, choose a folder on another disk, or fewer files or dates; then begin again."),
+    ),
     errors.FolderUnusable: (
         N_("The folder cannot be written to."),
         N_("Check that it still exists, that its disk is connected and that you may write there."),
@@ -149,12 +153,18 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
     errors.Stopped: (N_("Stopped by you."), N_("Press Resume to go on; everything that has come is kept.")),
 }
 
+KINDS = {known.__name__: known for known in _ERRORS}
+
 
 def explain(error: Era5Error | type[Era5Error] | str) -> Explanation:
     """An error in words for a person: an error, its class or the name of its class ("DiskFull")."""
     if isinstance(error, str):
-        kind = next((known for known in _ERRORS if known.__name__ == error), Era5Error)
-    else:
-        kind = error if isinstance(error, type) else type(error)
+        return explain(KINDS.get(error, Era5Error))
+    kind = error if isinstance(error, type) else type(error)
     sentence, hint = next(_ERRORS[known] for known in kind.__mro__ if known in _ERRORS)
     return Explanation(translate(sentence), translate(hint))
+
+
+def told(kind: str, reason: str, remedy: str = "") -> Explanation:
+    """What an event says of an error, by its kind; where nobody knows that, in the English words it came with."""
+    return explain(kind) if kind in KINDS else Explanation(reason, remedy)

@@ -20,7 +20,7 @@ from era5dl.session import Summary
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """An error as values. kind: the name of its class, for `words.explain`; detail: what it said itself."""
+    """An error as values. kind: `Era5Error.kind`, for `words.explain`; detail: what it said itself."""
 
     kind: str
     detail: str
@@ -29,7 +29,7 @@ class Trouble:
     @classmethod
     def of(cls, error: BaseException) -> Trouble:
         if isinstance(error, Era5Error):
-            return cls(type(error).__name__, str(error), error.remedy)
+            return cls(error.kind, str(error), error.remedy)
         return cls("Era5Error", f"{type(error).__name__}: {str(error)[:300]}")
 
 

@@ -118,11 +118,12 @@ def sentence(event: Event) -> tuple[Level, str]:
             "{file}: once more in {delay:.0f} s: {reason}",
             file=_short(event.key),
             delay=event.delay,
-            reason=event.reason,
+            reason=words.told(event.kind, event.reason).sentence,
         )
         return Level.WARNING, text
     if isinstance(event, FileRestarted):
-        return Level.WARNING, _("{file}: begun anew: {reason}", file=_short(event.key), reason=event.reason)
+        reason = words.told(event.kind, event.reason).sentence
+        return Level.WARNING, _("{file}: begun anew: {reason}", file=_short(event.key), reason=reason)
     if isinstance(event, FileFailed):
         return Level.ERROR, _failed(event)
     if isinstance(event, Throttled):
@@ -139,11 +140,8 @@ def sentence(event: Event) -> tuple[Level, str]:
 
 def _failed(event: FileFailed) -> str:
     """In the window's language where the class of the error is known; the engine's sentence is in the file log."""
-    reason, remedy = event.reason, event.remedy
-    if event.kind:
-        said = words.explain(event.kind)
-        reason, remedy = said.sentence, said.hint
-    text = _("{file}: failed: {reason} {remedy}", file=_short(event.key), reason=reason, remedy=remedy)
+    said = words.told(event.kind, event.reason, event.remedy)
+    text = _("{file}: failed: {reason} {remedy}", file=_short(event.key), reason=said.sentence, remedy=said.hint)
     return text.rstrip()
 
 
@@ -160,13 +158,15 @@ def _done(event: FileDone) -> tuple[Level, str]:
 def _state(event: StateChanged) -> tuple[Level, str]:
     said = words.state(event.state)
     if event.state in (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_TRUST):
-        return Level.WARNING, f"{said.name}: {event.reason}" if event.reason else said.name
+        reason = words.told(event.kind, event.reason).sentence
+        return Level.WARNING, f"{said.name}: {reason}" if reason else said.name
     return Level.INFO, said.name
 
 
 def _end(event: RunEnded) -> tuple[Level, str]:
     if event.error:
-        text = _("The download has ended early: {error} {remedy}", error=event.error, remedy=event.remedy)
+        said = words.told(event.kind, event.error, event.remedy)
+        text = _("The download has ended early: {error} {remedy}", error=said.sentence, remedy=said.hint)
         return Level.ERROR, text.rstrip()
     proven = event.verified + event.checked
     parts = [ngettext("{n:,} file complete", "{n:,} files complete", proven)]

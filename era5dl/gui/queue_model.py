@@ -71,7 +71,7 @@ class Row:
     proving: bool
     attempts: int
     reason: str  # why it failed or is tried again; "" if neither
-    kind: str  # of that error, for `words.explain`
+    kind: str  # of that error, for `words.told`
     checked_because: str  # why no more could be proven
 
 
@@ -82,6 +82,7 @@ class Complaint:
     kind: str
     reason: str
     remedy: str
+    failed: bool  # for good; else it is tried again
 
 
 class QueueModel:
@@ -121,11 +122,11 @@ class QueueModel:
                 self.complaints.pop(event.index, None)
             case FileRetrying():
                 self._attempts[event.index] = self._attempts.get(event.index, 1) + 1
-                self.complaints[event.index] = Complaint("", event.reason, "")
+                self.complaints[event.index] = Complaint(event.kind, event.reason, "", failed=False)
             case FileRestarted():
                 self._attempts[event.index] = self._attempts.get(event.index, 1) + 1
             case FileFailed():
-                self.complaints[event.index] = Complaint(event.kind, event.reason, event.remedy)
+                self.complaints[event.index] = Complaint(event.kind, event.reason, event.remedy, failed=True)
                 self._stale = True
             case FileDone():
                 self._partial.pop(event.index, None)
@@ -231,7 +232,7 @@ class QueueModel:
             return states
         changed = bytearray(states)
         for index, complaint in self.complaints.items():
-            if complaint.kind and index not in self.only and changed[index] == FileState.WAITING:
+            if complaint.failed and index not in self.only and changed[index] == FileState.WAITING:
                 changed[index] = FileState.FAILED
         return bytes(changed)
 

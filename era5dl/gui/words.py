@@ -18,6 +18,7 @@ from era5dl.engine.opening import OPAQUE, UNKNOWN_PARTS, UNVERIFIED
 from era5dl.engine.proving import AGREEMENT, GUESSED
 from era5dl.gui.explanations import Explanation as Explanation
 from era5dl.gui.explanations import explain as explain
+from era5dl.gui.explanations import told as told
 from era5dl.gui.i18n import LANGUAGES, N_, _, ngettext, translate
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED
 from era5dl.session.summary import Standing

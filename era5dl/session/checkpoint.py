@@ -27,6 +27,7 @@ class Failure:
     reason: str
     remedy: str
     when: float
+    kind: str = ""  # `Era5Error.kind`; "" in the records of earlier versions
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ def lists_form(checkpoint: Checkpoint, objects: Sequence[ObjectInfo]) -> dict[st
                 "reason": failure.reason[:_MAX_TEXT],
                 "remedy": failure.remedy[:_MAX_TEXT],
                 "when": failure.when,
+                "kind": failure.kind[:_MAX_TEXT],
             }
             for failure in checkpoint.failures[-MAX_FAILURES:]
         ],
@@ -127,7 +128,8 @@ def parse_unfinished(raw: object, files: int) -> tuple[Unfinished, ObjectInfo]:
 def parse_failure(raw: object, files: int) -> Failure:
     item = Fields(raw)
     index = item.whole("index", 0, files - 1)
-    return Failure(index, item.text("key"), item.text("reason"), item.text("remedy"), item.instant("when"))
+    kind = item.text("kind") if "kind" in item else ""  # earlier versions did not write it
+    return Failure(index, item.text("key"), item.text("reason"), item.text("remedy"), item.instant("when"), kind)
 
 
 def set_form(members: RangeSet, files: int) -> str:

@@ -78,6 +78,9 @@ class Fields:
             raise Malformed("a record is missing")
         self._raw = raw
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._raw
+
     def text(self, name: str, limit: int = 4096) -> str:
         return as_text(self._get(name), name, limit)
 

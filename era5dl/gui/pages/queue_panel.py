@@ -177,7 +177,7 @@ class QueuePanel(Card):
                 said = words.explain(file.kind or "Era5Error")
                 text, style = f"{said.sentence} {said.hint}", "Danger.TLabel"
             elif file.reason and file.state is FileState.ACTIVE:
-                text = file.reason
+                text = words.told(file.kind, file.reason).sentence
             elif file.checked_because:
                 text = f"{file.key} · {words.unproven(file.checked_because)}"
         if str(self._detail["text"]) != text:
