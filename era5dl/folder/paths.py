@@ -61,12 +61,23 @@ def check_key(key: str, *, flat: bool = False, windows: bool = _WINDOWS) -> tupl
 
 def refuse_way_out(root: str, folder: str) -> None:
     """Raise UnsafeKey when `folder`, all links on its way followed, is not under `root`."""
+    if not _WINDOWS and not _has_links(root, folder):
+        return  # mostly so, and cheaply seen; Windows has junctions, too, which only `realpath` sees
     real_root = os.path.realpath(root)
     real = os.path.realpath(folder)
     if real != real_root and not real.startswith(real_root.rstrip(os.sep) + os.sep):
         raise UnsafeKey(
             f"{folder} is a link that leads out of {root}", remedy="Remove the link, or download into another folder."
         )
+
+
+def _has_links(root: str, folder: str) -> bool:
+    """Whether anything below `root` on the way down to `folder` is a link."""
+    while len(folder) > len(root):
+        if os.path.islink(folder):  # noqa: PTH114 - once an object, for thousands of them
+            return True
+        folder = os.path.dirname(folder)  # noqa: PTH120
+    return False
 
 
 def clashes(keys: Sequence[str], *, flat: bool = False, fold_case: bool = _FOLDS_CASE) -> dict[int, str]:
@@ -132,7 +143,7 @@ def _fault(name: str, windows: bool) -> str:
         return "it has an empty folder name"
     if name in (".", ".."):
         return f"it has {name!r} among its folders"
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+    if not _is_plain(name) and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
         return "it has control characters"
     if not name_fits(name, windows=windows):
         return "a name in it is too long"
@@ -147,10 +158,17 @@ def _fault(name: str, windows: bool) -> str:
     return ""
 
 
+def _is_plain(name: str) -> bool:
+    """Whether it has nothing but visible ASCII and spaces, as nearly all names: no need to look at each letter."""
+    return name.isascii() and name.isprintable()
+
+
 def _is_own_folder(name: str) -> bool:
     """Whether this name could reach our own folder: whatever its case, and as the short name Windows gives it.
 
     Letters of category Cf are left out because some file systems of macOS ignore them in names.
     """
-    bare = "".join(letter for letter in name if unicodedata.category(letter) != "Cf").casefold().rstrip(". ")
+    if not _is_plain(name):
+        name = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    bare = name.casefold().rstrip(". ")
     return bare == OWN_FOLDER or bare.startswith("era5dl~")
