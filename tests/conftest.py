@@ -41,3 +41,17 @@ def fault_server_tls(certificates: Certificates) -> Iterator[FaultServer]:
     """The same over https."""
     with FaultServer(certificates=certificates) as server:
         yield server
+
+
+@pytest.fixture
+def fault_proxy(seaweed: Seaweed) -> Iterator[FaultServer]:
+    """Faults in front of `seaweed`, over http. One per test; the objects are shared, so use keys of your own."""
+    with FaultServer(upstream=seaweed.endpoint_url) as server:
+        yield server
+
+
+@pytest.fixture
+def fault_proxy_tls(seaweed: Seaweed, certificates: Certificates) -> Iterator[FaultServer]:
+    """The same over https."""
+    with FaultServer(upstream=seaweed.endpoint_url, certificates=certificates) as server:
+        yield server

@@ -25,7 +25,8 @@ from tests.faultlab.certificates import Certificates, make_certificates
 from tests.faultlab.faults import HEALING, Burst, Fault, Mix, Script, Source
 from tests.faultlab.kinds import KINDS, Kind
 from tests.faultlab.objects import Blob, Objects, etag_of, pseudo_random
-from tests.faultlab.server import BUCKET, FaultServer, Link, Seen, Stats
+from tests.faultlab.server import BUCKET, FaultServer, Link
+from tests.faultlab.tally import Seen, Stats
 
 __all__ = [
     "BUCKET",

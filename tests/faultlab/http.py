@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
+from tests.faultlab.bodies import Body
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -41,28 +43,32 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to say. `length` is the Content-Length to claim: that of the body, another one (a lie), or None for none."""
+    """What to say. `length` is the Content-Length to claim: that of the body, another one (a lie), or None for none.
+
+    raw: the head as another server wrote it, to be passed on byte for byte; an answer made of this one has none.
+    """
 
     status: int
     reason: str
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | memoryview = b""
+    body: Body = b""
     length: int | None = 0
     payload: bool = False  # whether the body is bytes of an object
+    raw: bytes = b""
 
     @classmethod
-    def of(
-        cls, status: int, reason: str, headers: dict[str, str], body: bytes | memoryview, *, payload: bool = False
-    ) -> Answer:
+    def of(cls, status: int, reason: str, headers: dict[str, str], body: Body, *, payload: bool = False) -> Answer:
         """An answer whose Content-Length is true."""
         return cls(status, reason, headers, body, len(body), payload)
 
     def but(self, *, add: dict[str, str] | None = None, **changes: Any) -> Answer:
         """This answer with other fields, and with some headers added or replaced."""
-        return replace(self, headers=self.headers | (add or {}), **changes)
+        return replace(self, headers=self.headers | (add or {}), raw=b"", **changes)
 
     def head(self) -> bytes:
         """Status line and headers, with the empty line after them."""
+        if self.raw:
+            return self.raw
         lines = [f"HTTP/1.1 {self.status} {self.reason}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if self.length is not None:

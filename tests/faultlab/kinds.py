@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.faultlab import s3
+from tests.faultlab.bodies import First, Spoilt, streamed
 from tests.faultlab.http import Answer, error_answer
-from tests.faultlab.objects import pseudo_random
 
 if TYPE_CHECKING:
     from tests.faultlab.scene import Scene
@@ -28,11 +28,15 @@ Act = Callable[["Scene"], bool]  # plays the fault; True: the connection can be 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of fault: what to call it, what a client should do about it, and how it is played."""
+    """One kind of fault: what to call it, what a client should do about it, how it is played.
+
+    spoils: nothing that is sent in its answers is of use to a client that looks: `Stats.destroyed` counts it.
+    """
 
     name: str
     cure: str
     act: Act
+    spoils: bool = False
 
     @property
     def what(self) -> str:
@@ -43,12 +47,12 @@ class Kind:
 KINDS: dict[str, Kind] = {}
 
 
-def kind(cure: str) -> Callable[[Act], Act]:
+def kind(cure: str, *, spoils: bool = False) -> Callable[[Act], Act]:
     """Enter a function into the table under its own name, with hyphens."""
 
     def enter(act: Act) -> Act:
         name = act.__name__.lstrip("_").replace("_", "-")
-        KINDS[name] = Kind(name, cure, act)
+        KINDS[name] = Kind(name, cure, act, spoils)
         return act
 
     return enter
@@ -154,9 +158,9 @@ def body_stall(scene: Scene) -> bool:
 def drip(scene: Scene) -> bool:
     """After `at` bytes of the body one byte at a time, four a second, for `seconds` (30), then the end."""
     rest = scene.part_of_body()
-    for index in range(min(len(rest), round(scene.seconds(30) * 4))):
+    for _ in range(min(len(rest), round(scene.seconds(30) * 4))):
         scene.connection.pause(0.25)
-        scene.send_body(rest[index : index + 1])
+        scene.send_body(First(rest, 1))
     return False
 
 
@@ -169,11 +173,23 @@ def slow(scene: Scene) -> bool:
 @kind("proof")
 def flipped_bit(scene: Scene) -> bool:
     """The byte at `at` has one bit wrong; all the rest is right."""
+    return _spoil(scene, 1, mask=1)
+
+
+def _spoil(scene: Scene, count: int, mask: int | None) -> bool:
+    """The honest answer, but for `count` bytes."""
     answer = scene.honest()
-    body = bytearray(answer.body)
-    if body:
-        body[min(scene.strike_at(answer), len(body) - 1)] ^= 1
-    return scene.answer(answer.but(body=bytes(body)))
+    if not answer.payload or not len(answer.body):
+        return scene.answer(answer)
+    at = min(scene.strike_at(answer), len(answer.body) - 1)
+    scene.spoil_part(_first_byte(answer) + at)
+    return scene.answer(answer.but(body=Spoilt(streamed(answer.body), at, count, mask)))
+
+
+def _first_byte(answer: Answer) -> int:
+    """Where in its object the body begins."""
+    span = answer.headers.get("Content-Range", "").rpartition(" ")[2]
+    return int(span.partition("-")[0]) if span else 0
 
 
 @kind("again")
@@ -187,18 +203,18 @@ def extra_bytes(scene: Scene) -> bool:
 # -- how the body is framed -----------------------------------------------------------------------------------------
 
 
-@kind("again")
+@kind("again", spoils=True)
 def no_length(scene: Scene) -> bool:
     """All of the body without Content-Length: the end of the connection is the end of the body."""
     scene.answer(scene.honest().but(length=None, add={"Connection": "close"}))
     return False
 
 
-@kind("again")
+@kind("again", spoils=True)
 def no_length_cut(scene: Scene) -> bool:
     """Without Content-Length, and only the first `at` bytes of the body."""
     answer = scene.honest()
-    cut = answer.body[: scene.strike_at(answer)]
+    cut = First(streamed(answer.body), scene.strike_at(answer))
     scene.answer(answer.but(length=None, body=cut, add={"Connection": "close"}))
     return False
 
@@ -210,13 +226,13 @@ def connection_close(scene: Scene) -> bool:
     return False
 
 
-@kind("again")
+@kind("again", spoils=True)
 def chunked(scene: Scene) -> bool:
     """All of the body in chunks, without Content-Length."""
     return _send_chunked(scene, whole=True)
 
 
-@kind("again")
+@kind("again", spoils=True)
 def chunked_cut(scene: Scene) -> bool:
     """The body in chunks, closed in the middle of one after `at` bytes."""
     return _send_chunked(scene, whole=False)
@@ -226,35 +242,34 @@ def _send_chunked(scene: Scene, *, whole: bool) -> bool:
     answer = scene.honest()
     scene.connection.send(answer.but(length=None, add={"Transfer-Encoding": "chunked"}).head())
     scene.connection.send(b"%x\r\n" % len(answer.body))
-    scene.send_body(answer.body if whole else answer.body[: scene.strike_at(answer)])
+    size = len(answer.body)
+    scene.send_body(answer.body if whole else First(streamed(answer.body), scene.strike_at(answer)))
     if whole:
-        scene.connection.send(b"\r\n0\r\n\r\n" if answer.body else b"\r\n")
+        scene.connection.send(b"\r\n0\r\n\r\n" if size else b"\r\n")
     return whole
 
 
 # -- which bytes ----------------------------------------------------------------------------------------------------
 
 
-@kind("again")
+@kind("again", spoils=True)
 def range_ignored(scene: Scene) -> bool:
     """200 with the whole object, whatever range was asked for."""
-    return scene.answer(scene.honest(without="range"))
+    return scene.answer(scene.honest(range=None))
 
 
-@kind("again")
+@kind("again", spoils=True)
 def range_wrong(scene: Scene) -> bool:
     """206 with as many bytes as asked for, but the first ones of the object; the header says so."""
-    answer, whole = scene.honest(), scene.honest(without="range").body
-    count = len(answer.body)
-    add = {"Content-Range": f"bytes 0-{count - 1}/{len(whole)}"}
-    return scene.answer(answer.but(body=whole[:count], status=206, reason="Partial Content", add=add))
+    count = len(scene.honest().body)
+    return scene.answer(scene.honest(range=f"bytes=0-{count - 1}"))
 
 
-@kind("again")
+@kind("again", spoils=True)
 def range_short(scene: Scene) -> bool:
     """206 with the first half of the bytes asked for; Content-Range and Content-Length say so."""
     answer = scene.honest()
-    body = answer.body[: len(answer.body) // 2]
+    body = First(streamed(answer.body), len(answer.body) // 2)
     unit, _, span = answer.headers.get("Content-Range", "").partition(" ")
     add = {}
     if span:
@@ -263,11 +278,11 @@ def range_short(scene: Scene) -> bool:
     return scene.answer(answer.but(body=body, length=len(body), add=add))
 
 
-@kind("again")
+@kind("again", spoils=True)
 def range_cut(scene: Scene) -> bool:
     """206 with the Content-Range asked for, but only half the bytes; Content-Length says so."""
     answer = scene.honest()
-    body = answer.body[: len(answer.body) // 2]
+    body = First(streamed(answer.body), len(answer.body) // 2)
     return scene.answer(answer.but(body=body, length=len(body)))
 
 
@@ -377,8 +392,8 @@ def precondition_failed(scene: Scene) -> bool:
 @kind("anew")
 def range_not_satisfiable(scene: Scene) -> bool:
     """416 InvalidRange, though the range is within the object."""
-    size = len(scene.honest(without="range").body)
-    return scene.answer(s3.range_not_satisfiable(scene.request.headers.get("range", ""), size))
+    asked = scene.request.headers.get("range", "")
+    return scene.answer(s3.range_not_satisfiable(asked, scene.size_of_object()))
 
 
 @kind("again")
@@ -411,17 +426,14 @@ def _html(status: int, reason: str, headers: dict[str, str] | None = None) -> An
 @kind("anew")
 def replaced(scene: Scene) -> bool:
     """The object is replaced by other bytes of the same size; this answer and all later ones are of the new version."""
-    blob = scene.objects.get(scene.request.key)
-    if blob is not None:
-        new = pseudo_random(f"after {blob.etag}", blob.size)
-        scene.objects.put(scene.request.key, new, part_size=blob.part_size)
+    scene.replace_object()
     return scene.answer(scene.honest())
 
 
-@kind("anew")
+@kind("anew", spoils=True)
 def other_etag(scene: Scene) -> bool:
     """The right bytes under another ETag, whatever If-Match says. Another at every request with times=None."""
-    answer = scene.honest(without="if-match")
+    answer = scene.honest(if_match=None)
     return scene.answer(answer.but(add={"ETag": f'"{scene.number:032x}"'}))
 
 

@@ -11,8 +11,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import Counter, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -21,12 +20,13 @@ from tests.faultlab.faults import WORD_GOOD, Fault, Script, Source
 from tests.faultlab.http import Request
 from tests.faultlab.kinds import KINDS
 from tests.faultlab.objects import Objects
+from tests.faultlab.origins import Memory, Upstream
 from tests.faultlab.scene import Scene
+from tests.faultlab.tally import Seen, Stats, Tally
 from tests.faultlab.wire import Connection, Gone
 
 BUCKET = "nsf-ncar-era5"
 PATIENCE = 300.0  # seconds a connection may be idle, and a handshake or a request may take
-LOG_LENGTH = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,55 +47,32 @@ class Link:
     idle_swallow: float | None = None
 
 
-@dataclass(slots=True)
-class Seen:
-    """One request, as the log keeps it. `payload` grows while bytes of an object are sent in answer."""
-
-    when: float  # seconds since the server started
-    connection: int
-    method: str
-    key: str
-    range: str
-    if_match: str
-    fault: str
-    payload: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What has happened since the start, or since `reset_stats`."""
-
-    requests: dict[str, int]  # by method
-    faults: dict[str, int]  # by kind
-    payload: int  # bytes of objects that were sent
-    payload_by_fault: dict[str, int]  # the same, by the fault of the request; "" for those without
-    connections: int  # accepted
-    connections_now: int
-    connections_peak: int
-
-
 class FaultServer:
-    """A bucket that misbehaves on request. Use it as a context manager."""
+    """A bucket that misbehaves on request. Use it as a context manager.
 
-    def __init__(self, *, certificates: Certificates | None = None, bucket: str = BUCKET) -> None:
+    certificates: for https. upstream: the URL of a real S3 server, path style, that has the bucket: what is not struck
+    by a fault is asked there and passed on as it is. Without it the bucket is in memory, and `put` fills it.
+    """
+
+    def __init__(
+        self, *, certificates: Certificates | None = None, bucket: str = BUCKET, upstream: str | None = None
+    ) -> None:
         self.bucket = bucket
-        self.objects = Objects()
         self.link = Link()
         self.certificates = certificates
         self._sources: list[Source] = []
         self._lock = threading.Lock()
         self._open: dict[int, tuple[threading.Thread, Connection]] = {}
         self._ended, self._end = socket.socketpair()
+        self._origin: Memory | Upstream = Upstream(upstream, bucket, self._ended) if upstream else Memory(bucket)
         self._poked, self._poke = socket.socketpair()
         self._refuse_for = 0.0
         self._refusing = threading.Event()
         self._listener = self._bind(0)
         self._listener.listen(512)
         self.port: int = self._listener.getsockname()[1]
-        self._log: deque[Seen] = deque(maxlen=LOG_LENGTH)
-        self._began = time.monotonic()
+        self._tally = Tally()
         self._numbers = 0
-        self.reset_stats()
         self._thread = threading.Thread(target=self._accept, name="faultlab", daemon=True)
         self._thread.start()
 
@@ -109,6 +86,18 @@ class FaultServer:
         return self.certificates.ca_file if self.certificates else None
 
     # -- the bucket -------------------------------------------------------------------------------------------------
+
+    @property
+    def objects(self) -> Objects:
+        """The bucket in memory. What is in a server behind the lab is changed there."""
+        if isinstance(self._origin, Upstream):
+            raise TypeError("the objects are in the server behind the lab: put them there")
+        return self._origin.objects
+
+    @objects.setter
+    def objects(self, objects: Objects) -> None:
+        assert isinstance(self._origin, Memory)
+        self._origin.objects = objects
 
     def put(self, key: str, data: bytes | memoryview, part_size: int | None = None, *, etag: str | None = None) -> str:
         """Store an object, or its next version, and return its ETag, quotes included."""
@@ -143,6 +132,10 @@ class FaultServer:
         self._refusing.wait(5)
         self.cut_connections()
 
+    def lose_name(self, seconds: float) -> None:
+        """Break all connections, and let the server's name not resolve for so long where `Names` are in use."""
+        self.cut_connections()
+
     def cut_connections(self) -> None:
         """Break every connection there is now."""
         with self._lock:
@@ -155,30 +148,16 @@ class FaultServer:
     @property
     def log(self) -> list[Seen]:
         """The last requests, in the order in which they came. A copy: it does not grow any more."""
-        with self._lock:
-            return [replace(seen) for seen in self._log]
+        return self._tally.log()
 
     def stats(self) -> Stats:
-        with self._lock:
-            return Stats(
-                dict(self._requests),
-                dict(self._faults),
-                sum(self._payload.values()),
-                dict(self._payload),
-                self._accepted,
-                len(self._open),
-                self._peak,
-            )
+        if isinstance(self._origin, Upstream):
+            return self._tally.stats(self._origin.connections, self._origin.failures)
+        return self._tally.stats()
 
     def reset_stats(self) -> None:
         """Count from zero, and forget the log."""
-        with self._lock:
-            self._requests: Counter[str] = Counter()
-            self._faults: Counter[str] = Counter()
-            self._payload: Counter[str] = Counter()
-            self._accepted = 0
-            self._peak = len(self._open)
-            self._log.clear()
+        self._tally.reset()
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -198,6 +177,7 @@ class FaultServer:
             threads = [thread for thread, _ in self._open.values()]
         for thread in threads:
             thread.join()
+        self._origin.close()
         for sock in (self._listener, self._ended, self._poked, self._poke):
             sock.close()
 
@@ -237,14 +217,13 @@ class FaultServer:
 
     def _take(self, sock: socket.socket) -> None:
         connection = Connection(sock, self._ended, self.certificates.context if self.certificates else None)
+        number = self._tally.connected()
         with self._lock:
-            self._accepted += 1
-            number = self._accepted
             most = self.link.most_connections
             if most is None or len(self._open) < most:
                 thread = threading.Thread(target=self._serve, args=(number, connection), daemon=True)
                 self._open[id(connection)] = (thread, connection)
-                self._peak = max(self._peak, len(self._open))
+                self._tally.open_now(len(self._open))
                 thread.start()
                 return
         connection.reset()
@@ -263,6 +242,7 @@ class FaultServer:
             connection.close()
             with self._lock:
                 del self._open[id(connection)]
+                self._tally.open_now(len(self._open))
 
     def _one(self, number: int, connection: Connection) -> bool:
         """One request; whether there may be another."""
@@ -274,10 +254,11 @@ class FaultServer:
         connection.skip(int(request.headers.get("content-length", 0)), PATIENCE)
         idle = time.monotonic() - waited
         if link.idle_swallow is not None and idle > link.idle_swallow:
-            self._note(number, request, "idle-swallowed")
+            self._tally.note(number, request, "idle-swallowed")
             connection.swallow(PATIENCE)
             return False
-        connection.pause(link.latency)
+        if link.latency:
+            connection.pause(link.latency)
         return self._answer(number, connection, request, link)
 
     def _answer(self, number: int, connection: Connection, request: Request, link: Link) -> bool:
@@ -287,26 +268,14 @@ class FaultServer:
             count = self._numbers
         fault = next((found for source in sources if (found := source.pick(request))), None) or Fault(WORD_GOOD)
         name = "" if fault.kind == WORD_GOOD else fault.kind
-        seen = self._note(number, request, name)
-
-        def count_payload(size: int) -> None:
-            with self._lock:
-                seen.payload += size
-                self._payload[name] += size
+        seen = self._tally.note(number, request, name)
 
         slow = link.slow_every is not None and number % link.slow_every == 0
         speed = link.slow_speed if slow else link.speed
-        scene = Scene(connection, request, fault, self.objects, self.bucket, count, speed, count_payload, self.outage)
-        return KINDS[name].act(scene) if name else scene.answer(scene.honest())
-
-    def _note(self, number: int, request: Request, fault: str) -> Seen:
-        """Count and log a request: before it is answered, so that who has the answer finds it counted."""
-        when = round(time.monotonic() - self._began, 3)
-        span, if_match = request.headers.get("range", ""), request.headers.get("if-match", "")
-        seen = Seen(when, number, request.method, request.key, span, if_match, fault)
-        with self._lock:
-            self._log.append(seen)
-            self._requests[request.method] += 1
-            if fault:
-                self._faults[fault] += 1
-        return seen
+        spoilt = bool(name) and KINDS[name].spoils
+        acts = (self.outage, self.lose_name)
+        scene = Scene(connection, request, fault, self._origin, count, speed, self._tally, seen, spoilt, *acts)
+        try:
+            return KINDS[name].act(scene) if name else scene.answer(scene.honest())
+        finally:
+            scene.close()

@@ -1,5 +1,7 @@
 """One connection on a raw socket, plain or TLS: everything that can be done to a client at this level.
 
+The same class serves towards a server behind the lab.
+
 The socket never blocks: every wait is in `_wait`, which also wakes when the server ends. So no thread of the server
 outlives it, whatever the client does or leaves undone.
 """
@@ -17,21 +19,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from tests.faultlab.bodies import BLOCK
+
 # poll has no limit on the number of a descriptor and needs none of its own; Windows has only select
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 T = TypeVar("T")
 
-BLOCK = 1 << 18  # bytes given to the socket at once
 SETTLE = 0.05  # seconds the client gets to take what was sent, before a reset throws the rest away
 
 
 class Gone(Exception):
-    """The client went away, or the server ends."""
+    """The other side went away, or the lab ends."""
 
 
 class Connection:
-    """A client's connection. Used by one thread; `cut` may be called by any."""
+    """A connection. Used by one thread at a time; `cut` may be called by any. context: of a server that talks TLS."""
 
     def __init__(self, sock: socket.socket, ended: socket.socket, context: ssl.SSLContext | None) -> None:
         sock.setblocking(False)
@@ -42,6 +45,10 @@ class Connection:
         self._sock = sock
         if context is not None:
             self._sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        self._selector = _Selector()
+        self._selector.register(self._sock, selectors.EVENT_READ)
+        self._selector.register(ended, selectors.EVENT_READ)
+        self._awaited: int = selectors.EVENT_READ
 
     @property
     def tls(self) -> bool:
@@ -62,6 +69,35 @@ class Connection:
                 return None
         head, _, self._came = self._came.partition(b"\r\n\r\n")
         return head
+
+    def read_line(self, seconds: float) -> bytes:
+        """What comes up to the next end of a line. Raises Gone when none comes within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while b"\r\n" not in self._came:
+            if not self._fill(deadline):
+                raise Gone("the line did not end in time")
+        line, _, self._came = self._came.partition(b"\r\n")
+        return line
+
+    def read_exactly(self, count: int, seconds: float) -> bytes:
+        """The next `count` bytes."""
+        data = bytearray(count)
+        view = memoryview(data)
+        while view:
+            view = view[self.read_into(view, seconds) :]
+        return bytes(data)
+
+    def read_into(self, view: memoryview, seconds: float) -> int:
+        """Put what has come into `view`; how many bytes. Raises Gone at the end, and when nothing comes in time."""
+        if self._came:
+            piece, self._came = self._came[: len(view)], self._came[len(view) :]
+            view[: len(piece)] = piece
+            return len(piece)
+        for count in self._do(lambda: self._sock.recv_into(view), selectors.EVENT_READ, time.monotonic() + seconds):
+            if count:
+                return count
+            raise Gone("the other side hung up")
+        raise Gone("nothing came in time")
 
     def skip(self, count: int, seconds: float) -> None:
         """Read and forget the body of a request."""
@@ -114,6 +150,7 @@ class Connection:
         """End with FIN and nothing before it: over TLS that is a ragged end."""
         with self._closing:
             self._sock.close()
+            self._selector.close()
 
     def cut(self) -> None:
         """Break the connection from another thread; the thread that uses it finds out and closes it."""
@@ -124,7 +161,7 @@ class Connection:
         """Read what has come; False at the deadline."""
         for data in self._do(lambda: self._sock.recv(65536), selectors.EVENT_READ, deadline):
             if not data:
-                raise Gone("the client hung up")
+                raise Gone("the other side hung up")
             self._came += data
             return True
         return False
@@ -153,16 +190,13 @@ class Connection:
 
     def _wait(self, event: int, deadline: float | None) -> bool:
         """Wait until the socket is ready; False at the deadline. Raises Gone when the server ends."""
-        with _Selector() as selector:
-            try:
-                selector.register(self._sock, event)
-            except ValueError:
-                raise Gone("closed") from None
-            selector.register(self._ended, selectors.EVENT_READ)
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return False
-            ready = [key.fileobj for key, _ in selector.select(left)]
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return False
+        if event != self._awaited:
+            self._selector.modify(self._sock, event)
+            self._awaited = event
+        ready = [key.fileobj for key, _ in self._selector.select(left)]
         if self._ended in ready:
-            raise Gone("the server ends")
+            raise Gone("the lab ends")
         return bool(ready)

@@ -1,0 +1,276 @@
+"""Where the honest answers come from: objects in memory, or a real S3 server behind the lab."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from typing import Protocol
+from urllib.parse import quote, urlsplit
+
+from tests.faultlab.bodies import BLOCK, Held, Stream
+from tests.faultlab.http import Answer, Request, error_answer
+from tests.faultlab.objects import Objects, pseudo_random
+from tests.faultlab.s3 import honest_answer
+from tests.faultlab.wire import Connection, Gone
+
+PATIENCE = 60.0  # seconds another server gets for each piece of an answer
+MOST_HELD = 1 << 26  # bytes of a body without a length (listings) that are read into memory
+
+# Not passed on: they are about the connection to the lab.
+_HOP = {"connection", "keep-alive", "proxy-connection", "expect", "te", "transfer-encoding", "content-length"}
+_NAMES = {name.lower(): name for name in ("ETag", "Content-Range", "Content-Type", "Connection", "Last-Modified")}
+
+
+class Origin(Protocol):
+    """Answers requests truly. Called by many threads."""
+
+    def answer(self, request: Request) -> Answer:
+        """What S3 would say. The body must be read or closed before the same thread asks again for long."""
+        ...
+
+    def replace(self, key: str) -> None:
+        """Put other bytes of the same size in the place of an object; none there is no error."""
+        ...
+
+    def part_around(self, request: Request, position: int) -> int:
+        """How many bytes the upload part has in which `position` of the object lies: the least a proof can tell."""
+        ...
+
+    def close(self) -> None:
+        """No more questions will come."""
+        ...
+
+
+class Memory:
+    """Objects that a test has put, or files that were read."""
+
+    def __init__(self, bucket: str) -> None:
+        self.bucket = bucket
+        self.objects = Objects()
+
+    def answer(self, request: Request) -> Answer:
+        return honest_answer(self.objects, self.bucket, request)
+
+    def replace(self, key: str) -> None:
+        blob = self.objects.get(key)
+        if blob is not None:
+            new = pseudo_random(f"after {blob.etag}", blob.size)
+            self.objects.put(key, new, part_size=blob.part_size)
+
+    def part_around(self, request: Request, position: int) -> int:
+        blob = self.objects.get(request.key)
+        return 0 if blob is None else _part_around(blob.size, blob.part_size, position)
+
+    def close(self) -> None:
+        pass
+
+
+class Upstream:
+    """Another S3 server, asked over connections that are kept and shared.
+
+    Requests go there as they came, all headers included, and answers come back as they are: the head byte for byte, the
+    body as a stream. Two things are changed: an answer in chunks (SeaweedFS lists so) gets a Content-Length; and `Host`
+    is the upstream's own, unless the request is signed, for then it is part of what was signed.
+    """
+
+    def __init__(self, url: str, bucket: str, ended: socket.socket) -> None:
+        where = urlsplit(url)
+        if where.scheme not in ("http", "https") or not where.hostname:
+            raise ValueError(f"not the URL of a server: {url!r}")
+        self._host, self._netloc = where.hostname, where.netloc
+        self._port = where.port or (443 if where.scheme == "https" else 80)
+        self._context = ssl.create_default_context() if where.scheme == "https" else None
+        self._bucket, self._ended = bucket, ended
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
+        self.connections = 0
+        self.failures = 0  # requests that the server behind did not answer, or not to the end
+
+    def answer(self, request: Request) -> Answer:
+        if request.operation == "other" and request.method != "HEAD":
+            message = "The lab passes on only what downloads need."
+            return error_answer(405, "Method Not Allowed", "MethodNotAllowed", message)
+        try:
+            return self._ask(request.method, request.target, request.headers)
+        except (OSError, Gone, ValueError) as error:
+            return self._failed(error)
+
+    def replace(self, key: str) -> None:
+        target = f"/{self._bucket}/{quote(key)}"
+        found = self._ask("HEAD", target, {})
+        if found.status == 200:
+            new = pseudo_random(f"after {found.headers.get('ETag')}", found.length or 0)
+            self._ask("PUT", target, {"content-type": "binary/octet-stream"}, new)
+
+    def part_around(self, request: Request, position: int) -> int:
+        path = request.target.partition("?")[0]
+        found = self._ask("HEAD", path, {})
+        size = found.length or 0
+        if "-" not in found.headers.get("ETag", ""):
+            return size
+        return _part_around(size, self._ask("HEAD", f"{path}?partNumber=1", {}).length, position)
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.drop()
+
+    def give_back(self, connection: Connection) -> None:
+        """A connection whose answer was read to its end."""
+        with self._lock:
+            self._idle.append(connection)
+
+    def count_failure(self) -> None:
+        with self._lock:
+            self.failures += 1
+
+    def _failed(self, error: Exception) -> Answer:
+        self.count_failure()
+        return error_answer(502, "Bad Gateway", "BadGateway", f"The server behind the lab does not answer: {error}")
+
+    def _ask(self, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Answer:
+        """Ask over an idle connection; if that one has died meanwhile, over a new one."""
+        lines = [f"{method} {target} HTTP/1.1"]
+        signed = "authorization" in headers
+        lines += [f"{k}: {v}" for k, v in headers.items() if k not in _HOP and (signed or k != "host")]
+        lines += [] if signed else [f"Host: {self._netloc}"]
+        lines += [f"Content-Length: {len(body)}"] if body else []
+        asked = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
+        while (idle := self._take_idle()) is not None:
+            with contextlib.suppress(Gone, OSError):
+                idle.send(asked)
+                if (head := idle.read_head(PATIENCE)) is not None:
+                    return self._read(idle, method, head)
+            idle.drop()
+        connection = self._connect()
+        try:
+            connection.send(asked)
+            head = connection.read_head(PATIENCE)
+            if head is None:
+                raise Gone("no answer in time")
+            return self._read(connection, method, head)
+        except BaseException:
+            connection.drop()
+            raise
+
+    def _read(self, connection: Connection, method: str, head: bytes) -> Answer:
+        """The answer whose head has come."""
+        first, *lines = head.decode("latin-1").split("\r\n")
+        _, status, *reason = first.split(" ", 2)
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers[_NAMES.get(name.lower(), name)] = value.strip()
+        length = next((int(headers.pop(name)) for name in list(headers) if name.lower() == "content-length"), None)
+        chunked = next((headers.pop(name) for name in list(headers) if name.lower() == "transfer-encoding"), "")
+        answer = Answer(int(status), "".join(reason), headers, length=length, raw=head + b"\r\n\r\n")
+        if method == "HEAD" or answer.status in (204, 304):
+            self._done(connection, headers)
+            return answer
+        if length is None:
+            body = _read_chunks(connection) if chunked else _read_to_end(connection)
+            self._done(connection, headers if chunked else {"Connection": "close"})
+            return answer.but(body=Held(body), length=len(body))
+        payload = answer.status in (200, 206) and method == "GET" and "ETag" in headers
+        keep = headers.get("Connection", "").lower() != "close"
+        body_stream = _Coming(self, connection, length, keep=keep)
+        return Answer(answer.status, answer.reason, headers, body_stream, length, payload, answer.raw)
+
+    def _done(self, connection: Connection, headers: dict[str, str]) -> None:
+        if headers.get("Connection", "").lower() == "close":
+            connection.drop()
+        else:
+            self.give_back(connection)
+
+    def _take_idle(self) -> Connection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _connect(self) -> Connection:
+        sock = socket.create_connection((self._host, self._port), timeout=PATIENCE)
+        with self._lock:
+            self.connections += 1
+        if self._context is not None:
+            sock = self._context.wrap_socket(sock, server_hostname=self._host)
+        return Connection(sock, self._ended, None)
+
+
+class _Coming(Stream):
+    """A body that comes over a connection; read to its end, the connection can be used again."""
+
+    def __init__(self, upstream: Upstream, connection: Connection, length: int, *, keep: bool) -> None:
+        self._upstream, self._left, self._keep = upstream, length, keep
+        self._connection: Connection | None = connection
+        # Its own: the connection may have its next answer while somebody still looks at what `read` gave last.
+        self._buffer = memoryview(bytearray(min(length, BLOCK)))
+        if not length:
+            self._finish()
+
+    def __len__(self) -> int:
+        return self._left
+
+    def read(self, most: int) -> bytes | memoryview:
+        if self._connection is None:
+            return b""
+        try:
+            count = self._connection.read_into(self._buffer[: min(most, self._left)], PATIENCE)
+        except Gone:
+            self._upstream.count_failure()
+            self.close()
+            raise
+        self._left -= count
+        if not self._left:
+            self._finish()
+        return self._buffer[:count]
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.drop()
+            self._connection = None
+
+    def _finish(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._keep:
+            self._upstream.give_back(connection)
+        else:
+            connection.drop()
+
+
+def _read_chunks(connection: Connection) -> bytes:
+    """A body in chunks, whole."""
+    body = bytearray()
+    while size := int(connection.read_line(PATIENCE).partition(b";")[0], 16):
+        body += connection.read_exactly(size, PATIENCE)
+        connection.read_line(PATIENCE)
+        _check_size(body)
+    while connection.read_line(PATIENCE):
+        pass  # trailers
+    return bytes(body)
+
+
+def _read_to_end(connection: Connection) -> bytes:
+    """A body that ends where the connection does, whole."""
+    body = bytearray()
+    buffer = memoryview(bytearray(BLOCK))
+    with contextlib.suppress(Gone):
+        while count := connection.read_into(buffer, PATIENCE):
+            body += buffer[:count]
+            _check_size(body)
+    return bytes(body)
+
+
+def _check_size(body: bytearray) -> None:
+    if len(body) > MOST_HELD:
+        raise Gone("an answer without a length that does not end")
+
+
+def _part_around(size: int, part_size: int | None, position: int) -> int:
+    if not part_size:
+        return size
+    start = position // part_size * part_size
+    return min(part_size, size - start)

@@ -1,0 +1,133 @@
+"""What has happened: requests, faults, bytes sent, and bytes that the faults have made worthless."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+
+from tests.faultlab.http import Request
+
+LOG_LENGTH = 20_000
+
+
+@dataclass(slots=True)
+class Seen:
+    """One request, as the log keeps it. `payload` grows while bytes of an object are sent in answer."""
+
+    when: float  # seconds since the server started
+    connection: int
+    method: str
+    key: str
+    range: str
+    if_match: str
+    fault: str
+    payload: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What has happened since the start, or since `reset_stats`.
+
+    destroyed: bytes that were sent, and that a fault has made worthless for a client that keeps whatever it can: all
+    of an answer that must not be believed (range-wrong, chunked, ...), the upload part in which a bit was flipped (the
+    least that a checksum can tell), what had been sent of an object before it was replaced. What came before a body
+    broke off is not destroyed: it can be kept. So `payload - destroyed - size` is what was fetched twice without need.
+    """
+
+    requests: dict[str, int]  # by method
+    faults: dict[str, int]  # by kind
+    payload: int  # bytes of objects that were sent
+    payload_by_fault: dict[str, int]  # the same, by the fault of the request; "" for those without
+    destroyed: int
+    destroyed_by_fault: dict[str, int]
+    connections: int  # accepted
+    connections_now: int
+    connections_peak: int
+    upstream_connections: int  # opened to the server behind
+    upstream_failures: int  # requests it did not answer, or not to the end
+
+
+class Tally:
+    """Counts. Used by all threads of a server."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        self._now = 0
+        self._log: deque[Seen] = deque(maxlen=LOG_LENGTH)
+        self.reset()
+
+    def reset(self) -> None:
+        """Count from zero, and forget the log."""
+        with self._lock:
+            self._requests: Counter[str] = Counter()
+            self._faults: Counter[str] = Counter()
+            self._payload: Counter[str] = Counter()
+            self._destroyed: Counter[str] = Counter()
+            self._kept: Counter[str] = Counter()  # by key: bytes of its present version that were not destroyed
+            self._accepted = 0
+            self._peak = self._now
+            self._log.clear()
+
+    def connected(self) -> int:
+        """A connection was accepted; its number."""
+        with self._lock:
+            self._accepted += 1
+            return self._accepted
+
+    def open_now(self, count: int) -> None:
+        """So many connections are open."""
+        with self._lock:
+            self._now = count
+            self._peak = max(self._peak, count)
+
+    def note(self, connection: int, request: Request, fault: str) -> Seen:
+        """Count and log a request: before it is answered, so that who has the answer finds it counted."""
+        when = round(time.monotonic() - self._began, 3)
+        span, if_match = request.headers.get("range", ""), request.headers.get("if-match", "")
+        seen = Seen(when, connection, request.method, request.key, span, if_match, fault)
+        with self._lock:
+            self._log.append(seen)
+            self._requests[request.method] += 1
+            if fault:
+                self._faults[fault] += 1
+        return seen
+
+    def sent(self, seen: Seen, size: int, *, spoilt: bool) -> None:
+        """Bytes of an object leave in answer to a request; worthless when `spoilt`."""
+        with self._lock:
+            seen.payload += size
+            self._payload[seen.fault] += size
+            if spoilt:
+                self._destroyed[seen.fault] += size
+            else:
+                self._kept[seen.key] += size
+
+    def destroyed(self, seen: Seen, size: int | None = None) -> None:
+        """So many bytes of the object that was asked for are worthless now; None: all that were sent."""
+        with self._lock:
+            lost = self._kept[seen.key] if size is None else size
+            self._kept[seen.key] = max(0, self._kept[seen.key] - lost)
+            self._destroyed[seen.fault] += lost
+
+    def log(self) -> list[Seen]:
+        with self._lock:
+            return [replace(seen) for seen in self._log]
+
+    def stats(self, upstream_connections: int = 0, upstream_failures: int = 0) -> Stats:
+        with self._lock:
+            return Stats(
+                requests=dict(self._requests),
+                faults=dict(self._faults),
+                payload=sum(self._payload.values()),
+                payload_by_fault=dict(self._payload),
+                destroyed=sum(self._destroyed.values()),
+                destroyed_by_fault=dict(self._destroyed),
+                connections=self._accepted,
+                connections_now=self._now,
+                connections_peak=self._peak,
+                upstream_connections=upstream_connections,
+                upstream_failures=upstream_failures,
+            )
