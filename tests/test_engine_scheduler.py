@@ -485,6 +485,8 @@ class Books(RuleBasedStateMachine):
             done = RangeSet((at * MIB, min((at + n) * MIB, transfer.obj.size)) for at, n in there)
             self.scene.opened(job, done)
             self.unopened.pop(transfer)
+        elif isinstance(job, Open):
+            self.scheduler.opened(transfer)  # too late: nothing more of it is given out
         elif isinstance(job, Piece):
             self.scene.finish(job)
         elif isinstance(job, Prove) and transfer not in self.doomed:
@@ -521,11 +523,19 @@ class Books(RuleBasedStateMachine):
             self._doom(job.transfer, fate)
 
     @precondition(lambda self: self.ended)
-    @rule()
-    def once_more(self) -> None:
+    @rule(first=st.booleans())
+    def once_more(self, first: bool) -> None:
         index = self.ended.pop()
-        self.scheduler.add(index)
+        assert self.scheduler.add([index], first=first) == self.scene.sizes[index]
+        assert self.scheduler.queue[0 if first else -1] == index
         self.queued[index] = self.scene.sizes[index]
+
+    @precondition(lambda self: self.queued)
+    @rule(data=st.data())
+    def hold(self, data: st.DataObject) -> None:
+        held = data.draw(st.sets(st.sampled_from(sorted(self.queued)), min_size=1))
+        assert self.scheduler.remove(held) == sum(self.queued.pop(index) for index in held)
+        self.ended += held
 
     @rule()
     def the_network_is_back(self) -> None:

@@ -26,7 +26,8 @@ download, resume (and demo)
     throttled       workers, delay
     progress        state, reason, total_files, done_files, verified_files, checked_files, failed_files, total_bytes,
                     done_bytes, fetched_bytes, speed, time_left, elapsed, workers, allowed, in_flight, rate_limit,
-                    retries, throttles, barren_attempts, active [{index, key, size, done, speed, connections, proving}]
+                    retries, throttles, barren_attempts, held_files,
+                    active [{index, key, size, done, speed, connections, proving}]
                                                                  once a second, and once at the end
     summary         files, bytes, verified, checked, failed, missing, unfinished, stopped, error, remedy,
                     kind, fetched_bytes, elapsed

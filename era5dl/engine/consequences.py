@@ -9,6 +9,7 @@ import random
 import time
 
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying, Throttled
+from era5dl.engine.holding import let_go
 from era5dl.engine.ledger import FileState
 from era5dl.engine.retry import Verdict, judge
 from era5dl.engine.run import Run, claim
@@ -35,19 +36,21 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
             transfer.proving = False
         if abort is None or not abort.why:
             _consider(run, job, error, progressed, now)
-        elif transfer.verdict is None:  # we ended it ourselves: nobody's fault
+        elif transfer.verdict is None and not transfer.leaving:  # we ended it ourselves: nobody's fault
             run.scheduler.put_back(job, now, now)
         if isinstance(job, Piece):
             run.scheduler.prove_when_complete(transfer)
         _when_idle(run, transfer)
+        let_go(run, transfer)
         run.wake_locked()
 
 
 def settle(run: Run, transfer: Transfer) -> None:
-    """A piece has come to its end. It may be the one that a verdict on its object was waiting for."""
-    if transfer.verdict is not None:
+    """A job has come to its end. It may be the one that a verdict on its object, or a hold, was waiting for."""
+    if transfer.verdict is not None or transfer.leaving:
         with run.locked():
             _when_idle(run, transfer)
+            let_go(run, transfer)
             run.wake_locked()
 
 
@@ -66,6 +69,7 @@ def _when_idle(run: Run, transfer: Transfer) -> None:
     if transfer.opened and transfer.done:
         run.claims[index] = claim(transfer)  # a later run goes on from here
     run.scheduler.close(transfer)
+    run.held.discard(index)
     run.ledger.set_state(index, FileState.FAILED)
     run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind))
     run.dirty = True

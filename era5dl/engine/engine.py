@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from era5dl.bucket.store import Bucket
 from era5dl.engine.events import Event, Listener, RunEnded, State, ignore
+from era5dl.engine.holding import hold, release
 from era5dl.engine.ledger import FileState
 from era5dl.engine.progress import ActiveFile, Snapshot
 from era5dl.engine.run import Run
@@ -71,7 +72,9 @@ class Engine:
             self._run.set_state_locked()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Go on after `pause`; and where only held objects are left, go on with these."""
+        if self._run.state is State.PAUSED and self._run.only_held:
+            self.release(self._run.held)
         with self._run.locked():
             if self._run.user_paused:
                 self._run.user_paused = False
@@ -94,7 +97,7 @@ class Engine:
             for index, state in enumerate(run.ledger.states):
                 if state == FileState.FAILED and (wanted is None or index in wanted):
                     run.ledger.set_state(index, FileState.WAITING)
-                    run.scheduler.add(index)
+                    run.scheduler.add([index])
             kept = [] if wanted is None else [failure for failure in run.failures if failure.index not in wanted]
             run.failures.clear()
             run.failures.extend(kept)
@@ -105,6 +108,16 @@ class Engine:
         with self._run.locked():
             self._run.scheduler.promote(frozenset(indices))
             self._run.wake_locked()
+
+    def hold(self, indices: Collection[int]) -> None:
+        """Pause these objects (places in the plan), whether they wait or are under way; their bytes are kept, and
+        nothing waits for them. When all that is left is held, the run is PAUSED and says so. A hold ends with the run:
+        see `era5dl.engine.holding` for why."""
+        hold(self._run, indices)
+
+    def release(self, indices: Collection[int]) -> None:
+        """Let held objects have their turn again."""
+        release(self._run, indices)
 
     def set_workers(self, workers: int) -> None:
         """How many requests at once, from now on."""
@@ -146,6 +159,7 @@ class Engine:
                 verified_files=counts[FileState.VERIFIED],
                 checked_files=counts[FileState.CHECKED],
                 failed_files=counts[FileState.FAILED],
+                held_files=counts[FileState.HELD],
                 total_bytes=ledger.total_bytes,
                 done_bytes=ledger.done_bytes,
                 fetched_bytes=ledger.fetched_bytes,

@@ -26,12 +26,15 @@ class State(Enum):
 
     READY = "ready"
     RUNNING = "running"
-    PAUSED = "paused"  # by the user
+    PAUSED = "paused"  # by the user, or because all that is left is held by the user
     WAITING_FOR_NETWORK = "waiting for the network"
     WAITING_FOR_DISK = "waiting for room on the disk"
     WAITING_FOR_TRUST = "waiting for a trusted certificate"
     STOPPING = "stopping"
     ENDED = "ended"
+
+
+ONLY_HELD = "only held files are left"  # reason of PAUSED
 
 
 @dataclass(frozen=True, slots=True)

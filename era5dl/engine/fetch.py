@@ -60,7 +60,8 @@ def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: 
     floor = Floor()
     with bucket.open(piece.transfer.obj, piece.at, piece.stop, abort) as body:
         answered()
-        written_at = 0.0  # the first bytes at once: whoever watches sees that something comes
+        # The first bytes of a long piece are written at once: whoever watches sees that something comes.
+        written_at = 0.0 if piece.left > len(gathered) else time.monotonic()
         try:
             while piece.at + count < piece.stop:
                 asked_at = time.monotonic()

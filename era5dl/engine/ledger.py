@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from enum import IntEnum
 
 from era5dl.engine.events import Outcome
@@ -20,6 +21,7 @@ class FileState(IntEnum):
     VERIFIED = 2
     CHECKED = 3
     FAILED = 4
+    HELD = 5  # by the user, until it is released
 
 
 OUTCOMES = {Outcome.VERIFIED: FileState.VERIFIED, Outcome.CHECKED: FileState.CHECKED}
@@ -34,6 +36,7 @@ class Ledger:
         self.counts[FileState.WAITING] = len(sizes)
         self.total_bytes = sum(sizes)
         self.done_bytes = 0
+        self.held_bytes = 0  # still to come of held objects
         self.fetched_bytes = 0
         self.retries = 0
         self.barren_attempts = 0
@@ -45,6 +48,14 @@ class Ledger:
         self.counts[FileState(self.states[index])] -= 1
         self.states[index] = state
         self.counts[state] += 1
+
+    def set_states(self, indices: Collection[int], before: FileState, after: FileState) -> None:
+        """The same for many objects, all of them in one state until now."""
+        states = self.states
+        for index in indices:
+            states[index] = after
+        self.counts[before] -= len(indices)
+        self.counts[after] += len(indices)
 
     def resized(self, before: int, after: int) -> None:
         """The object has another size upstream than the plan said."""
@@ -67,8 +78,8 @@ class Ledger:
         return (self.fetched_bytes - count) / (now - then) if now - then >= SAMPLE_EVERY else 0.0
 
     def time_left(self, now: float) -> float | None:
-        """Seconds; None before it can be known, and while nothing comes."""
+        """Seconds for what is not held; None before it can be known, and while nothing comes."""
         speed = self.speed(now)
         if now - self._samples[0][0] < TOO_EARLY or speed <= 0:
             return None
-        return (self.total_bytes - self.done_bytes) / speed
+        return max(self.total_bytes - self.done_bytes - self.held_bytes, 0) / speed

@@ -48,3 +48,4 @@ class Snapshot:
     retries: int  # attempts after a fault, in this run
     throttles: int  # times the server asked to slow down, in this run
     barren_attempts: int  # attempts that brought no byte, in this run
+    held_files: int = 0  # by the user

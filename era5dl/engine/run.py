@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket, ObjectInfo
 from era5dl.engine.events import (
+    ONLY_HELD,
     FileDone,
     FileRetrying,
     FileStarted,
@@ -61,6 +62,7 @@ class Run:
         self.state = State.READY
         self.reason = ""
         self.user_paused = False
+        self.held: set[int] = set()  # objects that the user holds
         self.stopping = False
         self.error = ""  # what ended the run before its time
         self.remedy = self.kind = ""  # of that error
@@ -224,6 +226,8 @@ class Run:
     def wake_locked(self) -> None:
         """Something has changed: whoever waits for work looks again, and at the end the keeper does. Waking nobody
         costs nothing, and most of the time everybody is busy."""
+        if self.held and self.state is State.RUNNING and self.only_held:
+            self.set_state_locked()
         if self._idle:
             self.changed.notify_all()
         if self.over:
@@ -234,7 +238,12 @@ class Run:
     @property
     def over(self) -> bool:
         """No worker gets anything any more."""
-        return self.stopping or bool(self.error) or (self.audited and self.scheduler.finished)
+        return self.stopping or bool(self.error) or (self.audited and self.scheduler.finished and not self.held)
+
+    @property
+    def only_held(self) -> bool:
+        """All that is left is held by the user: nothing goes on, and the run does not end."""
+        return bool(self.held) and self.audited and self.scheduler.finished
 
     def check_folder(self) -> None:
         """Raise FolderUnusable when the folder is gone. An unplugged disk leaves an empty mount point behind, and the
@@ -258,7 +267,7 @@ class Run:
             failures=tuple(self.failures),
             replaced=dict(self.replaced),
             done_bytes=self.ledger.done_bytes,
-            ended=not self.error and not self.stopping and self.audited and self.scheduler.finished,
+            ended=not self.error and not self.stopping and self.over,
         ), transfers
 
     # Troubles that hold up everybody
@@ -274,6 +283,8 @@ class Run:
             state = State.PAUSED
         elif self.trouble.state is not None:
             state, reason, kind = self.trouble.state, self.trouble.reason, self.trouble.kind
+        elif self.only_held:
+            state, reason = State.PAUSED, ONLY_HELD
         else:
             state = State.RUNNING
         if (state, reason) != (self.state, self.reason):
@@ -309,7 +320,7 @@ class Run:
     # Inside
 
     def _make(self, index: int) -> Transfer:
-        return Transfer(index, self.object(index), counted=_claimed(self.claims.get(index)))
+        return Transfer(index, self.object(index), counted=claimed(self.claims.get(index)))
 
     def _may_ask(self, now: float) -> bool:
         if not self.cleared or self.user_paused or self.trouble.state is not None or now < self.throttle.hold_until:
@@ -334,6 +345,7 @@ class Run:
         self.claims.pop(index, None)
         finished = self.verified if proof.outcome is Outcome.VERIFIED else self.checked
         finished.add(index, index + 1)
+        self.held.discard(index)
         self.ledger.set_state(index, OUTCOMES[proof.outcome])
         self.dirty = True
         self.outbox.put(FileDone(index, obj.key, obj.size, str(transfer.final), proof.outcome, proof.reason, adopted))
@@ -364,5 +376,6 @@ def claim(transfer: Transfer) -> Unfinished:
     return Unfinished(transfer.index, tuple(transfer.done), digest.whole_parts() if digest and keep else {})
 
 
-def _claimed(claim: Unfinished | None) -> int:
+def claimed(claim: Unfinished | None) -> int:
+    """Bytes that a claim is about."""
     return sum(stop - start for start, stop in claim.done) if claim else 0

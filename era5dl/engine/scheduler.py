@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.ranges import Range
@@ -86,6 +87,8 @@ class Scheduler:
     def opened(self, transfer: Transfer) -> None:
         """Its gaps are known now."""
         transfer.opened = True
+        if transfer.withdrawn:
+            return
         transfer.reset_gaps()
         self.unassigned += sum(b - a for a, b in transfer.gaps) - self._sizes[transfer.index]
         self._sizes[transfer.index] = transfer.obj.size
@@ -112,11 +115,13 @@ class Scheduler:
 
     def prove_when_complete(self, transfer: Transfer) -> None:
         """Ask for the proof if that was the last piece."""
-        if transfer.complete and transfer.idle and transfer.index in self.open:
+        if transfer.complete and transfer.idle and transfer.index in self.open and not transfer.withdrawn:
             self._ready.append(Prove(transfer))
 
     def refetch(self, transfer: Transfer) -> None:
         """Bytes that were there have turned out wrong, and are gaps again."""
+        if transfer.withdrawn:
+            return
         transfer.reset_gaps()
         self.unassigned += sum(b - a for a, b in transfer.gaps)
 
@@ -137,11 +142,26 @@ class Scheduler:
         """It is done or has failed."""
         self._drop(transfer)
         self.open.pop(transfer.index, None)
+        self._sizes[transfer.index] = transfer.obj.size
 
-    def add(self, index: int) -> None:
-        """One more object to fetch."""
-        self.queue.append(index)
-        self.unassigned += self._sizes[index]
+    def add(self, indices: Sequence[int], *, first: bool = False) -> int:
+        """More objects to fetch, after all others or before them. Returns their bytes."""
+        if first:
+            self.queue.extendleft(reversed(indices))
+        else:
+            self.queue.extend(indices)
+        added = sum(map(self._sizes.__getitem__, indices))
+        self.unassigned += added
+        return added
+
+    def remove(self, indices: Collection[int]) -> int:
+        """These objects, which nobody has begun, are not to be fetched. Returns their bytes."""
+        if not indices:
+            return 0
+        self.queue = deque(filterfalse(indices.__contains__, self.queue))
+        removed = sum(map(self._sizes.__getitem__, indices))
+        self.unassigned -= removed
+        return removed
 
     def promote(self, indices: Collection[int]) -> None:
         """Of the objects that nobody has begun, take these first, in the order they have."""

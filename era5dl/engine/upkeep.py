@@ -11,6 +11,7 @@ import threading
 import time
 
 from era5dl.engine.events import RunEnded, State
+from era5dl.engine.holding import release
 from era5dl.engine.ledger import FileState
 from era5dl.engine.outbox import log
 from era5dl.engine.run import Run
@@ -66,7 +67,7 @@ class Upkeep:
                             finished.remove(index, index + 1)
                             run.ledger.set_state(index, FileState.WAITING)
                             run.ledger.done_bytes -= run.object(index).size
-                            run.scheduler.add(index)
+                            run.scheduler.add([index])
                             run.wake_locked()
         with run.locked():
             run.audited = True
@@ -199,6 +200,7 @@ class Upkeep:
         self._workers_left.wait(GRACE)
         with contextlib.suppress(Exception):  # already reported by checkpoint(); the end must be told all the same
             self.checkpoint()
+        release(run, frozenset(run.held))  # a hold ends with its run
         with run.locked():
             counts = run.ledger.counts
             run.state = State.ENDED

@@ -43,9 +43,9 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
         elif isinstance(job, Piece):
             _fetch(run, job, abort)
             run.fetched(job)
-            settle(run, job.transfer)
         else:
             _prove(run, job, abort)
+        settle(run, job.transfer)
     except Era5Error as error:
         attempt_failed(run, job, error, progressed=isinstance(job, Piece) and job.at > before)
     except Exception as bug:  # noqa: BLE001 - a bug costs this object, never the run
