@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import socket
 import threading
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
 
-from tests.faultlab import KINDS, Burst, Fault, FaultServer, Link, Mix, etag_of, pseudo_random
+from tests.faultlab import KINDS, Burst, Fault, FaultServer, Link, Mix, Names, etag_of, pseudo_random
 from tests.faultlab.http import Request
 from tests.servers.raw import Heard, RawClient
 
@@ -115,6 +118,17 @@ EXPECTED: dict[str, Callable[[FaultServer, Heard], bool]] = {
     "half-header": lambda s, h: h.raw.startswith(b"HTTP/1.1 206") and h.status == 0 and closes(h),
     "garbage": lambda s, h: not h.raw.startswith(b"HTTP") and len(h.raw) > 20 and closes(h),
     "outage": goes_away,
+    "name-lost": lambda s, h: h.raw == b"" and not s.has_name,
+    "interim": lambda s, h: (
+        h.raw.startswith(b"HTTP/1.1 100 ") and h.raw.endswith(WANT) and h.raw.count(b"HTTP/1.1") == 3
+    ),
+    "zeroed-block": lambda s, h: h.status == 206 and h.body == WANT[:AT] + bytes(len(WANT) - AT),
+    "gzipped": lambda s, h: h.headers["content-encoding"] == "gzip" and gzip.decompress(h.body) == WANT,
+    "range-empty": range_is("100-1999", b""),
+    "range-of-another-size": lambda s, h: h.headers["content-range"] == "bytes 100-1999/4001" and h.body == WANT,
+    "temporary-redirect": lambda s, h: h.status == 307 and h.headers["location"] == path(s),
+    "blocked-page": says(403, "<html>"),
+    "wrong-date": right_and(lambda h: 3600 < parsedate_to_datetime(h.headers["date"]).timestamp() - time.time() < 7210),
     "body-reset": breaks_after(WANT[:AT], "reset", "ragged"),  # which one TLS makes of it depends on the Python
     "body-fin": breaks_after(WANT[:AT], "fin"),
     "ragged-end": lambda s, h: breaks_after(WANT[:AT], "ragged" if s.ca_file else "fin")(s, h),
@@ -285,6 +299,30 @@ def test_link_limits_connections_and_lets_idle_ones_die(fault_server: FaultServe
             assert is_right(connection.ask(path(fault_server), headers=RANGE))
             time.sleep(0.1)
             assert connection.ask(path(fault_server), headers=RANGE).ended == ended
+
+
+def test_one_connection_in_n_is_deaf(fault_server: FaultServer) -> None:
+    fault_server.put(KEY, DATA)
+    fault_server.link = Link(deaf_every=2)
+    with client(fault_server, patience=0.2) as first, client(fault_server, patience=0.2) as second:
+        assert is_right(first.ask(path(fault_server), headers=RANGE))
+        assert second.ask(path(fault_server), headers=RANGE).ended == "silent"
+
+
+def test_a_name_resolves_until_it_is_lost(server: FaultServer) -> None:
+    real = socket.getaddrinfo
+    with Names(server) as names:
+        with RawClient(names.endpoint_url, names.ca_file) as connection:
+            assert is_right(connection.ask(path(server), headers=RANGE))
+            server.lose_name(3600)
+            assert connection.ask(path(server), headers=RANGE).ended != "open", "connections are broken, too"
+        with pytest.raises(socket.gaierror):
+            RawClient(names.endpoint_url, names.ca_file)
+        assert names.failures == 1
+        server.lose_name(0)
+        with RawClient(names.endpoint_url, names.ca_file) as connection:
+            assert is_right(connection.ask(path(server), headers=RANGE))
+    assert socket.getaddrinfo is real
 
 
 def test_it_counts_and_logs(fault_server: FaultServer) -> None:

@@ -24,6 +24,7 @@ For a client in another language: `python -m tests.faultlab --folder DIR --mix 0
 from tests.faultlab.certificates import Certificates, make_certificates
 from tests.faultlab.faults import HEALING, Burst, Fault, Mix, Script, Source
 from tests.faultlab.kinds import KINDS, Kind
+from tests.faultlab.names import Names
 from tests.faultlab.objects import Blob, Objects, etag_of, pseudo_random
 from tests.faultlab.server import BUCKET, FaultServer, Link
 from tests.faultlab.tally import Seen, Stats
@@ -40,6 +41,7 @@ __all__ = [
     "Kind",
     "Link",
     "Mix",
+    "Names",
     "Objects",
     "Script",
     "Seen",

@@ -12,8 +12,11 @@
 
 from __future__ import annotations
 
+import gzip
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from tests.faultlab import s3
@@ -110,6 +113,21 @@ def outage(scene: Scene) -> bool:
     return False
 
 
+@kind("wait")
+def name_lost(scene: Scene) -> bool:
+    """DNS fails for `seconds` (2), and every connection is broken. For clients that use `faultlab.Names`."""
+    scene.lose_name(scene.seconds(2))
+    scene.connection.reset()
+    return False
+
+
+@kind("none")
+def interim(scene: Scene) -> bool:
+    """The right answer, after two answers that are none: 100 Continue and 103 Early Hints."""
+    scene.connection.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n")
+    return scene.answer(scene.honest())
+
+
 # -- within the body ------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +210,12 @@ def _first_byte(answer: Answer) -> int:
     return int(span.partition("-")[0]) if span else 0
 
 
+@kind("proof")
+def zeroed_block(scene: Scene) -> bool:
+    """4096 bytes from `at` on are zero, as from a disk or a cache that lost a page; all the rest is right."""
+    return _spoil(scene, 4096, mask=None)
+
+
 @kind("again")
 def extra_bytes(scene: Scene) -> bool:
     """The right answer, and then bytes that nobody asked for, on a connection that stays open."""
@@ -236,6 +260,14 @@ def chunked(scene: Scene) -> bool:
 def chunked_cut(scene: Scene) -> bool:
     """The body in chunks, closed in the middle of one after `at` bytes."""
     return _send_chunked(scene, whole=False)
+
+
+@kind("again", spoils=True)
+def gzipped(scene: Scene) -> bool:
+    """The body compressed by somebody in between, with Content-Encoding: gzip, though nobody asked for it."""
+    answer = scene.honest()
+    body = gzip.compress(bytes(answer.body), compresslevel=0)
+    return scene.answer(answer.but(body=body, length=len(body), add={"Content-Encoding": "gzip"}))
 
 
 def _send_chunked(scene: Scene, *, whole: bool) -> bool:
@@ -284,6 +316,20 @@ def range_cut(scene: Scene) -> bool:
     answer = scene.honest()
     body = First(streamed(answer.body), len(answer.body) // 2)
     return scene.answer(answer.but(body=body, length=len(body)))
+
+
+@kind("again")
+def range_empty(scene: Scene) -> bool:
+    """206 with the Content-Range asked for, and not one byte; Content-Length says so."""
+    return scene.answer(scene.honest().but(body=b"", length=0))
+
+
+@kind("anew", spoils=True)
+def range_of_another_size(scene: Scene) -> bool:
+    """206 with the bytes asked for, but Content-Range says that the object is one byte longer."""
+    answer = scene.honest()
+    span, slash, size = answer.headers.get("Content-Range", "").partition("/")
+    return scene.answer(answer.but(add={"Content-Range": f"{span}/{int(size) + 1}"} if slash else {}))
 
 
 # -- what S3, or what stands in for it, says instead -----------------------------------------------------------------
@@ -406,6 +452,27 @@ def login_page(scene: Scene) -> bool:
 def login_redirect(scene: Scene) -> bool:
     """A login page instead of the bucket: 302 to somewhere else."""
     return scene.answer(_html(302, "Found", {"Location": "http://127.0.0.1:9/login"}))
+
+
+@kind("again")
+def temporary_redirect(scene: Scene) -> bool:
+    """307 TemporaryRedirect to where it came from, as S3 does while a bucket is young."""
+    target = scene.request.target
+    headers = {"Location": target}
+    message = "Please re-send this request to the specified temporary endpoint."
+    return scene.answer(error_answer(307, "Temporary Redirect", "TemporaryRedirect", message, headers=headers))
+
+
+@kind("never")
+def blocked_page(scene: Scene) -> bool:
+    """403 from a filter in between: HTML."""
+    return scene.answer(_html(403, "Forbidden"))
+
+
+@kind("none")
+def wrong_date(scene: Scene) -> bool:
+    """The right answer, with a Date two hours from now: one of the two clocks is wrong."""
+    return scene.answer(scene.honest().but(add={"Date": formatdate(time.time() + 7200, usegmt=True)}))
 
 
 @kind("again")

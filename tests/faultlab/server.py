@@ -36,6 +36,7 @@ class Link:
     latency: seconds before each answer. speed: bytes per second of each connection. slow_every: one connection in so
     many has only slow_speed. most_connections: those beyond are reset at once. idle_close: after so many seconds
     without a request the connection is closed. idle_swallow: after so many it stays open and swallows all that comes.
+    deaf_every: one connection in so many is accepted and then never says a word, not even for TLS.
     """
 
     latency: float = 0.0
@@ -45,6 +46,7 @@ class Link:
     most_connections: int | None = None
     idle_close: float | None = None
     idle_swallow: float | None = None
+    deaf_every: int | None = None
 
 
 class FaultServer:
@@ -66,6 +68,7 @@ class FaultServer:
         self._ended, self._end = socket.socketpair()
         self._origin: Memory | Upstream = Upstream(upstream, bucket, self._ended) if upstream else Memory(bucket)
         self._poked, self._poke = socket.socketpair()
+        self._nameless_until = 0.0
         self._refuse_for = 0.0
         self._refusing = threading.Event()
         self._listener = self._bind(0)
@@ -134,7 +137,13 @@ class FaultServer:
 
     def lose_name(self, seconds: float) -> None:
         """Break all connections, and let the server's name not resolve for so long where `Names` are in use."""
+        self._nameless_until = time.monotonic() + seconds
         self.cut_connections()
+
+    @property
+    def has_name(self) -> bool:
+        """Whether its name resolves now."""
+        return time.monotonic() >= self._nameless_until
 
     def cut_connections(self) -> None:
         """Break every connection there is now."""
@@ -231,6 +240,8 @@ class FaultServer:
     def _serve(self, number: int, connection: Connection) -> None:
         """One connection, from its handshake to its end."""
         try:
+            if self.link.deaf_every is not None and number % self.link.deaf_every == 0:
+                connection.swallow(PATIENCE)
             connection.handshake(PATIENCE)
             while self._one(number, connection):
                 pass
