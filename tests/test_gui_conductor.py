@@ -18,7 +18,7 @@ from era5dl.gui import facts
 from era5dl.gui.conductor import Conductor, settings_of
 from era5dl.gui.desk import Cancelled, Desk
 from era5dl.gui.facts import Fact
-from era5dl.gui.menus import MENUS, accelerator
+from era5dl.gui.menus import MENUS, QUEUE, accelerator
 from era5dl.gui.pump import Pump
 from era5dl.gui.queue_model import Order, QueueModel, Show
 from era5dl.selection import Selection, choose, days_of
@@ -288,7 +288,7 @@ def view(model: QueueModel) -> list[int]:
     return [model.index_at(position) for position in range(len(model))]
 
 
-W, A, V, C, X = FileState.WAITING, FileState.ACTIVE, FileState.VERIFIED, FileState.CHECKED, FileState.FAILED
+W, A, V, C, X, H = FileState
 
 
 def test_activity_comes_first_and_filters_count() -> None:
@@ -296,13 +296,23 @@ def test_activity_comes_first_and_filters_count() -> None:
     set_states(model, V, W, A, X, C, W)
     assert view(model) == [2, 3, 1, 5, 0, 4]
     assert model.counts() == {
-        Show.ALL: 6, Show.ACTIVE: 1, Show.WAITING: 2, Show.DONE: 2, Show.FAILED: 1
+        Show.ALL: 6, Show.ACTIVE: 1, Show.WAITING: 2, Show.HELD: 0, Show.DONE: 2, Show.FAILED: 1
     }  # fmt: skip
     for show, expected in ((Show.DONE, [0, 4]), (Show.FAILED, [3]), (Show.WAITING, [1, 5]), (Show.ACTIVE, [2])):
         model.filter(show)
         assert view(model) == expected
         assert [model.position_of(index) for index in expected] == list(range(len(expected)))
         assert model.position_of(99) is None
+
+
+def test_held_files_stand_after_those_that_wait() -> None:
+    model = model_of()
+    set_states(model, V, H, A, X, H, W)
+    assert view(model) == [2, 3, 5, 1, 4, 0]
+    assert model.counts()[Show.HELD] == 2
+    assert model.among(range(5), W, H) == [1, 4]
+    model.filter(Show.HELD)
+    assert view(model) == [1, 4]
 
 
 def test_search_sort_and_filter_work_together() -> None:
@@ -371,6 +381,7 @@ def test_every_action_is_there_and_no_key_is_bound_twice() -> None:
     from era5dl.gui.app import App
 
     items = [item for menu in MENUS for item in menu.items if item is not None]
+    assert {item.key for item in QUEUE if item is not None and item.key} <= {item.key for item in items}
     assert all(callable(getattr(App, item.action, None)) for item in items)
     keys = [item.key for item in items if item.key]
     assert len(keys) == len(set(keys))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import time
+import tkinter as tk
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.events import State
+from era5dl.engine.ledger import FileState
 from tests.faultlab import Fault, FaultServer, Link
 from tests.gui_driver import NAMES, Window, options, wrong
 
@@ -166,4 +172,67 @@ def test_a_folder_on_the_command_line_goes_on_with_its_session(
     window = open_window(endpoint_url=fault_server.endpoint_url, bucket=fault_server.bucket, folder=out)
     window.until(lambda: "are here and verified" in window.page.banner.text)
     assert wrong(out, objects) == []
+    window.close()
+
+
+def test_files_are_held_and_released_by_key_and_by_menu(
+    open_window: Callable[..., Window],
+    fault_server: FaultServer,
+    objects: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fault_server.link = Link(speed=100_000)
+    out = tmp_path / "era5"
+    window = open_window(**options(fault_server, out))
+    window.pick(*NAMES)
+    window.choose_days("2021-02-01", "2021-02-02")
+    window.until(lambda: window.can_start)
+    queue = window.page.queue
+    queue.hold_or_release()  # nothing runs yet: no matter
+    window.app.start()
+    window.until(lambda: (s := window.app.conductor.snapshot()) is not None and s.done_bytes > 100_000)
+
+    queue.table.canvas.focus_force()
+    queue.table.canvas.event_generate("<Control-a>")
+    queue.table.canvas.event_generate("<Control-h>")
+    window.until(lambda: "Only held files are left" in window.page.banner.text)
+    window.until(lambda: {row[4] for row in queue.table.texts_shown() if row[0]} == {"Held"})
+    window.until(lambda: "6 held" in str(window.page.totals._detail["text"]))
+    assert window.page.totals.can_resume
+
+    fault_server.link = Link()
+    queue.table.select([2])
+    shown: list[tk.Menu] = []
+    monkeypatch.setattr(tk.Menu, "tk_popup", lambda menu, *_place: shown.append(menu))
+    queue._menu(0, 0)
+    (menu,) = shown
+    entries = {menu.entrycget(i, "label"): i for i in range(menu.index("end") + 1) if menu.type(i) == "command"}
+    assert str(menu.entrycget(entries["Hold"], "state")) == "disabled"
+    menu.invoke(entries["Release"])
+    window.until(lambda: window.app.model.states.count(FileState.VERIFIED) == 1)
+    assert window.app.model.states[2] == FileState.VERIFIED
+    window.until(lambda: "Only held files are left" in window.page.banner.text)
+
+    window.page.totals.pause.invoke()
+    window.until(lambda: "6 files are here and verified" in window.page.banner.text)
+    assert wrong(out, objects) == []
+    window.close()
+
+
+def test_a_hundred_thousand_files_are_held_in_one_go(open_window: Callable[..., Window], tmp_path: Path) -> None:
+    window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+    queue, model, asked = window.page.queue, window.app.model, []
+    model.load([ObjectInfo(f"e5/{i:06}.nc", 1000, "") for i in range(100_000)])
+    queue._do = replace(queue._do, hold=asked.append, release=asked.append)
+    queue.begin(True)
+    queue.table.canvas.focus_force()
+    window.root.update()
+    queue.table.canvas.event_generate("<Control-a>")
+    window.app.hold_or_release()
+    model.update(None, bytes([FileState.HELD]) * 100_000, time.monotonic() + 1e6)
+    queue.refresh()
+    window.app.hold_or_release()
+    assert [len(chosen) for chosen in asked] == [100_000, 100_000]
+    assert "100,000 files selected" in str(queue._detail["text"])
     window.close()

@@ -131,7 +131,14 @@ class App:
                 RequestCallbacks(
                     do.changed, self.start, self._choose_folder, do.show_missing, lambda: self.download.show_grid()
                 ),
-                QueueCallbacks(lambda chosen: do.retry(list(chosen)), conductor.promote, self._open_file, self._copy),
+                QueueCallbacks(
+                    retry=lambda chosen: do.retry(list(chosen)),
+                    promote=conductor.promote,
+                    hold=conductor.hold,
+                    release=conductor.release,
+                    open_folder=self._open_file,
+                    copy=self._copy,
+                ),
                 TotalsCallbacks(conductor.pause, conductor.resume, self.stop, self._set_workers, self._set_limit),
             ),
             SessionsCallbacks(
@@ -209,6 +216,9 @@ class App:
 
     def retry_all(self) -> None:
         self.downloading.retry()
+
+    def hold_or_release(self) -> None:
+        self.download.queue.hold_or_release()
 
     def show_download(self) -> None:
         self._pages.turn_to(self.download)

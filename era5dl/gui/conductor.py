@@ -156,6 +156,16 @@ class Conductor:
         if self._engine is not None:
             self._engine.promote(indices)
 
+    def hold(self, indices: Collection[int]) -> None:
+        """Pause these files; the others go on."""
+        if self._engine is not None:
+            self._engine.hold(indices)
+
+    def release(self, indices: Collection[int]) -> None:
+        """Let held files have their turn again."""
+        if self._engine is not None:
+            self._engine.release(indices)
+
     def pause(self) -> None:
         if self._engine is not None:
             self._engine.pause()

@@ -318,11 +318,12 @@ class Downloading:
 
     def _state(self, event: StateChanged) -> None:
         """A banner while something holds everything up, gone when it is over."""
-        if event.state in _WAITS:
+        if event.state in _WAITS or event.reason:
             self._trouble = event.state
             said = words.state(event.state)
             why = words.told(event.kind, event.reason).sentence
-            self.page.banner.show(Kind.WARNING, "\n".join(filter(None, (f"{said.name}. {said.hint}", why))))
+            kind = Kind.WARNING if event.state in _WAITS else Kind.INFO
+            self.page.banner.show(kind, "\n".join(filter(None, (f"{said.name}. {said.hint}", why))))
         elif self._trouble is not None:
             self._trouble = None
             self.page.banner.hide()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from era5dl import errors
+from era5dl.engine.events import ONLY_HELD
 from era5dl.errors import Era5Error
 from era5dl.gui.i18n import N_, translate
 
@@ -153,6 +154,7 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
     errors.Stopped: (N_("Stopped by you."), N_("Press Resume to go on; everything that has come is kept.")),
 }
 
+_REASONS = {ONLY_HELD: N_("Only held files are left.")}  # behind which there is no error
 KINDS = {known.__name__: known for known in _ERRORS}
 
 
@@ -166,5 +168,5 @@ def explain(error: Era5Error | type[Era5Error] | str) -> Explanation:
 
 
 def told(kind: str, reason: str, remedy: str = "") -> Explanation:
-    """What an event says of an error, by its kind; where nobody knows that, in the English words it came with."""
-    return explain(kind) if kind in KINDS else Explanation(reason, remedy)
+    """The reason that an event gives, by its kind; where nobody knows that, in the English words it came with."""
+    return explain(kind) if kind in KINDS else Explanation(translate(_REASONS.get(reason, reason)), remedy)

@@ -30,6 +30,7 @@ _KEYS = (
     ("Ctrl+1 … 4", N_("Pages")),
     ("Ctrl+,", N_("Settings")),
     ("Ctrl+R", N_("Retry all failed files")),
+    ("Ctrl+H", N_("Hold or release the selected files")),
     ("Space", N_("Check or uncheck a variable")),
     ("F1", N_("This help")),
 )

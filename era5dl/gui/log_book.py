@@ -157,10 +157,9 @@ def _done(event: FileDone) -> tuple[Level, str]:
 
 def _state(event: StateChanged) -> tuple[Level, str]:
     said = words.state(event.state)
-    if event.state in (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_TRUST):
-        reason = words.told(event.kind, event.reason).sentence
-        return Level.WARNING, f"{said.name}: {reason}" if reason else said.name
-    return Level.INFO, said.name
+    reason = words.told(event.kind, event.reason).sentence
+    waits = event.state in (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_TRUST)
+    return Level.WARNING if waits else Level.INFO, f"{said.name}: {reason}" if reason else said.name
 
 
 def _end(event: RunEnded) -> tuple[Level, str]:

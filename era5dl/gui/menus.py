@@ -42,6 +42,7 @@ MENUS = (
             Item(N_("Pause or resume"), "pause_or_resume", "Control-p"),
             Item(N_("Stop"), "stop", "Control-period"),
             None,
+            Item(N_("Hold or release the selected files"), "hold_or_release", "Control-h"),
             Item(N_("Retry all failed files"), "retry_all", "Control-r"),
         ),
     ),
@@ -60,11 +61,23 @@ MENUS = (
     Menu(N_("Help"), (Item(N_("Help"), "show_help", "F1"),)),
 )
 
+QUEUE = (
+    Item(N_("Retry"), "retry"),
+    Item(N_("Download next"), "promote"),
+    Item(N_("Hold"), "hold", "Control-h"),
+    Item(N_("Release"), "release", "Control-h"),
+    None,
+    Item(N_("Open folder"), "open_folder"),
+    Item(N_("Copy key"), "copy_key"),
+    Item(N_("Copy error"), "copy_error"),
+)
+"""Of the selected files of the queue; the actions are the queue's own."""
+
 _SHOWN = {"Control-": "Ctrl+", "Key-": "", "Return": "Enter", "comma": ",", "period": "."}
 
 
 def accelerator(key: str) -> str:
-    """A key as a person reads it: "Ctrl+Enter"."""
+    """A key as a person reads it: "Ctrl+Enter". "" for none."""
     for tk_name, shown in _SHOWN.items():
         key = key.replace(tk_name, shown)
     return key.upper() if len(key) == 1 else key[:-1] + key[-1].upper() if key[-2:-1] == "+" else key

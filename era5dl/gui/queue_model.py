@@ -38,6 +38,7 @@ class Show(Enum):
     ALL = "all"
     ACTIVE = "active"
     WAITING = "waiting"
+    HELD = "held"
     DONE = "done"
     FAILED = "failed"
 
@@ -46,6 +47,7 @@ _STATES_SHOWN = {
     Show.ALL: tuple(FileState),
     Show.ACTIVE: (FileState.ACTIVE,),
     Show.WAITING: (FileState.WAITING,),
+    Show.HELD: (FileState.HELD,),
     Show.DONE: (FileState.VERIFIED, FileState.CHECKED),
     Show.FAILED: (FileState.FAILED,),
 }
@@ -53,6 +55,7 @@ _BY_ACTIVITY = (
     (FileState.ACTIVE,),
     (FileState.FAILED,),
     (FileState.WAITING,),
+    (FileState.HELD,),
     (FileState.VERIFIED, FileState.CHECKED),
 )
 
@@ -216,6 +219,10 @@ class QueueModel:
     def counts(self) -> dict[Show, int]:
         """How many files there are of each kind, whatever is shown."""
         return {show: sum(self.states.count(state) for state in states) for show, states in _STATES_SHOWN.items()}
+
+    def among(self, indices: Iterable[int], *states: FileState) -> list[int]:
+        """Those of these places in the plan that are in one of the states."""
+        return [index for index in indices if self.states[index] in states]
 
     def failed(self) -> list[int]:
         """Places in the plan of all failed files."""

@@ -71,6 +71,7 @@ _FILE_STATES = {
     FileState.VERIFIED: _OUTCOMES[Outcome.VERIFIED],
     FileState.CHECKED: _OUTCOMES[Outcome.CHECKED],
     FileState.FAILED: _OUTCOMES[Outcome.FAILED],
+    FileState.HELD: Words(N_("Held"), N_("Paused by you until you release it; what has come of it is kept.")),
 }
 
 _PROVING = Words(N_("Verifying"), N_("All its bytes are here; their MD5 is being computed."))

@@ -11,6 +11,7 @@ from era5dl.engine.ledger import FileState
 from era5dl.gui import words
 from era5dl.gui.i18n import N_, _, ngettext, translate
 from era5dl.gui.look.theme import Look
+from era5dl.gui.menus import QUEUE, accelerator
 from era5dl.gui.queue_model import Order, QueueModel, Show
 from era5dl.gui.queue_model import Row as File
 from era5dl.gui.widgets import rows
@@ -26,11 +27,13 @@ _TONES = {
     FileState.VERIFIED: Tone.DONE,
     FileState.CHECKED: Tone.DONE,
     FileState.FAILED: Tone.FAILED,
+    FileState.HELD: Tone.PAUSED,
 }
 _SHOWS = {
     Show.ALL: N_("All files"),
     Show.ACTIVE: N_("In transfer"),
     Show.WAITING: N_("Queued"),
+    Show.HELD: N_("Held"),
     Show.DONE: N_("Done"),
     Show.FAILED: N_("Failed"),
 }
@@ -51,6 +54,8 @@ class QueueCallbacks:
 
     retry: Callable[[Sequence[int]], object]
     promote: Callable[[Sequence[int]], object]
+    hold: Callable[[Sequence[int]], object]
+    release: Callable[[Sequence[int]], object]
     open_folder: Callable[[int], object]
     copy: Callable[[str], object]
 
@@ -130,9 +135,20 @@ class QueuePanel(Card):
     @property
     def selected(self) -> list[int]:
         """Places in the plan of the selected rows."""
-        return sorted(int(str(one)) for one in self.table.selection)
+        return sorted(one for one in self.table.selection if isinstance(one, int))
+
+    def hold_or_release(self) -> None:
+        """Hold those of the selected files that can be held; where none can, release those that are held."""
+        holdable = self._holdable(self.selected)
+        if holdable:
+            self._do.hold(holdable)
+        else:
+            self._do.release(self._files.among(self.selected, FileState.HELD))
 
     # --- what happens
+
+    def _holdable(self, chosen: Sequence[int]) -> list[int]:
+        return self._files.among(chosen, FileState.WAITING, FileState.ACTIVE) if self._begun else []
 
     def _words(self, file: File) -> str:
         if not self._begun:
@@ -166,10 +182,11 @@ class QueuePanel(Card):
 
     def _show_detail(self) -> None:
         """About the selected file: its reason, or its key."""
-        chosen = self.selected
+        many = len(self.table.selection)  # ten times a second, and perhaps a hundred thousand
+        chosen = self.selected if many == 1 else []
         text, style = "", "Small.TLabel"
-        if len(chosen) > 1:
-            text = ngettext("{n:,} file selected", "{n:,} files selected", len(chosen))
+        if many > 1:
+            text = ngettext("{n:,} file selected", "{n:,} files selected", many)
         elif chosen and chosen[0] < len(self._files.objects):
             file = self._files.file(chosen[0])
             text = file.key
@@ -178,6 +195,8 @@ class QueuePanel(Card):
                 text, style = f"{said.sentence} {said.hint}", "Danger.TLabel"
             elif file.reason and file.state is FileState.ACTIVE:
                 text = words.told(file.kind, file.reason).sentence
+            elif file.state is FileState.HELD:
+                text = words.file_state(file.state).hint
             elif file.checked_because:
                 text = f"{file.key} · {words.unproven(file.checked_because)}"
         if str(self._detail["text"]) != text:
@@ -187,19 +206,32 @@ class QueuePanel(Card):
         chosen = self.selected
         if not chosen:
             return
-        model = self._files
-        failed = [index for index in chosen if model.states[index] == FileState.FAILED]
-        waiting = [index for index in chosen if model.states[index] == FileState.WAITING]
+        model, do = self._files, self._do
+        failed = model.among(chosen, FileState.FAILED)
+        waiting = model.among(chosen, FileState.WAITING) if self._begun else []
+        holdable, held = self._holdable(chosen), model.among(chosen, FileState.HELD)
         complaints = [model.complaints[index] for index in chosen if index in model.complaints]
+        actions: dict[str, tuple[Callable[[], object], bool]] = {
+            "retry": (lambda: do.retry(failed), bool(failed)),
+            "promote": (lambda: do.promote(waiting), bool(waiting)),
+            "hold": (lambda: do.hold(holdable), bool(holdable)),
+            "release": (lambda: do.release(held), bool(held)),
+            "open_folder": (lambda: do.open_folder(chosen[0]), len(chosen) == 1),
+            "copy_key": (lambda: do.copy("\n".join(model.objects[index].key for index in chosen)), True),
+            "copy_error": (lambda: do.copy("\n".join(one.reason for one in complaints)), bool(complaints)),
+        }
         menu = self._look.menu(self)
-        for text, command, possible in (
-            (_("Retry"), lambda: self._do.retry(failed), bool(failed)),
-            (_("Download next"), lambda: self._do.promote(waiting), bool(waiting) and self._begun),
-            (_("Open folder"), lambda: self._do.open_folder(chosen[0]), len(chosen) == 1),
-            (_("Copy key"), lambda: self._do.copy("\n".join(model.objects[i].key for i in chosen)), True),
-            (_("Copy error"), lambda: self._do.copy("\n".join(c.reason for c in complaints)), bool(complaints)),
-        ):
-            menu.add_command(label=text, command=command, state="normal" if possible else "disabled")
+        for item in QUEUE:
+            if item is None:
+                menu.add_separator()
+                continue
+            command, possible = actions[item.action]
+            menu.add_command(
+                label=translate(item.label),
+                command=command,
+                accelerator=accelerator(item.key),
+                state="normal" if possible else "disabled",
+            )
         menu.tk_popup(x, y)
 
 

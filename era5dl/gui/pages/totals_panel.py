@@ -109,6 +109,8 @@ class TotalsPanel(Card):
         ]
         if snapshot.failed_files:
             parts.append(_("{n:,} failed", n=snapshot.failed_files))
+        if snapshot.held_files:
+            parts.append(_("{n:,} held", n=snapshot.held_files))
         _set(self._detail, " · ".join(parts))
         _set(self._left, self._time_left(snapshot) if active else "")
         self.bar.configure(value=round(share * 1000), style=_bar_style(self._state, snapshot, whole))
