@@ -1,0 +1,112 @@
+"""What the speed benchmarks fetch: workloads, and their objects as files with ETags as S3 gives them.
+
+The bytes are not compressible and the same every time. Each object's SHA-256 is taken while it is made, so that every
+run of every client can be checked against it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+BUCKET = "nsf-ncar-era5"
+MANIFEST = "objects.json"  # in the folder: key -> Stored
+MIB = 1 << 20
+PART = 8 * MIB  # in which most of the real bucket's files were uploaded
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """So many objects of so many bytes, over TLS or not, and over which link.
+
+    connections: how many requests at once each client is told to use. speed: bytes a second of each connection, 0 for
+    as fast as it goes. objects: whose objects it fetches, if not its own.
+    """
+
+    name: str
+    what: str
+    count: int
+    size: int
+    connections: int = 8
+    tls: bool = False
+    speed: int = 0
+    objects: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """Where its objects are; nothing else is there, so that clients may fetch the whole folder."""
+        return f"bench.{(self.objects or self.name).lower()}/202102/"
+
+    def key_list(self) -> list[str]:
+        return [f"{self.prefix}e5.oper.an.pl.128_130_t.ll025sc.{number:05}.bin" for number in range(self.count)]
+
+    @property
+    def total(self) -> int:
+        return self.count * self.size
+
+    def scaled(self, scale: float) -> Workload:
+        """The same with fewer bytes: smaller objects, or fewer where they are small."""
+        if self.size < MIB:
+            return Workload(**{**asdict(self), "count": max(1, round(self.count * scale))})
+        return Workload(**{**asdict(self), "size": max(MIB, int(self.size * scale))})
+
+
+WORKLOADS = {
+    work.name: work
+    for work in (
+        Workload("W1", "1 x 2 GiB", 1, 2048 * MIB),
+        Workload("W2", "8 x 256 MiB", 8, 256 * MIB),
+        Workload("W3", "2000 x 64 KiB", 2000, 64 << 10),
+        Workload("W4", "8 x 256 MiB over TLS", 8, 256 * MIB, tls=True, objects="W2"),
+        Workload("W5", "1 x 512 MiB, 8 MB/s a connection", 1, 512 * MIB, connections=32, speed=8_000_000),
+        Workload("W6", "6 x 64 MiB, 2 MB/s a connection", 6, 64 * MIB, connections=32, speed=2_000_000),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One object: its size, the ETag S3 would give it, in parts of how many bytes, and what its bytes must be."""
+
+    size: int
+    etag: str
+    part_size: int | None
+    sha256: str
+
+
+def load(folder: Path) -> dict[str, Stored]:
+    """The objects that are in the folder."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return {}
+    return {key: Stored(**fields) for key, fields in json.loads(manifest.read_text("utf-8")).items()}
+
+
+def make(folder: Path, workloads: list[Workload]) -> dict[str, Stored]:
+    """Make the objects of these workloads in the folder, where they are not there already."""
+    stored = load(folder)
+    for work in workloads:
+        for key in work.key_list():
+            path = folder / BUCKET / key
+            if key not in stored or stored[key].size != work.size or not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stored[key] = _make(path, key, work.size)
+    (folder / MANIFEST).write_text(json.dumps({key: asdict(fields) for key, fields in stored.items()}), "utf-8")
+    return stored
+
+
+def _make(path: Path, key: str, size: int) -> Stored:
+    dice, whole, parts = random.Random(key), hashlib.sha256(), []
+    with path.open("wb") as file:
+        for at in range(0, size, PART):
+            block = dice.randbytes(min(PART, size - at))
+            whole.update(block)
+            parts.append(hashlib.md5(block, usedforsecurity=False))
+            file.write(block)
+    if len(parts) == 1:
+        return Stored(size, f'"{parts[0].hexdigest()}"', None, whole.hexdigest())
+    joined = hashlib.md5(b"".join(part.digest() for part in parts), usedforsecurity=False)
+    return Stored(size, f'"{joined.hexdigest()}-{len(parts)}"', PART, whole.hexdigest())
