@@ -17,10 +17,11 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest
 
 import era5dl
 from era5dl.bucket.abort import SLICED, Abort
+from era5dl.bucket.control import read_error
 from era5dl.bucket.faults import translate, translated
 from era5dl.bucket.store import ObjectInfo
 from era5dl.bucket.tap import Tap
@@ -67,7 +68,7 @@ class Get:
                 self._raw = answer.raw  # urllib3's response
                 try:
                     if answer.status_code not in (200, 206):
-                        raise self._refuse(answer.status_code, dict(answer.headers), answer.content)
+                        raise self._refuse(answer.status_code, dict(answer.headers), read_error(self._raw))
                     _prove(answer.headers, self._obj, self._span)
                     self._tap = Tap(self._raw, self._span[1] - self._span[0])
                 except BaseException:
@@ -108,7 +109,7 @@ class Get:
             "User-Agent": _AGENT,
             **if_match(self._obj),
         }
-        return AWSRequest(method="GET", url=self._url, headers=headers, stream_output=True).prepare()
+        return AWSPreparedRequest("GET", self._url, headers, None, stream_output=True)
 
 
 def if_match(obj: ObjectInfo) -> dict[str, str]:
