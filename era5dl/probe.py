@@ -231,7 +231,7 @@ def _clock_ahead(header: str | None) -> float | None:
         return None
     try:
         ahead = time.time() - parsedate_to_datetime(header).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return ahead if abs(ahead) > 1.5 else 0.0
 

@@ -93,7 +93,7 @@ def _answer(error: b.ClientError, key: str) -> errors.Era5Error:
     """The meaning of an answer with an error status."""
     meta = error.response.get("ResponseMetadata", {})
     status = meta.get("HTTPStatusCode", 0)
-    code = str(error.response.get("Error", {}).get("Code", ""))
+    code = str(error.response.get("Error", {}).get("Code", ""))[:100]
     said = f"{key}: the server said {status} {code if code != str(status) else ''}".rstrip()
     if code in _THROTTLE_CODES or status in (429, 503, 509):
         return errors.ServerBusy(said, retry_after=_retry_after(meta.get("HTTPHeaders", {})))

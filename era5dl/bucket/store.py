@@ -12,6 +12,8 @@ from typing import Protocol
 
 from era5dl.bucket.abort import Abort
 
+MOST_OBJECTS = 2_000_000  # of one plan, and of one listing; three times what is in the bucket of ERA5
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:

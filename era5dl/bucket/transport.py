@@ -19,10 +19,12 @@ from botocore.awsrequest import (
     AWSHTTPConnectionPool,
     AWSHTTPSConnection,
     AWSHTTPSConnectionPool,
+    AWSResponse,
 )
 from botocore.httpsession import URLLib3Session
 
 from era5dl.bucket.abort import Abort
+from era5dl.bucket.control import Whole, read_answer, read_error
 from era5dl.errors import Stopped
 
 SocketOption = tuple[int, int, int]
@@ -52,7 +54,12 @@ class Transport(URLLib3Session):  # type: ignore[misc]
         abort: Abort | None = getattr(_attempt, "abort", None)
         if abort is not None and abort.why:
             raise Stopped(abort.why)
-        return super().send(request)
+        bytes_of_an_object, request.stream_output = request.stream_output, True
+        answer = super().send(request)
+        if bytes_of_an_object:
+            return answer
+        body = read_error(answer.raw) if answer.status_code >= 300 else read_answer(answer.raw)
+        return AWSResponse(answer.url, answer.status_code, answer.headers, Whole(body))
 
 
 @contextlib.contextmanager
