@@ -13,6 +13,7 @@ import pytest
 from tests.faultlab import Fault, FaultServer, etag_of, pseudo_random
 from tests.faultlab.bodies import BLOCK, Held
 from tests.faultlab.http import Answer
+from tests.faultlab.process import LabProcess
 from tests.servers.canned import Canned
 from tests.servers.raw import Heard, RawClient
 from tests.servers.seaweed import BUCKET, Seaweed
@@ -182,3 +183,24 @@ def test_an_answer_that_was_changed_is_written_anew() -> None:
     answer = Answer(200, "OK", {"a": "b"}, Held(b"x"), 1, raw=b"HTTP/1.1 200 OK\r\n\r\n")
     assert answer.head() == answer.raw
     assert answer.but(add={"c": "d"}).head() == replace(answer, raw=b"", headers={"a": "b", "c": "d"}).head()
+
+
+def test_the_lab_as_a_program(filled: Seaweed) -> None:
+    with LabProcess("--upstream", filled.endpoint_url, "--mix", "0", "--kind", "internal-error", "--tls") as lab:
+        assert lab.bucket == BUCKET
+
+        def status() -> int:
+            with RawClient(lab.endpoint_url, lab.ca_file) as client:
+                return client.ask(f"/{BUCKET}/{KEY}").status
+
+        assert status() == 200
+        assert lab.order("mix 1") == "done"
+        assert status() == 500
+        assert lab.order("calm") == "done"
+        assert status() == 200
+        stats = lab.stats()
+        assert (stats.faults, stats.payload) == ({"internal-error": 1}, 2 * len(DATA))
+        assert lab.order("tea") == "there is no order 'tea'"
+        assert lab.order("outage 3600") == "done"
+        with pytest.raises(ConnectionRefusedError):
+            status()

@@ -22,7 +22,7 @@ For a client in another language: `python -m tests.faultlab --folder DIR --mix 0
 """
 
 from tests.faultlab.certificates import Certificates, make_certificates
-from tests.faultlab.faults import HEALING, Burst, Fault, Mix, Script, Source
+from tests.faultlab.faults import HEALING, Burst, Every, Fault, Mix, Script, Source
 from tests.faultlab.kinds import KINDS, Kind
 from tests.faultlab.names import Names
 from tests.faultlab.objects import Blob, Objects, etag_of, pseudo_random
@@ -36,6 +36,7 @@ __all__ = [
     "Blob",
     "Burst",
     "Certificates",
+    "Every",
     "Fault",
     "FaultServer",
     "Kind",

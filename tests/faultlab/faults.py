@@ -135,3 +135,21 @@ class Burst:
     def pick(self, request: Request) -> Fault | None:
         now = (time.monotonic() - self._began) % self._period
         return self._fault if now < self._length and request.operation in self._fault.on else None
+
+
+class Every:
+    """One fault at the first request after each `period` seconds from now; the first after one period."""
+
+    def __init__(self, fault: Fault, *, period: float) -> None:
+        self._fault, self._period = fault, period
+        self._next = time.monotonic() + period
+        self._lock = threading.Lock()
+
+    def pick(self, request: Request) -> Fault | None:
+        if request.operation not in self._fault.on:
+            return None
+        with self._lock:
+            if time.monotonic() < self._next:
+                return None
+            self._next = time.monotonic() + self._period
+        return self._fault

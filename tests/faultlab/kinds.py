@@ -123,8 +123,8 @@ def name_lost(scene: Scene) -> bool:
 
 @kind("none")
 def interim(scene: Scene) -> bool:
-    """The right answer, after two answers that are none: 100 Continue and 103 Early Hints."""
-    scene.connection.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n")
+    """The right answer, after an answer that is none: 100 Continue."""
+    scene.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
     return scene.answer(scene.honest())
 
 

@@ -54,10 +54,16 @@ class FaultServer:
 
     certificates: for https. upstream: the URL of a real S3 server, path style, that has the bucket: what is not struck
     by a fault is asked there and passed on as it is. Without it the bucket is in memory, and `put` fills it.
+    port: where to listen, 0 for any that is free.
     """
 
     def __init__(
-        self, *, certificates: Certificates | None = None, bucket: str = BUCKET, upstream: str | None = None
+        self,
+        *,
+        certificates: Certificates | None = None,
+        bucket: str = BUCKET,
+        upstream: str | None = None,
+        port: int = 0,
     ) -> None:
         self.bucket = bucket
         self.link = Link()
@@ -71,7 +77,7 @@ class FaultServer:
         self._nameless_until = 0.0
         self._refuse_for = 0.0
         self._refusing = threading.Event()
-        self._listener = self._bind(0)
+        self._listener = self._bind(port)
         self._listener.listen(512)
         self.port: int = self._listener.getsockname()[1]
         self._tally = Tally()
