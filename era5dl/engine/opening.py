@@ -7,6 +7,11 @@
     none                    none, or of another version  -> starts at the first byte
 
 The old final file stays until the new one is whole.
+
+What an earlier run has left in a part file is read again before it is proven, with MD5s of it in the resume file or
+without: between two runs lie days, disks that rot and people who tidy up. The recorded MD5s say which parts to fetch
+again where the disk now holds something else; they vouch for nothing. That costs a reading of what is there, while the
+rest comes over a line that is slower than any disk.
 """
 
 from __future__ import annotations
@@ -107,7 +112,7 @@ def _size_of(final: Path, key: str) -> int | None:
 def recall(transfer: Transfer, places: Places) -> None:
     """Go on with the part file, as far as the resume file claims it."""
     claim, size = places.claim, transfer.obj.size
-    transfer.done = RangeSet()
+    transfer.done, transfer.recorded = RangeSet(), {}
     if claim is None or _size_of(places.part, transfer.obj.key) != size:
         return
     if transfer.part is not None:
@@ -115,12 +120,10 @@ def recall(transfer: Transfer, places: Places) -> None:
     for start, stop in claim.done:
         transfer.done.add(max(start, 0), min(stop, size))
     if transfer.digest is not None and not transfer.guesses:
-        step = transfer.digest.parts[0][1] or None
         spans = transfer.digest.parts
-        known = {
+        transfer.recorded = {
             i: md5 for i, md5 in claim.digests.items() if i < len(spans) and transfer.done.covers(*spans[i])
-        }  # a digest without its bytes would vouch for whatever comes in their place
-        transfer.digest = Digest(size, step, known)
+        }
 
 
 def salvage(transfer: Transfer, final: Path, existing: int, md5s: tuple[str, ...], stopped: Callable[[], bool]) -> None:

@@ -54,6 +54,8 @@ def examine(transfer: Transfer, stopped: Callable[[], bool]) -> Proof | list[Ran
         return proof
     digest = transfer.digest
     assert digest is not None
+    if rotten := _rotten(transfer, digest):
+        return [digest.parts[index] for index in rotten]
     transfer.rounds.append(digest.whole_parts())
     seen = [Counter(found[i] for found in transfer.rounds if i in found) for i in range(len(digest.parts))]
     doubtful = [i for i, votes in enumerate(seen) if max(votes.values()) < 2]
@@ -64,6 +66,16 @@ def examine(transfer: Transfer, stopped: Callable[[], bool]) -> Proof | list[Ran
     for index in doubtful:
         digest.forget(index)
     return [digest.parts[index] for index in doubtful]
+
+
+def _rotten(transfer: Transfer, digest: Digest) -> list[int]:
+    """Parts that had another MD5 when an earlier run fetched them: it is the disk that has changed, not the server."""
+    now = digest.whole_parts()
+    rotten = [index for index, md5 in transfer.recorded.items() if now[index] != md5]
+    transfer.recorded = {}
+    for index in rotten:
+        digest.forget(index)
+    return rotten
 
 
 def examine_file(transfer: Transfer, path: Path, stopped: Callable[[], bool]) -> Proof | None:

@@ -134,7 +134,7 @@ class Run:
             self.ledger.resized(transfer.obj.size, obj.size)
             self.replaced[transfer.index] = transfer.obj = obj
             self.claims.pop(transfer.index, None)
-            transfer.done = RangeSet()
+            transfer.done, transfer.recorded = RangeSet(), {}
             transfer.rounds = []
             self._recount(transfer)
             self.dirty = True
@@ -373,7 +373,8 @@ def claim(transfer: Transfer) -> Unfinished:
     """What is there of an object, as the resume file will say it once its part file is synced."""
     digest = transfer.digest
     keep = digest is not None and transfer.multipart and not transfer.guesses
-    return Unfinished(transfer.index, tuple(transfer.done), digest.whole_parts() if digest and keep else {})
+    digests = {**transfer.recorded, **digest.whole_parts()} if digest and keep else {}
+    return Unfinished(transfer.index, tuple(transfer.done), digests)
 
 
 def claimed(claim: Unfinished | None) -> int:

@@ -68,6 +68,7 @@ class Transfer:
     part: PartFile | None = None
     digest: Digest | None = None  # None when the ETag is no MD5, or nobody wants proof
     unproven: str = ""  # why `digest` is None
+    recorded: dict[int, str] = field(default_factory=dict)  # part MD5s of an earlier run, to be compared with the disk
     multipart: bool = False
     barren: int = 0  # attempts in a row to open or prove it that failed
     restarts: int = 0  # times the object changed upstream
