@@ -120,6 +120,9 @@ EXPECTED: dict[str, Callable[[FaultServer, Heard], bool]] = {
     "outage": goes_away,
     "name-lost": lambda s, h: h.raw == b"" and not s.has_name,
     "interim": lambda s, h: h.raw.startswith(b"HTTP/1.1 100 ") and b"\r\n\r\nHTTP/1.1 206 " in h.raw and WANT in h.raw,
+    "early-hints": lambda s, h: (
+        h.raw.startswith(b"HTTP/1.1 103 ") and b"\r\n\r\nHTTP/1.1 206 " in h.raw and WANT in h.raw
+    ),
     "zeroed-block": lambda s, h: h.status == 206 and h.body == WANT[:AT] + bytes(len(WANT) - AT),
     "gzipped": lambda s, h: h.headers["content-encoding"] == "gzip" and gzip.decompress(h.body) == WANT,
     "range-empty": range_is("100-1999", b""),

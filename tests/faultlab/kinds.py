@@ -128,6 +128,13 @@ def interim(scene: Scene) -> bool:
     return scene.answer(scene.honest())
 
 
+@kind("again", spoils=True)
+def early_hints(scene: Scene) -> bool:
+    """The right answer, after one that many clients take for it: 103 Early Hints."""
+    scene.connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
+    return scene.answer(scene.honest())
+
+
 # -- within the body ------------------------------------------------------------------------------------------------
 
 
@@ -200,14 +207,8 @@ def _spoil(scene: Scene, count: int, mask: int | None) -> bool:
     if not answer.payload or not len(answer.body):
         return scene.answer(answer)
     at = min(scene.strike_at(answer), len(answer.body) - 1)
-    scene.spoil_part(_first_byte(answer) + at)
+    scene.spoil_object()
     return scene.answer(answer.but(body=Spoilt(streamed(answer.body), at, count, mask)))
-
-
-def _first_byte(answer: Answer) -> int:
-    """Where in its object the body begins."""
-    span = answer.headers.get("Content-Range", "").rpartition(" ")[2]
-    return int(span.partition("-")[0]) if span else 0
 
 
 @kind("proof")

@@ -34,10 +34,6 @@ class Origin(Protocol):
         """Put other bytes of the same size in the place of an object; none there is no error."""
         ...
 
-    def part_around(self, request: Request, position: int) -> int:
-        """How many bytes the upload part has in which `position` of the object lies: the least a proof can tell."""
-        ...
-
     def close(self) -> None:
         """No more questions will come."""
         ...
@@ -58,10 +54,6 @@ class Memory:
         if blob is not None:
             new = pseudo_random(f"after {blob.etag}", blob.size)
             self.objects.put(key, new, part_size=blob.part_size)
-
-    def part_around(self, request: Request, position: int) -> int:
-        blob = self.objects.get(request.key)
-        return 0 if blob is None else _part_around(blob.size, blob.part_size, position)
 
     def close(self) -> None:
         pass
@@ -103,14 +95,6 @@ class Upstream:
         if found.status == 200:
             new = pseudo_random(f"after {found.headers.get('ETag')}", found.length or 0)
             self._ask("PUT", target, {"content-type": "binary/octet-stream"}, new)
-
-    def part_around(self, request: Request, position: int) -> int:
-        path = request.target.partition("?")[0]
-        found = self._ask("HEAD", path, {})
-        size = found.length or 0
-        if "-" not in found.headers.get("ETag", ""):
-            return size
-        return _part_around(size, self._ask("HEAD", f"{path}?partNumber=1", {}).length, position)
 
     def close(self) -> None:
         with self._lock:
@@ -267,10 +251,3 @@ def _read_to_end(connection: Connection) -> bytes:
 def _check_size(body: bytearray) -> None:
     if len(body) > MOST_HELD:
         raise Gone("an answer without a length that does not end")
-
-
-def _part_around(size: int, part_size: int | None, position: int) -> int:
-    if not part_size:
-        return size
-    start = position // part_size * part_size
-    return min(part_size, size - start)

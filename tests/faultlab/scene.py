@@ -98,11 +98,11 @@ class Scene:
     def replace_object(self) -> None:
         """Put a new version in the object's place; all that was sent of the old one was in vain."""
         self.origin.replace(self.request.key)
-        self.tally.destroyed(self.seen)
+        self.tally.replaced(self.seen)
 
-    def spoil_part(self, position: int) -> None:
-        """Count as lost the upload part with this byte of the object: no checksum tells more."""
-        self.tally.destroyed(self.seen, self.origin.part_around(self.request, position))
+    def spoil_object(self) -> None:
+        """Some bytes of this answer are wrong: count the object as lost, for no checksum tells which bytes they are."""
+        self.tally.spoilt(self.seen, self.size_of_object())
 
     def close(self) -> None:
         """Let go of what was opened for this request and not read to its end."""

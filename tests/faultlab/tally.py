@@ -31,9 +31,9 @@ class Stats:
     """What has happened since the start, or since `reset_stats`.
 
     destroyed: bytes that were sent, and that a fault has made worthless for a client that keeps whatever it can: all
-    of an answer that must not be believed (range-wrong, chunked, ...), the upload part in which a bit was flipped (the
-    least that a checksum can tell), what had been sent of an object before it was replaced. What came before a body
-    broke off is not destroyed: it can be kept. So `payload - destroyed - size` is what was fetched twice without need.
+    of an answer that must not be believed (range-wrong, chunked, ...), the whole object in which a bit was flipped (an
+    ETag does not tell where), what had been sent of an object before it was replaced. What came before a body broke
+    off is not destroyed: it can be kept. So `payload - destroyed - size` is what was fetched twice without need.
     """
 
     requests: dict[str, int]  # by method
@@ -67,6 +67,8 @@ class Tally:
             self._payload: Counter[str] = Counter()
             self._destroyed: Counter[str] = Counter()
             self._kept: Counter[str] = Counter()  # by key: bytes of its present version that were not destroyed
+            self._sent: Counter[str] = Counter()  # by key: bytes that were not worthless from the start
+            self._spoilt: set[tuple[str, int]] = set()  # key, and how many times the whole object had been sent before
             self._accepted = 0
             self._peak = self._now
             self._log.clear()
@@ -104,13 +106,21 @@ class Tally:
                 self._destroyed[seen.fault] += size
             else:
                 self._kept[seen.key] += size
+                self._sent[seen.key] += size
 
-    def destroyed(self, seen: Seen, size: int | None = None) -> None:
-        """So many bytes of the object that was asked for are worthless now; None: all that were sent."""
+    def replaced(self, seen: Seen) -> None:
+        """All that was sent of the object that was asked for is worthless now."""
         with self._lock:
-            lost = self._kept[seen.key] if size is None else size
-            self._kept[seen.key] = max(0, self._kept[seen.key] - lost)
-            self._destroyed[seen.fault] += lost
+            self._destroyed[seen.fault] += self._kept.pop(seen.key, 0)
+
+    def spoilt(self, seen: Seen, size: int) -> None:
+        """Among the bytes of this object, `size` in all, are wrong ones. Said twice of one round it counts once."""
+        with self._lock:
+            this_round = (seen.key, self._sent[seen.key] // max(size, 1))
+            if this_round not in self._spoilt:
+                self._spoilt.add(this_round)
+                self._kept[seen.key] -= size
+                self._destroyed[seen.fault] += size
 
     def log(self) -> list[Seen]:
         with self._lock:
