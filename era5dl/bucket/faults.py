@@ -103,6 +103,8 @@ def _answer(error: b.ClientError, key: str) -> errors.Era5Error:
         return errors.ObjectChanged(f"{key}: the object is no longer the version that was planned ({status})")
     if code in _BUCKET_CODES or status == 407:
         return errors.BucketRefused(said)
+    if status < 200:  # "an answer follows"; the client library stops listening after it, and lets go of the connection
+        return errors.BadResponse(f"{said}: something between here and the bucket speaks before it answers")
     if status in (301, 302, 303, 307, 308):
         return errors.BadResponse(f"{said}: something between here and the bucket redirects")
     if status == 404:
