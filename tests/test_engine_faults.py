@@ -383,8 +383,9 @@ def test_after_a_sleep_all_connections_are_made_anew(fault_server: FaultServer, 
     fault_server.script(Fault("body-stall", at=100_000, seconds=30), key=KEY)
     with running(fault_server, tmp_path, read_timeout=30) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
-        monotonic, wall = ran.engine._upkeep._clocks
-        ran.engine._upkeep._clocks = (monotonic, wall - 3600)  # as if the wall clock had gone on for an hour
+        surroundings = ran.engine._upkeep._surroundings
+        awake, always = surroundings._clocks
+        surroundings._clocks = (awake, always - 3600)  # as if the clock that does not stop had gone on for an hour
         ran.end(10)
     assert wrong_files(tmp_path, {KEY: data}) == []
     assert ran.said(FileRetrying) == [], "sleep is nobody's fault"

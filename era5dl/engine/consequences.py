@@ -15,7 +15,17 @@ from era5dl.engine.retry import Verdict, judge
 from era5dl.engine.run import Run, claim
 from era5dl.engine.scheduler import Job
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.errors import BadResponse, BucketRefused, Denied, DiskError, Era5Error, Reaction, Untrusted
+from era5dl.errors import (
+    BadResponse,
+    BucketRefused,
+    Denied,
+    DiskError,
+    Era5Error,
+    Interrupted,
+    Reaction,
+    StaleConnection,
+    Untrusted,
+)
 from era5dl.session.checkpoint import Failure
 
 MOST_RESTARTS = 2  # times an object may change upstream before it has failed
@@ -27,9 +37,12 @@ FAILED = Verdict(Reaction.FAIL_OBJECT, 0.0, 0)
 
 def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) -> None:
     """This attempt has ended with this error. progressed: it brought new bytes first."""
+    abort = run.aborts.get(job)
+    if isinstance(error, Interrupted | StaleConnection) and not progressed and (abort is None or not abort.why):
+        run.bucket.drop_idle_connections()  # one was dead: so, most likely, are those that have been idle beside it
     with run.locked():
         transfer, now = job.transfer, time.monotonic()
-        abort = run.aborts.pop(job, None)
+        run.aborts.pop(job, None)
         if isinstance(job, Piece):
             run.scheduler.ended(job)
         else:

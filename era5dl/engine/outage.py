@@ -2,6 +2,12 @@
 
 It asks for what we need (HeadObject of a wanted key), since a bucket may well refuse HeadBucket and give its objects.
 Any answer that S3 could have given means that the network is back, an error answer included.
+
+The client is never made anew, neither here nor anywhere: all it holds that can go bad are sockets.  Dead ones are
+dropped one by one as they are found, idle ones all together by `drop_idle_connections`; names are looked up again for
+each new connection.  A new client would only throw away good connections besides (measured: 3 ms from the same
+session, 126 ms from a new one), and for a bucket that merely refuses, for ever.  What a client reads once and keeps,
+proxy and CA file, comes from the settings, and other settings make another one.
 """
 
 from __future__ import annotations

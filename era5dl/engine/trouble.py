@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import NamedTuple
 
 from era5dl.bucket.store import Bucket
 from era5dl.engine.events import State
@@ -15,30 +16,64 @@ from era5dl.engine.outage import Prober
 from era5dl.errors import Era5Error, Untrusted
 
 
+class _Told(NamedTuple):
+    """state: None while there is no trouble. kind: of the error."""
+
+    state: State | None = None
+    reason: str = ""
+    kind: str = ""
+
+
+_NONE = _Told()
+
+
 class Trouble:
-    """At most one trouble at a time; the latest one is told, and the disk's is the one that stays."""
+    """The disk's and the network's are known apart. While there are both, the disk's is told: it is the one that a
+    person has to do something about."""
 
     def __init__(self, bucket: Bucket, on_probe: Callable[[Era5Error | None, int], None]) -> None:
         """on_probe(error, failures): a probe has failed with this error; or, with None, the bucket has answered."""
-        self.state: State | None = None
-        self.reason = self.kind = ""
         self._bucket = bucket
         self._on_probe = on_probe
+        self._disk = self._network = _NONE
         self._prober: Prober | None = None
+
+    @property
+    def state(self) -> State | None:
+        """None while there is no trouble."""
+        return (self._disk if self.is_disk else self._network).state
+
+    @property
+    def reason(self) -> str:
+        """In English; "" while there is no trouble."""
+        return (self._disk if self.is_disk else self._network).reason
+
+    @property
+    def kind(self) -> str:
+        """`Era5Error.kind`."""
+        return (self._disk if self.is_disk else self._network).kind
 
     @property
     def is_disk(self) -> bool:
         """Whether it is the disk's."""
-        return self.state is State.WAITING_FOR_DISK
+        return self._disk is not _NONE
+
+    @property
+    def probing(self) -> bool:
+        """Whether the bucket is being asked whether it is there."""
+        return self._prober is not None
 
     def disk(self, error: Era5Error) -> None:
         """There is no room, or no folder any more."""
-        self._is(State.WAITING_FOR_DISK, error)
+        self._disk = _Told(State.WAITING_FOR_DISK, _said(error), error.kind)
 
     def network(self, error: Era5Error, key: str) -> None:
         """The bucket cannot be reached or trusted: one prober asks for `key` from now on."""
-        if not self.is_disk:
-            self._is(_waiting_for(error), error)
+        self.still(error)
+        self.check(key)
+
+    def check(self, key: str) -> None:
+        """Ask the bucket for `key`, until it answers. While nothing is known against it that is no trouble."""
         if self._prober is None:
             self._prober = Prober(
                 self._bucket,
@@ -50,33 +85,22 @@ class Trouble:
             self._prober.start()
 
     def still(self, error: Era5Error) -> None:
-        """A probe has failed; what it says is the latest news."""
-        if self.state is not None and not self.is_disk:
-            self._is(_waiting_for(error), error)
+        """The network is in trouble; what the last attempt or probe says is the latest news."""
+        state = State.WAITING_FOR_TRUST if isinstance(error, Untrusted) else State.WAITING_FOR_NETWORK
+        self._network = _Told(state, _said(error), error.kind)
 
     def network_is_back(self) -> None:
         """The bucket has answered."""
-        self._prober = None
-        if not self.is_disk:
-            self._is(None)
+        self._network, self._prober = _NONE, None
 
     def disk_is_back(self) -> None:
         """There is room again, and the folder takes files."""
-        if self.is_disk:
-            self._is(None if self._prober is None else State.WAITING_FOR_NETWORK)
+        self._disk = _NONE
 
     def end(self) -> None:
         """Nobody waits for it any more."""
         if self._prober is not None:
             self._prober.stop()
-
-    def _is(self, state: State | None, error: Era5Error | None = None) -> None:
-        self.state = state
-        self.reason, self.kind = ("", "") if error is None else (_said(error), error.kind)
-
-
-def _waiting_for(error: Era5Error) -> State:
-    return State.WAITING_FOR_TRUST if isinstance(error, Untrusted) else State.WAITING_FOR_NETWORK
 
 
 def _said(error: Era5Error) -> str:

@@ -9,12 +9,14 @@ import contextlib
 import statistics
 import threading
 import time
+from itertools import chain
 
 from era5dl.engine.events import RunEnded, State
 from era5dl.engine.holding import release
 from era5dl.engine.ledger import FileState
 from era5dl.engine.outbox import log
 from era5dl.engine.run import Run
+from era5dl.engine.surroundings import Surroundings
 from era5dl.engine.transfer import Piece
 from era5dl.errors import DiskError, DiskFull, Era5Error, SessionError
 from era5dl.folder.space import check_free, free_bytes, is_writable
@@ -25,7 +27,8 @@ CHECKPOINT_EVERY = 5.0  # seconds of transfer that a crash may cost
 CHECKPOINT_FIRST = 1.0  # the same while a run is young, so that one that is killed again and again still gets on
 DISK_EVERY = 2.0
 KEEP_ALIVE_EVERY = 60.0  # so that other computers see that the session is held
-SLEPT = 30.0  # seconds by which a clock has jumped when the computer was asleep
+IDLE_AFTER = 60.0  # seconds without a byte after which no idle connection is trusted: routers forget them
+HEALTH_EVERY = 600.0  # seconds of quiet after which the bucket is asked whether it is still there
 SLOW_AFTER = 15.0  # seconds that a connection gets to show its speed
 SLOW_SHARE = 0.25  # of the median of its siblings
 SWAP_EVERY = 5.0  # seconds between two connections being replaced
@@ -39,7 +42,9 @@ class Upkeep:
         self._run = run
         self._workers_left = workers_left  # set while no worker thread is alive
         self._saved_at = self._looked_at_disk = self._swapped_at = time.monotonic()
-        self._clocks = (time.monotonic(), time.time())
+        self._surroundings = Surroundings()
+        self._fetched = 0
+        self._idle_since = self._checked_at = time.monotonic()
 
     def keep(self) -> None:
         """Body of the keeper's thread: from start to RunEnded."""
@@ -136,7 +141,8 @@ class Upkeep:
             run.throttle.recover(now)
             for piece in run.scheduler.active:
                 piece.sample(now)
-        self._notice_sleep()
+        self._look_around()
+        self._mind_the_quiet(now)
         self._replace_slow(now)
         if now - self._looked_at_disk >= DISK_EVERY:
             self._looked_at_disk = now
@@ -148,16 +154,31 @@ class Upkeep:
             self._saved_at = now
             run.session.keep_alive()
 
-    def _notice_sleep(self) -> None:
-        """After a suspend every connection is most likely dead, and each would take its timeout to show it."""
-        monotonic, wall = time.monotonic(), time.time()
-        elapsed = monotonic - self._clocks[0], wall - self._clocks[1]
-        self._clocks = (monotonic, wall)
-        if max(elapsed) > SLEPT or abs(elapsed[1] - elapsed[0]) > SLEPT:
-            log.info("the clocks jumped by %.0f s: all connections are made anew", max(elapsed))
+    def _look_around(self) -> None:
+        """Make all connections anew when they are most likely dead."""
+        why = self._surroundings.news()
+        if why:
+            log.info("%s: all connections are made anew", why)
             self._run.bucket.drop_idle_connections()
             with self._run.locked():
-                self._run.abort_locked("the computer slept")
+                self._run.abort_locked(why)
+
+    def _mind_the_quiet(self, now: float) -> None:
+        """While nothing comes, since the run is paused, or waits for the disk, or proves: do not trust what is idle,
+        and ask now and then whether the bucket is there, so that whoever comes back finds the truth on the screen."""
+        run = self._run
+        if run.ledger.fetched_bytes != self._fetched:
+            self._fetched = run.ledger.fetched_bytes
+            self._idle_since = self._checked_at = now
+        if now - self._idle_since >= IDLE_AFTER:
+            self._idle_since = now
+            run.bucket.drop_idle_connections()
+        if now - self._checked_at >= HEALTH_EVERY:
+            self._checked_at = now
+            with run.changed:
+                index = next(chain(run.scheduler.open, run.scheduler.queue, run.held), None)
+                if index is not None and not run.over:
+                    run.trouble.check(run.object(index).key)
 
     def _replace_slow(self, now: float) -> None:
         """A socket far slower than its siblings is given up; its piece goes on over another one."""

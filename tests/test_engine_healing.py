@@ -1,0 +1,228 @@
+"""What nobody has to look after: quiet hours, other networks, names that lead elsewhere, clocks that jump."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.engine import surroundings, upkeep
+from era5dl.engine.engine import Engine
+from era5dl.engine.events import FileRetrying, State, StateChanged
+from era5dl.engine.surroundings import Surroundings, is_ours, own_addresses
+from era5dl.errors import SessionBusy
+from era5dl.session import Session
+from tests.faultlab import Fault, FaultServer, Link, pseudo_random
+from tests.runs import Ran, fetch_all, plan_of, running, settings_for, wrong_files
+
+MB = 1_000_000
+KEY = "a.bin"
+NAME = "bucket.era5dl.test"
+
+
+def heads(server: FaultServer) -> int:
+    return server.stats().requests.get("HEAD", 0)
+
+
+def under_way(server: FaultServer, folder: Path, **options: Any) -> Any:
+    """A run of one file of 2 MB that takes a second."""
+    server.put(KEY, pseudo_random(1, 2 * MB))
+    server.link = Link(speed=2 * MB)
+    return running(server, folder, **options)
+
+
+# Quiet
+
+
+def test_in_quiet_hours_the_bucket_is_asked_whether_it_is_there(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "HEALTH_EVERY", 0.3)
+    with under_way(fault_server, tmp_path) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.engine.pause()
+        asked = heads(fault_server)
+        ran.until(lambda: heads(fault_server) >= asked + 2)
+        assert ran.engine.snapshot().state is State.PAUSED
+        fault_server.outage(2.0)
+        ran.until(lambda: ran.engine._run.trouble.state is State.WAITING_FOR_NETWORK)
+        assert ran.engine.snapshot().state is State.PAUSED, "the user has paused it: that is what is told"
+        ran.engine.resume()
+        assert ran.engine.snapshot().state is State.WAITING_FOR_NETWORK, "known before anybody tries"
+        assert ran.end().verified == 1
+    assert [event.state for event in ran.said(StateChanged)] == [
+        State.RUNNING,
+        State.PAUSED,
+        State.WAITING_FOR_NETWORK,
+        State.RUNNING,
+    ]
+
+
+def test_while_bytes_come_nobody_is_asked(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "HEALTH_EVERY", 0.5)
+    with under_way(fault_server, tmp_path) as ran:
+        ran.end()
+    assert heads(fault_server) == 0
+
+
+def test_after_a_minute_of_quiet_no_idle_connection_is_used(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A router that has forgotten it swallows what is sent, and only a timeout shows it."""
+    monkeypatch.setattr(upkeep, "IDLE_AFTER", 0.2)
+    for number in range(2):
+        fault_server.put(f"{number}.bin", pseudo_random(number, 50_000))
+    fault_server.link = Link(idle_swallow=0.5)
+    with running(fault_server, tmp_path, workers=1, read_timeout=30) as ran:
+        ran.engine.hold([1])
+        ran.until(lambda: ran.engine.snapshot().done_files == 1)
+        ran.engine.wait(1.5)
+        ran.engine.release([1])
+        assert ran.end(20).verified == 2
+    assert ran.said(FileRetrying) == []
+
+
+# Another network
+
+
+class Elsewhere(FaultServer):
+    """The bucket under another address, on the same port."""
+
+    def _bind(self, port: int) -> socket.socket:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.2", port))
+        except OSError:
+            pytest.skip("this system has no 127.0.0.2")
+        return sock
+
+
+@pytest.fixture
+def moving(fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A server and its successor under another address; `leads_to` is what the name resolves to."""
+
+    class Moving:
+        endpoint_url, bucket = f"http://{NAME}:{fault_server.port}", fault_server.bucket
+        before, leads_to = fault_server, "127.0.0.1"
+
+    real = socket.getaddrinfo
+    with Elsewhere(port=fault_server.port) as after:
+        Moving.after = after  # type: ignore[attr-defined]
+
+        def resolve(host: Any, *args: Any, **more: Any) -> Any:
+            return real(Moving.leads_to if host in (NAME, NAME.encode()) else host, *args, **more)
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        yield Moving
+
+
+def keep_idle(bucket: S3Bucket, count: int) -> None:
+    """Leave so many connections in the pool."""
+    together = threading.Barrier(count)
+
+    def ask() -> None:
+        together.wait(10)
+        bucket.head(KEY)
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_connections_to_an_address_that_answers_no_more_are_dropped(moving: Any, tmp_path: Path) -> None:
+    data = pseudo_random(1, MB)
+    for server in (moving.before, moving.after):
+        server.put(KEY, data)
+    moving.before.link = Link(latency=0.2)  # so that each of the requests below needs a connection of its own
+    settings = settings_for(moving, workers=1, read_timeout=0.5, retries=1)
+    bucket = S3Bucket(settings)
+    with Session.begin(tmp_path, plan_of(bucket), settings) as session:
+        keep_idle(bucket, 4)
+        assert moving.before.stats().connections_now == 4
+        moving.before.reset_stats()
+        moving.before.script(Fault("stall-before-headers", times=None, seconds=30))
+        moving.leads_to = "127.0.0.2"
+        ran = Ran(Engine(bucket, session, settings), session, bucket, [])
+        ran.engine.start()
+        assert ran.end().verified == 1
+    assert len(moving.before.log) == 1, "one found out for all"
+    assert wrong_files(tmp_path, {KEY: data}) == []
+
+
+def test_when_our_own_address_is_gone_all_connections_are_made_anew(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = ["192.0.2.7"]
+    monkeypatch.setattr(surroundings, "own_addresses", lambda: tuple(ours))
+    data = pseudo_random(1, 2 * MB)
+    fault_server.put(KEY, data)
+    fault_server.script(Fault("body-stall", at=100_000, seconds=30), key=KEY)
+    with running(fault_server, tmp_path, read_timeout=30) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ours[:] = ["127.0.0.1"]  # another Wi-Fi; 192.0.2.7 has never been this computer's
+        ran.end(10)
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert ran.said(FileRetrying) == [], "a move is nobody's fault"
+
+
+def test_an_address_that_is_only_no_longer_the_first_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A VPN has come up: what goes out over the old address still comes back."""
+    addresses = iter([("127.0.0.1",), ("127.0.0.9",), ("127.0.0.1",), ()])
+    monkeypatch.setattr(surroundings, "own_addresses", lambda: next(addresses))
+    seen = Surroundings()
+    assert [seen.news() for _ in range(3)] == ["", "", ""]
+
+
+def test_addresses() -> None:
+    assert all(is_ours(address) for address in own_addresses())
+    assert is_ours("127.0.0.1")
+    assert not is_ours("192.0.2.1")
+    assert not is_ours("2001:db8::1")
+
+
+# Clocks
+
+
+@pytest.mark.parametrize("boottime", [True, False], ids=["boottime", "no boottime"])
+def test_setting_the_clock_breaks_nothing(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boottime: bool
+) -> None:
+    if boottime and not hasattr(time, "CLOCK_BOOTTIME"):
+        pytest.skip("this system has one clock that goes on during sleep, and it can be set")
+    if not boottime:
+        monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    ahead, real = [0.0], time.time
+    monkeypatch.setattr(time, "time", lambda: real() + ahead[0])
+    year = 365 * 86400.0
+    with under_way(fault_server, tmp_path, workers=2) as ran:
+        for years in (10, -20, 5):
+            came = ran.engine.snapshot().fetched_bytes
+            ahead[0] = years * year
+            ran.until(lambda came=came: ran.engine.snapshot().fetched_bytes > came + MB // 5)  # type: ignore[misc]
+            assert 0 <= ran.engine.snapshot().elapsed < 60
+            assert (ran.engine.snapshot().time_left or 0) < 60
+        with pytest.raises(SessionBusy):
+            Session.open(tmp_path, ran.session.id)
+        ran.engine.stop()
+        assert ran.end().unfinished == 1
+    assert ran.said(FileRetrying) == []
+    assert ran.engine.snapshot().fetched_bytes == ran.engine.snapshot().done_bytes, "nothing was fetched twice"
+    if boottime:
+        assert fault_server.stats().connections <= 3, "setting the clock is no sleep"
+    ahead[0] = -30 * year
+    fault_server.link = Link()
+    again = fetch_all(fault_server, tmp_path)
+    assert again.engine.result.verified == 1
+    assert again.engine.snapshot().fetched_bytes + ran.engine.snapshot().fetched_bytes == 2 * MB
+    assert wrong_files(tmp_path, {KEY: pseudo_random(1, 2 * MB)}) == []
