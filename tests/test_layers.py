@@ -16,7 +16,7 @@ HOUSE = Path(__file__).parent.parent / "era5dl"
 
 FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"errors", "ranges", "redaction", "bucket.abort"},
-    {"text", "catalog", "proof", "bucket.store", "bucket.tap"},
+    {"text", "catalog", "proof", "bucket.store", "bucket.tap", "bucket.warm"},
     {"settings", "selection", "folder", "probe"},
     {"bucket.control", "bucket.faults", "planner", "network_test", "demo"},
     {"bucket.transport"},
@@ -32,7 +32,7 @@ ONLY_IN = {
     "tkinter": ("gui",),
     "boto3": ("bucket.s3",),
     "botocore": ("bucket.s3", "bucket.get", "bucket.transport", "bucket.faults"),
-    "urllib3": ("bucket.s3", "bucket.get", "bucket.transport", "bucket.faults"),
+    "urllib3": ("bucket.s3", "bucket.get", "bucket.transport", "bucket.warm", "bucket.faults"),
     "rich": ("cli",),
     "h5py": ("demo",),
     "numpy": ("demo",),

@@ -25,6 +25,7 @@ from botocore.httpsession import URLLib3Session
 
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.control import Whole, read_answer, read_error
+from era5dl.bucket.warm import WarmPool
 from era5dl.errors import Stopped
 
 SocketOption = tuple[int, int, int]
@@ -104,14 +105,14 @@ class _Tells:
 
     def connect(self) -> Any:
         result = super().connect()  # type: ignore[misc]
-        self._tell()
+        self.tell()
         return result
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
-        self._tell()
+        self.tell()
         return super().request(*args, **kwargs)  # type: ignore[misc]
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
         abort: Abort | None = getattr(_attempt, "abort", None)
         if abort is not None and self.sock is not None:
             abort.watch(self.sock)
@@ -125,9 +126,9 @@ class _TLSConnection(_Tells, AWSHTTPSConnection):  # type: ignore[misc]
     pass
 
 
-class _Pool(AWSHTTPConnectionPool):  # type: ignore[misc]
+class _Pool(WarmPool, AWSHTTPConnectionPool):  # type: ignore[misc]
     ConnectionCls = _Connection
 
 
-class _TLSPool(AWSHTTPSConnectionPool):  # type: ignore[misc]
+class _TLSPool(WarmPool, AWSHTTPSConnectionPool):  # type: ignore[misc]
     ConnectionCls = _TLSConnection
