@@ -7,6 +7,7 @@ kept to the last byte.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -20,6 +21,17 @@ WRITE_SIZE = 1 << 20  # bytes gathered before they are written, so that TLS reco
 WRITE_EVERY = 0.25  # seconds after which what has come is written all the same
 FLOOR_WINDOW = 30.0  # seconds spent waiting for the network before a verdict on the speed
 FLOOR_SPEED = 1024.0  # bytes per second; below that it is not a slow line but a dead one that twitches
+
+
+class _Own(threading.local):
+    """A buffer for each thread, as long as the thread lives. Made for every attempt anew, in as many sizes as there are
+    pieces, they leave the heap in shreds, and a long run grows by tens of MB."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(WRITE_SIZE))
+
+
+_own = _Own()
 
 
 class Keeper(Protocol):
@@ -55,7 +67,7 @@ def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: 
 
     answered: called once, when the bucket has answered with the right headers.
     """
-    gathered = memoryview(bytearray(min(WRITE_SIZE, max(piece.left, 1))))
+    gathered = _own.buffer[: max(piece.left, 1)]
     count = 0  # bytes in `gathered`
     floor = Floor()
     with bucket.open(piece.transfer.obj, piece.at, piece.stop, abort) as body:
