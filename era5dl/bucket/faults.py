@@ -7,11 +7,9 @@ the class.  And a handshake that stalls arrives as a *read* timeout.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import http.client
 import ssl
-from collections.abc import Iterator
 from typing import Any
 
 import botocore.exceptions as b
@@ -36,15 +34,18 @@ _OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _LONGEST_WAIT = 120.0  # seconds of Retry-After that are believed
 
 
-@contextlib.contextmanager
-def translated(key: str) -> Iterator[None]:
+class translated:
     """Raise whatever the S3 client raises inside as a BucketError about `key`; ours pass through."""
-    try:
-        yield
-    except errors.Era5Error:
-        raise
-    except Exception as error:
-        raise translate(error, key) from error
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, errors.Era5Error):
+            raise translate(error, self._key) from error
 
 
 def translate(error: Exception, key: str) -> errors.Era5Error:

@@ -11,7 +11,6 @@ import contextlib
 import socket
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from botocore.awsrequest import (
@@ -63,16 +62,19 @@ class Transport(URLLib3Session):  # type: ignore[misc]
         return AWSResponse(answer.url, answer.status_code, answer.headers, Whole(body))
 
 
-@contextlib.contextmanager
-def aborting(abort: Abort | None) -> Iterator[None]:
+class aborting:
     """Within this context, requests of this thread can be ended by `abort.trip`."""
-    _attempt.abort = abort
-    try:
-        yield
-    finally:
+
+    def __init__(self, abort: Abort | None) -> None:
+        self._abort = abort
+
+    def __enter__(self) -> None:
+        _attempt.abort = self._abort
+
+    def __exit__(self, *_: object) -> None:
         _attempt.abort = None
-        if abort is not None:
-            abort.watch(None)
+        if self._abort is not None:
+            self._abort.watch(None)
 
 
 def keepalive_options(platform: str = sys.platform) -> list[SocketOption]:

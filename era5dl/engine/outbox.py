@@ -25,6 +25,8 @@ class Outbox:
 
     def tell(self) -> None:
         """Tell all that waits. Never with the engine's lock held."""
+        if not self._waiting:
+            return  # mostly so; and who has put something in comes here after it
         with self._telling:
             while self._waiting:
                 event = self._waiting.popleft()

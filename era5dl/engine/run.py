@@ -6,12 +6,11 @@ Events are put in an outbox under the lock and told after it is released, in ord
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket, ObjectInfo
@@ -45,6 +44,21 @@ READ_SIZE = 1 << 20  # bytes, at most; what is there is taken at once, however l
 IDLE_WAIT = 0.5  # seconds after which an idle worker looks again for something to take over
 
 
+class Locked:
+    """A run, to be changed; what happened is told afterwards, unless an error leaves. Entered many times, by many."""
+
+    def __init__(self, lock: threading.Condition, outbox: Outbox) -> None:
+        self._lock, self._outbox = lock, outbox
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._lock.release()
+        if error is None:
+            self._outbox.tell()
+
+
 class Run:
     """One run of one session. Every public method takes the lock itself unless its name says `_locked`."""
 
@@ -72,6 +86,7 @@ class Run:
         self.aborts: dict[Job, Abort] = {}
         self.failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
         self.outbox = Outbox(on_event)
+        self._locked = Locked(self.changed, self.outbox)
         self.trouble = Trouble(bucket, self._probed)
         self.answered_once = False
         self.strange_answers = 0  # in a row
@@ -102,12 +117,9 @@ class Run:
         todo.sort(key=lambda i: i not in self.claims)  # what was begun comes first
         self.scheduler = Scheduler(todo, sizes, most_open=max(32, 4 * self.workers))
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Locked:
         """Change it; then tell what happened."""
-        with self.changed:
-            yield
-        self.outbox.tell()
+        return self._locked
 
     # What workers do
 
@@ -122,6 +134,7 @@ class Run:
                     job = self.scheduler.take(now, self.workers, last, self._make)
                     if job is not None:
                         self.aborts[job] = abort
+                        self._end_overtaken()
                         self.ledger.set_state(job.transfer.index, FileState.ACTIVE)
                         return job
                 self._idle += 1
@@ -326,6 +339,13 @@ class Run:
         if not self.cleared or self.user_paused or self.trouble.state is not None or now < self.throttle.hold_until:
             return False
         return len(self.aborts) < self.throttle.allowed
+
+    def _end_overtaken(self) -> None:
+        """A faster connection fetches all that was left to them."""
+        while self.scheduler.overtaken:
+            piece = self.scheduler.overtaken.pop()
+            if piece in self.aborts:
+                self.aborts[piece].trip("a faster connection fetches the rest")
 
     def _patience(self, now: float) -> float:
         """Seconds until there may be something to do without anybody saying so."""

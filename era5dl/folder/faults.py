@@ -51,13 +51,18 @@ def as_disk_error(exc: OSError, path: str | os.PathLike[str]) -> Era5Error:
     return FolderUnusable(f"{where}: {what}")
 
 
-@contextmanager
-def disk_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+class disk_errors:
     """Inside, an OSError leaves as DiskFull, FolderUnusable, UnsafeKey or plain DiskError; `path` names the place."""
-    try:
-        yield
-    except OSError as exc:
-        raise as_disk_error(exc, path) from exc
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            raise as_disk_error(error, self._path) from error
 
 
 @contextmanager
