@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import tkinter as tk
 from dataclasses import replace
@@ -81,6 +82,7 @@ class App:
         self.closing = Closing(root, self.conductor, self.dialogs, self._let_go, self.pump.stop)
         self._begin()
         root.deiconify()
+        gc.freeze()  # what stands now stands until the end: nothing for a collection to look at
 
     @property
     def preferences(self) -> Preferences:
@@ -188,6 +190,8 @@ class App:
                 self.conductor.list_sessions()
             case facts.DemoFailed():
                 self.download.banner.show(Kind.DANGER, f"{fact.trouble.detail} {fact.trouble.remedy}")
+            case facts.Planned() | facts.Opened():
+                gc.freeze()  # a collection that looks at a hundred thousand files again holds the window up for 75 ms
             case facts.Stumbled():
                 _log.error("%s: %s", fact.where, fact.trouble.detail)
         self.watching.hear(fact)

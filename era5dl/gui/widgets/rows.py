@@ -108,12 +108,17 @@ class Selection:
 
 
 class Fitter:
-    """Cuts texts to a width, and remembers how."""
+    """Cuts texts to a width, and remembers how.
+
+    A text is as wide as its letters, each of which is measured once: to ask Tk about whole texts takes longer than all
+    the rest of drawing them, and Tk's thread waits for Python's lock after each answer. (Letters that draw together,
+    as kerning does, make it narrower than that by a pixel or two.)
+    """
 
     _MOST = 4000
 
     def __init__(self, measure: Callable[[str], int]) -> None:
-        self._measure = measure
+        self._widths = _Widths(measure)
         self._known: dict[tuple[str, int, bool], str] = {}
 
     def fit(self, text: str, width: int, *, middle: bool = False) -> str:
@@ -128,13 +133,12 @@ class Fitter:
             fitted = self._known[key] = self._cut(text, width, middle)
         return fitted
 
-    def forget(self) -> None:
-        """Of another font."""
-        self._known.clear()
-
     def widest(self, texts: Iterable[str]) -> int:
         """Pixels of the longest of them."""
         return max(map(self._measure, texts), default=0)
+
+    def _measure(self, text: str) -> int:
+        return sum(map(self._widths.__getitem__, text))
 
     def _cut(self, text: str, width: int, middle: bool) -> str:
         if self._measure(text) <= width:
@@ -147,6 +151,18 @@ class Fitter:
             else:
                 most = kept - 1
         return _shortened(text, least, middle)
+
+
+class _Widths(dict[str, int]):
+    """Pixels of each letter, measured when it comes up first."""
+
+    def __init__(self, measure: Callable[[str], int]) -> None:
+        super().__init__()
+        self._measure = measure
+
+    def __missing__(self, letter: str) -> int:
+        width = self[letter] = self._measure(letter)
+        return width
 
 
 def _shortened(text: str, kept: int, middle: bool) -> str:
