@@ -1,21 +1,21 @@
 """The queue as the table shows it: rows of a hundred thousand files, sorted, searched and filtered. No Tk.
 
 The engine's states are one byte a file. All that is done for every file is done on those bytes by `translate` and
-`compress`, at the speed of C, and once a second at most; a row is only made when it is looked at.
+`count`, at the speed of C, and once a second at most; a row is only made when it is looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import chain, compress
-from operator import and_
+from itertools import compress
 
 from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRestarted, FileRetrying, FileStarted
 from era5dl.engine.ledger import FileState
 from era5dl.engine.progress import ActiveFile, Snapshot
+from era5dl.gui.order import Marked, Part, View, both, without
 
 REORDER_EVERY = 1.0  # seconds between two looks at the order, while states change
 
@@ -51,6 +51,7 @@ _STATES_SHOWN = {
     Show.DONE: (FileState.VERIFIED, FileState.CHECKED),
     Show.FAILED: (FileState.FAILED,),
 }
+_FAILED = bytes(state == FileState.FAILED for state in range(256))
 _BY_ACTIVITY = (
     (FileState.ACTIVE,),
     (FileState.FAILED,),
@@ -103,12 +104,15 @@ class QueueModel:
         self.only: frozenset[int] | None = None  # what a run of chosen files is about
         self.complaints: dict[int, Complaint] = {}
         self._partial = dict(partial or {})
-        self._attempts: dict[int, int] = {}
+        self._attempts: dict[int, int] = {}  # where there was more than one
         self._reasons: dict[int, str] = {}  # of files that are only checked
         self._sizes: dict[int, int] = {}  # where they changed upstream
         self._active: dict[int, ActiveFile] = {}
         self._matches: bytes | None = None  # of the search
+        self._keys: list[str] = []  # in small letters, while there is a search
         self._static: dict[Order, list[int]] = {}
+        self._counts: dict[Show, int] = {}
+        self._counted: bytes | None = None  # the states they are of
         self._reordered_at = 0.0
         self._stale = True
         if self.text:
@@ -121,7 +125,6 @@ class QueueModel:
         """An event of the engine."""
         match event:
             case FileStarted():
-                self._attempts.setdefault(event.index, 1)
                 self.complaints.pop(event.index, None)
             case FileRetrying():
                 self._attempts[event.index] = self._attempts.get(event.index, 1) + 1
@@ -144,7 +147,8 @@ class QueueModel:
         self._active = {} if snapshot is None else {one.index: one for one in snapshot.active}
         for one in self._active.values():
             self._partial[one.index] = one.done
-            self._sizes[one.index] = one.size
+            if one.size != self.objects[one.index].size:
+                self._sizes[one.index] = one.size
         states = self._with_earlier_failures(states)
         if states != self.states:
             self.states, self._stale = states, True
@@ -171,7 +175,12 @@ class QueueModel:
         words = self.text.lower().split()
         self._matches = None
         if words:
-            self._matches = bytes(all(word in key for word in words) for key in self._lower_keys())
+            self._keys = self._keys or [obj.key.lower() for obj in self.objects]
+            self._matches = bytes([words[0] in key for key in self._keys])
+            for word in words[1:]:
+                self._matches = both(self._matches, bytes([word in key for key in self._keys]))
+        else:
+            self._keys = []
         self._arrange()
 
     # What is asked
@@ -186,10 +195,7 @@ class QueueModel:
 
     def position_of(self, index: int) -> int | None:
         """Where in the table a place in the plan is shown; None where it is not."""
-        try:
-            return self._view.index(index)
-        except ValueError:
-            return None
+        return self._view.position_of(index)
 
     def row(self, position: int) -> Row:
         return self.file(self._view[position])
@@ -210,7 +216,7 @@ class QueueModel:
             speed=active.speed if active else 0.0,
             state=state,
             proving=active is not None and active.proving and active.done >= size,
-            attempts=self._attempts.get(index, 0),
+            attempts=self._attempts.get(index, 1),
             reason=complaint.reason if complaint else "",
             kind=complaint.kind if complaint else "",
             checked_because=self._reasons.get(index, ""),
@@ -218,7 +224,11 @@ class QueueModel:
 
     def counts(self) -> dict[Show, int]:
         """How many files there are of each kind, whatever is shown."""
-        return {show: sum(self.states.count(state) for state in states) for show, states in _STATES_SHOWN.items()}
+        if self._counted is not self.states:
+            self._counted = self.states
+            count = {state: self.states.count(state) for state in FileState}
+            self._counts = {show: sum(count[state] for state in states) for show, states in _STATES_SHOWN.items()}
+        return self._counts
 
     def among(self, indices: Iterable[int], *states: FileState) -> list[int]:
         """Those of these places in the plan that are in one of the states."""
@@ -226,12 +236,9 @@ class QueueModel:
 
     def failed(self) -> list[int]:
         """Places in the plan of all failed files."""
-        return list(self._in((FileState.FAILED,)))
+        return list(Marked(self.states.translate(_FAILED)))
 
     # Inside
-
-    def _lower_keys(self) -> Iterable[str]:
-        return (obj.key.lower() for obj in self.objects)
 
     def _with_earlier_failures(self, states: bytes) -> bytes:
         """In a run of chosen files the others wait, as far as the engine knows; but those that failed, have failed."""
@@ -243,61 +250,44 @@ class QueueModel:
                 changed[index] = FileState.FAILED
         return bytes(changed)
 
-    def _in(self, states: Iterable[FileState]) -> Iterable[int]:
-        """The files in these states that the search lets through, in the order of the plan."""
+    def _mask(self, states: Iterable[FileState]) -> bytes:
+        """1 for each file in one of these states that the search lets through."""
         table = bytearray(256)
         for state in states:
             table[state] = 1
-        mask: Iterable[int] = self.states.translate(bytes(table))
-        if self._matches is not None:
-            mask = map(and_, mask, self._matches)
-        return compress(range(len(self.states)), mask)
+        mask = self.states.translate(bytes(table))
+        return mask if self._matches is None else both(mask, self._matches)
 
     def _arrange(self) -> None:
         self._stale = False
-        shown = _STATES_SHOWN[self.show]
-        view = self._sorted(shown)
-        if self.descending:
-            view.reverse()
-        self._view: list[int] = view
+        self._view = View(self._parts(_STATES_SHOWN[self.show]), backwards=self.descending)
 
-    def _sorted(self, shown: Sequence[FileState]) -> list[int]:
+    def _parts(self, shown: Sequence[FileState]) -> list[Part]:
         if self.order in (Order.FILE, Order.SIZE):
-            wanted = bytearray(len(self.states))
-            for index in self._in(shown):
-                wanted[index] = 1
-            return list(compress(order := self._static_order(), (wanted[i] for i in order)))
+            order, mask = self._static_order(), self._mask(shown)
+            return [order if mask.count(1) == len(mask) else list(compress(order, map(mask.__getitem__, order)))]
         if self.order is Order.STATUS:
-            return list(chain.from_iterable(self._in((state,)) for state in shown))
+            return [Marked(self._mask((state,))) for state in shown]
         if self.order is Order.ACTIVITY:
             groups = ([state for state in group if state in shown] for group in _BY_ACTIVITY)
-            return list(chain.from_iterable(self._in(group) for group in groups if group))
-        return self._by_value(shown, self._value())
+            return [Marked(self._mask(group)) for group in groups if group]
+        return self._by_value(shown)
 
-    def _value(self) -> Callable[[int], float]:
-        """What rows are compared by; 0 for almost all of them."""
+    def _by_value(self, shown: Sequence[FileState]) -> list[Part]:
+        """Ascending. Only files that can have a value are looked at one by one; all others have the same."""
+        special: Collection[int]
+        value: Callable[[int], float]
+        done = _STATES_SHOWN[Show.DONE] if self.order is Order.PROGRESS else ()
         if self.order is Order.SPEED:
-            return lambda i: self._active[i].speed if i in self._active else 0.0
-        if self.order is Order.ATTEMPTS:
-            return lambda i: self._attempts.get(i, 0)
-        return lambda i: self.file(i).share
-
-    def _by_value(self, shown: Sequence[FileState], value: Callable[[int], float]) -> list[int]:
-        """Ascending. Only files that can have a value are looked at one by one."""
-        special = {Order.SPEED: self._active.keys(), Order.ATTEMPTS: self._attempts.keys()}.get(
-            self.order, self._partial.keys()
-        )
-        rest, few, done = [], [], []
-        complete = self.order is Order.PROGRESS
-        for index in self._in(shown):
-            if complete and self.states[index] in (FileState.VERIFIED, FileState.CHECKED):
-                done.append(index)
-            elif index in special:
-                few.append(index)
-            else:
-                rest.append(index)
-        few.sort(key=value)
-        return rest + few + done
+            special, value = self._active, lambda i: self._active[i].speed
+        elif self.order is Order.ATTEMPTS:
+            special, value = self._attempts, self._attempts.__getitem__
+        else:
+            special, value = self._partial, lambda i: self.file(i).share
+        mask = self._mask(state for state in shown if state not in done)
+        few = sorted((i for i in special if mask[i]), key=value)
+        complete = self._mask(state for state in shown if state in done)
+        return [Marked(without(mask, few)), few, Marked(complete)]
 
     def _static_order(self) -> list[int]:
         """Sorted once by what does not change."""
