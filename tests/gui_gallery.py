@@ -12,7 +12,7 @@ import os
 import random
 import time
 import tkinter as tk
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from datetime import date
 from pathlib import Path
 from tkinter import ttk
@@ -74,6 +74,9 @@ class Files:
 
     def row_id(self, index: int) -> Hashable:
         return index
+
+    def row_ids(self) -> Iterable[Hashable]:
+        return range(self._count)
 
     def index_of(self, row_id: Hashable) -> int | None:
         return int(row_id) if isinstance(row_id, int) and row_id < self._count else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,11 +15,13 @@ from era5dl.bucket.store import ObjectInfo
 from era5dl.catalog import find_variable, key_of, periods
 from era5dl.engine.events import FileDone, FileFailed, FileRetrying, Outcome
 from era5dl.engine.ledger import FileState
+from era5dl.engine.progress import ActiveFile
 from era5dl.gui import facts
 from era5dl.gui.conductor import Conductor, settings_of
 from era5dl.gui.desk import Cancelled, Desk
 from era5dl.gui.facts import Fact
 from era5dl.gui.menus import MENUS, QUEUE, accelerator
+from era5dl.gui.order import Marked, View
 from era5dl.gui.pump import Pump
 from era5dl.gui.queue_model import Order, QueueModel, Show
 from era5dl.selection import Selection, choose, days_of
@@ -26,6 +29,7 @@ from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.memory_bucket import MemoryBucket
 from tests.runs import settings_for, wrong_files
+from tests.test_gauges import RUN
 
 F = TypeVar("F")
 LONG = 20.0
@@ -182,8 +186,6 @@ def test_a_session_of_this_machines_server_is_found_at_its_port_of_now(
     settings = settings_for(fault_server)
     conductor.plan(SELECTION, settings)
     plan = ear.until(facts.Planned).plan
-    from dataclasses import replace
-
     with Session.begin(tmp_path, plan, replace(settings, endpoint_url="http://127.0.0.1:9")) as session:
         assert settings_of(session, settings).endpoint_url == settings.endpoint_url
         far = replace(settings, endpoint_url="https://example.org")
@@ -331,6 +333,31 @@ def test_search_sort_and_filter_work_together() -> None:
     assert view(model) == [5, 4, 3, 2, 1, 0]
     model.sort(Order.STATUS)
     assert view(model) == [1, 5, 2, 0, 4, 3]
+
+
+def test_values_sort_few_rows_and_leave_the_rest_in_the_order_of_the_plan() -> None:
+    model = model_of()
+    active = [ActiveFile(1, "k", 200, 20, 9.0, 1, False), ActiveFile(4, "k", 500, 400, 5.0, 1, False)]
+    model.update(replace(RUN, active=tuple(active)), bytes([V, A, W, X, A, W]), time.monotonic() + 1e6)
+    model.sort(Order.SPEED)
+    assert view(model) == [0, 2, 3, 5, 4, 1]
+    model.sort(Order.PROGRESS)
+    assert view(model) == [2, 3, 5, 1, 4, 0]
+    model.sort(Order.PROGRESS, descending=True)
+    assert view(model) == [0, 4, 1, 5, 3, 2]
+    assert [model.position_of(index) for index in view(model)] == list(range(6))
+    assert sorted(model.indices()) == list(range(6))
+
+
+def test_an_order_is_the_same_over_many_blocks() -> None:
+    mask = bytes(place % 7 == 0 or 3000 < place < 3100 for place in range(5000))
+    plain = [place for place in range(5000) if mask[place]]
+    marked = Marked(mask)
+    assert [marked[position] for position in range(len(marked))] == plain == list(marked)
+    assert [marked.index(place) for place in plain] == list(range(len(plain)))
+    turned = View([marked, [1, 2]], backwards=True)
+    assert [turned[position] for position in range(len(turned))] == [2, 1, *reversed(plain)]
+    assert (turned.position_of(2), turned.position_of(3)) == (0, None)
 
 
 def test_a_row_knows_what_was_said_about_its_file() -> None:

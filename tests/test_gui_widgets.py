@@ -7,8 +7,9 @@ import inspect
 import pkgutil
 import time
 import tkinter as tk
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -250,6 +251,9 @@ class Rows:
     def row_id(self, index: int) -> Hashable:
         return self.ids[index]
 
+    def row_ids(self) -> Iterable[Hashable]:
+        return self.ids
+
     def index_of(self, row_id: Hashable) -> int | None:
         return self.ids.index(row_id) if row_id in self.ids else None  # type: ignore[arg-type]
 
@@ -310,22 +314,57 @@ def test_a_refresh_is_quick(scene: Scene) -> None:
     assert (time.perf_counter() - begun) / 50 < 0.02  # 0.2 ms on a quiet machine
 
 
-def test_a_refresh_draws_only_what_changed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[object] = []
-    real = scene.canvas.itemconfigure
+class Calls:
+    """Tk's interpreter, with what it was called for."""
 
-    def counted(item: object, **options: object) -> object:
-        if item != "empty":
-            drawn.append(item)
-        return real(item, **options)  # type: ignore[arg-type]
+    def __init__(self, tk_app: Any) -> None:
+        self._tk, self.made = tk_app, []  # type: ignore[var-annotated]
 
-    monkeypatch.setattr(scene.canvas, "itemconfigure", counted)
+    def call(self, *words: object) -> object:
+        self.made.append(words)
+        return self._tk.call(*words)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tk, name)
+
+
+def test_a_refresh_draws_only_what_changed(scene: Scene) -> None:
+    calls = Calls(scene.canvas.tk)
+    scene.canvas.tk = scene.table.tk = calls
     scene.table.refresh()
-    assert drawn == []
+    assert calls.made == []
     scene.model.changed[3] = "Done"
     scene.table.refresh()
-    assert len(drawn) == 1
+    ((_, _, commands, _),) = calls.made
+    assert len(commands) == 1  # type: ignore[arg-type]
     assert scene.table.texts_shown()[3][2] == "Done"
+
+
+def test_however_many_rows_change_tk_is_called_once(scene: Scene) -> None:
+    calls = Calls(scene.canvas.tk)
+    scene.canvas.tk = scene.table.tk = calls
+    scene.model.changed = dict.fromkeys(range(100), "Done")
+    scene.table.refresh()
+    assert len(calls.made) == 1
+    shown = [scene.canvas.itemcget(item, "text") for item in scene.canvas.find_withtag("rows")
+             if scene.canvas.type(item) == "text"]  # fmt: skip
+    assert shown.count("Done") == len(scene.table.texts_shown()) > 10
+
+
+def test_all_are_selected_and_a_row_more_or_less(scene: Scene) -> None:
+    scene.click(2)
+    keys(scene.canvas, "Control-a")
+    assert len(scene.table.selection) == 100_000
+    scene.click(3, "Control-")
+    assert len(scene.table.selection) == 99_999 and 3 not in scene.table.selection
+
+
+def test_letters_are_measured_once() -> None:
+    measured: list[str] = []
+    fitter = Fitter(lambda text: measured.append(text) or len(text))  # type: ignore[func-returns-value]
+    assert fitter.fit("abcabcabc", 5) == "abca…"
+    assert fitter.fit("cabcabcab", 7, middle=True) == "cab…cab"
+    assert sorted(measured) == ["a", "b", "c", "…"]
 
 
 def test_long_names_are_cut_in_the_middle(scene: Scene, root: tk.Tk) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
-from itertools import accumulate, compress
+from itertools import accumulate, chain, compress
 
 _BLOCK = 1024  # bytes of a mask that are counted together, and listed when a row of them is looked at
 
@@ -79,6 +79,10 @@ class View:
         number = bisect_right(self._ends, position)
         part = self._parts[number]
         return part[position - self._ends[number] + len(part)]
+
+    def __iter__(self) -> Iterator[int]:
+        """All of them, quicker than one by one; forwards."""
+        return chain.from_iterable(self._parts)
 
     def position_of(self, place: int) -> int | None:
         """Where a place in the plan is shown; None where it is not."""

@@ -193,6 +193,10 @@ class QueueModel:
         """Place in the plan of the row in this place of the table."""
         return self._view[position]
 
+    def indices(self) -> Iterable[int]:
+        """Places in the plan of all rows shown, in any order."""
+        return iter(self._view)
+
     def position_of(self, index: int) -> int | None:
         """Where in the table a place in the plan is shown; None where it is not."""
         return self._view.position_of(index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from tkinter import ttk
 
@@ -16,6 +16,7 @@ from era5dl.gui.queue_model import Order, QueueModel, Show
 from era5dl.gui.queue_model import Row as File
 from era5dl.gui.widgets import rows
 from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.saying import Saying
 from era5dl.gui.widgets.searchentry import SearchEntry
 from era5dl.gui.widgets.table import VirtualTable
 from era5dl.gui.widgets.tone import Tone
@@ -67,19 +68,20 @@ class QueuePanel(Card):
         super().__init__(master, look)
         self._look, self._files, self._do = look, model, callbacks
         self._begun = False
+        self._filters: list[str] = []  # what can be chosen, with the numbers of now
         px = look.px
         head = ttk.Frame(self)
         head.pack(fill="x", pady=(0, px(8)))
         self._title = ttk.Label(head, style="Head.TLabel")
         self._title.pack(side="left")
-        self._count = ttk.Label(head, style="Muted.TLabel")
+        self._count = Saying(head, style="Muted.TLabel")
         self._count.pack(side="left", padx=px(8))
         self._filter = ttk.Combobox(head, state="readonly", width=17)
         self._filter.bind("<<ComboboxSelected>>", lambda _event: self._filtered(), add="+")
         self._filter.pack(side="right")
         self.search = SearchEntry(head, look, placeholder="", on_change=self._searched, width=20)
         self.search.pack(side="right", padx=px(8))
-        self._detail = ttk.Label(self, style="Small.TLabel")
+        self._detail = Saying(self, style="Small.TLabel")
         self._detail.pack(side="bottom", fill="x", pady=(px(6), 0))
         self.table = VirtualTable(
             self,
@@ -108,9 +110,10 @@ class QueuePanel(Card):
         self.table.refresh()
         counts = self._files.counts()
         shown, total = len(self._files), counts[Show.ALL]
-        self._count.configure(text=f"{total:,}" if shown == total else f"{shown:,} / {total:,}")
+        self._count.say(f"{total:,}" if shown == total else f"{shown:,} / {total:,}")
         texts = [f"{translate(text)} ({counts[show]:,})" for show, text in _SHOWS.items()]
-        if list(self._filter["values"]) != texts:
+        if self._filters != texts:
+            self._filters = texts
             self._filter.configure(values=texts)
             self._filter.set(texts[list(_SHOWS).index(self._files.show)])
         self._show_detail()
@@ -129,7 +132,7 @@ class QueuePanel(Card):
     def choose_show(self, show: Show) -> None:
         """Show only these."""
         self._files.filter(show)
-        self._filter.set(self._filter["values"][list(_SHOWS).index(show)])
+        self._filter.set(self._filters[list(_SHOWS).index(show)])
         self.refresh()
 
     @property
@@ -199,8 +202,8 @@ class QueuePanel(Card):
                 text = words.file_state(file.state).hint
             elif file.checked_because:
                 text = f"{file.key} · {words.unproven(file.checked_because)}"
-        if str(self._detail["text"]) != text:
-            self._detail.configure(text=text, style=style, wraplength=max(200, self.winfo_width() - self._look.px(40)))
+        if self._detail.say(text, style):
+            self._detail.configure(wraplength=max(200, self.winfo_width() - self._look.px(40)))
 
     def _menu(self, x: int, y: int) -> None:
         chosen = self.selected
@@ -256,6 +259,9 @@ class _Rows:
 
     def row_id(self, index: int) -> Hashable:
         return self._files.index_at(index)
+
+    def row_ids(self) -> Iterable[Hashable]:
+        return self._files.indices()
 
     def index_of(self, row_id: Hashable) -> int | None:
         return self._files.position_of(int(str(row_id)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tkinter import ttk
@@ -304,6 +304,9 @@ class _Rows:
 
     def row_id(self, index: int) -> Hashable:
         return self._rows[index].key
+
+    def row_ids(self) -> Iterable[Hashable]:
+        return self._places
 
     def index_of(self, row_id: Hashable) -> int | None:
         return self._places.get(row_id)

@@ -15,6 +15,7 @@ from era5dl.gui.i18n import _, ngettext
 from era5dl.gui.look.theme import Look
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.graph import LineChart, Series
+from era5dl.gui.widgets.saying import Saying
 from era5dl.gui.widgets.stepper import Stepper
 from era5dl.gui.widgets.ticks import Sample
 from era5dl.gui.widgets.tooltip import Tooltip
@@ -43,6 +44,8 @@ class TotalsPanel(Card):
         self._look, self._do = look, callbacks
         self._state: State | None = None
         self._last: Snapshot | None = None
+        self._filled: tuple[int, str] = (0, "Horizontal.TProgressbar")
+        self._arranged: State | None = State.ENDED  # the state the buttons are for
         px = look.px
         self.columnconfigure(0, weight=3)
         self.columnconfigure(1, weight=1)
@@ -50,13 +53,13 @@ class TotalsPanel(Card):
         left.grid(row=0, column=0, sticky="nsew", padx=(0, px(18)))
         line = ttk.Frame(left)
         line.pack(fill="x")
-        self._percent = ttk.Label(line, style="Figure.TLabel")
+        self._percent = Saying(line, style="Figure.TLabel")
         self._percent.pack(side="left")
-        self._left = ttk.Label(line, style="Head.TLabel")
+        self._left = Saying(line, style="Head.TLabel")
         self._left.pack(side="right", anchor="s", pady=(0, px(2)))
         self.bar = ttk.Progressbar(left, maximum=1000)
         self.bar.pack(fill="x", pady=(px(5), px(5)))
-        self._detail = ttk.Label(left, style="Muted.TLabel")
+        self._detail = Saying(left, style="Muted.TLabel")
         self._detail.pack(fill="x", pady=(0, px(9)))
         line = ttk.Frame(left)
         line.pack(fill="x")
@@ -93,14 +96,14 @@ class TotalsPanel(Card):
         self._state = snapshot.state if snapshot is not None and active else None
         self._arrange()
         if snapshot is None:
-            _set(self._percent, "–")
-            _set(self._detail, _("Nothing is being downloaded."))
-            _set(self._left, "")
-            self.bar.configure(value=0)
+            self._percent.say("–")
+            self._detail.say(_("Nothing is being downloaded."))
+            self._left.say("")
+            self._fill(0, "Horizontal.TProgressbar")
             return
         share = snapshot.done_bytes / snapshot.total_bytes if snapshot.total_bytes else 0.0
         whole = snapshot.done_files == snapshot.total_files
-        _set(self._percent, "100 %" if whole else f"{min(int(share * 1000) / 10, 99.9):.1f} %")
+        self._percent.say("100 %" if whole else f"{min(int(share * 1000) / 10, 99.9):.1f} %")
         parts = [
             _("{done} of {total}", done=size(snapshot.done_bytes), total=size(snapshot.total_bytes)),
             ngettext(
@@ -111,9 +114,9 @@ class TotalsPanel(Card):
             parts.append(_("{n:,} failed", n=snapshot.failed_files))
         if snapshot.held_files:
             parts.append(_("{n:,} held", n=snapshot.held_files))
-        _set(self._detail, " · ".join(parts))
-        _set(self._left, self._time_left(snapshot) if active else "")
-        self.bar.configure(value=round(share * 1000), style=_bar_style(self._state, snapshot, whole))
+        self._detail.say(" · ".join(parts))
+        self._left.say(self._time_left(snapshot) if active else "")
+        self._fill(round(share * 1000), _bar_style(self._state, snapshot, whole))
 
     def show_speeds(self, samples: list[Sample], now: float) -> None:
         """The speed of the last minutes; instants of any clock."""
@@ -131,6 +134,7 @@ class TotalsPanel(Card):
         self._workers_title.configure(text=_("Workers"))
         self._limit_title.configure(text=_("Limit"))
         self.chart.set_texts(empty=_("The speed appears here."))
+        self._arranged = State.ENDED
         self.show(self._last, self._state is not None)
 
     # --- what happens
@@ -139,6 +143,11 @@ class TotalsPanel(Card):
     def can_resume(self) -> bool:
         """Whether the run is paused by the person."""
         return self._state is State.PAUSED
+
+    def _fill(self, permille: int, style: str) -> None:
+        if (permille, style) != self._filled:
+            self._filled = (permille, style)
+            self.bar.configure(value=permille, style=style)
 
     def _paused(self) -> None:
         (self._do.resume if self.can_resume else self._do.pause)()
@@ -150,13 +159,15 @@ class TotalsPanel(Card):
             self._do.limit(limit)
 
     def _arrange(self) -> None:
+        if self._arranged is self._state:
+            return
+        self._arranged = self._state
         going = self._state not in (None, State.STOPPING, State.ENDED)
         self.pause.state(["!disabled" if going else "disabled"])
         self.stop.state(["!disabled" if going else "disabled"])
         text, icon = (_("Resume"), "play") if self.can_resume else (_("Pause"), "pause")
-        if str(self.pause["text"]) != text:
-            self.pause.configure(text=text, compound="left")
-            self._look.set_icon(self.pause, icon, "text", 14)
+        self.pause.configure(text=text, compound="left")
+        self._look.set_icon(self.pause, icon, "text", 14)
 
     def _keep_room(self, line: ttk.Frame) -> None:
         """Where there is little room it is the chart that gives way, never the words of this line."""
@@ -179,8 +190,3 @@ def _bar_style(state: State | None, snapshot: Snapshot, whole: bool) -> str:
     if state is None and snapshot.failed_files:
         return "Danger.Horizontal.TProgressbar"
     return "Horizontal.TProgressbar"
-
-
-def _set(label: ttk.Label, text: str) -> None:
-    if str(label["text"]) != text:
-        label.configure(text=text)

@@ -19,6 +19,8 @@ from typing import Any
 from era5dl.gui.look import scale
 from era5dl.gui.look.palette import blend
 from era5dl.gui.look.theme import Look
+from era5dl.gui.widgets.batch import Batch
+from era5dl.gui.widgets.rows import Fitter
 from era5dl.gui.widgets.ticks import Sample, runs, thin, ticks
 
 MOST_POINTS = 600
@@ -70,11 +72,15 @@ class LineChart(tk.Canvas):
         self._series: list[Series] = []
         self._now = 0.0
         self._threshold: Threshold | None = None
-        self._small = font.nametofont(scale.SMALL, root=self)
+        small = font.nametofont(scale.SMALL, root=self)
+        self._measure = Fitter(small.measure).measure
+        self._line = small.metrics("linespace")
+        self._wide = self._high = 1  # pixels
+        self._batch = Batch(self)
         self._plot = (0, 0, 0, 0)  # left, top, right, bottom
         self._highest = 1.0
         self._mouse: int | None = None
-        self.bind("<Configure>", lambda _: self._draw())
+        self.bind("<Configure>", self._resized)
         self.bind("<Motion>", self._moved)
         self.bind("<Leave>", self._left)
         look.follow(self, lambda _: self._draw())
@@ -100,26 +106,33 @@ class LineChart(tk.Canvas):
 
     # --- drawing
 
+    def _resized(self, event: tk.Event[Any]) -> None:
+        self._wide, self._high = event.width, event.height
+        self._draw()
+
     def _draw(self) -> None:
-        self.delete("all")
+        batch = self._batch
+        batch.forget()
+        batch.delete("all")
         palette, px = self._look.palette, self._look.px
-        self.configure(background=palette.card)
-        wide, high = self.winfo_width(), self.winfo_height()
+        batch.configure(background=palette.card)
+        wide, high = self._wide, self._high
         values = [value for one in self._series for _, value in one.samples if value is not None]
         marks = ticks(max([self._least, *values]) * 1.02, 4 if high > px(90) else 2)
         self._highest = marks[-1]
         labels = [self._format(mark) for mark in marks]
-        line = self._small.metrics("linespace")
+        line = self._line
         head = line + px(6) if self._title or len(self._series) > 1 else line // 2 + px(1)
         foot = line + px(6) if self._ago else line // 2 + px(1)
-        self._plot = (max(map(self._small.measure, labels)) + px(10), head, wide - px(6), high - foot)
+        self._plot = (max(map(self._measure, labels)) + px(10), head, wide - px(6), high - foot)
         left, top, right, bottom = self._plot
         if right - left < px(40) or bottom - top < px(16):
+            batch.send()
             return
         for mark, label in zip(marks, labels, strict=True):
             y = self._y(mark)
-            self.create_line(left, y, right, y, fill=palette.border if mark == 0 else palette.line)
-            self.create_text(left - px(6), y, text=label, anchor="e", fill=palette.muted, font=scale.SMALL)
+            self._batch.create("line", left, y, right, y, fill=palette.border if mark == 0 else palette.line)
+            self._batch.create("text", left - px(6), y, text=label, anchor="e", fill=palette.muted, font=scale.SMALL)
         self._draw_times()
         self._draw_head()
         for number, one in enumerate(self._series):
@@ -128,12 +141,13 @@ class LineChart(tk.Canvas):
             self._draw_threshold(self._threshold)
         if not values:
             place = ((left + right) // 2, (top + bottom) // 2)
-            self.create_text(*place, text=self._empty, fill=palette.muted, font=scale.TEXT)
+            batch.create("text", *place, text=self._empty, fill=palette.muted, font=scale.TEXT)
+        batch.send()
         self._draw_reading()
 
     def _most(self) -> int:
         """Points worth drawing: denser than two pixels they only make the line thick."""
-        return min(MOST_POINTS, max(60, self.winfo_width() // 2)) if self.winfo_width() > 1 else MOST_POINTS
+        return min(MOST_POINTS, max(60, self._wide // 2)) if self._wide > 1 else MOST_POINTS
 
     def _x(self, instant: float) -> float:
         left, _, right, _ = self._plot
@@ -148,31 +162,31 @@ class LineChart(tk.Canvas):
             return
         px, palette = self._look.px, self._look.palette
         _, _, right, bottom = self._plot
-        wide = max(self._small.measure(self._ago(self._span * part)) for part in (0.25, 1.0)) + px(12)
+        wide = max(self._measure(self._ago(self._span * part)) for part in (0.25, 1.0)) + px(12)
         room = right - self._plot[0]
         parts = (0.0, 0.25, 0.5, 0.75, 1.0) if 6 * wide < room else ((0.0, 0.5, 1.0) if 3 * wide < room else (0.0, 1.0))
         for part in parts:
             anchor = "ne" if part == 0 else ("nw" if part == 1 else "n")
             ago = self._span * part
             x = right - (right - self._plot[0]) * part
-            self.create_line(x, bottom, x, bottom + px(3), fill=palette.border)
-            self.create_text(
-                x, bottom + px(4), text=self._ago(ago), anchor=anchor, fill=palette.muted, font=scale.SMALL
-            )  # type: ignore[call-overload]
+            self._batch.create("line", x, bottom, x, bottom + px(3), fill=palette.border)
+            self._batch.create(
+                "text", x, bottom + px(4), text=self._ago(ago), anchor=anchor, fill=palette.muted, font=scale.SMALL
+            )
 
     def _draw_head(self) -> None:
         px, palette = self._look.px, self._look.palette
-        middle = self._small.metrics("linespace") // 2
-        self.create_text(px(2), middle, text=self._title, anchor="w", fill=palette.text, font=scale.TEXT)
+        middle = self._line // 2
+        self._batch.create("text", px(2), middle, text=self._title, anchor="w", fill=palette.text, font=scale.TEXT)
         if len(self._series) < 2:
             return
         x = self._plot[2]
         for number, one in reversed(list(enumerate(self._series))):
-            x -= self._small.measure(one.name)
-            self.create_text(x, middle, text=one.name, anchor="w", fill=palette.text, font=scale.SMALL)
+            x -= self._measure(one.name)
+            self._batch.create("text", x, middle, text=one.name, anchor="w", fill=palette.text, font=scale.SMALL)
             x -= px(20)
-            self.create_line(
-                x, middle, x + px(14), middle, width=px(2.5), fill=self._ink(number), dash=_dash(number, px)
+            self._batch.create(
+                "line", x, middle, x + px(14), middle, width=px(2.5), fill=self._ink(number), dash=_dash(number, px)
             )
             x -= px(14)
 
@@ -190,16 +204,16 @@ class LineChart(tk.Canvas):
             points = [part for instant, value in run for part in (self._x(instant), self._y(value))]
             if len(run) == 1:
                 x, y = points
-                self.create_oval(x - px(1), y - px(1), x + px(1), y + px(1), fill=ink, outline="")
+                self._batch.create("oval", x - px(1), y - px(1), x + px(1), y + px(1), fill=ink, outline="")
                 continue
             if alone:
                 foot = self._y(0)
-                self.create_polygon(points[0], foot, *points, points[-2], foot, fill=palette.area, outline="")
+                self._batch.create("polygon", points[0], foot, *points, points[-2], foot, fill=palette.area, outline="")
             dash = _dash(number, px)
             if not dash:
                 soft = blend(ink, ground, 0.4)
-                self.create_line(*points, fill=soft, width=thick + 2, joinstyle="round", capstyle="round")
-            self.create_line(*points, fill=ink, width=thick, joinstyle="round", capstyle="round", dash=dash)
+                self._batch.create("line", *points, fill=soft, width=thick + 2, joinstyle="round", capstyle="round")
+            self._batch.create("line", *points, fill=ink, width=thick, joinstyle="round", capstyle="round", dash=dash)
 
     def _draw_threshold(self, threshold: Threshold) -> None:
         if not 0 <= threshold.value <= self._highest:
@@ -207,9 +221,9 @@ class LineChart(tk.Canvas):
         px, palette = self._look.px, self._look.palette
         left, _, right, _ = self._plot
         y = self._y(threshold.value)
-        self.create_line(left, y, right, y, fill=palette.warn, dash=(px(5), px(4)), width=px(1))
-        self.create_text(
-            right - px(4), y - px(2), text=threshold.text, anchor="se", fill=palette.warn, font=scale.SMALL
+        self._batch.create("line", left, y, right, y, fill=palette.warn, dash=(px(5), px(4)), width=px(1))
+        self._batch.create(
+            "text", right - px(4), y - px(2), text=threshold.text, anchor="se", fill=palette.warn, font=scale.SMALL
         )
 
     # --- reading

@@ -38,6 +38,7 @@ class Headings:
         self._canvas, self._look, self._height = canvas, look, height
         self._on_sort, self._on_resize, self._fitter, self._widest = on_sort, on_resize, fitter, widest
         self._font = font.nametofont(scale.TEXT, root=canvas)
+        self.width = 0  # of the table, in pixels
         self._wished = [look.px(column.width) for column in columns]
         self._edges: list[int] = [0] * (len(columns) + 1)
         self._sorted: str | None = None
@@ -69,6 +70,7 @@ class Headings:
 
     def arrange(self, width: int) -> None:
         """Share out the width of the table and draw the titles."""
+        self.width = width
         least = [self._look.px(column.least) for column in self.columns]
         given = [max(wish, low) for wish, low in zip(self._wished, least, strict=True)]
         spare = width - sum(given)
@@ -158,7 +160,7 @@ class Headings:
     def _draw(self) -> None:
         canvas, palette, px = self._canvas, self._look.palette, self._look.px
         canvas.delete("heading")
-        wide, middle = canvas.winfo_width(), self._height // 2
+        wide, middle = self.width, self._height // 2
         canvas.create_rectangle(0, 0, wide, self._height - 1, fill=palette.card, width=0, tags="heading")
         canvas.create_line(0, self._height - 1, wide, self._height - 1, fill=palette.line, tags="heading")
         for number, column in enumerate(self.columns):

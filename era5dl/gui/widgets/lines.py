@@ -8,6 +8,7 @@ from tkinter import font
 
 from era5dl.gui.look import scale
 from era5dl.gui.look.theme import Look
+from era5dl.gui.widgets.batch import Batch
 from era5dl.gui.widgets.headings import Headings
 from era5dl.gui.widgets.rows import Column, Fitter, Row, Show
 
@@ -31,6 +32,7 @@ class Lines:
         self._canvas, self._look, self._headings, self._fitter, self._height = canvas, look, headings, fitter, height
         self._font = font.nametofont(scale.TEXT, root=canvas)
         self._lines: list[_Line] = []
+        self._batch = Batch(canvas)
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -39,6 +41,7 @@ class Lines:
         """Make the items of so many lines anew: other size, other columns, other colours."""
         columns = self._headings.columns
         self._canvas.delete("rows")
+        self._batch.forget()
         self._lines = []
         for place in range(count):
             middle = self._height * (place + 1) + self._height // 2
@@ -62,13 +65,17 @@ class Lines:
         texts = (line.row.texts[number] for line in self._lines if line.row)
         return self._fitter.widest(texts) + self._indent(self._headings.columns[number])
 
+    def show(self) -> None:
+        """Let it be seen what `draw` has drawn since."""
+        self._batch.send()
+
     def draw(self, place: int, row: Row | None, colours: tuple[str, str]) -> None:
-        """Show a row, or nothing, in this line. colours: of its ground and of the outline around it."""
-        canvas, line = self._canvas, self._lines[place]
+        """Put a row, or nothing, in this line for the next `show`. colours: of its ground and the outline around it."""
+        line = self._lines[place]
         if colours != line.colours:
             y = self._height * (place + 1)
-            canvas.coords(line.ground, 0, y, canvas.winfo_width() - 1, y + self._height - 1)
-            canvas.itemconfigure(line.ground, fill=colours[0], width=1, outline=colours[1])
+            self._batch.place(line.ground, 0, y, self._headings.width - 1, y + self._height - 1)
+            self._batch.change(line.ground, fill=colours[0], width=1, outline=colours[1])
         elif row == line.row:
             return
         before, line.row = line.row, row
@@ -80,9 +87,9 @@ class Lines:
                 name = self._picture(column, row, colours[0]) if row else ""
                 if name != line.pictures[number]:
                     line.pictures[number] = name
-                    canvas.itemconfigure(picture, image=name)
+                    self._batch.change(picture, image=name)
             if row and (recoloured or before is None or before.tone != row.tone):
-                canvas.itemconfigure(text, fill=self._ink(column, row, colours[0]))
+                self._batch.change(text, fill=self._ink(column, row, colours[0]))
 
     def _draw_text(self, line: _Line, number: int, column: Column, item: int, row: Row | None) -> None:
         shown = ""
@@ -91,7 +98,7 @@ class Lines:
             shown = self._fitter.fit(row.texts[number], right - left - self._indent(column), middle=column.middle)
         if shown != line.texts[number]:
             line.texts[number] = shown
-            self._canvas.itemconfigure(item, text=shown)
+            self._batch.change(item, text=shown)
 
     def _ink(self, column: Column, row: Row, ground: str) -> str:
         palette = self._look.palette

@@ -59,6 +59,10 @@ class TableModel(Protocol):
         """What stays the same when rows are sorted or come and go."""
         ...
 
+    def row_ids(self) -> Iterable[Hashable]:
+        """Of all rows. Asked when all are selected."""
+        ...
+
     def index_of(self, row_id: Hashable) -> int | None:
         """The place of this row now; None when it is not shown. Asked at keys and clicks only."""
         ...
@@ -69,19 +73,19 @@ class Selection:
 
     def __init__(self, model: TableModel) -> None:
         self.model = model
-        self.ids: set[Hashable] = set()
+        self.ids: frozenset[Hashable] = frozenset()
         self.cursor: Hashable = None
         self._anchor: Hashable = None  # where a range began
 
     def clear(self) -> None:
         """Nothing selected, no cursor."""
-        self.ids.clear()
+        self.ids = frozenset()
         self.cursor = self._anchor = None
 
     def take(self, index: int) -> None:
         """This row alone."""
         self.cursor = self._anchor = self.model.row_id(index)
-        self.ids = {self.cursor}
+        self.ids = frozenset({self.cursor})
 
     def toggle(self, index: int) -> None:
         """This row in or out, the others as they are."""
@@ -95,12 +99,12 @@ class Selection:
             self.take(index)
             return
         low, high = sorted((start, index))
-        self.ids = {self.model.row_id(place) for place in range(low, high + 1)}
+        self.ids = frozenset(map(self.model.row_id, range(low, high + 1)))
         self.cursor = self.model.row_id(index)
 
     def all(self) -> None:
         """Every row there is."""
-        self.ids = {self.model.row_id(place) for place in range(self.model.row_count())}
+        self.ids = frozenset(self.model.row_ids())
 
     def place(self) -> int | None:
         """The index of the cursor, if its row is shown."""
@@ -135,18 +139,19 @@ class Fitter:
 
     def widest(self, texts: Iterable[str]) -> int:
         """Pixels of the longest of them."""
-        return max(map(self._measure, texts), default=0)
+        return max(map(self.measure, texts), default=0)
 
-    def _measure(self, text: str) -> int:
+    def measure(self, text: str) -> int:
+        """Pixels of a text."""
         return sum(map(self._widths.__getitem__, text))
 
     def _cut(self, text: str, width: int, middle: bool) -> str:
-        if self._measure(text) <= width:
+        if self.measure(text) <= width:
             return text
         least, most = 0, len(text) - 1  # characters kept
         while least < most:
             kept = (least + most + 1) // 2
-            if self._measure(_shortened(text, kept, middle)) <= width:
+            if self.measure(_shortened(text, kept, middle)) <= width:
                 least = kept
             else:
                 most = kept - 1

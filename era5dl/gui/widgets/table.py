@@ -54,6 +54,9 @@ class VirtualTable(ttk.Frame):
         self._selection = Selection(model)
         fitter = Fitter(font.nametofont(scale.TEXT, root=self).measure)
         self._top, self._under, self._focused = 0, -1, False
+        self._high = 0  # pixels of the canvas
+        self._bar_at: tuple[float, float] | None = None
+        self._emptied: bool | None = None  # whether it is said that there are no rows
         self._empty = empty
         self.row_height = look.px(10) + scale.line_height(self)
         self.canvas = tk.Canvas(self, highlightthickness=0, borderwidth=0, takefocus=1, width=look.px(400),
@@ -83,11 +86,11 @@ class VirtualTable(ttk.Frame):
     @property
     def selection(self) -> frozenset[Hashable]:
         """Ids of the selected rows; also of those a filter hides now."""
-        return frozenset(self._selection.ids)
+        return self._selection.ids
 
     def select(self, ids: Iterable[Hashable]) -> None:
         """Select these rows, without telling anybody."""
-        self._selection.ids = set(ids)
+        self._selection.ids = frozenset(ids)
         self.refresh()
 
     def set_model(self, model: TableModel) -> None:
@@ -137,9 +140,15 @@ class VirtualTable(ttk.Frame):
             index = self._top + place if self._top + place < count else None
             row = None if index is None else self._model.row(index)
             self._lines.draw(place, row, self._colours(index))
+        self._lines.show()
         shown = max(1, count)
-        self._bar.set(self._top / shown, min(1.0, (self._top + self._whole) / shown))
-        self.canvas.itemconfigure("empty", text="" if count else self._empty)
+        bar_at = (self._top / shown, min(1.0, (self._top + self._whole) / shown))
+        if bar_at != self._bar_at:
+            self._bar_at = bar_at
+            self._bar.set(*bar_at)
+        if self._emptied is not (count == 0):
+            self._emptied = count == 0
+            self.canvas.itemconfigure("empty", text=self._empty if self._emptied else "")
 
     def yview(self, what: str, number: str, unit: str = "") -> None:
         """What a scrollbar asks for."""
@@ -154,11 +163,12 @@ class VirtualTable(ttk.Frame):
     @property
     def _whole(self) -> int:
         """Rows that are on the screen as a whole."""
-        return max(1, (self.canvas.winfo_height() - self.row_height) // self.row_height)
+        return max(1, (self._high - self.row_height) // self.row_height)
 
     def _rebuild(self) -> None:
         """Make the items anew: other size, other columns, other colours."""
         canvas = self.canvas
+        self._high, self._emptied = canvas.winfo_height(), None
         canvas.delete("empty")
         self.headings.arrange(canvas.winfo_width())
         self._lines.rebuild(self._whole + 1)  # one may be cut by the lower edge
