@@ -11,6 +11,8 @@ from era5dl.errors import WillNotFit
 from era5dl.folder.faults import disk_errors
 from era5dl.text import size
 
+_TRIAL = 1 << 20  # bytes: what is written at once, so that the last crumbs of a quota do not pass for room
+
 
 def free_bytes(folder: Path) -> int:
     """Bytes this user can still write under `folder`, which need not exist yet. Raises FolderUnusable."""
@@ -35,7 +37,7 @@ def is_writable(folder: Path) -> bool:
     """Whether a file can be made in `folder` right now: after a disk was full, read-only or unplugged."""
     try:
         with tempfile.TemporaryFile(dir=folder) as trial:
-            trial.write(b"\0" * 4096)
+            trial.write(bytes(_TRIAL))
             trial.flush()
             os.fsync(trial.fileno())
     except OSError:
