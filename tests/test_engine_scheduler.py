@@ -16,7 +16,7 @@ from era5dl.engine.scheduler import (
     MIB,
     SMALLEST_PIECE,
     SMALLEST_THEFT,
-    THEFT_SECONDS,
+    YOUNG,
     Job,
     Open,
     Prove,
@@ -64,7 +64,7 @@ class Scene:
 
     def finish(self, piece: Piece) -> None:
         self.advance(piece, piece.left)
-        self.scheduler.ended(piece)
+        self.scheduler.ended(piece, self.now)
         self.scheduler.prove_when_complete(piece.transfer)
 
 
@@ -226,7 +226,7 @@ def test_a_piece_that_brings_nothing_is_halved_first() -> None:
 def test_a_young_piece_keeps_what_it_has() -> None:
     scene = Scene(64 * MIB, workers=1)
     piece = scene.piece(scene.opened(scene.take()))
-    scene.now += THEFT_SECONDS - 0.01
+    scene.now += YOUNG - 0.01
     assert scene.take() is None
     scene.now += 0.02
     assert scene.take() is not None
@@ -237,11 +237,63 @@ def test_a_piece_that_is_nearly_done_is_left_alone() -> None:
     scene = Scene(65 * MIB, workers=1)
     piece = scene.piece(scene.opened(scene.take()))
     scene.now += 10
-    scene.advance(piece, 60 * MIB)  # the rest will be here in a second
+    scene.advance(piece, 60 * MIB)  # the rest will be here in less than a second
     assert scene.take() is None
 
 
-@pytest.mark.parametrize("left", [2 * SMALLEST_THEFT - 1, 2 * SMALLEST_THEFT])
+def racing(left: int, slow: float, usual: float = 8 * MIB) -> tuple[Scene, Piece]:
+    """One piece with so much left, in flight for ten seconds at `slow` bytes a second; others had the usual speed."""
+    scene = Scene(80 * MIB, left + int(10 * slow), workers=1)
+    ended, crawling = (scene.piece(scene.opened(scene.take())) for _ in range(2))
+    for _ in range(10):
+        scene.now += 1
+        scene.advance(ended, int(usual))
+        scene.advance(crawling, int(slow))
+        for piece in (ended, crawling):
+            piece.sample(scene.now)
+    scene.finish(ended)
+    assert isinstance(scene.take(), Prove)
+    assert crawling.left == left
+    return scene, crawling
+
+
+def test_a_slow_connection_keeps_what_it_can_do_in_the_time_the_rest_takes() -> None:
+    scene, crawling = racing(64 * MIB, slow=MIB)
+    stolen = scene.piece()
+    assert (crawling.stop, stolen.stop) == (stolen.at, 74 * MIB)
+    assert crawling.left / MIB == pytest.approx(stolen.left / (8 * MIB), rel=0.01)
+    assert scene.scheduler.overtaken == []
+
+
+def test_of_a_connection_that_crawls_everything_is_taken_and_it_is_ended() -> None:
+    scene, crawling = racing(64 * MIB, slow=2000)
+    stolen = scene.piece()
+    assert (stolen.at, stolen.left, crawling.left) == (crawling.at, 64 * MIB, 0)
+    assert scene.scheduler.overtaken == [crawling]
+
+
+def test_of_one_that_brings_nothing_half_is_taken_so_that_its_timeout_can_tell_why() -> None:
+    scene, stalled = racing(64 * MIB, slow=0)
+    assert scene.piece().left == stalled.left == 32 * MIB
+    assert scene.scheduler.overtaken == []
+
+
+def test_many_idle_workers_share_at_once_what_one_has_just_taken_over() -> None:
+    scene, _ = racing(64 * MIB, slow=2000)
+    sizes = sorted(scene.piece().left for _ in range(4))
+    assert sum(piece.left for piece in scene.scheduler.active) == 64 * MIB
+    assert sizes[-1] == 64 * MIB  # as it was taken; by now it has been cut
+    assert {piece.left for piece in scene.scheduler.active if piece.left} == {16 * MIB}
+
+
+@pytest.mark.parametrize(("left", "cut"), [(7 * MIB, False), (9 * MIB, True)])
+def test_a_piece_is_cut_only_if_it_then_ends_sooner_by_enough(left: int, cut: bool) -> None:
+    scene, piece = racing(left, slow=8 * MIB)
+    assert (scene.take() is not None) == cut
+    assert (piece.left < left) == cut
+
+
+@pytest.mark.parametrize("left", [2 * SMALLEST_THEFT - 2, 2 * SMALLEST_THEFT])
 def test_what_is_too_small_for_two_is_not_cut(left: int) -> None:
     scene, _, _ = two_pieces(left)
     stolen = scene.take()
@@ -252,7 +304,7 @@ def test_what_is_too_small_for_two_is_not_cut(left: int) -> None:
 
 
 def test_what_waits_comes_back_in_the_order_in_which_it_is_due() -> None:
-    scene = Scene(*[MIB] * 5)
+    scene = Scene(*[SMALLEST_THEFT] * 5)
     pieces = [scene.piece(scene.opened(scene.take())) for _ in range(5)]
     for piece, delay in zip(pieces, (30, 10, 20, 10, 0), strict=True):
         scene.scheduler.put_back(piece, START + delay, START)

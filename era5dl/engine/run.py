@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Collection
 
+from era5dl import turns
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket, ObjectInfo
 from era5dl.engine.events import (
@@ -138,6 +139,7 @@ class Run:
                         self.ledger.set_state(job.transfer.index, FileState.ACTIVE)
                         return job
                 self._idle += 1
+                turns.give()
                 self.changed.wait(self._patience(now))
                 self._idle -= 1
 
@@ -171,7 +173,7 @@ class Run:
         """A piece is there to its end."""
         with self.locked():
             self.aborts.pop(piece, None)
-            self.scheduler.ended(piece)
+            self.scheduler.ended(piece, time.monotonic())
             self.scheduler.prove_when_complete(piece.transfer)
             self.wake_locked()
 

@@ -1,9 +1,9 @@
 """Who does what next. Pure bookkeeping under the engine's lock, with the time passed in: no thread, no clock, no I/O.
 
 A worker stays with its object, so that files come in order and their MD5 is computed as they stream.  Objects go out
-one to a worker while there are enough of them; what is left at the end is shared: an idle worker takes half of what
-remains of the piece that will take longest.  A piece that has to wait goes into the delay queue, and its worker takes
-something else.
+one to a worker while there are enough of them; what is left at the end is shared: an idle worker takes as much of the
+piece that will take longest as lets both end at the same time, and all of it where its connection only crawls.  A piece
+that has to wait goes into the delay queue, and its worker takes something else.
 
 The size of a piece is its share of all that is left, so that few files are cut as coarsely as they can be without
 leaving a worker idle, and the pieces get smaller only towards the end.
@@ -22,8 +22,10 @@ from era5dl.ranges import Range
 
 MIB = 1 << 20
 SMALLEST_PIECE = 8 * MIB
-SMALLEST_THEFT = 1 * MIB  # what is left of a piece is cut in two only if each half is at least this long
-THEFT_SECONDS = 2.0  # ... and would keep its worker busy for longer than this
+SMALLEST_THEFT = MIB // 16  # bytes that are worth a request of their own
+GAIN = 0.5  # seconds by which a piece must end sooner to be cut in two: its connection is lost, and another one begins
+TELLING = 1 * MIB  # bytes after which a connection has shown its speed
+YOUNG = 1.0  # seconds that a connection gets before its speed is believed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +60,8 @@ class Scheduler:
         self._delayed: list[tuple[float, int, Job]] = []
         self._order = 0
         self.active: set[Piece] = set()
+        self.overtaken: list[Piece] = []  # in flight with nothing left to do: for the caller to end
+        self._usual = 0.0  # bytes per second of the connections that ended lately; 0 while nobody knows
 
     @property
     def finished(self) -> bool:
@@ -108,8 +112,11 @@ class Scheduler:
             self._order += 1
             heapq.heappush(self._delayed, (not_before, self._order, job))
 
-    def ended(self, piece: Piece) -> None:
-        """This piece is no longer in flight."""
+    def ended(self, piece: Piece, now: float | None = None) -> None:
+        """This piece is no longer in flight. now: given when it came to its end, so that its speed tells something."""
+        if now is not None and piece.samples and (came := piece.at - piece.samples[0][1]) >= TELLING:
+            pace = came / max(now - piece.samples[0][0], 1e-3)
+            self._usual = (self._usual + pace) / 2 if self._usual else pace
         self.active.discard(piece)
         piece.transfer.active.discard(piece)
 
@@ -216,15 +223,32 @@ class Scheduler:
         return self._launch(Piece(transfer, start, cut), now)
 
     def _steal(self, now: float) -> Piece | None:
-        """The second half of what remains of the piece that will take longest."""
+        """The end of the piece that will take longest, so much of it that both will be done at the same time."""
         lasting = [piece for piece in self.active if not piece.transfer.withdrawn]
-        victim = max(lasting, key=lambda p: _seconds_left(p, now), default=None)
-        if victim is None or victim.left < 2 * SMALLEST_THEFT or _seconds_left(victim, now) < THEFT_SECONDS:
+        victim = max(lasting, key=lambda p: self._seconds_left(p, now), default=None)
+        if victim is None:
             return None
-        middle = victim.at + victim.left // 2
-        stolen = Piece(victim.transfer, middle, victim.stop)
-        victim.stop = middle
+        lasts, mine = self._seconds_left(victim, now), self._usual
+        its = victim.left / lasts if lasts else 0.0
+        kept = victim.left // 2
+        if mine and its > 1.0:  # of one that brings nothing half is enough: its timeout must tell what is wrong
+            kept = int(victim.left * its / (its + mine))
+            kept = kept if kept >= SMALLEST_THEFT else 0
+        taken = victim.left - kept
+        gain = lasts - max(kept / max(its, 1.0), taken / max(mine, its, 1.0))
+        if taken < SMALLEST_THEFT or gain < GAIN:
+            return None
+        stolen = Piece(victim.transfer, victim.at + kept, victim.stop)
+        victim.stop = stolen.at
+        if not kept:
+            self.overtaken.append(victim)
         return self._launch(stolen, now)
+
+    def _seconds_left(self, piece: Piece, now: float) -> float:
+        """How long it will take. One that has only just begun is taken for a usual one; 0 when nobody knows."""
+        if now - piece.started < YOUNG:
+            return piece.left / self._usual if self._usual else 0.0
+        return piece.left / max(piece.speed(now), 1.0)
 
 
 def piece_end(gap: Range, share: int) -> int:
@@ -235,10 +259,3 @@ def piece_end(gap: Range, share: int) -> int:
     start, stop = gap
     end = start + max(share, SMALLEST_PIECE)
     return stop if stop - end < SMALLEST_PIECE // 2 else end
-
-
-def _seconds_left(piece: Piece, now: float) -> float:
-    """How long it will take at its speed; 0 for one that has only just begun, whose speed nobody knows."""
-    if now - piece.started < THEFT_SECONDS:
-        return 0.0
-    return piece.left / max(piece.speed(now), 1.0)
