@@ -82,11 +82,12 @@ class Scene:
         """Send bytes at the speed of this connection, or at `speed`, whichever is lower; counted as they leave."""
         limits = [limit for limit in (self.speed, speed) if limit]
         limit = min(limits, default=0)
+        least = max(1, int(SLICE * limit))  # at once: byte by byte, the server's CPU would be the limit
         stream = streamed(body)
         began, sent = time.monotonic(), 0
         while len(stream):
-            allowed = int((time.monotonic() - began) * limit) + 1 - sent if limit else BLOCK
-            if allowed > 0:
+            allowed = int((time.monotonic() - began) * limit) + least - sent if limit else BLOCK
+            if allowed >= min(least, len(stream)):
                 piece = stream.read(min(allowed, BLOCK))
                 if counted:  # first, so that who has the bytes finds them counted
                     self.tally.sent(self.seen, len(piece), spoilt=self.spoilt)
