@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import time
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -136,6 +135,8 @@ def proxy_for(url: str, chosen: str | None = None) -> str | None:
         return chosen
     parts = urlsplit(url)
     host = parts.hostname or ""
+    import urllib.request  # takes a while, and the window opens without a network test
+
     if urllib.request.proxy_bypass(host):
         return None
     found = urllib.request.getproxies().get(parts.scheme)

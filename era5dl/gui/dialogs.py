@@ -6,7 +6,7 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import filedialog
 
-from era5dl.gui import preferences, support_report
+from era5dl.gui import preferences
 from era5dl.gui.help_dialog import HelpDialog
 from era5dl.gui.i18n import _
 from era5dl.gui.look.theme import Look
@@ -69,6 +69,8 @@ class Dialogs:
 
     def choose_report(self) -> str:
         """Where the support report goes; "" when nothing is chosen."""
+        from era5dl.gui import support_report
+
         return filedialog.asksaveasfilename(
             parent=self._root, initialfile=support_report.file_name(), defaultextension=".zip"
         )

@@ -12,7 +12,7 @@ from era5dl.engine.events import State
 from era5dl.engine.gauges import Gauges
 from era5dl.engine.verify import Finding
 from era5dl.errors import UsageError
-from era5dl.gui import facts, findings, session_rows, support_report, words
+from era5dl.gui import facts, findings, session_rows, words
 from era5dl.gui.conductor import TESTING, VERIFYING, Conductor
 from era5dl.gui.facts import Fact
 from era5dl.gui.hour import hour_of
@@ -97,6 +97,8 @@ class Watching:
             self.pages.diagnostics.tell(_("The report is saved: {path}", path=plain(str(path))), Kind.OK)
 
     def _write_report(self, path: Path, preferences: Preferences) -> None:
+        from era5dl.gui import support_report  # 20 ms that opening the window need not take
+
         said = findings.conclude(self.gauges.history(), self._diagnosis)
         material = support_report.Material(
             preferences=preferences,
