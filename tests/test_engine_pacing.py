@@ -174,3 +174,17 @@ def test_there_is_always_somebody_and_never_too_many(story: list[tuple[str, int]
         assert 1 <= throttle.allowed <= throttle.workers
     calm(throttle, max(now, throttle.hold_until), 64 * Throttle.GROW_EVERY + 1)
     assert throttle.allowed == throttle.workers
+
+
+def test_the_throttle_fits_what_is_let_in_and_holds_nobody() -> None:
+    throttle = Throttle(8)
+    throttle.fit(10.0, 3)
+    assert (throttle.allowed, throttle.hold_until, throttle.complaints) == (3, 0.0, 0)
+    throttle.fit(10.5, 5)
+    assert throttle.allowed == 3, "it never allows more"
+    throttle.set_workers(16)
+    assert throttle.allowed == 3, "nor does the user's wish"
+    throttle.recover(10.5 + Throttle.GROW_EVERY)
+    assert throttle.allowed == 4
+    throttle.fit(20.0, 0)
+    assert throttle.allowed == 1

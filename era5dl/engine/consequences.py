@@ -92,10 +92,14 @@ def _when_idle(run: Run, transfer: Transfer) -> None:
 def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float) -> None:
     transfer = job.transfer
     counter = job if isinstance(job, Piece) else transfer
-    verdict = judge(
-        error, progressed=progressed, barren=counter.barren, retries=run.settings.retries, draw=random.uniform
-    )
-    counter.barren = verdict.barren
+    # Twice not let in while others are served: something in between allows only so many connections at once. That says
+    # nothing about this object and costs it nothing. With the last one left the budget counts again.
+    crowded = isinstance(error, StaleConnection) and not progressed and counter.barren >= 1 and bool(run.aborts)
+    if crowded:
+        run.throttle.fit(now, len(run.aborts))
+    retries = run.settings.retries + crowded
+    verdict = judge(error, progressed=progressed, barren=counter.barren, retries=retries, draw=random.uniform)
+    counter.barren = 1 if crowded else verdict.barren
     run.ledger.barren_attempts += not progressed
     match verdict.reaction:
         case Reaction.FAIL_SESSION:

@@ -81,6 +81,12 @@ class Throttle:
             self._braked = self._allowed < self.workers
             self._halved_at = self._last_change = now
 
+    def fit(self, now: float, working: int) -> None:
+        """One connection more than these was not let in: no more at once than work. Nobody who works has to wait."""
+        self._allowed = max(1, min(self.allowed, working))
+        self._braked = self._allowed < self.workers
+        self._last_change = now
+
     def recover(self, now: float) -> None:
         """Call it now and then: grows by one after a while without complaints."""
         if self._allowed < self.workers and now - max(self._last_change, self.hold_until) >= self.GROW_EVERY:
