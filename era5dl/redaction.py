@@ -15,8 +15,8 @@ GONE = "***"
 _HEADER = re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\W{1,4})[^\r\n]+")
 _LOGIN = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*:/{1,3})[^\s\"'<>]*@")  # up to the last @: a password may hold one
 _BARE_LOGIN = re.compile(r"[^\s/@:\"'<>=]+:(?!//)[^\s\"'<>]+@(?=[\w\[])")  # HTTP_PROXY often has no scheme
-_FIELD = re.compile(
-    r"(?i)([\w-]*(?:password|passwd|passphrase|secret|token|signature|credential|access_key)[\w-]*[\"']?\s*[:=]\s*)"
+_FIELD = re.compile(  # bounded throughout: a text made to match it nearly, everywhere, must not take minutes
+    r"(?i)((?:password|passwd|passphrase|secret|token|signature|credential|access_key)[\w-]{0,40}[\"']?\s{0,4}[:=]\s{0,4})"
     r"(\"[^\"]*\"|'[^']*'|[^\s&,;)}\]]+)"
 )
 _SCHEME = re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9+/._~-]{6,}=*")
@@ -32,7 +32,8 @@ def without_secrets(text: str) -> str:
 
 
 _OTHERS_HOME = re.compile(
-    r"(?i)(?:[a-z]:)?(?:[\\/]+[^\\/\s\"':]+)*?[\\/]+(?:home|users|documents and settings)[\\/]+[^\\/\s\"':;,)]+"
+    r"(?i)(?:[a-z]:)?(?:[\\/]{1,4}[^\\/\s\"':]+)*?[\\/]{1,4}(?:home|users|documents and settings)"
+    r"[\\/]{1,4}[^\\/\s\"':;,)]+"
 )
 _SHARE = re.compile(r"(?<![\\\w:])\\{2,4}[^\\/\s\"']+")  # \\server\share
 _URL_HOST = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://(?:\*\*\*@)?)(\[[^\]\s]*\]|[^\s/:?#\"'<>\]]+)")

@@ -73,7 +73,7 @@ def spoilt(draw: st.DrawFn, value: Any) -> Any:
     for _ in range(draw(st.integers(1, 3))):
         places = _places(value)
         if not places:
-            return draw(NASTY)
+            return copy.deepcopy(draw(NASTY))
         _spoil(draw, *draw(st.sampled_from(places)))
     return value
 
@@ -81,7 +81,7 @@ def spoilt(draw: st.DrawFn, value: Any) -> Any:
 def _spoil(draw: st.DrawFn, holder: Any, name: Any) -> None:
     how = draw(st.sampled_from(["another", "gone", "nearly", "twice"]))
     if how == "another":
-        holder[name] = draw(NASTY)
+        holder[name] = copy.deepcopy(draw(NASTY))
     elif how == "nearly":
         holder[name] = _shifted(holder[name], draw(st.sampled_from([-1, 1, 2**40])))
     elif how == "twice" and isinstance(holder, list):

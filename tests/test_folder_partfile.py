@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from era5dl.errors import DiskFull, FolderUnusable, UnsafeKey
+from era5dl.errors import DiskFull, FolderUnusable, PartLost, UnsafeKey
 from era5dl.folder import partfile as partfile_module
 from era5dl.folder.partfile import PartFile
 from tests.faultlab import pseudo_random
@@ -269,3 +269,52 @@ def test_open_files_are_as_few_as_busy_ones(tmp_path: Path) -> None:
         part.release()
         part.commit(part.path.with_suffix(""))
     assert open_files() == before
+
+
+# --- another file in its place ---------------------------------------------------------------------------------------
+
+
+def left(part: PartFile) -> None:
+    part.acquire()
+    part.write(0, memoryview(DATA))
+    part.release()
+
+
+def exchange(path: Path, data: bytes) -> None:
+    """As a synchronising program does it: a file of its own, renamed into place."""
+    other = path.with_name("synchronised")
+    other.write_bytes(data)
+    os.utime(other, ns=(1, 1))
+    other.replace(path)
+
+
+def test_a_file_that_took_its_place_is_not_taken_for_it(part: PartFile, tmp_path: Path) -> None:
+    """Its bytes were hashed as they came and are not read again: another file would get the final name unseen."""
+    left(part)
+    exchange(part.path, bytes(SIZE))
+    with pytest.raises(PartLost, match="another file"):
+        part.commit(tmp_path / "final")
+    assert not (tmp_path / "final").exists()
+    with pytest.raises(PartLost, match="another file"):
+        part.acquire()
+
+
+def test_a_file_system_that_gives_other_numbers_each_time_is_no_exchange(part: PartFile, tmp_path: Path) -> None:
+    left(part)
+    seen = part.path.stat()
+    other = part.path.with_name("same time, other number")
+    other.write_bytes(DATA)
+    os.utime(other, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    other.replace(part.path)
+    part.acquire()
+    part.release()
+    os.utime(part.path, ns=(1, 1))  # same number, other time
+    part.commit(tmp_path / "final")
+    assert (tmp_path / "final").read_bytes() == DATA
+
+
+def test_a_part_file_that_is_gone_is_lost_and_not_the_folders_fault(part: PartFile, tmp_path: Path) -> None:
+    left(part)
+    part.path.unlink()
+    with pytest.raises(PartLost, match="vanished"):
+        part.commit(tmp_path / "final")

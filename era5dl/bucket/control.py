@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.store import LONGEST_KEY, ObjectInfo
 from era5dl.errors import BadResponse
 from era5dl.proof.etag import quoted
 
@@ -22,7 +22,6 @@ MOST_TAGS = 200_000  # the same page has 20,000; each costs a hundred times its 
 MOST_ERROR_BYTES = 64 << 10
 MOST_ERROR_TAGS = 500  # S3's have some ten; the parser descends into them one function call a level
 LONGEST = 120.0  # seconds for all of an answer; with each byte the socket's own timeout begins anew
-LONGEST_KEY = 1024  # bytes of UTF-8: S3's limit
 LONGEST_ETAG = 1024
 LARGEST = 2**53  # bytes of an object: far above S3's limit, and exact in every JSON reader
 _GULP = 64 << 10

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from era5dl.bucket.abort import Abort
 
+LONGEST_KEY = 1024  # bytes of UTF-8: S3's limit
 MOST_OBJECTS = 2_000_000  # of one plan, and of one listing; three times what is in the bucket of ERA5
 
 

@@ -114,7 +114,7 @@ def read_folder(text: str) -> Path | Wrong:
 def read_workers(text: str, low: int = 1, high: int = 64) -> int | Wrong:
     """How many requests at once."""
     bare = text.strip()
-    if bare.isascii() and bare.isdigit() and low <= int(bare[:9]) <= high:
+    if bare.isascii() and bare.isdigit() and len(bare) < 10 and low <= int(bare) <= high:
         return int(bare)
     return Wrong("workers", _("A whole number from {low} to {high}.", low=low, high=high))
 

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from era5dl.bucket.store import Bucket, ObjectInfo
+from era5dl.bucket.store import LONGEST_KEY, Bucket, ObjectInfo
 from era5dl.errors import Denied, NotFound, Refused, UsageError
 from era5dl.planner.asking import PARALLEL, Progress, ask_all, shared_prefix
 from era5dl.planner.plan import ABSENT, Missing, Plan
@@ -54,6 +54,9 @@ def plan_keys(
     UsageError when no key is left, a BucketError when the bucket does not answer, Stopped when `cancelled()` is true.
     """
     wanted = [key for key in dict.fromkeys(keys) if not key.endswith("/") and key != _WEB_PAGE]
+    for key in wanted:
+        if not _is_key(key):
+            raise UsageError(f"{key[:80]!a} is no key.", remedy=f"A key has at most {LONGEST_KEY} bytes of UTF-8.")
     if not wanted:
         raise UsageError("There is no key to fetch.", remedy="Write one object key a line.")
     known: Answer = {}
@@ -72,6 +75,13 @@ def plan_keys(
         objects=tuple(answer for answer in answers if isinstance(answer, ObjectInfo)),
         missing=tuple(answer for answer in answers if isinstance(answer, Missing)),
     )
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return 0 < len(text.encode("utf-8")) <= LONGEST_KEY
+    except UnicodeEncodeError:  # half of a letter
+        return False
 
 
 def _decoded(data: bytes) -> str:

@@ -19,7 +19,7 @@ from era5dl.folder.replace import write_atomically
 from era5dl.session.generations import previous, set_aside
 from era5dl.session.lock import Lock
 from era5dl.session.summary import Standing, Summary, absent, summary_of
-from era5dl.session.untrusted import Fields, Malformed, as_list, parse_json, read_regular
+from era5dl.session.untrusted import Fields, Malformed, parse_json, read_regular
 
 MAX_ENTRIES = 500
 _LIMIT = 8 * 1024 * 1024
@@ -134,7 +134,7 @@ def _read(path: Path) -> list[Entry]:
     top = Fields(parse_json(data))
     if top.text("format") != _FORMAT or top.whole("version") != 1:
         raise Malformed("it is not a list of sessions that this version knows")
-    return [_entry(item) for item in as_list(top.items("sessions", 100_000), "sessions", 100_000)]
+    return [_entry(item) for item in top.items("sessions", MAX_ENTRIES)]
 
 
 def _entry(raw: object) -> Entry:

@@ -174,6 +174,10 @@ def _take_open(path: Path, now: float) -> tuple[int, Owner] | None:
         proven_dead = owner is None or (owner.kernel and _here(owner) and owner.token not in _ours)
         if owner is not None and not proven_dead and _alive(owner, path, now):
             raise busy(path, owner)
+        if os.fstat(fd).st_nlink > 1:  # signing it would write into a file somewhere else; nobody holds it
+            path.unlink()
+            os.close(fd)
+            return None
         return fd, _sign(fd, kernel=True)
     except BaseException:
         os.close(fd)

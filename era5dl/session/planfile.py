@@ -13,10 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo
 from era5dl.errors import SessionDamaged
 from era5dl.folder.replace import write_atomically
-from era5dl.session.resume import MAX_OBJECTS
 from era5dl.session.untrusted import Fields, Malformed, as_list, as_text, as_whole, open_regular, parse_json
 
 if TYPE_CHECKING:
@@ -98,12 +97,12 @@ def _parse(file: BinaryIO, digest: str) -> Plan:
     if header.hex("digest", 64) != digest:
         raise Malformed("it belongs to another plan")
     objects: list[ObjectInfo] = []
-    for row in _rows(file, header.whole("objects", 0, MAX_OBJECTS), 4, sha256):
+    for row in _rows(file, header.whole("objects", 0, MOST_OBJECTS), 4, sha256):
         key, size, etag, last_modified = row
         as_text(key, "a key"), as_text(etag, "an ETag")
         objects.append(ObjectInfo(key, as_whole(size, "a size"), etag, as_whole(last_modified, "a time")))
     missing: list[Missing] = []
-    for key, reason in _rows(file, header.whole("missing", 0, MAX_OBJECTS), 2, sha256):
+    for key, reason in _rows(file, header.whole("missing", 0, MOST_OBJECTS), 2, sha256):
         missing.append(Missing(as_text(key, "a key"), as_text(reason, "a reason")))
     end = _end(len(objects) + len(missing), sha256.hexdigest())
     if file.read(len(end) + 1) != end:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo
 from era5dl.session.checkpoint import Checkpoint, Facts, Saved
 from era5dl.session.entries import (
     MAX_FAILURES,
@@ -35,7 +35,6 @@ FORMAT = "era5dl-session"
 VERSION = 1
 LIMIT = 256 * 1024  # bytes of a resume file as we write it
 READ_LIMIT = 16 * LIMIT  # bytes of one we are ready to look at: a person may have indented it
-MAX_OBJECTS = 10_000_000
 _CHECKSUM_ROOM = 100  # letters of the line that is added last
 _REQUEST_LIMIT = 32 * 1024
 
@@ -87,7 +86,7 @@ def parse(data: bytes) -> Saved:
         raise Malformed("its checksum is wrong: it is torn or was changed")
     if top.whole("version") != VERSION:
         raise Malformed(f"it is of version {top.whole('version')}, written by another era5dl; this one knows {VERSION}")
-    files = top.whole("files", 0, MAX_OBJECTS)
+    files = top.whole("files", 0, MOST_OBJECTS)
     facts = Facts(
         id=top.hex("id", 12),
         title=top.text("title"),
@@ -100,10 +99,10 @@ def parse(data: bytes) -> Saved:
         request=top.record("request"),
         plan_digest=top.hex("plan_digest", 64),
         files=files,
-        missing=top.whole("missing", 0, MAX_OBJECTS),
+        missing=top.whole("missing", 0, MOST_OBJECTS),
         total_bytes=top.whole("total_bytes"),
     )
-    verified, checked = (parse_set(top.text(name, 4 * MAX_OBJECTS), files) for name in ("verified", "checked"))
+    verified, checked = (parse_set(top.text(name, 4 * MOST_OBJECTS), files) for name in ("verified", "checked"))
     if any(True for start, stop in verified for _ in checked.overlapping(start, stop)):
         raise Malformed("an object is in two states")
     pairs = [parse_unfinished(item, files) for item in top.items("unfinished", MAX_UNFINISHED)]

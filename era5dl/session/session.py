@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from era5dl.bucket.store import ObjectInfo
-from era5dl.errors import SessionDamaged, SessionError, SessionNotFound, UnsafeKey
+from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo
+from era5dl.errors import SessionDamaged, SessionError, SessionNotFound, UnsafeKey, UsageError
 from era5dl.folder.faults import folder_errors
 from era5dl.folder.paths import OWN_FOLDER, clashes, name_fits, refuse_way_out, safe_path
 from era5dl.session import carry, generations, index, planfile
@@ -68,6 +68,8 @@ class Session:
         What was finished or begun of an object that has the same key, size and ETag in the new plan is kept.
         Raises SessionBusy or a DiskError. Damaged files of an earlier run are set aside and told of in `notes`.
         """
+        if len(plan.objects) + len(plan.missing) > MOST_OBJECTS:
+            raise UsageError(f"more than {MOST_OBJECTS:,} files are too many for one session", remedy="Divide them.")
         home = Path(folder).absolute() / OWN_FOLDER
         with folder_errors(home):
             home.mkdir(parents=True, exist_ok=True)

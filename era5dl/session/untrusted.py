@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 MAX_SIZE = 2**53  # bytes of one object; far above what a bucket takes, and exact in every JSON reader
+_YEAR_3000 = 32_503_680_000  # Windows knows no date beyond
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no links; a pipe must not make us wait
 
@@ -53,7 +54,7 @@ def canonical(value: object) -> bytes:
 def parse_json(data: bytes) -> Any:
     """The value in `data`. Raises Malformed, also for nesting, numbers and constants that only an attacker writes."""
     try:
-        return json.loads(data.decode("utf-8"), parse_int=_short_int, parse_constant=_no_constant)
+        return json.loads(data.decode("utf-8"), parse_int=_short_int, parse_float=_finite, parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
         raise Malformed(f"it is not JSON: {str(exc)[:100]}") from exc
 
@@ -62,6 +63,13 @@ def _short_int(text: str) -> int:
     if len(text) > 20:
         raise ValueError("a number in it is too long")
     return int(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number in it is too large")
+    return number
 
 
 def _no_constant(text: str) -> float:
@@ -94,9 +102,9 @@ class Fields:
         return as_whole(self._get(name), name, low, high)
 
     def instant(self, name: str) -> float:
-        """Seconds since 1970."""
+        """Seconds since 1970, in a year that every system has a calendar for."""
         value = self._get(name)
-        if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value < 1e12:
+        if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value < _YEAR_3000:
             raise Malformed(f"{name} is no time")
         return float(value)
 

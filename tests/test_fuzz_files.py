@@ -1,0 +1,241 @@
+"""Whatever lies in the files we read: what was written, or a clear error; and what we write we read back equal."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tempfile
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from era5dl.cli.sessions import _row
+from era5dl.engine.engine import Engine
+from era5dl.errors import SessionDamaged, UsageError
+from era5dl.gui import po
+from era5dl.gui.form import Fields, check, from_text, to_text
+from era5dl.gui.preferences import BOUNDS, CHOICES, Preferences, load, save
+from era5dl.gui.session_rows import rows
+from era5dl.planner.plan import Plan
+from era5dl.session import Session, index, known_sessions, list_sessions, planfile
+from era5dl.session import session as session_module
+from era5dl.session.digests import Digests
+from era5dl.session.lock import Owner, holder
+from era5dl.session.resume import parse, plan_name, render
+from era5dl.session.untrusted import Malformed, canonical, parse_json
+from era5dl.settings import Settings
+from tests.fuzzing import NASTY, bounded, harmed, spoilt
+from tests.memory_bucket import MemoryBucket
+from tests.session_scene import checkpoints, objects, plan_of, something_of_everything
+
+PLAN = plan_of(objects(12))
+PO = Path(po.__file__).with_name("locale") / "zh_CN" / "LC_MESSAGES" / "era5dl.po"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all examples of this module; each writes its files anew."""
+    return tmp_path_factory.mktemp("fuzz")
+
+
+# --- the resume file, by somebody who knows how to sign it
+
+
+@cache
+def begun() -> tuple[str, dict[str, Any]]:
+    """The id of a session with something of everything, and its resume file."""
+    with tempfile.TemporaryDirectory() as out, Session.begin(Path(out), PLAN, Settings()) as session:
+        session.save(something_of_everything(PLAN))
+        body = json.loads((Path(out) / ".era5dl" / f"{session.id}.json").read_bytes())
+        return session.id, body
+
+
+def signed(body: Any) -> bytes:
+    """With a right checksum, whatever it says."""
+    with contextlib.suppress(Malformed, TypeError, AttributeError):
+        body.pop("checksum", None)
+        body = {"checksum": hashlib.sha256(canonical(body)).hexdigest(), **body}
+    return json.dumps(body).encode("utf-8", "surrogatepass")
+
+
+@bounded(150)
+@given(st.data())
+def test_any_signed_resume_file_is_used_or_refused(folder: Path, data: st.DataObject) -> None:
+    """Not only read: opened, listed, shown, and made a run of."""
+    session_id, right = begun()
+    home = folder / ".era5dl"
+    home.mkdir(exist_ok=True)
+    for file in home.iterdir():
+        file.unlink()
+    body = data.draw(spoilt(right))
+    (home / f"{session_id}.json").write_bytes(signed(body))
+    with contextlib.suppress(UsageError):
+        planfile.write(home / plan_name(session_id, PLAN.digest), PLAN)
+    for summary in list_sessions(folder):
+        assert all(isinstance(cell, str) for cell in _row(summary))
+        assert rows([summary], now=1.7e9)
+    try:
+        session = Session.open(folder, session_id)
+    except SessionDamaged as damaged:
+        assert damaged.remedy
+        return
+    with session:
+        with contextlib.suppress(UsageError):
+            Settings(endpoint_url=session.endpoint_url, bucket=session.bucket, region=session.region)
+        engine = Engine(MemoryBucket([]), session, Settings())
+        snapshot = engine.snapshot()
+        assert 0 <= snapshot.done_files <= snapshot.total_files == len(PLAN.objects)
+        session.save(session.checkpoint)
+
+
+@bounded(150)
+@given(st.data())
+def test_any_bytes_are_a_resume_file_or_malformed(data: st.DataObject) -> None:
+    for text in (data.draw(harmed(signed(dict(begun()[1])))), signed(data.draw(NASTY))):
+        with contextlib.suppress(Malformed):
+            parse(text).bound_to(PLAN.objects)
+
+
+@bounded(60)
+@given(checkpoints(PLAN))
+def test_a_checkpoint_comes_back_equal(checkpoint: Any) -> None:
+    facts = parse(signed(dict(begun()[1]))).facts
+    assert parse(render(facts, checkpoint, PLAN.objects, 5.0)).bound_to(PLAN.objects) == checkpoint
+
+
+@bounded(200)
+@given(st.binary(max_size=60) | NASTY.map(lambda v: json.dumps(v).encode()))
+@example(b"[" * 1_000_000)
+@example(b'{"a":' * 1_000_000)
+@example(b"1e999")
+@example(b"-1e999")
+@example(b"NaN")
+@example(b"9" * 5000)
+@example(b'"\\ud800"')
+@example(b"\xff")
+def test_json_is_read_without_surprises(text: bytes) -> None:
+    with contextlib.suppress(Malformed):
+        canonical(parse_json(text))
+
+
+# --- the plan
+
+
+@bounded(150)
+@given(st.data())
+def test_any_plan_file_is_a_plan_or_damaged(folder: Path, data: st.DataObject) -> None:
+    path = folder / "x.plan.jsonl"
+    lines = [json.loads(line) for line in b"".join(planfile._lines(PLAN)).splitlines()][:-1]
+    if data.draw(st.booleans()):
+        body = b"".join(json.dumps(line).encode() + b"\n" for line in data.draw(spoilt(lines)) or [])
+    else:
+        body = data.draw(harmed(b"".join(planfile._lines(PLAN))))
+    path.write_bytes(body + planfile._end(data.draw(st.sampled_from([13, 0])), hashlib.sha256(body).hexdigest()))
+    try:
+        plan = planfile.read(path, PLAN.digest)
+    except SessionDamaged as damaged:
+        assert damaged.remedy
+    else:
+        assert all(obj.size >= 0 and isinstance(obj.key, str) for obj in plan.objects)
+
+
+# --- digests, locks, the list of sessions
+
+
+@bounded(100)
+@given(st.data())
+def test_any_record_of_digests_is_read_or_passed_over(folder: Path, data: st.DataObject) -> None:
+    path = folder / "x.digests.jsonl"
+    path.unlink(missing_ok=True)
+    record, obj = Digests(path), PLAN.objects[0]
+    md5s = data.draw(st.lists(st.text("0123456789abcdef", min_size=32, max_size=32), min_size=1, max_size=4))
+    record.record(obj, md5s)
+    assert record.find(obj) == tuple(md5s)
+    line = data.draw(spoilt([obj.key, obj.etag, "".join(md5s)]))
+    path.write_bytes(data.draw(harmed(path.read_bytes())) + b"\n" + json.dumps(line).encode())
+    assert all(len(md5) == 32 for md5 in record.find(obj))
+    record.record(obj, md5s)
+    assert record.find(obj) == tuple(md5s)
+
+
+OWNER = {"pid": 7, "host": "h", "started": 1.0, "since": 2.0, "program": "p", "token": "0" * 16, "kernel": False}
+
+
+@bounded(60)
+@given(spoilt(OWNER) | NASTY)
+@example({**OWNER, "pid": 2**40})
+@example({**OWNER, "since": 999_999_999_999})
+@example({**OWNER, "started": 1e308})
+def test_any_lock_file_has_an_owner_or_none(folder: Path, raw: Any) -> None:
+    path = folder / "x.lock"
+    path.write_text(json.dumps(raw))
+    with contextlib.suppress(Malformed):
+        assert str(Owner.parse(path.read_bytes()))
+    holder(path)
+
+
+@bounded(25)
+@given(st.data())
+def test_any_list_of_sessions_is_read_or_set_aside(folder: Path, data: st.DataObject) -> None:
+    path = index.state_folder() / "sessions.json"
+    path.unlink(missing_ok=True)
+    index.remember("0" * 12, folder, "title", 5.0)
+    (before,) = index.entries()
+    path.write_text(json.dumps(data.draw(spoilt(json.loads(path.read_text())))))
+    for summary in known_sessions():
+        assert all(isinstance(cell, str) for cell in _row(summary))
+        assert rows([summary], now=1.7e9)
+    index.remember("0" * 12, folder, "title", 5.0)
+    assert (index.entries()[0].id, index.entries()[0].folder) == (before.id, before.folder)
+
+
+# --- the window's settings
+
+
+@bounded(150)
+@given(st.data())
+def test_any_settings_of_the_window_are_within_bounds(folder: Path, data: st.DataObject) -> None:
+    path = folder / "window.json"
+    value = {field.name: field.default for field in fields(Preferences)}
+    path.write_bytes(json.dumps(data.draw(spoilt(value) | NASTY)).encode())
+    found = load(path)
+    for name, (low, high) in BOUNDS.items():
+        assert low <= getattr(found, name) <= high
+    for name, choices in CHOICES.items():
+        assert getattr(found, name) in choices
+    with contextlib.suppress(UsageError):
+        found.to_settings()
+    assert save(found, path)
+    assert load(path) == found
+    path.write_bytes(data.draw(harmed(path.read_bytes())))
+    load(path)
+
+
+@bounded(200)
+@given(spoilt(json.loads(to_text(Fields(variables=frozenset(["an.sfc/2t"]), years=frozenset([2020]))))) | NASTY)
+def test_any_remembered_selection_fills_the_form(raw: Any) -> None:
+    check(from_text(json.dumps(raw), "folder"))
+
+
+@bounded(60)
+@given(st.data())
+def test_any_catalogue_of_texts_is_compiled_or_refused(data: st.DataObject) -> None:
+    whole = PO.read_text(encoding="utf-8")
+    start = data.draw(st.integers(0, len(whole) - 1))
+    block = whole[start : start + 3000].encode()
+    text = data.draw(st.sampled_from([block, data.draw(harmed(block))])).decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):
+        assert po.compiled(text)
+
+
+def test_a_plan_too_large_to_be_read_again_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "MOST_OBJECTS", 11)
+    with pytest.raises(UsageError, match="too many"):
+        Session.begin(tmp_path, Plan(PLAN.request, PLAN.objects), Settings())
+    assert list(tmp_path.iterdir()) == []

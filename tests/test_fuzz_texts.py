@@ -1,0 +1,205 @@
+"""Whatever a person types, or a key says: a value, or one of our errors with what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import ntpath
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from era5dl.catalog import find_variable, key_of, parse_key, periods
+from era5dl.errors import Era5Error, UnsafeKey, UsageError
+from era5dl.folder.paths import check_key, safe_path
+from era5dl.gui.form import Wrong, read_date, read_folder, read_limit, read_workers
+from era5dl.gui.widgets import dates
+from era5dl.planner import plan_keys, read_keys
+from era5dl.redaction import GONE, Redactor, without_secrets
+from era5dl.selection import Selection, days_of, parse_date
+from era5dl.session import planfile
+from era5dl.settings import Settings
+from era5dl.text import parse_rate, parse_size, plain
+from tests.fuzzing import NASTY, NASTY_TEXTS, bounded, spoilt
+from tests.memory_bucket import MemoryBucket
+
+BOUNDS = (date(1940, 1, 1), date(2030, 12, 31))
+NUMBERS = st.from_regex(r"[ +-]?[0-9]{0,20}\.?[0-9]{0,12} ?[kKMGTPi]{0,3}[Bb]?(ytes)?(/s)?(ec)? ?")
+TYPED = st.one_of(NASTY_TEXTS, st.text(max_size=30), NUMBERS, st.text("0123456789-/. ", max_size=14))
+
+
+@bounded(250)
+@given(TYPED)
+@example("9" * 5000)
+@example("999999999999999P")
+@example("١٢M")
+@example("1e999")
+def test_any_size_and_any_speed(text: str) -> None:
+    with contextlib.suppress(UsageError):
+        assert 0 <= parse_size(text) < 2**110
+    with contextlib.suppress(UsageError):
+        assert 0 <= parse_rate(text) < 2**110
+    limit = read_limit(text)
+    assert limit is None or isinstance(limit, Wrong) or limit > 0
+
+
+@bounded(200)
+@given(TYPED | st.integers().map(str))
+@example("00000000512345")
+@example("0" * 9 + "1" * 5000)
+@example("²")
+def test_any_number_of_workers(text: str) -> None:
+    found = read_workers(text)
+    assert isinstance(found, Wrong) or 1 <= found <= 64
+
+
+@bounded(250)
+@given(TYPED | st.dates().map(str))
+@example("0000-00-00")
+@example("9999-99-99")
+@example("٢٠٢١-01-01")
+@example("2021-02-30")
+@example("-" * 5000)
+def test_any_date(text: str) -> None:
+    with contextlib.suppress(UsageError):
+        assert parse_date(text) == date.fromisoformat("-".join(p.zfill(2) for p in text.strip().split("-")))
+    assert isinstance(read_date(text, BOUNDS), date | str)
+    assert isinstance(dates.read(text), date | None)
+    with contextlib.suppress(UsageError):
+        assert days_of(start=text, end=text)
+
+
+@bounded(150)
+@given(st.lists(TYPED, max_size=3), st.lists(TYPED, max_size=3), st.lists(TYPED | st.integers(), max_size=3))
+@example(["1940-2049"], ["1-12"], ["31"])
+def test_any_grid_of_days(years: list[Any], months: list[Any], days: list[Any]) -> None:
+    with contextlib.suppress(UsageError):
+        days_of(years=years, months=months, days=days)
+
+
+@bounded(120)
+@given(spoilt({"variables": ["an.pl/t"], "days": [["2021-02-01", "2021-02-28"]]}) | NASTY)
+def test_any_selection_from_json(raw: Any) -> None:
+    try:
+        found = Selection.from_json(raw)
+    except UsageError:
+        return
+    assert Selection.from_json(found.to_json()) == found
+
+
+@bounded(150)
+@given(TYPED)
+def test_any_folder(text: str) -> None:
+    assert isinstance(read_folder(text), Path | Wrong)
+
+
+@bounded(150)
+@given(
+    st.fixed_dictionaries(dict.fromkeys(("ENDPOINT_URL", "BUCKET", "REGION", "PROXY"), TYPED)),
+    st.fixed_dictionaries(dict.fromkeys(("WORKERS", "LIMIT_RATE", "RETRIES", "FLAT", "READ_TIMEOUT"), TYPED)),
+)
+def test_any_environment(addresses: dict[str, str], numbers: dict[str, str]) -> None:
+    for found in (addresses, numbers):
+        for name, text in found.items():
+            with contextlib.suppress(UsageError):
+                Settings.from_environment({f"ERA5DL_{name}": text})
+
+
+# --- keys
+
+
+@bounded(150)
+@given(st.one_of(st.text(max_size=60), st.binary(max_size=60), st.lists(TYPED, max_size=4).map("\n".join)))
+@example(b"\xff\xfe\x00")
+@example("k" * 5000)
+@example("a/" + "\U0001f600" * 400)
+@example("\udc80")
+def test_any_list_of_keys_is_planned_and_read_again(
+    tmp_path_factory: pytest.TempPathFactory, data: str | bytes
+) -> None:
+    try:
+        plan = plan_keys(read_keys(data), MemoryBucket([]), parallel=1)
+    except UsageError:
+        return
+    path = tmp_path_factory.getbasetemp() / "keys.plan.jsonl"
+    planfile.write(path, plan)
+    assert planfile.read(path, plan.digest) == plan
+
+
+T = find_variable("an.pl/t")
+RIGHT = key_of(T, next(periods(T.product, *BOUNDS)))
+
+
+@bounded(250)
+@given(st.integers(0, len(RIGHT)), st.integers(0, len(RIGHT)), TYPED)
+@example(0, len(RIGHT), RIGHT + "\n")
+def test_any_key_is_an_era5_file_or_none(start: int, stop: int, text: str) -> None:
+    key = RIGHT[:start] + text + RIGHT[stop:]
+    found = parse_key(key)
+    assert found is None or (found.end >= found.start and found.product.prefix in key)
+
+
+PIECES = st.one_of(
+    st.sampled_from(["..", ".", "", "a", ".era5dl", "CON", "a:b", "a\\..\\b", "C:", "x" * 255, "é" * 130, "a ", "a."]),
+    st.sampled_from(["~", "-rf", "NUL.nc", "com¹", "ERA5DL~1", ".ERA5DL ", "\u202e", "\0", "\x7f", "\ufeff", "aux .x"]),
+    st.text(max_size=6),
+)
+
+
+@bounded(300)
+@given(st.lists(PIECES, min_size=1, max_size=5).map("/".join), st.booleans())
+@example("a/..\\..\\..\\x", False)
+@example("C:/x", False)
+@example("a/.era5dl\u200d/x", True)
+def test_no_key_leads_out_of_the_folder(tmp_path_factory: pytest.TempPathFactory, key: str, flat: bool) -> None:
+    root = tmp_path_factory.getbasetemp()
+    with contextlib.suppress(UnsafeKey):
+        path = safe_path(root, key, flat=flat, windows=False)
+        assert os.path.normpath(path) == str(path)
+        assert path.is_relative_to(root)
+        assert path != root
+        assert path.relative_to(root).parts[0].casefold() != ".era5dl"
+    with contextlib.suppress(UnsafeKey):
+        names = check_key(key, flat=flat, windows=True)
+        path_there = ntpath.join("C:\\out", *names)
+        assert ntpath.normpath(path_there) == path_there
+        assert path_there.startswith("C:\\out\\")
+        assert not any(letter in name for name in names for letter in '<>:"|?*\\')
+
+
+# --- what goes into a log
+
+
+SECRET = st.text("abcXYZ019%@:/!", min_size=6, max_size=20).filter(lambda text: "//" not in text).map("zQ{}".format)
+
+
+@bounded(150)
+@given(SECRET, st.sampled_from(["http", "https", "socks5h", "HTTP"]), TYPED)
+@example("zQp@ss/w:rd9", "http", "")
+def test_no_password_of_a_proxy_stays(secret: str, scheme: str, around: str) -> None:
+    url = f"{scheme}://user:{secret}@proxy.example.org:3128"
+    for said in (f"{around} {url} {around}", f"{around} Proxy-Authorization: Basic {secret}\n", f"password={secret}"):
+        assert secret not in without_secrets(said)
+        assert GONE in without_secrets(said)
+    assert secret not in Redactor(urls=[url])(f"{around} cannot reach {url} ({secret}) {around}")
+
+
+@pytest.mark.timeout(30)  # what is meant are hours
+@pytest.mark.parametrize(
+    "piece", ["a:", "a@", "/home/", "\\", "a.", ":", "ab:@", "password=", "1.", "token", "f:f:", "/a"]
+)
+def test_no_text_makes_the_redaction_hang(piece: str) -> None:
+    text = piece * (4000 // len(piece))
+    without_secrets(text)
+    Redactor(homes=["/home/me"], folders=["/data/x"], user="me", machine="box", urls=["http://u:p@h:1"])(text)
+
+
+@bounded(100)
+@given(TYPED)
+def test_nothing_draws_on_a_terminal(text: str) -> None:
+    assert not any(letter in plain(text) for letter in "\x1b\n\r\b\u202e\x9b")
+    assert isinstance(str(Era5Error(text)), str)

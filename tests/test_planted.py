@@ -1,0 +1,142 @@
+"""What somebody may have planted in the chosen folder: links, pipes, second names. Nothing outside is ever changed,
+nobody waits for a pipe, and one bad name costs one object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.errors import FolderUnusable, SessionError
+from era5dl.session import Session, Unfinished
+from era5dl.session.checkpoint import Checkpoint
+from tests.faultlab import FaultServer, pseudo_random
+from tests.runs import Ran, fetch_all, plan_of, settings_for, wrong_files
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and pipes of Unix")
+
+PART = 1 << 20
+DATA = {f"{n}.bin": pseudo_random(n, 2 * PART) for n in range(3)}
+SECRET = b"somebody's own file\n" * 10
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A file that is nobody's business."""
+    path = tmp_path / "outside" / "precious"
+    path.parent.mkdir()
+    path.write_bytes(SECRET)
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def planted(path: Path, kind: str, outside: Path) -> None:
+    """Put such a thing there."""
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to(outside)
+    else:
+        os.link(outside, path)
+
+
+def fetched(server: FaultServer, out: Path, plant: Callable[[Session], None]) -> Ran:
+    """A whole run in a folder where something was planted after the session was begun."""
+    for key, data in DATA.items():
+        server.put(key, data, part_size=PART)
+    settings = settings_for(server)
+    bucket = S3Bucket(settings)
+    with Session.begin(out, plan_of(bucket), settings) as session:
+        plant(session)
+    bucket.drop_idle_connections()
+    return fetch_all(server, out)
+
+
+def test_a_part_file_with_a_second_name_is_begun_anew(fault_server: FaultServer, out: Path, outside: Path) -> None:
+    def plant(session: Session) -> None:
+        os.link(outside, session.part_path(0))
+        copied = session.part_path(1)  # by a backup that makes links; and bytes of it are counted on
+        copied.write_bytes(DATA["1.bin"])
+        os.link(copied, outside.with_name("backup"))
+        done = ((0, PART),)
+        session.save(replace(Checkpoint.empty(), unfinished=(Unfinished(1, done),)))
+
+    ran = fetched(fault_server, out, plant)
+    assert outside.read_bytes() == SECRET
+    assert outside.with_name("backup").read_bytes() == DATA["1.bin"]
+    assert wrong_files(out, DATA) == []
+    assert ran.engine.result is not None
+    assert ran.engine.result.verified == 3
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_what_is_no_part_file_costs_one_object(fault_server: FaultServer, out: Path, outside: Path, kind: str) -> None:
+    def plant(session: Session) -> None:
+        planted(session.part_path(0), kind, outside)
+
+    ran = fetched(fault_server, out, plant)
+    assert outside.read_bytes() == SECRET
+    assert ran.engine.result is not None
+    assert (ran.engine.result.verified, ran.engine.result.failed, ran.engine.result.error) == (2, 1, "")
+    assert wrong_files(out, DATA) == ["0.bin"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "second name"])
+def test_what_is_no_record_of_digests_is_left_alone(
+    fault_server: FaultServer, out: Path, outside: Path, kind: str
+) -> None:
+    def plant(session: Session) -> None:
+        planted(out / ".era5dl" / f"{session.id}.digests.jsonl", kind, outside)
+        (out / "0.bin").write_bytes(DATA["1.bin"])  # it will be looked for there
+
+    fetched(fault_server, out, plant)
+    assert outside.read_bytes() == SECRET
+    assert wrong_files(out, DATA) == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link", "second name"])
+def test_what_is_no_lock_is_not_written_into(fault_server: FaultServer, out: Path, outside: Path, kind: str) -> None:
+    def plant(session: Session) -> None:
+        session.close()
+        planted(out / ".era5dl" / f"{session.id}.lock", kind, outside)
+
+    if kind == "second name":
+        fetched(fault_server, out, plant)
+        assert wrong_files(out, DATA) == []
+    else:
+        with pytest.raises((FolderUnusable, SessionError)):
+            fetched(fault_server, out, plant)
+    assert outside.read_bytes() == SECRET
+
+
+@pytest.mark.parametrize("name", ["{id}.json", "{id}.json.bak", "{id}.json.tmp"])
+@pytest.mark.parametrize("kind", ["link", "second name", "pipe"])
+def test_saving_follows_nothing(fault_server: FaultServer, out: Path, outside: Path, name: str, kind: str) -> None:
+    def plant(session: Session) -> None:
+        session.close()
+        path = out / ".era5dl" / name.format(id=session.id)
+        path.unlink(missing_ok=True)
+        planted(path, kind, outside)
+
+    fetched(fault_server, out, plant)
+    assert outside.read_bytes() == SECRET
+    assert wrong_files(out, DATA) == []
+
+
+def test_our_own_folder_may_not_lead_away(fault_server: FaultServer, out: Path, outside: Path) -> None:
+    out.mkdir()
+    (out / ".era5dl").symlink_to(outside.parent)
+    fault_server.put("0.bin", DATA["0.bin"])
+    with pytest.raises(FolderUnusable, match="leads out"):
+        fetch_all(fault_server, out)
+    assert [path.name for path in outside.parent.iterdir()] == ["precious"]
