@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +15,14 @@ import pytest
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import verdict
 from era5dl.engine.engine import Engine
+from era5dl.engine.events import State
 from era5dl.engine.gauges import Gauges, Process, Sample
 from era5dl.engine.meter import Meter, MeteredBucket, Traffic
-from era5dl.engine.verdict import Figures, Finding, figures_of, judge
+from era5dl.engine.verdict import Figures, Finding, figures_of, judge, with_test
+from era5dl.network_test import Diagnosis, diagnose
+from era5dl.planner import Plan
 from era5dl.session import Session
-from tests.faultlab import Fault, FaultServer, Link, pseudo_random
+from tests.faultlab import Fault, FaultServer, Link, make_certificates, pseudo_random
 from tests.runs import plan_of, settings_for
 
 WAITS: dict[str, Any] = {"answers": 50, "waited": 90.0, "busy": 10.0, "speed": 20e6, "in_flight": 8}
@@ -101,62 +108,176 @@ def test_no_run_no_figures() -> None:
     assert figures_of([sample(1.0, Traffic(9, {}, 1.0, 1.0, ()), running=False)]) == Figures()
 
 
-def judged(server: FaultServer, folder: Path, *, seconds: float = 30.0, **options: Any) -> tuple[Finding, ...]:
-    """Fetch what is on the server through a meter; the verdict on it."""
+def judged(
+    server: Any,
+    folder: Path,
+    *,
+    seconds: float = 30.0,
+    plan: Plan | None = None,
+    test: Diagnosis | None = None,
+    until: Callable[[Engine], bool] | None = None,
+    **options: Any,
+) -> tuple[Finding, ...]:
+    """Fetch what is on the server through a meter, for so long or until something is so; the verdict on it, with what
+    a network test has found."""
     settings = settings_for(server, **options)
     meter = Meter()
     bucket = S3Bucket(settings)
-    with Session.begin(folder, plan_of(bucket), settings) as session:
+    with Session.begin(folder, plan or plan_of(bucket), settings) as session:
         engine = Engine(MeteredBucket(bucket, meter), session, settings)
         gauges = Gauges(engine.snapshot, meter)
         engine.start()
         engine.wait(0.3)
         gauges.sample()
-        engine.wait(seconds)
+        give_up = time.monotonic() + seconds
+        while not engine.wait(0.02) and time.monotonic() < give_up and not (until and until(engine)):
+            pass
         gauges.sample()
         engine.stop()
         engine.wait(10)
         bucket.drop_idle_connections()
-    return judge(figures_of(gauges.history()))
+    return judge(with_test(figures_of(gauges.history()), test))
+
+
+def measured(server: Any) -> Diagnosis:
+    """The network test, with fewer probes than a person's."""
+    return diagnose(settings_for(server), probes=2)
+
+
+def fill(server: FaultServer, count: int, size: int) -> None:
+    for number in range(count):
+        server.put(f"{number}.nc", pseudo_random(number, size))
+
+
+# What a run shows
 
 
 def test_a_server_that_asks_to_slow_down(fault_server: FaultServer, tmp_path: Path) -> None:
-    for number in range(6):
-        fault_server.put(f"{number}.nc", pseudo_random(number, 50_000))
+    fill(fault_server, 6, 50_000)
     fault_server.script(*[Fault("slow-down")] * 3)
     assert judged(fault_server, tmp_path)[0] is Finding.THROTTLED
 
 
 def test_a_portal_that_answers(fault_server: FaultServer, tmp_path: Path) -> None:
-    for number in range(6):
-        fault_server.put(f"{number}.nc", pseudo_random(number, 50_000))
+    fill(fault_server, 6, 50_000)
     fault_server.script(*[Fault("login-page")] * 3)
     assert judged(fault_server, tmp_path, seconds=8.0)[0] is Finding.PROXY_ANSWERS
 
 
 def test_a_line_that_breaks(fault_server: FaultServer, tmp_path: Path) -> None:
-    for number in range(6):
-        fault_server.put(f"{number}.nc", pseudo_random(number, 200_000))
+    fill(fault_server, 6, 200_000)
     fault_server.script(*[Fault("body-reset", at=30_000)] * 6)
     assert judged(fault_server, tmp_path)[0] is Finding.UNSTEADY
 
 
 def test_a_line_that_is_full(fault_server: FaultServer, tmp_path: Path) -> None:
-    for number in range(4):
-        fault_server.put(f"{number}.nc", pseudo_random(number, 1_000_000))
+    fill(fault_server, 4, 1_000_000)
+    fault_server.link = Link(speed=1_000_000)
+    alone = measured(fault_server)
+    fault_server.link = Link(speed=250_000)  # as it is for each of four
+    assert judged(fault_server, tmp_path, seconds=1.8, test=alone, workers=4) == (Finding.LINK_BOUND,)
+
+
+def test_a_line_with_room_for_more(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Each connection is slow, as over a long way, and no slower beside others."""
+    fill(fault_server, 4, 1_000_000)
     fault_server.link = Link(speed=250_000)
-    assert judged(fault_server, tmp_path, seconds=1.8, workers=4) == (Finding.LINK_BOUND,)
+    alone = measured(fault_server)
+    assert judged(fault_server, tmp_path, seconds=1.8, test=alone, workers=4) == (Finding.MORE_WORKERS,)
+
+
+def test_a_limit_of_ones_own(fault_server: FaultServer, tmp_path: Path) -> None:
+    fill(fault_server, 4, 1_000_000)
+    assert Finding.RATE_LIMITED in judged(fault_server, tmp_path, seconds=1.8, workers=4, rate_limit=500_000)
+
+
+def test_a_disk_that_is_slow(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(fault_server, 4, 12_000_000)
+    real = os.pwrite
+
+    def pwrite(fd: int, data: memoryview, offset: int) -> int:
+        time.sleep(len(data) / 5_000_000)
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    assert judged(fault_server, tmp_path, seconds=2.0, workers=4) == (Finding.DISK_BOUND,)
 
 
 def test_one_bad_connection_among_good_ones(fault_server: FaultServer, tmp_path: Path) -> None:
-    for number in range(5):
-        fault_server.put(f"{number}.nc", pseudo_random(number, 4_000_000))
+    fill(fault_server, 5, 4_000_000)
     fault_server.link = Link(speed=600_000, slow_every=5, slow_speed=20_000)
     assert Finding.ONE_BAD_CONNECTION in judged(fault_server, tmp_path, seconds=3.6, workers=5)
 
 
 def test_a_router_that_drops_idle_connections(fault_server: FaultServer, tmp_path: Path) -> None:
-    for number in range(12):
-        fault_server.put(f"{number}.nc", pseudo_random(number, 20_000))
+    fill(fault_server, 12, 20_000)
     fault_server.script(*[Fault("empty-reply")] * 4)
     assert Finding.IDLE_DROPPED in judged(fault_server, tmp_path, workers=6)
+
+
+def test_a_certificate_that_is_replaced_while_it_runs(
+    fault_server_tls: FaultServer, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Somebody puts himself in between, as a login page or an inspecting proxy does."""
+    fill(fault_server_tls, 6, 300_000)
+    fault_server_tls.link = Link(speed=300_000)
+
+    class Trusting:
+        endpoint_url, bucket, ca_file = fault_server_tls.endpoint_url, fault_server_tls.bucket, fault_server_tls.ca_file
+
+    def replaced(engine: Engine) -> bool:
+        if engine.snapshot().done_bytes and fault_server_tls.certificates is not impostor:
+            fault_server_tls.certificates = impostor
+            fault_server_tls.cut_connections()
+        return engine.snapshot().state is State.WAITING_FOR_TRUST
+
+    impostor = make_certificates(tmp_path_factory.mktemp("impostor"))
+    found = judged(Trusting(), tmp_path, until=replaced, workers=2)
+    assert found[0] is Finding.CERTIFICATE_REPLACED
+    assert judge(with_test(Figures(), measured(Trusting()))) == (Finding.CERTIFICATE_REPLACED,)
+
+
+# What a network test shows
+
+
+def verdict_of(server: Any) -> tuple[Finding, ...]:
+    return judge(with_test(Figures(), measured(server)))
+
+
+def test_a_clock_that_is_wrong(fault_server: FaultServer) -> None:
+    fill(fault_server, 1, 1000)
+    fault_server.script(Fault("wrong-date", times=None, on=("list", "get")))
+    assert verdict_of(fault_server) == (Finding.CLOCK_WRONG,)
+
+
+def test_a_name_that_takes_long(fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(fault_server, 1, 1000)
+    real, asked = socket.getaddrinfo, [0]
+
+    def slow(host: Any, *args: Any, **more: Any) -> Any:
+        if host != "bucket.era5dl.test":
+            return real(host, *args, **more)
+        asked[0] += 1
+        time.sleep(1.1 if asked[0] == 1 else 0.0)  # then the resolver remembers
+        return real("127.0.0.1", *args, **more)
+
+    class Named:
+        endpoint_url, bucket = f"http://bucket.era5dl.test:{fault_server.port}", fault_server.bucket
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    assert verdict_of(Named()) == (Finding.DNS_SLOW,)
+
+
+def test_a_proxy_that_answers_in_its_place(fault_server: FaultServer) -> None:
+    fault_server.script(Fault("login-redirect", times=None, on=("list",)))
+    assert verdict_of(fault_server) == (Finding.PROXY_ANSWERS,)
+
+
+def test_nobody_there(fault_server: FaultServer) -> None:
+    fault_server.outage(30)
+    assert verdict_of(fault_server) == (Finding.OFFLINE,)
+
+
+def test_nothing_is_the_matter(fault_server: FaultServer) -> None:
+    fill(fault_server, 1, 1000)
+    assert verdict_of(fault_server) == (Finding.FINE,)

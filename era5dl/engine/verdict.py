@@ -26,11 +26,15 @@ UNKNOWN               | nothing was
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from statistics import median
+from typing import TYPE_CHECKING
 
 from era5dl.engine.gauges import Sample
+
+if TYPE_CHECKING:
+    from era5dl.network_test import Diagnosis
 
 RECENT = 300.0  # seconds of the past that findings are about
 
@@ -128,6 +132,23 @@ def figures_of(samples: Sequence[Sample], seconds: float = RECENT) -> Figures:
         speeds=last.speeds,
         in_flight=median(sample.in_flight for sample in running[-15:]),
         rate_limit=running[-1].rate_limit,
+    )
+
+
+def with_test(figures: Figures, diagnosis: Diagnosis | None) -> Figures:
+    """The figures of a run, completed by those of a network test."""
+    if diagnosis is None:
+        return figures
+    losses = [timing.loss for timing in (diagnosis.connect, diagnosis.first_byte) if timing is not None]
+    return replace(
+        figures,
+        failed_step=diagnosis.failed_step,
+        status=diagnosis.status,
+        clock_ahead=diagnosis.clock_ahead,
+        dns_seconds=diagnosis.dns_seconds,
+        first_byte=diagnosis.first_byte.mean if diagnosis.first_byte else None,
+        loss=max(losses, default=0.0),
+        one_connection=diagnosis.throughput,
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from era5dl.engine.gauges import Sample
-from era5dl.engine.verdict import Figures, Finding, figures_of, judge
+from era5dl.engine.verdict import Finding, figures_of, judge, with_test
 from era5dl.gui import words
 from era5dl.gui.i18n import N_, _, translate
 from era5dl.gui.words import Words
@@ -133,23 +133,6 @@ def say(finding: Finding) -> Said:
 def conclude(samples: Sequence[Sample], diagnosis: Diagnosis | None) -> tuple[Said, ...]:
     """What the last minutes of a run and the last network test say together, the weightiest first."""
     return tuple(say(finding) for finding in judge(with_test(figures_of(samples), diagnosis)))
-
-
-def with_test(figures: Figures, diagnosis: Diagnosis | None) -> Figures:
-    """The figures of a run, completed by those of a network test."""
-    if diagnosis is None:
-        return figures
-    losses = [timing.loss for timing in (diagnosis.connect, diagnosis.first_byte) if timing is not None]
-    return replace(
-        figures,
-        failed_step=diagnosis.failed_step,
-        status=diagnosis.status,
-        clock_ahead=diagnosis.clock_ahead,
-        dns_seconds=diagnosis.dns_seconds,
-        first_byte=diagnosis.first_byte.mean if diagnosis.first_byte else None,
-        loss=max(losses, default=0.0),
-        one_connection=diagnosis.throughput,
-    )
 
 
 @dataclass(frozen=True, slots=True)
