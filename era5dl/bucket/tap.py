@@ -12,6 +12,8 @@ import http.client
 import io
 from typing import Any
 
+from era5dl.turns import turn
+
 GULP = max(256 * 1024, 2 * io.DEFAULT_BUFFER_SIZE)  # bytes; less than its buffer, and the reader below keeps a rest
 
 
@@ -58,7 +60,8 @@ class Tap:
             self._first = False
             count = _copy(self._http.fp.read1(len(view)), view)
         else:
-            count = self._http.fp.readinto1(view)
+            with turn.away():
+                count = self._http.fp.readinto1(view)
         self._left -= count
         self._http.length = self._left
         if not self._left:

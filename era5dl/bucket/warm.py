@@ -18,6 +18,8 @@ from urllib3 import HTTPHeaderDict
 from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
 from urllib3.response import HTTPResponse
 
+from era5dl.turns import turn
+
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
 _HEAD = re.compile(rb"HTTP/1\.1 (20[06]) ([^\r\n]*)\r\n((?:" + _TOKEN + rb":[^\r\n]*\r\n)+)\r\n")
 _FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\r\n]*)\r\n")
@@ -45,7 +47,8 @@ class WarmPool:
             if connection.sock is not None:
                 return _exchange(self, connection, url, head)
             self._put_conn(connection)
-        return super().urlopen(method, url, body, headers, *args, **options)  # type: ignore[misc]
+        with turn.away():
+            return super().urlopen(method, url, body, headers, *args, **options)  # type: ignore[misc]
 
 
 class Answer(http.client.HTTPResponse):
@@ -98,7 +101,8 @@ def _exchange(pool: Any, connection: Any, url: str, head: bytes) -> HTTPResponse
         connection.tell()
         connection.sock.sendall(head)
         answer = Answer(connection.sock, method="GET", url=url)
-        answer.begin()
+        with turn.away():
+            answer.begin()
     except BaseException as error:
         connection.close()
         pool._put_conn(None)

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Collection
 
-from era5dl import turns
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket, ObjectInfo
 from era5dl.engine.events import (
@@ -39,6 +38,7 @@ from era5dl.session import Session
 from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
 from era5dl.session.digests import Digests
 from era5dl.settings import Settings
+from era5dl.turns import turn
 
 MOST_FAILURES = 200  # records kept: text, never exceptions, which would keep their sockets
 READ_SIZE = 1 << 20  # bytes, at most; what is there is taken at once, however little
@@ -139,7 +139,7 @@ class Run:
                         self.ledger.set_state(job.transfer.index, FileState.ACTIVE)
                         return job
                 self._idle += 1
-                turns.give()
+                turn.give()
                 self.changed.wait(self._patience(now))
                 self._idle -= 1
 

@@ -18,6 +18,9 @@ from era5dl.engine.run import Run, claim
 from era5dl.engine.scheduler import Job, Open, Prove
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import DiskError, Era5Error
+from era5dl.turns import turn
+
+TAKES_TURNS = 1 << 20  # bytes of an object; beyond that it is the network, the disk and MD5s that take the time
 
 
 def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
@@ -29,9 +32,14 @@ def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
             job = run.next_job(number, last, abort)
             if job is None:
                 return
+            if job.transfer.obj.size <= TAKES_TURNS:
+                turn.take()
+            else:
+                turn.give()
             _do(run, job, abort)
             last = job.transfer
     finally:
+        turn.give()
         leaving(number)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from era5dl.errors import PartLost, UnsafeKey
 from era5dl.folder.faults import disk_errors
 from era5dl.folder.replace import replace
+from era5dl.turns import turn
 
 _FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 # A link planted under the part file's name must not lead us out of the folder, nor a pipe make us wait.
@@ -145,7 +146,8 @@ class PartFile:
         if self._unsynced and self._fd >= 0:
             self._unsynced = False  # first: what is written while we sync must be synced next time
             try:
-                os.fsync(self._fd)
+                with turn.away():
+                    os.fsync(self._fd)
             except OSError:
                 self._unsynced = True
                 raise

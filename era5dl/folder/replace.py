@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from era5dl.turns import turn
+
 _PATIENCE = 10.0 if os.name == "nt" else 0.0  # seconds a rename may take
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -49,7 +51,8 @@ def sync_folder(folder: Path) -> None:
     except OSError:
         return
     try:
-        os.fsync(fd)
+        with turn.away():
+            os.fsync(fd)
     except OSError:
         pass  # some network file systems refuse; the rename itself has happened
     finally:

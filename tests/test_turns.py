@@ -1,0 +1,79 @@
+"""The turn is a courtesy: at most one thread has it, and nobody waits long for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from era5dl import turns
+from era5dl.turns import Turn
+
+
+def elsewhere(action: Callable[[], object]) -> object:
+    """What this gives in another thread."""
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(action()))
+    thread.start()
+    thread.join(10)
+    return found[0]
+
+
+def taken(turn: Turn) -> bool:
+    turn.take()
+    try:
+        return turn.held
+    finally:
+        turn.give()
+
+
+@pytest.fixture
+def turn(monkeypatch: pytest.MonkeyPatch) -> Turn:
+    monkeypatch.setattr(turns, "PATIENCE", 0.02)
+    return Turn()
+
+
+def test_one_thread_has_it_and_the_others_go_on_without(turn: Turn) -> None:
+    turn.take()
+    turn.take()
+    assert turn.held
+    assert elsewhere(lambda: taken(turn)) is False
+    turn.give()
+    turn.give()
+    assert not turn.held
+    assert elsewhere(lambda: taken(turn)) is True
+
+
+def test_around_a_wait_others_have_it(turn: Turn) -> None:
+    turn.take()
+    with turn.away():
+        assert elsewhere(lambda: taken(turn)) is True
+    assert turn.held
+    turn.give()
+    with turn.away():
+        assert not turn.held
+    assert not turn.held
+
+
+def test_who_had_none_does_not_get_one_by_waiting(turn: Turn) -> None:
+    with turn.away():
+        pass
+    assert not turn.held
+
+
+def test_where_turns_are_long_nobody_takes_any_for_a_while(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for _ in range(100):
+        turn.take()
+        now[0] += turns.LONG / 2
+        turn.give()
+    assert taken(turn)
+    turn.take()
+    now[0] += 1.0  # on a share that hangs
+    turn.give()
+    assert not taken(turn)
+    now[0] += turns.OFF
+    assert taken(turn)
