@@ -69,12 +69,16 @@ WORKLOADS = {
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One object: its size, the ETag S3 would give it, in parts of how many bytes, and what its bytes must be."""
+    """One object: its size, the ETag S3 would give it, in parts of how many bytes, and what its bytes must be.
+
+    file: whose bytes they are, where many objects share one file; "" for the file of its own name.
+    """
 
     size: int
     etag: str
     part_size: int | None
     sha256: str
+    file: str = ""
 
 
 def load(folder: Path) -> dict[str, Stored]:

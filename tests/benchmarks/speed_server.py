@@ -93,7 +93,7 @@ class Files:
             stored.etag.encode(), LAST_MODIFIED, stop - start,
         )  # fmt: skip
         lines += b"\r\nServer: AmazonS3\r\nAccept-Ranges: bytes\r\nContent-Type: binary/octet-stream\r\n\r\n"
-        return Found(f"{self._folder}/{key}", lines, start, stop)
+        return Found(f"{self._folder}/{stored.file or key}", lines, start, stop)
 
     def _other(self, head: bytes) -> Answer:
         return honest_answer(self._rare, BUCKET, Request.parse(head.removesuffix(b"\r\n\r\n")))
