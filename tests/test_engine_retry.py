@@ -1,4 +1,4 @@
-"""What happens after a failed attempt: the table in the docstring of `judge`, and the arithmetic of waiting."""
+"""What happens after a failed attempt: the table in the docstring of `decide`, and the arithmetic of waiting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from era5dl.engine.retry import BASE, CAP, NETWORK_CAP, THROTTLE_BASE, Verdict, judge
+from era5dl.engine.retry import BASE, CAP, NETWORK_CAP, THROTTLE_BASE, Decision, decide
 from era5dl.errors import Era5Error, Reaction, ServerBusy
 
 RETRIES = 6
@@ -31,8 +31,8 @@ def failing(reaction: Reaction) -> Era5Error:
     return error
 
 
-def verdict(reaction: Reaction, *, progressed: bool, barren: int = 0, retries: int = RETRIES) -> Verdict:
-    return judge(failing(reaction), progressed=progressed, barren=barren, retries=retries, draw=Recorded())
+def decision(reaction: Reaction, *, progressed: bool, barren: int = 0, retries: int = RETRIES) -> Decision:
+    return decide(failing(reaction), progressed=progressed, barren=barren, retries=retries, draw=Recorded())
 
 
 FIRST = BASE  # the upper end of the first backoff, in seconds
@@ -60,21 +60,21 @@ def test_the_table_is_complete() -> None:
 @pytest.mark.parametrize("reaction", [r for r, line in TABLE.items() if line != "ends"])
 def test_the_table(reaction: Reaction) -> None:
     first_with, first_without, second_without = TABLE[reaction]
-    assert verdict(reaction, progressed=True) == Verdict(reaction, *first_with)
-    assert verdict(reaction, progressed=False) == Verdict(reaction, *first_without)
-    second = verdict(reaction, progressed=False, barren=1)
+    assert decision(reaction, progressed=True) == Decision(reaction, *first_with)
+    assert decision(reaction, progressed=False) == Decision(reaction, *first_without)
+    second = decision(reaction, progressed=False, barren=1)
     if second_without == "fails":
         assert (second.reaction, second.again) == (Reaction.FAIL_OBJECT, False)
     else:
-        assert second == Verdict(reaction, *second_without)
+        assert second == Decision(reaction, *second_without)
         assert second.again
 
 
 @pytest.mark.parametrize("reaction", [r for r, line in TABLE.items() if line == "ends"])
 @pytest.mark.parametrize("progressed", [True, False])
 def test_what_ends_ends_at_once(reaction: Reaction, progressed: bool) -> None:
-    found = verdict(reaction, progressed=progressed, barren=3)
-    assert found == Verdict(reaction, 0.0, 3)
+    found = decision(reaction, progressed=progressed, barren=3)
+    assert found == Decision(reaction, 0.0, 3)
     assert not found.again
 
 
@@ -85,7 +85,7 @@ def test_the_budget_counts_barren_attempts(reaction: Reaction, retries: int) -> 
     attempts, barren = 0, 0
     while True:
         attempts += 1
-        found = verdict(reaction, progressed=False, barren=barren, retries=retries)
+        found = decision(reaction, progressed=False, barren=barren, retries=retries)
         if not found.again:
             break
         barren = found.barren
@@ -95,19 +95,19 @@ def test_the_budget_counts_barren_attempts(reaction: Reaction, retries: int) -> 
 
 @pytest.mark.parametrize("reaction", [Reaction.RETRY, Reaction.RETRY_ONCE, Reaction.BACKOFF, Reaction.THROTTLE])
 def test_bytes_give_the_whole_budget_back(reaction: Reaction) -> None:
-    assert verdict(reaction, progressed=True, barren=RETRIES) == verdict(reaction, progressed=True)
-    assert verdict(reaction, progressed=True, barren=RETRIES, retries=0).again
+    assert decision(reaction, progressed=True, barren=RETRIES) == decision(reaction, progressed=True)
+    assert decision(reaction, progressed=True, barren=RETRIES, retries=0).again
 
 
 @pytest.mark.parametrize("retries", [0, 1, 6])
 def test_a_doubt_is_asked_once_more_at_most(retries: int) -> None:
-    assert verdict(Reaction.DOUBT, progressed=False, retries=retries).again == (retries > 0)
-    assert not verdict(Reaction.DOUBT, progressed=False, barren=1, retries=retries).again
+    assert decision(Reaction.DOUBT, progressed=False, retries=retries).again == (retries > 0)
+    assert not decision(Reaction.DOUBT, progressed=False, barren=1, retries=retries).again
 
 
 @pytest.mark.parametrize("reaction", [Reaction.WAIT_FOR_NETWORK, Reaction.PAUSE, Reaction.RESTART])
 def test_what_nobody_is_to_blame_for_costs_nothing(reaction: Reaction) -> None:
-    found = verdict(reaction, progressed=False, barren=RETRIES)
+    found = decision(reaction, progressed=False, barren=RETRIES)
     assert found.again
     assert found.barren == RETRIES
 
@@ -116,7 +116,7 @@ def test_what_nobody_is_to_blame_for_costs_nothing(reaction: Reaction) -> None:
 def test_full_jitter_from_nothing_up_to_the_doubling_and_the_cap(reaction: Reaction, barren: int) -> None:
     """The whole range below the exponential is drawn from; 1000 retries are the most that settings allow."""
     draw = Recorded()
-    found = judge(failing(reaction), progressed=False, barren=barren, retries=1000, draw=draw)
+    found = decide(failing(reaction), progressed=False, barren=barren, retries=1000, draw=draw)
     base = BUSY if reaction is Reaction.THROTTLE else FIRST
     assert draw.asked == [(0.0, min(CAP, base * 2**barren))]
     assert found.delay == draw.asked[0][1] <= CAP
@@ -125,7 +125,7 @@ def test_full_jitter_from_nothing_up_to_the_doubling_and_the_cap(reaction: React
 def test_the_draw_alone_decides_where_in_the_range() -> None:
     dice = random.Random(7)
     error = failing(Reaction.BACKOFF)
-    delays = [judge(error, progressed=False, barren=3, retries=9, draw=dice.uniform).delay for _ in range(500)]
+    delays = [decide(error, progressed=False, barren=3, retries=9, draw=dice.uniform).delay for _ in range(500)]
     assert 0 <= min(delays) < 0.5 and 7.5 < max(delays) <= 8.0
 
 
@@ -133,12 +133,12 @@ def test_the_draw_alone_decides_where_in_the_range() -> None:
 def test_retry_after_is_waited_for_in_full(seconds: float, barren: int) -> None:
     busy = ServerBusy("slow down", retry_after=seconds)
     for low in (lambda a, b: a, lambda a, b: b):
-        assert judge(busy, progressed=False, barren=barren, retries=9, draw=low).delay >= seconds
-    spread = judge(busy, progressed=False, barren=barren, retries=9, draw=Recorded()).delay
+        assert decide(busy, progressed=False, barren=barren, retries=9, draw=low).delay >= seconds
+    spread = decide(busy, progressed=False, barren=barren, retries=9, draw=Recorded()).delay
     assert spread == pytest.approx(seconds + min(CAP, BUSY * 2**barren))  # not all at the same moment
 
 
 @pytest.mark.parametrize("wish", [None, 0.0])
 def test_busy_without_a_wish_is_just_throttled(wish: float | None) -> None:
     busy = ServerBusy("busy", retry_after=wish)
-    assert judge(busy, progressed=False, barren=0, retries=6, draw=Recorded()).delay == BUSY
+    assert decide(busy, progressed=False, barren=0, retries=6, draw=Recorded()).delay == BUSY

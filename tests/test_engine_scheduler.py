@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from era5dl.bucket.store import ObjectInfo
-from era5dl.engine.retry import Verdict
+from era5dl.engine.retry import Decision
 from era5dl.engine.scheduler import (
     MIB,
     SMALLEST_PIECE,
@@ -387,7 +387,7 @@ def test_nothing_is_taken_over_from_an_object_that_was_withdrawn() -> None:
     """Its pieces are being ended; half of one, given to an idle worker in that moment, would go on alone."""
     scene, slow, fast = two_pieces()
     for piece in (slow, fast):
-        piece.transfer.verdict = Verdict(Reaction.FAIL_OBJECT, 0.0, 0)
+        piece.transfer.decision = Decision(Reaction.FAIL_OBJECT, 0.0, 0)
         scene.scheduler.withdraw(piece.transfer)
     assert scene.take() is None
 
@@ -481,7 +481,7 @@ class Books(RuleBasedStateMachine):
 
     def _doom(self, transfer: Transfer, fate: str) -> None:
         self.doomed[transfer] = fate
-        transfer.verdict = Verdict(Reaction.FAIL_OBJECT, 0.0, 0)
+        transfer.decision = Decision(Reaction.FAIL_OBJECT, 0.0, 0)
         self.scheduler.withdraw(transfer)
         self.unopened.pop(transfer, None)
         self.waiting = {piece: due for piece, due in self.waiting.items() if piece.transfer is not transfer}
@@ -492,7 +492,7 @@ class Books(RuleBasedStateMachine):
         busy = any(job.transfer is transfer for job in self.jobs.values())
         if transfer not in self.doomed or busy:
             return
-        transfer.verdict = None
+        transfer.decision = None
         if self.doomed.pop(transfer) == "anew":
             self.scheduler.begin_anew(transfer)
             self.unopened[transfer] = transfer.obj.size

@@ -92,10 +92,10 @@ def test_the_report_says_where_it_is_or_why_it_is_not(
 
 def test_verified_and_checked_are_counted_apart(window: Window, tmp_path: Path) -> None:
     found = (Finding.VERIFIED, Finding.CHECKED, Finding.CHECKED)
-    verdicts = tuple(Examined(place, "k", one) for place, one in enumerate(found))
-    window.app.hear(facts.Verified("a" * 12, tmp_path, verdicts))
+    examined = tuple(Examined(place, "k", one) for place, one in enumerate(found))
+    window.app.hear(facts.Verified("a" * 12, tmp_path, examined))
     text = window.app.sessions._banner.text
     assert "1 file verified" in text
     assert "2 files checked" in text
-    window.app.hear(facts.Verified("a" * 12, tmp_path, (*verdicts, Examined(3, "k", Finding.ABSENT))))
+    window.app.hear(facts.Verified("a" * 12, tmp_path, (*examined, Examined(3, "k", Finding.ABSENT))))
     assert "1 file is missing" in window.app.sessions._banner.text

@@ -98,8 +98,8 @@ def missing_lines(missing: Sequence[Missing]) -> list[str]:
 def room_line(needed: int, free: int, reserve: int, folder: Path) -> str:
     """Whether it fits. What lies in the folder already is not counted: only a download looks at that."""
     short = needed + reserve - free
-    verdict = f"{size(short)} too little" if short > 0 else "enough"
-    return f"free in {folder}: {size(free)}, {verdict} ({size(reserve)} are left to others)"
+    judged = f"{size(short)} too little" if short > 0 else "enough"
+    return f"free in {folder}: {size(free)}, {judged} ({size(reserve)} are left to others)"
 
 
 def _free(folder: Path | None) -> int | None:

@@ -51,29 +51,29 @@ def verify(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
         settings = settings_of(session, arguments)
         bucket = open_bucket(settings)
         before = session.checkpoint
-        verdicts = _look(bucket, session, voice, interrupts)
-        found = FINE if all(one.finding in GOOD for one in verdicts) else INCOMPLETE
-        bad = [one.index for one in verdicts if _was_spoilt(one, before)]
+        examined = _look(bucket, session, voice, interrupts)
+        found = FINE if all(one.finding in GOOD for one in examined) else INCOMPLETE
+        bad = [one.index for one in examined if _was_spoilt(one, before)]
         if bad and arguments.repair:
             found = conclude(drive(bucket, session, settings, voice, interrupts, only=bad), (), session, voice)
         code = max(code, found)
     return code
 
 
-def _was_spoilt(verdict: Examined, before: Checkpoint) -> bool:
+def _was_spoilt(one: Examined, before: Checkpoint) -> bool:
     """Whether a repair has to mend it: what is wrong, or was finished and is gone. What never came is `resume`'s."""
-    if verdict.finding is Finding.ABSENT:
-        return verdict.index in before.verified or verdict.index in before.checked
-    return verdict.finding is Finding.WRONG
+    if one.finding is Finding.ABSENT:
+        return one.index in before.verified or one.index in before.checked
+    return one.finding is Finding.WRONG
 
 
 def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts) -> list[Examined]:
     """Look at the files of one session and say what is not as it should be."""
-    verdicts: SimpleQueue[Examined] = SimpleQueue()
-    watch = _Watch(session, voice, verdicts)
+    examined: SimpleQueue[Examined] = SimpleQueue()
+    watch = _Watch(session, voice, examined)
     voice.say(f"Proving {count(len(session.plan.objects), 'file')} in {session.folder} ({session.title}) ...")
     everything = interrupts.background(
-        lambda: look_at(bucket, session, verdicts.put, interrupts.asked.is_set), watch.tell
+        lambda: look_at(bucket, session, examined.put, interrupts.asked.is_set), watch.tell
     )
     watch.tell()
     counts = Counter(one.finding for one in everything)
@@ -92,10 +92,10 @@ def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts
 
 
 class _Watch:
-    """Passes on verdicts, on the thread that waits for them."""
+    """Passes on what is examined, on the thread that waits for it."""
 
-    def __init__(self, session: Session, voice: Voice, verdicts: SimpleQueue[Examined]) -> None:
-        self._session, self._voice, self._verdicts = session, voice, verdicts
+    def __init__(self, session: Session, voice: Voice, examined: SimpleQueue[Examined]) -> None:
+        self._session, self._voice, self._examined = session, voice, examined
         self._began = time.monotonic()
         self._next = self._began + EVERY
         self._done = 0
@@ -112,19 +112,19 @@ class _Watch:
         """What has come since the last call."""
         with contextlib.suppress(Empty):
             while True:
-                self._one(self._verdicts.get_nowait())
+                self._one(self._examined.get_nowait())
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + EVERY
             self._voice.say(f"{self._done:,} of {count(len(self._session.plan.objects), 'file')}")
 
-    def _one(self, verdict: Examined) -> None:
+    def _one(self, one: Examined) -> None:
         self._done += 1
         path = ""
         with contextlib.suppress(UnsafeKey):
-            path = str(self._session.final_path(verdict.index))
-        self._voice.record("proven", key=verdict.key, path=path, finding=verdict.finding.value, reason=verdict.reason)
-        if verdict.finding not in GOOD:
-            self._voice.result(f"{verdict.finding.value}: {verdict.key}: {verdict.reason}")
+            path = str(self._session.final_path(one.index))
+        self._voice.record("proven", key=one.key, path=path, finding=one.finding.value, reason=one.reason)
+        if one.finding not in GOOD:
+            self._voice.result(f"{one.finding.value}: {one.key}: {one.reason}")
 
 
 def _sessions(folder: Path, arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> Iterator[Session]:

@@ -11,7 +11,7 @@ import time
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying, Throttled
 from era5dl.engine.holding import let_go
 from era5dl.engine.ledger import FileState
-from era5dl.engine.retry import Verdict, judge
+from era5dl.engine.retry import Decision, decide
 from era5dl.engine.run import Run, claim
 from era5dl.engine.scheduler import Job
 from era5dl.engine.transfer import Piece, Transfer
@@ -32,7 +32,7 @@ MOST_RESTARTS = 2  # times an object may change upstream before it has failed
 STRANGE_ANSWERS = 5  # in a row, on whatever objects: something answers in the bucket's place
 DENIALS = 5  # different objects in a row: it is the bucket that says no
 
-FAILED = Verdict(Reaction.FAIL_OBJECT, 0.0, 0)
+FAILED = Decision(Reaction.FAIL_OBJECT, 0.0, 0)
 
 
 def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) -> None:
@@ -49,7 +49,7 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
             transfer.proving = False
         if abort is None or not abort.why:
             _consider(run, job, error, progressed, now)
-        elif transfer.verdict is None and not transfer.leaving:  # we ended it ourselves: nobody's fault
+        elif transfer.decision is None and not transfer.leaving:  # we ended it ourselves: nobody's fault
             run.scheduler.put_back(job, now, now)
         if isinstance(job, Piece):
             run.scheduler.prove_when_complete(transfer)
@@ -59,8 +59,8 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
 
 
 def settle(run: Run, transfer: Transfer) -> None:
-    """A job has come to its end. It may be the one that a verdict on its object, or a hold, was waiting for."""
-    if transfer.verdict is not None or transfer.leaving:
+    """A job has come to its end. It may be the one that a decision on its object, or a hold, was waiting for."""
+    if transfer.decision is not None or transfer.leaving:
         with run.locked():
             _when_idle(run, transfer)
             let_go(run, transfer)
@@ -68,12 +68,12 @@ def settle(run: Run, transfer: Transfer) -> None:
 
 
 def _when_idle(run: Run, transfer: Transfer) -> None:
-    """Carry out the verdict on an object once no thread works on it any more."""
-    if transfer.verdict is None or not transfer.idle or transfer.index not in run.scheduler.open:
+    """Carry out the decision on an object once no thread works on it any more."""
+    if transfer.decision is None or not transfer.idle or transfer.index not in run.scheduler.open:
         return
     index, key = transfer.index, transfer.obj.key
-    if transfer.verdict.reaction is Reaction.RESTART:
-        transfer.verdict = None
+    if transfer.decision.reaction is Reaction.RESTART:
+        transfer.decision = None
         transfer.restarts += 1
         transfer.changed = True
         run.scheduler.begin_anew(transfer)
@@ -98,16 +98,16 @@ def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float
     if crowded:
         run.throttle.fit(now, len(run.aborts))
     retries = run.settings.retries + crowded
-    verdict = judge(error, progressed=progressed, barren=counter.barren, retries=retries, draw=random.uniform)
-    counter.barren = 1 if crowded else verdict.barren
+    decision = decide(error, progressed=progressed, barren=counter.barren, retries=retries, draw=random.uniform)
+    counter.barren = 1 if crowded else decision.barren
     run.ledger.barren_attempts += not progressed
-    match verdict.reaction:
+    match decision.reaction:
         case Reaction.FAIL_SESSION:
             run.end_locked(error)
         case Reaction.PAUSE if isinstance(error, Untrusted) and not run.answered_once:
             run.end_locked(error)  # wrong from the start: waiting would not help
         case Reaction.RESTART if transfer.restarts < MOST_RESTARTS:
-            _doom(run, transfer, verdict, error)
+            _doom(run, transfer, decision, error)
         case Reaction.FAIL_OBJECT | Reaction.STOP | Reaction.RESTART:
             _doom(run, transfer, FAILED, error)
             _count_denial(run, transfer, error)
@@ -115,22 +115,22 @@ def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float
             run.scheduler.put_back(job, now, now)
             run.disk_trouble_locked(error)
         case Reaction.PAUSE | Reaction.WAIT_FOR_NETWORK:
-            run.scheduler.put_back(job, now + verdict.delay, now)
+            run.scheduler.put_back(job, now + decision.delay, now)
             run.network_trouble_locked(error, transfer.obj.key)
         case _:
-            _retry(run, job, error, verdict, now)
+            _retry(run, job, error, decision, now)
 
 
-def _retry(run: Run, job: Job, error: Era5Error, verdict: Verdict, now: float) -> None:
+def _retry(run: Run, job: Job, error: Era5Error, decision: Decision, now: float) -> None:
     transfer = job.transfer
     run.ledger.retries += 1
-    run.scheduler.put_back(job, now + verdict.delay, now)
+    run.scheduler.put_back(job, now + decision.delay, now)
     run.outbox.put(
-        FileRetrying(transfer.index, transfer.obj.key, str(error), verdict.barren, verdict.delay, error.kind)
+        FileRetrying(transfer.index, transfer.obj.key, str(error), decision.barren, decision.delay, error.kind)
     )
-    if verdict.reaction is Reaction.THROTTLE:
-        run.throttle.slow_down(now, verdict.delay)
-        run.outbox.put(Throttled(run.throttle.allowed, verdict.delay))
+    if decision.reaction is Reaction.THROTTLE:
+        run.throttle.slow_down(now, decision.delay)
+        run.outbox.put(Throttled(run.throttle.allowed, decision.delay))
     elif isinstance(error, BadResponse):
         run.strange_answers += 1
         if run.strange_answers >= STRANGE_ANSWERS:
@@ -138,10 +138,10 @@ def _retry(run: Run, job: Job, error: Era5Error, verdict: Verdict, now: float) -
             run.network_trouble_locked(error, transfer.obj.key)  # the prober finds out whether it is the bucket
 
 
-def _doom(run: Run, transfer: Transfer, verdict: Verdict, error: Era5Error) -> None:
-    """Its other pieces are ended first; then `_when_idle` carries the verdict out."""
-    if transfer.verdict is None or verdict is FAILED:
-        transfer.verdict, transfer.reason, transfer.remedy = verdict, str(error), error.remedy
+def _doom(run: Run, transfer: Transfer, decision: Decision, error: Era5Error) -> None:
+    """Its other pieces are ended first; then `_when_idle` carries the decision out."""
+    if transfer.decision is None or decision is FAILED:
+        transfer.decision, transfer.reason, transfer.remedy = decision, str(error), error.remedy
         transfer.kind = error.kind
     run.scheduler.withdraw(transfer)
     for piece in transfer.active:

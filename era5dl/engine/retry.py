@@ -22,7 +22,7 @@ Draw = Callable[[float, float], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """What happens next. delay: seconds before the next attempt. barren: attempts in a row without a new byte."""
 
     reaction: Reaction
@@ -35,7 +35,7 @@ class Verdict:
         return self.reaction not in (Reaction.FAIL_OBJECT, Reaction.FAIL_SESSION, Reaction.STOP)
 
 
-def judge(error: Era5Error, *, progressed: bool, barren: int, retries: int, draw: Draw) -> Verdict:
+def decide(error: Era5Error, *, progressed: bool, barren: int, retries: int, draw: Draw) -> Decision:
     """
     error's reaction    this attempt brought bytes        it brought none
     RETRY               again at once                     backoff, costs budget
@@ -53,19 +53,19 @@ def judge(error: Era5Error, *, progressed: bool, barren: int, retries: int, draw
     """
     reaction = error.reaction
     if reaction in (Reaction.FAIL_OBJECT, Reaction.FAIL_SESSION, Reaction.STOP):
-        return Verdict(reaction, 0.0, barren)
+        return Decision(reaction, 0.0, barren)
     if reaction in (Reaction.PAUSE, Reaction.RESTART):
-        return Verdict(reaction, 0.0, barren)
+        return Decision(reaction, 0.0, barren)
     if reaction is Reaction.WAIT_FOR_NETWORK:
-        return Verdict(reaction, draw(0.0, NETWORK_CAP) if barren else draw(0.0, BASE), barren)
+        return Decision(reaction, draw(0.0, NETWORK_CAP) if barren else draw(0.0, BASE), barren)
 
     barren = 0 if progressed else barren + 1
     if barren > (min(1, retries) if reaction is Reaction.DOUBT else retries):
-        return Verdict(Reaction.FAIL_OBJECT, 0.0, barren)
+        return Decision(Reaction.FAIL_OBJECT, 0.0, barren)
     if barren <= (1 if reaction is Reaction.RETRY_ONCE else 0) and reaction in (Reaction.RETRY, Reaction.RETRY_ONCE):
-        return Verdict(reaction, 0.0, barren)
+        return Decision(reaction, 0.0, barren)
     base = THROTTLE_BASE if reaction is Reaction.THROTTLE else BASE
     delay = draw(0.0, min(CAP, base * 2.0 ** max(barren - 1, 0)))
     if isinstance(error, ServerBusy) and error.retry_after:
         delay += error.retry_after  # on top of it: all workers were told the same moment
-    return Verdict(reaction, delay, barren)
+    return Decision(reaction, delay, barren)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import ObjectInfo
-from era5dl.engine.retry import Verdict
+from era5dl.engine.retry import Decision
 from era5dl.folder.partfile import PartFile
 from era5dl.proof.digest import Digest
 from era5dl.ranges import Range, RangeSet
@@ -80,7 +80,7 @@ class Transfer:
     leaving: bool = False  # the user holds it: as soon as no thread works on it, it is as if nobody had begun it
     changed: bool = False  # upstream: ask for its version again before anything else
     counted: int = 0  # bytes of it that the ledger counts as done
-    verdict: Verdict | None = None  # what happens to it as soon as it is idle, and why
+    decision: Decision | None = None  # what happens to it as soon as it is idle, and why
     reason: str = ""
     remedy: str = ""
     kind: str = ""  # `Era5Error.kind`

@@ -46,12 +46,12 @@ class Examined:
 def verify(
     bucket: Bucket,
     session: Session,
-    on_verdict: Callable[[Examined], None],
+    on_examined: Callable[[Examined], None],
     cancelled: Callable[[], bool] = bool,
 ) -> list[Examined]:
-    """Look at every file of the session, tell each verdict as it is known, and return them in the plan's order.
+    """Look at every file of the session, tell of each as it is known, and return them in the plan's order.
 
-    on_verdict: called on several threads, one at a time for one file. Raises Stopped when cancelled, and a BucketError
+    on_examined: called on several threads, one at a time for one file. Raises Stopped when cancelled, and a BucketError
     when the bucket cannot be asked how its objects were cut.
     """
     checkpoint = session.checkpoint
@@ -60,19 +60,19 @@ def verify(
     def look(index: int) -> Examined:
         if cancelled():
             raise Stopped("while verifying")
-        verdict = _look(bucket, session, index, objects[index], cancelled)
-        on_verdict(verdict)
-        return verdict
+        one = _look(bucket, session, index, objects[index], cancelled)
+        on_examined(one)
+        return one
 
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="era5dl-verify") as pool:
         pending = [pool.submit(look, index) for index in range(len(objects))]
         try:
-            verdicts = [future.result() for future in pending]
+            examined = [future.result() for future in pending]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    _remember(session, verdicts, objects)
-    return verdicts
+    _remember(session, examined, objects)
+    return examined
 
 
 def _look(bucket: Bucket, session: Session, index: int, obj: ObjectInfo, stopped: Callable[[], bool]) -> Examined:
@@ -96,7 +96,7 @@ def _look(bucket: Bucket, session: Session, index: int, obj: ObjectInfo, stopped
     )
 
 
-def _remember(session: Session, verdicts: list[Examined], objects: list[ObjectInfo]) -> None:
+def _remember(session: Session, examined: list[Examined], objects: list[ObjectInfo]) -> None:
     """Write into the resume file what is right now, and what is wrong no more.
 
     A file that was finished and is gone stays listed: the next run sees for itself that it is gone, and a repair can
@@ -104,13 +104,13 @@ def _remember(session: Session, verdicts: list[Examined], objects: list[ObjectIn
     """
     before = session.checkpoint
     verified, checked = RangeSet(), RangeSet()
-    for verdict in verdicts:
-        gone = verdict.finding is Finding.ABSENT
-        if verdict.finding is Finding.VERIFIED or (gone and verdict.index in before.verified):
-            verified.add(verdict.index, verdict.index + 1)
-        elif verdict.finding is Finding.CHECKED or (gone and verdict.index in before.checked):
-            checked.add(verdict.index, verdict.index + 1)
-    right = {v.index for v in verdicts if v.finding in (Finding.VERIFIED, Finding.CHECKED)}
+    for one in examined:
+        gone = one.finding is Finding.ABSENT
+        if one.finding is Finding.VERIFIED or (gone and one.index in before.verified):
+            verified.add(one.index, one.index + 1)
+        elif one.finding is Finding.CHECKED or (gone and one.index in before.checked):
+            checked.add(one.index, one.index + 1)
+    right = {v.index for v in examined if v.finding in (Finding.VERIFIED, Finding.CHECKED)}
     unfinished = tuple(u for u in before.unfinished if u.index not in right)
     done = sum(objects[i].size for i in right) + sum(b - a for u in unfinished for a, b in u.done)
     ended = len(right) == len(objects)

@@ -232,8 +232,8 @@ class Conductor:
                     total, seen = len(session.plan.objects), iter(range(1, len(session.plan.objects) + 1))
                     meter = _Seldom(lambda done, all_: self.tell(facts.Verifying(session_id, done, all_)))
                     bucket = self._buckets.get(settings_of(session, settings))
-                    verdicts = verify(bucket, session, lambda _verdict: meter.tell(next(seen), total), cancelled)
-                self.tell(facts.Verified(session_id, folder, tuple(verdicts)))
+                    examined = verify(bucket, session, lambda _one: meter.tell(next(seen), total), cancelled)
+                self.tell(facts.Verified(session_id, folder, tuple(examined)))
             except Era5Error as error:
                 self.tell(facts.NotVerified(session_id, Trouble.of(error)))
 

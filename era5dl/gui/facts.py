@@ -119,11 +119,11 @@ class Verifying:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A session's files have been proven, or not: a verdict each, in the plan's order."""
+    """A session's files have been proven, or not: each of them, in the plan's order."""
 
     session_id: str
     folder: Path
-    verdicts: tuple[Examined, ...]
+    examined: tuple[Examined, ...]
 
 
 @dataclass(frozen=True, slots=True)

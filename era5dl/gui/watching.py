@@ -121,7 +121,7 @@ class Watching:
             case facts.Verifying():
                 pages.sessions.show_verifying(fact.done, fact.total)
             case facts.Verified():
-                found = Counter(verdict.finding for verdict in fact.verdicts)
+                found = Counter(one.finding for one in fact.examined)
                 verified, checked = found[Finding.VERIFIED], found[Finding.CHECKED]
                 pages.sessions.show_verified(verified, checked, found.total() - verified - checked)
                 self._conductor.list_sessions()
