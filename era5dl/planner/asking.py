@@ -2,6 +2,9 @@
 
 The threads are daemons and are never joined: when the user says stop, or one question has no answer, the caller hears
 of it within a tenth of a second, and requests still under way end by themselves, unheard.
+
+Its patience is another one than the engine's (`era5dl.engine.retry`): there a download of days sits out an outage, here
+somebody looks on, and is told after a few attempts, or at once where the server wishes for a long silence.
 """
 
 from __future__ import annotations
