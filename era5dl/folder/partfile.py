@@ -13,7 +13,8 @@ from pathlib import Path
 
 from era5dl.errors import PartLost, UnsafeKey
 from era5dl.folder.faults import disk_errors
-from era5dl.folder.replace import replace
+from era5dl.folder.making import make_folders
+from era5dl.folder.replace import replace, sync_folder
 from era5dl.turns import turn
 
 _FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -36,6 +37,7 @@ class PartFile:
         self._users = 0
         self._lock = threading.Lock()
         self._unsynced = False
+        self._entered = False  # its name was synced
         self._left: tuple[int, int] | None = None  # its number and its time when the last user left it
 
     def acquire(self) -> None:
@@ -64,7 +66,7 @@ class PartFile:
         except FileNotFoundError as error:
             if self.must_exist:
                 raise PartLost(f"the part file {self.path} has vanished") from error
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(self.path.parent)
         return os.open(self.path, _FLAGS | _PLAIN | os.O_CREAT, 0o666)
 
     def _recognise(self, now: os.stat_result) -> None:
@@ -123,9 +125,12 @@ class PartFile:
         return data
 
     def sync(self) -> None:
-        """Return only when all that was written before is on the disk itself."""
+        """Return only when all that was written before is on the disk itself, and so is the file's name."""
         with self._lock, disk_errors(self.path):
             self._sync()
+            if self.must_exist and not self._entered:
+                sync_folder(self.path.parent)
+                self._entered = True
 
     def commit(self, final: Path) -> None:
         """Give it its final name, in place of what bore it before. Only for proven bytes, and after `release`, which
