@@ -14,6 +14,7 @@ from botocore import UNSIGNED
 from botocore.awsrequest import HeadersDict
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.loaders import Loader
 from botocore.parsers import create_parser
 from botocore.utils import get_environ_proxies, parse_timestamp
 
@@ -108,6 +109,17 @@ def _entry(prefix: str, entry: dict[str, Any]) -> ObjectInfo:
     return obj
 
 
+class _OnlyS3(Loader):  # type: ignore[misc]
+    """botocore's own descriptions, of S3 alone: else it looks into a thousand folders for all the services there are,
+    and into one of the user's."""
+
+    def __init__(self) -> None:
+        super().__init__(extra_search_paths=[self.BUILTIN_DATA_PATH], include_default_search_paths=False)
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - as botocore calls it
+        return ["s3"]
+
+
 def _client(settings: Settings) -> Any:
     """An anonymous client that looks at no AWS profile, credential or endpoint of the user's."""
     known = botocore.session.Session.SESSION_VARIABLES
@@ -115,6 +127,7 @@ def _client(settings: Settings) -> Any:
     session = botocore.session.Session(session_vars=ours)  # reads no environment variable
     for name in ("config_file", "credentials_file"):
         session.set_config_variable(name, os.devnull)
+    session.register_component("data_loader", _OnlyS3())
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=instant)
     config = Config(
         signature_version=UNSIGNED,
