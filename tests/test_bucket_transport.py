@@ -137,3 +137,20 @@ def test_a_request_through_a_proxy_tells_its_socket(fault_server: FaultServer) -
         bucket.head(KEY, abort)
     assert len(abort.sockets) >= 1
     bucket.drop_idle_connections()
+
+
+def test_dropped_connections_are_closed_at_once_whoever_still_holds_their_pool(fault_server: FaultServer) -> None:
+    fault_server.put(KEY, DATA)
+    obj, idle, in_use = ObjectInfo(KEY, len(DATA), etag_of(DATA)), Watching(), Watching()
+    for bucket in opened(fault_server):
+        with bucket.open(obj, 0, len(DATA), in_use) as body:
+            bucket.head(KEY, idle)
+            pools = bucket._transport._manager.pools
+            held = [pools[key] for key in pools.keys()]  # noqa: SIM118 - it cannot be iterated
+            bucket.drop_idle_connections()
+            assert [sock.fileno() for sock in idle.sockets] == [-1]
+            while taken(body, len(DATA)):
+                pass
+        assert [sock.fileno() for sock in in_use.sockets] == [-1], "it did not go back to where nobody looks for it"
+        assert bucket.head(KEY).size == len(DATA)
+    assert held

@@ -49,6 +49,15 @@ class Transport(URLLib3Session):  # type: ignore[misc]
         """Handler of botocore's `before-send.s3`: send it here, over our sockets."""
         return self.send(request)
 
+    def close(self) -> None:
+        """Let go of idle connections now, and of those in use when their answers have been read. urllib3 by itself only
+        forgets its pools: their sockets would live until the garbage collector comes by."""
+        for manager in (self._manager, *self._proxy_managers.values()):
+            pools = [manager.pools.get(key) for key in manager.pools.keys()]  # noqa: SIM118 - it cannot be iterated
+            manager.clear()
+            for pool in filter(None, pools):
+                pool.close()
+
     def send(self, request: Any) -> Any:
         """The answer to a prepared request, its body still to be read. Raises what botocore's own session raises."""
         abort: Abort | None = getattr(_attempt, "abort", None)
