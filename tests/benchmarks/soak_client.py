@@ -1,0 +1,144 @@
+"""era5dl under soak, in a process of its own: the engine as it is, with clocks on the places where workers wait.
+
+    python -m tests.benchmarks.soak_client URL BUCKET KEYS-FILE OUT WORKERS SCALE
+
+Every wait for the server or the network (timeouts, pauses, the pace of recovery) is divided by SCALE, as are the
+lengths of the weather it is in; nothing else of the engine is changed. What is reached into is its one condition
+variable (to see for how long a worker waits, and why) and `Session.save` (for how long a checkpoint takes).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.engine import fetch, outage, pacing, retry
+from era5dl.engine.engine import Engine
+from era5dl.engine.events import Event, FileFailed, FileRetrying
+from era5dl.engine.meter import Meter, MeteredBucket
+from era5dl.planner.keys import plan_keys, read_keys
+from era5dl.session import Session
+from era5dl.settings import Settings
+from tests.benchmarks.soak_figures import Figures, tell
+
+# Where the engine waits for the server or for the network: seconds, all of them.
+WAITS: tuple[tuple[Any, str], ...] = (
+    *((retry, name) for name in ("BASE", "CAP", "THROTTLE_BASE", "NETWORK_CAP")),
+    *((pacing.Throttle, name) for name in ("GROW_EVERY", "CALM")),
+    (outage, "PAUSES"),
+    (fetch, "FLOOR_WINDOW"),
+)
+
+
+def scale_waits(scale: float) -> None:
+    """Divide them all."""
+    for place, name in WAITS:
+        value = getattr(place, name)
+        setattr(place, name, tuple(v / scale for v in value) if isinstance(value, tuple) else value / scale)
+
+
+class TimedWaits(threading.Condition):
+    """The condition on which the workers of a run wait for work, with the reasons and the seconds."""
+
+    def __init__(self, run: Any) -> None:
+        super().__init__(run.changed._lock)  # the same lock, so that all who hold it still exclude each other
+        self._run = run
+        self.seconds: dict[str, float] = dict.fromkeys(("resting", "blocked", "nothing left"), 0.0)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        why, began = self._why(), time.monotonic()
+        try:
+            return super().wait(timeout)
+        finally:
+            self.seconds[why] += time.monotonic() - began
+
+    def _why(self) -> str:
+        run = self._run
+        if run.trouble.state is not None or time.monotonic() < run.throttle.hold_until:
+            return "resting"
+        if len(run.aborts) >= run.throttle.allowed:
+            return "resting"
+        if run.scheduler.queue and run.scheduler.next_wake() is not None:
+            return "blocked"  # there is other work, and yet this worker waits with the pieces that wait
+        return "nothing left"
+
+
+class Subject:
+    """The engine under soak, and its figures."""
+
+    def __init__(self, bucket: S3Bucket, session: Session, settings: Settings) -> None:
+        self._session = session
+        self._meter = Meter()
+        self._delayed = 0.0
+        self._saved = 0.0
+        self._resume_file = session.folder / ".era5dl" / f"{session.id}.json"
+        save = session.save
+
+        def timed_save(checkpoint: Any) -> None:
+            began = time.monotonic()
+            save(checkpoint)
+            self._saved = time.monotonic() - began
+
+        session.save = timed_save  # type: ignore[method-assign]
+        self.engine = Engine(MeteredBucket(bucket, self._meter), session, settings, self._hear)
+        run = self.engine._run
+        self._waits = run.changed = TimedWaits(run)
+
+    def figures(self) -> Figures:
+        """Of this moment."""
+        now, seconds = self.engine.snapshot(), self._waits.seconds
+        return Figures(
+            files=now.done_files + now.failed_files,
+            failed=now.failed_files,
+            size=now.done_bytes,
+            faults=sum(self._meter.traffic().faults.values()),
+            blocked=seconds["blocked"],
+            resting=seconds["resting"],
+            delayed=self._delayed,
+            checkpoint_bytes=self._resume_file.stat().st_size if self._resume_file.exists() else 0,
+            checkpoint_seconds=self._saved,
+        )
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, FileRetrying):
+            self._delayed += event.delay
+        elif isinstance(event, FileFailed):
+            print(f"{event.key}: {event.reason}", file=sys.stderr)
+
+
+def main() -> int:
+    """Fetch all keys; the exit code is 0 when every file is in place."""
+    url, bucket_name, keys_file, out, workers, scale = sys.argv[1:]
+    scale_waits(float(scale))
+    usual = Settings()
+    settings = Settings(
+        endpoint_url=url,
+        bucket=bucket_name,
+        workers=int(workers),
+        connect_timeout=usual.connect_timeout / float(scale),
+        read_timeout=usual.read_timeout / float(scale),
+        disk_reserve=0,
+    )
+    bucket = S3Bucket(settings)
+    plan = plan_keys(read_keys(Path(keys_file).read_text("utf-8")), bucket)
+    with Session.begin(Path(out), plan, settings) as session:
+        subject = Subject(bucket, session, settings)
+        subject.engine.start()
+        over = threading.Event()
+        teller = threading.Thread(target=tell, args=(subject.figures, over), daemon=True)
+        teller.start()
+        subject.engine.wait()
+        over.set()
+        teller.join()
+        print(replace(subject.figures(), over=True).line(), flush=True)
+        ended = subject.engine.result
+    return 0 if ended is not None and not ended.failed and not ended.unfinished else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

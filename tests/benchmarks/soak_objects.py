@@ -1,0 +1,108 @@
+"""What a soak fetches: thousands of objects of mixed size, each a slice of the same random bytes, so that a bucket of
+several GB costs a server in memory nothing but that block."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from tests.faultlab import pseudo_random
+from tests.servers.seaweed import Seaweed
+
+MIB = 1 << 20
+BLOCK = 32 * MIB
+PART = 5 * MIB  # the smallest that S3 takes in an upload of several parts
+PREFIX = "soak/"
+
+# (share of the objects, smallest, largest size in bytes); within a class small ones are more frequent
+CLASSES = ((0.90, 2_000, 150_000), (0.092, 150_000, 1_500_000), (0.008, 5_500_000, 10_000_000))
+
+
+class Bucket(Protocol):
+    """Where objects are stored: any server of the tests."""
+
+    def put(self, key: str, data: bytes, part_size: int | None = None) -> str: ...
+
+
+class Fate(Enum):
+    """What became of an object."""
+
+    RIGHT = "right"
+    WRONG = "wrong"  # other bytes under the final name
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object: bytes [offset, offset + size) of the block."""
+
+    key: str
+    offset: int
+    size: int
+
+    @property
+    def part_size(self) -> int | None:
+        """Large ones were uploaded in parts."""
+        return PART if self.size > PART else None
+
+    @property
+    def data(self) -> bytes:
+        return block()[self.offset : self.offset + self.size]
+
+
+@cache
+def block() -> bytes:
+    """The bytes that all objects are made of."""
+    return pseudo_random("soak", BLOCK)
+
+
+def make_items(count: int, seed: int) -> list[Item]:
+    """So many objects; the same for the same seed."""
+    dice = random.Random(f"soak/{seed}")
+    items = []
+    for index in range(count):
+        roll = dice.random()
+        low, high = next(((low, high) for share, low, high in _cumulated() if roll < share))
+        size = int(low * (high / low) ** dice.random())
+        key = f"{PREFIX}{index // 1000:03}/{index:06}.bin"
+        items.append(Item(key, dice.randrange(BLOCK - size), size))
+    return items
+
+
+def _cumulated() -> Iterator[tuple[float, int, int]]:
+    total = 0.0
+    for share, low, high in CLASSES:
+        total += share
+        yield total, low, high
+
+
+def fill(server: Bucket, items: Iterable[Item]) -> None:
+    """Store them all, several at once."""
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(lambda item: server.put(item.key, item.data, item.part_size), items):
+            pass
+
+
+@contextmanager
+def stored(items: Sequence[Item], folder: Path) -> Iterator[str]:
+    """A real S3 server that has them; gives its URL."""
+    with Seaweed(folder / "seaweed") as seaweed:
+        print(f"storing {len(items):,} objects", flush=True)
+        fill(seaweed, items)
+        yield seaweed.endpoint_url
+
+
+def fate(folder: Path, item: Item) -> Fate:
+    """What is under the final name of this object."""
+    try:
+        data = (folder / item.key).read_bytes()
+    except FileNotFoundError:
+        return Fate.MISSING
+    return Fate.RIGHT if data == item.data else Fate.WRONG

@@ -1,0 +1,193 @@
+"""One client, one soak: the bucket, the weather, the client in a process of its own, and a record every 2 % of the way.
+
+What the client says about itself comes through a pipe; what the system says about it (memory, open files, connections,
+threads) is asked from outside, so that asking does not change it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from era5dl.engine.gauges import measure
+from tests.benchmarks.soak_figures import Figures
+from tests.benchmarks.soak_objects import Fate, Item, fate
+from tests.benchmarks.soak_weather import SCALE
+from tests.faultlab import FaultServer
+
+RECORDS = 50  # one every 2 % of the way
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One moment, with what happened since the record before. Sizes in bytes, times in seconds."""
+
+    at: float  # since the client had its list of objects
+    files: int  # ended, failed ones included
+    failed: int
+    size: int
+    speed: float  # bytes per second since the record before
+    requests: int  # of the server, since the record before
+    faults: int  # attempts that failed, since the record before
+    blocked: float  # of all workers together, since the record before
+    resting: float
+    delayed: float
+    rss: int
+    open_files: int
+    connections: int  # established
+    threads: int
+    checkpoint_bytes: int
+    checkpoint_seconds: float
+
+
+Point = tuple[float, int, int, int, float]
+"""Where a client was, one a second: seconds, files ended, files failed, bytes in place, seconds blocked."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A soak of one client."""
+
+    who: str
+    workers: int
+    objects: int
+    wanted: int  # bytes
+    records: list[Record] = field(default_factory=list)
+    line: list[Point] = field(default_factory=list)
+    began: float = 0.0  # seconds since 1970
+    seconds: float = 0.0
+    ended: bool = False  # before its time was up
+    fates: dict[str, int] = field(default_factory=dict)
+    wrong_at: list[float] = field(default_factory=list)  # when wrong files got their final names
+    left_over: int = 0  # part files at the end
+    sent: int = 0  # bytes of objects that the server sent
+    destroyed: int = 0  # of these, bytes that a fault has made worthless (see `faultlab.Stats`)
+    requests: int = 0
+    struck: int = 0  # requests that a fault struck
+
+    @property
+    def received(self) -> int:
+        """Bytes in place at the end."""
+        return self.records[-1].size if self.records else 0
+
+    @property
+    def overhead(self) -> float:
+        """What was sent without need, beyond what the faults destroyed, as a share of what was got."""
+        return (self.sent - self.destroyed - self.received) / max(self.received, 1)
+
+
+def command(who: str, server: FaultServer, keys_file: Path, out: Path, workers: int) -> list[str]:
+    """How a client is called."""
+    module = {"era5dl": "soak_client", "predecessor": "predecessor"}[who]
+    words = [server.endpoint_url, server.bucket, str(keys_file), str(out), str(workers), str(SCALE)]
+    return [sys.executable, "-m", f"tests.benchmarks.{module}", *words]
+
+
+def soak(who: str, server: FaultServer, items: Sequence[Item], folder: Path, workers: int, seconds: float) -> Run:
+    """Let `who` fetch the items into a folder below `folder`; it is stopped after so many seconds."""
+    folder.mkdir(parents=True)
+    out, keys_file = folder / "out", folder / "keys.txt"
+    keys_file.write_text("\n".join(item.key for item in items), "utf-8")
+    run = Run(who, workers, len(items), sum(item.size for item in items))
+    environment = {**os.environ, "ERA5DL_STATE_DIR": str(folder / "state"), "NO_PROXY": "127.0.0.1"}
+    server.reset_stats()
+    with subprocess.Popen(
+        command(who, server, keys_file, out, workers), stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            _watch(run, server, process, seconds)
+        finally:
+            process.kill()
+    if not run.line:
+        raise RuntimeError(f"{who} has said nothing")
+    stats = server.stats()
+    run.sent, run.destroyed = stats.payload, stats.destroyed
+    run.requests, run.struck = stats.requests.get("GET", 0), sum(stats.faults.values())
+    _look(run, items, out)
+    return run
+
+
+def _watch(run: Run, server: FaultServer, process: subprocess.Popen[str], seconds: float) -> None:
+    """Follow it to its end, or to the end of its time."""
+    recorder: Recorder | None = None
+    for figures in _figures(process):
+        recorder = recorder or Recorder(run, server, psutil.Process(process.pid))  # its planning is over
+        recorder.hear(figures)
+        if figures.over or run.seconds >= seconds:
+            run.ended = figures.over
+            return
+
+
+def _figures(process: subprocess.Popen[str]) -> Iterator[Figures]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            yield Figures.parse(line)
+
+
+class Recorder:
+    """Makes records of what it hears."""
+
+    def __init__(self, run: Run, server: FaultServer, process: psutil.Process) -> None:
+        self._run, self._server, self._process = run, server, process
+        self._began = time.monotonic()
+        run.began = time.time()
+        self._before, self._asked, self._at = Figures(), 0, 0.0
+
+    def hear(self, figures: Figures) -> None:
+        """Take a record if the next 2 % are done; and a point of the line every second."""
+        run = self._run
+        now = run.seconds = time.monotonic() - self._began
+        if not run.line or now - run.line[-1][0] >= 1.0 or figures.over:
+            blocked = round(figures.blocked, 2)
+            run.line.append((round(now, 2), figures.files, figures.failed, figures.size, blocked))
+        if figures.over or figures.files * RECORDS >= (len(run.records) + 1) * run.objects:
+            self._take(figures, now)
+
+    def _take(self, figures: Figures, now: float) -> None:
+        before, process = self._before, measure(self._process)
+        if figures.over and not process.rss and self._run.records:
+            return  # it has gone already
+        asked = self._server.stats().requests.get("GET", 0)
+        elapsed = max(now - self._at, 1e-3)
+        self._run.records.append(
+            Record(
+                at=round(now, 2),
+                files=figures.files,
+                failed=figures.failed,
+                size=figures.size,
+                speed=(figures.size - before.size) / elapsed,
+                requests=asked - self._asked,
+                faults=figures.faults - before.faults,
+                blocked=figures.blocked - before.blocked,
+                resting=figures.resting - before.resting,
+                delayed=figures.delayed - before.delayed,
+                rss=process.rss,
+                open_files=process.open_files or 0,
+                connections=process.established or 0,
+                threads=process.threads,
+                checkpoint_bytes=figures.checkpoint_bytes,
+                checkpoint_seconds=figures.checkpoint_seconds,
+            )
+        )
+        self._before, self._asked, self._at = figures, asked, now
+
+
+def _look(run: Run, items: Sequence[Item], out: Path) -> None:
+    """What is on disk, byte by byte."""
+    fates: Counter[str] = Counter()
+    for item in items:
+        found = fate(out, item)
+        fates[found.value] += 1
+        if found is Fate.WRONG:
+            run.wrong_at.append(round((out / item.key).stat().st_mtime - run.began, 1))
+    run.fates = dict(fates)
+    run.left_over = sum(1 for pattern in ("*.part", "*.tmp") for _ in out.rglob(pattern))

@@ -1,0 +1,58 @@
+"""Whether a curve is flat: a slope with its uncertainty instead of a look at the picture.
+
+The slope is Theil's and Sen's (the median of the slopes between all pairs of records, which outliers do not move), its
+95 % interval is Sen's, from the variance of Kendall's S. Source: Sen 1968, doi 10.1080/01621459.1968.10480934.
+
+The rule: the first fifth of the records is left out, where caches and pools fill. A curve is not flat if zero lies
+outside the interval AND the curve moves by more than 5 % of its mean between the first and the last record that are
+left. The second half keeps a rise of a few kilobytes, which is certain but of no matter, from being called one; the
+first half keeps noise from being called a trend.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+LEFT_OUT = 0.2  # of the records, at the beginning
+MATTERS = 0.05  # of the mean
+Z = 1.96  # standard deviations of a normal distribution for 95 %
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How far a curve moves from the first record that counts to the last: in its own unit, and as a share."""
+
+    change: float
+    low: float
+    high: float
+    mean: float
+
+    @property
+    def share(self) -> float:
+        """Of the mean."""
+        return self.change / self.mean if self.mean else 0.0
+
+    @property
+    def flat(self) -> bool:
+        return self.low <= 0.0 <= self.high or abs(self.share) <= MATTERS
+
+    def __str__(self) -> str:
+        return f"{'flat' if self.flat else 'not flat'} ({100 * self.share:+.1f} %)"
+
+
+def trend(values: Sequence[float]) -> Trend:
+    """The trend of values taken at equal steps of the way."""
+    counted = values[int(LEFT_OUT * len(values)) :]
+    n = len(counted)
+    if n < 3:
+        raise ValueError("too few records for a trend")
+    slopes = sorted((counted[j] - counted[i]) / (j - i) for i, j in combinations(range(n), 2))
+    spread = Z * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    low = slopes[max(0, int((len(slopes) - spread) / 2))]
+    high = slopes[min(len(slopes) - 1, math.ceil((len(slopes) + spread) / 2))]
+    steps = n - 1
+    return Trend(statistics.median(slopes) * steps, low * steps, high * steps, statistics.fmean(counted))
