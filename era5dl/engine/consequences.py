@@ -91,15 +91,7 @@ def _when_idle(run: Run, transfer: Transfer) -> None:
 
 def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float) -> None:
     transfer = job.transfer
-    counter = job if isinstance(job, Piece) else transfer
-    # Twice not let in while others are served: something in between allows only so many connections at once. That says
-    # nothing about this object and costs it nothing. With the last one left the budget counts again.
-    crowded = isinstance(error, StaleConnection) and not progressed and counter.barren >= 1 and bool(run.aborts)
-    if crowded:
-        run.throttle.fit(now, len(run.aborts))
-    retries = run.settings.retries + crowded
-    decision = decide(error, progressed=progressed, barren=counter.barren, retries=retries, draw=random.uniform)
-    counter.barren = 1 if crowded else decision.barren
+    decision = _decide(run, job, error, progressed, now)
     run.ledger.barren_attempts += not progressed
     match decision.reaction:
         case Reaction.FAIL_SESSION:
@@ -119,6 +111,24 @@ def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float
             run.network_trouble_locked(error, transfer.obj.key)
         case _:
             _retry(run, job, error, decision, now)
+
+
+def _decide(run: Run, job: Job, error: Era5Error, progressed: bool, now: float) -> Decision:
+    """What to do, and what it costs the budget of the piece (or that of opening and proving the object)."""
+    counter = job if isinstance(job, Piece) else job.transfer
+    barren, retries = counter.barren, run.settings.retries
+    # Twice not let in while others are served: something in between allows only so many connections at once. That says
+    # nothing about this object and costs it nothing. With the last one left the budget counts again.
+    crowded = isinstance(error, StaleConnection) and not progressed and barren >= 1 and bool(run.aborts)
+    if crowded:
+        run.throttle.fit(now, len(run.aborts))
+        retries += 1
+    if error.reaction is Reaction.DOUBT and not job.transfer.doubted:
+        barren = 0  # other troubles before it do not make a first refusal more credible
+    job.transfer.doubted = error.reaction is Reaction.DOUBT or (job.transfer.doubted and not progressed)
+    decision = decide(error, progressed=progressed, barren=barren, retries=retries, draw=random.uniform)
+    counter.barren = 1 if crowded else decision.barren
+    return decision
 
 
 def _retry(run: Run, job: Job, error: Era5Error, decision: Decision, now: float) -> None:

@@ -71,6 +71,7 @@ class Transfer:
     recorded: dict[int, str] = field(default_factory=dict)  # part MD5s of an earlier run, to be compared with the disk
     multipart: bool = False
     barren: int = 0  # attempts in a row to open or prove it that failed
+    doubted: bool = False  # refused once, and no byte has come since
     restarts: int = 0  # times the object changed upstream
     rounds: list[dict[int, str]] = field(default_factory=list)  # part MD5s of fetches that did not match the ETag
     guesses: list[int] = field(default_factory=list)  # part sizes still to try, where the server does not tell
