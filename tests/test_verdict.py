@@ -33,6 +33,7 @@ CASES: list[tuple[Finding, dict[str, Any]]] = [
     (Finding.PROXY_ANSWERS, {"status": 302}),
     (Finding.PROXY_ANSWERS, {"status": 511}),
     (Finding.PROXY_ANSWERS, {"answers": 10, "faults": {"BadResponse": 2}}),
+    (Finding.REFUSES, {"status": 404}),
     (Finding.OFFLINE, {"failed_step": "dns"}),
     (Finding.OFFLINE, {"failed_step": "connect"}),
     (Finding.OFFLINE, {"faults": {"Unreachable": 1}}),
@@ -130,8 +131,8 @@ def judged(
         engine.wait(0.3)
         gauges.sample()
         give_up = time.monotonic() + seconds
-        while not engine.wait(0.02) and time.monotonic() < give_up and not (until and until(engine)):
-            pass
+        while not engine.wait(0.1) and time.monotonic() < give_up and not (until and until(engine)):
+            gauges.sample()
         gauges.sample()
         engine.stop()
         engine.wait(10)
@@ -171,19 +172,19 @@ def test_a_line_that_breaks(fault_server: FaultServer, tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_full(fault_server: FaultServer, tmp_path: Path) -> None:
-    fill(fault_server, 4, 1_000_000)
-    fault_server.link = Link(speed=1_000_000)
+    fill(fault_server, 8, 300_000)
+    fault_server.link = Link(speed=300_000)
     alone = measured(fault_server)
-    fault_server.link = Link(speed=250_000)  # as it is for each of four
-    assert judged(fault_server, tmp_path, seconds=1.8, test=alone, workers=4) == (Finding.LINK_BOUND,)
+    fault_server.link = Link(speed=75_000)  # as it is for each of four
+    assert judged(fault_server, tmp_path, seconds=2.0, test=alone, workers=4) == (Finding.LINK_BOUND,)
 
 
 def test_a_line_with_room_for_more(fault_server: FaultServer, tmp_path: Path) -> None:
     """Each connection is slow, as over a long way, and no slower beside others."""
-    fill(fault_server, 4, 1_000_000)
-    fault_server.link = Link(speed=250_000)
+    fill(fault_server, 8, 300_000)
+    fault_server.link = Link(speed=150_000)
     alone = measured(fault_server)
-    assert judged(fault_server, tmp_path, seconds=1.8, test=alone, workers=4) == (Finding.MORE_WORKERS,)
+    assert judged(fault_server, tmp_path, seconds=2.5, test=alone, workers=4) == (Finding.MORE_WORKERS,)
 
 
 def test_a_limit_of_ones_own(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -271,6 +272,11 @@ def test_a_name_that_takes_long(fault_server: FaultServer, monkeypatch: pytest.M
 def test_a_proxy_that_answers_in_its_place(fault_server: FaultServer) -> None:
     fault_server.script(Fault("login-redirect", times=None, on=("list",)))
     assert verdict_of(fault_server) == (Finding.PROXY_ANSWERS,)
+
+
+def test_a_bucket_that_is_not_there(fault_server: FaultServer) -> None:
+    fault_server.script(Fault("no-such-bucket", times=None, on=("list",)))
+    assert verdict_of(fault_server) == (Finding.REFUSES,)
 
 
 def test_nobody_there(fault_server: FaultServer) -> None:

@@ -9,13 +9,29 @@ from era5dl.cli import CANNOT_GO_ON, FINE
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.request import settings_from
 from era5dl.cli.voice import Voice
+from era5dl.engine.verdict import Figures, Finding, judge, with_test
 from era5dl.network_test import Diagnosis, Timing
 from era5dl.network_test import diagnose as measure
 from era5dl.text import duration, size, speed
 
-CLOCK_TOLERANCE = 300.0  # seconds; certificates and signatures begin to fail somewhere beyond
-FAR = 0.15  # seconds to the first byte from where on more requests at once pay
-UNSTEADY = 0.05  # share of lost probes from where on a line is called unsteady
+_STEPS = {  # where it ended
+    "dns": "The name of the {first_hop} cannot be resolved: check its spelling, and whether this computer is online.",
+    "connect": "Nothing answers there: check the endpoint, the proxy and the firewall.",
+    "certificate": "The certificate is not trusted: check this computer's clock; where a proxy inspects TLS, name its "
+    "CA file with --ca-bundle; on a network with a login page, log in first.",
+    "tls": "No secure connection comes about: a proxy or firewall on the way interferes, or this is no TLS server.",
+    "answer": "The connection stands but no answer comes: a proxy or firewall on the way may be holding it.",
+}
+_FINDINGS = {  # where it came through; a test alone finds nothing else
+    Finding.CLOCK_WRONG: "The bucket can be reached, but this computer's clock is wrong: set it, or certificates will "
+    "fail.",
+    Finding.PROXY_ANSWERS: "HTTP {status} is no answer of the bucket's: a proxy or a login page stands in between.",
+    Finding.REFUSES: "The server answers with HTTP {status}: check the bucket's name, the region and the endpoint.",
+    Finding.DNS_SLOW: "The bucket can be reached, but looking up its name takes long: another DNS server may help.",
+    Finding.UNSTEADY: "The bucket can be reached, but the line is unsteady: {loss:.0%} of the probes were lost.",
+    Finding.FAR_AWAY: "All is well, the bucket is far away{pace}: more --workers (16 or 32) can make it faster.",
+    Finding.FINE: "All is well{pace}.",
+}
 
 
 def diagnose(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
@@ -55,36 +71,12 @@ def lines(found: Diagnosis) -> list[str]:
 
 
 def verdict(found: Diagnosis) -> str:
-    """One sentence: the first thing that is wrong, in the order of the way, or what the line is good for."""
-    if found.failed_step == "dns":
-        what = "proxy" if found.proxy else "endpoint"
-        return f"The name of the {what} cannot be resolved: check its spelling, and whether this computer is online."
-    if found.failed_step == "connect":
-        return "Nothing answers there: check the endpoint, the proxy and the firewall."
-    if found.failed_step == "certificate":
-        return (
-            "The certificate is not trusted: check this computer's clock; where a proxy inspects TLS, name its CA file "
-            "with --ca-bundle; on a network with a login page, log in first."
-        )
-    if found.failed_step == "tls":
-        return "No secure connection comes about: a proxy or firewall on the way interferes, or this is no TLS server."
-    if found.failed_step == "answer" or found.status is None:
-        return "The connection stands but no answer comes: a proxy or firewall on the way may be holding it."
-    if not found.reachable:
-        return f"The server answers with HTTP {found.status}: check the bucket's name, the region and the endpoint."
-    if found.clock_ahead is not None and abs(found.clock_ahead) > CLOCK_TOLERANCE:
-        return "The bucket can be reached, but this computer's clock is wrong: set it, or certificates will fail."
-    return _verdict_on_quality(found)
-
-
-def _verdict_on_quality(found: Diagnosis) -> str:
-    lost = max((one.loss for one in (found.connect, found.first_byte) if one), default=0.0)
-    if lost > UNSTEADY:
-        return f"The bucket can be reached, but the line is unsteady: {lost:.0%} of the probes were lost."
+    """One sentence: where it ended, or else the weightiest thing that the rules of `engine.verdict` find."""
+    if found.failed_step:
+        return _STEPS[found.failed_step].format(first_hop="proxy" if found.proxy else "endpoint")
+    figures = with_test(Figures(), found)
     pace = f", one connection brings {speed(found.throughput)}" if found.throughput else ""
-    if found.first_byte is not None and found.first_byte.mean > FAR:
-        return f"All is well, the bucket is far away{pace}: more --workers (16 or 32) can make it faster."
-    return f"All is well{pace}."
+    return _FINDINGS[judge(figures)[0]].format(status=found.status, loss=figures.loss, pace=pace)
 
 
 def _timing(one: Timing | None) -> str:

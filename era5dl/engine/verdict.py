@@ -7,6 +7,7 @@ finding               | holds when
 CLOCK_WRONG           | the clock is more than 5 min away from the server's
 CERTIFICATE_REPLACED  | the test ended at the certificate, or a run met one it could not trust
 PROXY_ANSWERS         | HTTP 3xx, 407 or 511 to a listing, or 2 answers and 5 % of a run were not what was asked for
+REFUSES               | any other HTTP 4xx or 5xx to a listing
 OFFLINE               | the test ended at DNS or the connection, or all that a run got was "unreachable"
 NO_ANSWER             | the test ended at TLS or the answer
 DNS_SLOW              | a name took longer than 1 s
@@ -45,6 +46,7 @@ class Finding(Enum):
     CLOCK_WRONG = "clock wrong"
     CERTIFICATE_REPLACED = "certificate replaced"
     PROXY_ANSWERS = "proxy or portal answers"
+    REFUSES = "the server refuses"
     OFFLINE = "offline"
     NO_ANSWER = "no answer"
     DNS_SLOW = "DNS slow"
@@ -161,9 +163,16 @@ def _certificate_replaced(figures: Figures) -> bool:
 
 
 def _proxy_answers(figures: Figures) -> bool:
-    status = figures.status
-    strange = status is not None and (300 <= status < 400 or status in (407, 511))
-    return strange or figures.often("BadResponse", 2, 0.05)
+    return _from_between(figures.status) or figures.often("BadResponse", 2, 0.05)
+
+
+def _from_between(status: int | None) -> bool:
+    """What S3 does not say."""
+    return status is not None and (300 <= status < 400 or status in (407, 511))
+
+
+def _refuses(figures: Figures) -> bool:
+    return figures.status is not None and figures.status >= 400 and not _from_between(figures.status)
 
 
 def _offline(figures: Figures) -> bool:
@@ -221,6 +230,7 @@ _RULES: dict[Finding, Callable[[Figures], bool]] = {
     Finding.CLOCK_WRONG: _clock_wrong,
     Finding.CERTIFICATE_REPLACED: _certificate_replaced,
     Finding.PROXY_ANSWERS: _proxy_answers,
+    Finding.REFUSES: _refuses,
     Finding.OFFLINE: _offline,
     Finding.NO_ANSWER: lambda figures: figures.failed_step in ("tls", "answer"),
     Finding.DNS_SLOW: lambda figures: (figures.dns_seconds or 0.0) > 1.0,

@@ -33,6 +33,10 @@ _WORDS = {
             "Otherwise ask your IT which proxy to use. No wrong byte has been kept."
         ),
     ),
+    Finding.REFUSES: Words(
+        N_("The server answers, and refuses"),
+        N_("Check endpoint and bucket in the settings. If they are right, try again in some minutes."),
+    ),
     Finding.OFFLINE: Words(
         N_("The server cannot be reached"),
         N_("Check the network connection, and the proxy in the settings. Downloads go on by themselves afterwards."),
@@ -103,6 +107,7 @@ _TONES = {
     Finding.CLOCK_WRONG: Tone.BAD,
     Finding.CERTIFICATE_REPLACED: Tone.BAD,
     Finding.PROXY_ANSWERS: Tone.BAD,
+    Finding.REFUSES: Tone.BAD,
     Finding.OFFLINE: Tone.BAD,
     Finding.NO_ANSWER: Tone.BAD,
     Finding.RATE_LIMITED: Tone.NOTE,
