@@ -1,6 +1,7 @@
 """Pictures of the running program on the demo bucket, for the eyes and for the README: python -m tests.gui_pictures OUT
 
-    --palette light dark   --lang en zh_CN   --scale 1 2   --pages download sessions diagnostics log grid done
+    --palette light dark   --lang en zh_CN   --scale 1 2   --size 1280x820
+    --pages planned grid download sessions diagnostics log done settings offer
 
 Each combination is the real program on a private screen: it starts, plans, downloads and is photographed.
 """
@@ -11,6 +12,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import multiprocessing
 import os
 import subprocess
 import tempfile
@@ -19,6 +21,7 @@ import tkinter as tk
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from era5dl.gui.app import App
 from era5dl.gui.options import Options
@@ -35,21 +38,30 @@ def main() -> None:
     parser.add_argument("--lang", nargs="*", default=["en", "zh_CN"])
     parser.add_argument("--scale", nargs="*", type=int, default=[1, 2])
     parser.add_argument(
-        "--pages", nargs="*", default=["download", "planned", "grid", "sessions", "diagnostics", "log", "done"]
+        "--pages",
+        nargs="*",
+        default=["download", "planned", "grid", "sessions", "diagnostics", "log", "done", "settings", "help", "offer"],
     )
+    parser.add_argument("--size", default="1280x820", help="of the window, in our units")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     cache = Path(tempfile.gettempdir()) / "era5dl-pictures"
     for palette, lang, factor in itertools.product(given.palette, given.lang, given.scale):
-        screen = Screen(f"{1280 * factor}x{820 * factor}x24")
+        wide, high = (int(length) * factor for length in given.size.split("x"))
+        screen = Screen(f"{wide}x{high}x24")
         os.environ["DISPLAY"] = screen.name
         try:
-            one(given.out, cache, palette, lang, factor, given.pages)
+            what = (given.out.absolute(), cache, palette, lang, factor, given.pages, f"{wide}x{high}+0+0")
+            process = multiprocessing.get_context("spawn").Process(
+                target=one, args=what
+            )  # Tk never lets go of a screen
+            process.start()
+            process.join()
         finally:
             screen.close()
 
 
-def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: list[str]) -> None:
+def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: list[str], place: str) -> None:
     """All pages in one look."""
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(_folder(cache)):
         os.environ["ERA5DL_STATE_DIR"] = name
@@ -57,14 +69,17 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
         Path(name, "window.json").write_text(json.dumps({"theme": wanted["theme"], "language": lang}))
         root = tk.Tk(className="Era5dl")
         app = App(root, Options(demo=True, out=Path(name) / "era5", scale=float(factor)))
-        root.geometry(f"{1280 * factor}x{820 * factor}+0+0")
+        root.geometry(place)
         root.update()
         root.event_generate("<Motion>", warp=True, x=2, y=2)  # away, so that no tooltip comes
 
         def shoot(page: str) -> None:
+            shoot_as(page, page)
+
+        def shoot_as(page: str, name: str) -> None:
             if page in pages:
                 settle(root, 0.6)
-                target = out / f"{page}_{palette}_{lang[:2]}_{factor}x.png"
+                target = out / f"{name}_{palette}_{lang[:2]}_{factor}x.png"
                 subprocess.run(["import", "-window", "root", str(target)], check=True)
                 print(target)
 
@@ -91,6 +106,29 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
             settle(root, 2.2 if page == "diagnostics" else 0.5)
             shoot(page)
         app.show_download()
+        if "settings" in pages:
+            app.show_settings()
+            dialog = app.dialogs._settings
+            assert dialog is not None
+            tabs: Any = dialog._tabs
+            for number in range(tabs.index("end")):
+                tabs.select(number)
+                shoot_as("settings", f"settings{number}")
+            dialog.close()
+        if "help" in pages:
+            app.show_help()
+            shoot("help")
+            assert app.dialogs._help is not None
+            app.dialogs._help.close()
+        if "offer" in pages:
+            app.conductor.stop()
+            until(lambda: not app.conductor.occupied)
+            app.downloading._offered = False
+            app.conductor.list_sessions()
+            settle(root, 0.5)
+            shoot("offer")
+            app.download.banner._button.invoke()
+            settle(root, 1.0)
         if "done" in pages:
             until(lambda: not app.conductor.occupied)
             shoot("done")
