@@ -221,7 +221,7 @@ def test_after_a_kill_the_window_offers_the_session(
     assert wrong(out, objects) == []
 
 
-@pytest.mark.parametrize("width", [960, 1280])
+@pytest.mark.parametrize("width", [960, 1280, 1600])
 def test_no_word_of_the_totals_is_cut(open_window: Callable[..., Window], tmp_path: Path, width: int) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     window.root.geometry(f"{width}x700")
@@ -234,3 +234,46 @@ def test_no_word_of_the_totals_is_cut(open_window: Callable[..., Window], tmp_pa
         window.until(lambda: all(word.winfo_width() >= word.winfo_reqwidth() for word in words), timeout=3)
     left, right = headings.span(1)
     assert headings._fitter.widest(["100 %"]) + window.app.look.px(headings.bar + 8) <= right - left
+    for number, text in ((2, "14.0 MB"), (3, "1.25 MB/s"), (4, "In transfer")):
+        left, right = headings.span(number)
+        indent = window.app.look.px(21) if number == 4 else 0
+        assert headings._fitter.widest([text]) + indent <= right - left, text
+    assert totals.chart.winfo_width() >= 180
+
+
+def test_the_edge_between_request_and_queue_is_moved_and_remembered(
+    open_window: Callable[..., Window], tmp_path: Path
+) -> None:
+    window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+    page, root = window.page, window.root
+    root.geometry("1280x700")
+    window.until(lambda: root.winfo_width() == 1280)
+    usual = page.request.winfo_width()
+
+    def drag(by: int) -> None:
+        sash = page.sash
+        x, y = sash.winfo_rootx(), sash.winfo_rooty() + 50
+        for event, place in (("<ButtonPress-1>", x), ("<B1-Motion>", x + by), ("<ButtonRelease-1>", x + by)):
+            sash.event_generate(event, rootx=place, rooty=y, x=1, y=50)
+        root.update()
+
+    drag(120)
+    assert page.request.winfo_width() == usual + 120
+    for far in (5000, -5000):  # neither side vanishes
+        drag(far)
+        assert page.request.winfo_width() >= 300
+        assert page.queue.winfo_width() >= 550
+    drag(60)
+    wanted = page.request.winfo_width()
+    root.geometry("960x700")
+    window.until(lambda: root.winfo_width() == 960 and page.queue.winfo_width() >= 550)
+    window.close()
+    again = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+    again.root.geometry("1280x700")
+    again.until(lambda: again.page.request.winfo_width() == wanted)
+    again.page.sash.focus_force()
+    again.root.update()
+    again.page.sash.event_generate("<Right>")
+    again.until(lambda: again.page.request.winfo_width() == wanted + 16)
+    again.page.sash.event_generate("<Home>")
+    again.until(lambda: again.page.request.winfo_width() == usual)

@@ -142,6 +142,7 @@ class App:
                     copy=self._copy,
                 ),
                 TotalsCallbacks(conductor.pause, conductor.resume, self.stop, self._set_workers, self._set_limit),
+                lambda width: self.keeping.change(request_width=width),
             ),
             SessionsCallbacks(
                 resume=self._resume_session,

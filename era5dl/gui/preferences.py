@@ -29,6 +29,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "connect_timeout": (1.0, 120.0),
     "read_timeout": (2.0, 600.0),
     "disk_reserve": (0, 10_000_000_000_000),
+    "request_width": (0, 10_000),
 }
 CHOICES = {"theme": ("light", "dark"), "language": ("", "en", "zh_CN")}
 
@@ -57,6 +58,7 @@ class Preferences:
     theme: str = "light"
     notifications: bool = True
     geometry: str = ""  # of the window, as Tk writes it
+    request_width: int = 0  # of the left of the page Download, in our units; 0 where nobody has moved its edge
     selection: str = ""  # what was asked for last: JSON that only its form understands
 
     def to_settings(self) -> Settings:

@@ -36,7 +36,13 @@ class Tabs:
         self.notebook: Any = ttk.Notebook(master)  # its methods have no types
         holders = [ttk.Frame(self.notebook, style="Page.TFrame", padding=(0, look.px(12), 0, 0)) for _page in range(4)]
         self.download = DownloadPage(
-            holders[0], look, model, callbacks.download, workers=begin.workers, limit=begin.rate_limit
+            holders[0],
+            look,
+            model,
+            callbacks.download,
+            workers=begin.workers,
+            limit=begin.rate_limit,
+            request_width=begin.request_width,
         )
         self.sessions = SessionsPage(holders[1], look, callbacks.sessions)
         self.diagnostics = DiagnosticsPage(holders[2], look, callbacks.diagnostics)

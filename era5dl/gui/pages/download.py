@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tkinter as tk
+from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
@@ -16,15 +17,19 @@ from era5dl.gui.pages.request_panel import RequestCallbacks, RequestPanel
 from era5dl.gui.pages.totals_panel import TotalsCallbacks, TotalsPanel
 from era5dl.gui.queue_model import QueueModel
 from era5dl.gui.widgets.banner import Banner
+from era5dl.gui.widgets.sash import Sash
+
+_USUAL, _LEAST, _LEAST_RIGHT = 364.0, 336.0, 570.0  # widths of the request, and of what is right of it, in our units
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadCallbacks:
-    """What the page asks for, panel by panel."""
+    """What the page asks for, panel by panel. resized: the width of the request in our units, 0 for the usual one."""
 
     request: RequestCallbacks
     queue: QueueCallbacks
     totals: TotalsCallbacks
+    resized: Callable[[int], object] = lambda _width: None
 
 
 class DownloadPage(ttk.Frame):
@@ -39,20 +44,28 @@ class DownloadPage(ttk.Frame):
         *,
         workers: int,
         limit: int,
+        request_width: int = 0,
     ) -> None:
+        """request_width: in our units; 0 is the usual one."""
         super().__init__(master, style="Page.TFrame")
+        self._look, self._resized = look, callbacks.resized
+        self._wish = look.px(request_width or _USUAL)  # pixels; there may be less room than that
         px = look.px
         self.banner = Banner(self, look, on_close=lambda: None)
         self.request = RequestPanel(self, look, callbacks.request)
+        self.sash = Sash(self, look, on_move=self._move, on_rest=self._rest, on_reset=self._reset)
         self.queue = QueuePanel(self, look, model, callbacks.queue)
         self.grid_panel = GridPanel(self, look, on_change=self.request.show_grid_choice, on_close=self.hide_grid)
         self.totals = TotalsPanel(self, look, callbacks.totals, workers=workers, limit=limit)
-        self.banner.grid(row=0, column=0, columnspan=2, sticky="ew")
-        self.request.grid(row=1, column=0, rowspan=2, sticky="nsew", padx=(0, px(10)))
-        self.queue.grid(row=1, column=1, sticky="nsew", pady=(0, px(10)))
-        self.totals.grid(row=2, column=1, sticky="ew")
-        self.columnconfigure(1, weight=1)
+        self.banner.grid(row=0, column=0, columnspan=3, sticky="ew")
+        self.request.grid(row=1, column=0, rowspan=2, sticky="nsew")
+        self.sash.grid(row=1, column=1, rowspan=2, sticky="ns")
+        self.queue.grid(row=1, column=2, sticky="nsew", pady=(0, px(10)))
+        self.totals.grid(row=2, column=2, sticky="ew")
+        self.columnconfigure(2, weight=1)
         self.rowconfigure(1, weight=1)
+        self._share_out()
+        self.bind("<Configure>", lambda _event: self._share_out(), add="+")
         follow(self, self.retranslate)
 
     def show_fields(self, fields: Fields) -> None:
@@ -76,13 +89,40 @@ class DownloadPage(ttk.Frame):
         """Choose years, months and days in the place of the queue."""
         fields = self.request.fields
         self.grid_panel.show(fields.years, fields.months, fields.days)
-        self.grid_panel.grid(row=1, column=1, sticky="nsew", pady=self.queue.grid_info()["pady"])
+        self.grid_panel.grid(row=1, column=2, sticky="nsew", pady=self.queue.grid_info()["pady"])
         self.grid_panel.lift()
         self.grid_panel.years.canvas.focus_set()
 
     def hide_grid(self) -> None:
         """Back to the queue."""
         self.grid_panel.grid_forget()
+
+    # --- the edge between the request and the queue
+
+    @property
+    def request_width(self) -> int:
+        """Pixels of the request as they are now: as wished, but neither side gets too narrow for what is in it."""
+        px = self._look.px
+        most = self.winfo_width() - self.sash.winfo_reqwidth() - px(_LEAST_RIGHT)
+        return max(px(_LEAST), min(self._wish, most))
+
+    def _share_out(self) -> None:
+        self.columnconfigure(0, minsize=self.request_width)
+
+    def _move(self, pixels: int) -> None:
+        self._wish = self.request_width + pixels
+        self._share_out()
+
+    def _rest(self) -> None:
+        self._wish = self.request_width
+        self._resized(round(self._wish / self._look.scale.factor))
+
+    def _reset(self) -> None:
+        self._wish = self._look.px(_USUAL)
+        self._share_out()
+        self._resized(0)
+
+    # --- the look
 
     def restyle(self, palette: Palette) -> None:
         """The widgets follow the look by themselves."""

@@ -40,11 +40,11 @@ _SHOWS = {
 }
 _COLUMNS = (
     rows.Column("file", "", 300, stretch=True, middle=True, least=140),
-    rows.Column("progress", "", 156, show=rows.Show.PROGRESS, least=152),
-    rows.Column("size", "", 76, right=True, least=64),
-    rows.Column("speed", "", 84, right=True, least=70),
-    rows.Column("status", "", 112, show=rows.Show.STATE, least=90),
-    rows.Column("attempts", "", 58, right=True, least=50, quiet=True),
+    rows.Column("progress", "", 156, show=rows.Show.PROGRESS, least=108),
+    rows.Column("size", "", 76, right=True, least=74),
+    rows.Column("speed", "", 84, right=True, least=82),
+    rows.Column("status", "", 112, show=rows.Show.STATE, least=110),
+    rows.Column("attempts", "", 58, right=True, least=50, quiet=True, spare=True),
 )
 _FALLING = (Order.SIZE, Order.SPEED, Order.PROGRESS, Order.ATTEMPTS)  # what one wants to see first is the most
 

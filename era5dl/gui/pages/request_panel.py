@@ -28,7 +28,8 @@ POPULAR = (
     *("an.pl/t", "an.pl/u", "an.pl/v", "an.pl/z", "an.pl/q"),
     *("fc.sfc.accumu/lsp", "fc.sfc.accumu/cp", "fc.sfc.accumu/ssrd", "invariant/z", "invariant/lsm"),
 )
-_WIDTH = 336  # of what is in the card, in our units
+_LOW = 570  # our units of height below which something is left out
+_WIDTH = 308  # of what is in the card at least, in our units
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,22 @@ class RequestPanel(Card):
         self._make_folder()
         self._make_outlook()
         self.rowconfigure(4, weight=1)
+        self._product_about.bind("<Configure>", lambda event: self._wrap(event.width), add="+")
+        self.bind("<Configure>", lambda event: self._save_height(event.height), add="+")
         self.retranslate()
+
+    def _wrap(self, width: int) -> None:
+        """Break lines where the panel, whose edge can be moved, ends."""
+        for label in (self._product_about, self._wrong, self._outlook, self._why):
+            label.configure(wraplength=width)
+        self._grid_text.configure(wraplength=max(1, width - self._grid_button.winfo_reqwidth() - self._look.px(8)))
+
+    def _save_height(self, height: int) -> None:
+        """On a low screen the tree needs the room of the lines about product and variable."""
+        low = height < self._look.px(_LOW)
+        for label in (self._product_about, self._about):
+            (label.grid_remove if low else label.grid)()
+        self._product_choice.grid(pady=(self._look.px(5), self._look.px(10) if low else 0))
 
     # --- making
 
@@ -71,8 +87,8 @@ class RequestPanel(Card):
         self._product_choice = ttk.Combobox(self, state="readonly", height=9)
         self._product_choice.bind("<<ComboboxSelected>>", lambda _event: self._product_chosen(), add="+")
         self._product_choice.grid(row=1, column=0, sticky="ew", pady=(px(5), 0))
-        self._product_about = ttk.Label(self, style="Small.TLabel", wraplength=px(_WIDTH), justify="left")
-        self._product_about.grid(row=2, column=0, sticky="w", pady=(px(4), px(10)))
+        self._product_about = ttk.Label(self, style="Small.TLabel", justify="left")
+        self._product_about.grid(row=2, column=0, sticky="ew", pady=(px(4), px(10)))
 
     def _make_variables(self) -> None:
         px, look = self._look.px, self._look
@@ -129,12 +145,12 @@ class RequestPanel(Card):
         self.first.pack(side="left", fill="x", expand=True)
         self._to.pack(side="left", padx=px(8))
         self.last.pack(side="left", fill="x", expand=True)
-        self._grid_text = ttk.Label(self._grid, style="Muted.TLabel", wraplength=px(_WIDTH - 110), justify="left")
+        self._grid_text = ttk.Label(self._grid, style="Muted.TLabel", justify="left")
         self._grid_text.pack(side="left")
         self._grid_button = ttk.Button(self._grid, command=self._do.show_grid)
         self._grid_button.pack(side="right")
         self._range.pack(fill="x")
-        self._wrong = ttk.Label(self, style="Danger.TLabel", wraplength=px(_WIDTH), justify="left")
+        self._wrong = ttk.Label(self, style="Danger.TLabel", justify="left")
         self._wrong.grid(row=7, column=0, sticky="w", pady=(px(3), 0))
         self._wrong.grid_remove()
 
@@ -164,12 +180,12 @@ class RequestPanel(Card):
         self._missing.configure(padding=(px(6), px(1)))
         self._planning = ttk.Label(line, style="Muted.TLabel")
         self._planning.pack(side="right")
-        self._outlook = ttk.Label(self, style="Muted.TLabel", wraplength=px(_WIDTH), justify="left")
+        self._outlook = ttk.Label(self, style="Muted.TLabel", justify="left")
         self._outlook.grid(row=12, column=0, sticky="w", pady=(px(2), px(10)))
         self.start = ttk.Button(self, style="Accent.TButton", command=self._do.start)
         look.set_icon(self.start, "download", "on_accent", 15)
         self.start.grid(row=13, column=0, sticky="ew")
-        self._why = ttk.Label(self, style="Small.TLabel", wraplength=px(_WIDTH), justify="left")
+        self._why = ttk.Label(self, style="Small.TLabel", justify="left")
         self._why.grid(row=14, column=0, sticky="w", pady=(px(5), 0))
 
     # --- values in

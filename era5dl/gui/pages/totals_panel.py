@@ -21,7 +21,10 @@ from era5dl.gui.widgets.ticks import Sample
 from era5dl.gui.widgets.tooltip import Tooltip
 from era5dl.text import size, speed
 
+_CHART = 300  # our units the chart has, card's edges included, or it lies above the buttons
+_FIGURES = 270  # our units of the figures left of it then
 SPAN = 180.0  # seconds of speed that the chart shows
+_SHORT = 30.0  # seconds that it shows at the beginning
 _WAITS = (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_TRUST)
 
 
@@ -47,10 +50,7 @@ class TotalsPanel(Card):
         self._filled: tuple[int, str] = (0, "Horizontal.TProgressbar")
         self._arranged: State | None = State.ENDED  # the state the buttons are for
         px = look.px
-        self.columnconfigure(0, weight=3)
-        self.columnconfigure(1, weight=1)
-        left = ttk.Frame(self)
-        left.grid(row=0, column=0, sticky="nsew", padx=(0, px(18)))
+        self._figures = left = ttk.Frame(self)
         line = ttk.Frame(left)
         line.pack(fill="x")
         self._percent = Saying(line, style="Figure.TLabel")
@@ -61,8 +61,7 @@ class TotalsPanel(Card):
         self.bar.pack(fill="x", pady=(px(5), px(5)))
         self._detail = Saying(left, style="Muted.TLabel")
         self._detail.pack(fill="x", pady=(0, px(9)))
-        line = ttk.Frame(left)
-        line.pack(fill="x")
+        self._buttons = line = ttk.Frame(self)
         self.pause = ttk.Button(line, command=self._paused)
         self.stop = ttk.Button(line, style="Danger.TButton", command=callbacks.stop)
         look.set_icon(self.stop, "stop", "danger", 14)
@@ -82,10 +81,11 @@ class TotalsPanel(Card):
         self.workers.pack(side="right")
         self._workers_title = ttk.Label(line, style="Muted.TLabel")
         self._workers_title.pack(side="right", padx=(0, px(6)))
-        for part in (line, *line.winfo_children()):
-            part.bind("<Configure>", lambda _event: self._keep_room(line), add="+")
-        self.chart = LineChart(self, look, format_value=speed, span=SPAN, least=100_000, height=118, width=340)
-        self.chart.grid(row=0, column=1, sticky="nsew")
+        self.chart = LineChart(self, look, format_value=speed, span=SPAN, least=100_000, height=84, width=160)
+        for part in (self, line, *line.winfo_children()):
+            part.bind("<Configure>", lambda _event: self._place(), add="+")
+        self._narrow: bool | None = None
+        self._place()
         self.retranslate()
 
     # --- values in
@@ -120,6 +120,7 @@ class TotalsPanel(Card):
 
     def show_speeds(self, samples: list[Sample], now: float) -> None:
         """The speed of the last minutes; instants of any clock."""
+        self.chart.set_span(min(SPAN, max(_SHORT, now - samples[0][0])) if samples else SPAN)
         self.chart.show([Series(_("Speed"), samples)], now)
 
     def show_settings(self, workers: int, limit: int) -> None:
@@ -169,9 +170,18 @@ class TotalsPanel(Card):
         self.pause.configure(text=text, compound="left")
         self._look.set_icon(self.pause, icon, "text", 14)
 
-    def _keep_room(self, line: ttk.Frame) -> None:
-        """Where there is little room it is the chart that gives way, never the words of this line."""
-        self.columnconfigure(0, minsize=line.winfo_reqwidth() + self._look.px(18))
+    def _place(self) -> None:
+        """The chart has the right side; where there is little room, only above the buttons, whose words are not cut."""
+        gap, words = self._look.px(18), self._buttons.winfo_reqwidth()
+        narrow = self.winfo_width() < words + gap + self._look.px(_CHART)
+        self.columnconfigure(0, weight=1, minsize=self._look.px(_FIGURES) if narrow else words + gap)
+        self.columnconfigure(1, weight=1 if narrow else 2)
+        if narrow is self._narrow:
+            return
+        self._narrow = narrow
+        self._figures.grid(row=0, column=0, sticky="new", padx=(0, gap))
+        self._buttons.grid(row=1, column=0, columnspan=1 + narrow, sticky="sew", padx=(0, 0 if narrow else gap))
+        self.chart.grid(row=0, column=1, rowspan=2 - narrow, sticky="nsew", pady=(0, self._look.px(8) if narrow else 0))
 
     def _time_left(self, snapshot: Snapshot) -> str:
         if snapshot.state is not State.RUNNING:

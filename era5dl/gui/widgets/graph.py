@@ -122,7 +122,7 @@ class LineChart(tk.Canvas):
         self._highest = marks[-1]
         labels = [self._format(mark) for mark in marks]
         line = self._line
-        head = line + px(6) if self._title or len(self._series) > 1 else line // 2 + px(1)
+        head = line + px(13) if self._title or len(self._series) > 1 else line // 2 + px(1)
         foot = line + px(6) if self._ago else line // 2 + px(1)
         self._plot = (max(map(self._measure, labels)) + px(10), head, wide - px(6), high - foot)
         left, top, right, bottom = self._plot
@@ -131,7 +131,8 @@ class LineChart(tk.Canvas):
             return
         for mark, label in zip(marks, labels, strict=True):
             y = self._y(mark)
-            self._batch.create("line", left, y, right, y, fill=palette.border if mark == 0 else palette.line)
+            if values or mark == 0:  # with nothing to draw, words are in their place
+                batch.create("line", left, y, right, y, fill=palette.border if mark == 0 else palette.line)
             self._batch.create("text", left - px(6), y, text=label, anchor="e", fill=palette.muted, font=scale.SMALL)
         self._draw_times()
         self._draw_head()
@@ -164,7 +165,7 @@ class LineChart(tk.Canvas):
         _, _, right, bottom = self._plot
         wide = max(self._measure(self._ago(self._span * part)) for part in (0.25, 1.0)) + px(12)
         room = right - self._plot[0]
-        parts = (0.0, 0.25, 0.5, 0.75, 1.0) if 6 * wide < room else ((0.0, 0.5, 1.0) if 3 * wide < room else (0.0, 1.0))
+        parts = (0.0, 0.25, 0.5, 0.75, 1.0) if 5 * wide < room else ((0.0, 0.5, 1.0) if 3 * wide < room else (0.0, 1.0))
         for part in parts:
             anchor = "ne" if part == 0 else ("nw" if part == 1 else "n")
             ago = self._span * part

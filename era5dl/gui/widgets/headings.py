@@ -10,17 +10,16 @@ from typing import Any
 
 from era5dl.gui.look import scale
 from era5dl.gui.look.theme import Look
-from era5dl.gui.widgets.rows import Column, Fitter
+from era5dl.gui.widgets.rows import Column, Fitter, Show
 
 _PAD = 8  # our units at both sides of a cell
+_BAR, _SHORTEST_BAR = 84.0, 24.0  # our units of a bar of progress
 _GRIP = 4  # how near to an edge the mouse takes hold of it
 _CLICK = 4  # pixels a press may move and still be a click
 
 
 class Headings:
     """Draws on the table's canvas, in its first `height` pixels."""
-
-    bar = 84.0  # length of the bars in a column of progress, in our units
 
     def __init__(
         self,
@@ -39,6 +38,7 @@ class Headings:
         self._on_sort, self._on_resize, self._fitter, self._widest = on_sort, on_resize, fitter, widest
         self._font = font.nametofont(scale.TEXT, root=canvas)
         self.width = 0  # of the table, in pixels
+        self.bar = _BAR  # length of the bars in a column of progress, in our units
         self._wished = [look.px(column.width) for column in columns]
         self._edges: list[int] = [0] * (len(columns) + 1)
         self._sorted: str | None = None
@@ -72,7 +72,11 @@ class Headings:
         """Share out the width of the table and draw the titles."""
         self.width = width
         least = [self._look.px(column.least) for column in self.columns]
-        given = [max(wish, low) for wish, low in zip(self._wished, least, strict=True)]
+        wished = list(self._wished)
+        for number in reversed(range(len(least))):
+            if self.columns[number].spare and sum(least) > width:
+                least[number] = wished[number] = 0
+        given = [max(wish, low) for wish, low in zip(wished, least, strict=True)]
         spare = width - sum(given)
         stretching = [number for number, column in enumerate(self.columns) if column.stretch]
         for number in stretching:
@@ -89,7 +93,20 @@ class Headings:
             self._edges[number] = edge
             edge += part
         self._edges[-1] = edge
+        self._fit_bar()
         self._draw()
+
+    def hidden(self, number: int) -> bool:
+        """Whether there is no room for this column."""
+        return self._edges[number] == self._edges[number + 1]
+
+    def _fit_bar(self) -> None:
+        """Bars are as long as their column has room beside their numbers."""
+        for number, column in enumerate(self.columns):
+            if column.show is Show.PROGRESS:
+                left, right = self.span(number)
+                room = (right - left - self._fitter.measure("100 %")) / self._look.scale.factor - 8
+                self.bar = max(_SHORTEST_BAR, min(_BAR, room))
 
     def sort(self, number: int) -> str:
         """As if this title were clicked."""
@@ -164,6 +181,8 @@ class Headings:
         canvas.create_rectangle(0, 0, wide, self._height - 1, fill=palette.card, width=0, tags="heading")
         canvas.create_line(0, self._height - 1, wide, self._height - 1, fill=palette.line, tags="heading")
         for number, column in enumerate(self.columns):
+            if self.hidden(number):
+                continue
             left, right = self.span(number)
             marked = column.name == self._sorted
             ink = palette.text if marked or number == self._hot else palette.muted

@@ -84,7 +84,8 @@ class Lines:
             text, picture = line.cells[number]
             self._draw_text(line, number, column, text, row)
             if picture:
-                name = self._picture(column, row, colours[0]) if row else ""
+                seen = row and not self._headings.hidden(number)
+                name = self._picture(column, row, colours[0]) if row and seen else ""
                 if name != line.pictures[number]:
                     line.pictures[number] = name
                     self._batch.change(picture, image=name)
@@ -93,7 +94,7 @@ class Lines:
 
     def _draw_text(self, line: _Line, number: int, column: Column, item: int, row: Row | None) -> None:
         shown = ""
-        if row:
+        if row and not self._headings.hidden(number):
             left, right = self._headings.span(number)
             shown = self._fitter.fit(row.texts[number], right - left - self._indent(column), middle=column.middle)
         if shown != line.texts[number]:

@@ -32,6 +32,7 @@ class Column:
     stretch: bool = False  # takes the room that is left; one column should
     middle: bool = False  # cut texts in the middle: names whose ends differ
     least: float = 48
+    spare: bool = False  # not shown where there is no room for the least of all
     quiet: bool = False  # in the muted colour
     sortable: bool = True
 
