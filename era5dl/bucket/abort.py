@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import socket
+import socket as sockets
 import ssl
 import threading
 import time
@@ -24,7 +24,7 @@ class Abort:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
+        self._socket: sockets.socket | None = None
         self._why = ""
 
     @property
@@ -32,13 +32,18 @@ class Abort:
         """The reason given to `trip`; "" while nobody has."""
         return self._why
 
+    @property
+    def socket(self) -> sockets.socket | None:
+        """What the attempt waits on now."""
+        return self._socket
+
     def trip(self, why: str) -> None:
         """End the attempt. Returns at once; the first reason stays."""
         with self._lock:
             self._why = self._why or why
             self._shut()
 
-    def watch(self, sock: socket.socket | None) -> None:
+    def watch(self, sock: sockets.socket | None) -> None:
         """Tell which socket the attempt waits on now; None when it is no longer ours to shut."""
         with self._lock:
             self._socket = sock
@@ -63,4 +68,4 @@ class Abort:
     def _shut(self) -> None:
         if self._socket is not None:
             with contextlib.suppress(OSError):  # already closed by the other side
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                sockets.socket.shutdown(self._socket, sockets.SHUT_RDWR)

@@ -58,7 +58,6 @@ class Get:
         self._url = base + quote(obj.key, safe="/~")
         self._abort, self._timeout = abort, timeout
         self._aborting = aborting(abort)
-        self._first = True
 
     def __enter__(self) -> Get:
         self._aborting.__enter__()
@@ -70,7 +69,7 @@ class Get:
                     if answer.status_code not in (200, 206):
                         raise self._refuse(answer.status_code, dict(answer.headers), read_error(self._raw))
                     _prove(answer.headers, self._obj, self._span)
-                    self._tap = Tap(self._raw, self._span[1] - self._span[0])
+                    self._tap = Tap(self._raw, self._span[1] - self._span[0], self._abort.socket)
                 except BaseException:
                     self._raw.close()
                     raise
@@ -82,11 +81,10 @@ class Get:
     def readinto(self, view: memoryview) -> int:
         """Fill the front of `view` with the next bytes, as soon as any are there; how many, 0 at the end."""
         try:
-            if SLICED and not self._first and not self._tap.at_hand:  # first come those that came with the headers
+            if SLICED and not self._tap.at_hand:
                 self._abort.patience(self._timeout)
                 if self._abort.why:  # and do not read: nothing may come, and nothing could wake us
                     raise Stopped(self._abort.why)
-            self._first = False
             return self._tap.readinto(view)
         except Stopped:
             raise

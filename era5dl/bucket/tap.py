@@ -1,75 +1,94 @@
-"""The bytes of an answer, straight into a buffer of ours: one system call's worth at a time.
+"""The bytes of an answer, from the socket straight into a buffer of ours.
 
 urllib3's `read1` makes three objects and ten calls of every 16 KiB record that TLS hands up, which is half of all the
-time a fast line takes.  Below it lies the buffered reader of `http.client`, whose `readinto1` reads once and never
-waits for more, so that nothing is lost when a connection breaks.  It is reached through one private name of urllib3,
-here and nowhere else; where that is not what we know, `read1` does the same, slower.
+time a fast line takes.  So what `http.client` has read together with the headers is taken over first; then bytes come
+from the socket itself, with TLS all the records that are there, and nothing is lost when a connection breaks.  The body
+is reached through one private name of urllib3, here and nowhere else; where that is not what we know, `read1` does the
+same, slower.
 """
 
 from __future__ import annotations
 
 import http.client
 import io
+import socket
+import ssl
 from typing import Any
 
+from era5dl.bucket.abort import SLICED
 from era5dl.turns import turn
-
-GULP = max(256 * 1024, 2 * io.DEFAULT_BUFFER_SIZE)  # bytes; less than its buffer, and the reader below keeps a rest
 
 
 class Tap:
-    """The body of `length` bytes of a urllib3 response, and its connection given back when the last one has come.
+    """The body of `length` bytes of a urllib3 response that comes over `sock`, and its connection given back when the
+    last byte has come."""
 
-    A small view is served from a gulp of our own: what the reader below kept back, nobody could wait for.
-    """
-
-    def __init__(self, raw: Any, length: int) -> None:
+    def __init__(self, raw: Any, length: int, sock: socket.socket | None) -> None:
         self._raw = raw
-        self._left = length  # on the connection
-        self._gulp = memoryview(b"")  # off the connection, and not handed out yet
-        self._first = True
+        self._left = length
+        self._ahead: memoryview | None = None  # bytes that came with the headers; None: nobody has looked yet
+        self._error: Exception | None = None  # came after bytes that had to be handed out first
         below = getattr(raw, "_fp", None)
         plain = isinstance(below, http.client.HTTPResponse) and not below.chunked and below.length == length
-        self._http: Any = below if plain else None
+        self._http: Any = below if plain and sock is not None else None
+        self._sock: Any = sock
+        self._in_records = isinstance(sock, ssl.SSLSocket) and not SLICED  # there a wait must come before each read
 
     @property
     def at_hand(self) -> bool:
-        """Whether there are bytes without asking the connection."""
-        return bool(self._gulp)
+        """Whether there may be bytes without asking the connection."""
+        return self._ahead is None or bool(self._ahead)
 
     def readinto(self, view: memoryview) -> int:
         """Fill the front of `view` with the next bytes, as soon as any are there. 0 at the end, or at an early end."""
-        if not self._gulp and len(view) >= min(GULP, self._left):
-            return self._from_connection(view[: self._left])
-        if not self._gulp:
-            buffer = memoryview(bytearray(min(GULP, self._left)))
-            self._gulp = buffer[: self._from_connection(buffer)]
-        count = min(len(view), len(self._gulp))
-        view[:count] = self._gulp[:count]
-        self._gulp = self._gulp[count:]
-        return count
-
-    def _from_connection(self, view: memoryview) -> int:
+        view = view[: self._left]
         if not view:
             return 0
         if self._http is None:
+            self._ahead = memoryview(b"")
             count = _copy(self._raw.read1(len(view)), view)
-            self._left -= count
-            return count
-        if self._first:  # what came with the headers; `readinto1` would wait for more, and lose it if none comes
-            self._first = False
-            count = _copy(self._http.fp.read1(len(view)), view)
+        elif self.at_hand:
+            count = self._from_ahead(view)
         else:
             with turn.away():
-                count = self._http.fp.readinto1(view)
+                count = self._gather(view) if self._in_records else self._sock.recv_into(view)
         self._left -= count
-        self._http.length = self._left
-        if not self._left:
-            self._http.close()
-            self._raw.release_conn()
+        if self._http is not None:
+            self._http.length = self._left
+            if not self._left:
+                self._http.close()
+                self._raw.release_conn()
+        return count
+
+    def _from_ahead(self, view: memoryview) -> int:
+        if self._ahead is None:  # asking for a whole buffer leaves nothing in it, and if it is empty, waits for bytes
+            with turn.away():
+                self._ahead = memoryview(self._http.fp.read1(io.DEFAULT_BUFFER_SIZE))
+        count = _copy(self._ahead[: len(view)], view)
+        self._ahead = self._ahead[count:]
+        return count
+
+    def _gather(self, view: memoryview) -> int:
+        """The next record, and those behind it that have come already."""
+        if self._error is not None:
+            raise self._error
+        sock = self._sock
+        count = int(sock.recv_into(view))
+        if 0 < count < len(view):
+            timeout = sock.gettimeout()
+            sock.settimeout(0)
+            try:
+                while count < len(view) and (came := sock.recv_into(view[count:])):
+                    count += came
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+            except (OSError, ValueError) as error:
+                self._error = error
+            finally:
+                sock.settimeout(timeout)
         return count
 
 
-def _copy(data: bytes, view: memoryview) -> int:
+def _copy(data: bytes | memoryview, view: memoryview) -> int:
     view[: len(data)] = data
     return len(data)
