@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from era5dl.bucket.abort import Abort
 from era5dl.engine.events import ONLY_HELD, FileDone, FileStarted, State, StateChanged
 from era5dl.engine.ledger import FileState
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
@@ -146,3 +147,21 @@ def test_what_is_finished_or_failed_cannot_be_held(fault_server: FaultServer, tm
         ran.engine.release([0, 1, 2])
         ended = ran.end()
     assert (ended.verified, ended.failed) == (2, 1)
+
+
+def test_an_attempt_that_was_quicker_than_its_abort(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = stored(fault_server, 1, 500_000)
+    fault_server.link = Link(speed=1_000_000)
+    real = Abort.trip
+    monkeypatch.setattr(Abort, "trip", lambda abort, why: None if why == "held" else real(abort, why))
+    with running(fault_server, tmp_path, workers=1) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.engine.hold([0])
+        ran.until(lambda: only_held_are_left(ran))
+        assert ran.engine.snapshot().done_bytes == 500_000, "all of it has come; it is let go before it is proven"
+        ran.engine.release([0])
+        assert ran.end().verified == 1
+    assert ran.engine.snapshot().fetched_bytes == 500_000
+    assert wrong_files(tmp_path, data) == []
