@@ -7,6 +7,7 @@ threads) is asked from outside, so that asking does not change it.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -92,7 +93,7 @@ def command(who: str, server: FaultServer, keys_file: Path, out: Path, workers: 
 
 
 def soak(who: str, server: FaultServer, items: Sequence[Item], folder: Path, workers: int, seconds: float) -> Run:
-    """Let `who` fetch the items into a folder below `folder`; it is stopped after so many seconds."""
+    """Let `who` fetch the items into a new folder, which is removed afterwards; it is stopped after so many seconds."""
     folder.mkdir(parents=True)
     out, keys_file = folder / "out", folder / "keys.txt"
     keys_file.write_text("\n".join(item.key for item in items), "utf-8")
@@ -112,6 +113,7 @@ def soak(who: str, server: FaultServer, items: Sequence[Item], folder: Path, wor
     run.sent, run.destroyed = stats.payload, stats.destroyed
     run.requests, run.struck = stats.requests.get("GET", 0), sum(stats.faults.values())
     _look(run, items, out)
+    shutil.rmtree(folder)
     return run
 
 

@@ -84,16 +84,18 @@ def before_and_after(ours: Run, theirs: Run) -> str:
         name = f"files failed or wrong, hours {window[0]} to {window[1]}"
         lines.append(_row(name, EXPECTED_ERRORS[window], cells[0], HOPED_ERRORS[window], cells[1]))
     wrong = [f"{run.fates.get('wrong', 0):,}" for run in (theirs, ours)]
-    lines.append(_row("of these, wrong bytes under the final name", "not seen", wrong[0], "not seen", wrong[1]))
+    lines.append(
+        _row("of these, wrong bytes under the final name", "not mentioned", wrong[0], "not mentioned", wrong[1])
+    )
     held = [f"{100 * endurance(run):.0f} %" for run in (theirs, ours)]
-    lines.append(_row("speed of the last half hour, of the first's", "20 to 40 %", held[0], "not said", held[1]))
+    lines.append(_row("speed of the last half hour, of the first's", "20 to 40 %", held[0], "not mentioned", held[1]))
     mean = [f"{speed(run, 0, busy_until(run)) / MB:.1f} MB/s" for run in (theirs, ours)]
     gain = speed(ours, 0, busy_until(ours)) / speed(theirs, 0, busy_until(theirs)) - 1
     lines.append(_row("speed", "", mean[0], "+40 %", f"{mean[1]} ({100 * gain:+.0f} %)"))
     waits = [f"{blocked(run, 0, busy_until(run)):.1f} min/h" for run in (theirs, ours)]
     lines.append(_row("a worker blocked by waiting to try again", "30 min/h", waits[0], "5 min/h", waits[1]))
     memory = [f"{_rss(run, 0) / MB:.0f} to {_rss(run, -1) / MB:.0f} MB" for run in (theirs, ours)]
-    lines.append(_row("memory", "100 MB to 1.2 GB", memory[0], "not said", memory[1]))
+    lines.append(_row("memory", "100 MB to 1.2 GB", memory[0], "not mentioned", memory[1]))
     return "\n".join(lines) + "\n"
 
 
