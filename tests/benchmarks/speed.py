@@ -48,11 +48,8 @@ def main() -> int:
     for line in missing:
         print(line, flush=True)
     if given.clients:
-        clients = [
-            c
-            for c in clients
-            if any(c.name == name or c.name.startswith(name + "-") for name in given.clients.split(","))
-        ]
+        wanted = tuple(given.clients.split(","))
+        clients = [client for client in clients if client.name.startswith(wanted)]
     with _scratch(given.folder) as folder, (given.save / "speed.jsonl").open("a", encoding="utf-8") as log:
         print(f"objects in {folder} ...", flush=True)
         stored = make(folder, works)
@@ -173,7 +170,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-w", "--workloads", default="W1,W2,W3,W4", help="such as W2,W4")
     parser.add_argument("-s", "--server", choices=sorted(SERVERS), default="files")
     parser.add_argument("-r", "--rounds", type=int, default=5)
-    parser.add_argument("-c", "--clients", default="", help="only these, such as era5dl,s5cmd,obstore")
+    parser.add_argument("-c", "--clients", default="", help="only those that begin so: era5dl,s5cmd,obstore")
     parser.add_argument("--venv", type=Path, action="append", default=[], help="where peers are installed (repeatable)")
     parser.add_argument("--scale", type=float, default=1.0, help="of the bytes, for a quick try")
     parser.add_argument("--folder", type=Path, help="keep the objects there for the next time")
