@@ -23,7 +23,7 @@ MB = 1_000_000
 WORKERS = 4
 SPEED = 2 * MB  # bytes per second of one connection
 LATENCY = 0.02  # seconds before each answer: so that planning takes a while
-PATIENCE = 30.0  # seconds for a program to get anywhere
+PATIENCE = 120.0  # seconds for a program to get anywhere
 KINDS = [kind for kind in HEALING if "stall" not in kind and kind != "drip"]
 
 
@@ -52,10 +52,16 @@ class Tally:
 
 
 class Scene:
-    """A faulty server, a folder, and the programs that are started and killed."""
+    """A faulty server, a folder, and the programs that are started and killed.
 
-    def __init__(self, server: FaultServer, folder: Path, *, seed: int, files: int, most: int) -> None:
+    files: how many objects, `most` bytes each at most. life: seconds a program fetches before it is killed, at most.
+    """
+
+    def __init__(
+        self, server: FaultServer, folder: Path, *, seed: int, files: int, most: int, life: float = 2.5
+    ) -> None:
         self.server, self.tally, self.dice = server, Tally(), random.Random(seed)
+        self._life = life
         self._folder, self._files, self._most = folder, files, most
         self._round = 0
         self._spoilt: dict[str, bytes] = {}
@@ -117,9 +123,9 @@ class Scene:
             else:
                 self._until(program, lambda: self._payload() > payload)
                 self.tally.starts.append(time.monotonic() - began)
-                time.sleep(self.dice.uniform(0.0, 2.5))
+                time.sleep(self.dice.uniform(0.0, self._life))
             if moment is Moment.CHECKPOINT:
-                self._until(program, lambda: any(self.out.glob(".era5dl/*.json.tmp")), pause=0.0)
+                self._until(program, lambda: any(self.out.glob(".era5dl/*.json.tmp")), pause=0.0005)
         finally:
             alive = program.poll() is None
             program.send_signal(signal.SIGKILL)

@@ -205,7 +205,7 @@ def test_a_disk_that_is_too_small(era5dl: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
 def test_interrupted_and_resumed(
     era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path, number: signal.Signals
 ) -> None:
