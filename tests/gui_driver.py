@@ -16,6 +16,7 @@ from era5dl.catalog import find_variable, key_of, periods
 from era5dl.gui.app import App
 from era5dl.gui.options import Options
 from tests.faultlab import FaultServer, pseudo_random
+from tests.servers.seaweed import Seaweed
 
 LONG = 30.0
 DAYS = (date(2021, 2, 1), date(2021, 2, 2))
@@ -98,11 +99,11 @@ def wrong(folder: Path, objects: dict[str, bytes]) -> list[str]:
     ]
 
 
-def options(server: FaultServer, out: Path) -> dict[str, Any]:
+def options(server: FaultServer | Seaweed, out: Path) -> dict[str, Any]:
     return {"endpoint_url": server.endpoint_url, "bucket": server.bucket, "out": out}
 
 
-def two_days(server: FaultServer) -> dict[str, bytes]:
+def two_days(server: FaultServer | Seaweed) -> dict[str, bytes]:
     """Put two days of three variables into the bucket, 400 kB a file."""
     stored = {}
     for number, name in enumerate(NAMES):

@@ -9,6 +9,7 @@ from era5dl.gui import i18n
 from era5dl.gui.conductor import Conductor
 from era5dl.gui.downloading import Downloading
 from era5dl.gui.header import Header
+from era5dl.gui.i18n import _
 from era5dl.gui.keeping import Keeping
 from era5dl.gui.look import scale
 from era5dl.gui.look.palette import PALETTES
@@ -41,7 +42,9 @@ class Choices:
     def choose_language(self, code: str) -> None:
         """Speak it, unless there is no font for it."""
         if code != i18n.ENGLISH and not scale.knows_chinese(self.root):
-            self.page.banner.show(Kind.WARNING, f"No font with Chinese characters: install {scale.CHINESE_FONTS}.")
+            self.page.banner.show(
+                Kind.WARNING, _("No font with Chinese characters: install {fonts}.", fonts=scale.CHINESE_FONTS)
+            )
             self.header.show_language()
             return
         self.speak(code)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from era5dl.engine.events import State, StateChanged
-from era5dl.errors import UsageError
+from era5dl.errors import BadResponse, UsageError
 from era5dl.gui import ending, facts, form, words
 from era5dl.gui.conductor import Conductor
 from era5dl.gui.facts import Fact, Trouble
@@ -322,6 +322,11 @@ class Downloading:
             self._trouble = event.state
             said = words.state(event.state)
             why = words.told(event.kind, event.reason).sentence
+            if event.kind == BadResponse.__name__ and event.state is State.WAITING_FOR_NETWORK:
+                why += " " + _(
+                    "A login page or a proxy probably stands in between: open any web page in a browser, "
+                    "and log in if it asks you to."
+                )
             kind = Kind.WARNING if event.state in _WAITS else Kind.INFO
             self.page.banner.show(kind, "\n".join(filter(None, (f"{said.name}. {said.hint}", why))))
         elif self._trouble is not None:
