@@ -1,0 +1,52 @@
+"""What we stand on: every dependency has a lower bound, and none a licence that would bind those who use ours."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
+
+PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OURS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["demo"]]
+FREE = re.compile(r"\b(MIT|BSD|Apache|PSF|ISC|0BSD|Zlib|CC0|HPND)\b", re.IGNORECASE)
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def test_every_dependency_has_a_lower_bound() -> None:
+    everything = OURS + [one for extra in PROJECT["optional-dependencies"].values() for one in extra]
+    unbound = [one for one in everything if not re.search(r">=|~=", one)]
+    assert [one for one in unbound if not one.startswith(("era5dl", "types-"))] == []
+
+
+def test_all_that_is_installed_with_us_is_free() -> None:
+    seen: dict[str, str] = {}
+    waiting = [_name(one) for one in OURS]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:  # for another system, or another Python
+            continue
+        seen[name] = _licence(found.metadata)
+        waiting += [_name(one) for one in found.requires or () if "extra ==" not in one]
+    assert len(seen) > 10
+    assert {name: said for name, said in seen.items() if not FREE.search(said)} == {}
+
+
+def _name(requirement: str) -> str:
+    found = NAME.match(requirement)
+    assert found is not None, requirement
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+
+def _licence(metadata: Any) -> str:
+    """All that a distribution says of its licence; of a whole text the beginning."""
+    classifiers = [said for said in metadata.get_all("Classifier", []) if said.startswith("License")]
+    return " ".join([metadata.get("License-Expression") or "", (metadata.get("License") or "")[:300], *classifiers])
