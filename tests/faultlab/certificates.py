@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trustme
 
-HOST = "s3.faultlab.test"  # a name of the lab where `names.Names` are in use; `.test` is nobody's, by RFC 2606
+DOMAIN = "faultlab.test"  # of the names that `names.Names` invent; `.test` is nobody's, by RFC 2606
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Certificates:
 
 
 def make_certificates(folder: Path, *names: str) -> Certificates:
-    """An authority and a certificate for `names` (127.0.0.1, localhost and HOST when none are given)."""
+    """An authority and a certificate for `names` (127.0.0.1, localhost and names in DOMAIN when none are given)."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*(names or ("127.0.0.1", "localhost", HOST))).configure_cert(context)
+    authority.issue_cert(*(names or ("127.0.0.1", "localhost", f"*.{DOMAIN}"))).configure_cert(context)
     ca_file = folder / "faultlab-ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
     return Certificates(ca_file, context)

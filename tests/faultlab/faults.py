@@ -126,15 +126,19 @@ class Mix:
 
 
 class Burst:
-    """The same fault for every request during the first `length` of every `period` seconds, from now on."""
+    """The same fault for all requests in the first `length` of every `period` seconds, the first request being at 0."""
 
     def __init__(self, fault: Fault, *, period: float, length: float) -> None:
         self._fault, self._period, self._length = fault, period, length
-        self._began = time.monotonic()
+        self._began: float | None = None
 
     def pick(self, request: Request) -> Fault | None:
-        now = (time.monotonic() - self._began) % self._period
-        return self._fault if now < self._length and request.operation in self._fault.on else None
+        if request.operation not in self._fault.on:
+            return None
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now  # two threads at once: the same moment
+        return self._fault if (now - self._began) % self._period < self._length else None
 
 
 class Every:

@@ -15,21 +15,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.faultlab.certificates import HOST
+from tests.faultlab.certificates import DOMAIN
 from tests.faultlab.server import FaultServer
 
 
 class Names:
-    """While it is entered, `HOST` leads to the server, except when the server has lost its name."""
+    """While it is entered, `host` leads to the server, except when the server has lost its name."""
 
     def __init__(self, server: FaultServer) -> None:
         self._server = server
+        self.host = f"s3-{server.port}.{DOMAIN}"
         self._real = socket.getaddrinfo
         self.failures = 0  # how often the name was asked for in vain
 
     @property
     def endpoint_url(self) -> str:
-        return self._server.endpoint_url.replace("127.0.0.1", HOST)
+        return self._server.endpoint_url.replace("127.0.0.1", self.host)
 
     @property
     def bucket(self) -> str:
@@ -49,7 +50,7 @@ class Names:
         socket.getaddrinfo = self._real
 
     def _resolve(self, host: Any, *args: Any, **keywords: Any) -> Any:
-        if host not in (HOST, HOST.encode()):
+        if host not in (self.host, self.host.encode()):
             return self._real(host, *args, **keywords)
         if not self._server.has_name:
             self.failures += 1
