@@ -75,13 +75,17 @@ def running(
     *,
     prefix: str = "",
     plan: Plan | None = None,
+    bucket: S3Bucket | None = None,
     on_event: Callable[[Event], None] | None = None,
     only: list[int] | None = None,
     **options: Any,
 ) -> Iterator[Ran]:
-    """A run that has been started; it is stopped at the end if it is still going on."""
+    """A run that has been started; it is stopped at the end if it is still going on.
+
+    bucket: one made before for the same server with the same timeouts; a new one takes 0.1 s.
+    """
     settings = settings_for(server, **options)
-    bucket = S3Bucket(settings)
+    bucket = bucket or S3Bucket(settings)
     made = plan if plan is not None else plan_of(bucket, prefix)
     events: list[Event] = []
 

@@ -1,4 +1,7 @@
-"""What the engine does when the network, the server or what stands in between fails or lies."""
+"""What the engine does when the network, the server or what stands in between fails or lies.
+
+That files come out right through every kind of fault is in `test_engine_kinds`.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,11 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )
-from era5dl.gui import explanations
-from tests.faultlab import HEALING, KINDS, Certificates, Fault, FaultServer, Link, Mix, make_certificates, pseudo_random
-from tests.runs import fetch_all, leftovers, plan_of, running, settings_for, wrong_files
+from tests.faultlab import Fault, FaultServer, Link, make_certificates, pseudo_random
+from tests.runs import fetch_all, plan_of, running, settings_for, wrong_files
 
 MB = 1_000_000
 KEY = "a.bin"
-
-BORNE = [name for name, kind in KINDS.items() if kind.cure in ("again", "slower", "none", "wait") or name == "replaced"]
 
 
 @pytest.fixture(autouse=True)
@@ -36,22 +36,6 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backoffs of a tenth: what is tested is that they are taken, `test_retry` tests how long they are."""
     monkeypatch.setattr(retry, "BASE", 0.1)
     monkeypatch.setattr(retry, "THROTTLE_BASE", 0.2)
-
-
-@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-@pytest.mark.parametrize("kind", [name for name in BORNE if name != "replaced"])
-def test_the_file_comes_out_right(kind: str, tls: bool, certificates: Certificates, tmp_path: Path) -> None:
-    data = pseudo_random(1, 600_000)
-    with FaultServer(certificates=certificates if tls else None) as server:
-        server.put(KEY, data, part_size=250_000)
-        server.script(Fault(kind, seconds=1.2, rate=2 * MB, at=200_000), key=KEY)
-
-        ran = fetch_all(server, tmp_path, read_timeout=1.0, workers=1)
-
-        assert server.stats().faults[kind] == 1, "the fault was met"
-    assert wrong_files(tmp_path, {KEY: data}) == []
-    assert ran.engine.result.verified == 1
-    assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", ["body-reset", "body-fin", "ragged-end", "body-stall"])
@@ -64,24 +48,6 @@ def test_what_came_before_a_fault_is_not_fetched_again(fault_server: FaultServer
     # A reset may overtake the last bytes that were sent before it; nothing else may be lost.
     assert ran.engine.snapshot().fetched_bytes <= MB
     assert fault_server.stats().payload <= MB + (777_777 if kind == "body-reset" else 0)
-
-
-@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_all_faults_at_once(tls: bool, certificates: Certificates, tmp_path: Path) -> None:
-    objects = {f"{i % 3}/{i}.bin": pseudo_random(i, 100_000 + i * 50_000) for i in range(24)}
-    kinds = [*HEALING, "slow-down", "too-many-requests", "flipped-bit", "precondition-failed"]
-    with FaultServer(certificates=certificates if tls else None) as server:
-        for n, (key, data) in enumerate(objects.items()):
-            server.put(key, data, part_size=300_000 if n % 2 else None)
-        server.add(Mix(seed=11, kinds=kinds, share=0.4, seconds=1.5, in_a_row=2))
-
-        ran = fetch_all(server, tmp_path, workers=8, read_timeout=1.0)
-
-        assert sum(server.stats().faults.values()) > 10
-    said = [event for kind in (FileRetrying, FileRestarted) for event in ran.said(kind)]
-    assert all(event.kind in explanations.KINDS for event in said), "the window has its own words for each reason"
-    assert wrong_files(tmp_path, objects) == []
-    assert ran.engine.result.failed == 0
 
 
 @pytest.mark.parametrize("part_size", [None, 250_000])

@@ -1,0 +1,252 @@
+"""Each kind of fault of the lab, and all at once, with a real S3 server behind it: the files come out right."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.engine import pacing, retry, upkeep
+from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying
+from era5dl.gui import explanations
+from tests.faultlab import (
+    KINDS,
+    Burst,
+    Certificates,
+    Fault,
+    FaultServer,
+    Link,
+    Mix,
+    Names,
+    pseudo_random,
+)
+from tests.runs import Ran, fetch_all, leftovers, running, settings_for, wrong_files
+from tests.servers.seaweed import Seaweed
+
+MB = 1_000_000
+PART = 5 << 20  # bytes; the smallest part that S3 takes
+KEY = "kinds/a.bin"
+DATA = pseudo_random("kinds", 600_000)
+SECONDS = 0.8  # how long stalls and outages last here
+PATIENCE = 0.6  # seconds without a byte that the engine bears here
+
+FIRST = Fault("body-fin", share=0.1)  # so that what comes next is asked for with a range that does not begin at 0
+
+NEVER = [name for name, kind in KINDS.items() if kind.cure == "never"]
+BORNE = [name for name in KINDS if name not in NEVER and name != "replaced"]
+
+
+class Lab:
+    """A fault server in front of SeaweedFS, and a client for it: both are shared, and found calm by each test."""
+
+    def __init__(self, server: FaultServer, names: Names) -> None:
+        self.server, self.names = server, names
+        self.bucket = S3Bucket(settings_for(names, connect_timeout=PATIENCE, read_timeout=PATIENCE))
+
+    def fetch(self, folder: Path, prefix: str, **options: Any) -> Ran:
+        """A whole run, to its end."""
+        return fetch_all(self.names, folder, bucket=self.bucket, prefix=prefix, **options)
+
+    def calm(self) -> None:
+        self.server.calm()
+        self.server.link = Link()
+        self.server.reset_stats()
+
+
+@pytest.fixture(params=["http", "https"], scope="module")
+def shared(request: pytest.FixtureRequest, seaweed: Seaweed, certificates: Certificates) -> Iterator[Lab]:
+    tls = certificates if request.param == "https" else None
+    with FaultServer(upstream=seaweed.endpoint_url, certificates=tls) as server, Names(server) as names:
+        yield Lab(server, names)
+        assert server.stats().upstream_failures == 0
+
+
+@pytest.fixture
+def lab(shared: Lab) -> Lab:
+    shared.calm()
+    return shared
+
+
+@pytest.fixture(scope="module")
+def one(seaweed: Seaweed) -> bytes:
+    """The object that meets the faults one by one."""
+    seaweed.put(KEY, DATA)
+    return DATA
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested is that the waits are taken; how long they are is tested elsewhere."""
+    monkeypatch.setattr(retry, "BASE", 0.05)
+    monkeypatch.setattr(retry, "THROTTLE_BASE", 0.1)
+    monkeypatch.setattr(pacing.Throttle, "GROW_EVERY", 0.2)
+    monkeypatch.setattr(pacing.Throttle, "CALM", 0.1)
+
+
+@pytest.mark.parametrize("kind", BORNE)
+def test_the_file_comes_out_right(kind: str, lab: Lab, one: bytes, tmp_path: Path) -> None:
+    lab.server.script(FIRST, Fault(kind, seconds=SECONDS, rate=2 * MB, at=200_000), key=KEY)
+
+    ran = lab.fetch(tmp_path, KEY, workers=1)
+
+    assert lab.server.stats().faults == Counter((FIRST.kind, kind))
+    assert wrong_files(tmp_path, {KEY: one}) == []
+    assert (ran.end().verified, leftovers(tmp_path)) == (1, [])
+
+
+def test_an_object_replaced_in_mid_download(lab: Lab, seaweed: Seaweed, tmp_path: Path) -> None:
+    key = "replaced/a.bin"
+    seaweed.put(key, DATA)
+    lab.server.script(Fault("body-fin", at=200_000), "replaced", key=key)
+    ran = lab.fetch(tmp_path, key, workers=1)
+    new = now_in(seaweed, key)
+    assert new != DATA
+    assert wrong_files(tmp_path, {key: new}) == []
+    assert ran.end().verified == 1
+
+
+@pytest.mark.parametrize("kind", NEVER)
+def test_what_cannot_be_had_is_said_and_leaves_nothing_wrong(kind: str, lab: Lab, one: bytes, tmp_path: Path) -> None:
+    """For ever: no file, and a reason. And when it is over, the same command again brings the file."""
+    lab.server.script(Fault(kind, times=None), key=KEY)
+    ended = lab.fetch(tmp_path, KEY, workers=1, retries=2).end()
+    assert ended.failed + ended.unfinished == 1
+    assert ended.failed or ended.error
+    assert not (tmp_path / KEY).exists()
+
+    lab.server.calm()
+    assert lab.fetch(tmp_path, KEY, workers=1).end().verified == 1
+    assert wrong_files(tmp_path, {KEY: one}) == []
+
+
+@pytest.mark.parametrize("kind", ["access-denied", "blocked-page"])
+def test_a_single_denial_is_doubted(kind: str, lab: Lab, one: bytes, tmp_path: Path) -> None:
+    lab.server.script(kind, key=KEY)
+    assert lab.fetch(tmp_path, KEY, workers=1).end().verified == 1
+    assert wrong_files(tmp_path, {KEY: one}) == []
+
+
+def test_a_denial_after_other_troubles_is_doubted_too(lab: Lab, one: bytes, tmp_path: Path) -> None:
+    lab.server.script("internal-error", "internal-error", "access-denied", "internal-error", key=KEY)
+    assert lab.fetch(tmp_path / "once", KEY, workers=1).end().verified == 1
+    lab.server.script("access-denied", "internal-error", "access-denied", key=KEY)
+    assert lab.fetch(tmp_path / "twice", KEY, workers=1).end().failed == 1, "two in a row are believed"
+    lab.server.script("access-denied", Fault("body-fin", at=9), "access-denied", key=KEY)
+    assert lab.fetch(tmp_path / "apart", KEY, workers=1).end().verified == 1, "these are not in a row"
+
+
+@pytest.fixture(scope="module")
+def several(seaweed: Seaweed) -> dict[str, bytes]:
+    """Twelve objects, for what happens between requests."""
+    objects = {f"several/{i}.bin": pseudo_random(i, 100_000 + 20_000 * i) for i in range(12)}
+    for key, data in objects.items():
+        seaweed.put(key, data)
+    return objects
+
+
+LINKS = {
+    "at most two connections": Link(most_connections=2),
+    "idle connections are closed": Link(idle_close=0.2),
+    "idle connections swallow": Link(idle_swallow=0.2),
+    "one connection in four is slow": Link(slow_every=4, slow_speed=20_000, speed=MB),
+    "one connection in three is deaf": Link(deaf_every=3),
+    "the line is slow and long": Link(speed=2 * MB, latency=0.1),
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_on_a_bad_line_the_files_come_out_right(
+    name: str, lab: Lab, several: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SLOW_AFTER", 0.5)
+    monkeypatch.setattr(upkeep, "SWAP_EVERY", 0.2)
+    lab.server.link = LINKS[name]
+    if "idle" in name:
+        lab.server.script(*["none"] * 4, Fault("slow-down-retry-after", seconds=1))  # for a second all are idle
+    ran = lab.fetch(tmp_path, "several/")
+    assert wrong_files(tmp_path, several) == []
+    assert ran.end().verified == len(several)
+
+
+def test_connections_that_are_not_let_in_cost_nobody_a_try(lab: Lab, several: dict[str, bytes], tmp_path: Path) -> None:
+    """Eight workers, two connections: no object fails for it, there are just fewer requests at once."""
+    lab.server.link = Link(most_connections=2, speed=200_000)
+    with running(lab.names, tmp_path, bucket=lab.bucket, prefix="several/", workers=8) as ran:
+        ran.until(lambda: ran.engine.snapshot().allowed <= 2, timeout=10)
+        ran.until(lambda: ran.engine.snapshot().verified_files >= 4)
+        assert ran.said(FileFailed) == []
+        lab.server.link = Link(most_connections=2)
+        assert ran.end().verified == len(several)
+    assert wrong_files(tmp_path, several) == []
+
+
+def test_bursts_of_503(lab: Lab, several: dict[str, bytes], tmp_path: Path) -> None:
+    """The first third of the time, again and again."""
+    lab.server.add(Burst(Fault("slow-down"), period=0.9, length=0.3))
+    lab.server.link = Link(speed=MB)
+    ran = lab.fetch(tmp_path, "several/")
+    assert lab.server.stats().faults["slow-down"] >= 1
+    assert wrong_files(tmp_path, several) == []
+    assert ran.end().verified == len(several)
+
+
+@pytest.fixture(scope="module")
+def many(seaweed: Seaweed) -> tuple[str, ...]:
+    """Twenty-four objects, 150 MB, half of them uploaded in parts."""
+    dice = random.Random(2024)
+    for n in range(24):
+        data = pseudo_random(n, dice.randrange(1 * MB, 11 * MB))
+        seaweed.put(f"many/{n:02}.bin", data, part_size=PART if n % 2 else None)
+    return tuple(f"many/{n:02}.bin" for n in range(24))
+
+
+LAST = [name for name, kind in KINDS.items() if kind.cure == "none" or name == "extra-bytes"]  # the answer is right
+WORST_OVERHEAD = 0.03  # of the bytes that were wanted
+
+
+def test_all_at_once(
+    lab: Lab,
+    many: tuple[str, ...],
+    seaweed: Seaweed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Any,
+) -> None:
+    """All kinds, and all that can be wrong with a line, while many objects are fetched: little is fetched twice."""
+    monkeypatch.setattr(upkeep, "SLOW_AFTER", 1.0)
+    monkeypatch.setattr(upkeep, "SWAP_EVERY", 0.2)
+    server = lab.server
+    server.link = Link(latency=0.005, most_connections=12, idle_swallow=2.0, slow_every=8, slow_speed=20_000)
+    kinds = [*BORNE, "replaced", "access-denied", "blocked-page"]
+    random.Random(4).shuffle(kinds)
+    kinds.sort(key=lambda kind: (kind not in LAST, KINDS[kind].cure))  # so that like ones strike different objects
+    for n, key in enumerate(many):
+        mine = sorted(kinds[n :: len(many)], key=lambda kind: kind in LAST)
+        server.script(FIRST, *(Fault(kind, seconds=SECONDS, share=0.7) for kind in mine), key=key)
+    server.add(Burst(Fault("slow-down"), period=3.0, length=0.2))
+    server.add(Mix(seed=4, share=0.2, in_a_row=2, seconds=SECONDS))
+
+    ran = lab.fetch(tmp_path, "many/", workers=8)
+
+    stats = server.stats()
+    assert ran.said(FileFailed) == []
+    objects = {key: now_in(seaweed, key) for key in many}
+    assert wrong_files(tmp_path, objects) == []
+    assert (ran.end().verified, leftovers(tmp_path)) == (len(many), [])
+    assert set(kinds) <= set(stats.faults), "each has struck"
+    reasons = {event.kind for event in [*ran.said(FileRetrying), *ran.said(FileRestarted)]}
+    assert reasons <= set(explanations.KINDS), "the window has its own words for each reason"
+    size = sum(map(len, objects.values()))
+    overhead = (stats.payload - stats.destroyed - size) / size
+    record_property("overhead", f"{overhead:.4f}")
+    assert overhead <= WORST_OVERHEAD, stats
+
+
+def now_in(seaweed: Seaweed, key: str) -> bytes:
+    """What the server behind has under this key."""
+    return bytes(seaweed.client.get_object(Bucket=seaweed.bucket, Key=key)["Body"].read())
