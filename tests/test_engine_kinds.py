@@ -239,7 +239,7 @@ def test_all_at_once(
     assert wrong_files(tmp_path, objects) == []
     assert (ran.end().verified, leftovers(tmp_path)) == (len(many), [])
     assert set(kinds) <= set(stats.faults), "each has struck"
-    reasons = {event.kind for event in [*ran.said(FileRetrying), *ran.said(FileRestarted)]}
+    reasons = {event.kind for event in ran.said(FileRetrying)} | {event.kind for event in ran.said(FileRestarted)}
     assert reasons <= set(explanations.KINDS), "the window has its own words for each reason"
     size = sum(map(len, objects.values()))
     overhead = (stats.payload - stats.destroyed - size) / size
