@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from era5dl.errors import UsageError
+from era5dl.redaction import without_secrets
 from era5dl.text import parse_rate, parse_size
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -121,7 +122,8 @@ def _url(name: str, url: str | None) -> str | None:
     except ValueError:  # a port that is no number, an unclosed [
         usable = False
     if not usable or not url.isprintable() or " " in url:
-        raise UsageError(f"{name} {url!r} is not a web address", remedy=f"Give one such as {example}.")
+        shown = without_secrets(repr(url))  # a mistyped one has its password all the same
+        raise UsageError(f"{name} {shown} is not a web address", remedy=f"Give one such as {example}.")
     return url.rstrip("/")
 
 
