@@ -238,6 +238,8 @@ def test_no_word_of_the_totals_is_cut(open_window: Callable[..., Window], tmp_pa
         left, right = headings.span(number)
         indent = window.app.look.px(21) if number == 4 else 0
         assert headings._fitter.widest([text]) + indent <= right - left, text
+    assert headings._edges[-1] <= window.page.queue.table.canvas.winfo_width()
+    assert headings.hidden(5) == (width == 960)
     assert totals.chart.winfo_width() >= 180
 
 
