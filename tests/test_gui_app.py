@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from era5dl import gui
-from era5dl.gui import desktop, preferences
+from era5dl.demo.bucket import find_rclone
+from era5dl.gui import demo_thread, desktop, facts, preferences
 from era5dl.gui.preferences import Preferences
 from tests.faultlab import FaultServer, Link
 from tests.gui_driver import NAMES, Window, options, wrong
@@ -279,3 +281,24 @@ def test_the_edge_between_request_and_queue_is_moved_and_remembered(
     again.until(lambda: again.page.request.winfo_width() == wanted + 16)
     again.page.sash.event_generate("<Home>")
     again.until(lambda: again.page.request.winfo_width() == usual)
+
+
+def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if find_rclone() is None:
+        pytest.skip("no rclone here")
+    quick = "import sys, pathlib; from era5dl.demo import fields; fields._make_files = lambda folder, tell: "
+    quick += "(folder.mkdir(), tell(1, 1))"
+    monkeypatch.setattr(demo_thread, "_MAKE", quick + demo_thread._MAKE)
+    told: SimpleQueue[facts.Fact] = SimpleQueue()
+
+    def never(*_args: object) -> None:
+        raise AssertionError("made in the window's own process")
+
+    monkeypatch.setattr("era5dl.demo.fields._make_files", never)
+    demo = demo_thread.DemoThread(tmp_path / "cache", told.put)
+    demo.start()
+    heard: list[facts.Fact] = []
+    while not isinstance(heard[-1] if heard else None, (facts.DemoReady, facts.DemoFailed)):
+        heard.append(told.get(timeout=60))
+    demo.stop()
+    assert [type(fact) for fact in heard] == [facts.DemoMaking, facts.DemoReady]

@@ -1,14 +1,26 @@
-"""The demo's bucket for the window: made and served on a thread, so that the window is there at once."""
+"""The demo's bucket for the window: made and served beside it, so that the window is there at once.
+
+The files are made in a process of their own: what they take of memory (twice what the window does) is gone with it.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from era5dl.gui import facts
 from era5dl.gui.facts import Fact, Trouble
+
+_MAKE = """
+import sys
+from pathlib import Path
+from era5dl.demo import make_bucket
+make_bucket(Path(sys.argv[1]), lambda done, total: print(done, total, flush=True))
+"""
 
 
 class DemoThread:
@@ -30,10 +42,33 @@ class DemoThread:
         try:
             from era5dl.demo import DemoBucket, make_bucket
 
-            source = make_bucket(self._cache, lambda done, total: self._tell(facts.DemoMaking(done, total)))
+            self._make_apart()
+            source = make_bucket(self._cache, self._made)  # there already; or it says why it is not
             os.environ["NO_PROXY"] = "127.0.0.1," + os.environ.get("NO_PROXY", "")  # the server is on this machine
             with DemoBucket(source) as server:
                 self._tell(facts.DemoReady(server.endpoint_url, server.bucket))
                 self._over.wait()
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no demo
             self._tell(facts.DemoFailed(Trouble.of(error)))
+
+    def _make_apart(self) -> None:
+        import era5dl
+
+        places = [str(Path(era5dl.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        with subprocess.Popen(
+            [sys.executable, "-c", _MAKE, str(self._cache)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        ) as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if self._over.is_set():
+                    child.terminate()
+                    return
+                self._made(*map(int, line.split()))
+
+    def _made(self, done: int, total: int) -> None:
+        self._tell(facts.DemoMaking(done, total))
