@@ -75,7 +75,7 @@ def rounds(
     work: Workload, host: Host, clients: list[Client], stored: dict[str, Stored], folder: Path, count: int
 ) -> Iterator[dict[str, Any]]:
     """The clients in turn, so many times and once before that; one that fails is left out from then on."""
-    left = list(clients)
+    left = [client for client in clients if not (work.speed and "--workers" in client.name)]  # as many for everybody
     for number in range(count + 1):
         for client in left[:]:
             cost, wrong = once(work, host, client, stored, folder)
