@@ -20,6 +20,7 @@ from tests.runs import settings_for, taken
 
 KEY, DATA = "a b+c/ä.nc", bytes(range(256)) * 400
 OBJECT = ObjectInfo(KEY, len(DATA), etag_of(DATA))
+NAMES = ("content-length", "Content-Length", "ETag", "X-Odd", "X", "Connection", "Transfer-Encoding", "folded")
 GOOD = b'HTTP/1.1 206 Partial Content\r\nETag: "x"\r\nContent-Length: 3\r\n\r\n'
 
 
@@ -32,7 +33,8 @@ def begun(kind: type[http.client.HTTPResponse], head: bytes) -> object:
         answer = kind(ours, method="GET")
         try:
             answer.begin()
-            facts = (answer.version, answer.status, answer.reason, answer.headers.items())
+            fields = answer.fields if isinstance(answer, Answer) else answer.headers
+            facts = (answer.version, answer.status, answer.reason, [fields.get(name) for name in NAMES])
             return *facts, answer.chunked, answer.will_close, answer.length, answer.read()
         except (http.client.HTTPException, ValueError) as error:
             return type(error)
@@ -86,7 +88,9 @@ def test_all_but_the_first_request_of_a_connection_go_the_short_way(
     faults.put(KEY, DATA)
     long_way: list[str] = []
     urlopen = HTTPConnectionPool.urlopen
-    monkeypatch.setattr(HTTPConnectionPool, "urlopen", lambda *a, **k: (long_way.append(a[1]), urlopen(*a, **k))[1])
+    monkeypatch.setattr(
+        HTTPConnectionPool, "urlopen", lambda *a, **k: (long_way.append(k["method"]), urlopen(*a, **k))[1]
+    )
     bucket = S3Bucket(settings_for(faults))
     for start in range(0, 5000, 1000):
         with bucket.open(OBJECT, start, start + 1000, Abort()) as body:
@@ -113,19 +117,31 @@ def test_a_connection_that_broke_is_not_kept(fault_server: FaultServer) -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\x00", "Ω"])
 def test_what_could_smuggle_goes_the_way_that_refuses_it(value: str) -> None:
-    taken_in: list[str] = []
+    class Pool(WarmPool):
+        host, port, scheme = "h", 80, "http"
 
-    class Long:
-        host, port, scheme, proxy = "h", 80, "http", None
-
-        def urlopen(self, method: str, *_: object, **__: object) -> None:
-            taken_in.append(method)
-
-        def _get_conn(self) -> None:
+        @property
+        def pool(self) -> None:
             raise AssertionError("the short way was taken")
 
-    class Pool(WarmPool, Long):
-        pass
+    for target, header in (("/x", value), ("/x y", "plain")):
+        assert Pool().exchange(target, {"If-Match": header}) is None
+    with pytest.raises(AssertionError):
+        Pool().exchange("/x", {"If-Match": "plain"})
 
-    Pool().urlopen("GET", "/x", None, {"If-Match": value})
-    assert taken_in == ["GET"]
+
+def test_the_usual_head_tells_all_that_http_client_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = begun(Answer, GOOD)
+    monkeypatch.setattr(Answer, "_is_usual", lambda _: False)
+    assert usual == begun(Answer, GOOD)
+
+
+def test_a_pool_that_was_closed_meanwhile_is_looked_up_anew(fault_server: FaultServer) -> None:
+    fault_server.put(KEY, DATA)
+    bucket = S3Bucket(settings_for(fault_server))
+    for _ in range(3):
+        for _ in range(2):
+            with bucket.open(OBJECT, 0, 10, Abort()) as body:
+                assert taken(body, 10) == DATA[:10]
+        bucket.drop_idle_connections()
+    assert fault_server.stats().connections == 3

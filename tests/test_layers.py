@@ -31,8 +31,8 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
 ONLY_IN = {
     "tkinter": ("gui",),
     "boto3": ("bucket.s3",),
-    "botocore": ("bucket.s3", "bucket.get", "bucket.transport", "bucket.faults"),
-    "urllib3": ("bucket.s3", "bucket.get", "bucket.transport", "bucket.warm", "bucket.faults"),
+    "botocore": ("bucket.s3", "bucket.transport", "bucket.warm", "bucket.faults"),
+    "urllib3": ("bucket.transport", "bucket.warm", "bucket.faults"),
     "rich": ("cli",),
     "h5py": ("demo",),
     "numpy": ("demo",),

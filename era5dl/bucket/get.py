@@ -17,8 +17,6 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from botocore.awsrequest import AWSPreparedRequest
-
 import era5dl
 from era5dl.bucket.abort import SLICED, Abort
 from era5dl.bucket.control import read_error
@@ -63,12 +61,11 @@ class Get:
         self._aborting.__enter__()
         try:
             with translated(self._obj.key):
-                answer = self._transport.send(self._request())
-                self._raw = answer.raw  # urllib3's response
+                self._raw = self._transport.get(self._url, self._asking())
                 try:
-                    if answer.status_code not in (200, 206):
-                        raise self._refuse(answer.status_code, dict(answer.headers), read_error(self._raw))
-                    _prove(answer.headers, self._obj, self._span)
+                    if self._raw.status not in (200, 206):
+                        raise self._refuse(self._raw.status, dict(self._raw.headers), read_error(self._raw))
+                    _prove(self._raw.headers, self._obj, self._span)
                     self._tap = Tap(self._raw, self._span[1] - self._span[0], self._abort.socket)
                 except BaseException:
                     self._raw.close()
@@ -99,15 +96,14 @@ class Get:
         finally:
             self._aborting.__exit__(None, None, None)
 
-    def _request(self) -> Any:
+    def _asking(self) -> dict[str, str]:
         start, stop = self._span
-        headers = {
+        return {
             "Range": f"bytes={start}-{stop - 1}",
             "Accept-Encoding": "identity",
             "User-Agent": _AGENT,
             **if_match(self._obj),
         }
-        return AWSPreparedRequest("GET", self._url, headers, None, stream_output=True)
 
 
 def if_match(obj: ObjectInfo) -> dict[str, str]:

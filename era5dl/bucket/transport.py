@@ -18,6 +18,7 @@ from botocore.awsrequest import (
     AWSHTTPConnectionPool,
     AWSHTTPSConnection,
     AWSHTTPSConnectionPool,
+    AWSPreparedRequest,
     AWSResponse,
 )
 from botocore.httpsession import URLLib3Session
@@ -26,6 +27,7 @@ from era5dl.bucket.abort import Abort
 from era5dl.bucket.control import Whole, read_answer, read_error
 from era5dl.bucket.warm import WarmPool
 from era5dl.errors import Stopped
+from era5dl.turns import turn
 
 SocketOption = tuple[int, int, int]
 
@@ -44,6 +46,7 @@ class Transport(URLLib3Session):  # type: ignore[misc]
             socket_options=accepted(keepalive_options()),
         )
         self._pool_classes_by_scheme.update(http=_Pool, https=_TLSPool)  # the dict that the pool manager looks into
+        self._pools: dict[str, Any] | None = None if proxies else {}  # by scheme and host; None: there is a proxy
 
     def before_send(self, request: Any, **_: Any) -> Any:
         """Handler of botocore's `before-send.s3`: send it here, over our sockets."""
@@ -55,20 +58,37 @@ class Transport(URLLib3Session):  # type: ignore[misc]
         for manager in (self._manager, *self._proxy_managers.values()):
             pools = [manager.pools.get(key) for key in manager.pools.keys()]  # noqa: SIM118 - it cannot be iterated
             manager.clear()
+            if self._pools:
+                self._pools.clear()
             for pool in filter(None, pools):
                 pool.close()
 
     def send(self, request: Any) -> Any:
-        """The answer to a prepared request, its body still to be read. Raises what botocore's own session raises."""
+        """The answer to a prepared request for anything but bytes of an object. Raises what botocore's session does."""
+        self._not_when_aborted()
+        request.stream_output = True
+        answer = super().send(request)
+        body = read_error(answer.raw) if answer.status_code >= 300 else read_answer(answer.raw)
+        return AWSResponse(answer.url, answer.status_code, answer.headers, Whole(body))
+
+    def get(self, url: str, headers: dict[str, str]) -> Any:
+        """The answer to a GET, urllib3's response or as much of one as is needed, its body still to be read. Raises
+        what botocore's own session raises."""
+        self._not_when_aborted()
+        scheme, _, host, target = url.split("/", 3)
+        if self._pools is not None:
+            pool = self._pools.get(scheme + host)
+            if pool is None or pool.pool is None:  # it was closed
+                pool = self._pools[scheme + host] = self._manager.connection_from_url(url)
+            if (answer := pool.exchange("/" + target, headers)) is not None:
+                return answer
+        with turn.away():
+            return super().send(AWSPreparedRequest("GET", url, headers, None, stream_output=True)).raw
+
+    def _not_when_aborted(self) -> None:
         abort: Abort | None = getattr(_attempt, "abort", None)
         if abort is not None and abort.why:
             raise Stopped(abort.why)
-        bytes_of_an_object, request.stream_output = request.stream_output, True
-        answer = super().send(request)
-        if bytes_of_an_object:
-            return answer
-        body = read_error(answer.raw) if answer.status_code >= 300 else read_answer(answer.raw)
-        return AWSResponse(answer.url, answer.status_code, answer.headers, Whole(body))
 
 
 class aborting:

@@ -1,22 +1,22 @@
 """The short way for a GET over a connection that is open already: what thousands of small objects consist of.
 
-The first request of a connection goes urllib3's way, with resolving, TLS, proxies and whatever can go wrong there.  For
-those that follow, most of what it does (and `email.parser` below it, for a dozen headers) is done again for nothing,
-and that costs four times the request itself.  Whatever is unusual here, in the request or in the answer, is left to
-urllib3 and to `http.client`, and the errors are those that urllib3 raises.
+The first request of a connection goes botocore's and urllib3's way, with resolving, TLS, proxies and whatever can go
+wrong there.  For those that follow, most of what these do (and `email.parser` below them, for a dozen headers) is done
+again for nothing, and costs five times the request itself.  Whatever is unusual here, in the request or in the answer,
+is left to urllib3 and to `http.client`; and the errors are those that botocore raises.
 """
 
 from __future__ import annotations
 
 import http.client
+import queue
 import re
 import ssl
 from collections.abc import Mapping
 from typing import Any
 
-from urllib3 import HTTPHeaderDict
-from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
-from urllib3.response import HTTPResponse
+import botocore.exceptions as b
+from urllib3.util.connection import is_connection_dropped
 
 from era5dl.turns import turn
 
@@ -30,64 +30,108 @@ _ILLEGAL = re.compile(r"[\x00-\x1f\x7f]")  # in a request
 class WarmPool:
     """To be put before a pool class of urllib3."""
 
-    def urlopen(
-        self: Any,
-        method: str,
-        url: str,
-        body: Any = None,
-        headers: Mapping[str, Any] | None = None,
-        *args: Any,
-        **options: Any,
-    ) -> Any:
-        """The answer to a request, as urllib3's `urlopen` gives it with `preload_content=False`."""
-        plain = method == "GET" and body is None and self.proxy is None and "timeout" not in options
-        head = _request(self, url, headers or {}) if plain else b""
-        if head:
-            connection = self._get_conn()
-            if connection.sock is not None:
-                return _exchange(self, connection, url, head)
-            self._put_conn(connection)
-        with turn.away():
-            return super().urlopen(method, url, body, headers, *args, **options)  # type: ignore[misc]
+    def exchange(self: Any, target: str, headers: Mapping[str, str]) -> Exchange | None:
+        """The answer to a GET over an open connection; None when there is none, or the request is not plain."""
+        head = _request(self, target, headers)
+        if not head:
+            return None
+        try:
+            connection = self.pool.get(block=False)
+        except (queue.Empty, AttributeError):  # all are in use, or the pool was closed and has become None
+            return None
+        if connection is not None and connection.sock is not None and not is_connection_dropped(connection):
+            return Exchange(self, connection, target, head)
+        self._put_conn(connection)  # only the long way makes and mends connections: it knows whom to trust
+        return None
+
+
+class Fields(dict[str, str]):
+    """The headers of an answer, whatever their case."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name.lower(), default)
 
 
 class Answer(http.client.HTTPResponse):
     """The head of an answer read at one glance, where it is the usual one; by `http.client` where not."""
 
+    fields: Fields
+
     def begin(self) -> None:
         if self.headers is None and not self._is_usual():
             super().begin()
+            self.fields = Fields((name.lower(), value) for name, value in reversed(self.headers.items()))
 
     def _is_usual(self) -> bool:
         found = _HEAD.match(self.fp.peek(1))  # waits for a first byte
         if not found:
             return False
         status, reason, head = found.groups()
-        fields = [(name.decode("ascii"), value.decode("latin-1")) for name, value in _FIELD.findall(head)]
-        by_name = {name.lower(): value for name, value in fields}
-        length = by_name.get("content-length", "")
-        stays = by_name.get("connection", "keep-alive").lower() == "keep-alive"
-        repeated = len(by_name) < len(fields)
-        if repeated or not stays or "transfer-encoding" in by_name or not _LENGTH.fullmatch(length):
+        pairs = _FIELD.findall(head)
+        fields = Fields((name.decode("ascii").lower(), value.decode("latin-1")) for name, value in pairs)
+        length = fields.get("content-length", "")
+        stays = fields.get("connection", "keep-alive").lower() == "keep-alive"
+        repeated = len(fields) < len(pairs)
+        if repeated or not stays or "transfer-encoding" in fields or not _LENGTH.fullmatch(length):
             return False
         self.fp.read(found.end())
         self.version, self.status, self.reason = 11, int(status), reason.decode("latin-1").strip()
-        self.code = self.status
+        self.code, self.fields = self.status, fields
         self.headers = self.msg = http.client.HTTPMessage()
-        for name, value in fields:
-            self.headers.set_raw(name, value)
         self.chunked, self.will_close, self.length = False, False, int(length)
         return True
 
 
-def _request(pool: Any, url: str, headers: Mapping[str, Any]) -> bytes:
-    """The bytes of a request; b"" when something in it is for urllib3 to refuse."""
+class Exchange:
+    """A request that is sent and its answer, whose body is still to be read: as much of urllib3's response as a reader
+    of it needs."""
+
+    def __init__(self, pool: Any, connection: Any, target: str, head: bytes) -> None:
+        self._pool, self._connection = pool, connection
+        try:
+            connection.tell()
+            connection.sock.sendall(head)
+            self._fp = Answer(connection.sock, method="GET", url=target)
+            with turn.away():
+                self._fp.begin()
+        except BaseException as error:
+            self._let_go()
+            raise _as_botocore_says(error, pool.host) from error
+        self.status, self.headers = self._fp.status, self._fp.fields
+        if self._fp.will_close:
+            connection.close()  # for others; the answer holds the socket open for itself
+
+    def read1(self, count: int) -> bytes:
+        """Some bytes of the body, up to `count`; b"" at its end."""
+        data = self._fp.read1(count)
+        if self._fp.isclosed():
+            self.release_conn()
+        return data
+
+    def release_conn(self) -> None:
+        """The body is read: others may have the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool._put_conn(connection)
+
+    def close(self) -> None:
+        """Whatever is left of the body is not wanted."""
+        self._fp.close()
+        if self._connection is not None:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        connection.close()
+        self._pool._put_conn(None)  # it takes the place of the one that was taken out
+
+
+def _request(pool: Any, target: str, headers: Mapping[str, str]) -> bytes:
+    """The bytes of a request; b"" when something in it is for others to refuse."""
     host = f"[{pool.host}]" if ":" in pool.host else pool.host
     port = "" if pool.port in (None, {"http": 80, "https": 443}[pool.scheme]) else f":{pool.port}"
-    lines = [f"GET {url} HTTP/1.1", f"Host: {host}{port}"]
-    for name, value in headers.items():
-        lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}")
-    if any(_ILLEGAL.search(line) for line in lines) or " " in url:
+    lines = [f"GET {target} HTTP/1.1", f"Host: {host}{port}", *(f"{name}: {value}" for name, value in headers.items())]
+    if " " in target or any(_ILLEGAL.search(line) for line in lines):
         return b""
     try:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
@@ -95,38 +139,12 @@ def _request(pool: Any, url: str, headers: Mapping[str, Any]) -> bytes:
         return b""
 
 
-def _exchange(pool: Any, connection: Any, url: str, head: bytes) -> HTTPResponse:
-    """Send this over that connection; the answer, with its body still to be read."""
-    try:
-        connection.tell()
-        connection.sock.sendall(head)
-        answer = Answer(connection.sock, method="GET", url=url)
-        with turn.away():
-            answer.begin()
-    except BaseException as error:
-        connection.close()
-        pool._put_conn(None)
-        if isinstance(error, TimeoutError):
-            raise ReadTimeoutError(pool, url, "the answer did not come in time") from error
-        if isinstance(error, ssl.SSLError):
-            raise SSLError(error) from error
-        if isinstance(error, OSError | http.client.HTTPException):
-            raise ProtocolError("the connection ended before an answer came", error) from error
-        raise
-    if answer.will_close:
-        connection.close()
-    return HTTPResponse(
-        body=answer,
-        headers=HTTPHeaderDict(answer.headers.raw_items()),
-        status=answer.status,
-        version=answer.version,
-        reason=answer.reason,
-        preload_content=False,
-        decode_content=False,
-        original_response=answer,
-        pool=pool,
-        connection=connection,
-        enforce_content_length=False,
-        request_method="GET",
-        request_url=url,
-    )
+def _as_botocore_says(error: BaseException, url: str) -> BaseException:
+    said = error
+    if isinstance(error, TimeoutError):
+        said = b.ReadTimeoutError(endpoint_url=url, error=error)
+    elif isinstance(error, ssl.SSLError):
+        said = b.SSLError(endpoint_url=url, error=error)
+    elif isinstance(error, OSError | http.client.HTTPException):
+        said = b.ConnectionClosedError(endpoint_url=url, error=error)
+    return said
