@@ -12,10 +12,10 @@ MIB = 1 << 20
 
 
 def test_the_last_piece_does_not_wait_for_a_connection_that_crawls(fault_server: FaultServer, tmp_path: Path) -> None:
-    """Of two connections one has 2 kB/s: its half would take an hour and a half."""
+    """Of two connections one has 1 kB/s: its half would take hours, and even its last 128 KiB two minutes."""
     data = pseudo_random(1, 20 * MIB)
     fault_server.put("a.bin", data)
-    fault_server.link = Link(speed=16 * MIB, slow_every=2, slow_speed=2000)
+    fault_server.link = Link(speed=16 * MIB, slow_every=2, slow_speed=1100)
     ran = fetch_all(fault_server, tmp_path, workers=2)
     assert wrong_files(tmp_path, {"a.bin": data}) == []
     assert ran.said(FileRetrying) == [], "nobody failed"
