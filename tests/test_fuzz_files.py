@@ -130,6 +130,12 @@ def test_json_is_read_without_surprises(text: bytes) -> None:
         canonical(parse_json(text))
 
 
+@pytest.mark.parametrize("text", [b"1e999", b"[-1e999]", b"NaN", b"9" * 25, b"[" * 100_000])
+def test_numbers_without_end_are_none(text: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_json(text)
+
+
 # --- the plan
 
 
