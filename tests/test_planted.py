@@ -4,6 +4,7 @@ nobody waits for a pipe, and one bad name costs one object."""
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.errors import FolderUnusable, SessionError
-from era5dl.session import Session, Unfinished
+from era5dl.session import Session, Unfinished, list_sessions
 from era5dl.session.checkpoint import Checkpoint
 from tests.faultlab import FaultServer, pseudo_random
 from tests.runs import Ran, fetch_all, plan_of, settings_for, wrong_files
@@ -140,3 +141,24 @@ def test_our_own_folder_may_not_lead_away(fault_server: FaultServer, out: Path, 
     with pytest.raises(FolderUnusable, match="leads out"):
         fetch_all(fault_server, out)
     assert [path.name for path in outside.parent.iterdir()] == ["precious"]
+
+
+def test_a_folder_that_may_not_be_written_says_so_and_is_still_listed(fault_server: FaultServer, out: Path) -> None:
+    """Somebody else's, or a disk that was mounted read-only."""
+    out.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(out)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount: {mounted.stderr.strip()}")
+    try:
+        fetched(fault_server, out, lambda session: None)
+        subprocess.run(["mount", "-o", "remount,ro", str(out)], check=True)
+        (summary,) = list_sessions(out)
+        assert summary.ended
+        with pytest.raises(FolderUnusable) as refused:
+            Session.open(out)
+        assert "may write" in refused.value.remedy
+        with pytest.raises(FolderUnusable):
+            fetch_all(fault_server, out)
+    finally:
+        subprocess.run(["umount", "-l", str(out)], check=True)
