@@ -328,7 +328,8 @@ class Downloading:
                     "and log in if it asks you to."
                 )
             kind = Kind.WARNING if event.state in _WAITS else Kind.INFO
-            self.page.banner.show(kind, "\n".join(filter(None, (f"{said.name}. {said.hint}", why))))
+            text = _("{name}. {hint}", name=said.name, hint=said.hint)
+            self.page.banner.show(kind, f"{text}\n{why}".rstrip())
         elif self._trouble is not None:
             self._trouble = None
             self.page.banner.hide()

@@ -158,8 +158,9 @@ def _done(event: FileDone) -> tuple[Level, str]:
 def _state(event: StateChanged) -> tuple[Level, str]:
     said = words.state(event.state)
     reason = words.told(event.kind, event.reason).sentence
+    text = _("{name}: {reason}", name=said.name, reason=reason) if reason else said.name
     waits = event.state in (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_TRUST)
-    return Level.WARNING if waits else Level.INFO, f"{said.name}: {reason}" if reason else said.name
+    return Level.WARNING if waits else Level.INFO, text
 
 
 def _end(event: RunEnded) -> tuple[Level, str]:
