@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 from collections.abc import Collection, Sequence
@@ -54,6 +55,7 @@ def drive(
     events: SimpleQueue[Event] = SimpleQueue()
     engine = Engine(bucket, session, settings, events.put, only=only)
     stopping = False
+    gc.freeze()  # what stands now stands until the end: nothing for the collections of days to look at
     with interrupts.gracefully(), _face(voice) as face:
         engine.start()
         try:
