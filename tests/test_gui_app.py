@@ -101,6 +101,19 @@ def test_a_download_by_the_keyboard_alone(
     window.until(lambda: "2 files are here and verified" in window.page.banner.text)
 
 
+def test_a_key_of_the_window_closes_an_open_menu(open_window: Callable[..., Window], tmp_path: Path) -> None:
+    window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+    root, menu = window.root, window.page.request._preset_menu
+    root.update()
+    menu.tk_popup(200, 200)
+    window.until(menu.winfo_viewable)
+    menu.focus_force()
+    root.update()
+    menu.event_generate("<Control-f>")
+    window.until(lambda: not menu.winfo_viewable(), timeout=5)
+    assert root.focus_get() is window.page.request.search.entry
+
+
 def test_tab_reaches_every_control_of_the_page(open_window: Callable[..., Window], tmp_path: Path) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     page, root = window.page, window.root

@@ -8,6 +8,7 @@ from typing import Any
 
 from era5dl.gui.menus import MENUS
 
+_CLOSE_MENU = "if {[info exists tk::Priv(popup)] && $tk::Priv(popup) ne {}} {tk::MenuUnpost $tk::Priv(popup)}"
 _TAG = "Era5Keys"  # a tag of Tk's for bindings
 
 
@@ -19,13 +20,14 @@ def bind_keys(root: tk.Tk, act: Callable[[str], object]) -> None:
     for menu in MENUS:
         for item in filter(None, menu.items):
             if item.key:
-                root.bind_class(_TAG, f"<{item.key}>", _pressed(act, item.action))
+                root.bind_class(_TAG, f"<{item.key}>", _pressed(root, act, item.action))
     for widget in _family(root):
         widget.bindtags((_TAG, *widget.bindtags()))
 
 
-def _pressed(act: Callable[[str], object], action: str) -> Callable[[tk.Event[Any]], str]:
+def _pressed(root: tk.Tk, act: Callable[[str], object], action: str) -> Callable[[tk.Event[Any]], str]:
     def pressed(_event: tk.Event[Any]) -> str:
+        root.tk.eval(_CLOSE_MENU)  # else it stays open, and what is typed goes elsewhere
         act(action)
         return "break"
 
