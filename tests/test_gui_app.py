@@ -101,6 +101,16 @@ def test_a_download_by_the_keyboard_alone(
     window.until(lambda: "2 files are here and verified" in window.page.banner.text)
 
 
+def test_ctrl_a_takes_all_of_a_field(open_window: Callable[..., Window], tmp_path: Path) -> None:
+    window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+    entry = window.page.request.folder
+    entry.focus_force()
+    window.root.update()
+    entry.event_generate("<Control-a>")
+    window.root.update()
+    assert entry.selection_get() == str(tmp_path)
+
+
 def test_a_key_of_the_window_closes_an_open_menu(open_window: Callable[..., Window], tmp_path: Path) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     root, menu = window.root, window.page.request._preset_menu

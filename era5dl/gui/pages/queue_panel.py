@@ -107,9 +107,14 @@ class QueuePanel(Card):
 
     def refresh(self) -> None:
         """The model has changed."""
-        self.table.refresh()
         counts = self._files.counts()
         shown, total = len(self._files), counts[Show.ALL]
+        self.table.say_empty(
+            _("No file matches.")
+            if total
+            else _("The files appear here as soon as variables and a period are chosen, with their sizes.")
+        )
+        self.table.refresh()
         self._count.say(f"{total:,}" if shown == total else f"{shown:,} / {total:,}")
         texts = [f"{translate(text)} ({counts[show]:,})" for show, text in _SHOWS.items()]
         if self._filters != texts:
@@ -123,10 +128,7 @@ class QueuePanel(Card):
         self._title.configure(text=_("Queue"))
         self.search.set_texts(placeholder=_("Search files"))
         titles = [_("File"), _("Progress"), _("Size"), _("Speed"), _("Status"), _("Tries")]
-        self.table.set_texts(
-            titles,
-            _("The files appear here as soon as variables and a period are chosen, with their sizes."),
-        )
+        self.table.set_texts(titles)
         self.refresh()
 
     def choose_show(self, show: Show) -> None:

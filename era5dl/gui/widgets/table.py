@@ -100,9 +100,15 @@ class VirtualTable(ttk.Frame):
         self._top = 0
         self.refresh()
 
-    def set_texts(self, titles: Sequence[str], empty: str = "") -> None:
-        """Titles of all columns, and what is said where there are no rows."""
-        self._empty = empty
+    def say_empty(self, text: str) -> None:
+        """Say this from the next `refresh` on, where there are no rows."""
+        if text != self._empty:
+            self._empty, self._emptied = text, None
+
+    def set_texts(self, titles: Sequence[str], empty: str | None = None) -> None:
+        """Titles of all columns, and what is said where there are no rows; None: as it is."""
+        if empty is not None:
+            self._empty = empty
         self.headings.set_titles(titles)
         self._rebuild()
 
