@@ -743,3 +743,8 @@ def test_durations():
     assert words.duration(3600.4) == text.duration(3600.4)
     switch("zh_CN")
     assert words.duration(3 * 86400 + 4 * 3600 + 5 * 60 + 6) == "3 天 04:05:06"
+
+
+def test_nothing_is_nothing_in_every_language():
+    for code in (i18n.ENGLISH, "zh_CN"):
+        assert i18n.translate("", language=code) == ""

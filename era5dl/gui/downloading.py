@@ -13,7 +13,7 @@ from pathlib import Path
 
 from era5dl.engine.events import State, StateChanged
 from era5dl.errors import BadResponse, UsageError
-from era5dl.gui import ending, facts, form, words
+from era5dl.gui import ending, facts, form, session_rows, words
 from era5dl.gui.conductor import Conductor
 from era5dl.gui.facts import Fact, Trouble
 from era5dl.gui.form import Fields, Outlook
@@ -375,7 +375,9 @@ class Downloading:
         if last is None:
             return
         share = f"{last.done_bytes * 100 // last.total_bytes} %" if last.total_bytes else "0 %"
-        text = _("“{title}” was interrupted at {percent}.", title=last.title, percent=share)
+        row = session_rows.rows((last,))[0]
+        title = f"{row.name}, {row.period}" if row.period else row.name
+        text = _("“{title}” was interrupted at {percent}.", title=title, percent=share)
         action = Action(_("Resume"), lambda: self.resume_session(last.folder, last.id))
         self.page.banner.show(Kind.INFO, text, action)
 

@@ -84,6 +84,8 @@ def translate(text: str, /, *, context: str = "", language: str | None = None, *
 
     language: another one than the window's, for instance to search in all of them.
     """
+    if not text:
+        return ""  # gettext's answer to that is the header of the catalogue
     texts = _texts if language is None else _catalogue(language)
     return _filled(texts.pgettext(context, text) if context else texts.gettext(text), text, values)
 

@@ -257,7 +257,7 @@ def _whole(verified: int, checked: int) -> str:
 
 _COLUMNS: tuple[tuple[str, float, dict[str, object]], ...] = (
     ("name", 220, {"stretch": True, "least": 140}),
-    ("period", 252, {"least": 90, "quiet": True}),
+    ("period", 276, {"least": 90, "quiet": True}),
     ("progress", 156, {"show": Show.PROGRESS, "least": 152}),
     ("files", 132, {"right": True, "least": 70}),
     ("size", 84, {"right": True, "least": 70}),
