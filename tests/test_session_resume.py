@@ -54,6 +54,7 @@ def again(data: bytes, plan=PLAN) -> Checkpoint:
     return parse(data).bound_to(plan.objects)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy computer
 @given(checkpoints(PLAN))
 def test_what_is_saved_is_loaded(checkpoint):
     data = written(checkpoint)
