@@ -207,7 +207,8 @@ def test_the_rate_limit_holds(fault_server: FaultServer, tmp_path: Path, workers
     began = time.monotonic()
     ran = fetch_all(fault_server, tmp_path, workers=workers, rate_limit=4 * MB)
     seconds = time.monotonic() - began
-    assert ran.engine.snapshot().fetched_bytes == 8 * MB
+    fetched = ran.engine.snapshot().fetched_bytes
+    assert 8 * MB <= fetched <= 8.1 * MB, "what a worker has in hand when another takes over is fetched twice"
     assert seconds > 1.8, "8 MB at 4 MB/s take two seconds"
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import random
 import time
 
+from era5dl.engine.claims import claim
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying, Throttled
 from era5dl.engine.holding import let_go
 from era5dl.engine.ledger import FileState
 from era5dl.engine.retry import Decision, decide
-from era5dl.engine.run import Run, claim
+from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import (

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Set
 
+from era5dl.engine.claims import claim, claimed
 from era5dl.engine.ledger import FileState
-from era5dl.engine.run import Run, claim, claimed
+from era5dl.engine.run import Run
 from era5dl.engine.transfer import Transfer
 
 

@@ -34,3 +34,18 @@ class Outbox:
                     self._listener(event)
                 except Exception:  # a listener's bug must not end a download of days
                     log.exception("a listener failed on %s", type(event).__name__)
+
+
+class Locked:
+    """A run, to be changed; what happened is told afterwards, unless an error leaves. Entered many times, by many."""
+
+    def __init__(self, lock: threading.Condition, outbox: Outbox) -> None:
+        self._lock, self._outbox = lock, outbox
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._lock.release()
+        if error is None:
+            self._outbox.tell()

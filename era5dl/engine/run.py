@@ -14,6 +14,7 @@ from collections.abc import Collection
 
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket, ObjectInfo
+from era5dl.engine.claims import claimed
 from era5dl.engine.events import (
     ONLY_HELD,
     FileDone,
@@ -25,7 +26,7 @@ from era5dl.engine.events import (
     StateChanged,
 )
 from era5dl.engine.ledger import OUTCOMES, FileState, Ledger
-from era5dl.engine.outbox import Outbox
+from era5dl.engine.outbox import Locked, Outbox
 from era5dl.engine.pacing import RateLimit, Throttle
 from era5dl.engine.proving import Proof
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
@@ -35,29 +36,13 @@ from era5dl.errors import Era5Error, FolderUnusable, ProofError
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.ranges import Range, RangeSet
 from era5dl.session import Session
-from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
+from era5dl.session.checkpoint import Checkpoint, Failure
 from era5dl.session.digests import Digests
 from era5dl.settings import Settings
 from era5dl.turns import turn
 
 MOST_FAILURES = 200  # records kept: text, never exceptions, which would keep their sockets
-READ_SIZE = 1 << 20  # bytes, at most; what is there is taken at once, however little
 IDLE_WAIT = 0.5  # seconds after which an idle worker looks again for something to take over
-
-
-class Locked:
-    """A run, to be changed; what happened is told afterwards, unless an error leaves. Entered many times, by many."""
-
-    def __init__(self, lock: threading.Condition, outbox: Outbox) -> None:
-        self._lock, self._outbox = lock, outbox
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self._lock.release()
-        if error is None:
-            self._outbox.tell()
 
 
 class Run:
@@ -151,7 +136,7 @@ class Run:
             self.claims.pop(transfer.index, None)
             transfer.done, transfer.recorded = RangeSet(), {}
             transfer.rounds = []
-            self._recount(transfer)
+            self.recount_locked(transfer)
             self.dirty = True
 
     def opened(self, job: Open, proof: Proof | None) -> None:
@@ -164,7 +149,7 @@ class Run:
                 self._finish(transfer, proof, adopted=True)
                 return
             resumed = transfer.done.total()
-            self._recount(transfer)
+            self.recount_locked(transfer)
             self.outbox.put(FileStarted(transfer.index, transfer.obj.key, transfer.obj.size, resumed))
             self.scheduler.opened(transfer)
             self.wake_locked()
@@ -191,46 +176,13 @@ class Run:
             transfer.proving = False
             for start, stop in ranges:
                 transfer.done.remove(start, stop)
-            self._recount(transfer)
+            self.recount_locked(transfer)
             self.scheduler.refetch(transfer)
             wrong = ProofError("the MD5 does not match")
             self.outbox.put(
                 FileRetrying(transfer.index, transfer.obj.key, str(wrong), len(transfer.rounds), 0.0, wrong.kind)
             )
             self.wake_locked()
-
-    # What `fetch` asks of the run
-
-    def claim(self, piece: Piece, count: int) -> int:
-        with self.changed:
-            kept = max(0, min(count, piece.left))
-            piece.at += kept
-            self.ledger.fetched_bytes += count
-            return kept
-
-    def unclaim(self, piece: Piece, count: int) -> None:
-        with self.changed:
-            piece.at -= count
-
-    def written(self, piece: Piece, start: int, count: int) -> None:
-        with self.changed:
-            piece.transfer.done.add(start, start + count)
-            self._recount(piece.transfer)
-            piece.barren = 0
-            piece.sample(time.monotonic())
-            self.dirty = True
-
-    def appetite(self) -> int:
-        return READ_SIZE if self.rate.rate is None else self.rate.sip(self.workers)
-
-    def received(self, count: int) -> float:
-        return self.rate.spend(count, time.monotonic()) if self.rate.rate else 0.0
-
-    def linger(self, seconds: float, abort: Abort) -> None:
-        until = time.monotonic() + seconds
-        rate = self.rate.rate
-        while (left := until - time.monotonic()) > 0 and not abort.why and self.rate.rate == rate:
-            time.sleep(min(left, 0.05))
 
     def answered(self) -> None:
         """The bucket gives bytes: no portal, no ban."""
@@ -247,6 +199,12 @@ class Run:
             self.changed.notify_all()
         if self.over:
             self.ending.notify_all()
+
+    def recount_locked(self, transfer: Transfer) -> None:
+        """Bring the ledger to what is on disk of this object."""
+        done = transfer.done.total()
+        self.ledger.done_bytes += done - transfer.counted
+        transfer.counted = done
 
     # Questions, under the lock
 
@@ -269,21 +227,6 @@ class Run:
     def object(self, index: int) -> ObjectInfo:
         """The version of this object that is wanted now."""
         return self.replaced.get(index) or self.session.plan.objects[index]
-
-    def checkpoint_locked(self) -> tuple[Checkpoint, list[Transfer]]:
-        """What may be claimed as soon as the part files of these transfers are synced."""
-        transfers = [t for t in self.scheduler.open.values() if t.opened]
-        unfinished = [claim(t) for t in transfers if t.done]
-        unfinished += self.claims.values()
-        return Checkpoint(
-            verified=self.verified.copy(),
-            checked=self.checked.copy(),
-            unfinished=tuple(unfinished),
-            failures=tuple(self.failures),
-            replaced=dict(self.replaced),
-            done_bytes=self.ledger.done_bytes,
-            ended=not self.error and not self.stopping and self.over,
-        ), transfers
 
     # Troubles that hold up everybody
 
@@ -362,7 +305,7 @@ class Run:
         index, obj = transfer.index, transfer.obj
         transfer.proving = False
         transfer.done = RangeSet([(0, obj.size)])
-        self._recount(transfer)
+        self.recount_locked(transfer)
         self.scheduler.close(transfer)
         self.claims.pop(index, None)
         finished = self.verified if proof.outcome is Outcome.VERIFIED else self.checked
@@ -372,12 +315,6 @@ class Run:
         self.dirty = True
         self.outbox.put(FileDone(index, obj.key, obj.size, str(transfer.final), proof.outcome, proof.reason, adopted))
         self.wake_locked()
-
-    def _recount(self, transfer: Transfer) -> None:
-        """Bring the ledger to what is on disk of this object."""
-        done = transfer.done.total()
-        self.ledger.done_bytes += done - transfer.counted
-        transfer.counted = done
 
     def _probed(self, error: Era5Error | None, failures: int) -> None:
         """News of the prober. If it never failed, the network was not to blame, and nobody is forgiven."""
@@ -389,16 +326,3 @@ class Run:
                 if failures:
                     self.scheduler.forgive()
             self.set_state_locked()
-
-
-def claim(transfer: Transfer) -> Unfinished:
-    """What is there of an object, as the resume file will say it once its part file is synced."""
-    digest = transfer.digest
-    keep = digest is not None and transfer.multipart and not transfer.guesses
-    digests = {**transfer.recorded, **digest.whole_parts()} if digest and keep else {}
-    return Unfinished(transfer.index, tuple(transfer.done), digests)
-
-
-def claimed(claim: Unfinished | None) -> int:
-    """Bytes that a claim is about."""
-    return sum(stop - start for start, stop in claim.done) if claim else 0

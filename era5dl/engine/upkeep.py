@@ -11,6 +11,7 @@ import threading
 import time
 from itertools import chain
 
+from era5dl.engine.claims import claims_of
 from era5dl.engine.events import RunEnded, State
 from era5dl.engine.holding import release
 from era5dl.engine.ledger import FileState
@@ -83,7 +84,7 @@ class Upkeep:
         run = self._run
         with run.changed:
             run.dirty = False
-            checkpoint, transfers = run.checkpoint_locked()
+            checkpoint, transfers = claims_of(run)
         self._saved_at = time.monotonic()
         try:
             for transfer in transfers:

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from era5dl.bucket.abort import Abort
+from era5dl.engine.claims import claim
 from era5dl.engine.consequences import attempt_failed, settle
 from era5dl.engine.fetch import fetch
+from era5dl.engine.intake import Intake
 from era5dl.engine.opening import Places, open_transfer
 from era5dl.engine.outbox import log
 from era5dl.engine.proving import Proof, examine
-from era5dl.engine.run import Run, claim
+from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job, Open, Prove
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import DiskError, Era5Error
@@ -90,7 +92,7 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
     run.check_folder()
     part.acquire()
     try:
-        fetch(run.bucket, piece, abort, run, run.answered)
+        fetch(run.bucket, piece, abort, Intake(run), run.answered)
         if transfer.digest is not None and not transfer.complete:
             with run.changed:
                 available = transfer.done.copy()

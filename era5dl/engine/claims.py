@@ -1,0 +1,40 @@
+"""What the resume file may claim of a run, once the part files it speaks of are synced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from era5dl.engine.transfer import Transfer
+from era5dl.session.checkpoint import Checkpoint, Unfinished
+
+if TYPE_CHECKING:
+    from era5dl.engine.run import Run
+
+
+def claims_of(run: Run) -> tuple[Checkpoint, list[Transfer]]:
+    """Under the run's lock: the claims, and the transfers whose part files must be synced before they are written."""
+    transfers = [t for t in run.scheduler.open.values() if t.opened]
+    unfinished = [claim(t) for t in transfers if t.done]
+    unfinished += run.claims.values()
+    return Checkpoint(
+        verified=run.verified.copy(),
+        checked=run.checked.copy(),
+        unfinished=tuple(unfinished),
+        failures=tuple(run.failures),
+        replaced=dict(run.replaced),
+        done_bytes=run.ledger.done_bytes,
+        ended=not run.error and not run.stopping and run.over,
+    ), transfers
+
+
+def claim(transfer: Transfer) -> Unfinished:
+    """What is there of one object."""
+    digest = transfer.digest
+    keep = digest is not None and transfer.multipart and not transfer.guesses
+    digests = {**transfer.recorded, **digest.whole_parts()} if digest and keep else {}
+    return Unfinished(transfer.index, tuple(transfer.done), digests)
+
+
+def claimed(claim: Unfinished | None) -> int:
+    """Bytes that a claim is about."""
+    return sum(stop - start for start, stop in claim.done) if claim else 0
