@@ -135,7 +135,7 @@ def test_pause_keeps_what_came_and_resume_goes_on(fault_server: FaultServer, tmp
         ran.engine.resume()
         ran.end()
     assert wrong_files(tmp_path, data) == []
-    assert ran.engine.snapshot().fetched_bytes == 8 * MB, "nothing was fetched twice"
+    assert 8 * MB <= ran.engine.snapshot().fetched_bytes <= 8.2 * MB, "what had come was not fetched again"
     assert [event.state for event in ran.said(StateChanged)] == [
         State.RUNNING,
         State.PAUSED,
