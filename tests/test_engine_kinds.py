@@ -226,7 +226,7 @@ def test_all_at_once(
     monkeypatch.setattr(upkeep, "SLOW_AFTER", 1.0)
     monkeypatch.setattr(upkeep, "SWAP_EVERY", 0.2)
     server = lab.server
-    server.link = Link(latency=0.005, most_connections=12, idle_swallow=2.0, slow_every=8, slow_speed=20_000)
+    server.link = Link(speed=10 * MB, most_connections=12, idle_swallow=2.0, slow_every=8, slow_speed=20_000)
     kinds = [*BORNE, "replaced", "access-denied", "blocked-page"]
     random.Random(4).shuffle(kinds)
     kinds.sort(key=lambda kind: (kind not in LAST, KINDS[kind].cure))  # so that like ones strike different objects
