@@ -17,6 +17,7 @@ from era5dl.gui.widgets import dates
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.checktree import CheckTree, Group, Leaf
 from era5dl.gui.widgets.datefield import DateField
+from era5dl.gui.widgets.saying import Saying
 from era5dl.gui.widgets.searchentry import SearchEntry
 from era5dl.gui.widgets.segmented import SegmentedControl
 from era5dl.gui.widgets.tooltip import Tooltip
@@ -52,7 +53,9 @@ class RequestPanel(Card):
         self._fields = Fields()
         self._products = ("", *(product.name for product in products()))
         self._product = ""
-        self._filling = False
+        self._filling = self._shown = False
+        self._checked_shown: object = None  # what the fields are marked for
+        self._missing_shown = 0
         px = look.px
         self.columnconfigure(0, weight=1, minsize=px(_WIDTH))
         self._make_product()
@@ -150,7 +153,7 @@ class RequestPanel(Card):
         self._grid_button = ttk.Button(self._grid, command=self._do.show_grid)
         self._grid_button.pack(side="right")
         self._range.pack(fill="x")
-        self._wrong = ttk.Label(self, style="Danger.TLabel", justify="left")
+        self._wrong = Saying(self, style="Danger.TLabel")
         self._wrong.grid(row=7, column=0, sticky="w", pady=(px(3), 0))
         self._wrong.grid_remove()
 
@@ -174,18 +177,18 @@ class RequestPanel(Card):
         rule.grid(row=10, column=0, sticky="ew", pady=(px(12), px(10)))
         line = ttk.Frame(self)
         line.grid(row=11, column=0, sticky="ew")
-        self._figures = ttk.Label(line, style="Head.TLabel")
+        self._figures = Saying(line, style="Head.TLabel")
         self._figures.pack(side="left")
         self._missing = ttk.Button(line, style="Ghost.TButton", command=self._do.show_missing)
         self._missing.configure(padding=(px(6), px(1)))
-        self._planning = ttk.Label(line, style="Muted.TLabel")
+        self._planning = Saying(line, style="Muted.TLabel")
         self._planning.pack(side="right")
-        self._outlook = ttk.Label(self, style="Muted.TLabel", justify="left")
+        self._outlook = Saying(self, style="Muted.TLabel")
         self._outlook.grid(row=12, column=0, sticky="w", pady=(px(2), px(10)))
         self.start = ttk.Button(self, style="Accent.TButton", command=self._do.start)
         look.set_icon(self.start, "download", "on_accent", 15)
         self.start.grid(row=13, column=0, sticky="ew")
-        self._why = ttk.Label(self, style="Small.TLabel", justify="left")
+        self._why = Saying(self, style="Small.TLabel")
         self._why.grid(row=14, column=0, sticky="w", pady=(px(5), 0))
 
     # --- values in
@@ -219,30 +222,39 @@ class RequestPanel(Card):
     def show(self, outlook: Outlook) -> None:
         """What is known about the download that the fields describe."""
         checked = outlook.checked
-        self._show_wrong(checked)
+        if (checked, self._fields) != self._checked_shown:
+            self._checked_shown = (checked, self._fields)
+            self._show_wrong(checked)
         planning = outlook.plan is None and outlook.trouble is None and checked.selection is not None
         text = ""
         if planning and not outlook.preparing:
             done, total = outlook.progress or (0, 0)
             text = _("Looking up… {done:,} / {total:,}", done=done, total=total) if total > 1 else _("Looking up…")
-        self._planning.configure(text=text)
-        self._figures.configure(text=" · ".join(outlook.figures()))
-        missing = len(outlook.plan.missing) if outlook.plan else 0
-        if missing:
-            self._missing.configure(text=ngettext("{n:,} missing", "{n:,} missing", missing))
+        self._planning.say(text)  # while a plan is made, ten times a second that is all that changes
+        self._figures.say(" · ".join(outlook.figures()))
+        self._show_missing(len(outlook.plan.missing) if outlook.plan else 0)
+        self._outlook.say(_prospect(outlook))
+        obstacle = outlook.obstacle()
+        if self._why.say(obstacle) or not self._shown:
+            self.start.state(["disabled" if obstacle else "!disabled"])
+        self._shown = True
+
+    def _show_missing(self, number: int) -> None:
+        if number == self._missing_shown:
+            return
+        self._missing_shown = number
+        if number:
+            self._missing.configure(text=ngettext("{n:,} missing", "{n:,} missing", number))
             self._missing.pack(side="right")
         else:
             self._missing.pack_forget()
-        self._outlook.configure(text=_prospect(outlook))
-        obstacle = outlook.obstacle()
-        self.start.state(["disabled" if obstacle else "!disabled"])
-        self._why.configure(text=obstacle)
 
     def restyle(self) -> None:
         """The widgets follow the look by themselves."""
 
     def retranslate(self) -> None:
         """All texts in the language of now."""
+        self._missing_shown = -1
         self._product_title.configure(text=_("Product"))
         names = [_("All products"), *(f"{words.product(product).name}  ({product.name})" for product in products())]
         self._product_choice.configure(values=names)
@@ -353,11 +365,8 @@ class RequestPanel(Card):
     def _show_wrong(self, checked: Checked) -> None:
         """Beside its field, and nothing about fields that nobody has filled in yet."""
         wrong = next((text for name in ("first", "last", "years", "days") if (text := checked.about(name))), "")
-        self._wrong.configure(text=wrong)
-        if wrong:
-            self._wrong.grid()
-        else:
-            self._wrong.grid_remove()
+        if self._wrong.say(wrong):
+            (self._wrong.grid if wrong else self._wrong.grid_remove)()
         self.folder.state(["invalid" if checked.about("folder") and self._folder_text.get() else "!invalid"])
         if self._fields.period is Period.RANGE and checked.about("last") and not self.last.problem:
             self.last.mark_invalid(True)

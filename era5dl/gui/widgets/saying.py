@@ -10,7 +10,7 @@ class Saying(ttk.Label):
     """Set the text by `say` only."""
 
     def __init__(self, master: tk.Misc, *, style: str) -> None:
-        super().__init__(master, style=style)
+        super().__init__(master, style=style, justify="left")
         self._said = ("", style)
 
     def say(self, text: str, style: str | None = None) -> bool:
