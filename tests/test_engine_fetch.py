@@ -41,8 +41,9 @@ class Line:
 class Books:
     """What a run does for `fetch`, for one piece and without a lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, portion: int = WRITE_SIZE) -> None:
         self.log: list[tuple[int, int]] = []
+        self._portion = portion
 
     def claim(self, piece: Piece, count: int) -> int:
         kept = max(0, min(count, piece.left))
@@ -54,6 +55,9 @@ class Books:
 
     def written(self, piece: Piece, start: int, count: int) -> None:
         self.log.append((start, start + count))
+
+    def portion(self) -> int:
+        return self._portion
 
     def appetite(self) -> int:
         return 1 << 20
@@ -90,6 +94,13 @@ def test_small_portions_are_gathered(piece: Piece) -> None:
     books = Books()
     fetch(Line(16_384), piece, Abort(), books, lambda: None)  # type: ignore[arg-type]
     assert len(books.log) < 4 + len(DATA) / WRITE_SIZE * 2
+
+
+def test_with_many_workers_less_is_gathered(piece: Piece) -> None:
+    books = Books(100_000)
+    fetch(Line(16_384), piece, Abort(), books, lambda: None)  # type: ignore[arg-type]
+    assert 50_000 < max(stop - start for start, stop in books.log) <= 100_000
+    assert _written(piece, 1000, len(DATA)) == DATA[1000:]
 
 
 def test_nothing_is_written_that_came_after_an_abort(piece: Piece) -> None:

@@ -49,6 +49,10 @@ class Keeper(Protocol):
         """They are in the part file."""
         ...
 
+    def portion(self) -> int:
+        """How many bytes to gather before they are written; at most WRITE_SIZE."""
+        ...
+
     def appetite(self) -> int:
         """How many bytes to read at most: few while the rate is limited, since what has been read cannot be slowed."""
         ...
@@ -67,7 +71,7 @@ def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: 
 
     answered: called once, when the bucket has answered with the right headers.
     """
-    gathered = _own.buffer[: max(piece.left, 1)]
+    gathered = _own.buffer[: max(min(piece.left, keeper.portion()), 1)]
     count = 0  # bytes in `gathered`
     floor = Floor()
     with bucket.open(piece.transfer.obj, piece.at, piece.stop, abort) as body:

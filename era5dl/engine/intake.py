@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 
 from era5dl.bucket.abort import Abort
+from era5dl.engine.fetch import WRITE_SIZE
 from era5dl.engine.run import Run
 from era5dl.engine.transfer import Piece
 
 READ_SIZE = 1 << 20  # bytes, at most; what is there is taken at once, however little
+FEW_WORKERS = 16  # beyond that their buffers are what memory goes into, and writes may be shorter
 _NAP = 0.05  # seconds after which a waiting worker looks whether it is still to wait
 
 
@@ -36,6 +38,9 @@ class Intake:
             piece.barren = 0
             piece.sample(time.monotonic())
             self._run.dirty = True
+
+    def portion(self) -> int:
+        return WRITE_SIZE if self._run.workers <= FEW_WORKERS else WRITE_SIZE // 2
 
     def appetite(self) -> int:
         rate = self._run.rate
