@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.growth [--counts 1000,10000,100000] [--sizes 65536,0]
 
-Each case runs in a process of its own, against `speed_server`. What came is removed as soon as it is proven, so that no
+Each case runs in a process of its own, against `speed.server`. What came is removed as soon as it is proven, so that no
 disk is filled. Memory an object is that of the whole process at its highest, beside the smallest case's. Goals: time an
 object and cost of a checkpoint flat, at most 1 KB of memory an object.
 """
@@ -28,8 +28,8 @@ import psutil
 
 from era5dl.engine.events import Event, FileDone
 from era5dl.session.checkpoint import Checkpoint
-from tests.benchmarks.speed_hosts import PROJECT, files
-from tests.benchmarks.speed_objects import BUCKET, MANIFEST, Stored, Workload
+from tests.benchmarks.speed.hosts import PROJECT, files
+from tests.benchmarks.speed.objects import BUCKET, MANIFEST, Stored, Workload
 
 LOOK_EVERY = 0.05  # seconds
 DAY = 1000  # objects in one folder of the bucket

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.slow_links [--scale 0.25] [--only W5]
 
-The server (`speed_server`) paces each connection to the byte. The time is the engine's own, from `start` to the end and
+The server (`speed.server`) paces each connection to the byte. The time is the engine's own, from `start` to the end and
 every file proven; the ideal is bytes / (workers x speed), connections that crawl left out of it. The tail is the time
 from the first worker that had nothing to do for TWITCH seconds, once all had been busy, to the end. Goals: at least
 0.97 of the link, a tail below 3 %. `python -m tests.benchmarks.speed -w W5,W6` has the peers.
@@ -22,8 +22,8 @@ from era5dl.engine.engine import Engine
 from era5dl.planner.keys import plan_keys
 from era5dl.session import Session
 from era5dl.settings import Settings
-from tests.benchmarks.speed_hosts import files
-from tests.benchmarks.speed_objects import BUCKET, MIB, Workload, make
+from tests.benchmarks.speed.hosts import files
+from tests.benchmarks.speed.objects import BUCKET, MIB, Workload, make
 
 LOOK_EVERY = 0.01  # seconds
 TWITCH = 0.06  # seconds; a worker that has less of a rest was only between two pieces

@@ -24,8 +24,8 @@ from era5dl.bucket.store import ObjectInfo
 from era5dl.planner import Plan
 from era5dl.session import Session
 from era5dl.settings import Settings
-from tests.benchmarks.speed_hosts import PROJECT, files
-from tests.benchmarks.speed_objects import BUCKET, MIB, Workload, make
+from tests.benchmarks.speed.hosts import PROJECT, files
+from tests.benchmarks.speed.objects import BUCKET, MIB, Workload, make
 
 LOOK_EVERY = 0.001  # seconds
 SHOWN = 20  # imports

@@ -1,6 +1,6 @@
 """A fast and honest S3 server for the benchmarks: objects are files, and the kernel sends them (sendfile).
 
-    python -m tests.benchmarks.speed_server FOLDER [--tls] [--speed BYTES] [--latency SECONDS]
+    python -m tests.benchmarks.speed.server FOLDER [--tls] [--speed BYTES] [--latency SECONDS]
                                             [--slow-every N --slow-speed BYTES]
 
 It needs nothing but Python, takes 0.1 to 0.2 s of CPU a GB where SeaweedFS takes 1, and knows what clients ask of S3:
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from tests.benchmarks.speed_objects import BUCKET, load
+from tests.benchmarks.speed.objects import BUCKET, load
 from tests.faultlab import Objects, make_certificates
 from tests.faultlab.http import Answer, Request
 from tests.faultlab.s3 import honest_answer

@@ -1,6 +1,6 @@
 """The servers that the speed benchmarks can run against; each holds the same objects, and runs in a process of its own.
 
-files     `speed_server`, which needs nothing and costs little: what one sees is the client
+files     `speed.server`, which needs nothing and costs little: what one sees is the client
 seaweed   SeaweedFS, a real S3 server, from the wheel the tests use: half of what one sees is the server. No TLS
 nginx     where it is installed. Its ETags are no MD5s, so that nobody can prove anything: compare without verification
 """
@@ -21,10 +21,10 @@ from pathlib import Path
 import psutil
 import trustme
 
-from tests.benchmarks.speed_objects import BUCKET, Workload, load
+from tests.benchmarks.speed.objects import BUCKET, Workload, load
 from tests.servers.seaweed import Seaweed, find_weed, free_ports
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Host:
 
 @contextlib.contextmanager
 def files(folder: Path, work: Workload, *options: str) -> Iterator[Host]:
-    """`speed_server` with the link of the workload; options: more words for its command line."""
-    words = [sys.executable, "-m", "tests.benchmarks.speed_server", str(folder), "--speed", str(work.speed), *options]
+    """`speed.server` with the link of the workload; options: more words for its command line."""
+    words = [sys.executable, "-m", "tests.benchmarks.speed.server", str(folder), "--speed", str(work.speed), *options]
     words += ["--tls"] if work.tls else []
     with subprocess.Popen(
         words,

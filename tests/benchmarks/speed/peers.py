@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.speed_objects import BUCKET
+from tests.benchmarks.speed.objects import BUCKET
 
-CLIENTS = Path(__file__).with_name("speed_clients.py")
+CLIENTS = Path(__file__).with_name("clients.py")
 MIB = 1 << 20
 
 

@@ -33,11 +33,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.speed_hosts import PROJECT, SERVERS, Host, why_not
-from tests.benchmarks.speed_measure import Cost, measure
-from tests.benchmarks.speed_objects import WORKLOADS, Stored, Workload, make
-from tests.benchmarks.speed_peers import Client, Task, find_clients
-from tests.benchmarks.speed_tables import report
+from tests.benchmarks.speed.hosts import PROJECT, SERVERS, Host, why_not
+from tests.benchmarks.speed.measure import Cost, measure
+from tests.benchmarks.speed.objects import WORKLOADS, Stored, Workload, make
+from tests.benchmarks.speed.peers import Client, Task, find_clients
+from tests.benchmarks.speed.tables import report
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """Downloads with the libraries that others would use: what a careful user of each would write. Needs no era5dl.
 
-    python speed_clients.py boto3|obstore-stream|obstore-ranges URL BUCKET KEYS_FILE FOLDER CONNECTIONS
+    python clients.py boto3|obstore-stream|obstore-ranges URL BUCKET KEYS_FILE FOLDER CONNECTIONS
 
 It is run by the Python that has the library. A file lands at FOLDER/<last part of its key>. The CA of a TLS server is
 in AWS_CA_BUNDLE.

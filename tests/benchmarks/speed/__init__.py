@@ -1,0 +1,1 @@
+"""era5dl beside its peers: `python -m tests.benchmarks.speed --help`."""
