@@ -47,6 +47,7 @@ class Record:
     threads: int
     checkpoint_bytes: int
     checkpoint_seconds: float
+    cpu: float = 0.0  # seconds that the client computed, since the record before
 
 
 Point = tuple[float, int, int, int, float]
@@ -142,7 +143,7 @@ class Recorder:
         self._run, self._server, self._process = run, server, process
         self._began = time.monotonic()
         run.began = time.time()
-        self._before, self._asked, self._at = Figures(), 0, 0.0
+        self._before, self._asked, self._at, self._cpu = Figures(), 0, 0.0, 0.0
 
     def hear(self, figures: Figures) -> None:
         """Take a record if the next 2 % are done; and a point of the line every second."""
@@ -159,6 +160,8 @@ class Recorder:
         if figures.over and not process.rss and self._run.records:
             return  # it has gone already
         asked = self._server.stats().requests.get("GET", 0)
+        times = self._process.cpu_times()
+        cpu = times.user + times.system
         elapsed = max(now - self._at, 1e-3)
         self._run.records.append(
             Record(
@@ -178,9 +181,10 @@ class Recorder:
                 threads=process.threads,
                 checkpoint_bytes=figures.checkpoint_bytes,
                 checkpoint_seconds=figures.checkpoint_seconds,
+                cpu=cpu - self._cpu,
             )
         )
-        self._before, self._asked, self._at = figures, asked, now
+        self._before, self._asked, self._at, self._cpu = figures, asked, now, cpu
 
 
 def _look(run: Run, items: Sequence[Item], out: Path) -> None:

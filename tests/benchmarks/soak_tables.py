@@ -22,6 +22,7 @@ CURVES: dict[str, Callable[[Record], float]] = {
     "files failed": lambda r: r.failed,
     "attempts failed": lambda r: r.faults / max(r.requests, 1),
     "speed": lambda r: r.speed,
+    "CPU per request": lambda r: r.cpu / max(r.requests, 1),
     "memory (RSS)": lambda r: r.rss,
     "open files": lambda r: r.open_files,
     "connections": lambda r: r.connections,
