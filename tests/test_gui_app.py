@@ -137,6 +137,10 @@ def test_tab_reaches_every_control_of_the_page(open_window: Callable[..., Window
     for wanted in (page.request.tree.tree, page.request.first.entry, page.request.folder, page.queue.table.canvas,
                    page.queue.search.entry, page.totals.workers.entry, page.totals.limit):  # fmt: skip
         assert wanted in reached, wanted
+    header = window.app.header
+    across = [widget.winfo_rootx() for widget in reached if str(widget).startswith(str(header))]
+    assert across == sorted(across), "through the header from left to right"
+    assert len(across) == 5
 
 
 def test_a_bug_in_a_handler_is_logged_and_the_window_goes_on(

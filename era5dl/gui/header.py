@@ -37,8 +37,8 @@ class Header(ttk.Frame):
         self._where = ttk.Label(self, style="Page.Muted.TLabel")
         self._where.pack(side="left", padx=px(12), anchor="s", pady=(0, px(3)))
         self._menu = self._button("menu", callbacks.menu, lambda: _("Menu"))
-        self._button("help", callbacks.help, lambda: _("Help"))
-        self._button("gear", callbacks.settings, lambda: _("Settings"))
+        self._help = self._button("help", callbacks.help, lambda: _("Help"))
+        self._settings = self._button("gear", callbacks.settings, lambda: _("Settings"))
         self._dark = Switch(
             self, look, text="", value=look.palette.dark, on_change=lambda _on: callbacks.theme(), on_page=True
         )
@@ -49,6 +49,8 @@ class Header(ttk.Frame):
         )
         self._language.bind("<<ComboboxSelected>>", lambda _event: self._chosen(), add="+")
         self._language.pack(side="right")
+        for widget in (self._language, self._dark, self._settings, self._help, self._menu):
+            widget.lift()  # packed from the right; Tab goes from the left
         self.show_language()
 
     def _button(self, icon: str, command: Callable[[], object], hint: Callable[[], str]) -> ttk.Button:
