@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.events import FileDone, FileFailed, FileStarted
 from era5dl.engine.scheduler import Open, Scheduler
@@ -58,3 +60,16 @@ def test_only_the_chosen_failures_are_tried_again(fault_server: FaultServer, tmp
         ran.until(lambda: 0 in {event.index for event in ran.said(FileDone)})
 
     assert wrong_files(tmp_path, objects) == ["3.bin"]
+
+
+def test_a_bug_in_the_books_ends_the_run_and_is_told(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault_server.put("a.bin", b"abc")
+
+    def take(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Scheduler, "take", take)
+    with running(fault_server, tmp_path) as ran:
+        assert "ZeroDivisionError: a bug" in ran.end(timeout=10).error
