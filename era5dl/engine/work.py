@@ -40,7 +40,7 @@ def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
                 turn.give()
             _do(run, job, abort)
             last = job.transfer
-    except Exception as bug:  # in the books themselves: better an end that is told than workers that are gone
+    except Exception as bug:  # noqa: BLE001 - in the books themselves: better an end that is told than workers that are gone
         log.exception("worker %d cannot go on", number)
         with run.locked():
             run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {str(bug)[:200]}"))
