@@ -98,6 +98,7 @@ def _rclone(program: str) -> Client:
     def command(task: Task) -> list[str]:
         remote = f":s3,provider=Other,endpoint='{task.url}',env_auth=false,region=us-west-2:{BUCKET}/{task.prefix}"
         words = [program, "copy", remote, str(task.out), "--config", "/dev/null", "--s3-no-check-bucket"]
+        words += ["--s3-list-version", "2"]  # the older one, its choice for unknown providers, is not answered here
         words += ["--retries", "1", "--low-level-retries", "1"]
         words += ["--ca-cert", task.ca_file] if task.ca_file else []
         streams = ["--multi-thread-streams", "4", "--multi-thread-cutoff", "32M", "--transfers", "4"]
