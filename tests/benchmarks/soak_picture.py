@@ -16,19 +16,25 @@ from tests.benchmarks.soak_tables import HOUR, busy_until
 WIDTH, HEIGHT = 960, 560
 MARGIN, GAP, TOP = 28, 26, 62
 COLUMNS, ROWS = 3, 2
-COLOURS = ("#1a6fd4", "#d9541e")
-DARK_COLOURS = ("#5aa2f5", "#f58a55")
+LIGHT = {"ground": "#ffffff", "ink": "#24292f", "faint": "#6a737d", "grid": "#e3e7eb", "c0": "#1a6fd4", "c1": "#d9541e"}
+DARK = {"ground": "#161b22", "ink": "#e6edf3", "faint": "#9aa5b1", "grid": "#2d343d", "c0": "#5aa2f5", "c1": "#f58a55"}
+
+
+def _colours(of: dict[str, str]) -> str:
+    """CSS with the colours written out: not everything that shows an SVG knows CSS variables."""
+    return f"""
+text {{ fill: {of["faint"]} }} .title {{ fill: {of["ink"]} }} .head {{ fill: {of["ink"]} }}
+.ground {{ fill: {of["ground"]}; stroke: {of["grid"]} }} .grid {{ stroke: {of["grid"]} }}
+.s0 {{ stroke: {of["c0"]} }} .s1 {{ stroke: {of["c1"]} }} .k0 {{ fill: {of["c0"]} }} .k1 {{ fill: {of["c1"]} }}
+"""
+
 
 STYLE = f"""
-svg {{ --ground: #ffffff; --ink: #24292f; --faint: #6a737d; --grid: #e3e7eb; --c0: {COLOURS[0]}; --c1: {COLOURS[1]} }}
-@media (prefers-color-scheme: dark) {{
-  svg {{ --ground: #161b22; --ink: #e6edf3; --faint: #9aa5b1; --grid: #2d343d;
-        --c0: {DARK_COLOURS[0]}; --c1: {DARK_COLOURS[1]} }} }}
-text {{ font: 12px -apple-system, "Segoe UI", "DejaVu Sans", Arial, sans-serif; fill: var(--faint) }}
-.title {{ font-weight: 600; fill: var(--ink) }} .head {{ font-size: 15px; font-weight: 600; fill: var(--ink) }}
-.ground {{ fill: var(--ground); stroke: var(--grid) }} .grid {{ stroke: var(--grid) }}
-.s0, .s1 {{ fill: none; stroke-width: 2; stroke-linejoin: round }}
-.s0 {{ stroke: var(--c0) }} .s1 {{ stroke: var(--c1) }} .k0 {{ fill: var(--c0) }} .k1 {{ fill: var(--c1) }}
+text {{ font: 12px -apple-system, "Segoe UI", "DejaVu Sans", Arial, sans-serif }}
+.title {{ font-weight: 600 }} .head {{ font-size: 15px; font-weight: 600 }}
+.s0 {{ fill: none; stroke-width: 2; stroke-linejoin: round }}
+.s1 {{ fill: none; stroke-width: 2; stroke-linejoin: round }}
+{_colours(LIGHT)}@media (prefers-color-scheme: dark) {{{_colours(DARK)}}}
 """
 
 Curve = Callable[[Run], list[tuple[float, float]]]
