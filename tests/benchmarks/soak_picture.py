@@ -32,8 +32,6 @@ text {{ fill: {of["faint"]} }} .title {{ fill: {of["ink"]} }} .head {{ fill: {of
 STYLE = f"""
 text {{ font: 12px -apple-system, "Segoe UI", "DejaVu Sans", Arial, sans-serif }}
 .title {{ font-weight: 600 }} .head {{ font-size: 15px; font-weight: 600 }}
-.s0 {{ fill: none; stroke-width: 2; stroke-linejoin: round }}
-.s1 {{ fill: none; stroke-width: 2; stroke-linejoin: round }}
 {_colours(LIGHT)}@media (prefers-color-scheme: dark) {{{_colours(DARK)}}}
 """
 
@@ -129,7 +127,9 @@ def _panel(panel: Panel, runs: Sequence[Run], number: int, hours: float) -> list
         points = " ".join(
             f"{left + width * hour / hours:.1f},{top + height * (1 - value / high_mark):.1f}" for hour, value in curve
         )
-        parts.append(f'<polyline class="s{index}" points="{points}"/>')
+        parts.append(
+            f'<polyline class="s{index}" fill="none" stroke-width="2" stroke-linejoin="round" points="{points}"/>'
+        )
     return parts
 
 
