@@ -42,7 +42,7 @@ def test_the_whole_journey(
     window.pick(*NAMES)
     window.choose_days("2021-02-01", "2021-02-02")
     window.until(lambda: window.can_start)
-    assert "6 files · 8.29 MB" in str(window.page.request._figures["text"])
+    assert "6 files · 8.29 MB" in str(window.page.request._prospect.figures["text"])
     assert window.page.queue.table.texts_shown()[0][4] == "Planned"
 
     window.page.request.start.invoke()
@@ -131,7 +131,7 @@ def test_the_newest_choice_wins_and_wrong_dates_are_named(
     window.root.update()
     window.pick("an.pl/u")
     window.until(lambda: window.can_start)
-    assert "4 files" in str(window.page.request._figures["text"])
+    assert "4 files" in str(window.page.request._prospect.figures["text"])
     window.choose_days("2021-02-02", "2021-02-01")
     window.until(lambda: not window.can_start)
     assert "before the start" in str(window.page.request._wrong["text"])

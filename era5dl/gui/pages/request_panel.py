@@ -13,6 +13,7 @@ from era5dl.gui import words
 from era5dl.gui.form import Checked, Fields, Outlook, Period, chosen_variables, coverage
 from era5dl.gui.i18n import _, language, ngettext
 from era5dl.gui.look.theme import Look
+from era5dl.gui.pages.prospect import Prospect
 from era5dl.gui.widgets import dates
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.checktree import CheckTree, Group, Leaf
@@ -22,7 +23,6 @@ from era5dl.gui.widgets.searchentry import SearchEntry
 from era5dl.gui.widgets.segmented import SegmentedControl
 from era5dl.gui.widgets.tooltip import Tooltip
 from era5dl.selection import FIRST_DAY
-from era5dl.text import size
 
 POPULAR = (
     *("an.sfc/2t", "an.sfc/2d", "an.sfc/10u", "an.sfc/10v", "an.sfc/msl", "an.sfc/sp", "an.sfc/sstk", "an.sfc/tcc"),
@@ -53,16 +53,17 @@ class RequestPanel(Card):
         self._fields = Fields()
         self._products = ("", *(product.name for product in products()))
         self._product = ""
-        self._filling = self._shown = False
+        self._filling = False
         self._checked_shown: object = None  # what the fields are marked for
-        self._missing_shown = 0
         px = look.px
         self.columnconfigure(0, weight=1, minsize=px(_WIDTH))
         self._make_product()
         self._make_variables()
         self._make_period()
         self._make_folder()
-        self._make_outlook()
+        self._prospect = Prospect(self, look, on_start=callbacks.start, on_missing=callbacks.show_missing)
+        self._prospect.grid(row=10, column=0, sticky="ew")
+        self.start = self._prospect.start
         self.rowconfigure(4, weight=1)
         self._product_about.bind("<Configure>", lambda event: self._wrap(event.width), add="+")
         self.bind("<Configure>", lambda event: self._save_height(event.height), add="+")
@@ -70,8 +71,9 @@ class RequestPanel(Card):
 
     def _wrap(self, width: int) -> None:
         """Break lines where the panel, whose edge can be moved, ends."""
-        for label in (self._product_about, self._wrong, self._outlook, self._why):
+        for label in (self._product_about, self._wrong):
             label.configure(wraplength=width)
+        self._prospect.wrap(width)
         self._grid_text.configure(wraplength=max(1, width - self._grid_button.winfo_reqwidth() - self._look.px(8)))
 
     def _save_height(self, height: int) -> None:
@@ -170,27 +172,6 @@ class RequestPanel(Card):
         self._browse.pack(side="left", padx=(px(6), 0))
         self._folder_text.trace_add("write", lambda *_args: self._typed())
 
-    def _make_outlook(self) -> None:
-        px, look = self._look.px, self._look
-        rule = tk.Frame(self, height=px(1))
-        look.follow(rule, lambda palette: rule.configure(background=palette.line))
-        rule.grid(row=10, column=0, sticky="ew", pady=(px(12), px(10)))
-        line = ttk.Frame(self)
-        line.grid(row=11, column=0, sticky="ew")
-        self._figures = Saying(line, style="Head.TLabel")
-        self._figures.pack(side="left")
-        self._missing = ttk.Button(line, style="Ghost.TButton", command=self._do.show_missing)
-        self._missing.configure(padding=(px(6), px(1)))
-        self._planning = Saying(line, style="Muted.TLabel")
-        self._planning.pack(side="right")
-        self._outlook = Saying(self, style="Muted.TLabel")
-        self._outlook.grid(row=12, column=0, sticky="w", pady=(px(2), px(10)))
-        self.start = ttk.Button(self, style="Accent.TButton", command=self._do.start)
-        look.set_icon(self.start, "download", "on_accent", 15)
-        self.start.grid(row=13, column=0, sticky="ew")
-        self._why = Saying(self, style="Small.TLabel")
-        self._why.grid(row=14, column=0, sticky="w", pady=(px(5), 0))
-
     # --- values in
 
     @property
@@ -225,36 +206,13 @@ class RequestPanel(Card):
         if (checked, self._fields) != self._checked_shown:
             self._checked_shown = (checked, self._fields)
             self._show_wrong(checked)
-        planning = outlook.plan is None and outlook.trouble is None and checked.selection is not None
-        text = ""
-        if planning and not outlook.preparing:
-            done, total = outlook.progress or (0, 0)
-            text = _("Looking up… {done:,} / {total:,}", done=done, total=total) if total > 1 else _("Looking up…")
-        self._planning.say(text)  # while a plan is made, ten times a second that is all that changes
-        self._figures.say(" · ".join(outlook.figures()))
-        self._show_missing(len(outlook.plan.missing) if outlook.plan else 0)
-        self._outlook.say(_prospect(outlook))
-        obstacle = outlook.obstacle()
-        if self._why.say(obstacle) or not self._shown:
-            self.start.state(["disabled" if obstacle else "!disabled"])
-        self._shown = True
-
-    def _show_missing(self, number: int) -> None:
-        if number == self._missing_shown:
-            return
-        self._missing_shown = number
-        if number:
-            self._missing.configure(text=ngettext("{n:,} missing", "{n:,} missing", number))
-            self._missing.pack(side="right")
-        else:
-            self._missing.pack_forget()
+        self._prospect.show(outlook)
 
     def restyle(self) -> None:
         """The widgets follow the look by themselves."""
 
     def retranslate(self) -> None:
         """All texts in the language of now."""
-        self._missing_shown = -1
         self._product_title.configure(text=_("Product"))
         names = [_("All products"), *(f"{words.product(product).name}  ({product.name})" for product in products())]
         self._product_choice.configure(values=names)
@@ -274,7 +232,7 @@ class RequestPanel(Card):
         self._grid_button.configure(text=_("Choose…"))
         self._folder_title.configure(text=_("Folder"))
         self._browse.configure(text=_("Choose…"))
-        self.start.configure(text=_("Start download"), compound="left")
+        self._prospect.retranslate()
         self.tree.set_texts(self._groups(), _("No variable has this in its name."))
         self._arrange()
 
@@ -380,20 +338,6 @@ def grid_summary(fields: Fields) -> str:
     months = ngettext("{n} month", "{n} months", len(fields.months)) if fields.months else _("all months")
     days = ngettext("{n} day", "{n} days", len(fields.days)) if fields.days else _("all days")
     return " · ".join((years, months, days))
-
-
-def _prospect(outlook: Outlook) -> str:
-    """Room left on the disk and time it will take, as far as they are known."""
-    parts = []
-    after = outlook.free_after
-    if after is not None and after >= 0:
-        parts.append(_("{bytes} free afterwards", bytes=size(after)))
-    elif outlook.folder is not None and outlook.folder.free is not None and outlook.plan is None:
-        parts.append(_("{bytes} free", bytes=size(outlook.folder.free)))
-    seconds = outlook.seconds
-    if seconds is not None:
-        parts.append(_("about {time}", time=words.duration(max(1.0, seconds))))
-    return " · ".join(parts)
 
 
 def _leaf(variable: Variable) -> Leaf:
