@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -141,6 +142,16 @@ def test_tab_reaches_every_control_of_the_page(open_window: Callable[..., Window
     across = [widget.winfo_rootx() for widget in dict.fromkeys(reached) if str(widget).startswith(str(header))]
     assert across == sorted(across), "through the header from left to right"
     assert len(across) == 5
+
+
+def test_what_a_plan_consists_of_is_not_looked_at_by_the_collector_again(
+    open_window: Callable[..., Window], tmp_path: Path
+) -> None:
+    window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+    kept = [[number] for number in range(10_000)]
+    before = gc.get_freeze_count()
+    window.app.hear(facts.Planning(0, 1, 2))
+    assert gc.get_freeze_count() >= before + len(kept)
 
 
 def test_a_bug_in_a_handler_is_logged_and_the_window_goes_on(

@@ -191,8 +191,8 @@ class App:
                 self.conductor.list_sessions()
             case facts.DemoFailed():
                 self.download.banner.show(Kind.DANGER, f"{fact.trouble.detail} {fact.trouble.remedy}")
-            case facts.Planned() | facts.Opened():
-                gc.freeze()  # a collection that looks at a hundred thousand files again holds the window up for 75 ms
+            case facts.Planning() | facts.Planned() | facts.Opened():
+                gc.freeze()  # a collection that looks at a hundred thousand files again holds the window up for 150 ms
             case facts.Stumbled():
                 _log.error("%s: %s", fact.where, fact.trouble.detail)
         self.watching.hear(fact)
