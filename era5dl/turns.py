@@ -5,6 +5,10 @@ small file costs seventy changes of thread, and each costs more than the call.  
 its short calls, since nobody else wants the interpreter meanwhile, and gives it away where it really waits: for the
 network, for the disk to sync, for work.  Thousands of small objects take two thirds of the time, and half the CPU.
 
+Some waits are long on one machine and nothing on another: a sync of a disk, the rest of an answer whose front is here.
+Giving the turn away and waiting for it again costs more than such a wait where it is short, so `Waits` remembers
+how long those of one kind usually take.
+
 The turn is a courtesy, not a lock.  Nothing is protected by it; who has waited for PATIENCE goes on without it; and
 where turns turn out to be long (calls into a network share are), nobody takes any for a while.
 """
@@ -17,7 +21,8 @@ import time
 PATIENCE = 0.05  # seconds
 LONG = 0.005  # seconds; on average, a turn of small objects takes a tenth of it
 OFF = 1.0  # seconds without turns after they were long
-_SMOOTHING = 16  # turns over which their length is averaged
+BRIEF = 0.0002  # seconds; over a wait that is usually shorter the turn is kept
+_SMOOTHING = 16  # turns, or waits of one kind, over which their length is averaged
 
 
 class _Mine(threading.local):
@@ -48,9 +53,10 @@ class Turn:
                 self._length, self._off_until = 0.0, now + OFF
             self._lock.release()
 
-    def away(self) -> Away:
-        """Around a wait: the turn is given away meanwhile. Nothing happens when it is not held."""
-        return Away(self)
+    def away(self, waits: Waits | None = None) -> Away:
+        """Around a wait: the turn is given away meanwhile, unless such waits are usually brief. Nothing happens when it
+        is not held."""
+        return Away(self, waits)
 
     @property
     def held(self) -> bool:
@@ -58,16 +64,34 @@ class Turn:
         return bool(self._mine.since)
 
 
+class Waits:
+    """Those of one kind, each about as long as the other. (Threads that note theirs at once only blur the average.)"""
+
+    def __init__(self) -> None:
+        self._usual = 0.0  # seconds, smoothed; at first they are taken for brief
+
+    @property
+    def brief(self) -> bool:
+        return self._usual < BRIEF
+
+    def took(self, seconds: float) -> None:
+        self._usual += (seconds - self._usual) / _SMOOTHING
+
+
 class Away:
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
+    def __init__(self, turn: Turn, waits: Waits | None) -> None:
+        self._turn, self._waits = turn, waits
 
     def __enter__(self) -> None:
         self._held = self._turn.held
-        self._turn.give()
+        self._since = time.monotonic() if self._held else 0.0
+        if self._waits is None or not self._waits.brief:
+            self._turn.give()
 
     def __exit__(self, *_: object) -> None:
         if self._held:
+            if self._waits is not None:
+                self._waits.took(time.monotonic() - self._since)
             self._turn.take()
 
 

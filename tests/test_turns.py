@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from era5dl import turns
-from era5dl.turns import Turn
+from era5dl.turns import Turn, Waits
 
 
 def elsewhere(action: Callable[[], object]) -> object:
@@ -55,6 +55,40 @@ def test_around_a_wait_others_have_it(turn: Turn) -> None:
     with turn.away():
         assert not turn.held
     assert not turn.held
+
+
+def test_over_waits_that_are_usually_brief_it_is_kept(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    waits = Waits()
+
+    def kept(seconds: float) -> bool:
+        with turn.away(waits):
+            found = turn.held
+            now[0] += seconds
+        assert turn.held
+        return found
+
+    turn.take()
+    assert all(kept(turns.BRIEF / 2) for _ in range(100))
+    for _ in range(10):
+        kept(turns.BRIEF * 10)  # a disk that has filled its cache
+    assert not kept(turns.BRIEF * 10)
+    for _ in range(100):
+        kept(turns.BRIEF / 10)
+    assert kept(turns.BRIEF / 10)
+    turn.give()
+
+
+def test_waits_of_those_who_have_no_turn_tell_nothing(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They belong to objects so large that their bytes are always waited for."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    waits = Waits()
+    for _ in range(100):
+        with turn.away(waits):
+            now[0] += 1.0
+    assert waits.brief
 
 
 def test_who_had_none_does_not_get_one_by_waiting(turn: Turn) -> None:

@@ -16,7 +16,9 @@ import ssl
 from typing import Any
 
 from era5dl.bucket.abort import SLICED
-from era5dl.turns import turn
+from era5dl.turns import Waits, turn
+
+_ARRIVING = Waits()  # what follows the headers, or what has come already
 
 
 class Tap:
@@ -50,7 +52,7 @@ class Tap:
         elif self.at_hand:
             count = self._from_ahead(view)
         else:
-            with turn.away():
+            with turn.away(_ARRIVING):
                 count = self._gather(view) if self._in_records else self._sock.recv_into(view)
         self._left -= count
         if self._http is not None:
@@ -62,7 +64,7 @@ class Tap:
 
     def _from_ahead(self, view: memoryview) -> int:
         if self._ahead is None:  # asking for a whole buffer leaves nothing in it, and if it is empty, waits for bytes
-            with turn.away():
+            with turn.away(_ARRIVING):
                 self._ahead = memoryview(self._http.fp.read1(io.DEFAULT_BUFFER_SIZE))
         count = _copy(self._ahead[: len(view)], view)
         self._ahead = self._ahead[count:]

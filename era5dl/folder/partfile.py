@@ -15,11 +15,12 @@ from era5dl.errors import PartLost, UnsafeKey
 from era5dl.folder.faults import disk_errors
 from era5dl.folder.making import make_folders
 from era5dl.folder.replace import replace, sync_folder
-from era5dl.turns import turn
+from era5dl.turns import Waits, turn
 
 _FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 # A link planted under the part file's name must not lead us out of the folder, nor a pipe make us wait.
 _PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_SYNCING = Waits()
 _POSITIONED = hasattr(os, "pwrite")  # Windows has neither pwrite nor pread
 
 
@@ -151,7 +152,7 @@ class PartFile:
         if self._unsynced and self._fd >= 0:
             self._unsynced = False  # first: what is written while we sync must be synced next time
             try:
-                with turn.away():
+                with turn.away(_SYNCING):
                     os.fsync(self._fd)
             except OSError:
                 self._unsynced = True

@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from era5dl.turns import turn
+from era5dl.turns import Waits, turn
 
 _PATIENCE = 10.0 if os.name == "nt" else 0.0  # seconds a rename may take
+_SYNCING = Waits()
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -51,7 +52,7 @@ def sync_folder(folder: Path) -> None:
     except OSError:
         return
     try:
-        with turn.away():
+        with turn.away(_SYNCING):
             os.fsync(fd)
     except OSError:
         pass  # some network file systems refuse; the rename itself has happened
