@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from tkinter import ttk
 from types import TracebackType
 from typing import Any
 
@@ -46,6 +47,11 @@ class Window:
     @property
     def can_start(self) -> bool:
         return not self.page.request.start.instate(["disabled"])
+
+    def press(self, button: ttk.Button, timeout: float = LONG) -> None:
+        """As soon as it can be pressed: a disabled one would not even say that nothing came of it."""
+        self.until(lambda: not button.instate(["disabled"]), timeout)
+        button.invoke()
 
     def pick(self, *names: str) -> None:
         """Search for each, and check it with the keyboard."""

@@ -13,6 +13,7 @@ import pytest
 from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.events import State
 from era5dl.engine.ledger import FileState
+from era5dl.gui import downloading
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.gui_driver import NAMES, Window, options, two_days, wrong
 from tests.servers.seaweed import Seaweed
@@ -49,12 +50,12 @@ def test_the_whole_journey(
     window.until(window.running)
     assert not window.can_start
     window.until(lambda: (s := window.app.conductor.snapshot()) is not None and s.done_bytes > 300_000)
-    window.page.totals.pause.invoke()
+    window.press(window.page.totals.pause)
     window.until(lambda: window.page.totals.can_resume)
     assert str(window.page.totals.pause["text"]) == "Resume"
-    window.page.totals.pause.invoke()
+    window.press(window.page.totals.pause)
     window.until(lambda: window.app.conductor.snapshot().state is State.RUNNING)  # type: ignore[union-attr]
-    window.page.totals.stop.invoke()
+    window.press(window.page.totals.stop)
     window.until(lambda: not window.app.conductor.occupied and "Stopped" in window.page.banner.text)
     assert wrong(out, objects)
     window.close()
@@ -69,6 +70,27 @@ def test_the_whole_journey(
     assert wrong(out, objects) == []
     assert second.page.queue._files.counts()[second.page.queue._files.show] == 6
     second.close()
+
+
+def test_where_all_is_slow_the_figures_and_the_chart_take_turns(
+    open_window: Callable[..., Window],
+    fault_server: FaultServer,
+    objects: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When more time than SPEED_EVERY goes by between two looks, the chart is due at each of them."""
+    fault_server.link = Link(speed=50_000)
+    window = open_window(**options(fault_server, tmp_path / "era5"))
+    monkeypatch.setattr(downloading, "SPEED_EVERY", 0.0)
+    window.pick("an.pl/t")
+    window.choose_days("2021-02-01", "2021-02-02")
+    window.until(lambda: window.can_start)
+    window.app.start()
+    window.press(window.page.totals.pause, timeout=5.0)
+    window.until(lambda: window.page.totals.can_resume, timeout=5.0)
+    assert len(window.app.downloading._speeds) > 1
+    window.close()
 
 
 def test_closing_while_it_downloads_asks_once_and_is_quick(

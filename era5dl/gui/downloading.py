@@ -59,6 +59,7 @@ class Downloading:
         self._trouble: State | None = None  # what the banner is about
         self._last: object = None
         self._speeds: deque[tuple[float, float | None]] = deque(maxlen=int(SPAN / SPEED_EVERY) + 2)
+        self._charted = False  # the chart was drawn last, and the figures beside it have their turn
         self._offered = self._closed = False
         self.demo = False  # the bucket has another port each time, so sessions are found by what is in them
 
@@ -249,9 +250,11 @@ class Downloading:
                 self._model.update(snapshot, states, now)
         elif phase == 1:
             self.page.queue.refresh()
-        elif self._speeds and now - self._speeds[-1][0] < SPEED_EVERY:
+        elif self._charted or (self._speeds and now - self._speeds[-1][0] < SPEED_EVERY):
+            self._charted = False  # never the chart twice running: where all is slow it is due each time
             self.page.totals.show(snapshot, True)
         else:
+            self._charted = True
             self._speeds.append((now, snapshot.speed))
             self.page.totals.show_speeds(list(self._speeds), now)
 
