@@ -36,7 +36,7 @@ def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
     """It would vouch for whatever came in their place."""
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
-    claim = Unfinished(0, ((0, PART), (2 * PART, 3 * PART - 1)), {0: MD5S[0], 1: MD5S[1], 2: MD5S[2], 9: MD5S[0]})
+    claim = Unfinished(0, ((0, PART), (2 * PART, 3 * PART - 1)), {0: MD5S[0], 1: MD5S[1], 2: MD5S[2], 9: MD5S[0]}, PART)
     recall(transfer, _places(tmp_path, claim))
     assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART - 1)]
     assert transfer.recorded == {0: MD5S[0]}
@@ -49,7 +49,7 @@ def test_claims_on_a_part_file_of_another_size_are_void(tmp_path: Path) -> None:
         if data is not None:
             (tmp_path / "a.nc.part").write_bytes(data)
         transfer = _transfer(tmp_path)
-        recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]})))
+        recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, PART)))
         assert not transfer.done
 
 

@@ -29,10 +29,10 @@ def claims_of(run: Run) -> tuple[Checkpoint, list[Transfer]]:
 
 def claim(transfer: Transfer) -> Unfinished:
     """What is there of one object."""
-    digest = transfer.digest
-    keep = digest is not None and transfer.multipart and not transfer.guesses
-    digests = {**transfer.recorded, **digest.whole_parts()} if digest and keep else {}
-    return Unfinished(transfer.index, tuple(transfer.done), digests)
+    digest, done = transfer.digest, tuple(transfer.done)
+    if digest is None or not transfer.multipart:
+        return Unfinished(transfer.index, done)
+    return Unfinished(transfer.index, done, {**transfer.recorded, **digest.whole_parts()}, digest.parts[0][1])
 
 
 def claimed(claim: Unfinished | None) -> int:

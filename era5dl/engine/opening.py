@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from era5dl.bucket.abort import Abort
-from era5dl.bucket.store import Bucket
+from era5dl.engine.cuts import Cuts
 from era5dl.engine.proving import Proof, examine_file
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import UnsafeKey
 from era5dl.folder.faults import disk_errors
 from era5dl.folder.partfile import PartFile
 from era5dl.proof.digest import READ_BACK, Digest
-from era5dl.proof.etag import checksum, fits, likely_part_sizes
+from era5dl.proof.etag import checksum
 from era5dl.ranges import Range, RangeSet
 from era5dl.session.checkpoint import Unfinished
 
@@ -51,17 +51,19 @@ class Places:
 
 
 def open_transfer(
-    transfer: Transfer, places: Places, bucket: Bucket, verify: bool, abort: Abort, stopped: Callable[[], bool]
+    transfer: Transfer, places: Places, cuts: Cuts, verify: bool, abort: Abort, stopped: Callable[[], bool]
 ) -> Proof | None:
     """Fill in what is there, what is wanted and how to prove it. A Proof when the final file is already right."""
     obj = transfer.obj
-    plan_proof(transfer, bucket, verify, abort)
+    plan_proof(transfer, cuts, verify, places.claim.part_size if places.claim else 0)
     transfer.wanted = [(0, obj.size)]
     transfer.part = PartFile(places.part, obj.size)
     existing = _size_of(places.final, obj.key)
     if existing is not None:
+        if existing != obj.size or not cuts.knows(obj):
+            make_sure(transfer, cuts, abort)
         if existing == obj.size:
-            proof = examine_file(transfer, places.final, stopped)
+            proof = examine_file(transfer, places.final, lambda: cuts.ask(obj, abort), stopped)
             if proof is not None:
                 transfer.part.discard()
                 return proof
@@ -72,8 +74,11 @@ def open_transfer(
     return None
 
 
-def plan_proof(transfer: Transfer, bucket: Bucket, verify: bool, abort: Abort) -> None:
-    """Make the digest that can be compared with the ETag; or say why there is none."""
+def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) -> None:
+    """Make the digest that can be compared with the ETag; or say why there is none. Asks nobody.
+
+    before: the size of its parts as it was taken to be in an earlier run.
+    """
     obj = transfer.obj
     transfer.digest, transfer.guesses, transfer.unproven = None, [], ""
     found = checksum(obj.etag) if verify else None
@@ -84,17 +89,19 @@ def plan_proof(transfer: Transfer, bucket: Bucket, verify: bool, abort: Abort) -
     if found.parts is None:
         transfer.digest = Digest(obj.size)
         return
-    sizes = [obj.size] if found.parts == 1 else likely_part_sizes(obj.size, found.parts)
+    sizes = cuts.likely(obj, before)
     if found.parts > 1:
-        told = bucket.parts(obj, abort)
-        if told is not None and told.count == found.parts and fits(obj.size, told.count, told.size):
-            sizes = [told.size]
-        else:
-            transfer.guesses = sizes
+        transfer.guesses = sizes
     if sizes:
         transfer.digest = Digest(obj.size, sizes[0])
     else:
         transfer.unproven = UNKNOWN_PARTS
+
+
+def make_sure(transfer: Transfer, cuts: Cuts, abort: Abort) -> None:
+    """Ask how it was cut, where that is only guessed: for a file that is there, since to read it twice costs more."""
+    if transfer.guesses and (told := cuts.ask(transfer.obj, abort)):
+        transfer.was_cut(told)
 
 
 def _size_of(final: Path, key: str) -> int | None:
@@ -119,7 +126,7 @@ def recall(transfer: Transfer, places: Places) -> None:
         transfer.part.must_exist = True
     for start, stop in claim.done:
         transfer.done.add(max(start, 0), min(stop, size))
-    if transfer.digest is not None and not transfer.guesses:
+    if transfer.digest is not None and transfer.digest.parts[0][1] == claim.part_size:
         spans = transfer.digest.parts
         transfer.recorded = {
             i: md5 for i, md5 in claim.digests.items() if i < len(spans) and transfer.done.covers(*spans[i])

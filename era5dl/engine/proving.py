@@ -3,6 +3,9 @@
 An ETag that looks like an MD5 may still be none (encryption with a customer's key makes such ones).  So a mismatch is
 answered by fetching again, and only where two fetches agree with each other and not with the ETag is the file taken as
 what the server sends: `checked`, not `verified`.  A single wrong bit never survives that.
+
+Nor does a mismatch say anything of the bytes while it is only guessed into which parts they were cut (`engine.cuts`).
+So before anything is fetched again the server is asked, and what is on disk is hashed as it says.
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ AGREEMENT = "two fetches agree with each other, but the server's ETag is not the
 GUESSED = "the server does not tell into which parts its MD5s were cut, and no usual size fits"
 
 
+Ask = Callable[[], int | None]
+"""-> the size of the object's parts, as the server tells it now; None when it does not"""
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What could be proven, and why no more (reason is "" for VERIFIED). digests: MD5s of the parts, if computed."""
@@ -35,32 +42,36 @@ class Proof:
     digests: tuple[str, ...] = ()
 
 
-def examine(transfer: Transfer, stopped: Callable[[], bool]) -> Proof | list[Range]:
+def examine(transfer: Transfer, ask: Ask, stopped: Callable[[], bool]) -> Proof | list[Range]:
     """The proof of a complete part file; or the ranges that have to be fetched again.
 
-    Raises Stopped when told to, ProofError when the bytes come differently each time.
+    Raises Stopped when told to, ProofError when the bytes come differently each time, a BucketError where it asks.
     """
-    part = transfer.part
+    digest, part = transfer.digest, transfer.part
     assert part is not None
-    if transfer.digest is not None and transfer.digest.complete:  # hashed as it came: nothing to read
-        proof = _examine(transfer, part.path, part.read, stopped)
-    else:
-        part.acquire()
-        try:
-            proof = _examine(transfer, part.path, part.read, stopped)
-        finally:
-            part.release()
-    if proof is not None:
-        return proof
+    if digest is not None and digest.complete and (proof := _match(transfer, digest)):
+        return proof  # hashed as it came: nothing to read
+    part.acquire()
+    try:
+        return _examine(transfer, part.path, part.read, ask, stopped) or _doubt(transfer, part.path)
+    finally:
+        part.release()
+
+
+def _doubt(transfer: Transfer, path: Path) -> Proof | list[Range]:
+    """The bytes do not match the ETag: what to fetch again, or why they are taken all the same."""
     digest = transfer.digest
     assert digest is not None
-    if rotten := _rotten(transfer, digest):
+    rotten, transfer.recorded = _rotten(transfer, digest), {}
+    if rotten:
+        for index in rotten:
+            digest.forget(index)
         return [digest.parts[index] for index in rotten]
     transfer.rounds.append(digest.whole_parts())
     seen = [Counter(found[i] for found in transfer.rounds if i in found) for i in range(len(digest.parts))]
     doubtful = [i for i, votes in enumerate(seen) if max(votes.values()) < 2]
     if not doubtful:
-        return Proof(Outcome.CHECKED, AGREEMENT + _structure(part.path, transfer.obj.size))
+        return Proof(Outcome.CHECKED, AGREEMENT + _structure(path, transfer.obj.size))
     if len(transfer.rounds) >= MOST_ROUNDS:
         raise ProofError(f"{transfer.obj.key}: fetched {MOST_ROUNDS} times, and never the same bytes twice")
     for index in doubtful:
@@ -71,14 +82,10 @@ def examine(transfer: Transfer, stopped: Callable[[], bool]) -> Proof | list[Ran
 def _rotten(transfer: Transfer, digest: Digest) -> list[int]:
     """Parts that had another MD5 when an earlier run fetched them: it is the disk that has changed, not the server."""
     now = digest.whole_parts()
-    rotten = [index for index, md5 in transfer.recorded.items() if now[index] != md5]
-    transfer.recorded = {}
-    for index in rotten:
-        digest.forget(index)
-    return rotten
+    return [index for index, md5 in transfer.recorded.items() if now[index] != md5]
 
 
-def examine_file(transfer: Transfer, path: Path, stopped: Callable[[], bool]) -> Proof | None:
+def examine_file(transfer: Transfer, path: Path, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
     """The proof of a file that is already there under its final name; None when it is not the server's."""
     if transfer.digest is None and hdf5.complaint(path, transfer.obj.size):
         return None
@@ -93,26 +100,42 @@ def examine_file(transfer: Transfer, path: Path, stopped: Callable[[], bool]) ->
         fresh.multipart, fresh.guesses, fresh.unproven = transfer.multipart, transfer.guesses[:], transfer.unproven
         if transfer.digest is not None:
             fresh.digest = Digest(transfer.obj.size, transfer.digest.parts[0][1] or None)
-        proof = _examine(fresh, path, read, stopped)
+        proof = _examine(fresh, path, read, ask, stopped)
+    if fresh.digest is not None and transfer.guesses and not fresh.guesses:
+        transfer.was_cut(fresh.digest.parts[0][1])  # the server was asked
     return None if proof is not None and proof.reason.startswith(GUESSED) else proof
 
 
-def _examine(transfer: Transfer, path: Path, read: Read, stopped: Callable[[], bool]) -> Proof | None:
+def _examine(transfer: Transfer, path: Path, read: Read, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
     """A proof from reading; None when the bytes do not match an ETag that should be their MD5."""
     digest, size = transfer.digest, transfer.obj.size
     if digest is None:
         return Proof(Outcome.CHECKED, transfer.unproven + _structure(path, size))
-    expected = transfer.obj.etag.strip('"')
-    candidates = [digest, *(Digest(size, guess) for guess in transfer.guesses[1:])]
-    for candidate in candidates:
-        if not candidate.catch_up(transfer.done, read, stopped):
-            raise Stopped("while proving")
-        if candidate.etag(multipart=transfer.multipart) == expected:
-            whole = candidate.whole_parts()
-            return Proof(Outcome.VERIFIED, digests=tuple(whole[i] for i in range(len(whole))))
-    if transfer.guesses:
-        return Proof(Outcome.CHECKED, GUESSED + _structure(path, size))
-    return None
+    proof = _hash(transfer, digest, read, stopped)
+    if proof or not transfer.guesses or _rotten(transfer, digest):
+        return proof
+    if told := ask():
+        transfer.was_cut(told)
+        return _examine(transfer, path, read, ask, stopped)
+    for guess in transfer.guesses[1:]:
+        if proof := _hash(transfer, Digest(size, guess), read, stopped):
+            return proof
+    return Proof(Outcome.CHECKED, GUESSED + _structure(path, size))
+
+
+def _hash(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]) -> Proof | None:
+    """The proof by these MD5s, those that are missing computed by reading; None when they are not the ETag's."""
+    if not digest.catch_up(transfer.done, read, stopped):
+        raise Stopped("while proving")
+    return _match(transfer, digest)
+
+
+def _match(transfer: Transfer, digest: Digest) -> Proof | None:
+    """The proof by MD5s that are all there; None when they are not the ETag's."""
+    if digest.etag(multipart=transfer.multipart) != transfer.obj.etag.strip('"'):
+        return None
+    whole = digest.whole_parts()
+    return Proof(Outcome.VERIFIED, digests=tuple(whole[i] for i in range(len(whole))))
 
 
 def _structure(path: Path, size: int) -> str:

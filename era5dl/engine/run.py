@@ -15,6 +15,7 @@ from collections.abc import Collection
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket, ObjectInfo
 from era5dl.engine.claims import claimed
+from era5dl.engine.cuts import Cuts
 from era5dl.engine.events import (
     ONLY_HELD,
     FileDone,
@@ -78,6 +79,7 @@ class Run:
         self.strange_answers = 0  # in a row
         self.denied: set[int] = set()  # objects refused in a row
         self._own_folder = str(session.folder / OWN_FOLDER)
+        self.cuts = Cuts(bucket)
         self.digests = Digests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
         self._load(session.checkpoint, only)
 

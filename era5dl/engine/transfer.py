@@ -74,7 +74,7 @@ class Transfer:
     doubted: bool = False  # refused once, and no byte has come since
     restarts: int = 0  # times the object changed upstream
     rounds: list[dict[int, str]] = field(default_factory=list)  # part MD5s of fetches that did not match the ETag
-    guesses: list[int] = field(default_factory=list)  # part sizes still to try, where the server does not tell
+    guesses: list[int] = field(default_factory=list)  # part sizes it may have, `digest`'s first; empty: that is certain
     proving: bool = False
     opened: bool = False  # `wanted`, `done` and `digest` are known
     withdrawn: bool = False  # nothing more of it is given out
@@ -95,6 +95,13 @@ class Transfer:
     def idle(self) -> bool:
         """No thread works on it."""
         return not self.active and not self.proving
+
+    def was_cut(self, part_size: int) -> None:
+        """The size of its parts is certain now. Digests of other parts are worthless; the bytes are hashed again."""
+        if self.digest is not None and self.digest.parts[0][1] != part_size:
+            self.recorded = {}
+            self.digest = Digest(self.obj.size, part_size)
+        self.guesses = []
 
     def reset_gaps(self) -> None:
         """Every wanted byte that is not there is to be given out again."""

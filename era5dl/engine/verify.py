@@ -13,8 +13,9 @@ from enum import Enum
 
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket, ObjectInfo
+from era5dl.engine.cuts import Cuts
 from era5dl.engine.events import Outcome
-from era5dl.engine.opening import plan_proof
+from era5dl.engine.opening import make_sure, plan_proof
 from era5dl.engine.proving import examine_file
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import Stopped, UnsafeKey
@@ -55,12 +56,13 @@ def verify(
     when the bucket cannot be asked how its objects were cut.
     """
     checkpoint = session.checkpoint
+    cuts = Cuts(bucket)
     objects = [checkpoint.replaced.get(i, obj) for i, obj in enumerate(session.plan.objects)]
 
     def look(index: int) -> Examined:
         if cancelled():
             raise Stopped("while verifying")
-        one = _look(bucket, session, index, objects[index], cancelled)
+        one = _look(cuts, session, index, objects[index], cancelled)
         on_examined(one)
         return one
 
@@ -75,7 +77,7 @@ def verify(
     return examined
 
 
-def _look(bucket: Bucket, session: Session, index: int, obj: ObjectInfo, stopped: Callable[[], bool]) -> Examined:
+def _look(cuts: Cuts, session: Session, index: int, obj: ObjectInfo, stopped: Callable[[], bool]) -> Examined:
     try:
         path = session.final_path(index)
         with disk_errors(path):
@@ -85,8 +87,11 @@ def _look(bucket: Bucket, session: Session, index: int, obj: ObjectInfo, stopped
         if size != obj.size:
             return Examined(index, obj.key, Finding.WRONG, f"it has {size} bytes, the object {obj.size}")
         transfer = Transfer(index, obj)
-        plan_proof(transfer, bucket, verify=True, abort=Abort())
-        proof = examine_file(transfer, path, stopped)
+        abort = Abort()
+        plan_proof(transfer, cuts, verify=True)
+        if not cuts.knows(obj):
+            make_sure(transfer, cuts, abort)
+        proof = examine_file(transfer, path, lambda: cuts.ask(obj, abort), stopped)
     except UnsafeKey as error:
         return Examined(index, obj.key, Finding.UNKNOWN, str(error))
     if proof is None:

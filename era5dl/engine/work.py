@@ -86,7 +86,7 @@ def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:
         claim=claim(transfer) if transfer.done else run.claims.get(index),
         digests=lambda: run.digests.find(transfer.obj),
     )
-    return open_transfer(transfer, places, run.bucket, run.settings.verify, abort, lambda: bool(abort.why))
+    return open_transfer(transfer, places, run.cuts, run.settings.verify, abort, lambda: bool(abort.why))
 
 
 def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
@@ -107,7 +107,7 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
 
 def _prove(run: Run, job: Prove, abort: Abort) -> None:
     transfer = job.transfer
-    found = examine(transfer, lambda: bool(abort.why))
+    found = examine(transfer, lambda: run.cuts.ask(transfer.obj, abort), lambda: bool(abort.why))
     if not isinstance(found, Proof):
         run.refetch(job, found)
         return

@@ -11,7 +11,7 @@ from era5dl.bucket.store import ObjectInfo
 from era5dl.errors import SessionDamaged
 from era5dl.ranges import RangeSet
 from era5dl.session import planfile
-from era5dl.session.checkpoint import Checkpoint, Facts, Saved, Unfinished
+from era5dl.session.checkpoint import Checkpoint, Facts, Saved
 from era5dl.session.resume import plan_name
 from era5dl.session.untrusted import Malformed
 
@@ -38,7 +38,7 @@ def over(saved: Saved, plan: Plan, home: Path) -> tuple[Checkpoint, list[str]]:
         return dataclasses.replace(checkpoint, ended=checkpoint.ended and _all_done(checkpoint, plan)), []
     places = {obj.key: place for place, obj in enumerate(plan.objects)}
     unfinished = tuple(
-        Unfinished(places[version.key], entry.done, entry.digests)
+        dataclasses.replace(entry, index=places[version.key])
         for entry in saved.checkpoint.unfinished
         if _unchanged(version := saved.versions[entry.index], places, plan.objects)
     )

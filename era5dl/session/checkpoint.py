@@ -13,11 +13,15 @@ from era5dl.session.untrusted import Malformed
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An object some bytes of which are on disk. `digests`: part number from 0 -> MD5 hex of that whole part."""
+    """An object some bytes of which are on disk. `digests`: part number from 0 -> MD5 hex of that whole part.
+
+    part_size: bytes of each of these parts; 0 where there are no digests, and in the records of earlier versions.
+    """
 
     index: int
     done: tuple[Range, ...]
     digests: Mapping[int, str] = field(default_factory=dict)
+    part_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

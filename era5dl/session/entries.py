@@ -101,6 +101,7 @@ def _unfinished_form(entry: Unfinished, version: ObjectInfo) -> dict[str, Any]:
     return {
         **_version_form(entry.index, version),
         "done": done,
+        "part_size": entry.part_size,
         "digests": [[first, "".join(digests)] for first, digests in runs],
     }
 
@@ -122,7 +123,8 @@ def parse_unfinished(raw: object, files: int) -> tuple[Unfinished, ObjectInfo]:
         as_whole(first, "digests", 0, _MAX_PARTS - count)
         as_hex(text, "digests", 32 * count)
         digests.update((first + place, text[32 * place : 32 * place + 32]) for place in range(count))
-    return Unfinished(index, tuple(done), digests), version
+    part_size = item.whole("part_size") if "part_size" in item else 0  # earlier versions did not write it
+    return Unfinished(index, tuple(done), digests, part_size), version
 
 
 def parse_failure(raw: object, files: int) -> Failure:
