@@ -1,7 +1,8 @@
 """The plan of a session on disk: written once, a line for each object, never changed.
 
 A header, one JSON list a line, and an end marker with the SHA-256 of all before it, so that a file that was cut or
-flipped is known as such. It is read as a stream: its size is bounded by what it holds, not by what it claims.
+flipped is known as such. It is read and written as a stream: no second copy of the plan stands in memory meanwhile, and
+the size of what is read is bounded by what it holds, not by what it claims.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -31,14 +32,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 def write(path: Path, plan: Plan) -> None:
     """Write the plan, unless exactly these bytes are there already. Raises OSError."""
-    data = b"".join(_lines(plan))
-    try:
-        with open_regular(path) as file:
-            if file.read(len(data) + 1) == data:
-                return
-    except (OSError, Malformed):
-        pass
-    write_atomically(path, [data])
+    if not _stands(path, plan):
+        write_atomically(path, _lines(plan))
 
 
 def read(path: Path, digest: str) -> Plan:
@@ -52,6 +47,15 @@ def read(path: Path, digest: str) -> Plan:
             f"the list of objects of this session, {path}, cannot be used: {reason}",
             remedy="Run the same download command again: it makes the list anew and keeps everything that is there.",
         ) from exc
+
+
+def _stands(path: Path, plan: Plan) -> bool:
+    """Whether the file has exactly the bytes that would be written."""
+    try:
+        with open_regular(path) as file:
+            return all(file.read(len(chunk)) == chunk for chunk in _lines(plan)) and not file.read(1)
+    except (OSError, Malformed):
+        return False
 
 
 def _lines(plan: Plan) -> Iterator[bytes]:
@@ -77,10 +81,10 @@ def _body(plan: Plan) -> Iterator[bytes]:
             "request": dict(plan.request),
         }
     )
-    rows: Iterator[list[Any]] = ([obj.key, obj.size, obj.etag, obj.last_modified] for obj in plan.objects)
+    there: Iterator[list[Any]] = ([obj.key, obj.size, obj.etag, obj.last_modified] for obj in plan.objects)
+    rows = chain(there, ([gap.key, gap.reason] for gap in plan.missing))
     while batch := list(islice(rows, _BATCH)):
         yield b"".join(map(_line, batch))
-    yield b"".join(_line([gap.key, gap.reason]) for gap in plan.missing)
 
 
 def _line(value: object) -> bytes:

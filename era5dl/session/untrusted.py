@@ -36,7 +36,7 @@ def open_regular(path: Path) -> BinaryIO:
 def read_regular(path: Path, limit: int) -> bytes:
     """All bytes of a plain file; Malformed when there are more than `limit`."""
     with open_regular(path) as file:
-        data = file.read(limit + 1)
+        data = file.read(min(os.fstat(file.fileno()).st_size, limit + 1))  # to read `limit` is to allocate it first
     if len(data) > limit:
         raise Malformed(f"it is larger than {limit} bytes")
     return data
