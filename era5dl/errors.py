@@ -49,7 +49,7 @@ class Reaction(Enum):
     RETRY_ONCE = "retry once"  # the first time at once, then after a backoff
     DOUBT = "doubt"  # once more after a backoff, then the object has failed
     BACKOFF = "backoff"
-    THROTTLE = "throttle"  # all workers slow down together
+    THROTTLE = "throttle"  # later; where it is one of many, all workers slow down together
     RESTART = "restart"  # ask for the object's version again and begin anew
     FAIL_OBJECT = "fail object"
     FAIL_SESSION = "fail session"

@@ -213,7 +213,7 @@ def test_a_busy_server_slows_all_workers_together(fault_server: FaultServer, tmp
     for key, data in objects.items():
         fault_server.put(key, data)
     fault_server.link = Link(speed=MB)
-    fault_server.script(Fault("slow-down-retry-after", seconds=1))
+    fault_server.script(Fault("slow-down-retry-after", seconds=1, times=8))
     with running(fault_server, tmp_path, workers=8) as ran:
         ran.until(lambda: bool(ran.said(Throttled)))
         ran.until(lambda: ran.engine.snapshot().in_flight == 0)
@@ -221,10 +221,33 @@ def test_a_busy_server_slows_all_workers_together(fault_server: FaultServer, tmp
             snapshot = ran.engine.snapshot()
             assert snapshot.in_flight <= snapshot.allowed < 8
     assert wrong_files(tmp_path, objects) == []
-    (throttled,) = ran.said(Throttled)
-    assert (throttled.workers, throttled.delay >= 1.0) == (4, True)
+    assert {(said.workers, said.delay >= 1.0) for said in ran.said(Throttled)} == {(4, True)}
     moments = [seen.when for seen in fault_server.log]
     assert max(later - earlier for earlier, later in pairwise(moments)) > 0.7, "for a second nobody asked"
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_refusal_among_many_answers_holds_up_its_own_object_alone(
+    fault_server: FaultServer, tmp_path: Path, workers: int
+) -> None:
+    """One request in twenty, the very first one included: all the others come while these still wait."""
+    data = {f"{i:02}.bin": pseudo_random(i, 10_000) for i in range(60)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    refused = ["00.bin", "20.bin", "40.bin"]
+    for key in refused:
+        fault_server.script(Fault("slow-down-retry-after", seconds=60), key=key)
+    with running(fault_server, tmp_path, workers=workers) as ran:
+        ran.until(lambda: ran.engine.snapshot().verified_files == 57, timeout=20.0)
+        snapshot = ran.engine.snapshot()
+        ran.engine.stop()
+        ran.end()
+    assert wrong_files(tmp_path, data) == refused
+    assert (snapshot.allowed, snapshot.throttles, ran.said(Throttled)) == (workers, 3, [])
+    assert [event.key for event in ran.said(FileRetrying)] == refused
+    assert len([seen for seen in fault_server.log if seen.key in data]) == 60, (
+        "none of them was asked for before its time"
+    )
 
 
 # Outages

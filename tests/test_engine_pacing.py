@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,21 @@ def test_a_new_limit_holds_from_the_next_byte_on() -> None:
 # -- throttling -----------------------------------------------------------------------------------------------------
 
 
+def wary(workers: int = 8) -> Throttle:
+    """One that has no credit: the next refusal brakes."""
+    throttle = Throttle(workers)
+    assert not throttle.refused(START, 0.0)
+    return throttle
+
+
+def trusting(workers: int = 8) -> Throttle:
+    """One that has all the credit there can be."""
+    throttle = Throttle(workers)
+    for _ in range(10_000):
+        throttle.answered()
+    return throttle
+
+
 def calm(throttle: Throttle, now: float, seconds: float) -> float:
     """Seconds go by in which nobody complains."""
     end = now + seconds
@@ -87,35 +103,139 @@ def calm(throttle: Throttle, now: float, seconds: float) -> float:
     return now
 
 
-def test_a_complaint_halves_and_holds() -> None:
+ASKING = 0.1  # seconds that a request takes
+WISH = 5.0  # seconds of Retry-After
+Refuses = Callable[[int, float], bool]
+"""Whether the server refuses the n-th request, from 0, so many seconds after the first one."""
+
+
+def asked(throttle: Throttle, refuses: Refuses, seconds: float) -> tuple[int, int]:
+    """How many requests all workers send in so many simulated seconds, and how many of them are answered. There are
+    always other objects to ask for: that a refused one waits keeps nobody from asking."""
+    sent = answered = 0
+    under_way: list[float] = []  # when they end
+    now = START
+    while now < START + seconds:
+        throttle.recover(now)
+        while now >= throttle.hold_until and len(under_way) < throttle.allowed:
+            heapq.heappush(under_way, now + ASKING)
+        if not under_way:
+            now = throttle.hold_until
+            continue
+        now = heapq.heappop(under_way)
+        if refuses(sent, now - START):
+            throttle.refused(now, WISH)
+        else:
+            throttle.answered()
+            answered += 1
+        sent += 1
+    return sent, answered
+
+
+@pytest.mark.parametrize("workers", [1, 8, 64])
+@pytest.mark.parametrize("first", [0, 7])
+def test_one_refusal_in_twenty_slows_nobody(workers: int, first: int) -> None:
+    """The very first request may be among them."""
+    throttle = Throttle(workers)
+    sent, _ = asked(throttle, lambda number, _: number % 20 == first, 100.0)
+    assert sent == pytest.approx(asked(Throttle(workers), lambda *_: False, 100.0)[0], abs=workers)
+    assert (throttle.allowed, throttle.hold_until) == (workers, 0.0)
+    assert throttle.refusals == pytest.approx(sent / 20, abs=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_refusal_in_twenty_at_random_slows_nobody(seed: int) -> None:
+    """With a hundred answers behind it: chance does not refuse several of the first few."""
+    throttle, dice = Throttle(16), random.Random(seed)
+    asked(throttle, lambda number, _: number > 100 and dice.random() < 0.05, 200.0)
+    assert (throttle.allowed, throttle.hold_until) == (16, 0.0)
+
+
+@pytest.mark.parametrize("workers", [1, 8, 64])
+def test_a_server_that_refuses_all_is_hardly_asked(workers: int) -> None:
+    """Each wish is waited for by all, and half as many ask after it: after the first waves one request a wish."""
+    for throttle in (Throttle(workers), trusting(workers)):
+        sent, _ = asked(throttle, lambda *_: True, 100.0)
+        assert sent <= 10 + 2 * workers + 100 / WISH
+        assert throttle.allowed == 1
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_where_many_are_refused_it_brakes(share: float) -> None:
+    throttle, dice = trusting(), random.Random(1)
+    asked(throttle, lambda *_: dice.random() < share, 100.0)
+    assert throttle.hold_until > 0.0
+    assert throttle.allowed < 8
+
+
+def test_credit_is_for_ten_refusals_and_the_next_one_brakes() -> None:
+    """However many answers came before: a server that was willing for hours may have had enough now."""
+    throttle = trusting()
+    assert [throttle.refused(START, WISH) for _ in range(12)] == [False] * 10 + [True] * 2
+    assert (throttle.allowed, throttle.hold_until) == (4, START + WISH)
+
+
+def test_the_first_refusal_of_all_is_its_own_objects_the_second_is_everybodys() -> None:
     throttle = Throttle(8)
-    throttle.slow_down(START, 3.0)
-    assert (throttle.allowed, throttle.hold_until, throttle.complaints) == (4, START + 3.0, 1)
+    assert not throttle.refused(START, WISH)
+    assert (throttle.allowed, throttle.hold_until) == (8, 0.0)
+    assert throttle.refused(START, WISH)
+    assert (throttle.allowed, throttle.hold_until) == (4, START + WISH)
+
+
+def test_after_a_brake_credit_is_earned_anew() -> None:
+    throttle = wary()
+    for answers in (0, 1, Throttle.PRICE - 1):  # what there was is gone each time
+        for _ in range(answers):
+            throttle.answered()
+        assert throttle.refused(START, 0.0)
+    for _ in range(Throttle.PRICE):
+        throttle.answered()
+    assert not throttle.refused(START, 0.0)
+
+
+def test_a_refusal_that_is_paid_for_does_not_keep_it_from_growing() -> None:
+    throttle = wary()
+    throttle.refused(START, 0.0)
+    _, _ = asked(throttle, lambda number, _: number % 20 == 19, 4 * Throttle.GROW_EVERY + 1)
+    assert throttle.allowed == 8
+
+
+def test_once_the_server_is_willing_again_all_ask_again() -> None:
+    throttle = trusting()
+    asked(throttle, lambda _, seconds: seconds < 20.0, 20.0 + WISH + 8 * Throttle.GROW_EVERY)
+    assert throttle.allowed == 8
+
+
+def test_a_complaint_halves_and_holds() -> None:
+    throttle = wary()
+    throttle.refused(START, 3.0)
+    assert (throttle.allowed, throttle.hold_until, throttle.refusals) == (4, START + 3.0, 2)
     for later, allowed in ((10, 2), (20, 1), (30, 1)):
-        throttle.slow_down(START + later, 0.0)
+        throttle.refused(START + later, 0.0)
         assert throttle.allowed == allowed
 
 
 def test_complaints_at_once_are_one() -> None:
     """Eight workers are told the same moment: that is one complaint, not a division by 256."""
-    throttle = Throttle(8)
+    throttle = wary()
     for number in range(8):
-        throttle.slow_down(START + number * 0.1, delay=float(number))
+        throttle.refused(START + number * 0.1, delay=float(number))
     assert throttle.allowed == 4
-    assert throttle.complaints == 8
+    assert throttle.refusals == 1 + 8
     assert throttle.hold_until == pytest.approx(START + 7.7)  # the longest wish counts
 
 
 def test_the_wait_is_never_shortened() -> None:
-    throttle = Throttle(8)
-    throttle.slow_down(START, 60.0)
-    throttle.slow_down(START + 10, 1.0)
+    throttle = wary()
+    throttle.refused(START, 60.0)
+    throttle.refused(START + 10, 1.0)
     assert throttle.hold_until == START + 60.0
 
 
 def test_it_grows_by_one_after_each_while_without_complaints() -> None:
-    throttle = Throttle(8)
-    throttle.slow_down(START, 0.0)
+    throttle = wary()
+    throttle.refused(START, 0.0)
     now, seen = START, []
     for _ in range(6):
         now = calm(throttle, now, Throttle.GROW_EVERY)
@@ -124,8 +244,8 @@ def test_it_grows_by_one_after_each_while_without_complaints() -> None:
 
 
 def test_time_spent_waiting_is_no_time_without_complaints() -> None:
-    throttle = Throttle(8)
-    throttle.slow_down(START, 60.0)
+    throttle = wary()
+    throttle.refused(START, 60.0)
     now = calm(throttle, START, 60.0)
     assert throttle.allowed == 4
     calm(throttle, now, Throttle.GROW_EVERY)
@@ -134,11 +254,11 @@ def test_time_spent_waiting_is_no_time_without_complaints() -> None:
 
 def test_a_complaint_about_one_request_more_halves() -> None:
     """Just after it has grown, a complaint is most likely about that: it must not count as an echo of itself."""
-    throttle = Throttle(8)
-    throttle.slow_down(START, 0.0)
+    throttle = wary()
+    throttle.refused(START, 0.0)
     now = calm(throttle, START, Throttle.GROW_EVERY)
     assert throttle.allowed == 5
-    throttle.slow_down(now + 0.2, 0.0)
+    throttle.refused(now + 0.2, 0.0)
     assert throttle.allowed == 2
 
 
@@ -153,20 +273,22 @@ def test_more_and_fewer_workers() -> None:
 @pytest.mark.parametrize("detour", [[16], [6], [2, 8], [1, 32]], ids=str)
 def test_a_brake_that_is_on_stays_on(detour: list[int]) -> None:
     """The user's wish for more workers is no answer to the server's wish for fewer, nor is one for fewer and more."""
-    throttle = Throttle(8)
-    throttle.slow_down(START, 0.0)
+    throttle = wary()
+    throttle.refused(START, 0.0)
     for workers in detour:
         throttle.set_workers(workers)
     assert throttle.allowed == 4
 
 
-@given(st.lists(st.tuples(st.sampled_from(["complain", "calm", "workers"]), st.integers(1, 64)), max_size=40))
+@given(st.lists(st.tuples(st.sampled_from(["refuse", "answer", "calm", "workers"]), st.integers(1, 64)), max_size=40))
 def test_there_is_always_somebody_and_never_too_many(story: list[tuple[str, int]]) -> None:
     throttle, now = Throttle(8), START
     for what, number in story:
         now += number / 4
-        if what == "complain":
-            throttle.slow_down(now, number / 8)
+        if what == "refuse":
+            throttle.refused(now, number / 8)
+        elif what == "answer":
+            throttle.answered()
         elif what == "workers":
             throttle.set_workers(number)
         else:
@@ -179,7 +301,7 @@ def test_there_is_always_somebody_and_never_too_many(story: list[tuple[str, int]
 def test_the_throttle_fits_what_is_let_in_and_holds_nobody() -> None:
     throttle = Throttle(8)
     throttle.fit(10.0, 3)
-    assert (throttle.allowed, throttle.hold_until, throttle.complaints) == (3, 0.0, 0)
+    assert (throttle.allowed, throttle.hold_until, throttle.refusals) == (3, 0.0, 0)
     throttle.fit(10.5, 5)
     assert throttle.allowed == 3, "it never allows more"
     throttle.set_workers(16)

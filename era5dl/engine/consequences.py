@@ -140,8 +140,8 @@ def _retry(run: Run, job: Job, error: Era5Error, decision: Decision, now: float)
         FileRetrying(transfer.index, transfer.obj.key, str(error), decision.barren, decision.delay, error.kind)
     )
     if decision.reaction is Reaction.THROTTLE:
-        run.throttle.slow_down(now, decision.delay)
-        run.outbox.put(Throttled(run.throttle.allowed, decision.delay))
+        if run.throttle.refused(now, decision.delay):
+            run.outbox.put(Throttled(run.throttle.allowed, decision.delay))
     elif isinstance(error, BadResponse):
         run.strange_answers += 1
         if run.strange_answers >= STRANGE_ANSWERS:

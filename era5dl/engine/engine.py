@@ -172,7 +172,7 @@ class Engine:
                 in_flight=len(run.scheduler.active),
                 rate_limit=run.rate.rate,
                 retries=ledger.retries,
-                throttles=run.throttle.complaints,
+                throttles=run.throttle.refusals,
                 barren_attempts=ledger.barren_attempts,
             )
 

@@ -1,5 +1,11 @@
 """How much at once: the user's rate limit, and the server's wish to be asked less.
 
+A refusal (503, 429) among many answers is about its own request: that one waits, as long as the server says, and all
+others go on. Many of them mean that the server wants to be asked less by everybody: then nobody asks until the wait is
+over, after it half as many, and one more after every few seconds without such a wish. Credit tells the one from the
+other: each answer earns one, up to a limit, and each refusal costs several. The refusal that cannot be paid for brakes,
+and takes what credit there is: until answers have earned it anew, each further refusal brakes at once.
+
 Neither starts a thread or sleeps; they answer with a number and the caller waits, so that it can be woken.
 Not thread-safe but for `RateLimit`, which every worker asks for every read.
 """
@@ -46,16 +52,20 @@ class RateLimit:
 
 
 class Throttle:
-    """Additive increase, multiplicative decrease of the number of requests at once, and a moment before which
-    nobody asks at all. Source of the idea: Chiu & Jain 1989, doi 10.1016/0169-7552(89)90019-6."""
+    """Credit for refusals; additive increase, multiplicative decrease of the number of requests at once; and a moment
+    before which nobody asks at all. Sources of the ideas: the retry quota of the AWS SDKs' standard mode, and
+    Chiu & Jain 1989, doi 10.1016/0169-7552(89)90019-6."""
 
-    GROW_EVERY = 5.0  # seconds without a complaint, for one request more
-    CALM = 1.0  # complaints within this many seconds of one another are one complaint
+    PRICE = 5  # answers that pay for a refusal, as for a retry in the AWS SDKs: one request in six may be refused
+    MOST_CREDIT = 10 * PRICE  # where one in ten is refused by mere chance, it lasts for 200,000 requests
+    GROW_EVERY = 5.0  # seconds without a brake, for one request more
+    CALM = 1.0  # brakes within this many seconds of one another are one brake
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.hold_until = 0.0
-        self.complaints = 0
+        self.refusals = 0
+        self._credit = self.PRICE  # the first refusal of all tells nothing yet
         self._allowed = workers
         self._braked = False
         self._halved_at = 0.0
@@ -72,14 +82,24 @@ class Throttle:
             self._allowed = workers
         self.workers = workers
 
-    def slow_down(self, now: float, delay: float) -> None:
-        """The server complained: halve, and nobody asks for `delay` seconds."""
-        self.complaints += 1
+    def answered(self) -> None:
+        """The server gives what it was asked for."""
+        self._credit = min(self._credit + 1, self.MOST_CREDIT)
+
+    def refused(self, now: float, delay: float) -> bool:
+        """The server does not want to be asked this again for `delay` seconds. Returns whether it wants to be asked
+        less by everybody: then half as many requests are allowed, and none for `delay` seconds."""
+        self.refusals += 1
+        if self._credit >= self.PRICE:
+            self._credit -= self.PRICE
+            return False
+        self._credit = 0
         self.hold_until = max(self.hold_until, now + delay)
         if now - self._halved_at >= self.CALM:
             self._allowed = max(1, self.allowed // 2)
             self._braked = self._allowed < self.workers
             self._halved_at = self._last_change = now
+        return True
 
     def fit(self, now: float, working: int) -> None:
         """One connection more than these was not let in: no more at once than work. Nobody who works has to wait."""
@@ -88,7 +108,7 @@ class Throttle:
         self._last_change = now
 
     def recover(self, now: float) -> None:
-        """Call it now and then: grows by one after a while without complaints."""
+        """Call it now and then: grows by one after a while without a brake."""
         if self._allowed < self.workers and now - max(self._last_change, self.hold_until) >= self.GROW_EVERY:
             self._allowed += 1
             self._braked = self._allowed < self.workers

@@ -187,10 +187,12 @@ class Run:
             self.wake_locked()
 
     def answered(self) -> None:
-        """The bucket gives bytes: no portal, no ban."""
-        self.answered_once = True
-        self.strange_answers = 0
-        self.denied.clear()
+        """The bucket gives bytes: no portal, no ban, and it is not too busy."""
+        with self.changed:
+            self.answered_once = True
+            self.strange_answers = 0
+            self.denied.clear()
+            self.throttle.answered()
 
     def wake_locked(self) -> None:
         """Something has changed: whoever waits for work looks again, and at the end the keeper does. Waking nobody
