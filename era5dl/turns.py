@@ -21,7 +21,7 @@ import time
 PATIENCE = 0.05  # seconds
 LONG = 0.005  # seconds; on average, a turn of small objects takes a tenth of it
 OFF = 1.0  # seconds without turns after they were long
-BRIEF = 0.0002  # seconds; over a wait that is usually shorter the turn is kept
+BRIEF = 0.00005  # seconds; over a wait that is usually shorter, as a change of thread is, the turn is kept
 _SMOOTHING = 16  # turns, or waits of one kind, over which their length is averaged
 
 
