@@ -19,7 +19,7 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"text", "catalog", "proof", "bucket.store", "bucket.tap", "bucket.warm"},
     {"settings", "selection", "folder", "probe"},
     {"bucket.control", "bucket.faults", "planner", "network_test", "demo"},
-    {"bucket.transport"},
+    {"bucket.transport", "bucket.listing"},
     {"bucket.get"},
     {"bucket.s3", "session"},
     {"engine", "logs"},
@@ -31,7 +31,7 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
 ONLY_IN = {
     "tkinter": ("gui",),
     "boto3": ("bucket.s3",),
-    "botocore": ("bucket.s3", "bucket.transport", "bucket.warm", "bucket.faults"),
+    "botocore": ("bucket.s3", "bucket.transport", "bucket.listing", "bucket.warm", "bucket.faults"),
     "urllib3": ("bucket.transport", "bucket.warm", "bucket.faults"),
     "rich": ("cli",),
     "h5py": ("demo",),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 import boto3.session
@@ -16,8 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 from botocore.parsers import create_parser
-from botocore.utils import get_environ_proxies, parse_timestamp
+from botocore.utils import get_environ_proxies
 
+from era5dl.bucket import listing
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.control import described, parsing
 from era5dl.bucket.faults import translated
@@ -28,9 +27,6 @@ from era5dl.errors import BadResponse
 from era5dl.settings import Settings
 
 MOST_IDLE_PAGES = 20  # in a row that bring nothing new; a few happen where much was deleted
-
-
-_LISTED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", re.ASCII)
 
 
 class S3Bucket:
@@ -48,6 +44,7 @@ class S3Bucket:
             pool_size=settings.pool_size,
         )
         self._client.meta.events.register("before-send.s3", self._transport.before_send)
+        self._client.meta.events.register(listing.EVENT, listing.before_parse)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with translated(prefix), parsing(prefix):
@@ -58,7 +55,9 @@ class S3Bucket:
                     raise BadResponse(f"{prefix}: the answer is not a listing of this bucket")
                 if page.get("IsTruncated") and not page.get("NextContinuationToken"):
                     raise BadResponse(f"{prefix}: there is more in this listing, and no way to get at it")
-                found = [_entry(prefix, entry) for entry in page.get("Contents", ())]
+                found: list[ObjectInfo] = page["Contents"]
+                if not all(obj.key.startswith(prefix) for obj in found):
+                    raise BadResponse(f"{prefix}: the listing has keys that were not asked for")
                 keys = frozenset(obj.key for obj in found)
                 count, idle = count + len(found), 0 if keys - before else idle + 1
                 if count > MOST_OBJECTS or idle > MOST_IDLE_PAGES:
@@ -102,13 +101,6 @@ class S3Bucket:
         self._transport.close()
 
 
-def _entry(prefix: str, entry: dict[str, Any]) -> ObjectInfo:
-    obj = described(entry["Key"], entry["Size"], entry.get("ETag", ""), entry.get("LastModified"))
-    if not obj.key.startswith(prefix):
-        raise BadResponse(f"{prefix}: the listing has keys that were not asked for")
-    return obj
-
-
 class _OnlyS3(Loader):  # type: ignore[misc]
     """botocore's own descriptions, of S3 alone: else it looks into a thousand folders for all the services there are,
     and into one of the user's."""
@@ -128,7 +120,6 @@ def _client(settings: Settings) -> Any:
     for name in ("config_file", "credentials_file"):
         session.set_config_variable(name, os.devnull)
     session.register_component("data_loader", _OnlyS3())
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=instant)
     config = Config(
         signature_version=UNSIGNED,
         region_name=settings.region,
@@ -143,15 +134,6 @@ def _client(settings: Settings) -> Any:
     return boto3.session.Session(botocore_session=session).client(
         "s3", region_name=settings.region, endpoint_url=settings.endpoint_url, config=config
     )
-
-
-def instant(said: Any) -> datetime:
-    """The instant that a listing or a header gives. Listings give "2020-01-31T12:00:00.000Z", 1000 of them a page, and
-    reading these in botocore's way, that takes any format there is, costs more than all the rest of the page."""
-    if isinstance(said, str) and _LISTED.fullmatch(said):
-        return datetime.fromisoformat(said[:19] + "+00:00")
-    parsed: datetime = parse_timestamp(said)
-    return parsed
 
 
 class _Address(Exception):
