@@ -11,7 +11,7 @@ from era5dl.engine.events import FileDone, FileRetrying, Outcome
 from era5dl.engine.proving import GUESSED
 from era5dl.engine.verify import Finding, verify
 from era5dl.session import Session
-from tests.faultlab import Fault, FaultServer, Link, pseudo_random
+from tests.faultlab import Fault, FaultServer, Link, etag_of, pseudo_random
 from tests.runs import Ran, fetch_all, leftovers, running, settings_for, wrong_files
 
 MB = 1_000_000
@@ -89,6 +89,16 @@ def test_a_server_that_does_not_tell(fault_server: FaultServer, tmp_path: Path) 
     assert fault_server.stats().payload == 15 * MIB + MB
 
 
+def test_a_server_that_tells_what_cannot_be(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Two parts, where the ETag speaks of four: as good as nothing, and no reason to fetch anything again."""
+    data = pseudo_random(1, MB)
+    fault_server.put("a.bin", data, part_size=MB // 2, etag=etag_of(data, ODD))
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, {"a.bin": data}) == []
+    assert outcomes(ran) == [Outcome.CHECKED]
+    assert fault_server.stats().payload == MB
+
+
 # -- over more than one run ------------------------------------------------------------------------------------------
 
 
@@ -145,20 +155,18 @@ def test_what_rotted_is_found_under_a_wrong_guess_too(fault_server: FaultServer,
 def test_what_is_right_of_a_damaged_file_is_not_fetched_again(
     fault_server: FaultServer, tmp_path: Path, cut_off: int
 ) -> None:
-    """Also when what was told of another object, fetched later, is not right for this one."""
+    """The first one tells how it was cut, and that is not right for the second one."""
     objects = put(fault_server, 1, OTHER) | put(fault_server, 1, ODD)
     fetch_all(fault_server, tmp_path, workers=1)
-    damaged = bytearray(objects[f"{OTHER}/00.bin"])
-    damaged[-1] ^= 1
-    (tmp_path / f"{OTHER}/00.bin").write_bytes(damaged[: MB - cut_off])
-    (tmp_path / f"{ODD}/00.bin").unlink()
+    for key, data in objects.items():
+        (tmp_path / key).write_bytes((data[:-1] + bytes([data[-1] ^ 1]))[: MB - cut_off])
     with Session.open(tmp_path) as session:
-        found = {one.key: one.finding for one in verify(S3Bucket(settings_for(fault_server)), session, lambda _: None)}
-    assert found == {f"{OTHER}/00.bin": Finding.WRONG, f"{ODD}/00.bin": Finding.ABSENT}
+        found = verify(S3Bucket(settings_for(fault_server)), session, lambda _: None)
+    assert [one.finding for one in found] == [Finding.WRONG] * 2
     fault_server.reset_stats()
     fetch_all(fault_server, tmp_path, workers=1)
     assert wrong_files(tmp_path, objects) == []
-    assert fault_server.stats().payload == MB + MB - 3 * OTHER
+    assert fault_server.stats().payload == (MB - 3 * OTHER) + (MB - 3 * ODD), "the last part of each"
 
 
 def test_files_that_are_there_are_asked_about_once(fault_server: FaultServer, tmp_path: Path) -> None:

@@ -53,6 +53,25 @@ def test_claims_on_a_part_file_of_another_size_are_void(tmp_path: Path) -> None:
         assert not transfer.done
 
 
+def test_digests_of_parts_of_another_size_are_not_compared_with_ours(tmp_path: Path) -> None:
+    (tmp_path / "a.nc.part").write_bytes(DATA)
+    for part_size in (0, PART - 1):
+        transfer = _transfer(tmp_path)
+        recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, part_size)))
+        assert transfer.done
+        assert transfer.recorded == {}
+
+
+def test_once_it_is_certain_how_it_was_cut_digests_of_other_parts_are_forgotten(tmp_path: Path) -> None:
+    for told, recorded in ((PART, {0: MD5S[0]}), (PART + 1, {})):
+        transfer = _transfer(tmp_path)
+        transfer.guesses, transfer.recorded = [PART], {0: MD5S[0]}
+        transfer.was_cut(told)
+        assert (transfer.guesses, transfer.recorded) == ([], recorded)
+        assert transfer.digest is not None
+        assert transfer.digest.parts[0] == (0, told)
+
+
 def test_claims_beyond_the_object_are_clipped(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)

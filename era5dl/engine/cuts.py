@@ -31,10 +31,6 @@ class Cuts:
         sizes = [before, *self._told, *likely_part_sizes(obj.size, count)]
         return [size for size in dict.fromkeys(sizes) if fits(obj.size, count, size)]
 
-    def knows(self, obj: ObjectInfo) -> bool:
-        """Whether the likeliest size is one that was told, if of another object."""
-        return any(fits(obj.size, _count(obj), size) for size in self._told)
-
     def ask(self, obj: ObjectInfo, abort: Abort) -> int | None:
         """The size of this object's parts, as the server tells it; None where it does not, or nothing that can be."""
         told = self._bucket.parts(obj, abort)

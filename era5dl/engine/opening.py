@@ -60,13 +60,13 @@ def open_transfer(
     transfer.part = PartFile(places.part, obj.size)
     existing = _size_of(places.final, obj.key)
     if existing is not None:
-        if existing != obj.size or not cuts.knows(obj):
-            make_sure(transfer, cuts, abort)
         if existing == obj.size:
             proof = examine_file(transfer, places.final, lambda: cuts.ask(obj, abort), stopped)
             if proof is not None:
                 transfer.part.discard()
                 return proof
+        elif transfer.guesses and (told := cuts.ask(obj, abort)):
+            transfer.was_cut(told)
         if transfer.digest is not None and transfer.multipart and (md5s := places.digests()):
             salvage(transfer, places.final, existing, md5s, stopped)
             return None
@@ -96,12 +96,6 @@ def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) ->
         transfer.digest = Digest(obj.size, sizes[0])
     else:
         transfer.unproven = UNKNOWN_PARTS
-
-
-def make_sure(transfer: Transfer, cuts: Cuts, abort: Abort) -> None:
-    """Ask how it was cut, where that is only guessed: for a file that is there, since to read it twice costs more."""
-    if transfer.guesses and (told := cuts.ask(transfer.obj, abort)):
-        transfer.was_cut(told)
 
 
 def _size_of(final: Path, key: str) -> int | None:

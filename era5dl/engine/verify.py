@@ -15,7 +15,7 @@ from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket, ObjectInfo
 from era5dl.engine.cuts import Cuts
 from era5dl.engine.events import Outcome
-from era5dl.engine.opening import make_sure, plan_proof
+from era5dl.engine.opening import plan_proof
 from era5dl.engine.proving import examine_file
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import Stopped, UnsafeKey
@@ -87,11 +87,8 @@ def _look(cuts: Cuts, session: Session, index: int, obj: ObjectInfo, stopped: Ca
         if size != obj.size:
             return Examined(index, obj.key, Finding.WRONG, f"it has {size} bytes, the object {obj.size}")
         transfer = Transfer(index, obj)
-        abort = Abort()
         plan_proof(transfer, cuts, verify=True)
-        if not cuts.knows(obj):
-            make_sure(transfer, cuts, abort)
-        proof = examine_file(transfer, path, lambda: cuts.ask(obj, abort), stopped)
+        proof = examine_file(transfer, path, lambda: cuts.ask(obj, Abort()), stopped)
     except UnsafeKey as error:
         return Examined(index, obj.key, Finding.UNKNOWN, str(error))
     if proof is None:
