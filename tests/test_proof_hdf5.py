@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from era5dl.proof.hdf5 import complaint, end_of_file_address
+from era5dl.proof import hdf5
+from era5dl.proof.hdf5 import end_of_file_address
 
 LIBVERS = {"earliest": 0, "v108": 2, "latest": 3}  # what h5py calls it -> version of the superblock it writes
 
@@ -25,6 +26,11 @@ def netcdf4(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         file.attrs["title"] = "a test"
     assert path.read_bytes()[8] == LIBVERS[libver]
     return path
+
+
+def complaint(path: Path, size: int) -> str:
+    data = path.read_bytes()
+    return hdf5.complaint(path.name, size, lambda offset, length: data[offset : offset + length])
 
 
 def test_a_whole_file_claims_its_length(netcdf4: Path) -> None:

@@ -19,6 +19,7 @@ from era5dl.engine.events import Outcome
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import ProofError, Stopped
 from era5dl.folder.faults import disk_errors
+from era5dl.folder.partfile import PartFile
 from era5dl.proof import hdf5
 from era5dl.proof.digest import Digest, Read
 from era5dl.ranges import Range, RangeSet
@@ -53,12 +54,12 @@ def examine(transfer: Transfer, ask: Ask, stopped: Callable[[], bool]) -> Proof 
         return proof  # hashed as it came: nothing to read
     part.acquire()
     try:
-        return _examine(transfer, part.path, part.read, ask, stopped) or _doubt(transfer, part.path)
+        return _examine(transfer, part.path.name, part.read, ask, stopped) or _doubt(transfer, part)
     finally:
         part.release()
 
 
-def _doubt(transfer: Transfer, path: Path) -> Proof | list[Range]:
+def _doubt(transfer: Transfer, part: PartFile) -> Proof | list[Range]:
     """The bytes do not match the ETag: what to fetch again, or why they are taken all the same."""
     digest = transfer.digest
     assert digest is not None
@@ -71,7 +72,7 @@ def _doubt(transfer: Transfer, path: Path) -> Proof | list[Range]:
     seen = [Counter(found[i] for found in transfer.rounds if i in found) for i in range(len(digest.parts))]
     doubtful = [i for i, votes in enumerate(seen) if max(votes.values()) < 2]
     if not doubtful:
-        return Proof(Outcome.CHECKED, AGREEMENT + _structure(path, transfer.obj.size))
+        return Proof(Outcome.CHECKED, AGREEMENT + _structure(transfer, part.path.name, part.read))
     if len(transfer.rounds) >= MOST_ROUNDS:
         raise ProofError(f"{transfer.obj.key}: fetched {MOST_ROUNDS} times, and never the same bytes twice")
     for index in doubtful:
@@ -87,40 +88,40 @@ def _rotten(transfer: Transfer, digest: Digest) -> list[int]:
 
 def examine_file(transfer: Transfer, path: Path, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
     """The proof of a file that is already there under its final name; None when it is not the server's."""
-    if transfer.digest is None and hdf5.complaint(path, transfer.obj.size):
-        return None
     with disk_errors(path), path.open("rb") as file:
 
         def read(offset: int, length: int) -> bytes:
             file.seek(offset)
             return file.read(length)
 
+        if transfer.digest is None and _structure(transfer, path.name, read):
+            return None
         fresh = Transfer(transfer.index, transfer.obj, [(0, transfer.obj.size)], opened=True)
         fresh.done = RangeSet([(0, transfer.obj.size)])
         fresh.multipart, fresh.guesses, fresh.unproven = transfer.multipart, transfer.guesses[:], transfer.unproven
         if transfer.digest is not None:
             fresh.digest = Digest(transfer.obj.size, transfer.digest.parts[0][1] or None)
-        proof = _examine(fresh, path, read, ask, stopped)
+        proof = _examine(fresh, path.name, read, ask, stopped)
     if fresh.digest is not None and transfer.guesses and not fresh.guesses:
         transfer.was_cut(fresh.digest.parts[0][1])  # the server was asked
     return None if proof is not None and proof.reason.startswith(GUESSED) else proof
 
 
-def _examine(transfer: Transfer, path: Path, read: Read, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
+def _examine(transfer: Transfer, name: str, read: Read, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
     """A proof from reading; None when the bytes do not match an ETag that should be their MD5."""
     digest, size = transfer.digest, transfer.obj.size
     if digest is None:
-        return Proof(Outcome.CHECKED, transfer.unproven + _structure(path, size))
+        return Proof(Outcome.CHECKED, transfer.unproven + _structure(transfer, name, read))
     proof = _hash(transfer, digest, read, stopped)
     if proof or not transfer.guesses or _rotten(transfer, digest):
         return proof
     if told := ask():
         transfer.was_cut(told)
-        return _examine(transfer, path, read, ask, stopped)
+        return _examine(transfer, name, read, ask, stopped)
     for guess in transfer.guesses[1:]:
         if proof := _hash(transfer, Digest(size, guess), read, stopped):
             return proof
-    return Proof(Outcome.CHECKED, GUESSED + _structure(path, size))
+    return Proof(Outcome.CHECKED, GUESSED + _structure(transfer, name, read))
 
 
 def _hash(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]) -> Proof | None:
@@ -138,7 +139,7 @@ def _match(transfer: Transfer, digest: Digest) -> Proof | None:
     return Proof(Outcome.VERIFIED, digests=tuple(whole[i] for i in range(len(whole))))
 
 
-def _structure(path: Path, size: int) -> str:
-    """What the file itself says against being whole, to be added to a reason."""
-    complaint = hdf5.complaint(path, size)
+def _structure(transfer: Transfer, name: str, read: Read) -> str:
+    """What a file of this name says itself against being whole, to be added to a reason."""
+    complaint = hdf5.complaint(name, transfer.obj.size, read)
     return f"; {complaint}" if complaint else ""

@@ -6,8 +6,9 @@ Source: HDF5 File Format Specification, version 3.0, section II.A (superblock ve
 
 from __future__ import annotations
 
-from pathlib import Path
+from era5dl.proof.digest import Read
 
+_HEAD = 96  # bytes; the longest superblock
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -28,11 +29,13 @@ def end_of_file_address(head: bytes) -> int | None:
     return int.from_bytes(head[at : at + width], "little")
 
 
-def complaint(path: Path, size: int) -> str:
-    """What speaks against this file being a whole netCDF-4 file of `size` bytes; "" when nothing does."""
-    with path.open("rb") as file:
-        head = file.read(96)
+def complaint(name: str, size: int, read: Read) -> str:
+    """What speaks against a file of this name and size in bytes being a whole netCDF-4 file; "" when nothing does.
+
+    read: gives its bytes.
+    """
+    head = read(0, min(_HEAD, size))
     claimed = end_of_file_address(head)
     if claimed is None:
-        return "it is not an HDF5 file" if path.suffix == ".nc" and not head.startswith(b"CDF") else ""
+        return "it is not an HDF5 file" if name.endswith(".nc") and not head.startswith(b"CDF") else ""
     return "" if claimed == size else f"it has {size} bytes and says that it should have {claimed}"
