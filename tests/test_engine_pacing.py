@@ -243,6 +243,13 @@ def test_it_grows_by_one_after_each_while_without_complaints() -> None:
     assert seen == [5, 6, 7, 8, 8, 8]
 
 
+def test_it_does_not_grow_at_once() -> None:
+    throttle = wary()
+    throttle.refused(START, 0.0)
+    calm(throttle, START, Throttle.GROW_EVERY - 1.0)
+    assert throttle.allowed == 4
+
+
 def test_time_spent_waiting_is_no_time_without_complaints() -> None:
     throttle = wary()
     throttle.refused(START, 60.0)
