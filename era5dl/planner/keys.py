@@ -19,8 +19,8 @@ from era5dl.planner.plan import ABSENT, Missing, Plan
 EXTRA_OBJECTS = 2000  # two pages of a listing more than the objects that are wanted from it
 _WEB_PAGE = "index.html"  # the bucket's own file browser
 
-Answer = dict[str, ObjectInfo | Missing | None]
-"""What is known of each key; None: it has to be asked for by itself."""
+Answer = list[ObjectInfo | Missing]
+"""What is known of keys; those of which nothing is have to be asked for by themselves."""
 
 
 def read_keys(data: str | bytes) -> list[str]:
@@ -53,27 +53,24 @@ def plan_keys(
     Double keys count once. Folder markers (keys that end in "/") and the bucket's index.html are passed over. Raises
     UsageError when no key is left, a BucketError when the bucket does not answer, Stopped when `cancelled()` is true.
     """
-    wanted = [key for key in dict.fromkeys(keys) if not key.endswith("/") and key != _WEB_PAGE]
-    for key in wanted:
+    known: dict[str, ObjectInfo | Missing | None] = dict.fromkeys(
+        key for key in keys if not key.endswith("/") and key != _WEB_PAGE
+    )
+    for key in known:
         if not _is_key(key):
             raise UsageError(f"{key[:80]!a} is no key.", remedy=f"A key has at most {LONGEST_KEY} bytes of UTF-8.")
-    if not wanted:
+    if not known:
         raise UsageError("There is no key to fetch.", remedy="Write one object key a line.")
-    known: Answer = {}
-    questions = [partial(_ask, bucket, group) for group in _by_folder(wanted)]
+    questions = [partial(_ask, bucket, group) for group in _by_folder(known)]
     for answer in ask_all(questions, parallel=parallel, on_progress=on_progress, cancelled=cancelled):
-        known.update(answer)
+        known.update((one.key, one) for one in answer)
     rest = [partial(_head, bucket, key) for key, answer in known.items() if answer is None]
     for answer in ask_all(rest, parallel=parallel, on_progress=on_progress, cancelled=cancelled) if rest else ():
-        known.update(answer)
-    answers = [known[key] for key in wanted]
+        known.update((one.key, one) for one in answer)
     return Plan(
-        request={
-            "keys": hashlib.sha256("\n".join(wanted).encode("utf-8", "surrogatepass")).hexdigest(),
-            "count": len(wanted),
-        },
-        objects=tuple(answer for answer in answers if isinstance(answer, ObjectInfo)),
-        missing=tuple(answer for answer in answers if isinstance(answer, Missing)),
+        request={"keys": _digest(known), "count": len(known)},
+        objects=tuple(answer for answer in known.values() if isinstance(answer, ObjectInfo)),
+        missing=tuple(answer for answer in known.values() if isinstance(answer, Missing)),
     )
 
 
@@ -84,6 +81,16 @@ def _is_key(text: str) -> bool:
         return False
 
 
+def _digest(keys: Iterable[str]) -> str:
+    """SHA-256 (hex) of all keys with a newline between them, which are never there as one text."""
+    digest = hashlib.sha256()
+    between = ""
+    for key in keys:
+        digest.update(f"{between}{key}".encode())
+        between = "\n"
+    return digest.hexdigest()
+
+
 def _decoded(data: bytes) -> str:
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
     try:
@@ -92,7 +99,7 @@ def _decoded(data: bytes) -> str:
         raise UsageError(f"The list of keys is not {encoding} text: {error}.", remedy="Save it as UTF-8.") from error
 
 
-def _by_folder(keys: Sequence[str]) -> list[list[str]]:
+def _by_folder(keys: Iterable[str]) -> list[list[str]]:
     folders: dict[str, list[str]] = {}
     for key in keys:
         folders.setdefault(key.rpartition("/")[0], []).append(key)
@@ -105,25 +112,25 @@ def _ask(bucket: Bucket, wanted: Sequence[str]) -> Answer:
 
 
 def _list(bucket: Bucket, wanted: Sequence[str]) -> Answer:
-    """Found, or absent if the listing came to its end; None for those it had not shown when it was broken off.
+    """Found, or absent if the listing came to its end; nothing of those it had not shown when it was broken off.
 
     Does not count on the listing being sorted: not every S3 server sorts as Amazon does.
     """
     left = set(wanted)
-    known: Answer = {}
+    found: Answer = []
     for seen, obj in enumerate(bucket.list(shared_prefix(wanted)), start=1):
         if obj.key in left:
             left.remove(obj.key)
-            known[obj.key] = obj
+            found.append(obj)
         if not left or seen >= len(wanted) + EXTRA_OBJECTS:
-            return {**known, **dict.fromkeys(left)}
-    return {**known, **{key: Missing(key, ABSENT) for key in left}}
+            return found
+    return found + [Missing(key, ABSENT) for key in left]
 
 
 def _head(bucket: Bucket, key: str) -> Answer:
     try:
-        return {key: bucket.head(key)}
+        return [bucket.head(key)]
     except NotFound:
-        return {key: Missing(key, ABSENT)}
+        return [Missing(key, ABSENT)]
     except (Denied, Refused) as error:
-        return {key: Missing(key, str(error))}
+        return [Missing(key, str(error))]
