@@ -22,7 +22,7 @@ from era5dl.turns import turn
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
 _HEAD = re.compile(rb"HTTP/1\.1 (20[06]) ([^\r\n]*)\r\n((?:" + _TOKEN + rb":[^\r\n]*\r\n)+)\r\n")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\r\n]*)\r\n")
+_NO_HEADERS = http.client.HTTPMessage()  # for `http.client`, which asks only whether there are any
 _LENGTH = re.compile(r"[0-9]{1,19}")
 _ILLEGAL = re.compile(r"[\x00-\x1f\x7f]")  # in a request
 
@@ -67,17 +67,20 @@ class Answer(http.client.HTTPResponse):
         if not found:
             return False
         status, reason, head = found.groups()
-        pairs = _FIELD.findall(head)
-        fields = Fields((name.decode("ascii").lower(), value.decode("latin-1")) for name, value in pairs)
+        lines = head.decode("latin-1").split("\r\n")[:-1]
+        fields = Fields()
+        for line in lines:
+            name, _, value = line.partition(":")
+            fields[name.lower()] = value.lstrip(" \t")
         length = fields.get("content-length", "")
         stays = fields.get("connection", "keep-alive").lower() == "keep-alive"
-        repeated = len(fields) < len(pairs)
+        repeated = len(fields) < len(lines)
         if repeated or not stays or "transfer-encoding" in fields or not _LENGTH.fullmatch(length):
             return False
         self.fp.read(found.end())
         self.version, self.status, self.reason = 11, int(status), reason.decode("latin-1").strip()
         self.code, self.fields = self.status, fields
-        self.headers = self.msg = http.client.HTTPMessage()
+        self.headers = self.msg = _NO_HEADERS
         self.chunked, self.will_close, self.length = False, False, int(length)
         return True
 
