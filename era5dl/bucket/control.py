@@ -8,6 +8,7 @@ what S3 never sends. And what the parser trips over all the same is the answer's
 from __future__ import annotations
 
 import contextlib
+import io
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -56,15 +57,16 @@ def read_answer(raw: Any) -> bytes:
 
 def _read(raw: Any, most: int, most_tags: int) -> bytes | None:
     """The rest of a urllib3 response; None, and its connection closed, when it is not one that we want to parse."""
-    data = bytearray()
+    gathered = io.BytesIO()  # gives what it has gathered without a copy
     give_up = time.monotonic() + LONGEST
     while piece := raw.read1(_GULP):
-        data += piece
-        if len(data) > most or time.monotonic() > give_up:
+        gathered.write(piece)
+        if gathered.tell() > most or time.monotonic() > give_up:
             raw.close()
             return None
+    data = gathered.getvalue()
     strange = data.count(b"<") > most_tags or any(word in data for word in _FOREIGN)
-    return None if strange else bytes(data)
+    return None if strange else data
 
 
 @contextlib.contextmanager
