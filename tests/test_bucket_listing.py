@@ -7,6 +7,7 @@ import tracemalloc
 
 import pytest
 
+from era5dl.bucket import listing
 from era5dl.bucket.listing import before_parse, read_page
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.bucket.store import ObjectInfo
@@ -89,11 +90,19 @@ def test_a_page_takes_little_more_memory_than_its_objects() -> None:
         next(bucket.list("e5"))  # what is imported and kept from the first time on
         tracemalloc.start()
         try:
-            listing = bucket.list("e5")
-            next(listing)
+            shown = bucket.list("e5")
+            next(shown)
             kept, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
             bucket.drop_idle_connections()
-    assert len([*listing]) == 999
+    assert len([*shown]) == 999
     assert most - kept < 600_000, (kept, most)
+
+
+def test_one_page_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's lock goes round: with sixteen threads that compute, a window gets it every 80 ms."""
+    held: list[bool] = []
+    monkeypatch.setattr(listing, "read_page", lambda _: held.append(listing._one_at_a_time.locked()))
+    before_parse({"status_code": 200, "body": b""}, {})
+    assert held == [True]
