@@ -1,11 +1,15 @@
 """How much of a slow link era5dl uses: what came in a second beside workers x speed of a connection, and the tail.
 
-    python -m tests.benchmarks.slow_links [--scale 0.25] [--only W5]
+    python -m tests.benchmarks.slow_links [--scale 0.25] [--only W5] [--rounds 3]
+    python -m tests.benchmarks.slow_links --venv peers [--rounds 5]     # the peers that cut files, and era5dl, in turn
 
 The server (`speed.server`) paces each connection to the byte. The time is the engine's own, from `start` to the end and
 every file proven; the ideal is bytes / (workers x speed), connections that crawl left out of it. The tail is the time
 from the first worker that had nothing to do for TWITCH seconds, once all had been busy, to the end. Goals: at least
-0.97 of the link, a tail below 3 %. `python -m tests.benchmarks.speed -w W5,W6` has the peers.
+0.97 of the link, a tail below 3 %. Figures are medians; "noise" says how many cores others used meanwhile.
+
+With --venv whole programs are measured, from their start to their end, each with 32 connections (`speed` says how to
+make `peers`, and has their settings). Clients with one connection a file are left out: they take 34 and 67 s.
 """
 
 from __future__ import annotations
@@ -14,19 +18,26 @@ import argparse
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine.engine import Engine
 from era5dl.planner.keys import plan_keys
 from era5dl.session import Session
 from era5dl.settings import Settings
+from tests.benchmarks.speed.__main__ import rounds as in_turn
 from tests.benchmarks.speed.hosts import files
-from tests.benchmarks.speed.objects import BUCKET, MIB, Workload, make
+from tests.benchmarks.speed.measure import busy, cpu_of, wait_for_quiet
+from tests.benchmarks.speed.objects import BUCKET, WORKLOADS, Workload, make
+from tests.benchmarks.speed.peers import find_clients
+from tests.benchmarks.speed.tables import medians
 
 LOOK_EVERY = 0.01  # seconds
 TWITCH = 0.06  # seconds; a worker that has less of a rest was only between two pieces
+CUTTING = ("era5dl", "s5cmd", "rclone", "obstore-ranges", "boto3")  # clients with several connections a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +59,27 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """seconds: of the whole run. ramp: until all workers were busy. tail: from the first idle one to the end."""
+    """seconds: of the whole run. ramp: until all workers were busy. tail: from the first idle one to the end.
+    noise: cores that others used."""
 
     seconds: float
     ramp: float
     tail: float
     retries: int
+    noise: float
 
 
 def cases(scale: float) -> list[Case]:
-    w5 = Workload("W5", "1 x 512 MiB, 8 MB/s a connection", 1, 512 * MIB, speed=8_000_000).scaled(scale)
-    w6 = Workload("W6", "6 x 64 MiB, 2 MB/s a connection", 6, 64 * MIB, speed=2_000_000).scaled(scale)
+    w5, w6 = WORKLOADS["W5"].scaled(scale), WORKLOADS["W6"].scaled(scale)
+    longer = replace(w5, what="1 x 512 MiB, 2 MB/s a connection", speed=2_000_000)
     return [
         Case("W5", w5, 8),
         Case("W5", w5, 32),
+        Case("W5, four times as long", longer, 32),
         Case("W6", w6, 8),
         Case("W6", w6, 32),
         Case("W5, 200 ms", w5, 8, latency=0.2),
+        Case("W5, four times as long, 200 ms", longer, 32, latency=0.2),
         Case("W6, 200 ms", w6, 8, latency=0.2),
         Case("W5, one in 8 crawls", w5, 8, crawls=8),
         Case("W6, one in 8 crawls", w6, 8, crawls=8),
@@ -82,52 +97,101 @@ def run(case: Case, folder: Path) -> Seen:
         bucket.drop_idle_connections()
         with Session.begin(Path(out), plan, settings) as session:
             engine = Engine(bucket, session, settings)
+            wait_for_quiet()
+            others = _used_by_others(host.pid)
             began = time.monotonic()
             engine.start()
             looks: list[tuple[float, int]] = []
             while not engine.wait(LOOK_EVERY):
                 looks.append((time.monotonic() - began, engine.snapshot().in_flight))
             seconds = time.monotonic() - began
+            noise = max(0.0, _used_by_others(host.pid) - others) / seconds
             assert engine.result is not None
             assert engine.result.verified == case.work.count, engine.result
             retries = engine.snapshot().retries
         bucket.drop_idle_connections()
-        return Seen(seconds, *_ramp_and_tail(looks, case.workers, seconds), retries)
+        return Seen(seconds, *_ramp_and_tail(looks, case.workers, seconds), retries, noise)
+
+
+def _used_by_others(server: int) -> float:
+    """CPU seconds of the machine that were neither ours nor the server's, since some moment."""
+    return busy() - time.process_time() - cpu_of(server)
 
 
 def _ramp_and_tail(looks: list[tuple[float, int]], workers: int, end: float) -> tuple[float, float]:
-    busy = [when for when, in_flight in looks if in_flight >= workers]
-    if not busy:
+    busy_at = [when for when, in_flight in looks if in_flight >= workers]
+    if not busy_at:
         return end, end
     idle_since = None
     for when, in_flight in looks:
-        if when < busy[0] or in_flight >= workers:
+        if when < busy_at[0] or in_flight >= workers:
             idle_since = None
         else:
             idle_since = when if idle_since is None else idle_since
             if when - idle_since >= TWITCH:
-                return busy[0], end - idle_since
-    return busy[0], end - (idle_since if idle_since is not None else end)
+                return busy_at[0], end - idle_since
+    return busy_at[0], end - (idle_since if idle_since is not None else end)
+
+
+def alone(chosen: Sequence[Case], folder: Path, rounds: int) -> None:
+    """The table of era5dl's engine."""
+    make(folder, list({case.work.name: case.work for case in chosen}.values()))
+    print("| case | workers | s | ideal s | of the link | all busy after, s | tail | retries | noise |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for case in chosen:
+        seen = [run(case, folder) for _ in range(rounds)]
+        took = median(one.seconds for one in seen)
+        spread = f" ({min(one.seconds for one in seen):.2f} to {max(one.seconds for one in seen):.2f})"
+        cells = [f"{case.name} ({case.work.what})", f"{case.workers}"]
+        cells += [f"{took:.2f}{spread if rounds > 1 else ''}", f"{case.ideal:.2f}", f"{case.ideal / took:.3f}"]
+        cells += [f"{median(one.ramp for one in seen):.2f}"]
+        cells += [f"{100 * median(one.tail / one.seconds for one in seen):.1f} %"]
+        cells += [f"{sum(one.retries for one in seen)}", f"{median(one.noise for one in seen):.2f}"]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def beside_peers(works: Sequence[Workload], folder: Path, venvs: Sequence[Path], rounds: int) -> None:
+    """The tables of whole programs, the fastest first."""
+    found, missing = find_clients(venvs)
+    print("\n".join(missing), flush=True)
+    stored = make(folder, list(works))
+    tables = []
+    for work in works:
+        with files(folder, work) as host:
+            clients = [client for client in found if client.name in CUTTING]
+            runs = list(in_turn(work, host, clients, stored, folder, rounds))
+        ideal = work.total / (work.connections * work.speed)
+        lines = [f"{work.name}: {work.what}, {work.connections} connections; {ideal:.2f} s at best; {rounds} rounds\n"]
+        lines += [
+            "| client | s, median (min to max) | of the link | CPU s | RSS MB | noise |",
+            "|---|--:|--:|--:|--:|--:|",
+        ]
+        taken, cpu, noise = (medians(runs, figure) for figure in ("seconds", "cpu", "noise"))
+        for name in sorted(taken, key=lambda name: taken[name]):
+            mine = [one for one in runs if one["client"] == name]
+            low, high = min(one["seconds"] for one in mine), max(one["seconds"] for one in mine)
+            cells = [name, f"{taken[name]:.2f} ({low:.2f} to {high:.2f})", f"{ideal / taken[name]:.2f}"]
+            cells += [f"{cpu[name]:.2f}", f"{max(one['rss'] for one in mine) / 1e6:.0f}", f"{noise[name]:.2f}"]
+            lines.append("| " + " | ".join(cells) + " |")
+        tables.append("\n".join(lines))
+    print("\n\n".join(tables))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--only", default="", help="cases whose name has this in it")
+    parser.add_argument("--only", default="", help="cases, or workloads, whose name has this in it")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--venv", type=Path, action="append", default=[], help="where peers are installed (repeatable)")
     given = parser.parse_args()
-    chosen = [case for case in cases(given.scale) if given.only in case.name]
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="era5dl-slow-", dir=memory if memory.is_dir() else None) as name:
         os.environ["ERA5DL_STATE_DIR"] = f"{name}/state"
-        make(Path(name), [case.work for case in chosen])
-        print("| case | workers | s | ideal s | of the link | all busy after, s | tail, s | tail | retries |")
-        print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
-        for case in chosen:
-            seen = run(case, Path(name))
-            cells = [f"{case.name} ({case.work.what})", f"{case.workers}", f"{seen.seconds:.2f}", f"{case.ideal:.2f}"]
-            cells += [f"{case.ideal / seen.seconds:.3f}", f"{seen.ramp:.2f}", f"{seen.tail:.2f}"]
-            cells += [f"{100 * seen.tail / seen.seconds:.1f} %", f"{seen.retries}"]
-            print("| " + " | ".join(cells) + " |", flush=True)
+        if given.venv:
+            works = [WORKLOADS[name].scaled(given.scale) for name in ("W5", "W6") if given.only in name]
+            beside_peers(works, Path(name), given.venv, given.rounds)
+        else:
+            alone([case for case in cases(given.scale) if given.only in case.name], Path(name), given.rounds)
 
 
 if __name__ == "__main__":

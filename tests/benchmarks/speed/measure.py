@@ -42,7 +42,7 @@ def measure(
     log = folder / "said.log"
     peak = [0]
     ended = threading.Event()
-    machine, served = _busy(), _cpu(server)
+    machine, served = busy(), cpu_of(server)
     with log.open("wb") as said:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -56,8 +56,8 @@ def measure(
         process.returncode = os.waitstatus_to_exitcode(status)
         ended.set()
         sampler.join()
-    cpu, server_cpu = used.ru_utime + used.ru_stime, _cpu(server) - served
-    noise = max(0.0, _busy() - machine - cpu - server_cpu) / seconds
+    cpu, server_cpu = used.ru_utime + used.ru_stime, cpu_of(server) - served
+    noise = max(0.0, busy() - machine - cpu - server_cpu) / seconds
     tail = log.read_bytes()[-1500:].decode(errors="replace")
     return Cost(seconds, cpu, peak[0], server_cpu, noise, process.returncode, tail)
 
@@ -66,9 +66,9 @@ def wait_for_quiet() -> None:
     """Wait until others use little CPU, but not for ever."""
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
-        before, began = _busy(), time.monotonic()
+        before, began = busy(), time.monotonic()
         time.sleep(0.4)
-        if (_busy() - before) / (time.monotonic() - began) < QUIET:
+        if (busy() - before) / (time.monotonic() - began) < QUIET:
             return
 
 
@@ -94,7 +94,7 @@ def _sample(pid: int, peak: list[int], ended: threading.Event) -> None:
             peak[0] = max(peak[0], total)
 
 
-def _cpu(pid: int | None) -> float:
+def cpu_of(pid: int | None) -> float:
     """CPU seconds of a living process and its children."""
     total = 0.0
     if pid is not None:
@@ -106,7 +106,7 @@ def _cpu(pid: int | None) -> float:
     return total
 
 
-def _busy() -> float:
+def busy() -> float:
     """CPU seconds of the whole machine, since some moment."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
