@@ -17,7 +17,7 @@ from typing import Any
 from era5dl.proof.etag import combined
 from era5dl.ranges import Range, RangeSet
 
-READ_BACK = 1 << 20  # bytes read from disk at a time
+READ_BACK = 1 << 18  # bytes read from disk at a time, by each of up to 64 threads
 
 Read = Callable[[int, int], bytes]
 """(offset, length) -> the bytes of the part file there."""
