@@ -246,6 +246,9 @@ def test_a_silent_server_holds_up_no_end(era5dl: Command, tmp_path: Path, comman
         assert era5dl("download", "--keys-file", keys, "--out", out).returncode == 0
     if command == "resume":
         (out / "cli/big.nc").unlink()
+    if command == "verify":  # it asks only about a file that does not match
+        with (out / "cli/big.nc").open("r+b") as file:
+            file.write(b"spoilt")
     words = ("--keys-file", keys) if command == "plan" else (out,)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
