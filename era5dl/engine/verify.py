@@ -1,4 +1,6 @@
-"""Prove files that are already on disk against the bucket: read, hash, compare. Fetches nothing but part sizes.
+"""Prove files that are already on disk by the ETags of the bucket: read, hash, compare.
+
+Fetches nothing; asks into which parts an object was cut where its file does not match under the likeliest size.
 
 What is found is written into the resume file, so that whatever is wrong counts as unfinished from then on.
 """
