@@ -98,7 +98,7 @@ class Throttle:
         if now - self._halved_at >= self.CALM:
             self._allowed = max(1, self.allowed // 2)
             self._braked = self._allowed < self.workers
-            self._halved_at = self._last_change = now
+            self._halved_at = now
         return True
 
     def fit(self, now: float, working: int) -> None:

