@@ -20,9 +20,8 @@ import tempfile
 import threading
 import time
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -30,6 +29,10 @@ from era5dl.engine.events import Event, FileDone
 from era5dl.session.checkpoint import Checkpoint
 from tests.benchmarks.speed.hosts import PROJECT, files
 from tests.benchmarks.speed.objects import BUCKET, MANIFEST, Stored, Workload
+
+if TYPE_CHECKING:
+    from era5dl.bucket.s3 import S3Bucket
+    from era5dl.settings import Settings
 
 LOOK_EVERY = 0.05  # seconds
 DAY = 1000  # objects in one folder of the bucket
@@ -50,10 +53,8 @@ def offer(folder: Path, count: int, size: int) -> None:
 
 
 def fetch(url: str, count: int, out: Path) -> dict[str, Any]:
-    """In a fresh process: all of it, from the plan to the end, and how long each step took."""
+    """In a fresh process: all of it, from the plan to the end and on from there, and what each step took."""
     from era5dl.bucket.s3 import S3Bucket
-    from era5dl.engine.engine import Engine
-    from era5dl.planner.keys import plan_keys
     from era5dl.session import Session
     from era5dl.settings import Settings
 
@@ -63,47 +64,67 @@ def fetch(url: str, count: int, out: Path) -> dict[str, Any]:
         while not ended.wait(LOOK_EVERY):
             peak[0] = max(peak[0], process.memory_info().rss)
 
+    threading.Thread(target=look, daemon=True).start()
+    settings = Settings(endpoint_url=url, bucket=BUCKET, disk_reserve=0)
+    steps = Steps()
+    session_id, saves = run(S3Bucket(settings), settings, count, out, steps)
+    steps.begin()  # as a new program finds it: nothing of the plan is in memory but what is read now
+    Session.open(out, session_id).close()
+    steps.ended("open")
+    ended.set()
+    resume_file = (out / ".era5dl" / f"{session_id}.json").stat().st_size
+    return {"wall": steps.wall, "cpu": steps.cpu, "rss": peak[0], "saves": saves, "resume_file": resume_file}
+
+
+class Steps:
+    """Seconds and seconds of CPU that each step took."""
+
+    def __init__(self) -> None:
+        self.wall: dict[str, float] = {}
+        self.cpu: dict[str, float] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        self._now, self._used = time.monotonic(), time.process_time()
+
+    def ended(self, step: str) -> None:
+        self.wall[step], self.cpu[step] = time.monotonic() - self._now, time.process_time() - self._used
+        self.begin()
+
+
+def run(bucket: S3Bucket, settings: Settings, count: int, out: Path, steps: Steps) -> tuple[str, list[Any]]:
+    """From the plan to the end. The session's id; of each checkpoint the seconds and the seconds of CPU."""
+    from era5dl.engine.engine import Engine
+    from era5dl.planner.keys import plan_keys
+    from era5dl.session import Session
+
     def hear(event: Event) -> None:
         if isinstance(event, FileDone):
             Path(event.path).unlink()
 
-    threading.Thread(target=look, daemon=True).start()
-    settings = Settings(endpoint_url=url, bucket=BUCKET, disk_reserve=0)
-    bucket = S3Bucket(settings)
-    marks = [time.monotonic()]
+    steps.begin()
     plan = plan_keys([key_of(number) for number in range(count)], bucket)
-    marks.append(time.monotonic())
+    steps.ended("plan")
     session = Session.begin(out, plan, settings)
-    marks.append(time.monotonic())
-    saves: list[float] = []
+    steps.ended("begin")
+    saves: list[Any] = []
     save = session.save
 
     def timed(checkpoint: Checkpoint) -> None:
-        began = time.monotonic()
+        began, used = time.monotonic(), time.thread_time()
         save(checkpoint)
-        saves.append(time.monotonic() - began)
+        saves.append((time.monotonic() - began, time.thread_time() - used))
 
     session.save = timed  # type: ignore[method-assign]
-    cpu = time.process_time()
     engine = Engine(bucket, session, settings, hear)
     engine.start()
     engine.wait()
-    marks.append(time.monotonic())
-    cpu = time.process_time() - cpu
+    steps.ended("fetch")
     assert engine.result is not None
     assert engine.result.verified == count, engine.result
+    del session.save  # else it keeps itself alive
     session.close()
-    marks.append(time.monotonic())
-    Session.open(out, session.id).close()
-    marks.append(time.monotonic())
-    ended.set()
-    steps = dict(zip(("plan", "begin", "fetch", "close", "open"), _differences(marks), strict=True))
-    resume_file = (out / ".era5dl" / f"{session.id}.json").stat().st_size
-    return {**steps, "cpu": cpu, "rss": peak[0], "saves": saves, "resume_file": resume_file}
-
-
-def _differences(marks: list[float]) -> list[float]:
-    return [after - before for before, after in pairwise(marks)]
+    return session.id, saves
 
 
 def measured(folder: Path, count: int, size: int) -> dict[str, Any]:
@@ -128,20 +149,21 @@ def main() -> None:
         print(json.dumps(fetch(url, int(count), Path(out))))
         return
     memory = Path("/dev/shm")
-    print("Times of plan, begin, fetch and open are for each object.\n")
+    print("CPU of each step, and the time of the fetch, in ms an object; of checkpoints the median (most).\n")
     print(
-        "| objects | bytes | plan ms | begin ms | fetch ms | CPU ms | open ms | checkpoint ms (most) | KiB | RSS MB |"
+        "| objects | bytes | plan | begin | fetch | open | time of fetch | checkpoint ms | its CPU ms | KiB | RSS MB |"
     )
-    print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+    print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     for size in map(int, given.sizes.split(",")):
         smallest: tuple[int, int] | None = None
         for count in map(int, given.counts.split(",")):
             with tempfile.TemporaryDirectory(prefix="era5dl-growth-", dir=memory if memory.is_dir() else None) as name:
                 found = measured(Path(name), count, size)
-            each = {step: 1000 * found[step] / count for step in ("plan", "begin", "fetch", "cpu", "open")}
             smallest = smallest or (count, found["rss"])
-            cells = [f"{count:,}", f"{size:,}", *(f"{each[step]:.3f}" for step in each)]
-            cells.append(f"{1000 * statistics.median(found['saves']):.1f} ({1000 * max(found['saves']):.1f})")
+            each = [*(found["cpu"][step] for step in ("plan", "begin", "fetch", "open")), found["wall"]["fetch"]]
+            cells = [f"{count:,}", f"{size:,}", *(f"{1000 * seconds / count:.3f}" for seconds in each)]
+            taken = zip(*found["saves"], strict=True)
+            cells += [f"{1000 * statistics.median(one):.1f} ({1000 * max(one):.1f})" for one in taken]
             cells += [f"{found['resume_file'] / 1024:.0f}", f"{found['rss'] / 1e6:.0f}"]
             if count > smallest[0]:
                 cells[-1] += f" (+{(found['rss'] - smallest[1]) / (count - smallest[0]):.0f} B an object)"
