@@ -306,8 +306,8 @@ def test_verify_and_repair(era5dl: Command, objects: Mapping[str, bytes], tmp_pa
     (out / "cli/one.nc").unlink()
     found = era5dl("verify", out, "--json")
     assert found.returncode == 1
-    findings = {r["key"]: r["finding"] for r in records(found.stdout) if r["event"] == "proven"}
-    assert findings == {"cli/big.nc": "wrong", "cli/one.nc": "absent"}
+    conditions = {r["key"]: r["condition"] for r in records(found.stdout) if r["event"] == "proven"}
+    assert conditions == {"cli/big.nc": "wrong", "cli/one.nc": "absent"}
 
     repaired = era5dl("verify", out, "--repair", "--json")
     assert repaired.returncode == 0, repaired.stderr

@@ -66,7 +66,7 @@ def test_a_month_of_the_wrf_preset(seaweed: Seaweed, month: dict[str, bytes], tm
     spoilt[2 * PART + 99] ^= 1
     path.write_bytes(spoilt)
     found = _run(seaweed, "verify", str(out), "--json", code=1)
-    assert [record["key"] for record in found if record.get("finding") == "wrong"] == [BIG]
+    assert [record["key"] for record in found if record.get("condition") == "wrong"] == [BIG]
 
     mended = _run(seaweed, "verify", str(out), "--repair", "--json")
     (summary,) = [record for record in mended if record["event"] == "summary"]

@@ -174,7 +174,7 @@ def test_verifying_finds_what_was_spoilt(fault_server: FaultServer, tmp_path: Pa
     spoilt.write_bytes(b"x" * 100_000)
     conductor.verify(tmp_path, over.session_id, settings)
     verified = ear.until(facts.Verified)
-    assert sorted(v.finding.value for v in verified.examined) == ["verified", "verified", "wrong"]
+    assert sorted(v.condition.value for v in verified.examined) == ["verified", "verified", "wrong"]
 
 
 def test_a_session_of_this_machines_server_is_found_at_its_port_of_now(

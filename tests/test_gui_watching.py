@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.engine.verify import Examined, Finding
+from era5dl.engine.verify import Condition, Examined
 from era5dl.gui import facts, i18n
 from era5dl.gui.conductor import TESTING, VERIFYING
 from era5dl.gui.facts import Trouble
@@ -91,11 +91,11 @@ def test_the_report_says_where_it_is_or_why_it_is_not(
 
 
 def test_verified_and_checked_are_counted_apart(window: Window, tmp_path: Path) -> None:
-    found = (Finding.VERIFIED, Finding.CHECKED, Finding.CHECKED)
+    found = (Condition.VERIFIED, Condition.CHECKED, Condition.CHECKED)
     examined = tuple(Examined(place, "k", one) for place, one in enumerate(found))
     window.app.hear(facts.Verified("a" * 12, tmp_path, examined))
     text = window.app.sessions._banner.text
     assert "1 file verified" in text
     assert "2 files checked" in text
-    window.app.hear(facts.Verified("a" * 12, tmp_path, (*examined, Examined(3, "k", Finding.ABSENT))))
+    window.app.hear(facts.Verified("a" * 12, tmp_path, (*examined, Examined(3, "k", Condition.ABSENT))))
     assert "1 file is missing" in window.app.sessions._banner.text

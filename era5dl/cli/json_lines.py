@@ -35,7 +35,7 @@ sessions
     known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
                     files, done_files, failed, bytes, done_bytes, created, updated
 verify
-    proven          key, path, finding ("verified" | "checked" | "wrong" | "absent" | "unknown"), reason
+    proven          key, path, condition ("verified" | "checked" | "wrong" | "absent" | "unknown"), reason
     verify-summary  session, files, bytes, verified, checked, wrong, absent, unknown, elapsed
                                                                  with --repair the records of a download follow
 diagnose

@@ -21,7 +21,7 @@ from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.request import open_bucket, settings_from
 from era5dl.cli.run import conclude, drive
 from era5dl.cli.voice import Voice
-from era5dl.engine.verify import Examined, Finding
+from era5dl.engine.verify import Condition, Examined
 from era5dl.engine.verify import verify as look_at
 from era5dl.errors import FolderUnusable, UnsafeKey, UsageError
 from era5dl.folder.paths import OWN_FOLDER
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from era5dl.bucket.store import Bucket
     from era5dl.session import Checkpoint
 
-GOOD = (Finding.VERIFIED, Finding.CHECKED)
+GOOD = (Condition.VERIFIED, Condition.CHECKED)
 EVERY = 10.0  # seconds between two lines about how far it is
 
 
@@ -52,7 +52,7 @@ def verify(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
         bucket = open_bucket(settings)
         before = session.checkpoint
         examined = _look(bucket, session, voice, interrupts)
-        found = FINE if all(one.finding in GOOD for one in examined) else INCOMPLETE
+        found = FINE if all(one.condition in GOOD for one in examined) else INCOMPLETE
         bad = [one.index for one in examined if _was_spoilt(one, before)]
         if bad and arguments.repair:
             found = conclude(drive(bucket, session, settings, voice, interrupts, only=bad), (), session, voice)
@@ -62,9 +62,9 @@ def verify(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
 
 def _was_spoilt(one: Examined, before: Checkpoint) -> bool:
     """Whether a repair has to mend it: what is wrong, or was finished and is gone. What never came is `resume`'s."""
-    if one.finding is Finding.ABSENT:
+    if one.condition is Condition.ABSENT:
         return one.index in before.verified or one.index in before.checked
-    return one.finding is Finding.WRONG
+    return one.condition is Condition.WRONG
 
 
 def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts) -> list[Examined]:
@@ -76,16 +76,16 @@ def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts
         lambda: look_at(bucket, session, examined.put, interrupts.asked.is_set), watch.tell
     )
     watch.tell()
-    counts = Counter(one.finding for one in everything)
+    counts = Counter(one.condition for one in everything)
     total = sum(obj.size for obj in session.plan.objects)
-    named = ", ".join(f"{counts[finding]:,} {finding.value}" for finding in Finding if counts[finding])
+    named = ", ".join(f"{counts[condition]:,} {condition.value}" for condition in Condition if counts[condition])
     voice.result(f"{count(len(everything), 'file')}, {size(total)}: {named or 'nothing'}; took {watch.took()}")
     voice.record(
         "verify-summary",
         session=session.id,
         files=len(everything),
         bytes=total,
-        **{finding.value: counts[finding] for finding in Finding},
+        **{condition.value: counts[condition] for condition in Condition},
         elapsed=watch.elapsed,
     )
     return everything
@@ -122,9 +122,9 @@ class _Watch:
         path = ""
         with contextlib.suppress(UnsafeKey):
             path = str(self._session.final_path(one.index))
-        self._voice.record("proven", key=one.key, path=path, finding=one.finding.value, reason=one.reason)
-        if one.finding not in GOOD:
-            self._voice.result(f"{one.finding.value}: {one.key}: {one.reason}")
+        self._voice.record("proven", key=one.key, path=path, condition=one.condition.value, reason=one.reason)
+        if one.condition not in GOOD:
+            self._voice.result(f"{one.condition.value}: {one.key}: {one.reason}")
 
 
 def _sessions(folder: Path, arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> Iterator[Session]:

@@ -26,8 +26,8 @@ from era5dl.ranges import RangeSet
 from era5dl.session import Session
 
 
-class Finding(Enum):
-    """What a look at one file has shown."""
+class Condition(Enum):
+    """In what condition one file was found on disk."""
 
     VERIFIED = "verified"
     CHECKED = "checked"
@@ -42,7 +42,7 @@ class Examined:
 
     index: int
     key: str
-    finding: Finding
+    condition: Condition
     reason: str = ""
 
 
@@ -84,19 +84,19 @@ def _look(cuts: Cuts, session: Session, index: int, obj: ObjectInfo, stopped: Ca
         path = session.final_path(index)
         with disk_errors(path):
             if not path.is_file():
-                return Examined(index, obj.key, Finding.ABSENT, "there is no such file")
+                return Examined(index, obj.key, Condition.ABSENT, "there is no such file")
             size = path.stat().st_size
         if size != obj.size:
-            return Examined(index, obj.key, Finding.WRONG, f"it has {size} bytes, the object {obj.size}")
+            return Examined(index, obj.key, Condition.WRONG, f"it has {size} bytes, the object {obj.size}")
         transfer = Transfer(index, obj)
         plan_proof(transfer, cuts, verify=True)
         proof = examine_file(transfer, path, lambda: cuts.ask(obj, Abort()), stopped)
     except UnsafeKey as error:
-        return Examined(index, obj.key, Finding.UNKNOWN, str(error))
+        return Examined(index, obj.key, Condition.UNKNOWN, str(error))
     if proof is None:
-        return Examined(index, obj.key, Finding.WRONG, "its bytes are not those of the bucket")
+        return Examined(index, obj.key, Condition.WRONG, "its bytes are not those of the bucket")
     return Examined(
-        index, obj.key, Finding.VERIFIED if proof.outcome is Outcome.VERIFIED else Finding.CHECKED, proof.reason
+        index, obj.key, Condition.VERIFIED if proof.outcome is Outcome.VERIFIED else Condition.CHECKED, proof.reason
     )
 
 
@@ -109,12 +109,12 @@ def _remember(session: Session, examined: list[Examined], objects: list[ObjectIn
     before = session.checkpoint
     verified, checked = RangeSet(), RangeSet()
     for one in examined:
-        gone = one.finding is Finding.ABSENT
-        if one.finding is Finding.VERIFIED or (gone and one.index in before.verified):
+        gone = one.condition is Condition.ABSENT
+        if one.condition is Condition.VERIFIED or (gone and one.index in before.verified):
             verified.add(one.index, one.index + 1)
-        elif one.finding is Finding.CHECKED or (gone and one.index in before.checked):
+        elif one.condition is Condition.CHECKED or (gone and one.index in before.checked):
             checked.add(one.index, one.index + 1)
-    right = {v.index for v in examined if v.finding in (Finding.VERIFIED, Finding.CHECKED)}
+    right = {v.index for v in examined if v.condition in (Condition.VERIFIED, Condition.CHECKED)}
     unfinished = tuple(u for u in before.unfinished if u.index not in right)
     done = sum(objects[i].size for i in right) + sum(b - a for u in unfinished for a, b in u.done)
     ended = len(right) == len(objects)

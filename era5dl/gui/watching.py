@@ -10,7 +10,7 @@ from pathlib import Path
 
 from era5dl.engine.events import State
 from era5dl.engine.gauges import Gauges
-from era5dl.engine.verify import Finding
+from era5dl.engine.verify import Condition
 from era5dl.errors import UsageError
 from era5dl.gui import facts, findings, session_rows, words
 from era5dl.gui.conductor import TESTING, VERIFYING, Conductor
@@ -121,8 +121,8 @@ class Watching:
             case facts.Verifying():
                 pages.sessions.show_verifying(fact.done, fact.total)
             case facts.Verified():
-                found = Counter(one.finding for one in fact.examined)
-                verified, checked = found[Finding.VERIFIED], found[Finding.CHECKED]
+                found = Counter(one.condition for one in fact.examined)
+                verified, checked = found[Condition.VERIFIED], found[Condition.CHECKED]
                 pages.sessions.show_verified(verified, checked, found.total() - verified - checked)
                 self._conductor.list_sessions()
             case facts.NotVerified():
