@@ -1,0 +1,97 @@
+"""What each object of a plan costs in memory, counted by tracemalloc: no figure here depends on the machine's load.
+
+The budgets are a fifth to a half above what was seen; what they keep away is a second copy of the plan, as one text,
+one list or one dict, which costs 100 to 400 bytes an object.
+"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from era5dl import select
+from era5dl.engine.engine import Engine
+from era5dl.planner import Plan, make_plan, plan_keys
+from era5dl.session import Session
+from era5dl.settings import Settings
+from tests.memory_bucket import MemoryBucket
+
+OBJECTS = 5_000
+SETTINGS = Settings(disk_reserve=0)
+T = TypeVar("T")
+
+
+def keys(count: int) -> list[str]:
+    return [f"e5.oper.an.sfc/{n // 500:06}/e5.oper.an.sfc.128_167_2t.ll025sc.{n:010}.nc" for n in range(count)]
+
+
+def cost(step: Callable[[], T], objects: int = OBJECTS) -> tuple[T, float, float]:
+    """What it gives, the bytes an object that stay, and those that were there at once."""
+    gc.collect()
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    result = step()
+    after, most = tracemalloc.get_traced_memory()
+    return result, (after - before) / objects, (most - before) / objects
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Iterator[Plan]:
+    """A plan, after all that costs something only once has been done once."""
+    small = plan_keys(["a/1", "a/2"], MemoryBucket(["a/1"]))
+    Session.begin(tmp_path / "first", small, SETTINGS).close()
+    Session.open(tmp_path / "first").close()
+    wanted = keys(OBJECTS)
+    made = plan_keys(wanted, MemoryBucket(wanted))
+    assert made.digest
+    tracemalloc.start()
+    yield made
+    tracemalloc.stop()
+
+
+def test_planning_a_list_of_keys(plan: Plan) -> None:
+    wanted = [obj.key for obj in plan.objects]
+    bucket = MemoryBucket(wanted)
+    made, kept, most = cost(lambda: plan_keys(wanted, bucket))
+    assert made == plan
+    assert kept < 230
+    assert most < 300
+
+
+def test_planning_a_selection(plan: Plan) -> None:
+    wanted = select(["t", "q"], product="an.pl", start="2010-01-01", end="2015-12-31")
+    expected = [gap.key for gap in make_plan(wanted, MemoryBucket([])).missing]
+    bucket = MemoryBucket(expected)
+    made, kept, most = cost(lambda: make_plan(wanted, bucket), len(expected))
+    assert len(made.objects) == len(expected) == 4382
+    assert kept < 280
+    assert most < 500
+
+
+def test_beginning_and_going_on(plan: Plan, tmp_path: Path) -> None:
+    for _ in range(2):  # the plan is written first, compared then
+        session, kept, most = cost(lambda: Session.begin(tmp_path / "out", plan, SETTINGS))
+        assert kept < 10
+        assert most < 90
+        session.close()
+
+
+def test_the_engine(plan: Plan, tmp_path: Path) -> None:
+    with Session.begin(tmp_path / "out", plan, SETTINGS) as session:
+        _, kept, most = cost(lambda: Engine(MemoryBucket([]), session, SETTINGS))
+    assert kept < 70
+    assert most < 80
+
+
+def test_opening(plan: Plan, tmp_path: Path) -> None:
+    Session.begin(tmp_path / "out", plan, SETTINGS).close()
+    session, kept, most = cost(lambda: Session.open(tmp_path / "out"))
+    assert session.plan == plan
+    session.close()
+    assert kept < 400
+    assert most < 460
