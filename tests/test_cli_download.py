@@ -230,6 +230,7 @@ def test_interrupted_and_resumed(
     assert era5dl("resume", "zzz").returncode == 3
     resumed = era5dl("resume", session[:5] if number is signal.SIGINT else out, "--json", "--limit-rate", "0")
     assert resumed.returncode == 0, resumed.stderr
+    assert ", not from Amazon." in resumed.stderr
     assert_all_there(out, objects, ["cli/big.nc", "cli/one.nc"])
     came = only(records(resumed.stdout), "session")["done_bytes"]
     fetched = only(records(resumed.stdout), "summary")["fetched_bytes"]

@@ -196,6 +196,27 @@ def test_a_folder_on_the_command_line_goes_on_with_its_session(
     window.close()
 
 
+def test_a_session_that_names_another_server_says_so(
+    open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
+) -> None:
+    from tests.runs import running
+
+    out = tmp_path / "era5"
+    fault_server.link = Link(speed=50_000)
+    with running(fault_server, out, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.engine.stop()
+        ran.end()
+    window = open_window(folder=out)
+    window.until(lambda: f"come from {fault_server.endpoint_url}, not from Amazon" in window.page.banner.text)
+    window.close()
+    window = open_window(**options(fault_server, out) | {"folder": out})
+    window.until(window.running)
+    window.press(window.page.totals.pause)
+    assert "Amazon" not in window.page.banner.text, "it is the one that was asked for"
+    window.close()
+
+
 def test_files_are_held_and_released_by_key_and_by_menu(
     open_window: Callable[..., Window],
     fault_server: FaultServer,

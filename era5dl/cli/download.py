@@ -48,6 +48,8 @@ def resume(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
 
     with Session.open(*find_session(arguments.session)) as session:
         settings = settings_of(session, arguments)
+        if settings.endpoint_url:
+            voice.say(f"The files of this session come from {settings.endpoint_url}, not from Amazon.")
         finished = drive(open_bucket(settings), session, settings, voice, interrupts)
         return conclude(finished, session.plan.missing, session, voice)
 

@@ -284,7 +284,8 @@ class Conductor:
                         raise Stopped
                     self._engine = engine
                 self._latest = (session.folder, session.id, settings)
-                self.tell(_opened(session, only))
+                elsewhere = fitting.endpoint_url if fitting.endpoint_url != settings.endpoint_url else ""
+                self.tell(_opened(session, only, elsewhere or ""))
                 engine.start()
                 engine.wait()
                 last, states = engine.snapshot(), engine.states()
@@ -351,11 +352,19 @@ def _local(url: str | None) -> bool:
     return url is not None and url.startswith(("http://127.0.0.1:", "http://localhost:"))
 
 
-def _opened(session: Session, only: frozenset[int] | None) -> facts.Opened:
+def _opened(session: Session, only: frozenset[int] | None, elsewhere: str) -> facts.Opened:
     partial = {u.index: sum(stop - start for start, stop in u.done) for u in session.checkpoint.unfinished}
     objects = session.plan.objects
     return facts.Opened(
-        session.id, session.folder, session.title, objects, session.plan.missing, partial, session.notes, only
+        session.id,
+        session.folder,
+        session.title,
+        objects,
+        session.plan.missing,
+        partial,
+        session.notes,
+        only,
+        elsewhere,
     )
 
 

@@ -315,8 +315,13 @@ class Downloading:
             self._model.only, self._model.complaints = opened.only, complaints
         self._speeds.clear()
         self.page.queue.begin(True)
-        if opened.notes:
-            self.page.banner.show(Kind.WARNING, " ".join(opened.notes))
+        notes = list(opened.notes)
+        if opened.elsewhere:
+            notes.append(
+                _("The files of this session come from {endpoint}, not from Amazon.", endpoint=opened.elsewhere)
+            )
+        if notes:
+            self.page.banner.show(Kind.WARNING, " ".join(notes))
         self._show()
 
     def _state(self, event: StateChanged) -> None:

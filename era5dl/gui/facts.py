@@ -70,7 +70,7 @@ class FolderSeen:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A session is open and about to run. states: one `FileState` a byte; partial: bytes on disk of unfinished ones."""
+    """A session is open and about to run. partial: bytes on disk of unfinished ones."""
 
     session_id: str
     folder: Path
@@ -80,6 +80,7 @@ class Opened:
     partial: dict[int, int]
     notes: tuple[str, ...]
     only: frozenset[int] | None  # of what is not finished, nothing but these is fetched
+    elsewhere: str = ""  # the server that the session names, where it is neither Amazon's nor that of the settings
 
 
 @dataclass(frozen=True, slots=True)
