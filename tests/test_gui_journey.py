@@ -256,7 +256,8 @@ def test_files_are_held_and_released_by_key_and_by_menu(
     assert window.app.model.states[2] == FileState.VERIFIED
     window.until(lambda: "Only held files are left" in window.page.banner.text)
 
-    window.page.totals.pause.invoke()
+    window.until(lambda: window.page.totals.can_resume)  # the banner is quicker than the button
+    window.press(window.page.totals.pause)
     window.until(lambda: "6 files are here and verified" in window.page.banner.text)
     assert wrong(out, objects) == []
     window.close()
