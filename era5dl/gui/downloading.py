@@ -130,10 +130,8 @@ class Downloading:
         outlook = self._outlook
         if outlook.obstacle() or outlook.plan is None or outlook.checked.folder is None:
             return
-        try:
-            settings = self._around.settings()
-        except UsageError as error:
-            self._failed(Trouble.of(error))
+        settings = self._settings()
+        if settings is None:
             return
         self.page.hide_grid()
         self.page.banner.hide(at_once=True)
@@ -148,10 +146,8 @@ class Downloading:
         """Go on with a session of the list, or the newest of a folder."""
         if self._conductor.occupied:
             return
-        try:
-            settings = self._around.settings()
-        except UsageError as error:
-            self._failed(Trouble.of(error))
+        settings = self._settings()
+        if settings is None:
             return
         self.page.banner.hide(at_once=True)
         self._occupy()
@@ -295,6 +291,14 @@ class Downloading:
             self._outlook, speed=self._conductor.speed, busy=self._conductor.occupied, reserve=reserve
         )
         self.page.show_outlook(self._outlook)
+
+    def _settings(self) -> Settings | None:
+        """As they are now; None, and the person is told, where they will not do."""
+        try:
+            return self._around.settings()
+        except UsageError as error:
+            self._failed(Trouble.of(error))
+            return None
 
     def _occupy(self) -> None:
         self._outlook = replace(self._outlook, busy=True)

@@ -10,6 +10,7 @@ from tkinter import ttk
 from era5dl.gui.i18n import N_, _, follow, translate
 from era5dl.gui.look.theme import Look
 from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.placing import show_over
 
 _STEPS = (
     N_("Choose a product, then variables: search by any name, or take a preset."),
@@ -73,7 +74,8 @@ class HelpDialog(tk.Toplevel):
         self.protocol("WM_DELETE_WINDOW", self.close)
         follow(self, self.retranslate)
         self.resizable(width=False, height=False)
-        self._put_over(master.winfo_toplevel())
+        show_over(self, master.winfo_toplevel())
+        self._close.focus_set()
 
     def close(self) -> None:
         """Away with it."""
@@ -146,15 +148,6 @@ class HelpDialog(tk.Toplevel):
     def _copy_citation(self) -> None:
         self.clipboard_clear()
         self.clipboard_append(citation())
-
-    def _put_over(self, window: tk.Misc) -> None:
-        self.transient(window)  # type: ignore[call-overload]
-        self.update_idletasks()
-        x = window.winfo_rootx() + (window.winfo_width() - self.winfo_reqwidth()) // 2
-        y = window.winfo_rooty() + (window.winfo_height() - self.winfo_reqheight()) // 3
-        self.geometry(f"+{max(0, x)}+{max(0, y)}")
-        self.deiconify()
-        self._close.focus_set()
 
 
 def _licence() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from era5dl.gui.look.theme import Look
+from era5dl.gui.widgets.placing import show_over
 
 _WIDE = 400
 
@@ -44,14 +45,8 @@ class Question(tk.Toplevel):
         self.yes.pack(side="left")
         self.protocol("WM_DELETE_WINDOW", self._no)
         self.bind("<Escape>", lambda _event: self._no(), add="+")
-        over = master.winfo_toplevel()
-        self.transient(over)
-        self.update_idletasks()
-        x = over.winfo_rootx() + (over.winfo_width() - self.winfo_reqwidth()) // 2
-        y = over.winfo_rooty() + (over.winfo_height() - self.winfo_reqheight()) // 3
-        self.geometry(f"+{max(0, x)}+{max(0, y)}")
         self.resizable(width=False, height=False)
-        self.deiconify()
+        show_over(self, master.winfo_toplevel())
         self.lift()
         self.yes.focus_force()
 

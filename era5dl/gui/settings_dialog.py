@@ -14,6 +14,7 @@ from era5dl.gui.look.theme import Look
 from era5dl.gui.preferences import BOUNDS, CHOICES, Preferences
 from era5dl.gui.settings_form import Field, Kind
 from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.placing import show_over
 from era5dl.gui.widgets.stepper import Stepper
 from era5dl.gui.widgets.switch import Switch
 
@@ -81,7 +82,8 @@ class SettingsDialog(tk.Toplevel):
         self._fill()
         follow(self, self.retranslate)
         self.resizable(width=True, height=False)
-        self._put_over(master.winfo_toplevel())
+        show_over(self, master.winfo_toplevel())
+        self._lines["folder"].control.focus_set()
 
     # --- for those who use it
 
@@ -193,16 +195,6 @@ class SettingsDialog(tk.Toplevel):
         chosen = ask(variable.get())
         if chosen:
             variable.set(chosen)
-
-    def _put_over(self, window: tk.Misc) -> None:
-        """In the middle of the window it belongs to."""
-        self.transient(window)  # type: ignore[call-overload]
-        self.update_idletasks()
-        x = window.winfo_rootx() + (window.winfo_width() - self.winfo_reqwidth()) // 2
-        y = window.winfo_rooty() + (window.winfo_height() - self.winfo_reqheight()) // 3
-        self.geometry(f"+{max(0, x)}+{max(0, y)}")
-        self.deiconify()
-        self._lines["folder"].control.focus_set()
 
     # --- what is entered
 
