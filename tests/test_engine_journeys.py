@@ -11,14 +11,16 @@ import pytest
 
 from era5dl.bucket import get
 from era5dl.bucket.abort import Abort
+from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import retry
+from era5dl.engine.engine import Engine
 from era5dl.engine.events import FileDone, FileFailed, FileStarted, Outcome, State, StateChanged
 from era5dl.engine.ledger import FileState
 from era5dl.errors import SessionBusy
 from era5dl.planner import Plan
 from era5dl.session import Session
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
-from tests.runs import fetch_all, leftovers, running, settings_for, wrong_files
+from tests.runs import fetch_all, leftovers, plan_of, running, settings_for, wrong_files
 from tests.servers.seaweed import Seaweed
 
 MB = 1_000_000
@@ -43,6 +45,28 @@ def test_every_kind_of_object_from_a_real_s3_server(seaweed: Seaweed, tmp_path: 
     assert leftovers(tmp_path) == []
     snapshot = ran.engine.snapshot()
     assert snapshot.done_bytes == snapshot.total_bytes == sum(map(len, objects.values()))
+
+
+def test_who_is_quicker_than_the_start_is_heard(fault_server: FaultServer, tmp_path: Path) -> None:
+    """The window's Stop may come between the engine and its start: that run must end, too."""
+    data = pseudo_random(1, 1000)
+    fault_server.put("a.bin", data)
+    settings = settings_for(fault_server)
+    bucket = S3Bucket(settings)
+    with Session.begin(tmp_path, plan_of(bucket), settings) as session:
+        stopped, paused = (Engine(bucket, session, settings) for _ in range(2))
+        stopped.stop()
+        stopped.start()
+        assert stopped.wait(10.0)
+        assert stopped.result is not None
+        assert (stopped.result.stopped, stopped.result.unfinished) == (True, 1)
+        paused.pause()
+        paused.start()
+        assert paused.snapshot().state is State.PAUSED
+        paused.resume()
+        assert paused.wait(10.0)
+    bucket.drop_idle_connections()
+    assert wrong_files(tmp_path, {"a.bin": data}) == []
 
 
 def test_a_second_run_fetches_nothing(fault_server: FaultServer, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class Engine:
     ) -> None:
         self._listener = on_event
         self._run = Run(bucket, session, settings, self._hear, only)
+        self._started = False
         self._threads: set[int] = set()
         self._no_workers = threading.Event()
         self._no_workers.set()
@@ -55,10 +56,11 @@ class Engine:
     # Commands: each returns at once
 
     def start(self) -> None:
-        """Begin, or go on where an earlier run of the session ended."""
+        """Begin, or go on where an earlier run of the session ended. What was commanded before holds."""
         with self._run.locked():
-            if self._run.state is not State.READY:
+            if self._started:
                 return
+            self._started = True
             self._run.set_state_locked()
             self._hire_locked()
         threading.Thread(target=self._upkeep.audit, name="era5dl-audit", daemon=True).start()
@@ -129,7 +131,7 @@ class Engine:
             run.throttle.set_workers(workers)
             for abort in list(run.aborts.values())[: max(surplus, 0)]:
                 abort.trip("fewer workers")
-            if run.state is not State.READY:
+            if self._started:
                 self._hire_locked()
             run.wake_locked()
 
