@@ -64,7 +64,7 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
     ),
     errors.ServerBusy: (
         N_("The server asks to slow down."),
-        N_("Nothing to do: for a while fewer requests are sent. If it goes on, choose fewer workers."),
+        N_("Nothing to do: the file waits its time. Where many have to, fewer requests are sent for a while."),
     ),
     errors.ServerFault: (
         N_("The server has a fault of its own."),

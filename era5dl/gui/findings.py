@@ -51,7 +51,10 @@ _WORDS = {
     ),
     Finding.THROTTLED: Words(
         N_("The server asked us to slow down"),
-        N_("Fewer requests are sent for a while; there is nothing to do. If it goes on, choose fewer workers."),
+        N_(
+            "There is nothing to do: files wait as long as it says, and where many have to, fewer requests are sent "
+            "for a while. If it goes on, choose fewer workers."
+        ),
     ),
     Finding.IDLE_DROPPED: Words(
         N_("Something on the way drops idle connections"),
