@@ -75,6 +75,12 @@ class Window:
             field.entry.delete(0, "end")
             field.entry.insert(0, text)
 
+    def plan(self, *names: str) -> None:
+        """Choose these for the days of `two_days`, and wait for the plan."""
+        self.pick(*names)
+        self.choose_days(*map(str, DAYS))
+        self.until(lambda: self.can_start)
+
     def running(self) -> bool:
         return self.app.conductor.snapshot() is not None
 

@@ -16,6 +16,7 @@ from era5dl.engine.ledger import FileState
 from era5dl.gui import downloading
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.gui_driver import NAMES, Window, options, two_days, wrong
+from tests.runs import running
 from tests.servers.seaweed import Seaweed
 
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
@@ -32,6 +33,16 @@ def real_objects(seaweed: Seaweed) -> dict[str, bytes]:
     return objects
 
 
+def begun(server: FaultServer, out: Path) -> Path:
+    """The folder of a session that was stopped when some bytes had come; the link stays slow."""
+    server.link = Link(speed=50_000)
+    with running(server, out, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 50_000)
+        ran.engine.stop()
+        ran.end()
+    return out
+
+
 def test_the_whole_journey(
     open_window: Callable[..., Window], seaweed: Seaweed, real_objects: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -40,9 +51,7 @@ def test_the_whole_journey(
     assert not window.can_start
     window.page.totals.limit.insert(0, "800 kB/s")
     window.page.totals.limit.event_generate("<FocusOut>")
-    window.pick(*NAMES)
-    window.choose_days("2021-02-01", "2021-02-02")
-    window.until(lambda: window.can_start)
+    window.plan(*NAMES)
     assert "6 files · 8.29 MB" in str(window.page.request._prospect.figures["text"])
     assert window.page.queue.table.texts_shown()[0][4] == "Planned"
 
@@ -83,9 +92,7 @@ def test_where_all_is_slow_the_figures_and_the_chart_take_turns(
     fault_server.link = Link(speed=50_000)
     window = open_window(**options(fault_server, tmp_path / "era5"))
     monkeypatch.setattr(downloading, "SPEED_EVERY", 0.0)
-    window.pick("an.pl/t")
-    window.choose_days("2021-02-01", "2021-02-02")
-    window.until(lambda: window.can_start)
+    window.plan("an.pl/t")
     window.app.start()
     window.press(window.page.totals.pause, timeout=5.0)
     window.until(lambda: window.page.totals.can_resume, timeout=5.0)
@@ -98,9 +105,7 @@ def test_closing_while_it_downloads_asks_once_and_is_quick(
 ) -> None:
     fault_server.link = Link(speed=50_000)
     window = open_window(**options(fault_server, tmp_path / "era5"))
-    window.pick("an.pl/t")
-    window.choose_days("2021-02-01", "2021-02-02")
-    window.until(lambda: window.can_start)
+    window.plan("an.pl/t")
     window.app.start()
     window.until(window.running)
     window.app.close()
@@ -123,9 +128,7 @@ def test_failed_files_are_red_named_and_tried_again(
     fault_server.script(Fault("no-such-key", times=1), key=bad)
     out = tmp_path / "era5"
     window = open_window(**options(fault_server, out))
-    window.pick(*NAMES)
-    window.choose_days("2021-02-01", "2021-02-02")
-    window.until(lambda: window.can_start)
+    window.plan(*NAMES)
     window.app.start()
     window.until(lambda: "1 file failed" in window.page.banner.text)
     model = window.app.model
@@ -165,9 +168,7 @@ def test_chinese_and_dark_while_it_runs(
 ) -> None:
     fault_server.link = Link(speed=100_000)
     window = open_window(**options(fault_server, tmp_path / "era5"))
-    window.pick("an.pl/t")
-    window.choose_days("2021-02-01", "2021-02-02")
-    window.until(lambda: window.can_start)
+    window.plan("an.pl/t")
     window.app.start()
     window.until(window.running)
     window.app.choices.speak("zh_CN")
@@ -181,14 +182,7 @@ def test_chinese_and_dark_while_it_runs(
 def test_a_folder_on_the_command_line_goes_on_with_its_session(
     open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
-    from tests.runs import running
-
-    out = tmp_path / "era5"
-    fault_server.link = Link(speed=100_000)
-    with running(fault_server, out, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 100_000)
-        ran.engine.stop()
-        ran.end()
+    out = begun(fault_server, tmp_path / "era5")
     fault_server.link = Link()
     window = open_window(endpoint_url=fault_server.endpoint_url, bucket=fault_server.bucket, folder=out)
     window.until(lambda: "are here and verified" in window.page.banner.text)
@@ -199,14 +193,7 @@ def test_a_folder_on_the_command_line_goes_on_with_its_session(
 def test_a_session_that_names_another_server_says_so(
     open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
-    from tests.runs import running
-
-    out = tmp_path / "era5"
-    fault_server.link = Link(speed=50_000)
-    with running(fault_server, out, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
-        ran.engine.stop()
-        ran.end()
+    out = begun(fault_server, tmp_path / "era5")
     window = open_window(folder=out)
     window.until(lambda: f"come from {fault_server.endpoint_url}, not from Amazon" in window.page.banner.text)
     window.close()
@@ -227,9 +214,7 @@ def test_files_are_held_and_released_by_key_and_by_menu(
     fault_server.link = Link(speed=100_000)
     out = tmp_path / "era5"
     window = open_window(**options(fault_server, out))
-    window.pick(*NAMES)
-    window.choose_days("2021-02-01", "2021-02-02")
-    window.until(lambda: window.can_start)
+    window.plan(*NAMES)
     queue = window.page.queue
     queue.hold_or_release()  # nothing runs yet: no matter
     window.app.start()
@@ -241,7 +226,7 @@ def test_files_are_held_and_released_by_key_and_by_menu(
     window.until(lambda: "Only held files are left" in window.page.banner.text)
     window.until(lambda: {row[4] for row in queue.table.texts_shown() if row[0]} == {"Held"})
     window.until(lambda: "6 held" in str(window.page.totals._detail["text"]))
-    assert window.page.totals.can_resume
+    window.until(lambda: window.page.totals.can_resume)
 
     fault_server.link = Link()
     queue.table.select([2])

@@ -28,9 +28,7 @@ def begun(open_window: Callable[..., Window], server: FaultServer, out: Path) ->
     """A window in the middle of a download of two days of two variables."""
     server.link = Link(speed=SLOWLY)
     window = open_window(**options(server, out))
-    window.pick("an.pl/t", "an.pl/u")
-    window.choose_days("2021-02-01", "2021-02-02")
-    window.until(lambda: window.can_start)
+    window.plan("an.pl/t", "an.pl/u")
     window.app.start()
     window.until(lambda: (s := window.app.conductor.snapshot()) is not None and s.done_bytes > 100_000)
     return window

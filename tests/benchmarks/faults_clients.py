@@ -3,13 +3,13 @@ retries too. A peer is looked for beside the running Python, then in the venvs t
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.soak_objects import PREFIX
+from tests.benchmarks.speed.peers import program_of
 
 WORKERS = 16
 
@@ -40,7 +40,7 @@ def find_clients(venvs: Sequence[Path]) -> tuple[list[Client], list[str]]:
     clients, missing = [Client("era5dl", _era5dl), Client("era5dl, https", _era5dl, tls=True)], []
     clients.append(Client("predecessor", _predecessor))
     for name, make in (("s5cmd", _s5cmd), ("rclone", _rclone), ("aws", _aws)):
-        program = _find(name, venvs)
+        program = program_of(name, venvs)
         if program is None:
             missing.append(f"{name} is not there: left out")
         else:
@@ -86,9 +86,3 @@ def _aws(program: str) -> list[Client]:
     usual = {"AWS_CONFIG_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
     patient = {**usual, "AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "10"}
     return [Client("aws cli", command, usual), Client("aws cli (standard, 10 attempts)", command, patient)]
-
-
-def _find(name: str, venvs: Sequence[Path]) -> str | None:
-    folders = [Path(sys.executable).parent, *(venv / "bin" for venv in venvs)]
-    found = (shutil.which(name, path=str(folder)) for folder in folders)
-    return next(filter(None, found), None) or shutil.which(name)

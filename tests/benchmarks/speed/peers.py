@@ -49,7 +49,7 @@ def find_clients(venvs: Sequence[Path]) -> tuple[list[Client], list[str]]:
     clients, missing = _ours(), []
     makers = {"s5cmd": _s5cmd, "rclone": _rclone, "aws": _awscli}
     for name, make in makers.items():
-        program = _program(name, venvs)
+        program = program_of(name, venvs)
         if program:
             clients.append(make(program))
         else:
@@ -130,7 +130,8 @@ def _library(way: str, python: str) -> Client:
     return Client(way, command, python=True)
 
 
-def _program(name: str, venvs: Sequence[Path]) -> str | None:
+def program_of(name: str, venvs: Sequence[Path]) -> str | None:
+    """The path of a program, beside the running Python, in one of the venvs or on the PATH; None where it is not."""
     folders = [Path(sys.executable).parent, *(venv / "bin" for venv in venvs)]
     found = (shutil.which(name, path=str(folder)) for folder in folders)
     return next(filter(None, found), None) or shutil.which(name)
