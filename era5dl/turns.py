@@ -9,17 +9,23 @@ Some waits are long on one machine and nothing on another: a sync of a disk, the
 Giving the turn away and waiting for it again costs more than such a wait where it is short, so `Waits` remembers
 how long those of one kind usually take.
 
+Large objects over TLS take turns, too, as many at a time as there are cores: each 16 KiB let go of the lock and want it
+back, and eight threads that do so on two cores take a quarter longer than two. Such a turn lasts as long as bytes are
+there, though not long.
+
 The turn is a courtesy, not a lock.  Nothing is protected by it; who has waited for PATIENCE goes on without it; and
 where turns turn out to be long (calls into a network share are), nobody takes any for a while.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
 PATIENCE = 0.05  # seconds
 LONG = 0.005  # seconds; on average, a turn of small objects takes a tenth of it
+SPELL = 0.02  # seconds that a turn of a large object lasts, while bytes are there
 OFF = 1.0  # seconds without turns after they were long
 BRIEF = 0.00005  # seconds; over a wait that is usually shorter, as a change of thread is, the turn is kept
 _SMOOTHING = 16  # turns, or waits of one kind, over which their length is averaged
@@ -30,10 +36,14 @@ class _Mine(threading.local):
 
 
 class Turn:
-    """What at most one thread has at a time. For a whole process, as the interpreter's lock is."""
+    """What at most `places` threads have at a time. For a whole process, as the interpreter's lock is.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    long: seconds; where turns are longer on average, there are none for a while.
+    """
+
+    def __init__(self, places: int = 1, long: float = LONG) -> None:
+        self._lock = threading.Lock() if places == 1 else threading.Semaphore(places)
+        self._long = long
         self._mine = _Mine()
         self._length = 0.0  # of a turn, smoothed
         self._off_until = 0.0  # monotonic
@@ -49,7 +59,7 @@ class Turn:
         if since:
             now = time.monotonic()
             self._length += (now - since - self._length) / _SMOOTHING
-            if self._length > LONG:
+            if self._length > self._long:
                 self._length, self._off_until = 0.0, now + OFF
             self._lock.release()
 
@@ -62,6 +72,11 @@ class Turn:
     def held(self) -> bool:
         """Whether this thread has it."""
         return bool(self._mine.since)
+
+    @property
+    def spent(self) -> bool:
+        """Whether this thread has had it for so long that it is for others now."""
+        return self.held and time.monotonic() - self._mine.since > SPELL
 
 
 class Waits:
@@ -95,4 +110,10 @@ class Away:
             self._turn.take()
 
 
-turn = Turn()
+def _cores() -> int:
+    """On how many this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+turn = Turn()  # of small objects
+spell = Turn(_cores(), 5 * SPELL)  # of large ones

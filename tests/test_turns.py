@@ -57,6 +57,32 @@ def test_around_a_wait_others_have_it(turn: Turn) -> None:
     assert not turn.held
 
 
+def test_there_may_be_places_for_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0.02)
+    two = Turn(2)
+    two.take()
+    assert elsewhere(lambda: (two.take(), two.held, elsewhere(lambda: taken(two)), two.give())) == (
+        None,
+        True,
+        False,
+        None,
+    )
+    assert elsewhere(lambda: taken(two)) is True
+    two.give()
+
+
+def test_a_turn_is_spent_after_a_while(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    assert not turn.spent
+    turn.take()
+    assert not turn.spent
+    now[0] += turns.SPELL + 0.001
+    assert turn.spent
+    turn.give()
+    assert not turn.spent
+
+
 def test_over_waits_that_are_usually_brief_it_is_kept(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

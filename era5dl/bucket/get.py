@@ -26,6 +26,7 @@ from era5dl.bucket.tap import Tap
 from era5dl.bucket.transport import Transport, aborting
 from era5dl.errors import BadResponse, ObjectChanged, Stopped
 from era5dl.proof.etag import is_weak, quoted
+from era5dl.turns import spell
 
 Refuse = Callable[[int, dict[str, str], bytes], Exception]
 """(status, headers, body) of an answer that is an error -> what the client library would have raised."""
@@ -91,6 +92,7 @@ class Get:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        spell.give()
         try:
             self._raw.close()  # fully read: the connection is back in the pool; else it is dropped
         finally:

@@ -16,7 +16,7 @@ import ssl
 from typing import Any
 
 from era5dl.bucket.abort import SLICED
-from era5dl.turns import Waits, turn
+from era5dl.turns import Waits, spell, turn
 
 _ARRIVING = Waits()  # what follows the headers, or what has come already
 
@@ -74,20 +74,33 @@ class Tap:
         """The next record, and those behind it that have come already."""
         if self._error is not None:
             raise self._error
+        count = self._come(view, 0) if spell.held else 0
+        if not count:
+            spell.give()
+            count = int(self._sock.recv_into(view))
+            if 0 < count < len(view):
+                spell.take()
+                count = self._come(view, count)
+        return count
+
+    def _come(self, view: memoryview, count: int) -> int:
+        """Add to the `count` bytes in the front of `view` what can be had without waiting."""
         sock = self._sock
-        count = int(sock.recv_into(view))
-        if 0 < count < len(view):
-            timeout = sock.gettimeout()
-            sock.settimeout(0)
-            try:
-                while count < len(view) and (came := sock.recv_into(view[count:])):
-                    count += came
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                pass
-            except (OSError, ValueError) as error:
-                self._error = error
-            finally:
-                sock.settimeout(timeout)
+        timeout = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            while count < len(view) and (came := sock.recv_into(view[count:])):
+                count += came
+            if spell.spent:
+                spell.give()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            spell.give()
+        except (OSError, ValueError) as error:
+            if not count:
+                raise
+            self._error = error
+        finally:
+            sock.settimeout(timeout)
         return count
 
 
