@@ -1,8 +1,10 @@
-"""The bucket through boto3: no byte without proof by the headers, no listing that is none, no socket left behind."""
+"""The bucket: no byte without proof by the headers, no listing that is none, no socket left behind."""
 
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,8 +14,11 @@ from urllib.parse import quote
 
 import psutil
 import pytest
+from botocore.awsrequest import AWSResponse, HeadersDict
 
+from era5dl.bucket import client
 from era5dl.bucket.abort import Abort
+from era5dl.bucket.control import Whole, described
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.bucket.store import ObjectInfo, Parts
 from era5dl.errors import (
@@ -38,6 +43,7 @@ from tests.runs import settings_for, taken
 from tests.servers.canned import Canned
 from tests.servers.seaweed import Seaweed
 
+AT_AMAZON = "https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/"
 KEY = "e5.oper.an.pl/202401/a.nc"
 DATA = pseudo_random("s3", 400_000)
 START, STOP = 1000, 301_000
@@ -562,8 +568,7 @@ def test_the_users_aws_variables_do_not_disturb(monkeypatch: pytest.MonkeyPatch,
     with Canned(Answer.of(500, "Error", {}, b"")) as server:
         well_and_anonymous(settings_for(server), server)
     if name in ("endpoint", "endpoint of S3", "FIPS", "dual stack", "region"):
-        bucket = S3Bucket(Settings())
-        assert bucket._client.meta.endpoint_url == "https://s3.us-west-2.amazonaws.com"
+        assert client.address_of(Settings()) == AT_AMAZON
 
 
 @pytest.mark.parametrize("profile", ["", "work"])
@@ -576,7 +581,7 @@ def test_the_users_aws_files_do_not_disturb(monkeypatch: pytest.MonkeyPatch, tmp
         monkeypatch.setenv("AWS_PROFILE", profile)
     with Canned(Answer.of(500, "Error", {}, b"")) as server:
         well_and_anonymous(settings_for(server), server)
-    assert S3Bucket(Settings())._client.meta.endpoint_url == "https://s3.us-west-2.amazonaws.com"
+    assert client.address_of(Settings()) == AT_AMAZON
 
 
 @pytest.mark.parametrize("text", [CONFIG, "[this is no configuration"], ids=["theirs", "broken"])
@@ -646,13 +651,80 @@ def test_nobody_there_is_unreachable() -> None:
 @pytest.mark.parametrize(
     ("options", "address"),
     [
-        ({}, "https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/"),
+        ({}, AT_AMAZON),
         ({"region": "eu-west-1"}, "https://nsf-ncar-era5.s3.eu-west-1.amazonaws.com/"),
+        ({"region": "us-east-1"}, "https://nsf-ncar-era5.s3.amazonaws.com/"),
+        ({"region": "cn-north-1"}, "https://nsf-ncar-era5.s3.cn-north-1.amazonaws.com.cn/"),
+        ({"region": "us-gov-west-1"}, "https://nsf-ncar-era5.s3.us-gov-west-1.amazonaws.com/"),
+        ({"region": "mx-central-1", "bucket": "abc"}, "https://abc.s3.mx-central-1.amazonaws.com/"),
         ({"bucket": "with.dots"}, "https://s3.us-west-2.amazonaws.com/with.dots/"),
+        ({"bucket": "x--usw2-az1--x-s3"}, "https://x--usw2-az1--x-s3.s3express-usw2-az1.us-west-2.amazonaws.com/"),
+        ({"bucket": "some-s3alias"}, "https://some-s3alias.s3.us-west-2.amazonaws.com/"),
         ({"endpoint_url": "http://127.0.0.1:9000"}, "http://127.0.0.1:9000/nsf-ncar-era5/"),
+        ({"endpoint_url": "http://[::1]:9000/"}, "http://[::1]:9000/nsf-ncar-era5/"),
+        ({"endpoint_url": "http://localhost"}, "http://localhost/nsf-ncar-era5/"),
+        ({"endpoint_url": "https://s3.us-west-2.amazonaws.com"}, "https://s3.us-west-2.amazonaws.com/nsf-ncar-era5/"),
         ({"endpoint_url": "https://s3.example.org/at/"}, "https://s3.example.org/at/nsf-ncar-era5/"),
     ],
 )
 def test_objects_are_asked_for_where_the_client_finds_them(options: dict[str, Any], address: str) -> None:
     """One host for everything: another one would mean other connections, and redirects."""
-    assert S3Bucket(Settings(**options))._base == address
+    settings = Settings(**options)
+    assert S3Bucket(settings)._base == client.address_of(settings) == address
+
+
+# -- what is unusual is the client's ---------------------------------------------------------------------------------
+
+
+def test_what_is_usual_needs_no_client(fault_server: FaultServer) -> None:
+    """It takes as long to be there as all else before the first byte."""
+    etag = fault_server.put("parts.nc", DATA, part_size=150_000)
+    program = f"""if True:
+        import sys
+        from era5dl.bucket.abort import Abort
+        from era5dl.bucket.s3 import S3Bucket
+        from era5dl.bucket.store import ObjectInfo
+        from era5dl.settings import Settings
+        bucket = S3Bucket(Settings(endpoint_url={fault_server.endpoint_url!r}, bucket={fault_server.bucket!r}))
+        (first, second) = bucket.list("")
+        assert bucket.head(first.key) == first
+        assert bucket.parts(second).size == 150_000
+        with bucket.open(first, 0, 1000, Abort()) as body:
+            assert body.readinto(memoryview(bytearray(1000)))
+        print(*sorted(sys.modules.keys() & {{"boto3", "botocore.client", "s3transfer"}}), second.etag)
+    """
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [etag]
+
+
+DATE = "Wed, 01 Jan 2020 10:20:30 GMT"
+DESCRIBED = {"ETag": '"abc"', "Content-Length": "12", "Last-Modified": DATE}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Last-Modified": ""},
+        {"Last-Modified": "Wed, 01 Jan 2020 12:20:30 +0200"},
+        {"Last-Modified": "2020-01-01T10:20:30Z"},
+        {"Last-Modified": "1577874030"},
+        {"Last-Modified": "some day GMT"},
+        {"Content-Length": "012"},
+        {"ETag": "bare"},
+        {"ETag": ""},
+    ],
+    ids=str,
+)
+def test_the_short_way_describes_as_the_client_does(canned: Pair, headers: dict[str, str]) -> None:
+    told = DESCRIBED | headers
+    canned.server.answers = [Answer(200, "OK", told, length=None)]
+    judge = client.Client(Settings(), canned.bucket._transport)
+    try:
+        said = judge.judge(AWSResponse("", 200, HeadersDict(told), Whole(b"")), "head_object", Key=KEY)
+    except ValueError:
+        with pytest.raises(BadResponse):
+            canned.bucket.head(KEY)
+    else:
+        expected = described(KEY, said["ContentLength"], said["ETag"], said["LastModified"])
+        assert canned.bucket.head(KEY) == expected

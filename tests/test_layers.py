@@ -20,7 +20,7 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"settings", "selection", "folder", "probe"},
     {"bucket.control", "bucket.faults", "planner", "network_test", "demo"},
     {"bucket.transport", "bucket.listing"},
-    {"bucket.get"},
+    {"bucket.get", "bucket.client"},
     {"bucket.s3", "session"},
     {"engine", "logs"},
     {"api"},
@@ -30,8 +30,8 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
 ]
 ONLY_IN = {
     "tkinter": ("gui",),
-    "boto3": ("bucket.s3",),
-    "botocore": ("bucket.s3", "bucket.transport", "bucket.listing", "bucket.warm", "bucket.faults"),
+    "boto3": ("bucket.client",),
+    "botocore": ("bucket.client", "bucket.s3", "bucket.transport", "bucket.listing", "bucket.warm", "bucket.faults"),
     "urllib3": ("bucket.transport", "bucket.warm", "bucket.faults"),
     "rich": ("cli",),
     "h5py": ("demo",),

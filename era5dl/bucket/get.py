@@ -6,7 +6,7 @@ the bytes asked for before the first one is handed out.
 
 The request goes straight to the transport: botocore's client layer above it (rules for endpoints, parameters, signing,
 parsing) costs three times the request itself, and for thousands of small objects that is what one waits for.  An answer
-that is an error is parsed by botocore all the same.
+that is an error is read by the client all the same.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Refuse = Callable[[int, dict[str, str], bytes], Exception]
 """(status, headers, body) of an answer that is an error -> what the client library would have raised."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
-_AGENT = f"era5dl/{era5dl.__version__}"
+PLAIN = {"Accept-Encoding": "identity", "User-Agent": f"era5dl/{era5dl.__version__}"}  # of every request
 
 
 class Get:
@@ -100,12 +100,7 @@ class Get:
 
     def _asking(self) -> dict[str, str]:
         start, stop = self._span
-        return {
-            "Range": f"bytes={start}-{stop - 1}",
-            "Accept-Encoding": "identity",
-            "User-Agent": _AGENT,
-            **if_match(self._obj),
-        }
+        return {"Range": f"bytes={start}-{stop - 1}", **PLAIN, **if_match(self._obj)}
 
 
 def if_match(obj: ObjectInfo) -> dict[str, str]:

@@ -14,8 +14,6 @@ from typing import Any
 from urllib.parse import unquote_plus
 from xml.parsers import expat
 
-from botocore.utils import parse_timestamp
-
 from era5dl.bucket.control import described
 from era5dl.bucket.store import ObjectInfo
 from era5dl.errors import BadResponse
@@ -30,11 +28,16 @@ _USUAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", re.ASCII)
 
 def before_parse(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
     """Handler of EVENT. An answer that is no page is left to botocore, which makes an error of it."""
-    with _one_at_a_time:
-        page = read_page(response_dict["body"]) if response_dict["status_code"] == 200 else None
+    page = page_of(response_dict["status_code"], response_dict["body"])
     if page is not None:
         customized_response_dict.update(page)
         response_dict["body"] = b""
+
+
+def page_of(status: int, data: bytes) -> dict[str, Any] | None:
+    """`read_page` of an answer with this status, one answer at a time; None where it is no page."""
+    with _one_at_a_time:
+        return read_page(data) if status == 200 else None
 
 
 def read_page(data: bytes) -> dict[str, Any] | None:
@@ -116,5 +119,7 @@ def instant(said: str) -> datetime:
     way, that takes any format there is, costs more than all the rest of the page. Raises ValueError."""
     if _USUAL.fullmatch(said):
         return datetime.fromisoformat(said[:19] + "+00:00")
+    from botocore.utils import parse_timestamp  # it brings another library, to know every calendar there is
+
     parsed: datetime = parse_timestamp(said)
     return parsed

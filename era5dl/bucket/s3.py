@@ -1,60 +1,64 @@
-"""The bucket through boto3: one anonymous client, with the retries left to the engine."""
+"""The bucket: listings, descriptions and byte ranges over one pool of connections, straight where they are as usual.
+
+Where they are not, `era5dl.bucket.client` is asked: boto3, which takes a quarter of a second to be there.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import threading
 from collections.abc import Iterator
-from typing import Any
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
-import boto3.session
-import botocore.session
-from botocore import UNSIGNED
-from botocore.awsrequest import HeadersDict
-from botocore.config import Config
-from botocore.exceptions import ClientError
-from botocore.loaders import Loader
-from botocore.parsers import create_parser
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.utils import get_environ_proxies
 
 from era5dl.bucket import listing
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.control import described, parsing
 from era5dl.bucket.faults import translated
-from era5dl.bucket.get import Get, if_match
+from era5dl.bucket.get import PLAIN, Get, if_match
 from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo, Parts
 from era5dl.bucket.transport import Transport, aborting
 from era5dl.errors import BadResponse
 from era5dl.settings import Settings
 
+if TYPE_CHECKING:
+    from era5dl.bucket.client import Client
+
 MOST_IDLE_PAGES = 20  # in a row that bring nothing new; a few happen where much was deleted
+_DIGITS = re.compile(r"[0-9]{1,19}")
+# Names and regions for which there is but one rule; us-east-1 is the exception to it.
+_PLAIN_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9](?<!-s3alias)")
+_PLAIN_REGION = re.compile(r"(?!us-east-1)(?:af|ap|ca|eu|il|me|mx|sa|us)-[a-z]+-\d")
 
 
 class S3Bucket:
-    """`store.Bucket` for S3 and what speaks like it. Make one per process, off the window's thread; it takes 0.3 s."""
+    """`store.Bucket` for S3 and what speaks like it. Make one per process."""
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.bucket
-        self._read_timeout = settings.read_timeout
-        self._client = _client(settings)
-        self._base = _address(self._client, self.name)
+        self._settings = settings
+        self._base = address_of(settings)
         self._transport = Transport(
             verify=_trust(settings),
-            proxies=_proxies(settings, self._client.meta.endpoint_url),
+            proxies=_proxies(settings, self._base),
             timeout=(settings.connect_timeout, settings.read_timeout),
             pool_size=settings.pool_size,
         )
-        self._client.meta.events.register("before-send.s3", self._transport.before_send)
-        self._client.meta.events.register(listing.EVENT, listing.before_parse)
+        self._made: Client | None = None
+        self._making = threading.Lock()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with translated(prefix), parsing(prefix):
             count = idle = 0
             before: frozenset[str] = frozenset()
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+            for page in self._pages(prefix):
                 if "IsTruncated" not in page and page.get("Name") != self.name:
                     raise BadResponse(f"{prefix}: the answer is not a listing of this bucket")
-                if page.get("IsTruncated") and not page.get("NextContinuationToken"):
-                    raise BadResponse(f"{prefix}: there is more in this listing, and no way to get at it")
                 found: list[ObjectInfo] = page["Contents"]
                 if not all(obj.key.startswith(prefix) for obj in found):
                     raise BadResponse(f"{prefix}: the listing has keys that were not asked for")
@@ -67,16 +71,25 @@ class S3Bucket:
 
     def head(self, key: str, abort: Abort | None = None) -> ObjectInfo:
         with aborting(abort), translated(key), parsing(key):
-            answer = self._client.head_object(Bucket=self.name, Key=key)
-            if "ETag" not in answer or "ContentLength" not in answer:
+            answer = self._send("HEAD", self._base + quote(key, safe="/~"))
+            headers = answer.headers
+            length, stamp = headers.get("Content-Length", ""), headers.get("Last-Modified", "")
+            if answer.status_code == 200 and "ETag" in headers and _DIGITS.fullmatch(length) and stamp.endswith(" GMT"):
+                return described(key, int(length), headers["ETag"], parsedate_to_datetime(stamp))
+            found = self._client.judge(answer, "head_object", Key=key)
+            if "ETag" not in found or "ContentLength" not in found:
                 raise BadResponse(f"{key}: the answer does not describe an object")
-            return described(key, answer["ContentLength"], answer["ETag"], answer.get("LastModified"))
+            return described(key, found["ContentLength"], found["ETag"], found.get("LastModified"))
 
     def parts(self, obj: ObjectInfo, abort: Abort | None = None) -> Parts | None:
-        pinned = {"IfMatch": obj.etag} if if_match(obj) else {}
         with aborting(abort), translated(obj.key), parsing(obj.key):
-            answer = self._client.head_object(Bucket=self.name, Key=obj.key, PartNumber=1, **pinned)
-        count, size = answer.get("PartsCount"), answer.get("ContentLength")
+            answer = self._send("HEAD", f"{self._base}{quote(obj.key, safe='/~')}?partNumber=1", if_match(obj))
+            count, length = (answer.headers.get(name, "") for name in ("x-amz-mp-parts-count", "Content-Length"))
+            if answer.status_code in (200, 206) and _DIGITS.fullmatch(count) and _DIGITS.fullmatch(length):
+                return Parts(int(count), int(length)) if int(count) and int(length) else None
+            pinned = {"IfMatch": obj.etag} if if_match(obj) else {}
+            found = self._client.judge(answer, "head_object", Key=obj.key, PartNumber=1, **pinned)
+        count, size = found.get("PartsCount"), found.get("ContentLength")
         return Parts(count, size) if count and size else None
 
     def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> Get:
@@ -86,78 +99,61 @@ class S3Bucket:
             obj,
             (start, stop),
             abort=abort,
-            timeout=self._read_timeout,
-            refuse=self._refusal,
+            timeout=self._settings.read_timeout,
+            refuse=lambda *answer: self._client.refusal(*answer),
         )
-
-    def _refusal(self, status: int, headers: dict[str, str], body: bytes) -> Exception:
-        """The error that botocore makes of an answer to a GET."""
-        shape = self._client.meta.service_model.operation_model("GetObject").output_shape
-        answer = {"status_code": status, "headers": HeadersDict(headers), "body": body}
-        error: Exception = ClientError(create_parser("rest-xml").parse(answer, shape), "GetObject")
-        return error
 
     def drop_idle_connections(self) -> None:
         self._transport.close()
 
+    def _pages(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """The pages of a listing, under S3's names; see `listing.read_page`."""
+        token: str | None = None
+        while True:
+            page = self._page(prefix, token)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            last, token = token, page.get("NextContinuationToken")
+            if not token or token == last:
+                raise BadResponse(f"{prefix}: there is more in this listing, and no way to get at it")
 
-class _OnlyS3(Loader):  # type: ignore[misc]
-    """botocore's own descriptions, of S3 alone: else it looks into a thousand folders for all the services there are,
-    and into one of the user's."""
+    def _page(self, prefix: str, token: str | None) -> dict[str, Any]:
+        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
+        query |= {"continuation-token": token} if token else {}
+        is_path = self._base.count("/") > 3  # http://host/bucket/: a bucket in a path has no slash behind it
+        where = self._base[:-1] if is_path else self._base
+        answer = self._send("GET", f"{where}?{urlencode(query, quote_via=quote, safe='~')}")
+        page = listing.page_of(answer.status_code, answer.content)
+        if page is not None:
+            return page
+        asked = {"ContinuationToken": token} if token else {}
+        return self._client.judge(answer, "list_objects_v2", Prefix=prefix, **asked)
 
-    def __init__(self) -> None:
-        super().__init__(extra_search_paths=[self.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    def _send(self, method: str, url: str, headers: dict[str, str] | None = None) -> AWSResponse:
+        return self._transport.send(AWSPreparedRequest(method, url, {**PLAIN, **(headers or {})}, None, False))
 
-    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - as botocore calls it
-        return ["s3"]
+    @property
+    def _client(self) -> Client:
+        """Made when it is first needed."""
+        with self._making:
+            if self._made is None:
+                from era5dl.bucket.client import Client
 
-
-def _client(settings: Settings) -> Any:
-    """An anonymous client that looks at no AWS profile, credential or endpoint of the user's."""
-    known = botocore.session.Session.SESSION_VARIABLES
-    ours = {name: (None, None, default, cast) for name, (_, _, default, cast) in known.items()}
-    session = botocore.session.Session(session_vars=ours)  # reads no environment variable
-    for name in ("config_file", "credentials_file"):
-        session.set_config_variable(name, os.devnull)
-    session.register_component("data_loader", _OnlyS3())
-    config = Config(
-        signature_version=UNSIGNED,
-        region_name=settings.region,
-        max_pool_connections=settings.pool_size,
-        connect_timeout=settings.connect_timeout,
-        read_timeout=settings.read_timeout,
-        retries={"mode": "standard", "total_max_attempts": 1},  # one owner of retries, and it is not botocore
-        response_checksum_validation="when_required",  # botocore's own check of a range can only be wrong
-        ignore_configured_endpoint_urls=True,
-        s3={"addressing_style": "auto"},
-    )
-    return boto3.session.Session(botocore_session=session).client(
-        "s3", region_name=settings.region, endpoint_url=settings.endpoint_url, config=config
-    )
-
-
-class _Address(Exception):
-    """No error: it carries an address out of the client."""
+                self._made = Client(self._settings, self._transport)
+            return self._made
 
 
-def _address(client: Any, bucket: str) -> str:
-    """The URL under which the client finds the objects of a bucket, with a slash at its end.
+def address_of(settings: Settings) -> str:
+    """The URL under which the objects of the bucket are, with a slash at its end. Where more than one rule might hold,
+    boto3 tells."""
+    if settings.endpoint_url:
+        return f"{settings.endpoint_url.removesuffix('/')}/{settings.bucket}/"
+    if _PLAIN_BUCKET.fullmatch(settings.bucket) and _PLAIN_REGION.fullmatch(settings.region):
+        return f"https://{settings.bucket}.s3.{settings.region}.amazonaws.com/"
+    from era5dl.bucket import client
 
-    Asked of the client itself, by a request that is caught before it is sent: the rules (virtual host or path, region,
-    partition) are many, and its URLs for signing in advance follow others, that lead to another host.
-    """
-
-    def catch(request: Any, **_: Any) -> None:
-        raise _Address(request.url)
-
-    client.meta.events.register_first("before-send.s3", catch)
-    try:
-        client.head_object(Bucket=bucket, Key="-")
-    except _Address as caught:
-        return str(caught.args[0]).removesuffix("-")
-    finally:
-        client.meta.events.unregister("before-send.s3", catch)
-    raise AssertionError("the request was not caught")
+    return client.address_of(settings)
 
 
 def _trust(settings: Settings) -> bool | str:

@@ -1,7 +1,6 @@
-"""The sockets under the S3 client: real keepalive, and a way in for `Abort` while even the headers are still awaited.
+"""botocore's pool of connections, with real keepalive, and a way in for `Abort` while even the headers are awaited.
 
-Two seams of botocore are used, both public: `URLLib3Session` takes socket options, and a handler of the event
-`before-send.s3` that returns a response replaces botocore's own sending.  The client's `tcp_keepalive` would set
+A public seam of botocore is used: `URLLib3Session` takes socket options.  The `tcp_keepalive` of a client would set
 SO_KEEPALIVE alone, and a first probe after two hours is of no use behind a router that forgets after five minutes.
 """
 
@@ -47,10 +46,6 @@ class Transport(URLLib3Session):  # type: ignore[misc]
         )
         self._pool_classes_by_scheme.update(http=_Pool, https=_TLSPool)  # the dict that the pool manager looks into
         self._pools: dict[str, Any] | None = None if proxies else {}  # by scheme and host; None: there is a proxy
-
-    def before_send(self, request: Any, **_: Any) -> Any:
-        """Handler of botocore's `before-send.s3`: send it here, over our sockets."""
-        return self.send(request)
 
     def close(self) -> None:
         """Let go of idle connections now, and of those in use when their answers have been read. urllib3 by itself only
