@@ -110,10 +110,10 @@ class Away:
             self._turn.take()
 
 
-def _cores() -> int:
+def cores() -> int:
     """On how many this process may run."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 turn = Turn()  # of small objects
-spell = Turn(_cores(), 5 * SPELL)  # of large ones
+spell = Turn(cores(), 5 * SPELL)  # of large ones

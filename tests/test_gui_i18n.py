@@ -6,17 +6,12 @@ import gettext
 import io
 import plistlib
 import re
-import runpy
-import tarfile
 import textwrap
-import zipfile
 from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
-from hatchling.builders.sdist import SdistBuilder
-from hatchling.builders.wheel import WheelBuilder
 
 from era5dl import errors, planner, text
 from era5dl.catalog import Cadence, find_preset, find_variable, presets, products, variables
@@ -323,39 +318,6 @@ def test_what_is_no_catalogue_is_refused(source):
 def test_texts_are_in_order_as_the_format_demands():
     made = po.compiled('msgid "beta"\nmsgstr "b"\n\nmsgid "alpha"\nmsgstr "a"\n')
     assert made.index(b"alpha") < made.index(b"beta")
-
-
-# --- what is built
-
-
-def build(builder: type, into: Path) -> Path:
-    """As pip does it: what pyproject.toml says, from this checkout."""
-    return Path(next(builder(str(texts.ROOT)).build(directory=str(into), versions=["standard"])))
-
-
-def test_a_wheel_carries_the_compiled_catalogue_and_leaves_none_behind(tmp_path):
-    with zipfile.ZipFile(build(WheelBuilder, tmp_path)) as wheel:
-        inside = [name for name in wheel.namelist() if "/locale/" in name]
-        assert inside == ["era5dl/gui/locale/zh_CN/LC_MESSAGES/era5dl.mo"]
-        chinese = gettext.GNUTranslations(io.BytesIO(wheel.read(inside[0])))
-    assert chinese.gettext("Ready") == "就绪"
-    assert list(texts.GUI.rglob("*.mo")) == []
-
-
-def test_an_editable_install_gets_no_catalogue_that_could_grow_old(tmp_path):
-    hook = runpy.run_path(str(texts.GUI / "locale" / "wheel.py"))["Catalogues"]
-    added = {"force_include": {}}
-    building = hook(str(texts.ROOT), {}, None, None, str(tmp_path), "wheel")
-    building.initialize("editable", added)
-    building.finalize("editable", added, "")
-    assert added["force_include"] == {}
-
-
-def test_a_source_archive_has_all_it_takes_to_build_the_wheel(tmp_path):
-    with tarfile.open(build(SdistBuilder, tmp_path)) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    gui = "era5dl/gui/"
-    assert {gui + "po.py", gui + "locale/wheel.py", gui + "locale/zh_CN/LC_MESSAGES/era5dl.po"} <= names
 
 
 # --- texts

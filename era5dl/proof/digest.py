@@ -2,19 +2,18 @@
 
 An object is a row of parts (one, unless it was a multipart upload).  Each part is hashed from its front; bytes that
 come at the front of a part are hashed as they pass, all others are read back from the part file later, out of the page
-cache.  Only whole parts have a digest that can be kept across a restart.  hashlib lets go of the GIL, so no lock is
-held over it.
+cache.  Only whole parts have a digest that can be kept across a restart.  Hashing lets go of the GIL, so no lock is held
+over it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from era5dl.proof.etag import combined
+from era5dl.proof.md5 import Md5, md5
 from era5dl.ranges import Range, RangeSet
 
 READ_BACK = 1 << 18  # bytes read from disk at a time, by each of up to 64 threads
@@ -35,7 +34,7 @@ class Digest:
         self._starts = [start for start, _ in self.parts]
         self._lock = threading.Lock()
         self._done: dict[int, str] = {i: d for i, d in (known or {}).items() if 0 <= i < len(self.parts)}
-        self._running: dict[int, tuple[Any, int]] = {}  # part -> (its MD5 so far, hashed up to this offset)
+        self._running: dict[int, tuple[Md5, int]] = {}  # part -> (its MD5 so far, hashed up to this offset)
         self._claimed: set[int] = set()  # parts that some thread is hashing at this moment
 
     def feed(self, offset: int, data: memoryview) -> None:
@@ -96,17 +95,17 @@ class Digest:
         with self._lock:
             if index in self._done or index in self._claimed:
                 return False
-            md5, front = self._running.get(index) or (hashlib.md5(usedforsecurity=False), start)
+            so_far, front = self._running.get(index) or (md5(stop - start), start)
             if front != offset:
                 return False
             self._claimed.add(index)
-        md5.update(data)
+        so_far.update(data)
         with self._lock:
             self._claimed.discard(index)
             front += len(data)
             if front == stop:
-                self._done[index] = md5.hexdigest()
+                self._done[index] = so_far.hexdigest()
                 self._running.pop(index, None)
             else:
-                self._running[index] = (md5, front)
+                self._running[index] = (so_far, front)
         return True

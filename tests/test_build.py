@@ -1,0 +1,92 @@
+"""What pip makes of the sources: a wheel with what was compiled, with a C compiler and without, and an archive."""
+
+from __future__ import annotations
+
+import gettext
+import io
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
+
+from tests.texts import GUI, ROOT
+
+HAS_COMPILER = any(map(shutil.which, ("cc", "gcc", "clang")))
+
+
+def build(builder: type, into: Path) -> Path:
+    """As pip does it: what pyproject.toml says, from this checkout."""
+    return Path(next(builder(str(ROOT)).build(directory=str(into), versions=["standard"])))
+
+
+def edited(root: Path) -> dict[str, Any]:
+    """What the hook adds to an editable install of this tree."""
+    added: dict[str, Any] = {"force_include": {}}
+    hook = runpy.run_path(str(ROOT / ".packaging" / "wheel.py"))["Made"]
+    building = hook(str(root), {}, None, None, str(root), "wheel")
+    building.initialize("editable", added)
+    building.finalize("editable", added, "")
+    return added
+
+
+def test_a_wheel_carries_the_compiled_catalogue_and_leaves_none_behind(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build(WheelBuilder, tmp_path)) as wheel:
+        inside = [name for name in wheel.namelist() if "/locale/" in name]
+        assert inside == ["era5dl/gui/locale/zh_CN/LC_MESSAGES/era5dl.mo"]
+        chinese = gettext.GNUTranslations(io.BytesIO(wheel.read(inside[0])))
+    assert chinese.gettext("Ready") == "就绪"
+    assert list(GUI.rglob("*.mo")) == []
+
+
+@pytest.mark.skipif(not HAS_COMPILER, reason="there is no C compiler")
+def test_a_wheel_for_this_system_hashes_side_by_side(tmp_path: Path) -> None:
+    made = build(WheelBuilder, tmp_path)
+    assert "-py3-none-" in made.name
+    assert "-any" not in made.name
+    with zipfile.ZipFile(made) as wheel:
+        inside = [name for name in wheel.namelist() if name.startswith("era5dl/proof/") and not name.endswith(".py")]
+        assert len(inside) == 1  # the library, and not what it was made of
+        wheel.extractall(tmp_path / "site")
+    program = "import era5dl.proof.md5 as md5; print(md5.__file__, type(md5.md5(md5.LARGE)).__name__)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == [str(tmp_path / "site" / "era5dl" / "proof" / "md5.py"), "LanedMd5"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("CC", "no-such-compiler"), ("CC", "false"), ("ERA5DL_PURE", "1")])
+def test_without_a_compiler_there_is_one_wheel_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    made = build(WheelBuilder, tmp_path)
+    assert made.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(made) as wheel:
+        assert [inside for inside in wheel.namelist() if "md5-lanes" in inside] == []
+
+
+def test_an_editable_install_gets_the_library_and_no_catalogue_that_could_grow_old(tmp_path: Path) -> None:
+    proof = tmp_path / "era5dl" / "proof"
+    proof.mkdir(parents=True)
+    shutil.copy(ROOT / "era5dl" / "proof" / "lanes.c", proof)
+    assert edited(tmp_path) == {"force_include": {}}
+    assert sorted(path.suffix for path in proof.iterdir() if path.suffix != ".c") == [".so"] * HAS_COMPILER
+
+
+def test_a_source_archive_has_all_it_takes_to_build_the_wheel(tmp_path: Path) -> None:
+    with tarfile.open(build(SdistBuilder, tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    gui = "era5dl/gui/"
+    needed = {gui + "po.py", gui + "locale/zh_CN/LC_MESSAGES/era5dl.po", ".packaging/wheel.py", "era5dl/proof/lanes.c"}
+    assert needed <= names
+    assert [name for name in names if "md5-lanes" in name] == []
