@@ -2,8 +2,8 @@
 
 An object is a row of parts (one, unless it was a multipart upload).  Each part is hashed from its front; bytes that
 come at the front of a part are hashed as they pass, all others are read back from the part file later, out of the page
-cache.  Only whole parts have a digest that can be kept across a restart.  Hashing lets go of the GIL, so no lock is held
-over it.
+cache.  Only whole parts have a digest that can be kept across a restart.  Hashing lets go of the GIL, so no lock is
+held over it.
 """
 
 from __future__ import annotations
