@@ -13,7 +13,7 @@ Large objects over TLS take turns, too, as many at a time as there are cores: ea
 back, and eight threads that do so on two cores take a quarter longer than two. Such a turn lasts as long as bytes are
 there, though not long.
 
-The turn is a courtesy, not a lock.  Nothing is protected by it; who has waited for PATIENCE goes on without it; and
+The turn is a courtesy, not a lock.  Nothing is protected by it; who has lost patience goes on without it; and
 where turns turn out to be long (calls into a network share are), nobody takes any for a while.
 """
 
@@ -23,7 +23,7 @@ import os
 import threading
 import time
 
-PATIENCE = 0.05  # seconds
+PATIENCE = 0.05  # seconds that one waits for a turn of small objects
 LONG = 0.005  # seconds; on average, a turn of small objects takes a tenth of it
 SPELL = 0.02  # seconds that a turn of a large object lasts, while bytes are there
 OFF = 1.0  # seconds without turns after they were long
@@ -38,19 +38,19 @@ class _Mine(threading.local):
 class Turn:
     """What at most `places` threads have at a time. For a whole process, as the interpreter's lock is.
 
-    long: seconds; where turns are longer on average, there are none for a while.
+    long: seconds; where turns are longer on average, there are none for a while. patience: seconds that one waits.
     """
 
-    def __init__(self, places: int = 1, long: float = LONG) -> None:
+    def __init__(self, places: int = 1, long: float = LONG, patience: float = PATIENCE) -> None:
         self._lock = threading.Lock() if places == 1 else threading.Semaphore(places)
-        self._long = long
+        self._long, self._patience = long, patience
         self._mine = _Mine()
         self._length = 0.0  # of a turn, smoothed
         self._off_until = 0.0  # monotonic
 
     def take(self) -> None:
         """Wait for the turn, though not for long. May be called again while it is held."""
-        if not self._mine.since and time.monotonic() >= self._off_until and self._lock.acquire(timeout=PATIENCE):
+        if not self._mine.since and time.monotonic() >= self._off_until and self._lock.acquire(timeout=self._patience):
             self._mine.since = time.monotonic()
 
     def give(self) -> None:
@@ -116,4 +116,4 @@ def cores() -> int:
 
 
 turn = Turn()  # of small objects
-spell = Turn(cores(), 5 * SPELL)  # of large ones
+spell = Turn(cores(), 5 * SPELL, 25 * SPELL)  # of large ones; 64 threads on two cores wait for their turn that long

@@ -30,9 +30,8 @@ def taken(turn: Turn) -> bool:
 
 
 @pytest.fixture
-def turn(monkeypatch: pytest.MonkeyPatch) -> Turn:
-    monkeypatch.setattr(turns, "PATIENCE", 0.02)
-    return Turn()
+def turn() -> Turn:
+    return Turn(patience=0.02)
 
 
 def test_one_thread_has_it_and_the_others_go_on_without(turn: Turn) -> None:
@@ -57,9 +56,8 @@ def test_around_a_wait_others_have_it(turn: Turn) -> None:
     assert not turn.held
 
 
-def test_there_may_be_places_for_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "PATIENCE", 0.02)
-    two = Turn(2)
+def test_there_may_be_places_for_more_than_one() -> None:
+    two = Turn(2, patience=0.02)
     two.take()
     assert elsewhere(lambda: (two.take(), two.held, elsewhere(lambda: taken(two)), two.give())) == (
         None,
