@@ -257,7 +257,7 @@ def test_the_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                     "secret-plan", "lab-pc", "physics", "10.1.2.3", "private"):  # fmt: skip
         assert private not in text, private
     for helpful in ("workers = 12", "throttled", "t of e5.oper.an.pl, 2021-02-01", "TLSv1.3", "90000000",
-                    "no route to <host>",
+                    "no route to <host>", "MD5s ",
                     "nsf-ncar-era5.s3.us-west-2.amazonaws.com", "aaaaaaaaaaaa interrupted: 3 of 9 files"):  # fmt: skip
         assert helpful in text, helpful
     assert list(tmp_path.glob("*.tmp")) == []

@@ -25,6 +25,7 @@ from era5dl.engine.verdict import Finding
 from era5dl.gui.preferences import Preferences
 from era5dl.logs import last_lines
 from era5dl.network_test import Diagnosis
+from era5dl.proof.md5 import is_side_by_side
 from era5dl.redaction import Redactor
 from era5dl.session import Summary
 from era5dl.text import size
@@ -107,6 +108,7 @@ def _program() -> list[str]:
         f"era5dl {era5dl.__version__}",
         f"Python {sys.version.split()[0]} ({platform.python_implementation()})",
         f"system {platform.system()} {platform.release()} {platform.machine()}",
+        f"MD5s {'side by side' if is_side_by_side() else 'one by one'}",
         f"written {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}",
     ]
     return lines + [f"{name} {_version(name)}" for name in LIBRARIES]

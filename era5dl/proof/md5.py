@@ -32,6 +32,11 @@ def md5(size: int) -> Md5:
     return hashlib.md5(usedforsecurity=False) if together is None else LanedMd5(together)
 
 
+def is_side_by_side() -> bool:
+    """Whether lanes.c was compiled here, and is believed."""
+    return _together() is not None
+
+
 @cache
 def _together() -> Together | None:
     """Where all large streams of this process meet; None where hashlib is to hash them."""
