@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import psutil
@@ -695,6 +695,15 @@ def test_what_is_usual_needs_no_client(fault_server: FaultServer) -> None:
     """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == [etag]
+
+
+@pytest.mark.parametrize("operation", ["list", "head"])
+def test_a_redirect_to_another_region_is_followed(
+    plain: S3Bucket, fault_server: FaultServer, operation: Literal["list", "head"]
+) -> None:
+    fault_server.script(Fault("permanent-redirect", on=(operation,)))
+    assert (list(plain.list("e5.")) if operation == "list" else [plain.head(KEY)]) == [OBJ]
+    assert fault_server.stats().faults == {"permanent-redirect": 1}
 
 
 DATE = "Wed, 01 Jan 2020 10:20:30 GMT"

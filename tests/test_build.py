@@ -20,7 +20,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 from tests.texts import GUI, ROOT
 
-HAS_COMPILER = any(map(shutil.which, ("cc", "gcc", "clang")))
+HAS_COMPILER = bool(shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"))
 
 
 def build(builder: type, into: Path) -> Path:

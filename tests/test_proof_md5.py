@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ from era5dl.proof.md5 import FEW, LARGE, LanedMd5, md5
 from era5dl.proof.together import MANY, Together
 from tests.faultlab import pseudo_random
 
+COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 found = compiled()
 needs_lanes = pytest.mark.skipif(found is None, reason="lanes.c was not compiled")
 
@@ -63,6 +66,16 @@ def test_streams_of_any_number_and_length_side_by_side(count: int) -> None:
     advance(streams)
     del kept, ends
     assert [stream.hexdigest() for stream in streams] == [hashed(text) for text in texts]
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+@pytest.mark.parametrize("kind", ["0", 'sizeof(it) == sizeof("avx2")'], ids=["any", "avx2"])
+def test_processors_that_can_do_less_than_ours(tmp_path: Path, kind: str) -> None:
+    supports = f"-D__builtin_cpu_supports(it)=({kind} && __builtin_cpu_supports(it))"
+    library = tmp_path / "lanes.so"
+    words = [COMPILER, "-O3", "-shared", "-fPIC", supports, "-o", str(library), str(LIBRARY.with_name("lanes.c"))]
+    subprocess.run(words, check=True)
+    assert compiled(library) is not None
 
 
 def test_small_ones_are_left_to_hashlib() -> None:

@@ -79,7 +79,11 @@ static void alone(struct stream *s, size_t blocks) {
     s->state[0] = a0, s->state[1] = b0, s->state[2] = c0, s->state[3] = d0;
 }
 
+#if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE __builtin_shufflevector
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (lanes){__VA_ARGS__})
+#endif
 #define INLINE static inline __attribute__((always_inline)) /* into whatever kind of processor it is compiled for */
 
 /* Eight words of each of eight streams become eight vectors, each with one word of every stream. */
