@@ -21,9 +21,11 @@ from era5dl.proof import together
 from era5dl.proof.lanes import BLOCK, LANES, LIBRARY, Stream, agrees, compiled, padding
 from era5dl.proof.md5 import FEW, LARGE, LanedMd5, md5
 from era5dl.proof.together import MANY, Together
+from era5dl.turns import spell
 from tests.faultlab import pseudo_random
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+SOURCE = LIBRARY.with_name("lanes.c")
 found = compiled()
 needs_lanes = pytest.mark.skipif(found is None, reason="lanes.c was not compiled")
 
@@ -32,6 +34,14 @@ def advance(streams: Sequence[Stream]) -> None:
     """What was compiled."""
     assert found is not None
     found(streams)
+
+
+def built(folder: Path, source: Path, *options: str) -> Path:
+    """What is compiled of this source."""
+    library = folder / "lanes.so"
+    words = [str(COMPILER), "-O3", "-shared", "-fPIC", *options, "-o", str(library), str(source)]
+    subprocess.run(words, check=True)
+    return library
 
 
 def hashed(data: bytes) -> str:
@@ -72,10 +82,14 @@ def test_streams_of_any_number_and_length_side_by_side(count: int) -> None:
 @pytest.mark.parametrize("kind", ["0", 'sizeof(it) == sizeof("avx2")'], ids=["any", "avx2"])
 def test_processors_that_can_do_less_than_ours(tmp_path: Path, kind: str) -> None:
     supports = f"-D__builtin_cpu_supports(it)=({kind} && __builtin_cpu_supports(it))"
-    library = tmp_path / "lanes.so"
-    words = [COMPILER, "-O3", "-shared", "-fPIC", supports, "-o", str(library), str(LIBRARY.with_name("lanes.c"))]
-    subprocess.run(words, check=True)
-    assert compiled(library) is not None
+    assert compiled(built(tmp_path, SOURCE, supports)) is not None
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+def test_what_computes_something_else_is_not_believed(tmp_path: Path) -> None:
+    source = tmp_path / "lanes.c"
+    source.write_text(SOURCE.read_text().replace("0xeb86d391", "0xeb86d392"))  # the last constant of the last round
+    assert compiled(built(tmp_path, source)) is None
 
 
 def test_small_ones_are_left_to_hashlib() -> None:
@@ -84,13 +98,16 @@ def test_small_ones_are_left_to_hashlib() -> None:
 
 
 @needs_lanes
-def test_what_is_wrong_is_not_believed(tmp_path: Path) -> None:
+def test_what_is_wrong_with_many_streams_is_not_believed() -> None:
     def lying(streams: Sequence[Stream]) -> None:
         advance(streams)
         streams[-1].state[3] ^= len(streams) > LANES
 
     assert agrees(advance)
     assert not agrees(lying)
+
+
+def test_what_is_no_library_is_none(tmp_path: Path) -> None:
     assert compiled(tmp_path / "nowhere.so") is None
     other = tmp_path / LIBRARY.name
     other.write_text("no library")
@@ -179,13 +196,33 @@ def test_who_comes_while_others_hash_is_hashed_with_all_who_wait(cores: int, alo
 
 
 @pytest.mark.usefixtures("slowly")
+def test_who_waits_lets_others_receive_meanwhile() -> None:
+    desk = Desk(cores=2, threads=LANES)
+    desk.open.clear()
+    first = desk.come(1)
+
+    def hash_during_a_spell() -> bool:
+        spell.take()
+        desk.together.hash(Stream())
+        held = spell.held
+        spell.give()
+        return held
+
+    waits = desk.pool.submit(hash_during_a_spell)
+    until(lambda: len(desk.together._waiting) == 1)
+    desk.open.set()
+    results(first)
+    assert waits.result(10) is False
+
+
+@pytest.mark.usefixtures("slowly")
 def test_few_threads_wait_for_nobody() -> None:
     desk = Desk(cores=MANY, threads=MANY - 1)
     desk.open.clear()
     futures = desk.come(MANY - 1)
+    until(lambda: desk.batches == [1] * (MANY - 1))
     desk.open.set()
     results(futures)
-    assert desk.batches == [1] * (MANY - 1)
 
 
 @pytest.mark.usefixtures("rush")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MOST_IDLE_PAGES = 20  # in a row that bring nothing new; a few happen where much was deleted
 _DIGITS = re.compile(r"[0-9]{1,19}")
 # Names and regions for which there is but one rule; us-east-1 is the exception to it.
-_PLAIN_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9](?<!-s3alias)")
+_PLAIN_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")
 _PLAIN_REGION = re.compile(r"(?!us-east-1)(?:af|ap|ca|eu|il|me|mx|sa|us)-[a-z]+-\d")
 
 
