@@ -689,6 +689,7 @@ def test_what_is_usual_needs_no_client(fault_server: FaultServer) -> None:
         (first, second) = bucket.list("")
         assert bucket.head(first.key) == first
         assert bucket.parts(second).size == 150_000
+        assert bucket.parts(first) is None
         with bucket.open(first, 0, 1000, Abort()) as body:
             assert body.readinto(memoryview(bytearray(1000)))
         print(*sorted(sys.modules.keys() & {{"boto3", "botocore.client", "s3transfer"}}), second.etag)

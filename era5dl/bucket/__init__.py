@@ -1,1 +1,1 @@
-"""The bucket: what we need of it (`store`), and how S3 gives it (`s3`, the only floor that knows boto3)."""
+"""The bucket: what we need of it (`store`), how S3 gives it (`s3`), and boto3 for what is unusual (`client`)."""

@@ -1,8 +1,9 @@
 """A page of a listing, from its XML straight to objects.
 
 botocore makes a tree of a page, makes another to see that it is no error, and then a dict of every entry: three times
-the time, and 1.2 MB a page where sixteen folders are listed at once. So a page is read before botocore comes to it,
-through a seam that is public: what a handler of its event `before-parse` has found goes into the answer.
+the time, and 1.2 MB a page where sixteen folders are listed at once. So `s3` has its pages read here. Where botocore
+asks for one itself, after a redirect, it is read before botocore comes to it, through a seam that is public: what a
+handler of its event `before-parse` has found goes into the answer.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class S3Bucket:
     def parts(self, obj: ObjectInfo, abort: Abort | None = None) -> Parts | None:
         with aborting(abort), translated(obj.key), parsing(obj.key):
             answer = self._send("HEAD", f"{self._base}{quote(obj.key, safe='/~')}?partNumber=1", if_match(obj))
-            count, length = (answer.headers.get(name, "") for name in ("x-amz-mp-parts-count", "Content-Length"))
+            count, length = (answer.headers.get(name, "0") for name in ("x-amz-mp-parts-count", "Content-Length"))
             if answer.status_code in (200, 206) and _DIGITS.fullmatch(count) and _DIGITS.fullmatch(length):
                 return Parts(int(count), int(length)) if int(count) and int(length) else None
             pinned = {"IfMatch": obj.etag} if if_match(obj) else {}
