@@ -27,7 +27,8 @@ from era5dl.planner.plan import Plan
 from era5dl.session import Session, index, known_sessions, list_sessions, planfile
 from era5dl.session import session as session_module
 from era5dl.session.digests import Digests
-from era5dl.session.lock import Owner, holder
+from era5dl.session.lock import holder
+from era5dl.session.owner import Owner
 from era5dl.session.resume import parse, plan_name, render
 from era5dl.session.untrusted import Malformed, canonical, parse_json
 from era5dl.settings import Settings

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from era5dl.folder import replace as replace_module
 from era5dl.planner.plan import Plan
 from era5dl.ranges import RangeSet
 from era5dl.session import Checkpoint, Session, Standing, Unfinished, list_sessions
+from era5dl.session import lock as lock_module
 from era5dl.session.summary import title_of
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of, something_of_everything
@@ -110,6 +112,7 @@ def test_a_session_killed_in_the_middle_of_saving_over_and_over_goes_on(tmp_path
     """A program that saves as fast as it can is killed; what it had saved last, or the one before, is there."""
     code = """
 import sys
+import time
 from pathlib import Path
 from era5dl.session import Session
 from era5dl.ranges import RangeSet
@@ -149,9 +152,18 @@ def test_a_session_that_was_taken_over_is_not_saved_into(tmp_path):
     lock_file.unlink()
     with Session.open(tmp_path) as session:
         assert session.checkpoint == saved
+
+
+def test_as_long_as_it_is_open_its_lock_is_touched(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock_module, "BEAT", 0.02)
+    interrupted(tmp_path)
+    with Session.open(tmp_path) as session:
+        lock_file = home(tmp_path) / f"{session.id}.lock"
         os.utime(lock_file, (1.0, 1.0))
-        session.keep_alive()
-        assert lock_file.stat().st_mtime > 1_600_000_000
+        give_up = time.monotonic() + 20
+        while lock_file.stat().st_mtime < 1_600_000_000:
+            assert time.monotonic() < give_up
+            time.sleep(0.005)
 
 
 # --- a plan that changed --------------------------------------------------------------------------------------------

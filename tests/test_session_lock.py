@@ -11,16 +11,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from era5dl.errors import DiskFull, FolderUnusable, SessionBusy
+from era5dl.errors import DiskFull, FolderUnusable, SessionBusy, SessionError
 from era5dl.session import lock as lock_module
-from era5dl.session.lock import SILENCE, Lock, holder
+from era5dl.session.lock import LEASE, Lock, holder
 from era5dl.session.oslock import Unsupported
+from era5dl.session.owner import SILENCE, Owner
 
+_ME = Owner.this_process("0" * 16, kernel=False)
+HERE = {"host": _ME.host, "boot": _ME.boot, "pids": _ME.pids}
 HOLD = "import sys; from pathlib import Path; from era5dl.session.lock import Lock"
 UNSUPPORTED = """
 import errno, era5dl.session.lock as m
@@ -114,14 +118,14 @@ def test_after_kill_9_the_next_one_takes_over_at_once(tmp_path, way, waited_for)
 
 def test_a_process_that_was_given_the_dead_ones_number_is_not_the_owner(tmp_path, way):
     path = tmp_path / "s.lock"
-    claim(path, host=socket.gethostname(), started=12345.0)  # our own pid, but another beginning
+    claim(path, **HERE, started=12345.0)  # our own pid, but another beginning
     Lock.take(path).release()
 
 
 def test_of_many_takers_of_a_dead_lock_one_wins(tmp_path, way):
     for round_ in range(15):
         path = tmp_path / f"{round_}.lock"
-        claim(path, host=socket.gethostname(), pid=2**22 + 1)
+        claim(path, **HERE, pid=2**22 + 1)
         ready, won, lost = threading.Barrier(6), [], []
 
         def take(path=path, ready=ready, won=won, lost=lost) -> None:
@@ -152,14 +156,78 @@ def still_mine(held: Lock) -> bool:
     return True
 
 
-def test_another_computers_lock_counts_until_it_has_been_silent_for_long(tmp_path, way):
+def test_another_computers_lock_counts_for_a_minute_without_a_touch(tmp_path, way):
+    assert SILENCE <= 60
     path = tmp_path / "s.lock"
     claim(path, silent=SILENCE - 30)
     with pytest.raises(SessionBusy, match=r"era5dl \(process \d+ on elsewhere.example, since 2023-11-1") as caught:
         Lock.take(path)
-    assert str(path) in caught.value.remedy
-    claim(path, silent=SILENCE + 30)
+    assert "60 seconds" in caught.value.remedy
+    claim(path, silent=SILENCE + 1)
     Lock.take(path).release()
+
+
+@pytest.mark.parametrize("text", ["", None])
+def test_a_touch_in_the_future_locks_out_for_a_minute_and_not_for_ever(tmp_path, way, text):
+    """Somebody set the time of the file, or the clock of whoever wrote it was wrong."""
+    path = tmp_path / "s.lock"
+    claim(path, silent=-3600)
+    if text is not None:
+        if way == "kernel":
+            return  # there an unreadable file is nobody's
+        path.write_text(text)
+        os.utime(path, (time.time() + 3600,) * 2)
+    with pytest.raises(SessionBusy):
+        Lock.take(path)
+    touched = path.stat().st_mtime
+    assert touched < time.time() + 5, "from now on its minute runs"
+    os.utime(path, (touched - SILENCE - 1,) * 2)  # that minute goes by
+    Lock.take(path).release()
+
+
+@pytest.mark.parametrize("other", [{"pids": "1"}, {"boot": "another"}, {"boot": "", "pids": ""}])
+def test_a_process_number_of_another_container_or_host_of_our_name_is_not_looked_up(tmp_path, way, other):
+    path = tmp_path / "s.lock"
+    claim(path, **{**HERE, **other}, pid=2**22 + 1, silent=SILENCE - 30)  # nobody has that number here
+    with pytest.raises(SessionBusy):
+        Lock.take(path)
+    claim(path, **{**HERE, **other}, silent=SILENCE + 1)
+    Lock.take(path).release()
+
+
+def test_a_host_name_that_changed_makes_no_other_computer(tmp_path, way):
+    path = tmp_path / "s.lock"
+    claim(path, **{**HERE, "host": "before.example"}, pid=2**22 + 1)
+    Lock.take(path).release()
+
+
+def test_a_process_that_may_not_be_looked_at_counts_by_its_touches(tmp_path, monkeypatch):
+    """/proc can be mounted so that other users' processes are not seen (hidepid)."""
+
+    def hidden(pid: int) -> None:
+        raise psutil.NoSuchProcess(pid)
+
+    path = tmp_path / "s.lock"
+    claim(path, **HERE, pid=os.getppid(), silent=SILENCE - 30)
+    monkeypatch.setattr(psutil, "Process", hidden)
+    monkeypatch.setattr(lock_module, "try_lock", no_locks)
+    with pytest.raises(SessionBusy):
+        Lock.take(path)
+    claim(path, **HERE, pid=os.getppid(), silent=SILENCE + 1)
+    Lock.take(path).release()
+
+
+def test_a_living_holder_is_respected_by_the_same_computer_however_long_it_is_silent(tmp_path, way):
+    path = tmp_path / "s.lock"
+    program = other_program(path, way)
+    try:
+        os.kill(program.pid, signal.SIGSTOP)
+        os.utime(path, (1.0, 1.0))
+        with pytest.raises(SessionBusy):
+            Lock.take(path)
+    finally:
+        os.kill(program.pid, signal.SIGCONT)
+        end(program)
 
 
 def test_silence_is_measured_by_the_file_servers_clock(tmp_path, way, monkeypatch):
@@ -181,7 +249,7 @@ def test_the_kernels_lock_of_another_computer_is_trusted_only_as_far_as_it_reach
 
 def test_a_living_holder_without_the_kernels_lock_is_respected_by_one_that_has_it(tmp_path):
     path = tmp_path / "s.lock"
-    claim(path, host=socket.gethostname(), pid=os.getppid(), started=psutil.Process(os.getppid()).create_time())
+    claim(path, **HERE, pid=os.getppid(), started=psutil.Process(os.getppid()).create_time())
     with pytest.raises(SessionBusy, match=f"process {os.getppid()}"):
         Lock.take(path)
 
@@ -217,14 +285,66 @@ def test_a_lock_taken_between_our_look_and_our_rename_is_put_back(tmp_path, monk
     assert [file.name for file in tmp_path.iterdir()] == ["s.lock"]
 
 
-def test_saving_and_refreshing_are_signs_of_life(tmp_path, way):
+def test_saving_and_the_heartbeat_are_signs_of_life(tmp_path, way, monkeypatch):
+    monkeypatch.setattr(lock_module, "BEAT", 0.02)
     path = tmp_path / "s.lock"
     held = Lock.take(path)
-    for sign in (held.refresh, held.confirm):
+    os.utime(path, (1.0, 1.0))
+    held.confirm()
+    assert time.time() - path.stat().st_mtime < 60
+    held.keep_alive()
+    for _ in range(3):
         os.utime(path, (1.0, 1.0))
-        sign()
-        assert time.time() - path.stat().st_mtime < 60
+        until(lambda: time.time() - path.stat().st_mtime < 60)
     held.release()
+    until(lambda: not any(thread.name == "era5dl-heartbeat" for thread in threading.enumerate()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def until(reached: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+
+
+def test_the_heartbeat_does_not_keep_alive_what_another_program_took_over(tmp_path, way, monkeypatch):
+    monkeypatch.setattr(lock_module, "BEAT", 0.02)
+    path = tmp_path / "s.lock"
+    held = Lock.take(path)
+    claim(path, silent=30)
+    touched = path.stat().st_mtime
+    held.keep_alive()
+    until(lambda: not any(thread.name == "era5dl-heartbeat" for thread in threading.enumerate()))
+    assert path.stat().st_mtime == touched
+    held.release()
+
+
+def test_a_holder_that_was_frozen_looks_before_it_writes(tmp_path, way, monkeypatch):
+    path = tmp_path / "s.lock"
+    held = Lock.take(path)
+    claim(path)
+    held.assure()  # nobody can have taken it over so soon: no need to look
+    now = lock_module._clocks()
+    monkeypatch.setattr(lock_module, "_clocks", lambda: tuple(clock + LEASE + 1 for clock in now))
+    with pytest.raises(SessionBusy, match=r"elsewhere\.example.*has taken this session over"):
+        held.assure()
+    held.release()
+
+
+def test_a_holder_that_was_frozen_and_lost_nothing_goes_on(tmp_path, way, monkeypatch):
+    held = Lock.take(tmp_path / "s.lock")
+    now = lock_module._clocks()
+    monkeypatch.setattr(lock_module, "_clocks", lambda: tuple(clock + LEASE + 1 for clock in now))
+    held.assure()
+    assert held.lapses == 1, "its claims are to be looked at again"
+    held.assure()
+    assert held.lapses == 1
+    held.release()
+    monkeypatch.undo()
+    with pytest.raises(SessionError, match="closed"):
+        held.confirm()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_owner_finds_out_that_it_was_taken_over(tmp_path, way):
@@ -270,7 +390,6 @@ def test_a_folder_that_is_gone_is_not_made_again(tmp_path, way):
     home.rmdir()
     with pytest.raises(FolderUnusable):
         held.confirm()
-    held.refresh()
     held.release()
     assert not home.exists()
     with pytest.raises(FolderUnusable):
@@ -287,7 +406,7 @@ def test_a_link_under_the_locks_name_is_not_followed(tmp_path, way):
 
 
 def test_a_full_disk_is_said_and_leaves_no_lock_behind(tmp_path, way, monkeypatch):
-    def full(fd: int, *, kernel: bool) -> None:
+    def full(fd: int, token: str, *, kernel: bool) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(DiskFull):

@@ -27,7 +27,6 @@ TICK = 0.25
 CHECKPOINT_EVERY = 5.0  # seconds of transfer that a crash may cost
 CHECKPOINT_FIRST = 1.0  # the same while a run is young, so that one that is killed again and again still gets on
 DISK_EVERY = 2.0
-KEEP_ALIVE_EVERY = 60.0  # so that other computers see that the session is held
 IDLE_AFTER = 60.0  # seconds without a byte after which no idle connection is trusted: routers forget them
 HEALTH_EVERY = 600.0  # seconds of quiet after which the bucket is asked whether it is still there
 SLOW_AFTER = 15.0  # seconds that a connection gets to show its speed
@@ -151,9 +150,6 @@ class Upkeep:
         young = now - run.ledger.began < 2 * CHECKPOINT_EVERY
         if run.dirty and now - self._saved_at >= (CHECKPOINT_FIRST if young else CHECKPOINT_EVERY):
             self.checkpoint()
-        elif now - self._saved_at >= KEEP_ALIVE_EVERY:
-            self._saved_at = now
-            run.session.keep_alive()
 
     def _look_around(self) -> None:
         """Make all connections anew when they are most likely dead."""

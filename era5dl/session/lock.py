@@ -6,12 +6,17 @@ Two things together, because each alone fails somewhere:
    ends, in whatever way, and two takers cannot both get it. But Lustre is often mounted without it, and on some
    network shares it holds on one computer only.
 2. What the file says: computer, process, when that process began, a random token. It names the holder to people, and
-   it decides where 1 cannot: on the same computer a holder whose process is gone is dead. On another one that cannot
-   be known, so its lock counts until the file has not been touched for ten minutes of the file server's own clock;
-   the holder touches it with every save and in `refresh`.
+   it decides where 1 cannot: under the same kernel a holder whose process is gone is dead. Elsewhere that cannot be
+   known, so its lock counts until the file has not been touched for a minute of the file server's own clock.
+
+While it is held a thread touches it every BEAT seconds, whatever the program is busy with. A holder that was frozen
+(a suspended computer, a stopped process, a server out of reach) may have lost it: `assure`, which costs nothing as long
+as the last touch is recent, says so before anything is written.
 
 Where there is no lock of kind 1 the file is created exclusively; a dead one is renamed away first, looked at once more
 and put back if meanwhile it was somebody else's. `confirm` before each save finds out when one was lost all the same.
+
+What remains: a program that is frozen between `assure` and the write that follows it, for longer than SILENCE.
 """
 
 from __future__ import annotations
@@ -20,104 +25,105 @@ import contextlib
 import json
 import os
 import secrets
-import socket
-import sys
+import threading
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
-from era5dl.errors import SessionBusy
+from era5dl.errors import SessionBusy, SessionError
 from era5dl.folder.faults import folder_errors
 from era5dl.session.oslock import Unsupported, try_lock
-from era5dl.session.untrusted import Fields, Malformed, parse_json, read_regular
+from era5dl.session.owner import SILENCE, Owner, look, read_owner
+from era5dl.session.untrusted import Malformed
 
-SILENCE = 600.0  # seconds without a sign of life after which the lock of another computer is taken over
+BEAT = 10.0  # seconds between two touches
+LEASE = 35.0  # seconds after a touch for which the holder need not look: nobody may take the lock over before SILENCE
 _FRESH = 60.0  # seconds for which a file that says nothing may be one that is being written
-_START_SLACK = 2.0  # seconds by which the start of one process may seem to differ: clocks are set
-_LIMIT = 16 * 1024
 _FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 _ours: set[str] = set()  # tokens of the locks this process holds
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who says that a lock is theirs."""
-
-    pid: int
-    host: str
-    started: float  # when the process began
-    since: float  # when it took the lock
-    program: str
-    token: str
-    kernel: bool  # it holds the operating system's lock, too
-
-    @classmethod
-    def parse(cls, data: bytes) -> Owner:
-        item = Fields(parse_json(data))
-        return cls(
-            item.whole("pid", 1, 2**40),
-            item.text("host", 255),
-            item.instant("started"),
-            item.instant("since"),
-            item.text("program", 255),
-            item.hex("token", 16),
-            item.flag("kernel"),
-        )
-
-    def __str__(self) -> str:
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
-        return f"{self.program} (process {self.pid} on {self.host}, since {since})"
-
-
 class Lock:
-    """A lock that is held. `take` makes one; `release` ends it."""
+    """A lock that is held. `take` makes one; `release` ends it. Threads may share it.
+
+    lapses: how often the last touch was so long ago that others may have believed its owner dead.
+    """
 
     def __init__(self, path: Path, fd: int, me: Owner) -> None:
         self.path = path
+        self.token = me.token
+        self.lapses = 0
         self._fd = fd
-        self._token = me.token
+        self._released = threading.Event()
+        self._touching = threading.RLock()
+        self._touched = _clocks()
+        self._server = (os.fstat(fd).st_mtime, time.monotonic())  # the file server's time, and when it was that
         _ours.add(me.token)
+        self._touch()
 
     @classmethod
-    def take(cls, path: Path) -> Lock:
-        """Take the lock, also over from a dead owner. Raises SessionBusy, which says who holds it, or a DiskError."""
+    def take(cls, path: Path, token: str = "") -> Lock:
+        """Take the lock, also over from a dead owner. Raises SessionBusy, which says who holds it, or a DiskError.
+
+        token: the one to sign with; a new one when it is not given.
+        """
         with folder_errors(path):
             kernel, now = _probe(path)
             attempt = _take_open if kernel else _take_by_name
             for _ in range(20):  # a round is lost only when somebody else got on
-                taken = attempt(path, now)
+                taken = attempt(path, now, token or secrets.token_hex(8))
                 if taken is not None:
                     return cls(path, *taken)
         raise SessionBusy(f"several programs are trying to take {path} at once", remedy="Try again in a moment.")
+
+    def keep_alive(self) -> None:
+        """Touch it every BEAT seconds from now on, in a thread that ends with `release`."""
+        threading.Thread(target=self._beat, name="era5dl-heartbeat", daemon=True).start()
 
     def confirm(self) -> None:
         """Make sure that the lock is still ours, and touch it. A lock file that was deleted or emptied is made again.
 
         Raises SessionBusy when another program took it over, FolderUnusable when its folder is gone.
         """
-        with folder_errors(self.path):
+        with self._touching, folder_errors(self.path):
+            before = _clocks()
             owner = read_owner(self.path)
-            if owner is not None and owner.token != self._token:
-                raise busy(self.path, owner)
+            if owner is not None and owner.token != self.token:
+                raise _taken_over(owner)
+            if self._released.is_set():
+                raise SessionError("this session is closed")
             if owner is None:
-                self.release()
-                fresh = Lock.take(self.path)
-                self._fd, self._token = fresh._fd, fresh._token
-        self.refresh()
+                self._let_go()
+                fresh = Lock.take(self.path, self.token)
+                self._fd = fresh._fd
+            if _since(self._touched) > LEASE:
+                self.lapses += 1
+            if self._touch():
+                self._touched = before
 
-    def refresh(self) -> None:
-        """A sign of life for other computers. Never fails: it is the saving that must notice a lost disk."""
-        with contextlib.suppress(OSError):
-            os.utime(self.path)
+    def assure(self) -> None:
+        """Raise what `confirm` raises if the lock may have been lost. To be called before each write."""
+        if _since(self._touched) > LEASE:
+            self.confirm()
+
+    def now(self) -> float:
+        """The time by the file server's clock, in seconds since 1970."""
+        there, here = self._server
+        return there + time.monotonic() - here
 
     def release(self) -> None:
         """Let go. What is left on a disk that fails now is a lock whose owner is dead. May be called again."""
+        self._released.set()
+        self._let_go()
+
+    def _let_go(self) -> None:
         fd, self._fd = self._fd, -1
         if fd < 0:
             return
-        _ours.discard(self._token)
+        _ours.discard(self.token)
         owner = read_owner(self.path)
-        mine = owner is not None and owner.token == self._token
+        mine = owner is not None and owner.token == self.token
         with contextlib.suppress(OSError):
             if mine and os.name != "nt":  # while we hold it: nobody else's lock can be under this name
                 self.path.unlink()
@@ -128,63 +134,89 @@ class Lock:
             with contextlib.suppress(OSError):
                 self.path.unlink()
 
+    def _beat(self) -> None:
+        """Body of the heartbeat's thread. It repairs nothing: a deleted lock file is made again by the next save."""
+        while not self._released.wait(BEAT):
+            with self._touching:
+                before = _clocks()
+                owner = read_owner(self.path)
+                if owner is not None and owner.token != self.token:
+                    return  # whoever writes next finds out
+                if owner is not None and not self._released.is_set():
+                    if _since(self._touched) > LEASE:
+                        self.lapses += 1
+                    if self._touch():
+                        self._touched = before
 
-def read_owner(path: Path) -> Owner | None:
-    """Who the lock file names; None when it is not there or says nothing that can be read."""
-    try:
-        return Owner.parse(read_regular(path, _LIMIT))
-    except (OSError, Malformed):
-        return None
+    def _touch(self) -> bool:
+        """Whether the file server has noted a sign of life."""
+        try:
+            _touch(self.path)
+            self._server = (self.path.lstat().st_mtime, time.monotonic())
+        except OSError:
+            return False
+        return True
+
+
+def is_ours(token: str) -> bool:
+    """Whether this process holds the lock of that token."""
+    return token in _ours
 
 
 def holder(path: Path) -> Owner | None:
     """Who holds the lock as far as one can tell without touching anything. For lists, not for decisions."""
-    owner = read_owner(path)
     try:
-        return owner if owner is not None and _alive(owner, path, time.time()) else None
-    except OSError:
+        owner, touched = look(path)
+    except (OSError, Malformed):
         return None
+    return owner if owner is not None and _alive(owner, abs(time.time() - touched)) else None
 
 
-def busy(path: Path, owner: Owner | None) -> SessionBusy:
+def busy(owner: Owner | None) -> SessionBusy:
     """The error that says who holds the lock and what can be done."""
     if owner is None:
         return SessionBusy("another program has just begun to work on this session", remedy="Let it finish.")
-    if owner.host == socket.gethostname():
-        if owner.pid == os.getpid():
-            return SessionBusy("this program itself is working on this session already", remedy="Close it there first.")
+    if is_ours(owner.token) or (owner.same_pids and owner.pid == os.getpid()):
+        return SessionBusy("this program itself is working on this session already", remedy="Close it there first.")
+    if owner.same_pids:
         return SessionBusy(f"{owner} is working on this session", remedy="Let it finish, or stop it first.")
     return SessionBusy(
         f"{owner} is working on this session",
-        remedy=f"Let it finish, or stop it there. If that computer is gone, wait {SILENCE / 60:.0f} minutes from its "
-        f"last sign of life, or delete {path}.",
+        remedy=f"Let it finish, or stop it there. If that computer is gone, try again {SILENCE:.0f} seconds from now.",
     )
 
 
-def _take_open(path: Path, now: float) -> tuple[int, Owner] | None:
+def _taken_over(owner: Owner) -> SessionBusy:
+    return SessionBusy(
+        f"{owner} has taken this session over: for more than {SILENCE:.0f} seconds this program gave no sign of life",
+        remedy="Let it finish. Nothing is lost; what this program had not yet saved is fetched again.",
+    )
+
+
+def _take_open(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
     """With the kernel's lock. None: the file was exchanged under us, try again."""
     fd = os.open(path, _FLAGS | os.O_CREAT, 0o666)
     try:
         if not try_lock(fd):
-            raise busy(path, read_owner(path))
+            raise busy(read_owner(path))
         if not _still_named(path, fd):
             os.close(fd)
             return None
-        owner = read_owner(path)
-        proven_dead = owner is None or (owner.kernel and _here(owner) and owner.token not in _ours)
-        if owner is not None and not proven_dead and _alive(owner, path, now):
-            raise busy(path, owner)
+        owner, touched = _look(path)
+        proven_dead = owner is None or (owner.kernel and owner.same_kernel and owner.token not in _ours)
+        if owner is not None and not proven_dead and _alive(owner, _silence(path, now, touched)):
+            raise busy(owner)
         if os.fstat(fd).st_nlink > 1:  # signing it would write into a file somewhere else; nobody holds it
             path.unlink()
             os.close(fd)
             return None
-        return fd, _sign(fd, kernel=True)
+        return fd, _sign(fd, token, kernel=True)
     except BaseException:
         os.close(fd)
         raise
 
 
-def _take_by_name(path: Path, now: float) -> tuple[int, Owner] | None:
+def _take_by_name(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
     """By being the one who creates the file. None: somebody else was quicker, look again."""
     try:
         fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
@@ -192,7 +224,7 @@ def _take_by_name(path: Path, now: float) -> tuple[int, Owner] | None:
         _remove_dead(path, now)
         return None
     try:
-        return fd, _sign(fd, kernel=False)
+        return fd, _sign(fd, token, kernel=False)
     except BaseException:
         os.close(fd)
         path.unlink(missing_ok=True)
@@ -201,20 +233,32 @@ def _take_by_name(path: Path, now: float) -> tuple[int, Owner] | None:
 
 def _remove_dead(path: Path, now: float) -> None:
     """Take a dead lock out of the way. Raises SessionBusy when it is not dead."""
-    seen = read_owner(path)
     try:
-        if seen is not None and _alive(seen, path, now):
-            raise busy(path, seen)
-        if seen is None and now - path.stat().st_mtime < _FRESH:
-            raise busy(path, None)
-        aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        os.rename(path, aside)  # noqa: PTH104
+        seen, touched = _look(path)
+        silence = _silence(path, now, touched)
+        if _alive(seen, silence) if seen is not None else silence < _FRESH:
+            raise busy(seen)
+        rename_away(path, lambda aside: read_owner(aside) == seen)
     except FileNotFoundError:
         return  # its owner let go, or another taker was quicker
-    if read_owner(aside) != seen:  # between our look and our rename somebody else had taken it over
-        with contextlib.suppress(FileExistsError):
+
+
+def rename_away(path: Path, is_it: Callable[[Path], bool]) -> None:
+    """Remove a file that was found to be of no more use; what is another one by now is put back. Raises OSError."""
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    os.rename(path, aside)  # noqa: PTH104
+    if not is_it(aside):  # between the look and our rename somebody else had taken it over
+        with contextlib.suppress(OSError):
             os.link(aside, path)
     aside.unlink()
+
+
+def _look(path: Path) -> tuple[Owner | None, float]:
+    """As `owner.look`; something else than a plain file names nobody. Raises OSError."""
+    try:
+        return look(path)
+    except Malformed:
+        return None, path.lstat().st_mtime
 
 
 def _probe(path: Path) -> tuple[bool, float]:
@@ -233,40 +277,48 @@ def _probe(path: Path) -> tuple[bool, float]:
         trial.unlink(missing_ok=True)
 
 
-def _sign(fd: int, *, kernel: bool) -> Owner:
+def _sign(fd: int, token: str, *, kernel: bool) -> Owner:
     """Write our name into the lock file."""
-    started = _process_start(os.getpid()) or 0.0
-    program = Path(sys.argv[0]).name[:100] if sys.argv and sys.argv[0] else "python"
-    me = Owner(os.getpid(), socket.gethostname(), started, time.time(), program, secrets.token_hex(8), kernel)
+    me = Owner.this_process(token, kernel=kernel)
     os.ftruncate(fd, 0)
     os.lseek(fd, 0, os.SEEK_SET)
     os.write(fd, json.dumps(asdict(me)).encode("ascii") + b"\n")
     return me
 
 
-def _alive(owner: Owner, path: Path, now: float) -> bool:
+def _alive(owner: Owner, silence: float) -> bool:
     """Whether the owner may still be at work; in doubt, yes."""
-    if owner.token in _ours:
+    if owner.token in _ours or owner.running:
         return True
-    if not _here(owner):
-        return now - path.stat().st_mtime < SILENCE
-    started = _process_start(owner.pid)
-    return started is not None and abs(started - owner.started) <= _START_SLACK
+    return not owner.gone and silence < SILENCE
 
 
-def _here(owner: Owner) -> bool:
-    return owner.host == socket.gethostname()
+def _silence(path: Path, now: float, touched: float) -> float:
+    """Seconds since the last touch.
+
+    A touch in the future is none that anybody made with this file server's clock. Its file is touched instead, once:
+    so a living owner is safe, and from a dead one the lock is to be had after SILENCE.
+    """
+    if touched > now + SILENCE:
+        with contextlib.suppress(OSError):
+            _touch(path)
+    return now - touched
 
 
-def _process_start(pid: int) -> float | None:
-    """When the process of that number began; None when there is none (a dead one nobody has waited for is none)."""
-    import psutil  # not needed to import this package
+def _touch(path: Path) -> None:
+    os.utime(path, follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.Error:
-        return None
+
+def _clocks() -> tuple[float, ...]:
+    """Clocks of which one at least counts the seconds of a computer's sleep; setting the time looks like a sleep."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME), time.time()
+    return time.monotonic(), time.time()
+
+
+def _since(then: tuple[float, ...]) -> float:
+    """Seconds since, by the clock that counts most."""
+    return max(abs(now - before) for now, before in zip(_clocks(), then, strict=True))
 
 
 def _still_named(path: Path, fd: int) -> bool:

@@ -60,6 +60,7 @@ class Session:
         self._home = home
         self._facts = facts
         self._lock: Lock | None = lock
+        lock.keep_alive()
         self._refused = clashes([obj.key for obj in plan.objects], flat=facts.flat)
 
     @classmethod
@@ -171,11 +172,6 @@ class Session:
         with folder_errors(self._home):
             generations.store(self._path, data)
         self.checkpoint = checkpoint
-
-    def keep_alive(self) -> None:
-        """To be called every minute or so: a lock that is silent for ten is taken over by other computers."""
-        if self._lock is not None:
-            self._lock.refresh()
 
     def final_path(self, index: int) -> Path:
         """Where object `index` of the plan belongs. Raises UnsafeKey. Computed anew each time, links checked."""
