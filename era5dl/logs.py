@@ -7,6 +7,7 @@ A log that cannot be written is no reason not to download.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from era5dl.folder.private import close_files, make_private_folder, open_private
 from era5dl.redaction import without_secrets
 from era5dl.session.index import state_folder
 from era5dl.text import plain
@@ -91,8 +93,9 @@ class _TurningFile(RotatingFileHandler):
     renamed; then this one simply grows on."""
 
     def _open(self) -> TextIOWrapper:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return super()._open()
+        make_private_folder(Path(self.baseFilename).parent)
+        close_files(f"{self.baseFilename}.{number}" for number in range(1, OLD_FILES + 1))
+        return os.fdopen(open_private(self.baseFilename), "a", encoding=self.encoding, errors=self.errors)
 
     def doRollover(self) -> None:
         try:

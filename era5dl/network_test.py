@@ -5,7 +5,6 @@ Every step has a time limit, DNS included, which has none of its own. Nothing ra
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 
 from era5dl.probe import STEP_LIMIT, Probe, addresses, limited, probe, sample, way_to, words
+from era5dl.redaction import without_login
 from era5dl.settings import Settings
 
 PROBES = 10
@@ -74,7 +74,7 @@ def diagnose(settings: Settings, *, probes: int = PROBES) -> Diagnosis:
     """Measure the way to the bucket. Takes a minute at the very worst, a few seconds on a good line."""
     endpoint = endpoint_of(settings)
     proxy = proxy_for(endpoint, settings.proxy)
-    shown = re.sub(r"//[^@/]*@", "//", proxy) if proxy else None
+    shown = without_login(proxy) if proxy else None
     try:
         way = way_to(endpoint, proxy, settings.ca_bundle)
     except (OSError, ValueError) as error:

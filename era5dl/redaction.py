@@ -31,6 +31,37 @@ def without_secrets(text: str) -> str:
     return _SCHEME.sub(rf"\1 {GONE}", text)
 
 
+_WEB_SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]{0,20}:/{1,3}")
+_PLACE = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^/:?#\s]*)(:[0-9]{1,5}(?=[/?#]|$))?")  # host and port
+_SHOWN = 200  # letters of a host that are shown
+
+
+def has_login(url: str) -> bool:
+    """Whether a URL has a user name or a password in it, or something that may be meant as one."""
+    return "@" in url
+
+
+def without_login(url: str) -> str:
+    """The URL without the user name and the password: without all that is between its scheme and its last @."""
+    scheme = _WEB_SCHEME.match(url)
+    start = scheme[0] if scheme else ""
+    return start + url[len(start) :].rpartition("@")[2]
+
+
+def shown_url(url: str) -> str:
+    """A URL, perhaps a mistyped one, as a message may show it: scheme, host and port, and never a login.
+
+    Where there is no @ a colon may still stand before a password; so after the host nothing but a port is shown.
+    """
+    scheme = _WEB_SCHEME.match(url)
+    start = scheme[0] if scheme else ""
+    _, at, rest = url[len(start) :].rpartition("@")
+    place = _PLACE.match(rest[:_SHOWN])
+    shown = place[0] if place else ""
+    more = "..." if rest[len(shown) :].strip("/") else ""
+    return ascii(f"{start}{GONE + '@' if at else ''}{shown}{more}")[1:-1]
+
+
 _OTHERS_HOME = re.compile(
     r"(?i)(?:[a-z]:)?(?:[\\/]{1,4}[^\\/\s\"':]+)*?[\\/]{1,4}(?:home|users|documents and settings)"
     r"[\\/]{1,4}[^\\/\s\"':;,)]+"

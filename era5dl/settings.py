@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from era5dl.errors import UsageError
-from era5dl.redaction import without_secrets
+from era5dl.redaction import has_login, shown_url, without_secrets
 from era5dl.text import parse_rate, parse_size
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -29,7 +29,7 @@ class Settings:
     bucket: str = "nsf-ncar-era5"
     region: str = "us-west-2"
     ca_bundle: str | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may have a password in it
     workers: int = 8  # requests in flight
     rate_limit: int | None = None  # of all workers together; 0 is taken as None, unlimited
     retries: int = 6  # attempts in a row without a new byte, before an object fails
@@ -71,14 +71,16 @@ class Settings:
         count as not set.
         """
         found: dict[str, Any] = {}
-        for variable, (field, read) in _ENVIRONMENT.items():
+        for variable, (name, read) in _ENVIRONMENT.items():
             text = environ.get(variable, "").strip()
             if text:
                 try:
-                    found[field] = read(text)
+                    found[name] = read(text)
                 except (ValueError, UsageError) as exc:
                     remedy = exc.remedy if isinstance(exc, UsageError) else ""
-                    raise UsageError(f"the environment variable {variable} is {text!r}: {exc}", remedy=remedy) from exc
+                    raise UsageError(
+                        f"the environment variable {variable} is {without_secrets(repr(text))}: {exc}", remedy=remedy
+                    ) from exc
         found.update((name, value) for name, value in overrides.items() if value is not None)
         return cls(**found)
 
@@ -95,7 +97,8 @@ class Settings:
             for name in names:
                 value = getattr(self, name)
                 if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
-                    raise UsageError(f"{name} is {value!r}, which is not {what}")
+                    shown = type(value).__name__ if name in ("endpoint_url", "proxy") else repr(value)  # or a password
+                    raise UsageError(f"{name} is {shown}, which is not {what}")
 
     def _check_names(self) -> None:
         if not _BUCKET.fullmatch(self.bucket):
@@ -116,13 +119,22 @@ def _url(name: str, url: str | None) -> str | None:
     if not url:
         return None
     example = "http://127.0.0.1:9000" if name == "endpoint_url" else "http://proxy.example.org:3128"
+    if name == "endpoint_url" and has_login(url):
+        raise UsageError(
+            f"the endpoint URL {shown_url(url)} has a user name or a password in it",
+            remedy="Leave out everything before the @: the bucket is read without an account, and nothing secret is "
+            "to be kept in the folder of a download.",
+        )
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:  # a port that is no number, an unclosed [
         usable = False
+    if name == "endpoint_url" and usable and (parts.query or parts.fragment):
+        usable = False  # no endpoint has these, but a signed address does
     if not usable or not url.isprintable() or " " in url:
-        shown = without_secrets(repr(url))  # a mistyped one has its password all the same
+        # An endpoint has no login here any more; a mistyped proxy has one whether there is an @ in it or not.
+        shown = ascii(url.partition("?")[0]) if name == "endpoint_url" else repr(shown_url(url))
         raise UsageError(f"{name} {shown} is not a web address", remedy=f"Give one such as {example}.")
     return url.rstrip("/")
 

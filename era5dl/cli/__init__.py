@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from era5dl.cli.parser import build_parser
 from era5dl.errors import Era5Error, Stopped, UsageError
+from era5dl.redaction import without_secrets
 
 if TYPE_CHECKING:
     from era5dl.cli.interrupts import Interrupts
@@ -72,13 +73,13 @@ def _run(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) ->
     except Era5Error as failure:
         _show_traceback_if_asked()
         voice.complain(failure)
-        code, error, remedy = exit_code(failure), str(failure), failure.remedy
+        code, error, remedy = exit_code(failure), without_secrets(str(failure)), failure.remedy
     except BrokenPipeError:
         raise
     except Exception as bug:  # noqa: BLE001 - a bug of ours; the user gets a sentence, ERA5DL_DEBUG=1 the rest
         _show_traceback_if_asked()
         problem = Era5Error(
-            f"{type(bug).__name__}: {bug}",
+            without_secrets(f"{type(bug).__name__}: {bug}"),
             remedy="This should not happen. Run it again with ERA5DL_DEBUG=1 and report what it says.",
         )
         voice.complain(problem)
@@ -117,7 +118,7 @@ def _show_traceback_if_asked() -> None:
     if os.environ.get("ERA5DL_DEBUG", "") not in ("", "0"):
         import traceback
 
-        traceback.print_exc()
+        sys.stderr.write(without_secrets(traceback.format_exc()))
 
 
 def _forgive_odd_characters() -> None:

@@ -60,15 +60,16 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def write_temp(target: Path, chunks: Iterable[bytes]) -> Path:
+def write_temp(target: Path, chunks: Iterable[bytes], mode: int = 0o666) -> Path:
     """Write `chunks` to TARGET.tmp beside `target`, synced; give its path. For one writer at a time per target.
+    mode: the rights of the file, less those that the umask takes.
 
     Never follows a link planted under that name: what is there is unlinked, then created exclusively. Raises OSError;
     then no temp file is left, so that a full disk does not become fuller.
     """
     temp = target.with_name(target.name + ".tmp")
     temp.unlink(missing_ok=True)
-    fd = os.open(temp, _FLAGS, 0o666)
+    fd = os.open(temp, _FLAGS, mode)
     try:
         with os.fdopen(fd, "wb") as file:
             for chunk in chunks:
@@ -81,6 +82,6 @@ def write_temp(target: Path, chunks: Iterable[bytes]) -> Path:
     return temp
 
 
-def write_atomically(target: Path, chunks: Iterable[bytes]) -> None:
+def write_atomically(target: Path, chunks: Iterable[bytes], mode: int = 0o666) -> None:
     """Put a file with these bytes at `target`: whoever looks sees the old one or the new one. Raises OSError."""
-    replace(write_temp(target, chunks), target)
+    replace(write_temp(target, chunks, mode), target)

@@ -9,7 +9,11 @@ import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
+from era5dl.redaction import has_login, shown_url, without_secrets
+
+USAGE = 2  # exit code, as of the command line
 CANNOT_GO_ON = 3  # exit code, as of the command line
 LEAVE = 0.5  # seconds that Python gets to leave by itself
 
@@ -17,6 +21,10 @@ LEAVE = 0.5  # seconds that Python gets to leave by itself
 def main(argv: Sequence[str] | None = None) -> int:
     """Open the window; returns an exit code."""
     arguments = _parser().parse_args(argv)
+    endpoint_url = arguments.endpoint_url or os.environ.get("ERA5DL_ENDPOINT_URL")
+    if endpoint_url and has_login(endpoint_url):  # it would be kept, and shown
+        sys.stderr.write(f"era5dl-gui: {shown_url(endpoint_url)}: leave out everything before the @\n")
+        return USAGE
     obstacle = _obstacle()
     if obstacle:
         sys.stderr.write(f"{obstacle}\n")
@@ -37,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     end_logging = start_logging()
     options = Options(
         demo=arguments.demo,
-        endpoint_url=arguments.endpoint_url or os.environ.get("ERA5DL_ENDPOINT_URL"),
+        endpoint_url=endpoint_url,
         bucket=arguments.bucket or os.environ.get("ERA5DL_BUCKET"),
         out=arguments.out,
         folder=arguments.folder,
@@ -70,8 +78,14 @@ def _obstacle() -> str:
     return ""
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """What argparse complains of it repeats, and that may be an address with a password."""
+        super().error(without_secrets(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="era5dl-gui", description="The window of era5dl.", epilog=_REMEDY)
+    parser = _Parser(prog="era5dl-gui", description="The window of era5dl.", epilog=_REMEDY)
     parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="go on with the session in this folder")
     parser.add_argument("--demo", action="store_true", help="open on a small demo bucket on this computer")
     parser.add_argument("--endpoint-url", metavar="URL", help="another server than Amazon's")

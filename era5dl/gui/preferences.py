@@ -11,11 +11,13 @@ import json
 import logging
 import os
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
-from era5dl.folder.replace import replace, write_temp
+from era5dl.folder import private
+from era5dl.folder.replace import write_atomically
+from era5dl.redaction import without_login
 from era5dl.session.untrusted import Malformed, parse_json, read_regular
 from era5dl.settings import Settings
 
@@ -49,7 +51,7 @@ class Preferences:
     disk_reserve: int = 512 * 1024 * 1024
     verify: bool = True
     flat: bool = False
-    proxy: str = ""  # the system's
+    proxy: str = field(default="", repr=False)  # the system's; may have a password in it
     ca_bundle: str = ""  # the bundled ones
     endpoint_url: str = ""  # Amazon's
     bucket: str = "nsf-ncar-era5"
@@ -108,7 +110,10 @@ def load(path: Path | None = None) -> Preferences:
     except (OSError, RuntimeError) as problem:  # RuntimeError: no home folder
         _log.warning("the settings of the window cannot be read: %s", problem)
         return Preferences()
-    return Preferences(**{f.name: raw[f.name] for f in fields(Preferences) if f.name in raw and _fits(f, raw[f.name])})
+    found = {f.name: raw[f.name] for f in fields(Preferences) if f.name in raw and _fits(f, raw[f.name])}
+    if "endpoint_url" in found:  # earlier versions took a password in it
+        found["endpoint_url"] = without_login(found["endpoint_url"])
+    return Preferences(**found)
 
 
 def save(preferences: Preferences, path: Path | None = None) -> bool:
@@ -117,10 +122,8 @@ def save(preferences: Preferences, path: Path | None = None) -> bool:
     changed = {f.name: changed[f.name] for f in fields(Preferences) if changed[f.name] != f.default}
     try:
         path = path or preferences_file()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temp = write_temp(path, [json.dumps(changed, indent=1).encode("ascii") + b"\n"])
-        temp.chmod(0o600)  # a proxy's password may be in it
-        replace(temp, path)
+        private.make_private_folder(path.parent)
+        write_atomically(path, [json.dumps(changed, indent=1).encode("ascii") + b"\n"], private.FILE)
     except (OSError, RuntimeError, ValueError) as problem:
         _log.warning("the settings of the window cannot be saved: %s", problem)
         return False

@@ -82,6 +82,7 @@ class Saved:
     checkpoint: Checkpoint
     versions: Mapping[int, ObjectInfo]
     failed: int
+    had_login: bool = False  # there was a user name or a password in its endpoint, which is left out here
 
     def bound_to(self, objects: Sequence[ObjectInfo]) -> Checkpoint:
         """The checkpoint, once every object it names is the one the plan has in that place. Raises Malformed."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from era5dl.bucket.store import ObjectInfo
 from era5dl.ranges import Range, RangeSet
+from era5dl.redaction import without_secrets
 from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
 from era5dl.session.untrusted import Fields, Malformed, as_hex, as_list, as_text, as_whole
 
@@ -41,14 +42,19 @@ def lists_form(checkpoint: Checkpoint, objects: Sequence[ObjectInfo]) -> dict[st
             {
                 "index": _in_plan(failure.index, objects),
                 "key": failure.key,
-                "reason": failure.reason[:_MAX_TEXT],
-                "remedy": failure.remedy[:_MAX_TEXT],
+                "reason": _sayable(failure.reason),
+                "remedy": _sayable(failure.remedy),
                 "when": failure.when,
                 "kind": failure.kind[:_MAX_TEXT],
             }
             for failure in checkpoint.failures[-MAX_FAILURES:]
         ],
     }
+
+
+def _sayable(text: str) -> str:
+    """A text of an error, short and without what is secret: this file lies in a folder that many may read."""
+    return without_secrets(text[: 2 * _MAX_TEXT])[:_MAX_TEXT]
 
 
 def _within_ceilings(entries: Sequence[Unfinished]) -> list[Unfinished]:

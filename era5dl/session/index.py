@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from era5dl.errors import Era5Error
+from era5dl.folder import private
 from era5dl.folder.paths import OWN_FOLDER
+from era5dl.folder.private import close_files, make_private_folder
 from era5dl.folder.replace import write_atomically
 from era5dl.session.generations import previous, set_aside
 from era5dl.session.lock import Lock
@@ -97,9 +99,10 @@ def _change(change: Callable[[list[Entry]], list[Entry]]) -> None:
     """Read, change, write, while no other program does. A state folder that cannot be used is left alone."""
     try:
         folder = state_folder()
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         lock = _lock(folder / "sessions.lock")
         try:
+            close_files([lock.path])
             path = folder / "sessions.json"
             try:
                 known = _read(path)
@@ -107,7 +110,7 @@ def _change(change: Callable[[list[Entry]], list[Entry]]) -> None:
                 set_aside(path)
                 known = []
             body = {"format": _FORMAT, "version": 1, "sessions": [asdict(entry) for entry in change(known)]}
-            write_atomically(path, [json.dumps(body, indent=1).encode("ascii")])
+            write_atomically(path, [json.dumps(body, indent=1).encode("ascii")], private.FILE)
         finally:
             lock.release()
     except (OSError, ValueError, RuntimeError, Era5Error):

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo
+from era5dl.redaction import has_login, without_login
 from era5dl.session.checkpoint import Checkpoint, Facts, Saved
 from era5dl.session.entries import (
     MAX_FAILURES,
@@ -92,7 +93,7 @@ def parse(data: bytes) -> Saved:
         title=top.text("title"),
         created=top.instant("created"),
         bucket=top.text("bucket"),
-        endpoint_url=top.text_or_none("endpoint_url"),
+        endpoint_url=_endpoint(top.text_or_none("endpoint_url")),
         region=top.text("region"),
         flat=top.flag("flat"),
         verify=top.flag("verify"),
@@ -121,7 +122,13 @@ def parse(data: bytes) -> Saved:
         top.flag("ended"),
     )
     versions = {entry.index: version for entry, version in pairs}
-    return Saved(facts, top.instant("updated"), checkpoint, versions, top.whole("failed"))
+    had_login = has_login(top.text_or_none("endpoint_url") or "")
+    return Saved(facts, top.instant("updated"), checkpoint, versions, top.whole("failed"), had_login)
+
+
+def _endpoint(url: str | None) -> str | None:
+    """Earlier versions took an address with a password in it. What is read here is shown, and written again."""
+    return None if url is None else without_login(url)
 
 
 def plan_name(session_id: str, plan_digest: str) -> str:

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from era5dl.planner.plan import Plan
 
 
+_LOGIN = (
+    "The resume file had a user name or a password in its endpoint. It is taken out; where the folder was open to "
+    "others, change that password."
+)
+
+
 def session_id(request: Any, settings: Settings) -> str:
     """12 hex digits that are the same for the same request to the same bucket in the same layout."""
     what = {
@@ -123,7 +129,10 @@ class Session:
                 raise SessionDamaged(
                     f"the resume file {path} cannot be used: {exc}", remedy=generations.REMEDY
                 ) from exc
-            session = cls(home, saved.facts, plan, checkpoint, lock, notes)
+            session = cls(home, saved.facts, plan, checkpoint, lock, [*notes, *([_LOGIN] if saved.had_login else [])])
+            if saved.had_login:
+                for _generation in range(2):
+                    session.save(checkpoint)
         except BaseException:
             lock.release()
             raise
