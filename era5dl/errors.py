@@ -32,6 +32,7 @@ Era5Error
 ├── SessionError
 │   ├── SessionBusy             another program holds it
 │   ├── SessionDamaged          the resume file cannot be read
+│   ├── OtherEndpoint           it names a server that nobody has agreed to
 │   └── SessionNotFound
 └── Stopped                     said by the user; never a failure
 """
@@ -245,6 +246,16 @@ class SessionBusy(SessionError):
 
 class SessionDamaged(SessionError):
     """The resume file of this session cannot be read."""
+
+
+class OtherEndpoint(SessionError):
+    """This session names a server that nobody has agreed to. `address` is its URL."""
+
+    remedy = "If you trust that server, name it with --allow-endpoint. If you do not, download into another folder."
+
+    def __init__(self, message: str = "", *, address: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.address = address
 
 
 class SessionNotFound(SessionError):

@@ -195,6 +195,9 @@ def test_a_session_that_names_another_server_says_so(
 ) -> None:
     out = begun(fault_server, tmp_path / "era5")
     window = open_window(folder=out)
+    window.until(lambda: window.app.dialogs.consent)
+    assert window.app.dialogs.consent is not None
+    window.app.dialogs.consent.yes.invoke()
     window.until(lambda: f"come from {fault_server.endpoint_url}, not from Amazon" in window.page.banner.text)
     window.close()
     window = open_window(**options(fault_server, out) | {"folder": out})

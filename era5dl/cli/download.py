@@ -12,7 +12,7 @@ from era5dl.cli.plan_command import record_plan
 from era5dl.cli.request import make_plan, open_bucket, settings_from
 from era5dl.cli.run import conclude, drive
 from era5dl.cli.voice import Voice
-from era5dl.errors import SessionNotFound, UsageError
+from era5dl.errors import OtherEndpoint, SessionNotFound, UsageError
 from era5dl.text import count, size
 
 if TYPE_CHECKING:
@@ -47,17 +47,28 @@ def resume(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
     from era5dl.session import Session
 
     with Session.open(*find_session(arguments.session)) as session:
-        settings = settings_of(session, arguments)
+        settings = settings_of(session, arguments, voice)
         if settings.endpoint_url:
             voice.say(f"The files of this session come from {settings.endpoint_url}, not from Amazon.")
         finished = drive(open_bucket(settings), session, settings, voice, interrupts)
         return conclude(finished, session.plan.missing, session, voice)
 
 
-def settings_of(session: Session, arguments: argparse.Namespace) -> Settings:
-    """The settings a session was begun with; flags change how it is reached and how fast, never where files land."""
+def settings_of(session: Session, arguments: argparse.Namespace, voice: Voice) -> Settings:
+    """The settings a session was begun with; flags change how it is reached and how fast, never where files land.
+
+    Raises OtherEndpoint when it names a server that neither the settings nor the person at the terminal agree to.
+    """
+    from era5dl.session.origin import check_origin
+
     settings = settings_from(arguments, endpoint_url=session.endpoint_url, region=session.region, verify=session.verify)
-    return replace(settings, bucket=session.bucket, flat=session.flat)
+    settings = replace(settings, bucket=session.bucket, flat=session.flat)
+    try:
+        check_origin(settings, settings_from(arguments), arguments.allow_endpoint)
+    except OtherEndpoint as other:
+        if not voice.agreed(f"{other}. Fetch from there?"):
+            raise
+    return settings
 
 
 def find_session(name: str) -> tuple[Path, str | None]:

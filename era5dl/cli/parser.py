@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 import era5dl
 from era5dl.errors import UsageError
+from era5dl.redaction import without_secrets
 from era5dl.text import parse_rate
 
 DESCRIPTION = """\
@@ -54,11 +56,15 @@ class _Format(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """What argparse complains of it repeats, and that may be an address with a password."""
+        super().error(without_secrets(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line. Abbreviated flags are off: a later flag must not change what a script means."""
-    parser = argparse.ArgumentParser(
-        prog="era5dl", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Format, allow_abbrev=False
-    )
+    parser = _Parser(prog="era5dl", description=DESCRIPTION, epilog=EPILOG, formatter_class=_Format, allow_abbrev=False)
     parser.add_argument("-V", "--version", action="version", version=f"era5dl {era5dl.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
 
@@ -191,6 +197,13 @@ def _common_flags(parser: argparse.ArgumentParser) -> None:
     """Settings default to None: what no flag says, the environment or the default says."""
     where = parser.add_argument_group("the bucket")
     where.add_argument("--endpoint-url", metavar="URL", help="another S3 server than Amazon's")
+    where.add_argument(
+        "--allow-endpoint",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="with resume and verify: the server that a session names may be asked, though no setting names it",
+    )
     where.add_argument("--bucket", metavar="NAME", help="default: nsf-ncar-era5")
     where.add_argument("--region", metavar="R", help="default: us-west-2")
     where.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust, where a proxy inspects TLS")

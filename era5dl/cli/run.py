@@ -16,6 +16,7 @@ from era5dl.cli.lines import Face, Lines, summary_line
 from era5dl.cli.voice import Voice
 from era5dl.engine.events import Event, RunEnded
 from era5dl.engine.progress import Snapshot
+from era5dl.errors import OtherEndpoint, UsageError
 from era5dl.text import count, size
 
 if TYPE_CHECKING:
@@ -173,8 +174,24 @@ def _say_what_next(ended: RunEnded, session: Session, voice: Voice) -> None:
         voice.insist(f"era5dl: {ended.error}")
     if ended.remedy:
         voice.insist(f"  {ended.remedy}")
-    folder = shlex.quote(str(session.folder)) if os.name == "posix" else f'"{session.folder}"'
     if ended.unfinished:
-        voice.insist(f"Go on with: era5dl resume {folder}")
+        voice.insist(f"Go on with: {_resume_command(session)}")
     elif ended.failed:
-        voice.insist(f"Try the failed ones again with: era5dl resume {folder}")
+        voice.insist(f"Try the failed ones again with: {_resume_command(session)}")
+
+
+def _resume_command(session: Session) -> str:
+    """What goes on with this session; where only a flag named its server, that has to be said again."""
+    from era5dl.session.origin import check_origin
+    from era5dl.settings import Settings
+
+    folder = shlex.quote(str(session.folder)) if os.name == "posix" else f'"{session.folder}"'
+    command = f"era5dl resume {folder}"
+    try:
+        here = Settings(endpoint_url=session.endpoint_url, bucket=session.bucket, region=session.region)
+        check_origin(here, Settings.from_environment(os.environ), ())
+    except OtherEndpoint as other:
+        return f"{command} --allow-endpoint {other.address}"
+    except UsageError:
+        pass  # the environment will be complained of when it is used
+    return command

@@ -48,7 +48,7 @@ def verify(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
         if paths <= seen:
             continue
         seen |= paths
-        settings = settings_of(session, arguments)
+        settings = settings_of(session, arguments, voice)
         bucket = open_bucket(settings)
         before = session.checkpoint
         examined = _look(bucket, session, voice, interrupts)

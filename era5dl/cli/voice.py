@@ -12,6 +12,7 @@ from typing import Any
 
 from era5dl.cli.json_lines import JsonLines
 from era5dl.errors import Era5Error
+from era5dl.redaction import without_secrets
 from era5dl.text import plain
 
 
@@ -52,9 +53,17 @@ class Voice:
         if self.records is not None:
             self.records.write(event, **fields)
 
+    def agreed(self, question: str) -> bool:
+        """What the person at the terminal answers; no where there is none, or nobody who can be asked."""
+        if self.records is not None or not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        sys.stderr.write(plain(f"era5dl: {question}") + " [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
     def complain(self, error: Era5Error) -> None:
         """What went wrong and what can be done about it."""
-        for place, line in enumerate(str(error).splitlines()):
+        for place, line in enumerate(without_secrets(str(error)).splitlines()):
             self.insist(f"era5dl: {line}" if place == 0 else f"  {line}")
         if error.remedy:
             self.insist(f"  {error.remedy}")

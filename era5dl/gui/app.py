@@ -42,6 +42,7 @@ from era5dl.gui.tabs import Tabs, TabsCallbacks
 from era5dl.gui.watching import Pages, Watching
 from era5dl.gui.widgets.banner import Kind
 from era5dl.logs import log_file
+from era5dl.redaction import without_login, without_secrets
 from era5dl.settings import Settings
 
 _log = logging.getLogger("era5dl")
@@ -193,6 +194,8 @@ class App:
                 self.download.banner.show(Kind.DANGER, f"{fact.trouble.detail} {fact.trouble.remedy}")
             case facts.Planning() | facts.Planned() | facts.Opened():
                 gc.freeze()  # a collection that looks at a hundred thousand files again holds the window up for 150 ms
+            case facts.OtherServer():
+                self.dialogs.ask_for_server(fact.address, lambda: self._allow(fact))
             case facts.Stumbled():
                 _log.error("%s: %s", fact.where, fact.trouble.detail)
         self.watching.hear(fact)
@@ -282,7 +285,7 @@ class App:
     def _bug(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
         """A handler has failed: that is logged, and the window goes on."""
         _log.error("in a handler of the window", exc_info=(kind, error, trace))
-        self.watching.book.add(Level.ERROR, f"{kind.__name__}: {error}")
+        self.watching.book.add(Level.ERROR, without_secrets(f"{kind.__name__}: {error}"))
 
     def _show_where(self) -> None:
         """The bucket, if it is not the usual one."""
@@ -290,7 +293,7 @@ class App:
         if self.options.demo:
             text = _("Demo: a bucket on this computer")
         elif here.endpoint_url or here.bucket != Settings().bucket:
-            text = f"{here.endpoint_url}/{here.bucket}".lstrip("/")
+            text = f"{without_login(here.endpoint_url)}/{here.bucket}".lstrip("/")
         self.header.show_where(text)
 
     def _choose_folder(self) -> None:
@@ -314,6 +317,15 @@ class App:
     def _resume_session(self, folder: Path, session_id: str | None) -> None:
         self.show_download()
         self.downloading.resume_session(folder, session_id)
+
+    def _allow(self, fact: facts.OtherServer) -> None:
+        """The person agrees to the server of a session: what was asked for is done."""
+        _log.info("a session may ask %s", fact.address)
+        self.conductor.allow(fact.address)
+        if fact.verifying:
+            self.watching.verify(fact.folder, fact.session_id)
+        else:
+            self.downloading.resume_session(fact.folder, fact.session_id)
 
     def _choose_language(self, code: str) -> None:
         self.choices.choose_language(code)

@@ -20,13 +20,14 @@ from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event
 from era5dl.engine.meter import Meter, MeteredBucket
 from era5dl.engine.progress import Snapshot
-from era5dl.errors import Era5Error, Stopped
+from era5dl.errors import Era5Error, OtherEndpoint, Stopped
 from era5dl.gui import facts
 from era5dl.gui.desk import Cancelled, Desk
 from era5dl.gui.facts import Fact, Trouble
 from era5dl.planner import Plan, make_plan
 from era5dl.selection import Selection
 from era5dl.session import Session, known_sessions, list_sessions
+from era5dl.session.origin import check_origin
 from era5dl.settings import Settings
 
 MakeBucket = Callable[[Settings], Bucket]
@@ -56,6 +57,7 @@ class Conductor:
         self._stop_asked = False
         self._latest: tuple[Path, str, Settings] | None = None  # the session that ran last, and how
         self._numbers = 0
+        self._allowed: set[str] = set()  # servers that the person has agreed to while this window is open
         self._planning, self._folders, self._verifying, self._testing, self._listing = (
             Desk(name, self._stumbled) for name in ("planning", "folder", VERIFYING, TESTING, "sessions")
         )
@@ -141,6 +143,10 @@ class Conductor:
     def open_session(self, folder: Path, session_id: str | None, settings: Settings) -> None:
         """Go on with a session as it was planned; without an id, the newest of the folder that has not ended."""
         self._run(lambda: Session.open(folder, session_id), settings, None)
+
+    def allow(self, address: str) -> None:
+        """The person agrees to the server of a session: `facts.OtherServer.address`."""
+        self._allowed.add(address)
 
     def retry(self, indices: Collection[int] | None = None) -> None:
         """Try failed objects again, all or these: in the run that goes on, else in a new one of its session."""
@@ -231,9 +237,12 @@ class Conductor:
                 with Session.open(folder, session_id) as session:
                     total, seen = len(session.plan.objects), iter(range(1, len(session.plan.objects) + 1))
                     meter = _Seldom(lambda done, all_: self.tell(facts.Verifying(session_id, done, all_)))
-                    bucket = self._buckets.get(settings_of(session, settings))
+                    bucket = self._buckets.get(self._agreed(session, settings))
                     examined = verify(bucket, session, lambda _one: meter.tell(next(seen), total), cancelled)
                 self.tell(facts.Verified(session_id, folder, tuple(examined)))
+            except OtherEndpoint as other:
+                self.tell(facts.OtherServer(session_id, folder, other.address, verifying=True))
+                self.tell(facts.NotVerified(session_id, Trouble.of(other)))
             except Era5Error as error:
                 self.tell(facts.NotVerified(session_id, Trouble.of(error)))
 
@@ -274,10 +283,12 @@ class Conductor:
 
     def _drive(self, open_session: Callable[[], Session], settings: Settings, only: frozenset[int] | None) -> None:
         """The life of a run's thread: open, fetch, wait for the end, close."""
-        over: facts.Over | None = None
+        ending: Fact | None = None  # said when another run can begin
+        opened: tuple[str, Path] | None = None
         try:
             with open_session() as session:
-                fitting = settings_of(session, settings)
+                opened = (session.id, session.folder)
+                fitting = self._agreed(session, settings)
                 engine = Engine(self._buckets.get(fitting), session, fitting, self._heard, only=only)
                 with self._lock:
                     if self._stop_asked:
@@ -292,14 +303,23 @@ class Conductor:
                 self._measure(last)
                 assert engine.result is not None
                 missing = len(session.plan.missing)
-                over = facts.Over(session.id, session.folder, engine.result, last, states, missing)
+                ending = facts.Over(session.id, session.folder, engine.result, last, states, missing)
+        except OtherEndpoint as other:
+            assert opened is not None
+            ending = facts.OtherServer(*opened, other.address)
         except Era5Error as error:
-            self.tell(facts.NotOpened(Trouble.of(error)))
+            ending = facts.NotOpened(Trouble.of(error))
         finally:
             with self._lock:
                 self._engine, self._occupied = None, False
-            if over is not None:
-                self.tell(over)
+            if ending is not None:
+                self.tell(ending)
+
+    def _agreed(self, session: Session, settings: Settings) -> Settings:
+        """The settings for a session. Raises OtherEndpoint when it names a server that nobody has agreed to."""
+        fitting = settings_of(session, settings)
+        check_origin(fitting, settings, tuple(self._allowed))
+        return fitting
 
     def _measure(self, last: Snapshot) -> None:
         if last.fetched_bytes >= WORTH_MEASURING and last.elapsed > 0 and not last.rate_limit:

@@ -14,6 +14,7 @@ from era5dl.gui.preferences import Preferences
 from era5dl.gui.question import Question
 from era5dl.gui.settings_dialog import SettingsCallbacks, SettingsDialog
 from era5dl.logs import log_file
+from era5dl.text import plain
 
 
 class Dialogs:
@@ -24,6 +25,7 @@ class Dialogs:
         self._settings: SettingsDialog | None = None
         self._help: HelpDialog | None = None
         self.question: Question | None = None
+        self.consent: Question | None = None
 
     def show_help(self, folder: str) -> None:
         """folder: where downloads go."""
@@ -57,6 +59,25 @@ class Dialogs:
             no=_("Keep downloading"),
             on_yes=on_yes,
             on_no=self._stay,
+        )
+
+    def ask_for_server(self, address: str, on_yes: Callable[[], object]) -> None:
+        """A session names this server, and the settings another one: ask it all the same?"""
+        if self.consent is not None and self.consent.winfo_exists():
+            self.consent.destroy()
+        self.consent = Question(
+            self._root,
+            self._look,
+            title=_("Download from another server?"),
+            text=_(
+                "The files of this session come from {address}, which is not the server in the settings. "
+                "Go on only if you trust that server, or whoever gave you the folder.",
+                address=plain(address),
+            ),
+            yes=_("Use this server"),
+            no=_("Cancel"),
+            on_yes=on_yes,
+            cautious=True,
         )
 
     def choose_folder(self, start: str) -> str:

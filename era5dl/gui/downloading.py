@@ -223,6 +223,8 @@ class Downloading:
                 self._free()
                 if fact.trouble.kind != "Stopped":
                     self._failed(fact.trouble)
+            case facts.OtherServer() if not fact.verifying:
+                self._free()
             case facts.Happened():
                 self._model.hear(fact.event)
                 if isinstance(fact.event, StateChanged):

@@ -147,6 +147,10 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("The record of this session cannot be read."),
         N_("Start the same download into the same folder: complete files are not downloaded again."),
     ),
+    errors.OtherEndpoint: (
+        N_("This session comes from another server than the one in the settings."),
+        N_("Resume it only if you trust that server, or whoever gave you the folder."),
+    ),
     errors.SessionNotFound: (
         N_("There is no session in this folder."),
         N_("Choose the folder that a download went to, or start a new download."),

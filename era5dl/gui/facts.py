@@ -15,6 +15,7 @@ from era5dl.engine.verify import Examined
 from era5dl.errors import Era5Error
 from era5dl.network_test import Diagnosis
 from era5dl.planner import Missing, Plan
+from era5dl.redaction import without_secrets
 from era5dl.session import Summary
 
 
@@ -29,8 +30,8 @@ class Trouble:
     @classmethod
     def of(cls, error: BaseException) -> Trouble:
         if isinstance(error, Era5Error):
-            return cls(error.kind, str(error), error.remedy)
-        return cls("Era5Error", f"{type(error).__name__}: {str(error)[:300]}")
+            return cls(error.kind, without_secrets(str(error)), error.remedy)
+        return cls("Era5Error", without_secrets(f"{type(error).__name__}: {str(error)[:300]}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,16 @@ class NotOpened:
     """There is nothing to run."""
 
     trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class OtherServer:
+    """A session names a server that nobody has agreed to: its URL. It is closed again, and nothing was asked there."""
+
+    session_id: str
+    folder: Path
+    address: str
+    verifying: bool = False  # it was to be looked at; else to be gone on with
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +206,7 @@ Fact = (
     | FolderSeen
     | Opened
     | NotOpened
+    | OtherServer
     | Happened
     | Over
     | Verifying

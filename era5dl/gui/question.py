@@ -13,7 +13,10 @@ _WIDE = 400
 
 
 class Question(tk.Toplevel):
-    """`on_yes` or `on_no` is called once, when it is gone. Escape and the cross are no."""
+    """`on_yes` or `on_no` is called once, when it is gone. Escape and the cross are no.
+
+    cautious: the keyboard is at no, so that a key that was meant for something else does not say yes.
+    """
 
     def __init__(
         self,
@@ -26,6 +29,7 @@ class Question(tk.Toplevel):
         no: str,
         on_yes: Callable[[], object],
         on_no: Callable[[], object] = lambda: None,
+        cautious: bool = False,
     ) -> None:
         super().__init__(master)
         self.withdraw()
@@ -48,7 +52,7 @@ class Question(tk.Toplevel):
         self.resizable(width=False, height=False)
         show_over(self, master.winfo_toplevel())
         self.lift()
-        self.yes.focus_force()
+        (self.no if cautious else self.yes).focus_force()
 
     def _yes(self) -> None:
         self.destroy()
