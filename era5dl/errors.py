@@ -34,6 +34,7 @@ Era5Error
 │   ├── SessionDamaged          the resume file cannot be read
 │   ├── OtherEndpoint           it names a server that nobody has agreed to
 │   └── SessionNotFound
+├── OutOfThreads                this process may start no more threads
 └── Stopped                     said by the user; never a failure
 """
 
@@ -260,6 +261,16 @@ class OtherEndpoint(SessionError):
 
 class SessionNotFound(SessionError):
     """There is no such session."""
+
+
+class OutOfThreads(Era5Error):
+    """The system gives this program no more threads."""
+
+    reaction = Reaction.FAIL_SESSION
+    remedy = (
+        "Use fewer workers, end other programs, or raise the limit of processes and threads "
+        "(ulimit -u; in a container or a batch job, its limit of processes)."
+    )
 
 
 class Stopped(Era5Error):

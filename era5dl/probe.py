@@ -19,6 +19,9 @@ from typing import TypeVar
 from urllib.parse import quote, unquote, urlsplit
 from xml.sax.saxutils import unescape
 
+from era5dl import threads
+from era5dl.errors import OutOfThreads
+
 STEP_LIMIT = 5.0  # seconds any one step of a probe may take
 PROBE_LIMIT = 15.0  # seconds all its steps may take together
 SAMPLE_LIMIT = 5.0  # seconds the throughput sample runs at most
@@ -215,7 +218,10 @@ def limited(work: Callable[[], T], seconds: float) -> T:
             result.close()  # nobody waits for it any more
 
     thread = threading.Thread(target=run, name="era5dl-probe", daemon=True)
-    thread.start()
+    try:
+        threads.start(thread)
+    except OutOfThreads:
+        return work()  # by the limits of its sockets alone
     thread.join(seconds)
     if outcome:
         return outcome[0]

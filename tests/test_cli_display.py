@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from rich.console import Console
@@ -25,6 +25,7 @@ from era5dl.cli.terminal import Live, picture
 from era5dl.cli.voice import Voice, table
 from era5dl.engine.events import (
     Event,
+    FewerWorkers,
     FileDone,
     FileFailed,
     FileRestarted,
@@ -71,6 +72,7 @@ EVENTS: list[Event] = [
     FileFailed(0, HOSTILE, f"{HOSTILE}: no such object", "ask somebody"),
     StateChanged(State.WAITING_FOR_NETWORK, "no route"),
     Throttled(4, 1.0),
+    FewerWorkers(2, 8, "no more threads", "end other programs", "OutOfThreads"),
     RunEnded(1, 0, 0, 0, False, "", ""),
 ]
 
@@ -207,7 +209,7 @@ def test_records_of_events_and_progress() -> None:
     assert stream.getvalue().isascii()
     records = [json.loads(line) for line in lines]
     assert [record["event"] for record in records] == [
-        "file-started", "file-retrying", "file-restarted", "file-done", "file-failed", "state", "throttled",
+        "file-started", "file-retrying", "file-restarted", "file-done", "file-failed", "state", "throttled", "fewer-workers",
         "progress", "progress",
     ]  # fmt: skip
     assert {record["event"] for record in records} <= event_names()
@@ -222,7 +224,9 @@ def test_every_event_of_the_engine_is_documented_with_its_fields() -> None:
     from era5dl.cli import json_lines
 
     text = json_lines.__doc__ or ""
-    for kind in (FileStarted, FileRetrying, FileRestarted, FileDone, FileFailed, StateChanged, Throttled, Snapshot):
+    for kind in (*get_args(Event), Snapshot):
+        if kind is RunEnded:
+            continue  # the summary tells it
         for field in dataclasses.fields(kind):
             assert field.name in text
 

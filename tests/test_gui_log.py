@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from era5dl.engine.events import (
+    FewerWorkers,
     FileDone,
     FileFailed,
     FileRestarted,
@@ -39,6 +40,7 @@ SAID = [
     (FileFailed(0, KEY, "Gone.", "Leave it out."), Level.ERROR, "t.nc: failed: Gone. Leave it out."),
     (FileFailed(0, KEY, "Gone.", ""), Level.ERROR, "t.nc: failed: Gone."),
     (Throttled(1, 2.0), Level.WARNING, "The server asks to slow down: 1 request at once from now on"),
+    (FewerWorkers(1, 8, "No.", "Do."), Level.WARNING, "Only 1 worker instead of 8: No. Do."),
     (StateChanged(State.PAUSED, ""), Level.INFO, "Paused"),
     (StateChanged(State.WAITING_FOR_NETWORK, "no route"), Level.WARNING, "Waiting for the network: no route"),
     (RunEnded(3, 1, 0, 0, False, "", ""), Level.INFO, "The download has ended: 4 files complete"),

@@ -18,6 +18,8 @@ import time
 SLICE = 0.25  # seconds
 SLICED = os.name == "nt"  # Windows does not wake a blocked recv when its socket is shut down (python/cpython#91913)
 
+_attempt = threading.local()
+
 
 class Abort:
     """One per attempt. The thread that fetches watches it, any other thread may `trip` it."""
@@ -69,3 +71,27 @@ class Abort:
         if self._socket is not None:
             with contextlib.suppress(OSError):  # already closed by the other side
                 sockets.socket.shutdown(self._socket, sockets.SHUT_RDWR)
+
+
+class aborting:
+    """Within this context, requests of this thread can be ended by `abort.trip`; None: by whoever could before."""
+
+    def __init__(self, abort: Abort | None) -> None:
+        self._abort = abort
+        self._outer: Abort | None = None
+
+    def __enter__(self) -> None:
+        self._outer = abort_of_this_thread()
+        if self._abort is not None:
+            _attempt.abort = self._abort
+
+    def __exit__(self, *_: object) -> None:
+        _attempt.abort = self._outer
+        if self._abort is not None:
+            self._abort.watch(None)
+
+
+def abort_of_this_thread() -> Abort | None:
+    """By which the requests of this thread can be ended."""
+    found: Abort | None = getattr(_attempt, "abort", None)
+    return found

@@ -18,12 +18,12 @@ from typing import Any
 from urllib.parse import quote
 
 import era5dl
-from era5dl.bucket.abort import SLICED, Abort
+from era5dl.bucket.abort import SLICED, Abort, aborting
 from era5dl.bucket.control import read_error
 from era5dl.bucket.faults import translate, translated
 from era5dl.bucket.store import ObjectInfo
 from era5dl.bucket.tap import Tap
-from era5dl.bucket.transport import Transport, aborting
+from era5dl.bucket.transport import Transport
 from era5dl.errors import BadResponse, ObjectChanged, Stopped
 from era5dl.proof.etag import is_weak, quoted
 from era5dl.turns import spell

@@ -17,12 +17,12 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.utils import get_environ_proxies
 
 from era5dl.bucket import listing
-from era5dl.bucket.abort import Abort
+from era5dl.bucket.abort import Abort, aborting
 from era5dl.bucket.control import described, parsing
 from era5dl.bucket.faults import translated
 from era5dl.bucket.get import PLAIN, Get, if_match
 from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo, Parts
-from era5dl.bucket.transport import Transport, aborting
+from era5dl.bucket.transport import Transport
 from era5dl.errors import BadResponse
 from era5dl.settings import Settings
 

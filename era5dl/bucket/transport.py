@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
-import threading
 from typing import Any
 
 from botocore.awsrequest import (
@@ -22,15 +21,13 @@ from botocore.awsrequest import (
 )
 from botocore.httpsession import URLLib3Session
 
-from era5dl.bucket.abort import Abort
+from era5dl.bucket.abort import abort_of_this_thread
 from era5dl.bucket.control import Whole, read_answer, read_error
 from era5dl.bucket.warm import WarmPool
 from era5dl.errors import Stopped
 from era5dl.turns import turn
 
 SocketOption = tuple[int, int, int]
-
-_attempt = threading.local()  # which Abort the request of this thread belongs to
 
 
 class Transport(URLLib3Session):  # type: ignore[misc]
@@ -62,8 +59,12 @@ class Transport(URLLib3Session):  # type: ignore[misc]
         """The answer to a prepared request for anything but bytes of an object. Raises what botocore's session does."""
         self._not_when_aborted()
         request.stream_output = True
-        answer = super().send(request)
-        body = read_error(answer.raw) if answer.status_code >= 300 else read_answer(answer.raw)
+        try:
+            answer = super().send(request)
+            body = read_error(answer.raw) if answer.status_code >= 300 else read_answer(answer.raw)
+        finally:
+            if (abort := abort_of_this_thread()) is not None:
+                abort.watch(None)  # the connection may be another thread's by now
         return AWSResponse(answer.url, answer.status_code, answer.headers, Whole(body))
 
     def get(self, url: str, headers: dict[str, str]) -> Any:
@@ -81,24 +82,9 @@ class Transport(URLLib3Session):  # type: ignore[misc]
             return super().send(AWSPreparedRequest("GET", url, headers, None, stream_output=True)).raw
 
     def _not_when_aborted(self) -> None:
-        abort: Abort | None = getattr(_attempt, "abort", None)
+        abort = abort_of_this_thread()
         if abort is not None and abort.why:
             raise Stopped(abort.why)
-
-
-class aborting:
-    """Within this context, requests of this thread can be ended by `abort.trip`."""
-
-    def __init__(self, abort: Abort | None) -> None:
-        self._abort = abort
-
-    def __enter__(self) -> None:
-        _attempt.abort = self._abort
-
-    def __exit__(self, *_: object) -> None:
-        _attempt.abort = None
-        if self._abort is not None:
-            self._abort.watch(None)
 
 
 def keepalive_options(platform: str = sys.platform) -> list[SocketOption]:
@@ -139,7 +125,7 @@ class _Tells:
         return super().request(*args, **kwargs)  # type: ignore[misc]
 
     def tell(self) -> None:
-        abort: Abort | None = getattr(_attempt, "abort", None)
+        abort = abort_of_this_thread()
         if abort is not None and self.sock is not None:
             abort.watch(self.sock)
 
@@ -149,7 +135,26 @@ class _Connection(_Tells, AWSHTTPConnection):  # type: ignore[misc]
 
 
 class _TLSConnection(_Tells, AWSHTTPSConnection):  # type: ignore[misc]
-    pass
+    _second: socket.socket | None = None  # of the same connection, while TLS is being negotiated
+
+    def connect(self) -> Any:
+        try:
+            return super().connect()
+        finally:
+            if self._second is not None:
+                self.tell()
+                self._second.close()
+                self._second = None
+
+    def _new_conn(self) -> Any:
+        """While TLS is being negotiated, the connection's own socket object has no descriptor that could be shut."""
+        sock = super()._new_conn()
+        abort = abort_of_this_thread()
+        if abort is not None:
+            with contextlib.suppress(OSError):  # no more descriptors: then it cannot be ended for a moment
+                self._second = sock.dup()
+                abort.watch(self._second)
+        return sock
 
 
 class _Pool(WarmPool, AWSHTTPConnectionPool):  # type: ignore[misc]

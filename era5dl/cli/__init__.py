@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from era5dl.cli.parser import build_parser
 from era5dl.errors import Era5Error, Stopped, UsageError
@@ -32,16 +32,31 @@ _COLLECT_EVERY = 10_000  # objects; with Python's 700, a tenth of the start is l
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code. Without `argv` we are the program itself and may end the process."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if argv is None:
-        gc.set_threshold(_COLLECT_EVERY)
+    if argv is not None:
+        return _main(list(argv))
+    gc.set_threshold(_COLLECT_EVERY)
+    _have_streams()
+    try:
+        code = _main(sys.argv[1:])
+    except KeyboardInterrupt:  # before our handler was there
+        code = INTERRUPTED
+    if "threading" not in sys.modules:  # --help
+        return code
+    from era5dl.cli.interrupts import Interrupts
+    from era5dl.threads import leave
+
+    with Interrupts() as interrupts, interrupts.gracefully():
+        return leave(code)
+
+
+def _main(words: list[str]) -> int:
     try:
         arguments = build_parser().parse_args(words)
     except SystemExit as end:  # argparse has said it all on stderr, or printed the help
         code = end.code if isinstance(end.code, int) else USAGE
         return _end_of_usage(code, json="--json" in words)
 
-    from era5dl.cli.interrupts import Interrupts, end_soon
+    from era5dl.cli.interrupts import Interrupts
     from era5dl.cli.voice import Voice
     from era5dl.logs import start_logging
 
@@ -51,15 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Interrupts() as interrupts:
             code = _run(arguments, voice, interrupts)
-        sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has left: stop quietly, it is no error
-        _silence_streams()
         code = INTERRUPTED if arguments.command in ("download", "resume", "demo") else FINE
     finally:
         end_logging()
-    if argv is None and code == INTERRUPTED:
-        end_soon(code)  # threads that wait for the network must not hold up the end
-    return code
+    return code if _flushed(voice) else code or CANNOT_GO_ON
 
 
 def _run(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
@@ -84,7 +95,8 @@ def _run(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) ->
         )
         voice.complain(problem)
         code, error, remedy = CANNOT_GO_ON, str(problem), problem.remedy
-    voice.record("end", exit_code=code, error=error, remedy=remedy)
+    with contextlib.suppress(BrokenPipeError, Era5Error):  # nobody hears how it ended; `_flushed` has a word on that
+        voice.record("end", exit_code=code, error=error, remedy=remedy)
     return code
 
 
@@ -121,6 +133,13 @@ def _show_traceback_if_asked() -> None:
         sys.stderr.write(without_secrets(traceback.format_exc()))
 
 
+def _have_streams() -> None:
+    """A program that was started without streams (`>&-`) speaks to nobody."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
+
+
 def _forgive_odd_characters() -> None:
     """A terminal that cannot show a character gets its code instead of a crash."""
     for stream in (sys.stdout, sys.stderr):
@@ -130,10 +149,26 @@ def _forgive_odd_characters() -> None:
                 reconfigure(errors="backslashreplace")
 
 
-def _silence_streams() -> None:
+def _flushed(voice: Voice) -> bool:
+    """Whether all that was said on stdout is out, or nobody reads it."""
+    from era5dl.cli.json_lines import writing
+
+    try:
+        with writing():
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_streams()
+    except Era5Error as lost:
+        _silence_streams(sys.stdout)
+        voice.complain(lost)
+        return False
+    return True
+
+
+def _silence_streams(*streams: TextIO) -> None:
     """Point stdout and stderr at nothing, so that leaving Python does not complain about the broken pipe again."""
     nothing = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in streams or (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             os.dup2(nothing, stream.fileno())
     os.close(nothing)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
+
+from era5dl import threads
 
 INTERRUPTED = 130  # the exit code of everything the user interrupted
 GRACE = 1.6  # seconds from the signal until a loop gives up waiting for a clean end; the contract says 2 in all
@@ -61,7 +62,7 @@ class Interrupts:
     def background(self, work: Callable[[], T], watch: Callable[[], None] = lambda: None) -> T:
         """Run `work` on a daemon thread and give its result; `watch` is called ten times a second meanwhile.
 
-        Raises KeyboardInterrupt as soon as the user asks: a request that hangs holds nobody up.
+        Raises KeyboardInterrupt as soon as the user asks: a request that hangs holds nobody up. Raises OutOfThreads.
         """
         outcome: list[T] = []
         failure: list[BaseException] = []
@@ -74,7 +75,7 @@ class Interrupts:
 
         thread = threading.Thread(target=run, name="era5dl-work", daemon=True)
         with self.gracefully():
-            thread.start()
+            threads.start(thread)
             while thread.is_alive() and not self.asked.is_set():
                 thread.join(0.1)
                 watch()
@@ -99,19 +100,6 @@ def end_at_once(code: int) -> None:
         if os.isatty(2):
             os.write(2, b"\x1b[?25h\n")
     os._exit(code)
-
-
-def end_soon(code: int, seconds: float = 0.5) -> None:
-    """End the process at the latest in `seconds`: leaving Python waits for threads that wait for the network."""
-
-    def end() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-        os._exit(code)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
 
 
 def _signals() -> list[int]:

@@ -24,6 +24,7 @@ download, resume (and demo)
     file-failed     index, key, reason, remedy, kind
     state           state, reason, kind                          kind: "" where no error is behind it
     throttled       workers, delay
+    fewer-workers   workers, wanted, reason, remedy, kind        the system gives no more threads
     progress        state, reason, total_files, done_files, verified_files, checked_files, failed_files, total_bytes,
                     done_bytes, fetched_bytes, speed, time_left, elapsed, workers, allowed, in_flight, rate_limit,
                     retries, throttles, barren_attempts, held_files,
@@ -46,15 +47,18 @@ demo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
 import time
+from collections.abc import Iterator
 from enum import Enum
 from typing import Any, TextIO
 
 from era5dl.engine.events import (
     Event,
+    FewerWorkers,
     FileDone,
     FileFailed,
     FileRestarted,
@@ -65,6 +69,7 @@ from era5dl.engine.events import (
     Throttled,
 )
 from era5dl.engine.progress import Snapshot
+from era5dl.errors import Era5Error
 
 _NAMES: dict[type, str] = {
     FileStarted: "file-started",
@@ -74,7 +79,22 @@ _NAMES: dict[type, str] = {
     FileFailed: "file-failed",
     StateChanged: "state",
     Throttled: "throttled",
+    FewerWorkers: "fewer-workers",
 }
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Inside, standard output is written to. Where it takes nothing, that ends the command; BrokenPipeError passes."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Era5Error(
+            f"standard output cannot be written: {error.strerror or error}",
+            remedy="Make room where it goes to, or send it somewhere else.",
+        ) from error
 
 
 class JsonLines:
@@ -87,8 +107,9 @@ class JsonLines:
     def write(self, event: str, **fields: Any) -> None:
         """One record. Dataclasses, enums and paths among the values are written as what they stand for."""
         record = {"event": event, "time": round(time.time(), 3), **fields}
-        self._stream.write(json.dumps(record, default=_plain_value) + "\n")
-        self._stream.flush()
+        with writing():
+            self._stream.write(json.dumps(record, default=_plain_value) + "\n")
+            self._stream.flush()
 
     def event(self, event: Event) -> None:
         """What the engine said. Its last word, RunEnded, is told by `summary` instead."""

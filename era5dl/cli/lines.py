@@ -10,7 +10,16 @@ from types import TracebackType
 from typing import Protocol
 
 from era5dl.cli.voice import Voice
-from era5dl.engine.events import Event, FileFailed, FileRestarted, RunEnded, State, StateChanged, Throttled
+from era5dl.engine.events import (
+    Event,
+    FewerWorkers,
+    FileFailed,
+    FileRestarted,
+    RunEnded,
+    State,
+    StateChanged,
+    Throttled,
+)
 from era5dl.engine.progress import Snapshot
 from era5dl.text import count, duration, size, speed
 
@@ -79,6 +88,9 @@ def line_for(event: Event) -> str:
             return f"{event.state.value}: {event.reason}" if event.reason else str(event.state.value)
         case Throttled():
             return f"the server asks to slow down: {count(event.workers, 'request')} at once for now"
+        case FewerWorkers():
+            fewer = count(event.workers, "worker")
+            return f"only {fewer} instead of {event.wanted}: {event.reason} ({event.remedy})"
     return ""
 
 

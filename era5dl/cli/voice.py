@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from era5dl.cli.json_lines import JsonLines
+from era5dl.cli.json_lines import JsonLines, writing
 from era5dl.errors import Era5Error
 from era5dl.redaction import without_secrets
 from era5dl.text import plain
@@ -33,7 +33,8 @@ class Voice:
     def result(self, line: str = "") -> None:
         """A line of what was asked for. Says nothing with --json: the records say it."""
         if self.records is None:
-            print(plain(line), file=sys.stdout)
+            with writing():
+                print(plain(line), file=sys.stdout)
 
     def results(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -46,7 +47,12 @@ class Voice:
 
     def insist(self, line: str) -> None:
         """A line that --quiet does not silence: an error, a failure, the summary."""
-        print(plain(line), file=sys.stderr, flush=True)
+        try:
+            print(plain(line), file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:  # a full disk: what was asked for can be done without words about it
+            return
 
     def record(self, event: str, **fields: Any) -> None:
         """A record, where records are wanted."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from era5dl import threads
 from era5dl.bucket.store import Bucket
-from era5dl.engine.events import Event, Listener, RunEnded, State, ignore
+from era5dl.engine.events import Event, FewerWorkers, Listener, RunEnded, State, ignore
 from era5dl.engine.holding import hold, release
 from era5dl.engine.ledger import FileState
 from era5dl.engine.progress import ActiveFile, Snapshot
@@ -21,6 +22,7 @@ from era5dl.engine.run import Run
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.upkeep import Upkeep
 from era5dl.engine.work import work
+from era5dl.errors import OutOfThreads
 from era5dl.session import Session
 from era5dl.settings import Settings
 
@@ -56,15 +58,21 @@ class Engine:
     # Commands: each returns at once
 
     def start(self) -> None:
-        """Begin, or go on where an earlier run of the session ended. What was commanded before holds."""
+        """Begin, or go on where an earlier run of the session ended. What was commanded before holds.
+
+        Raises OutOfThreads where nothing can begin at all. With fewer threads than workers, those that there are do it.
+        """
         with self._run.locked():
             if self._started:
                 return
             self._started = True
+            self._begin_thread(self._upkeep.keep, "keeper")  # it sees the end, so that every run has one
             self._run.set_state_locked()
-            self._hire_locked()
-        threading.Thread(target=self._upkeep.audit, name="era5dl-audit", daemon=True).start()
-        threading.Thread(target=self._upkeep.keep, name="era5dl-keeper", daemon=True).start()
+            try:
+                self._begin_thread(self._upkeep.audit, "audit")
+                self._hire_locked()
+            except OutOfThreads as error:
+                self._run.end_locked(error)
 
     def pause(self) -> None:
         """Stop asking for bytes, until `resume`. What has come is kept."""
@@ -186,14 +194,26 @@ class Engine:
     # Inside
 
     def _hire_locked(self) -> None:
-        """Start the worker threads that are missing."""
-        for number in range(self._run.workers):
-            if number not in self._threads:
-                self._threads.add(number)
-                self._no_workers.clear()
-                threading.Thread(
-                    target=work, args=(self._run, number, self._left), name=f"era5dl-worker-{number}", daemon=True
-                ).start()
+        """Start the worker threads that are missing; where the system gives fewer, fewer do it. Raises OutOfThreads
+        when there is none at all."""
+        run = self._run
+        for number in range(run.workers):
+            if number in self._threads:
+                continue
+            try:
+                self._begin_thread(work, f"worker-{number}", run, number, self._left)
+            except OutOfThreads as error:
+                if number == 0:
+                    raise
+                run.outbox.put(FewerWorkers(number, run.workers, str(error), error.remedy, error.kind))
+                run.workers = number
+                run.throttle.set_workers(number)
+                return
+            self._threads.add(number)
+            self._no_workers.clear()
+
+    def _begin_thread(self, target: Callable[..., None], name: str, *args: object) -> None:
+        threads.start(threading.Thread(target=target, args=args, name=f"era5dl-{name}", daemon=True), self.stop)
 
     def _left(self, number: int) -> None:
         """A worker is done."""

@@ -101,6 +101,17 @@ class Throttled:
 
 
 @dataclass(frozen=True, slots=True)
+class FewerWorkers:
+    """The system gives no threads for as many workers as are wanted; `workers` do it all."""
+
+    workers: int
+    wanted: int
+    reason: str
+    remedy: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Exactly once per run, as its last event, also after a stop or a bug."""
 
@@ -114,7 +125,17 @@ class RunEnded:
     kind: str = ""  # of that error
 
 
-Event = FileStarted | FileRetrying | FileRestarted | FileDone | FileFailed | StateChanged | Throttled | RunEnded
+Event = (
+    FileStarted
+    | FileRetrying
+    | FileRestarted
+    | FileDone
+    | FileFailed
+    | StateChanged
+    | Throttled
+    | FewerWorkers
+    | RunEnded
+)
 Listener = Callable[[Event], None]
 
 

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 
 import psutil
 
+from era5dl import threads
 from era5dl.engine.meter import Meter, Traffic
 from era5dl.engine.progress import Snapshot
+from era5dl.errors import OutOfThreads
 
 EVERY = 2.0  # seconds
 KEPT = 1800  # samples: an hour
@@ -75,7 +77,8 @@ class Gauges:
 
     def start(self) -> None:
         """Sample from now on."""
-        threading.Thread(target=self._go_on, name="era5dl-gauges", daemon=True).start()
+        with suppress(OutOfThreads):  # a download can do without
+            threads.start(threading.Thread(target=self._go_on, name="era5dl-gauges", daemon=True), self.stop)
 
     def stop(self) -> None:
         """Returns at once."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from era5dl import threads
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket
 from era5dl.engine.retry import Draw
@@ -39,6 +40,10 @@ class Prober(threading.Thread):
         self._on_news, self._on_back = on_news, on_back
         self._stop_asked = threading.Event()
         self._abort = Abort()
+
+    def begin(self) -> None:
+        """Start it. Raises OutOfThreads."""
+        threads.start(self, self.stop)
 
     def stop(self) -> None:
         """End soon; returns at once."""

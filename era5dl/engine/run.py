@@ -33,7 +33,7 @@ from era5dl.engine.proving import Proof
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.trouble import Trouble
-from era5dl.errors import Era5Error, FolderUnusable, ProofError
+from era5dl.errors import Era5Error, FolderUnusable, OutOfThreads, ProofError
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.ranges import Range, RangeSet
 from era5dl.session import Session
@@ -258,7 +258,10 @@ class Run:
     def network_trouble_locked(self, error: Era5Error, key: str) -> None:
         """The bucket is not to be had: nobody asks for anything until the prober, asking for `key`, has an answer."""
         if not self.over:
-            self.trouble.network(error, key)
+            try:
+                self.trouble.network(error, key)
+            except OutOfThreads as none:
+                self.end_locked(none)
             self.set_state_locked()
 
     def disk_trouble_locked(self, error: Era5Error) -> None:

@@ -73,16 +73,20 @@ class Trouble:
         self.check(key)
 
     def check(self, key: str) -> None:
-        """Ask the bucket for `key`, until it answers. While nothing is known against it that is no trouble."""
+        """Ask the bucket for `key`, until it answers. While nothing is known against it that is no trouble.
+
+        Raises OutOfThreads where there is none that could ask.
+        """
         if self._prober is None:
-            self._prober = Prober(
+            prober = Prober(
                 self._bucket,
                 key,
                 random.uniform,
                 on_news=lambda news: self._on_probe(news, 0),
                 on_back=lambda failures: self._on_probe(None, failures),
             )
-            self._prober.start()
+            prober.begin()
+            self._prober = prober
 
     def still(self, error: Era5Error) -> None:
         """The network is in trouble; what the last attempt or probe says is the latest news."""

@@ -19,7 +19,7 @@ from era5dl.engine.outbox import log
 from era5dl.engine.run import Run
 from era5dl.engine.surroundings import Surroundings
 from era5dl.engine.transfer import Piece
-from era5dl.errors import DiskError, DiskFull, Era5Error, SessionError
+from era5dl.errors import DiskError, DiskFull, Era5Error, OutOfThreads, SessionError
 from era5dl.folder.space import check_free, free_bytes, is_writable
 from era5dl.text import size
 
@@ -175,7 +175,8 @@ class Upkeep:
             with run.changed:
                 index = next(chain(run.scheduler.open, run.scheduler.queue, run.held), None)
                 if index is not None and not run.over:
-                    run.trouble.check(run.object(index).key)
+                    with contextlib.suppress(OutOfThreads):  # some other time
+                        run.trouble.check(run.object(index).key)
 
     def _replace_slow(self, now: float) -> None:
         """A socket far slower than its siblings is given up; its piece goes on over another one."""

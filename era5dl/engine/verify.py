@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.store import Bucket, ObjectInfo
@@ -22,6 +22,7 @@ from era5dl.engine.proving import examine_file
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import Stopped, UnsafeKey
 from era5dl.folder.faults import disk_errors
+from era5dl.planner.asking import ask_all
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
 
@@ -68,13 +69,8 @@ def verify(
         on_examined(one)
         return one
 
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="era5dl-verify") as pool:
-        pending = [pool.submit(look, index) for index in range(len(objects))]
-        try:
-            examined = [future.result() for future in pending]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    looks = [partial(look, index) for index in range(len(objects))]
+    examined = ask_all(looks, parallel=min(4, os.cpu_count() or 1), cancelled=cancelled)
     _remember(session, examined, objects)
     return examined
 

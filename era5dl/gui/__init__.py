@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +14,6 @@ from era5dl.redaction import has_login, shown_url, without_secrets
 
 USAGE = 2  # exit code, as of the command line
 CANNOT_GO_ON = 3  # exit code, as of the command line
-LEAVE = 0.5  # seconds that Python gets to leave by itself
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from era5dl.gui.look.scale import prepare_process
     from era5dl.gui.options import Options
     from era5dl.logs import start_logging
+    from era5dl.threads import leave
 
     prepare_process()
     try:
@@ -54,13 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Each call of Tk gives the interpreter's lock away; with the usual 5 ms, workers at full speed keep it that long
     # every time, and what the window draws in 3 ms takes 100.
     sys.setswitchinterval(0.0005)
-    app = App(root, options)
+    _app = App(root, options)  # there until the end
     root.mainloop()
-    rested = app.conductor.at_rest
     end_logging()
-    if not rested:
-        _end_soon()
-    return 0
+    return leave(0)
 
 
 _REMEDY = "Without a window everything works on the command line: era5dl --help"
@@ -93,10 +89,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="the folder the files go to")
     parser.add_argument("--scale", type=float, help=argparse.SUPPRESS)
     return parser
-
-
-def _end_soon() -> None:
-    """Leaving Python waits for threads that may wait for the network; not for long."""
-    timer = threading.Timer(LEAVE, lambda: os._exit(0))
-    timer.daemon = True
-    timer.start()

@@ -15,12 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from era5dl import threads
 from era5dl.bucket.store import Bucket
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event
 from era5dl.engine.meter import Meter, MeteredBucket
 from era5dl.engine.progress import Snapshot
-from era5dl.errors import Era5Error, OtherEndpoint, Stopped
+from era5dl.errors import Era5Error, OtherEndpoint, OutOfThreads, Stopped
 from era5dl.gui import facts
 from era5dl.gui.desk import Cancelled, Desk
 from era5dl.gui.facts import Fact, Trouble
@@ -225,7 +226,10 @@ class Conductor:
             forget(session_id, folder)
             self.tell(facts.SessionForgotten(session_id, trouble))
 
-        self._thread("forget", work)
+        try:
+            self._thread("forget", work)
+        except OutOfThreads as error:
+            self.tell(facts.SessionForgotten(session_id, Trouble.of(error)))
 
     def verify(self, folder: Path, session_id: str, settings: Settings) -> None:
         """Prove the files of a session on disk."""
@@ -279,7 +283,11 @@ class Conductor:
                 return
             self._occupied, self._stop_asked = True, False
         chosen = None if only is None else frozenset(only)
-        self._thread("run", lambda: self._drive(open_session, settings, chosen))
+        try:
+            self._thread("run", lambda: self._drive(open_session, settings, chosen))
+        except OutOfThreads as error:
+            self._occupied = False
+            self.tell(facts.NotOpened(Trouble.of(error)))
 
     def _drive(self, open_session: Callable[[], Session], settings: Settings, only: frozenset[int] | None) -> None:
         """The life of a run's thread: open, fetch, wait for the end, close."""
@@ -335,7 +343,7 @@ class Conductor:
             except BaseException as bug:  # noqa: BLE001 - told, never lost
                 self._stumbled(name, bug)
 
-        threading.Thread(target=guarded, name=f"era5dl-{name}", daemon=True).start()
+        threads.start(threading.Thread(target=guarded, name=f"era5dl-{name}", daemon=True))
 
     def _stumbled(self, where: str, bug: BaseException) -> None:
         self.tell(facts.Stumbled(where, Trouble.of(bug)))

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from era5dl import threads
+from era5dl.errors import OutOfThreads
 from era5dl.gui import facts
 from era5dl.gui.facts import Fact, Trouble
 
@@ -32,7 +34,11 @@ class DemoThread:
         self._gone = threading.Event()
 
     def start(self) -> None:
-        threading.Thread(target=self._serve, name="era5dl-demo", daemon=True).start()
+        thread = threading.Thread(target=self._serve, name="era5dl-demo", daemon=True)
+        try:
+            threads.start(thread, self.stop)
+        except OutOfThreads as error:
+            self._tell(facts.DemoFailed(Trouble.of(error)))
 
     def stop(self) -> None:
         """Returns at once; the keeper of the server ends it, whatever happens to us."""

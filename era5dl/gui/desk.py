@@ -10,6 +10,9 @@ import logging
 import threading
 from collections.abc import Callable
 
+from era5dl import threads
+from era5dl.errors import OutOfThreads
+
 Cancelled = Callable[[], bool]
 Job = Callable[[Cancelled], None]
 """Gets a question it should ask often: whether a newer job, or nobody any more, wants its answer."""
@@ -40,7 +43,11 @@ class Desk:
             self._next = (job, self._cancel)
             if not self._busy:
                 self._busy = True
-                threading.Thread(target=self._work, name=f"era5dl-{self._name}", daemon=True).start()
+                try:
+                    threads.start(threading.Thread(target=self._work, name=f"era5dl-{self._name}", daemon=True))
+                except OutOfThreads as none:
+                    self._busy, self._next = False, None
+                    self._on_bug(self._name, none)
 
     def cancel(self) -> None:
         """Nothing is wanted any more. Returns at once."""

@@ -155,6 +155,10 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("There is no session in this folder."),
         N_("Choose the folder that a download went to, or start a new download."),
     ),
+    errors.OutOfThreads: (
+        N_("The system does not let this program run more threads."),
+        N_("Choose fewer workers, or close other programs. On Linux and macOS “ulimit -u” raises the limit."),
+    ),
     errors.Stopped: (N_("Stopped by you."), N_("Press Resume to go on; everything that has come is kept.")),
 }
 

@@ -11,6 +11,7 @@ from enum import IntEnum
 
 from era5dl.engine.events import (
     Event,
+    FewerWorkers,
     FileDone,
     FileFailed,
     FileRestarted,
@@ -131,6 +132,17 @@ def sentence(event: Event) -> tuple[Level, str]:
             "The server asks to slow down: {n} request at once from now on",
             "The server asks to slow down: {n} requests at once from now on",
             event.workers,
+        )
+        return Level.WARNING, text
+    if isinstance(event, FewerWorkers):
+        said = words.told(event.kind, event.reason, event.remedy)
+        text = ngettext(
+            "Only {n} worker instead of {wanted}: {reason} {remedy}",
+            "Only {n} workers instead of {wanted}: {reason} {remedy}",
+            event.workers,
+            wanted=event.wanted,
+            reason=said.sentence,
+            remedy=said.hint,
         )
         return Level.WARNING, text
     if isinstance(event, StateChanged):

@@ -1,7 +1,7 @@
 """Many questions to the bucket at once, patiently.
 
-The threads are daemons and are never joined: when the user says stop, or one question has no answer, the caller hears
-of it within a tenth of a second, and requests still under way end by themselves, unheard.
+When the user says stop, or one question has no answer, the requests under way are aborted, and the caller hears of it
+within a tenth of a second, also where a thread sits in a DNS look-up that nothing can end.
 
 Its patience is another one than the engine's (`era5dl.engine.retry`): there a download of days sits out an outage, here
 somebody looks on, and is told after a few attempts, or at once where the server wishes for a long silence.
@@ -16,7 +16,9 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Generic, TypeVar
 
-from era5dl.errors import Era5Error, Reaction, ServerBusy, Stopped
+from era5dl import threads
+from era5dl.bucket.abort import Abort, aborting
+from era5dl.errors import Era5Error, OutOfThreads, Reaction, ServerBusy, Stopped
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -28,6 +30,7 @@ BASE = 0.5  # seconds; doubles with each attempt
 CAP = 8.0
 LONGEST_WISH = 60.0  # a Retry-After longer than this is not waited for while somebody looks at "planning"
 _LOOK = 0.05  # seconds between looks at `cancelled`
+_PARTING = 0.05  # seconds that the threads get to end while the caller waits
 
 _AGAIN = frozenset(
     {Reaction.RETRY, Reaction.RETRY_ONCE, Reaction.BACKOFF, Reaction.THROTTLE, Reaction.WAIT_FOR_NETWORK}
@@ -64,7 +67,8 @@ def ask_all(
             if on_progress:
                 on_progress(len(answers), len(questions))
     finally:
-        crew.over.set()
+        crew.stop()
+        crew.wait(_PARTING)
     return [answers[index] for index in range(len(questions))]
 
 
@@ -91,13 +95,39 @@ class _Crew(Generic[T]):
             self._waiting.put(numbered)
         self.answers: SimpleQueue[tuple[int, T | _Failed]] = SimpleQueue()
         self.over = Event()
+        self._threads: list[Thread] = []
+        self._aborts: list[Abort] = []
         self._hold_until = 0.0  # nobody asks before: one was told to slow down, and that holds for all
 
-    def start(self, threads: int) -> None:
-        for number in range(threads):
-            Thread(target=self._work, name=f"planner-{number}", daemon=True).start()
+    def start(self, wanted: int) -> None:
+        """Raises OutOfThreads where there is not even one; fewer than wanted are slower, and that is all."""
+        for number in range(wanted):
+            abort = Abort()
+            self._aborts.append(abort)
+            thread = Thread(target=self._work, args=(abort,), name=f"planner-{number}", daemon=True)
+            try:
+                threads.start(thread, self.stop)
+            except OutOfThreads:
+                if not self._threads:
+                    raise
+                return
+            self._threads.append(thread)
 
-    def _work(self) -> None:
+    def stop(self) -> None:
+        """Nobody wants an answer any more. Returns at once."""
+        self.over.set()
+        for abort in self._aborts:
+            abort.trip("the planning has ended")
+
+    def wait(self, seconds: float) -> None:
+        """For the threads' end, at most so long."""
+        threads.join(self._threads, seconds)
+
+    def _work(self, abort: Abort) -> None:
+        with aborting(abort):
+            self._answer()
+
+    def _answer(self) -> None:
         while not self.over.is_set():
             try:
                 index, question = self._waiting.get_nowait()
