@@ -122,7 +122,7 @@ def test_one_that_cannot_be_ended_holds_up_nobody_and_costs_no_word() -> None:
         import sys, threading
         from era5dl import threads
 
-        threads.start(threading.Thread(target=threading.Event().wait, args=(30,), daemon=True))
+        threads.start(threading.Thread(target=threading.Event().wait, args=(30,)))
         sys.stdout.write("the last word")
         sys.exit(threads.leave(3))
     """)
