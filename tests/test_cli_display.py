@@ -209,8 +209,8 @@ def test_records_of_events_and_progress() -> None:
     assert stream.getvalue().isascii()
     records = [json.loads(line) for line in lines]
     assert [record["event"] for record in records] == [
-        "file-started", "file-retrying", "file-restarted", "file-done", "file-failed", "state", "throttled", "fewer-workers",
-        "progress", "progress",
+        "file-started", "file-retrying", "file-restarted", "file-done", "file-failed", "state", "throttled",
+        "fewer-workers", "progress", "progress",
     ]  # fmt: skip
     assert {record["event"] for record in records} <= event_names()
     assert records[0]["key"] == HOSTILE

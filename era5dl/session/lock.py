@@ -31,7 +31,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from era5dl.errors import SessionBusy, SessionError
+from era5dl import threads
+from era5dl.errors import OutOfThreads, SessionBusy, SessionError
 from era5dl.folder.faults import folder_errors
 from era5dl.session.oslock import Unsupported, try_lock
 from era5dl.session.owner import SILENCE, Owner, look, read_owner
@@ -78,8 +79,15 @@ class Lock:
         raise SessionBusy(f"several programs are trying to take {path} at once", remedy="Try again in a moment.")
 
     def keep_alive(self) -> None:
-        """Touch it every BEAT seconds from now on, in a thread that ends with `release`."""
-        threading.Thread(target=self._beat, name="era5dl-heartbeat", daemon=True).start()
+        """Touch it every BEAT seconds from now on, in a thread that ends with `release`.
+
+        Raises OutOfThreads, and then the lock is released: one that is not touched is not held for long.
+        """
+        try:
+            threads.start(threading.Thread(target=self._beat, name="era5dl-heartbeat", daemon=True))
+        except OutOfThreads:
+            self.release()
+            raise
 
     def confirm(self) -> None:
         """Make sure that the lock is still ours, and touch it. A lock file that was deleted or emptied is made again.
