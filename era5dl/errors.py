@@ -27,7 +27,9 @@ Era5Error
 ├── DiskError
 │   ├── DiskFull
 │   ├── WillNotFit              more is to come than there is room for
-│   ├── FolderUnusable          vanished, read-only, not permitted
+│   ├── FileTooLarge            for the file system, or for the user's limit
+│   ├── FolderUnusable          its disk is away, read-only, not permitted
+│   │   └── FolderVanished      deleted, moved away or exchanged
 │   └── PartLost                somebody took the part file away
 ├── SessionError
 │   ├── SessionBusy             another program holds it
@@ -53,6 +55,7 @@ class Reaction(Enum):
     BACKOFF = "backoff"
     THROTTLE = "throttle"  # later; where it is one of many, all workers slow down together
     RESTART = "restart"  # ask for the object's version again and begin anew
+    REOPEN = "reopen"  # go on from what is on the disk itself, as after a restart of the program
     FAIL_OBJECT = "fail object"
     FAIL_SESSION = "fail session"
     WAIT_FOR_NETWORK = "wait for network"  # costs no budget
@@ -220,13 +223,30 @@ class DiskFull(DiskError):
 class WillNotFit(DiskError):
     """More is to come than there is room for on the disk."""
 
+    reaction = Reaction.FAIL_OBJECT
     remedy = "Make room on the disk, ask for less, or choose a folder on another disk."
+
+
+class FileTooLarge(DiskError):
+    """The file system takes no file of this size."""
+
+    reaction = Reaction.FAIL_OBJECT
+    remedy = (
+        "Choose a folder on another disk (FAT32, for one, takes no file above 4 GB), or raise your limit of file sizes "
+        "(ulimit -f)."
+    )
 
 
 class FolderUnusable(DiskError):
     """The folder cannot be written to."""
 
     remedy = "Check that the folder still exists, that the disk is connected and that you may write there."
+
+
+class FolderVanished(FolderUnusable):
+    """The folder was deleted or moved away."""
+
+    remedy = "Put it back and the download goes on; or end it, and go on in its new place with era5dl resume."
 
 
 class PartLost(DiskError):

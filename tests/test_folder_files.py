@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.errors import DiskError, DiskFull, FolderUnusable, UnsafeKey, UsageError, WillNotFit
+from era5dl.errors import DiskError, DiskFull, FileTooLarge, FolderUnusable, UnsafeKey, UsageError, WillNotFit
 from era5dl.folder import replace as replace_module
 from era5dl.folder import space
 from era5dl.folder.faults import disk_errors, folder_errors
@@ -26,7 +26,7 @@ from era5dl.folder.space import check_free, free_bytes
         (errno.ENOENT, FolderUnusable),
         (errno.EIO, FolderUnusable),
         (errno.ESTALE, FolderUnusable),
-        (errno.EFBIG, FolderUnusable),
+        (errno.EFBIG, FileTooLarge),
         (errno.EMFILE, DiskError),
         (errno.ENAMETOOLONG, UnsafeKey),
         (errno.ENOTDIR, UnsafeKey),

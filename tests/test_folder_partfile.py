@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from era5dl.errors import DiskFull, FolderUnusable, PartLost, UnsafeKey
+from era5dl.errors import DiskFull, FileTooLarge, FolderUnusable, PartLost, UnsafeKey
 from era5dl.folder import partfile as partfile_module
 from era5dl.folder.partfile import PartFile
+from era5dl.ranges import RangeSet
 from tests.faultlab import pseudo_random
 
 SIZE = 300_000
@@ -143,21 +144,188 @@ def test_only_what_was_written_is_synced(part: PartFile, syncs: list[int]) -> No
     assert len(syncs) == 1
 
 
-def test_a_sync_that_failed_is_done_again(part: PartFile, monkeypatch: pytest.MonkeyPatch, syncs: list[int]) -> None:
-    working = os.fsync
+def broken(fd: int) -> None:
+    raise OSError(errno.EIO, "Input/output error")
 
-    def broken(fd: int) -> None:
+
+def in_order(part: PartFile) -> list[tuple[int, int]]:
+    return list(part.safe(RangeSet([(0, SIZE)])))
+
+
+def test_after_a_sync_that_failed_nothing_of_it_counts(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next sync would succeed, as Linux has marked the pages clean, and the bytes are not on the disk."""
+    part.acquire()
+    part.write(0, memoryview(b"xx"))
+    part.sync()
+    part.write(2, memoryview(b"yy"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(FolderUnusable, match="while syncing"):
+            part.sync()
+    for refused in (part.sync, part.acquire, part.release):
+        with pytest.raises(FolderUnusable, match="while syncing"):
+            refused()
+    with pytest.raises(FolderUnusable, match="while syncing"):
+        part.commit(part.path.with_name("final"))
+    assert in_order(part) == [(0, 2)]
+
+
+def test_a_close_that_failed_takes_back_what_was_written_since_the_opening(
+    part: PartFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part.acquire()
+    part.write(0, memoryview(b"xx"))
+    part.release()
+    part.acquire()
+    part.write(2, memoryview(b"yy"))
+    real, ours = os.close, part._fd
+
+    def refusing(fd: int) -> None:
+        real(fd)
+        if fd == ours:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", refusing)
+        with pytest.raises(DiskFull, match="while closing"):
+            part.release()
+    assert in_order(part) == [(0, 2)]
+    with pytest.raises(FolderUnusable, match="while closing"):
+        part.acquire()
+
+
+def test_what_is_written_again_counts_only_when_it_is_synced_again(part: PartFile) -> None:
+    part.acquire()
+    part.write(0, memoryview(b"xxxx"))
+    part.sync()
+    part.write(1, memoryview(b"yy"))
+    assert in_order(part) == [(0, 1), (3, 4)]
+    part.sync()
+    assert in_order(part) == [(0, 4)]
+    part.release()
+
+
+def test_a_write_that_takes_nothing_ends(part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    part.acquire()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite" if way == "positioned" else "write", lambda *_: 0)
+        with pytest.raises(FolderUnusable, match="nothing"):
+            part.write(0, memoryview(b"x"))
+    assert in_order(part) == []
+    part.release()
+
+
+@pytest.mark.parametrize("look", ["write", "read", "release", "acquire", "commit"])
+def test_what_was_cut_off_does_not_count(part: PartFile, look: str) -> None:
+    """Writing at the end would give it its size again, with a hole where the bytes were."""
+    left(part)
+    if look not in ("acquire", "commit"):
+        part.acquire()
+    os.truncate(part.path, 1000)
+    with pytest.raises(PartLost, match="cut short to 1000 bytes"):
+        {
+            "write": lambda: part.write(SIZE - 1, memoryview(b"x")),
+            "read": lambda: part.read(500, 1000),
+            "release": part.release,
+            "acquire": part.acquire,
+            "commit": lambda: part.commit(part.path.with_name("final")),
+        }[look]()
+    assert in_order(part) == [(0, 1000)]
+
+
+def test_a_file_that_has_grown_is_not_the_one_that_was_proven(part: PartFile) -> None:
+    left(part)
+    os.truncate(part.path, SIZE + 1)
+    with pytest.raises(PartLost, match="grown"):
+        part.commit(part.path.with_name("final"))
+
+
+def test_a_final_name_is_only_for_what_was_synced(part: PartFile) -> None:
+    part.acquire()
+    part.write(0, memoryview(DATA)[:-1])
+    part.release()
+    with pytest.raises(PartLost, match="synced"):
+        part.commit(part.path.with_name("final"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be synced there")
+def test_a_name_that_could_not_be_synced_is_taken_back(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next sync of the folder would succeed: so the folder has to be changed once more."""
+    left(part)
+    final = part.path.with_name("final")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(FolderUnusable):
+            part.commit(final)
+    assert not final.exists()
+    part.commit(final)
+    assert final.read_bytes() == DATA
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be moved there")
+def test_a_file_that_is_exchanged_at_the_last_moment_gets_no_final_name(
+    part: PartFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(part)
+    final, real = part.path.with_name("final"), os.replace
+
+    def exchanged(source: Path, target: Path) -> None:
+        if source == part.path and target == final:
+            exchange(part.path, bytes(SIZE))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", exchanged)
+    with pytest.raises(PartLost, match="another file"):
+        part.commit(final)
+    assert not final.exists()
+    assert in_order(part) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be moved there")
+def test_an_open_file_that_lost_its_name_is_noticed(part: PartFile) -> None:
+    part.acquire()
+    part.write(0, memoryview(DATA))
+    part.path.rename(part.path.with_name("elsewhere"))
+    with pytest.raises(PartLost, match="vanished"):
+        part.release()
+
+
+def test_what_changed_it_since_is_noticed(part: PartFile) -> None:
+    assert not part.touched
+    left(part)
+    assert not part.touched
+    with part.path.open("r+b") as file:
+        file.write(b"scribble")
+    os.utime(part.path, ns=(1, 1))
+    assert part.touched == (os.name != "nt")
+
+
+def test_a_successor_knows_which_file_it_was(part: PartFile) -> None:
+    left(part)
+    exchange(part.path, bytes(SIZE))
+    again = PartFile(part.path, SIZE, before=part)
+    again.acquire()  # nothing is counted on
+    again.release()
+    again = PartFile(part.path, SIZE, before=part)
+    again.recall(part.safe(RangeSet([(0, SIZE)])))
+    with pytest.raises(PartLost, match="another file"):
+        again.acquire()
+    assert in_order(again) == []
+
+
+def test_bytes_that_cannot_be_read_do_not_count(part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    left(part)
+    part.acquire()
+
+    def bad_sector(*_: object) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
-    part.acquire()
-    part.write(0, memoryview(b"x"))
-    monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(FolderUnusable):
-        part.sync()
-    monkeypatch.setattr(os, "fsync", working)
-    part.sync()
-    assert len(syncs) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread" if way == "positioned" else "read", bad_sector)
+        with pytest.raises(FolderUnusable):
+            part.read(1000, 500)
     part.release()
+    assert in_order(part) == [(0, 1000), (1500, SIZE)]
 
 
 def test_what_is_written_during_a_sync_is_synced_next_time(
@@ -186,9 +354,6 @@ def test_what_is_written_during_a_sync_is_synced_next_time(
 
 
 def test_a_failing_sync_at_the_end_still_closes_the_file(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(fd: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
     before = open_files()
     part.acquire()
     part.write(0, memoryview(b"x"))
@@ -214,8 +379,7 @@ def test_commit_puts_it_in_place_of_the_old_file(part: PartFile, tmp_path: Path,
 def test_a_commit_that_cannot_be_leaves_both_files(part: PartFile, tmp_path: Path) -> None:
     final = tmp_path / "taken"
     (final / "inside").mkdir(parents=True)
-    part.acquire()
-    part.release()
+    left(part)
     with pytest.raises((UnsafeKey, FolderUnusable)):
         part.commit(final)
     assert part.path.exists()
@@ -261,7 +425,7 @@ def test_a_file_that_cannot_have_its_size_is_not_left_open(part: PartFile, monke
     with monkeypatch.context() as patch:
         patch.setattr(os, "ftruncate", too_large)
         for _ in range(3):
-            with pytest.raises(FolderUnusable):
+            with pytest.raises(FileTooLarge):
                 part.acquire()
     assert open_files() == before
     part.acquire()
@@ -304,6 +468,7 @@ def test_a_file_that_took_its_place_is_not_taken_for_it(part: PartFile, tmp_path
     with pytest.raises(PartLost, match="another file"):
         part.commit(tmp_path / "final")
     assert not (tmp_path / "final").exists()
+    assert in_order(part) == []
     with pytest.raises(PartLost, match="another file"):
         part.acquire()
 

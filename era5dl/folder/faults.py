@@ -1,7 +1,7 @@
 """What the operating system says about a disk, in our words. The one place where an OSError of a file becomes ours.
 
-Three kinds, because the engine reacts differently: no room (it waits), the folder cannot be used at all (it waits for
-a person), and this one name cannot be a file here (that object fails, the rest goes on).
+Three kinds, because the engine reacts differently: no room, the folder cannot be used (for both it finds out whether
+that is so for this file alone), and this one name or size cannot be a file here (that object fails, the rest goes on).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from era5dl.errors import DiskError, DiskFull, Era5Error, FolderUnusable, UnsafeKey
+from era5dl.errors import DiskError, DiskFull, Era5Error, FileTooLarge, FolderUnusable, UnsafeKey
 
 _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NO_HANDLES = {errno.EMFILE, errno.ENFILE}
@@ -37,10 +37,7 @@ def as_disk_error(exc: OSError, path: str | os.PathLike[str]) -> Era5Error:
             f"{where}: {what}", remedy="Use fewer workers, or raise the limit of open files (ulimit -n), and go on."
         )
     if exc.errno == errno.EFBIG:
-        return FolderUnusable(
-            f"{where} is larger than this disk's file system or your limit takes ({what})",
-            remedy="Choose a folder on another disk: FAT32, for one, takes no file above 4 GB.",
-        )
+        return FileTooLarge(f"{where} is larger than this disk's file system or your limit takes ({what})")
     if exc.errno in (errno.ENOTDIR, errno.EEXIST):
         return UnsafeKey(
             f"{where} cannot be made: a file exists where a folder is needed, or a folder where a file is ({what})",
@@ -52,7 +49,7 @@ def as_disk_error(exc: OSError, path: str | os.PathLike[str]) -> Era5Error:
 
 
 class disk_errors:
-    """Inside, an OSError leaves as DiskFull, FolderUnusable, UnsafeKey or plain DiskError; `path` names the place."""
+    """Inside, an OSError leaves as one of the errors above or a plain DiskError; `path` names the place."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path

@@ -5,6 +5,7 @@ Journalling file systems do this by themselves; the others owe it to nobody, and
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from era5dl.folder.replace import sync_folder
@@ -19,4 +20,9 @@ def make_folders(folder: Path) -> None:
         at = at.parent
     for path in reversed(missing):
         path.mkdir(exist_ok=True)  # another thread may need it, too
-        sync_folder(path.parent)
+        try:
+            sync_folder(path.parent)
+        except OSError:
+            with contextlib.suppress(OSError):
+                path.rmdir()  # so that the next attempt makes it, and syncs that
+            raise

@@ -7,6 +7,8 @@ final, and nothing waits.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterable
@@ -16,6 +18,21 @@ from era5dl.turns import Waits, turn
 
 _PATIENCE = 10.0 if os.name == "nt" else 0.0  # seconds a rename may take
 _SYNCING = Waits()
+_NOT_DURABLE = {  # a disk or a server that fails; whatever else a folder's sync says: this file system has none
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EROFS,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.ENOENT,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ETIMEDOUT,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+    getattr(errno, "ESTALE", errno.EIO),
+    getattr(errno, "EREMOTEIO", errno.EIO),
+}
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -44,20 +61,29 @@ def rename(source: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power cut, where the system lets us (Windows and some shares do not)."""
+    """Make renames in `folder` survive a power cut, where the system lets us (Windows and some shares do not).
+
+    Raises OSError when the disk fails: then nobody knows which name means what after a power cut.
+    """
     if os.name == "nt":
         return
     try:
         fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    except OSError:
-        return
-    try:
-        with turn.away(_SYNCING):
-            os.fsync(fd)
-    except OSError:
-        pass  # some network file systems refuse; the rename itself has happened
-    finally:
-        os.close(fd)
+        try:
+            with turn.away(_SYNCING):
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno in _NOT_DURABLE:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+def drop_page_cache(fd: int) -> None:
+    """Let the next reading of this file come from the disk, where the system can: what is synced leaves the cache."""
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def write_temp(target: Path, chunks: Iterable[bytes], mode: int = 0o666) -> Path:

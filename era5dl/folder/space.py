@@ -33,11 +33,12 @@ def check_free(folder: Path, needed: int, reserve: int) -> None:
         )
 
 
-def is_writable(folder: Path) -> bool:
-    """Whether a file can be made in `folder` right now: after a disk was full, read-only or unplugged."""
+def is_writable(folder: Path, amount: int = _TRIAL) -> bool:
+    """Whether a file of `amount` bytes can be written in `folder` right now: after disk trouble."""
     try:
         with tempfile.TemporaryFile(dir=folder) as trial:
-            trial.write(bytes(_TRIAL))
+            for _ in range(max(amount, _TRIAL) // _TRIAL):
+                trial.write(bytes(_TRIAL))
             trial.flush()
             os.fsync(trial.fileno())
     except OSError:

@@ -272,7 +272,10 @@ def _look(path: Path) -> tuple[Owner | None, float]:
 def _probe(path: Path) -> tuple[bool, float]:
     """Whether the kernel locks files in this folder, and what time its file server has. Raises OSError."""
     trial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.trial")
-    fd = os.open(trial, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        fd = os.open(trial, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as exc:  # what is said of it must not change with each attempt
+        raise OSError(exc.errno, exc.strerror, str(path)) from exc
     try:
         os.write(fd, b"?")
         now = os.fstat(fd).st_mtime

@@ -182,6 +182,22 @@ class Session:
             generations.store(self._path, data)
         self.checkpoint = checkpoint
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder, as it is now, holds the resume file of this session."""
+        return any(map(os.path.lexists, (self._path, generations.previous(self._path))))
+
+    def restore(self) -> bool:
+        """Make again what somebody deleted of our own folder; the next `save` makes the resume file and the lock. Only
+        where the chosen folder is known to be the same. True when something was missing. Raises a DiskError."""
+        plan = self._home / plan_name(self.id, self.plan.digest)
+        if plan.exists() and self.is_there:
+            return False
+        with folder_errors(self._home):
+            make_folders(self._home)
+            planfile.write(plan, self.plan)
+        return True
+
     def final_path(self, index: int) -> Path:
         """Where object `index` of the plan belongs. Raises UnsafeKey. Computed anew each time, links checked."""
         key = self.plan.objects[index].key
