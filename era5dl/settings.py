@@ -34,6 +34,7 @@ class Settings:
     rate_limit: int | None = None  # of all workers together; 0 is taken as None, unlimited
     retries: int = 6  # attempts in a row without a new byte, before an object fails
     verify: bool = True
+    read_back: bool = False  # hash each file from the disk before its final name, not only as it comes
     flat: bool = False  # files beside each other instead of in the bucket's folders
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
@@ -92,7 +93,7 @@ class Settings:
             (("workers", "retries", "disk_reserve"), int, "a whole number"),
             (("rate_limit",), (int, type(None)), "a whole number or None"),
             (("connect_timeout", "read_timeout"), (int, float), "a number of seconds"),
-            (("verify", "flat"), bool, "True or False"),
+            (("verify", "read_back", "flat"), bool, "True or False"),
         ):
             for name in names:
                 value = getattr(self, name)
@@ -173,6 +174,7 @@ _ENVIRONMENT: dict[str, tuple[str, Callable[[str], object]]] = {
     "ERA5DL_LIMIT_RATE": ("rate_limit", parse_rate),
     "ERA5DL_RETRIES": ("retries", _whole),
     "ERA5DL_NO_VERIFY": ("verify", _not),
+    "ERA5DL_READ_BACK": ("read_back", _flag),
     "ERA5DL_FLAT": ("flat", _flag),
     "ERA5DL_CONNECT_TIMEOUT": ("connect_timeout", _seconds),
     "ERA5DL_READ_TIMEOUT": ("read_timeout", _seconds),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.engine import upkeep
+from era5dl.engine import disk, upkeep
 from era5dl.engine.events import State, StateChanged
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.runs import fetch_all, running, wrong_files
@@ -48,7 +48,7 @@ def test_a_full_disk_pauses_and_goes_on_when_there_is_room(fault_server: FaultSe
         with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
             while True:  # somebody else fills the disk
                 file.write(bytes(65536))
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
         assert "room" in ran.engine.snapshot().reason
         assert "DiskFull" in [event.kind for event in ran.said(StateChanged)]
         ballast.unlink()
@@ -106,7 +106,7 @@ def test_a_disk_that_is_plugged_in_again(fault_server: FaultServer, tmp_path: Pa
             ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
             subprocess.run(["umount", "-l", str(folder)], check=True)
             ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
-            assert "FolderUnusable" in [event.kind for event in ran.said(StateChanged)]
+            assert "FolderVanished" in [event.kind for event in ran.said(StateChanged)]
             mount("--bind", disk, folder)
             ended = ran.end()
         assert (ended.verified, ended.failed) == (4, 0)
@@ -152,9 +152,10 @@ def test_a_quota_that_is_used_up(fault_server: FaultServer, tmp_path: Path, monk
         return real(fd, what, offset)
 
     monkeypatch.setattr(os, "pwrite", pwrite)
-    monkeypatch.setattr(upkeep, "is_writable", lambda _folder: left[0] > MB)
+    for module in (upkeep, disk):
+        monkeypatch.setattr(module, "is_writable", lambda _folder, amount=0: left[0] > MB)
     with running(fault_server, tmp_path) as ran:
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
         assert "quota" in ran.engine.snapshot().reason
         told = len(ran.events)
         ran.engine.wait(1.0)  # the keeper looks five times

@@ -44,8 +44,24 @@ def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
     assert transfer.digest.whole_parts() == {}, "what was recorded is compared with the disk, and vouches for nothing"
 
 
+def test_what_was_cut_off_a_part_file_is_claimed_no_more(tmp_path: Path) -> None:
+    (tmp_path / "a.nc.part").write_bytes(DATA[: 2 * PART - 1])
+    transfer = _transfer(tmp_path)
+    recall(transfer, _places(tmp_path, Unfinished(0, ((0, 3 * PART),), dict(enumerate(MD5S)), PART)))
+    assert list(transfer.done) == [(0, 2 * PART - 1)]
+    assert transfer.recorded == {0: MD5S[0]}
+
+
+def test_of_a_part_file_that_was_cut_and_that_no_md5_proves_nothing_counts(tmp_path: Path) -> None:
+    (tmp_path / "a.nc.part").write_bytes(DATA[:-1])
+    transfer = _transfer(tmp_path)
+    transfer.digest = None
+    recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),))))
+    assert not transfer.done
+
+
 def test_claims_on_a_part_file_of_another_size_are_void(tmp_path: Path) -> None:
-    for data in (None, DATA[:-1]):
+    for data in (None, DATA + b"x"):
         if data is not None:
             (tmp_path / "a.nc.part").write_bytes(data)
         transfer = _transfer(tmp_path)

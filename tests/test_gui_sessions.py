@@ -73,6 +73,7 @@ def test_what_this_window_does_goes_before_what_the_disk_says() -> None:
         (State.RUNNING, RowState.RUNNING),
         (State.PAUSED, RowState.PAUSED),
         (State.WAITING_FOR_DISK, RowState.PAUSED),
+        (State.WAITING_FOR_ROOM, RowState.PAUSED),
     ):
         (row,) = rows([replace(ONE, state=Standing.RUNNING)], {(ONE.id, ONE.folder): state}, now=NOW)
         assert (row.standing, row.can_resume, row.can_forget, row.can_verify) == (standing, False, False, False)

@@ -40,7 +40,8 @@ exit codes:
 
 environment (a flag wins over it):
   ERA5DL_ENDPOINT_URL, ERA5DL_BUCKET, ERA5DL_REGION, ERA5DL_CA_BUNDLE, ERA5DL_WORKERS, ERA5DL_LIMIT_RATE,
-  ERA5DL_RETRIES, ERA5DL_NO_VERIFY=1, ERA5DL_FLAT=1      as the flags of the same name
+  ERA5DL_RETRIES, ERA5DL_NO_VERIFY=1, ERA5DL_READ_BACK=1,
+  ERA5DL_FLAT=1         as the flags of the same name
   ERA5DL_PROXY, ERA5DL_CONNECT_TIMEOUT, ERA5DL_READ_TIMEOUT, ERA5DL_DISK_RESERVE
                         have no flag: a URL, seconds, seconds, room left free on the disk (512MiB)
   ERA5DL_STATE_DIR      where the list of known sessions is kept
@@ -111,6 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _selection_flags(download)
     download.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to fetch into")
+    _read_back_flag(download)
     _common_flags(download)
 
     resume = command(
@@ -120,6 +122,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Go on with an interrupted session: the newest unfinished one of a folder, or one of `era5dl sessions`.",
     )
     resume.add_argument("session", metavar="DIR | SESSION-ID", help="the folder, or the session (its first letters do)")
+    _read_back_flag(resume)
     _common_flags(resume)
 
     sessions = command("sessions", "sessions:sessions", "list the sessions known on this computer")
@@ -209,6 +212,17 @@ def _common_flags(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust, where a proxy inspects TLS")
     _pace_flags(parser)
     _voice_flags(parser)
+
+
+def _read_back_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--read-back",
+        action="store_const",
+        const=True,
+        help="hash each whole file from the disk before it gets its final name, past the page cache where the system "
+        "can; without it bytes are hashed as they come and read again only after disk trouble or a foreign change that "
+        "shows in the file's time. Finds another program's writes into a part file up to that moment, not later ones",
+    )
 
 
 def _pace_flags(parser: argparse.ArgumentParser) -> None:

@@ -29,6 +29,7 @@ _SETTINGS = {  # flag -> setting
     "limit_rate": "rate_limit",
     "retries": "retries",
     "verify": "verify",
+    "read_back": "read_back",
     "flat": "flat",
 }
 

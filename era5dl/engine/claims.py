@@ -1,4 +1,4 @@
-"""What the resume file may claim of a run, once the part files it speaks of are synced."""
+"""What the resume file may claim of a run: bytes that are on the disk itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     from era5dl.engine.run import Run
 
 
-def claims_of(run: Run) -> tuple[Checkpoint, list[Transfer]]:
-    """Under the run's lock: the claims, and the transfers whose part files must be synced before they are written."""
-    transfers = [t for t in run.scheduler.open.values() if t.opened]
-    unfinished = [claim(t) for t in transfers if t.done]
+def claims_of(run: Run) -> Checkpoint:
+    """Under the run's lock: the claims. What was not synced before is not claimed."""
+    unfinished = [found for t in run.scheduler.open.values() if t.opened and (found := claim(t)).done]
     unfinished += run.claims.values()
     return Checkpoint(
         verified=run.verified.copy(),
@@ -24,12 +23,13 @@ def claims_of(run: Run) -> tuple[Checkpoint, list[Transfer]]:
         replaced=dict(run.replaced),
         done_bytes=run.ledger.done_bytes,
         ended=not run.error and not run.stopping and run.over,
-    ), transfers
+    )
 
 
 def claim(transfer: Transfer) -> Unfinished:
-    """What is there of one object."""
-    digest, done = transfer.digest, tuple(transfer.done)
+    """What is there of one object: on the disk itself, for what was written since the last sync may be lost."""
+    digest = transfer.digest
+    done = tuple(transfer.part.safe(transfer.done) if transfer.part is not None else transfer.done)
     if digest is None or not transfer.multipart:
         return Unfinished(transfer.index, done)
     return Unfinished(transfer.index, done, {**transfer.recorded, **digest.whole_parts()}, digest.parts[0][1])

@@ -8,14 +8,14 @@ from __future__ import annotations
 import random
 import time
 
-from era5dl.engine.claims import claim
-from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying, Throttled
+from era5dl.engine.disk import all_failed, judge, one_failed
+from era5dl.engine.events import FileRetrying, Throttled
 from era5dl.engine.holding import let_go
-from era5dl.engine.ledger import FileState
 from era5dl.engine.retry import Decision, decide
 from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job
 from era5dl.engine.transfer import Piece, Transfer
+from era5dl.engine.withdrawal import FAILED, when_idle, withdraw
 from era5dl.errors import (
     BadResponse,
     BucketRefused,
@@ -27,13 +27,10 @@ from era5dl.errors import (
     StaleConnection,
     Untrusted,
 )
-from era5dl.session.checkpoint import Failure
 
 MOST_RESTARTS = 2  # times an object may change upstream before it has failed
 STRANGE_ANSWERS = 5  # in a row, on whatever objects: something answers in the bucket's place
 DENIALS = 5  # different objects in a row: it is the bucket that says no
-
-FAILED = Decision(Reaction.FAIL_OBJECT, 0.0, 0)
 
 
 def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) -> None:
@@ -41,6 +38,9 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
     abort = run.aborts.get(job)
     if isinstance(error, Interrupted | StaleConnection) and not progressed and (abort is None or not abort.why):
         run.bucket.drop_idle_connections()  # one was dead: so, most likely, are those that have been idle beside it
+    alone = True
+    if isinstance(error, DiskError):
+        error, alone = judge(run, job.transfer, error)
     with run.locked():
         transfer, now = job.transfer, time.monotonic()
         run.aborts.pop(job, None)
@@ -48,13 +48,16 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
             run.scheduler.ended(job)
         else:
             transfer.proving = False
-        if abort is None or not abort.why:
+        if isinstance(error, DiskError) and error.reaction is Reaction.PAUSE:  # also where we ended the attempt
+            run.ledger.barren_attempts += not progressed
+            one_failed(run, transfer, error) if alone else _disk_failed(run, transfer, error)
+        elif abort is None or not abort.why or isinstance(error, DiskError):
             _consider(run, job, error, progressed, now)
         elif transfer.decision is None and not transfer.leaving:  # we ended it ourselves: nobody's fault
             run.scheduler.put_back(job, now, now)
         if isinstance(job, Piece):
             run.scheduler.prove_when_complete(transfer)
-        _when_idle(run, transfer)
+        when_idle(run, transfer)
         let_go(run, transfer)
         run.wake_locked()
 
@@ -63,31 +66,15 @@ def settle(run: Run, transfer: Transfer) -> None:
     """A job has come to its end. It may be the one that a decision on its object, or a hold, was waiting for."""
     if transfer.decision is not None or transfer.leaving:
         with run.locked():
-            _when_idle(run, transfer)
+            when_idle(run, transfer)
             let_go(run, transfer)
             run.wake_locked()
 
 
-def _when_idle(run: Run, transfer: Transfer) -> None:
-    """Carry out the decision on an object once no thread works on it any more."""
-    if transfer.decision is None or not transfer.idle or transfer.index not in run.scheduler.open:
-        return
-    index, key = transfer.index, transfer.obj.key
-    if transfer.decision.reaction is Reaction.RESTART:
-        transfer.decision = None
-        transfer.restarts += 1
-        transfer.changed = True
-        run.scheduler.begin_anew(transfer)
-        run.outbox.put(FileRestarted(index, key, transfer.reason, transfer.kind))
-        return
-    if transfer.opened and transfer.done:
-        run.claims[index] = claim(transfer)  # a later run goes on from here
-    run.scheduler.close(transfer)
-    run.held.discard(index)
-    run.ledger.set_state(index, FileState.FAILED)
-    run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind))
-    run.dirty = True
-    run.outbox.put(FileFailed(index, key, transfer.reason, transfer.remedy, transfer.kind))
+def _disk_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
+    if transfer.decision is None:  # one that is being opened, too
+        withdraw(run, transfer, Decision(Reaction.REOPEN, 0.0, 0), error)
+    all_failed(run, error)
 
 
 def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float) -> None:
@@ -100,13 +87,10 @@ def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float
         case Reaction.PAUSE if isinstance(error, Untrusted) and not run.answered_once:
             run.end_locked(error)  # wrong from the start: waiting would not help
         case Reaction.RESTART if transfer.restarts < MOST_RESTARTS:
-            _doom(run, transfer, decision, error)
+            withdraw(run, transfer, decision, error)
         case Reaction.FAIL_OBJECT | Reaction.STOP | Reaction.RESTART:
-            _doom(run, transfer, FAILED, error)
+            withdraw(run, transfer, FAILED, error)
             _count_denial(run, transfer, error)
-        case Reaction.PAUSE if isinstance(error, DiskError):
-            run.scheduler.put_back(job, now, now)
-            run.disk_trouble_locked(error)
         case Reaction.PAUSE | Reaction.WAIT_FOR_NETWORK:
             run.scheduler.put_back(job, now + decision.delay, now)
             run.network_trouble_locked(error, transfer.obj.key)
@@ -147,17 +131,6 @@ def _retry(run: Run, job: Job, error: Era5Error, decision: Decision, now: float)
         if run.strange_answers >= STRANGE_ANSWERS:
             run.strange_answers = 0
             run.network_trouble_locked(error, transfer.obj.key)  # the prober finds out whether it is the bucket
-
-
-def _doom(run: Run, transfer: Transfer, decision: Decision, error: Era5Error) -> None:
-    """Its other pieces are ended first; then `_when_idle` carries the decision out."""
-    if transfer.decision is None or decision is FAILED:
-        transfer.decision, transfer.reason, transfer.remedy = decision, str(error), error.remedy
-        transfer.kind = error.kind
-    run.scheduler.withdraw(transfer)
-    for piece in transfer.active:
-        if piece in run.aborts:
-            run.aborts[piece].trip("its object cannot go on")
 
 
 def _count_denial(run: Run, transfer: Transfer, error: Era5Error) -> None:

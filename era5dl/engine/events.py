@@ -28,7 +28,8 @@ class State(Enum):
     RUNNING = "running"
     PAUSED = "paused"  # by the user, or because all that is left is held by the user
     WAITING_FOR_NETWORK = "waiting for the network"
-    WAITING_FOR_DISK = "waiting for room on the disk"
+    WAITING_FOR_DISK = "waiting for the disk"
+    WAITING_FOR_ROOM = "waiting for room on the disk"
     WAITING_FOR_TRUST = "waiting for a trusted certificate"
     STOPPING = "stopping"
     ENDED = "ended"

@@ -57,7 +57,8 @@ def open_transfer(
     obj = transfer.obj
     plan_proof(transfer, cuts, verify, places.claim.part_size if places.claim else 0)
     transfer.wanted = [(0, obj.size)]
-    transfer.part = PartFile(places.part, obj.size)
+    again = transfer.part is not None
+    transfer.part = PartFile(places.part, obj.size, before=transfer.part)
     existing = _size_of(places.final, obj.key)
     if existing is not None:
         if existing == obj.size:
@@ -70,7 +71,7 @@ def open_transfer(
         if transfer.digest is not None and transfer.multipart and (md5s := places.digests()):
             salvage(transfer, places.final, existing, md5s, stopped)
             return None
-    recall(transfer, places)
+    recall(transfer, places, again=again)
     return None
 
 
@@ -110,16 +111,23 @@ def _size_of(final: Path, key: str) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def recall(transfer: Transfer, places: Places) -> None:
-    """Go on with the part file, as far as the resume file claims it."""
+def recall(transfer: Transfer, places: Places, *, again: bool = False) -> None:
+    """Go on with the part file, as far as it is claimed and there. What has been cut off counts no more; and where no
+    MD5 would tell what else was done to such a file, nothing of it does.
+
+    again: in the same run, after trouble, so that the page cache may hold what the disk does not.
+    """
     claim, size = places.claim, transfer.obj.size
     transfer.done, transfer.recorded = RangeSet(), {}
-    if claim is None or _size_of(places.part, transfer.obj.key) != size:
+    there = _size_of(places.part, transfer.obj.key)
+    if claim is None or there is None or there > size or (there < size and transfer.digest is None):
         return
-    if transfer.part is not None:
-        transfer.part.must_exist = True
     for start, stop in claim.done:
-        transfer.done.add(max(start, 0), min(stop, size))
+        transfer.done.add(max(start, 0), min(stop, there))
+    if transfer.part is not None:
+        transfer.part.recall(transfer.done)
+        if again:
+            transfer.part.read_from_disk()
     if transfer.digest is not None and transfer.digest.parts[0][1] == claim.part_size:
         spans = transfer.digest.parts
         transfer.recorded = {

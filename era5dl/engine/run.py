@@ -6,7 +6,6 @@ Events are put in an outbox under the lock and told after it is released, in ord
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -33,8 +32,9 @@ from era5dl.engine.proving import Proof
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.trouble import Trouble
-from era5dl.errors import Era5Error, FolderUnusable, OutOfThreads, ProofError
+from era5dl.errors import Era5Error, OutOfThreads, ProofError
 from era5dl.folder.paths import OWN_FOLDER
+from era5dl.folder.presence import Presence
 from era5dl.ranges import Range, RangeSet
 from era5dl.session import Session
 from era5dl.session.checkpoint import Checkpoint, Failure
@@ -78,7 +78,7 @@ class Run:
         self.answered_once = False
         self.strange_answers = 0  # in a row
         self.denied: set[int] = set()  # objects refused in a row
-        self._own_folder = str(session.folder / OWN_FOLDER)
+        self._presence = Presence(session.folder, session.folder / OWN_FOLDER, lambda: session.is_there)
         self.cuts = Cuts(bucket)
         self.digests = Digests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
         self._load(session.checkpoint, only)
@@ -223,10 +223,8 @@ class Run:
         return bool(self.held) and self.audited and self.scheduler.finished
 
     def check_folder(self) -> None:
-        """Raise FolderUnusable when the folder is gone. An unplugged disk leaves an empty mount point behind, and the
-        download must not go on into that: our own folder in it tells them apart."""
-        if not os.path.isdir(self._own_folder):  # noqa: PTH112 - once an object, for thousands of them
-            raise FolderUnusable(f"the folder {self.session.folder} has vanished")
+        """Raise FolderUnusable when the folder is gone, exchanged, or on a disk that is away or was."""
+        self._presence.check()
 
     def object(self, index: int) -> ObjectInfo:
         """The version of this object that is wanted now."""

@@ -106,11 +106,7 @@ class Scheduler:
             self.ended(job)
             if job.left <= 0:
                 return
-        if not_before <= now:
-            self._ready.append(job)
-        else:
-            self._order += 1
-            heapq.heappush(self._delayed, (not_before, self._order, job))
+        self._put(job, not_before if not_before > now else 0.0)
 
     def ended(self, piece: Piece, now: float | None = None) -> None:
         """This piece is no longer in flight. now: given when it came to its end, so that its speed tells something."""
@@ -137,13 +133,13 @@ class Scheduler:
         self._drop(transfer)
         transfer.withdrawn = True
 
-    def begin_anew(self, transfer: Transfer) -> None:
-        """Forget its pieces; it will be opened again."""
+    def begin_anew(self, transfer: Transfer, not_before: float = 0.0) -> None:
+        """Forget its pieces; it will be opened again, at `not_before` (monotonic) at the earliest."""
         self._drop(transfer)
         transfer.opened = transfer.withdrawn = False
         self.unassigned += transfer.obj.size
         self._sizes[transfer.index] = transfer.obj.size
-        self._ready.append(Open(transfer))
+        self._put(Open(transfer), not_before)
 
     def close(self, transfer: Transfer) -> None:
         """It is done or has failed."""
@@ -184,6 +180,13 @@ class Scheduler:
             job.transfer.barren = 0
             self._ready.append(job)
         self._delayed.clear()
+
+    def _put(self, job: Job, not_before: float) -> None:
+        if not not_before:
+            self._ready.append(job)
+        else:
+            self._order += 1
+            heapq.heappush(self._delayed, (not_before, self._order, job))
 
     def _drop(self, transfer: Transfer) -> None:
         if not transfer.withdrawn:

@@ -73,6 +73,8 @@ class Transfer:
     barren: int = 0  # attempts in a row to open or prove it that failed
     doubted: bool = False  # refused once, and no byte has come since
     restarts: int = 0  # times the object changed upstream
+    disk_failures: int = 0  # in a row that brought nothing more onto the disk
+    on_disk: int = 0  # the most bytes that were on the disk itself when it failed
     rounds: list[dict[int, str]] = field(default_factory=list)  # part MD5s of fetches that did not match the ETag
     guesses: list[int] = field(default_factory=list)  # part sizes it may have, `digest`'s first; empty: that is certain
     proving: bool = False

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from era5dl.bucket.store import Bucket
 from era5dl.engine.events import State
 from era5dl.engine.outage import Prober
-from era5dl.errors import Era5Error, Untrusted
+from era5dl.errors import DiskFull, Era5Error, Untrusted
 
 
 class _Told(NamedTuple):
@@ -65,7 +65,8 @@ class Trouble:
 
     def disk(self, error: Era5Error) -> None:
         """There is no room, or no folder any more."""
-        self._disk = _Told(State.WAITING_FOR_DISK, _said(error), error.kind)
+        state = State.WAITING_FOR_ROOM if isinstance(error, DiskFull) else State.WAITING_FOR_DISK
+        self._disk = _Told(state, _said(error), error.kind)
 
     def network(self, error: Era5Error, key: str) -> None:
         """The bucket cannot be reached or trusted: one prober asks for `key` from now on."""

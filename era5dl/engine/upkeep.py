@@ -12,14 +12,16 @@ import time
 from itertools import chain
 
 from era5dl.engine.claims import claims_of
+from era5dl.engine.disk import all_failed, sync_failed
 from era5dl.engine.events import RunEnded, State
 from era5dl.engine.holding import release
 from era5dl.engine.ledger import FileState
 from era5dl.engine.outbox import log
 from era5dl.engine.run import Run
 from era5dl.engine.surroundings import Surroundings
-from era5dl.engine.transfer import Piece
-from era5dl.errors import DiskError, DiskFull, Era5Error, OutOfThreads, SessionError
+from era5dl.engine.transfer import Piece, Transfer
+from era5dl.errors import DiskError, DiskFull, Era5Error, FolderVanished, OutOfThreads, SessionError
+from era5dl.folder.paths import OWN_FOLDER
 from era5dl.folder.space import check_free, free_bytes, is_writable
 from era5dl.text import size
 
@@ -32,6 +34,7 @@ HEALTH_EVERY = 600.0  # seconds of quiet after which the bucket is asked whether
 SLOW_AFTER = 15.0  # seconds that a connection gets to show its speed
 SLOW_SHARE = 0.25  # of the median of its siblings
 SWAP_EVERY = 5.0  # seconds between two connections being replaced
+PATIENCE = 60.0  # seconds to wait for what a person has moved away, or for a resume file that cannot be written
 GRACE = 1.0  # seconds that workers have to leave after a stop; the network may hold one for longer
 
 
@@ -43,6 +46,8 @@ class Upkeep:
         self._workers_left = workers_left  # set while no worker thread is alive
         self._saved_at = self._looked_at_disk = self._swapped_at = time.monotonic()
         self._surroundings = Surroundings()
+        self._unsaved_since: float | None = None  # since when no checkpoint could be written
+        self._vanished_since: float | None = None
         self._fetched = 0
         self._idle_since = self._checked_at = time.monotonic()
 
@@ -69,6 +74,8 @@ class Upkeep:
                         return
                     if not self._is_there(index):
                         with run.locked():
+                            if index not in finished:
+                                continue  # told by another audit
                             finished.remove(index, index + 1)
                             run.ledger.set_state(index, FileState.WAITING)
                             run.ledger.done_bytes -= run.object(index).size
@@ -83,20 +90,47 @@ class Upkeep:
         run = self._run
         with run.changed:
             run.dirty = False
-            checkpoint, transfers = claims_of(run)
+            transfers = list(run.scheduler.open.values())
         self._saved_at = time.monotonic()
+        for transfer in transfers:
+            self._sync(transfer)
+        with run.changed:
+            checkpoint = claims_of(run)
         try:
-            for transfer in transfers:
-                if transfer.part is not None:
-                    transfer.part.sync()
             run.session.save(checkpoint)
+            self._unsaved_since = None
         except DiskError as error:
-            with run.locked():
-                run.dirty = True
-                if not run.over:
-                    run.disk_trouble_locked(error)
+            run.dirty = True
+            self._not_saved(error)
         except SessionError as error:  # another program has taken it over
             with run.locked():
+                run.end_locked(error)
+
+    def _sync(self, transfer: Transfer) -> None:
+        try:
+            if transfer.opened and transfer.part is not None:
+                transfer.part.sync()
+        except DiskError as error:
+            sync_failed(self._run, transfer, error)
+
+    def _not_saved(self, error: DiskError) -> None:
+        """The resume file could not be written; the one before it stands. Where files can be written the run goes on
+        for a while all the same."""
+        run, now = self._run, time.monotonic()
+        try:
+            run.check_folder()
+            works = is_writable(run.session.folder)
+        except DiskError as folder:
+            error, works = folder, False
+        if self._unsaved_since is None:
+            self._unsaved_since = now
+        log.warning("the resume file could not be written: %s", error)
+        with run.locked():
+            if run.over:
+                return
+            if not works:
+                all_failed(run, error)
+            elif now - self._unsaved_since >= PATIENCE:
                 run.end_locked(error)
 
     def _is_there(self, index: int) -> bool:
@@ -148,7 +182,8 @@ class Upkeep:
             self._looked_at_disk = now
             self._watch_disk()
         young = now - run.ledger.began < 2 * CHECKPOINT_EVERY
-        if run.dirty and now - self._saved_at >= (CHECKPOINT_FIRST if young else CHECKPOINT_EVERY):
+        every = CHECKPOINT_FIRST if young else CHECKPOINT_EVERY
+        if run.dirty and not run.trouble.is_disk and now - self._saved_at >= every:
             self.checkpoint()
 
     def _look_around(self) -> None:
@@ -192,23 +227,49 @@ class Upkeep:
 
     def _watch_disk(self) -> None:
         run = self._run
-        folder, reserve = run.session.folder, run.settings.disk_reserve
-        trouble: DiskError | None = None
         try:
             run.check_folder()
-            free = free_bytes(folder)
-            if free < reserve:
-                trouble = DiskFull(f"only {size(free)} are free on the disk")
-            elif run.trouble.is_disk and not is_writable(folder):
-                return
+            if run.session.restore():
+                log.warning("%s was deleted; it is made again", run.session.folder / OWN_FOLDER)
+                run.dirty = True
+            free = free_bytes(run.session.folder)
+            if free < run.settings.disk_reserve:
+                self._wait_for_room(free)
+            elif not run.trouble.is_disk:
+                self._vanished_since = None
+            elif is_writable(run.session.folder):
+                self._disk_is_back()
         except DiskError as error:
-            trouble = error
+            self._wait_for_folder(error)
+
+    def _wait_for_room(self, free: int) -> None:
+        """Nothing has failed yet, so what has come counts."""
+        with self._run.locked():
+            if not self._run.trouble.is_disk:
+                self._run.disk_trouble_locked(DiskFull(f"only {size(free)} are free on the disk"))
+
+    def _wait_for_folder(self, error: DiskError) -> None:
+        """A disk that is away is waited for without end; a folder that somebody has moved, not so long."""
+        run, now = self._run, time.monotonic()
+        if not isinstance(error, FolderVanished) or run.user_paused or self._vanished_since is None:
+            self._vanished_since = now
         with run.locked():
-            if trouble is None and run.trouble.is_disk:
-                run.trouble.disk_is_back()
-                run.set_state_locked()
-            elif trouble is not None and not run.trouble.is_disk:
-                run.disk_trouble_locked(trouble)
+            all_failed(run, error)
+            run.disk_trouble_locked(error)  # the folder's state says more than what a file in it met
+            if now - self._vanished_since >= PATIENCE:
+                run.end_locked(error)
+
+    def _disk_is_back(self) -> None:
+        """Go on, after a look whether what was finished is still there."""
+        run = self._run
+        self._vanished_since = None
+        with run.locked():
+            was_away = run.trouble.state is State.WAITING_FOR_DISK
+            run.audited = run.audited and not was_away
+            run.trouble.disk_is_back()
+            run.set_state_locked()
+        if was_away:
+            self.audit()
 
     def _finish(self) -> None:
         run = self._run

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from era5dl.bucket.abort import Abort
+from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.claims import claim
 from era5dl.engine.consequences import attempt_failed, settle
+from era5dl.engine.disk import hash_again
 from era5dl.engine.fetch import fetch
 from era5dl.engine.intake import Intake
 from era5dl.engine.opening import Places, open_transfer
@@ -19,7 +21,9 @@ from era5dl.engine.proving import Proof, examine
 from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job, Open, Prove
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.errors import DiskError, Era5Error
+from era5dl.errors import DiskError, Era5Error, WillNotFit
+from era5dl.folder.space import free_bytes
+from era5dl.text import size
 from era5dl.turns import turn
 
 TAKES_TURNS = 1 << 20  # bytes of an object; beyond that it is the network, the disk and MD5s that take the time
@@ -74,6 +78,7 @@ def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:
     if transfer.changed:
         fresh = run.bucket.head(transfer.obj.key, abort)
         if (fresh.size, fresh.etag) != (transfer.obj.size, transfer.obj.etag):
+            _refuse_too_large(run, transfer, fresh)
             if transfer.part is not None:
                 transfer.part.discard()
             run.replace(transfer, fresh)
@@ -87,6 +92,21 @@ def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:
         digests=lambda: run.digests.find(transfer.obj),
     )
     return open_transfer(transfer, places, run.cuts, run.settings.verify, abort, lambda: bool(abort.why))
+
+
+def _refuse_too_large(run: Run, transfer: Transfer, fresh: ObjectInfo) -> None:
+    """Raise WillNotFit, for this object alone, when it has grown to more than the disk has room for."""
+    if fresh.size <= transfer.obj.size:
+        return
+    with run.changed:
+        others = run.ledger.total_bytes - run.ledger.done_bytes - (transfer.obj.size - transfer.counted)
+    free = free_bytes(run.session.folder) - run.settings.disk_reserve
+    room = free - others if others <= free else free  # that the others do not fit is not the fault of this one
+    if fresh.size > room + transfer.counted:
+        raise WillNotFit(
+            f"{transfer.obj.key} has grown from {size(transfer.obj.size)} to {size(fresh.size)}, and the disk has room "
+            f"for {size(max(room, 0))} of it"
+        )
 
 
 def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
@@ -107,11 +127,13 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
 
 def _prove(run: Run, job: Prove, abort: Abort) -> None:
     transfer = job.transfer
+    assert transfer.part is not None
+    if run.settings.read_back or transfer.part.touched:
+        hash_again(transfer)
     found = examine(transfer, lambda: run.cuts.ask(transfer.obj, abort), lambda: bool(abort.why))
     if not isinstance(found, Proof):
         run.refetch(job, found)
         return
-    assert transfer.part is not None
     assert transfer.final is not None
     if len(found.digests) > 1:
         with suppress(DiskError):  # without the record a later repair fetches more, that is all

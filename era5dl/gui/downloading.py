@@ -28,7 +28,7 @@ from era5dl.settings import Settings
 
 DEBOUNCE = 400  # ms after the last change of a field before the bucket is asked
 SPEED_EVERY = 1.0  # seconds between two points of the speed chart
-_WAITS = (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_TRUST)
+_WAITS = (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_ROOM, State.WAITING_FOR_TRUST)
 
 
 @dataclass(frozen=True, slots=True)

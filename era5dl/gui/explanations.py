@@ -127,9 +127,17 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("What is still to come does not fit on the disk."),
         N_("Make room, choose a folder on another disk, or fewer files or dates; then begin again."),
     ),
+    errors.FileTooLarge: (
+        N_("The file is larger than the disk's file system or your limit takes."),
+        N_("Choose a folder on another disk; FAT32, for one, takes no file above 4 GB."),
+    ),
     errors.FolderUnusable: (
         N_("The folder cannot be written to."),
         N_("Check that it still exists, that its disk is connected and that you may write there."),
+    ),
+    errors.FolderVanished: (
+        N_("The folder was deleted or moved away."),
+        N_("Put it back and the download goes on. If it is elsewhere now, end the download and resume it there."),
     ),
     errors.PartLost: (
         N_("The unfinished file was moved or deleted while it was being downloaded."),

@@ -41,6 +41,7 @@ class Level(IntEnum):
     ERROR = 3  # somebody has to do something
 
 
+_WAITS = (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_ROOM, State.WAITING_FOR_TRUST)
 _SEVERITY = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
@@ -171,7 +172,7 @@ def _state(event: StateChanged) -> tuple[Level, str]:
     said = words.state(event.state)
     reason = words.told(event.kind, event.reason).sentence
     text = _("{name}: {reason}", name=said.name, reason=reason) if reason else said.name
-    waits = event.state in (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_TRUST)
+    waits = event.state in _WAITS
     return Level.WARNING if waits else Level.INFO, text
 
 

@@ -50,6 +50,7 @@ class Preferences:
     read_timeout: float = 20.0
     disk_reserve: int = 512 * 1024 * 1024
     verify: bool = True
+    read_back: bool = False
     flat: bool = False
     proxy: str = field(default="", repr=False)  # the system's; may have a password in it
     ca_bundle: str = ""  # the bundled ones
@@ -75,6 +76,7 @@ class Preferences:
             rate_limit=self.rate_limit or None,
             retries=self.retries,
             verify=self.verify,
+            read_back=self.read_back,
             flat=self.flat,
             connect_timeout=self.connect_timeout,
             read_timeout=self.read_timeout,

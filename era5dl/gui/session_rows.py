@@ -22,7 +22,13 @@ _PERIOD = re.compile(r"(.*), (\d{4}-\d\d-\d\d)(?: to (\d{4}-\d\d-\d\d))?( \(with
 _LISTED = re.compile(r"([\d,]{1,15}) keys? from a list")
 _COUNTED = re.compile(r"([\d,]{1,15}) variables?( of (.*))?", re.DOTALL)
 
-_PAUSED = (State.PAUSED, State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_TRUST)
+_PAUSED = (
+    State.PAUSED,
+    State.WAITING_FOR_NETWORK,
+    State.WAITING_FOR_DISK,
+    State.WAITING_FOR_ROOM,
+    State.WAITING_FOR_TRUST,
+)
 
 
 class RowState(Enum):

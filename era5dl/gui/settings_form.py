@@ -77,6 +77,12 @@ GROUPS = (
                 N_("The download waits rather than fill the disk."),
             ),
             Field("verify", N_("Verify every file"), Kind.FLAG, hint=N_("Prove each byte against the server's MD5.")),
+            Field(
+                "read_back",
+                N_("Read back"),
+                Kind.FLAG,
+                hint=N_("Prove what the disk holds, not only what came. Slower."),
+            ),
             Field("flat", N_("No subfolders"), Kind.FLAG, hint=N_("All files beside each other, for new downloads.")),
         ),
     ),

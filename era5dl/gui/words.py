@@ -43,7 +43,11 @@ _STATES = {
     ),
     State.WAITING_FOR_DISK: Words(
         N_("Waiting for the disk"),
-        N_("Make room, or connect the disk again. The download goes on by itself when files can be written."),
+        N_("Connect it again, or put the folder back. The download goes on by itself when files can be written."),
+    ),
+    State.WAITING_FOR_ROOM: Words(
+        N_("Waiting for room on the disk"),
+        N_("Make room. The download goes on by itself when files can be written."),
     ),
     State.WAITING_FOR_TRUST: Words(
         N_("Waiting for a trusted certificate"),

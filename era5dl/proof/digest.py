@@ -29,6 +29,7 @@ class Digest:
     """
 
     def __init__(self, size: int, part_size: int | None = None, known: Mapping[int, str] | None = None) -> None:
+        self._size = size
         step = part_size or max(size, 1)
         self.parts: list[Range] = [(at, min(at + step, size)) for at in range(0, max(size, 1), step)]
         self._starts = [start for start, _ in self.parts]
@@ -36,6 +37,10 @@ class Digest:
         self._done: dict[int, str] = {i: d for i, d in (known or {}).items() if 0 <= i < len(self.parts)}
         self._running: dict[int, tuple[Md5, int]] = {}  # part -> (its MD5 so far, hashed up to this offset)
         self._claimed: set[int] = set()  # parts that some thread is hashing at this moment
+
+    def anew(self) -> Digest:
+        """One of the same parts that has hashed nothing yet."""
+        return Digest(self._size, self.parts[0][1] or None)
 
     def feed(self, offset: int, data: memoryview) -> None:
         """These bytes are now at `offset` of the part file. Hashes what lies at the front of a part."""

@@ -1,0 +1,55 @@
+"""What has been decided about one object, carried out once no thread works on it. All of it under the engine's lock."""
+
+from __future__ import annotations
+
+import time
+
+from era5dl.engine.claims import claim
+from era5dl.engine.events import FileFailed, FileRestarted
+from era5dl.engine.ledger import FileState
+from era5dl.engine.retry import Decision
+from era5dl.engine.run import Run
+from era5dl.engine.transfer import Transfer
+from era5dl.errors import Era5Error, Reaction
+from era5dl.ranges import RangeSet
+from era5dl.session.checkpoint import Failure
+
+FAILED = Decision(Reaction.FAIL_OBJECT, 0.0, 0)
+
+
+def withdraw(run: Run, transfer: Transfer, decision: Decision, error: Era5Error) -> None:
+    """Give nothing more of it out and end its other pieces; then `when_idle` carries the decision out."""
+    if transfer.decision is None or decision is FAILED:
+        transfer.decision, transfer.reason, transfer.remedy = decision, str(error), error.remedy
+        transfer.kind = error.kind
+    run.scheduler.withdraw(transfer)
+    for piece in transfer.active:
+        if piece in run.aborts:
+            run.aborts[piece].trip("its object cannot go on")
+
+
+def when_idle(run: Run, transfer: Transfer) -> None:
+    """Carry out the decision on an object once no thread works on it any more."""
+    decision, index, key = transfer.decision, transfer.index, transfer.obj.key
+    if decision is None or not transfer.idle or index not in run.scheduler.open:
+        return
+    if transfer.opened:
+        found = claim(transfer)
+        transfer.done = RangeSet(found.done)
+        run.recount_locked(transfer)
+        if found.done:
+            run.claims[index] = found  # it, or a later run, goes on from here
+    run.dirty = True
+    if decision.reaction in (Reaction.RESTART, Reaction.REOPEN):
+        transfer.decision = None
+        run.scheduler.begin_anew(transfer, time.monotonic() + decision.delay if decision.delay else 0.0)
+        if decision.reaction is Reaction.RESTART:
+            transfer.restarts += 1
+            transfer.changed = True
+            run.outbox.put(FileRestarted(index, key, transfer.reason, transfer.kind))
+        return
+    run.scheduler.close(transfer)
+    run.held.discard(index)
+    run.ledger.set_state(index, FileState.FAILED)
+    run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind))
+    run.outbox.put(FileFailed(index, key, transfer.reason, transfer.remedy, transfer.kind))
