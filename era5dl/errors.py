@@ -33,6 +33,7 @@ Era5Error
 │   └── PartLost                somebody took the part file away
 ├── SessionError
 │   ├── SessionBusy             another program holds it
+│   ├── ClaimedElsewhere        another session fetches this object into the same folder
 │   ├── SessionDamaged          the resume file cannot be read
 │   ├── OtherEndpoint           it names a server that nobody has agreed to
 │   └── SessionNotFound
@@ -59,6 +60,7 @@ class Reaction(Enum):
     FAIL_OBJECT = "fail object"
     FAIL_SESSION = "fail session"
     WAIT_FOR_NETWORK = "wait for network"  # costs no budget
+    YIELD = "yield"  # leave the object to another session, and look again later
     PAUSE = "pause"  # until the cause is gone or the user says go
     STOP = "stop"
 
@@ -263,6 +265,12 @@ class SessionError(Era5Error):
 
 class SessionBusy(SessionError):
     """Another program is working on this session."""
+
+
+class ClaimedElsewhere(SessionError):
+    """Another session is fetching this object into the same folder."""
+
+    reaction = Reaction.YIELD
 
 
 class SessionDamaged(SessionError):

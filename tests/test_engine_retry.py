@@ -47,6 +47,7 @@ TABLE = {  # reaction: (delay, barren) if it brought bytes; the same if none, th
     Reaction.WAIT_FOR_NETWORK: ((BASE, 0), (BASE, 0), (NETWORK_CAP, 1)),
     Reaction.PAUSE: ((0, 0), (0, 0), (0, 1)),
     Reaction.RESTART: ((0, 0), (0, 0), (0, 1)),
+    Reaction.YIELD: ((0, 0), (0, 0), (0, 1)),
     Reaction.FAIL_OBJECT: "ends",
     Reaction.FAIL_SESSION: "ends",
     Reaction.STOP: "ends",
@@ -105,7 +106,7 @@ def test_a_doubt_is_asked_once_more_at_most(retries: int) -> None:
     assert not decision(Reaction.DOUBT, progressed=False, barren=1, retries=retries).again
 
 
-@pytest.mark.parametrize("reaction", [Reaction.WAIT_FOR_NETWORK, Reaction.PAUSE, Reaction.RESTART])
+@pytest.mark.parametrize("reaction", [Reaction.WAIT_FOR_NETWORK, Reaction.PAUSE, Reaction.RESTART, Reaction.YIELD])
 def test_what_nobody_is_to_blame_for_costs_nothing(reaction: Reaction) -> None:
     found = decision(reaction, progressed=False, barren=RETRIES)
     assert found.again

@@ -15,12 +15,14 @@ from era5dl.engine.events import (
     FewerWorkers,
     FileFailed,
     FileRestarted,
+    FileRetrying,
     RunEnded,
     State,
     StateChanged,
     Throttled,
 )
 from era5dl.engine.progress import Snapshot
+from era5dl.errors import ClaimedElsewhere
 from era5dl.text import count, duration, size, speed
 
 EVERY = 10.0  # seconds between two progress lines
@@ -82,6 +84,8 @@ def line_for(event: Event) -> str:
             return f"failed: {event.key}: {_reason(event)}" + (f" ({event.remedy})" if event.remedy else "")
         case FileRestarted():
             return f"begun anew: {event.key}: {_reason(event)}"
+        case FileRetrying(kind=ClaimedElsewhere.__name__):
+            return f"left to another session: {event.key}: {_reason(event)}"
         case StateChanged(state=State.RUNNING):
             return "going on" if event.reason == "" else f"going on: {event.reason}"
         case StateChanged() if event.state not in (State.READY, State.ENDED):
@@ -94,7 +98,7 @@ def line_for(event: Event) -> str:
     return ""
 
 
-def _reason(event: FileFailed | FileRestarted) -> str:
+def _reason(event: FileFailed | FileRestarted | FileRetrying) -> str:
     """Why, without the key, which stands before it."""
     return event.reason.removeprefix(f"{event.key}: ")
 

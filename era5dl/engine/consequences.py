@@ -86,6 +86,8 @@ def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float
             run.end_locked(error)
         case Reaction.PAUSE if isinstance(error, Untrusted) and not run.answered_once:
             run.end_locked(error)  # wrong from the start: waiting would not help
+        case Reaction.YIELD:
+            withdraw(run, transfer, decision, error)
         case Reaction.RESTART if transfer.restarts < MOST_RESTARTS:
             withdraw(run, transfer, decision, error)
         case Reaction.FAIL_OBJECT | Reaction.STOP | Reaction.RESTART:

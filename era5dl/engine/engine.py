@@ -176,7 +176,7 @@ class Engine:
                 speed=ledger.speed(now) if running else 0.0,
                 time_left=ledger.time_left(now) if running else None,
                 elapsed=now - ledger.began,
-                active=tuple(_active(t, now) for t in run.scheduler.open.values() if not t.idle or not t.opened),
+                active=tuple(_active(t, now) for t in run.scheduler.open.values() if _is_active(t)),
                 workers=run.workers,
                 allowed=run.throttle.allowed,
                 in_flight=len(run.scheduler.active),
@@ -230,6 +230,10 @@ class Engine:
         finally:
             if isinstance(event, RunEnded):
                 self._ended.set()
+
+
+def _is_active(transfer: Transfer) -> bool:
+    return not transfer.elsewhere and (not transfer.idle or not transfer.opened)
 
 
 def _active(transfer: Transfer, now: float) -> ActiveFile:

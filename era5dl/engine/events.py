@@ -31,6 +31,7 @@ class State(Enum):
     WAITING_FOR_DISK = "waiting for the disk"
     WAITING_FOR_ROOM = "waiting for room on the disk"
     WAITING_FOR_TRUST = "waiting for a trusted certificate"
+    WAITING_FOR_SESSION = "waiting for another session"  # all that is left is being fetched by others in this folder
     STOPPING = "stopping"
     ENDED = "ended"
 

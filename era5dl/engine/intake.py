@@ -22,6 +22,7 @@ class Intake:
         self._run = run
 
     def claim(self, piece: Piece, count: int) -> int:
+        self._run.session.claims.assure(piece.transfer.index)
         with self._run.changed:
             kept = max(0, min(count, piece.left))
             piece.at += kept

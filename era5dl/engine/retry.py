@@ -46,6 +46,7 @@ def decide(error: Era5Error, *, progressed: bool, barren: int, retries: int, dra
     WAIT_FOR_NETWORK    a short backoff, costs nothing
     PAUSE               again when the cause is gone, costs nothing
     RESTART             at once, with the new version (the caller counts restarts)
+    YIELD               when another session has done with the object, costs nothing
     FAIL_*, STOP        no more
 
     progressed: this attempt brought new bytes. barren: attempts before this one, in a row, that did not.
@@ -54,7 +55,7 @@ def decide(error: Era5Error, *, progressed: bool, barren: int, retries: int, dra
     reaction = error.reaction
     if reaction in (Reaction.FAIL_OBJECT, Reaction.FAIL_SESSION, Reaction.STOP):
         return Decision(reaction, 0.0, barren)
-    if reaction in (Reaction.PAUSE, Reaction.RESTART):
+    if reaction in (Reaction.PAUSE, Reaction.RESTART, Reaction.YIELD):
         return Decision(reaction, 0.0, barren)
     if reaction is Reaction.WAIT_FOR_NETWORK:
         return Decision(reaction, draw(0.0, NETWORK_CAP) if barren else draw(0.0, BASE), barren)

@@ -30,9 +30,10 @@ from era5dl.engine.outbox import Locked, Outbox
 from era5dl.engine.pacing import RateLimit, Throttle
 from era5dl.engine.proving import Proof
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
+from era5dl.engine.sharing import left_to_others, told
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.trouble import Trouble
-from era5dl.errors import Era5Error, OutOfThreads, ProofError
+from era5dl.errors import ClaimedElsewhere, Era5Error, OutOfThreads, ProofError
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.folder.presence import Presence
 from era5dl.ranges import Range, RangeSet
@@ -64,6 +65,7 @@ class Run:
         self.reason = ""
         self.user_paused = False
         self.held: set[int] = set()  # objects that the user holds
+        self.others: tuple[str, ...] = ()  # sessions that fetch all that is left
         self.stopping = False
         self.error = ""  # what ended the run before its time
         self.remedy = self.kind = ""  # of that error
@@ -237,6 +239,7 @@ class Run:
         if self.state is State.ENDED:
             return
         reason = kind = ""
+        others: tuple[str, ...] = ()
         if self.stopping:
             state = State.STOPPING
         elif self.user_paused:
@@ -245,8 +248,14 @@ class Run:
             state, reason, kind = self.trouble.state, self.trouble.reason, self.trouble.kind
         elif self.only_held:
             state, reason = State.PAUSED, ONLY_HELD
+        elif others := left_to_others(self):
+            state, kind = State.WAITING_FOR_SESSION, ClaimedElsewhere.__name__
+            reason = told(len(self.scheduler.open), others)
         else:
             state = State.RUNNING
+        before, self.others = self.others, others
+        if others and others == before:
+            self.reason = reason  # fewer files than before are no news
         if (state, reason) != (self.state, self.reason):
             self.state, self.reason = state, reason
             self.ledger.pause(time.monotonic())

@@ -68,6 +68,11 @@ class Scheduler:
         """Nothing left to do."""
         return not self.queue and not self.open
 
+    @property
+    def _begun(self) -> int:
+        """Objects begun and not ended, without those that other sessions are fetching."""
+        return sum(not transfer.elsewhere for transfer in self.open.values())
+
     def take(self, now: float, workers: int, last: Transfer | None, make: Make) -> Job | None:
         """The next thing to do for a worker that last worked on `last`; None when there is nothing now."""
         self._wake(now)
@@ -75,7 +80,7 @@ class Scheduler:
             return self._cut(last, workers, now)
         if self._ready:
             return self._begin(self._ready.popleft(), now)
-        if self.queue and len(self.open) < self.most_open:
+        if self.queue and (len(self.open) < self.most_open or self._begun < self.most_open):
             index = self.queue.popleft()
             transfer = self.open[index] = make(index)
             return Open(transfer)

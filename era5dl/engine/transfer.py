@@ -81,6 +81,7 @@ class Transfer:
     opened: bool = False  # `wanted`, `done` and `digest` are known
     withdrawn: bool = False  # nothing more of it is given out
     leaving: bool = False  # the user holds it: as soon as no thread works on it, it is as if nobody had begun it
+    elsewhere: str = ""  # the session that is fetching it into the same folder, as a person would name it
     changed: bool = False  # upstream: ask for its version again before anything else
     counted: int = 0  # bytes of it that the ledger counts as done
     decision: Decision | None = None  # what happens to it as soon as it is idle, and why

@@ -67,6 +67,7 @@ class Upkeep:
     def audit(self) -> None:
         """Look whether what earlier runs finished is still there; what is not is fetched again."""
         run = self._run
+        run.session.claims.sweep()
         for finished in (run.verified, run.checked):
             for start, stop in finished.copy():
                 for index in range(start, stop):
@@ -175,6 +176,7 @@ class Upkeep:
             run.throttle.recover(now)
             for piece in run.scheduler.active:
                 piece.sample(now)
+        run.session.claims.keep_only(run.scheduler.open)
         self._look_around()
         self._mind_the_quiet(now)
         self._replace_slow(now)
@@ -280,6 +282,7 @@ class Upkeep:
         self._workers_left.wait(GRACE)
         with contextlib.suppress(Exception):  # already reported by checkpoint(); the end must be told all the same
             self.checkpoint()
+        run.session.claims.keep_only(())
         release(run, frozenset(run.held))  # a hold ends with its run
         with run.locked():
             counts = run.ledger.counts

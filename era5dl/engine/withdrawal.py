@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from era5dl.engine.claims import claim
-from era5dl.engine.events import FileFailed, FileRestarted
+from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying
 from era5dl.engine.ledger import FileState
 from era5dl.engine.retry import Decision
 from era5dl.engine.run import Run
@@ -40,13 +40,16 @@ def when_idle(run: Run, transfer: Transfer) -> None:
         if found.done:
             run.claims[index] = found  # it, or a later run, goes on from here
     run.dirty = True
-    if decision.reaction in (Reaction.RESTART, Reaction.REOPEN):
+    if decision.reaction in (Reaction.RESTART, Reaction.REOPEN, Reaction.YIELD):
         transfer.decision = None
         run.scheduler.begin_anew(transfer, time.monotonic() + decision.delay if decision.delay else 0.0)
         if decision.reaction is Reaction.RESTART:
             transfer.restarts += 1
             transfer.changed = True
             run.outbox.put(FileRestarted(index, key, transfer.reason, transfer.kind))
+        elif decision.reaction is Reaction.YIELD:
+            transfer.elsewhere = transfer.reason
+            run.outbox.put(FileRetrying(index, key, transfer.reason, 0, 0.0, transfer.kind))
         return
     run.scheduler.close(transfer)
     run.held.discard(index)

@@ -20,6 +20,7 @@ from era5dl.engine.outbox import log
 from era5dl.engine.proving import Proof, examine
 from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job, Open, Prove
+from era5dl.engine.sharing import claim_object, release_finished
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import DiskError, Era5Error, WillNotFit
 from era5dl.folder.space import free_bytes
@@ -57,7 +58,8 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
     before = job.at if isinstance(job, Piece) else 0
     try:
         if isinstance(job, Open):
-            run.opened(job, _open(run, job.transfer, abort))
+            if claim_object(run, job):
+                run.opened(job, _open(run, job.transfer, abort))
         elif isinstance(job, Piece):
             _fetch(run, job, abort)
             run.fetched(job)
@@ -70,6 +72,7 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
         log.exception("unexpected, while working on %s", job.transfer.obj.key)
         text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {str(bug)[:200]}"
         attempt_failed(run, job, Era5Error(text), progressed=False)
+    release_finished(run, job.transfer)
 
 
 def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:
@@ -91,7 +94,14 @@ def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:
         claim=claim(transfer) if transfer.done else run.claims.get(index),
         digests=lambda: run.digests.find(transfer.obj),
     )
-    return open_transfer(transfer, places, run.cuts, run.settings.verify, abort, lambda: bool(abort.why))
+    return open_transfer(transfer, places, run.cuts, run.settings.verify, abort, lambda: _stopped(run, transfer, abort))
+
+
+def _stopped(run: Run, transfer: Transfer, abort: Abort) -> bool:
+    """Asked between the parts of a long reading. Raises what `claims.assure` raises, so that nothing is copied into a
+    part file that is no longer ours."""
+    run.session.claims.assure(transfer.index)
+    return bool(abort.why)
 
 
 def _refuse_too_large(run: Run, transfer: Transfer, fresh: ObjectInfo) -> None:
@@ -130,7 +140,7 @@ def _prove(run: Run, job: Prove, abort: Abort) -> None:
     assert transfer.part is not None
     if run.settings.read_back or transfer.part.touched:
         hash_again(transfer)
-    found = examine(transfer, lambda: run.cuts.ask(transfer.obj, abort), lambda: bool(abort.why))
+    found = examine(transfer, lambda: run.cuts.ask(transfer.obj, abort), lambda: _stopped(run, transfer, abort))
     if not isinstance(found, Proof):
         run.refetch(job, found)
         return
@@ -139,5 +149,6 @@ def _prove(run: Run, job: Prove, abort: Abort) -> None:
         with suppress(DiskError):  # without the record a later repair fetches more, that is all
             run.digests.record(transfer.obj, found.digests)
     run.check_folder()
+    run.session.claims.assure(transfer.index)
     transfer.part.commit(transfer.final)
     run.proven(job, found)

@@ -151,6 +151,10 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("Another program is working on this session."),
         N_("Let it finish, or stop it there first. It may be another window of this program."),
     ),
+    errors.ClaimedElsewhere: (
+        N_("Another session is downloading this file into the same folder."),
+        N_("Nothing to do: when the file is complete it is checked and taken over."),
+    ),
     errors.SessionDamaged: (
         N_("The record of this session cannot be read."),
         N_("Start the same download into the same folder: complete files are not downloaded again."),

@@ -56,6 +56,13 @@ _STATES = {
             "The download goes on by itself when the certificate is right."
         ),
     ),
+    State.WAITING_FOR_SESSION: Words(
+        N_("Waiting for another session"),
+        N_(
+            "All that is left is being downloaded into this folder by another session. "
+            "Its files are checked and taken over as they come; if it ends early, the download goes on here."
+        ),
+    ),
     State.STOPPING: Words(N_("Stopping"), N_("What has come is being saved.")),
     State.ENDED: Words(N_("Ended"), N_("Nothing is being downloaded any more.")),
 }

@@ -56,7 +56,8 @@ class Owner:
     def this_process(cls, token: str, *, kernel: bool) -> Owner:
         """This process, as the owner of a lock taken now."""
         started = process_start(os.getpid()) or 0.0
-        program = Path(sys.argv[0]).name[:100] if sys.argv and sys.argv[0] else "python"
+        script = Path(sys.argv[0] if sys.argv else "")
+        program = (script.parent.name if script.name == "__main__.py" else script.name)[:100] or "python"
         boot, pids = _world()
         return cls(os.getpid(), socket.gethostname(), started, time.time(), program, token, kernel, boot, pids)
 

@@ -1,6 +1,7 @@
 """A session: one plan being fetched into one folder, and all that lets the next program go on with it.
 
-It lives in OUT/.era5dl: ID.json (how far it is), ID.PLAN.plan.jsonl (what there is to fetch), ID.lock (who is at it).
+It lives in OUT/.era5dl: ID.json (how far it is), ID.PLAN.plan.jsonl (what there is to fetch), ID.lock (who is at it),
+and DIGEST.claim for each object that is being fetched.
 The id is a digest of the request, so that the same command in the same folder finds its own session again.
 """
 
@@ -23,6 +24,7 @@ from era5dl.folder.paths import OWN_FOLDER, clashes, name_fits, refuse_way_out, 
 from era5dl.session import carry, generations, index, planfile
 from era5dl.session.checkpoint import Checkpoint, Facts, Saved
 from era5dl.session.lock import Lock
+from era5dl.session.object_claims import ObjectClaims
 from era5dl.session.resume import plan_name, render
 from era5dl.session.summary import SESSION_ID, Standing, list_sessions, title_of
 from era5dl.session.untrusted import Malformed, canonical
@@ -52,6 +54,7 @@ def session_id(request: Any, settings: Settings) -> str:
 class Session:
     """A session that is held by this program: nobody else can open it until `close`. One thread saves at a time.
 
+    claims: which objects are this session's to fetch, where several share the folder.
     notes: what was found while opening that a person should know, a sentence each.
     """
 
@@ -67,6 +70,7 @@ class Session:
         self._facts = facts
         self._lock: Lock | None = lock
         lock.keep_alive()
+        self.claims = ObjectClaims(home, facts.id, lock, self._claimed_path)
         self._refused = clashes([obj.key for obj in plan.objects], flat=facts.flat)
 
     @classmethod
@@ -225,6 +229,7 @@ class Session:
 
     def close(self) -> None:
         """Let others have it. May be called again."""
+        self.claims.keep_only(())
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -250,6 +255,10 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _claimed_path(self, index: int) -> str:
+        key = self.plan.objects[index].key
+        return key.rpartition("/")[2] if self.flat else key
 
     @property
     def _path(self) -> Path:

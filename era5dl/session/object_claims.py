@@ -1,0 +1,203 @@
+"""One session at a time fetches an object, where several share a folder: a small file an object says which.
+
+A claim is OUT/.era5dl/NAME.claim, created exclusively; NAME is a digest of the object's path below OUT. It names the
+session and the token of the lock that session holds. Whether its owner is alive is told by that lock: one heartbeat
+covers all claims. A claim whose lock names another token, or whose owner is dead or has been silent for SILENCE, is
+void, and the next one takes it over.
+
+Claims save work. They protect nothing: two sessions that fetch one object have a part file each, and only proven bytes
+get the final name. So where a claim cannot be made, on whatever disk, the object is fetched without one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from era5dl.errors import ClaimedElsewhere
+from era5dl.session.lock import Lock, is_ours, rename_away
+from era5dl.session.owner import SILENCE, Owner, look
+from era5dl.session.untrusted import Fields, Malformed, open_regular, parse_json
+
+SUFFIX = ".claim"
+SOMEBODY = "another session"  # whoever has just created a claim and not yet signed it
+_LIMIT = 1024
+_KNOWN_FOR = 1.0  # seconds for which a look at another session's lock is good
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a claim file says; ("", "") when nothing can be read."""
+
+    session: str = ""
+    token: str = ""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """Another session's lock: what it says, and since when it has not changed, by our own clock."""
+
+    looked: float
+    touched: float
+    since: float
+    who: str
+
+
+class ObjectClaims:
+    """The claims of one session. Threads may share it.
+
+    path_of: place in the plan -> the object's path below the folder, as text.
+    """
+
+    def __init__(self, home: Path, session: str, lock: Lock, path_of: Callable[[int], str]) -> None:
+        self._home = home
+        self._lock = lock
+        self._path_of = path_of
+        self._mine = _Claim(session, lock.token)
+        self._text = json.dumps({"session": session, "token": lock.token}).encode("ascii")
+        self._held: dict[int, int] = {}  # place in the plan -> the lock's lapses when it was last known to be ours
+        self._watched: dict[_Claim, _Watched] = {}
+        self._watching = threading.Lock()
+
+    def take(self, index: int) -> str:
+        """Claim this object. Returns "" when it is ours, else who is fetching it. Never fails."""
+        path = self._file(index)
+        lapses = self._lock.lapses
+        for _ in range(4):  # a round is lost only when somebody else got on
+            try:
+                self._create(path)
+            except FileExistsError:
+                found, who = self._examine(path)
+                if found == self._mine:
+                    break
+                if who:
+                    return who
+                if not _remove_void(path, found):
+                    return ""
+                continue
+            except OSError:  # what is wrong with the disk is told by those who write the object
+                return ""
+            break
+        else:
+            return SOMEBODY
+        self._held[index] = lapses
+        return ""
+
+    def assure(self, index: int) -> None:
+        """Raise SessionBusy or a DiskError when the session is not ours any more, ClaimedElsewhere when this object is
+        not. To be called before each write; looks at the disk only after this program gave no sign of life for long."""
+        self._lock.assure()
+        lapses = self._lock.lapses
+        if self._held.get(index, lapses) == lapses:
+            return
+        found, who = self._examine(self._file(index))
+        if found == self._mine:
+            self._held[index] = lapses
+            return
+        self._held.pop(index, None)  # whoever took it over may even have finished it by now
+        raise ClaimedElsewhere(
+            f"{self._path_of(index)}: {who or SOMEBODY} has taken this file over: "
+            f"this program gave no sign of life for more than {SILENCE:.0f} seconds"
+        )
+
+    def release(self, index: int) -> None:
+        """Let others have it. For an object that is not claimed nothing happens."""
+        if self._held.pop(index, None) is not None:
+            with contextlib.suppress(OSError):
+                self._file(index).unlink()
+
+    def keep_only(self, indices: Collection[int]) -> None:
+        """Let others have all but these."""
+        for index in list(self._held):
+            if index not in indices:
+                self.release(index)
+
+    def sweep(self) -> None:
+        """Remove the claims that dead sessions have left."""
+        with contextlib.suppress(OSError):
+            for path in self._home.glob(f"*{SUFFIX}*"):
+                found, who = self._examine(path)
+                if not who and found != self._mine:
+                    _remove_void(path, found)
+
+    def _file(self, index: int) -> Path:
+        path = unicodedata.normalize("NFC", self._path_of(index)).casefold()  # one file where case makes no difference
+        return self._home / (hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest() + SUFFIX)
+
+    def _create(self, path: Path) -> None:
+        fd = os.open(path, _FLAGS, 0o666)
+        try:
+            os.write(fd, self._text)
+        finally:
+            os.close(fd)
+
+    def _examine(self, path: Path) -> tuple[_Claim, str]:
+        """What the claim file says, and who holds it: "" when nobody does, so that it may be removed."""
+        found = _read(path)
+        if found.session:
+            return found, self._holder(found)
+        try:
+            silence = self._lock.now() - path.lstat().st_mtime
+        except OSError:
+            return found, ""
+        return found, SOMEBODY if abs(silence) < SILENCE else ""
+
+    def _holder(self, claim: _Claim) -> str:
+        """Who holds this claim; "" when its owner is dead, silent or has let go."""
+        with self._watching:
+            now = time.monotonic()
+            known = self._watched.get(claim)
+            if known is not None and now - known.looked < _KNOWN_FOR:
+                return known.who
+            owner, touched = self._look(claim)
+            since = known.since if known is not None and known.touched == touched else now
+            # A touch in the future tells nothing by itself; that it does not change does.
+            silence = max(self._lock.now() - touched if touched else 0.0, now - since)
+            alive = silence < SILENCE or is_ours(claim.token)
+            if owner is not None:
+                alive = alive and owner.token == claim.token and not owner.gone
+            who = str(owner or SOMEBODY) if alive else ""
+            self._watched[claim] = _Watched(now, touched, since, who)
+            return who
+
+    def _look(self, claim: _Claim) -> tuple[Owner | None, float]:
+        """Who holds the lock of this claim's session, and when it was touched: 0 when that cannot be seen."""
+        try:
+            owner, touched = look(self._home / f"{claim.session}.lock")
+        except (FileNotFoundError, Malformed):
+            return None, 1.0  # long ago
+        except OSError:  # somebody else's, that we may not read
+            return None, 0.0
+        return owner, touched if owner is not None else 1.0
+
+
+def _remove_void(path: Path, found: _Claim) -> bool:
+    """Remove a claim of nobody's. False when the system does not let us: it may be another user's."""
+    try:
+        if stat.S_ISDIR(path.lstat().st_mode):
+            return False
+        rename_away(path, lambda aside: _read(aside) == found)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: Path) -> _Claim:
+    try:
+        with open_regular(path) as file:
+            item = Fields(parse_json(file.read(_LIMIT)))
+        return _Claim(item.hex("session", 12), item.hex("token", 16))
+    except (OSError, Malformed):
+        return _Claim()

@@ -1,0 +1,229 @@
+"""Several sessions in one folder: each object is fetched once, whoever fetches it, and a dead one holds up nobody."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from era5dl.session.owner import SILENCE
+from tests.faultlab import FaultServer, Link, pseudo_random
+from tests.runs import leftovers, wrong_files
+
+MB = 1_000_000
+PATIENCE = 120.0
+NO_FLOCK = """
+import errno
+def never(fd): raise lock.Unsupported(errno.ENOSYS, "no locks")
+lock.try_lock = never
+"""
+SHORT_LEASE = (
+    "lock.BEAT, lock.LEASE = 0.2, 1.0"  # it takes itself for frozen after a second and not after half a minute
+)
+SEAM = "import sys\nimport era5dl.session.lock as lock\n{}\nfrom era5dl.cli import main\nsys.exit(main())"
+
+
+class Program:
+    """`era5dl download` of these keys, as a process of its own."""
+
+    def __init__(self, lab: Lab, name: str, keys: list[str], *, seam: str = "") -> None:
+        listed = lab.folder / f"{name}.txt"
+        listed.write_text("\n".join(keys))
+        settings = {
+            "ERA5DL_STATE_DIR": str(lab.folder / "state"),
+            "ERA5DL_DISK_RESERVE": "0",
+            "ERA5DL_WORKERS": "4",
+            "ERA5DL_ENDPOINT_URL": lab.server.endpoint_url,
+            "ERA5DL_BUCKET": lab.server.bucket,
+        }
+        how = ["-c", SEAM.format(seam)] if seam else ["-m", "era5dl"]
+        self._out = (lab.folder / f"{name}.said").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, *how, "download", "--keys-file", str(listed), "--out", str(lab.out)],
+            stdout=self._out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **settings},
+        )
+
+    @property
+    def said(self) -> str:
+        return Path(self._out.name).read_text()
+
+    def send(self, sign: signal.Signals) -> None:
+        self.process.send_signal(sign)
+
+    def ends_well(self) -> None:
+        assert self.process.wait(PATIENCE) == 0, self.said
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._out.close()
+
+
+class Lab:
+    """Objects in a bucket behind a slow line, and programs that want them in one folder."""
+
+    def __init__(self, server: FaultServer, folder: Path) -> None:
+        self.server, self.folder, self.out = server, folder, folder / "out"
+        self.objects: dict[str, bytes] = {}
+        self.programs: list[Program] = []
+
+    def furnish(self, files: int, size: int, *, speed: int | None = None) -> list[str]:
+        for number in range(files):
+            key = f"{number % 3}/{number}.nc"
+            self.objects[key] = pseudo_random(key, size)
+            self.server.put(key, self.objects[key], part_size=MB if number % 2 else None)
+        self.server.link = Link(latency=0.02, speed=speed)
+        return list(self.objects)
+
+    def start(self, name: str, keys: list[str], *, seam: str = "") -> Program:
+        program = Program(self, name, keys, seam=seam)
+        self.programs.append(program)
+        return program
+
+    @property
+    def total(self) -> int:
+        return sum(map(len, self.objects.values()))
+
+    @property
+    def payload(self) -> int:
+        return self.server.stats().payload
+
+    def until(self, reached: Callable[[], object]) -> None:
+        give_up = time.monotonic() + PATIENCE
+        while not reached():
+            assert time.monotonic() < give_up, [program.said for program in self.programs]
+            time.sleep(0.01)
+
+    def claims(self) -> list[Path]:
+        return list(self.out.glob(".era5dl/*.claim*"))
+
+    def lock_of(self, program: Program) -> Path | None:
+        for path in self.out.glob(".era5dl/*.lock"):
+            if f'"pid": {program.process.pid},' in path.read_text():
+                return path
+        return None
+
+    def fetching(self, program: Program) -> bool:
+        """Whether this program has claimed something, and bytes come."""
+        lock = self.lock_of(program)
+        return lock is not None and any(lock.stem in claim.read_text() for claim in self.claims()) and self.payload > 0
+
+    def all_right(self) -> None:
+        assert wrong_files(self.out, self.objects) == []
+        assert leftovers(self.out) == []
+        assert self.claims() == []
+
+
+@pytest.fixture
+def lab(fault_server: FaultServer, tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(fault_server, tmp_path)
+    yield made
+    for program in made.programs:
+        program.close()
+
+
+@pytest.mark.parametrize("seam", ["", NO_FLOCK], ids=["flock", "no flock"])
+@pytest.mark.parametrize("programs", [2, 3])
+def test_each_object_is_fetched_once(lab: Lab, programs: int, seam: str) -> None:
+    keys = lab.furnish(12, 3 * MB, speed=1 * MB)
+    started = [lab.start(f"{n}", keys[n:] + keys[:n], seam=seam) for n in range(programs)]
+    for program in started:
+        program.ends_well()
+    lab.all_right()
+    assert lab.payload <= 1.1 * lab.total
+
+
+def test_the_same_session_twice_is_refused_as_ever(lab: Lab) -> None:
+    keys = lab.furnish(4, 2 * MB, speed=1 * MB)
+    first = lab.start("first", keys)
+    lab.until(lambda: lab.fetching(first))
+    second = lab.start("second", keys)
+    assert second.process.wait(PATIENCE) == 3
+    assert "is working on this session" in second.said
+    first.ends_well()
+    lab.all_right()
+
+
+def test_what_is_only_claimed_is_waited_for_and_said_once(lab: Lab) -> None:
+    keys = lab.furnish(3, 8 * MB, speed=1 * MB)
+    first = lab.start("first", keys)
+    lab.until(lambda: lab.fetching(first) and len(lab.claims()) == 3)
+    second = lab.start("second", keys[:2])
+    lab.until(lambda: "waiting for another session" in second.said)
+    assert f"2 files are being fetched by another session: era5dl (process {first.process.pid} on" in second.said
+    first.ends_well()
+    second.ends_well()
+    lab.all_right()
+    assert second.said.count("waiting for another session: ") == 1
+    assert lab.payload <= 1.1 * lab.total
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_waits_can_be_stopped_at_once(lab: Lab, sign: signal.Signals) -> None:
+    keys = lab.furnish(2, 20 * MB, speed=1 * MB)
+    first = lab.start("first", keys)
+    lab.until(lambda: lab.fetching(first) and len(lab.claims()) == 2)
+    second = lab.start("second", keys[:1])
+    lab.until(lambda: "waiting for another session" in second.said)
+    asked = time.monotonic()
+    second.send(sign)
+    assert second.process.wait(PATIENCE) == 130
+    assert time.monotonic() - asked < 5
+
+
+@pytest.mark.parametrize("seam", ["", NO_FLOCK], ids=["flock", "no flock"])
+def test_after_kill_9_the_other_takes_over_at_once(lab: Lab, seam: str) -> None:
+    keys = lab.furnish(6, 4 * MB, speed=1 * MB)
+    first = lab.start("first", keys, seam=seam)
+    lab.until(lambda: lab.fetching(first))
+    second = lab.start("second", keys[::-1], seam=seam)
+    lab.until(lambda: lab.fetching(second))
+    first.send(signal.SIGKILL)
+    first.process.wait()
+    second.ends_well()
+    assert wrong_files(lab.out, lab.objects) == []
+    assert lab.claims() == []
+    third = lab.start("first", keys, seam=seam)
+    third.ends_well()
+    lab.all_right()
+
+
+def test_claims_of_the_dead_are_swept(lab: Lab) -> None:
+    keys = lab.furnish(6, 4 * MB, speed=1 * MB)
+    first = lab.start("first", keys)
+    lab.until(lambda: lab.fetching(first))
+    first.send(signal.SIGKILL)
+    first.process.wait()
+    assert lab.claims() != []
+    lab.server.put("else.nc", b"something else")
+    lab.start("second", ["else.nc"]).ends_well()
+    assert lab.claims() == []
+
+
+def test_a_stopped_owner_is_taken_over_and_finds_out_when_it_wakes(lab: Lab) -> None:
+    """For the others its minute is over as soon as the time of its last touch is set back."""
+    keys = lab.furnish(3, 6 * MB, speed=1 * MB)
+    first = lab.start("first", keys, seam=SHORT_LEASE)
+    lab.until(lambda: lab.fetching(first) and len(lab.claims()) == 3)
+    first.send(signal.SIGSTOP)
+    lock = lab.lock_of(first)
+    assert lock is not None
+    silent = time.time() - SILENCE - 5
+    os.utime(lock, (silent, silent))
+    second = lab.start("second", keys[::-1])
+    second.ends_well()
+    assert wrong_files(lab.out, lab.objects) == []
+    stamps = {key: ((lab.out / key).stat().st_ino, (lab.out / key).stat().st_mtime_ns) for key in keys}
+    first.send(signal.SIGCONT)
+    first.ends_well()
+    lab.all_right()
+    assert "left to another session: 0/0.nc: " in first.said
+    assert stamps == {key: ((lab.out / key).stat().st_ino, (lab.out / key).stat().st_mtime_ns) for key in keys}
