@@ -56,7 +56,8 @@ class Lock:
         self.token = me.token
         self.lapses = 0
         self._fd = fd
-        self._released = threading.Event()
+        self._released = False
+        self._quiet = threading.Event()  # no more touches
         self._touching = threading.RLock()
         self._touched = _clocks()
         self._server = (os.fstat(fd).st_mtime, time.monotonic())  # the file server's time, and when it was that
@@ -84,7 +85,7 @@ class Lock:
         Raises OutOfThreads, and then the lock is released: one that is not touched is not held for long.
         """
         try:
-            threads.start(threading.Thread(target=self._beat, name="era5dl-heartbeat", daemon=True))
+            threads.start(threading.Thread(target=self._beat, name="era5dl-heartbeat", daemon=True), self._quiet.set)
         except OutOfThreads:
             self.release()
             raise
@@ -99,7 +100,7 @@ class Lock:
             owner = read_owner(self.path)
             if owner is not None and owner.token != self.token:
                 raise _taken_over(owner)
-            if self._released.is_set():
+            if self._released:
                 raise SessionError("this session is closed")
             if owner is None:
                 self._let_go()
@@ -122,7 +123,8 @@ class Lock:
 
     def release(self) -> None:
         """Let go. What is left on a disk that fails now is a lock whose owner is dead. May be called again."""
-        self._released.set()
+        self._released = True
+        self._quiet.set()
         self._let_go()
 
     def _let_go(self) -> None:
@@ -144,13 +146,13 @@ class Lock:
 
     def _beat(self) -> None:
         """Body of the heartbeat's thread. It repairs nothing: a deleted lock file is made again by the next save."""
-        while not self._released.wait(BEAT):
+        while not self._quiet.wait(BEAT):
             with self._touching:
                 before = _clocks()
                 owner = read_owner(self.path)
                 if owner is not None and owner.token != self.token:
                     return  # whoever writes next finds out
-                if owner is not None and not self._released.is_set():
+                if owner is not None and not self._quiet.is_set():
                     if _since(self._touched) > LEASE:
                         self.lapses += 1
                     if self._touch():
