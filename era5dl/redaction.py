@@ -67,6 +67,19 @@ _OTHERS_HOME = re.compile(
     r"[\\/]{1,4}[^\\/\s\"':;,)]+"
 )
 _SHARE = re.compile(r"(?<![\\\w:])\\{2,4}[^\\/\s\"']+")  # \\server\share
+_NAME = r"[^\W_](?:[\w.-]*\w)?"  # of a computer, also one without a dot
+_LOCK_HOST = re.compile(r"(\bprocess \d+ on )[^,()\s]+")
+_SAID_HOST = re.compile(
+    r"(?i)(\bhost(?:name)?\s{0,2}[=:]\s{0,2}[\"']?|\bresolve [\"']?|\bconnection to |\bconnect to |\bthe name )"
+    rf"({_NAME})"
+    r"(?=[\"',;:)\s]|$)"
+)
+_HOST_PORT = re.compile(r"(?<![\w./@\\-])([^\W\d_][\w-]{0,62})(?=:\d{2,5}(?![\w:]))")
+_PART = r"[^\\/\s\"'<>|*?;,()\[\]]+"
+_PATH = re.compile(  # of more than one folder: a single one could be anything
+    rf"(?i)(?<![\w.~>:/\\-])(?:file:)?(?:[a-z]:[\\/]+{_PART}|[\\/]{{1,4}}{_PART}[\\/]+{_PART})(?:[\\/]+{_PART})*[\\/]*"
+)
+_QUOTED_PATH = re.compile(r"([\"'])(?:[A-Za-z]:)?[\\/][^\"'\n]*[\\/][^\"'\n]*\1")
 _URL_HOST = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://(?:\*\*\*@)?)(\[[^\]\s]*\]|[^\s/:?#\"'<>\]]+)")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)")
@@ -75,6 +88,7 @@ _IPV6 = re.compile(
 )
 _DOMAIN = re.compile(r"(?i)(?<![\w./\\@-])(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,63}\.?(?![\w./\\(-])")
 _PUBLIC = re.compile(r"(?i)(?:.+\.)?amazonaws\.com(?:\.cn)?|localhost|127\.\d+\.\d+\.\d+|\[?::1\]?")
+_TIME = re.compile(r"[0-2]\d:[0-5]\d:[0-5]\d")
 _NO_HOST = re.compile(
     r"(?i)e5\..*|(?:era5dl|urllib3|botocore|boto3|ssl|http|socket|tkinter|psutil|python|threading|json|os|rich|py)\..*"
     r"|.*\.(?:nc|py|pem|crt|json|jsonl|txt|log|part|tmp|bak|csv|zip|exe|dll|so)"
@@ -115,10 +129,15 @@ class Redactor:
         if len(user) > 1 and user.lower() not in _COMMON_NAMES:
             self._literally(user, "<user>", whole=True)
         self._steps += [
+            (_QUOTED_PATH, r"\1<path>\1"),
+            (_PATH, "<path>"),
+            (_LOCK_HOST, r"\1<host>"),
+            (_SAID_HOST, lambda found: found[0] if _PUBLIC.fullmatch(found[2]) else f"{found[1]}<host>"),
+            (_HOST_PORT, lambda found: found[0] if _PUBLIC.fullmatch(found[1]) else "<host>"),
             (_MAIL, "<mail>"),
             (_URL_HOST, lambda found: found[0] if _PUBLIC.fullmatch(found[2]) else f"{found[1]}<host>"),
             (_SHARE, r"\\\\<host>"),
-            (_IPV6, lambda found: found[0] if _PUBLIC.fullmatch(found[0]) or found[0] == "::" else "<address>"),
+            (_IPV6, lambda found: found[0] if _no_address(found[0]) else "<address>"),
             (_IPV4, lambda found: found[0] if _PUBLIC.fullmatch(found[0]) else "<address>"),
             (_DOMAIN, lambda found: found[0] if _harmless(found[0]) else "<host>"),
         ]
@@ -160,6 +179,10 @@ def _of_urls(urls: Iterable[str]) -> tuple[set[str], set[str]]:
         except ValueError:
             hosts.add(re.split(r"[/:?#]", place)[0])
     return secrets - {""}, hosts - {""}
+
+
+def _no_address(text: str) -> bool:
+    return text == "::" or bool(_PUBLIC.fullmatch(text) or _TIME.fullmatch(text))
 
 
 def _harmless(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 import tkinter as tk
 from dataclasses import replace
 from pathlib import Path
@@ -341,6 +342,9 @@ class App:
         self._show_where()
 
     def _save_report(self) -> None:
+        from era5dl.gui.report_words import vocabulary
+
+        threading.Thread(target=vocabulary, name="era5dl-words", daemon=True).start()  # while the person chooses
         name = self.dialogs.choose_report()
         if name:
             self.watching.save_report(Path(name), self.preferences)

@@ -17,6 +17,7 @@ from era5dl.network_test import Diagnosis
 from era5dl.planner import Missing, Plan
 from era5dl.redaction import without_secrets
 from era5dl.session import Summary
+from era5dl.text import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,13 @@ class Trouble:
     @classmethod
     def of(cls, error: BaseException) -> Trouble:
         if isinstance(error, Era5Error):
-            return cls(error.kind, without_secrets(str(error)), error.remedy)
-        return cls("Era5Error", without_secrets(f"{type(error).__name__}: {str(error)[:300]}"))
+            return cls(error.kind, _sayable(str(error)), error.remedy)
+        return cls("Era5Error", _sayable(f"{type(error).__name__}: {str(error)[:300]}"))
+
+
+def _sayable(text: str) -> str:
+    """What a server, a lock or a file has put into it can neither draw nor tell a password."""
+    return "\n".join(map(plain, without_secrets(text).split("\n")))
 
 
 @dataclass(frozen=True, slots=True)

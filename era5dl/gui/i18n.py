@@ -90,6 +90,16 @@ def translate(text: str, /, *, context: str = "", language: str | None = None, *
     return _filled(texts.pgettext(context, text) if context else texts.gettext(text), text, values)
 
 
+def all_texts() -> list[str]:
+    """Every translation there is, of all languages."""
+    return [
+        said
+        for known in LANGUAGES
+        for said in getattr(_catalogue(known), "_catalog", {}).values()  # gettext has no way to list them
+        if isinstance(said, str)
+    ]
+
+
 def _filled(text: str, english: str, values: Mapping[str, object]) -> str:
     """A translation with a wrong placeholder must not break the window: then the English text stands."""
     if not values:

@@ -1,7 +1,9 @@
 """The support report: what somebody who helps needs to know, and nothing about who and where you are. Tk-free.
 
 A zip with a text about program, system, settings, network test, the last hour, the sessions, and the end of the log.
-Every line of it goes through the redactor, the ones we think harmless as well.
+Of settings and measurements only what can tell nothing of a person is put in: numbers, switches, the kind of an
+address. Free texts (titles, errors, the log) are reduced to words that this program knows. And every line goes through
+the redactor, the ones we think harmless as well.
 """
 
 from __future__ import annotations
@@ -9,26 +11,31 @@ from __future__ import annotations
 import getpass
 import os
 import platform
+import re
 import socket
 import sys
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import era5dl
 from era5dl.engine.gauges import Sample
 from era5dl.engine.verdict import Finding
-from era5dl.gui.preferences import Preferences
+from era5dl.gui.preferences import CHOICES, Preferences
+from era5dl.gui.report_words import known_words
 from era5dl.logs import last_lines
-from era5dl.network_test import Diagnosis
+from era5dl.network_test import Diagnosis, Timing
 from era5dl.proof.md5 import is_side_by_side
 from era5dl.redaction import Redactor
 from era5dl.session import Summary
-from era5dl.text import size
+from era5dl.session.origin import address_of
+from era5dl.settings import Settings
+from era5dl.text import plain, size
 
 LIBRARIES = ("boto3", "botocore", "urllib3", "psutil", "platformdirs")
 
@@ -56,14 +63,20 @@ def write(path: Path, material: Material) -> None:
     temp = path.with_name(path.name + ".tmp")
     try:
         with zipfile.ZipFile(temp, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("report.txt", redact(text(material)))
+            archive.writestr("report.txt", _lines(redact(text(material, redact))))
             archive.writestr("last-hour.csv", redact(_history(material.samples)))
-            archive.writestr("window-log.txt", redact("\n".join(material.log)))
-            archive.writestr("file-log.txt", redact("\n".join(last_lines(2000))))
+            ids = [session.id for session in material.sessions]
+            for name, log in (("window-log.txt", material.log), ("file-log.txt", last_lines(2000))):
+                archive.writestr(name, _lines(known_words(redact("\n".join(log)), ids)))
         temp.replace(path)
     except BaseException:
         temp.unlink(missing_ok=True)
         raise
+
+
+def _lines(said: str) -> str:
+    """The text without anything that a terminal would obey."""
+    return "\n".join(map(plain, said.split("\n")))
 
 
 def redactor(material: Material) -> Redactor:
@@ -90,15 +103,19 @@ def redactor(material: Material) -> Redactor:
     )
 
 
-def text(material: Material) -> str:
-    """The report itself, not yet redacted."""
+def text(material: Material, redact: Callable[[str], str]) -> str:
+    """The report itself; `redact` has seen its free texts."""
+
+    def free(said: str) -> str:
+        return known_words(redact(said))
+
     sections = [
         ("Program", _program()),
         ("Settings that differ from the defaults", _settings(material.preferences)),
         ("Findings", [finding.value for finding in material.findings] or ["none"]),
-        ("Network test", _network(material.diagnosis)),
+        ("Network test", _network(material.diagnosis, free)),
         ("Last hour", _summary(material.samples)),
-        ("Sessions", [_session(session) for session in material.sessions] or ["none"]),
+        ("Sessions", [_session(session, free) for session in material.sessions] or ["none"]),
     ]
     return "\n".join(f"{title}\n{'-' * len(title)}\n" + "\n".join(lines) + "\n" for title, lines in sections)
 
@@ -122,19 +139,61 @@ def _version(name: str) -> str:
 
 
 def _settings(preferences: Preferences) -> list[str]:
-    private = ("selection", "geometry")
-    changed = [
-        f"{field.name} = {getattr(preferences, field.name)}"
-        for field in fields(preferences)
-        if field.name not in private and getattr(preferences, field.name) != field.default
-    ]
+    """Numbers, switches and choices as they are; of a text only what kind it is."""
+    changed = []
+    for one in fields(preferences):
+        value = getattr(preferences, one.name)
+        if one.name not in _PRIVATE and value != one.default:
+            safe = not isinstance(value, str) or one.name in CHOICES
+            changed.append(f"{one.name} = {value if safe else _kind(one.name, value)}")
     return changed or ["none"]
 
 
-def _network(found: Diagnosis | None) -> list[str]:
+_PRIVATE = ("selection", "geometry")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]{2,12}){1,2}-\d")
+
+
+def _kind(name: str, value: str) -> str:
+    """What a text is: "http://<host>:3128", "<path>", "us-west-2", "another one"."""
+    if name in ("proxy", "endpoint_url"):
+        return _address(value)
+    if name in ("folder", "ca_bundle"):
+        return "<path>"
+    return value if name == "region" and _REGION.fullmatch(value) else "another one"
+
+
+def _address(url: str) -> str:
+    """An address without its host, unless that is the bucket this program is made for, or this computer."""
+    if url.rstrip("/") == address_of(Settings()):
+        return url
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        host = parts.hostname if parts.hostname in ("localhost", "127.0.0.1", "::1") else "<host>"
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "<address>"
+    return f"{parts.scheme + '://' if parts.scheme in _SCHEMES else ''}{host}{port}"
+
+
+_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+
+
+def _network(found: Diagnosis | None, free: Callable[[str], str]) -> list[str]:
     if found is None:
         return ["not run"]
-    return [f"{field.name} = {getattr(found, field.name)}" for field in fields(found)]
+    lines = []
+    for one in fields(found):
+        value = getattr(found, one.name)
+        if one.name in ("endpoint", "proxy") and value:
+            value = _address(value)
+        elif one.name == "addresses":
+            value = ", ".join("IPv6" if ":" in address else "IPv4" for address in value) or "none"
+        elif isinstance(value, str):
+            value = free(value)
+        elif not (value is None or isinstance(value, (bool, int, float, Timing))):
+            value = free(str(value))
+        lines.append(f"{one.name} = {value}")
+    return lines
 
 
 def _summary(samples: Sequence[Sample]) -> list[str]:
@@ -178,10 +237,10 @@ def _history(samples: Sequence[Sample]) -> str:
     return "\n".join(lines)
 
 
-def _session(session: Summary) -> str:
+def _session(session: Summary, free: Callable[[str], str]) -> str:
     return (
         f"{session.id} {session.state.value}: {session.done_files} of {session.files} files, "
-        f"{session.done_bytes} of {session.total_bytes} bytes, {session.failed} failed; {session.title}"
+        f"{session.done_bytes} of {session.total_bytes} bytes, {session.failed} failed; {free(session.title)}"
     )
 
 
