@@ -340,3 +340,14 @@ def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.M
         heard.append(told.get(timeout=60))
     demo.stop()
     assert [type(fact) for fact in heard] == [facts.DemoMaking, facts.DemoReady]
+
+
+@pytest.mark.parametrize("geometry", ["32767x32767+0+0", "99999x99999+99999+99999", "1280x820+-30000+-30000"])
+def test_no_remembered_size_keeps_the_window_from_opening(open_window: Callable[..., Window], geometry: str) -> None:
+    preferences.save(Preferences(geometry=geometry, request_width=10_000))
+    window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b")
+    window.root.update()
+    assert window.root.winfo_width() <= window.root.winfo_screenwidth()
+    assert window.root.winfo_height() <= window.root.winfo_screenheight()
+    assert -window.root.winfo_width() < window.root.winfo_x() < window.root.winfo_screenwidth()
+    window.close()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from era5dl.errors import UsageError
+from era5dl.gui.keeping import Screen
 from era5dl.gui.preferences import BOUNDS, Preferences, load, preferences_file, save
 from era5dl.settings import Settings
 
@@ -92,6 +93,12 @@ def test_a_file_that_is_far_too_large_is_set_aside(tmp_path: Path) -> None:
         ("folder", "x" * 5000),
         ("verify", 1),
         ("no such thing", 1),
+        ("geometry", "999999x10+0+0"),
+        ("geometry", "30000x30000+0+0 ; exec true"),
+        ("geometry", "١٠x١٠"),
+        ("geometry", "0x10"),
+        ("geometry", "=1x1"),
+        ("request_width", 10**9),
     ],
 )
 def test_an_entry_that_does_not_fit_falls_back_alone(tmp_path: Path, name: str, value: object) -> None:
@@ -145,3 +152,29 @@ def test_the_usual_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 def test_every_field_has_a_plain_default() -> None:
     assert {type(field.default) for field in fields(Preferences)} <= {str, int, float, bool}
+
+
+SCREEN = Screen(0, 0, 1600, 900)
+
+
+@pytest.mark.parametrize(
+    ("remembered", "fitting"),
+    [
+        ("1280x820+100+50", "1280x820+100+50"),
+        ("1280x820", "1280x820"),
+        ("32767x32767+0+0", "1600x900+0+0"),
+        ("99999x99999", "1600x900"),
+        ("1280x820+5000+50", "1280x820"),  # the second monitor is gone
+        ("1280x820+100+-2000", "1280x820"),
+        ("1280x820+-1200+10", "1280x820+-1200+10"),  # a piece of it is seen
+        ("1280x820+-1900+10", "1280x820"),
+        ("nonsense", ""),
+        ("", ""),
+    ],
+)
+def test_the_window_is_no_larger_than_the_screen_and_on_it(remembered: str, fitting: str) -> None:
+    assert SCREEN.fit(remembered) == fitting
+
+
+def test_a_monitor_on_the_left_is_a_place_too() -> None:
+    assert Screen(-1920, 0, 3840, 1080).fit("1280x820+-1900+10") == "1280x820+-1900+10"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -33,6 +34,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "disk_reserve": (0, 10_000_000_000_000),
     "request_width": (0, 10_000),
 }
+GEOMETRY = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})(?:\+(-?\d{1,5})\+(-?\d{1,5}))?", re.ASCII)  # as Tk writes it
 CHOICES = {"theme": ("light", "dark"), "language": ("", "en", "zh_CN")}
 
 _log = logging.getLogger(__name__)
@@ -143,6 +145,8 @@ def _fits(field: Any, value: object) -> bool:
     if field.name in BOUNDS:
         low, high = BOUNDS[field.name]
         return low <= cast(float, value) <= high
+    if field.name == "geometry":
+        return value == "" or GEOMETRY.fullmatch(str(value)) is not None
     if isinstance(value, str):
         return len(value) <= (_LIMIT if field.name == "selection" else _LONGEST) and value.isprintable()
     return True

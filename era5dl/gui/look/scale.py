@@ -15,6 +15,7 @@ from tkinter import font
 from typing import Any
 
 _NORMAL_DPI = 96
+_LEAST, _MOST = 0.75, 4.0  # beyond these nothing can be read, or nothing fits
 TEXT, SMALL, HEAD, TITLE, FIGURE, MONO = (
     "TkDefaultFont",
     "Era5Small",
@@ -50,9 +51,8 @@ def prepare_process() -> None:
 def detect(root: tk.Misc, factor: float | None = None) -> Scale:
     """The scale of this screen, or the one wished for; sets `tk scaling` to it."""
     if root.tk.call("tk", "windowingsystem") == "aqua":
-        return Scale(factor or 1.0)
-    if factor is None:
-        factor = min(4.0, max(0.75, _dots_per_inch(root) / _NORMAL_DPI))
+        return Scale(min(_MOST, max(_LEAST, factor or 1.0)))
+    factor = min(_MOST, max(_LEAST, factor or _dots_per_inch(root) / _NORMAL_DPI))
     root.tk.call("tk", "scaling", factor * _NORMAL_DPI / 72)
     return Scale(factor)
 
