@@ -14,13 +14,14 @@ Nothing here prints or installs a signal handler. Everything that goes wrong is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from era5dl.engine.events import Event, FileFailed, RunEnded
+from era5dl.engine.checked import CheckedFiles
+from era5dl.engine.events import Event, FileFailed
 from era5dl.engine.progress import Snapshot
 from era5dl.errors import BadSelection, UnknownName
 from era5dl.selection import Selection, choose, days_of
@@ -42,6 +43,7 @@ class Result:
 
     verified, checked, failed, unfinished: files. failures: the failed ones with their reasons. missing: asked for, but
     not in the bucket. error: what ended everything before its time, "" when nothing did; remedy: what to do about it.
+    checked_because: key -> why, of every file that is checked and not verified.
     """
 
     verified: int
@@ -54,6 +56,7 @@ class Result:
     missing: tuple[Missing, ...]
     error: str
     remedy: str
+    checked_because: Mapping[str, str]
 
     @property
     def complete(self) -> bool:
@@ -140,8 +143,10 @@ def _run(bucket: Bucket, session: Session, settings: Settings, watchers: _Watche
     from era5dl.engine.engine import Engine
 
     failures: dict[int, FileFailed] = {}
+    checked = CheckedFiles()
 
     def hear(event: Event) -> None:
+        checked.hear(event)
         if isinstance(event, FileFailed):
             failures[event.index] = event
         if watchers.on_event is not None:
@@ -160,13 +165,9 @@ def _run(bucket: Bucket, session: Session, settings: Settings, watchers: _Watche
     last = engine.snapshot()
     if watchers.progress is not None:
         watchers.progress(last)
-    return _result(engine.result, last, tuple(failures.values()), session.plan.missing)
-
-
-def _result(
-    ended: RunEnded | None, last: Snapshot, failures: tuple[FileFailed, ...], missing: tuple[Missing, ...]
-) -> Result:
+    ended = engine.result
     assert ended is not None, "an engine that has ended has a result"
+    objects = session.plan.objects
     return Result(
         verified=ended.verified,
         checked=ended.checked,
@@ -174,10 +175,11 @@ def _result(
         unfinished=ended.unfinished,
         fetched_bytes=last.fetched_bytes,
         elapsed=last.elapsed,
-        failures=failures,
-        missing=missing,
+        failures=tuple(failures.values()),
+        missing=session.plan.missing,
         error=ended.error,
         remedy=ended.remedy,
+        checked_because={objects[index].key: why for index, why in checked.because(engine.states()).items()},
     )
 
 

@@ -314,6 +314,9 @@ class EndlessEngine:
     def snapshot(self) -> Snapshot:
         return SNAPSHOT
 
+    def states(self) -> bytes:
+        return b""
+
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 def test_an_engine_that_does_not_end_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,9 @@ download, resume (and demo)
                     active [{index, key, size, done, speed, connections, proving}]
                                                                  once a second, and once at the end
     summary         files, bytes, verified, checked, failed, missing, unfinished, stopped, error, remedy,
-                    kind, fetched_bytes, elapsed
+                    kind, fetched_bytes, elapsed,
+                    checked_because [{reason, files, keys}]      of all that are checked and not verified; the first
+                                                                 200 keys of each reason
 sessions
     known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
                     files, done_files, failed, bytes, done_bytes, created, updated

@@ -6,10 +6,12 @@ What `Lines` prints suits a log file; `terminal.Live` replaces it where a person
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
 from era5dl.cli.voice import Voice
+from era5dl.engine.checked import CheckedGroup
 from era5dl.engine.events import (
     Event,
     FewerWorkers,
@@ -26,6 +28,8 @@ from era5dl.errors import ClaimedElsewhere
 from era5dl.text import count, duration, size, speed
 
 EVERY = 10.0  # seconds between two progress lines
+MOST_REASONS = 20  # and names with each, of files that are checked and not verified
+MOST_NAMES = 5
 
 
 class Face(Protocol):
@@ -124,6 +128,19 @@ def percent(snapshot: Snapshot) -> int:
     if snapshot.total_bytes:
         return snapshot.done_bytes * 100 // snapshot.total_bytes
     return 100 if snapshot.done_files == snapshot.total_files else 0
+
+
+def checked_lines(groups: Sequence[CheckedGroup]) -> list[str]:
+    """ "3 files are checked, not verified: the server's ETag is not an MD5 (a.nc, b.nc, c.nc)", one for each reason"""
+    lines = []
+    for reason, keys in groups[:MOST_REASONS]:
+        names = ", ".join(key.rpartition("/")[2] for key in keys[:MOST_NAMES])
+        more = f" and {len(keys) - MOST_NAMES:,} more" if len(keys) > MOST_NAMES else ""
+        are = "is" if len(keys) == 1 else "are"
+        lines.append(f"{count(len(keys), 'file')} {are} checked, not verified: {reason} ({names}{more})")
+    if rest := sum(len(group.keys) for group in groups[MOST_REASONS:]):
+        lines.append(f"{count(rest, 'file')} more: checked, not verified, for other reasons; --json names them")
+    return lines
 
 
 def summary_line(ended: RunEnded, last: Snapshot, missing: int) -> str:

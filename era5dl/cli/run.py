@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from era5dl.cli import CANNOT_GO_ON, FINE, INCOMPLETE, INTERRUPTED
 from era5dl.cli.interrupts import Interrupts
-from era5dl.cli.lines import Face, Lines, summary_line
+from era5dl.cli.lines import Face, Lines, checked_lines, summary_line
 from era5dl.cli.voice import Voice
+from era5dl.engine.checked import CheckedFiles, CheckedGroup, grouped
 from era5dl.engine.events import Event, RunEnded
 from era5dl.engine.progress import Snapshot
 from era5dl.errors import OtherEndpoint, UsageError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from era5dl.settings import Settings
 
 TURN = 0.1  # seconds between two looks at the engine; short, so that Ctrl-C is heard on Windows too
-NAMED = 200  # missing keys named one by one before the rest is only counted
+NAMED = 200  # keys named one by one before the rest is only counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Finished:
 
     ended: RunEnded
     last: Snapshot
+    checked: Sequence[CheckedGroup] = ()
 
 
 def drive(
@@ -54,6 +56,7 @@ def drive(
 
     _announce(session, voice)
     events: SimpleQueue[Event] = SimpleQueue()
+    checked = CheckedFiles()
     engine = Engine(bucket, session, settings, events.put, only=only)
     stopping = False
     gc.freeze()  # what stands now stands until the end: nothing for the collections of days to look at
@@ -61,7 +64,7 @@ def drive(
         engine.start()
         try:
             while not engine.wait(TURN) and not interrupts.out_of_patience:
-                _tell(events, face, voice)
+                _tell(events, face, voice, checked)
                 snapshot = engine.snapshot()
                 face.draw(snapshot)
                 if voice.records is not None:
@@ -69,7 +72,7 @@ def drive(
                 if interrupts.asked.is_set() and not stopping:
                     stopping = True
                     engine.stop()
-            _tell(events, face, voice)
+            _tell(events, face, voice, checked)
         except BaseException:
             engine.stop()
             engine.wait(1.0)
@@ -77,7 +80,8 @@ def drive(
     last = engine.snapshot()
     if voice.records is not None:
         voice.records.progress(last, at_once=True)
-    return Finished(engine.result or _unfinished_business(last), last)
+    groups = grouped(checked.because(engine.states()), [obj.key for obj in session.plan.objects])
+    return Finished(engine.result or _unfinished_business(last), last, groups)
 
 
 def conclude(finished: Finished, missing: Sequence[Missing], session: Session, voice: Voice) -> int:
@@ -90,6 +94,8 @@ def conclude(finished: Finished, missing: Sequence[Missing], session: Session, v
     for absent in missing:
         voice.record("missing", key=absent.key, reason=absent.reason)
     voice.insist(summary_line(ended, last, len(missing)))
+    for line in checked_lines(finished.checked):
+        voice.insist(line)
     _say_what_next(ended, session, voice)
     voice.record(
         "summary",
@@ -97,6 +103,10 @@ def conclude(finished: Finished, missing: Sequence[Missing], session: Session, v
         bytes=last.total_bytes,
         verified=ended.verified,
         checked=ended.checked,
+        checked_because=[
+            {"reason": group.reason, "files": len(group.keys), "keys": group.keys[:NAMED]}
+            for group in finished.checked[:NAMED]
+        ],
         failed=ended.failed,
         missing=len(missing),
         unfinished=ended.unfinished,
@@ -125,7 +135,7 @@ def exit_code(ended: RunEnded, missing: int) -> int:
     return INCOMPLETE if ended.failed or missing or ended.unfinished else FINE
 
 
-def _tell(events: SimpleQueue[Event], face: Face, voice: Voice) -> None:
+def _tell(events: SimpleQueue[Event], face: Face, voice: Voice, checked: CheckedFiles) -> None:
     """Pass on what has happened since the last look."""
     while True:
         try:
@@ -133,6 +143,7 @@ def _tell(events: SimpleQueue[Event], face: Face, voice: Voice) -> None:
         except Empty:
             return
         face.event(event)
+        checked.hear(event)
         if voice.records is not None:
             voice.records.event(event)
 

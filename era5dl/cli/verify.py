@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 from era5dl.cli import FINE, INCOMPLETE
 from era5dl.cli.download import settings_of
 from era5dl.cli.interrupts import Interrupts
+from era5dl.cli.lines import checked_lines
 from era5dl.cli.request import open_bucket, settings_from
 from era5dl.cli.run import conclude, drive
 from era5dl.cli.voice import Voice
+from era5dl.engine.checked import grouped
 from era5dl.engine.verify import Condition, Examined
 from era5dl.engine.verify import verify as look_at
 from era5dl.errors import FolderUnusable, UnsafeKey, UsageError
@@ -80,6 +82,9 @@ def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts
     total = sum(obj.size for obj in session.plan.objects)
     named = ", ".join(f"{counts[condition]:,} {condition.value}" for condition in Condition if counts[condition])
     voice.result(f"{count(len(everything), 'file')}, {size(total)}: {named or 'nothing'}; took {watch.took()}")
+    because = {one.index: one.reason for one in everything if one.condition is Condition.CHECKED}
+    for line in checked_lines(grouped(because, [obj.key for obj in session.plan.objects])):
+        voice.insist(line)
     voice.record(
         "verify-summary",
         session=session.id,

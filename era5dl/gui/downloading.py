@@ -355,6 +355,7 @@ class Downloading:
         self.page.queue.refresh()
         self.page.totals.show(over.last, False)
         kind, text, action = self._summary(over)
+        text = f"{text} {ending.unverified(self._model.checked())}".rstrip()
         self.page.banner.show(kind, text, action)
         self._free()
         self._around.ended(text)

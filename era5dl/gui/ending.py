@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from era5dl.engine.checked import CheckedGroup
 from era5dl.engine.events import RunEnded
 from era5dl.engine.progress import Snapshot
 from era5dl.gui import words
 from era5dl.gui.i18n import _, ngettext
 from era5dl.text import size, speed
+
+MOST_REASONS, MOST_NAMES = 2, 3  # of files that are checked and not verified, in the message at the end
 
 
 def early(ended: RunEnded) -> str:
@@ -36,6 +41,34 @@ def complete(ended: RunEnded, last: Snapshot, missing: int) -> str:
     if missing:
         said.append(ngettext("{n:,} is not on the server.", "{n:,} are not on the server.", missing))
     return " ".join(said)
+
+
+def unverified(groups: Sequence[CheckedGroup]) -> str:
+    """Which files are checked and not verified, and why; "" when there are none."""
+    said = [not_verified(group.reason, group.keys, len(group.keys)) for group in groups[:MOST_REASONS]]
+    if rest := sum(len(group.keys) for group in groups[MOST_REASONS:]):
+        said.append(ngettext("{n:,} more for other reasons.", "{n:,} more for other reasons.", rest))
+    return " ".join(said)
+
+
+def not_verified(reason: str, keys: Sequence[str], number: int) -> str:
+    """`number` files that are checked and not verified, some of which have these keys."""
+    names = [key.rpartition("/")[2] for key in keys[:MOST_NAMES]]
+    why = words.unproven(reason)
+    if not names:
+        return ngettext(
+            "{n:,} file is checked, not verified. {reason}",
+            "{n:,} files are checked, not verified. {reason}",
+            number,
+            reason=why,
+        )
+    return ngettext(
+        "{n:,} file is checked, not verified ({names}). {reason}",
+        "{n:,} files are checked, not verified ({names}). {reason}",
+        number,
+        names=", ".join(names) + (" …" if number > len(names) else ""),
+        reason=why,
+    )
 
 
 def _proven(ended: RunEnded) -> str:

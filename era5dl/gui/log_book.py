@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from era5dl.engine.checked import EARLIER
 from era5dl.engine.events import (
     Event,
     FewerWorkers,
@@ -23,7 +24,7 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )
-from era5dl.gui import words
+from era5dl.gui import ending, words
 from era5dl.gui.i18n import _, ngettext
 from era5dl.text import plain, size
 
@@ -66,6 +67,7 @@ class LogBook:
         self._lines: deque[Line] = deque(maxlen=most)
         self._clock = clock
         self._count = 0
+        self._checked: dict[str, list[str]] = {}  # reason -> keys, of this run
 
     def add(self, level: Level, text: str) -> None:
         """Write a line now. Control characters in it can do no harm, and it stays one line."""
@@ -76,8 +78,20 @@ class LogBook:
         """Write down what the engine said; what matters goes into the file log, too, in the engine's own words."""
         level, text = sentence(event)
         self.add(level, text)
+        if isinstance(event, FileDone) and event.outcome is Outcome.CHECKED:
+            self._checked.setdefault(event.reason, []).append(event.key)
+        if isinstance(event, RunEnded):
+            self._name_checked(event.checked)
         if level > Level.DETAIL:
             _log.log(_SEVERITY[level], "%s", event)
+
+    def _name_checked(self, number: int) -> None:
+        """What is less than verified at the end of a run, a line for each reason."""
+        groups, self._checked = self._checked, {}
+        for reason, keys in groups.items():
+            self.add(Level.WARNING, ending.not_verified(reason, keys, len(keys)))
+        if (earlier := number - sum(map(len, groups.values()))) > 0:
+            self.add(Level.WARNING, ending.not_verified(EARLIER, (), earlier))
 
     def clear(self) -> None:
         """Begin anew; the file log keeps what was there."""

@@ -12,6 +12,7 @@ from enum import Enum
 from itertools import compress
 
 from era5dl.bucket.store import ObjectInfo
+from era5dl.engine.checked import EARLIER, CheckedGroup, grouped
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRestarted, FileRetrying, FileStarted
 from era5dl.engine.ledger import FileState
 from era5dl.engine.progress import ActiveFile, Snapshot
@@ -237,6 +238,12 @@ class QueueModel:
     def among(self, indices: Iterable[int], *states: FileState) -> list[int]:
         """Those of these places in the plan that are in one of the states."""
         return [index for index in indices if self.states[index] in states]
+
+    def checked(self) -> list[CheckedGroup]:
+        """The files that are checked and not verified, by their reasons."""
+        checked = (index for index, state in enumerate(self.states) if state == FileState.CHECKED)
+        because = {index: self._reasons.get(index) or EARLIER for index in checked}
+        return grouped(because, [obj.key for obj in self.objects]) if because else []
 
     def failed(self) -> list[int]:
         """Places in the plan of all failed files."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from era5dl import text
 from era5dl.catalog import Cadence, Preset, Product, Variable
+from era5dl.engine.checked import EARLIER
 from era5dl.engine.events import Outcome, State
 from era5dl.engine.ledger import FileState
 from era5dl.engine.opening import OPAQUE, UNKNOWN_PARTS, UNVERIFIED
@@ -113,6 +114,7 @@ _UNPROVEN = {
     OPAQUE: N_("The server's ETag for it is not an MD5."),
     UNKNOWN_PARTS: N_("The server does not tell into which parts its MD5 was cut."),
     GUESSED: N_("The server does not tell into which parts its MD5 was cut, and no usual size fits."),
+    EARLIER: N_("They were checked in an earlier run."),
     AGREEMENT: N_("Two downloads gave the same bytes, but the server's ETag is not their MD5."),
 }
 
