@@ -23,7 +23,7 @@ Era5Error
 │   ├── Refused                 any other answer that asking again will not change
 │   ├── BucketRefused           the whole bucket or the proxy says no
 │   └── OutOfSockets            this process may open no more files
-├── ProofError                  the bytes on disk are not the server's
+├── ProofError                  the bytes that came, several times, do not match the server's MD5
 ├── DiskError
 │   ├── DiskFull
 │   ├── WillNotFit              more is to come than there is room for
@@ -206,8 +206,6 @@ class OutOfSockets(BucketError):
 
 class ProofError(Era5Error):
     """The bytes on disk are not the server's."""
-
-    reaction = Reaction.BACKOFF
 
 
 class DiskError(Era5Error):

@@ -35,6 +35,7 @@ class Settings:
     retries: int = 6  # attempts in a row without a new byte, before an object fails
     verify: bool = True
     read_back: bool = False  # hash each file from the disk before its final name, not only as it comes
+    opaque_etags: bool = False  # the user says: this server's ETags are no MD5s, even where they look like some
     flat: bool = False  # files beside each other instead of in the bucket's folders
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
@@ -93,7 +94,7 @@ class Settings:
             (("workers", "retries", "disk_reserve"), int, "a whole number"),
             (("rate_limit",), (int, type(None)), "a whole number or None"),
             (("connect_timeout", "read_timeout"), (int, float), "a number of seconds"),
-            (("verify", "read_back", "flat"), bool, "True or False"),
+            (("verify", "read_back", "opaque_etags", "flat"), bool, "True or False"),
         ):
             for name in names:
                 value = getattr(self, name)
@@ -175,6 +176,7 @@ _ENVIRONMENT: dict[str, tuple[str, Callable[[str], object]]] = {
     "ERA5DL_RETRIES": ("retries", _whole),
     "ERA5DL_NO_VERIFY": ("verify", _not),
     "ERA5DL_READ_BACK": ("read_back", _flag),
+    "ERA5DL_OPAQUE_ETAGS": ("opaque_etags", _flag),
     "ERA5DL_FLAT": ("flat", _flag),
     "ERA5DL_CONNECT_TIMEOUT": ("connect_timeout", _seconds),
     "ERA5DL_READ_TIMEOUT": ("read_timeout", _seconds),

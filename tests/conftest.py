@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +58,18 @@ def fault_proxy_tls(seaweed: Seaweed, certificates: Certificates) -> Iterator[Fa
     """The same over https."""
     with FaultServer(upstream=seaweed.endpoint_url, certificates=certificates) as server:
         yield server
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a disk that can be filled needs the right to mount one: {mounted.stderr.strip()}")
+    yield folder
+    if os.path.ismount(folder):
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.engine import consequences, fetch, proving, retry, upkeep
+from era5dl.engine import consequences, fetch, retry, upkeep
 from era5dl.engine.events import (
     FileDone,
     FileFailed,
@@ -60,27 +60,6 @@ def test_a_flipped_bit_never_gets_the_final_name(
     ran = fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, {KEY: data}) == []
     assert ran.engine.result.verified == 1
-
-
-def test_bytes_that_differ_each_time_fail(fault_server: FaultServer, tmp_path: Path) -> None:
-    fault_server.put(KEY, pseudo_random(1, 300_000))
-    for at in range(50_000, 50_000 + proving.MOST_ROUNDS):
-        fault_server.script(Fault("flipped-bit", at=at), key=KEY)
-    ran = fetch_all(fault_server, tmp_path, workers=1, retries=0)
-    assert ran.engine.result.failed == 1
-    assert not (tmp_path / KEY).exists()
-
-
-@pytest.mark.parametrize("etag", [f'"{"0" * 32}"', f'"{"0" * 32}-3"'])
-def test_an_etag_that_looks_like_an_md5_and_is_none(fault_server: FaultServer, tmp_path: Path, etag: str) -> None:
-    """Encryption with a customer's key makes such ETags: the file is `checked`, and not refused."""
-    data = pseudo_random(1, 600_000)
-    fault_server.put(KEY, data, part_size=250_000 if "-" in etag else None, etag=etag)
-    ran = fetch_all(fault_server, tmp_path)
-    (done,) = ran.said(FileDone)
-    assert wrong_files(tmp_path, {KEY: data}) == []
-    assert done.outcome is Outcome.CHECKED
-    assert done.reason.startswith(proving.AGREEMENT)
 
 
 @pytest.mark.parametrize("etag", ['"65920080-20000000"', 'W/"abc"', '"whatever"'])

@@ -236,6 +236,12 @@ def _pace_flags(parser: argparse.ArgumentParser) -> None:
         "--no-verify", action="store_const", const=False, dest="verify", help="do not compute MD5s; check sizes only"
     )
     how.add_argument(
+        "--opaque-etags",
+        action="store_const",
+        const=True,
+        help="this server's ETags are not MD5s: files that do not match them are checked, not refused",
+    )
+    how.add_argument(
         "--flat", action="store_const", const=True, help="all files in one folder, not in the bucket's own"
     )
 

@@ -30,6 +30,7 @@ _SETTINGS = {  # flag -> setting
     "retries": "retries",
     "verify": "verify",
     "read_back": "read_back",
+    "opaque_etags": "opaque_etags",
     "flat": "flat",
 }
 

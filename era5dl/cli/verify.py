@@ -53,7 +53,7 @@ def verify(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
         settings = settings_of(session, arguments, voice)
         bucket = open_bucket(settings)
         before = session.checkpoint
-        examined = _look(bucket, session, voice, interrupts)
+        examined = _look(bucket, session, settings.opaque_etags, voice, interrupts)
         found = FINE if all(one.condition in GOOD for one in examined) else INCOMPLETE
         bad = [one.index for one in examined if _was_spoilt(one, before)]
         if bad and arguments.repair:
@@ -69,13 +69,13 @@ def _was_spoilt(one: Examined, before: Checkpoint) -> bool:
     return one.condition is Condition.WRONG
 
 
-def _look(bucket: Bucket, session: Session, voice: Voice, interrupts: Interrupts) -> list[Examined]:
+def _look(bucket: Bucket, session: Session, opaque_etags: bool, voice: Voice, interrupts: Interrupts) -> list[Examined]:
     """Look at the files of one session and say what is not as it should be."""
     examined: SimpleQueue[Examined] = SimpleQueue()
     watch = _Watch(session, voice, examined)
     voice.say(f"Proving {count(len(session.plan.objects), 'file')} in {session.folder} ({session.title}) ...")
     everything = interrupts.background(
-        lambda: look_at(bucket, session, examined.put, interrupts.asked.is_set), watch.tell
+        lambda: look_at(bucket, session, examined.put, interrupts.asked.is_set, opaque_etags=opaque_etags), watch.tell
     )
     watch.tell()
     counts = Counter(one.condition for one in everything)

@@ -23,6 +23,7 @@ from era5dl.errors import (
     DiskError,
     Era5Error,
     Interrupted,
+    ProofError,
     Reaction,
     StaleConnection,
     Untrusted,
@@ -51,7 +52,7 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
         if isinstance(error, DiskError) and error.reaction is Reaction.PAUSE:  # also where we ended the attempt
             run.ledger.barren_attempts += not progressed
             one_failed(run, transfer, error) if alone else _disk_failed(run, transfer, error)
-        elif abort is None or not abort.why or isinstance(error, DiskError):
+        elif abort is None or not abort.why or isinstance(error, DiskError | ProofError):
             _consider(run, job, error, progressed, now)
         elif transfer.decision is None and not transfer.leaving:  # we ended it ourselves: nobody's fault
             run.scheduler.put_back(job, now, now)

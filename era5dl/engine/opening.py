@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 from era5dl.bucket.abort import Abort
 from era5dl.engine.cuts import Cuts
-from era5dl.engine.proving import Proof, examine_file
+from era5dl.engine.proving import EtagTrust, Proof, examine_file
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import UnsafeKey
 from era5dl.folder.faults import disk_errors
@@ -50,19 +50,28 @@ class Places:
     digests: Callable[[], tuple[str, ...]]  # MD5s of all its parts from when it was proven; () if not recorded
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How objects are verified. verify: compute MD5s at all."""
+
+    verify: bool
+    trust: EtagTrust
+    cuts: Cuts
+
+
 def open_transfer(
-    transfer: Transfer, places: Places, cuts: Cuts, verify: bool, abort: Abort, stopped: Callable[[], bool]
+    transfer: Transfer, places: Places, policy: Policy, abort: Abort, stopped: Callable[[], bool]
 ) -> Proof | None:
     """Fill in what is there, what is wanted and how to prove it. A Proof when the final file is already right."""
-    obj = transfer.obj
-    plan_proof(transfer, cuts, verify, places.claim.part_size if places.claim else 0)
+    obj, cuts = transfer.obj, policy.cuts
+    plan_proof(transfer, cuts, policy.verify, places.claim.part_size if places.claim else 0)
     transfer.wanted = [(0, obj.size)]
     again = transfer.part is not None
     transfer.part = PartFile(places.part, obj.size, before=transfer.part)
     existing = _size_of(places.final, obj.key)
     if existing is not None:
         if existing == obj.size:
-            proof = examine_file(transfer, places.final, lambda: cuts.ask(obj, abort), stopped)
+            proof = examine_file(transfer, places.final, policy.trust, lambda: cuts.ask(obj, abort), stopped)
             if proof is not None:
                 transfer.part.discard()
                 return proof

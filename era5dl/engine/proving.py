@@ -1,33 +1,44 @@
-"""Are these the server's bytes? Computed from what is on disk, compared with the ETag, said with its reason.
+"""Verification: compares the MD5 of an object's bytes on disk with its ETag.
 
-An ETag that looks like an MD5 may still be none (encryption with a customer's key makes such ones).  So a mismatch is
-answered by fetching again, and only where two fetches agree with each other and not with the ETag is the file taken as
-what the server sends: `checked`, not `verified`.  A single wrong bit never survives that.
+S3's ETag of an object is the MD5 of its bytes, or for a multipart upload the MD5 of its parts' MD5s.  (Encryption with
+a customer's key makes ETags of the same form that are no MD5s, but an anonymous reader cannot get such objects.)  So
+bytes that do not match are wrong: they are fetched again, a few times, and then the object has failed.  That the same
+bytes came twice proves nothing: a broken router can flip the same bit each time.  Only the user can say that a server's
+ETags are no MD5s (`Settings.opaque_etags`), and even that does not hold against objects of the same bucket that match.
 
-Nor does a mismatch say anything of the bytes while it is only guessed into which parts they were cut (`engine.cuts`).
-So before anything is fetched again the server is asked, and what is on disk is hashed as it says.
+A mismatch says nothing about the bytes while the part size of a multipart upload is only guessed (`engine.cuts`).  So
+before anything is fetched again the server is asked, and what is on disk is hashed as it says.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.events import Outcome
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import ProofError, Stopped
 from era5dl.folder.faults import disk_errors
-from era5dl.folder.partfile import PartFile
 from era5dl.proof import hdf5
 from era5dl.proof.digest import Digest, Read
+from era5dl.proof.etag import checksum
 from era5dl.ranges import Range, RangeSet
 
-MOST_ROUNDS = 4  # fetches of a part before we say that its bytes never come twice the same
+MOST_FETCHES = 4  # of a part, before its object has failed
+ENOUGH_FETCHES = 2  # the same, where all fetches agree and no ETag of this form has ever matched
 
-AGREEMENT = "two fetches agree with each other, but the server's ETag is not their MD5"
-GUESSED = "the server does not tell into which parts its MD5s were cut, and no usual size fits"
+UNMATCHED = "the server's ETag looks like an MD5 but is not the MD5 of these bytes"
+ALTERED = (
+    "Something between the server and this disk alters the bytes: try another network, and have this computer's memory "
+    "checked. What came is kept beside the file's place, as *.mismatch."
+)
+NOT_MD5 = (
+    "If this server's ETags are not MD5s (encryption with keys of its own makes such ETags), say so with "
+    "--opaque-etags: files are then checked, not verified. What came is kept beside the file's place, as *.mismatch."
+)
 
 
 Ask = Callable[[], int | None]
@@ -43,10 +54,44 @@ class Proof:
     digests: tuple[str, ...] = ()
 
 
-def examine(transfer: Transfer, ask: Ask, stopped: Callable[[], bool]) -> Proof | list[Range]:
-    """The proof of a complete part file; or the ranges that have to be fetched again.
+class EtagTrust:
+    """Whether an ETag that looks like an MD5 has to be the MD5 of its object. Thread-safe.
 
-    Raises Stopped when told to, ProofError when the bytes come differently each time, a BucketError where it asks.
+    opaque: the user has said that this server's ETags may be something else. verified: objects that were verified by
+    their ETags earlier. An ETag has one of two forms, plain or multipart: one match tells what all of that form are.
+    """
+
+    def __init__(self, *, opaque: bool, verified: Iterable[ObjectInfo] = ()) -> None:
+        self._opaque = opaque
+        self._matched: set[bool] = set()  # forms: True for multipart
+        for obj in verified:
+            if len(self._matched) == 2:
+                break
+            self.matched(obj.etag)
+
+    def matched(self, etag: str) -> bool:
+        """An object was verified by this ETag. Returns whether it is the first of its form."""
+        found = checksum(etag)
+        form = found is not None and found.parts is not None
+        if found is None or form in self._matched:
+            return False
+        self._matched.add(form)
+        return True
+
+    def has_matched(self, etag: str) -> bool:
+        """Whether any object was verified by an ETag of this form."""
+        found = checksum(etag)
+        return found is not None and (found.parts is not None) in self._matched
+
+    def binds(self, etag: str) -> bool:
+        """Whether bytes that do not match this ETag are wrong."""
+        return not self._opaque or self.has_matched(etag)
+
+
+def examine(transfer: Transfer, trust: EtagTrust, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
+    """The proof of a complete part file; None when its bytes are not those of the ETag. Changes nothing on disk.
+
+    Raises Stopped when told to, a DiskError, a BucketError where it asks.
     """
     digest, part = transfer.digest, transfer.part
     assert part is not None
@@ -54,30 +99,44 @@ def examine(transfer: Transfer, ask: Ask, stopped: Callable[[], bool]) -> Proof 
         return proof  # hashed as it came: nothing to read
     part.acquire()
     try:
-        return _examine(transfer, part.path.name, part.read, ask, stopped) or _doubt(transfer, part)
+        return _examine(transfer, part.path.name, part.read, trust, ask, stopped)
     finally:
         part.release()
 
 
-def _doubt(transfer: Transfer, part: PartFile) -> Proof | list[Range]:
-    """The bytes do not match the ETag: what to fetch again, or why they are taken all the same."""
+def to_fetch_again(transfer: Transfer, *, etag_is_md5: bool) -> list[Range]:
+    """After a mismatch: the ranges to fetch once more, whose digests are forgotten. No I/O.
+
+    It has to be called once for each time that bytes were fetched, together with removing these ranges from
+    `transfer.done`: a fetch counts once, whatever happens to the job that examines it. etag_is_md5: an ETag of this
+    form has matched before. Raises ProofError when the object was fetched often enough.
+    """
     digest = transfer.digest
     assert digest is not None
     rotten, transfer.recorded = _rotten(transfer, digest), {}
     if rotten:
-        for index in rotten:
-            digest.forget(index)
-        return [digest.parts[index] for index in rotten]
-    transfer.rounds.append(digest.whole_parts())
-    seen = [Counter(found[i] for found in transfer.rounds if i in found) for i in range(len(digest.parts))]
-    doubtful = [i for i, votes in enumerate(seen) if max(votes.values()) < 2]
-    if not doubtful:
-        return Proof(Outcome.CHECKED, AGREEMENT + _structure(transfer, part.path.name, part.read))
-    if len(transfer.rounds) >= MOST_ROUNDS:
-        raise ProofError(f"{transfer.obj.key}: fetched {MOST_ROUNDS} times, and never the same bytes twice")
+        doubtful = rotten
+    else:
+        transfer.rounds.append(digest.whole_parts())
+        seen = [Counter(found[i] for found in transfer.rounds if i in found) for i in range(len(digest.parts))]
+        doubtful = [i for i, votes in enumerate(seen) if max(votes.values()) < 2]
+        _give_up(transfer, etag_is_md5, same_each_time=all(len(votes) == 1 for votes in seen))
+        doubtful = doubtful or list(range(len(digest.parts)))
     for index in doubtful:
         digest.forget(index)
     return [digest.parts[index] for index in doubtful]
+
+
+def _give_up(transfer: Transfer, etag_is_md5: bool, *, same_each_time: bool) -> None:
+    """Raise ProofError when it was fetched often enough."""
+    key, fetches = transfer.obj.key, len(transfer.rounds)
+    if not transfer.obj.size:
+        raise ProofError(f"{key}: it is empty, and its ETag is not the MD5 of nothing", remedy=NOT_MD5)
+    if same_each_time and not etag_is_md5 and fetches >= ENOUGH_FETCHES:
+        raise ProofError(f"{key}: the same bytes came {fetches} times; {UNMATCHED}", remedy=NOT_MD5)
+    if fetches >= MOST_FETCHES:
+        remedy = NOT_MD5 if same_each_time else ALTERED
+        raise ProofError(f"{key}: fetched {fetches} times; {UNMATCHED}", remedy=remedy)
 
 
 def _rotten(transfer: Transfer, digest: Digest) -> list[int]:
@@ -86,7 +145,9 @@ def _rotten(transfer: Transfer, digest: Digest) -> list[int]:
     return [index for index, md5 in transfer.recorded.items() if now[index] != md5]
 
 
-def examine_file(transfer: Transfer, path: Path, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
+def examine_file(
+    transfer: Transfer, path: Path, trust: EtagTrust, ask: Ask, stopped: Callable[[], bool]
+) -> Proof | None:
     """The proof of a file that is already there under its final name; None when it is not the server's."""
     with disk_errors(path), path.open("rb") as file:
 
@@ -101,27 +162,35 @@ def examine_file(transfer: Transfer, path: Path, ask: Ask, stopped: Callable[[],
         fresh.multipart, fresh.guesses, fresh.unproven = transfer.multipart, transfer.guesses[:], transfer.unproven
         if transfer.digest is not None:
             fresh.digest = Digest(transfer.obj.size, transfer.digest.parts[0][1] or None)
-        proof = _examine(fresh, path.name, read, ask, stopped)
+        proof = _examine(fresh, path.name, read, trust, ask, stopped)
     if fresh.digest is not None and transfer.guesses and not fresh.guesses:
         transfer.was_cut(fresh.digest.parts[0][1])  # the server was asked
-    return None if proof is not None and proof.reason.startswith(GUESSED) else proof
+    return proof
 
 
-def _examine(transfer: Transfer, name: str, read: Read, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
-    """A proof from reading; None when the bytes do not match an ETag that should be their MD5."""
-    digest, size = transfer.digest, transfer.obj.size
-    if digest is None:
+def _examine(
+    transfer: Transfer, name: str, read: Read, trust: EtagTrust, ask: Ask, stopped: Callable[[], bool]
+) -> Proof | None:
+    """A proof from reading; None when the bytes do not match an ETag that has to be their MD5."""
+    if transfer.digest is None:
         return Proof(Outcome.CHECKED, transfer.unproven + _structure(transfer, name, read))
+    proof = _by_md5(transfer, transfer.digest, read, ask, stopped)
+    if proof is None and not trust.binds(transfer.obj.etag):
+        return Proof(Outcome.CHECKED, UNMATCHED + _structure(transfer, name, read))
+    return proof
+
+
+def _by_md5(transfer: Transfer, digest: Digest, read: Read, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
+    """The proof by the ETag, the part size asked for and other usual ones tried where it was only guessed."""
     proof = _hash(transfer, digest, read, stopped)
     if proof or not transfer.guesses or _rotten(transfer, digest):
         return proof
     if told := ask():
         transfer.was_cut(told)
-        return _examine(transfer, name, read, ask, stopped)
-    for guess in transfer.guesses[1:]:
-        if proof := _hash(transfer, Digest(size, guess), read, stopped):
-            return proof
-    return Proof(Outcome.CHECKED, GUESSED + _structure(transfer, name, read))
+        assert transfer.digest is not None
+        return _by_md5(transfer, transfer.digest, read, ask, stopped)
+    others = (Digest(transfer.obj.size, guess) for guess in transfer.guesses[1:])
+    return next((found for other in others if (found := _hash(transfer, other, read, stopped))), None)
 
 
 def _hash(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]) -> Proof | None:

@@ -28,7 +28,7 @@ from era5dl.engine.events import (
 from era5dl.engine.ledger import OUTCOMES, FileState, Ledger
 from era5dl.engine.outbox import Locked, Outbox
 from era5dl.engine.pacing import RateLimit, Throttle
-from era5dl.engine.proving import Proof
+from era5dl.engine.proving import UNMATCHED, EtagTrust, Proof, to_fetch_again
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
 from era5dl.engine.sharing import left_to_others, told
 from era5dl.engine.transfer import Piece, Transfer
@@ -36,7 +36,8 @@ from era5dl.engine.trouble import Trouble
 from era5dl.errors import ClaimedElsewhere, Era5Error, OutOfThreads, ProofError
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.folder.presence import Presence
-from era5dl.ranges import Range, RangeSet
+from era5dl.proof.etag import checksum
+from era5dl.ranges import RangeSet
 from era5dl.session import Session
 from era5dl.session.checkpoint import Checkpoint, Failure
 from era5dl.session.digests import Digests
@@ -89,6 +90,11 @@ class Run:
         self.verified, self.checked = checkpoint.verified.copy(), checkpoint.checked.copy()
         self.claims = {u.index: u for u in checkpoint.unfinished}
         self.replaced = dict(checkpoint.replaced)
+        verified = (index for run in self.verified for index in range(*run))
+        self.trust = EtagTrust(opaque=self.settings.opaque_etags, verified=map(self.object, verified))
+        self.doubted = self._doubted()
+        for index in self.doubted:
+            self.checked.remove(index, index + 1)
         sizes = [obj.size for obj in self.session.plan.objects]
         for index, obj in self.replaced.items():
             sizes[index] = obj.size
@@ -172,21 +178,40 @@ class Run:
             self.aborts.pop(job, None)
             self._finish(job.transfer, proof, adopted=False)
 
-    def refetch(self, job: Prove, ranges: list[Range]) -> None:
-        """All bytes are there, but these are not the server's."""
+    def refetch(self, job: Prove) -> None:
+        """All bytes are there, and they do not match the ETag. Raises ProofError when that was so often enough."""
         with self.locked():
             transfer = job.transfer
+            ranges = to_fetch_again(transfer, etag_is_md5=self.trust.has_matched(transfer.obj.etag))
             self.aborts.pop(job, None)
             transfer.proving = False
             for start, stop in ranges:
                 transfer.done.remove(start, stop)
             self.recount_locked(transfer)
             self.scheduler.refetch(transfer)
-            wrong = ProofError("the MD5 does not match")
             self.outbox.put(
-                FileRetrying(transfer.index, transfer.obj.key, str(wrong), len(transfer.rounds), 0.0, wrong.kind)
+                FileRetrying(
+                    transfer.index, transfer.obj.key, UNMATCHED, len(transfer.rounds), 0.0, ProofError.__name__
+                )
             )
             self.wake_locked()
+
+    def discard_bytes(self, transfer: Transfer) -> None:
+        """Its part file is gone: nothing of it is on disk."""
+        with self.changed:
+            transfer.done, transfer.rounds = RangeSet(), []
+            self.recount_locked(transfer)
+            self.dirty = True
+
+    def reopen_locked(self, index: int) -> None:
+        """A finished object is to be looked at again: its file is gone, or its proof does not hold any more."""
+        for finished in (self.verified, self.checked):
+            finished.remove(index, index + 1)
+        self.ledger.set_state(index, FileState.WAITING)
+        self.ledger.done_bytes -= self.object(index).size
+        self.scheduler.add([index])
+        self.dirty = True
+        self.wake_locked()
 
     def answered(self) -> None:
         """The bucket gives bytes: no portal, no ban, and it is not too busy."""
@@ -291,6 +316,14 @@ class Run:
 
     # Inside
 
+    def _doubted(self) -> set[int]:
+        """Objects that were finished as `checked` though their ETags look like MD5s: without verification, by an
+        earlier version, or while ETags were said to be no MD5s. Where that is not said they are looked at again."""
+        if not self.settings.verify:
+            return set()
+        finished = (index for run in self.checked for index in range(*run))
+        return {i for i in finished if checksum(etag := self.object(i).etag) and self.trust.binds(etag)}
+
     def _make(self, index: int) -> Transfer:
         return Transfer(index, self.object(index), counted=claimed(self.claims.get(index)))
 
@@ -327,7 +360,12 @@ class Run:
         self.held.discard(index)
         self.ledger.set_state(index, OUTCOMES[proof.outcome])
         self.dirty = True
+        self.doubted.discard(index)
         self.outbox.put(FileDone(index, obj.key, obj.size, str(transfer.final), proof.outcome, proof.reason, adopted))
+        if proof.outcome is Outcome.VERIFIED and self.trust.matched(obj.etag):
+            for doubtful in [i for i in self._doubted() if self.trust.binds(self.object(i).etag)]:
+                self.doubted.add(doubtful)
+                self.reopen_locked(doubtful)
         self.wake_locked()
 
     def _probed(self, error: Era5Error | None, failures: int) -> None:

@@ -75,7 +75,7 @@ class Transfer:
     restarts: int = 0  # times the object changed upstream
     disk_failures: int = 0  # in a row that brought nothing more onto the disk
     on_disk: int = 0  # the most bytes that were on the disk itself when it failed
-    rounds: list[dict[int, str]] = field(default_factory=list)  # part MD5s of fetches that did not match the ETag
+    rounds: list[dict[int, str]] = field(default_factory=list)  # part MD5s after each fetch that did not match the ETag
     guesses: list[int] = field(default_factory=list)  # part sizes it may have, `digest`'s first; empty: that is certain
     proving: bool = False
     opened: bool = False  # `wanted`, `done` and `digest` are known
@@ -102,7 +102,7 @@ class Transfer:
     def was_cut(self, part_size: int) -> None:
         """The size of its parts is certain now. Digests of other parts are worthless; the bytes are hashed again."""
         if self.digest is not None and self.digest.parts[0][1] != part_size:
-            self.recorded = {}
+            self.recorded, self.rounds = {}, []
             self.digest = Digest(self.obj.size, part_size)
         self.guesses = []
 

@@ -68,20 +68,16 @@ class Upkeep:
         """Look whether what earlier runs finished is still there; what is not is fetched again."""
         run = self._run
         run.session.claims.sweep()
-        for finished in (run.verified, run.checked):
-            for start, stop in finished.copy():
-                for index in range(start, stop):
-                    if run.over:
-                        return
-                    if not self._is_there(index):
-                        with run.locked():
-                            if index not in finished:
-                                continue  # told by another audit
-                            finished.remove(index, index + 1)
-                            run.ledger.set_state(index, FileState.WAITING)
-                            run.ledger.done_bytes -= run.object(index).size
-                            run.scheduler.add([index])
-                            run.wake_locked()
+        with run.changed:
+            finished = [*run.verified, *run.checked]
+        for start, stop in finished:
+            for index in range(start, stop):
+                if run.over:
+                    return
+                if not self._is_there(index):
+                    with run.locked():
+                        if index in run.verified or index in run.checked:  # else it is being looked at already
+                            run.reopen_locked(index)
         with run.locked():
             run.audited = True
             run.wake_locked()

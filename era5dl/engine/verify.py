@@ -18,13 +18,15 @@ from era5dl.bucket.store import Bucket, ObjectInfo
 from era5dl.engine.cuts import Cuts
 from era5dl.engine.events import Outcome
 from era5dl.engine.opening import plan_proof
-from era5dl.engine.proving import examine_file
+from era5dl.engine.proving import UNMATCHED, EtagTrust, examine_file
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import Stopped, UnsafeKey
 from era5dl.folder.faults import disk_errors
 from era5dl.planner.asking import ask_all
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
+
+NOT_THE_BUCKETS = "its bytes are not those of the bucket"
 
 
 class Condition(Enum):
@@ -52,48 +54,70 @@ def verify(
     session: Session,
     on_examined: Callable[[Examined], None],
     cancelled: Callable[[], bool] = bool,
+    *,
+    opaque_etags: bool = False,
 ) -> list[Examined]:
     """Look at every file of the session, tell of each as it is known, and return them in the plan's order.
 
-    on_examined: called on several threads, one at a time for one file. Raises Stopped when cancelled, and a BucketError
-    when the bucket cannot be asked how its objects were cut.
+    on_examined: called on several threads, one at a time for one file. opaque_etags: see `Settings`. Raises Stopped
+    when cancelled, and a BucketError when the bucket cannot be asked how its objects were cut.
     """
     checkpoint = session.checkpoint
-    cuts = Cuts(bucket)
+    look_up = _Lookup(session, Cuts(bucket), EtagTrust(opaque=opaque_etags), cancelled)
     objects = [checkpoint.replaced.get(i, obj) for i, obj in enumerate(session.plan.objects)]
 
     def look(index: int) -> Examined:
         if cancelled():
             raise Stopped("while verifying")
-        one = _look(cuts, session, index, objects[index], cancelled)
-        on_examined(one)
+        one = look_up(index, objects[index])
+        if not one.reason.startswith(UNMATCHED):
+            on_examined(one)
         return one
 
     looks = [partial(look, index) for index in range(len(objects))]
     examined = ask_all(looks, parallel=min(4, os.cpu_count() or 1), cancelled=cancelled)
+    for place, one in enumerate(examined):
+        if one.reason.startswith(UNMATCHED):  # whether that is right shows only when all others have been looked at
+            examined[place] = look_up.settled(one, objects[one.index])
+            on_examined(examined[place])
     _remember(session, examined, objects)
     return examined
 
 
-def _look(cuts: Cuts, session: Session, index: int, obj: ObjectInfo, stopped: Callable[[], bool]) -> Examined:
-    try:
-        path = session.final_path(index)
-        with disk_errors(path):
-            if not path.is_file():
-                return Examined(index, obj.key, Condition.ABSENT, "there is no such file")
-            size = path.stat().st_size
-        if size != obj.size:
-            return Examined(index, obj.key, Condition.WRONG, f"it has {size} bytes, the object {obj.size}")
-        transfer = Transfer(index, obj)
-        plan_proof(transfer, cuts, verify=True)
-        proof = examine_file(transfer, path, lambda: cuts.ask(obj, Abort()), stopped)
-    except UnsafeKey as error:
-        return Examined(index, obj.key, Condition.UNKNOWN, str(error))
-    if proof is None:
-        return Examined(index, obj.key, Condition.WRONG, "its bytes are not those of the bucket")
-    return Examined(
-        index, obj.key, Condition.VERIFIED if proof.outcome is Outcome.VERIFIED else Condition.CHECKED, proof.reason
-    )
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """Looks at one file after the other, on several threads."""
+
+    session: Session
+    cuts: Cuts
+    trust: EtagTrust
+    stopped: Callable[[], bool]
+
+    def __call__(self, index: int, obj: ObjectInfo) -> Examined:
+        try:
+            path = self.session.final_path(index)
+            with disk_errors(path):
+                if not path.is_file():
+                    return Examined(index, obj.key, Condition.ABSENT, "there is no such file")
+                size = path.stat().st_size
+            if size != obj.size:
+                return Examined(index, obj.key, Condition.WRONG, f"it has {size} bytes, the object {obj.size}")
+            transfer = Transfer(index, obj)
+            plan_proof(transfer, self.cuts, verify=True)
+            proof = examine_file(transfer, path, self.trust, lambda: self.cuts.ask(obj, Abort()), self.stopped)
+        except UnsafeKey as error:
+            return Examined(index, obj.key, Condition.UNKNOWN, str(error))
+        if proof is None:
+            return Examined(index, obj.key, Condition.WRONG, NOT_THE_BUCKETS)
+        if proof.outcome is Outcome.VERIFIED:
+            self.trust.matched(obj.etag)
+            return Examined(index, obj.key, Condition.VERIFIED)
+        return Examined(index, obj.key, Condition.CHECKED, proof.reason)
+
+    def settled(self, one: Examined, obj: ObjectInfo) -> Examined:
+        """What holds for a file that does not match its ETag, now that the others are known."""
+        wrong = self.trust.binds(obj.etag)
+        return Examined(one.index, one.key, Condition.WRONG, NOT_THE_BUCKETS) if wrong else one
 
 
 def _remember(session: Session, examined: list[Examined], objects: list[ObjectInfo]) -> None:

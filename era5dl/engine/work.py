@@ -15,14 +15,14 @@ from era5dl.engine.consequences import attempt_failed, settle
 from era5dl.engine.disk import hash_again
 from era5dl.engine.fetch import fetch
 from era5dl.engine.intake import Intake
-from era5dl.engine.opening import Places, open_transfer
+from era5dl.engine.opening import Places, Policy, open_transfer
 from era5dl.engine.outbox import log
-from era5dl.engine.proving import Proof, examine
+from era5dl.engine.proving import examine
 from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job, Open, Prove
 from era5dl.engine.sharing import claim_object, release_finished
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.errors import DiskError, Era5Error, WillNotFit
+from era5dl.errors import DiskError, Era5Error, ProofError, WillNotFit
 from era5dl.folder.space import free_bytes
 from era5dl.text import size
 from era5dl.turns import turn
@@ -59,7 +59,7 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
     try:
         if isinstance(job, Open):
             if claim_object(run, job):
-                run.opened(job, _open(run, job.transfer, abort))
+                _open(run, job, abort)
         elif isinstance(job, Piece):
             _fetch(run, job, abort)
             run.fetched(job)
@@ -75,7 +75,8 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
     release_finished(run, job.transfer)
 
 
-def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:
+def _open(run: Run, job: Open, abort: Abort) -> None:
+    transfer = job.transfer
     index = transfer.index
     run.check_folder()
     if transfer.changed:
@@ -94,14 +95,8 @@ def _open(run: Run, transfer: Transfer, abort: Abort) -> Proof | None:
         claim=claim(transfer) if transfer.done else run.claims.get(index),
         digests=lambda: run.digests.find(transfer.obj),
     )
-    return open_transfer(transfer, places, run.cuts, run.settings.verify, abort, lambda: _stopped(run, transfer, abort))
-
-
-def _stopped(run: Run, transfer: Transfer, abort: Abort) -> bool:
-    """Asked between the parts of a long reading. Raises what `claims.assure` raises, so that nothing is copied into a
-    part file that is no longer ours."""
-    run.session.claims.assure(transfer.index)
-    return bool(abort.why)
+            if claim_object(run, job):
+                _open(run, job, abort)
 
 
 def _refuse_too_large(run: Run, transfer: Transfer, fresh: ObjectInfo) -> None:
@@ -140,9 +135,8 @@ def _prove(run: Run, job: Prove, abort: Abort) -> None:
     assert transfer.part is not None
     if run.settings.read_back or transfer.part.touched:
         hash_again(transfer)
-    found = examine(transfer, lambda: run.cuts.ask(transfer.obj, abort), lambda: _stopped(run, transfer, abort))
-    if not isinstance(found, Proof):
-        run.refetch(job, found)
+            if claim_object(run, job):
+                _open(run, job, abort)
         return
     assert transfer.final is not None
     if len(found.digests) > 1:
@@ -151,4 +145,6 @@ def _prove(run: Run, job: Prove, abort: Abort) -> None:
     run.check_folder()
     run.session.claims.assure(transfer.index)
     transfer.part.commit(transfer.final)
+    with suppress(DiskError):  # it only takes room
+        transfer.part.discard_aside()
     run.proven(job, found)

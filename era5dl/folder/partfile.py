@@ -9,6 +9,7 @@ new one starts from the ranges that `safe` gives.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -276,6 +277,21 @@ class PartFile:
         """Delete it, after `release`; it need not exist."""
         with disk_errors(self.path):
             self.path.unlink(missing_ok=True)
+
+    @property
+    def aside(self) -> Path:
+        """The name for a file whose bytes are not the server's: no program takes it for data."""
+        return self.path.with_suffix(".mismatch")
+
+    def set_aside(self, file: Path) -> None:
+        """Give `file` that name, in place of what bore it before; it need not exist. Raises a DiskError."""
+        with disk_errors(file), contextlib.suppress(FileNotFoundError):
+            rename(file, self.aside)
+
+    def discard_aside(self) -> None:
+        """Delete what was set aside: the right file is there now. Raises a DiskError."""
+        with disk_errors(self.aside):
+            self.aside.unlink(missing_ok=True)
 
     def _sync(self) -> None:
         self._refuse_after_failure()

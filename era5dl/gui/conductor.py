@@ -242,7 +242,13 @@ class Conductor:
                     total, seen = len(session.plan.objects), iter(range(1, len(session.plan.objects) + 1))
                     meter = _Seldom(lambda done, all_: self.tell(facts.Verifying(session_id, done, all_)))
                     bucket = self._buckets.get(self._agreed(session, settings))
-                    examined = verify(bucket, session, lambda _one: meter.tell(next(seen), total), cancelled)
+                    examined = verify(
+                        bucket,
+                        session,
+                        lambda _one: meter.tell(next(seen), total),
+                        cancelled,
+                        opaque_etags=settings.opaque_etags,
+                    )
                 self.tell(facts.Verified(session_id, folder, tuple(examined)))
             except OtherEndpoint as other:
                 self.tell(facts.OtherServer(session_id, folder, other.address, verifying=True))
@@ -405,7 +411,7 @@ class _Buckets:
         self._kept: tuple[Settings, Bucket] | None = None
 
     def get(self, settings: Settings) -> Bucket:
-        key = replace(settings, rate_limit=None, retries=0, verify=True, flat=False, disk_reserve=0)
+        key = replace(settings, rate_limit=None, retries=0, verify=True, opaque_etags=False, flat=False, disk_reserve=0)
         with self._lock:
             if self._kept is None or self._kept[0] != key:
                 self._kept = (key, self._make(settings))

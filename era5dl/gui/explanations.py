@@ -112,7 +112,8 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("The bytes that came are not those of the server's file."),
         N_(
             "Retry the file. If it happens again, something alters the data on its way: "
-            "try another network, and have the memory and the disk of this computer checked."
+            "try another network, and have this computer's memory checked. "
+            "Only if the server is a mirror whose ETags are no MD5s, say so in the settings."
         ),
     ),
     errors.DiskError: (

@@ -53,6 +53,7 @@ class Preferences:
     disk_reserve: int = 512 * 1024 * 1024
     verify: bool = True
     read_back: bool = False
+    opaque_etags: bool = False
     flat: bool = False
     proxy: str = field(default="", repr=False)  # the system's; may have a password in it
     ca_bundle: str = ""  # the bundled ones
@@ -79,6 +80,7 @@ class Preferences:
             retries=self.retries,
             verify=self.verify,
             read_back=self.read_back,
+            opaque_etags=self.opaque_etags,
             flat=self.flat,
             connect_timeout=self.connect_timeout,
             read_timeout=self.read_timeout,

@@ -98,6 +98,12 @@ GROUPS = (
             ),
             Field("bucket", N_("Bucket"), Kind.TEXT),
             Field("region", N_("Region"), Kind.TEXT),
+            Field(
+                "opaque_etags",
+                N_("ETags are no MD5s"),
+                Kind.FLAG,
+                hint=N_("Only for a mirror whose ETags prove nothing: files are then checked, not verified."),
+            ),
         ),
     ),
     Group(

@@ -1,0 +1,308 @@
+"""Bytes that do not match the ETag: whatever happens, they never get the final name, and the run does not end well."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.cli.run import exit_code
+from era5dl.engine import proving
+from era5dl.engine.cuts import Cuts
+from era5dl.engine.events import Event, FileDone, FileFailed, FileRetrying, Outcome, State
+from era5dl.engine.opening import plan_proof
+from era5dl.engine.proving import EtagTrust, examine, to_fetch_again
+from era5dl.engine.transfer import Transfer
+from era5dl.engine.verify import Condition, verify
+from era5dl.folder.partfile import PartFile
+from era5dl.ranges import RangeSet
+from era5dl.session import Session
+from tests.faultlab import Fault, FaultServer, pseudo_random
+from tests.faultlab.http import Request
+from tests.runs import Ran, fetch_all, leftovers, running, settings_for, wrong_files
+
+KEY = "a.nc"
+MIB = 1 << 20
+NO_MD5 = f'"{"0" * 32}"'
+OBJECTS = {"1 byte": (1, None), "310 kB": (310_007, None), "21 MB": (21_000_000, None), "parts": (21_000_000, 5 * MIB)}
+
+
+class Flips:
+    """A source of faults: one bit of each of the first `count` bodies of an object is wrong."""
+
+    def __init__(self, count: float, *, elsewhere: bool, key: str = KEY) -> None:
+        self._count, self._elsewhere, self._key = count, elsewhere, key
+        self._struck = itertools.count()
+
+    def pick(self, request: Request) -> Fault | None:
+        if request.operation != "get" or request.key != self._key or (number := next(self._struck)) >= self._count:
+            return None
+        return Fault("flipped-bit", at=7919 * number if self._elsewhere else 77)
+
+
+def never_wrong(ran: Ran, folder: Path, data: bytes) -> None:
+    """Right and proven, or not there and failed."""
+    ended = ran.end()
+    if (folder / KEY).exists():
+        assert wrong_files(folder, {KEY: data}) == []
+        assert (ended.verified, ended.failed, exit_code(ended, 0)) == (1, 0, 0)
+    else:
+        (failed,) = ran.said(FileFailed)[-1:]
+        assert failed.kind == "ProofError"
+        assert failed.remedy
+        assert (ended.verified, ended.checked, ended.failed, exit_code(ended, 0)) == (0, 0, 1, 1)
+    assert leftovers(folder) == []
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "same place"])
+@pytest.mark.parametrize("flips", [1, 2, 3, 4, 5, 20])
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_flips_in_a_row(fault_server: FaultServer, tmp_path: Path, kind: str, flips: int, elsewhere: bool) -> None:
+    size, part_size = OBJECTS[kind]
+    data = pseudo_random(kind, size)
+    fault_server.put(KEY, data, part_size=part_size)
+    fault_server.put("b.nc", pseudo_random("b", 1000), part_size=500 if part_size else None)
+    fault_server.add(Flips(flips, elsewhere=elsewhere))
+    with running(fault_server, tmp_path, prefix="b") as before:  # so that an ETag of this form has matched
+        before.end()
+    ran = fetch_all(fault_server, tmp_path, prefix="a")
+    never_wrong(ran, tmp_path, data)
+    if flips == 1:
+        assert (tmp_path / KEY).exists()
+    again = fetch_all(fault_server, tmp_path, prefix="a")
+    never_wrong(again, tmp_path, data)
+
+
+def test_what_failed_is_kept_under_a_name_that_is_no_data(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 310_007)
+    fault_server.put(KEY, data)
+    fault_server.add(Flips(2 * proving.ENOUGH_FETCHES, elsewhere=False))
+    first = fetch_all(fault_server, tmp_path)
+    assert [failed.key for failed in first.said(FileFailed)] == [KEY]
+    (aside,) = (path for path in tmp_path.iterdir() if path.is_file())
+    assert aside.suffix == ".mismatch"
+    assert aside.stat().st_size == len(data)
+    assert "--opaque-etags" in first.said(FileFailed)[0].remedy
+
+    assert fetch_all(fault_server, tmp_path).end().failed == 1
+    assert list(tmp_path.glob(f"{KEY}*")) == [aside], "one of them is enough"
+    ran = fetch_all(fault_server, tmp_path)
+    assert ran.end().verified == 1
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert not aside.exists(), "the right file is there now"
+
+
+@pytest.mark.parametrize("command", ["pause", "stop", "hold"])
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "same place"])
+def test_interruptions_between_the_fetches(
+    fault_server: FaultServer, tmp_path: Path, command: str, elsewhere: bool
+) -> None:
+    """The bytes that are there when a run is interrupted are examined once more: that is no second opinion."""
+    data = pseudo_random(1, 310_007)
+    fault_server.put(KEY, data)
+    fault_server.add(Flips(float("inf"), elsewhere=elsewhere))
+
+    runs: list[Ran] = []
+    interruptions = itertools.count()
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, FileRetrying) and next(interruptions) < 12:  # who holds a file begins it anew each time
+            engine = runs[-1].engine
+            {"pause": engine.pause, "stop": engine.stop, "hold": lambda: engine.hold([0])}[command]()
+
+    for _ in range(6):
+        with running(fault_server, tmp_path, on_event=interrupt) as ran:
+            runs.append(ran)
+            while not ran.engine.wait(0.02):
+                if ran.engine.snapshot().state is State.PAUSED:
+                    ran.engine.resume()
+        assert not (tmp_path / KEY).exists()
+        assert not ran.said(FileDone)
+        assert exit_code(ran.end(), 0) != 0
+
+
+def test_examining_the_same_bytes_again_counts_nothing(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 310_007)
+    fault_server.put(KEY, data)
+    bucket = S3Bucket(settings_for(fault_server))
+    (obj,) = bucket.list(KEY)
+    part = PartFile(tmp_path / "a.part", len(data))
+    part.acquire()
+    part.write(0, memoryview(bytes([data[0] ^ 1]) + data[1:]))
+    part.release()
+    transfer = Transfer(0, obj, [(0, obj.size)], RangeSet([(0, obj.size)]), part=part, opened=True)
+    plan_proof(transfer, Cuts(bucket), verify=True)
+    trust = EtagTrust(opaque=False)
+    for _ in range(2 * proving.MOST_FETCHES):
+        assert examine(transfer, trust, lambda: None, bool) is None
+    assert transfer.rounds == []
+    assert to_fetch_again(transfer, etag_is_md5=True) == [(0, obj.size)]
+    assert len(transfer.rounds) == 1
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "same place"])
+def test_kill_9_between_the_fetches(fault_server: FaultServer, tmp_path: Path, elsewhere: bool) -> None:
+    data = pseudo_random(1, 310_007)
+    fault_server.put(KEY, data)
+    fault_server.add(Flips(float("inf"), elsewhere=elsewhere))
+    (tmp_path / "keys.txt").write_text(KEY)
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "era5dl", "download", "--keys-file", str(tmp_path / "keys.txt"), "--out", str(out)]
+    words += ["--endpoint-url", fault_server.endpoint_url, "--bucket", fault_server.bucket, "--json"]
+    for kills in [*range(1, 5), 0]:
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as program:
+            assert program.stdout is not None
+            for line in program.stdout:
+                if '"file-retrying"' in line and kills:
+                    os.kill(program.pid, signal.SIGKILL)
+                    break
+        assert not (out / KEY).exists()
+        assert program.returncode == (-signal.SIGKILL if kills else 1)
+
+
+def test_a_full_disk_between_the_fetches(fault_server: FaultServer, small_disk: Path) -> None:
+    data = pseudo_random(1, 310_007)
+    fault_server.put(KEY, data)
+    fault_server.add(Flips(float("inf"), elsewhere=True))
+    ballast = small_disk / "ballast"
+
+    def fill(event: Event) -> None:
+        if isinstance(event, FileRetrying) and not ballast.exists():
+            with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+                while True:
+                    file.write(bytes(65536))
+
+    with running(fault_server, small_disk, on_event=fill) as ran:
+        while not ran.engine.wait(0.05):
+            if ran.engine.snapshot().state is State.WAITING_FOR_DISK:
+                ballast.unlink(missing_ok=True)
+        never_wrong(ran, small_disk, data)
+
+
+def test_an_empty_object_whose_etag_is_of_something_else(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put(KEY, b"", etag=NO_MD5)
+    ran = fetch_all(fault_server, tmp_path)
+    assert [failed.kind for failed in ran.said(FileFailed)] == ["ProofError"]
+    assert not (tmp_path / KEY).exists()
+
+
+# -- ETags that look like MD5s and are none --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["plain", "multipart"])
+def test_a_server_whose_etags_only_look_like_md5s(fault_server: FaultServer, tmp_path: Path, form: str) -> None:
+    """Refused, soon and with the remedy, unless the user has said so."""
+    objects = {f"{n}.nc": pseudo_random(n, 300_000) for n in range(3)}
+    for key, data in objects.items():
+        fault_server.put(key, data, part_size=100_000 if form == "multipart" else None, etag=NO_MD5)
+    ran = fetch_all(fault_server, tmp_path)
+    assert ran.end().failed == 3
+    assert all("--opaque-etags" in failed.remedy for failed in ran.said(FileFailed))
+    assert fault_server.stats().payload == proving.ENOUGH_FETCHES * 3 * 300_000
+    fault_server.reset_stats()
+
+    ran = fetch_all(fault_server, tmp_path, opaque_etags=True)
+    assert wrong_files(tmp_path, objects) == []
+    assert {done.outcome for done in ran.said(FileDone)} == {Outcome.CHECKED}
+    assert {done.reason.split(";")[0] for done in ran.said(FileDone)} == {proving.UNMATCHED}
+    assert fault_server.stats().payload == 3 * 300_000
+
+
+@pytest.mark.parametrize("verified", ["0.nc", "z.nc"], ids=["before it", "after it"])
+def test_what_the_user_said_does_not_hold_where_etags_match(
+    fault_server: FaultServer, tmp_path: Path, verified: str
+) -> None:
+    data = pseudo_random(1, 300_000)
+    fault_server.put(KEY, data)
+    fault_server.put(verified, pseudo_random(2, 1000))
+    fault_server.add(Flips(float("inf"), elsewhere=False))
+    ran = fetch_all(fault_server, tmp_path, workers=1, opaque_etags=True)
+    ended = ran.end()
+    assert (ended.verified, ended.checked, ended.failed) == (1, 0, 1)
+    assert not (tmp_path / KEY).exists()
+    assert [path.suffix for path in tmp_path.glob(f"{KEY}*")] == [".mismatch"]
+
+
+def test_a_match_of_another_form_says_nothing(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = {KEY: pseudo_random(1, 300_000), "0.nc": pseudo_random(2, 300_000)}
+    fault_server.put(KEY, objects[KEY], etag=NO_MD5)
+    fault_server.put("0.nc", objects["0.nc"], part_size=100_000)
+    ran = fetch_all(fault_server, tmp_path, workers=1, opaque_etags=True)
+    assert wrong_files(tmp_path, objects) == []
+    assert (ran.end().verified, ran.end().checked) == (1, 1)
+
+
+# -- files that an earlier run has taken for right -------------------------------------------------------------------
+
+
+def checked_before(server: FaultServer, folder: Path, data: bytes, on_disk: bytes) -> None:
+    """A folder with a session that ended, in which KEY was checked and not verified."""
+    server.put(KEY, data)
+    fetch_all(server, folder, verify=False)
+    (folder / KEY).write_bytes(on_disk)
+    with Session.open(folder) as session:
+        assert 0 in session.checkpoint.checked
+        assert session.checkpoint.ended
+    server.reset_stats()
+
+
+def test_a_record_of_a_wrong_file_is_not_believed(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 300_000)
+    checked_before(fault_server, tmp_path, data, b"\0" + data[1:])
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert (ran.end().verified, ran.end().checked) == (1, 0)
+    assert [path.name for path in tmp_path.glob(f"{KEY}*")] == [KEY], "what was set aside meanwhile is gone"
+
+
+def test_a_wrong_file_loses_its_name_even_if_no_right_one_comes(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 300_000)
+    checked_before(fault_server, tmp_path, data, b"\0" + data[1:])
+    fault_server.add(Flips(float("inf"), elsewhere=True))
+    ran = fetch_all(fault_server, tmp_path)
+    assert ran.end().failed == 1
+    assert [path.suffix for path in tmp_path.glob(f"{KEY}*")] == [".mismatch"]
+
+
+def test_a_record_of_a_right_file_becomes_verified(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 300_000)
+    checked_before(fault_server, tmp_path, data, data)
+    ran = fetch_all(fault_server, tmp_path)
+    assert (ran.end().verified, ran.end().checked) == (1, 0)
+    assert fault_server.stats().payload == 0
+
+
+def test_verify_tells_wrong_files_from_etags_that_are_no_md5s(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 300_000)
+    fault_server.put(KEY, data, etag=NO_MD5)
+    fetch_all(fault_server, tmp_path, opaque_etags=True)
+    bucket = S3Bucket(settings_for(fault_server))
+    with Session.open(tmp_path) as session:
+        assert [one.condition for one in verify(bucket, session, lambda _: None)] == [Condition.WRONG]
+        told: list[Condition] = []
+        found = verify(bucket, session, lambda one: told.append(one.condition), opaque_etags=True)
+        assert [one.condition for one in found] == told == [Condition.CHECKED]
+
+
+def test_verify_finds_a_wrong_file_among_right_ones(fault_server: FaultServer, tmp_path: Path) -> None:
+    for n in range(3):
+        fault_server.put(f"{n}.nc", pseudo_random(n, 300_000))
+    fetch_all(fault_server, tmp_path)
+    (tmp_path / "0.nc").write_bytes(b"\0" * 300_000)
+    with Session.open(tmp_path) as session:
+        found = verify(S3Bucket(settings_for(fault_server)), session, lambda _: None, opaque_etags=True)
+    assert [one.condition for one in found] == [Condition.WRONG, Condition.VERIFIED, Condition.VERIFIED]
+
+
+def test_the_error_names_what_is_known(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Bytes that differ each time are altered on their way; the same bytes each time may be an ETag that is no MD5."""
+    fault_server.put(KEY, pseudo_random(1, 300_000))
+    fault_server.add(Flips(float("inf"), elsewhere=True))
+    (failed,) = fetch_all(fault_server, tmp_path).said(FileFailed)
+    assert failed.remedy == proving.ALTERED
