@@ -8,16 +8,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.cli.run import exit_code
-from era5dl.engine import proving
+from era5dl.engine import proving, work
 from era5dl.engine.cuts import Cuts
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRetrying, Outcome, State
 from era5dl.engine.opening import plan_proof
-from era5dl.engine.proving import EtagTrust, examine, to_fetch_again
+from era5dl.engine.proving import EtagTrust, Proof, examine, to_fetch_again
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verify import Condition, verify
 from era5dl.folder.partfile import PartFile
@@ -89,6 +90,8 @@ def test_what_failed_is_kept_under_a_name_that_is_no_data(fault_server: FaultSer
     assert aside.suffix == ".mismatch"
     assert aside.stat().st_size == len(data)
     assert "--opaque-etags" in first.said(FileFailed)[0].remedy
+    assert first.engine.snapshot().done_bytes == 0
+    assert first.session.checkpoint.unfinished == (), "nothing of it can be gone on with"
 
     assert fetch_all(fault_server, tmp_path).end().failed == 1
     assert list(tmp_path.glob(f"{KEY}*")) == [aside], "one of them is enough"
@@ -144,6 +147,27 @@ def test_examining_the_same_bytes_again_counts_nothing(fault_server: FaultServer
     assert transfer.rounds == []
     assert to_fetch_again(transfer, etag_is_md5=True) == [(0, obj.size)]
     assert len(transfer.rounds) == 1
+
+
+def test_a_pause_during_the_last_examination(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not take the failure back."""
+    fault_server.put(KEY, pseudo_random(1, 310_007))
+    fault_server.add(Flips(float("inf"), elsewhere=True))
+    examinations = itertools.count(1)
+
+    def pausing(transfer: Transfer, *rest: Any) -> Proof | None:
+        if next(examinations) == proving.MOST_FETCHES:
+            ran.engine.pause()
+        return examine(transfer, *rest)
+
+    monkeypatch.setattr(work, "examine", pausing)
+    with running(fault_server, tmp_path) as ran:
+        ran.until(lambda: bool(ran.said(FileFailed)))
+        ran.engine.resume()
+        assert ran.end().failed == 1
+    assert next(examinations) == proving.MOST_FETCHES + 1
 
 
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "same place"])
