@@ -113,13 +113,8 @@ _UNPROVEN = {
     UNVERIFIED: N_("Verification was switched off."),
     OPAQUE: N_("The server's ETag for it is not an MD5."),
     UNKNOWN_PARTS: N_("The server does not tell into which parts its MD5 was cut."),
-<<<<<<< HEAD
-    GUESSED: N_("The server does not tell into which parts its MD5 was cut, and no usual size fits."),
-    EARLIER: N_("They were checked in an earlier run."),
-    AGREEMENT: N_("Two downloads gave the same bytes, but the server's ETag is not their MD5."),
-=======
     UNMATCHED: N_("The server's ETag looks like an MD5 but is not the MD5 of these bytes."),
->>>>>>> 13501dd (engine: bytes that do not match an MD5-shaped ETag fail, however often the same ones come)
+    EARLIER: N_("They were checked in an earlier run."),
 }
 
 
