@@ -34,6 +34,7 @@ CASES: list[tuple[Finding, dict[str, Any]]] = [
     (Finding.PROXY_ANSWERS, {"status": 511}),
     (Finding.PROXY_ANSWERS, {"answers": 10, "faults": {"BadResponse": 2}}),
     (Finding.REFUSES, {"status": 404}),
+    (Finding.REFUSES, {"status": 301}),  # S3's own, where the region is the wrong one
     (Finding.OFFLINE, {"failed_step": "dns"}),
     (Finding.OFFLINE, {"failed_step": "connect"}),
     (Finding.OFFLINE, {"faults": {"Unreachable": 1}}),
@@ -47,7 +48,9 @@ CASES: list[tuple[Finding, dict[str, Any]]] = [
     (Finding.ONE_BAD_CONNECTION, {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5)}),
     (Finding.RATE_LIMITED, WAITS | {"speed": 9.5e6, "rate_limit": 10_000_000}),
     (Finding.DISK_BOUND, {"answers": 9, "waited": 4.0, "busy": 16.0}),
-    (Finding.LINK_BOUND, WAITS),
+    (Finding.NETWORK_BOUND, WAITS),  # how fast one connection is alone was not measured
+    (Finding.NETWORK_BOUND, WAITS | {"one_connection": 9e6}),  # eight bring more than one, and less than eight times
+    (Finding.NETWORK_BOUND, WAITS | {"one_connection": 20e6, "in_flight": 1}),
     (Finding.LINK_BOUND, WAITS | {"one_connection": 18e6}),
     (Finding.MORE_WORKERS, WAITS | {"one_connection": 2.5e6}),
     (Finding.FAR_AWAY, {"status": 200, "first_byte": 0.2}),
@@ -177,6 +180,16 @@ def test_a_line_that_is_full(fault_server: FaultServer, tmp_path: Path) -> None:
     alone = measured(fault_server)
     fault_server.link = Link(speed=75_000)  # as it is for each of four
     assert judged(fault_server, tmp_path, seconds=2.0, test=alone, workers=4) == (Finding.LINK_BOUND,)
+
+
+def test_what_was_not_measured_is_not_claimed(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Each connection is slow because the way is long: without a test, or with one that ran beside a download and got
+    its share of the line only, nobody can say that the line is full, nor that it is not."""
+    fill(fault_server, 8, 300_000)
+    fault_server.link = Link(speed=75_000)
+    assert judged(fault_server, tmp_path, seconds=2.0, workers=4) == (Finding.NETWORK_BOUND,)
+    figures, beside = Figures(**WAITS), measured(fault_server)
+    assert judge(with_test(figures, beside, alone=False)) == (Finding.NETWORK_BOUND,)
 
 
 def test_a_line_with_room_for_more(fault_server: FaultServer, tmp_path: Path) -> None:

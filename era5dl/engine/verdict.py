@@ -1,13 +1,15 @@
 """What is the matter, concluded from figures by rules. Pure: figures in, findings out; words are the faces' business.
 
 In this order, the weightiest first; all that hold are told, and one of the last three when nothing else does.
+A finding claims what was measured and no more: how fast one connection is alone, only a network test tells that ran
+while nothing was downloaded. Without it nobody knows whether a line is full.
 
 finding               | holds when
 ----------------------|---------------------------------------------------------------------------------------------
 CLOCK_WRONG           | the clock is more than 5 min away from the server's
 CERTIFICATE_REPLACED  | the test ended at the certificate, or a run met one it could not trust
-PROXY_ANSWERS         | HTTP 3xx, 407 or 511 to a listing, or 2 answers and 5 % of a run were not what was asked for
-REFUSES               | any other HTTP 4xx or 5xx to a listing
+PROXY_ANSWERS         | HTTP 3xx but 301, 407 or 511 to a listing, or 2 answers and 5 % of a run were not what was asked
+REFUSES               | HTTP 301 or any other 4xx or 5xx to a listing
 OFFLINE               | the test ended at DNS or the connection, or all that a run got was "unreachable"
 NO_ANSWER             | the test ended at TLS or the answer
 DNS_SLOW              | a name took longer than 1 s
@@ -17,8 +19,9 @@ UNSTEADY              | 5 % of the probes were lost, or 5 answers and 5 % broke 
 ONE_BAD_CONNECTION    | of 4 or more connections, one brings less than a quarter of what the middle one brings
 RATE_LIMITED          | a run reaches 90 % of the limit that was set
 DISK_BOUND            | without a limit, a run spends 60 % of its time between reads: writing, proving
-LINK_BOUND            | a run spends 60 % waiting for bytes, and all its connections bring little more than one alone
+LINK_BOUND            | a run spends 60 % waiting for bytes, and 2 or more connections bring little more than one alone
 MORE_WORKERS          | a run spends 60 % waiting for bytes, and each connection brings about what one alone brings
+NETWORK_BOUND         | a run spends 60 % waiting for bytes, and neither of these was measured
 FAR_AWAY              | the first byte takes longer than 0.15 s, and no run is there to say more
 FINE                  | something was measured
 UNKNOWN               | nothing was
@@ -58,6 +61,7 @@ class Finding(Enum):
     DISK_BOUND = "disk-bound"
     LINK_BOUND = "link-bound"
     MORE_WORKERS = "more workers can help"
+    NETWORK_BOUND = "waits for the network"
     FAR_AWAY = "far away"
     FINE = "fine"
     UNKNOWN = "unknown"
@@ -77,7 +81,7 @@ class Figures:
     dns_seconds: float | None = None
     first_byte: float | None = None
     loss: float = 0.0
-    one_connection: float | None = None  # speed
+    one_connection: float | None = None  # speed, while nothing else was fetched
     # of the run
     answers: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
@@ -137,8 +141,11 @@ def figures_of(samples: Sequence[Sample], seconds: float = RECENT) -> Figures:
     )
 
 
-def with_test(figures: Figures, diagnosis: Diagnosis | None) -> Figures:
-    """The figures of a run, completed by those of a network test."""
+def with_test(figures: Figures, diagnosis: Diagnosis | None, *, alone: bool = True) -> Figures:
+    """The figures of a run, completed by those of a network test.
+
+    alone: nothing was downloaded while it ran. Beside a download, one connection only gets its share of the line.
+    """
     if diagnosis is None:
         return figures
     losses = [timing.loss for timing in (diagnosis.connect, diagnosis.first_byte) if timing is not None]
@@ -150,7 +157,7 @@ def with_test(figures: Figures, diagnosis: Diagnosis | None) -> Figures:
         dns_seconds=diagnosis.dns_seconds,
         first_byte=diagnosis.first_byte.mean if diagnosis.first_byte else None,
         loss=max(losses, default=0.0),
-        one_connection=diagnosis.throughput,
+        one_connection=diagnosis.throughput if alone else None,
     )
 
 
@@ -167,12 +174,12 @@ def _proxy_answers(figures: Figures) -> bool:
 
 
 def _from_between(status: int | None) -> bool:
-    """What S3 does not say."""
-    return status is not None and (300 <= status < 400 or status in (407, 511))
+    """What S3 does not say; it says 301 to whoever asks for a bucket in the wrong region."""
+    return status is not None and (300 <= status < 400 or status in (407, 511)) and status != 301
 
 
 def _refuses(figures: Figures) -> bool:
-    return figures.status is not None and figures.status >= 400 and not _from_between(figures.status)
+    return figures.status is not None and figures.status >= 300 and not _from_between(figures.status)
 
 
 def _offline(figures: Figures) -> bool:
@@ -209,11 +216,17 @@ def _waits(figures: Figures) -> bool:
 
 
 def _link_bound(figures: Figures) -> bool:
-    return _waits(figures) and not _scales(figures)
+    """Many connections bring little more than one: what limits them is what they share."""
+    one = figures.one_connection
+    return _waits(figures) and one is not None and figures.in_flight >= 2 and figures.speed < 1.5 * one
 
 
 def _more_workers(figures: Figures) -> bool:
     return _waits(figures) and _scales(figures)
+
+
+def _network_bound(figures: Figures) -> bool:
+    return _waits(figures) and not _link_bound(figures) and not _scales(figures)
 
 
 def _scales(figures: Figures) -> bool:
@@ -242,4 +255,5 @@ _RULES: dict[Finding, Callable[[Figures], bool]] = {
     Finding.DISK_BOUND: _disk_bound,
     Finding.LINK_BOUND: _link_bound,
     Finding.MORE_WORKERS: _more_workers,
+    Finding.NETWORK_BOUND: _network_bound,
 }

@@ -20,22 +20,23 @@ _WORDS = {
         N_("Set date and time, best automatically. Certificates are refused as long as the clock is wrong."),
     ),
     Finding.CERTIFICATE_REPLACED: Words(
-        N_("The server's certificate has been replaced"),
+        N_("The server's certificate is not trusted"),
         N_(
-            "Something between you and the server opens the encrypted connection. On a network with a login page, log "
-            "in first. If your institute inspects traffic, ask its IT for the CA file and choose it in the settings."
+            "Something between you and the server may open the encrypted connection. On a network with a login page, "
+            "log in first. If your institute inspects traffic, ask its IT for the CA file and choose it in the "
+            "settings."
         ),
     ),
     Finding.PROXY_ANSWERS: Words(
-        N_("A proxy or a login page answers instead of the server"),
+        N_("The answers are not those of the bucket"),
         N_(
-            "Open any web page in a browser and log in to the network if it asks you to. "
-            "Otherwise ask your IT which proxy to use. No wrong byte has been kept."
+            "Mostly it is a proxy or a login page that answers: open any web page in a browser, and log in to the "
+            "network if it asks you to. Otherwise ask your IT which proxy to use. No wrong byte has been kept."
         ),
     ),
     Finding.REFUSES: Words(
         N_("The server answers, and refuses"),
-        N_("Check endpoint and bucket in the settings. If they are right, try again in some minutes."),
+        N_("Check endpoint, bucket and region in the settings. If they are right, try again in some minutes."),
     ),
     Finding.OFFLINE: Words(
         N_("The server cannot be reached"),
@@ -47,7 +48,10 @@ _WORDS = {
     ),
     Finding.DNS_SLOW: Words(
         N_("Looking up the server's name takes long"),
-        N_("Your DNS server is slow. Try another one; a download waits for it at each new connection."),
+        N_(
+            "A download waits for it at each new connection. Repeat the test: if it stays so, another DNS server may "
+            "be faster."
+        ),
     ),
     Finding.THROTTLED: Words(
         N_("The server asked us to slow down"),
@@ -57,16 +61,21 @@ _WORDS = {
         ),
     ),
     Finding.IDLE_DROPPED: Words(
-        N_("Something on the way drops idle connections"),
-        N_("A router or firewall forgets connections that rest. They are opened anew; it costs a little time."),
+        N_("Connections that rest are dropped"),
+        N_(
+            "The server, or a router or firewall on the way, forgets them. New ones are opened; it costs a little time."
+        ),
     ),
     Finding.UNSTEADY: Words(
         N_("The line is unsteady"),
-        N_("Connections break off. Everything is fetched again where it broke; a cable is better than Wi-Fi."),
+        N_(
+            "Connections break off, or cannot be made. Everything is fetched again where it broke; a cable is better "
+            "than Wi-Fi."
+        ),
     ),
     Finding.ONE_BAD_CONNECTION: Words(
         N_("One connection is much slower than the others"),
-        N_("It took a bad path through the network. It ends with its piece; a pause and Resume replaces it at once."),
+        N_("Perhaps its path through the network is worse. It ends with its piece; a pause and Resume replaces it."),
     ),
     Finding.RATE_LIMITED: Words(
         N_("Your own rate limit is reached"),
@@ -77,18 +86,28 @@ _WORDS = {
         N_("Bytes come faster than they can be written and checked. A local disk is faster than a network share."),
     ),
     Finding.LINK_BOUND: Words(
-        N_("Your link is the limit"),
-        N_("The line is full: more workers will not make it faster. A faster line or another time of day would."),
+        N_("The line is the limit"),
+        N_(
+            "All connections together bring little more than one brings alone, so more workers will hardly help. "
+            "A faster line or another time of day may."
+        ),
     ),
     Finding.MORE_WORKERS: Words(
-        N_("More workers would make it faster"),
-        N_("Each connection brings as much as one alone, so the line has room for more of them."),
+        N_("More workers can make it faster"),
+        N_("Each connection brings about as much as one alone, so there is room for more of them: try twice as many."),
+    ),
+    Finding.NETWORK_BOUND: Words(
+        N_("The download waits for the network"),
+        N_(
+            "Whether more workers help has not been measured: try 16 or 32 of them and compare the speed, or run the "
+            "network test while nothing is downloaded."
+        ),
     ),
     Finding.FAR_AWAY: Words(
         N_("All is well, and the server is far away"),
-        N_("Each request waits for its way there and back. 16 or 32 workers make up for that."),
+        N_("Each request waits for its way there and back. 16 or 32 workers can make up for that."),
     ),
-    Finding.FINE: Words(N_("All is well"), N_("Nothing stands in the way of a download.")),
+    Finding.FINE: Words(N_("All is well"), N_("Nothing was found that stands in the way of a download.")),
     Finding.UNKNOWN: Words(
         N_("Nothing has been measured yet"),
         N_("Run the network test: it takes a few seconds and changes nothing."),
@@ -116,6 +135,7 @@ _TONES = {
     Finding.RATE_LIMITED: Tone.NOTE,
     Finding.LINK_BOUND: Tone.NOTE,
     Finding.MORE_WORKERS: Tone.NOTE,
+    Finding.NETWORK_BOUND: Tone.NOTE,
     Finding.FAR_AWAY: Tone.GOOD,
     Finding.FINE: Tone.GOOD,
     Finding.UNKNOWN: Tone.NOTE,
@@ -138,9 +158,12 @@ def say(finding: Finding) -> Said:
     return Said(finding, _TONES[finding], translate(said.name), translate(said.hint))
 
 
-def conclude(samples: Sequence[Sample], diagnosis: Diagnosis | None) -> tuple[Said, ...]:
-    """What the last minutes of a run and the last network test say together, the weightiest first."""
-    return tuple(say(finding) for finding in judge(with_test(figures_of(samples), diagnosis)))
+def conclude(samples: Sequence[Sample], diagnosis: Diagnosis | None, *, alone: bool = True) -> tuple[Said, ...]:
+    """What the last minutes of a run and the last network test say together, the weightiest first.
+
+    alone: nothing was downloaded while the test ran.
+    """
+    return tuple(say(finding) for finding in judge(with_test(figures_of(samples), diagnosis, alone=alone)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class Watching:
         self._pages: Pages | None = None
         self._sessions: tuple[Summary, ...] = ()
         self._diagnosis: Diagnosis | None = None
+        self._tested_alone = True  # nothing was downloaded meanwhile
         self._running: tuple[str, Path] | None = None
         self._next = 0.0
 
@@ -83,6 +84,7 @@ class Watching:
             self.pages.diagnostics.tell(words.explain(error).sentence, Kind.WARNING)
             return
         self.pages.diagnostics.show_testing(True)
+        self._tested_alone = not self._conductor.occupied
         self._conductor.diagnose(settings)
 
     def save_report(self, path: Path, preferences: Preferences) -> None:
@@ -99,7 +101,7 @@ class Watching:
     def _write_report(self, path: Path, preferences: Preferences) -> None:
         from era5dl.gui import support_report  # 20 ms that opening the window need not take
 
-        said = findings.conclude(self.gauges.history(), self._diagnosis)
+        said = self._findings()
         material = support_report.Material(
             preferences=preferences,
             diagnosis=self._diagnosis,
@@ -133,6 +135,7 @@ class Watching:
                 self._conductor.list_sessions()
             case facts.Diagnosed():
                 self._diagnosis = fact.diagnosis
+                self._tested_alone = self._tested_alone and not self._conductor.occupied
                 pages.diagnostics.show_testing(False)
                 self._show_test()
             case facts.Opened():
@@ -195,7 +198,10 @@ class Watching:
         self._conclude()
 
     def _conclude(self) -> None:
-        self.pages.diagnostics.show_findings(findings.conclude(self.gauges.history(), self._diagnosis))
+        self.pages.diagnostics.show_findings(self._findings())
+
+    def _findings(self) -> tuple[findings.Said, ...]:
+        return findings.conclude(self.gauges.history(), self._diagnosis, alone=self._tested_alone)
 
 
 def _said(trouble: facts.Trouble) -> str:
