@@ -119,9 +119,13 @@ class BucketError(Era5Error):
 
 
 class Interrupted(BucketError):
-    """The connection ended before all bytes had come."""
+    """The connection ended before all bytes had come. `stalled`: by us, since what came was next to nothing."""
 
     reaction = Reaction.RETRY
+
+    def __init__(self, message: str = "", *, stalled: bool = False) -> None:
+        super().__init__(message)
+        self.stalled = stalled
 
 
 class StaleConnection(BucketError):

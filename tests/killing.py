@@ -24,7 +24,7 @@ WORKERS = 4
 SPEED = 2 * MB  # bytes per second of one connection
 LATENCY = 0.02  # seconds before each answer: so that planning takes a while
 PATIENCE = 120.0  # seconds for a program to get anywhere
-KINDS = [kind for kind in HEALING if "stall" not in kind and kind != "drip"]
+KINDS = [kind for kind in HEALING if not any(word in kind for word in ("stall", "drip", "endless"))]
 
 
 class Moment(Enum):

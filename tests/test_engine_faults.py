@@ -285,7 +285,7 @@ def test_a_login_page_is_waited_out(fault_server: FaultServer, tmp_path: Path) -
 def test_one_object_with_a_strange_answer_is_not_a_login_page(fault_server: FaultServer, tmp_path: Path) -> None:
     """Else its attempts would be forgiven for ever."""
     fault_server.put(KEY, pseudo_random(1, 50_000))
-    fault_server.script(Fault("range-ignored", times=None), key=KEY)
+    fault_server.script(Fault("range-cut", times=None), key=KEY)
     assert fetch_all(fault_server, tmp_path).engine.result.failed == 1
 
 
@@ -320,6 +320,21 @@ def test_a_line_that_drips_is_given_up(
     assert wrong_files(tmp_path, {KEY: data}) == []
     assert time.monotonic() - began < 10
     assert "stalled" in ran.said(FileRetrying)[0].reason
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_an_object_that_only_drips_fails_and_says_why(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """Each drop is a new byte, and none of them is progress."""
+    monkeypatch.setattr(fetch, "FLOOR_WINDOW", 0.6)
+    data = pseudo_random(1, 2 * MB)
+    fault_server.put(KEY, data)
+    fault_server.script(Fault("drip", at=10, seconds=60, times=None), key=KEY)
+    ran = fetch_all(fault_server, tmp_path, read_timeout=20, retries=2, workers=workers)
+    (failed,) = ran.said(FileFailed)
+    assert "stalled" in failed.reason
+    assert not (tmp_path / KEY).exists()
 
 
 def test_a_rate_limit_is_no_stall(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

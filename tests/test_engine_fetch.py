@@ -30,6 +30,8 @@ class Line:
         self._at, self._stop = start, min(stop, self._end)
         yield self
 
+    start, whole = 0, False
+
     def readinto(self, view: memoryview) -> int:
         self._between(self._at)
         data = DATA[self._at : min(self._at + min(self._portion, len(view)), self._stop)]

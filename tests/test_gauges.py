@@ -37,6 +37,8 @@ class Body:
     def __init__(self, chunks: list[int], delay: float) -> None:
         self._chunks, self._delay = chunks, delay
 
+    start, whole = 0, False
+
     def readinto(self, view: memoryview) -> int:
         time.sleep(self._delay)
         return self._chunks.pop(0) if self._chunks else 0

@@ -17,7 +17,7 @@ HOUSE = Path(__file__).parent.parent / "era5dl"
 FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"errors", "ranges", "redaction", "turns", "bucket.abort"},
     {"text", "threads", "catalog", "proof", "bucket.store", "bucket.tap", "bucket.warm"},
-    {"settings", "selection", "folder", "probe"},
+    {"settings", "selection", "folder", "probe", "bucket.headers"},
     {"bucket.control", "bucket.faults", "planner", "network_test", "demo"},
     {"bucket.transport", "bucket.listing"},
     {"bucket.get", "bucket.client"},

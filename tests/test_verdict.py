@@ -33,6 +33,7 @@ CASES: list[tuple[Finding, dict[str, Any]]] = [
     (Finding.PROXY_ANSWERS, {"status": 302}),
     (Finding.PROXY_ANSWERS, {"status": 511}),
     (Finding.PROXY_ANSWERS, {"answers": 10, "faults": {"BadResponse": 2}}),
+    (Finding.RANGES_IGNORED, {"answers": 20, "whole": 2}),
     (Finding.REFUSES, {"status": 404}),
     (Finding.REFUSES, {"status": 301}),  # S3's own, where the region is the wrong one
     (Finding.OFFLINE, {"failed_step": "dns"}),
@@ -70,6 +71,7 @@ def test_the_table(finding: Finding, figures: dict[str, Any]) -> None:
         {"status": 200, "clock_ahead": 299.0, "dns_seconds": 0.9, "loss": 0.05},
         {"answers": 100, "faults": {"BadResponse": 1, "ServerBusy": 1, "StaleConnection": 2, "Interrupted": 4}},
         {"answers": 1000, "faults": {"Interrupted": 6, "ServerBusy": 3, "StaleConnection": 4, "Unreachable": 20}},
+        {"answers": 60, "whole": 2},
         {"answers": 9, "speeds": (5e6, 5e6, 5e6, 2e6)},
         {"answers": 9, "speeds": (5e6, 1e5)},  # too few to say which one is bad
         {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5, 1e5, 1e5)},  # half of them: that is the line
@@ -166,6 +168,12 @@ def test_a_portal_that_answers(fault_server: FaultServer, tmp_path: Path) -> Non
     fill(fault_server, 6, 50_000)
     fault_server.script(*[Fault("login-page")] * 3)
     assert judged(fault_server, tmp_path, seconds=8.0)[0] is Finding.PROXY_ANSWERS
+
+
+def test_a_proxy_that_ignores_ranges(fault_server: FaultServer, tmp_path: Path) -> None:
+    fill(fault_server, 6, 50_000)
+    fault_server.script(Fault("range-ignored", times=None))
+    assert judged(fault_server, tmp_path)[0] is Finding.RANGES_IGNORED
 
 
 def test_a_line_that_breaks(fault_server: FaultServer, tmp_path: Path) -> None:

@@ -80,12 +80,15 @@ def parsing(key: str) -> Iterator[None]:
 
 
 def described(key: object, size: object, etag: object, modified: object) -> ObjectInfo:
-    """One object as an answer describes it. Raises BadResponse where no object of S3 can be like that."""
+    """One object as an answer describes it. Raises BadResponse where no object of S3 can be like that.
+
+    modified: a datetime, or seconds since 1970.
+    """
     if not isinstance(key, str) or not 0 < len(key.encode("utf-8", "surrogatepass")) <= LONGEST_KEY:
         raise BadResponse(f"a key in the answer is none: {str(key)[:100]!a}")
     if type(size) is not int or not 0 <= size <= LARGEST:
         raise BadResponse(f"{key}: an object cannot have {str(size)[:30]!a} bytes")
     if not isinstance(etag, str) or len(etag) > LONGEST_ETAG or not etag.isprintable():
         raise BadResponse(f"{key}: the answer's ETag is none")
-    stamp = int(modified.timestamp()) if isinstance(modified, datetime) else 0
+    stamp = int(modified.timestamp()) if isinstance(modified, datetime) else modified if type(modified) is int else 0
     return ObjectInfo(key, size, quoted(etag), max(stamp, 0))

@@ -9,27 +9,28 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.utils import get_environ_proxies
 
-from era5dl.bucket import listing
+from era5dl.bucket import headers, listing
 from era5dl.bucket.abort import Abort, aborting
-from era5dl.bucket.control import described, parsing
+from era5dl.bucket.control import described, parsing, read_error
 from era5dl.bucket.faults import translated
 from era5dl.bucket.get import PLAIN, Get, if_match
 from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo, Parts
 from era5dl.bucket.transport import Transport
 from era5dl.errors import BadResponse
+from era5dl.proof.etag import quoted
 from era5dl.settings import Settings
 
 if TYPE_CHECKING:
     from era5dl.bucket.client import Client
 
 MOST_IDLE_PAGES = 20  # in a row that bring nothing new; a few happen where much was deleted
+_NO_HEAD = (405, 501)  # what is said where HEAD is not allowed or not known
 _DIGITS = re.compile(r"[0-9]{1,19}")
 # Names and regions for which there is but one rule; us-east-1 is the exception to it.
 _PLAIN_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")
@@ -72,14 +73,34 @@ class S3Bucket:
     def head(self, key: str, abort: Abort | None = None) -> ObjectInfo:
         with aborting(abort), translated(key), parsing(key):
             answer = self._send("HEAD", self._base + quote(key, safe="/~"))
-            headers = answer.headers
-            length, stamp = headers.get("Content-Length", ""), headers.get("Last-Modified", "")
-            if answer.status_code == 200 and "ETag" in headers and _DIGITS.fullmatch(length) and stamp.endswith(" GMT"):
-                return described(key, int(length), headers["ETag"], parsedate_to_datetime(stamp))
-            found = self._client.judge(answer, "head_object", Key=key)
-            if "ETag" not in found or "ContentLength" not in found:
-                raise BadResponse(f"{key}: the answer does not describe an object")
-            return described(key, found["ContentLength"], found["ETag"], found.get("LastModified"))
+            if answer.status_code in (200, *_NO_HEAD):
+                found = headers.described(answer.status_code, answer.headers)
+            else:
+                found = self._elsewhere(key, answer)
+            if headers.is_doubtful(found):
+                found = headers.agreed(key, found, self._sampled(key))
+            return described(key, found.size, found.etag, found.modified)
+
+    def _elsewhere(self, key: str, answer: AWSResponse) -> headers.Facts:
+        """What is said where the answer to a HEAD redirects to. Raises what any other answer means."""
+        found = self._client.judge(answer, "head_object", Key=key)
+        if "ETag" not in found or "ContentLength" not in found:
+            raise BadResponse(f"{key}: the answer does not describe an object")
+        stamp = found.get("LastModified")
+        return headers.Facts(found["ContentLength"], quoted(found["ETag"]), int(stamp.timestamp()) if stamp else 0)
+
+    def _sampled(self, key: str) -> headers.Facts:
+        """What a GET of the object's first byte says; the byte itself is not read."""
+        raw = self._transport.get(self._base + quote(key, safe="/~"), {**PLAIN, **headers.SAMPLE})
+        try:
+            if raw.status not in (200, 206, 416):
+                raise self._client.refusal(raw.status, dict(raw.headers), read_error(raw))
+            found = headers.sampled(raw.status, raw.headers)
+            if raw.status == 200 and not found.etag and raw.headers.get("Content-Type", "").startswith("text/html"):
+                raise BadResponse(f"{key}: a web page came instead of the object")
+            return found
+        finally:
+            raw.close()
 
     def parts(self, obj: ObjectInfo, abort: Abort | None = None) -> Parts | None:
         with aborting(abort), translated(obj.key), parsing(obj.key):
@@ -130,8 +151,8 @@ class S3Bucket:
         asked = {"ContinuationToken": token} if token else {}
         return self._client.judge(answer, "list_objects_v2", Prefix=prefix, **asked)
 
-    def _send(self, method: str, url: str, headers: dict[str, str] | None = None) -> AWSResponse:
-        return self._transport.send(AWSPreparedRequest(method, url, {**PLAIN, **(headers or {})}, None, False))
+    def _send(self, method: str, url: str, more: dict[str, str] | None = None) -> AWSResponse:
+        return self._transport.send(AWSPreparedRequest(method, url, {**PLAIN, **(more or {})}, None, False))
 
     @property
     def _client(self) -> Client:

@@ -39,7 +39,14 @@ class Parts:
 
 
 class Body(Protocol):
-    """The bytes of one answer, as they come."""
+    """The bytes of one answer, as they come.
+
+    start: the offset in the object of its first byte. whole: the answer is the whole object, whatever part was asked
+    for; so `start` is 0, and the bytes go on to the object's end.
+    """
+
+    start: int
+    whole: bool
 
     def readinto(self, view: memoryview) -> int:
         """Fill the front of `view` with the next bytes, as soon as any are there; how many, 0 at the end.
@@ -65,7 +72,8 @@ class Bucket(Protocol):
         ...
 
     def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> AbstractContextManager[Body]:
-        """The bytes [start, stop) of exactly this version: proven by the headers before the first byte is given.
+        """The bytes [start, stop) of exactly this version: proven by the headers before the first byte is given. Where
+        something in between ignores ranges, all bytes of the object.
 
         Leaving the context closes the body, always, in the thread that read it.
         """

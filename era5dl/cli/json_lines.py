@@ -66,6 +66,7 @@ from era5dl.engine.events import (
     FileRestarted,
     FileRetrying,
     FileStarted,
+    RangesIgnored,
     RunEnded,
     StateChanged,
     Throttled,
@@ -82,6 +83,7 @@ _NAMES: dict[type, str] = {
     StateChanged: "state",
     Throttled: "throttled",
     FewerWorkers: "fewer-workers",
+    RangesIgnored: "ranges-ignored",
 }
 
 

@@ -18,6 +18,7 @@ from era5dl.engine.events import (
     FileFailed,
     FileRestarted,
     FileRetrying,
+    RangesIgnored,
     RunEnded,
     State,
     StateChanged,
@@ -99,6 +100,11 @@ def line_for(event: Event) -> str:
         case FewerWorkers():
             fewer = count(event.workers, "worker")
             return f"only {fewer} instead of {event.wanted}: {event.reason} ({event.remedy})"
+        case RangesIgnored():
+            return (
+                "a proxy or the server ignores Range requests: each file comes over one connection, "
+                "and an interruption starts it again"
+            )
     return ""
 
 

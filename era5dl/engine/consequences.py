@@ -47,6 +47,7 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
         run.aborts.pop(job, None)
         if isinstance(job, Piece):
             run.scheduler.ended(job)
+            job.barren = 0 if progressed else job.barren
         else:
             transfer.proving = False
         if isinstance(error, DiskError) and error.reaction is Reaction.PAUSE:  # also where we ended the attempt

@@ -114,6 +114,15 @@ class FewerWorkers:
 
 
 @dataclass(frozen=True, slots=True)
+class RangesIgnored:
+    """Something in between answers with whole objects where parts are asked for: each file comes over one connection,
+    and an interruption starts it again. Once per run."""
+
+    index: int  # of the object that showed it
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Exactly once per run, as its last event, also after a stop or a bug."""
 
@@ -136,6 +145,7 @@ Event = (
     | StateChanged
     | Throttled
     | FewerWorkers
+    | RangesIgnored
     | RunEnded
 )
 Listener = Callable[[Event], None]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from era5dl.bucket.abort import Abort
-from era5dl.bucket.store import Bucket
+from era5dl.bucket.store import Body, Bucket
 from era5dl.engine.transfer import Piece
 from era5dl.errors import Interrupted, Stopped
 
@@ -49,6 +49,19 @@ class Keeper(Protocol):
         """They are in the part file."""
         ...
 
+    def is_sole(self, piece: Piece) -> bool:
+        """The whole object comes in answer to this piece. Whether it is to bring all that is missing of the object;
+        False when another one does, or has begun to bring bytes."""
+        ...
+
+    def next_gap(self, piece: Piece, at: int) -> bool:
+        """Let the piece be the first missing bytes from `at` on; False when there are none."""
+        ...
+
+    def skipped(self, count: int) -> None:
+        """Bytes have come that are on disk already."""
+        ...
+
     def portion(self) -> int:
         """How many bytes to gather before they are written; at most WRITE_SIZE."""
         ...
@@ -69,35 +82,78 @@ class Keeper(Protocol):
 def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: Callable[[], None]) -> None:
     """Fetch the piece to its end. Raises the error that ended the attempt; the piece says how far it came.
 
+    Where the whole object comes instead of a part of it, this one connection brings all that is missing of the object.
     answered: called once, when the bucket has answered with the right headers.
     """
-    gathered = _own.buffer[: max(min(piece.left, keeper.portion()), 1)]
-    count = 0  # bytes in `gathered`
-    floor = Floor()
     with bucket.open(piece.transfer.obj, piece.at, piece.stop, abort) as body:
         answered()
+        attempt = _Attempt(body, piece, abort, keeper)
+        if not body.whole:
+            attempt.take()
+            return
+        if not keeper.is_sole(piece):
+            abort.trip("another connection brings the whole object")
+            raise Stopped(abort.why)
+        at = body.start
+        while keeper.next_gap(piece, at):
+            attempt.skip(piece.at - at)
+            attempt.take()
+            at = piece.at
+
+
+class _Attempt:
+    """One body and what becomes of its bytes."""
+
+    def __init__(self, body: Body, piece: Piece, abort: Abort, keeper: Keeper) -> None:
+        self._body, self._piece, self._abort, self._keeper = body, piece, abort, keeper
+        self._floor = Floor()
+        self._waited = 0.0  # seconds, for what came last
+
+    def skip(self, count: int) -> None:
+        """Read the next `count` bytes and forget them: they are on disk already."""
+        while count:
+            came = self._read(_own.buffer[: min(count, self._keeper.appetite())], count)
+            self._keeper.skipped(came)
+            count -= came
+            if pause := self._account(came):
+                self._keeper.linger(pause, self._abort)
+
+    def take(self) -> None:
+        """Write what comes, up to the end of the piece."""
+        piece, keeper = self._piece, self._keeper
+        gathered = _own.buffer[: max(min(piece.left, keeper.portion()), 1)]
+        count = 0  # bytes in `gathered`
         # The first bytes of a long piece are written at once: whoever watches sees that something comes.
         written_at = 0.0 if piece.left > len(gathered) else time.monotonic()
         try:
             while piece.at + count < piece.stop:
-                asked_at = time.monotonic()
-                came = body.readinto(gathered[count : count + keeper.appetite()])
-                now = time.monotonic()
-                if abort.why:
-                    raise Stopped(abort.why)
-                if not came:
-                    missing = piece.left - count
-                    raise Interrupted(f"{piece.transfer.obj.key}: the connection ended {missing} bytes too early")
+                came = self._read(gathered[count : count + keeper.appetite()], piece.left - count)
                 count += came
-                pause = keeper.received(came)
-                floor.judge(came, now - asked_at)
+                pause, now = self._account(came), time.monotonic()
                 if pause or count == len(gathered) or now - written_at >= WRITE_EVERY:
                     _write(piece, gathered[:count], keeper)
                     count, written_at = 0, now
                 if pause:
-                    keeper.linger(pause, abort)
+                    keeper.linger(pause, self._abort)
         finally:
             _write(piece, gathered[:count], keeper)
+
+    def _read(self, view: memoryview, missing: int) -> int:
+        """How many bytes have come, at least one. missing: how many are still to come."""
+        asked_at = time.monotonic()
+        came = self._body.readinto(view)
+        self._waited = time.monotonic() - asked_at
+        if self._abort.why:
+            raise Stopped(self._abort.why)
+        if not came:
+            raise Interrupted(f"{self._piece.transfer.obj.key}: the connection ended {missing} bytes too early")
+        return came
+
+    def _account(self, came: int) -> float:
+        """Tell whoever counts; seconds to wait before the next bytes."""
+        pause = self._keeper.received(came)
+        self._floor.judge(came, self._waited)
+        return pause
 
 
 class Floor:
@@ -111,12 +167,13 @@ class Floor:
         self._count = 0
 
     def judge(self, count: int, waited: float) -> None:
-        """`count` bytes came after `waited` seconds. Raise Interrupted when that was too little for too long."""
+        """`count` bytes came after `waited` seconds. Raise Interrupted when that was too little for too long: it counts
+        as an attempt that brought nothing, else drops would keep an object under way for ever."""
         self._waited += waited
         self._count += count
         if self._waited >= FLOOR_WINDOW:
             if self._count < FLOOR_SPEED * self._waited:
-                raise Interrupted(f"stalled: {self._count} bytes in {self._waited:.0f} s")
+                raise Interrupted(f"stalled: {self._count} bytes in {self._waited:.0f} s", stalled=True)
             self._waited, self._count = 0.0, 0
 
 

@@ -37,9 +37,21 @@ class Intake:
         with self._run.changed:
             piece.transfer.done.add(start, start + count)
             self._run.recount_locked(piece.transfer)
-            piece.barren = 0
+            piece.brought += count
             piece.sample(time.monotonic())
             self._run.dirty = True
+
+    def is_sole(self, piece: Piece) -> bool:
+        with self._run.locked():
+            return self._run.whole_came_locked(piece)
+
+    def next_gap(self, piece: Piece, at: int) -> bool:
+        with self._run.changed:
+            return self._run.scheduler.next_gap(piece, at, time.monotonic())
+
+    def skipped(self, count: int) -> None:
+        with self._run.changed:
+            self._run.ledger.fetched_bytes += count
 
     def portion(self) -> int:
         return WRITE_SIZE if self._run.workers <= FEW_WORKERS else WRITE_SIZE // 2

@@ -28,6 +28,7 @@ class Traffic:
 
     faults: by the name of their class in `era5dl.errors`. waited: for bytes of the network, all requests together.
     busy: between reads: writing to disk, digests, rate limit. speeds: of the connections that bring bytes now.
+    whole: answers that were a whole object where a part was asked for.
     """
 
     answers: int
@@ -35,6 +36,7 @@ class Traffic:
     waited: float
     busy: float
     speeds: tuple[float, ...]
+    whole: int = 0
 
 
 class Meter:
@@ -44,7 +46,7 @@ class Meter:
         self._lock = threading.Lock()
         self._latencies: deque[float] = deque(maxlen=KEPT)
         self._fresh = 0  # latencies nobody has asked for yet
-        self._answers = 0
+        self._answers = self._whole = 0
         self._faults: Counter[str] = Counter()
         self._waited = 0.0
         self._busy = 0.0
@@ -67,11 +69,13 @@ class Meter:
                 self._waited + sum(body.waited for body in bodies),
                 self._busy + sum(body.busy for body in bodies),
                 tuple(body.count / body.waited for body in bodies if body.waited >= LONG_ENOUGH),
+                self._whole,
             )
 
     def answered(self, body: _Metered, seconds: float) -> None:
         with self._lock:
             self._answers += 1
+            self._whole += body.whole
             self._fresh += 1
             self._latencies.append(seconds)
             self._open.add(body)
@@ -118,6 +122,7 @@ class _Metered:
         self._inner = inner
         self._meter = meter
         self._ready_at = 0.0  # when the last bytes were handed out
+        self.whole = False
         self.count = 0
         self.waited = 0.0
         self.busy = 0.0
@@ -129,6 +134,7 @@ class _Metered:
         except BaseException as error:
             self._meter.failed(error)
             raise
+        self.start, self.whole = self._body.start, self._body.whole
         self._ready_at = time.monotonic()
         self._meter.answered(self, self._ready_at - began)
         return self

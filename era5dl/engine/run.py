@@ -22,6 +22,7 @@ from era5dl.engine.events import (
     FileStarted,
     Listener,
     Outcome,
+    RangesIgnored,
     State,
     StateChanged,
 )
@@ -80,6 +81,7 @@ class Run:
         self.trouble = Trouble(bucket, self._probed)
         self.answered_once = False
         self.strange_answers = 0  # in a row
+        self.whole_answers = 0  # answers that were a whole object where a part was asked for
         self.denied: set[int] = set()  # objects refused in a row
         self._presence = Presence(session.folder, session.folder / OWN_FOLDER, lambda: session.is_there)
         self.cuts = Cuts(bucket)
@@ -221,6 +223,16 @@ class Run:
             self.denied.clear()
             self.throttle.answered()
 
+    def whole_came_locked(self, piece: Piece) -> bool:
+        """All of the object comes, though only this piece of it was asked for. Whether this connection is to bring all
+        that is missing: not if another one has begun to."""
+        if not self.whole_answers:
+            self.outbox.put(RangesIgnored(piece.transfer.index, piece.transfer.obj.key))
+        self.whole_answers += 1
+        sole = self.scheduler.gather(piece)
+        self._end_overtaken()
+        return sole
+
     def wake_locked(self) -> None:
         """Something has changed: whoever waits for work looks again, and at the end the keeper does. Waking nobody
         costs nothing, and most of the time everybody is busy."""
@@ -337,7 +349,7 @@ class Run:
         while self.scheduler.overtaken:
             piece = self.scheduler.overtaken.pop()
             if piece in self.aborts:
-                self.aborts[piece].trip("a faster connection fetches the rest")
+                self.aborts[piece].trip("another connection fetches the rest")
 
     def _patience(self, now: float) -> float:
         """Seconds until there may be something to do without anybody saying so."""

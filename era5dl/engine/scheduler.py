@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from itertools import filterfalse
 
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.ranges import Range
+from era5dl.ranges import Range, RangeSet
 
 MIB = 1 << 20
 SMALLEST_PIECE = 8 * MIB
 SMALLEST_THEFT = MIB // 16  # bytes that are worth a request of their own
 GAIN = 0.5  # seconds by which a piece must end sooner to be cut in two: its connection is lost, and another one begins
 TELLING = 1 * MIB  # bytes after which a connection has shown its speed
+MOST_OVERTAKEN = 2  # connections in a row that crawled over the same bytes: the next one's error must tell why
 YOUNG = 1.0  # seconds that a connection gets before its speed is believed
 
 
@@ -76,7 +77,7 @@ class Scheduler:
     def take(self, now: float, workers: int, last: Transfer | None, make: Make) -> Job | None:
         """The next thing to do for a worker that last worked on `last`; None when there is nothing now."""
         self._wake(now)
-        if last is not None and last.gaps:
+        if last is not None and _has_work(last):
             return self._cut(last, workers, now)
         if self._ready:
             return self._begin(self._ready.popleft(), now)
@@ -84,7 +85,7 @@ class Scheduler:
             index = self.queue.popleft()
             transfer = self.open[index] = make(index)
             return Open(transfer)
-        with_gaps = [t for t in self.open.values() if t.gaps]
+        with_gaps = [t for t in self.open.values() if _has_work(t)]
         if with_gaps:
             return self._cut(max(with_gaps, key=lambda t: sum(b - a for a, b in t.gaps)), workers, now)
         return self._steal(now)
@@ -109,7 +110,7 @@ class Scheduler:
         if isinstance(job, Piece):
             job.not_before = not_before
             self.ended(job)
-            if job.left <= 0:
+            if job.left <= 0 or self._given_back(job):
                 return
         self._put(job, not_before if not_before > now else 0.0)
 
@@ -120,6 +121,57 @@ class Scheduler:
             self._usual = (self._usual + pace) / 2 if self._usual else pace
         self.active.discard(piece)
         piece.transfer.active.discard(piece)
+        if piece.transfer.sole is piece:
+            piece.transfer.sole = None
+
+    def gather(self, piece: Piece) -> bool:
+        """The answer to this piece brings all of its object. Make what is missing of it gaps, those of other pieces
+        that have brought nothing yet included, for `next_gap` to give them out; and no other piece is made meanwhile.
+        False when another one brings bytes already."""
+        transfer = piece.transfer
+        transfer.whole_only = True
+        others = transfer.active - {piece}
+        if transfer.sole in others or any(other.brought for other in others) or transfer.withdrawn:
+            return False
+        transfer.sole = piece
+        waiting = [job for job in self._take_out(transfer) if isinstance(job, Piece)]
+        piece.barren = max(piece.barren, *(other.barren for other in (piece, *others, *waiting)))
+        for other in (piece, *others, *waiting):
+            self._add_gap(other)
+        self.overtaken += others
+        return True
+
+    def next_gap(self, piece: Piece, at: int, now: float) -> bool:
+        """Let this piece, the sole one of its object, be the first gap at or after `at`. False: there is none."""
+        transfer = piece.transfer
+        if transfer.withdrawn:
+            return False
+        for place, (start, stop) in enumerate(transfer.gaps):
+            if stop > at:
+                piece.at, piece.stop = max(start, at), stop
+                piece.samples = [(now, piece.at)]
+                transfer.gaps[place : place + 1] = [(start, at)] if start < at else []
+                self.unassigned -= piece.left
+                return True
+        return False
+
+    def _given_back(self, piece: Piece) -> bool:
+        """Where another piece is the only one of its object that may be under way, the bytes of this one are gaps."""
+        transfer = piece.transfer
+        if not transfer.whole_only or transfer.withdrawn:
+            return False
+        if transfer.sole is None:
+            transfer.sole = piece
+            return False
+        self._add_gap(piece)
+        return True
+
+    def _add_gap(self, piece: Piece) -> None:
+        """What is left of this piece is a gap again."""
+        transfer = piece.transfer
+        transfer.gaps = list(RangeSet([*transfer.gaps, (piece.at, piece.stop)]))
+        self.unassigned += max(piece.left, 0)
+        piece.stop = piece.at
 
     def prove_when_complete(self, transfer: Transfer) -> None:
         """Ask for the proof if that was the last piece."""
@@ -196,10 +248,17 @@ class Scheduler:
     def _drop(self, transfer: Transfer) -> None:
         if not transfer.withdrawn:
             self.unassigned -= sum(b - a for a, b in transfer.gaps) if transfer.opened else self._sizes[transfer.index]
-        transfer.gaps = []
+        transfer.gaps, transfer.sole = [], None
+        self._take_out(transfer)
+
+    def _take_out(self, transfer: Transfer) -> list[Job]:
+        """The jobs of this object that wait; they do so no longer."""
+        found = [job for job in self._ready if job.transfer is transfer]
+        found += [job for _, _, job in self._delayed if job.transfer is transfer]
         self._ready = deque(job for job in self._ready if job.transfer is not transfer)
         self._delayed = [entry for entry in self._delayed if entry[2].transfer is not transfer]
         heapq.heapify(self._delayed)
+        return found
 
     def _wake(self, now: float) -> None:
         while self._delayed and self._delayed[0][0] <= now:
@@ -215,7 +274,10 @@ class Scheduler:
 
     def _launch(self, piece: Piece, now: float) -> Piece:
         piece.started = now
+        piece.brought = 0
         piece.samples = [(now, piece.at)]
+        if piece.transfer.whole_only:
+            piece.transfer.sole = piece
         self.active.add(piece)
         piece.transfer.active.add(piece)
         return piece
@@ -224,7 +286,7 @@ class Scheduler:
         """A piece from the front of its first gap."""
         left = self.unassigned + sum(piece.left for piece in self.active)
         start, stop = transfer.gaps.pop(0)
-        cut = piece_end((start, stop), left // max(workers, 1))
+        cut = stop if transfer.whole_only else piece_end((start, stop), left // max(workers, 1))
         if cut < stop:
             transfer.gaps.insert(0, (cut, stop))
         self.unassigned -= cut - start
@@ -232,7 +294,8 @@ class Scheduler:
 
     def _steal(self, now: float) -> Piece | None:
         """The end of the piece that will take longest, so much of it that both will be done at the same time."""
-        lasting = [piece for piece in self.active if not piece.transfer.withdrawn]
+        lasting = [p for p in self.active if not p.transfer.withdrawn and not p.transfer.whole_only]
+        lasting = [p for p in lasting if p.barren < MOST_OVERTAKEN]
         victim = max(lasting, key=lambda p: self._seconds_left(p, now), default=None)
         if victim is None:
             return None
@@ -246,7 +309,7 @@ class Scheduler:
         gain = lasts - max(kept / max(its, 1.0), taken / max(mine, its, 1.0))
         if taken < SMALLEST_THEFT or gain < GAIN:
             return None
-        stolen = Piece(victim.transfer, victim.at + kept, victim.stop)
+        stolen = Piece(victim.transfer, victim.at + kept, victim.stop, barren=victim.barren + (not kept))
         victim.stop = stolen.at
         if not kept:
             self.overtaken.append(victim)
@@ -257,6 +320,13 @@ class Scheduler:
         if now - piece.started < YOUNG:
             return piece.left / self._usual if self._usual else 0.0
         return piece.left / max(piece.speed(now), 1.0)
+
+
+def _has_work(transfer: Transfer) -> bool:
+    """Whether a piece of it may be given out."""
+    if transfer.whole_only and (transfer.sole is not None or transfer.active):
+        return False
+    return bool(transfer.gaps)
 
 
 def piece_end(gap: Range, share: int) -> int:

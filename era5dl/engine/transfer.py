@@ -30,6 +30,7 @@ class Piece:
     at: int
     stop: int
     barren: int = 0  # attempts in a row that brought no byte
+    brought: int = 0  # bytes that this attempt has put on disk
     not_before: float = 0.0  # monotonic
     abort: Abort | None = None  # while it is in flight
     started: float = 0.0  # when this attempt began, monotonic
@@ -64,6 +65,8 @@ class Transfer:
     done: RangeSet = field(default_factory=RangeSet)  # bytes in the part file
     gaps: list[Range] = field(default_factory=list)  # wanted, not there, and given to no piece yet
     active: set[Piece] = field(default_factory=set)  # pieces in flight
+    whole_only: bool = False  # whatever part is asked for, all of it comes: one connection at a time
+    sole: Piece | None = None  # with `whole_only`: the piece, in flight or waiting, that is to bring what is missing
     final: Path | None = None  # where it belongs
     part: PartFile | None = None
     digest: Digest | None = None  # None when the ETag is no MD5, or nobody wants proof

@@ -217,7 +217,8 @@ class Upkeep:
         if run.rate.rate or now - self._swapped_at < SWAP_EVERY:
             return
         with run.changed:
-            speeds = {p: p.speed(now) for p in run.scheduler.active if now - p.started >= SLOW_AFTER}
+            lasting = (p for p in run.scheduler.active if now - p.started >= SLOW_AFTER)
+            speeds = {p: p.speed(now) for p in lasting if not p.transfer.whole_only}  # that would begin again at 0
             slow = laggard(speeds)
             if slow is not None and slow in run.aborts:
                 self._swapped_at = now

@@ -9,6 +9,7 @@ finding               | holds when
 CLOCK_WRONG           | the clock is more than 5 min away from the server's
 CERTIFICATE_REPLACED  | the test ended at the certificate, or a run met one it could not trust
 PROXY_ANSWERS         | HTTP 3xx but 301, 407 or 511 to a listing, or 2 answers and 5 % of a run were not what was asked
+RANGES_IGNORED        | 2 answers and 5 % of a run were a whole object where a part of it was asked for
 REFUSES               | HTTP 301 or any other 4xx or 5xx to a listing
 OFFLINE               | the test ended at DNS or the connection, or all that a run got was "unreachable"
 NO_ANSWER             | the test ended at TLS or the answer
@@ -49,6 +50,7 @@ class Finding(Enum):
     CLOCK_WRONG = "clock wrong"
     CERTIFICATE_REPLACED = "certificate replaced"
     PROXY_ANSWERS = "proxy or portal answers"
+    RANGES_IGNORED = "a proxy ignores Range requests"
     REFUSES = "the server refuses"
     OFFLINE = "offline"
     NO_ANSWER = "no answer"
@@ -71,7 +73,7 @@ class Finding(Enum):
 class Figures:
     """What a network test and the last minutes of a run say. Seconds, bytes per second, shares from 0 to 1.
 
-    answers, faults (by the name of their class in `era5dl.errors`), waited, busy: of the last minutes only.
+    answers, whole, faults (by the name of their class in `era5dl.errors`), waited, busy: of the last minutes only.
     """
 
     # of the network test
@@ -84,6 +86,7 @@ class Figures:
     one_connection: float | None = None  # speed, while nothing else was fetched
     # of the run
     answers: int = 0
+    whole: int = 0  # answers that were a whole object where a part was asked for
     faults: Mapping[str, int] = field(default_factory=dict)
     waited: float = 0.0
     busy: float = 0.0
@@ -131,6 +134,7 @@ def figures_of(samples: Sequence[Sample], seconds: float = RECENT) -> Figures:
     faults = {name: number - (0 if began_within else first.faults.get(name, 0)) for name, number in last.faults.items()}
     return Figures(
         answers=last.answers - (0 if began_within else first.answers),
+        whole=last.whole - (0 if began_within else first.whole),
         faults={name: number for name, number in faults.items() if number > 0},
         waited=last.waited - (0.0 if began_within else first.waited),
         busy=last.busy - (0.0 if began_within else first.busy),
@@ -243,6 +247,7 @@ _RULES: dict[Finding, Callable[[Figures], bool]] = {
     Finding.CLOCK_WRONG: _clock_wrong,
     Finding.CERTIFICATE_REPLACED: _certificate_replaced,
     Finding.PROXY_ANSWERS: _proxy_answers,
+    Finding.RANGES_IGNORED: lambda figures: figures.whole >= 2 and figures.whole >= 0.05 * figures.requests,
     Finding.REFUSES: _refuses,
     Finding.OFFLINE: _offline,
     Finding.NO_ANSWER: lambda figures: figures.failed_step in ("tls", "answer"),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from era5dl.bucket.abort import Abort
+from era5dl.bucket.headers import proves_empty, same_version
 from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.claims import claim
 from era5dl.engine.consequences import attempt_failed, settle
@@ -22,7 +23,7 @@ from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job, Open, Prove
 from era5dl.engine.sharing import claim_object, release_finished
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.errors import DiskError, Era5Error, ProofError, WillNotFit
+from era5dl.errors import DiskError, Era5Error, Interrupted, ProofError, WillNotFit
 from era5dl.folder.space import free_bytes
 from era5dl.text import size
 from era5dl.turns import turn
@@ -55,7 +56,6 @@ def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
 
 
 def _do(run: Run, job: Job, abort: Abort) -> None:
-    before = job.at if isinstance(job, Piece) else 0
     try:
         if isinstance(job, Open):
             if claim_object(run, job):
@@ -67,7 +67,8 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
             _prove(run, job, abort)
         settle(run, job.transfer)
     except Era5Error as error:
-        attempt_failed(run, job, error, progressed=isinstance(job, Piece) and job.at > before)
+        stalled = isinstance(error, Interrupted) and error.stalled
+        attempt_failed(run, job, error, progressed=isinstance(job, Piece) and job.brought > 0 and not stalled)
     except Exception as bug:  # noqa: BLE001 - a bug costs this object, never the run
         log.exception("unexpected, while working on %s", job.transfer.obj.key)
         text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {str(bug)[:200]}"
@@ -79,9 +80,9 @@ def _open(run: Run, job: Open, abort: Abort) -> None:
     transfer = job.transfer
     index = transfer.index
     run.check_folder()
-    if transfer.changed:
+    if transfer.changed or _is_doubtful(transfer.obj):
         fresh = run.bucket.head(transfer.obj.key, abort)
-        if (fresh.size, fresh.etag) != (transfer.obj.size, transfer.obj.etag):
+        if not same_version(fresh, transfer.obj):
             _refuse_too_large(run, transfer, fresh)
             if transfer.part is not None:
                 transfer.part.discard()
@@ -122,6 +123,12 @@ def _refuse_too_large(run: Run, transfer: Transfer, fresh: ObjectInfo) -> None:
             f"{transfer.obj.key} has grown from {size(transfer.obj.size)} to {size(fresh.size)}, and the disk has room "
             f"for {size(max(room, 0))} of it"
         )
+
+
+def _is_doubtful(obj: ObjectInfo) -> bool:
+    """Whether the plan says too little to rely on: that the object is empty, by a size alone, or no ETag, since some
+    listings have none while the object's own answers do."""
+    return not obj.etag or (obj.size == 0 and not proves_empty(obj))
 
 
 def _fetch(run: Run, piece: Piece, abort: Abort) -> None:

@@ -34,6 +34,13 @@ _WORDS = {
             "network if it asks you to. Otherwise ask your IT which proxy to use. No wrong byte has been kept."
         ),
     ),
+    Finding.RANGES_IGNORED: Words(
+        N_("A proxy ignores range requests"),
+        N_(
+            "Each file comes over one connection, and an interruption starts it again. All files will be right. "
+            "Without that proxy it is faster; ask your IT."
+        ),
+    ),
     Finding.REFUSES: Words(
         N_("The server answers, and refuses"),
         N_("Check endpoint, bucket and region in the settings. If they are right, try again in some minutes."),

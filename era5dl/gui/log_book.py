@@ -19,6 +19,7 @@ from era5dl.engine.events import (
     FileRetrying,
     FileStarted,
     Outcome,
+    RangesIgnored,
     RunEnded,
     State,
     StateChanged,
@@ -160,6 +161,10 @@ def sentence(event: Event) -> tuple[Level, str]:
             remedy=said.hint,
         )
         return Level.WARNING, text
+    if isinstance(event, RangesIgnored):
+        return Level.WARNING, _(
+            "A proxy ignores range requests: each file comes over one connection, an interruption starts it again"
+        )
     if isinstance(event, StateChanged):
         return _state(event)
     return _end(event)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from era5dl.bucket.store import Bucket, ObjectInfo
 from era5dl.catalog import Cadence, Period, Product, Variable, key_of, parse_key, periods, variables
 from era5dl.planner.asking import PARALLEL, Progress, ask_all, shared_prefix
+from era5dl.planner.confirming import confirm
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED, Missing, Plan
 from era5dl.selection import Days, Selection
 
@@ -59,11 +60,14 @@ def make_plan(
     """
     questions = [partial(_listed, bucket, month) for month in _months(selection)]
     answers = ask_all(questions, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
-    found = sorted((item for answer in answers for item in answer.found), key=lambda item: item[0])
+    listed = sorted((item for answer in answers for item in answer.found), key=lambda item: item[0])
+    told = confirm([obj for _, obj in listed], bucket, parallel=parallel, cancelled=cancelled)
+    found = [told.get(obj.key, obj) for _, obj in listed]
     return Plan(
         request={"selection": selection.to_json()},
-        objects=tuple(obj for _, obj in found),
-        missing=_missing(answers, today or datetime.now(timezone.utc).date()),
+        objects=tuple(one for one in found if isinstance(one, ObjectInfo)),
+        missing=_missing(answers, today or datetime.now(timezone.utc).date())
+        + tuple(one for one in found if isinstance(one, Missing)),
     )
 
 

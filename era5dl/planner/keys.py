@@ -14,6 +14,7 @@ from functools import partial
 from era5dl.bucket.store import LONGEST_KEY, Bucket, ObjectInfo
 from era5dl.errors import Denied, NotFound, Refused, UsageError
 from era5dl.planner.asking import PARALLEL, Progress, ask_all, shared_prefix
+from era5dl.planner.confirming import confirm
 from era5dl.planner.plan import ABSENT, Missing, Plan
 
 EXTRA_OBJECTS = 2000  # two pages of a listing more than the objects that are wanted from it
@@ -67,6 +68,8 @@ def plan_keys(
     rest = [partial(_head, bucket, key) for key, answer in known.items() if answer is None]
     for answer in ask_all(rest, parallel=parallel, on_progress=on_progress, cancelled=cancelled) if rest else ():
         known.update((one.key, one) for one in answer)
+    listed = [answer for answer in known.values() if isinstance(answer, ObjectInfo)]
+    known.update(confirm(listed, bucket, parallel=parallel, cancelled=cancelled))
     return Plan(
         request={"keys": _digest(known), "count": len(known)},
         objects=tuple(answer for answer in known.values() if isinstance(answer, ObjectInfo)),

@@ -44,6 +44,11 @@ def is_weak(etag: str) -> bool:
     return etag.startswith("W/")
 
 
+def same_etag(one: str, other: str) -> bool:
+    """Whether both name one version; one of them may be weak, since caches and proxies add `W/` on the way."""
+    return bool(one) and quoted(one).removeprefix("W/") == quoted(other).removeprefix("W/")
+
+
 def combined(digests: Sequence[str]) -> str:
     """The MD5 of a multipart upload whose parts have these MD5s, all as hex."""
     return hashlib.md5(b"".join(map(bytes.fromhex, digests)), usedforsecurity=False).hexdigest()

@@ -13,9 +13,10 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,25 @@ def early_hints(scene: Scene) -> bool:
     return scene.answer(scene.honest())
 
 
+@kind("again")
+def header_drip(scene: Scene) -> bool:
+    """The headers one byte at a time, ten a second, for `seconds` (30), then the end."""
+    head = scene.honest().head()
+    for at in range(min(len(head) - 3, round(scene.seconds(30) * 10))):
+        scene.connection.pause(0.1)
+        scene.connection.send(head[at : at + 1])
+    return False
+
+
+@kind("again")
+def endless_interim(scene: Scene) -> bool:
+    """100 Continue, twenty times a second and nothing else, for `seconds` (30), then the end."""
+    for _ in range(round(scene.seconds(30) * 20)):
+        scene.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        scene.connection.pause(0.05)
+    return False
+
+
 # -- within the body ------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +229,18 @@ def _spoil(scene: Scene, count: int, mask: int | None) -> bool:
     at = min(scene.strike_at(answer), len(answer.body) - 1)
     scene.spoil_object()
     return scene.answer(answer.but(body=Spoilt(streamed(answer.body), at, count, mask)))
+
+
+@kind("proof")
+def flipped_at_offset(scene: Scene) -> bool:
+    """The byte at offset `at` of the object has one bit wrong, whatever range it comes in; with times=None always."""
+    answer = scene.honest()
+    span = answer.headers.get("Content-Range", "bytes 0-").removeprefix("bytes ")
+    at = (scene.fault.at or 0) - int(span.split("-")[0])
+    if not answer.payload or not 0 <= at < len(answer.body):
+        return scene.answer(answer)
+    scene.spoil_object()
+    return scene.answer(answer.but(body=Spoilt(streamed(answer.body), at)))
 
 
 @kind("proof")
@@ -289,6 +321,34 @@ def _send_chunked(scene: Scene, *, whole: bool) -> bool:
 def range_ignored(scene: Scene) -> bool:
     """200 with the whole object, whatever range was asked for."""
     return scene.answer(scene.honest(range=None))
+
+
+@kind("again", spoils=True)
+def range_ignored_cut(scene: Scene) -> bool:
+    """200 with the whole object, whatever range was asked for; the connection is reset after `at` bytes of it."""
+    answer = scene.honest(range=None)
+    scene.connection.send(answer.head())
+    scene.send_body(First(streamed(answer.body), scene.strike_at(answer)), counted=answer.payload)
+    scene.connection.reset()
+    return False
+
+
+@kind("again", spoils=True)
+def range_ignored_gzipped(scene: Scene) -> bool:
+    """200 with the whole object, compressed by somebody in between, with Content-Encoding: gzip and a weak ETag."""
+    answer = scene.honest(range=None)
+    body = gzip.compress(bytes(answer.body), compresslevel=0)
+    add = {"Content-Encoding": "gzip", "ETag": _weak(answer)}
+    return scene.answer(answer.but(body=body, length=len(body), add=add))
+
+
+@kind("again", spoils=True)
+def range_whole(scene: Scene) -> bool:
+    """206 with the whole object, whatever range was asked for; Content-Range says so."""
+    answer = scene.honest(range=None)
+    size = len(answer.body)
+    add = {"Content-Range": f"bytes 0-{size - 1}/{size}"}
+    return scene.answer(answer.but(status=206, reason="Partial Content", add=add))
 
 
 @kind("again", spoils=True)
@@ -503,6 +563,57 @@ def other_etag(scene: Scene) -> bool:
     """The right bytes under another ETag, whatever If-Match says. Another at every request with times=None."""
     answer = scene.honest(if_match=None)
     return scene.answer(answer.but(add={"ETag": f'"{scene.number:032x}"'}))
+
+
+@kind("none")
+def weak_etag(scene: Scene) -> bool:
+    """The right answer, its ETag made weak on the way."""
+    answer = scene.honest()
+    return scene.answer(answer.but(add={"ETag": _weak(answer)}))
+
+
+@kind("none")
+def no_etag(scene: Scene) -> bool:
+    """The right answer without an ETag; from a listing it is left out, too."""
+    answer = scene.honest()
+    if scene.request.operation == "list":
+        return scene.answer(_rewritten(answer, rb"<ETag>[^<]*</ETag>", b""))
+    return scene.answer(_without(answer, "etag"))
+
+
+@kind("none")
+def no_version(scene: Scene) -> bool:
+    """The right answer without ETag and Last-Modified."""
+    return scene.answer(_without(scene.honest(), "etag", "last-modified"))
+
+
+@kind("again")
+def says_empty(scene: Scene) -> bool:
+    """200 with Content-Length: 0 and a weak ETag: what some caches answer to HEAD."""
+    answer = scene.honest()
+    return scene.answer(answer.but(status=200, reason="OK", body=b"", length=0, add={"ETag": _weak(answer)}))
+
+
+@kind("none")
+def sizes_zero(scene: Scene) -> bool:
+    """The right listing, in which all sizes are 0."""
+    answer = scene.honest()
+    listing = scene.request.operation == "list"
+    return scene.answer(_rewritten(answer, rb"<Size>\d+</Size>", b"<Size>0</Size>") if listing else answer)
+
+
+def _weak(answer: Answer) -> str:
+    return "W/" + next((value for name, value in answer.headers.items() if name.lower() == "etag"), '"none"')
+
+
+def _without(answer: Answer, *names: str) -> Answer:
+    headers = {name: value for name, value in answer.headers.items() if name.lower() not in names}
+    return replace(answer, headers=headers, raw=b"")
+
+
+def _rewritten(answer: Answer, pattern: bytes, by: bytes) -> Answer:
+    body = re.sub(pattern, by, bytes(answer.body))
+    return answer.but(body=body, length=len(body))
 
 
 # -- what becomes of the connection afterwards -----------------------------------------------------------------------

@@ -1,0 +1,141 @@
+"""Proxies that answer a request for a part of an object with all of it: one connection a file, and no byte astray."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from era5dl.engine import retry
+from era5dl.engine.events import FileFailed, FileRestarted, RangesIgnored
+from tests.faultlab import Fault, FaultServer, Link, pseudo_random
+from tests.faultlab.http import Request
+from tests.runs import fetch_all, leftovers, running, wrong_files
+
+MB = 1_000_000
+LARGE = 3 * MB
+OBJECTS = {f"{i:02}.bin": pseudo_random(i, 40_000 + i * 90_000) for i in range(11)} | {
+    "large.bin": pseudo_random("large", 25 * MB)
+}
+
+
+class Proxy:
+    """Which of its answers are whole objects. every: each so many-th GET of a key. least: of ranges so large or larger.
+    cut_every: each so many-th of them is reset in the middle."""
+
+    def __init__(self, kind: str, *, every: int = 1, least: int = 0, cut_every: int = 0) -> None:
+        self._kind, self._every, self._least, self._cut_every = kind, every, least, cut_every
+        self._asked: Counter[str] = Counter()
+        self._struck = 0
+        self._lock = threading.Lock()
+
+    def pick(self, request: Request) -> Fault | None:
+        if request.operation != "get" or "-" not in request.headers.get("range", ""):
+            return None
+        start, stop = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
+        with self._lock:
+            self._asked[request.key] += 1
+            if stop + 1 - start < self._least or self._asked[request.key] % self._every:
+                return None
+            self._struck += 1
+            if self._cut_every and self._struck % self._cut_every == 0:
+                return Fault("range-ignored-cut", share=0.6)
+        return Fault(self._kind)
+
+
+KINDS = {
+    "always": lambda: Proxy("range-ignored"),
+    "under a 206": lambda: Proxy("range-whole"),
+    "every second answer": lambda: Proxy("range-ignored", every=2),
+    "every second answer, under a 206": lambda: Proxy("range-whole", every=2),
+    "only large ranges": lambda: Proxy("range-ignored", least=LARGE),
+    "with resets in between": lambda: Proxy("range-ignored", cut_every=3),
+    "every second answer with resets": lambda: Proxy("range-ignored", every=2, cut_every=2),
+    "every third answer, compressed": lambda: Proxy("range-ignored-gzipped", every=3),
+}
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BASE", 0.05)
+
+
+@pytest.mark.parametrize("workers", [4, 16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_files_come_out_right(fault_server: FaultServer, tmp_path: Path, kind: str, workers: int) -> None:
+    for key, data in OBJECTS.items():
+        fault_server.put(key, data, part_size=5 << 20 if key == "large.bin" else None)
+    fault_server.add(KINDS[kind]())
+    ran = fetch_all(fault_server, tmp_path, workers=workers)
+    assert ran.said(FileFailed) == []
+    assert wrong_files(tmp_path, OBJECTS) == []
+    assert (ran.end().verified, leftovers(tmp_path)) == (len(OBJECTS), [])
+    assert ran.said(FileRestarted) == []
+    assert len(ran.said(RangesIgnored)) == (kind != "every third answer, compressed")
+    snapshot = ran.engine.snapshot()
+    assert snapshot.done_bytes == snapshot.total_bytes == sum(map(len, OBJECTS.values()))
+
+
+def test_one_connection_a_file(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = OBJECTS["large.bin"]
+    fault_server.put("large.bin", data)
+    fault_server.link = Link(speed=20 * MB)
+    fault_server.script(Fault("range-ignored", times=None))
+    ran = fetch_all(fault_server, tmp_path, workers=8)
+    assert wrong_files(tmp_path, {"large.bin": data}) == []
+    assert ran.engine.snapshot().fetched_bytes == len(data), "the other answers were let go at once"
+    assert fault_server.stats().requests["GET"] <= 1 + 8  # the listing, and at most one a worker
+
+
+def test_what_is_on_disk_is_kept_when_it_begins_again(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Cut after 10 of 25 MB: no more than that comes twice."""
+    data = OBJECTS["large.bin"]
+    fault_server.put("large.bin", data)
+    cut = 10 * MB
+    fault_server.script(Fault("range-ignored-cut", at=cut), Fault("range-ignored", times=None))
+    ran = fetch_all(fault_server, tmp_path, workers=1)
+    assert wrong_files(tmp_path, {"large.bin": data}) == []
+    fetched = ran.engine.snapshot().fetched_bytes
+    assert len(data) <= fetched <= len(data) + cut
+
+
+def test_a_cut_at_the_same_place_each_time_fails_and_says_why(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = OBJECTS["large.bin"]
+    fault_server.put("large.bin", data)
+    fault_server.script(Fault("range-ignored-cut", at=2 * MB, times=None))
+    ran = fetch_all(fault_server, tmp_path, workers=4, retries=2)
+    (failed,) = ran.said(FileFailed)
+    assert failed.kind in ("Interrupted", "StaleConnection")
+    assert not (tmp_path / "large.bin").exists()
+
+
+def test_a_run_goes_on_with_what_an_earlier_one_left(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = OBJECTS["large.bin"]
+    fault_server.put("large.bin", data)
+    fault_server.link = Link(speed=8 * MB)
+    with running(fault_server, tmp_path, workers=4) as ran:  # in pieces, before the proxy comes
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 10 * MB)
+        plan = ran.session.plan
+        ran.engine.stop()
+        ran.end()
+    fault_server.link = Link()
+    fault_server.script(Fault("range-ignored", times=None))
+    again = fetch_all(fault_server, tmp_path, plan=plan, workers=4)
+    assert wrong_files(tmp_path, {"large.bin": data}) == []
+    assert again.end().verified == 1
+
+
+def test_pause_and_stop_while_a_whole_object_comes(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = OBJECTS["large.bin"]
+    fault_server.put("large.bin", data)
+    fault_server.link = Link(speed=12 * MB)
+    fault_server.script(Fault("range-ignored", times=None))
+    with running(fault_server, tmp_path, workers=4) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 3 * MB)
+        ran.engine.pause()
+        ran.until(lambda: ran.engine.snapshot().in_flight == 0)
+        ran.engine.resume()
+        ran.end()
+    assert wrong_files(tmp_path, {"large.bin": data}) == []

@@ -1,0 +1,108 @@
+"""Sizes and versions that servers, caches and proxies say wrongly or not at all: the files are right all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.bucket.store import ObjectInfo
+from era5dl.engine.events import FileDone, FileFailed, FileRestarted, Outcome, State, StateChanged
+from era5dl.planner import Plan, plan_keys
+from tests.faultlab import Fault, FaultServer, pseudo_random
+from tests.faultlab.objects import LAST_MODIFIED
+from tests.runs import fetch_all, plan_of, settings_for, wrong_files
+
+ALL = ("get", "head", "list")
+OBJECTS = {f"f/{i:02}.bin": pseudo_random(i, 30_000 + i * 17_000) for i in range(12)}
+KEYS = list(OBJECTS)
+
+
+@pytest.fixture
+def server(fault_server: FaultServer) -> FaultServer:
+    """With twelve objects."""
+    for key, data in OBJECTS.items():
+        fault_server.put(key, data)
+    return fault_server
+
+
+def planned(server: FaultServer, keys: list[str]) -> Plan:
+    return plan_keys(keys, S3Bucket(settings_for(server)))
+
+
+@pytest.mark.parametrize("keys", [KEYS[:1], KEYS], ids=["by HEAD", "by listing"])
+@pytest.mark.parametrize(
+    "fault", [Fault("says-empty", times=None, on=("head",)), Fault("sizes-zero", times=None, on=("list",))], ids=str
+)
+def test_the_plan_and_the_files_have_their_true_sizes(
+    server: FaultServer, tmp_path: Path, keys: list[str], fault: Fault
+) -> None:
+    server.script(fault)
+    plan = planned(server, keys)
+    assert [(obj.key, obj.size) for obj in plan.objects] == [(key, len(OBJECTS[key])) for key in keys]
+    ran = fetch_all(server, tmp_path, plan=plan)
+    assert wrong_files(tmp_path, {key: OBJECTS[key] for key in keys}) == []
+    assert ran.end().verified == len(keys)
+
+
+@pytest.mark.parametrize("etag", ["", '"65920080-0"', 'W/"d41d8cd98f00b204e9800998ecf8427e"'])
+def test_a_plan_that_says_empty_never_makes_an_empty_file(server: FaultServer, tmp_path: Path, etag: str) -> None:
+    plan = Plan({}, (ObjectInfo(KEYS[0], 0, etag, LAST_MODIFIED),))
+    ran = fetch_all(server, tmp_path, plan=plan)
+    assert wrong_files(tmp_path, {KEYS[0]: OBJECTS[KEYS[0]]}) == []
+    assert ran.end().verified == 1
+
+
+@pytest.mark.parametrize("etag", [None, '"65920080-0"'])
+def test_what_is_empty_is_an_empty_file(fault_server: FaultServer, tmp_path: Path, etag: str | None) -> None:
+    fault_server.put("empty", b"", etag=etag)
+    ran = fetch_all(fault_server, tmp_path, plan=planned(fault_server, ["empty"]))
+    assert (tmp_path / "empty").read_bytes() == b""
+    assert (ran.end().verified, ran.end().checked) == ((1, 0) if etag is None else (0, 1))
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_a_listing_with_wrong_sizes(server: FaultServer, tmp_path: Path, factor: float) -> None:
+    honest = plan_of(S3Bucket(settings_for(server)))
+    lying = tuple(ObjectInfo(o.key, int(o.size * factor), o.etag, o.last_modified) for o in honest.objects)
+    ran = fetch_all(server, tmp_path, plan=Plan({}, lying))
+    assert wrong_files(tmp_path, OBJECTS) == []
+    assert ran.end().verified == len(OBJECTS)
+
+
+@pytest.mark.parametrize("on", [("get",), ("get", "head"), ("head",)], ids=str)
+@pytest.mark.parametrize("kind", ["weak-etag", "no-etag", "no-version"])
+def test_a_version_that_only_the_listing_says_in_full(
+    server: FaultServer, tmp_path: Path, kind: str, on: tuple[str, ...]
+) -> None:
+    server.script(Fault(kind, times=None, on=on))
+    ran = fetch_all(server, tmp_path)
+    assert wrong_files(tmp_path, OBJECTS) == []
+    assert ran.end().verified == len(OBJECTS)
+    assert ran.said(FileRestarted) == []
+
+
+def test_a_server_without_any_etag(server: FaultServer, tmp_path: Path) -> None:
+    """Size and date pin the version; nothing proves the bytes, and that is said."""
+    server.script(Fault("no-etag", times=None, on=ALL))
+    ran = fetch_all(server, tmp_path)
+    assert wrong_files(tmp_path, OBJECTS) == []
+    assert {(done.outcome, bool(done.reason)) for done in ran.said(FileDone)} == {(Outcome.CHECKED, True)}
+    assert {event.state for event in ran.said(StateChanged)} == {State.RUNNING}
+
+
+def test_only_the_listing_has_no_etag(server: FaultServer, tmp_path: Path) -> None:
+    server.script(Fault("no-etag", times=None, on=("list",)))
+    ran = fetch_all(server, tmp_path)
+    assert wrong_files(tmp_path, OBJECTS) == []
+    assert ran.end().verified == len(OBJECTS)
+
+
+def test_an_opaque_version_that_no_answer_names_fails_soon(server: FaultServer, tmp_path: Path) -> None:
+    server.put(KEYS[0], OBJECTS[KEYS[0]], etag='"65920080-0"')
+    server.script(Fault("no-version", times=None), key=KEYS[0])
+    ran = fetch_all(server, tmp_path, retries=1)
+    (failed,) = ran.said(FileFailed)
+    assert "does not say which version" in failed.reason
+    assert ran.end().verified == len(OBJECTS) - 1
