@@ -330,3 +330,41 @@ def test_the_error_names_what_is_known(fault_server: FaultServer, tmp_path: Path
     fault_server.add(Flips(float("inf"), elsewhere=True))
     (failed,) = fetch_all(fault_server, tmp_path).said(FileFailed)
     assert failed.remedy == proving.ALTERED
+
+
+# -- files of nobody knows whom, where no MD5 can tell ---------------------------------------------------------------
+
+PLAIN = "a.bin"  # of a name from which no structure follows
+OPAQUE_ETAG = '"65920080-20000000"'
+
+
+def test_a_file_of_the_right_size_is_not_adopted_unproven(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 300_000)
+    fault_server.put(PLAIN, data, etag=OPAQUE_ETAG)
+    (tmp_path / PLAIN).write_bytes(pseudo_random("older version", len(data)))
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, {PLAIN: data}) == []
+    assert ran.end().checked == 1
+
+
+def test_without_verification_the_size_is_enough(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 300_000)
+    fault_server.put(PLAIN, data)
+    (tmp_path / PLAIN).write_bytes(data)
+    ran = fetch_all(fault_server, tmp_path, verify=False)
+    assert [done.adopted for done in ran.said(FileDone)] == [True]
+    assert fault_server.stats().payload == 0
+
+
+def test_what_another_session_has_checked_is_adopted(fault_server: FaultServer, tmp_path: Path) -> None:
+    for key in (PLAIN, "b.bin"):
+        fault_server.put(key, pseudo_random(key, 300_000), etag=OPAQUE_ETAG)
+    fetch_all(fault_server, tmp_path, prefix="a")
+    fault_server.reset_stats()
+    ran = fetch_all(fault_server, tmp_path)
+    assert {done.key: done.adopted for done in ran.said(FileDone)} == {PLAIN: True, "b.bin": False}
+    assert fault_server.stats().payload == 300_000
+
+    fault_server.put(PLAIN, pseudo_random("new", 300_000), etag='"65920081-20000000"')
+    fetch_all(fault_server, tmp_path, prefix="a")
+    assert wrong_files(tmp_path, {PLAIN: pseudo_random("new", 300_000)}) == [], "the record is of another version"

@@ -29,7 +29,7 @@ def _transfer(folder: Path) -> Transfer:
 
 
 def _places(folder: Path, claim: Unfinished | None) -> Places:
-    return Places(folder / "a.nc", folder / "a.nc.part", claim, lambda: ())
+    return Places(folder / "a.nc", folder / "a.nc.part", claim, lambda: (), bool)
 
 
 def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:

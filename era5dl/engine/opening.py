@@ -2,6 +2,7 @@
 
     final file              part file and its claims     -> what happens
     the server's bytes      any                          -> adopted, nothing is fetched
+    there, nothing to tell  any                          -> adopted if a session has fetched it, else fetched again
     there, but other bytes  any                          -> parts of a known, right MD5 are copied, the rest is fetched
     none                    of this version              -> goes on where it ended
     none                    none, or of another version  -> starts at the first byte
@@ -25,6 +26,7 @@ from typing import BinaryIO
 
 from era5dl.bucket.abort import Abort
 from era5dl.engine.cuts import Cuts
+from era5dl.engine.events import Outcome
 from era5dl.engine.proving import EtagTrust, Proof, examine_file
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import UnsafeKey
@@ -48,6 +50,7 @@ class Places:
     part: Path
     claim: Unfinished | None  # what the resume file says of the part file
     digests: Callable[[], tuple[str, ...]]  # MD5s of all its parts from when it was proven; () if not recorded
+    recorded: Callable[[], bool]  # whether another session has recorded the final file as fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def open_transfer(
     if existing is not None:
         if existing == obj.size:
             proof = examine_file(transfer, places.final, policy.trust, lambda: cuts.ask(obj, abort), stopped)
-            if proof is not None:
+            if proof is not None and _may_adopt(proof, places, policy):
                 transfer.part.discard()
                 return proof
         elif transfer.guesses and (told := cuts.ask(obj, abort)):
@@ -82,6 +85,12 @@ def open_transfer(
             return None
     recall(transfer, places, again=again)
     return None
+
+
+def _may_adopt(proof: Proof, places: Places, policy: Policy) -> bool:
+    """Whether a file that bears the name may stay. Where no MD5 can show whose bytes they are, having the right size is
+    not enough: a file of another version has it, too."""
+    return proof.outcome is Outcome.VERIFIED or not policy.verify or places.recorded()
 
 
 def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) -> None:

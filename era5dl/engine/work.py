@@ -95,6 +95,7 @@ def _open(run: Run, job: Open, abort: Abort) -> None:
         part=part,
         claim=claim(transfer) if transfer.done else run.claims.get(index),
         digests=lambda: run.digests.find(transfer.obj),
+        recorded=lambda: run.session.finished_by_others(transfer.obj),
     )
     policy = Policy(run.settings.verify, run.trust, run.cuts)
     proof = open_transfer(transfer, places, policy, abort, lambda: _stopped(run, transfer, abort))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from era5dl.bucket.store import ObjectInfo
-from era5dl.errors import SessionDamaged
+from era5dl.errors import SessionDamaged, SessionNotFound
 from era5dl.ranges import RangeSet
-from era5dl.session import planfile
+from era5dl.session import generations, planfile
 from era5dl.session.checkpoint import Checkpoint, Facts, Saved
 from era5dl.session.resume import plan_name
+from era5dl.session.summary import SESSION_ID
 from era5dl.session.untrusted import Malformed
 
 if TYPE_CHECKING:
@@ -55,6 +58,34 @@ def over(saved: Saved, plan: Plan, home: Path) -> tuple[Checkpoint, list[str]]:
     done = sum(plan.objects[place].size for members in (verified, checked) for run in members for place in range(*run))
     done += sum(RangeSet(entry.done).total() for entry in unfinished)
     return Checkpoint(verified, checked, unfinished, (), {}, done, False), notes
+
+
+def finished_by_others(home: Path, session_id: str, obj: ObjectInfo) -> bool:
+    """Whether another session of this folder has recorded this version of an object as finished. Never fails."""
+    with contextlib.suppress(OSError):
+        for path in home.glob("*.json"):
+            if SESSION_ID.fullmatch(path.stem) and path.stem != session_id:
+                finished = _finished(path, path.stat().st_mtime_ns)
+                if obj.key in finished and _unchanged(obj, {obj.key: 0}, [finished[obj.key]]):
+                    return True
+    return False
+
+
+@lru_cache(maxsize=4)
+def _finished(path: Path, _modified: int) -> dict[str, ObjectInfo]:
+    """What a session has finished, by key; nothing where its files cannot be read."""
+    try:
+        saved, _ = generations.load(path, path.stem)
+        plan_file = path.with_name(plan_name(path.stem, saved.facts.plan_digest))
+        objects = planfile.read(plan_file, saved.facts.plan_digest).objects
+        checkpoint = saved.bound_to(objects)
+    except (SessionDamaged, SessionNotFound, Malformed, OSError):
+        return {}
+    places = [
+        place for members in (checkpoint.verified, checkpoint.checked) for run in members for place in range(*run)
+    ]
+    versions = (checkpoint.replaced.get(place, objects[place]) for place in places)
+    return {version.key: version for version in versions}
 
 
 def _moved(

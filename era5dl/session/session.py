@@ -227,6 +227,10 @@ class Session:
             raise UnsafeKey(f"{part} is a link; a part file never is", remedy="Remove that link.")
         return final, part
 
+    def finished_by_others(self, obj: ObjectInfo) -> bool:
+        """Whether another session of the folder has recorded this version of an object as finished."""
+        return carry.finished_by_others(self._home, self.id, obj)
+
     def close(self) -> None:
         """Let others have it. May be called again."""
         self.claims.keep_only(())
