@@ -7,32 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from era5dl.errors import Denied, Refused, ServerFault, Stopped, UsageError
-from era5dl.planner import ABSENT, asking, plan_keys, read_keys
+from era5dl.planner import ABSENT, asking, no_files, plan_keys
 from era5dl.planner.keys import EXTRA_OBJECTS
 from tests.memory_bucket import MemoryBucket
-
-
-class TestReadKeys:
-    def test_one_a_line(self):
-        text = "# my files\r\nb/2.nc\r\n\r\n  a/1.nc \r\n   # not this\r\nb/2.nc\r\nwith space/é.nc"
-        assert read_keys(text) == ["b/2.nc", "a/1.nc", "with space/é.nc"]
-
-    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-    def test_encodings(self, encoding):
-        assert read_keys("a/é.nc\nb\n".encode(encoding)) == ["a/é.nc", "b"]
-
-    def test_a_byte_order_mark_in_text(self):
-        assert read_keys("\ufeffa\nb") == ["a", "b"]
-
-    def test_no_text(self):
-        with pytest.raises(UsageError, match="not utf-8"):
-            read_keys(b"a\xff\xfe")
-
-    @pytest.mark.parametrize("line", ["s3://nsf-ncar-era5/index.html", "https://nsf-ncar-era5.s3.amazonaws.com/a.nc"])
-    def test_urls_are_no_keys(self, line):
-        with pytest.raises(UsageError, match="URL") as caught:
-            read_keys(f"a\n{line}\n")
-        assert "alone" in caught.value.remedy
 
 
 def test_found_and_absent_in_the_order_of_the_list():
@@ -61,6 +38,11 @@ def test_markers_and_the_web_page_are_passed_over():
     plan = plan_keys(["index.html", "a/", "a/1", "docs/index.html"], bucket)
     assert [obj.key for obj in plan.objects] == ["a/1", "docs/index.html"]
     assert plan.missing == ()
+    assert plan.passed_over == ("index.html", "a/")
+    assert no_files(plan.passed_over) == (
+        "2 keys that name a folder, or the bucket's web page, and no file of data (index.html, a/)"
+    )
+    assert no_files(["a/"]) == "1 key that names a folder and no file (a/)"
 
 
 @pytest.mark.parametrize("keys", [[], ["index.html", "a/"]])

@@ -26,7 +26,7 @@ def download(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts
     """Plan, then fetch. Run again with the same words, it goes on."""
     settings = settings_from(arguments)
     bucket = open_bucket(settings)
-    made = make_plan(arguments, bucket, voice, interrupts)
+    made = make_plan(arguments, settings, bucket, voice, interrupts)
     record_plan(made, voice, arguments.out)
     absent = f", {len(made.missing):,} missing upstream" if made.missing else ""
     voice.say(f"Planned: {count(len(made.objects), 'file')}, {size(made.total_bytes)}{absent}")

@@ -11,8 +11,8 @@ products, variables
     variable        product, variable, short_name, long_name, units, levels, confidence
 plan, download, resume
     planning        done, total                                  listings finished; once a second at most
-    plan            files, bytes, missing, products [{product, files, bytes, missing}],
-                    free_bytes (of --out; null without it)
+    plan            files, bytes, missing, passed_over (keys that name no file),
+                    products [{product, files, bytes, missing}], free_bytes (of --out; null without it)
     object          key, size, etag, last_modified               `plan` only: every object
     missing         key, reason                                  every key asked for that is not in the bucket
 download, resume (and demo)

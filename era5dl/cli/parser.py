@@ -182,7 +182,9 @@ def _selection_flags(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--preset", metavar="NAME", help="the variables of a model: wrf, graphcast, pangu, fuxi, ...")
     what.add_argument(
-        "--keys-file", metavar="FILE", help="instead: object keys of the bucket, one a line ('-': standard input)"
+        "--keys-file",
+        metavar="FILE",
+        help="instead: object keys of the bucket, or their s3:// or https:// addresses, one a line (-: standard input)",
     )
     when = parser.add_argument_group("when (UTC)")
     when.add_argument("--start", metavar="YYYY-MM-DD", help="first day")

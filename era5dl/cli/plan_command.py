@@ -23,7 +23,7 @@ GROUPS = 40  # groups of missing files shown before the rest is only counted
 def plan(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
     """Ask the bucket, show the figures. Exit code 1 when the bucket does not have all that was asked for."""
     settings = settings_from(arguments)
-    made = make_plan(arguments, open_bucket(settings), voice, interrupts)
+    made = make_plan(arguments, settings, open_bucket(settings), voice, interrupts)
     record_plan(made, voice, arguments.out)
     if voice.records is not None:
         for obj in made.objects:
@@ -49,6 +49,7 @@ def record_plan(made: Plan, voice: Voice, out: Path | None) -> None:
             files=len(made.objects),
             bytes=made.total_bytes,
             missing=len(made.missing),
+            passed_over=len(made.passed_over),
             products=_per_product(made),
             free_bytes=_free(out),
         )

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.voice import Voice
@@ -16,6 +16,8 @@ from era5dl.settings import Settings
 from era5dl.text import count
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from era5dl.bucket.store import Bucket
     from era5dl.planner import Plan
     from era5dl.selection import Selection
@@ -53,17 +55,22 @@ def open_bucket(settings: Settings) -> Bucket:
     return S3Bucket(settings)
 
 
-def make_plan(arguments: argparse.Namespace, bucket: Bucket, voice: Voice, interrupts: Interrupts) -> Plan:
+def make_plan(
+    arguments: argparse.Namespace, settings: Settings, bucket: Bucket, voice: Voice, interrupts: Interrupts
+) -> Plan:
     """Ask the bucket what there is of the selection, or of the keys. Raises Stopped when the user asks for it."""
     from era5dl import planner
 
-    keys = _keys(arguments)
+    keys = _keys(arguments, settings)
     selection = None if keys else selection_from(arguments)
     watch = PlanningWatch(voice)
     with interrupts.gracefully():
         if selection is None:
             voice.say(f"Looking up {count(len(keys), 'key')} ...")
-            return planner.plan_keys(keys, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set)
+            made = planner.plan_keys(keys, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set)
+            if made.passed_over:
+                voice.insist(f"passed over: {planner.no_files(made.passed_over)}")
+            return made
         return planner.make_plan(selection, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set)
 
 
@@ -106,7 +113,7 @@ def selection_from(arguments: argparse.Namespace) -> Selection:
     )
 
 
-def _keys(arguments: argparse.Namespace) -> list[str]:
+def _keys(arguments: argparse.Namespace, settings: Settings) -> list[str]:
     """The keys of --keys-file; none when there is no such flag."""
     from era5dl.planner import read_keys
 
@@ -117,10 +124,15 @@ def _keys(arguments: argparse.Namespace) -> list[str]:
     if both:
         raise UsageError(f"--keys-file names the objects itself; it does not go with {', '.join(both)}.")
     try:
-        data = sys.stdin.buffer.read() if arguments.keys_file == "-" else Path(arguments.keys_file).read_bytes()
+        if arguments.keys_file == "-":
+            if sys.stdin is None:
+                raise UsageError("There is no standard input to read the list of keys from.")
+            keys = read_keys(cast("BufferedReader", sys.stdin.buffer), settings)
+        else:
+            with Path(arguments.keys_file).open("rb") as file:
+                keys = read_keys(file, settings)
     except OSError as error:
-        raise UsageError(f"The list of keys cannot be read: {error}") from error
-    keys = read_keys(data)
+        raise UsageError(f"The list of keys cannot be read: {error}", remedy="Name a text file.") from error
     if not keys:
         raise UsageError("The list of keys is empty.", remedy="Write one object key a line.")
     return keys

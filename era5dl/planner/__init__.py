@@ -5,7 +5,8 @@ shorter plan.
 """
 
 from era5dl.planner.dates import make_plan
-from era5dl.planner.keys import plan_keys, read_keys
+from era5dl.planner.key_list import read_keys
+from era5dl.planner.keys import no_files, plan_keys
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED, Missing, Plan
 
-__all__ = ["ABSENT", "NOT_YET_PUBLISHED", "Missing", "Plan", "make_plan", "plan_keys", "read_keys"]
+__all__ = ["ABSENT", "NOT_YET_PUBLISHED", "Missing", "Plan", "make_plan", "no_files", "plan_keys", "read_keys"]

@@ -16,29 +16,14 @@ from era5dl.errors import Denied, NotFound, Refused, UsageError
 from era5dl.planner.asking import PARALLEL, Progress, ask_all, shared_prefix
 from era5dl.planner.confirming import confirm
 from era5dl.planner.plan import ABSENT, Missing, Plan
+from era5dl.text import count
 
 EXTRA_OBJECTS = 2000  # two pages of a listing more than the objects that are wanted from it
+_NAMED = 3
 _WEB_PAGE = "index.html"  # the bucket's own file browser
 
 Answer = list[ObjectInfo | Missing]
 """What is known of keys; those of which nothing is have to be asked for by themselves."""
-
-
-def read_keys(data: str | bytes) -> list[str]:
-    """The keys in the text of a --keys-file, each once, in their order. Raises UsageError.
-
-    One key a line. Blank lines and lines that begin with # are skipped, and so are spaces around a key, Windows line
-    ends and a byte order mark; UTF-16, which PowerShell writes, is understood too.
-    """
-    text = data if isinstance(data, str) else _decoded(data)
-    lines = (line.strip() for line in text.removeprefix("\ufeff").split("\n"))
-    keys = [line for line in lines if line and not line.startswith("#")]
-    for key in keys:
-        if key.startswith(("s3://", "http://", "https://")):
-            raise UsageError(
-                f"“{key}” is a URL.", remedy="Write the object's key alone: what follows the bucket's name."
-            )
-    return list(dict.fromkeys(keys))
 
 
 def plan_keys(
@@ -51,17 +36,20 @@ def plan_keys(
 ) -> Plan:
     """The objects of these keys, in their order; keys that are not in the bucket are `missing`.
 
-    Double keys count once. Folder markers (keys that end in "/") and the bucket's index.html are passed over. Raises
-    UsageError when no key is left, a BucketError when the bucket does not answer, Stopped when `cancelled()` is true.
+    Double keys count once. Folder markers (keys that end in "/") and the bucket's index.html are no files of data: they
+    are `passed_over`. Raises UsageError when no key is left, a BucketError when the bucket does not answer, Stopped
+    when `cancelled()` is true.
     """
-    known: dict[str, ObjectInfo | Missing | None] = dict.fromkeys(
-        key for key in keys if not key.endswith("/") and key != _WEB_PAGE
-    )
+    known: dict[str, ObjectInfo | Missing | None] = dict.fromkeys(keys)
+    passed_over = tuple(key for key in known if key.endswith("/") or key == _WEB_PAGE)
+    for key in passed_over:
+        del known[key]
     for key in known:
         if not _is_key(key):
             raise UsageError(f"{key[:80]!a} is no key.", remedy=f"A key has at most {LONGEST_KEY} bytes of UTF-8.")
     if not known:
-        raise UsageError("There is no key to fetch.", remedy="Write one object key a line.")
+        only = f", only {no_files(passed_over)}" if passed_over else ""
+        raise UsageError(f"There is no key to fetch{only}.", remedy="Write one object key a line.")
     questions = [partial(_ask, bucket, group) for group in _by_folder(known)]
     for answer in ask_all(questions, parallel=parallel, on_progress=on_progress, cancelled=cancelled):
         known.update((one.key, one) for one in answer)
@@ -74,7 +62,16 @@ def plan_keys(
         request={"keys": _digest(known), "count": len(known)},
         objects=tuple(answer for answer in known.values() if isinstance(answer, ObjectInfo)),
         missing=tuple(answer for answer in known.values() if isinstance(answer, Missing)),
+        passed_over=passed_over,
     )
+
+
+def no_files(keys: Sequence[str]) -> str:
+    """ "2 keys that name a folder and no file (a/, b/)": what `Plan.passed_over` holds, the first of them by name."""
+    names = ", ".join(keys[:_NAMED]) + (" ..." if len(keys) > _NAMED else "")
+    folders = all(key.endswith("/") for key in keys)
+    what = "a folder and no file" if folders else "a folder, or the bucket's web page, and no file of data"
+    return f"{count(len(keys), 'key')} that {'names' if len(keys) == 1 else 'name'} {what} ({names})"
 
 
 def _is_key(text: str) -> bool:
@@ -92,14 +89,6 @@ def _digest(keys: Iterable[str]) -> str:
         digest.update(f"{between}{key}".encode())
         between = "\n"
     return digest.hexdigest()
-
-
-def _decoded(data: bytes) -> str:
-    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"The list of keys is not {encoding} text: {error}.", remedy="Save it as UTF-8.") from error
 
 
 def _by_folder(keys: Iterable[str]) -> list[list[str]]:

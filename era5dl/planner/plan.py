@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -27,12 +27,14 @@ class Plan:
     """The answer to a request.
 
     request: what was asked for, JSON-able and canonical: {"selection": {...}} or {"keys": sha256, "count": n}.
-    objects: in the order in which they are to be fetched, each key once.
+    objects: in the order in which they are to be fetched, each key once. passed_over: keys that were given and name no
+    file, such as a folder's; a plan that is read again has none.
     """
 
     request: Mapping[str, Any]
     objects: tuple[ObjectInfo, ...]
     missing: tuple[Missing, ...] = ()
+    passed_over: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def total_bytes(self) -> int:

@@ -21,7 +21,7 @@ from era5dl.engine import fetch, outage, pacing, retry
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event, FileFailed, FileRetrying
 from era5dl.engine.meter import Meter, MeteredBucket
-from era5dl.planner.keys import plan_keys, read_keys
+from era5dl.planner import plan_keys, read_keys
 from era5dl.session import Session
 from era5dl.settings import Settings
 from tests.benchmarks.soak_figures import Figures, tell
