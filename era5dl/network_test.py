@@ -1,6 +1,6 @@
 """How good the way to the bucket is, measured step by step: proxy, DNS, connection, TLS, first byte, throughput, clock.
 
-Every step has a time limit, DNS included, which has none of its own. Nothing raises: what fails is part of the result.
+Every step has a time limit, DNS included, which has none of its own. What fails is part of the result.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from urllib.parse import urlsplit
+from typing import Any
 
+from era5dl.bucket.dialing import Dialer
+from era5dl.bucket.proxies import proxy_for
+from era5dl.bucket.trust import Trust
+from era5dl.errors import Untrusted
 from era5dl.probe import STEP_LIMIT, Probe, addresses, limited, probe, sample, way_to, words
-from era5dl.redaction import without_login
 from era5dl.settings import Settings
 
 PROBES = 10
@@ -56,6 +59,8 @@ class Diagnosis:
     sample_bytes: int
     failed_step: str  # where it first went wrong if no probe came through: one of STEPS, or ""
     error: str
+    proxy_source: str = ""  # the variable that names the proxy, or where else it was set
+    trust: str = ""  # whose certificates are believed; "" without TLS
 
     @property
     def reachable(self) -> bool:
@@ -71,19 +76,28 @@ def endpoint_of(settings: Settings) -> str:
 
 
 def diagnose(settings: Settings, *, probes: int = PROBES) -> Diagnosis:
-    """Measure the way to the bucket. Takes a minute at the very worst, a few seconds on a good line."""
+    """Measure the way to the bucket. Takes a minute at the very worst, a few seconds on a good line.
+
+    Raises UsageError where a variable names a proxy that cannot be used.
+    """
     endpoint = endpoint_of(settings)
-    proxy = proxy_for(endpoint, settings.proxy)
-    shown = without_login(proxy) if proxy else None
+    dialer = Dialer(proxy_for(endpoint, settings.proxy), Trust(settings.ca_bundle))
+    proxy = dialer.proxy
+    known: dict[str, Any] = {
+        "endpoint": endpoint,
+        "proxy": proxy.url if proxy else None,
+        "proxy_source": proxy.source if proxy else "",
+        "trust": str(dialer.trust) if endpoint.startswith("https:") else "",
+    }
     try:
-        way = way_to(endpoint, proxy, settings.ca_bundle)
-    except (OSError, ValueError) as error:
-        return _nothing(endpoint, shown, "certificate", f"the CA file cannot be used: {error}")
+        way = way_to(endpoint, dialer)
+    except Untrusted as error:
+        return _nothing(known, "certificate", str(error))
     began = time.monotonic()
     try:
         found = limited(lambda: addresses(*way.first_hop), STEP_LIMIT)
     except (OSError, UnicodeError) as error:
-        return _nothing(endpoint, shown, "dns", f"the name {way.first_hop[0]} cannot be resolved: {words(error)}")
+        return _nothing(known, "dns", f"the name {way.first_hop[0]} cannot be resolved: {words(error)}")
     dns_seconds = time.monotonic() - began
     results: list[Probe] = []
     for _ in range(probes):
@@ -95,12 +109,11 @@ def diagnose(settings: Settings, *, probes: int = PROBES) -> Diagnosis:
     if best.status == 200:
         throughput, sample_bytes = sample(way, best.body)
     return Diagnosis(
-        endpoint=endpoint,
-        proxy=shown,
+        **known,
         addresses=found,
         dns_seconds=dns_seconds,
         connect=timing([one.connect for one in results]),
-        tls=timing([one.tls for one in results if one.failed != "connect"]) if way.tls else None,
+        tls=timing([one.tls for one in results if one.failed != "connect"]) if way.secure else None,
         tls_version=best.tls_version,
         issuer=best.issuer,
         first_byte=timing([one.first_byte for one in results if one.failed in ("", "answer")]),
@@ -129,24 +142,8 @@ def timing(samples: Sequence[float | None]) -> Timing | None:
     )
 
 
-def proxy_for(url: str, chosen: str | None = None) -> str | None:
-    """The proxy for this address: the one chosen, or what HTTPS_PROXY, HTTP_PROXY and NO_PROXY (or the system) say."""
-    if chosen:
-        return chosen
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    import urllib.request  # takes a while, and the window opens without a network test
-
-    if urllib.request.proxy_bypass(host):
-        return None
-    found = urllib.request.getproxies().get(parts.scheme)
-    if not found:
-        return None
-    return found if "://" in found else f"http://{found}"
-
-
-def _nothing(endpoint: str, proxy: str | None, step: str, error: str) -> Diagnosis:
+def _nothing(known: dict[str, Any], step: str, error: str) -> Diagnosis:
     """A diagnosis that ended before the first probe."""
-    return Diagnosis(
-        endpoint, proxy, (), None, None, None, None, None, None, None, None, None, 0, failed_step=step, error=error
-    )
+    names = ("addresses", "dns_seconds", "connect", "tls", "tls_version", "issuer", "first_byte", "status")
+    unknown: dict[str, Any] = dict.fromkeys((*names, "clock_ahead", "throughput"))
+    return Diagnosis(**{**unknown, "addresses": (), "sample_bytes": 0, "failed_step": step, "error": error, **known})

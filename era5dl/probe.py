@@ -1,5 +1,6 @@
-"""One connection to the bucket and one small request on it, each step timed and limited, with nothing but the sockets,
-ssl and http.client of Python: what measures must not depend on the client that is under suspicion.
+"""One connection to the bucket and one small request on it, each step timed and limited. Addresses, proxy and trust
+are those of a download (`era5dl.bucket.dialing`); the rest is http.client alone: what measures must not depend on the
+client that is under suspicion.
 """
 
 from __future__ import annotations
@@ -10,23 +11,24 @@ import socket
 import ssl
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import unescape
 
 from era5dl import threads
-from era5dl.errors import OutOfThreads
+from era5dl.bucket.dialing import Dialer
+from era5dl.bucket.proxies import Proxy, refusal
+from era5dl.errors import Era5Error, OutOfThreads, Untrusted
 
 STEP_LIMIT = 5.0  # seconds any one step of a probe may take
 PROBE_LIMIT = 15.0  # seconds all its steps may take together
 SAMPLE_LIMIT = 5.0  # seconds the throughput sample runs at most
 SAMPLE_BYTES = 32 * 1024 * 1024
-STEPS = ("dns", "connect", "tls", "certificate", "answer")
+STEPS = ("dns", "connect", "proxy", "tls", "certificate", "answer")
 """Where it can go wrong, in the order of the way."""
 
 T = TypeVar("T")
@@ -39,18 +41,24 @@ class Way:
     host: str
     port: int
     path: str  # of the bucket, "/" at its end
-    tls: ssl.SSLContext | None
-    proxy: tuple[str, int] | None
-    authorization: str | None  # for the proxy
+    secure: bool  # https
+    dialer: Dialer
 
     @property
     def first_hop(self) -> tuple[str, int]:
-        return self.proxy or (self.host, self.port)
+        proxy = self.dialer.proxy
+        return (proxy.host, proxy.port) if proxy else (self.host, self.port)
+
+    @property
+    def http_proxy(self) -> Proxy | None:
+        """None also where there is a SOCKS proxy, of which HTTP knows nothing."""
+        proxy = self.dialer.proxy
+        return proxy if proxy and not proxy.is_socks else None
 
     @property
     def host_header(self) -> str:
         name = f"[{self.host}]" if ":" in self.host else self.host
-        return name if self.port == (443 if self.tls else 80) else f"{name}:{self.port}"
+        return name if self.port == (443 if self.secure else 80) else f"{name}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +77,13 @@ class Probe:
     error: str = ""
 
 
-def way_to(endpoint: str, proxy: str | None, ca_bundle: str | None) -> Way:
-    """Raises OSError or ValueError when the CA file cannot be used."""
+def way_to(endpoint: str, dialer: Dialer) -> Way:
+    """Raises Untrusted when the CA file cannot be used."""
     parts = urlsplit(endpoint)
     secure = parts.scheme == "https"
-    hop = urlsplit(proxy) if proxy else None
-    login = f"{unquote(hop.username)}:{unquote(hop.password or '')}" if hop is not None and hop.username else None
-    return Way(
-        host=parts.hostname or "",
-        port=parts.port or (443 if secure else 80),
-        path=parts.path or "/",
-        tls=ssl.create_default_context(cafile=ca_bundle) if secure else None,
-        proxy=(hop.hostname or "", hop.port or 8080) if hop is not None else None,
-        authorization="Basic " + b64encode(login.encode()).decode("ascii") if login else None,
-    )
+    if secure:
+        dialer.trust.context()
+    return Way(parts.hostname or "", parts.port or (443 if secure else 80), parts.path or "/", secure, dialer)
 
 
 def probe(way: Way, query: str) -> Probe:
@@ -97,7 +98,9 @@ def _steps(way: Way, query: str) -> Probe:
     """Connect, secure, ask, read: each step timed, each step limited."""
     began = time.monotonic()
     try:
-        plain = limited(lambda: socket.create_connection(way.first_hop, STEP_LIMIT), STEP_LIMIT)
+        plain = limited(lambda: way.dialer.dial(way.host, way.port, STEP_LIMIT), 2 * STEP_LIMIT)  # with DNS
+    except Era5Error as error:
+        return Probe(failed="proxy", error=words(error))
     except OSError as error:
         host, port = way.first_hop
         return Probe(failed="connect", error=f"no connection to {host} port {port}: {words(error)}")
@@ -107,11 +110,12 @@ def _steps(way: Way, query: str) -> Probe:
         began = time.monotonic()
         try:
             sock = stack.enter_context(_secured(plain, way))
-        except (OSError, HTTPException) as error:
-            distrust = isinstance(error, ssl.SSLCertVerificationError)
-            return Probe(connect, failed="certificate" if distrust else "tls", error=words(error))
-        tls = time.monotonic() - began if way.tls else None
-        version, issuer = (sock.version(), _issuer(sock)) if isinstance(sock, ssl.SSLSocket) else (None, None)
+        except (OSError, HTTPException, Era5Error) as error:
+            distrust = isinstance(error, ssl.SSLCertVerificationError | Untrusted)
+            failed = "certificate" if distrust else "proxy" if isinstance(error, Era5Error) else "tls"
+            return Probe(connect, failed=failed, error=words(error))
+        tls = time.monotonic() - began if way.secure else None
+        version, issuer = (sock.version(), _issuer(sock)) if way.secure else (None, None)
         try:
             began = time.monotonic()
             answer = _ask(sock, way, query)
@@ -124,33 +128,39 @@ def _steps(way: Way, query: str) -> Probe:
         return Probe(connect, tls, first_byte, version, issuer, answer.status, ahead, body)
 
 
-def _secured(plain: socket.socket, way: Way) -> socket.socket:
+def _secured(plain: socket.socket, way: Way) -> Any:
     """The socket to talk HTTP on: through the proxy's tunnel and TLS where these are needed."""
     plain.settimeout(STEP_LIMIT)
-    if way.tls is None:
-        return plain
-    if way.proxy is not None:
-        _open_tunnel(plain, way)
-    return way.tls.wrap_socket(plain, server_hostname=way.host)
+    sock: Any = plain
+    proxy = way.http_proxy
+    if proxy is not None:
+        try:
+            if proxy.scheme == "https":
+                sock = way.dialer.secured(sock, proxy.host)
+            if way.secure:
+                _open_tunnel(sock, way, proxy)
+        except OSError as error:
+            raise way.dialer.blamed(error) from error
+    return way.dialer.secured(sock, way.host) if way.secure else sock
 
 
-def _open_tunnel(plain: socket.socket, way: Way) -> None:
-    """CONNECT through the proxy. Raises OSError when it refuses."""
+def _open_tunnel(sock: socket.socket, way: Way, proxy: Proxy) -> None:
+    """CONNECT through the proxy. Raises OSError when nothing comes, and what `refusal` makes of a refusal."""
     target = f"[{way.host}]:{way.port}" if ":" in way.host else f"{way.host}:{way.port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    if way.authorization:
-        lines.append(f"Proxy-Authorization: {way.authorization}")
-    plain.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
+    if proxy.authorization:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
     head = b""
     limit = time.monotonic() + STEP_LIMIT
     while b"\r\n\r\n" not in head:  # byte by byte: what follows belongs to TLS
-        byte = plain.recv(1)
+        byte = sock.recv(1)
         if not byte or len(head) > 16_384 or time.monotonic() > limit:
-            raise OSError("the proxy closed the connection instead of opening a tunnel")
+            raise ConnectionError("it does not open a tunnel")
         head += byte
     status = head.split(b"\r\n", 1)[0].decode("latin-1").split(maxsplit=1)[-1]
     if not status.startswith("2"):
-        raise OSError(f"the proxy refuses the tunnel: {status}")
+        raise refusal(proxy, int(status[:3]) if status[:3].isdecimal() else 0, status[:200])
 
 
 def _ask(sock: socket.socket, way: Way, target: str, **headers: str) -> HTTPResponse:
@@ -159,10 +169,11 @@ def _ask(sock: socket.socket, way: Way, target: str, **headers: str) -> HTTPResp
     connection.sock = sock
     url = way.path + target
     extra = {"Host": way.host_header, "Connection": "close", "Accept-Encoding": "identity", **headers}
-    if way.proxy is not None and way.tls is None:  # a plain proxy wants the whole address
+    proxy = way.http_proxy
+    if proxy is not None and not way.secure:  # it wants the whole address
         url = f"http://{way.host_header}{url}"
-        if way.authorization:
-            extra["Proxy-Authorization"] = way.authorization
+        if proxy.authorization:
+            extra["Proxy-Authorization"] = proxy.authorization
     connection.request("GET", url, headers=extra)
     return connection.getresponse()
 
@@ -178,7 +189,7 @@ def sample(way: Way, listing: bytes) -> tuple[float | None, int]:
     got = 0
     try:
         with contextlib.ExitStack() as stack:
-            plain = stack.enter_context(socket.create_connection(way.first_hop, STEP_LIMIT))
+            plain = stack.enter_context(way.dialer.dial(way.host, way.port, STEP_LIMIT))
             sock = stack.enter_context(_secured(plain, way))
             answer = _ask(sock, way, quote(unescape(key)), Range=f"bytes=0-{stop}")
             began = time.monotonic()
@@ -186,7 +197,7 @@ def sample(way: Way, listing: bytes) -> tuple[float | None, int]:
                 return None, 0
             while time.monotonic() - began < SAMPLE_LIMIT and got <= stop and (piece := answer.read1(65_536)):
                 got += len(piece)
-    except (OSError, HTTPException):
+    except (OSError, HTTPException, Era5Error):
         if not got:
             return None, 0
     return got / max(time.monotonic() - began, 1e-6), got
@@ -242,7 +253,7 @@ def _clock_ahead(header: str | None) -> float | None:
     return ahead if abs(ahead) > 1.5 else 0.0
 
 
-def _issuer(sock: ssl.SSLSocket) -> str | None:
+def _issuer(sock: Any) -> str | None:
     certificate = sock.getpeercert() or {}
     names = {}
     for part in certificate.get("issuer", ()):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from era5dl.bucket.proxies import SETTINGS, VARIABLE, parsed
 from era5dl.errors import UsageError
 from era5dl.redaction import has_login, shown_url, without_secrets
 from era5dl.text import parse_rate, parse_size
@@ -56,8 +57,8 @@ class Settings:
         if self.rate_limit is not None and self.rate_limit < 0:
             raise UsageError(f"rate_limit is {self.rate_limit}", remedy="Take 0 for no limit, or bytes per second.")
         object.__setattr__(self, "rate_limit", self.rate_limit or None)
-        object.__setattr__(self, "endpoint_url", _url("endpoint_url", self.endpoint_url))
-        object.__setattr__(self, "proxy", _url("proxy", self.proxy))
+        object.__setattr__(self, "endpoint_url", _endpoint(self.endpoint_url))
+        object.__setattr__(self, "proxy", _proxy(self.proxy))
         self._check_names()
 
     @property
@@ -83,6 +84,8 @@ class Settings:
                     raise UsageError(
                         f"the environment variable {variable} is {without_secrets(repr(text))}: {exc}", remedy=remedy
                     ) from exc
+        if "proxy" in found:
+            parsed(found["proxy"], VARIABLE)  # here its error can name the variable
         found.update((name, value) for name, value in overrides.items() if value is not None)
         return cls(**found)
 
@@ -116,12 +119,19 @@ class Settings:
             )
 
 
-def _url(name: str, url: str | None) -> str | None:
+def _proxy(text: str | None) -> str | None:
+    """The proxy as it was written, without a slash at its end; None for none."""
+    if not text or not text.strip():
+        return None
+    parsed(text, SETTINGS)
+    return text.strip().rstrip("/")
+
+
+def _endpoint(url: str | None) -> str | None:
     """The address without a slash at its end; None stays None, and so does an empty text."""
     if not url:
         return None
-    example = "http://127.0.0.1:9000" if name == "endpoint_url" else "http://proxy.example.org:3128"
-    if name == "endpoint_url" and has_login(url):
+    if has_login(url):
         raise UsageError(
             f"the endpoint URL {shown_url(url)} has a user name or a password in it",
             remedy="Leave out everything before the @: the bucket is read without an account, and nothing secret is "
@@ -132,12 +142,11 @@ def _url(name: str, url: str | None) -> str | None:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:  # a port that is no number, an unclosed [
         usable = False
-    if name == "endpoint_url" and usable and (parts.query or parts.fragment):
+    if usable and (parts.query or parts.fragment):
         usable = False  # no endpoint has these, but a signed address does
     if not usable or not url.isprintable() or " " in url:
-        # An endpoint has no login here any more; a mistyped proxy has one whether there is an @ in it or not.
-        shown = ascii(url.partition("?")[0]) if name == "endpoint_url" else repr(shown_url(url))
-        raise UsageError(f"{name} {shown} is not a web address", remedy=f"Give one such as {example}.")
+        shown = ascii(url.partition("?")[0])
+        raise UsageError(f"endpoint_url {shown} is not a web address", remedy="Give one such as http://127.0.0.1:9000.")
     return url.rstrip("/")
 
 

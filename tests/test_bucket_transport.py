@@ -9,9 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from era5dl.bucket.abort import Abort
+from era5dl.bucket.dialing import Dialer
+from era5dl.bucket.proxies import parsed
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.bucket.store import ObjectInfo
 from era5dl.bucket.transport import Transport, accepted, keepalive_options
+from era5dl.bucket.trust import Trust
 from era5dl.errors import NotFound
 from tests.faultlab import FaultServer, etag_of
 from tests.runs import settings_for, taken
@@ -121,7 +124,8 @@ def test_the_pool_is_as_large_as_it_should_be_and_connections_are_kept(fault_ser
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_connections_through_a_proxy_can_be_ended_too(fault_server: FaultServer, scheme: str) -> None:
     """The pools of a proxy are made elsewhere in the client library; they must be of our kind as well."""
-    transport = Transport(verify=True, proxies={scheme: fault_server.endpoint_url}, timeout=(5.0, 5.0), pool_size=2)
+    dialer = Dialer(parsed(fault_server.endpoint_url, "a test"), Trust())
+    transport = Transport(dialer=dialer, timeout=(5.0, 5.0), pool_size=2)
     manager = transport._get_connection_manager(f"{scheme}://s3.example.org", fault_server.endpoint_url)
     pool = manager.connection_from_url(f"{scheme}://s3.example.org/")
     assert pool.ConnectionCls.__module__ == Transport.__module__
@@ -148,9 +152,9 @@ def test_dropped_connections_are_closed_at_once_whoever_still_holds_their_pool(f
             pools = bucket._transport._manager.pools
             held = [pools[key] for key in pools.keys()]  # noqa: SIM118 - it cannot be iterated
             bucket.drop_idle_connections()
-            assert [sock.fileno() for sock in idle.sockets] == [-1]
+            assert {sock.fileno() for sock in idle.sockets} == {-1}
             while taken(body, len(DATA)):
                 pass
-        assert [sock.fileno() for sock in in_use.sockets] == [-1], "it did not go back to where nobody looks for it"
+        assert {sock.fileno() for sock in in_use.sockets} == {-1}, "it did not go back to where nobody looks for it"
         assert bucket.head(KEY).size == len(DATA)
     assert held

@@ -17,6 +17,9 @@ HOUSE = Path(__file__).parent.parent / "era5dl"
 FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"errors", "ranges", "redaction", "turns", "bucket.abort"},
     {"text", "threads", "catalog", "proof", "bucket.store", "bucket.tap", "bucket.warm"},
+    {"bucket.addresses", "bucket.proxies", "bucket.trust"},
+    {"bucket.tunnel"},
+    {"bucket.dialing"},
     {"settings", "selection", "folder", "probe", "bucket.headers"},
     {"bucket.control", "bucket.faults", "planner", "network_test", "demo"},
     {"bucket.transport", "bucket.listing"},
@@ -31,8 +34,18 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
 ONLY_IN = {
     "tkinter": ("gui",),
     "boto3": ("bucket.client",),
-    "botocore": ("bucket.client", "bucket.s3", "bucket.transport", "bucket.listing", "bucket.warm", "bucket.faults"),
-    "urllib3": ("bucket.transport", "bucket.warm", "bucket.faults"),
+    "botocore": (
+        "bucket.client",
+        "bucket.s3",
+        "bucket.transport",
+        "bucket.listing",
+        "bucket.trust",
+        "bucket.warm",
+        "bucket.faults",
+    ),
+    "socks": ("bucket.tunnel",),
+    "truststore": ("bucket.trust",),
+    "urllib3": ("bucket.dialing", "bucket.transport", "bucket.warm", "bucket.faults"),
     "rich": ("cli",),
     "h5py": ("demo",),
     "numpy": ("demo",),
@@ -140,7 +153,7 @@ def test_the_first_line_of_a_module_says_what_it_is() -> None:
     assert silent == []
 
 
-HEAVY = ("boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "tkinter", "psutil")
+HEAVY = ("boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "tkinter", "psutil", "truststore", "socks")
 IMPORT = "import importlib, json, sys; importlib.import_module(sys.argv[1]); print(json.dumps(sorted(sys.modules)))"
 
 

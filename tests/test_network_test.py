@@ -17,7 +17,7 @@ import trustme
 
 from era5dl import probe
 from era5dl.cli.diagnose import lines, verdict
-from era5dl.network_test import Diagnosis, Timing, diagnose, endpoint_of, proxy_for, timing
+from era5dl.network_test import Diagnosis, Timing, diagnose, endpoint_of, timing
 from era5dl.settings import Settings
 
 BODY = b"x" * 300_000
@@ -279,19 +279,8 @@ def test_a_proxy_that_refuses() -> None:
     with serving(Refusing) as proxy:
         address = f"http://127.0.0.1:{proxy.server_port}"
         found = diagnose(Settings(endpoint_url="https://bucket.invalid", proxy=address), probes=2)
-    assert found.failed_step == "tls"
-    assert "407" in found.error
-
-
-def test_which_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    url = "https://bucket.example.org/"
-    assert proxy_for(url) is None
-    monkeypatch.setenv("HTTPS_PROXY", "proxy.example.org:3128")
-    assert proxy_for(url) == "http://proxy.example.org:3128"
-    assert proxy_for("http://bucket.example.org/") is None
-    assert proxy_for(url, "http://chosen:1") == "http://chosen:1"
-    monkeypatch.setenv("NO_PROXY", "example.org")
-    assert proxy_for(url) is None
+    assert found.failed_step == "proxy"
+    assert "wants a user name" in found.error
 
 
 def test_the_endpoint() -> None:

@@ -49,7 +49,6 @@ def test_the_defaults_are_the_documented_ones():
         {"endpoint_url": "http://[::1"},
         {"endpoint_url": "http://ho st"},
         {"endpoint_url": "http://host/\n"},
-        {"proxy": "proxy.example.org"},
         {"ca_bundle": "/no/such/file.pem"},
     ],
     ids=str,

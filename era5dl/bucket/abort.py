@@ -56,7 +56,7 @@ class Abort:
         """Wait until the watched socket has bytes to read, but no longer than the abort: for systems where a blocked
         reader cannot be woken. Raises TimeoutError after `timeout` seconds without a byte."""
         sock = self._socket
-        if sock is None:
+        if not isinstance(sock, sockets.socket):  # none, or TLS in TLS, whose bytes are at hand without a sign
             return
         give_up = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
@@ -68,9 +68,12 @@ class Abort:
                     raise TimeoutError("timed out")
 
     def _shut(self) -> None:
-        if self._socket is not None:
+        sock = self._socket
+        if sock is not None and not isinstance(sock, sockets.socket):
+            sock = sock.socket  # below urllib3's TLS in TLS
+        if sock is not None:
             with contextlib.suppress(OSError):  # already closed by the other side
-                sockets.socket.shutdown(self._socket, sockets.SHUT_RDWR)
+                sockets.socket.shutdown(sock, sockets.SHUT_RDWR)
 
 
 class aborting:

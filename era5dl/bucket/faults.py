@@ -7,9 +7,9 @@ the class.  And a handshake that stalls arrives as a *read* timeout.
 
 from __future__ import annotations
 
-import errno
 import http.client
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 import botocore.exceptions as b
@@ -17,6 +17,7 @@ import urllib3.exceptions as u
 from urllib3.util import ssl_match_hostname
 
 from era5dl import errors
+from era5dl.bucket.addresses import OUT_OF_SOCKETS
 
 _THROTTLE_CODES = {
     "SlowDown",
@@ -30,7 +31,6 @@ _THROTTLE_CODES = {
 }
 _FAULT_CODES = {"InternalError", "RequestTimeout", "RequestTimeoutException"}
 _BUCKET_CODES = {"NoSuchBucket", "AllAccessDisabled", "InvalidBucketName", "RequestTimeTooSkewed", "PermanentRedirect"}
-_OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _LONGEST_WAIT = 120.0  # seconds of Retry-After that are believed
 
 
@@ -49,13 +49,17 @@ class translated:
 
 
 def translate(error: Exception, key: str) -> errors.Era5Error:
-    """The error of ours that `error` means."""
+    """The error of ours that `error` means, or that is wrapped in it."""
     if isinstance(error, b.ClientError):
         return _answer(error, key)
-    root = innermost(error)
-    if isinstance(root, OSError) and root.errno in _OUT_OF_SOCKETS:
+    chain = list(_downwards(error))
+    root = chain[-1]
+    for inner in chain:
+        if isinstance(inner, errors.Era5Error):  # of the dialer, which knows the proxy
+            return inner
+    if isinstance(root, OSError) and root.errno in OUT_OF_SOCKETS:
         return errors.OutOfSockets(f"no more connections can be opened: {_text(root)}")
-    if isinstance(error, b.SSLError):
+    if isinstance(error, b.SSLError) or isinstance(root, ssl.SSLCertVerificationError):
         no_ca_file = isinstance(root, FileNotFoundError) or any(word in str(root) for word in ("X509", "PEM"))
         if no_ca_file or isinstance(root, ssl.SSLCertVerificationError | ssl_match_hostname.CertificateError):
             return errors.Untrusted(f"the server's certificate is not trusted: {_text(root)}")
@@ -76,18 +80,22 @@ def translate(error: Exception, key: str) -> errors.Era5Error:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """The error at the bottom: botocore keeps it in `kwargs["error"]`, urllib3 in its cause or its arguments."""
+    """The error at the bottom."""
+    return list(_downwards(error))[-1]
+
+
+def _downwards(error: BaseException) -> Iterator[BaseException]:
+    """This error and those it was made of: botocore keeps the next in `kwargs["error"]`, urllib3 in its cause or its
+    arguments."""
     seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        below: Any = getattr(error, "kwargs", {}).get("error") if isinstance(error, b.BotoCoreError) else None
+    below: Any = error
+    while isinstance(below, BaseException) and id(below) not in seen:
+        seen.add(id(below))
+        yield (error := below)
+        below = getattr(error, "kwargs", {}).get("error") if isinstance(error, b.BotoCoreError) else None
         if not isinstance(below, BaseException):
             wrapped = [a for a in error.args[1:2] if isinstance(a, BaseException)]
             below = error.__cause__ or error.__context__ or (wrapped[0] if wrapped else None)
-        if below is None:
-            return error
-        error = below
-    return error
 
 
 def _answer(error: b.ClientError, key: str) -> errors.Era5Error:

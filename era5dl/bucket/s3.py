@@ -5,7 +5,6 @@ Where they are not, `era5dl.bucket.client` is asked: boto3, which takes a quarte
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -13,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from botocore.utils import get_environ_proxies
 
 from era5dl.bucket import headers, listing
 from era5dl.bucket.abort import Abort, aborting
 from era5dl.bucket.control import described, parsing, read_error
+from era5dl.bucket.dialing import Dialer
 from era5dl.bucket.faults import translated
 from era5dl.bucket.get import PLAIN, Get, if_match
+from era5dl.bucket.proxies import proxy_for
 from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo, Parts
 from era5dl.bucket.transport import Transport
+from era5dl.bucket.trust import Trust
 from era5dl.errors import BadResponse
 from era5dl.proof.etag import quoted
 from era5dl.settings import Settings
@@ -45,8 +46,7 @@ class S3Bucket:
         self._settings = settings
         self._base = address_of(settings)
         self._transport = Transport(
-            verify=_trust(settings),
-            proxies=_proxies(settings, self._base),
+            dialer=Dialer(proxy_for(self._base, settings.proxy), Trust(settings.ca_bundle)),
             timeout=(settings.connect_timeout, settings.read_timeout),
             pool_size=settings.pool_size,
         )
@@ -175,16 +175,3 @@ def address_of(settings: Settings) -> str:
     from era5dl.bucket import client
 
     return client.address_of(settings)
-
-
-def _trust(settings: Settings) -> bool | str:
-    """The CA file to trust; True for the bundled ones. Verification is never off."""
-    named = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-    return settings.ca_bundle or next((os.environ[n] for n in named if os.environ.get(n)), True)
-
-
-def _proxies(settings: Settings, url: str) -> dict[str, str]:
-    if settings.proxy:
-        return {"http": settings.proxy, "https": settings.proxy}
-    proxies: dict[str, str] = get_environ_proxies(url)
-    return proxies

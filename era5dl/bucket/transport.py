@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import sys
+from functools import partial
+from http.client import HTTPException
 from typing import Any
 
 from botocore.awsrequest import (
@@ -20,29 +23,41 @@ from botocore.awsrequest import (
     AWSResponse,
 )
 from botocore.httpsession import URLLib3Session
+from urllib3 import ProxyManager
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
 from era5dl.bucket.abort import abort_of_this_thread
+from era5dl.bucket.addresses import SocketOption
 from era5dl.bucket.control import Whole, read_answer, read_error
+from era5dl.bucket.dialing import Dialer
+from era5dl.bucket.proxies import login_wanted
 from era5dl.bucket.warm import WarmPool
 from era5dl.errors import Stopped
 from era5dl.turns import turn
-
-SocketOption = tuple[int, int, int]
 
 
 class Transport(URLLib3Session):  # type: ignore[misc]
     """A pool of connections whose requests can be aborted from any thread."""
 
-    def __init__(self, *, verify: bool | str, proxies: dict[str, str], timeout: tuple[float, float], pool_size: int):
+    def __init__(self, *, dialer: Dialer, timeout: tuple[float, float], pool_size: int):
+        proxy = dialer.proxy if dialer.proxy and not dialer.proxy.is_socks else None  # the dialer sees to SOCKS
         super().__init__(
-            verify=verify,
-            proxies=proxies,
+            proxies={"http": proxy.url, "https": proxy.url} if proxy else {},
             timeout=timeout,
             max_pool_connections=pool_size,
             socket_options=accepted(keepalive_options()),
         )
-        self._pool_classes_by_scheme.update(http=_Pool, https=_TLSPool)  # the dict that the pool manager looks into
-        self._pools: dict[str, Any] | None = None if proxies else {}  # by scheme and host; None: there is a proxy
+        self._pool_classes_by_scheme.update(  # the dict that the pool managers look into
+            http=partial(_Pool, dialer=dialer), https=partial(_TLSPool, dialer=dialer)
+        )
+        self._proxy = proxy
+        if proxy:  # botocore would make one that takes no password that is not ASCII
+            login = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+            made = ProxyManager(proxy.url, proxy_headers=login, **self._get_pool_manager_kwargs())
+            made.pool_classes_by_scheme = self._pool_classes_by_scheme
+            self._proxy_managers[proxy.url] = made
+        self._pools: dict[str, Any] | None = None if proxy else {}  # by scheme and host; None: there is a proxy
 
     def close(self) -> None:
         """Let go of idle connections now, and of those in use when their answers have been read. urllib3 by itself only
@@ -61,6 +76,7 @@ class Transport(URLLib3Session):  # type: ignore[misc]
         request.stream_output = True
         try:
             answer = super().send(request)
+            self._not_when_unknown(answer.status_code, answer.raw)
             body = read_error(answer.raw) if answer.status_code >= 300 else read_answer(answer.raw)
         finally:
             if (abort := abort_of_this_thread()) is not None:
@@ -79,7 +95,14 @@ class Transport(URLLib3Session):  # type: ignore[misc]
             if (answer := pool.exchange("/" + target, headers)) is not None:
                 return answer
         with turn.away():
-            return super().send(AWSPreparedRequest("GET", url, headers, None, stream_output=True)).raw
+            raw = super().send(AWSPreparedRequest("GET", url, headers, None, stream_output=True)).raw
+        self._not_when_unknown(raw.status, raw)
+        return raw
+
+    def _not_when_unknown(self, status: int, raw: Any) -> None:
+        if status == 407 and self._proxy:
+            raw.close()
+            raise login_wanted(self._proxy)
 
     def _not_when_aborted(self) -> None:
         abort = abort_of_this_thread()
@@ -109,16 +132,35 @@ def accepted(options: list[SocketOption]) -> list[SocketOption]:
     return taken
 
 
-class _Tells:
-    """Tells the Abort of this thread which socket it waits on: the socket, since http.client lets go of the
-    connection's own reference as soon as it reads "Connection: close"."""
+class _Dialled:
+    """Connects as the dialer does, and tells the Abort of this thread which socket it waits on: the socket, since
+    http.client lets go of the connection's own reference as soon as it reads "Connection: close"."""
 
-    sock: socket.socket | None
+    host: Any
+    port: Any
+    sock: Any  # a socket, or one of urllib3's for TLS in TLS
+    timeout: Any
+    socket_options: Any
+    _dns_host: Any
+
+    def __init__(self, *args: Any, dialer: Dialer, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._dialer = dialer
+        self._twin: socket.socket | None = None  # of a socket that becomes one of TLS and cannot be watched meanwhile
 
     def connect(self) -> Any:
-        result = super().connect()  # type: ignore[misc]
-        self.tell()
-        return result
+        try:
+            result = super().connect()  # type: ignore[misc]
+            self.tell()
+            return result
+        except Exception as error:
+            abort = abort_of_this_thread()
+            if abort is not None and abort.why:
+                raise Stopped(abort.why) from error
+            raise
+        finally:
+            if self._twin is not None:
+                self._twin.close()
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
         self.tell()
@@ -129,32 +171,50 @@ class _Tells:
         if abort is not None and self.sock is not None:
             abort.watch(self.sock)
 
+    def _new_conn(self) -> socket.socket:
+        """urllib3's seam for it, and its errors."""
+        connection: Any = self
+        abort, family = abort_of_this_thread(), allowed_gai_family()
+        try:
+            sock: socket.socket = self._dialer.dial(
+                self._dns_host, self.port, self.timeout, options=self.socket_options, abort=abort, family=family
+            )
+            if abort is not None:
+                self._twin = sock.dup()
+                abort.watch(self._twin)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, connection, error) from error
+        except UnicodeError as error:  # a label that is empty or too long
+            raise NameResolutionError(self.host, connection, socket.gaierror(socket.EAI_NONAME, str(error))) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(connection, f"no connection to {self.host} in {self.timeout} s") from error
+        except OSError as error:
+            raise NewConnectionError(connection, f"no connection: {error}") from error
+        return sock
 
-class _Connection(_Tells, AWSHTTPConnection):  # type: ignore[misc]
+    def _tunnel(self) -> None:
+        try:
+            super()._tunnel()  # type: ignore[misc]
+        except (OSError, HTTPException) as error:
+            raise self._dialer.blamed(error) from error
+
+
+class _Connection(_Dialled, AWSHTTPConnection):  # type: ignore[misc]
     pass
 
 
-class _TLSConnection(_Tells, AWSHTTPSConnection):  # type: ignore[misc]
-    _second: socket.socket | None = None  # of the same connection, while TLS is being negotiated
-
+class _TLSConnection(_Dialled, AWSHTTPSConnection):  # type: ignore[misc]
     def connect(self) -> Any:
-        try:
-            return super().connect()
-        finally:
-            if self._second is not None:
-                self.tell()
-                self._second.close()
-                self._second = None
+        self.ssl_context, self.cert_reqs, self.ca_certs = self._dialer.trust.context(), ssl.CERT_REQUIRED, None
+        return super().connect()
 
-    def _new_conn(self) -> Any:
-        """While TLS is being negotiated, the connection's own socket object has no descriptor that could be shut."""
-        sock = super()._new_conn()
-        abort = abort_of_this_thread()
-        if abort is not None:
-            with contextlib.suppress(OSError):  # no more descriptors: then it cannot be ended for a moment
-                self._second = sock.dup()
-                abort.watch(self._second)
-        return sock
+    def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
+        try:
+            secured = self._dialer.secured(sock, hostname)
+        except OSError as error:
+            raise self._dialer.blamed(error) from error
+        self.proxy_is_verified = True
+        return secured
 
 
 class _Pool(WarmPool, AWSHTTPConnectionPool):  # type: ignore[misc]

@@ -17,6 +17,7 @@ from era5dl.text import duration, size, speed
 _STEPS = {  # where it ended
     "dns": "The name of the {first_hop} cannot be resolved: check its spelling, and whether this computer is online.",
     "connect": "Nothing answers there: check the endpoint, the proxy and the firewall.",
+    "proxy": "The proxy is what fails: check that it runs, its address, and its user name and password.",
     "certificate": "The certificate is not trusted: check this computer's clock; where a proxy inspects TLS, name its "
     "CA file with --ca-bundle; on a network with a login page, log in first.",
     "tls": "No secure connection comes about: a proxy or firewall on the way interferes, or this is no TLS server.",
@@ -52,13 +53,14 @@ def lines(found: Diagnosis) -> list[str]:
     """The table: one step a line."""
     rows = [
         ("endpoint", found.endpoint),
-        ("proxy", found.proxy or "none"),
+        ("proxy", f"{found.proxy} (from {found.proxy_source})" if found.proxy else "none"),
         ("DNS", _dns(found)),
         ("connect", "every probe failed" if found.failed_step == "connect" else _timing(found.connect)),
     ]
     if found.endpoint.startswith("https:"):
         facts = [fact for fact in (found.tls_version, found.issuer and f"signed by {found.issuer}") if fact]
         rows.append(("TLS", _timing(found.tls) + (f"; {', '.join(facts)}" if facts else "")))
+        rows.append(("trust", found.trust))
     rows += [
         ("first byte", _timing(found.first_byte)),
         ("answer", "none" if found.status is None else f"HTTP {found.status}"),

@@ -187,7 +187,7 @@ def _refuses(figures: Figures) -> bool:
 
 
 def _offline(figures: Figures) -> bool:
-    return figures.failed_step in ("dns", "connect") or (
+    return figures.failed_step in ("dns", "connect", "proxy") or (
         not figures.answers and bool(figures.faults.get("Unreachable"))
     )
 
