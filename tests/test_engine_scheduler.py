@@ -411,6 +411,36 @@ def test_begun_anew_it_is_opened_again_with_its_new_size() -> None:
     assert scene.take() is None
 
 
+@pytest.mark.parametrize("delay", [0, 5])
+def test_bytes_lost_while_the_proof_waits_are_fetched_before_it(delay: int) -> None:
+    scene = Scene(2 * MIB)
+    transfer = scene.opened(scene.take())
+    scene.finish(scene.piece(transfer))
+    proof = scene.take()
+    assert isinstance(proof, Prove)
+    transfer.proving = False
+    scene.scheduler.put_back(proof, START + delay, START)
+    transfer.done.remove(MIB, 2 * MIB)
+    scene.scheduler.refetch(transfer)
+    scene.now += delay
+    piece = scene.piece()
+    assert (piece.at, piece.stop) == (MIB, 2 * MIB)
+    scene.finish(piece)
+    assert isinstance(scene.take(), Prove)
+    assert scene.take() is None
+
+
+def test_an_empty_object_that_is_not_proven_is_looked_at_again() -> None:
+    """Nothing of it can be fetched again; it must not be left with nobody responsible."""
+    scene = Scene(0)
+    transfer = scene.opened(scene.take())
+    assert isinstance(scene.take(), Prove)
+    transfer.proving = False
+    scene.scheduler.refetch(transfer)
+    assert isinstance(scene.take(), Prove)
+    assert scene.take() is None
+
+
 # -- anything, in any order ------------------------------------------------------------------------------------------
 
 
@@ -556,12 +586,20 @@ class Books(RuleBasedStateMachine):
         workers = [w for w, job in self.jobs.items() if isinstance(job, Prove) and job.transfer not in self.doomed]
         if workers:
             transfer = self._leave(data.draw(st.sampled_from(workers))).transfer
-            half = transfer.obj.size // 2
-            transfer.done.remove(half, transfer.obj.size)
-            if half < transfer.obj.size:
-                self.scheduler.refetch(transfer)
-            else:
-                self._close(transfer)
+            transfer.done.remove(transfer.obj.size // 2, transfer.obj.size)
+            self.scheduler.refetch(transfer)
+
+    @precondition(lambda self: any(self._begun()))
+    @rule(data=st.data(), at=st.integers(0, 80), count=st.integers(0, 80))
+    def bytes_are_lost(self, data: st.DataObject, at: int, count: int) -> None:
+        """At any moment: pieces may be under way, or wait, and so may the proof."""
+        transfer = data.draw(st.sampled_from(sorted(self._begun(), key=lambda t: t.index)))
+        if not transfer.proving:
+            transfer.done.remove(at * MIB, (at + count) * MIB)
+            self.scheduler.refetch(transfer)
+
+    def _begun(self) -> list[Transfer]:
+        return [t for t in self.scheduler.open.values() if t.opened and t not in self.doomed]
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), fate=st.sampled_from(["anew", "fails"]))

@@ -179,11 +179,22 @@ class Scheduler:
             self._ready.append(Prove(transfer))
 
     def refetch(self, transfer: Transfer) -> None:
-        """Bytes that were there have turned out wrong, and are gaps again."""
-        if transfer.withdrawn:
+        """Bytes that were there count no more: what is missing now, and in no piece, is given out again. Where nothing
+        is missing, as of an empty object, it is proven once more."""
+        if transfer.withdrawn or not transfer.opened:
             return
-        transfer.reset_gaps()
+        self._ready = deque(job for job in self._ready if not _proves(job, transfer))
+        self._delayed = [entry for entry in self._delayed if not _proves(entry[2], transfer)]
+        heapq.heapify(self._delayed)
+        self.unassigned -= sum(b - a for a, b in transfer.gaps)
+        taken = transfer.done.copy()
+        waiting = [job for job in self._ready if isinstance(job, Piece)]
+        waiting += [entry[2] for entry in self._delayed if isinstance(entry[2], Piece)]
+        for piece in (*transfer.active, *(piece for piece in waiting if piece.transfer is transfer)):
+            taken.add(piece.at, piece.stop)
+        transfer.gaps = [gap for start, stop in transfer.wanted for gap in taken.missing(start, stop)]
         self.unassigned += sum(b - a for a, b in transfer.gaps)
+        self.prove_when_complete(transfer)
 
     def withdraw(self, transfer: Transfer) -> None:
         """Give out nothing more of it."""
@@ -327,6 +338,10 @@ def _has_work(transfer: Transfer) -> bool:
     if transfer.whole_only and (transfer.sole is not None or transfer.active):
         return False
     return bool(transfer.gaps)
+
+
+def _proves(job: Job, transfer: Transfer) -> bool:
+    return isinstance(job, Prove) and job.transfer is transfer
 
 
 def piece_end(gap: Range, share: int) -> int:
