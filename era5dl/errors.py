@@ -18,6 +18,7 @@ Era5Error
 │   ├── Unreachable             no network, no DNS, nobody listening
 │   ├── Untrusted               the certificate is not the one it should be
 │   ├── ObjectChanged           another version of the object is upstream now
+│   ├── Contradiction           the server says that it has changed, and that it has not
 │   ├── NotFound
 │   ├── Denied
 │   ├── Refused                 any other answer that asking again will not change
@@ -52,7 +53,7 @@ class Reaction(Enum):
 
     RETRY = "retry"  # at once if the attempt brought new bytes, else after a backoff
     RETRY_ONCE = "retry once"  # the first time at once, then after a backoff
-    DOUBT = "doubt"  # once more after a backoff, then the object has failed
+    DOUBT = "doubt"  # like BACKOFF, but with fewer attempts, where nothing shows that it passes
     BACKOFF = "backoff"
     THROTTLE = "throttle"  # later; where it is one of many, all workers slow down together
     RESTART = "restart"  # ask for the object's version again and begin anew
@@ -178,6 +179,13 @@ class ObjectChanged(BucketError):
     """The object was replaced upstream while it was being fetched."""
 
     reaction = Reaction.RESTART
+
+
+class Contradiction(BucketError):
+    """The server says that the object has changed, and then that it has not."""
+
+    reaction = Reaction.BACKOFF
+    remedy = "Most likely servers or caches that do not agree answer in turn; try again later."
 
 
 class NotFound(BucketError):

@@ -111,10 +111,50 @@ def test_a_replaced_object_is_still_known_after_a_restart(fault_server: FaultSer
 
 def test_an_object_that_changes_all_the_time_fails(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put(KEY, pseudo_random(1, 100_000))
-    fault_server.script(Fault("other-etag", times=None), key=KEY)
+    fault_server.script(Fault("replaced", times=None), key=KEY)
     ran = fetch_all(fault_server, tmp_path)
     assert ran.engine.result.failed == 1
+    assert ran.said(FileFailed)[0].kind == "ObjectChanged"
     assert len(ran.said(FileRestarted)) == consequences.MOST_RESTARTS
+
+
+CONTRADICTIONS = ["precondition-failed", "range-not-satisfiable", "other-etag", "range-of-another-size"]
+
+
+@pytest.mark.parametrize("kind", CONTRADICTIONS)
+def test_a_change_that_the_server_denies_is_no_change(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
+    """Caches and servers behind one name that do not agree: asked for its version, the bucket names the planned one."""
+    data = pseudo_random(1, 600_000)
+    fault_server.put(KEY, data)
+    fault_server.script(Fault("body-fin", at=400_000), Fault(kind, times=5), key=KEY)
+    ran = fetch_all(fault_server, tmp_path, workers=1)
+    assert wrong_files(tmp_path, {KEY: data}) == []
+    assert ran.said(FileRestarted) == []
+    assert [event.kind for event in ran.said(FileRetrying)][-5:] == ["Contradiction"] * 5
+    assert ran.engine.snapshot().fetched_bytes == len(data), "nothing was thrown away"
+
+
+@pytest.mark.parametrize("kind", CONTRADICTIONS)
+def test_a_contradiction_that_does_not_end_is_named(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
+    fault_server.put(KEY, pseudo_random(1, 100_000))
+    fault_server.script(Fault(kind, times=None), key=KEY)
+    ran = fetch_all(fault_server, tmp_path, retries=3)
+    (failed,) = ran.said(FileFailed)
+    assert (failed.kind, ran.said(FileRestarted)) == ("Contradiction", [])
+    assert "the server names the one that was planned" in failed.reason
+    assert fault_server.stats().faults[kind] == 4
+
+
+def test_replicas_that_disagree_about_the_version_do_not_go_on_for_ever(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
+    """GET says that it changed, HEAD confirms it, and the next HEAD does not."""
+    fault_server.put(KEY, pseudo_random(1, 100_000))
+    fault_server.script(Fault("precondition-failed", times=None), key=KEY)
+    fault_server.script(*[Fault("other-etag", on=("head",)), Fault("none", on=("head",))] * 20, key=KEY)
+    ran = fetch_all(fault_server, tmp_path, retries=3)
+    (failed,) = ran.said(FileFailed)
+    assert (failed.kind, ran.said(FileRestarted)) == ("Contradiction", [])
 
 
 def test_an_object_that_was_deleted_fails_and_the_rest_goes_on(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -162,18 +202,6 @@ def test_a_waiting_piece_blocks_no_worker(
         ran.until(lambda: ran.engine.snapshot().verified_files == 29, timeout=10)
         assert ran.engine.snapshot().verified_files == 29
         ran.engine.stop()
-
-
-def test_one_denial_is_doubted_many_are_believed(fault_server: FaultServer, tmp_path: Path) -> None:
-    for i in range(consequences.DENIALS + 3):
-        fault_server.put(f"{i}.bin", pseudo_random(i, 1000))
-    fault_server.script(Fault("access-denied"), key="0.bin")
-    assert fetch_all(fault_server, tmp_path / "once").engine.result.failed == 0
-    fault_server.script(Fault("access-denied", times=None))
-    ended = fetch_all(fault_server, tmp_path / "always").engine.result
-    assert ended.error.startswith("the bucket refuses")
-    assert ended.kind == "BucketRefused"
-    assert ended.unfinished + ended.failed == consequences.DENIALS + 3
 
 
 def test_no_such_bucket_ends_the_run(fault_server: FaultServer, tmp_path: Path) -> None:

@@ -139,8 +139,8 @@ def test_a_single_denial_is_doubted(kind: str, lab: Lab, one: bytes, tmp_path: P
 def test_a_denial_after_other_troubles_is_doubted_too(lab: Lab, one: bytes, tmp_path: Path) -> None:
     lab.server.script("internal-error", "internal-error", "access-denied", "internal-error", key=KEY)
     assert lab.fetch(tmp_path / "once", KEY, workers=1).end().verified == 1
-    lab.server.script("access-denied", "internal-error", "access-denied", key=KEY)
-    assert lab.fetch(tmp_path / "twice", KEY, workers=1).end().failed == 1, "two in a row are believed"
+    lab.server.script(*["access-denied", "internal-error"] * retry.DOUBTS, "access-denied", key=KEY)
+    assert lab.fetch(tmp_path / "often", KEY, workers=1).end().failed == 1, "so many in a row are believed"
     lab.server.script("access-denied", Fault("body-fin", at=9), "access-denied", key=KEY)
     assert lab.fetch(tmp_path / "apart", KEY, workers=1).end().verified == 1, "these are not in a row"
 

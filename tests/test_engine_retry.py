@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from era5dl.engine.retry import BASE, CAP, NETWORK_CAP, THROTTLE_BASE, Decision, decide
+from era5dl.engine.retry import BASE, CAP, DOUBTS, NETWORK_CAP, THROTTLE_BASE, Decision, decide
 from era5dl.errors import Era5Error, Reaction, ServerBusy
 
 RETRIES = 6
@@ -42,12 +42,13 @@ TABLE = {  # reaction: (delay, barren) if it brought bytes; the same if none, th
     Reaction.RETRY: ((0, 0), (FIRST, 1), (2 * FIRST, 2)),
     Reaction.RETRY_ONCE: ((0, 0), (0, 1), (2 * FIRST, 2)),
     Reaction.BACKOFF: ((FIRST, 0), (FIRST, 1), (2 * FIRST, 2)),
-    Reaction.DOUBT: ((FIRST, 0), (FIRST, 1), "fails"),
+    Reaction.DOUBT: ((FIRST, 0), (FIRST, 1), (2 * FIRST, 2)),
     Reaction.THROTTLE: ((BUSY, 0), (BUSY, 1), (2 * BUSY, 2)),
     Reaction.WAIT_FOR_NETWORK: ((BASE, 0), (BASE, 0), (NETWORK_CAP, 1)),
     Reaction.PAUSE: ((0, 0), (0, 0), (0, 1)),
     Reaction.RESTART: ((0, 0), (0, 0), (0, 1)),
     Reaction.YIELD: ((0, 0), (0, 0), (0, 1)),
+    Reaction.REOPEN: ((0, 0), (0, 0), (0, 1)),
     Reaction.FAIL_OBJECT: "ends",
     Reaction.FAIL_SESSION: "ends",
     Reaction.STOP: "ends",
@@ -64,11 +65,8 @@ def test_the_table(reaction: Reaction) -> None:
     assert decision(reaction, progressed=True) == Decision(reaction, *first_with)
     assert decision(reaction, progressed=False) == Decision(reaction, *first_without)
     second = decision(reaction, progressed=False, barren=1)
-    if second_without == "fails":
-        assert (second.reaction, second.again) == (Reaction.FAIL_OBJECT, False)
-    else:
-        assert second == Decision(reaction, *second_without)
-        assert second.again
+    assert second == Decision(reaction, *second_without)
+    assert second.again
 
 
 @pytest.mark.parametrize("reaction", [r for r, line in TABLE.items() if line == "ends"])
@@ -101,9 +99,13 @@ def test_bytes_give_the_whole_budget_back(reaction: Reaction) -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 1, 6])
-def test_a_doubt_is_asked_once_more_at_most(retries: int) -> None:
-    assert decision(Reaction.DOUBT, progressed=False, retries=retries).again == (retries > 0)
-    assert not decision(Reaction.DOUBT, progressed=False, barren=1, retries=retries).again
+@pytest.mark.parametrize("doubts", [DOUBTS, 6, 99])
+def test_a_doubt_has_a_budget_of_its_own_within_that_of_others(retries: int, doubts: int) -> None:
+    def again(barren: int) -> bool:
+        error = failing(Reaction.DOUBT)
+        return decide(error, progressed=False, barren=barren, retries=retries, draw=Recorded(), doubts=doubts).again
+
+    assert [again(barren) for barren in range(8)] == [barren < min(doubts, retries) for barren in range(8)]
 
 
 @pytest.mark.parametrize("reaction", [Reaction.WAIT_FOR_NETWORK, Reaction.PAUSE, Reaction.RESTART, Reaction.YIELD])

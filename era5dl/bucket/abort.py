@@ -22,12 +22,17 @@ _attempt = threading.local()
 
 
 class Abort:
-    """One per attempt. The thread that fetches watches it, any other thread may `trip` it."""
+    """One per attempt. The thread that fetches watches it, any other thread may `trip` it.
+
+    connected: this attempt has made a connection of its own, or tried to; False: it took one that was open; None: it
+    has none yet.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: sockets.socket | None = None
         self._why = ""
+        self.connected: bool | None = None
 
     @property
     def why(self) -> str:

@@ -149,12 +149,13 @@ class _Dialled:
         self._twin: socket.socket | None = None  # of a socket that becomes one of TLS and cannot be watched meanwhile
 
     def connect(self) -> Any:
+        if (abort := abort_of_this_thread()) is not None:
+            abort.connected = True
         try:
             result = super().connect()  # type: ignore[misc]
             self.tell()
             return result
         except Exception as error:
-            abort = abort_of_this_thread()
             if abort is not None and abort.why:
                 raise Stopped(abort.why) from error
             raise
@@ -169,6 +170,7 @@ class _Dialled:
     def tell(self) -> None:
         abort = abort_of_this_thread()
         if abort is not None and self.sock is not None:
+            abort.connected = bool(abort.connected)
             abort.watch(self.sock)
 
     def _new_conn(self) -> socket.socket:

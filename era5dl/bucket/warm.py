@@ -36,13 +36,32 @@ class WarmPool:
         if not head:
             return None
         try:
-            connection = self.pool.get(block=False)
+            connection = _taken(self.pool)
         except (queue.Empty, AttributeError):  # all are in use, or the pool was closed and has become None
             return None
         if connection is not None and connection.sock is not None and not is_connection_dropped(connection):
             return Exchange(self, connection, target, head)
         self._put_conn(connection)  # only the long way makes and mends connections: it knows whom to trust
         return None
+
+
+def _taken(pool: queue.LifoQueue[Any]) -> Any:
+    """An open connection; None, a place for a new one, when none is idle. Raises queue.Empty.
+
+    The place of a connection that broke lies on top of those that are idle. Taken first, it would make a connection
+    more, while those below are never used again: where only so many are let in, they would keep everybody out.
+    """
+    empty = 0
+    try:
+        while (connection := pool.get(block=False)) is None:
+            empty += 1
+    except queue.Empty:
+        if not empty:
+            raise
+        empty, connection = empty - 1, None
+    for _ in range(empty):
+        pool.put(None, block=False)
+    return connection
 
 
 class Fields(dict[str, str]):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import random
 import time
 
+from era5dl.bucket.abort import Abort
 from era5dl.engine.disk import all_failed, judge, one_failed
 from era5dl.engine.events import FileRetrying, Throttled
 from era5dl.engine.holding import let_go
-from era5dl.engine.retry import Decision, decide
+from era5dl.engine.retry import DOUBTS, Decision, decide, longest_delay
 from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job
 from era5dl.engine.transfer import Piece, Transfer
@@ -31,13 +32,14 @@ from era5dl.errors import (
 
 MOST_RESTARTS = 2  # times an object may change upstream before it has failed
 STRANGE_ANSWERS = 5  # in a row, on whatever objects: something answers in the bucket's place
-DENIALS = 5  # different objects in a row: it is the bucket that says no
+SHUT_OUT = 4  # new connections in a row, closed before an answer while others serve: there may be no more of them
 
 
 def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) -> None:
     """This attempt has ended with this error. progressed: it brought new bytes first."""
     abort = run.aborts.get(job)
-    if isinstance(error, Interrupted | StaleConnection) and not progressed and (abort is None or not abort.why):
+    was_open = abort is None or not (abort.why or abort.connected)
+    if isinstance(error, Interrupted | StaleConnection) and not progressed and was_open:
         run.bucket.drop_idle_connections()  # one was dead: so, most likely, are those that have been idle beside it
     alone = True
     if isinstance(error, DiskError):
@@ -54,7 +56,7 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
             run.ledger.barren_attempts += not progressed
             one_failed(run, transfer, error) if alone else _disk_failed(run, transfer, error)
         elif abort is None or not abort.why or isinstance(error, DiskError | ProofError):
-            _consider(run, job, error, progressed, now)
+            _consider(run, job, abort, error, progressed, now)
         elif transfer.decision is None and not transfer.leaving:  # we ended it ourselves: nobody's fault
             run.scheduler.put_back(job, now, now)
         if isinstance(job, Piece):
@@ -79,10 +81,19 @@ def _disk_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
     all_failed(run, error)
 
 
-def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float) -> None:
+def _consider(run: Run, job: Job, abort: Abort | None, error: Era5Error, progressed: bool, now: float) -> None:
     transfer = job.transfer
-    decision = _decide(run, job, error, progressed, now)
     run.ledger.barren_attempts += not progressed
+    if isinstance(error, Denied):
+        run.refusals.refused(transfer.index, now)
+        if run.refusals.all_refused(now, run.last_byte):
+            run.scheduler.put_back(job, now, now)
+            run.end_locked(BucketRefused(f"the bucket refuses one object after the other: {error}"))
+            return
+        decision = _doubt(run, job, error)
+    else:
+        crowded = isinstance(error, StaleConnection) and abort is not None and _is_crowded(run, abort, now)
+        decision = _decide(run, job, error, progressed, crowded)
     match decision.reaction:
         case Reaction.FAIL_SESSION:
             run.end_locked(error)
@@ -94,7 +105,6 @@ def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float
             withdraw(run, transfer, decision, error)
         case Reaction.FAIL_OBJECT | Reaction.STOP | Reaction.RESTART:
             withdraw(run, transfer, FAILED, error)
-            _count_denial(run, transfer, error)
         case Reaction.PAUSE | Reaction.WAIT_FOR_NETWORK:
             run.scheduler.put_back(job, now + decision.delay, now)
             run.network_trouble_locked(error, transfer.obj.key)
@@ -102,21 +112,40 @@ def _consider(run: Run, job: Job, error: Era5Error, progressed: bool, now: float
             _retry(run, job, error, decision, now)
 
 
-def _decide(run: Run, job: Job, error: Era5Error, progressed: bool, now: float) -> Decision:
+def _decide(run: Run, job: Job, error: Era5Error, progressed: bool, crowded: bool) -> Decision:
     """What to do, and what it costs the budget of the piece (or that of opening and proving the object)."""
     counter = job if isinstance(job, Piece) else job.transfer
     barren, retries = counter.barren, run.settings.retries
-    # Twice not let in while others are served: something in between allows only so many connections at once. That says
-    # nothing about this object and costs it nothing. With the last one left the budget counts again.
-    crowded = isinstance(error, StaleConnection) and not progressed and barren >= 1 and bool(run.aborts)
-    if crowded:
-        run.throttle.fit(now, len(run.aborts))
-        retries += 1
-    if error.reaction is Reaction.DOUBT and not job.transfer.doubted:
-        barren = 0  # other troubles before it do not make a first refusal more credible
-    job.transfer.doubted = error.reaction is Reaction.DOUBT or (job.transfer.doubted and not progressed)
+    if crowded:  # that says nothing about this object and costs it nothing
+        barren, retries = 1, retries + 2
     decision = decide(error, progressed=progressed, barren=barren, retries=retries, draw=random.uniform)
     counter.barren = 1 if crowded else decision.barren
+    return decision
+
+
+def _is_crowded(run: Run, abort: Abort, now: float) -> bool:
+    """Whether something in between allows only so many connections at once: new ones are closed before they are
+    answered, one after the other, while those that were there before serve. An open connection that the server closes
+    between two requests is nothing of that kind. With the last one left the budget counts again."""
+    if not abort.connected:
+        return False
+    run.shut_out += 1
+    working = sum(not other.connected or (isinstance(job, Piece) and job.answered) for job, other in run.aborts.items())
+    if run.shut_out < SHUT_OUT or not working:
+        return False
+    run.throttle.fit(now, max(working, run.served.lately(now)))
+    return True
+
+
+def _doubt(run: Run, job: Job, error: Denied) -> Decision:
+    """The same for an answer of 403: see `era5dl.engine.refusals`."""
+    counter = job if isinstance(job, Piece) else job.transfer
+    retries, barren = run.settings.retries, counter.refused
+    doubts = retries if run.refusals.passing else DOUBTS
+    decision = decide(error, progressed=False, barren=barren, retries=retries, draw=random.uniform, doubts=doubts)
+    if not decision.again and run.refusals.many:
+        return Decision(error.reaction, random.uniform(0.0, longest_delay(barren + 1)), barren)
+    counter.refused = decision.barren
     return decision
 
 
@@ -135,10 +164,3 @@ def _retry(run: Run, job: Job, error: Era5Error, decision: Decision, now: float)
         if run.strange_answers >= STRANGE_ANSWERS:
             run.strange_answers = 0
             run.network_trouble_locked(error, transfer.obj.key)  # the prober finds out whether it is the bucket
-
-
-def _count_denial(run: Run, transfer: Transfer, error: Era5Error) -> None:
-    if isinstance(error, Denied):
-        run.denied.add(transfer.index)
-        if len(run.denied) >= DENIALS:
-            run.end_locked(BucketRefused(f"the bucket refuses one object after the other: {error}"))

@@ -38,7 +38,9 @@ class Intake:
             piece.transfer.done.add(start, start + count)
             self._run.recount_locked(piece.transfer)
             piece.brought += count
-            piece.sample(time.monotonic())
+            piece.refused = piece.transfer.barren = piece.transfer.refused = 0
+            self._run.last_byte = time.monotonic()
+            piece.sample(self._run.last_byte)
             self._run.dirty = True
 
     def is_sole(self, piece: Piece) -> bool:

@@ -68,18 +68,21 @@ class Throttle:
         self._credit = self.PRICE  # the first refusal of all tells nothing yet
         self._allowed = workers
         self._braked = False
+        self._fits = workers  # connections that are let in
         self._halved_at = 0.0
         self._last_change = 0.0
 
     @property
     def allowed(self) -> int:
         """How many requests may be under way at once."""
-        return min(self._allowed, self.workers)
+        return min(self._allowed, self._fits, self.workers)
 
     def set_workers(self, workers: int) -> None:
         """The user wants this many; a brake that is on stays on."""
         if not self._braked:
             self._allowed = workers
+        if self._fits >= self.workers:
+            self._fits = workers
         self.workers = workers
 
     def answered(self) -> None:
@@ -103,13 +106,35 @@ class Throttle:
 
     def fit(self, now: float, working: int) -> None:
         """One connection more than these was not let in: no more at once than work. Nobody who works has to wait."""
-        self._allowed = max(1, min(self.allowed, working))
-        self._braked = self._allowed < self.workers
+        self._fits = max(1, min(self.allowed, working))
         self._last_change = now
+
+    def let_in(self) -> None:
+        """A new connection was let in."""
+        self._fits = min(self._fits + 1, self.workers)
 
     def recover(self, now: float) -> None:
         """Call it now and then: grows by one after a while without a brake."""
-        if self._allowed < self.workers and now - max(self._last_change, self.hold_until) >= self.GROW_EVERY:
-            self._allowed += 1
+        if self.allowed < self.workers and now - max(self._last_change, self.hold_until) >= self.GROW_EVERY:
+            more = self.allowed + 1
+            self._allowed, self._fits = max(self._allowed, more), max(self._fits, more)
             self._braked = self._allowed < self.workers
             self._last_change = now
+
+
+class Peak:
+    """The highest count of the last seconds."""
+
+    LASTS = 5.0  # seconds
+
+    def __init__(self) -> None:
+        self._count, self._at = 0, 0.0
+
+    def note(self, now: float, count: int) -> None:
+        """So many there are now."""
+        if count >= self.lately(now):
+            self._count, self._at = count, now
+
+    def lately(self, now: float) -> int:
+        """0 when nothing was noted lately."""
+        return self._count if now - self._at <= self.LASTS else 0

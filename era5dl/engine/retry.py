@@ -15,6 +15,7 @@ from era5dl.errors import Era5Error, Reaction, ServerBusy
 BASE = 1.0  # seconds; doubles with each barren attempt
 CAP = 60.0
 THROTTLE_BASE = 2.0  # a server that is busy now is still busy in 100 ms
+DOUBTS = 3  # attempts more where an object is refused
 NETWORK_CAP = 10.0  # between tries to connect, which cost no budget
 
 Draw = Callable[[float, float], float]
@@ -35,17 +36,20 @@ class Decision:
         return self.reaction not in (Reaction.FAIL_OBJECT, Reaction.FAIL_SESSION, Reaction.STOP)
 
 
-def decide(error: Era5Error, *, progressed: bool, barren: int, retries: int, draw: Draw) -> Decision:
+def decide(
+    error: Era5Error, *, progressed: bool, barren: int, retries: int, draw: Draw, doubts: int = DOUBTS
+) -> Decision:
     """
     error's reaction    this attempt brought bytes        it brought none
     RETRY               again at once                     backoff, costs budget
     RETRY_ONCE          again at once                     the first time at once, then like BACKOFF
     BACKOFF             backoff, the budget starts anew   backoff, costs budget
-    DOUBT               the same, but the budget is one more attempt
+    DOUBT               the same, but the budget is at most `doubts`
     THROTTLE            the same, but never less than Retry-After
     WAIT_FOR_NETWORK    a short backoff, costs nothing
     PAUSE               again when the cause is gone, costs nothing
     RESTART             at once, with the new version (the caller counts restarts)
+    REOPEN              at once, from what is on the disk (`engine.disk` counts)
     YIELD               when another session has done with the object, costs nothing
     FAIL_*, STOP        no more
 
@@ -55,18 +59,22 @@ def decide(error: Era5Error, *, progressed: bool, barren: int, retries: int, dra
     reaction = error.reaction
     if reaction in (Reaction.FAIL_OBJECT, Reaction.FAIL_SESSION, Reaction.STOP):
         return Decision(reaction, 0.0, barren)
-    if reaction in (Reaction.PAUSE, Reaction.RESTART, Reaction.YIELD):
+    if reaction in (Reaction.PAUSE, Reaction.RESTART, Reaction.REOPEN, Reaction.YIELD):
         return Decision(reaction, 0.0, barren)
     if reaction is Reaction.WAIT_FOR_NETWORK:
         return Decision(reaction, draw(0.0, NETWORK_CAP) if barren else draw(0.0, BASE), barren)
 
     barren = 0 if progressed else barren + 1
-    if barren > (min(1, retries) if reaction is Reaction.DOUBT else retries):
+    if barren > (min(doubts, retries) if reaction is Reaction.DOUBT else retries):
         return Decision(Reaction.FAIL_OBJECT, 0.0, barren)
     if barren <= (1 if reaction is Reaction.RETRY_ONCE else 0) and reaction in (Reaction.RETRY, Reaction.RETRY_ONCE):
         return Decision(reaction, 0.0, barren)
-    base = THROTTLE_BASE if reaction is Reaction.THROTTLE else BASE
-    delay = draw(0.0, min(CAP, base * 2.0 ** max(barren - 1, 0)))
+    delay = draw(0.0, longest_delay(barren, THROTTLE_BASE if reaction is Reaction.THROTTLE else BASE))
     if isinstance(error, ServerBusy) and error.retry_after:
         delay += error.retry_after  # on top of it: all workers were told the same moment
     return Decision(reaction, delay, barren)
+
+
+def longest_delay(barren: int, base: float | None = None) -> float:
+    """Seconds: the exponential, below which a delay is drawn after so many barren attempts in a row."""
+    return min(CAP, (BASE if base is None else base) * 2.0 ** max(barren - 1, 0))

@@ -18,6 +18,7 @@ from era5dl.engine.cuts import Cuts
 from era5dl.engine.events import (
     ONLY_HELD,
     FileDone,
+    FileRestarted,
     FileRetrying,
     FileStarted,
     Listener,
@@ -28,8 +29,9 @@ from era5dl.engine.events import (
 )
 from era5dl.engine.ledger import OUTCOMES, FileState, Ledger
 from era5dl.engine.outbox import Locked, Outbox
-from era5dl.engine.pacing import RateLimit, Throttle
+from era5dl.engine.pacing import Peak, RateLimit, Throttle
 from era5dl.engine.proving import UNMATCHED, EtagTrust, Proof, to_fetch_again
+from era5dl.engine.refusals import Refusals
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
 from era5dl.engine.sharing import left_to_others, told
 from era5dl.engine.transfer import Piece, Transfer
@@ -82,7 +84,10 @@ class Run:
         self.answered_once = False
         self.strange_answers = 0  # in a row
         self.whole_answers = 0  # answers that were a whole object where a part was asked for
-        self.denied: set[int] = set()  # objects refused in a row
+        self.refusals = Refusals()
+        self.last_byte = 0.0  # when one came, monotonic
+        self.served = Peak()  # requests that were answered and not at their end, at once
+        self.shut_out = 0  # new connections in a row that were closed before an answer
         self._presence = Presence(session.folder, session.folder / OWN_FOLDER, lambda: session.is_there)
         self.cuts = Cuts(bucket)
         self.digests = Digests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
@@ -142,7 +147,10 @@ class Run:
 
     def replace(self, transfer: Transfer, obj: ObjectInfo) -> None:
         """Another version of the object is upstream: what came of the old one counts no more."""
-        with self.changed:
+        with self.locked():
+            if transfer.changed:
+                transfer.restarts += 1
+                self.outbox.put(FileRestarted(transfer.index, obj.key, transfer.reason, transfer.kind))
             self.ledger.resized(transfer.obj.size, obj.size)
             self.replaced[transfer.index] = transfer.obj = obj
             self.claims.pop(transfer.index, None)
@@ -215,13 +223,17 @@ class Run:
         self.dirty = True
         self.wake_locked()
 
-    def answered(self) -> None:
+    def answered(self, piece: Piece) -> None:
         """The bucket gives bytes: no portal, no ban, and it is not too busy."""
         with self.changed:
-            self.answered_once = True
+            piece.answered = self.answered_once = True
             self.strange_answers = 0
-            self.denied.clear()
+            self.refusals.answered(piece.transfer.index)
             self.throttle.answered()
+            self.served.note(time.monotonic(), sum(one.answered for one in self.scheduler.active))
+            if (abort := self.aborts.get(piece)) is not None and abort.connected:
+                self.shut_out = 0
+                self.throttle.let_in()
 
     def whole_came_locked(self, piece: Piece) -> bool:
         """All of the object comes, though only this piece of it was asked for. Whether this connection is to bring all

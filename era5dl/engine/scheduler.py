@@ -284,7 +284,7 @@ class Scheduler:
         return job
 
     def _launch(self, piece: Piece, now: float) -> Piece:
-        piece.started = now
+        piece.started, piece.answered = now, False
         piece.brought = 0
         piece.samples = [(now, piece.at)]
         if piece.transfer.whole_only:

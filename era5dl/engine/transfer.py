@@ -31,9 +31,11 @@ class Piece:
     stop: int
     barren: int = 0  # attempts in a row that brought no byte
     brought: int = 0  # bytes that this attempt has put on disk
+    refused: int = 0  # answers of 403 since its last byte
     not_before: float = 0.0  # monotonic
     abort: Abort | None = None  # while it is in flight
     started: float = 0.0  # when this attempt began, monotonic
+    answered: bool = False  # in this attempt, with the right headers
     samples: list[tuple[float, int]] = field(default_factory=list)  # (moment, offset), at most one a second
 
     @property
@@ -74,7 +76,7 @@ class Transfer:
     recorded: dict[int, str] = field(default_factory=dict)  # part MD5s of an earlier run, to be compared with the disk
     multipart: bool = False
     barren: int = 0  # attempts in a row to open or prove it that failed
-    doubted: bool = False  # refused once, and no byte has come since
+    refused: int = 0  # answers of 403 to that since its last byte
     restarts: int = 0  # times the object changed upstream
     disk_failures: int = 0  # in a row that brought nothing more onto the disk
     on_disk: int = 0  # the most bytes that were on the disk itself when it failed

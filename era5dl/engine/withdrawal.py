@@ -10,7 +10,7 @@ from era5dl.engine.ledger import FileState
 from era5dl.engine.retry import Decision
 from era5dl.engine.run import Run
 from era5dl.engine.transfer import Transfer
-from era5dl.errors import Era5Error, Reaction
+from era5dl.errors import Era5Error, ObjectChanged, Reaction
 from era5dl.ranges import RangeSet
 from era5dl.session.checkpoint import Failure
 
@@ -44,9 +44,10 @@ def when_idle(run: Run, transfer: Transfer) -> None:
         transfer.decision = None
         run.scheduler.begin_anew(transfer, time.monotonic() + decision.delay if decision.delay else 0.0)
         if decision.reaction is Reaction.RESTART:
-            transfer.restarts += 1
-            transfer.changed = True
-            run.outbox.put(FileRestarted(index, key, transfer.reason, transfer.kind))
+            transfer.changed = transfer.kind == ObjectChanged.__name__  # counted and told of when it proves true
+            if not transfer.changed:
+                transfer.restarts += 1
+                run.outbox.put(FileRestarted(index, key, transfer.reason, transfer.kind))
         elif decision.reaction is Reaction.YIELD:
             transfer.elsewhere = transfer.reason
             run.outbox.put(FileRetrying(index, key, transfer.reason, 0, 0.0, transfer.kind))

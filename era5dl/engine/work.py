@@ -23,7 +23,15 @@ from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job, Open, Prove
 from era5dl.engine.sharing import claim_object, release_finished
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.errors import DiskError, Era5Error, Interrupted, ProofError, WillNotFit
+from era5dl.errors import (
+    Contradiction,
+    DiskError,
+    Era5Error,
+    Interrupted,
+    ObjectChanged,
+    ProofError,
+    WillNotFit,
+)
 from era5dl.folder.space import free_bytes
 from era5dl.text import size
 from era5dl.turns import turn
@@ -68,12 +76,29 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
         settle(run, job.transfer)
     except Era5Error as error:
         stalled = isinstance(error, Interrupted) and error.stalled
-        attempt_failed(run, job, error, progressed=isinstance(job, Piece) and job.brought > 0 and not stalled)
+        progressed = isinstance(job, Piece) and job.brought > 0 and not stalled
+        if isinstance(error, ObjectChanged):
+            error = _confirmed(run, job.transfer, error, abort)
+        attempt_failed(run, job, error, progressed=progressed)
     except Exception as bug:  # noqa: BLE001 - a bug costs this object, never the run
         log.exception("unexpected, while working on %s", job.transfer.obj.key)
         text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {str(bug)[:200]}"
         attempt_failed(run, job, Era5Error(text), progressed=False)
     release_finished(run, job.transfer)
+
+
+def _confirmed(run: Run, transfer: Transfer, error: ObjectChanged, abort: Abort) -> Era5Error:
+    """What an answer that speaks of another version means: an answer to one range may come from a cache or a server
+    that is behind, so the object itself is asked for its version."""
+    try:
+        fresh = run.bucket.head(transfer.obj.key, abort)
+    except Era5Error as failure:
+        return failure
+    return _contradiction(str(error)) if same_version(fresh, transfer.obj) else error
+
+
+def _contradiction(said: str) -> Contradiction:
+    return Contradiction(f"{said}; but asked for its version, the server names the one that was planned")
 
 
 def _open(run: Run, job: Open, abort: Abort) -> None:
@@ -82,12 +107,16 @@ def _open(run: Run, job: Open, abort: Abort) -> None:
     run.check_folder()
     if transfer.changed or _is_doubtful(transfer.obj):
         fresh = run.bucket.head(transfer.obj.key, abort)
-        if not same_version(fresh, transfer.obj):
+        if same_version(fresh, transfer.obj):
+            if transfer.changed:
+                transfer.changed = False
+                raise _contradiction(transfer.reason)
+        else:
             _refuse_too_large(run, transfer, fresh)
             if transfer.part is not None:
                 transfer.part.discard()
             run.replace(transfer, fresh)
-        transfer.changed = False
+            transfer.changed = False
     final, part = run.session.paths(index)
     transfer.final = final
     places = Places(
@@ -139,7 +168,7 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
     run.check_folder()
     part.acquire()
     try:
-        fetch(run.bucket, piece, abort, Intake(run), run.answered)
+        fetch(run.bucket, piece, abort, Intake(run), lambda: run.answered(piece))
         if transfer.digest is not None and not transfer.complete:
             with run.changed:
                 available = transfer.done.copy()

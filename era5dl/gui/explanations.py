@@ -88,6 +88,13 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("The file was replaced on the server while it was being downloaded."),
         N_("The new version is downloaded from the beginning. If the file fails, retry it later."),
     ),
+    errors.Contradiction: (
+        N_("The server says that this file was replaced, and then that it was not."),
+        N_(
+            "It is tried again by itself. Most likely several servers or caches answer in turn and do not agree: "
+            "if the file still fails, retry it some hours later."
+        ),
+    ),
     errors.NotFound: (
         N_("The server does not have this file."),
         N_("Recent months may not be published yet: try again in a few weeks. Otherwise leave it out."),

@@ -29,6 +29,7 @@ class Fault:
     share: float = 0.5
     seconds: float | None = None  # how long it holds, waits or asks to wait; None: the kind's own default
     rate: int = 20_000  # bytes per second of what is slow
+    closes: bool = False  # the connection is closed after the answer, and nothing in it says so
     times: int | None = 1  # how many matching requests it strikes; None: all from now on
     on: tuple[str, ...] = ("get",)  # of "get", "head", "list": the operations it strikes
 

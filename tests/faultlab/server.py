@@ -293,6 +293,7 @@ class FaultServer:
         acts = (self.outage, self.lose_name)
         scene = Scene(connection, request, fault, self._origin, count, speed, self._tally, seen, spoilt, *acts)
         try:
-            return KINDS[name].act(scene) if name else scene.answer(scene.honest())
+            usable = KINDS[name].act(scene) if name else scene.answer(scene.honest())
+            return usable and not fault.closes
         finally:
             scene.close()

@@ -1,0 +1,86 @@
+"""How many connections are let in: told from connections that are closed for other reasons."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from era5dl.engine import retry
+from era5dl.engine.events import FileFailed
+from era5dl.engine.pacing import Throttle
+from tests.faultlab import Fault, FaultServer, Link, pseudo_random
+from tests.faultlab.http import Request
+from tests.runs import running, wrong_files
+
+WORKERS = 16
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BASE", 0.1)
+
+
+class Closing:
+    """Faults on a share of the requests, each of which costs its connection. The first requests are answered."""
+
+    def __init__(self, kinds: list[str], share: float, first: int = 30) -> None:
+        self._kinds, self._share, self._first = kinds, share, first
+        self._dice, self._lock = random.Random(5), threading.Lock()
+
+    def pick(self, request: Request) -> Fault | None:
+        with self._lock:
+            self._first -= 1
+            if request.operation != "get" or self._first >= 0 or self._dice.random() >= self._share:
+                return None
+            return Fault(self._dice.choice(self._kinds), closes=True)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "share"),
+    [
+        (["internal-error", "access-denied"], 0.4),
+        (["internal-error", "access-denied", "empty-reply", "reset-at-once", "body-reset"], 0.3),
+        (["none"], 0.5),
+        (["connection-close"], 0.5),
+    ],
+    ids=["errors", "all sorts", "closed in silence", "closed as said"],
+)
+def test_connections_that_are_closed_do_not_make_requests_fewer(
+    fault_server: FaultServer, tmp_path: Path, kinds: list[str], share: float
+) -> None:
+    objects = {f"{n:03}.bin": pseudo_random(n, 2000) for n in range(600)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    fault_server.link = Link(latency=0.02)
+    fault_server.add(Closing(kinds, share))
+    seen = []
+    with running(fault_server, tmp_path, workers=WORKERS) as ran:
+        while not ran.engine.wait(0.02):
+            seen.append(ran.engine.snapshot().allowed)
+    assert wrong_files(tmp_path, objects) == []
+    assert min(seen) >= WORKERS // 2
+    assert sum(seen) / len(seen) >= 0.9 * WORKERS
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_where_only_so_many_connections_are_let_in_there_are_no_more_requests(
+    fault_server: FaultServer, tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Throttle, "GROW_EVERY", 0.5)
+    objects = {f"{n:02}.bin": pseudo_random(n, 60_000) for n in range(24)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    fault_server.link = Link(most_connections=most, speed=100_000)
+    with running(fault_server, tmp_path, workers=WORKERS) as ran:
+        ran.until(lambda: ran.engine.snapshot().allowed == most)
+        ran.until(lambda: ran.engine.snapshot().verified_files >= 12)
+        assert ran.engine.snapshot().allowed <= most + 1
+        assert ran.said(FileFailed) == []
+        assert fault_server.stats().connections < 4 * WORKERS, "open connections are used, and new ones rarely tried"
+        fault_server.link = Link(speed=100_000, latency=0.02)  # and now all are
+        ran.until(lambda: ran.engine.snapshot().allowed > most + 1)
+        assert ran.end().verified == 24
+    assert wrong_files(tmp_path, objects) == []
