@@ -44,6 +44,14 @@ def test_help_says_what_matters() -> None:
     assert done.stderr == ""
 
 
+def test_without_a_command_all_of_the_help_is_on_stderr() -> None:
+    done = run()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert run("--help").stdout in done.stderr
+    assert done.stderr.endswith("era5dl: error: the following arguments are required: COMMAND\n")
+    assert "exit codes:" not in run("fetch").stderr
+
+
 def test_version() -> None:
     assert run("--version").stdout == f"era5dl {era5dl.__version__}\n"
 

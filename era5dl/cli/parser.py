@@ -6,6 +6,7 @@ Each command names its function as "module:function"; it is imported only when t
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -59,6 +60,9 @@ class _Format(argparse.RawDescriptionHelpFormatter):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        if message.endswith("required: COMMAND"):  # said alone, it is asked what there is
+            self.print_help(sys.stderr)
+            self.exit(2, f"\n{self.prog}: error: {message}\n")
         """What argparse complains of it repeats, and that may be an address with a password."""
         super().error(without_secrets(message))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shlex
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -18,7 +19,7 @@ from era5dl.engine.checked import CheckedFiles, CheckedGroup, grouped
 from era5dl.engine.events import Event, RunEnded
 from era5dl.engine.progress import Snapshot
 from era5dl.errors import OtherEndpoint, UsageError
-from era5dl.text import count, size
+from era5dl.text import count, plain, size
 
 if TYPE_CHECKING:
     from era5dl.bucket.store import Bucket
@@ -180,6 +181,15 @@ def _announce(session: Session, voice: Voice) -> None:
     voice.say(f"Fetching {count(len(objects), 'file')}, {size(total)}, into {session.folder}{there}")
 
 
+def _can_be_shown(text: str) -> bool:
+    """Whether it appears on stderr as it is, so that a person can copy it."""
+    try:
+        text.encode(sys.stderr.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return plain(text) == text
+
+
 def _say_what_next(ended: RunEnded, session: Session, voice: Voice) -> None:
     if ended.error:
         voice.insist(f"era5dl: {ended.error}")
@@ -197,6 +207,8 @@ def _resume_command(session: Session) -> str:
     from era5dl.settings import Settings
 
     folder = shlex.quote(str(session.folder)) if os.name == "posix" else f'"{session.folder}"'
+    if not _can_be_shown(folder):
+        folder = session.id
     command = f"era5dl resume {folder}"
     try:
         here = Settings(endpoint_url=session.endpoint_url, bucket=session.bucket, region=session.region)

@@ -106,7 +106,8 @@ class _Lookup:
             plan_proof(transfer, self.cuts, verify=True)
             proof = examine_file(transfer, path, self.trust, lambda: self.cuts.ask(obj, Abort()), self.stopped)
         except UnsafeKey as error:
-            return Examined(index, obj.key, Condition.UNKNOWN, str(error))
+            reason = f"{error}. {error.remedy}" if error.remedy else str(error)
+            return Examined(index, obj.key, Condition.UNKNOWN, reason)
         if proof is None:
             return Examined(index, obj.key, Condition.WRONG, NOT_THE_BUCKETS)
         if proof.outcome is Outcome.VERIFIED:

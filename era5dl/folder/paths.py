@@ -52,6 +52,7 @@ def check_key(key: str, *, flat: bool = False, windows: bool = _WINDOWS) -> tupl
         reason = _fault(name, windows)
         if reason:
             raise UnsafeKey(f"{shown} cannot be a file: {reason}")
+    check_encoding(key)
     if flat:
         names = names[-1:]
     if _is_own_folder(names[0]):
@@ -59,8 +60,22 @@ def check_key(key: str, *, flat: bool = False, windows: bool = _WINDOWS) -> tupl
     return names
 
 
+def check_encoding(path: str) -> None:
+    """Raise UnsafeKey when this system's encoding of file names has no bytes for this one."""
+    if path.isascii():
+        return
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise UnsafeKey(
+            f"{path[:200]!a} cannot be a file: file names are written in {sys.getfilesystemencoding()} here",
+            remedy="Set a UTF-8 locale (such as LC_ALL=C.UTF-8) or PYTHONUTF8=1, and run it again.",
+        ) from None
+
+
 def refuse_way_out(root: str, folder: str) -> None:
     """Raise UnsafeKey when `folder`, all links on its way followed, is not under `root`."""
+    check_encoding(root)
     if not _WINDOWS and not _has_links(root, folder):
         return  # mostly so, and cheaply seen; Windows has junctions, too, which only `realpath` sees
     real_root = os.path.realpath(root)

@@ -20,7 +20,7 @@ from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo
 from era5dl.errors import SessionDamaged, SessionError, SessionNotFound, UnsafeKey, UsageError
 from era5dl.folder.faults import folder_errors
 from era5dl.folder.making import make_folders
-from era5dl.folder.paths import OWN_FOLDER, clashes, name_fits, refuse_way_out, safe_path
+from era5dl.folder.paths import OWN_FOLDER, check_encoding, clashes, name_fits, refuse_way_out, safe_path
 from era5dl.session import carry, generations, index, planfile
 from era5dl.session.checkpoint import Checkpoint, Facts, Saved
 from era5dl.session.lock import Lock
@@ -84,6 +84,7 @@ class Session:
             raise UsageError(f"more than {MOST_OBJECTS:,} files are too many for one session", remedy="Divide them.")
         home = Path(folder).absolute() / OWN_FOLDER
         with folder_errors(home):
+            check_encoding(str(home))
             make_folders(home)
             refuse_way_out(str(home.parent), str(home))
         facts = _facts_of(plan, settings)
