@@ -1,0 +1,233 @@
+"""System calls that fail, under the real command line: right bytes or a clear error, never a wrong file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faultlab import FaultServer, Link, pseudo_random
+from tests.faultydisk import Faulty, compiled, failing
+from tests.runs import sha256
+
+MB = 1_000_000
+PATIENCE = 90.0  # seconds for a whole download of 12 small objects
+SIZES = (0, 1, 5_000, 310_007, MB, 2 * MB, 2 * MB, 3 * MB, 3 * MB, 3 * MB, 4 * MB, 5 * MB)
+PARTS = "*/out/*.part"
+FAILS = "*/out/d/7.bin.*part"  # one object, of 3 MB
+
+FINE, INCOMPLETE, CANNOT_GO_ON = 0, 1, 3
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("shim"))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int
+    said: str
+    right: set[str]
+    wrong: set[str]
+    struck: int  # calls that failed
+
+
+class Scene:
+    """Twelve objects, in one part and in several, and the command line."""
+
+    def __init__(self, server: FaultServer, folder: Path, library: Path | None = None) -> None:
+        self._folder, self._library, self._server = folder, library, server
+        self.out = folder / "out"
+        self.objects: dict[str, bytes] = {}
+        for number, size in enumerate(SIZES):
+            key = f"{'cd'[number % 2]}/{number}.bin"
+            self.objects[key] = pseudo_random(number, size)
+            server.put(key, self.objects[key], part_size=MB if number % 3 == 0 and size > MB else None)
+        (folder / "keys.txt").write_text("\n".join(self.objects))
+        server.link = Link(speed=4 * MB)
+
+    def start(
+        self, *words: str, disk: Faulty | None = None, before: Callable[[], None] | None = None
+    ) -> subprocess.Popen[str]:
+        settings = {
+            "ERA5DL_STATE_DIR": str(self._folder / "state"),
+            "ERA5DL_DISK_RESERVE": "0",
+            "ERA5DL_READ_TIMEOUT": "5",
+            "ERA5DL_WORKERS": "4",
+            "ERA5DL_ENDPOINT_URL": self._server.endpoint_url,
+            "ERA5DL_BUCKET": self._server.bucket,
+            **(disk.environment if disk else {}),
+        }
+        words = words or ("download", "--keys-file", str(self._folder / "keys.txt"), "--out", str(self.out))
+        return subprocess.Popen(
+            [sys.executable, "-m", "era5dl", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **settings},
+            preexec_fn=before,
+        )
+
+    def finish(self, program: subprocess.Popen[str]) -> Ended:
+        log = self._folder / "struck"
+        try:
+            said = program.communicate(timeout=PATIENCE)[0]
+        except subprocess.TimeoutExpired:
+            program.kill()
+            said = program.communicate()[0]
+            pytest.fail(f"it has not ended:\n{said[-3000:]}")
+        found = {key: (self.out / key).read_bytes() for key in self.objects if (self.out / key).is_file()}
+        right = {key for key, data in found.items() if sha256(data) == sha256(self.objects[key])}
+        struck = len(log.read_text().splitlines()) if log.exists() else 0
+        return Ended(program.returncode, said, right, found.keys() - right, struck)
+
+    def run(self, *orders: str, loses: str = "", words: tuple[str, ...] = (), **more: str) -> Ended:
+        assert self._library is not None
+        return self.finish(
+            self.start(*words, disk=Faulty(self._library, list(orders), loses, self._folder / "struck", more))
+        )
+
+    def all_right(self, ended: Ended) -> None:
+        assert ended.wrong == set(), ended.said
+        assert ended.right == self.objects.keys(), ended.said
+        assert ended.code == FINE, ended.said
+
+    def one_failed(self, ended: Ended, reason: str, key: str = "d/7.bin") -> None:
+        assert ended.wrong == set(), ended.said
+        assert ended.right == self.objects.keys() - {key}, ended.said
+        assert ended.code == INCOMPLETE, ended.said
+        assert re.search(f"{key}.*{reason}", ended.said), ended.said
+
+
+@pytest.fixture
+def scene(fault_server: FaultServer, tmp_path: Path, library: Path) -> Scene:
+    return Scene(fault_server, tmp_path, library)
+
+
+@pytest.mark.parametrize("loses", ["now", "late"])
+@pytest.mark.parametrize(
+    ("first", "count", "error"),
+    [(1, 1, errno.EIO), (4, 1, errno.EDQUOT), (7, 2, errno.ENOSPC), (2, 6, errno.EIO), (9, 1, errno.EIO)],
+)
+def test_a_sync_that_fails_and_loses_what_was_written(
+    scene: Scene, first: int, count: int, error: int, loses: str
+) -> None:
+    ended = scene.run(failing("fsync", PARTS, first, count, error), loses=loses)
+    assert ended.struck == count
+    scene.all_right(ended)
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.EDQUOT])
+def test_a_sync_that_always_fails_for_one_file(scene: Scene, error: int) -> None:
+    ended = scene.run(failing("fsync", FAILS, 1, 0, error), loses="late")
+    scene.one_failed(ended, os.strerror(error))
+
+
+def test_a_disk_that_syncs_no_part_file_at_all(scene: Scene) -> None:
+    ended = scene.run(failing("fsync", PARTS, 1, 0), loses="late")
+    assert (ended.code, ended.wrong) == (INCOMPLETE, set())
+    assert ended.right == {"c/0.bin"}, "of an empty one there is nothing to sync"
+    assert "Input/output error while syncing" in ended.said
+
+
+@pytest.mark.parametrize(("first", "error"), [(1, errno.EIO), (5, errno.EDQUOT), (9, errno.ENOSPC)])
+def test_a_close_that_tells_a_failed_write(scene: Scene, first: int, error: int) -> None:
+    ended = scene.run(failing("close", PARTS, first, 1, error), loses="late")
+    assert ended.struck == 1
+    scene.all_right(ended)
+
+
+@pytest.mark.parametrize("first", [1, 2, 3, 5])
+def test_a_folder_whose_sync_fails(scene: Scene, first: int) -> None:
+    ended = scene.run(failing("fsync", "*/out/[cd]", first, 1), loses="now")
+    assert ended.struck == 1
+    scene.all_right(ended)
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.EOPNOTSUPP, errno.EACCES])
+def test_a_file_system_that_syncs_no_folders_is_no_fault(scene: Scene, error: int) -> None:
+    scene.all_right(scene.run(failing("fsync", "*/out*/[cd]", 1, 0, error)))
+
+
+@pytest.mark.parametrize("first", [1, 2, 3])
+@pytest.mark.parametrize("pattern", ["*/.era5dl/*.tmp", "*/.era5dl"])
+def test_a_failed_sync_of_our_own_files(scene: Scene, first: int, pattern: str) -> None:
+    """Of the first ones, those of the plan and of the new session, the program says that it cannot begin; later ones
+    cost nothing. What was there before stands."""
+    ended = scene.run(failing("fsync", pattern, first, 1))
+    assert ended.wrong == set()
+    if ended.code:
+        assert ended.code == CANNOT_GO_ON, ended.said
+        assert "Input/output error" in ended.said
+        assert list(scene.out.rglob("*.tmp")) == []
+        ended = scene.finish(scene.start())
+    scene.all_right(ended)
+
+
+@pytest.mark.parametrize("error", ["short", "zero"])
+def test_writes_of_which_the_system_takes_only_a_part(scene: Scene, error: str) -> None:
+    ended = scene.run(failing("pwrite", PARTS, 1, 0 if error == "short" else 2, error))
+    assert ended.struck
+    scene.all_right(ended)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("pwrite", errno.EIO),
+        ("pwrite", errno.ENOSPC),
+        ("pwrite", "zero"),
+        ("open", errno.EACCES),
+        ("open", errno.EIO),
+        ("ftruncate", errno.EFBIG),
+    ],
+)
+def test_one_file_that_cannot_be_written(scene: Scene, call: str, error: int | str) -> None:
+    ended = scene.run(failing(call, FAILS, 1, 0, error))
+    scene.one_failed(ended, os.strerror(error) if isinstance(error, int) else "written nothing")
+
+
+@pytest.mark.parametrize("call", ["pwrite", "pread", "open", "rename"])
+def test_a_fault_that_passes(scene: Scene, call: str) -> None:
+    pattern = "*/out/[cd]/*.bin" if call == "rename" else PARTS
+    ended = scene.run(failing(call, pattern, 2, 2), ERA5DL_READ_BACK="1")
+    assert ended.struck == 2
+    scene.all_right(ended)
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO])
+def test_one_file_that_cannot_have_its_name(scene: Scene, error: int) -> None:
+    scene.one_failed(scene.run(failing("rename", "*/out/d/7.bin", 1, 0, error)), os.strerror(error))
+
+
+def test_a_folder_that_refuses_files(scene: Scene) -> None:
+    """Those in it fail, the others go on."""
+    ended = scene.run(failing("open", "*/out/d/*.part", 1, 0, errno.EACCES))
+    assert (ended.code, ended.wrong) == (INCOMPLETE, set())
+    assert ended.right == {key for key in scene.objects if key.startswith("c/")}
+    assert ended.said.count("Permission denied") >= len(SIZES) // 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such limit")
+def test_a_limit_of_file_sizes(fault_server: FaultServer, tmp_path: Path) -> None:
+    import resource
+
+    scene = Scene(fault_server, tmp_path)
+    limit = 4_500_000
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    began = time.monotonic()
+    ended = scene.finish(scene.start(before=limited))
+    scene.one_failed(ended, "larger than", key="d/11.bin")
+    assert time.monotonic() - began < 30
