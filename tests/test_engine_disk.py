@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from era5dl.engine import disk, upkeep
-from era5dl.engine.events import State, StateChanged
+from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying, State, StateChanged
+from era5dl.ranges import RangeSet
+from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
-from tests.runs import fetch_all, running, wrong_files
+from tests.runs import Ran, fetch_all, running, wrong_files
 
 MB = 1_000_000
 
@@ -149,6 +152,179 @@ def test_a_quota_that_is_used_up(fault_server: FaultServer, tmp_path: Path, monk
     assert (ended.verified, ended.failed) == (1, 0)
     assert {event.kind for event in ran.said(StateChanged)} == {"", "DiskFull"}
     assert wrong_files(tmp_path, {"a.bin": data}) == []
+
+
+# --- the folder and the part files, while the run goes on -------------------------------------------------------------
+
+
+@pytest.fixture
+def four(fault_server: FaultServer) -> dict[str, bytes]:
+    """Four objects that take some seconds to come."""
+    data = {f"{i}.bin": pseudo_random(i, 2 * MB) for i in range(4)}
+    for key, body in data.items():
+        fault_server.put(key, body, part_size=MB // 2 if key == "3.bin" else None)
+    fault_server.link = Link(speed=MB)
+    return data
+
+
+def waited(ran: Ran) -> list[StateChanged]:
+    return [event for event in ran.said(StateChanged) if event.state is State.WAITING_FOR_DISK]
+
+
+def test_part_files_that_are_cut_short_again_and_again(
+    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
+) -> None:
+    with running(fault_server, tmp_path, workers=2) as ran:
+        for share in (0.2, 0.3):
+            ran.until(lambda: ran.engine.snapshot().done_bytes > 4 * share * MB)  # noqa: B023
+            for path in tmp_path.glob("*.part"):
+                os.truncate(path, 300_000)
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(tmp_path, four) == []
+    assert any("cut short" in event.reason for event in ran.said(FileRestarted))
+
+
+def test_a_disk_that_was_away_and_has_lost_what_was_not_synced(
+    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
+) -> None:
+    disk, folder = tmp_path / "disk", tmp_path / "mounted"
+    for made in (disk, folder):
+        made.mkdir()
+    mount("--bind", disk, folder)
+    try:
+        with running(fault_server, folder, workers=2) as ran:
+            ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+            transfers = list(ran.engine._run.scheduler.open.values())
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+            ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+            lost = 0
+            for transfer in transfers:
+                if transfer.part is not None:
+                    lost += lose(disk / transfer.part.path.name, transfer.part.safe(RangeSet([(0, 2 * MB)])))
+            assert lost
+            mount("--bind", disk, folder)
+            ended = ran.end()
+        assert (ended.verified, ended.failed) == (4, 0)
+        assert wrong_files(folder, four) == []
+        assert len(waited(ran)) == 1
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
+
+
+def lose(path: Path, kept: RangeSet) -> int:
+    """Put zeros where nothing was synced; how many bytes."""
+    gaps = kept.missing(0, path.stat().st_size)
+    with path.open("r+b") as file:
+        for start, stop in gaps:
+            file.seek(start)
+            file.write(bytes(stop - start))
+    return sum(stop - start for start, stop in gaps)
+
+
+def test_a_folder_that_is_moved_away_and_put_back(
+    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
+) -> None:
+    folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    with running(fault_server, folder, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        folder.rename(elsewhere)
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        ran.engine.wait(1.5)  # checkpoints are due meanwhile
+        elsewhere.rename(folder)
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(folder, four) == []
+    (told,) = waited(ran)
+    assert told.kind == "FolderVanished"
+    assert told.reason.startswith(f"the folder {folder} has vanished. Put it back")
+
+
+@pytest.mark.parametrize("instead", [False, True])
+def test_a_folder_that_does_not_come_back_ends_the_run(
+    fault_server: FaultServer,
+    tmp_path: Path,
+    four: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    instead: bool,
+) -> None:
+    monkeypatch.setattr(upkeep, "PATIENCE", 1.0)
+    folder = tmp_path / "out"
+    with running(fault_server, folder, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        folder.rename(tmp_path / "elsewhere")
+        if instead:
+            folder.mkdir()
+        ended = ran.end()
+    assert ended.kind == "FolderVanished"
+    assert ("another folder has taken the place of" if instead else "has vanished") in ended.error
+    assert "era5dl resume" in ended.remedy
+    assert len(waited(ran)) == 1
+    assert not instead or list(folder.iterdir()) == []
+
+
+def test_our_own_folder_is_made_again(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
+    home = tmp_path / ".era5dl"
+    with running(fault_server, tmp_path, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        shutil.rmtree(home)
+        ran.until(lambda: ran.session.is_there and any(home.glob("*.plan.jsonl")) and any(home.glob("*.lock")))
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(tmp_path, four) == []
+    assert waited(ran) == []
+    with Session.open(tmp_path) as session:
+        assert session.checkpoint.verified.total() == 4
+
+
+def test_reading_back_finds_what_somebody_else_has_written(
+    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
+) -> None:
+    """While we have the file open its time tells nothing."""
+    with running(fault_server, tmp_path, workers=2, read_back=True) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+        spoilt = 0
+        for path in tmp_path.glob("*.part"):
+            with path.open("r+b") as file:
+                spoilt += file.write(b"a foreign hand")
+        assert spoilt
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(tmp_path, four) == []
+    assert any(event.kind == "ProofError" for event in ran.said(FileRetrying))
+
+
+def test_what_is_written_during_a_pause_is_found_without_reading_all_back(
+    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
+) -> None:
+    with running(fault_server, tmp_path, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+        ran.engine.pause()
+        ran.until(lambda: ran.engine._run.aborts == {})
+        for path in tmp_path.glob("*.part"):
+            with path.open("r+b") as file:
+                file.write(b"a foreign hand")
+        ran.engine.resume()
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(tmp_path, four) == []
+
+
+def test_an_object_that_grows_beyond_the_disk_fails_alone(fault_server: FaultServer, small_disk: Path) -> None:
+    data = {f"{i}.bin": pseudo_random(i, MB) for i in range(4)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    fault_server.link = Link(speed=MB)
+    with running(fault_server, small_disk, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        fault_server.put("3.bin", pseudo_random("grown", 20 * MB))
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (3, 1)
+    assert wrong_files(small_disk, data) == ["3.bin"]
+    (failed,) = ran.said(FileFailed)
+    assert failed.kind == "WillNotFit"
+    assert "has grown from 1.00 MB to 20.0 MB" in failed.reason
+    assert [event for event in ran.said(StateChanged) if event.kind] == []
 
 
 def mount(*words: str | Path) -> None:

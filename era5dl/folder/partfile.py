@@ -51,6 +51,7 @@ class PartFile:
         # Its device, number and time when the last user left it
         self._left: tuple[int, int, int] | None = None
         self._known = before._left if before and before.path == path else None
+        self._changed = False  # by somebody else, while nobody here had it open
         self._cold = False  # drop the page cache at the next opening
         self._durable = DurableRanges(size)
 
@@ -99,6 +100,7 @@ class PartFile:
         self._refuse_second_name(now)
         if self._sized:
             self._refuse_short(now)
+        self._changed = self.touched
         if now.st_size != self.size:
             os.ftruncate(fd, self.size)
         if self._cold:
@@ -223,10 +225,10 @@ class PartFile:
 
     @property
     def touched(self) -> bool:
-        """Whether something else has changed it since the last user left it, as far as its time tells. On Windows the
+        """Whether something else has changed it while nobody here had it open, as far as its time tells. On Windows the
         time moves by itself after the last write, and tells nothing."""
-        if self._left is None or os.name == "nt":
-            return False
+        if self._changed or self._left is None or os.name == "nt":
+            return self._changed
         try:
             now = os.lstat(self.path)
         except OSError:
