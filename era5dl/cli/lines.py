@@ -24,6 +24,7 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )
+from era5dl.engine.news import StateNews
 from era5dl.engine.progress import Snapshot
 from era5dl.errors import ClaimedElsewhere
 from era5dl.text import count, duration, size, speed
@@ -53,7 +54,7 @@ class Lines:
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._next = time.monotonic() + EVERY
-        self._waited = False
+        self._news = StateNews()
 
     def __enter__(self) -> Lines:
         return self
@@ -65,11 +66,8 @@ class Lines:
 
     def event(self, event: Event) -> None:
         line = line_for(event)
-        if isinstance(event, StateChanged):
-            runs = event.state is State.RUNNING
-            if runs and not self._waited:
-                return  # it begins; only after a wait is it news that it runs
-            self._waited = not runs
+        if isinstance(event, StateChanged) and not self._news.worth(event, time.monotonic()):
+            return
         if isinstance(event, FileFailed):
             self._voice.insist(line)
         elif line:

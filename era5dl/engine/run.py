@@ -69,7 +69,7 @@ class Run:
         self.reason = ""
         self.user_paused = False
         self.held: set[int] = set()  # objects that the user holds
-        self.others: tuple[str, ...] = ()  # sessions that fetch all that is left
+        self._told: tuple[State, str, tuple[str, ...]] = (State.READY, "", ())  # the state that was told last
         self.stopping = False
         self.error = ""  # what ended the run before its time
         self.remedy = self.kind = ""  # of that error
@@ -302,11 +302,10 @@ class Run:
             reason = told(len(self.scheduler.open), others)
         else:
             state = State.RUNNING
-        before, self.others = self.others, others
-        if others and others == before:
-            self.reason = reason  # fewer files than before are no news
-        if (state, reason) != (self.state, self.reason):
-            self.state, self.reason = state, reason
+        self.reason = reason
+        news = (state, kind or reason, others)  # a figure in a reason may change all the time, and is no news
+        if news != self._told:
+            self._told, self.state = news, state
             self.ledger.pause(time.monotonic())
             self.outbox.put(StateChanged(state, reason, kind))
         self.wake_locked()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import threading
@@ -10,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from era5dl import threads
+from era5dl.errors import OutOfThreads
 from era5dl.gui import desktop, facts, form, i18n, preferences
 from era5dl.gui.choices import Choices
 from era5dl.gui.closing import Closing
@@ -344,7 +347,8 @@ class App:
     def _save_report(self) -> None:
         from era5dl.gui.report_words import vocabulary
 
-        threading.Thread(target=vocabulary, name="era5dl-words", daemon=True).start()  # while the person chooses
+        with contextlib.suppress(OutOfThreads):  # then it is done when it is needed
+            threads.start(threading.Thread(target=vocabulary, name="era5dl-words", daemon=True))  # while one chooses
         name = self.dialogs.choose_report()
         if name:
             self.watching.save_report(Path(name), self.preferences)

@@ -25,6 +25,7 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )
+from era5dl.engine.news import StateNews
 from era5dl.gui import ending, words
 from era5dl.gui.i18n import _, ngettext
 from era5dl.text import plain, size
@@ -68,6 +69,7 @@ class LogBook:
         self._lines: deque[Line] = deque(maxlen=most)
         self._clock = clock
         self._count = 0
+        self._news, self._begun = StateNews(), False
         self._checked: dict[str, list[str]] = {}  # reason -> keys, of this run
 
     def add(self, level: Level, text: str) -> None:
@@ -77,14 +79,22 @@ class LogBook:
 
     def hear(self, event: Event) -> None:
         """Write down what the engine said; what matters goes into the file log, too, in the engine's own words."""
+        if isinstance(event, StateChanged) and not self._worth_a_line(event):
+            return
         level, text = sentence(event)
         self.add(level, text)
         if isinstance(event, FileDone) and event.outcome is Outcome.CHECKED:
             self._checked.setdefault(event.reason, []).append(event.key)
         if isinstance(event, RunEnded):
+            self._begun = False
             self._name_checked(event.checked)
         if level > Level.DETAIL:
             _log.log(_SEVERITY[level], "%s", event)
+
+    def _worth_a_line(self, event: StateChanged) -> bool:
+        begins = event.state is State.RUNNING and not self._begun
+        self._begun = True
+        return self._news.worth(event, self._clock()) or begins
 
     def _name_checked(self, number: int) -> None:
         """What is less than verified at the end of a run, a line for each reason."""

@@ -1,0 +1,33 @@
+"""Which changes of a run's state are worth a line: one for each wait, however often it comes and goes."""
+
+from __future__ import annotations
+
+from era5dl.engine.events import State, StateChanged
+
+AGAIN = 60.0  # seconds after which a wait that keeps coming back is told once more
+_WAITS = frozenset(state for state in State if state.value.startswith("waiting"))
+
+
+class StateNews:
+    """Of one run, or of many one after the other."""
+
+    def __init__(self) -> None:
+        self._told_at: dict[tuple[State, str], float] = {}
+        self._hushed = False  # the wait that goes on was not told, so its end is not, either
+        self._waited = False
+
+    def worth(self, event: StateChanged, now: float) -> bool:
+        """Whether to tell it. now: seconds that only grow."""
+        if event.state in _WAITS:
+            key = (event.state, event.kind)
+            self._hushed = now - self._told_at.get(key, -AGAIN) < AGAIN
+            self._waited = True
+            if not self._hushed:
+                self._told_at[key] = now
+            return not self._hushed
+        if event.state is not State.RUNNING:
+            self._waited, self._hushed = event.state is State.PAUSED, False
+            return True
+        news = self._waited and not self._hushed  # it begins; only after a wait is it news that it runs
+        self._waited = self._hushed = False
+        return news
