@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -12,9 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.session.owner import SILENCE
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.engine import sharing
+from era5dl.engine.events import State, StateChanged
+from era5dl.planner import Plan
+from era5dl.session.owner import SILENCE, Owner
 from tests.faultlab import FaultServer, Link, pseudo_random
-from tests.runs import leftovers, wrong_files
+from tests.runs import leftovers, plan_of, running, settings_for, wrong_files
 
 MB = 1_000_000
 PATIENCE = 120.0
@@ -32,7 +39,7 @@ SEAM = "import sys\nimport era5dl.session.lock as lock\n{}\nfrom era5dl.cli impo
 class Program:
     """`era5dl download` of these keys, as a process of its own."""
 
-    def __init__(self, lab: Lab, name: str, keys: list[str], *, seam: str = "") -> None:
+    def __init__(self, lab: Lab, name: str, keys: list[str], *, seam: str = "", within: list[str]) -> None:
         listed = lab.folder / f"{name}.txt"
         listed.write_text("\n".join(keys))
         settings = {
@@ -45,7 +52,7 @@ class Program:
         how = ["-c", SEAM.format(seam)] if seam else ["-m", "era5dl"]
         self._out = (lab.folder / f"{name}.said").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, *how, "download", "--keys-file", str(listed), "--out", str(lab.out)],
+            [*within, sys.executable, *how, "download", "--keys-file", str(listed), "--out", str(lab.out)],
             stdout=self._out,
             stderr=subprocess.STDOUT,
             env={**os.environ, **settings},
@@ -83,8 +90,8 @@ class Lab:
         self.server.link = Link(latency=0.02, speed=speed)
         return list(self.objects)
 
-    def start(self, name: str, keys: list[str], *, seam: str = "") -> Program:
-        program = Program(self, name, keys, seam=seam)
+    def start(self, name: str, keys: list[str], *, seam: str = "", within: list[str] | None = None) -> Program:
+        program = Program(self, name, keys, seam=seam, within=within or [])
         self.programs.append(program)
         return program
 
@@ -227,3 +234,79 @@ def test_a_stopped_owner_is_taken_over_and_finds_out_when_it_wakes(lab: Lab) -> 
     lab.all_right()
     assert "left to another session: 0/0.nc: " in first.said
     assert stamps == {key: ((lab.out / key).stat().st_ino, (lab.out / key).stat().st_mtime_ns) for key in keys}
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs to make namespaces")
+@pytest.mark.parametrize("world", [["--uts"], ["--uts", "--pid", "--fork", "--mount-proc"]], ids=["host", "container"])
+def test_hosts_of_other_names_and_containers_of_one_name_share_a_folder(lab: Lab, world: list[str]) -> None:
+    """A container's process numbers mean nothing outside: that there is no such process here makes nobody dead."""
+    keys = lab.furnish(6, 4 * MB, speed=1 * MB)
+    name = "another" if world == ["--uts"] else os.uname().nodename
+    within = ["unshare", *world, "sh", "-c", f'hostname {name} && exec "$@"', "sh"]
+    first = lab.start("first", keys, within=within)
+    lab.until(lambda: lab.claims() and lab.payload)
+    second = lab.start("second", keys[::-1])
+    first.ends_well()
+    second.ends_well()
+    lab.all_right()
+    assert lab.payload <= 1.1 * lab.total
+
+
+def planted_claims(lab: Lab, keys: list[str]) -> Path:
+    """Claims of a session on another computer on these objects. Returns its lock."""
+    home = lab.out / ".era5dl"
+    home.mkdir(parents=True)
+    owner = Owner(4711, "elsewhere.example", 1.0, 1_700_000_000.0, "era5dl", "f" * 16, kernel=False)
+    (home / f"{'0' * 12}.lock").write_text(json.dumps(dataclasses.asdict(owner)))
+    for key in keys:
+        name = hashlib.sha256(key.casefold().encode()).hexdigest()
+        (home / f"{name}.claim").write_text(json.dumps({"session": "0" * 12, "token": "f" * 16}))
+    return home / f"{'0' * 12}.lock"
+
+
+def test_while_others_fetch_it_can_be_paused_and_when_they_are_gone_it_goes_on(lab: Lab, monkeypatch) -> None:
+    monkeypatch.setattr(sharing, "LOOK_EVERY", (0.05, 0.1))
+    keys = lab.furnish(3, 100_000)
+    lock = planted_claims(lab, keys[:2])
+    with running(lab.server, lab.out) as ran:
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_SESSION)
+        snapshot = ran.engine.snapshot()
+        assert snapshot.reason.startswith(
+            "2 files are being fetched by another session: era5dl (process 4711 on elsewh"
+        )
+        assert snapshot.active == ()
+        assert snapshot.in_flight == 0
+        assert snapshot.done_files == 1
+        ran.engine.pause()
+        assert ran.engine.snapshot().state is State.PAUSED
+        ran.engine.resume()
+        assert ran.engine.snapshot().state is State.WAITING_FOR_SESSION
+        ran.engine.hold([0])
+        ran.until(lambda: ran.engine.snapshot().reason.startswith("1 file is being"))
+        ran.engine.release([0])
+        ran.until(lambda: ran.engine.snapshot().reason.startswith("2 files are"))
+        os.utime(lock, (time.time() - SILENCE - 1,) * 2)
+        assert ran.end().verified == 3
+    states = [event.state for event in ran.said(StateChanged)]
+    assert states.count(State.WAITING_FOR_SESSION) <= 4, "it is said when it begins, not at each look"
+    lab.all_right()
+
+
+def test_more_objects_of_others_than_are_begun_at_once_do_not_keep_it_from_the_rest(lab: Lab) -> None:
+    keys = lab.furnish(60, 1000)
+    lock = planted_claims(lab, keys[:50])
+    with running(lab.server, lab.out, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_files == 10)
+        os.utime(lock, (time.time() - SILENCE - 1,) * 2)
+        ran.end()
+    lab.all_right()
+
+
+def test_two_engines_of_one_process_share_a_folder(lab: Lab) -> None:
+    lab.furnish(6, 2 * MB, speed=1 * MB)
+    plan = plan_of(S3Bucket(settings_for(lab.server)))
+    backwards = Plan({"prefix": "backwards"}, plan.objects[::-1])
+    with running(lab.server, lab.out, plan=plan) as one, running(lab.server, lab.out, plan=backwards) as two:
+        assert one.end().verified == two.end().verified == 6
+    lab.all_right()
+    assert lab.payload <= 1.1 * lab.total

@@ -42,6 +42,7 @@ BEAT = 10.0  # seconds between two touches
 LEASE = 35.0  # seconds after a touch for which the holder need not look: nobody may take the lock over before SILENCE
 _FRESH = 60.0  # seconds for which a file that says nothing may be one that is being written
 _FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 _ours: set[str] = set()  # tokens of the locks this process holds
 
 
@@ -322,16 +323,15 @@ def _touch(path: Path) -> None:
     os.utime(path, follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
 
-def _clocks() -> tuple[float, ...]:
+def _clocks() -> tuple[float, float]:
     """Clocks of which one at least counts the seconds of a computer's sleep; setting the time looks like a sleep."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME), time.time()
-    return time.monotonic(), time.time()
+    return (time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)), time.time()
 
 
-def _since(then: tuple[float, ...]) -> float:
+def _since(then: tuple[float, float]) -> float:
     """Seconds since, by the clock that counts most."""
-    return max(abs(now - before) for now, before in zip(_clocks(), then, strict=True))
+    now = _clocks()
+    return max(now[0] - then[0], abs(now[1] - then[1]))
 
 
 def _still_named(path: Path, fd: int) -> bool:

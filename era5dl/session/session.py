@@ -234,7 +234,7 @@ class Session:
 
     def close(self) -> None:
         """Let others have it. May be called again."""
-        self.claims.keep_only(())
+        self.claims.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
