@@ -27,7 +27,6 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -249,16 +248,11 @@ def _remove_dead(path: Path, now: float) -> None:
         silence = _silence(path, now, touched)
         if _alive(seen, silence) if seen is not None else silence < _FRESH:
             raise busy(seen)
-        rename_away(path, lambda aside: read_owner(aside) == seen)
+        aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        os.rename(path, aside)  # noqa: PTH104
     except FileNotFoundError:
         return  # its owner let go, or another taker was quicker
-
-
-def rename_away(path: Path, is_it: Callable[[Path], bool]) -> None:
-    """Remove a file that was found to be of no more use; what is another one by now is put back. Raises OSError."""
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    os.rename(path, aside)  # noqa: PTH104
-    if not is_it(aside):  # between the look and our rename somebody else had taken it over
+    if read_owner(aside) != seen:  # between our look and our rename somebody else had taken it over
         with contextlib.suppress(OSError):
             os.link(aside, path)
     aside.unlink()

@@ -18,16 +18,15 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from era5dl.errors import ClaimedElsewhere
-from era5dl.session.lock import Lock, is_ours, rename_away
+from era5dl.errors import ClaimedElsewhere, Era5Error, SessionBusy
+from era5dl.session.lock import Lock, is_ours
 from era5dl.session.owner import SILENCE, Owner, look
 from era5dl.session.untrusted import Fields, Malformed, open_regular, parse_json
 
@@ -87,7 +86,12 @@ class ObjectClaims:
                     break
                 if who:
                     return who
-                if not _remove_void(path, found):
+                try:
+                    with self._removing():
+                        _remove(path, found)
+                except SessionBusy:  # somebody else is about it
+                    return SOMEBODY
+                except (OSError, Era5Error):  # the system does not let us: it may be another user's
                     return ""
                 continue
             except OSError:  # what is wrong with the disk is told by those who write the object
@@ -135,11 +139,29 @@ class ObjectClaims:
 
     def sweep(self) -> None:
         """Remove the claims that dead sessions have left."""
-        with contextlib.suppress(OSError):
-            for path in map(str, self._home.glob(f"*{SUFFIX}*")):
-                found, who = self._examine(path)
-                if not who and found != self._mine:
-                    _remove_void(path, found)
+        try:
+            files = [str(path) for path in self._home.glob(f"*{SUFFIX}")]
+            void = [(path, found) for path in files for found, who in [self._examine(path)] if not who]
+            void = [(path, found) for path, found in void if found != self._mine]
+            if void:
+                with self._removing():
+                    for path, found in void:
+                        with contextlib.suppress(OSError):
+                            _remove(path, found)
+        except (OSError, Era5Error):
+            pass  # the next session will do it
+
+    @contextlib.contextmanager
+    def _removing(self) -> Iterator[None]:
+        """One at a time removes void claims: else the second might remove the claim of whoever came after the first.
+
+        Raises SessionBusy while another one does, or a DiskError.
+        """
+        lock = Lock.take(self._home / "claims.lock")
+        try:
+            yield
+        finally:
+            lock.release()
 
     def close(self) -> None:
         """Let others have all of them, and leave nothing behind. May be called again."""
@@ -229,17 +251,11 @@ class ObjectClaims:
         return owner, touched if owner is not None else 1.0
 
 
-def _remove_void(path: str, found: _Claim) -> bool:
-    """Remove a claim of nobody's. False when the system does not let us: it may be another user's."""
-    try:
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            return False
-        rename_away(Path(path), lambda aside: _read(str(aside)) == found)
-    except FileNotFoundError:
-        pass
-    except OSError:
-        return False
-    return True
+def _remove(path: str, found: _Claim) -> None:
+    """Remove a void claim if it still says what was found. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        if _read(path) == found:
+            os.unlink(path)  # noqa: PTH108
 
 
 def _read(path: str) -> _Claim:
