@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from era5dl.engine.checked import CheckedFiles
-from era5dl.engine.events import Event, FileFailed
+from era5dl.engine.events import Event, FileDone, FileFailed
 from era5dl.engine.progress import Snapshot
 from era5dl.errors import BadSelection, UnknownName
 from era5dl.selection import Selection, choose, days_of
@@ -149,6 +149,8 @@ def _run(bucket: Bucket, session: Session, settings: Settings, watchers: _Watche
         checked.hear(event)
         if isinstance(event, FileFailed):
             failures[event.index] = event
+        elif isinstance(event, FileDone):
+            failures.pop(event.index, None)
         if watchers.on_event is not None:
             watchers.on_event(event)
 

@@ -71,6 +71,7 @@ class Era5Error(Exception):
 
     reaction = Reaction.FAIL_OBJECT
     remedy = ""
+    heals = False  # an object that has failed by it may be had some time later
 
     def __init__(self, message: str = "", *, remedy: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
@@ -117,6 +118,8 @@ class UnsafeKey(UsageError):
 
 class BucketError(Era5Error):
     """A request to the bucket failed."""
+
+    heals = True
 
 
 class Interrupted(BucketError):
@@ -178,6 +181,7 @@ class Untrusted(BucketError):
 class ObjectChanged(BucketError):
     """The object was replaced upstream while it was being fetched."""
 
+    heals = False
     reaction = Reaction.RESTART
 
 
@@ -191,10 +195,13 @@ class Contradiction(BucketError):
 class NotFound(BucketError):
     """There is no such object in the bucket."""
 
+    heals = False
+
 
 class Denied(BucketError):
     """The server does not give this object away."""
 
+    heals = False
     reaction = Reaction.DOUBT  # firewalls and servers under load say so, too, and do not mean it
 
 
@@ -223,6 +230,7 @@ class ProofError(Era5Error):
 class DiskError(Era5Error):
     """The disk does not take or give the bytes."""
 
+    heals = True
     reaction = Reaction.PAUSE
 
 
@@ -235,6 +243,7 @@ class DiskFull(DiskError):
 class WillNotFit(DiskError):
     """More is to come than there is room for on the disk."""
 
+    heals = False
     reaction = Reaction.FAIL_OBJECT
     remedy = "Make room on the disk, ask for less, or choose a folder on another disk."
 
@@ -242,6 +251,7 @@ class WillNotFit(DiskError):
 class FileTooLarge(DiskError):
     """The file system takes no file of this size."""
 
+    heals = False
     reaction = Reaction.FAIL_OBJECT
     remedy = (
         "Choose a folder on another disk (FAT32, for one, takes no file above 4 GB), or raise your limit of file sizes "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from era5dl.engine import rounds
 from tests.faultlab import Certificates, FaultServer, make_certificates
 from tests.servers.seaweed import Seaweed
 
@@ -17,6 +18,12 @@ from tests.servers.seaweed import Seaweed
 def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the list of sessions of whoever runs it."""
     monkeypatch.setenv("ERA5DL_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+
+
+@pytest.fixture(autouse=True)
+def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed files get their second chances without the seconds in between."""
+    monkeypatch.setattr(rounds, "FIRST", 0.1)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ download, resume (and demo)
     file-done       index, key, size, path, outcome ("verified" | "checked"), reason, adopted
     file-failed     index, key, reason, remedy, kind
     state           state, reason, kind                          kind: "" where no error is behind it
+    second-chance   round, files, delay                          failed files are tried again in `delay` seconds
     throttled       workers, delay
     fewer-workers   workers, wanted, reason, remedy, kind        the system gives no more threads
     progress        state, reason, total_files, done_files, verified_files, checked_files, failed_files, total_bytes,
@@ -68,6 +69,7 @@ from era5dl.engine.events import (
     FileStarted,
     RangesIgnored,
     RunEnded,
+    SecondChance,
     StateChanged,
     Throttled,
 )
@@ -81,6 +83,7 @@ _NAMES: dict[type, str] = {
     FileDone: "file-done",
     FileFailed: "file-failed",
     StateChanged: "state",
+    SecondChance: "second-chance",
     Throttled: "throttled",
     FewerWorkers: "fewer-workers",
     RangesIgnored: "ranges-ignored",

@@ -20,6 +20,7 @@ from era5dl.engine.events import (
     FileRetrying,
     RangesIgnored,
     RunEnded,
+    SecondChance,
     State,
     StateChanged,
     Throttled,
@@ -91,7 +92,10 @@ def line_for(event: Event) -> str:
             return f"left to another session: {event.key}: {_reason(event)}"
         case StateChanged(state=State.RUNNING):
             return "going on" if event.reason == "" else f"going on: {event.reason}"
-        case StateChanged() if event.state not in (State.READY, State.ENDED):
+        case SecondChance():
+            files = count(event.files, "failed file")
+            return f"trying {files} again in {event.delay:.0f} s (round {event.round})"
+        case StateChanged() if event.state not in (State.READY, State.ENDED, State.WAITING_TO_RETRY):
             return f"{event.state.value}: {event.reason}" if event.reason else str(event.state.value)
         case Throttled():
             return f"the server asks to slow down: {count(event.workers, 'request')} at once for now"

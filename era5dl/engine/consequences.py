@@ -9,6 +9,7 @@ import random
 import time
 
 from era5dl.bucket.abort import Abort
+from era5dl.engine import rounds
 from era5dl.engine.disk import all_failed, judge, one_failed
 from era5dl.engine.events import FileRetrying, Throttled
 from era5dl.engine.holding import let_go
@@ -115,12 +116,17 @@ def _consider(run: Run, job: Job, abort: Abort | None, error: Era5Error, progres
 def _decide(run: Run, job: Job, error: Era5Error, progressed: bool, crowded: bool) -> Decision:
     """What to do, and what it costs the budget of the piece (or that of opening and proving the object)."""
     counter = job if isinstance(job, Piece) else job.transfer
-    barren, retries = counter.barren, run.settings.retries
+    barren, retries = counter.barren, _budget(run, job)
     if crowded:  # that says nothing about this object and costs it nothing
         barren, retries = 1, retries + 2
     decision = decide(error, progressed=progressed, barren=barren, retries=retries, draw=random.uniform)
     counter.barren = 1 if crowded else decision.barren
     return decision
+
+
+def _budget(run: Run, job: Job) -> int:
+    retries = run.settings.retries
+    return min(retries, rounds.RETRIES) if job.transfer.index in run.rounds.again else retries
 
 
 def _is_crowded(run: Run, abort: Abort, now: float) -> bool:
@@ -140,7 +146,7 @@ def _is_crowded(run: Run, abort: Abort, now: float) -> bool:
 def _doubt(run: Run, job: Job, error: Denied) -> Decision:
     """The same for an answer of 403: see `era5dl.engine.refusals`."""
     counter = job if isinstance(job, Piece) else job.transfer
-    retries, barren = run.settings.retries, counter.refused
+    retries, barren = _budget(run, job), counter.refused
     doubts = retries if run.refusals.passing else DOUBTS
     decision = decide(error, progressed=False, barren=barren, retries=retries, draw=random.uniform, doubts=doubts)
     if not decision.again and run.refusals.many:

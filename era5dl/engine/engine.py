@@ -111,6 +111,8 @@ class Engine:
             kept = [] if wanted is None else [failure for failure in run.failures if failure.index not in wanted]
             run.failures.clear()
             run.failures.extend(kept)
+            run.rounds.forget(range(len(run.ledger.states)) if wanted is None else wanted)
+            run.set_state_locked()
             run.wake_locked()
 
     def promote(self, indices: Collection[int]) -> None:

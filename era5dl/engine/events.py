@@ -31,6 +31,7 @@ class State(Enum):
     WAITING_FOR_DISK = "waiting for the disk"
     WAITING_FOR_ROOM = "waiting for room on the disk"
     WAITING_FOR_TRUST = "waiting for a trusted certificate"
+    WAITING_TO_RETRY = "waiting to try failed files again"  # at the end of a run
     WAITING_FOR_SESSION = "waiting for another session"  # all that is left is being fetched by others in this folder
     STOPPING = "stopping"
     ENDED = "ended"
@@ -95,6 +96,15 @@ class StateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondChance:
+    """All else is done; files that failed for a reason that time may heal are tried again in `delay` seconds."""
+
+    round: int  # from 1
+    files: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
 class Throttled:
     """The server asked to slow down; `workers` is how many requests at once are allowed now."""
 
@@ -143,6 +153,7 @@ Event = (
     | FileDone
     | FileFailed
     | StateChanged
+    | SecondChance
     | Throttled
     | FewerWorkers
     | RangesIgnored

@@ -32,6 +32,7 @@ from era5dl.engine.outbox import Locked, Outbox
 from era5dl.engine.pacing import Peak, RateLimit, Throttle
 from era5dl.engine.proving import UNMATCHED, EtagTrust, Proof, to_fetch_again
 from era5dl.engine.refusals import Refusals
+from era5dl.engine.rounds import Rounds
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
 from era5dl.engine.sharing import left_to_others, told
 from era5dl.engine.transfer import Piece, Transfer
@@ -78,6 +79,7 @@ class Run:
         self.dirty = True  # there is something to write into the resume file
         self.aborts: dict[Job, Abort] = {}
         self.failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
+        self.rounds = Rounds(enabled=settings.retries > 0)
         self.outbox = Outbox(on_event)
         self._locked = Locked(self.changed, self.outbox)
         self.trouble = Trouble(bucket, self._probed)
@@ -255,6 +257,11 @@ class Run:
         if self.over:
             self.ending.notify_all()
 
+    def forget_failure_locked(self, index: int) -> None:
+        """That this object failed is true no more, or is going to be said anew."""
+        if any(failure.index == index for failure in self.failures):
+            self.failures = deque((one for one in self.failures if one.index != index), maxlen=MOST_FAILURES)
+
     def recount_locked(self, transfer: Transfer) -> None:
         """Bring the ledger to what is on disk of this object."""
         done = transfer.done.total()
@@ -266,12 +273,13 @@ class Run:
     @property
     def over(self) -> bool:
         """No worker gets anything any more."""
-        return self.stopping or bool(self.error) or (self.audited and self.scheduler.finished and not self.held)
+        left = not self.audited or not self.scheduler.finished or self.held or self.rounds.pending
+        return self.stopping or bool(self.error) or not left
 
     @property
     def only_held(self) -> bool:
         """All that is left is held by the user: nothing goes on, and the run does not end."""
-        return bool(self.held) and self.audited and self.scheduler.finished
+        return bool(self.held) and self.audited and self.scheduler.finished and not self.rounds.pending
 
     def check_folder(self) -> None:
         """Raise FolderUnusable when the folder is gone, exchanged, or on a disk that is away or was."""
@@ -295,6 +303,8 @@ class Run:
             state = State.PAUSED
         elif self.trouble.state is not None:
             state, reason, kind = self.trouble.state, self.trouble.reason, self.trouble.kind
+        elif self.rounds.due is not None and self.scheduler.finished:
+            state, reason = State.WAITING_TO_RETRY, self.rounds.told
         elif self.only_held:
             state, reason = State.PAUSED, ONLY_HELD
         elif others := left_to_others(self):
@@ -381,6 +391,7 @@ class Run:
         finished = self.verified if proof.outcome is Outcome.VERIFIED else self.checked
         finished.add(index, index + 1)
         self.held.discard(index)
+        self.forget_failure_locked(index)
         self.ledger.set_state(index, OUTCOMES[proof.outcome])
         self.dirty = True
         self.doubted.discard(index)

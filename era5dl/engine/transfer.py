@@ -90,6 +90,7 @@ class Transfer:
     changed: bool = False  # upstream: ask for its version again before anything else
     counted: int = 0  # bytes of it that the ledger counts as done
     decision: Decision | None = None  # what happens to it as soon as it is idle, and why
+    heals: bool = False  # the error of that decision: `Era5Error.heals`
     reason: str = ""
     remedy: str = ""
     kind: str = ""  # `Era5Error.kind`

@@ -11,6 +11,7 @@ import threading
 import time
 from itertools import chain
 
+from era5dl.engine import rounds
 from era5dl.engine.claims import claims_of
 from era5dl.engine.disk import all_failed, sync_failed
 from era5dl.engine.events import RunEnded, State
@@ -173,6 +174,7 @@ class Upkeep:
             for piece in run.scheduler.active:
                 piece.sample(now)
         run.session.claims.keep_only(run.scheduler.open)
+        rounds.tend(run, now)
         self._look_around()
         self._mind_the_quiet(now)
         self._replace_slow(now)

@@ -10,7 +10,7 @@ from era5dl.engine.ledger import FileState
 from era5dl.engine.retry import Decision
 from era5dl.engine.run import Run
 from era5dl.engine.transfer import Transfer
-from era5dl.errors import Era5Error, ObjectChanged, Reaction
+from era5dl.errors import Denied, Era5Error, ObjectChanged, Reaction
 from era5dl.ranges import RangeSet
 from era5dl.session.checkpoint import Failure
 
@@ -22,6 +22,7 @@ def withdraw(run: Run, transfer: Transfer, decision: Decision, error: Era5Error)
     if transfer.decision is None or decision is FAILED:
         transfer.decision, transfer.reason, transfer.remedy = decision, str(error), error.remedy
         transfer.kind = error.kind
+        transfer.heals = error.heals or (isinstance(error, Denied) and run.refusals.passing)
     run.scheduler.withdraw(transfer)
     for piece in transfer.active:
         if piece in run.aborts:
@@ -55,5 +56,8 @@ def when_idle(run: Run, transfer: Transfer) -> None:
     run.scheduler.close(transfer)
     run.held.discard(index)
     run.ledger.set_state(index, FileState.FAILED)
+    run.forget_failure_locked(index)
     run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind))
+    if transfer.heals:
+        run.rounds.failed(index)
     run.outbox.put(FileFailed(index, key, transfer.reason, transfer.remedy, transfer.kind))

@@ -28,7 +28,13 @@ from era5dl.settings import Settings
 
 DEBOUNCE = 400  # ms after the last change of a field before the bucket is asked
 SPEED_EVERY = 1.0  # seconds between two points of the speed chart
-_WAITS = (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_ROOM, State.WAITING_FOR_TRUST)
+_WAITS = (
+    State.WAITING_FOR_NETWORK,
+    State.WAITING_FOR_DISK,
+    State.WAITING_FOR_ROOM,
+    State.WAITING_FOR_TRUST,
+    State.WAITING_TO_RETRY,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +341,8 @@ class Downloading:
         if event.state in _WAITS or event.reason:
             self._trouble = event.state
             said = words.state(event.state)
-            why = words.told(event.kind, event.reason).sentence
+            numbers = event.state is State.WAITING_TO_RETRY  # the log has them
+            why = "" if numbers else words.told(event.kind, event.reason).sentence
             if event.kind == BadResponse.__name__ and event.state is State.WAITING_FOR_NETWORK:
                 why += " " + _(
                     "A login page or a proxy probably stands in between: open any web page in a browser, "

@@ -21,6 +21,7 @@ from era5dl.engine.events import (
     Outcome,
     RangesIgnored,
     RunEnded,
+    SecondChance,
     State,
     StateChanged,
     Throttled,
@@ -44,7 +45,13 @@ class Level(IntEnum):
     ERROR = 3  # somebody has to do something
 
 
-_WAITS = (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_ROOM, State.WAITING_FOR_TRUST)
+_WAITS = (
+    State.WAITING_FOR_NETWORK,
+    State.WAITING_FOR_DISK,
+    State.WAITING_FOR_ROOM,
+    State.WAITING_FOR_TRUST,
+    State.WAITING_TO_RETRY,
+)
 _SEVERITY = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
@@ -153,6 +160,15 @@ def sentence(event: Event) -> tuple[Level, str]:
         return Level.WARNING, _("{file}: begun anew: {reason}", file=_short(event.key), reason=reason)
     if isinstance(event, FileFailed):
         return Level.ERROR, _failed(event)
+    if isinstance(event, SecondChance):
+        text = ngettext(
+            "{n:,} failed file is tried again in {delay:.0f} s (round {round})",
+            "{n:,} failed files are tried again in {delay:.0f} s (round {round})",
+            event.files,
+            delay=event.delay,
+            round=event.round,
+        )
+        return Level.WARNING, text
     if isinstance(event, Throttled):
         text = ngettext(
             "The server asks to slow down: {n} request at once from now on",
@@ -199,7 +215,8 @@ def _done(event: FileDone) -> tuple[Level, str]:
 
 def _state(event: StateChanged) -> tuple[Level, str]:
     said = words.state(event.state)
-    reason = words.told(event.kind, event.reason).sentence
+    numbers = event.state is State.WAITING_TO_RETRY  # another line has them
+    reason = "" if numbers else words.told(event.kind, event.reason).sentence
     text = _("{name}: {reason}", name=said.name, reason=reason) if reason else said.name
     waits = event.state in _WAITS
     return Level.WARNING if waits else Level.INFO, text

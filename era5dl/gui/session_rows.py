@@ -28,6 +28,7 @@ _PAUSED = (
     State.WAITING_FOR_DISK,
     State.WAITING_FOR_ROOM,
     State.WAITING_FOR_TRUST,
+    State.WAITING_TO_RETRY,
 )
 
 

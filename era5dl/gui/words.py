@@ -57,6 +57,10 @@ _STATES = {
             "The download goes on by itself when the certificate is right."
         ),
     ),
+    State.WAITING_TO_RETRY: Words(
+        N_("Waiting to try failed files again"),
+        N_("All else is done. Some files failed for reasons that time may heal; they are tried again in a moment."),
+    ),
     State.WAITING_FOR_SESSION: Words(
         N_("Waiting for another session"),
         N_(

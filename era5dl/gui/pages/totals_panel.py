@@ -25,7 +25,13 @@ _CHART = 300  # our units the chart has, card's edges included, or it lies above
 _FIGURES = 270  # our units of the figures left of it then
 SPAN = 180.0  # seconds of speed that the chart shows
 _SHORT = 30.0  # seconds that it shows at the beginning
-_WAITS = (State.WAITING_FOR_NETWORK, State.WAITING_FOR_DISK, State.WAITING_FOR_ROOM, State.WAITING_FOR_TRUST)
+_WAITS = (
+    State.WAITING_FOR_NETWORK,
+    State.WAITING_FOR_DISK,
+    State.WAITING_FOR_ROOM,
+    State.WAITING_FOR_TRUST,
+    State.WAITING_TO_RETRY,
+)
 
 
 @dataclass(frozen=True, slots=True)
