@@ -39,25 +39,30 @@ def test_each_round_waits_longer_than_the_one_before(monkeypatch: pytest.MonkeyP
     plan, now, delays = Rounds(enabled=True), 1000.0, []
     for number in range(8):
         plan.failed(1)
-        chance = plan.plan(now, number)
+        chance = plan.plan(now, number, 0)
         assert chance is not None
         assert (chance.round, chance.files) == (number + 1, 1)
-        assert plan.plan(now, number) is None, "decided once"
+        assert plan.plan(now, number, 0) is None, "decided once"
         delays.append(chance.delay)
         assert plan.begin() == [1]
     expected = [min(LONGEST, 5.0 * FACTOR**number) for number in range(8)]
     assert all(0.8 * wait <= delay <= 1.2 * wait for wait, delay in zip(expected, delays, strict=True))
 
 
-def test_after_a_round_that_brought_nothing_new_there_is_no_other() -> None:
+@pytest.mark.parametrize(
+    ("files", "missing", "another"),
+    [(3, 1000, False), (4, 1000, True), (3, 900, True), (3, 995, False), (3, 1200, False)],
+    ids=["nothing", "a file", "bytes", "a drip", "it has grown"],
+)
+def test_after_a_round_that_brought_nothing_new_there_is_no_other(files: int, missing: int, another: bool) -> None:
     plan = Rounds(enabled=True)
     plan.failed(1)
-    assert plan.plan(0.0, "nothing")
+    assert plan.plan(0.0, 3, 1000)
     plan.begin()
     plan.failed(1)
     assert plan.pending
-    assert plan.plan(0.0, "nothing") is None
-    assert not plan.pending
+    assert (plan.plan(0.0, files, missing) is not None) == another
+    assert plan.pending == another
 
 
 # Runs

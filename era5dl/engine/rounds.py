@@ -1,7 +1,8 @@
 """Second chances: what failed for a reason that time may heal is tried again at the end of a run, in rounds.
 
 Each round begins later after the end of the one before than that did, and there is none after one that brought nothing
-new, no file and no byte. An object that is tried again has a small budget of attempts: the rounds are its backoff.
+new: no file, and no more bytes than a drip brings. An object that is tried again has a small budget of attempts: the
+rounds are its backoff.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 FIRST = 5.0  # seconds before the first round
 FACTOR = 3.0  # of the wait before each further one
 LONGEST = 300.0  # seconds
+DRIP = 0.01  # of the bytes that are missing: so few are nothing new
 RETRIES = 2  # barren attempts after the first that an object has in a round
 
 
@@ -31,10 +33,11 @@ class Rounds:
         self.due: float | None = None  # when the next one begins, monotonic
         self.told = ""  # what comes next, for people
         self.again: set[int] = set()  # objects that were given another chance
+        self.refused: set[int] = set()  # objects that have failed by refusals, as long as none has passed
         self._enabled = enabled
         self._waiting: set[int] = set()  # objects that have failed and may be tried again
         self._over = False
-        self._before: object = None  # what was there when the last round began
+        self._before: tuple[int, int] | None = None  # files that were there when the last round began; bytes missing
 
     @property
     def pending(self) -> bool:
@@ -45,21 +48,27 @@ class Rounds:
         """This object has failed, and time may heal it."""
         self._waiting.add(index)
 
+    def refusals_pass(self) -> None:
+        """Refusals turn out to pass: those that were believed too soon get a second chance, too."""
+        self._waiting |= self.refused
+        self.refused.clear()
+
     def forget(self, indices: Collection[int]) -> None:
         """These objects need no second chance from here."""
         self._waiting.difference_update(indices)
+        self.refused.difference_update(indices)
         if not self._waiting:
             self.due = None
 
-    def plan(self, now: float, there: object) -> SecondChance | None:
-        """Nothing else is left to do. The next round, when it is decided on now. there: anything that is another value
-        when something new has come."""
+    def plan(self, now: float, files: int, missing: int) -> SecondChance | None:
+        """Nothing else is left to do. The next round, when it is decided on now. files: that are there. missing: bytes
+        that are not."""
         if self.due is not None or not self.pending:
             return None
-        if there == self._before:
+        if self._before and files <= self._before[0] and missing > (1 - DRIP) * self._before[1]:
             self._over = True
             return None
-        self._before = there
+        self._before = files, missing
         self.number += 1
         delay = random.uniform(0.8, 1.2) * min(LONGEST, FIRST * FACTOR ** (self.number - 1))
         self.due = now + delay
@@ -84,7 +93,7 @@ def tend(run: Run, now: float) -> None:
         if rounds.due is None and run.audited and run.scheduler.finished:
             counts = run.ledger.counts
             done = counts[FileState.VERIFIED] + counts[FileState.CHECKED]
-            if chance := rounds.plan(now, (done, run.ledger.done_bytes)):
+            if chance := rounds.plan(now, done, run.ledger.total_bytes - run.ledger.done_bytes):
                 run.outbox.put(chance)
             run.set_state_locked()
         elif rounds.due is not None and now >= rounds.due and not run.user_paused and run.trouble.state is None:

@@ -231,6 +231,8 @@ class Run:
             piece.answered = self.answered_once = True
             self.strange_answers = 0
             self.refusals.answered(piece.transfer.index)
+            if self.refusals.passing and self.rounds.refused:
+                self.rounds.refusals_pass()
             self.throttle.answered()
             self.served.note(time.monotonic(), sum(one.answered for one in self.scheduler.active))
             if (abort := self.aborts.get(piece)) is not None and abort.connected:

@@ -22,7 +22,7 @@ def withdraw(run: Run, transfer: Transfer, decision: Decision, error: Era5Error)
     if transfer.decision is None or decision is FAILED:
         transfer.decision, transfer.reason, transfer.remedy = decision, str(error), error.remedy
         transfer.kind = error.kind
-        transfer.heals = error.heals or (isinstance(error, Denied) and run.refusals.passing)
+        transfer.heals = error.heals
     run.scheduler.withdraw(transfer)
     for piece in transfer.active:
         if piece in run.aborts:
@@ -60,4 +60,8 @@ def when_idle(run: Run, transfer: Transfer) -> None:
     run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind))
     if transfer.heals:
         run.rounds.failed(index)
+    elif transfer.kind == Denied.__name__:
+        run.rounds.refused.add(index)
+        if run.refusals.passing:
+            run.rounds.refusals_pass()
     run.outbox.put(FileFailed(index, key, transfer.reason, transfer.remedy, transfer.kind))
