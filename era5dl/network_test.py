@@ -60,7 +60,8 @@ class Diagnosis:
     failed_step: str  # where it first went wrong if no probe came through: one of STEPS, or ""
     error: str
     proxy_source: str = ""  # the variable that names the proxy, or where else it was set
-    trust: str = ""  # whose certificates are believed; "" without TLS
+    trust_file: str = ""  # the CA file that alone is trusted; "" for the system's certificates and the bundled ones
+    trust_source: str = ""  # the flag or variable that names it
 
     @property
     def reachable(self) -> bool:
@@ -87,7 +88,8 @@ def diagnose(settings: Settings, *, probes: int = PROBES) -> Diagnosis:
         "endpoint": endpoint,
         "proxy": proxy.url if proxy else None,
         "proxy_source": proxy.source if proxy else "",
-        "trust": str(dialer.trust) if endpoint.startswith("https:") else "",
+        "trust_file": dialer.trust.file or "",
+        "trust_source": dialer.trust.source,
     }
     try:
         way = way_to(endpoint, dialer)

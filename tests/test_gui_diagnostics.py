@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from era5dl.bucket.proxies import SETTINGS, SYSTEM
+from era5dl.bucket.trust import SETTING
 from era5dl.engine.gauges import Process, Sample
 from era5dl.engine.meter import Traffic
 from era5dl.engine.verdict import Finding
@@ -121,6 +123,34 @@ def test_the_steps_of_a_test_that_failed() -> None:
     assert table["Connection"].fact == "not measured"
     assert (table["Clock"].fact, table["Clock"].good) == ("2:00:00 behind the server's", False)
     assert table["Proxy"].fact == "none"
+
+
+@pytest.mark.parametrize(
+    ("change", "proxy", "trusted"),
+    [
+        ({"proxy": None}, "none", "the system's certificates and the bundled ones"),
+        (
+            {"proxy": "socks5h://127.0.0.1:7890", "proxy_source": "ALL_PROXY"},
+            "socks5h://127.0.0.1:7890, set in ALL_PROXY",
+            "the system's certificates and the bundled ones",
+        ),
+        (
+            {"proxy_source": SETTINGS, "trust_file": "/etc/ca.pem", "trust_source": SETTING},
+            "http://proxy.uni.example:3128, set in the settings",
+            "those of /etc/ca.pem alone, set in the settings",
+        ),
+        (
+            {"proxy_source": SYSTEM, "trust_file": "/etc/ca.pem", "trust_source": "AWS_CA_BUNDLE"},
+            "http://proxy.uni.example:3128, set in the system's settings",
+            "those of /etc/ca.pem alone, set in AWS_CA_BUNDLE",
+        ),
+    ],
+)
+def test_the_proxy_and_the_trust_with_who_set_them(change: dict[str, Any], proxy: str, trusted: str) -> None:
+    table = {step.name: step for step in steps(replace(GOOD, **change))}
+    assert (table["Proxy"].fact, table["Trusted"].fact) == (proxy, trusted)
+    failed = {step.name: step.good for step in steps(replace(GOOD, failed_step="proxy", connect=None))}
+    assert not failed["Proxy"]
 
 
 def test_lines_of_the_hour() -> None:
@@ -261,6 +291,31 @@ def test_the_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                     "nsf-ncar-era5.s3.us-west-2.amazonaws.com", "aaaaaaaaaaaa interrupted: 3 of 9 files"):  # fmt: skip
         assert helpful in text, helpful
     assert list(tmp_path.glob("*.tmp")) == []
+
+
+def test_the_report_says_which_proxy_is_used_and_who_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "all_proxy", "no_proxy", "NO_PROXY", "HTTPS_PROXY", "ERA5DL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/home/alice/ca.pem")
+
+    def said(proxy: str = "") -> str:
+        support_report.write(tmp_path / "r.zip", Material(preferences=Preferences(proxy=proxy)))
+        with zipfile.ZipFile(tmp_path / "r.zip") as archive:
+            text = archive.read("report.txt").decode()
+        assert not any(private in text for private in ("alice", "hunter2", "gate"))
+        return text
+
+    monkeypatch.setenv("ALL_PROXY", "socks5h://alice:hunter2@gate:1080")
+    assert "proxy: socks5h://<host>:1080, set in ALL_PROXY" in said()
+    assert "set in AWS_CA_BUNDLE" in said()
+    assert "proxy: http://127.0.0.1:3128, set in the settings" in said("http://alice:hunter2@127.0.0.1:3128")
+    monkeypatch.setenv("ALL_PROXY", "quic://alice:hunter2@gate:1080")
+    assert "proxy: cannot be used" in said()
+    monkeypatch.delenv("ALL_PROXY")
+    monkeypatch.delenv("AWS_CA_BUNDLE")
+    assert "proxy: none" in said() and "the system's and the bundled ones" in said()
 
 
 def test_a_report_about_nothing(tmp_path: Path) -> None:

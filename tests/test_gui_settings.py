@@ -69,7 +69,7 @@ def test_what_is_shown_reads_back() -> None:
         ("rate_limit", "-5M", "Write it as 500K, 5M or 1.5G."),
         ("rate_limit", "900T", "At most 100G."),
         ("disk_reserve", "5 apples", "Write it as 500K, 5M or 1.5G."),
-        ("proxy", "ftp://x", "This is no web address. Write it as http://host:port."),
+        ("proxy", "ftp://x", "This is no proxy. Write it as http://host:port or socks5h://host:port."),
         ("endpoint_url", "nowhere", "This is no web address. Write it as http://host:port."),
         ("ca_bundle", "/no/such/file", "There is no such file."),
         ("bucket", "s3://x/y", "Only the bare name, without s3:// and without a path."),
@@ -160,7 +160,7 @@ def test_a_problem_stands_beside_its_field_and_changes_nothing(scene: Scene) -> 
     scene.dialog.enter("proxy", "ftp://x")
     scene.root.update()
     assert scene.changes == []
-    assert scene.below("proxy").startswith("This is no web address")
+    assert scene.below("proxy").startswith("This is no proxy")
     assert scene.dialog._lines["proxy"].below.winfo_manager()
     assert scene.dialog._lines["proxy"].control.instate(["invalid"])
     assert not scene.dialog._lines["workers"].control.instate(["invalid"])

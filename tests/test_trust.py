@@ -119,7 +119,7 @@ def test_a_file_goes_before_the_system(
         size_of(server, ca_file)
     assert step_of(server, ca_file) == "certificate"
     found = diagnose(settings_of(server, ca_file), probes=1)
-    assert found.trust == f"{other} (from {name})"
+    assert (found.trust_file, found.trust_source) == (other, name)
 
 
 @pytest.mark.parametrize("name", ["--ca-bundle", *VARIABLES])

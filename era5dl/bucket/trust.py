@@ -46,11 +46,6 @@ class Trust:
                 self._shared = self._of_file(self.file) if self.file else _of_system_and_bundle()
             return self._shared
 
-    def __str__(self) -> str:
-        if self.file is None:
-            return "the system's certificates and the bundled ones"
-        return f"{self.file} (from {self.source})"
-
     def _of_file(self, file: str) -> ssl.SSLContext:
         context = _plain()
         try:

@@ -60,7 +60,8 @@ def lines(found: Diagnosis) -> list[str]:
     if found.endpoint.startswith("https:"):
         facts = [fact for fact in (found.tls_version, found.issuer and f"signed by {found.issuer}") if fact]
         rows.append(("TLS", _timing(found.tls) + (f"; {', '.join(facts)}" if facts else "")))
-        rows.append(("trust", found.trust))
+        alone = f"{found.trust_file} alone (from {found.trust_source})"
+        rows.append(("trust", alone if found.trust_file else "the system's certificates and the bundled ones"))
     rows += [
         ("first byte", _timing(found.first_byte)),
         ("answer", "none" if found.status is None else f"HTTP {found.status}"),

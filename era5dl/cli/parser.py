@@ -40,14 +40,17 @@ exit codes:
   130  interrupted by the user; the same command, or `era5dl resume`, goes on
 
 environment (a flag wins over it):
-  ERA5DL_ENDPOINT_URL, ERA5DL_BUCKET, ERA5DL_REGION, ERA5DL_CA_BUNDLE, ERA5DL_WORKERS, ERA5DL_LIMIT_RATE,
+  ERA5DL_ENDPOINT_URL, ERA5DL_BUCKET, ERA5DL_REGION, ERA5DL_CA_BUNDLE, ERA5DL_PROXY, ERA5DL_WORKERS, ERA5DL_LIMIT_RATE,
   ERA5DL_RETRIES, ERA5DL_NO_VERIFY=1, ERA5DL_READ_BACK=1,
   ERA5DL_FLAT=1         as the flags of the same name
-  ERA5DL_PROXY, ERA5DL_CONNECT_TIMEOUT, ERA5DL_READ_TIMEOUT, ERA5DL_DISK_RESERVE
-                        have no flag: a URL, seconds, seconds, room left free on the disk (512MiB)
+  ERA5DL_CONNECT_TIMEOUT, ERA5DL_READ_TIMEOUT, ERA5DL_DISK_RESERVE
+                        have no flag: seconds, seconds, room left free on the disk (512MiB)
   ERA5DL_STATE_DIR      where the list of known sessions is kept
   ERA5DL_DEBUG=1        show the traceback with an error
-  HTTPS_PROXY, HTTP_PROXY, NO_PROXY   are honoured
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY           are honoured, in lower case too; where none is set, so are the
+                        settings of Windows and macOS
+  AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE, SSL_CERT_FILE       a CA file to trust alone; where none is set, the system's
+                        certificates and the bundled ones are trusted
 
 Press Ctrl-C once to stop: what has come is kept and the next run goes on from there. Twice ends at once.
 """
@@ -215,6 +218,12 @@ def _common_flags(parser: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--bucket", metavar="NAME", help="default: nsf-ncar-era5")
     where.add_argument("--region", metavar="R", help="default: us-west-2")
+    where.add_argument(
+        "--proxy",
+        metavar="URL",
+        help="such as socks5h://127.0.0.1:7890; http, https, socks5, socks5h, socks4 or socks4a. Put a password into "
+        "ERA5DL_PROXY, where the list of processes does not show it",
+    )
     where.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust, where a proxy inspects TLS")
     _pace_flags(parser)
     _voice_flags(parser)

@@ -27,6 +27,7 @@ _SETTINGS = {  # flag -> setting
     "bucket": "bucket",
     "region": "region",
     "ca_bundle": "ca_bundle",
+    "proxy": "proxy",
     "workers": "workers",
     "limit_rate": "rate_limit",
     "retries": "retries",

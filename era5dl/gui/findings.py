@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from era5dl.bucket.proxies import SETTINGS, SYSTEM
+from era5dl.bucket.trust import SETTING
 from era5dl.engine.gauges import Sample
 from era5dl.engine.verdict import Finding, figures_of, judge, with_test
 from era5dl.gui import words
@@ -185,7 +187,7 @@ class Step:
 
 def steps(found: Diagnosis) -> list[Step]:
     """The table of a network test, in the order of the way."""
-    table = [_fact(_("Proxy"), plain(found.proxy) if found.proxy else _("none"))]
+    table = [_fact(_("Proxy"), _proxy(found), good=found.failed_step != "proxy")]
     dns = found.dns_seconds
     if dns is not None:
         names = ", ".join(found.addresses[:2]) + (" …" if len(found.addresses) > 2 else "")
@@ -201,11 +203,28 @@ def steps(found: Diagnosis) -> list[Step]:
         if found.issuer:
             text = _("{version}, signed by {issuer}", version=text, issuer=plain(found.issuer))
         table.append(_fact(_("Certificate"), text, good=found.failed_step != "certificate"))
+    if found.endpoint.startswith("https:"):
+        table.append(_fact(_("Trusted"), _trust(found)))
     if found.status is not None:
         table.append(_fact(_("Answer"), f"HTTP {found.status}", good=found.reachable))
     table.append(_fact(_("Throughput"), _throughput(found)))
     table.append(_clock(found.clock_ahead))
     return table
+
+
+def _proxy(found: Diagnosis) -> str:
+    if not found.proxy:
+        return _("none")
+    sources = {SETTINGS: _("the settings"), SYSTEM: _("the system's settings")}
+    source = sources.get(found.proxy_source, found.proxy_source)
+    return _("{proxy}, set in {source}", proxy=plain(found.proxy), source=plain(source))
+
+
+def _trust(found: Diagnosis) -> str:
+    if not found.trust_file:
+        return _("the system's certificates and the bundled ones")
+    source = _("the settings") if found.trust_source == SETTING else found.trust_source
+    return _("those of {file} alone, set in {source}", file=plain(found.trust_file), source=plain(source))
 
 
 def _throughput(found: Diagnosis) -> str:

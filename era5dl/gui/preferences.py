@@ -56,7 +56,7 @@ class Preferences:
     opaque_etags: bool = False
     flat: bool = False
     proxy: str = field(default="", repr=False)  # the system's; may have a password in it
-    ca_bundle: str = ""  # the bundled ones
+    ca_bundle: str = ""  # the system's and the bundled ones
     endpoint_url: str = ""  # Amazon's
     bucket: str = "nsf-ncar-era5"
     region: str = "us-west-2"

@@ -89,8 +89,13 @@ GROUPS = (
     Group(
         N_("Connection"),
         (
-            Field("proxy", N_("Proxy"), Kind.TEXT, hint=N_("http://host:port. Empty: what the system says.")),
-            Field("ca_bundle", N_("CA file"), Kind.FILE, hint=N_("Only where traffic is inspected; ask your IT.")),
+            Field(
+                "proxy",
+                N_("Proxy"),
+                Kind.TEXT,
+                hint=N_("http://host:port or socks5h://host:port. Empty: what the system says."),
+            ),
+            Field("ca_bundle", N_("CA file"), Kind.FILE, hint=N_("Trusted alone. Empty: what the system trusts.")),
             Field("connect_timeout", N_("Connect within"), Kind.SECONDS, N_("seconds")),
             Field("read_timeout", N_("Answer within"), Kind.SECONDS, N_("seconds")),
             Field(
@@ -217,7 +222,7 @@ def _text(field: Field, text: str) -> str:
 
 
 _WRONG = {
-    "proxy": N_("This is no web address. Write it as http://host:port."),
+    "proxy": N_("This is no proxy. Write it as http://host:port or socks5h://host:port."),
     "endpoint_url": N_("This is no web address. Write it as http://host:port."),
     "ca_bundle": N_("There is no such file."),
     "bucket": N_("Only the bare name, without s3:// and without a path."),

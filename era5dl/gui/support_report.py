@@ -24,12 +24,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import era5dl
+from era5dl.bucket.proxies import proxy_for
+from era5dl.bucket.trust import Trust
 from era5dl.engine.gauges import Sample
 from era5dl.engine.verdict import Finding
+from era5dl.errors import UsageError
 from era5dl.gui.preferences import CHOICES, Preferences
 from era5dl.gui.report_words import known_words
 from era5dl.logs import last_lines
-from era5dl.network_test import Diagnosis, Timing
+from era5dl.network_test import Diagnosis, Timing, endpoint_of
 from era5dl.proof.md5 import is_side_by_side
 from era5dl.redaction import Redactor
 from era5dl.session import Summary
@@ -37,7 +40,7 @@ from era5dl.session.origin import address_of
 from era5dl.settings import Settings
 from era5dl.text import plain, size
 
-LIBRARIES = ("boto3", "botocore", "urllib3", "psutil", "platformdirs")
+LIBRARIES = ("boto3", "botocore", "urllib3", "PySocks", "truststore", "psutil", "platformdirs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,7 @@ def text(material: Material, redact: Callable[[str], str]) -> str:
         ("Program", _program()),
         ("Settings that differ from the defaults", _settings(material.preferences)),
         ("Findings", [finding.value for finding in material.findings] or ["none"]),
+        ("Way to the server", _way(material.preferences)),
         ("Network test", _network(material.diagnosis, free)),
         ("Last hour", _summary(material.samples)),
         ("Sessions", [_session(session, free) for session in material.sessions] or ["none"]),
@@ -136,6 +140,19 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "?"
+
+
+def _way(preferences: Preferences) -> list[str]:
+    """Which proxy and which certificates, and who set them."""
+    try:
+        settings = preferences.to_settings()
+        proxy = proxy_for(endpoint_of(settings), settings.proxy)
+        used = f"{_address(proxy.url)}, set in {proxy.source}" if proxy else "none"
+    except UsageError as error:
+        used = f"cannot be used: {error.kind}"
+    source = Trust(preferences.ca_bundle or None).source
+    trusted = f"those of one file alone, set in {source}" if source else "the system's and the bundled ones"
+    return [f"proxy: {used}", f"certificates trusted: {trusted}"]
 
 
 def _settings(preferences: Preferences) -> list[str]:

@@ -16,12 +16,14 @@ class _Proxy:
     names: the names that it can look up, and where they lead.
     """
 
-    def __init__(self, names: dict[str, tuple[str, int]] | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, names: dict[str, tuple[str, int]] | None = None, tls: ssl.SSLContext | None = None, port: int = 0
+    ) -> None:
         self.names = names or {}
         self.asked: list[tuple[str, int]] = []  # hosts and ports, as they were asked for
         self.logins: list[tuple[str, str]] = []  # as they came
         self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])
         self._open: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve, name="proxy", daemon=True)
@@ -89,8 +91,9 @@ class Socks(_Proxy):
         reply: int = 0,
         manner: str = "",
         drip: float = 0.2,
+        port: int = 0,
     ) -> None:
-        super().__init__(names)
+        super().__init__(names, port=port)
         self.login, self.reply, self.manner, self.drip = login, reply, manner, drip
         self.ended = threading.Event()
 
