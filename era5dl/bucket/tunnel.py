@@ -25,10 +25,8 @@ class _Connected(socket.socket):
         """It has been done."""
 
     def recv_into(self, *args: Any) -> int:  # which its reader calls
-        left = self.give_up - time.monotonic()
-        if left <= 0:
+        if time.monotonic() > self.give_up:
             raise TimeoutError("timed out")
-        socket.socket.settimeout(self, None if left == float("inf") else left)
         return super().recv_into(*args)
 
 
