@@ -20,9 +20,9 @@ from tests.runs import sha256
 
 MB = 1_000_000
 PATIENCE = 90.0  # seconds for a whole download of 12 small objects
-SIZES = (0, 1, 5_000, 310_007, MB, 2 * MB, 2 * MB, 3 * MB, 3 * MB, 3 * MB, 4 * MB, 5 * MB)
+SIZES = (0, 1, 5_000, 310_007, MB, MB, MB, 2 * MB, MB, MB, 2 * MB, 5 * MB)
 PARTS = "*/out/*.part"
-FAILS = "*/out/d/7.bin.*part"  # one object, of 3 MB
+FAILS = "*/out/d/7.bin.*part"  # one object, of 2 MB
 
 FINE, INCOMPLETE, CANNOT_GO_ON = 0, 1, 3
 
@@ -126,6 +126,16 @@ def test_a_sync_that_fails_and_loses_what_was_written(
     scene.all_right(ended)
 
 
+@pytest.mark.parametrize("loses", ["now", "late"])
+def test_lost_bytes_that_no_md5_would_show(scene: Scene, fault_server: FaultServer, loses: str) -> None:
+    for number, (key, data) in enumerate(scene.objects.items()):
+        fault_server.put(key, data, etag=f'"opaque-{number}"')
+    ended = scene.run(failing("fsync", PARTS, 3, 3), loses=loses)
+    assert ended.struck == 3
+    assert ended.said.count("checked") >= 1
+    scene.all_right(ended)
+
+
 @pytest.mark.parametrize("error", [errno.EIO, errno.EDQUOT])
 def test_a_sync_that_always_fails_for_one_file(scene: Scene, error: int) -> None:
     ended = scene.run(failing("fsync", FAILS, 1, 0, error), loses="late")
@@ -215,6 +225,14 @@ def test_a_folder_that_refuses_files(scene: Scene) -> None:
     assert (ended.code, ended.wrong) == (INCOMPLETE, set())
     assert ended.right == {key for key in scene.objects if key.startswith("c/")}
     assert ended.said.count("Permission denied") >= len(SIZES) // 2
+
+
+def test_a_file_that_cannot_be_read_is_told_by_verify_and_the_others_are_proven(scene: Scene) -> None:
+    scene.all_right(scene.finish(scene.start()))
+    ended = scene.run(failing("open", "*/out/d/7.bin", 1, 0, errno.EACCES), words=("verify", str(scene.out)))
+    assert ended.code == INCOMPLETE, ended.said
+    assert re.search("d/7.bin.*Permission denied", ended.said), ended.said
+    assert "11 verified" in ended.said, ended.said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no such limit")

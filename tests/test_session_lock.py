@@ -413,3 +413,12 @@ def test_a_full_disk_is_said_and_leaves_no_lock_behind(tmp_path, way, monkeypatc
         patch.setattr(lock_module, "_sign", full)
         Lock.take(tmp_path / "s.lock")
     Lock.take(tmp_path / "s.lock").release()
+
+
+def test_what_is_said_of_a_folder_that_is_gone_has_no_random_name_in_it(tmp_path):
+    said = set()
+    for _ in range(2):
+        with pytest.raises(FolderUnusable) as gone:
+            Lock.take(tmp_path / "gone" / "s.lock")
+        said.add(str(gone.value))
+    assert said == {f"{tmp_path / 'gone' / 's.lock'}: No such file or directory"}

@@ -20,7 +20,7 @@ from pathlib import Path
 from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.events import Outcome
 from era5dl.engine.transfer import Transfer
-from era5dl.errors import ProofError, Stopped
+from era5dl.errors import PartLost, ProofError, Stopped
 from era5dl.folder.faults import disk_errors
 from era5dl.proof import hdf5
 from era5dl.proof.digest import Digest, Read
@@ -153,7 +153,10 @@ def examine_file(
 
         def read(offset: int, length: int) -> bytes:
             file.seek(offset)
-            return file.read(length)
+            data = file.read(length)
+            if len(data) < length:
+                raise PartLost(f"{path} has become shorter while it was read")
+            return data
 
         if transfer.digest is None and _structure(transfer, path.name, read):
             return None

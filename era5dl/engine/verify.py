@@ -20,7 +20,7 @@ from era5dl.engine.events import Outcome
 from era5dl.engine.opening import plan_proof
 from era5dl.engine.proving import UNMATCHED, EtagTrust, examine_file
 from era5dl.engine.transfer import Transfer
-from era5dl.errors import Stopped, UnsafeKey
+from era5dl.errors import DiskError, Stopped, UnsafeKey
 from era5dl.folder.faults import disk_errors
 from era5dl.planner.asking import ask_all
 from era5dl.ranges import RangeSet
@@ -105,7 +105,7 @@ class _Lookup:
             transfer = Transfer(index, obj)
             plan_proof(transfer, self.cuts, verify=True)
             proof = examine_file(transfer, path, self.trust, lambda: self.cuts.ask(obj, Abort()), self.stopped)
-        except UnsafeKey as error:
+        except (UnsafeKey, DiskError) as error:  # this file cannot be read; the others may
             reason = f"{error}. {error.remedy}" if error.remedy else str(error)
             return Examined(index, obj.key, Condition.UNKNOWN, reason)
         if proof is None:
