@@ -118,7 +118,13 @@ def build_parser() -> argparse.ArgumentParser:
         "name only when every byte is proven. Run the same command again to go on with an interrupted download.",
     )
     _selection_flags(download)
-    download.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to fetch into")
+    download.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder to fetch into; several downloads at once may share it, each file is fetched by one of them",
+    )
     _read_back_flag(download)
     _common_flags(download)
 

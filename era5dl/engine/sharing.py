@@ -59,8 +59,14 @@ def told(files: int, others: tuple[str, ...]) -> str:
 
 def release_finished(run: Run, transfer: Transfer) -> None:
     """If the run has done with this object, whatever came of it, let others have it."""
-    if transfer.index not in run.scheduler.open:
+    if done_with(run, transfer.index):
         run.session.claims.release(transfer.index)
+
+
+def done_with(run: Run, index: int) -> bool:
+    """Whether others may have this object. A file that no MD5 proves is adopted by others only if this session's resume
+    file speaks of it: so its claim is kept until that is written."""
+    return index not in run.scheduler.open and run.ledger.states[index] != FileState.CHECKED
 
 
 def _forget_absence(folder: os.PathLike[str]) -> None:

@@ -19,6 +19,7 @@ from era5dl.engine.holding import release
 from era5dl.engine.ledger import FileState
 from era5dl.engine.outbox import log
 from era5dl.engine.run import Run
+from era5dl.engine.sharing import done_with
 from era5dl.engine.surroundings import Surroundings
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import DiskError, DiskFull, Era5Error, FolderVanished, OutOfThreads, SessionError
@@ -97,6 +98,7 @@ class Upkeep:
         try:
             run.session.save(checkpoint)
             self._unsaved_since = None
+            run.session.claims.release_those(checkpoint.checked.__contains__)
         except DiskError as error:
             run.dirty = True
             self._not_saved(error)
@@ -173,7 +175,7 @@ class Upkeep:
             run.throttle.recover(now)
             for piece in run.scheduler.active:
                 piece.sample(now)
-        run.session.claims.keep_only(run.scheduler.open)
+        run.session.claims.release_those(lambda index: done_with(run, index))
         rounds.tend(run, now)
         self._look_around()
         self._mind_the_quiet(now)
@@ -281,7 +283,7 @@ class Upkeep:
         self._workers_left.wait(GRACE)
         with contextlib.suppress(Exception):  # already reported by checkpoint(); the end must be told all the same
             self.checkpoint()
-        run.session.claims.keep_only(())
+        run.session.claims.release_those()
         release(run, frozenset(run.held))  # a hold ends with its run
         with run.locked():
             counts = run.ledger.counts

@@ -21,7 +21,7 @@ import os
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,15 +126,15 @@ class ObjectClaims:
             return
         try:
             os.unlink(self._file(index))  # noqa: PTH108 - once an object, for thousands of them
-        except PermissionError:  # on Windows somebody is just reading it: `keep_only` comes by again
+        except PermissionError:  # on Windows somebody is just reading it: `release_those` comes by again
             self._held[index] = lapses
         except OSError:
             pass
 
-    def keep_only(self, indices: Collection[int]) -> None:
-        """Let others have all but these."""
+    def release_those(self, done_with: Callable[[int], bool] = lambda _: True) -> None:
+        """Let others have all, or those of which this says so."""
         for index in list(self._held):
-            if index not in indices:
+            if done_with(index):
                 self.release(index)
 
     def sweep(self) -> None:
@@ -165,7 +165,7 @@ class ObjectClaims:
 
     def close(self) -> None:
         """Let others have all of them, and leave nothing behind. May be called again."""
-        self.keep_only(())
+        self.release_those()
         with self._guard, contextlib.suppress(OSError):
             if self._links is not None:
                 self._links = None
