@@ -208,7 +208,12 @@ class _Connection(_Dialled, AWSHTTPConnection):  # type: ignore[misc]
 class _TLSConnection(_Dialled, AWSHTTPSConnection):  # type: ignore[misc]
     def connect(self) -> Any:
         self.ssl_context, self.cert_reqs, self.ca_certs = self._dialer.trust.context(), ssl.CERT_REQUIRED, None
-        return super().connect()
+        try:
+            return super().connect()
+        except ssl.SSLError as error:
+            if self.proxy_is_forwarding:  # urllib3 of before 2.8 secures the way to the proxy without what is below
+                raise self._dialer.blamed(error) from error
+            raise
 
     def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
         try:
