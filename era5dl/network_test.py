@@ -1,6 +1,6 @@
 """How good the way to the bucket is, measured step by step: proxy, DNS, connection, TLS, first byte, throughput, clock.
 
-Every step has a time limit, DNS included, which has none of its own. What fails is part of the result.
+Every step has a time limit, DNS included, which has none of its own. Nothing raises: what fails is part of the result.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from era5dl.bucket.dialing import Dialer
 from era5dl.bucket.proxies import proxy_for
 from era5dl.bucket.trust import Trust
-from era5dl.errors import Untrusted
+from era5dl.errors import Untrusted, UsageError
 from era5dl.probe import STEP_LIMIT, Probe, addresses, limited, probe, sample, way_to, words
 from era5dl.settings import Settings
 
@@ -77,20 +77,21 @@ def endpoint_of(settings: Settings) -> str:
 
 
 def diagnose(settings: Settings, *, probes: int = PROBES) -> Diagnosis:
-    """Measure the way to the bucket. Takes a minute at the very worst, a few seconds on a good line.
-
-    Raises UsageError where a variable names a proxy that cannot be used.
-    """
+    """Measure the way to the bucket. Takes a minute at the very worst, a few seconds on a good line."""
     endpoint = endpoint_of(settings)
-    dialer = Dialer(proxy_for(endpoint, settings.proxy), Trust(settings.ca_bundle))
-    proxy = dialer.proxy
+    trust = Trust(settings.ca_bundle)
     known: dict[str, Any] = {
         "endpoint": endpoint,
-        "proxy": proxy.url if proxy else None,
-        "proxy_source": proxy.source if proxy else "",
-        "trust_file": dialer.trust.file or "",
-        "trust_source": dialer.trust.source,
+        "proxy": None,
+        "trust_file": trust.file or "",
+        "trust_source": trust.source,
     }
+    try:
+        proxy = proxy_for(endpoint, settings.proxy)
+    except UsageError as error:
+        return _nothing(known, "proxy", f"{error}. {error.remedy}")
+    known |= {"proxy": proxy.url, "proxy_source": proxy.source} if proxy else {}
+    dialer = Dialer(proxy, trust)
     try:
         way = way_to(endpoint, dialer)
     except Untrusted as error:

@@ -94,15 +94,20 @@ def test_diagnose_names_a_proxy_that_fails(server: FaultServer, tmp_path: Path) 
 
 @pytest.mark.parametrize("text", ["quic://user:{0}@h:1", "http:/user:{0}@h:1", "user:{0}@h:port"])
 @pytest.mark.parametrize("how", ["HTTPS_PROXY", "ERA5DL_PROXY", "--proxy"])
-@pytest.mark.parametrize("words", [["plan", "--keys-file", "-"], ["diagnose"]], ids=str)
-def test_a_mistyped_proxy_is_wrong_usage(
-    server: FaultServer, tmp_path: Path, text: str, how: str, words: list[str]
-) -> None:
+def test_a_mistyped_proxy_is_wrong_usage(server: FaultServer, tmp_path: Path, text: str, how: str) -> None:
     text = text.format(SECRET)
     flags, variables = (["--proxy", text], {}) if how == "--proxy" else ([], {how: text})
-    said = command(server, tmp_path, *words, *flags, ERA5DL_DEBUG="1", **variables)
+    said = command(server, tmp_path, "plan", "--keys-file", "-", *flags, ERA5DL_DEBUG="1", **variables)
     assert said.returncode == 2
     assert ("the settings" if how == "--proxy" else how) in said.stderr and "socks5h" in said.stderr
+    assert SECRET not in said.stdout + said.stderr
+
+
+@pytest.mark.parametrize("text", ["quic://user:{0}@h:1", "http:/user:{0}@h:1", "user:{0}@h:port"])
+def test_diagnose_finds_a_mistyped_proxy(server: FaultServer, tmp_path: Path, text: str) -> None:
+    said = command(server, tmp_path, "diagnose", ALL_PROXY=text.format(SECRET))
+    assert said.returncode == 3
+    assert "the proxy from ALL_PROXY cannot be used" in said.stdout and "socks5h" in said.stdout
     assert SECRET not in said.stdout + said.stderr
 
 

@@ -53,7 +53,7 @@ def lines(found: Diagnosis) -> list[str]:
     """The table: one step a line."""
     rows = [
         ("endpoint", found.endpoint),
-        ("proxy", f"{found.proxy} (from {found.proxy_source})" if found.proxy else "none"),
+        ("proxy", _proxy(found)),
         ("DNS", _dns(found)),
         ("connect", "every probe failed" if found.failed_step == "connect" else _timing(found.connect)),
     ]
@@ -71,6 +71,12 @@ def lines(found: Diagnosis) -> list[str]:
     if found.error:
         rows.append(("error", found.error))
     return [f"{name:<11} {text}" for name, text in rows]
+
+
+def _proxy(found: Diagnosis) -> str:
+    if found.proxy:
+        return f"{found.proxy} (from {found.proxy_source})"
+    return "cannot be used" if found.failed_step == "proxy" else "none"
 
 
 def verdict(found: Diagnosis) -> str:

@@ -213,6 +213,8 @@ def steps(found: Diagnosis) -> list[Step]:
 
 
 def _proxy(found: Diagnosis) -> str:
+    if found.failed_step == "proxy":
+        return plain(found.error)  # it names the proxy
     if not found.proxy:
         return _("none")
     sources = {SETTINGS: _("the settings"), SYSTEM: _("the system's settings")}
