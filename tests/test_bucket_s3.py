@@ -21,7 +21,7 @@ from botocore.awsrequest import AWSResponse, HeadersDict
 from era5dl.bucket import client
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.control import Whole, described
-from era5dl.bucket.s3 import S3Bucket
+from era5dl.bucket.s3 import MOST_IDLE_PAGES, S3Bucket
 from era5dl.bucket.store import ObjectInfo, Parts
 from era5dl.errors import (
     BadResponse,
@@ -552,6 +552,22 @@ def test_what_is_no_whole_listing_is_an_error(canned: Pair, body: str) -> None:
         list(canned.bucket.list(""))
 
 
+def test_a_listing_that_brings_nothing_new_for_ever_is_an_error(canned: Pair) -> None:
+    """Each page with another token, so that it looks like going on."""
+    pages = [
+        LISTING.format(
+            f"<IsTruncated>{str(n < 99).lower()}</IsTruncated><NextContinuationToken>{n}</NextContinuationToken>",
+            ENTRY.format(1),
+        )
+        for n in range(100)
+    ]
+    canned.server.answers = [Answer.of(200, "OK", {}, page.encode()) for page in pages]
+    canned.server.asked.clear()
+    with pytest.raises(BadResponse, match="no end"):
+        list(canned.bucket.list(""))
+    assert len(canned.server.asked) <= MOST_IDLE_PAGES + 2
+
+
 def test_an_entry_needs_neither_etag_nor_date(canned: Pair) -> None:
     body = LISTING.format("<IsTruncated>false</IsTruncated>", ENTRY.format(7)).encode()
     canned.server.answers = [Answer.of(200, "OK", {}, body)]
@@ -586,7 +602,7 @@ def test_an_answer_that_describes_no_object(plain: S3Bucket, fault_server: Fault
         plain.head(KEY)
 
 
-@pytest.mark.parametrize("kind", ["says-empty", "chunked", "no-length", "weak-etag", "no-etag"])
+@pytest.mark.parametrize("kind", ["says-empty", "no-length", "weak-etag", "no-etag"])
 def test_a_doubtful_description_is_confirmed_by_a_byte(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
     server.script(Fault(kind, times=None, on=("head",)))
     assert bucket.head(KEY) == OBJ
@@ -821,7 +837,7 @@ def test_what_is_usual_needs_no_client(fault_server: FaultServer) -> None:
     program = f"""if True:
         import sys
         from era5dl.bucket.abort import Abort
-        from era5dl.bucket.s3 import S3Bucket
+        from era5dl.bucket.s3 import MOST_IDLE_PAGES, S3Bucket
         from era5dl.bucket.store import ObjectInfo
         from era5dl.settings import Settings
         bucket = S3Bucket(Settings(endpoint_url={fault_server.endpoint_url!r}, bucket={fault_server.bucket!r}))

@@ -351,16 +351,17 @@ def test_a_line_that_drips_is_given_up(
     assert "stalled" in ran.said(FileRetrying)[0].reason
 
 
+@pytest.mark.parametrize("kind", ["drip", "header-drip", "endless-interim"])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_an_object_that_only_drips_fails_and_says_why(
-    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, kind: str
 ) -> None:
     """Each drop is a new byte, and none of them is progress."""
     monkeypatch.setattr(fetch, "FLOOR_WINDOW", 0.6)
     data = pseudo_random(1, 2 * MB)
     fault_server.put(KEY, data)
-    fault_server.script(Fault("drip", at=10, seconds=60, times=None), key=KEY)
-    ran = fetch_all(fault_server, tmp_path, read_timeout=20, retries=2, workers=workers)
+    fault_server.script(Fault(kind, at=10, seconds=60, times=None), key=KEY)
+    ran = fetch_all(fault_server, tmp_path, read_timeout=1.0, retries=2, workers=workers)
     failed = ran.said(FileFailed)[-1]
     assert "stalled" in failed.reason
     assert not (tmp_path / KEY).exists()

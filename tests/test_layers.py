@@ -20,7 +20,7 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"bucket.addresses", "bucket.proxies", "bucket.trust"},
     {"bucket.tunnel"},
     {"bucket.dialing"},
-    {"settings", "selection", "folder", "probe", "bucket.headers"},
+    {"settings", "selection", "folder", "probe", "bucket.headers", "bucket.deadline"},
     {"bucket.control", "bucket.faults", "planner", "network_test", "demo"},
     {"bucket.transport", "bucket.listing"},
     {"bucket.get", "bucket.client"},

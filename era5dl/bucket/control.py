@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import socket
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from era5dl.bucket.deadline import Deadline
 from era5dl.bucket.store import LONGEST_KEY, ObjectInfo
-from era5dl.errors import BadResponse
+from era5dl.errors import BadResponse, Interrupted
 from era5dl.proof.etag import quoted
 
 MOST_BYTES = 8 << 20  # a page of 1000 keys of 1 kB, each byte of them escaped, takes half of that
@@ -23,6 +25,8 @@ MOST_TAGS = 200_000  # the same page has 20,000; each costs a hundred times its 
 MOST_ERROR_BYTES = 64 << 10
 MOST_ERROR_TAGS = 500  # S3's have some ten; the parser descends into them one function call a level
 LONGEST = 120.0  # seconds for all of an answer; with each byte the socket's own timeout begins anew
+FLOOR_WINDOW = 15.0  # seconds for each FLOOR_BYTES of an answer, and for its last ones
+FLOOR_BYTES = 15 << 10
 LONGEST_ETAG = 1024
 LARGEST = 2**53  # bytes of an object: far above S3's limit, and exact in every JSON reader
 _GULP = 64 << 10
@@ -42,28 +46,45 @@ class Whole:
             yield data
 
 
-def read_error(raw: Any) -> bytes:
+def read_error(raw: Any, sock: socket.socket | None) -> bytes:
     """The body of an answer that is an error; b"", so that its status speaks alone, where it is none of S3's."""
-    return _read(raw, MOST_ERROR_BYTES, MOST_ERROR_TAGS) or b""
+    try:
+        return _read(raw, sock, MOST_ERROR_BYTES, MOST_ERROR_TAGS) or b""
+    except Interrupted as error:
+        if error.stalled:
+            return b""
+        raise
 
 
-def read_answer(raw: Any) -> bytes:
-    """The body of a listing or a description. Raises BadResponse when it is longer than any that S3 sends."""
-    data = _read(raw, MOST_BYTES, MOST_TAGS)
+def read_answer(raw: Any, sock: socket.socket | None) -> bytes:
+    """The body of a listing or a description. Raises BadResponse when it is longer than any that S3 sends, Interrupted
+    when next to nothing comes.
+
+    sock: the socket over which it comes.
+    """
+    data = _read(raw, sock, MOST_BYTES, MOST_TAGS)
     if data is None:
         raise BadResponse("the answer is longer, slower or of another kind than any that S3 gives")
     return data
 
 
-def _read(raw: Any, most: int, most_tags: int) -> bytes | None:
+def _read(raw: Any, sock: socket.socket | None, most: int, most_tags: int) -> bytes | None:
     """The rest of a urllib3 response; None, and its connection closed, when it is not one that we want to parse."""
     gathered = io.BytesIO()  # gives what it has gathered without a copy
     give_up = time.monotonic() + LONGEST
-    while piece := raw.read1(_GULP):
-        gathered.write(piece)
-        if gathered.tell() > most or time.monotonic() > give_up:
+    with Deadline(FLOOR_WINDOW, f"a part of {FLOOR_BYTES} bytes of the answer") as limit:
+        limit.begin(sock)
+        due = FLOOR_BYTES
+        while piece := raw.read1(_GULP):
+            gathered.write(piece)
+            if gathered.tell() > most or time.monotonic() > give_up:
+                raw.close()
+                return None
+            if gathered.tell() >= due:
+                limit.begin()
+                due = gathered.tell() + FLOOR_BYTES
+        if not limit.end():
             raw.close()
-            return None
     data = gathered.getvalue()
     strange = data.count(b"<") > most_tags or any(word in data for word in _FOREIGN)
     return None if strange else data

@@ -64,7 +64,7 @@ class Get:
                 self._raw = self._transport.get(self._url, self._asking())
                 try:
                     if self._raw.status not in (200, 206):
-                        raise self._refuse(self._raw.status, dict(self._raw.headers), read_error(self._raw))
+                        raise self._refuse(self._raw.status, dict(self._raw.headers), self._error())
                     self.start, stop = span_of_body(self._raw.status, self._raw.headers, self._obj, self._span)
                     self.whole = self._raw.status == 200 or (self.start, stop) != self._span
                     self._tap = Tap(self._raw, stop - self.start, self._abort.socket)
@@ -97,6 +97,9 @@ class Get:
             self._raw.close()  # fully read: the connection is back in the pool; else it is dropped
         finally:
             self._aborting.__exit__(None, None, None)
+
+    def _error(self) -> bytes:
+        return read_error(self._raw, self._abort.socket)
 
     def _asking(self) -> dict[str, str]:
         start, stop = self._span

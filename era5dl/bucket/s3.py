@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from era5dl.bucket import headers, listing
-from era5dl.bucket.abort import Abort, aborting
+from era5dl.bucket.abort import Abort, abort_of_this_thread, aborting
 from era5dl.bucket.control import described, parsing, read_error
 from era5dl.bucket.dialing import Dialer
 from era5dl.bucket.faults import translated
@@ -94,7 +94,9 @@ class S3Bucket:
         raw = self._transport.get(self._base + quote(key, safe="/~"), {**PLAIN, **headers.SAMPLE})
         try:
             if raw.status not in (200, 206, 416):
-                raise self._client.refusal(raw.status, dict(raw.headers), read_error(raw))
+                abort = abort_of_this_thread()
+                body = read_error(raw, abort.socket if abort else None)
+                raise self._client.refusal(raw.status, dict(raw.headers), body)
             found = headers.sampled(raw.status, raw.headers)
             if raw.status == 200 and not found.etag and raw.headers.get("Content-Type", "").startswith("text/html"):
                 raise BadResponse(f"{key}: a web page came instead of the object")

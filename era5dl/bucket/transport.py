@@ -30,11 +30,14 @@ from urllib3.util.connection import allowed_gai_family
 from era5dl.bucket.abort import abort_of_this_thread
 from era5dl.bucket.addresses import SocketOption
 from era5dl.bucket.control import Whole, read_answer, read_error
+from era5dl.bucket.deadline import Deadline, deadline_of_this_thread
 from era5dl.bucket.dialing import Dialer
 from era5dl.bucket.proxies import login_wanted
 from era5dl.bucket.warm import WarmPool
 from era5dl.errors import Stopped
 from era5dl.turns import turn
+
+HEAD = "the head of the answer"  # what is waited for after a request
 
 
 class Transport(URLLib3Session):  # type: ignore[misc]
@@ -57,6 +60,7 @@ class Transport(URLLib3Session):  # type: ignore[misc]
             made = ProxyManager(proxy.url, proxy_headers=login, **self._get_pool_manager_kwargs())
             made.pool_classes_by_scheme = self._pool_classes_by_scheme
             self._proxy_managers[proxy.url] = made
+        self._patience = timeout[1]
         self._pools: dict[str, Any] | None = None if proxy else {}  # by scheme and host; None: there is a proxy
 
     def close(self) -> None:
@@ -75,9 +79,13 @@ class Transport(URLLib3Session):  # type: ignore[misc]
         self._not_when_aborted()
         request.stream_output = True
         try:
-            answer = super().send(request)
+            with Deadline(self._patience, HEAD) as limit:
+                answer = super().send(request)
+                if not limit.end():
+                    answer.raw.close()
             self._not_when_unknown(answer.status_code, answer.raw)
-            body = read_error(answer.raw) if answer.status_code >= 300 else read_answer(answer.raw)
+            read = read_error if answer.status_code >= 300 else read_answer
+            body = read(answer.raw, limit.socket)
         finally:
             if (abort := abort_of_this_thread()) is not None:
                 abort.watch(None)  # the connection may be another thread's by now
@@ -87,6 +95,14 @@ class Transport(URLLib3Session):  # type: ignore[misc]
         """The answer to a GET, urllib3's response or as much of one as is needed, its body still to be read. Raises
         what botocore's own session raises."""
         self._not_when_aborted()
+        with Deadline(self._patience, HEAD) as limit:
+            raw = self._get(url, headers)
+            if not limit.end():
+                raw.close()
+        self._not_when_unknown(raw.status, raw)
+        return raw
+
+    def _get(self, url: str, headers: dict[str, str]) -> Any:
         scheme, _, host, target = url.split("/", 3)
         if self._pools is not None:
             pool = self._pools.get(scheme + host)
@@ -95,9 +111,7 @@ class Transport(URLLib3Session):  # type: ignore[misc]
             if (answer := pool.exchange("/" + target, headers)) is not None:
                 return answer
         with turn.away():
-            raw = super().send(AWSPreparedRequest("GET", url, headers, None, stream_output=True)).raw
-        self._not_when_unknown(raw.status, raw)
-        return raw
+            return super().send(AWSPreparedRequest("GET", url, headers, None, stream_output=True)).raw
 
     def _not_when_unknown(self, status: int, raw: Any) -> None:
         if status == 407 and self._proxy:
@@ -133,8 +147,8 @@ def accepted(options: list[SocketOption]) -> list[SocketOption]:
 
 
 class _Dialled:
-    """Connects as the dialer does, and tells the Abort of this thread which socket it waits on: the socket, since
-    http.client lets go of the connection's own reference as soon as it reads "Connection: close"."""
+    """Connects as the dialer does, and tells the Abort and the Deadline of this thread which socket it waits on: the
+    socket, since http.client lets go of the connection's own reference as soon as it reads "Connection: close"."""
 
     host: Any
     port: Any
@@ -168,10 +182,13 @@ class _Dialled:
         return super().request(*args, **kwargs)  # type: ignore[misc]
 
     def tell(self) -> None:
-        abort = abort_of_this_thread()
-        if abort is not None and self.sock is not None:
+        if self.sock is None:
+            return
+        if (abort := abort_of_this_thread()) is not None:
             abort.connected = bool(abort.connected)
             abort.watch(self.sock)
+        if (limit := deadline_of_this_thread()) is not None:
+            limit.begin(self.sock)
 
     def _new_conn(self) -> socket.socket:
         """urllib3's seam for it, and its errors."""
@@ -181,9 +198,13 @@ class _Dialled:
             sock: socket.socket = self._dialer.dial(
                 self._dns_host, self.port, self.timeout, options=self.socket_options, abort=abort, family=family
             )
-            if abort is not None:
+            limit = deadline_of_this_thread()
+            if abort is not None or limit is not None:
                 self._twin = sock.dup()
+            if abort is not None:
                 abort.watch(self._twin)
+            if limit is not None:
+                limit.begin(self._twin)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, connection, error) from error
         except UnicodeError as error:  # a label that is empty or too long
@@ -197,6 +218,10 @@ class _Dialled:
     def _tunnel(self) -> None:
         try:
             super()._tunnel()  # type: ignore[misc]
+            if (limit := deadline_of_this_thread()) is not None and limit.passed:
+                connection: Any = self
+                connection.close()
+                raise TimeoutError("timed out")  # cut off, its answer can look like a whole one: TLS must not begin
         except (OSError, HTTPException) as error:
             raise self._dialer.blamed(error) from error
 

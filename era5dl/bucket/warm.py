@@ -113,9 +113,7 @@ class Exchange:
         try:
             connection.tell()
             connection.sock.sendall(head)
-            self._fp = Answer(connection.sock, method="GET", url=target)
-            with turn.away():
-                self._fp.begin()
+            self._fp = _answered(connection.sock, target)
         except BaseException as error:
             self._let_go()
             raise _as_botocore_says(error, pool.host) from error
@@ -146,6 +144,18 @@ class Exchange:
         connection, self._connection = self._connection, None
         connection.close()
         self._pool._put_conn(None)  # it takes the place of the one that was taken out
+
+
+def _answered(sock: Any, target: str) -> Answer:
+    """The next answer that comes, its head read. Where there is none, nothing of it keeps the socket open."""
+    answer = Answer(sock, method="GET", url=target)
+    try:
+        with turn.away():
+            answer.begin()
+    except BaseException:
+        answer.close()
+        raise
+    return answer
 
 
 def _request(pool: Any, target: str, headers: Mapping[str, str]) -> bytes:

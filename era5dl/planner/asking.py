@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
@@ -28,6 +29,7 @@ PARALLEL = 16
 ATTEMPTS = 5
 BASE = 0.5  # seconds; doubles with each attempt
 CAP = 8.0
+LONGEST = 45.0  # seconds after its first failure in which a question may fail again; a stalled attempt takes 15 to 20
 LONGEST_WISH = 60.0  # a Retry-After longer than this is not waited for while somebody looks at "planning"
 _LOOK = 0.05  # seconds between looks at `cancelled`
 _PARTING = 0.05  # seconds that the threads get to end while the caller waits
@@ -140,14 +142,17 @@ class _Crew(Generic[T]):
                 return
 
     def _patiently(self, question: Callable[[], T]) -> T:
-        attempt = 0
+        attempt, give_up = 0, inf
         while True:
             self._wait(self._hold_until - monotonic())
             try:
                 return question()
             except Era5Error as error:
                 attempt += 1
+                give_up = min(give_up, monotonic() + LONGEST)
                 if error.reaction not in _AGAIN or attempt >= ATTEMPTS or _wish(error) > LONGEST_WISH:
+                    raise
+                if monotonic() >= give_up and error.reaction is not Reaction.THROTTLE:
                     raise
                 delay = _delay(attempt, error)
                 throttled = error.reaction is Reaction.THROTTLE

@@ -1,0 +1,195 @@
+"""No drip keeps anybody waiting: of headers, of a listing, of an error, of a proxy's consent."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from era5dl.bucket import control, deadline
+from era5dl.bucket.abort import Abort
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.bucket.store import ObjectInfo
+from era5dl.errors import BadResponse, Interrupted, ServerBusy
+from era5dl.planner import asking, plan_keys
+from era5dl.settings import Settings
+from tests.faultlab import Certificates, Fault, FaultServer, Link, etag_of, pseudo_random
+from tests.runs import settings_for, taken
+
+KEY = "f/a.nc"
+DATA = pseudo_random("deadline", 300_000)
+OBJ = ObjectInfo(KEY, len(DATA), etag_of(DATA))
+PATIENCE = 0.5  # seconds, of the client
+FOR_EVER = 60.0  # seconds that the servers go on
+SOON = 15.0  # seconds; without a limit it would be FOR_EVER
+
+
+@pytest.fixture(params=["http", "tls"])
+def server(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[FaultServer]:
+    with FaultServer(certificates=certificates if request.param == "tls" else None) as made:
+        made.put(KEY, DATA)
+        yield made
+
+
+@contextlib.contextmanager
+def dripping(first: bytes, drop: bytes = b"x") -> Iterator[int]:
+    """A port where everybody is told `first`, and then a drop ten times a second."""
+    over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        held = []
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                held.append(threading.Thread(target=drip, args=(sock,), daemon=True))
+                held[-1].start()
+
+    def drip(sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError):
+            sock.recv(65536)
+            sock.sendall(first)
+            while not over.wait(0.1):
+                sock.sendall(drop)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        over.set()
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def bucket_at(port: int, **options: Any) -> S3Bucket:
+    return S3Bucket(
+        Settings(
+            **{"endpoint_url": f"http://127.0.0.1:{port}", "connect_timeout": 2.0, "read_timeout": PATIENCE, **options}
+        )
+    )
+
+
+def fetched(bucket: S3Bucket) -> bytes:
+    came = bytearray()
+    with bucket.open(OBJ, 0, len(DATA), Abort()) as body:
+        while data := taken(body, 1 << 20):
+            came += data
+    return bytes(came)
+
+
+CALLS: dict[str, Callable[[S3Bucket], object]] = {
+    "get": fetched,
+    "get again": lambda bucket: (fetched(bucket), fetched(bucket)),
+    "head": lambda bucket: bucket.head(KEY),
+    "list": lambda bucket: list(bucket.list("")),
+}
+
+
+@pytest.mark.parametrize("kind", ["header-drip", "endless-interim"])
+@pytest.mark.parametrize("call", CALLS)
+def test_headers_have_all_in_all_as_long_as_a_byte(server: FaultServer, kind: str, call: str) -> None:
+    """Over a new connection, and over one that is open already."""
+    good = ["none"] if call == "get again" else []
+    server.script(*good, Fault(kind, seconds=FOR_EVER, times=None, on=("get", "head", "list")))
+    bucket = S3Bucket(settings_for(server, read_timeout=PATIENCE))
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match="stalled: the head of the answer") as ended:
+        CALLS[call](bucket)
+    assert ended.value.stalled
+    assert time.monotonic() - began < SOON
+    server.calm()
+    assert fetched(bucket) == DATA
+    bucket.drop_idle_connections()
+
+
+def test_a_proxy_whose_consent_drips() -> None:
+    with dripping(b"HTTP/1.1 200 O") as port:
+        bucket = bucket_at(9, endpoint_url="https://127.0.0.1:9", proxy=f"http://127.0.0.1:{port}")
+        began = time.monotonic()
+        with pytest.raises(Interrupted, match="stalled"):
+            fetched(bucket)
+        assert time.monotonic() - began < SOON
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        HEAD + b"Content-Length: 10000\r\n\r\n<?xml",
+        HEAD + b"\r\n<?xml",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n<?xml\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;",
+    ],
+    ids=["length", "to the end", "in a chunk", "in the size of a chunk"],
+)
+def test_a_listing_that_drips(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
+    monkeypatch.setattr(control, "FLOOR_WINDOW", 1.0)
+    with dripping(first) as port:
+        began = time.monotonic()
+        with pytest.raises(Interrupted, match="stalled"):
+            list(bucket_at(port, read_timeout=20.0).list(""))
+        assert time.monotonic() - began < SOON
+
+
+def test_an_error_that_drips_is_told_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "FLOOR_WINDOW", 1.0)
+    with dripping(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 9000\r\n\r\n") as port:
+        bucket = bucket_at(port, read_timeout=20.0)
+        for call in ("get", "list"):
+            began = time.monotonic()
+            with pytest.raises(ServerBusy):
+                CALLS[call](bucket)
+            assert time.monotonic() - began < SOON
+
+
+def test_an_answer_that_is_fast_enough_and_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "LONGEST", 1.0)
+    with dripping(HEAD + b"\r\n", b" " * 5000) as port:
+        began = time.monotonic()
+        with pytest.raises(BadResponse, match="slower"):
+            list(bucket_at(port, read_timeout=20.0).list(""))
+        assert time.monotonic() - began < SOON
+
+
+def test_a_plan_says_soon_that_a_listing_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "FLOOR_WINDOW", 1.0)
+    monkeypatch.setattr(asking, "LONGEST", 1.5)
+    monkeypatch.setattr(asking, "ATTEMPTS", 1000)
+    with dripping(HEAD + b"Content-Length: 10000\r\n\r\n<?xml") as port:
+        began = time.monotonic()
+        with pytest.raises(Interrupted, match="stalled"):
+            plan_keys(["f/a", "f/b"], bucket_at(port, read_timeout=20.0))
+        assert time.monotonic() - began < SOON
+
+
+def test_a_body_has_its_own_time(server: FaultServer) -> None:
+    """The limit ends with the headers, and does not strike the next one who has the connection."""
+    server.link = Link(speed=150_000)  # two seconds
+    bucket = S3Bucket(settings_for(server, read_timeout=PATIENCE))
+    assert fetched(bucket) == DATA
+    server.link = Link()
+    assert fetched(bucket) == DATA
+    assert server.stats().connections == 1
+    bucket.drop_idle_connections()
+
+
+def test_the_watching_thread_can_be_ended_and_begins_again() -> None:
+    for _ in range(2):
+        one, other = socket.socketpair()
+        with one, other, pytest.raises(Interrupted), deadline.Deadline(0.2, "a byte") as limit:
+            limit.begin(one)
+            assert one.recv(1) == b""
+        deadline._watch.stop()
+        assert deadline._watch._watcher is not None
+        deadline._watch._watcher.join(5)
+        assert not deadline._watch._watcher.is_alive()
