@@ -233,3 +233,24 @@ def test_with_no_thread_left_it_says_what_to_do(
         assert done.returncode == 3
         assert "no more threads" in done.stderr
         assert "ulimit -u" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+def test_an_interrupt_within_exec_ends_with_our_code(tmp_path: Path) -> None:
+    """Python remembers a KeyboardInterrupt that passed through exec(), and in the end dies of SIGINT for it."""
+    program = """
+        import sys
+        import era5dl.cli.catalog_commands as commands
+        from era5dl.cli import main
+
+        def products(*_):
+            exec("import signal; signal.raise_signal(signal.SIGINT)")
+
+        commands.products = products
+        sys.argv = ["era5dl", "products"]
+        sys.exit(main())
+    """
+    (tmp_path / "program.py").write_text(textwrap.dedent(program), encoding="utf-8")
+    done = python("-m", "program", cwd=tmp_path)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "era5dl: interrupted\n"

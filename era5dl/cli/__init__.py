@@ -37,19 +37,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.set_threshold(_COLLECT_EVERY)
     _have_streams()
     try:
-        code = _main(sys.argv[1:])
-    except KeyboardInterrupt:  # before our handler was there
+        code = _main(sys.argv[1:], last=True)
+        if "threading" not in sys.modules:  # --help
+            return code
+        from era5dl.cli.interrupts import ignore_signals
+        from era5dl.threads import leave
+
+        code = leave(code)
+        ignore_signals()  # so that one which comes while Python ends takes the place of no exit code
+    except KeyboardInterrupt:  # before our handler was there, or while an error was told
         code = INTERRUPTED
-    if "threading" not in sys.modules:  # --help
-        return code
-    from era5dl.cli.interrupts import Interrupts
-    from era5dl.threads import leave
-
-    with Interrupts() as interrupts, interrupts.gracefully():
-        return leave(code)
+    if code == INTERRUPTED:
+        os._exit(code)  # where the interrupt met an exec(), as of an import, Python would end by a signal of its own
+    return code
 
 
-def _main(words: list[str]) -> int:
+def _main(words: list[str], *, last: bool = False) -> int:
+    """last: nothing comes after it but the end of the process."""
     try:
         arguments = build_parser().parse_args(words)
     except SystemExit as end:  # argparse has said it all on stderr, or printed the help
@@ -64,7 +68,7 @@ def _main(words: list[str]) -> int:
     voice = Voice(json=arguments.json, quiet=arguments.quiet)
     end_logging = start_logging()
     try:
-        with Interrupts() as interrupts:
+        with Interrupts(last=last) as interrupts:
             code = _run(arguments, voice, interrupts)
     except BrokenPipeError:  # whoever read our output has left: stop quietly, it is no error
         code = INTERRUPTED if arguments.command in ("download", "resume", "demo") else FINE

@@ -25,9 +25,13 @@ T = TypeVar("T")
 
 
 class Interrupts:
-    """Installed around one command, in the main thread; elsewhere it does nothing and is never asked."""
+    """Installed around one command, in the main thread; elsewhere it does nothing and is never asked.
 
-    def __init__(self) -> None:
+    last: when the command is over, so is the process; until then a signal ends it at once.
+    """
+
+    def __init__(self, *, last: bool = False) -> None:
+        self._last, self._over = last, False
         self.asked = threading.Event()
         self._asked_at = 0.0
         self._graceful = False
@@ -42,7 +46,8 @@ class Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        self._over = self._last
+        for number, handler in () if self._last else self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     @contextlib.contextmanager
@@ -86,12 +91,18 @@ class Interrupts:
         return outcome[0]
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        if self.asked.is_set():
+        if self.asked.is_set() or self._over:
             end_at_once(INTERRUPTED)
         self._asked_at = time.monotonic()
         self.asked.set()
         if not self._graceful:
             raise KeyboardInterrupt
+
+
+def ignore_signals() -> None:
+    """From now on none of them does anything."""
+    for number in _signals():
+        signal.signal(number, signal.SIG_IGN)
 
 
 def end_at_once(code: int) -> None:
