@@ -206,7 +206,9 @@ def test_after_kill_9_the_other_takes_over_at_once(lab: Lab, seam: str) -> None:
     lab.until(lambda: lab.fetching(second))
     first.send(signal.SIGKILL)
     first.process.wait()
+    killed = time.monotonic()
     second.ends_well()
+    assert time.monotonic() - killed < SILENCE - 20, "that its process is gone is known at once"
     assert wrong_files(lab.out, lab.objects) == []
     assert lab.claims() == []
     third = lab.start("first", keys, seam=seam)
@@ -240,9 +242,11 @@ def test_a_stopped_owner_is_taken_over_and_finds_out_when_it_wakes(lab: Lab) -> 
     second.ends_well()
     assert wrong_files(lab.out, lab.objects) == []
     stamps = {key: ((lab.out / key).stat().st_ino, (lab.out / key).stat().st_mtime_ns) for key in keys}
+    before = lab.payload
     first.send(signal.SIGCONT)
     first.ends_well()
     lab.all_right()
+    assert lab.payload - before < lab.total / 2, "it does not fetch what is there"
     assert "left to another session: 0/0.nc: " in first.said
     assert stamps == {key: ((lab.out / key).stat().st_ino, (lab.out / key).stat().st_mtime_ns) for key in keys}
 

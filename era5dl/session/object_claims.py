@@ -34,6 +34,7 @@ SUFFIX = ".claim"
 SOMEBODY = "another session"  # whoever has just created a claim and not yet signed it
 _LIMIT = 1024
 _KNOWN_FOR = 1.0  # seconds for which a look at another session's lock is good
+_LOST = -1  # in place of the lock's lapses: until it is taken anew, the object is somebody else's
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -85,6 +86,7 @@ class ObjectClaims:
                 if found == self._mine:
                     break
                 if who:
+                    self._held.pop(index, None)
                     return who
                 try:
                     with self._removing():
@@ -113,7 +115,7 @@ class ObjectClaims:
         if found == self._mine:
             self._held[index] = lapses
             return
-        self._held.pop(index, None)  # whoever took it over may even have finished it by now
+        self._held[index] = _LOST  # whoever took it over may even have finished it by now
         raise ClaimedElsewhere(
             f"{self._path_of(index)}: {who or SOMEBODY} has taken this file over: "
             f"this program gave no sign of life for more than {SILENCE:.0f} seconds"
@@ -124,8 +126,11 @@ class ObjectClaims:
         lapses = self._held.pop(index, None)
         if lapses is None:
             return
+        path = self._file(index)
+        if lapses != self._lock.lapses and _read(path) != self._mine:
+            return
         try:
-            os.unlink(self._file(index))  # noqa: PTH108 - once an object, for thousands of them
+            os.unlink(path)  # noqa: PTH108 - once an object, for thousands of them
         except PermissionError:  # on Windows somebody is just reading it: `release_those` comes by again
             self._held[index] = lapses
         except OSError:
