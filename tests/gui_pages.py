@@ -118,7 +118,7 @@ def diagnosis() -> Diagnosis:
         endpoint="https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/", proxy="http://proxy.example.edu:3128",
         addresses=("10.1.2.3",), dns_seconds=0.0123, connect=near, tls=Timing(9, 0.2011, 0.188, 0.231, 0.01, 1),
         tls_version="TLSv1.3", issuer="Amazon", first_byte=Timing(10, 0.214, 0.190, 0.410, 0.034, 0), status=200,
-        clock_ahead=0.0, throughput=34e6, sample_bytes=32_000_000, failed_step="", error="",
+        clock_ahead=0.0, throughput=34e6, sample_bytes=32_000_000, failed_step="", error="", proxy_source="HTTPS_PROXY",
     )  # fmt: skip
 
 

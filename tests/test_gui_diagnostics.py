@@ -36,7 +36,7 @@ GOOD = Diagnosis(
     endpoint="https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/", proxy="http://proxy.uni.example:3128",
     addresses=("10.1.2.3", "10.1.2.4", "10.1.2.5"), dns_seconds=0.0123, connect=NEAR, tls=NEAR, tls_version="TLSv1.3",
     issuer="Amazon", first_byte=NEAR, status=200, clock_ahead=0.0, throughput=34e6, sample_bytes=32_000_000,
-    failed_step="", error="",
+    failed_step="", error="", proxy_source="HTTPS_PROXY",
 )  # fmt: skip
 
 

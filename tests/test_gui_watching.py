@@ -20,7 +20,7 @@ NEAR = Timing(10, 0.01, 0.009, 0.012, 0.001, 0)
 FOUND = Diagnosis(
     endpoint="http://127.0.0.1:9/", proxy="", addresses=("127.0.0.1",), dns_seconds=0.01, connect=NEAR, tls=None,
     tls_version="", issuer="", first_byte=NEAR, status=200, clock_ahead=0.0, throughput=3e6, sample_bytes=32_000_000,
-    failed_step="", error="",
+    failed_step="", error="", proxy_source="HTTPS_PROXY",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import socket as sockets
 import ssl
 import threading
 import time
+from typing import Any
 
 SLICE = 0.25  # seconds
 SLICED = os.name == "nt"  # Windows does not wake a blocked recv when its socket is shut down (python/cpython#91913)
@@ -73,12 +74,15 @@ class Abort:
                     raise TimeoutError("timed out")
 
     def _shut(self) -> None:
-        sock = self._socket
-        if sock is not None and not isinstance(sock, sockets.socket):
-            sock = sock.socket  # below urllib3's TLS in TLS
-        if sock is not None:
-            with contextlib.suppress(OSError):  # already closed by the other side
-                sockets.socket.shutdown(sock, sockets.SHUT_RDWR)
+        if self._socket is not None:
+            shut(self._socket)
+
+
+def shut(sock: Any) -> None:
+    """Wake whoever reads from this socket, or from urllib3's TLS in TLS, by ending its connection."""
+    plain = sock if isinstance(sock, sockets.socket) else sock.socket
+    with contextlib.suppress(OSError):  # already closed by the other side
+        sockets.socket.shutdown(plain, sockets.SHUT_RDWR)
 
 
 class aborting:
