@@ -15,6 +15,7 @@ import time
 from types import TracebackType
 
 from era5dl import threads
+from era5dl.bucket.abort import shut
 from era5dl.errors import Interrupted, OutOfThreads, Stopped
 
 LOOK = 0.1  # seconds between looks at what is waited for
@@ -74,8 +75,7 @@ class Deadline:
 
     def _shut(self) -> None:
         if self.socket is not None:
-            with contextlib.suppress(OSError):  # already closed by the other side
-                sockets.socket.shutdown(self.socket, sockets.SHUT_RDWR)
+            shut(self.socket)
 
 
 def deadline_of_this_thread() -> Deadline | None:

@@ -34,7 +34,7 @@ from era5dl.bucket.deadline import Deadline, deadline_of_this_thread
 from era5dl.bucket.dialing import Dialer
 from era5dl.bucket.proxies import login_wanted
 from era5dl.bucket.warm import WarmPool
-from era5dl.errors import Stopped
+from era5dl.errors import Interrupted, Stopped
 from era5dl.turns import turn
 
 HEAD = "the head of the answer"  # what is waited for after a request
@@ -216,12 +216,17 @@ class _Dialled:
         return sock
 
     def _tunnel(self) -> None:
+        outer = deadline_of_this_thread()
+        if outer is not None:
+            outer.end()  # until there is a way to the server, the proxy is what is late
         try:
-            super()._tunnel()  # type: ignore[misc]
-            if (limit := deadline_of_this_thread()) is not None and limit.passed:
-                connection: Any = self
-                connection.close()
-                raise TimeoutError("timed out")  # cut off, its answer can look like a whole one: TLS must not begin
+            with Deadline(self.timeout, "the consent of the proxy") as limit:
+                limit.begin(self._twin or self.sock)
+                super()._tunnel()  # type: ignore[misc]
+            if outer is not None:
+                outer.begin()
+        except Interrupted as late:
+            raise self._dialer.blamed(TimeoutError("timed out")) from late
         except (OSError, HTTPException) as error:
             raise self._dialer.blamed(error) from error
 
