@@ -65,6 +65,17 @@ def test_after_a_round_that_brought_nothing_new_there_is_no_other(files: int, mi
     assert plan.pending == another
 
 
+def test_a_file_of_which_all_bytes_are_there_brings_nothing_new_either() -> None:
+    """One that only cannot have its name."""
+    plan = Rounds(enabled=True)
+    plan.failed(1)
+    assert plan.plan(0.0, 3, 0)
+    plan.begin()
+    plan.failed(1)
+    assert plan.plan(0.0, 3, 0) is None
+    assert not plan.pending
+
+
 # Runs
 
 

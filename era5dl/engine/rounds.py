@@ -65,9 +65,11 @@ class Rounds:
         that are not."""
         if self.due is not None or not self.pending:
             return None
-        if self._before and files <= self._before[0] and missing > (1 - DRIP) * self._before[1]:
-            self._over = True
-            return None
+        if self._before:
+            files_before, missing_before = self._before
+            if files <= files_before and missing_before - missing <= DRIP * missing_before:  # also if none is
+                self._over = True
+                return None
         self._before = files, missing
         self.number += 1
         delay = random.uniform(0.8, 1.2) * min(LONGEST, FIRST * FACTOR ** (self.number - 1))
