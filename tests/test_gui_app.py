@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from era5dl import gui
 from era5dl.demo.bucket import find_rclone
 from era5dl.gui import demo_thread, desktop, facts, preferences
 from era5dl.gui.preferences import Preferences
+from era5dl.session import Session
 from tests.faultlab import FaultServer, Link
 from tests.gui_driver import NAMES, Window, options, wrong
 
@@ -171,6 +173,51 @@ def test_sleep_is_held_off_and_a_notification_is_no_script() -> None:
     assert command[-1] == '" & do evil'
     assert not any("evil" in part for part in command[:-1])
     assert desktop.notification("t", "x", "win32") == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_closes_it_in_order(screen: object, fault_server: FaultServer, tmp_path: Path, name: str) -> None:
+    """In the middle of a download: what has come is in the resume file, and the lock is released."""
+    for number in range(4):
+        fault_server.put(f"a/{number}.bin", bytes(1_000_000))
+    fault_server.link = Link(speed=300_000)
+    program = """
+        import os, signal, sys
+        from pathlib import Path
+        from era5dl import gui
+        from era5dl.bucket.s3 import S3Bucket
+        from era5dl.gui.app import App
+        from era5dl.planner import plan_keys
+        from era5dl.settings import Settings
+
+        _, endpoint, out, name = sys.argv
+        settings = Settings(endpoint_url=endpoint, disk_reserve=0)
+        plan = plan_keys([f"a/{number}.bin" for number in range(4)], S3Bucket(settings))
+        begin = App.__init__
+
+        def started(self, root, options):
+            begin(self, root, options)
+            root.after(10, lambda: self.conductor.start(plan, Path(out), settings))
+            root.after(50, lambda: look(self, root))
+
+        def look(self, root):
+            snapshot = self.conductor.snapshot()
+            if snapshot is not None and snapshot.fetched_bytes:
+                os.kill(os.getpid(), getattr(signal, name))
+            else:
+                root.after(50, lambda: look(self, root))
+
+        App.__init__ = started
+        sys.exit(gui.main([]))
+    """
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", textwrap.dedent(program), fault_server.endpoint_url, str(out), name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    with Session.open(out) as session:  # nobody holds it any more
+        assert session.checkpoint.done_bytes > 0
 
 
 @pytest.fixture(params=["en", "zh_CN"])

@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from era5dl.gui.app import App
     from era5dl.gui.look.scale import prepare_process
     from era5dl.gui.options import Options
+    from era5dl.gui.signals import INTERRUPTED, ends_on_signals
     from era5dl.logs import start_logging
     from era5dl.threads import leave
 
@@ -53,10 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Each call of Tk gives the interpreter's lock away; with the usual 5 ms, workers at full speed keep it that long
     # every time, and what the window draws in 3 ms takes 100.
     sys.setswitchinterval(0.0005)
-    _app = App(root, options)  # there until the end
-    root.mainloop()
+    app = App(root, options)
+    with ends_on_signals(lambda: root.after(0, app.closing.end)) as asked:
+        root.mainloop()
     end_logging()
-    return leave(0)
+    return leave(INTERRUPTED if asked else 0)
 
 
 _REMEDY = "Without a window everything works on the command line: era5dl --help"
