@@ -519,3 +519,13 @@ def test_bytes_that_come_by_tls_in_tls_can_be_stopped(
 
         ended_soon(work, abort, lambda: len(came) == 100_000)
     assert came == DATA[:100_000]
+
+
+def test_headers_that_drip_through_tls_in_tls_have_an_end(
+    fault_server_tls: FaultServer, certificates: Certificates
+) -> None:
+    fault_server_tls.script(Fault("header-drip", seconds=60, times=None, on=("head",)))
+    with Http({NAME: ("127.0.0.1", fault_server_tls.port)}, tls=certificates.context) as proxy:
+        bucket = bucket_of(fault_server_tls, f"https://{proxy.place}", read_timeout=1.0)
+        abort = Abort()
+        assert ended_soon(lambda: bucket.head(KEY, abort), Abort(), lambda: bool(proxy.asked)) == "Interrupted"
