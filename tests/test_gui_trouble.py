@@ -17,7 +17,6 @@ from era5dl.engine.events import State
 from era5dl.gui import preferences
 from tests.faultlab import Certificates, Fault, FaultServer, Link
 from tests.gui_driver import Window, options, two_days, wrong
-from tests.test_engine_disk import small_disk  # noqa: F401 - a fixture
 
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
