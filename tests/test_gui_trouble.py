@@ -58,7 +58,7 @@ def test_a_full_disk(
     open_window: Callable[..., Window],
     fault_server: FaultServer,
     objects: dict[str, bytes],
-    small_disk: Path,  # noqa: F811
+    small_disk: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(upkeep, "DISK_EVERY", 0.2)
