@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from era5dl.bucket.store import ObjectInfo
 from era5dl.engine import retry
 from era5dl.engine.events import FileFailed, FileRestarted, RangesIgnored
+from era5dl.engine.scheduler import Open, Scheduler
+from era5dl.engine.transfer import Piece, Transfer
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.faultlab.http import Request
 from tests.runs import fetch_all, leftovers, running, wrong_files
@@ -139,3 +142,38 @@ def test_pause_and_stop_while_a_whole_object_comes(fault_server: FaultServer, tm
         ran.engine.resume()
         ran.end()
     assert wrong_files(tmp_path, {"large.bin": data}) == []
+
+
+def two_pieces() -> tuple[Scheduler, Piece, Piece]:
+    """Of one object of 100 MB, both in flight."""
+    scheduler = Scheduler([0], [100 * MB], most_open=1)
+    transfer = Transfer(0, ObjectInfo("a", 100 * MB, '"x"'), wanted=[(0, 100 * MB)])
+    assert isinstance(scheduler.take(0.0, 2, None, lambda _: transfer), Open)
+    scheduler.opened(transfer)
+    first, second = (
+        scheduler.take(0.0, 2, transfer, lambda _: transfer),
+        scheduler.take(0.0, 2, None, lambda _: transfer),
+    )
+    assert isinstance(first, Piece) and isinstance(second, Piece)
+    return scheduler, first, second
+
+
+def test_a_connection_that_brings_bytes_is_not_ended_for_a_whole_object() -> None:
+    scheduler, first, second = two_pieces()
+    first.brought = 1
+    assert not scheduler.gather(second)
+    scheduler.put_back(second, 0.0, 0.0)
+    assert scheduler.take(1.0, 2, None, lambda _: first.transfer) is None, "else it would be asked for again and again"
+    scheduler.ended(first, 1.0)
+    again = scheduler.take(1.0, 2, first.transfer, lambda _: first.transfer)
+    assert isinstance(again, Piece)
+
+
+def test_a_whole_object_takes_over_what_others_have_not_begun() -> None:
+    scheduler, first, second = two_pieces()
+    assert scheduler.gather(second)
+    assert scheduler.overtaken == [first]
+    assert first.left == 0
+    assert scheduler.next_gap(second, 0, 1.0)
+    assert (second.at, second.stop) == (0, 100 * MB)
+    assert scheduler.unassigned == 0

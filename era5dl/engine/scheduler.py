@@ -160,7 +160,7 @@ class Scheduler:
         transfer = piece.transfer
         if not transfer.whole_only or transfer.withdrawn:
             return False
-        if transfer.sole is None:
+        if transfer.sole is None and not transfer.active:
             transfer.sole = piece
             return False
         self._add_gap(piece)
