@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -19,6 +21,8 @@ SESSION_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _FILE = re.compile(r"([0-9a-f]{12})\.json(\.bak)?", re.ASCII)
 _TABLE_NUMBERS = re.compile(r"^\d+_\d+_", re.ASCII)  # 128_130_t: table 128, parameter 130
 _NAMES_SHOWN = 5
+MOST_LISTED = 500  # sessions of one folder
+_PATIENCE = 10.0  # seconds that reading them may take
 
 
 class Standing(str, Enum):
@@ -52,12 +56,27 @@ class Summary:
 def list_sessions(folder: Path) -> list[Summary]:
     """The sessions of a folder, the one touched last first. No folder, or none in it: an empty list."""
     home = Path(folder).absolute() / OWN_FOLDER
-    try:
-        names = [_FILE.fullmatch(entry.name) for entry in home.iterdir()]
-    except OSError:
-        return []
-    found = [summary_of(home, session_id) for session_id in {match[1] for match in names if match}]
+    give_up = time.monotonic() + _PATIENCE
+    found = []
+    for session_id in _ids(home):
+        if time.monotonic() > give_up:
+            break
+        found.append(summary_of(home, session_id))
     return sorted(found, key=lambda summary: (summary.updated, summary.id), reverse=True)
+
+
+def _ids(home: Path) -> list[str]:
+    """The sessions whose files are there. Of more than a person can have begun only those touched last: anybody may
+    have put files there."""
+    touched: dict[str, float] = {}
+    try:
+        with os.scandir(home) as entries:
+            for entry in entries:
+                if match := _FILE.fullmatch(entry.name):
+                    touched[match[1]] = max(touched.get(match[1], 0.0), entry.stat(follow_symlinks=False).st_mtime)
+    except OSError:
+        pass  # what was seen until then
+    return sorted(touched, key=lambda one: touched[one], reverse=True)[:MOST_LISTED]
 
 
 def summary_of(home: Path, session_id: str) -> Summary:

@@ -1,0 +1,87 @@
+"""Files in the chosen folder that are larger, longer or more than anything we write: they cost seconds, not minutes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from era5dl.bucket.store import ObjectInfo
+from era5dl.session import Session, digests, list_sessions
+from era5dl.session.digests import Digests
+from era5dl.session.summary import MOST_LISTED, Standing
+from era5dl.settings import Settings
+from tests.session_scene import objects, plan_of
+
+LONG = 40.0  # seconds; each takes 1 to 8 on an idle machine
+PARTS = tuple(f"{n:032x}" for n in range(3))
+OBJ = ObjectInfo("a/b.nc", 3, '"x-3"', 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\n", b"[]\n", b'["a","b","c"]\n', b"[" * 1000 + b"\n", b"x"],
+    ids=["empty", "tiny", "short", "deep", "one"],
+)
+def test_a_record_of_nothing_but_lines_is_given_up_once(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "x.digests.jsonl"
+    with path.open("wb") as file:
+        for _ in range(64):
+            file.write(line * ((1 << 20) // len(line)))
+    record = Digests(path)
+    began = time.monotonic()
+    for _ in range(1000):
+        assert record.find(OBJ) == ()
+    assert time.monotonic() - began < LONG
+    record.record(OBJ, PARTS)
+    if line != b"x":
+        assert record.find(OBJ) == PARTS
+
+
+def test_a_record_is_read_once_and_knows_what_came_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    places = digests._places
+    monkeypatch.setattr(digests, "_places", lambda file: read.append(1) or places(file))
+    record = Digests(tmp_path / "x.digests.jsonl")
+    many = [ObjectInfo(f"é {n}", n, f'"{n}-3"', 1) for n in range(50)]
+    for obj in many:
+        record.record(obj, [f"{obj.size:032x}", *PARTS])
+    again = Digests(tmp_path / "x.digests.jsonl")
+    assert all(again.find(obj) == (f"{obj.size:032x}", *PARTS) for obj in many)
+    again.record(many[3], PARTS)
+    assert again.find(many[3]) == PARTS
+    assert again.find(OBJ) == ()
+    again.record(OBJ, PARTS)
+    assert again.find(OBJ) == PARTS
+    assert len(read) == 1
+
+
+def test_a_hundred_thousand_sessions_are_listed_soon(tmp_path: Path) -> None:
+    made = plan_of(objects(3))
+    with Session.begin(tmp_path, made, Settings()) as session:
+        pass
+    home = tmp_path / ".era5dl"
+    for number in range(100_000):
+        os.close(os.open(home / f"{number:012x}.json", os.O_CREAT | os.O_WRONLY))
+        os.utime(home / f"{number:012x}.json", (1, 1))
+    began = time.monotonic()
+    found = list_sessions(tmp_path)
+    assert time.monotonic() - began < LONG
+    assert len(found) == MOST_LISTED
+    assert session.id in [one.id for one in found if one.state is not Standing.DAMAGED]
+    with Session.open(tmp_path) as again:
+        assert again.id == session.id
+
+
+def test_sessions_that_are_long_to_read_are_listed_soon(tmp_path: Path) -> None:
+    home = tmp_path / ".era5dl"
+    home.mkdir()
+    (home / f"{0:012x}.json").write_text(json.dumps([[1] * 10] * 120_000))  # nearly as much as is looked at
+    for number in range(1, 400):
+        os.link(home / f"{0:012x}.json", home / f"{number:012x}.json")
+    began = time.monotonic()
+    list_sessions(tmp_path)
+    assert time.monotonic() - began < LONG
