@@ -62,10 +62,10 @@ class Disk:
 
         def opened(path: Any, flags: int, *rest: Any, **named: Any) -> int:
             with self._lock:
-                new = flags & os.O_CREAT and not os.path.lexists(path)
+                name = _whole(path, named.get("dir_fd"))
+                new = flags & os.O_CREAT and not os.path.lexists(name)
                 fd: int = real["open"](path, flags, *rest, **named)
-                if self._is_ours(path):
-                    name = os.fspath(path)
+                if self._is_ours(name):
                     if new:
                         self._count += 1
                         self._files[name] = self._count
@@ -87,24 +87,27 @@ class Disk:
 
         def moved(source: Any, target: Any, **named: Any) -> None:
             with self._lock:
+                before, after = _whole(source, named.get("src_dir_fd")), _whole(target, named.get("dst_dir_fd"))
                 real["replace"](source, target, **named)
-                if self._is_ours(source):
-                    file = self._files.pop(os.fspath(source))
-                    self._files[os.fspath(target)] = file
-                    self.events.append(Named(os.fspath(target), file, os.fspath(source)))
+                if self._is_ours(before):
+                    file = self._files.pop(before)
+                    self._files[after] = file
+                    self.events.append(Named(after, file, before))
 
         def removed(path: Any, **named: Any) -> None:
             with self._lock:
+                name = _whole(path, named.get("dir_fd"))
                 real["unlink"](path, **named)
-                if self._is_ours(path):
-                    self._files.pop(os.fspath(path), None)
-                    self.events.append(Named("", None, os.fspath(path)))
+                if self._is_ours(name):
+                    self._files.pop(name, None)
+                    self.events.append(Named("", None, name))
 
         def made(path: Any, *rest: Any, **named: Any) -> None:
             with self._lock:
+                name = _whole(path, named.get("dir_fd"))
                 real["mkdir"](path, *rest, **named)
-                if self._is_ours(path):
-                    self.events.append(Named(os.fspath(path), None))
+                if self._is_ours(name):
+                    self.events.append(Named(name, None))
 
         ours = {"open": opened, "close": closed, "fsync": synced, "replace": moved, "rename": moved}
         with patch.context() as patched:
@@ -130,8 +133,17 @@ class Disk:
             else:
                 target.write_bytes(_left_of(file, past, future, dice))
 
-    def _is_ours(self, path: Any) -> bool:
-        return not isinstance(path, int) and os.fspath(path).startswith(self.root)
+    def _is_ours(self, path: str) -> bool:
+        return path.startswith(self.root)
+
+
+def _whole(path: Any, dir_fd: int | None) -> str:
+    """The path of what is named, perhaps relative to an open folder; "" for a descriptor."""
+    if isinstance(path, int):
+        return ""
+    if dir_fd is None:
+        return os.fspath(path)
+    return os.path.normpath(Path(f"/proc/self/fd/{dir_fd}").readlink() / path)
 
 
 def _surviving(past: list[Named | Synced], dice: random.Random, *, strict: bool) -> list[Named]:

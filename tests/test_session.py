@@ -457,7 +457,7 @@ def test_the_bytes_are_synced_before_the_name_is_given(tmp_path, monkeypatch):
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
         real_fsync, real_replace = os.fsync, os.replace
         monkeypatch.setattr(os, "fsync", lambda fd: (steps.append("sync"), real_fsync(fd))[1])
-        monkeypatch.setattr(os, "replace", lambda a, b: (steps.append("rename"), real_replace(a, b))[1])
+        monkeypatch.setattr(os, "replace", lambda *a, **b: (steps.append("rename"), real_replace(*a, **b))[1])
         session.save(Checkpoint.empty())
     assert steps == ["sync", "rename", "rename", "sync"]
     assert replace_module.os is os

@@ -31,6 +31,7 @@ from era5dl.engine.proving import EtagTrust, Proof, examine_file
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import UnsafeKey
 from era5dl.folder.faults import disk_errors
+from era5dl.folder.handles import Place
 from era5dl.folder.partfile import PartFile
 from era5dl.proof.digest import READ_BACK, Digest
 from era5dl.proof.etag import checksum
@@ -44,10 +45,11 @@ UNKNOWN_PARTS = "the server does not tell into which parts its MD5s were cut"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where an object's files are, and what is known of them from earlier."""
+    """Where an object's files are, and what is known of them from earlier. In a session each is a Place below the
+    chosen folder; a Path is taken as it is."""
 
-    final: Path
-    part: Path
+    final: Path | Place
+    part: Path | Place
     claim: Unfinished | None  # what the resume file says of the part file
     digests: Callable[[], tuple[str, ...]]  # MD5s of all its parts from when it was proven; () if not recorded
     recorded: Callable[[], bool]  # whether another session has recorded the final file as fetched
@@ -117,11 +119,11 @@ def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) ->
         transfer.unproven = UNKNOWN_PARTS
 
 
-def _size_of(final: Path, key: str) -> int | None:
+def _size_of(final: Path | Place, key: str) -> int | None:
     """The size of the file that already bears the name; None where there is none."""
     with disk_errors(final):
         try:
-            found = final.stat()
+            found = Place.of(final).stat()
         except FileNotFoundError:
             return None
     if stat.S_ISDIR(found.st_mode):
@@ -153,7 +155,9 @@ def recall(transfer: Transfer, places: Places, *, again: bool = False) -> None:
         }
 
 
-def salvage(transfer: Transfer, final: Path, existing: int, md5s: tuple[str, ...], stopped: Callable[[], bool]) -> None:
+def salvage(
+    transfer: Transfer, final: Path | Place, existing: int, md5s: tuple[str, ...], stopped: Callable[[], bool]
+) -> None:
     """Copy those parts of a damaged final file that are still right into the part file; the others will be fetched.
 
     The recorded MD5s need no trust: only if together they give the server's ETag do they count.
@@ -167,7 +171,7 @@ def salvage(transfer: Transfer, final: Path, existing: int, md5s: tuple[str, ...
     transfer.done = RangeSet()
     part.acquire()
     try:
-        with disk_errors(final), final.open("rb") as file:
+        with disk_errors(final), Place.of(final).read() as file:
             for index, (start, stop) in enumerate(digest.parts):
                 if stop > existing or stopped():
                     break

@@ -12,6 +12,7 @@ before anything is fetched again the server is asked, and what is on disk is has
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from era5dl.engine.events import Outcome
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import PartLost, ProofError, Stopped
 from era5dl.folder.faults import disk_errors
+from era5dl.folder.handles import Place, is_same_file
 from era5dl.proof import hdf5
 from era5dl.proof.digest import Digest, Read
 from era5dl.proof.etag import checksum
@@ -146,10 +148,12 @@ def _rotten(transfer: Transfer, digest: Digest) -> list[int]:
 
 
 def examine_file(
-    transfer: Transfer, path: Path, trust: EtagTrust, ask: Ask, stopped: Callable[[], bool]
+    transfer: Transfer, path: Path | Place, trust: EtagTrust, ask: Ask, stopped: Callable[[], bool]
 ) -> Proof | None:
-    """The proof of a file that is already there under its final name; None when it is not the server's."""
-    with disk_errors(path), path.open("rb") as file:
+    """The proof of a file that is already there under its final name; None when it is not the server's, or when another
+    one bears the name by the end of it."""
+    place = Place.of(path)
+    with disk_errors(path), place.read() as file:
 
         def read(offset: int, length: int) -> bytes:
             file.seek(offset)
@@ -158,14 +162,16 @@ def examine_file(
                 raise PartLost(f"{path} has become shorter while it was read")
             return data
 
-        if transfer.digest is None and _structure(transfer, path.name, read):
+        if transfer.digest is None and _structure(transfer, place.name, read):
             return None
         fresh = Transfer(transfer.index, transfer.obj, [(0, transfer.obj.size)], opened=True)
         fresh.done = RangeSet([(0, transfer.obj.size)])
         fresh.multipart, fresh.guesses, fresh.unproven = transfer.multipart, transfer.guesses[:], transfer.unproven
         if transfer.digest is not None:
             fresh.digest = Digest(transfer.obj.size, transfer.digest.parts[0][1] or None)
-        proof = _examine(fresh, path.name, read, trust, ask, stopped)
+        proof = _examine(fresh, place.name, read, trust, ask, stopped)
+        if not is_same_file(os.fstat(file.fileno()), place.stat()):
+            return None  # somebody has exchanged it while it was read
     if fresh.digest is not None and transfer.guesses and not fresh.guesses:
         transfer.was_cut(fresh.digest.parts[0][1])  # the server was asked
     return proof

@@ -8,6 +8,7 @@ What is found is written into the resume file, so that whatever is wrong counts 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -22,6 +23,7 @@ from era5dl.engine.proving import UNMATCHED, EtagTrust, examine_file
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import DiskError, Stopped, UnsafeKey
 from era5dl.folder.faults import disk_errors
+from era5dl.folder.handles import Place
 from era5dl.planner.asking import ask_all
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
@@ -95,11 +97,11 @@ class _Lookup:
 
     def __call__(self, index: int, obj: ObjectInfo) -> Examined:
         try:
-            path = self.session.final_path(index)
+            path = self.session.place(self.session.final_path(index))
             with disk_errors(path):
-                if not path.is_file():
-                    return Examined(index, obj.key, Condition.ABSENT, "there is no such file")
-                size = path.stat().st_size
+                size = _size_of(path)
+            if size is None:
+                return Examined(index, obj.key, Condition.ABSENT, "there is no such file")
             if size != obj.size:
                 return Examined(index, obj.key, Condition.WRONG, f"it has {size} bytes, the object {obj.size}")
             transfer = Transfer(index, obj)
@@ -119,6 +121,15 @@ class _Lookup:
         """What holds for a file that does not match its ETag, now that the others are known."""
         wrong = self.trust.binds(obj.etag)
         return Examined(one.index, one.key, Condition.WRONG, NOT_THE_BUCKETS) if wrong else one
+
+
+def _size_of(path: Place) -> int | None:
+    """The size of a plain file; None when there is none."""
+    try:
+        now = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return now.st_size if stat.S_ISREG(now.st_mode) else None
 
 
 def _remember(session: Session, examined: list[Examined], objects: list[ObjectInfo]) -> None:

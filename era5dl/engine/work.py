@@ -120,8 +120,8 @@ def _open(run: Run, job: Open, abort: Abort) -> None:
     final, part = run.session.paths(index)
     transfer.final = final
     places = Places(
-        final=final,
-        part=part,
+        final=run.session.place(final),
+        part=run.session.place(part),
         claim=claim(transfer) if transfer.done else run.claims.get(index),
         digests=lambda: run.digests.find(transfer.obj),
         recorded=lambda: run.session.finished_by_others(transfer.obj),

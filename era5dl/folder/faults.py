@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from era5dl.errors import DiskError, DiskFull, Era5Error, FileTooLarge, FolderUnusable, UnsafeKey
+from era5dl.folder.paths import LeadsOut
 
 _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NO_HANDLES = {errno.EMFILE, errno.ENFILE}
@@ -30,6 +31,11 @@ def as_disk_error(exc: OSError, path: str | os.PathLike[str]) -> Era5Error:
     """The error of our tree that says the same as `exc`, which happened while working on `path`."""
     where = exc.filename if isinstance(exc.filename, str) else os.fspath(path)
     what = exc.strerror or type(exc).__name__
+    if isinstance(exc, LeadsOut):
+        return UnsafeKey(
+            f"{where} is a link that leads out of {exc.root}",
+            remedy="Remove the link, or download into another folder.",
+        )
     if exc.errno in _NO_ROOM:
         return DiskFull(f"no room left on the disk that holds {where} ({what})")
     if exc.errno in _NO_HANDLES:

@@ -19,14 +19,12 @@ from pathlib import Path
 from era5dl.errors import FolderUnusable, PartLost, UnsafeKey
 from era5dl.folder.durable import DurableRanges
 from era5dl.folder.faults import disk_errors
+from era5dl.folder.handles import Place
 from era5dl.folder.making import make_folders
 from era5dl.folder.replace import drop_page_cache, rename, sync_folder
 from era5dl.ranges import RangeSet
 from era5dl.turns import Waits, turn
 
-_FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-# A link planted under the part file's name must not lead us out of the folder, nor a pipe make us wait.
-_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _SYNCING = Waits()
 _POSITIONED = hasattr(os, "pwrite")  # Windows has neither pwrite nor pread
 
@@ -38,8 +36,10 @@ class PartFile:
     before: what was known of this part file until disk trouble; a file that took its place since is not taken for it.
     """
 
-    def __init__(self, path: Path, size: int, before: PartFile | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path | Place, size: int, before: PartFile | None = None) -> None:
+        """path: a Place is reached through handles, from the chosen folder down."""
+        self._place = Place.of(path)
+        self.path = Path(path)
         self.size = size
         self.must_exist = False
         self._fd = -1
@@ -50,7 +50,7 @@ class PartFile:
         self._entered = False  # its name was synced
         # Its device, number and time when the last user left it
         self._left: tuple[int, int, int] | None = None
-        self._known = before._left if before and before.path == path else None
+        self._known = before._left if before and before.path == self.path else None
         self._changed = False  # by somebody else, while nobody here had it open
         self._cold = False  # drop the page cache at the next opening
         self._durable = DurableRanges(size)
@@ -85,13 +85,14 @@ class PartFile:
 
     def _open(self) -> int:
         try:
-            return os.open(self.path, _FLAGS | _PLAIN | (0 if self.must_exist else os.O_CREAT), 0o666)
+            return self._place.open(os.O_RDWR | (0 if self.must_exist else os.O_CREAT))
         except FileNotFoundError as error:
             if self.must_exist:
                 self._durable.lost_from(0)
                 raise self._vanished() from error
-        make_folders(self.path.parent)
-        return os.open(self.path, _FLAGS | _PLAIN | os.O_CREAT, 0o666)
+        if not self._place.has_folders:
+            make_folders(self.path.parent)
+        return self._place.make(os.O_RDWR)
 
     def _take_over(self, fd: int) -> None:
         """Look at what was opened, and give it its size."""
@@ -124,7 +125,7 @@ class PartFile:
     def _refuse_second_name(self, now: os.stat_result) -> None:
         """Writing into a file that has another name, too, would change what is there, perhaps outside of the folder."""
         if now.st_nlink > 1:
-            self.path.unlink()
+            self._place.unlink()
             self._durable.lost_from(0)
             raise PartLost(f"the part file {self.path} had another name, too; it is begun anew")
 
@@ -162,7 +163,7 @@ class PartFile:
         if os.name == "nt":
             return  # an open file cannot be moved or deleted there
         try:
-            named = os.lstat(self.path)
+            named = self._place.lstat()
         except FileNotFoundError as error:
             raise self._vanished() from error
         if not os.path.samestat(ours, named):
@@ -230,7 +231,7 @@ class PartFile:
         if self._changed or self._left is None or os.name == "nt":
             return self._changed
         try:
-            now = os.lstat(self.path)
+            now = self._place.lstat()
         except OSError:
             return True
         return (now.st_mtime_ns, now.st_size) != (self._left[2], self.size)
@@ -241,33 +242,38 @@ class PartFile:
             self._refuse_after_failure()
             self._sync()
             if self.must_exist and not self._entered:
-                sync_folder(self.path.parent)
+                sync_folder(self._place)
                 self._entered = True
 
     def commit(self, final: Path) -> None:
         """Give it its final name, in place of what bore it before. Only for proven bytes, and after `release`, which
         has synced them. Raises PartLost when it is not the file that was proven, or a DiskError; then the final name
         means nothing."""
+        named = self._beside(final)
         with disk_errors(final):
             self._refuse_after_failure()
             try:
-                ours = os.lstat(self.path)
+                ours = self._place.lstat()
             except FileNotFoundError as error:
                 raise self._vanished() from error
             self._recognise(ours)
             self._refuse_other_size(ours)
             if not self._durable.whole:
                 raise PartLost(f"not all of the part file {self.path} has been synced")
-            rename(self.path, final)
+            rename(self._place, named)
             try:
-                now = os.lstat(final)
+                now = named.lstat()
                 if now.st_size != self.size or not (os.path.samestat(ours, now) or _same_time(ours, now)):
                     self._durable.lost_from(0)
                     raise PartLost(f"another file has taken the place of the part file {self.path}")
-                sync_folder(final.parent)
+                sync_folder(named)
             except (OSError, PartLost):
-                rename(final, self.path)  # so that the next attempt changes the folder anew, and syncs that
+                rename(named, self._place)  # so that the next attempt changes the folder anew, and syncs that
                 raise
+
+    def _beside(self, path: Path) -> Place:
+        """The place of another file, reached as this one is where it is in the same folder."""
+        return self._place.beside(path.name) if path.parent == self.path.parent else Place.of(path)
 
     def _refuse_other_size(self, now: os.stat_result) -> None:
         self._refuse_short(now)
@@ -278,7 +284,7 @@ class PartFile:
     def discard(self) -> None:
         """Delete it, after `release`; it need not exist."""
         with disk_errors(self.path):
-            self.path.unlink(missing_ok=True)
+            self._place.unlink(missing_ok=True)
 
     @property
     def aside(self) -> Path:
@@ -288,12 +294,12 @@ class PartFile:
     def set_aside(self, file: Path) -> None:
         """Give `file` that name, in place of what bore it before; it need not exist. Raises a DiskError."""
         with disk_errors(file), contextlib.suppress(FileNotFoundError):
-            rename(file, self.aside)
+            rename(self._beside(file), self._beside(self.aside))
 
     def discard_aside(self) -> None:
         """Delete what was set aside: the right file is there now. Raises a DiskError."""
         with disk_errors(self.aside):
-            self.aside.unlink(missing_ok=True)
+            self._beside(self.aside).unlink(missing_ok=True)
 
     def _sync(self) -> None:
         self._refuse_after_failure()

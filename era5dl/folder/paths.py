@@ -7,6 +7,7 @@ that a link planted meanwhile leads nowhere either.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import unicodedata
@@ -23,6 +24,14 @@ _DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"} | {
     f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"
 }
 _LONG_PATH = 200  # from here on Windows needs the prefix; its limit is 260, folders 248, and suffixes are added
+
+
+class LeadsOut(OSError):
+    """A link on the way to a file leads out of the chosen folder. `filename` is that way."""
+
+    def __init__(self, root: str, folder: str) -> None:
+        super().__init__(errno.ELOOP, f"a link leads out of {root}", folder)
+        self.root = root
 
 
 def safe_path(folder: Path, key: str, *, flat: bool = False, windows: bool = _WINDOWS) -> Path:

@@ -11,9 +11,10 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from era5dl.folder.handles import Place
 from era5dl.turns import Waits, turn
 
 _PATIENCE = 10.0 if os.name == "nt" else 0.0  # seconds a rename may take
@@ -45,13 +46,21 @@ def replace(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def rename(source: Path, target: Path) -> None:
+def rename(source: Path | Place, target: Path | Place) -> None:
     """os.replace with the patience Windows needs; the folder itself is not synced. Raises OSError."""
+    here, there = Place.of(source), Place.of(target)
+    if here.has_folders and here.same_folder(there):
+        _patiently(lambda: here.rename(there.name))
+    else:
+        _patiently(lambda: os.replace(Path(source), Path(target)))  # noqa: PTH105 - the name everybody knows
+
+
+def _patiently(act: Callable[[], None]) -> None:
     give_up = time.monotonic() + _PATIENCE
     delay = 0.1
     while True:
         try:
-            os.replace(source, target)  # noqa: PTH105 - the name everybody knows for "atomic"
+            act()
             return
         except PermissionError:  # noqa: PERF203
             if time.monotonic() + delay > give_up:
@@ -60,23 +69,26 @@ def rename(source: Path, target: Path) -> None:
             delay = min(2.0, 2 * delay)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power cut, where the system lets us (Windows and some shares do not).
+def sync_folder(folder: Path | Place) -> None:
+    """Make renames in `folder`, or in the folder of a place, survive a power cut, where the system lets us (Windows and
+    some shares do not).
 
     Raises OSError when the disk fails: then nobody knows which name means what after a power cut.
     """
     if os.name == "nt":
         return
+    place = folder if isinstance(folder, Place) else Place.of(folder / "_")
     try:
-        fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            with turn.away(_SYNCING):
-                os.fsync(fd)
-        finally:
-            os.close(fd)
+        with place.folder() as at:
+            at.sync(_away)
     except OSError as error:
         if error.errno in _NOT_DURABLE:
-            raise OSError(error.errno, error.strerror, str(folder)) from error
+            raise OSError(error.errno, error.strerror, str(Path(place).parent)) from error
+
+
+def _away(fd: int) -> None:
+    with turn.away(_SYNCING):
+        os.fsync(fd)
 
 
 def drop_page_cache(fd: int) -> None:
@@ -94,8 +106,9 @@ def write_temp(target: Path, chunks: Iterable[bytes], mode: int = 0o666) -> Path
     then no temp file is left, so that a full disk does not become fuller.
     """
     temp = target.with_name(target.name + ".tmp")
-    temp.unlink(missing_ok=True)
-    fd = os.open(temp, _FLAGS, mode)
+    place = Place.of(temp)
+    place.unlink(missing_ok=True)
+    fd = place.open(_FLAGS, mode)
     try:
         with os.fdopen(fd, "wb") as file:
             for chunk in chunks:
@@ -103,7 +116,7 @@ def write_temp(target: Path, chunks: Iterable[bytes], mode: int = 0o666) -> Path
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        temp.unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
         raise
     return temp
 

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo
 from era5dl.folder.faults import folder_errors
+from era5dl.folder.handles import Place
 from era5dl.proof.etag import MOST_PARTS
 from era5dl.session.untrusted import Malformed, open_regular
 
@@ -28,9 +29,8 @@ _LEAST = len('["",""]')
 _MOST_LINES = 3 * MOST_OBJECTS  # each record is a line and an empty one
 _PATIENCE = 5.0  # seconds that reading all of it may take
 _READ_LIMIT = 1 << 30  # bytes; 150,000 files of 1.6 GB in parts of 8 MiB
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 _log = logging.getLogger("era5dl")
-_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class Digests:
@@ -48,7 +48,7 @@ class Digests:
         with (
             self._lock,
             folder_errors(self._path),
-            os.fdopen(os.open(self._path, _FLAGS | _PLAIN, 0o666), "ab") as file,
+            os.fdopen(Place.of(self._path).open(_FLAGS), "ab") as file,
         ):
             now = os.fstat(file.fileno())
             if stat.S_ISREG(now.st_mode) and now.st_nlink == 1:  # else it may be a file outside of the folder

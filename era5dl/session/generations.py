@@ -6,10 +6,10 @@ included, one whole generation lies under one of the two names. Reading takes th
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from era5dl.errors import SessionDamaged, SessionNotFound
+from era5dl.folder.handles import Place
 from era5dl.folder.replace import rename, replace, write_temp
 from era5dl.session.checkpoint import Saved
 from era5dl.session.resume import READ_LIMIT, parse
@@ -29,7 +29,7 @@ def previous(path: Path) -> Path:
 def store(path: Path, data: bytes) -> None:
     """Make `data` the newest generation. Raises OSError; what was there is then still there, under either name."""
     temp = write_temp(path, [data])
-    if path.exists():
+    if Place.of(path).exists:
         rename(path, previous(path))
     replace(temp, path)
 
@@ -59,10 +59,10 @@ def load(path: Path, session_id: str) -> tuple[Saved, tuple[Path, ...]]:
 
 def set_aside(path: Path) -> Path | None:
     """Give a damaged file a name of its own, NAME.damaged-N, so that nothing is lost; None when there is no file."""
-    if not os.path.lexists(path):
+    if not Place.of(path).exists:
         return None
     number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}.damaged-{number}")):
+    while Place.of(aside := path.with_name(f"{path.name}.damaged-{number}")).exists:
         number += 1
     rename(path, aside)
     return aside

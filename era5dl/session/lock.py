@@ -33,6 +33,9 @@ from pathlib import Path
 from era5dl import threads
 from era5dl.errors import OutOfThreads, SessionBusy, SessionError
 from era5dl.folder.faults import folder_errors
+from era5dl.folder.handles import Place
+from era5dl.folder.paths import LeadsOut
+from era5dl.folder.replace import rename
 from era5dl.session.oslock import Unsupported, try_lock
 from era5dl.session.owner import SILENCE, Owner, look, read_owner
 from era5dl.session.untrusted import Malformed
@@ -40,7 +43,7 @@ from era5dl.session.untrusted import Malformed
 BEAT = 10.0  # seconds between two touches
 LEASE = 35.0  # seconds after a touch for which the holder need not look: nobody may take the lock over before SILENCE
 _FRESH = 60.0  # seconds for which a file that says nothing may be one that is being written
-_FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_FLAGS = os.O_RDWR
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 _ours: set[str] = set()  # tokens of the locks this process holds
 
@@ -136,13 +139,13 @@ class Lock:
         mine = owner is not None and owner.token == self.token
         with contextlib.suppress(OSError):
             if mine and os.name != "nt":  # while we hold it: nobody else's lock can be under this name
-                self.path.unlink()
+                Place.of(self.path).unlink()
             elif mine:
                 os.ftruncate(fd, 0)
         os.close(fd)
         if mine and os.name == "nt":  # fails, as it should, when somebody has opened it by now
             with contextlib.suppress(OSError):
-                self.path.unlink()
+                Place.of(self.path).unlink()
 
     def _beat(self) -> None:
         """Body of the heartbeat's thread. It repairs nothing: a deleted lock file is made again by the next save."""
@@ -162,7 +165,7 @@ class Lock:
         """Whether the file server has noted a sign of life."""
         try:
             _touch(self.path)
-            self._server = (self.path.lstat().st_mtime, time.monotonic())
+            self._server = (Place.of(self.path).lstat().st_mtime, time.monotonic())
         except OSError:
             return False
         return True
@@ -205,7 +208,7 @@ def _taken_over(owner: Owner) -> SessionBusy:
 
 def _take_open(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
     """With the kernel's lock. None: the file was exchanged under us, try again."""
-    fd = os.open(path, _FLAGS | os.O_CREAT, 0o666)
+    fd = Place.of(path).open(_FLAGS | os.O_CREAT)
     try:
         if not try_lock(fd):
             raise busy(read_owner(path))
@@ -217,7 +220,7 @@ def _take_open(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
         if owner is not None and not proven_dead and _alive(owner, _silence(path, now, touched)):
             raise busy(owner)
         if os.fstat(fd).st_nlink > 1:  # signing it would write into a file somewhere else; nobody holds it
-            path.unlink()
+            Place.of(path).unlink()
             os.close(fd)
             return None
         return fd, _sign(fd, token, kernel=True)
@@ -229,7 +232,7 @@ def _take_open(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
 def _take_by_name(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
     """By being the one who creates the file. None: somebody else was quicker, look again."""
     try:
-        fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+        fd = Place.of(path).open(_FLAGS | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         _remove_dead(path, now)
         return None
@@ -237,7 +240,7 @@ def _take_by_name(path: Path, now: float, token: str) -> tuple[int, Owner] | Non
         return fd, _sign(fd, token, kernel=False)
     except BaseException:
         os.close(fd)
-        path.unlink(missing_ok=True)
+        Place.of(path).unlink(missing_ok=True)
         raise
 
 
@@ -249,13 +252,14 @@ def _remove_dead(path: Path, now: float) -> None:
         if _alive(seen, silence) if seen is not None else silence < _FRESH:
             raise busy(seen)
         aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        os.rename(path, aside)  # noqa: PTH104
+        rename(path, aside)
     except FileNotFoundError:
         return  # its owner let go, or another taker was quicker
+    place = Place.of(aside)
     if read_owner(aside) != seen:  # between our look and our rename somebody else had taken it over
         with contextlib.suppress(OSError):
-            os.link(aside, path)
-    aside.unlink()
+            place.link(path.name)
+    place.unlink()
 
 
 def _look(path: Path) -> tuple[Owner | None, float]:
@@ -263,15 +267,17 @@ def _look(path: Path) -> tuple[Owner | None, float]:
     try:
         return look(path)
     except Malformed:
-        return None, path.lstat().st_mtime
+        return None, Place.of(path).lstat().st_mtime
 
 
 def _probe(path: Path) -> tuple[bool, float]:
     """Whether the kernel locks files in this folder, and what time its file server has. Raises OSError."""
     trial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.trial")
     try:
-        fd = os.open(trial, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+        fd = Place.of(trial).open(_FLAGS | os.O_CREAT | os.O_EXCL)
     except OSError as exc:  # what is said of it must not change with each attempt
+        if isinstance(exc, LeadsOut):
+            raise
         raise OSError(exc.errno, exc.strerror, str(path)) from exc
     try:
         os.write(fd, b"?")
@@ -282,7 +288,7 @@ def _probe(path: Path) -> tuple[bool, float]:
             return False, now
     finally:
         os.close(fd)
-        trial.unlink(missing_ok=True)
+        Place.of(trial).unlink(missing_ok=True)
 
 
 def _sign(fd: int, token: str, *, kernel: bool) -> Owner:
@@ -314,7 +320,7 @@ def _silence(path: Path, now: float, touched: float) -> float:
 
 
 def _touch(path: Path) -> None:
-    os.utime(path, follow_symlinks=os.utime not in os.supports_follow_symlinks)
+    Place.of(path).utime()
 
 
 def _clocks() -> tuple[float, float]:
@@ -331,6 +337,6 @@ def _since(then: tuple[float, float]) -> float:
 def _still_named(path: Path, fd: int) -> bool:
     """Whether `path` still leads to the file we have open: its owner may have deleted it before we got the lock."""
     try:
-        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd))  # noqa: PTH116
+        return os.path.samestat(Place.of(path).lstat(), os.fstat(fd))
     except FileNotFoundError:
         return False

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from era5dl.errors import ClaimedElsewhere, Era5Error, SessionBusy
+from era5dl.folder.handles import Place
 from era5dl.session.lock import Lock, is_ours
 from era5dl.session.owner import SILENCE, Owner, look
 from era5dl.session.untrusted import Fields, Malformed, open_regular, parse_json
@@ -35,7 +36,7 @@ SOMEBODY = "another session"  # whoever has just created a claim and not yet sig
 _LIMIT = 1024
 _KNOWN_FOR = 1.0  # seconds for which a look at another session's lock is good
 _LOST = -1  # in place of the lock's lapses: until it is taken anew, the object is somebody else's
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ class ObjectClaims:
         return True
 
     def _write(self, path: str) -> None:
-        fd = os.open(path, _FLAGS, 0o666)
+        fd = Place.of(Path(path)).open(_FLAGS)  # it would be made elsewhere if our folder had become a link
         try:
             os.write(fd, self._text)
         finally:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo
 from era5dl.errors import SessionDamaged, SessionError, SessionNotFound, UnsafeKey, UsageError
 from era5dl.folder.faults import folder_errors
+from era5dl.folder.handles import Place
 from era5dl.folder.making import make_folders
 from era5dl.folder.paths import OWN_FOLDER, check_encoding, clashes, name_fits, refuse_way_out, safe_path
 from era5dl.session import carry, generations, index, planfile
@@ -67,6 +68,7 @@ class Session:
         self.checkpoint = checkpoint
         self.notes = tuple(notes)
         self._home = home
+        self._root = Path(os.path.abspath(home.parent))  # noqa: PTH100 - as `safe_path` has it, which resolves no link
         self._facts = facts
         self._lock: Lock | None = lock
         lock.keep_alive()
@@ -120,7 +122,9 @@ class Session:
             refuse_way_out(str(home.parent), str(home))
         chosen = _newest(home) if session_id is None else session_id
         path = home / f"{chosen}.json"
-        if not SESSION_ID.fullmatch(chosen) or not any(map(os.path.lexists, (path, generations.previous(path)))):
+        if not SESSION_ID.fullmatch(chosen) or not any(
+            Place.of(file).exists for file in (path, generations.previous(path))
+        ):
             raise _not_found(f"there is no session {chosen!a} in {home.parent}")
         lock = Lock.take(path.with_suffix(".lock"))
         try:
@@ -190,13 +194,13 @@ class Session:
     @property
     def is_there(self) -> bool:
         """Whether the folder, as it is now, holds the resume file of this session."""
-        return any(map(os.path.lexists, (self._path, generations.previous(self._path))))
+        return any(Place.of(path).exists for path in (self._path, generations.previous(self._path)))
 
     def restore(self) -> bool:
         """Make again what somebody deleted of our own folder; the next `save` makes the resume file and the lock. Only
         where the chosen folder is known to be the same. True when something was missing. Raises a DiskError."""
         plan = self._home / plan_name(self.id, self.plan.digest)
-        if plan.exists() and self.is_there:
+        if Place.of(plan).exists and self.is_there:
             return False
         with folder_errors(self._home):
             make_folders(self._home)
@@ -232,6 +236,10 @@ class Session:
         """Whether another session of the folder has recorded this version of an object as finished."""
         return carry.finished_by_others(self._home, self.id, obj)
 
+    def place(self, path: Path) -> Place:
+        """The place of a path below the folder: reached from the folder down, so that nobody leads us out of it."""
+        return Place.below(self._root, path)
+
     def close(self) -> None:
         """Let others have it. May be called again."""
         self.claims.close()
@@ -249,7 +257,7 @@ class Session:
                     part.with_suffix(".mismatch").unlink(missing_ok=True)
             for pattern in ("json", "json.bak", "*.jsonl"):  # damaged ones that were set aside stay
                 for file in self._home.glob(f"{self.id}.{pattern}"):
-                    file.unlink(missing_ok=True)
+                    Place.of(file).unlink(missing_ok=True)
         self.close()
         with contextlib.suppress(OSError):
             self._home.rmdir()  # only when nothing else is in it
@@ -286,12 +294,12 @@ class Session:
         for file in self._home.glob(f"{self.id}.*.plan.jsonl"):
             if file.name not in needed:
                 with contextlib.suppress(OSError):
-                    file.unlink()
+                    Place.of(file).unlink()
 
     def _remove_part(self, obj: ObjectInfo) -> None:
         with contextlib.suppress(UnsafeKey, OSError):
             final = safe_path(self.folder, obj.key, flat=self.flat)
-            final.with_name(final.name + self._part_suffix).unlink(missing_ok=True)
+            self.place(final.with_name(final.name + self._part_suffix)).unlink(missing_ok=True)
 
 
 def _facts_of(plan: Plan, settings: Settings) -> Facts:
@@ -320,7 +328,7 @@ def _earlier(path: Path) -> tuple[Saved | None, list[str]]:
     except SessionNotFound:
         return None, []
     except SessionDamaged:
-        return None, [_set_aside(file) for file in (path, generations.previous(path)) if os.path.lexists(file)]
+        return None, [_set_aside(file) for file in (path, generations.previous(path)) if Place.of(file).exists]
 
 
 def _set_aside(file: Path) -> str:

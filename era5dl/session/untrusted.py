@@ -12,10 +12,10 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from era5dl.folder.handles import Place
+
 MAX_SIZE = 2**53  # bytes of one object; far above what a bucket takes, and exact in every JSON reader
 _YEAR_3000 = 32_503_680_000  # Windows knows no date beyond
-_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no links; a pipe must not make us wait
 
 
 class Malformed(ValueError):
@@ -24,9 +24,10 @@ class Malformed(ValueError):
 
 def open_regular(path: Path) -> BinaryIO:
     """A plain file, to read. Raises Malformed for anything else under that name, OSError when it cannot be read."""
-    if path.is_symlink() or path.is_dir():
+    place = Place.of(path)
+    if not stat.S_ISREG(place.lstat().st_mode):
         raise Malformed("it is not a plain file")
-    fd = os.open(path, _READ | _PLAIN)
+    fd = place.open(os.O_RDONLY)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise Malformed("it is not a plain file")
