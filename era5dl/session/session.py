@@ -252,9 +252,9 @@ class Session:
         with folder_errors(self._home):
             for place in range(len(self.plan.objects)):
                 with contextlib.suppress(UnsafeKey):
-                    part = self.part_path(place)
+                    part = self.place(self.part_path(place))
                     part.unlink(missing_ok=True)
-                    part.with_suffix(".mismatch").unlink(missing_ok=True)
+                    part.beside(Path(part.name).with_suffix(".mismatch").name).unlink(missing_ok=True)
             for pattern in ("json", "json.bak", "*.jsonl"):  # damaged ones that were set aside stay
                 for file in self._home.glob(f"{self.id}.{pattern}"):
                     Place.of(file).unlink(missing_ok=True)
