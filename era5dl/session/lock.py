@@ -35,7 +35,6 @@ from era5dl.errors import OutOfThreads, SessionBusy, SessionError
 from era5dl.folder.faults import folder_errors
 from era5dl.folder.handles import Place
 from era5dl.folder.paths import LeadsOut
-from era5dl.folder.replace import rename
 from era5dl.session.oslock import Unsupported, try_lock
 from era5dl.session.owner import SILENCE, Owner, look, read_owner
 from era5dl.session.untrusted import Malformed
@@ -252,7 +251,10 @@ def _remove_dead(path: Path, now: float) -> None:
         if _alive(seen, silence) if seen is not None else silence < _FRESH:
             raise busy(seen)
         aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        rename(path, aside)
+        if Place.of(path).has_folders:
+            Place.of(path).rename(aside.name)
+        else:
+            os.rename(path, aside)  # noqa: PTH104
     except FileNotFoundError:
         return  # its owner let go, or another taker was quicker
     place = Place.of(aside)
