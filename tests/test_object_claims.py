@@ -189,7 +189,7 @@ def test_a_void_claim_that_cannot_be_removed_is_not_waited_for(home, mine, monke
     """It may be another user's, in a folder with the sticky bit."""
     planted_claim(mine)
 
-    def refused(*_: object) -> None:
+    def refused(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "unlink", refused)

@@ -119,6 +119,20 @@ static int struck(const char *call, const char *path)
     return error;
 }
 
+/* The same for a path that is relative to an open folder. */
+static int struck_at(const char *call, int folder, const char *path)
+{
+    char link[64], whole[2 * PATH_MAX];
+    int saved = errno;
+    if (folder == AT_FDCWD || path[0] == '/') return struck(call, path);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    ssize_t length = readlink(link, whole, PATH_MAX - 1);
+    errno = saved;
+    if (length < 0) return struck(call, path);
+    snprintf(whole + length, sizeof whole - length, "/%s", path);
+    return struck(call, whole);
+}
+
 static int struck_fd(const char *call, int fd)
 {
     char link[64], path[PATH_MAX];
@@ -276,7 +290,7 @@ int rename(const char *from, const char *to)
 int renameat(int from_folder, const char *from, int to_folder, const char *to)
 {
     REAL(renameat);
-    int error = struck("rename", to);
+    int error = struck_at("rename", to_folder, to);
     if (!error) return real(from_folder, from, to_folder, to);
     errno = error;
     return -1;
@@ -310,7 +324,7 @@ int openat64(int folder, const char *path, int flags, ...)
     va_start(rest, flags);
     int mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, int) : 0;
     va_end(rest);
-    int error = struck("open", path);
+    int error = struck_at("open", folder, path);
     if (!error) return real(folder, path, flags, mode);
     errno = error;
     return -1;
