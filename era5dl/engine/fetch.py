@@ -18,7 +18,7 @@ from era5dl.engine.transfer import Piece
 from era5dl.errors import Interrupted, Stopped
 
 WRITE_SIZE = 1 << 20  # bytes gathered before they are written, so that TLS records of 16 KiB do not become writes
-WRITE_EVERY = 0.25  # seconds after which what has come is written all the same
+WRITE_EVERY = 0.05  # seconds after which what has come is written all the same; a kill costs what is not
 FLOOR_WINDOW = 30.0  # seconds spent waiting for the network before the speed is judged
 FLOOR_SPEED = 1024.0  # bytes per second; below that it is not a slow line but a dead one that twitches
 

@@ -28,8 +28,12 @@ from era5dl.folder.space import check_free, free_bytes, is_writable
 from era5dl.text import size
 
 TICK = 0.25
-CHECKPOINT_EVERY = 5.0  # seconds of transfer that a crash may cost
-CHECKPOINT_FIRST = 1.0  # the same while a run is young, so that one that is killed again and again still gets on
+CHECKPOINT_SHARE = 0.05  # of the time that checkpoints may take, most of it waiting for the disk
+CHECKPOINT_LONG = 0.05  # seconds; one that takes longer keeps the disk from what the workers write
+CHECKPOINT_LONG_SHARE = 0.02  # of the time, for such
+CHECKPOINT_CPU = 0.02  # of the time that they may compute
+CHECKPOINT_SOONEST = 0.1  # seconds from the end of one to the next; so much transfer does a kill cost on a fast disk
+CHECKPOINT_LATEST = 5.0  # the same on a slow one
 DISK_EVERY = 2.0
 IDLE_AFTER = 60.0  # seconds without a byte after which no idle connection is trusted: routers forget them
 HEALTH_EVERY = 600.0  # seconds of quiet after which the bucket is asked whether it is still there
@@ -46,7 +50,7 @@ class Upkeep:
     def __init__(self, run: Run, workers_left: threading.Event) -> None:
         self._run = run
         self._workers_left = workers_left  # set while no worker thread is alive
-        self._saved_at = self._looked_at_disk = self._swapped_at = time.monotonic()
+        self._save_at = self._looked_at_disk = self._swapped_at = time.monotonic()
         self._surroundings = Surroundings()
         self._unsaved_since: float | None = None  # since when no checkpoint could be written
         self._vanished_since: float | None = None
@@ -85,12 +89,20 @@ class Upkeep:
             run.wake_locked()
 
     def checkpoint(self) -> None:
-        """Write the resume file: first the bytes to the disk, then the claim that they are there."""
+        """Write the resume file, and decide by what it cost when to write the next one."""
+        began, computed = time.monotonic(), time.thread_time()
+        self._write_checkpoint()
+        ended, computed = time.monotonic(), time.thread_time() - computed
+        share = CHECKPOINT_SHARE if ended - began <= CHECKPOINT_LONG else CHECKPOINT_LONG_SHARE
+        pause = max((ended - began) / share, computed / CHECKPOINT_CPU)
+        self._save_at = ended + min(max(pause, CHECKPOINT_SOONEST), CHECKPOINT_LATEST)
+
+    def _write_checkpoint(self) -> None:
+        """First the bytes to the disk, then the claim that they are there."""
         run = self._run
         with run.changed:
             run.dirty = False
             transfers = list(run.scheduler.open.values())
-        self._saved_at = time.monotonic()
         for transfer in transfers:
             self._sync(transfer)
         with run.changed:
@@ -169,7 +181,8 @@ class Upkeep:
     def _tick(self) -> None:
         run = self._run
         with run.changed:
-            run.ending.wait(TICK)
+            until_save = self._save_at - time.monotonic()
+            run.ending.wait(until_save if 0.0 < until_save < TICK else TICK)
             now = time.monotonic()
             run.ledger.sample(now)
             run.throttle.recover(now)
@@ -183,9 +196,7 @@ class Upkeep:
         if now - self._looked_at_disk >= DISK_EVERY:
             self._looked_at_disk = now
             self._watch_disk()
-        young = now - run.ledger.began < 2 * CHECKPOINT_EVERY
-        every = CHECKPOINT_FIRST if young else CHECKPOINT_EVERY
-        if run.dirty and not run.trouble.is_disk and now - self._saved_at >= every:
+        if run.dirty and not run.trouble.is_disk and time.monotonic() >= self._save_at:
             self.checkpoint()
 
     def _look_around(self) -> None:
