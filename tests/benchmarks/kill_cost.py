@@ -51,9 +51,8 @@ def main() -> int:
     finally:
         shutil.rmtree(folder)
     took = time.monotonic() - began
-    print(
-        f"{total / MB:.0f} MB, {options.kills} kills, {options.speed:g} MB/s: {sent / total:.3f} x the bytes, {took:.0f} s"
-    )
+    print(f"{total / MB:.0f} MB at {options.speed:g} MB/s, {options.kills} kills, {took:.0f} s")
+    print(f"{sent / total:.3f} x the bytes")
     print(f"{(sent - total) / max(options.kills, 1) / MB:.2f} MB a kill; exit code {left}, wrong files: {wrong}")
     return 1 if wrong or left else 0
 
