@@ -25,6 +25,7 @@ from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import DiskError, DiskFull, Era5Error, FolderVanished, OutOfThreads, SessionError
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.folder.space import check_free, free_bytes, is_writable
+from era5dl.redaction import without_secrets
 from era5dl.text import size
 
 TICK = 0.25
@@ -66,7 +67,7 @@ class Upkeep:
         except Exception as bug:  # noqa: BLE001 - the run must end, and say so
             log.exception("the keeper failed")
             with self._run.locked():
-                self._run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {bug}"))
+                self._run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {without_secrets(str(bug))}"))
         finally:
             self._finish()
 

@@ -33,6 +33,7 @@ from era5dl.errors import (
     WillNotFit,
 )
 from era5dl.folder.space import free_bytes
+from era5dl.redaction import without_secrets
 from era5dl.text import size
 from era5dl.turns import turn
 
@@ -57,7 +58,7 @@ def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
     except Exception as bug:  # noqa: BLE001 - in the books themselves: better an end that is told than workers that are gone
         log.exception("worker %d cannot go on", number)
         with run.locked():
-            run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {str(bug)[:200]}"))
+            run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {without_secrets(str(bug))[:200]}"))
     finally:
         turn.give()
         leaving(number)
@@ -82,7 +83,7 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
         attempt_failed(run, job, error, progressed=progressed)
     except Exception as bug:  # noqa: BLE001 - a bug costs this object, never the run
         log.exception("unexpected, while working on %s", job.transfer.obj.key)
-        text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {str(bug)[:200]}"
+        text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {without_secrets(str(bug))[:200]}"
         attempt_failed(run, job, Era5Error(text), progressed=False)
     release_finished(run, job.transfer)
 
