@@ -15,6 +15,7 @@ from era5dl.engine.fetch import WRITE_SIZE, fetch
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import Interrupted, Stopped
 from era5dl.folder.partfile import PartFile
+from era5dl.ranges import Range
 
 DATA = bytes(range(256)) * 40_000
 
@@ -134,3 +135,43 @@ def test_an_end_that_comes_too_early_keeps_what_came(piece: Piece) -> None:
         fetch(Line(64_000, end=3_333_333), piece, Abort(), Books(), lambda: None)  # type: ignore[arg-type]
     assert piece.at == 3_333_333
     assert _written(piece, 1000, piece.at) == DATA[1000 : piece.at]
+
+
+class WholeLine(Line):
+    """The same where something in between ignores ranges: whatever is asked for, all of the object comes."""
+
+    whole = True
+
+    @contextmanager
+    def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> Iterator[Any]:
+        with super().open(obj, 0, len(DATA), abort):
+            yield self
+
+
+class Gaps(Books):
+    """For a piece that is to bring all that is missing."""
+
+    def __init__(self, gaps: list[Range]) -> None:
+        super().__init__()
+        self._gaps = gaps[:]
+
+    def is_sole(self, piece: Piece) -> bool:
+        return True
+
+    def next_gap(self, piece: Piece, at: int) -> bool:
+        if not self._gaps:
+            return False
+        piece.at, piece.stop = self._gaps.pop(0)
+        return True
+
+    def skipped(self, count: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("portion", [1 << 14, 300_007, 1 << 21])
+def test_of_a_whole_object_each_missing_byte_lands_at_its_offset(piece: Piece, portion: int) -> None:
+    gaps = [(1000, 1_500_000), (1_500_001, 3_000_000), (4_000_000, 6_000_007), (9_000_000, len(DATA))]
+    fetch(WholeLine(portion), piece, Abort(), Gaps(gaps), lambda: None)  # type: ignore[arg-type]
+    for start, stop in gaps:
+        assert _written(piece, start, stop) == DATA[start:stop]
+    assert not any(_written(piece, 3_000_000, 4_000_000)), "what is there already is not written again"

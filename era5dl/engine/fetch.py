@@ -126,8 +126,10 @@ class _Attempt:
         # The first bytes of a long piece are written at once: whoever watches sees that something comes.
         written_at = 0.0 if piece.left > len(gathered) else time.monotonic()
         try:
-            while piece.at + count < piece.stop:
-                came = self._read(gathered[count : count + keeper.appetite()], piece.left - count)
+            while (missing := piece.left - count) > 0:
+                # Never read beyond the end of the piece: where the whole object comes, those bytes would be dropped
+                # uncounted, and all that follow would land at the wrong offset.
+                came = self._read(gathered[count : count + min(keeper.appetite(), missing)], missing)
                 count += came
                 pause, now = self._account(came), time.monotonic()
                 if pause or count == len(gathered) or now - written_at >= WRITE_EVERY:
