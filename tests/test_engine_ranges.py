@@ -174,6 +174,30 @@ def test_a_whole_object_takes_over_what_others_have_not_begun() -> None:
     assert scheduler.gather(second)
     assert scheduler.overtaken == [first]
     assert first.left == 0
-    assert scheduler.next_gap(second, 0, 1.0)
+    assert scheduler.next_gap(second, 0)
     assert (second.at, second.stop) == (0, 100 * MB)
     assert scheduler.unassigned == 0
+
+
+@pytest.mark.parametrize("barren", [0, 3])
+def test_a_connection_that_crawls_with_a_whole_object_is_replaced(barren: int) -> None:
+    """10 kB/s, where others bring 10 MB/s: all of it again is there sooner than the rest; however often it failed."""
+    scheduler, first, second = two_pieces()
+    second.samples = [(0.0, second.at)]
+    second.at += 20 * MB
+    scheduler.ended(second, 2.0)
+    first.transfer.gaps.clear()
+    assert scheduler.gather(first)
+    scheduler.next_gap(first, 0)
+    first.barren = barren
+    for moment in range(1, 9):
+        first.at += 10_000
+        first.sample(float(moment))
+        taken = scheduler.take(float(moment), 2, None, lambda _: first.transfer)
+        if isinstance(taken, Piece):
+            break
+    assert isinstance(taken, Piece)
+    assert moment >= 5
+    assert (taken.at, taken.stop, first.left) == (50_000, 50 * MB, 0)
+    assert scheduler.overtaken == [first]
+    assert scheduler.gather(taken), "the one that it replaces is no obstacle"

@@ -58,7 +58,11 @@ class Keeper(Protocol):
         """Let the piece be the first missing bytes from `at` on; False when there are none."""
         ...
 
-    def skipped(self, count: int) -> None:
+    def part_came(self, piece: Piece) -> None:
+        """Of an object that came whole before, now a part has come as it was asked for."""
+        ...
+
+    def skipped(self, piece: Piece, count: int) -> None:
         """Bytes have come that are on disk already."""
         ...
 
@@ -89,6 +93,8 @@ def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: 
         answered()
         attempt = _Attempt(body, piece, abort, keeper)
         if not body.whole:
+            if piece.transfer.whole_only:
+                keeper.part_came(piece)
             attempt.take()
             return
         if not keeper.is_sole(piece):
@@ -113,7 +119,7 @@ class _Attempt:
         """Read the next `count` bytes and forget them: they are on disk already."""
         while count:
             came = self._read(_own.buffer[: min(count, self._keeper.appetite())], count)
-            self._keeper.skipped(came)
+            self._keeper.skipped(self._piece, came)
             count -= came
             if pause := self._account(came):
                 self._keeper.linger(pause, self._abort)

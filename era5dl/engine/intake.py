@@ -49,10 +49,16 @@ class Intake:
 
     def next_gap(self, piece: Piece, at: int) -> bool:
         with self._run.changed:
-            return self._run.scheduler.next_gap(piece, at, time.monotonic())
+            return self._run.scheduler.next_gap(piece, at)
 
-    def skipped(self, count: int) -> None:
+    def part_came(self, piece: Piece) -> None:
         with self._run.changed:
+            self._run.scheduler.part_came(piece)
+
+    def skipped(self, piece: Piece, count: int) -> None:
+        with self._run.changed:
+            piece.shift += count
+            piece.sample(time.monotonic())
             self._run.ledger.fetched_bytes += count
 
     def portion(self) -> int:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import filterfalse
+from math import inf
 
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.ranges import Range, RangeSet
@@ -25,7 +26,9 @@ SMALLEST_PIECE = 8 * MIB
 SMALLEST_THEFT = MIB // 16  # bytes that are worth a request of their own
 GAIN = 0.5  # seconds by which a piece must end sooner to be cut in two: its connection is lost, and another one begins
 TELLING = 1 * MIB  # bytes after which a connection has shown its speed
-MOST_OVERTAKEN = 2  # connections in a row that crawled over the same bytes: the next one's error must tell why
+DRIP = 1024.0  # bytes per second; what brings less is as good as dead
+MOST_OVERTAKEN = 2  # connections in a row that dripped over the same bytes: the next one's error must tell why
+CRAWLING = 5.0  # seconds that it gets where another one would have to begin the object again
 YOUNG = 1.0  # seconds that a connection gets before its speed is believed
 
 
@@ -116,7 +119,7 @@ class Scheduler:
 
     def ended(self, piece: Piece, now: float | None = None) -> None:
         """This piece is no longer in flight. now: given when it came to its end, so that its speed tells something."""
-        if now is not None and piece.samples and (came := piece.at - piece.samples[0][1]) >= TELLING:
+        if now is not None and piece.samples and (came := piece.reached - piece.samples[0][1]) >= TELLING:
             pace = came / max(now - piece.samples[0][0], 1e-3)
             self._usual = (self._usual + pace) / 2 if self._usual else pace
         self.active.discard(piece)
@@ -131,7 +134,7 @@ class Scheduler:
         transfer = piece.transfer
         transfer.whole_only = True
         others = transfer.active - {piece}
-        if transfer.sole in others or any(other.brought for other in others) or transfer.withdrawn:
+        if transfer.sole in others or any(other.brought and other.left > 0 for other in others) or transfer.withdrawn:
             return False
         transfer.sole = piece
         waiting = [job for job in self._take_out(transfer) if isinstance(job, Piece)]
@@ -141,15 +144,21 @@ class Scheduler:
         self.overtaken += others
         return True
 
-    def next_gap(self, piece: Piece, at: int, now: float) -> bool:
+    def part_came(self, piece: Piece) -> None:
+        """The answer to this piece is what was asked for, and less than all of the object: others may be made again."""
+        transfer = piece.transfer
+        if (piece.at, piece.stop) != (0, transfer.obj.size):
+            transfer.whole_only, transfer.sole = False, None
+
+    def next_gap(self, piece: Piece, at: int) -> bool:
         """Let this piece, the sole one of its object, be the first gap at or after `at`. False: there is none."""
         transfer = piece.transfer
         if transfer.withdrawn:
             return False
         for place, (start, stop) in enumerate(transfer.gaps):
             if stop > at:
+                piece.shift += piece.at - max(start, at)
                 piece.at, piece.stop = max(start, at), stop
-                piece.samples = [(now, piece.at)]
                 transfer.gaps[place : place + 1] = [(start, at)] if start < at else []
                 self.unassigned -= piece.left
                 return True
@@ -285,7 +294,7 @@ class Scheduler:
 
     def _launch(self, piece: Piece, now: float) -> Piece:
         piece.started, piece.answered = now, False
-        piece.brought = 0
+        piece.brought = piece.shift = 0
         piece.samples = [(now, piece.at)]
         if piece.transfer.whole_only:
             piece.transfer.sole = piece
@@ -305,8 +314,9 @@ class Scheduler:
 
     def _steal(self, now: float) -> Piece | None:
         """The end of the piece that will take longest, so much of it that both will be done at the same time."""
-        lasting = [p for p in self.active if not p.transfer.withdrawn and not p.transfer.whole_only]
-        lasting = [p for p in lasting if p.barren < MOST_OVERTAKEN]
+        lasting = [p for p in self.active if not p.transfer.withdrawn]
+        lasting = [p for p in lasting if p.barren < MOST_OVERTAKEN or p.speed(now) >= DRIP]
+        lasting = [p for p in lasting if not p.transfer.whole_only or self._crawls(p, now)]
         victim = max(lasting, key=lambda p: self._seconds_left(p, now), default=None)
         if victim is None:
             return None
@@ -316,15 +326,23 @@ class Scheduler:
         if mine and its > 1.0:  # of one that brings nothing half is enough: its timeout must tell what is wrong
             kept = int(victim.left * its / (its + mine))
             kept = kept if kept >= SMALLEST_THEFT else 0
+        if victim.transfer.whole_only:
+            kept = 0
         taken = victim.left - kept
         gain = lasts - max(kept / max(its, 1.0), taken / max(mine, its, 1.0))
         if taken < SMALLEST_THEFT or gain < GAIN:
             return None
-        stolen = Piece(victim.transfer, victim.at + kept, victim.stop, barren=victim.barren + (not kept))
+        barren = victim.barren + (not kept) if its < DRIP else 0
+        stolen = Piece(victim.transfer, victim.at + kept, victim.stop, barren=barren)
         victim.stop = stolen.at
         if not kept:
             self.overtaken.append(victim)
         return self._launch(stolen, now)
+
+    def _crawls(self, piece: Piece, now: float) -> bool:
+        """Whether all of the object again over a usual connection is there in half the time that its rest takes."""
+        usual = piece.transfer.obj.size / self._usual if self._usual else inf
+        return now - piece.started >= CRAWLING and usual < self._seconds_left(piece, now) / 2
 
     def _seconds_left(self, piece: Piece, now: float) -> float:
         """How long it will take. One that has only just begun is taken for a usual one; 0 when nobody knows."""

@@ -32,6 +32,7 @@ class Piece:
     barren: int = 0  # attempts in a row that brought no byte
     brought: int = 0  # bytes that this attempt has put on disk
     refused: int = 0  # answers of 403 since its last byte
+    shift: int = 0  # to be added to `at`: bytes skipped over in this attempt, less those that it jumped
     not_before: float = 0.0  # monotonic
     abort: Abort | None = None  # while it is in flight
     started: float = 0.0  # when this attempt began, monotonic
@@ -42,10 +43,15 @@ class Piece:
     def left(self) -> int:
         return self.stop - self.at
 
+    @property
+    def reached(self) -> int:
+        """`at`, as it would be if every byte that came were written."""
+        return self.at + self.shift
+
     def sample(self, now: float) -> None:
         """Remember how far it is, for its speed."""
         if not self.samples or now - self.samples[-1][0] >= 1.0:
-            self.samples.append((now, self.at))
+            self.samples.append((now, self.reached))
             while now - self.samples[0][0] > SPEED_WINDOW:
                 self.samples.pop(0)
 
@@ -54,7 +60,7 @@ class Piece:
         if not self.samples:
             return 0.0
         then, offset = self.samples[0]
-        return (self.at - offset) / (now - then) if now - then >= 0.5 else 0.0
+        return (self.reached - offset) / (now - then) if now - then >= 0.5 else 0.0
 
 
 @dataclass(eq=False, slots=True)

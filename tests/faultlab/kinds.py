@@ -236,7 +236,7 @@ def flipped_at_offset(scene: Scene) -> bool:
     """The byte at offset `at` of the object has one bit wrong, whatever range it comes in; with times=None always."""
     answer = scene.honest()
     span = answer.headers.get("Content-Range", "bytes 0-").removeprefix("bytes ")
-    at = (scene.fault.at or 0) - int(span.split("-")[0])
+    at = scene.strike_at(answer) if scene.fault.at is None else scene.fault.at - int(span.split("-")[0])
     if not answer.payload or not 0 <= at < len(answer.body):
         return scene.answer(answer)
     scene.spoil_object()
