@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.opening import Places, recall, salvage
+from era5dl.engine.proving import EtagTrust, examine_file
 from era5dl.engine.transfer import Transfer
 from era5dl.folder.partfile import PartFile
 from era5dl.proof.digest import Digest
@@ -112,3 +114,21 @@ def test_recorded_digests_that_do_not_give_the_etag_are_not_believed(tmp_path: P
         transfer = _transfer(tmp_path)
         salvage(transfer, tmp_path / "a.nc", len(DATA), forged, lambda: False)
         assert not transfer.done
+
+
+def test_a_final_file_that_is_exchanged_while_it_is_hashed_is_not_proven(tmp_path: Path) -> None:
+    """The name means another file by then, whatever the bytes of the first were."""
+    final = tmp_path / "a.nc"
+    final.write_bytes(DATA)
+    assert examine_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, lambda: False)
+
+    def exchanged() -> bool:
+        other = tmp_path / "other"
+        other.write_bytes(bytes(len(DATA)))
+        os.utime(other, (1, 1))
+        other.replace(final)
+        return False
+
+    if os.name == "nt":
+        return  # an open file cannot be exchanged there
+    assert examine_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, exchanged) is None

@@ -26,7 +26,9 @@ OBJ = ObjectInfo("a/b.nc", 3, '"x-3"', 1)
     [b"\n", b"[]\n", b'["a","b","c"]\n', b"[" * 1000 + b"\n", b"x"],
     ids=["empty", "tiny", "short", "deep", "one"],
 )
-def test_a_record_of_nothing_but_lines_is_given_up_once(tmp_path: Path, line: bytes) -> None:
+def test_a_record_of_nothing_but_lines_is_given_up_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes
+) -> None:
     path = tmp_path / "x.digests.jsonl"
     with path.open("wb") as file:
         for _ in range(64):
@@ -36,6 +38,7 @@ def test_a_record_of_nothing_but_lines_is_given_up_once(tmp_path: Path, line: by
     for _ in range(1000):
         assert record.find(OBJ) == ()
     assert time.monotonic() - began < LONG
+    assert caplog.text.count("too large to be used") == (line != b"x")
     record.record(OBJ, PARTS)
     if line != b"x":
         assert record.find(OBJ) == PARTS
