@@ -12,7 +12,7 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
@@ -81,7 +81,8 @@ def _run(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) ->
     """The command, with every way it can end turned into an exit code and a last record."""
     error = remedy = ""
     try:
-        code = _function(arguments.run)(arguments, voice, interrupts)
+        with _interrupts_as_such():
+            code = _function(arguments.run)(arguments, voice, interrupts)
     except KeyboardInterrupt:
         code, error = INTERRUPTED, "interrupted"
         voice.insist("era5dl: interrupted")
@@ -102,6 +103,21 @@ def _run(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) ->
     with contextlib.suppress(BrokenPipeError, Era5Error):  # nobody hears how it ended; `_flushed` has a word on that
         voice.record("end", exit_code=code, error=error, remedy=remedy)
     return code
+
+
+@contextlib.contextmanager
+def _interrupts_as_such() -> Iterator[None]:
+    """Inside, an error that was made of an interrupt is one: Python 3.11 makes a RuntimeError of one that comes while a
+    class is being made, as imports do all the time."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise KeyboardInterrupt from error
 
 
 def exit_code(error: Era5Error) -> int:
