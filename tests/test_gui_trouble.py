@@ -67,7 +67,7 @@ def test_a_full_disk(
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:  # somebody else fills the disk
             file.write(bytes(65536))
-    told_and_over(window, "Waiting for the disk", "Make room", end=ballast.unlink)
+    told_and_over(window, "Waiting for room on the disk", "Make room", end=ballast.unlink)
     finish(window, fault_server, small_disk, objects)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import heapq
+import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,9 @@ from era5dl.session.untrusted import Malformed
 
 if TYPE_CHECKING:
     from era5dl.planner.plan import Plan
+
+MOST_READ = 16  # other sessions of a folder whose records are read
+MOST_LOOKED_AT = 20_000  # files in the folder of sessions
 
 
 def with_history(new: Facts, old: Facts) -> Facts:
@@ -61,17 +66,30 @@ def over(saved: Saved, plan: Plan, home: Path) -> tuple[Checkpoint, list[str]]:
 
 
 def finished_by_others(home: Path, session_id: str, obj: ObjectInfo) -> bool:
-    """Whether another session of this folder has recorded this version of an object as finished. Never fails."""
-    with contextlib.suppress(OSError):
-        for path in home.glob("*.json"):
-            if SESSION_ID.fullmatch(path.stem) and path.stem != session_id:
-                finished = _finished(path, path.stat().st_mtime_ns)
-                if obj.key in finished and _unchanged(obj, {obj.key: 0}, [finished[obj.key]]):
-                    return True
+    """Whether another session of this folder has recorded this version of an object as finished. Never fails; of very
+    many sessions only the newest are asked."""
+    for path, modified in _others(home, session_id):
+        finished = _finished(path, modified)
+        if obj.key in finished and _unchanged(obj, {obj.key: 0}, [finished[obj.key]]):
+            return True
     return False
 
 
-@lru_cache(maxsize=4)
+def _others(home: Path, session_id: str) -> list[tuple[Path, int]]:
+    """The newest resume files of other sessions, and when each was written (ns)."""
+    try:
+        with os.scandir(home) as entries:
+            found = [
+                (Path(entry.path), entry.stat(follow_symlinks=False).st_mtime_ns)
+                for entry in islice(entries, MOST_LOOKED_AT)
+                if entry.name.endswith(".json") and SESSION_ID.fullmatch(entry.name[:-5])
+            ]
+    except OSError:
+        return []
+    return heapq.nlargest(MOST_READ, (one for one in found if one[0].stem != session_id), key=lambda one: one[1])
+
+
+@lru_cache(maxsize=MOST_READ)
 def _finished(path: Path, _modified: int) -> dict[str, ObjectInfo]:
     """What a session has finished, by key; nothing where its files cannot be read."""
     try:
