@@ -174,10 +174,11 @@ def test_a_close_that_failed_takes_back_what_was_written_since_the_opening(
     part: PartFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part.acquire()
-    part.write(0, memoryview(b"xx"))
+    part.write(0, memoryview(b"xxxx"))
     part.release()
     part.acquire()
-    part.write(2, memoryview(b"yy"))
+    part.write(4, memoryview(b"yy"))
+    part.write(1, memoryview(b"zz"))  # over what was synced before
     real, ours = os.close, part._fd
 
     def refusing(fd: int) -> None:
@@ -189,7 +190,7 @@ def test_a_close_that_failed_takes_back_what_was_written_since_the_opening(
         patch.setattr(os, "close", refusing)
         with pytest.raises(DiskFull, match="while closing"):
             part.release()
-    assert in_order(part) == [(0, 2)]
+    assert in_order(part) == [(0, 1), (3, 4)]
     with pytest.raises(FolderUnusable, match="while closing"):
         part.acquire()
 

@@ -51,8 +51,8 @@ class DurableRanges:
     def about_to_write(self, start: int, stop: int) -> None:
         """Call before writing there: what a sync has covered, or is about to, is about to change."""
         with self._lock:
-            self._synced.remove(start, stop)
-            self._syncing.remove(start, stop)
+            for ranges in (self._synced, self._syncing, self._at_opening):
+                ranges.remove(start, stop)
 
     def written(self, start: int, stop: int) -> None:
         """Call after writing there: the next sync covers it."""
