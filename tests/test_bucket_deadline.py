@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from era5dl import threads
 from era5dl.bucket import control, deadline
 from era5dl.bucket.abort import Abort
+from era5dl.bucket.deadline import LOOK
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.bucket.store import ObjectInfo
-from era5dl.errors import BadResponse, Interrupted, ServerBusy, Unreachable
+from era5dl.errors import BadResponse, Interrupted, OutOfThreads, ServerBusy, Unreachable
 from era5dl.planner import asking, plan_keys
 from era5dl.settings import Settings
 from tests.faultlab import Certificates, Fault, FaultServer, Link, etag_of, pseudo_random
@@ -117,6 +119,23 @@ def test_a_proxy_whose_consent_drips() -> None:
         with pytest.raises(Unreachable, match=f"the proxy http://127.0.0.1:{port} .* does not answer"):
             fetched(bucket)
         assert time.monotonic() - began < SOON
+
+
+def test_where_the_system_gives_no_thread_a_later_wait_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OutOfThreads
+
+    monkeypatch.setattr(deadline, "_watch", deadline._Watch())
+    with monkeypatch.context() as patch, deadline.Deadline(LOOK, "a byte") as limit:
+        patch.setattr(threads, "start", none)
+        limit.begin()
+        limit.end()
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(Interrupted, match="a byte"), deadline.Deadline(LOOK, "a byte") as limit:
+        ours.settimeout(FOR_EVER)
+        limit.begin(ours)
+        assert ours.recv(1) == b"", "it is shut down"
+    deadline._watch.stop()
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n"

@@ -8,7 +8,6 @@ socket it waits on.
 
 from __future__ import annotations
 
-import contextlib
 import socket as sockets
 import threading
 import time
@@ -103,8 +102,10 @@ class _Watch:
             if self._watcher is None or not self._watcher.is_alive():
                 self._over = False
                 self._watcher = threading.Thread(target=self._look, name="era5dl-deadlines", daemon=True)
-                with contextlib.suppress(OutOfThreads):  # then only the sockets' own timeouts hold
+                try:
                     threads.start(self._watcher, self.stop)
+                except OutOfThreads:  # until a later wait gets one, only the sockets' own timeouts hold
+                    self._some.clear()
 
     def drop(self, deadline: Deadline) -> None:
         with self._lock:
