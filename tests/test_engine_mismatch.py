@@ -12,21 +12,24 @@ from typing import Any
 
 import pytest
 
+from era5dl.bucket.abort import Abort
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.cli.run import exit_code
 from era5dl.engine import proving, work
 from era5dl.engine.cuts import Cuts
+from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRetrying, Outcome, State
 from era5dl.engine.opening import plan_proof
 from era5dl.engine.proving import EtagTrust, Proof, examine, to_fetch_again
+from era5dl.engine.scheduler import Open
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verify import Condition, verify
 from era5dl.folder.partfile import PartFile
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
-from tests.faultlab import Fault, FaultServer, pseudo_random
+from tests.faultlab import Fault, FaultServer, etag_of, pseudo_random
 from tests.faultlab.http import Request
-from tests.runs import Ran, fetch_all, leftovers, running, settings_for, wrong_files
+from tests.runs import Ran, fetch_all, leftovers, plan_of, running, settings_for, wrong_files
 
 KEY = "a.nc"
 MIB = 1 << 20
@@ -260,6 +263,25 @@ def test_a_match_of_another_form_says_nothing(fault_server: FaultServer, tmp_pat
     ran = fetch_all(fault_server, tmp_path, workers=1, opaque_etags=True)
     assert wrong_files(tmp_path, objects) == []
     assert (ran.end().verified, ran.end().checked) == (1, 1)
+
+
+def test_a_match_that_comes_while_another_file_is_examined_counts_for_it(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
+    fault_server.put(KEY, pseudo_random(1, 300_000))
+    settings = settings_for(fault_server, opaque_etags=True)
+    bucket = S3Bucket(settings)
+    with Session.begin(tmp_path, plan_of(bucket), settings) as session:
+        run = Engine(bucket, session, settings)._run
+        run.cleared = True
+        job = run.next_job(0, None, Abort())
+        assert isinstance(job, Open)
+        found = proving.Proof(Outcome.CHECKED, proving.UNMATCHED)  # before it is settled another one matches
+        run.trust.matched(etag_of(b"another"))
+        run.opened(job, found)
+        assert 0 not in run.checked
+        assert 0 in run.doubted
+        assert isinstance(run.next_job(0, None, Abort()), Open), "it is looked at again"
 
 
 # -- files that an earlier run has taken for right -------------------------------------------------------------------

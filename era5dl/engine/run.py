@@ -398,10 +398,14 @@ class Run:
         self.dirty = True
         self.doubted.discard(index)
         self.outbox.put(FileDone(index, obj.key, obj.size, str(transfer.final), proof.outcome, proof.reason, adopted))
+        doubtful: Collection[int] = ()
         if proof.outcome is Outcome.VERIFIED and self.trust.matched(obj.etag):
-            for doubtful in [i for i in self._doubted() if self.trust.binds(self.object(i).etag)]:
-                self.doubted.add(doubtful)
-                self.reopen_locked(doubtful)
+            doubtful = self._doubted()
+        elif proof.reason.startswith(UNMATCHED) and self.trust.binds(obj.etag):  # it did not when this was examined
+            doubtful = (index,)
+        for finished_before in doubtful:
+            self.doubted.add(finished_before)
+            self.reopen_locked(finished_before)
         self.wake_locked()
 
     def _probed(self, error: Era5Error | None, failures: int) -> None:
