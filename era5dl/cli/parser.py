@@ -66,8 +66,7 @@ class _Parser(argparse.ArgumentParser):
         if message.endswith("required: COMMAND"):  # said alone, it is asked what there is
             self.print_help(sys.stderr)
             self.exit(2, f"\n{self.prog}: error: {message}\n")
-        """What argparse complains of it repeats, and that may be an address with a password."""
-        super().error(without_secrets(message))
+        super().error(without_secrets(message))  # argparse repeats what was typed, perhaps a URL with a password
 
 
 def build_parser() -> argparse.ArgumentParser:
