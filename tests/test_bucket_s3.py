@@ -235,6 +235,25 @@ def test_the_whole_object_instead_of_a_part_is_told_from_it(bucket: S3Bucket, se
         assert (body.start, body.whole) == (START, False)
 
 
+def test_a_part_under_200_is_the_part_that_its_content_range_names(canned: Pair) -> None:
+    """So answers `rclone serve s3`, the server of the demo."""
+    part = {"Content-Range": f"bytes {START}-{STOP - 1}/{len(DATA)}", "ETag": OBJ.etag}
+    first = {"Content-Range": f"bytes 0-0/{len(DATA)}", "ETag": OBJ.etag}
+    elsewhere = {"Content-Range": f"bytes {START + 1}-{STOP}/{len(DATA)}", "ETag": OBJ.etag}
+    canned.server.answers = [
+        Answer.of(200, "OK", part, DATA[START:STOP]),
+        Answer.of(405, "Method Not Allowed", {}, b""),
+        Answer.of(200, "OK", first | DATED, DATA[:1]),
+        Answer.of(200, "OK", elsewhere, DATA[START + 1 : STOP + 1]),
+    ]
+    with canned.bucket.open(OBJ, START, STOP, Abort()) as body:
+        assert (body.start, body.whole) == (START, False)
+        assert b"".join(iter(lambda: taken(body, 1 << 20), b"")) == DATA[START:STOP]
+    assert canned.bucket.head(KEY) == OBJ
+    with pytest.raises(BadResponse):
+        fetched(canned.bucket)
+
+
 WHOLE = {"Content-Length": str(len(DATA)), "ETag": OBJ.etag, "Last-Modified": formatdate(LAST_MODIFIED, usegmt=True)}
 
 

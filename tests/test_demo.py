@@ -24,10 +24,12 @@ from era5dl.demo import DemoBucket, describe, fields, make_bucket, selection
 from era5dl.demo import bucket as bucket_module
 from era5dl.demo.bucket import BUCKET
 from era5dl.demo.netcdf import write_file
+from era5dl.engine.events import FileFailed, RangesIgnored
 from era5dl.errors import Era5Error, UsageError
 from era5dl.planner import make_plan
 from era5dl.settings import Settings
 from tests.faultlab import etag_of
+from tests.runs import fetch_all, wrong_files
 from tests.servers.raw import RawClient
 
 LSM = "e5.oper.invariant/197901/e5.oper.invariant.128_172_lsm.ll025sc.1979010100_1979010100.nc"
@@ -238,6 +240,12 @@ def test_the_server_behaves_as_its_description_says(demo: DemoBucket, folder: Pa
         assert f"<ETag>{etag_of(data)[1:-1]}</ETag>" in listing
         assert client.ask(path, method="PUT", headers={"Content-Length": "0"}).status >= 400
     assert (folder / BUCKET / LSM).read_bytes() == data
+
+
+def test_the_engine_fetches_all_of_it_in_parts(demo: DemoBucket, folder: Path, tmp_path: Path) -> None:
+    ran = fetch_all(demo, tmp_path, workers=8)
+    assert (ran.said(FileFailed), ran.said(RangesIgnored), ran.end().verified) == ([], [], len(KEYS))
+    assert wrong_files(tmp_path, {key: (folder / BUCKET / key).read_bytes() for key in KEYS}) == []
 
 
 def test_the_speed_is_limited(folder: Path) -> None:

@@ -66,7 +66,8 @@ class Get:
                     if self._raw.status not in (200, 206):
                         raise self._refuse(self._raw.status, dict(self._raw.headers), self._error())
                     self.start, stop = span_of_body(self._raw.status, self._raw.headers, self._obj, self._span)
-                    self.whole = self._raw.status == 200 or (self.start, stop) != self._span
+                    unranged = self._raw.status == 200 and not self._raw.headers.get("Content-Range", "")
+                    self.whole = unranged or (self.start, stop) != self._span
                     self._tap = Tap(self._raw, stop - self.start, self._abort.socket)
                 except BaseException:
                     self._raw.close()

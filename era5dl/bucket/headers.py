@@ -48,9 +48,13 @@ def described(status: int, headers: Headers) -> Facts:
 
 
 def sampled(status: int, headers: Headers) -> Facts:
-    """What the answer to a GET of one byte says: 206 with the size, 416 where there is none, or 200 with all."""
+    """What the answer to a GET of one byte says: 206 with the size, 416 where there is none, or 200 with all.
+
+    Some servers, such as `rclone serve s3`, send a part under 200, with the right Content-Range and Content-Length.
+    """
     place = headers.get("Content-Range", "")
-    if status == 206 and (found := _CONTENT_RANGE.fullmatch(place)):
+    found = _CONTENT_RANGE.fullmatch(place)
+    if found and (status == 206 or (status == 200 and headers.get("Content-Length", "") == "1")):
         return _facts(headers, int(found[3]))
     if status == 416 and (found := _EMPTY_RANGE.fullmatch(place)):
         return _facts(headers, int(found[1]))
@@ -98,12 +102,13 @@ def same_version(one: ObjectInfo, other: ObjectInfo) -> bool:
 def span_of_body(status: int, headers: Headers, obj: ObjectInfo, asked: Range) -> Range:
     """Which bytes of the object the body of this answer is: those asked for, or all of it where Range was ignored.
 
+    A part may come under 200, too, if Content-Range names it: some servers do that, such as `rclone serve s3`.
     Raises BadResponse or ObjectChanged unless the headers can only belong to such bytes of exactly this version.
     """
     start, stop = asked
     length = headers.get("Content-Length", "")
     whole = status == 200 and length == str(obj.size)
-    found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "")) if status == 206 else None
+    found = None if whole else _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     if not whole and not found:
         _other_version(headers, obj)
         raise BadResponse(f"{obj.key}: a part was asked for, something else came")
