@@ -1,0 +1,87 @@
+"""What must not outlive its object: bytes and claims of an old version; and names must not be given in a lost folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.engine import retry
+from era5dl.engine.claims import claims_of
+from era5dl.engine.engine import Engine
+from era5dl.engine.events import State
+from era5dl.engine.transfer import Transfer
+from era5dl.session import Session
+from era5dl.session.checkpoint import Unfinished
+from tests.faultlab import Fault, FaultServer, pseudo_random
+from tests.faultlab.http import Request
+from tests.runs import fetch_all, leftovers, plan_of, running, settings_for, wrong_files
+
+KEY = "a.bin"
+DATA = pseudo_random("replaced", 600_000)
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BASE", 0.05)
+
+
+def test_no_byte_of_the_old_version_is_left_in_the_part_file(fault_server: FaultServer, tmp_path: Path) -> None:
+    """The new one cannot be had: what is left aside for the next run holds nothing of either."""
+    fault_server.put(KEY, DATA)
+    fault_server.script(Fault("body-fin", at=400_000), "replaced", Fault("access-denied", times=None), key=KEY)
+    ran = fetch_all(fault_server, tmp_path, workers=1)
+    assert ran.engine.result.failed == 1
+    assert not any(any(path.read_bytes()) for path in leftovers(tmp_path))
+
+
+def test_a_checkpoint_claims_nothing_of_the_old_version(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Also one that is written between the news of the new version and the first look at its part file."""
+    fault_server.put(KEY, DATA)
+    settings = settings_for(fault_server)
+    bucket = S3Bucket(settings)
+    with Session.begin(tmp_path, plan_of(bucket), settings) as session:
+        run = Engine(bucket, session, settings)._run
+        run.claims[0] = Unfinished(0, ((0, 400_000),))
+        transfer = Transfer(0, run.object(0), changed=True)
+        run.replace(transfer, replace(run.object(0), etag='"new"'))
+        with run.changed:
+            assert claims_of(run).unfinished == ()
+
+
+class DuringTheProof:
+    """Something happens while the server is asked how the object was cut, which is in the midst of its proof."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act, self.done = act, False
+
+    def pick(self, request: Request) -> Fault | None:
+        if request.operation == "head" and "partNumber" in request.target and not self.done:
+            self.done = True
+            self._act()
+        return None
+
+
+def test_no_name_is_given_in_a_folder_that_was_lost_during_the_proof(fault_server: FaultServer, tmp_path: Path) -> None:
+    """It was moved away, and an empty one is in its place, as a mount point after its disk was unplugged."""
+    fault_server.put(KEY, DATA, part_size=77_777)  # no usual size: it has to be asked for
+    out, away = tmp_path / "out", tmp_path / "away"
+
+    def exchange() -> None:
+        out.rename(away)
+        out.mkdir()
+
+    source = DuringTheProof(exchange)
+    fault_server.add(source)
+    with running(fault_server, out) as ran:
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        assert source.done
+        assert not (out / KEY).exists()
+        assert not (away / KEY).exists()
+        out.rmdir()
+        away.rename(out)
+        assert ran.end().verified == 1
+    assert wrong_files(out, {KEY: DATA}) == []
