@@ -1,4 +1,4 @@
-"""What must not outlive its object: bytes and claims of an old version; and names must not be given in a lost folder."""
+"""What must not outlive the old version of an object; and no name is given in a folder that is lost."""
 
 from __future__ import annotations
 
