@@ -37,6 +37,16 @@ class State(Enum):
     ENDED = "ended"
 
 
+TROUBLES = frozenset(  # the run waits for something that is not as it should be
+    (
+        State.WAITING_FOR_NETWORK,
+        State.WAITING_FOR_DISK,
+        State.WAITING_FOR_ROOM,
+        State.WAITING_FOR_TRUST,
+        State.WAITING_TO_RETRY,
+    )
+)
+WAITS = TROUBLES | {State.WAITING_FOR_SESSION}  # all states in which the run waits
 ONLY_HELD = "only held files are left"  # reason of PAUSED
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from era5dl.engine.events import State, StateChanged
+from era5dl.engine.events import WAITS, State, StateChanged
 
 AGAIN = 60.0  # seconds after which a wait that keeps coming back is told once more
-_WAITS = frozenset(state for state in State if state.value.startswith("waiting"))
 
 
 class StateNews:
@@ -18,7 +17,7 @@ class StateNews:
 
     def worth(self, event: StateChanged, now: float) -> bool:
         """Whether to tell it. now: seconds that only grow."""
-        if event.state in _WAITS:
+        if event.state in WAITS:
             key = (event.state, event.kind)
             self._hushed = now - self._told_at.get(key, -AGAIN) < AGAIN
             self._waited = True

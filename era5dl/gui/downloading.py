@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from era5dl.engine.events import State, StateChanged
+from era5dl.engine.events import TROUBLES, State, StateChanged
 from era5dl.errors import BadResponse, UsageError
 from era5dl.gui import ending, facts, form, session_rows, words
 from era5dl.gui.conductor import Conductor
@@ -28,13 +28,6 @@ from era5dl.settings import Settings
 
 DEBOUNCE = 400  # ms after the last change of a field before the bucket is asked
 SPEED_EVERY = 1.0  # seconds between two points of the speed chart
-_WAITS = (
-    State.WAITING_FOR_NETWORK,
-    State.WAITING_FOR_DISK,
-    State.WAITING_FOR_ROOM,
-    State.WAITING_FOR_TRUST,
-    State.WAITING_TO_RETRY,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +331,7 @@ class Downloading:
 
     def _state(self, event: StateChanged) -> None:
         """A banner while something holds everything up, gone when it is over."""
-        if event.state in _WAITS or event.reason:
+        if event.state in TROUBLES or event.reason:
             self._trouble = event.state
             said = words.state(event.state)
             numbers = event.state is State.WAITING_TO_RETRY  # the log has them
@@ -348,7 +341,7 @@ class Downloading:
                     "A login page or a proxy probably stands in between: open any web page in a browser, "
                     "and log in if it asks you to."
                 )
-            kind = Kind.WARNING if event.state in _WAITS else Kind.INFO
+            kind = Kind.WARNING if event.state in TROUBLES else Kind.INFO
             text = _("{name}. {hint}", name=said.name, hint=said.hint)
             self.page.banner.show(kind, f"{text}\n{why}".rstrip())
         elif self._trouble is not None:

@@ -11,6 +11,7 @@ from enum import IntEnum
 
 from era5dl.engine.checked import EARLIER
 from era5dl.engine.events import (
+    TROUBLES,
     Event,
     FewerWorkers,
     FileDone,
@@ -45,13 +46,6 @@ class Level(IntEnum):
     ERROR = 3  # somebody has to do something
 
 
-_WAITS = (
-    State.WAITING_FOR_NETWORK,
-    State.WAITING_FOR_DISK,
-    State.WAITING_FOR_ROOM,
-    State.WAITING_FOR_TRUST,
-    State.WAITING_TO_RETRY,
-)
 _SEVERITY = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
@@ -218,7 +212,7 @@ def _state(event: StateChanged) -> tuple[Level, str]:
     numbers = event.state is State.WAITING_TO_RETRY  # another line has them
     reason = "" if numbers else words.told(event.kind, event.reason).sentence
     text = _("{name}: {reason}", name=said.name, reason=reason) if reason else said.name
-    waits = event.state in _WAITS
+    waits = event.state in TROUBLES
     return Level.WARNING if waits else Level.INFO, text
 
 

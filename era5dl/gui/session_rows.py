@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from era5dl.catalog import products
-from era5dl.engine.events import State
+from era5dl.engine.events import TROUBLES, State
 from era5dl.gui import words
 from era5dl.gui.i18n import _, ngettext
 from era5dl.gui.words import Words
@@ -22,14 +22,7 @@ _PERIOD = re.compile(r"(.*), (\d{4}-\d\d-\d\d)(?: to (\d{4}-\d\d-\d\d))?( \(with
 _LISTED = re.compile(r"([\d,]{1,15}) keys? from a list")
 _COUNTED = re.compile(r"([\d,]{1,15}) variables?( of (.*))?", re.DOTALL)
 
-_PAUSED = (
-    State.PAUSED,
-    State.WAITING_FOR_NETWORK,
-    State.WAITING_FOR_DISK,
-    State.WAITING_FOR_ROOM,
-    State.WAITING_FOR_TRUST,
-    State.WAITING_TO_RETRY,
-)
+_PAUSED = TROUBLES | {State.PAUSED}
 
 
 class RowState(Enum):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
-from era5dl.engine.events import State
+from era5dl.engine.events import TROUBLES, State
 from era5dl.engine.progress import Snapshot
 from era5dl.gui import words
 from era5dl.gui.form import Wrong, read_limit
@@ -25,13 +25,6 @@ _CHART = 300  # our units the chart has, card's edges included, or it lies above
 _FIGURES = 270  # our units of the figures left of it then
 SPAN = 180.0  # seconds of speed that the chart shows
 _SHORT = 30.0  # seconds that it shows at the beginning
-_WAITS = (
-    State.WAITING_FOR_NETWORK,
-    State.WAITING_FOR_DISK,
-    State.WAITING_FOR_ROOM,
-    State.WAITING_FOR_TRUST,
-    State.WAITING_TO_RETRY,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +192,7 @@ class TotalsPanel(Card):
 
 
 def _bar_style(state: State | None, snapshot: Snapshot, whole: bool) -> str:
-    if state in _WAITS:
+    if state in TROUBLES:
         return "Warn.Horizontal.TProgressbar"
     if whole:
         return "Ok.Horizontal.TProgressbar"
