@@ -11,14 +11,19 @@ from pathlib import Path
 from era5dl.folder.replace import sync_folder
 
 
-def make_folders(folder: Path) -> None:
-    """Make a folder and those above it that are missing. Raises OSError."""
+def missing_folders(folder: Path) -> list[Path]:
+    """A folder and those above it, from the topmost down, as far as they do not exist."""
     missing = []
     at = folder
     while not at.is_dir() and at != at.parent:
         missing.append(at)
         at = at.parent
-    for path in reversed(missing):
+    return missing[::-1]
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it that are missing. Raises OSError."""
+    for path in missing_folders(folder):
         path.mkdir(exist_ok=True)  # another thread may need it, too
         try:
             sync_folder(path.parent)

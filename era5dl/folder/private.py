@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from era5dl.folder.making import missing_folders
+
 FILE = 0o600
 FOLDER = 0o700
 _OURS = ("sessions.", "window.json", "logs", "era5dl.log")  # how the names of what we keep begin
@@ -25,12 +27,8 @@ def make_private_folder(folder: Path) -> None:
 
     Where the rights of an existing folder cannot be changed it is used as it is.
     """
-    missing = []
-    at = folder
-    while not at.is_dir() and at != at.parent:
-        missing.append(at)
-        at = at.parent
-    for path in reversed(missing):
+    missing = missing_folders(folder)
+    for path in missing:
         path.mkdir(mode=FOLDER, exist_ok=True)
     if os.name == "posix" and not missing:
         with suppress(OSError):
