@@ -104,6 +104,19 @@ def test_what_failed_is_kept_under_a_name_that_is_no_data(fault_server: FaultSer
     assert not aside.exists(), "the right file is there now"
 
 
+def test_what_was_set_aside_goes_when_another_program_has_brought_the_file(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
+    data = pseudo_random(1, 310_007)
+    fault_server.put(KEY, data)
+    fault_server.add(Flips(proving.ENOUGH_FETCHES, elsewhere=False))
+    fetch_all(fault_server, tmp_path)
+    (aside,) = tmp_path.glob("*.mismatch")
+    (tmp_path / KEY).write_bytes(data)
+    assert fetch_all(fault_server, tmp_path).end().verified == 1
+    assert not aside.exists()
+
+
 @pytest.mark.parametrize("command", ["pause", "stop", "hold"])
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "same place"])
 def test_interruptions_between_the_fetches(

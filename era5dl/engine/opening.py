@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -29,7 +30,7 @@ from era5dl.engine.cuts import Cuts
 from era5dl.engine.events import Outcome
 from era5dl.engine.proving import EtagTrust, Proof, examine_file
 from era5dl.engine.transfer import Transfer
-from era5dl.errors import UnsafeKey
+from era5dl.errors import DiskError, UnsafeKey
 from era5dl.folder.faults import disk_errors
 from era5dl.folder.handles import Place
 from era5dl.folder.partfile import PartFile
@@ -79,6 +80,8 @@ def open_transfer(
             proof = examine_file(transfer, places.final, policy.trust, lambda: cuts.ask(obj, abort), stopped)
             if proof is not None and _may_adopt(proof, places, policy):
                 transfer.part.discard()
+                with suppress(DiskError):  # it only takes room
+                    transfer.part.discard_aside()
                 return proof
         elif transfer.guesses and (told := cuts.ask(obj, abort)):
             transfer.was_cut(told)
