@@ -26,6 +26,30 @@ def claims_of(run: Run) -> Checkpoint:
     )
 
 
+def save_claims(run: Run) -> Checkpoint:
+    """Write the resume file; returns what it says now. Without the run's lock. Raises what `Session.save` raises."""
+    with run.saving:
+        with run.changed:
+            checkpoint = claims_of(run)
+        run.session.save(checkpoint)
+    return checkpoint
+
+
+def retract_claims(run: Run, transfer: Transfer) -> None:
+    """Before the first byte is written into a part file: take back what the resume file says of it and is not there,
+    since it was begun anew. Were the program killed then, the next one would take holes for bytes, and without an MD5
+    nothing would show it. Raises what `Session.save` raises.
+    """
+    index = transfer.index
+    spans = (span for entry in run.session.checkpoint.unfinished if entry.index == index for span in entry.done)
+    if transfer.digest is not None or all(transfer.done.covers(*span) for span in spans):
+        return
+    with run.changed:
+        run.claims[index] = claim(transfer)
+    for _generation in range(2):
+        save_claims(run)
+
+
 def claim(transfer: Transfer) -> Unfinished:
     """What is there of one object: on the disk itself, for what was written since the last sync may be lost."""
     digest = transfer.digest

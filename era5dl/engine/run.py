@@ -77,6 +77,7 @@ class Run:
         self.cleared = False  # what is to come has room on the disk
         self.audited = False  # the files of earlier runs have been looked at
         self.dirty = True  # there is something to write into the resume file
+        self.saving = threading.Lock()  # one thread at a time writes it
         self.aborts: dict[Job, Abort] = {}
         self.failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
         self.rounds = Rounds(enabled=settings.retries > 0)

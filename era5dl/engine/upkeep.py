@@ -12,7 +12,7 @@ import time
 from itertools import chain
 
 from era5dl.engine import rounds
-from era5dl.engine.claims import claims_of
+from era5dl.engine.claims import save_claims
 from era5dl.engine.disk import all_failed, sync_failed
 from era5dl.engine.events import RunEnded, State
 from era5dl.engine.holding import release
@@ -106,10 +106,8 @@ class Upkeep:
             transfers = list(run.scheduler.open.values())
         for transfer in transfers:
             self._sync(transfer)
-        with run.changed:
-            checkpoint = claims_of(run)
         try:
-            run.session.save(checkpoint)
+            checkpoint = save_claims(run)
             self._unsaved_since = None
             run.session.claims.release_those(checkpoint.checked.__contains__)
         except DiskError as error:

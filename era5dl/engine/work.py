@@ -11,7 +11,7 @@ from contextlib import suppress
 from era5dl.bucket.abort import Abort
 from era5dl.bucket.headers import proves_empty, same_version
 from era5dl.bucket.store import ObjectInfo
-from era5dl.engine.claims import claim
+from era5dl.engine.claims import claim, retract_claims
 from era5dl.engine.consequences import attempt_failed, settle
 from era5dl.engine.disk import hash_again
 from era5dl.engine.fetch import fetch
@@ -131,6 +131,8 @@ def _open(run: Run, job: Open, abort: Abort) -> None:
     proof = open_transfer(transfer, places, policy, abort, lambda: _stopped(run, transfer, abort))
     if proof is None and index in run.doubted and transfer.part is not None:
         transfer.part.set_aside(final)  # an earlier run gave it this name, and it is not the server's
+    if proof is None:
+        retract_claims(run, transfer)
     run.opened(job, proof)
 
 
