@@ -262,6 +262,7 @@ WHOLE = {"Content-Length": str(len(DATA)), "ETag": OBJ.etag, "Last-Modified": fo
     [
         ({"Content-Length": str(len(DATA) - 1)}, BadResponse),
         ({"Content-Length": ""}, BadResponse),
+        ({"Content-Range": f"bytes {START}-{STOP - 1}/{len(DATA)}"}, BadResponse),
         ({"ETag": f'"{"0" * 32}"'}, ObjectChanged),
         ({"ETag": f'W/"{"0" * 32}"'}, ObjectChanged),
         ({"ETag": "", "Last-Modified": formatdate(LAST_MODIFIED + 9, usegmt=True)}, ObjectChanged),

@@ -107,8 +107,8 @@ def span_of_body(status: int, headers: Headers, obj: ObjectInfo, asked: Range) -
     """
     start, stop = asked
     length = headers.get("Content-Length", "")
-    whole = status == 200 and length == str(obj.size)
-    found = None if whole else _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    whole = status == 200 and not found and length == str(obj.size)
     if not whole and not found:
         _other_version(headers, obj)
         raise BadResponse(f"{obj.key}: a part was asked for, something else came")
