@@ -15,6 +15,7 @@ import pytest
 
 from era5dl.errors import DiskFull, FileTooLarge, FolderUnusable, PartLost, UnsafeKey
 from era5dl.folder import partfile as partfile_module
+from era5dl.folder.handles import Place
 from era5dl.folder.partfile import PartFile
 from era5dl.ranges import RangeSet
 from tests.faultlab import pseudo_random
@@ -387,6 +388,26 @@ def test_a_commit_that_cannot_be_leaves_both_files(part: PartFile, tmp_path: Pat
         part.commit(final)
     assert part.path.exists()
     assert (final / "inside").is_dir()
+
+
+def test_what_is_cut_while_it_gets_its_final_name_does_not_keep_it(
+    part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final, rename = tmp_path / "deep" / "er" / "a.nc", partfile_module.rename
+    part.acquire()
+    part.write(0, memoryview(DATA))
+    part.release()
+
+    def and_cut(source: Place, target: Place) -> None:
+        os.truncate(source, SIZE - 1)
+        rename(source, target)
+        monkeypatch.setattr(partfile_module, "rename", rename)
+
+    monkeypatch.setattr(partfile_module, "rename", and_cut)
+    with pytest.raises(PartLost):
+        part.commit(final)
+    assert not final.exists()
+    assert in_order(part) == []
 
 
 def test_discard_needs_no_file(part: PartFile) -> None:
