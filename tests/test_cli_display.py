@@ -138,6 +138,22 @@ def test_going_on_is_news_only_after_a_wait(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err.splitlines() == ["waiting for the network: no route", "going on"]
 
 
+def test_while_nothing_comes_the_last_fault_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("era5dl.cli.lines.EVERY", 0.0)
+    lines = Lines(Voice())
+    still = dataclasses.replace(SNAPSHOT, speed=0.0)
+    lines.draw(still)
+    lines.event(FileRetrying(0, "a/2t.nc", "a/2t.nc: stalled", 2, 1.0))
+    lines.draw(still)
+    lines.draw(still)
+    lines.draw(SNAPSHOT)
+    lines.draw(still)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.endswith("; 2t.nc: stalled, attempt 3") for line in said] == [False, True, True, False, False]
+
+
 def test_a_progress_line_every_ten_seconds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("era5dl.cli.lines.time.monotonic", lambda: now)

@@ -7,11 +7,15 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from era5dl.engine import disk, upkeep
+from era5dl.engine import disk, upkeep, work
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying, State, StateChanged
+from era5dl.engine.proving import Proof, examine
+from era5dl.engine.transfer import Transfer
+from era5dl.engine.upkeep import Upkeep
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.runs import Ran, fetch_all, running, wrong_files
@@ -328,3 +332,48 @@ def mount(*words: str | Path) -> None:
     done = subprocess.run(["mount", *map(str, words)], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"needs the right to mount a disk: {done.stderr.strip()}")
+
+
+def test_a_folder_exchanged_after_the_proof_gives_no_final_name(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in another folder may look like our part file: of its name, size and time, with other bytes."""
+    data = pseudo_random(1, MB)
+    fault_server.put("a.bin", data)
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    exchanges: list[int] = []
+
+    def exchanging(transfer: Transfer, *rest: Any) -> Proof | None:
+        proof = examine(transfer, *rest)
+        if not exchanges:
+            exchanges.append(1)
+            out.rename(moved)
+            out.mkdir()
+            (part,) = moved.glob("*.part")
+            impostor = out / part.name
+            impostor.write_bytes(pseudo_random(2, MB))
+            os.utime(impostor, ns=(part.stat().st_atime_ns, part.stat().st_mtime_ns))
+        return proof
+
+    monkeypatch.setattr(work, "examine", exchanging)
+    with running(fault_server, out) as ran:
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK or (out / "a.bin").exists())
+        assert not (out / "a.bin").exists()
+        shutil.rmtree(out)
+        moved.rename(out)
+        assert ran.end().verified == 1
+    assert wrong_files(out, {"a.bin": data}) == []
+
+
+def test_a_bug_in_the_audit_ends_the_run(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault_server.put("a.bin", pseudo_random(1, 1000))
+    fetch_all(fault_server, tmp_path)
+
+    def broken(_: Upkeep, index: int) -> bool:
+        raise LookupError(index)
+
+    monkeypatch.setattr(Upkeep, "_is_there", broken)
+    ran = fetch_all(fault_server, tmp_path)
+    assert "internal error: LookupError" in ran.end().error

@@ -56,6 +56,7 @@ class Lines:
         self._voice = voice
         self._next = time.monotonic() + EVERY
         self._news = StateNews()
+        self._fault: FileRetrying | None = None  # the last one since bytes came
 
     def __enter__(self) -> Lines:
         return self
@@ -69,6 +70,8 @@ class Lines:
         line = line_for(event)
         if isinstance(event, StateChanged) and not self._news.worth(event, time.monotonic()):
             return
+        if isinstance(event, FileRetrying):
+            self._fault = event
         if isinstance(event, FileFailed):
             self._voice.insist(line)
         elif line:
@@ -76,9 +79,12 @@ class Lines:
 
     def draw(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
+        if snapshot.speed:
+            self._fault = None
         if now >= self._next:
             self._next = now + EVERY
-            self._voice.say(progress_line(snapshot))
+            held_up = snapshot.state is State.RUNNING and not snapshot.speed
+            self._voice.say(progress_line(snapshot) + (_held_up_by(self._fault) if held_up else ""))
 
 
 def line_for(event: Event) -> str:
@@ -129,6 +135,13 @@ def progress_line(snapshot: Snapshot) -> str:
     if snapshot.state is not State.RUNNING:
         parts.append(snapshot.state.value)
     return f"{percent(snapshot)} %: " + ", ".join(parts)
+
+
+def _held_up_by(fault: FileRetrying | None) -> str:
+    """ "; 2t.nc: stalled, attempt 3": why nothing comes, as far as the last fault tells."""
+    if fault is None:
+        return ""
+    return f"; {fault.key.rpartition('/')[2]}: {_reason(fault)}, attempt {fault.attempt + 1}"
 
 
 def percent(snapshot: Snapshot) -> int:

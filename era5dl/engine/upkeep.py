@@ -65,14 +65,24 @@ class Upkeep:
             while not self._ended():
                 self._tick()
         except Exception as bug:  # noqa: BLE001 - the run must end, and say so
-            log.exception("the keeper failed")
-            with self._run.locked():
-                self._run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {without_secrets(str(bug))}"))
+            self._broken(bug)
         finally:
             self._finish()
 
     def audit(self) -> None:
-        """Look whether what earlier runs finished is still there; what is not is fetched again."""
+        """Body of the audit's thread: looks whether what earlier runs finished is still there, and fetches again what
+        is not. No run ends well before that."""
+        try:
+            self._audit()
+        except Exception as bug:  # noqa: BLE001 - else the run would never end
+            self._broken(bug)
+
+    def _broken(self, bug: Exception) -> None:
+        log.exception("a thread of the run failed")
+        with self._run.locked():
+            self._run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {without_secrets(str(bug))}"))
+
+    def _audit(self) -> None:
         run = self._run
         run.session.claims.sweep()
         with run.changed:
