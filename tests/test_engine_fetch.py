@@ -164,7 +164,7 @@ class Gaps(Books):
         piece.at, piece.stop = self._gaps.pop(0)
         return True
 
-    def skipped(self, count: int) -> None:
+    def skipped(self, piece: Piece, count: int) -> None:
         pass
 
 
