@@ -72,13 +72,29 @@ def test_a_prefix_of_another_key_is_a_key():
 
 
 @pytest.mark.parametrize("error", [Denied("403"), Refused("400: the key is too long")], ids=repr)
-def test_a_key_the_server_refuses_is_missing_and_says_why(error):
+def test_a_key_the_server_refuses_is_missing_and_says_why(monkeypatch, error):
+    monkeypatch.setattr(asking, "BASE", 0.001)
+
     def refuse(verb, key, page):
         if key == "a/1":
             raise error
 
     plan = plan_keys(["a/1", "b/1"], MemoryBucket(["b/1"], refuse))
     assert [(m.key, m.reason) for m in plan.missing] == [("a/1", str(error))]
+
+
+def test_a_key_refused_once_is_asked_for_again(monkeypatch):
+    """Firewalls and servers under load say 403 and do not mean it."""
+    monkeypatch.setattr(asking, "BASE", 0.001)
+    asked = []
+
+    def refuse_the_first(verb, key, page):
+        asked.append(key)
+        if asked.count(key) <= 2:
+            raise Denied("403")
+
+    plan = plan_keys(["a/1", "b/1"], MemoryBucket(["a/1", "b/1"], refuse_the_first))
+    assert ([obj.key for obj in plan.objects], plan.missing) == (["a/1", "b/1"], ())
 
 
 def test_a_server_that_fails_is_an_error(monkeypatch):
@@ -92,7 +108,9 @@ def test_a_server_that_fails_is_an_error(monkeypatch):
             plan_keys(keys, MemoryBucket(["a/1", "a/2"], fail))
 
 
-def test_a_listing_that_is_denied_is_an_error():
+def test_a_listing_that_is_denied_is_an_error(monkeypatch):
+    monkeypatch.setattr(asking, "BASE", 0.001)
+
     def deny(verb, key, page):
         raise Denied("403")
 

@@ -54,19 +54,20 @@ class S3Bucket:
         self._making = threading.Lock()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        with translated(prefix), parsing(prefix):
+        where = f"{self.name}/{prefix}"  # named also where the prefix is empty
+        with translated(where), parsing(where):
             count = idle = 0
             before: frozenset[str] = frozenset()
             for page in self._pages(prefix):
                 if "IsTruncated" not in page and page.get("Name") != self.name:
-                    raise BadResponse(f"{prefix}: the answer is not a listing of this bucket")
+                    raise BadResponse(f"{where}: the answer is not a listing of this bucket")
                 found: list[ObjectInfo] = page["Contents"]
                 if not all(obj.key.startswith(prefix) for obj in found):
-                    raise BadResponse(f"{prefix}: the listing has keys that were not asked for")
+                    raise BadResponse(f"{where}: the listing has keys that were not asked for")
                 keys = frozenset(obj.key for obj in found)
                 count, idle = count + len(found), 0 if keys - before else idle + 1
                 if count > MOST_OBJECTS or idle > MOST_IDLE_PAGES:
-                    raise BadResponse(f"{prefix}: this listing has no end")
+                    raise BadResponse(f"{where}: this listing has no end")
                 before = keys
                 yield from found
 
@@ -139,7 +140,7 @@ class S3Bucket:
                 return
             last, token = token, page.get("NextContinuationToken")
             if not token or token == last:
-                raise BadResponse(f"{prefix}: there is more in this listing, and no way to get at it")
+                raise BadResponse(f"{self.name}/{prefix}: there is more in this listing, and no way to get at it")
 
     def _page(self, prefix: str, token: str | None) -> dict[str, Any]:
         query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}

@@ -35,7 +35,14 @@ _LOOK = 0.05  # seconds between looks at `cancelled`
 _PARTING = 0.05  # seconds that the threads get to end while the caller waits
 
 _AGAIN = frozenset(
-    {Reaction.RETRY, Reaction.RETRY_ONCE, Reaction.BACKOFF, Reaction.THROTTLE, Reaction.WAIT_FOR_NETWORK}
+    {
+        Reaction.RETRY,
+        Reaction.RETRY_ONCE,
+        Reaction.BACKOFF,
+        Reaction.DOUBT,  # a firewall or a server under load says 403 and does not mean it
+        Reaction.THROTTLE,
+        Reaction.WAIT_FOR_NETWORK,
+    }
 )
 
 
@@ -45,12 +52,14 @@ def ask_all(
     parallel: int,
     on_progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    instead: Callable[[int, Era5Error], T] | None = None,
 ) -> list[T]:
     """The answers, in the order of the questions. The first error that patience does not cure ends it and is raised.
 
-    Raises Stopped as soon as `cancelled()` is true.
+    instead: called with such an error and the number of its question; what it returns is taken for the answer, what it
+    raises ends it. Raises Stopped as soon as `cancelled()` is true.
     """
-    crew = _Crew(questions)
+    crew = _Crew(questions, instead)
     answers: dict[int, T] = {}
     if on_progress:
         on_progress(0, len(questions))
@@ -91,7 +100,10 @@ class _Failed:
 class _Crew(Generic[T]):
     """The threads that ask, and what they share."""
 
-    def __init__(self, questions: Sequence[Callable[[], T]]) -> None:
+    def __init__(
+        self, questions: Sequence[Callable[[], T]], instead: Callable[[int, Era5Error], T] | None = None
+    ) -> None:
+        self._instead = instead
         self._waiting: SimpleQueue[tuple[int, Callable[[], T]]] = SimpleQueue()
         for numbered in enumerate(questions):
             self._waiting.put(numbered)
@@ -136,10 +148,18 @@ class _Crew(Generic[T]):
             except Empty:
                 return
             try:
-                self.answers.put((index, self._patiently(question)))
+                self.answers.put((index, self._answered(index, question)))
             except BaseException as error:  # noqa: BLE001  the caller raises it: a bug here must not look like silence
                 self.answers.put((index, _Failed(error)))
                 return
+
+    def _answered(self, index: int, question: Callable[[], T]) -> T:
+        try:
+            return self._patiently(question)
+        except Era5Error as error:
+            if self._instead is None or isinstance(error, Stopped):
+                raise
+            return self._instead(index, error)
 
     def _patiently(self, question: Callable[[], T]) -> T:
         attempt, give_up = 0, inf

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from era5dl.bucket.store import LONGEST_KEY, Bucket, ObjectInfo
-from era5dl.errors import Denied, NotFound, Refused, UsageError
+from era5dl.errors import Denied, Era5Error, NotFound, Refused, UsageError
 from era5dl.planner.asking import PARALLEL, Progress, ask_all, shared_prefix
 from era5dl.planner.confirming import confirm
 from era5dl.planner.plan import ABSENT, Missing, Plan
@@ -50,12 +50,9 @@ def plan_keys(
     if not known:
         only = f", only {no_files(passed_over)}" if passed_over else ""
         raise UsageError(f"There is no key to fetch{only}.", remedy="Write one object key a line.")
-    questions = [partial(_ask, bucket, group) for group in _by_folder(known)]
-    for answer in ask_all(questions, parallel=parallel, on_progress=on_progress, cancelled=cancelled):
-        known.update((one.key, one) for one in answer)
-    rest = [partial(_head, bucket, key) for key, answer in known.items() if answer is None]
-    for answer in ask_all(rest, parallel=parallel, on_progress=on_progress, cancelled=cancelled) if rest else ():
-        known.update((one.key, one) for one in answer)
+    ask = partial(_ask_groups, bucket, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
+    known.update(ask(_by_folder(known)))
+    known.update(ask([[key] for key, answer in known.items() if answer is None]))
     listed = [answer for answer in known.values() if isinstance(answer, ObjectInfo)]
     known.update(confirm(listed, bucket, parallel=parallel, cancelled=cancelled))
     return Plan(
@@ -98,6 +95,28 @@ def _by_folder(keys: Iterable[str]) -> list[list[str]]:
     return list(folders.values())
 
 
+def _ask_groups(
+    bucket: Bucket,
+    groups: Sequence[Sequence[str]],
+    *,
+    parallel: int,
+    on_progress: Progress | None,
+    cancelled: Callable[[], bool] | None,
+) -> dict[str, ObjectInfo | Missing]:
+    """What is known of the keys of these groups, each a question of its own."""
+
+    def refused(number: int, error: Era5Error) -> Answer:
+        if len(groups[number]) == 1 and isinstance(error, Denied | Refused):
+            return [Missing(groups[number][0], str(error))]
+        raise error
+
+    if not groups:
+        return {}
+    questions = [partial(_ask, bucket, group) for group in groups]
+    answers = ask_all(questions, parallel=parallel, on_progress=on_progress, cancelled=cancelled, instead=refused)
+    return {one.key: one for answer in answers for one in answer}
+
+
 def _ask(bucket: Bucket, wanted: Sequence[str]) -> Answer:
     """What there is of keys of one folder."""
     return _head(bucket, wanted[0]) if len(wanted) == 1 else _list(bucket, wanted)
@@ -124,5 +143,3 @@ def _head(bucket: Bucket, key: str) -> Answer:
         return [bucket.head(key)]
     except NotFound:
         return [Missing(key, ABSENT)]
-    except (Denied, Refused) as error:
-        return [Missing(key, str(error))]
