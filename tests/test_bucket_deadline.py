@@ -95,6 +95,19 @@ CALLS: dict[str, Callable[[S3Bucket], object]] = {
 }
 
 
+@pytest.mark.parametrize("begun", [b"", b"5;"], ids=["size", "extension"])
+def test_the_head_of_a_chunk_is_waited_for_as_long_as_a_byte(begun: bytes) -> None:
+    said = f"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-{len(DATA) - 1}/{len(DATA)}\r\nETag: {OBJ.etag}\r\n"
+    began = time.monotonic()
+    with (
+        dripping(said.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + begun, b"0") as port,
+        pytest.raises(Interrupted) as late,
+    ):
+        fetched(bucket_at(port))
+    assert late.value.stalled
+    assert time.monotonic() - began < SOON
+
+
 @pytest.mark.parametrize("kind", ["header-drip", "endless-interim"])
 @pytest.mark.parametrize("call", CALLS)
 def test_headers_have_all_in_all_as_long_as_a_byte(server: FaultServer, kind: str, call: str) -> None:

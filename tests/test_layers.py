@@ -16,11 +16,11 @@ HOUSE = Path(__file__).parent.parent / "era5dl"
 
 FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"errors", "ranges", "redaction", "turns", "bucket.abort"},
-    {"text", "threads", "catalog", "proof", "bucket.store", "bucket.tap", "bucket.warm"},
-    {"bucket.addresses", "bucket.proxies", "bucket.trust"},
-    {"bucket.tunnel"},
+    {"text", "threads", "catalog", "proof", "bucket.store", "bucket.warm"},
+    {"bucket.addresses", "bucket.deadline", "bucket.proxies", "bucket.trust"},
+    {"bucket.tap", "bucket.tunnel"},
     {"bucket.dialing"},
-    {"settings", "selection", "folder", "probe", "bucket.headers", "bucket.deadline"},
+    {"settings", "selection", "folder", "probe", "bucket.headers"},
     {"bucket.control", "bucket.faults", "planner", "network_test", "demo"},
     {"bucket.transport", "bucket.listing"},
     {"bucket.get", "bucket.client"},

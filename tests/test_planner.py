@@ -258,7 +258,9 @@ class TestFailures:
         assert sum("202102" in prefix for prefix in bucket.verbs("list")) == 1
 
     @pytest.mark.parametrize(
-        "error", [Interrupted("cut"), ServerFault("500"), ServerBusy("503"), Denied("403"), Unreachable("gone")], ids=repr
+        "error",
+        [Interrupted("cut"), ServerFault("500"), ServerBusy("503"), Denied("403"), Unreachable("gone")],
+        ids=repr,
     )
     def test_what_goes_on_is_raised_after_a_few_attempts(self, winter, error):
         def fail(verb, prefix, page):
@@ -270,7 +272,9 @@ class TestFailures:
         assert len(bucket.requests) == asking.ATTEMPTS
 
     @pytest.mark.parametrize(
-        "error", [Interrupted("cut"), ServerFault("500"), ServerBusy("503"), Denied("403"), Unreachable("gone")], ids=repr
+        "error",
+        [Interrupted("cut"), ServerFault("500"), ServerBusy("503"), Denied("403"), Unreachable("gone")],
+        ids=repr,
     )
     def test_what_passes_leaves_no_trace(self, winter, error):
         failures = Counter()

@@ -23,7 +23,7 @@ from era5dl.bucket.headers import span_of_body
 from era5dl.bucket.store import ObjectInfo
 from era5dl.bucket.tap import Tap
 from era5dl.bucket.transport import Transport
-from era5dl.errors import Stopped
+from era5dl.errors import Era5Error, Stopped
 from era5dl.proof.etag import is_weak
 from era5dl.turns import spell
 
@@ -68,7 +68,7 @@ class Get:
                     self.start, stop = span_of_body(self._raw.status, self._raw.headers, self._obj, self._span)
                     unranged = self._raw.status == 200 and not self._raw.headers.get("Content-Range", "")
                     self.whole = unranged or (self.start, stop) != self._span
-                    self._tap = Tap(self._raw, stop - self.start, self._abort.socket)
+                    self._tap = Tap(self._raw, stop - self.start, self._abort.socket, self._timeout)
                 except BaseException:
                     self._raw.close()
                     raise
@@ -85,7 +85,7 @@ class Get:
                 if self._abort.why:  # and do not read: nothing may come, and nothing could wake us
                     raise Stopped(self._abort.why)
             return self._tap.readinto(view)
-        except Stopped:
+        except Era5Error:
             raise
         except Exception as error:
             raise translate(error, self._obj.key) from error

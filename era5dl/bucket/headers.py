@@ -108,15 +108,22 @@ def span_of_body(status: int, headers: Headers, obj: ObjectInfo, asked: Range) -
     start, stop = asked
     length = headers.get("Content-Length", "")
     found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-    whole = status == 200 and not found and length == str(obj.size)
+    whole = status == 200 and not found and (length == str(obj.size) or _is_proven_without_length(headers, obj))
     if not whole and not found:
         _other_version(headers, obj)
-        raise BadResponse(f"{obj.key}: a part was asked for, something else came")
+        how = "compressed" if _is_compressed(headers) else f"{status} with {length or 'an unknown number of'} bytes"
+        raise BadResponse(f"{obj.key}: bytes {start}-{stop - 1} were asked for, something else came: {how}")
     first, last, total = map(int, found.groups()) if found else (0, obj.size - 1, obj.size)
     _check_version(headers, obj, total, surely=not whole)
     came = (first, last + 1)
-    if came not in (asked, (0, obj.size)) or length != str(last + 1 - first):
+    if came not in (asked, (0, obj.size)):
         raise BadResponse(f"{obj.key}: bytes {start}-{stop - 1} were asked for, {first}-{last} came")
+    if not length and (whole or status == 206) and not _is_compressed(headers):
+        return came  # in chunks, or up to the end of the connection
+    if length != str(last + 1 - first):
+        raise BadResponse(
+            f"{obj.key}: bytes {first}-{last} came, and its Content-Length says {length[:20] or 'nothing'}"
+        )
     return came
 
 
@@ -129,8 +136,7 @@ def _check_version(headers: Headers, obj: ObjectInfo, size: int, *, surely: bool
     said = f"ETag {etag or 'missing'}, {size} bytes; planned were {obj.etag or 'no ETag'}, {obj.size} bytes"
     if size != obj.size or (etag and obj.etag and not same_etag(etag, obj.etag)):
         raise ObjectChanged(f"{obj.key}: another version of the object came ({said})")
-    codings = {coding.strip().lower() for coding in headers.get("Content-Encoding", "").split(",")}
-    if codings & _COMPRESSED and (not etag or is_weak(etag)):
+    if _is_compressed(headers) and (not etag or is_weak(etag)):
         raise BadResponse(f"{obj.key}: the answer was compressed on its way")
     if etag and obj.etag:
         return
@@ -139,6 +145,18 @@ def _check_version(headers: Headers, obj: ObjectInfo, size: int, *, surely: bool
             raise ObjectChanged(f"{obj.key}: another version of the object came (it has another date)")
     elif not checksum(obj.etag) and (obj.etag or not surely):  # an MD5 will decide
         raise BadResponse(f"{obj.key}: the answer does not say which version it is")
+
+
+def _is_proven_without_length(headers: Headers, obj: ObjectInfo) -> bool:
+    """Whether an answer of unknown length is the pinned version in full, and an MD5 will show where it ends wrongly."""
+    if headers.get("Content-Length", "") or headers.get("Content-Range", "") or _is_compressed(headers):
+        return False
+    return checksum(obj.etag) is not None and _etag(headers) == obj.etag
+
+
+def _is_compressed(headers: Headers) -> bool:
+    codings = {coding.strip().lower() for coding in headers.get("Content-Encoding", "").split(",")}
+    return bool(codings & _COMPRESSED)
 
 
 def _other_version(headers: Headers, obj: ObjectInfo) -> None:

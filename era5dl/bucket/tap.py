@@ -4,7 +4,7 @@ urllib3's `read1` makes three objects and ten calls of every 16 KiB record that 
 time a fast line takes.  So what `http.client` has read together with the headers is taken over first; then bytes come
 from the socket itself, with TLS all the records that are there, and nothing is lost when a connection breaks.  The body
 is reached through one private name of urllib3, here and nowhere else; where that is not what we know, `read1` does the
-same, slower.
+same, slower, and so it does where no length is said: in chunks, or up to the end of the connection.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import ssl
 from typing import Any
 
 from era5dl.bucket.abort import SLICED
+from era5dl.bucket.deadline import Deadline
 from era5dl.turns import Waits, spell, turn
 
 _ARRIVING = Waits()  # what follows the headers, or what has come already
@@ -23,11 +24,15 @@ _ARRIVING = Waits()  # what follows the headers, or what has come already
 
 class Tap:
     """The body of `length` bytes of a urllib3 response that comes over `sock`, and its connection given back when the
-    last byte has come."""
+    last byte has come.
 
-    def __init__(self, raw: Any, length: int, sock: socket.socket | None) -> None:
+    patience: seconds for each read that is not straight from the socket; the head of a chunk can drip, too.
+    """
+
+    def __init__(self, raw: Any, length: int, sock: socket.socket | None, patience: float) -> None:
         self._raw = raw
         self._left = length
+        self._patience = patience
         self._ahead: memoryview | None = None  # bytes that came with the headers; None: nobody has looked yet
         self._error: Exception | None = None  # came after bytes that had to be handed out first
         below = getattr(raw, "_fp", None)
@@ -48,7 +53,9 @@ class Tap:
             return 0
         if self._http is None:
             self._ahead = memoryview(b"")
-            count = _copy(self._raw.read1(len(view)), view)
+            with Deadline(self._patience, "the next part of the answer") as limit:
+                limit.begin(self._sock)
+                count = _copy(self._raw.read1(len(view)), view)
         elif self.at_hand:
             count = self._from_ahead(view)
         else:
