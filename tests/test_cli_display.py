@@ -154,6 +154,19 @@ def test_while_nothing_comes_the_last_fault_is_told(
     assert [line.endswith("; 2t.nc: stalled, attempt 3") for line in said] == [False, True, True, False, False]
 
 
+def test_what_is_said_already_is_not_said_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither a brake that stays as it is, nor a failure that a further round did not change."""
+    lines = Lines(Voice())
+    failed = FileFailed(0, "a.nc", "a.nc: the server said 500", "")
+    for event in (Throttled(4, 1.0), Throttled(4, 2.0), failed, Throttled(2, 1.0), failed):
+        lines.event(event)
+    assert capsys.readouterr().err.splitlines() == [
+        "the server asks to slow down: 4 requests at once for now",
+        "failed: a.nc: the server said 500",
+        "the server asks to slow down: 2 requests at once for now",
+    ]
+
+
 def test_a_progress_line_every_ten_seconds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("era5dl.cli.lines.time.monotonic", lambda: now)
