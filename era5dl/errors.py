@@ -120,6 +120,7 @@ class BucketError(Era5Error):
     """A request to the bucket failed."""
 
     heals = True
+    remedy = "Try again later; era5dl diagnose shows what stands in the way."
 
 
 class Interrupted(BucketError):
@@ -183,6 +184,7 @@ class ObjectChanged(BucketError):
 
     heals = False
     reaction = Reaction.RESTART
+    remedy = "Run the same command again: it fetches the new version."
 
 
 class Contradiction(BucketError):
@@ -196,17 +198,21 @@ class NotFound(BucketError):
     """There is no such object in the bucket."""
 
     heals = False
+    remedy = "Check how its key is written; what is recent may not be published yet."
 
 
 class Denied(BucketError):
     """The server does not give this object away."""
 
     heals = False
+    remedy = "Check the key and the bucket; if other objects come, leave this one out or try it again later."
     reaction = Reaction.DOUBT  # firewalls and servers under load say so, too, and do not mean it
 
 
 class Refused(BucketError):
     """The server refuses this request."""
+
+    remedy = "Check the key, the bucket name and the endpoint URL."
 
 
 class BucketRefused(BucketError):

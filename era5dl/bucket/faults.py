@@ -110,7 +110,11 @@ def _answer(error: b.ClientError, key: str) -> errors.Era5Error:
         return errors.ServerFault(said)
     if status in (412, 416):
         return errors.ObjectChanged(f"{key}: the object is no longer the version that was planned ({status})")
-    if code in _BUCKET_CODES or status == 407:
+    if status == 407:
+        return errors.BucketRefused(
+            f"{said}: a proxy wants a login", remedy="Name the proxy with its user name and password in ERA5DL_PROXY."
+        )
+    if code in _BUCKET_CODES:
         return errors.BucketRefused(said)
     if status < 200:  # "an answer follows"; the client library stops listening after it, and lets go of the connection
         return errors.BadResponse(f"{said}: something between here and the bucket speaks before it answers")

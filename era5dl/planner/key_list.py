@@ -90,8 +90,10 @@ def _key_at(text: str, number: int, where: Settings) -> str:
     else:
         bucket, key = _bucket_and_key(text, number, where)
     if bucket != where.bucket:
-        whose = f"is of the bucket “{bucket[:100]}”" if bucket else "names no bucket"
-        raise _wrong(number, f"{whose}, not of {where.bucket}", "Name that bucket with --bucket, or take the line out.")
+        if not bucket:
+            raise _wrong(number, "names no bucket", f"Write s3://{where.bucket}/ and the object's key.")
+        whose = f"is of the bucket “{bucket[:100]}”, not of {where.bucket}"
+        raise _wrong(number, whose, "Name that bucket with --bucket, or take the line out.")
     if not key:
         raise _wrong(number, "names a bucket and no object", "Add the object's key.")
     return key
