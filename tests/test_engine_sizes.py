@@ -10,7 +10,7 @@ from era5dl.bucket.s3 import S3Bucket
 from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.events import FileDone, FileFailed, FileRestarted, Outcome, State, StateChanged
 from era5dl.planner import Plan, plan_keys
-from tests.faultlab import Fault, FaultServer, pseudo_random
+from tests.faultlab import Fault, FaultServer, etag_of, pseudo_random
 from tests.faultlab.objects import LAST_MODIFIED
 from tests.runs import fetch_all, plan_of, settings_for, wrong_files
 
@@ -106,3 +106,23 @@ def test_an_opaque_version_that_no_answer_names_fails_soon(server: FaultServer, 
     failed = ran.said(FileFailed)[-1]
     assert "does not say which version" in failed.reason
     assert ran.end().verified == len(OBJECTS) - 1
+
+
+@pytest.mark.parametrize("on", [("list",), ("list", "head", "get")], ids=str)
+@pytest.mark.parametrize("part_size", [None, 100_000])
+def test_an_md5_that_the_plan_knows_only_as_weak_still_proves(
+    fault_server: FaultServer, tmp_path: Path, on: tuple[str, ...], part_size: int | None
+) -> None:
+    """A listing, or all answers, whose ETags a proxy has made weak; and a bit that is flipped in the first answer."""
+    data = pseudo_random(1, 310_007)
+    etag = etag_of(data, part_size)
+    fault_server.put("a", data, part_size=part_size, etag=f"W/{etag}" if "get" in on else None)
+    plan = Plan({}, (ObjectInfo("a", len(data), f"W/{etag}", LAST_MODIFIED),))
+    fault_server.script("flipped-bit", key="a")
+    ran = fetch_all(fault_server, tmp_path / "mended", plan=plan)
+    assert wrong_files(tmp_path / "mended", {"a": data}) == []
+    assert ran.end().verified == 1
+    fault_server.script(Fault("flipped-at-offset", at=77, times=None), key="a")
+    ran = fetch_all(fault_server, tmp_path / "broken", plan=plan)
+    assert not (tmp_path / "broken" / "a").exists()
+    assert (ran.end().failed, ran.end().checked) == (1, 0)

@@ -26,7 +26,10 @@ MD5 = "0123456789abcdef0123456789abcdef"
         (f'"{MD5}-01"', None),
         (f'"{MD5}-"', None),
         (f'"{MD5}-123456"', None),
-        (f'W/"{MD5}"', None),
+        (f'W/"{MD5}"', Checksum(MD5, None)),  # made weak on the way
+        (f'W/"{MD5}-3"', Checksum(MD5, 3)),
+        (f'w/"{MD5}"', None),
+        (f'W/W/"{MD5}"', None),
         (f'"{MD5.upper()}"', None),
         (f'"{MD5}0"', None),
         (f'"{MD5[1:]}"', None),

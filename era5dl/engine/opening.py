@@ -35,7 +35,7 @@ from era5dl.folder.faults import disk_errors
 from era5dl.folder.handles import Place
 from era5dl.folder.partfile import PartFile
 from era5dl.proof.digest import READ_BACK, Digest
-from era5dl.proof.etag import checksum
+from era5dl.proof.etag import bare, checksum
 from era5dl.ranges import Range, RangeSet
 from era5dl.session.checkpoint import Unfinished
 
@@ -169,7 +169,7 @@ def salvage(
     assert digest is not None and part is not None
     recorded = Digest(size, digest.parts[0][1] or None, dict(enumerate(md5s)))
     right = len(md5s) == len(digest.parts) and recorded.etag(multipart=transfer.multipart)
-    if transfer.guesses or right != transfer.obj.etag.strip('"'):
+    if transfer.guesses or right != bare(transfer.obj.etag):
         return
     transfer.done = RangeSet()
     part.acquire()

@@ -26,7 +26,7 @@ from era5dl.folder.faults import disk_errors
 from era5dl.folder.handles import Place, is_same_file
 from era5dl.proof import hdf5
 from era5dl.proof.digest import Digest, Read
-from era5dl.proof.etag import checksum
+from era5dl.proof.etag import bare, checksum
 from era5dl.ranges import Range, RangeSet
 
 MOST_FETCHES = 4  # of a part, before its object has failed
@@ -211,7 +211,7 @@ def _hash(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], 
 
 def _match(transfer: Transfer, digest: Digest) -> Proof | None:
     """The proof by MD5s that are all there; None when they are not the ETag's."""
-    if digest.etag(multipart=transfer.multipart) != transfer.obj.etag.strip('"'):
+    if digest.etag(multipart=transfer.multipart) != bare(transfer.obj.etag):
         return None
     whole = digest.whole_parts()
     return Proof(Outcome.VERIFIED, digests=tuple(whole[i] for i in range(len(whole))))

@@ -1,7 +1,8 @@
 """What an ETag says about the bytes. Most often nothing: it is opaque until its shape makes an MD5 possible.
 
 S3 writes the MD5 of an object that was uploaded in one go, and for a multipart upload the MD5 of its parts' MD5s, a
-hyphen and their number.  Others write what they like: nginx's "65920080-20000000" is a time and a size.
+hyphen and their number.  Others write what they like: nginx's "65920080-20000000" is a time and a size.  A weak ETag of
+that shape is an MD5 as well: a cache or a proxy has added the `W/` on the way.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 MIB = 1 << 20
 MOST_PARTS = 10_000  # S3's limit
 
-_MD5 = re.compile(r'"?([0-9a-f]{32})(?:-([1-9][0-9]{0,4}))?"?')
+_MD5 = re.compile(r'(?:W/)?"?([0-9a-f]{32})(?:-([1-9][0-9]{0,4}))?"?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,14 @@ def is_weak(etag: str) -> bool:
     return etag.startswith("W/")
 
 
+def bare(etag: str) -> str:
+    """What it says of the version or the bytes, without quotes and `W/`."""
+    return etag.removeprefix("W/").strip('"')
+
+
 def same_etag(one: str, other: str) -> bool:
     """Whether both name one version; one of them may be weak, since caches and proxies add `W/` on the way."""
-    return bool(one) and quoted(one).removeprefix("W/") == quoted(other).removeprefix("W/")
+    return bool(one) and bare(one) == bare(other)
 
 
 def combined(digests: Sequence[str]) -> str:
