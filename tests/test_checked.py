@@ -102,7 +102,7 @@ def test_many_are_counted_and_few_are_named() -> None:
 def test_the_window_names_them_in_the_message_and_in_the_log() -> None:
     groups = [CheckedGroup(OPAQUE, tuple(KEYS)), CheckedGroup(EARLIER, ("z.nc",)), CheckedGroup("odd", ("y.nc",))]
     assert ending.unverified(groups) == (
-        "4 files are checked, not verified (a.txt, b.txt, c.txt …). The server's ETag for it is not an MD5. "
+        "4 files are checked, not verified (a.txt, b.txt, c.txt …). The server's ETag is not an MD5. "
         "1 file is checked, not verified (z.nc). They were checked in an earlier run. 1 more for other reasons."
     )
     assert ending.unverified([]) == ""
@@ -111,7 +111,7 @@ def test_the_window_names_them_in_the_message_and_in_the_log() -> None:
         book.hear(FileDone(0, key, 5, "", Outcome.CHECKED, OPAQUE, adopted=False))
     book.hear(RunEnded(0, 3, 0, 0, False, "", ""))
     assert [line.text for line in book.lines(Level.WARNING)] == [
-        "2 files are checked, not verified (a.txt, b.txt). The server's ETag for it is not an MD5.",
+        "2 files are checked, not verified (a.txt, b.txt). The server's ETag is not an MD5.",
         "1 file is checked, not verified. They were checked in an earlier run.",
     ]
     book.hear(RunEnded(3, 0, 0, 0, False, "", ""))  # of another run

@@ -21,6 +21,7 @@ import pytest
 from era5dl.catalog import find_variable, key_of, periods
 from era5dl.cli.json_lines import event_names
 from era5dl.selection import parse_date
+from tests.faultlab import FaultServer
 from tests.servers.seaweed import Seaweed
 
 PART = 5 * 1024 * 1024
@@ -315,6 +316,24 @@ def test_verify_and_repair(era5dl: Command, objects: Mapping[str, bytes], tmp_pa
     assert_all_there(out, objects, ["cli/big.nc", "cli/one.nc"])
     assert only(records(repaired.stdout), "summary")["fetched_bytes"] <= PART + 1  # one part, and the absent file
     assert era5dl("verify", out).returncode == 0
+
+
+def test_verify_names_the_flag_where_no_file_matches(fault_server: FaultServer, tmp_path: Path) -> None:
+    era5dl = Command(fault_server.endpoint_url, tmp_path / "state")
+    fault_server.put("a.nc", b"a" * 1000, etag=f'"{7:032x}"')
+    fault_server.put("b.nc", b"b" * 1000)
+    fault_server.put("c.nc", b"c" * 1000)
+    keys = key_list(tmp_path, "a.nc")
+    assert era5dl("download", "--keys-file", keys, "--out", tmp_path / "a", "--opaque-etags").returncode == 0
+    found = era5dl("verify", tmp_path / "a")
+    assert (found.returncode, "--opaque-etags" in found.stderr) == (1, True)
+    assert era5dl("verify", tmp_path / "a", "--opaque-etags").returncode == 0
+
+    keys = key_list(tmp_path, "b.nc", "c.nc")
+    assert era5dl("download", "--keys-file", keys, "--out", tmp_path / "bc").returncode == 0
+    (tmp_path / "bc" / "c.nc").write_bytes(b"d" * 1000)
+    found = era5dl("verify", tmp_path / "bc")
+    assert (found.returncode, "--opaque-etags" in found.stderr) == (1, False)
 
 
 def test_verify_looks_at_no_file_twice(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:

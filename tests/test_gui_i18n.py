@@ -678,7 +678,7 @@ def test_names_of_states_are_distinct():
 def test_why_no_more_could_be_proven():
     from era5dl.engine.opening import OPAQUE
 
-    assert words.unproven(OPAQUE) == "The server's ETag for it is not an MD5."
+    assert words.unproven(OPAQUE) == "The server's ETag is not an MD5."
     assert words.unproven(f"{OPAQUE}; it is not an HDF5 file").endswith(
         "MD5. The file itself says: it is not an HDF5 file"
     )

@@ -58,6 +58,8 @@ def test_the_whole_journey(
     window.page.request.start.invoke()
     window.until(window.running)
     assert not window.can_start
+    window.until(window.app.watching.book.lines)
+    assert window.app.watching.book.lines()[0].text == f"t, u, v · an.pl, 2021-02-01 – 2021-02-02 → {out}"
     window.until(lambda: (s := window.app.conductor.snapshot()) is not None and s.done_bytes > 300_000)
     window.press(window.page.totals.pause)
     window.until(lambda: window.page.totals.can_resume)

@@ -43,6 +43,8 @@ SAID = [
     (FewerWorkers(1, 8, "No.", "Do."), Level.WARNING, "Only 1 worker instead of 8: No. Do."),
     (StateChanged(State.PAUSED, ""), Level.INFO, "Paused"),
     (StateChanged(State.WAITING_FOR_NETWORK, "no route"), Level.WARNING, "Waiting for the network: no route"),
+    (StateChanged(State.WAITING_TO_RETRY, "2 files in 6 s"), Level.WARNING, "Waiting to try failed files again"),
+    (StateChanged(State.WAITING_FOR_SESSION, "other", "ClaimedElsewhere"), Level.INFO, "Waiting for another session"),
     (RunEnded(3, 1, 0, 0, False, "", ""), Level.INFO, "The download has ended: 4 files complete"),
     (RunEnded(3, 1, 2, 5, True, "", ""), Level.WARNING,
      "The download has ended: 4 files complete, 2 failed, 5 left for the next time"),

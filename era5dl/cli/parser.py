@@ -41,8 +41,8 @@ exit codes:
 
 environment (a flag wins over it):
   ERA5DL_ENDPOINT_URL, ERA5DL_BUCKET, ERA5DL_REGION, ERA5DL_CA_BUNDLE, ERA5DL_PROXY, ERA5DL_WORKERS, ERA5DL_LIMIT_RATE,
-  ERA5DL_RETRIES, ERA5DL_NO_VERIFY=1, ERA5DL_READ_BACK=1,
-  ERA5DL_FLAT=1         as the flags of the same name
+  ERA5DL_RETRIES, ERA5DL_NO_VERIFY=1, ERA5DL_OPAQUE_ETAGS=1, ERA5DL_READ_BACK=1, ERA5DL_FLAT=1
+                        as the flags of the same name
   ERA5DL_CONNECT_TIMEOUT, ERA5DL_READ_TIMEOUT, ERA5DL_DISK_RESERVE
                         have no flag: seconds, seconds, room left free on the disk (512MiB)
   ERA5DL_STATE_DIR      where the list of known sessions is kept

@@ -23,7 +23,7 @@ from era5dl.cli.request import open_bucket, settings_from
 from era5dl.cli.run import conclude, drive
 from era5dl.cli.voice import Voice
 from era5dl.engine.checked import grouped
-from era5dl.engine.verify import Condition, Examined
+from era5dl.engine.verify import NOT_THE_BUCKETS, Condition, Examined
 from era5dl.engine.verify import verify as look_at
 from era5dl.errors import FolderUnusable, UnsafeKey, UsageError
 from era5dl.folder.paths import OWN_FOLDER
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from era5dl.session import Checkpoint
 
 GOOD = (Condition.VERIFIED, Condition.CHECKED)
+NONE_MATCHES = (
+    "No file matches the server's ETag. If this server's ETags are not MD5s, say so with --opaque-etags: "
+    "files are then checked, not verified."
+)
 EVERY = 10.0  # seconds between two lines about how far it is
 
 
@@ -83,6 +87,8 @@ def _look(bucket: Bucket, session: Session, opaque_etags: bool, voice: Voice, in
     named = ", ".join(f"{counts[condition]:,} {condition.value}" for condition in Condition if counts[condition])
     voice.result(f"{count(len(everything), 'file')}, {size(total)}: {named or 'nothing'}; took {watch.took()}")
     because = {one.index: one.reason for one in everything if one.condition is Condition.CHECKED}
+    if not opaque_etags and not counts[Condition.VERIFIED] and any(one.reason == NOT_THE_BUCKETS for one in everything):
+        voice.insist(NONE_MATCHES)
     for line in checked_lines(grouped(because, [obj.key for obj in session.plan.objects])):
         voice.insist(line)
     voice.record(

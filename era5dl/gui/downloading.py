@@ -334,8 +334,7 @@ class Downloading:
         if event.state in TROUBLES or event.reason:
             self._trouble = event.state
             said = words.state(event.state)
-            numbers = event.state is State.WAITING_TO_RETRY  # the log has them
-            why = "" if numbers else words.told(event.kind, event.reason).sentence
+            why = words.why(event)
             if event.kind == BadResponse.__name__ and event.state is State.WAITING_FOR_NETWORK:
                 why += " " + _(
                     "A login page or a proxy probably stands in between: open any web page in a browser, "

@@ -209,8 +209,7 @@ def _done(event: FileDone) -> tuple[Level, str]:
 
 def _state(event: StateChanged) -> tuple[Level, str]:
     said = words.state(event.state)
-    numbers = event.state is State.WAITING_TO_RETRY  # another line has them
-    reason = "" if numbers else words.told(event.kind, event.reason).sentence
+    reason = words.why(event)
     text = _("{name}: {reason}", name=said.name, reason=reason) if reason else said.name
     waits = event.state in TROUBLES
     return Level.WARNING if waits else Level.INFO, text

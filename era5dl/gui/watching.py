@@ -22,6 +22,7 @@ from era5dl.gui.pages.diagnostics import DiagnosticsPage
 from era5dl.gui.pages.log import LogPage
 from era5dl.gui.pages.sessions import SessionsPage
 from era5dl.gui.preferences import Preferences
+from era5dl.gui.session_rows import parts_of_title
 from era5dl.gui.widgets.banner import Kind
 from era5dl.network_test import Diagnosis
 from era5dl.session import Summary
@@ -140,7 +141,8 @@ class Watching:
                 self._show_test()
             case facts.Opened():
                 self._running = (fact.session_id, fact.folder)
-                self.book.add(Level.INFO, f"{fact.title} → {fact.folder}")
+                what = ", ".join(filter(None, parts_of_title(fact.title)))
+                self.book.add(Level.INFO, f"{what} → {fact.folder}")
                 self._conductor.list_sessions()
             case facts.Over():
                 self._running = None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from era5dl import text
 from era5dl.catalog import Cadence, Preset, Product, Variable
 from era5dl.engine.checked import EARLIER
-from era5dl.engine.events import Outcome, State
+from era5dl.engine.events import Outcome, State, StateChanged
 from era5dl.engine.ledger import FileState
 from era5dl.engine.opening import OPAQUE, UNKNOWN_PARTS, UNVERIFIED
 from era5dl.engine.proving import UNMATCHED
@@ -115,7 +115,7 @@ _MISSING = {
 
 _UNPROVEN = {
     UNVERIFIED: N_("Verification was switched off."),
-    OPAQUE: N_("The server's ETag for it is not an MD5."),
+    OPAQUE: N_("The server's ETag is not an MD5."),
     UNKNOWN_PARTS: N_("The server does not tell into which parts its MD5 was cut."),
     UNMATCHED: N_("The server's ETag looks like an MD5 but is not the MD5 of these bytes."),
     EARLIER: N_("They were checked in an earlier run."),
@@ -125,6 +125,13 @@ _UNPROVEN = {
 def state(of: State) -> Words:
     """What a run is doing, and what happens next."""
     return _said(_STATES[of])
+
+
+def why(event: StateChanged) -> str:
+    """What is behind a state, as a sentence; "" where its own words say all: a retry round, another session."""
+    if event.state in (State.WAITING_TO_RETRY, State.WAITING_FOR_SESSION):
+        return ""
+    return told(event.kind, event.reason).sentence
 
 
 def outcome(of: Outcome) -> Words:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import date
 from tkinter import ttk
 
-from era5dl.gui.i18n import N_, _, translate
+from era5dl.gui.i18n import N_, _, pgettext, translate
 from era5dl.gui.look.theme import Look
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.chips import ChipGrid
@@ -57,7 +57,7 @@ class GridPanel(Card):
         """All texts in the language of now."""
         self._title.configure(text=_("Years, months and days"))
         self._hint.configure(text=_("Click or drag. No month chosen means all months, no day chosen all days."))
-        self._close.configure(text=_("Done"))
+        self._close.configure(text=pgettext("button", "Done"))
         every, none = _("All"), _("None")
         self.years.set_texts(title=_("Years"), all_text=every, none_text=none)
         months = [(number, translate(name)) for number, name in enumerate(_MONTHS, start=1)]

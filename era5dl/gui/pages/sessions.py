@@ -256,13 +256,13 @@ def _whole(verified: int, checked: int) -> str:
 
 
 _COLUMNS: tuple[tuple[str, float, dict[str, object]], ...] = (
-    ("name", 220, {"stretch": True, "least": 140}),
-    ("period", 276, {"least": 90, "quiet": True}),
+    ("name", 190, {"stretch": True, "least": 140}),
+    ("period", 262, {"least": 90, "quiet": True}),
     ("progress", 156, {"show": Show.PROGRESS, "least": 152}),
     ("files", 132, {"right": True, "least": 70}),
     ("size", 84, {"right": True, "least": 70}),
     ("used", 132, {"least": 80, "quiet": True}),
-    ("status", 160, {"show": Show.STATE, "least": 100}),
+    ("status", 250, {"show": Show.STATE, "least": 100}),
 )
 
 
