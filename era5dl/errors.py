@@ -29,7 +29,8 @@ Era5Error
 │   ├── DiskFull
 │   ├── WillNotFit              more is to come than there is room for
 │   ├── FileTooLarge            for the file system, or for the user's limit
-│   ├── FolderUnusable          its disk is away, read-only, not permitted
+│   ├── FolderUnusable          read-only, not permitted
+│   │   ├── DiskAway            its disk is away, or was
 │   │   └── FolderVanished      deleted, moved away or exchanged
 │   └── PartLost                somebody took the part file away
 ├── SessionError
@@ -269,6 +270,12 @@ class FolderUnusable(DiskError):
     """The folder cannot be written to."""
 
     remedy = "Check that the folder still exists, that the disk is connected and that you may write there."
+
+
+class DiskAway(FolderUnusable):
+    """The disk that holds the folder is away, or was: what was not synced may be lost."""
+
+    remedy = "Connect it again; the download goes on by itself."
 
 
 class FolderVanished(FolderUnusable):

@@ -215,6 +215,35 @@ def test_a_disk_that_was_away_and_has_lost_what_was_not_synced(
         subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
 
 
+def test_a_disk_that_was_away_just_before_the_final_name(
+    fault_server: FaultServer, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, folder, examine = pseudo_random(1, MB), tmp_path / "mounted", work.examine
+    fault_server.put("a.bin", data)
+
+    def and_exchange(transfer: Transfer, *rest: Any) -> Any:
+        found = examine(transfer, *rest)
+        monkeypatch.setattr(work, "examine", examine)
+        shutil.copytree(folder, small_disk, dirs_exist_ok=True)
+        for path in small_disk.glob("*.part"):
+            lose(path)
+        mount("--bind", small_disk, folder)
+        return found
+
+    monkeypatch.setattr(upkeep, "DISK_EVERY", 60.0)  # else the keeper may find out first
+    monkeypatch.setattr(work, "examine", and_exchange)
+    try:
+        with running(fault_server, folder, workers=1) as ran:
+            ran.until(lambda: waited(ran) != [] or ran.engine.result is not None)
+            monkeypatch.setattr(upkeep, "DISK_EVERY", 0.2)
+            ended = ran.end()
+        assert [event.kind for event in waited(ran)] == ["DiskAway"]
+        assert (ended.verified, ended.failed) == (1, 0)
+        assert wrong_files(folder, {"a.bin": data}) == []
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
+
+
 def lose(path: Path) -> None:
     """Put zeros where there were bytes, so that neither number nor time tells of it."""
     before = path.stat()

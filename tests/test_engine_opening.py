@@ -6,10 +6,13 @@ import hashlib
 import os
 from pathlib import Path
 
+import pytest
+
 from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.opening import Places, recall, salvage
 from era5dl.engine.proving import EtagTrust, examine_file
 from era5dl.engine.transfer import Transfer
+from era5dl.folder import partfile
 from era5dl.folder.partfile import PartFile
 from era5dl.proof.digest import Digest
 from era5dl.proof.etag import combined
@@ -44,6 +47,21 @@ def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
     assert transfer.recorded == {0: MD5S[0]}
     assert transfer.digest is not None
     assert transfer.digest.whole_parts() == {}, "what was recorded is compared with the disk, and vouches for nothing"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_after_trouble_in_the_same_run_it_is_read_past_the_page_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    dropped: list[int] = []
+    monkeypatch.setattr(partfile, "drop_page_cache", dropped.append)
+    (tmp_path / "a.nc.part").write_bytes(DATA)
+    transfer = _transfer(tmp_path)
+    recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),))), again=again)
+    assert transfer.part is not None
+    transfer.part.acquire()
+    transfer.part.release()
+    assert len(dropped) == again
 
 
 def test_what_was_cut_off_a_part_file_is_claimed_no_more(tmp_path: Path) -> None:

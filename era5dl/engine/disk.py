@@ -13,7 +13,7 @@ from era5dl.engine.retry import Decision
 from era5dl.engine.run import Run
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.withdrawal import FAILED, when_idle, withdraw
-from era5dl.errors import DiskError, DiskFull, Reaction
+from era5dl.errors import DiskAway, DiskError, DiskFull, Reaction
 from era5dl.folder.space import free_bytes, is_writable
 
 DELAYS = (0.2, 1.0, 3.0)  # seconds before each new attempt of one file, while nothing more of it reaches the disk
@@ -29,6 +29,8 @@ def judge(run: Run, transfer: Transfer, error: DiskError) -> tuple[DiskError, bo
     """
     if transfer.decision is not None:
         return error, True  # judged already
+    if isinstance(error, DiskAway):  # told only once where the disk is back, but true of all objects
+        return error, False
     try:
         run.check_folder()
         if error.reaction is not Reaction.PAUSE:

@@ -285,7 +285,7 @@ class Run:
         return bool(self.held) and self.audited and self.scheduler.finished and not self.rounds.pending
 
     def check_folder(self) -> None:
-        """Raise FolderUnusable when the folder is gone, exchanged, or on a disk that is away or was."""
+        """Raise FolderVanished when the folder is gone or exchanged, DiskAway when its disk is away or was."""
         self._presence.check()
 
     def object(self, index: int) -> ObjectInfo:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from era5dl.errors import FolderUnusable, FolderVanished
+from era5dl.errors import DiskAway, FolderVanished
 
 _Identity = tuple[int, int]  # device and number
 
@@ -26,7 +26,7 @@ class Presence:
         self._folder_was, self._own_was = _identity(folder), _identity(own)
 
     def check(self) -> None:
-        """Raise FolderVanished when the folder was deleted, moved or exchanged, FolderUnusable when its disk is away.
+        """Raise FolderVanished when the folder was deleted, moved or exchanged, DiskAway when its disk is away or was.
 
         That our own folder was deleted from the same folder is no reason: it can be made again.
         """
@@ -43,7 +43,7 @@ class Presence:
         else:
             self._folder_was, self._own_was = now, _identity(self._own)
             if now[0] != was[0]:  # else a file system that gives a folder another number each time
-                raise FolderUnusable(f"the disk that holds the folder {self._folder} was away", remedy=_BACK)
+                raise DiskAway(f"the disk that holds the folder {self._folder} was away")
 
     def _vanished(self) -> FolderVanished:
         return FolderVanished(f"the folder {self._folder} has vanished")
@@ -51,11 +51,8 @@ class Presence:
     def _exchanged(self) -> FolderVanished:
         return FolderVanished(f"another folder has taken the place of {self._folder}")
 
-    def _away(self) -> FolderUnusable:
-        return FolderUnusable(f"the disk that holds the folder {self._folder} is away", remedy=_BACK)
-
-
-_BACK = "Connect it again; the download goes on by itself."
+    def _away(self) -> DiskAway:
+        return DiskAway(f"the disk that holds the folder {self._folder} is away")
 
 
 def _identity(path: Path) -> _Identity | None:

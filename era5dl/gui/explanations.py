@@ -143,6 +143,10 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("The folder cannot be written to."),
         N_("Check that it still exists, that its disk is connected and that you may write there."),
     ),
+    errors.DiskAway: (
+        N_("The disk that holds the folder is away, or was for a moment."),
+        N_("Connect it again and the download goes on; what may have been lost is read again or fetched again."),
+    ),
     errors.FolderVanished: (
         N_("The folder was deleted or moved away."),
         N_("Put it back and the download goes on. If it is elsewhere now, end the download and resume it there."),
