@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from era5dl.engine.events import ONLY_HELD, State, StateChanged
+from era5dl.engine.events import ONLY_HELD, State, StateChanged, Throttled
 from era5dl.engine.news import AGAIN, StateNews
 from era5dl.errors import DiskError, DiskFull
 from era5dl.gui.log_book import Level, LogBook
@@ -43,6 +43,16 @@ def test_a_wait_that_comes_and_goes_is_told_once_in_a_while() -> None:
 
 def test_another_kind_is_news() -> None:
     assert told((0, waiting("a")), (1, waiting("b", "Untrusted")), (2, waiting("c"))) == ["a", "b"]
+
+
+def test_a_brake_is_told_when_it_changes_and_once_in_a_while() -> None:
+    book = LogBook(clock=lambda: now)
+    news, heard = StateNews(), []
+    for now, workers in ((100.0, 4), (100.0, 4), (101.0, 2), (102.0, 2), (101.0 + AGAIN, 2)):
+        heard.append(news.worth_of_brake(Throttled(workers, 1.0), now))
+        book.hear(Throttled(workers, 1.0))
+    assert heard == [True, False, True, False, True]
+    assert book.count == sum(heard)
 
 
 def test_what_the_user_does_is_always_told() -> None:

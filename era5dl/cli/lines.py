@@ -25,7 +25,7 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )
-from era5dl.engine.news import AGAIN, StateNews
+from era5dl.engine.news import StateNews
 from era5dl.engine.progress import Snapshot
 from era5dl.errors import ClaimedElsewhere
 from era5dl.text import count, duration, size, speed
@@ -57,7 +57,6 @@ class Lines:
         self._next = time.monotonic() + EVERY
         self._news = StateNews()
         self._told: set[str] = set()  # failures: a round that ends as the one before is no news
-        self._throttled: tuple[str, float] = "", 0.0  # the last line about a brake, and when it was told
         self._fault: FileRetrying | None = None  # the last one since bytes came
 
     def __enter__(self) -> Lines:
@@ -72,7 +71,7 @@ class Lines:
         line, now = line_for(event), time.monotonic()
         if isinstance(event, StateChanged) and not self._news.worth(event, now):
             return
-        if isinstance(event, Throttled) and not self._is_news(line, now):
+        if isinstance(event, Throttled) and not self._news.worth_of_brake(event, now):
             return
         if isinstance(event, FileRetrying):
             self._fault = event
@@ -91,14 +90,6 @@ class Lines:
             self._next = now + EVERY
             held_up = snapshot.state is State.RUNNING and not snapshot.speed
             self._voice.say(progress_line(snapshot) + (_held_up_by(self._fault) if held_up else ""))
-
-    def _is_news(self, line: str, now: float) -> bool:
-        """Whether this line about a brake says more than the last one."""
-        before, told_at = self._throttled
-        if line == before and now - told_at < AGAIN:
-            return False
-        self._throttled = line, now
-        return True
 
 
 def line_for(event: Event) -> str:

@@ -33,6 +33,7 @@ class Live:
             console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False, transient=True
         )
         self._next = 0.0
+        self._told: set[str] = set()  # failures: a round that ends as the one before is no news
 
     def __enter__(self) -> Live:
         self._live.start()
@@ -46,8 +47,11 @@ class Live:
     def event(self, event: Event) -> None:
         if isinstance(event, (StateChanged, Throttled)):
             return  # the picture shows these as long as they last
-        if line := line_for(event):
-            self._console.print(Text(plain(line), style="red" if isinstance(event, FileFailed) else "yellow"))
+        line, failed = line_for(event), isinstance(event, FileFailed)
+        if line and line not in self._told:
+            self._console.print(Text(plain(line), style="red" if failed else "yellow"))
+        if failed:
+            self._told.add(line)
 
     def draw(self, snapshot: Snapshot) -> None:
         now = time.monotonic()

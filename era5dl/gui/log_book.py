@@ -82,6 +82,8 @@ class LogBook:
         """Write down what the engine said; what matters goes into the file log, too, in the engine's own words."""
         if isinstance(event, StateChanged) and not self._worth_a_line(event):
             return
+        if isinstance(event, Throttled) and not self._news.worth_of_brake(event, self._clock()):
+            return
         level, text = sentence(event)
         self.add(level, text)
         if isinstance(event, FileDone) and event.outcome is Outcome.CHECKED:
