@@ -266,3 +266,24 @@ def test_an_interrupt_keeps_its_code_wherever_it_comes(tmp_path: Path, place: st
     done = python("-m", "program", cwd=tmp_path)
     assert done.returncode == 130, done.stderr
     assert done.stderr == "era5dl: interrupted\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+def test_an_interrupt_while_the_program_starts_is_no_traceback(tmp_path: Path) -> None:
+    program = """
+        import signal, sys
+
+        class Finder:
+            def find_spec(self, name, *_):
+                if name == "era5dl.cli.parser":
+                    signal.raise_signal(signal.SIGINT)
+
+        sys.meta_path.insert(0, Finder())
+        from era5dl.cli import main
+
+        sys.argv = ["era5dl", "products"]
+        sys.exit(main())
+    """
+    (tmp_path / "program.py").write_text(textwrap.dedent(program), encoding="utf-8")
+    done = python("-m", "program", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "")

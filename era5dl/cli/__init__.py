@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
-from era5dl.cli.parser import build_parser
 from era5dl.errors import Era5Error, Stopped, UsageError
 from era5dl.redaction import without_secrets
 
@@ -54,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(words: list[str], *, last: bool = False) -> int:
     """last: nothing comes after it but the end of the process."""
+    from era5dl.cli.parser import build_parser  # here, where an interrupt is told: it takes a third of the start
+
     try:
         arguments = build_parser().parse_args(words)
     except SystemExit as end:  # argparse has said it all on stderr, or printed the help
