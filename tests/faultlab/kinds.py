@@ -260,14 +260,14 @@ def extra_bytes(scene: Scene) -> bool:
 # -- how the body is framed -----------------------------------------------------------------------------------------
 
 
-@kind("again", spoils=True)
+@kind("none")
 def no_length(scene: Scene) -> bool:
     """All of the body without Content-Length: the end of the connection is the end of the body."""
     scene.answer(scene.honest().but(length=None, add={"Connection": "close"}))
     return False
 
 
-@kind("again", spoils=True)
+@kind("again")
 def no_length_cut(scene: Scene) -> bool:
     """Without Content-Length, and only the first `at` bytes of the body."""
     answer = scene.honest()
@@ -283,13 +283,13 @@ def connection_close(scene: Scene) -> bool:
     return False
 
 
-@kind("again", spoils=True)
+@kind("none")
 def chunked(scene: Scene) -> bool:
     """All of the body in chunks, without Content-Length."""
     return _send_chunked(scene, whole=True)
 
 
-@kind("again", spoils=True)
+@kind("again")
 def chunked_cut(scene: Scene) -> bool:
     """The body in chunks, closed in the middle of one after `at` bytes."""
     return _send_chunked(scene, whole=False)
