@@ -19,6 +19,7 @@ import pytest
 
 from era5dl.errors import DiskFull, FolderUnusable, SessionBusy, SessionError
 from era5dl.session import lock as lock_module
+from era5dl.session import taking
 from era5dl.session.lock import LEASE, Lock, holder
 from era5dl.session.oslock import Unsupported
 from era5dl.session.owner import SILENCE, Owner
@@ -27,7 +28,7 @@ _ME = Owner.this_process("0" * 16, kernel=False)
 HERE = {"host": _ME.host, "boot": _ME.boot, "pids": _ME.pids}
 HOLD = "import sys; from pathlib import Path; from era5dl.session.lock import Lock"
 UNSUPPORTED = """
-import errno, era5dl.session.lock as m
+import errno, era5dl.session.taking as m
 def never(fd): raise m.Unsupported(errno.ENOSYS, "no locks")
 m.try_lock = never
 """
@@ -37,7 +38,7 @@ m.try_lock = never
 def way(request, monkeypatch) -> str:
     """With the kernel's locks, and on a file system that has none (such as Lustre without -o flock)."""
     if request.param == "by name":
-        monkeypatch.setattr(lock_module, "try_lock", no_locks)
+        monkeypatch.setattr(taking, "try_lock", no_locks)
     return request.param
 
 
@@ -210,7 +211,7 @@ def test_a_process_that_may_not_be_looked_at_counts_by_its_touches(tmp_path, mon
     path = tmp_path / "s.lock"
     claim(path, **HERE, pid=os.getppid(), silent=SILENCE - 30)
     monkeypatch.setattr(psutil, "Process", hidden)
-    monkeypatch.setattr(lock_module, "try_lock", no_locks)
+    monkeypatch.setattr(taking, "try_lock", no_locks)
     with pytest.raises(SessionBusy):
         Lock.take(path)
     claim(path, **HERE, pid=os.getppid(), silent=SILENCE + 1)
@@ -256,13 +257,13 @@ def test_a_living_holder_without_the_kernels_lock_is_respected_by_one_that_has_i
 
 def test_a_lock_file_exchanged_between_opening_and_locking_is_not_taken_for_the_real_one(tmp_path, monkeypatch):
     path = tmp_path / "s.lock"
-    real, moments = lock_module.try_lock, iter([None, path.unlink])  # the first is the trial of the folder
+    real, moments = taking.try_lock, iter([None, path.unlink])  # the first is the trial of the folder
 
     def slow(fd: int) -> bool:
         (next(moments, None) or (lambda: None))()
         return real(fd)
 
-    monkeypatch.setattr(lock_module, "try_lock", slow)
+    monkeypatch.setattr(taking, "try_lock", slow)
     held = Lock.take(path)
     assert json.loads(path.read_text())["pid"] == os.getpid()
     held.release()
@@ -270,7 +271,7 @@ def test_a_lock_file_exchanged_between_opening_and_locking_is_not_taken_for_the_
 
 def test_a_lock_taken_between_our_look_and_our_rename_is_put_back(tmp_path, monkeypatch):
     path = tmp_path / "s.lock"
-    monkeypatch.setattr(lock_module, "try_lock", no_locks)
+    monkeypatch.setattr(taking, "try_lock", no_locks)
     claim(path, silent=SILENCE + 30)
     real = os.rename
 
@@ -278,7 +279,7 @@ def test_a_lock_taken_between_our_look_and_our_rename_is_put_back(tmp_path, monk
         claim(path, token="f" * 16)  # a third program was quicker
         real(source, target)
 
-    monkeypatch.setattr(lock_module.os, "rename", late)
+    monkeypatch.setattr(os, "rename", late)
     with pytest.raises(SessionBusy):
         Lock.take(path)
     assert json.loads(path.read_text())["token"] == "f" * 16
@@ -410,7 +411,7 @@ def test_a_full_disk_is_said_and_leaves_no_lock_behind(tmp_path, way, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(DiskFull):
-        patch.setattr(lock_module, "_sign", full)
+        patch.setattr(taking, "_sign", full)
         Lock.take(tmp_path / "s.lock")
     Lock.take(tmp_path / "s.lock").release()
 

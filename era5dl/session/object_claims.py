@@ -27,8 +27,9 @@ from pathlib import Path
 
 from era5dl.errors import ClaimedElsewhere, Era5Error, SessionBusy
 from era5dl.folder.handles import Place
-from era5dl.session.lock import Lock, is_ours
+from era5dl.session.lock import Lock
 from era5dl.session.owner import SILENCE, Owner, look
+from era5dl.session.taking import is_ours
 from era5dl.session.untrusted import Fields, Malformed, open_regular, parse_json
 
 SUFFIX = ".claim"
