@@ -8,15 +8,22 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from era5dl.engine import work
+from era5dl.engine.events import FileRetrying
+from era5dl.engine.transfer import Transfer
 from era5dl.errors import ClaimedElsewhere, SessionBusy
+from era5dl.folder.paths import OWN_FOLDER
 from era5dl.session import lock as lock_module
 from era5dl.session import object_claims as claims_module
 from era5dl.session.lock import LEASE, Lock
 from era5dl.session.object_claims import SOMEBODY, ObjectClaims
 from era5dl.session.owner import SILENCE, Owner
+from tests.faultlab import FaultServer, pseudo_random
+from tests.runs import fetch_all
 
 KEYS = ("a/one.nc", "a/two.nc", "a/ÄÖÜ.nc", "A/One.NC")
 OTHER, TOKEN = "0123456789ab", "f" * 16
@@ -268,3 +275,26 @@ def test_of_many_that_want_a_void_claim_one_gets_it(home, mine, round_):
     assert len(got) == 1
     for holder in others:
         holder.close()
+
+
+def test_whoever_was_frozen_during_the_proof_gives_no_final_name_to_what_is_claimed_elsewhere(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault_server.put("a.nc", pseudo_random(1, 100_000))
+    examine, clocks = work.examine, lock_module._clocks
+
+    def and_freeze(transfer: Transfer, *rest: Any) -> Any:
+        found = examine(transfer, *rest)
+        monkeypatch.setattr(work, "examine", examine)
+        session = next((tmp_path / OWN_FOLDER).glob("*.lock")).stem
+        (claim,) = (path for path in (tmp_path / OWN_FOLDER).glob("*.claim") if path.stem != session)
+        claim.unlink()
+        claim.write_text(json.dumps({"session": "0" * 12, "token": "0" * 16}), encoding="ascii")
+        now = clocks()
+        monkeypatch.setattr(lock_module, "_clocks", lambda: (now[0] + 2 * LEASE, now[1] + 2 * LEASE))
+        return found
+
+    monkeypatch.setattr(work, "examine", and_freeze)
+    ran = fetch_all(fault_server, tmp_path)
+    assert [event.kind for event in ran.said(FileRetrying)] == ["ClaimedElsewhere"]
+    assert ran.end().verified == 1, "the other one is dead"
