@@ -30,10 +30,10 @@ from era5dl.settings import Settings
 class Engine:
     """One run of one session; make a new one to run it again.
 
-    bucket: where the bytes come from. session: what to fetch and where to, and what is there already; the caller keeps
-    it open until the run has ended. settings: of these only workers, rate_limit, retries, verify and disk_reserve
-    concern the engine. on_event: called on whatever thread; see `era5dl.engine.events`. only: of what is not finished,
-    fetch nothing but these objects (places in the plan).
+    bucket: where the bytes come from. session: what to fetch and where to, and what is there already; the caller
+    keeps it open until the run has ended. settings: of these only workers, rate_limit, retries, verify, opaque_etags,
+    read_back and disk_reserve concern the engine. on_event: called on whatever thread; see `era5dl.engine.events`.
+    only: of what is not finished, fetch nothing but these objects (places in the plan).
     """
 
     def __init__(

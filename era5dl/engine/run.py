@@ -404,9 +404,9 @@ class Run:
             doubtful = self._doubted()
         elif proof.reason.startswith(UNMATCHED) and self.trust.binds(obj.etag):  # it did not when this was examined
             doubtful = (index,)
-        for finished_before in doubtful:
-            self.doubted.add(finished_before)
-            self.reopen_locked(finished_before)
+        for one in doubtful:
+            self.doubted.add(one)
+            self.reopen_locked(one)
         self.wake_locked()
 
     def _probed(self, error: Era5Error | None, failures: int) -> None:
