@@ -23,6 +23,7 @@ from era5dl.session import taking
 from era5dl.session.lock import LEASE, Lock, holder
 from era5dl.session.oslock import Unsupported
 from era5dl.session.owner import SILENCE, Owner
+from era5dl.session.taking import is_ours
 
 _ME = Owner.this_process("0" * 16, kernel=False)
 HERE = {"host": _ME.host, "boot": _ME.boot, "pids": _ME.pids}
@@ -395,6 +396,24 @@ def test_a_folder_that_is_gone_is_not_made_again(tmp_path, way):
     assert not home.exists()
     with pytest.raises(FolderUnusable):
         Lock.take(home / "s.lock")
+
+
+def test_a_folder_that_comes_back_brings_its_lock_back(tmp_path, way):
+    """While it was away the lock was let go: what came back with our name in it must be held again."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    held = Lock.take(folder / "s.lock")
+    folder.rename(tmp_path / "away")
+    with pytest.raises(FolderUnusable):
+        held.confirm()
+    (tmp_path / "away").rename(folder)
+    held.confirm()
+    assert is_ours(held.token)
+    with pytest.raises(SessionBusy, match="this program itself"):
+        Lock.take(folder / "s.lock")
+    held.release()
+    assert list(folder.iterdir()) == []
+    Lock.take(folder / "s.lock").release()
 
 
 def test_a_link_under_the_locks_name_is_not_followed(tmp_path, way):

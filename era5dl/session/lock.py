@@ -92,10 +92,8 @@ class Lock:
                 raise _taken_over(owner)
             if self._released:
                 raise SessionError("this session is closed")
-            if owner is None:
-                self._let_go()
-                fresh = Lock.take(self.path, self.token)
-                self._fd = fresh._fd
+            if owner is None or self._fd < 0:  # gone, or let go when it was, and its folder is back with it
+                self._take_again(owner)
             if _since(self._touched) > LEASE:
                 self.lapses += 1
             if self._touch():
@@ -133,6 +131,14 @@ class Lock:
         if mine and os.name == "nt":  # fails, as it should, when somebody has opened it by now
             with contextlib.suppress(OSError):
                 Place.of(self.path).unlink()
+
+    def _take_again(self, owner: Owner | None) -> None:
+        self._let_go()
+        if owner is None or owner.kernel:
+            self._fd = Lock.take(self.path, self.token)._fd
+        else:
+            self._fd = Place.of(self.path).open(os.O_RDWR)  # its name is the lock
+            held_tokens.add(self.token)
 
     def _beat(self) -> None:
         """Body of the heartbeat's thread. It repairs nothing: a deleted lock file is made again by the next save."""
