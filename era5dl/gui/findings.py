@@ -106,7 +106,7 @@ _WORDS = {
         N_("Each connection brings about as much as one alone, so there is room for more of them: try twice as many."),
     ),
     Finding.NETWORK_BOUND: Words(
-        N_("The download waits for the network"),
+        N_("The network sets the speed"),
         N_(
             "Whether more workers help has not been measured: try 16 or 32 of them and compare the speed, or run the "
             "network test while nothing is downloaded."
