@@ -189,7 +189,7 @@ class ObjectChanged(BucketError):
 
 
 class Contradiction(BucketError):
-    """The server says that the object has changed, and then that it has not."""
+    """One answer of the server contradicts another one about the size or the version of an object."""
 
     reaction = Reaction.BACKOFF
     remedy = "Most likely servers or caches that do not agree answer in turn; try again later."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.events import FileDone, FileFailed, FileRestarted, Outcome, State, StateChanged
 from era5dl.planner import Plan, plan_keys
 from tests.faultlab import Fault, FaultServer, etag_of, pseudo_random
+from tests.faultlab.http import Answer, Request
 from tests.faultlab.objects import LAST_MODIFIED
 from tests.runs import fetch_all, plan_of, settings_for, wrong_files
 
@@ -126,3 +128,28 @@ def test_an_md5_that_the_plan_knows_only_as_weak_still_proves(
     ran = fetch_all(fault_server, tmp_path / "broken", plan=plan)
     assert not (tmp_path / "broken" / "a").exists()
     assert (ran.end().failed, ran.end().checked) == (1, 0)
+
+
+def test_a_size_that_is_contradicted_for_ever_fails_that_file_alone(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HEAD says a byte more than GET, of an object without an ETag: the bucket is there all the same."""
+    objects = {"a": pseudo_random(1, 1000), "b": pseudo_random(2, 1000)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    honest = fault_server._origin.answer
+
+    def answer(request: Request) -> Answer:
+        told = honest(request)
+        if (request.operation, request.key) != ("head", "a"):
+            return told
+        headers = {name: value for name, value in told.headers.items() if name != "ETag"}
+        return replace(told, headers=headers, length=(told.length or 0) + 1)
+
+    monkeypatch.setattr(fault_server._origin, "answer", answer)
+    plan = Plan({}, tuple(ObjectInfo(key, 1000, "", LAST_MODIFIED) for key in objects))
+    ran = fetch_all(fault_server, tmp_path, plan=plan)
+    assert wrong_files(tmp_path, objects) == ["a"]
+    (failed,) = ran.said(FileFailed)[-1:]
+    assert failed.reason == "a: HEAD says 1001 bytes, GET says 1000 bytes"
+    assert not [told for told in ran.said(StateChanged) if told.state is State.WAITING_FOR_NETWORK]

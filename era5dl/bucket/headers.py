@@ -8,12 +8,12 @@ single byte, whose Content-Range tells the size, or the contradiction becomes th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 from era5dl.bucket.store import ObjectInfo
-from era5dl.errors import BadResponse, ObjectChanged
+from era5dl.errors import BadResponse, Contradiction, ObjectChanged
 from era5dl.proof.etag import checksum, is_weak, quoted, same_etag
 from era5dl.ranges import Range
 
@@ -34,11 +34,13 @@ class Headers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one answer says of an object. size: None, etag: "", modified: 0 where it does not say."""
+    """What one answer says of an object. size: None, etag: "", modified: 0 where it does not say. ranged: it knows
+    ranges, so that it is the object that answers and no portal in its place."""
 
     size: int | None
     etag: str
     modified: int
+    ranged: bool = False
 
 
 def described(status: int, headers: Headers) -> Facts:
@@ -55,24 +57,26 @@ def sampled(status: int, headers: Headers) -> Facts:
     place = headers.get("Content-Range", "")
     found = _CONTENT_RANGE.fullmatch(place)
     if found and (status == 206 or (status == 200 and headers.get("Content-Length", "") == "1")):
-        return _facts(headers, int(found[3]))
+        return replace(_facts(headers, int(found[3])), ranged=True)
     if status == 416 and (found := _EMPTY_RANGE.fullmatch(place)):
         return _facts(headers, int(found[1]))
     return described(status, headers)
 
 
 def agreed(key: str, head: Facts, sample: Facts) -> Facts:
-    """What a HEAD and a sample together say. Raises BadResponse when they contradict each other, or say too little.
+    """What a HEAD and a sample together say. Raises BadResponse when they say too little or contradict each other,
+    Contradiction where that is about this object alone.
 
     A HEAD of 0 bytes is no contradiction: some caches answer each HEAD so, and the byte that came shows that there are
     some.
     """
     if sample.size is None:
         raise BadResponse(f"{key}: neither HEAD nor GET says how large the object is")
+    contradicted = Contradiction if sample.ranged else BadResponse
     if head.size not in (None, 0, sample.size):
-        raise BadResponse(f"{key}: HEAD says {head.size} bytes, GET says {sample.size} bytes")
+        raise contradicted(f"{key}: HEAD says {head.size} bytes, GET says {sample.size} bytes")
     if head.etag and sample.etag and not same_etag(head.etag, sample.etag):
-        raise BadResponse(f"{key}: HEAD says ETag {head.etag}, GET says ETag {sample.etag}")
+        raise contradicted(f"{key}: HEAD says ETag {head.etag}, GET says ETag {sample.etag}")
     etag = sample.etag if sample.etag and (not head.etag or is_weak(head.etag)) else head.etag
     if not etag and not sample.modified:
         raise BadResponse(f"{key}: the answer does not describe an object")

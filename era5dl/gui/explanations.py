@@ -89,7 +89,7 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("The new version is downloaded from the beginning. If the file fails, retry it later."),
     ),
     errors.Contradiction: (
-        N_("The server says that this file was replaced, and then that it was not."),
+        N_("The server says one thing about the size or version of this file, and then another."),
         N_(
             "It is tried again by itself. Most likely several servers or caches answer in turn and do not agree: "
             "if the file still fails, retry it some hours later."
