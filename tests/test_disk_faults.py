@@ -249,3 +249,11 @@ def test_a_limit_of_file_sizes(fault_server: FaultServer, tmp_path: Path) -> Non
     ended = scene.finish(scene.start(before=limited))
     scene.one_failed(ended, "larger than", key="d/11.bin")
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("first", [4, 10])
+def test_a_folder_in_which_nothing_can_be_opened_ends_at_once(scene: Scene, first: int) -> None:
+    """The session's lock, and then whether the folder can be written at all: one error while another is told."""
+    ended = scene.run(failing("open", "*/out/*", first, 20, errno.ENOSPC))
+    assert (ended.code, ended.wrong) == (CANNOT_GO_ON, set())
+    assert "no room left on the disk" in ended.said

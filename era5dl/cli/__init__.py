@@ -114,9 +114,11 @@ def _interrupts_as_such() -> Iterator[None]:
         yield
     except Exception as error:
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        seen: list[BaseException] = []  # errors of one `raise ... from` and the next can be each other's causes
+        while cause is not None and cause not in seen and not isinstance(cause, KeyboardInterrupt):
+            seen.append(cause)
             cause = cause.__cause__ or cause.__context__
-        if cause is None:
+        if not isinstance(cause, KeyboardInterrupt):
             raise
         raise KeyboardInterrupt from error
 
