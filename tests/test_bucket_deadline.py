@@ -56,7 +56,8 @@ def dripping(first: bytes, drop: bytes = b"x") -> Iterator[int]:
         with sock, contextlib.suppress(OSError):
             sock.recv(65536)
             sock.sendall(first)
-            while not over.wait(0.1):
+            end = time.monotonic() + FOR_EVER
+            while time.monotonic() < end and not over.wait(0.1):
                 sock.sendall(drop)
 
     thread = threading.Thread(target=serve, daemon=True)
