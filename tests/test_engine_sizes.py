@@ -153,3 +153,18 @@ def test_a_size_that_is_contradicted_for_ever_fails_that_file_alone(
     (failed,) = ran.said(FileFailed)[-1:]
     assert failed.reason == "a: HEAD says 1001 bytes, GET says 1000 bytes"
     assert not [told for told in ran.said(StateChanged) if told.state is State.WAITING_FOR_NETWORK]
+
+
+@pytest.mark.parametrize("etag", ["W/", '""'])
+def test_an_etag_that_lost_what_was_in_it_is_no_other_version(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, etag: str
+) -> None:
+    data = pseudo_random(1, 310_007)
+    fault_server.put("a", data)
+    honest = fault_server._origin.answer
+    monkeypatch.setattr(fault_server._origin, "answer", lambda request: honest(request).but(add={"ETag": etag}))
+    fault_server.script("flipped-bit", key="a")
+    plan = Plan({}, (ObjectInfo("a", len(data), etag_of(data), LAST_MODIFIED),))
+    ran = fetch_all(fault_server, tmp_path, plan=plan)
+    assert wrong_files(tmp_path, {"a": data}) == []
+    assert ran.end().verified == 1

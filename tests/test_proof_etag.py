@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from era5dl.proof.etag import MIB, Checksum, checksum, combined, fits, is_weak, likely_part_sizes
+from era5dl.proof.etag import MIB, Checksum, checksum, combined, fits, is_weak, likely_part_sizes, quoted
 from tests.faultlab import etag_of, pseudo_random
 
 MD5 = "0123456789abcdef0123456789abcdef"
@@ -90,3 +90,8 @@ def test_the_size_that_an_uploader_used_is_among_the_likely_ones(size, mib):
 def test_the_defaults_of_the_aws_tools_come_first():
     assert likely_part_sizes(20 * MIB, 3)[0] == 8 * MIB
     assert likely_part_sizes(1_001, 7) == [143]  # nobody's default: as even as can be
+
+
+@pytest.mark.parametrize("etag", ["", '""', "W/", 'W/""'])
+def test_an_etag_with_nothing_in_it_is_none(etag):
+    assert quoted(etag) == ""

@@ -36,8 +36,11 @@ def checksum(etag: str) -> Checksum | None:
 
 
 def quoted(etag: str) -> str:
-    """The ETag as headers write it; some servers leave the quotes away in listings, and mean the same version."""
-    return etag if not etag or etag.startswith(('"', "W/")) else f'"{etag}"'
+    """The ETag as headers write it; some servers leave the quotes away in listings, and mean the same version. "" for
+    one with nothing in it: that names no version, and is no other one either."""
+    if not bare(etag):
+        return ""
+    return etag if etag.startswith(('"', "W/")) else f'"{etag}"'
 
 
 def is_weak(etag: str) -> bool:
