@@ -315,6 +315,22 @@ def test_a_login_page_is_waited_out(fault_server: FaultServer, tmp_path: Path) -
     assert wrong_files(tmp_path, objects) == []
 
 
+def test_silence_is_waited_out(fault_server: FaultServer, tmp_path: Path) -> None:
+    """A server, or what stands before it, that takes connections and never answers is as good as none."""
+    objects = {f"{i}.bin": pseudo_random(i, 50_000) for i in range(8)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    with running(fault_server, tmp_path, workers=4, retries=2, read_timeout=0.5, rate_limit=100_000) as ran:
+        ran.until(lambda: ran.engine.snapshot().fetched_bytes > 0)
+        fault_server.script(Fault("stall-before-headers", times=None, seconds=60, on=("get", "head")))
+        ran.engine.set_rate_limit(None)
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
+        fault_server.calm()
+        ended = ran.end()
+    assert ended.failed == 0
+    assert wrong_files(tmp_path, objects) == []
+
+
 def test_one_object_with_a_strange_answer_is_not_a_login_page(fault_server: FaultServer, tmp_path: Path) -> None:
     """Else its attempts would be forgiven for ever."""
     fault_server.put(KEY, pseudo_random(1, 50_000))

@@ -32,7 +32,7 @@ from era5dl.errors import (
 )
 
 MOST_RESTARTS = 2  # times an object may change upstream before it has failed
-STRANGE_ANSWERS = 5  # in a row, on whatever objects: something answers in the bucket's place
+STRANGE_ANSWERS = 5  # in a row, or silences, on whatever objects: it is not the bucket that answers
 SHUT_OUT = 4  # new connections in a row, closed before an answer while others serve: there may be no more of them
 
 
@@ -155,6 +155,11 @@ def _doubt(run: Run, job: Job, error: Denied) -> Decision:
     return decision
 
 
+def _is_silence(job: Job, error: Era5Error) -> bool:
+    """Whether the connection stood, and no answer came over it."""
+    return isinstance(error, Interrupted) and not (isinstance(job, Piece) and job.answered)
+
+
 def _retry(run: Run, job: Job, error: Era5Error, decision: Decision, now: float) -> None:
     transfer = job.transfer
     run.ledger.retries += 1
@@ -165,7 +170,7 @@ def _retry(run: Run, job: Job, error: Era5Error, decision: Decision, now: float)
     if decision.reaction is Reaction.THROTTLE:
         if run.throttle.refused(now, decision.delay):
             run.outbox.put(Throttled(run.throttle.allowed, decision.delay))
-    elif isinstance(error, BadResponse):
+    elif isinstance(error, BadResponse) or _is_silence(job, error):
         run.strange_answers += 1
         if run.strange_answers >= STRANGE_ANSWERS:
             run.strange_answers = 0
