@@ -101,3 +101,16 @@ def test_a_part_file_that_was_deleted_between_two_runs(
     with running(server, folder, workers=2) as ran:
         as_killed(ran, folder, image)
     goes_on(server, image)
+
+
+def test_a_version_that_was_fetched_is_fetched_anew_when_the_bucket_has_gone_back(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    """The list made anew is the same as the first one; the version in between was recorded as finished."""
+    with running(server, tmp_path, workers=2) as ran:
+        ran.until(lambda: claimed(ran.session) > ENOUGH)
+        replace_object(server, tmp_path)
+        server.link = Link()
+        assert ran.end().checked == 1
+    assert wrong_files(tmp_path, {KEY: NEW}) == []
+    goes_on(server, tmp_path)

@@ -43,6 +43,7 @@ def over(saved: Saved, plan: Plan, home: Path) -> tuple[Checkpoint, list[str]]:
             checkpoint = saved.bound_to(plan.objects)
         except Malformed as exc:
             return Checkpoint.empty(), [f"The resume file does not fit its plan ({exc}); every file is proven anew."]
+        checkpoint = _gone_back(checkpoint)
         return dataclasses.replace(checkpoint, ended=checkpoint.ended and _all_done(checkpoint, plan)), []
     places = {obj.key: place for place, obj in enumerate(plan.objects)}
     unfinished = tuple(
@@ -63,6 +64,18 @@ def over(saved: Saved, plan: Plan, home: Path) -> tuple[Checkpoint, list[str]]:
     done = sum(plan.objects[place].size for members in (verified, checked) for run in members for place in range(*run))
     done += sum(RangeSet(entry.done).total() for entry in unfinished)
     return Checkpoint(verified, checked, unfinished, (), {}, done, False), notes
+
+
+def _gone_back(checkpoint: Checkpoint) -> Checkpoint:
+    """Without what was finished in other versions than the plan's, which was made anew since: the bucket has gone back.
+    What is unfinished finds that out by itself, when it asks for the rest."""
+    verified, checked = checkpoint.verified.copy(), checkpoint.checked.copy()
+    finished = [place for place in checkpoint.replaced if place in verified or place in checked]
+    for place in finished:
+        verified.remove(place, place + 1)
+        checked.remove(place, place + 1)
+    replaced = {place: obj for place, obj in checkpoint.replaced.items() if place not in finished}
+    return dataclasses.replace(checkpoint, verified=verified, checked=checked, replaced=replaced)
 
 
 def finished_by_others(home: Path, session_id: str, obj: ObjectInfo) -> bool:
