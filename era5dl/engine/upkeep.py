@@ -41,6 +41,7 @@ HEALTH_EVERY = 600.0  # seconds of quiet after which the bucket is asked whether
 SLOW_AFTER = 15.0  # seconds that a connection gets to show its speed
 SLOW_SHARE = 0.25  # of the median of its siblings
 SWAP_EVERY = 5.0  # seconds between two connections being replaced
+AFTERWARDS = "Go on with era5dl resume: where the folder is now, or where it was, once it is back there."
 PATIENCE = 60.0  # seconds to wait for what a person has moved away, or for a resume file that cannot be written
 GRACE = 1.0  # seconds that workers have to leave after a stop; the network may hold one for longer
 
@@ -280,7 +281,7 @@ class Upkeep:
             all_failed(run, error)
             run.disk_trouble_locked(error)  # the folder's state says more than what a file in it met
             if now - self._vanished_since >= PATIENCE:
-                run.end_locked(error)
+                run.end_locked(FolderVanished(str(error), remedy=AFTERWARDS))
 
     def _disk_is_back(self) -> None:
         """Go on, after a look whether what was finished is still there."""
