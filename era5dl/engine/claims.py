@@ -54,7 +54,7 @@ def claim(transfer: Transfer) -> Unfinished:
     """What is there of one object: on the disk itself, for what was written since the last sync may be lost."""
     digest = transfer.digest
     done = tuple(transfer.part.safe(transfer.done) if transfer.part is not None else transfer.done)
-    if digest is None or not transfer.multipart:
+    if digest is None or not (transfer.multipart or transfer.unproven):
         return Unfinished(transfer.index, done)
     return Unfinished(transfer.index, done, {**transfer.recorded, **digest.whole_parts()}, digest.parts[0][1])
 

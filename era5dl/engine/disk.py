@@ -93,6 +93,12 @@ def sync_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
 
 def hash_again(transfer: Transfer) -> None:
     """Believe nothing that was hashed as it came: the next proof reads all of the part file from the disk."""
-    if transfer.part is not None and transfer.digest is not None:
-        transfer.part.read_from_disk()
-        transfer.digest = transfer.digest.anew()
+    part, digest = transfer.part, transfer.digest
+    if part is None or digest is None:
+        return
+    if transfer.unproven:  # no ETag will tell: what was hashed as it came has to
+        known = {**digest.whole_parts(), **transfer.recorded}
+        unknown = dict.fromkeys(range(len(digest.parts)), "") if part.touched else {}
+        transfer.recorded = {**unknown, **known}
+    part.read_from_disk()
+    transfer.digest = digest.anew()

@@ -12,7 +12,8 @@ The old final file stays until the new one is whole.
 What an earlier run has left in a part file is read again before it is proven, with MD5s of it in the resume file or
 without: between two runs lie days, disks that rot and people who tidy up. The recorded MD5s say which parts to fetch
 again where the disk now holds something else; they vouch for nothing. That costs a reading of what is there, while the
-rest comes over a line that is slower than any disk.
+rest comes over a line that is slower than any disk. Where the ETag is no MD5, MD5s of blocks of OWN_BLOCK bytes are
+recorded for the same purpose, and nothing else of the part file counts.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from era5dl.proof.etag import bare, checksum
 from era5dl.ranges import Range, RangeSet
 from era5dl.session.checkpoint import Unfinished
 
+OWN_BLOCK = 4 << 20  # bytes; a kill costs what of them is not whole, of objects whose ETags are no MD5s
 UNVERIFIED = "verification was switched off"
 OPAQUE = "the server's ETag is not an MD5"
 UNKNOWN_PARTS = "the server does not tell into which parts its MD5s were cut"
@@ -99,7 +101,8 @@ def _may_adopt(proof: Proof, places: Places, policy: Policy) -> bool:
 
 
 def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) -> None:
-    """Make the digest that can be compared with the ETag; or say why there is none. Asks nobody.
+    """Make the digest that can be compared with the ETag; or say why none can, and make one of blocks of our own, by
+    which later changes on the disk show (none where verification is off). Asks nobody.
 
     before: the size of its parts as it was taken to be in an earlier run.
     """
@@ -108,6 +111,7 @@ def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) ->
     found = checksum(obj.etag) if verify else None
     if found is None:
         transfer.unproven = OPAQUE if verify else UNVERIFIED
+        transfer.digest = Digest(obj.size, OWN_BLOCK) if verify else None
         return
     transfer.multipart = found.parts is not None
     if found.parts is None:
@@ -120,6 +124,7 @@ def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) ->
         transfer.digest = Digest(obj.size, sizes[0])
     else:
         transfer.unproven = UNKNOWN_PARTS
+        transfer.digest = Digest(obj.size, OWN_BLOCK)
 
 
 def _size_of(final: Path | Place, key: str) -> int | None:
@@ -135,8 +140,8 @@ def _size_of(final: Path | Place, key: str) -> int | None:
 
 
 def recall(transfer: Transfer, places: Places, *, again: bool = False) -> None:
-    """Go on with the part file, as far as it is claimed and there. What has been cut off counts no more; and where no
-    MD5 would tell what else was done to such a file, nothing of it does.
+    """Go on with the part file, as far as it is claimed and there. What has been cut off counts no more; and where the
+    ETag cannot show what else was done to the file, only blocks count whose MD5s were recorded.
 
     again: in the same run, after trouble, so that the page cache may hold what the disk does not.
     """
@@ -147,15 +152,17 @@ def recall(transfer: Transfer, places: Places, *, again: bool = False) -> None:
         return
     for start, stop in claim.done:
         transfer.done.add(max(start, 0), min(stop, there))
+    spans = transfer.digest.parts if transfer.digest is not None else []
+    if spans and spans[0][1] == claim.part_size:
+        transfer.recorded = {
+            i: md5 for i, md5 in claim.digests.items() if i < len(spans) and transfer.done.covers(*spans[i])
+        }
+    if spans and transfer.unproven:
+        transfer.done = RangeSet(spans[i] for i in transfer.recorded)
     if transfer.part is not None:
         transfer.part.recall(transfer.done)
         if again:
             transfer.part.read_from_disk()
-    if transfer.digest is not None and transfer.digest.parts[0][1] == claim.part_size:
-        spans = transfer.digest.parts
-        transfer.recorded = {
-            i: md5 for i, md5 in claim.digests.items() if i < len(spans) and transfer.done.covers(*spans[i])
-        }
 
 
 def salvage(

@@ -37,6 +37,7 @@ ALTERED = (
     "Something between the server and this disk alters the bytes: try another network, and have this computer's memory "
     "checked. What came is kept beside the file's place, as *.mismatch."
 )
+BAD_DISK = "Have the disk checked, or choose a folder on another one; and see that no other program writes into it."
 NOT_MD5 = (
     "If this server's ETags are not MD5s (encryption with keys of its own makes such ETags), say so with "
     "--opaque-etags: files are then checked, not verified. What came is kept beside the file's place, as *.mismatch."
@@ -97,7 +98,7 @@ def examine(transfer: Transfer, trust: EtagTrust, ask: Ask, stopped: Callable[[]
     """
     digest, part = transfer.digest, transfer.part
     assert part is not None
-    if digest is not None and digest.complete and (proof := _match(transfer, digest)):
+    if digest is not None and not transfer.unproven and digest.complete and (proof := _match(transfer, digest)):
         return proof  # hashed as it came: nothing to read
     part.acquire()
     try:
@@ -117,7 +118,9 @@ def to_fetch_again(transfer: Transfer, *, etag_is_md5: bool) -> list[Range]:
     assert digest is not None
     rotten, transfer.recorded = _rotten(transfer, digest), {}
     if rotten:
-        doubtful = rotten
+        doubtful, transfer.rotten = rotten, transfer.rotten + 1
+        if transfer.rotten >= MOST_FETCHES:
+            raise ProofError(f"{transfer.obj.key}: the disk gives other bytes than were written to it", remedy=BAD_DISK)
     else:
         transfer.rounds.append(digest.whole_parts())
         seen = [Counter(found[i] for found in transfer.rounds if i in found) for i in range(len(digest.parts))]
@@ -162,12 +165,12 @@ def examine_file(
                 raise PartLost(f"{path} has become shorter while it was read")
             return data
 
-        if transfer.digest is None and _structure(transfer, place.name, read):
+        if transfer.unproven and _structure(transfer, place.name, read):
             return None
         fresh = Transfer(transfer.index, transfer.obj, [(0, transfer.obj.size)], opened=True)
         fresh.done = RangeSet([(0, transfer.obj.size)])
         fresh.multipart, fresh.guesses, fresh.unproven = transfer.multipart, transfer.guesses[:], transfer.unproven
-        if transfer.digest is not None:
+        if transfer.digest is not None and not transfer.unproven:
             fresh.digest = Digest(transfer.obj.size, transfer.digest.parts[0][1] or None)
         proof = _examine(fresh, place.name, read, trust, ask, stopped)
         if not is_same_file(os.fstat(file.fileno()), place.stat()):
@@ -181,10 +184,12 @@ def _examine(
     transfer: Transfer, name: str, read: Read, trust: EtagTrust, ask: Ask, stopped: Callable[[], bool]
 ) -> Proof | None:
     """A proof from reading; None when the bytes do not match an ETag that has to be their MD5."""
-    if transfer.digest is None:
-        return Proof(Outcome.CHECKED, transfer.unproven + _structure(transfer, name, read))
+    if transfer.unproven:
+        unchanged = transfer.digest is None or _is_as_recorded(transfer, transfer.digest, read, stopped)
+        return Proof(Outcome.CHECKED, transfer.unproven + _structure(transfer, name, read)) if unchanged else None
+    assert transfer.digest is not None
     proof = _by_md5(transfer, transfer.digest, read, ask, stopped)
-    if proof is None and not trust.binds(transfer.obj.etag):
+    if proof is None and not trust.binds(transfer.obj.etag) and not _rotten(transfer, transfer.digest):
         return Proof(Outcome.CHECKED, UNMATCHED + _structure(transfer, name, read))
     return proof
 
@@ -200,6 +205,15 @@ def _by_md5(transfer: Transfer, digest: Digest, read: Read, ask: Ask, stopped: C
         return _by_md5(transfer, transfer.digest, read, ask, stopped)
     others = (Digest(transfer.obj.size, guess) for guess in transfer.guesses[1:])
     return next((found for other in others if (found := _hash(transfer, other, read, stopped))), None)
+
+
+def _is_as_recorded(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]) -> bool:
+    """Whether the disk holds what was written, where an earlier run or somebody else had the file in hands."""
+    if not transfer.recorded:
+        return True
+    if not digest.catch_up(transfer.done, read, stopped):
+        raise Stopped("while proving")
+    return not _rotten(transfer, digest)
 
 
 def _hash(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]) -> Proof | None:

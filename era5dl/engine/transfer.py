@@ -78,7 +78,7 @@ class Transfer:
     final: Path | None = None  # where it belongs
     part: PartFile | None = None
     digest: Digest | None = None  # None when the ETag is no MD5, or nobody wants proof
-    unproven: str = ""  # why `digest` is None
+    unproven: str = ""  # why the ETag proves nothing; then `digest`, if any, is of blocks of our own
     recorded: dict[int, str] = field(default_factory=dict)  # part MD5s of an earlier run, to be compared with the disk
     multipart: bool = False
     barren: int = 0  # attempts in a row to open or prove it that failed
@@ -87,6 +87,7 @@ class Transfer:
     disk_failures: int = 0  # in a row that brought nothing more onto the disk
     on_disk: int = 0  # the most bytes that were on the disk itself when it failed
     rounds: list[dict[int, str]] = field(default_factory=list)  # part MD5s after each fetch that did not match the ETag
+    rotten: int = 0  # times that the disk gave other bytes than had been written
     guesses: list[int] = field(default_factory=list)  # part sizes it may have, `digest`'s first; empty: that is certain
     proving: bool = False
     opened: bool = False  # `wanted`, `done` and `digest` are known

@@ -172,7 +172,7 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
     part.acquire()
     try:
         fetch(run.bucket, piece, abort, Intake(run), lambda: run.answered(piece))
-        if transfer.digest is not None and not transfer.complete:
+        if transfer.digest is not None and not transfer.complete and not (transfer.unproven and part.touched):
             with run.changed:
                 available = transfer.done.copy()
             transfer.digest.catch_up(available, part.read, lambda: bool(abort.why))
