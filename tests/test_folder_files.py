@@ -12,7 +12,8 @@ from era5dl.errors import DiskError, DiskFull, FileTooLarge, FolderUnusable, Uns
 from era5dl.folder import replace as replace_module
 from era5dl.folder import space
 from era5dl.folder.faults import disk_errors, folder_errors
-from era5dl.folder.replace import replace, write_atomically
+from era5dl.folder.handles import Place
+from era5dl.folder.replace import replace, write_atomically, write_temp
 from era5dl.folder.space import check_free, free_bytes
 
 
@@ -114,3 +115,24 @@ def test_too_little_room_is_said_in_figures(tmp_path, monkeypatch):
     check_free(tmp_path, 2_500_000_000, 500_000_000)
     with pytest.raises(WillNotFit, match=r"3\.00 GB .* 500 MB kept free, but only 3\.00 GB .* 500 MB too little"):
         check_free(tmp_path, 3_000_000_000, 500_000_000)
+
+
+def test_a_temp_file_is_never_one_that_somebody_has_just_put_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second name of a file elsewhere, planted at the last moment: writing into it would change that file."""
+    victim, target = tmp_path / "victim", tmp_path / "target"
+    victim.write_bytes(b"precious")
+    unlink = Place.unlink
+
+    def planting(place: Place, *, missing_ok: bool = False) -> None:
+        unlink(place, missing_ok=missing_ok)
+        if not planted:
+            planted.append(place)
+            os.link(victim, place)
+
+    planted: list[Place] = []
+    monkeypatch.setattr(Place, "unlink", planting)
+    with pytest.raises(FileExistsError):
+        write_temp(target, [b"ours"])
+    assert victim.read_bytes() == b"precious"

@@ -516,3 +516,14 @@ def test_a_part_file_that_is_gone_is_lost_and_not_the_folders_fault(part: PartFi
     part.path.unlink()
     with pytest.raises(PartLost, match="vanished"):
         part.commit(tmp_path / "final")
+
+
+def test_a_part_file_that_is_counted_on_is_not_made_anew(tmp_path: Path) -> None:
+    """It would be full of holes."""
+    path = tmp_path / "a.part"
+    part = PartFile(path, 1000)
+    part.recall(RangeSet([(0, 500)]))
+    with pytest.raises(PartLost, match="vanished"):
+        part.acquire()
+    assert not path.exists()
+    assert not part.safe(RangeSet([(0, 500)]))
