@@ -1,4 +1,4 @@
-"""Threads in the background, each known here: so that none is at work while the process ends.
+"""Registry of background threads, so that all of them are stopped before the process exits.
 
 All are daemons, since one may sit in a DNS look-up that nothing can end. But a daemon that is in a TLS handshake while
 the process runs the exit handlers of its C libraries crashes it, after its last word and in place of its exit code. So

@@ -1,4 +1,4 @@
-"""One TCP connection to a name that has several addresses: the next is tried while the ones before are silent.
+"""Connects to a host that has several addresses (Happy Eyeballs, RFC 8305).
 
 RFC 8305 without its part on DNS: families take turns, an address that has not answered within 250 ms gets company, the
 first connection wins and the others are closed. What was found out is remembered for some minutes, and only ever

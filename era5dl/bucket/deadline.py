@@ -1,4 +1,4 @@
-"""A limit to how long an answer is waited for, which no drip can feed as it feeds a socket's own timeout.
+"""Overall time limits for responses. Unlike a socket timeout, received bytes do not extend them.
 
 That one begins anew with each byte.  So one thread looks at all waits that are going on.  When the time of one is over
 it shuts the socket down, which wakes whoever reads it (`era5dl.bucket.abort` tells how); the reader finds out from the

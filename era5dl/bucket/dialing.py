@@ -1,4 +1,4 @@
-"""A new connection to a server: whom to call first, and whom to trust. What the transfer and `diagnose` have in common.
+"""Opens connections, through a proxy and with TLS where needed. Shared by the transfer and `diagnose`.
 
 A SOCKS proxy is dealt with here: the socket that is handed out leads to the server already. HTTP's is only connected
 to, since what is said to it next depends on the request.

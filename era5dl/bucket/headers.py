@@ -1,4 +1,4 @@
-"""What the headers of an answer prove: which bytes follow, of which version, and how large the object is.
+"""Validates response headers: which bytes of the object follow, of which version, and the object's size.
 
 Size and version are said in many places: by a listing, by HEAD, by Content-Range, by ETag and by Last-Modified.  A
 cache or a proxy may change any of them.  Where they contradict one another none is believed: the object is asked for a

@@ -1,4 +1,4 @@
-"""Which proxy leads to an address, who said so, and what its failures mean. Nothing here shows a password.
+"""Chooses the proxy for a URL, records where it was configured, and explains its errors without passwords.
 
 A proxy of the settings goes before HTTPS_PROXY and HTTP_PROXY, these before ALL_PROXY, and where none of them is set,
 Windows and macOS are asked for theirs. A lower-case variable goes before its upper-case form, as everywhere.

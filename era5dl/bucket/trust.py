@@ -1,4 +1,4 @@
-"""Whose certificates are believed: a CA file that somebody chose, or else those of the system and the bundled ones.
+"""TLS trust: a CA file that was configured, else the system's certificate store and the bundled one.
 
 The system's store has what a company's IT put there; the bundled one has the usual authorities where the system has no
 store, as in small containers, or an old one. Certificates and host names are always verified.

@@ -1,4 +1,4 @@
-"""SOCKS 4 and 5 over a connection to the proxy that stands already. PySocks speaks the protocol."""
+"""SOCKS 4 and 5 handshake over an open connection to the proxy, by PySocks."""
 
 from __future__ import annotations
 

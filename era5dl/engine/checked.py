@@ -1,4 +1,4 @@
-"""The files of a run that are checked and no more: which, and why; so that no face passes over them at the end."""
+"""Collects the files that were checked but not verified, with the reasons, for the end of a run."""
 
 from __future__ import annotations
 

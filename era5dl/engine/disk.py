@@ -1,5 +1,6 @@
-"""A disk error: is it about one file, or about the disk? One file is tried again a little and then fails with its
-reason, while the others go on; for the disk everybody waits.
+"""Handles disk errors: does the error concern one file or the whole disk?
+
+One file is retried a few times and then fails with its reason, while the others go on. For the disk, everything waits.
 
 Either way nothing that was written since the last good sync counts any more, neither as bytes nor as hashed from the
 stream: the object is opened again, as after a restart of the program, and what is on the disk is read from there.

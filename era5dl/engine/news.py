@@ -1,4 +1,4 @@
-"""Which changes of a run's state are worth a line: one for each wait, however often it comes and goes."""
+"""Decides which state changes are worth a log line: a wait that comes and goes is reported once."""
 
 from __future__ import annotations
 

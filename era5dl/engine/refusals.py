@@ -1,4 +1,4 @@
-"""Answers of 403: is it the object that is refused, the whole bucket, or neither?
+"""Interprets 403 responses: is one object denied, the whole bucket, or is the refusal temporary?
 
 Firewalls, proxies and servers under load say 403, too, and do not mean it.
 

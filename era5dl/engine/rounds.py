@@ -1,4 +1,4 @@
-"""Second chances: what failed for a reason that time may heal is tried again at the end of a run, in rounds.
+"""Second chances: at the end of a run, files that failed for a temporary reason are retried in rounds.
 
 Each round begins later after the end of the one before than that did, and there is none after one that brought nothing
 new: no file, and no more bytes than a drip brings. An object that is tried again has a small budget of attempts: the

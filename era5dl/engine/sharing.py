@@ -1,4 +1,4 @@
-"""Objects that another session in the same folder is fetching: left to it, and looked at again every few seconds.
+"""Objects that another session in the same folder is fetching: deferred, and checked again every few seconds.
 
 No worker waits for them. An object that is claimed elsewhere goes into the delay queue as one that was not opened, and
 its worker takes another. When the other session has finished it, opening it finds the file and proves it; when the

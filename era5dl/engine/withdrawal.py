@@ -1,4 +1,4 @@
-"""What has been decided about one object, carried out once no thread works on it. All of it under the engine's lock."""
+"""Withdraws an object from the queue: fails, restarts or reopens it once no thread works on it (under the lock)."""
 
 from __future__ import annotations
 

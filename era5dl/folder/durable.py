@@ -1,4 +1,4 @@
-"""Which bytes of a file are on the disk itself: those that a sync has covered which did not fail.
+"""Tracks which byte ranges of a file are on the disk: those that a successful fsync has covered.
 
 The page cache proves nothing. When a sync fails, Linux marks the pages clean all the same: the next sync succeeds, and
 reading gives bytes that the disk never got.

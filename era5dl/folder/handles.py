@@ -1,4 +1,4 @@
-"""Files inside the chosen folder, reached so that nobody who may write there can lead us out of it.
+"""File access relative to directory handles, so that replaced folders or links cannot lead out of the folder.
 
 A path that was checked is another one by the time it is used: somebody renames a folder on its way and puts a link
 there. So a file is reached from the chosen folder down, each folder opened relative to the one above it and never

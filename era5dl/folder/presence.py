@@ -1,4 +1,4 @@
-"""Whether the chosen folder is still the one in which the run began, or deleted, moved, exchanged, its disk away.
+"""Detects whether the download folder is still the same one: deleted, moved, replaced, or its disk unmounted.
 
 A disk that was unplugged leaves an empty mount point behind, and a download must not go on into that. The device and
 the number of our own folder in it tell them apart.

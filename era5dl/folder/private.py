@@ -1,4 +1,4 @@
-"""Files of the user's own, which nobody else on the computer may read: 0600, in folders of 0700.
+"""Private files of the user: mode 0600, in folders of mode 0700.
 
 What an earlier version left open to others is closed when it is next written. A folder that holds other things as
 well (somebody set ERA5DL_STATE_DIR to a folder of their own) keeps the rights it has. Windows needs none of this: a

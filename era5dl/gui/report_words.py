@@ -1,6 +1,7 @@
-"""What may stand in the free texts of a support report: the words of this program and of the system's errors, numbers,
-times, and names of ERA5. Everything else is taken out, since nobody can list what people call their computers, folders
-and colleagues. Tk-free.
+"""Vocabulary filter for the free texts of a support report.
+
+It lets pass the words of this program and of the system's errors, numbers, times, and names of ERA5. Everything else
+is taken out, since nobody can list what people call their computers, folders and colleagues. Tk-free.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ctrl-C in the window's terminal, a logout, a shutdown: the window closes as by its button, without a question."""
+"""Signal handling of the window: SIGINT, SIGTERM and SIGHUP close it in order, without a question."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Objects that a listing calls empty are asked for one by one: some caches list sizes of 0, and an empty file under a
-final name would pass for what is in the bucket."""
+"""Confirms objects of size 0 one by one: caches list wrong sizes, and no empty file may pass for an object."""
 
 from __future__ import annotations
 

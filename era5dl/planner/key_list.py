@@ -1,4 +1,4 @@
-"""The text of a --keys-file becomes keys: one object a line, by its key or by its address.
+"""Parses the text of a --keys-file: one object a line, by its key or by its URL.
 
 The text may come from anywhere, also from a device or a pipe that never ends: so it is read line by line, and no more
 of it than a plan may have objects.

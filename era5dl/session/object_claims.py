@@ -1,4 +1,4 @@
-"""One session at a time fetches an object, where several share a folder: a small file an object says which.
+"""Claim files: of several sessions in one folder, one fetches an object at a time.
 
 A claim is OUT/.era5dl/NAME.claim, created exclusively; NAME is a digest of the object's path below OUT. It names the
 session and the token of the lock that session holds. Whether its owner is alive is told by that lock: one heartbeat

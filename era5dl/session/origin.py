@@ -1,4 +1,4 @@
-"""From which server the files of a session come, and whether the person has agreed to that server.
+"""The server a session's files come from, and the user's consent to a server that is not the configured one.
 
 A session is a file in a folder, and anybody may have put it there: a colleague, an archive that was unpacked, somebody
 who wants this computer to ask a server of theirs. So what a session names is reached only where the settings name

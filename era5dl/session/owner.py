@@ -1,4 +1,4 @@
-"""Who holds a lock file, and whether they may still be at work.
+"""The owner recorded in a lock file, and whether it may still be alive.
 
 Process numbers mean something only to the kernel that gave them, and only within one PID namespace: two containers of
 one host name are two worlds, and so are two hosts of one name. So an owner records the kernel's boot and the namespace

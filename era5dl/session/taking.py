@@ -1,4 +1,4 @@
-"""How a lock file becomes ours: by the kernel's lock where there is one, else by being the one who creates it.
+"""Acquires a lock file: by the kernel's lock where there is one, else by creating the file exclusively.
 
 `era5dl.session.lock` says why there are both. Every function raises OSError where the disk does not do what it should.
 """

@@ -72,7 +72,7 @@ class _Proxy:
             sock.close()
 
     def talk(self, sock: socket.socket) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of proxy has its own
 
     def reach(self, host: str, port: int) -> socket.socket:
         self.asked.append((host, port))
