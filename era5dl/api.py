@@ -20,15 +20,15 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from era5dl.engine.checked import CheckedFiles
 from era5dl.engine.events import Event, FileDone, FileFailed
-from era5dl.engine.progress import Snapshot
+from era5dl.engine.snapshot import Snapshot
+from era5dl.engine.unverified_files import CheckedFiles
 from era5dl.errors import BadSelection, UnknownName
 from era5dl.selection import Selection, choose, days_of
 from era5dl.settings import Settings
 
 if TYPE_CHECKING:
-    from era5dl.bucket.store import Bucket
+    from era5dl.bucket.interface import Bucket
     from era5dl.catalog import Variable
     from era5dl.planner import Missing, Plan
     from era5dl.session import Session

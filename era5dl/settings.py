@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from era5dl.bucket.proxies import SETTINGS, VARIABLE, parsed
+from era5dl.bucket.proxy import SETTINGS, VARIABLE, parsed
 from era5dl.errors import UsageError
+from era5dl.formatting import parse_rate, parse_size
 from era5dl.redaction import has_login, shown_url, without_secrets
-from era5dl.text import parse_rate, parse_size
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")

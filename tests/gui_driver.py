@@ -15,7 +15,7 @@ from typing import Any
 
 from era5dl.catalog import find_variable, key_of, periods
 from era5dl.gui.app import App
-from era5dl.gui.options import Options
+from era5dl.gui.startup_options import Options
 from tests.faultlab import FaultServer, pseudo_random
 from tests.servers.seaweed import Seaweed
 

@@ -18,25 +18,25 @@ from pathlib import Path
 from tkinter import ttk
 from typing import Any
 
-from era5dl import text
-from era5dl.gui.look import icons
-from era5dl.gui.look.palette import PALETTES
-from era5dl.gui.look.theme import Look
-from era5dl.gui.widgets import dates
+from era5dl import formatting
+from era5dl.gui.theme import icons
+from era5dl.gui.theme.palette import PALETTES
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets import date_text
 from era5dl.gui.widgets.banner import Action, Banner, Kind
 from era5dl.gui.widgets.card import Card
-from era5dl.gui.widgets.checktree import CheckTree, Group, Leaf
-from era5dl.gui.widgets.chips import ChipGrid
-from era5dl.gui.widgets.datefield import DateField
-from era5dl.gui.widgets.graph import LineChart, Series, Threshold
-from era5dl.gui.widgets.pill import ProgressPill
-from era5dl.gui.widgets.rows import Column, Row, Show
-from era5dl.gui.widgets.searchentry import SearchEntry
-from era5dl.gui.widgets.segmented import SegmentedControl
-from era5dl.gui.widgets.stepper import Stepper
-from era5dl.gui.widgets.switch import Switch
+from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
+from era5dl.gui.widgets.date_field import DateField
+from era5dl.gui.widgets.line_chart import LineChart, Series, Threshold
+from era5dl.gui.widgets.number_field import Stepper
+from era5dl.gui.widgets.progress_pill import ProgressPill
+from era5dl.gui.widgets.search_entry import SearchEntry
+from era5dl.gui.widgets.segmented_control import SegmentedControl
+from era5dl.gui.widgets.status_color import Tone
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.tone import Tone
+from era5dl.gui.widgets.table_model import Column, Row, Show
+from era5dl.gui.widgets.toggle_grid import ChipGrid
+from era5dl.gui.widgets.toggle_switch import Switch
 from tests.gui_screen import Screen, look_at
 
 CHINESE = {
@@ -96,8 +96,8 @@ class Files:
         elif index < 15:
             tone, word, share = Tone.DONE, _("Verified"), 1.0
         name = f"e5.oper.an.sfc.128_{165 + index % 5}_2t.ll025sc.{1940 + index % 84}0100_{1940 + index % 84}3023.nc"
-        speed = text.speed(dice * 9e6) if tone is Tone.ACTIVE else ""
-        return Row((name, f"{share:.0%}", text.size(1.2e9 + dice * 7e8), speed, word), share, tone)
+        speed = formatting.speed(dice * 9e6) if tone is Tone.ACTIVE else ""
+        return Row((name, f"{share:.0%}", formatting.size(1.2e9 + dice * 7e8), speed, word), share, tone)
 
 
 def build(root: tk.Tk, look: Look, page: str, _: Any, language: str) -> None:
@@ -170,7 +170,7 @@ def download(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
     ).pack(side="right")
     line = ttk.Frame(left)
     line.pack(fill="x", pady=(px(8), px(2)))
-    words = dates.words_for(language)
+    words = date_text.words_for(language)
     bounds = {"first": date(1940, 1, 1), "last": date(2025, 12, 31), "words": words}
     for name, day in (("From", date(2023, 1, 1)), ("To", date(2023, 12, 31))):
         ttk.Label(line, text=_(name), style="Muted.TLabel").pack(side="left")
@@ -257,7 +257,7 @@ def groups(_: Any) -> list[Group]:
 
 
 def chart(master: tk.Misc, look: Look, _: Any) -> LineChart:
-    one = LineChart(master, look, format_value=lambda value: text.speed(value), span=3600, title=_("Speed"),
+    one = LineChart(master, look, format_value=lambda value: formatting.speed(value), span=3600, title=_("Speed"),
                     format_ago=lambda ago: _("now") if ago < 1 else _("{n} min ago").format(n=round(ago / 60)))  # fmt: skip
     dice, value, samples = random.Random(3), 4e7, []
     for second in range(0, 3600, 6):
@@ -320,11 +320,11 @@ def states(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
         value=date(2023, 1, 15),
         first=date(1940, 1, 1),
         last=date(2025, 12, 31),
-        words=dates.words_for(language),
+        words=date_text.words_for(language),
     )
     field.pack(side="left")
     wrong = DateField(
-        line, look, value=None, first=date(1940, 1, 1), last=date(2025, 12, 31), words=dates.words_for(language)
+        line, look, value=None, first=date(1940, 1, 1), last=date(2025, 12, 31), words=date_text.words_for(language)
     )
     wrong.variable.set("2023-02-30")
     wrong.pack(side="left", padx=px(6))

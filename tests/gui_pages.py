@@ -17,6 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from tkinter import ttk
 
+from era5dl.diagnosis.measured_bucket import Traffic
+from era5dl.diagnosis.metrics import Process, Sample
+from era5dl.diagnosis.network_test import Diagnosis, Timing
 from era5dl.engine.events import (
     FileDone,
     FileFailed,
@@ -27,22 +30,19 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )
-from era5dl.engine.gauges import Process, Sample
-from era5dl.engine.meter import Traffic
-from era5dl.gui import findings, i18n
-from era5dl.gui.help_dialog import HelpDialog
-from era5dl.gui.hour import hour_of
-from era5dl.gui.i18n import N_, _
-from era5dl.gui.log_book import Level, LogBook
-from era5dl.gui.look.palette import PALETTES
-from era5dl.gui.look.theme import Look
+from era5dl.gui.dialogs.help import HelpDialog
+from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
+from era5dl.gui.models.charts import hour_of
+from era5dl.gui.models.log import Level, LogBook
+from era5dl.gui.models.preferences import Preferences
+from era5dl.gui.models.sessions import rows
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
 from era5dl.gui.pages.log import LogCallbacks, LogPage
 from era5dl.gui.pages.sessions import SessionsCallbacks, SessionsPage
-from era5dl.gui.preferences import Preferences
-from era5dl.gui.session_rows import rows
-from era5dl.gui.settings_dialog import SettingsCallbacks, SettingsDialog
-from era5dl.network_test import Diagnosis, Timing
+from era5dl.gui.text import diagnosis_text, i18n
+from era5dl.gui.text.i18n import N_, _
+from era5dl.gui.theme.palette import PALETTES
+from era5dl.gui.theme.theme import Look
 from era5dl.session.summary import Standing, Summary
 
 PAGES = ("sessions", "empty", "diagnostics", "untested", "log", "settings", "connection", "window", "help")
@@ -159,10 +159,10 @@ def build(root: tk.Tk, look: Look, page: str) -> None:
     now = time.monotonic()
     if page != "untested":
         diagnostics.show(hour_of(samples(now), now))
-        diagnostics.show_steps(findings.steps(diagnosis()))
-        diagnostics.show_findings(findings.conclude(samples(now), diagnosis()))
+        diagnostics.show_steps(diagnosis_text.steps(diagnosis()))
+        diagnostics.show_findings(diagnosis_text.conclude(samples(now), diagnosis()))
     else:
-        diagnostics.show_findings(findings.conclude([], None))
+        diagnostics.show_findings(diagnosis_text.conclude([], None))
         diagnostics.show_testing(True)
     log.show(book())
     tabs.select({"diagnostics": 1, "untested": 1, "log": 2}.get(page, 0))  # type: ignore[arg-type]

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from era5dl.gui.app import App
-from era5dl.gui.options import Options
-from era5dl.gui.preferences import Preferences
+from era5dl.gui.models.preferences import Preferences
+from era5dl.gui.startup_options import Options
 from tests.gui_screen import Screen
 
 LONG = 60.0

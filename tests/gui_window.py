@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from era5dl.gui import i18n, preferences
-from era5dl.gui.preferences import Preferences
+from era5dl.gui.models import preferences
+from era5dl.gui.models.preferences import Preferences
+from era5dl.gui.text import i18n
 from tests.faultlab import FaultServer
 from tests.gui_driver import Window, two_days
 
@@ -42,7 +43,7 @@ def objects(fault_server: FaultServer) -> dict[str, bytes]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No desktop of whoever runs this hears of it; short waits."""
-    monkeypatch.setattr("era5dl.gui.desktop._spawn", lambda *_args, **_more: None)
+    monkeypatch.setattr("era5dl.gui.backend.desktop._spawn", lambda *_args, **_more: None)
     preferences.save(Preferences(language="en", disk_reserve=0, connect_timeout=2.0, read_timeout=3.0, workers=3))
     yield
     i18n.switch("en")

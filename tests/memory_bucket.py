@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from hashlib import md5
 
-from era5dl.bucket.abort import Abort
-from era5dl.bucket.store import Body, ObjectInfo, Parts
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import Body, ObjectInfo, Parts
 from era5dl.errors import NotFound
 
 PAGE = 1000

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.planner.plan import Missing, Plan
 from era5dl.ranges import RangeSet
 from era5dl.session import Checkpoint, Failure, Unfinished

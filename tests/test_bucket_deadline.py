@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from era5dl import threads
-from era5dl.bucket import control, deadline
-from era5dl.bucket.abort import Abort
+from era5dl import thread_registry
+from era5dl.bucket import deadline, responses
+from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.deadline import LOOK
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.bucket.store import ObjectInfo
 from era5dl.errors import BadResponse, Interrupted, OutOfThreads, ServerBusy, Unreachable
-from era5dl.planner import asking, plan_keys
+from era5dl.planner import concurrent_requests, plan_keys
 from era5dl.settings import Settings
 from tests.faultlab import Certificates, Fault, FaultServer, Link, etag_of, pseudo_random
 from tests.runs import settings_for, taken
@@ -141,7 +141,7 @@ def test_where_the_system_gives_no_thread_a_later_wait_gets_one(monkeypatch: pyt
 
     monkeypatch.setattr(deadline, "_watch", deadline._Watch())
     with monkeypatch.context() as patch, deadline.Deadline(LOOK, "a byte") as limit:
-        patch.setattr(threads, "start", none)
+        patch.setattr(thread_registry, "start", none)
         limit.begin()
         limit.end()
     ours, theirs = socket.socketpair()
@@ -166,7 +166,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n"
     ids=["length", "to the end", "in a chunk", "in the size of a chunk"],
 )
 def test_a_listing_that_drips(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
-    monkeypatch.setattr(control, "FLOOR_WINDOW", 1.0)
+    monkeypatch.setattr(responses, "FLOOR_WINDOW", 1.0)
     with dripping(first) as port:
         began = time.monotonic()
         with pytest.raises(Interrupted, match="stalled"):
@@ -175,7 +175,7 @@ def test_a_listing_that_drips(monkeypatch: pytest.MonkeyPatch, first: bytes) -> 
 
 
 def test_an_error_that_drips_is_told_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "FLOOR_WINDOW", 1.0)
+    monkeypatch.setattr(responses, "FLOOR_WINDOW", 1.0)
     with dripping(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 9000\r\n\r\n") as port:
         bucket = bucket_at(port, read_timeout=20.0)
         for call in ("get", "list"):
@@ -186,7 +186,7 @@ def test_an_error_that_drips_is_told_by_its_status(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_answer_that_is_fast_enough_and_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "LONGEST", 1.0)
+    monkeypatch.setattr(responses, "LONGEST", 1.0)
     with dripping(HEAD + b"\r\n", b" " * 5000) as port:
         began = time.monotonic()
         with pytest.raises(BadResponse, match="slower"):
@@ -195,9 +195,9 @@ def test_an_answer_that_is_fast_enough_and_has_no_end(monkeypatch: pytest.Monkey
 
 
 def test_a_plan_says_soon_that_a_listing_drips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "FLOOR_WINDOW", 1.0)
-    monkeypatch.setattr(asking, "LONGEST", 1.5)
-    monkeypatch.setattr(asking, "ATTEMPTS", 12)
+    monkeypatch.setattr(responses, "FLOOR_WINDOW", 1.0)
+    monkeypatch.setattr(concurrent_requests, "LONGEST", 1.5)
+    monkeypatch.setattr(concurrent_requests, "ATTEMPTS", 12)
     with dripping(HEAD + b"Content-Length: 10000\r\n\r\n<?xml") as port:
         began = time.monotonic()
         with pytest.raises(Interrupted, match="stalled"):

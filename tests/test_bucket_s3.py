@@ -20,11 +20,11 @@ import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 
 from era5dl.bucket import client
-from era5dl.bucket.abort import Abort
-from era5dl.bucket.control import Whole, described
-from era5dl.bucket.headers import span_of_body
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import ObjectInfo, Parts
+from era5dl.bucket.response_headers import span_of_body
+from era5dl.bucket.responses import Whole, described
 from era5dl.bucket.s3 import MOST_IDLE_PAGES, S3Bucket
-from era5dl.bucket.store import ObjectInfo, Parts
 from era5dl.errors import (
     BadResponse,
     BucketError,
@@ -885,9 +885,9 @@ def test_what_is_usual_needs_no_client(fault_server: FaultServer) -> None:
     etag = fault_server.put("parts.nc", DATA, part_size=150_000)
     program = f"""if True:
         import sys
-        from era5dl.bucket.abort import Abort
+        from era5dl.bucket.cancellation import Abort
         from era5dl.bucket.s3 import MOST_IDLE_PAGES, S3Bucket
-        from era5dl.bucket.store import ObjectInfo
+        from era5dl.bucket.interface import ObjectInfo
         from era5dl.settings import Settings
         bucket = S3Bucket(Settings(endpoint_url={fault_server.endpoint_url!r}, bucket={fault_server.bucket!r}))
         (first, second) = bucket.list("")

@@ -41,7 +41,7 @@ def edited(root: Path) -> dict[str, Any]:
 def test_a_wheel_carries_the_compiled_catalogue_and_leaves_none_behind(tmp_path: Path) -> None:
     with zipfile.ZipFile(build(WheelBuilder, tmp_path)) as wheel:
         inside = [name for name in wheel.namelist() if "/locale/" in name]
-        assert inside == ["era5dl/gui/locale/zh_CN/LC_MESSAGES/era5dl.mo"]
+        assert inside == ["era5dl/gui/text/locale/zh_CN/LC_MESSAGES/era5dl.mo"]
         chinese = gettext.GNUTranslations(io.BytesIO(wheel.read(inside[0])))
     assert chinese.gettext("Ready") == "就绪"
     assert list(GUI.rglob("*.mo")) == []
@@ -72,13 +72,13 @@ def test_without_a_compiler_there_is_one_wheel_for_all(
     made = build(WheelBuilder, tmp_path)
     assert made.name.endswith("-py3-none-any.whl")
     with zipfile.ZipFile(made) as wheel:
-        assert [inside for inside in wheel.namelist() if "md5-lanes" in inside] == []
+        assert [inside for inside in wheel.namelist() if "md5-simd" in inside] == []
 
 
 def test_an_editable_install_gets_the_library_and_no_catalogue_that_could_grow_old(tmp_path: Path) -> None:
     proof = tmp_path / "era5dl" / "proof"
     proof.mkdir(parents=True)
-    shutil.copy(ROOT / "era5dl" / "proof" / "lanes.c", proof)
+    shutil.copy(ROOT / "era5dl" / "proof" / "md5_simd.c", proof)
     assert edited(tmp_path) == {"force_include": {}}
     assert sorted(path.suffix for path in proof.iterdir() if path.suffix != ".c") == [".so"] * HAS_COMPILER
 
@@ -87,6 +87,11 @@ def test_a_source_archive_has_all_it_takes_to_build_the_wheel(tmp_path: Path) ->
     with tarfile.open(build(SdistBuilder, tmp_path)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     gui = "era5dl/gui/"
-    needed = {gui + "po.py", gui + "locale/zh_CN/LC_MESSAGES/era5dl.po", ".packaging/wheel.py", "era5dl/proof/lanes.c"}
+    needed = {
+        gui + "text/po.py",
+        gui + "text/locale/zh_CN/LC_MESSAGES/era5dl.po",
+        ".packaging/wheel.py",
+        "era5dl/proof/md5_simd.c",
+    }
     assert needed <= names
-    assert [name for name in names if "md5-lanes" in name] == []
+    assert [name for name in names if "md5-simd" in name] == []

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from era5dl.cli import main
-from era5dl.cli.demo import _prove
-from era5dl.cli.voice import Voice
-from era5dl.demo import DemoBucket, fields, make_bucket, selection
-from era5dl.demo.bucket import find_rclone
+from era5dl.cli.commands.demo import _prove
+from era5dl.cli.output import Voice
+from era5dl.demo import DemoBucket, dataset, make_bucket, selection
+from era5dl.demo.server import find_rclone
 from era5dl.session import Session, list_sessions
 from era5dl.settings import Settings
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(find_rclone() is None, reason="rclone is not ins
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(fields, "VARIABLES", ("invariant/z", "invariant/lsm"))
+    monkeypatch.setattr(dataset, "VARIABLES", ("invariant/z", "invariant/lsm"))
     monkeypatch.setenv("ERA5DL_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("ERA5DL_ENDPOINT_URL", "http://127.0.0.1:1")  # the demo has a server of its own
     monkeypatch.setenv("NO_PROXY", "")

@@ -16,13 +16,13 @@ from typing import Any, get_args
 import pytest
 from rich.console import Console
 
+from era5dl.cli.commands.plan import GROUPS, missing_lines, room_line
 from era5dl.cli.interrupts import Interrupts
-from era5dl.cli.json_lines import JsonLines, event_names
-from era5dl.cli.lines import Lines, line_for, progress_line, summary_line
-from era5dl.cli.plan_command import GROUPS, missing_lines, room_line
-from era5dl.cli.run import drive, exit_code
-from era5dl.cli.terminal import Live, picture
-from era5dl.cli.voice import Voice, table
+from era5dl.cli.json_output import JsonLines, event_names
+from era5dl.cli.live_display import Live, picture
+from era5dl.cli.output import Voice, table
+from era5dl.cli.plain_display import Lines, line_for, progress_line, summary_line
+from era5dl.cli.run_session import drive, exit_code
 from era5dl.engine.events import (
     Event,
     FewerWorkers,
@@ -37,7 +37,7 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )
-from era5dl.engine.progress import ActiveFile, Snapshot
+from era5dl.engine.snapshot import ActiveFile, Snapshot
 from era5dl.planner import Missing
 
 HOSTILE = "a/[red]\x1b[2J\x07\u202e[bold]\r\nb.nc"
@@ -141,7 +141,7 @@ def test_going_on_is_news_only_after_a_wait(capsys: pytest.CaptureFixture[str]) 
 def test_while_nothing_comes_the_last_fault_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("era5dl.cli.lines.EVERY", 0.0)
+    monkeypatch.setattr("era5dl.cli.plain_display.EVERY", 0.0)
     lines = Lines(Voice())
     still = dataclasses.replace(SNAPSHOT, speed=0.0)
     lines.draw(still)
@@ -169,7 +169,7 @@ def test_what_is_said_already_is_not_said_again(capsys: pytest.CaptureFixture[st
 
 def test_a_progress_line_every_ten_seconds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("era5dl.cli.lines.time.monotonic", lambda: now)
+    monkeypatch.setattr("era5dl.cli.plain_display.time.monotonic", lambda: now)
     lines = Lines(Voice())
     for _ in range(100):
         now += 0.25
@@ -250,9 +250,9 @@ def test_records_of_events_and_progress() -> None:
 
 
 def test_every_event_of_the_engine_is_documented_with_its_fields() -> None:
-    from era5dl.cli import json_lines
+    from era5dl.cli import json_output
 
-    text = json_lines.__doc__ or ""
+    text = json_output.__doc__ or ""
     for kind in (*get_args(Event), Snapshot):
         if kind is RunEnded:
             continue  # the summary tells it

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from era5dl.catalog import find_variable, key_of, periods
-from era5dl.cli.json_lines import event_names
+from era5dl.cli.json_output import event_names
 from era5dl.selection import parse_date
 from tests.faultlab import FaultServer
 from tests.servers.seaweed import Seaweed

@@ -9,8 +9,8 @@ from importlib import import_module
 
 import pytest
 
+from era5dl.cli.arguments import selection_from, settings_from
 from era5dl.cli.parser import build_parser
-from era5dl.cli.request import selection_from, settings_from
 from era5dl.errors import BadSelection, UnknownName
 from era5dl.selection import Selection
 
@@ -42,7 +42,7 @@ def test_the_commands_are_those_promised() -> None:
 def test_every_command_has_its_function(name: str) -> None:
     place = commands()[name].get_default("run")
     module, _, function = place.partition(":")
-    assert callable(getattr(import_module(f"era5dl.cli.{module}"), function))
+    assert callable(getattr(import_module(f"era5dl.cli.commands.{module}"), function))
 
 
 @pytest.mark.parametrize("name", ["plan", "download", "resume", "verify", "diagnose"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import era5dl
-from era5dl.cli.json_lines import event_names
+from era5dl.cli.json_output import event_names
 
 
 def run(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:

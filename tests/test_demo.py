@@ -20,10 +20,10 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.catalog import key_of, parse_key
-from era5dl.demo import DemoBucket, describe, fields, make_bucket, selection
-from era5dl.demo import bucket as bucket_module
-from era5dl.demo.bucket import BUCKET
+from era5dl.demo import DemoBucket, dataset, describe, make_bucket, selection
+from era5dl.demo import server as bucket_module
 from era5dl.demo.netcdf import write_file
+from era5dl.demo.server import BUCKET
 from era5dl.engine.events import FileFailed, RangesIgnored
 from era5dl.errors import Era5Error, UsageError
 from era5dl.planner import make_plan
@@ -33,7 +33,7 @@ from tests.runs import fetch_all, wrong_files
 from tests.servers.raw import RawClient
 
 LSM = "e5.oper.invariant/197901/e5.oper.invariant.128_172_lsm.ll025sc.1979010100_1979010100.nc"
-KEYS = [key_of(variable, period) for variable, period in fields.demo_files()]
+KEYS = [key_of(variable, period) for variable, period in dataset.demo_files()]
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_weather_is_plausible(folder: Path) -> None:
 
 
 def test_the_same_key_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    variable, period = next(file for file in fields.demo_files() if key_of(*file) == LSM)
+    variable, period = next(file for file in dataset.demo_files() if key_of(*file) == LSM)
     write_file(tmp_path / "again.nc", variable, period)
     assert (tmp_path / "again.nc").read_bytes() == (folder / BUCKET / LSM).read_bytes()
 
@@ -171,7 +171,7 @@ def test_describe_leaves_out_what_has_no_data(folder: Path, tmp_path: Path) -> N
 @pytest.fixture
 def two_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """A demo of two small files, so that making them takes no time."""
-    monkeypatch.setattr(fields, "VARIABLES", ("invariant/z", "invariant/lsm"))
+    monkeypatch.setattr(dataset, "VARIABLES", ("invariant/z", "invariant/lsm"))
 
 
 def broken(*_: object) -> None:

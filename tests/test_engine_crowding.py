@@ -10,7 +10,7 @@ import pytest
 
 from era5dl.engine import retry
 from era5dl.engine.events import FileFailed
-from era5dl.engine.pacing import Throttle
+from era5dl.engine.rate_limit import Throttle
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.faultlab.http import Request
 from tests.runs import running, wrong_files

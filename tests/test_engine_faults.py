@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.engine import consequences, fetch, retry, rounds, upkeep
+from era5dl.engine import failures, fetch, maintenance, retry, retry_rounds
 from era5dl.engine.events import (
     FileDone,
     FileFailed,
@@ -24,7 +24,7 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )
-from era5dl.engine.pacing import Throttle
+from era5dl.engine.rate_limit import Throttle
 from tests.faultlab import Fault, FaultServer, Link, make_certificates, pseudo_random
 from tests.runs import fetch_all, plan_of, running, settings_for, wrong_files
 
@@ -116,7 +116,7 @@ def test_an_object_that_changes_all_the_time_fails(fault_server: FaultServer, tm
     ran = fetch_all(fault_server, tmp_path)
     assert ran.engine.result.failed == 1
     assert ran.said(FileFailed)[0].kind == "ObjectChanged"
-    assert len(ran.said(FileRestarted)) == consequences.MOST_RESTARTS
+    assert len(ran.said(FileRestarted)) == failures.MOST_RESTARTS
 
 
 CONTRADICTIONS = ["precondition-failed", "range-not-satisfiable", "other-etag", "range-of-another-size"]
@@ -143,7 +143,7 @@ def test_a_contradiction_that_does_not_end_is_named(fault_server: FaultServer, t
     failed = ran.said(FileFailed)[-1]
     assert (failed.kind, ran.said(FileRestarted)) == ("Contradiction", [])
     assert "the server names the one that was planned" in failed.reason
-    assert fault_server.stats().faults[kind] == 4 + 1 + rounds.RETRIES
+    assert fault_server.stats().faults[kind] == 4 + 1 + retry_rounds.RETRIES
 
 
 def test_replicas_that_disagree_about_the_version_do_not_go_on_for_ever(
@@ -179,7 +179,7 @@ def test_the_budget_counts_attempts_without_a_byte(fault_server: FaultServer, tm
     ran = fetch_all(fault_server, tmp_path, retries=3)
     assert ran.engine.result.failed == 1
     retries = [event.attempt for event in ran.said(FileRetrying)]
-    assert retries == [1, 2, 3, *range(1, rounds.RETRIES + 1)], "and in a second round fewer"
+    assert retries == [1, 2, 3, *range(1, retry_rounds.RETRIES + 1)], "and in a second round fewer"
     assert fault_server.stats().faults["internal-error"] == len(retries) + 2  # the first attempts
 
 
@@ -398,8 +398,8 @@ def test_a_rate_limit_is_no_stall(fault_server: FaultServer, tmp_path: Path, mon
 def test_a_connection_far_slower_than_its_siblings_is_replaced(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "SLOW_AFTER", 1.0)
-    monkeypatch.setattr(upkeep, "SWAP_EVERY", 0.5)
+    monkeypatch.setattr(maintenance, "SLOW_AFTER", 1.0)
+    monkeypatch.setattr(maintenance, "SWAP_EVERY", 0.5)
     objects = {f"{i}.bin": pseudo_random(i, 4 * MB) for i in range(4)}
     for key, data in objects.items():
         fault_server.put(key, data)

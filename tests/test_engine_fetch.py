@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from era5dl.bucket.abort import Abort
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.fetch import WRITE_SIZE, fetch
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import Interrupted, Stopped
-from era5dl.folder.partfile import PartFile
+from era5dl.folder.part_file import PartFile
 from era5dl.ranges import Range
 
 DATA = bytes(range(256)) * 40_000

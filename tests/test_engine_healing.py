@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.engine import surroundings, upkeep
+from era5dl.engine import maintenance, suspend
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import FileRetrying, State, StateChanged
-from era5dl.engine.surroundings import Surroundings, is_ours, own_addresses
+from era5dl.engine.suspend import Surroundings, is_ours, own_addresses
 from era5dl.errors import SessionBusy
 from era5dl.session import Session
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
@@ -43,7 +43,7 @@ def under_way(server: FaultServer, folder: Path, **options: Any) -> Any:
 def test_in_quiet_hours_the_bucket_is_asked_whether_it_is_there(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "HEALTH_EVERY", 0.3)
+    monkeypatch.setattr(maintenance, "HEALTH_EVERY", 0.3)
     with under_way(fault_server, tmp_path) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
         ran.engine.pause()
@@ -97,7 +97,7 @@ def test_after_a_minute_of_quiet_no_idle_connection_is_kept(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A router that has forgotten it swallows what is sent, and only a timeout shows it."""
-    monkeypatch.setattr(upkeep, "IDLE_AFTER", 0.2)
+    monkeypatch.setattr(maintenance, "IDLE_AFTER", 0.2)
     for number in range(2):
         fault_server.put(f"{number}.bin", pseudo_random(number, 50_000))
     with running(fault_server, tmp_path, workers=1) as ran:
@@ -187,7 +187,7 @@ def test_when_our_own_address_is_gone_all_connections_are_made_anew(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = ["192.0.2.7"]
-    monkeypatch.setattr(surroundings, "own_addresses", lambda: tuple(ours))
+    monkeypatch.setattr(suspend, "own_addresses", lambda: tuple(ours))
     data = pseudo_random(1, 2 * MB)
     fault_server.put(KEY, data)
     fault_server.script(Fault("body-stall", at=100_000, seconds=30), key=KEY)
@@ -202,7 +202,7 @@ def test_when_our_own_address_is_gone_all_connections_are_made_anew(
 def test_an_address_that_is_only_no_longer_the_first_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
     """A VPN has come up: what goes out over the old address still comes back."""
     addresses = iter([("127.0.0.1",), ("127.0.0.9",), ("127.0.0.1",), ()])
-    monkeypatch.setattr(surroundings, "own_addresses", lambda: next(addresses))
+    monkeypatch.setattr(suspend, "own_addresses", lambda: next(addresses))
     seen = Surroundings()
     assert [seen.news() for _ in range(3)] == ["", "", ""]
 

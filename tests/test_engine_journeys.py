@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from era5dl.bucket import get
-from era5dl.bucket.abort import Abort
+from era5dl.bucket import get_object
+from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import retry
+from era5dl.engine.counters import FileState
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import FileDone, FileFailed, FileStarted, Outcome, State, StateChanged
-from era5dl.engine.ledger import FileState
 from era5dl.errors import SessionBusy
 from era5dl.planner import Plan
 from era5dl.session import Session
@@ -347,7 +347,7 @@ def test_where_a_blocked_reader_cannot_be_woken(
     fault_server_tls: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """As on Windows: the reader waits in slices, and hears of a stop between two of them."""
-    monkeypatch.setattr(get, "SLICED", True)
+    monkeypatch.setattr(get_object, "SLICED", True)
     monkeypatch.setattr(Abort, "_shut", lambda self: None)
     data = {f"{i}.bin": pseudo_random(i, 3 * MB) for i in range(3)}
     for key, body in data.items():

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.engine import pacing, retry, upkeep
+from era5dl.engine import maintenance, rate_limit, retry
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying
-from era5dl.gui import explanations
+from era5dl.gui.text import error_text
 from era5dl.planner import Plan
 from tests.faultlab import (
     KINDS,
@@ -89,8 +89,8 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested is that the waits are taken; how long they are is tested elsewhere."""
     monkeypatch.setattr(retry, "BASE", 0.05)
     monkeypatch.setattr(retry, "THROTTLE_BASE", 0.1)
-    monkeypatch.setattr(pacing.Throttle, "GROW_EVERY", 0.2)
-    monkeypatch.setattr(pacing.Throttle, "CALM", 0.1)
+    monkeypatch.setattr(rate_limit.Throttle, "GROW_EVERY", 0.2)
+    monkeypatch.setattr(rate_limit.Throttle, "CALM", 0.1)
 
 
 @pytest.mark.parametrize("kind", BORNE)
@@ -168,8 +168,8 @@ LINKS = {
 def test_on_a_bad_line_the_files_come_out_right(
     name: str, lab: Lab, several: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "SLOW_AFTER", 0.5)
-    monkeypatch.setattr(upkeep, "SWAP_EVERY", 0.2)
+    monkeypatch.setattr(maintenance, "SLOW_AFTER", 0.5)
+    monkeypatch.setattr(maintenance, "SWAP_EVERY", 0.2)
     lab.server.link = LINKS[name]
     if "idle" in name:
         lab.server.script(*["none"] * 4, Fault("slow-down-retry-after", seconds=1))  # for a second all are idle
@@ -224,8 +224,8 @@ def test_all_at_once(
     record_property: Any,
 ) -> None:
     """All kinds, and all that can be wrong with a line, while many objects are fetched: little is fetched twice."""
-    monkeypatch.setattr(upkeep, "SLOW_AFTER", 1.0)
-    monkeypatch.setattr(upkeep, "SWAP_EVERY", 0.2)
+    monkeypatch.setattr(maintenance, "SLOW_AFTER", 1.0)
+    monkeypatch.setattr(maintenance, "SWAP_EVERY", 0.2)
     server = lab.server
     server.link = Link(speed=10 * MB, most_connections=12, idle_swallow=2.0, slow_every=8, slow_speed=20_000)
     kinds = [*BORNE, "replaced", "access-denied", "blocked-page"]
@@ -246,7 +246,7 @@ def test_all_at_once(
     assert (ran.end().verified, leftovers(tmp_path)) == (len(many), [])
     assert set(kinds) <= set(stats.faults), "each has struck"
     reasons = {event.kind for event in ran.said(FileRetrying)} | {event.kind for event in ran.said(FileRestarted)}
-    assert reasons <= set(explanations.KINDS), "the window has its own words for each reason"
+    assert reasons <= set(error_text.KINDS), "the window has its own words for each reason"
     size = sum(map(len, objects.values()))
     overhead = (stats.payload - stats.destroyed - size) / size
     record_property("overhead", f"{overhead:.4f}")

@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from era5dl.bucket.abort import Abort
+from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.cli.run import exit_code
-from era5dl.engine import proving, work
-from era5dl.engine.cuts import Cuts
+from era5dl.cli.run_session import exit_code
+from era5dl.engine import verification, worker
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRetrying, Outcome, State
-from era5dl.engine.opening import plan_proof
-from era5dl.engine.proving import EtagTrust, Proof, examine, to_fetch_again
+from era5dl.engine.part_size import Cuts
+from era5dl.engine.prepare import plan_proof
 from era5dl.engine.scheduler import Open
 from era5dl.engine.transfer import Transfer
-from era5dl.engine.verify import Condition, verify
-from era5dl.folder.partfile import PartFile
+from era5dl.engine.verification import EtagTrust, Proof, examine, to_fetch_again
+from era5dl.engine.verify_files import Condition, verify
+from era5dl.folder.part_file import PartFile
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
 from tests.faultlab import Fault, FaultServer, etag_of, pseudo_random
@@ -86,7 +86,7 @@ def test_flips_in_a_row(fault_server: FaultServer, tmp_path: Path, kind: str, fl
 def test_what_failed_is_kept_under_a_name_that_is_no_data(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 310_007)
     fault_server.put(KEY, data)
-    fault_server.add(Flips(2 * proving.ENOUGH_FETCHES, elsewhere=False))
+    fault_server.add(Flips(2 * verification.ENOUGH_FETCHES, elsewhere=False))
     first = fetch_all(fault_server, tmp_path)
     assert [failed.key for failed in first.said(FileFailed)] == [KEY]
     (aside,) = (path for path in tmp_path.iterdir() if path.is_file())
@@ -109,7 +109,7 @@ def test_what_was_set_aside_goes_when_another_program_has_brought_the_file(
 ) -> None:
     data = pseudo_random(1, 310_007)
     fault_server.put(KEY, data)
-    fault_server.add(Flips(proving.ENOUGH_FETCHES, elsewhere=False))
+    fault_server.add(Flips(verification.ENOUGH_FETCHES, elsewhere=False))
     fetch_all(fault_server, tmp_path)
     (aside,) = tmp_path.glob("*.mismatch")
     (tmp_path / KEY).write_bytes(data)
@@ -158,7 +158,7 @@ def test_examining_the_same_bytes_again_counts_nothing(fault_server: FaultServer
     transfer = Transfer(0, obj, [(0, obj.size)], RangeSet([(0, obj.size)]), part=part, opened=True)
     plan_proof(transfer, Cuts(bucket), verify=True)
     trust = EtagTrust(opaque=False)
-    for _ in range(2 * proving.MOST_FETCHES):
+    for _ in range(2 * verification.MOST_FETCHES):
         assert examine(transfer, trust, lambda: None, bool) is None
     assert transfer.rounds == []
     assert to_fetch_again(transfer, etag_is_md5=True) == [(0, obj.size)]
@@ -174,16 +174,16 @@ def test_a_pause_during_the_last_examination(
     examinations = itertools.count(1)
 
     def pausing(transfer: Transfer, *rest: Any) -> Proof | None:
-        if next(examinations) == proving.MOST_FETCHES:
+        if next(examinations) == verification.MOST_FETCHES:
             ran.engine.pause()
         return examine(transfer, *rest)
 
-    monkeypatch.setattr(work, "examine", pausing)
+    monkeypatch.setattr(worker, "examine", pausing)
     with running(fault_server, tmp_path) as ran:
         ran.until(lambda: bool(ran.said(FileFailed)))
         ran.engine.resume()
         assert ran.end().failed == 1
-    assert next(examinations) == proving.MOST_FETCHES + 1
+    assert next(examinations) == verification.MOST_FETCHES + 1
 
 
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "same place"])
@@ -244,13 +244,13 @@ def test_a_server_whose_etags_only_look_like_md5s(fault_server: FaultServer, tmp
     ran = fetch_all(fault_server, tmp_path)
     assert ran.end().failed == 3
     assert all("--opaque-etags" in failed.remedy for failed in ran.said(FileFailed))
-    assert fault_server.stats().payload == proving.ENOUGH_FETCHES * 3 * 300_000
+    assert fault_server.stats().payload == verification.ENOUGH_FETCHES * 3 * 300_000
     fault_server.reset_stats()
 
     ran = fetch_all(fault_server, tmp_path, opaque_etags=True)
     assert wrong_files(tmp_path, objects) == []
     assert {done.outcome for done in ran.said(FileDone)} == {Outcome.CHECKED}
-    assert {done.reason.split(";")[0] for done in ran.said(FileDone)} == {proving.UNMATCHED}
+    assert {done.reason.split(";")[0] for done in ran.said(FileDone)} == {verification.UNMATCHED}
     assert fault_server.stats().payload == 3 * 300_000
 
 
@@ -289,7 +289,7 @@ def test_a_match_that_comes_while_another_file_is_examined_counts_for_it(
         run.cleared = True
         job = run.next_job(0, None, Abort())
         assert isinstance(job, Open)
-        found = proving.Proof(Outcome.CHECKED, proving.UNMATCHED)  # before it is settled another one matches
+        found = verification.Proof(Outcome.CHECKED, verification.UNMATCHED)  # before it is settled another one matches
         run.trust.matched(etag_of(b"another"))
         run.opened(job, found)
         assert 0 not in run.checked
@@ -364,7 +364,7 @@ def test_the_error_names_what_is_known(fault_server: FaultServer, tmp_path: Path
     fault_server.put(KEY, pseudo_random(1, 300_000))
     fault_server.add(Flips(float("inf"), elsewhere=True))
     (failed,) = fetch_all(fault_server, tmp_path).said(FileFailed)
-    assert failed.remedy == proving.ALTERED
+    assert failed.remedy == verification.ALTERED
 
 
 # -- files of nobody knows whom, where no MD5 can tell ---------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.events import FileDone, FileFailed, FileStarted
 from era5dl.engine.scheduler import Open, Scheduler
 from era5dl.engine.transfer import Transfer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine import retry
 from era5dl.engine.events import FileFailed, FileRestarted, RangesIgnored
 from era5dl.engine.scheduler import Open, Scheduler

@@ -10,7 +10,7 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import retry
-from era5dl.engine.claims import claims_of
+from era5dl.engine.checkpoint import claims_of
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import State
 from era5dl.engine.transfer import Transfer

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.retry import Decision
 from era5dl.engine.scheduler import (
     MIB,

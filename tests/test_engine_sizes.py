@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.bucket.store import ObjectInfo
 from era5dl.engine.events import FileDone, FileFailed, FileRestarted, Outcome, State, StateChanged
 from era5dl.planner import Plan, plan_keys
 from tests.faultlab import Fault, FaultServer, etag_of, pseudo_random

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from era5dl.errors import DiskError, DiskFull, FileTooLarge, FolderUnusable, UnsafeKey, UsageError, WillNotFit
-from era5dl.folder import replace as replace_module
-from era5dl.folder import space
-from era5dl.folder.faults import disk_errors, folder_errors
-from era5dl.folder.handles import Place
-from era5dl.folder.replace import replace, write_atomically, write_temp
-from era5dl.folder.space import check_free, free_bytes
+from era5dl.folder import atomic_write as replace_module
+from era5dl.folder import free_space
+from era5dl.folder.atomic_write import replace, write_atomically, write_temp
+from era5dl.folder.directory_handles import Place
+from era5dl.folder.disk_errors import disk_errors, folder_errors
+from era5dl.folder.free_space import check_free, free_bytes
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_room_is_asked_of_the_nearest_folder_that_exists(tmp_path):
 
 
 def test_too_little_room_is_said_in_figures(tmp_path, monkeypatch):
-    monkeypatch.setattr(space, "free_bytes", lambda folder: 3_000_000_000)
+    monkeypatch.setattr(free_space, "free_bytes", lambda folder: 3_000_000_000)
     check_free(tmp_path, 2_500_000_000, 500_000_000)
     with pytest.raises(WillNotFit, match=r"3\.00 GB .* 500 MB kept free, but only 3\.00 GB .* 500 MB too little"):
         check_free(tmp_path, 3_000_000_000, 500_000_000)

@@ -15,15 +15,15 @@ from botocore.exceptions import ClientError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from era5dl.bucket import control, s3
-from era5dl.bucket.abort import Abort
-from era5dl.bucket.faults import translate
+from era5dl.bucket import responses, s3
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.error_mapping import translate
+from era5dl.bucket.interface import ObjectInfo, Parts
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.bucket.store import ObjectInfo, Parts
+from era5dl.diagnosis.connection_probe import _clock_ahead
 from era5dl.errors import BadResponse, BucketError, Era5Error, ServerBusy, ServerFault
 from era5dl.planner.plan import Plan
-from era5dl.probe import _clock_ahead
-from era5dl.session import planfile
+from era5dl.session import plan_file
 from tests.faultlab import Fault, FaultServer, pseudo_random
 from tests.faultlab.http import Answer
 from tests.fuzzing import NASTY_TEXTS, bounded, harmed
@@ -138,8 +138,8 @@ def test_any_listing_is_read_or_refused(
         assert obj.last_modified >= 0
     plan = Plan({"keys": "0", "count": 1}, tuple(found))
     path = tmp_path_factory.getbasetemp() / "listed.plan.jsonl"
-    planfile.write(path, plan)
-    assert planfile.read(path, plan.digest) == plan
+    plan_file.write(path, plan)
+    assert plan_file.read(path, plan.digest) == plan
 
 
 LAUGHS = "".join(
@@ -154,7 +154,7 @@ LAUGHS = "".join(
         page(entry(key="e5/&x;").replace("&amp;", "&"), head='<!DOCTYPE x [<!ENTITY x SYSTEM "file:///etc/passwd">]>'),
         page(*[entry(key=f"e5/{n:07}") for n in range(1_000_000 // 16)]),  # a page has 1000 at most
         page("<a>" * 1_000_000),
-        Answer(200, "OK", {}, b"<ListBucketResult>" + b"x" * (control.MOST_BYTES + 1), None),  # until it closes
+        Answer(200, "OK", {}, b"<ListBucketResult>" + b"x" * (responses.MOST_BYTES + 1), None),  # until it closes
         Answer.of(200, "OK", {"Content-Encoding": "gzip"}, b"\x1f\x8b" + bytes(100)),
     ],
     ids=["entities", "a file of ours", "a huge page", "nesting", "no end", "zipped"],
@@ -164,7 +164,7 @@ def test_bombs_do_not_go_off(bucket: S3Bucket, server: Canned, answer: Answer) -
     try:
         with pytest.raises((BadResponse, ServerFault)):  # botocore may take it for an error in disguise
             listed(bucket, server, answer)
-        assert tracemalloc.get_traced_memory()[1] < 6 * control.MOST_BYTES
+        assert tracemalloc.get_traced_memory()[1] < 6 * responses.MOST_BYTES
     finally:
         tracemalloc.stop()
 
@@ -192,7 +192,7 @@ def test_gaps_in_a_listing_are_no_reason_to_give_up(bucket: S3Bucket, server: Ca
 @pytest.mark.parametrize("kind", ["drip", "slow-down"])
 def test_an_answer_that_drips_is_given_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte begins the socket's timeout anew."""
-    monkeypatch.setattr(control, "LONGEST", 0.3)
+    monkeypatch.setattr(responses, "LONGEST", 0.3)
     with FaultServer() as server:
         for n in range(50):
             server.put(f"e5/{n}.nc", b"x")

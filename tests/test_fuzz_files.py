@@ -16,22 +16,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from era5dl.cli.sessions import _row
+from era5dl.cli.commands.sessions import _row
 from era5dl.engine.engine import Engine
 from era5dl.errors import SessionDamaged, UsageError
-from era5dl.gui import po
-from era5dl.gui.form import Fields, check, from_text, to_text
-from era5dl.gui.preferences import BOUNDS, CHOICES, Preferences, load, save
-from era5dl.gui.session_rows import rows
+from era5dl.gui.models.preferences import BOUNDS, CHOICES, Preferences, load, save
+from era5dl.gui.models.request_form import Fields, check, from_text, to_text
+from era5dl.gui.models.sessions import rows
+from era5dl.gui.text import po
+from era5dl.locks.lock_file import holder
+from era5dl.locks.owner import Owner
 from era5dl.planner.plan import Plan
-from era5dl.session import Session, index, known_sessions, list_sessions, planfile
+from era5dl.session import Session, index, known_sessions, list_sessions, plan_file
 from era5dl.session import session as session_module
-from era5dl.session.digests import Digests
-from era5dl.session.lock import holder
-from era5dl.session.owner import Owner
-from era5dl.session.resume import parse, plan_name, render
-from era5dl.session.untrusted import Malformed, canonical, parse_json
+from era5dl.session.part_digests import Digests
+from era5dl.session.resume_file import parse, plan_name, render
 from era5dl.settings import Settings
+from era5dl.validation import Malformed, canonical, parse_json
 from tests.fuzzing import NASTY, bounded, harmed, spoilt
 from tests.memory_bucket import MemoryBucket
 from tests.session_scene import checkpoints, objects, plan_of, something_of_everything
@@ -83,7 +83,7 @@ def test_any_signed_resume_file_is_used_or_refused(folder: Path, data: st.DataOb
     body = data.draw(spoilt(right))
     (home / f"{session_id}.json").write_bytes(signed(body))
     with contextlib.suppress(UsageError):
-        planfile.write(home / plan_name(session_id, PLAN.digest), PLAN)
+        plan_file.write(home / plan_name(session_id, PLAN.digest), PLAN)
     for summary in list_sessions(folder):
         assert all(isinstance(cell, str) for cell in _row(summary))
         assert rows([summary], now=1.7e9)
@@ -144,14 +144,14 @@ def test_numbers_without_end_are_none(text: bytes) -> None:
 @given(st.data())
 def test_any_plan_file_is_a_plan_or_damaged(folder: Path, data: st.DataObject) -> None:
     path = folder / "x.plan.jsonl"
-    lines = [json.loads(line) for line in b"".join(planfile._lines(PLAN)).splitlines()][:-1]
+    lines = [json.loads(line) for line in b"".join(plan_file._lines(PLAN)).splitlines()][:-1]
     if data.draw(st.booleans()):
         body = b"".join(json.dumps(line).encode() + b"\n" for line in data.draw(spoilt(lines)) or [])
     else:
-        body = data.draw(harmed(b"".join(planfile._lines(PLAN))))
-    path.write_bytes(body + planfile._end(data.draw(st.sampled_from([13, 0])), hashlib.sha256(body).hexdigest()))
+        body = data.draw(harmed(b"".join(plan_file._lines(PLAN))))
+    path.write_bytes(body + plan_file._end(data.draw(st.sampled_from([13, 0])), hashlib.sha256(body).hexdigest()))
     try:
-        plan = planfile.read(path, PLAN.digest)
+        plan = plan_file.read(path, PLAN.digest)
     except SessionDamaged as damaged:
         assert damaged.remedy
     else:

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from era5dl.catalog import find_variable, key_of, parse_key, periods
 from era5dl.errors import Era5Error, UnsafeKey, UsageError
 from era5dl.folder.paths import check_key, safe_path
-from era5dl.gui.form import Wrong, read_date, read_folder, read_limit, read_workers
-from era5dl.gui.widgets import dates
+from era5dl.formatting import parse_rate, parse_size, plain
+from era5dl.gui.models.request_form import Wrong, read_date, read_folder, read_limit, read_workers
+from era5dl.gui.widgets import date_text
 from era5dl.planner import plan_keys, read_keys
 from era5dl.redaction import GONE, Redactor, without_secrets
 from era5dl.selection import Selection, days_of, parse_date
-from era5dl.session import planfile
+from era5dl.session import plan_file
 from era5dl.settings import Settings
-from era5dl.text import parse_rate, parse_size, plain
 from tests.fuzzing import NASTY, NASTY_TEXTS, bounded, spoilt
 from tests.memory_bucket import MemoryBucket
 
@@ -68,7 +68,7 @@ def test_any_date(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert parse_date(text) == date.fromisoformat("-".join(p.zfill(2) for p in text.strip().split("-")))
     assert isinstance(read_date(text, BOUNDS), date | str)
-    assert isinstance(dates.read(text), date | None)
+    assert isinstance(date_text.read(text), date | None)
     with contextlib.suppress(UsageError):
         assert days_of(start=text, end=text)
 
@@ -126,8 +126,8 @@ def test_any_list_of_keys_is_planned_and_read_again(
     except UsageError:
         return
     path = tmp_path_factory.getbasetemp() / "keys.plan.jsonl"
-    planfile.write(path, plan)
-    assert planfile.read(path, plan.digest) == plan
+    plan_file.write(path, plan)
+    assert plan_file.read(path, plan.digest) == plan
 
 
 T = find_variable("an.pl/t")

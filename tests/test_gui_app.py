@@ -17,9 +17,11 @@ from queue import SimpleQueue
 import pytest
 
 from era5dl import gui
-from era5dl.demo.bucket import find_rclone
-from era5dl.gui import demo_thread, desktop, facts, preferences
-from era5dl.gui.preferences import Preferences
+from era5dl.demo.server import find_rclone
+from era5dl.gui.backend import demo_server, desktop
+from era5dl.gui.backend import messages as facts
+from era5dl.gui.models import preferences
+from era5dl.gui.models.preferences import Preferences
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link
 from tests.gui_driver import NAMES, Window, options, wrong
@@ -60,7 +62,8 @@ def test_without_tkinter_one_line_names_the_remedy(
 
 def test_the_core_needs_no_tkinter() -> None:
     code = "import sys; sys.modules['tkinter'] = None; import era5dl, era5dl.api, era5dl.cli, era5dl.engine.engine"
-    code += "; import era5dl.gui, era5dl.gui.conductor, era5dl.gui.form, era5dl.gui.queue_model, era5dl.gui.menus"
+    code += "; import era5dl.gui, era5dl.gui.backend.service, era5dl.gui.menus"
+    code += "; import era5dl.gui.models.request_form, era5dl.gui.models.queue"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -373,14 +376,14 @@ def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.M
         pytest.skip("no rclone here")
     quick = "import sys, pathlib; from era5dl.demo import fields; fields._make_files = lambda folder, tell: "
     quick += "(folder.mkdir(), tell(1, 1))"
-    monkeypatch.setattr(demo_thread, "_MAKE", quick + demo_thread._MAKE)
+    monkeypatch.setattr(demo_server, "_MAKE", quick + demo_server._MAKE)
     told: SimpleQueue[facts.Fact] = SimpleQueue()
 
     def never(*_args: object) -> None:
         raise AssertionError("made in the window's own process")
 
-    monkeypatch.setattr("era5dl.demo.fields._make_files", never)
-    demo = demo_thread.DemoThread(tmp_path / "cache", told.put)
+    monkeypatch.setattr("era5dl.demo.dataset._make_files", never)
+    demo = demo_server.DemoThread(tmp_path / "cache", told.put)
     demo.start()
     heard: list[facts.Fact] = []
     while not isinstance(heard[-1] if heard else None, (facts.DemoReady, facts.DemoFailed)):

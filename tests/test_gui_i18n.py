@@ -13,12 +13,13 @@ import pytest
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
-from era5dl import errors, planner, text
+from era5dl import errors, planner
+from era5dl import formatting as text
 from era5dl.catalog import Cadence, find_preset, find_variable, presets, products, variables
+from era5dl.engine.counters import FileState
 from era5dl.engine.events import Outcome, State
-from era5dl.engine.ledger import FileState
-from era5dl.gui import explanations, i18n, po, words
-from era5dl.gui.i18n import N_, _, follow, ngettext, on_switch, pgettext, switch, system_language, translate
+from era5dl.gui.text import engine_text, error_text, i18n, po
+from era5dl.gui.text.i18n import N_, _, follow, ngettext, on_switch, pgettext, switch, system_language, translate
 from era5dl.session.summary import Standing
 from tests import texts
 
@@ -95,7 +96,7 @@ def test_the_head_says_one_form_for_all_numbers():
 
 def test_all_variables_have_a_chinese_name_and_no_two_the_same():
     switch("zh_CN")
-    names = {v.name: words.variable(v) for v in variables()}
+    names = {v.name: engine_text.variable(v) for v in variables()}
     assert len(names) == 224
     assert [name for name, said in names.items() if not CHINESE.search(said)] == []
     assert len(set(names.values())) == len({v.long_name for v in variables()})
@@ -103,9 +104,9 @@ def test_all_variables_have_a_chinese_name_and_no_two_the_same():
 
 
 def test_a_variable_is_found_by_its_name_in_any_language_whatever_the_window_speaks():
-    assert words.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
+    assert engine_text.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
     switch("zh_CN")
-    assert words.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
+    assert engine_text.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
 
 
 # --- the rules, each with a source that breaks it
@@ -113,7 +114,7 @@ def test_a_variable_is_found_by_its_name_in_any_language_whatever_the_window_spe
 
 def rules(tmp_path: Path, source: str) -> tuple[list[texts.Text], list[str]]:
     path = tmp_path / "page.py"
-    path.write_text("from era5dl.gui.i18n import _, ngettext\n" + textwrap.dedent(source), encoding="utf-8")
+    path.write_text("from era5dl.gui.text.i18n import _, ngettext\n" + textwrap.dedent(source), encoding="utf-8")
     return texts.texts_of(path)
 
 
@@ -136,7 +137,7 @@ def rules(tmp_path: Path, source: str) -> tuple[list[texts.Text], list[str]]:
         'text = pgettext(context, "Open")',
         "text = N_(name)",
         'text = translate("Pause")',
-        "from era5dl.gui.i18n import translate as tr",
+        "from era5dl.gui.text.i18n import translate as tr",
         "for _ in range(3): pass",
         "pair = lambda _: 1",
         'Label(text="Pause")',
@@ -607,21 +608,21 @@ def all_words() -> list[str]:
     """Everything the tables say, in the language of the moment."""
     said: list[str] = []
     for state in State:
-        said += words.state(state)
+        said += engine_text.state(state)
     for outcome in Outcome:
-        said += words.outcome(outcome)
+        said += engine_text.outcome(outcome)
     for file_state in FileState:
-        said += (*words.file_state(file_state), *words.file_state(file_state, proving=True))
+        said += (*engine_text.file_state(file_state), *engine_text.file_state(file_state, proving=True))
     for standing in Standing:
-        said += words.standing(standing)
+        said += engine_text.standing(standing)
     for reason in (planner.plan.NOT_YET_PUBLISHED, planner.plan.ABSENT, "something new"):
-        said += words.missing(reason)
+        said += engine_text.missing(reason)
     for product in products():
-        said += words.product(product)
+        said += engine_text.product(product)
     for kind in ALL_ERRORS:
-        explanation = words.explain(kind)
+        explanation = engine_text.explain(kind)
         said += (explanation.sentence, explanation.hint)
-    return said + [words.cadence(cadence) for cadence in Cadence]
+    return said + [engine_text.cadence(cadence) for cadence in Cadence]
 
 
 def test_every_fact_has_its_words_in_both_languages():
@@ -635,28 +636,28 @@ def test_every_fact_has_its_words_in_both_languages():
 
 @pytest.mark.parametrize("kind", ALL_ERRORS, ids=lambda kind: kind.__name__)
 def test_every_error_has_a_sentence_of_its_own_and_a_hint(kind):
-    said = words.explain(kind)
+    said = engine_text.explain(kind)
     assert said.sentence.endswith(".")
     assert said.hint.endswith(".")
     assert "--" not in said.hint, "the window has no options"
-    assert kind in explanations._ERRORS
-    assert [other for other in ALL_ERRORS if words.explain(other).sentence == said.sentence] == [kind]
-    assert words.explain(kind.__name__) == said
+    assert kind in error_text._ERRORS
+    assert [other for other in ALL_ERRORS if engine_text.explain(other).sentence == said.sentence] == [kind]
+    assert engine_text.explain(kind.__name__) == said
 
 
 def test_errors_are_explained_by_what_they_are():
     class NewKind(errors.DiskFull):
         """Not in the table."""
 
-    assert words.explain(errors.DiskFull("no room for /data/x")) == words.explain(errors.DiskFull)
-    assert words.explain(NewKind("x")) == words.explain(errors.DiskFull)
-    assert words.explain("NeverHeardOf") == words.explain(errors.Era5Error)
+    assert engine_text.explain(errors.DiskFull("no room for /data/x")) == engine_text.explain(errors.DiskFull)
+    assert engine_text.explain(NewKind("x")) == engine_text.explain(errors.DiskFull)
+    assert engine_text.explain("NeverHeardOf") == engine_text.explain(errors.Era5Error)
 
 
 @pytest.mark.parametrize("kind", ALL_ERRORS, ids=lambda kind: kind.__name__)
 def test_what_an_event_says_of_an_error_is_told_by_its_kind(kind):
     switch("zh_CN")
-    said = words.told(kind("in English").kind, "in English", "Do this.")
+    said = engine_text.told(kind("in English").kind, "in English", "Do this.")
     assert CHINESE.search(said.sentence) and CHINESE.search(said.hint)
     assert "English" not in said.sentence
 
@@ -664,47 +665,51 @@ def test_what_an_event_says_of_an_error_is_told_by_its_kind(kind):
 @pytest.mark.parametrize("kind", ["", "NeverHeardOf"])
 def test_of_an_unknown_kind_the_english_words_are_better_than_none(kind):
     switch("zh_CN")
-    assert words.told(kind, "in English", "Do this.") == words.Explanation("in English", "Do this.")
+    assert engine_text.told(kind, "in English", "Do this.") == engine_text.Explanation("in English", "Do this.")
 
 
 def test_names_of_states_are_distinct():
     for language in i18n.LANGUAGES:
         switch(language)
-        for name, kinds in ((words.state, State), (words.file_state, FileState), (words.standing, Standing)):
+        for name, kinds in (
+            (engine_text.state, State),
+            (engine_text.file_state, FileState),
+            (engine_text.standing, Standing),
+        ):
             assert len({name(kind).name for kind in kinds}) == len(kinds)
-        assert len({words.product(product).name for product in products()}) == 8
+        assert len({engine_text.product(product).name for product in products()}) == 8
 
 
 def test_why_no_more_could_be_proven():
-    from era5dl.engine.opening import OPAQUE
+    from era5dl.engine.prepare import OPAQUE
 
-    assert words.unproven(OPAQUE) == "The server's ETag is not an MD5."
-    assert words.unproven(f"{OPAQUE}; it is not an HDF5 file").endswith(
+    assert engine_text.unproven(OPAQUE) == "The server's ETag is not an MD5."
+    assert engine_text.unproven(f"{OPAQUE}; it is not an HDF5 file").endswith(
         "MD5. The file itself says: it is not an HDF5 file"
     )
-    assert words.unproven("a new reason") == "a new reason"
+    assert engine_text.unproven("a new reason") == "a new reason"
     switch("zh_CN")
-    assert CHINESE.search(words.unproven(OPAQUE))
+    assert CHINESE.search(engine_text.unproven(OPAQUE))
 
 
 def test_presets_say_what_they_are_for():
-    assert words.preset(find_preset("fuxi")).name == "FuXi"
+    assert engine_text.preset(find_preset("fuxi")).name == "FuXi"
     switch("zh_CN")
-    assert words.preset(find_preset("fuxi")).name == "伏羲（FuXi）"
-    assert all(CHINESE.search(words.preset(preset).hint) for preset in presets())
+    assert engine_text.preset(find_preset("fuxi")).name == "伏羲（FuXi）"
+    assert all(CHINESE.search(engine_text.preset(preset).hint) for preset in presets())
 
 
 def test_durations():
-    assert [words.duration(s) for s in (-3, 42.4, 3723, 86399.6, 90000)] == [
+    assert [engine_text.duration(s) for s in (-3, 42.4, 3723, 86399.6, 90000)] == [
         "0:00",
         "0:42",
         "1:02:03",
         "1 day 00:00:00",
         "1 day 01:00:00",
     ]
-    assert words.duration(3600.4) == text.duration(3600.4)
+    assert engine_text.duration(3600.4) == text.duration(3600.4)
     switch("zh_CN")
-    assert words.duration(3 * 86400 + 4 * 3600 + 5 * 60 + 6) == "3 天 04:05:06"
+    assert engine_text.duration(3 * 86400 + 4 * 3600 + 5 * 60 + 6) == "3 天 04:05:06"
 
 
 def test_nothing_is_nothing_in_every_language():

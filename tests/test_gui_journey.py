@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.engine.counters import FileState
 from era5dl.engine.events import State
-from era5dl.engine.ledger import FileState
-from era5dl.gui import downloading
+from era5dl.gui.controllers import download
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.gui_driver import NAMES, Window, options, two_days, wrong
 from tests.runs import running
@@ -93,7 +93,7 @@ def test_where_all_is_slow_the_figures_and_the_chart_take_turns(
     """When more time than SPEED_EVERY goes by between two looks, the chart is due at each of them."""
     fault_server.link = Link(speed=50_000)
     window = open_window(**options(fault_server, tmp_path / "era5"))
-    monkeypatch.setattr(downloading, "SPEED_EVERY", 0.0)
+    monkeypatch.setattr(download, "SPEED_EVERY", 0.0)
     window.plan("an.pl/t")
     window.app.start()
     window.press(window.page.totals.pause, timeout=5.0)

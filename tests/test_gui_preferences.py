@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from era5dl.errors import UsageError
-from era5dl.gui.keeping import Screen
-from era5dl.gui.preferences import BOUNDS, Preferences, load, preferences_file, save
+from era5dl.gui.models.preference_store import Screen
+from era5dl.gui.models.preferences import BOUNDS, Preferences, load, preferences_file, save
 from era5dl.settings import Settings
 
 

@@ -14,23 +14,23 @@ from typing import Any
 import pytest
 
 import era5dl.gui.widgets
-from era5dl.gui.look.palette import DARK, LIGHT
-from era5dl.gui.look.theme import Look
-from era5dl.gui.widgets import dates
+from era5dl.gui.theme.palette import DARK, LIGHT
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets import date_text
 from era5dl.gui.widgets.banner import Action, Banner, Kind
-from era5dl.gui.widgets.checktree import CheckTree, Group, Leaf
-from era5dl.gui.widgets.chips import ChipGrid
-from era5dl.gui.widgets.datefield import DateField
-from era5dl.gui.widgets.graph import LineChart, Series, Threshold
-from era5dl.gui.widgets.pill import ProgressPill
-from era5dl.gui.widgets.rows import Column, Fitter, Row, Show
-from era5dl.gui.widgets.searchentry import SearchEntry
-from era5dl.gui.widgets.segmented import SegmentedControl
-from era5dl.gui.widgets.stepper import Stepper
-from era5dl.gui.widgets.switch import Switch
+from era5dl.gui.widgets.chart_scale import nice_step, runs, thin, ticks
+from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
+from era5dl.gui.widgets.date_field import DateField
+from era5dl.gui.widgets.line_chart import LineChart, Series, Threshold
+from era5dl.gui.widgets.number_field import Stepper
+from era5dl.gui.widgets.progress_pill import ProgressPill
+from era5dl.gui.widgets.search_entry import SearchEntry
+from era5dl.gui.widgets.segmented_control import SegmentedControl
+from era5dl.gui.widgets.status_color import Tone
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.ticks import nice_step, runs, thin, ticks
-from era5dl.gui.widgets.tone import Tone
+from era5dl.gui.widgets.table_model import Column, Fitter, Row, Show
+from era5dl.gui.widgets.toggle_grid import ChipGrid
+from era5dl.gui.widgets.toggle_switch import Switch
 from era5dl.gui.widgets.tooltip import Tooltip
 
 pytest_plugins = ["tests.gui_screen"]
@@ -93,24 +93,26 @@ def test_no_name_of_ours_covers_one_of_tkinters() -> None:
     ],
 )
 def test_reading_a_date(text: str, day: date | None) -> None:
-    assert dates.read(text) == day
+    assert date_text.read(text) == day
 
 
-@pytest.mark.parametrize("words", [dates.ENGLISH, dates.CHINESE], ids=["en", "zh"])
-def test_every_bad_date_has_its_own_reason(words: dates.DateWords) -> None:
+@pytest.mark.parametrize("words", [date_text.ENGLISH, date_text.CHINESE], ids=["en", "zh"])
+def test_every_bad_date_has_its_own_reason(words: date_text.DateWords) -> None:
     texts = ("", "soon", "2023-02-30", "1939-12-31", "2026-01-01")
-    reasons = [dates.problem(text, FIRST, LAST, words) for text in texts]
+    reasons = [date_text.problem(text, FIRST, LAST, words) for text in texts]
     assert len(set(reasons)) == len(texts) and all(reasons)
     assert "1940-01-01" in reasons[3] and "2025-12-31" in reasons[4]
-    assert dates.problem("2025-12-31", FIRST, LAST, words) == "" == dates.problem("1940-01-01", FIRST, LAST, words)
+    assert (
+        date_text.problem("2025-12-31", FIRST, LAST, words) == "" == date_text.problem("1940-01-01", FIRST, LAST, words)
+    )
 
 
 def test_months_later_stays_within_the_month() -> None:
-    assert dates.months_later(date(2023, 1, 31), 1) == date(2023, 2, 28)
-    assert dates.months_later(date(2024, 1, 31), 1) == date(2024, 2, 29)
-    assert dates.months_later(date(2023, 1, 31), -12) == date(2022, 1, 31)
-    assert dates.months_later(date(1, 1, 1), -1) == date(1, 1, 1)
-    assert dates.months_later(date(9999, 12, 31), 1) == date(9999, 12, 31)
+    assert date_text.months_later(date(2023, 1, 31), 1) == date(2023, 2, 28)
+    assert date_text.months_later(date(2024, 1, 31), 1) == date(2024, 2, 29)
+    assert date_text.months_later(date(2023, 1, 31), -12) == date(2022, 1, 31)
+    assert date_text.months_later(date(1, 1, 1), -1) == date(1, 1, 1)
+    assert date_text.months_later(date(9999, 12, 31), 1) == date(9999, 12, 31)
 
 
 @pytest.fixture
@@ -129,9 +131,9 @@ def test_a_bad_date_is_ringed_and_says_why(field: DateField) -> None:
     field.variable.set("2023-02-30")
     assert field.get() is None
     assert field.instate(["invalid"])
-    assert field.problem == dates.ENGLISH.no_such_day
-    field.set_texts(dates.CHINESE)
-    assert field.problem == dates.CHINESE.no_such_day
+    assert field.problem == date_text.ENGLISH.no_such_day
+    field.set_texts(date_text.CHINESE)
+    assert field.problem == date_text.CHINESE.no_such_day
     field.variable.set("2023-02-28")
     assert field.get() == date(2023, 2, 28)
     assert field.instate(["!invalid"]) and field.problem == ""
@@ -219,7 +221,7 @@ def test_a_day_out_of_bounds_cannot_be_clicked(field: DateField, root: tk.Tk) ->
 
 def test_the_calendar_wears_the_palette_and_the_language(field: DateField, look: Look) -> None:
     look.use(DARK)
-    field.set_texts(dates.CHINESE)
+    field.set_texts(date_text.CHINESE)
     field.open()
     month = field.month
     assert month is not None

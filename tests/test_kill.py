@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from era5dl.engine.upkeep import CHECKPOINT_SOONEST
+from era5dl.engine.maintenance import CHECKPOINT_SOONEST
 from tests.faultlab import FaultServer
 from tests.killing import MB, SPEED, WORKERS, Moment, Scene
 

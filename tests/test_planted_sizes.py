@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.bucket.store import ObjectInfo
-from era5dl.session import Session, digests, list_sessions
-from era5dl.session.digests import Digests
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.session import Session, list_sessions, part_digests
+from era5dl.session.part_digests import Digests
 from era5dl.session.summary import MOST_LISTED, Standing
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of
@@ -46,8 +46,8 @@ def test_a_record_of_nothing_but_lines_is_given_up_once(
 
 def test_a_record_is_read_once_and_knows_what_came_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
-    places = digests._places
-    monkeypatch.setattr(digests, "_places", lambda file: read.append(1) or places(file))
+    places = part_digests._places
+    monkeypatch.setattr(part_digests, "_places", lambda file: read.append(1) or places(file))
     record = Digests(tmp_path / "x.digests.jsonl")
     many = [ObjectInfo(f"é {n}", n, f'"{n}-3"', 1) for n in range(50)]
     for obj in many:

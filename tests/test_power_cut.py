@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.engine import upkeep
+from era5dl.engine import maintenance
 from era5dl.ranges import RangeSet
 from era5dl.session import Session, list_sessions
 from tests.faultlab import FaultServer, Link, pseudo_random
@@ -28,8 +28,8 @@ MOST_CUTS = 90  # of each kind of disk
 @pytest.fixture
 def disk(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     """A download that was followed, with checkpoints as often as they come."""
-    monkeypatch.setattr(upkeep, "CHECKPOINT_SOONEST", 0.03)
-    monkeypatch.setattr(upkeep, "TICK", 0.01)
+    monkeypatch.setattr(maintenance, "CHECKPOINT_SOONEST", 0.03)
+    monkeypatch.setattr(maintenance, "TICK", 0.01)
     for n, (key, data) in enumerate(DATA.items()):
         fault_server.put(key, data, part_size=PART if n % 2 else None)
     fault_server.link = Link(speed=700_000)

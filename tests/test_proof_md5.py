@@ -17,17 +17,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from era5dl.proof import together
-from era5dl.proof.lanes import BLOCK, LANES, LIBRARY, Stream, agrees, compiled, padding
+from era5dl.proof import md5_batching
 from era5dl.proof.md5 import FEW, LARGE, LanedMd5, md5
-from era5dl.proof.together import MANY, Together
+from era5dl.proof.md5_batching import MANY, Together
+from era5dl.proof.md5_simd import BLOCK, LANES, LIBRARY, Stream, agrees, compiled, padding
 from era5dl.turns import spell
 from tests.faultlab import pseudo_random
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-SOURCE = LIBRARY.with_name("lanes.c")
+SOURCE = LIBRARY.with_name("md5_simd.c")
 found = compiled()
-needs_lanes = pytest.mark.skipif(found is None, reason="lanes.c was not compiled")
+needs_lanes = pytest.mark.skipif(found is None, reason="md5_simd.c was not compiled")
 
 
 def advance(streams: Sequence[Stream]) -> None:
@@ -87,7 +87,7 @@ def test_processors_that_can_do_less_than_ours(tmp_path: Path, kind: str) -> Non
 
 @pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 def test_what_computes_something_else_is_not_believed(tmp_path: Path) -> None:
-    source = tmp_path / "lanes.c"
+    source = tmp_path / "md5_simd.c"
     source.write_text(SOURCE.read_text().replace("0xeb86d391", "0xeb86d392"))  # the last constant of the last round
     assert compiled(built(tmp_path, source)) is None
 
@@ -169,14 +169,14 @@ def results(futures: list[Future[None]]) -> None:
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is never a rush, and nobody loses patience, however slow this machine is."""
-    monkeypatch.setattr(together, "RUSH", 0.0)
-    monkeypatch.setattr(together, "PATIENCE", 30.0)
+    monkeypatch.setattr(md5_batching, "RUSH", 0.0)
+    monkeypatch.setattr(md5_batching, "PATIENCE", 30.0)
 
 
 @pytest.fixture
 def rush(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is always a rush."""
-    monkeypatch.setattr(together, "RUSH", 30.0)
+    monkeypatch.setattr(md5_batching, "RUSH", 30.0)
 
 
 @pytest.mark.usefixtures("slowly")
@@ -228,8 +228,8 @@ def test_few_threads_wait_for_nobody() -> None:
 @pytest.mark.usefixtures("rush")
 def test_in_a_rush_one_waits_until_enough_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(cores=2, threads=LANES)
-    monkeypatch.setattr(together, "PATIENCE", 30.0)
-    enough = int(LANES * together.FILL)
+    monkeypatch.setattr(md5_batching, "PATIENCE", 30.0)
+    enough = int(LANES * md5_batching.FILL)
     futures = desk.come(enough - 1)
     assert desk.batches == []
     results(futures + desk.come(1))

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from era5dl import logs
+from era5dl import log_file
+from era5dl.diagnosis.network_test import Diagnosis, Timing
 from era5dl.errors import SessionBusy
-from era5dl.gui import support_report
-from era5dl.gui.facts import Trouble
-from era5dl.gui.log_book import Level, LogBook
-from era5dl.gui.preferences import Preferences
-from era5dl.gui.report_words import known_words
-from era5dl.gui.support_report import Material
-from era5dl.network_test import Diagnosis, Timing
+from era5dl.gui.backend.messages import Trouble
+from era5dl.gui.models import support_report
+from era5dl.gui.models.log import Level, LogBook
+from era5dl.gui.models.preferences import Preferences
+from era5dl.gui.models.report_vocabulary import known_words
+from era5dl.gui.models.support_report import Material
 from era5dl.session import Session, list_sessions
-from era5dl.session.resume import render
+from era5dl.session.resume_file import render
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of
 
@@ -77,7 +77,7 @@ def planted_session(folder: Path, title: str) -> None:
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_no_name_of_a_computer(tmp_path: Path, host: str) -> None:
-    end = logs.start_logging()
+    end = log_file.start_logging()
     for sentence in SENTENCES:
         logging.getLogger("era5dl").warning(sentence.format(host=host))
         logging.getLogger("urllib3").warning(sentence.format(host=host))
@@ -105,7 +105,7 @@ def test_no_name_of_a_computer(tmp_path: Path, host: str) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_folder_that_it_was_not_told_of(tmp_path: Path, folder: str) -> None:
     said = [f"no room left on the disk that holds {folder}", f"'{folder}' has vanished", f"[Errno 13] at '{folder}/y'"]
-    end = logs.start_logging()
+    end = log_file.start_logging()
     for line in said:
         logging.getLogger("era5dl").error(line)
     end()

@@ -17,14 +17,14 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.errors import Unreachable, UsageError
-from era5dl.gui.preferences import Preferences, load, save
-from era5dl.gui.settings_form import read
-from era5dl.logs import start_logging
+from era5dl.gui.models.preferences import Preferences, load, save
+from era5dl.gui.models.settings_form import read
+from era5dl.log_file import start_logging
 from era5dl.redaction import shown_url
 from era5dl.session import Failure, Session
-from era5dl.session.generations import previous
+from era5dl.session.backup import previous
 from era5dl.session.index import remember
-from era5dl.session.resume import render
+from era5dl.session.resume_file import render
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.errors import (
     DiskFull,
     Era5Error,
@@ -27,11 +27,11 @@ from era5dl.errors import (
     SessionNotFound,
     UnsafeKey,
 )
-from era5dl.folder import replace as replace_module
+from era5dl.folder import atomic_write as replace_module
+from era5dl.locks import lock_file as lock_module
 from era5dl.planner.plan import Plan
 from era5dl.ranges import RangeSet
 from era5dl.session import Checkpoint, Session, Standing, Unfinished, list_sessions
-from era5dl.session import lock as lock_module
 from era5dl.session.summary import title_of
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of, something_of_everything

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from era5dl.locks.lock_file import Lock
 from era5dl.session import Session, Standing, folder_of, index, known_sessions
-from era5dl.session.lock import Lock
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from era5dl.errors import UsageError
+from era5dl.formatting import parse_rate, parse_size
 from era5dl.settings import MIB, Settings
-from era5dl.text import parse_rate, parse_size
 
 
 def test_the_defaults_are_the_documented_ones():

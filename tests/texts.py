@@ -34,7 +34,7 @@ from era5dl.catalog import presets, variables
 
 ROOT = Path(__file__).parents[1]
 GUI = ROOT / "era5dl" / "gui"
-CATALOGUE = GUI / "locale" / "zh_CN" / "LC_MESSAGES" / "era5dl.po"
+CATALOGUE = GUI / "text" / "locale" / "zh_CN" / "LC_MESSAGES" / "era5dl.po"
 
 LITERALS = {"_": 1, "N_": 1, "ngettext": 2, "pgettext": 2}  # how many of the first arguments are texts
 SHOWN = {"text", "label", "title", "message", "detail", "placeholder", "tooltip", "heading"}  # keywords of visible text
@@ -93,7 +93,7 @@ def _read(node: ast.AST, where: str) -> tuple[list[Text], str]:
 
 
 def _texts_in(node: ast.AST, where: str) -> list[Text]:
-    if isinstance(node, ast.ImportFrom) and node.module == "era5dl.gui.i18n":
+    if isinstance(node, ast.ImportFrom) and node.module == "era5dl.gui.text.i18n":
         if any(name.asname and name.name in {*LITERALS, "translate"} for name in node.names):
             raise ValueError("import gettext's functions under their own names, or they are not found")
         return []

@@ -22,8 +22,8 @@ from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 from botocore.parsers import create_parser
 
-from era5dl.bucket import listing
-from era5dl.bucket.transport import Transport
+from era5dl.bucket import list_objects
+from era5dl.bucket.http_session import Transport
 from era5dl.settings import Settings
 
 _asked = threading.local()  # the answer that this thread has already
@@ -37,7 +37,7 @@ class Client:
         self._transport = transport
         self._client = _client(settings)
         self._client.meta.events.register("before-send.s3", self._before_send)
-        self._client.meta.events.register(listing.EVENT, listing.before_parse)
+        self._client.meta.events.register(list_objects.EVENT, list_objects.before_parse)
 
     def judge(self, answer: AWSResponse, operation: str, **asked: Any) -> dict[str, Any]:
         """What this answer says to this operation; where it redirects, what the one there says. Raises ClientError."""

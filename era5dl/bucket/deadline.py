@@ -1,9 +1,9 @@
 """Overall time limits for responses. Unlike a socket timeout, received bytes do not extend them.
 
 That one begins anew with each byte.  So one thread looks at all waits that are going on.  When the time of one is over
-it shuts the socket down, which wakes whoever reads it (`era5dl.bucket.abort` tells how); the reader finds out from the
-deadline that it was no fault of the connection's.  It does not matter which library reads, as long as it tells which
-socket it waits on.
+it shuts the socket down, which wakes whoever reads it (`era5dl.bucket.cancellation` tells how); the reader finds out
+from the deadline that it was no fault of the connection's.  It does not matter which library reads, as long as it tells
+which socket it waits on.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import threading
 import time
 from types import TracebackType
 
-from era5dl import threads
-from era5dl.bucket.abort import shut
+from era5dl import thread_registry
+from era5dl.bucket.cancellation import shut
 from era5dl.errors import Interrupted, OutOfThreads, Stopped
 
 LOOK = 0.1  # seconds between looks at what is waited for
@@ -103,7 +103,7 @@ class _Watch:
                 self._over = False
                 self._watcher = threading.Thread(target=self._look, name="era5dl-deadlines", daemon=True)
                 try:
-                    threads.start(self._watcher, self.stop)
+                    thread_registry.start(self._watcher, self.stop)
                 except OutOfThreads:  # until a later wait gets one, only the sockets' own timeouts hold
                     self._some.clear()
 

@@ -13,16 +13,16 @@ from urllib.parse import quote, urlencode
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from era5dl.bucket import headers, listing
-from era5dl.bucket.abort import Abort, abort_of_this_thread, aborting
-from era5dl.bucket.control import described, parsing, read_error
-from era5dl.bucket.dialing import Dialer
-from era5dl.bucket.faults import translated
-from era5dl.bucket.get import PLAIN, Get, if_match
-from era5dl.bucket.proxies import proxy_for
-from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo, Parts
-from era5dl.bucket.transport import Transport
-from era5dl.bucket.trust import Trust
+from era5dl.bucket import list_objects, response_headers
+from era5dl.bucket.cancellation import Abort, abort_of_this_thread, aborting
+from era5dl.bucket.connect import Dialer
+from era5dl.bucket.error_mapping import translated
+from era5dl.bucket.get_object import PLAIN, Get, if_match
+from era5dl.bucket.http_session import Transport
+from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo, Parts
+from era5dl.bucket.proxy import proxy_for
+from era5dl.bucket.responses import described, parsing, read_error
+from era5dl.bucket.tls_trust import Trust
 from era5dl.errors import BadResponse
 from era5dl.proof.etag import quoted
 from era5dl.settings import Settings
@@ -75,30 +75,32 @@ class S3Bucket:
         with aborting(abort), translated(key), parsing(key):
             answer = self._send("HEAD", self._base + quote(key, safe="/~"))
             if answer.status_code in (200, *_NO_HEAD):
-                found = headers.described(answer.status_code, answer.headers)
+                found = response_headers.described(answer.status_code, answer.headers)
             else:
                 found = self._elsewhere(key, answer)
-            if headers.is_doubtful(found):
-                found = headers.agreed(key, found, self._sampled(key))
+            if response_headers.is_doubtful(found):
+                found = response_headers.agreed(key, found, self._sampled(key))
             return described(key, found.size, found.etag, found.modified)
 
-    def _elsewhere(self, key: str, answer: AWSResponse) -> headers.Facts:
+    def _elsewhere(self, key: str, answer: AWSResponse) -> response_headers.Facts:
         """What is said where the answer to a HEAD redirects to. Raises what any other answer means."""
         found = self._client.judge(answer, "head_object", Key=key)
         if "ETag" not in found or "ContentLength" not in found:
             raise BadResponse(f"{key}: the answer does not describe an object")
         stamp = found.get("LastModified")
-        return headers.Facts(found["ContentLength"], quoted(found["ETag"]), int(stamp.timestamp()) if stamp else 0)
+        return response_headers.Facts(
+            found["ContentLength"], quoted(found["ETag"]), int(stamp.timestamp()) if stamp else 0
+        )
 
-    def _sampled(self, key: str) -> headers.Facts:
+    def _sampled(self, key: str) -> response_headers.Facts:
         """What a GET of the object's first byte says; the byte itself is not read."""
-        raw = self._transport.get(self._base + quote(key, safe="/~"), {**PLAIN, **headers.SAMPLE})
+        raw = self._transport.get(self._base + quote(key, safe="/~"), {**PLAIN, **response_headers.SAMPLE})
         try:
             if raw.status not in (200, 206, 416):
                 abort = abort_of_this_thread()
                 body = read_error(raw, abort.socket if abort else None)
                 raise self._client.refusal(raw.status, dict(raw.headers), body)
-            found = headers.sampled(raw.status, raw.headers)
+            found = response_headers.sampled(raw.status, raw.headers)
             if raw.status == 200 and not found.etag and raw.headers.get("Content-Type", "").startswith("text/html"):
                 raise BadResponse(f"{key}: a web page came instead of the object")
             return found
@@ -148,7 +150,7 @@ class S3Bucket:
         is_path = self._base.count("/") > 3  # http://host/bucket/: a bucket in a path has no slash behind it
         where = self._base[:-1] if is_path else self._base
         answer = self._send("GET", f"{where}?{urlencode(query, quote_via=quote, safe='~')}")
-        page = listing.page_of(answer.status_code, answer.content)
+        page = list_objects.page_of(answer.status_code, answer.content)
         if page is not None:
             return page
         asked = {"ContinuationToken": token} if token else {}

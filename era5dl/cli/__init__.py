@@ -21,7 +21,7 @@ from era5dl.redaction import without_secrets
 
 if TYPE_CHECKING:
     from era5dl.cli.interrupts import Interrupts
-    from era5dl.cli.voice import Voice
+    from era5dl.cli.output import Voice
 
     Command = Callable[[argparse.Namespace, Voice, Interrupts], int]
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "threading" not in sys.modules:  # --help
             return code
         from era5dl.cli.interrupts import ignore_signals
-        from era5dl.threads import leave
+        from era5dl.thread_registry import leave
 
         code = leave(code)
         ignore_signals()  # so that one which comes while Python ends takes the place of no exit code
@@ -62,8 +62,8 @@ def _main(words: list[str], *, last: bool = False) -> int:
         return _end_of_usage(code, json="--json" in words)
 
     from era5dl.cli.interrupts import Interrupts
-    from era5dl.cli.voice import Voice
-    from era5dl.logs import start_logging
+    from era5dl.cli.output import Voice
+    from era5dl.log_file import start_logging
 
     _forgive_odd_characters()
     voice = Voice(json=arguments.json, quiet=arguments.quiet)
@@ -136,14 +136,14 @@ def exit_code(error: Era5Error) -> int:
 
 def _function(place: str) -> Command:
     module, name = place.split(":")
-    command: Command = getattr(import_module(f"era5dl.cli.{module}"), name)
+    command: Command = getattr(import_module(f"era5dl.cli.commands.{module}"), name)
     return command
 
 
 def _end_of_usage(code: int, *, json: bool) -> int:
     """--help and --version end well; a wrong command line still gets its last record."""
     if code and json:
-        from era5dl.cli.json_lines import JsonLines
+        from era5dl.cli.json_output import JsonLines
 
         JsonLines(sys.stdout).write("end", exit_code=code, error="wrong usage", remedy="See era5dl --help.")
     return code
@@ -174,7 +174,7 @@ def _forgive_odd_characters() -> None:
 
 def _flushed(voice: Voice) -> bool:
     """Whether all that was said on stdout is out, or nobody reads it."""
-    from era5dl.cli.json_lines import writing
+    from era5dl.cli.json_output import writing
 
     try:
         with writing():

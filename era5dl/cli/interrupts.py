@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
-from era5dl import threads
+from era5dl import thread_registry
 
 INTERRUPTED = 130  # the exit code of everything the user interrupted
 GRACE = 1.6  # seconds from the signal until a loop gives up waiting for a clean end; the contract says 2 in all
@@ -80,7 +80,7 @@ class Interrupts:
 
         thread = threading.Thread(target=run, name="era5dl-work", daemon=True)
         with self.gracefully():
-            threads.start(thread)
+            thread_registry.start(thread)
             while thread.is_alive() and not self.asked.is_set():
                 thread.join(0.1)
                 watch()

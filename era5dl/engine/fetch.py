@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from era5dl.bucket.abort import Abort
-from era5dl.bucket.store import Body, Bucket
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import Body, Bucket
 from era5dl.engine.transfer import Piece
 from era5dl.errors import Interrupted, Stopped
 

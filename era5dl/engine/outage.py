@@ -1,67 +1,112 @@
-"""While the network is down one prober asks for all: the workers wait, nothing is retried, nothing is failed.
+"""What holds up everybody: no network, no trust, no room. Nobody asks for anything until it is over.
 
-It asks for what we need (HeadObject of a wanted key), since a bucket may well refuse HeadBucket and give its objects.
-Any answer that S3 could have given means that the network is back, an error answer included.
-
-The client is never made anew, neither here nor anywhere: all it holds that can go bad are sockets.  Dead ones are
-dropped one by one as they are found, idle ones all together by `drop_idle_connections`; names are looked up again for
-each new connection.  A new client would only throw away good connections besides (measured: 3 ms from the same
-session, 126 ms from a new one), and for a bucket that merely refuses, for ever.  What a client reads once and keeps,
-proxy and CA file, comes from the settings, and other settings make another one.
+All of it under the engine's lock. The network and the certificate are watched by the prober's thread, the disk by the
+keeper's.
 """
 
 from __future__ import annotations
 
-import threading
+import random
 from collections.abc import Callable
+from typing import NamedTuple
 
-from era5dl import threads
-from era5dl.bucket.abort import Abort
-from era5dl.bucket.store import Bucket
-from era5dl.engine.retry import Draw
-from era5dl.errors import BadResponse, Era5Error, Interrupted, StaleConnection, Stopped, Unreachable, Untrusted
-
-PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # seconds between probes; the last one stays
+from era5dl.bucket.interface import Bucket
+from era5dl.engine.events import State
+from era5dl.engine.prober import Prober
+from era5dl.errors import DiskFull, Era5Error, Untrusted
 
 
-class Prober(threading.Thread):
-    """Asks until the bucket answers or it is told to stop, then calls `on_back(probes that failed)`."""
+class _Told(NamedTuple):
+    """state: None while there is no trouble. kind: of the error."""
 
-    def __init__(
-        self,
-        bucket: Bucket,
-        key: str,
-        draw: Draw,
-        on_news: Callable[[Era5Error], None],
-        on_back: Callable[[int], None],
-    ) -> None:
-        super().__init__(name="era5dl-prober", daemon=True)
-        self._bucket, self._key, self._draw = bucket, key, draw
-        self._on_news, self._on_back = on_news, on_back
-        self._stop_asked = threading.Event()
-        self._abort = Abort()
+    state: State | None = None
+    reason: str = ""
+    kind: str = ""
 
-    def begin(self) -> None:
-        """Start it. Raises OutOfThreads."""
-        threads.start(self, self.stop)
 
-    def stop(self) -> None:
-        """End soon; returns at once."""
-        self._stop_asked.set()
-        self._abort.trip("stop")
+_NONE = _Told()
 
-    def run(self) -> None:
-        failures = 0
-        while not self._stop_asked.wait(self._draw(0.5, 1.0) * PAUSES[min(failures, len(PAUSES) - 1)]):
-            self._bucket.drop_idle_connections()
-            try:
-                self._bucket.head(self._key, self._abort)
-            except (Unreachable, Untrusted, BadResponse, Interrupted, StaleConnection, Stopped) as error:
-                failures += 1
-                if not self._stop_asked.is_set():
-                    self._on_news(error)
-                continue
-            except Era5Error:
-                pass  # an answer
-            self._on_back(failures)
-            return
+
+class Trouble:
+    """The disk's and the network's are known apart. While there are both, the disk's is told: it is the one that a
+    person has to do something about."""
+
+    def __init__(self, bucket: Bucket, on_probe: Callable[[Era5Error | None, int], None]) -> None:
+        """on_probe(error, failures): a probe has failed with this error; or, with None, the bucket has answered."""
+        self._bucket = bucket
+        self._on_probe = on_probe
+        self._disk = self._network = _NONE
+        self._prober: Prober | None = None
+
+    @property
+    def state(self) -> State | None:
+        """None while there is no trouble."""
+        return (self._disk if self.is_disk else self._network).state
+
+    @property
+    def reason(self) -> str:
+        """In English; "" while there is no trouble."""
+        return (self._disk if self.is_disk else self._network).reason
+
+    @property
+    def kind(self) -> str:
+        """`Era5Error.kind`."""
+        return (self._disk if self.is_disk else self._network).kind
+
+    @property
+    def is_disk(self) -> bool:
+        """Whether it is the disk's."""
+        return self._disk is not _NONE
+
+    @property
+    def probing(self) -> bool:
+        """Whether the bucket is being asked whether it is there."""
+        return self._prober is not None
+
+    def disk(self, error: Era5Error) -> None:
+        """There is no room, or no folder any more."""
+        state = State.WAITING_FOR_ROOM if isinstance(error, DiskFull) else State.WAITING_FOR_DISK
+        self._disk = _Told(state, _said(error), error.kind)
+
+    def network(self, error: Era5Error, key: str) -> None:
+        """The bucket cannot be reached or trusted: one prober asks for `key` from now on."""
+        self.still(error)
+        self.check(key)
+
+    def check(self, key: str) -> None:
+        """Ask the bucket for `key`, until it answers. While nothing is known against it that is no trouble.
+
+        Raises OutOfThreads where there is none that could ask.
+        """
+        if self._prober is None:
+            prober = Prober(
+                self._bucket,
+                key,
+                random.uniform,
+                on_news=lambda news: self._on_probe(news, 0),
+                on_back=lambda failures: self._on_probe(None, failures),
+            )
+            prober.begin()
+            self._prober = prober
+
+    def still(self, error: Era5Error) -> None:
+        """The network is in trouble; what the last attempt or probe says is the latest news."""
+        state = State.WAITING_FOR_TRUST if isinstance(error, Untrusted) else State.WAITING_FOR_NETWORK
+        self._network = _Told(state, _said(error), error.kind)
+
+    def network_is_back(self) -> None:
+        """The bucket has answered."""
+        self._network, self._prober = _NONE, None
+
+    def disk_is_back(self) -> None:
+        """There is room again, and the folder takes files."""
+        self._disk = _NONE
+
+    def end(self) -> None:
+        """Nobody waits for it any more."""
+        if self._prober is not None:
+            self._prober.stop()
+
+
+def _said(error: Era5Error) -> str:
+    return f"{error}. {error.remedy}".removesuffix(". ") if error.remedy else str(error)

@@ -11,10 +11,12 @@ import time
 from collections import deque
 from collections.abc import Collection
 
-from era5dl.bucket.abort import Abort
-from era5dl.bucket.store import Bucket, ObjectInfo
-from era5dl.engine.claims import claimed
-from era5dl.engine.cuts import Cuts
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import Bucket, ObjectInfo
+from era5dl.engine.access_denied import Refusals
+from era5dl.engine.checkpoint import claimed
+from era5dl.engine.counters import OUTCOMES, FileState, Ledger
+from era5dl.engine.event_queue import Locked, Outbox
 from era5dl.engine.events import (
     ONLY_HELD,
     FileDone,
@@ -27,24 +29,22 @@ from era5dl.engine.events import (
     State,
     StateChanged,
 )
-from era5dl.engine.ledger import OUTCOMES, FileState, Ledger
-from era5dl.engine.outbox import Locked, Outbox
-from era5dl.engine.pacing import Peak, RateLimit, Throttle
-from era5dl.engine.proving import UNMATCHED, EtagTrust, Proof, to_fetch_again
-from era5dl.engine.refusals import Refusals
-from era5dl.engine.rounds import Rounds
+from era5dl.engine.outage import Trouble
+from era5dl.engine.part_size import Cuts
+from era5dl.engine.rate_limit import Peak, RateLimit, Throttle
+from era5dl.engine.retry_rounds import Rounds
 from era5dl.engine.scheduler import Job, Open, Prove, Scheduler
-from era5dl.engine.sharing import left_to_others, told
+from era5dl.engine.shared_folder import left_to_others, told
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.engine.trouble import Trouble
+from era5dl.engine.verification import UNMATCHED, EtagTrust, Proof, to_fetch_again
 from era5dl.errors import ClaimedElsewhere, Era5Error, OutOfThreads, ProofError
+from era5dl.folder.folder_identity import Presence
 from era5dl.folder.paths import OWN_FOLDER
-from era5dl.folder.presence import Presence
 from era5dl.proof.etag import checksum
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
 from era5dl.session.checkpoint import Checkpoint, Failure
-from era5dl.session.digests import Digests
+from era5dl.session.part_digests import Digests
 from era5dl.settings import Settings
 from era5dl.turns import turn
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from era5dl.bucket.abort import Abort
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.retry import Decision
-from era5dl.folder.partfile import PartFile
-from era5dl.proof.digest import Digest
+from era5dl.folder.part_file import PartFile
+from era5dl.proof.object_digest import Digest
 from era5dl.ranges import Range, RangeSet
 
 SPEED_WINDOW = 15.0  # seconds over which a connection's speed is measured

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from era5dl.engine.claims import claim
+from era5dl.engine.checkpoint import claim
+from era5dl.engine.counters import FileState
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying
-from era5dl.engine.ledger import FileState
 from era5dl.engine.retry import Decision
 from era5dl.engine.run import Run
 from era5dl.engine.transfer import Transfer

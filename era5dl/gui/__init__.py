@@ -30,11 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     import tkinter as tk
 
     from era5dl.gui.app import App
-    from era5dl.gui.look.scale import prepare_process
-    from era5dl.gui.options import Options
     from era5dl.gui.signals import INTERRUPTED, ends_on_signals
-    from era5dl.logs import start_logging
-    from era5dl.threads import leave
+    from era5dl.gui.startup_options import Options
+    from era5dl.gui.theme.scaling import prepare_process
+    from era5dl.log_file import start_logging
+    from era5dl.thread_registry import leave
 
     prepare_process()
     try:

@@ -11,41 +11,43 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from era5dl import threads
+from era5dl import thread_registry
 from era5dl.errors import OutOfThreads
-from era5dl.gui import desktop, facts, form, i18n, preferences
-from era5dl.gui.choices import Choices
-from era5dl.gui.closing import Closing
-from era5dl.gui.conductor import Conductor
-from era5dl.gui.demo_thread import DemoThread
-from era5dl.gui.dialogs import Dialogs
-from era5dl.gui.downloading import Downloading, Surroundings
-from era5dl.gui.facts import Fact
-from era5dl.gui.form import Fields
-from era5dl.gui.header import Header, HeaderCallbacks
-from era5dl.gui.i18n import _, follow
-from era5dl.gui.keeping import Keeping
-from era5dl.gui.keys import bind_keys
-from era5dl.gui.log_book import Level
-from era5dl.gui.look import scale
-from era5dl.gui.look.palette import PALETTES
-from era5dl.gui.look.theme import Look
-from era5dl.gui.options import Options, demo_fields
+from era5dl.gui.backend import desktop, messages
+from era5dl.gui.backend.demo_server import DemoThread
+from era5dl.gui.backend.messages import Fact
+from era5dl.gui.backend.service import Conductor
+from era5dl.gui.backend.tk_bridge import Pump
+from era5dl.gui.controllers.closing import Closing
+from era5dl.gui.controllers.dialogs import Dialogs
+from era5dl.gui.controllers.download import Downloading, Surroundings
+from era5dl.gui.controllers.monitoring import Pages, Watching
+from era5dl.gui.controllers.preferences import Choices
+from era5dl.gui.dialogs.question import Question
+from era5dl.gui.models import preferences, request_form
+from era5dl.gui.models.log import Level
+from era5dl.gui.models.preference_store import Keeping
+from era5dl.gui.models.preferences import Preferences
+from era5dl.gui.models.queue import QueueModel
+from era5dl.gui.models.request_form import Fields
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks
 from era5dl.gui.pages.download import DownloadCallbacks
+from era5dl.gui.pages.header import Header, HeaderCallbacks
 from era5dl.gui.pages.log import LogCallbacks
 from era5dl.gui.pages.queue_panel import QueueCallbacks
 from era5dl.gui.pages.request_panel import RequestCallbacks
 from era5dl.gui.pages.sessions import SessionsCallbacks
+from era5dl.gui.pages.tabs import Tabs, TabsCallbacks
 from era5dl.gui.pages.totals_panel import TotalsCallbacks
-from era5dl.gui.preferences import Preferences
-from era5dl.gui.pump import Pump
-from era5dl.gui.question import Question
-from era5dl.gui.queue_model import QueueModel
-from era5dl.gui.tabs import Tabs, TabsCallbacks
-from era5dl.gui.watching import Pages, Watching
+from era5dl.gui.shortcuts import bind_keys
+from era5dl.gui.startup_options import Options, demo_fields
+from era5dl.gui.text import i18n
+from era5dl.gui.text.i18n import _, follow
+from era5dl.gui.theme import scaling
+from era5dl.gui.theme.palette import PALETTES
+from era5dl.gui.theme.theme import Look
 from era5dl.gui.widgets.banner import Kind
-from era5dl.logs import log_file
+from era5dl.log_file import log_file
 from era5dl.redaction import without_login, without_secrets
 from era5dl.settings import Settings
 
@@ -62,7 +64,7 @@ class App:
         i18n.switch(self.preferences.language or i18n.system_language())
         root.withdraw()
         self.look = Look(root, PALETTES[self.preferences.theme], options.scale)
-        if i18n.language() != i18n.ENGLISH and not scale.knows_chinese(root):
+        if i18n.language() != i18n.ENGLISH and not scaling.knows_chinese(root):
             i18n.switch(i18n.ENGLISH)
         self.model = QueueModel()
         self.awake = desktop.Awake()
@@ -163,7 +165,7 @@ class App:
 
     def _begin(self) -> None:
         options = self.options
-        fields = form.from_text(self.preferences.selection, self.preferences.folder)
+        fields = request_form.from_text(self.preferences.selection, self.preferences.folder)
         if options.demo:
             fields = demo_fields(self.preferences.folder)
             self.downloading.demo = True
@@ -183,10 +185,10 @@ class App:
     def hear(self, fact: Fact) -> None:
         """A fact, on Tk's thread."""
         match fact:
-            case facts.DemoMaking():
+            case messages.DemoMaking():
                 text = _("Making the demo's files: {done} of {total}", done=fact.done, total=fact.total)
                 self.download.banner.show(Kind.INFO, text)
-            case facts.DemoReady():
+            case messages.DemoReady():
                 self.keeping.now = replace(
                     self.preferences, endpoint_url=fact.endpoint_url, bucket=fact.bucket, proxy="", ca_bundle=""
                 )
@@ -194,16 +196,16 @@ class App:
                 self._show_where()
                 self.downloading.prepare(False)
                 self.conductor.list_sessions()
-            case facts.DemoFailed():
+            case messages.DemoFailed():
                 self.download.banner.show(Kind.DANGER, f"{fact.trouble.detail} {fact.trouble.remedy}")
-            case facts.Planning() | facts.Planned() | facts.Opened():
+            case messages.Planning() | messages.Planned() | messages.Opened():
                 gc.freeze()  # a collection that looks at a hundred thousand files again holds the window up for 150 ms
-            case facts.OtherServer():
+            case messages.OtherServer():
                 self.dialogs.ask_for_server(fact.address, lambda: self._allow(fact))
-            case facts.Stumbled():
+            case messages.Stumbled():
                 _log.error("%s: %s", fact.where, fact.trouble.detail)
         self.watching.hear(fact)
-        if not (isinstance(fact, facts.SessionsSeen) and self.downloading.preparing):
+        if not (isinstance(fact, messages.SessionsSeen) and self.downloading.preparing):
             self.downloading.hear(fact)
 
     def draw(self) -> None:
@@ -322,7 +324,7 @@ class App:
         self.show_download()
         self.downloading.resume_session(folder, session_id)
 
-    def _allow(self, fact: facts.OtherServer) -> None:
+    def _allow(self, fact: messages.OtherServer) -> None:
         """The person agrees to the server of a session: what was asked for is done."""
         _log.info("a session may ask %s", fact.address)
         self.conductor.allow(fact.address)
@@ -345,16 +347,18 @@ class App:
         self._show_where()
 
     def _save_report(self) -> None:
-        from era5dl.gui.report_words import vocabulary
+        from era5dl.gui.models.report_vocabulary import vocabulary
 
         with contextlib.suppress(OutOfThreads):  # then it is done when it is needed
-            threads.start(threading.Thread(target=vocabulary, name="era5dl-words", daemon=True))  # while one chooses
+            thread_registry.start(
+                threading.Thread(target=vocabulary, name="era5dl-words", daemon=True)
+            )  # while one chooses
         name = self.dialogs.choose_report()
         if name:
             self.watching.save_report(Path(name), self.preferences)
 
     def _remember(self, fields: Fields) -> None:
-        self.keeping.change(selection=form.to_text(fields), folder=fields.folder)
+        self.keeping.change(selection=request_form.to_text(fields), folder=fields.folder)
 
     def _running(self, running: bool) -> None:
         (self.awake.hold if running else self.awake.release)()

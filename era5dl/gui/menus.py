@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from era5dl.gui.i18n import N_
+from era5dl.gui.text.i18n import N_
 
 
 class Item(NamedTuple):

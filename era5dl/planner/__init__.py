@@ -4,9 +4,9 @@ Keys are predicted and then confirmed by listing; nothing is written anywhere. A
 shorter plan.
 """
 
-from era5dl.planner.dates import make_plan
-from era5dl.planner.key_list import read_keys
-from era5dl.planner.keys import no_files, plan_keys
+from era5dl.planner.from_keys import no_files, plan_keys
+from era5dl.planner.from_selection import make_plan
+from era5dl.planner.keys_file import read_keys
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED, Missing, Plan
 
 __all__ = ["ABSENT", "NOT_YET_PUBLISHED", "Missing", "Plan", "make_plan", "no_files", "plan_keys", "read_keys"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
 
 NOT_YET_PUBLISHED = "not yet published"
 ABSENT = "absent"

@@ -6,7 +6,7 @@ Source: HDF5 File Format Specification, version 3.0, section II.A (superblock ve
 
 from __future__ import annotations
 
-from era5dl.proof.digest import Read
+from era5dl.proof.object_digest import Read
 
 _HEAD = 96  # bytes; the longest superblock
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"

@@ -1,4 +1,4 @@
-"""MD5 as hashlib computes it, of large streams in a fraction of the time where lanes.c was compiled."""
+"""MD5 as hashlib computes it, of large streams in a fraction of the time where md5_simd.c was compiled."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import hashlib
 from functools import cache
 from typing import Protocol
 
-from era5dl.proof.lanes import BLOCK, Stream, compiled, padding
-from era5dl.proof.together import Together
+from era5dl.proof.md5_batching import Together
+from era5dl.proof.md5_simd import BLOCK, Stream, compiled, padding
 from era5dl.turns import cores
 
 LARGE = 1 << 20  # bytes; for less hashlib is as good, and simpler
@@ -33,7 +33,7 @@ def md5(size: int) -> Md5:
 
 
 def is_side_by_side() -> bool:
-    """Whether lanes.c was compiled here, and is believed."""
+    """Whether md5_simd.c was compiled here, and is believed."""
     return _together() is not None
 
 

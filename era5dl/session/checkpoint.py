@@ -1,4 +1,4 @@
-"""How far a session is: values only. `era5dl.session.resume` writes and reads them."""
+"""How far a session is: values only. `era5dl.session.resume_file` writes and reads them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.ranges import Range, RangeSet
-from era5dl.session.untrusted import Malformed
+from era5dl.validation import Malformed
 
 
 @dataclass(frozen=True, slots=True)

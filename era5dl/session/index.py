@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from era5dl.errors import Era5Error
-from era5dl.folder import private
+from era5dl.folder import private_files
+from era5dl.folder.atomic_write import write_atomically
 from era5dl.folder.paths import OWN_FOLDER
-from era5dl.folder.private import close_files, make_private_folder
-from era5dl.folder.replace import write_atomically
-from era5dl.session.generations import previous, set_aside
-from era5dl.session.lock import Lock
+from era5dl.folder.private_files import close_files, make_private_folder
+from era5dl.locks.lock_file import Lock
+from era5dl.session.backup import previous, set_aside
 from era5dl.session.summary import Standing, Summary, absent, summary_of
-from era5dl.session.untrusted import Fields, Malformed, parse_json, read_regular
+from era5dl.validation import Fields, Malformed, parse_json, read_regular
 
 MAX_ENTRIES = 500
 _LIMIT = 8 * 1024 * 1024
@@ -110,7 +110,7 @@ def _change(change: Callable[[list[Entry]], list[Entry]]) -> None:
                 set_aside(path)
                 known = []
             body = {"format": _FORMAT, "version": 1, "sessions": [asdict(entry) for entry in change(known)]}
-            write_atomically(path, [json.dumps(body, indent=1).encode("ascii")], private.FILE)
+            write_atomically(path, [json.dumps(body, indent=1).encode("ascii")], private_files.FILE)
         finally:
             lock.release()
     except (OSError, ValueError, RuntimeError, Era5Error):

@@ -16,20 +16,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from era5dl.bucket.store import MOST_OBJECTS, ObjectInfo
+from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
 from era5dl.errors import SessionDamaged, SessionError, SessionNotFound, UnsafeKey, UsageError
-from era5dl.folder.faults import folder_errors
-from era5dl.folder.handles import Place
-from era5dl.folder.making import make_folders
+from era5dl.folder.directory_handles import Place
+from era5dl.folder.disk_errors import folder_errors
+from era5dl.folder.make_folders import make_folders
 from era5dl.folder.paths import OWN_FOLDER, check_encoding, clashes, name_fits, refuse_way_out, safe_path
-from era5dl.session import carry, generations, index, planfile
+from era5dl.locks.lock_file import Lock
+from era5dl.locks.object_claims import ObjectClaims
+from era5dl.session import backup, index, plan_file, reuse
 from era5dl.session.checkpoint import Checkpoint, Facts, Saved
-from era5dl.session.lock import Lock
-from era5dl.session.object_claims import ObjectClaims
-from era5dl.session.resume import plan_name, render
+from era5dl.session.resume_file import plan_name, render
 from era5dl.session.summary import SESSION_ID, Standing, list_sessions, title_of
-from era5dl.session.untrusted import Malformed, canonical
 from era5dl.settings import Settings
+from era5dl.validation import Malformed, canonical
 
 if TYPE_CHECKING:
     from era5dl.planner.plan import Plan
@@ -97,10 +97,10 @@ class Session:
                 saved, notes = _earlier(path)
                 checkpoint = Checkpoint.empty()
                 if saved is not None:
-                    facts = carry.with_history(facts, saved.facts)
-                    checkpoint, more = carry.over(saved, plan, home)
+                    facts = reuse.with_history(facts, saved.facts)
+                    checkpoint, more = reuse.over(saved, plan, home)
                     notes += more
-                planfile.write(home / plan_name(facts.id, plan.digest), plan)
+                plan_file.write(home / plan_name(facts.id, plan.digest), plan)
             session = cls(home, facts, plan, checkpoint, lock, notes)
             session.save(checkpoint)
             if saved is not None:
@@ -122,22 +122,18 @@ class Session:
             refuse_way_out(str(home.parent), str(home))
         chosen = _newest(home) if session_id is None else session_id
         path = home / f"{chosen}.json"
-        if not SESSION_ID.fullmatch(chosen) or not any(
-            Place.of(file).exists for file in (path, generations.previous(path))
-        ):
+        if not SESSION_ID.fullmatch(chosen) or not any(Place.of(file).exists for file in (path, backup.previous(path))):
             raise _not_found(f"there is no session {chosen!a} in {home.parent}")
         lock = Lock.take(path.with_suffix(".lock"))
         try:
             with folder_errors(home):
-                saved, damaged = generations.load(path, chosen)
+                saved, damaged = backup.load(path, chosen)
                 notes = [_set_aside(file) for file in damaged]
-                plan = planfile.read(home / plan_name(chosen, saved.facts.plan_digest), saved.facts.plan_digest)
+                plan = plan_file.read(home / plan_name(chosen, saved.facts.plan_digest), saved.facts.plan_digest)
             try:
                 checkpoint = saved.bound_to(plan.objects)
             except Malformed as exc:
-                raise SessionDamaged(
-                    f"the resume file {path} cannot be used: {exc}", remedy=generations.REMEDY
-                ) from exc
+                raise SessionDamaged(f"the resume file {path} cannot be used: {exc}", remedy=backup.REMEDY) from exc
             session = cls(home, saved.facts, plan, checkpoint, lock, [*notes, *([_LOGIN] if saved.had_login else [])])
             if saved.had_login:
                 for _generation in range(2):
@@ -188,13 +184,13 @@ class Session:
         data = render(self._facts, checkpoint, self.plan.objects, time.time())
         self._lock.confirm()
         with folder_errors(self._home):
-            generations.store(self._path, data)
+            backup.store(self._path, data)
         self.checkpoint = checkpoint
 
     @property
     def is_there(self) -> bool:
         """Whether the folder, as it is now, holds the resume file of this session."""
-        return any(Place.of(path).exists for path in (self._path, generations.previous(self._path)))
+        return any(Place.of(path).exists for path in (self._path, backup.previous(self._path)))
 
     def restore(self) -> bool:
         """Make again what somebody deleted of our own folder; the next `save` makes the resume file and the lock. Only
@@ -204,7 +200,7 @@ class Session:
             return False
         with folder_errors(self._home):
             make_folders(self._home)
-            planfile.write(plan, self.plan)
+            plan_file.write(plan, self.plan)
         return True
 
     def final_path(self, index: int) -> Path:
@@ -234,7 +230,7 @@ class Session:
 
     def finished_by_others(self, obj: ObjectInfo) -> bool:
         """Whether another session of the folder has recorded this version of an object as finished."""
-        return carry.finished_by_others(self._home, self.id, obj)
+        return reuse.finished_by_others(self._home, self.id, obj)
 
     def place(self, path: Path) -> Place:
         """The place of a path below the folder: reached from the folder down, so that nobody leads us out of it."""
@@ -323,16 +319,16 @@ def _facts_of(plan: Plan, settings: Settings) -> Facts:
 def _earlier(path: Path) -> tuple[Saved | None, list[str]]:
     """What an earlier run left, and notes about what of it was damaged and is now set aside. Raises OSError."""
     try:
-        saved, damaged = generations.load(path, path.stem)
+        saved, damaged = backup.load(path, path.stem)
         return saved, [_set_aside(file) for file in damaged]
     except SessionNotFound:
         return None, []
     except SessionDamaged:
-        return None, [_set_aside(file) for file in (path, generations.previous(path)) if Place.of(file).exists]
+        return None, [_set_aside(file) for file in (path, backup.previous(path)) if Place.of(file).exists]
 
 
 def _set_aside(file: Path) -> str:
-    aside = generations.set_aside(file)
+    aside = backup.set_aside(file)
     return f"{file.name} was damaged; it is kept as {aside.name if aside else 'it was'}."
 
 

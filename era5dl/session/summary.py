@@ -13,9 +13,9 @@ from typing import Any
 
 from era5dl.errors import SessionDamaged, SessionNotFound
 from era5dl.folder.paths import OWN_FOLDER
-from era5dl.session.generations import load
-from era5dl.session.lock import holder
-from era5dl.text import count
+from era5dl.formatting import count
+from era5dl.locks.lock_file import holder
+from era5dl.session.backup import load
 
 SESSION_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _FILE = re.compile(r"([0-9a-f]{12})\.json(\.bak)?", re.ASCII)

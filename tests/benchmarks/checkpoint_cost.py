@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.planner.plan import Plan
 from era5dl.ranges import RangeSet
 from era5dl.session import Checkpoint, Failure, Session, Unfinished

@@ -95,7 +95,7 @@ class Steps:
 def run(bucket: S3Bucket, settings: Settings, count: int, out: Path, steps: Steps) -> tuple[str, list[Any]]:
     """From the plan to the end. The session's id; of each checkpoint the seconds and the seconds of CPU."""
     from era5dl.engine.engine import Engine
-    from era5dl.planner.keys import plan_keys
+    from era5dl.planner.from_keys import plan_keys
     from era5dl.session import Session
 
     def hear(event: Event) -> None:

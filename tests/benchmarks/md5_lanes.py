@@ -15,8 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from era5dl.proof.lanes import compiled
 from era5dl.proof.md5 import LARGE, Md5, md5
+from era5dl.proof.md5_simd import compiled
 from era5dl.turns import cores
 
 BITE = 1 << 20  # bytes, as `engine.fetch` gathers them
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    print(f"{cores()} cores; lanes.c was {'compiled' if compiled() else 'not compiled: both columns are hashlib'}\n")
+    print(f"{cores()} cores; md5_simd.c was {'compiled' if compiled() else 'not compiled: both columns are hashlib'}\n")
     print("| threads | hashlib, MB/s | CPU s/GB | side by side, MB/s | CPU s/GB |")
     print("|--:|--:|--:|--:|--:|")
     ways: tuple[Callable[[], Md5], ...] = (lambda: hashlib.md5(usedforsecurity=False), lambda: md5(LARGE))

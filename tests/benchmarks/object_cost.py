@@ -28,16 +28,16 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 
-from era5dl.bucket.abort import Abort
-from era5dl.bucket.get import Get
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.get_object import Get
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import engine as engines
-from era5dl.engine.opening import open_transfer
-from era5dl.engine.proving import examine
+from era5dl.engine.prepare import open_transfer
 from era5dl.engine.run import Run
-from era5dl.engine.work import work
-from era5dl.folder.partfile import PartFile
-from era5dl.planner.keys import plan_keys
+from era5dl.engine.verification import examine
+from era5dl.engine.worker import work
+from era5dl.folder.part_file import PartFile
+from era5dl.planner.from_keys import plan_keys
 from era5dl.planner.plan import Plan
 from era5dl.session import Session
 from era5dl.settings import Settings

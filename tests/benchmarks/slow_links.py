@@ -25,7 +25,7 @@ from statistics import median
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine.engine import Engine
-from era5dl.planner.keys import plan_keys
+from era5dl.planner.from_keys import plan_keys
 from era5dl.session import Session
 from era5dl.settings import Settings
 from tests.benchmarks.speed.__main__ import rounds as in_turn

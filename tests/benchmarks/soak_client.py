@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.engine import fetch, outage, pacing, retry
+from era5dl.diagnosis.measured_bucket import Meter, MeteredBucket
+from era5dl.engine import fetch, prober, rate_limit, retry
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event, FileFailed, FileRetrying
-from era5dl.engine.meter import Meter, MeteredBucket
 from era5dl.planner import plan_keys, read_keys
 from era5dl.session import Session
 from era5dl.settings import Settings
@@ -29,8 +29,8 @@ from tests.benchmarks.soak_figures import Figures, tell
 # Where the engine waits for the server or for the network: seconds, all of them.
 WAITS: tuple[tuple[Any, str], ...] = (
     *((retry, name) for name in ("BASE", "CAP", "THROTTLE_BASE", "NETWORK_CAP")),
-    *((pacing.Throttle, name) for name in ("GROW_EVERY", "CALM")),
-    (outage, "PAUSES"),
+    *((rate_limit.Throttle, name) for name in ("GROW_EVERY", "CALM")),
+    (prober, "PAUSES"),
     (fetch, "FLOOR_WINDOW"),
 )
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from era5dl.engine.gauges import measure
+from era5dl.diagnosis.metrics import measure
 from tests.benchmarks.soak_figures import Figures
 from tests.benchmarks.soak_objects import Fate, Item, fate
 from tests.benchmarks.soak_weather import SCALE

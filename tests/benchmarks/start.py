@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.planner import Plan
 from era5dl.session import Session
 from era5dl.settings import Settings

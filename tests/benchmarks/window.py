@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psutil
 
-from era5dl.bucket.store import ObjectInfo
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.planner import Plan
 
 BEAT = 5  # ms
@@ -55,7 +55,7 @@ import sys, time
 began = time.perf_counter()
 import tkinter as tk
 from era5dl.gui.app import App
-from era5dl.gui.options import Options
+from era5dl.gui.startup_options import Options
 root = tk.Tk()
 app = App(root, Options(scale=1.0))
 root.update()
@@ -92,7 +92,7 @@ def _ready() -> float:
 
 def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
     from era5dl.gui.app import App
-    from era5dl.gui.options import Options
+    from era5dl.gui.startup_options import Options
 
     if given.rows < 1000:
         raise SystemExit("at least 1000 rows")

@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from tkinter import ttk
 
-from era5dl.gui.findings import Said, Step, Tone
-from era5dl.gui.hour import Hour
-from era5dl.gui.i18n import N_, _, follow, translate
-from era5dl.gui.look.palette import Palette
-from era5dl.gui.look.theme import Look
+from era5dl.formatting import size, speed
+from era5dl.gui.models.charts import Hour
+from era5dl.gui.text.diagnosis_text import Said, Step, Tone
+from era5dl.gui.text.i18n import N_, _, follow, translate
+from era5dl.gui.theme.palette import Palette
+from era5dl.gui.theme.theme import Look
 from era5dl.gui.widgets.banner import Banner, Kind
 from era5dl.gui.widgets.card import Card
-from era5dl.gui.widgets.graph import LineChart, Series
-from era5dl.text import size, speed
+from era5dl.gui.widgets.line_chart import LineChart, Series
 
 _MARKS = {
     Tone.GOOD: ("done", "ok"),

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
-from era5dl.gui.form import Fields, Outlook, Period
-from era5dl.gui.i18n import follow
-from era5dl.gui.look.palette import Palette
-from era5dl.gui.look.theme import Look
-from era5dl.gui.pages.grid_panel import GridPanel
+from era5dl.gui.models.queue import QueueModel
+from era5dl.gui.models.request_form import Fields, Outlook, Period
+from era5dl.gui.pages.date_grid_panel import GridPanel
 from era5dl.gui.pages.queue_panel import QueueCallbacks, QueuePanel
 from era5dl.gui.pages.request_panel import RequestCallbacks, RequestPanel
 from era5dl.gui.pages.totals_panel import TotalsCallbacks, TotalsPanel
-from era5dl.gui.queue_model import QueueModel
+from era5dl.gui.text.i18n import follow
+from era5dl.gui.theme.palette import Palette
+from era5dl.gui.theme.theme import Look
 from era5dl.gui.widgets.banner import Banner
-from era5dl.gui.widgets.sash import Sash
+from era5dl.gui.widgets.splitter import Sash
 
 _USUAL, _LEAST, _LEAST_RIGHT = 364.0, 336.0, 570.0  # widths of the request, and of what is right of it, in our units
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
-from era5dl.gui.i18n import N_, _, follow, translate
-from era5dl.gui.log_book import Level, Line, LogBook
-from era5dl.gui.look import scale
-from era5dl.gui.look.palette import Palette
-from era5dl.gui.look.theme import Look
+from era5dl.gui.models.log import Level, Line, LogBook
+from era5dl.gui.text.i18n import N_, _, follow, translate
+from era5dl.gui.theme import scaling
+from era5dl.gui.theme.palette import Palette
+from era5dl.gui.theme.theme import Look
 from era5dl.gui.widgets.card import Card
-from era5dl.gui.widgets.searchentry import SearchEntry
+from era5dl.gui.widgets.search_entry import SearchEntry
 
 _WORDS = {Level.DETAIL: N_("Detail"), Level.INFO: N_("Note"), Level.WARNING: N_("Warning"), Level.ERROR: N_("Error")}
 _CHOICES = {
@@ -60,7 +60,7 @@ class LogPage(ttk.Frame):
         body = ttk.Frame(card)
         body.pack(fill="both", expand=True)
         self.text = tk.Text(
-            body, wrap="word", borderwidth=0, highlightthickness=0, font=scale.TEXT, state="disabled", width=40,
+            body, wrap="word", borderwidth=0, highlightthickness=0, font=scaling.TEXT, state="disabled", width=40,
             height=8, padx=px(4), pady=px(2), spacing1=px(2), spacing3=px(2), cursor="arrow",
         )  # fmt: skip
         self._bar = ttk.Scrollbar(body, orient="vertical", command=self.text.yview)
@@ -114,7 +114,7 @@ class LogPage(ttk.Frame):
             inactiveselectbackground=palette.quiet_select,
         )  # fmt: skip
         px = self._look.px
-        self.text.tag_configure("clock", foreground=palette.muted, font=scale.SMALL)
+        self.text.tag_configure("clock", foreground=palette.muted, font=scaling.SMALL)
         hang = px(150)
         for level, colour in (
             (Level.DETAIL, palette.muted),

@@ -7,20 +7,20 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from tkinter import ttk
 
-from era5dl.engine.ledger import FileState
-from era5dl.gui import words
-from era5dl.gui.i18n import N_, _, ngettext, translate
-from era5dl.gui.look.theme import Look
+from era5dl.engine.counters import FileState
+from era5dl.formatting import size, speed
 from era5dl.gui.menus import QUEUE, accelerator
-from era5dl.gui.queue_model import Order, QueueModel, Show
-from era5dl.gui.queue_model import Row as File
-from era5dl.gui.widgets import rows
+from era5dl.gui.models.queue import Order, QueueModel, Show
+from era5dl.gui.models.queue import Row as File
+from era5dl.gui.text import engine_text
+from era5dl.gui.text.i18n import N_, _, ngettext, translate
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets import table_model
 from era5dl.gui.widgets.card import Card
-from era5dl.gui.widgets.saying import Saying
-from era5dl.gui.widgets.searchentry import SearchEntry
+from era5dl.gui.widgets.search_entry import SearchEntry
+from era5dl.gui.widgets.status_color import Tone
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.tone import Tone
-from era5dl.text import size, speed
+from era5dl.gui.widgets.updating_label import Saying
 
 _TONES = {
     FileState.WAITING: Tone.WAITING,
@@ -39,12 +39,12 @@ _SHOWS = {
     Show.FAILED: N_("Failed"),
 }
 _COLUMNS = (
-    rows.Column("file", "", 300, stretch=True, middle=True, least=140),
-    rows.Column("progress", "", 156, show=rows.Show.PROGRESS, least=108),
-    rows.Column("size", "", 76, right=True, least=74),
-    rows.Column("speed", "", 84, right=True, least=82),
-    rows.Column("status", "", 112, show=rows.Show.STATE, least=110),
-    rows.Column("attempts", "", 58, right=True, least=50, quiet=True, spare=True),
+    table_model.Column("file", "", 300, stretch=True, middle=True, least=140),
+    table_model.Column("progress", "", 156, show=table_model.Show.PROGRESS, least=108),
+    table_model.Column("size", "", 76, right=True, least=74),
+    table_model.Column("speed", "", 84, right=True, least=82),
+    table_model.Column("status", "", 112, show=table_model.Show.STATE, least=110),
+    table_model.Column("attempts", "", 58, right=True, least=50, quiet=True, spare=True),
 )
 _FALLING = (Order.SIZE, Order.SPEED, Order.PROGRESS, Order.ATTEMPTS)  # what one wants to see first is the most
 
@@ -160,7 +160,7 @@ class QueuePanel(Card):
             return _("Planned")
         if file.state is FileState.ACTIVE and file.reason:
             return _("Retrying")
-        return words.file_state(file.state, proving=file.proving).name
+        return engine_text.file_state(file.state, proving=file.proving).name
 
     def _filtered(self) -> None:
         self._filter.selection_clear()
@@ -196,14 +196,14 @@ class QueuePanel(Card):
             file = self._files.file(chosen[0])
             text = file.key
             if file.state is FileState.FAILED:
-                said = words.explain(file.kind or "Era5Error")
+                said = engine_text.explain(file.kind or "Era5Error")
                 text, style = f"{said.sentence} {said.hint}", "Danger.TLabel"
             elif file.reason and file.state is FileState.ACTIVE:
-                text = words.told(file.kind, file.reason).sentence
+                text = engine_text.told(file.kind, file.reason).sentence
             elif file.state is FileState.HELD:
-                text = words.file_state(file.state).hint
+                text = engine_text.file_state(file.state).hint
             elif file.checked_because:
-                text = f"{file.key} · {words.unproven(file.checked_because)}"
+                text = f"{file.key} · {engine_text.unproven(file.checked_because)}"
         if self._detail.say(text, style):
             self._detail.configure(wraplength=max(200, self.winfo_width() - self._look.px(40)))
 
@@ -249,7 +249,7 @@ class _Rows:
     def row_count(self) -> int:
         return len(self._files)
 
-    def row(self, index: int) -> rows.Row:
+    def row(self, index: int) -> table_model.Row:
         file = self._files.row(index)
         percent = "100 %" if file.share >= 1 else f"{int(file.share * 100)} %" if file.share else ""
         attempts = str(file.attempts) if file.attempts > 1 else ""
@@ -257,7 +257,7 @@ class _Rows:
         name = file.name.removeprefix("e5.oper.")  # they all begin so; what differs is to be seen
         texts = (name, percent, size(file.size), pace, self._say(file), attempts)
         tone = Tone.WARNING if file.state is FileState.ACTIVE and file.reason else _TONES[file.state]
-        return rows.Row(texts, file.share, tone)
+        return table_model.Row(texts, file.share, tone)
 
     def row_id(self, index: int) -> Hashable:
         return self._files.index_at(index)

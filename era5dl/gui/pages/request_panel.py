@@ -9,19 +9,19 @@ from datetime import date, datetime, timezone
 from tkinter import ttk
 
 from era5dl.catalog import Variable, presets, products, variables
-from era5dl.gui import words
-from era5dl.gui.form import Checked, Fields, Outlook, Period, chosen_variables, coverage
-from era5dl.gui.i18n import _, language, ngettext
-from era5dl.gui.look.theme import Look
-from era5dl.gui.pages.prospect import Prospect
-from era5dl.gui.widgets import dates
+from era5dl.gui.models.request_form import Checked, Fields, Outlook, Period, chosen_variables, coverage
+from era5dl.gui.pages.plan_summary import Prospect
+from era5dl.gui.text import engine_text
+from era5dl.gui.text.i18n import _, language, ngettext
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets import date_text
 from era5dl.gui.widgets.card import Card
-from era5dl.gui.widgets.checktree import CheckTree, Group, Leaf
-from era5dl.gui.widgets.datefield import DateField
-from era5dl.gui.widgets.saying import Saying
-from era5dl.gui.widgets.searchentry import SearchEntry
-from era5dl.gui.widgets.segmented import SegmentedControl
+from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
+from era5dl.gui.widgets.date_field import DateField
+from era5dl.gui.widgets.search_entry import SearchEntry
+from era5dl.gui.widgets.segmented_control import SegmentedControl
 from era5dl.gui.widgets.tooltip import Tooltip
+from era5dl.gui.widgets.updating_label import Saying
 from era5dl.selection import FIRST_DAY
 
 POPULAR = (
@@ -214,13 +214,16 @@ class RequestPanel(Card):
     def retranslate(self) -> None:
         """All texts in the language of now."""
         self._product_title.configure(text=_("Product"))
-        names = [_("All products"), *(f"{words.product(product).name}  ({product.name})" for product in products())]
+        names = [
+            _("All products"),
+            *(f"{engine_text.product(product).name}  ({product.name})" for product in products()),
+        ]
         self._product_choice.configure(values=names)
         self._product_choice.set(names[self._products.index(self._product)])
         self._variables_title.configure(text=_("Variables"))
         self._presets.configure(text=_("Presets"))
         for place, preset in enumerate(presets()):
-            label = f"{preset.name}: {words.preset(preset).name} ({len(preset.variables)})"
+            label = f"{preset.name}: {engine_text.preset(preset).name} ({len(preset.variables)})"
             self._preset_menu.entryconfigure(place, label=label)
         self.search.set_texts(placeholder=_("Search variables"))
         self._period_title.configure(text=_("Period"))
@@ -228,7 +231,7 @@ class RequestPanel(Card):
         self._from.configure(text=_("From"))
         self._to.configure(text=_("to"))
         for field in (self.first, self.last):
-            field.set_texts(dates.words_for(language()))
+            field.set_texts(date_text.words_for(language()))
         self._grid_button.configure(text=_("Choose…"))
         self._folder_title.configure(text=_("Folder"))
         self._browse.configure(text=_("Choose…"))
@@ -246,7 +249,7 @@ class RequestPanel(Card):
         for product in products():
             own = tuple(_leaf(v) for v in shown if v.product == product)
             if own:
-                groups.append(Group(product.name, words.product(product).name, own, open=bool(self._product)))
+                groups.append(Group(product.name, engine_text.product(product).name, own, open=bool(self._product)))
         return groups
 
     def _fill_tree(self) -> None:
@@ -313,7 +316,7 @@ class RequestPanel(Card):
         about = _("Everything the bucket has, hourly since 1940.")
         if self._product:
             product = next(one for one in products() if one.name == self._product)
-            about = f"{words.product(product).hint} ({words.cadence(product.cadence)})"
+            about = f"{engine_text.product(product).hint} ({engine_text.cadence(product.cadence)})"
         self._product_about.configure(text=about)
         bounds = coverage(chosen_variables(fields.variables), _today())
         for field in (self.first, self.last):
@@ -343,7 +346,7 @@ def grid_summary(fields: Fields) -> str:
 def _leaf(variable: Variable) -> Leaf:
     find = " ".join(
         (
-            *words.variable_names(variable),
+            *engine_text.variable_names(variable),
             variable.cds_name,
             variable.cds_name.replace("_", " "),
             *variable.also,
@@ -352,11 +355,11 @@ def _leaf(variable: Variable) -> Leaf:
             variable.name,
         )
     )
-    return Leaf(variable.name, words.variable(variable), variable.short, find.lower())
+    return Leaf(variable.name, engine_text.variable(variable), variable.short, find.lower())
 
 
 def _facts(variable: Variable) -> tuple[str, ...]:
-    return (variable.name, variable.units, words.cadence(variable.product.cadence))
+    return (variable.name, variable.units, engine_text.cadence(variable.product.cadence))
 
 
 def _today() -> date:

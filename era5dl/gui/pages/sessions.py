@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tkinter import ttk
 
-from era5dl.gui.i18n import _, follow, ngettext
-from era5dl.gui.look.palette import Palette
-from era5dl.gui.look.theme import Look
-from era5dl.gui.session_rows import RowState, SessionRow
+from era5dl.gui.models.sessions import RowState, SessionRow
+from era5dl.gui.text.i18n import _, follow, ngettext
+from era5dl.gui.theme.palette import Palette
+from era5dl.gui.theme.theme import Look
 from era5dl.gui.widgets.banner import Action, Banner, Kind
 from era5dl.gui.widgets.card import Card
-from era5dl.gui.widgets.rows import Column, Row, Show
+from era5dl.gui.widgets.status_color import Tone
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.tone import Tone
+from era5dl.gui.widgets.table_model import Column, Row, Show
 
 _TONES = {
     RowState.RUNNING: Tone.ACTIVE,

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from tkinter import ttk
 
 from era5dl.engine.events import TROUBLES, State
-from era5dl.engine.progress import Snapshot
-from era5dl.gui import words
-from era5dl.gui.form import Wrong, read_limit
-from era5dl.gui.i18n import _, ngettext
-from era5dl.gui.look.theme import Look
+from era5dl.engine.snapshot import Snapshot
+from era5dl.formatting import size, speed
+from era5dl.gui.models.request_form import Wrong, read_limit
+from era5dl.gui.text import engine_text as words
+from era5dl.gui.text.i18n import _, ngettext
+from era5dl.gui.theme.theme import Look
 from era5dl.gui.widgets.card import Card
-from era5dl.gui.widgets.graph import LineChart, Series
-from era5dl.gui.widgets.saying import Saying
-from era5dl.gui.widgets.stepper import Stepper
-from era5dl.gui.widgets.ticks import Sample
+from era5dl.gui.widgets.chart_scale import Sample
+from era5dl.gui.widgets.line_chart import LineChart, Series
+from era5dl.gui.widgets.number_field import Stepper
 from era5dl.gui.widgets.tooltip import Tooltip
-from era5dl.text import size, speed
+from era5dl.gui.widgets.updating_label import Saying
 
 _CHART = 300  # our units the chart has, card's edges included, or it lies above the buttons
 _FIGURES = 270  # our units of the figures left of it then

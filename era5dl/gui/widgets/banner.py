@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from tkinter import ttk
 
-from era5dl.gui.look.theme import Look
+from era5dl.gui.theme.theme import Look
 
 _LINGER = 600  # milliseconds before the place of a message that is over is given back: what flickers must not shake
 

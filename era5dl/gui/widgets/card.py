@@ -5,7 +5,7 @@ from __future__ import annotations
 import tkinter as tk
 from tkinter import ttk
 
-from era5dl.gui.look.theme import Look
+from era5dl.gui.theme.theme import Look
 
 _PADDING = 14
 

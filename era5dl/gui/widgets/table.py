@@ -15,11 +15,11 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from tkinter import font, ttk
 from typing import Any
 
-from era5dl.gui.look import scale
-from era5dl.gui.look.theme import Look
-from era5dl.gui.widgets.headings import Headings
-from era5dl.gui.widgets.lines import Lines
-from era5dl.gui.widgets.rows import Column, Fitter, Selection, TableModel
+from era5dl.gui.theme import scaling
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets.table_body import Lines
+from era5dl.gui.widgets.table_header import Headings
+from era5dl.gui.widgets.table_model import Column, Fitter, Selection, TableModel
 from era5dl.gui.widgets.tooltip import Tooltip
 
 _WHEEL = 3  # rows a notch
@@ -52,13 +52,13 @@ class VirtualTable(ttk.Frame):
         self._look, self._model = look, model
         self._on_select, self._on_menu, self._on_open = on_select, on_menu, on_open
         self._selection = Selection(model)
-        fitter = Fitter(font.nametofont(scale.TEXT, root=self).measure)
+        fitter = Fitter(font.nametofont(scaling.TEXT, root=self).measure)
         self._top, self._under, self._focused = 0, -1, False
         self._high = 0  # pixels of the canvas
         self._bar_at: tuple[float, float] | None = None
         self._emptied: bool | None = None  # whether it is said that there are no rows
         self._empty = empty
-        self.row_height = look.px(10) + scale.line_height(self)
+        self.row_height = look.px(10) + scaling.line_height(self)
         self.canvas = tk.Canvas(self, highlightthickness=0, borderwidth=0, takefocus=1, width=look.px(400),
                                 height=(height + 1) * self.row_height)  # fmt: skip
         self.headings = Headings(
@@ -179,7 +179,8 @@ class VirtualTable(ttk.Frame):
         self.headings.arrange(canvas.winfo_width())
         self._lines.rebuild(self._whole + 1)  # one may be cut by the lower edge
         room = canvas.winfo_width()
-        canvas.create_text(room // 2, self.row_height * 3, fill=self._look.palette.muted, font=scale.TEXT, tags="empty",
+        canvas.create_text(room // 2, self.row_height * 3, fill=self._look.palette.muted, font=scaling.TEXT,
+            tags="empty",
                            justify="center", width=max(1, room - self._look.px(40)))  # fmt: skip
         canvas.tag_raise("heading")
         self.refresh()

@@ -6,8 +6,8 @@ import tkinter as tk
 from collections.abc import Callable
 from typing import Any
 
-from era5dl.gui.look import scale
-from era5dl.gui.look.theme import Look
+from era5dl.gui.theme import scaling
+from era5dl.gui.theme.theme import Look
 
 _REST = 500  # milliseconds the mouse must rest
 _WIDEST = 520
@@ -44,7 +44,8 @@ class Tooltip:
         window = self._window = tk.Toplevel(self._widget, background=palette.text, padx=0, pady=0)
         window.withdraw()
         window.overrideredirect(True)
-        tk.Label(window, text=text, background=palette.text, foreground=palette.card, font=scale.SMALL, justify="left",
+        tk.Label(window, text=text, background=palette.text, foreground=palette.card, font=scaling.SMALL,
+            justify="left",
                  wraplength=px(_WIDEST), padx=px(8), pady=px(5)).pack()  # fmt: skip
         window.update_idletasks()
         x, y = self._widget.winfo_pointerx() + px(10), self._widget.winfo_pointery() + px(18)

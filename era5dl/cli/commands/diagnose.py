@@ -1,0 +1,118 @@
+"""diagnose: the way to the bucket as a readable table, and one sentence that says what to make of it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from era5dl.cli import CANNOT_GO_ON, FINE
+from era5dl.cli.arguments import settings_from
+from era5dl.cli.interrupts import Interrupts
+from era5dl.cli.output import Voice
+from era5dl.diagnosis.network_test import Diagnosis, Timing
+from era5dl.diagnosis.network_test import diagnose as measure
+from era5dl.diagnosis.rules import Figures, Finding, judge, with_test
+from era5dl.formatting import duration, size, speed
+
+_STEPS = {  # where it ended
+    "dns": "The name of the {first_hop} cannot be resolved: check its spelling, and whether this computer is online.",
+    "connect": "Nothing answers there: check the endpoint, the proxy and the firewall.",
+    "proxy": "The proxy is what fails: check that it runs, its address, and its user name and password.",
+    "certificate": "The certificate is not trusted: check this computer's clock; where a proxy inspects TLS, name its "
+    "CA file with --ca-bundle; on a network with a login page, log in first.",
+    "tls": "No secure connection comes about: a proxy or firewall on the way interferes, or this is no TLS server.",
+    "answer": "The connection stands but no answer comes: a proxy or firewall on the way may be holding it.",
+}
+_FINDINGS = {  # where it came through; a test alone finds nothing else
+    Finding.CLOCK_WRONG: "The bucket can be reached, but this computer's clock is wrong: set it, or certificates will "
+    "fail.",
+    Finding.PROXY_ANSWERS: "HTTP {status} is no answer of the bucket's: a proxy or a login page stands in between.",
+    Finding.REFUSES: "The server answers with HTTP {status}: check the bucket's name, the region and the endpoint.",
+    Finding.DNS_SLOW: "The bucket can be reached, but looking up its name takes long: another DNS server may help.",
+    Finding.UNSTEADY: "The bucket can be reached, but the line is unsteady: {loss:.0%} of the probes were lost.",
+    Finding.FAR_AWAY: "All is well, the bucket is far away{pace}: more --workers (16 or 32) can make it faster.",
+    Finding.FINE: "All is well{pace}.",
+}
+
+
+def diagnose(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
+    """Measure and tell. Exit code 0 when the bucket answers, else 3."""
+    settings = settings_from(arguments)
+    voice.say("Measuring the way to the bucket; this takes a few seconds ...")
+    found = interrupts.background(lambda: measure(settings))
+    sentence = verdict(found)
+    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    voice.record("diagnosis", **fields, verdict=sentence)
+    voice.results(lines(found))
+    voice.result()
+    voice.result(sentence)
+    return FINE if found.reachable else CANNOT_GO_ON
+
+
+def lines(found: Diagnosis) -> list[str]:
+    """The table: one step a line."""
+    rows = [
+        ("endpoint", found.endpoint),
+        ("proxy", _proxy(found)),
+        ("DNS", _dns(found)),
+        ("connect", "every probe failed" if found.failed_step == "connect" else _timing(found.connect)),
+    ]
+    if found.endpoint.startswith("https:"):
+        facts = [fact for fact in (found.tls_version, found.issuer and f"signed by {found.issuer}") if fact]
+        rows.append(("TLS", _timing(found.tls) + (f"; {', '.join(facts)}" if facts else "")))
+        alone = f"{found.trust_file} alone (from {found.trust_source})"
+        rows.append(("trust", alone if found.trust_file else "the system's certificates and the bundled ones"))
+    rows += [
+        ("first byte", _timing(found.first_byte)),
+        ("answer", "none" if found.status is None else f"HTTP {found.status}"),
+        ("throughput", _throughput(found)),
+        ("clock", _clock(found)),
+    ]
+    if found.error:
+        rows.append(("error", found.error))
+    return [f"{name:<11} {text}" for name, text in rows]
+
+
+def _proxy(found: Diagnosis) -> str:
+    if found.proxy:
+        return f"{found.proxy} (from {found.proxy_source})"
+    return "cannot be used" if found.failed_step == "proxy" else "none"
+
+
+def verdict(found: Diagnosis) -> str:
+    """One sentence: where it ended, or else the weightiest thing that the rules of `engine.verdict` find."""
+    if found.failed_step:
+        return _STEPS[found.failed_step].format(first_hop="proxy" if found.proxy else "endpoint")
+    figures = with_test(Figures(), found)
+    pace = f", one connection brings {speed(found.throughput)}" if found.throughput else ""
+    return _FINDINGS[judge(figures)[0]].format(status=found.status, loss=figures.loss, pace=pace)
+
+
+def _timing(one: Timing | None) -> str:
+    if one is None:
+        return "not measured"
+    figures = (("mean", one.mean), ("min", one.minimum), ("max", one.maximum), ("jitter", one.jitter))
+    text = ", ".join(f"{name} {value * 1000:.1f} ms" for name, value in figures)
+    return f"{text}, loss {one.loss:.0%} of {one.count + one.lost}"
+
+
+def _dns(found: Diagnosis) -> str:
+    if found.dns_seconds is None:
+        return "failed" if found.failed_step == "dns" else "not measured"
+    shown = ", ".join(found.addresses[:4]) + (" ..." if len(found.addresses) > 4 else "")
+    return f"{found.dns_seconds * 1000:.1f} ms: {shown}"
+
+
+def _throughput(found: Diagnosis) -> str:
+    if found.throughput is None:
+        return "not measured"
+    return f"{speed(found.throughput)} on one connection ({size(found.sample_bytes)} fetched)"
+
+
+def _clock(found: Diagnosis) -> str:
+    ahead = found.clock_ahead
+    if ahead is None:
+        return "not compared"
+    if ahead == 0:
+        return "agrees with the server's"
+    return f"{duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the server's"

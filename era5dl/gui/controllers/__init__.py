@@ -1,0 +1,1 @@
+"""Controllers: connect pages, models and backend. All on the Tk thread."""

@@ -1,0 +1,108 @@
+"""What opens in front of the window: settings, help, the question at the end, and the system's file dialogs."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import filedialog
+
+from era5dl.formatting import plain
+from era5dl.gui.dialogs.help import HelpDialog
+from era5dl.gui.dialogs.question import Question
+from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
+from era5dl.gui.models import preferences
+from era5dl.gui.models.preferences import Preferences
+from era5dl.gui.text.i18n import _
+from era5dl.gui.theme.theme import Look
+from era5dl.log_file import log_file
+
+
+class Dialogs:
+    """Each of them is there once at most."""
+
+    def __init__(self, root: tk.Tk, look: Look) -> None:
+        self._root, self._look = root, look
+        self._settings: SettingsDialog | None = None
+        self._help: HelpDialog | None = None
+        self.question: Question | None = None
+        self.consent: Question | None = None
+
+    def show_help(self, folder: str) -> None:
+        """folder: where downloads go."""
+        if self._help is None:
+            places = (
+                (_("Folder"), folder),
+                (_("Settings"), str(preferences.preferences_file())),
+                (_("Log"), str(log_file())),
+            )
+            self._help = HelpDialog(self._root, self._look, places, self._help_closed)
+
+    def show_settings(self, now: Preferences, changed: Callable[[Preferences], object]) -> None:
+        """changed: hears of each change as it is made."""
+        if self._settings is None:
+            callbacks = SettingsCallbacks(
+                changed=changed,
+                choose_folder=self.choose_folder,
+                choose_file=lambda _start: filedialog.askopenfilename(parent=self._root),
+                closed=self._settings_closed,
+            )
+            self._settings = SettingsDialog(self._root, self._look, now, callbacks)
+
+    def ask_to_close(self, on_yes: Callable[[], object]) -> None:
+        """Something is being downloaded: stop it and close?"""
+        self.question = Question(
+            self._root,
+            self._look,
+            title=_("Stop the download and close?"),
+            text=_("Everything that has come is kept; the window offers to go on when it is opened again."),
+            yes=_("Stop and close"),
+            no=_("Keep downloading"),
+            on_yes=on_yes,
+            on_no=self._stay,
+        )
+
+    def ask_for_server(self, address: str, on_yes: Callable[[], object]) -> None:
+        """A session names this server, and the settings another one: ask it all the same?"""
+        if self.consent is not None and self.consent.winfo_exists():
+            self.consent.destroy()
+        self.consent = Question(
+            self._root,
+            self._look,
+            title=_("Download from another server?"),
+            text=_(
+                "The files of this session come from {address}, which is not the server in the settings. "
+                "Go on only if you trust that server, or whoever gave you the folder.",
+                address=plain(address),
+            ),
+            yes=_("Use this server"),
+            no=_("Cancel"),
+            on_yes=on_yes,
+            cautious=True,
+        )
+
+    def choose_folder(self, start: str) -> str:
+        """Of the system; "" when nothing is chosen."""
+        return filedialog.askdirectory(parent=self._root, initialdir=start or None)
+
+    def choose_session_folder(self, start: str) -> str:
+        """One that is there; "" when nothing is chosen."""
+        return filedialog.askdirectory(parent=self._root, initialdir=start or None, mustexist=True)
+
+    def choose_report(self) -> str:
+        """Where the support report goes; "" when nothing is chosen."""
+        from era5dl.gui.models import support_report
+
+        return filedialog.asksaveasfilename(
+            parent=self._root, initialfile=support_report.file_name(), defaultextension=".zip"
+        )
+
+    # --- inside
+
+    def _settings_closed(self) -> None:
+        self._settings = None
+
+    def _help_closed(self) -> None:
+        self._help = None
+
+    def _stay(self) -> None:
+        self.question = None

@@ -1,0 +1,407 @@
+"""Between the Download page and the conductor: from fields to a plan, from a plan to a run, from facts to what is seen.
+
+No widget is made here, and Tk is only known as a page with `show` methods and a timer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from era5dl.engine.events import TROUBLES, State, StateChanged
+from era5dl.errors import BadResponse, UsageError
+from era5dl.gui.backend import messages
+from era5dl.gui.backend.messages import Fact, Trouble
+from era5dl.gui.backend.service import Conductor
+from era5dl.gui.backend.tk_bridge import Timer
+from era5dl.gui.models import request_form
+from era5dl.gui.models.queue import QueueModel, Show
+from era5dl.gui.models.request_form import Fields, Outlook
+from era5dl.gui.models.sessions import rows
+from era5dl.gui.pages.download import DownloadPage
+from era5dl.gui.pages.totals_panel import SPAN
+from era5dl.gui.text import engine_text, summary_text
+from era5dl.gui.text.i18n import _
+from era5dl.gui.widgets.banner import Action, Kind
+from era5dl.session import Standing, Summary
+from era5dl.settings import Settings
+
+DEBOUNCE = 400  # ms after the last change of a field before the bucket is asked
+SPEED_EVERY = 1.0  # seconds between two points of the speed chart
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What it needs of the window. settings: raises UsageError. ended: hears a summary when a run is over."""
+
+    settings: Callable[[], Settings]
+    timer: Timer
+    open_folder: Callable[[Path], object]
+    remember: Callable[[Fields], object]
+    running: Callable[[bool], object]
+    ended: Callable[[str], object]
+
+
+class Downloading:
+    """One for the life of the window; all methods on Tk's thread."""
+
+    def __init__(self, conductor: Conductor, model: QueueModel, around: Surroundings) -> None:
+        self._conductor, self._model, self._around = conductor, model, around
+        self._page: DownloadPage | None = None
+        self._fields = Fields()
+        self._outlook = Outlook(checked=request_form.check(Fields()))
+        self._number = 0  # of the plan that is waited for
+        self._armed: str | None = None
+        self._folder_asked: Path | None = None
+        self._begun = False  # the queue shows a run, not a preview
+        self._opened: messages.Opened | None = None
+        self._trouble: State | None = None  # what the banner is about
+        self._last: object = None
+        self._speeds: deque[tuple[float, float | None]] = deque(maxlen=int(SPAN / SPEED_EVERY) + 2)
+        self._charted = False  # the chart was drawn last, and the figures beside it have their turn
+        self._offered = self._closed = False
+        self.demo = False  # the bucket has another port each time, so sessions are found by what is in them
+
+    def attach(self, page: DownloadPage) -> None:
+        """The page it speaks to."""
+        self._page = page
+
+    @property
+    def page(self) -> DownloadPage:
+        assert self._page is not None
+        return self._page
+
+    @property
+    def fields(self) -> Fields:
+        return self._fields
+
+    @property
+    def preparing(self) -> bool:
+        """Whether the demo's server is not up yet."""
+        return self._outlook.preparing
+
+    def folder_of(self, index: int) -> Path | None:
+        """Where the file of this place in the plan is, or will be."""
+        root = self._opened.folder if self._begun and self._opened is not None else self._outlook.checked.folder
+        if root is None:
+            return None
+        folder = (root / self._model.objects[index].key).parent
+        return folder if folder.is_dir() else root
+
+    # --- what the person does
+
+    def fill(self, fields: Fields) -> None:
+        """Begin with these fields."""
+        self.page.show_fields(fields)
+        self.changed(fields)
+
+    def changed(self, fields: Fields) -> None:
+        """The fields say something else: ask again a moment after the last change."""
+        before, self._fields = self._fields, fields
+        checked = request_form.check(fields)
+        same = checked.selection == self._outlook.checked.selection and checked.selection is not None
+        if same and not self._outlook.trouble:
+            self._outlook = replace(self._outlook, checked=checked)
+        else:
+            self._outlook = replace(self._outlook, checked=checked, plan=None, trouble=None, progress=None)
+            self._conductor.plan_no_more()
+        if before.folder != fields.folder:
+            self._outlook = replace(self._outlook, folder=None)
+        self._arm()
+        self._show()
+        self._around.remember(fields)
+
+    def replan(self) -> None:
+        """Something else that a plan depends on has changed: the endpoint, a proxy."""
+        self._outlook = replace(self._outlook, plan=None, trouble=None, progress=None)
+        self._arm()
+        self._show()
+
+    def prepare(self, preparing: bool) -> None:
+        """The demo's server is being started, or has been."""
+        self._outlook = replace(self._outlook, preparing=preparing)
+        if not preparing:
+            self._arm()
+        self._show()
+
+    def start(self) -> None:
+        """Fetch what is planned."""
+        outlook = self._outlook
+        if outlook.obstacle() or outlook.plan is None or outlook.checked.folder is None:
+            return
+        settings = self._settings()
+        if settings is None:
+            return
+        self.page.hide_grid()
+        self.page.banner.hide(at_once=True)
+        self._occupy()
+        earlier = self._earlier() if self.demo else None
+        if earlier is not None:
+            self._conductor.open_session(earlier.folder, earlier.id, settings)
+        else:
+            self._conductor.start(outlook.plan, outlook.checked.folder, settings)
+
+    def resume_session(self, folder: Path, session_id: str | None) -> None:
+        """Go on with a session of the list, or the newest of a folder."""
+        if self._conductor.occupied:
+            return
+        settings = self._settings()
+        if settings is None:
+            return
+        self.page.banner.hide(at_once=True)
+        self._occupy()
+        self._conductor.open_session(folder, session_id, settings)
+
+    def pause_or_resume(self) -> None:
+        snapshot = self._conductor.snapshot()
+        if snapshot is None:
+            return
+        if snapshot.state is State.PAUSED:
+            self._conductor.resume()
+        else:
+            self._conductor.pause()
+
+    def retry(self, indices: list[int] | None = None) -> None:
+        """Failed files once more."""
+        chosen = self._model.failed() if indices is None else indices
+        if not chosen:
+            return
+        running = self._conductor.snapshot() is not None
+        if not running:
+            self.page.banner.hide(at_once=True)
+            self._occupy()
+        self._conductor.retry(chosen)
+
+    def show_missing(self) -> None:
+        """Name what the server does not have, with the reason."""
+        plan = self._outlook.plan
+        if plan is None:
+            return
+        reasons: dict[str, list[str]] = {}
+        for missing in plan.missing:
+            reasons.setdefault(missing.reason, []).append(missing.key.rpartition("/")[2])
+        lines = []
+        for reason, keys in reasons.items():
+            said = engine_text.missing(reason)
+            lines.append(f"{said.name} ({len(keys):,}): {said.hint}")
+            lines += [f"    {key}" for key in keys[:6]]
+            if len(keys) > 6:
+                lines.append("    " + _("and {n:,} more", n=len(keys) - 6))
+        self.page.banner.show(Kind.WARNING, "\n".join(lines))
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
+        if self._armed is not None:
+            self._around.timer.after_cancel(self._armed)
+            self._armed = None
+        self._closed = True
+
+    # --- what the conductor says
+
+    def hear(self, fact: Fact) -> None:
+        match fact:
+            case messages.Planning() if fact.number == self._number:
+                self._outlook = replace(self._outlook, progress=(fact.done, fact.total))
+                self._show()
+            case messages.Planned() if fact.number == self._number:
+                self._outlook = replace(self._outlook, plan=fact.plan, progress=None, trouble=None)
+                if not self._conductor.occupied:
+                    self._begun = False
+                    self._model.load(fact.plan.objects)
+                    self.page.queue.begin(False)
+                self._show()
+            case messages.NotPlanned() if fact.number == self._number:
+                self._outlook = replace(self._outlook, trouble=fact.trouble, progress=None)
+                self._show()
+            case messages.FolderSeen() if fact.folder == self._folder_asked:
+                self._outlook = replace(self._outlook, folder=fact)
+                self._show()
+            case messages.Opened():
+                self._open(fact)
+            case messages.NotOpened():
+                self._free()
+                if fact.trouble.kind != "Stopped":
+                    self._failed(fact.trouble)
+            case messages.OtherServer() if not fact.verifying:
+                self._free()
+            case messages.Happened():
+                self._model.hear(fact.event)
+                if isinstance(fact.event, StateChanged):
+                    self._state(fact.event)
+            case messages.Over():
+                self._over(fact)
+            case messages.SessionsSeen():
+                self._offer(fact.sessions)
+            case _:
+                return
+
+    def draw(self, phase: int) -> None:
+        """The numbers of this moment, in parts 0, 1, 2, so that no turn of Tk is long."""
+        snapshot = self._conductor.snapshot()
+        if snapshot is None:
+            return
+        now = time.monotonic()
+        if phase == 0:
+            states = self._conductor.states()
+            if states is not None and len(states) == len(self._model.objects):
+                self._model.update(snapshot, states, now)
+        elif phase == 1:
+            self.page.queue.refresh()
+        elif self._charted or (self._speeds and now - self._speeds[-1][0] < SPEED_EVERY):
+            self._charted = False  # never the chart twice running: where all is slow it is due each time
+            self.page.totals.show(snapshot, True)
+        else:
+            self._charted = True
+            self._speeds.append((now, snapshot.speed))
+            self.page.totals.show_speeds(list(self._speeds), now)
+
+    # --- inside
+
+    def _arm(self) -> None:
+        timer = self._around.timer
+        if self._closed:
+            return
+        if self._armed is not None:
+            timer.after_cancel(self._armed)
+        self._armed = timer.after(DEBOUNCE, self._ask)
+
+    def _ask(self) -> None:
+        """Look at the folder, and ask the bucket if there is something to ask."""
+        self._armed = None
+        checked = self._outlook.checked
+        if checked.folder is not None and self._outlook.folder is None:
+            self._folder_asked = checked.folder
+            self._conductor.look_at(checked.folder)
+        ready = not self._outlook.preparing and not self._conductor.occupied
+        if checked.selection is None or self._outlook.plan is not None or not ready:
+            return
+        try:
+            settings = self._around.settings()
+        except UsageError as error:
+            self._outlook = replace(self._outlook, trouble=Trouble.of(error))
+            self._show()
+            return
+        self._number = self._conductor.plan(checked.selection, settings)
+
+    def _show(self) -> None:
+        try:
+            reserve = self._around.settings().disk_reserve
+        except UsageError:
+            reserve = 0
+        self._outlook = replace(
+            self._outlook, speed=self._conductor.speed, busy=self._conductor.occupied, reserve=reserve
+        )
+        self.page.show_outlook(self._outlook)
+
+    def _settings(self) -> Settings | None:
+        """As they are now; None, and the person is told, where they will not do."""
+        try:
+            return self._around.settings()
+        except UsageError as error:
+            self._failed(Trouble.of(error))
+            return None
+
+    def _occupy(self) -> None:
+        self._outlook = replace(self._outlook, busy=True)
+        self.page.show_outlook(self._outlook)
+        self._around.running(True)
+
+    def _free(self) -> None:
+        self._around.running(False)
+        self._outlook = replace(self._outlook, folder=None)  # there is less room now, and a session
+        self._arm()
+        self._show()
+
+    def _open(self, opened: messages.Opened) -> None:
+        complaints = self._model.complaints if opened.only is not None else {}
+        self._opened, self._begun, self._trouble = opened, True, None
+        self._model.load(opened.objects, opened.partial)
+        if opened.only is not None:
+            self._model.only, self._model.complaints = opened.only, complaints
+        self._speeds.clear()
+        self.page.queue.begin(True)
+        notes = list(opened.notes)
+        if opened.elsewhere:
+            notes.append(
+                _("The files of this session come from {endpoint}, not from Amazon.", endpoint=opened.elsewhere)
+            )
+        if notes:
+            self.page.banner.show(Kind.WARNING, " ".join(notes))
+        self._show()
+
+    def _state(self, event: StateChanged) -> None:
+        """A banner while something holds everything up, gone when it is over."""
+        if event.state in TROUBLES or event.reason:
+            self._trouble = event.state
+            said = engine_text.state(event.state)
+            why = engine_text.why(event)
+            if event.kind == BadResponse.__name__ and event.state is State.WAITING_FOR_NETWORK:
+                why += " " + _(
+                    "A login page or a proxy probably stands in between: open any web page in a browser, "
+                    "and log in if it asks you to."
+                )
+            kind = Kind.WARNING if event.state in TROUBLES else Kind.INFO
+            text = _("{name}. {hint}", name=said.name, hint=said.hint)
+            self.page.banner.show(kind, f"{text}\n{why}".rstrip())
+        elif self._trouble is not None:
+            self._trouble = None
+            self.page.banner.hide()
+
+    def _over(self, over: messages.Over) -> None:
+        self._trouble = None
+        if len(over.states) == len(self._model.objects):
+            self._model.update(None, over.states, time.monotonic() + 1e6)
+        self.page.queue.refresh()
+        self.page.totals.show(over.last, False)
+        kind, text, action = self._summary(over)
+        text = f"{text} {summary_text.unverified(self._model.checked())}".rstrip()
+        self.page.banner.show(kind, text, action)
+        self._free()
+        self._around.ended(text)
+
+    def _summary(self, over: messages.Over) -> tuple[Kind, str, Action | None]:
+        """One message at the end, and what to do next."""
+        ended, last = over.ended, over.last
+        folder, session_id = over.folder, over.session_id
+        failed = len(self._model.failed())
+        go_on = Action(_("Resume"), lambda: self.resume_session(folder, session_id))
+        if ended.error:
+            return Kind.DANGER, summary_text.early(ended), go_on
+        if ended.stopped and ended.unfinished:
+            return Kind.INFO, summary_text.stopped(last), go_on
+        if failed:
+            self.page.queue.choose_show(Show.ALL)
+            return Kind.WARNING, summary_text.with_failures(ended, failed), Action(_("Retry"), lambda: self.retry())
+        show = Action(_("Open folder"), lambda: self._around.open_folder(folder))
+        return Kind.OK, summary_text.complete(ended, last, over.missing), show
+
+    def _failed(self, trouble: Trouble) -> None:
+        said = engine_text.explain(trouble.kind)
+        self.page.banner.show(Kind.DANGER, f"{said.sentence} {said.hint}\n({trouble.detail})")
+        self._show()
+
+    def _offer(self, sessions: tuple[Summary, ...]) -> None:
+        """Once, when the window opens: the download that was interrupted last."""
+        if self._offered or self._conductor.occupied:
+            return
+        self._offered = True
+        last = next((one for one in sessions if one.state is Standing.INTERRUPTED), None)
+        if last is None:
+            return
+        share = f"{last.done_bytes * 100 // last.total_bytes} %" if last.total_bytes else "0 %"
+        row = rows((last,))[0]
+        title = f"{row.name}, {row.period}" if row.period else row.name
+        text = _("“{title}” was interrupted at {percent}.", title=title, percent=share)
+        action = Action(_("Resume"), lambda: self.resume_session(last.folder, last.id))
+        self.page.banner.show(Kind.INFO, text, action)
+
+    def _earlier(self) -> Summary | None:
+        """A session of the demo that was begun with another port of its server."""
+        plan, seen = self._outlook.plan, self._outlook.folder
+        if plan is None or seen is None:
+            return None
+        alike = (one for one in seen.sessions if (one.files, one.total_bytes) == (len(plan.objects), plan.total_bytes))
+        return next((one for one in alike if one.state is Standing.INTERRUPTED), None)

@@ -1,0 +1,213 @@
+"""Between the conductor and the pages that look on: Sessions, Diagnostics and Log. All on Tk's thread."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from era5dl.diagnosis.metrics import Gauges
+from era5dl.diagnosis.network_test import Diagnosis
+from era5dl.engine.events import State
+from era5dl.engine.verify_files import Condition
+from era5dl.errors import UsageError
+from era5dl.formatting import plain
+from era5dl.gui.backend import messages
+from era5dl.gui.backend.messages import Fact
+from era5dl.gui.backend.service import TESTING, VERIFYING, Conductor
+from era5dl.gui.models import sessions
+from era5dl.gui.models.charts import hour_of
+from era5dl.gui.models.log import Level, LogBook
+from era5dl.gui.models.preferences import Preferences
+from era5dl.gui.models.sessions import parts_of_title
+from era5dl.gui.pages.diagnostics import DiagnosticsPage
+from era5dl.gui.pages.log import LogPage
+from era5dl.gui.pages.sessions import SessionsPage
+from era5dl.gui.text import diagnosis_text, engine_text
+from era5dl.gui.text.i18n import _
+from era5dl.gui.widgets.banner import Kind
+from era5dl.session import Summary
+from era5dl.settings import Settings
+
+SLOW = 2.0  # seconds between two looks at what changes slowly
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The pages it speaks to."""
+
+    sessions: SessionsPage
+    diagnostics: DiagnosticsPage
+    log: LogPage
+
+
+class Watching:
+    """One for the life of the window."""
+
+    def __init__(self, conductor: Conductor, settings: Callable[[], Settings]) -> None:
+        self._conductor, self._settings = conductor, settings
+        self.book = LogBook()
+        self.gauges = Gauges(conductor.snapshot, conductor.meter)
+        self._pages: Pages | None = None
+        self._sessions: tuple[Summary, ...] = ()
+        self._diagnosis: Diagnosis | None = None
+        self._tested_alone = True  # nothing was downloaded meanwhile
+        self._running: tuple[str, Path] | None = None
+        self._next = 0.0
+
+    def attach(self, pages: Pages) -> None:
+        self._pages = pages
+
+    @property
+    def pages(self) -> Pages:
+        assert self._pages is not None
+        return self._pages
+
+    @property
+    def unfinished(self) -> int:
+        """Sessions that could go on."""
+        return sum(row.can_resume for row in sessions.rows(self._sessions))
+
+    # --- what the person does
+
+    def verify(self, folder: Path, session_id: str) -> None:
+        try:
+            self._conductor.verify(folder, session_id, self._settings())
+        except UsageError as error:
+            self.pages.sessions.tell(engine_text.explain(error).sentence)
+
+    def test(self) -> None:
+        """Run the network test."""
+        try:
+            settings = self._settings()
+        except UsageError as error:
+            self.book.add(Level.ERROR, str(error))
+            self.pages.diagnostics.tell(engine_text.explain(error).sentence, Kind.WARNING)
+            return
+        self.pages.diagnostics.show_testing(True)
+        self._tested_alone = not self._conductor.occupied
+        self._conductor.diagnose(settings)
+
+    def save_report(self, path: Path, preferences: Preferences) -> None:
+        """Put the support report into this file, and say where it is, or why it is not."""
+        try:
+            self._write_report(path, preferences)
+        except OSError as error:
+            self.book.add(Level.ERROR, str(error))
+            text = _("The report could not be saved: {reason}", reason=plain(str(error)))
+            self.pages.diagnostics.tell(text, Kind.DANGER)
+        else:
+            self.pages.diagnostics.tell(_("The report is saved: {path}", path=plain(str(path))), Kind.OK)
+
+    def _write_report(self, path: Path, preferences: Preferences) -> None:
+        from era5dl.gui.models import support_report  # 20 ms that opening the window need not take
+
+        said = self._findings()
+        material = support_report.Material(
+            preferences=preferences,
+            diagnosis=self._diagnosis,
+            findings=tuple(one.finding for one in said),
+            samples=self.gauges.history(),
+            sessions=self._sessions,
+            log=tuple(f"{line.clock} {line.text}" for line in self.book.lines()),
+        )
+        support_report.write(path, material)
+
+    # --- what the conductor says
+
+    def hear(self, fact: Fact) -> None:
+        pages = self.pages
+        match fact:
+            case messages.SessionsSeen():
+                self._sessions = fact.sessions
+                self.show_sessions()
+            case messages.Verifying():
+                pages.sessions.show_verifying(fact.done, fact.total)
+            case messages.Verified():
+                found = Counter(one.condition for one in fact.examined)
+                verified, checked = found[Condition.VERIFIED], found[Condition.CHECKED]
+                pages.sessions.show_verified(verified, checked, found.total() - verified - checked)
+                self._conductor.list_sessions()
+            case messages.NotVerified():
+                pages.sessions.tell(_said(fact.trouble), Kind.WARNING)
+            case messages.SessionForgotten():
+                if fact.trouble is not None:
+                    pages.sessions.tell(_said(fact.trouble))
+                self._conductor.list_sessions()
+            case messages.Diagnosed():
+                self._diagnosis = fact.diagnosis
+                self._tested_alone = self._tested_alone and not self._conductor.occupied
+                pages.diagnostics.show_testing(False)
+                self._show_test()
+            case messages.Opened():
+                self._running = (fact.session_id, fact.folder)
+                what = ", ".join(filter(None, parts_of_title(fact.title)))
+                self.book.add(Level.INFO, f"{what} → {fact.folder}")
+                self._conductor.list_sessions()
+            case messages.Over():
+                self._running = None
+                self._conductor.list_sessions()
+            case messages.Happened():
+                self.book.hear(fact.event)
+            case messages.Stumbled():
+                self._stumbled(fact)
+            case messages.NotPlanned() | messages.NotOpened() | messages.DemoFailed():
+                self.book.add(Level.ERROR, fact.trouble.detail)
+            case _:
+                return
+
+    def draw(self, visible: object) -> None:
+        """Ten times a second; only the page that is seen costs anything."""
+        if visible is self.pages.log:
+            self.pages.log.show(self.book)
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + SLOW
+        if visible is self.pages.diagnostics:
+            self.pages.diagnostics.show(hour_of(self.gauges.history(), now))
+            self._conclude()
+        if visible is self.pages.sessions:
+            self._conductor.list_sessions()
+
+    def show_sessions(self) -> None:
+        """The list as it is known, with what this window is doing."""
+        snapshot = self._conductor.snapshot()
+        doing: dict[tuple[str, Path], State] = {}
+        if self._running is not None and snapshot is not None:
+            doing[self._running] = snapshot.state
+        self.pages.sessions.show(sessions.rows(self._sessions, doing))
+
+    def retranslate(self) -> None:
+        """The language is another one: say again what the pages were given as words."""
+        self.show_sessions()
+        self._show_test()
+
+    def _stumbled(self, fact: messages.Stumbled) -> None:
+        """A bug is logged, and the page that waits for an answer is told that none comes."""
+        trouble = fact.trouble
+        self.book.add(Level.ERROR, trouble.detail)
+        said = f"{_said(trouble)}\n({trouble.detail})"
+        if fact.where == VERIFYING:
+            self.pages.sessions.tell(said, Kind.DANGER)
+        elif fact.where == TESTING:
+            self.pages.diagnostics.show_testing(False)
+            self.pages.diagnostics.tell(said, Kind.DANGER)
+
+    def _show_test(self) -> None:
+        if self._diagnosis is not None:
+            self.pages.diagnostics.show_steps(diagnosis_text.steps(self._diagnosis))
+        self._conclude()
+
+    def _conclude(self) -> None:
+        self.pages.diagnostics.show_findings(self._findings())
+
+    def _findings(self) -> tuple[diagnosis_text.Said, ...]:
+        return diagnosis_text.conclude(self.gauges.history(), self._diagnosis, alone=self._tested_alone)
+
+
+def _said(trouble: messages.Trouble) -> str:
+    said = engine_text.explain(trouble.kind)
+    return f"{said.sentence} {said.hint}"

@@ -1,0 +1,1 @@
+"""Dialog windows: settings, help and questions. They get values and callbacks."""

@@ -1,0 +1,159 @@
+"""F1: what to do in ten lines, the keys, where things are, and how to cite what was downloaded."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable, Sequence
+from datetime import date
+from tkinter import ttk
+
+from era5dl.gui.text.i18n import N_, _, follow, translate
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.dialog_position import show_over
+
+_STEPS = (
+    N_("Choose a product, then variables: search by any name, or take a preset."),
+    N_("Choose the days. All dates and hours are UTC; both ends are included."),
+    N_("Choose a folder. How many files and bytes it will be is shown while you choose."),
+    N_("Press Start download. You may leave: it goes on through outages and sleep by itself."),
+    N_("Pause, stop or close the window whenever you like; nothing that has come is lost."),
+    N_("Go on later from the Sessions page, on the same folder, as often as needed."),
+    N_("A file gets its final name only when every byte of it is proven to be the server's."),
+    N_("Red rows have failed: see the reason in the row, then retry them."),
+    N_("Too slow, or it does not connect? Run the network test on the Diagnostics page."),
+    N_("Someone helps you? Save a support report there; it names neither you nor your folders."),
+)
+_KEYS = (
+    ("Ctrl+Enter", N_("Start download")),
+    ("Ctrl+P", N_("Pause or resume")),
+    ("Ctrl+F", N_("Search")),
+    ("Ctrl+1 … 4", N_("Pages")),
+    ("Ctrl+,", N_("Settings")),
+    ("Ctrl+R", N_("Retry all failed files")),
+    ("Ctrl+H", N_("Hold or release the selected files")),
+    ("Space", N_("Check or uncheck a variable")),
+    ("F1", N_("This help")),
+)
+CITATION = (
+    "European Centre for Medium-Range Weather Forecasts (2019, updated monthly): ERA5 Reanalysis (0.25 Degree "
+    "Latitude-Longitude Grid). Research Data Archive at the National Center for Atmospheric Research, Computational "
+    "and Information Systems Laboratory. https://doi.org/10.5065/BH6N-5N20. Accessed {day}.\n"
+    "Hersbach et al. (2020): The ERA5 global reanalysis. Q. J. R. Meteorol. Soc. 146, 1999-2049. "
+    "https://doi.org/10.1002/qj.3803"
+)
+
+
+def citation(today: date | None = None) -> str:
+    """What to put into the references; it stays English in every language."""
+    return CITATION.format(day=(today or date.today()).isoformat())
+
+
+class HelpDialog(tk.Toplevel):
+    """places: what lies where, as (English name marked with N_, path). Escape closes it."""
+
+    def __init__(
+        self, master: tk.Misc, look: Look, places: Sequence[tuple[str, str]], closed: Callable[[], object]
+    ) -> None:
+        super().__init__(master)
+        self.withdraw()
+        self._look, self._closed, self._places = look, closed, tuple(places)
+        px = look.px
+        look.follow(self, lambda palette: self.configure(background=palette.page))
+        outer = ttk.Frame(self, style="Page.TFrame", padding=px(14))
+        outer.pack(fill="both", expand=True)
+        self._texts: list[tuple[ttk.Label, Callable[[], str]]] = []
+        upper = ttk.Frame(outer, style="Page.TFrame")
+        upper.pack(fill="both", expand=True)
+        self._make_steps(upper).pack(side="left", fill="both", expand=True, padx=(0, px(10)))
+        self._make_keys(upper).pack(side="left", fill="both")
+        self._make_citation(outer).pack(fill="x", pady=(px(10), 0))
+        self._close = ttk.Button(outer, style="Page.Accent.TButton", command=self.close)
+        self._close.pack(side="right", pady=(px(12), 0))
+        self.bind("<Escape>", lambda _event: self.close(), add="+")
+        self.protocol("WM_DELETE_WINDOW", self.close)
+        follow(self, self.retranslate)
+        self.resizable(width=False, height=False)
+        show_over(self, master.winfo_toplevel())
+        self._close.focus_set()
+
+    def close(self) -> None:
+        """Away with it."""
+        self.destroy()
+        self._closed()
+
+    def retranslate(self) -> None:
+        """All texts in the language of now."""
+        self.title(_("Help"))
+        for label, text in self._texts:
+            label.configure(text=text())
+        self._close.configure(text=_("Close"))
+        self._copy.configure(text=_("Copy the citation"), compound="left")
+
+    def _say(self, master: tk.Misc, text: Callable[[], str], style: str = "TLabel", wide: float = 0) -> ttk.Label:
+        label = ttk.Label(master, style=style, justify="left")
+        if wide:
+            label.configure(wraplength=self._look.px(wide))
+        self._texts.append((label, text))
+        return label
+
+    def _make_steps(self, master: tk.Misc) -> Card:
+        px = self._look.px
+        card = Card(master, self._look)
+        self._say(card, lambda: _("What to do"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
+        for number, step in enumerate(_STEPS, 1):
+            ttk.Label(card, text=f"{number}", style="Accent.TLabel").grid(
+                row=number, column=0, sticky="ne", padx=(0, px(10)), pady=px(3)
+            )
+            self._say(card, lambda step=step: translate(step), wide=440).grid(  # type: ignore[misc]
+                row=number, column=1, sticky="w", pady=px(3)
+            )
+        return card
+
+    def _make_keys(self, master: tk.Misc) -> Card:
+        px = self._look.px
+        card = Card(master, self._look)
+        self._say(card, lambda: _("Keys"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
+        for row, (key, action) in enumerate(_KEYS, 1):
+            ttk.Label(card, text=key, style="Accent.TLabel").grid(row=row, column=0, sticky="w", pady=px(2))
+            self._say(card, lambda action=action: translate(action)).grid(  # type: ignore[misc]
+                row=row, column=1, sticky="w", padx=(px(14), 0), pady=px(2)
+            )
+        row = len(_KEYS) + 1
+        self._say(card, lambda: _("Where things are"), "Head.TLabel").grid(
+            row=row, column=0, columnspan=2, sticky="w", pady=(px(12), 0)
+        )
+        for place, (name, path) in enumerate(self._places, row + 1):
+            self._say(card, lambda name=name: translate(name), "Muted.TLabel").grid(  # type: ignore[misc]
+                row=2 * place, column=0, columnspan=2, sticky="w", pady=(px(3), 0)
+            )
+            ttk.Label(card, text=path, wraplength=px(320)).grid(row=2 * place + 1, column=0, columnspan=2, sticky="w")
+        return card
+
+    def _make_citation(self, master: tk.Misc) -> Card:
+        px = self._look.px
+        card = Card(master, self._look)
+        head = ttk.Frame(card)
+        head.pack(fill="x")
+        self._say(head, lambda: _("Citing and licence"), "Head.TLabel").pack(side="left")
+        self._copy = ttk.Button(head, command=self._copy_citation)
+        self._look.set_icon(self._copy, "copy", "text", 15)
+        self._copy.pack(side="right")
+        ttk.Label(card, text=citation(), wraplength=px(820), justify="left", style="Muted.TLabel").pack(
+            anchor="w", pady=(px(6), px(8))
+        )
+        self._say(card, _licence, wide=820).pack(anchor="w")
+        return card
+
+    def _copy_citation(self) -> None:
+        self.clipboard_clear()
+        self.clipboard_append(citation())
+
+
+def _licence() -> str:
+    return _(
+        "ERA5 is a product of the Copernicus Climate Change Service, under the licence CC-BY 4.0 since July 2025. "
+        "Say in what you publish that it contains modified Copernicus Climate Change Service information and the year; "
+        "neither the European Commission nor ECMWF is responsible for its use. "
+        "For the copy at NSF NCAR see www.ucar.edu/terms-of-use/data."
+    )

@@ -1,0 +1,1 @@
+"""View models: the state that pages show, as plain values. No Tk."""

@@ -1,0 +1,154 @@
+"""What the window remembers between two days: one frozen value, in a small file of the user's own. Tk-free.
+
+Only what differs from the default is written, so that a better default reaches everybody. The file is untrusted: an
+entry that is unknown, of the wrong type or out of bounds falls back to its default, a file that cannot be read at all
+is set aside, and neither ever keeps the window from opening.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast
+
+from era5dl.folder import private_files
+from era5dl.folder.atomic_write import write_atomically
+from era5dl.redaction import without_login
+from era5dl.settings import Settings
+from era5dl.validation import Malformed, parse_json, read_regular
+
+_LIMIT = 256 * 1024  # bytes of the file
+_LONGEST = 4096  # letters of a text
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "workers": (1, 64),
+    "rate_limit": (0, 100_000_000_000),
+    "retries": (0, 100),
+    "connect_timeout": (1.0, 120.0),
+    "read_timeout": (2.0, 600.0),
+    "disk_reserve": (0, 10_000_000_000_000),
+    "request_width": (0, 10_000),
+}
+GEOMETRY = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})(?:\+(-?\d{1,5})\+(-?\d{1,5}))?", re.ASCII)  # as Tk writes it
+CHOICES = {"theme": ("light", "dark"), "language": ("", "en", "zh_CN")}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """Sizes in bytes, speeds in bytes per second, times in seconds; an empty text means "not set"."""
+
+    folder: str = ""
+    workers: int = 8
+    rate_limit: int = 0  # none
+    retries: int = 6
+    connect_timeout: float = 5.0
+    read_timeout: float = 20.0
+    disk_reserve: int = 512 * 1024 * 1024
+    verify: bool = True
+    read_back: bool = False
+    opaque_etags: bool = False
+    flat: bool = False
+    proxy: str = field(default="", repr=False)  # the system's; may have a password in it
+    ca_bundle: str = ""  # the system's and the bundled ones
+    endpoint_url: str = ""  # Amazon's
+    bucket: str = "nsf-ncar-era5"
+    region: str = "us-west-2"
+    language: str = ""  # the system's
+    theme: str = "light"
+    notifications: bool = True
+    geometry: str = ""  # of the window, as Tk writes it
+    request_width: int = 0  # of the left of the page Download, in our units; 0 where nobody has moved its edge
+    selection: str = ""  # what was asked for last: JSON that only its form understands
+
+    def to_settings(self) -> Settings:
+        """For the engine. Raises UsageError, with the remedy, where an address or a file is not usable."""
+        return Settings(
+            endpoint_url=self.endpoint_url or None,
+            bucket=self.bucket,
+            region=self.region,
+            ca_bundle=self.ca_bundle or None,
+            proxy=self.proxy or None,
+            workers=self.workers,
+            rate_limit=self.rate_limit or None,
+            retries=self.retries,
+            verify=self.verify,
+            read_back=self.read_back,
+            opaque_etags=self.opaque_etags,
+            flat=self.flat,
+            connect_timeout=self.connect_timeout,
+            read_timeout=self.read_timeout,
+            disk_reserve=self.disk_reserve,
+        )
+
+
+def preferences_file() -> Path:
+    """Where they lie: ERA5DL_STATE_DIR, or the system's usual place for configuration."""
+    chosen = os.environ.get("ERA5DL_STATE_DIR")
+    if chosen:
+        return Path(chosen).absolute() / "window.json"
+    import platformdirs
+
+    return platformdirs.user_config_path("era5dl", appauthor=False) / "window.json"
+
+
+def load(path: Path | None = None) -> Preferences:
+    """What was saved last; the defaults where nothing was or nothing can be read. Raises nothing."""
+    try:
+        path = path or preferences_file()
+        raw = parse_json(read_regular(path, _LIMIT))
+        if type(raw) is not dict:
+            raise Malformed("it holds no settings")
+    except FileNotFoundError:
+        return Preferences()
+    except Malformed as problem:
+        _log.warning("the settings of the window are set aside: %s", problem)
+        with suppress(OSError):
+            assert path is not None
+            path.replace(path.with_name(path.name + ".damaged"))
+        return Preferences()
+    except (OSError, RuntimeError) as problem:  # RuntimeError: no home folder
+        _log.warning("the settings of the window cannot be read: %s", problem)
+        return Preferences()
+    found = {f.name: raw[f.name] for f in fields(Preferences) if f.name in raw and _fits(f, raw[f.name])}
+    if "endpoint_url" in found:  # earlier versions took a password in it
+        found["endpoint_url"] = without_login(found["endpoint_url"])
+    return Preferences(**found)
+
+
+def save(preferences: Preferences, path: Path | None = None) -> bool:
+    """Remember them. False, and a line in the log, where that is not possible. Raises nothing."""
+    changed = {f.name: getattr(preferences, f.name) for f in fields(Preferences)}
+    changed = {f.name: changed[f.name] for f in fields(Preferences) if changed[f.name] != f.default}
+    try:
+        path = path or preferences_file()
+        private_files.make_private_folder(path.parent)
+        write_atomically(path, [json.dumps(changed, indent=1).encode("ascii") + b"\n"], private_files.FILE)
+    except (OSError, RuntimeError, ValueError) as problem:
+        _log.warning("the settings of the window cannot be saved: %s", problem)
+        return False
+    return True
+
+
+def _fits(field: Any, value: object) -> bool:
+    """Of the right type, within bounds, one of the choices."""
+    if type(field.default) is float and type(value) is int:
+        pass
+    elif type(value) is not type(field.default):
+        return False
+    if field.name in CHOICES:
+        return value in CHOICES[field.name]
+    if field.name in BOUNDS:
+        low, high = BOUNDS[field.name]
+        return low <= cast(float, value) <= high
+    if field.name == "geometry":
+        return value == "" or GEOMETRY.fullmatch(str(value)) is not None
+    if isinstance(value, str):
+        return len(value) <= (_LIMIT if field.name == "selection" else _LONGEST) and value.isprintable()
+    return True

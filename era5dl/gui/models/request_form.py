@@ -1,0 +1,283 @@
+"""What the fields of the Download page say, checked: values in, a selection or sentences about fields out. No Tk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from enum import Enum
+from pathlib import Path
+
+from era5dl.catalog import Cadence, Variable, variables
+from era5dl.errors import BadSelection
+from era5dl.formatting import parse_rate, size
+from era5dl.gui.backend.messages import FolderSeen, Trouble
+from era5dl.gui.text import engine_text
+from era5dl.gui.text.i18n import _, ngettext
+from era5dl.planner import Plan
+from era5dl.selection import FIRST_DAY, Selection, days_of, parse_date
+
+MOST_DAYS = 400_000  # beyond any real wish
+
+
+class Period(Enum):
+    """In which way the dates are given."""
+
+    RANGE = "range"
+    GRID = "grid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """What the page's fields hold, as they hold it. variables: full names, such as "an.sfc/2t"."""
+
+    variables: frozenset[str] = frozenset()
+    period: Period = Period.RANGE
+    first: str = ""
+    last: str = ""
+    years: frozenset[int] = frozenset()
+    months: frozenset[int] = frozenset()
+    days: frozenset[int] = frozenset()
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A field that must be changed before there can be a download. field: a name of `Fields`."""
+
+    field: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the fields come to: a selection and a folder, or why not; a field has one complaint at most."""
+
+    selection: Selection | None = None
+    folder: Path | None = None
+    wrong: tuple[Wrong, ...] = field(default=())
+
+    def about(self, name: str) -> str:
+        """What is wrong with this field; "" if nothing."""
+        return next((wrong.text for wrong in self.wrong if wrong.field == name), "")
+
+
+def check(fields: Fields, today: date | None = None) -> Checked:
+    """Read all fields. Asks no server and no disk."""
+    wrong: list[Wrong] = []
+    chosen = chosen_variables(fields.variables)
+    if not chosen:
+        wrong.append(Wrong("variables", _("Choose at least one variable.")))
+    timeless = bool(chosen) and all(variable.product.cadence is Cadence.FIXED for variable in chosen)
+    days: tuple[tuple[date, date], ...] = ()
+    if not timeless:
+        complaints, days = _read_days(fields, coverage(chosen, today))
+        wrong += complaints
+    folder = read_folder(fields.folder)
+    if isinstance(folder, Wrong):
+        wrong.append(folder)
+    selection = None
+    if not {one.field for one in wrong} - {"folder"}:
+        try:
+            selection = Selection(chosen, days)
+        except BadSelection as error:
+            wrong.append(Wrong("first", engine_text.explain(error).sentence))
+    return Checked(selection, folder if isinstance(folder, Path) else None, tuple(wrong))
+
+
+def chosen_variables(names: Iterable[str]) -> tuple[Variable, ...]:
+    """The variables of these full names, in the order of the catalogue; unknown ones are passed over."""
+    wanted = frozenset(names)
+    return tuple(variable for variable in variables() if variable.name in wanted)
+
+
+def coverage(chosen: Iterable[Variable], today: date | None = None) -> tuple[date, date]:
+    """From the first day that any of them has to today (UTC): later ones may not be published yet, none lie ahead."""
+    firsts = [v.product.first_hour.date() for v in chosen if v.product.cadence is not Cadence.FIXED]
+    return min(firsts, default=FIRST_DAY), today or datetime.now(timezone.utc).date()
+
+
+def read_folder(text: str) -> Path | Wrong:
+    """The folder a person wrote; ~ is their own."""
+    bare = text.strip()
+    if not bare:
+        return Wrong("folder", _("Choose the folder the files shall go to."))
+    if "\0" in bare:
+        return Wrong("folder", _("This cannot be the name of a folder."))
+    try:
+        return Path(bare).expanduser().absolute()
+    except (OSError, RuntimeError, ValueError):
+        return Wrong("folder", _("This cannot be the name of a folder."))
+
+
+def read_workers(text: str, low: int = 1, high: int = 64) -> int | Wrong:
+    """How many requests at once."""
+    bare = text.strip()
+    if bare.isascii() and bare.isdigit() and len(bare) < 10 and low <= int(bare) <= high:
+        return int(bare)
+    return Wrong("workers", _("A whole number from {low} to {high}.", low=low, high=high))
+
+
+def read_limit(text: str) -> int | Wrong | None:
+    """A speed such as "5M" or "500 kB/s"; nothing, or 0, is no limit. A bare number is in MB/s."""
+    bare = text.strip()
+    if not bare:
+        return None
+    try:
+        return parse_rate(f"{bare}M" if bare.replace(".", "", 1).isdigit() else bare) or None
+    except Exception:  # noqa: BLE001 - UsageError or what a float makes of it
+        return Wrong("limit", _("A speed such as 5 MB/s; empty for no limit."))
+
+
+def _read_days(fields: Fields, bounds: tuple[date, date]) -> tuple[list[Wrong], tuple[tuple[date, date], ...]]:
+    if fields.period is Period.GRID:
+        if not fields.years:
+            return [Wrong("years", _("Choose at least one year."))], ()
+        try:
+            days = days_of(years=sorted(fields.years), months=sorted(fields.months), days=sorted(fields.days))
+        except BadSelection:
+            return [Wrong("days", _("No such day exists: these months and days exclude one another."))], ()
+        low, high = bounds
+        inside = tuple((max(a, low), min(b, high)) for a, b in days if b >= low and a <= high)
+        return ([] if inside else [Wrong("years", _between(bounds))]), inside
+    found: dict[str, date] = {}
+    wrong: list[Wrong] = []
+    for name in ("first", "last"):
+        answer = read_date(getattr(fields, name), bounds)
+        if isinstance(answer, date):
+            found[name] = answer
+        else:
+            wrong.append(Wrong(name, answer))
+    if not wrong and found["last"] < found["first"]:
+        wrong.append(Wrong("last", _("The end is before the start.")))
+    return wrong, () if wrong else ((found["first"], found["last"]),)
+
+
+def read_date(text: str, bounds: tuple[date, date]) -> date | str:
+    """The day a person wrote, or what is wrong with it."""
+    if not text.strip():
+        return _("Write a date as YYYY-MM-DD.")
+    try:
+        day = parse_date(text)
+    except BadSelection as error:
+        if error.remedy.startswith("Write"):
+            return _("Write the date as YYYY-MM-DD.")
+        return _("There is no such day in the calendar.")
+    return day if bounds[0] <= day <= bounds[1] else _between(bounds)
+
+
+def _between(bounds: tuple[date, date]) -> str:
+    return _("There are data from {first} to {last} at most.", first=bounds[0], last=bounds[1])
+
+
+# --- whether Start makes sense
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What is known about the download that the fields describe."""
+
+    checked: Checked
+    plan: Plan | None = None  # None: not known yet, or not to be had
+    progress: tuple[int, int] | None = None  # listings done, and in all
+    trouble: Trouble | None = None  # why there is no plan
+    folder: FolderSeen | None = None
+    speed: float | None = None  # bytes per second that the line gives
+    reserve: int = 0  # bytes to be left free on the disk
+    busy: bool = False  # a download is going on
+    preparing: bool = False  # the demo's server is not up yet
+
+    @property
+    def free_after(self) -> int | None:
+        """Bytes free on the disk when everything is there; None when not known. May be negative."""
+        if self.plan is None or self.folder is None or self.folder.free is None:
+            return None
+        return self.folder.free - self.plan.total_bytes
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it will take at the speed seen before."""
+        return self.plan.total_bytes / self.speed if self.plan is not None and self.speed else None
+
+    def obstacle(self) -> str:
+        """Why Start would make no sense; "" when it does."""
+        if self.busy:
+            return _("A download is going on.")
+        if self.preparing:
+            return _("The demo's server is being prepared.")
+        if self.checked.wrong:
+            return self.checked.wrong[0].text
+        if self.trouble is not None:
+            return engine_text.explain(self.trouble.kind).sentence
+        if self.plan is None:
+            return _("Looking up what the server has…")
+        if not self.plan.objects:
+            return _("The server has none of these files.")
+        if self.folder is not None and self.folder.trouble is not None:
+            return engine_text.explain(self.folder.trouble.kind).sentence
+        after = self.free_after
+        if after is not None and after < self.reserve and not self._begun:
+            return _("Not enough room: {bytes} too little.", bytes=size(self.reserve - after))
+        return ""
+
+    @property
+    def _begun(self) -> bool:
+        """Part of it may be in the folder already; then the engine knows better how much room it needs."""
+        return self.folder is not None and bool(self.folder.sessions)
+
+    def figures(self) -> list[str]:
+        """The plan in a few words: files, bytes."""
+        if self.plan is None:
+            return []
+        files = ngettext("{n:,} file", "{n:,} files", len(self.plan.objects))
+        return [files, size(self.plan.total_bytes)]
+
+
+# --- remembered
+
+
+def to_text(fields: Fields) -> str:
+    """For the settings file; the folder is remembered apart."""
+    return json.dumps(
+        {
+            "variables": sorted(fields.variables),
+            "period": fields.period.value,
+            "first": fields.first,
+            "last": fields.last,
+            "years": sorted(fields.years),
+            "months": sorted(fields.months),
+            "days": sorted(fields.days),
+        }
+    )
+
+
+def from_text(text: str, folder: str = "", today: date | None = None) -> Fields:
+    """What was remembered; the default, the last whole month but three of nothing, for all that is not understood."""
+    try:
+        raw = json.loads(text)
+        return Fields(
+            variables=frozenset(v.name for v in chosen_variables(str(name) for name in raw["variables"])),
+            period=Period(raw["period"]),
+            first=str(raw["first"])[:20],
+            last=str(raw["last"])[:20],
+            years=_numbers(raw["years"], 1940, 2049),
+            months=_numbers(raw["months"], 1, 12),
+            days=_numbers(raw["days"], 1, 31),
+            folder=folder,
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        first, last = usual_month(today or datetime.now(timezone.utc).date())
+        return Fields(first=first.isoformat(), last=last.isoformat(), folder=folder)
+
+
+def usual_month(today: date) -> tuple[date, date]:
+    """A whole month that is surely published: the one of half a year ago."""
+    day = (today - timedelta(days=183)).replace(day=1)
+    return day, (day + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+
+
+def _numbers(raw: object, low: int, high: int) -> frozenset[int]:
+    if not isinstance(raw, list):
+        raise TypeError
+    return frozenset(n for n in raw if type(n) is int and low <= n <= high)

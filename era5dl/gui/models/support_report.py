@@ -1,0 +1,285 @@
+"""The support report: what somebody who helps needs to know, and nothing about who and where you are. Tk-free.
+
+A zip with a text about program, system, settings, network test, the last hour, the sessions, and the end of the log.
+Of settings and measurements only what can tell nothing of a person is put in: numbers, switches, the kind of an
+address. Free texts (titles, errors, the log) are reduced to words that this program knows. And every line goes through
+the redactor, the ones we think harmless as well.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import re
+import socket
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import era5dl
+from era5dl.bucket.proxy import proxy_for
+from era5dl.bucket.tls_trust import Trust
+from era5dl.diagnosis.metrics import Sample
+from era5dl.diagnosis.network_test import Diagnosis, Timing, endpoint_of
+from era5dl.diagnosis.rules import Finding
+from era5dl.errors import UsageError
+from era5dl.formatting import plain, size
+from era5dl.gui.models.preferences import CHOICES, Preferences
+from era5dl.gui.models.report_vocabulary import known_words
+from era5dl.log_file import last_lines
+from era5dl.proof.md5 import is_side_by_side
+from era5dl.redaction import Redactor
+from era5dl.session import Summary
+from era5dl.session.origin import address_of
+from era5dl.settings import Settings
+
+LIBRARIES = ("boto3", "botocore", "urllib3", "PySocks", "truststore", "psutil", "platformdirs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What goes into the report."""
+
+    preferences: Preferences
+    diagnosis: Diagnosis | None = None
+    findings: Sequence[Finding] = ()
+    samples: Sequence[Sample] = ()
+    sessions: Sequence[Summary] = ()
+    log: Sequence[str] = ()  # the lines of the Log page
+
+
+def file_name(now: float | None = None) -> str:
+    """A name for the file: "era5dl-report-20260301-1405.zip"."""
+    return time.strftime("era5dl-report-%Y%m%d-%H%M.zip", time.localtime(now))
+
+
+def write(path: Path, material: Material) -> None:
+    """Put the report into a zip. Raises OSError; then no half file is left."""
+    redact = redactor(material)
+    temp = path.with_name(path.name + ".tmp")
+    try:
+        with zipfile.ZipFile(temp, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("report.txt", _lines(redact(text(material, redact))))
+            archive.writestr("last-hour.csv", redact(_history(material.samples)))
+            ids = [session.id for session in material.sessions]
+            for name, log in (("window-log.txt", material.log), ("file-log.txt", last_lines(2000))):
+                archive.writestr(name, _lines(known_words(redact("\n".join(log)), ids)))
+        temp.replace(path)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+
+
+def _lines(said: str) -> str:
+    """The text without anything that a terminal would obey."""
+    return "\n".join(map(plain, said.split("\n")))
+
+
+def redactor(material: Material) -> Redactor:
+    """One that knows this computer, its user, and the addresses in the settings."""
+    preferences = material.preferences
+    environ = [value for name, value in os.environ.items() if name.lower().endswith("_proxy")]
+    diagnosed = [material.diagnosis.endpoint, material.diagnosis.proxy or ""] if material.diagnosis else []
+    addresses = (
+        [f"//{address}" for address in material.diagnosis.addresses if ":" not in address] if material.diagnosis else []
+    )
+    return Redactor(
+        homes=_homes(),
+        folders=[preferences.folder, *(session.folder for session in material.sessions)],
+        user=_user(),
+        machine=socket.gethostname(),
+        urls=[
+            preferences.proxy,
+            preferences.endpoint_url,
+            *environ,
+            *_system_proxies(),
+            *diagnosed,
+            *addresses,
+        ],
+    )
+
+
+def text(material: Material, redact: Callable[[str], str]) -> str:
+    """The report itself; `redact` has seen its free texts."""
+
+    def free(said: str) -> str:
+        return known_words(redact(said))
+
+    sections = [
+        ("Program", _program()),
+        ("Settings that differ from the defaults", _settings(material.preferences)),
+        ("Findings", [finding.value for finding in material.findings] or ["none"]),
+        ("Way to the server", _way(material.preferences)),
+        ("Network test", _network(material.diagnosis, free)),
+        ("Last hour", _summary(material.samples)),
+        ("Sessions", [_session(session, free) for session in material.sessions] or ["none"]),
+    ]
+    return "\n".join(f"{title}\n{'-' * len(title)}\n" + "\n".join(lines) + "\n" for title, lines in sections)
+
+
+def _program() -> list[str]:
+    lines = [
+        f"era5dl {era5dl.__version__}",
+        f"Python {sys.version.split()[0]} ({platform.python_implementation()})",
+        f"system {platform.system()} {platform.release()} {platform.machine()}",
+        f"MD5s {'side by side' if is_side_by_side() else 'one by one'}",
+        f"written {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}",
+    ]
+    return lines + [f"{name} {_version(name)}" for name in LIBRARIES]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "?"
+
+
+def _way(preferences: Preferences) -> list[str]:
+    """Which proxy and which certificates, and who set them."""
+    try:
+        settings = preferences.to_settings()
+        proxy = proxy_for(endpoint_of(settings), settings.proxy)
+        used = f"{_address(proxy.url)}, set in {proxy.source}" if proxy else "none"
+    except UsageError as error:
+        used = f"cannot be used: {error.kind}"
+    source = Trust(preferences.ca_bundle or None).source
+    trusted = f"those of one file alone, set in {source}" if source else "the system's and the bundled ones"
+    return [f"proxy: {used}", f"certificates trusted: {trusted}"]
+
+
+def _settings(preferences: Preferences) -> list[str]:
+    """Numbers, switches and choices as they are; of a text only what kind it is."""
+    changed = []
+    for one in fields(preferences):
+        value = getattr(preferences, one.name)
+        if one.name not in _PRIVATE and value != one.default:
+            safe = not isinstance(value, str) or one.name in CHOICES
+            changed.append(f"{one.name} = {value if safe else _kind(one.name, value)}")
+    return changed or ["none"]
+
+
+_PRIVATE = ("selection", "geometry")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]{2,12}){1,2}-\d")
+
+
+def _kind(name: str, value: str) -> str:
+    """What a text is: "http://<host>:3128", "<path>", "us-west-2", "another one"."""
+    if name in ("proxy", "endpoint_url"):
+        return _address(value)
+    if name in ("folder", "ca_bundle"):
+        return "<path>"
+    return value if name == "region" and _REGION.fullmatch(value) else "another one"
+
+
+def _address(url: str) -> str:
+    """An address without its host, unless that is the bucket this program is made for, or this computer."""
+    if url.rstrip("/") == address_of(Settings()):
+        return url
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        host = parts.hostname if parts.hostname in ("localhost", "127.0.0.1", "::1") else "<host>"
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "<address>"
+    return f"{parts.scheme + '://' if parts.scheme in _SCHEMES else ''}{host}{port}"
+
+
+_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+
+
+def _network(found: Diagnosis | None, free: Callable[[str], str]) -> list[str]:
+    if found is None:
+        return ["not run"]
+    lines = []
+    for one in fields(found):
+        value = getattr(found, one.name)
+        if one.name in ("endpoint", "proxy") and value:
+            value = _address(value)
+        elif one.name == "addresses":
+            value = ", ".join("IPv6" if ":" in address else "IPv4" for address in value) or "none"
+        elif isinstance(value, str):
+            value = free(value)
+        elif not (value is None or isinstance(value, (bool, int, float, Timing))):
+            value = free(str(value))
+        lines.append(f"{one.name} = {value}")
+    return lines
+
+
+def _summary(samples: Sequence[Sample]) -> list[str]:
+    if not samples:
+        return ["nothing sampled"]
+    last = samples[-1]
+    lines = [
+        f"samples: {len(samples)}, over {last.at - samples[0].at:.0f} s",
+        f"memory: {size(min(s.process.rss for s in samples))} to {size(max(s.process.rss for s in samples))}",
+        f"open files: at most {max((s.process.open_files or 0 for s in samples), default=0)}",
+        f"retries: {sum(s.retries for s in samples)}, throttles: {sum(s.throttles for s in samples)}",
+    ]
+    if last.traffic is not None:
+        lines.append(f"answers: {last.traffic.answers}, faults: {last.traffic.faults}")
+        lines.append(f"waited for the network {last.traffic.waited:.0f} s, busy {last.traffic.busy:.0f} s")
+    return lines
+
+
+def _history(samples: Sequence[Sample]) -> str:
+    """The ring as a table, a line every 10 s."""
+    names = "at,speed,established,in_flight,rss,open_files,threads,retries,throttles,first_byte_p50,first_byte_p95"
+    lines = [names]
+    for s in samples[::5]:
+        p = s.process
+        cells: Iterable[object] = (
+            f"{s.at - samples[-1].at:.0f}",
+            f"{s.speed:.0f}",
+            p.established,
+            s.in_flight,
+            p.rss,
+            p.open_files,
+            p.threads,
+            s.retries,
+            s.throttles,
+            s.first_byte_p50,
+            s.first_byte_p95,
+        )
+        lines.append(
+            ",".join("" if cell is None else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells)
+        )
+    return "\n".join(lines)
+
+
+def _session(session: Summary, free: Callable[[str], str]) -> str:
+    return (
+        f"{session.id} {session.state.value}: {session.done_files} of {session.files} files, "
+        f"{session.done_bytes} of {session.total_bytes} bytes, {session.failed} failed; {free(session.title)}"
+    )
+
+
+def _homes() -> list[str]:
+    found = {os.environ.get("HOME", ""), os.environ.get("USERPROFILE", "")}
+    try:
+        home = Path.home()
+        found |= {str(home), str(home.resolve())}
+    except (OSError, RuntimeError):
+        pass
+    return [home for home in found if len(home) > 1]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
+
+
+def _system_proxies() -> list[str]:
+    try:
+        return list(urllib.request.getproxies().values())
+    except (OSError, ValueError):
+        return []

@@ -1,0 +1,97 @@
+"""The head of the window: its name, which bucket it speaks to, language, light or dark, settings, help, menu."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from dataclasses import dataclass
+from tkinter import ttk
+
+from era5dl.gui.menus import MENUS, accelerator
+from era5dl.gui.text import i18n
+from era5dl.gui.text.i18n import LANGUAGES, _, follow, translate
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets.toggle_switch import Switch
+from era5dl.gui.widgets.tooltip import Tooltip
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderCallbacks:
+    """What it asks for. language: gets a code of `LANGUAGES`."""
+
+    menu: Callable[[], object]
+    help: Callable[[], object]
+    settings: Callable[[], object]
+    theme: Callable[[], object]
+    language: Callable[[str], object]
+
+
+class Header(ttk.Frame):
+    """Shows what it is told; decides nothing."""
+
+    def __init__(self, master: tk.Misc, look: Look, callbacks: HeaderCallbacks) -> None:
+        super().__init__(master, style="Page.TFrame")
+        self._look, self._do = look, callbacks
+        px = look.px
+        follow(ttk.Label(self, style="Page.Title.TLabel"), text=lambda: _("ERA5 Downloader")).pack(side="left")
+        self._where = ttk.Label(self, style="Page.Muted.TLabel")
+        self._where.pack(side="left", padx=px(12), anchor="s", pady=(0, px(3)))
+        self._menu = self._button("menu", callbacks.menu, lambda: _("Menu"))
+        self._help = self._button("help", callbacks.help, lambda: _("Help"))
+        self._settings = self._button("gear", callbacks.settings, lambda: _("Settings"))
+        self._dark = Switch(
+            self, look, text="", value=look.palette.dark, on_change=lambda _on: callbacks.theme(), on_page=True
+        )
+        self._dark.pack(side="right", padx=(px(12), px(12)))
+        follow(self, lambda: self._dark.set_texts(_("Dark")))
+        self._language = ttk.Combobox(
+            self, state="readonly", width=11, values=list(LANGUAGES.values()), style="Page.TCombobox"
+        )
+        self._language.bind("<<ComboboxSelected>>", lambda _event: self._chosen(), add="+")
+        self._language.pack(side="right")
+        for widget in (self._language, self._dark, self._settings, self._help, self._menu):
+            widget.lift()  # packed from the right; Tab goes from the left
+        self.show_language()
+
+    def _button(self, icon: str, command: Callable[[], object], hint: Callable[[], str]) -> ttk.Button:
+        button = ttk.Button(self, style="Page.Icon.TButton", command=command)
+        self._look.set_icon(button, icon, "text", 18)
+        Tooltip(button, self._look, hint)
+        button.pack(side="right", padx=(self._look.px(4), 0))
+        return button
+
+    # --- values in
+
+    def show_where(self, text: str) -> None:
+        """The bucket, if it is not the usual one."""
+        self._where.configure(text=text)
+
+    def show_theme(self, dark: bool) -> None:
+        """The colours are these now."""
+        self._dark.set(dark)
+
+    def show_language(self) -> None:
+        """The language of now."""
+        self._language.set(LANGUAGES[i18n.language()])
+
+    def pop_up(self, actions: object) -> None:
+        """All actions, which are methods of this object, with their keys."""
+        menu = self._look.menu(self)
+        for entry in MENUS:
+            part = self._look.menu(menu)
+            for item in entry.items:
+                if item is None:
+                    part.add_separator()
+                else:
+                    key = accelerator(item.key) if item.key else ""
+                    part.add_command(
+                        label=translate(item.label), command=getattr(actions, item.action), accelerator=key
+                    )
+            menu.add_cascade(label=translate(entry.label), menu=part)
+        menu.tk_popup(self._menu.winfo_rootx(), self._menu.winfo_rooty() + self._menu.winfo_height())
+
+    # --- what happens
+
+    def _chosen(self) -> None:
+        self._language.selection_clear()
+        self._do.language(list(LANGUAGES)[self._language.current()])

@@ -1,0 +1,95 @@
+"""What will come of what is chosen: files and bytes, missing ones, room on the disk, time; and the button to start."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import ttk
+
+from era5dl.formatting import size
+from era5dl.gui.models.request_form import Outlook
+from era5dl.gui.text import engine_text
+from era5dl.gui.text.i18n import _, ngettext
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets.updating_label import Saying
+
+
+class Prospect(ttk.Frame):
+    """`show` says it; whoever holds it says when the language changes."""
+
+    def __init__(
+        self, master: tk.Misc, look: Look, *, on_start: Callable[[], object], on_missing: Callable[[], object]
+    ) -> None:
+        super().__init__(master)
+        self._shown = False
+        self._missing_shown = 0
+        px = look.px
+        self.columnconfigure(0, weight=1)
+        rule = tk.Frame(self, height=px(1))
+        look.follow(rule, lambda palette: rule.configure(background=palette.line))
+        rule.grid(row=0, column=0, sticky="ew", pady=(px(12), px(10)))
+        line = ttk.Frame(self)
+        line.grid(row=1, column=0, sticky="ew")
+        self.figures = Saying(line, style="Head.TLabel")
+        self.figures.pack(side="left")
+        self._missing = ttk.Button(line, style="Ghost.TButton", command=on_missing)
+        self._missing.configure(padding=(px(6), px(1)))
+        self._planning = Saying(line, style="Muted.TLabel")
+        self._planning.pack(side="right")
+        self._expected = Saying(self, style="Muted.TLabel")
+        self._expected.grid(row=2, column=0, sticky="w", pady=(px(2), px(10)))
+        self.start = ttk.Button(self, style="Accent.TButton", command=on_start)
+        look.set_icon(self.start, "download", "on_accent", 15)
+        self.start.grid(row=3, column=0, sticky="ew")
+        self._why = Saying(self, style="Small.TLabel")
+        self._why.grid(row=4, column=0, sticky="w", pady=(px(5), 0))
+
+    def wrap(self, width: int) -> None:
+        """Break lines at this width, in pixels."""
+        for label in (self._expected, self._why):
+            label.configure(wraplength=width)
+
+    def show(self, outlook: Outlook) -> None:
+        """What is known about the download that the fields describe."""
+        planning = outlook.plan is None and outlook.trouble is None and outlook.checked.selection is not None
+        text = ""
+        if planning and not outlook.preparing:
+            done, total = outlook.progress or (0, 0)
+            text = _("Looking up… {done:,} / {total:,}", done=done, total=total) if total > 1 else _("Looking up…")
+        self._planning.say(text)  # while a plan is made, ten times a second that is all that changes
+        self.figures.say(" · ".join(outlook.figures()))
+        self._show_missing(len(outlook.plan.missing) if outlook.plan else 0)
+        self._expected.say(_expected(outlook))
+        obstacle = outlook.obstacle()
+        if self._why.say(obstacle) or not self._shown:
+            self.start.state(["disabled" if obstacle else "!disabled"])
+        self._shown = True
+
+    def retranslate(self) -> None:
+        """What `show` does not say anew."""
+        self._missing_shown = -1
+        self.start.configure(text=_("Start download"), compound="left")
+
+    def _show_missing(self, number: int) -> None:
+        if number == self._missing_shown:
+            return
+        self._missing_shown = number
+        if number:
+            self._missing.configure(text=ngettext("{n:,} missing", "{n:,} missing", number))
+            self._missing.pack(side="right")
+        else:
+            self._missing.pack_forget()
+
+
+def _expected(outlook: Outlook) -> str:
+    """Room left on the disk and time it will take, as far as they are known."""
+    parts = []
+    after = outlook.free_after
+    if after is not None and after >= 0:
+        parts.append(_("{bytes} free afterwards", bytes=size(after)))
+    elif outlook.folder is not None and outlook.folder.free is not None and outlook.plan is None:
+        parts.append(_("{bytes} free", bytes=size(outlook.folder.free)))
+    seconds = outlook.seconds
+    if seconds is not None:
+        parts.append(_("about {time}", time=engine_text.duration(max(1.0, seconds))))
+    return " · ".join(parts)

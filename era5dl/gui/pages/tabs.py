@@ -1,0 +1,67 @@
+"""The four pages of the window on their tabs."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from dataclasses import dataclass
+from tkinter import ttk
+from typing import Any
+
+from era5dl.gui.models.preferences import Preferences
+from era5dl.gui.models.queue import QueueModel
+from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
+from era5dl.gui.pages.download import DownloadCallbacks, DownloadPage
+from era5dl.gui.pages.log import LogCallbacks, LogPage
+from era5dl.gui.pages.sessions import SessionsCallbacks, SessionsPage
+from era5dl.gui.text.i18n import _, follow
+from era5dl.gui.theme.theme import Look
+
+
+@dataclass(frozen=True, slots=True)
+class TabsCallbacks:
+    """What each page asks for."""
+
+    download: DownloadCallbacks
+    sessions: SessionsCallbacks
+    diagnostics: DiagnosticsCallbacks
+    log: LogCallbacks
+
+
+class Tabs:
+    """notebook: the widget. pages: in the order of their tabs."""
+
+    def __init__(
+        self, master: tk.Misc, look: Look, model: QueueModel, callbacks: TabsCallbacks, begin: Preferences
+    ) -> None:
+        self.notebook: Any = ttk.Notebook(master)  # its methods have no types
+        holders = [ttk.Frame(self.notebook, style="Page.TFrame", padding=(0, look.px(12), 0, 0)) for _page in range(4)]
+        self.download = DownloadPage(
+            holders[0],
+            look,
+            model,
+            callbacks.download,
+            workers=begin.workers,
+            limit=begin.rate_limit,
+            request_width=begin.request_width,
+        )
+        self.sessions = SessionsPage(holders[1], look, callbacks.sessions)
+        self.diagnostics = DiagnosticsPage(holders[2], look, callbacks.diagnostics)
+        self.log = LogPage(holders[3], look, callbacks.log)
+        self.pages = (self.download, self.sessions, self.diagnostics, self.log)
+        for holder, page in zip(holders, self.pages, strict=True):
+            page.pack(fill="both", expand=True)
+            self.notebook.add(holder)
+        follow(self.notebook, self._name)
+
+    @property
+    def visible(self) -> ttk.Frame:
+        """The page that is seen."""
+        return self.pages[self.notebook.index("current")]
+
+    def turn_to(self, page: ttk.Frame) -> None:
+        """Let this one of the pages be seen."""
+        self.notebook.select(self.pages.index(page))
+
+    def _name(self) -> None:
+        for place, text in enumerate((_("Download"), _("Sessions"), _("Diagnostics"), _("Log"))):
+            self.notebook.tab(place, text=text)

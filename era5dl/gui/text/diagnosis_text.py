@@ -1,0 +1,265 @@
+"""The Diagnostics page's data in words: what a verdict means and what to do, the steps of a network test. Tk-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from era5dl.bucket.proxy import SETTINGS, SYSTEM
+from era5dl.bucket.tls_trust import SETTING
+from era5dl.diagnosis.metrics import Sample
+from era5dl.diagnosis.network_test import Diagnosis, Timing
+from era5dl.diagnosis.rules import Finding, figures_of, judge, with_test
+from era5dl.formatting import plain, size, speed
+from era5dl.gui.text import engine_text
+from era5dl.gui.text.engine_text import Words
+from era5dl.gui.text.i18n import N_, _, translate
+
+_WORDS = {
+    Finding.CLOCK_WRONG: Words(
+        N_("This computer's clock is wrong"),
+        N_("Set date and time, best automatically. Certificates are refused as long as the clock is wrong."),
+    ),
+    Finding.CERTIFICATE_REPLACED: Words(
+        N_("The server's certificate is not trusted"),
+        N_(
+            "Something between you and the server may open the encrypted connection. On a network with a login page, "
+            "log in first. If your institute inspects traffic, ask its IT for the CA file and choose it in the "
+            "settings."
+        ),
+    ),
+    Finding.PROXY_ANSWERS: Words(
+        N_("The answers are not those of the bucket"),
+        N_(
+            "Mostly it is a proxy or a login page that answers: open any web page in a browser, and log in to the "
+            "network if it asks you to. Otherwise ask your IT which proxy to use. No wrong byte has been kept."
+        ),
+    ),
+    Finding.RANGES_IGNORED: Words(
+        N_("A proxy ignores range requests"),
+        N_(
+            "Each file comes over one connection, and an interruption starts it again. All files will be right. "
+            "Without that proxy it is faster; ask your IT."
+        ),
+    ),
+    Finding.REFUSES: Words(
+        N_("The server answers, and refuses"),
+        N_("Check endpoint, bucket and region in the settings. If they are right, try again in some minutes."),
+    ),
+    Finding.OFFLINE: Words(
+        N_("The server cannot be reached"),
+        N_("Check the network connection, and the proxy in the settings. Downloads go on by themselves afterwards."),
+    ),
+    Finding.NO_ANSWER: Words(
+        N_("The connection stands, but no answer comes"),
+        N_("A firewall or a proxy on the way probably holds it. Try another network, or ask your IT."),
+    ),
+    Finding.DNS_SLOW: Words(
+        N_("Looking up the server's name takes long"),
+        N_(
+            "A download waits for it at each new connection. Repeat the test: if it stays so, another DNS server may "
+            "be faster."
+        ),
+    ),
+    Finding.THROTTLED: Words(
+        N_("The server asked us to slow down"),
+        N_(
+            "There is nothing to do: files wait as long as it says, and where many have to, fewer requests are sent "
+            "for a while. If it goes on, choose fewer workers."
+        ),
+    ),
+    Finding.IDLE_DROPPED: Words(
+        N_("Connections that rest are dropped"),
+        N_(
+            "The server, or a router or firewall on the way, forgets them. New ones are opened; it costs a little time."
+        ),
+    ),
+    Finding.UNSTEADY: Words(
+        N_("The line is unsteady"),
+        N_(
+            "Connections break off, or cannot be made. Everything is fetched again where it broke; a cable is better "
+            "than Wi-Fi."
+        ),
+    ),
+    Finding.ONE_BAD_CONNECTION: Words(
+        N_("One connection is much slower than the others"),
+        N_("Perhaps its path through the network is worse. It ends with its piece; a pause and Resume replaces it."),
+    ),
+    Finding.RATE_LIMITED: Words(
+        N_("Your own rate limit is reached"),
+        N_("Raise it on the Download page or in the settings if more may be used."),
+    ),
+    Finding.DISK_BOUND: Words(
+        N_("The disk or the processor is the limit"),
+        N_("Bytes come faster than they can be written and checked. A local disk is faster than a network share."),
+    ),
+    Finding.LINK_BOUND: Words(
+        N_("The line is the limit"),
+        N_(
+            "All connections together bring little more than one brings alone, so more workers will hardly help. "
+            "A faster line or another time of day may."
+        ),
+    ),
+    Finding.MORE_WORKERS: Words(
+        N_("More workers can make it faster"),
+        N_("Each connection brings about as much as one alone, so there is room for more of them: try twice as many."),
+    ),
+    Finding.NETWORK_BOUND: Words(
+        N_("The network sets the speed"),
+        N_(
+            "Whether more workers help has not been measured: try 16 or 32 of them and compare the speed, or run the "
+            "network test while nothing is downloaded."
+        ),
+    ),
+    Finding.FAR_AWAY: Words(
+        N_("All is well, and the server is far away"),
+        N_("Each request waits for its way there and back. 16 or 32 workers can make up for that."),
+    ),
+    Finding.FINE: Words(N_("All is well"), N_("Nothing was found that stands in the way of a download.")),
+    Finding.UNKNOWN: Words(
+        N_("Nothing has been measured yet"),
+        N_("Run the network test: it takes a few seconds and changes nothing."),
+    ),
+}
+
+
+class Tone(Enum):
+    """How serious something is; never told by colour alone."""
+
+    GOOD = "good"
+    NOTE = "note"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+_TONES = {
+    **dict.fromkeys(Finding, Tone.WARNING),
+    Finding.CLOCK_WRONG: Tone.BAD,
+    Finding.CERTIFICATE_REPLACED: Tone.BAD,
+    Finding.PROXY_ANSWERS: Tone.BAD,
+    Finding.REFUSES: Tone.BAD,
+    Finding.OFFLINE: Tone.BAD,
+    Finding.NO_ANSWER: Tone.BAD,
+    Finding.RATE_LIMITED: Tone.NOTE,
+    Finding.LINK_BOUND: Tone.NOTE,
+    Finding.MORE_WORKERS: Tone.NOTE,
+    Finding.NETWORK_BOUND: Tone.NOTE,
+    Finding.FAR_AWAY: Tone.GOOD,
+    Finding.FINE: Tone.GOOD,
+    Finding.UNKNOWN: Tone.NOTE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One finding, ready to be shown."""
+
+    finding: Finding
+    tone: Tone
+    name: str
+    hint: str
+
+
+def say(finding: Finding) -> Said:
+    """A finding in the window's language."""
+    said = _WORDS[finding]
+    return Said(finding, _TONES[finding], translate(said.name), translate(said.hint))
+
+
+def conclude(samples: Sequence[Sample], diagnosis: Diagnosis | None, *, alone: bool = True) -> tuple[Said, ...]:
+    """What the last minutes of a run and the last network test say together, the weightiest first.
+
+    alone: nothing was downloaded while the test ran.
+    """
+    return tuple(say(finding) for finding in judge(with_test(figures_of(samples), diagnosis, alone=alone)))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the network test's table. Timings: mean, min, max, jitter, loss; or one fact instead of them."""
+
+    name: str
+    timings: tuple[str, str, str, str, str] | None
+    fact: str
+    good: bool
+
+
+def steps(found: Diagnosis) -> list[Step]:
+    """The table of a network test, in the order of the way."""
+    table = [_fact(_("Proxy"), _proxy(found), good=found.failed_step != "proxy")]
+    dns = found.dns_seconds
+    if dns is not None:
+        names = ", ".join(found.addresses[:2]) + (" …" if len(found.addresses) > 2 else "")
+        table.append(_fact(_("Name (DNS)"), f"{_milliseconds(dns)} ms · {names}", good=dns <= 1.0))
+    else:
+        table.append(_fact(_("Name (DNS)"), _("failed"), good=False))
+    table.append(_timing(_("Connection"), found.connect, failed=found.failed_step == "connect"))
+    if found.endpoint.startswith("https:"):
+        table.append(_timing(_("Encryption (TLS)"), found.tls, failed=found.failed_step in ("tls", "certificate")))
+    table.append(_timing(_("First byte"), found.first_byte, failed=found.failed_step == "answer"))
+    if found.tls_version:
+        text = found.tls_version
+        if found.issuer:
+            text = _("{version}, signed by {issuer}", version=text, issuer=plain(found.issuer))
+        table.append(_fact(_("Certificate"), text, good=found.failed_step != "certificate"))
+    if found.endpoint.startswith("https:"):
+        table.append(_fact(_("Trusted"), _trust(found)))
+    if found.status is not None:
+        table.append(_fact(_("Answer"), f"HTTP {found.status}", good=found.reachable))
+    table.append(_fact(_("Throughput"), _throughput(found)))
+    table.append(_clock(found.clock_ahead))
+    return table
+
+
+def _proxy(found: Diagnosis) -> str:
+    if found.failed_step == "proxy":
+        return plain(found.error)  # it names the proxy
+    if not found.proxy:
+        return _("none")
+    sources = {SETTINGS: _("the settings"), SYSTEM: _("the system's settings")}
+    source = sources.get(found.proxy_source, found.proxy_source)
+    return _("{proxy}, set in {source}", proxy=plain(found.proxy), source=plain(source))
+
+
+def _trust(found: Diagnosis) -> str:
+    if not found.trust_file:
+        return _("the system's certificates and the bundled ones")
+    source = _("the settings") if found.trust_source == SETTING else found.trust_source
+    return _("those of {file} alone, set in {source}", file=plain(found.trust_file), source=plain(source))
+
+
+def _throughput(found: Diagnosis) -> str:
+    if found.throughput is None:
+        return _("not measured")
+    pace, fetched = speed(found.throughput), size(found.sample_bytes)
+    return _("{speed} on one connection ({fetched} fetched)", speed=pace, fetched=fetched)
+
+
+def _clock(ahead: float | None) -> Step:
+    name = _("Clock")
+    if ahead is None:
+        return _fact(name, _("not compared"))
+    if ahead == 0:
+        return _fact(name, _("agrees with the server's"))
+    off, good = engine_text.duration(abs(ahead)), abs(ahead) <= 300
+    if ahead > 0:
+        return _fact(name, _("{time} ahead of the server's", time=off), good=good)
+    return _fact(name, _("{time} behind the server's", time=off), good=good)
+
+
+def _timing(name: str, one: Timing | None, *, failed: bool) -> Step:
+    if one is None:
+        return _fact(name, _("failed") if failed else _("not measured"), good=not failed)
+    loss = f"{one.loss:.0%}"
+    texts = tuple(_milliseconds(value) for value in (one.mean, one.minimum, one.maximum, one.jitter))
+    return Step(name, (texts[0], texts[1], texts[2], texts[3], loss), "", good=one.loss <= 0.05)
+
+
+def _fact(name: str, fact: str, *, good: bool = True) -> Step:
+    return Step(name, None, fact, good)
+
+
+def _milliseconds(seconds: float) -> str:
+    value = 1000 * seconds
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"

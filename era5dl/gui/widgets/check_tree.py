@@ -1,0 +1,280 @@
+"""A tree of groups and leaves with check boxes; a group's box says whether all, some or none are checked."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from tkinter import font, ttk
+from typing import Any
+
+from era5dl.gui.theme import scaling
+from era5dl.gui.theme.control_images import check_box
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets.table_model import Fitter
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Something that can be checked. The same id may stand in several groups: it is one thing."""
+
+    id: Hashable
+    text: str
+    detail: str = ""  # at the right end: a short name
+    find: str = ""  # what else a search finds it by; lower case
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Leaves under one heading."""
+
+    id: Hashable
+    text: str
+    leaves: tuple[Leaf, ...]
+    open: bool = False
+
+
+class CheckTree(ttk.Frame):
+    """Space or a click toggles (a group: all of its leaves that are shown), Return or a double click opens a group.
+
+    on_change gets the ids checked, also those that a filter hides.
+    """
+
+    def __init__(
+        self,
+        master: tk.Misc,
+        look: Look,
+        *,
+        on_change: Callable[[frozenset[Hashable]], object],
+        on_focus: Callable[[Hashable | None], object] = lambda _: None,
+        empty: str = "",
+        height: int = 8,
+        detail_width: float = 56,
+    ) -> None:
+        """on_focus: the id of the leaf the keyboard is on now, or None. empty: said when nothing is found."""
+        super().__init__(master)
+        self._look, self._on_change, self._on_focus = look, on_change, on_focus
+        self._groups: tuple[Group, ...] = ()
+        self._checked: set[Hashable] = set()
+        self._open: set[Hashable] = set()
+        self._keep: Callable[[Leaf], bool] | None = None
+        self._leaves: dict[str, Leaf] = {}  # by item of the tree
+        self._heads: dict[str, Group] = {}
+        self._shown: dict[str, str] = {}  # picture of each item
+        self.tree = ttk.Treeview(self, show="tree", columns=("detail",), selectmode="browse", height=height)
+        self.tree.column("#0", width=look.px(230), minwidth=look.px(120), stretch=True)
+        self.tree.column("detail", width=look.px(detail_width), minwidth=0, stretch=False, anchor="e")
+        self._bar = ttk.Scrollbar(self, orient="vertical", command=self.tree.yview)
+        self.tree.configure(yscrollcommand=self._bar.set)
+        self.tree.grid(row=0, column=0, sticky="nsew")
+        self._bar.grid(row=0, column=1, sticky="ns")
+        self.rowconfigure(0, weight=1)
+        self.columnconfigure(0, weight=1)
+        self._fitter = Fitter(font.nametofont(scaling.TEXT, root=self).measure)
+        self._room = 0  # pixels for the text of a leaf
+        self._empty = ttk.Label(self, text=empty, style="Muted.TLabel", justify="center", anchor="center")
+        tree = self.tree
+        tree.bind("<space>", lambda _: self._toggle(tree.focus()))
+        tree.bind("<Return>", lambda _: self._turn(tree.focus()))
+        tree.bind("<Button-1>", self._click)
+        tree.bind("<Double-Button-1>", lambda _: "break")
+        tree.bind("<<TreeviewOpen>>", lambda _: self._remember(True))
+        tree.bind("<<TreeviewClose>>", lambda _: self._remember(False))
+        tree.bind("<<TreeviewSelect>>", lambda _: self._told_focus())
+        tree.bind("<FocusIn>", self._focused)
+        tree.bind("<Configure>", lambda _: self.after_idle(self._fit))  # ttk shares out the columns after this event
+        look.follow(self, lambda _: self.restyle())
+
+    # --- for those who use it
+
+    def set_items(self, groups: Sequence[Group]) -> None:
+        """Show these; what was checked and is still there stays so."""
+        self._groups = tuple(groups)
+        there = {leaf.id for group in groups for leaf in group.leaves}
+        self._checked &= there
+        self._open = {group.id for group in groups if group.open}
+        self._fill()
+
+    def set_texts(self, groups: Sequence[Group], empty: str = "") -> None:
+        """The same things in other words: nothing is opened, closed, checked or left."""
+        self._groups = tuple(groups)
+        self._empty.configure(text=empty)
+        self._fill()
+
+    def get(self) -> frozenset[Hashable]:
+        """Ids that are checked."""
+        return frozenset(self._checked)
+
+    def set(self, ids: Iterable[Hashable]) -> None:
+        """Check these and no others, without telling anybody."""
+        there = {leaf.id for group in self._groups for leaf in group.leaves}
+        self._checked = set(ids) & there
+        self._paint()
+
+    def filter(self, keep: str | Callable[[Leaf], bool]) -> int:
+        """Show only leaves with all these words (or those `keep` says yes to), groups open. Returns how many are shown.
+
+        An empty text shows everything, opened as it was before.
+        """
+        if isinstance(keep, str):
+            words = keep.lower().split()
+            self._keep = (lambda leaf: _has(leaf, words)) if words else None
+        else:
+            self._keep = keep
+        self._fill()
+        return len(self._leaves)
+
+    def restyle(self) -> None:
+        """Repaint in the colours of now; done by itself at a switch."""
+        self.tree.tag_configure("group", font=scaling.TEXT)
+        self._shown.clear()
+        self._paint()
+
+    # --- drawing
+
+    def _fill(self) -> None:
+        tree = self.tree
+        keyboard = self._id_at(tree.focus())
+        tree.delete(*tree.get_children())
+        self._leaves, self._heads, self._shown = {}, {}, {}
+        for number, group in enumerate(self._groups):
+            leaves = [leaf for leaf in group.leaves if self._keep is None or self._keep(leaf)]
+            if not leaves:
+                continue
+            shown = self._keep is not None or group.id in self._open
+            head = tree.insert("", "end", iid=f"g{number}", text=group.text, open=shown, tags=("group",))
+            self._heads[head] = group
+            for place, leaf in enumerate(leaves):
+                item = tree.insert(head, "end", iid=f"g{number}.{place}", text=leaf.text, values=(leaf.detail,))
+                self._leaves[item] = leaf
+        self._room = 0
+        self._fit()
+        self._paint()
+        self._return_to(keyboard)
+        if self._leaves or not self._groups:
+            self._empty.place_forget()
+        else:
+            self._empty.place(relx=0.5, rely=0.25, anchor="n", relwidth=0.9)
+
+    def _fit(self) -> None:
+        """Cut names that are too long for the column, with an ellipsis."""
+        if not self.winfo_exists():
+            return
+        px = self._look.px
+        room = max(px(60), self.tree.column("#0", "width") - px(2 * 18 + 26 + 10))
+        if room == self._room or self.tree.winfo_width() <= 1:
+            return
+        self._room = room
+        for item, leaf in self._leaves.items():
+            text = self._fitter.fit(leaf.text, room)
+            if self.tree.item(item, "text") != text:
+                self.tree.item(item, text=text)
+
+    def _return_to(self, keyboard: tuple[str, Hashable] | None) -> None:
+        """The keyboard stays where it was, or goes to the first row."""
+        for items in (self._leaves, self._heads):
+            for item in items:
+                if self._id_at(item) == keyboard:
+                    self._go(item)
+                    return
+        if self._heads:
+            self._go(next(iter(self._heads)))
+
+    def _go(self, item: str) -> None:
+        self.tree.focus(item)
+        self.tree.selection_set(item)
+
+    def _id_at(self, item: str) -> tuple[str, Hashable] | None:
+        if item in self._leaves:
+            return "leaf", self._leaves[item].id
+        return ("group", self._heads[item].id) if item in self._heads else None
+
+    def _paint(self) -> None:
+        p = self._look.palette
+        pictures = {
+            state: check_box(self._look, mark, *colours, p.on_accent, ground=None, gap=6)
+            for state, mark, colours in (
+                (True, "check", (p.accent, p.accent)),
+                (None, "minus", (p.accent, p.accent)),
+                (False, "", (p.field, p.control)),
+            )
+        }
+        for item, leaf in self._leaves.items():
+            self._put(item, pictures[leaf.id in self._checked])
+        for head, group in self._heads.items():
+            self._put(head, pictures[self._state(group)])
+
+    def _put(self, item: str, picture: str) -> None:
+        if self._shown.get(item) != picture:
+            self._shown[item] = picture
+            self.tree.item(item, image=picture)
+
+    def _state(self, group: Group) -> bool | None:
+        count = sum(leaf.id in self._checked for leaf in group.leaves)
+        return True if count == len(group.leaves) else (None if count else False)
+
+    # --- mouse and keys
+
+    def _toggle(self, item: str) -> str:
+        if item in self._leaves:
+            self._checked ^= {self._leaves[item].id}
+        elif item in self._heads:
+            ids = {self._leaves[child].id for child in self.tree.get_children(item)}
+            if ids <= self._checked:
+                self._checked -= ids
+            else:
+                self._checked |= ids
+        else:
+            return "break"
+        self._paint()
+        self._on_change(self.get())
+        return "break"
+
+    def _turn(self, item: str) -> str:
+        if item in self._heads:
+            closed = not self.tree.item(item, "open")
+            self.tree.item(item, open=closed)
+            self._note(item, closed)
+        elif item in self._leaves:
+            self._toggle(item)
+        return "break"
+
+    def _click(self, event: tk.Event[Any]) -> str | None:
+        self.tree.focus_set()
+        item = self.tree.identify_row(event.y)
+        if not item:
+            return None
+        self._go(item)
+        part = str(self.tree.identify_element(event.x, event.y))
+        if part.endswith("indicator"):
+            return self._turn(item)
+        in_head = item in self._heads
+        if in_head and "image" not in part:
+            return self._turn(item)  # the words of a group open it, its box checks it
+        return self._toggle(item)
+
+    def _remember(self, opened: bool) -> None:
+        self._note(self.tree.focus(), opened)
+
+    def _note(self, item: str, opened: bool) -> None:
+        """While a filter opens everything, nothing is remembered."""
+        group = self._heads.get(item)
+        if group is None or self._keep is not None:
+            return
+        if opened:
+            self._open.add(group.id)
+        else:
+            self._open.discard(group.id)
+
+    def _told_focus(self) -> None:
+        leaf = self._leaves.get(self.tree.focus())
+        self._on_focus(leaf.id if leaf else None)
+
+    def _focused(self, _event: object) -> None:
+        if not self.tree.focus() and self._heads:
+            self._go(next(iter(self._heads)))
+
+
+def _has(leaf: Leaf, words: Sequence[str]) -> bool:
+    text = f"{leaf.text} {leaf.detail} {leaf.find}".lower()
+    return all(word in text for word in words)

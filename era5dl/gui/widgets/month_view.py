@@ -1,0 +1,188 @@
+"""A month to choose a day from, drawn on a canvas: the calendar that drops down from a date field."""
+
+from __future__ import annotations
+
+import calendar
+import tkinter as tk
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+from era5dl.gui.theme import scaling
+from era5dl.gui.theme.control_images import plate
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets.date_text import DateWords, months_later
+
+_CELL = 36  # our units from one day to the next
+_ROW = 30
+_MARGIN = 10
+_TOP = 44  # of the title
+_NAMES = 24  # of the names of the weekdays
+
+
+class MonthView(tk.Canvas):
+    """Arrows move by days and weeks, PgUp and PgDn by months, with Ctrl by years; Home and End in the month.
+
+    on_pick(day): Return, Space or a click.  on_leave(): Escape.
+    """
+
+    def __init__(
+        self,
+        master: tk.Misc,
+        look: Look,
+        *,
+        day: date,
+        first: date,
+        last: date,
+        words: DateWords,
+        on_pick: Callable[[date], object],
+        on_leave: Callable[[], object],
+        today: date | None = None,
+    ) -> None:
+        px = look.px
+        self._cell, self._row = px(_CELL), px(_ROW)
+        width = 7 * self._cell + 2 * px(_MARGIN)
+        height = px(_TOP) + px(_NAMES) + 6 * self._row + px(_MARGIN)
+        super().__init__(master, width=width, height=height, highlightthickness=0, borderwidth=0, takefocus=1)
+        self._look, self._words = look, words
+        self._first, self._last, self._today = first, last, today or date.today()
+        self._on_pick = on_pick
+        self.day = min(max(day, first), last)
+        self._month = self.day.replace(day=1)  # shown: the mouse leafs without moving the day
+        self._hot: object = None
+        self._places: list[tuple[int, int, int, int, object]] = []  # what can be clicked: a date, or months to leaf
+        self._bind_events(on_leave)
+        look.follow(self, lambda _: self._draw())
+
+    def place_of(self, day: date) -> tuple[int, int]:
+        """The middle of a day on the canvas; for tests."""
+        for left, top, right, bottom, what in self._places:
+            if what == day:
+                return (left + right) // 2, (top + bottom) // 2
+        raise LookupError(day)
+
+    # --- drawing
+
+    def _draw(self) -> None:
+        px, p = self._look.px, self._look.palette
+        self.delete("all")
+        self.configure(background=p.card)
+        self._places = []
+        wide = int(self["width"])
+        title = self._words.title(self._month.year, self._month.month)
+        self.create_text(wide // 2, px(_TOP) // 2 + px(2), text=title, fill=p.text, font=scaling.HEAD)
+        for icon, place, months in (("left2", 20, -12), ("left", 48, -1), ("right", -48, 1), ("right2", -20, 12)):
+            self._arrow(icon, px(place) if place > 0 else wide + px(place), months)
+        for column, name in enumerate(self._words.weekdays):
+            x = px(_MARGIN) + column * self._cell + self._cell // 2
+            self.create_text(x, px(_TOP) + px(_NAMES) // 2, text=name, fill=p.muted, font=scaling.SMALL)
+        for row, week in enumerate(self._weeks()):
+            for column, day in enumerate(week):
+                if day is not None:
+                    self._draw_day(day, row, column)
+
+    def _weeks(self) -> list[list[date | None]]:
+        """Six weeks or fewer; None for what no date can be."""
+        year, month = self._month.year, self._month.month
+        weeks = calendar.Calendar(0).monthdays2calendar(year, month)
+        return [[date(year, month, number) if number else None for number, _ in week] for week in weeks]
+
+    def _arrow(self, icon: str, x: int, months: int) -> None:
+        px, p = self._look.px, self._look.palette
+        y, half = px(_TOP) // 2 + px(2), px(13)
+        possible = self._leaf(months) is not None
+        if self._hot == months and possible:
+            picture = plate(self._look, 2 * half, 2 * half, p.hover, p.hover, ground=p.card)
+            self.create_image(x - half, y - half, image=picture, anchor="nw")
+        self.create_image(x, y, image=self._look.icon(icon, "text" if possible else "line", 14))
+        if possible:
+            self._places.append((x - half, y - half, x + half, y + half, months))
+
+    def _draw_day(self, day: date, row: int, column: int) -> None:
+        px, p = self._look.px, self._look.palette
+        left = px(_MARGIN) + column * self._cell
+        top = px(_TOP) + px(_NAMES) + row * self._row
+        wide, high = self._cell - px(4), self._row - px(3)
+        possible = self._first <= day <= self._last
+        ink = p.text if possible else p.faint
+        picture = ""
+        if day == self.day:
+            picture, ink = plate(self._look, wide, high, p.accent, p.accent, ground=p.card), p.on_accent
+        elif self._hot == day and possible:
+            picture = plate(self._look, wide, high, p.hover, p.hover, ground=p.card)
+        elif day == self._today and possible:
+            picture = plate(self._look, wide, high, p.card, p.accent, ground=p.card)
+        if picture:
+            self.create_image(left + px(2), top + px(1), image=picture, anchor="nw")
+        self.create_text(left + self._cell // 2, top + self._row // 2, text=str(day.day), fill=ink, font=scaling.TEXT)
+        if possible:
+            self._places.append((left, top, left + self._cell - 1, top + self._row - 1, day))
+
+    # --- moves
+
+    def _leaf(self, months: int) -> date | None:
+        """The first of the month so many away, or the nearest that has data; None if that is this one."""
+        goal = months_later(self._month, months)
+        goal = min(max(goal, self._first.replace(day=1)), self._last.replace(day=1))
+        return goal if goal != self._month else None
+
+    def _go(self, day: date) -> str:
+        self.day = min(max(day, self._first), self._last)
+        self._month = self.day.replace(day=1)
+        self._draw()
+        return "break"
+
+    def _days(self, count: int) -> str:
+        try:
+            return self._go(self.day + timedelta(count))
+        except OverflowError:
+            return "break"
+
+    def _bind_events(self, on_leave: Callable[[], object]) -> None:
+        for key, days in (("Left", -1), ("Right", 1), ("Up", -7), ("Down", 7)):
+            self.bind(f"<{key}>", lambda _, days=days: self._days(days))  # type: ignore[misc]
+        for key, months in (("Prior", -1), ("Next", 1), ("Control-Prior", -12), ("Control-Next", 12)):
+            self.bind(f"<{key}>", lambda _, months=months: self._go(months_later(self.day, months)))  # type: ignore[misc]
+        self.bind("<Home>", lambda _: self._go(self.day.replace(day=1)))
+        self.bind("<End>", lambda _: self._go(_last_of_month(self.day)))
+        for key in ("<Return>", "<KP_Enter>", "<space>"):
+            self.bind(key, lambda _: self._on_pick(self.day))
+        self.bind("<Escape>", lambda _: on_leave())
+        self.bind("<Tab>", lambda _: on_leave())
+        self.bind("<Button-1>", self._click)
+        self.bind("<Motion>", self._hover)
+        self.bind("<Leave>", lambda _: self._light(None))
+        self.bind("<Button-4>", lambda _: self._turn(-1))
+        self.bind("<Button-5>", lambda _: self._turn(1))
+        self.bind("<MouseWheel>", lambda event: self._turn(-1 if event.delta > 0 else 1))
+
+    def _turn(self, months: int) -> None:
+        goal = self._leaf(months)
+        if goal is not None:
+            self._month = goal
+            self._draw()
+
+    def _at(self, event: tk.Event[Any]) -> object:
+        for left, top, right, bottom, what in self._places:
+            if left <= event.x <= right and top <= event.y <= bottom:
+                return what
+        return None
+
+    def _click(self, event: tk.Event[Any]) -> None:
+        what = self._at(event)
+        if isinstance(what, date):
+            self._on_pick(what)
+        elif isinstance(what, int):
+            self._turn(what)
+
+    def _hover(self, event: tk.Event[Any]) -> None:
+        self._light(self._at(event))
+
+    def _light(self, what: object) -> None:
+        if what != self._hot:
+            self._hot = what
+            self._draw()
+
+
+def _last_of_month(day: date) -> date:
+    return day.replace(day=calendar.monthrange(day.year, day.month)[1])

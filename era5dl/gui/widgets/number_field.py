@@ -1,0 +1,82 @@
+"""A field for a whole number with a button for less and one for more."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets.composite_field import CompoundField
+
+
+class Stepper(CompoundField):
+    """Type, or use the buttons, Up and Down, or the wheel. `on_change` hears of each new number within the bounds."""
+
+    def __init__(
+        self,
+        master: tk.Misc,
+        look: Look,
+        *,
+        value: int,
+        least: int,
+        most: int,
+        on_change: Callable[[int], object],
+        step: int = 1,
+        width: int = 4,
+        on_page: bool = False,
+    ) -> None:
+        super().__init__(master, look, width=width, on_page=on_page)
+        self.least, self.most, self._step, self._on_change = least, most, step, on_change
+        self._value = value
+        self.entry.configure(justify="center")
+        for side, icon, by in (("left", "minus", -step), ("right", "plus", step)):
+            button = self.picture(icon, size=13)
+            button.on_click(lambda by=by: self._click(by))
+            button.pack(side=side, padx=look.px(5))  # type: ignore[arg-type]
+        self.entry.pack(fill="both", expand=True)
+        for key, by in (("<Up>", step), ("<Down>", -step), ("<Button-4>", step), ("<Button-5>", -step),
+                        ("<Prior>", 5 * step), ("<Next>", -5 * step)):  # fmt: skip
+            self.entry.bind(key, lambda _, by=by: self._by(by))  # type: ignore[misc]
+        self.entry.bind("<MouseWheel>", lambda event: self._by(step if event.delta > 0 else -step))
+        self.entry.bind("<FocusOut>", lambda _: self.set(self._value), add="+")
+        self.entry.bind("<Return>", lambda _: self.set(self._value))
+        self.set(value)
+        self.variable.trace_add("write", lambda *_: self._typed())
+
+    def get(self) -> int:
+        """The last good number."""
+        return self._value
+
+    def set(self, value: int) -> None:
+        """Show this number, put within the bounds."""
+        self._value = min(self.most, max(self.least, value))
+        if self.variable.get() != str(self._value):
+            self.variable.set(str(self._value))
+
+    @property
+    def valid(self) -> bool:
+        """Whether what is written is a number within the bounds."""
+        text = self.variable.get().strip()
+        return text.isascii() and text.isdigit() and self.least <= int(text) <= self.most
+
+    def _by(self, step: int) -> str:
+        if not self.instate(["disabled"]):
+            self._change(min(self.most, max(self.least, self._value + step)))
+        return "break"
+
+    def _click(self, step: int) -> None:
+        self.entry.focus_set()
+        self._by(step)
+
+    def _typed(self) -> None:
+        self.mark_invalid(not self.valid)
+        if self.valid:
+            self._change(int(self.variable.get()))
+
+    def _change(self, value: int) -> None:
+        if value == self._value:
+            return
+        self._value = value
+        if self.variable.get().strip() != str(value):
+            self.variable.set(str(value))
+        self._on_change(value)

@@ -1,0 +1,79 @@
+"""A field to search in: a magnifier, words that say what for while it is empty, and a button that clears it."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+
+from era5dl.gui.theme.theme import Look
+from era5dl.gui.widgets.composite_field import CompoundField
+
+
+class SearchEntry(CompoundField):
+    """`on_change` gets what is written, at each key. Escape clears it."""
+
+    def __init__(
+        self,
+        master: tk.Misc,
+        look: Look,
+        *,
+        placeholder: str,
+        on_change: Callable[[str], object],
+        width: int = 20,
+        on_page: bool = False,
+    ) -> None:
+        super().__init__(master, look, width=width, on_page=on_page)
+        self._on_change = on_change
+        self._placeholder = tk.Label(self, text=placeholder, anchor="w", borderwidth=0, cursor="xterm")
+        self.picture("search", size=15).pack(side="left", padx=(look.px(5), 0))
+        self._clear = self.picture("cross", size=13)
+        self._clear.on_click(self.clear)
+        self.entry.pack(side="left", fill="both", expand=True)
+        self._clear.pack(side="right", padx=(0, look.px(6)))
+        self._placeholder.bind("<Button-1>", lambda _: self.entry.focus_set())
+        self.entry.bind("<Escape>", self._escape)
+        self.variable.trace_add("write", lambda *_: self._changed())
+        self.entry.bind("<FocusIn>", lambda _: self._arrange(), add="+")
+        self.entry.bind("<FocusOut>", lambda _: self._arrange(), add="+")
+        look.follow(self, lambda palette: self._placeholder.configure(bg=palette.field, fg=palette.muted))
+        self._arrange()
+
+    def get(self) -> str:
+        """What is searched for, without spaces around it."""
+        return self.variable.get().strip()
+
+    def set(self, text: str) -> None:
+        """Write this into it."""
+        self.variable.set(text)
+
+    def clear(self) -> None:
+        """Empty it and let the person type."""
+        self.variable.set("")
+        self.entry.focus_set()
+
+    def set_texts(self, *, placeholder: str) -> None:
+        """The words in the empty field."""
+        self._placeholder.configure(text=placeholder)
+
+    def focus_set(self) -> None:
+        """Ready to type, what is there selected."""
+        self.entry.focus_set()
+        self.entry.selection_range(0, "end")
+
+    def _escape(self, _event: object) -> str | None:
+        if not self.variable.get():
+            return None  # somebody else's Escape
+        self.variable.set("")
+        return "break"
+
+    def _changed(self) -> None:
+        self._arrange()
+        self._on_change(self.get())
+
+    def _arrange(self) -> None:
+        empty = not self.variable.get()
+        self._clear.show(None if empty else "cross")
+        if empty:
+            self._placeholder.place(in_=self.entry, x=self.look.px(7), rely=0.5, anchor="w", relwidth=0.94)
+        else:
+            self._placeholder.place_forget()

@@ -1,0 +1,45 @@
+"""A switch: on or off, at once."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable
+from tkinter import ttk
+
+from era5dl.gui.theme.theme import Look
+
+
+class Switch(ttk.Checkbutton):
+    """Space, Return or a click turns it. Its text says what it is, its knob whether it is on."""
+
+    def __init__(
+        self,
+        master: tk.Misc,
+        _look: Look,
+        *,
+        text: str,
+        value: bool,
+        on_change: Callable[[bool], object],
+        on_page: bool = False,
+    ) -> None:
+        self._variable = tk.BooleanVar(master, value=value)
+        style = "Page.Switch.TCheckbutton" if on_page else "Switch.TCheckbutton"
+        super().__init__(
+            master,
+            text=text,
+            variable=self._variable,
+            style=style,
+            command=lambda: on_change(self._variable.get()),
+        )
+
+    def get(self) -> bool:
+        """Whether it is on."""
+        return self._variable.get()
+
+    def set(self, value: bool) -> None:
+        """Turn it without telling anybody."""
+        self._variable.set(value)
+
+    def set_texts(self, text: str) -> None:
+        """What it is called."""
+        self.configure(text=text)

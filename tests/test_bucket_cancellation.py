@@ -1,0 +1,322 @@
+"""A thread that waits for the network is woken by another: at once, and without a byte that is not the object's."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from era5dl.bucket import get_object
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.errors import Era5Error, Stopped
+from tests.faultlab import Fault, FaultServer, etag_of, pseudo_random
+from tests.faultlab.http import Answer
+from tests.runs import settings_for, taken
+from tests.servers.canned import Canned
+
+KEY = "a.nc"
+DATA = pseudo_random("abort", 20_000_000)
+OBJ = ObjectInfo(KEY, len(DATA), etag_of(DATA))
+SOON = 5.0  # seconds within which a thread must have ended; every timeout here is far longer
+
+
+class Fetching(threading.Thread):
+    """Reads an object to its end or to the error; `came` are its bytes."""
+
+    def __init__(self, bucket: S3Bucket) -> None:
+        super().__init__(daemon=True)
+        self.abort = Abort()
+        self.came = bytearray()
+        self.error = ""
+        self.go_on: Callable[[], object] = bool  # called after each read
+        self._bucket = bucket
+
+    def run(self) -> None:
+        try:
+            with self._bucket.open(OBJ, 0, len(DATA), self.abort) as body:
+                while data := taken(body, 1 << 16):
+                    self.came += data
+                    self.go_on()
+        except Era5Error as error:
+            self.error = type(error).__name__
+
+    def ended(self) -> bool:
+        self.join(SOON)
+        return not self.is_alive()
+
+
+@pytest.fixture(scope="module", params=["http", "https"])
+def shared(request: pytest.FixtureRequest) -> Iterator[tuple[FaultServer, S3Bucket]]:
+    """One server and one bucket for all tests, once plain and once with TLS."""
+    certificates = request.getfixturevalue("certificates") if request.param == "https" else None
+    with FaultServer(certificates=certificates) as server:
+        server.put(KEY, DATA, etag=OBJ.etag)
+        yield server, S3Bucket(settings_for(server, read_timeout=60.0, connect_timeout=60.0))
+
+
+@pytest.fixture
+def server(shared: tuple[FaultServer, S3Bucket]) -> FaultServer:
+    shared[0].calm()
+    shared[0].reset_stats()
+    return shared[0]
+
+
+@pytest.fixture
+def bucket(shared: tuple[FaultServer, S3Bucket]) -> Iterator[S3Bucket]:
+    yield shared[1]
+    shared[1].drop_idle_connections()
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something that nobody announces."""
+    waited = threading.Event()
+    for _ in range(1000):
+        if true():
+            return
+        waited.wait(0.01)
+    raise AssertionError("waited in vain")
+
+
+def test_a_reader_that_waits_for_bytes_is_woken(bucket: S3Bucket, server: FaultServer) -> None:
+    server.script(Fault("body-stall", at=100_000, seconds=60))
+    reader = Fetching(bucket)
+    reader.start()
+    wait_until(lambda: len(reader.came) == 100_000)
+    reader.abort.trip("the test")
+    assert reader.ended()
+    assert reader.came == DATA[:100_000]
+
+
+def test_a_reader_that_waits_for_headers_is_woken(bucket: S3Bucket, server: FaultServer) -> None:
+    server.script(Fault("stall-before-headers", seconds=60))
+    reader = Fetching(bucket)
+    reader.start()
+    wait_until(lambda: server.stats().requests == {"GET": 1})
+    reader.abort.trip("the test")
+    assert reader.ended()
+    assert (reader.came, reader.error != "") == (b"", True)
+
+
+def test_so_is_one_on_a_connection_that_was_used_before(bucket: S3Bucket, server: FaultServer) -> None:
+    bucket.head(KEY, Abort())
+    server.script(Fault("stall-before-headers", seconds=60))
+    reader = Fetching(bucket)
+    reader.start()
+    wait_until(lambda: server.stats().requests == {"HEAD": 1, "GET": 1})
+    assert server.stats().connections == 1
+    reader.abort.trip("the test")
+    assert reader.ended()
+
+
+def test_so_is_one_whose_connection_will_be_closed_by_the_server(bucket: S3Bucket, server: FaultServer) -> None:
+    """After "Connection: close" the client library itself no longer knows the socket."""
+    answer_ends = threading.Event()
+    server.script(Fault("connection-close"))
+    reader = Fetching(bucket)
+    reader.go_on = lambda: answer_ends.wait(30)  # the rest of the answer does not fit into the buffers
+    reader.start()
+    wait_until(lambda: len(reader.came) > 0)
+    reader.abort.trip("the test")
+    answer_ends.set()
+    assert reader.ended()
+    assert 0 < len(reader.came) < len(DATA)
+
+
+def test_a_head_is_woken_too(bucket: S3Bucket, server: FaultServer) -> None:
+    server.script(Fault("stall-before-headers", seconds=60, on=("head",)))
+    abort, errors = Abort(), []
+
+    def ask() -> None:
+        try:
+            bucket.head(KEY, abort)
+        except Era5Error as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    wait_until(lambda: server.stats().requests == {"HEAD": 1})
+    abort.trip("the test")
+    thread.join(SOON)
+    assert not thread.is_alive()
+    assert len(errors) == 1
+
+
+@pytest.mark.parametrize("after", [1, 1_000_000, 5_000_000])
+def test_no_ciphertext_is_taken_for_data(bucket: S3Bucket, server: FaultServer, after: int) -> None:
+    """The buffers are full of encrypted bytes when the socket is shut: what is still read must be the object's."""
+    paused, go_on = threading.Event(), threading.Event()
+    reader = Fetching(bucket)
+
+    def hold() -> None:
+        if len(reader.came) >= after and not paused.is_set():
+            paused.set()
+            go_on.wait(30)
+
+    reader.go_on = hold
+    reader.start()
+    assert paused.wait(30)
+    reader.abort.trip("the test")
+    go_on.set()
+    assert reader.ended()
+    assert after <= len(reader.came) < len(DATA)
+    assert reader.came == DATA[: len(reader.came)]
+
+
+def test_others_are_left_alone(bucket: S3Bucket, server: FaultServer) -> None:
+    """An abort ends its own attempt; the one beside it, over the same pool, comes to its end."""
+    server.script(Fault("body-stall", at=100_000, seconds=60))
+    held, other = Fetching(bucket), Fetching(bucket)
+    held.start()
+    wait_until(lambda: len(held.came) == 100_000)
+    at_work, go_on = threading.Event(), threading.Event()
+    other.go_on = lambda: (at_work.set(), go_on.wait(30))
+    other.start()
+    assert at_work.wait(30)
+    held.abort.trip("the test")
+    assert held.ended()
+    go_on.set()
+    other.join(30)
+    assert (other.error, bytes(other.came) == DATA) == ("", True)
+
+
+def test_after_the_attempt_the_connection_is_no_longer_ours(bucket: S3Bucket, server: FaultServer) -> None:
+    abort, other = Abort(), Abort()
+    bucket.head(KEY, abort)
+    abort.trip("too late")
+    with bucket.open(OBJ, 0, 10, other) as body:
+        assert taken(body, 100) == DATA[:10]
+    other.trip("too late")
+    assert bucket.head(KEY, Abort()).size == len(DATA)
+    assert server.stats().connections == 1
+
+
+def test_an_attempt_that_was_ended_before_it_began_asks_nobody(bucket: S3Bucket, server: FaultServer) -> None:
+    abort = Abort()
+    abort.trip("paused")
+    with pytest.raises(Stopped, match="paused"):
+        bucket.head(KEY, abort)
+    with pytest.raises(Stopped, match="paused"):
+        bucket.open(OBJ, 0, 10, abort).__enter__()
+    assert server.stats().requests == {}
+    assert [obj.key for obj in bucket.list("")] == [KEY]  # and keeps nobody else of this thread from asking
+
+
+# -- where a blocked reader cannot be woken --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sliced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows: shutting a socket wakes nobody, so the reader waits in slices."""
+    monkeypatch.setattr(get_object, "SLICED", True)
+    monkeypatch.setattr(Abort, "_shut", lambda self: None)
+
+
+def test_patience_ends_with_the_abort_alone(ends: tuple[socket.socket, socket.socket], sliced: None) -> None:
+    abort = Abort()
+    abort.watch(ends[0])
+    waiter = threading.Thread(target=abort.patience, args=(60.0,), daemon=True)
+    waiter.start()
+    abort.trip("stopped")
+    waiter.join(SOON)
+    assert not waiter.is_alive()
+
+
+def test_patience_ends_with_bytes_and_with_the_time(ends: tuple[socket.socket, socket.socket]) -> None:
+    abort = Abort()
+    abort.patience(60.0)  # nothing is watched: nothing to wait for
+    abort.watch(ends[0])
+    with pytest.raises(TimeoutError):
+        abort.patience(0.1)
+    ends[1].send(b"x")
+    abort.patience(60.0)
+
+
+@pytest.mark.parametrize("size", [1, 5000, 100_000])
+@pytest.mark.parametrize("sip", [1000, 1 << 20])
+def test_in_slices_come_the_same_bytes(monkeypatch: pytest.MonkeyPatch, size: int, sip: int) -> None:
+    """Also those that came with the headers and lie in a buffer, when on the socket there will be no more."""
+    monkeypatch.setattr(get_object, "SLICED", True)
+    obj = ObjectInfo(KEY, size, etag_of(DATA[:size]))
+    headers = {"Content-Range": f"bytes 0-{size - 1}/{size}", "ETag": obj.etag}
+    answer = Answer.of(206, "Partial Content", headers, DATA[:size])
+    came = bytearray()
+    hold = threading.Event()  # the connection stays open, and silent, after the last byte
+    with Canned(answer, hold=hold) as server:
+        bucket = S3Bucket(settings_for(server, read_timeout=0.5))
+        with bucket.open(obj, 0, size, Abort()) as body:
+            while len(came) < size:
+                data = taken(body, sip)
+                assert data
+                came += data
+        hold.set()
+        bucket.drop_idle_connections()
+    assert came == DATA[:size]
+
+
+def test_in_slices_come_the_bytes_that_tls_has_already_unpacked(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of TLS is larger than a sip: its rest is no longer on the socket."""
+    monkeypatch.setattr(get_object, "SLICED", True)
+    bucket = S3Bucket(settings_for(server, read_timeout=0.5))
+    came = bytearray()
+    with bucket.open(OBJ, 0, 100_000, Abort()) as body:
+        while len(came) < 100_000:
+            came += taken(body, 1000)
+    bucket.drop_idle_connections()
+    assert came == DATA[:100_000]
+
+
+# -- by itself -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    one, other = socket.socketpair()
+    with one, other:
+        one.settimeout(SOON)
+        yield one, other
+
+
+def is_shut(sock: socket.socket) -> bool:
+    sock.settimeout(0.05)
+    try:
+        return sock.recv(1) == b""
+    except TimeoutError:
+        return False
+
+
+def test_the_first_reason_stays() -> None:
+    abort = Abort()
+    assert abort.why == ""
+    abort.trip("paused")
+    abort.trip("stopped")
+    assert abort.why == "paused"
+
+
+def test_a_socket_that_comes_later_is_shut_at_once(ends: tuple[socket.socket, socket.socket]) -> None:
+    abort = Abort()
+    abort.trip("stopped")
+    abort.watch(ends[0])
+    assert is_shut(ends[0])
+
+
+def test_only_the_socket_that_is_watched_now_is_shut(ends: tuple[socket.socket, socket.socket]) -> None:
+    abort = Abort()
+    abort.watch(ends[0])
+    assert not is_shut(ends[0])
+    abort.watch(None)
+    abort.trip("stopped")
+    assert not is_shut(ends[0])
+
+
+def test_a_socket_that_is_closed_already_does_no_harm(ends: tuple[socket.socket, socket.socket]) -> None:
+    abort = Abort()
+    abort.watch(ends[0])
+    ends[0].close()
+    abort.trip("stopped")
+    assert abort.why == "stopped"

@@ -1,0 +1,147 @@
+"""The short way over a warm connection: it is taken, and tells the same as urllib3 and http.client would."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from urllib3.connectionpool import HTTPConnectionPool
+
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.fast_get import Answer, WarmPool
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.errors import Interrupted, StaleConnection
+from tests.faultlab import Fault, FaultServer, etag_of
+from tests.runs import settings_for, taken
+
+KEY, DATA = "a b+c/ä.nc", bytes(range(256)) * 400
+OBJECT = ObjectInfo(KEY, len(DATA), etag_of(DATA))
+NAMES = ("content-length", "Content-Length", "ETag", "X-Odd", "X", "Connection", "Transfer-Encoding", "folded")
+GOOD = b'HTTP/1.1 206 Partial Content\r\nETag: "x"\r\nContent-Length: 3\r\n\r\n'
+
+
+def begun(kind: type[http.client.HTTPResponse], head: bytes) -> object:
+    """What that class makes of this answer: all that a reader of it looks at, or the error."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(head + b"abc")
+        theirs.shutdown(socket.SHUT_WR)
+        answer = kind(ours, method="GET")
+        try:
+            answer.begin()
+            fields = answer.fields if isinstance(answer, Answer) else answer.headers
+            facts = (answer.version, answer.status, answer.reason, [fields.get(name) for name in NAMES])
+            return *facts, answer.chunked, answer.will_close, answer.length, answer.read()
+        except (http.client.HTTPException, ValueError) as error:
+            return type(error)
+        finally:
+            answer.close()
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"Content-Length: 3",
+                b"Content-Length: -3",
+                b"Content-Length: 3x",
+                b"content-length:\t3 ",
+                b"Transfer-Encoding: chunked",
+                b"Connection: close",
+                b"Connection: Keep-Alive",
+                b'ETag: "x"',
+                b" folded",
+                b"X-Odd: \xe4\xff",
+                b"No colon",
+                b"Bad name: 1",
+                b": empty",
+                b"X: a\rb",
+                b"X: a\nContent-Length: 2",
+            ]
+        ),
+        max_size=5,
+    ),
+    st.sampled_from(
+        [b"HTTP/1.1 206 Partial Content", b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 503 Slow", b""]
+    ),
+)
+@example([b"Content-Length: 3", b"Content-Length: 2"], b"HTTP/1.1 206 Partial Content")
+def test_an_answer_says_the_same_either_way(fields: list[bytes], status: bytes) -> None:
+    head = b"\r\n".join([status, *fields, b"", b""])
+    assert begun(Answer, head) == begun(http.client.HTTPResponse, head)
+
+
+def test_the_usual_head_is_read_at_one_glance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http.client, "parse_headers", None)
+    assert isinstance(begun(Answer, GOOD), tuple)
+
+
+@pytest.mark.parametrize("server", ["fault_server", "fault_server_tls"])
+def test_all_but_the_first_request_of_a_connection_go_the_short_way(
+    request: pytest.FixtureRequest, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: FaultServer = request.getfixturevalue(server)
+    faults.put(KEY, DATA)
+    long_way: list[str] = []
+    urlopen = HTTPConnectionPool.urlopen
+    monkeypatch.setattr(
+        HTTPConnectionPool, "urlopen", lambda *a, **k: (long_way.append(k["method"]), urlopen(*a, **k))[1]
+    )
+    bucket = S3Bucket(settings_for(faults))
+    for start in range(0, 5000, 1000):
+        with bucket.open(OBJECT, start, start + 1000, Abort()) as body:
+            assert taken(body, 1000) == DATA[start : start + 1000]
+    bucket.drop_idle_connections()
+    assert long_way == ["GET"]
+    assert faults.stats().connections == 1
+    assert {entry.key for entry in faults.log} == {KEY}
+
+
+def test_a_connection_that_broke_is_not_kept(fault_server: FaultServer) -> None:
+    fault_server.put(KEY, DATA)
+    bucket = S3Bucket(settings_for(fault_server, read_timeout=1.0))
+    for fault, error in (("reset-at-once", StaleConnection), ("stall-before-headers", Interrupted)):
+        with bucket.open(OBJECT, 0, 10, Abort()) as body:
+            taken(body, 10)
+        fault_server.script(Fault(fault))
+        with pytest.raises(error), bucket.open(OBJECT, 0, 10, Abort()):
+            pass
+    with bucket.open(OBJECT, 0, 10, Abort()) as body:
+        assert taken(body, 10) == DATA[:10]
+    bucket.drop_idle_connections()
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\x00", "Ω"])
+def test_what_could_smuggle_goes_the_way_that_refuses_it(value: str) -> None:
+    class Pool(WarmPool):
+        host, port, scheme = "h", 80, "http"
+
+        @property
+        def pool(self) -> None:
+            raise AssertionError("the short way was taken")
+
+    for target, header in (("/x", value), ("/x y", "plain")):
+        assert Pool().exchange(target, {"If-Match": header}) is None
+    with pytest.raises(AssertionError):
+        Pool().exchange("/x", {"If-Match": "plain"})
+
+
+def test_the_usual_head_tells_all_that_http_client_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = begun(Answer, GOOD)
+    monkeypatch.setattr(Answer, "_is_usual", lambda _: False)
+    assert usual == begun(Answer, GOOD)
+
+
+def test_a_pool_that_was_closed_meanwhile_is_looked_up_anew(fault_server: FaultServer) -> None:
+    fault_server.put(KEY, DATA)
+    bucket = S3Bucket(settings_for(fault_server))
+    for _ in range(3):
+        for _ in range(2):
+            with bucket.open(OBJECT, 0, 10, Abort()) as body:
+                assert taken(body, 10) == DATA[:10]
+        bucket.drop_idle_connections()
+    assert fault_server.stats().connections == 3

@@ -1,0 +1,293 @@
+"""A name with more than one address: one that swallows packets costs a quarter of a second, once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from era5dl import errors
+from era5dl.bucket import happy_eyeballs
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.happy_eyeballs import Addresses
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.settings import Settings
+from tests.faultlab import FaultServer
+from tests.servers.deaf import deaf
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a full queue drops what comes on Linux alone")
+
+NAME = "many.faultlab.test"
+SOON = 10.0  # seconds; where it is not as it should be, a minute goes by
+Place = tuple[str, int]
+
+
+@pytest.fixture
+def silent() -> Iterator[Place]:
+    with deaf() as port:
+        yield "127.0.0.1", port
+
+
+@pytest.fixture
+def silent6() -> Iterator[Place]:
+    with deaf("::1") as port:
+        yield "::1", port
+
+
+@pytest.fixture
+def refusing() -> Iterator[Place]:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        yield closed.getsockname()
+
+
+@pytest.fixture
+def good() -> Iterator[Place]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()
+
+
+@pytest.fixture
+def lead(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """lead(places): from now on the name has these addresses, in this order."""
+    real = socket.getaddrinfo
+
+    def entry(host: str, port: int) -> tuple[object, ...]:
+        return real(host, port, type=socket.SOCK_STREAM)[0]
+
+    def to(*places: Place) -> None:
+        found = [entry(*place) for place in places]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: found if host == NAME else real(host, *a, **k))
+
+    return to
+
+
+def connected(known: Addresses, timeout: float = 60.0, abort: Abort | None = None) -> Place:
+    """Where a connection to the name leads to; it must be there long before the timeout."""
+    began = time.monotonic()
+    with known.connect(NAME, 443, timeout, abort=abort) as sock:
+        assert time.monotonic() - began < SOON
+        assert sock.gettimeout() == timeout
+        host, port, *_ = sock.getpeername()
+        return host, port
+
+
+def test_an_address_that_swallows_packets_gets_company(lead, silent6: Place, good: Place) -> None:
+    lead(silent6, good)
+    assert connected(Addresses()) == good
+
+
+def test_what_is_silent_is_asked_last_the_next_time(
+    lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, silent: Place, good: Place
+) -> None:
+    known = Addresses()
+    lead(silent6, silent, good)
+    assert connected(known) == good
+    monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
+    assert connected(known) == good
+
+
+def test_that_is_forgotten_after_a_while(lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place) -> None:
+    known = Addresses()
+    lead(silent6, good)
+    monkeypatch.setattr(happy_eyeballs, "REMEMBERED", -1.0)
+    assert connected(known) == good
+    monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
+    with pytest.raises(TimeoutError):
+        connected(known, 0.5)
+
+
+def test_the_family_that_answered_goes_first(
+    lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place
+) -> None:
+    """Where the resolver gives other addresses each time."""
+    known = Addresses()
+    lead(silent6, good)
+    assert connected(known) == good
+    monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
+    with deaf("::1") as port, socket.create_server(("127.0.0.1", 0)) as other:
+        lead(("::1", port), other.getsockname())
+        assert connected(known) == other.getsockname()
+
+
+def test_the_order_of_the_resolver_is_kept_among_those_that_answer(lead, good: Place) -> None:
+    """It spreads the load over the servers: what worked once is not held on to."""
+    known = Addresses()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        for first, second in ((good, other.getsockname()), (other.getsockname(), good)) * 2:
+            lead(first, second)
+            assert connected(known) == first
+
+
+def test_families_take_turns(lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place) -> None:
+    monkeypatch.setattr(happy_eyeballs, "DELAY", 3.0)
+    with deaf("::1") as second, deaf("::1") as third, deaf("::1") as fourth:
+        lead(silent6, ("::1", second), ("::1", third), ("::1", fourth), good)
+        assert connected(Addresses()) == good  # behind all four it would be 12 seconds
+
+
+def test_a_refusal_is_followed_by_the_next_at_once(
+    lead, monkeypatch: pytest.MonkeyPatch, refusing: Place, good: Place
+) -> None:
+    monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
+    lead(refusing, good)
+    assert connected(Addresses()) == good
+
+
+def test_the_first_may_be_slow(lead, silent: Place, good: Place) -> None:
+    """The next one is no replacement: whoever answers first has won."""
+    lead(silent, good)
+    known = Addresses()
+    assert connected(known) == good
+    lead(silent)
+    with pytest.raises(TimeoutError):
+        connected(known, 0.3)
+
+
+def test_when_all_refuse(lead, refusing: Place) -> None:
+    lead(refusing, refusing)
+    with pytest.raises(ConnectionRefusedError):
+        connected(Addresses())
+
+
+def test_the_timeout_is_for_all_together(lead, silent: Place, silent6: Place) -> None:
+    with deaf() as third, deaf() as fourth:
+        lead(silent, silent6, ("127.0.0.1", third), ("127.0.0.1", fourth))
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            connected(Addresses(), 2.0)
+        assert time.monotonic() - began < 6.0  # one after the other they would take 8
+
+
+def test_losers_are_closed(lead, silent: Place, silent6: Place, refusing: Place, good: Place) -> None:
+    me = psutil.Process()
+    before = me.num_fds()
+    for places in ((silent, silent6, refusing, good), (silent, silent6)):
+        lead(*places)
+        known = Addresses()
+        try:
+            connected(known, 1.0, Abort())
+        except TimeoutError:
+            assert places[-1] == silent6
+    assert me.num_fds() == before
+
+
+def test_options_are_on_the_socket(lead, silent: Place, good: Place) -> None:
+    lead(silent, good)
+    with Addresses().connect(NAME, 443, 5.0, options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]) as sock:
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_an_abort_ends_it_at_once(lead, silent: Place, silent6: Place, when: str) -> None:
+    lead(silent, silent6)
+    abort, said = Abort(), []
+    if when == "before":
+        abort.trip("the test")
+
+    def run() -> None:
+        try:
+            Addresses().connect(NAME, 443, 60.0, abort=abort)
+        except errors.Stopped as stopped:
+            said.append(str(stopped))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    waited = threading.Event()
+    while when == "meanwhile" and abort.socket is None:
+        waited.wait(0.01)
+    abort.trip("the test")
+    thread.join(SOON)
+    assert said == ["the test"]
+
+
+def test_what_is_remembered_has_a_bound(lead, refusing: Place, good: Place) -> None:
+    known = happy_eyeballs._Memory[int]()
+    for number in range(10_000):
+        known.keep(number, number)
+    assert len(known._known) == happy_eyeballs._MOST
+    assert known.get(9_999) == 9_999
+
+
+# -- and what the bucket says ----------------------------------------------------------------------------------------
+
+
+def bucket_at(**options: float) -> S3Bucket:
+    return S3Bucket(Settings(endpoint_url=f"http://{NAME}:443", **{"connect_timeout": 60.0, **options}))  # type: ignore[arg-type]
+
+
+def test_requests_do_not_wait_for_it(lead, silent6: Place, fault_server: FaultServer) -> None:
+    fault_server.put("a.nc", b"data")
+    lead(silent6, ("127.0.0.1", fault_server.port))
+    bucket = bucket_at()
+    began = time.monotonic()
+    for _ in range(4):
+        assert bucket.head("a.nc").size == 4
+        bucket.drop_idle_connections()
+    assert time.monotonic() - began < SOON
+
+
+def test_what_is_said_when_none_answers(lead, silent: Place, silent6: Place, refusing: Place) -> None:
+    for places, words in (((silent, silent6), "timed out"), ((refusing,), os.strerror(errno.ECONNREFUSED))):
+        lead(*places)
+        with pytest.raises(errors.Unreachable) as caught:
+            bucket_at(connect_timeout=0.5).head("a.nc")
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("label", ["a..example.org", "x" * 64 + ".org"])
+def test_a_name_that_can_be_none(label: str) -> None:
+    bucket = S3Bucket(Settings(endpoint_url=f"http://{label}:1"))
+    with pytest.raises(errors.Unreachable):
+        bucket.head("a.nc")
+
+
+def test_a_stop_does_not_wait_for_a_connection(lead, silent: Place, silent6: Place) -> None:
+    lead(silent, silent6)
+    bucket, abort, said = bucket_at(), Abort(), []
+
+    def run() -> None:
+        try:
+            bucket.head("a.nc", abort)
+        except errors.Era5Error as error:
+            said.append(type(error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    waited = threading.Event()
+    while abort.socket is None:
+        waited.wait(0.01)
+    abort.trip("the test")
+    thread.join(SOON)
+    assert said == [errors.Stopped]
+
+
+def test_a_stop_does_not_wait_for_a_handshake() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        bucket = S3Bucket(
+            Settings(endpoint_url=f"https://127.0.0.1:{listener.getsockname()[1]}", connect_timeout=60, read_timeout=60)
+        )
+        abort, said = Abort(), []
+
+        def run() -> None:
+            try:
+                bucket.head("a.nc", abort)
+            except errors.Era5Error as error:
+                said.append(type(error))
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        listener.settimeout(SOON)
+        with listener.accept()[0] as sock:
+            sock.settimeout(SOON)
+            assert sock.recv(1) == b"\x16"  # the handshake has begun
+            abort.trip("the test")
+            thread.join(SOON)
+    assert said == [errors.Stopped]

@@ -1,0 +1,531 @@
+"""Which proxy is used, what comes through it, and what is said when it fails."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import traceback
+import urllib.request
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from era5dl import errors
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.bucket.proxy import is_excepted, parsed, proxy_for
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.settings import Settings
+from tests.faultlab import Certificates, Fault, FaultServer, etag_of, make_certificates, pseudo_random
+from tests.runs import settings_for, taken
+from tests.servers.proxies import Http, Socks
+
+KEY = "a.nc"
+DATA = pseudo_random("proxies", 300_000)
+OBJ = ObjectInfo(KEY, len(DATA), etag_of(DATA))
+NAME = "s3.faultlab.test"  # which only a proxy can look up
+SECRET = "zQ9vuLt7"
+SOON = 10.0  # seconds; whatever it replaces takes a minute
+
+VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def nobody_says_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*VARIABLES, *(name.lower() for name in VARIABLES), "ERA5DL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+# -- which one -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "user", "password"),
+    [
+        ("http://127.0.0.1:3128", "http://127.0.0.1:3128", "", ""),
+        ("proxy.example.org:3128", "http://proxy.example.org:3128", "", ""),
+        ("HTTPS://Proxy.Example.org", "https://proxy.example.org:443", "", ""),
+        ("socks5h://127.0.0.1:7890/", "socks5h://127.0.0.1:7890", "", ""),
+        ("socks5://[::1]", "socks5://[::1]:1080", "", ""),
+        ("socks4a://h:1", "socks4a://h:1", "", ""),
+        ("socks://127.0.0.1:7890", "socks5h://127.0.0.1:7890", "", ""),
+        ("http://user:p%40ss%C3%A4@h:1", "http://h:1", "user", "p@ssä"),
+        ("http://user:p@ss@h:1", "http://h:1", "user", "p@ss"),
+        ("user:pass@h:1", "http://h:1", "user", "pass"),
+        ("http://user@h:1", "http://h:1", "user", ""),
+    ],
+)
+def test_a_proxy_that_is_written_well(text: str, url: str, user: str, password: str) -> None:
+    proxy = parsed(text, "HTTPS_PROXY")
+    assert (proxy.url, proxy.user, proxy.password) == (url, user, password)
+    assert str(proxy) == f"{url} (from HTTPS_PROXY)"
+    assert not password or password not in repr(proxy) + str(proxy)
+
+
+BAD = [
+    "quic://user:{0}@h:1",
+    "http:/user:{0}@h:1",
+    "http:user:{0}@h:1",
+    "http//user:{0}@h:1",
+    "http://user:{0}/x@h:1",
+    "http://user:{0}#x@h:1",
+    "http://user:{0}?@h:1",
+    "http://user:{0}@h:port",
+    "http://user:{0}@h:0",
+    "http://user:{0}@h:99999",
+    "http://user:{0}@h:",
+    "http://user:{0}@",
+    "http://user:{0}@h/path",
+    "http://user:{0} @h:1",
+    "http://user:{0}\n@h:1",
+    "http://user:{0}@[::1",
+    "user:{0}@h:x",
+    "http://user:{0}",
+    "{0}://user:pass@h:1#",
+    "http://",
+]
+
+
+@pytest.mark.parametrize("text", BAD)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy", "ERA5DL_PROXY", ""])
+def test_a_proxy_that_is_mistyped_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, text: str, variable: str
+) -> None:
+    text = text.format(SECRET)
+    with pytest.raises(errors.UsageError) as refused:
+        if variable == "ERA5DL_PROXY":
+            Settings.from_environment({variable: text})
+        elif variable:
+            monkeypatch.setenv(variable, text)
+            S3Bucket(Settings())
+        else:
+            Settings(proxy=text)
+    said = f"{refused.value} {refused.value.remedy}"
+    assert (variable or "the settings") in said
+    assert "socks5h" in said
+    if not text.startswith(SECRET):  # where it is the scheme itself it cannot be known for a password
+        assert SECRET not in said + "".join(traceback.format_exception(refused.value))
+
+
+def test_a_scheme_that_nobody_knows_is_named() -> None:
+    with pytest.raises(errors.UsageError, match="'quic' is not known") as refused:
+        parsed("quic://h:1", "HTTPS_PROXY")
+    assert all(known in refused.value.remedy for known in ("http", "https", "socks5", "socks5h"))
+
+
+def test_what_pysocks_cannot_send_is_refused() -> None:
+    with pytest.raises(errors.UsageError, match="too long"):
+        parsed(f"socks5h://user:{'x' * 128}@h:1", "HTTPS_PROXY")
+    assert parsed(f"http://user:{'x' * 128}@h:1", "HTTPS_PROXY").password
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "expected"),
+    [
+        ({}, "https://b.org/", None),
+        ({"HTTPS_PROXY": "h:1"}, "https://b.org/", "http://h:1 (from HTTPS_PROXY)"),
+        ({"HTTPS_PROXY": "h:1"}, "http://b.org/", None),
+        ({"HTTP_PROXY": "h:1"}, "http://b.org/", "http://h:1 (from HTTP_PROXY)"),
+        ({"ALL_PROXY": "socks5h://h:1"}, "https://b.org/", "socks5h://h:1 (from ALL_PROXY)"),
+        ({"all_proxy": "socks5h://h:1"}, "http://b.org/", "socks5h://h:1 (from all_proxy)"),
+        ({"ALL_PROXY": "a:1", "HTTPS_PROXY": "h:1"}, "https://b.org/", "http://h:1 (from HTTPS_PROXY)"),
+        ({"ALL_PROXY": "a:1", "HTTPS_PROXY": "h:1"}, "http://b.org/", "http://a:1 (from ALL_PROXY)"),
+        ({"https_proxy": "l:1", "HTTPS_PROXY": "u:1"}, "https://b.org/", "http://l:1 (from https_proxy)"),
+        ({"HTTPS_PROXY": " ", "ALL_PROXY": "a:1"}, "https://b.org/", "http://a:1 (from ALL_PROXY)"),
+        ({"HTTPS_PROXY": "h:1", "NO_PROXY": "b.org"}, "https://b.org/", None),
+        ({"HTTPS_PROXY": "h:1", "no_proxy": "b.org"}, "https://b.org/", None),
+        ({"ALL_PROXY": "a:1", "NO_PROXY": "*"}, "https://b.org/", None),
+    ],
+)
+def test_who_is_asked(environ: dict[str, str], url: str, expected: str | None) -> None:
+    found = proxy_for(url, None, environ)
+    assert (str(found) if found else None) == expected
+
+
+def test_the_settings_go_before_all() -> None:
+    environ = {"HTTPS_PROXY": "h:1", "NO_PROXY": "*"}
+    assert str(proxy_for("https://b.org/", "http://s:1", environ)) == "http://s:1 (from the settings)"
+    environ["ERA5DL_PROXY"] = "http://s:1/"
+    assert str(proxy_for("https://b.org/", "http://s:1", environ)) == "http://s:1 (from ERA5DL_PROXY)"
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"https": "http://h:1", "http": "http://p:1"}, "http://h:1"),
+        ({"http": "http://p:1"}, None),
+        ({"socks": "http://s:1"}, "socks5h://s:1"),  # as macOS says it
+        ({"https": "socks4://s:1"}, "socks4://s:1"),  # as Python says it for Windows
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("system", ["registry", "macosx_sysconf"])
+def test_the_system_is_asked_where_no_variable_says_anything(
+    monkeypatch: pytest.MonkeyPatch, system: str, found: dict[str, str], expected: str | None
+) -> None:
+    monkeypatch.setattr(urllib.request, f"getproxies_{system}", lambda: found, raising=False)
+    monkeypatch.setattr(urllib.request, f"proxy_bypass_{system}", lambda host: host == "local.org", raising=False)
+    proxy = proxy_for("https://b.org/", None, {"NO_PROXY": "c.org"})
+    assert (str(proxy) if proxy else None) == (f"{expected} (from the system's settings)" if expected else None)
+    assert proxy_for("https://local.org/", None, {}) is None
+    assert proxy_for("https://c.org/", None, {"NO_PROXY": "c.org"}) is None
+    assert proxy_for("https://b.org/", None, {"HTTP_PROXY": "e:1"}) is None, "one variable is the say of them all"
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "host", "port", "expected"),
+    [
+        ("", "a.org", 443, False),
+        ("*", "a.org", 443, True),
+        ("a.org", "a.org", 443, True),
+        ("A.ORG", "a.org", 443, True),
+        ("a.org", "A.org.", 443, True),
+        ("a.org", "b.a.org", 443, True),
+        ("a.org", "ba.org", 443, False),
+        (".a.org", "b.a.org", 443, True),
+        (".a.org", "a.org", 443, True),
+        ("*.a.org", "b.a.org", 443, True),
+        ("a.org:443", "a.org", 443, True),
+        ("a.org:444", "a.org", 443, False),
+        ("x, a.org", "a.org", 443, True),
+        ("x a.org", "a.org", 443, True),
+        (",", "a.org", 443, False),
+        (".", "a.org", 443, False),
+        ("127.0.0.1", "127.0.0.1", 80, True),
+        ("127.0.0.1:80", "127.0.0.1", 80, True),
+        ("127.0.0.1:81", "127.0.0.1", 80, False),
+        ("10.0.0.0/8", "10.1.2.3", 80, True),
+        ("10.0.0.1/8", "10.1.2.3", 80, True),
+        ("10.0.0.0/8", "11.1.2.3", 80, False),
+        ("0.0.1", "127.0.0.1", 80, False),
+        ("::1", "::1", 80, True),
+        ("[::1]", "::1", 80, True),
+        ("[::1]:80", "0:0:0:0:0:0:0:1", 80, True),
+        ("[::1]:81", "::1", 80, False),
+        ("fd00::/8", "fd12::1", 80, True),
+        ("10.0.0.0/8", "fd12::1", 80, False),
+        ("10.0.0.0/8", "a.org", 80, False),
+        ("localhost", "localhost", 80, True),
+    ],
+)
+def test_no_proxy(exceptions: str, host: str, port: int, expected: bool) -> None:
+    assert is_excepted(host, port, exceptions) is expected
+
+
+# -- through it ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["http", "https"])
+def server(request: pytest.FixtureRequest) -> Iterator[FaultServer]:
+    certificates = request.getfixturevalue("certificates") if request.param == "https" else None
+    with FaultServer(certificates=certificates) as made:
+        made.put(KEY, DATA)
+        yield made
+
+
+def bucket_of(server: FaultServer, proxy: str, host: str = NAME, **options: object) -> S3Bucket:
+    """The server under a name that it does not have here, with this proxy before it."""
+    url = server.endpoint_url.replace("127.0.0.1", host)
+    return S3Bucket(replace(settings_for(server), endpoint_url=url, proxy=proxy, **options))  # type: ignore[arg-type]
+
+
+def fetched(bucket: S3Bucket, abort: Abort | None = None) -> bytes:
+    with bucket.open(OBJ, 0, len(DATA), abort or Abort()) as body:
+        came = bytearray()
+        while data := taken(body, 1 << 16):
+            came += data
+    return bytes(came)
+
+
+@pytest.fixture
+def no_names_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Only addresses can be looked up. The names that somebody tried."""
+    real, tried = socket.getaddrinfo, []
+
+    def resolve(host: str, *args: object, **keywords: object) -> object:
+        if host == NAME:
+            tried.append(host)
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *args, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return tried
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5h", "socks4a"])
+def test_an_object_comes_through_a_proxy_that_looks_up_the_name(
+    server: FaultServer, certificates: Certificates, no_names_here: list[str], scheme: str
+) -> None:
+    names = {NAME: ("127.0.0.1", server.port)}
+    made = (
+        Socks(names)
+        if scheme.startswith("socks")
+        else Http(names, tls=certificates.context if scheme == "https" else None)
+    )
+    with made as proxy:
+        ca_file = str(certificates.ca_file)
+        bucket = bucket_of(server, f"{scheme}://{proxy.place}", ca_bundle=ca_file)
+        try:
+            assert bucket.head(KEY).size == len(DATA)
+            assert [obj.key for obj in bucket.list("")] == [KEY]
+            assert fetched(bucket) == DATA
+            assert fetched(bucket) == DATA  # over a connection that was used before, where there can be one
+        finally:
+            bucket.drop_idle_connections()
+    assert set(proxy.asked) == {(NAME, server.port)}
+    assert no_names_here == [], "the name is the proxy's to look up"
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks4"])
+def test_a_name_that_is_looked_up_here(server: FaultServer, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    real = socket.getaddrinfo
+    dead = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::2", server.port, 0, 0))  # the proxy has no way to it
+
+    def resolve(host: str, port: object, family: int = 0, *args: object, **keywords: object) -> object:
+        found = real("127.0.0.1" if host == NAME else host, port, family, *args, **keywords)  # type: ignore[arg-type]
+        return [dead, *found] if host == NAME and family != socket.AF_INET else found
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with Socks() as proxy:
+        bucket = bucket_of(server, f"{scheme}://{proxy.place}")
+        assert fetched(bucket) == DATA
+        bucket.drop_idle_connections()
+    assert proxy.asked == [("127.0.0.1", server.port)]
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+def test_user_and_password_arrive(server: FaultServer, scheme: str) -> None:
+    user, password = "us er", "p@ss:wörd/%"
+    names = {NAME: ("127.0.0.1", server.port)}
+    basic = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+    made = Socks(names, login=(user, password)) if scheme == "socks5h" else Http(names, authorization=basic)
+    with made as proxy:
+        bucket = bucket_of(server, f"{scheme}://us%20er:p%40ss%3Aw%C3%B6rd%2F%25@{proxy.place}")
+        assert fetched(bucket) == DATA
+        bucket.drop_idle_connections()
+
+
+def test_connections_through_socks_are_kept_and_kept_alive(server: FaultServer) -> None:
+    with Socks({NAME: ("127.0.0.1", server.port)}) as proxy:
+        bucket = bucket_of(server, f"socks5h://{proxy.place}")
+        abort = Abort()
+        for _ in range(5):
+            with bucket.open(OBJ, 0, len(DATA), abort) as body:
+                assert abort.socket is not None
+                assert abort.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+                assert type(abort.socket) in (socket.socket, ssl.SSLSocket), "not PySocks', which is slow"
+                while taken(body, 1 << 16):
+                    pass
+        assert len(proxy.asked) == 1
+        bucket.drop_idle_connections()
+
+
+# -- when it fails ---------------------------------------------------------------------------------------------------
+
+
+def fault_of(bucket: S3Bucket) -> errors.Era5Error:
+    """What a description and a part of an object end in, which must be the same."""
+    said = []
+    for ask in (lambda: bucket.head(KEY), lambda: fetched(bucket)):
+        with pytest.raises(errors.Era5Error) as caught:
+            ask()
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+        said.append(caught.value)
+    bucket.drop_idle_connections()
+    assert (type(said[0]), str(said[0])) == (type(said[1]), str(said[1]))
+    return said[0]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5h", "socks5", "socks4"])
+def test_a_proxy_that_refuses_is_named(server: FaultServer, closed: int, scheme: str) -> None:
+    bucket = bucket_of(server, f"{scheme}://user:{SECRET}@127.0.0.1:{closed}", host="127.0.0.1")
+    error = fault_of(bucket)
+    assert type(error) is errors.Unreachable
+    assert str(error) == f"the proxy {scheme}://127.0.0.1:{closed} (from the settings) refuses the connection"
+    assert "running" in error.remedy
+
+
+@pytest.fixture
+def closed() -> Iterator[int]:
+    """A port at which everybody is refused."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+def test_the_variable_is_named(server: FaultServer, closed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"socks5h://user:{SECRET}@127.0.0.1:{closed}")
+    error = fault_of(bucket_of(server, ""))
+    assert str(error) == f"the proxy socks5h://127.0.0.1:{closed} (from ALL_PROXY) refuses the connection"
+
+
+def test_a_proxy_whose_name_nobody_knows(server: FaultServer, no_names_here: list[str]) -> None:
+    for scheme in ("http", "socks5h"):
+        error = fault_of(bucket_of(server, f"{scheme}://{NAME}:1", host="127.0.0.1"))
+        assert type(error) is errors.Unreachable
+        assert str(error).startswith(f"the proxy {scheme}://{NAME}:1 (from the settings) cannot be found")
+    assert no_names_here
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"manner": "deaf"}, errors.Unreachable, "does not answer"),
+        ({"manner": "drip"}, errors.Unreachable, "does not answer"),
+        ({"manner": "hang up"}, errors.Unreachable, "breaks off the connection"),
+        ({"manner": "nonsense"}, errors.Unreachable, "is no proxy of this kind"),
+        ({"reply": 1}, errors.Unreachable, "cannot reach the server: General SOCKS server failure"),
+        ({"reply": 2}, errors.BucketRefused, "does not let anybody through"),
+        ({"reply": 4}, errors.Unreachable, "cannot reach the server: Host unreachable"),
+        ({"reply": 5}, errors.Unreachable, "cannot reach the server: Connection refused"),
+        ({"login": ("user", "another")}, errors.BucketRefused, "does not accept the user name and password"),
+    ],
+    ids=str,
+)
+def test_what_a_socks_proxy_says(
+    server: FaultServer, options: dict[str, object], kind: type[errors.Era5Error], words: str
+) -> None:
+    with Socks(**options) as proxy:  # type: ignore[arg-type]
+        error = fault_of(bucket_of(server, f"socks5h://user:{SECRET}@{proxy.place}", connect_timeout=1.0))
+    assert type(error) is kind
+    assert str(error).startswith(f"the proxy socks5h://{proxy.place} (from the settings) ")
+    assert words in str(error)
+
+
+def test_a_socks_proxy_that_wants_a_login(server: FaultServer) -> None:
+    with Socks(login=("user", SECRET)) as proxy:
+        error = fault_of(bucket_of(server, f"socks5h://{proxy.place}"))
+    assert type(error) is errors.BucketRefused
+    assert "wants a user name and a password" in str(error)
+    assert f"socks5h://USER:PASSWORD@{proxy.place}" in error.remedy
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("login", ["", f"user:{SECRET}@"])
+def test_an_http_proxy_that_wants_a_login(
+    server: FaultServer, certificates: Certificates, scheme: str, login: str
+) -> None:
+    tls = certificates.context if scheme == "https" else None
+    with Http(authorization="Basic of somebody else", tls=tls) as proxy:
+        bucket = bucket_of(server, f"{scheme}://{login}{proxy.place}", ca_bundle=str(certificates.ca_file))
+        error = fault_of(bucket)
+    assert type(error) is errors.BucketRefused
+    assert ("does not accept the user name" if login else "wants a user name") in str(error)
+    assert proxy.place in str(error) and "the settings" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        ("403 Forbidden", errors.BucketRefused, "does not let anybody through to the server: 403 Forbidden"),
+        ("502 Bad Gateway", errors.Unreachable, "cannot reach the server: 502 Bad Gateway"),
+        ("503 Service Unavailable", errors.Unreachable, "cannot reach the server: 503 Service Unavailable"),
+    ],
+)
+def test_an_http_proxy_that_opens_no_tunnel(
+    fault_server_tls: FaultServer, status: str, kind: type[errors.Era5Error], words: str
+) -> None:
+    with Http(status=status) as proxy:
+        error = fault_of(bucket_of(fault_server_tls, f"http://{proxy.place}"))
+    assert type(error) is kind
+    assert str(error) == f"the proxy http://{proxy.place} (from the settings) {words}"
+
+
+def test_a_silent_http_proxy(fault_server_tls: FaultServer) -> None:
+    with Socks(manner="deaf") as proxy:
+        error = fault_of(bucket_of(fault_server_tls, f"http://{proxy.place}", connect_timeout=0.5))
+    assert type(error) is errors.Unreachable
+    assert str(error) == f"the proxy http://{proxy.place} (from the settings) does not answer"
+
+
+def test_the_certificate_of_a_proxy_is_verified(
+    server: FaultServer, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Also on the way to a server that has none."""
+    others = make_certificates(tmp_path_factory.mktemp("others"))
+    wrong_name = make_certificates(tmp_path_factory.mktemp("wrong name"), "elsewhere.example.org")
+    for tls, ca_file in ((others.context, certificates.ca_file), (wrong_name.context, wrong_name.ca_file)):
+        with Http({NAME: ("127.0.0.1", server.port)}, tls=tls) as proxy:
+            error = fault_of(bucket_of(server, f"https://{proxy.place}", ca_bundle=str(ca_file)))
+        assert type(error) is errors.Untrusted
+        assert proxy.place in str(error)
+        assert proxy.asked == [], "not a word was said to it"
+
+
+def test_the_servers_certificate_is_verified_through_a_proxy(
+    fault_server_tls: FaultServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = str(make_certificates(tmp_path_factory.mktemp("other")).ca_file)
+    names = {NAME: ("127.0.0.1", fault_server_tls.port)}
+    for scheme, made in (("http", Http(names)), ("socks5h", Socks(names))):
+        with made as proxy:
+            error = fault_of(bucket_of(fault_server_tls, f"{scheme}://{proxy.place}", ca_bundle=other))
+        assert type(error) is errors.Untrusted
+        assert "proxy" not in str(error)
+
+
+# -- stopped meanwhile -----------------------------------------------------------------------------------------------
+
+
+def ended_soon(work: Callable[[], object], abort: Abort, ready: Callable[[], bool]) -> str:
+    """The name of the error that `work` ends with when the abort is tripped as soon as it is `ready`."""
+    said: list[str] = []
+
+    def run() -> None:
+        try:
+            work()
+        except errors.Era5Error as error:
+            said.append(type(error).__name__)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    waited = threading.Event()
+    for _ in range(1000):
+        if ready():
+            break
+        waited.wait(0.01)
+    abort.trip("the test")
+    thread.join(SOON)
+    assert not thread.is_alive()
+    return said[0] if said else ""
+
+
+@pytest.mark.parametrize("scheme", ["socks5h", "http"])
+def test_a_silent_proxy_does_not_hold_up_a_stop(fault_server_tls: FaultServer, scheme: str) -> None:
+    with Socks(manner="deaf") as proxy:
+        bucket = bucket_of(
+            fault_server_tls, f"{scheme}://{proxy.place}", host="127.0.0.1", connect_timeout=60.0, read_timeout=60.0
+        )
+        abort = Abort()
+        assert ended_soon(lambda: bucket.head(KEY, abort), abort, lambda: proxy.taken > 0) == "Stopped"
+
+
+def test_bytes_that_come_by_tls_in_tls_can_be_stopped(
+    fault_server_tls: FaultServer, certificates: Certificates
+) -> None:
+    fault_server_tls.put(KEY, DATA)
+    fault_server_tls.script(Fault("body-stall", at=100_000, seconds=60))
+    with Http({NAME: ("127.0.0.1", fault_server_tls.port)}, tls=certificates.context) as proxy:
+        bucket = bucket_of(fault_server_tls, f"https://{proxy.place}", read_timeout=60.0)
+        abort, came = Abort(), bytearray()
+
+        def work() -> None:
+            with bucket.open(OBJ, 0, len(DATA), abort) as body:
+                while data := taken(body, 1 << 16):
+                    came.extend(data)
+
+        ended_soon(work, abort, lambda: len(came) == 100_000)
+    assert came == DATA[:100_000]
+
+
+def test_headers_that_drip_through_tls_in_tls_have_an_end(
+    fault_server_tls: FaultServer, certificates: Certificates
+) -> None:
+    fault_server_tls.script(Fault("header-drip", seconds=60, times=None, on=("head",)))
+    with Http({NAME: ("127.0.0.1", fault_server_tls.port)}, tls=certificates.context) as proxy:
+        bucket = bucket_of(fault_server_tls, f"https://{proxy.place}", read_timeout=1.0)
+        abort = Abort()
+        assert ended_soon(lambda: bucket.head(KEY, abort), Abort(), lambda: bool(proxy.asked)) == "Interrupted"

@@ -1,0 +1,310 @@
+"""The verdicts: the table of the module, row by row, on figures alone; and on figures that faults really make."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.diagnosis import rules
+from era5dl.diagnosis.measured_bucket import Meter, MeteredBucket, Traffic
+from era5dl.diagnosis.metrics import Gauges, Process, Sample
+from era5dl.diagnosis.network_test import Diagnosis, diagnose
+from era5dl.diagnosis.rules import Figures, Finding, figures_of, judge, with_test
+from era5dl.engine.engine import Engine
+from era5dl.engine.events import State
+from era5dl.planner import Plan
+from era5dl.session import Session
+from tests.faultlab import Fault, FaultServer, Link, make_certificates, pseudo_random
+from tests.runs import plan_of, settings_for
+
+WAITS: dict[str, Any] = {"answers": 50, "waited": 90.0, "busy": 10.0, "speed": 20e6, "in_flight": 8}
+CASES: list[tuple[Finding, dict[str, Any]]] = [
+    (Finding.CLOCK_WRONG, {"status": 200, "clock_ahead": -301.0}),
+    (Finding.CERTIFICATE_REPLACED, {"failed_step": "certificate"}),
+    (Finding.CERTIFICATE_REPLACED, {"faults": {"Untrusted": 1}}),
+    (Finding.PROXY_ANSWERS, {"status": 302}),
+    (Finding.PROXY_ANSWERS, {"status": 511}),
+    (Finding.PROXY_ANSWERS, {"answers": 10, "faults": {"BadResponse": 2}}),
+    (Finding.RANGES_IGNORED, {"answers": 20, "whole": 2}),
+    (Finding.REFUSES, {"status": 404}),
+    (Finding.REFUSES, {"status": 301}),  # S3's own, where the region is the wrong one
+    (Finding.OFFLINE, {"failed_step": "dns"}),
+    (Finding.OFFLINE, {"failed_step": "connect"}),
+    (Finding.OFFLINE, {"faults": {"Unreachable": 1}}),
+    (Finding.NO_ANSWER, {"failed_step": "tls"}),
+    (Finding.NO_ANSWER, {"failed_step": "answer"}),
+    (Finding.DNS_SLOW, {"status": 200, "dns_seconds": 1.2}),
+    (Finding.THROTTLED, {"answers": 60, "faults": {"ServerBusy": 3}}),
+    (Finding.IDLE_DROPPED, {"answers": 60, "faults": {"StaleConnection": 3}}),
+    (Finding.UNSTEADY, {"status": 200, "loss": 0.1}),
+    (Finding.UNSTEADY, {"answers": 20, "faults": {"Interrupted": 5}}),
+    (Finding.ONE_BAD_CONNECTION, {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5)}),
+    (Finding.RATE_LIMITED, WAITS | {"speed": 9.5e6, "rate_limit": 10_000_000}),
+    (Finding.DISK_BOUND, {"answers": 9, "waited": 4.0, "busy": 16.0}),
+    (Finding.NETWORK_BOUND, WAITS),  # how fast one connection is alone was not measured
+    (Finding.NETWORK_BOUND, WAITS | {"one_connection": 9e6}),  # eight bring more than one, and less than eight times
+    (Finding.NETWORK_BOUND, WAITS | {"one_connection": 20e6, "in_flight": 1}),
+    (Finding.LINK_BOUND, WAITS | {"one_connection": 18e6}),
+    (Finding.MORE_WORKERS, WAITS | {"one_connection": 2.5e6}),
+    (Finding.FAR_AWAY, {"status": 200, "first_byte": 0.2}),
+    (Finding.FINE, {"status": 200, "first_byte": 0.05}),
+    (Finding.UNKNOWN, {}),
+]
+
+
+@pytest.mark.parametrize(("finding", "figures"), CASES)
+def test_the_table(finding: Finding, figures: dict[str, Any]) -> None:
+    assert judge(Figures(**figures)) == (finding,)
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {"status": 200, "clock_ahead": 299.0, "dns_seconds": 0.9, "loss": 0.05},
+        {"answers": 100, "faults": {"BadResponse": 1, "ServerBusy": 1, "StaleConnection": 2, "Interrupted": 4}},
+        {"answers": 1000, "faults": {"Interrupted": 6, "ServerBusy": 3, "StaleConnection": 4, "Unreachable": 20}},
+        {"answers": 60, "whole": 2},
+        {"answers": 9, "speeds": (5e6, 5e6, 5e6, 2e6)},
+        {"answers": 9, "speeds": (5e6, 1e5)},  # too few to say which one is bad
+        {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5, 1e5, 1e5)},  # half of them: that is the line
+        {"answers": 9, "waited": 1.0, "busy": 2.0},  # too short to say
+    ],
+)
+def test_a_little_of_it_is_nothing(figures: dict[str, Any]) -> None:
+    assert judge(Figures(**figures)) == (Finding.FINE,)
+
+
+def test_all_that_holds_is_told_the_weightiest_first() -> None:
+    found = judge(Figures(failed_step="certificate", clock_ahead=9e5, dns_seconds=3.0, faults={"ServerBusy": 9}))
+    assert found == (Finding.CLOCK_WRONG, Finding.CERTIFICATE_REPLACED, Finding.DNS_SLOW, Finding.THROTTLED)
+
+
+def test_the_docstring_draws_the_rules_in_their_order() -> None:
+    drawn = re.findall(r"^([A-Z_]+) +\|", rules.__doc__ or "", re.MULTILINE)
+    assert drawn == [finding.name for finding in Finding]
+    assert {finding for finding, _ in CASES} == set(Finding)
+
+
+def sample(at: float, traffic: Traffic | None, *, running: bool = True, speed: float = 0.0) -> Sample:
+    return Sample(at, Process(4, 0, 10, 10, 3), running, speed=speed, in_flight=4, traffic=traffic)
+
+
+def test_only_the_last_minutes_count() -> None:
+    old = [sample(2.0 * n, Traffic(100, {"ServerBusy": 50}, 10.0, 1.0, ())) for n in range(10)]
+    new = [
+        sample(1000 + 2.0 * n, Traffic(100 + n, {"ServerBusy": 50, "Interrupted": n}, 10.0 + n, 1.0, ()))
+        for n in range(5)
+    ]
+    found = figures_of([*old, *new])
+    assert (found.answers, found.faults, found.waited, found.busy) == (4, {"Interrupted": 4}, 4.0, 0.0)
+    assert figures_of(old).faults == {"ServerBusy": 50}  # what came before the first sample belongs to it
+
+
+def test_no_run_no_figures() -> None:
+    assert figures_of([]) == Figures()
+    assert figures_of([sample(1.0, None)]) == Figures()
+    assert figures_of([sample(1.0, Traffic(9, {}, 1.0, 1.0, ()), running=False)]) == Figures()
+
+
+def judged(
+    server: Any,
+    folder: Path,
+    *,
+    seconds: float = 30.0,
+    plan: Plan | None = None,
+    test: Diagnosis | None = None,
+    until: Callable[[Engine], bool] | None = None,
+    **options: Any,
+) -> tuple[Finding, ...]:
+    """Fetch what is on the server through a meter, for so long or until something is so; the verdict on it, with what
+    a network test has found."""
+    settings = settings_for(server, **options)
+    meter = Meter()
+    bucket = S3Bucket(settings)
+    with Session.begin(folder, plan or plan_of(bucket), settings) as session:
+        engine = Engine(MeteredBucket(bucket, meter), session, settings)
+        gauges = Gauges(engine.snapshot, meter)
+        engine.start()
+        engine.wait(0.3)
+        gauges.sample()
+        give_up = time.monotonic() + seconds
+        while not engine.wait(0.1) and time.monotonic() < give_up and not (until and until(engine)):
+            gauges.sample()
+        gauges.sample()
+        engine.stop()
+        engine.wait(10)
+        bucket.drop_idle_connections()
+    return judge(with_test(figures_of(gauges.history()), test))
+
+
+def measured(server: Any) -> Diagnosis:
+    """The network test, with fewer probes than a person's."""
+    return diagnose(settings_for(server), probes=2)
+
+
+def fill(server: FaultServer, count: int, size: int) -> None:
+    for number in range(count):
+        server.put(f"{number}.nc", pseudo_random(number, size))
+
+
+# What a run shows
+
+
+def test_a_server_that_asks_to_slow_down(fault_server: FaultServer, tmp_path: Path) -> None:
+    fill(fault_server, 6, 50_000)
+    fault_server.script(*[Fault("slow-down")] * 3)
+    assert judged(fault_server, tmp_path)[0] is Finding.THROTTLED
+
+
+def test_a_portal_that_answers(fault_server: FaultServer, tmp_path: Path) -> None:
+    fill(fault_server, 6, 50_000)
+    fault_server.script(*[Fault("login-page")] * 3)
+    assert judged(fault_server, tmp_path, seconds=8.0)[0] is Finding.PROXY_ANSWERS
+
+
+def test_a_proxy_that_ignores_ranges(fault_server: FaultServer, tmp_path: Path) -> None:
+    fill(fault_server, 6, 50_000)
+    fault_server.script(Fault("range-ignored", times=None))
+    assert judged(fault_server, tmp_path)[0] is Finding.RANGES_IGNORED
+
+
+def test_a_line_that_breaks(fault_server: FaultServer, tmp_path: Path) -> None:
+    fill(fault_server, 6, 200_000)
+    fault_server.script(*[Fault("body-reset", at=30_000)] * 6)
+    assert judged(fault_server, tmp_path)[0] is Finding.UNSTEADY
+
+
+def test_a_line_that_is_full(fault_server: FaultServer, tmp_path: Path) -> None:
+    fill(fault_server, 8, 300_000)
+    fault_server.link = Link(speed=300_000)
+    alone = measured(fault_server)
+    fault_server.link = Link(speed=75_000)  # as it is for each of four
+    assert judged(fault_server, tmp_path, seconds=2.0, test=alone, workers=4) == (Finding.LINK_BOUND,)
+
+
+def test_what_was_not_measured_is_not_claimed(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Each connection is slow because the way is long: without a test, or with one that ran beside a download and got
+    its share of the line only, nobody can say that the line is full, nor that it is not."""
+    fill(fault_server, 8, 300_000)
+    fault_server.link = Link(speed=75_000)
+    assert judged(fault_server, tmp_path, seconds=2.0, workers=4) == (Finding.NETWORK_BOUND,)
+    figures, beside = Figures(**WAITS), measured(fault_server)
+    assert judge(with_test(figures, beside, alone=False)) == (Finding.NETWORK_BOUND,)
+
+
+def test_a_line_with_room_for_more(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Each connection is slow, as over a long way, and no slower beside others."""
+    fill(fault_server, 8, 300_000)
+    fault_server.link = Link(speed=150_000)
+    alone = measured(fault_server)
+    assert judged(fault_server, tmp_path, seconds=2.5, test=alone, workers=4) == (Finding.MORE_WORKERS,)
+
+
+def test_a_limit_of_ones_own(fault_server: FaultServer, tmp_path: Path) -> None:
+    fill(fault_server, 4, 1_000_000)
+    assert Finding.RATE_LIMITED in judged(fault_server, tmp_path, seconds=1.8, workers=4, rate_limit=500_000)
+
+
+def test_a_disk_that_is_slow(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(fault_server, 4, 12_000_000)
+    real = os.pwrite
+
+    def pwrite(fd: int, data: memoryview, offset: int) -> int:
+        time.sleep(len(data) / 5_000_000)
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    assert judged(fault_server, tmp_path, seconds=2.0, workers=4) == (Finding.DISK_BOUND,)
+
+
+def test_one_bad_connection_among_good_ones(fault_server: FaultServer, tmp_path: Path) -> None:
+    fill(fault_server, 5, 4_000_000)
+    fault_server.link = Link(speed=600_000, slow_every=5, slow_speed=20_000)
+    assert Finding.ONE_BAD_CONNECTION in judged(fault_server, tmp_path, seconds=3.6, workers=5)
+
+
+def test_a_router_that_drops_idle_connections(fault_server: FaultServer, tmp_path: Path) -> None:
+    fill(fault_server, 12, 20_000)
+    fault_server.script(*[Fault("empty-reply")] * 4)
+    assert Finding.IDLE_DROPPED in judged(fault_server, tmp_path, workers=6)
+
+
+def test_a_certificate_that_is_replaced_while_it_runs(
+    fault_server_tls: FaultServer, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Somebody puts himself in between, as a login page or an inspecting proxy does."""
+    fill(fault_server_tls, 6, 300_000)
+    fault_server_tls.link = Link(speed=300_000)
+
+    class Trusting:
+        endpoint_url, bucket, ca_file = fault_server_tls.endpoint_url, fault_server_tls.bucket, fault_server_tls.ca_file
+
+    def replaced(engine: Engine) -> bool:
+        if engine.snapshot().done_bytes and fault_server_tls.certificates is not impostor:
+            fault_server_tls.certificates = impostor
+            fault_server_tls.cut_connections()
+        return engine.snapshot().state is State.WAITING_FOR_TRUST
+
+    impostor = make_certificates(tmp_path_factory.mktemp("impostor"))
+    found = judged(Trusting(), tmp_path, until=replaced, workers=2)
+    assert found[0] is Finding.CERTIFICATE_REPLACED
+    assert judge(with_test(Figures(), measured(Trusting()))) == (Finding.CERTIFICATE_REPLACED,)
+
+
+# What a network test shows
+
+
+def verdict_of(server: Any) -> tuple[Finding, ...]:
+    return judge(with_test(Figures(), measured(server)))
+
+
+def test_a_clock_that_is_wrong(fault_server: FaultServer) -> None:
+    fill(fault_server, 1, 1000)
+    fault_server.script(Fault("wrong-date", times=None, on=("list", "get")))
+    assert verdict_of(fault_server) == (Finding.CLOCK_WRONG,)
+
+
+def test_a_name_that_takes_long(fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(fault_server, 1, 1000)
+    real, asked = socket.getaddrinfo, [0]
+
+    def slow(host: Any, *args: Any, **more: Any) -> Any:
+        if host != "bucket.era5dl.test":
+            return real(host, *args, **more)
+        asked[0] += 1
+        time.sleep(1.1 if asked[0] == 1 else 0.0)  # then the resolver remembers
+        return real("127.0.0.1", *args, **more)
+
+    class Named:
+        endpoint_url, bucket = f"http://bucket.era5dl.test:{fault_server.port}", fault_server.bucket
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    assert verdict_of(Named()) == (Finding.DNS_SLOW,)
+
+
+def test_a_proxy_that_answers_in_its_place(fault_server: FaultServer) -> None:
+    fault_server.script(Fault("login-redirect", times=None, on=("list",)))
+    assert verdict_of(fault_server) == (Finding.PROXY_ANSWERS,)
+
+
+def test_a_bucket_that_is_not_there(fault_server: FaultServer) -> None:
+    fault_server.script(Fault("no-such-bucket", times=None, on=("list",)))
+    assert verdict_of(fault_server) == (Finding.REFUSES,)
+
+
+def test_nobody_there(fault_server: FaultServer) -> None:
+    fault_server.outage(30)
+    assert verdict_of(fault_server) == (Finding.OFFLINE,)
+
+
+def test_nothing_is_the_matter(fault_server: FaultServer) -> None:
+    fill(fault_server, 1, 1000)
+    assert verdict_of(fault_server) == (Finding.FINE,)

@@ -1,0 +1,138 @@
+"""Answers of 403: those of one object, those of the whole bucket, and those that pass."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from era5dl.engine import access_denied, retry
+from era5dl.engine.access_denied import MANY, SILENCE, Refusals
+from era5dl.engine.events import FileFailed
+from era5dl.engine.scheduler import SMALLEST_THEFT
+from tests.faultlab import Fault, FaultServer, Link, Mix, pseudo_random
+from tests.runs import fetch_all, running, wrong_files
+
+START = 1000.0
+STORM = ("access-denied", "blocked-page")
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BASE", 0.1)
+
+
+def objects(server: FaultServer, count: int, size: int = 20_000) -> dict[str, bytes]:
+    """So many objects in the bucket."""
+    made = {f"{n:02}.bin": pseudo_random(n, size) for n in range(count)}
+    for key, data in made.items():
+        server.put(key, data)
+    return made
+
+
+# The rule
+
+
+def test_many_objects_refused_and_nothing_else_for_a_while_is_the_bucket() -> None:
+    seen = Refusals()
+    for index in range(MANY):
+        seen.refused(index, START)
+        seen.refused(index, START + SILENCE)
+        assert seen.all_refused(START + SILENCE, 0.0) == (index == MANY - 1)
+    assert not seen.all_refused(START + SILENCE - 0.1, 0.0), "not so soon"
+    assert not seen.all_refused(START + SILENCE, START + 0.1), "bytes still came"
+    assert not seen.passing
+
+
+def test_an_answer_in_between_begins_it_anew() -> None:
+    seen = Refusals()
+    for index in range(3 * MANY):
+        seen.refused(index, START)
+    assert seen.many
+    seen.answered(99)
+    assert not seen.many
+    assert not seen.all_refused(START + 99, 0.0)
+    assert not seen.passing, "that object was never refused"
+    seen.answered(1)
+    assert seen.passing
+
+
+def test_one_object_is_never_the_bucket() -> None:
+    seen = Refusals()
+    for n in range(100):
+        seen.refused(7, START + n)
+    assert not seen.all_refused(START + 100, 0.0)
+
+
+# Runs
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", STORM)
+def test_half_of_the_requests_refused_at_random_costs_no_file(
+    fault_server: FaultServer, tmp_path: Path, kind: str, seed: int
+) -> None:
+    data = objects(fault_server, 24)
+    fault_server.add(Mix(seed, [kind], share=0.5, in_a_row=6, at_most=10**9))
+    ran = fetch_all(fault_server, tmp_path, workers=8)
+    assert wrong_files(tmp_path, data) == []
+    assert (ran.engine.result.verified, ran.engine.result.error) == (24, "")
+
+
+def test_an_object_that_alone_is_refused_fails_after_a_few_attempts(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = objects(fault_server, 12)
+    fault_server.script(Fault("access-denied", times=None), key="05.bin")
+    ran = fetch_all(fault_server, tmp_path, workers=2)
+    (failed,) = ran.said(FileFailed)
+    assert (failed.key, failed.kind) == ("05.bin", "Denied")
+    assert fault_server.stats().faults["access-denied"] == 1 + retry.DOUBTS
+    assert wrong_files(tmp_path, data) == ["05.bin"]
+    assert ran.engine.result.error == ""
+
+
+@pytest.mark.parametrize("retries", [0, 6])
+@pytest.mark.parametrize("kind", STORM)
+def test_a_bucket_that_refuses_everything_ends_the_run_and_blames_no_object(
+    fault_server: FaultServer, tmp_path: Path, kind: str, retries: int
+) -> None:
+    objects(fault_server, 40)
+    fault_server.script(Fault(kind, times=None))
+    began = time.monotonic()
+    ended = fetch_all(fault_server, tmp_path, retries=retries).engine.result
+    assert (ended.kind, ended.error.startswith("the bucket refuses")) == ("BucketRefused", True)
+    assert ended.failed + ended.unfinished == 40
+    assert ended.failed < access_denied.MANY
+    assert time.monotonic() - began < 20
+
+
+def test_while_bytes_still_come_over_older_connections_no_object_is_blamed(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
+    """A ban that lets go on what was begun: the file under way comes whole, then the run ends."""
+    data = objects(fault_server, 20)
+    data["00.bin"] = pseudo_random("slow", 2 * SMALLEST_THEFT - 1000)  # nobody takes half of it over
+    fault_server.put("00.bin", data["00.bin"])
+    fault_server.link = Link(speed=30_000)
+    with running(fault_server, tmp_path, workers=4) as ran:
+        ran.until(lambda: any(file.key == "00.bin" and file.done for file in ran.engine.snapshot().active))
+        fault_server.script(Fault("access-denied", times=None))
+        ended = ran.end()
+    assert (ended.kind, ended.failed) == ("BucketRefused", 0)
+    assert "00.bin" not in wrong_files(tmp_path, data)
+
+
+def test_a_few_objects_that_are_all_refused_fail_one_by_one(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Too few to say that it is the bucket; but it ends, and with the reason."""
+    objects(fault_server, access_denied.MANY - 1)
+    fault_server.script(Fault("access-denied", times=None))
+    ended = fetch_all(fault_server, tmp_path).engine.result
+    assert (ended.failed, ended.unfinished, ended.error) == (access_denied.MANY - 1, 0, "")
+
+
+def test_refusals_between_other_troubles_do_not_add_up(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = objects(fault_server, 1)
+    mixed = ["access-denied", "internal-error"] * retry.DOUBTS
+    fault_server.script(*mixed, Fault("body-fin", at=9), *mixed, key="00.bin")
+    assert fetch_all(fault_server, tmp_path, workers=1).engine.result.verified == 1
+    assert wrong_files(tmp_path, data) == []

@@ -1,0 +1,189 @@
+"""A part file that is not what it was when the run ended: nothing of it gets a final name unproven."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.engine import prepare, verification
+from era5dl.engine.transfer import Transfer
+from era5dl.errors import ProofError
+from era5dl.proof.object_digest import Digest
+from era5dl.ranges import RangeSet
+from era5dl.session import Session
+from tests.faultlab import FaultServer, Link, pseudo_random
+from tests.runs import fetch_all, leftovers, running, wrong_files
+
+MB = 1_000_000
+PART = 1 << 20
+DATA = pseudo_random("rot", 8 * PART)
+
+
+def stopped_half_way(
+    server: FaultServer, folder: Path, part_size: int | None, etag: str | None = None
+) -> tuple[Path, dict[int, str]]:
+    """A run that was stopped; its part file, and the MD5s that the resume file has of it."""
+    server.put("a.bin", DATA, part_size=part_size, etag=etag)
+    server.link = Link(speed=10 * MB)
+    with running(server, folder, workers=1) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 4 * PART)
+        ran.engine.stop()
+        ran.end()
+    server.link = Link()
+    with Session.open(folder) as session:
+        (begun,) = session.checkpoint.unfinished
+    server.reset_stats()
+    (part,) = folder.glob("*.part")
+    return part, dict(begun.digests)
+
+
+@pytest.mark.parametrize("kept_mtime", [True, False])
+def test_a_part_that_rotted_is_fetched_again_and_no_other(
+    fault_server: FaultServer, tmp_path: Path, kept_mtime: bool
+) -> None:
+    part, recorded = stopped_half_way(fault_server, tmp_path, PART)
+    assert recorded.keys() >= {0, 1, 2, 3}, "whole parts are recorded"
+    before = part.stat()
+    spoilt = bytearray(part.read_bytes())
+    spoilt[2 * PART + 77] ^= 1
+    part.write_bytes(spoilt)
+    if kept_mtime:  # as rot keeps it, and whoever copies from a dying disk
+        os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    ran = fetch_all(fault_server, tmp_path)
+
+    assert wrong_files(tmp_path, {"a.bin": DATA}) == []
+    assert ran.engine.result is not None
+    assert ran.engine.result.verified == 1
+    assert fault_server.stats().payload < len(DATA) - 4 * PART + PART + 1, "only the bad part came once more"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("part_size", [None, 3 * PART])
+def test_another_file_of_the_same_size_in_its_place(
+    fault_server: FaultServer, tmp_path: Path, part_size: int | None
+) -> None:
+    part, _ = stopped_half_way(fault_server, tmp_path, part_size)
+    part.write_bytes(pseudo_random("foreign", len(DATA)))
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, {"a.bin": DATA}) == []
+    assert ran.engine.result is not None
+    assert ran.engine.result.verified == 1
+
+
+def test_what_is_recorded_is_kept_while_it_has_not_been_read_again(fault_server: FaultServer, tmp_path: Path) -> None:
+    """A second run that ends early must not forget what the first one knew."""
+    _, recorded = stopped_half_way(fault_server, tmp_path, PART)
+    fault_server.link = Link(latency=0.5)
+    with running(fault_server, tmp_path, workers=1) as ran:
+        ran.until(lambda: any(file.done and not file.proving for file in ran.engine.snapshot().active))
+        ran.engine.stop()
+        ran.end()
+    with Session.open(tmp_path) as session:
+        assert dict(session.checkpoint.unfinished[0].digests) == recorded
+
+
+# -- objects whose ETags are no MD5s: only what we have recorded ourselves can tell ----------------------------------
+
+OPAQUE = '"65920080-20000000"'
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "OWN_BLOCK", PART)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("how", ["a byte", "the file"])
+def test_without_an_md5_a_part_file_that_was_changed_between_two_runs(
+    fault_server: FaultServer, tmp_path: Path, how: str
+) -> None:
+    part, recorded = stopped_half_way(fault_server, tmp_path, None, OPAQUE)
+    assert recorded.keys() >= {0, 1, 2, 3}
+    before = part.stat()
+    spoilt = bytearray(part.read_bytes())
+    spoilt[2 * PART + 77] ^= 1
+    part.write_bytes(bytes(spoilt) if how == "a byte" else pseudo_random("foreign", len(DATA)))
+    os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, {"a.bin": DATA}) == []
+    assert ran.end().checked == 1
+    if how == "a byte":
+        assert fault_server.stats().payload < len(DATA) - 4 * PART + 2 * PART, "what is right is not fetched again"
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_without_an_md5_what_is_not_recorded_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
+    """The rest of a block of which a run was killed half way."""
+    part, _ = stopped_half_way(fault_server, tmp_path, None, OPAQUE)
+    with Session.open(tmp_path) as session:
+        (begun,) = session.checkpoint.unfinished
+    (_, stop), *_ = begun.done
+    assert stop % PART, "it ended within a block"
+    with part.open("r+b") as file:
+        file.seek(stop - 10)
+        file.write(b"a foreign ")
+    fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, {"a.bin": DATA}) == []
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_without_an_md5_what_is_written_during_a_pause(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put("a.bin", DATA, etag=OPAQUE)
+    fault_server.link = Link(speed=10 * MB)
+    with running(fault_server, tmp_path, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 3 * PART)
+        ran.engine.pause()
+        ran.until(lambda: not ran.engine._run.aborts)
+        (part,) = tmp_path.glob("*.part")
+        with part.open("r+b") as file:
+            file.write(b"a foreign hand")
+            file.seek(len(DATA) // 2 + 100)
+            file.write(b"a foreign hand")
+        ran.engine.resume()
+        assert ran.end().checked == 1
+    assert wrong_files(tmp_path, {"a.bin": DATA}) == []
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_without_an_md5_what_is_written_into_a_block_that_was_not_hashed_yet(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
+    """A piece that begins within a block: its bytes are hashed only when the front of the block is there."""
+    data = DATA[: 7 * PART + PART // 2]
+    fault_server.put("a.bin", data, etag=OPAQUE)
+    fault_server.link = Link(speed=MB)
+    with running(fault_server, tmp_path, workers=2) as ran:
+
+        def within_a_block() -> list[int]:
+            done = [span for transfer in ran.engine._run.scheduler.open.values() for span in transfer.done]
+            return [start for start, stop in done if start % PART and stop - start > 1000]
+
+        ran.until(lambda: bool(within_a_block()))
+        ran.engine.pause()
+        ran.until(lambda: not ran.engine._run.aborts)
+        (part,) = tmp_path.glob("*.part")
+        with part.open("r+b") as file:
+            file.seek(within_a_block()[0] + 10)
+            file.write(b"a foreign hand")
+        fault_server.link = Link()
+        ran.engine.set_workers(1)  # one piece after the other: what is there at the end of one is hashed
+        ran.engine.resume()
+        assert ran.end().checked == 1
+    assert wrong_files(tmp_path, {"a.bin": data}) == []
+
+
+def test_a_disk_that_always_gives_other_bytes_is_given_up() -> None:
+    transfer = Transfer(0, ObjectInfo("a.bin", 2 * PART, OPAQUE), [(0, 2 * PART)], opened=True, unproven="opaque")
+    transfer.digest = Digest(2 * PART, PART)
+    for _ in range(verification.MOST_FETCHES - 1):
+        transfer.digest.catch_up(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
+        transfer.recorded = {1: "0" * 32}
+        assert verification.to_fetch_again(transfer, etag_is_md5=False) == [(PART, 2 * PART)]
+    transfer.digest.catch_up(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
+    transfer.recorded = {1: "0" * 32}
+    with pytest.raises(ProofError, match="the disk gives other bytes"):
+        verification.to_fetch_again(transfer, etag_is_md5=False)

@@ -1,0 +1,116 @@
+"""What the resume file says of a part file is there at every instant: without an MD5 nothing else would show a hole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from era5dl.engine import maintenance
+from era5dl.session import Session
+from tests.faultlab import FaultServer, Link, pseudo_random
+from tests.runs import Ran, fetch_all, leftovers, running, wrong_files
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="what a file takes on the disk shows that bytes were written")
+
+KEY = "a.bin"
+OLD, NEW = pseudo_random("old", 8_000_000), pseudo_random("new", 8_000_000)
+SLOW = Link(speed=500_000)
+ENOUGH = 1_000_000  # bytes that are claimed before anything happens to the part file
+
+
+def claimed(session: Session) -> int:
+    return sum(stop - start for entry in session.checkpoint.unfinished for start, stop in entry.done)
+
+
+def part(folder: Path) -> os.stat_result | None:
+    try:
+        (found,) = leftovers(folder)
+        return found.stat()
+    except (ValueError, FileNotFoundError):
+        return None
+
+
+def delete(server: FaultServer, folder: Path) -> None:
+    leftovers(folder)[0].unlink()
+
+
+def cut(server: FaultServer, folder: Path) -> None:
+    os.truncate(leftovers(folder)[0], 100)
+
+
+def replace_object(server: FaultServer, folder: Path) -> None:
+    server.put(KEY, NEW, etag='"opaque-2"')
+    server.cut_connections()
+
+
+@pytest.fixture
+def server(fault_server: FaultServer) -> FaultServer:
+    fault_server.put(KEY, OLD, etag='"opaque-1"')
+    fault_server.link = SLOW
+    return fault_server
+
+
+def no_more_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "CHECKPOINT_SOONEST", 600.0)
+    monkeypatch.setattr(maintenance, "CHECKPOINT_LATEST", 600.0)
+
+
+def as_killed(ran: Ran, folder: Path, to: Path) -> None:
+    """The folder as a kill would leave it as soon as there are bytes in a part file that was begun anew."""
+    ran.until(lambda: (now := part(folder)) is not None and now.st_size == len(OLD) and now.st_blocks > 0)
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*.lock*", "*.claim*"))
+
+
+def goes_on(server: FaultServer, folder: Path) -> None:
+    server.put(KEY, OLD, etag='"opaque-1"')
+    server.link = Link()
+    assert fetch_all(server, folder).end().checked == 1
+    assert wrong_files(folder, {KEY: OLD}) == []
+
+
+@pytest.mark.parametrize("happens", [delete, cut, replace_object])
+def test_a_part_file_that_is_begun_anew_in_mid_run(
+    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[FaultServer, Path], None]
+) -> None:
+    folder, image = tmp_path / "out", tmp_path / "image"
+    with running(server, folder, workers=2) as ran:
+        ran.until(lambda: claimed(ran.session) > ENOUGH)
+        no_more_checkpoints(monkeypatch)
+        before = ran.session.checkpoint
+        ran.until(lambda: ran.session.checkpoint is not before)
+        already = part(folder)
+        assert already is not None
+        happens(server, folder)
+        ran.until(lambda: (now := part(folder)) is None or now.st_blocks < already.st_blocks)
+        as_killed(ran, folder, image)
+    goes_on(server, image)
+
+
+def test_a_part_file_that_was_deleted_between_two_runs(
+    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, image = tmp_path / "out", tmp_path / "image"
+    with running(server, folder, workers=2) as ran:
+        ran.until(lambda: claimed(ran.session) > ENOUGH)
+    delete(server, folder)
+    no_more_checkpoints(monkeypatch)
+    with running(server, folder, workers=2) as ran:
+        as_killed(ran, folder, image)
+    goes_on(server, image)
+
+
+def test_a_version_that_was_fetched_is_fetched_anew_when_the_bucket_has_gone_back(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    """The list made anew is the same as the first one; the version in between was recorded as finished."""
+    with running(server, tmp_path, workers=2) as ran:
+        ran.until(lambda: claimed(ran.session) > ENOUGH)
+        replace_object(server, tmp_path)
+        server.link = Link()
+        assert ran.end().checked == 1
+    assert wrong_files(tmp_path, {KEY: NEW}) == []
+    goes_on(server, tmp_path)

@@ -1,0 +1,409 @@
+"""What the engine does when the disk is full, read-only or gone: it waits, says so, and goes on by itself."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.engine import disk_failures as disk
+from era5dl.engine import maintenance, worker
+from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying, State, StateChanged
+from era5dl.engine.maintenance import Upkeep
+from era5dl.engine.transfer import Transfer
+from era5dl.engine.verification import Proof, examine
+from era5dl.session import Session
+from tests.faultlab import FaultServer, Link, pseudo_random
+from tests.runs import Ran, fetch_all, running, wrong_files
+
+MB = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "DISK_EVERY", 0.2)
+
+
+def test_a_full_disk_pauses_and_goes_on_when_there_is_room(fault_server: FaultServer, small_disk: Path) -> None:
+    data = pseudo_random(1, 6 * MB)
+    fault_server.put("a.bin", data)
+    fault_server.link = Link(speed=4 * MB)
+    with running(fault_server, small_disk) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ballast = small_disk / "ballast"
+        with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            while True:  # somebody else fills the disk
+                file.write(bytes(65536))
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
+        assert "room" in ran.engine.snapshot().reason
+        assert "DiskFull" in [event.kind for event in ran.said(StateChanged)]
+        ballast.unlink()
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (1, 0)
+    assert wrong_files(small_disk, {"a.bin": data}) == []
+
+
+def test_what_cannot_fit_is_refused_before_the_first_byte(fault_server: FaultServer, small_disk: Path) -> None:
+    fault_server.put("big.bin", pseudo_random(1, 12 * MB))
+    ended = fetch_all(fault_server, small_disk).engine.result
+    assert "too little" in ended.error
+    assert ended.kind == "WillNotFit"
+    assert ended.unfinished == 1
+    assert not list(small_disk.rglob("*.part"))
+
+
+def test_what_is_there_already_needs_no_room(fault_server: FaultServer, small_disk: Path) -> None:
+    data = pseudo_random(1, 6 * MB)
+    fault_server.put("a.bin", data)
+    (small_disk / "a.bin").write_bytes(data)
+    assert fetch_all(fault_server, small_disk).engine.result.verified == 1
+
+
+def test_the_reserve_is_left_to_others(fault_server: FaultServer, small_disk: Path) -> None:
+    fault_server.put("a.bin", pseudo_random(1, 4 * MB))
+    assert fetch_all(fault_server, small_disk, disk_reserve=6 * MB).engine.result.error
+    assert fetch_all(fault_server, small_disk, disk_reserve=MB).engine.result.verified == 1
+
+
+def test_a_disk_that_is_pulled_out(fault_server: FaultServer, small_disk: Path) -> None:
+    for i in range(60):
+        fault_server.put(f"{i}.bin", pseudo_random(i, 50_000))
+    fault_server.link = Link(speed=MB)
+    with running(fault_server, small_disk, workers=1) as ran:
+        ran.until(lambda: ran.engine.snapshot().verified_files >= 1)
+        subprocess.run(["umount", "-l", str(small_disk)], check=True)  # the disk is pulled out: an empty folder is left
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        assert list(small_disk.iterdir()) == [], "nothing is written into the empty mount point"
+        ran.engine.stop()
+        ran.end()
+
+
+def test_a_disk_that_is_plugged_in_again(fault_server: FaultServer, tmp_path: Path) -> None:
+    disk, folder = tmp_path / "disk", tmp_path / "mounted"
+    for made in (disk, folder):
+        made.mkdir()
+    data = {f"{i}.bin": pseudo_random(i, 2 * MB) for i in range(4)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    fault_server.link = Link(speed=2 * MB)
+    mount("--bind", disk, folder)
+    try:
+        with running(fault_server, folder, workers=2) as ran:
+            ran.until(lambda: ran.engine.snapshot().verified_files >= 1)
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+            ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+            next(disk.glob("*.bin")).unlink()  # a file that was finished is looked at again, too
+            assert "FolderVanished" in [event.kind for event in ran.said(StateChanged)]
+            mount("--bind", disk, folder)
+            ended = ran.end()
+        assert (ended.verified, ended.failed) == (4, 0)
+        assert wrong_files(folder, data) == []
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
+
+
+def test_a_disk_that_becomes_read_only(fault_server: FaultServer, tmp_path: Path) -> None:
+    """A file system does that by itself when it finds an error in itself."""
+    data = {f"{i}.bin": pseudo_random(i, MB) for i in range(6)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    fault_server.link = Link(speed=2 * MB)
+    try:
+        with running(fault_server, tmp_path, workers=2) as ran:
+            ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+            mount("--bind", tmp_path, tmp_path)
+            mount("-o", "remount,bind,ro", tmp_path)
+            ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+            assert "Read-only" in ran.engine.snapshot().reason
+            assert "FolderUnusable" in [event.kind for event in ran.said(StateChanged)]
+            subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+            ended = ran.end()
+        assert (ended.verified, ended.failed) == (6, 0)
+        assert wrong_files(tmp_path, data) == []
+    finally:
+        while os.path.ismount(tmp_path):
+            subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def test_a_quota_that_is_used_up(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk has room, but not for this user: so what is free says nothing, and only writing shows it."""
+    data = pseudo_random(1, 4 * MB)
+    fault_server.put("a.bin", data)
+    fault_server.link = Link(speed=4 * MB)
+    left, real = [MB], os.pwrite
+
+    def pwrite(fd: int, what: memoryview, offset: int) -> int:
+        if left[0] < len(what):
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        left[0] -= len(what)
+        return real(fd, what, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    for module in (maintenance, disk):
+        monkeypatch.setattr(module, "is_writable", lambda _folder, amount=0: left[0] > MB)
+    with running(fault_server, tmp_path) as ran:
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
+        assert "quota" in ran.engine.snapshot().reason
+        told = len(ran.events)
+        ran.engine.wait(1.0)  # the keeper looks five times
+        assert len(ran.events) == told, "room for others is no room for us"
+        left[0] = 100 * MB
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (1, 0)
+    assert {event.kind for event in ran.said(StateChanged)} == {"", "DiskFull"}
+    assert wrong_files(tmp_path, {"a.bin": data}) == []
+
+
+# --- the folder and the part files, while the run goes on -------------------------------------------------------------
+
+
+@pytest.fixture
+def four(fault_server: FaultServer) -> dict[str, bytes]:
+    """Four objects that take some seconds to come."""
+    data = {f"{i}.bin": pseudo_random(i, 2 * MB) for i in range(4)}
+    for key, body in data.items():
+        fault_server.put(key, body, part_size=MB // 2 if key == "3.bin" else None)
+    fault_server.link = Link(speed=MB)
+    return data
+
+
+def waited(ran: Ran) -> list[StateChanged]:
+    return [event for event in ran.said(StateChanged) if event.state is State.WAITING_FOR_DISK]
+
+
+def test_part_files_that_are_cut_short_again_and_again(
+    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
+) -> None:
+    with running(fault_server, tmp_path, workers=2) as ran:
+        for share in (0.2, 0.3):
+            ran.until(lambda: ran.engine.snapshot().done_bytes > 4 * share * MB)  # noqa: B023
+            for path in tmp_path.glob("*.part"):
+                os.truncate(path, 300_000)
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(tmp_path, four) == []
+    assert any("cut short" in event.reason for event in ran.said(FileRestarted))
+
+
+def test_a_disk_that_was_away_and_has_lost_what_was_not_synced(
+    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
+) -> None:
+    """What was hashed as it came does not count then, also of objects that nobody worked on at that moment."""
+    disk, folder = tmp_path / "disk", tmp_path / "mounted"
+    for made in (disk, folder):
+        made.mkdir()
+    mount("--bind", disk, folder)
+    try:
+        with running(fault_server, folder, workers=2) as ran:
+            ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+            ran.engine.pause()
+            ran.until(lambda: ran.engine._run.aborts == {})
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+            ran.until(lambda: ran.engine._run.trouble.is_disk)
+            lost = [lose(path) for path in disk.glob("*.part")]
+            assert lost
+            mount("--bind", disk, folder)
+            ran.engine.resume()
+            ended = ran.end()
+        assert (ended.verified, ended.failed) == (4, 0)
+        assert wrong_files(folder, four) == []
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
+
+
+def test_a_disk_that_was_away_just_before_the_final_name(
+    fault_server: FaultServer, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, folder, examine = pseudo_random(1, MB), tmp_path / "mounted", worker.examine
+    fault_server.put("a.bin", data)
+
+    def and_exchange(transfer: Transfer, *rest: Any) -> Any:
+        found = examine(transfer, *rest)
+        monkeypatch.setattr(worker, "examine", examine)
+        shutil.copytree(folder, small_disk, dirs_exist_ok=True)
+        for path in small_disk.glob("*.part"):
+            lose(path)
+        mount("--bind", small_disk, folder)
+        return found
+
+    monkeypatch.setattr(maintenance, "DISK_EVERY", 60.0)  # else the keeper may find out first
+    monkeypatch.setattr(worker, "examine", and_exchange)
+    try:
+        with running(fault_server, folder, workers=1) as ran:
+            ran.until(lambda: waited(ran) != [] or ran.engine.result is not None)
+            monkeypatch.setattr(maintenance, "DISK_EVERY", 0.2)
+            ended = ran.end()
+        assert [event.kind for event in waited(ran)] == ["DiskAway"]
+        assert (ended.verified, ended.failed) == (1, 0)
+        assert wrong_files(folder, {"a.bin": data}) == []
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
+
+
+def lose(path: Path) -> None:
+    """Put zeros where there were bytes, so that neither number nor time tells of it."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(bytes(10_000))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_folder_that_is_moved_away_and_put_back(
+    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
+) -> None:
+    folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    with running(fault_server, folder, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        folder.rename(elsewhere)
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        ran.engine.wait(1.5)  # checkpoints are due meanwhile
+        elsewhere.rename(folder)
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(folder, four) == []
+    (told,) = waited(ran)
+    assert told.kind == "FolderVanished"
+    assert told.reason.startswith(f"the folder {folder} has vanished. Put it back")
+
+
+@pytest.mark.parametrize("instead", [False, True])
+def test_a_folder_that_does_not_come_back_ends_the_run(
+    fault_server: FaultServer,
+    tmp_path: Path,
+    four: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    instead: bool,
+) -> None:
+    monkeypatch.setattr(maintenance, "PATIENCE", 1.0)
+    folder = tmp_path / "out"
+    with running(fault_server, folder, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        folder.rename(tmp_path / "elsewhere")
+        if instead:
+            folder.mkdir()
+        ended = ran.end()
+    assert ended.kind == "FolderVanished"
+    assert ("another folder has taken the place of" if instead else "has vanished") in ended.error
+    assert ended.remedy == maintenance.AFTERWARDS
+    assert len(waited(ran)) == 1
+    assert not instead or list(folder.iterdir()) == []
+
+
+def test_our_own_folder_is_made_again(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
+    home = tmp_path / ".era5dl"
+    with running(fault_server, tmp_path, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        shutil.rmtree(home)
+        ran.until(lambda: ran.session.is_there and any(home.glob("*.plan.jsonl")) and any(home.glob("*.lock")))
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(tmp_path, four) == []
+    assert waited(ran) == []
+    with Session.open(tmp_path) as session:
+        assert session.checkpoint.verified.total() == 4
+
+
+def test_reading_back_finds_what_somebody_else_has_written(
+    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
+) -> None:
+    """While we have the file open its time tells nothing."""
+    with running(fault_server, tmp_path, workers=2, read_back=True) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+        spoilt = 0
+        for path in tmp_path.glob("*.part"):
+            with path.open("r+b") as file:
+                spoilt += file.write(b"a foreign hand")
+        assert spoilt
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(tmp_path, four) == []
+    assert any(event.kind == "ProofError" for event in ran.said(FileRetrying))
+
+
+def test_what_is_written_during_a_pause_is_found_without_reading_all_back(
+    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
+) -> None:
+    with running(fault_server, tmp_path, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+        ran.engine.pause()
+        ran.until(lambda: ran.engine._run.aborts == {})
+        for path in tmp_path.glob("*.part"):
+            with path.open("r+b") as file:
+                file.write(b"a foreign hand")
+        ran.engine.resume()
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(tmp_path, four) == []
+
+
+def test_an_object_that_grows_beyond_the_disk_fails_alone(fault_server: FaultServer, small_disk: Path) -> None:
+    data = {f"{i}.bin": pseudo_random(i, MB) for i in range(4)}
+    for key, body in data.items():
+        fault_server.put(key, body)
+    fault_server.link = Link(speed=MB)
+    with running(fault_server, small_disk, workers=2) as ran:
+        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        fault_server.put("3.bin", pseudo_random("grown", 20 * MB))
+        ended = ran.end()
+    assert (ended.verified, ended.failed) == (3, 1)
+    assert wrong_files(small_disk, data) == ["3.bin"]
+    (failed,) = ran.said(FileFailed)
+    assert failed.kind == "WillNotFit"
+    assert "has grown from 1.00 MB to 20.0 MB" in failed.reason
+    assert [event for event in ran.said(StateChanged) if event.kind] == []
+
+
+def mount(*words: str | Path) -> None:
+    done = subprocess.run(["mount", *map(str, words)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"needs the right to mount a disk: {done.stderr.strip()}")
+
+
+def test_a_folder_exchanged_after_the_proof_gives_no_final_name(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in another folder may look like our part file: of its name, size and time, with other bytes."""
+    data = pseudo_random(1, MB)
+    fault_server.put("a.bin", data)
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    exchanges: list[int] = []
+
+    def exchanging(transfer: Transfer, *rest: Any) -> Proof | None:
+        proof = examine(transfer, *rest)
+        if not exchanges:
+            exchanges.append(1)
+            out.rename(moved)
+            out.mkdir()
+            (part,) = moved.glob("*.part")
+            impostor = out / part.name
+            impostor.write_bytes(pseudo_random(2, MB))
+            os.utime(impostor, ns=(part.stat().st_atime_ns, part.stat().st_mtime_ns))
+        return proof
+
+    monkeypatch.setattr(worker, "examine", exchanging)
+    with running(fault_server, out) as ran:
+        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK or (out / "a.bin").exists())
+        assert not (out / "a.bin").exists()
+        shutil.rmtree(out)
+        moved.rename(out)
+        assert ran.end().verified == 1
+    assert wrong_files(out, {"a.bin": data}) == []
+
+
+def test_a_bug_in_the_audit_ends_the_run(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault_server.put("a.bin", pseudo_random(1, 1000))
+    fetch_all(fault_server, tmp_path)
+
+    def broken(_: Upkeep, index: int) -> bool:
+        raise LookupError(index)
+
+    monkeypatch.setattr(Upkeep, "_is_there", broken)
+    ran = fetch_all(fault_server, tmp_path)
+    assert "internal error: LookupError" in ran.end().error

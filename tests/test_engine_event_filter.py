@@ -1,0 +1,144 @@
+"""One line for a state: none that changes by itself, and none that comes again each second."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from era5dl.engine.event_filter import AGAIN, StateNews
+from era5dl.engine.events import ONLY_HELD, State, StateChanged, Throttled
+from era5dl.errors import DiskError, DiskFull
+from era5dl.gui.models.log import Level, LogBook
+from tests.faultlab import FaultServer, Link, pseudo_random
+from tests.runs import running
+
+RUNNING = StateChanged(State.RUNNING, "")
+
+
+def waiting(reason: str, kind: str = "Unreachable") -> StateChanged:
+    return StateChanged(State.WAITING_FOR_NETWORK, reason, kind)
+
+
+def told(*events: tuple[float, StateChanged]) -> list[str]:
+    """The reasons, or the states, of those that are worth a line."""
+    news = StateNews()
+    return [event.reason or event.state.value for now, event in events if news.worth(event, now)]
+
+
+def test_a_wait_and_its_end_are_told() -> None:
+    assert told((0, RUNNING), (1, waiting("a")), (9, RUNNING)) == ["a", "running"]
+
+
+def test_a_wait_that_comes_and_goes_is_told_once_in_a_while() -> None:
+    flaps = [(now, event) for second in range(120) for now, event in ((second, waiting("a")), (second + 0.5, RUNNING))]
+    assert told(*flaps) == ["a", "running", "a", "running"]
+    assert AGAIN == 60
+
+
+def test_another_kind_is_news() -> None:
+    assert told((0, waiting("a")), (1, waiting("b", "Untrusted")), (2, waiting("c"))) == ["a", "b"]
+
+
+def test_a_brake_is_told_when_it_changes_and_once_in_a_while() -> None:
+    book = LogBook(clock=lambda: now)
+    news, heard = StateNews(), []
+    for now, workers in ((100.0, 4), (100.0, 4), (101.0, 2), (102.0, 2), (101.0 + AGAIN, 2)):
+        heard.append(news.worth_of_brake(Throttled(workers, 1.0), now))
+        book.hear(Throttled(workers, 1.0))
+    assert heard == [True, False, True, False, True]
+    assert book.count == sum(heard)
+
+
+def test_what_the_user_does_is_always_told() -> None:
+    paused, stopping = StateChanged(State.PAUSED, ""), StateChanged(State.STOPPING, "")
+    seen = told((0, paused), (1, RUNNING), (2, paused), (3, StateChanged(State.PAUSED, ONLY_HELD)), (4, stopping))
+    assert seen == ["paused", "running", "paused", ONLY_HELD, "stopping"]
+
+
+def test_a_figure_that_changes_is_no_event(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put("a.bin", pseudo_random(1, 2_000_000))
+    with running(fault_server, tmp_path, rate_limit=200_000) as ran:
+        ran.until(lambda: ran.engine.snapshot().fetched_bytes > 0)
+        run = ran.engine._run
+        with run.locked():
+            for free in range(5):
+                run.disk_trouble_locked(DiskFull(f"only {free} MB are free"))
+            assert "only 4 MB are free" in ran.engine.snapshot().reason
+            run.disk_trouble_locked(DiskError("input/output error"))
+        kinds = [event.kind for event in ran.said(StateChanged) if event.state.value.startswith("waiting")]
+    assert kinds[:2] == ["DiskFull", "DiskError"]
+
+
+def test_the_log_of_the_window_says_it_once() -> None:
+    book = LogBook(clock=iter(range(1000)).__next__)
+    for event in [RUNNING, *[waiting("a"), RUNNING] * 5, StateChanged(State.STOPPING, "")]:
+        book.hear(event)
+    names = [line.text.partition(":")[0] for line in book.lines(Level.INFO)]
+    assert names == ["Downloading", "Waiting for the network", "Downloading", "Stopping"]
+
+
+class Watched:
+    """`era5dl download --json` under way: its records and what it said, read as they come."""
+
+    def __init__(self, *words: object) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "era5dl", "download", *map(str, words), "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        )  # fmt: skip
+        self.records: list[dict[str, Any]] = []
+        self.said: list[str] = []
+        self._readers = [threading.Thread(target=self._read_records), threading.Thread(target=self._read_words)]
+        for reader in self._readers:
+            reader.start()
+
+    def _read_records(self) -> None:
+        assert self.process.stdout is not None
+        self.records.extend(map(json.loads, self.process.stdout))
+
+    def _read_words(self) -> None:
+        assert self.process.stderr is not None
+        self.said.extend(self.process.stderr)
+
+    def until(self, state: str, times: int) -> None:
+        """Wait for so many progress records in this state."""
+        give_up = time.monotonic() + 60
+        while sum(one["event"] == "progress" and one["state"] == state for one in list(self.records)) < times:
+            assert time.monotonic() < give_up, (self.said, self.records[-1:])
+            time.sleep(0.02)
+
+    def end(self) -> int:
+        code = self.process.wait(60)
+        for reader in self._readers:
+            reader.join(10)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+        return code
+
+
+def test_a_folder_that_is_away_for_a_while_is_one_line(fault_server: FaultServer, tmp_path: Path) -> None:
+    out, away, keys = tmp_path / "out", tmp_path / "away", tmp_path / "keys"
+    data = pseudo_random(1, 3_000_000)
+    fault_server.put("a/b.bin", data)
+    fault_server.link = Link(speed=400_000)
+    keys.write_text("a/b.bin\n", encoding="utf-8")
+    watched = Watched("--keys-file", keys, "--out", out, "--endpoint-url", fault_server.endpoint_url, "--workers", 1)
+    watched.until("running", 1)
+    shutil.move(out, away)
+    watched.until("waiting for the disk", 4)
+    shutil.move(away, out)
+    code = watched.end()
+    assert code == 0, watched.said
+    assert (out / "a/b.bin").read_bytes() == data
+    waits = [line for line in watched.said if line.startswith("waiting for")]
+    assert len(waits) == 1, watched.said
+    assert ".trial" not in "".join(watched.said)
+    assert len([line for line in watched.said if line.startswith("going on")]) == 1
+    states = [one["state"] for one in watched.records if one["event"] == "state"]
+    assert states.count("waiting for the disk") == 1, states

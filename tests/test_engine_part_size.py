@@ -1,0 +1,187 @@
+"""Into which parts an object was cut is guessed: a right guess costs no question, a wrong one no byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.engine.events import FileDone, FileFailed, FileRetrying, Outcome
+from era5dl.engine.verify_files import Condition, verify
+from era5dl.session import Session
+from tests.faultlab import Fault, FaultServer, Link, etag_of, pseudo_random
+from tests.runs import Ran, fetch_all, leftovers, running, settings_for, wrong_files
+
+MB = 1_000_000
+MIB = 1 << 20
+ODD = 300_000  # bytes of a part that nobody would guess of an object of 1 MB in four parts
+OTHER = 260_000  # it would have as many of these
+
+
+def asked(server: FaultServer) -> int:
+    """How many times the server was asked how an object was cut."""
+    return server.stats().requests.get("HEAD", 0)
+
+
+def put(server: FaultServer, count: int, part_size: int, size: int = MB) -> dict[str, bytes]:
+    objects = {f"{part_size}/{n:02}.bin": pseudo_random(n, size) for n in range(count)}
+    for key, data in objects.items():
+        server.put(key, data, part_size=part_size)
+    return objects
+
+
+def outcomes(ran: Ran) -> list[Outcome]:
+    return [done.outcome for done in ran.said(FileDone)]
+
+
+def test_nothing_is_asked_where_the_guess_is_right(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = put(fault_server, 6, MIB, 4 * MIB)
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, objects) == []
+    assert outcomes(ran) == [Outcome.VERIFIED] * 6
+    assert asked(fault_server) == 0
+
+
+def test_a_wrong_guess_costs_one_question_for_all_and_no_byte(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = put(fault_server, 6, ODD)
+    ran = fetch_all(fault_server, tmp_path, workers=1)
+    assert wrong_files(tmp_path, objects) == []
+    assert outcomes(ran) == [Outcome.VERIFIED] * 6
+    assert asked(fault_server) == 1
+    assert fault_server.stats().payload == 6 * MB
+    assert ran.said(FileRetrying) == []
+
+
+def test_what_was_told_of_others_is_no_more_than_a_guess(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = put(fault_server, 3, ODD) | put(fault_server, 3, OTHER)
+    ran = fetch_all(fault_server, tmp_path, workers=1)
+    assert wrong_files(tmp_path, objects) == []
+    assert outcomes(ran) == [Outcome.VERIFIED] * 6
+    assert asked(fault_server) == 2
+    assert fault_server.stats().payload == 6 * MB
+
+
+@pytest.mark.parametrize("kind", ["slow-down", "reset-at-once", "login-redirect"])
+def test_a_question_that_fails_is_asked_again(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
+    objects = put(fault_server, 1, ODD)
+    fault_server.script(Fault(kind, on=("head",)))
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, objects) == []
+    assert outcomes(ran) == [Outcome.VERIFIED]
+    assert fault_server.stats().payload == MB
+
+
+def test_a_server_that_does_not_tell(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Other usual sizes are tried on what is there; where none fits, nothing shows that the bytes are right."""
+    objects = {"usual.bin": pseudo_random(1, 15 * MIB), "odd.bin": pseudo_random(2, MB)}
+    fault_server.put("usual.bin", objects["usual.bin"], part_size=10 * MIB)
+    fault_server.put("odd.bin", objects["odd.bin"], part_size=ODD)
+    fault_server.script(Fault("login-page", times=None, on=("head",)))
+    ran = fetch_all(fault_server, tmp_path, workers=1)
+    assert wrong_files(tmp_path, objects) == ["odd.bin"]
+    assert [failed.key for failed in ran.said(FileFailed)] == ["odd.bin"]
+    assert {done.key: done.outcome for done in ran.said(FileDone)} == {"usual.bin": Outcome.VERIFIED}
+
+
+def test_a_server_that_tells_only_when_asked_again(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = {"odd.bin": pseudo_random(2, MB)}
+    fault_server.put("odd.bin", objects["odd.bin"], part_size=ODD)
+    fault_server.script(Fault("login-page", on=("head",)))
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, objects) == []
+    assert outcomes(ran) == [Outcome.VERIFIED]
+
+
+def test_a_server_that_tells_what_cannot_be(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Two parts, where the ETag speaks of four: as good as nothing. Only the user can say that it proves nothing."""
+    data = pseudo_random(1, MB)
+    fault_server.put("a.bin", data, part_size=MB // 2, etag=etag_of(data, ODD))
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, {"a.bin": data}) == ["a.bin"]
+    assert ran.end().failed == 1
+    fault_server.reset_stats()
+    ran = fetch_all(fault_server, tmp_path, opaque_etags=True)
+    assert wrong_files(tmp_path, {"a.bin": data}) == []
+    assert outcomes(ran) == [Outcome.CHECKED]
+    assert fault_server.stats().payload == MB
+
+
+# -- over more than one run ------------------------------------------------------------------------------------------
+
+
+def half(server: FaultServer, folder: Path, key: str) -> int:
+    """A run that was stopped while it fetched this object; the bytes of it that the resume file claims."""
+    server.link = Link(speed=MB)
+    server.script(Fault("body-stall", at=700_000, seconds=60), key=key)
+    with running(server, folder, workers=1, read_timeout=60) as ran:
+        ran.until(lambda: any(f.key == key and f.done > 400_000 for f in ran.engine.snapshot().active))
+        ran.engine.stop()
+        ran.end()
+    server.link = Link()
+    with Session.open(folder) as session:
+        (begun,) = session.checkpoint.unfinished
+        assert begun.digests, "whole parts are recorded, whatever was taken for one"
+    server.reset_stats()
+    return sum(stop - start for start, stop in begun.done)
+
+
+def test_a_later_run_takes_up_the_guess_of_the_first(fault_server: FaultServer, tmp_path: Path) -> None:
+    """The digests in the resume file are of parts of that size, right or wrong, and show nothing rotten."""
+    objects = put(fault_server, 1, ODD)
+    here = half(fault_server, tmp_path, f"{ODD}/00.bin")
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, objects) == []
+    assert outcomes(ran) == [Outcome.VERIFIED]
+    assert fault_server.stats().payload == MB - here
+    assert asked(fault_server) == 1
+
+
+def test_what_was_told_in_the_first_run_is_known_in_the_second(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = put(fault_server, 2, ODD)
+    here = half(fault_server, tmp_path, f"{ODD}/01.bin")
+    fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, objects) == []
+    assert fault_server.stats().payload == MB - here
+    assert asked(fault_server) == 0
+
+
+def test_what_rotted_is_found_under_a_wrong_guess_too(fault_server: FaultServer, tmp_path: Path) -> None:
+    objects = put(fault_server, 1, ODD)
+    here = half(fault_server, tmp_path, f"{ODD}/00.bin")
+    (part,) = leftovers(tmp_path)
+    spoilt = bytearray(part.read_bytes())
+    spoilt[77] ^= 1
+    part.write_bytes(spoilt)
+    ran = fetch_all(fault_server, tmp_path)
+    assert wrong_files(tmp_path, objects) == []
+    assert outcomes(ran) == [Outcome.VERIFIED]
+    assert fault_server.stats().payload == MB - here + 250_000, "what was taken for its first part"
+
+
+@pytest.mark.parametrize("cut_off", [0, 1])
+def test_what_is_right_of_a_damaged_file_is_not_fetched_again(
+    fault_server: FaultServer, tmp_path: Path, cut_off: int
+) -> None:
+    """The first one tells how it was cut, and that is not right for the second one."""
+    objects = put(fault_server, 1, OTHER) | put(fault_server, 1, ODD)
+    fetch_all(fault_server, tmp_path, workers=1)
+    for key, data in objects.items():
+        (tmp_path / key).write_bytes((data[:-1] + bytes([data[-1] ^ 1]))[: MB - cut_off])
+    with Session.open(tmp_path) as session:
+        found = verify(S3Bucket(settings_for(fault_server)), session, lambda _: None)
+    assert [one.condition for one in found] == [Condition.WRONG] * 2
+    fault_server.reset_stats()
+    fetch_all(fault_server, tmp_path, workers=1)
+    assert wrong_files(tmp_path, objects) == []
+    assert fault_server.stats().payload == (MB - 3 * OTHER) + (MB - 3 * ODD), "the last part of each"
+
+
+def test_files_that_are_there_are_asked_about_once(fault_server: FaultServer, tmp_path: Path) -> None:
+    put(fault_server, 6, ODD)
+    fetch_all(fault_server, tmp_path)
+    fault_server.reset_stats()
+    with Session.open(tmp_path) as session:
+        found = verify(S3Bucket(settings_for(fault_server)), session, lambda _: None)
+    assert [one.condition for one in found] == [Condition.VERIFIED] * 6
+    assert 1 <= asked(fault_server) <= 4, "no more than look at files at once"

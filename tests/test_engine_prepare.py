@@ -1,0 +1,152 @@
+"""What is made of the claims of an earlier run: nothing is believed that the part file cannot bear out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.engine.prepare import Places, recall, salvage
+from era5dl.engine.transfer import Transfer
+from era5dl.engine.verification import EtagTrust, examine_file
+from era5dl.folder import part_file
+from era5dl.folder.part_file import PartFile
+from era5dl.proof.etag import combined
+from era5dl.proof.object_digest import Digest
+from era5dl.session.checkpoint import Unfinished
+from tests.faultlab import pseudo_random
+
+PART = 1000
+DATA = pseudo_random("opening", 4 * PART)
+MD5S = tuple(hashlib.md5(DATA[at : at + PART]).hexdigest() for at in range(0, len(DATA), PART))
+ETAG = f'"{combined(MD5S)}-4"'
+
+
+def _transfer(folder: Path) -> Transfer:
+    transfer = Transfer(0, ObjectInfo("a.nc", len(DATA), ETAG))
+    transfer.part = PartFile(folder / "a.nc.part", len(DATA))
+    transfer.digest = Digest(len(DATA), PART)
+    transfer.multipart = True
+    return transfer
+
+
+def _places(folder: Path, claim: Unfinished | None) -> Places:
+    return Places(folder / "a.nc", folder / "a.nc.part", claim, lambda: (), bool)
+
+
+def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
+    """It would vouch for whatever came in their place."""
+    (tmp_path / "a.nc.part").write_bytes(DATA)
+    transfer = _transfer(tmp_path)
+    claim = Unfinished(0, ((0, PART), (2 * PART, 3 * PART - 1)), {0: MD5S[0], 1: MD5S[1], 2: MD5S[2], 9: MD5S[0]}, PART)
+    recall(transfer, _places(tmp_path, claim))
+    assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART - 1)]
+    assert transfer.recorded == {0: MD5S[0]}
+    assert transfer.digest is not None
+    assert transfer.digest.whole_parts() == {}, "what was recorded is compared with the disk, and vouches for nothing"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_after_trouble_in_the_same_run_it_is_read_past_the_page_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    dropped: list[int] = []
+    monkeypatch.setattr(part_file, "drop_page_cache", dropped.append)
+    (tmp_path / "a.nc.part").write_bytes(DATA)
+    transfer = _transfer(tmp_path)
+    recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),))), again=again)
+    assert transfer.part is not None
+    transfer.part.acquire()
+    transfer.part.release()
+    assert len(dropped) == again
+
+
+def test_what_was_cut_off_a_part_file_is_claimed_no_more(tmp_path: Path) -> None:
+    (tmp_path / "a.nc.part").write_bytes(DATA[: 2 * PART - 1])
+    transfer = _transfer(tmp_path)
+    recall(transfer, _places(tmp_path, Unfinished(0, ((0, 3 * PART),), dict(enumerate(MD5S)), PART)))
+    assert list(transfer.done) == [(0, 2 * PART - 1)]
+    assert transfer.recorded == {0: MD5S[0]}
+
+
+def test_of_a_part_file_that_was_cut_and_that_no_md5_proves_nothing_counts(tmp_path: Path) -> None:
+    (tmp_path / "a.nc.part").write_bytes(DATA[:-1])
+    transfer = _transfer(tmp_path)
+    transfer.digest = None
+    recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),))))
+    assert not transfer.done
+
+
+def test_claims_on_a_part_file_of_another_size_are_void(tmp_path: Path) -> None:
+    for data in (None, DATA + b"x"):
+        if data is not None:
+            (tmp_path / "a.nc.part").write_bytes(data)
+        transfer = _transfer(tmp_path)
+        recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, PART)))
+        assert not transfer.done
+
+
+def test_digests_of_parts_of_another_size_are_not_compared_with_ours(tmp_path: Path) -> None:
+    (tmp_path / "a.nc.part").write_bytes(DATA)
+    for part_size in (0, PART - 1):
+        transfer = _transfer(tmp_path)
+        recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, part_size)))
+        assert transfer.done
+        assert transfer.recorded == {}
+
+
+def test_once_it_is_certain_how_it_was_cut_digests_of_other_parts_are_forgotten(tmp_path: Path) -> None:
+    for told, recorded in ((PART, {0: MD5S[0]}), (PART + 1, {})):
+        transfer = _transfer(tmp_path)
+        transfer.guesses, transfer.recorded = [PART], {0: MD5S[0]}
+        transfer.was_cut(told)
+        assert (transfer.guesses, transfer.recorded) == ([], recorded)
+        assert transfer.digest is not None
+        assert transfer.digest.parts[0] == (0, told)
+
+
+def test_claims_beyond_the_object_are_clipped(tmp_path: Path) -> None:
+    (tmp_path / "a.nc.part").write_bytes(DATA)
+    transfer = _transfer(tmp_path)
+    recall(transfer, _places(tmp_path, Unfinished(0, ((3 * PART, 99 * PART),), {})))
+    assert list(transfer.done) == [(3 * PART, 4 * PART)]
+
+
+def test_what_is_right_of_a_damaged_file_is_copied(tmp_path: Path) -> None:
+    spoilt = bytearray(DATA)
+    spoilt[PART + 5] ^= 1
+    (tmp_path / "a.nc").write_bytes(spoilt[:-1])  # and its last part is cut
+    transfer = _transfer(tmp_path)
+    salvage(transfer, tmp_path / "a.nc", len(DATA) - 1, MD5S, lambda: False)
+    assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART)]
+    assert transfer.part is not None
+    assert transfer.part.path.read_bytes()[2 * PART : 3 * PART] == DATA[2 * PART : 3 * PART]
+
+
+def test_recorded_digests_that_do_not_give_the_etag_are_not_believed(tmp_path: Path) -> None:
+    (tmp_path / "a.nc").write_bytes(DATA)
+    for forged in ((MD5S[1], *MD5S[1:]), MD5S[:3], ()):
+        transfer = _transfer(tmp_path)
+        salvage(transfer, tmp_path / "a.nc", len(DATA), forged, lambda: False)
+        assert not transfer.done
+
+
+def test_a_final_file_that_is_exchanged_while_it_is_hashed_is_not_proven(tmp_path: Path) -> None:
+    """The name means another file by then, whatever the bytes of the first were."""
+    final = tmp_path / "a.nc"
+    final.write_bytes(DATA)
+    assert examine_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, lambda: False)
+
+    def exchanged() -> bool:
+        other = tmp_path / "other"
+        other.write_bytes(bytes(len(DATA)))
+        os.utime(other, (1, 1))
+        other.replace(final)
+        return False
+
+    if os.name == "nt":
+        return  # an open file cannot be exchanged there
+    assert examine_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, exchanged) is None

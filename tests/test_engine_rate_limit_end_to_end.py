@@ -1,0 +1,130 @@
+"""The user's rate limit, on real connections: over ten seconds it holds within 3 %, with one worker and with many.
+
+What is compared is counted bytes with the monotonic clock of the same window, never with a promise about this machine:
+a canary measures for how long the machine let nobody run, and so much less may have come. More may not, ever: but for
+the burst that the limit lets through after a silence, such as a pause is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from era5dl.engine.events import State
+from era5dl.engine.rate_limit import BURST
+from tests.faultlab import FaultServer, pseudo_random
+from tests.runs import Ran, running
+
+RATE = 5_000_000  # bytes per second
+WINDOW = 10.0  # seconds
+PAUSES = (2.0, 5.0)  # seconds into the window
+PAUSED = 0.6  # seconds, each time
+TOLERANCE = 0.03
+BEAT = 0.02
+
+
+class Canary:
+    """Says for how long this process could not run: the rate that is lost then nobody can make up for."""
+
+    def __init__(self) -> None:
+        self.lost = 0.0  # seconds
+        self._ended = threading.Event()
+
+    @contextmanager
+    def watching(self) -> Iterator[Canary]:
+        thread = threading.Thread(target=self._watch)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            began = time.monotonic()
+            time.sleep(BEAT)
+            late = time.monotonic() - began - BEAT
+            if late > BURST / 4:
+                self.lost += late
+
+
+def steady(ran: Ran) -> None:
+    """Wait until bytes have come for a while: then what the limit lets through at the start is over."""
+    ran.until(lambda: ran.engine.snapshot().fetched_bytes > RATE)
+
+
+def undisturbed(ran: Ran) -> float:
+    """Bytes a second over the window."""
+    steady(ran)
+    before, began = ran.engine.snapshot().fetched_bytes, time.monotonic()
+    time.sleep(WINDOW)
+    came, took = ran.engine.snapshot().fetched_bytes - before, time.monotonic() - began
+    return came / took
+
+
+def with_pauses(ran: Ran) -> float:
+    """Bytes a second of the time in which it was not paused."""
+    steady(ran)
+    before, began, paused = ran.engine.snapshot().fetched_bytes, time.monotonic(), 0.0
+    for moment in PAUSES:
+        time.sleep(max(0.0, began + moment - time.monotonic()))
+        stopped_at = time.monotonic()
+        ran.engine.pause()
+        ran.until(lambda: ran.engine.snapshot().in_flight == 0)
+        still = ran.engine.snapshot().fetched_bytes
+        time.sleep(PAUSED)
+        assert ran.engine.snapshot().fetched_bytes == still, "paused is paused"
+        ran.engine.resume()
+        paused += time.monotonic() - stopped_at
+    time.sleep(max(0.0, began + WINDOW + paused - time.monotonic()))
+    came, took = ran.engine.snapshot().fetched_bytes - before, time.monotonic() - began - paused
+    return came / took
+
+
+def test_a_limit_holds_with_one_worker_with_many_and_through_pauses(fault_server: FaultServer, tmp_path: Path) -> None:
+    data = pseudo_random(1, 2_000_000)
+    for number in range(40):
+        fault_server.put(f"{number}.bin", data)
+
+    def measured(workers: int, *, pauses: bool) -> float:
+        folder = tmp_path / f"{workers}-{pauses}"
+        with running(fault_server, folder, workers=workers, rate_limit=RATE, verify=False, read_timeout=20.0) as ran:
+            rate = with_pauses(ran) if pauses else undisturbed(ran)
+            assert ran.engine.snapshot().state is State.RUNNING, "it has not come to its end, nor to a fault"
+            return rate
+
+    with Canary().watching() as canary, ThreadPoolExecutor(3) as pool:
+        cases = [(1, False), (32, False), (32, True)]
+        rates = list(pool.map(lambda case: measured(case[0], pauses=case[1]), cases))
+    lost = min(canary.lost / WINDOW, 0.5)
+    for (workers, pauses), rate in zip(cases, rates, strict=True):
+        silences = (
+            len(PAUSES) * (BURST + BURST) if pauses else 0.0
+        )  # what each saves up, and forgives in sips under way
+        assert rate <= RATE * (1 + TOLERANCE + silences / WINDOW), (workers, pauses, rate)
+        assert rate >= RATE * (1 - TOLERANCE - lost), (workers, pauses, rate, lost)
+
+
+@pytest.mark.parametrize("workers", [1, 32])
+def test_a_limit_that_is_set_while_it_runs_holds_from_then_on(
+    workers: int, fault_server: FaultServer, tmp_path: Path
+) -> None:
+    """At full speed the whole would be here in a moment."""
+    data = pseudo_random(1, 2_000_000)
+    for number in range(40):
+        fault_server.put(f"{number}.bin", data)
+    with running(fault_server, tmp_path, workers=workers, rate_limit=RATE, verify=False) as ran:
+        ran.until(lambda: ran.engine.snapshot().fetched_bytes > 0)
+        ran.engine.set_rate_limit(RATE // 2)
+        before, began = ran.engine.snapshot().fetched_bytes, time.monotonic()
+        ran.until(lambda: time.monotonic() - began > 1.0)
+        came, took = ran.engine.snapshot().fetched_bytes - before, time.monotonic() - began
+        sips = workers * 256 * 1024  # each worker may have one read under way that was allowed before
+        assert came <= RATE / 2 * (took + BURST) + sips

@@ -1,0 +1,198 @@
+"""Second chances: what time heals is tried again at the end of a run, until a round brings nothing new."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from era5dl.cli.plain_display import line_for
+from era5dl.engine import retry, retry_rounds
+from era5dl.engine.events import FileDone, FileFailed, SecondChance, State, StateChanged
+from era5dl.engine.retry_rounds import FACTOR, LONGEST, Rounds
+from tests.faultlab import Fault, FaultServer, pseudo_random
+from tests.faultlab.http import Request
+from tests.runs import Ran, fetch_all, running, wrong_files
+
+KEY = "a.bin"
+DATA = pseudo_random(1, 100_000)
+LONG = 3600.0  # seconds that no test waits
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BASE", 0.02)
+
+
+@pytest.fixture
+def server(fault_server: FaultServer) -> FaultServer:
+    fault_server.put(KEY, DATA)
+    return fault_server
+
+
+# The rule
+
+
+def test_each_round_waits_longer_than_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry_rounds, "FIRST", 5.0)
+    plan, now, delays = Rounds(enabled=True), 1000.0, []
+    for number in range(8):
+        plan.failed(1)
+        chance = plan.plan(now, number, 0)
+        assert chance is not None
+        assert (chance.round, chance.files) == (number + 1, 1)
+        assert plan.plan(now, number, 0) is None, "decided once"
+        delays.append(chance.delay)
+        assert plan.begin() == [1]
+    expected = [min(LONGEST, 5.0 * FACTOR**number) for number in range(8)]
+    assert all(0.8 * wait <= delay <= 1.2 * wait for wait, delay in zip(expected, delays, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("files", "missing", "another"),
+    [(3, 1000, False), (4, 1000, True), (3, 900, True), (3, 995, False), (3, 1200, False)],
+    ids=["nothing", "a file", "bytes", "a drip", "it has grown"],
+)
+def test_after_a_round_that_brought_nothing_new_there_is_no_other(files: int, missing: int, another: bool) -> None:
+    plan = Rounds(enabled=True)
+    plan.failed(1)
+    assert plan.plan(0.0, 3, 1000)
+    plan.begin()
+    plan.failed(1)
+    assert plan.pending
+    assert (plan.plan(0.0, files, missing) is not None) == another
+    assert plan.pending == another
+
+
+def test_a_file_of_which_all_bytes_are_there_brings_nothing_new_either() -> None:
+    """One that only cannot have its name."""
+    plan = Rounds(enabled=True)
+    plan.failed(1)
+    assert plan.plan(0.0, 3, 0)
+    plan.begin()
+    plan.failed(1)
+    assert plan.plan(0.0, 3, 0) is None
+    assert not plan.pending
+
+
+# Runs
+
+
+class EverySecond:
+    """Every second range of the whole bucket is answered wrongly."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind, self._count, self._lock = kind, 0, threading.Lock()
+
+    def pick(self, request: Request) -> Fault | None:
+        with self._lock:
+            self._count += request.operation == "get"
+            return Fault(self._kind) if request.operation == "get" and self._count % 2 else None
+
+
+@pytest.mark.parametrize("kind", ["range-wrong", "range-cut", "internal-error", "access-denied", "body-reset"])
+def test_with_every_second_range_answered_wrongly_all_files_come(
+    fault_server: FaultServer, tmp_path: Path, kind: str
+) -> None:
+    objects = {f"{n:02}.bin": pseudo_random(n, 50_000) for n in range(12)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    fault_server.add(EverySecond(kind))
+    ran = fetch_all(fault_server, tmp_path, retries=1)
+    assert wrong_files(tmp_path, objects) == []
+    assert (ran.engine.result.verified, ran.engine.result.failed, ran.engine.result.error) == (12, 0, "")
+
+
+def test_a_file_that_comes_in_a_second_round_has_not_failed(server: FaultServer, tmp_path: Path) -> None:
+    """Twice refused, then cut off after some bytes and refused again, then all is well."""
+    server.script(*["internal-error"] * 2, Fault("body-fin", at=50_000), *["internal-error"] * 2, key=KEY)
+    ran = fetch_all(server, tmp_path, retries=1)
+    assert wrong_files(tmp_path, {KEY: DATA}) == []
+    assert (ran.engine.result.verified, ran.engine.result.failed) == (1, 0)
+    assert [event.round for event in ran.said(SecondChance)] == [1, 2]
+    assert len(ran.said(FileFailed)) == 2
+    assert ran.session.checkpoint.failures == ()
+    assert ran.engine.snapshot().fetched_bytes == len(DATA), "what came in the first round was kept"
+    states = [event.state for event in ran.said(StateChanged)]
+    assert states == [State.RUNNING, State.WAITING_TO_RETRY, State.RUNNING, State.WAITING_TO_RETRY, State.RUNNING]
+    assert line_for(ran.said(SecondChance)[0]) == "trying 1 failed file again in 0 s (round 1)"
+
+
+def test_what_does_not_heal_holds_up_the_end_for_one_round(server: FaultServer, tmp_path: Path) -> None:
+    server.put("b.bin", DATA)
+    server.script(Fault("internal-error", times=None), key=KEY)
+    ran = fetch_all(server, tmp_path, retries=6)
+    assert (ran.engine.result.verified, ran.engine.result.failed) == (1, 1)
+    assert len(ran.said(SecondChance)) == 1
+    assert server.stats().faults["internal-error"] == 7 + 1 + retry_rounds.RETRIES
+    assert [failure.key for failure in ran.session.checkpoint.failures] == [KEY]
+
+
+@pytest.mark.parametrize("kind", ["no-such-key", "access-denied", "flipped-bit", "replaced"])
+def test_what_is_the_files_own_reason_is_not_tried_again(server: FaultServer, tmp_path: Path, kind: str) -> None:
+    server.script(Fault(kind, times=None), key=KEY)
+    ran = fetch_all(server, tmp_path)
+    assert (ran.engine.result.failed, ran.said(SecondChance)) == (1, [])
+
+
+def test_without_retries_there_are_no_second_chances(server: FaultServer, tmp_path: Path) -> None:
+    server.script(Fault("internal-error"), key=KEY)
+    ran = fetch_all(server, tmp_path, retries=0)
+    assert (ran.engine.result.failed, ran.said(SecondChance)) == (1, [])
+
+
+def waits(ran: Ran) -> None:
+    ran.until(lambda: ran.engine.snapshot().state is State.WAITING_TO_RETRY)
+
+
+def test_a_stop_ends_the_wait_at_once(server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry_rounds, "FIRST", LONG)
+    server.script(Fault("internal-error", times=None), key=KEY)
+    with running(server, tmp_path, retries=1) as ran:
+        waits(ran)
+        ran.engine.stop()
+        ended = ran.end(5.0)
+    assert (ended.failed, ended.unfinished, ended.stopped) == (1, 0, True)
+
+
+def test_failed_files_can_be_tried_again_before_their_time(
+    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry_rounds, "FIRST", LONG)
+    server.script(Fault("internal-error", times=2), key=KEY)
+    with running(server, tmp_path, retries=1) as ran:
+        waits(ran)
+        ran.engine.retry_failed()
+        assert ran.engine.snapshot().state is State.RUNNING
+        assert ran.end(10.0).verified == 1
+
+
+def test_while_it_is_paused_no_round_begins(server: FaultServer, tmp_path: Path) -> None:
+    server.script(Fault("internal-error", times=2), key=KEY)
+    with running(server, tmp_path, retries=1, on_event=lambda event: pause(event)) as ran:
+
+        def pause(event: object) -> None:
+            if isinstance(event, SecondChance):
+                ran.engine.pause()
+
+        ran.until(lambda: ran.engine.snapshot().state is State.PAUSED)
+        asked = len(server.log)
+        ran.until(lambda: ran.engine._run.rounds.due is not None)
+        with ran.engine._run.changed:
+            ran.engine._run.rounds.due = 0.0  # it is time
+        assert not ran.engine.wait(0.6)
+        assert len(server.log) == asked
+        ran.engine.resume()
+        assert ran.end().verified == 1
+
+
+def test_held_files_do_not_keep_others_from_their_second_chance(server: FaultServer, tmp_path: Path) -> None:
+    server.put("b.bin", DATA)
+    server.script(Fault("internal-error", times=2), key=KEY)
+    with running(server, tmp_path, retries=1, workers=1) as ran:
+        ran.engine.hold([1])
+        ran.until(lambda: any(event.key == KEY for event in ran.said(FileDone)))
+        ran.until(lambda: ran.engine.snapshot().state is State.PAUSED)
+        ran.engine.release([1])
+        assert ran.end().verified == 2

@@ -1,0 +1,118 @@
+"""What is less than verified is named at the end, with its reason: by every face, in every run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import era5dl
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.cli.plain_display import MOST_NAMES, MOST_REASONS, checked_lines
+from era5dl.engine.counters import FileState
+from era5dl.engine.events import FileDone, Outcome, RunEnded
+from era5dl.engine.prepare import OPAQUE
+from era5dl.engine.unverified_files import EARLIER, CheckedFiles, CheckedGroup, grouped
+from era5dl.gui.models.log import Level, LogBook
+from era5dl.gui.text import summary_text
+from era5dl.planner import plan_keys
+from tests.faultlab import FaultServer
+from tests.runs import settings_for
+
+KEYS = [f"one/{name}.txt" for name in "abcd"]
+LINE = f"3 files are checked, not verified: {OPAQUE} (a.txt, b.txt, c.txt)"
+
+
+@pytest.fixture
+def server(fault_server: FaultServer) -> FaultServer:
+    """Three objects whose ETag cannot be an MD5, and one whose is."""
+    for key in KEYS[:3]:
+        fault_server.put(key, key.encode() * 1000, etag='"no-md5"')
+    fault_server.put(KEYS[3], b"d" * 1000)
+    return fault_server
+
+
+def command(server: FaultServer, name: str, *words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "era5dl", name, *map(str, words), "--endpoint-url", server.endpoint_url],
+        capture_output=True, text=True, encoding="utf-8", timeout=60,
+    )  # fmt: skip
+
+
+def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    (found,) = [record for record in records if record["event"] == "summary"]
+    return dict(found)
+
+
+def test_the_command_line_names_them_also_when_quiet_and_in_later_runs(server: FaultServer, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("\n".join(KEYS), encoding="utf-8")
+    words = ("--keys-file", keys, "--out", tmp_path / "out")
+    first = command(server, "download", *words, "--quiet", "--json")
+    assert first.returncode == 0
+    assert LINE in first.stderr.splitlines()
+    assert summary(first)["checked"] == 3
+    (group,) = summary(first)["checked_because"]
+    assert (group["reason"], group["files"], sorted(group["keys"])) == (OPAQUE, 3, KEYS[:3])
+
+    second = command(server, "download", *words, "--json")
+    assert summary(second)["checked_because"] == [{"reason": EARLIER, "files": 3, "keys": KEYS[:3]}]
+    assert f"3 files are checked, not verified: {EARLIER} (a.txt, b.txt, c.txt)" in second.stderr
+
+    proven = command(server, "verify", tmp_path / "out", "--quiet")
+    assert LINE in proven.stderr.splitlines()
+
+
+def test_the_result_in_python_names_them(server: FaultServer, tmp_path: Path) -> None:
+    settings = settings_for(server)
+    made = plan_keys(KEYS, S3Bucket(settings))
+    result = era5dl.download(made, tmp_path, settings=settings)
+    assert result.complete
+    assert dict(result.checked_because) == dict.fromkeys(KEYS[:3], OPAQUE)
+    again = era5dl.download(made, tmp_path, settings=settings)
+    assert dict(again.checked_because) == dict.fromkeys(KEYS[:3], EARLIER)
+
+
+def test_they_are_those_of_the_states_and_nothing_else() -> None:
+    """A file that was checked, and then replaced and verified, is verified."""
+    heard = CheckedFiles()
+    for index in range(3):
+        heard.hear(FileDone(index, KEYS[index], 1, "", Outcome.CHECKED, OPAQUE, adopted=False))
+    states = bytes([FileState.CHECKED, FileState.VERIFIED, FileState.FAILED, FileState.CHECKED])
+    assert heard.because(states) == {0: OPAQUE, 3: EARLIER}
+    assert grouped({}, KEYS) == []
+
+
+def test_many_are_counted_and_few_are_named() -> None:
+    many = CheckedGroup("odd", tuple(f"x/{number}.nc" for number in range(1000)))
+    (line,) = checked_lines([many])
+    assert line.startswith("1,000 files are checked, not verified: odd (0.nc, ")
+    assert line.endswith(f" and {1000 - MOST_NAMES:,} more)")
+    lines = checked_lines([CheckedGroup(f"reason {number}", ("a.nc",)) for number in range(MOST_REASONS + 7)])
+    assert len(lines) == MOST_REASONS + 1
+    assert lines[0] == "1 file is checked, not verified: reason 0 (a.nc)"
+    assert lines[-1].startswith("7 files more")
+
+
+def test_the_window_names_them_in_the_message_and_in_the_log() -> None:
+    groups = [CheckedGroup(OPAQUE, tuple(KEYS)), CheckedGroup(EARLIER, ("z.nc",)), CheckedGroup("odd", ("y.nc",))]
+    assert summary_text.unverified(groups) == (
+        "4 files are checked, not verified (a.txt, b.txt, c.txt …). The server's ETag is not an MD5. "
+        "1 file is checked, not verified (z.nc). They were checked in an earlier run. 1 more for other reasons."
+    )
+    assert summary_text.unverified([]) == ""
+    book = LogBook()
+    for key in KEYS[:2]:
+        book.hear(FileDone(0, key, 5, "", Outcome.CHECKED, OPAQUE, adopted=False))
+    book.hear(RunEnded(0, 3, 0, 0, False, "", ""))
+    assert [line.text for line in book.lines(Level.WARNING)] == [
+        "2 files are checked, not verified (a.txt, b.txt). The server's ETag is not an MD5.",
+        "1 file is checked, not verified. They were checked in an earlier run.",
+    ]
+    book.hear(RunEnded(3, 0, 0, 0, False, "", ""))  # of another run
+    assert len(book.lines(Level.WARNING)) == 2

@@ -1,0 +1,341 @@
+"""The Diagnostics page, the words of its verdicts, the charts' lines, and the support report."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import tkinter as tk
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.bucket.proxy import SETTINGS, SYSTEM
+from era5dl.bucket.tls_trust import SETTING
+from era5dl.diagnosis.measured_bucket import Traffic
+from era5dl.diagnosis.metrics import Process, Sample
+from era5dl.diagnosis.network_test import Diagnosis, Timing, diagnose
+from era5dl.diagnosis.rules import Finding
+from era5dl.gui.models import support_report
+from era5dl.gui.models.charts import POINTS, hour_of
+from era5dl.gui.models.preferences import Preferences
+from era5dl.gui.models.support_report import Material
+from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
+from era5dl.gui.text import diagnosis_text, i18n
+from era5dl.gui.text.diagnosis_text import Tone, conclude, say, steps
+from era5dl.gui.theme.palette import DARK
+from era5dl.gui.theme.theme import Look
+from era5dl.session.summary import Standing, Summary
+from era5dl.settings import Settings
+from tests.faultlab import FaultServer
+from tests.gui_screen import *  # noqa: F403
+
+NEAR = Timing(10, 0.0924, 0.0891, 0.1012, 0.0031, 0)
+GOOD = Diagnosis(
+    endpoint="https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/", proxy="http://proxy.uni.example:3128",
+    addresses=("10.1.2.3", "10.1.2.4", "10.1.2.5"), dns_seconds=0.0123, connect=NEAR, tls=NEAR, tls_version="TLSv1.3",
+    issuer="Amazon", first_byte=NEAR, status=200, clock_ahead=0.0, throughput=34e6, sample_bytes=32_000_000,
+    failed_step="", error="", proxy_source="HTTPS_PROXY",
+)  # fmt: skip
+
+
+def sample(at: float, **more: Any) -> Sample:
+    values: dict[str, Any] = {
+        "process": Process(9, 0, 90_000_000, 40, 12), "running": True, "speed": 5e6, "in_flight": 8,
+        "traffic": Traffic(10, {}, 50.0, 5.0, ()), **more,
+    }  # fmt: skip
+    return Sample(at, **values)
+
+
+@pytest.mark.parametrize("language", ["en", "zh_CN"])
+@pytest.mark.parametrize("finding", list(Finding))
+def test_every_finding_has_words(finding: Finding, language: str) -> None:
+    i18n.switch(language)
+    try:
+        said = say(finding)
+    finally:
+        i18n.switch("en")
+    assert said.name and said.hint and said.name != said.hint
+    assert said.name.isascii() == (language == "en")
+
+
+def test_grave_things_look_grave() -> None:
+    assert say(Finding.FINE).tone is Tone.GOOD
+    assert say(Finding.CERTIFICATE_REPLACED).tone is Tone.BAD
+    assert say(Finding.THROTTLED).tone is Tone.WARNING
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ({}, Finding.FINE),
+        ({"failed_step": "dns", "status": None}, Finding.OFFLINE),
+        ({"failed_step": "certificate", "status": None}, Finding.CERTIFICATE_REPLACED),
+        ({"clock_ahead": 4000.0}, Finding.CLOCK_WRONG),
+        ({"dns_seconds": 4.0}, Finding.DNS_SLOW),
+        ({"first_byte": replace(NEAR, mean=0.4)}, Finding.FAR_AWAY),
+        ({"connect": replace(NEAR, lost=3)}, Finding.UNSTEADY),
+        ({"status": 407}, Finding.PROXY_ANSWERS),
+    ],
+)
+def test_a_network_test_comes_to_a_verdict(change: dict[str, Any], finding: Finding) -> None:
+    assert conclude([], replace(GOOD, **change))[0].finding is finding
+
+
+def test_test_and_run_together_know_more() -> None:
+    busy = [sample(float(n), speed=30e6, traffic=Traffic(10, {}, 9.0 * n, 0.0, ())) for n in range(10)]
+    assert conclude(busy, replace(GOOD, throughput=29e6))[0].finding is Finding.LINK_BOUND
+    assert conclude(busy, replace(GOOD, throughput=4e6))[0].finding is Finding.MORE_WORKERS
+
+
+def test_a_real_certificate_that_is_not_trusted(fault_server_tls: FaultServer) -> None:
+    found = diagnose(Settings(endpoint_url=fault_server_tls.endpoint_url, bucket=fault_server_tls.bucket), probes=1)
+    assert conclude([], found)[0].finding is Finding.CERTIFICATE_REPLACED
+
+
+def test_a_real_bucket_and_nobody_there(fault_server: FaultServer) -> None:
+    found = diagnose(Settings(endpoint_url=fault_server.endpoint_url, bucket=fault_server.bucket), probes=3)
+    assert conclude([], found)[0].finding is Finding.FINE
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    assert conclude([], diagnose(Settings(endpoint_url=url), probes=1))[0].finding is Finding.OFFLINE
+
+
+def test_the_steps_of_a_test() -> None:
+    table = {step.name: step for step in steps(replace(GOOD, tls=replace(NEAR, lost=2)))}
+    assert table["Connection"].timings == ("92.4", "89.1", "101", "3.1", "0%")
+    assert table["Encryption (TLS)"].timings is not None and table["Encryption (TLS)"].timings[4] == "17%"
+    assert not table["Encryption (TLS)"].good
+    assert table["Name (DNS)"].fact == "12.3 ms · 10.1.2.3, 10.1.2.4 …"
+    assert table["Throughput"].fact == "34.0 MB/s on one connection (32.0 MB fetched)"
+    assert table["Clock"].fact == "agrees with the server's"
+
+
+def test_the_steps_of_a_test_that_failed() -> None:
+    nothing = dataclasses.replace(
+        GOOD, dns_seconds=None, connect=None, tls=None, tls_version=None, issuer=None, first_byte=None, status=None,
+        clock_ahead=-7200.0, throughput=None, failed_step="dns", proxy=None,
+    )  # fmt: skip
+    table = {step.name: step for step in steps(nothing)}
+    assert (table["Name (DNS)"].fact, table["Name (DNS)"].good) == ("failed", False)
+    assert table["Connection"].fact == "not measured"
+    assert (table["Clock"].fact, table["Clock"].good) == ("2:00:00 behind the server's", False)
+    assert table["Proxy"].fact == "none"
+
+
+@pytest.mark.parametrize(
+    ("change", "proxy", "trusted"),
+    [
+        ({"proxy": None}, "none", "the system's certificates and the bundled ones"),
+        (
+            {"proxy": "socks5h://127.0.0.1:7890", "proxy_source": "ALL_PROXY"},
+            "socks5h://127.0.0.1:7890, set in ALL_PROXY",
+            "the system's certificates and the bundled ones",
+        ),
+        (
+            {"proxy_source": SETTINGS, "trust_file": "/etc/ca.pem", "trust_source": SETTING},
+            "http://proxy.uni.example:3128, set in the settings",
+            "those of /etc/ca.pem alone, set in the settings",
+        ),
+        (
+            {"proxy_source": SYSTEM, "trust_file": "/etc/ca.pem", "trust_source": "AWS_CA_BUNDLE"},
+            "http://proxy.uni.example:3128, set in the system's settings",
+            "those of /etc/ca.pem alone, set in AWS_CA_BUNDLE",
+        ),
+    ],
+)
+def test_the_proxy_and_the_trust_with_who_set_them(change: dict[str, Any], proxy: str, trusted: str) -> None:
+    table = {step.name: step for step in steps(replace(GOOD, **change))}
+    assert (table["Proxy"].fact, table["Trusted"].fact) == (proxy, trusted)
+
+
+def test_a_proxy_that_fails_is_named_in_its_step() -> None:
+    said = "the proxy http://proxy.uni.example:3128 (from HTTPS_PROXY) refuses the connection"
+    step = steps(replace(GOOD, failed_step="proxy", error=said, connect=None))[0]
+    assert (step.name, step.fact, step.good) == ("Proxy", said, False)
+
+
+def test_lines_of_the_hour() -> None:
+    taken = [sample(2.0 * n, retries=1, first_byte_p50=0.1, first_byte_p95=0.2 + n / 1e4) for n in range(1800)]
+    hour = hour_of(taken, 3600.0)
+    assert hour.span == 3600 and len(hour.speed) <= POINTS + 2
+    assert {value for _, value in hour.speed} == {5e6}
+    assert [at for at, _ in hour.memory] == sorted(at for at, _ in hour.memory)
+    assert hour.retries[-1][1] == 30  # a minute
+    assert hour.first_byte_p95[-1][1] == pytest.approx(0.2 + 1799 / 1e4)
+
+
+def test_a_young_line_fills_the_chart() -> None:
+    assert hour_of([], 5.0).span == 240
+    for age, span in ((100, 240), (241, 960), (961, 3600), (9999, 3600)):
+        assert hour_of([sample(0.0), sample(float(age))], float(age)).span == span
+
+
+def test_a_sleep_is_a_gap_and_nothing_measured_is_none() -> None:
+    taken = [*(sample(2.0 * n) for n in range(30)), *(sample(1000 + 2.0 * n) for n in range(30))]
+    hour = hour_of(taken, 1060.0)
+    assert [value for _, value in hour.speed].count(None) == 1
+    assert hour.first_byte_p50 == () or all(value is None for _, value in hour.first_byte_p50)
+    unknown = [sample(2.0 * n, process=Process(None, None, 0, None, 0)) for n in range(5)]
+    assert not any(value for _, value in hour_of(unknown, 10.0).established)
+    assert hour_of([], 5.0).speed == ()
+
+
+class Scene:
+    def __init__(self, root: tk.Tk) -> None:
+        self.asked: list[str] = []
+        self.root, self.look = root, Look(root)
+        self.page = DiagnosticsPage(
+            root,
+            self.look,
+            DiagnosticsCallbacks(lambda: self.asked.append("test"), lambda: self.asked.append("report")),
+        )
+        self.page.pack(fill="both", expand=True)
+        root.update()
+
+    def texts(self) -> list[str]:
+        return [str(cell["text"]) for cell in self.page._cells]
+
+
+@pytest.fixture
+def scene(root: tk.Tk) -> Scene:
+    return Scene(root)
+
+
+def test_buttons_ask(scene: Scene) -> None:
+    scene.page._test.invoke()
+    scene.page._report.invoke()
+    assert scene.asked == ["test", "report"]
+
+
+def test_while_a_test_goes_on_none_is_begun(scene: Scene) -> None:
+    scene.page.show_testing(True)
+    scene.root.update()
+    assert scene.page._test.instate(["disabled"])
+    assert scene.page._progress.winfo_ismapped()
+    scene.page.show_testing(False)
+    scene.root.update()
+    assert scene.page._test.instate(["!disabled"])
+    assert not scene.page._progress.winfo_ismapped()
+
+
+def test_findings_come_and_go(scene: Scene) -> None:
+    page = scene.page
+    page.show_findings([say(Finding.THROTTLED), say(Finding.UNSTEADY)])
+    scene.root.update()
+    shown = [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()]
+    assert shown == ["The server asked us to slow down", "The line is unsteady"]
+    page.show_findings([say(Finding.FINE)])
+    scene.root.update()
+    assert [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()] == ["All is well"]
+
+
+def test_steps_and_charts_are_shown_and_shown_again(scene: Scene) -> None:
+    for _time in range(2):
+        scene.page.show_steps(steps(GOOD))
+        scene.page.show(hour_of([sample(2.0 * n) for n in range(100)], 200.0))
+        scene.root.update()
+    assert scene.texts().count("92.4") == 3
+    assert "Jitter" in scene.texts()
+    assert all(chart._series for chart in scene.page.charts)
+
+
+def test_another_language_and_other_colours(scene: Scene) -> None:
+    scene.page.show_steps(steps(GOOD))
+    i18n.switch("zh_CN")
+    scene.look.use(DARK)
+    scene.root.update()
+    try:
+        assert scene.page._test["text"] == "运行网络测试"
+        assert "抖动" in scene.texts()
+        assert scene.page.charts[0]["background"] == DARK.card
+    finally:
+        i18n.switch("en")
+
+
+def test_the_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from era5dl import log_file
+
+    monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setenv("HTTPS_PROXY", "http://bob:hunter2@web-gate:8080")
+    monkeypatch.setattr(support_report, "_user", lambda: "alice")
+    monkeypatch.setattr(socket, "gethostname", lambda: "lab-pc-17.physics.example.edu")
+    end = log_file.start_logging()
+    log_file.logging.getLogger("era5dl").warning(
+        "no route to web-gate for /home/alice/x via http://bob:hunter2@web-gate:8080"
+    )
+    end()
+    session = Summary(
+        "a" * 12, Path("/mnt/secret-plan/era5"), "t of e5.oper.an.pl, 2021-02-01", 0.0, 0.0, 9, 3, 900, 300, 1, False,
+        Standing.INTERRUPTED,
+    )  # fmt: skip
+    material = Material(
+        preferences=Preferences(
+            folder="/home/alice/era5", proxy="http://carol:p%40ss@proxy.uni.example:3128",
+            endpoint_url="https://mirror.internal:9000", selection='{"private": 1}', workers=12,
+        ),
+        diagnosis=replace(GOOD, error="no connection to proxy.uni.example port 3128"),
+        findings=(Finding.THROTTLED,),
+        samples=[sample(2.0 * n) for n in range(100)],
+        sessions=[session],
+        log=["12:00:00 t.nc: failed: /mnt/secret-plan/era5/t.nc on lab-pc-17", "hunter2 p@ss alone"],
+    )  # fmt: skip
+    path = tmp_path / support_report.file_name(0.0)
+    support_report.write(path, material)
+    with zipfile.ZipFile(path) as archive:
+        text = "\n".join(archive.read(name).decode() for name in archive.namelist())
+        assert sorted(archive.namelist()) == ["file-log.txt", "last-hour.csv", "report.txt", "window-log.txt"]
+    for private in ("alice", "bob", "carol", "hunter2", "p@ss", "p%40ss", "web-gate", "uni.example", "mirror.internal",
+                    "secret-plan", "lab-pc", "physics", "10.1.2.3", "private"):  # fmt: skip
+        assert private not in text, private
+    for helpful in ("workers = 12", "throttled", "t of e5.oper.an.pl, 2021-02-01", "TLSv1.3", "90000000",
+                    "no route to <host>", "MD5s ",
+                    "nsf-ncar-era5.s3.us-west-2.amazonaws.com", "aaaaaaaaaaaa interrupted: 3 of 9 files"):  # fmt: skip
+        assert helpful in text, helpful
+    assert list(tmp_path.glob("*.tmp")) == []
+
+
+def test_the_report_says_which_proxy_is_used_and_who_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "all_proxy", "no_proxy", "NO_PROXY", "HTTPS_PROXY", "ERA5DL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/home/alice/ca.pem")
+
+    def said(proxy: str = "") -> str:
+        support_report.write(tmp_path / "r.zip", Material(preferences=Preferences(proxy=proxy)))
+        with zipfile.ZipFile(tmp_path / "r.zip") as archive:
+            text = archive.read("report.txt").decode()
+        assert not any(private in text for private in ("alice", "hunter2", "gate"))
+        return text
+
+    monkeypatch.setenv("ALL_PROXY", "socks5h://alice:hunter2@gate:1080")
+    assert "proxy: socks5h://<host>:1080, set in ALL_PROXY" in said()
+    assert "set in AWS_CA_BUNDLE" in said()
+    assert "proxy: http://127.0.0.1:3128, set in the settings" in said("http://alice:hunter2@127.0.0.1:3128")
+    monkeypatch.setenv("ALL_PROXY", "quic://alice:hunter2@gate:1080")
+    assert "proxy: cannot be used" in said()
+    monkeypatch.delenv("ALL_PROXY")
+    monkeypatch.delenv("AWS_CA_BUNDLE")
+    assert "proxy: none" in said() and "the system's and the bundled ones" in said()
+
+
+def test_a_report_about_nothing(tmp_path: Path) -> None:
+    support_report.write(tmp_path / "r.zip", Material(preferences=Preferences()))
+    with zipfile.ZipFile(tmp_path / "r.zip") as archive:
+        assert "not run" in archive.read("report.txt").decode()
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "r.zip").mkdir()
+    (tmp_path / "r.zip" / "full").touch()
+    with pytest.raises(OSError, match=r"r\.zip"):
+        support_report.write(tmp_path / "r.zip", Material(preferences=Preferences()))
+    assert [path.name for path in tmp_path.iterdir()] == ["r.zip"]
+
+
+def test_without_tk() -> None:
+    assert "tkinter" not in (vars(diagnosis_text).keys() | vars(support_report).keys())

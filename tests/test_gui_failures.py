@@ -1,0 +1,123 @@
+"""The banners: what holds a download up is named with what happens next, and is gone when it is over."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+
+from era5dl.engine import maintenance
+from era5dl.engine.events import State
+from era5dl.gui.models import preferences
+from tests.faultlab import Certificates, Fault, FaultServer, Link
+from tests.gui_driver import Window, options, two_days, wrong
+
+pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
+
+SLOWLY = 150_000  # bytes a second: 2.4 MB take a while
+
+
+def begun(open_window: Callable[..., Window], server: FaultServer, out: Path) -> Window:
+    """A window in the middle of a download of two days of two variables."""
+    server.link = Link(speed=SLOWLY)
+    window = open_window(**options(server, out))
+    window.plan("an.pl/t", "an.pl/u")
+    window.app.start()
+    window.until(lambda: (s := window.app.conductor.snapshot()) is not None and s.done_bytes > 100_000)
+    return window
+
+
+def state(window: Window) -> State | None:
+    snapshot = window.app.conductor.snapshot()
+    return None if snapshot is None else snapshot.state
+
+
+def told_and_over(window: Window, *words: str, end: Callable[[], object]) -> None:
+    """The banner says all of these words; after `end` it goes, while the download still runs, and then that ends."""
+    window.until(lambda: all(word in window.page.banner.text for word in words))
+    assert "goes on by itself" in window.page.banner.text
+    window.until(lambda: words[0] in str(window.page.totals._left["text"]))
+    end()
+    window.until(lambda: state(window) is State.RUNNING and not window.page.banner.text)
+
+
+def finish(window: Window, server: FaultServer, out: Path, objects: dict[str, bytes]) -> None:
+    server.link = Link()
+    window.until(lambda: "are here and verified" in window.page.banner.text)
+    wanted = {key: data for key, data in objects.items() if "_v." not in key}
+    assert wrong(out, wanted) == []
+
+
+def test_a_full_disk(
+    open_window: Callable[..., Window],
+    fault_server: FaultServer,
+    objects: dict[str, bytes],
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(maintenance, "DISK_EVERY", 0.2)
+    window = begun(open_window, fault_server, small_disk)
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:  # somebody else fills the disk
+            file.write(bytes(65536))
+    told_and_over(window, "Waiting for room on the disk", "Make room", end=ballast.unlink)
+    finish(window, fault_server, small_disk, objects)
+
+
+def test_a_login_page(
+    open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
+) -> None:
+    window = begun(open_window, fault_server, tmp_path)
+    fault_server.script(Fault("login-page", times=None, on=("get", "head")))
+    fault_server.cut_connections()
+    told_and_over(window, "Waiting for the network", "login page", end=fault_server.calm)
+    finish(window, fault_server, tmp_path, objects)
+
+
+def test_no_network(
+    open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
+) -> None:
+    window = begun(open_window, fault_server, tmp_path)
+    fault_server.outage(1.5)
+    told_and_over(window, "Waiting for the network", "Nothing is lost", end=lambda: None)
+    finish(window, fault_server, tmp_path, objects)
+
+
+@pytest.mark.parametrize("kind", ["expired", "stranger"])
+def test_a_certificate(open_window: Callable[..., Window], tmp_path: Path, kind: str) -> None:
+    """Right at first; then the network hands out another one, as where somebody reads along, or time is up."""
+    authority = trustme.CA()
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+    right = _certificates(ca_file, authority.issue_cert("127.0.0.1"))
+    wrong_ones = {
+        "expired": authority.issue_cert("127.0.0.1", not_before=past, not_after=past + datetime.timedelta(days=1)),
+        "stranger": trustme.CA().issue_cert("127.0.0.1"),
+    }
+    preferences.save(replace(preferences.load(), ca_bundle=str(ca_file)))
+    with FaultServer(certificates=right) as server:
+        objects = two_days(server)
+        window = begun(open_window, server, tmp_path / "era5")
+
+        def put_right() -> None:
+            server.certificates = right
+
+        server.certificates = _certificates(ca_file, wrong_ones[kind])
+        server.cut_connections()
+        told_and_over(window, "Waiting for a trusted certificate", "date and time", end=put_right)
+        finish(window, server, tmp_path / "era5", objects)
+        window.close()
+
+
+def _certificates(ca_file: Path, issued: trustme.LeafCert) -> Certificates:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    return Certificates(ca_file, context)

@@ -1,0 +1,244 @@
+"""The Log page: what the facts of the engine sound like, filters, the ceiling, and scrolling along."""
+
+from __future__ import annotations
+
+import re
+import tkinter as tk
+from typing import Any
+
+import pytest
+
+from era5dl.engine.events import (
+    FewerWorkers,
+    FileDone,
+    FileFailed,
+    FileRestarted,
+    FileRetrying,
+    FileStarted,
+    Outcome,
+    RunEnded,
+    State,
+    StateChanged,
+    Throttled,
+)  # fmt: skip
+from era5dl.gui.models.log import Level, LogBook, sentence
+from era5dl.gui.pages.log import LogCallbacks, LogPage
+from era5dl.gui.text import i18n
+from era5dl.gui.theme.palette import DARK
+from era5dl.gui.theme.theme import Look
+from tests.gui_screen import *  # noqa: F403
+
+KEY = "e5.oper.an.pl/202102/t.nc"
+SAID = [
+    (FileStarted(0, KEY, 5_000_000, 0), Level.DETAIL, "t.nc: begun, 5.00 MB"),
+    (FileStarted(0, KEY, 5_000_000, 2_000_000), Level.DETAIL, "t.nc: goes on, 2.00 MB are here already"),
+    (FileRetrying(0, KEY, "cut off", 1, 2.4), Level.WARNING, "t.nc: once more in 2 s: cut off"),
+    (FileRestarted(0, KEY, "another version"), Level.WARNING, "t.nc: begun anew: another version"),
+    (FileDone(0, KEY, 5, "", Outcome.VERIFIED, "", adopted=False), Level.DETAIL, "t.nc: here and verified, 5 B"),
+    (FileDone(0, KEY, 5, "", Outcome.CHECKED, "odd", adopted=False), Level.DETAIL, "t.nc: here, 5 B; odd"),
+    (FileDone(0, KEY, 5, "", Outcome.VERIFIED, "", adopted=True), Level.DETAIL, "t.nc: was here already, whole"),
+    (FileFailed(0, KEY, "Gone.", "Leave it out."), Level.ERROR, "t.nc: failed: Gone. Leave it out."),
+    (FileFailed(0, KEY, "Gone.", ""), Level.ERROR, "t.nc: failed: Gone."),
+    (Throttled(1, 2.0), Level.WARNING, "The server asks to slow down: 1 request at once from now on"),
+    (FewerWorkers(1, 8, "No.", "Do."), Level.WARNING, "Only 1 worker instead of 8: No. Do."),
+    (StateChanged(State.PAUSED, ""), Level.INFO, "Paused"),
+    (StateChanged(State.WAITING_FOR_NETWORK, "no route"), Level.WARNING, "Waiting for the network: no route"),
+    (StateChanged(State.WAITING_TO_RETRY, "2 files in 6 s"), Level.WARNING, "Waiting to try failed files again"),
+    (StateChanged(State.WAITING_FOR_SESSION, "other", "ClaimedElsewhere"), Level.INFO, "Waiting for another session"),
+    (RunEnded(3, 1, 0, 0, False, "", ""), Level.INFO, "The download has ended: 4 files complete"),
+    (RunEnded(3, 1, 2, 5, True, "", ""), Level.WARNING,
+     "The download has ended: 4 files complete, 2 failed, 5 left for the next time"),
+    (RunEnded(0, 0, 0, 5, False, "No.", "Do."), Level.ERROR, "The download has ended early: No. Do."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("event", "level", "text"), SAID)
+def test_facts_as_lines(event: Any, level: Level, text: str) -> None:
+    assert sentence(event) == (level, text)
+
+
+def test_the_book_is_bounded_and_its_lines_stay_lines() -> None:
+    book = LogBook(most=100)
+    for number in range(250):
+        book.add(Level.INFO, f"line {number}\nforged\x1b[31m")
+    assert len(book.lines()) == 100
+    assert book.first == 150 and book.count == 250
+    assert all("\n" not in line.text and "\x1b" not in line.text for line in book.lines())
+    book.add(Level.INFO, "x" * 100_000)
+    assert len(book.lines()[-1].text) == 2000
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        FileRetrying(0, KEY, "cut off", 1, 2.4, "Interrupted"),
+        FileRestarted(0, KEY, "another version", "ObjectChanged"),
+        FileFailed(0, KEY, "There is no such object.", "Leave it out.", "NotFound"),
+        StateChanged(State.WAITING_FOR_NETWORK, "cannot connect: refused", "Unreachable"),
+        RunEnded(0, 0, 0, 5, False, "only 3 MB are free", "Make room.", "WillNotFit"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_reasons_are_told_in_the_language_of_the_window(event: Any) -> None:
+    i18n.switch("zh_CN")
+    try:
+        _level, text = sentence(event)
+    finally:
+        i18n.switch("en")
+    assert not re.search("[A-Za-z]", text.replace("t.nc", "")), text
+
+
+def test_what_matters_is_in_the_file_log_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "era5dl")
+    book = LogBook()
+    for event, _level, _text in SAID:
+        book.hear(event)
+    assert len(caplog.records) == sum(level > Level.DETAIL for _event, level, _text in SAID)
+    assert "FileFailed(index=0, key='e5.oper.an.pl/202102/t.nc', reason='Gone.'" in caplog.text
+
+
+def test_the_book_is_filtered() -> None:
+    book = LogBook()
+    book.add(Level.DETAIL, "Alpha one")
+    book.add(Level.WARNING, "alpha TWO")
+    book.add(Level.ERROR, "beta two")
+    assert len(book.lines(Level.WARNING)) == 2
+    assert [line.number for line in book.lines(search="two ALPHA")] == [1]
+    assert [line.number for line in book.lines(since=2)] == [2]
+    book.clear()
+    assert book.lines() == [] and book.first == book.count == 3
+
+
+class Scene:
+    def __init__(self, root: tk.Tk) -> None:
+        self.asked: list[str] = []
+        self.root, self.look, self.book = root, Look(root), LogBook(most=500)
+        callbacks = LogCallbacks(lambda: self.asked.append("folder"), self.book.clear)
+        self.page = LogPage(root, self.look, callbacks)
+        self.page.pack(fill="both", expand=True)
+        self.page._level = Level.DETAIL
+        root.update()
+
+    def show(self) -> None:
+        self.page.show(self.book)
+        self.root.update()
+
+    @property
+    def shown(self) -> list[str]:
+        return self.page.text.get("1.0", "end-1c").splitlines()
+
+
+@pytest.fixture
+def scene(root: tk.Tk) -> Scene:
+    return Scene(root)
+
+
+def fill(scene: Scene, count: int, level: Level = Level.INFO) -> None:
+    for number in range(count):
+        scene.book.add(level, f"line {number}")
+
+
+def test_new_lines_are_added_and_only_they(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(scene, 20)
+    scene.show()
+    written: list[int] = []
+    write = scene.page._write
+    monkeypatch.setattr(scene.page, "_write", lambda lines: (written.append(len(lines)), write(lines)))
+    scene.show()
+    scene.book.add(Level.ERROR, "the end")
+    scene.show()
+    assert written == [1]
+    assert len(scene.shown) == 21
+    assert scene.shown[-1].endswith("Error\tthe end")
+    assert "ERROR" in scene.page.text.tag_names("21.20")
+
+
+def test_it_scrolls_along_only_at_its_end(scene: Scene) -> None:
+    fill(scene, 200)
+    scene.show()
+    assert scene.page.text.yview()[1] == 1.0
+    fill(scene, 5)
+    scene.show()
+    assert scene.page.text.yview()[1] == 1.0
+    scene.page.text.yview_moveto(0.2)
+    scene.root.update()
+    before = scene.page.text.index("@0,0")
+    fill(scene, 5)
+    scene.show()
+    assert scene.page.text.index("@0,0") == before
+
+
+def test_old_lines_go_as_the_book_lets_go_of_them(scene: Scene) -> None:
+    fill(scene, 400)
+    scene.show()
+    fill(scene, 300)
+    scene.show()
+    assert len(scene.shown) == 500
+    assert scene.shown[0].endswith("line 200")
+    assert scene.shown[-1].endswith("line 299")
+
+
+def test_level_and_search(scene: Scene) -> None:
+    fill(scene, 5, Level.DETAIL)
+    scene.book.add(Level.WARNING, "line of warning")
+    scene.show()
+    assert len(scene.shown) == 6
+    scene.page._choice.current(2)
+    scene.page._choice.event_generate("<<ComboboxSelected>>")
+    scene.root.update()
+    assert len(scene.shown) == 1
+    scene.book.add(Level.DETAIL, "unseen")
+    scene.book.add(Level.ERROR, "seen")
+    scene.show()
+    assert len(scene.shown) == 2
+    scene.page.search.set("SEEN")
+    scene.root.update()
+    assert [line.split("\t")[-1] for line in scene.shown] == ["seen"]
+    scene.page.search.set("nothing like it")
+    scene.root.update()
+    assert scene.page._empty.winfo_ismapped()
+
+
+def test_copy_takes_the_selection_or_all(scene: Scene) -> None:
+    fill(scene, 3)
+    scene.show()
+    scene.page._copy_button.invoke()
+    assert scene.root.clipboard_get().count("line") == 3
+    scene.page.text.tag_add("sel", "2.0", "2.end")
+    scene.page._copy_button.invoke()
+    assert scene.root.clipboard_get().endswith("line 1")
+
+
+def test_clear_and_folder(scene: Scene) -> None:
+    fill(scene, 3)
+    scene.show()
+    scene.page._clear_button.invoke()
+    scene.show()
+    assert scene.shown == []
+    scene.book.add(Level.INFO, "after")
+    scene.show()
+    assert len(scene.shown) == 1
+    scene.page._folder_button.invoke()
+    assert scene.asked == ["folder"]
+
+
+def test_nobody_can_type_into_it(scene: Scene) -> None:
+    fill(scene, 1)
+    scene.show()
+    scene.page.text.focus_force()
+    scene.page.text.event_generate("<Key-x>")
+    scene.root.update()
+    assert len(scene.shown) == 1 and "x" not in scene.shown[0]
+
+
+def test_another_language_and_other_colours(scene: Scene) -> None:
+    fill(scene, 2)
+    scene.show()
+    i18n.switch("zh_CN")
+    scene.look.use(DARK)
+    try:
+        assert scene.page._copy_button["text"] == "复制"
+        assert "提示" in scene.shown[0]
+        assert scene.page.text["background"] == DARK.card
+    finally:
+        i18n.switch("en")

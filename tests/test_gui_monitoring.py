@@ -1,0 +1,102 @@
+"""What the pages that look on are told: bugs of a thread, the report, another language, what a verification found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from era5dl.diagnosis.network_test import Diagnosis, Timing
+from era5dl.engine.verify_files import Condition, Examined
+from era5dl.gui.backend import messages
+from era5dl.gui.backend.messages import Trouble
+from era5dl.gui.backend.service import TESTING, VERIFYING
+from era5dl.gui.text import i18n
+from tests.gui_driver import Window
+
+pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
+
+NEAR = Timing(10, 0.01, 0.009, 0.012, 0.001, 0)
+FOUND = Diagnosis(
+    endpoint="http://127.0.0.1:9/", proxy="", addresses=("127.0.0.1",), dns_seconds=0.01, connect=NEAR, tls=None,
+    tls_version="", issuer="", first_byte=NEAR, status=200, clock_ahead=0.0, throughput=3e6, sample_bytes=32_000_000,
+    failed_step="", error="", proxy_source="HTTPS_PROXY",
+)  # fmt: skip
+
+
+@pytest.fixture
+def window(open_window: Callable[..., Window], tmp_path: Path) -> Window:
+    return open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+
+
+def test_a_bug_while_verifying_is_told_where_it_is_waited_for(window: Window) -> None:
+    page = window.app.sessions
+    window.app.show_sessions()
+    window.app.hear(messages.Verifying("a" * 12, 3, 10))
+    window.root.update()
+    assert page._proving.winfo_ismapped()
+    window.app.hear(messages.Stumbled(VERIFYING, Trouble.of(ValueError("a bug"))))
+    window.root.update()
+    assert not page._proving.winfo_ismapped()
+    assert "ValueError: a bug" in page._banner.text
+    assert any("a bug" in line.text for line in window.app.watching.book.lines())
+
+
+def test_a_bug_in_the_network_test_ends_it(window: Window) -> None:
+    page = window.app.diagnostics
+    page.show_testing(True)
+    assert page._test.instate(["disabled"])
+    window.app.hear(messages.Stumbled(TESTING, Trouble.of(ValueError("a bug"))))
+    assert page._test.instate(["!disabled"])
+    assert page._test["text"] == "Run network test"
+    assert "ValueError: a bug" in page._banner.text
+
+
+def test_the_conductor_names_its_bugs_so(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_settings: object) -> Diagnosis:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("era5dl.diagnosis.network_test.diagnose", broken)
+    window.app.watching.test()
+    window.until(lambda: "a bug" in window.app.diagnostics._banner.text)
+    assert window.app.diagnostics._test.instate(["!disabled"])
+
+
+def test_another_language_is_spoken_by_the_results_of_the_test(window: Window) -> None:
+    window.app.hear(messages.Diagnosed(FOUND))
+    page = window.app.diagnostics
+    assert "Connection" in [str(cell["text"]) for cell in page._cells]
+    window.app.choices.speak("zh_CN")
+    try:
+        texts = [str(cell["text"]) for cell in page._cells]
+        assert i18n.translate("Connection") in texts
+        assert "Connection" not in texts
+    finally:
+        window.app.choices.speak("en")
+
+
+def test_the_report_says_where_it_is_or_why_it_is_not(
+    window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = "tkinter.filedialog.asksaveasfilename"
+    page = window.app.diagnostics
+    target = tmp_path / "report.zip"
+    monkeypatch.setattr(asked, lambda **_options: str(target))
+    page._report.invoke()
+    assert target.is_file()
+    assert str(target) in page._banner.text
+    monkeypatch.setattr(asked, lambda **_options: str(tmp_path / "nowhere" / "report.zip"))
+    page._report.invoke()
+    assert "could not be saved" in page._banner.text
+
+
+def test_verified_and_checked_are_counted_apart(window: Window, tmp_path: Path) -> None:
+    found = (Condition.VERIFIED, Condition.CHECKED, Condition.CHECKED)
+    examined = tuple(Examined(place, "k", one) for place, one in enumerate(found))
+    window.app.hear(messages.Verified("a" * 12, tmp_path, examined))
+    text = window.app.sessions._banner.text
+    assert "1 file verified" in text
+    assert "2 files checked" in text
+    window.app.hear(messages.Verified("a" * 12, tmp_path, (*examined, Examined(3, "k", Condition.ABSENT))))
+    assert "1 file is missing" in window.app.sessions._banner.text

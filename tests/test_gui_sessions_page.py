@@ -1,0 +1,259 @@
+"""The Sessions page: its rows, what can be done with which, and that it does it."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.engine.events import State
+from era5dl.gui.models.sessions import RowState, ago, parts_of_title, rows
+from era5dl.gui.pages.sessions import SessionsCallbacks, SessionsPage
+from era5dl.gui.text import i18n
+from era5dl.gui.theme.palette import DARK
+from era5dl.gui.theme.theme import Look
+from era5dl.session.summary import Standing, Summary
+from tests.gui_screen import *  # noqa: F403
+
+NOW = 1_790_000_000.0
+ONE = Summary(
+    id="a" * 12, folder=Path("/data/one"), title="t, u of e5.oper.an.pl, 2021-02-01 to 2021-02-28", created=NOW - 500,
+    updated=NOW - 120, files=10, done_files=4, total_bytes=1000, done_bytes=437, failed=0, ended=False,
+    state=Standing.INTERRUPTED,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("title", "parts"),
+    [
+        ("t, u of e5.oper.an.pl, 2021-02-01 to 2021-02-28", ("t, u · Pressure levels", "2021-02-01 – 2021-02-28")),
+        ("2t of e5.oper.an.sfc, 2021-02-01", ("2t · Surface", "2021-02-01")),
+        (
+            "9 variables of e5.oper.an.sfc and e5.oper.an.pl, 1979-01-01 to 2024-12-31 (with gaps)",
+            ("9 variables · Surface, Pressure levels", "1979-01-01 – 2024-12-31 (with gaps)"),
+        ),
+        ("12,345 variables", ("12,345 variables", "")),
+        ("1 key from a list", ("1 file from a list", "")),
+        ("12,345 keys from a list", ("12,345 files from a list", "")),
+        ("t of some.other.product", ("t · some.other.product", "")),
+        ("ERA5 files", ("ERA5 files", "")),
+        ("", ("", "")),
+        ("a\nb\x1b[31m of c", ("a\ufffdb\ufffd[31m · c", "")),
+    ],
+)
+def test_titles_are_taken_apart(title: str, parts: tuple[str, str]) -> None:
+    assert parts_of_title(title) == parts
+
+
+@pytest.mark.parametrize(
+    ("change", "standing", "can"),
+    [
+        ({}, RowState.INTERRUPTED, "resume verify forget open"),
+        ({"state": Standing.DONE, "ended": True}, RowState.DONE, "verify forget open"),
+        ({"state": Standing.DONE, "ended": True, "failed": 2}, RowState.FAILED, "resume verify forget open"),
+        ({"state": Standing.RUNNING}, RowState.RUNNING, "open"),
+        ({"state": Standing.FOLDER_MISSING, "files": 0}, RowState.FOLDER_MISSING, "forget"),
+        ({"state": Standing.DAMAGED, "files": 0, "title": "?"}, RowState.DAMAGED, "forget open"),
+    ],
+)
+def test_what_can_be_done_with_a_session(change: dict[str, Any], standing: RowState, can: str) -> None:
+    (row,) = rows([replace(ONE, **change)], now=NOW)
+    assert row.standing is standing
+    possible = {
+        "resume": row.can_resume, "verify": row.can_verify, "forget": row.can_forget, "open": row.can_open_folder
+    }  # fmt: skip
+    assert {name for name, yes in possible.items() if yes} == set(can.split())
+
+
+def test_what_this_window_does_goes_before_what_the_disk_says() -> None:
+    for state, standing in (
+        (State.RUNNING, RowState.RUNNING),
+        (State.PAUSED, RowState.PAUSED),
+        (State.WAITING_FOR_DISK, RowState.PAUSED),
+        (State.WAITING_FOR_ROOM, RowState.PAUSED),
+    ):
+        (row,) = rows([replace(ONE, state=Standing.RUNNING)], {(ONE.id, ONE.folder): state}, now=NOW)
+        assert (row.standing, row.can_resume, row.can_forget, row.can_verify) == (standing, False, False, False)
+    (other,) = rows([ONE], {(ONE.id, Path("/data/two")): State.RUNNING}, now=NOW)
+    assert other.standing is RowState.INTERRUPTED
+
+
+def test_a_hundred_percent_only_when_all_is_done() -> None:
+    found = rows(
+        [replace(ONE, done_bytes=1000, done_files=9), replace(ONE, done_files=10), replace(ONE, total_bytes=0)], now=NOW
+    )
+    assert [row.percent for row in found] == [99, 100, 0]
+    assert rows([replace(ONE, files=0)], now=NOW)[0].percent is None
+
+
+def test_a_damaged_session_is_called_after_its_folder() -> None:
+    assert rows([replace(ONE, title="?", state=Standing.DAMAGED)], now=NOW)[0].name == "one"
+
+
+@pytest.mark.parametrize("then", [0.0, -1.0, NOW + 1e6, 1e11, NOW - 5])
+def test_odd_times_do_no_harm(then: float) -> None:
+    assert isinstance(ago(then, NOW), str)
+
+
+def test_times_as_one_says_them() -> None:
+    assert ago(NOW - 30, NOW) == "just now"
+    assert ago(NOW - 600, NOW) == "10 min ago"
+    assert ago(NOW - 9e6, NOW).startswith("20")
+
+
+class Scene:
+    """A page, and what it asked for."""
+
+    def __init__(self, root: tk.Tk) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.look = Look(root)
+        self.root = root
+
+        def note(name: str) -> Any:
+            return lambda *given: self.asked.append((name, *given))
+
+        self.page = SessionsPage(
+            root, self.look, SessionsCallbacks(*map(note, ("resume", "verify", "cancel", "open", "forget", "add")))
+        )
+        self.page.pack(fill="both", expand=True)
+        root.update()
+
+    def show(self, *summaries: Summary) -> None:
+        self.page.show(rows(summaries, now=NOW))
+        self.root.update()
+
+    def click(self, line: int, *, double: bool = False) -> None:
+        canvas, high = self.page.table.canvas, self.page.table.row_height
+        canvas.focus_force()
+        for _time in range(1 + double):
+            canvas.event_generate("<Button-1>", x=60, y=int(high * (line + 1.5)))
+            canvas.event_generate("<ButtonRelease-1>", x=60, y=int(high * (line + 1.5)))
+        self.root.update()
+
+
+@pytest.fixture
+def scene(root: tk.Tk) -> Scene:
+    return Scene(root)
+
+
+def test_the_newest_stands_first_and_headings_sort(scene: Scene) -> None:
+    scene.show(
+        ONE,
+        replace(ONE, id="b" * 12, title="new", updated=NOW - 1),
+        replace(ONE, id="c" * 12, title="abc", updated=0.0),
+    )
+    assert [row[0][:4] for row in scene.page.table.texts_shown()] == ["new", "t, u", "abc"]
+    scene.page._sorted("name")
+    assert [row[0][:4] for row in scene.page.table.texts_shown()] == ["abc", "new", "t, u"]
+    scene.page._sorted("name")
+    assert [row[0][:4] for row in scene.page.table.texts_shown()] == ["t, u", "new", "abc"]
+
+
+def test_every_column_sorts(scene: Scene) -> None:
+    scene.show(ONE, replace(ONE, id="b" * 12, files=0))
+    for name in ("name", "period", "progress", "files", "size", "used", "status"):
+        scene.page._sorted(name)
+        assert len(scene.page.table.texts_shown()) == 2
+
+
+def test_buttons_follow_the_selection(scene: Scene) -> None:
+    page = scene.page
+    buttons = (page._resume_button, page._verify_button, page._open_button, page._forget_button)
+    scene.show(ONE, replace(ONE, id="b" * 12, state=Standing.RUNNING, updated=0.0))
+    assert all(button.instate(["disabled"]) for button in buttons)
+    scene.click(0)
+    assert [button.instate(["!disabled"]) for button in buttons] == [True] * 4
+    scene.click(1)
+    assert [button.instate(["!disabled"]) for button in buttons] == [False, False, True, False]
+
+
+def test_resume_verify_open(scene: Scene) -> None:
+    scene.show(ONE)
+    scene.click(0)
+    for button in (scene.page._resume_button, scene.page._verify_button, scene.page._open_button, scene.page._add):
+        button.invoke()
+    assert scene.asked == [
+        ("resume", ONE.folder, ONE.id), ("verify", ONE.folder, ONE.id), ("open", ONE.folder), ("add",)
+    ]  # fmt: skip
+
+
+def test_a_double_click_and_return_resume(scene: Scene) -> None:
+    scene.show(ONE)
+    scene.click(0, double=True)
+    assert scene.asked == [("resume", ONE.folder, ONE.id)]
+    scene.page.table.canvas.event_generate("<Return>")
+    assert len(scene.asked) == 2
+
+
+def test_what_is_done_or_running_is_not_resumed_by_a_double_click(scene: Scene) -> None:
+    scene.show(replace(ONE, state=Standing.RUNNING))
+    scene.click(0, double=True)
+    assert scene.asked == []
+
+
+def test_forget_asks_once(scene: Scene) -> None:
+    scene.show(ONE)
+    scene.click(0)
+    scene.page._forget_button.invoke()
+    assert scene.asked == []
+    assert "Complete files stay" in scene.page._banner.text
+    scene.page._banner._button.invoke()
+    assert scene.asked == [("forget", ONE.folder, ONE.id)]
+    assert scene.page._banner.text == ""
+
+
+def test_the_selection_stays_when_rows_are_shown_anew(scene: Scene) -> None:
+    scene.show(ONE, replace(ONE, id="b" * 12, updated=0.0))
+    scene.click(1)
+    scene.show(replace(ONE, id="b" * 12, updated=NOW), ONE)
+    assert scene.page.chosen is not None and scene.page.chosen.id == "b" * 12
+    scene.show(ONE)
+    assert scene.page.chosen is None
+    assert scene.page._resume_button.instate(["disabled"])
+
+
+def test_an_empty_page_says_what_it_is_for(scene: Scene) -> None:
+    canvas = scene.page.table.canvas
+    assert "go on from here" in canvas.itemcget("empty", "text")
+    scene.show(ONE)
+    assert canvas.itemcget("empty", "text") == ""
+
+
+def test_verifying_is_shown_until_it_is_over(scene: Scene) -> None:
+    scene.page.show_verifying(3, 10)
+    scene.root.update()
+    assert "3 of 10" in scene.page._progress_text["text"]
+    scene.page._cancel.invoke()
+    assert scene.asked == [("cancel",)]
+    scene.page.show_verified(9, 0, 1)
+    scene.root.update()
+    assert not scene.page._proving.winfo_ismapped()
+    assert "1 file is missing" in scene.page._banner.text
+    scene.page.show_verified(10, 0, 0)
+    assert "10 files verified" in scene.page._banner.text
+    assert "checked" not in scene.page._banner.text
+
+
+def test_what_is_only_checked_is_not_said_to_be_proven(scene: Scene) -> None:
+    scene.page.show_verified(0, 3, 0)
+    assert "3 files checked" in scene.page._banner.text
+    assert "byte by byte" not in scene.page._banner.text
+    scene.page.show_verified(2, 1, 0)
+    assert "2 files verified" in scene.page._banner.text
+    assert "1 file checked" in scene.page._banner.text
+
+
+def test_another_language_and_other_colours(scene: Scene) -> None:
+    scene.show(ONE)
+    i18n.switch("zh_CN")
+    scene.look.use(DARK)
+    scene.root.update()
+    try:
+        assert scene.page._resume_button["text"] == "继续"
+        assert scene.page.table.canvas["background"] == DARK.card
+        assert parts_of_title("9 variables of e5.oper.an.sfc")[0] == "9 个变量 · 地面"
+    finally:
+        i18n.switch("en")

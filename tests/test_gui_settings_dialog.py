@@ -1,0 +1,251 @@
+"""The settings dialog and its form: bounds, problems beside the field, live, reset; and the help dialog."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from dataclasses import fields, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from era5dl.formatting import parse_size
+from era5dl.gui.dialogs.help import HelpDialog, citation
+from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
+from era5dl.gui.models import settings_form
+from era5dl.gui.models.preferences import BOUNDS, Preferences
+from era5dl.gui.models.settings_form import FIELDS, amount, read, texts
+from era5dl.gui.text import i18n
+from era5dl.gui.text.i18n import N_
+from era5dl.gui.theme.palette import DARK
+from era5dl.gui.theme.theme import Look
+from tests.gui_screen import *  # noqa: F403
+
+HIDDEN = {"geometry", "request_width", "selection"}  # what the window remembers by itself
+
+
+def test_every_setting_has_a_field() -> None:
+    assert set(FIELDS) == {field.name for field in fields(Preferences)} - HIDDEN
+
+
+def test_every_number_has_bounds_and_a_unit() -> None:
+    numbers = {field.name for field in fields(Preferences) if type(field.default) in (int, float)}
+    assert numbers == set(BOUNDS)
+    assert all(FIELDS[name].unit for name in numbers - HIDDEN)
+
+
+def test_what_is_shown_reads_back() -> None:
+    odd = Preferences(
+        folder="/data/x", workers=16, rate_limit=1_234_567, retries=0, connect_timeout=2.5, read_timeout=600,
+        disk_reserve=3 * 1024**3, verify=False, flat=True, proxy="http://u:p@h:1", endpoint_url="https://m.example",
+        bucket="other", region="eu-west-1", language="zh_CN", theme="dark", notifications=False, geometry="+1+1",
+        selection="{}",
+    )  # fmt: skip
+    for preferences in (Preferences(), odd):
+        assert read(
+            texts(preferences), Preferences(geometry=preferences.geometry, selection=preferences.selection)
+        ) == (
+            preferences,
+            {},
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "entered", "problem"),
+    [
+        ("workers", "0", "From 1 to 64."),
+        ("workers", "65", "From 1 to 64."),
+        ("workers", "", "Write a number."),
+        ("workers", "eight", "Write a number."),
+        ("workers", "٨", "Write a number."),
+        ("workers", "9" * 5000, "Write a number."),
+        ("retries", "-1", "From 0 to 100."),
+        ("read_timeout", "1", "From 2 to 600."),
+        ("read_timeout", "nan", "From 2 to 600."),
+        ("read_timeout", "inf", "From 2 to 600."),
+        ("rate_limit", "fast", "Write it as 500K, 5M or 1.5G."),
+        ("rate_limit", "-5M", "Write it as 500K, 5M or 1.5G."),
+        ("rate_limit", "900T", "At most 100G."),
+        ("disk_reserve", "5 apples", "Write it as 500K, 5M or 1.5G."),
+        ("proxy", "ftp://x", "This is no proxy. Write it as http://host:port or socks5h://host:port."),
+        ("endpoint_url", "nowhere", "This is no web address. Write it as http://host:port."),
+        ("ca_bundle", "/no/such/file", "There is no such file."),
+        ("bucket", "s3://x/y", "Only the bare name, without s3:// and without a path."),
+        ("region", "us west", "Write it as us-west-2."),
+        ("folder", "relative/path", "Give the whole path."),
+        ("proxy", "http://a\x00b", "There are characters in it that do not belong there."),
+    ],
+)
+def test_problems_in_words_and_the_rest_is_taken(name: str, entered: str, problem: str) -> None:
+    before = Preferences()
+    made, problems = read({**texts(before), name: entered, "theme": "dark"}, before)
+    assert problems == {name: problem}
+    assert made == replace(before, theme="dark")
+
+
+@pytest.mark.parametrize(
+    ("name", "entered", "value"),
+    [
+        ("rate_limit", "", 0),
+        ("rate_limit", "5 MB/s", 5_000_000),
+        ("rate_limit", "1.5M", 1_500_000),
+        ("disk_reserve", "512MiB", 512 * 1024 * 1024),
+        ("bucket", " ", "nsf-ncar-era5"),
+        ("proxy", " http://h:1 ", "http://h:1"),
+        ("read_timeout", " 30 ", 30.0),
+        ("folder", "~", str(Path.home())),
+    ],
+)
+def test_what_people_write_is_understood(name: str, entered: str, value: object) -> None:
+    made, problems = read({name: entered}, Preferences())
+    assert not problems
+    assert getattr(made, name) == value
+
+
+@given(st.integers(0, 10**14))
+def test_amounts_read_back_exactly(count: int) -> None:
+    assert parse_size(amount(count)) == count
+
+
+@given(st.dictionaries(st.sampled_from(sorted(FIELDS)), st.text(max_size=30)))
+def test_no_entry_raises(entered: dict[str, str]) -> None:
+    chosen = {name: text for name, text in entered.items() if FIELDS[name].kind is not settings_form.Kind.CHOICE}
+    made, problems = read(chosen, Preferences())
+    assert all(getattr(made, name) == getattr(Preferences(), name) for name in problems)
+
+
+class Scene:
+    def __init__(self, root: tk.Tk, preferences: Preferences) -> None:
+        self.root, self.look = root, Look(root)
+        self.changes: list[Preferences] = []
+        self.closed = 0
+        self.answer = ""
+        root.update()
+        callbacks = SettingsCallbacks(
+            self.changes.append, lambda _path: self.answer, lambda _path: self.answer, self._close
+        )
+        self.dialog = SettingsDialog(root, self.look, preferences, callbacks)
+        root.update()
+
+    def _close(self) -> None:
+        self.closed += 1
+
+    def below(self, name: str) -> str:
+        return str(self.dialog._lines[name].below["text"])
+
+
+@pytest.fixture
+def scene(root: tk.Tk) -> Scene:
+    return Scene(root, Preferences(workers=5, geometry="900x700+1+1"))
+
+
+def test_opening_it_changes_nothing(scene: Scene) -> None:
+    assert scene.changes == []
+    assert scene.dialog.preferences == Preferences(workers=5, geometry="900x700+1+1")
+
+
+def test_what_is_entered_holds_at_once(scene: Scene) -> None:
+    scene.dialog.enter("workers", "12")
+    scene.dialog.enter("rate_limit", "5M")
+    scene.dialog.enter("verify", False)
+    scene.dialog.enter("theme", "dark")
+    last = scene.changes[-1]
+    assert (last.workers, last.rate_limit, last.verify, last.theme) == (12, 5_000_000, False, "dark")
+    assert last.geometry == "900x700+1+1"
+
+
+def test_a_problem_stands_beside_its_field_and_changes_nothing(scene: Scene) -> None:
+    scene.dialog.enter("proxy", "ftp://x")
+    scene.root.update()
+    assert scene.changes == []
+    assert scene.below("proxy").startswith("This is no proxy")
+    assert scene.dialog._lines["proxy"].below.winfo_manager()
+    assert scene.dialog._lines["proxy"].control.instate(["invalid"])
+    assert not scene.dialog._lines["workers"].control.instate(["invalid"])
+    scene.dialog.enter("proxy", "http://x:1")
+    assert scene.changes[-1].proxy == "http://x:1"
+    assert scene.dialog._lines["proxy"].control.instate(["!invalid"])
+    assert scene.dialog.problem("proxy") == ""
+
+
+def test_a_stepper_out_of_bounds_is_a_problem_too(scene: Scene) -> None:
+    scene.dialog.enter("workers", "900")
+    assert scene.dialog.problem("workers") == "From 1 to 64."
+    assert scene.changes == []
+
+
+def test_reset_to_defaults_keeps_what_is_not_shown(scene: Scene) -> None:
+    scene.dialog.enter("proxy", "ftp://x")
+    scene.dialog.enter("flat", True)
+    scene.dialog._reset.invoke()
+    assert scene.changes[-1] == Preferences(geometry="900x700+1+1")
+    assert scene.dialog.problem("proxy") == ""
+    assert scene.dialog._lines["workers"].get() == "8"
+
+
+def test_choosing_a_folder(scene: Scene, tmp_path: Path) -> None:
+    button = next(
+        child
+        for child in scene.dialog._lines["folder"].control.master.winfo_children()
+        if child.winfo_class() == "TButton"
+    )
+    button.invoke()
+    assert scene.changes == []  # the person thought better of it
+    scene.answer = str(tmp_path)
+    button.invoke()
+    assert scene.changes[-1].folder == str(tmp_path)
+
+
+def test_what_changed_elsewhere_is_shown(scene: Scene) -> None:
+    scene.dialog.show(Preferences(workers=33, theme="dark"))
+    assert scene.dialog._lines["workers"].get() == "33"
+    assert scene.dialog._lines["theme"].get() == "dark"
+    assert scene.changes == []
+
+
+def test_escape_closes_it(scene: Scene) -> None:
+    scene.dialog.focus_force()
+    scene.root.update()
+    scene.dialog.event_generate("<Escape>")
+    scene.root.update()
+    assert scene.closed == 1
+    assert not scene.dialog.winfo_exists()
+
+
+def test_another_language_and_other_colours(scene: Scene) -> None:
+    i18n.switch("zh_CN")
+    scene.look.use(DARK)
+    scene.root.update()
+    try:
+        assert scene.dialog._close["text"] == "关闭"
+        assert scene.dialog._lines["theme"].control.get() == "浅色"
+        assert scene.dialog._lines["theme"].get() == "light"
+        assert scene.dialog["background"] == DARK.page
+        assert scene.changes == []
+    finally:
+        i18n.switch("en")
+
+
+def test_it_fits_on_a_small_screen(scene: Scene) -> None:
+    assert scene.dialog.winfo_reqheight() < 640 and scene.dialog.winfo_reqwidth() < 960
+
+
+def test_help_tells_how_to_cite(root: tk.Tk) -> None:
+    closed: list[bool] = []
+    look = Look(root)
+    root.update()
+    places: Any = [(N_("Log"), "/state/logs")]
+    dialog = HelpDialog(root, look, places, lambda: closed.append(True))
+    root.update()
+    dialog._copy.invoke()
+    assert root.clipboard_get() == citation()
+    assert "10.5065/BH6N-5N20" in citation(date(2026, 3, 1)) and "Accessed 2026-03-01" in citation(date(2026, 3, 1))
+    i18n.switch("zh_CN")
+    i18n.switch("en")
+    dialog.focus_force()
+    dialog.event_generate("<Escape>")
+    root.update()
+    assert closed == [True]

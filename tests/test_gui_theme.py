@@ -1,0 +1,288 @@
+"""The look: colours that can be read, drawings that are what they say, scale, styles and their live switch."""
+
+from __future__ import annotations
+
+import gc
+import struct
+import time
+import tkinter as tk
+import zlib
+from dataclasses import fields
+from tkinter import font, ttk
+
+import pytest
+
+from era5dl.gui.theme import drawing, icons, scaling
+from era5dl.gui.theme.palette import DARK, LIGHT, Palette, blend, contrast
+from era5dl.gui.theme.theme import Look, bar_shape
+
+pytest_plugins = ["tests.gui_screen"]
+
+# --- colours
+
+
+def test_contrast_is_wcags() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+    assert blend("#ffffff", "#000000", 0.5) == "#808080"
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=lambda palette: palette.name)
+def test_what_is_written_can_be_read(palette: Palette) -> None:
+    grounds = {name: getattr(palette, name) for name in ("page", "card", "field", "hover", "stripe", "quiet_select")}
+    for name, ground in grounds.items():
+        for ink in ("text", "muted"):
+            assert contrast(getattr(palette, ink), ground) >= 4.5, (ink, name)
+    for ink in ("accent", "ok", "warn", "danger"):
+        for name in ("card", "page", "hover"):
+            assert contrast(getattr(palette, ink), getattr(palette, name)) >= 4.5, (ink, name)
+        for name in ("select", "quiet_select"):  # only icons there
+            assert contrast(getattr(palette, ink), getattr(palette, name)) >= 3, (ink, name)
+    for tint in (palette.info_tint, palette.ok_tint, palette.warn_tint, palette.danger_tint):
+        assert contrast(palette.text, tint) >= 4.5
+    assert contrast(palette.select_text, palette.select) >= 4.5
+    for fill in (palette.accent, palette.accent_hover, palette.accent_press):
+        assert contrast(palette.on_accent, fill) >= 4.5
+    for drawn in (palette.control, *palette.series):
+        assert contrast(drawn, palette.card) >= 3, drawn
+
+
+def test_every_colour_is_six_digits() -> None:
+    for palette in (LIGHT, DARK):
+        for one in fields(palette):
+            value = getattr(palette, one.name)
+            for colour in value if isinstance(value, tuple) else (value,):
+                if isinstance(colour, str) and one.name != "name":
+                    assert len(colour) == 7 and colour[0] == "#", one.name
+
+
+# --- drawings
+
+
+def pixels(png: bytes) -> list[list[tuple[int, int, int, int]]]:
+    """Decode what `Shape.png` writes: 8 bits, indexed, no filters."""
+    parts, place = {}, 8
+    while place < len(png):
+        size, kind = struct.unpack(">I4s", png[place : place + 8])
+        data = png[place + 8 : place + 8 + size]
+        assert struct.unpack(">I", png[place + 8 + size : place + 12 + size])[0] == zlib.crc32(kind + data)
+        parts[kind] = data
+        place += 12 + size
+    width, height = struct.unpack(">II", parts[b"IHDR"][:8])
+    table, alphas = parts[b"PLTE"], parts.get(b"tRNS", b"\xff" * 256)
+    raw = zlib.decompress(parts[b"IDAT"])
+    rows = [raw[y * (width + 1) + 1 : (y + 1) * (width + 1)] for y in range(height)]
+    return [[(*table[3 * i : 3 * i + 3], alphas[i]) for i in row] for row in rows]  # type: ignore[misc]
+
+
+def test_a_box_has_its_fill_inside_and_the_ground_in_its_corners() -> None:
+    shape = drawing.draw(20, 20, drawing.rounded(20, 20, (0, 0, 20, 20), 6), drawing.rounded(20, 20, (1, 1, 19, 19), 5))
+    grid = pixels(shape.png("#ff0000", "#00ff00", ground="#0000ff"))
+    assert grid[0][0] == (0, 0, 255, 255)  # outside of the round corner
+    assert grid[10][10] == (0, 255, 0, 255)
+    assert grid[0][10] == (255, 0, 0, 255)  # border
+    assert grid == [row[::-1] for row in grid] == grid[::-1]  # the same on all sides
+    edge = grid[1][2]
+    assert 0 < edge[0] < 255 or 0 < edge[2] < 255  # anti-aliased
+
+
+def test_without_a_ground_it_is_see_through() -> None:
+    shape = drawing.draw(9, 9, drawing.circle(9, 9, (4.5, 4.5), 4))
+    grid = pixels(shape.png("#123456"))
+    assert grid[0][0][3] == 0
+    assert grid[4][4] == (0x12, 0x34, 0x56, 255)
+    assert sum(pixel[3] for row in grid for pixel in row) / 255 == pytest.approx(3.1416 * 16, rel=0.02)
+
+
+def test_a_wider_drawing_repeats_its_middle() -> None:
+    small = drawing.draw(9, 9, drawing.rounded(9, 9, (0, 0, 9, 9), 3), wider=20, higher=11)
+    large = drawing.draw(29, 20, drawing.rounded(29, 20, (0, 0, 29, 20), 3))
+    assert pixels(small.png("#000000", ground="#ffffff")) == pixels(large.png("#000000", ground="#ffffff"))
+
+
+@pytest.mark.parametrize("filled", [0, 6, 40, 92])
+def test_a_bar_is_filled_so_far(filled: int) -> None:
+    grid = pixels(bar_shape(92, 6, filled).png("#000000", "#ffffff", ground="#000000"))
+    bright = sum(pixel[0] for pixel in grid[3]) / 255
+    assert bright == pytest.approx(filled, abs=1)
+
+
+@pytest.mark.parametrize("name", icons.NAMES)
+def test_every_icon_draws_something_within_its_square(name: str) -> None:
+    for size in (12, 16, 32):
+        shape = icons.icon(name, size)
+        grid = pixels(shape.png("#000000"))
+        ink = sum(pixel[3] for row in grid for pixel in row) / 255
+        assert 0.05 * size * size < ink < 0.85 * size * size, (name, size)
+
+
+def test_icons_differ() -> None:
+    seen = {icons.icon(name, 16).pixels for name in icons.NAMES}
+    assert len(seen) == len(icons.NAMES)
+
+
+# --- scale
+
+
+def test_a_length_that_is_there_has_a_pixel() -> None:
+    assert scaling.Scale(1.0).px(0.2) == 1
+    assert scaling.Scale(2.0).px(1) == 2
+    assert scaling.Scale(1.5).px(0) == 0
+
+
+def test_xft_dpi_is_believed(root: tk.Tk) -> None:
+    assert scaling.detect(root).factor == pytest.approx(1.0, abs=0.02)
+    root.option_add("*Xft.dpi", "192")
+    root.option_add("*dpi", "192")
+    assert scaling.detect(root).factor == 2.0
+    assert float(root.tk.call("tk", "scaling")) == pytest.approx(192 / 72, abs=0.01)
+
+
+def test_fonts_follow_the_scale_and_outlive_the_making(root: tk.Tk) -> None:
+    usual = font.nametofont(scaling.TEXT, root=root).metrics("linespace")
+    look = Look(root, factor=2.0)
+    gc.collect()
+    assert look.px(10) == 20
+    assert font.nametofont(scaling.TEXT, root=root).metrics("linespace") > 1.7 * usual
+    head = font.nametofont(scaling.HEAD, root=root)
+    assert head.actual("weight") == "bold"
+    assert head.metrics("linespace") > 1.7 * usual
+
+
+# --- styles
+
+
+def test_a_look_is_made_quickly_and_a_switch_back_is_quicker(root: tk.Tk) -> None:
+    begun = time.perf_counter()
+    look = Look(root, LIGHT, 2.0)
+    made = time.perf_counter() - begun
+    look.use(DARK)
+    begun = time.perf_counter()
+    look.use(LIGHT)
+    again = time.perf_counter() - begun
+    assert made < 0.6  # 60 ms on two quiet cores
+    assert again < 0.1
+
+
+def test_drawings_are_made_once(root: tk.Tk) -> None:
+    look = Look(root, LIGHT, 1.0)
+    first = look.icon("gear", "muted", 16)
+    count = look.pictures()
+    assert look.icon("gear", LIGHT.muted, 16) == first
+    assert look.bar(0.5, "accent") == look.bar(0.501, "accent")
+    look.use(DARK)
+    dark = look.pictures()
+    look.use(LIGHT)
+    look.use(DARK)
+    assert look.pictures() == dark > count
+
+
+_WIDGETS = {
+    "TButton": ttk.Button,
+    "TMenubutton": ttk.Menubutton,
+    "TEntry": ttk.Entry,
+    "TCombobox": ttk.Combobox,
+    "TSpinbox": ttk.Spinbox,
+    "TCheckbutton": ttk.Checkbutton,
+    "TRadiobutton": ttk.Radiobutton,
+    "TProgressbar": ttk.Progressbar,
+    "TLabel": ttk.Label,
+}
+_STYLES = [
+    f"{page}{name}"
+    for page in ("", "Page.")
+    for name in (
+        *("TButton", "Accent.TButton", "Ghost.TButton", "Danger.TButton", "Icon.TButton", "TMenubutton", "TLabel"),
+        *("TEntry", "TCombobox", "TSpinbox", "TCheckbutton", "TRadiobutton", "Switch.TCheckbutton", "Head.TLabel"),
+    )
+] + ["Horizontal.TProgressbar", "Ok.Horizontal.TProgressbar", "Segment.TRadiobutton", "Info.Banner.TButton"]
+
+
+def test_every_style_can_be_worn_in_every_state(root: tk.Tk) -> None:
+    look = Look(root, LIGHT, 1.0)
+    worn = [_WIDGETS[style.rsplit(".", 1)[-1]](root, style=style) for style in _STYLES]
+    for one in worn:
+        one.pack()
+    for palette in (LIGHT, DARK):
+        look.use(palette)
+        for state in ("active", "focus", "pressed", "disabled", "selected", "invalid", "readonly", "alternate"):
+            for one in worn:
+                one.state([state])
+            root.update()
+            for one in worn:
+                one.state([f"!{state}"])
+    for one in worn:
+        assert one.winfo_reqheight() <= 34, one["style"]  # a drawing's size has not become the widget's,
+    assert ttk.Button(root, style="Icon.TButton").winfo_reqwidth() < 30  # nor its border the padding
+
+
+def test_followers_hear_of_a_switch_until_they_are_gone(root: tk.Tk) -> None:
+    look = Look(root, LIGHT, 1.0)
+    heard: list[str] = []
+    frame = ttk.Frame(root)
+    look.follow(frame, lambda palette: heard.append(palette.name))
+    look.use(DARK)
+    frame.destroy()
+    look.use(LIGHT)
+    assert heard == ["light", "dark"]
+
+
+def test_an_icon_on_a_button_follows_and_has_no_dots_when_disabled(root: tk.Tk) -> None:
+    look = Look(root, LIGHT, 1.0)
+    button = ttk.Button(root, text="Pause")
+    look.set_icon(button, "pause")
+    assert str(button["image"][0]) == look.icon("pause", LIGHT.text)
+    assert [str(part) for part in button["image"]][1:] == ["disabled", look.icon("pause", LIGHT.faint)]
+    look.use(DARK)
+    assert str(button["image"][0]) == look.icon("pause", DARK.text)
+    look.set_icon(button, "play")
+    assert str(button["image"][0]) == look.icon("play", DARK.text)
+
+
+def test_return_presses_a_button(root: tk.Tk) -> None:
+    Look(root, LIGHT, 1.0)
+    heard: list[int] = []
+    button = ttk.Button(root, command=lambda: heard.append(1))
+    button.pack()
+    root.update()
+    button.focus_force()
+    root.update()
+    for key in ("<Return>", "<space>"):
+        button.event_generate(key)
+        root.update()
+    assert heard == [1, 1]
+
+
+def test_the_list_of_a_combobox_wears_the_palette_of_now(root: tk.Tk) -> None:
+    look = Look(root, LIGHT, 1.0)
+    box = ttk.Combobox(root, values=["a", "b"], state="readonly")
+    box.pack()
+    root.update()
+    for palette in (LIGHT, DARK):
+        look.use(palette)
+        root.tk.call("ttk::combobox::Post", box)
+        root.update()
+        popup = root.tk.call("ttk::combobox::PopdownWindow", box)
+        assert str(root.tk.call(f"{popup}.f.l", "cget", "-background")) == palette.card
+        listbox = f"{popup}.f.l"
+        assert root.tk.call("winfo", "height", listbox) >= root.tk.call("winfo", "reqheight", listbox)  # no line cut
+        root.tk.call("ttk::combobox::Unpost", box)
+        root.update()
+
+
+def test_a_menu_wears_the_palette_of_now(root: tk.Tk) -> None:
+    look = Look(root, LIGHT, 1.0)
+    menu = look.menu(root)
+    look.use(DARK)
+    assert str(menu["background"]) == DARK.card
+
+
+def test_chinese_is_known_where_there_is_a_font(root: tk.Tk) -> None:
+    import shutil
+    import subprocess
+
+    program = shutil.which("fc-list")
+    if program is None:
+        pytest.skip("no fontconfig")
+    fonts = subprocess.run([program, ":lang=zh-cn"], capture_output=True, text=True, check=True).stdout
+    assert scaling.knows_chinese(root) == bool(fonts.strip())

@@ -1,0 +1,226 @@
+"""The text of a --keys-file: forms of a key, addresses, encodings, and lists without end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from era5dl.errors import UsageError
+from era5dl.planner import keys_file, read_keys
+from era5dl.planner.keys_file import LONGEST_LINE
+from era5dl.settings import Settings
+from tests.faultlab import FaultServer
+
+HERE = Settings(endpoint_url="http://127.0.0.1:9000")
+BELOW = Settings(endpoint_url="https://gateway.example.org/s3/")
+AMAZON = "amazonaws.com"
+
+
+def test_one_a_line() -> None:
+    text = "# my files\r\nb/2.nc\r\n\r\n  a/1.nc \r\n   # not this\r\nb/2.nc\r\nwith space/é.nc"
+    assert read_keys(text) == ["b/2.nc", "a/1.nc", "with space/é.nc"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_encodings(encoding: str, end: str) -> None:
+    assert read_keys(end.join(["a/é.nc", "b", ""]).encode(encoding)) == ["a/é.nc", "b"]
+
+
+def test_a_byte_order_mark_in_text() -> None:
+    assert read_keys("\ufeffa\nb") == ["a", "b"]
+
+
+def test_quotes_and_spaces_around_a_key() -> None:
+    assert read_keys("\"a b.nc\"\n 'c.nc' \n\t' d.nc '\n'e.nc\n\"\n\"#f.nc\"\n") == [
+        "a b.nc", "c.nc", "d.nc", "'e.nc", '"', "#f.nc"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://nsf-ncar-era5/a/b%20c é.nc",  # nothing is escaped in these
+        f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a/b%2520c%20%C3%A9.nc",
+        f"https://nsf-ncar-era5.s3.{AMAZON}/a/b%2520c%20é.nc",
+        f"https://nsf-ncar-era5.s3-us-west-2.{AMAZON}/a/b%2520c%20%C3%A9.nc",
+        f"https://nsf-ncar-era5.s3.dualstack.us-west-2.{AMAZON}/a/b%2520c%20%C3%A9.nc",
+        f"https://s3.us-west-2.{AMAZON}/nsf-ncar-era5/a/b%2520c%20%c3%a9.nc",
+        f"HTTPS://S3.{AMAZON.upper()}/nsf-ncar-era5/a/b%2520c%20%C3%A9.nc",
+        f"https://s3.{AMAZON}:443/nsf-ncar-era5/a/b%2520c%20%C3%A9.nc",
+        f"http://s3.{AMAZON}/nsf-ncar-era5/a/b%2520c%20%C3%A9.nc",
+        "http://127.0.0.1:9000/nsf-ncar-era5/a/b%2520c%20%C3%A9.nc",
+    ],
+)
+def test_addresses_of_the_bucket(address: str) -> None:
+    assert read_keys(f"first\n  '{address}'\r\n", HERE) == ["first", "a/b%20c é.nc"]
+
+
+@pytest.mark.parametrize(
+    ("address", "settings"),
+    [
+        ("https://gateway.example.org/s3/nsf-ncar-era5/a+b.nc", BELOW),
+        ("https://gateway.example.org:443/s3/nsf-ncar-era5/a%2Bb.nc", BELOW),
+        ("https://nsf-ncar-era5.gateway.example.org/a+b.nc", BELOW),
+        ("s3://mine/a+b.nc", Settings(bucket="mine")),
+        (f"https://mine.s3.eu-central-1.{AMAZON}/a+b.nc", Settings(bucket="mine")),
+        (f"https://my.dotted.bucket.s3.eu-central-1.{AMAZON}/a+b.nc", Settings(bucket="my.dotted.bucket")),
+    ],
+)
+def test_addresses_of_other_servers_and_buckets(address: str, settings: Settings) -> None:
+    assert read_keys(address, settings) == ["a+b.nc"]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("s3://other/a.nc", "other"),
+        ("s3://NSF-NCAR-ERA5/a.nc", "NSF-NCAR-ERA5"),
+        ("s3:///a.nc", "names no bucket"),
+        ("s3://nsf-ncar-era5/", "no object"),
+        ("s3://nsf-ncar-era5", "no object"),
+        (f"https://other.s3.us-west-2.{AMAZON}/a.nc", "other"),
+        (f"https://s3.us-west-2.{AMAZON}/other/nsf-ncar-era5/a.nc", "other"),
+        (f"https://s3.us-west-2.{AMAZON}/nsf-ncar-era5/", "no object"),
+        (f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}.evil.org/a.nc", "another server"),
+        (f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a.nc?X-Amz-Signature=secret", "more than"),
+        (f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a.nc?", "more than"),
+        (f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a.nc#part", "more than"),
+        (f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a%ff.nc", "UTF-8"),
+        (f"https://user:secret@nsf-ncar-era5.s3.us-west-2.{AMAZON}/a.nc", "no address"),
+        ("http://127.0.0.1:9001/nsf-ncar-era5/a.nc", "another server"),
+        ("http://127.0.0.1:9000/other/a.nc", "other"),
+        ("http://127.0.0.1:port/nsf-ncar-era5/a.nc", "no address"),
+        ("https://[::1/nsf-ncar-era5/a.nc", "no address"),
+        ("gs://nsf-ncar-era5/a.nc", "no address"),
+        ("file:///etc/passwd", "no address"),
+    ],
+)
+def test_other_addresses_are_refused_with_their_line(address: str, said: str) -> None:
+    with pytest.raises(UsageError, match="Line 3 ") as caught:
+        read_keys(f"# list\nfirst\n{address}\nlast\n", HERE)
+    assert said in str(caught.value)
+    assert caught.value.remedy
+    assert "secret" not in str(caught.value) + caught.value.remedy
+
+
+def test_no_text() -> None:
+    with pytest.raises(UsageError, match=r"not utf-8 text: line 2"):
+        read_keys(b"a\n\xff\xfe")
+    with pytest.raises(UsageError, match="not utf-16"):
+        read_keys(b"\xff\xfea")
+    with pytest.raises(UsageError, match=r"Line 2 .* no text"):
+        read_keys(b"a\nb\0\n")
+
+
+# --- lists without end
+
+
+def test_a_line_without_end() -> None:
+    assert read_keys("k" * (LONGEST_LINE - 1)) == ["k" * (LONGEST_LINE - 1)]
+    for text in ("a\n" + "k" * LONGEST_LINE, "a\n" + "k" * 10_000_000):
+        for encoding in ("utf-8", "utf-16"):
+            with pytest.raises(UsageError, match=r"Line 2 .*8,192"):
+                read_keys(text.encode(encoding))
+
+
+def test_lines_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys_file, "MOST_OBJECTS", 1000)
+    assert len(read_keys("\n".join(map(str, range(1000))))) == 1000
+    with pytest.raises(UsageError, match="1,000 lines"):
+        read_keys("\n".join(map(str, range(1001))))
+    with pytest.raises(UsageError, match="1,000 lines"):
+        read_keys("\n" * 1001)
+    monkeypatch.setattr(keys_file, "MOST_BYTES", 1 << 20)
+    with pytest.raises(UsageError, match="1 MiB"):
+        read_keys(("# " + "x" * 5000 + "\n") * 300)
+
+
+def era5dl(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """`era5dl plan` with little memory: what is read without end does not fit."""
+
+    def little_memory() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+    return subprocess.run(
+        [sys.executable, "-m", "era5dl", "plan", *map(str, words)],
+        capture_output=True, text=True, encoding="utf-8", timeout=60, preexec_fn=little_memory, **options,
+    )  # type: ignore[call-overload, no-any-return]  # fmt: skip
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="devices of Linux")
+@pytest.mark.parametrize("path", ["/dev/full", "/dev/zero"])
+@pytest.mark.parametrize("through", ["name", "standard input"])
+def test_devices_without_end(path: str, through: str) -> None:
+    if through == "name":
+        done = era5dl("--keys-file", path)
+    else:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            done = era5dl("--keys-file", "-", stdin=descriptor)
+        finally:
+            os.close(descriptor)
+    assert done.returncode == 2, done.stderr
+    assert "Line 1 of the list of keys is longer than 8,192 bytes." in done.stderr
+
+
+def test_a_folder_is_no_list(tmp_path: Path) -> None:
+    done = era5dl("--keys-file", tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "cannot be read" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes with a name")
+@pytest.mark.parametrize("line", [b"a/b.nc\n", b"# nothing but words\n", b"no end of line "])
+def test_a_pipe_without_end(tmp_path: Path, line: bytes) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError), pipe.open("wb") as file:
+            while True:
+                file.write(line * 10_000)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    done = era5dl("--keys-file", pipe)
+    assert done.returncode == 2, done.stderr
+    assert "Line 1 " in done.stderr or "2,000,000 lines" in done.stderr
+    writer.join(20)
+    assert not writer.is_alive()
+
+
+# --- what the command says
+
+
+def test_keys_of_folders_are_named_and_counted_nowhere(fault_server: FaultServer, tmp_path: Path) -> None:
+    fault_server.put("a/1.nc", b"1")
+    keys = tmp_path / "keys"
+    url = f"{fault_server.endpoint_url}/{fault_server.bucket}/a/1.nc"
+    keys.write_text(f"a/\n{url}\ns3://nsf-ncar-era5/b/\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "era5dl", "download", "--keys-file", str(keys), "--out", str(tmp_path / "out"),
+         "--json", "--quiet", "--endpoint-url", fault_server.endpoint_url],
+        capture_output=True, text=True, encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "passed over: 2 keys that name a folder and no file (a/, b/)" in done.stderr.splitlines()
+    records = {record["event"]: record for record in map(json.loads, done.stdout.splitlines())}
+    assert (records["plan"]["files"], records["plan"]["passed_over"], records["summary"]["files"]) == (1, 2, 1)
+
+
+def test_nothing_but_folders(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("a/\n", encoding="utf-8")
+    done = era5dl("--keys-file", keys)
+    assert done.returncode == 2
+    assert "There is no key to fetch, only 1 key that names a folder and no file (a/)." in done.stderr

@@ -1,0 +1,218 @@
+"""A session that names another server than the settings is reached only with a yes to exactly that server: a flag, an
+answer at the terminal, a dialog of the window. Without one not a single connection is made there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.errors import OtherEndpoint
+from era5dl.gui.backend import messages
+from era5dl.gui.backend.service import Conductor
+from era5dl.session import Session, list_sessions
+from era5dl.session.origin import address_of, check_origin
+from era5dl.session.resume_file import render
+from era5dl.settings import Settings
+from tests.faultlab import FaultServer, pseudo_random
+from tests.gui_driver import Window
+from tests.runs import plan_of, settings_for, wrong_files
+from tests.session_scene import objects as made_up
+from tests.session_scene import plan_of as plan_of_objects
+from tests.test_gui_service import Ear
+
+pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
+
+DATA = {f"{n}.bin": pseudo_random(n, 100_000) for n in range(2)}
+NOWHERE = "http://127.0.0.1:9"  # what the settings say; nobody listens there
+
+
+@pytest.fixture
+def planted(fault_server: FaultServer, tmp_path: Path) -> Path:
+    """A folder with a session of the test's server, as somebody may have sent it."""
+    for key, data in DATA.items():
+        fault_server.put(key, data)
+    settings = settings_for(fault_server)
+    bucket = S3Bucket(settings)
+    with Session.begin(tmp_path / "out", plan_of(bucket), settings):
+        pass
+    bucket.drop_idle_connections()
+    fault_server.reset_stats()
+    return tmp_path / "out"
+
+
+def era5dl(*words: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ERA5DL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "era5dl", *map(str, words)],
+        env=clean | {"ERA5DL_STATE_DIR": os.environ["ERA5DL_STATE_DIR"], **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("configured", [None, NOWHERE])
+@pytest.mark.parametrize("command", ["resume", "verify"])
+def test_without_a_yes_nothing_is_asked(
+    planted: Path, fault_server: FaultServer, command: str, configured: str | None
+) -> None:
+    environ = {"ERA5DL_ENDPOINT_URL": configured} if configured else {}
+    (planted / "0.bin").write_bytes(b"x" * 100_000)
+    refused = era5dl(command, planted, "--json", **environ)
+    assert refused.returncode == 3
+    assert f"come from {fault_server.endpoint_url}" in refused.stderr
+    assert f"--allow-endpoint {fault_server.endpoint_url}" in refused.stderr
+    assert json.loads(refused.stdout.splitlines()[-1])["exit_code"] == 3
+    assert not fault_server.stats().connections
+    other = era5dl(command, planted, "--allow-endpoint", NOWHERE, **environ)
+    assert other.returncode == 3
+    assert not fault_server.stats().connections
+
+
+@pytest.mark.parametrize("how", ["--allow-endpoint", "--endpoint-url", "ERA5DL_ENDPOINT_URL"])
+def test_whoever_names_the_server_agrees(planted: Path, fault_server: FaultServer, how: str) -> None:
+    url = fault_server.endpoint_url
+    if how.startswith("--"):
+        done = era5dl("resume", planted, how, url + "/", ERA5DL_DISK_RESERVE="0")
+    else:
+        done = era5dl("resume", planted, **{how: url}, ERA5DL_DISK_RESERVE="0")
+    assert done.returncode == 0, done.stderr
+    assert wrong_files(planted, DATA) == []
+
+
+def test_what_to_do_next_says_the_server_again(planted: Path, fault_server: FaultServer) -> None:
+    url = fault_server.endpoint_url
+    fault_server.script(*["access-denied"] * 50)
+    failed = era5dl("resume", planted, "--allow-endpoint", url, "--retries", 0, ERA5DL_DISK_RESERVE="0")
+    assert failed.returncode in (1, 3), failed.stderr
+    (next_one,) = [line for line in failed.stderr.splitlines() if "era5dl resume" in line]
+    assert next_one.endswith(f"--allow-endpoint {url}")
+    fault_server.calm()
+    assert era5dl("resume", planted, *next_one.split()[-2:], ERA5DL_DISK_RESERVE="0").returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="terminals of Unix")
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 3), ("\n", 3), ("\x04", 3)])
+def test_the_person_at_the_terminal_is_asked(planted: Path, fault_server: FaultServer, answer: str, code: int) -> None:
+    import pty
+
+    above, below = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "era5dl", "resume", str(planted), "--quiet"],
+        env={**os.environ, "ERA5DL_DISK_RESERVE": "0", "ERA5DL_ENDPOINT_URL": ""},
+        stdin=below,
+        stdout=below,
+        stderr=below,
+    )
+    os.close(below)
+    said = b""
+    while b"[y/N]" not in said:
+        said += os.read(above, 4096)
+    assert fault_server.endpoint_url.encode() in said
+    assert not fault_server.stats().connections
+    os.write(above, answer.encode())
+    try:
+        while more := os.read(above, 4096):
+            said += more
+    except OSError:  # the other end is gone
+        pass
+    os.close(above)
+    assert process.wait(60) == code, said
+    assert bool(fault_server.stats().connections) is (code == 0)
+
+
+def test_the_window_is_told_and_goes_on_when_it_was_allowed(planted: Path, fault_server: FaultServer) -> None:
+    settings = Settings(disk_reserve=0)
+    conductor = Conductor()
+    ear = Ear(conductor)
+    (known,) = list_sessions(planted)
+    conductor.open_session(planted, None, settings)
+    asked = ear.until(messages.OtherServer)
+    assert asked == messages.OtherServer(known.id, planted, fault_server.endpoint_url)
+    conductor.verify(planted, known.id, settings)
+    assert ear.until(messages.OtherServer).verifying
+    assert not fault_server.stats().connections
+    conductor.allow(asked.address)
+    conductor.open_session(planted, known.id, settings)
+    assert ear.until(messages.Over).ended.verified == 2
+    conductor.close()
+
+
+def test_the_window_asks(open_window: Callable[..., Window], planted: Path, fault_server: FaultServer) -> None:
+    window = open_window(out=planted.parent / "elsewhere", folder=planted)
+    window.until(lambda: window.app.dialogs.consent)
+    question = window.app.dialogs.consent
+    assert question is not None
+    window.until(lambda: window.root.focus_get() is question.no)  # a key that was meant for something else says no
+    question.no.invoke()
+    window.root.update()
+    assert not window.app.conductor.occupied
+    assert not fault_server.stats().connections
+    window.app.downloading.resume_session(planted, None)
+    window.until(lambda: window.app.dialogs.consent is not question)
+    assert window.app.dialogs.consent is not None
+    window.app.dialogs.consent.yes.invoke()
+    window.until(lambda: "2 files are here" in window.page.banner.text)
+    assert wrong_files(planted, DATA) == []
+    window.close()
+
+
+def test_a_file_that_is_changed_after_the_yes_is_asked_about_again(tmp_path: Path) -> None:
+    """The yes is to a server, not to a session."""
+    made = plan_of_objects(made_up(3))
+    agreed = replace(Settings(), endpoint_url=NOWHERE)
+    with Session.begin(tmp_path, made, agreed) as session:
+        facts_now = replace(session._facts, endpoint_url="http://127.0.0.1:10")
+        path = tmp_path / ".era5dl" / f"{session.id}.json"
+        path.write_bytes(render(facts_now, session.checkpoint, made.objects, time.time()))
+    conductor = Conductor()
+    conductor.allow(NOWHERE)
+    ear = Ear(conductor)
+    conductor.open_session(tmp_path, session.id, Settings())
+    assert ear.until(messages.OtherServer).address == "http://127.0.0.1:10"
+
+
+AMAZON = Settings()
+MIRROR = Settings(endpoint_url="https://mirror.example:443")
+
+
+@pytest.mark.parametrize(
+    ("session", "configured", "allowed", "agreed"),
+    [
+        (AMAZON, AMAZON, (), True),
+        (AMAZON, MIRROR, (), True),  # the bucket this program is made for
+        (MIRROR, AMAZON, (), False),
+        (MIRROR, replace(MIRROR, endpoint_url="HTTPS://Mirror.example/"), (), True),
+        (MIRROR, replace(MIRROR, endpoint_url="http://mirror.example:443"), (), False),
+        (replace(MIRROR, bucket="other"), MIRROR, (), True),  # one server with all its buckets
+        (replace(AMAZON, bucket="other"), AMAZON, (), False),  # at Amazon anybody can have one
+        (replace(AMAZON, bucket="other"), replace(AMAZON, bucket="other"), (), True),
+        (replace(AMAZON, region="eu-west-1"), AMAZON, (), False),
+        (MIRROR, AMAZON, ("https://mirror.example",), True),
+        (MIRROR, AMAZON, ("https://mirror.example.evil.test",), False),
+        (MIRROR, AMAZON, ("https://mirror.example:444",), False),
+        (MIRROR, AMAZON, ("https://evil.test@mirror.example",), True),  # where it leads counts
+        (MIRROR, AMAZON, ("https://mirror.example@evil.test",), False),
+        (MIRROR, AMAZON, ("http://[", ""), False),
+    ],
+)
+def test_which_servers_are_agreed_to(
+    session: Settings, configured: Settings, allowed: tuple[str, ...], agreed: bool
+) -> None:
+    if agreed:
+        check_origin(session, configured, allowed)
+        return
+    with pytest.raises(OtherEndpoint) as refused:
+        check_origin(session, configured, allowed)
+    assert refused.value.address == address_of(session)
+    assert address_of(session) in refused.value.remedy

@@ -1,0 +1,392 @@
+"""The resume file: what is written is read back, whatever else is read is recognised, and it stays small."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.errors import SessionDamaged, SessionNotFound
+from era5dl.ranges import RangeSet
+from era5dl.session import Checkpoint, Failure, Unfinished, backup
+from era5dl.session.checkpoint import Facts
+from era5dl.session.resume_entries import parse_failure
+from era5dl.session.resume_file import LIMIT, parse, render
+from era5dl.validation import Malformed, canonical
+from tests.session_scene import REQUEST, checkpoints, objects, plan_of, something_of_everything
+
+PLAN = plan_of(objects(12))
+LARGE = plan_of(objects(10_000))
+ID = "0123456789ab"
+
+
+def facts(plan=PLAN, **changes) -> Facts:
+    known = Facts(
+        id=ID,
+        title="t",
+        created=1.0,
+        bucket="b",
+        endpoint_url=None,
+        region="us-west-2",
+        flat=False,
+        verify=True,
+        request=REQUEST,
+        plan_digest=plan.digest,
+        files=len(plan.objects),
+        missing=len(plan.missing),
+        total_bytes=plan.total_bytes,
+    )
+    return replace(known, **changes)
+
+
+def written(checkpoint: Checkpoint, plan=PLAN) -> bytes:
+    return render(facts(plan), checkpoint, plan.objects, now=2.0)
+
+
+def again(data: bytes, plan=PLAN) -> Checkpoint:
+    return parse(data).bound_to(plan.objects)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy computer
+@given(checkpoints(PLAN))
+def test_what_is_saved_is_loaded(checkpoint):
+    data = written(checkpoint)
+    assert again(data) == checkpoint
+    assert parse(data).facts == facts()
+
+
+def test_a_person_can_read_it():
+    text = written(something_of_everything(PLAN)).decode("ascii")
+    assert ' "verified": "0-2",\n' in text
+    assert ' "checked": "4",\n' in text
+    assert '{"index": 6, "key": "e5.oper.an.pl/202102/file 6 \\u00e9.nc", "size": 1006,' in text
+
+
+def test_layout_does_not_matter_only_content():
+    data = written(something_of_everything(PLAN))
+    indented = json.dumps(json.loads(data), indent=4, sort_keys=True).encode()
+    assert again(indented) == again(data)
+
+
+def test_failures_of_earlier_versions_have_no_kind():
+    (entry,) = json.loads(written(something_of_everything(PLAN)))["failures"]
+    (failure,) = something_of_everything(PLAN).failures
+    assert parse_failure(entry, 12) == failure
+    del entry["kind"]
+    assert parse_failure(entry, 12) == replace(failure, kind="")
+
+
+@given(st.sets(st.integers(0, 9999), max_size=40), st.booleans())
+def test_finished_objects_are_kept_whether_few_or_all_holes(members, many_holes):
+    plan = LARGE
+    verified = RangeSet((n, n + 1) for n in sorted(members | (set(range(0, 9001, 2)) if many_holes else set())))
+    data = written(replace(Checkpoint.empty(), verified=verified), plan)
+    assert again(data, plan).verified == verified
+    assert (b'"bits:' in data) == many_holes
+    assert len(data) < 16_000
+
+
+def test_a_checkpoint_that_is_not_of_this_plan_is_a_bug_and_is_not_written():
+    for wrong in (
+        replace(Checkpoint.empty(), verified=RangeSet([(11, 13)])),
+        replace(Checkpoint.empty(), unfinished=(Unfinished(1, ((0, 5000),), {}),)),
+        replace(Checkpoint.empty(), failures=(Failure(12, "k", "", "", 0.0),)),
+    ):
+        with pytest.raises(ValueError, match=r"no object|no bytes"):
+            written(wrong)
+
+
+def test_no_flipped_bit_goes_unseen():
+    data = written(something_of_everything(PLAN))
+    for place in range(len(data)):
+        harmed = bytearray(data)
+        harmed[place] ^= 1
+        with contextlib.suppress(Malformed):
+            assert again(bytes(harmed)) == something_of_everything(PLAN)  # a letter of the layout
+    with pytest.raises(Malformed, match="checksum"):
+        parse(data.replace(b'"done_bytes": 44906', b'"done_bytes": 44907'))
+
+
+def test_a_number_too_long_is_not_even_turned_into_one():
+    with pytest.raises(Malformed, match="too long"):
+        parse(b'{"format": ' + b"9" * 1000 + b"}")
+
+
+# --- damage -------------------------------------------------------------------------------------------------------
+
+
+def signed(**changes) -> bytes:
+    """A resume file with wrong content under a right checksum: written by somebody who knows how."""
+    body = {**json.loads(written(something_of_everything(PLAN))), **changes}
+    del body["checksum"]
+    return json.dumps({"checksum": hashlib.sha256(canonical(body)).hexdigest(), **body}).encode()
+
+
+ENTRY = json.loads(written(something_of_everything(PLAN)))["unfinished"][0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": 2},
+        {"format": "something-else"},
+        {"id": "../../../etc"},
+        {"id": 7},
+        {"files": 13},
+        {"files": -1},
+        {"files": 10**9},
+        {"files": True},
+        {"verified": "0-99"},
+        {"verified": "5-4"},
+        {"verified": "3,1"},
+        {"verified": "bits:ffff"},
+        {"verified": "bits:zzzz"},
+        {"verified": "٣"},
+        {"verified": [0, 1]},
+        {"verified": "0-4"},  # 4 is among the checked
+        {"verified": "0-5", "checked": ""},  # 5 is unfinished
+        {"created": "yesterday"},
+        {"created": 1e300},
+        {"request": []},
+        {"ended": 1},
+        {"done_bytes": -1},
+        {"done_bytes": 1.5},
+        {"plan_digest": "x" * 64},
+        {"unfinished": {}},
+        {"unfinished": [1]},
+        {"unfinished": [ENTRY, ENTRY]},
+        {"unfinished": [{**ENTRY, "index": 12}]},
+        {"unfinished": [{**ENTRY, "index": -1}]},
+        {"unfinished": [{**ENTRY, "key": "another"}]},
+        {"unfinished": [{**ENTRY, "done": [[0, 50_001]]}]},
+        {"unfinished": [{**ENTRY, "done": [[5, 5]]}]},
+        {"unfinished": [{**ENTRY, "done": [[9, 5]]}]},
+        {"unfinished": [{**ENTRY, "done": [[0, 9], [5, 12]]}]},
+        {"unfinished": [{**ENTRY, "done": [[0]]}]},
+        {"unfinished": [{**ENTRY, "done": [[0, "9"]]}]},
+        {"unfinished": [{**ENTRY, "digests": [[0, "a" * 31]]}]},
+        {"unfinished": [{**ENTRY, "digests": [[0, "A" * 32]]}]},
+        {"unfinished": [{**ENTRY, "digests": [[10_000, "a" * 32]]}]},
+        {"unfinished": [{**ENTRY, "digests": [[-1, "a" * 32]]}]},
+        {"unfinished": [{**ENTRY, "size": -5}]},
+        {"replaced": [{"index": 1, "key": "another", "size": 1, "etag": "", "last_modified": 0}]},
+        {"failures": [{"index": 99, "key": "", "reason": "", "remedy": "", "when": 0}]},
+        {"failures": [{"index": 1}]},
+    ],
+)
+def test_a_field_that_cannot_be_is_refused_even_under_a_right_checksum(changes):
+    assert again(signed()) == something_of_everything(PLAN)
+    with pytest.raises(Malformed):
+        again(signed(**changes))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0" * 4096,
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"format": "era5dl-session", "files": ' + b"9" * 10_000 + b"}",
+        b'{"format": "era5dl-session", "created": NaN}',
+        b'{"format": "era5dl-session", "created": 1e999}',
+        b'{"format": "era5dl-session", "a": "\\ud800"}',
+        b'{"format": "era5dl-session", "checksum": ["x"]}',
+        b"\xff\xfe{}",
+        b"null",
+        b"[]",
+        b'{"name": "somebody", "version": 1}',
+    ],
+    ids=lambda data: ascii(data[:24]),
+)
+def test_foreign_bytes_are_recognised(data):
+    with pytest.raises(Malformed):
+        parse(data)
+
+
+@st.composite
+def harmed(draw: st.DrawFn, data: bytes) -> bytes:
+    """The bytes after something happened to them on a disk."""
+    kind = draw(st.sampled_from(["cut", "zeroed", "flipped", "zeros within", "foreign", "deep", "empty", "doubled"]))
+    place = draw(st.integers(0, len(data) - 1))
+    if kind == "cut":
+        return data[:place]
+    if kind == "zeroed":
+        return bytes(len(data))
+    if kind == "flipped":
+        return data[:place] + bytes([data[place] ^ (1 << draw(st.integers(0, 7)))]) + data[place + 1 :]
+    if kind == "zeros within":
+        return data[:place] + bytes(len(data[place : place + 512])) + data[place + 512 :]
+    if kind == "foreign":
+        anything = st.recursive(
+            st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(sorted(json.loads(data))), inner),
+            max_leaves=5,
+        )
+        return json.dumps(draw(anything)).encode()
+    if kind == "deep":
+        return b'{"request":' * 50_000
+    return b"" if kind == "empty" else data + data
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_happens_to_both_generations_a_saved_checkpoint_is_loaded_or_none(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("damage", numbered=True)
+    path = folder / f"{ID}.json"
+    saved = [data.draw(checkpoints(PLAN)) for _ in range(3)]
+    for checkpoint in saved:
+        backup.store(path, written(checkpoint))
+    for file in (path, backup.previous(path)):
+        if data.draw(st.booleans()):
+            file.write_bytes(data.draw(harmed(file.read_bytes())))
+    try:
+        found, _ = backup.load(path, ID)
+        checkpoint = found.bound_to(PLAN.objects)
+    except (SessionDamaged, Malformed) as exc:
+        assert isinstance(exc, SessionDamaged)
+        assert "Run the same download command again" in exc.remedy
+    else:
+        assert checkpoint in saved[1:]
+
+
+# --- two generations ------------------------------------------------------------------------------------------------
+
+
+def test_the_other_generation_steps_in_and_the_damaged_one_is_named(tmp_path):
+    path = tmp_path / f"{ID}.json"
+    first = replace(Checkpoint.empty(), verified=RangeSet([(0, 1)]))
+    second = replace(Checkpoint.empty(), verified=RangeSet([(0, 2)]))
+    backup.store(path, written(first))
+    backup.store(path, written(second))
+    assert backup.load(path, ID)[0].checkpoint == second
+    path.write_bytes(b"torn")
+    found, damaged = backup.load(path, ID)
+    assert (found.checkpoint, damaged) == (first, (path,))
+
+
+@pytest.mark.parametrize("step", ["write_temp", "rename", "replace"])
+def test_a_program_that_dies_in_any_step_of_saving_leaves_a_whole_generation(tmp_path, monkeypatch, step):
+    path = tmp_path / f"{ID}.json"
+    old, new = (replace(Checkpoint.empty(), verified=RangeSet([(0, n)])) for n in (1, 2))
+    backup.store(path, written(Checkpoint.empty()))
+    backup.store(path, written(old))
+    if step == "write_temp":
+        (tmp_path / f"{ID}.json.tmp").write_bytes(written(new)[:100])  # what a kill leaves of it
+    else:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(backup, step, die)
+            backup.store(path, written(new))
+    assert backup.load(path, ID)[0].checkpoint == old
+    backup.store(path, written(new))
+    assert backup.load(path, ID)[0].checkpoint == new
+
+
+def die(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_file_of_another_session_under_this_name_is_not_believed(tmp_path):
+    path = tmp_path / "ffffffffffff.json"
+    path.write_bytes(written(Checkpoint.empty()))
+    with pytest.raises(SessionDamaged, match="another session"):
+        backup.load(path, "ffffffffffff")
+
+
+def test_nothing_there_is_not_damage(tmp_path):
+    with pytest.raises(SessionNotFound):
+        backup.load(tmp_path / f"{ID}.json", ID)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("/etc/passwd"), lambda path: mkfifo(path)])
+def test_what_is_no_plain_file_is_neither_followed_nor_waited_for(tmp_path, make):
+    path = tmp_path / f"{ID}.json"
+    make(path)
+    with pytest.raises(SessionDamaged, match="not a plain file"):
+        backup.load(path, ID)
+
+
+def mkfifo(path: Path) -> None:
+    import os
+
+    os.mkfifo(path)
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    path = tmp_path / f"{ID}.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # sparse
+    with pytest.raises(SessionDamaged, match="larger than"):
+        backup.load(path, ID)
+
+
+def test_what_is_set_aside_never_overwrites(tmp_path):
+    path = tmp_path / "x.json"
+    for number in (1, 2, 3):
+        path.write_text(f"damage {number}")
+        assert backup.set_aside(path).name == f"x.json.damaged-{number}"
+    assert backup.set_aside(path) is None
+    assert sorted(file.read_text() for file in tmp_path.iterdir()) == ["damage 1", "damage 2", "damage 3"]
+
+
+# --- size -----------------------------------------------------------------------------------------------------------
+
+
+def big_plan(count: int):
+    return plan_of(
+        [ObjectInfo(f"e5.oper.an.pl/202102/{'x' * 60}{n}.nc", 2**31, f'"{n:032x}-256"') for n in range(count)]
+    )
+
+
+def unfinished(count: int, parts: int) -> tuple[Unfinished, ...]:
+    digests = {part: hashlib.md5(b"%d" % part, usedforsecurity=False).hexdigest() for part in range(parts)}
+    return tuple(Unfinished(n, ((0, 1000 + n),), digests) for n in range(count))
+
+
+def test_a_common_file_loses_nothing_and_a_monstrous_one_only_what_can_be_had_again():
+    plan = big_plan(3000)
+    common = replace(Checkpoint.empty(), unfinished=unfinished(16, 200))
+    assert again(written(common, plan), plan) == common
+
+    monstrous = Checkpoint(
+        verified=RangeSet((n, n + 1) for n in range(1500, 3000, 2)),
+        checked=RangeSet((n, n + 1) for n in range(1501, 3000, 2)),
+        unfinished=unfinished(1400, 200),
+        failures=tuple(Failure(n, plan.objects[n].key, "é" * 2000, "ö" * 2000, 1.0) for n in range(400)),
+        replaced={n: replace(plan.objects[n], etag='"new"') for n in range(2900)},
+        done_bytes=5,
+        ended=False,
+    )
+    data = written(monstrous, plan)
+    assert len(data) <= LIMIT
+    kept = again(data, plan)
+    assert (kept.verified, kept.checked, kept.done_bytes) == (monstrous.verified, monstrous.checked, 5)
+    whole = {entry.index: entry for entry in monstrous.unfinished}
+    assert kept.unfinished
+    for entry in kept.unfinished:
+        assert entry.done == whole[entry.index].done
+        assert dict(entry.digests) in ({}, dict(whole[entry.index].digests))
+        assert (
+            kept.replaced[entry.index] == monstrous.replaced[entry.index]
+        )  # ranges without their version: mixed files
+
+
+def test_digests_go_before_ranges():
+    plan = big_plan(100)
+    kept = again(written(replace(Checkpoint.empty(), unfinished=unfinished(100, 400)), plan), plan)
+    assert [entry.done for entry in kept.unfinished] == [((0, 1000 + n),) for n in range(100)]
+    assert 0 < sum(bool(entry.digests) for entry in kept.unfinished) < 100
+
+
+def test_a_very_long_request_stays_out_of_the_resume_file():
+    request = {"selection": {"days": [[f"{year}-01-01", f"{year}-01-02"] for year in range(5000)]}}
+    data = render(facts(request=request), Checkpoint.empty(), PLAN.objects, now=2.0)
+    assert len(data) < 2000
+    assert again(data) == Checkpoint.empty()

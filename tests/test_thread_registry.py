@@ -1,0 +1,289 @@
+"""How it ends: with its exit code, with all it had to say, and with no thread left in the middle of something."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.errors import Stopped
+from era5dl.planner import plan_keys
+from era5dl.settings import Settings
+from tests.faultlab import FaultServer
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits that bind threads so are Linux's")
+GIB = 1 << 30
+FOLDERS = 16
+
+
+def python(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Python with these words; a crash writes its traceback to stderr."""
+    environ = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, encoding="utf-8", timeout=60, env=environ, **options
+    )
+
+
+def era5dl(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return python("-m", "era5dl", *map(str, words), **options)
+
+
+def script(text: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return python("-c", textwrap.dedent(text), *words)
+
+
+def key_list(tmp_path: Path, server: FaultServer) -> Path:
+    """One key in each of many folders, and the objects."""
+    keys = [f"folder{number:02}/one.nc" for number in range(FOLDERS)]
+    for key in keys:
+        server.put(key, key.encode() * 1000)
+    path = tmp_path / "keys.txt"
+    path.write_text("\n".join(keys), encoding="utf-8")
+    return path
+
+
+def until(reached: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < give_up, "waited in vain"
+        time.sleep(0.01)
+
+
+def planners() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("planner-")]
+
+
+# --- threads are asked, and end
+
+
+def test_no_planning_leaves_a_thread_in_a_handshake() -> None:
+    """The server takes connections and says nothing at all: without being ended they would wait for a minute."""
+    with ExitStack() as open_connections, socket.create_server(("127.0.0.1", 0), backlog=FOLDERS) as silent:
+        silent.settimeout(20)
+        endpoint = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        bucket = S3Bucket(Settings(endpoint_url=endpoint, connect_timeout=60.0, read_timeout=60.0))
+        cancel = threading.Event()
+        failure: list[BaseException] = []
+
+        def plan() -> None:
+            try:
+                plan_keys([f"{number}/a" for number in range(4)], bucket, cancelled=cancel.is_set)
+            except Stopped as stopped:
+                failure.append(stopped)
+
+        thread = threading.Thread(target=plan)
+        thread.start()
+        for _ in range(4):
+            connection = open_connections.enter_context(silent.accept()[0])
+            assert connection.recv(1) == b"\x16"  # a handshake has begun
+        assert len(planners()) == 4
+        cancel.set()
+        thread.join(10)
+        assert isinstance(failure[0], Stopped)
+        until(lambda: not planners())
+
+
+def test_the_end_of_python_asks_and_waits() -> None:
+    """As a library: whoever leaves in the middle of a download leaves no thread behind."""
+    done = script("""
+        import threading
+        from era5dl import threads
+
+        class Work:
+            def __init__(self):
+                self.over = threading.Event()
+            def stop(self):
+                self.over.set()
+            def work(self):
+                self.over.wait(30)
+                print("ended in order", flush=True)
+
+        work = Work()
+        threads.start(threading.Thread(target=work.work, daemon=True), work.stop)
+        raise SystemExit(7)
+    """)
+    assert (done.returncode, done.stdout) == (7, "ended in order\n"), done.stderr
+
+
+def test_one_that_cannot_be_ended_holds_up_nobody_and_costs_no_word() -> None:
+    began = time.monotonic()
+    done = script("""
+        import sys, threading
+        from era5dl import threads
+
+        threads.start(threading.Thread(target=threading.Event().wait, args=(30,)))
+        sys.stdout.write("the last word")
+        sys.exit(threads.leave(3))
+    """)
+    assert (done.returncode, done.stdout) == (3, "the last word"), done.stderr
+    assert time.monotonic() - began < 15
+
+
+# --- the command line
+
+
+def test_a_plan_that_cannot_be_ends_with_its_code(fault_server_tls: FaultServer, tmp_path: Path) -> None:
+    """Sixteen threads find the certificate untrusted at once: one says so, fifteen are still at it."""
+    keys = key_list(tmp_path, fault_server_tls)
+    for _ in range(12):
+        done = era5dl("plan", "--keys-file", keys, "--endpoint-url", fault_server_tls.endpoint_url)
+        assert done.returncode == 3, done.stderr
+        assert "certificate" in done.stderr
+        assert "Fatal" not in done.stderr
+
+
+@LINUX
+@pytest.mark.parametrize("words", [("products",), ("products", "--json"), ("variables", "temperature")])
+def test_results_that_are_lost_are_told(words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "era5dl", *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 3
+    assert "standard output cannot be written" in done.stderr
+    assert "should not happen" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of another kind")
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_an_error_keeps_its_code_when_nobody_reads(
+    fault_server_tls: FaultServer, tmp_path: Path, json: tuple[str, ...]
+) -> None:
+    keys = key_list(tmp_path, fault_server_tls)
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "era5dl", "plan", "--keys-file", str(keys), *json,
+             "--endpoint-url", fault_server_tls.endpoint_url],
+            stdout=write, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(write)
+    assert done.returncode == 3, done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of another kind")
+def test_without_streams_it_works_all_the_same() -> None:
+    done = python("-c", "import os, sys; os.close(1); os.close(2); os.execv(sys.executable, sys.argv[1:])",
+                  sys.executable, "-m", "era5dl", "products", "--json")  # fmt: skip
+    assert done.returncode == 0
+
+
+# --- a system that gives few threads
+
+
+def few_threads(most: int) -> Callable[[], None]:
+    """A limit for the child: of its address space, of which each thread's stack takes two GiB."""
+
+    def limit() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_STACK, (2 * GIB, resource.RLIM_INFINITY))
+        room = int((2 * most + 0.9) * GIB)
+        resource.setrlimit(resource.RLIMIT_AS, (room, room))
+
+    return limit
+
+
+@LINUX
+def test_with_few_threads_fewer_workers_do_it_and_it_says_so(fault_server: FaultServer, tmp_path: Path) -> None:
+    keys = key_list(tmp_path, fault_server)
+    out = tmp_path / "out"
+    words = ("--keys-file", keys, "--out", out, "--endpoint-url", fault_server.endpoint_url, "--json")
+    done = era5dl("download", *words, "--workers", 64, preexec_fn=few_threads(20))
+    assert done.returncode == 0, done.stderr
+    assert "instead of 64" in done.stderr
+    assert "ulimit -u" in done.stderr
+    assert '"fewer-workers"' in done.stdout
+    assert len(list(out.rglob("*.nc"))) == FOLDERS
+
+
+@LINUX
+@pytest.mark.parametrize("most", [0, 1, 2])
+@pytest.mark.parametrize("command", ["plan", "download", "diagnose", "verify"])
+def test_with_no_thread_left_it_says_what_to_do(
+    fault_server: FaultServer, tmp_path: Path, command: str, most: int
+) -> None:
+    keys, out = key_list(tmp_path, fault_server), tmp_path / "out"
+    where = ("--endpoint-url", fault_server.endpoint_url)
+    what = ("--keys-file", keys) if command in ("plan", "download") else ()
+    if command in ("download", "verify"):
+        what += ("--out", out) if command == "download" else (out,)
+    if command == "verify":
+        assert era5dl("download", "--keys-file", keys, "--out", out, *where).returncode == 0
+    done = era5dl(command, *what, *where, preexec_fn=few_threads(most))
+    assert done.returncode in (0, 3), done.stderr
+    assert "should not happen" not in done.stderr
+    assert "internal error" not in done.stderr
+    if most == 0 or command == "download":
+        assert done.returncode == 3
+        assert "no more threads" in done.stderr
+        assert "ulimit -u" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+@pytest.mark.parametrize(
+    "place",
+    [
+        "exec('import signal; signal.raise_signal(signal.SIGINT)')",
+        "type('Made', (), {'field': Field()})",
+    ],
+)
+def test_an_interrupt_keeps_its_code_wherever_it_comes(tmp_path: Path, place: str) -> None:
+    """Python remembers a KeyboardInterrupt that passed through exec(), and in the end dies of SIGINT for it; of one
+    that comes while a class is being made it makes a RuntimeError."""
+    program = f"""
+        import signal, sys
+        import era5dl.cli.commands.catalog as commands
+        from era5dl.cli import main
+
+        class Field:
+            def __set_name__(self, *_):
+                signal.raise_signal(signal.SIGINT)
+
+        def products(*_):
+            {place}
+
+        commands.products = products
+        sys.argv = ["era5dl", "products"]
+        sys.exit(main())
+    """
+    (tmp_path / "program.py").write_text(textwrap.dedent(program), encoding="utf-8")
+    done = python("-m", "program", cwd=tmp_path)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "era5dl: interrupted\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+def test_an_interrupt_while_the_program_starts_is_no_traceback(tmp_path: Path) -> None:
+    program = """
+        import signal, sys
+
+        class Finder:
+            def find_spec(self, name, *_):
+                if name == "era5dl.cli.parser":
+                    signal.raise_signal(signal.SIGINT)
+
+        sys.meta_path.insert(0, Finder())
+        from era5dl.cli import main
+
+        sys.argv = ["era5dl", "products"]
+        sys.exit(main())
+    """
+    (tmp_path / "program.py").write_text(textwrap.dedent(program), encoding="utf-8")
+    done = python("-m", "program", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "")
