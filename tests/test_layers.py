@@ -15,7 +15,7 @@ import pytest
 HOUSE = Path(__file__).parent.parent / "era5dl"
 
 FLOORS = [  # from the cellar up; rooms of one floor do not know one another
-    {"errors", "ranges", "redaction", "turns", "bucket.cancellation"},
+    {"errors", "ranges", "redaction", "bucket.cancellation"},
     {"formatting", "thread_registry", "catalog", "proof", "bucket.interface", "bucket.fast_get"},
     {"bucket.happy_eyeballs", "bucket.deadline", "bucket.proxy", "bucket.tls_trust"},
     {"bucket.body_reader", "bucket.socks_tunnel"},

@@ -21,7 +21,6 @@ from era5dl.proof import md5_batching
 from era5dl.proof.md5 import FEW, LARGE, LanedMd5, md5
 from era5dl.proof.md5_batching import MANY, Together
 from era5dl.proof.md5_simd import BLOCK, LANES, LIBRARY, Stream, agrees, compiled, padding
-from era5dl.turns import spell
 from tests.faultlab import pseudo_random
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -193,26 +192,6 @@ def test_who_comes_while_others_hash_is_hashed_with_all_who_wait(cores: int, alo
     assert desk.batches[alone] == LANES
     assert sum(desk.batches) == alone + LANES + 2
     assert desk.there() == 0
-
-
-@pytest.mark.usefixtures("slowly")
-def test_who_waits_lets_others_receive_meanwhile() -> None:
-    desk = Desk(cores=2, threads=LANES)
-    desk.open.clear()
-    first = desk.come(1)
-
-    def hash_during_a_spell() -> bool:
-        spell.take()
-        desk.together.hash(Stream())
-        held = spell.held
-        spell.give()
-        return held
-
-    waits = desk.pool.submit(hash_during_a_spell)
-    until(lambda: len(desk.together._waiting) == 1)
-    desk.open.set()
-    results(first)
-    assert waits.result(10) is False
 
 
 @pytest.mark.usefixtures("slowly")

@@ -17,9 +17,6 @@ from typing import Any
 
 from era5dl.bucket.cancellation import SLICED
 from era5dl.bucket.deadline import Deadline
-from era5dl.turns import Waits, spell, turn
-
-_ARRIVING = Waits()  # what follows the headers, or what has come already
 
 
 class Tap:
@@ -59,8 +56,7 @@ class Tap:
         elif self.at_hand:
             count = self._from_ahead(view)
         else:
-            with turn.away(_ARRIVING):
-                count = self._gather(view) if self._in_records else self._sock.recv_into(view)
+            count = self._gather(view) if self._in_records else self._sock.recv_into(view)
         self._left -= count
         if self._http is not None:
             self._http.length = self._left
@@ -71,8 +67,7 @@ class Tap:
 
     def _from_ahead(self, view: memoryview) -> int:
         if self._ahead is None:  # asking for a whole buffer leaves nothing in it, and if it is empty, waits for bytes
-            with turn.away(_ARRIVING):
-                self._ahead = memoryview(self._http.fp.read1(io.DEFAULT_BUFFER_SIZE))
+            self._ahead = memoryview(self._http.fp.read1(io.DEFAULT_BUFFER_SIZE))
         count = _copy(self._ahead[: len(view)], view)
         self._ahead = self._ahead[count:]
         return count
@@ -81,14 +76,8 @@ class Tap:
         """The next record, and those behind it that have come already."""
         if self._error is not None:
             raise self._error
-        count = self._come(view, 0) if spell.held else 0
-        if not count:
-            spell.give()
-            count = int(self._sock.recv_into(view))
-            if 0 < count < len(view):
-                spell.take()
-                count = self._come(view, count)
-        return count
+        count = int(self._sock.recv_into(view))
+        return self._come(view, count) if count else 0
 
     def _come(self, view: memoryview, count: int) -> int:
         """Add to the `count` bytes in the front of `view` what can be had without waiting."""
@@ -98,13 +87,9 @@ class Tap:
         try:
             while count < len(view) and (came := sock.recv_into(view[count:])):
                 count += came
-            if spell.spent:
-                spell.give()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            spell.give()
+            pass
         except (OSError, ValueError) as error:
-            if not count:
-                raise
             self._error = error
         finally:
             sock.settimeout(timeout)

@@ -18,8 +18,6 @@ from typing import Any
 import botocore.exceptions as b
 from urllib3.util.connection import is_connection_dropped
 
-from era5dl.turns import turn
-
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
 _HEAD = re.compile(rb"HTTP/1\.1 (20[06]) ([^\r\n]*)\r\n((?:" + _TOKEN + rb":[^\r\n]*\r\n)+)\r\n")
 _NO_HEADERS = http.client.HTTPMessage()  # for `http.client`, which asks only whether there are any
@@ -150,8 +148,7 @@ def _answered(sock: Any, target: str) -> Answer:
     """The next answer that comes, its head read. Where there is none, nothing of it keeps the socket open."""
     answer = Answer(sock, method="GET", url=target)
     try:
-        with turn.away():
-            answer.begin()
+        answer.begin()
     except BaseException:
         answer.close()
         raise

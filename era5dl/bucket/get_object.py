@@ -25,7 +25,6 @@ from era5dl.bucket.response_headers import span_of_body
 from era5dl.bucket.responses import read_error
 from era5dl.errors import Era5Error, Stopped
 from era5dl.proof.etag import is_weak
-from era5dl.turns import spell
 
 Refuse = Callable[[int, dict[str, str], bytes], Exception]
 """(status, headers, body) of an answer that is an error -> what the client library would have raised."""
@@ -93,7 +92,6 @@ class Get:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        spell.give()
         try:
             self._raw.close()  # fully read: the connection is back in the pool; else it is dropped
         finally:

@@ -35,7 +35,6 @@ from era5dl.bucket.happy_eyeballs import SocketOption
 from era5dl.bucket.proxy import login_wanted
 from era5dl.bucket.responses import Whole, read_answer, read_error
 from era5dl.errors import Interrupted, Stopped
-from era5dl.turns import turn
 
 HEAD = "the head of the answer"  # what is waited for after a request
 
@@ -110,8 +109,7 @@ class Transport(URLLib3Session):  # type: ignore[misc]
                 pool = self._pools[scheme + host] = self._manager.connection_from_url(url)
             if (answer := pool.exchange("/" + target, headers)) is not None:
                 return answer
-        with turn.away():
-            return super().send(AWSPreparedRequest("GET", url, headers, None, stream_output=True)).raw
+        return super().send(AWSPreparedRequest("GET", url, headers, None, stream_output=True)).raw
 
     def _not_when_unknown(self, status: int, raw: Any) -> None:
         if status == 407 and self._proxy:

@@ -8,7 +8,6 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.engine.fetch import WRITE_SIZE
 from era5dl.engine.run import Run
 from era5dl.engine.transfer import Piece
-from era5dl.turns import spell, turn
 
 READ_SIZE = 1 << 20  # bytes, at most; what is there is taken at once, however little
 FEW_WORKERS = 16  # beyond that their buffers are what memory goes into, and writes may be shorter
@@ -75,7 +74,5 @@ class Intake:
     def linger(self, seconds: float, abort: Abort) -> None:
         until = time.monotonic() + seconds
         rate = self._run.rate.rate
-        turn.give()
-        spell.give()
         while (left := until - time.monotonic()) > 0 and not abort.why and self._run.rate.rate == rate:
             time.sleep(min(left, _NAP))

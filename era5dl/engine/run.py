@@ -46,7 +46,6 @@ from era5dl.session import Session
 from era5dl.session.checkpoint import Checkpoint, Failure
 from era5dl.session.part_digests import Digests
 from era5dl.settings import Settings
-from era5dl.turns import turn
 
 MOST_FAILURES = 200  # records kept: text, never exceptions, which would keep their sockets
 IDLE_WAIT = 0.5  # seconds after which an idle worker looks again for something to take over
@@ -144,7 +143,6 @@ class Run:
                         self.ledger.set_state(job.transfer.index, FileState.ACTIVE)
                         return job
                 self._idle += 1
-                turn.give()
                 self.changed.wait(self._patience(now))
                 self._idle -= 1
 

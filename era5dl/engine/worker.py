@@ -35,9 +35,6 @@ from era5dl.errors import (
 from era5dl.folder.free_space import free_bytes
 from era5dl.formatting import size
 from era5dl.redaction import without_secrets
-from era5dl.turns import turn
-
-TAKES_TURNS = 1 << 20  # bytes of an object; beyond that it is the network, the disk and MD5s that take the time
 
 
 def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
@@ -49,10 +46,6 @@ def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
             job = run.next_job(number, last, abort)
             if job is None:
                 return
-            if job.transfer.obj.size <= TAKES_TURNS:
-                turn.take()
-            else:
-                turn.give()
             _do(run, job, abort)
             last = job.transfer
     except Exception as bug:  # noqa: BLE001 - in the books themselves: better an end that is told than workers that are gone
@@ -60,7 +53,6 @@ def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
         with run.locked():
             run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {without_secrets(str(bug))[:200]}"))
     finally:
-        turn.give()
         leaving(number)
 
 

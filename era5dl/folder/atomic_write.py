@@ -15,10 +15,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from era5dl.folder.directory_handles import Place
-from era5dl.turns import Waits, turn
 
 _PATIENCE = 10.0 if os.name == "nt" else 0.0  # seconds a rename may take
-_SYNCING = Waits()
 _NOT_DURABLE = {  # a disk or a server that fails; whatever else a folder's sync says: this file system has none
     errno.EIO,
     errno.ENOSPC,
@@ -80,15 +78,10 @@ def sync_folder(folder: Path | Place) -> None:
     place = folder if isinstance(folder, Place) else Place.of(folder / "_")
     try:
         with place.folder() as at:
-            at.sync(_away)
+            at.sync()
     except OSError as error:
         if error.errno in _NOT_DURABLE:
             raise OSError(error.errno, error.strerror, str(Path(place).parent)) from error
-
-
-def _away(fd: int) -> None:
-    with turn.away(_SYNCING):
-        os.fsync(fd)
 
 
 def drop_page_cache(fd: int) -> None:

@@ -20,7 +20,7 @@ import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -230,11 +230,11 @@ class Folder:
         """Give a file a second name in this folder."""
         os.link(self.name(name), self.name(new), src_dir_fd=self.fd, dst_dir_fd=self.fd, follow_symlinks=False)
 
-    def sync(self, fsync: Callable[[int], None] = os.fsync) -> None:
+    def sync(self) -> None:
         """Make renames in it survive a power cut. Not for Windows. Raises OSError."""
         fd = os.open(self.name("."), os.O_RDONLY | _FOLDER & ~getattr(os, "O_PATH", 0), dir_fd=self.fd)
         try:
-            fsync(fd)
+            os.fsync(fd)
         finally:
             os.close(fd)
 

@@ -23,9 +23,7 @@ from era5dl.folder.disk_errors import disk_errors
 from era5dl.folder.make_folders import make_folders
 from era5dl.folder.synced_ranges import DurableRanges
 from era5dl.ranges import RangeSet
-from era5dl.turns import Waits, turn
 
-_SYNCING = Waits()
 _POSITIONED = hasattr(os, "pwrite")  # Windows has neither pwrite nor pread
 
 
@@ -306,8 +304,7 @@ class PartFile:
         if self._fd < 0 or not self._durable.begin_sync():
             return
         try:
-            with turn.away(_SYNCING):
-                os.fsync(self._fd)
+            os.fsync(self._fd)
         except OSError as error:
             self._fail("syncing", error)
             raise

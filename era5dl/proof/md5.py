@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import cache
 from typing import Protocol
 
 from era5dl.proof.md5_batching import Together
 from era5dl.proof.md5_simd import BLOCK, Stream, compiled, padding
-from era5dl.turns import cores
 
 LARGE = 1 << 20  # bytes; for less hashlib is as good, and simpler
 FEW = 64  # blocks; they are hashed sooner than one could wait for others
@@ -42,6 +42,11 @@ def _together() -> Together | None:
     """Where all large streams of this process meet; None where hashlib is to hash them."""
     advance = compiled()
     return None if advance is None else Together(advance, cores())
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LanedMd5:

@@ -13,7 +13,6 @@ import time
 from collections import deque
 
 from era5dl.proof.md5_simd import LANES, Advance, Stream
-from era5dl.turns import spell
 
 MANY = 4  # threads; where fewer come, each does best to hash its own
 LATELY = 32  # calls that are looked at, to see how many threads come, and how fast
@@ -68,7 +67,6 @@ class Together:
 
     def _wait(self, mine: _Turn) -> bool:
         """Until it is hashed; or True, and we lead."""
-        spell.give()  # others are to receive bytes meanwhile
         if not mine.told.acquire(timeout=PATIENCE):
             with self._lock:
                 if self._leave(mine):

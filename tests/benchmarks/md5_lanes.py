@@ -15,9 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from era5dl.proof.md5 import LARGE, Md5, md5
+from era5dl.proof.md5 import LARGE, Md5, cores, md5
 from era5dl.proof.md5_simd import compiled
-from era5dl.turns import cores
 
 BITE = 1 << 20  # bytes, as `engine.fetch` gathers them
 TIMES = 128
