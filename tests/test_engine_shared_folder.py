@@ -27,13 +27,13 @@ MB = 1_000_000
 PATIENCE = 120.0
 NO_FLOCK = """
 import errno
-def never(fd): raise taking.Unsupported(errno.ENOSYS, "no locks")
-taking.try_lock = never
+def never(fd): raise acquire.Unsupported(errno.ENOSYS, "no locks")
+acquire.try_lock = never
 """
 SHORT_LEASE = (
-    "lock.BEAT, lock.LEASE = 0.2, 1.0"  # it takes itself for frozen after a second and not after half a minute
+    "lock_file.BEAT, lock_file.LEASE = 0.2, 1.0"  # it takes itself for frozen after a second and not after half a minute
 )
-SEAM = "import sys\nfrom era5dl.session import lock, taking\n{}\nfrom era5dl.cli import main\nsys.exit(main())"
+SEAM = "import sys\nfrom era5dl.locks import acquire, lock_file\n{}\nfrom era5dl.cli import main\nsys.exit(main())"
 
 
 class Program:

@@ -374,7 +374,7 @@ def test_the_edge_between_request_and_queue_is_moved_and_remembered(
 def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if find_rclone() is None:
         pytest.skip("no rclone here")
-    quick = "import sys, pathlib; from era5dl.demo import fields; fields._make_files = lambda folder, tell: "
+    quick = "import sys, pathlib; from era5dl.demo import dataset; dataset._make_files = lambda folder, tell: "
     quick += "(folder.mkdir(), tell(1, 1))"
     monkeypatch.setattr(demo_server, "_MAKE", quick + demo_server._MAKE)
     told: SimpleQueue[facts.Fact] = SimpleQueue()

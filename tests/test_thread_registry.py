@@ -98,7 +98,7 @@ def test_the_end_of_python_asks_and_waits() -> None:
     """As a library: whoever leaves in the middle of a download leaves no thread behind."""
     done = script("""
         import threading
-        from era5dl import threads
+        from era5dl import thread_registry
 
         class Work:
             def __init__(self):
@@ -110,7 +110,7 @@ def test_the_end_of_python_asks_and_waits() -> None:
                 print("ended in order", flush=True)
 
         work = Work()
-        threads.start(threading.Thread(target=work.work, daemon=True), work.stop)
+        thread_registry.start(threading.Thread(target=work.work, daemon=True), work.stop)
         raise SystemExit(7)
     """)
     assert (done.returncode, done.stdout) == (7, "ended in order\n"), done.stderr
@@ -120,11 +120,11 @@ def test_one_that_cannot_be_ended_holds_up_nobody_and_costs_no_word() -> None:
     began = time.monotonic()
     done = script("""
         import sys, threading
-        from era5dl import threads
+        from era5dl import thread_registry
 
-        threads.start(threading.Thread(target=threading.Event().wait, args=(30,)))
+        thread_registry.start(threading.Thread(target=threading.Event().wait, args=(30,)))
         sys.stdout.write("the last word")
-        sys.exit(threads.leave(3))
+        sys.exit(thread_registry.leave(3))
     """)
     assert (done.returncode, done.stdout) == (3, "the last word"), done.stderr
     assert time.monotonic() - began < 15
