@@ -21,22 +21,22 @@ from typing import Any
 from era5dl import formatting
 from era5dl.gui.theme import icons
 from era5dl.gui.theme.palette import PALETTES
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets import date_text
 from era5dl.gui.widgets.banner import Action, Banner, Kind
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
 from era5dl.gui.widgets.date_field import DateField
 from era5dl.gui.widgets.line_chart import LineChart, Series, Threshold
-from era5dl.gui.widgets.number_field import Stepper
+from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.progress_pill import ProgressPill
 from era5dl.gui.widgets.search_entry import SearchEntry
 from era5dl.gui.widgets.segmented_control import SegmentedControl
 from era5dl.gui.widgets.status_color import Tone
 from era5dl.gui.widgets.table import VirtualTable
 from era5dl.gui.widgets.table_model import Column, Row, Show
-from era5dl.gui.widgets.toggle_grid import ChipGrid
-from era5dl.gui.widgets.toggle_switch import Switch
+from era5dl.gui.widgets.toggle_grid import ToggleGrid
+from era5dl.gui.widgets.toggle_switch import ToggleSwitch
 from tests.gui_screen import Screen, look_at
 
 CHINESE = {
@@ -100,8 +100,8 @@ class Files:
         return Row((name, f"{share:.0%}", formatting.size(1.2e9 + dice * 7e8), speed, word), share, tone)
 
 
-def build(root: tk.Tk, look: Look, page: str, _: Any, language: str) -> None:
-    px = look.px
+def build(root: tk.Tk, theme: Theme, page: str, _: Any, language: str) -> None:
+    px = theme.px
     root.title(_("ERA5 Downloader"))
     root.geometry(f"{px(1280)}x{px(800)}+0+0")
     top = ttk.Frame(root, style="Page.TFrame")
@@ -109,22 +109,22 @@ def build(root: tk.Tk, look: Look, page: str, _: Any, language: str) -> None:
     ttk.Label(top, text=_("ERA5 Downloader"), style="Page.Title.TLabel").pack(side="left")
     for icon in ("help", "gear"):
         button = ttk.Button(top, style="Page.Icon.TButton")
-        look.set_icon(button, icon, "muted", 18)
+        theme.set_icon(button, icon, "muted", 18)
         button.pack(side="right", padx=px(2))
-    dark = look.palette.dark
-    Switch(
+    dark = theme.palette.dark
+    ToggleSwitch(
         top,
-        look,
+        theme,
         text=_("Dark"),
         value=dark,
         on_page=True,
-        on_change=lambda on: look.use(PALETTES["dark" if on else "light"]),
+        on_change=lambda on: theme.use(PALETTES["dark" if on else "light"]),
     ).pack(side="right", padx=px(12))
     combo = ttk.Combobox(top, values=["English", "简体中文"], state="readonly", width=10, style="Page.TCombobox")
     combo.current(language == "zh")
     combo.pack(side="right")
     label = ttk.Label(top, style="Page.TLabel")
-    look.set_icon(label, "language", "muted")
+    theme.set_icon(label, "language", "muted")
     label.pack(side="right", padx=px(6))
     tabs = ttk.Notebook(root)
     tabs.pack(fill="both", expand=True, padx=px(10), pady=(0, px(10)))
@@ -134,17 +134,17 @@ def build(root: tk.Tk, look: Look, page: str, _: Any, language: str) -> None:
         tabs.add(frame, text=_(title))
         frames.append(frame)
     if page == "window":
-        download(frames[0], look, _, language)
+        download(frames[0], theme, _, language)
     else:
-        states(frames[0], look, _, language)
+        states(frames[0], theme, _, language)
 
 
-def download(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
-    px = look.px
-    banner = Banner(page, look, on_close=lambda: None)
+def download(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
+    px = theme.px
+    banner = Banner(page, theme, on_close=lambda: None)
     banner.grid(row=0, column=0, columnspan=2, sticky="ew")
     banner.show(Kind.WARNING, _("The server asks us to slow down; we do."))
-    left, right = Card(page, look), Card(page, look)
+    left, right = Card(page, theme), Card(page, theme)
     left.grid(row=1, column=0, rowspan=1, sticky="nsew", padx=(0, px(10)))
     right.grid(row=1, column=1, sticky="nsew")
     page.columnconfigure(1, weight=1)
@@ -157,8 +157,8 @@ def download(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
     line.pack(fill="x")
     ttk.Label(line, text=_("Variables"), style="Head.TLabel").pack(side="left")
     ttk.Label(line, text=_("4 of 224"), style="Muted.TLabel").pack(side="right")
-    tree = CheckTree(left, look, on_change=print, height=3)
-    SearchEntry(left, look, placeholder=_("Search variables"), on_change=tree.filter).pack(fill="x", pady=px(5))
+    tree = CheckTree(left, theme, on_change=print, height=3)
+    SearchEntry(left, theme, placeholder=_("Search variables"), on_change=tree.filter).pack(fill="x", pady=px(5))
     tree.pack(fill="both", expand=True)
     tree.set_items(groups(_))
     tree.set({"2t", "10u", "tp", "tcc"})
@@ -166,7 +166,7 @@ def download(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
     line.pack(fill="x", pady=(px(10), 0))
     ttk.Label(line, text=_("Period"), style="Head.TLabel").pack(side="left")
     SegmentedControl(
-        line, look, choices={"range": _("Date range"), "grid": _("Grid")}, value="range", on_change=print
+        line, theme, choices={"range": _("Date range"), "grid": _("Grid")}, value="range", on_change=print
     ).pack(side="right")
     line = ttk.Frame(left)
     line.pack(fill="x", pady=(px(8), px(2)))
@@ -174,7 +174,7 @@ def download(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
     bounds = {"first": date(1940, 1, 1), "last": date(2025, 12, 31), "words": words}
     for name, day in (("From", date(2023, 1, 1)), ("To", date(2023, 12, 31))):
         ttk.Label(line, text=_(name), style="Muted.TLabel").pack(side="left")
-        field = DateField(line, look, value=day, **bounds)
+        field = DateField(line, theme, value=day, **bounds)
         field.pack(side="left", padx=(px(6), px(10) if name == "From" else 0), expand=True, fill="x")
     ttk.Label(left, text=_("Folder"), style="Head.TLabel").pack(anchor="w", pady=(px(10), 0))
     line = ttk.Frame(left)
@@ -183,12 +183,12 @@ def download(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
     folder.insert(0, "/data/era5")
     folder.pack(side="left", fill="x", expand=True)
     choose = ttk.Button(line, text=_("Choose…"))
-    look.set_icon(choose, "folder", "text", 15)
+    theme.set_icon(choose, "folder", "text", 15)
     choose.pack(side="left", padx=(px(6), 0))
     facts = _("{n} files · {size} · {free} free").format(n="8,784", size="412 GB", free="1.30 TB")
     ttk.Label(left, text=facts, style="Muted.TLabel").pack(anchor="w", pady=(0, px(8)))
     start = ttk.Button(left, text=_("Start download"), style="Accent.TButton")
-    look.set_icon(start, "download", "on_accent")
+    theme.set_icon(start, "download", "on_accent")
     start.pack(fill="x")
     line = ttk.Frame(right)
     line.pack(fill="x", pady=(0, px(6)))
@@ -197,7 +197,7 @@ def download(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
     combo = ttk.Combobox(line, values=[_("All files")], state="readonly", width=12)
     combo.current(0)
     combo.pack(side="right")
-    SearchEntry(line, look, placeholder=_("Search files"), on_change=print, width=22).pack(side="right", padx=px(8))
+    SearchEntry(line, theme, placeholder=_("Search files"), on_change=print, width=22).pack(side="right", padx=px(8))
     columns = (
         Column("file", _("File"), 300, stretch=True, middle=True, least=120),
         Column("progress", _("Progress"), 150, show=Show.PROGRESS, least=110),
@@ -205,11 +205,11 @@ def download(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
         Column("speed", _("Speed"), 96, right=True),
         Column("state", _("Status"), 136, show=Show.STATE),
     )
-    table = VirtualTable(right, look, columns=columns, model=Files(100_000, _))
+    table = VirtualTable(right, theme, columns=columns, model=Files(100_000, _))
     table.pack(fill="both", expand=True)
     table.show_sort("progress", descending=True)
     table.select({2, 3, 9})
-    total = Card(page, look)
+    total = Card(page, theme)
     total.grid(row=2, column=0, columnspan=2, sticky="ew", pady=(px(10), 0))
     total.columnconfigure(0, weight=3)
     total.columnconfigure(1, weight=2)
@@ -231,13 +231,13 @@ def download(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
     ):
         colour = "danger" if name == "Stop" else "text"
         button = ttk.Button(line, text=_(name), style=style)
-        look.set_icon(button, icon, colour, 14)
+        theme.set_icon(button, icon, colour, 14)
         button.pack(side="left", padx=(0, px(6)))
         if name == "Resume":
             button.state(["disabled"])
-    Stepper(line, look, value=8, least=1, most=64, on_change=print).pack(side="right")
+    NumberField(line, theme, value=8, least=1, most=64, on_change=print).pack(side="right")
     ttk.Label(line, text=_("Workers"), style="Muted.TLabel").pack(side="right", padx=px(8))
-    chart(total, look, _).grid(row=0, column=1, sticky="nsew")
+    chart(total, theme, _).grid(row=0, column=1, sticky="nsew")
     page.after(50, start.focus_force)
 
 
@@ -256,8 +256,8 @@ def groups(_: Any) -> list[Group]:
     ]  # fmt: skip
 
 
-def chart(master: tk.Misc, look: Look, _: Any) -> LineChart:
-    one = LineChart(master, look, format_value=lambda value: formatting.speed(value), span=3600, title=_("Speed"),
+def chart(master: tk.Misc, theme: Theme, _: Any) -> LineChart:
+    one = LineChart(master, theme, format_value=lambda value: formatting.speed(value), span=3600, title=_("Speed"),
                     format_ago=lambda ago: _("now") if ago < 1 else _("{n} min ago").format(n=round(ago / 60)))  # fmt: skip
     dice, value, samples = random.Random(3), 4e7, []
     for second in range(0, 3600, 6):
@@ -267,17 +267,17 @@ def chart(master: tk.Misc, look: Look, _: Any) -> LineChart:
     return one
 
 
-def states(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
-    px = look.px
+def states(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
+    px = theme.px
     for kind, words, action in (
         (Kind.INFO, "The network test has results.", None),
         (Kind.OK, "Everything is here and proven.", Action(_("Open folder"), print)),
         (Kind.DANGER, "The disk is full. The download waits until there is room.", Action(_("Open folder"), print)),
     ):
-        banner = Banner(page, look, on_close=lambda: None)
+        banner = Banner(page, theme, on_close=lambda: None)
         banner.pack(fill="x")
         banner.show(kind, _(words), action)
-    card = Card(page, look)
+    card = Card(page, theme)
     card.pack(fill="both", expand=True)
     line = ttk.Frame(card)
     line.pack(fill="x")
@@ -316,7 +316,7 @@ def states(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
     ttk.Spinbox(line, from_=1, to=9, width=5).pack(side="left", padx=(0, px(6)))
     field = DateField(
         line,
-        look,
+        theme,
         value=date(2023, 1, 15),
         first=date(1940, 1, 1),
         last=date(2025, 12, 31),
@@ -324,28 +324,28 @@ def states(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
     )
     field.pack(side="left")
     wrong = DateField(
-        line, look, value=None, first=date(1940, 1, 1), last=date(2025, 12, 31), words=date_text.words_for(language)
+        line, theme, value=None, first=date(1940, 1, 1), last=date(2025, 12, 31), words=date_text.words_for(language)
     )
     wrong.variable.set("2023-02-30")
     wrong.pack(side="left", padx=px(6))
     ttk.Label(
-        line, text=wrong.problem, image=look.icon("warning", "danger", 14), compound="left", style="Danger.TLabel"
+        line, text=wrong.problem, image=theme.icon("warning", "danger", 14), compound="left", style="Danger.TLabel"
     ).pack(side="left")
-    stepper = Stepper(line, look, value=8, least=1, most=64, on_change=print)
+    stepper = NumberField(line, theme, value=8, least=1, most=64, on_change=print)
     stepper.pack(side="left", padx=px(6))
-    search = SearchEntry(line, look, placeholder=_("Search files"), on_change=print, width=14)
+    search = SearchEntry(line, theme, placeholder=_("Search files"), on_change=print, width=14)
     search.set("2t")
     search.pack(side="left")
     line = ttk.Frame(card)
     line.pack(fill="x", pady=px(6))
     for tone in Tone:
-        pill = ProgressPill(line, look, width=60)
+        pill = ProgressPill(line, theme, width=60)
         pill.show(0.64, tone, tone.name.title())
         pill.pack(side="left", padx=(0, px(10)))
     line = ttk.Frame(card)
     line.pack(fill="x", pady=px(4))
     for name in icons.NAMES:
-        ttk.Label(line, image=look.icon(name, "text", 16)).pack(side="left", padx=px(4))
+        ttk.Label(line, image=theme.icon(name, "text", 16)).pack(side="left", padx=px(4))
     years = [(year, str(year)) for year in range(1940, 2027)]
     months = [(m, f"{m} 月" if language == "zh" else date(2000, m, 1).strftime("%b")) for m in range(1, 13)]
     for title, choices, taken in (
@@ -353,14 +353,14 @@ def states(page: ttk.Frame, look: Look, _: Any, language: str) -> None:
         ("Months", months, (1, 2, 3)),
         ("Days", [(d, f"{d:02d}") for d in range(1, 32)], (1, 6, 11)),
     ):
-        grid = ChipGrid(card, look, title=_(title), choices=choices, taken=taken, on_change=print,
+        grid = ToggleGrid(card, theme, title=_(title), choices=choices, taken=taken, on_change=print,
                         all_text=_("All"), none_text=_("None"), least=44 if title == "Days" else 50)  # fmt: skip
         grid.pack(fill="x", pady=(px(8), 0))
         if title == "Days":
             grid.set_enabled(range(1, 29))
         if title == "Years":
             page.after(150, grid.canvas.focus_force)
-    two = LineChart(card, look, format_value=lambda value: f"{value:.0f}", title=_("Connections"), height=90,
+    two = LineChart(card, theme, format_value=lambda value: f"{value:.0f}", title=_("Connections"), height=90,
                     format_ago=lambda ago: _("now") if ago < 1 else _("{n} min ago").format(n=round(ago / 60)))  # fmt: skip
     two.pack(fill="both", expand=True, pady=(px(8), 0))
     waves = [
@@ -385,12 +385,12 @@ def main() -> None:
     try:
         begun = time.perf_counter()
         root = tk.Tk()
-        look = Look(root, PALETTES[options.palette], options.scale)
+        theme = Theme(root, PALETTES[options.palette], options.scale)
         made = time.perf_counter()
-        build(root, look, options.page, (lambda s: CHINESE.get(s, s)) if options.lang == "zh" else str, options.lang)
+        build(root, theme, options.page, (lambda s: CHINESE.get(s, s)) if options.lang == "zh" else str, options.lang)
         root.update()
         ready = time.perf_counter()
-        print(f"look {1e3 * (made - begun):.0f} ms, window {1e3 * (ready - made):.0f} ms, {look.pictures()} pictures")
+        print(f"look {1e3 * (made - begun):.0f} ms, window {1e3 * (ready - made):.0f} ms, {theme.pictures()} pictures")
         if screen:
             root.after(900, root.quit)
         root.mainloop()

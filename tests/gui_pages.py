@@ -42,7 +42,7 @@ from era5dl.gui.pages.sessions import SessionsCallbacks, SessionsPage
 from era5dl.gui.text import diagnosis_text, i18n
 from era5dl.gui.text.i18n import N_, _
 from era5dl.gui.theme.palette import PALETTES
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.session.summary import Standing, Summary
 
 PAGES = ("sessions", "empty", "diagnostics", "untested", "log", "settings", "connection", "window", "help")
@@ -138,18 +138,18 @@ def book() -> LogBook:
     return made
 
 
-def build(root: tk.Tk, look: Look, page: str) -> None:
+def build(root: tk.Tk, theme: Theme, page: str) -> None:
     """The window around them, as the real one has it."""
-    px = look.px
+    px = theme.px
     root.geometry(f"{px(1280)}x{px(800)}+0+0")
     top = ttk.Frame(root, style="Page.TFrame")
     top.pack(fill="x", padx=px(18), pady=(px(12), px(4)))
     ttk.Label(top, text="ERA5 Downloader", style="Page.Title.TLabel").pack(side="left")
     tabs = ttk.Notebook(root)
     tabs.pack(fill="both", expand=True, padx=px(10), pady=(0, px(10)))
-    sessions = SessionsPage(tabs, look, SessionsCallbacks(*[nothing] * 6))
-    diagnostics = DiagnosticsPage(tabs, look, DiagnosticsCallbacks(nothing, nothing))
-    log = LogPage(tabs, look, LogCallbacks(nothing, nothing))
+    sessions = SessionsPage(tabs, theme, SessionsCallbacks(*[nothing] * 6))
+    diagnostics = DiagnosticsPage(tabs, theme, DiagnosticsCallbacks(nothing, nothing))
+    log = LogPage(tabs, theme, LogCallbacks(nothing, nothing))
     for frame, title in ((sessions, _("Sessions")), (diagnostics, _("Diagnostics")), (log, _("Log"))):
         frame.configure(padding=(px(6), px(12), px(6), 0))
         tabs.add(frame, text=title)
@@ -170,14 +170,14 @@ def build(root: tk.Tk, look: Look, page: str) -> None:
     if page == "sessions":
         sessions.table.canvas.event_generate("<Button-1>", x=px(60), y=int(sessions.table.row_height * 2.5))
     if page in ("settings", "connection", "window"):
-        dialog = SettingsDialog(root, look, Preferences(), SettingsCallbacks(nothing, nothing, nothing, nothing))
+        dialog = SettingsDialog(root, theme, Preferences(), SettingsCallbacks(nothing, nothing, nothing, nothing))
         dialog._tabs.select({"connection": 1, "window": 2}.get(page, 0))  # type: ignore[arg-type]
         dialog.enter("proxy", "ftp://nowhere")
         dialog.enter("read_timeout", "9999")
     if page == "help":
         HelpDialog(
             root,
-            look,
+            theme,
             [(N_("Settings"), "~/.config/era5dl/window.json"), (N_("Log"), "~/.local/state/era5dl/logs")],
             nothing,
         )
@@ -199,8 +199,8 @@ def main() -> None:
         os.environ["DISPLAY"] = screen.name
     i18n.switch(options.lang)
     root = tk.Tk()
-    look = Look(root, PALETTES[options.palette], options.scale)
-    build(root, look, options.page)
+    theme = Theme(root, PALETTES[options.palette], options.scale)
+    build(root, theme, options.page)
     if screen is None:
         root.mainloop()
         return

@@ -323,10 +323,10 @@ def test_no_word_of_the_totals_is_cut(open_window: Callable[..., Window], tmp_pa
         window.until(lambda: totals.pause.winfo_width() >= totals.pause.winfo_reqwidth())
         window.until(lambda: all(word.winfo_width() >= word.winfo_reqwidth() for word in words), timeout=3)
     left, right = headings.span(1)
-    assert headings._fitter.widest(["100 %"]) + window.app.look.px(headings.bar + 8) <= right - left
+    assert headings._fitter.widest(["100 %"]) + window.app.theme.px(headings.bar + 8) <= right - left
     for number, text in ((2, "14.0 MB"), (3, "1.25 MB/s"), (4, "In transfer")):
         left, right = headings.span(number)
-        indent = window.app.look.px(21) if number == 4 else 0
+        indent = window.app.theme.px(21) if number == 4 else 0
         assert headings._fitter.widest([text]) + indent <= right - left, text
     assert headings._edges[-1] <= window.page.queue.table.canvas.winfo_width()
     assert headings.hidden(5) == (width == 960)

@@ -26,7 +26,7 @@ from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
 from era5dl.gui.text import diagnosis_text, i18n
 from era5dl.gui.text.diagnosis_text import Tone, conclude, say, steps
 from era5dl.gui.theme.palette import DARK
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.session.summary import Standing, Summary
 from era5dl.settings import Settings
 from tests.faultlab import FaultServer
@@ -187,10 +187,10 @@ def test_a_sleep_is_a_gap_and_nothing_measured_is_none() -> None:
 class Scene:
     def __init__(self, root: tk.Tk) -> None:
         self.asked: list[str] = []
-        self.root, self.look = root, Look(root)
+        self.root, self.theme = root, Theme(root)
         self.page = DiagnosticsPage(
             root,
-            self.look,
+            self.theme,
             DiagnosticsCallbacks(lambda: self.asked.append("test"), lambda: self.asked.append("report")),
         )
         self.page.pack(fill="both", expand=True)
@@ -246,7 +246,7 @@ def test_steps_and_charts_are_shown_and_shown_again(scene: Scene) -> None:
 def test_another_language_and_other_colours(scene: Scene) -> None:
     scene.page.show_steps(steps(GOOD))
     i18n.switch("zh_CN")
-    scene.look.use(DARK)
+    scene.theme.use(DARK)
     scene.root.update()
     try:
         assert scene.page._test["text"] == "运行网络测试"

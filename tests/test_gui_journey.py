@@ -52,7 +52,7 @@ def test_the_whole_journey(
     window.page.totals.limit.insert(0, "800 kB/s")
     window.page.totals.limit.event_generate("<FocusOut>")
     window.plan(*NAMES)
-    assert "6 files · 8.29 MB" in str(window.page.request._prospect.figures["text"])
+    assert "6 files · 8.29 MB" in str(window.page.request._plan_summary.figures["text"])
     assert window.page.queue.table.texts_shown()[0][4] == "Planned"
 
     window.page.request.start.invoke()
@@ -158,7 +158,7 @@ def test_the_newest_choice_wins_and_wrong_dates_are_named(
     window.root.update()
     window.pick("an.pl/u")
     window.until(lambda: window.can_start)
-    assert "4 files" in str(window.page.request._prospect.figures["text"])
+    assert "4 files" in str(window.page.request._plan_summary.figures["text"])
     window.choose_days("2021-02-02", "2021-02-01")
     window.until(lambda: not window.can_start)
     assert "before the start" in str(window.page.request._wrong["text"])
@@ -177,7 +177,7 @@ def test_chinese_and_dark_while_it_runs(
     window.app.switch_theme()
     window.root.update()
     assert str(window.page.totals.stop["text"]) == "停止"
-    assert window.app.look.palette.dark
+    assert window.app.theme.palette.dark
     window.close()
 
 

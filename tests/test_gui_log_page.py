@@ -25,7 +25,7 @@ from era5dl.gui.models.log import Level, LogBook, sentence
 from era5dl.gui.pages.log import LogCallbacks, LogPage
 from era5dl.gui.text import i18n
 from era5dl.gui.theme.palette import DARK
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from tests.gui_screen import *  # noqa: F403
 
 KEY = "e5.oper.an.pl/202102/t.nc"
@@ -112,9 +112,9 @@ def test_the_book_is_filtered() -> None:
 class Scene:
     def __init__(self, root: tk.Tk) -> None:
         self.asked: list[str] = []
-        self.root, self.look, self.book = root, Look(root), LogBook(most=500)
+        self.root, self.theme, self.book = root, Theme(root), LogBook(most=500)
         callbacks = LogCallbacks(lambda: self.asked.append("folder"), self.book.clear)
-        self.page = LogPage(root, self.look, callbacks)
+        self.page = LogPage(root, self.theme, callbacks)
         self.page.pack(fill="both", expand=True)
         self.page._level = Level.DETAIL
         root.update()
@@ -235,7 +235,7 @@ def test_another_language_and_other_colours(scene: Scene) -> None:
     fill(scene, 2)
     scene.show()
     i18n.switch("zh_CN")
-    scene.look.use(DARK)
+    scene.theme.use(DARK)
     try:
         assert scene.page._copy_button["text"] == "复制"
         assert "提示" in scene.shown[0]

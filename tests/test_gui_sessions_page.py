@@ -14,7 +14,7 @@ from era5dl.gui.models.sessions import RowState, ago, parts_of_title, rows
 from era5dl.gui.pages.sessions import SessionsCallbacks, SessionsPage
 from era5dl.gui.text import i18n
 from era5dl.gui.theme.palette import DARK
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.session.summary import Standing, Summary
 from tests.gui_screen import *  # noqa: F403
 
@@ -109,14 +109,14 @@ class Scene:
 
     def __init__(self, root: tk.Tk) -> None:
         self.asked: list[tuple[Any, ...]] = []
-        self.look = Look(root)
+        self.theme = Theme(root)
         self.root = root
 
         def note(name: str) -> Any:
             return lambda *given: self.asked.append((name, *given))
 
         self.page = SessionsPage(
-            root, self.look, SessionsCallbacks(*map(note, ("resume", "verify", "cancel", "open", "forget", "add")))
+            root, self.theme, SessionsCallbacks(*map(note, ("resume", "verify", "cancel", "open", "forget", "add")))
         )
         self.page.pack(fill="both", expand=True)
         root.update()
@@ -249,7 +249,7 @@ def test_what_is_only_checked_is_not_said_to_be_proven(scene: Scene) -> None:
 def test_another_language_and_other_colours(scene: Scene) -> None:
     scene.show(ONE)
     i18n.switch("zh_CN")
-    scene.look.use(DARK)
+    scene.theme.use(DARK)
     scene.root.update()
     try:
         assert scene.page._resume_button["text"] == "继续"

@@ -21,7 +21,7 @@ from era5dl.gui.models.settings_form import FIELDS, amount, read, texts
 from era5dl.gui.text import i18n
 from era5dl.gui.text.i18n import N_
 from era5dl.gui.theme.palette import DARK
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from tests.gui_screen import *  # noqa: F403
 
 HIDDEN = {"geometry", "request_width", "selection"}  # what the window remembers by itself
@@ -119,7 +119,7 @@ def test_no_entry_raises(entered: dict[str, str]) -> None:
 
 class Scene:
     def __init__(self, root: tk.Tk, preferences: Preferences) -> None:
-        self.root, self.look = root, Look(root)
+        self.root, self.theme = root, Theme(root)
         self.changes: list[Preferences] = []
         self.closed = 0
         self.answer = ""
@@ -127,7 +127,7 @@ class Scene:
         callbacks = SettingsCallbacks(
             self.changes.append, lambda _path: self.answer, lambda _path: self.answer, self._close
         )
-        self.dialog = SettingsDialog(root, self.look, preferences, callbacks)
+        self.dialog = SettingsDialog(root, self.theme, preferences, callbacks)
         root.update()
 
     def _close(self) -> None:
@@ -217,7 +217,7 @@ def test_escape_closes_it(scene: Scene) -> None:
 
 def test_another_language_and_other_colours(scene: Scene) -> None:
     i18n.switch("zh_CN")
-    scene.look.use(DARK)
+    scene.theme.use(DARK)
     scene.root.update()
     try:
         assert scene.dialog._close["text"] == "关闭"
@@ -235,10 +235,10 @@ def test_it_fits_on_a_small_screen(scene: Scene) -> None:
 
 def test_help_tells_how_to_cite(root: tk.Tk) -> None:
     closed: list[bool] = []
-    look = Look(root)
+    theme = Theme(root)
     root.update()
     places: Any = [(N_("Log"), "/state/logs")]
-    dialog = HelpDialog(root, look, places, lambda: closed.append(True))
+    dialog = HelpDialog(root, theme, places, lambda: closed.append(True))
     root.update()
     dialog._copy.invoke()
     assert root.clipboard_get() == citation()

@@ -14,7 +14,7 @@ import pytest
 
 from era5dl.gui.theme import drawing, icons, scaling
 from era5dl.gui.theme.palette import DARK, LIGHT, Palette, blend, contrast
-from era5dl.gui.theme.theme import Look, bar_shape
+from era5dl.gui.theme.theme import Theme, bar_shape
 
 pytest_plugins = ["tests.gui_screen"]
 
@@ -140,9 +140,9 @@ def test_xft_dpi_is_believed(root: tk.Tk) -> None:
 
 def test_fonts_follow_the_scale_and_outlive_the_making(root: tk.Tk) -> None:
     usual = font.nametofont(scaling.TEXT, root=root).metrics("linespace")
-    look = Look(root, factor=2.0)
+    theme = Theme(root, factor=2.0)
     gc.collect()
-    assert look.px(10) == 20
+    assert theme.px(10) == 20
     assert font.nametofont(scaling.TEXT, root=root).metrics("linespace") > 1.7 * usual
     head = font.nametofont(scaling.HEAD, root=root)
     assert head.actual("weight") == "bold"
@@ -154,27 +154,27 @@ def test_fonts_follow_the_scale_and_outlive_the_making(root: tk.Tk) -> None:
 
 def test_a_look_is_made_quickly_and_a_switch_back_is_quicker(root: tk.Tk) -> None:
     begun = time.perf_counter()
-    look = Look(root, LIGHT, 2.0)
+    theme = Theme(root, LIGHT, 2.0)
     made = time.perf_counter() - begun
-    look.use(DARK)
+    theme.use(DARK)
     begun = time.perf_counter()
-    look.use(LIGHT)
+    theme.use(LIGHT)
     again = time.perf_counter() - begun
     assert made < 0.6  # 60 ms on two quiet cores
     assert again < 0.1
 
 
 def test_drawings_are_made_once(root: tk.Tk) -> None:
-    look = Look(root, LIGHT, 1.0)
-    first = look.icon("gear", "muted", 16)
-    count = look.pictures()
-    assert look.icon("gear", LIGHT.muted, 16) == first
-    assert look.bar(0.5, "accent") == look.bar(0.501, "accent")
-    look.use(DARK)
-    dark = look.pictures()
-    look.use(LIGHT)
-    look.use(DARK)
-    assert look.pictures() == dark > count
+    theme = Theme(root, LIGHT, 1.0)
+    first = theme.icon("gear", "muted", 16)
+    count = theme.pictures()
+    assert theme.icon("gear", LIGHT.muted, 16) == first
+    assert theme.bar(0.5, "accent") == theme.bar(0.501, "accent")
+    theme.use(DARK)
+    dark = theme.pictures()
+    theme.use(LIGHT)
+    theme.use(DARK)
+    assert theme.pictures() == dark > count
 
 
 _WIDGETS = {
@@ -199,12 +199,12 @@ _STYLES = [
 
 
 def test_every_style_can_be_worn_in_every_state(root: tk.Tk) -> None:
-    look = Look(root, LIGHT, 1.0)
+    theme = Theme(root, LIGHT, 1.0)
     worn = [_WIDGETS[style.rsplit(".", 1)[-1]](root, style=style) for style in _STYLES]
     for one in worn:
         one.pack()
     for palette in (LIGHT, DARK):
-        look.use(palette)
+        theme.use(palette)
         for state in ("active", "focus", "pressed", "disabled", "selected", "invalid", "readonly", "alternate"):
             for one in worn:
                 one.state([state])
@@ -217,30 +217,30 @@ def test_every_style_can_be_worn_in_every_state(root: tk.Tk) -> None:
 
 
 def test_followers_hear_of_a_switch_until_they_are_gone(root: tk.Tk) -> None:
-    look = Look(root, LIGHT, 1.0)
+    theme = Theme(root, LIGHT, 1.0)
     heard: list[str] = []
     frame = ttk.Frame(root)
-    look.follow(frame, lambda palette: heard.append(palette.name))
-    look.use(DARK)
+    theme.follow(frame, lambda palette: heard.append(palette.name))
+    theme.use(DARK)
     frame.destroy()
-    look.use(LIGHT)
+    theme.use(LIGHT)
     assert heard == ["light", "dark"]
 
 
 def test_an_icon_on_a_button_follows_and_has_no_dots_when_disabled(root: tk.Tk) -> None:
-    look = Look(root, LIGHT, 1.0)
+    theme = Theme(root, LIGHT, 1.0)
     button = ttk.Button(root, text="Pause")
-    look.set_icon(button, "pause")
-    assert str(button["image"][0]) == look.icon("pause", LIGHT.text)
-    assert [str(part) for part in button["image"]][1:] == ["disabled", look.icon("pause", LIGHT.faint)]
-    look.use(DARK)
-    assert str(button["image"][0]) == look.icon("pause", DARK.text)
-    look.set_icon(button, "play")
-    assert str(button["image"][0]) == look.icon("play", DARK.text)
+    theme.set_icon(button, "pause")
+    assert str(button["image"][0]) == theme.icon("pause", LIGHT.text)
+    assert [str(part) for part in button["image"]][1:] == ["disabled", theme.icon("pause", LIGHT.faint)]
+    theme.use(DARK)
+    assert str(button["image"][0]) == theme.icon("pause", DARK.text)
+    theme.set_icon(button, "play")
+    assert str(button["image"][0]) == theme.icon("play", DARK.text)
 
 
 def test_return_presses_a_button(root: tk.Tk) -> None:
-    Look(root, LIGHT, 1.0)
+    Theme(root, LIGHT, 1.0)
     heard: list[int] = []
     button = ttk.Button(root, command=lambda: heard.append(1))
     button.pack()
@@ -254,12 +254,12 @@ def test_return_presses_a_button(root: tk.Tk) -> None:
 
 
 def test_the_list_of_a_combobox_wears_the_palette_of_now(root: tk.Tk) -> None:
-    look = Look(root, LIGHT, 1.0)
+    theme = Theme(root, LIGHT, 1.0)
     box = ttk.Combobox(root, values=["a", "b"], state="readonly")
     box.pack()
     root.update()
     for palette in (LIGHT, DARK):
-        look.use(palette)
+        theme.use(palette)
         root.tk.call("ttk::combobox::Post", box)
         root.update()
         popup = root.tk.call("ttk::combobox::PopdownWindow", box)
@@ -271,9 +271,9 @@ def test_the_list_of_a_combobox_wears_the_palette_of_now(root: tk.Tk) -> None:
 
 
 def test_a_menu_wears_the_palette_of_now(root: tk.Tk) -> None:
-    look = Look(root, LIGHT, 1.0)
-    menu = look.menu(root)
-    look.use(DARK)
+    theme = Theme(root, LIGHT, 1.0)
+    menu = theme.menu(root)
+    theme.use(DARK)
     assert str(menu["background"]) == DARK.card
 
 

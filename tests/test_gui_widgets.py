@@ -15,22 +15,22 @@ import pytest
 
 import era5dl.gui.widgets
 from era5dl.gui.theme.palette import DARK, LIGHT
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets import date_text
 from era5dl.gui.widgets.banner import Action, Banner, Kind
 from era5dl.gui.widgets.chart_scale import nice_step, runs, thin, ticks
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
 from era5dl.gui.widgets.date_field import DateField
 from era5dl.gui.widgets.line_chart import LineChart, Series, Threshold
-from era5dl.gui.widgets.number_field import Stepper
+from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.progress_pill import ProgressPill
 from era5dl.gui.widgets.search_entry import SearchEntry
 from era5dl.gui.widgets.segmented_control import SegmentedControl
 from era5dl.gui.widgets.status_color import Tone
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.table_model import Column, Fitter, Row, Show
-from era5dl.gui.widgets.toggle_grid import ChipGrid
-from era5dl.gui.widgets.toggle_switch import Switch
+from era5dl.gui.widgets.table_model import Column, Row, Show, TextFitter
+from era5dl.gui.widgets.toggle_grid import ToggleGrid
+from era5dl.gui.widgets.toggle_switch import ToggleSwitch
 from era5dl.gui.widgets.tooltip import Tooltip
 
 pytest_plugins = ["tests.gui_screen"]
@@ -39,8 +39,8 @@ FIRST, LAST = date(1940, 1, 1), date(2025, 12, 31)
 
 
 @pytest.fixture
-def look(root: tk.Tk) -> Look:
-    return Look(root, LIGHT, 1.0)
+def theme(root: tk.Tk) -> Theme:
+    return Theme(root, LIGHT, 1.0)
 
 
 def keys(widget: tk.Misc, *names: str) -> None:
@@ -116,10 +116,10 @@ def test_months_later_stays_within_the_month() -> None:
 
 
 @pytest.fixture
-def field(root: tk.Tk, look: Look) -> DateField:
+def field(root: tk.Tk, theme: Theme) -> DateField:
     heard: list[date | None] = []
     one = DateField(
-        root, look, value=date(2023, 1, 15), first=FIRST, last=LAST, on_change=lambda: heard.append(one.get())
+        root, theme, value=date(2023, 1, 15), first=FIRST, last=LAST, on_change=lambda: heard.append(one.get())
     )
     one.heard = heard  # type: ignore[attr-defined]
     one.pack()
@@ -219,8 +219,8 @@ def test_a_day_out_of_bounds_cannot_be_clicked(field: DateField, root: tk.Tk) ->
     assert field.month.day == date(2023, 1, 20)
 
 
-def test_the_calendar_wears_the_palette_and_the_language(field: DateField, look: Look) -> None:
-    look.use(DARK)
+def test_the_calendar_wears_the_palette_and_the_language(field: DateField, theme: Theme) -> None:
+    theme.use(DARK)
     field.set_texts(date_text.CHINESE)
     field.open()
     month = field.month
@@ -268,7 +268,7 @@ COLUMNS = (
 
 
 class Scene:
-    def __init__(self, root: tk.Tk, look: Look, count: int = 100_000) -> None:
+    def __init__(self, root: tk.Tk, theme: Theme, count: int = 100_000) -> None:
         self.model = Rows(count)
         self.sorts: list[str] = []
         self.selections: list[frozenset[Hashable]] = []
@@ -276,7 +276,7 @@ class Scene:
         self.opened: list[Hashable] = []
         self.table = VirtualTable(
             root,
-            look,
+            theme,
             columns=COLUMNS,
             model=self.model,
             on_sort=self.sorts.append,
@@ -298,8 +298,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(root: tk.Tk, look: Look) -> Scene:
-    return Scene(root, look)
+def scene(root: tk.Tk, theme: Theme) -> Scene:
+    return Scene(root, theme)
 
 
 def test_only_rows_on_the_screen_are_asked_for(scene: Scene) -> None:
@@ -363,7 +363,7 @@ def test_all_are_selected_and_a_row_more_or_less(scene: Scene) -> None:
 
 def test_letters_are_measured_once() -> None:
     measured: list[str] = []
-    fitter = Fitter(lambda text: measured.append(text) or len(text))  # type: ignore[func-returns-value]
+    fitter = TextFitter(lambda text: measured.append(text) or len(text))  # type: ignore[func-returns-value]
     assert fitter.fit("abcabcabc", 5) == "abca…"
     assert fitter.fit("cabcabcab", 7, middle=True) == "cab…cab"
     assert sorted(measured) == ["a", "b", "c", "…"]
@@ -481,9 +481,9 @@ def test_the_wheel_and_the_scrollbar_scroll(scene: Scene) -> None:
     assert scene.table.texts_shown()[-1][0].endswith("99999.nc")
 
 
-def test_a_table_switches_language_and_palette(scene: Scene, look: Look) -> None:
+def test_a_table_switches_language_and_palette(scene: Scene, theme: Theme) -> None:
     scene.click(1)
-    look.use(DARK)
+    theme.use(DARK)
     assert str(scene.canvas["background"]) == DARK.card
     scene.table.set_texts(["文件", "进度", "状态"], empty="没有")
     texts = [scene.canvas.itemcget(item, "text") for item in scene.canvas.find_withtag("heading")
@@ -493,7 +493,7 @@ def test_a_table_switches_language_and_palette(scene: Scene, look: Look) -> None
 
 
 def test_fitting() -> None:
-    fitter = Fitter(len)
+    fitter = TextFitter(len)
     assert fitter.fit("abcdef", 6) == "abcdef"
     assert fitter.fit("abcdef", 4) == "abc…"
     assert fitter.fit("abcdefgh", 5, middle=True) == "ab…gh"
@@ -503,8 +503,8 @@ def test_fitting() -> None:
 # --- the tree
 
 
-def tree_of(root: tk.Tk, look: Look, heard: Callable[[frozenset[Hashable]], object]) -> CheckTree:
-    tree = CheckTree(root, look, on_change=heard, empty="Nothing found")
+def tree_of(root: tk.Tk, theme: Theme, heard: Callable[[frozenset[Hashable]], object]) -> CheckTree:
+    tree = CheckTree(root, theme, on_change=heard, empty="Nothing found")
     tree.pack(fill="both", expand=True)
     tree.set_items(
         [
@@ -521,9 +521,9 @@ def tree_of(root: tk.Tk, look: Look, heard: Callable[[frozenset[Hashable]], obje
     return tree
 
 
-def test_space_toggles_and_groups_have_three_states(root: tk.Tk, look: Look) -> None:
+def test_space_toggles_and_groups_have_three_states(root: tk.Tk, theme: Theme) -> None:
     heard: list[frozenset[Hashable]] = []
-    tree = tree_of(root, look, heard.append)
+    tree = tree_of(root, theme, heard.append)
     keys(tree.tree, "Down", "space")
     assert tree.get() == {"10u"}
     some = tree.tree.item("g0", "image")
@@ -536,24 +536,24 @@ def test_space_toggles_and_groups_have_three_states(root: tk.Tk, look: Look) -> 
     assert heard == [{"10u"}, {"10u", "10v"}, frozenset(), {"10u", "10v"}]
 
 
-def test_other_items_keep_what_is_still_there(root: tk.Tk, look: Look) -> None:
-    tree = tree_of(root, look, lambda _: None)
+def test_other_items_keep_what_is_still_there(root: tk.Tk, theme: Theme) -> None:
+    tree = tree_of(root, theme, lambda _: None)
     tree.set({"10u", "2t"})
     tree.set_items([Group("heat", "Temperature", (Leaf("2t", "2 metre temperature"), Leaf("2d", "2 metre dewpoint")))])
     assert tree.get() == {"2t"}
     assert tree.tree.get_children() == ("g0",)
 
 
-def test_return_opens_and_closes_a_group(root: tk.Tk, look: Look) -> None:
-    tree = tree_of(root, look, lambda _: None)
+def test_return_opens_and_closes_a_group(root: tk.Tk, theme: Theme) -> None:
+    tree = tree_of(root, theme, lambda _: None)
     keys(tree.tree, "Return")
     assert not tree.tree.item("g0", "open")
     keys(tree.tree, "Return")
     assert tree.tree.item("g0", "open")
 
 
-def test_a_click_on_box_or_words_toggles_a_leaf(root: tk.Tk, look: Look) -> None:
-    tree = tree_of(root, look, lambda _: None)
+def test_a_click_on_box_or_words_toggles_a_leaf(root: tk.Tk, theme: Theme) -> None:
+    tree = tree_of(root, theme, lambda _: None)
     x, y, wide, high = map(int, tree.tree.bbox("g0.0", "#0"))  # type: ignore[arg-type]
     click(tree.tree, x + 45, y + high // 2)
     assert tree.get() == {"10u"}
@@ -566,9 +566,9 @@ def test_a_click_on_box_or_words_toggles_a_leaf(root: tk.Tk, look: Look) -> None
     assert tree.get() == {"10u", "10v"} and not tree.tree.item("g0", "open")
 
 
-def test_a_filter_shows_what_has_all_words_and_keeps_what_is_checked(root: tk.Tk, look: Look) -> None:
+def test_a_filter_shows_what_has_all_words_and_keeps_what_is_checked(root: tk.Tk, theme: Theme) -> None:
     heard: list[frozenset[Hashable]] = []
-    tree = tree_of(root, look, heard.append)
+    tree = tree_of(root, theme, heard.append)
     tree.set({"10u", "2t", "gone"})
     assert tree.filter("metre TEMP") == 1
     assert tree.tree.get_children() == ("g1",)
@@ -588,8 +588,8 @@ def test_a_filter_shows_what_has_all_words_and_keeps_what_is_checked(root: tk.Tk
     assert tree.get() == {"10u", "10v", "2t"}
 
 
-def test_a_tree_of_224_is_filtered_instantly(root: tk.Tk, look: Look) -> None:
-    tree = tree_of(root, look, lambda _: None)
+def test_a_tree_of_224_is_filtered_instantly(root: tk.Tk, theme: Theme) -> None:
+    tree = tree_of(root, theme, lambda _: None)
     tree.set_items([Group(g, f"Group {g}", tuple(Leaf((g, n), f"variable {n} of {g}", f"v{n}") for n in range(28)))
                     for g in range(8)])  # fmt: skip
     begun = time.perf_counter()
@@ -599,8 +599,8 @@ def test_a_tree_of_224_is_filtered_instantly(root: tk.Tk, look: Look) -> None:
     assert (time.perf_counter() - begun) / 6 < 0.15  # 15 ms on a quiet machine
 
 
-def test_words_change_and_nothing_else(root: tk.Tk, look: Look) -> None:
-    tree = tree_of(root, look, lambda _: None)
+def test_words_change_and_nothing_else(root: tk.Tk, theme: Theme) -> None:
+    tree = tree_of(root, theme, lambda _: None)
     tree.set({"10v"})
     keys(tree.tree, "Down", "Down")
     tree.set_texts(
@@ -610,7 +610,7 @@ def test_words_change_and_nothing_else(root: tk.Tk, look: Look) -> None:
     assert tree.tree.item("g0", "text") == "风" and tree.tree.item("g0", "open")
     assert tree.tree.focus() == "g0.1"
     before = tree.tree.item("g0.1", "image")
-    look.use(DARK)
+    theme.use(DARK)
     assert tree.tree.item("g0.1", "image") != before
 
 
@@ -618,16 +618,18 @@ def test_words_change_and_nothing_else(root: tk.Tk, look: Look) -> None:
 
 
 @pytest.fixture
-def chips(root: tk.Tk, look: Look) -> ChipGrid:
+def chips(root: tk.Tk, theme: Theme) -> ToggleGrid:
     heard: list[frozenset[int]] = []
-    grid = ChipGrid(root, look, title="Years", choices=[(y, str(y)) for y in range(1940, 2027)], on_change=heard.append)
+    grid = ToggleGrid(
+        root, theme, title="Years", choices=[(y, str(y)) for y in range(1940, 2027)], on_change=heard.append
+    )
     grid.heard = heard  # type: ignore[attr-defined]
     grid.pack(fill="x")
     root.update()
     return grid
 
 
-def test_chips_by_mouse(chips: ChipGrid) -> None:
+def test_chips_by_mouse(chips: ToggleGrid) -> None:
     click(chips.canvas, *chips.place_of(1941))
     assert chips.get() == {1941}
     click(chips.canvas, *chips.place_of(1944), modifiers="Shift-")
@@ -637,7 +639,7 @@ def test_chips_by_mouse(chips: ChipGrid) -> None:
     assert chips.heard[-1] == chips.get()  # type: ignore[attr-defined]
 
 
-def test_chips_are_painted_by_dragging(chips: ChipGrid) -> None:
+def test_chips_are_painted_by_dragging(chips: ToggleGrid) -> None:
     (x, y), (to_x, _) = chips.place_of(1950), chips.place_of(1952)
     chips.canvas.event_generate("<ButtonPress-1>", x=x, y=y)
     for place in range(x, to_x + 1, 20):
@@ -647,7 +649,7 @@ def test_chips_are_painted_by_dragging(chips: ChipGrid) -> None:
     assert chips.get() == {1950, 1951, 1952}
 
 
-def test_chips_by_keyboard(chips: ChipGrid) -> None:
+def test_chips_by_keyboard(chips: ToggleGrid) -> None:
     keys(chips.canvas, "space", "Right", "Right", "space")
     assert chips.get() == {1940, 1942}
     keys(chips.canvas, "End", "space", "Home", "space")
@@ -656,7 +658,7 @@ def test_chips_by_keyboard(chips: ChipGrid) -> None:
     assert len(chips.get()) == 87
 
 
-def test_all_none_and_what_cannot_be_taken(chips: ChipGrid) -> None:
+def test_all_none_and_what_cannot_be_taken(chips: ToggleGrid) -> None:
     chips.set_enabled(range(1940, 1950))
     chips._all.invoke()
     assert chips.get() == set(range(1940, 1950))
@@ -668,10 +670,12 @@ def test_all_none_and_what_cannot_be_taken(chips: ChipGrid) -> None:
     assert len(chips.heard) == 2  # type: ignore[attr-defined]
 
 
-def test_chips_are_there_quickly(root: tk.Tk, look: Look) -> None:
+def test_chips_are_there_quickly(root: tk.Tk, theme: Theme) -> None:
     begun = time.perf_counter()
     for title, count in (("Years", 87), ("Months", 12), ("Days", 31)):
-        ChipGrid(root, look, title=title, choices=[(n, str(n)) for n in range(count)], on_change=print).pack(fill="x")
+        ToggleGrid(root, theme, title=title, choices=[(n, str(n)) for n in range(count)], on_change=print).pack(
+            fill="x"
+        )
     root.update()
     assert time.perf_counter() - begun < 0.3  # 30 ms on a quiet machine
 
@@ -699,8 +703,8 @@ def test_thinning_keeps_peaks_and_gaps_part_lines() -> None:
     assert runs([(0, 1.0), (1, None), (2, None), (3, 2.0), (4, 3.0)]) == [[(0, 1.0)], [(3, 2.0), (4, 3.0)]]
 
 
-def test_a_chart_draws_reads_and_restyles(root: tk.Tk, look: Look) -> None:
-    chart = LineChart(root, look, format_value=lambda value: f"{value:.0f}", span=100, title="Speed", empty="None",
+def test_a_chart_draws_reads_and_restyles(root: tk.Tk, theme: Theme) -> None:
+    chart = LineChart(root, theme, format_value=lambda value: f"{value:.0f}", span=100, title="Speed", empty="None",
                       format_ago=lambda ago: f"{ago:.0f} s")  # fmt: skip
     chart.pack(fill="both", expand=True)
     root.update()
@@ -719,7 +723,7 @@ def test_a_chart_draws_reads_and_restyles(root: tk.Tk, look: Look) -> None:
     chart.event_generate("<Motion>", x=(left + right) // 2, y=50)
     root.update()
     assert chart.find_withtag("reading")
-    look.use(DARK)
+    theme.use(DARK)
     assert str(chart["background"]) == DARK.card
     begun = time.perf_counter()
     chart.show([Series("a", [(n / 36, n % 37) for n in range(3600)])], 100)
@@ -729,9 +733,9 @@ def test_a_chart_draws_reads_and_restyles(root: tk.Tk, look: Look) -> None:
 # --- the small ones
 
 
-def test_search_hears_and_clears(root: tk.Tk, look: Look) -> None:
+def test_search_hears_and_clears(root: tk.Tk, theme: Theme) -> None:
     heard: list[str] = []
-    search = SearchEntry(root, look, placeholder="Search files", on_change=heard.append)
+    search = SearchEntry(root, theme, placeholder="Search files", on_change=heard.append)
     search.pack()
     root.update()
     assert search._placeholder.winfo_manager() == "place"
@@ -744,9 +748,9 @@ def test_search_hears_and_clears(root: tk.Tk, look: Look) -> None:
     assert search.get() == ""
 
 
-def test_the_stepper(root: tk.Tk, look: Look) -> None:
+def test_the_stepper(root: tk.Tk, theme: Theme) -> None:
     heard: list[int] = []
-    stepper = Stepper(root, look, value=8, least=1, most=10, on_change=heard.append)
+    stepper = NumberField(root, theme, value=8, least=1, most=10, on_change=heard.append)
     stepper.pack()
     root.update()
     keys(stepper.entry, "Up", "Up", "Up", "Down")
@@ -764,10 +768,10 @@ def test_the_stepper(root: tk.Tk, look: Look) -> None:
     assert stepper.get() == 1
 
 
-def test_the_segments(root: tk.Tk, look: Look) -> None:
+def test_the_segments(root: tk.Tk, theme: Theme) -> None:
     heard: list[str] = []
     control = SegmentedControl(
-        root, look, choices={"range": "Date range", "grid": "Grid"}, value="range", on_change=heard.append
+        root, theme, choices={"range": "Date range", "grid": "Grid"}, value="range", on_change=heard.append
     )
     control.pack()
     root.update()
@@ -784,9 +788,9 @@ def test_the_segments(root: tk.Tk, look: Look) -> None:
     assert first["text"] == "日期"
 
 
-def test_the_switch(root: tk.Tk, look: Look) -> None:
+def test_the_switch(root: tk.Tk, theme: Theme) -> None:
     heard: list[bool] = []
-    switch = Switch(root, look, text="Dark", value=False, on_change=heard.append)
+    switch = ToggleSwitch(root, theme, text="Dark", value=False, on_change=heard.append)
     switch.pack()
     root.update()
     keys(switch, "space", "Return")
@@ -796,10 +800,10 @@ def test_the_switch(root: tk.Tk, look: Look) -> None:
     assert switch.instate(["!alternate"])
 
 
-def test_the_banner_takes_no_room_until_it_speaks(root: tk.Tk, look: Look) -> None:
+def test_the_banner_takes_no_room_until_it_speaks(root: tk.Tk, theme: Theme) -> None:
     closed: list[int] = []
     pressed: list[int] = []
-    banner = Banner(root, look, on_close=lambda: closed.append(1))
+    banner = Banner(root, theme, on_close=lambda: closed.append(1))
     banner.pack(fill="x")
     root.update()
     assert banner.winfo_height() <= 1
@@ -815,15 +819,15 @@ def test_the_banner_takes_no_room_until_it_speaks(root: tk.Tk, look: Look) -> No
     banner.show(Kind.INFO, "It goes on.")
     root.update()
     assert banner.text == "It goes on." and not banner._button.winfo_manager()
-    look.use(DARK)
+    theme.use(DARK)
     banner._cross.invoke()
     root.update()
     assert banner.winfo_height() <= 1 and closed == [1] == pressed
 
 
-def test_a_long_banner_wraps(root: tk.Tk, look: Look) -> None:
+def test_a_long_banner_wraps(root: tk.Tk, theme: Theme) -> None:
     root.geometry("400x300")
-    banner = Banner(root, look)
+    banner = Banner(root, theme)
     banner.pack(fill="x")
     banner.show(Kind.INFO, "word " * 60)
     root.update()
@@ -832,11 +836,11 @@ def test_a_long_banner_wraps(root: tk.Tk, look: Look) -> None:
     assert banner._text.winfo_height() > 60
 
 
-def test_the_tooltip(root: tk.Tk, look: Look) -> None:
+def test_the_tooltip(root: tk.Tk, theme: Theme) -> None:
     frame = tk.Frame(root, width=50, height=50)
     frame.pack()
     root.update()
-    tip = Tooltip(frame, look, lambda: "Hello", rest=1)
+    tip = Tooltip(frame, theme, lambda: "Hello", rest=1)
     frame.event_generate("<Enter>")
     end = time.monotonic() + 5
     while not tip.shown and time.monotonic() < end:
@@ -856,8 +860,8 @@ def test_the_tooltip(root: tk.Tk, look: Look) -> None:
         root.update()
 
 
-def test_a_pill_says_its_state_three_ways(root: tk.Tk, look: Look) -> None:
-    pill = ProgressPill(root, look)
+def test_a_pill_says_its_state_three_ways(root: tk.Tk, theme: Theme) -> None:
+    pill = ProgressPill(root, theme)
     pill.pack()
     seen = set()
     for tone in Tone:
@@ -865,4 +869,4 @@ def test_a_pill_says_its_state_three_ways(root: tk.Tk, look: Look) -> None:
         seen.add(str(pill._icon["image"]))
         assert pill._text["text"] == tone.name
     assert len(seen) == len(Tone)
-    look.use(DARK)
+    theme.use(DARK)

@@ -23,7 +23,7 @@ from era5dl.gui.controllers.dialogs import Dialogs
 from era5dl.gui.controllers.download import Downloading, Surroundings
 from era5dl.gui.controllers.monitoring import Pages, Watching
 from era5dl.gui.controllers.preferences import Choices
-from era5dl.gui.dialogs.question import Question
+from era5dl.gui.dialogs.question import QuestionDialog
 from era5dl.gui.models import preferences, request_form
 from era5dl.gui.models.log import Level
 from era5dl.gui.models.preference_store import Keeping
@@ -45,7 +45,7 @@ from era5dl.gui.text import i18n
 from era5dl.gui.text.i18n import _, follow
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import Kind
 from era5dl.log_file import log_file
 from era5dl.redaction import without_login, without_secrets
@@ -63,13 +63,13 @@ class App:
         self.keeping = Keeping(root, options.preset(preferences.load()), on_disk=not options.demo)
         i18n.switch(self.preferences.language or i18n.system_language())
         root.withdraw()
-        self.look = Look(root, PALETTES[self.preferences.theme], options.scale)
+        self.theme = Theme(root, PALETTES[self.preferences.theme], options.scale)
         if i18n.language() != i18n.ENGLISH and not scaling.knows_chinese(root):
             i18n.switch(i18n.ENGLISH)
         self.model = QueueModel()
         self.awake = desktop.Awake()
         self.demo: DemoThread | None = None
-        self.dialogs = Dialogs(root, self.look)
+        self.dialogs = Dialogs(root, self.theme)
         self._phase = 0
         around = Surroundings(
             settings=lambda: self.preferences.to_settings(),
@@ -97,32 +97,32 @@ class App:
         return self.keeping.now
 
     @property
-    def question(self) -> Question | None:
+    def question(self) -> QuestionDialog | None:
         """What is asked before the window closes."""
         return self.dialogs.question
 
     # --- making
 
     def _make_window(self) -> None:
-        root, look, px = self.root, self.look, self.look.px
+        root, theme, px = self.root, self.theme, self.theme.px
         self.keeping.place_window(px)
         root.protocol("WM_DELETE_WINDOW", self.close)
         root.report_callback_exception = self._bug
         self.header = Header(
             root,
-            look,
+            theme,
             HeaderCallbacks(
                 self.show_menu, self.show_help, self.show_settings, self.switch_theme, self._choose_language
             ),
         )
         self.header.pack(fill="x", padx=px(22), pady=(px(12), px(4)))
-        self._pages = Tabs(root, look, self.model, self._callbacks(), self.preferences)
+        self._pages = Tabs(root, theme, self.model, self._callbacks(), self.preferences)
         self.download, self.sessions, self.diagnostics, self.log = self._pages.pages
         self.tabs = self._pages.notebook
         self.tabs.pack(fill="both", expand=True, padx=px(14), pady=(0, px(14)))
         self.choices = Choices(
             root=root,
-            look=look,
+            theme=theme,
             keeping=self.keeping,
             conductor=self.conductor,
             downloading=self.downloading,

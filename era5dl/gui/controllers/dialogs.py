@@ -8,24 +8,24 @@ from tkinter import filedialog
 
 from era5dl.formatting import plain
 from era5dl.gui.dialogs.help import HelpDialog
-from era5dl.gui.dialogs.question import Question
+from era5dl.gui.dialogs.question import QuestionDialog
 from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
 from era5dl.gui.models import preferences
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.text.i18n import _
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.log_file import log_file
 
 
 class Dialogs:
     """Each of them is there once at most."""
 
-    def __init__(self, root: tk.Tk, look: Look) -> None:
-        self._root, self._look = root, look
+    def __init__(self, root: tk.Tk, theme: Theme) -> None:
+        self._root, self._theme = root, theme
         self._settings: SettingsDialog | None = None
         self._help: HelpDialog | None = None
-        self.question: Question | None = None
-        self.consent: Question | None = None
+        self.question: QuestionDialog | None = None
+        self.consent: QuestionDialog | None = None
 
     def show_help(self, folder: str) -> None:
         """folder: where downloads go."""
@@ -35,7 +35,7 @@ class Dialogs:
                 (_("Settings"), str(preferences.preferences_file())),
                 (_("Log"), str(log_file())),
             )
-            self._help = HelpDialog(self._root, self._look, places, self._help_closed)
+            self._help = HelpDialog(self._root, self._theme, places, self._help_closed)
 
     def show_settings(self, now: Preferences, changed: Callable[[Preferences], object]) -> None:
         """changed: hears of each change as it is made."""
@@ -46,13 +46,13 @@ class Dialogs:
                 choose_file=lambda _start: filedialog.askopenfilename(parent=self._root),
                 closed=self._settings_closed,
             )
-            self._settings = SettingsDialog(self._root, self._look, now, callbacks)
+            self._settings = SettingsDialog(self._root, self._theme, now, callbacks)
 
     def ask_to_close(self, on_yes: Callable[[], object]) -> None:
         """Something is being downloaded: stop it and close?"""
-        self.question = Question(
+        self.question = QuestionDialog(
             self._root,
-            self._look,
+            self._theme,
             title=_("Stop the download and close?"),
             text=_("Everything that has come is kept; the window offers to go on when it is opened again."),
             yes=_("Stop and close"),
@@ -65,9 +65,9 @@ class Dialogs:
         """A session names this server, and the settings another one: ask it all the same?"""
         if self.consent is not None and self.consent.winfo_exists():
             self.consent.destroy()
-        self.consent = Question(
+        self.consent = QuestionDialog(
             self._root,
-            self._look,
+            self._theme,
             title=_("Download from another server?"),
             text=_(
                 "The files of this session come from {address}, which is not the server in the settings. "

@@ -16,7 +16,7 @@ from era5dl.gui.text import i18n
 from era5dl.gui.text.i18n import _
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import Kind
 
 
@@ -25,7 +25,7 @@ class Choices:
     """Each choice takes effect at once, wherever it is seen, and is kept."""
 
     root: tk.Tk
-    look: Look
+    theme: Theme
     keeping: Keeping
     conductor: Conductor
     downloading: Downloading
@@ -35,7 +35,7 @@ class Choices:
 
     def switch_theme(self) -> None:
         """From light to dark, or back."""
-        name = "light" if self.look.palette.dark else "dark"
+        name = "light" if self.theme.palette.dark else "dark"
         self._paint(name)
         self.keeping.change(theme=name)
 
@@ -71,7 +71,7 @@ class Choices:
         """What the settings dialog says now."""
         before = self.keeping.now
         self.keeping.take(changed)
-        if changed.theme != self.look.palette.name:
+        if changed.theme != self.theme.palette.name:
             self._paint(changed.theme)
         speech = changed.language or i18n.system_language()
         if speech != i18n.language() and (speech == i18n.ENGLISH or scaling.knows_chinese(self.root)):
@@ -85,5 +85,5 @@ class Choices:
         self.downloading.replan()
 
     def _paint(self, theme: str) -> None:
-        self.look.use(PALETTES[theme])
-        self.header.show_theme(self.look.palette.dark)
+        self.theme.use(PALETTES[theme])
+        self.header.show_theme(self.theme.palette.dark)

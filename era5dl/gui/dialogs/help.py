@@ -8,7 +8,7 @@ from datetime import date
 from tkinter import ttk
 
 from era5dl.gui.text.i18n import N_, _, follow, translate
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.dialog_position import show_over
 
@@ -53,13 +53,13 @@ class HelpDialog(tk.Toplevel):
     """places: what lies where, as (English name marked with N_, path). Escape closes it."""
 
     def __init__(
-        self, master: tk.Misc, look: Look, places: Sequence[tuple[str, str]], closed: Callable[[], object]
+        self, master: tk.Misc, theme: Theme, places: Sequence[tuple[str, str]], closed: Callable[[], object]
     ) -> None:
         super().__init__(master)
         self.withdraw()
-        self._look, self._closed, self._places = look, closed, tuple(places)
-        px = look.px
-        look.follow(self, lambda palette: self.configure(background=palette.page))
+        self._theme, self._closed, self._places = theme, closed, tuple(places)
+        px = theme.px
+        theme.follow(self, lambda palette: self.configure(background=palette.page))
         outer = ttk.Frame(self, style="Page.TFrame", padding=px(14))
         outer.pack(fill="both", expand=True)
         self._texts: list[tuple[ttk.Label, Callable[[], str]]] = []
@@ -93,13 +93,13 @@ class HelpDialog(tk.Toplevel):
     def _say(self, master: tk.Misc, text: Callable[[], str], style: str = "TLabel", wide: float = 0) -> ttk.Label:
         label = ttk.Label(master, style=style, justify="left")
         if wide:
-            label.configure(wraplength=self._look.px(wide))
+            label.configure(wraplength=self._theme.px(wide))
         self._texts.append((label, text))
         return label
 
     def _make_steps(self, master: tk.Misc) -> Card:
-        px = self._look.px
-        card = Card(master, self._look)
+        px = self._theme.px
+        card = Card(master, self._theme)
         self._say(card, lambda: _("What to do"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
         for number, step in enumerate(_STEPS, 1):
             ttk.Label(card, text=f"{number}", style="Accent.TLabel").grid(
@@ -111,8 +111,8 @@ class HelpDialog(tk.Toplevel):
         return card
 
     def _make_keys(self, master: tk.Misc) -> Card:
-        px = self._look.px
-        card = Card(master, self._look)
+        px = self._theme.px
+        card = Card(master, self._theme)
         self._say(card, lambda: _("Keys"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
         for row, (key, action) in enumerate(_KEYS, 1):
             ttk.Label(card, text=key, style="Accent.TLabel").grid(row=row, column=0, sticky="w", pady=px(2))
@@ -131,13 +131,13 @@ class HelpDialog(tk.Toplevel):
         return card
 
     def _make_citation(self, master: tk.Misc) -> Card:
-        px = self._look.px
-        card = Card(master, self._look)
+        px = self._theme.px
+        card = Card(master, self._theme)
         head = ttk.Frame(card)
         head.pack(fill="x")
         self._say(head, lambda: _("Citing and licence"), "Head.TLabel").pack(side="left")
         self._copy = ttk.Button(head, command=self._copy_citation)
-        self._look.set_icon(self._copy, "copy", "text", 15)
+        self._theme.set_icon(self._copy, "copy", "text", 15)
         self._copy.pack(side="right")
         ttk.Label(card, text=citation(), wraplength=px(820), justify="left", style="Muted.TLabel").pack(
             anchor="w", pady=(px(6), px(8))

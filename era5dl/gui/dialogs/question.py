@@ -6,13 +6,13 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.dialog_position import show_over
 
 _WIDE = 400
 
 
-class Question(tk.Toplevel):
+class QuestionDialog(tk.Toplevel):
     """`on_yes` or `on_no` is called once, when it is gone. Escape and the cross are no.
 
     cautious: the keyboard is at no, so that a key that was meant for something else does not say yes.
@@ -21,7 +21,7 @@ class Question(tk.Toplevel):
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         title: str,
         text: str,
@@ -34,8 +34,8 @@ class Question(tk.Toplevel):
         super().__init__(master)
         self.withdraw()
         self._on_yes, self._on_no = on_yes, on_no
-        px = look.px
-        look.follow(self, lambda palette: self.configure(background=palette.card))
+        px = theme.px
+        theme.follow(self, lambda palette: self.configure(background=palette.card))
         self.title(title)
         frame = ttk.Frame(self, padding=px(20))
         frame.pack(fill="both", expand=True)

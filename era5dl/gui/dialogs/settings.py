@@ -12,11 +12,11 @@ from era5dl.gui.models import settings_form
 from era5dl.gui.models.preferences import BOUNDS, CHOICES, Preferences
 from era5dl.gui.models.settings_form import Field, Kind
 from era5dl.gui.text.i18n import LANGUAGES, _, follow, translate
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.dialog_position import show_over
-from era5dl.gui.widgets.number_field import Stepper
-from era5dl.gui.widgets.toggle_switch import Switch
+from era5dl.gui.widgets.number_field import NumberField
+from era5dl.gui.widgets.toggle_switch import ToggleSwitch
 
 _WIDE = 520  # of the column of fields, in our units
 
@@ -50,22 +50,22 @@ class _Line:
 class SettingsDialog(tk.Toplevel):
     """One at a time; Escape closes it."""
 
-    def __init__(self, master: tk.Misc, look: Look, preferences: Preferences, callbacks: SettingsCallbacks) -> None:
+    def __init__(self, master: tk.Misc, theme: Theme, preferences: Preferences, callbacks: SettingsCallbacks) -> None:
         super().__init__(master)
         self.withdraw()
-        self._look, self._do = look, callbacks
+        self._theme, self._do = theme, callbacks
         self._preferences = preferences
         self._lines: dict[str, _Line] = {}
         self._filling = False
-        px = look.px
-        look.follow(self, lambda palette: self.configure(background=palette.page))
+        px = theme.px
+        theme.follow(self, lambda palette: self.configure(background=palette.page))
         outer = ttk.Frame(self, style="Page.TFrame", padding=px(14))
         outer.pack(fill="both", expand=True)
         self._tabs = ttk.Notebook(outer)
         self._tabs.pack(fill="both", expand=True)
         for group in settings_form.GROUPS:
             page = ttk.Frame(self._tabs, style="Page.TFrame", padding=(0, px(10), 0, 0))
-            card = Card(page, look)
+            card = Card(page, theme)
             card.pack(fill="both", expand=True)
             card.columnconfigure(1, weight=1, minsize=px(_WIDE))
             for row, entry in enumerate(group.fields):
@@ -127,14 +127,14 @@ class SettingsDialog(tk.Toplevel):
                 chosen = line.get()
                 line.control.configure(values=list(_shown(line.field.name).values()))
                 line.set(chosen)
-            if isinstance(line.control, Switch):
+            if isinstance(line.control, ToggleSwitch):
                 line.control.configure(text=translate(line.field.hint))
         self._say_problems(settings_form.read(self._entered(), self._preferences)[1])
 
     # --- building
 
     def _make(self, card: ttk.Frame, row: int, entry: Field) -> _Line:
-        px = self._look.px
+        px = self._theme.px
         label = ttk.Label(card)
         label.grid(row=2 * row, column=0, sticky="w", padx=(0, px(18)), pady=(px(5), 0))
         place = ttk.Frame(card)
@@ -148,14 +148,14 @@ class SettingsDialog(tk.Toplevel):
         return _Line(entry, label, control, unit, below, get, put)
 
     def _control(self, place: ttk.Frame, entry: Field) -> tuple[Any, Callable[[], Any], Callable[[Any], object]]:
-        look = self._look
+        theme = self._theme
         if entry.kind is Kind.FLAG:
-            switch = Switch(place, look, text="", value=False, on_change=lambda _on: self._changed())
+            switch = ToggleSwitch(place, theme, text="", value=False, on_change=lambda _on: self._changed())
             switch.pack(side="left")
             return switch, switch.get, switch.set
         if entry.kind is Kind.WHOLE:
             least, most = BOUNDS[entry.name]
-            stepper = Stepper(place, look, value=int(least), least=int(least), most=int(most), on_change=_nothing)
+            stepper = NumberField(place, theme, value=int(least), least=int(least), most=int(most), on_change=_nothing)
             stepper.pack(side="left")
             stepper.variable.trace_add("write", lambda *_names: self._changed())
             return stepper, stepper.variable.get, stepper.variable.set
@@ -186,8 +186,8 @@ class SettingsDialog(tk.Toplevel):
         variable.trace_add("write", lambda *_names: self._changed())
         if entry.kind in (Kind.FOLDER, Kind.FILE):
             choose = ttk.Button(place, style="Icon.TButton", command=lambda: self._choose(entry, variable))
-            self._look.set_icon(choose, "folder", "muted", 16)
-            choose.pack(side="left", padx=(self._look.px(6), 0))
+            self._theme.set_icon(choose, "folder", "muted", 16)
+            choose.pack(side="left", padx=(self._theme.px(6), 0))
         return field, variable.get, variable.set
 
     def _choose(self, entry: Field, variable: tk.StringVar) -> None:

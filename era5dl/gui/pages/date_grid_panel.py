@@ -8,9 +8,9 @@ from datetime import date
 from tkinter import ttk
 
 from era5dl.gui.text.i18n import N_, _, pgettext, translate
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.card import Card
-from era5dl.gui.widgets.toggle_grid import ChipGrid
+from era5dl.gui.widgets.toggle_grid import ToggleGrid
 
 Taken = Callable[[frozenset[int], frozenset[int], frozenset[int]], object]
 
@@ -20,13 +20,13 @@ _MONTHS = (
 )
 
 
-class GridPanel(Card):
+class DateGridPanel(Card):
     """on_change: the years, months and days taken. on_close: the person is done."""
 
-    def __init__(self, master: tk.Misc, look: Look, *, on_change: Taken, on_close: Callable[[], object]) -> None:
-        super().__init__(master, look)
+    def __init__(self, master: tk.Misc, theme: Theme, *, on_change: Taken, on_close: Callable[[], object]) -> None:
+        super().__init__(master, theme)
         self._on_change = on_change
-        px = look.px
+        px = theme.px
         head = ttk.Frame(self)
         head.pack(fill="x", pady=(0, px(8)))
         self._title = ttk.Label(head, style="Head.TLabel")
@@ -36,7 +36,7 @@ class GridPanel(Card):
         self._hint = ttk.Label(self, style="Muted.TLabel")
         self._hint.pack(anchor="w", pady=(0, px(8)))
         self.years, self.months, self.days = (
-            ChipGrid(self, look, title="", choices=choices, on_change=lambda _taken: self._told())
+            ToggleGrid(self, theme, title="", choices=choices, on_change=lambda _taken: self._told())
             for choices in (
                 [(year, str(year)) for year in range(1940, date.today().year + 1)],
                 [(number, name) for number, name in enumerate(_MONTHS, start=1)],

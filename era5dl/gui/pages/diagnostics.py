@@ -14,7 +14,7 @@ from era5dl.gui.models.charts import Hour
 from era5dl.gui.text.diagnosis_text import Said, Step, Tone
 from era5dl.gui.text.i18n import N_, _, follow, translate
 from era5dl.gui.theme.palette import Palette
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import Banner, Kind
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.line_chart import LineChart, Series
@@ -42,15 +42,15 @@ class DiagnosticsCallbacks:
 class DiagnosticsPage(ttk.Frame):
     """show: the hour, every two seconds. show_findings, show_steps, show_testing: when there is news."""
 
-    def __init__(self, master: tk.Misc, look: Look, callbacks: DiagnosticsCallbacks) -> None:
+    def __init__(self, master: tk.Misc, theme: Theme, callbacks: DiagnosticsCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
-        self._look, self._do = look, callbacks
+        self._theme, self._do = theme, callbacks
         self._findings: tuple[Said, ...] = ()
         self._steps: tuple[Step, ...] = ()
         self._testing = False
         self._began = 0.0
         self._hour = Hour(now=0.0)
-        self._banner = Banner(self, look, on_close=lambda: None)
+        self._banner = Banner(self, theme, on_close=lambda: None)
         self._banner.grid(row=0, column=0, columnspan=2, sticky="ew")
         self._make_left()
         self._make_charts()
@@ -59,12 +59,12 @@ class DiagnosticsPage(ttk.Frame):
         follow(self, self.retranslate)
 
     def _make_left(self) -> None:
-        px, look = self._look.px, self._look
+        px, theme = self._theme.px, self._theme
         left = ttk.Frame(self, style="Page.TFrame", width=px(_LEFT))
         left.grid(row=1, column=0, sticky="ns", padx=(0, px(10)))
         left.columnconfigure(0, weight=1, minsize=px(_LEFT))
         left.rowconfigure(1, weight=1)
-        verdict = Card(left, look)
+        verdict = Card(left, theme)
         verdict.grid(row=0, column=0, sticky="ew", pady=(0, px(10)))
         verdict.columnconfigure(1, weight=1)
         self._verdict_title = ttk.Label(verdict, style="Muted.TLabel")
@@ -81,8 +81,8 @@ class DiagnosticsPage(ttk.Frame):
         self._make_test(left)
 
     def _make_test(self, left: ttk.Frame) -> None:
-        px, look = self._look.px, self._look
-        card = Card(left, look)
+        px, theme = self._theme.px, self._theme
+        card = Card(left, theme)
         card.grid(row=1, column=0, sticky="nsew")
         self._test_title = ttk.Label(card, style="Head.TLabel")
         self._test_title.pack(anchor="w")
@@ -98,12 +98,12 @@ class DiagnosticsPage(ttk.Frame):
         self._test = ttk.Button(buttons, style="Accent.TButton", command=self._do.test)
         self._test.pack(side="left")
         self._report = ttk.Button(buttons, command=self._do.save_report)
-        look.set_icon(self._report, "download", "text", 15)
+        theme.set_icon(self._report, "download", "text", 15)
         self._report.pack(side="right")
 
     def _make_charts(self) -> None:
-        px, look = self._look.px, self._look
-        card = Card(self, look)
+        px, theme = self._theme.px, self._theme
+        card = Card(self, theme)
         card.grid(row=1, column=1, sticky="nsew")
         self._hour_title = ttk.Label(card, style="Head.TLabel")
         self._hour_title.grid(row=0, column=0, columnspan=2, sticky="w", pady=(0, px(6)))
@@ -118,7 +118,7 @@ class DiagnosticsPage(ttk.Frame):
         self.charts: list[LineChart] = []
         for number, (formatted, least) in enumerate(formats):
             chart = LineChart(
-                card, look, format_value=formatted, format_ago=_ago, least=least, width=260, height=110, title=" "
+                card, theme, format_value=formatted, format_ago=_ago, least=least, width=260, height=110, title=" "
             )
             row, column = divmod(number, 2)
             chart.grid(
@@ -156,7 +156,7 @@ class DiagnosticsPage(ttk.Frame):
         for place, (mark, name, hint) in enumerate(self._said):
             if place < len(self._findings):
                 said = self._findings[place]
-                self._look.set_icon(mark, *_MARKS[said.tone], 20)
+                self._theme.set_icon(mark, *_MARKS[said.tone], 20)
                 name.configure(text=said.name)
                 hint.configure(text=said.hint)
             for part in (mark, name, hint):
@@ -181,7 +181,7 @@ class DiagnosticsPage(ttk.Frame):
             style = "Muted.TLabel" if step.good else "Warn.TLabel"
             if step.timings is None:
                 fact = self._cell(step.fact, row, 1, style, "e", span=5)
-                fact.configure(wraplength=self._look.px(_LEFT - 160), justify="right")
+                fact.configure(wraplength=self._theme.px(_LEFT - 160), justify="right")
             else:
                 for column, text in enumerate(step.timings, 1):
                     self._cell(text, row, column, "TLabel" if step.good else style, "e")
@@ -189,10 +189,10 @@ class DiagnosticsPage(ttk.Frame):
     def _cell(
         self, text: str, row: int, column: int, style: str, anchor: str, *, span: int = 1, icon: bool = False
     ) -> ttk.Label:
-        px = self._look.px
+        px = self._theme.px
         label = ttk.Label(self._table, text=text, style=style)
         if icon:
-            self._look.set_icon(label, "warning", "warn", 14)
+            self._theme.set_icon(label, "warning", "warn", 14)
         side = (0, 0) if column == 0 else (px(12), 0)
         label.grid(row=row, column=column, columnspan=span, sticky=anchor, padx=side, pady=px(3))
         self._cells.append(label)
@@ -205,7 +205,7 @@ class DiagnosticsPage(ttk.Frame):
         self._testing = testing
         self._test.state(["disabled" if testing else "!disabled"])
         if testing:
-            self._progress.pack(side="bottom", fill="x", pady=(self._look.px(10), 0), after=self._buttons)
+            self._progress.pack(side="bottom", fill="x", pady=(self._theme.px(10), 0), after=self._buttons)
             self._began = time.monotonic()
             self._advance()
         else:

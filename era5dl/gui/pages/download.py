@@ -9,15 +9,15 @@ from tkinter import ttk
 
 from era5dl.gui.models.queue import QueueModel
 from era5dl.gui.models.request_form import Fields, Outlook, Period
-from era5dl.gui.pages.date_grid_panel import GridPanel
+from era5dl.gui.pages.date_grid_panel import DateGridPanel
 from era5dl.gui.pages.queue_panel import QueueCallbacks, QueuePanel
 from era5dl.gui.pages.request_panel import RequestCallbacks, RequestPanel
 from era5dl.gui.pages.totals_panel import TotalsCallbacks, TotalsPanel
 from era5dl.gui.text.i18n import follow
 from era5dl.gui.theme.palette import Palette
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import Banner
-from era5dl.gui.widgets.splitter import Sash
+from era5dl.gui.widgets.splitter import Splitter
 
 _USUAL, _LEAST, _LEAST_RIGHT = 364.0, 336.0, 570.0  # widths of the request, and of what is right of it, in our units
 
@@ -38,7 +38,7 @@ class DownloadPage(ttk.Frame):
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         model: QueueModel,
         callbacks: DownloadCallbacks,
         *,
@@ -48,15 +48,15 @@ class DownloadPage(ttk.Frame):
     ) -> None:
         """request_width: in our units; 0 is the usual one."""
         super().__init__(master, style="Page.TFrame")
-        self._look, self._resized = look, callbacks.resized
-        self._wish = look.px(request_width or _USUAL)  # pixels; there may be less room than that
-        px = look.px
-        self.banner = Banner(self, look, on_close=lambda: None)
-        self.request = RequestPanel(self, look, callbacks.request)
-        self.sash = Sash(self, look, on_move=self._move, on_rest=self._rest, on_reset=self._reset)
-        self.queue = QueuePanel(self, look, model, callbacks.queue)
-        self.grid_panel = GridPanel(self, look, on_change=self.request.show_grid_choice, on_close=self.hide_grid)
-        self.totals = TotalsPanel(self, look, callbacks.totals, workers=workers, limit=limit)
+        self._theme, self._resized = theme, callbacks.resized
+        self._wish = theme.px(request_width or _USUAL)  # pixels; there may be less room than that
+        px = theme.px
+        self.banner = Banner(self, theme, on_close=lambda: None)
+        self.request = RequestPanel(self, theme, callbacks.request)
+        self.sash = Splitter(self, theme, on_move=self._move, on_rest=self._rest, on_reset=self._reset)
+        self.queue = QueuePanel(self, theme, model, callbacks.queue)
+        self.grid_panel = DateGridPanel(self, theme, on_change=self.request.show_grid_choice, on_close=self.hide_grid)
+        self.totals = TotalsPanel(self, theme, callbacks.totals, workers=workers, limit=limit)
         self.banner.grid(row=0, column=0, columnspan=3, sticky="ew")
         self.request.grid(row=1, column=0, rowspan=2, sticky="nsew")
         self.sash.grid(row=1, column=1, rowspan=2, sticky="ns")
@@ -102,7 +102,7 @@ class DownloadPage(ttk.Frame):
     @property
     def request_width(self) -> int:
         """Pixels of the request as they are now: as wished, but neither side gets too narrow for what is in it."""
-        px = self._look.px
+        px = self._theme.px
         most = self.winfo_width() - self.sash.winfo_reqwidth() - px(_LEAST_RIGHT)
         return max(px(_LEAST), min(self._wish, most))
 
@@ -115,10 +115,10 @@ class DownloadPage(ttk.Frame):
 
     def _rest(self) -> None:
         self._wish = self.request_width
-        self._resized(round(self._wish / self._look.scale.factor))
+        self._resized(round(self._wish / self._theme.scale.factor))
 
     def _reset(self) -> None:
-        self._wish = self._look.px(_USUAL)
+        self._wish = self._theme.px(_USUAL)
         self._share_out()
         self._resized(0)
 

@@ -10,8 +10,8 @@ from tkinter import ttk
 from era5dl.gui.menus import MENUS, accelerator
 from era5dl.gui.text import i18n
 from era5dl.gui.text.i18n import LANGUAGES, _, follow, translate
-from era5dl.gui.theme.theme import Look
-from era5dl.gui.widgets.toggle_switch import Switch
+from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.toggle_switch import ToggleSwitch
 from era5dl.gui.widgets.tooltip import Tooltip
 
 
@@ -29,18 +29,18 @@ class HeaderCallbacks:
 class Header(ttk.Frame):
     """Shows what it is told; decides nothing."""
 
-    def __init__(self, master: tk.Misc, look: Look, callbacks: HeaderCallbacks) -> None:
+    def __init__(self, master: tk.Misc, theme: Theme, callbacks: HeaderCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
-        self._look, self._do = look, callbacks
-        px = look.px
+        self._theme, self._do = theme, callbacks
+        px = theme.px
         follow(ttk.Label(self, style="Page.Title.TLabel"), text=lambda: _("ERA5 Downloader")).pack(side="left")
         self._where = ttk.Label(self, style="Page.Muted.TLabel")
         self._where.pack(side="left", padx=px(12), anchor="s", pady=(0, px(3)))
         self._menu = self._button("menu", callbacks.menu, lambda: _("Menu"))
         self._help = self._button("help", callbacks.help, lambda: _("Help"))
         self._settings = self._button("gear", callbacks.settings, lambda: _("Settings"))
-        self._dark = Switch(
-            self, look, text="", value=look.palette.dark, on_change=lambda _on: callbacks.theme(), on_page=True
+        self._dark = ToggleSwitch(
+            self, theme, text="", value=theme.palette.dark, on_change=lambda _on: callbacks.theme(), on_page=True
         )
         self._dark.pack(side="right", padx=(px(12), px(12)))
         follow(self, lambda: self._dark.set_texts(_("Dark")))
@@ -55,9 +55,9 @@ class Header(ttk.Frame):
 
     def _button(self, icon: str, command: Callable[[], object], hint: Callable[[], str]) -> ttk.Button:
         button = ttk.Button(self, style="Page.Icon.TButton", command=command)
-        self._look.set_icon(button, icon, "text", 18)
-        Tooltip(button, self._look, hint)
-        button.pack(side="right", padx=(self._look.px(4), 0))
+        self._theme.set_icon(button, icon, "text", 18)
+        Tooltip(button, self._theme, hint)
+        button.pack(side="right", padx=(self._theme.px(4), 0))
         return button
 
     # --- values in
@@ -76,9 +76,9 @@ class Header(ttk.Frame):
 
     def pop_up(self, actions: object) -> None:
         """All actions, which are methods of this object, with their keys."""
-        menu = self._look.menu(self)
+        menu = self._theme.menu(self)
         for entry in MENUS:
-            part = self._look.menu(menu)
+            part = self._theme.menu(menu)
             for item in entry.items:
                 if item is None:
                     part.add_separator()

@@ -11,7 +11,7 @@ from era5dl.gui.models.log import Level, Line, LogBook
 from era5dl.gui.text.i18n import N_, _, follow, translate
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import Palette
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.search_entry import SearchEntry
 
@@ -35,15 +35,15 @@ class LogCallbacks:
 class LogPage(ttk.Frame):
     """`show` the book as often as you like: only lines that are new are written."""
 
-    def __init__(self, master: tk.Misc, look: Look, callbacks: LogCallbacks) -> None:
+    def __init__(self, master: tk.Misc, theme: Theme, callbacks: LogCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
-        self._look = look
+        self._theme = theme
         self._book = LogBook()
         self._level = Level.INFO
         self._next = 0  # number of the first line not shown yet
         self._numbers: list[int] = []  # of the lines that are shown
-        px = look.px
-        card = Card(self, look)
+        px = theme.px
+        card = Card(self, theme)
         card.pack(fill="both", expand=True)
         head = ttk.Frame(card)
         head.pack(fill="x", pady=(0, px(10)))
@@ -54,7 +54,7 @@ class LogPage(ttk.Frame):
         self._choice = ttk.Combobox(head, state="readonly", width=20)
         self._choice.bind("<<ComboboxSelected>>", lambda _event: self._chosen(), add="+")
         self._choice.pack(side="right")
-        self.search = SearchEntry(head, look, placeholder="", on_change=lambda _text: self._again(), width=24)
+        self.search = SearchEntry(head, theme, placeholder="", on_change=lambda _text: self._again(), width=24)
         self.search.pack(side="right", padx=px(8))
         self._make_foot(card, callbacks)
         body = ttk.Frame(card)
@@ -71,18 +71,18 @@ class LogPage(ttk.Frame):
         self.text.bind("<Control-a>", lambda _event: self._select_all(), add="+")
         self.text.bind("<Button-1>", lambda _event: self.text.focus_set(), add="+")
         self._empty = ttk.Label(body, style="Muted.TLabel", justify="center")
-        look.follow(self, self.restyle)
+        theme.follow(self, self.restyle)
         follow(self, self.retranslate)
 
     def _make_foot(self, card: ttk.Frame, callbacks: LogCallbacks) -> None:
-        px, look = self._look.px, self._look
+        px, theme = self._theme.px, self._theme
         foot = ttk.Frame(card)
         foot.pack(side="bottom", fill="x", pady=(px(10), 0))
         self._copy_button = ttk.Button(foot, command=self._copy)
-        look.set_icon(self._copy_button, "copy", "text", 15)
+        theme.set_icon(self._copy_button, "copy", "text", 15)
         self._copy_button.pack(side="left")
         self._folder_button = ttk.Button(foot, command=callbacks.open_log_folder)
-        look.set_icon(self._folder_button, "folder", "text", 15)
+        theme.set_icon(self._folder_button, "folder", "text", 15)
         self._folder_button.pack(side="left", padx=px(8))
         self._clear_button = ttk.Button(foot, style="Ghost.TButton", command=callbacks.clear)
         self._clear_button.pack(side="right")
@@ -113,7 +113,7 @@ class LogPage(ttk.Frame):
             selectbackground=palette.select, selectforeground=palette.select_text,
             inactiveselectbackground=palette.quiet_select,
         )  # fmt: skip
-        px = self._look.px
+        px = self._theme.px
         self.text.tag_configure("clock", foreground=palette.muted, font=scaling.SMALL)
         hang = px(150)
         for level, colour in (

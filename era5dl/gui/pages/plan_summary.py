@@ -10,38 +10,38 @@ from era5dl.formatting import size
 from era5dl.gui.models.request_form import Outlook
 from era5dl.gui.text import engine_text
 from era5dl.gui.text.i18n import _, ngettext
-from era5dl.gui.theme.theme import Look
-from era5dl.gui.widgets.updating_label import Saying
+from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.updating_label import UpdatingLabel
 
 
-class Prospect(ttk.Frame):
+class PlanSummary(ttk.Frame):
     """`show` says it; whoever holds it says when the language changes."""
 
     def __init__(
-        self, master: tk.Misc, look: Look, *, on_start: Callable[[], object], on_missing: Callable[[], object]
+        self, master: tk.Misc, theme: Theme, *, on_start: Callable[[], object], on_missing: Callable[[], object]
     ) -> None:
         super().__init__(master)
         self._shown = False
         self._missing_shown = 0
-        px = look.px
+        px = theme.px
         self.columnconfigure(0, weight=1)
         rule = tk.Frame(self, height=px(1))
-        look.follow(rule, lambda palette: rule.configure(background=palette.line))
+        theme.follow(rule, lambda palette: rule.configure(background=palette.line))
         rule.grid(row=0, column=0, sticky="ew", pady=(px(12), px(10)))
         line = ttk.Frame(self)
         line.grid(row=1, column=0, sticky="ew")
-        self.figures = Saying(line, style="Head.TLabel")
+        self.figures = UpdatingLabel(line, style="Head.TLabel")
         self.figures.pack(side="left")
         self._missing = ttk.Button(line, style="Ghost.TButton", command=on_missing)
         self._missing.configure(padding=(px(6), px(1)))
-        self._planning = Saying(line, style="Muted.TLabel")
+        self._planning = UpdatingLabel(line, style="Muted.TLabel")
         self._planning.pack(side="right")
-        self._expected = Saying(self, style="Muted.TLabel")
+        self._expected = UpdatingLabel(self, style="Muted.TLabel")
         self._expected.grid(row=2, column=0, sticky="w", pady=(px(2), px(10)))
         self.start = ttk.Button(self, style="Accent.TButton", command=on_start)
-        look.set_icon(self.start, "download", "on_accent", 15)
+        theme.set_icon(self.start, "download", "on_accent", 15)
         self.start.grid(row=3, column=0, sticky="ew")
-        self._why = Saying(self, style="Small.TLabel")
+        self._why = UpdatingLabel(self, style="Small.TLabel")
         self._why.grid(row=4, column=0, sticky="w", pady=(px(5), 0))
 
     def wrap(self, width: int) -> None:

@@ -14,13 +14,13 @@ from era5dl.gui.models.queue import Order, QueueModel, Show
 from era5dl.gui.models.queue import Row as File
 from era5dl.gui.text import engine_text
 from era5dl.gui.text.i18n import N_, _, ngettext, translate
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets import table_model
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.search_entry import SearchEntry
 from era5dl.gui.widgets.status_color import Tone
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.updating_label import Saying
+from era5dl.gui.widgets.updating_label import UpdatingLabel
 
 _TONES = {
     FileState.WAITING: Tone.WAITING,
@@ -64,28 +64,28 @@ class QueueCallbacks:
 class QueuePanel(Card):
     """Shows a `QueueModel`; `refresh` after it changed."""
 
-    def __init__(self, master: tk.Misc, look: Look, model: QueueModel, callbacks: QueueCallbacks) -> None:
-        super().__init__(master, look)
-        self._look, self._files, self._do = look, model, callbacks
+    def __init__(self, master: tk.Misc, theme: Theme, model: QueueModel, callbacks: QueueCallbacks) -> None:
+        super().__init__(master, theme)
+        self._theme, self._files, self._do = theme, model, callbacks
         self._begun = False
         self._filters: list[str] = []  # what can be chosen, with the numbers of now
-        px = look.px
+        px = theme.px
         head = ttk.Frame(self)
         head.pack(fill="x", pady=(0, px(8)))
         self._title = ttk.Label(head, style="Head.TLabel")
         self._title.pack(side="left")
-        self._count = Saying(head, style="Muted.TLabel")
+        self._count = UpdatingLabel(head, style="Muted.TLabel")
         self._count.pack(side="left", padx=px(8))
         self._filter = ttk.Combobox(head, state="readonly", width=17)
         self._filter.bind("<<ComboboxSelected>>", lambda _event: self._filtered(), add="+")
         self._filter.pack(side="right")
-        self.search = SearchEntry(head, look, placeholder="", on_change=self._searched, width=20)
+        self.search = SearchEntry(head, theme, placeholder="", on_change=self._searched, width=20)
         self.search.pack(side="right", padx=px(8))
-        self._detail = Saying(self, style="Small.TLabel")
+        self._detail = UpdatingLabel(self, style="Small.TLabel")
         self._detail.pack(side="bottom", fill="x", pady=(px(6), 0))
         self.table = VirtualTable(
             self,
-            look,
+            theme,
             columns=_COLUMNS,
             model=_Rows(model, self._words),
             on_sort=self._sorted,
@@ -205,7 +205,7 @@ class QueuePanel(Card):
             elif file.checked_because:
                 text = f"{file.key} · {engine_text.unproven(file.checked_because)}"
         if self._detail.say(text, style):
-            self._detail.configure(wraplength=max(200, self.winfo_width() - self._look.px(40)))
+            self._detail.configure(wraplength=max(200, self.winfo_width() - self._theme.px(40)))
 
     def _menu(self, x: int, y: int) -> None:
         chosen = self.selected
@@ -225,7 +225,7 @@ class QueuePanel(Card):
             "copy_key": (lambda: do.copy("\n".join(model.objects[index].key for index in chosen)), True),
             "copy_error": (lambda: do.copy("\n".join(one.reason for one in complaints)), bool(complaints)),
         }
-        menu = self._look.menu(self)
+        menu = self._theme.menu(self)
         for item in QUEUE:
             if item is None:
                 menu.add_separator()

@@ -10,10 +10,10 @@ from tkinter import ttk
 
 from era5dl.catalog import Variable, presets, products, variables
 from era5dl.gui.models.request_form import Checked, Fields, Outlook, Period, chosen_variables, coverage
-from era5dl.gui.pages.plan_summary import Prospect
+from era5dl.gui.pages.plan_summary import PlanSummary
 from era5dl.gui.text import engine_text
 from era5dl.gui.text.i18n import _, language, ngettext
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets import date_text
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
@@ -21,7 +21,7 @@ from era5dl.gui.widgets.date_field import DateField
 from era5dl.gui.widgets.search_entry import SearchEntry
 from era5dl.gui.widgets.segmented_control import SegmentedControl
 from era5dl.gui.widgets.tooltip import Tooltip
-from era5dl.gui.widgets.updating_label import Saying
+from era5dl.gui.widgets.updating_label import UpdatingLabel
 from era5dl.selection import FIRST_DAY
 
 POPULAR = (
@@ -47,23 +47,23 @@ class RequestCallbacks:
 class RequestPanel(Card):
     """`show_fields` fills it in; `show` says what comes of what is chosen."""
 
-    def __init__(self, master: tk.Misc, look: Look, callbacks: RequestCallbacks) -> None:
-        super().__init__(master, look)
-        self._look, self._do = look, callbacks
+    def __init__(self, master: tk.Misc, theme: Theme, callbacks: RequestCallbacks) -> None:
+        super().__init__(master, theme)
+        self._theme, self._do = theme, callbacks
         self._fields = Fields()
         self._products = ("", *(product.name for product in products()))
         self._product = ""
         self._filling = False
         self._checked_shown: object = None  # what the fields are marked for
-        px = look.px
+        px = theme.px
         self.columnconfigure(0, weight=1, minsize=px(_WIDTH))
         self._make_product()
         self._make_variables()
         self._make_period()
         self._make_folder()
-        self._prospect = Prospect(self, look, on_start=callbacks.start, on_missing=callbacks.show_missing)
-        self._prospect.grid(row=10, column=0, sticky="ew")
-        self.start = self._prospect.start
+        self._plan_summary = PlanSummary(self, theme, on_start=callbacks.start, on_missing=callbacks.show_missing)
+        self._plan_summary.grid(row=10, column=0, sticky="ew")
+        self.start = self._plan_summary.start
         self.rowconfigure(4, weight=1)
         self._product_about.bind("<Configure>", lambda event: self._wrap(event.width), add="+")
         self.bind("<Configure>", lambda event: self._save_height(event.height), add="+")
@@ -73,20 +73,20 @@ class RequestPanel(Card):
         """Break lines where the panel, whose edge can be moved, ends."""
         for label in (self._product_about, self._wrong):
             label.configure(wraplength=width)
-        self._prospect.wrap(width)
-        self._grid_text.configure(wraplength=max(1, width - self._grid_button.winfo_reqwidth() - self._look.px(8)))
+        self._plan_summary.wrap(width)
+        self._grid_text.configure(wraplength=max(1, width - self._grid_button.winfo_reqwidth() - self._theme.px(8)))
 
     def _save_height(self, height: int) -> None:
         """On a low screen the tree needs the room of the lines about product and variable."""
-        low = height < self._look.px(_LOW)
+        low = height < self._theme.px(_LOW)
         for label in (self._product_about, self._about):
             (label.grid_remove if low else label.grid)()
-        self._product_choice.grid(pady=(self._look.px(5), self._look.px(10) if low else 0))
+        self._product_choice.grid(pady=(self._theme.px(5), self._theme.px(10) if low else 0))
 
     # --- making
 
     def _make_product(self) -> None:
-        px = self._look.px
+        px = self._theme.px
         self._product_title = ttk.Label(self, style="Head.TLabel")
         self._product_title.grid(row=0, column=0, sticky="w")
         self._product_choice = ttk.Combobox(self, state="readonly", height=9)
@@ -96,7 +96,7 @@ class RequestPanel(Card):
         self._product_about.grid(row=2, column=0, sticky="ew", pady=(px(4), px(10)))
 
     def _make_variables(self) -> None:
-        px, look = self._look.px, self._look
+        px, theme = self._theme.px, self._theme
         head = ttk.Frame(self)
         head.grid(row=3, column=0, sticky="ew")
         self._variables_title = ttk.Label(head, style="Head.TLabel")
@@ -107,35 +107,35 @@ class RequestPanel(Card):
         self._presets.pack(side="right")
         self._presets.configure(menu=self._make_presets())
         self._clear = ttk.Button(head, style="Icon.TButton", command=self._clear_all)
-        look.set_icon(self._clear, "trash", "muted", 15)
+        theme.set_icon(self._clear, "trash", "muted", 15)
         self._clear.pack(side="right", padx=(0, px(4)))
-        Tooltip(self._clear, look, lambda: _("Uncheck all variables"))
+        Tooltip(self._clear, theme, lambda: _("Uncheck all variables"))
         body = ttk.Frame(self)
         body.grid(row=4, column=0, sticky="nsew", pady=(px(6), px(4)))
         body.columnconfigure(0, weight=1)
         body.rowconfigure(1, weight=1)
-        self.search = SearchEntry(body, look, placeholder="", on_change=self._searched)
+        self.search = SearchEntry(body, theme, placeholder="", on_change=self._searched)
         self.search.grid(row=0, column=0, sticky="ew", pady=(0, px(6)))
-        self.tree = CheckTree(body, look, on_change=self._checked, on_focus=self._focused, height=5, detail_width=62)
+        self.tree = CheckTree(body, theme, on_change=self._checked, on_focus=self._focused, height=5, detail_width=62)
         self.tree.grid(row=1, column=0, sticky="nsew")
         self._about = ttk.Label(body, style="Small.TLabel")
         self._about.grid(row=2, column=0, sticky="w", pady=(px(3), 0))
 
     def _make_presets(self) -> tk.Menu:
-        menu = self._look.menu(self)
+        menu = self._theme.menu(self)
         for preset in presets():
             menu.add_command(label=preset.name, command=lambda preset=preset: self._take(preset.variables))  # type: ignore[misc]
         self._preset_menu = menu
         return menu
 
     def _make_period(self) -> None:
-        px, look = self._look.px, self._look
+        px, theme = self._theme.px, self._theme
         head = ttk.Frame(self)
         head.grid(row=5, column=0, sticky="ew", pady=(px(6), px(6)))
         self._period_title = ttk.Label(head, style="Head.TLabel")
         self._period_title.pack(side="left")
         self._period = SegmentedControl(
-            head, look, choices={"range": "", "grid": ""}, value="range", on_change=self._period_chosen
+            head, theme, choices={"range": "", "grid": ""}, value="range", on_change=self._period_chosen
         )
         self._period.pack(side="right")
         box = ttk.Frame(self)
@@ -144,7 +144,7 @@ class RequestPanel(Card):
         last = coverage(())[1]
         self._from, self._to = ttk.Label(self._range), ttk.Label(self._range)
         self.first, self.last = (
-            DateField(self._range, look, value=None, first=FIRST_DAY, last=last, on_change=self._typed) for _i in "12"
+            DateField(self._range, theme, value=None, first=FIRST_DAY, last=last, on_change=self._typed) for _i in "12"
         )
         self._from.pack(side="left", padx=(0, px(6)))
         self.first.pack(side="left", fill="x", expand=True)
@@ -155,12 +155,12 @@ class RequestPanel(Card):
         self._grid_button = ttk.Button(self._grid, command=self._do.show_grid)
         self._grid_button.pack(side="right")
         self._range.pack(fill="x")
-        self._wrong = Saying(self, style="Danger.TLabel")
+        self._wrong = UpdatingLabel(self, style="Danger.TLabel")
         self._wrong.grid(row=7, column=0, sticky="w", pady=(px(3), 0))
         self._wrong.grid_remove()
 
     def _make_folder(self) -> None:
-        px = self._look.px
+        px = self._theme.px
         self._folder_title = ttk.Label(self, style="Head.TLabel")
         self._folder_title.grid(row=8, column=0, sticky="w", pady=(px(10), px(5)))
         line = ttk.Frame(self)
@@ -206,7 +206,7 @@ class RequestPanel(Card):
         if (checked, self._fields) != self._checked_shown:
             self._checked_shown = (checked, self._fields)
             self._show_wrong(checked)
-        self._prospect.show(outlook)
+        self._plan_summary.show(outlook)
 
     def restyle(self) -> None:
         """The widgets follow the look by themselves."""
@@ -235,7 +235,7 @@ class RequestPanel(Card):
         self._grid_button.configure(text=_("Choose…"))
         self._folder_title.configure(text=_("Folder"))
         self._browse.configure(text=_("Choose…"))
-        self._prospect.retranslate()
+        self._plan_summary.retranslate()
         self.tree.set_texts(self._groups(), _("No variable has this in its name."))
         self._arrange()
 

@@ -11,7 +11,7 @@ from tkinter import ttk
 from era5dl.gui.models.sessions import RowState, SessionRow
 from era5dl.gui.text.i18n import _, follow, ngettext
 from era5dl.gui.theme.palette import Palette
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import Action, Banner, Kind
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.status_color import Tone
@@ -44,15 +44,15 @@ class SessionsCallbacks:
 class SessionsPage(ttk.Frame):
     """`show` the rows as often as you like; what is selected stays selected."""
 
-    def __init__(self, master: tk.Misc, look: Look, callbacks: SessionsCallbacks) -> None:
+    def __init__(self, master: tk.Misc, theme: Theme, callbacks: SessionsCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
-        self._look, self._do = look, callbacks
+        self._theme, self._do = theme, callbacks
         self._model = _Rows()
         self._sort = ("used", True)
-        px = look.px
-        self._banner = Banner(self, look, on_close=lambda: None)
+        px = theme.px
+        self._banner = Banner(self, theme, on_close=lambda: None)
         self._banner.pack(fill="x")
-        card = Card(self, look)
+        card = Card(self, theme)
         card.pack(fill="both", expand=True)
         head = ttk.Frame(card)
         head.pack(fill="x", pady=(0, px(8)))
@@ -60,12 +60,12 @@ class SessionsPage(ttk.Frame):
         self._title.pack(side="left")
         self._count = ttk.Label(head, style="Muted.TLabel")
         self._count.pack(side="left", padx=px(8))
-        self._add = _button(head, look, "folder", callbacks.add_folder)
+        self._add = _button(head, theme, "folder", callbacks.add_folder)
         self._add.pack(side="right")
         self._foot(card)
         self.table = VirtualTable(
             card,
-            look,
+            theme,
             columns=[Column(name, "", *rest[:1], **rest[1]) for name, *rest in _COLUMNS],  # type: ignore[arg-type]
             model=self._model,
             on_sort=self._sorted,
@@ -78,13 +78,13 @@ class SessionsPage(ttk.Frame):
         follow(self, self.retranslate)
 
     def _foot(self, card: ttk.Frame) -> None:
-        px, look = self._look.px, self._look
+        px, theme = self._theme.px, self._theme
         foot = ttk.Frame(card)
         foot.pack(side="bottom", fill="x", pady=(px(10), 0))
-        self._resume_button = _button(foot, look, "play", self._resume, "Accent.TButton", "on_accent")
-        self._verify_button = _button(foot, look, "check", self._verify)
-        self._open_button = _button(foot, look, "folder", self._open)
-        self._forget_button = _button(foot, look, "trash", self._ask_to_forget, "Danger.TButton", "danger")
+        self._resume_button = _button(foot, theme, "play", self._resume, "Accent.TButton", "on_accent")
+        self._verify_button = _button(foot, theme, "check", self._verify)
+        self._open_button = _button(foot, theme, "folder", self._open)
+        self._forget_button = _button(foot, theme, "trash", self._ask_to_forget, "Danger.TButton", "danger")
         for button in (self._resume_button, self._verify_button, self._open_button):
             button.pack(side="left", padx=(0, px(8)))
         self._forget_button.pack(side="right")
@@ -114,7 +114,7 @@ class SessionsPage(ttk.Frame):
     def show_verifying(self, done: int, total: int) -> None:
         """So many files have been looked at."""
         if not self._proving.winfo_manager():
-            self._proving.pack(fill="x", pady=(self._look.px(8), 0))
+            self._proving.pack(fill="x", pady=(self._theme.px(8), 0))
         self._progress.configure(value=1000 * done / total if total else 0)
         self._progress_text.configure(text=_("Verifying: {done:,} of {total:,} files", done=done, total=total))
 
@@ -220,7 +220,7 @@ class SessionsPage(ttk.Frame):
         row = self.chosen
         if row is None:
             return
-        menu = self._look.menu(self)
+        menu = self._theme.menu(self)
         for text, command, possible in (
             (_("Resume"), self._resume, row.can_resume),
             (_("Verify"), self._verify, row.can_verify),
@@ -314,12 +314,12 @@ class _Rows:
 
 def _button(
     master: tk.Misc,
-    look: Look,
+    theme: Theme,
     icon: str,
     command: Callable[[], object],
     style: str = "TButton",
     colour: str = "text",
 ) -> ttk.Button:
     button = ttk.Button(master, style=style, command=command)
-    look.set_icon(button, icon, colour, 15)
+    theme.set_icon(button, icon, colour, 15)
     return button

@@ -14,7 +14,7 @@ from era5dl.gui.pages.download import DownloadCallbacks, DownloadPage
 from era5dl.gui.pages.log import LogCallbacks, LogPage
 from era5dl.gui.pages.sessions import SessionsCallbacks, SessionsPage
 from era5dl.gui.text.i18n import _, follow
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +31,22 @@ class Tabs:
     """notebook: the widget. pages: in the order of their tabs."""
 
     def __init__(
-        self, master: tk.Misc, look: Look, model: QueueModel, callbacks: TabsCallbacks, begin: Preferences
+        self, master: tk.Misc, theme: Theme, model: QueueModel, callbacks: TabsCallbacks, begin: Preferences
     ) -> None:
         self.notebook: Any = ttk.Notebook(master)  # its methods have no types
-        holders = [ttk.Frame(self.notebook, style="Page.TFrame", padding=(0, look.px(12), 0, 0)) for _page in range(4)]
+        holders = [ttk.Frame(self.notebook, style="Page.TFrame", padding=(0, theme.px(12), 0, 0)) for _page in range(4)]
         self.download = DownloadPage(
             holders[0],
-            look,
+            theme,
             model,
             callbacks.download,
             workers=begin.workers,
             limit=begin.rate_limit,
             request_width=begin.request_width,
         )
-        self.sessions = SessionsPage(holders[1], look, callbacks.sessions)
-        self.diagnostics = DiagnosticsPage(holders[2], look, callbacks.diagnostics)
-        self.log = LogPage(holders[3], look, callbacks.log)
+        self.sessions = SessionsPage(holders[1], theme, callbacks.sessions)
+        self.diagnostics = DiagnosticsPage(holders[2], theme, callbacks.diagnostics)
+        self.log = LogPage(holders[3], theme, callbacks.log)
         self.pages = (self.download, self.sessions, self.diagnostics, self.log)
         for holder, page in zip(holders, self.pages, strict=True):
             page.pack(fill="both", expand=True)

@@ -13,13 +13,13 @@ from era5dl.formatting import size, speed
 from era5dl.gui.models.request_form import Wrong, read_limit
 from era5dl.gui.text import engine_text as words
 from era5dl.gui.text.i18n import _, ngettext
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.chart_scale import Sample
 from era5dl.gui.widgets.line_chart import LineChart, Series
-from era5dl.gui.widgets.number_field import Stepper
+from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.tooltip import Tooltip
-from era5dl.gui.widgets.updating_label import Saying
+from era5dl.gui.widgets.updating_label import UpdatingLabel
 
 _CHART = 300  # our units the chart has, card's edges included, or it lies above the buttons
 _FIGURES = 270  # our units of the figures left of it then
@@ -41,29 +41,29 @@ class TotalsCallbacks:
 class TotalsPanel(Card):
     """`show` the numbers as often as you like."""
 
-    def __init__(self, master: tk.Misc, look: Look, callbacks: TotalsCallbacks, *, workers: int, limit: int) -> None:
-        super().__init__(master, look)
-        self._look, self._do = look, callbacks
+    def __init__(self, master: tk.Misc, theme: Theme, callbacks: TotalsCallbacks, *, workers: int, limit: int) -> None:
+        super().__init__(master, theme)
+        self._theme, self._do = theme, callbacks
         self._state: State | None = None
         self._last: Snapshot | None = None
         self._filled: tuple[int, str] = (0, "Horizontal.TProgressbar")
         self._arranged: State | None = State.ENDED  # the state the buttons are for
-        px = look.px
+        px = theme.px
         self._figures = left = ttk.Frame(self)
         line = ttk.Frame(left)
         line.pack(fill="x")
-        self._percent = Saying(line, style="Figure.TLabel")
+        self._percent = UpdatingLabel(line, style="Figure.TLabel")
         self._percent.pack(side="left")
-        self._left = Saying(line, style="Head.TLabel")
+        self._left = UpdatingLabel(line, style="Head.TLabel")
         self._left.pack(side="right", anchor="s", pady=(0, px(2)))
         self.bar = ttk.Progressbar(left, maximum=1000)
         self.bar.pack(fill="x", pady=(px(5), px(5)))
-        self._detail = Saying(left, style="Muted.TLabel")
+        self._detail = UpdatingLabel(left, style="Muted.TLabel")
         self._detail.pack(fill="x", pady=(0, px(9)))
         self._buttons = line = ttk.Frame(self)
         self.pause = ttk.Button(line, command=self._paused)
         self.stop = ttk.Button(line, style="Danger.TButton", command=callbacks.stop)
-        look.set_icon(self.stop, "stop", "danger", 14)
+        theme.set_icon(self.stop, "stop", "danger", 14)
         self.pause.pack(side="left")
         self.stop.pack(side="left", padx=px(8))
         self.limit = ttk.Entry(line, width=10)
@@ -72,15 +72,15 @@ class TotalsPanel(Card):
         for key in ("<Return>", "<FocusOut>"):
             self.limit.bind(key, lambda _event: self._limited(), add="+")
         Tooltip(
-            self.limit, look, lambda: _("Such as 5 MB/s or 500 kB/s, for all connections together. Empty: no limit.")
+            self.limit, theme, lambda: _("Such as 5 MB/s or 500 kB/s, for all connections together. Empty: no limit.")
         )
         self._limit_title = ttk.Label(line, style="Muted.TLabel")
         self._limit_title.pack(side="right", padx=(px(14), px(6)))
-        self.workers = Stepper(line, look, value=workers, least=1, most=64, on_change=callbacks.workers, width=3)
+        self.workers = NumberField(line, theme, value=workers, least=1, most=64, on_change=callbacks.workers, width=3)
         self.workers.pack(side="right")
         self._workers_title = ttk.Label(line, style="Muted.TLabel")
         self._workers_title.pack(side="right", padx=(0, px(6)))
-        self.chart = LineChart(self, look, format_value=speed, span=SPAN, least=100_000, height=84, width=160)
+        self.chart = LineChart(self, theme, format_value=speed, span=SPAN, least=100_000, height=84, width=160)
         for part in (self, line, *line.winfo_children()):
             part.bind("<Configure>", lambda _event: self._place(), add="+")
         self._narrow: bool | None = None
@@ -167,20 +167,22 @@ class TotalsPanel(Card):
         self.stop.state(["!disabled" if going else "disabled"])
         text, icon = (_("Resume"), "play") if self.can_resume else (_("Pause"), "pause")
         self.pause.configure(text=text, compound="left")
-        self._look.set_icon(self.pause, icon, "text", 14)
+        self._theme.set_icon(self.pause, icon, "text", 14)
 
     def _place(self) -> None:
         """The chart has the right side; where there is little room, only above the buttons, whose words are not cut."""
-        gap, words = self._look.px(18), self._buttons.winfo_reqwidth()
-        narrow = self.winfo_width() < words + gap + self._look.px(_CHART)
-        self.columnconfigure(0, weight=1, minsize=self._look.px(_FIGURES) if narrow else words + gap)
+        gap, words = self._theme.px(18), self._buttons.winfo_reqwidth()
+        narrow = self.winfo_width() < words + gap + self._theme.px(_CHART)
+        self.columnconfigure(0, weight=1, minsize=self._theme.px(_FIGURES) if narrow else words + gap)
         self.columnconfigure(1, weight=1 if narrow else 2)
         if narrow is self._narrow:
             return
         self._narrow = narrow
         self._figures.grid(row=0, column=0, sticky="new", padx=(0, gap))
         self._buttons.grid(row=1, column=0, columnspan=1 + narrow, sticky="sew", padx=(0, 0 if narrow else gap))
-        self.chart.grid(row=0, column=1, rowspan=2 - narrow, sticky="nsew", pady=(0, self._look.px(8) if narrow else 0))
+        self.chart.grid(
+            row=0, column=1, rowspan=2 - narrow, sticky="nsew", pady=(0, self._theme.px(8) if narrow else 0)
+        )
 
     def _time_left(self, snapshot: Snapshot) -> str:
         if snapshot.state is not State.RUNNING:

@@ -8,7 +8,7 @@ from era5dl.gui.theme import drawing
 from era5dl.gui.theme.drawing import Layer, Shape
 
 if TYPE_CHECKING:
-    from era5dl.gui.theme.theme import Look
+    from era5dl.gui.theme.theme import Theme
 
 _SIDE = 16  # of a box or disc
 _RING = 2  # room around it for the ring of the keyboard
@@ -16,7 +16,7 @@ _MARKS = {"check": ((4.3, 8.4), (7, 11.1), (11.9, 5.3)), "minus": ((4.6, 8), (11
 
 
 def check_box(
-    look: Look,
+    theme: Theme,
     mark: str,
     fill: str,
     edge: str,
@@ -27,12 +27,12 @@ def check_box(
     gap: float = 0,
 ) -> str:
     """A check box. mark: "check", "minus" (some of a group), or "". gap: room to the right of it."""
-    side, rim = look.px(_SIDE + 2 * _RING), look.px(_RING)
-    wide = side + round(gap * look.scale.factor)
+    side, rim = theme.px(_SIDE + 2 * _RING), theme.px(_RING)
+    wide = side + round(gap * theme.scale.factor)
 
     def shape() -> Shape:
         unit = (side - 2 * rim) / _SIDE
-        hair = look.px(1)
+        hair = theme.px(1)
         layers = [
             drawing.rounded(wide, side, (0, 0, side, side), 6 * unit) if ring else _nothing(wide, side),
             drawing.rounded(wide, side, (hair, hair, side - hair, side - hair), 5 * unit)
@@ -49,16 +49,16 @@ def check_box(
         return drawing.draw(wide, side, *layers)
 
     key = ("check", mark, bool(ring), wide, side)
-    return look.picture(key, shape, ring or edge, ground or fill, edge, fill, sign, ground=ground)
+    return theme.picture(key, shape, ring or edge, ground or fill, edge, fill, sign, ground=ground)
 
 
-def radio_disc(look: Look, rim: str, inner: str, dot: str, ring: str | None, ground: str) -> str:
+def radio_disc(theme: Theme, rim: str, inner: str, dot: str, ring: str | None, ground: str) -> str:
     """A radio button's disc."""
-    side, edge, gap = look.px(_SIDE + 2 * _RING), look.px(_RING), look.px(6)
+    side, edge, gap = theme.px(_SIDE + 2 * _RING), theme.px(_RING), theme.px(6)
     wide = side + gap
 
     def shape() -> Shape:
-        middle, hair = (side / 2, side / 2), look.px(1)
+        middle, hair = (side / 2, side / 2), theme.px(1)
         radius = side / 2 - edge
         return drawing.draw(
             wide,
@@ -70,17 +70,17 @@ def radio_disc(look: Look, rim: str, inner: str, dot: str, ring: str | None, gro
             drawing.circle(wide, side, middle, radius * 0.4),
         )
 
-    return look.picture(("radio", bool(ring), side), shape, ring or rim, ground, rim, inner, dot, ground=ground)
+    return theme.picture(("radio", bool(ring), side), shape, ring or rim, ground, rim, inner, dot, ground=ground)
 
 
-def switch_track(look: Look, on: bool, track: str, knob: str, ring: str | None, ground: str) -> str:
+def switch_track(theme: Theme, on: bool, track: str, knob: str, ring: str | None, ground: str) -> str:
     """A switch: its knob to the right when on."""
-    rim = look.px(_RING)
-    high, length, gap = look.px(18) + 2 * rim, look.px(34) + 2 * rim, look.px(8)
+    rim = theme.px(_RING)
+    high, length, gap = theme.px(18) + 2 * rim, theme.px(34) + 2 * rim, theme.px(8)
     wide = length + gap
 
     def shape() -> Shape:
-        hair, radius = look.px(1), (high - 2 * rim) / 2 - 3 * look.scale.factor
+        hair, radius = theme.px(1), (high - 2 * rim) / 2 - 3 * theme.scale.factor
         x = length - high / 2 if on else high / 2
         return drawing.draw(
             wide,
@@ -93,14 +93,14 @@ def switch_track(look: Look, on: bool, track: str, knob: str, ring: str | None, 
             drawing.circle(wide, high, (x, high / 2), radius),
         )
 
-    return look.picture(
+    return theme.picture(
         ("switch", on, bool(ring), wide, high), shape, ring or track, ground, track, knob, ground=ground
     )
 
 
-def plate(look: Look, width: int, height: int, fill: str, edge: str, *, ground: str, ring: str | None = None) -> str:
+def plate(theme: Theme, width: int, height: int, fill: str, edge: str, *, ground: str, ring: str | None = None) -> str:
     """A round box of exactly so many pixels: a chip, a day of the calendar, the ground of a selected row."""
-    radius, hair = look.px(6), look.px(1)
+    radius, hair = theme.px(6), theme.px(1)
 
     def shape() -> Shape:
         thick = 2 * hair if ring else hair
@@ -115,12 +115,12 @@ def plate(look: Look, width: int, height: int, fill: str, edge: str, *, ground: 
         )
 
     key = ("plate", width, height, bool(ring))
-    return look.picture(key, shape, ring or edge, ring or edge, fill, ground=ground)
+    return theme.picture(key, shape, ring or edge, ring or edge, fill, ground=ground)
 
 
-def ringed(look: Look, width: int, height: int, fill: str, ring: str, *, ground: str) -> str:
+def ringed(theme: Theme, width: int, height: int, fill: str, ring: str, *, ground: str) -> str:
     """A filled plate within a ring, the ground between them: where the keyboard is on a chosen one."""
-    radius, hair = look.px(6), look.px(1)
+    radius, hair = theme.px(6), theme.px(1)
 
     def shape() -> Shape:
         def inset(by: float) -> Layer:
@@ -128,7 +128,7 @@ def ringed(look: Look, width: int, height: int, fill: str, ring: str, *, ground:
 
         return drawing.draw(width, height, inset(0), inset(2 * hair), inset(3 * hair))
 
-    return look.picture(("ringed", width, height), shape, ring, ground, fill, ground=ground)
+    return theme.picture(("ringed", width, height), shape, ring, ground, fill, ground=ground)
 
 
 def _nothing(width: int, height: int) -> Layer:

@@ -7,11 +7,11 @@ from typing import Any
 
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.control_images import check_box, radio_disc, switch_track
-from era5dl.gui.theme.style_builder import RADIUS, Sheet
+from era5dl.gui.theme.style_builder import RADIUS, StyleBuilder
 
 
-def labels(sheet: Sheet, prefix: str, ground: str) -> None:
-    p = sheet.palette
+def labels(builder: StyleBuilder, prefix: str, ground: str) -> None:
+    p = builder.palette
     for name, colour, font in (
         ("", p.text, scaling.TEXT),
         ("Muted.", p.muted, scaling.TEXT),
@@ -25,12 +25,12 @@ def labels(sheet: Sheet, prefix: str, ground: str) -> None:
         ("Accent.", p.accent, scaling.TEXT),
     ):
         style = f"{prefix}{name}TLabel"
-        sheet.style.configure(style, background=ground, foreground=colour, font=font)
-        sheet.style.map(style, foreground=[("disabled", p.faint)])
+        builder.style.configure(style, background=ground, foreground=colour, font=font)
+        builder.style.map(style, foreground=[("disabled", p.faint)])
 
 
-def buttons(sheet: Sheet, prefix: str, ground: str) -> None:
-    p, px = sheet.palette, sheet.px
+def buttons(builder: StyleBuilder, prefix: str, ground: str) -> None:
+    p, px = builder.palette, builder.px
     quiet = p.hover if prefix == "" else p.press
     plain = (p.card, p.hover, p.press, p.text, p.border)
     kinds = {
@@ -43,57 +43,57 @@ def buttons(sheet: Sheet, prefix: str, ground: str) -> None:
     for kind, (rest, hover, press, text, border) in kinds.items():
         style, filled = f"{prefix}{kind}TButton", kind == "Accent."
         off = p.track if filled else ground
-        sheet.element(
+        builder.element(
             f"{style}.bg",
-            sheet.box(ground, rest, border),
-            ("disabled", sheet.box(ground, off, border and p.line)),
-            ("pressed", sheet.box(ground, press, border)),
-            ("focus", "active", sheet.box(ground, hover, ring=p.accent, gap=filled)),
-            ("focus", sheet.box(ground, rest, ring=p.accent, gap=filled)),
-            ("active", sheet.box(ground, hover, border)),
+            builder.box(ground, rest, border),
+            ("disabled", builder.box(ground, off, border and p.line)),
+            ("pressed", builder.box(ground, press, border)),
+            ("focus", "active", builder.box(ground, hover, ring=p.accent, gap=filled)),
+            ("focus", builder.box(ground, rest, ring=p.accent, gap=filled)),
+            ("active", builder.box(ground, hover, border)),
             border=px(RADIUS + 1),
             sticky="nsew",
         )
-        sheet.nest(style, f"{style}.bg", "Button.padding", "Button.label")
+        builder.nest(style, f"{style}.bg", "Button.padding", "Button.label")
         padding = (px(5), px(5)) if kind == "Icon." else (px(13), px(6))
-        sheet.style.configure(style, padding=padding, foreground=text, anchor="center", background=ground)
-        sheet.style.map(style, foreground=[("disabled", p.faint)], background=[])
-    arrow = sheet.look.icon("down", p.muted, 12)
+        builder.style.configure(style, padding=padding, foreground=text, anchor="center", background=ground)
+        builder.style.map(style, foreground=[("disabled", p.faint)], background=[])
+    arrow = builder.theme.icon("down", p.muted, 12)
     if not prefix:
-        sheet.element("Menubutton.arrow", arrow, sticky="", width=px(24))
+        builder.element("Menubutton.arrow", arrow, sticky="", width=px(24))
     inner = [
         ("Menubutton.arrow", {"side": "right", "sticky": "ns"}),
         ("Menubutton.padding", {"sticky": "nsew", "children": [("Menubutton.label", {"sticky": "nsew"})]}),
     ]
-    sheet.layout(f"{prefix}TMenubutton", [(f"{prefix}TButton.bg", {"sticky": "nsew", "children": inner})])
-    sheet.style.configure(f"{prefix}TMenubutton", padding=(px(11), px(6)), foreground=p.text, background=ground)
+    builder.layout(f"{prefix}TMenubutton", [(f"{prefix}TButton.bg", {"sticky": "nsew", "children": inner})])
+    builder.style.configure(f"{prefix}TMenubutton", padding=(px(11), px(6)), foreground=p.text, background=ground)
 
 
-def fields(sheet: Sheet, prefix: str, ground: str) -> None:
-    p, px, style = sheet.palette, sheet.px, sheet.style
-    sheet.element(
+def fields(builder: StyleBuilder, prefix: str, ground: str) -> None:
+    p, px, style = builder.palette, builder.px, builder.style
+    builder.element(
         f"{prefix}Field.bg",
-        sheet.box(ground, p.field, p.border),
-        ("invalid", sheet.box(ground, p.field, ring=p.danger)),
-        ("disabled", sheet.box(ground, ground, p.line)),
-        ("focus", sheet.box(ground, p.field, ring=p.accent)),
-        ("active", sheet.box(ground, p.field, p.control)),
+        builder.box(ground, p.field, p.border),
+        ("invalid", builder.box(ground, p.field, ring=p.danger)),
+        ("disabled", builder.box(ground, ground, p.line)),
+        ("focus", builder.box(ground, p.field, ring=p.accent)),
+        ("active", builder.box(ground, p.field, p.control)),
         border=px(RADIUS + 1),
         sticky="nsew",
     )
     field = f"{prefix}Field.bg"
-    sheet.nest(f"{prefix}Field.TFrame", field)
+    builder.nest(f"{prefix}Field.TFrame", field)
     style.configure(f"{prefix}Field.TFrame", background=ground)
-    sheet.nest(f"{prefix}TEntry", field, "Entry.padding", "Entry.textarea")
+    builder.nest(f"{prefix}TEntry", field, "Entry.padding", "Entry.textarea")
     if not prefix:
-        sheet.nest("Bare.TEntry", "Entry.padding", "Entry.textarea")
-        sheet.element("Combobox.downarrow", sheet.look.icon("down", p.muted, 12), sticky="", width=px(26))
+        builder.nest("Bare.TEntry", "Entry.padding", "Entry.textarea")
+        builder.element("Combobox.downarrow", builder.theme.icon("down", p.muted, 12), sticky="", width=px(26))
         for way in ("up", "down"):
-            sheet.element(f"Spinbox.{way}arrow", sheet.look.icon(way, p.muted, 10), sticky="", width=px(22))
+            builder.element(f"Spinbox.{way}arrow", builder.theme.icon(way, p.muted, 10), sticky="", width=px(22))
     text: list[Any] = [
         ("Combobox.padding", {"sticky": "nsew", "children": [("Combobox.textarea", {"sticky": "nsew"})]})
     ]
-    sheet.layout(
+    builder.layout(
         f"{prefix}TCombobox",
         [
             (
@@ -107,7 +107,7 @@ def fields(sheet: Sheet, prefix: str, ground: str) -> None:
         ("Spinbox.downarrow", {"side": "bottom", "sticky": "e"}),
     ]
     text = [("Spinbox.padding", {"sticky": "nsew", "children": [("Spinbox.textarea", {"sticky": "nsew"})]})]
-    sheet.layout(
+    builder.layout(
         f"{prefix}TSpinbox",
         [
             (
@@ -134,33 +134,33 @@ def fields(sheet: Sheet, prefix: str, ground: str) -> None:
     style.configure("Placeholder.Bare.TEntry", foreground=p.muted)
 
 
-def toggles(sheet: Sheet, prefix: str, ground: str) -> None:
-    px = sheet.px
+def toggles(builder: StyleBuilder, prefix: str, ground: str) -> None:
+    px = builder.px
     for kind, indicator in (("TCheckbutton", checks), ("TRadiobutton", radios)):
-        indicator(sheet, f"{prefix}{kind}.indicator", ground)
-        toggle_layout(sheet, f"{prefix}{kind}", f"{prefix}{kind}.indicator", ground)
-    switches(sheet, f"{prefix}Switch.indicator", ground)
-    toggle_layout(sheet, f"{prefix}Switch.TCheckbutton", f"{prefix}Switch.indicator", ground)
-    sheet.style.configure(f"{prefix}Switch.TCheckbutton", padding=(0, px(2)))
+        indicator(builder, f"{prefix}{kind}.indicator", ground)
+        toggle_layout(builder, f"{prefix}{kind}", f"{prefix}{kind}.indicator", ground)
+    switches(builder, f"{prefix}Switch.indicator", ground)
+    toggle_layout(builder, f"{prefix}Switch.TCheckbutton", f"{prefix}Switch.indicator", ground)
+    builder.style.configure(f"{prefix}Switch.TCheckbutton", padding=(0, px(2)))
 
 
-def toggle_layout(sheet: Sheet, style: str, indicator: str, ground: str) -> None:
-    p, px = sheet.palette, sheet.px
+def toggle_layout(builder: StyleBuilder, style: str, indicator: str, ground: str) -> None:
+    p, px = builder.palette, builder.px
     label = ("Checkbutton.label", {"sticky": "nsew"})
     inner = [(indicator, {"side": "left", "sticky": ""}), label]
-    sheet.layout(style, [("Checkbutton.padding", {"sticky": "nsew", "children": inner})])
-    sheet.style.configure(style, background=ground, foreground=p.text, padding=(0, px(3)))
-    sheet.style.map(style, background=[], foreground=[("disabled", p.faint)])
+    builder.layout(style, [("Checkbutton.padding", {"sticky": "nsew", "children": inner})])
+    builder.style.configure(style, background=ground, foreground=p.text, padding=(0, px(3)))
+    builder.style.map(style, background=[], foreground=[("disabled", p.faint)])
 
 
-def checks(sheet: Sheet, name: str, ground: str) -> None:
-    p = sheet.palette
+def checks(builder: StyleBuilder, name: str, ground: str) -> None:
+    p = builder.palette
 
     def box(mark: str, fill: str, edge: str, ring: str | None = None) -> str:
-        return check_box(sheet.look, mark, fill, edge, p.on_accent, ring=ring, ground=ground, gap=6)
+        return check_box(builder.theme, mark, fill, edge, p.on_accent, ring=ring, ground=ground, gap=6)
 
     on, off = (p.accent, p.accent), (p.field, p.control)
-    sheet.element(
+    builder.element(
         name,
         box("", *off),
         ("alternate", "!disabled", box("minus", *on)),
@@ -175,13 +175,13 @@ def checks(sheet: Sheet, name: str, ground: str) -> None:
     )
 
 
-def radios(sheet: Sheet, name: str, ground: str) -> None:
-    p = sheet.palette
+def radios(builder: StyleBuilder, name: str, ground: str) -> None:
+    p = builder.palette
 
     def disc(rim: str, inner: str, dot: str, ring: str | None = None) -> str:
-        return radio_disc(sheet.look, rim, inner, dot, ring, ground)
+        return radio_disc(builder.theme, rim, inner, dot, ring, ground)
 
-    sheet.element(
+    builder.element(
         name,
         disc(p.control, p.field, p.field),
         ("selected", "disabled", disc(p.faint, p.faint, ground)),
@@ -194,14 +194,14 @@ def radios(sheet: Sheet, name: str, ground: str) -> None:
     )
 
 
-def switches(sheet: Sheet, name: str, ground: str) -> None:
-    p = sheet.palette
+def switches(builder: StyleBuilder, name: str, ground: str) -> None:
+    p = builder.palette
     knob = "#ffffff" if not p.dark else p.text
 
     def switch(on: bool, track: str, dot: str, ring: str | None = None) -> str:
-        return switch_track(sheet.look, on, track, dot, ring, ground)
+        return switch_track(builder.theme, on, track, dot, ring, ground)
 
-    sheet.element(
+    builder.element(
         name,
         switch(False, p.control, knob),
         ("selected", "disabled", switch(True, p.faint, ground)),
@@ -215,25 +215,25 @@ def switches(sheet: Sheet, name: str, ground: str) -> None:
     )
 
 
-def segments(sheet: Sheet) -> None:
-    p, px = sheet.palette, sheet.px
+def segments(builder: StyleBuilder) -> None:
+    p, px = builder.palette, builder.px
     chosen = p.press if p.dark else p.card
     trough = p.stripe
-    sheet.element("Segments.bg", sheet.box(p.card, trough, p.border, radius=7), border=px(8), sticky="nsew")
-    sheet.nest("Segments.TFrame", "Segments.bg")
-    sheet.style.configure("Segments.TFrame", background=p.card)
-    sheet.element(
+    builder.element("Segments.bg", builder.box(p.card, trough, p.border, radius=7), border=px(8), sticky="nsew")
+    builder.nest("Segments.TFrame", "Segments.bg")
+    builder.style.configure("Segments.TFrame", background=p.card)
+    builder.element(
         "Segment.bg",
-        sheet.box(trough, trough, radius=5),
-        ("selected", "focus", sheet.box(trough, chosen, ring=p.accent, radius=5)),
-        ("focus", sheet.box(trough, trough, ring=p.accent, radius=5)),
-        ("selected", sheet.box(trough, chosen, p.border, radius=5)),
-        ("active", "!disabled", sheet.box(trough, p.press, radius=5)),
+        builder.box(trough, trough, radius=5),
+        ("selected", "focus", builder.box(trough, chosen, ring=p.accent, radius=5)),
+        ("focus", builder.box(trough, trough, ring=p.accent, radius=5)),
+        ("selected", builder.box(trough, chosen, p.border, radius=5)),
+        ("active", "!disabled", builder.box(trough, p.press, radius=5)),
         border=px(6),
         sticky="nsew",
     )
-    sheet.nest("Segment.TRadiobutton", "Segment.bg", "Radiobutton.padding", "Radiobutton.label", sticky="")
-    sheet.style.configure("Segment.TRadiobutton", padding=(px(12), px(3)), foreground=p.muted, anchor="center",
+    builder.nest("Segment.TRadiobutton", "Segment.bg", "Radiobutton.padding", "Radiobutton.label", sticky="")
+    builder.style.configure("Segment.TRadiobutton", padding=(px(12), px(3)), foreground=p.muted, anchor="center",
                          background=trough)  # fmt: skip
-    sheet.style.map("Segment.TRadiobutton", background=[],
+    builder.style.map("Segment.TRadiobutton", background=[],
                    foreground=[("disabled", p.faint), ("selected", p.text), ("active", p.text)])  # fmt: skip

@@ -15,7 +15,7 @@ from era5dl.gui.theme.drawing import Shape
 from era5dl.gui.theme.palette import Palette
 
 if TYPE_CHECKING:
-    from era5dl.gui.theme.theme import Look
+    from era5dl.gui.theme.theme import Theme
 
 RADIUS = 6  # of fields and buttons
 CARD_RADIUS = 10
@@ -29,15 +29,15 @@ def nested_boxes(side: int, *insets: tuple[float, float]) -> Shape:
     return drawing.draw(core, core, *layers, wider=side - core, higher=side - core)
 
 
-class Sheet:
+class StyleBuilder:
     """The pieces a ttk theme is made of, in the palette of now."""
 
-    def __init__(self, look: Look) -> None:
-        self.look = look
-        self.style = look.style
-        self.palette: Palette = look.palette
-        self.px = look.px
-        self.hair = look.px(1)  # the thinnest line
+    def __init__(self, theme: Theme) -> None:
+        self.theme = theme
+        self.style = theme.style
+        self.palette: Palette = theme.palette
+        self.px = theme.px
+        self.hair = theme.px(1)  # the thinnest line
 
     # --- pieces
 
@@ -61,7 +61,7 @@ class Sheet:
             colours = (ring, ground, fill)
         elif ring:
             insets, colours = ((0, corner), (2 * hair, corner - 2 * hair)), (ring, fill)
-        return self.look.picture(("boxes", side, insets), lambda: nested_boxes(side, *insets), *colours, ground=ground)
+        return self.theme.picture(("boxes", side, insets), lambda: nested_boxes(side, *insets), *colours, ground=ground)
 
     def element(self, name: str, first: str, *states: tuple[Any, ...], **options: Any) -> None:
         options.setdefault("padding", 0)

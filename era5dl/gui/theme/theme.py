@@ -23,7 +23,7 @@ from era5dl.gui.theme.palette import LIGHT, Palette
 Restyle = Callable[[Palette], object]
 
 
-class Look:
+class Theme:
     """How a window looks now. Every widget of ours is handed the one of its window."""
 
     def __init__(self, root: tk.Tk, palette: Palette = LIGHT, factor: float | None = None) -> None:
@@ -176,7 +176,7 @@ def _set_defaults(root: tk.Tk, palette: Palette) -> None:
         root.option_add(pattern, value)
 
 
-def _bind_classes(root: tk.Tk, look: Look) -> None:
+def _bind_classes(root: tk.Tk, theme: Theme) -> None:
     """What stock ttk lacks: Return presses a button, Ctrl+A takes all of a field (on X11 it goes to its beginning), and
     the list of a combobox wears the colours of now."""
     for key in ("<Control-a>", "<Control-A>"):
@@ -186,7 +186,7 @@ def _bind_classes(root: tk.Tk, look: Look) -> None:
         root.bind_class(name, "<KP_Enter>", _invoke)
 
     for option, value in (  # what counts for its size must be known before it is placed
-        ("highlightThickness", look.px(4)),
+        ("highlightThickness", theme.px(4)),
         ("borderWidth", 0),
         ("activeStyle", "none"),
         ("font", scaling.TEXT),
@@ -194,7 +194,7 @@ def _bind_classes(root: tk.Tk, look: Look) -> None:
         root.option_add(f"*TCombobox*Listbox.{option}", value)
 
     def list_shown(event: tk.Event[Any]) -> None:
-        palette = look.palette
+        palette = theme.palette
         listbox = f"{event.widget}.f.l"
         root.tk.call(
             *(listbox, "configure", "-background", palette.card, "-foreground", palette.text),

@@ -12,33 +12,33 @@ from typing import TYPE_CHECKING
 
 from era5dl.gui.theme import control_styles, drawing, scaling
 from era5dl.gui.theme.palette import blend
-from era5dl.gui.theme.style_builder import CARD_RADIUS, RADIUS, Sheet
+from era5dl.gui.theme.style_builder import CARD_RADIUS, RADIUS, StyleBuilder
 
 if TYPE_CHECKING:
-    from era5dl.gui.theme.theme import Look
+    from era5dl.gui.theme.theme import Theme
 
 
-def make(look: Look, name: str) -> None:
+def make(theme: Theme, name: str) -> None:
     """Make the ttk theme of this name from the palette of now."""
-    look.style.theme_create(name, parent="clam")
-    look.style.theme_use(name)
-    sheet = Sheet(look)
-    basics(sheet)
-    for prefix, ground in (("", look.palette.card), ("Page.", look.palette.page)):
-        control_styles.labels(sheet, prefix, ground)
-        control_styles.buttons(sheet, prefix, ground)
-        control_styles.fields(sheet, prefix, ground)
-        control_styles.toggles(sheet, prefix, ground)
-    control_styles.segments(sheet)
-    bars(sheet)
-    scrollbars(sheet)
-    tree(sheet)
-    tabs(sheet)
-    banners(sheet)
+    theme.style.theme_create(name, parent="clam")
+    theme.style.theme_use(name)
+    builder = StyleBuilder(theme)
+    basics(builder)
+    for prefix, ground in (("", theme.palette.card), ("Page.", theme.palette.page)):
+        control_styles.labels(builder, prefix, ground)
+        control_styles.buttons(builder, prefix, ground)
+        control_styles.fields(builder, prefix, ground)
+        control_styles.toggles(builder, prefix, ground)
+    control_styles.segments(builder)
+    bars(builder)
+    scrollbars(builder)
+    tree(builder)
+    tabs(builder)
+    banners(builder)
 
 
-def basics(sheet: Sheet) -> None:
-    p, style, px = sheet.palette, sheet.style, sheet.px
+def basics(builder: StyleBuilder) -> None:
+    p, style, px = builder.palette, builder.style, builder.px
     style.configure(
         ".",
         background=p.card,
@@ -59,10 +59,10 @@ def basics(sheet: Sheet) -> None:
     style.configure("Stripe.TFrame", background=p.stripe)
     corner = CARD_RADIUS
     edge = p.border if p.dark else p.line
-    sheet.element(
-        "Card.bg", sheet.box(p.page, p.card, edge, radius=corner, size=192), border=px(corner + 1), sticky="nsew"
+    builder.element(
+        "Card.bg", builder.box(p.page, p.card, edge, radius=corner, size=192), border=px(corner + 1), sticky="nsew"
     )
-    sheet.nest("Card.TFrame", "Card.bg")
+    builder.nest("Card.TFrame", "Card.bg")
     style.configure("Card.TFrame", background=p.page)
     style.configure("TSeparator", background=p.line)
     style.configure("TPanedwindow", background=p.page)
@@ -70,32 +70,32 @@ def basics(sheet: Sheet) -> None:
     style.configure("ComboboxPopdownFrame", relief="solid", borderwidth=1, background=p.card, bordercolor=p.border)
 
 
-def bars(sheet: Sheet) -> None:
-    p, px = sheet.palette, sheet.px
+def bars(builder: StyleBuilder) -> None:
+    p, px = builder.palette, builder.px
     wide, high = px(160), px(8)
 
     def capsule(colour: str, ground: str) -> str:
         layer = lambda: drawing.draw(wide, high, drawing.rounded(wide, high, (0, 0, wide, high), high / 2))  # noqa: E731
-        return sheet.look.picture(("capsule", wide, high), layer, colour, ground=ground)
+        return builder.theme.picture(("capsule", wide, high), layer, colour, ground=ground)
 
     edge = {"border": ((high + 1) // 2, 0), "sticky": "ew", "height": high}
-    sheet.element("Progress.trough", capsule(p.track, p.card), **edge)
+    builder.element("Progress.trough", capsule(p.track, p.card), **edge)
     for name, colour in (("", p.accent), ("Ok.", p.ok), ("Warn.", p.warn), ("Danger.", p.danger)):
-        sheet.element(f"{name}Progress.pbar", capsule(colour, p.track), **edge)
+        builder.element(f"{name}Progress.pbar", capsule(colour, p.track), **edge)
         bar = [(f"{name}Progress.pbar", {"side": "left", "sticky": "nsew"})]
         style = f"{name}Horizontal.TProgressbar"
-        sheet.layout(style, [("Progress.trough", {"sticky": "ew", "children": bar})])
-        sheet.style.configure(style, background=p.card, thickness=high)
+        builder.layout(style, [("Progress.trough", {"sticky": "ew", "children": bar})])
+        builder.style.configure(style, background=p.card, thickness=high)
 
 
-def scrollbars(sheet: Sheet) -> None:
-    p, px = sheet.palette, sheet.px
+def scrollbars(builder: StyleBuilder) -> None:
+    p, px = builder.palette, builder.px
     thick, long, inset = px(10), px(96), px(2)
     for way, (wide, high) in (("Vertical", (thick, long)), ("Horizontal", (long, thick))):
 
         def thumb(colour: str, wide: int = wide, high: int = high) -> str:
             box = (inset, inset, wide - inset, high - inset)
-            return sheet.look.picture(
+            return builder.theme.picture(
                 ("thumb", wide, high),
                 lambda: drawing.draw(wide, high, drawing.rounded(wide, high, box, thick)),
                 colour,
@@ -103,34 +103,34 @@ def scrollbars(sheet: Sheet) -> None:
             )
 
         least = {"width": thick, "height": px(36)} if way == "Vertical" else {"width": px(36), "height": thick}
-        sheet.element(f"{way}.Scrollbar.trough", thumb(p.card), border=1, sticky="nsew", width=thick, height=thick)
-        sheet.element(f"{way}.Scrollbar.thumb", thumb(p.border), ("disabled", thumb(p.card)),
+        builder.element(f"{way}.Scrollbar.trough", thumb(p.card), border=1, sticky="nsew", width=thick, height=thick)
+        builder.element(f"{way}.Scrollbar.thumb", thumb(p.border), ("disabled", thumb(p.card)),
                      ("pressed", thumb(p.muted)), ("active", thumb(p.control)),
                      border=thick // 2, sticky="nsew", **least)  # fmt: skip
         inner = [(f"{way}.Scrollbar.thumb", {"expand": 1, "sticky": "nsew"})]
-        sheet.layout(f"{way}.TScrollbar", [(f"{way}.Scrollbar.trough", {"sticky": "nsew", "children": inner})])
+        builder.layout(f"{way}.TScrollbar", [(f"{way}.Scrollbar.trough", {"sticky": "nsew", "children": inner})])
 
 
-def tree(sheet: Sheet) -> None:
-    p, px, style = sheet.palette, sheet.px, sheet.style
+def tree(builder: StyleBuilder) -> None:
+    p, px, style = builder.palette, builder.px, builder.style
     style.configure("Treeview", background=p.card, fieldbackground=p.card, foreground=p.text, borderwidth=0,
                     font=scaling.TEXT, indent=px(18),
-                    rowheight=scaling.line_height(sheet.look.root) + px(10))  # fmt: skip
+                    rowheight=scaling.line_height(builder.theme.root) + px(10))  # fmt: skip
     style.map("Treeview", background=[("selected", "!focus", p.quiet_select), ("selected", p.select)],
               foreground=[("disabled", p.faint), ("selected", "!focus", p.text),
                           ("selected", p.select_text)])  # fmt: skip
-    sheet.layout("Treeview", [("Treeview.treearea", {"sticky": "nsew"})])
+    builder.layout("Treeview", [("Treeview.treearea", {"sticky": "nsew"})])
     style.configure("Treeview.Heading", background=p.card, foreground=p.muted, relief="flat", borderwidth=0,
                     padding=(px(6), px(6)), font=scaling.TEXT)  # fmt: skip
     style.map("Treeview.Heading", background=[("active", p.hover)])
-    nothing = sheet.look.picture(
+    nothing = builder.theme.picture(
         ("nothing", px(12)), lambda: drawing.draw(px(12), px(12), (bytes(px(12)),) * px(12)), p.card
     )
-    sheet.element(
+    builder.element(
         "Tree.indicator",
-        sheet.look.icon("right", p.muted, 12),
+        builder.theme.icon("right", p.muted, 12),
         ("user2", nothing),
-        ("user1", sheet.look.icon("down", p.muted, 12)),
+        ("user1", builder.theme.icon("down", p.muted, 12)),
         sticky="w",
         width=px(18),
     )
@@ -139,23 +139,23 @@ def tree(sheet: Sheet) -> None:
         ("Treeitem.image", {"side": "left", "sticky": ""}),
         ("Treeitem.text", {"sticky": "nsew"}),
     ]
-    sheet.layout("Treeview.Item", [("Treeitem.padding", {"sticky": "nsew", "children": parts})])
+    builder.layout("Treeview.Item", [("Treeitem.padding", {"sticky": "nsew", "children": parts})])
     style.configure("Treeview.Item", padding=(px(4), 0))
 
 
-def tabs(sheet: Sheet) -> None:
-    p, px, style = sheet.palette, sheet.px, sheet.style
+def tabs(builder: StyleBuilder) -> None:
+    p, px, style = builder.palette, builder.px, builder.style
 
     def tab(line: str, ground: str = p.page, thick: float = 2) -> str:
         wide, high, below = px(96), px(40), px(thick)
-        return sheet.look.picture(
+        return builder.theme.picture(
             ("tab", wide, high, below),
             lambda: drawing.draw(wide, high, drawing.rounded(wide, high, (0, high - below, wide, high), 0)),
             line,
             ground=ground,
         )
 
-    sheet.element(
+    builder.element(
         "Tabs.tab",
         tab(p.page),
         ("selected", "focus", tab(p.accent, p.press, 3)),
@@ -164,16 +164,16 @@ def tabs(sheet: Sheet) -> None:
         border=(1, 1, 1, px(3)),
         sticky="nsew",
     )
-    sheet.nest("TNotebook.Tab", "Tabs.tab", "Notebook.padding", "Notebook.label", sticky="")
-    sheet.layout("TNotebook", [("Notebook.client", {"sticky": "nsew"})])
+    builder.nest("TNotebook.Tab", "Tabs.tab", "Notebook.padding", "Notebook.label", sticky="")
+    builder.layout("TNotebook", [("Notebook.client", {"sticky": "nsew"})])
     style.configure("TNotebook", background=p.page, borderwidth=0, tabmargins=(px(8), 0, 0, 0), padding=0,
                     bordercolor=p.page, lightcolor=p.page, darkcolor=p.page)  # fmt: skip
     style.configure("TNotebook.Tab", padding=(px(14), px(9)), foreground=p.muted, font=scaling.TEXT)
     style.map("TNotebook.Tab", foreground=[("selected", p.text), ("active", p.text)])
 
 
-def banners(sheet: Sheet) -> None:
-    p, px, style = sheet.palette, sheet.px, sheet.style
+def banners(builder: StyleBuilder) -> None:
+    p, px, style = builder.palette, builder.px, builder.style
     for kind, tint, colour in (
         ("Info.", p.info_tint, p.accent),
         ("Ok.", p.ok_tint, p.ok),
@@ -182,21 +182,23 @@ def banners(sheet: Sheet) -> None:
     ):
         banner = f"{kind}Banner"
         edge = blend(colour, tint, 0.35)
-        sheet.element(f"{banner}.bg", sheet.box(p.page, tint, edge, radius=8, size=192), border=px(9), sticky="nsew")
-        sheet.nest(f"{banner}.TFrame", f"{banner}.bg")
+        builder.element(
+            f"{banner}.bg", builder.box(p.page, tint, edge, radius=8, size=192), border=px(9), sticky="nsew"
+        )
+        builder.nest(f"{banner}.TFrame", f"{banner}.bg")
         style.configure(f"{banner}.TFrame", background=p.page)
         style.configure(f"{banner}.TLabel", background=tint, foreground=p.text)
         for part, rest, border in (("", p.card, p.border), ("Icon.", tint, None)):
             name = f"{part}{banner}.TButton"
-            sheet.element(
+            builder.element(
                 f"{name}.bg",
-                sheet.box(tint, rest, border),
-                ("pressed", sheet.box(tint, p.press, border)),
-                ("focus", sheet.box(tint, rest, ring=p.accent)),
-                ("active", sheet.box(tint, p.hover, border)),
+                builder.box(tint, rest, border),
+                ("pressed", builder.box(tint, p.press, border)),
+                ("focus", builder.box(tint, rest, ring=p.accent)),
+                ("active", builder.box(tint, p.hover, border)),
                 border=px(RADIUS + 1),
                 sticky="nsew",
             )
-            sheet.nest(name, f"{name}.bg", "Button.padding", "Button.label")
+            builder.nest(name, f"{name}.bg", "Button.padding", "Button.label")
             style.configure(name, padding=(px(4), px(4)) if part else (px(11), px(3)), foreground=p.text,
                             background=tint, anchor="center")  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tkinter as tk
 
 
-class Batch:
+class CanvasBatch:
     """Nothing is seen before `send`."""
 
     def __init__(self, canvas: tk.Canvas) -> None:

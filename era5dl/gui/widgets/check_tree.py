@@ -10,8 +10,8 @@ from typing import Any
 
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.control_images import check_box
-from era5dl.gui.theme.theme import Look
-from era5dl.gui.widgets.table_model import Fitter
+from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.table_model import TextFitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class CheckTree(ttk.Frame):
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         on_change: Callable[[frozenset[Hashable]], object],
         on_focus: Callable[[Hashable | None], object] = lambda _: None,
@@ -53,7 +53,7 @@ class CheckTree(ttk.Frame):
     ) -> None:
         """on_focus: the id of the leaf the keyboard is on now, or None. empty: said when nothing is found."""
         super().__init__(master)
-        self._look, self._on_change, self._on_focus = look, on_change, on_focus
+        self._theme, self._on_change, self._on_focus = theme, on_change, on_focus
         self._groups: tuple[Group, ...] = ()
         self._checked: set[Hashable] = set()
         self._open: set[Hashable] = set()
@@ -62,15 +62,15 @@ class CheckTree(ttk.Frame):
         self._heads: dict[str, Group] = {}
         self._shown: dict[str, str] = {}  # picture of each item
         self.tree = ttk.Treeview(self, show="tree", columns=("detail",), selectmode="browse", height=height)
-        self.tree.column("#0", width=look.px(230), minwidth=look.px(120), stretch=True)
-        self.tree.column("detail", width=look.px(detail_width), minwidth=0, stretch=False, anchor="e")
+        self.tree.column("#0", width=theme.px(230), minwidth=theme.px(120), stretch=True)
+        self.tree.column("detail", width=theme.px(detail_width), minwidth=0, stretch=False, anchor="e")
         self._bar = ttk.Scrollbar(self, orient="vertical", command=self.tree.yview)
         self.tree.configure(yscrollcommand=self._bar.set)
         self.tree.grid(row=0, column=0, sticky="nsew")
         self._bar.grid(row=0, column=1, sticky="ns")
         self.rowconfigure(0, weight=1)
         self.columnconfigure(0, weight=1)
-        self._fitter = Fitter(font.nametofont(scaling.TEXT, root=self).measure)
+        self._fitter = TextFitter(font.nametofont(scaling.TEXT, root=self).measure)
         self._room = 0  # pixels for the text of a leaf
         self._empty = ttk.Label(self, text=empty, style="Muted.TLabel", justify="center", anchor="center")
         tree = self.tree
@@ -83,7 +83,7 @@ class CheckTree(ttk.Frame):
         tree.bind("<<TreeviewSelect>>", lambda _: self._told_focus())
         tree.bind("<FocusIn>", self._focused)
         tree.bind("<Configure>", lambda _: self.after_idle(self._fit))  # ttk shares out the columns after this event
-        look.follow(self, lambda _: self.restyle())
+        theme.follow(self, lambda _: self.restyle())
 
     # --- for those who use it
 
@@ -160,7 +160,7 @@ class CheckTree(ttk.Frame):
         """Cut names that are too long for the column, with an ellipsis."""
         if not self.winfo_exists():
             return
-        px = self._look.px
+        px = self._theme.px
         room = max(px(60), self.tree.column("#0", "width") - px(2 * 18 + 26 + 10))
         if room == self._room or self.tree.winfo_width() <= 1:
             return
@@ -190,9 +190,9 @@ class CheckTree(ttk.Frame):
         return ("group", self._heads[item].id) if item in self._heads else None
 
     def _paint(self) -> None:
-        p = self._look.palette
+        p = self._theme.palette
         pictures = {
-            state: check_box(self._look, mark, *colours, p.on_accent, ground=None, gap=6)
+            state: check_box(self._theme, mark, *colours, p.on_accent, ground=None, gap=6)
             for state, mark, colours in (
                 (True, "check", (p.accent, p.accent)),
                 (None, "minus", (p.accent, p.accent)),

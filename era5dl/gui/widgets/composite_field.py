@@ -6,17 +6,17 @@ import tkinter as tk
 from tkinter import ttk
 from typing import Any
 
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 
 
-class CompoundField(ttk.Frame):
+class CompositeField(ttk.Frame):
     """A field's frame with a bare `entry` in it; put pictures and buttons to its sides with `pack`."""
 
-    def __init__(self, master: tk.Misc, look: Look, *, width: int = 20, on_page: bool = False) -> None:
+    def __init__(self, master: tk.Misc, theme: Theme, *, width: int = 20, on_page: bool = False) -> None:
         """on_page: it lies on the page, not on a card."""
         style = "Page.Field.TFrame" if on_page else "Field.TFrame"
-        super().__init__(master, style=style, padding=look.px(3))
-        self.look = look
+        super().__init__(master, style=style, padding=theme.px(3))
+        self.theme = theme
         self.variable = tk.StringVar(self)
         self.entry = ttk.Entry(self, style="Bare.TEntry", textvariable=self.variable, width=width)
         self.entry.bind("<FocusIn>", lambda _: self.state(["focus"]), add="+")
@@ -35,22 +35,22 @@ class CompoundField(ttk.Frame):
         self.state(flag)
         self.entry.state(flag)
 
-    def picture(self, icon: str, colour: str = "muted", size: float = 16) -> PictureLabel:
+    def picture(self, icon: str, colour: str = "muted", size: float = 16) -> IconLabel:
         """An icon on the ground of fields."""
-        return PictureLabel(self, self.look, icon, colour, size)
+        return IconLabel(self, self.theme, icon, colour, size)
 
     def mark_invalid(self, invalid: bool) -> None:
         """Ring it red or not. Say the reason in words nearby, too."""
         self.state(["invalid" if invalid else "!invalid"])
 
 
-class PictureLabel(tk.Label):
+class IconLabel(tk.Label):
     """An icon on the ground of fields that can be clicked; it never takes the keyboard."""
 
-    def __init__(self, master: tk.Misc, look: Look, icon: str, colour: str = "muted", size: float = 16) -> None:
+    def __init__(self, master: tk.Misc, theme: Theme, icon: str, colour: str = "muted", size: float = 16) -> None:
         super().__init__(master, borderwidth=0, highlightthickness=0, takefocus=0)
-        self._look, self._icon, self._colour, self._size, self._hot = look, icon, colour, size, False
-        look.follow(self, lambda _: self._paint())
+        self._theme, self._icon, self._colour, self._size, self._hot = theme, icon, colour, size, False
+        theme.follow(self, lambda _: self._paint())
 
     def on_click(self, command: Any) -> None:
         """Do this when it is clicked; it lights up below the mouse from now on."""
@@ -68,5 +68,5 @@ class PictureLabel(tk.Label):
         self._paint()
 
     def _paint(self) -> None:
-        image = self._look.icon(self._icon, "text" if self._hot else self._colour, self._size) if self._icon else ""
-        self.configure(background=self._look.palette.field, image=image)
+        image = self._theme.icon(self._icon, "text" if self._hot else self._colour, self._size) if self._icon else ""
+        self.configure(background=self._theme.palette.field, image=image)

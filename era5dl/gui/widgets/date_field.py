@@ -7,14 +7,14 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets import date_text
-from era5dl.gui.widgets.composite_field import CompoundField
+from era5dl.gui.widgets.composite_field import CompositeField
 from era5dl.gui.widgets.date_text import DateWords, months_later
 from era5dl.gui.widgets.month_view import MonthView
 
 
-class DateField(CompoundField):
+class DateField(CompositeField):
     """Up and Down step by a day, PgUp and PgDn by a month, with Ctrl by a year; Alt+Down or F4 drops the calendar.
 
     A date that is none is ringed red; `problem` says why, for a label beside it. `on_change` hears of every change of
@@ -24,7 +24,7 @@ class DateField(CompoundField):
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         value: date | None,
         first: date,
@@ -33,7 +33,7 @@ class DateField(CompoundField):
         on_change: Callable[[], object] = lambda: None,
         on_page: bool = False,
     ) -> None:
-        super().__init__(master, look, width=11, on_page=on_page)
+        super().__init__(master, theme, width=11, on_page=on_page)
         self._first, self._last, self._words, self._on_change = first, last, words, on_change
         self._popup: tk.Toplevel | None = None
         self._outside: str | None = None  # the binding that closes the calendar
@@ -42,7 +42,7 @@ class DateField(CompoundField):
         button = self.picture("calendar")
         button.on_click(self.toggle)
         self.button = button
-        button.pack(side="right", padx=(0, look.px(7)))
+        button.pack(side="right", padx=(0, theme.px(7)))
         self.entry.pack(side="left", fill="both", expand=True)
         self.variable.set(value.isoformat() if value else "")
         self._check()
@@ -88,13 +88,13 @@ class DateField(CompoundField):
         if self._popup is not None or self.instate(["disabled"]):
             return
         day = date_text.read(self.variable.get()) or min(max(date.today(), self._first), self._last)
-        popup = self._popup = tk.Toplevel(self, background=self.look.palette.border)
+        popup = self._popup = tk.Toplevel(self, background=self.theme.palette.border)
         popup.withdraw()
         popup.overrideredirect(True)
         popup.transient(self.winfo_toplevel())
-        self.month = MonthView(popup, self.look, day=day, first=self._first, last=self._last, words=self._words,
+        self.month = MonthView(popup, self.theme, day=day, first=self._first, last=self._last, words=self._words,
                                on_pick=self._picked, on_leave=self.close)  # fmt: skip
-        self.month.pack(padx=self.look.px(1), pady=self.look.px(1))
+        self.month.pack(padx=self.theme.px(1), pady=self.theme.px(1))
         self.month.bind("<FocusOut>", lambda _: self.after_idle(self._focus_gone))
         self._place(popup)
         popup.deiconify()
@@ -124,7 +124,7 @@ class DateField(CompoundField):
     def _place(self, popup: tk.Toplevel) -> None:
         """Below the field, or above it where there is no room."""
         popup.update_idletasks()
-        wide, high, gap = popup.winfo_reqwidth(), popup.winfo_reqheight(), self.look.px(3)
+        wide, high, gap = popup.winfo_reqwidth(), popup.winfo_reqheight(), self.theme.px(3)
         x = max(0, min(self.winfo_rootx(), self.winfo_screenwidth() - wide))
         y = self.winfo_rooty() + self.winfo_height() + gap
         if y + high > self.winfo_screenheight():

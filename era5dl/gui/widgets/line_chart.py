@@ -18,10 +18,10 @@ from typing import Any
 
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import blend
-from era5dl.gui.theme.theme import Look
-from era5dl.gui.widgets.canvas_batch import Batch
+from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.canvas_batch import CanvasBatch
 from era5dl.gui.widgets.chart_scale import Sample, runs, thin, ticks
-from era5dl.gui.widgets.table_model import Fitter
+from era5dl.gui.widgets.table_model import TextFitter
 
 MOST_POINTS = 600
 
@@ -51,7 +51,7 @@ class LineChart(tk.Canvas):
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         format_value: Callable[[float], str],
         span: float = 3600,
@@ -66,24 +66,24 @@ class LineChart(tk.Canvas):
 
         least: the scale reaches at least so far. empty: said while there is nothing to draw.
         """
-        super().__init__(master, width=look.px(width), height=look.px(height), highlightthickness=0, borderwidth=0)
-        self._look, self._format, self._ago, self._span, self._least = look, format_value, format_ago, span, least
+        super().__init__(master, width=theme.px(width), height=theme.px(height), highlightthickness=0, borderwidth=0)
+        self._theme, self._format, self._ago, self._span, self._least = theme, format_value, format_ago, span, least
         self._title, self._empty = title, empty
         self._series: list[Series] = []
         self._now = 0.0
         self._threshold: Threshold | None = None
         small = font.nametofont(scaling.SMALL, root=self)
-        self._measure = Fitter(small.measure).measure
+        self._measure = TextFitter(small.measure).measure
         self._line = small.metrics("linespace")
         self._wide = self._high = 1  # pixels
-        self._batch = Batch(self)
+        self._batch = CanvasBatch(self)
         self._plot = (0, 0, 0, 0)  # left, top, right, bottom
         self._highest = 1.0
         self._mouse: int | None = None
         self.bind("<Configure>", self._resized)
         self.bind("<Motion>", self._moved)
         self.bind("<Leave>", self._left)
-        look.follow(self, lambda _: self._draw())
+        theme.follow(self, lambda _: self._draw())
 
     def show(self, series: Sequence[Series], now: float, threshold: Threshold | None = None) -> None:
         """Draw these up to the instant `now`, at the right edge."""
@@ -114,7 +114,7 @@ class LineChart(tk.Canvas):
         batch = self._batch
         batch.forget()
         batch.delete("all")
-        palette, px = self._look.palette, self._look.px
+        palette, px = self._theme.palette, self._theme.px
         batch.configure(background=palette.card)
         wide, high = self._wide, self._high
         values = [value for one in self._series for _, value in one.samples if value is not None]
@@ -161,7 +161,7 @@ class LineChart(tk.Canvas):
     def _draw_times(self) -> None:
         if self._ago is None:
             return
-        px, palette = self._look.px, self._look.palette
+        px, palette = self._theme.px, self._theme.palette
         _, _, right, bottom = self._plot
         wide = max(self._measure(self._ago(self._span * part)) for part in (0.25, 1.0)) + px(12)
         room = right - self._plot[0]
@@ -176,7 +176,7 @@ class LineChart(tk.Canvas):
             )
 
     def _draw_head(self) -> None:
-        px, palette = self._look.px, self._look.palette
+        px, palette = self._theme.px, self._theme.palette
         middle = self._line // 2
         self._batch.create("text", px(2), middle, text=self._title, anchor="w", fill=palette.text, font=scaling.TEXT)
         if len(self._series) < 2:
@@ -192,15 +192,15 @@ class LineChart(tk.Canvas):
             x -= px(14)
 
     def _ink(self, number: int) -> str:
-        colours = self._look.palette.series
+        colours = self._theme.palette.series
         return colours[number % len(colours)]
 
     def _draw_series(self, number: int, one: Series) -> None:
-        palette, px = self._look.palette, self._look.px
+        palette, px = self._theme.palette, self._theme.px
         alone = len(self._series) == 1
         ink = self._ink(number)
         ground = palette.area if alone else palette.card
-        thick = max(1, int(1.5 * self._look.scale.factor))
+        thick = max(1, int(1.5 * self._theme.scale.factor))
         for run in runs(one.samples):
             points = [part for instant, value in run for part in (self._x(instant), self._y(value))]
             if len(run) == 1:
@@ -219,7 +219,7 @@ class LineChart(tk.Canvas):
     def _draw_threshold(self, threshold: Threshold) -> None:
         if not 0 <= threshold.value <= self._highest:
             return
-        px, palette = self._look.px, self._look.palette
+        px, palette = self._theme.px, self._theme.palette
         left, _, right, _ = self._plot
         y = self._y(threshold.value)
         self._batch.create("line", left, y, right, y, fill=palette.warn, dash=(px(5), px(4)), width=px(1))
@@ -243,7 +243,7 @@ class LineChart(tk.Canvas):
         for one in self._series:
             known = [(abs(self._x(instant) - x), value) for instant, value in one.samples if value is not None]
             away, value = min(known, default=(math.inf, 0.0))
-            if away <= self._look.px(12):
+            if away <= self._theme.px(12):
                 found.append((one.name, self._format(value)))
         return found
 
@@ -255,7 +255,7 @@ class LineChart(tk.Canvas):
         found = self.reading(self._mouse)
         if not found:
             return
-        palette, px = self._look.palette, self._look.px
+        palette, px = self._theme.palette, self._theme.px
         text = "\n".join(f"{name}  {value}" if name and len(found) > 1 else value for name, value in found)
         self.create_line(self._mouse, top, self._mouse, bottom, fill=palette.control, tags="reading")
         on_right = self._mouse < (left + right) / 2

@@ -10,7 +10,7 @@ from typing import Any
 
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.control_images import plate
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.date_text import DateWords, months_later
 
 _CELL = 36  # our units from one day to the next
@@ -29,7 +29,7 @@ class MonthView(tk.Canvas):
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         day: date,
         first: date,
@@ -39,12 +39,12 @@ class MonthView(tk.Canvas):
         on_leave: Callable[[], object],
         today: date | None = None,
     ) -> None:
-        px = look.px
+        px = theme.px
         self._cell, self._row = px(_CELL), px(_ROW)
         width = 7 * self._cell + 2 * px(_MARGIN)
         height = px(_TOP) + px(_NAMES) + 6 * self._row + px(_MARGIN)
         super().__init__(master, width=width, height=height, highlightthickness=0, borderwidth=0, takefocus=1)
-        self._look, self._words = look, words
+        self._theme, self._words = theme, words
         self._first, self._last, self._today = first, last, today or date.today()
         self._on_pick = on_pick
         self.day = min(max(day, first), last)
@@ -52,7 +52,7 @@ class MonthView(tk.Canvas):
         self._hot: object = None
         self._places: list[tuple[int, int, int, int, object]] = []  # what can be clicked: a date, or months to leaf
         self._bind_events(on_leave)
-        look.follow(self, lambda _: self._draw())
+        theme.follow(self, lambda _: self._draw())
 
     def place_of(self, day: date) -> tuple[int, int]:
         """The middle of a day on the canvas; for tests."""
@@ -64,7 +64,7 @@ class MonthView(tk.Canvas):
     # --- drawing
 
     def _draw(self) -> None:
-        px, p = self._look.px, self._look.palette
+        px, p = self._theme.px, self._theme.palette
         self.delete("all")
         self.configure(background=p.card)
         self._places = []
@@ -88,18 +88,18 @@ class MonthView(tk.Canvas):
         return [[date(year, month, number) if number else None for number, _ in week] for week in weeks]
 
     def _arrow(self, icon: str, x: int, months: int) -> None:
-        px, p = self._look.px, self._look.palette
+        px, p = self._theme.px, self._theme.palette
         y, half = px(_TOP) // 2 + px(2), px(13)
         possible = self._leaf(months) is not None
         if self._hot == months and possible:
-            picture = plate(self._look, 2 * half, 2 * half, p.hover, p.hover, ground=p.card)
+            picture = plate(self._theme, 2 * half, 2 * half, p.hover, p.hover, ground=p.card)
             self.create_image(x - half, y - half, image=picture, anchor="nw")
-        self.create_image(x, y, image=self._look.icon(icon, "text" if possible else "line", 14))
+        self.create_image(x, y, image=self._theme.icon(icon, "text" if possible else "line", 14))
         if possible:
             self._places.append((x - half, y - half, x + half, y + half, months))
 
     def _draw_day(self, day: date, row: int, column: int) -> None:
-        px, p = self._look.px, self._look.palette
+        px, p = self._theme.px, self._theme.palette
         left = px(_MARGIN) + column * self._cell
         top = px(_TOP) + px(_NAMES) + row * self._row
         wide, high = self._cell - px(4), self._row - px(3)
@@ -107,11 +107,11 @@ class MonthView(tk.Canvas):
         ink = p.text if possible else p.faint
         picture = ""
         if day == self.day:
-            picture, ink = plate(self._look, wide, high, p.accent, p.accent, ground=p.card), p.on_accent
+            picture, ink = plate(self._theme, wide, high, p.accent, p.accent, ground=p.card), p.on_accent
         elif self._hot == day and possible:
-            picture = plate(self._look, wide, high, p.hover, p.hover, ground=p.card)
+            picture = plate(self._theme, wide, high, p.hover, p.hover, ground=p.card)
         elif day == self._today and possible:
-            picture = plate(self._look, wide, high, p.card, p.accent, ground=p.card)
+            picture = plate(self._theme, wide, high, p.card, p.accent, ground=p.card)
         if picture:
             self.create_image(left + px(2), top + px(1), image=picture, anchor="nw")
         self.create_text(left + self._cell // 2, top + self._row // 2, text=str(day.day), fill=ink, font=scaling.TEXT)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import tkinter as tk
 from collections.abc import Callable
 
-from era5dl.gui.theme.theme import Look
-from era5dl.gui.widgets.composite_field import CompoundField
+from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.composite_field import CompositeField
 
 
-class Stepper(CompoundField):
+class NumberField(CompositeField):
     """Type, or use the buttons, Up and Down, or the wheel. `on_change` hears of each new number within the bounds."""
 
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         value: int,
         least: int,
@@ -25,14 +25,14 @@ class Stepper(CompoundField):
         width: int = 4,
         on_page: bool = False,
     ) -> None:
-        super().__init__(master, look, width=width, on_page=on_page)
+        super().__init__(master, theme, width=width, on_page=on_page)
         self.least, self.most, self._step, self._on_change = least, most, step, on_change
         self._value = value
         self.entry.configure(justify="center")
         for side, icon, by in (("left", "minus", -step), ("right", "plus", step)):
             button = self.picture(icon, size=13)
             button.on_click(lambda by=by: self._click(by))
-            button.pack(side=side, padx=look.px(5))  # type: ignore[arg-type]
+            button.pack(side=side, padx=theme.px(5))  # type: ignore[arg-type]
         self.entry.pack(fill="both", expand=True)
         for key, by in (("<Up>", step), ("<Down>", -step), ("<Button-4>", step), ("<Button-5>", -step),
                         ("<Prior>", 5 * step), ("<Next>", -5 * step)):  # fmt: skip

@@ -5,37 +5,37 @@ from __future__ import annotations
 import tkinter as tk
 from collections.abc import Callable
 
-from era5dl.gui.theme.theme import Look
-from era5dl.gui.widgets.composite_field import CompoundField
+from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.composite_field import CompositeField
 
 
-class SearchEntry(CompoundField):
+class SearchEntry(CompositeField):
     """`on_change` gets what is written, at each key. Escape clears it."""
 
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         placeholder: str,
         on_change: Callable[[str], object],
         width: int = 20,
         on_page: bool = False,
     ) -> None:
-        super().__init__(master, look, width=width, on_page=on_page)
+        super().__init__(master, theme, width=width, on_page=on_page)
         self._on_change = on_change
         self._placeholder = tk.Label(self, text=placeholder, anchor="w", borderwidth=0, cursor="xterm")
-        self.picture("search", size=15).pack(side="left", padx=(look.px(5), 0))
+        self.picture("search", size=15).pack(side="left", padx=(theme.px(5), 0))
         self._clear = self.picture("cross", size=13)
         self._clear.on_click(self.clear)
         self.entry.pack(side="left", fill="both", expand=True)
-        self._clear.pack(side="right", padx=(0, look.px(6)))
+        self._clear.pack(side="right", padx=(0, theme.px(6)))
         self._placeholder.bind("<Button-1>", lambda _: self.entry.focus_set())
         self.entry.bind("<Escape>", self._escape)
         self.variable.trace_add("write", lambda *_: self._changed())
         self.entry.bind("<FocusIn>", lambda _: self._arrange(), add="+")
         self.entry.bind("<FocusOut>", lambda _: self._arrange(), add="+")
-        look.follow(self, lambda palette: self._placeholder.configure(bg=palette.field, fg=palette.muted))
+        theme.follow(self, lambda palette: self._placeholder.configure(bg=palette.field, fg=palette.muted))
         self._arrange()
 
     def get(self) -> str:
@@ -74,6 +74,6 @@ class SearchEntry(CompoundField):
         empty = not self.variable.get()
         self._clear.show(None if empty else "cross")
         if empty:
-            self._placeholder.place(in_=self.entry, x=self.look.px(7), rely=0.5, anchor="w", relwidth=0.94)
+            self._placeholder.place(in_=self.entry, x=self.theme.px(7), rely=0.5, anchor="w", relwidth=0.94)
         else:
             self._placeholder.place_forget()

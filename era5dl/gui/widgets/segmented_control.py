@@ -6,7 +6,7 @@ import tkinter as tk
 from collections.abc import Callable, Mapping
 from tkinter import ttk
 
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 
 
 class SegmentedControl(ttk.Frame):
@@ -15,14 +15,14 @@ class SegmentedControl(ttk.Frame):
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         choices: Mapping[str, str],
         value: str,
         on_change: Callable[[str], object],
     ) -> None:
         """choices: their texts by the values that `on_change` gets, in order."""
-        super().__init__(master, style="Segments.TFrame", padding=look.px(3))
+        super().__init__(master, style="Segments.TFrame", padding=theme.px(3))
         self._variable = tk.StringVar(self, value=value)
         self._on_change = on_change
         self._told = value
@@ -36,7 +36,7 @@ class SegmentedControl(ttk.Frame):
                 style="Segment.TRadiobutton",
                 command=self._chosen,
             )
-            button.grid(row=0, column=column, sticky="nsew", padx=(look.px(2) if column else 0, 0))
+            button.grid(row=0, column=column, sticky="nsew", padx=(theme.px(2) if column else 0, 0))
             button.bind("<Left>", lambda _, by=-1: self._move(by))  # type: ignore[misc]
             button.bind("<Right>", lambda _, by=1: self._move(by))  # type: ignore[misc]
             self.columnconfigure(column, weight=1, uniform="segment")

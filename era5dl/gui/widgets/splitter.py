@@ -6,19 +6,19 @@ import tkinter as tk
 from collections.abc import Callable
 from typing import Any
 
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 
 _STEP = 16.0  # our units a key moves it
 _GRIP = (2.0, 36.0)  # what is seen of it, width and height
 
 
-class Sash(tk.Canvas):
+class Splitter(tk.Canvas):
     """on_move(pixels): by so much to the right. on_rest(): it was let go. on_reset(): a double click, or Home."""
 
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         on_move: Callable[[int], object],
         on_rest: Callable[[], object],
@@ -27,14 +27,14 @@ class Sash(tk.Canvas):
     ) -> None:
         super().__init__(
             master,
-            width=look.px(width),
+            width=theme.px(width),
             height=1,
             highlightthickness=0,
             borderwidth=0,
             cursor="sb_h_double_arrow",
             takefocus=1,
         )
-        self._look, self._move, self._rest = look, on_move, on_rest
+        self._theme, self._move, self._rest = theme, on_move, on_rest
         self._held: int | None = None  # where on the screen it was taken
         self._lit = self._focused = False
         self.bind("<Configure>", lambda _event: self._draw())
@@ -48,11 +48,11 @@ class Sash(tk.Canvas):
         for event in ("<Double-Button-1>", "<Home>"):
             self.bind(event, lambda _event: on_reset())
         for key, step in (("<Left>", -_STEP), ("<Right>", _STEP)):
-            self.bind(key, lambda _event, step=step: self._stepped(look.px(step)))  # type: ignore[misc]
-        look.follow(self, lambda _palette: self._draw())
+            self.bind(key, lambda _event, step=step: self._stepped(theme.px(step)))  # type: ignore[misc]
+        theme.follow(self, lambda _palette: self._draw())
 
     def _draw(self) -> None:
-        palette, px = self._look.palette, self._look.px
+        palette, px = self._theme.palette, self._theme.px
         self.delete("all")
         self.configure(background=palette.page)
         wide, high = (px(length) for length in _GRIP)

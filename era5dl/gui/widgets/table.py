@@ -16,10 +16,10 @@ from tkinter import font, ttk
 from typing import Any
 
 from era5dl.gui.theme import scaling
-from era5dl.gui.theme.theme import Look
-from era5dl.gui.widgets.table_body import Lines
-from era5dl.gui.widgets.table_header import Headings
-from era5dl.gui.widgets.table_model import Column, Fitter, Selection, TableModel
+from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.table_body import TableBody
+from era5dl.gui.widgets.table_header import TableHeader
+from era5dl.gui.widgets.table_model import Column, Selection, TableModel, TextFitter
 from era5dl.gui.widgets.tooltip import Tooltip
 
 _WHEEL = 3  # rows a notch
@@ -36,7 +36,7 @@ class VirtualTable(ttk.Frame):
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         columns: Sequence[Column],
         model: TableModel,
@@ -49,21 +49,21 @@ class VirtualTable(ttk.Frame):
     ) -> None:
         """empty: what is said where there are no rows. height: rows asked for at least."""
         super().__init__(master)
-        self._look, self._model = look, model
+        self._theme, self._model = theme, model
         self._on_select, self._on_menu, self._on_open = on_select, on_menu, on_open
         self._selection = Selection(model)
-        fitter = Fitter(font.nametofont(scaling.TEXT, root=self).measure)
+        fitter = TextFitter(font.nametofont(scaling.TEXT, root=self).measure)
         self._top, self._under, self._focused = 0, -1, False
         self._high = 0  # pixels of the canvas
         self._bar_at: tuple[float, float] | None = None
         self._emptied: bool | None = None  # whether it is said that there are no rows
         self._empty = empty
-        self.row_height = look.px(10) + scaling.line_height(self)
-        self.canvas = tk.Canvas(self, highlightthickness=0, borderwidth=0, takefocus=1, width=look.px(400),
+        self.row_height = theme.px(10) + scaling.line_height(self)
+        self.canvas = tk.Canvas(self, highlightthickness=0, borderwidth=0, takefocus=1, width=theme.px(400),
                                 height=(height + 1) * self.row_height)  # fmt: skip
-        self.headings = Headings(
+        self.headings = TableHeader(
             self.canvas,
-            look,
+            theme,
             columns,
             self.row_height,
             on_sort,
@@ -71,15 +71,15 @@ class VirtualTable(ttk.Frame):
             fitter,
             lambda number: self._lines.widest(number),
         )
-        self._lines = Lines(self.canvas, look, self.headings, fitter, self.row_height)
+        self._lines = TableBody(self.canvas, theme, self.headings, fitter, self.row_height)
         self._bar = ttk.Scrollbar(self, orient="vertical", command=self.yview)
         self.canvas.grid(row=0, column=0, sticky="nsew")
         self._bar.grid(row=0, column=1, sticky="ns")
         self.rowconfigure(0, weight=1)
         self.columnconfigure(0, weight=1)
         self._bind_events()
-        Tooltip(self.canvas, look, self._cut_text)
-        look.follow(self, lambda _: self.restyle())
+        Tooltip(self.canvas, theme, self._cut_text)
+        theme.follow(self, lambda _: self.restyle())
 
     # --- for those who use it
 
@@ -135,7 +135,7 @@ class VirtualTable(ttk.Frame):
 
     def restyle(self) -> None:
         """Repaint in the colours of now; done by itself at a switch."""
-        self.canvas.configure(background=self._look.palette.card)
+        self.canvas.configure(background=self._theme.palette.card)
         self._rebuild()
 
     def refresh(self) -> None:
@@ -179,14 +179,14 @@ class VirtualTable(ttk.Frame):
         self.headings.arrange(canvas.winfo_width())
         self._lines.rebuild(self._whole + 1)  # one may be cut by the lower edge
         room = canvas.winfo_width()
-        canvas.create_text(room // 2, self.row_height * 3, fill=self._look.palette.muted, font=scaling.TEXT,
+        canvas.create_text(room // 2, self.row_height * 3, fill=self._theme.palette.muted, font=scaling.TEXT,
             tags="empty",
-                           justify="center", width=max(1, room - self._look.px(40)))  # fmt: skip
+                           justify="center", width=max(1, room - self._theme.px(40)))  # fmt: skip
         canvas.tag_raise("heading")
         self.refresh()
 
     def _colours(self, index: int | None) -> tuple[str, str]:
-        palette = self._look.palette
+        palette = self._theme.palette
         if index is None:
             return palette.card, palette.card
         row_id = self._model.row_id(index)
@@ -286,7 +286,7 @@ class VirtualTable(ttk.Frame):
         if place is not None and self._selection.ids:
             self.see(place)
             y = self.row_height * (place - self._top + 2)
-            self._on_menu(self.canvas.winfo_rootx() + self._look.px(24), self.canvas.winfo_rooty() + y)
+            self._on_menu(self.canvas.winfo_rootx() + self._theme.px(24), self.canvas.winfo_rooty() + y)
         return "break"
 
     def _open(self) -> str:

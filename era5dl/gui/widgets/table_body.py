@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from tkinter import font
 
 from era5dl.gui.theme import scaling
-from era5dl.gui.theme.theme import Look
-from era5dl.gui.widgets.canvas_batch import Batch
-from era5dl.gui.widgets.table_header import Headings
-from era5dl.gui.widgets.table_model import Column, Fitter, Row, Show
+from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.canvas_batch import CanvasBatch
+from era5dl.gui.widgets.table_header import TableHeader
+from era5dl.gui.widgets.table_model import Column, Row, Show, TextFitter
 
 
 @dataclass(slots=True)
-class _Line:
+class _BodyRow:
     """The items of one line on the screen, and what they show."""
 
     ground: int
@@ -25,14 +25,14 @@ class _Line:
     pictures: list[str] = field(default_factory=list)
 
 
-class Lines:
+class TableBody:
     """Draws rows below the headings, each `height` pixels high."""
 
-    def __init__(self, canvas: tk.Canvas, look: Look, headings: Headings, fitter: Fitter, height: int) -> None:
-        self._canvas, self._look, self._headings, self._fitter, self._height = canvas, look, headings, fitter, height
+    def __init__(self, canvas: tk.Canvas, theme: Theme, headings: TableHeader, fitter: TextFitter, height: int) -> None:
+        self._canvas, self._theme, self._headings, self._fitter, self._height = canvas, theme, headings, fitter, height
         self._font = font.nametofont(scaling.TEXT, root=canvas)
-        self._lines: list[_Line] = []
-        self._batch = Batch(canvas)
+        self._lines: list[_BodyRow] = []
+        self._batch = CanvasBatch(canvas)
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -47,7 +47,7 @@ class Lines:
             middle = self._height * (place + 1) + self._height // 2
             ground = self._canvas.create_rectangle(0, 0, 0, 0, width=0, tags="rows")
             cells = [self._make_cell(number, middle) for number in range(len(columns))]
-            self._lines.append(_Line(ground, cells, texts=[""] * len(columns), pictures=[""] * len(columns)))
+            self._lines.append(_BodyRow(ground, cells, texts=[""] * len(columns), pictures=[""] * len(columns)))
 
     def texts(self) -> list[tuple[str, ...]]:
         """What is on the screen, as it is cut."""
@@ -92,7 +92,7 @@ class Lines:
             if row and (recoloured or before is None or before.tone != row.tone):
                 self._batch.change(text, fill=self._ink(column, row, colours[0]))
 
-    def _draw_text(self, line: _Line, number: int, column: Column, item: int, row: Row | None) -> None:
+    def _draw_text(self, line: _BodyRow, number: int, column: Column, item: int, row: Row | None) -> None:
         shown = ""
         if row and not self._headings.hidden(number):
             left, right = self._headings.span(number)
@@ -102,18 +102,18 @@ class Lines:
             self._batch.change(item, text=shown)
 
     def _ink(self, column: Column, row: Row, ground: str) -> str:
-        palette = self._look.palette
+        palette = self._theme.palette
         if ground in (palette.select, palette.quiet_select):  # colours of states are hard to read on these
             return palette.select_text if ground == palette.select else palette.text
         if column.show is Show.STATE:
-            return self._look.colour(row.tone.colour)
+            return self._theme.colour(row.tone.colour)
         return palette.muted if column.quiet or column.show is Show.PROGRESS else palette.text
 
     def _picture(self, column: Column, row: Row, ground: str) -> str:
         if column.show is Show.PROGRESS:
-            track = "track" if ground in (self._look.palette.card, self._look.palette.hover) else "border"
-            return self._look.bar(row.progress, row.tone.bar, width=self._headings.bar, track=track, ground=ground)
-        return self._look.icon(row.tone.icon, row.tone.colour, 14)
+            track = "track" if ground in (self._theme.palette.card, self._theme.palette.hover) else "border"
+            return self._theme.bar(row.progress, row.tone.bar, width=self._headings.bar, track=track, ground=ground)
+        return self._theme.icon(row.tone.icon, row.tone.colour, 14)
 
     def _make_cell(self, number: int, middle: int) -> tuple[int, int]:
         column, left, right = self._headings.columns[number], *self._headings.span(number)
@@ -127,5 +127,5 @@ class Lines:
     def _indent(self, column: Column) -> int:
         """Room for the picture in front of the text."""
         if column.show is Show.PROGRESS:
-            return self._look.px(self._headings.bar + 8)
-        return self._look.px(21) if column.show is Show.STATE else 0
+            return self._theme.px(self._headings.bar + 8)
+        return self._theme.px(21) if column.show is Show.STATE else 0

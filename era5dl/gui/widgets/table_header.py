@@ -9,8 +9,8 @@ from tkinter import font
 from typing import Any
 
 from era5dl.gui.theme import scaling
-from era5dl.gui.theme.theme import Look
-from era5dl.gui.widgets.table_model import Column, Fitter, Show
+from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.table_model import Column, Show, TextFitter
 
 _PAD = 8  # our units at both sides of a cell
 _BAR, _SHORTEST_BAR = 84.0, 24.0  # our units of a bar of progress
@@ -18,28 +18,28 @@ _GRIP = 4  # how near to an edge the mouse takes hold of it
 _CLICK = 4  # pixels a press may move and still be a click
 
 
-class Headings:
+class TableHeader:
     """Draws on the table's canvas, in its first `height` pixels."""
 
     def __init__(
         self,
         canvas: tk.Canvas,
-        look: Look,
+        theme: Theme,
         columns: Sequence[Column],
         height: int,
         on_sort: Callable[[str], object],
         on_resize: Callable[[], object],
-        fitter: Fitter,
+        fitter: TextFitter,
         widest: Callable[[int], int],
     ) -> None:
         """widest: pixels the contents of a column need."""
         self.columns = tuple(columns)
-        self._canvas, self._look, self._height = canvas, look, height
+        self._canvas, self._theme, self._height = canvas, theme, height
         self._on_sort, self._on_resize, self._fitter, self._widest = on_sort, on_resize, fitter, widest
         self._font = font.nametofont(scaling.TEXT, root=canvas)
         self.width = 0  # of the table, in pixels
         self.bar = _BAR  # length of the bars in a column of progress, in our units
-        self._wished = [look.px(column.width) for column in columns]
+        self._wished = [theme.px(column.width) for column in columns]
         self._edges: list[int] = [0] * (len(columns) + 1)
         self._sorted: str | None = None
         self._descending = False
@@ -49,7 +49,7 @@ class Headings:
 
     def span(self, number: int) -> tuple[int, int]:
         """Left and right end of what a column may show."""
-        pad = self._look.px(_PAD)
+        pad = self._theme.px(_PAD)
         return self._edges[number] + pad, self._edges[number + 1] - pad
 
     def column_at(self, x: int) -> int | None:
@@ -71,7 +71,7 @@ class Headings:
     def arrange(self, width: int) -> None:
         """Share out the width of the table and draw the titles."""
         self.width = width
-        least = [self._look.px(column.least) for column in self.columns]
+        least = [self._theme.px(column.least) for column in self.columns]
         wished = list(self._wished)
         for number in reversed(range(len(least))):
             if self.columns[number].spare and sum(least) > width:
@@ -105,7 +105,7 @@ class Headings:
         for number, column in enumerate(self.columns):
             if column.show is Show.PROGRESS:
                 left, right = self.span(number)
-                room = (right - left - self._fitter.measure("100 %")) / self._look.scale.factor - 8
+                room = (right - left - self._fitter.measure("100 %")) / self._theme.scale.factor - 8
                 self.bar = max(_SHORTEST_BAR, min(_BAR, room))
 
     def sort(self, number: int) -> str:
@@ -137,15 +137,15 @@ class Headings:
     def released(self, event: tk.Event[Any]) -> None:
         """The button went up, wherever."""
         pressed, self._pressed, self._gripped = self._pressed, None, None
-        if pressed and abs(event.x - pressed[1]) <= self._look.px(_CLICK) and 0 <= event.y < self._height:
+        if pressed and abs(event.x - pressed[1]) <= self._theme.px(_CLICK) and 0 <= event.y < self._height:
             self.sort(pressed[0])
 
     def double(self, event: tk.Event[Any]) -> None:
         """On an edge: as wide as the contents need."""
         edge = self._edge_at(event.x)
         if edge is not None:
-            title = self._font.measure(self.columns[edge].title) + self._look.px(16)
-            self._resize(edge, max(title, self._widest(edge)) + 2 * self._look.px(_PAD) + 1)
+            title = self._font.measure(self.columns[edge].title) + self._theme.px(16)
+            self._resize(edge, max(title, self._widest(edge)) + 2 * self._theme.px(_PAD) + 1)
 
     def hover(self, event: tk.Event[Any] | None) -> None:
         """The mouse is over the titles, or (None) is not."""
@@ -159,23 +159,23 @@ class Headings:
 
     def _edge_at(self, x: int) -> int | None:
         for number in range(len(self.columns)):
-            if abs(x - self._edges[number + 1]) <= self._look.px(_GRIP):
+            if abs(x - self._edges[number + 1]) <= self._theme.px(_GRIP):
                 return number
         return None
 
     def _resize(self, number: int, width: int) -> None:
         """The column becomes so wide; a column that stretches gives or takes the rest, if it is not this one."""
-        width = max(self._look.px(self.columns[number].least), width)
+        width = max(self._theme.px(self.columns[number].least), width)
         if self.columns[number].stretch and number + 1 < len(self.columns):
             other = number + 1  # it takes what is left anyway: move the edge by its neighbour
             change = width - (self._edges[number + 1] - self._edges[number])
-            self._wished[other] = max(self._look.px(self.columns[other].least), self._wished[other] - change)
+            self._wished[other] = max(self._theme.px(self.columns[other].least), self._wished[other] - change)
         else:
             self._wished[number] = width
         self._on_resize()
 
     def _draw(self) -> None:
-        canvas, palette, px = self._canvas, self._look.palette, self._look.px
+        canvas, palette, px = self._canvas, self._theme.palette, self._theme.px
         canvas.delete("heading")
         wide, middle = self.width, self._height // 2
         canvas.create_rectangle(0, 0, wide, self._height - 1, fill=palette.card, width=0, tags="heading")
@@ -192,7 +192,7 @@ class Headings:
             canvas.create_text(place, middle, text=title, anchor=anchor, fill=ink, font=self._font, tags="heading")  # type: ignore[call-overload]
             if marked:
                 long = self._font.measure(title) + px(4)
-                icon = self._look.icon("down" if self._descending else "up", "accent", 11)
+                icon = self._theme.icon("down" if self._descending else "up", "accent", 11)
                 place = right - long if column.right else left + long
                 canvas.create_image(place, middle, image=icon, anchor=anchor, tags="heading")
             if number + 1 < len(self.columns):

@@ -112,7 +112,7 @@ class Selection:
         return self.model.index_of(self.cursor) if self.cursor is not None else None
 
 
-class Fitter:
+class TextFitter:
     """Cuts texts to a width, and remembers how.
 
     A text is as wide as its letters, each of which is measured once: to ask Tk about whole texts takes longer than all

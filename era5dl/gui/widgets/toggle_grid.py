@@ -12,13 +12,13 @@ from typing import Any
 
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.control_images import plate, ringed
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 
 _GAP = 4
 _HEIGHT = 27
 
 
-class ChipGrid(ttk.Frame):
+class ToggleGrid(ttk.Frame):
     """Click or Space takes a chip or leaves it; dragging, or Shift with a click or an arrow, does so with a range.
 
     Arrows, Home, End, PgUp, PgDn move; Ctrl+A takes all. `on_change` gets the values taken.
@@ -27,7 +27,7 @@ class ChipGrid(ttk.Frame):
     def __init__(
         self,
         master: tk.Misc,
-        look: Look,
+        theme: Theme,
         *,
         title: str,
         choices: Sequence[tuple[int, str]],
@@ -43,7 +43,7 @@ class ChipGrid(ttk.Frame):
         least: width of a chip, in our units, below which fewer columns are made.
         """
         super().__init__(master)
-        self._look, self._on_change, self._columns, self._least = look, on_change, columns, least
+        self._theme, self._on_change, self._columns, self._least = theme, on_change, columns, least
         self._choices = list(choices)
         self._taken: set[int] = set(taken)
         self._off: frozenset[int] = frozenset()
@@ -52,21 +52,21 @@ class ChipGrid(ttk.Frame):
         self._font = font.nametofont(scaling.TEXT, root=self)
         self._title = ttk.Label(self, text=title, style="Head.TLabel")
         self._count = ttk.Label(self, style="Muted.TLabel")
-        small = {"style": "Ghost.TButton", "padding": (look.px(8), look.px(2))}
+        small = {"style": "Ghost.TButton", "padding": (theme.px(8), theme.px(2))}
         self._all = ttk.Button(self, text=all_text, command=lambda: self._replace(self._possible()), **small)  # type: ignore[arg-type]
         self._none = ttk.Button(self, text=none_text, command=lambda: self._replace(()), **small)  # type: ignore[arg-type]
-        self.canvas = tk.Canvas(self, highlightthickness=0, borderwidth=0, takefocus=1, width=look.px(320), height=1)
+        self.canvas = tk.Canvas(self, highlightthickness=0, borderwidth=0, takefocus=1, width=theme.px(320), height=1)
         self._title.grid(row=0, column=0, sticky="w")
-        self._count.grid(row=0, column=1, sticky="w", padx=look.px(8))
-        self._all.grid(row=0, column=2, padx=look.px(2))
+        self._count.grid(row=0, column=1, sticky="w", padx=theme.px(8))
+        self._all.grid(row=0, column=2, padx=theme.px(2))
         self._none.grid(row=0, column=3)
-        self.canvas.grid(row=1, column=0, columnspan=4, sticky="ew", pady=(look.px(4), 0))
+        self.canvas.grid(row=1, column=0, columnspan=4, sticky="ew", pady=(theme.px(4), 0))
         self.columnconfigure(1, weight=1)
         self._items: list[tuple[int, int]] = []
         self._shown: list[tuple[str, str]] = []
         self._across = 0
         self._bind_events()
-        look.follow(self, lambda _: self.restyle())
+        theme.follow(self, lambda _: self.restyle())
 
     # --- for those who use it
 
@@ -104,7 +104,7 @@ class ChipGrid(ttk.Frame):
 
     def restyle(self) -> None:
         """Repaint in the colours of now; done by itself at a switch."""
-        self.canvas.configure(background=self._look.palette.card)
+        self.canvas.configure(background=self._theme.palette.card)
         self._arrange()
 
     def place_of(self, value: int) -> tuple[int, int]:
@@ -116,7 +116,7 @@ class ChipGrid(ttk.Frame):
     # --- drawing
 
     def _arrange(self) -> None:
-        px, width = self._look.px, self.canvas.winfo_width()
+        px, width = self._theme.px, self.canvas.winfo_width()
         gap, least = px(_GAP), px(self._least)
         least = max(least, max((self._font.measure(text) for _, text in self._choices), default=0) + px(10))
         across = max(1, (width + gap) // (least + gap))
@@ -136,22 +136,22 @@ class ChipGrid(ttk.Frame):
 
     def _box(self, number: int) -> tuple[int, int, int, int]:
         row, column = divmod(number, self._across)
-        gap, high = self._look.px(_GAP), self._look.px(_HEIGHT)
+        gap, high = self._theme.px(_GAP), self._theme.px(_HEIGHT)
         return column * (self._wide + gap), row * (high + gap), self._wide, high
 
     def _paint(self) -> None:
         for number, (image, label) in enumerate(self._items):
-            look = self._look_of(number)
-            if look != self._shown[number]:
-                self._shown[number] = look
-                self.canvas.itemconfigure(image, image=look[0])
-                self.canvas.itemconfigure(label, fill=look[1])
+            theme = self._look_of(number)
+            if theme != self._shown[number]:
+                self._shown[number] = theme
+                self.canvas.itemconfigure(image, image=theme[0])
+                self.canvas.itemconfigure(label, fill=theme[1])
         self._count.configure(text=f"{len(self._taken)}" if self._taken else "")
 
     def _look_of(self, number: int) -> tuple[str, str]:
         """Picture and colour of the text of a chip."""
-        p, value = self._look.palette, self._choices[number][0]
-        size = (self._look, self._wide, self._look.px(_HEIGHT))
+        p, value = self._theme.palette, self._choices[number][0]
+        size = (self._theme, self._wide, self._theme.px(_HEIGHT))
         taken, here = value in self._taken, self._focused and number == self._cursor
         if value in self._off:
             edge = p.accent if here else p.line
@@ -204,8 +204,8 @@ class ChipGrid(ttk.Frame):
             canvas.bind(key, lambda _: self._replace(self._possible()))
 
     def _at(self, event: tk.Event[Any]) -> int:
-        gap = self._look.px(_GAP)
-        column, row = event.x // (self._wide + gap), event.y // (self._look.px(_HEIGHT) + gap)
+        gap = self._theme.px(_GAP)
+        column, row = event.x // (self._wide + gap), event.y // (self._theme.px(_HEIGHT) + gap)
         number = int(row * self._across + column)
         return number if 0 <= column < self._across and 0 <= number < len(self._choices) else -1
 

@@ -6,16 +6,16 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 
 
-class Switch(ttk.Checkbutton):
+class ToggleSwitch(ttk.Checkbutton):
     """Space, Return or a click turns it. Its text says what it is, its knob whether it is on."""
 
     def __init__(
         self,
         master: tk.Misc,
-        _look: Look,
+        _theme: Theme,
         *,
         text: str,
         value: bool,

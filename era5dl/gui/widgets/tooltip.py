@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from era5dl.gui.theme import scaling
-from era5dl.gui.theme.theme import Look
+from era5dl.gui.theme.theme import Theme
 
 _REST = 500  # milliseconds the mouse must rest
 _WIDEST = 520
@@ -16,8 +16,8 @@ _WIDEST = 520
 class Tooltip:
     """Keeps itself alive by its bindings. `text` is asked at each showing; nothing is shown for an empty one."""
 
-    def __init__(self, widget: tk.Misc, look: Look, text: str | Callable[[], str], *, rest: int = _REST) -> None:
-        self._widget, self._look, self._text, self._rest = widget, look, text, rest
+    def __init__(self, widget: tk.Misc, theme: Theme, text: str | Callable[[], str], *, rest: int = _REST) -> None:
+        self._widget, self._theme, self._text, self._rest = widget, theme, text, rest
         self._window: tk.Toplevel | None = None
         self._waiting: str | None = None
         widget.bind("<Enter>", self._arm, add="+")
@@ -40,7 +40,7 @@ class Tooltip:
         text = self._text if isinstance(self._text, str) else self._text()
         if not text:
             return
-        palette, px = self._look.palette, self._look.px
+        palette, px = self._theme.palette, self._theme.px
         window = self._window = tk.Toplevel(self._widget, background=palette.text, padx=0, pady=0)
         window.withdraw()
         window.overrideredirect(True)
@@ -61,14 +61,14 @@ class Tooltip:
         """Take it away, and do not show one that was about to come."""
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
-            self._look.root.after_cancel(waiting)
+            self._theme.root.after_cancel(waiting)
         if self._window is not None:
             window, self._window = self._window, None
             window.destroy()
 
     def _arm(self, _event: tk.Event[Any]) -> None:
         self.hide()
-        self._waiting = self._look.root.after(self._rest, self._due)
+        self._waiting = self._theme.root.after(self._rest, self._due)
 
     def _moved(self, event: tk.Event[Any]) -> None:
         if self._window is None:

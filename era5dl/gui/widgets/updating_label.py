@@ -6,7 +6,7 @@ import tkinter as tk
 from tkinter import ttk
 
 
-class Saying(ttk.Label):
+class UpdatingLabel(ttk.Label):
     """Set the text by `say` only."""
 
     def __init__(self, master: tk.Misc, *, style: str) -> None:
