@@ -19,7 +19,7 @@ from tkinter import ttk
 
 from era5dl.diagnosis.measured_bucket import Traffic
 from era5dl.diagnosis.metrics import Process, Sample
-from era5dl.diagnosis.network_test import Diagnosis, Timing
+from era5dl.diagnosis.network_test import NetworkTest, Timing
 from era5dl.engine.events import (
     FileDone,
     FileFailed,
@@ -112,9 +112,9 @@ def samples(now: float) -> list[Sample]:
     return taken
 
 
-def diagnosis() -> Diagnosis:
+def diagnosis() -> NetworkTest:
     near = Timing(10, 0.0924, 0.0891, 0.1012, 0.0031, 0)
-    return Diagnosis(
+    return NetworkTest(
         endpoint="https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/", proxy="http://proxy.example.edu:3128",
         addresses=("10.1.2.3",), dns_seconds=0.0123, connect=near, tls=Timing(9, 0.2011, 0.188, 0.231, 0.01, 1),
         tls_version="TLSv1.3", issuer="Amazon", first_byte=Timing(10, 0.214, 0.190, 0.410, 0.034, 0), status=200,
@@ -160,9 +160,9 @@ def build(root: tk.Tk, theme: Theme, page: str) -> None:
     if page != "untested":
         diagnostics.show(hour_of(samples(now), now))
         diagnostics.show_steps(diagnosis_text.steps(diagnosis()))
-        diagnostics.show_findings(diagnosis_text.conclude(samples(now), diagnosis()))
+        diagnostics.show_diagnoses(diagnosis_text.conclude(samples(now), diagnosis()))
     else:
-        diagnostics.show_findings(diagnosis_text.conclude([], None))
+        diagnostics.show_diagnoses(diagnosis_text.conclude([], None))
         diagnostics.show_testing(True)
     log.show(book())
     tabs.select({"diagnostics": 1, "untested": 1, "log": 2}.get(page, 0))  # type: ignore[arg-type]

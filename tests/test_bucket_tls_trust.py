@@ -16,7 +16,7 @@ import trustme
 from era5dl import errors
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.bucket.tls_trust import VARIABLES, Trust
-from era5dl.diagnosis.network_test import diagnose
+from era5dl.diagnosis.network_test import run_network_test
 from era5dl.settings import Settings
 from tests.faultlab import Certificates, FaultServer, make_certificates
 
@@ -79,7 +79,7 @@ def size_of(server: FaultServer, ca_file: str | None = None, host: str = "127.0.
 
 
 def step_of(server: FaultServer, ca_file: str | None = None) -> str:
-    return diagnose(settings_of(server, ca_file), probes=1).failed_step
+    return run_network_test(settings_of(server, ca_file), probes=1).failed_step
 
 
 linux = pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO[0] < 1 or not Path("/proc").is_dir(), reason="as Linux has it")
@@ -118,7 +118,7 @@ def test_a_file_goes_before_the_system(
     with pytest.raises(errors.Untrusted):
         size_of(server, ca_file)
     assert step_of(server, ca_file) == "certificate"
-    found = diagnose(settings_of(server, ca_file), probes=1)
+    found = run_network_test(settings_of(server, ca_file), probes=1)
     assert (found.trust_file, found.trust_source) == (other, name)
 
 
@@ -155,7 +155,7 @@ def test_a_file_that_is_none_is_named(
     with pytest.raises(errors.Untrusted) as caught:
         size_of(server)
     assert str(file) in str(caught.value) and name in str(caught.value) and name in caught.value.remedy
-    found = diagnose(settings_of(server), probes=1)
+    found = run_network_test(settings_of(server), probes=1)
     assert (found.failed_step, found.error) == ("certificate", str(caught.value))
 
 

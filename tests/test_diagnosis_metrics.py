@@ -1,4 +1,4 @@
-"""The gauges and the meter: right, bounded, and cheap."""
+"""Metrics and request metrics: correct, bounded and cheap."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.diagnosis import measured_bucket, metrics
-from era5dl.diagnosis.measured_bucket import Meter, MeteredBucket
-from era5dl.diagnosis.metrics import Gauges, measure, quantile
+from era5dl.diagnosis.measured_bucket import MeasuredBucket, RequestMetrics
+from era5dl.diagnosis.metrics import Metrics, measure, quantile
 from era5dl.engine.events import State
 from era5dl.engine.snapshot import Snapshot
 from era5dl.errors import Interrupted, ServerBusy, Stopped
@@ -74,7 +74,7 @@ class OneBucket:
         pass
 
 
-def take(bucket: MeteredBucket) -> int:
+def take(bucket: MeasuredBucket) -> int:
     """Read one object to its end."""
     total = 0
     with bucket.open(OBJECT, 0, 100, Abort()) as body:
@@ -85,7 +85,7 @@ def take(bucket: MeteredBucket) -> int:
 
 def test_the_meter_lets_everything_through() -> None:
     inner = OneBucket()
-    bucket = MeteredBucket(inner, Meter())
+    bucket = MeasuredBucket(inner, RequestMetrics())
     assert take(bucket) == 30
     assert list(bucket.list("")) == [OBJECT]
     assert bucket.head("a.nc") == OBJECT
@@ -94,8 +94,8 @@ def test_the_meter_lets_everything_through() -> None:
 
 
 def test_it_measures_the_first_byte_the_waiting_and_the_rest() -> None:
-    counted = Meter()
-    bucket = MeteredBucket(OneBucket(delay=0.02), counted)
+    counted = RequestMetrics()
+    bucket = MeasuredBucket(OneBucket(delay=0.02), counted)
     with bucket.open(OBJECT, 0, 100, Abort()) as body:
         body.readinto(memoryview(bytearray(100)))
         time.sleep(0.05)  # written to disk
@@ -110,8 +110,8 @@ def test_it_measures_the_first_byte_the_waiting_and_the_rest() -> None:
 
 def test_what_goes_on_now_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured_bucket, "LONG_ENOUGH", 0.01)
-    counted = Meter()
-    with MeteredBucket(OneBucket(delay=0.02), counted).open(OBJECT, 0, 100, Abort()) as body:
+    counted = RequestMetrics()
+    with MeasuredBucket(OneBucket(delay=0.02), counted).open(OBJECT, 0, 100, Abort()) as body:
         body.readinto(memoryview(bytearray(100)))
         found = counted.traffic()
         assert found.waited >= 0.02
@@ -121,11 +121,11 @@ def test_what_goes_on_now_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_faults_are_counted_by_their_kind_and_stops_are_not() -> None:
-    counted = Meter()
+    counted = RequestMetrics()
     for error in (ServerBusy(), ServerBusy(), Stopped("paused")):
         with pytest.raises(type(error)):
-            take(MeteredBucket(OneBucket(error), counted))
-    with pytest.raises(Interrupted), MeteredBucket(OneBucket(), counted).open(OBJECT, 0, 9, Abort()):
+            take(MeasuredBucket(OneBucket(error), counted))
+    with pytest.raises(Interrupted), MeasuredBucket(OneBucket(), counted).open(OBJECT, 0, 9, Abort()):
         raise Interrupted
     found = counted.traffic()
     assert found.faults == {"ServerBusy": 2, "Interrupted": 1}
@@ -134,14 +134,14 @@ def test_faults_are_counted_by_their_kind_and_stops_are_not() -> None:
 
 def test_a_body_is_closed_whatever_happens() -> None:
     inner = OneBucket()
-    with pytest.raises(ZeroDivisionError), MeteredBucket(inner, Meter()).open(OBJECT, 0, 9, Abort()):
+    with pytest.raises(ZeroDivisionError), MeasuredBucket(inner, RequestMetrics()).open(OBJECT, 0, 9, Abort()):
         raise ZeroDivisionError
     assert inner.closed == 1
 
 
 def test_the_meter_stays_small_and_right_under_many_threads() -> None:
-    counted = Meter()
-    bucket = MeteredBucket(OneBucket(), counted)
+    counted = RequestMetrics()
+    bucket = MeasuredBucket(OneBucket(), counted)
     threads = [threading.Thread(target=lambda: [take(bucket) for _ in range(200)]) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -182,7 +182,7 @@ def test_what_the_system_keeps_to_itself_is_none() -> None:
 
 def test_a_sample_holds_the_run_and_what_is_new_since_the_last() -> None:
     runs: list[Snapshot | None] = [None, RUN, replace(RUN, retries=7), replace(RUN, retries=1), None]
-    kept = Gauges(lambda: runs.pop(0), Meter())
+    kept = Metrics(lambda: runs.pop(0), RequestMetrics())
     taken = [kept.sample() for _ in range(5)]
     assert [sample.running for sample in taken] == [False, True, True, True, False]
     assert [sample.retries for sample in taken] == [0, 2, 5, 1, 0]  # 1: another run, which began at nought
@@ -192,7 +192,7 @@ def test_a_sample_holds_the_run_and_what_is_new_since_the_last() -> None:
 
 def test_the_ring_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "measure", lambda _process: metrics.Process(1, 0, 1, 1, 1))
-    kept = Gauges(lambda: RUN, Meter())
+    kept = Metrics(lambda: RUN, RequestMetrics())
     tracemalloc.start()
     for _ in range(3 * metrics.KEPT):
         kept.sample()
@@ -203,14 +203,14 @@ def test_the_ring_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_samples_by_itself_until_it_is_stopped() -> None:
-    kept = Gauges(lambda: RUN, every=0.01)
+    kept = Metrics(lambda: RUN, every=0.01)
     kept.start()
     end = time.monotonic() + 10
     while len(kept.history()) < 3 and time.monotonic() < end:
         time.sleep(0.01)
     kept.stop()
     assert len(kept.history()) >= 3
-    assert not any(thread.name == "era5dl-gauges" and not thread.daemon for thread in threading.enumerate())
+    assert not any(thread.name == "era5dl-metrics" and not thread.daemon for thread in threading.enumerate())
 
 
 def test_quantiles() -> None:

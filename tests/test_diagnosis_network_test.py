@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from era5dl.cli.commands.diagnose import lines, verdict
+from era5dl.cli.commands.diagnose import conclusion, lines
 from era5dl.diagnosis import connection_probe
-from era5dl.diagnosis.network_test import Diagnosis, Timing, diagnose, endpoint_of, timing
+from era5dl.diagnosis.network_test import NetworkTest, Timing, endpoint_of, run_network_test, timing
 from era5dl.settings import Settings
 
 BODY = b"x" * 300_000
@@ -110,8 +110,10 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def look(port: int, scheme: str = "http", ca_bundle: str | None = None) -> Diagnosis:
-    return diagnose(Settings(endpoint_url=f"{scheme}://127.0.0.1:{port}", bucket="b", ca_bundle=ca_bundle), probes=4)
+def look(port: int, scheme: str = "http", ca_bundle: str | None = None) -> NetworkTest:
+    return run_network_test(
+        Settings(endpoint_url=f"{scheme}://127.0.0.1:{port}", bucket="b", ca_bundle=ca_bundle), probes=4
+    )
 
 
 def test_all_is_well() -> None:
@@ -129,7 +131,7 @@ def test_all_is_well() -> None:
     assert found.sample_bytes == len(BODY)
     assert found.throughput is not None
     assert server.paths[-1] == "/b/a%20b%26c.nc"  # the largest object of the listing, spelled right
-    assert verdict(found).startswith("All is well")
+    assert conclusion(found).startswith("All is well")
 
 
 def test_tls_with_its_own_authority(authority: trustme.CA, tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_an_authority_that_is_not_trusted(authority: trustme.CA, tmp_path: Path)
         for bundle in (str(other), None):
             found = look(server.server_port, "https", bundle)
             assert (found.failed_step, found.reachable) == ("certificate", False)
-            assert "--ca-bundle" in verdict(found)
+            assert "--ca-bundle" in conclusion(found)
     assert not server.paths  # nothing is asked of a server that is not trusted
 
 
@@ -176,7 +178,7 @@ def test_tls_asked_of_a_plain_server() -> None:
     with serving() as server:
         found = look(server.server_port, "https")
     assert found.failed_step == "tls"
-    assert "secure connection" in verdict(found)
+    assert "secure connection" in conclusion(found)
 
 
 def test_nobody_listens() -> None:
@@ -184,14 +186,14 @@ def test_nobody_listens() -> None:
         sock.bind(("127.0.0.1", 0))
         found = look(sock.getsockname()[1])
     assert (found.failed_step, found.reachable, found.connect) == ("connect", False, None)
-    assert "firewall" in verdict(found)
+    assert "firewall" in conclusion(found)
 
 
 def test_a_name_that_does_not_exist() -> None:
-    found = diagnose(Settings(endpoint_url="http://nowhere.invalid"), probes=4)
+    found = run_network_test(Settings(endpoint_url="http://nowhere.invalid"), probes=4)
     assert (found.failed_step, found.dns_seconds) == ("dns", None)
     assert "nowhere.invalid" in found.error
-    assert "spelling" in verdict(found)
+    assert "spelling" in conclusion(found)
 
 
 def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +205,7 @@ def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.failed_step == "answer"
     assert found.connect is not None
     assert found.first_byte is None
-    assert "no answer" in verdict(found)
+    assert "no answer" in conclusion(found)
 
 
 def test_an_answer_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +235,7 @@ def test_a_bucket_that_is_not_there() -> None:
     with serving(Absent) as server:
         found = look(server.server_port)
     assert (found.status, found.reachable, found.throughput) == (404, False, None)
-    assert "404" in verdict(found)
+    assert "404" in conclusion(found)
 
 
 @pytest.mark.parametrize(("off", "word"), [(-7200.0, "ahead of"), (7200.0, "behind")])
@@ -244,14 +246,14 @@ def test_a_wrong_clock(off: float, word: str) -> None:
     with serving(Elsewhen) as server:
         found = look(server.server_port)
     assert found.clock_ahead == pytest.approx(-off, abs=5)
-    assert "clock is wrong" in verdict(found)
+    assert "clock is wrong" in conclusion(found)
     assert any(word in line for line in lines(found))
 
 
 def test_through_a_proxy_in_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{proxy.server_port}")
-        found = diagnose(Settings(endpoint_url="http://bucket.invalid:8080", bucket="b"), probes=2)
+        found = run_network_test(Settings(endpoint_url="http://bucket.invalid:8080", bucket="b"), probes=2)
     assert found.reachable
     assert found.proxy == f"http://127.0.0.1:{proxy.server_port}"
     assert "secret" not in repr(found)
@@ -264,7 +266,7 @@ def test_through_a_tunnel(authority: trustme.CA, tmp_path: Path) -> None:
     with serving_tls(authority, "bucket.invalid") as server, serving(behind=("127.0.0.1", server.server_port)) as proxy:
         address = f"http://127.0.0.1:{proxy.server_port}"
         settings = Settings(endpoint_url="https://bucket.invalid", bucket="b", proxy=address, ca_bundle=str(bundle))
-        found = diagnose(settings, probes=2)
+        found = run_network_test(settings, probes=2)
     assert found.reachable
     assert found.proxy == address
     assert proxy.paths[0] == "bucket.invalid:443"
@@ -278,7 +280,7 @@ def test_a_proxy_that_refuses() -> None:
 
     with serving(Refusing) as proxy:
         address = f"http://127.0.0.1:{proxy.server_port}"
-        found = diagnose(Settings(endpoint_url="https://bucket.invalid", proxy=address), probes=2)
+        found = run_network_test(Settings(endpoint_url="https://bucket.invalid", proxy=address), probes=2)
     assert found.failed_step == "proxy"
     assert "wants a user name" in found.error
 

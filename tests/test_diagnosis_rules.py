@@ -1,4 +1,4 @@
-"""The verdicts: the table of the module, row by row, on figures alone; and on figures that faults really make."""
+"""Diagnosis rules: each row of the module's table on plain measurements, and on measurements of real faults."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.diagnosis import rules
-from era5dl.diagnosis.measured_bucket import Meter, MeteredBucket, Traffic
-from era5dl.diagnosis.metrics import Gauges, Process, Sample
-from era5dl.diagnosis.network_test import Diagnosis, diagnose
-from era5dl.diagnosis.rules import Figures, Finding, figures_of, judge, with_test
+from era5dl.diagnosis.measured_bucket import MeasuredBucket, RequestMetrics, Traffic
+from era5dl.diagnosis.metrics import Metrics, Process, Sample
+from era5dl.diagnosis.network_test import NetworkTest, run_network_test
+from era5dl.diagnosis.rules import Diagnosis, Measurements, add_network_test, diagnose, measurements_from
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import State
 from era5dl.planner import Plan
@@ -26,47 +26,47 @@ from tests.faultlab import Fault, FaultServer, Link, make_certificates, pseudo_r
 from tests.runs import plan_of, settings_for
 
 WAITS: dict[str, Any] = {"answers": 50, "waited": 90.0, "busy": 10.0, "speed": 20e6, "in_flight": 8}
-CASES: list[tuple[Finding, dict[str, Any]]] = [
-    (Finding.CLOCK_WRONG, {"status": 200, "clock_ahead": -301.0}),
-    (Finding.CERTIFICATE_REPLACED, {"failed_step": "certificate"}),
-    (Finding.CERTIFICATE_REPLACED, {"faults": {"Untrusted": 1}}),
-    (Finding.PROXY_ANSWERS, {"status": 302}),
-    (Finding.PROXY_ANSWERS, {"status": 511}),
-    (Finding.PROXY_ANSWERS, {"answers": 10, "faults": {"BadResponse": 2}}),
-    (Finding.RANGES_IGNORED, {"answers": 20, "whole": 2}),
-    (Finding.REFUSES, {"status": 404}),
-    (Finding.REFUSES, {"status": 301}),  # S3's own, where the region is the wrong one
-    (Finding.OFFLINE, {"failed_step": "dns"}),
-    (Finding.OFFLINE, {"failed_step": "connect"}),
-    (Finding.OFFLINE, {"faults": {"Unreachable": 1}}),
-    (Finding.NO_ANSWER, {"failed_step": "tls"}),
-    (Finding.NO_ANSWER, {"failed_step": "answer"}),
-    (Finding.DNS_SLOW, {"status": 200, "dns_seconds": 1.2}),
-    (Finding.THROTTLED, {"answers": 60, "faults": {"ServerBusy": 3}}),
-    (Finding.IDLE_DROPPED, {"answers": 60, "faults": {"StaleConnection": 3}}),
-    (Finding.UNSTEADY, {"status": 200, "loss": 0.1}),
-    (Finding.UNSTEADY, {"answers": 20, "faults": {"Interrupted": 5}}),
-    (Finding.ONE_BAD_CONNECTION, {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5)}),
-    (Finding.RATE_LIMITED, WAITS | {"speed": 9.5e6, "rate_limit": 10_000_000}),
-    (Finding.DISK_BOUND, {"answers": 9, "waited": 4.0, "busy": 16.0}),
-    (Finding.NETWORK_BOUND, WAITS),  # how fast one connection is alone was not measured
-    (Finding.NETWORK_BOUND, WAITS | {"one_connection": 9e6}),  # eight bring more than one, and less than eight times
-    (Finding.NETWORK_BOUND, WAITS | {"one_connection": 20e6, "in_flight": 1}),
-    (Finding.LINK_BOUND, WAITS | {"one_connection": 18e6}),
-    (Finding.MORE_WORKERS, WAITS | {"one_connection": 2.5e6}),
-    (Finding.FAR_AWAY, {"status": 200, "first_byte": 0.2}),
-    (Finding.FINE, {"status": 200, "first_byte": 0.05}),
-    (Finding.UNKNOWN, {}),
+CASES: list[tuple[Diagnosis, dict[str, Any]]] = [
+    (Diagnosis.CLOCK_WRONG, {"status": 200, "clock_ahead": -301.0}),
+    (Diagnosis.CERTIFICATE_REPLACED, {"failed_step": "certificate"}),
+    (Diagnosis.CERTIFICATE_REPLACED, {"faults": {"Untrusted": 1}}),
+    (Diagnosis.PROXY_ANSWERS, {"status": 302}),
+    (Diagnosis.PROXY_ANSWERS, {"status": 511}),
+    (Diagnosis.PROXY_ANSWERS, {"answers": 10, "faults": {"BadResponse": 2}}),
+    (Diagnosis.RANGES_IGNORED, {"answers": 20, "whole": 2}),
+    (Diagnosis.REFUSES, {"status": 404}),
+    (Diagnosis.REFUSES, {"status": 301}),  # S3's own, where the region is the wrong one
+    (Diagnosis.OFFLINE, {"failed_step": "dns"}),
+    (Diagnosis.OFFLINE, {"failed_step": "connect"}),
+    (Diagnosis.OFFLINE, {"faults": {"Unreachable": 1}}),
+    (Diagnosis.NO_ANSWER, {"failed_step": "tls"}),
+    (Diagnosis.NO_ANSWER, {"failed_step": "answer"}),
+    (Diagnosis.DNS_SLOW, {"status": 200, "dns_seconds": 1.2}),
+    (Diagnosis.THROTTLED, {"answers": 60, "faults": {"ServerBusy": 3}}),
+    (Diagnosis.IDLE_DROPPED, {"answers": 60, "faults": {"StaleConnection": 3}}),
+    (Diagnosis.UNSTEADY, {"status": 200, "loss": 0.1}),
+    (Diagnosis.UNSTEADY, {"answers": 20, "faults": {"Interrupted": 5}}),
+    (Diagnosis.ONE_BAD_CONNECTION, {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5)}),
+    (Diagnosis.RATE_LIMITED, WAITS | {"speed": 9.5e6, "rate_limit": 10_000_000}),
+    (Diagnosis.DISK_BOUND, {"answers": 9, "waited": 4.0, "busy": 16.0}),
+    (Diagnosis.NETWORK_BOUND, WAITS),  # how fast one connection is alone was not measured
+    (Diagnosis.NETWORK_BOUND, WAITS | {"one_connection": 9e6}),  # eight bring more than one, and less than eight times
+    (Diagnosis.NETWORK_BOUND, WAITS | {"one_connection": 20e6, "in_flight": 1}),
+    (Diagnosis.LINK_BOUND, WAITS | {"one_connection": 18e6}),
+    (Diagnosis.MORE_WORKERS, WAITS | {"one_connection": 2.5e6}),
+    (Diagnosis.FAR_AWAY, {"status": 200, "first_byte": 0.2}),
+    (Diagnosis.FINE, {"status": 200, "first_byte": 0.05}),
+    (Diagnosis.UNKNOWN, {}),
 ]
 
 
-@pytest.mark.parametrize(("finding", "figures"), CASES)
-def test_the_table(finding: Finding, figures: dict[str, Any]) -> None:
-    assert judge(Figures(**figures)) == (finding,)
+@pytest.mark.parametrize(("diagnosis", "measurements"), CASES)
+def test_the_table(diagnosis: Diagnosis, measurements: dict[str, Any]) -> None:
+    assert diagnose(Measurements(**measurements)) == (diagnosis,)
 
 
 @pytest.mark.parametrize(
-    "figures",
+    "measurements",
     [
         {"status": 200, "clock_ahead": 299.0, "dns_seconds": 0.9, "loss": 0.05},
         {"answers": 100, "faults": {"BadResponse": 1, "ServerBusy": 1, "StaleConnection": 2, "Interrupted": 4}},
@@ -78,19 +78,21 @@ def test_the_table(finding: Finding, figures: dict[str, Any]) -> None:
         {"answers": 9, "waited": 1.0, "busy": 2.0},  # too short to say
     ],
 )
-def test_a_little_of_it_is_nothing(figures: dict[str, Any]) -> None:
-    assert judge(Figures(**figures)) == (Finding.FINE,)
+def test_a_little_of_it_is_nothing(measurements: dict[str, Any]) -> None:
+    assert diagnose(Measurements(**measurements)) == (Diagnosis.FINE,)
 
 
 def test_all_that_holds_is_told_the_weightiest_first() -> None:
-    found = judge(Figures(failed_step="certificate", clock_ahead=9e5, dns_seconds=3.0, faults={"ServerBusy": 9}))
-    assert found == (Finding.CLOCK_WRONG, Finding.CERTIFICATE_REPLACED, Finding.DNS_SLOW, Finding.THROTTLED)
+    found = diagnose(
+        Measurements(failed_step="certificate", clock_ahead=9e5, dns_seconds=3.0, faults={"ServerBusy": 9})
+    )
+    assert found == (Diagnosis.CLOCK_WRONG, Diagnosis.CERTIFICATE_REPLACED, Diagnosis.DNS_SLOW, Diagnosis.THROTTLED)
 
 
 def test_the_docstring_draws_the_rules_in_their_order() -> None:
     drawn = re.findall(r"^([A-Z_]+) +\|", rules.__doc__ or "", re.MULTILINE)
-    assert drawn == [finding.name for finding in Finding]
-    assert {finding for finding, _ in CASES} == set(Finding)
+    assert drawn == [diagnosis.name for diagnosis in Diagnosis]
+    assert {diagnosis for diagnosis, _ in CASES} == set(Diagnosis)
 
 
 def sample(at: float, traffic: Traffic | None, *, running: bool = True, speed: float = 0.0) -> Sample:
@@ -103,51 +105,51 @@ def test_only_the_last_minutes_count() -> None:
         sample(1000 + 2.0 * n, Traffic(100 + n, {"ServerBusy": 50, "Interrupted": n}, 10.0 + n, 1.0, ()))
         for n in range(5)
     ]
-    found = figures_of([*old, *new])
+    found = measurements_from([*old, *new])
     assert (found.answers, found.faults, found.waited, found.busy) == (4, {"Interrupted": 4}, 4.0, 0.0)
-    assert figures_of(old).faults == {"ServerBusy": 50}  # what came before the first sample belongs to it
+    assert measurements_from(old).faults == {"ServerBusy": 50}  # what came before the first sample belongs to it
 
 
 def test_no_run_no_figures() -> None:
-    assert figures_of([]) == Figures()
-    assert figures_of([sample(1.0, None)]) == Figures()
-    assert figures_of([sample(1.0, Traffic(9, {}, 1.0, 1.0, ()), running=False)]) == Figures()
+    assert measurements_from([]) == Measurements()
+    assert measurements_from([sample(1.0, None)]) == Measurements()
+    assert measurements_from([sample(1.0, Traffic(9, {}, 1.0, 1.0, ()), running=False)]) == Measurements()
 
 
-def judged(
+def diagnoses_of_run(
     server: Any,
     folder: Path,
     *,
     seconds: float = 30.0,
     plan: Plan | None = None,
-    test: Diagnosis | None = None,
+    test: NetworkTest | None = None,
     until: Callable[[Engine], bool] | None = None,
     **options: Any,
-) -> tuple[Finding, ...]:
-    """Fetch what is on the server through a meter, for so long or until something is so; the verdict on it, with what
-    a network test has found."""
+) -> tuple[Diagnosis, ...]:
+    """Download what is on the server through a measured bucket, for `seconds` or until `until` returns True; return the
+    diagnoses, `test` included."""
     settings = settings_for(server, **options)
-    meter = Meter()
+    request_metrics = RequestMetrics()
     bucket = S3Bucket(settings)
     with Session.begin(folder, plan or plan_of(bucket), settings) as session:
-        engine = Engine(MeteredBucket(bucket, meter), session, settings)
-        gauges = Gauges(engine.snapshot, meter)
+        engine = Engine(MeasuredBucket(bucket, request_metrics), session, settings)
+        metrics = Metrics(engine.snapshot, request_metrics)
         engine.start()
         engine.wait(0.3)
-        gauges.sample()
+        metrics.sample()
         give_up = time.monotonic() + seconds
         while not engine.wait(0.1) and time.monotonic() < give_up and not (until and until(engine)):
-            gauges.sample()
-        gauges.sample()
+            metrics.sample()
+        metrics.sample()
         engine.stop()
         engine.wait(10)
         bucket.drop_idle_connections()
-    return judge(with_test(figures_of(gauges.history()), test))
+    return diagnose(add_network_test(measurements_from(metrics.history()), test))
 
 
-def measured(server: Any) -> Diagnosis:
+def measured(server: Any) -> NetworkTest:
     """The network test, with fewer probes than a person's."""
-    return diagnose(settings_for(server), probes=2)
+    return run_network_test(settings_for(server), probes=2)
 
 
 def fill(server: FaultServer, count: int, size: int) -> None:
@@ -161,25 +163,25 @@ def fill(server: FaultServer, count: int, size: int) -> None:
 def test_a_server_that_asks_to_slow_down(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 6, 50_000)
     fault_server.script(*[Fault("slow-down")] * 3)
-    assert judged(fault_server, tmp_path)[0] is Finding.THROTTLED
+    assert diagnoses_of_run(fault_server, tmp_path)[0] is Diagnosis.THROTTLED
 
 
 def test_a_portal_that_answers(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 6, 50_000)
     fault_server.script(*[Fault("login-page")] * 3)
-    assert judged(fault_server, tmp_path, seconds=8.0)[0] is Finding.PROXY_ANSWERS
+    assert diagnoses_of_run(fault_server, tmp_path, seconds=8.0)[0] is Diagnosis.PROXY_ANSWERS
 
 
 def test_a_proxy_that_ignores_ranges(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 6, 50_000)
     fault_server.script(Fault("range-ignored", times=None))
-    assert judged(fault_server, tmp_path)[0] is Finding.RANGES_IGNORED
+    assert diagnoses_of_run(fault_server, tmp_path)[0] is Diagnosis.RANGES_IGNORED
 
 
 def test_a_line_that_breaks(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 6, 200_000)
     fault_server.script(*[Fault("body-reset", at=30_000)] * 6)
-    assert judged(fault_server, tmp_path)[0] is Finding.UNSTEADY
+    assert diagnoses_of_run(fault_server, tmp_path)[0] is Diagnosis.UNSTEADY
 
 
 def test_a_line_that_is_full(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -187,7 +189,7 @@ def test_a_line_that_is_full(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.link = Link(speed=300_000)
     alone = measured(fault_server)
     fault_server.link = Link(speed=75_000)  # as it is for each of four
-    assert judged(fault_server, tmp_path, seconds=2.0, test=alone, workers=4) == (Finding.LINK_BOUND,)
+    assert diagnoses_of_run(fault_server, tmp_path, seconds=2.0, test=alone, workers=4) == (Diagnosis.LINK_BOUND,)
 
 
 def test_what_was_not_measured_is_not_claimed(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -195,9 +197,9 @@ def test_what_was_not_measured_is_not_claimed(fault_server: FaultServer, tmp_pat
     its share of the line only, nobody can say that the line is full, nor that it is not."""
     fill(fault_server, 8, 300_000)
     fault_server.link = Link(speed=75_000)
-    assert judged(fault_server, tmp_path, seconds=2.0, workers=4) == (Finding.NETWORK_BOUND,)
-    figures, beside = Figures(**WAITS), measured(fault_server)
-    assert judge(with_test(figures, beside, alone=False)) == (Finding.NETWORK_BOUND,)
+    assert diagnoses_of_run(fault_server, tmp_path, seconds=2.0, workers=4) == (Diagnosis.NETWORK_BOUND,)
+    measurements, beside = Measurements(**WAITS), measured(fault_server)
+    assert diagnose(add_network_test(measurements, beside, alone=False)) == (Diagnosis.NETWORK_BOUND,)
 
 
 def test_a_line_with_room_for_more(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -205,12 +207,13 @@ def test_a_line_with_room_for_more(fault_server: FaultServer, tmp_path: Path) ->
     fill(fault_server, 8, 300_000)
     fault_server.link = Link(speed=150_000)
     alone = measured(fault_server)
-    assert judged(fault_server, tmp_path, seconds=2.5, test=alone, workers=4) == (Finding.MORE_WORKERS,)
+    assert diagnoses_of_run(fault_server, tmp_path, seconds=2.5, test=alone, workers=4) == (Diagnosis.MORE_WORKERS,)
 
 
 def test_a_limit_of_ones_own(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 4, 1_000_000)
-    assert Finding.RATE_LIMITED in judged(fault_server, tmp_path, seconds=1.8, workers=4, rate_limit=500_000)
+    found = diagnoses_of_run(fault_server, tmp_path, seconds=1.8, workers=4, rate_limit=500_000)
+    assert Diagnosis.RATE_LIMITED in found
 
 
 def test_a_disk_that_is_slow(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,19 +225,19 @@ def test_a_disk_that_is_slow(fault_server: FaultServer, tmp_path: Path, monkeypa
         return real(fd, data, offset)
 
     monkeypatch.setattr(os, "pwrite", pwrite)
-    assert judged(fault_server, tmp_path, seconds=2.0, workers=4) == (Finding.DISK_BOUND,)
+    assert diagnoses_of_run(fault_server, tmp_path, seconds=2.0, workers=4) == (Diagnosis.DISK_BOUND,)
 
 
 def test_one_bad_connection_among_good_ones(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 5, 4_000_000)
     fault_server.link = Link(speed=600_000, slow_every=5, slow_speed=20_000)
-    assert Finding.ONE_BAD_CONNECTION in judged(fault_server, tmp_path, seconds=3.6, workers=5)
+    assert Diagnosis.ONE_BAD_CONNECTION in diagnoses_of_run(fault_server, tmp_path, seconds=3.6, workers=5)
 
 
 def test_a_router_that_drops_idle_connections(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 12, 20_000)
     fault_server.script(*[Fault("empty-reply")] * 4)
-    assert Finding.IDLE_DROPPED in judged(fault_server, tmp_path, workers=6)
+    assert Diagnosis.IDLE_DROPPED in diagnoses_of_run(fault_server, tmp_path, workers=6)
 
 
 def test_a_certificate_that_is_replaced_while_it_runs(
@@ -254,22 +257,22 @@ def test_a_certificate_that_is_replaced_while_it_runs(
         return engine.snapshot().state is State.WAITING_FOR_TRUST
 
     impostor = make_certificates(tmp_path_factory.mktemp("impostor"))
-    found = judged(Trusting(), tmp_path, until=replaced, workers=2)
-    assert found[0] is Finding.CERTIFICATE_REPLACED
-    assert judge(with_test(Figures(), measured(Trusting()))) == (Finding.CERTIFICATE_REPLACED,)
+    found = diagnoses_of_run(Trusting(), tmp_path, until=replaced, workers=2)
+    assert found[0] is Diagnosis.CERTIFICATE_REPLACED
+    assert diagnose(add_network_test(Measurements(), measured(Trusting()))) == (Diagnosis.CERTIFICATE_REPLACED,)
 
 
 # What a network test shows
 
 
-def verdict_of(server: Any) -> tuple[Finding, ...]:
-    return judge(with_test(Figures(), measured(server)))
+def diagnoses_of_test(server: Any) -> tuple[Diagnosis, ...]:
+    return diagnose(add_network_test(Measurements(), measured(server)))
 
 
 def test_a_clock_that_is_wrong(fault_server: FaultServer) -> None:
     fill(fault_server, 1, 1000)
     fault_server.script(Fault("wrong-date", times=None, on=("list", "get")))
-    assert verdict_of(fault_server) == (Finding.CLOCK_WRONG,)
+    assert diagnoses_of_test(fault_server) == (Diagnosis.CLOCK_WRONG,)
 
 
 def test_a_name_that_takes_long(fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,24 +290,24 @@ def test_a_name_that_takes_long(fault_server: FaultServer, monkeypatch: pytest.M
         endpoint_url, bucket = f"http://bucket.era5dl.test:{fault_server.port}", fault_server.bucket
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    assert verdict_of(Named()) == (Finding.DNS_SLOW,)
+    assert diagnoses_of_test(Named()) == (Diagnosis.DNS_SLOW,)
 
 
 def test_a_proxy_that_answers_in_its_place(fault_server: FaultServer) -> None:
     fault_server.script(Fault("login-redirect", times=None, on=("list",)))
-    assert verdict_of(fault_server) == (Finding.PROXY_ANSWERS,)
+    assert diagnoses_of_test(fault_server) == (Diagnosis.PROXY_ANSWERS,)
 
 
 def test_a_bucket_that_is_not_there(fault_server: FaultServer) -> None:
     fault_server.script(Fault("no-such-bucket", times=None, on=("list",)))
-    assert verdict_of(fault_server) == (Finding.REFUSES,)
+    assert diagnoses_of_test(fault_server) == (Diagnosis.REFUSES,)
 
 
 def test_nobody_there(fault_server: FaultServer) -> None:
     fault_server.outage(30)
-    assert verdict_of(fault_server) == (Finding.OFFLINE,)
+    assert diagnoses_of_test(fault_server) == (Diagnosis.OFFLINE,)
 
 
 def test_nothing_is_the_matter(fault_server: FaultServer) -> None:
     fill(fault_server, 1, 1000)
-    assert verdict_of(fault_server) == (Finding.FINE,)
+    assert diagnoses_of_test(fault_server) == (Diagnosis.FINE,)

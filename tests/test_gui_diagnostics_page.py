@@ -1,4 +1,4 @@
-"""The Diagnostics page, the words of its verdicts, the charts' lines, and the support report."""
+"""The Diagnostics page, the texts of its diagnoses, the charts' lines, and the support report."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from era5dl.bucket.proxy import SETTINGS, SYSTEM
 from era5dl.bucket.tls_trust import SETTING
 from era5dl.diagnosis.measured_bucket import Traffic
 from era5dl.diagnosis.metrics import Process, Sample
-from era5dl.diagnosis.network_test import Diagnosis, Timing, diagnose
-from era5dl.diagnosis.rules import Finding
+from era5dl.diagnosis.network_test import NetworkTest, Timing, run_network_test
+from era5dl.diagnosis.rules import Diagnosis
 from era5dl.gui.models import support_report
 from era5dl.gui.models.charts import POINTS, hour_of
 from era5dl.gui.models.preferences import Preferences
@@ -33,7 +33,7 @@ from tests.faultlab import FaultServer
 from tests.gui_screen import *  # noqa: F403
 
 NEAR = Timing(10, 0.0924, 0.0891, 0.1012, 0.0031, 0)
-GOOD = Diagnosis(
+GOOD = NetworkTest(
     endpoint="https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/", proxy="http://proxy.uni.example:3128",
     addresses=("10.1.2.3", "10.1.2.4", "10.1.2.5"), dns_seconds=0.0123, connect=NEAR, tls=NEAR, tls_version="TLSv1.3",
     issuer="Amazon", first_byte=NEAR, status=200, clock_ahead=0.0, throughput=34e6, sample_bytes=32_000_000,
@@ -50,11 +50,11 @@ def sample(at: float, **more: Any) -> Sample:
 
 
 @pytest.mark.parametrize("language", ["en", "zh_CN"])
-@pytest.mark.parametrize("finding", list(Finding))
-def test_every_finding_has_words(finding: Finding, language: str) -> None:
+@pytest.mark.parametrize("diagnosis", list(Diagnosis))
+def test_every_diagnosis_has_a_text(diagnosis: Diagnosis, language: str) -> None:
     i18n.switch(language)
     try:
-        said = say(finding)
+        said = say(diagnosis)
     finally:
         i18n.switch("en")
     assert said.name and said.hint and said.name != said.hint
@@ -62,46 +62,48 @@ def test_every_finding_has_words(finding: Finding, language: str) -> None:
 
 
 def test_grave_things_look_grave() -> None:
-    assert say(Finding.FINE).tone is Tone.GOOD
-    assert say(Finding.CERTIFICATE_REPLACED).tone is Tone.BAD
-    assert say(Finding.THROTTLED).tone is Tone.WARNING
+    assert say(Diagnosis.FINE).tone is Tone.GOOD
+    assert say(Diagnosis.CERTIFICATE_REPLACED).tone is Tone.BAD
+    assert say(Diagnosis.THROTTLED).tone is Tone.WARNING
 
 
 @pytest.mark.parametrize(
-    ("change", "finding"),
+    ("change", "diagnosis"),
     [
-        ({}, Finding.FINE),
-        ({"failed_step": "dns", "status": None}, Finding.OFFLINE),
-        ({"failed_step": "certificate", "status": None}, Finding.CERTIFICATE_REPLACED),
-        ({"clock_ahead": 4000.0}, Finding.CLOCK_WRONG),
-        ({"dns_seconds": 4.0}, Finding.DNS_SLOW),
-        ({"first_byte": replace(NEAR, mean=0.4)}, Finding.FAR_AWAY),
-        ({"connect": replace(NEAR, lost=3)}, Finding.UNSTEADY),
-        ({"status": 407}, Finding.PROXY_ANSWERS),
+        ({}, Diagnosis.FINE),
+        ({"failed_step": "dns", "status": None}, Diagnosis.OFFLINE),
+        ({"failed_step": "certificate", "status": None}, Diagnosis.CERTIFICATE_REPLACED),
+        ({"clock_ahead": 4000.0}, Diagnosis.CLOCK_WRONG),
+        ({"dns_seconds": 4.0}, Diagnosis.DNS_SLOW),
+        ({"first_byte": replace(NEAR, mean=0.4)}, Diagnosis.FAR_AWAY),
+        ({"connect": replace(NEAR, lost=3)}, Diagnosis.UNSTEADY),
+        ({"status": 407}, Diagnosis.PROXY_ANSWERS),
     ],
 )
-def test_a_network_test_comes_to_a_verdict(change: dict[str, Any], finding: Finding) -> None:
-    assert conclude([], replace(GOOD, **change))[0].finding is finding
+def test_a_network_test_leads_to_a_diagnosis(change: dict[str, Any], diagnosis: Diagnosis) -> None:
+    assert conclude([], replace(GOOD, **change))[0].diagnosis is diagnosis
 
 
 def test_test_and_run_together_know_more() -> None:
     busy = [sample(float(n), speed=30e6, traffic=Traffic(10, {}, 9.0 * n, 0.0, ())) for n in range(10)]
-    assert conclude(busy, replace(GOOD, throughput=29e6))[0].finding is Finding.LINK_BOUND
-    assert conclude(busy, replace(GOOD, throughput=4e6))[0].finding is Finding.MORE_WORKERS
+    assert conclude(busy, replace(GOOD, throughput=29e6))[0].diagnosis is Diagnosis.LINK_BOUND
+    assert conclude(busy, replace(GOOD, throughput=4e6))[0].diagnosis is Diagnosis.MORE_WORKERS
 
 
 def test_a_real_certificate_that_is_not_trusted(fault_server_tls: FaultServer) -> None:
-    found = diagnose(Settings(endpoint_url=fault_server_tls.endpoint_url, bucket=fault_server_tls.bucket), probes=1)
-    assert conclude([], found)[0].finding is Finding.CERTIFICATE_REPLACED
+    found = run_network_test(
+        Settings(endpoint_url=fault_server_tls.endpoint_url, bucket=fault_server_tls.bucket), probes=1
+    )
+    assert conclude([], found)[0].diagnosis is Diagnosis.CERTIFICATE_REPLACED
 
 
 def test_a_real_bucket_and_nobody_there(fault_server: FaultServer) -> None:
-    found = diagnose(Settings(endpoint_url=fault_server.endpoint_url, bucket=fault_server.bucket), probes=3)
-    assert conclude([], found)[0].finding is Finding.FINE
+    found = run_network_test(Settings(endpoint_url=fault_server.endpoint_url, bucket=fault_server.bucket), probes=3)
+    assert conclude([], found)[0].diagnosis is Diagnosis.FINE
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    assert conclude([], diagnose(Settings(endpoint_url=url), probes=1))[0].finding is Finding.OFFLINE
+    assert conclude([], run_network_test(Settings(endpoint_url=url), probes=1))[0].diagnosis is Diagnosis.OFFLINE
 
 
 def test_the_steps_of_a_test() -> None:
@@ -224,11 +226,11 @@ def test_while_a_test_goes_on_none_is_begun(scene: Scene) -> None:
 
 def test_findings_come_and_go(scene: Scene) -> None:
     page = scene.page
-    page.show_findings([say(Finding.THROTTLED), say(Finding.UNSTEADY)])
+    page.show_diagnoses([say(Diagnosis.THROTTLED), say(Diagnosis.UNSTEADY)])
     scene.root.update()
     shown = [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()]
     assert shown == ["The server asked us to slow down", "The line is unsteady"]
-    page.show_findings([say(Finding.FINE)])
+    page.show_diagnoses([say(Diagnosis.FINE)])
     scene.root.update()
     assert [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()] == ["All is well"]
 
@@ -277,8 +279,8 @@ def test_the_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             folder="/home/alice/era5", proxy="http://carol:p%40ss@proxy.uni.example:3128",
             endpoint_url="https://mirror.internal:9000", selection='{"private": 1}', workers=12,
         ),
-        diagnosis=replace(GOOD, error="no connection to proxy.uni.example port 3128"),
-        findings=(Finding.THROTTLED,),
+        network_test=replace(GOOD, error="no connection to proxy.uni.example port 3128"),
+        diagnoses=(Diagnosis.THROTTLED,),
         samples=[sample(2.0 * n) for n in range(100)],
         sessions=[session],
         log=["12:00:00 t.nc: failed: /mnt/secret-plan/era5/t.nc on lab-pc-17", "hunter2 p@ss alone"],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.diagnosis.network_test import Diagnosis, Timing
+from era5dl.diagnosis.network_test import NetworkTest, Timing
 from era5dl.engine.verify_files import Condition, Examined
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import Trouble
@@ -18,7 +18,7 @@ from tests.gui_driver import Window
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
 NEAR = Timing(10, 0.01, 0.009, 0.012, 0.001, 0)
-FOUND = Diagnosis(
+FOUND = NetworkTest(
     endpoint="http://127.0.0.1:9/", proxy="", addresses=("127.0.0.1",), dns_seconds=0.01, connect=NEAR, tls=None,
     tls_version="", issuer="", first_byte=NEAR, status=200, clock_ahead=0.0, throughput=3e6, sample_bytes=32_000_000,
     failed_step="", error="", proxy_source="HTTPS_PROXY",
@@ -54,10 +54,10 @@ def test_a_bug_in_the_network_test_ends_it(window: Window) -> None:
 
 
 def test_the_conductor_names_its_bugs_so(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_settings: object) -> Diagnosis:
+    def broken(_settings: object) -> NetworkTest:
         raise ValueError("a bug")
 
-    monkeypatch.setattr("era5dl.diagnosis.network_test.diagnose", broken)
+    monkeypatch.setattr("era5dl.diagnosis.network_test.run_network_test", broken)
     window.app.watching.test()
     window.until(lambda: "a bug" in window.app.diagnostics._banner.text)
     assert window.app.diagnostics._test.instate(["!disabled"])

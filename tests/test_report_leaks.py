@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from era5dl import log_file
-from era5dl.diagnosis.network_test import Diagnosis, Timing
+from era5dl.diagnosis.network_test import NetworkTest, Timing
 from era5dl.errors import SessionBusy
 from era5dl.gui.backend.messages import Trouble
 from era5dl.gui.models import support_report
@@ -27,7 +27,7 @@ from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of
 
 NEAR = Timing(10, 0.02, 0.019, 0.03, 0.001, 0)
-GOOD = Diagnosis(
+GOOD = NetworkTest(
     endpoint="https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/", proxy=None, addresses=("10.1.2.3", "fe80::1"),
     dns_seconds=0.01, connect=NEAR, tls=NEAR, tls_version="TLSv1.3", issuer="Amazon", first_byte=NEAR, status=200,
     clock_ahead=0.0, throughput=34e6, sample_bytes=32_000_000, failed_step="", error="",
@@ -91,7 +91,7 @@ def test_no_name_of_a_computer(tmp_path: Path, host: str) -> None:
             preferences=Preferences(
                 proxy=f"http://u:p@{host}:3128", endpoint_url=f"https://{host}:9000", bucket=host, region=host
             ),
-            diagnosis=replace(GOOD, endpoint=f"https://{host}/b", proxy=f"socks5h://{host}:1",
+            network_test=replace(GOOD, endpoint=f"https://{host}/b", proxy=f"socks5h://{host}:1",
                               error=f"{host} said no", issuer=host),
             log=tuple(line.text for line in book.lines()),
         ),
@@ -113,7 +113,7 @@ def test_no_folder_that_it_was_not_told_of(tmp_path: Path, folder: str) -> None:
         tmp_path,
         Material(
             preferences=Preferences(folder=folder, ca_bundle=folder + "/ca.pem"),
-            diagnosis=replace(GOOD, error=said[0]),
+            network_test=replace(GOOD, error=said[0]),
             log=said,
         ),
     )

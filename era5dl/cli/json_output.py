@@ -43,7 +43,7 @@ verify
     verify-summary  session, files, bytes, verified, checked, wrong, absent, unknown, elapsed
                                                                  with --repair the records of a download follow
 diagnose
-    diagnosis       the fields of era5dl.diagnosis.network_test.Diagnosis, and verdict
+    diagnosis       the fields of era5dl.diagnosis.network_test.NetworkTest, and verdict (one sentence)
 demo
     demo-file       key, path, size, sha256, identical, content
 """

@@ -1,7 +1,7 @@
-"""The bucket with a meter on it: first-byte latency, what faults come, whether the network is waited for or we are.
+"""A bucket wrapper that measures requests: first-byte latency, faults, and time spent waiting for the network.
 
-A wrapper rather than a part of the engine: whoever wants the figures puts it between the bucket and the engine, and the
-engine neither knows nor pays.  What it remembers is bounded: numbers only, no key, no exception.
+Callers that want these metrics pass a `MeasuredBucket` to the engine; without one the engine has no extra cost. Memory
+use is bounded: only numbers are stored, no keys and no exceptions.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Body, Bucket, ObjectInfo, Parts
 from era5dl.errors import BucketError
 
-KEPT = 512  # latencies, the newest
-LONG_ENOUGH = 3.0  # seconds waited for bytes before the speed of a connection says something
+KEPT = 512  # newest latencies that are stored
+LONG_ENOUGH = 3.0  # seconds of waiting for bytes before the speed of a connection is reported
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What went through the meter since it was made. Seconds, and bytes per second.
+    """Totals over all requests so far. Times in seconds, speeds in bytes per second.
 
-    faults: by the name of their class in `era5dl.errors`. waited: for bytes of the network, all requests together.
-    busy: between reads: writing to disk, digests, rate limit. speeds: of the connections that bring bytes now.
-    whole: answers that were a whole object where a part was asked for.
+    answers: requests that were answered as requested. faults: number by class name in `era5dl.errors`. waited: time
+    spent waiting for bytes from the network, summed over all requests. busy: time between reads, which goes into
+    writing to disk, hashing and the rate limit. speeds: of each connection that is receiving now. whole: responses that
+    were a whole object although a part was requested.
     """
 
     answers: int
@@ -39,28 +40,28 @@ class Traffic:
     whole: int = 0
 
 
-class Meter:
-    """The figures of all requests of a bucket. Thread-safe."""
+class RequestMetrics:
+    """Metrics of all requests of one or more `MeasuredBucket`s. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._latencies: deque[float] = deque(maxlen=KEPT)
-        self._fresh = 0  # latencies nobody has asked for yet
+        self._fresh = 0  # latencies not yet returned by latencies()
         self._answers = self._whole = 0
         self._faults: Counter[str] = Counter()
         self._waited = 0.0
         self._busy = 0.0
-        self._open: set[_Metered] = set()
+        self._open: set[_MeasuredBody] = set()
 
     def latencies(self) -> list[float]:
-        """Seconds to the first byte of the requests answered since this was last asked, the newest KEPT at most."""
+        """Return the first-byte latencies in seconds since the previous call, at most the newest `KEPT`."""
         with self._lock:
             fresh = min(self._fresh, len(self._latencies))
             self._fresh = 0
             return list(self._latencies)[len(self._latencies) - fresh :]
 
     def traffic(self) -> Traffic:
-        """The figures of this moment."""
+        """Return the current totals."""
         with self._lock:
             bodies = list(self._open)
             return Traffic(
@@ -72,7 +73,7 @@ class Meter:
                 self._whole,
             )
 
-    def answered(self, body: _Metered, seconds: float) -> None:
+    def answered(self, body: _MeasuredBody, seconds: float) -> None:
         with self._lock:
             self._answers += 1
             self._whole += body.whole
@@ -81,23 +82,23 @@ class Meter:
             self._open.add(body)
 
     def failed(self, error: BaseException) -> None:
-        if isinstance(error, BucketError):  # a stop or a pause is no fault
+        if isinstance(error, BucketError):  # stop and pause are not faults
             with self._lock:
                 self._faults[type(error).__name__] += 1
 
-    def ended(self, body: _Metered) -> None:
+    def ended(self, body: _MeasuredBody) -> None:
         with self._lock:
             self._open.discard(body)
             self._waited += body.waited
             self._busy += body.busy
 
 
-class MeteredBucket:
-    """`store.Bucket` around another one."""
+class MeasuredBucket:
+    """`interface.Bucket` that forwards to another bucket and measures its GET requests."""
 
-    def __init__(self, bucket: Bucket, meter: Meter) -> None:
+    def __init__(self, bucket: Bucket, request_metrics: RequestMetrics) -> None:
         self._bucket = bucket
-        self._meter = meter
+        self._request_metrics = request_metrics
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         return self._bucket.list(prefix)
@@ -109,34 +110,34 @@ class MeteredBucket:
         return self._bucket.parts(obj, abort)
 
     def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> AbstractContextManager[Body]:
-        return _Metered(self._bucket.open(obj, start, stop, abort), self._meter)
+        return _MeasuredBody(self._bucket.open(obj, start, stop, abort), self._request_metrics)
 
     def drop_idle_connections(self) -> None:
         self._bucket.drop_idle_connections()
 
 
-class _Metered:
-    """One request. Its numbers are written by the one thread that reads, so reading costs no lock."""
+class _MeasuredBody:
+    """The body of one GET request. Only the reading thread updates its numbers, so a read takes no lock."""
 
-    def __init__(self, inner: AbstractContextManager[Body], meter: Meter) -> None:
+    def __init__(self, inner: AbstractContextManager[Body], request_metrics: RequestMetrics) -> None:
         self._inner = inner
-        self._meter = meter
-        self._ready_at = 0.0  # when the last bytes were handed out
+        self._request_metrics = request_metrics
+        self._ready_at = 0.0  # when the caller got its last bytes, monotonic
         self.whole = False
         self.count = 0
         self.waited = 0.0
         self.busy = 0.0
 
-    def __enter__(self) -> _Metered:
+    def __enter__(self) -> _MeasuredBody:
         began = time.monotonic()
         try:
             self._body = self._inner.__enter__()
         except BaseException as error:
-            self._meter.failed(error)
+            self._request_metrics.failed(error)
             raise
         self.start, self.whole = self._body.start, self._body.whole
         self._ready_at = time.monotonic()
-        self._meter.answered(self, self._ready_at - began)
+        self._request_metrics.answered(self, self._ready_at - began)
         return self
 
     def readinto(self, view: memoryview) -> int:
@@ -154,6 +155,6 @@ class _Metered:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._meter.failed(error)
-        self._meter.ended(self)
+            self._request_metrics.failed(error)
+        self._request_metrics.ended(self)
         self._inner.__exit__(kind, error, trace)

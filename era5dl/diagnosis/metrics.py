@@ -1,8 +1,8 @@
-"""How this process and its run have fared over the last hour: one sample every two seconds in a ring that stays small.
+"""Metrics: one sample of the process and its run every two seconds; a ring buffer keeps the last hour.
 
-The system is asked by a thread of its own, so that nobody who draws waits for it.  Measured with 40 open files and 32
-connections on Linux: 0.1 ms, and what the kernel takes to list connections (8 ms where it was slowest, without the
-interpreter's lock); an hour of samples takes 0.9 MB.
+A separate thread queries the system, so that the display never waits for it. Cost with 40 open files and 32 connections
+on Linux: 0.1 ms per sample, plus the kernel's time to list connections (at most 8 ms, with the GIL released). An hour
+of samples takes 0.9 MB.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ from dataclasses import dataclass
 import psutil
 
 from era5dl import thread_registry as threads
-from era5dl.diagnosis.measured_bucket import Meter, Traffic
+from era5dl.diagnosis.measured_bucket import RequestMetrics, Traffic
 from era5dl.engine.snapshot import Snapshot
 from era5dl.errors import OutOfThreads
 
-EVERY = 2.0  # seconds
-KEPT = 1800  # samples: an hour
+EVERY = 2.0  # seconds between samples
+KEPT = 1800  # samples, which is one hour
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What the system says about us. None: it does not tell. open_files: handles of every kind."""
+    """Resources of this process. None: the system does not report it. open_files: on Windows, handles of all kinds."""
 
-    established: int | None  # connections over TCP
-    closing: int | None  # half closed: many of them for long is a leak
-    rss: int
+    established: int | None  # TCP connections
+    closing: int | None  # TCP connections being closed; a large number that lasts indicates a leak
+    rss: int  # bytes
     open_files: int | None
     threads: int
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment. at: of time.monotonic(). Speeds in bytes per second, times in seconds.
+    """State at one moment. at: `time.monotonic()`. Speeds in bytes per second, times in seconds.
 
-    retries, throttles, barren, and the latencies belong to the time since the sample before.
+    retries, throttles, barren (attempts that received nothing) and the first-byte latencies cover the time since the
+    previous sample.
     """
 
     at: float
@@ -60,45 +61,51 @@ class Sample:
     traffic: Traffic | None = None
 
 
-class Gauges:
-    """The ring, and the thread that fills it between `start` and `stop`.
+class Metrics:
+    """Ring buffer of samples, filled by a thread between `start` and `stop`.
 
-    ask: for the run's numbers; None while there is no run. meter: what stands between the bucket and the engine.
+    snapshot: returns the run's numbers, None while there is no run. requests: metrics of the bucket the run uses.
     """
 
-    def __init__(self, ask: Callable[[], Snapshot | None], meter: Meter | None = None, *, every: float = EVERY) -> None:
-        self._ask = ask
-        self._meter = meter
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot | None],
+        requests: RequestMetrics | None = None,
+        *,
+        every: float = EVERY,
+    ) -> None:
+        self._snapshot = snapshot
+        self._requests = requests
         self._every = every
-        self._ring: deque[Sample] = deque(maxlen=KEPT)
-        self._before: Snapshot | None = None
+        self._samples: deque[Sample] = deque(maxlen=KEPT)
+        self._previous: Snapshot | None = None
         self._process = psutil.Process()
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Sample from now on."""
-        with suppress(OutOfThreads):  # a download can do without
-            threads.start(threading.Thread(target=self._go_on, name="era5dl-gauges", daemon=True), self.stop)
+        """Start the sampling thread."""
+        with suppress(OutOfThreads):  # a download works without metrics
+            threads.start(threading.Thread(target=self._run, name="era5dl-metrics", daemon=True), self.stop)
 
     def stop(self) -> None:
-        """Returns at once."""
-        self._over.set()
+        """End the sampling thread; returns at once."""
+        self._stopped.set()
 
     def history(self) -> tuple[Sample, ...]:
-        """All samples of the last hour, the oldest first."""
+        """Return all samples of the last hour, the oldest first."""
         while True:
             try:
-                return tuple(self._ring)
-            except RuntimeError:  # noqa: PERF203 - one was added meanwhile
+                return tuple(self._samples)
+            except RuntimeError:  # noqa: PERF203 - a sample was added during the copy
                 continue
 
     def sample(self) -> Sample:
-        """Take one now, into the ring."""
-        run = self._ask()
-        latencies = self._meter.latencies() if self._meter else []
-        traffic = self._meter.traffic() if self._meter else None
+        """Take a sample now, store it and return it."""
+        run = self._snapshot()
+        latencies = self._requests.latencies() if self._requests else []
+        traffic = self._requests.traffic() if self._requests else None
         process = measure(self._process)
-        now, before = time.monotonic(), self._before
+        now, previous = time.monotonic(), self._previous
         if run is None:
             taken = Sample(now, process, running=False, traffic=traffic)
         else:
@@ -111,26 +118,26 @@ class Gauges:
                 allowed=run.allowed,
                 workers=run.workers,
                 rate_limit=run.rate_limit,
-                retries=_since(run.retries, before.retries if before else None),
-                throttles=_since(run.throttles, before.throttles if before else None),
-                barren=_since(run.barren_attempts, before.barren_attempts if before else None),
+                retries=_increase(run.retries, previous.retries if previous else None),
+                throttles=_increase(run.throttles, previous.throttles if previous else None),
+                barren=_increase(run.barren_attempts, previous.barren_attempts if previous else None),
                 first_byte_p50=quantile(latencies, 0.5),
                 first_byte_p95=quantile(latencies, 0.95),
                 traffic=traffic,
             )
-        self._before = run
-        self._ring.append(taken)
+        self._previous = run
+        self._samples.append(taken)
         return taken
 
-    def _go_on(self) -> None:
-        while not self._over.wait(self._every):
+    def _run(self) -> None:
+        while not self._stopped.wait(self._every):
             self.sample()
 
 
 def measure(process: psutil.Process) -> Process:
-    """Ask the system about this process. Raises nothing: what the system keeps to itself is None."""
+    """Query the system about this process. Raises nothing: what the system does not report is None."""
     established = closing = files = None
-    # psutil 6 gave the method another name
+    # psutil 6 renamed the method
     connections = getattr(process, "net_connections", None) or process.connections
     with suppress(psutil.Error, OSError):
         states = [connection.status for connection in connections("tcp")]
@@ -145,13 +152,13 @@ def measure(process: psutil.Process) -> Process:
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
-    """The value below which this share of the values lies (nearest rank); None when there is none."""
+    """Return the nearest-rank quantile of the values, 0 <= share <= 1; None for no values."""
     if not values:
         return None
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def _since(now: int, before: int | None) -> int:
-    """A counter of a run; a smaller one belongs to the next run and began at nought."""
+def _increase(now: int, before: int | None) -> int:
+    """Return the increase of a run's counter. A smaller value belongs to a new run, which started at 0."""
     return now - before if before is not None and now >= before else now

@@ -41,7 +41,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class NetworkTest:
     """What was found. Times in seconds, throughput in bytes per second; None: not measured, an error says why."""
 
     endpoint: str
@@ -76,7 +76,7 @@ def endpoint_of(settings: Settings) -> str:
     return f"https://{settings.bucket}.s3.{settings.region}.amazonaws.com/"
 
 
-def diagnose(settings: Settings, *, probes: int = PROBES) -> Diagnosis:
+def run_network_test(settings: Settings, *, probes: int = PROBES) -> NetworkTest:
     """Measure the way to the bucket. Takes a minute at the very worst, a few seconds on a good line."""
     endpoint = endpoint_of(settings)
     trust = Trust(settings.ca_bundle)
@@ -111,7 +111,7 @@ def diagnose(settings: Settings, *, probes: int = PROBES) -> Diagnosis:
     throughput, sample_bytes = None, 0
     if best.status == 200:
         throughput, sample_bytes = sample(way, best.body)
-    return Diagnosis(
+    return NetworkTest(
         **known,
         addresses=found,
         dns_seconds=dns_seconds,
@@ -145,8 +145,8 @@ def timing(samples: Sequence[float | None]) -> Timing | None:
     )
 
 
-def _nothing(known: dict[str, Any], step: str, error: str) -> Diagnosis:
+def _nothing(known: dict[str, Any], step: str, error: str) -> NetworkTest:
     """A diagnosis that ended before the first probe."""
     names = ("addresses", "dns_seconds", "connect", "tls", "tls_version", "issuer", "first_byte", "status")
     unknown: dict[str, Any] = dict.fromkeys((*names, "clock_ahead", "throughput"))
-    return Diagnosis(**{**unknown, "addresses": (), "sample_bytes": 0, "failed_step": step, "error": error, **known})
+    return NetworkTest(**{**unknown, "addresses": (), "sample_bytes": 0, "failed_step": step, "error": error, **known})

@@ -1,31 +1,31 @@
-"""What is the matter, concluded from figures by rules. Pure: figures in, findings out; words are the faces' business.
+"""Diagnosis rules: conclusions from the measurements of a run and of a network test. Pure functions, no user texts.
 
-In this order, the weightiest first; all that hold are told, and one of the last three when nothing else does.
-A finding claims what was measured and no more: how fast one connection is alone, only a network test tells that ran
-while nothing was downloaded. Without it nobody knows whether a line is full.
+The table lists the rules in order of importance. Every rule that holds is reported. One of the last three is reported
+when no other rule holds. A diagnosis claims only what was measured. In particular, the speed of one connection alone is
+known only from a network test that ran while nothing was downloaded; without it nobody knows whether a line is full.
 
-finding               | holds when
+diagnosis             | holds when
 ----------------------|---------------------------------------------------------------------------------------------
-CLOCK_WRONG           | the clock is more than 5 min away from the server's
-CERTIFICATE_REPLACED  | the test ended at the certificate, or a run met one it could not trust
-PROXY_ANSWERS         | HTTP 3xx but 301, 407 or 511 to a listing, or 2 answers and 5 % of a run were not what was asked
-RANGES_IGNORED        | 2 answers and 5 % of a run were a whole object where a part of it was asked for
-REFUSES               | HTTP 301 or any other 4xx or 5xx to a listing
-OFFLINE               | the test ended at DNS or the connection, or all that a run got was "unreachable"
-NO_ANSWER             | the test ended at TLS or the answer
-DNS_SLOW              | a name took longer than 1 s
-THROTTLED             | the server asked a run to slow down, 2 times and 2 % of the requests
-IDLE_DROPPED          | 3 connections and 2 % of the requests found their kept connection dead
-UNSTEADY              | 5 % of the probes were lost, or 5 answers and 5 % broke off
-ONE_BAD_CONNECTION    | of 4 or more connections, one brings less than a quarter of what the middle one brings
-RATE_LIMITED          | a run reaches 90 % of the limit that was set
-DISK_BOUND            | without a limit, a run spends 60 % of its time between reads: writing, proving
-LINK_BOUND            | a run spends 60 % waiting for bytes, and 2 or more connections bring little more than one alone
-MORE_WORKERS          | a run spends 60 % waiting for bytes, and each connection brings about what one alone brings
-NETWORK_BOUND         | a run spends 60 % waiting for bytes, and neither of these was measured
-FAR_AWAY              | the first byte takes longer than 0.15 s, and no run is there to say more
+CLOCK_WRONG           | the clock differs from the server's by more than 5 min
+CERTIFICATE_REPLACED  | the network test failed at the certificate, or a run got a certificate that it does not trust
+PROXY_ANSWERS         | a listing got HTTP 3xx (except 301), 407 or 511, or 2 and 5 % of a run's responses were invalid
+RANGES_IGNORED        | 2 responses and 5 % of a run were a whole object although a part was requested
+REFUSES               | a listing got HTTP 301 or any other 4xx or 5xx
+OFFLINE               | the network test failed at DNS or the connection, or all requests of a run were "unreachable"
+NO_ANSWER             | the network test failed at TLS or the response
+DNS_SLOW              | resolving the name took longer than 1 s
+THROTTLED             | the server throttled a run, 2 times and 2 % of the requests
+IDLE_DROPPED          | 3 requests and 2 % found their kept-alive connection dead
+UNSTEADY              | 5 % of the probes were lost, or 5 responses and 5 % were interrupted
+ONE_BAD_CONNECTION    | of 4 or more connections, one has less than a quarter of the median speed
+RATE_LIMITED          | a run reaches 90 % of the rate limit
+DISK_BOUND            | without a rate limit, a run spends 60 % of its time between reads: writing, hashing
+LINK_BOUND            | a run waits for bytes 60 % of the time, and 2 or more connections are little faster than one
+MORE_WORKERS          | a run waits for bytes 60 % of the time, and each connection is about as fast as one
+NETWORK_BOUND         | a run waits for bytes 60 % of the time, and neither of these two was measured
+FAR_AWAY              | the first byte takes longer than 0.15 s
 FINE                  | something was measured
-UNKNOWN               | nothing was
+UNKNOWN               | nothing was measured
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from typing import TYPE_CHECKING
 from era5dl.diagnosis.metrics import Sample
 
 if TYPE_CHECKING:
-    from era5dl.diagnosis.network_test import Diagnosis
+    from era5dl.diagnosis.network_test import NetworkTest
 
-RECENT = 300.0  # seconds of the past that findings are about
+RECENT = 300.0  # seconds before the newest sample that are taken into account
 
 
-class Finding(Enum):
-    """What is the matter, the weightiest first."""
+class Diagnosis(Enum):
+    """What slows down or prevents a download, the most important first."""
 
     CLOCK_WRONG = "clock wrong"
     CERTIFICATE_REPLACED = "certificate replaced"
@@ -70,23 +70,23 @@ class Finding(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """What a network test and the last minutes of a run say. Seconds, bytes per second, shares from 0 to 1.
+class Measurements:
+    """Results of a network test and of the last minutes of a run. Seconds, bytes per second, shares from 0 to 1.
 
-    answers, whole, faults (by the name of their class in `era5dl.errors`), waited, busy: of the last minutes only.
+    answers, whole, faults (by class name in `era5dl.errors`), waited, busy: of the last `RECENT` seconds only.
     """
 
-    # of the network test
+    # from the network test
     failed_step: str = ""
     status: int | None = None
     clock_ahead: float | None = None
     dns_seconds: float | None = None
     first_byte: float | None = None
     loss: float = 0.0
-    one_connection: float | None = None  # speed, while nothing else was fetched
-    # of the run
+    one_connection: float | None = None  # speed of one connection while nothing else was downloaded
+    # from the run
     answers: int = 0
-    whole: int = 0  # answers that were a whole object where a part was asked for
+    whole: int = 0  # responses that were a whole object although a part was requested
     faults: Mapping[str, int] = field(default_factory=dict)
     waited: float = 0.0
     busy: float = 0.0
@@ -97,42 +97,42 @@ class Figures:
 
     @property
     def requests(self) -> int:
-        """Answered or not."""
+        """All requests, answered or not."""
         return self.answers + sum(self.faults.values())
 
     def often(self, fault: str, least: int, share: float) -> bool:
-        """This fault came at least so many times, and in at least this share of the requests."""
+        """Whether this fault occurred at least `least` times and in at least this share of the requests."""
         times = self.faults.get(fault, 0)
         return times >= least and times >= share * self.requests
 
     def share_waited(self) -> float | None:
-        """The share of the time that went into waiting for bytes; None while too little of it has passed."""
+        """The share of the time spent waiting for bytes; None for less than 5 s, which says too little."""
         spent = self.waited + self.busy
         return self.waited / spent if spent >= 5.0 else None
 
 
-def judge(figures: Figures) -> tuple[Finding, ...]:
-    """All findings that hold, the weightiest first; never empty."""
-    found = tuple(finding for finding, holds in _RULES.items() if holds(figures))
+def diagnose(measurements: Measurements) -> tuple[Diagnosis, ...]:
+    """Return all diagnoses that hold, the most important first; never empty."""
+    found = tuple(diagnosis for diagnosis, holds in _RULES.items() if holds(measurements))
     if found:
         return found
-    if figures.requests or figures.status is not None:
-        return (Finding.FAR_AWAY,) if _far_away(figures) else (Finding.FINE,)
-    return (Finding.UNKNOWN,)
+    if measurements.requests or measurements.status is not None:
+        return (Diagnosis.FAR_AWAY,) if _far_away(measurements) else (Diagnosis.FINE,)
+    return (Diagnosis.UNKNOWN,)
 
 
-def figures_of(samples: Sequence[Sample], seconds: float = RECENT) -> Figures:
-    """The run's half of the figures, from the last `seconds` of the gauges."""
+def measurements_from(samples: Sequence[Sample], seconds: float = RECENT) -> Measurements:
+    """Return the measurements of the run, from the last `seconds` of these samples."""
     if not samples:
-        return Figures()
+        return Measurements()
     recent = [sample for sample in samples if samples[-1].at - sample.at <= seconds]
     running = [sample for sample in recent if sample.running]
     last, first = recent[-1].traffic, recent[0].traffic
     if last is None or first is None or not running:
-        return Figures()
+        return Measurements()
     began_within = len(recent) == len(samples) or recent[0].at - samples[0].at < 1e-9
     faults = {name: number - (0 if began_within else first.faults.get(name, 0)) for name, number in last.faults.items()}
-    return Figures(
+    return Measurements(
         answers=last.answers - (0 if began_within else first.answers),
         whole=last.whole - (0 if began_within else first.whole),
         faults={name: number for name, number in faults.items() if number > 0},
@@ -145,59 +145,60 @@ def figures_of(samples: Sequence[Sample], seconds: float = RECENT) -> Figures:
     )
 
 
-def with_test(figures: Figures, diagnosis: Diagnosis | None, *, alone: bool = True) -> Figures:
-    """The figures of a run, completed by those of a network test.
+def add_network_test(
+    measurements: Measurements, network_test: NetworkTest | None, *, alone: bool = True
+) -> Measurements:
+    """Return the measurements of a run together with those of a network test.
 
-    alone: nothing was downloaded while it ran. Beside a download, one connection only gets its share of the line.
+    alone: nothing was downloaded during the test. Otherwise its connection got only a share of the line's speed, which
+    says nothing about the speed of one connection alone.
     """
-    if diagnosis is None:
-        return figures
-    losses = [timing.loss for timing in (diagnosis.connect, diagnosis.first_byte) if timing is not None]
+    if network_test is None:
+        return measurements
+    losses = [timing.loss for timing in (network_test.connect, network_test.first_byte) if timing is not None]
     return replace(
-        figures,
-        failed_step=diagnosis.failed_step,
-        status=diagnosis.status,
-        clock_ahead=diagnosis.clock_ahead,
-        dns_seconds=diagnosis.dns_seconds,
-        first_byte=diagnosis.first_byte.mean if diagnosis.first_byte else None,
+        measurements,
+        failed_step=network_test.failed_step,
+        status=network_test.status,
+        clock_ahead=network_test.clock_ahead,
+        dns_seconds=network_test.dns_seconds,
+        first_byte=network_test.first_byte.mean if network_test.first_byte else None,
         loss=max(losses, default=0.0),
-        one_connection=diagnosis.throughput if alone else None,
+        one_connection=network_test.throughput if alone else None,
     )
 
 
-def _clock_wrong(figures: Figures) -> bool:
-    return figures.clock_ahead is not None and abs(figures.clock_ahead) > 300
+def _clock_wrong(m: Measurements) -> bool:
+    return m.clock_ahead is not None and abs(m.clock_ahead) > 300
 
 
-def _certificate_replaced(figures: Figures) -> bool:
-    return figures.failed_step == "certificate" or bool(figures.faults.get("Untrusted"))
+def _certificate_replaced(m: Measurements) -> bool:
+    return m.failed_step == "certificate" or bool(m.faults.get("Untrusted"))
 
 
-def _proxy_answers(figures: Figures) -> bool:
-    return _from_between(figures.status) or figures.often("BadResponse", 2, 0.05)
+def _proxy_answers(m: Measurements) -> bool:
+    return _from_between(m.status) or m.often("BadResponse", 2, 0.05)
 
 
 def _from_between(status: int | None) -> bool:
-    """What S3 does not say; it says 301 to whoever asks for a bucket in the wrong region."""
+    """Whether a proxy or portal sent this status: S3 does not, except for 301 to a request in the wrong region."""
     return status is not None and (300 <= status < 400 or status in (407, 511)) and status != 301
 
 
-def _refuses(figures: Figures) -> bool:
-    return figures.status is not None and figures.status >= 300 and not _from_between(figures.status)
+def _refuses(m: Measurements) -> bool:
+    return m.status is not None and m.status >= 300 and not _from_between(m.status)
 
 
-def _offline(figures: Figures) -> bool:
-    return figures.failed_step in ("dns", "connect", "proxy") or (
-        not figures.answers and bool(figures.faults.get("Unreachable"))
-    )
+def _offline(m: Measurements) -> bool:
+    return m.failed_step in ("dns", "connect", "proxy") or (not m.answers and bool(m.faults.get("Unreachable")))
 
 
-def _unsteady(figures: Figures) -> bool:
-    return figures.loss > 0.05 or figures.often("Interrupted", 5, 0.05)
+def _unsteady(m: Measurements) -> bool:
+    return m.loss > 0.05 or m.often("Interrupted", 5, 0.05)
 
 
-def _one_bad_connection(figures: Figures) -> bool:
-    speeds = sorted(figures.speeds)
+def _one_bad_connection(m: Measurements) -> bool:
+    speeds = sorted(m.speeds)
     if len(speeds) < 4:
         return False
     middle = median(speeds)
@@ -205,60 +206,60 @@ def _one_bad_connection(figures: Figures) -> bool:
     return 1 <= slow <= max(1, len(speeds) // 4)
 
 
-def _rate_limited(figures: Figures) -> bool:
-    return bool(figures.rate_limit) and figures.speed >= 0.9 * (figures.rate_limit or 0)
+def _rate_limited(m: Measurements) -> bool:
+    return bool(m.rate_limit) and m.speed >= 0.9 * (m.rate_limit or 0)
 
 
-def _disk_bound(figures: Figures) -> bool:
-    share = figures.share_waited()
-    return share is not None and share <= 0.4 and not figures.rate_limit
+def _disk_bound(m: Measurements) -> bool:
+    share = m.share_waited()
+    return share is not None and share <= 0.4 and not m.rate_limit
 
 
-def _waits(figures: Figures) -> bool:
-    share = figures.share_waited()
-    return share is not None and share >= 0.6 and figures.speed > 0 and not _rate_limited(figures)
+def _waits(m: Measurements) -> bool:
+    share = m.share_waited()
+    return share is not None and share >= 0.6 and m.speed > 0 and not _rate_limited(m)
 
 
-def _link_bound(figures: Figures) -> bool:
-    """Many connections bring little more than one: what limits them is what they share."""
-    one = figures.one_connection
-    return _waits(figures) and one is not None and figures.in_flight >= 2 and figures.speed < 1.5 * one
+def _link_bound(m: Measurements) -> bool:
+    """Many connections are hardly faster than one: their shared link is the limit."""
+    one = m.one_connection
+    return _waits(m) and one is not None and m.in_flight >= 2 and m.speed < 1.5 * one
 
 
-def _more_workers(figures: Figures) -> bool:
-    return _waits(figures) and _scales(figures)
+def _more_workers(m: Measurements) -> bool:
+    return _waits(m) and _scales(m)
 
 
-def _network_bound(figures: Figures) -> bool:
-    return _waits(figures) and not _link_bound(figures) and not _scales(figures)
+def _network_bound(m: Measurements) -> bool:
+    return _waits(m) and not _link_bound(m) and not _scales(m)
 
 
-def _scales(figures: Figures) -> bool:
-    """Many connections bring much more than one: the line has room for still more."""
-    one = figures.one_connection
-    return one is not None and figures.speed >= 1.5 * one and figures.speed >= 0.6 * one * figures.in_flight
+def _scales(m: Measurements) -> bool:
+    """Many connections are much faster than one: the link has capacity for still more."""
+    one = m.one_connection
+    return one is not None and m.speed >= 1.5 * one and m.speed >= 0.6 * one * m.in_flight
 
 
-def _far_away(figures: Figures) -> bool:
-    return figures.first_byte is not None and figures.first_byte > 0.15
+def _far_away(m: Measurements) -> bool:
+    return m.first_byte is not None and m.first_byte > 0.15
 
 
-_RULES: dict[Finding, Callable[[Figures], bool]] = {
-    Finding.CLOCK_WRONG: _clock_wrong,
-    Finding.CERTIFICATE_REPLACED: _certificate_replaced,
-    Finding.PROXY_ANSWERS: _proxy_answers,
-    Finding.RANGES_IGNORED: lambda figures: figures.whole >= 2 and figures.whole >= 0.05 * figures.requests,
-    Finding.REFUSES: _refuses,
-    Finding.OFFLINE: _offline,
-    Finding.NO_ANSWER: lambda figures: figures.failed_step in ("tls", "answer"),
-    Finding.DNS_SLOW: lambda figures: (figures.dns_seconds or 0.0) > 1.0,
-    Finding.THROTTLED: lambda figures: figures.often("ServerBusy", 2, 0.02),
-    Finding.IDLE_DROPPED: lambda figures: figures.often("StaleConnection", 3, 0.02),
-    Finding.UNSTEADY: _unsteady,
-    Finding.ONE_BAD_CONNECTION: _one_bad_connection,
-    Finding.RATE_LIMITED: _rate_limited,
-    Finding.DISK_BOUND: _disk_bound,
-    Finding.LINK_BOUND: _link_bound,
-    Finding.MORE_WORKERS: _more_workers,
-    Finding.NETWORK_BOUND: _network_bound,
+_RULES: dict[Diagnosis, Callable[[Measurements], bool]] = {
+    Diagnosis.CLOCK_WRONG: _clock_wrong,
+    Diagnosis.CERTIFICATE_REPLACED: _certificate_replaced,
+    Diagnosis.PROXY_ANSWERS: _proxy_answers,
+    Diagnosis.RANGES_IGNORED: lambda m: m.whole >= 2 and m.whole >= 0.05 * m.requests,
+    Diagnosis.REFUSES: _refuses,
+    Diagnosis.OFFLINE: _offline,
+    Diagnosis.NO_ANSWER: lambda m: m.failed_step in ("tls", "answer"),
+    Diagnosis.DNS_SLOW: lambda m: (m.dns_seconds or 0.0) > 1.0,
+    Diagnosis.THROTTLED: lambda m: m.often("ServerBusy", 2, 0.02),
+    Diagnosis.IDLE_DROPPED: lambda m: m.often("StaleConnection", 3, 0.02),
+    Diagnosis.UNSTEADY: _unsteady,
+    Diagnosis.ONE_BAD_CONNECTION: _one_bad_connection,
+    Diagnosis.RATE_LIMITED: _rate_limited,
+    Diagnosis.DISK_BOUND: _disk_bound,
+    Diagnosis.LINK_BOUND: _link_bound,
+    Diagnosis.MORE_WORKERS: _more_workers,
+    Diagnosis.NETWORK_BOUND: _network_bound,
 }

@@ -174,7 +174,7 @@ class App:
             self.demo.start()
         self.downloading.fill(fields)
         self.pump.start()
-        self.watching.gauges.start()
+        self.watching.metrics.start()
         self.conductor.list_sessions()
         self._show_where()
         if options.folder is not None:
@@ -283,7 +283,7 @@ class App:
         self.keeping.save()
         self.conductor.close()
         self.downloading.close()
-        self.watching.gauges.stop()
+        self.watching.metrics.stop()
         self.awake.release()
         if self.demo is not None:
             self.demo.stop()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.diagnosis.measured_bucket import Meter, MeteredBucket
+from era5dl.diagnosis.measured_bucket import MeasuredBucket, RequestMetrics
 from era5dl.engine import fetch, prober, rate_limit, retry
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event, FileFailed, FileRetrying
@@ -73,7 +73,7 @@ class Subject:
 
     def __init__(self, bucket: S3Bucket, session: Session, settings: Settings) -> None:
         self._session = session
-        self._meter = Meter()
+        self._request_metrics = RequestMetrics()
         self._delayed = 0.0
         self._saved = 0.0
         self._resume_file = session.folder / ".era5dl" / f"{session.id}.json"
@@ -85,7 +85,7 @@ class Subject:
             self._saved = time.monotonic() - began
 
         session.save = timed_save  # type: ignore[method-assign]
-        self.engine = Engine(MeteredBucket(bucket, self._meter), session, settings, self._hear)
+        self.engine = Engine(MeasuredBucket(bucket, self._request_metrics), session, settings, self._hear)
         run = self.engine._run
         self._waits = run.changed = TimedWaits(run)
 
@@ -96,7 +96,7 @@ class Subject:
             files=now.done_files + now.failed_files,
             failed=now.failed_files,
             size=now.done_bytes,
-            faults=sum(self._meter.traffic().faults.values()),
+            faults=sum(self._request_metrics.traffic().faults.values()),
             blocked=seconds["blocked"],
             resting=seconds["resting"],
             delayed=self._delayed,

@@ -1,4 +1,4 @@
-"""diagnose: the way to the bucket as a readable table, and one sentence that says what to make of it."""
+"""The `diagnose` command: prints the network test as a table, and a one-sentence conclusion."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from era5dl.cli import CANNOT_GO_ON, FINE
 from era5dl.cli.arguments import settings_from
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Voice
-from era5dl.diagnosis.network_test import Diagnosis, Timing
-from era5dl.diagnosis.network_test import diagnose as measure
-from era5dl.diagnosis.rules import Figures, Finding, judge, with_test
+from era5dl.diagnosis import rules
+from era5dl.diagnosis.network_test import NetworkTest, Timing, run_network_test
+from era5dl.diagnosis.rules import Diagnosis, Measurements, add_network_test
 from era5dl.formatting import duration, size, speed
 
-_STEPS = {  # where it ended
+_STEPS = {  # by the step that failed
     "dns": "The name of the {first_hop} cannot be resolved: check its spelling, and whether this computer is online.",
     "connect": "Nothing answers there: check the endpoint, the proxy and the firewall.",
     "proxy": "The proxy is what fails: check that it runs, its address, and its user name and password.",
@@ -23,24 +23,24 @@ _STEPS = {  # where it ended
     "tls": "No secure connection comes about: a proxy or firewall on the way interferes, or this is no TLS server.",
     "answer": "The connection stands but no answer comes: a proxy or firewall on the way may be holding it.",
 }
-_FINDINGS = {  # where it came through; a test alone finds nothing else
-    Finding.CLOCK_WRONG: "The bucket can be reached, but this computer's clock is wrong: set it, or certificates will "
-    "fail.",
-    Finding.PROXY_ANSWERS: "HTTP {status} is no answer of the bucket's: a proxy or a login page stands in between.",
-    Finding.REFUSES: "The server answers with HTTP {status}: check the bucket's name, the region and the endpoint.",
-    Finding.DNS_SLOW: "The bucket can be reached, but looking up its name takes long: another DNS server may help.",
-    Finding.UNSTEADY: "The bucket can be reached, but the line is unsteady: {loss:.0%} of the probes were lost.",
-    Finding.FAR_AWAY: "All is well, the bucket is far away{pace}: more --workers (16 or 32) can make it faster.",
-    Finding.FINE: "All is well{pace}.",
+_DIAGNOSES = {  # when every step succeeded; a network test alone gives no other diagnosis
+    Diagnosis.CLOCK_WRONG: "The bucket can be reached, but this computer's clock is wrong: set it, or certificates "
+    "will fail.",
+    Diagnosis.PROXY_ANSWERS: "HTTP {status} is no answer of the bucket's: a proxy or a login page stands in between.",
+    Diagnosis.REFUSES: "The server answers with HTTP {status}: check the bucket's name, the region and the endpoint.",
+    Diagnosis.DNS_SLOW: "The bucket can be reached, but looking up its name takes long: another DNS server may help.",
+    Diagnosis.UNSTEADY: "The bucket can be reached, but the line is unsteady: {loss:.0%} of the probes were lost.",
+    Diagnosis.FAR_AWAY: "All is well, the bucket is far away{pace}: more --workers (16 or 32) can make it faster.",
+    Diagnosis.FINE: "All is well{pace}.",
 }
 
 
 def diagnose(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
-    """Measure and tell. Exit code 0 when the bucket answers, else 3."""
+    """Run the network test and print it. Exit code 0 when the bucket answers, else 3."""
     settings = settings_from(arguments)
     voice.say("Measuring the way to the bucket; this takes a few seconds ...")
-    found = interrupts.background(lambda: measure(settings))
-    sentence = verdict(found)
+    found = interrupts.background(lambda: run_network_test(settings))
+    sentence = conclusion(found)
     fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
     voice.record("diagnosis", **fields, verdict=sentence)
     voice.results(lines(found))
@@ -49,8 +49,8 @@ def diagnose(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts
     return FINE if found.reachable else CANNOT_GO_ON
 
 
-def lines(found: Diagnosis) -> list[str]:
-    """The table: one step a line."""
+def lines(found: NetworkTest) -> list[str]:
+    """The table, one line per step."""
     rows = [
         ("endpoint", found.endpoint),
         ("proxy", _proxy(found)),
@@ -73,43 +73,43 @@ def lines(found: Diagnosis) -> list[str]:
     return [f"{name:<11} {text}" for name, text in rows]
 
 
-def _proxy(found: Diagnosis) -> str:
+def _proxy(found: NetworkTest) -> str:
     if found.proxy:
         return f"{found.proxy} (from {found.proxy_source})"
     return "cannot be used" if found.failed_step == "proxy" else "none"
 
 
-def verdict(found: Diagnosis) -> str:
-    """One sentence: where it ended, or else the weightiest thing that the rules of `engine.verdict` find."""
+def conclusion(found: NetworkTest) -> str:
+    """One sentence: the step that failed, or else the most important diagnosis of `era5dl.diagnosis.rules`."""
     if found.failed_step:
         return _STEPS[found.failed_step].format(first_hop="proxy" if found.proxy else "endpoint")
-    figures = with_test(Figures(), found)
+    measurements = add_network_test(Measurements(), found)
     pace = f", one connection brings {speed(found.throughput)}" if found.throughput else ""
-    return _FINDINGS[judge(figures)[0]].format(status=found.status, loss=figures.loss, pace=pace)
+    return _DIAGNOSES[rules.diagnose(measurements)[0]].format(status=found.status, loss=measurements.loss, pace=pace)
 
 
 def _timing(one: Timing | None) -> str:
     if one is None:
         return "not measured"
-    figures = (("mean", one.mean), ("min", one.minimum), ("max", one.maximum), ("jitter", one.jitter))
-    text = ", ".join(f"{name} {value * 1000:.1f} ms" for name, value in figures)
+    statistics = (("mean", one.mean), ("min", one.minimum), ("max", one.maximum), ("jitter", one.jitter))
+    text = ", ".join(f"{name} {value * 1000:.1f} ms" for name, value in statistics)
     return f"{text}, loss {one.loss:.0%} of {one.count + one.lost}"
 
 
-def _dns(found: Diagnosis) -> str:
+def _dns(found: NetworkTest) -> str:
     if found.dns_seconds is None:
         return "failed" if found.failed_step == "dns" else "not measured"
     shown = ", ".join(found.addresses[:4]) + (" ..." if len(found.addresses) > 4 else "")
     return f"{found.dns_seconds * 1000:.1f} ms: {shown}"
 
 
-def _throughput(found: Diagnosis) -> str:
+def _throughput(found: NetworkTest) -> str:
     if found.throughput is None:
         return "not measured"
     return f"{speed(found.throughput)} on one connection ({size(found.sample_bytes)} fetched)"
 
 
-def _clock(found: Diagnosis) -> str:
+def _clock(found: NetworkTest) -> str:
     ahead = found.clock_ahead
     if ahead is None:
         return "not compared"

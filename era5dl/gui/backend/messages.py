@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.diagnosis.network_test import Diagnosis
+from era5dl.diagnosis.network_test import NetworkTest
 from era5dl.engine.events import Event, RunEnded
 from era5dl.engine.snapshot import Snapshot
 from era5dl.engine.verify_files import Examined
@@ -171,7 +171,7 @@ class SessionForgotten:
 class Diagnosed:
     """The network test has ended."""
 
-    diagnosis: Diagnosis
+    network_test: NetworkTest
 
 
 @dataclass(frozen=True, slots=True)

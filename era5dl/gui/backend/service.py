@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 
 from era5dl import thread_registry
 from era5dl.bucket.interface import Bucket
-from era5dl.diagnosis.measured_bucket import Meter, MeteredBucket
+from era5dl.diagnosis.measured_bucket import MeasuredBucket, RequestMetrics
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event
 from era5dl.engine.snapshot import Snapshot
@@ -49,8 +49,8 @@ class Conductor:
 
     def __init__(self, make_bucket: MakeBucket = s3_bucket) -> None:
         self._facts: SimpleQueue[Fact] = SimpleQueue()
-        self.meter = Meter()
-        self._buckets = _Buckets(lambda settings: MeteredBucket(make_bucket(settings), self.meter))
+        self.request_metrics = RequestMetrics()
+        self._buckets = _Buckets(lambda settings: MeasuredBucket(make_bucket(settings), self.request_metrics))
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._occupied = False  # a run is being opened, going on, or being closed
@@ -265,9 +265,9 @@ class Conductor:
         """Measure the way to the bucket."""
 
         def job(cancelled: Cancelled) -> None:
-            from era5dl.diagnosis.network_test import diagnose
+            from era5dl.diagnosis.network_test import run_network_test
 
-            found = diagnose(settings)
+            found = run_network_test(settings)
             if not cancelled():
                 self.tell(messages.Diagnosed(found))
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from era5dl.diagnosis.metrics import Gauges
-from era5dl.diagnosis.network_test import Diagnosis
+from era5dl.diagnosis.metrics import Metrics
+from era5dl.diagnosis.network_test import NetworkTest
 from era5dl.engine.events import State
 from era5dl.engine.verify_files import Condition
 from era5dl.errors import UsageError
@@ -49,10 +49,10 @@ class Watching:
     def __init__(self, conductor: Conductor, settings: Callable[[], Settings]) -> None:
         self._conductor, self._settings = conductor, settings
         self.book = LogBook()
-        self.gauges = Gauges(conductor.snapshot, conductor.meter)
+        self.metrics = Metrics(conductor.snapshot, conductor.request_metrics)
         self._pages: Pages | None = None
         self._sessions: tuple[Summary, ...] = ()
-        self._diagnosis: Diagnosis | None = None
+        self._network_test: NetworkTest | None = None
         self._tested_alone = True  # nothing was downloaded meanwhile
         self._running: tuple[str, Path] | None = None
         self._next = 0.0
@@ -104,12 +104,12 @@ class Watching:
     def _write_report(self, path: Path, preferences: Preferences) -> None:
         from era5dl.gui.models import support_report  # 20 ms that opening the window need not take
 
-        said = self._findings()
+        said = self._diagnoses()
         material = support_report.Material(
             preferences=preferences,
-            diagnosis=self._diagnosis,
-            findings=tuple(one.finding for one in said),
-            samples=self.gauges.history(),
+            network_test=self._network_test,
+            diagnoses=tuple(one.diagnosis for one in said),
+            samples=self.metrics.history(),
             sessions=self._sessions,
             log=tuple(f"{line.clock} {line.text}" for line in self.book.lines()),
         )
@@ -137,7 +137,7 @@ class Watching:
                     pages.sessions.tell(_said(fact.trouble))
                 self._conductor.list_sessions()
             case messages.Diagnosed():
-                self._diagnosis = fact.diagnosis
+                self._network_test = fact.network_test
                 self._tested_alone = self._tested_alone and not self._conductor.occupied
                 pages.diagnostics.show_testing(False)
                 self._show_test()
@@ -167,7 +167,7 @@ class Watching:
             return
         self._next = now + SLOW
         if visible is self.pages.diagnostics:
-            self.pages.diagnostics.show(hour_of(self.gauges.history(), now))
+            self.pages.diagnostics.show(hour_of(self.metrics.history(), now))
             self._conclude()
         if visible is self.pages.sessions:
             self._conductor.list_sessions()
@@ -197,15 +197,15 @@ class Watching:
             self.pages.diagnostics.tell(said, Kind.DANGER)
 
     def _show_test(self) -> None:
-        if self._diagnosis is not None:
-            self.pages.diagnostics.show_steps(diagnosis_text.steps(self._diagnosis))
+        if self._network_test is not None:
+            self.pages.diagnostics.show_steps(diagnosis_text.steps(self._network_test))
         self._conclude()
 
     def _conclude(self) -> None:
-        self.pages.diagnostics.show_findings(self._findings())
+        self.pages.diagnostics.show_diagnoses(self._diagnoses())
 
-    def _findings(self) -> tuple[diagnosis_text.Said, ...]:
-        return diagnosis_text.conclude(self.gauges.history(), self._diagnosis, alone=self._tested_alone)
+    def _diagnoses(self) -> tuple[diagnosis_text.Said, ...]:
+        return diagnosis_text.conclude(self.metrics.history(), self._network_test, alone=self._tested_alone)
 
 
 def _said(trouble: messages.Trouble) -> str:

@@ -1,4 +1,4 @@
-"""The last hour as lines of charts: points from the gauges' samples, a gap where nobody sampled. Tk-free."""
+"""The last hour as lines of charts: points from the samples of the metrics, with gaps where there are none. Tk-free."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ import era5dl
 from era5dl.bucket.proxy import proxy_for
 from era5dl.bucket.tls_trust import Trust
 from era5dl.diagnosis.metrics import Sample
-from era5dl.diagnosis.network_test import Diagnosis, Timing, endpoint_of
-from era5dl.diagnosis.rules import Finding
+from era5dl.diagnosis.network_test import NetworkTest, Timing, endpoint_of
+from era5dl.diagnosis.rules import Diagnosis
 from era5dl.errors import UsageError
 from era5dl.formatting import plain, size
 from era5dl.gui.models.preferences import CHOICES, Preferences
@@ -48,8 +48,8 @@ class Material:
     """What goes into the report."""
 
     preferences: Preferences
-    diagnosis: Diagnosis | None = None
-    findings: Sequence[Finding] = ()
+    network_test: NetworkTest | None = None
+    diagnoses: Sequence[Diagnosis] = ()
     samples: Sequence[Sample] = ()
     sessions: Sequence[Summary] = ()
     log: Sequence[str] = ()  # the lines of the Log page
@@ -86,9 +86,11 @@ def redactor(material: Material) -> Redactor:
     """One that knows this computer, its user, and the addresses in the settings."""
     preferences = material.preferences
     environ = [value for name, value in os.environ.items() if name.lower().endswith("_proxy")]
-    diagnosed = [material.diagnosis.endpoint, material.diagnosis.proxy or ""] if material.diagnosis else []
+    diagnosed = [material.network_test.endpoint, material.network_test.proxy or ""] if material.network_test else []
     addresses = (
-        [f"//{address}" for address in material.diagnosis.addresses if ":" not in address] if material.diagnosis else []
+        [f"//{address}" for address in material.network_test.addresses if ":" not in address]
+        if material.network_test
+        else []
     )
     return Redactor(
         homes=_homes(),
@@ -115,9 +117,9 @@ def text(material: Material, redact: Callable[[str], str]) -> str:
     sections = [
         ("Program", _program()),
         ("Settings that differ from the defaults", _settings(material.preferences)),
-        ("Findings", [finding.value for finding in material.findings] or ["none"]),
+        ("Diagnoses", [diagnosis.value for diagnosis in material.diagnoses] or ["none"]),
         ("Way to the server", _way(material.preferences)),
-        ("Network test", _network(material.diagnosis, free)),
+        ("Network test", _network(material.network_test, free)),
         ("Last hour", _summary(material.samples)),
         ("Sessions", [_session(session, free) for session in material.sessions] or ["none"]),
     ]
@@ -195,7 +197,7 @@ def _address(url: str) -> str:
 _SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
-def _network(found: Diagnosis | None, free: Callable[[str], str]) -> list[str]:
+def _network(found: NetworkTest | None, free: Callable[[str], str]) -> list[str]:
     if found is None:
         return ["not run"]
     lines = []

@@ -26,7 +26,7 @@ _MARKS = {
     Tone.BAD: ("danger", "danger"),
 }
 USUAL = 6.0  # seconds a network test takes
-_MOST = 3  # findings told at once
+_MOST = 3  # diagnoses shown at once
 _LEFT = 420  # width of the left column, in our units
 _TIMINGS = (N_("Mean"), N_("Min"), N_("Max"), N_("Jitter"), N_("Loss"))
 
@@ -40,12 +40,12 @@ class DiagnosticsCallbacks:
 
 
 class DiagnosticsPage(ttk.Frame):
-    """show: the hour, every two seconds. show_findings, show_steps, show_testing: when there is news."""
+    """show: the hour, every two seconds. show_diagnoses, show_steps, show_testing: when there is news."""
 
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: DiagnosticsCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
         self._theme, self._do = theme, callbacks
-        self._findings: tuple[Said, ...] = ()
+        self._diagnoses: tuple[Said, ...] = ()
         self._steps: tuple[Step, ...] = ()
         self._testing = False
         self._began = 0.0
@@ -64,16 +64,16 @@ class DiagnosticsPage(ttk.Frame):
         left.grid(row=1, column=0, sticky="ns", padx=(0, px(10)))
         left.columnconfigure(0, weight=1, minsize=px(_LEFT))
         left.rowconfigure(1, weight=1)
-        verdict = Card(left, theme)
-        verdict.grid(row=0, column=0, sticky="ew", pady=(0, px(10)))
-        verdict.columnconfigure(1, weight=1)
-        self._verdict_title = ttk.Label(verdict, style="Muted.TLabel")
-        self._verdict_title.grid(row=0, column=0, columnspan=2, sticky="w", pady=(0, px(6)))
+        diagnosis = Card(left, theme)
+        diagnosis.grid(row=0, column=0, sticky="ew", pady=(0, px(10)))
+        diagnosis.columnconfigure(1, weight=1)
+        self._diagnosis_title = ttk.Label(diagnosis, style="Muted.TLabel")
+        self._diagnosis_title.grid(row=0, column=0, columnspan=2, sticky="w", pady=(0, px(6)))
         self._said: list[tuple[ttk.Label, ttk.Label, ttk.Label]] = []
         for number in range(_MOST):
-            mark = ttk.Label(verdict)
-            name = ttk.Label(verdict, style="Head.TLabel", wraplength=px(_LEFT - 64), justify="left")
-            hint = ttk.Label(verdict, wraplength=px(_LEFT - 64), justify="left", style="Muted.TLabel")
+            mark = ttk.Label(diagnosis)
+            name = ttk.Label(diagnosis, style="Head.TLabel", wraplength=px(_LEFT - 64), justify="left")
+            hint = ttk.Label(diagnosis, wraplength=px(_LEFT - 64), justify="left", style="Muted.TLabel")
             mark.grid(row=2 * number + 1, column=0, padx=(0, px(10)), sticky="n", pady=(px(3), 0))
             name.grid(row=2 * number + 1, column=1, sticky="w")
             hint.grid(row=2 * number + 2, column=1, sticky="w", pady=(px(2), px(6)))
@@ -148,19 +148,19 @@ class DiagnosticsPage(ttk.Frame):
             chart.set_span(hour.span)
             chart.show([Series(name, points) for name, points in series], hour.now)
 
-    def show_findings(self, findings: Sequence[Said]) -> None:
+    def show_diagnoses(self, diagnoses: Sequence[Said]) -> None:
         """What is the matter, the weightiest first."""
-        if tuple(findings[:_MOST]) == self._findings:
+        if tuple(diagnoses[:_MOST]) == self._diagnoses:
             return
-        self._findings = tuple(findings[:_MOST])
+        self._diagnoses = tuple(diagnoses[:_MOST])
         for place, (mark, name, hint) in enumerate(self._said):
-            if place < len(self._findings):
-                said = self._findings[place]
+            if place < len(self._diagnoses):
+                said = self._diagnoses[place]
                 self._theme.set_icon(mark, *_MARKS[said.tone], 20)
                 name.configure(text=said.name)
                 hint.configure(text=said.hint)
             for part in (mark, name, hint):
-                if place < len(self._findings):
+                if place < len(self._diagnoses):
                     part.grid()
                 else:
                     part.grid_remove()
@@ -220,8 +220,8 @@ class DiagnosticsPage(ttk.Frame):
         """The widgets follow the look by themselves."""
 
     def retranslate(self) -> None:
-        """All texts of the page itself; findings and steps are given again by whoever made them."""
-        self._verdict_title.configure(text=_("In short"))
+        """All texts of the page itself; diagnoses and steps are given again by whoever made them."""
+        self._diagnosis_title.configure(text=_("In short"))
         self._test_title.configure(text=_("Network test"))
         self._report.configure(text=_("Save support report…"), compound="left")
         self._set_test_texts()

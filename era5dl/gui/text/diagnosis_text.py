@@ -1,4 +1,4 @@
-"""The Diagnostics page's data in words: what a verdict means and what to do, the steps of a network test. Tk-free."""
+"""The Diagnostics page's data in words: what a diagnosis means and what to do, the steps of a network test. Tk-free."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from enum import Enum
 from era5dl.bucket.proxy import SETTINGS, SYSTEM
 from era5dl.bucket.tls_trust import SETTING
 from era5dl.diagnosis.metrics import Sample
-from era5dl.diagnosis.network_test import Diagnosis, Timing
-from era5dl.diagnosis.rules import Finding, figures_of, judge, with_test
+from era5dl.diagnosis.network_test import NetworkTest, Timing
+from era5dl.diagnosis.rules import Diagnosis, add_network_test, diagnose, measurements_from
 from era5dl.formatting import plain, size, speed
 from era5dl.gui.text import engine_text
 from era5dl.gui.text.engine_text import Words
 from era5dl.gui.text.i18n import N_, _, translate
 
 _WORDS = {
-    Finding.CLOCK_WRONG: Words(
+    Diagnosis.CLOCK_WRONG: Words(
         N_("This computer's clock is wrong"),
         N_("Set date and time, best automatically. Certificates are refused as long as the clock is wrong."),
     ),
-    Finding.CERTIFICATE_REPLACED: Words(
+    Diagnosis.CERTIFICATE_REPLACED: Words(
         N_("The server's certificate is not trusted"),
         N_(
             "Something between you and the server may open the encrypted connection. On a network with a login page, "
@@ -29,95 +29,95 @@ _WORDS = {
             "settings."
         ),
     ),
-    Finding.PROXY_ANSWERS: Words(
+    Diagnosis.PROXY_ANSWERS: Words(
         N_("The answers are not those of the bucket"),
         N_(
             "Mostly it is a proxy or a login page that answers: open any web page in a browser, and log in to the "
             "network if it asks you to. Otherwise ask your IT which proxy to use. No wrong byte has been kept."
         ),
     ),
-    Finding.RANGES_IGNORED: Words(
+    Diagnosis.RANGES_IGNORED: Words(
         N_("A proxy ignores range requests"),
         N_(
             "Each file comes over one connection, and an interruption starts it again. All files will be right. "
             "Without that proxy it is faster; ask your IT."
         ),
     ),
-    Finding.REFUSES: Words(
+    Diagnosis.REFUSES: Words(
         N_("The server answers, and refuses"),
         N_("Check endpoint, bucket and region in the settings. If they are right, try again in some minutes."),
     ),
-    Finding.OFFLINE: Words(
+    Diagnosis.OFFLINE: Words(
         N_("The server cannot be reached"),
         N_("Check the network connection, and the proxy in the settings. Downloads go on by themselves afterwards."),
     ),
-    Finding.NO_ANSWER: Words(
+    Diagnosis.NO_ANSWER: Words(
         N_("The connection stands, but no answer comes"),
         N_("A firewall or a proxy on the way probably holds it. Try another network, or ask your IT."),
     ),
-    Finding.DNS_SLOW: Words(
+    Diagnosis.DNS_SLOW: Words(
         N_("Looking up the server's name takes long"),
         N_(
             "A download waits for it at each new connection. Repeat the test: if it stays so, another DNS server may "
             "be faster."
         ),
     ),
-    Finding.THROTTLED: Words(
+    Diagnosis.THROTTLED: Words(
         N_("The server asked us to slow down"),
         N_(
             "There is nothing to do: files wait as long as it says, and where many have to, fewer requests are sent "
             "for a while. If it goes on, choose fewer workers."
         ),
     ),
-    Finding.IDLE_DROPPED: Words(
+    Diagnosis.IDLE_DROPPED: Words(
         N_("Connections that rest are dropped"),
         N_(
             "The server, or a router or firewall on the way, forgets them. New ones are opened; it costs a little time."
         ),
     ),
-    Finding.UNSTEADY: Words(
+    Diagnosis.UNSTEADY: Words(
         N_("The line is unsteady"),
         N_(
             "Connections break off, or cannot be made. Everything is fetched again where it broke; a cable is better "
             "than Wi-Fi."
         ),
     ),
-    Finding.ONE_BAD_CONNECTION: Words(
+    Diagnosis.ONE_BAD_CONNECTION: Words(
         N_("One connection is much slower than the others"),
         N_("Perhaps its path through the network is worse. It ends with its piece; a pause and Resume replaces it."),
     ),
-    Finding.RATE_LIMITED: Words(
+    Diagnosis.RATE_LIMITED: Words(
         N_("Your own rate limit is reached"),
         N_("Raise it on the Download page or in the settings if more may be used."),
     ),
-    Finding.DISK_BOUND: Words(
+    Diagnosis.DISK_BOUND: Words(
         N_("The disk or the processor is the limit"),
         N_("Bytes come faster than they can be written and checked. A local disk is faster than a network share."),
     ),
-    Finding.LINK_BOUND: Words(
+    Diagnosis.LINK_BOUND: Words(
         N_("The line is the limit"),
         N_(
             "All connections together bring little more than one brings alone, so more workers will hardly help. "
             "A faster line or another time of day may."
         ),
     ),
-    Finding.MORE_WORKERS: Words(
+    Diagnosis.MORE_WORKERS: Words(
         N_("More workers can make it faster"),
         N_("Each connection brings about as much as one alone, so there is room for more of them: try twice as many."),
     ),
-    Finding.NETWORK_BOUND: Words(
+    Diagnosis.NETWORK_BOUND: Words(
         N_("The network sets the speed"),
         N_(
             "Whether more workers help has not been measured: try 16 or 32 of them and compare the speed, or run the "
             "network test while nothing is downloaded."
         ),
     ),
-    Finding.FAR_AWAY: Words(
+    Diagnosis.FAR_AWAY: Words(
         N_("All is well, and the server is far away"),
         N_("Each request waits for its way there and back. 16 or 32 workers can make up for that."),
     ),
-    Finding.FINE: Words(N_("All is well"), N_("Nothing was found that stands in the way of a download.")),
-    Finding.UNKNOWN: Words(
+    Diagnosis.FINE: Words(N_("All is well"), N_("Nothing was found that stands in the way of a download.")),
+    Diagnosis.UNKNOWN: Words(
         N_("Nothing has been measured yet"),
         N_("Run the network test: it takes a few seconds and changes nothing."),
     ),
@@ -134,45 +134,48 @@ class Tone(Enum):
 
 
 _TONES = {
-    **dict.fromkeys(Finding, Tone.WARNING),
-    Finding.CLOCK_WRONG: Tone.BAD,
-    Finding.CERTIFICATE_REPLACED: Tone.BAD,
-    Finding.PROXY_ANSWERS: Tone.BAD,
-    Finding.REFUSES: Tone.BAD,
-    Finding.OFFLINE: Tone.BAD,
-    Finding.NO_ANSWER: Tone.BAD,
-    Finding.RATE_LIMITED: Tone.NOTE,
-    Finding.LINK_BOUND: Tone.NOTE,
-    Finding.MORE_WORKERS: Tone.NOTE,
-    Finding.NETWORK_BOUND: Tone.NOTE,
-    Finding.FAR_AWAY: Tone.GOOD,
-    Finding.FINE: Tone.GOOD,
-    Finding.UNKNOWN: Tone.NOTE,
+    **dict.fromkeys(Diagnosis, Tone.WARNING),
+    Diagnosis.CLOCK_WRONG: Tone.BAD,
+    Diagnosis.CERTIFICATE_REPLACED: Tone.BAD,
+    Diagnosis.PROXY_ANSWERS: Tone.BAD,
+    Diagnosis.REFUSES: Tone.BAD,
+    Diagnosis.OFFLINE: Tone.BAD,
+    Diagnosis.NO_ANSWER: Tone.BAD,
+    Diagnosis.RATE_LIMITED: Tone.NOTE,
+    Diagnosis.LINK_BOUND: Tone.NOTE,
+    Diagnosis.MORE_WORKERS: Tone.NOTE,
+    Diagnosis.NETWORK_BOUND: Tone.NOTE,
+    Diagnosis.FAR_AWAY: Tone.GOOD,
+    Diagnosis.FINE: Tone.GOOD,
+    Diagnosis.UNKNOWN: Tone.NOTE,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One finding, ready to be shown."""
+    """One diagnosis, ready to be shown."""
 
-    finding: Finding
+    diagnosis: Diagnosis
     tone: Tone
     name: str
     hint: str
 
 
-def say(finding: Finding) -> Said:
-    """A finding in the window's language."""
-    said = _WORDS[finding]
-    return Said(finding, _TONES[finding], translate(said.name), translate(said.hint))
+def say(diagnosis: Diagnosis) -> Said:
+    """A diagnosis in the window's language."""
+    said = _WORDS[diagnosis]
+    return Said(diagnosis, _TONES[diagnosis], translate(said.name), translate(said.hint))
 
 
-def conclude(samples: Sequence[Sample], diagnosis: Diagnosis | None, *, alone: bool = True) -> tuple[Said, ...]:
+def conclude(samples: Sequence[Sample], network_test: NetworkTest | None, *, alone: bool = True) -> tuple[Said, ...]:
     """What the last minutes of a run and the last network test say together, the weightiest first.
 
     alone: nothing was downloaded while the test ran.
     """
-    return tuple(say(finding) for finding in judge(with_test(figures_of(samples), diagnosis, alone=alone)))
+    return tuple(
+        say(diagnosis)
+        for diagnosis in diagnose(add_network_test(measurements_from(samples), network_test, alone=alone))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ class Step:
     good: bool
 
 
-def steps(found: Diagnosis) -> list[Step]:
+def steps(found: NetworkTest) -> list[Step]:
     """The table of a network test, in the order of the way."""
     table = [_fact(_("Proxy"), _proxy(found), good=found.failed_step != "proxy")]
     dns = found.dns_seconds
@@ -212,7 +215,7 @@ def steps(found: Diagnosis) -> list[Step]:
     return table
 
 
-def _proxy(found: Diagnosis) -> str:
+def _proxy(found: NetworkTest) -> str:
     if found.failed_step == "proxy":
         return plain(found.error)  # it names the proxy
     if not found.proxy:
@@ -222,14 +225,14 @@ def _proxy(found: Diagnosis) -> str:
     return _("{proxy}, set in {source}", proxy=plain(found.proxy), source=plain(source))
 
 
-def _trust(found: Diagnosis) -> str:
+def _trust(found: NetworkTest) -> str:
     if not found.trust_file:
         return _("the system's certificates and the bundled ones")
     source = _("the settings") if found.trust_source == SETTING else found.trust_source
     return _("those of {file} alone, set in {source}", file=plain(found.trust_file), source=plain(source))
 
 
-def _throughput(found: Diagnosis) -> str:
+def _throughput(found: NetworkTest) -> str:
     if found.throughput is None:
         return _("not measured")
     pace, fetched = speed(found.throughput), size(found.sample_bytes)
