@@ -30,9 +30,7 @@ import errno
 def never(fd): raise acquire.Unsupported(errno.ENOSYS, "no locks")
 acquire.try_lock = never
 """
-SHORT_LEASE = (
-    "lock_file.BEAT, lock_file.LEASE = 0.2, 1.0"  # it takes itself for frozen after a second and not after half a minute
-)
+SHORT_LEASE = "lock_file.BEAT, lock_file.LEASE = 0.2, 1.0"  # seconds: frozen after one, not after 30
 SEAM = "import sys\nfrom era5dl.locks import acquire, lock_file\n{}\nfrom era5dl.cli import main\nsys.exit(main())"
 
 
