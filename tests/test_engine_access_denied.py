@@ -10,7 +10,7 @@ import pytest
 from era5dl.engine import access_denied, retry
 from era5dl.engine.access_denied import MANY, SILENCE, Refusals
 from era5dl.engine.events import FileFailed
-from era5dl.engine.scheduler import SMALLEST_THEFT
+from era5dl.engine.scheduler import MIN_STEAL
 from tests.faultlab import Fault, FaultServer, Link, Mix, pseudo_random
 from tests.runs import fetch_all, running, wrong_files
 
@@ -111,7 +111,7 @@ def test_while_bytes_still_come_over_older_connections_no_object_is_blamed(
 ) -> None:
     """A ban that lets go on what was begun: the file under way comes whole, then the run ends."""
     data = objects(fault_server, 20)
-    data["00.bin"] = pseudo_random("slow", 2 * SMALLEST_THEFT - 1000)  # nobody takes half of it over
+    data["00.bin"] = pseudo_random("slow", 2 * MIN_STEAL - 1000)  # nobody takes half of it over
     fault_server.put("00.bin", data["00.bin"])
     fault_server.link = Link(speed=30_000)
     with running(fault_server, tmp_path, workers=4) as ran:

@@ -159,7 +159,7 @@ def test_without_an_md5_what_is_written_into_a_block_that_was_not_hashed_yet(
     with running(fault_server, tmp_path, workers=2) as ran:
 
         def within_a_block() -> list[int]:
-            done = [span for transfer in ran.engine._run.scheduler.open.values() for span in transfer.done]
+            done = [span for transfer in ran.engine._run.scheduler.transfers.values() for span in transfer.done]
             return [start for start, stop in done if start % PART and stop - start > 1000]
 
         ran.until(lambda: bool(within_a_block()))
@@ -177,13 +177,13 @@ def test_without_an_md5_what_is_written_into_a_block_that_was_not_hashed_yet(
 
 
 def test_a_disk_that_always_gives_other_bytes_is_given_up() -> None:
-    transfer = Transfer(0, ObjectInfo("a.bin", 2 * PART, OPAQUE), [(0, 2 * PART)], opened=True, unproven="opaque")
+    transfer = Transfer(0, ObjectInfo("a.bin", 2 * PART, OPAQUE), [(0, 2 * PART)], prepared=True, unverifiable="opaque")
     transfer.digest = Digest(2 * PART, PART)
     for _ in range(verification.MOST_FETCHES - 1):
         transfer.digest.catch_up(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
-        transfer.recorded = {1: "0" * 32}
+        transfer.recorded_md5s = {1: "0" * 32}
         assert verification.to_fetch_again(transfer, etag_is_md5=False) == [(PART, 2 * PART)]
     transfer.digest.catch_up(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
-    transfer.recorded = {1: "0" * 32}
+    transfer.recorded_md5s = {1: "0" * 32}
     with pytest.raises(ProofError, match="the disk gives other bytes"):
         verification.to_fetch_again(transfer, etag_is_md5=False)

@@ -204,7 +204,7 @@ def test_a_disk_that_was_away_and_has_lost_what_was_not_synced(
             ran.engine.pause()
             ran.until(lambda: ran.engine._run.aborts == {})
             subprocess.run(["umount", "-l", str(folder)], check=True)
-            ran.until(lambda: ran.engine._run.trouble.is_disk)
+            ran.until(lambda: ran.engine._run.outage.is_disk)
             lost = [lose(path) for path in disk.glob("*.part")]
             assert lost
             mount("--bind", disk, folder)

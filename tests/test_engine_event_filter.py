@@ -68,9 +68,9 @@ def test_a_figure_that_changes_is_no_event(fault_server: FaultServer, tmp_path: 
         run = ran.engine._run
         with run.locked():
             for free in range(5):
-                run.disk_trouble_locked(DiskFull(f"only {free} MB are free"))
+                run.disk_outage_locked(DiskFull(f"only {free} MB are free"))
             assert "only 4 MB are free" in ran.engine.snapshot().reason
-            run.disk_trouble_locked(DiskError("input/output error"))
+            run.disk_outage_locked(DiskError("input/output error"))
         kinds = [event.kind for event in ran.said(StateChanged) if event.state.value.startswith("waiting")]
     assert kinds[:2] == ["DiskFull", "DiskError"]
 

@@ -49,12 +49,12 @@ class Books:
         self._portion = portion
 
     def claim(self, piece: Piece, count: int) -> int:
-        kept = max(0, min(count, piece.left))
-        piece.at += kept
+        kept = max(0, min(count, piece.remaining))
+        piece.position += kept
         return kept
 
     def unclaim(self, piece: Piece, count: int) -> None:
-        piece.at -= count
+        piece.position -= count
 
     def written(self, piece: Piece, start: int, count: int) -> None:
         self.log.append((start, start + count))
@@ -115,26 +115,26 @@ def test_nothing_is_written_that_came_after_an_abort(piece: Piece) -> None:
 
     with pytest.raises(Stopped):
         fetch(Line(100_000, between), piece, abort, Books(), lambda: None)  # type: ignore[arg-type]
-    assert 500_000 < piece.at <= 601_000
-    assert _written(piece, 1000, piece.at) == DATA[1000 : piece.at], "what had come before is kept"
-    assert not any(_written(piece, piece.at, len(DATA)))
+    assert 500_000 < piece.position <= 601_000
+    assert _written(piece, 1000, piece.position) == DATA[1000 : piece.position], "what had come before is kept"
+    assert not any(_written(piece, piece.position, len(DATA)))
 
 
 def test_nothing_is_written_beyond_an_end_that_has_come_nearer(piece: Piece) -> None:
     def between(at: int) -> None:
         if at > 2_000_000:
-            piece.stop = 1_500_000 if piece.at < 1_500_000 else piece.at + 10
+            piece.stop = 1_500_000 if piece.position < 1_500_000 else piece.position + 10
 
     fetch(Line(90_000, between), piece, Abort(), Books(), lambda: None)  # type: ignore[arg-type]
-    assert piece.at == piece.stop
+    assert piece.position == piece.stop
     assert not any(_written(piece, piece.stop, len(DATA)))
 
 
 def test_an_end_that_comes_too_early_keeps_what_came(piece: Piece) -> None:
     with pytest.raises(Interrupted, match="too early"):
         fetch(Line(64_000, end=3_333_333), piece, Abort(), Books(), lambda: None)  # type: ignore[arg-type]
-    assert piece.at == 3_333_333
-    assert _written(piece, 1000, piece.at) == DATA[1000 : piece.at]
+    assert piece.position == 3_333_333
+    assert _written(piece, 1000, piece.position) == DATA[1000 : piece.position]
 
 
 class WholeLine(Line):
@@ -161,7 +161,7 @@ class Gaps(Books):
     def next_gap(self, piece: Piece, at: int) -> bool:
         if not self._gaps:
             return False
-        piece.at, piece.stop = self._gaps.pop(0)
+        piece.position, piece.stop = self._gaps.pop(0)
         return True
 
     def skipped(self, piece: Piece, count: int) -> None:

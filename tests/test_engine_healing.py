@@ -51,7 +51,7 @@ def test_in_quiet_hours_the_bucket_is_asked_whether_it_is_there(
         ran.until(lambda: heads(fault_server) >= asked + 2)
         assert ran.engine.snapshot().state is State.PAUSED
         fault_server.outage(2.0)
-        ran.until(lambda: ran.engine._run.trouble.state is State.WAITING_FOR_NETWORK)
+        ran.until(lambda: ran.engine._run.outage.state is State.WAITING_FOR_NETWORK)
         assert ran.engine.snapshot().state is State.PAUSED, "the user has paused it: that is what is told"
         ran.engine.resume()
         assert ran.engine.snapshot().state is State.WAITING_FOR_NETWORK, "known before anybody tries"
@@ -73,7 +73,7 @@ def test_while_bytes_come_it_is_not_quiet(fault_server: FaultServer, tmp_path: P
         engine = Engine(bucket, session, settings)
         run, keeper, began = engine._run, engine._upkeep, time.monotonic()
         bucket.drop_idle_connections = lambda: done.append("drop")  # type: ignore[method-assign]
-        run.trouble.check = lambda key: done.append(f"ask for {key}")  # type: ignore[method-assign]
+        run.outage.check = lambda key: done.append(f"ask for {key}")  # type: ignore[method-assign]
         for after, came, expected in (
             (50, 0, []),
             (59, 1, []),
@@ -87,7 +87,7 @@ def test_while_bytes_come_it_is_not_quiet(fault_server: FaultServer, tmp_path: P
             (1380, 0, ["drop"]),
             (1391, 0, [f"ask for {KEY}"]),
         ):
-            run.ledger.fetched_bytes += came
+            run.counters.fetched_bytes += came
             keeper._mind_the_quiet(began + after)
             assert done == expected, after
             done.clear()

@@ -102,8 +102,8 @@ def test_held_and_released_again_and_again(fault_server: FaultServer, tmp_path: 
                 ran.engine.wait(0.005)
             ran.engine.release(chosen)
         assert ran.end().verified == 6
-        assert ran.engine._run.ledger.held_bytes == 0
-        assert ran.engine._run.scheduler.unassigned == 0
+        assert ran.engine._run.counters.held_bytes == 0
+        assert ran.engine._run.scheduler.unassigned_bytes == 0
     assert wrong_files(tmp_path, data) == []
     assert ran.engine.snapshot().done_bytes == 12 * MB
     assert leftovers(tmp_path) == []

@@ -20,7 +20,7 @@ from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRetrying, Outcome, State
 from era5dl.engine.part_size import Cuts
 from era5dl.engine.prepare import plan_proof
-from era5dl.engine.scheduler import Open
+from era5dl.engine.scheduler import PrepareJob
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import EtagTrust, Proof, examine, to_fetch_again
 from era5dl.engine.verify_files import Condition, verify
@@ -155,14 +155,14 @@ def test_examining_the_same_bytes_again_counts_nothing(fault_server: FaultServer
     part.acquire()
     part.write(0, memoryview(bytes([data[0] ^ 1]) + data[1:]))
     part.release()
-    transfer = Transfer(0, obj, [(0, obj.size)], RangeSet([(0, obj.size)]), part=part, opened=True)
+    transfer = Transfer(0, obj, [(0, obj.size)], RangeSet([(0, obj.size)]), part=part, prepared=True)
     plan_proof(transfer, Cuts(bucket), verify=True)
     trust = EtagTrust(opaque=False)
     for _ in range(2 * verification.MOST_FETCHES):
         assert examine(transfer, trust, lambda: None, bool) is None
-    assert transfer.rounds == []
+    assert transfer.mismatches == []
     assert to_fetch_again(transfer, etag_is_md5=True) == [(0, obj.size)]
-    assert len(transfer.rounds) == 1
+    assert len(transfer.mismatches) == 1
 
 
 def test_a_pause_during_the_last_examination(
@@ -286,15 +286,15 @@ def test_a_match_that_comes_while_another_file_is_examined_counts_for_it(
     bucket = S3Bucket(settings)
     with Session.begin(tmp_path, plan_of(bucket), settings) as session:
         run = Engine(bucket, session, settings)._run
-        run.cleared = True
+        run.space_checked = True
         job = run.next_job(0, None, Abort())
-        assert isinstance(job, Open)
+        assert isinstance(job, PrepareJob)
         found = verification.Proof(Outcome.CHECKED, verification.UNMATCHED)  # before it is settled another one matches
-        run.trust.matched(etag_of(b"another"))
-        run.opened(job, found)
+        run.etag_trust.matched(etag_of(b"another"))
+        run.record_prepared(job, found)
         assert 0 not in run.checked
-        assert 0 in run.doubted
-        assert isinstance(run.next_job(0, None, Abort()), Open), "it is looked at again"
+        assert 0 in run.recheck
+        assert isinstance(run.next_job(0, None, Abort()), PrepareJob), "it is looked at again"
 
 
 # -- files that an earlier run has taken for right -------------------------------------------------------------------

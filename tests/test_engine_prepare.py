@@ -44,7 +44,7 @@ def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
     claim = Unfinished(0, ((0, PART), (2 * PART, 3 * PART - 1)), {0: MD5S[0], 1: MD5S[1], 2: MD5S[2], 9: MD5S[0]}, PART)
     recall(transfer, _places(tmp_path, claim))
     assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART - 1)]
-    assert transfer.recorded == {0: MD5S[0]}
+    assert transfer.recorded_md5s == {0: MD5S[0]}
     assert transfer.digest is not None
     assert transfer.digest.whole_parts() == {}, "what was recorded is compared with the disk, and vouches for nothing"
 
@@ -69,7 +69,7 @@ def test_what_was_cut_off_a_part_file_is_claimed_no_more(tmp_path: Path) -> None
     transfer = _transfer(tmp_path)
     recall(transfer, _places(tmp_path, Unfinished(0, ((0, 3 * PART),), dict(enumerate(MD5S)), PART)))
     assert list(transfer.done) == [(0, 2 * PART - 1)]
-    assert transfer.recorded == {0: MD5S[0]}
+    assert transfer.recorded_md5s == {0: MD5S[0]}
 
 
 def test_of_a_part_file_that_was_cut_and_that_no_md5_proves_nothing_counts(tmp_path: Path) -> None:
@@ -95,15 +95,15 @@ def test_digests_of_parts_of_another_size_are_not_compared_with_ours(tmp_path: P
         transfer = _transfer(tmp_path)
         recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, part_size)))
         assert transfer.done
-        assert transfer.recorded == {}
+        assert transfer.recorded_md5s == {}
 
 
 def test_once_it_is_certain_how_it_was_cut_digests_of_other_parts_are_forgotten(tmp_path: Path) -> None:
     for told, recorded in ((PART, {0: MD5S[0]}), (PART + 1, {})):
         transfer = _transfer(tmp_path)
-        transfer.guesses, transfer.recorded = [PART], {0: MD5S[0]}
-        transfer.was_cut(told)
-        assert (transfer.guesses, transfer.recorded) == ([], recorded)
+        transfer.part_size_guesses, transfer.recorded_md5s = [PART], {0: MD5S[0]}
+        transfer.set_part_size(told)
+        assert (transfer.part_size_guesses, transfer.recorded_md5s) == ([], recorded)
         assert transfer.digest is not None
         assert transfer.digest.parts[0] == (0, told)
 

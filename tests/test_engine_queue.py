@@ -8,23 +8,27 @@ import pytest
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.events import FileDone, FileFailed, FileStarted
-from era5dl.engine.scheduler import Open, Scheduler
+from era5dl.engine.scheduler import PrepareJob, Scheduler
 from era5dl.engine.transfer import Transfer
 from tests.faultlab import Fault, FaultServer, pseudo_random
 from tests.runs import running, wrong_files
 
 
 def test_promoted_objects_come_first_in_their_own_order() -> None:
-    scheduler = Scheduler(range(6), [1] * 6, most_open=99)
+    scheduler = Scheduler(range(6), [1] * 6, max_transfers=99)
     scheduler.promote({4, 2, 99})
 
     order = []
-    while (job := scheduler.take(0.0, 1, None, lambda index: Transfer(index, ObjectInfo("k", 1, '"e"')))) is not None:
-        assert isinstance(job, Open)
+
+    def make(index: int) -> Transfer:
+        return Transfer(index, ObjectInfo("k", 1, '"e"'))
+
+    while (job := scheduler.next_job(0.0, 1, None, make)) is not None:
+        assert isinstance(job, PrepareJob)
         order.append(job.transfer.index)
 
     assert order == [2, 4, 0, 1, 3, 5]
-    assert scheduler.unassigned == 6
+    assert scheduler.unassigned_bytes == 6
 
 
 def test_a_promoted_file_is_fetched_next(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -67,9 +71,9 @@ def test_a_bug_in_the_books_ends_the_run_and_is_told(
 ) -> None:
     fault_server.put("a.bin", b"abc")
 
-    def take(*_: object) -> None:
+    def next_job(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(Scheduler, "take", take)
+    monkeypatch.setattr(Scheduler, "next_job", next_job)
     with running(fault_server, tmp_path) as ran:
         assert "ZeroDivisionError: a bug" in ran.end(timeout=10).error

@@ -11,7 +11,7 @@ import pytest
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine import retry
 from era5dl.engine.events import FileFailed, FileRestarted, RangesIgnored
-from era5dl.engine.scheduler import Open, Scheduler
+from era5dl.engine.scheduler import PrepareJob, Scheduler
 from era5dl.engine.transfer import Piece, Transfer
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.faultlab.http import Request
@@ -146,13 +146,13 @@ def test_pause_and_stop_while_a_whole_object_comes(fault_server: FaultServer, tm
 
 def two_pieces() -> tuple[Scheduler, Piece, Piece]:
     """Of one object of 100 MB, both in flight."""
-    scheduler = Scheduler([0], [100 * MB], most_open=1)
+    scheduler = Scheduler([0], [100 * MB], max_transfers=1)
     transfer = Transfer(0, ObjectInfo("a", 100 * MB, '"x"'), wanted=[(0, 100 * MB)])
-    assert isinstance(scheduler.take(0.0, 2, None, lambda _: transfer), Open)
-    scheduler.opened(transfer)
+    assert isinstance(scheduler.next_job(0.0, 2, None, lambda _: transfer), PrepareJob)
+    scheduler.prepared(transfer)
     first, second = (
-        scheduler.take(0.0, 2, transfer, lambda _: transfer),
-        scheduler.take(0.0, 2, None, lambda _: transfer),
+        scheduler.next_job(0.0, 2, transfer, lambda _: transfer),
+        scheduler.next_job(0.0, 2, None, lambda _: transfer),
     )
     assert isinstance(first, Piece) and isinstance(second, Piece)
     return scheduler, first, second
@@ -160,44 +160,45 @@ def two_pieces() -> tuple[Scheduler, Piece, Piece]:
 
 def test_a_connection_that_brings_bytes_is_not_ended_for_a_whole_object() -> None:
     scheduler, first, second = two_pieces()
-    first.brought = 1
-    assert not scheduler.gather(second)
-    scheduler.put_back(second, 0.0, 0.0)
-    assert scheduler.take(1.0, 2, None, lambda _: first.transfer) is None, "else it would be asked for again and again"
-    scheduler.ended(first, 1.0)
-    again = scheduler.take(1.0, 2, first.transfer, lambda _: first.transfer)
+    first.written = 1
+    assert not scheduler.make_exclusive(second)
+    scheduler.requeue(second, 0.0, 0.0)
+    again = scheduler.next_job(1.0, 2, None, lambda _: first.transfer)
+    assert again is None, "else it would be asked for again and again"
+    scheduler.piece_ended(first, 1.0)
+    again = scheduler.next_job(1.0, 2, first.transfer, lambda _: first.transfer)
     assert isinstance(again, Piece)
 
 
 def test_a_whole_object_takes_over_what_others_have_not_begun() -> None:
     scheduler, first, second = two_pieces()
-    assert scheduler.gather(second)
-    assert scheduler.overtaken == [first]
-    assert first.left == 0
-    assert scheduler.next_gap(second, 0)
-    assert (second.at, second.stop) == (0, 100 * MB)
-    assert scheduler.unassigned == 0
+    assert scheduler.make_exclusive(second)
+    assert scheduler.superseded == [first]
+    assert first.remaining == 0
+    assert scheduler.assign_next_gap(second, 0)
+    assert (second.position, second.stop) == (0, 100 * MB)
+    assert scheduler.unassigned_bytes == 0
 
 
 @pytest.mark.parametrize("barren", [0, 3])
 def test_a_connection_that_crawls_with_a_whole_object_is_replaced(barren: int) -> None:
     """10 kB/s, where others bring 10 MB/s: all of it again is there sooner than the rest; however often it failed."""
     scheduler, first, second = two_pieces()
-    second.samples = [(0.0, second.at)]
-    second.at += 20 * MB
-    scheduler.ended(second, 2.0)
+    second.samples = [(0.0, second.position)]
+    second.position += 20 * MB
+    scheduler.piece_ended(second, 2.0)
     first.transfer.gaps.clear()
-    assert scheduler.gather(first)
-    scheduler.next_gap(first, 0)
-    first.barren = barren
+    assert scheduler.make_exclusive(first)
+    scheduler.assign_next_gap(first, 0)
+    first.failed_attempts = barren
     for moment in range(1, 9):
-        first.at += 10_000
-        first.sample(float(moment))
-        taken = scheduler.take(float(moment), 2, None, lambda _: first.transfer)
+        first.position += 10_000
+        first.add_sample(float(moment))
+        taken = scheduler.next_job(float(moment), 2, None, lambda _: first.transfer)
         if isinstance(taken, Piece):
             break
     assert isinstance(taken, Piece)
     assert moment >= 5
-    assert (taken.at, taken.stop, first.left) == (50_000, 50 * MB, 0)
-    assert scheduler.overtaken == [first]
-    assert scheduler.gather(taken), "the one that it replaces is no obstacle"
+    assert (taken.position, taken.stop, first.remaining) == (50_000, 50 * MB, 0)
+    assert scheduler.superseded == [first]
+    assert scheduler.make_exclusive(taken), "the one that it replaces is no obstacle"

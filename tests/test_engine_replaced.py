@@ -45,10 +45,10 @@ def test_a_checkpoint_claims_nothing_of_the_old_version(fault_server: FaultServe
     bucket = S3Bucket(settings)
     with Session.begin(tmp_path, plan_of(bucket), settings) as session:
         run = Engine(bucket, session, settings)._run
-        run.claims[0] = Unfinished(0, ((0, 400_000),))
-        transfer = Transfer(0, run.object(0), changed=True)
-        run.replace(transfer, replace(run.object(0), etag='"new"'))
-        with run.changed:
+        run.entries[0] = Unfinished(0, ((0, 400_000),))
+        transfer = Transfer(0, run.object(0), recheck_version=True)
+        run.replace_version(transfer, replace(run.object(0), etag='"new"'))
+        with run.lock:
             assert claims_of(run).unfinished == ()
 
 

@@ -178,9 +178,9 @@ def test_while_it_is_paused_no_round_begins(server: FaultServer, tmp_path: Path)
 
         ran.until(lambda: ran.engine.snapshot().state is State.PAUSED)
         asked = len(server.log)
-        ran.until(lambda: ran.engine._run.rounds.due is not None)
-        with ran.engine._run.changed:
-            ran.engine._run.rounds.due = 0.0  # it is time
+        ran.until(lambda: ran.engine._run.retry_rounds.due is not None)
+        with ran.engine._run.lock:
+            ran.engine._run.retry_rounds.due = 0.0  # it is time
         assert not ran.engine.wait(0.6)
         assert len(server.log) == asked
         ran.engine.resume()

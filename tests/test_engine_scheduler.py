@@ -14,13 +14,13 @@ from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.retry import Decision
 from era5dl.engine.scheduler import (
     MIB,
-    SMALLEST_PIECE,
-    SMALLEST_THEFT,
-    YOUNG,
+    MIN_PIECE,
+    MIN_STEAL,
+    SPEED_GRACE,
     Job,
-    Open,
-    Prove,
+    PrepareJob,
     Scheduler,
+    VerifyJob,
     piece_end,
 )
 from era5dl.engine.transfer import Piece, Transfer
@@ -34,22 +34,22 @@ START = 1000.0
 class Scene:
     """A scheduler with objects of these sizes, and the moves of its users for tests that tell one story."""
 
-    def __init__(self, *sizes: int, most_open: int = 99, workers: int = 4) -> None:
+    def __init__(self, *sizes: int, max_transfers: int = 99, workers: int = 4) -> None:
         self.sizes, self.workers, self.now = list(sizes), workers, START
-        self.scheduler = Scheduler(range(len(sizes)), list(sizes), most_open)
+        self.scheduler = Scheduler(range(len(sizes)), list(sizes), max_transfers)
 
     def make(self, index: int) -> Transfer:
         return Transfer(index, ObjectInfo(f"{index}.nc", self.sizes[index], '"e"'))
 
     def take(self, last: Transfer | None = None) -> Job | None:
-        return self.scheduler.take(self.now, self.workers, last, self.make)
+        return self.scheduler.next_job(self.now, self.workers, last, self.make)
 
     def opened(self, job: Job | None, done: RangeSet | None = None) -> Transfer:
         """The object of this job has been opened; so much of it is there."""
-        assert isinstance(job, Open)
+        assert isinstance(job, PrepareJob)
         transfer = job.transfer
         transfer.wanted, transfer.done = [(0, transfer.obj.size)], done or RangeSet()
-        self.scheduler.opened(transfer)
+        self.scheduler.prepared(transfer)
         return transfer
 
     def piece(self, last: Transfer | None = None) -> Piece:
@@ -59,13 +59,13 @@ class Scene:
 
     def advance(self, piece: Piece, count: int) -> None:
         """So many bytes of it have come."""
-        piece.transfer.done.add(piece.at, piece.at + count)
-        piece.at += count
+        piece.transfer.done.add(piece.position, piece.position + count)
+        piece.position += count
 
     def finish(self, piece: Piece) -> None:
-        self.advance(piece, piece.left)
-        self.scheduler.ended(piece, self.now)
-        self.scheduler.prove_when_complete(piece.transfer)
+        self.advance(piece, piece.remaining)
+        self.scheduler.piece_ended(piece, self.now)
+        self.scheduler.verify_when_complete(piece.transfer)
 
 
 # -- the story of one object -----------------------------------------------------------------------------------------
@@ -75,31 +75,31 @@ def test_an_object_is_opened_fetched_proven_and_closed() -> None:
     scene = Scene(5 * MIB)
     transfer = scene.opened(scene.take())
     piece = scene.piece(transfer)
-    assert (piece.at, piece.stop) == (0, 5 * MIB)
+    assert (piece.position, piece.stop) == (0, 5 * MIB)
     assert scene.take() is None  # nothing else, and the piece is too young to be shared
     scene.finish(piece)
     proof = scene.take()
-    assert isinstance(proof, Prove)
-    assert transfer.proving
+    assert isinstance(proof, VerifyJob)
+    assert transfer.verifying
     assert scene.take() is None
-    transfer.proving = False
+    transfer.verifying = False
     scene.scheduler.close(transfer)
     assert scene.scheduler.finished
-    assert scene.scheduler.unassigned == 0
+    assert scene.scheduler.unassigned_bytes == 0
 
 
 @pytest.mark.parametrize("size", [0, 100])
 def test_an_object_that_is_all_there_goes_straight_to_its_proof(size: int) -> None:
     scene = Scene(size)
     scene.opened(scene.take(), done=RangeSet([(0, size)]))
-    assert isinstance(scene.take(), Prove)
+    assert isinstance(scene.take(), VerifyJob)
     assert scene.take() is None
 
 
 def test_only_what_is_missing_is_fetched() -> None:
     scene = Scene(100 * MIB, workers=1)
     transfer = scene.opened(scene.take(), done=RangeSet([(0, MIB), (50 * MIB, 99 * MIB)]))
-    spans = [(p.at, p.stop) for p in (scene.piece(transfer), scene.piece(transfer))]
+    spans = [(p.position, p.stop) for p in (scene.piece(transfer), scene.piece(transfer))]
     assert spans == [(MIB, 50 * MIB), (99 * MIB, 100 * MIB)]
 
 
@@ -108,12 +108,12 @@ def test_the_last_of_several_pieces_asks_for_the_proof_and_only_it() -> None:
     transfer = scene.opened(scene.take())
     pieces = [scene.piece(transfer) for _ in range(4)]
     for piece in pieces:
-        scene.advance(piece, piece.left)
+        scene.advance(piece, piece.remaining)
     for piece in pieces[:-1]:
         scene.finish(piece)
         assert scene.take() is None  # all bytes are there, but somebody is still at it
     scene.finish(pieces[-1])
-    assert isinstance(scene.take(), Prove)
+    assert isinstance(scene.take(), VerifyJob)
     assert scene.take() is None
 
 
@@ -132,7 +132,7 @@ def test_a_worker_stays_with_its_object() -> None:
     for _ in range(3):
         assert scene.piece(first).transfer is first
         assert scene.piece(second).transfer is second
-    assert isinstance(scene.take(), Open)  # one that has none begins the next
+    assert isinstance(scene.take(), PrepareJob)  # one that has none begins the next
 
 
 def test_with_nothing_else_left_the_object_with_most_to_do_is_shared() -> None:
@@ -143,17 +143,17 @@ def test_with_nothing_else_left_the_object_with_most_to_do_is_shared() -> None:
 
 
 def test_no_more_objects_are_open_than_allowed_waiting_ones_included() -> None:
-    scene = Scene(*[MIB] * 5, most_open=2)
+    scene = Scene(*[MIB] * 5, max_transfers=2)
     first = scene.opened(scene.take())
     second = scene.opened(scene.take())
     pieces = [scene.piece(first), scene.piece(second)]
     assert scene.take() is None
-    scene.scheduler.put_back(pieces[0], START + 60, START)
+    scene.scheduler.requeue(pieces[0], START + 60, START)
     assert scene.take() is None
     scene.finish(pieces[1])
-    assert isinstance(scene.take(), Prove)
+    assert isinstance(scene.take(), VerifyJob)
     scene.scheduler.close(second)
-    assert isinstance(scene.take(), Open)
+    assert isinstance(scene.take(), PrepareJob)
 
 
 # -- how large a piece is --------------------------------------------------------------------------------------------
@@ -165,11 +165,11 @@ def test_pieces_are_shares_of_what_is_left_and_get_smaller_towards_the_end() -> 
     lengths = []
     while transfer.gaps:
         piece = scene.piece(transfer)
-        lengths.append(piece.left)
+        lengths.append(piece.remaining)
         scene.finish(piece)
     assert lengths[0] == GIB // 4
     assert lengths[:-1] == sorted(lengths[:-1], reverse=True)
-    assert lengths[-2] == SMALLEST_PIECE
+    assert lengths[-2] == MIN_PIECE
     assert sum(lengths) == GIB
 
 
@@ -177,12 +177,12 @@ def test_many_files_are_not_cut_at_all() -> None:
     scene = Scene(*[100 * MIB] * 50, workers=8)
     transfer = scene.opened(scene.take())
     piece = scene.piece(transfer)
-    assert (piece.at, piece.stop) == (0, 100 * MIB)
+    assert (piece.position, piece.stop) == (0, 100 * MIB)
 
 
 def test_one_worker_fetches_a_file_in_one_piece() -> None:
     scene = Scene(GIB, workers=1)
-    assert scene.piece(scene.opened(scene.take())).left == GIB
+    assert scene.piece(scene.opened(scene.take())).remaining == GIB
 
 
 @given(st.integers(0, 4 * GIB), st.integers(1, 4 * GIB), st.integers(0, GIB))
@@ -190,8 +190,8 @@ def test_a_piece_is_within_its_gap_not_small_and_leaves_no_crumbs(start: int, le
     stop = start + length
     end = piece_end((start, stop), share)
     assert start < end <= stop
-    assert end == stop or end - start == max(share, SMALLEST_PIECE)
-    assert end == stop or stop - end >= SMALLEST_PIECE // 2
+    assert end == stop or end - start == max(share, MIN_PIECE)
+    assert end == stop or stop - end >= MIN_PIECE // 2
 
 
 # -- taking over -----------------------------------------------------------------------------------------------------
@@ -211,26 +211,26 @@ def test_an_idle_worker_takes_half_of_what_will_take_longest() -> None:
     scene, slow, fast = two_pieces()
     stolen = scene.piece()
     assert stolen.transfer is slow.transfer
-    assert (slow.stop, stolen.at, stolen.stop) == (33 * MIB, 33 * MIB, 65 * MIB)
-    assert fast.left == 64 * MIB
-    assert stolen in scene.scheduler.active
-    assert scene.scheduler.unassigned == 0
+    assert (slow.stop, stolen.position, stolen.stop) == (33 * MIB, 33 * MIB, 65 * MIB)
+    assert fast.remaining == 64 * MIB
+    assert stolen in scene.scheduler.active_pieces
+    assert scene.scheduler.unassigned_bytes == 0
 
 
 def test_a_piece_that_brings_nothing_is_halved_first() -> None:
     scene, _, fast = two_pieces()
-    fast.at -= 2 * MIB  # has brought nothing in ten seconds
+    fast.position -= 2 * MIB  # has brought nothing in ten seconds
     assert scene.piece().transfer is fast.transfer
 
 
 def test_a_young_piece_keeps_what_it_has() -> None:
     scene = Scene(64 * MIB, workers=1)
     piece = scene.piece(scene.opened(scene.take()))
-    scene.now += YOUNG - 0.01
+    scene.now += SPEED_GRACE - 0.01
     assert scene.take() is None
     scene.now += 0.02
     assert scene.take() is not None
-    assert piece.left == 32 * MIB
+    assert piece.remaining == 32 * MIB
 
 
 def test_a_piece_that_is_nearly_done_is_left_alone() -> None:
@@ -250,65 +250,65 @@ def racing(left: int, slow: float, usual: float = 8 * MIB) -> tuple[Scene, Piece
         scene.advance(ended, int(usual))
         scene.advance(crawling, int(slow))
         for piece in (ended, crawling):
-            piece.sample(scene.now)
+            piece.add_sample(scene.now)
     scene.finish(ended)
-    assert isinstance(scene.take(), Prove)
-    assert crawling.left == left
+    assert isinstance(scene.take(), VerifyJob)
+    assert crawling.remaining == left
     return scene, crawling
 
 
 def test_a_slow_connection_keeps_what_it_can_do_in_the_time_the_rest_takes() -> None:
     scene, crawling = racing(64 * MIB, slow=MIB)
     stolen = scene.piece()
-    assert (crawling.stop, stolen.stop) == (stolen.at, 74 * MIB)
-    assert crawling.left / MIB == pytest.approx(stolen.left / (8 * MIB), rel=0.01)
-    assert scene.scheduler.overtaken == []
+    assert (crawling.stop, stolen.stop) == (stolen.position, 74 * MIB)
+    assert crawling.remaining / MIB == pytest.approx(stolen.remaining / (8 * MIB), rel=0.01)
+    assert scene.scheduler.superseded == []
 
 
 def test_of_a_connection_that_crawls_everything_is_taken_and_it_is_ended() -> None:
     scene, crawling = racing(64 * MIB, slow=2000)
     stolen = scene.piece()
-    assert (stolen.at, stolen.left, crawling.left) == (crawling.at, 64 * MIB, 0)
-    assert scene.scheduler.overtaken == [crawling]
+    assert (stolen.position, stolen.remaining, crawling.remaining) == (crawling.position, 64 * MIB, 0)
+    assert scene.scheduler.superseded == [crawling]
 
 
 def test_of_one_that_brings_nothing_half_is_taken_so_that_its_timeout_can_tell_why() -> None:
     scene, stalled = racing(64 * MIB, slow=0)
-    assert scene.piece().left == stalled.left == 32 * MIB
-    assert scene.scheduler.overtaken == []
+    assert scene.piece().remaining == stalled.remaining == 32 * MIB
+    assert scene.scheduler.superseded == []
 
 
 def test_many_idle_workers_share_at_once_what_one_has_just_taken_over() -> None:
     scene, _ = racing(64 * MIB, slow=2000)
-    sizes = sorted(scene.piece().left for _ in range(4))
-    assert sum(piece.left for piece in scene.scheduler.active) == 64 * MIB
+    sizes = sorted(scene.piece().remaining for _ in range(4))
+    assert sum(piece.remaining for piece in scene.scheduler.active_pieces) == 64 * MIB
     assert sizes[-1] == 64 * MIB  # as it was taken; by now it has been cut
-    assert {piece.left for piece in scene.scheduler.active if piece.left} == {16 * MIB}
+    assert {piece.remaining for piece in scene.scheduler.active_pieces if piece.remaining} == {16 * MIB}
 
 
 @pytest.mark.parametrize(("left", "cut"), [(7 * MIB, False), (9 * MIB, True)])
 def test_a_piece_is_cut_only_if_it_then_ends_sooner_by_enough(left: int, cut: bool) -> None:
     scene, piece = racing(left, slow=8 * MIB)
     assert (scene.take() is not None) == cut
-    assert (piece.left < left) == cut
+    assert (piece.remaining < left) == cut
 
 
-@pytest.mark.parametrize("left", [2 * SMALLEST_THEFT - 2, 2 * SMALLEST_THEFT])
+@pytest.mark.parametrize("left", [2 * MIN_STEAL - 2, 2 * MIN_STEAL])
 def test_what_is_too_small_for_two_is_not_cut(left: int) -> None:
     scene, _, _ = two_pieces(left)
     stolen = scene.take()
-    assert (stolen is not None) == (left == 2 * SMALLEST_THEFT)
+    assert (stolen is not None) == (left == 2 * MIN_STEAL)
 
 
 # -- waiting ---------------------------------------------------------------------------------------------------------
 
 
 def test_what_waits_comes_back_in_the_order_in_which_it_is_due() -> None:
-    scene = Scene(*[SMALLEST_THEFT] * 5)
+    scene = Scene(*[MIN_STEAL] * 5)
     pieces = [scene.piece(scene.opened(scene.take())) for _ in range(5)]
     for piece, delay in zip(pieces, (30, 10, 20, 10, 0), strict=True):
-        scene.scheduler.put_back(piece, START + delay, START)
-    assert scene.scheduler.next_wake() == START + 10
+        scene.scheduler.requeue(piece, START + delay, START)
+    assert scene.scheduler.next_due() == START + 10
     assert scene.take() is pieces[4]
     assert scene.take() is None
     scene.now = START + 9.9
@@ -317,17 +317,17 @@ def test_what_waits_comes_back_in_the_order_in_which_it_is_due() -> None:
     assert scene.take() is pieces[1]
     scene.now = START + 60
     assert [scene.take() for _ in range(3)] == [pieces[3], pieces[2], pieces[0]]
-    assert scene.scheduler.next_wake() is None
+    assert scene.scheduler.next_due() is None
 
 
 def test_a_piece_that_came_to_its_end_before_it_failed_is_not_fetched_again() -> None:
     scene = Scene(MIB)
     piece = scene.piece(scene.opened(scene.take()))
-    scene.advance(piece, piece.left)
-    scene.scheduler.put_back(piece, START, START)
+    scene.advance(piece, piece.remaining)
+    scene.scheduler.requeue(piece, START, START)
     assert scene.take() is None
-    scene.scheduler.prove_when_complete(piece.transfer)
-    assert isinstance(scene.take(), Prove)
+    scene.scheduler.verify_when_complete(piece.transfer)
+    assert isinstance(scene.take(), VerifyJob)
 
 
 def test_when_the_network_is_back_nothing_waits_any_longer_and_all_is_forgiven() -> None:
@@ -335,16 +335,16 @@ def test_when_the_network_is_back_nothing_waits_any_longer_and_all_is_forgiven()
     pieces = [scene.piece(scene.opened(scene.take())) for _ in range(2)]
     opening = scene.take()
     assert opening is not None
-    opening.transfer.barren = 5
+    opening.transfer.failed_attempts = 5
     for job, delay in ((pieces[0], 60), (opening, 40), (pieces[1], 50)):
         if isinstance(job, Piece):
-            job.barren = 5
-        scene.scheduler.put_back(job, START + delay, START)
-    scene.scheduler.forgive()
+            job.failed_attempts = 5
+        scene.scheduler.requeue(job, START + delay, START)
+    scene.scheduler.reset_failures()
     assert [scene.take() for _ in range(3)] == [opening, pieces[1], pieces[0]]
-    assert [piece.barren for piece in pieces] == [0, 0]
-    assert opening.transfer.barren == 0
-    assert scene.scheduler.next_wake() is None
+    assert [piece.failed_attempts for piece in pieces] == [0, 0]
+    assert opening.transfer.failed_attempts == 0
+    assert scene.scheduler.next_due() is None
 
 
 # -- giving up and beginning anew ------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ def test_an_object_that_cannot_be_opened_is_taken_out_of_the_books_once() -> Non
     assert job is not None
     scene.scheduler.withdraw(job.transfer)
     scene.scheduler.close(job.transfer)
-    assert scene.scheduler.unassigned == GIB
+    assert scene.scheduler.unassigned_bytes == GIB
 
 
 def test_an_object_that_changed_before_it_was_open_is_in_the_books_once() -> None:
@@ -364,9 +364,9 @@ def test_an_object_that_changed_before_it_was_open_is_in_the_books_once() -> Non
     job = scene.take()
     assert job is not None
     scene.scheduler.withdraw(job.transfer)
-    scene.scheduler.begin_anew(job.transfer)
-    assert scene.scheduler.unassigned == GIB
-    assert isinstance(scene.take(), Open)
+    scene.scheduler.restart(job.transfer)
+    assert scene.scheduler.unassigned_bytes == GIB
+    assert isinstance(scene.take(), PrepareJob)
 
 
 @pytest.mark.parametrize("delay", [0, 5])
@@ -374,13 +374,13 @@ def test_nothing_is_given_out_of_an_object_that_was_withdrawn(delay: float) -> N
     scene = Scene(64 * MIB, workers=4)
     transfer = scene.opened(scene.take())
     waiting, flying = scene.piece(transfer), scene.piece(transfer)
-    scene.scheduler.put_back(waiting, START + delay, START)
+    scene.scheduler.requeue(waiting, START + delay, START)
     scene.scheduler.withdraw(transfer)
     scene.now += delay
     assert scene.take(transfer) is None
-    scene.scheduler.ended(flying)
+    scene.scheduler.piece_ended(flying)
     assert scene.take(transfer) is None
-    assert (scene.scheduler.unassigned, scene.scheduler.next_wake()) == (0, None)
+    assert (scene.scheduler.unassigned_bytes, scene.scheduler.next_due()) == (0, None)
 
 
 def test_nothing_is_taken_over_from_an_object_that_was_withdrawn() -> None:
@@ -396,18 +396,18 @@ def test_begun_anew_it_is_opened_again_with_its_new_size() -> None:
     scene = Scene(64 * MIB, workers=2)
     transfer = scene.opened(scene.take())
     waiting, flying = scene.piece(transfer), scene.piece(transfer)
-    scene.scheduler.put_back(waiting, START + 5, START)
+    scene.scheduler.requeue(waiting, START + 5, START)
     scene.scheduler.withdraw(transfer)
-    scene.scheduler.ended(flying)
-    scene.scheduler.begin_anew(transfer)
+    scene.scheduler.piece_ended(flying)
+    scene.scheduler.restart(transfer)
     again = scene.take()
-    assert isinstance(again, Open)
+    assert isinstance(again, PrepareJob)
     transfer.obj = replace(transfer.obj, size=MIB)
     scene.opened(again)
-    assert scene.scheduler.unassigned == MIB
+    assert scene.scheduler.unassigned_bytes == MIB
     scene.now += 60  # the piece of the old version is gone
     scene.finish(scene.piece())
-    assert isinstance(scene.take(), Prove)
+    assert isinstance(scene.take(), VerifyJob)
     assert scene.take() is None
 
 
@@ -417,16 +417,16 @@ def test_bytes_lost_while_the_proof_waits_are_fetched_before_it(delay: int) -> N
     transfer = scene.opened(scene.take())
     scene.finish(scene.piece(transfer))
     proof = scene.take()
-    assert isinstance(proof, Prove)
-    transfer.proving = False
-    scene.scheduler.put_back(proof, START + delay, START)
+    assert isinstance(proof, VerifyJob)
+    transfer.verifying = False
+    scene.scheduler.requeue(proof, START + delay, START)
     transfer.done.remove(MIB, 2 * MIB)
-    scene.scheduler.refetch(transfer)
+    scene.scheduler.reassign_missing(transfer)
     scene.now += delay
     piece = scene.piece()
-    assert (piece.at, piece.stop) == (MIB, 2 * MIB)
+    assert (piece.position, piece.stop) == (MIB, 2 * MIB)
     scene.finish(piece)
-    assert isinstance(scene.take(), Prove)
+    assert isinstance(scene.take(), VerifyJob)
     assert scene.take() is None
 
 
@@ -434,10 +434,10 @@ def test_an_empty_object_that_is_not_proven_is_looked_at_again() -> None:
     """Nothing of it can be fetched again; it must not be left with nobody responsible."""
     scene = Scene(0)
     transfer = scene.opened(scene.take())
-    assert isinstance(scene.take(), Prove)
-    transfer.proving = False
-    scene.scheduler.refetch(transfer)
-    assert isinstance(scene.take(), Prove)
+    assert isinstance(scene.take(), VerifyJob)
+    transfer.verifying = False
+    scene.scheduler.reassign_missing(transfer)
+    assert isinstance(scene.take(), VerifyJob)
     assert scene.take() is None
 
 
@@ -455,10 +455,10 @@ class Books(RuleBasedStateMachine):
 
     @initialize(
         sizes=st.lists(st.integers(0, 80).map(lambda n: n * MIB + n % 3), min_size=1, max_size=6),
-        most_open=st.integers(1, 4),
+        max_transfers=st.integers(1, 4),
     )
-    def begin(self, sizes: list[int], most_open: int) -> None:
-        self.scene = Scene(*sizes, most_open=most_open, workers=self.WORKERS)
+    def begin(self, sizes: list[int], max_transfers: int) -> None:
+        self.scene = Scene(*sizes, max_transfers=max_transfers, workers=self.WORKERS)
         self.scheduler = self.scene.scheduler
         self.jobs: dict[int, Job] = {}  # worker -> what it is at
         self.last: dict[int, Transfer] = {}
@@ -474,39 +474,39 @@ class Books(RuleBasedStateMachine):
             return
         transfer = job.transfer
         assert transfer not in self.doomed, "given out though it was withdrawn"
-        if isinstance(job, Open):
+        if isinstance(job, PrepareJob):
             if transfer.index in self.queued:
                 self.unopened[transfer] = self.queued.pop(transfer.index)
-            assert not transfer.opened
-        elif isinstance(job, Prove):
+            assert not transfer.prepared
+        elif isinstance(job, VerifyJob):
             assert transfer.complete
-            assert transfer.idle or (transfer.proving and not transfer.active)
+            assert transfer.idle or (transfer.verifying and not transfer.active)
             assert job not in self.jobs.values()
-            assert not any(isinstance(other, Prove) and other.transfer is transfer for other in self.jobs.values())
+            assert not any(isinstance(other, VerifyJob) and other.transfer is transfer for other in self.jobs.values())
         else:
-            assert job.left > 0
-            assert job in self.scheduler.active
+            assert job.remaining > 0
+            assert job in self.scheduler.active_pieces
             assert self.waiting.pop(job, START) <= self.scene.now
         self.jobs[worker] = job
         self.last[worker] = transfer
 
     def _leave(self, worker: int) -> Job:
         job = self.jobs.pop(worker)
-        if isinstance(job, Prove):
-            job.transfer.proving = False
+        if isinstance(job, VerifyJob):
+            job.transfer.verifying = False
         return job
 
     def _put_back(self, job: Job, delay: float) -> None:
         due = self.scene.now + delay
         if job.transfer in self.doomed:
             if isinstance(job, Piece):
-                self.scheduler.ended(job)
+                self.scheduler.piece_ended(job)
         else:
-            if isinstance(job, Piece) and job.left:
+            if isinstance(job, Piece) and job.remaining:
                 self.waiting[job] = due
-            self.scheduler.put_back(job, due, self.scene.now)
+            self.scheduler.requeue(job, due, self.scene.now)
         if isinstance(job, Piece):
-            self.scheduler.prove_when_complete(job.transfer)
+            self.scheduler.verify_when_complete(job.transfer)
         self._settle(job.transfer)
 
     def _doom(self, transfer: Transfer, fate: str) -> None:
@@ -524,7 +524,7 @@ class Books(RuleBasedStateMachine):
             return
         transfer.decision = None
         if self.doomed.pop(transfer) == "anew":
-            self.scheduler.begin_anew(transfer)
+            self.scheduler.restart(transfer)
             self.unopened[transfer] = transfer.obj.size
         else:
             self._close(transfer)
@@ -545,33 +545,33 @@ class Books(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 20.0]))
     def time_passes(self, seconds: float) -> None:
         self.scene.now += seconds
-        for piece in self.scheduler.active:
-            piece.sample(self.scene.now)
+        for piece in self.scheduler.active_pieces:
+            piece.add_sample(self.scene.now)
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), share=st.floats(0, 1))
     def bytes_come(self, data: st.DataObject, share: float) -> None:
         job = self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
         if isinstance(job, Piece):
-            self.scene.advance(job, int(job.left * share))
+            self.scene.advance(job, int(job.remaining * share))
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), there=st.lists(st.tuples(st.integers(0, 80), st.integers(1, 80)), max_size=3))
     def finish(self, data: st.DataObject, there: list[tuple[int, int]]) -> None:
         job = self._leave(data.draw(st.sampled_from(sorted(self.jobs))))
         transfer = job.transfer
-        if isinstance(job, Open) and transfer not in self.doomed:
+        if isinstance(job, PrepareJob) and transfer not in self.doomed:
             if transfer.restarts % 2:  # begun anew, and another size upstream
                 transfer.obj = replace(transfer.obj, size=transfer.obj.size // 2 + 5)
             transfer.restarts += 1
             done = RangeSet((at * MIB, min((at + n) * MIB, transfer.obj.size)) for at, n in there)
             self.scene.opened(job, done)
             self.unopened.pop(transfer)
-        elif isinstance(job, Open):
-            self.scheduler.opened(transfer)  # too late: nothing more of it is given out
+        elif isinstance(job, PrepareJob):
+            self.scheduler.prepared(transfer)  # too late: nothing more of it is given out
         elif isinstance(job, Piece):
             self.scene.finish(job)
-        elif isinstance(job, Prove) and transfer not in self.doomed:
+        elif isinstance(job, VerifyJob) and transfer not in self.doomed:
             self._close(transfer)
         self._settle(transfer)
 
@@ -580,33 +580,33 @@ class Books(RuleBasedStateMachine):
     def fail(self, data: st.DataObject, delay: float) -> None:
         self._put_back(self._leave(data.draw(st.sampled_from(sorted(self.jobs)))), delay)
 
-    @precondition(lambda self: any(isinstance(job, Prove) for job in self.jobs.values()))
+    @precondition(lambda self: any(isinstance(job, VerifyJob) for job in self.jobs.values()))
     @rule(data=st.data())
     def bytes_turn_out_wrong(self, data: st.DataObject) -> None:
-        workers = [w for w, job in self.jobs.items() if isinstance(job, Prove) and job.transfer not in self.doomed]
+        workers = [w for w, job in self.jobs.items() if isinstance(job, VerifyJob) and job.transfer not in self.doomed]
         if workers:
             transfer = self._leave(data.draw(st.sampled_from(workers))).transfer
             transfer.done.remove(transfer.obj.size // 2, transfer.obj.size)
-            self.scheduler.refetch(transfer)
+            self.scheduler.reassign_missing(transfer)
 
     @precondition(lambda self: any(self._begun()))
     @rule(data=st.data(), at=st.integers(0, 80), count=st.integers(0, 80))
     def bytes_are_lost(self, data: st.DataObject, at: int, count: int) -> None:
         """At any moment: pieces may be under way, or wait, and so may the proof."""
         transfer = data.draw(st.sampled_from(sorted(self._begun(), key=lambda t: t.index)))
-        if not transfer.proving:
+        if not transfer.verifying:
             transfer.done.remove(at * MIB, (at + count) * MIB)
-            self.scheduler.refetch(transfer)
+            self.scheduler.reassign_missing(transfer)
 
     def _begun(self) -> list[Transfer]:
-        return [t for t in self.scheduler.open.values() if t.opened and t not in self.doomed]
+        return [t for t in self.scheduler.transfers.values() if t.prepared and t not in self.doomed]
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), fate=st.sampled_from(["anew", "fails"]))
     def give_up(self, data: st.DataObject, fate: str) -> None:
         job = self._leave(data.draw(st.sampled_from(sorted(self.jobs))))
         if isinstance(job, Piece):
-            self.scheduler.ended(job)
+            self.scheduler.piece_ended(job)
         if job.transfer in self.doomed:
             self._settle(job.transfer)
         else:
@@ -629,39 +629,39 @@ class Books(RuleBasedStateMachine):
 
     @rule()
     def the_network_is_back(self) -> None:
-        self.scheduler.forgive()
+        self.scheduler.reset_failures()
         self.waiting = dict.fromkeys(self.waiting, START)
 
     # what must hold
 
     @invariant()
     def every_byte_is_in_one_place(self) -> None:
-        for transfer in self.scheduler.open.values():
-            if not transfer.opened or transfer in self.doomed:
+        for transfer in self.scheduler.transfers.values():
+            if not transfer.prepared or transfer in self.doomed:
                 continue
             held = [*transfer.done, *transfer.gaps]
-            held += [(p.at, p.stop) for p in self.scheduler.active if p.transfer is transfer]
-            held += [(p.at, p.stop) for p in self.waiting if p.transfer is transfer]
+            held += [(p.position, p.stop) for p in self.scheduler.active_pieces if p.transfer is transfer]
+            held += [(p.position, p.stop) for p in self.waiting if p.transfer is transfer]
             held = sorted(span for span in held if span[0] < span[1])
             assert sum(b - a for a, b in held) == transfer.obj.size
             assert RangeSet(held) == RangeSet(transfer.wanted)
 
     @invariant()
     def unassigned_is_what_a_recount_gives(self) -> None:
-        gaps = sum(b - a for t in self.scheduler.open.values() for a, b in t.gaps)
-        assert self.scheduler.unassigned == sum(self.queued.values()) + sum(self.unopened.values()) + gaps
+        gaps = sum(b - a for t in self.scheduler.transfers.values() for a, b in t.gaps)
+        assert self.scheduler.unassigned_bytes == sum(self.queued.values()) + sum(self.unopened.values()) + gaps
 
     @invariant()
     def it_knows_who_is_at_work(self) -> None:
         flying = {job for job in self.jobs.values() if isinstance(job, Piece)}
-        assert self.scheduler.active == flying
-        for transfer in self.scheduler.open.values():
+        assert self.scheduler.active_pieces == flying
+        for transfer in self.scheduler.transfers.values():
             assert transfer.active == {piece for piece in flying if piece.transfer is transfer}
 
     @invariant()
     def not_too_many_are_open(self) -> None:
-        assert len(self.scheduler.open) <= self.scheduler.most_open
-        assert self.scheduler.finished == (not self.queued and not self.scheduler.open)
+        assert len(self.scheduler.transfers) <= self.scheduler.max_transfers
+        assert self.scheduler.finished == (not self.queued and not self.scheduler.transfers)
 
     def teardown(self) -> None:
         """From wherever it stands, workers that do not fail come to the end."""
@@ -676,7 +676,7 @@ class Books(RuleBasedStateMachine):
             self._take(0)
             if 0 in self.jobs:
                 job = self._leave(0)
-                if isinstance(job, Open):
+                if isinstance(job, PrepareJob):
                     self.scene.opened(job)
                     self.unopened.pop(job.transfer)
                 elif isinstance(job, Piece):
@@ -686,7 +686,7 @@ class Books(RuleBasedStateMachine):
             self.every_byte_is_in_one_place()
             self.unassigned_is_what_a_recount_gives()
         assert self.scheduler.finished
-        assert self.scheduler.unassigned == 0
+        assert self.scheduler.unassigned_bytes == 0
 
 
 Books.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=60, deadline=None)

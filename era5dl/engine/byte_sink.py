@@ -22,57 +22,57 @@ class Intake:
 
     def claim(self, piece: Piece, count: int) -> int:
         self._run.session.claims.assure(piece.transfer.index)
-        with self._run.changed:
-            kept = max(0, min(count, piece.left))
-            piece.at += kept
-            self._run.ledger.fetched_bytes += count
+        with self._run.lock:
+            kept = max(0, min(count, piece.remaining))
+            piece.position += kept
+            self._run.counters.fetched_bytes += count
             return kept
 
     def unclaim(self, piece: Piece, count: int) -> None:
-        with self._run.changed:
-            piece.at -= count
+        with self._run.lock:
+            piece.position -= count
 
     def written(self, piece: Piece, start: int, count: int) -> None:
-        with self._run.changed:
+        with self._run.lock:
             piece.transfer.done.add(start, start + count)
-            self._run.recount_locked(piece.transfer)
-            piece.brought += count
-            piece.refused = piece.transfer.barren = piece.transfer.refused = 0
-            self._run.last_byte = time.monotonic()
-            piece.sample(self._run.last_byte)
+            self._run.count_bytes_locked(piece.transfer)
+            piece.written += count
+            piece.denials = piece.transfer.failed_attempts = piece.transfer.denials = 0
+            self._run.last_byte_at = time.monotonic()
+            piece.add_sample(self._run.last_byte_at)
             self._run.dirty = True
 
     def is_sole(self, piece: Piece) -> bool:
         with self._run.locked():
-            return self._run.whole_came_locked(piece)
+            return self._run.make_exclusive_locked(piece)
 
     def next_gap(self, piece: Piece, at: int) -> bool:
-        with self._run.changed:
-            return self._run.scheduler.next_gap(piece, at)
+        with self._run.lock:
+            return self._run.scheduler.assign_next_gap(piece, at)
 
     def part_came(self, piece: Piece) -> None:
-        with self._run.changed:
-            self._run.scheduler.part_came(piece)
+        with self._run.lock:
+            self._run.scheduler.range_answered(piece)
 
     def skipped(self, piece: Piece, count: int) -> None:
-        with self._run.changed:
-            piece.shift += count
-            piece.sample(time.monotonic())
-            self._run.ledger.fetched_bytes += count
+        with self._run.lock:
+            piece.progress_shift += count
+            piece.add_sample(time.monotonic())
+            self._run.counters.fetched_bytes += count
 
     def portion(self) -> int:
         return WRITE_SIZE if self._run.workers <= FEW_WORKERS else WRITE_SIZE // 2
 
     def appetite(self) -> int:
-        rate = self._run.rate
+        rate = self._run.rate_limit
         return READ_SIZE if rate.rate is None else rate.sip(self._run.workers)
 
     def received(self, count: int) -> float:
-        rate = self._run.rate
+        rate = self._run.rate_limit
         return rate.spend(count, time.monotonic()) if rate.rate else 0.0
 
     def linger(self, seconds: float, abort: Abort) -> None:
         until = time.monotonic() + seconds
-        rate = self._run.rate.rate
-        while (left := until - time.monotonic()) > 0 and not abort.why and self._run.rate.rate == rate:
+        rate = self._run.rate_limit.rate
+        while (left := until - time.monotonic()) > 0 and not abort.why and self._run.rate_limit.rate == rate:
             time.sleep(min(left, _NAP))

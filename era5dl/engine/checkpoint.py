@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 def claims_of(run: Run) -> Checkpoint:
     """Under the run's lock: the claims. What was not synced before is not claimed."""
-    unfinished = [found for t in run.scheduler.open.values() if t.opened and (found := claim(t)).done]
-    unfinished += run.claims.values()
+    unfinished = [found for t in run.scheduler.transfers.values() if t.prepared and (found := claim(t)).done]
+    unfinished += run.entries.values()
     return Checkpoint(
         verified=run.verified.copy(),
         checked=run.checked.copy(),
         unfinished=tuple(unfinished),
         failures=tuple(run.failures),
         replaced=dict(run.replaced),
-        done_bytes=run.ledger.done_bytes,
-        ended=not run.error and not run.stopping and run.over,
+        done_bytes=run.counters.done_bytes,
+        ended=not run.error and not run.stopping and run.is_over,
     )
 
 
 def save_claims(run: Run) -> Checkpoint:
     """Write the resume file; returns what it says now. Without the run's lock. Raises what `Session.save` raises."""
-    with run.saving:
-        with run.changed:
+    with run.save_lock:
+        with run.lock:
             checkpoint = claims_of(run)
         run.session.save(checkpoint)
     return checkpoint
@@ -44,8 +44,8 @@ def retract_claims(run: Run, transfer: Transfer) -> None:
     spans = (span for entry in run.session.checkpoint.unfinished if entry.index == index for span in entry.done)
     if transfer.digest is not None or all(transfer.done.covers(*span) for span in spans):
         return
-    with run.changed:
-        run.claims[index] = claim(transfer)
+    with run.lock:
+        run.entries[index] = claim(transfer)
     for _generation in range(2):
         save_claims(run)
 
@@ -54,9 +54,9 @@ def claim(transfer: Transfer) -> Unfinished:
     """What is there of one object: on the disk itself, for what was written since the last sync may be lost."""
     digest = transfer.digest
     done = tuple(transfer.part.safe(transfer.done) if transfer.part is not None else transfer.done)
-    if digest is None or not (transfer.multipart or transfer.unproven):
+    if digest is None or not (transfer.multipart or transfer.unverifiable):
         return Unfinished(transfer.index, done)
-    return Unfinished(transfer.index, done, {**transfer.recorded, **digest.whole_parts()}, digest.parts[0][1])
+    return Unfinished(transfer.index, done, {**transfer.recorded_md5s, **digest.whole_parts()}, digest.parts[0][1])
 
 
 def claimed(claim: Unfinished | None) -> int:

@@ -38,12 +38,12 @@ def judge(run: Run, transfer: Transfer, error: DiskError) -> tuple[DiskError, bo
             return error, True
         folder, trial = run.session.folder, 0
         if isinstance(error, DiskFull):
-            trial = transfer.obj.size - transfer.counted
+            trial = transfer.obj.size - transfer.counted_bytes
             if free_bytes(folder) < trial + run.settings.disk_reserve:
                 return error, False
     except DiskError as other:
         return other, False
-    return error, not run.trouble.is_disk and is_writable(folder, min(trial, MOST_TRIAL))
+    return error, not run.outage.is_disk and is_writable(folder, min(trial, MOST_TRIAL))
 
 
 def one_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
@@ -51,16 +51,16 @@ def one_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
     if transfer.decision is not None:
         return
     kept = transfer.part.safe(transfer.done).total() if transfer.part is not None else 0
-    if kept > transfer.on_disk:
-        transfer.on_disk, transfer.disk_failures = kept, 0
+    if kept > transfer.synced_bytes:
+        transfer.synced_bytes, transfer.disk_failures = kept, 0
     if transfer.disk_failures == len(DELAYS):
         withdraw(run, transfer, FAILED, error)
         return
     delay = DELAYS[transfer.disk_failures]
     transfer.disk_failures += 1
-    run.ledger.retries += 1
+    run.counters.retries += 1
     log.warning("%s: %s; it goes on from %d bytes that are on the disk", transfer.obj.key, error, kept)
-    run.outbox.put(
+    run.events.put(
         FileRetrying(transfer.index, transfer.obj.key, str(error), transfer.disk_failures, delay, error.kind)
     )
     withdraw(run, transfer, Decision(Reaction.REOPEN, delay, transfer.disk_failures), error)
@@ -69,27 +69,27 @@ def one_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
 def all_failed(run: Run, error: DiskError) -> None:
     """Under the lock: the disk does not work. Everybody waits, and goes on from what is on the disk. What was said
     first stands: each worker meets the same trouble at another file."""
-    for transfer in list(run.scheduler.open.values()):
-        if transfer.opened and transfer.decision is None:
+    for transfer in list(run.scheduler.transfers.values()):
+        if transfer.prepared and transfer.decision is None:
             withdraw(run, transfer, _AT_ONCE, error)
             when_idle(run, transfer)
-    if not run.trouble.is_disk:
+    if not run.outage.is_disk:
         log.warning("%s; what was not synced before is fetched again", error)
-        run.disk_trouble_locked(error)
+        run.disk_outage_locked(error)
 
 
 def sync_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
     """A sync has failed that no worker asked for."""
     error, alone = judge(run, transfer, error)
     with run.locked():
-        if run.scheduler.open.get(transfer.index) is not transfer:
+        if run.scheduler.transfers.get(transfer.index) is not transfer:
             return
         if alone:
             one_failed(run, transfer, error)
             when_idle(run, transfer)
         else:
             all_failed(run, error)
-        run.wake_locked()
+        run.notify_locked()
 
 
 def hash_again(transfer: Transfer) -> None:
@@ -97,9 +97,9 @@ def hash_again(transfer: Transfer) -> None:
     part, digest = transfer.part, transfer.digest
     if part is None or digest is None:
         return
-    if transfer.unproven:  # no ETag will tell: what was hashed as it came has to
-        known = {**digest.whole_parts(), **transfer.recorded}
+    if transfer.unverifiable:  # no ETag will tell: what was hashed as it came has to
+        known = {**digest.whole_parts(), **transfer.recorded_md5s}
         unknown = dict.fromkeys(range(len(digest.parts)), "") if part.touched else {}
-        transfer.recorded = {**unknown, **known}
+        transfer.recorded_md5s = {**unknown, **known}
     part.read_from_disk()
     transfer.digest = digest.anew()

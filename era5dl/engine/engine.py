@@ -67,59 +67,59 @@ class Engine:
                 return
             self._started = True
             self._begin_thread(self._upkeep.keep, "keeper")  # it sees the end, so that every run has one
-            self._run.set_state_locked()
+            self._run.update_state_locked()
             try:
                 self._begin_thread(self._upkeep.audit, "audit")
                 self._hire_locked()
             except OutOfThreads as error:
-                self._run.end_locked(error)
+                self._run.end_with_error_locked(error)
 
     def pause(self) -> None:
         """Stop asking for bytes, until `resume`. What has come is kept."""
         with self._run.locked():
-            self._run.user_paused = True
-            self._run.abort_locked("paused")
-            self._run.set_state_locked()
+            self._run.paused_by_user = True
+            self._run.abort_all_locked("paused")
+            self._run.update_state_locked()
 
     def resume(self) -> None:
         """Go on after `pause`; and where only held objects are left, go on with these."""
         if self._run.state is State.PAUSED and self._run.only_held:
             self.release(self._run.held)
         with self._run.locked():
-            if self._run.user_paused:
-                self._run.user_paused = False
-                self._run.set_state_locked()
+            if self._run.paused_by_user:
+                self._run.paused_by_user = False
+                self._run.update_state_locked()
 
     def stop(self) -> None:
         """End the run; another one can go on from here. `wait` tells when the resume file is written."""
         with self._run.locked():
             self._run.stopping = True
-            self._run.abort_locked("stopped")
-            self._run.set_state_locked()
+            self._run.abort_all_locked("stopped")
+            self._run.update_state_locked()
 
     def retry_failed(self, only: Collection[int] | None = None) -> None:
         """Try the objects that have failed once more: all of them, or those of these places in the plan."""
         run = self._run
         wanted = None if only is None else frozenset(only)
         with run.locked():
-            if run.over:
+            if run.is_over:
                 return
-            for index, state in enumerate(run.ledger.states):
+            for index, state in enumerate(run.counters.states):
                 if state == FileState.FAILED and (wanted is None or index in wanted):
-                    run.ledger.set_state(index, FileState.WAITING)
+                    run.counters.set_state(index, FileState.WAITING)
                     run.scheduler.add([index])
             kept = [] if wanted is None else [failure for failure in run.failures if failure.index not in wanted]
             run.failures.clear()
             run.failures.extend(kept)
-            run.rounds.forget(range(len(run.ledger.states)) if wanted is None else wanted)
-            run.set_state_locked()
-            run.wake_locked()
+            run.retry_rounds.forget(range(len(run.counters.states)) if wanted is None else wanted)
+            run.update_state_locked()
+            run.notify_locked()
 
     def promote(self, indices: Collection[int]) -> None:
         """Of the objects that wait for their turn, fetch these next. Those under way go on."""
         with self._run.locked():
             self._run.scheduler.promote(frozenset(indices))
-            self._run.wake_locked()
+            self._run.notify_locked()
 
     def hold(self, indices: Collection[int]) -> None:
         """Pause these objects (places in the plan), whether they wait or are under way; their bytes are kept, and
@@ -143,11 +143,11 @@ class Engine:
                 abort.trip("fewer workers")
             if self._started:
                 self._hire_locked()
-            run.wake_locked()
+            run.notify_locked()
 
     def set_rate_limit(self, bytes_per_second: int | None) -> None:
         """For all workers together; None or 0 for no limit."""
-        self._run.rate.set(bytes_per_second or None)
+        self._run.rate_limit.set(bytes_per_second or None)
 
     # Questions
 
@@ -159,8 +159,8 @@ class Engine:
         """The numbers of this moment."""
         run = self._run
         now = time.monotonic()
-        with run.changed:
-            ledger, counts = run.ledger, run.ledger.counts
+        with run.lock:
+            ledger, counts = run.counters, run.counters.counts
             ledger.sample(now)
             running = run.state is State.RUNNING
             return Snapshot(
@@ -178,11 +178,11 @@ class Engine:
                 speed=ledger.speed(now) if running else 0.0,
                 time_left=ledger.time_left(now) if running else None,
                 elapsed=now - ledger.began,
-                active=tuple(_active(t, now) for t in run.scheduler.open.values() if _is_active(t)),
+                active=tuple(_active(t, now) for t in run.scheduler.transfers.values() if _is_active(t)),
                 workers=run.workers,
                 allowed=run.throttle.allowed,
-                in_flight=len(run.scheduler.active),
-                rate_limit=run.rate.rate,
+                in_flight=len(run.scheduler.active_pieces),
+                rate_limit=run.rate_limit.rate,
                 retries=ledger.retries,
                 throttles=run.throttle.refusals,
                 barren_attempts=ledger.barren_attempts,
@@ -190,8 +190,8 @@ class Engine:
 
     def states(self) -> bytes:
         """One byte an object, in the order of the plan: a `ledger.FileState`."""
-        with self._run.changed:
-            return bytes(self._run.ledger.states)
+        with self._run.lock:
+            return bytes(self._run.counters.states)
 
     # Inside
 
@@ -207,7 +207,7 @@ class Engine:
             except OutOfThreads as error:
                 if number == 0:
                     raise
-                run.outbox.put(FewerWorkers(number, run.workers, str(error), error.remedy, error.kind))
+                run.events.put(FewerWorkers(number, run.workers, str(error), error.remedy, error.kind))
                 run.workers = number
                 run.throttle.set_workers(number)
                 return
@@ -219,7 +219,7 @@ class Engine:
 
     def _left(self, number: int) -> None:
         """A worker is done."""
-        with self._run.changed:
+        with self._run.lock:
             self._threads.discard(number)
             if not self._threads:
                 self._no_workers.set()
@@ -235,7 +235,7 @@ class Engine:
 
 
 def _is_active(transfer: Transfer) -> bool:
-    return not transfer.elsewhere and (not transfer.idle or not transfer.opened)
+    return not transfer.claimed_by and (not transfer.idle or not transfer.prepared)
 
 
 def _active(transfer: Transfer, now: float) -> ActiveFile:
@@ -243,8 +243,8 @@ def _active(transfer: Transfer, now: float) -> ActiveFile:
         index=transfer.index,
         key=transfer.obj.key,
         size=transfer.obj.size,
-        done=transfer.counted,
+        done=transfer.counted_bytes,
         speed=sum(piece.speed(now) for piece in transfer.active),
         connections=len(transfer.active),
-        proving=transfer.proving or not transfer.opened,
+        proving=transfer.verifying or not transfer.prepared,
     )

@@ -39,7 +39,7 @@ class Outbox:
 class Locked:
     """A run, to be changed; what happened is told afterwards, unless an error leaves. Entered many times, by many."""
 
-    def __init__(self, lock: threading.Condition, outbox: Outbox) -> None:
+    def __init__(self, lock: threading.RLock, outbox: Outbox) -> None:
         self._lock, self._outbox = lock, outbox
 
     def __enter__(self) -> None:

@@ -49,31 +49,31 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
         transfer, now = job.transfer, time.monotonic()
         run.aborts.pop(job, None)
         if isinstance(job, Piece):
-            run.scheduler.ended(job)
-            job.barren = 0 if progressed else job.barren
+            run.scheduler.piece_ended(job)
+            job.failed_attempts = 0 if progressed else job.failed_attempts
         else:
-            transfer.proving = False
+            transfer.verifying = False
         if isinstance(error, DiskError) and error.reaction is Reaction.PAUSE:  # also where we ended the attempt
-            run.ledger.barren_attempts += not progressed
+            run.counters.barren_attempts += not progressed
             one_failed(run, transfer, error) if alone else _disk_failed(run, transfer, error)
         elif abort is None or not abort.why or isinstance(error, DiskError | ProofError):
             _consider(run, job, abort, error, progressed, now)
-        elif transfer.decision is None and not transfer.leaving:  # we ended it ourselves: nobody's fault
-            run.scheduler.put_back(job, now, now)
+        elif transfer.decision is None and not transfer.releasing:  # we ended it ourselves: nobody's fault
+            run.scheduler.requeue(job, now, now)
         if isinstance(job, Piece):
-            run.scheduler.prove_when_complete(transfer)
+            run.scheduler.verify_when_complete(transfer)
         when_idle(run, transfer)
         let_go(run, transfer)
-        run.wake_locked()
+        run.notify_locked()
 
 
 def settle(run: Run, transfer: Transfer) -> None:
     """A job has come to its end. It may be the one that a decision on its object, or a hold, was waiting for."""
-    if transfer.decision is not None or transfer.leaving:
+    if transfer.decision is not None or transfer.releasing:
         with run.locked():
             when_idle(run, transfer)
             let_go(run, transfer)
-            run.wake_locked()
+            run.notify_locked()
 
 
 def _disk_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
@@ -84,12 +84,12 @@ def _disk_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
 
 def _consider(run: Run, job: Job, abort: Abort | None, error: Era5Error, progressed: bool, now: float) -> None:
     transfer = job.transfer
-    run.ledger.barren_attempts += not progressed
+    run.counters.barren_attempts += not progressed
     if isinstance(error, Denied):
-        run.refusals.refused(transfer.index, now)
-        if run.refusals.all_refused(now, run.last_byte):
-            run.scheduler.put_back(job, now, now)
-            run.end_locked(BucketRefused(f"the bucket refuses one object after the other: {error}"))
+        run.denials.refused(transfer.index, now)
+        if run.denials.all_refused(now, run.last_byte_at):
+            run.scheduler.requeue(job, now, now)
+            run.end_with_error_locked(BucketRefused(f"the bucket refuses one object after the other: {error}"))
             return
         decision = _doubt(run, job, error)
     else:
@@ -97,9 +97,9 @@ def _consider(run: Run, job: Job, abort: Abort | None, error: Era5Error, progres
         decision = _decide(run, job, error, progressed, crowded)
     match decision.reaction:
         case Reaction.FAIL_SESSION:
-            run.end_locked(error)
-        case Reaction.PAUSE if isinstance(error, Untrusted) and not run.answered_once:
-            run.end_locked(error)  # wrong from the start: waiting would not help
+            run.end_with_error_locked(error)
+        case Reaction.PAUSE if isinstance(error, Untrusted) and not run.server_answered:
+            run.end_with_error_locked(error)  # wrong from the start: waiting would not help
         case Reaction.YIELD:
             withdraw(run, transfer, decision, error)
         case Reaction.RESTART if transfer.restarts < MOST_RESTARTS:
@@ -107,8 +107,8 @@ def _consider(run: Run, job: Job, abort: Abort | None, error: Era5Error, progres
         case Reaction.FAIL_OBJECT | Reaction.STOP | Reaction.RESTART:
             withdraw(run, transfer, FAILED, error)
         case Reaction.PAUSE | Reaction.WAIT_FOR_NETWORK:
-            run.scheduler.put_back(job, now + decision.delay, now)
-            run.network_trouble_locked(error, transfer.obj.key)
+            run.scheduler.requeue(job, now + decision.delay, now)
+            run.network_outage_locked(error, transfer.obj.key)
         case _:
             _retry(run, job, error, decision, now)
 
@@ -116,17 +116,17 @@ def _consider(run: Run, job: Job, abort: Abort | None, error: Era5Error, progres
 def _decide(run: Run, job: Job, error: Era5Error, progressed: bool, crowded: bool) -> Decision:
     """What to do, and what it costs the budget of the piece (or that of opening and proving the object)."""
     counter = job if isinstance(job, Piece) else job.transfer
-    barren, retries = counter.barren, _budget(run, job)
+    barren, retries = counter.failed_attempts, _budget(run, job)
     if crowded:  # that says nothing about this object and costs it nothing
         barren, retries = 1, retries + 2
     decision = decide(error, progressed=progressed, barren=barren, retries=retries, draw=random.uniform)
-    counter.barren = 1 if crowded else decision.barren
+    counter.failed_attempts = 1 if crowded else decision.barren
     return decision
 
 
 def _budget(run: Run, job: Job) -> int:
     retries = run.settings.retries
-    return min(retries, retry_rounds.RETRIES) if job.transfer.index in run.rounds.again else retries
+    return min(retries, retry_rounds.RETRIES) if job.transfer.index in run.retry_rounds.again else retries
 
 
 def _is_crowded(run: Run, abort: Abort, now: float) -> bool:
@@ -135,23 +135,23 @@ def _is_crowded(run: Run, abort: Abort, now: float) -> bool:
     between two requests is nothing of that kind. With the last one left the budget counts again."""
     if not abort.connected:
         return False
-    run.shut_out += 1
+    run.closed_connections += 1
     working = sum(not other.connected or (isinstance(job, Piece) and job.answered) for job, other in run.aborts.items())
-    if run.shut_out < SHUT_OUT or not working:
+    if run.closed_connections < SHUT_OUT or not working:
         return False
-    run.throttle.fit(now, max(working, run.served.lately(now)))
+    run.throttle.fit(now, max(working, run.peak_requests.lately(now)))
     return True
 
 
 def _doubt(run: Run, job: Job, error: Denied) -> Decision:
     """The same for an answer of 403: see `era5dl.engine.access_denied`."""
     counter = job if isinstance(job, Piece) else job.transfer
-    retries, barren = _budget(run, job), counter.refused
-    doubts = retries if run.refusals.passing else DOUBTS
+    retries, barren = _budget(run, job), counter.denials
+    doubts = retries if run.denials.passing else DOUBTS
     decision = decide(error, progressed=False, barren=barren, retries=retries, draw=random.uniform, doubts=doubts)
-    if not decision.again and run.refusals.many:
+    if not decision.again and run.denials.many:
         return Decision(error.reaction, random.uniform(0.0, longest_delay(barren + 1)), barren)
-    counter.refused = decision.barren
+    counter.denials = decision.barren
     return decision
 
 
@@ -162,16 +162,16 @@ def _is_silence(job: Job, error: Era5Error) -> bool:
 
 def _retry(run: Run, job: Job, error: Era5Error, decision: Decision, now: float) -> None:
     transfer = job.transfer
-    run.ledger.retries += 1
-    run.scheduler.put_back(job, now + decision.delay, now)
-    run.outbox.put(
+    run.counters.retries += 1
+    run.scheduler.requeue(job, now + decision.delay, now)
+    run.events.put(
         FileRetrying(transfer.index, transfer.obj.key, str(error), decision.barren, decision.delay, error.kind)
     )
     if decision.reaction is Reaction.THROTTLE:
         if run.throttle.refused(now, decision.delay):
-            run.outbox.put(Throttled(run.throttle.allowed, decision.delay))
+            run.events.put(Throttled(run.throttle.allowed, decision.delay))
     elif isinstance(error, BadResponse) or _is_silence(job, error):
-        run.strange_answers += 1
-        if run.strange_answers >= STRANGE_ANSWERS:
-            run.strange_answers = 0
-            run.network_trouble_locked(error, transfer.obj.key)  # the prober finds out whether it is the bucket
+        run.unexpected_answers += 1
+        if run.unexpected_answers >= STRANGE_ANSWERS:
+            run.unexpected_answers = 0
+            run.network_outage_locked(error, transfer.obj.key)  # the prober finds out whether it is the bucket

@@ -89,11 +89,11 @@ def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: 
     Where the whole object comes instead of a part of it, this one connection brings all that is missing of the object.
     answered: called once, when the bucket has answered with the right headers.
     """
-    with bucket.open(piece.transfer.obj, piece.at, piece.stop, abort) as body:
+    with bucket.open(piece.transfer.obj, piece.position, piece.stop, abort) as body:
         answered()
         attempt = _Attempt(body, piece, abort, keeper)
         if not body.whole:
-            if piece.transfer.whole_only:
+            if piece.transfer.ranges_ignored:
                 keeper.part_came(piece)
             attempt.take()
             return
@@ -102,9 +102,9 @@ def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: 
             raise Stopped(abort.why)
         at = body.start
         while keeper.next_gap(piece, at):
-            attempt.skip(piece.at - at)
+            attempt.skip(piece.position - at)
             attempt.take()
-            at = piece.at
+            at = piece.position
 
 
 class _Attempt:
@@ -127,12 +127,12 @@ class _Attempt:
     def take(self) -> None:
         """Write what comes, up to the end of the piece."""
         piece, keeper = self._piece, self._keeper
-        gathered = _own.buffer[: max(min(piece.left, keeper.portion()), 1)]
+        gathered = _own.buffer[: max(min(piece.remaining, keeper.portion()), 1)]
         count = 0  # bytes in `gathered`
         # The first bytes of a long piece are written at once: whoever watches sees that something comes.
-        written_at = 0.0 if piece.left > len(gathered) else time.monotonic()
+        written_at = 0.0 if piece.remaining > len(gathered) else time.monotonic()
         try:
-            while (missing := piece.left - count) > 0:
+            while (missing := piece.remaining - count) > 0:
                 # Never read beyond the end of the piece: where the whole object comes, those bytes would be dropped
                 # uncounted, and all that follow would land at the wrong offset.
                 came = self._read(gathered[count : count + min(keeper.appetite(), missing)], missing)
@@ -190,7 +190,7 @@ def _write(piece: Piece, gathered: memoryview, keeper: Keeper) -> None:
     count = keeper.claim(piece, len(gathered))
     if not count:
         return
-    start = piece.at - count
+    start = piece.position - count
     transfer = piece.transfer
     assert transfer.part is not None
     data = gathered[:count]

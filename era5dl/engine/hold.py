@@ -21,25 +21,25 @@ def hold(run: Run, indices: Collection[int]) -> None:
     """Give these objects to nobody. Finished and failed ones are left as they are."""
     wanted = frozenset(indices)
     with run.locked():
-        if run.over:
+        if run.is_over:
             return
-        under_way = wanted & run.scheduler.open.keys()
-        states = run.ledger.states
+        under_way = wanted & run.scheduler.transfers.keys()
+        states = run.counters.states
         waiting = {index for index in wanted - under_way if states[index] == FileState.WAITING}
         run.held |= waiting
-        run.ledger.set_states(waiting, FileState.WAITING, FileState.HELD)
-        run.ledger.held_bytes += run.scheduler.remove(waiting) - _here(run, waiting)
+        run.counters.set_states(waiting, FileState.WAITING, FileState.HELD)
+        run.counters.held_bytes += run.scheduler.remove(waiting) - _here(run, waiting)
         for index in under_way:
-            transfer = run.scheduler.open[index]
+            transfer = run.scheduler.transfers[index]
             run.held.add(index)
-            run.ledger.set_state(index, FileState.HELD)
-            transfer.leaving = True
+            run.counters.set_state(index, FileState.HELD)
+            transfer.releasing = True
             run.scheduler.withdraw(transfer)
             for job, abort in run.aborts.items():
                 if job.transfer is transfer:
                     abort.trip("held")
             let_go(run, transfer)
-        run.set_state_locked()
+        run.update_state_locked()
 
 
 def release(run: Run, indices: Collection[int]) -> None:
@@ -49,33 +49,33 @@ def release(run: Run, indices: Collection[int]) -> None:
         if not back:
             return
         run.held -= back
-        back.difference_update(run.scheduler.open)  # not let go yet: they will be given back as soon as they are
-        begun = back & run.claims.keys()
+        back.difference_update(run.scheduler.transfers)  # not let go yet: they will be given back as soon as they are
+        begun = back & run.entries.keys()
         added = run.scheduler.add(sorted(begun), first=True) + run.scheduler.add(sorted(back - begun))
-        run.ledger.held_bytes -= added - _here(run, back)
-        run.ledger.set_states(back, FileState.HELD, FileState.WAITING)
-        run.set_state_locked()
+        run.counters.held_bytes -= added - _here(run, back)
+        run.counters.set_states(back, FileState.HELD, FileState.WAITING)
+        run.update_state_locked()
 
 
 def let_go(run: Run, transfer: Transfer) -> None:
     """Under the lock: if it is to leave the hands of the workers and no thread works on it, it does."""
     index = transfer.index
     busy = any(job.transfer is transfer for job in run.aborts)
-    if not transfer.leaving or busy or run.scheduler.open.get(index) is not transfer:
+    if not transfer.releasing or busy or run.scheduler.transfers.get(index) is not transfer:
         return
     if transfer.done:
-        run.claims[index] = claim(transfer)
-    here = claimed(run.claims.get(index))
-    run.ledger.done_bytes += here - transfer.counted
+        run.entries[index] = claim(transfer)
+    here = claimed(run.entries.get(index))
+    run.counters.done_bytes += here - transfer.counted_bytes
     run.scheduler.close(transfer)
     run.dirty = True
     if index in run.held:
-        run.ledger.held_bytes += transfer.obj.size - here
+        run.counters.held_bytes += transfer.obj.size - here
     else:  # released meanwhile
         run.scheduler.add([index], first=True)
-        run.ledger.set_state(index, FileState.WAITING)
+        run.counters.set_state(index, FileState.WAITING)
 
 
 def _here(run: Run, indices: Set[int]) -> int:
     """Bytes on disk of objects that nobody works on."""
-    return sum(claimed(run.claims[index]) for index in indices & run.claims.keys())
+    return sum(claimed(run.entries[index]) for index in indices & run.entries.keys())

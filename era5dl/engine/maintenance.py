@@ -81,24 +81,25 @@ class Upkeep:
     def _broken(self, bug: Exception) -> None:
         log.exception("a thread of the run failed")
         with self._run.locked():
-            self._run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {without_secrets(str(bug))}"))
+            text = f"internal error: {type(bug).__name__}: {without_secrets(str(bug))}"
+            self._run.end_with_error_locked(Era5Error(text))
 
     def _audit(self) -> None:
         run = self._run
         run.session.claims.sweep()
-        with run.changed:
+        with run.lock:
             finished = [*run.verified, *run.checked]
         for start, stop in finished:
             for index in range(start, stop):
-                if run.over:
+                if run.is_over:
                     return
                 if not self._is_there(index):
                     with run.locked():
                         if index in run.verified or index in run.checked:  # else it is being looked at already
-                            run.reopen_locked(index)
+                            run.requeue_finished_locked(index)
         with run.locked():
             run.audited = True
-            run.wake_locked()
+            run.notify_locked()
 
     def checkpoint(self) -> None:
         """Write the resume file, and decide by what it cost when to write the next one."""
@@ -112,9 +113,9 @@ class Upkeep:
     def _write_checkpoint(self) -> None:
         """First the bytes to the disk, then the claim that they are there."""
         run = self._run
-        with run.changed:
+        with run.lock:
             run.dirty = False
-            transfers = list(run.scheduler.open.values())
+            transfers = list(run.scheduler.transfers.values())
         for transfer in transfers:
             self._sync(transfer)
         try:
@@ -126,11 +127,11 @@ class Upkeep:
             self._not_saved(error)
         except SessionError as error:  # another program has taken it over
             with run.locked():
-                run.end_locked(error)
+                run.end_with_error_locked(error)
 
     def _sync(self, transfer: Transfer) -> None:
         try:
-            if transfer.opened and transfer.part is not None:
+            if transfer.prepared and transfer.part is not None:
                 transfer.part.sync()
         except DiskError as error:
             sync_failed(self._run, transfer, error)
@@ -148,12 +149,12 @@ class Upkeep:
             self._unsaved_since = now
         log.warning("the resume file could not be written: %s", error)
         with run.locked():
-            if run.over:
+            if run.is_over:
                 return
             if not works:
                 all_failed(run, error)
             elif now - self._unsaved_since >= PATIENCE:
-                run.end_locked(error)
+                run.end_with_error_locked(error)
 
     def _is_there(self, index: int) -> bool:
         try:
@@ -164,40 +165,40 @@ class Upkeep:
     def _preflight(self) -> None:
         """Refuse to start what cannot fit."""
         run = self._run
-        with run.changed:
-            needed = run.ledger.total_bytes - run.ledger.done_bytes
+        with run.lock:
+            needed = run.counters.total_bytes - run.counters.done_bytes
         try:
             if needed + run.settings.disk_reserve > free_bytes(run.session.folder):
                 needed -= self._there_already()
             check_free(run.session.folder, needed, run.settings.disk_reserve)
         except DiskError as error:
             with run.locked():
-                run.end_locked(error)
+                run.end_with_error_locked(error)
             return
         with run.locked():
-            run.cleared = True
-            run.wake_locked()
+            run.space_checked = True
+            run.notify_locked()
 
     def _there_already(self) -> int:
         """Bytes of files that have their final name and size, though no earlier run has recorded them."""
-        with self._run.changed:
+        with self._run.lock:
             unfinished = list(self._run.scheduler.queue)
         return sum(self._run.object(index).size for index in unfinished if self._is_there(index))
 
     def _ended(self) -> bool:
-        with self._run.changed:
-            return self._run.over
+        with self._run.lock:
+            return self._run.is_over
 
     def _tick(self) -> None:
         run = self._run
-        with run.changed:
+        with run.lock:
             until_save = self._save_at - time.monotonic()
-            run.ending.wait(until_save if 0.0 < until_save < TICK else TICK)
+            run.run_over.wait(until_save if 0.0 < until_save < TICK else TICK)
             now = time.monotonic()
-            run.ledger.sample(now)
+            run.counters.sample(now)
             run.throttle.recover(now)
-            for piece in run.scheduler.active:
-                piece.sample(now)
+            for piece in run.scheduler.active_pieces:
+                piece.add_sample(now)
         run.session.claims.release_those(lambda index: done_with(run, index))
         retry_rounds.tend(run, now)
         self._look_around()
@@ -206,7 +207,7 @@ class Upkeep:
         if now - self._looked_at_disk >= DISK_EVERY:
             self._looked_at_disk = now
             self._watch_disk()
-        if run.dirty and not run.trouble.is_disk and time.monotonic() >= self._save_at:
+        if run.dirty and not run.outage.is_disk and time.monotonic() >= self._save_at:
             self.checkpoint()
 
     def _look_around(self) -> None:
@@ -216,34 +217,34 @@ class Upkeep:
             log.info("%s: all connections are made anew", why)
             self._run.bucket.drop_idle_connections()
             with self._run.locked():
-                self._run.abort_locked(why)
+                self._run.abort_all_locked(why)
 
     def _mind_the_quiet(self, now: float) -> None:
         """While nothing comes, since the run is paused, or waits for the disk, or proves: do not trust what is idle,
         and ask now and then whether the bucket is there, so that whoever comes back finds the truth on the screen."""
         run = self._run
-        if run.ledger.fetched_bytes != self._fetched:
-            self._fetched = run.ledger.fetched_bytes
+        if run.counters.fetched_bytes != self._fetched:
+            self._fetched = run.counters.fetched_bytes
             self._idle_since = self._checked_at = now
         if now - self._idle_since >= IDLE_AFTER:
             self._idle_since = now
             run.bucket.drop_idle_connections()
         if now - self._checked_at >= HEALTH_EVERY:
             self._checked_at = now
-            with run.changed:
-                index = next(chain(run.scheduler.open, run.scheduler.queue, run.held), None)
-                if index is not None and not run.over:
+            with run.lock:
+                index = next(chain(run.scheduler.transfers, run.scheduler.queue, run.held), None)
+                if index is not None and not run.is_over:
                     with contextlib.suppress(OutOfThreads):  # some other time
-                        run.trouble.check(run.object(index).key)
+                        run.outage.check(run.object(index).key)
 
     def _replace_slow(self, now: float) -> None:
         """A socket far slower than its siblings is given up; its piece goes on over another one."""
         run = self._run
-        if run.rate.rate or now - self._swapped_at < SWAP_EVERY:
+        if run.rate_limit.rate or now - self._swapped_at < SWAP_EVERY:
             return
-        with run.changed:
-            lasting = (p for p in run.scheduler.active if now - p.started >= SLOW_AFTER)
-            speeds = {p: p.speed(now) for p in lasting if not p.transfer.whole_only}  # that would begin again at 0
+        with run.lock:
+            lasting = (p for p in run.scheduler.active_pieces if now - p.started >= SLOW_AFTER)
+            speeds = {p: p.speed(now) for p in lasting if not p.transfer.ranges_ignored}  # that would begin again at 0
             slow = laggard(speeds)
             if slow is not None and slow in run.aborts:
                 self._swapped_at = now
@@ -259,7 +260,7 @@ class Upkeep:
             free = free_bytes(run.session.folder)
             if free < run.settings.disk_reserve:
                 self._wait_for_room(free)
-            elif not run.trouble.is_disk:
+            elif not run.outage.is_disk:
                 self._vanished_since = None
             elif is_writable(run.session.folder):
                 self._disk_is_back()
@@ -269,47 +270,47 @@ class Upkeep:
     def _wait_for_room(self, free: int) -> None:
         """Nothing has failed yet, so what has come counts."""
         with self._run.locked():
-            if not self._run.trouble.is_disk:
-                self._run.disk_trouble_locked(DiskFull(f"only {size(free)} are free on the disk"))
+            if not self._run.outage.is_disk:
+                self._run.disk_outage_locked(DiskFull(f"only {size(free)} are free on the disk"))
 
     def _wait_for_folder(self, error: DiskError) -> None:
         """A disk that is away is waited for without end; a folder that somebody has moved, not so long."""
         run, now = self._run, time.monotonic()
-        if not isinstance(error, FolderVanished) or run.user_paused or self._vanished_since is None:
+        if not isinstance(error, FolderVanished) or run.paused_by_user or self._vanished_since is None:
             self._vanished_since = now
         with run.locked():
             all_failed(run, error)
-            run.disk_trouble_locked(error)  # the folder's state says more than what a file in it met
+            run.disk_outage_locked(error)  # the folder's state says more than what a file in it met
             if now - self._vanished_since >= PATIENCE:
-                run.end_locked(FolderVanished(str(error), remedy=AFTERWARDS))
+                run.end_with_error_locked(FolderVanished(str(error), remedy=AFTERWARDS))
 
     def _disk_is_back(self) -> None:
         """Go on, after a look whether what was finished is still there."""
         run = self._run
         self._vanished_since = None
         with run.locked():
-            was_away = run.trouble.state is State.WAITING_FOR_DISK
+            was_away = run.outage.state is State.WAITING_FOR_DISK
             run.audited = run.audited and not was_away
-            run.trouble.disk_is_back()
-            run.set_state_locked()
+            run.outage.disk_is_back()
+            run.update_state_locked()
         if was_away:
             self.audit()
 
     def _finish(self) -> None:
         run = self._run
         with run.locked():
-            run.abort_locked("the run ends")
-            run.trouble.end()
-            run.wake_locked()
+            run.abort_all_locked("the run ends")
+            run.outage.end()
+            run.notify_locked()
         self._workers_left.wait(GRACE)
         with contextlib.suppress(Exception):  # already reported by checkpoint(); the end must be told all the same
             self.checkpoint()
         run.session.claims.release_those()
         release(run, frozenset(run.held))  # a hold ends with its run
         with run.locked():
-            counts = run.ledger.counts
+            counts = run.counters.counts
             run.state = State.ENDED
-            run.outbox.put(
+            run.events.put(
                 RunEnded(
                     verified=counts[FileState.VERIFIED],
                     checked=counts[FileState.CHECKED],

@@ -85,8 +85,8 @@ def open_transfer(
                 with suppress(DiskError):  # it only takes room
                     transfer.part.discard_aside()
                 return proof
-        elif transfer.guesses and (told := cuts.ask(obj, abort)):
-            transfer.was_cut(told)
+        elif transfer.part_size_guesses and (told := cuts.ask(obj, abort)):
+            transfer.set_part_size(told)
         if transfer.digest is not None and transfer.multipart and (md5s := places.digests()):
             salvage(transfer, places.final, existing, md5s, stopped)
             return None
@@ -107,10 +107,10 @@ def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) ->
     before: the size of its parts as it was taken to be in an earlier run.
     """
     obj = transfer.obj
-    transfer.digest, transfer.guesses, transfer.unproven = None, [], ""
+    transfer.digest, transfer.part_size_guesses, transfer.unverifiable = None, [], ""
     found = checksum(obj.etag) if verify else None
     if found is None:
-        transfer.unproven = OPAQUE if verify else UNVERIFIED
+        transfer.unverifiable = OPAQUE if verify else UNVERIFIED
         transfer.digest = Digest(obj.size, OWN_BLOCK) if verify else None
         return
     transfer.multipart = found.parts is not None
@@ -119,11 +119,11 @@ def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) ->
         return
     sizes = cuts.likely(obj, before)
     if found.parts > 1:
-        transfer.guesses = sizes
+        transfer.part_size_guesses = sizes
     if sizes:
         transfer.digest = Digest(obj.size, sizes[0])
     else:
-        transfer.unproven = UNKNOWN_PARTS
+        transfer.unverifiable = UNKNOWN_PARTS
         transfer.digest = Digest(obj.size, OWN_BLOCK)
 
 
@@ -146,7 +146,7 @@ def recall(transfer: Transfer, places: Places, *, again: bool = False) -> None:
     again: in the same run, after trouble, so that the page cache may hold what the disk does not.
     """
     claim, size = places.claim, transfer.obj.size
-    transfer.done, transfer.recorded = RangeSet(), {}
+    transfer.done, transfer.recorded_md5s = RangeSet(), {}
     there = _size_of(places.part, transfer.obj.key)
     if claim is None or there is None or there > size or (there < size and transfer.digest is None):
         return
@@ -154,11 +154,11 @@ def recall(transfer: Transfer, places: Places, *, again: bool = False) -> None:
         transfer.done.add(max(start, 0), min(stop, there))
     spans = transfer.digest.parts if transfer.digest is not None else []
     if spans and spans[0][1] == claim.part_size:
-        transfer.recorded = {
+        transfer.recorded_md5s = {
             i: md5 for i, md5 in claim.digests.items() if i < len(spans) and transfer.done.covers(*spans[i])
         }
-    if spans and transfer.unproven:
-        transfer.done = RangeSet(spans[i] for i in transfer.recorded)
+    if spans and transfer.unverifiable:
+        transfer.done = RangeSet(spans[i] for i in transfer.recorded_md5s)
     if transfer.part is not None:
         transfer.part.recall(transfer.done)
         if again:
@@ -176,7 +176,7 @@ def salvage(
     assert digest is not None and part is not None
     recorded = Digest(size, digest.parts[0][1] or None, dict(enumerate(md5s)))
     right = len(md5s) == len(digest.parts) and recorded.etag(multipart=transfer.multipart)
-    if transfer.guesses or right != bare(transfer.obj.etag):
+    if transfer.part_size_guesses or right != bare(transfer.obj.etag):
         return
     transfer.done = RangeSet()
     part.acquire()

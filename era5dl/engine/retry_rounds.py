@@ -88,18 +88,18 @@ class Rounds:
 
 def tend(run: Run, now: float) -> None:
     """Decide on the next round, begin it, or let the run end. To be called a few times a second."""
-    rounds = run.rounds
+    rounds = run.retry_rounds
     with run.locked():
         if run.stopping or run.error or not rounds.pending:
             return
         if rounds.due is None and run.audited and run.scheduler.finished:
-            counts = run.ledger.counts
+            counts = run.counters.counts
             done = counts[FileState.VERIFIED] + counts[FileState.CHECKED]
-            if chance := rounds.plan(now, done, run.ledger.total_bytes - run.ledger.done_bytes):
-                run.outbox.put(chance)
-            run.set_state_locked()
-        elif rounds.due is not None and now >= rounds.due and not run.user_paused and run.trouble.state is None:
+            if chance := rounds.plan(now, done, run.counters.total_bytes - run.counters.done_bytes):
+                run.events.put(chance)
+            run.update_state_locked()
+        elif rounds.due is not None and now >= rounds.due and not run.paused_by_user and run.outage.state is None:
             chosen = rounds.begin()
-            run.ledger.set_states(chosen, FileState.FAILED, FileState.WAITING)
+            run.counters.set_states(chosen, FileState.FAILED, FileState.WAITING)
             run.scheduler.add(chosen)
-            run.set_state_locked()
+            run.update_state_locked()

@@ -19,25 +19,25 @@ from era5dl.formatting import count
 
 if TYPE_CHECKING:
     from era5dl.engine.run import Run
-    from era5dl.engine.scheduler import Open
+    from era5dl.engine.scheduler import PrepareJob
 
 LOOK_EVERY = (2.0, 4.0)  # seconds, drawn anew each time, so that sessions do not look all at once
 
 
-def claim_object(run: Run, job: Open) -> bool:
+def claim_object(run: Run, job: PrepareJob) -> bool:
     """Whether the object is this session's to fetch. If not, it is put back and looked at again later."""
     transfer = job.transfer
     who = run.session.claims.take(transfer.index)
-    if not who and not transfer.elsewhere:
+    if not who and not transfer.claimed_by:
         return True
     with run.locked():
-        transfer.elsewhere = who
+        transfer.claimed_by = who
         if who:
             now = time.monotonic()
             run.aborts.pop(job, None)
-            run.scheduler.put_back(job, now + random.uniform(*LOOK_EVERY), now)
-            run.ledger.set_state(transfer.index, FileState.WAITING)
-        run.set_state_locked()
+            run.scheduler.requeue(job, now + random.uniform(*LOOK_EVERY), now)
+            run.counters.set_state(transfer.index, FileState.WAITING)
+        run.update_state_locked()
     if not who:
         _forget_absence(run.session.final_path(transfer.index).parent)
     return not who
@@ -45,10 +45,10 @@ def claim_object(run: Run, job: Open) -> bool:
 
 def left_to_others(run: Run) -> tuple[str, ...]:
     """Under the lock: who fetches all that this run has still to do; () while there is anything else to do."""
-    under_way = run.scheduler.open.values()
-    if run.scheduler.queue or not all(transfer.elsewhere for transfer in under_way):
+    under_way = run.scheduler.transfers.values()
+    if run.scheduler.queue or not all(transfer.claimed_by for transfer in under_way):
         return ()
-    return tuple(sorted({transfer.elsewhere for transfer in under_way}))
+    return tuple(sorted({transfer.claimed_by for transfer in under_way}))
 
 
 def told(files: int, others: tuple[str, ...]) -> str:
@@ -66,7 +66,7 @@ def release_finished(run: Run, transfer: Transfer) -> None:
 def done_with(run: Run, index: int) -> bool:
     """Whether others may have this object. A file that no MD5 proves is adopted by others only if this session's resume
     file speaks of it: so its claim is kept until that is written."""
-    return index not in run.scheduler.open and run.ledger.states[index] != FileState.CHECKED
+    return index not in run.scheduler.transfers and run.counters.states[index] != FileState.CHECKED
 
 
 def _forget_absence(folder: os.PathLike[str]) -> None:

@@ -98,7 +98,7 @@ def examine(transfer: Transfer, trust: EtagTrust, ask: Ask, stopped: Callable[[]
     """
     digest, part = transfer.digest, transfer.part
     assert part is not None
-    if digest is not None and not transfer.unproven and digest.complete and (proof := _match(transfer, digest)):
+    if digest is not None and not transfer.unverifiable and digest.complete and (proof := _match(transfer, digest)):
         return proof  # hashed as it came: nothing to read
     part.acquire()
     try:
@@ -116,14 +116,14 @@ def to_fetch_again(transfer: Transfer, *, etag_is_md5: bool) -> list[Range]:
     """
     digest = transfer.digest
     assert digest is not None
-    rotten, transfer.recorded = _rotten(transfer, digest), {}
+    rotten, transfer.recorded_md5s = _rotten(transfer, digest), {}
     if rotten:
-        doubtful, transfer.rotten = rotten, transfer.rotten + 1
-        if transfer.rotten >= MOST_FETCHES:
+        doubtful, transfer.disk_corruptions = rotten, transfer.disk_corruptions + 1
+        if transfer.disk_corruptions >= MOST_FETCHES:
             raise ProofError(f"{transfer.obj.key}: the disk gives other bytes than were written to it", remedy=BAD_DISK)
     else:
-        transfer.rounds.append(digest.whole_parts())
-        seen = [Counter(found[i] for found in transfer.rounds if i in found) for i in range(len(digest.parts))]
+        transfer.mismatches.append(digest.whole_parts())
+        seen = [Counter(found[i] for found in transfer.mismatches if i in found) for i in range(len(digest.parts))]
         doubtful = [i for i, votes in enumerate(seen) if max(votes.values()) < 2]
         _give_up(transfer, etag_is_md5, same_each_time=all(len(votes) == 1 for votes in seen))
         doubtful = doubtful or list(range(len(digest.parts)))
@@ -134,7 +134,7 @@ def to_fetch_again(transfer: Transfer, *, etag_is_md5: bool) -> list[Range]:
 
 def _give_up(transfer: Transfer, etag_is_md5: bool, *, same_each_time: bool) -> None:
     """Raise ProofError when it was fetched often enough."""
-    key, fetches = transfer.obj.key, len(transfer.rounds)
+    key, fetches = transfer.obj.key, len(transfer.mismatches)
     if not transfer.obj.size:
         raise ProofError(f"{key}: it is empty, and its ETag is not the MD5 of nothing", remedy=NOT_MD5)
     if same_each_time and not etag_is_md5 and fetches >= ENOUGH_FETCHES:
@@ -147,7 +147,7 @@ def _give_up(transfer: Transfer, etag_is_md5: bool, *, same_each_time: bool) -> 
 def _rotten(transfer: Transfer, digest: Digest) -> list[int]:
     """Parts that had another MD5 when an earlier run fetched them: it is the disk that has changed, not the server."""
     now = digest.whole_parts()
-    return [index for index, md5 in transfer.recorded.items() if now[index] != md5]
+    return [index for index, md5 in transfer.recorded_md5s.items() if now[index] != md5]
 
 
 def examine_file(
@@ -165,18 +165,19 @@ def examine_file(
                 raise PartLost(f"{path} has become shorter while it was read")
             return data
 
-        if transfer.unproven and _structure(transfer, place.name, read):
+        if transfer.unverifiable and _structure(transfer, place.name, read):
             return None
-        fresh = Transfer(transfer.index, transfer.obj, [(0, transfer.obj.size)], opened=True)
+        fresh = Transfer(transfer.index, transfer.obj, [(0, transfer.obj.size)], prepared=True)
         fresh.done = RangeSet([(0, transfer.obj.size)])
-        fresh.multipart, fresh.guesses, fresh.unproven = transfer.multipart, transfer.guesses[:], transfer.unproven
-        if transfer.digest is not None and not transfer.unproven:
+        fresh.multipart, fresh.unverifiable = transfer.multipart, transfer.unverifiable
+        fresh.part_size_guesses = transfer.part_size_guesses[:]
+        if transfer.digest is not None and not transfer.unverifiable:
             fresh.digest = Digest(transfer.obj.size, transfer.digest.parts[0][1] or None)
         proof = _examine(fresh, place.name, read, trust, ask, stopped)
         if not is_same_file(os.fstat(file.fileno()), place.stat()):
             return None  # somebody has exchanged it while it was read
-    if fresh.digest is not None and transfer.guesses and not fresh.guesses:
-        transfer.was_cut(fresh.digest.parts[0][1])  # the server was asked
+    if fresh.digest is not None and transfer.part_size_guesses and not fresh.part_size_guesses:
+        transfer.set_part_size(fresh.digest.parts[0][1])  # the server was asked
     return proof
 
 
@@ -184,9 +185,9 @@ def _examine(
     transfer: Transfer, name: str, read: Read, trust: EtagTrust, ask: Ask, stopped: Callable[[], bool]
 ) -> Proof | None:
     """A proof from reading; None when the bytes do not match an ETag that has to be their MD5."""
-    if transfer.unproven:
+    if transfer.unverifiable:
         unchanged = transfer.digest is None or _is_as_recorded(transfer, transfer.digest, read, stopped)
-        return Proof(Outcome.CHECKED, transfer.unproven + _structure(transfer, name, read)) if unchanged else None
+        return Proof(Outcome.CHECKED, transfer.unverifiable + _structure(transfer, name, read)) if unchanged else None
     assert transfer.digest is not None
     proof = _by_md5(transfer, transfer.digest, read, ask, stopped)
     if proof is None and not trust.binds(transfer.obj.etag) and not _rotten(transfer, transfer.digest):
@@ -197,19 +198,19 @@ def _examine(
 def _by_md5(transfer: Transfer, digest: Digest, read: Read, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
     """The proof by the ETag, the part size asked for and other usual ones tried where it was only guessed."""
     proof = _hash(transfer, digest, read, stopped)
-    if proof or not transfer.guesses or _rotten(transfer, digest):
+    if proof or not transfer.part_size_guesses or _rotten(transfer, digest):
         return proof
     if told := ask():
-        transfer.was_cut(told)
+        transfer.set_part_size(told)
         assert transfer.digest is not None
         return _by_md5(transfer, transfer.digest, read, ask, stopped)
-    others = (Digest(transfer.obj.size, guess) for guess in transfer.guesses[1:])
+    others = (Digest(transfer.obj.size, guess) for guess in transfer.part_size_guesses[1:])
     return next((found for other in others if (found := _hash(transfer, other, read, stopped))), None)
 
 
 def _is_as_recorded(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]) -> bool:
     """Whether the disk holds what was written, where an earlier run or somebody else had the file in hands."""
-    if not transfer.recorded:
+    if not transfer.recorded_md5s:
         return True
     if not digest.catch_up(transfer.done, read, stopped):
         raise Stopped("while proving")

@@ -22,7 +22,7 @@ def withdraw(run: Run, transfer: Transfer, decision: Decision, error: Era5Error)
     if transfer.decision is None or decision is FAILED:
         transfer.decision, transfer.reason, transfer.remedy = decision, str(error), error.remedy
         transfer.kind = error.kind
-        transfer.heals = error.heals
+        transfer.error_is_temporary = error.heals
     run.scheduler.withdraw(transfer)
     for piece in transfer.active:
         if piece in run.aborts:
@@ -32,36 +32,36 @@ def withdraw(run: Run, transfer: Transfer, decision: Decision, error: Era5Error)
 def when_idle(run: Run, transfer: Transfer) -> None:
     """Carry out the decision on an object once no thread works on it any more."""
     decision, index, key = transfer.decision, transfer.index, transfer.obj.key
-    if decision is None or not transfer.idle or index not in run.scheduler.open:
+    if decision is None or not transfer.idle or index not in run.scheduler.transfers:
         return
-    if transfer.opened:
+    if transfer.prepared:
         found = claim(transfer)
         transfer.done = RangeSet(found.done)
-        run.recount_locked(transfer)
+        run.count_bytes_locked(transfer)
         if found.done:
-            run.claims[index] = found  # it, or a later run, goes on from here
+            run.entries[index] = found  # it, or a later run, goes on from here
     run.dirty = True
     if decision.reaction in (Reaction.RESTART, Reaction.REOPEN, Reaction.YIELD):
         transfer.decision = None
-        run.scheduler.begin_anew(transfer, time.monotonic() + decision.delay if decision.delay else 0.0)
+        run.scheduler.restart(transfer, time.monotonic() + decision.delay if decision.delay else 0.0)
         if decision.reaction is Reaction.RESTART:
-            transfer.changed = transfer.kind == ObjectChanged.__name__  # counted and told of when it proves true
-            if not transfer.changed:
+            transfer.recheck_version = transfer.kind == ObjectChanged.__name__  # counted when it is confirmed
+            if not transfer.recheck_version:
                 transfer.restarts += 1
-                run.outbox.put(FileRestarted(index, key, transfer.reason, transfer.kind))
+                run.events.put(FileRestarted(index, key, transfer.reason, transfer.kind))
         elif decision.reaction is Reaction.YIELD:
-            transfer.elsewhere = transfer.reason
-            run.outbox.put(FileRetrying(index, key, transfer.reason, 0, 0.0, transfer.kind))
+            transfer.claimed_by = transfer.reason
+            run.events.put(FileRetrying(index, key, transfer.reason, 0, 0.0, transfer.kind))
         return
     run.scheduler.close(transfer)
     run.held.discard(index)
-    run.ledger.set_state(index, FileState.FAILED)
+    run.counters.set_state(index, FileState.FAILED)
     run.forget_failure_locked(index)
     run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind))
-    if transfer.heals:
-        run.rounds.failed(index)
+    if transfer.error_is_temporary:
+        run.retry_rounds.failed(index)
     elif transfer.kind == Denied.__name__:
-        run.rounds.refused.add(index)
-        if run.refusals.passing:
-            run.rounds.refusals_pass()
-    run.outbox.put(FileFailed(index, key, transfer.reason, transfer.remedy, transfer.kind))
+        run.retry_rounds.refused.add(index)
+        if run.denials.passing:
+            run.retry_rounds.refusals_pass()
+    run.events.put(FileFailed(index, key, transfer.reason, transfer.remedy, transfer.kind))

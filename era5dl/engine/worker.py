@@ -19,7 +19,7 @@ from era5dl.engine.failures import attempt_failed, settle
 from era5dl.engine.fetch import fetch
 from era5dl.engine.prepare import Places, Policy, open_transfer
 from era5dl.engine.run import Run
-from era5dl.engine.scheduler import Job, Open, Prove
+from era5dl.engine.scheduler import Job, PrepareJob, VerifyJob
 from era5dl.engine.shared_folder import claim_object, release_finished
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.verification import examine
@@ -51,25 +51,26 @@ def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
     except Exception as bug:  # noqa: BLE001 - in the books themselves: better an end that is told than workers that are gone
         log.exception("worker %d cannot go on", number)
         with run.locked():
-            run.end_locked(Era5Error(f"internal error: {type(bug).__name__}: {without_secrets(str(bug))[:200]}"))
+            text = f"internal error: {type(bug).__name__}: {without_secrets(str(bug))[:200]}"
+            run.end_with_error_locked(Era5Error(text))
     finally:
         leaving(number)
 
 
 def _do(run: Run, job: Job, abort: Abort) -> None:
     try:
-        if isinstance(job, Open):
+        if isinstance(job, PrepareJob):
             if claim_object(run, job):
                 _open(run, job, abort)
         elif isinstance(job, Piece):
             _fetch(run, job, abort)
-            run.fetched(job)
+            run.record_fetched(job)
         else:
             _prove(run, job, abort)
         settle(run, job.transfer)
     except Era5Error as error:
         stalled = isinstance(error, Interrupted) and error.stalled
-        progressed = isinstance(job, Piece) and job.brought > 0 and not stalled
+        progressed = isinstance(job, Piece) and job.written > 0 and not stalled
         if isinstance(error, ObjectChanged):
             error = _confirmed(run, job.transfer, error, abort)
         attempt_failed(run, job, error, progressed=progressed)
@@ -94,38 +95,38 @@ def _contradiction(said: str) -> Contradiction:
     return Contradiction(f"{said}; but asked for its version, the server names the one that was planned")
 
 
-def _open(run: Run, job: Open, abort: Abort) -> None:
+def _open(run: Run, job: PrepareJob, abort: Abort) -> None:
     transfer = job.transfer
     index = transfer.index
     run.check_folder()
-    if transfer.changed or _is_doubtful(transfer.obj):
+    if transfer.recheck_version or _is_doubtful(transfer.obj):
         fresh = run.bucket.head(transfer.obj.key, abort)
         if same_version(fresh, transfer.obj):
-            if transfer.changed:
-                transfer.changed = False
+            if transfer.recheck_version:
+                transfer.recheck_version = False
                 raise _contradiction(transfer.reason)
         else:
             _refuse_too_large(run, transfer, fresh)
             if transfer.part is not None:
                 transfer.part.discard()
-            run.replace(transfer, fresh)
-            transfer.changed = False
+            run.replace_version(transfer, fresh)
+            transfer.recheck_version = False
     final, part = run.session.paths(index)
     transfer.final = final
     places = Places(
         final=run.session.place(final),
         part=run.session.place(part),
-        claim=claim(transfer) if transfer.done else run.claims.get(index),
-        digests=lambda: run.digests.find(transfer.obj),
+        claim=claim(transfer) if transfer.done else run.entries.get(index),
+        digests=lambda: run.part_digests.find(transfer.obj),
         recorded=lambda: run.session.finished_by_others(transfer.obj),
     )
-    policy = Policy(run.settings.verify, run.trust, run.cuts)
+    policy = Policy(run.settings.verify, run.etag_trust, run.part_sizes)
     proof = open_transfer(transfer, places, policy, abort, lambda: _stopped(run, transfer, abort))
-    if proof is None and index in run.doubted and transfer.part is not None:
+    if proof is None and index in run.recheck and transfer.part is not None:
         transfer.part.set_aside(final)  # an earlier run gave it this name, and it is not the server's
     if proof is None:
         retract_claims(run, transfer)
-    run.opened(job, proof)
+    run.record_prepared(job, proof)
 
 
 def _stopped(run: Run, transfer: Transfer, abort: Abort) -> bool:
@@ -139,11 +140,11 @@ def _refuse_too_large(run: Run, transfer: Transfer, fresh: ObjectInfo) -> None:
     """Raise WillNotFit, for this object alone, when it has grown to more than the disk has room for."""
     if fresh.size <= transfer.obj.size:
         return
-    with run.changed:
-        others = run.ledger.total_bytes - run.ledger.done_bytes - (transfer.obj.size - transfer.counted)
+    with run.lock:
+        others = run.counters.total_bytes - run.counters.done_bytes - (transfer.obj.size - transfer.counted_bytes)
     free = free_bytes(run.session.folder) - run.settings.disk_reserve
     room = free - others if others <= free else free  # that the others do not fit is not the fault of this one
-    if fresh.size > room + transfer.counted:
+    if fresh.size > room + transfer.counted_bytes:
         raise WillNotFit(
             f"{transfer.obj.key} has grown from {size(transfer.obj.size)} to {size(fresh.size)}, and the disk has room "
             f"for {size(max(room, 0))} of it"
@@ -163,22 +164,22 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
     run.check_folder()
     part.acquire()
     try:
-        fetch(run.bucket, piece, abort, Intake(run), lambda: run.answered(piece))
-        if transfer.digest is not None and not transfer.complete and not (transfer.unproven and part.touched):
-            with run.changed:
+        fetch(run.bucket, piece, abort, Intake(run), lambda: run.record_answer(piece))
+        if transfer.digest is not None and not transfer.complete and not (transfer.unverifiable and part.touched):
+            with run.lock:
                 available = transfer.done.copy()
             transfer.digest.catch_up(available, part.read, lambda: bool(abort.why))
     finally:
         part.release()
 
 
-def _prove(run: Run, job: Prove, abort: Abort) -> None:
+def _prove(run: Run, job: VerifyJob, abort: Abort) -> None:
     transfer = job.transfer
     assert transfer.part is not None
     if run.settings.read_back or transfer.part.touched:
         hash_again(transfer)
-    ask, stopped = lambda: run.cuts.ask(transfer.obj, abort), lambda: _stopped(run, transfer, abort)
-    found = examine(transfer, run.trust, ask, stopped)
+    ask, stopped = lambda: run.part_sizes.ask(transfer.obj, abort), lambda: _stopped(run, transfer, abort)
+    found = examine(transfer, run.etag_trust, ask, stopped)
     if found is None:
         try:
             run.refetch(job)
@@ -190,10 +191,10 @@ def _prove(run: Run, job: Prove, abort: Abort) -> None:
     assert transfer.final is not None
     if len(found.digests) > 1:
         with suppress(DiskError):  # without the record a later repair fetches more, that is all
-            run.digests.record(transfer.obj, found.digests)
+            run.part_digests.record(transfer.obj, found.digests)
     run.check_folder()
     run.session.claims.assure(transfer.index)
     transfer.part.commit(transfer.final)
     with suppress(DiskError):  # it only takes room
         transfer.part.discard_aside()
-    run.proven(job, found)
+    run.record_verified(job, found)

@@ -46,7 +46,7 @@ from tests.benchmarks.speed.hosts import files
 from tests.benchmarks.speed.objects import BUCKET, Workload
 
 STEPS: dict[str, tuple[Callable[..., object], ...]] = {
-    "scheduling and books": (Run.next_job, Run.opened, Run.fetched, Run.proven),
+    "scheduling and books": (Run.next_job, Run.record_prepared, Run.record_fetched, Run.record_verified),
     "its paths, made safe": (Session.paths,),
     "what is there already": (open_transfer,),
     "request and headers": (Get.__enter__, Get.__exit__),

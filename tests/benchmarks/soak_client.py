@@ -46,7 +46,7 @@ class TimedWaits(threading.Condition):
     """The condition on which the workers of a run wait for work, with the reasons and the seconds."""
 
     def __init__(self, run: Any) -> None:
-        super().__init__(run.changed._lock)  # the same lock, so that all who hold it still exclude each other
+        super().__init__(run.lock)  # the same lock, so that all who hold it still exclude each other
         self._run = run
         self.seconds: dict[str, float] = dict.fromkeys(("resting", "blocked", "nothing left"), 0.0)
 
@@ -59,11 +59,11 @@ class TimedWaits(threading.Condition):
 
     def _why(self) -> str:
         run = self._run
-        if run.trouble.state is not None or time.monotonic() < run.throttle.hold_until:
+        if run.outage.state is not None or time.monotonic() < run.throttle.hold_until:
             return "resting"
         if len(run.aborts) >= run.throttle.allowed:
             return "resting"
-        if run.scheduler.queue and run.scheduler.next_wake() is not None:
+        if run.scheduler.queue and run.scheduler.next_due() is not None:
             return "blocked"  # there is other work, and yet this worker waits with the pieces that wait
         return "nothing left"
 
@@ -87,7 +87,7 @@ class Subject:
         session.save = timed_save  # type: ignore[method-assign]
         self.engine = Engine(MeasuredBucket(bucket, self._request_metrics), session, settings, self._hear)
         run = self.engine._run
-        self._waits = run.changed = TimedWaits(run)
+        self._waits = run.work_available = TimedWaits(run)
 
     def figures(self) -> Figures:
         """Of this moment."""
