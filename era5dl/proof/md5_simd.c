@@ -1,10 +1,10 @@
-/* MD5 of several streams at once, each in a lane of the processor's vector registers.
+/* MD5 of several streams at once, each in one lane of the processor's vector registers.
 
-   One stream leaves most of a core idle: each of MD5's 64 steps needs the result of the one before. Eight streams take
-   their steps side by side, in little more than the time of one. The algorithm is that of RFC 1321. Here are whole blocks
-   only; padding the last one, and who is hashed together with whom, is for md5.py to say.
+   One stream leaves most of a core idle, since each of MD5's 64 steps needs the result of the previous one. Eight streams
+   in parallel take little more time than one. The algorithm is that of RFC 1321. This file hashes whole blocks only;
+   md5.py pads the last block and decides which streams are hashed together.
 
-   For GCC and Clang. Where it was not compiled, hashlib does the same, one stream at a time. */
+   For GCC and Clang. Where it was not compiled, hashlib is used, one stream at a time. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -19,8 +19,8 @@
 
 struct stream {
     uint32_t state[4];
-    const uint8_t *data; /* what to hash next */
-    size_t blocks;       /* how many blocks of it */
+    const uint8_t *data; /* input to hash next */
+    size_t blocks;       /* length of the input */
 };
 
 typedef uint32_t lanes __attribute__((vector_size(4 * LANES)));
@@ -36,7 +36,7 @@ static const uint32_t SINES[64] = {
     0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1, 0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391,
 };
 
-/* The functions of the four rounds, their steps, and all rounds of a block: of one number, or of a vector of them. */
+/* The functions of the four rounds, one step, and all rounds of a block; for a scalar or for a vector. */
 #define F(b, c, d) ((((c) ^ (d)) & (b)) ^ (d))
 #define G(b, c, d) ((((b) ^ (c)) & (d)) ^ (c))
 #define H(b, c, d) ((b) ^ (c) ^ (d))
@@ -67,8 +67,8 @@ static const uint32_t SINES[64] = {
     FOUR(I, 56, 8, 15, 6, 13, 6, 10, 15, 21)                                                                           \
     FOUR(I, 60, 4, 11, 2, 9, 6, 10, 15, 21)
 
-/* A stream that has nobody beside it. */
-static void alone(struct stream *s, size_t blocks) {
+/* Hash one stream, without SIMD. */
+static void hash_scalar(struct stream *s, size_t blocks) {
     uint32_t a0 = s->state[0], b0 = s->state[1], c0 = s->state[2], d0 = s->state[3];
     for (size_t block = 0; block < blocks; block++) {
         uint32_t words[16], a = a0, b = b0, c = c0, d = d0;
@@ -84,9 +84,9 @@ static void alone(struct stream *s, size_t blocks) {
 #else
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (lanes){__VA_ARGS__})
 #endif
-#define INLINE static inline __attribute__((always_inline)) /* into whatever kind of processor it is compiled for */
+#define INLINE static inline __attribute__((always_inline)) /* compiled once for each instruction set below */
 
-/* Eight words of each of eight streams become eight vectors, each with one word of every stream. */
+/* Transpose eight words of each of eight streams into eight vectors, each with one word of every stream. */
 INLINE void transpose(lanes words[8], struct stream *const s[LANES], size_t at) {
     lanes r[8], t[8];
     for (int lane = 0; lane < LANES; lane++)
@@ -106,7 +106,7 @@ INLINE void transpose(lanes words[8], struct stream *const s[LANES], size_t at) 
     }
 }
 
-INLINE void abreast(struct stream *const s[LANES], size_t blocks) {
+INLINE void hash_lanes(struct stream *const s[LANES], size_t blocks) {
     lanes a0 = {0}, b0 = {0}, c0 = {0}, d0 = {0};
     for (int lane = 0; lane < LANES; lane++) {
         const uint32_t *state = s[lane]->state;
@@ -125,27 +125,27 @@ INLINE void abreast(struct stream *const s[LANES], size_t blocks) {
     }
 }
 
-typedef void hashing(struct stream *const s[LANES], size_t blocks);
+typedef void hash_function(struct stream *const s[LANES], size_t blocks);
 
-static void anywhere(struct stream *const s[LANES], size_t blocks) { abreast(s, blocks); }
+static void hash_generic(struct stream *const s[LANES], size_t blocks) { hash_lanes(s, blocks); }
 
 #if defined(__x86_64__) || defined(__i386__)
-__attribute__((target("avx2"))) static void with_avx2(struct stream *const s[LANES], size_t blocks) {
-    abreast(s, blocks);
+__attribute__((target("avx2"))) static void hash_avx2(struct stream *const s[LANES], size_t blocks) {
+    hash_lanes(s, blocks);
 }
-__attribute__((target("avx512vl"))) static void with_avx512(struct stream *const s[LANES], size_t blocks) {
-    abreast(s, blocks);
+__attribute__((target("avx512vl"))) static void hash_avx512(struct stream *const s[LANES], size_t blocks) {
+    hash_lanes(s, blocks);
 }
-static hashing *best(void) {
-    return __builtin_cpu_supports("avx512vl") ? with_avx512 : __builtin_cpu_supports("avx2") ? with_avx2 : anywhere;
+static hash_function *best_hash(void) {
+    return __builtin_cpu_supports("avx512vl") ? hash_avx512 : __builtin_cpu_supports("avx2") ? hash_avx2 : hash_generic;
 }
 #else
-static hashing *best(void) { return anywhere; }
+static hash_function *best_hash(void) { return hash_generic; }
 #endif
 
-/* Hash what each of these streams has, as many side by side as there are lanes, and move it on. */
+/* Hash the input of all these streams, up to LANES of them in parallel, and advance their data pointers. */
 void md5_advance(struct stream *const *streams, size_t count) {
-    hashing *hash = best();
+    hash_function *hash = best_hash();
     struct stream *lane[LANES], idle;
     size_t busy = 0, next = 0;
     for (;;) {
@@ -159,9 +159,9 @@ void md5_advance(struct stream *const *streams, size_t count) {
             if (lane[i]->blocks < blocks)
                 blocks = lane[i]->blocks;
         if (busy == 1)
-            alone(lane[0], blocks);
+            hash_scalar(lane[0], blocks);
         else {
-            idle = *lane[0]; /* does what another does, and nobody looks at it */
+            idle = *lane[0]; /* fills the unused lanes; its result is ignored */
             for (size_t i = busy; i < LANES; i++)
                 lane[i] = &idle;
             hash(lane, blocks);

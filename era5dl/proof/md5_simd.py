@@ -1,6 +1,6 @@
-"""What md5_simd.c computes, where it was compiled: MD5 of several streams side by side, whole blocks of 64 bytes each.
+"""ctypes binding of md5_simd.c: MD5 of several streams in parallel SIMD lanes, in whole blocks of 64 bytes.
 
-It is believed only after it has shown that it comes to the same as hashlib.
+The library is used only after its results have been compared with hashlib's.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-LANES = 8  # streams hashed side by side
+LANES = 8  # streams hashed in parallel
 BLOCK = 64  # bytes
-LIBRARY = Path(__file__).with_name("md5-simd" + (".dll" if os.name == "nt" else ".so"))  # the build hook makes it
+LIBRARY = Path(__file__).with_name("md5-simd" + (".dll" if os.name == "nt" else ".so"))  # made by the build hook
 
 
 class Stream(ctypes.Structure):
-    """`struct stream` of md5_simd.c: an MD5 so far, and the blocks that it is to go on with."""
+    """`struct stream` of md5_simd.c: the state of one MD5, and the blocks to hash next."""
 
     _fields_ = (("state", ctypes.c_uint32 * 4), ("data", ctypes.c_void_p), ("blocks", ctypes.c_size_t))
 
     def __init__(self) -> None:
         super().__init__((0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476))
 
-    def take(self, data: memoryview | bytes) -> memoryview | bytes:
-        """These whole blocks come next. What is returned has to be kept until they are hashed."""
+    def set_input(self, data: memoryview | bytes) -> memoryview | bytes:
+        """Set the whole blocks to hash next. The caller keeps the returned buffer alive until they are hashed."""
         if isinstance(data, memoryview) and data.readonly:
-            data = bytes(data)  # there is no other way to learn where it is
+            data = bytes(data)  # ctypes does not give the address of a read-only buffer
         if isinstance(data, bytes):
             self.data = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
         else:
@@ -37,21 +37,21 @@ class Stream(ctypes.Structure):
         return data
 
     def hexdigest(self) -> str:
-        """The MD5, if the last block was padded."""
+        """Return the MD5 as hex. Valid only after the padding was hashed."""
         return struct.pack("<4I", *self.state).hex()
 
 
 Advance = Callable[[Sequence[Stream]], None]
-"""Hash the blocks that these streams have taken. The interpreter's lock is let go meanwhile."""
+"""Hashes the input of these streams; releases the GIL meanwhile."""
 
 
 def padding(length: int) -> bytes:
-    """What MD5 puts behind so many bytes, to make whole blocks of them."""
+    """Return the bytes that MD5 appends to a message of `length` bytes, which fill its last block."""
     return b"\x80" + bytes(-(length + 9) % BLOCK) + struct.pack("<Q", 8 * length % 2**64)
 
 
-def compiled(library: Path = LIBRARY) -> Advance | None:
-    """What was made of md5_simd.c; None where nothing was, or it is wrong."""
+def load_library(library: Path = LIBRARY) -> Advance | None:
+    """Load the compiled md5_simd.c; None where there is none, or its results are wrong."""
     try:
         function = ctypes.CDLL(str(library)).md5_advance
     except (OSError, AttributeError):
@@ -61,15 +61,15 @@ def compiled(library: Path = LIBRARY) -> Advance | None:
     def advance(streams: Sequence[Stream]) -> None:
         function((ctypes.c_void_p * len(streams))(*map(ctypes.addressof, streams)), len(streams))
 
-    return advance if agrees(advance) else None
+    return advance if agrees_with_hashlib(advance) else None
 
 
-def agrees(advance: Advance) -> bool:
-    """Whether it comes to the same as hashlib: with one stream, and with more than there are lanes."""
+def agrees_with_hashlib(advance: Advance) -> bool:
+    """Whether its MD5s are those of hashlib, for one stream and for more streams than there are lanes."""
     for count in (1, LANES + 2):
         texts = [bytes(range(256)) * number for number in range(1, count + 1)]
         streams = [Stream() for _ in texts]
-        kept = [stream.take(text + padding(len(text))) for stream, text in zip(streams, texts, strict=True)]
+        kept = [stream.set_input(text + padding(len(text))) for stream, text in zip(streams, texts, strict=True)]
         advance(streams)
         del kept
         if [s.hexdigest() for s in streams] != [hashlib.md5(t, usedforsecurity=False).hexdigest() for t in texts]:

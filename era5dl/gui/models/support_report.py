@@ -34,7 +34,7 @@ from era5dl.formatting import plain, size
 from era5dl.gui.models.preferences import CHOICES, Preferences
 from era5dl.gui.models.report_vocabulary import known_words
 from era5dl.log_file import last_lines
-from era5dl.proof.md5 import is_side_by_side
+from era5dl.proof.md5 import is_simd_available
 from era5dl.redaction import Redactor
 from era5dl.session import Summary
 from era5dl.session.origin import address_of
@@ -131,7 +131,7 @@ def _program() -> list[str]:
         f"era5dl {era5dl.__version__}",
         f"Python {sys.version.split()[0]} ({platform.python_implementation()})",
         f"system {platform.system()} {platform.release()} {platform.machine()}",
-        f"MD5s {'side by side' if is_side_by_side() else 'one by one'}",
+        f"MD5 {'with SIMD' if is_simd_available() else 'with hashlib'}",
         f"written {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}",
     ]
     return lines + [f"{name} {_version(name)}" for name in LIBRARIES]

@@ -1,8 +1,8 @@
-"""How fast MD5s are: of one stream, and of several, by hashlib in threads of their own and by `era5dl.proof.md5`.
+"""Benchmark of MD5 throughput: one and several streams, with hashlib in separate threads and with `era5dl.proof.md5`.
 
-    python -m tests.benchmarks.md5_lanes [--rounds 5]
+    python -m tests.benchmarks.md5_simd [--rounds 5]
 
-Each thread hashes 128 MiB that it has in memory, 1 MiB at a time. Medians; CPU is that of all threads.
+Each thread hashes 128 MiB from memory, 1 MiB at a time. Medians; CPU is that of all threads.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import time
 from collections.abc import Callable
 
 from era5dl.proof.md5 import LARGE, Md5, cores, md5
-from era5dl.proof.md5_simd import compiled
+from era5dl.proof.md5_simd import load_library
 
-BITE = 1 << 20  # bytes, as `engine.fetch` gathers them
-TIMES = 128
+CALL_SIZE = 1 << 20  # bytes, the size of the writes of `engine.fetch`
+CALLS = 128
 THREADS = (1, 2, 4, 8, 16, 32)
 
 
 def hash_all(threads: int, make: Callable[[], Md5]) -> tuple[float, float]:
-    """Seconds and CPU seconds until each of so many threads has hashed its bytes."""
-    bites = [bytearray(random.randbytes(BITE)) for _ in range(threads)]
+    """Return seconds and CPU seconds until every thread has hashed its bytes."""
+    inputs = [bytearray(random.randbytes(CALL_SIZE)) for _ in range(threads)]
 
-    def work(bite: bytearray) -> None:
+    def work(data: bytearray) -> None:
         one = make()
-        for _ in range(TIMES):
-            one.update(memoryview(bite))
+        for _ in range(CALLS):
+            one.update(memoryview(data))
         one.hexdigest()
 
-    workers = [threading.Thread(target=work, args=(bite,)) for bite in bites]
+    workers = [threading.Thread(target=work, args=(data,)) for data in inputs]
     began, used = time.monotonic(), time.process_time()
     for worker in workers:
         worker.start()
@@ -46,12 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    print(f"{cores()} cores; md5_simd.c was {'compiled' if compiled() else 'not compiled: both columns are hashlib'}\n")
-    print("| threads | hashlib, MB/s | CPU s/GB | side by side, MB/s | CPU s/GB |")
+    state = "compiled" if load_library() else "not compiled: both columns are hashlib"
+    print(f"{cores()} cores; md5_simd.c was {state}\n")
+    print("| threads | hashlib, MB/s | CPU s/GB | era5dl, MB/s | CPU s/GB |")
     print("|--:|--:|--:|--:|--:|")
     ways: tuple[Callable[[], Md5], ...] = (lambda: hashlib.md5(usedforsecurity=False), lambda: md5(LARGE))
     for threads in THREADS:
-        total = threads * TIMES * BITE
+        total = threads * CALLS * CALL_SIZE
         taken = [[hash_all(threads, make) for make in ways] for _ in range(rounds)]
         cells = []
         for way in range(len(ways)):
