@@ -304,4 +304,4 @@ def test_timing() -> None:
 def test_what_takes_too_long_is_left_alone() -> None:
     hold: Callable[[], bool] = threading.Event().wait
     with pytest.raises(TimeoutError):
-        connection_probe.limited(lambda: hold(2), 0.05)  # type: ignore[call-arg]
+        connection_probe.with_timeout(lambda: hold(2), 0.05)  # type: ignore[call-arg]

@@ -14,7 +14,7 @@ from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import EtagTrust, examine_file
 from era5dl.folder import part_file
 from era5dl.folder.part_file import PartFile
-from era5dl.proof.etag import combined
+from era5dl.proof.etag import multipart_md5
 from era5dl.proof.object_digest import Digest
 from era5dl.session.checkpoint import Unfinished
 from tests.faultlab import pseudo_random
@@ -22,7 +22,7 @@ from tests.faultlab import pseudo_random
 PART = 1000
 DATA = pseudo_random("opening", 4 * PART)
 MD5S = tuple(hashlib.md5(DATA[at : at + PART]).hexdigest() for at in range(0, len(DATA), PART))
-ETAG = f'"{combined(MD5S)}-4"'
+ETAG = f'"{multipart_md5(MD5S)}-4"'
 
 
 def _transfer(folder: Path) -> Transfer:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from era5dl.proof.etag import MIB, Checksum, checksum, combined, fits, is_weak, likely_part_sizes, quoted
+from era5dl.proof.etag import MIB, EtagMd5, etag_md5, is_weak, likely_part_sizes, multipart_md5, part_size_fits, quoted
 from tests.faultlab import etag_of, pseudo_random
 
 MD5 = "0123456789abcdef0123456789abcdef"
@@ -17,17 +17,17 @@ MD5 = "0123456789abcdef0123456789abcdef"
 @pytest.mark.parametrize(
     ("etag", "found"),
     [
-        (f'"{MD5}"', Checksum(MD5, None)),
-        (MD5, Checksum(MD5, None)),
-        (f'"{MD5}-1"', Checksum(MD5, 1)),
-        (f'"{MD5}-10000"', Checksum(MD5, 10_000)),
+        (f'"{MD5}"', EtagMd5(MD5, None)),
+        (MD5, EtagMd5(MD5, None)),
+        (f'"{MD5}-1"', EtagMd5(MD5, 1)),
+        (f'"{MD5}-10000"', EtagMd5(MD5, 10_000)),
         (f'"{MD5}-10001"', None),  # more parts than S3 allows
         (f'"{MD5}-0"', None),
         (f'"{MD5}-01"', None),
         (f'"{MD5}-"', None),
         (f'"{MD5}-123456"', None),
-        (f'W/"{MD5}"', Checksum(MD5, None)),  # made weak on the way
-        (f'W/"{MD5}-3"', Checksum(MD5, 3)),
+        (f'W/"{MD5}"', EtagMd5(MD5, None)),  # made weak on the way
+        (f'W/"{MD5}-3"', EtagMd5(MD5, 3)),
         (f'w/"{MD5}"', None),
         (f'W/W/"{MD5}"', None),
         (f'"{MD5.upper()}"', None),
@@ -42,7 +42,7 @@ MD5 = "0123456789abcdef0123456789abcdef"
     ],
 )
 def test_only_what_has_its_shape_is_taken_for_an_md5(etag, found):
-    assert checksum(etag) == found
+    assert etag_md5(etag) == found
 
 
 def test_a_weak_etag_promises_no_bytes():
@@ -53,7 +53,7 @@ def test_a_weak_etag_promises_no_bytes():
 
 def test_the_md5_of_parts_is_made_as_s3_makes_it():
     # what `md5sum` says of "hello " and of "world"; both joined, as bytes, and hashed again
-    assert combined(["f814893777bcc2295fff05f00e508da6", "7d793037a0760186574b0282f2f435e7"]) == (
+    assert multipart_md5(["f814893777bcc2295fff05f00e508da6", "7d793037a0760186574b0282f2f435e7"]) == (
         "e09e4fd6265b36115fe3db32df945d84"
     )
 
@@ -62,8 +62,8 @@ def test_the_md5_of_parts_is_made_as_s3_makes_it():
 def test_the_lab_and_the_program_agree_about_multipart_etags(size, part_size):
     data = pseudo_random(size, size)
     parts = [hashlib.md5(data[at : at + part_size]).hexdigest() for at in range(0, size, part_size)]
-    assert f'"{combined(parts)}-{len(parts)}"' == etag_of(data, part_size)
-    assert fits(size, len(parts), part_size)
+    assert f'"{multipart_md5(parts)}-{len(parts)}"' == etag_of(data, part_size)
+    assert part_size_fits(size, len(parts), part_size)
 
 
 @given(st.integers(0, 500), st.integers(1, 60), st.integers(0, 100))
@@ -71,14 +71,14 @@ def test_the_lab_and_the_program_agree_about_multipart_etags(size, part_size):
 @example(10, 2, 0)
 def test_fits_is_what_cutting_gives(size, count, part_size):
     cut = part_size > 0 and len(range(0, size, part_size)) == count
-    assert fits(size, count, part_size) == cut
+    assert part_size_fits(size, count, part_size) == cut
 
 
 @given(st.integers(1, 60 * 1000 * MIB), st.integers(1, 10_000))
 def test_every_likely_part_size_would_give_that_many_parts(size, count):
     sizes = likely_part_sizes(size, count)
     assert len(sizes) == len(set(sizes))
-    assert all(fits(size, count, part_size) for part_size in sizes)
+    assert all(part_size_fits(size, count, part_size) for part_size in sizes)
 
 
 @given(st.integers(1, 6 * 1000 * MIB), st.sampled_from([5, 8, 10, 15, 16, 25, 32, 50, 64, 100, 128, 256, 512]))

@@ -30,7 +30,7 @@ def netcdf4(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def complaint(path: Path, size: int) -> str:
     data = path.read_bytes()
-    return hdf5.complaint(path.name, size, lambda offset, length: data[offset : offset + length])
+    return hdf5.structure_error(path.name, size, lambda offset, length: data[offset : offset + length])
 
 
 def test_a_whole_file_claims_its_length(netcdf4: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.errors import BadResponse, Contradiction, ObjectChanged
-from era5dl.proof.etag import checksum, is_weak, quoted, same_etag
+from era5dl.proof.etag import etag_md5, is_weak, quoted, same_etag
 from era5dl.ranges import Range
 
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"  # of no bytes
@@ -147,7 +147,7 @@ def _check_version(headers: Headers, obj: ObjectInfo, size: int, *, surely: bool
     if modified and obj.last_modified:
         if not _same_moment(modified, obj.last_modified):
             raise ObjectChanged(f"{obj.key}: another version of the object came (it has another date)")
-    elif not checksum(obj.etag) and (obj.etag or not surely):  # an MD5 will decide
+    elif not etag_md5(obj.etag) and (obj.etag or not surely):  # an MD5 will decide
         raise BadResponse(f"{obj.key}: the answer does not say which version it is")
 
 
@@ -155,7 +155,7 @@ def _is_proven_without_length(headers: Headers, obj: ObjectInfo) -> bool:
     """Whether an answer of unknown length is the pinned version in full, and an MD5 will show where it ends wrongly."""
     if headers.get("Content-Length", "") or headers.get("Content-Range", "") or _is_compressed(headers):
         return False
-    return checksum(obj.etag) is not None and _etag(headers) == obj.etag
+    return etag_md5(obj.etag) is not None and _etag(headers) == obj.etag
 
 
 def _is_compressed(headers: Headers) -> bool:
@@ -166,7 +166,7 @@ def _is_compressed(headers: Headers) -> bool:
 def _other_version(headers: Headers, obj: ObjectInfo) -> None:
     """Raise ObjectChanged when the answer, whatever else is wrong with it, is another version as S3 names them."""
     etag = _etag(headers)
-    if checksum(etag) and checksum(obj.etag) and not same_etag(etag, obj.etag):
+    if etag_md5(etag) and etag_md5(obj.etag) and not same_etag(etag, obj.etag):
         raise ObjectChanged(f"{obj.key}: another version of the object came (ETag {etag}; planned was {obj.etag})")
 
 

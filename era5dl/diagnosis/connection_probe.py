@@ -1,6 +1,7 @@
-"""One connection to the bucket and one small request on it, each step timed and limited. Addresses, proxy and trust
-are those of a download (`era5dl.bucket.connect`); the rest is http.client alone: what measures must not depend on the
-client that is under suspicion.
+"""Connection probe: one connection to the bucket with one small request; each step is timed and has a time limit.
+
+DNS, proxy and certificate trust work as in a download (`era5dl.bucket.connect`). The request is sent with http.client
+only, so that a fault of the S3 client cannot affect the measurement.
 """
 
 from __future__ import annotations
@@ -24,46 +25,48 @@ from era5dl.bucket.connect import Dialer
 from era5dl.bucket.proxy import Proxy, refusal
 from era5dl.errors import Era5Error, OutOfThreads, Untrusted
 
-STEP_LIMIT = 5.0  # seconds any one step of a probe may take
-PROBE_LIMIT = 15.0  # seconds all its steps may take together
-SAMPLE_LIMIT = 5.0  # seconds the throughput sample runs at most
+STEP_LIMIT = 5.0  # seconds for each step of a probe
+PROBE_LIMIT = 15.0  # seconds for all steps of a probe together
+SAMPLE_LIMIT = 5.0  # seconds for the throughput measurement
 SAMPLE_BYTES = 32 * 1024 * 1024
 STEPS = ("dns", "connect", "proxy", "tls", "certificate", "answer")
-"""Where it can go wrong, in the order of the way."""
+"""The steps at which a network test can fail, in order."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """Where to connect to, and what to ask for."""
+class Route:
+    """Address of the bucket and how to connect to it."""
 
     host: str
     port: int
-    path: str  # of the bucket, "/" at its end
-    secure: bool  # https
+    path: str  # of the bucket, ends with "/"
+    secure: bool  # HTTPS
     dialer: Dialer
 
     @property
     def first_hop(self) -> tuple[str, int]:
+        """Host and port of the proxy, or of the bucket where there is no proxy."""
         proxy = self.dialer.proxy
         return (proxy.host, proxy.port) if proxy else (self.host, self.port)
 
     @property
     def http_proxy(self) -> Proxy | None:
-        """None also where there is a SOCKS proxy, of which HTTP knows nothing."""
+        """The HTTP proxy, if any. A SOCKS proxy does not count: it is handled below HTTP."""
         proxy = self.dialer.proxy
         return proxy if proxy and not proxy.is_socks else None
 
     @property
     def host_header(self) -> str:
+        """Value of the Host header."""
         name = f"[{self.host}]" if ":" in self.host else self.host
         return name if self.port == (443 if self.secure else 80) else f"{name}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """One connection and one small request on it. `failed`: the step that failed, "" if none did."""
+class ProbeResult:
+    """Result of one probe. Times in seconds; None: not measured. failed_step: one of STEPS, "" if none failed."""
 
     connect: float | None = None
     tls: float | None = None
@@ -73,87 +76,87 @@ class Probe:
     status: int | None = None
     clock_ahead: float | None = None
     body: bytes = b""
-    failed: str = ""
+    failed_step: str = ""
     error: str = ""
 
 
-def way_to(endpoint: str, dialer: Dialer) -> Way:
-    """Raises Untrusted when the CA file cannot be used."""
+def route_to(endpoint: str, dialer: Dialer) -> Route:
+    """Return the route to this URL. Raises Untrusted when the CA file cannot be used."""
     parts = urlsplit(endpoint)
     secure = parts.scheme == "https"
     if secure:
         dialer.trust.context()
-    return Way(parts.hostname or "", parts.port or (443 if secure else 80), parts.path or "/", secure, dialer)
+    return Route(parts.hostname or "", parts.port or (443 if secure else 80), parts.path or "/", secure, dialer)
 
 
-def probe(way: Way, query: str) -> Probe:
-    """A probe that ends, also where a server drips its answer byte by byte."""
+def probe(route: Route, query: str) -> ProbeResult:
+    """Run one probe with a total time limit, which also ends a response that arrives byte by byte."""
     try:
-        return limited(lambda: _steps(way, query), PROBE_LIMIT)
+        return with_timeout(lambda: _run_steps(route, query), PROBE_LIMIT)
     except TimeoutError as error:
-        return Probe(failed="answer", error=str(error))
+        return ProbeResult(failed_step="answer", error=str(error))
 
 
-def _steps(way: Way, query: str) -> Probe:
-    """Connect, secure, ask, read: each step timed, each step limited."""
+def _run_steps(route: Route, query: str) -> ProbeResult:
+    """Connect, negotiate TLS, send the request and read the response."""
     began = time.monotonic()
     try:
-        plain = limited(lambda: way.dialer.dial(way.host, way.port, STEP_LIMIT), 2 * STEP_LIMIT)  # with DNS
+        plain = with_timeout(lambda: route.dialer.dial(route.host, route.port, STEP_LIMIT), 2 * STEP_LIMIT)  # with DNS
     except Era5Error as error:
-        return Probe(failed="proxy", error=words(error))
+        return ProbeResult(failed_step="proxy", error=describe(error))
     except OSError as error:
-        host, port = way.first_hop
-        return Probe(failed="connect", error=f"no connection to {host} port {port}: {words(error)}")
+        host, port = route.first_hop
+        return ProbeResult(failed_step="connect", error=f"no connection to {host} port {port}: {describe(error)}")
     connect = time.monotonic() - began
     with contextlib.ExitStack() as stack:
         stack.enter_context(plain)
         began = time.monotonic()
         try:
-            sock = stack.enter_context(_secured(plain, way))
+            sock = stack.enter_context(_secure(plain, route))
         except (OSError, HTTPException, Era5Error) as error:
-            distrust = isinstance(error, ssl.SSLCertVerificationError | Untrusted)
-            failed = "certificate" if distrust else "proxy" if isinstance(error, Era5Error) else "tls"
-            return Probe(connect, failed=failed, error=words(error))
-        tls = time.monotonic() - began if way.secure else None
-        version, issuer = (sock.version(), _issuer(sock)) if way.secure else (None, None)
+            untrusted = isinstance(error, ssl.SSLCertVerificationError | Untrusted)
+            failed_step = "certificate" if untrusted else "proxy" if isinstance(error, Era5Error) else "tls"
+            return ProbeResult(connect, failed_step=failed_step, error=describe(error))
+        tls = time.monotonic() - began if route.secure else None
+        version, issuer = (sock.version(), _issuer(sock)) if route.secure else (None, None)
         try:
             began = time.monotonic()
-            answer = _ask(sock, way, query)
+            answer = _request(sock, route, query)
             first_byte = time.monotonic() - began
             ahead = _clock_ahead(answer.getheader("Date"))
             body = answer.read(256 * 1024)
         except (OSError, HTTPException) as error:
-            text = f"connected, but no answer came: {words(error)}"
-            return Probe(connect, tls, None, version, issuer, failed="answer", error=text)
-        return Probe(connect, tls, first_byte, version, issuer, answer.status, ahead, body)
+            text = f"connected, but no answer came: {describe(error)}"
+            return ProbeResult(connect, tls, None, version, issuer, failed_step="answer", error=text)
+        return ProbeResult(connect, tls, first_byte, version, issuer, answer.status, ahead, body)
 
 
-def _secured(plain: socket.socket, way: Way) -> Any:
-    """The socket to talk HTTP on: through the proxy's tunnel and TLS where these are needed."""
+def _secure(plain: socket.socket, route: Route) -> Any:
+    """Return the socket for HTTP: through the proxy's tunnel and with TLS where needed."""
     plain.settimeout(STEP_LIMIT)
     sock: Any = plain
-    proxy = way.http_proxy
+    proxy = route.http_proxy
     if proxy is not None:
         try:
             if proxy.scheme == "https":
-                sock = way.dialer.secured(sock, proxy.host)
-            if way.secure:
-                _open_tunnel(sock, way, proxy)
+                sock = route.dialer.secured(sock, proxy.host)
+            if route.secure:
+                _open_tunnel(sock, route, proxy)
         except OSError as error:
-            raise way.dialer.blamed(error) from error
-    return way.dialer.secured(sock, way.host) if way.secure else sock
+            raise route.dialer.blamed(error) from error
+    return route.dialer.secured(sock, route.host) if route.secure else sock
 
 
-def _open_tunnel(sock: socket.socket, way: Way, proxy: Proxy) -> None:
-    """CONNECT through the proxy. Raises OSError when nothing comes, and what `refusal` makes of a refusal."""
-    target = f"[{way.host}]:{way.port}" if ":" in way.host else f"{way.host}:{way.port}"
+def _open_tunnel(sock: socket.socket, route: Route, proxy: Proxy) -> None:
+    """Open a tunnel through the proxy with CONNECT. Raises OSError or the error from `refusal`."""
+    target = f"[{route.host}]:{route.port}" if ":" in route.host else f"{route.host}:{route.port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if proxy.authorization:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
     head = b""
     limit = time.monotonic() + STEP_LIMIT
-    while b"\r\n\r\n" not in head:  # byte by byte: what follows belongs to TLS
+    while b"\r\n\r\n" not in head:  # byte by byte: the bytes after the response head belong to TLS
         byte = sock.recv(1)
         if not byte or len(head) > 16_384 or time.monotonic() > limit:
             raise ConnectionError("it does not open a tunnel")
@@ -163,87 +166,94 @@ def _open_tunnel(sock: socket.socket, way: Way, proxy: Proxy) -> None:
         raise refusal(proxy, int(status[:3]) if status[:3].isdecimal() else 0, status[:200])
 
 
-def _ask(sock: socket.socket, way: Way, target: str, **headers: str) -> HTTPResponse:
-    """GET on this socket; `target` comes after the bucket's path. The answer's body is not read yet."""
-    connection = HTTPConnection(way.host, way.port, timeout=STEP_LIMIT)
+def _request(sock: socket.socket, route: Route, target: str, **headers: str) -> HTTPResponse:
+    """Send a GET for `target`, relative to the bucket's path, and return the response; its body is not read yet."""
+    connection = HTTPConnection(route.host, route.port, timeout=STEP_LIMIT)
     connection.sock = sock
-    url = way.path + target
-    extra = {"Host": way.host_header, "Connection": "close", "Accept-Encoding": "identity", **headers}
-    proxy = way.http_proxy
-    if proxy is not None and not way.secure:  # it wants the whole address
-        url = f"http://{way.host_header}{url}"
+    url = route.path + target
+    extra = {"Host": route.host_header, "Connection": "close", "Accept-Encoding": "identity", **headers}
+    proxy = route.http_proxy
+    if proxy is not None and not route.secure:  # an HTTP proxy expects the absolute URL
+        url = f"http://{route.host_header}{url}"
         if proxy.authorization:
             extra["Proxy-Authorization"] = proxy.authorization
     connection.request("GET", url, headers=extra)
     return connection.getresponse()
 
 
-def sample(way: Way, listing: bytes) -> tuple[float | None, int]:
-    """Fetch the head of the largest object of the listing for some seconds; bytes per second, and bytes."""
+def measure_throughput(route: Route, listing: bytes) -> tuple[float | None, int]:
+    """Download the beginning of the largest object in the listing for SAMPLE_LIMIT seconds at most.
+
+    Returns bytes per second, None where nothing was received, and the number of bytes.
+    """
     found = re.findall(r"<Contents>.*?</Contents>", listing.decode("utf-8", "replace"), re.DOTALL)
     pairs = [(_SIZE.search(entry), _KEY.search(entry)) for entry in found]
     largest, key = max(((int(size[1]), key[1]) for size, key in pairs if size and key), default=(0, ""))
     if not largest:
         return None, 0
     stop = min(largest, SAMPLE_BYTES) - 1
-    got = 0
+    received = 0
     try:
         with contextlib.ExitStack() as stack:
-            plain = stack.enter_context(way.dialer.dial(way.host, way.port, STEP_LIMIT))
-            sock = stack.enter_context(_secured(plain, way))
-            answer = _ask(sock, way, quote(unescape(key)), Range=f"bytes=0-{stop}")
+            plain = stack.enter_context(route.dialer.dial(route.host, route.port, STEP_LIMIT))
+            sock = stack.enter_context(_secure(plain, route))
+            answer = _request(sock, route, quote(unescape(key)), Range=f"bytes=0-{stop}")
             began = time.monotonic()
             if answer.status not in (200, 206):
                 return None, 0
-            while time.monotonic() - began < SAMPLE_LIMIT and got <= stop and (piece := answer.read1(65_536)):
-                got += len(piece)
+            while time.monotonic() - began < SAMPLE_LIMIT and received <= stop and (piece := answer.read1(65_536)):
+                received += len(piece)
     except (OSError, HTTPException, Era5Error):
-        if not got:
+        if not received:
             return None, 0
-    return got / max(time.monotonic() - began, 1e-6), got
+    return received / max(time.monotonic() - began, 1e-6), received
 
 
 _SIZE = re.compile(r"<Size>(\d{1,18})</Size>")
 _KEY = re.compile(r"<Key>([^<]*)</Key>")
 
 
-def addresses(host: str, port: int) -> tuple[str, ...]:
+def resolve(host: str, port: int) -> tuple[str, ...]:
+    """Return the IP addresses of the host. Raises OSError or UnicodeError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def limited(work: Callable[[], T], seconds: float) -> T:
-    """The result of `work`, or TimeoutError: for what has no time limit of its own, as DNS and many addresses."""
-    outcome: list[T] = []
-    failure: list[Exception] = []
-    late = threading.Event()
+def with_timeout(work: Callable[[], T], seconds: float) -> T:
+    """Return the result of `work`; raise TimeoutError after `seconds`.
+
+    For calls without a time limit of their own: DNS, and connecting to one address after another.
+    """
+    results: list[T] = []
+    failures: list[Exception] = []
+    timed_out = threading.Event()
 
     def run() -> None:
         try:
             result = work()
-        except Exception as error:  # noqa: BLE001 - handed over to the caller's thread, whatever it is
-            failure.append(error)
+        except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
+            failures.append(error)
             return
-        outcome.append(result)
-        if late.is_set() and isinstance(result, socket.socket):
-            result.close()  # nobody waits for it any more
+        results.append(result)
+        if timed_out.is_set() and isinstance(result, socket.socket):
+            result.close()  # the caller has given up on it
 
     thread = threading.Thread(target=run, name="era5dl-probe", daemon=True)
     try:
         thread_registry.start(thread)
     except OutOfThreads:
-        return work()  # by the limits of its sockets alone
+        return work()  # then only the socket timeouts apply
     thread.join(seconds)
-    if outcome:
-        return outcome[0]
-    if failure:
-        raise failure.pop()
-    late.set()
+    if results:
+        return results[0]
+    if failures:
+        raise failures.pop()
+    timed_out.set()
     raise TimeoutError(f"nothing within {seconds:.0f} s")
 
 
 def _clock_ahead(header: str | None) -> float | None:
-    """This computer's clock minus the server's Date header, which has whole seconds: under 1 s is reported as 0."""
+    """Return this clock minus the Date header, in seconds; up to 1.5 s counts as 0, as the header has whole seconds."""
     if not header:
         return None
     try:
@@ -254,6 +264,7 @@ def _clock_ahead(header: str | None) -> float | None:
 
 
 def _issuer(sock: Any) -> str | None:
+    """Return the organization that signed the server's certificate, or its common name."""
     certificate = sock.getpeercert() or {}
     names = {}
     for part in certificate.get("issuer", ()):
@@ -263,8 +274,8 @@ def _issuer(sock: Any) -> str | None:
     return names.get("organizationName") or names.get("commonName")
 
 
-def words(error: BaseException) -> str:
-    """An error for people: without numbers and class names where the system has a sentence."""
+def describe(error: BaseException) -> str:
+    """Return the error as a sentence for users, without error number or class name where possible."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted: {error.verify_message}"
     if isinstance(error, TimeoutError):

@@ -1,6 +1,6 @@
-"""How good the way to the bucket is, measured step by step: proxy, DNS, connection, TLS, first byte, throughput, clock.
+"""Network test: measures the route to the bucket: proxy, DNS, connection, TLS, first byte, throughput, clock offset.
 
-Every step has a time limit, DNS included, which has none of its own. Nothing raises: what fails is part of the result.
+Every step has a time limit, DNS included. Errors are part of the result; nothing is raised.
 """
 
 from __future__ import annotations
@@ -14,17 +14,26 @@ from typing import Any
 from era5dl.bucket.connect import Dialer
 from era5dl.bucket.proxy import proxy_for
 from era5dl.bucket.tls_trust import Trust
-from era5dl.diagnosis.connection_probe import STEP_LIMIT, Probe, addresses, limited, probe, sample, way_to, words
+from era5dl.diagnosis.connection_probe import (
+    STEP_LIMIT,
+    ProbeResult,
+    describe,
+    measure_throughput,
+    probe,
+    resolve,
+    route_to,
+    with_timeout,
+)
 from era5dl.errors import Untrusted, UsageError
 from era5dl.settings import Settings
 
 PROBES = 10
-PROBES_LIMIT = 40.0  # seconds all probes may take together
+PROBES_LIMIT = 40.0  # seconds for all probes together
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Some measurements of one thing, in seconds. jitter: mean difference from one to the next. lost: failed ones."""
+    """Statistics of `count` samples, in seconds. jitter: mean difference of successive ones. lost: failed probes."""
 
     count: int
     mean: float
@@ -35,49 +44,49 @@ class Timing:
 
     @property
     def loss(self) -> float:
-        """The share that was lost, 0 to 1."""
+        """The share of lost probes, 0 to 1."""
         tried = self.count + self.lost
         return self.lost / tried if tried else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkTest:
-    """What was found. Times in seconds, throughput in bytes per second; None: not measured, an error says why."""
+    """Result of a network test. Times in seconds, throughput in bytes per second; None: not measured, see `error`."""
 
     endpoint: str
     proxy: str | None  # without its password
-    addresses: tuple[str, ...]  # of the proxy, if there is one
+    addresses: tuple[str, ...]  # of the proxy where one is used, else of the endpoint
     dns_seconds: float | None
     connect: Timing | None
     tls: Timing | None
     tls_version: str | None
     issuer: str | None  # who signed the server's certificate
-    first_byte: Timing | None  # from the request to the head of the answer
-    status: int | None  # of the answer to a listing of the bucket
+    first_byte: Timing | None  # from sending the request to the response head
+    status: int | None  # HTTP status of a listing of the bucket
     clock_ahead: float | None  # this computer's clock minus the server's
     throughput: float | None  # of one connection
     sample_bytes: int
-    failed_step: str  # where it first went wrong if no probe came through: one of STEPS, or ""
+    failed_step: str  # the step at which all probes failed: one of STEPS, or ""
     error: str
-    proxy_source: str = ""  # the variable that names the proxy, or where else it was set
-    trust_file: str = ""  # the CA file that alone is trusted; "" for the system's certificates and the bundled ones
+    proxy_source: str = ""  # the environment variable or other setting that names the proxy
+    trust_file: str = ""  # CA file used exclusively; "": certificates of the system and the bundled ones
     trust_source: str = ""  # the flag or variable that names it
 
     @property
     def reachable(self) -> bool:
-        """The bucket answers and lists its objects."""
+        """Whether the bucket responds and can be listed."""
         return self.status == 200
 
 
 def endpoint_of(settings: Settings) -> str:
-    """The bucket's address, as the S3 client forms it: its own host at Amazon, a path elsewhere."""
+    """Return the URL of the bucket as the S3 client builds it: virtual-hosted style at Amazon, path style elsewhere."""
     if settings.endpoint_url:
         return f"{settings.endpoint_url}/{settings.bucket}/"
     return f"https://{settings.bucket}.s3.{settings.region}.amazonaws.com/"
 
 
 def run_network_test(settings: Settings, *, probes: int = PROBES) -> NetworkTest:
-    """Measure the way to the bucket. Takes a minute at the very worst, a few seconds on a good line."""
+    """Measure the route to the bucket. Takes a few seconds on a good line and at most a minute."""
     endpoint = endpoint_of(settings)
     trust = Trust(settings.ca_bundle)
     known: dict[str, Any] = {
@@ -89,48 +98,48 @@ def run_network_test(settings: Settings, *, probes: int = PROBES) -> NetworkTest
     try:
         proxy = proxy_for(endpoint, settings.proxy)
     except UsageError as error:
-        return _nothing(known, "proxy", f"{error}. {error.remedy}")
+        return _failed(known, "proxy", f"{error}. {error.remedy}")
     known |= {"proxy": proxy.url, "proxy_source": proxy.source} if proxy else {}
     dialer = Dialer(proxy, trust)
     try:
-        way = way_to(endpoint, dialer)
+        route = route_to(endpoint, dialer)
     except Untrusted as error:
-        return _nothing(known, "certificate", str(error))
+        return _failed(known, "certificate", str(error))
     began = time.monotonic()
     try:
-        found = limited(lambda: addresses(*way.first_hop), STEP_LIMIT)
+        addresses = with_timeout(lambda: resolve(*route.first_hop), STEP_LIMIT)
     except (OSError, UnicodeError) as error:
-        return _nothing(known, "dns", f"the name {way.first_hop[0]} cannot be resolved: {words(error)}")
+        return _failed(known, "dns", f"the name {route.first_hop[0]} cannot be resolved: {describe(error)}")
     dns_seconds = time.monotonic() - began
-    results: list[Probe] = []
+    results: list[ProbeResult] = []
     for _ in range(probes):
         if time.monotonic() - began > PROBES_LIMIT:
             break
-        results.append(probe(way, "?list-type=2&max-keys=50"))
-    best = next((one for one in results if not one.failed), results[0])
+        results.append(probe(route, "?list-type=2&max-keys=50"))
+    best = next((one for one in results if not one.failed_step), results[0])
     throughput, sample_bytes = None, 0
     if best.status == 200:
-        throughput, sample_bytes = sample(way, best.body)
+        throughput, sample_bytes = measure_throughput(route, best.body)
     return NetworkTest(
         **known,
-        addresses=found,
+        addresses=addresses,
         dns_seconds=dns_seconds,
         connect=timing([one.connect for one in results]),
-        tls=timing([one.tls for one in results if one.failed != "connect"]) if way.secure else None,
+        tls=timing([one.tls for one in results if one.failed_step != "connect"]) if route.secure else None,
         tls_version=best.tls_version,
         issuer=best.issuer,
-        first_byte=timing([one.first_byte for one in results if one.failed in ("", "answer")]),
+        first_byte=timing([one.first_byte for one in results if one.failed_step in ("", "answer")]),
         status=best.status,
         clock_ahead=best.clock_ahead,
         throughput=throughput,
         sample_bytes=sample_bytes,
-        failed_step=best.failed,
+        failed_step=best.failed_step,
         error=best.error,
     )
 
 
 def timing(samples: Sequence[float | None]) -> Timing | None:
-    """Statistics of the samples; None among them are lost ones. None when nothing was measured at all."""
+    """Return the statistics of the samples, in which None stands for a lost probe. None when all were lost."""
     good = [one for one in samples if one is not None]
     if not good:
         return None
@@ -145,8 +154,8 @@ def timing(samples: Sequence[float | None]) -> Timing | None:
     )
 
 
-def _nothing(known: dict[str, Any], step: str, error: str) -> NetworkTest:
-    """A diagnosis that ended before the first probe."""
+def _failed(known: dict[str, Any], step: str, error: str) -> NetworkTest:
+    """Return the result of a test that failed before the first probe."""
     names = ("addresses", "dns_seconds", "connect", "tls", "tls_version", "issuer", "first_byte", "status")
     unknown: dict[str, Any] = dict.fromkeys((*names, "clock_ahead", "throughput"))
     return NetworkTest(**{**unknown, "addresses": (), "sample_bytes": 0, "failed_step": step, "error": error, **known})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
-from era5dl.proof.etag import checksum, fits, likely_part_sizes
+from era5dl.proof.etag import etag_md5, likely_part_sizes, part_size_fits
 
 KEPT = 16  # sizes that were told, the newest
 
@@ -29,12 +29,12 @@ class Cuts:
         if count == 1:
             return [obj.size]
         sizes = [before, *self._told, *likely_part_sizes(obj.size, count)]
-        return [size for size in dict.fromkeys(sizes) if fits(obj.size, count, size)]
+        return [size for size in dict.fromkeys(sizes) if part_size_fits(obj.size, count, size)]
 
     def ask(self, obj: ObjectInfo, abort: Abort) -> int | None:
         """The size of this object's parts, as the server tells it; None where it does not, or nothing that can be."""
         told = self._bucket.parts(obj, abort)
-        if told is None or told.count != _count(obj) or not fits(obj.size, told.count, told.size):
+        if told is None or told.count != _count(obj) or not part_size_fits(obj.size, told.count, told.size):
             return None
         self._told = (told.size, *(size for size in self._told if size != told.size))[:KEPT]
         return told.size
@@ -42,5 +42,5 @@ class Cuts:
 
 def _count(obj: ObjectInfo) -> int:
     """How many parts its ETag speaks of; 1 where of none."""
-    found = checksum(obj.etag)
+    found = etag_md5(obj.etag)
     return (found.parts or 1) if found else 1

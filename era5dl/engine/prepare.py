@@ -35,7 +35,7 @@ from era5dl.errors import DiskError, UnsafeKey
 from era5dl.folder.directory_handles import Place
 from era5dl.folder.disk_errors import disk_errors
 from era5dl.folder.part_file import PartFile
-from era5dl.proof.etag import bare, checksum
+from era5dl.proof.etag import etag_md5, opaque_tag
 from era5dl.proof.object_digest import READ_BACK, Digest
 from era5dl.ranges import Range, RangeSet
 from era5dl.session.checkpoint import Unfinished
@@ -108,7 +108,7 @@ def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) ->
     """
     obj = transfer.obj
     transfer.digest, transfer.part_size_guesses, transfer.unverifiable = None, [], ""
-    found = checksum(obj.etag) if verify else None
+    found = etag_md5(obj.etag) if verify else None
     if found is None:
         transfer.unverifiable = OPAQUE if verify else UNVERIFIED
         transfer.digest = Digest(obj.size, OWN_BLOCK) if verify else None
@@ -176,7 +176,7 @@ def salvage(
     assert digest is not None and part is not None
     recorded = Digest(size, digest.parts[0][1] or None, dict(enumerate(md5s)))
     right = len(md5s) == len(digest.parts) and recorded.etag(multipart=transfer.multipart)
-    if transfer.part_size_guesses or right != bare(transfer.obj.etag):
+    if transfer.part_size_guesses or right != opaque_tag(transfer.obj.etag):
         return
     transfer.done = RangeSet()
     part.acquire()

@@ -40,7 +40,7 @@ from era5dl.engine.verification import UNMATCHED, EtagTrust, Proof, to_fetch_aga
 from era5dl.errors import ClaimedElsewhere, Era5Error, OutOfThreads, ProofError
 from era5dl.folder.folder_identity import Presence
 from era5dl.folder.paths import OWN_FOLDER
-from era5dl.proof.etag import checksum
+from era5dl.proof.etag import etag_md5
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
 from era5dl.session.checkpoint import Checkpoint, Failure
@@ -356,7 +356,7 @@ class Run:
         if not self.settings.verify:
             return set()
         finished = (index for run in self.checked for index in range(*run))
-        return {i for i in finished if checksum(etag := self.object(i).etag) and self.etag_trust.binds(etag)}
+        return {i for i in finished if etag_md5(etag := self.object(i).etag) and self.etag_trust.binds(etag)}
 
     def _make(self, index: int) -> Transfer:
         return Transfer(index, self.object(index), counted_bytes=claimed(self.entries.get(index)))

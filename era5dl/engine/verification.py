@@ -25,7 +25,7 @@ from era5dl.errors import PartLost, ProofError, Stopped
 from era5dl.folder.directory_handles import Place, is_same_file
 from era5dl.folder.disk_errors import disk_errors
 from era5dl.proof import hdf5
-from era5dl.proof.etag import bare, checksum
+from era5dl.proof.etag import etag_md5, opaque_tag
 from era5dl.proof.object_digest import Digest, Read
 from era5dl.ranges import Range, RangeSet
 
@@ -74,7 +74,7 @@ class EtagTrust:
 
     def matched(self, etag: str) -> bool:
         """An object was verified by this ETag. Returns whether it is the first of its form."""
-        found = checksum(etag)
+        found = etag_md5(etag)
         form = found is not None and found.parts is not None
         if found is None or form in self._matched:
             return False
@@ -83,7 +83,7 @@ class EtagTrust:
 
     def has_matched(self, etag: str) -> bool:
         """Whether any object was verified by an ETag of this form."""
-        found = checksum(etag)
+        found = etag_md5(etag)
         return found is not None and (found.parts is not None) in self._matched
 
     def binds(self, etag: str) -> bool:
@@ -226,7 +226,7 @@ def _hash(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], 
 
 def _match(transfer: Transfer, digest: Digest) -> Proof | None:
     """The proof by MD5s that are all there; None when they are not the ETag's."""
-    if digest.etag(multipart=transfer.multipart) != bare(transfer.obj.etag):
+    if digest.etag(multipart=transfer.multipart) != opaque_tag(transfer.obj.etag):
         return None
     whole = digest.whole_parts()
     return Proof(Outcome.VERIFIED, digests=tuple(whole[i] for i in range(len(whole))))
@@ -234,5 +234,5 @@ def _match(transfer: Transfer, digest: Digest) -> Proof | None:
 
 def _structure(transfer: Transfer, name: str, read: Read) -> str:
     """What a file of this name says itself against being whole, to be added to a reason."""
-    complaint = hdf5.complaint(name, transfer.obj.size, read)
+    complaint = hdf5.structure_error(name, transfer.obj.size, read)
     return f"; {complaint}" if complaint else ""

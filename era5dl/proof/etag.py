@@ -1,8 +1,8 @@
-"""What an ETag says about the bytes. Most often nothing: it is opaque until its shape makes an MD5 possible.
+"""ETags: parses, compares and computes them; an ETag may be the MD5 of an object or of its upload parts.
 
-S3 writes the MD5 of an object that was uploaded in one go, and for a multipart upload the MD5 of its parts' MD5s, a
-hyphen and their number.  Others write what they like: nginx's "65920080-20000000" is a time and a size.  A weak ETag of
-that shape is an MD5 as well: a cache or a proxy has added the `W/` on the way.
+The ETag of S3 is the MD5 of the object, or for a multipart upload the MD5 of its parts' MD5s, a hyphen and the number
+of parts. Other servers use other forms: nginx's "65920080-20000000" is a time and a size. A weak ETag in the form of an
+MD5 counts as an MD5, since caches and proxies add the `W/`.
 """
 
 from __future__ import annotations
@@ -13,64 +13,63 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MIB = 1 << 20
-MOST_PARTS = 10_000  # S3's limit
+MAX_PARTS = 10_000  # S3's limit
 
 _MD5 = re.compile(r'(?:W/)?"?([0-9a-f]{32})(?:-([1-9][0-9]{0,4}))?"?')
 
 
 @dataclass(frozen=True, slots=True)
-class Checksum:
-    """An ETag that may be an MD5. `parts` is None for a plain MD5, else the number of parts it was made of."""
+class EtagMd5:
+    """The MD5 in an ETag. parts: number of parts of a multipart upload; None for the MD5 of the object itself."""
 
     md5: str
     parts: int | None
 
 
-def checksum(etag: str) -> Checksum | None:
-    """The MD5 that this ETag may be; None when it cannot be one."""
+def etag_md5(etag: str) -> EtagMd5 | None:
+    """Return the MD5 that this ETag may be; None when its form rules that out."""
     found = _MD5.fullmatch(etag)
     if not found:
         return None
     parts = int(found[2]) if found[2] else None
-    return None if parts and parts > MOST_PARTS else Checksum(found[1], parts)
+    return None if parts and parts > MAX_PARTS else EtagMd5(found[1], parts)
 
 
 def quoted(etag: str) -> str:
-    """The ETag as headers write it; some servers leave the quotes away in listings, and mean the same version. "" for
-    one with nothing in it: that names no version, and is no other one either."""
-    if not bare(etag):
+    """Return the ETag in quotes, which some servers omit in listings. "" for an empty ETag, which names no version."""
+    if not opaque_tag(etag):
         return ""
     return etag if etag.startswith(('"', "W/")) else f'"{etag}"'
 
 
 def is_weak(etag: str) -> bool:
-    """Whether it only promises an equivalent object, not the same bytes."""
+    """Whether it promises only an equivalent object, not identical bytes."""
     return etag.startswith("W/")
 
 
-def bare(etag: str) -> str:
-    """What it says of the version or the bytes, without quotes and `W/`."""
+def opaque_tag(etag: str) -> str:
+    """Return the ETag without quotes and `W/`."""
     return etag.removeprefix("W/").strip('"')
 
 
 def same_etag(one: str, other: str) -> bool:
-    """Whether both name one version; one of them may be weak, since caches and proxies add `W/` on the way."""
-    return bool(one) and bare(one) == bare(other)
+    """Whether both name the same version; one may be weak, since caches and proxies add `W/`."""
+    return bool(one) and opaque_tag(one) == opaque_tag(other)
 
 
-def combined(digests: Sequence[str]) -> str:
-    """The MD5 of a multipart upload whose parts have these MD5s, all as hex."""
-    return hashlib.md5(b"".join(map(bytes.fromhex, digests)), usedforsecurity=False).hexdigest()
+def multipart_md5(part_md5s: Sequence[str]) -> str:
+    """Return the MD5 in the ETag of a multipart upload whose parts have these MD5s, all as hex."""
+    return hashlib.md5(b"".join(map(bytes.fromhex, part_md5s)), usedforsecurity=False).hexdigest()
 
 
-def fits(size: int, count: int, part_size: int) -> bool:
-    """Whether `count` parts of `part_size` bytes, the last one shorter or equal, make an object of `size` bytes."""
+def part_size_fits(size: int, count: int, part_size: int) -> bool:
+    """Whether `count` parts of `part_size` bytes, of which the last may be shorter, make an object of `size` bytes."""
     return part_size > 0 and (count - 1) * part_size < size <= count * part_size
 
 
 def likely_part_sizes(size: int, count: int) -> list[int]:
-    """Part sizes that uploaders use and that would give `count` parts, likeliest first."""
+    """Return part sizes in common use that divide the object into `count` parts, the most likely first."""
     usual = [n * MIB for n in (8, 16, 5, 10, 15, 25, 32, 50, 64, 100, 128, 256, 512)]
     even = -(-size // count)
     candidates = [*usual, -(-even // MIB) * MIB, even]
-    return [p for p in dict.fromkeys(candidates) if fits(size, count, p)]
+    return [p for p in dict.fromkeys(candidates) if part_size_fits(size, count, p)]

@@ -1,6 +1,6 @@
-"""Is an HDF5 (netCDF-4) file as long as it says it is? Its superblock keeps the address of its end.
+"""Structure check of HDF5 (netCDF-4) files: compares the size of a file with the end address in its superblock.
 
-Finds truncation in a millisecond and without a library; a hole in the middle it cannot see.
+It detects truncation in a millisecond and without a library, but no damage in the middle of a file.
 Source: HDF5 File Format Specification, version 3.0, section II.A (superblock versions 0 to 3).
 """
 
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from era5dl.proof.object_digest import Read
 
-_HEAD = 96  # bytes; the longest superblock
+_HEAD = 96  # bytes; size of the longest superblock
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def end_of_file_address(head: bytes) -> int | None:
-    """The length in bytes that the superblock at the start of `head` (96 bytes suffice) claims; None if not HDF5."""
+    """Return the file size stated by the superblock at the start of `head` (96 bytes suffice); None if not HDF5."""
     if not head.startswith(_SIGNATURE) or len(head) < 16:
         return None
     version = head[8]
@@ -23,19 +23,19 @@ def end_of_file_address(head: bytes) -> int | None:
         width, at = head[9], 12
     else:
         return None
-    at += 2 * width  # after the base address, and the free-space index or the extension's address
+    at += 2 * width  # skips the base address, and the address of the free-space index or of the extension
     if width not in (2, 4, 8) or len(head) < at + width:
         return None
     return int.from_bytes(head[at : at + width], "little")
 
 
-def complaint(name: str, size: int, read: Read) -> str:
-    """What speaks against a file of this name and size in bytes being a whole netCDF-4 file; "" when nothing does.
+def structure_error(name: str, size: int, read: Read) -> str:
+    """Return why a file of this name and size in bytes is not a complete netCDF-4 file; "" when there is no reason.
 
-    read: gives its bytes.
+    read: reads from the file.
     """
     head = read(0, min(_HEAD, size))
-    claimed = end_of_file_address(head)
-    if claimed is None:
+    expected = end_of_file_address(head)
+    if expected is None:
         return "it is not an HDF5 file" if name.endswith(".nc") and not head.startswith(b"CDF") else ""
-    return "" if claimed == size else f"it has {size} bytes and says that it should have {claimed}"
+    return "" if expected == size else f"it has {size} bytes and says that it should have {expected}"

@@ -12,7 +12,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 
-from era5dl.proof.etag import combined
+from era5dl.proof.etag import multipart_md5
 from era5dl.proof.md5 import Md5, md5
 from era5dl.ranges import Range, RangeSet
 
@@ -85,7 +85,7 @@ class Digest:
         """The MD5 as an ETag writes it, without quotes: of the object, or of its parts' MD5s and their number."""
         with self._lock:
             digests = [self._done[i] for i in range(len(self.parts))]
-        return f"{combined(digests)}-{len(digests)}" if multipart else digests[0]
+        return f"{multipart_md5(digests)}-{len(digests)}" if multipart else digests[0]
 
     def _front(self, index: int) -> int | None:
         """Up to where this part is hashed; None when it is complete."""

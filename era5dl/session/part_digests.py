@@ -21,10 +21,10 @@ from typing import BinaryIO
 from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
 from era5dl.folder.directory_handles import Place
 from era5dl.folder.disk_errors import folder_errors
-from era5dl.proof.etag import MOST_PARTS
+from era5dl.proof.etag import MAX_PARTS
 from era5dl.validation import Malformed, open_regular
 
-_LINE_LIMIT = 32 * MOST_PARTS + 16_384  # bytes
+_LINE_LIMIT = 32 * MAX_PARTS + 16_384  # bytes
 _LEAST = len('["",""]')
 _MOST_LINES = 3 * MOST_OBJECTS  # each record is a line and an empty one
 _PATIENCE = 5.0  # seconds that reading all of it may take
