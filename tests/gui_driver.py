@@ -82,7 +82,7 @@ class Window:
         self.until(lambda: self.can_start)
 
     def running(self) -> bool:
-        return self.app.conductor.snapshot() is not None
+        return self.app.service.snapshot() is not None
 
     def close(self) -> None:
         """By the cross, answering yes if asked; until the window is gone."""

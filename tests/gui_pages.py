@@ -32,8 +32,8 @@ from era5dl.engine.events import (
 )
 from era5dl.gui.dialogs.help import HelpDialog
 from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
-from era5dl.gui.models.charts import hour_of
-from era5dl.gui.models.log import Level, LogBook
+from era5dl.gui.models.charts import chart_data
+from era5dl.gui.models.log import Level, LogModel
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.sessions import rows
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
@@ -122,8 +122,8 @@ def diagnosis() -> NetworkTest:
     )  # fmt: skip
 
 
-def book() -> LogBook:
-    made = LogBook(clock=lambda: NOW)
+def book() -> LogModel:
+    made = LogModel(clock=lambda: NOW)
     key = "e5.oper.an.pl/202102/e5.oper.an.pl.128_130_t.ll025sc.20210201{:02}_20210201{:02}.nc"
     made.add(Level.INFO, "t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28")
     made.hear(StateChanged(State.RUNNING, ""))
@@ -158,7 +158,7 @@ def build(root: tk.Tk, theme: Theme, page: str) -> None:
         sessions.table.canvas.focus_set()
     now = time.monotonic()
     if page != "untested":
-        diagnostics.show(hour_of(samples(now), now))
+        diagnostics.show(chart_data(samples(now), now))
         diagnostics.show_steps(diagnosis_text.steps(diagnosis()))
         diagnostics.show_diagnoses(diagnosis_text.conclude(samples(now), diagnosis()))
     else:

@@ -98,7 +98,7 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
         shoot("grid")
         app.download.hide_grid()
         app.start()
-        until(lambda: (s := app.conductor.snapshot()) is not None and s.done_bytes > 0.45 * s.total_bytes)
+        until(lambda: (s := app.service.snapshot()) is not None and s.done_bytes > 0.45 * s.total_bytes)
         app.download.queue.table.select([2])
         shoot("download")
         for page in ("sessions", "diagnostics", "log"):
@@ -121,20 +121,20 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
             assert app.dialogs._help is not None
             app.dialogs._help.close()
         if "offer" in pages:
-            app.conductor.stop()
-            until(lambda: not app.conductor.occupied)
+            app.service.stop()
+            until(lambda: not app.service.occupied)
             app.downloading._offered = False
-            app.conductor.list_sessions()
+            app.service.list_sessions()
             settle(root, 0.5)
             shoot("offer")
             app.download.banner._button.invoke()
             settle(root, 1.0)
         if "done" in pages:
-            until(lambda: not app.conductor.occupied)
+            until(lambda: not app.service.occupied)
             shoot("done")
         else:
-            app.conductor.stop()
-            until(lambda: not app.conductor.occupied)
+            app.service.stop()
+            until(lambda: not app.service.occupied)
         app.close()
         with contextlib.suppress(tk.TclError):
             root.mainloop()

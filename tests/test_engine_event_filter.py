@@ -14,7 +14,7 @@ from typing import Any
 from era5dl.engine.event_filter import AGAIN, StateNews
 from era5dl.engine.events import ONLY_HELD, State, StateChanged, Throttled
 from era5dl.errors import DiskError, DiskFull
-from era5dl.gui.models.log import Level, LogBook
+from era5dl.gui.models.log import Level, LogModel
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.runs import running
 
@@ -46,7 +46,7 @@ def test_another_kind_is_news() -> None:
 
 
 def test_a_brake_is_told_when_it_changes_and_once_in_a_while() -> None:
-    book = LogBook(clock=lambda: now)
+    book = LogModel(clock=lambda: now)
     news, heard = StateNews(), []
     for now, workers in ((100.0, 4), (100.0, 4), (101.0, 2), (102.0, 2), (101.0 + AGAIN, 2)):
         heard.append(news.worth_of_brake(Throttled(workers, 1.0), now))
@@ -76,7 +76,7 @@ def test_a_figure_that_changes_is_no_event(fault_server: FaultServer, tmp_path: 
 
 
 def test_the_log_of_the_window_says_it_once() -> None:
-    book = LogBook(clock=iter(range(1000)).__next__)
+    book = LogModel(clock=iter(range(1000)).__next__)
     for event in [RUNNING, *[waiting("a"), RUNNING] * 5, StateChanged(State.STOPPING, "")]:
         book.hear(event)
     names = [line.text.partition(":")[0] for line in book.lines(Level.INFO)]

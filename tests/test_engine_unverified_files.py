@@ -17,7 +17,7 @@ from era5dl.engine.counters import FileState
 from era5dl.engine.events import FileDone, Outcome, RunEnded
 from era5dl.engine.prepare import OPAQUE
 from era5dl.engine.unverified_files import EARLIER, CheckedFiles, CheckedGroup, grouped
-from era5dl.gui.models.log import Level, LogBook
+from era5dl.gui.models.log import Level, LogModel
 from era5dl.gui.text import summary_text
 from era5dl.planner import plan_keys
 from tests.faultlab import FaultServer
@@ -106,7 +106,7 @@ def test_the_window_names_them_in_the_message_and_in_the_log() -> None:
         "1 file is checked, not verified (z.nc). They were checked in an earlier run. 1 more for other reasons."
     )
     assert summary_text.unverified([]) == ""
-    book = LogBook()
+    book = LogModel()
     for key in KEYS[:2]:
         book.hear(FileDone(0, key, 5, "", Outcome.CHECKED, OPAQUE, adopted=False))
     book.hear(RunEnded(0, 3, 0, 0, False, "", ""))

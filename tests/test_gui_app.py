@@ -18,8 +18,7 @@ import pytest
 
 from era5dl import gui
 from era5dl.demo.server import find_rclone
-from era5dl.gui.backend import demo_server, desktop
-from era5dl.gui.backend import messages as facts
+from era5dl.gui.backend import demo_server, desktop, messages
 from era5dl.gui.models import preferences
 from era5dl.gui.models.preferences import Preferences
 from era5dl.session import Session
@@ -154,7 +153,7 @@ def test_what_a_plan_consists_of_is_not_looked_at_by_the_collector_again(
 ) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     kept = [[number] for number in range(10_000)]
-    window.app.hear(facts.Planning(0, 1, 2))
+    window.app.hear(messages.PlanProgressed(0, 1, 2))
     looked_at = set(map(id, gc.get_objects()))
     assert not looked_at.intersection(map(id, kept))
 
@@ -201,11 +200,11 @@ def test_a_signal_closes_it_in_order(screen: object, fault_server: FaultServer, 
 
         def started(self, root, options):
             begin(self, root, options)
-            root.after(10, lambda: self.conductor.start(plan, Path(out), settings))
+            root.after(10, lambda: self.service.start(plan, Path(out), settings))
             root.after(50, lambda: look(self, root))
 
         def look(self, root):
-            snapshot = self.conductor.snapshot()
+            snapshot = self.service.snapshot()
             if snapshot is not None and snapshot.fetched_bytes:
                 os.kill(os.getpid(), getattr(signal, name))
             else:
@@ -377,19 +376,19 @@ def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.M
     quick = "import sys, pathlib; from era5dl.demo import dataset; dataset._make_files = lambda folder, tell: "
     quick += "(folder.mkdir(), tell(1, 1))"
     monkeypatch.setattr(demo_server, "_MAKE", quick + demo_server._MAKE)
-    told: SimpleQueue[facts.Fact] = SimpleQueue()
+    told: SimpleQueue[messages.Message] = SimpleQueue()
 
     def never(*_args: object) -> None:
         raise AssertionError("made in the window's own process")
 
     monkeypatch.setattr("era5dl.demo.dataset._make_files", never)
-    demo = demo_server.DemoThread(tmp_path / "cache", told.put)
+    demo = demo_server.DemoServerThread(tmp_path / "cache", told.put)
     demo.start()
-    heard: list[facts.Fact] = []
-    while not isinstance(heard[-1] if heard else None, (facts.DemoReady, facts.DemoFailed)):
+    heard: list[messages.Message] = []
+    while not isinstance(heard[-1] if heard else None, (messages.DemoReady, messages.DemoFailed)):
         heard.append(told.get(timeout=60))
     demo.stop()
-    assert [type(fact) for fact in heard] == [facts.DemoMaking, facts.DemoReady]
+    assert [type(fact) for fact in heard] == [messages.DemoProgressed, messages.DemoReady]
 
 
 @pytest.mark.parametrize("geometry", ["32767x32767+0+0", "99999x99999+99999+99999", "1280x820+-30000+-30000"])

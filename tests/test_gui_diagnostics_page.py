@@ -19,7 +19,7 @@ from era5dl.diagnosis.metrics import Process, Sample
 from era5dl.diagnosis.network_test import NetworkTest, Timing, run_network_test
 from era5dl.diagnosis.rules import Diagnosis
 from era5dl.gui.models import support_report
-from era5dl.gui.models.charts import POINTS, hour_of
+from era5dl.gui.models.charts import POINTS, chart_data
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.support_report import Material
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
@@ -162,7 +162,7 @@ def test_a_proxy_that_fails_is_named_in_its_step() -> None:
 
 def test_lines_of_the_hour() -> None:
     taken = [sample(2.0 * n, retries=1, first_byte_p50=0.1, first_byte_p95=0.2 + n / 1e4) for n in range(1800)]
-    hour = hour_of(taken, 3600.0)
+    hour = chart_data(taken, 3600.0)
     assert hour.span == 3600 and len(hour.speed) <= POINTS + 2
     assert {value for _, value in hour.speed} == {5e6}
     assert [at for at, _ in hour.memory] == sorted(at for at, _ in hour.memory)
@@ -171,19 +171,19 @@ def test_lines_of_the_hour() -> None:
 
 
 def test_a_young_line_fills_the_chart() -> None:
-    assert hour_of([], 5.0).span == 240
+    assert chart_data([], 5.0).span == 240
     for age, span in ((100, 240), (241, 960), (961, 3600), (9999, 3600)):
-        assert hour_of([sample(0.0), sample(float(age))], float(age)).span == span
+        assert chart_data([sample(0.0), sample(float(age))], float(age)).span == span
 
 
 def test_a_sleep_is_a_gap_and_nothing_measured_is_none() -> None:
     taken = [*(sample(2.0 * n) for n in range(30)), *(sample(1000 + 2.0 * n) for n in range(30))]
-    hour = hour_of(taken, 1060.0)
+    hour = chart_data(taken, 1060.0)
     assert [value for _, value in hour.speed].count(None) == 1
     assert hour.first_byte_p50 == () or all(value is None for _, value in hour.first_byte_p50)
     unknown = [sample(2.0 * n, process=Process(None, None, 0, None, 0)) for n in range(5)]
-    assert not any(value for _, value in hour_of(unknown, 10.0).established)
-    assert hour_of([], 5.0).speed == ()
+    assert not any(value for _, value in chart_data(unknown, 10.0).established)
+    assert chart_data([], 5.0).speed == ()
 
 
 class Scene:
@@ -238,7 +238,7 @@ def test_findings_come_and_go(scene: Scene) -> None:
 def test_steps_and_charts_are_shown_and_shown_again(scene: Scene) -> None:
     for _time in range(2):
         scene.page.show_steps(steps(GOOD))
-        scene.page.show(hour_of([sample(2.0 * n) for n in range(100)], 200.0))
+        scene.page.show(chart_data([sample(2.0 * n) for n in range(100)], 200.0))
         scene.root.update()
     assert scene.texts().count("92.4") == 3
     assert "Jitter" in scene.texts()

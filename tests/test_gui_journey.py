@@ -60,14 +60,14 @@ def test_the_whole_journey(
     assert not window.can_start
     window.until(window.app.watching.book.lines)
     assert window.app.watching.book.lines()[0].text == f"t, u, v · an.pl, 2021-02-01 – 2021-02-02 → {out}"
-    window.until(lambda: (s := window.app.conductor.snapshot()) is not None and s.done_bytes > 300_000)
+    window.until(lambda: (s := window.app.service.snapshot()) is not None and s.done_bytes > 300_000)
     window.press(window.page.totals.pause)
     window.until(lambda: window.page.totals.can_resume)
     assert str(window.page.totals.pause["text"]) == "Resume"
     window.press(window.page.totals.pause)
-    window.until(lambda: window.app.conductor.snapshot().state is State.RUNNING)  # type: ignore[union-attr]
+    window.until(lambda: window.app.service.snapshot().state is State.RUNNING)  # type: ignore[union-attr]
     window.press(window.page.totals.stop)
-    window.until(lambda: not window.app.conductor.occupied and "Stopped" in window.page.banner.text)
+    window.until(lambda: not window.app.service.occupied and "Stopped" in window.page.banner.text)
     assert wrong(out, objects)
     window.close()
 
@@ -116,7 +116,7 @@ def test_closing_while_it_downloads_asks_once_and_is_quick(
     window.app.close()
     assert window.app.question is question
     question.no.invoke()
-    assert window.app.conductor.occupied
+    assert window.app.service.occupied
     began = time.monotonic()
     window.close()
     assert time.monotonic() - began < 2.0
@@ -140,7 +140,7 @@ def test_failed_files_are_red_named_and_tried_again(
     window.page.queue.refresh()
     assert "The server does not have this file" in str(window.page.queue._detail["text"])
     window.page.banner._button.invoke()
-    window.until(lambda: not window.app.model.failed() and not window.app.conductor.occupied)
+    window.until(lambda: not window.app.model.failed() and not window.app.service.occupied)
     window.until(lambda: "verified" in window.page.banner.text)
     assert wrong(out, objects) == []
     window.close()
@@ -223,7 +223,7 @@ def test_files_are_held_and_released_by_key_and_by_menu(
     queue = window.page.queue
     queue.hold_or_release()  # nothing runs yet: no matter
     window.app.start()
-    window.until(lambda: (s := window.app.conductor.snapshot()) is not None and s.done_bytes > 100_000)
+    window.until(lambda: (s := window.app.service.snapshot()) is not None and s.done_bytes > 100_000)
 
     queue.table.canvas.focus_force()
     queue.table.canvas.event_generate("<Control-a>")

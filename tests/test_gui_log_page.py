@@ -21,7 +21,7 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )  # fmt: skip
-from era5dl.gui.models.log import Level, LogBook, sentence
+from era5dl.gui.models.log import Level, LogModel, sentence
 from era5dl.gui.pages.log import LogCallbacks, LogPage
 from era5dl.gui.text import i18n
 from era5dl.gui.theme.palette import DARK
@@ -58,7 +58,7 @@ def test_facts_as_lines(event: Any, level: Level, text: str) -> None:
 
 
 def test_the_book_is_bounded_and_its_lines_stay_lines() -> None:
-    book = LogBook(most=100)
+    book = LogModel(most=100)
     for number in range(250):
         book.add(Level.INFO, f"line {number}\nforged\x1b[31m")
     assert len(book.lines()) == 100
@@ -90,7 +90,7 @@ def test_reasons_are_told_in_the_language_of_the_window(event: Any) -> None:
 
 def test_what_matters_is_in_the_file_log_too(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "era5dl")
-    book = LogBook()
+    book = LogModel()
     for event, _level, _text in SAID:
         book.hear(event)
     assert len(caplog.records) == sum(level > Level.DETAIL for _event, level, _text in SAID)
@@ -98,7 +98,7 @@ def test_what_matters_is_in_the_file_log_too(caplog: pytest.LogCaptureFixture) -
 
 
 def test_the_book_is_filtered() -> None:
-    book = LogBook()
+    book = LogModel()
     book.add(Level.DETAIL, "Alpha one")
     book.add(Level.WARNING, "alpha TWO")
     book.add(Level.ERROR, "beta two")
@@ -112,7 +112,7 @@ def test_the_book_is_filtered() -> None:
 class Scene:
     def __init__(self, root: tk.Tk) -> None:
         self.asked: list[str] = []
-        self.root, self.theme, self.book = root, Theme(root), LogBook(most=500)
+        self.root, self.theme, self.book = root, Theme(root), LogModel(most=500)
         callbacks = LogCallbacks(lambda: self.asked.append("folder"), self.book.clear)
         self.page = LogPage(root, self.theme, callbacks)
         self.page.pack(fill="both", expand=True)

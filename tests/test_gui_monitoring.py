@@ -10,7 +10,7 @@ import pytest
 from era5dl.diagnosis.network_test import NetworkTest, Timing
 from era5dl.engine.verify_files import Condition, Examined
 from era5dl.gui.backend import messages
-from era5dl.gui.backend.messages import Trouble
+from era5dl.gui.backend.messages import ErrorInfo
 from era5dl.gui.backend.service import TESTING, VERIFYING
 from era5dl.gui.text import i18n
 from tests.gui_driver import Window
@@ -33,10 +33,10 @@ def window(open_window: Callable[..., Window], tmp_path: Path) -> Window:
 def test_a_bug_while_verifying_is_told_where_it_is_waited_for(window: Window) -> None:
     page = window.app.sessions
     window.app.show_sessions()
-    window.app.hear(messages.Verifying("a" * 12, 3, 10))
+    window.app.hear(messages.VerifyProgressed("a" * 12, 3, 10))
     window.root.update()
     assert page._proving.winfo_ismapped()
-    window.app.hear(messages.Stumbled(VERIFYING, Trouble.of(ValueError("a bug"))))
+    window.app.hear(messages.TaskCrashed(VERIFYING, ErrorInfo.of(ValueError("a bug"))))
     window.root.update()
     assert not page._proving.winfo_ismapped()
     assert "ValueError: a bug" in page._banner.text
@@ -47,7 +47,7 @@ def test_a_bug_in_the_network_test_ends_it(window: Window) -> None:
     page = window.app.diagnostics
     page.show_testing(True)
     assert page._test.instate(["disabled"])
-    window.app.hear(messages.Stumbled(TESTING, Trouble.of(ValueError("a bug"))))
+    window.app.hear(messages.TaskCrashed(TESTING, ErrorInfo.of(ValueError("a bug"))))
     assert page._test.instate(["!disabled"])
     assert page._test["text"] == "Run network test"
     assert "ValueError: a bug" in page._banner.text
@@ -64,7 +64,7 @@ def test_the_conductor_names_its_bugs_so(window: Window, monkeypatch: pytest.Mon
 
 
 def test_another_language_is_spoken_by_the_results_of_the_test(window: Window) -> None:
-    window.app.hear(messages.Diagnosed(FOUND))
+    window.app.hear(messages.NetworkTested(FOUND))
     page = window.app.diagnostics
     assert "Connection" in [str(cell["text"]) for cell in page._cells]
     window.app.choices.speak("zh_CN")
@@ -94,9 +94,9 @@ def test_the_report_says_where_it_is_or_why_it_is_not(
 def test_verified_and_checked_are_counted_apart(window: Window, tmp_path: Path) -> None:
     found = (Condition.VERIFIED, Condition.CHECKED, Condition.CHECKED)
     examined = tuple(Examined(place, "k", one) for place, one in enumerate(found))
-    window.app.hear(messages.Verified("a" * 12, tmp_path, examined))
+    window.app.hear(messages.VerifyFinished("a" * 12, tmp_path, examined))
     text = window.app.sessions._banner.text
     assert "1 file verified" in text
     assert "2 files checked" in text
-    window.app.hear(messages.Verified("a" * 12, tmp_path, (*examined, Examined(3, "k", Condition.ABSENT))))
+    window.app.hear(messages.VerifyFinished("a" * 12, tmp_path, (*examined, Examined(3, "k", Condition.ABSENT))))
     assert "1 file is missing" in window.app.sessions._banner.text

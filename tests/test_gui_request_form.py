@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.gui.backend.messages import FolderSeen, Trouble
+from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
 from era5dl.gui.models import request_form
-from era5dl.gui.models.request_form import Checked, Fields, Outlook, Period, Wrong
+from era5dl.gui.models.request_form import FieldError, Fields, FormResult, Period, PlanState
 from era5dl.planner import Plan
 
 TODAY = date(2026, 6, 15)
@@ -22,12 +22,12 @@ def changed(**what: object) -> Fields:
 
 
 def test_good_fields_are_a_selection_and_a_folder() -> None:
-    checked = request_form.check(GOOD, TODAY)
-    assert checked.wrong == ()
-    assert checked.folder == Path("/data")
-    assert checked.selection is not None
-    assert [v.name for v in checked.selection.variables] == ["an.pl/t", "an.sfc/2t"]
-    assert checked.selection.days == ((date(2021, 2, 1), date(2021, 2, 3)),)
+    form = request_form.validate(GOOD, TODAY)
+    assert form.errors == ()
+    assert form.folder == Path("/data")
+    assert form.selection is not None
+    assert [v.name for v in form.selection.variables] == ["an.pl/t", "an.sfc/2t"]
+    assert form.selection.days == ((date(2021, 2, 1), date(2021, 2, 3)),)
 
 
 @pytest.mark.parametrize(
@@ -53,21 +53,21 @@ def test_good_fields_are_a_selection_and_a_folder() -> None:
     ],
 )
 def test_what_is_wrong_is_said_about_its_field(what: dict[str, object], field: str, says: str) -> None:
-    checked = request_form.check(changed(**what), TODAY)
-    assert says in checked.about(field)
-    assert checked.selection is None or field == "folder"
+    form = request_form.validate(changed(**what), TODAY)
+    assert says in form.error_for(field)
+    assert form.selection is None or field == "folder"
 
 
 def test_a_grid_is_cut_to_what_there_can_be() -> None:
     fields = changed(period=Period.GRID, years=frozenset({2026}), months=frozenset({5, 6, 7}))
-    checked = request_form.check(fields, TODAY)
-    assert checked.selection is not None
-    assert checked.selection.days == ((date(2026, 5, 1), TODAY),)
+    form = request_form.validate(fields, TODAY)
+    assert form.selection is not None
+    assert form.selection.days == ((date(2026, 5, 1), TODAY),)
 
 
 def test_invariants_need_no_dates() -> None:
-    checked = request_form.check(changed(variables=frozenset({"invariant/z"}), first="", last=""), TODAY)
-    assert checked.wrong == ()
+    form = request_form.validate(changed(variables=frozenset({"invariant/z"}), first="", last=""), TODAY)
+    assert form.errors == ()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_limit_is_read_as_people_write_it(text: str, limit: int | None) -> Non
 
 @pytest.mark.parametrize("text", ["fast", "-1", "5 parsecs", "."])
 def test_what_is_no_limit_is_refused(text: str) -> None:
-    assert isinstance(request_form.read_limit(text), Wrong)
+    assert isinstance(request_form.read_limit(text), FieldError)
 
 
 def test_what_was_remembered_comes_back_and_nonsense_is_the_default() -> None:
@@ -94,41 +94,41 @@ def test_what_was_remembered_comes_back_and_nonsense_is_the_default() -> None:
 
 OBJECT = ObjectInfo("a.nc", 1000, '"e"')
 PLAN = Plan({"keys": "0", "count": 1}, (OBJECT,))
-CHECKED = request_form.check(GOOD, TODAY)
-FOLDER = FolderSeen(Path("/data"), 10_000)
+CHECKED = request_form.validate(GOOD, TODAY)
+FOLDER = FolderInspected(Path("/data"), 10_000)
 
 
 @pytest.mark.parametrize(
-    ("outlook", "says"),
+    ("plan_state", "says"),
     [
-        (Outlook(checked=CHECKED, plan=PLAN, folder=FOLDER), ""),
-        (Outlook(checked=CHECKED, plan=PLAN), ""),  # a share that hangs must not keep anybody from starting
-        (Outlook(checked=CHECKED, plan=PLAN, folder=FOLDER, busy=True), "going on"),
-        (Outlook(checked=CHECKED, preparing=True), "being prepared"),
-        (Outlook(checked=request_form.check(Fields(), TODAY)), "at least one variable"),
-        (Outlook(checked=CHECKED), "Looking up"),
-        (Outlook(checked=CHECKED, trouble=Trouble("Unreachable", "x")), "cannot be reached"),
-        (Outlook(checked=CHECKED, plan=Plan({}, ())), "none of these files"),
-        (Outlook(checked=CHECKED, plan=PLAN, folder=FolderSeen(Path("/data"), 900)), "100 B too little"),
-        (Outlook(checked=CHECKED, plan=PLAN, folder=FOLDER, reserve=9_500), "500 B too little"),
+        (PlanState(form=CHECKED, plan=PLAN, folder=FOLDER), ""),
+        (PlanState(form=CHECKED, plan=PLAN), ""),  # a share that hangs must not keep anybody from starting
+        (PlanState(form=CHECKED, plan=PLAN, folder=FOLDER, busy=True), "going on"),
+        (PlanState(form=CHECKED, preparing=True), "being prepared"),
+        (PlanState(form=request_form.validate(Fields(), TODAY)), "at least one variable"),
+        (PlanState(form=CHECKED), "Looking up"),
+        (PlanState(form=CHECKED, error=ErrorInfo("Unreachable", "x")), "cannot be reached"),
+        (PlanState(form=CHECKED, plan=Plan({}, ())), "none of these files"),
+        (PlanState(form=CHECKED, plan=PLAN, folder=FolderInspected(Path("/data"), 900)), "100 B too little"),
+        (PlanState(form=CHECKED, plan=PLAN, folder=FOLDER, reserve=9_500), "500 B too little"),
         (
-            Outlook(
-                checked=CHECKED, plan=PLAN, folder=FolderSeen(Path("/x"), None, (), Trouble("FolderUnusable", "x"))
+            PlanState(
+                form=CHECKED, plan=PLAN, folder=FolderInspected(Path("/x"), None, (), ErrorInfo("FolderUnusable", "x"))
             ),
             "cannot be written",
         ),
     ],
 )
-def test_start_says_why_it_makes_no_sense(outlook: Outlook, says: str) -> None:
+def test_blocking_reason_names_what_prevents_start(plan_state: PlanState, says: str) -> None:
     if says:
-        assert says in outlook.obstacle()
+        assert says in plan_state.blocking_reason()
     else:
-        assert outlook.obstacle() == ""
+        assert plan_state.blocking_reason() == ""
 
 
-def test_the_outlook_knows_room_and_time() -> None:
-    outlook = Outlook(checked=Checked(), plan=PLAN, folder=FOLDER, speed=100.0)
-    assert outlook.free_after == 9_000
-    assert outlook.seconds == 10.0
-    assert Outlook(checked=Checked(), plan=PLAN).free_after is None
-    assert Outlook(checked=Checked(), plan=PLAN).seconds is None
+def test_plan_state_computes_free_space_and_duration() -> None:
+    plan_state = PlanState(form=FormResult(), plan=PLAN, folder=FOLDER, speed=100.0)
+    assert plan_state.free_after == 9_000
+    assert plan_state.seconds == 10.0
+    assert PlanState(form=FormResult(), plan=PLAN).free_after is None
+    assert PlanState(form=FormResult(), plan=PLAN).seconds is None

@@ -17,13 +17,13 @@ from era5dl.engine.counters import FileState
 from era5dl.engine.events import FileDone, FileFailed, FileRetrying, Outcome
 from era5dl.engine.snapshot import ActiveFile
 from era5dl.gui.backend import messages
-from era5dl.gui.backend.background_task import Cancelled, Desk
-from era5dl.gui.backend.messages import Fact
-from era5dl.gui.backend.service import Conductor, settings_of
-from era5dl.gui.backend.tk_bridge import Pump
+from era5dl.gui.backend.background_task import BackgroundTask, Cancelled
+from era5dl.gui.backend.messages import Message
+from era5dl.gui.backend.service import BackendService, settings_of
+from era5dl.gui.backend.tk_bridge import TkBridge
 from era5dl.gui.menus import MENUS, QUEUE, accelerator
-from era5dl.gui.models.queue import Order, QueueModel, Show
-from era5dl.gui.models.sort_filter import Marked, View
+from era5dl.gui.models.queue import FileFilter, QueueModel, SortKey
+from era5dl.gui.models.sort_filter import MaskedIndices, RowOrder
 from era5dl.selection import Selection, choose, days_of
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
@@ -35,17 +35,17 @@ F = TypeVar("F")
 LONG = 20.0
 
 
-class Ear:
+class MessageCollector:
     """Hears a conductor out until something is said."""
 
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
-        self.heard: list[Fact] = []
+    def __init__(self, service: BackendService) -> None:
+        self._service = service
+        self.heard: list[Message] = []
 
     def until(self, kind: type[F], timeout: float = LONG) -> F:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            for fact in self._conductor.poll():
+            for fact in self._service.poll():
                 self.heard.append(fact)
                 if isinstance(fact, kind):
                     return fact
@@ -72,30 +72,30 @@ def test_plan_start_stop_open_and_finish(fault_server: FaultServer, tmp_path: Pa
     objects = stored(fault_server)
     fault_server.link = Link(speed=100_000)
     settings = settings_for(fault_server)
-    conductor = Conductor()
-    ear = Ear(conductor)
-    number = conductor.plan(SELECTION, settings)
-    planned = ear.until(messages.Planned)
+    service = BackendService()
+    ear = MessageCollector(service)
+    number = service.plan(SELECTION, settings)
+    planned = ear.until(messages.PlanReady)
     assert (planned.number, len(planned.plan.objects)) == (number, 3)
 
-    conductor.start(planned.plan, tmp_path, settings)
-    assert conductor.occupied
-    opened = ear.until(messages.Opened)
-    assert conductor.snapshot() is not None
-    conductor.start(planned.plan, tmp_path / "other", settings)  # one run at a time
-    conductor.stop()
-    over = ear.until(messages.Over)
+    service.start(planned.plan, tmp_path, settings)
+    assert service.occupied
+    opened = ear.until(messages.SessionOpened)
+    assert service.snapshot() is not None
+    service.start(planned.plan, tmp_path / "other", settings)  # one run at a time
+    service.stop()
+    over = ear.until(messages.RunFinished)
     assert over.ended.stopped
-    assert not conductor.occupied
-    assert conductor.snapshot() is None
+    assert not service.occupied
+    assert service.snapshot() is None
     assert not (tmp_path / "other").exists()
 
     fault_server.link = Link()
-    conductor.open_session(tmp_path, opened.session_id, settings)
-    over = ear.until(messages.Over)
+    service.open_session(tmp_path, opened.session_id, settings)
+    over = ear.until(messages.RunFinished)
     assert over.ended.verified == 3
     assert wrong_files(tmp_path, objects) == []
-    conductor.close()
+    service.close()
 
 
 def test_the_newest_plan_wins_and_the_older_one_is_silent() -> None:
@@ -110,70 +110,72 @@ def test_the_newest_plan_wins_and_the_older_one_is_silent() -> None:
     january = Selection(choose(["an.pl/t"]), days_of(start="2021-01-01", end="2021-01-02"))
     keys = [key_of(find_variable("an.pl/t"), p) for p in periods(find_variable("an.pl/t").product, *SELECTION.days[0])]
     bucket = MemoryBucket(keys, hook)
-    conductor = Conductor(lambda _settings: bucket)
-    ear = Ear(conductor)
+    service = BackendService(lambda _settings: bucket)
+    ear = MessageCollector(service)
     from era5dl.settings import Settings
 
-    conductor.plan(january, Settings())
+    service.plan(january, Settings())
     assert asked.wait(LONG)
-    second = conductor.plan(SELECTION, Settings())
-    planned = ear.until(messages.Planned)
+    second = service.plan(SELECTION, Settings())
+    planned = ear.until(messages.PlanReady)
     waiting.set()
     assert planned.number == second
     assert not [
-        fact for fact in ear.heard if isinstance(fact, (messages.Planned, messages.NotPlanned)) and fact is not planned
+        fact
+        for fact in ear.heard
+        if isinstance(fact, (messages.PlanReady, messages.PlanFailed)) and fact is not planned
     ]
 
 
 def test_no_error_of_network_disk_or_session_is_raised(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.close()
     settings = settings_for(fault_server, connect_timeout=0.2)
-    conductor = Conductor()
-    ear = Ear(conductor)
-    conductor.open_session(tmp_path / "nothing", None, settings)
-    assert ear.until(messages.NotOpened).trouble.kind == "SessionNotFound"
+    service = BackendService()
+    ear = MessageCollector(service)
+    service.open_session(tmp_path / "nothing", None, settings)
+    assert ear.until(messages.SessionNotOpened).error.kind == "SessionNotFound"
     (tmp_path / "file").write_text("")
-    conductor.look_at(tmp_path / "file" / "below")
-    seen = ear.until(messages.FolderSeen)
+    service.look_at(tmp_path / "file" / "below")
+    seen = ear.until(messages.FolderInspected)
     assert seen.folder == tmp_path / "file" / "below"
-    conductor.verify(tmp_path, "0" * 12, settings)
-    assert ear.until(messages.NotVerified).trouble.kind == "SessionNotFound"
-    conductor.forget(tmp_path, "0" * 12)
-    assert ear.until(messages.SessionForgotten).trouble is None
-    assert conductor.at_rest or not conductor.occupied
-    conductor.pause(), conductor.resume(), conductor.stop(), conductor.promote([0]), conductor.retry()
+    service.verify(tmp_path, "0" * 12, settings)
+    assert ear.until(messages.VerifyFailed).error.kind == "SessionNotFound"
+    service.forget(tmp_path, "0" * 12)
+    assert ear.until(messages.SessionForgotten).error is None
+    assert service.at_rest or not service.occupied
+    service.pause(), service.resume(), service.stop(), service.promote([0]), service.retry()
 
 
 def test_close_at_once_and_nothing_begins_afterwards(fault_server: FaultServer, tmp_path: Path) -> None:
     stored(fault_server)
     settings = settings_for(fault_server)
-    conductor = Conductor()
-    ear = Ear(conductor)
-    conductor.plan(SELECTION, settings)
-    plan = ear.until(messages.Planned).plan
+    service = BackendService()
+    ear = MessageCollector(service)
+    service.plan(SELECTION, settings)
+    plan = ear.until(messages.PlanReady).plan
     fault_server.link = Link(speed=10_000)
-    conductor.start(plan, tmp_path, settings)
-    ear.until(messages.Opened)
+    service.start(plan, tmp_path, settings)
+    ear.until(messages.SessionOpened)
     began = time.monotonic()
-    conductor.close()
+    service.close()
     assert time.monotonic() - began < 0.2
-    ear.until(messages.Over, 2.0)
-    conductor.start(plan, tmp_path / "again", settings)
-    assert not conductor.occupied
+    ear.until(messages.RunFinished, 2.0)
+    service.start(plan, tmp_path / "again", settings)
+    assert not service.occupied
 
 
 def test_verifying_finds_what_was_spoilt(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = stored(fault_server)
     settings = settings_for(fault_server)
-    conductor = Conductor()
-    ear = Ear(conductor)
-    conductor.plan(SELECTION, settings)
-    conductor.start(ear.until(messages.Planned).plan, tmp_path, settings)
-    over = ear.until(messages.Over)
+    service = BackendService()
+    ear = MessageCollector(service)
+    service.plan(SELECTION, settings)
+    service.start(ear.until(messages.PlanReady).plan, tmp_path, settings)
+    over = ear.until(messages.RunFinished)
     spoilt = tmp_path / next(iter(objects))
     spoilt.write_bytes(b"x" * 100_000)
-    conductor.verify(tmp_path, over.session_id, settings)
-    verified = ear.until(messages.Verified)
+    service.verify(tmp_path, over.session_id, settings)
+    verified = ear.until(messages.VerifyFinished)
     assert sorted(v.condition.value for v in verified.examined) == ["verified", "verified", "wrong"]
 
 
@@ -181,11 +183,11 @@ def test_a_session_of_this_machines_server_is_found_at_its_port_of_now(
     fault_server: FaultServer, tmp_path: Path
 ) -> None:
     stored(fault_server)
-    conductor = Conductor()
-    ear = Ear(conductor)
+    service = BackendService()
+    ear = MessageCollector(service)
     settings = settings_for(fault_server)
-    conductor.plan(SELECTION, settings)
-    plan = ear.until(messages.Planned).plan
+    service.plan(SELECTION, settings)
+    plan = ear.until(messages.PlanReady).plan
     with Session.begin(tmp_path, plan, replace(settings, endpoint_url="http://127.0.0.1:9")) as session:
         assert settings_of(session, settings).endpoint_url == settings.endpoint_url
         far = replace(settings, endpoint_url="https://example.org")
@@ -197,7 +199,7 @@ def test_a_session_of_this_machines_server_is_found_at_its_port_of_now(
 
 def test_a_desk_does_the_newest_job_only_and_survives_a_bug() -> None:
     bugs: list[str] = []
-    desk = Desk("test", lambda name, _bug: bugs.append(name))
+    desk = BackgroundTask("test", lambda name, _bug: bugs.append(name))
     go, done, did = threading.Event(), threading.Event(), []
 
     def slow(cancelled: Cancelled) -> None:
@@ -245,13 +247,15 @@ def test_the_pump_goes_on_after_a_handler_failed_and_loses_no_fact() -> None:
         if fact == "bad":
             raise ValueError(fact)
 
-    pump: Pump[str] = Pump(clock, lambda _most: waiting.pop(0) if waiting else [], hear, lambda: heard.append("drawn"))
-    pump.start()
+    bridge: TkBridge[str] = TkBridge(
+        clock, lambda _most: waiting.pop(0) if waiting else [], hear, lambda: heard.append("drawn")
+    )
+    bridge.start()
     with pytest.raises(ValueError, match="bad"):
         clock.turn()
     assert heard == ["a", "bad", "b", "drawn"]
     assert clock.armed
-    pump.stop()
+    bridge.stop()
     assert not clock.armed
 
 
@@ -262,8 +266,8 @@ def test_the_pump_stops_hearing_when_its_time_is_used_up() -> None:
         heard.append(now[0])
         now[0] += 0.002
 
-    pump: Pump[str] = Pump(clock, lambda _most: ["x"], hear, lambda: None, clock=lambda: now[0])
-    pump.start()
+    bridge: TkBridge[str] = TkBridge(clock, lambda _most: ["x"], hear, lambda: None, clock=lambda: now[0])
+    bridge.start()
     clock.turn()
     assert len(heard) == 3
 
@@ -297,10 +301,10 @@ def test_activity_comes_first_and_filters_count() -> None:
     model = model_of()
     set_states(model, V, W, A, X, C, W)
     assert view(model) == [2, 3, 1, 5, 0, 4]
-    assert model.counts() == {
-        Show.ALL: 6, Show.ACTIVE: 1, Show.WAITING: 2, Show.HELD: 0, Show.DONE: 2, Show.FAILED: 1
-    }  # fmt: skip
-    for show, expected in ((Show.DONE, [0, 4]), (Show.FAILED, [3]), (Show.WAITING, [1, 5]), (Show.ACTIVE, [2])):
+    assert list(model.counts().values()) == [6, 1, 2, 0, 2, 1]
+    assert list(model.counts()) == list(FileFilter)
+    done, failed, waiting, active = FileFilter.DONE, FileFilter.FAILED, FileFilter.WAITING, FileFilter.ACTIVE
+    for show, expected in ((done, [0, 4]), (failed, [3]), (waiting, [1, 5]), (active, [2])):
         model.filter(show)
         assert view(model) == expected
         assert [model.position_of(index) for index in expected] == list(range(len(expected)))
@@ -311,9 +315,9 @@ def test_held_files_stand_after_those_that_wait() -> None:
     model = model_of()
     set_states(model, V, H, A, X, H, W)
     assert view(model) == [2, 3, 5, 1, 4, 0]
-    assert model.counts()[Show.HELD] == 2
+    assert model.counts()[FileFilter.HELD] == 2
     assert model.among(range(5), W, H) == [1, 4]
-    model.filter(Show.HELD)
+    model.filter(FileFilter.HELD)
     assert view(model) == [1, 4]
 
 
@@ -322,16 +326,16 @@ def test_search_sort_and_filter_work_together() -> None:
     set_states(model, V, W, A, X, C, W)
     model.search("EVEN p/")
     assert view(model) == [2, 0, 4]
-    model.sort(Order.SIZE, descending=True)
+    model.sort(SortKey.SIZE, descending=True)
     assert view(model) == [4, 2, 0]
-    model.sort(Order.FILE)
+    model.sort(SortKey.FILE)
     assert view(model) == [4, 2, 0]
-    model.filter(Show.DONE)
+    model.filter(FileFilter.DONE)
     assert view(model) == [4, 0]
     model.search("")
-    model.filter(Show.ALL)
+    model.filter(FileFilter.ALL)
     assert view(model) == [5, 4, 3, 2, 1, 0]
-    model.sort(Order.STATUS)
+    model.sort(SortKey.STATUS)
     assert view(model) == [1, 5, 2, 0, 4, 3]
 
 
@@ -339,11 +343,11 @@ def test_values_sort_few_rows_and_leave_the_rest_in_the_order_of_the_plan() -> N
     model = model_of()
     active = [ActiveFile(1, "k", 200, 20, 9.0, 1, False), ActiveFile(4, "k", 500, 400, 5.0, 1, False)]
     model.update(replace(RUN, active=tuple(active)), bytes([V, A, W, X, A, W]), time.monotonic() + 1e6)
-    model.sort(Order.SPEED)
+    model.sort(SortKey.SPEED)
     assert view(model) == [0, 2, 3, 5, 4, 1]
-    model.sort(Order.PROGRESS)
+    model.sort(SortKey.PROGRESS)
     assert view(model) == [2, 3, 5, 1, 4, 0]
-    model.sort(Order.PROGRESS, descending=True)
+    model.sort(SortKey.PROGRESS, descending=True)
     assert view(model) == [0, 4, 1, 5, 3, 2]
     assert [model.position_of(index) for index in view(model)] == list(range(6))
     assert sorted(model.indices()) == list(range(6))
@@ -352,10 +356,10 @@ def test_values_sort_few_rows_and_leave_the_rest_in_the_order_of_the_plan() -> N
 def test_an_order_is_the_same_over_many_blocks() -> None:
     mask = bytes(place % 7 == 0 or 3000 < place < 3100 for place in range(5000))
     plain = [place for place in range(5000) if mask[place]]
-    marked = Marked(mask)
+    marked = MaskedIndices(mask)
     assert [marked[position] for position in range(len(marked))] == plain == list(marked)
     assert [marked.index(place) for place in plain] == list(range(len(plain)))
-    turned = View([marked, [1, 2]], backwards=True)
+    turned = RowOrder([marked, [1, 2]], backwards=True)
     assert [turned[position] for position in range(len(turned))] == [2, 1, *reversed(plain)]
     assert (turned.position_of(2), turned.position_of(3)) == (0, None)
 
@@ -369,7 +373,7 @@ def test_a_row_knows_what_was_said_about_its_file() -> None:
     failed, checked = model.file(1), model.file(2)
     assert (failed.attempts, failed.reason, failed.kind) == (2, "gone", "NotFound")
     assert (checked.share, checked.checked_because, checked.reason) == (1.0, "opaque", "")
-    model.sort(Order.ATTEMPTS, descending=True)
+    model.sort(SortKey.ATTEMPTS, descending=True)
     assert view(model)[0] == 1
     assert model.failed() == [1]
 

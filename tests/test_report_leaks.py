@@ -15,11 +15,11 @@ import pytest
 from era5dl import log_file
 from era5dl.diagnosis.network_test import NetworkTest, Timing
 from era5dl.errors import SessionBusy
-from era5dl.gui.backend.messages import Trouble
+from era5dl.gui.backend.messages import ErrorInfo
 from era5dl.gui.models import support_report
-from era5dl.gui.models.log import Level, LogBook
+from era5dl.gui.models.log import Level, LogModel
 from era5dl.gui.models.preferences import Preferences
-from era5dl.gui.models.report_vocabulary import known_words
+from era5dl.gui.models.report_vocabulary import redact_unknown_words
 from era5dl.gui.models.support_report import Material
 from era5dl.session import Session, list_sessions
 from era5dl.session.resume_file import render
@@ -82,7 +82,7 @@ def test_no_name_of_a_computer(tmp_path: Path, host: str) -> None:
         logging.getLogger("era5dl").warning(sentence.format(host=host))
         logging.getLogger("urllib3").warning(sentence.format(host=host))
     end()
-    book = LogBook()
+    book = LogModel()
     for sentence in SENTENCES:
         book.add(Level.ERROR, sentence.format(host=host))
     text = report(
@@ -127,7 +127,7 @@ def test_no_name_from_a_lock_and_nothing_that_draws_from_a_title(tmp_path: Path)
     planted_session(out, "\x1b]0;owned\x07\x1b[31mMarie's data of hidden.example\x9b2J\r\n\u202eleft")
     with pytest.raises(SessionBusy) as busy:
         Session.open(out)
-    trouble = Trouble.of(busy.value)
+    trouble = ErrorInfo.of(busy.value)
     text = report(
         tmp_path,
         Material(preferences=Preferences(), sessions=list_sessions(out), log=[trouble.detail, str(busy.value)]),
@@ -139,7 +139,7 @@ def test_no_name_from_a_lock_and_nothing_that_draws_from_a_title(tmp_path: Path)
 
 
 def test_what_is_told_of_an_error_draws_nothing() -> None:
-    trouble = Trouble.of(SessionBusy("era5dl (process 1 on \x1b[2Jhost\r\u202e) works\nsecond line"))
+    trouble = ErrorInfo.of(SessionBusy("era5dl (process 1 on \x1b[2Jhost\r\u202e) works\nsecond line"))
     assert trouble.detail.split("\n")[1] == "second line"
     assert all(line.isprintable() for line in trouble.detail.split("\n"))
 
@@ -158,4 +158,4 @@ def test_what_is_told_of_an_error_draws_nothing() -> None:
     ],
 )
 def test_words_that_help_stay(text: str) -> None:
-    assert known_words(text) == text
+    assert redact_unknown_words(text) == text

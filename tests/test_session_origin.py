@@ -17,7 +17,7 @@ import pytest
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.errors import OtherEndpoint
 from era5dl.gui.backend import messages
-from era5dl.gui.backend.service import Conductor
+from era5dl.gui.backend.service import BackendService
 from era5dl.session import Session, list_sessions
 from era5dl.session.origin import address_of, check_origin
 from era5dl.session.resume_file import render
@@ -27,7 +27,7 @@ from tests.gui_driver import Window
 from tests.runs import plan_of, settings_for, wrong_files
 from tests.session_scene import objects as made_up
 from tests.session_scene import plan_of as plan_of_objects
-from tests.test_gui_service import Ear
+from tests.test_gui_service import MessageCollector
 
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
@@ -133,19 +133,19 @@ def test_the_person_at_the_terminal_is_asked(planted: Path, fault_server: FaultS
 
 def test_the_window_is_told_and_goes_on_when_it_was_allowed(planted: Path, fault_server: FaultServer) -> None:
     settings = Settings(disk_reserve=0)
-    conductor = Conductor()
-    ear = Ear(conductor)
+    service = BackendService()
+    ear = MessageCollector(service)
     (known,) = list_sessions(planted)
-    conductor.open_session(planted, None, settings)
-    asked = ear.until(messages.OtherServer)
-    assert asked == messages.OtherServer(known.id, planted, fault_server.endpoint_url)
-    conductor.verify(planted, known.id, settings)
-    assert ear.until(messages.OtherServer).verifying
+    service.open_session(planted, None, settings)
+    asked = ear.until(messages.ConsentRequired)
+    assert asked == messages.ConsentRequired(known.id, planted, fault_server.endpoint_url)
+    service.verify(planted, known.id, settings)
+    assert ear.until(messages.ConsentRequired).verifying
     assert not fault_server.stats().connections
-    conductor.allow(asked.address)
-    conductor.open_session(planted, known.id, settings)
-    assert ear.until(messages.Over).ended.verified == 2
-    conductor.close()
+    service.allow(asked.address)
+    service.open_session(planted, known.id, settings)
+    assert ear.until(messages.RunFinished).ended.verified == 2
+    service.close()
 
 
 def test_the_window_asks(open_window: Callable[..., Window], planted: Path, fault_server: FaultServer) -> None:
@@ -156,7 +156,7 @@ def test_the_window_asks(open_window: Callable[..., Window], planted: Path, faul
     window.until(lambda: window.root.focus_get() is question.no)  # a key that was meant for something else says no
     question.no.invoke()
     window.root.update()
-    assert not window.app.conductor.occupied
+    assert not window.app.service.occupied
     assert not fault_server.stats().connections
     window.app.downloading.resume_session(planted, None)
     window.until(lambda: window.app.dialogs.consent is not question)
@@ -175,11 +175,11 @@ def test_a_file_that_is_changed_after_the_yes_is_asked_about_again(tmp_path: Pat
         facts_now = replace(session._facts, endpoint_url="http://127.0.0.1:10")
         path = tmp_path / ".era5dl" / f"{session.id}.json"
         path.write_bytes(render(facts_now, session.checkpoint, made.objects, time.time()))
-    conductor = Conductor()
-    conductor.allow(NOWHERE)
-    ear = Ear(conductor)
-    conductor.open_session(tmp_path, session.id, Settings())
-    assert ear.until(messages.OtherServer).address == "http://127.0.0.1:10"
+    service = BackendService()
+    service.allow(NOWHERE)
+    ear = MessageCollector(service)
+    service.open_session(tmp_path, session.id, Settings())
+    assert ear.until(messages.ConsentRequired).address == "http://127.0.0.1:10"
 
 
 AMAZON = Settings()

@@ -199,9 +199,9 @@ def all_texts() -> tuple[dict[Text, None], list[str]]:
     found: dict[Text, None] = {}
     wrong: list[str] = []
     for path in sources():
-        texts, complaints = texts_of(path)
+        texts, errors_by_file = texts_of(path)
         found.update(dict.fromkeys(text for text in texts if text not in found))
-        wrong += complaints
+        wrong += errors_by_file
     by_key: dict[tuple[str, str | None], Text] = {}
     for text in found:
         other = by_key.setdefault((text.singular, text.context), text)

@@ -14,19 +14,19 @@ from typing import Any
 from era5dl import thread_registry
 from era5dl.errors import OutOfThreads
 from era5dl.gui.backend import desktop, messages
-from era5dl.gui.backend.demo_server import DemoThread
-from era5dl.gui.backend.messages import Fact
-from era5dl.gui.backend.service import Conductor
-from era5dl.gui.backend.tk_bridge import Pump
-from era5dl.gui.controllers.closing import Closing
+from era5dl.gui.backend.demo_server import DemoServerThread
+from era5dl.gui.backend.messages import Message
+from era5dl.gui.backend.service import BackendService
+from era5dl.gui.backend.tk_bridge import TkBridge
+from era5dl.gui.controllers.closing import ClosingController
 from era5dl.gui.controllers.dialogs import Dialogs
-from era5dl.gui.controllers.download import Downloading, Surroundings
-from era5dl.gui.controllers.monitoring import Pages, Watching
-from era5dl.gui.controllers.preferences import Choices
+from era5dl.gui.controllers.download import DownloadController, Surroundings
+from era5dl.gui.controllers.monitoring import MonitoringController, Pages
+from era5dl.gui.controllers.preferences import PreferencesController
 from era5dl.gui.dialogs.question import QuestionDialog
 from era5dl.gui.models import preferences, request_form
 from era5dl.gui.models.log import Level
-from era5dl.gui.models.preference_store import Keeping
+from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.queue import QueueModel
 from era5dl.gui.models.request_form import Fields
@@ -57,18 +57,18 @@ _log = logging.getLogger("era5dl")
 class App:
     """One window. Actions of menus and keys are methods without arguments."""
 
-    def __init__(self, root: tk.Tk, options: Options, conductor: Conductor | None = None) -> None:
+    def __init__(self, root: tk.Tk, options: Options, service: BackendService | None = None) -> None:
         self.root, self.options = root, options
-        self.conductor = conductor or Conductor()
-        self.keeping = Keeping(root, options.preset(preferences.load()), on_disk=not options.demo)
+        self.service = service or BackendService()
+        self.store = PreferenceStore(root, options.preset(preferences.load()), on_disk=not options.demo)
         i18n.switch(self.preferences.language or i18n.system_language())
         root.withdraw()
         self.theme = Theme(root, PALETTES[self.preferences.theme], options.scale)
         if i18n.language() != i18n.ENGLISH and not scaling.knows_chinese(root):
             i18n.switch(i18n.ENGLISH)
         self.model = QueueModel()
-        self.awake = desktop.Awake()
-        self.demo: DemoThread | None = None
+        self.awake = desktop.SleepInhibitor()
+        self.demo: DemoServerThread | None = None
         self.dialogs = Dialogs(root, self.theme)
         self._phase = 0
         around = Surroundings(
@@ -79,14 +79,14 @@ class App:
             running=self._running,
             ended=self._ended,
         )
-        self.downloading = Downloading(self.conductor, self.model, around)
-        self.watching = Watching(self.conductor, around.settings)
+        self.downloading = DownloadController(self.service, self.model, around)
+        self.watching = MonitoringController(self.service, around.settings)
         self._make_window()
         bind_keys(root, lambda action: getattr(self, action)())
         self.downloading.attach(self.download)
         self.watching.attach(Pages(self.sessions, self.diagnostics, self.log))
-        self.pump: Pump[Fact] = Pump(root, self.conductor.poll, self.hear, self.draw)
-        self.closing = Closing(root, self.conductor, self.dialogs, self._let_go, self.pump.stop)
+        self.bridge: TkBridge[Message] = TkBridge(root, self.service.poll, self.hear, self.draw)
+        self.closing = ClosingController(root, self.service, self.dialogs, self._let_go, self.bridge.stop)
         self._begin()
         root.deiconify()
         gc.freeze()  # what stands now stands until the end: nothing for a collection to look at
@@ -94,7 +94,7 @@ class App:
     @property
     def preferences(self) -> Preferences:
         """As they are now."""
-        return self.keeping.now
+        return self.store.now
 
     @property
     def question(self) -> QuestionDialog | None:
@@ -105,7 +105,7 @@ class App:
 
     def _make_window(self) -> None:
         root, theme, px = self.root, self.theme, self.theme.px
-        self.keeping.place_window(px)
+        self.store.place_window(px)
         root.protocol("WM_DELETE_WINDOW", self.close)
         root.report_callback_exception = self._bug
         self.header = Header(
@@ -120,11 +120,11 @@ class App:
         self.download, self.sessions, self.diagnostics, self.log = self._pages.pages
         self.tabs = self._pages.notebook
         self.tabs.pack(fill="both", expand=True, padx=px(14), pady=(0, px(14)))
-        self.choices = Choices(
+        self.choices = PreferencesController(
             root=root,
             theme=theme,
-            keeping=self.keeping,
-            conductor=self.conductor,
+            store=self.store,
+            service=self.service,
             downloading=self.downloading,
             watching=self.watching,
             header=self.header,
@@ -134,7 +134,7 @@ class App:
 
     def _callbacks(self) -> TabsCallbacks:
         """What the pages ask for, and who does it."""
-        do, conductor = self.downloading, self.conductor
+        do, service = self.downloading, self.service
         return TabsCallbacks(
             DownloadCallbacks(
                 RequestCallbacks(
@@ -142,21 +142,21 @@ class App:
                 ),
                 QueueCallbacks(
                     retry=lambda chosen: do.retry(list(chosen)),
-                    promote=conductor.promote,
-                    hold=conductor.hold,
-                    release=conductor.release,
+                    promote=service.promote,
+                    hold=service.hold,
+                    release=service.release,
                     open_folder=self._open_file,
                     copy=self._copy,
                 ),
-                TotalsCallbacks(conductor.pause, conductor.resume, self.stop, self._set_workers, self._set_limit),
-                lambda width: self.keeping.change(request_width=width),
+                TotalsCallbacks(service.pause, service.resume, self.stop, self._set_workers, self._set_limit),
+                lambda width: self.store.change(request_width=width),
             ),
             SessionsCallbacks(
                 resume=self._resume_session,
                 verify=self.watching.verify,
-                stop_verifying=conductor.stop_verifying,
+                stop_verifying=service.stop_verifying,
                 open_folder=self._open,
-                forget=conductor.forget,
+                forget=service.forget,
                 add_folder=self.open_folder,
             ),
             DiagnosticsCallbacks(self.watching.test, self._save_report),
@@ -170,42 +170,42 @@ class App:
             fields = demo_fields(self.preferences.folder)
             self.downloading.demo = True
             self.downloading.prepare(True)
-            self.demo = DemoThread(Path(self.preferences.folder).with_name("server"), self.conductor.tell)
+            self.demo = DemoServerThread(Path(self.preferences.folder).with_name("server"), self.service.tell)
             self.demo.start()
         self.downloading.fill(fields)
-        self.pump.start()
+        self.bridge.start()
         self.watching.metrics.start()
-        self.conductor.list_sessions()
+        self.service.list_sessions()
         self._show_where()
         if options.folder is not None:
             self.downloading.resume_session(options.folder, None)
 
     # --- the pulse
 
-    def hear(self, fact: Fact) -> None:
+    def hear(self, fact: Message) -> None:
         """A fact, on Tk's thread."""
         match fact:
-            case messages.DemoMaking():
+            case messages.DemoProgressed():
                 text = _("Making the demo's files: {done} of {total}", done=fact.done, total=fact.total)
                 self.download.banner.show(Kind.INFO, text)
             case messages.DemoReady():
-                self.keeping.now = replace(
+                self.store.now = replace(
                     self.preferences, endpoint_url=fact.endpoint_url, bucket=fact.bucket, proxy="", ca_bundle=""
                 )
                 self.download.banner.hide(at_once=True)
                 self._show_where()
                 self.downloading.prepare(False)
-                self.conductor.list_sessions()
+                self.service.list_sessions()
             case messages.DemoFailed():
-                self.download.banner.show(Kind.DANGER, f"{fact.trouble.detail} {fact.trouble.remedy}")
-            case messages.Planning() | messages.Planned() | messages.Opened():
+                self.download.banner.show(Kind.DANGER, f"{fact.error.detail} {fact.error.remedy}")
+            case messages.PlanProgressed() | messages.PlanReady() | messages.SessionOpened():
                 gc.freeze()  # a collection that looks at a hundred thousand files again holds the window up for 150 ms
-            case messages.OtherServer():
+            case messages.ConsentRequired():
                 self.dialogs.ask_for_server(fact.address, lambda: self._allow(fact))
-            case messages.Stumbled():
-                _log.error("%s: %s", fact.where, fact.trouble.detail)
+            case messages.TaskCrashed():
+                _log.error("%s: %s", fact.where, fact.error.detail)
         self.watching.hear(fact)
-        if not (isinstance(fact, messages.SessionsSeen) and self.downloading.preparing):
+        if not (isinstance(fact, messages.SessionsListed) and self.downloading.preparing):
             self.downloading.hear(fact)
 
     def draw(self) -> None:
@@ -223,7 +223,7 @@ class App:
         self.downloading.start()
 
     def stop(self) -> None:
-        self.conductor.stop()
+        self.service.stop()
 
     def pause_or_resume(self) -> None:
         self.downloading.pause_or_resume()
@@ -238,7 +238,7 @@ class App:
         self._pages.turn_to(self.download)
 
     def show_sessions(self) -> None:
-        self.conductor.list_sessions()
+        self.service.list_sessions()
         self._pages.turn_to(self.sessions)
 
     def show_diagnostics(self) -> None:
@@ -253,7 +253,7 @@ class App:
         if visible is self.log:
             self.log.search.focus_set()
         elif visible is self.download:
-            self.download.search(again=self.conductor.occupied)
+            self.download.search(again=self.service.occupied)
 
     def switch_theme(self) -> None:
         self.choices.switch_theme()
@@ -280,8 +280,8 @@ class App:
 
     def _let_go(self) -> None:
         """The window closes: nothing goes on any more."""
-        self.keeping.save()
-        self.conductor.close()
+        self.store.save()
+        self.service.close()
         self.downloading.close()
         self.watching.metrics.stop()
         self.awake.release()
@@ -324,10 +324,10 @@ class App:
         self.show_download()
         self.downloading.resume_session(folder, session_id)
 
-    def _allow(self, fact: messages.OtherServer) -> None:
+    def _allow(self, fact: messages.ConsentRequired) -> None:
         """The person agrees to the server of a session: what was asked for is done."""
         _log.info("a session may ask %s", fact.address)
-        self.conductor.allow(fact.address)
+        self.service.allow(fact.address)
         if fact.verifying:
             self.watching.verify(fact.folder, fact.session_id)
         else:
@@ -358,7 +358,7 @@ class App:
             self.watching.save_report(Path(name), self.preferences)
 
     def _remember(self, fields: Fields) -> None:
-        self.keeping.change(selection=request_form.to_text(fields), folder=fields.folder)
+        self.store.change(selection=request_form.to_text(fields), folder=fields.folder)
 
     def _running(self, running: bool) -> None:
         (self.awake.hold if running else self.awake.release)()

@@ -105,7 +105,7 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         endpoint_url, bucket = server.stdout.readline().split()
         root = tk.Tk()
         app = App(root, Options(scale=1.0, endpoint_url=endpoint_url, bucket=bucket, out=folder / "out"))
-        app.keeping.now = app.preferences.__class__(
+        app.store.now = app.preferences.__class__(
             endpoint_url=endpoint_url, disk_reserve=0, rate_limit=given.limit, folder=str(folder)
         )
         sys.setswitchinterval(0.0005)  # as era5dl.gui.main does
@@ -115,8 +115,8 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         )
         process = psutil.Process()
         before = process.memory_info().rss
-        app.conductor.start(plan, folder / "out", app.preferences.to_settings())
-        while app.conductor.snapshot() is None:
+        app.service.start(plan, folder / "out", app.preferences.to_settings())
+        while app.service.snapshot() is None:
             root.update()
         gaps: list[float] = []
         last = [time.perf_counter()]
@@ -132,7 +132,7 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         opening = max(gaps)
         gaps.clear()
         _live(root, given.seconds - SETTLED)
-        snapshot = app.conductor.snapshot()
+        snapshot = app.service.snapshot()
         done = snapshot.done_files if snapshot else given.rows
         idle = [float(gap) for gap in sleeper.communicate()[0].split()]
         found: dict[str, object] = {
@@ -143,7 +143,7 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
             "rss_mb_before": round(before / 1e6),
             "rss_mb": round(process.memory_info().rss / 1e6),
         }
-        app.conductor.stop()
+        app.service.stop()
         app.closing.end()
         with contextlib.suppress(tk.TclError):
             root.mainloop()

@@ -20,7 +20,7 @@ Job = Callable[[Cancelled], None]
 _log = logging.getLogger("era5dl")
 
 
-class Desk:
+class BackgroundTask:
     """Jobs must catch what they expect; what they do not is told to `on_bug` and the desk goes on."""
 
     def __init__(self, name: str, on_bug: Callable[[str, BaseException], None]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from era5dl import thread_registry
 from era5dl.errors import OutOfThreads
 from era5dl.gui.backend import messages
-from era5dl.gui.backend.messages import Fact, Trouble
+from era5dl.gui.backend.messages import ErrorInfo, Message
 
 _MAKE = """
 import sys
@@ -25,10 +25,10 @@ make_bucket(Path(sys.argv[1]), lambda done, total: print(done, total, flush=True
 """
 
 
-class DemoThread:
+class DemoServerThread:
     """`tell` hears DemoMaking, then DemoReady or DemoFailed. The server ends with `stop`, or with this program."""
 
-    def __init__(self, cache: Path, tell: Callable[[Fact], None]) -> None:
+    def __init__(self, cache: Path, tell: Callable[[Message], None]) -> None:
         self._cache, self._tell = cache, tell
         self._over = threading.Event()
         self._gone = threading.Event()
@@ -38,7 +38,7 @@ class DemoThread:
         try:
             thread_registry.start(thread, self.stop)
         except OutOfThreads as error:
-            self._tell(messages.DemoFailed(Trouble.of(error)))
+            self._tell(messages.DemoFailed(ErrorInfo.of(error)))
 
     def stop(self) -> None:
         """Returns at once; the keeper of the server ends it, whatever happens to us."""
@@ -55,7 +55,7 @@ class DemoThread:
                 self._tell(messages.DemoReady(server.endpoint_url, server.bucket))
                 self._over.wait()
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no demo
-            self._tell(messages.DemoFailed(Trouble.of(error)))
+            self._tell(messages.DemoFailed(ErrorInfo.of(error)))
 
     def _make_apart(self) -> None:
         import era5dl
@@ -77,4 +77,4 @@ class DemoThread:
                 self._made(*map(int, line.split()))
 
     def _made(self, done: int, total: int) -> None:
-        self._tell(messages.DemoMaking(done, total))
+        self._tell(messages.DemoProgressed(done, total))

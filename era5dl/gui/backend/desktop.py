@@ -41,7 +41,7 @@ def notification(title: str, text: str, platform: str) -> list[list[str]]:
     return [["notify-send", f"--app-name={WHO}", "--", title, text]]
 
 
-class Awake:
+class SleepInhibitor:
     """Keeps the system from falling asleep between `hold` and `release`. Harmless where that is not possible.
 
     Linux and macOS: a small program that holds sleep off for as long as it runs, and which ends with us however we end:

@@ -21,7 +21,7 @@ from era5dl.session import Summary
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ErrorInfo:
     """An error as values. kind: `Era5Error.kind`, for `words.explain`; detail: what it said itself."""
 
     kind: str
@@ -29,7 +29,7 @@ class Trouble:
     remedy: str = ""
 
     @classmethod
-    def of(cls, error: BaseException) -> Trouble:
+    def of(cls, error: BaseException) -> ErrorInfo:
         if isinstance(error, Era5Error):
             return cls(error.kind, _sayable(str(error)), error.remedy)
         return cls("Era5Error", _sayable(f"{type(error).__name__}: {str(error)[:300]}"))
@@ -41,7 +41,7 @@ def _sayable(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Planning:
+class PlanProgressed:
     """A plan is being made: so many listings are done, of so many."""
 
     number: int
@@ -50,7 +50,7 @@ class Planning:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlanReady:
     """The answer to request `number`."""
 
     number: int
@@ -58,25 +58,25 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class NotPlanned:
+class PlanFailed:
     """There is no answer to request `number`."""
 
     number: int
-    trouble: Trouble
+    error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
-class FolderSeen:
-    """What there is about a folder. free: bytes; None where the trouble says why it is not known."""
+class FolderInspected:
+    """What there is about a folder. free: bytes; None where the error says why it is not known."""
 
     folder: Path
     free: int | None
     sessions: tuple[Summary, ...] = ()
-    trouble: Trouble | None = None
+    error: ErrorInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class SessionOpened:
     """A session is open and about to run. partial: bytes on disk of unfinished ones."""
 
     session_id: str
@@ -91,14 +91,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class NotOpened:
+class SessionNotOpened:
     """There is nothing to run."""
 
-    trouble: Trouble
+    error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
-class OtherServer:
+class ConsentRequired:
     """A session names a server that nobody has agreed to: its URL. It is closed again, and nothing was asked there."""
 
     session_id: str
@@ -108,14 +108,14 @@ class OtherServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class EngineEvent:
     """An event of the engine, passed on."""
 
     event: Event
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class RunFinished:
     """A run has ended and its session is closed. Exactly once after each Opened."""
 
     session_id: str
@@ -127,7 +127,7 @@ class Over:
 
 
 @dataclass(frozen=True, slots=True)
-class Verifying:
+class VerifyProgressed:
     """So many files of a session have been looked at, of so many."""
 
     session_id: str
@@ -136,7 +136,7 @@ class Verifying:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifyFinished:
     """A session's files have been proven, or not: each of them, in the plan's order."""
 
     session_id: str
@@ -145,15 +145,15 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
-class NotVerified:
+class VerifyFailed:
     """A session could not be looked at, or it was stopped."""
 
     session_id: str
-    trouble: Trouble
+    error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
-class SessionsSeen:
+class SessionsListed:
     """The sessions that are known on this computer, newest first."""
 
     sessions: tuple[Summary, ...]
@@ -161,21 +161,21 @@ class SessionsSeen:
 
 @dataclass(frozen=True, slots=True)
 class SessionForgotten:
-    """It is off the list; with a trouble, what it left in its folder could not be removed."""
+    """It is off the list; with a error, what it left in its folder could not be removed."""
 
     session_id: str
-    trouble: Trouble | None = None
+    error: ErrorInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosed:
+class NetworkTested:
     """The network test has ended."""
 
     network_test: NetworkTest
 
 
 @dataclass(frozen=True, slots=True)
-class DemoMaking:
+class DemoProgressed:
     """The demo's files are being made: so many, of so many."""
 
     done: int
@@ -194,35 +194,35 @@ class DemoReady:
 class DemoFailed:
     """There is no demo."""
 
-    trouble: Trouble
+    error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Stumbled:
+class TaskCrashed:
     """A bug in a thread of the conductor: told, logged, survived."""
 
     where: str
-    trouble: Trouble
+    error: ErrorInfo
 
 
-Fact = (
-    Planning
-    | Planned
-    | NotPlanned
-    | FolderSeen
-    | Opened
-    | NotOpened
-    | OtherServer
-    | Happened
-    | Over
-    | Verifying
-    | Verified
-    | NotVerified
-    | SessionsSeen
+Message = (
+    PlanProgressed
+    | PlanReady
+    | PlanFailed
+    | FolderInspected
+    | SessionOpened
+    | SessionNotOpened
+    | ConsentRequired
+    | EngineEvent
+    | RunFinished
+    | VerifyProgressed
+    | VerifyFinished
+    | VerifyFailed
+    | SessionsListed
     | SessionForgotten
-    | Diagnosed
-    | DemoMaking
+    | NetworkTested
+    | DemoProgressed
     | DemoReady
     | DemoFailed
-    | Stumbled
+    | TaskCrashed
 )

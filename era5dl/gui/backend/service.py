@@ -23,8 +23,8 @@ from era5dl.engine.events import Event
 from era5dl.engine.snapshot import Snapshot
 from era5dl.errors import Era5Error, OtherEndpoint, OutOfThreads, Stopped
 from era5dl.gui.backend import messages
-from era5dl.gui.backend.background_task import Cancelled, Desk
-from era5dl.gui.backend.messages import Fact, Trouble
+from era5dl.gui.backend.background_task import BackgroundTask, Cancelled
+from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.planner import Plan, make_plan
 from era5dl.selection import Selection
 from era5dl.session import Session, known_sessions, list_sessions
@@ -44,11 +44,11 @@ def s3_bucket(settings: Settings) -> Bucket:
     return S3Bucket(settings)
 
 
-class Conductor:
+class BackendService:
     """At most one run at a time; planning, folders, sessions and the network test have a desk each."""
 
     def __init__(self, make_bucket: MakeBucket = s3_bucket) -> None:
-        self._facts: SimpleQueue[Fact] = SimpleQueue()
+        self._facts: SimpleQueue[Message] = SimpleQueue()
         self.request_metrics = RequestMetrics()
         self._buckets = _Buckets(lambda settings: MeasuredBucket(make_bucket(settings), self.request_metrics))
         self._lock = threading.Lock()
@@ -60,15 +60,15 @@ class Conductor:
         self._numbers = 0
         self._allowed: set[str] = set()  # servers that the person has agreed to while this window is open
         self._planning, self._folders, self._verifying, self._testing, self._listing = (
-            Desk(name, self._stumbled) for name in ("planning", "folder", VERIFYING, TESTING, "sessions")
+            BackgroundTask(name, self._stumbled) for name in ("planning", "folder", VERIFYING, TESTING, "sessions")
         )
         self.speed: float | None = None  # bytes per second that the line was seen to give, over all runs so far
 
     # Questions
 
-    def poll(self, most: int = 200) -> list[Fact]:
+    def poll(self, most: int = 200) -> list[Message]:
         """The facts that nobody has heard yet, oldest first, so many at most."""
-        heard: list[Fact] = []
+        heard: list[Message] = []
         with contextlib.suppress(Empty):
             while len(heard) < most:
                 heard.append(self._facts.get_nowait())
@@ -102,15 +102,15 @@ class Conductor:
         number = self._numbers
 
         def job(cancelled: Cancelled) -> None:
-            meter = _Seldom(lambda done, total: self.tell(messages.Planning(number, done, total)))
+            meter = _Seldom(lambda done, total: self.tell(messages.PlanProgressed(number, done, total)))
             try:
                 made = make_plan(selection, self._buckets.get(settings), on_progress=meter.tell, cancelled=cancelled)
-                self.tell(messages.Planned(number, made))
+                self.tell(messages.PlanReady(number, made))
             except Stopped:
                 return
             except Era5Error as error:
                 if not cancelled():
-                    self.tell(messages.NotPlanned(number, Trouble.of(error)))
+                    self.tell(messages.PlanFailed(number, ErrorInfo.of(error)))
 
         self._planning.ask(job)
         return number
@@ -127,9 +127,9 @@ class Conductor:
             from era5dl.folder.free_space import free_bytes
 
             try:
-                seen = messages.FolderSeen(folder, free_bytes(folder), tuple(list_sessions(folder)))
+                seen = messages.FolderInspected(folder, free_bytes(folder), tuple(list_sessions(folder)))
             except (Era5Error, OSError, ValueError) as error:
-                seen = messages.FolderSeen(folder, None, trouble=Trouble.of(error))
+                seen = messages.FolderInspected(folder, None, error=ErrorInfo.of(error))
             if not cancelled():
                 self.tell(seen)
 
@@ -206,7 +206,7 @@ class Conductor:
         def job(cancelled: Cancelled) -> None:
             found = tuple(known_sessions())
             if not cancelled():
-                self.tell(messages.SessionsSeen(found))
+                self.tell(messages.SessionsListed(found))
 
         self._listing.ask(job)
 
@@ -216,20 +216,20 @@ class Conductor:
         def work() -> None:
             from era5dl.session.index import forget
 
-            trouble = None
+            failure: ErrorInfo | None = None
             try:
                 if (folder / ".era5dl").is_dir():
                     with Session.open(folder, session_id) as session:
                         session.forget()
             except Era5Error as error:
-                trouble = Trouble.of(error)
+                failure = ErrorInfo.of(error)
             forget(session_id, folder)
-            self.tell(messages.SessionForgotten(session_id, trouble))
+            self.tell(messages.SessionForgotten(session_id, failure))
 
         try:
             self._thread("forget", work)
         except OutOfThreads as error:
-            self.tell(messages.SessionForgotten(session_id, Trouble.of(error)))
+            self.tell(messages.SessionForgotten(session_id, ErrorInfo.of(error)))
 
     def verify(self, folder: Path, session_id: str, settings: Settings) -> None:
         """Prove the files of a session on disk."""
@@ -240,7 +240,7 @@ class Conductor:
             try:
                 with Session.open(folder, session_id) as session:
                     total, seen = len(session.plan.objects), iter(range(1, len(session.plan.objects) + 1))
-                    meter = _Seldom(lambda done, all_: self.tell(messages.Verifying(session_id, done, all_)))
+                    meter = _Seldom(lambda done, all_: self.tell(messages.VerifyProgressed(session_id, done, all_)))
                     bucket = self._buckets.get(self._agreed(session, settings))
                     examined = verify(
                         bucket,
@@ -249,12 +249,12 @@ class Conductor:
                         cancelled,
                         opaque_etags=settings.opaque_etags,
                     )
-                self.tell(messages.Verified(session_id, folder, tuple(examined)))
+                self.tell(messages.VerifyFinished(session_id, folder, tuple(examined)))
             except OtherEndpoint as other:
-                self.tell(messages.OtherServer(session_id, folder, other.address, verifying=True))
-                self.tell(messages.NotVerified(session_id, Trouble.of(other)))
+                self.tell(messages.ConsentRequired(session_id, folder, other.address, verifying=True))
+                self.tell(messages.VerifyFailed(session_id, ErrorInfo.of(other)))
             except Era5Error as error:
-                self.tell(messages.NotVerified(session_id, Trouble.of(error)))
+                self.tell(messages.VerifyFailed(session_id, ErrorInfo.of(error)))
 
         self._verifying.ask(job)
 
@@ -269,7 +269,7 @@ class Conductor:
 
             found = run_network_test(settings)
             if not cancelled():
-                self.tell(messages.Diagnosed(found))
+                self.tell(messages.NetworkTested(found))
 
         self._testing.ask(job)
 
@@ -293,11 +293,11 @@ class Conductor:
             self._thread("run", lambda: self._drive(open_session, settings, chosen))
         except OutOfThreads as error:
             self._occupied = False
-            self.tell(messages.NotOpened(Trouble.of(error)))
+            self.tell(messages.SessionNotOpened(ErrorInfo.of(error)))
 
     def _drive(self, open_session: Callable[[], Session], settings: Settings, only: frozenset[int] | None) -> None:
         """The life of a run's thread: open, fetch, wait for the end, close."""
-        ending: Fact | None = None  # said when another run can begin
+        ending: Message | None = None  # said when another run can begin
         opened: tuple[str, Path] | None = None
         try:
             with open_session() as session:
@@ -317,12 +317,12 @@ class Conductor:
                 self._measure(last)
                 assert engine.result is not None
                 missing = len(session.plan.missing)
-                ending = messages.Over(session.id, session.folder, engine.result, last, states, missing)
+                ending = messages.RunFinished(session.id, session.folder, engine.result, last, states, missing)
         except OtherEndpoint as other:
             assert opened is not None
-            ending = messages.OtherServer(*opened, other.address)
+            ending = messages.ConsentRequired(*opened, other.address)
         except Era5Error as error:
-            ending = messages.NotOpened(Trouble.of(error))
+            ending = messages.SessionNotOpened(ErrorInfo.of(error))
         finally:
             with self._lock:
                 self._engine, self._occupied = None, False
@@ -340,7 +340,7 @@ class Conductor:
             self.speed = last.fetched_bytes / last.elapsed
 
     def _heard(self, event: Event) -> None:
-        self.tell(messages.Happened(event))
+        self.tell(messages.EngineEvent(event))
 
     def _thread(self, name: str, work: Callable[[], None]) -> None:
         def guarded() -> None:
@@ -352,9 +352,9 @@ class Conductor:
         thread_registry.start(threading.Thread(target=guarded, name=f"era5dl-{name}", daemon=True))
 
     def _stumbled(self, where: str, bug: BaseException) -> None:
-        self.tell(messages.Stumbled(where, Trouble.of(bug)))
+        self.tell(messages.TaskCrashed(where, ErrorInfo.of(bug)))
 
-    def tell(self, fact: Fact) -> None:
+    def tell(self, fact: Message) -> None:
         """Put a fact into the queue; from any thread."""
         self._facts.put(fact)
 
@@ -386,10 +386,10 @@ def _local(url: str | None) -> bool:
     return url is not None and url.startswith(("http://127.0.0.1:", "http://localhost:"))
 
 
-def _opened(session: Session, only: frozenset[int] | None, elsewhere: str) -> messages.Opened:
+def _opened(session: Session, only: frozenset[int] | None, elsewhere: str) -> messages.SessionOpened:
     partial = {u.index: sum(stop - start for start, stop in u.done) for u in session.checkpoint.unfinished}
     objects = session.plan.objects
-    return messages.Opened(
+    return messages.SessionOpened(
         session.id,
         session.folder,
         session.title,

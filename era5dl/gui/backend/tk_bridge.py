@@ -25,7 +25,7 @@ class Timer(Protocol):
     def after_cancel(self, id: str, /) -> None: ...
 
 
-class Pump(Generic[T]):
+class TkBridge(Generic[T]):
     """poll: gives facts, so many at most. hear: is told each. draw: looks at the numbers and shows them."""
 
     def __init__(

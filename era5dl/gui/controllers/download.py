@@ -14,12 +14,12 @@ from pathlib import Path
 from era5dl.engine.events import TROUBLES, State, StateChanged
 from era5dl.errors import BadResponse, UsageError
 from era5dl.gui.backend import messages
-from era5dl.gui.backend.messages import Fact, Trouble
-from era5dl.gui.backend.service import Conductor
+from era5dl.gui.backend.messages import ErrorInfo, Message
+from era5dl.gui.backend.service import BackendService
 from era5dl.gui.backend.tk_bridge import Timer
 from era5dl.gui.models import request_form
-from era5dl.gui.models.queue import QueueModel, Show
-from era5dl.gui.models.request_form import Fields, Outlook
+from era5dl.gui.models.queue import FileFilter, QueueModel
+from era5dl.gui.models.request_form import Fields, PlanState
 from era5dl.gui.models.sessions import rows
 from era5dl.gui.pages.download import DownloadPage
 from era5dl.gui.pages.totals_panel import SPAN
@@ -45,19 +45,19 @@ class Surroundings:
     ended: Callable[[str], object]
 
 
-class Downloading:
+class DownloadController:
     """One for the life of the window; all methods on Tk's thread."""
 
-    def __init__(self, conductor: Conductor, model: QueueModel, around: Surroundings) -> None:
-        self._conductor, self._model, self._around = conductor, model, around
+    def __init__(self, service: BackendService, model: QueueModel, around: Surroundings) -> None:
+        self._service, self._model, self._around = service, model, around
         self._page: DownloadPage | None = None
         self._fields = Fields()
-        self._outlook = Outlook(checked=request_form.check(Fields()))
+        self._plan_state = PlanState(form=request_form.validate(Fields()))
         self._number = 0  # of the plan that is waited for
         self._armed: str | None = None
         self._folder_asked: Path | None = None
         self._begun = False  # the queue shows a run, not a preview
-        self._opened: messages.Opened | None = None
+        self._opened: messages.SessionOpened | None = None
         self._trouble: State | None = None  # what the banner is about
         self._last: object = None
         self._speeds: deque[tuple[float, float | None]] = deque(maxlen=int(SPAN / SPEED_EVERY) + 2)
@@ -81,11 +81,11 @@ class Downloading:
     @property
     def preparing(self) -> bool:
         """Whether the demo's server is not up yet."""
-        return self._outlook.preparing
+        return self._plan_state.preparing
 
     def folder_of(self, index: int) -> Path | None:
         """Where the file of this place in the plan is, or will be."""
-        root = self._opened.folder if self._begun and self._opened is not None else self._outlook.checked.folder
+        root = self._opened.folder if self._begun and self._opened is not None else self._plan_state.form.folder
         if root is None:
             return None
         folder = (root / self._model.objects[index].key).parent
@@ -101,36 +101,36 @@ class Downloading:
     def changed(self, fields: Fields) -> None:
         """The fields say something else: ask again a moment after the last change."""
         before, self._fields = self._fields, fields
-        checked = request_form.check(fields)
-        same = checked.selection == self._outlook.checked.selection and checked.selection is not None
-        if same and not self._outlook.trouble:
-            self._outlook = replace(self._outlook, checked=checked)
+        checked = request_form.validate(fields)
+        same = checked.selection == self._plan_state.form.selection and checked.selection is not None
+        if same and not self._plan_state.error:
+            self._plan_state = replace(self._plan_state, form=checked)
         else:
-            self._outlook = replace(self._outlook, checked=checked, plan=None, trouble=None, progress=None)
-            self._conductor.plan_no_more()
+            self._plan_state = replace(self._plan_state, form=checked, plan=None, error=None, progress=None)
+            self._service.plan_no_more()
         if before.folder != fields.folder:
-            self._outlook = replace(self._outlook, folder=None)
+            self._plan_state = replace(self._plan_state, folder=None)
         self._arm()
         self._show()
         self._around.remember(fields)
 
     def replan(self) -> None:
         """Something else that a plan depends on has changed: the endpoint, a proxy."""
-        self._outlook = replace(self._outlook, plan=None, trouble=None, progress=None)
+        self._plan_state = replace(self._plan_state, plan=None, error=None, progress=None)
         self._arm()
         self._show()
 
     def prepare(self, preparing: bool) -> None:
         """The demo's server is being started, or has been."""
-        self._outlook = replace(self._outlook, preparing=preparing)
+        self._plan_state = replace(self._plan_state, preparing=preparing)
         if not preparing:
             self._arm()
         self._show()
 
     def start(self) -> None:
         """Fetch what is planned."""
-        outlook = self._outlook
-        if outlook.obstacle() or outlook.plan is None or outlook.checked.folder is None:
+        plan_state = self._plan_state
+        if plan_state.blocking_reason() or plan_state.plan is None or plan_state.form.folder is None:
             return
         settings = self._settings()
         if settings is None:
@@ -140,44 +140,44 @@ class Downloading:
         self._occupy()
         earlier = self._earlier() if self.demo else None
         if earlier is not None:
-            self._conductor.open_session(earlier.folder, earlier.id, settings)
+            self._service.open_session(earlier.folder, earlier.id, settings)
         else:
-            self._conductor.start(outlook.plan, outlook.checked.folder, settings)
+            self._service.start(plan_state.plan, plan_state.form.folder, settings)
 
     def resume_session(self, folder: Path, session_id: str | None) -> None:
         """Go on with a session of the list, or the newest of a folder."""
-        if self._conductor.occupied:
+        if self._service.occupied:
             return
         settings = self._settings()
         if settings is None:
             return
         self.page.banner.hide(at_once=True)
         self._occupy()
-        self._conductor.open_session(folder, session_id, settings)
+        self._service.open_session(folder, session_id, settings)
 
     def pause_or_resume(self) -> None:
-        snapshot = self._conductor.snapshot()
+        snapshot = self._service.snapshot()
         if snapshot is None:
             return
         if snapshot.state is State.PAUSED:
-            self._conductor.resume()
+            self._service.resume()
         else:
-            self._conductor.pause()
+            self._service.pause()
 
     def retry(self, indices: list[int] | None = None) -> None:
         """Failed files once more."""
         chosen = self._model.failed() if indices is None else indices
         if not chosen:
             return
-        running = self._conductor.snapshot() is not None
+        running = self._service.snapshot() is not None
         if not running:
             self.page.banner.hide(at_once=True)
             self._occupy()
-        self._conductor.retry(chosen)
+        self._service.retry(chosen)
 
     def show_missing(self) -> None:
         """Name what the server does not have, with the reason."""
-        plan = self._outlook.plan
+        plan = self._plan_state.plan
         if plan is None:
             return
         reasons: dict[str, list[str]] = {}
@@ -201,51 +201,51 @@ class Downloading:
 
     # --- what the conductor says
 
-    def hear(self, fact: Fact) -> None:
+    def hear(self, fact: Message) -> None:
         match fact:
-            case messages.Planning() if fact.number == self._number:
-                self._outlook = replace(self._outlook, progress=(fact.done, fact.total))
+            case messages.PlanProgressed() if fact.number == self._number:
+                self._plan_state = replace(self._plan_state, progress=(fact.done, fact.total))
                 self._show()
-            case messages.Planned() if fact.number == self._number:
-                self._outlook = replace(self._outlook, plan=fact.plan, progress=None, trouble=None)
-                if not self._conductor.occupied:
+            case messages.PlanReady() if fact.number == self._number:
+                self._plan_state = replace(self._plan_state, plan=fact.plan, progress=None, error=None)
+                if not self._service.occupied:
                     self._begun = False
                     self._model.load(fact.plan.objects)
                     self.page.queue.begin(False)
                 self._show()
-            case messages.NotPlanned() if fact.number == self._number:
-                self._outlook = replace(self._outlook, trouble=fact.trouble, progress=None)
+            case messages.PlanFailed() if fact.number == self._number:
+                self._plan_state = replace(self._plan_state, error=fact.error, progress=None)
                 self._show()
-            case messages.FolderSeen() if fact.folder == self._folder_asked:
-                self._outlook = replace(self._outlook, folder=fact)
+            case messages.FolderInspected() if fact.folder == self._folder_asked:
+                self._plan_state = replace(self._plan_state, folder=fact)
                 self._show()
-            case messages.Opened():
+            case messages.SessionOpened():
                 self._open(fact)
-            case messages.NotOpened():
+            case messages.SessionNotOpened():
                 self._free()
-                if fact.trouble.kind != "Stopped":
-                    self._failed(fact.trouble)
-            case messages.OtherServer() if not fact.verifying:
+                if fact.error.kind != "Stopped":
+                    self._failed(fact.error)
+            case messages.ConsentRequired() if not fact.verifying:
                 self._free()
-            case messages.Happened():
+            case messages.EngineEvent():
                 self._model.hear(fact.event)
                 if isinstance(fact.event, StateChanged):
                     self._state(fact.event)
-            case messages.Over():
+            case messages.RunFinished():
                 self._over(fact)
-            case messages.SessionsSeen():
+            case messages.SessionsListed():
                 self._offer(fact.sessions)
             case _:
                 return
 
     def draw(self, phase: int) -> None:
         """The numbers of this moment, in parts 0, 1, 2, so that no turn of Tk is long."""
-        snapshot = self._conductor.snapshot()
+        snapshot = self._service.snapshot()
         if snapshot is None:
             return
         now = time.monotonic()
         if phase == 0:
-            states = self._conductor.states()
+            states = self._service.states()
             if states is not None and len(states) == len(self._model.objects):
                 self._model.update(snapshot, states, now)
         elif phase == 1:
@@ -271,56 +271,56 @@ class Downloading:
     def _ask(self) -> None:
         """Look at the folder, and ask the bucket if there is something to ask."""
         self._armed = None
-        checked = self._outlook.checked
-        if checked.folder is not None and self._outlook.folder is None:
+        checked = self._plan_state.form
+        if checked.folder is not None and self._plan_state.folder is None:
             self._folder_asked = checked.folder
-            self._conductor.look_at(checked.folder)
-        ready = not self._outlook.preparing and not self._conductor.occupied
-        if checked.selection is None or self._outlook.plan is not None or not ready:
+            self._service.look_at(checked.folder)
+        ready = not self._plan_state.preparing and not self._service.occupied
+        if checked.selection is None or self._plan_state.plan is not None or not ready:
             return
         try:
             settings = self._around.settings()
         except UsageError as error:
-            self._outlook = replace(self._outlook, trouble=Trouble.of(error))
+            self._plan_state = replace(self._plan_state, error=ErrorInfo.of(error))
             self._show()
             return
-        self._number = self._conductor.plan(checked.selection, settings)
+        self._number = self._service.plan(checked.selection, settings)
 
     def _show(self) -> None:
         try:
             reserve = self._around.settings().disk_reserve
         except UsageError:
             reserve = 0
-        self._outlook = replace(
-            self._outlook, speed=self._conductor.speed, busy=self._conductor.occupied, reserve=reserve
+        self._plan_state = replace(
+            self._plan_state, speed=self._service.speed, busy=self._service.occupied, reserve=reserve
         )
-        self.page.show_outlook(self._outlook)
+        self.page.show_plan_state(self._plan_state)
 
     def _settings(self) -> Settings | None:
         """As they are now; None, and the person is told, where they will not do."""
         try:
             return self._around.settings()
         except UsageError as error:
-            self._failed(Trouble.of(error))
+            self._failed(ErrorInfo.of(error))
             return None
 
     def _occupy(self) -> None:
-        self._outlook = replace(self._outlook, busy=True)
-        self.page.show_outlook(self._outlook)
+        self._plan_state = replace(self._plan_state, busy=True)
+        self.page.show_plan_state(self._plan_state)
         self._around.running(True)
 
     def _free(self) -> None:
         self._around.running(False)
-        self._outlook = replace(self._outlook, folder=None)  # there is less room now, and a session
+        self._plan_state = replace(self._plan_state, folder=None)  # there is less room now, and a session
         self._arm()
         self._show()
 
-    def _open(self, opened: messages.Opened) -> None:
-        complaints = self._model.complaints if opened.only is not None else {}
+    def _open(self, opened: messages.SessionOpened) -> None:
+        errors_by_file = self._model.errors_by_file if opened.only is not None else {}
         self._opened, self._begun, self._trouble = opened, True, None
         self._model.load(opened.objects, opened.partial)
         if opened.only is not None:
-            self._model.only, self._model.complaints = opened.only, complaints
+            self._model.only, self._model.errors_by_file = opened.only, errors_by_file
         self._speeds.clear()
         self.page.queue.begin(True)
         notes = list(opened.notes)
@@ -350,7 +350,7 @@ class Downloading:
             self._trouble = None
             self.page.banner.hide()
 
-    def _over(self, over: messages.Over) -> None:
+    def _over(self, over: messages.RunFinished) -> None:
         self._trouble = None
         if len(over.states) == len(self._model.objects):
             self._model.update(None, over.states, time.monotonic() + 1e6)
@@ -362,7 +362,7 @@ class Downloading:
         self._free()
         self._around.ended(text)
 
-    def _summary(self, over: messages.Over) -> tuple[Kind, str, Action | None]:
+    def _summary(self, over: messages.RunFinished) -> tuple[Kind, str, Action | None]:
         """One message at the end, and what to do next."""
         ended, last = over.ended, over.last
         folder, session_id = over.folder, over.session_id
@@ -373,19 +373,19 @@ class Downloading:
         if ended.stopped and ended.unfinished:
             return Kind.INFO, summary_text.stopped(last), go_on
         if failed:
-            self.page.queue.choose_show(Show.ALL)
+            self.page.queue.choose_show(FileFilter.ALL)
             return Kind.WARNING, summary_text.with_failures(ended, failed), Action(_("Retry"), lambda: self.retry())
         show = Action(_("Open folder"), lambda: self._around.open_folder(folder))
         return Kind.OK, summary_text.complete(ended, last, over.missing), show
 
-    def _failed(self, trouble: Trouble) -> None:
-        said = engine_text.explain(trouble.kind)
-        self.page.banner.show(Kind.DANGER, f"{said.sentence} {said.hint}\n({trouble.detail})")
+    def _failed(self, error: ErrorInfo) -> None:
+        said = engine_text.explain(error.kind)
+        self.page.banner.show(Kind.DANGER, f"{said.sentence} {said.hint}\n({error.detail})")
         self._show()
 
     def _offer(self, sessions: tuple[Summary, ...]) -> None:
         """Once, when the window opens: the download that was interrupted last."""
-        if self._offered or self._conductor.occupied:
+        if self._offered or self._service.occupied:
             return
         self._offered = True
         last = next((one for one in sessions if one.state is Standing.INTERRUPTED), None)
@@ -400,7 +400,7 @@ class Downloading:
 
     def _earlier(self) -> Summary | None:
         """A session of the demo that was begun with another port of its server."""
-        plan, seen = self._outlook.plan, self._outlook.folder
+        plan, seen = self._plan_state.plan, self._plan_state.folder
         if plan is None or seen is None:
             return None
         alike = (one for one in seen.sessions if (one.files, one.total_bytes) == (len(plan.objects), plan.total_bytes))

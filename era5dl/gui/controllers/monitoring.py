@@ -15,11 +15,11 @@ from era5dl.engine.verify_files import Condition
 from era5dl.errors import UsageError
 from era5dl.formatting import plain
 from era5dl.gui.backend import messages
-from era5dl.gui.backend.messages import Fact
-from era5dl.gui.backend.service import TESTING, VERIFYING, Conductor
+from era5dl.gui.backend.messages import Message
+from era5dl.gui.backend.service import TESTING, VERIFYING, BackendService
 from era5dl.gui.models import sessions
-from era5dl.gui.models.charts import hour_of
-from era5dl.gui.models.log import Level, LogBook
+from era5dl.gui.models.charts import chart_data
+from era5dl.gui.models.log import Level, LogModel
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.sessions import parts_of_title
 from era5dl.gui.pages.diagnostics import DiagnosticsPage
@@ -43,13 +43,13 @@ class Pages:
     log: LogPage
 
 
-class Watching:
+class MonitoringController:
     """One for the life of the window."""
 
-    def __init__(self, conductor: Conductor, settings: Callable[[], Settings]) -> None:
-        self._conductor, self._settings = conductor, settings
-        self.book = LogBook()
-        self.metrics = Metrics(conductor.snapshot, conductor.request_metrics)
+    def __init__(self, service: BackendService, settings: Callable[[], Settings]) -> None:
+        self._service, self._settings = service, settings
+        self.book = LogModel()
+        self.metrics = Metrics(service.snapshot, service.request_metrics)
         self._pages: Pages | None = None
         self._sessions: tuple[Summary, ...] = ()
         self._network_test: NetworkTest | None = None
@@ -74,7 +74,7 @@ class Watching:
 
     def verify(self, folder: Path, session_id: str) -> None:
         try:
-            self._conductor.verify(folder, session_id, self._settings())
+            self._service.verify(folder, session_id, self._settings())
         except UsageError as error:
             self.pages.sessions.tell(engine_text.explain(error).sentence)
 
@@ -87,8 +87,8 @@ class Watching:
             self.pages.diagnostics.tell(engine_text.explain(error).sentence, Kind.WARNING)
             return
         self.pages.diagnostics.show_testing(True)
-        self._tested_alone = not self._conductor.occupied
-        self._conductor.diagnose(settings)
+        self._tested_alone = not self._service.occupied
+        self._service.diagnose(settings)
 
     def save_report(self, path: Path, preferences: Preferences) -> None:
         """Put the support report into this file, and say where it is, or why it is not."""
@@ -117,44 +117,44 @@ class Watching:
 
     # --- what the conductor says
 
-    def hear(self, fact: Fact) -> None:
+    def hear(self, fact: Message) -> None:
         pages = self.pages
         match fact:
-            case messages.SessionsSeen():
+            case messages.SessionsListed():
                 self._sessions = fact.sessions
                 self.show_sessions()
-            case messages.Verifying():
+            case messages.VerifyProgressed():
                 pages.sessions.show_verifying(fact.done, fact.total)
-            case messages.Verified():
+            case messages.VerifyFinished():
                 found = Counter(one.condition for one in fact.examined)
                 verified, checked = found[Condition.VERIFIED], found[Condition.CHECKED]
                 pages.sessions.show_verified(verified, checked, found.total() - verified - checked)
-                self._conductor.list_sessions()
-            case messages.NotVerified():
-                pages.sessions.tell(_said(fact.trouble), Kind.WARNING)
+                self._service.list_sessions()
+            case messages.VerifyFailed():
+                pages.sessions.tell(_said(fact.error), Kind.WARNING)
             case messages.SessionForgotten():
-                if fact.trouble is not None:
-                    pages.sessions.tell(_said(fact.trouble))
-                self._conductor.list_sessions()
-            case messages.Diagnosed():
+                if fact.error is not None:
+                    pages.sessions.tell(_said(fact.error))
+                self._service.list_sessions()
+            case messages.NetworkTested():
                 self._network_test = fact.network_test
-                self._tested_alone = self._tested_alone and not self._conductor.occupied
+                self._tested_alone = self._tested_alone and not self._service.occupied
                 pages.diagnostics.show_testing(False)
                 self._show_test()
-            case messages.Opened():
+            case messages.SessionOpened():
                 self._running = (fact.session_id, fact.folder)
                 what = ", ".join(filter(None, parts_of_title(fact.title)))
                 self.book.add(Level.INFO, f"{what} → {fact.folder}")
-                self._conductor.list_sessions()
-            case messages.Over():
+                self._service.list_sessions()
+            case messages.RunFinished():
                 self._running = None
-                self._conductor.list_sessions()
-            case messages.Happened():
+                self._service.list_sessions()
+            case messages.EngineEvent():
                 self.book.hear(fact.event)
-            case messages.Stumbled():
+            case messages.TaskCrashed():
                 self._stumbled(fact)
-            case messages.NotPlanned() | messages.NotOpened() | messages.DemoFailed():
-                self.book.add(Level.ERROR, fact.trouble.detail)
+            case messages.PlanFailed() | messages.SessionNotOpened() | messages.DemoFailed():
+                self.book.add(Level.ERROR, fact.error.detail)
             case _:
                 return
 
@@ -167,14 +167,14 @@ class Watching:
             return
         self._next = now + SLOW
         if visible is self.pages.diagnostics:
-            self.pages.diagnostics.show(hour_of(self.metrics.history(), now))
+            self.pages.diagnostics.show(chart_data(self.metrics.history(), now))
             self._conclude()
         if visible is self.pages.sessions:
-            self._conductor.list_sessions()
+            self._service.list_sessions()
 
     def show_sessions(self) -> None:
         """The list as it is known, with what this window is doing."""
-        snapshot = self._conductor.snapshot()
+        snapshot = self._service.snapshot()
         doing: dict[tuple[str, Path], State] = {}
         if self._running is not None and snapshot is not None:
             doing[self._running] = snapshot.state
@@ -185,11 +185,11 @@ class Watching:
         self.show_sessions()
         self._show_test()
 
-    def _stumbled(self, fact: messages.Stumbled) -> None:
+    def _stumbled(self, fact: messages.TaskCrashed) -> None:
         """A bug is logged, and the page that waits for an answer is told that none comes."""
-        trouble = fact.trouble
-        self.book.add(Level.ERROR, trouble.detail)
-        said = f"{_said(trouble)}\n({trouble.detail})"
+        error = fact.error
+        self.book.add(Level.ERROR, error.detail)
+        said = f"{_said(error)}\n({error.detail})"
         if fact.where == VERIFYING:
             self.pages.sessions.tell(said, Kind.DANGER)
         elif fact.where == TESTING:
@@ -208,6 +208,6 @@ class Watching:
         return diagnosis_text.conclude(self.metrics.history(), self._network_test, alone=self._tested_alone)
 
 
-def _said(trouble: messages.Trouble) -> str:
-    said = engine_text.explain(trouble.kind)
+def _said(error: messages.ErrorInfo) -> str:
+    said = engine_text.explain(error.kind)
     return f"{said.sentence} {said.hint}"

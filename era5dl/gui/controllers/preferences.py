@@ -5,10 +5,10 @@ from __future__ import annotations
 import tkinter as tk
 from dataclasses import dataclass
 
-from era5dl.gui.backend.service import Conductor
-from era5dl.gui.controllers.download import Downloading
-from era5dl.gui.controllers.monitoring import Watching
-from era5dl.gui.models.preference_store import Keeping
+from era5dl.gui.backend.service import BackendService
+from era5dl.gui.controllers.download import DownloadController
+from era5dl.gui.controllers.monitoring import MonitoringController
+from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.pages.download import DownloadPage
 from era5dl.gui.pages.header import Header
@@ -21,15 +21,15 @@ from era5dl.gui.widgets.banner import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class PreferencesController:
     """Each choice takes effect at once, wherever it is seen, and is kept."""
 
     root: tk.Tk
     theme: Theme
-    keeping: Keeping
-    conductor: Conductor
-    downloading: Downloading
-    watching: Watching
+    store: PreferenceStore
+    service: BackendService
+    downloading: DownloadController
+    watching: MonitoringController
     header: Header
     page: DownloadPage
 
@@ -37,7 +37,7 @@ class Choices:
         """From light to dark, or back."""
         name = "light" if self.theme.palette.dark else "dark"
         self._paint(name)
-        self.keeping.change(theme=name)
+        self.store.change(theme=name)
 
     def choose_language(self, code: str) -> None:
         """Speak it, unless there is no font for it."""
@@ -48,7 +48,7 @@ class Choices:
             self.header.show_language()
             return
         self.speak(code)
-        self.keeping.change(language=code)
+        self.store.change(language=code)
 
     def speak(self, code: str) -> None:
         """All texts in this language, for as long as the window is open."""
@@ -59,18 +59,18 @@ class Choices:
 
     def set_workers(self, workers: int) -> None:
         """How many requests at once."""
-        self.conductor.set_workers(workers)
-        self.keeping.change(workers=workers)
+        self.service.set_workers(workers)
+        self.store.change(workers=workers)
 
     def set_limit(self, limit: int | None) -> None:
         """In bytes per second; None is no limit."""
-        self.conductor.set_rate_limit(limit)
-        self.keeping.change(rate_limit=limit or 0)
+        self.service.set_rate_limit(limit)
+        self.store.change(rate_limit=limit or 0)
 
     def take(self, changed: Preferences) -> None:
         """What the settings dialog says now."""
-        before = self.keeping.now
-        self.keeping.take(changed)
+        before = self.store.now
+        self.store.take(changed)
         if changed.theme != self.theme.palette.name:
             self._paint(changed.theme)
         speech = changed.language or i18n.system_language()
@@ -78,8 +78,8 @@ class Choices:
             self.speak(speech)
         if (changed.workers, changed.rate_limit) != (before.workers, before.rate_limit):
             self.page.totals.show_settings(changed.workers, changed.rate_limit)
-            self.conductor.set_workers(changed.workers)
-            self.conductor.set_rate_limit(changed.rate_limit or None)
+            self.service.set_workers(changed.workers)
+            self.service.set_rate_limit(changed.rate_limit or None)
         if changed.folder != before.folder and changed.folder:
             self.page.request.set_folder(changed.folder)
         self.downloading.replan()

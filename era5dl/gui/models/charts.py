@@ -17,7 +17,7 @@ POINTS = 150  # of one line: more would not be seen, and drawing costs
 
 
 @dataclass(frozen=True, slots=True)
-class Hour:
+class ChartData:
     """Points (instant, value) of each line; all instants, and `now`, of one clock. Bytes and seconds."""
 
     now: float
@@ -33,14 +33,14 @@ class Hour:
     first_byte_p95: Points = ()
 
 
-def hour_of(samples: Sequence[Sample], now: float) -> Hour:
+def chart_data(samples: Sequence[Sample], now: float) -> ChartData:
     """All lines of these samples, oldest first."""
     age = now - samples[0].at if samples else 0.0
     span = next((span for span in SPANS if span >= age), SPANS[-1])
     bucket = span / POINTS
     retries = _a_minute(samples, [sample.retries for sample in samples])
     throttles = _a_minute(samples, [sample.throttles for sample in samples])
-    return Hour(
+    return ChartData(
         now=now,
         span=span,
         speed=_line(samples, bucket, [s.speed if s.running else 0.0 for s in samples]),

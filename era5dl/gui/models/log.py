@@ -63,7 +63,7 @@ class Line:
         return time.strftime("%H:%M:%S", time.localtime(self.when))
 
 
-class LogBook:
+class LogModel:
     """The newest MOST lines. Belongs to Tk's thread, as all models of the window do."""
 
     def __init__(self, most: int = MOST, clock: Callable[[], float] = time.time) -> None:

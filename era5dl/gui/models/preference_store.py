@@ -45,7 +45,7 @@ class Screen:
         return f"{size}+{x}+{y}" if seen else size
 
 
-class Keeping:
+class PreferenceStore:
     """One for the life of the window. on_disk: False for a demo, which leaves no trace in what a person has set."""
 
     def __init__(self, root: tk.Tk, first: Preferences, *, on_disk: bool) -> None:

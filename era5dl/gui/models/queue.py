@@ -16,12 +16,12 @@ from era5dl.engine.counters import FileState
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRestarted, FileRetrying, FileStarted
 from era5dl.engine.snapshot import ActiveFile, Snapshot
 from era5dl.engine.unverified_files import EARLIER, CheckedGroup, grouped
-from era5dl.gui.models.sort_filter import Marked, Part, View, both, without
+from era5dl.gui.models.sort_filter import MaskedIndices, Part, RowOrder, mask_and, mask_without
 
 REORDER_EVERY = 1.0  # seconds between two looks at the order, while states change
 
 
-class Order(Enum):
+class SortKey(Enum):
     """By what the rows are sorted."""
 
     ACTIVITY = "activity"  # what is under way first, then what failed, what waits, what is done
@@ -33,7 +33,7 @@ class Order(Enum):
     ATTEMPTS = "attempts"
 
 
-class Show(Enum):
+class FileFilter(Enum):
     """Which rows are shown."""
 
     ALL = "all"
@@ -45,12 +45,12 @@ class Show(Enum):
 
 
 _STATES_SHOWN = {
-    Show.ALL: tuple(FileState),
-    Show.ACTIVE: (FileState.ACTIVE,),
-    Show.WAITING: (FileState.WAITING,),
-    Show.HELD: (FileState.HELD,),
-    Show.DONE: (FileState.VERIFIED, FileState.CHECKED),
-    Show.FAILED: (FileState.FAILED,),
+    FileFilter.ALL: tuple(FileState),
+    FileFilter.ACTIVE: (FileState.ACTIVE,),
+    FileFilter.WAITING: (FileState.WAITING,),
+    FileFilter.HELD: (FileState.HELD,),
+    FileFilter.DONE: (FileState.VERIFIED, FileState.CHECKED),
+    FileFilter.FAILED: (FileState.FAILED,),
 }
 _FAILED = bytes(state == FileState.FAILED for state in range(256))
 _BY_ACTIVITY = (
@@ -63,7 +63,7 @@ _BY_ACTIVITY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FileRow:
     """One file. Sizes in bytes, speed in bytes per second. share: 0 to 1 of its bytes are here."""
 
     index: int
@@ -81,7 +81,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class FileError:
     """What was last said against a file."""
 
     kind: str
@@ -94,8 +94,8 @@ class QueueModel:
     """Files of one plan. All methods belong to one thread."""
 
     def __init__(self) -> None:
-        self.order, self.descending = Order.ACTIVITY, False
-        self.show, self.text = Show.ALL, ""
+        self.order, self.descending = SortKey.ACTIVITY, False
+        self.show, self.text = FileFilter.ALL, ""
         self.load(())
 
     def load(self, objects: Sequence[ObjectInfo], partial: dict[int, int] | None = None) -> None:
@@ -103,7 +103,7 @@ class QueueModel:
         self.objects = objects
         self.states = bytes(len(objects))
         self.only: frozenset[int] | None = None  # what a run of chosen files is about
-        self.complaints: dict[int, Complaint] = {}
+        self.errors_by_file: dict[int, FileError] = {}
         self._partial = dict(partial or {})
         self._attempts: dict[int, int] = {}  # where there was more than one
         self._reasons: dict[int, str] = {}  # of files that are only checked
@@ -111,8 +111,8 @@ class QueueModel:
         self._active: dict[int, ActiveFile] = {}
         self._matches: bytes | None = None  # of the search
         self._keys: list[str] = []  # in small letters, while there is a search
-        self._static: dict[Order, list[int]] = {}
-        self._counts: dict[Show, int] = {}
+        self._static: dict[SortKey, list[int]] = {}
+        self._counts: dict[FileFilter, int] = {}
         self._counted: bytes | None = None  # the states they are of
         self._reordered_at = 0.0
         self._stale = True
@@ -126,18 +126,18 @@ class QueueModel:
         """An event of the engine."""
         match event:
             case FileStarted():
-                self.complaints.pop(event.index, None)
+                self.errors_by_file.pop(event.index, None)
             case FileRetrying():
                 self._attempts[event.index] = self._attempts.get(event.index, 1) + 1
-                self.complaints[event.index] = Complaint(event.kind, event.reason, "", failed=False)
+                self.errors_by_file[event.index] = FileError(event.kind, event.reason, "", failed=False)
             case FileRestarted():
                 self._attempts[event.index] = self._attempts.get(event.index, 1) + 1
             case FileFailed():
-                self.complaints[event.index] = Complaint(event.kind, event.reason, event.remedy, failed=True)
+                self.errors_by_file[event.index] = FileError(event.kind, event.reason, event.remedy, failed=True)
                 self._stale = True
             case FileDone():
                 self._partial.pop(event.index, None)
-                self.complaints.pop(event.index, None)
+                self.errors_by_file.pop(event.index, None)
                 if event.reason:
                     self._reasons[event.index] = event.reason
             case _:
@@ -153,7 +153,7 @@ class QueueModel:
         states = self._with_earlier_failures(states)
         if states != self.states:
             self.states, self._stale = states, True
-        restless = self.order in (Order.SPEED, Order.PROGRESS) and bool(self._active)
+        restless = self.order in (SortKey.SPEED, SortKey.PROGRESS) and bool(self._active)
         if (self._stale or restless) and now - self._reordered_at >= REORDER_EVERY:
             self._reordered_at = now
             self._arrange()
@@ -162,11 +162,11 @@ class QueueModel:
 
     # What is wished for
 
-    def sort(self, order: Order, *, descending: bool = False) -> None:
+    def sort(self, order: SortKey, *, descending: bool = False) -> None:
         self.order, self.descending = order, descending
         self._arrange()
 
-    def filter(self, show: Show) -> None:
+    def filter(self, show: FileFilter) -> None:
         self.show = show
         self._arrange()
 
@@ -179,7 +179,7 @@ class QueueModel:
             self._keys = self._keys or [obj.key.lower() for obj in self.objects]
             self._matches = bytes([words[0] in key for key in self._keys])
             for word in words[1:]:
-                self._matches = both(self._matches, bytes([word in key for key in self._keys]))
+                self._matches = mask_and(self._matches, bytes([word in key for key in self._keys]))
         else:
             self._keys = []
         self._arrange()
@@ -202,17 +202,17 @@ class QueueModel:
         """Where in the table a place in the plan is shown; None where it is not."""
         return self._view.position_of(index)
 
-    def row(self, position: int) -> Row:
+    def row(self, position: int) -> FileRow:
         return self.file(self._view[position])
 
-    def file(self, index: int) -> Row:
+    def file(self, index: int) -> FileRow:
         """The row of a place in the plan."""
         obj, state, active = self.objects[index], FileState(self.states[index]), self._active.get(index)
         size = self._sizes.get(index, obj.size)
         finished = state in (FileState.VERIFIED, FileState.CHECKED)
         done = size if finished else self._partial.get(index, 0)
-        complaint = self.complaints.get(index)
-        return Row(
+        complaint = self.errors_by_file.get(index)
+        return FileRow(
             index=index,
             key=obj.key,
             name=obj.key.rpartition("/")[2] or obj.key,
@@ -227,7 +227,7 @@ class QueueModel:
             checked_because=self._reasons.get(index, ""),
         )
 
-    def counts(self) -> dict[Show, int]:
+    def counts(self) -> dict[FileFilter, int]:
         """How many files there are of each kind, whatever is shown."""
         if self._counted is not self.states:
             self._counted = self.states
@@ -247,16 +247,16 @@ class QueueModel:
 
     def failed(self) -> list[int]:
         """Places in the plan of all failed files."""
-        return list(Marked(self.states.translate(_FAILED)))
+        return list(MaskedIndices(self.states.translate(_FAILED)))
 
     # Inside
 
     def _with_earlier_failures(self, states: bytes) -> bytes:
         """In a run of chosen files the others wait, as far as the engine knows; but those that failed, have failed."""
-        if self.only is None or not self.complaints:
+        if self.only is None or not self.errors_by_file:
             return states
         changed = bytearray(states)
-        for index, complaint in self.complaints.items():
+        for index, complaint in self.errors_by_file.items():
             if complaint.failed and index not in self.only and changed[index] == FileState.WAITING:
                 changed[index] = FileState.FAILED
         return bytes(changed)
@@ -267,44 +267,44 @@ class QueueModel:
         for state in states:
             table[state] = 1
         mask = self.states.translate(bytes(table))
-        return mask if self._matches is None else both(mask, self._matches)
+        return mask if self._matches is None else mask_and(mask, self._matches)
 
     def _arrange(self) -> None:
         self._stale = False
-        self._view = View(self._parts(_STATES_SHOWN[self.show]), backwards=self.descending)
+        self._view = RowOrder(self._parts(_STATES_SHOWN[self.show]), backwards=self.descending)
 
     def _parts(self, shown: Sequence[FileState]) -> list[Part]:
-        if self.order in (Order.FILE, Order.SIZE):
+        if self.order in (SortKey.FILE, SortKey.SIZE):
             order, mask = self._static_order(), self._mask(shown)
             return [order if mask.count(1) == len(mask) else list(compress(order, map(mask.__getitem__, order)))]
-        if self.order is Order.STATUS:
-            return [Marked(self._mask((state,))) for state in shown]
-        if self.order is Order.ACTIVITY:
+        if self.order is SortKey.STATUS:
+            return [MaskedIndices(self._mask((state,))) for state in shown]
+        if self.order is SortKey.ACTIVITY:
             groups = ([state for state in group if state in shown] for group in _BY_ACTIVITY)
-            return [Marked(self._mask(group)) for group in groups if group]
+            return [MaskedIndices(self._mask(group)) for group in groups if group]
         return self._by_value(shown)
 
     def _by_value(self, shown: Sequence[FileState]) -> list[Part]:
         """Ascending. Only files that can have a value are looked at one by one; all others have the same."""
         special: Collection[int]
         value: Callable[[int], float]
-        done = _STATES_SHOWN[Show.DONE] if self.order is Order.PROGRESS else ()
-        if self.order is Order.SPEED:
+        done = _STATES_SHOWN[FileFilter.DONE] if self.order is SortKey.PROGRESS else ()
+        if self.order is SortKey.SPEED:
             special, value = self._active, lambda i: self._active[i].speed
-        elif self.order is Order.ATTEMPTS:
+        elif self.order is SortKey.ATTEMPTS:
             special, value = self._attempts, self._attempts.__getitem__
         else:
             special, value = self._partial, lambda i: self.file(i).share
         mask = self._mask(state for state in shown if state not in done)
         few = sorted((i for i in special if mask[i]), key=value)
         complete = self._mask(state for state in shown if state in done)
-        return [Marked(without(mask, few)), few, Marked(complete)]
+        return [MaskedIndices(mask_without(mask, few)), few, MaskedIndices(complete)]
 
     def _static_order(self) -> list[int]:
         """Sorted once by what does not change."""
         if self.order not in self._static:
             objects = self.objects
-            if self.order is Order.FILE:
+            if self.order is SortKey.FILE:
                 self._static[self.order] = sorted(
                     range(len(objects)), key=[obj.key.rpartition("/")[2] for obj in objects].__getitem__
                 )

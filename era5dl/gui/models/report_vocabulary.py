@@ -39,7 +39,7 @@ _LIBRARIES = """
 """
 
 
-def known_words(text: str, also: Iterable[str] = ()) -> str:
+def redact_unknown_words(text: str, also: Iterable[str] = ()) -> str:
     """The text with each word replaced that is neither of the vocabulary nor a number, a time or a name of ERA5.
 
     also: words that may stand in it besides.

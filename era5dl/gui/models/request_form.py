@@ -12,7 +12,7 @@ from pathlib import Path
 from era5dl.catalog import Cadence, Variable, variables
 from era5dl.errors import BadSelection
 from era5dl.formatting import parse_rate, size
-from era5dl.gui.backend.messages import FolderSeen, Trouble
+from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
 from era5dl.gui.text import engine_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.planner import Plan
@@ -43,7 +43,7 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class FieldError:
     """A field that must be changed before there can be a download. field: a name of `Fields`."""
 
     field: str
@@ -51,39 +51,39 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class FormResult:
     """What the fields come to: a selection and a folder, or why not; a field has one complaint at most."""
 
     selection: Selection | None = None
     folder: Path | None = None
-    wrong: tuple[Wrong, ...] = field(default=())
+    errors: tuple[FieldError, ...] = field(default=())
 
-    def about(self, name: str) -> str:
+    def error_for(self, name: str) -> str:
         """What is wrong with this field; "" if nothing."""
-        return next((wrong.text for wrong in self.wrong if wrong.field == name), "")
+        return next((error.text for error in self.errors if error.field == name), "")
 
 
-def check(fields: Fields, today: date | None = None) -> Checked:
+def validate(fields: Fields, today: date | None = None) -> FormResult:
     """Read all fields. Asks no server and no disk."""
-    wrong: list[Wrong] = []
+    errors: list[FieldError] = []
     chosen = chosen_variables(fields.variables)
     if not chosen:
-        wrong.append(Wrong("variables", _("Choose at least one variable.")))
+        errors.append(FieldError("variables", _("Choose at least one variable.")))
     timeless = bool(chosen) and all(variable.product.cadence is Cadence.FIXED for variable in chosen)
     days: tuple[tuple[date, date], ...] = ()
     if not timeless:
-        complaints, days = _read_days(fields, coverage(chosen, today))
-        wrong += complaints
+        problems, days = _read_days(fields, coverage(chosen, today))
+        errors += problems
     folder = read_folder(fields.folder)
-    if isinstance(folder, Wrong):
-        wrong.append(folder)
+    if isinstance(folder, FieldError):
+        errors.append(folder)
     selection = None
-    if not {one.field for one in wrong} - {"folder"}:
+    if not {one.field for one in errors} - {"folder"}:
         try:
             selection = Selection(chosen, days)
         except BadSelection as error:
-            wrong.append(Wrong("first", engine_text.explain(error).sentence))
-    return Checked(selection, folder if isinstance(folder, Path) else None, tuple(wrong))
+            errors.append(FieldError("first", engine_text.explain(error).sentence))
+    return FormResult(selection, folder if isinstance(folder, Path) else None, tuple(errors))
 
 
 def chosen_variables(names: Iterable[str]) -> tuple[Variable, ...]:
@@ -98,28 +98,28 @@ def coverage(chosen: Iterable[Variable], today: date | None = None) -> tuple[dat
     return min(firsts, default=FIRST_DAY), today or datetime.now(timezone.utc).date()
 
 
-def read_folder(text: str) -> Path | Wrong:
+def read_folder(text: str) -> Path | FieldError:
     """The folder a person wrote; ~ is their own."""
     bare = text.strip()
     if not bare:
-        return Wrong("folder", _("Choose the folder the files shall go to."))
+        return FieldError("folder", _("Choose the folder the files shall go to."))
     if "\0" in bare:
-        return Wrong("folder", _("This cannot be the name of a folder."))
+        return FieldError("folder", _("This cannot be the name of a folder."))
     try:
         return Path(bare).expanduser().absolute()
     except (OSError, RuntimeError, ValueError):
-        return Wrong("folder", _("This cannot be the name of a folder."))
+        return FieldError("folder", _("This cannot be the name of a folder."))
 
 
-def read_workers(text: str, low: int = 1, high: int = 64) -> int | Wrong:
+def read_workers(text: str, low: int = 1, high: int = 64) -> int | FieldError:
     """How many requests at once."""
     bare = text.strip()
     if bare.isascii() and bare.isdigit() and len(bare) < 10 and low <= int(bare) <= high:
         return int(bare)
-    return Wrong("workers", _("A whole number from {low} to {high}.", low=low, high=high))
+    return FieldError("workers", _("A whole number from {low} to {high}.", low=low, high=high))
 
 
-def read_limit(text: str) -> int | Wrong | None:
+def read_limit(text: str) -> int | FieldError | None:
     """A speed such as "5M" or "500 kB/s"; nothing, or 0, is no limit. A bare number is in MB/s."""
     bare = text.strip()
     if not bare:
@@ -127,31 +127,31 @@ def read_limit(text: str) -> int | Wrong | None:
     try:
         return parse_rate(f"{bare}M" if bare.replace(".", "", 1).isdigit() else bare) or None
     except Exception:  # noqa: BLE001 - UsageError or what a float makes of it
-        return Wrong("limit", _("A speed such as 5 MB/s; empty for no limit."))
+        return FieldError("limit", _("A speed such as 5 MB/s; empty for no limit."))
 
 
-def _read_days(fields: Fields, bounds: tuple[date, date]) -> tuple[list[Wrong], tuple[tuple[date, date], ...]]:
+def _read_days(fields: Fields, bounds: tuple[date, date]) -> tuple[list[FieldError], tuple[tuple[date, date], ...]]:
     if fields.period is Period.GRID:
         if not fields.years:
-            return [Wrong("years", _("Choose at least one year."))], ()
+            return [FieldError("years", _("Choose at least one year."))], ()
         try:
             days = days_of(years=sorted(fields.years), months=sorted(fields.months), days=sorted(fields.days))
         except BadSelection:
-            return [Wrong("days", _("No such day exists: these months and days exclude one another."))], ()
+            return [FieldError("days", _("No such day exists: these months and days exclude one another."))], ()
         low, high = bounds
         inside = tuple((max(a, low), min(b, high)) for a, b in days if b >= low and a <= high)
-        return ([] if inside else [Wrong("years", _between(bounds))]), inside
+        return ([] if inside else [FieldError("years", _between(bounds))]), inside
     found: dict[str, date] = {}
-    wrong: list[Wrong] = []
+    errors: list[FieldError] = []
     for name in ("first", "last"):
         answer = read_date(getattr(fields, name), bounds)
         if isinstance(answer, date):
             found[name] = answer
         else:
-            wrong.append(Wrong(name, answer))
-    if not wrong and found["last"] < found["first"]:
-        wrong.append(Wrong("last", _("The end is before the start.")))
-    return wrong, () if wrong else ((found["first"], found["last"]),)
+            errors.append(FieldError(name, answer))
+    if not errors and found["last"] < found["first"]:
+        errors.append(FieldError("last", _("The end is before the start.")))
+    return errors, () if errors else ((found["first"], found["last"]),)
 
 
 def read_date(text: str, bounds: tuple[date, date]) -> date | str:
@@ -175,14 +175,14 @@ def _between(bounds: tuple[date, date]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class PlanState:
     """What is known about the download that the fields describe."""
 
-    checked: Checked
+    form: FormResult
     plan: Plan | None = None  # None: not known yet, or not to be had
     progress: tuple[int, int] | None = None  # listings done, and in all
-    trouble: Trouble | None = None  # why there is no plan
-    folder: FolderSeen | None = None
+    error: ErrorInfo | None = None  # why there is no plan
+    folder: FolderInspected | None = None
     speed: float | None = None  # bytes per second that the line gives
     reserve: int = 0  # bytes to be left free on the disk
     busy: bool = False  # a download is going on
@@ -200,22 +200,22 @@ class Outlook:
         """How long it will take at the speed seen before."""
         return self.plan.total_bytes / self.speed if self.plan is not None and self.speed else None
 
-    def obstacle(self) -> str:
+    def blocking_reason(self) -> str:
         """Why Start would make no sense; "" when it does."""
         if self.busy:
             return _("A download is going on.")
         if self.preparing:
             return _("The demo's server is being prepared.")
-        if self.checked.wrong:
-            return self.checked.wrong[0].text
-        if self.trouble is not None:
-            return engine_text.explain(self.trouble.kind).sentence
+        if self.form.errors:
+            return self.form.errors[0].text
+        if self.error is not None:
+            return engine_text.explain(self.error.kind).sentence
         if self.plan is None:
             return _("Looking up what the server has…")
         if not self.plan.objects:
             return _("The server has none of these files.")
-        if self.folder is not None and self.folder.trouble is not None:
-            return engine_text.explain(self.folder.trouble.kind).sentence
+        if self.folder is not None and self.folder.error is not None:
+            return engine_text.explain(self.folder.error.kind).sentence
         after = self.free_after
         if after is not None and after < self.reserve and not self._begun:
             return _("Not enough room: {bytes} too little.", bytes=size(self.reserve - after))
@@ -226,7 +226,7 @@ class Outlook:
         """Part of it may be in the folder already; then the engine knows better how much room it needs."""
         return self.folder is not None and bool(self.folder.sessions)
 
-    def figures(self) -> list[str]:
+    def totals(self) -> list[str]:
         """The plan in a few words: files, bytes."""
         if self.plan is None:
             return []

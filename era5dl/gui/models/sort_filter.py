@@ -14,12 +14,12 @@ from itertools import accumulate, chain, compress
 _BLOCK = 1024  # bytes of a mask that are counted together, and listed when a row of them is looked at
 
 
-def both(one: bytes, other: bytes) -> bytes:
+def mask_and(one: bytes, other: bytes) -> bytes:
     """A mask with 1 where both have 1."""
     return (int.from_bytes(one, "big") & int.from_bytes(other, "big")).to_bytes(len(one), "big")
 
 
-def without(mask: bytes, places: Collection[int]) -> bytes:
+def mask_without(mask: bytes, places: Collection[int]) -> bytes:
     """The mask with 0 in these places."""
     changed = bytearray(mask)
     for place in places:
@@ -27,7 +27,7 @@ def without(mask: bytes, places: Collection[int]) -> bytes:
     return bytes(changed)
 
 
-class Marked:
+class MaskedIndices:
     """The places in which a mask has 1, ascending."""
 
     def __init__(self, mask: bytes) -> None:
@@ -58,10 +58,10 @@ class Marked:
         return self._before[block] + self._mask.count(1, block * _BLOCK, place)
 
 
-Part = Marked | list[int]
+Part = MaskedIndices | list[int]
 
 
-class View:
+class RowOrder:
     """Parts, one after the other; or all of it from its end."""
 
     def __init__(self, parts: Sequence[Part], *, backwards: bool = False) -> None:

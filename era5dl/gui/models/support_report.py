@@ -32,7 +32,7 @@ from era5dl.diagnosis.rules import Diagnosis
 from era5dl.errors import UsageError
 from era5dl.formatting import plain, size
 from era5dl.gui.models.preferences import CHOICES, Preferences
-from era5dl.gui.models.report_vocabulary import known_words
+from era5dl.gui.models.report_vocabulary import redact_unknown_words
 from era5dl.log_file import last_lines
 from era5dl.proof.md5 import is_simd_available
 from era5dl.redaction import Redactor
@@ -70,7 +70,7 @@ def write(path: Path, material: Material) -> None:
             archive.writestr("last-hour.csv", redact(_history(material.samples)))
             ids = [session.id for session in material.sessions]
             for name, log in (("window-log.txt", material.log), ("file-log.txt", last_lines(2000))):
-                archive.writestr(name, _lines(known_words(redact("\n".join(log)), ids)))
+                archive.writestr(name, _lines(redact_unknown_words(redact("\n".join(log)), ids)))
         temp.replace(path)
     except BaseException:
         temp.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def text(material: Material, redact: Callable[[str], str]) -> str:
     """The report itself; `redact` has seen its free texts."""
 
     def free(said: str) -> str:
-        return known_words(redact(said))
+        return redact_unknown_words(redact(said))
 
     sections = [
         ("Program", _program()),

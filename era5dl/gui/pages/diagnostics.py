@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tkinter import ttk
 
 from era5dl.formatting import size, speed
-from era5dl.gui.models.charts import Hour
+from era5dl.gui.models.charts import ChartData
 from era5dl.gui.text.diagnosis_text import Said, Step, Tone
 from era5dl.gui.text.i18n import N_, _, follow, translate
 from era5dl.gui.theme.palette import Palette
@@ -49,7 +49,7 @@ class DiagnosticsPage(ttk.Frame):
         self._steps: tuple[Step, ...] = ()
         self._testing = False
         self._began = 0.0
-        self._hour = Hour(now=0.0)
+        self._hour = ChartData(now=0.0)
         self._banner = Banner(self, theme, on_close=lambda: None)
         self._banner.grid(row=0, column=0, columnspan=2, sticky="ew")
         self._make_left()
@@ -132,7 +132,7 @@ class DiagnosticsPage(ttk.Frame):
 
     # --- values in
 
-    def show(self, hour: Hour) -> None:
+    def show(self, hour: ChartData) -> None:
         """Draw the charts; costs a few milliseconds each, so ask for it every two seconds and only while visible."""
         self._hour = hour
         lines = (

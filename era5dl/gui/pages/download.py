@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tkinter import ttk
 
 from era5dl.gui.models.queue import QueueModel
-from era5dl.gui.models.request_form import Fields, Outlook, Period
+from era5dl.gui.models.request_form import Fields, Period, PlanState
 from era5dl.gui.pages.date_grid_panel import DateGridPanel
 from era5dl.gui.pages.queue_panel import QueueCallbacks, QueuePanel
 from era5dl.gui.pages.request_panel import RequestCallbacks, RequestPanel
@@ -73,9 +73,9 @@ class DownloadPage(ttk.Frame):
         self.request.show_fields(fields)
         self.grid_panel.show(fields.years, fields.months, fields.days)
 
-    def show_outlook(self, outlook: Outlook) -> None:
+    def show_plan_state(self, plan_state: PlanState) -> None:
         """What comes of what is chosen."""
-        self.request.show(outlook)
+        self.request.show(plan_state)
         if self.request.fields.period is not Period.GRID:
             self.hide_grid()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
-from era5dl.gui.models.log import Level, Line, LogBook
+from era5dl.gui.models.log import Level, Line, LogModel
 from era5dl.gui.text.i18n import N_, _, follow, translate
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import Palette
@@ -38,7 +38,7 @@ class LogPage(ttk.Frame):
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: LogCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
         self._theme = theme
-        self._book = LogBook()
+        self._book = LogModel()
         self._level = Level.INFO
         self._next = 0  # number of the first line not shown yet
         self._numbers: list[int] = []  # of the lines that are shown
@@ -89,7 +89,7 @@ class LogPage(ttk.Frame):
 
     # --- values in
 
-    def show(self, book: LogBook) -> None:
+    def show(self, book: LogModel) -> None:
         """The lines of this book; at its end it scrolls along, elsewhere it stays where it is."""
         self._book = book
         if book.count < self._next or (self._numbers and not book.lines(since=self._numbers[-1])):

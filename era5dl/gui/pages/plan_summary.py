@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from era5dl.formatting import size
-from era5dl.gui.models.request_form import Outlook
+from era5dl.gui.models.request_form import PlanState
 from era5dl.gui.text import engine_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.theme.theme import Theme
@@ -49,18 +49,18 @@ class PlanSummary(ttk.Frame):
         for label in (self._expected, self._why):
             label.configure(wraplength=width)
 
-    def show(self, outlook: Outlook) -> None:
+    def show(self, plan_state: PlanState) -> None:
         """What is known about the download that the fields describe."""
-        planning = outlook.plan is None and outlook.trouble is None and outlook.checked.selection is not None
+        planning = plan_state.plan is None and plan_state.error is None and plan_state.form.selection is not None
         text = ""
-        if planning and not outlook.preparing:
-            done, total = outlook.progress or (0, 0)
+        if planning and not plan_state.preparing:
+            done, total = plan_state.progress or (0, 0)
             text = _("Looking up… {done:,} / {total:,}", done=done, total=total) if total > 1 else _("Looking up…")
         self._planning.say(text)  # while a plan is made, ten times a second that is all that changes
-        self.figures.say(" · ".join(outlook.figures()))
-        self._show_missing(len(outlook.plan.missing) if outlook.plan else 0)
-        self._expected.say(_expected(outlook))
-        obstacle = outlook.obstacle()
+        self.figures.say(" · ".join(plan_state.totals()))
+        self._show_missing(len(plan_state.plan.missing) if plan_state.plan else 0)
+        self._expected.say(_expected(plan_state))
+        obstacle = plan_state.blocking_reason()
         if self._why.say(obstacle) or not self._shown:
             self.start.state(["disabled" if obstacle else "!disabled"])
         self._shown = True
@@ -81,15 +81,15 @@ class PlanSummary(ttk.Frame):
             self._missing.pack_forget()
 
 
-def _expected(outlook: Outlook) -> str:
+def _expected(plan_state: PlanState) -> str:
     """Room left on the disk and time it will take, as far as they are known."""
     parts = []
-    after = outlook.free_after
+    after = plan_state.free_after
     if after is not None and after >= 0:
         parts.append(_("{bytes} free afterwards", bytes=size(after)))
-    elif outlook.folder is not None and outlook.folder.free is not None and outlook.plan is None:
-        parts.append(_("{bytes} free", bytes=size(outlook.folder.free)))
-    seconds = outlook.seconds
+    elif plan_state.folder is not None and plan_state.folder.free is not None and plan_state.plan is None:
+        parts.append(_("{bytes} free", bytes=size(plan_state.folder.free)))
+    seconds = plan_state.seconds
     if seconds is not None:
         parts.append(_("about {time}", time=engine_text.duration(max(1.0, seconds))))
     return " · ".join(parts)

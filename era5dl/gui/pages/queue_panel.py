@@ -10,8 +10,8 @@ from tkinter import ttk
 from era5dl.engine.counters import FileState
 from era5dl.formatting import size, speed
 from era5dl.gui.menus import QUEUE, accelerator
-from era5dl.gui.models.queue import Order, QueueModel, Show
-from era5dl.gui.models.queue import Row as File
+from era5dl.gui.models.queue import FileFilter, QueueModel, SortKey
+from era5dl.gui.models.queue import FileRow as File
 from era5dl.gui.text import engine_text
 from era5dl.gui.text.i18n import N_, _, ngettext, translate
 from era5dl.gui.theme.theme import Theme
@@ -31,12 +31,12 @@ _TONES = {
     FileState.HELD: Tone.PAUSED,
 }
 _SHOWS = {
-    Show.ALL: N_("All files"),
-    Show.ACTIVE: N_("In transfer"),
-    Show.WAITING: N_("Queued"),
-    Show.HELD: N_("Held"),
-    Show.DONE: N_("Done"),
-    Show.FAILED: N_("Failed"),
+    FileFilter.ALL: N_("All files"),
+    FileFilter.ACTIVE: N_("In transfer"),
+    FileFilter.WAITING: N_("Queued"),
+    FileFilter.HELD: N_("Held"),
+    FileFilter.DONE: N_("Done"),
+    FileFilter.FAILED: N_("Failed"),
 }
 _COLUMNS = (
     table_model.Column("file", "", 300, stretch=True, middle=True, least=140),
@@ -46,7 +46,7 @@ _COLUMNS = (
     table_model.Column("status", "", 112, show=table_model.Show.STATE, least=110),
     table_model.Column("attempts", "", 58, right=True, least=50, quiet=True, spare=True),
 )
-_FALLING = (Order.SIZE, Order.SPEED, Order.PROGRESS, Order.ATTEMPTS)  # what one wants to see first is the most
+_FALLING = (SortKey.SIZE, SortKey.SPEED, SortKey.PROGRESS, SortKey.ATTEMPTS)  # what one wants to see first is the most
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class QueuePanel(Card):
     def refresh(self) -> None:
         """The model has changed."""
         counts = self._files.counts()
-        shown, total = len(self._files), counts[Show.ALL]
+        shown, total = len(self._files), counts[FileFilter.ALL]
         self.table.say_empty(
             _("No file matches.")
             if total
@@ -131,7 +131,7 @@ class QueuePanel(Card):
         self.table.set_texts(titles)
         self.refresh()
 
-    def choose_show(self, show: Show) -> None:
+    def choose_show(self, show: FileFilter) -> None:
         """Show only these."""
         self._files.filter(show)
         self._filter.set(self._filters[list(_SHOWS).index(show)])
@@ -173,7 +173,7 @@ class QueuePanel(Card):
 
     def _sorted(self, column: str) -> None:
         """A click turns the order round; the third one gives back the usual order, by activity."""
-        order = Order(column)
+        order = SortKey(column)
         falling = order in _FALLING
         model = self._files
         if model.order is not order:
@@ -181,8 +181,9 @@ class QueuePanel(Card):
         elif model.descending is falling:
             model.sort(order, descending=not falling)
         else:
-            model.sort(Order.ACTIVITY)
-        self.table.show_sort(None if model.order is Order.ACTIVITY else model.order.value, descending=model.descending)
+            model.sort(SortKey.ACTIVITY)
+        shown = None if model.order is SortKey.ACTIVITY else model.order.value
+        self.table.show_sort(shown, descending=model.descending)
         self.refresh()
 
     def _show_detail(self) -> None:
@@ -215,7 +216,7 @@ class QueuePanel(Card):
         failed = model.among(chosen, FileState.FAILED)
         waiting = model.among(chosen, FileState.WAITING) if self._begun else []
         holdable, held = self._holdable(chosen), model.among(chosen, FileState.HELD)
-        complaints = [model.complaints[index] for index in chosen if index in model.complaints]
+        failures = [model.errors_by_file[index] for index in chosen if index in model.errors_by_file]
         actions: dict[str, tuple[Callable[[], object], bool]] = {
             "retry": (lambda: do.retry(failed), bool(failed)),
             "promote": (lambda: do.promote(waiting), bool(waiting)),
@@ -223,7 +224,7 @@ class QueuePanel(Card):
             "release": (lambda: do.release(held), bool(held)),
             "open_folder": (lambda: do.open_folder(chosen[0]), len(chosen) == 1),
             "copy_key": (lambda: do.copy("\n".join(model.objects[index].key for index in chosen)), True),
-            "copy_error": (lambda: do.copy("\n".join(one.reason for one in complaints)), bool(complaints)),
+            "copy_error": (lambda: do.copy("\n".join(one.reason for one in failures)), bool(failures)),
         }
         menu = self._theme.menu(self)
         for item in QUEUE:

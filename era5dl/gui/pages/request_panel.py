@@ -9,7 +9,7 @@ from datetime import date, datetime, timezone
 from tkinter import ttk
 
 from era5dl.catalog import Variable, presets, products, variables
-from era5dl.gui.models.request_form import Checked, Fields, Outlook, Period, chosen_variables, coverage
+from era5dl.gui.models.request_form import Fields, FormResult, Period, PlanState, chosen_variables, coverage
 from era5dl.gui.pages.plan_summary import PlanSummary
 from era5dl.gui.text import engine_text
 from era5dl.gui.text.i18n import _, language, ngettext
@@ -200,13 +200,13 @@ class RequestPanel(Card):
         """What was taken in the grid."""
         self._change(years=years, months=months, days=days)
 
-    def show(self, outlook: Outlook) -> None:
+    def show(self, plan_state: PlanState) -> None:
         """What is known about the download that the fields describe."""
-        checked = outlook.checked
+        checked = plan_state.form
         if (checked, self._fields) != self._checked_shown:
             self._checked_shown = (checked, self._fields)
             self._show_wrong(checked)
-        self._plan_summary.show(outlook)
+        self._plan_summary.show(plan_state)
 
     def restyle(self) -> None:
         """The widgets follow the look by themselves."""
@@ -323,13 +323,13 @@ class RequestPanel(Card):
             field.set_bounds(*bounds)
         self._grid_text.configure(text=grid_summary(fields))
 
-    def _show_wrong(self, checked: Checked) -> None:
+    def _show_wrong(self, form: FormResult) -> None:
         """Beside its field, and nothing about fields that nobody has filled in yet."""
-        wrong = next((text for name in ("first", "last", "years", "days") if (text := checked.about(name))), "")
+        wrong = next((text for name in ("first", "last", "years", "days") if (text := form.error_for(name))), "")
         if self._wrong.say(wrong):
             (self._wrong.grid if wrong else self._wrong.grid_remove)()
-        self.folder.state(["invalid" if checked.about("folder") and self._folder_text.get() else "!invalid"])
-        if self._fields.period is Period.RANGE and checked.about("last") and not self.last.problem:
+        self.folder.state(["invalid" if form.error_for("folder") and self._folder_text.get() else "!invalid"])
+        if self._fields.period is Period.RANGE and form.error_for("last") and not self.last.problem:
             self.last.mark_invalid(True)
         elif not self.last.problem:
             self.last.mark_invalid(False)

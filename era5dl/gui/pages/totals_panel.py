@@ -10,7 +10,7 @@ from tkinter import ttk
 from era5dl.engine.events import TROUBLES, State
 from era5dl.engine.snapshot import Snapshot
 from era5dl.formatting import size, speed
-from era5dl.gui.models.request_form import Wrong, read_limit
+from era5dl.gui.models.request_form import FieldError, read_limit
 from era5dl.gui.text import engine_text as words
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.theme.theme import Theme
@@ -154,8 +154,8 @@ class TotalsPanel(Card):
 
     def _limited(self) -> None:
         limit = read_limit(self.limit.get())
-        self.limit.state(["invalid" if isinstance(limit, Wrong) else "!invalid"])
-        if not isinstance(limit, Wrong):
+        self.limit.state(["invalid" if isinstance(limit, FieldError) else "!invalid"])
+        if not isinstance(limit, FieldError):
             self._do.limit(limit)
 
     def _arrange(self) -> None:
