@@ -27,9 +27,8 @@ from era5dl.gui.widgets.banner import Action, Banner, Kind
 from era5dl.gui.widgets.card import Card
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
 from era5dl.gui.widgets.date_field import DateField
-from era5dl.gui.widgets.line_chart import LineChart, Series, Threshold
+from era5dl.gui.widgets.line_chart import LineChart, Series
 from era5dl.gui.widgets.number_field import NumberField
-from era5dl.gui.widgets.progress_pill import ProgressPill
 from era5dl.gui.widgets.search_entry import SearchEntry
 from era5dl.gui.widgets.segmented_control import SegmentedControl
 from era5dl.gui.widgets.status_color import Tone
@@ -263,7 +262,7 @@ def chart(master: tk.Misc, theme: Theme, _: Any) -> LineChart:
     for second in range(0, 3600, 6):
         value = max(0.0, value + dice.gauss(0, 3e6) + (5.5e7 - value) * 0.04)
         samples.append((float(second), value if not 1500 < second < 1620 else None))
-    one.show([Series("", samples)], now=3600, threshold=Threshold(7e7, _("limit")))
+    one.show([Series("", samples)], now=3600)
     return one
 
 
@@ -302,8 +301,8 @@ def states(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
         ["disabled"],
         ["selected", "disabled"],
     ):
-        for style in ("TCheckbutton", "TRadiobutton", "Switch.TCheckbutton"):
-            box = (ttk.Radiobutton if "Radio" in style else ttk.Checkbutton)(line, text="Ab", style=style)
+        for style in ("TCheckbutton", "Switch.TCheckbutton"):
+            box = ttk.Checkbutton(line, text="Ab", style=style)
             box.state(["!alternate", *flags])
             box.pack(side="left", padx=(0, px(4)))
     line = ttk.Frame(card)
@@ -313,7 +312,6 @@ def states(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
         entry.insert(0, "2023-02-30")
         entry.state(flags)
         entry.pack(side="left", padx=(0, px(6)))
-    ttk.Spinbox(line, from_=1, to=9, width=5).pack(side="left", padx=(0, px(6)))
     field = DateField(
         line,
         theme,
@@ -338,12 +336,6 @@ def states(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
     search.pack(side="left")
     line = ttk.Frame(card)
     line.pack(fill="x", pady=px(6))
-    for tone in Tone:
-        pill = ProgressPill(line, theme, width=60)
-        pill.show(0.64, tone, tone.name.title())
-        pill.pack(side="left", padx=(0, px(10)))
-    line = ttk.Frame(card)
-    line.pack(fill="x", pady=px(4))
     for name in icons.NAMES:
         ttk.Label(line, image=theme.icon(name, "text", 16)).pack(side="left", padx=px(4))
     years = [(year, str(year)) for year in range(1940, 2027)]
@@ -353,11 +345,10 @@ def states(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
         ("Months", months, (1, 2, 3)),
         ("Days", [(d, f"{d:02d}") for d in range(1, 32)], (1, 6, 11)),
     ):
-        grid = ToggleGrid(card, theme, title=_(title), choices=choices, taken=taken, on_change=print,
-                        all_text=_("All"), none_text=_("None"), least=44 if title == "Days" else 50)  # fmt: skip
+        grid = ToggleGrid(card, theme, choices=choices, on_change=print)
+        grid.set_texts(title=_(title), all_text=_("All"), none_text=_("None"))
+        grid.set(taken)
         grid.pack(fill="x", pady=(px(8), 0))
-        if title == "Days":
-            grid.set_enabled(range(1, 29))
         if title == "Years":
             page.after(150, grid.canvas.focus_force)
     two = LineChart(card, theme, format_value=lambda value: f"{value:.0f}", title=_("Connections"), height=90,

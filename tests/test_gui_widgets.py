@@ -21,9 +21,8 @@ from era5dl.gui.widgets.banner import Action, Banner, Kind
 from era5dl.gui.widgets.chart_scale import nice_step, runs, thin, ticks
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
 from era5dl.gui.widgets.date_field import DateField
-from era5dl.gui.widgets.line_chart import LineChart, Series, Threshold
+from era5dl.gui.widgets.line_chart import LineChart, Series
 from era5dl.gui.widgets.number_field import NumberField
-from era5dl.gui.widgets.progress_pill import ProgressPill
 from era5dl.gui.widgets.search_entry import SearchEntry
 from era5dl.gui.widgets.segmented_control import SegmentedControl
 from era5dl.gui.widgets.status_color import Tone
@@ -198,7 +197,7 @@ def test_the_calendar_by_mouse(field: DateField, root: tk.Tk) -> None:
     month = field.month
     assert month is not None
     root.update()
-    x, y = month.place_of(date(2023, 1, 31))
+    x, y = month.centre_of(date(2023, 1, 31))
     month.event_generate("<ButtonPress-1>", x=x, y=y)
     assert field.get() == date(2023, 1, 31)
     click(field.button, 5, 5)
@@ -214,7 +213,7 @@ def test_a_day_out_of_bounds_cannot_be_clicked(field: DateField, root: tk.Tk) ->
     field.open()
     assert field.month is not None
     with pytest.raises(LookupError):
-        field.month.place_of(date(2023, 1, 21))
+        field.month.centre_of(date(2023, 1, 21))
     keys(field.month, "Down", "Down")
     assert field.month.day == date(2023, 1, 20)
 
@@ -310,10 +309,10 @@ def test_only_rows_on_the_screen_are_asked_for(scene: Scene) -> None:
 
 
 def test_a_refresh_is_quick(scene: Scene) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     for _ in range(50):
         scene.table.refresh()
-    assert (time.perf_counter() - begun) / 50 < 0.02  # 0.2 ms on a quiet machine
+    assert (time.process_time() - begun) / 50 < 0.02  # 0.2 ms on a quiet machine
 
 
 class Calls:
@@ -592,11 +591,11 @@ def test_a_tree_of_224_is_filtered_instantly(root: tk.Tk, theme: Theme) -> None:
     tree = tree_of(root, theme, lambda _: None)
     tree.set_items([Group(g, f"Group {g}", tuple(Leaf((g, n), f"variable {n} of {g}", f"v{n}") for n in range(28)))
                     for g in range(8)])  # fmt: skip
-    begun = time.perf_counter()
+    begun = time.process_time()
     for text in ("v", "va", "var", "vari", "v1", ""):
         tree.filter(text)
         root.update()
-    assert (time.perf_counter() - begun) / 6 < 0.15  # 15 ms on a quiet machine
+    assert (time.process_time() - begun) / 6 < 0.15  # 15 ms on a quiet machine
 
 
 def test_words_change_and_nothing_else(root: tk.Tk, theme: Theme) -> None:
@@ -614,70 +613,63 @@ def test_words_change_and_nothing_else(root: tk.Tk, theme: Theme) -> None:
     assert tree.tree.item("g0.1", "image") != before
 
 
-# --- chips
+# --- toggle grid
 
 
 @pytest.fixture
-def chips(root: tk.Tk, theme: Theme) -> ToggleGrid:
+def grid(root: tk.Tk, theme: Theme) -> ToggleGrid:
     heard: list[frozenset[int]] = []
-    grid = ToggleGrid(
-        root, theme, title="Years", choices=[(y, str(y)) for y in range(1940, 2027)], on_change=heard.append
-    )
+    grid = ToggleGrid(root, theme, choices=[(y, str(y)) for y in range(1940, 2027)], on_change=heard.append)
     grid.heard = heard  # type: ignore[attr-defined]
     grid.pack(fill="x")
     root.update()
     return grid
 
 
-def test_chips_by_mouse(chips: ToggleGrid) -> None:
-    click(chips.canvas, *chips.place_of(1941))
-    assert chips.get() == {1941}
-    click(chips.canvas, *chips.place_of(1944), modifiers="Shift-")
-    assert chips.get() == {1941, 1942, 1943, 1944}
-    click(chips.canvas, *chips.place_of(1942))
-    assert chips.get() == {1941, 1943, 1944}
-    assert chips.heard[-1] == chips.get()  # type: ignore[attr-defined]
+def test_a_toggle_grid_by_mouse(grid: ToggleGrid) -> None:
+    click(grid.canvas, *grid.centre_of(1941))
+    assert grid.get() == {1941}
+    click(grid.canvas, *grid.centre_of(1944), modifiers="Shift-")
+    assert grid.get() == {1941, 1942, 1943, 1944}
+    click(grid.canvas, *grid.centre_of(1942))
+    assert grid.get() == {1941, 1943, 1944}
+    assert grid.heard[-1] == grid.get()  # type: ignore[attr-defined]
 
 
-def test_chips_are_painted_by_dragging(chips: ToggleGrid) -> None:
-    (x, y), (to_x, _) = chips.place_of(1950), chips.place_of(1952)
-    chips.canvas.event_generate("<ButtonPress-1>", x=x, y=y)
+def test_dragging_selects_a_range(grid: ToggleGrid) -> None:
+    (x, y), (to_x, _) = grid.centre_of(1950), grid.centre_of(1952)
+    grid.canvas.event_generate("<ButtonPress-1>", x=x, y=y)
     for place in range(x, to_x + 1, 20):
-        chips.canvas.event_generate("<B1-Motion>", x=place, y=y, state=0x100)
-    chips.canvas.event_generate("<B1-Motion>", x=to_x, y=y, state=0x100)
-    chips.canvas.update()
-    assert chips.get() == {1950, 1951, 1952}
+        grid.canvas.event_generate("<B1-Motion>", x=place, y=y, state=0x100)
+    grid.canvas.event_generate("<B1-Motion>", x=to_x, y=y, state=0x100)
+    grid.canvas.update()
+    assert grid.get() == {1950, 1951, 1952}
 
 
-def test_chips_by_keyboard(chips: ToggleGrid) -> None:
-    keys(chips.canvas, "space", "Right", "Right", "space")
-    assert chips.get() == {1940, 1942}
-    keys(chips.canvas, "End", "space", "Home", "space")
-    assert chips.get() == {1942, 2026}
-    keys(chips.canvas, "Control-a")
-    assert len(chips.get()) == 87
+def test_a_toggle_grid_by_keyboard(grid: ToggleGrid) -> None:
+    keys(grid.canvas, "space", "Right", "Right", "space")
+    assert grid.get() == {1940, 1942}
+    keys(grid.canvas, "End", "space", "Home", "space")
+    assert grid.get() == {1942, 2026}
+    keys(grid.canvas, "Control-a")
+    assert len(grid.get()) == 87
 
 
-def test_all_none_and_what_cannot_be_taken(chips: ToggleGrid) -> None:
-    chips.set_enabled(range(1940, 1950))
-    chips._all.invoke()
-    assert chips.get() == set(range(1940, 1950))
-    click(chips.canvas, *chips.place_of(2000))
-    assert 2000 not in chips.get()
-    chips._none.invoke()
-    assert chips.get() == frozenset()
-    chips.set([1, 2])
-    assert len(chips.heard) == 2  # type: ignore[attr-defined]
+def test_buttons_for_all_and_none(grid: ToggleGrid) -> None:
+    grid._all.invoke()
+    assert len(grid.get()) == 87
+    grid._none.invoke()
+    assert grid.get() == frozenset()
+    grid.set([1, 2])
+    assert len(grid.heard) == 2  # type: ignore[attr-defined]
 
 
-def test_chips_are_there_quickly(root: tk.Tk, theme: Theme) -> None:
-    begun = time.perf_counter()
-    for title, count in (("Years", 87), ("Months", 12), ("Days", 31)):
-        ToggleGrid(root, theme, title=title, choices=[(n, str(n)) for n in range(count)], on_change=print).pack(
-            fill="x"
-        )
+def test_a_toggle_grid_is_drawn_quickly(root: tk.Tk, theme: Theme) -> None:
+    begun = time.process_time()
+    for count in (87, 12, 31):
+        ToggleGrid(root, theme, choices=[(n, str(n)) for n in range(count)], on_change=print).pack(fill="x")
     root.update()
-    assert time.perf_counter() - begun < 0.3  # 30 ms on a quiet machine
+    assert time.process_time() - begun < 0.3  # 30 ms on a quiet machine
 
 
 # --- the chart
@@ -713,10 +705,9 @@ def test_a_chart_draws_reads_and_restyles(root: tk.Tk, theme: Theme) -> None:
     chart.show(
         [Series("a", [(0, 1.0), (50, 8.0), (100, 3.0)]), Series("b", [(10, None), (50, 4.0)])],
         100,
-        Threshold(5, "limit"),
     )
     texts = [chart.itemcget(item, "text") for item in chart.find_all() if chart.type(item) == "text"]
-    assert {"Speed", "a", "b", "limit", "100 s", "0 s", "10"} <= set(texts) and "None" not in texts
+    assert {"Speed", "a", "b", "100 s", "0 s", "10"} <= set(texts) and "None" not in texts
     left, _, right, _ = chart._plot
     assert chart.reading((left + right) // 2) == [("a", "8"), ("b", "4")]
     assert chart.reading(left + 200) == []
@@ -725,9 +716,9 @@ def test_a_chart_draws_reads_and_restyles(root: tk.Tk, theme: Theme) -> None:
     assert chart.find_withtag("reading")
     theme.use(DARK)
     assert str(chart["background"]) == DARK.card
-    begun = time.perf_counter()
+    begun = time.process_time()
     chart.show([Series("a", [(n / 36, n % 37) for n in range(3600)])], 100)
-    assert time.perf_counter() - begun < 0.1
+    assert time.process_time() - begun < 0.1
 
 
 # --- the small ones
@@ -763,9 +754,6 @@ def test_the_stepper(root: tk.Tk, theme: Theme) -> None:
     assert heard[-1] == 4
     stepper.set(1)
     assert heard[-1] == 4  # set tells nobody
-    stepper.set_enabled(False)
-    keys(stepper.entry, "Up")
-    assert stepper.get() == 1
 
 
 def test_the_segments(root: tk.Tk, theme: Theme) -> None:
@@ -858,15 +846,3 @@ def test_the_tooltip(root: tk.Tk, theme: Theme) -> None:
     root.after(30, lambda: later.append(1))
     while not later:
         root.update()
-
-
-def test_a_pill_says_its_state_three_ways(root: tk.Tk, theme: Theme) -> None:
-    pill = ProgressPill(root, theme)
-    pill.pack()
-    seen = set()
-    for tone in Tone:
-        pill.show(0.5, tone, tone.name)
-        seen.add(str(pill._icon["image"]))
-        assert pill._text["text"] == tone.name
-    assert len(seen) == len(Tone)
-    theme.use(DARK)

@@ -36,7 +36,7 @@ class DateGridPanel(Card):
         self._hint = ttk.Label(self, style="Muted.TLabel")
         self._hint.pack(anchor="w", pady=(0, px(8)))
         self.years, self.months, self.days = (
-            ToggleGrid(self, theme, title="", choices=choices, on_change=lambda _taken: self._told())
+            ToggleGrid(self, theme, choices=choices, on_change=lambda _taken: self._told())
             for choices in (
                 [(year, str(year)) for year in range(1940, date.today().year + 1)],
                 [(number, name) for number, name in enumerate(_MONTHS, start=1)],

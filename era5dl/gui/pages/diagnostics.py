@@ -13,7 +13,6 @@ from era5dl.formatting import size, speed
 from era5dl.gui.models.charts import ChartData
 from era5dl.gui.text.diagnosis_text import Said, Step, Tone
 from era5dl.gui.text.i18n import N_, _, follow, translate
-from era5dl.gui.theme.palette import Palette
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import Banner, Kind
 from era5dl.gui.widgets.card import Card
@@ -215,9 +214,6 @@ class DiagnosticsPage(ttk.Frame):
     def tell(self, text: str, kind: Kind = Kind.INFO) -> None:
         """Say where the report is, or why there is none."""
         self._banner.show(kind, text)
-
-    def restyle(self, palette: Palette) -> None:
-        """The widgets follow the look by themselves."""
 
     def retranslate(self) -> None:
         """All texts of the page itself; diagnoses and steps are given again by whoever made them."""

@@ -14,7 +14,6 @@ from era5dl.gui.pages.queue_panel import QueueCallbacks, QueuePanel
 from era5dl.gui.pages.request_panel import RequestCallbacks, RequestPanel
 from era5dl.gui.pages.totals_panel import TotalsCallbacks, TotalsPanel
 from era5dl.gui.text.i18n import follow
-from era5dl.gui.theme.palette import Palette
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import Banner
 from era5dl.gui.widgets.splitter import Splitter
@@ -121,11 +120,6 @@ class DownloadPage(ttk.Frame):
         self._wish = self._theme.px(_USUAL)
         self._share_out()
         self._resized(0)
-
-    # --- the look
-
-    def restyle(self, palette: Palette) -> None:
-        """The widgets follow the look by themselves."""
 
     def retranslate(self) -> None:
         """All texts in the language of now."""

@@ -208,9 +208,6 @@ class RequestPanel(Card):
             self._show_wrong(checked)
         self._plan_summary.show(plan_state)
 
-    def restyle(self) -> None:
-        """The widgets follow the look by themselves."""
-
     def retranslate(self) -> None:
         """All texts in the language of now."""
         self._product_title.configure(text=_("Product"))

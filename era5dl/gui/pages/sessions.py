@@ -10,7 +10,6 @@ from tkinter import ttk
 
 from era5dl.gui.models.sessions import RowState, SessionRow
 from era5dl.gui.text.i18n import _, follow, ngettext
-from era5dl.gui.theme.palette import Palette
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import Action, Banner, Kind
 from era5dl.gui.widgets.card import Card
@@ -136,9 +135,6 @@ class SessionsPage(ttk.Frame):
         """Say something about what was asked for; an ended verification shows no progress any more."""
         self._proving.pack_forget()
         self._banner.show(kind, text)
-
-    def restyle(self, palette: Palette) -> None:
-        """The widgets follow the look by themselves."""
 
     def retranslate(self) -> None:
         """All texts in the language of now."""

@@ -1,135 +1,119 @@
-"""Check boxes, radio discs, switches and chips as pictures: drawn for the ttk style and for widgets of our own."""
+"""Images of check boxes, toggle switches and rounded boxes, for the ttk style and for our canvas widgets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from era5dl.gui.theme import drawing
 from era5dl.gui.theme.drawing import Layer, Shape
+from era5dl.gui.theme.image_cache import ImageCache
 
-if TYPE_CHECKING:
-    from era5dl.gui.theme.theme import Theme
-
-_SIDE = 16  # of a box or disc
-_RING = 2  # room around it for the ring of the keyboard
+_SIDE = 16  # of a check box, in unscaled pixels
+_RING = 2  # margin around a control for its focus ring
 _MARKS = {"check": ((4.3, 8.4), (7, 11.1), (11.9, 5.3)), "minus": ((4.6, 8), (11.4, 8))}
 
 
 def check_box(
-    theme: Theme,
+    images: ImageCache,
     mark: str,
     fill: str,
     edge: str,
-    sign: str,
+    mark_colour: str,
     *,
-    ground: str | None,
+    background: str | None,
     ring: str | None = None,
     gap: float = 0,
 ) -> str:
-    """A check box. mark: "check", "minus" (some of a group), or "". gap: room to the right of it."""
-    side, rim = theme.px(_SIDE + 2 * _RING), theme.px(_RING)
-    wide = side + round(gap * theme.scale.factor)
+    """Return the image of a check box.
 
-    def shape() -> Shape:
-        unit = (side - 2 * rim) / _SIDE
-        hair = theme.px(1)
-        layers = [
-            drawing.rounded(wide, side, (0, 0, side, side), 6 * unit) if ring else _nothing(wide, side),
-            drawing.rounded(wide, side, (hair, hair, side - hair, side - hair), 5 * unit)
-            if ring
-            else _nothing(wide, side),
-            drawing.rounded(wide, side, (rim, rim, side - rim, side - rim), 4 * unit),
-            drawing.rounded(
-                wide, side, (rim + hair, rim + hair, side - rim - hair, side - rim - hair), 4 * unit - hair
-            ),
-            drawing.stroke(wide, side, [(rim + x * unit, rim + y * unit) for x, y in _MARKS[mark]], 1.9 * unit)
-            if mark
-            else _nothing(wide, side),
-        ]
-        return drawing.draw(wide, side, *layers)
+    mark: "check", "minus" (some items of a group are checked) or "".  ring: colour of the focus ring, if it has one.
+    gap: empty space to the right, in unscaled pixels.
+    """
+    side, margin, line = images.px(_SIDE + 2 * _RING), images.px(_RING), images.px(1)
+    width = side + round(gap * images.scale.factor)
 
-    key = ("check", mark, bool(ring), wide, side)
-    return theme.picture(key, shape, ring or edge, ground or fill, edge, fill, sign, ground=ground)
-
-
-def radio_disc(theme: Theme, rim: str, inner: str, dot: str, ring: str | None, ground: str) -> str:
-    """A radio button's disc."""
-    side, edge, gap = theme.px(_SIDE + 2 * _RING), theme.px(_RING), theme.px(6)
-    wide = side + gap
-
-    def shape() -> Shape:
-        middle, hair = (side / 2, side / 2), theme.px(1)
-        radius = side / 2 - edge
+    def draw() -> Shape:
+        unit = (side - 2 * margin) / _SIDE
+        points = [(margin + x * unit, margin + y * unit) for x, y in _MARKS.get(mark, ())]
         return drawing.draw(
-            wide,
+            width,
             side,
-            drawing.circle(wide, side, middle, side / 2) if ring else _nothing(wide, side),
-            drawing.circle(wide, side, middle, side / 2 - hair) if ring else _nothing(wide, side),
-            drawing.circle(wide, side, middle, radius),
-            drawing.circle(wide, side, middle, radius - hair),
-            drawing.circle(wide, side, middle, radius * 0.4),
+            *_ring(width, side, (0, 0, side, side), (6 * unit, 5 * unit), line, shown=ring is not None),
+            *_nested(width, side, (0, 0, side, side), ((margin, 4 * unit), (margin + line, 4 * unit - line))),
+            drawing.stroke(width, side, points, 1.9 * unit) if points else drawing.blank(width, side),
         )
 
-    return theme.picture(("radio", bool(ring), side), shape, ring or rim, ground, rim, inner, dot, ground=ground)
+    colours = (ring or edge, background or fill, edge, fill, mark_colour)
+    return images.get(("check", mark, bool(ring), width, side), draw, *colours, background=background)
 
 
-def switch_track(theme: Theme, on: bool, track: str, knob: str, ring: str | None, ground: str) -> str:
-    """A switch: its knob to the right when on."""
-    rim = theme.px(_RING)
-    high, length, gap = theme.px(18) + 2 * rim, theme.px(34) + 2 * rim, theme.px(8)
-    wide = length + gap
+def toggle_switch(images: ImageCache, on: bool, track: str, knob: str, ring: str | None, background: str) -> str:
+    """Return the image of a toggle switch, with its knob on the right when it is on."""
+    margin, line = images.px(_RING), images.px(1)
+    height, length = images.px(18) + 2 * margin, images.px(34) + 2 * margin
+    width = length + images.px(8)
 
-    def shape() -> Shape:
-        hair, radius = theme.px(1), (high - 2 * rim) / 2 - 3 * theme.scale.factor
-        x = length - high / 2 if on else high / 2
-        return drawing.draw(
-            wide,
-            high,
-            drawing.rounded(wide, high, (0, 0, length, high), high) if ring else _nothing(wide, high),
-            drawing.rounded(wide, high, (hair, hair, length - hair, high - hair), high)
-            if ring
-            else _nothing(wide, high),
-            drawing.rounded(wide, high, (rim, rim, length - rim, high - rim), high),
-            drawing.circle(wide, high, (x, high / 2), radius),
-        )
-
-    return theme.picture(
-        ("switch", on, bool(ring), wide, high), shape, ring or track, ground, track, knob, ground=ground
-    )
-
-
-def plate(theme: Theme, width: int, height: int, fill: str, edge: str, *, ground: str, ring: str | None = None) -> str:
-    """A round box of exactly so many pixels: a chip, a day of the calendar, the ground of a selected row."""
-    radius, hair = theme.px(6), theme.px(1)
-
-    def shape() -> Shape:
-        thick = 2 * hair if ring else hair
+    def draw() -> Shape:
+        knob_x = length - height / 2 if on else height / 2
+        knob_radius = (height - 2 * margin) / 2 - 3 * images.scale.factor
+        box = (0, 0, length, height)
         return drawing.draw(
             width,
             height,
-            drawing.rounded(width, height, (0, 0, width, height), radius),
-            drawing.rounded(width, height, (hair, hair, width - hair, height - hair), radius - hair)
-            if ring
-            else _nothing(width, height),
-            drawing.rounded(width, height, (thick, thick, width - thick, height - thick), radius - thick),
+            *_ring(width, height, box, (height, height), line, shown=ring is not None),
+            *_nested(width, height, box, ((margin, height),)),
+            drawing.circle(width, height, (knob_x, height / 2), knob_radius),
         )
 
-    key = ("plate", width, height, bool(ring))
-    return theme.picture(key, shape, ring or edge, ring or edge, fill, ground=ground)
+    key = ("switch", on, bool(ring), width, height)
+    return images.get(key, draw, ring or track, background, track, knob, background=background)
 
 
-def ringed(theme: Theme, width: int, height: int, fill: str, ring: str, *, ground: str) -> str:
-    """A filled plate within a ring, the ground between them: where the keyboard is on a chosen one."""
-    radius, hair = theme.px(6), theme.px(1)
+def rounded_box(
+    images: ImageCache,
+    width: int,
+    height: int,
+    fill: str,
+    border: str,
+    *,
+    background: str,
+    ring: str | None = None,
+) -> str:
+    """Return the image of a rounded box, `width` by `height` pixels: a toggle button, or a day of the calendar."""
+    radius, line = images.px(6), images.px(1)
+    thickness = 2 * line if ring else line
 
-    def shape() -> Shape:
-        def inset(by: float) -> Layer:
-            return drawing.rounded(width, height, (by, by, width - by, height - by), radius - by / 2)
+    def draw() -> Shape:
+        insets = ((0, radius), (thickness, radius - thickness))
+        return drawing.draw(width, height, *_nested(width, height, (0, 0, width, height), insets))
 
-        return drawing.draw(width, height, inset(0), inset(2 * hair), inset(3 * hair))
-
-    return theme.picture(("ringed", width, height), shape, ring, ground, fill, ground=ground)
+    return images.get(("rounded box", width, height, bool(ring)), draw, ring or border, fill, background=background)
 
 
-def _nothing(width: int, height: int) -> Layer:
-    return (bytes(width),) * height
+def focused_box(images: ImageCache, width: int, height: int, fill: str, ring: str, *, background: str) -> str:
+    """Return the image of a filled rounded box inside a focus ring, with a gap between the two."""
+    radius, line = images.px(6), images.px(1)
+
+    def draw() -> Shape:
+        insets = [(inset, radius - inset / 2) for inset in (0, 2 * line, 3 * line)]
+        return drawing.draw(width, height, *_nested(width, height, (0, 0, width, height), insets))
+
+    return images.get(("focused box", width, height), draw, ring, background, fill, background=background)
+
+
+def _ring(
+    width: int, height: int, box: drawing.Box, radii: tuple[float, float], line: int, *, shown: bool
+) -> Iterable[Layer]:
+    """Two layers: the outside of a focus ring and what it encloses; blank when no ring is shown."""
+    if not shown:
+        return (drawing.blank(width, height),) * 2
+    return _nested(width, height, box, ((0, radii[0]), (line, radii[1])))
+
+
+def _nested(width: int, height: int, box: drawing.Box, insets: Iterable[tuple[float, float]]) -> Iterable[Layer]:
+    """Rounded boxes inside `box`, one layer for each (inset, radius)."""
+    left, top, right, bottom = box
+    return [
+        drawing.rounded(width, height, (left + inset, top + inset, right - inset, bottom - inset), radius)
+        for inset, radius in insets
+    ]

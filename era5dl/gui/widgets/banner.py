@@ -89,10 +89,6 @@ class Banner(ttk.Frame):
         else:
             self._leaving = self.after(_LINGER, self._gone)
 
-    def restyle(self) -> None:
-        """Repaint in the colours of now; done by itself at a switch."""
-        self._paint()
-
     def _gone(self) -> None:
         self._leaving = None
         self._box.pack_forget()

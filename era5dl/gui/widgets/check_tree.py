@@ -192,7 +192,7 @@ class CheckTree(ttk.Frame):
     def _paint(self) -> None:
         p = self._theme.palette
         pictures = {
-            state: check_box(self._theme, mark, *colours, p.on_accent, ground=None, gap=6)
+            state: check_box(self._theme.images, mark, *colours, p.on_accent, background=None, gap=6)
             for state, mark, colours in (
                 (True, "check", (p.accent, p.accent)),
                 (None, "minus", (p.accent, p.accent)),

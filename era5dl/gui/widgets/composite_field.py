@@ -12,10 +12,8 @@ from era5dl.gui.theme.theme import Theme
 class CompositeField(ttk.Frame):
     """A field's frame with a bare `entry` in it; put pictures and buttons to its sides with `pack`."""
 
-    def __init__(self, master: tk.Misc, theme: Theme, *, width: int = 20, on_page: bool = False) -> None:
-        """on_page: it lies on the page, not on a card."""
-        style = "Page.Field.TFrame" if on_page else "Field.TFrame"
-        super().__init__(master, style=style, padding=theme.px(3))
+    def __init__(self, master: tk.Misc, theme: Theme, *, width: int = 20) -> None:
+        super().__init__(master, style="Field.TFrame", padding=theme.px(3))
         self.theme = theme
         self.variable = tk.StringVar(self)
         self.entry = ttk.Entry(self, style="Bare.TEntry", textvariable=self.variable, width=width)
@@ -28,12 +26,6 @@ class CompositeField(ttk.Frame):
         inside = 0 <= event.x < self.winfo_width() and 0 <= event.y < self.winfo_height()
         if not inside:  # else it only went over to a widget in the field
             self.state(["!active"])
-
-    def set_enabled(self, enabled: bool) -> None:
-        """Whether it can be used."""
-        flag = ["!disabled" if enabled else "disabled"]
-        self.state(flag)
-        self.entry.state(flag)
 
     def picture(self, icon: str, colour: str = "muted", size: float = 16) -> IconLabel:
         """An icon on the ground of fields."""

@@ -31,9 +31,8 @@ class DateField(CompositeField):
         last: date,
         words: DateWords = date_text.ENGLISH,
         on_change: Callable[[], object] = lambda: None,
-        on_page: bool = False,
     ) -> None:
-        super().__init__(master, theme, width=11, on_page=on_page)
+        super().__init__(master, theme, width=11)
         self._first, self._last, self._words, self._on_change = first, last, words, on_change
         self._popup: tk.Toplevel | None = None
         self._outside: str | None = None  # the binding that closes the calendar
@@ -85,7 +84,7 @@ class DateField(CompositeField):
 
     def open(self) -> None:
         """Drop the calendar, the keyboard in it."""
-        if self._popup is not None or self.instate(["disabled"]):
+        if self._popup is not None:
             return
         day = date_text.read(self.variable.get()) or min(max(date.today(), self._first), self._last)
         popup = self._popup = tk.Toplevel(self, background=self.theme.palette.border)
@@ -164,7 +163,7 @@ class DateField(CompositeField):
 
     def _step(self, later: Callable[[date], date]) -> str:
         day = date_text.read(self.variable.get())
-        if day is not None and not self.instate(["disabled"]):
+        if day is not None:
             self.set(later(day))
         return "break"
 

@@ -1,7 +1,7 @@
 """A line chart on a canvas: speed, connections, latencies over the last minutes or the last hour.
 
     chart = LineChart(card, look, format_value=text.speed, span=3600, format_ago=...)
-    chart.show([Series(_("Speed"), samples)], now=time.time(), threshold=...)
+    chart.show([Series(_("Speed"), samples)], now=time.time())
 
 Tk draws lines without anti-aliasing: a wider line of a colour half way to the ground lies below each. Drawing 600
 points takes about 2 ms, 3,600 about 21: more are thinned to their peaks.
@@ -34,14 +34,6 @@ class Series:
     samples: Sequence[Sample]
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """A dashed line at a value, with a word about it."""
-
-    value: float
-    text: str
-
-
 class LineChart(tk.Canvas):
     """The first series has its area filled if it is the only one; with several there is a legend of names.
 
@@ -71,7 +63,6 @@ class LineChart(tk.Canvas):
         self._title, self._empty = title, empty
         self._series: list[Series] = []
         self._now = 0.0
-        self._threshold: Threshold | None = None
         small = font.nametofont(scaling.SMALL, root=self)
         self._measure = TextFitter(small.measure).measure
         self._line = small.metrics("linespace")
@@ -85,10 +76,10 @@ class LineChart(tk.Canvas):
         self.bind("<Leave>", self._left)
         theme.follow(self, lambda _: self._draw())
 
-    def show(self, series: Sequence[Series], now: float, threshold: Threshold | None = None) -> None:
+    def show(self, series: Sequence[Series], now: float) -> None:
         """Draw these up to the instant `now`, at the right edge."""
         first = now - self._span
-        self._now, self._threshold = now, threshold
+        self._now = now
         self._series = [
             Series(one.name, thin([sample for sample in one.samples if sample[0] >= first], self._most()))
             for one in series
@@ -138,8 +129,6 @@ class LineChart(tk.Canvas):
         self._draw_head()
         for number, one in enumerate(self._series):
             self._draw_series(number, one)
-        if self._threshold is not None:
-            self._draw_threshold(self._threshold)
         if not values:
             place = ((left + right) // 2, (top + bottom) // 2)
             batch.create("text", *place, text=self._empty, fill=palette.muted, font=scaling.TEXT)
@@ -215,17 +204,6 @@ class LineChart(tk.Canvas):
                 soft = blend(ink, ground, 0.4)
                 self._batch.create("line", *points, fill=soft, width=thick + 2, joinstyle="round", capstyle="round")
             self._batch.create("line", *points, fill=ink, width=thick, joinstyle="round", capstyle="round", dash=dash)
-
-    def _draw_threshold(self, threshold: Threshold) -> None:
-        if not 0 <= threshold.value <= self._highest:
-            return
-        px, palette = self._theme.px, self._theme.palette
-        left, _, right, _ = self._plot
-        y = self._y(threshold.value)
-        self._batch.create("line", left, y, right, y, fill=palette.warn, dash=(px(5), px(4)), width=px(1))
-        self._batch.create(
-            "text", right - px(4), y - px(2), text=threshold.text, anchor="se", fill=palette.warn, font=scaling.SMALL
-        )
 
     # --- reading
 

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from era5dl.gui.theme import scaling
-from era5dl.gui.theme.control_images import plate
+from era5dl.gui.theme.control_images import rounded_box
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.date_text import DateWords, months_later
 
@@ -54,7 +54,7 @@ class MonthView(tk.Canvas):
         self._bind_events(on_leave)
         theme.follow(self, lambda _: self._draw())
 
-    def place_of(self, day: date) -> tuple[int, int]:
+    def centre_of(self, day: date) -> tuple[int, int]:
         """The middle of a day on the canvas; for tests."""
         for left, top, right, bottom, what in self._places:
             if what == day:
@@ -92,7 +92,7 @@ class MonthView(tk.Canvas):
         y, half = px(_TOP) // 2 + px(2), px(13)
         possible = self._leaf(months) is not None
         if self._hot == months and possible:
-            picture = plate(self._theme, 2 * half, 2 * half, p.hover, p.hover, ground=p.card)
+            picture = rounded_box(self._theme.images, 2 * half, 2 * half, p.hover, p.hover, background=p.card)
             self.create_image(x - half, y - half, image=picture, anchor="nw")
         self.create_image(x, y, image=self._theme.icon(icon, "text" if possible else "line", 14))
         if possible:
@@ -105,15 +105,16 @@ class MonthView(tk.Canvas):
         wide, high = self._cell - px(4), self._row - px(3)
         possible = self._first <= day <= self._last
         ink = p.text if possible else p.faint
-        picture = ""
+        colours: tuple[str, str] | None = None
         if day == self.day:
-            picture, ink = plate(self._theme, wide, high, p.accent, p.accent, ground=p.card), p.on_accent
+            colours, ink = (p.accent, p.accent), p.on_accent
         elif self._hot == day and possible:
-            picture = plate(self._theme, wide, high, p.hover, p.hover, ground=p.card)
+            colours = (p.hover, p.hover)
         elif day == self._today and possible:
-            picture = plate(self._theme, wide, high, p.card, p.accent, ground=p.card)
-        if picture:
-            self.create_image(left + px(2), top + px(1), image=picture, anchor="nw")
+            colours = (p.card, p.accent)
+        if colours:
+            box = rounded_box(self._theme.images, wide, high, *colours, background=p.card)
+            self.create_image(left + px(2), top + px(1), image=box, anchor="nw")
         self.create_text(left + self._cell // 2, top + self._row // 2, text=str(day.day), fill=ink, font=scaling.TEXT)
         if possible:
             self._places.append((left, top, left + self._cell - 1, top + self._row - 1, day))

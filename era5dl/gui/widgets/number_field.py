@@ -8,6 +8,8 @@ from collections.abc import Callable
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.composite_field import CompositeField
 
+_STEPS = {"<Up>": 1, "<Down>": -1, "<Button-4>": 1, "<Button-5>": -1, "<Prior>": 5, "<Next>": -5}
+
 
 class NumberField(CompositeField):
     """Type, or use the buttons, Up and Down, or the wheel. `on_change` hears of each new number within the bounds."""
@@ -21,23 +23,20 @@ class NumberField(CompositeField):
         least: int,
         most: int,
         on_change: Callable[[int], object],
-        step: int = 1,
         width: int = 4,
-        on_page: bool = False,
     ) -> None:
-        super().__init__(master, theme, width=width, on_page=on_page)
-        self.least, self.most, self._step, self._on_change = least, most, step, on_change
+        super().__init__(master, theme, width=width)
+        self.least, self.most, self._on_change = least, most, on_change
         self._value = value
         self.entry.configure(justify="center")
-        for side, icon, by in (("left", "minus", -step), ("right", "plus", step)):
+        for side, icon, by in (("left", "minus", -1), ("right", "plus", 1)):
             button = self.picture(icon, size=13)
             button.on_click(lambda by=by: self._click(by))
             button.pack(side=side, padx=theme.px(5))  # type: ignore[arg-type]
         self.entry.pack(fill="both", expand=True)
-        for key, by in (("<Up>", step), ("<Down>", -step), ("<Button-4>", step), ("<Button-5>", -step),
-                        ("<Prior>", 5 * step), ("<Next>", -5 * step)):  # fmt: skip
+        for key, by in _STEPS.items():
             self.entry.bind(key, lambda _, by=by: self._by(by))  # type: ignore[misc]
-        self.entry.bind("<MouseWheel>", lambda event: self._by(step if event.delta > 0 else -step))
+        self.entry.bind("<MouseWheel>", lambda event: self._by(1 if event.delta > 0 else -1))
         self.entry.bind("<FocusOut>", lambda _: self.set(self._value), add="+")
         self.entry.bind("<Return>", lambda _: self.set(self._value))
         self.set(value)
@@ -60,8 +59,7 @@ class NumberField(CompositeField):
         return text.isascii() and text.isdigit() and self.least <= int(text) <= self.most
 
     def _by(self, step: int) -> str:
-        if not self.instate(["disabled"]):
-            self._change(min(self.most, max(self.least, self._value + step)))
+        self._change(min(self.most, max(self.least, self._value + step)))
         return "break"
 
     def _click(self, step: int) -> None:

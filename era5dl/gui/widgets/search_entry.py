@@ -20,9 +20,8 @@ class SearchEntry(CompositeField):
         placeholder: str,
         on_change: Callable[[str], object],
         width: int = 20,
-        on_page: bool = False,
     ) -> None:
-        super().__init__(master, theme, width=width, on_page=on_page)
+        super().__init__(master, theme, width=width)
         self._on_change = on_change
         self._placeholder = tk.Label(self, text=placeholder, anchor="w", borderwidth=0, cursor="xterm")
         self.picture("search", size=15).pack(side="left", padx=(theme.px(5), 0))

@@ -58,11 +58,6 @@ class SegmentedControl(ttk.Frame):
         for name, text in choices.items():
             self._buttons[name].configure(text=text)
 
-    def set_enabled(self, enabled: bool) -> None:
-        """Whether it can be used."""
-        for button in self._buttons.values():
-            button.state(["!disabled" if enabled else "disabled"])
-
     def _move(self, by: int) -> str:
         names = list(self._buttons)
         place = min(len(names) - 1, max(0, names.index(self.get()) + by))

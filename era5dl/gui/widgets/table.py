@@ -93,13 +93,6 @@ class VirtualTable(ttk.Frame):
         self._selection.ids = frozenset(ids)
         self.refresh()
 
-    def set_model(self, model: TableModel) -> None:
-        """Show another model from its first row, nothing selected."""
-        self._model = model
-        self._selection = Selection(model)
-        self._top = 0
-        self.refresh()
-
     def say_empty(self, text: str) -> None:
         """Say this from the next `refresh` on, where there are no rows."""
         if text != self._empty:

@@ -112,7 +112,7 @@ class TableBody:
     def _picture(self, column: Column, row: Row, ground: str) -> str:
         if column.show is Show.PROGRESS:
             track = "track" if ground in (self._theme.palette.card, self._theme.palette.hover) else "border"
-            return self._theme.bar(row.progress, row.tone.bar, width=self._headings.bar, track=track, ground=ground)
+            return self._theme.bar(row.progress, row.tone.bar, width=self._headings.bar, track=track, background=ground)
         return self._theme.icon(row.tone.icon, row.tone.colour, 14)
 
     def _make_cell(self, number: int, middle: int) -> tuple[int, int]:
