@@ -18,7 +18,7 @@ import pytest
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import shared_folder
 from era5dl.engine.events import State, StateChanged
-from era5dl.locks.owner import SILENCE, Owner
+from era5dl.locks.owner import STALE_AFTER, Owner
 from era5dl.planner import Plan
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.runs import leftovers, plan_of, running, settings_for, wrong_files
@@ -27,10 +27,10 @@ MB = 1_000_000
 PATIENCE = 120.0
 NO_FLOCK = """
 import errno
-def never(fd): raise acquire.Unsupported(errno.ENOSYS, "no locks")
+def never(fd): raise acquire.LockUnsupported(errno.ENOSYS, "no locks")
 acquire.try_lock = never
 """
-SHORT_LEASE = "lock_file.BEAT, lock_file.LEASE = 0.2, 1.0"  # seconds: frozen after one, not after 30
+SHORT_LEASE = "lock_file.HEARTBEAT_INTERVAL, lock_file.LEASE = 0.2, 1.0"  # seconds: frozen after one, not after 30
 SEAM = "import sys\nfrom era5dl.locks import acquire, lock_file\n{}\nfrom era5dl.cli import main\nsys.exit(main())"
 
 
@@ -206,7 +206,7 @@ def test_after_kill_9_the_other_takes_over_at_once(lab: Lab, seam: str) -> None:
     first.process.wait()
     killed = time.monotonic()
     second.ends_well()
-    assert time.monotonic() - killed < SILENCE - 20, "that its process is gone is known at once"
+    assert time.monotonic() - killed < STALE_AFTER - 20, "that its process is gone is known at once"
     assert wrong_files(lab.out, lab.objects) == []
     assert lab.claims() == []
     third = lab.start("first", keys, seam=seam)
@@ -234,7 +234,7 @@ def test_a_stopped_owner_is_taken_over_and_finds_out_when_it_wakes(lab: Lab) -> 
     first.send(signal.SIGSTOP)
     lock = lab.lock_of(first)
     assert lock is not None
-    silent = time.time() - SILENCE - 5
+    silent = time.time() - STALE_AFTER - 5
     os.utime(lock, (silent, silent))
     second = lab.start("second", keys[::-1])
     second.ends_well()
@@ -298,7 +298,7 @@ def test_while_others_fetch_it_can_be_paused_and_when_they_are_gone_it_goes_on(l
         ran.until(lambda: ran.engine.snapshot().reason.startswith("1 file is being"))
         ran.engine.release([0])
         ran.until(lambda: ran.engine.snapshot().reason.startswith("2 files are"))
-        os.utime(lock, (time.time() - SILENCE - 1,) * 2)
+        os.utime(lock, (time.time() - STALE_AFTER - 1,) * 2)
         assert ran.end().verified == 3
     states = [event.state for event in ran.said(StateChanged)]
     assert states.count(State.WAITING_FOR_SESSION) <= 4, "it is said when it begins, not at each look"
@@ -310,7 +310,7 @@ def test_more_objects_of_others_than_are_begun_at_once_do_not_keep_it_from_the_r
     lock = planted_claims(lab, keys[:50])
     with running(lab.server, lab.out, workers=2) as ran:
         ran.until(lambda: ran.engine.snapshot().done_files == 10)
-        os.utime(lock, (time.time() - SILENCE - 1,) * 2)
+        os.utime(lock, (time.time() - STALE_AFTER - 1,) * 2)
         ran.end()
     lab.all_right()
 

@@ -23,7 +23,7 @@ from era5dl.gui.models.preferences import BOUNDS, CHOICES, Preferences, load, sa
 from era5dl.gui.models.request_form import Fields, check, from_text, to_text
 from era5dl.gui.models.sessions import rows
 from era5dl.gui.text import po
-from era5dl.locks.lock_file import holder
+from era5dl.locks.lock_file import current_owner
 from era5dl.locks.owner import Owner
 from era5dl.planner.plan import Plan
 from era5dl.session import Session, index, known_sessions, list_sessions, plan_file
@@ -190,7 +190,7 @@ def test_any_lock_file_has_an_owner_or_none(folder: Path, raw: Any) -> None:
     path.write_text(json.dumps(raw))
     with contextlib.suppress(Malformed):
         assert str(Owner.parse(path.read_bytes()))
-    holder(path)
+    current_owner(path)
 
 
 def test_a_year_that_some_systems_have_no_calendar_for_is_no_time() -> None:

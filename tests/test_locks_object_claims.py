@@ -1,4 +1,4 @@
-"""Claims on objects: who has one, when it is void, and that nothing planted or left over holds anybody up."""
+"""Object claims: who holds one, when it is stale, and that no planted or leftover claim blocks anybody."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from era5dl.folder.paths import OWN_FOLDER
 from era5dl.locks import lock_file as lock_module
 from era5dl.locks import object_claims as claims_module
 from era5dl.locks.lock_file import LEASE, Lock
-from era5dl.locks.object_claims import SOMEBODY, ObjectClaims
-from era5dl.locks.owner import SILENCE, Owner
+from era5dl.locks.object_claims import UNKNOWN_OWNER, ObjectClaims
+from era5dl.locks.owner import STALE_AFTER, Owner
 from tests.faultlab import FaultServer, pseudo_random
 from tests.runs import fetch_all
 
@@ -29,11 +29,11 @@ KEYS = ("a/one.nc", "a/two.nc", "a/ÄÖÜ.nc", "A/One.NC")
 OTHER, TOKEN = "0123456789ab", "f" * 16
 
 
-class Holder:
-    """A session's lock and claims in a folder."""
+class ClaimingSession:
+    """The lock and the claims of one session in a folder."""
 
     def __init__(self, home: Path, session: str) -> None:
-        self.lock = Lock.take(home / f"{session}.lock")
+        self.lock = Lock.acquire(home / f"{session}.lock")
         self.claims = ObjectClaims(home, session, self.lock, KEYS.__getitem__)
 
     def close(self) -> None:
@@ -55,175 +55,175 @@ def home(request, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def mine(home):
-    holder = Holder(home, "a" * 12)
-    yield holder
-    holder.close()
+    session = ClaimingSession(home, "a" * 12)
+    yield session
+    session.close()
 
 
-def claim_file(holder: Holder, index: int = 0) -> Path:
-    return Path(holder.claims._file(index))
+def claim_file(session: ClaimingSession, index: int = 0) -> Path:
+    return Path(session.claims._claim_file(index))
 
 
-def planted_lock(home: Path, *, silent: float = 0.0, **changes: object) -> Path:
-    """The lock of a session on another computer, touched so many seconds ago."""
+def write_lock(home: Path, *, age: float = 0.0, **changes: object) -> Path:
+    """Write the lock of a session on another computer, with its last heartbeat `age` seconds ago."""
     path = home / f"{OTHER}.lock"
     owner = Owner(4711, "elsewhere.example", 1.0, 1_700_000_000.0, "era5dl", TOKEN, kernel=False, boot="b", pids="1")
     raw = {name: getattr(owner, name) for name in owner.__slots__}
     path.write_text(json.dumps({**raw, **changes}))
-    then = time.time() - silent
+    then = time.time() - age
     os.utime(path, (then, then))
     return path
 
 
-def planted_claim(holder: Holder, text: str | None = None, *, silent: float = 0.0) -> Path:
-    path = claim_file(holder)
+def write_claim(session: ClaimingSession, text: str | None = None, *, age: float = 0.0) -> Path:
+    path = claim_file(session)
     path.unlink(missing_ok=True)
     path.write_text(json.dumps({"session": OTHER, "token": TOKEN}) if text is None else text)
-    then = time.time() - silent
+    then = time.time() - age
     os.utime(path, (then, then))
     return path
 
 
-def test_one_has_it_and_the_others_are_told_who(home, mine):
-    other = Holder(home, OTHER)
-    assert mine.claims.take(0) == ""
-    assert mine.claims.take(0) == "", "whoever has it can ask again"
-    assert f"process {os.getpid()} on" in other.claims.take(0)
-    assert other.claims.take(1) == ""
+def test_one_session_holds_a_claim_and_others_learn_which(home, mine):
+    other = ClaimingSession(home, OTHER)
+    assert mine.claims.claim(0) == ""
+    assert mine.claims.claim(0) == "", "claiming again is harmless"
+    assert f"process {os.getpid()} on" in other.claims.claim(0)
+    assert other.claims.claim(1) == ""
     mine.claims.release(0)
     mine.claims.release(0)
-    assert other.claims.take(0) == ""
+    assert other.claims.claim(0) == ""
     other.close()
     mine.close()
     assert list(home.iterdir()) == []
 
 
-def test_one_file_where_case_makes_no_difference_is_one_object(mine):
+def test_paths_that_differ_only_in_case_share_a_claim(mine):
     assert claim_file(mine, 0) == claim_file(mine, 3) != claim_file(mine, 1)
 
 
-def test_of_a_session_that_has_ended_nothing_is_left_to_wait_for(home, mine):
-    other = Holder(home, OTHER)
-    assert other.claims.take(0) == ""
-    other.lock.release()  # and its claims are left behind
-    assert mine.claims.take(0) == ""
+def test_claims_of_an_ended_session_are_stale(home, mine):
+    other = ClaimingSession(home, OTHER)
+    assert other.claims.claim(0) == ""
+    other.lock.release()  # its claims remain
+    assert mine.claims.claim(0) == ""
 
 
-def test_a_claim_under_an_earlier_lock_of_its_session_is_void(home, mine):
-    planted_claim(mine)
-    planted_lock(home, token="e" * 16)
-    assert mine.claims.take(0) == ""
+def test_claim_made_under_an_earlier_lock_of_its_session_is_stale(home, mine):
+    write_claim(mine)
+    write_lock(home, token="e" * 16)
+    assert mine.claims.claim(0) == ""
 
 
-def test_another_computers_claim_counts_as_long_as_its_lock_is_touched(home, mine):
-    planted_claim(mine)
-    planted_lock(home, silent=SILENCE - 30)
-    assert "elsewhere.example" in mine.claims.take(0)
-    planted_lock(home, silent=SILENCE + 1)
-    look_again(mine)
-    assert mine.claims.take(0) == ""
+def test_claim_of_other_computer_is_valid_while_its_lock_has_a_heartbeat(home, mine):
+    write_claim(mine)
+    write_lock(home, age=STALE_AFTER - 30)
+    assert "elsewhere.example" in mine.claims.claim(0)
+    write_lock(home, age=STALE_AFTER + 1)
+    expire_lock_cache(mine)
+    assert mine.claims.claim(0) == ""
     assert json.loads(claim_file(mine).read_text())["session"] == "a" * 12
 
 
-def look_again(holder: Holder) -> None:
-    """As if the second had passed for which a look at a lock is good."""
-    for watched in holder.claims._watched.values():
-        watched.looked = 0.0
+def expire_lock_cache(session: ClaimingSession) -> None:
+    """Make the session read the locks of other sessions again."""
+    for known in session.claims._known_locks.values():
+        known.read_at = 0.0
 
 
-def test_silence_is_measured_by_the_file_servers_clock(home, mine, monkeypatch):
-    planted_claim(mine)
-    planted_lock(home)
+def test_heartbeat_age_is_measured_by_the_file_servers_clock(home, mine, monkeypatch):
+    write_claim(mine)
+    write_lock(home)
     hour_ahead = time.time() + 3600
     monkeypatch.setattr(time, "time", lambda: hour_ahead)
-    assert "elsewhere.example" in mine.claims.take(0)
+    assert "elsewhere.example" in mine.claims.claim(0)
 
 
-def test_a_touch_in_the_future_counts_for_a_minute_of_watching(home, mine, monkeypatch):
-    planted_claim(mine)
-    lock = planted_lock(home, silent=-3600)
-    monkeypatch.setattr(claims_module, "_KNOWN_FOR", 0.0)
-    assert "elsewhere.example" in mine.claims.take(0)
+def test_lock_with_modification_time_in_the_future_is_stale_after_a_minute_unchanged(home, mine, monkeypatch):
+    write_claim(mine)
+    lock = write_lock(home, age=-3600)
+    monkeypatch.setattr(claims_module, "_LOCK_CACHE_TIME", 0.0)
+    assert "elsewhere.example" in mine.claims.claim(0)
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + SILENCE - 1)
-    os.utime(lock, (time.time() + 7200,) * 2)  # its owner lives, whatever its clock says
-    assert "elsewhere.example" in mine.claims.take(0)
-    monkeypatch.setattr(time, "monotonic", lambda: now + SILENCE + 1)
-    assert "elsewhere.example" in mine.claims.take(0)
-    monkeypatch.setattr(time, "monotonic", lambda: now + 2 * SILENCE)
-    assert mine.claims.take(0) == ""
+    monkeypatch.setattr(time, "monotonic", lambda: now + STALE_AFTER - 1)
+    os.utime(lock, (time.time() + 7200,) * 2)  # its owner is alive, whatever its clock says
+    assert "elsewhere.example" in mine.claims.claim(0)
+    monkeypatch.setattr(time, "monotonic", lambda: now + STALE_AFTER + 1)
+    assert "elsewhere.example" in mine.claims.claim(0)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2 * STALE_AFTER)
+    assert mine.claims.claim(0) == ""
 
 
-def test_a_lock_that_may_not_be_read_is_waited_for_a_minute_at_most(home, mine, monkeypatch):
-    planted_claim(mine)
+def test_lock_that_may_not_be_read_is_stale_after_a_minute(home, mine, monkeypatch):
+    write_claim(mine)
 
     def refused(path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(claims_module, "look", refused)
-    monkeypatch.setattr(claims_module, "_KNOWN_FOR", 0.0)
-    assert mine.claims.take(0) == SOMEBODY
+    monkeypatch.setattr(claims_module, "read_lock_file", refused)
+    monkeypatch.setattr(claims_module, "_LOCK_CACHE_TIME", 0.0)
+    assert mine.claims.claim(0) == UNKNOWN_OWNER
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + SILENCE + 1)
-    assert mine.claims.take(0) == ""
+    monkeypatch.setattr(time, "monotonic", lambda: now + STALE_AFTER + 1)
+    assert mine.claims.claim(0) == ""
 
 
 @pytest.mark.parametrize("text", ["", "{", "\0" * 300, "[]", '{"session": "../../etc", "token": 1}', "x" * 10**6])
-def test_a_claim_that_says_nothing_counts_for_a_minute(mine, text):
-    planted_claim(mine, text, silent=SILENCE - 30)
-    assert mine.claims.take(0) == SOMEBODY  # it may be one that is being written
-    for silent in (SILENCE + 1, -3600):
-        planted_claim(mine, text, silent=silent)
-        assert mine.claims.take(0) == ""
+def test_unreadable_claim_is_valid_for_a_minute(mine, text):
+    write_claim(mine, text, age=STALE_AFTER - 30)
+    assert mine.claims.claim(0) == UNKNOWN_OWNER  # it may be one that is just being written
+    for age in (STALE_AFTER + 1, -3600):
+        write_claim(mine, text, age=age)
+        assert mine.claims.claim(0) == ""
         mine.claims.release(0)
 
 
-def test_a_link_in_its_place_is_not_followed_and_a_folder_is_left_alone(home, mine, tmp_path_factory):
+def test_symlink_at_claim_path_is_not_followed_and_folder_is_not_removed(home, mine, tmp_path_factory):
     victim = tmp_path_factory.mktemp("outside") / "victim"
     victim.write_text("precious")
     claim_file(mine, 0).symlink_to(victim)
     os.utime(claim_file(mine, 0), (1.0, 1.0), follow_symlinks=False)
-    assert mine.claims.take(0) == ""
+    assert mine.claims.claim(0) == ""
     assert victim.read_text() == "precious"
     claim_file(mine, 1).mkdir()
     os.utime(claim_file(mine, 1), (1.0, 1.0))
-    assert mine.claims.take(1) == "", "the object is fetched without a claim"
-    mine.claims.sweep()
+    assert mine.claims.claim(1) == "", "the object is fetched without a claim"
+    mine.claims.remove_stale()
     assert claim_file(mine, 1).is_dir()
 
 
-def test_a_void_claim_that_cannot_be_removed_is_not_waited_for(home, mine, monkeypatch):
-    """It may be another user's, in a folder with the sticky bit."""
-    planted_claim(mine)
+def test_stale_claim_that_cannot_be_removed_does_not_block(home, mine, monkeypatch):
+    """It may belong to another user, in a folder with the sticky bit."""
+    write_claim(mine)
 
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "unlink", refused)
-    assert mine.claims.take(0) == ""
+    assert mine.claims.claim(0) == ""
 
 
-def test_where_nothing_can_be_written_objects_are_fetched_without_claims(home, mine, monkeypatch):
+def test_objects_are_fetched_without_claims_when_claims_cannot_be_written(home, mine, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(ObjectClaims, "_write", full)
-    assert mine.claims.take(0) == ""
-    mine.claims.assure(0)
+    assert mine.claims.claim(0) == ""
+    mine.claims.ensure_held(0)
     mine.claims.release(0)
 
 
-def test_claims_of_the_dead_are_swept_and_those_of_the_living_are_not(home, mine):
-    other = Holder(home, OTHER)
+def test_remove_stale_removes_claims_of_dead_sessions_only(home, mine):
+    other = ClaimingSession(home, OTHER)
     for index in (0, 1):
-        assert other.claims.take(index) == ""
-    mine.claims.take(2)
+        assert other.claims.claim(index) == ""
+    mine.claims.claim(2)
     before = set(home.iterdir())
-    mine.claims.sweep()
+    mine.claims.remove_stale()
     assert set(home.iterdir()) == before
     other.lock.release()
-    look_again(mine)
-    mine.claims.sweep()
+    expire_lock_cache(mine)
+    mine.claims.remove_stale()
     assert not claim_file(other, 0).exists()
     assert not claim_file(other, 1).exists()
     assert claim_file(mine, 2).exists()
@@ -231,59 +231,59 @@ def test_claims_of_the_dead_are_swept_and_those_of_the_living_are_not(home, mine
     assert list(home.iterdir()) == []
 
 
-def test_whoever_was_frozen_looks_whether_the_object_is_still_theirs(home, mine, monkeypatch):
-    assert mine.claims.take(0) == mine.claims.take(1) == mine.claims.take(2) == ""
-    planted_lock(home)
-    planted_claim(mine)
-    claim_file(mine, 1).unlink()  # somebody took it over, and has finished it
-    mine.claims.assure(0)  # so soon nobody can have taken it over
+def test_session_that_was_frozen_checks_its_claims_before_writing(home, mine, monkeypatch):
+    assert mine.claims.claim(0) == mine.claims.claim(1) == mine.claims.claim(2) == ""
+    write_lock(home)
+    write_claim(mine)
+    claim_file(mine, 1).unlink()  # another session took it over and has finished the object
+    mine.claims.ensure_held(0)  # the lease has not run out
     now = lock_module._clocks()
     monkeypatch.setattr(lock_module, "_clocks", lambda: tuple(clock + LEASE + 1 for clock in now))
-    for _ in range(2):  # whoever was interrupted meanwhile asks again
+    for _ in range(2):  # the answer stays the same
         with pytest.raises(ClaimedElsewhere, match=r"elsewhere\.example.*has taken this file over"):
-            mine.claims.assure(0)
-    with pytest.raises(ClaimedElsewhere, match=SOMEBODY):
-        mine.claims.assure(1)
+            mine.claims.ensure_held(0)
+    with pytest.raises(ClaimedElsewhere, match=UNKNOWN_OWNER):
+        mine.claims.ensure_held(1)
     mine.claims.release(0)
-    assert claim_file(mine).exists(), "it is the other one's"
-    mine.claims.assure(2)
+    assert claim_file(mine).exists(), "it belongs to the other session"
+    mine.claims.ensure_held(2)
     planted = json.loads(mine.lock.path.read_text()) | {"token": TOKEN, "host": "elsewhere.example"}
     mine.lock.path.write_text(json.dumps(planted))
     monkeypatch.setattr(lock_module, "_clocks", lambda: tuple(clock + 2 * LEASE + 2 for clock in now))
     with pytest.raises(SessionBusy):
-        mine.claims.assure(2)
+        mine.claims.ensure_held(2)
 
 
 @pytest.mark.parametrize("round_", range(5))
-def test_of_many_that_want_a_void_claim_one_gets_it(home, mine, round_):
-    planted_claim(mine, silent=SILENCE + 1)
-    others = [Holder(home, f"{n}" * 12) for n in range(6)]
+def test_only_one_of_many_concurrent_sessions_takes_over_a_stale_claim(home, mine, round_):
+    write_claim(mine, age=STALE_AFTER + 1)
+    others = [ClaimingSession(home, f"{n}" * 12) for n in range(6)]
     ready, got = threading.Barrier(len(others)), []
 
-    def take(holder: Holder) -> None:
+    def take(session: ClaimingSession) -> None:
         ready.wait()
-        if not holder.claims.take(0):
-            got.append(holder)
+        if not session.claims.claim(0):
+            got.append(session)
 
-    takers = [threading.Thread(target=take, args=(holder,)) for holder in others]
+    takers = [threading.Thread(target=take, args=(session,)) for session in others]
     for taker in takers:
         taker.start()
     for taker in takers:
         taker.join()
     named = json.loads(claim_file(mine).read_text())["token"]
-    assert named in [holder.lock.token for holder in got]
+    assert named in [session.lock.token for session in got]
     assert len(got) == 1
-    for holder in others:
-        holder.close()
+    for session in others:
+        session.close()
 
 
-def test_whoever_was_frozen_during_the_proof_gives_no_final_name_to_what_is_claimed_elsewhere(
+def test_session_frozen_during_verification_does_not_finish_an_object_claimed_elsewhere(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault_server.put("a.nc", pseudo_random(1, 100_000))
     examine, clocks = worker.examine, lock_module._clocks
 
-    def and_freeze(transfer: Transfer, *rest: Any) -> Any:
+    def then_freeze(transfer: Transfer, *rest: Any) -> Any:
         found = examine(transfer, *rest)
         monkeypatch.setattr(worker, "examine", examine)
         session = next((tmp_path / OWN_FOLDER).glob("*.lock")).stem
@@ -294,7 +294,7 @@ def test_whoever_was_frozen_during_the_proof_gives_no_final_name_to_what_is_clai
         monkeypatch.setattr(lock_module, "_clocks", lambda: (now[0] + 2 * LEASE, now[1] + 2 * LEASE))
         return found
 
-    monkeypatch.setattr(worker, "examine", and_freeze)
+    monkeypatch.setattr(worker, "examine", then_freeze)
     ran = fetch_all(fault_server, tmp_path)
     assert [event.kind for event in ran.said(FileRetrying)] == ["ClaimedElsewhere"]
-    assert ran.end().verified == 1, "the other one is dead"
+    assert ran.end().verified == 1, "the other session is dead"

@@ -155,7 +155,7 @@ def test_a_session_that_was_taken_over_is_not_saved_into(tmp_path):
 
 
 def test_as_long_as_it_is_open_its_lock_is_touched(tmp_path, monkeypatch):
-    monkeypatch.setattr(lock_module, "BEAT", 0.02)
+    monkeypatch.setattr(lock_module, "HEARTBEAT_INTERVAL", 0.02)
     interrupted(tmp_path)
     with Session.open(tmp_path) as session:
         lock_file = home(tmp_path) / f"{session.id}.lock"

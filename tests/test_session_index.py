@@ -71,7 +71,7 @@ def test_a_state_folder_that_cannot_be_used_stops_nothing(state, tmp_path):
 def test_a_busy_list_makes_nobody_wait_for_long(state, tmp_path, monkeypatch):
     monkeypatch.setattr(index, "_PATIENCE", 0.05)
     state.mkdir(parents=True)
-    lock = Lock.take(state / "sessions.lock")
+    lock = Lock.acquire(state / "sessions.lock")
     began = time.monotonic()
     index.remember(ID, tmp_path, "t", 1.0)
     assert time.monotonic() - began < 1

@@ -21,7 +21,7 @@ class Intake:
         self._run = run
 
     def claim(self, piece: Piece, count: int) -> int:
-        self._run.session.claims.assure(piece.transfer.index)
+        self._run.session.claims.ensure_held(piece.transfer.index)
         with self._run.lock:
             kept = max(0, min(count, piece.remaining))
             piece.position += kept

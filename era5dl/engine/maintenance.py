@@ -86,7 +86,7 @@ class Upkeep:
 
     def _audit(self) -> None:
         run = self._run
-        run.session.claims.sweep()
+        run.session.claims.remove_stale()
         with run.lock:
             finished = [*run.verified, *run.checked]
         for start, stop in finished:
@@ -121,7 +121,7 @@ class Upkeep:
         try:
             checkpoint = save_claims(run)
             self._unsaved_since = None
-            run.session.claims.release_those(checkpoint.checked.__contains__)
+            run.session.claims.release_where(checkpoint.checked.__contains__)
         except DiskError as error:
             run.dirty = True
             self._not_saved(error)
@@ -199,7 +199,7 @@ class Upkeep:
             run.throttle.recover(now)
             for piece in run.scheduler.active_pieces:
                 piece.add_sample(now)
-        run.session.claims.release_those(lambda index: done_with(run, index))
+        run.session.claims.release_where(lambda index: done_with(run, index))
         retry_rounds.tend(run, now)
         self._look_around()
         self._mind_the_quiet(now)
@@ -305,7 +305,7 @@ class Upkeep:
         self._workers_left.wait(GRACE)
         with contextlib.suppress(Exception):  # already reported by checkpoint(); the end must be told all the same
             self.checkpoint()
-        run.session.claims.release_those()
+        run.session.claims.release_all()
         release(run, frozenset(run.held))  # a hold ends with its run
         with run.locked():
             counts = run.counters.counts

@@ -27,7 +27,7 @@ LOOK_EVERY = (2.0, 4.0)  # seconds, drawn anew each time, so that sessions do no
 def claim_object(run: Run, job: PrepareJob) -> bool:
     """Whether the object is this session's to fetch. If not, it is put back and looked at again later."""
     transfer = job.transfer
-    who = run.session.claims.take(transfer.index)
+    who = run.session.claims.claim(transfer.index)
     if not who and not transfer.claimed_by:
         return True
     with run.locked():

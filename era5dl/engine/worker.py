@@ -130,9 +130,9 @@ def _open(run: Run, job: PrepareJob, abort: Abort) -> None:
 
 
 def _stopped(run: Run, transfer: Transfer, abort: Abort) -> bool:
-    """Asked between the parts of a long reading. Raises what `claims.assure` raises, so that nothing is copied into a
-    part file that is no longer ours."""
-    run.session.claims.assure(transfer.index)
+    """Asked between the parts of a long reading. Raises what `claims.ensure_held` raises, so that nothing is copied
+    into a part file that is no longer ours."""
+    run.session.claims.ensure_held(transfer.index)
     return bool(abort.why)
 
 
@@ -193,7 +193,7 @@ def _prove(run: Run, job: VerifyJob, abort: Abort) -> None:
         with suppress(DiskError):  # without the record a later repair fetches more, that is all
             run.part_digests.record(transfer.obj, found.digests)
     run.check_folder()
-    run.session.claims.assure(transfer.index)
+    run.session.claims.ensure_held(transfer.index)
     transfer.part.commit(transfer.final)
     with suppress(DiskError):  # it only takes room
         transfer.part.discard_aside()

@@ -1,1 +1,1 @@
-"""Lock files: one program at a time on a session (`lock_file`) and on each object of a folder (`object_claims`)."""
+"""Lock files: one program at a time per session (`lock_file`) and per object of a folder (`object_claims`)."""

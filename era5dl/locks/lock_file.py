@@ -1,22 +1,23 @@
-"""One program at a time on a session: a lock file that survives kill -9 without locking anybody out.
+"""Lock file: one program at a time on a session, without locking anybody out after a crash or kill -9.
 
-Two things together, because each alone fails somewhere:
+It combines two mechanisms, because each alone fails somewhere:
 
-1. The operating system's own lock on the file (flock, or LockFile on Windows). The kernel drops it when the process
-   ends, in whatever way, and two takers cannot both get it. But Lustre is often mounted without it, and on some
-   network shares it holds on one computer only.
-2. What the file says: computer, process, when that process began, a random token. It names the holder to people, and
-   it decides where 1 cannot: under the same kernel a holder whose process is gone is dead. Elsewhere that cannot be
-   known, so its lock counts until the file has not been touched for a minute of the file server's own clock.
+1. The operating system's lock on the file (flock, or LockFile on Windows). The system drops it when the process ends,
+   in whatever way, and two programs cannot both get it. But Lustre is often mounted without it, and on some network
+   shares it is only valid on one computer.
+2. The content of the file: computer, process, start time of the process, a random token. It names the holder to
+   people, and it decides where 1 cannot. Under the same kernel, a holder whose process has ended is dead. Elsewhere
+   that cannot be known, so a lock is valid until its file has not been touched for a minute of the file server's clock.
 
-While it is held a thread touches it every BEAT seconds, whatever the program is busy with. A holder that was frozen
-(a suspended computer, a stopped process, a server out of reach) may have lost it: `assure`, which costs nothing as long
-as the last touch is recent, says so before anything is written.
+While the lock is held, a thread touches the file every HEARTBEAT_INTERVAL seconds, whatever the program is busy with.
+A holder that was frozen (a suspended computer, a stopped process, an unreachable server) may have lost the lock:
+`ensure_held` raises then, before anything is written. It costs nothing while the last heartbeat is recent.
 
-Where there is no lock of kind 1 the file is created exclusively; a dead one is renamed away first, looked at once more
-and put back if meanwhile it was somebody else's. `confirm` before each save finds out when one was lost all the same.
+Where mechanism 1 is missing, the file is created exclusively. The file of a dead owner is renamed away first, checked
+once more, and linked back if it has become another program's. `renew` before each save notices when a lock was lost
+all the same.
 
-What remains: a program that is frozen between `assure` and the write that follows it, for longer than SILENCE.
+Remaining risk: a program that freezes between `ensure_held` and the following write, for longer than STALE_AFTER.
 """
 
 from __future__ import annotations
@@ -32,162 +33,166 @@ from era5dl import thread_registry
 from era5dl.errors import OutOfThreads, SessionBusy, SessionError
 from era5dl.folder.directory_handles import Place
 from era5dl.folder.disk_errors import folder_errors
-from era5dl.locks.acquire import held_tokens, may_be_alive, take
-from era5dl.locks.owner import SILENCE, Owner, look, read_owner
+from era5dl.locks.acquire import acquire, held_tokens, is_stale
+from era5dl.locks.owner import STALE_AFTER, Owner, read_lock_file, read_owner
 from era5dl.validation import Malformed
 
-BEAT = 10.0  # seconds between two touches
-LEASE = 35.0  # seconds after a touch for which the holder need not look: nobody may take the lock over before SILENCE
+HEARTBEAT_INTERVAL = 10.0  # seconds
+LEASE = 35.0  # seconds after a heartbeat in which the holder need not check: nobody takes over before STALE_AFTER
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Lock:
-    """A lock that is held. `take` makes one; `release` ends it. Threads may share it.
+    """A lock that is held, from `acquire` to `release`. Thread-safe.
 
-    lapses: how often the last touch was so long ago that others may have believed its owner dead.
+    lapses: how often the lease had run out when it was renewed, so that others may have taken over meanwhile.
     """
 
-    def __init__(self, path: Path, fd: int, me: Owner) -> None:
+    def __init__(self, path: Path, fd: int, owner: Owner) -> None:
+        """Use `acquire`."""
         self.path = path
-        self.token = me.token
+        self.token = owner.token
         self.lapses = 0
         self._fd = fd
         self._released = False
-        self._quiet = threading.Event()  # no more touches
-        self._touching = threading.RLock()
-        self._touched = _clocks()
-        self._server = (os.fstat(fd).st_mtime, time.monotonic())  # the file server's time, and when it was that
-        held_tokens.add(me.token)
+        self._stop_heartbeat = threading.Event()
+        self._renewing = threading.RLock()
+        self._renewed = _clocks()
+        self._server_time = (os.fstat(fd).st_mtime, time.monotonic())  # the file server's clock, and our clock then
+        held_tokens.add(owner.token)
         self._touch()
 
     @classmethod
-    def take(cls, path: Path, token: str = "") -> Lock:
-        """Take the lock, also over from a dead owner. Raises SessionBusy, which says who holds it, or a DiskError.
+    def acquire(cls, path: Path, token: str = "") -> Lock:
+        """Acquire the lock, from a dead owner too. Raises SessionBusy, which names the holder, or a DiskError.
 
-        token: the one to sign with; a new one when it is not given.
+        token: identifies this lock; random by default.
         """
         with folder_errors(path):
-            return cls(path, *take(path, token or secrets.token_hex(8)))
+            return cls(path, *acquire(path, token or secrets.token_hex(8)))
 
-    def keep_alive(self) -> None:
-        """Touch it every BEAT seconds from now on, in a thread that ends with `release`.
+    def start_heartbeat(self) -> None:
+        """Touch the file every HEARTBEAT_INTERVAL seconds, in a thread that ends with `release`.
 
-        Raises OutOfThreads, and then the lock is released: one that is not touched is not held for long.
+        Raises OutOfThreads; the lock is released then, since others would consider it stale before long.
         """
         try:
             thread_registry.start(
-                threading.Thread(target=self._beat, name="era5dl-heartbeat", daemon=True), self._quiet.set
+                threading.Thread(target=self._heartbeat, name="era5dl-heartbeat", daemon=True), self._stop_heartbeat.set
             )
         except OutOfThreads:
             self.release()
             raise
 
-    def confirm(self) -> None:
-        """Make sure that the lock is still ours, and touch it. A lock file that was deleted or emptied is made again.
+    def renew(self) -> None:
+        """Check that the lock is still ours and touch it. A lock file that was deleted or emptied is made again.
 
         Raises SessionBusy when another program took it over, FolderUnusable when its folder is gone.
         """
-        with self._touching, folder_errors(self.path):
+        with self._renewing, folder_errors(self.path):
             before = _clocks()
             owner = read_owner(self.path)
             if owner is not None and owner.token != self.token:
-                raise _taken_over(owner)
+                raise _taken_over_error(owner)
             if self._released:
                 raise SessionError("this session is closed")
-            if owner is None or self._fd < 0:  # gone, or let go when it was, and its folder is back with it
-                self._take_again(owner)
-            if _since(self._touched) > LEASE:
-                self.lapses += 1
-            if self._touch():
-                self._touched = before
+            if owner is None or self._fd < 0:  # deleted; or let go when it was, and now its folder is back
+                self._acquire_again(owner)
+            self._touch_and_note(before)
 
-    def assure(self) -> None:
-        """Raise what `confirm` raises if the lock may have been lost. To be called before each write."""
-        if _since(self._touched) > LEASE:
-            self.confirm()
+    def ensure_held(self) -> None:
+        """Raise what `renew` raises if the lock may have been lost. To be called before each write."""
+        if _seconds_since(self._renewed) > LEASE:
+            self.renew()
 
-    def now(self) -> float:
-        """The time by the file server's clock, in seconds since 1970."""
-        there, here = self._server
-        return there + time.monotonic() - here
+    def server_time(self) -> float:
+        """Return the time by the file server's clock, in seconds since 1970."""
+        server, ours = self._server_time
+        return server + time.monotonic() - ours
 
     def release(self) -> None:
-        """Let go. What is left on a disk that fails now is a lock whose owner is dead. May be called again."""
+        """Release the lock; may be called again. If the disk fails now, a lock file with a dead owner remains."""
         self._released = True
-        self._quiet.set()
+        self._stop_heartbeat.set()
         self._let_go()
 
     def _let_go(self) -> None:
+        """Give the lock up, whether or not it is acquired again."""
         fd, self._fd = self._fd, -1
         if fd < 0:
             return
         held_tokens.discard(self.token)
         owner = read_owner(self.path)
-        mine = owner is not None and owner.token == self.token
+        is_ours = owner is not None and owner.token == self.token
         with contextlib.suppress(OSError):
-            if mine and os.name != "nt":  # while we hold it: nobody else's lock can be under this name
+            if is_ours and os.name != "nt":  # while we hold it: nobody else's lock can have this name
                 Place.of(self.path).unlink()
-            elif mine:
+            elif is_ours:
                 os.ftruncate(fd, 0)
         os.close(fd)
-        if mine and os.name == "nt":  # fails, as it should, when somebody has opened it by now
+        if is_ours and os.name == "nt":  # fails, as it should, when another program has opened it by now
             with contextlib.suppress(OSError):
                 Place.of(self.path).unlink()
 
-    def _take_again(self, owner: Owner | None) -> None:
+    def _acquire_again(self, owner: Owner | None) -> None:
         self._let_go()
         if owner is None or owner.kernel:
-            self._fd = Lock.take(self.path, self.token)._fd
+            self._fd = Lock.acquire(self.path, self.token)._fd
         else:
-            self._fd = Place.of(self.path).open(os.O_RDWR)  # its name is the lock
+            self._fd = Place.of(self.path).open(os.O_RDWR)  # without the system's lock, the name is the lock
             held_tokens.add(self.token)
 
-    def _beat(self) -> None:
-        """Body of the heartbeat's thread. It repairs nothing: a deleted lock file is made again by the next save."""
-        while not self._quiet.wait(BEAT):
-            with self._touching:
+    def _heartbeat(self) -> None:
+        """Run the heartbeat thread. It repairs nothing: the next save makes a deleted lock file again."""
+        while not self._stop_heartbeat.wait(HEARTBEAT_INTERVAL):
+            with self._renewing:
                 before = _clocks()
                 owner = read_owner(self.path)
                 if owner is not None and owner.token != self.token:
-                    return  # whoever writes next finds out
-                if owner is not None and not self._quiet.is_set():
-                    if _since(self._touched) > LEASE:
-                        self.lapses += 1
-                    if self._touch():
-                        self._touched = before
+                    return  # the next write finds out
+                if owner is not None and not self._stop_heartbeat.is_set():
+                    self._touch_and_note(before)
+
+    def _touch_and_note(self, before: tuple[float, float]) -> None:
+        """Touch the file; the lease then counts from `before`, which was read ahead of checking the owner."""
+        if _seconds_since(self._renewed) > LEASE:
+            self.lapses += 1
+        if self._touch():
+            self._renewed = before
 
     def _touch(self) -> bool:
-        """Whether the file server has noted a sign of life."""
+        """Touch the file; return whether the file server recorded it."""
         try:
             Place.of(self.path).utime()
-            self._server = (Place.of(self.path).lstat().st_mtime, time.monotonic())
+            self._server_time = (Place.of(self.path).lstat().st_mtime, time.monotonic())
         except OSError:
             return False
         return True
 
 
-def holder(path: Path) -> Owner | None:
-    """Who holds the lock as far as one can tell without touching anything. For lists, not for decisions."""
+def current_owner(path: Path) -> Owner | None:
+    """Return who holds the lock, as far as that can be told without changing anything. For lists, not for decisions."""
     try:
-        owner, touched = look(path)
+        owner, modified = read_lock_file(path)
     except (OSError, Malformed):
         return None
-    return owner if owner is not None and may_be_alive(owner, abs(time.time() - touched)) else None
+    return owner if owner is not None and not is_stale(owner, abs(time.time() - modified)) else None
 
 
-def _taken_over(owner: Owner) -> SessionBusy:
+def _taken_over_error(owner: Owner) -> SessionBusy:
     return SessionBusy(
-        f"{owner} has taken this session over: for more than {SILENCE:.0f} seconds this program gave no sign of life",
+        f"{owner} has taken this session over: this program gave no sign of life for more than {STALE_AFTER:.0f} "
+        "seconds",
         remedy="Let it finish. Nothing is lost; what this program had not yet saved is fetched again.",
     )
 
 
 def _clocks() -> tuple[float, float]:
-    """Clocks of which one at least counts the seconds of a computer's sleep; setting the time looks like a sleep."""
+    """Return two clocks, at least one of which counts while a computer sleeps; setting the time looks like sleep."""
     return (time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)), time.time()
 
 
-def _since(then: tuple[float, float]) -> float:
-    """Seconds since, by the clock that counts most."""
+def _seconds_since(then: tuple[float, float]) -> float:
+    """Return the seconds since `then`, by the clock that shows more of them."""
     now = _clocks()
     return max(now[0] - then[0], abs(now[1] - then[1]))

@@ -1,9 +1,9 @@
-"""The owner recorded in a lock file, and whether it may still be alive.
+"""Lock owner: the process recorded in a lock file, and whether it is still alive.
 
-Process numbers mean something only to the kernel that gave them, and only within one PID namespace: two containers of
-one host name are two worlds, and so are two hosts of one name. So an owner records the kernel's boot and the namespace
-of its process number, where the system tells them, and the host name decides only where it does not. Everybody else is
-judged by the last touch of the lock file, in the time of the file server alone.
+A process number means something only to the kernel that assigned it, and only within one PID namespace. Two containers
+may share a host name, and so may two computers. So an owner records the boot id of its kernel and its PID namespace
+where the system reveals them; the host name decides only where it does not. Any other owner is judged by its
+heartbeat alone: the modification time of the lock file, measured by the clock of the file server.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ from pathlib import Path
 
 from era5dl.validation import Fields, Malformed, open_regular, parse_json
 
-SILENCE = 60.0  # seconds without a touch after which an owner whose process cannot be looked at counts as dead
-_START_SLACK = 2.0  # seconds by which the start of one process may seem to differ: clocks are set
-_LIMIT = 16 * 1024
+STALE_AFTER = 60.0  # seconds without a heartbeat until an owner whose process cannot be examined counts as dead
+_START_TOLERANCE = 2.0  # seconds by which the start time of one process may appear to change: clocks are set
+_READ_LIMIT = 16 * 1024  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who says that a lock is theirs."""
+    """The owner of a lock, with the fields of the lock file. Times are seconds since 1970."""
 
     pid: int
     host: str
-    started: float  # when the process began
-    since: float  # when it took the lock
+    started: float  # when the process started
+    since: float  # when it acquired the lock
     program: str
     token: str
-    kernel: bool  # it holds the operating system's lock, too
-    boot: str = ""  # of the kernel it runs under; "" where the system does not tell
-    pids: str = ""  # the namespace of `pid`
+    kernel: bool  # it also holds the operating system's lock
+    boot: str = ""  # boot id of its kernel; "" where the system does not reveal it
+    pids: str = ""  # the PID namespace of `pid`
 
     @classmethod
     def parse(cls, data: bytes) -> Owner:
+        """Return the owner that the content of a lock file names. Raises Malformed."""
         item = Fields(parse_json(data))
         return cls(
             item.whole("pid", 1, 2**40),
@@ -54,76 +55,76 @@ class Owner:
 
     @classmethod
     def this_process(cls, token: str, *, kernel: bool) -> Owner:
-        """This process, as the owner of a lock taken now."""
+        """Return this process as the owner of a lock acquired now."""
         started = process_start(os.getpid()) or 0.0
         script = Path(sys.argv[0] if sys.argv else "")
         program = (script.parent.name if script.name == "__main__.py" else script.name)[:100] or "python"
-        boot, pids = _world()
+        boot, pids = _boot_and_pid_namespace()
         return cls(os.getpid(), socket.gethostname(), started, time.time(), program, token, kernel, boot, pids)
 
     @property
     def same_kernel(self) -> bool:
-        """Whether it runs, or ran, under the kernel of this process, since it was booted."""
-        boot, _ = _world()
+        """Whether it runs, or ran, under the kernel of this process since its last boot."""
+        boot, _ = _boot_and_pid_namespace()
         return self.boot == boot and (bool(boot) or self.host == socket.gethostname())
 
     @property
-    def same_pids(self) -> bool:
+    def same_pid_namespace(self) -> bool:
         """Whether its process number means the same process to us."""
-        return self.same_kernel and self.pids == _world()[1]
+        return self.same_kernel and self.pids == _boot_and_pid_namespace()[1]
 
     @property
-    def gone(self) -> bool:
+    def is_dead(self) -> bool:
         """Whether its process has certainly ended."""
-        if not self.same_pids:
+        if not self.same_pid_namespace:
             return False
         started = process_start(self.pid)
-        return started is None or self._another(started)
+        return started is None or self._is_other_process(started)
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether its process certainly still exists."""
-        if not self.same_pids:
+        if not self.same_pid_namespace:
             return False
         started = process_start(self.pid)
-        return bool(started) and not self._another(started or 0.0)
+        return bool(started) and not self._is_other_process(started or 0.0)
 
-    def _another(self, started: float) -> bool:
-        """Whether the process that has its number now, and began at `started`, is another one."""
-        return bool(started and self.started) and abs(started - self.started) > _START_SLACK
+    def _is_other_process(self, started: float) -> bool:
+        """Whether its process number has been reused by a process that started at `started`."""
+        return bool(started and self.started) and abs(started - self.started) > _START_TOLERANCE
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
         return f"{self.program} (process {self.pid} on {self.host}, since {since})"
 
 
-def look(path: Path) -> tuple[Owner | None, float]:
-    """Whom the lock file names, None when it says nothing that can be read; and when it was touched.
+def read_lock_file(path: Path) -> tuple[Owner | None, float]:
+    """Return the owner that a lock file names, None when its content is unreadable, and its modification time.
 
-    Both from one opening: NFS may answer `stat` from memory for a minute, but asks the server at each `open`.
-    Raises OSError when it cannot be opened, Malformed when it is no plain file.
+    Both come from one `open`: NFS may answer `stat` from its cache for a minute, but asks the server at each `open`.
+    Raises OSError when it cannot be opened, Malformed when it is not a regular file.
     """
     with open_regular(path) as file:
-        touched = os.fstat(file.fileno()).st_mtime
-        data = file.read(_LIMIT)
+        modified = os.fstat(file.fileno()).st_mtime
+        data = file.read(_READ_LIMIT)
     try:
-        return Owner.parse(data), touched
+        return Owner.parse(data), modified
     except Malformed:
-        return None, touched
+        return None, modified
 
 
 def read_owner(path: Path) -> Owner | None:
-    """Who the lock file names; None when it is not there or says nothing that can be read."""
+    """Return the owner that a lock file names; None when the file is missing or unreadable."""
     try:
-        return look(path)[0]
+        return read_lock_file(path)[0]
     except (OSError, Malformed):
         return None
 
 
 def process_start(pid: int) -> float | None:
-    """When the process of that number began, 0 when it exists and does not tell; None when there is none.
+    """Return when a process started, 0 when it exists but does not reveal that, None when there is no such process.
 
-    A dead one that nobody has waited for is none.
+    A zombie, which has ended but was not waited for, counts as no process.
     """
     import psutil  # not needed to import this package
 
@@ -137,8 +138,8 @@ def process_start(pid: int) -> float | None:
 
 
 @cache
-def _world() -> tuple[str, str]:
-    """The boot of this kernel and the namespace of our process numbers; "" for what the system does not tell."""
+def _boot_and_pid_namespace() -> tuple[str, str]:
+    """Return the boot id of this kernel and the PID namespace of this process; "" for what is not revealed."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:64]
         return boot, str(os.stat("/proc/self/ns/pid").st_ino)  # noqa: PTH116

@@ -121,7 +121,7 @@ def _lock(path: Path) -> Lock:
     give_up = time.monotonic() + _PATIENCE
     while True:
         try:
-            return Lock.take(path)
+            return Lock.acquire(path)
         except Era5Error:  # noqa: PERF203
             if time.monotonic() > give_up:
                 raise

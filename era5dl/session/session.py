@@ -71,7 +71,7 @@ class Session:
         self._root = Path(os.path.abspath(home.parent))  # noqa: PTH100 - as `safe_path` has it, which resolves no link
         self._facts = facts
         self._lock: Lock | None = lock
-        lock.keep_alive()
+        lock.start_heartbeat()
         self.claims = ObjectClaims(home, facts.id, lock, self._claimed_path)
         self._refused = clashes([obj.key for obj in plan.objects], flat=facts.flat)
 
@@ -91,7 +91,7 @@ class Session:
             refuse_way_out(str(home.parent), str(home))
         facts = _facts_of(plan, settings)
         path = home / f"{facts.id}.json"
-        lock = Lock.take(path.with_suffix(".lock"))
+        lock = Lock.acquire(path.with_suffix(".lock"))
         try:
             with folder_errors(home):
                 saved, notes = _earlier(path)
@@ -124,7 +124,7 @@ class Session:
         path = home / f"{chosen}.json"
         if not SESSION_ID.fullmatch(chosen) or not any(Place.of(file).exists for file in (path, backup.previous(path))):
             raise _not_found(f"there is no session {chosen!a} in {home.parent}")
-        lock = Lock.take(path.with_suffix(".lock"))
+        lock = Lock.acquire(path.with_suffix(".lock"))
         try:
             with folder_errors(home):
                 saved, damaged = backup.load(path, chosen)
@@ -182,7 +182,7 @@ class Session:
         if self._lock is None:
             raise SessionError("this session is closed")
         data = render(self._facts, checkpoint, self.plan.objects, time.time())
-        self._lock.confirm()
+        self._lock.renew()
         with folder_errors(self._home):
             backup.store(self._path, data)
         self.checkpoint = checkpoint

@@ -14,7 +14,7 @@ from typing import Any
 from era5dl.errors import SessionDamaged, SessionNotFound
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.formatting import count
-from era5dl.locks.lock_file import holder
+from era5dl.locks.lock_file import current_owner
 from era5dl.session.backup import load
 
 SESSION_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
@@ -87,7 +87,7 @@ def summary_of(home: Path, session_id: str) -> Summary:
     except (SessionDamaged, SessionNotFound, OSError):
         return absent(session_id, home.parent, "?", _touched(path), Standing.DAMAGED)
     facts, progress = saved.facts, saved.checkpoint
-    if holder(path.with_suffix(".lock")) is not None:
+    if current_owner(path.with_suffix(".lock")) is not None:
         state = Standing.RUNNING
     else:
         state = Standing.DONE if progress.ended else Standing.INTERRUPTED
