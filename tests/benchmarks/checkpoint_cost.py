@@ -1,10 +1,10 @@
-"""What a checkpoint costs: size and time of one save, with 10, 1,000 and 100,000 objects in the plan.
+"""Benchmark of checkpoints: size and time of one save with 10, 1,000 and 100,000 objects in the plan.
 
     python -m tests.benchmarks.checkpoint_cost
 
-Each plan is saved in three states: midway (a clean run), holes (every second object failed, so that the finished set is
-nothing but holes) and worst (every list at its ceiling). "save" leaves out the fsync, which is the disk's own time and
-printed apart. Bounds: 256 KiB, 20 ms.
+Each plan is saved in three states: midway (a clean run), holes (every second object failed, so that the set of
+finished objects is nothing but holes) and worst (every list at its limit). "save" leaves out the fsync, whose time
+depends on the disk and is printed separately. Limits: 256 KiB, 20 ms.
 """
 
 from __future__ import annotations

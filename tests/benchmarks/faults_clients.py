@@ -1,5 +1,8 @@
-"""Who is put before the faults: era5dl, its predecessor, s5cmd, rclone, aws cli; each as it comes, the last with more
-retries too. A peer is looked for beside the running Python, then in the venvs that are named, then on the PATH."""
+"""The programs that are compared on faults: era5dl, its predecessor, s5cmd, rclone and aws cli.
+
+Each runs with its default settings, aws cli also with more retries. A program is looked for beside the running Python,
+then in the given virtual environments, then on the PATH.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""How cost grows with the number of objects: plan, begin, fetch, checkpoint and open 1,000, 10,000 and 100,000 of them.
+"""Benchmark of scaling: time and memory per object with 1,000, 10,000 and 100,000 objects.
 
     python -m tests.benchmarks.growth [--counts 1000,10000,100000] [--sizes 65536,0]
 
-Each case runs in a process of its own, against `speed.server`. What came is removed as soon as it is proven, so that no
-disk is filled. Memory an object is that of the whole process at its highest, beside the smallest case's. Goals: time an
-object and cost of a checkpoint flat, at most 1 KB of memory an object.
+Measures planning, starting a session, downloading, checkpoints and opening the session again. Each case runs in its
+own process against `speed.server`. Files are removed as soon as they are verified, so that they do not fill the disk.
+Memory per object is the difference of the process' peak to that of the smallest case. Goals: constant time per object
+and per checkpoint, at most 1 KB of memory per object.
 """
 
 from __future__ import annotations

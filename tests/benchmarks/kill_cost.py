@@ -1,9 +1,9 @@
-"""What kill -9 costs: the bytes sent for a download that is killed again and again, for each byte of it.
+"""Benchmark of interruptions: bytes sent per byte of a download that is killed (kill -9) again and again.
 
     python -m tests.benchmarks.kill_cost [--out DIR] [--kills 8] [--speed 8] [--size 16] [--count 12]
 
-A server that sends so many MB/s in all, to four workers; the download is started, killed after equal shares of the time
-that it takes, started again, and left alone after the last kill. DIR decides which disk is measured.
+The server sends SPEED MB/s in total to four workers. The download is started, killed after equal shares of the time it
+takes, started again, and not interrupted after the last kill. DIR selects the disk that is measured.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A download that is killed again and again, on a server full of faults, until it was killed so many times.
+"""Endurance test of interruptions: downloads from a faulty server are killed until there were so many kills.
 
     python -m tests.benchmarks.kills --kills 200 [--seed 1]
 
-One round after the other: a download killed at random moments until it has ended by itself; then some files are
-damaged, and the repair is killed in the same way. It prints what was lost, and exits with 1 if anything was not as it
-should be: a wrong byte under a final name, a start that a lock kept out, a file that is not right at the end.
+In each round a download is killed at random moments until it has completed. Then some files are damaged, and their
+repair is killed in the same way. Prints how many bytes were lost. Exits with 1 if there was a wrong byte under a final
+name, a start that a lock prevented, or a wrong file at the end.
 """
 
 from __future__ import annotations

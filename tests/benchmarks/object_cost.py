@@ -1,10 +1,10 @@
-"""What a small object costs, and where: CPU of one request in five ways, and of each step from the plan to the name.
+"""Benchmark of small objects: CPU time of one request by five methods, and of each step from plan to final name.
 
     python -m tests.benchmarks.object_cost [--count 2000] [--size 65536]
 
-One thread, one connection, `speed.server` in a process of its own. The ways of a request read the same bytes and do
-nothing with them. The steps come from a profile of an engine with one worker, which makes everything slower: so they
-are shares of what the engine takes without a profile.
+One thread and one connection, with `speed.server` in its own process. All methods read the same bytes and discard them.
+The steps come from a profile of an engine with one worker. Profiling slows everything down, so they are given as shares
+of the time without a profile.
 """
 
 from __future__ import annotations

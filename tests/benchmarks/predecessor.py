@@ -1,17 +1,17 @@
-"""The program that era5dl replaces, rebuilt from an analysis of it, so that it can be measured beside ours.
+"""The program that era5dl replaces, rebuilt from an analysis of it, to be measured beside era5dl.
 
     python -m tests.benchmarks.predecessor URL BUCKET KEYS-FILE OUT WORKERS SCALE
 
-What the analysis says of it, and is kept: a thread a file, a pool of connections twice as large, timeouts of 10 and
-30 s, botocore's own two retries below six of its own with pauses of 2 * 2**n seconds and no jitter, the worker asleep
-meanwhile; a Range request that goes on at the size of the temporary file, appended in blocks of 8 MiB; bodies never
-closed; lists of failures with their tracebacks, an error log, and a progress file that grow.
+Taken from the analysis: one thread per file; a connection pool of twice that size; timeouts of 10 and 30 s; two
+retries by botocore below six of its own with delays of 2 * 2**n seconds and no jitter, during which the worker sleeps;
+a Range request that continues at the size of the temporary file, appended in blocks of 8 MiB; bodies that are never
+closed; growing lists of failures with their tracebacks, a growing error log and a growing progress file.
 
-What it does not say is built so that nothing is worse than it must have been: a file is renamed only when its size is
-right, a temporary file that is too long is thrown away, and the progress file, which is written anew for every file, is
-not written more than once a second (else it would pay for the compression of time).
+What the analysis does not mention is built favourably: a file is renamed only if its size is right, a temporary file
+that is too long is deleted, and the progress file, which is rewritten for every file, is written at most once per
+second (otherwise the compressed time would count against it).
 
-Every wait of it (pauses, timeouts, botocore's too) is divided by SCALE, as are the lengths of the weather it is in.
+All its delays and timeouts, also those of botocore, are divided by SCALE, as are the lengths of all disturbances.
 """
 
 from __future__ import annotations

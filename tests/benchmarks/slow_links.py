@@ -1,15 +1,16 @@
-"""How much of a slow link era5dl uses: what came in a second beside workers x speed of a connection, and the tail.
+"""Benchmark of slow links: throughput relative to (workers x speed of one connection), and the tail.
 
     python -m tests.benchmarks.slow_links [--scale 0.25] [--only W5] [--rounds 3]
-    python -m tests.benchmarks.slow_links --venv peers [--rounds 5]     # the peers that cut files, and era5dl, in turn
+    python -m tests.benchmarks.slow_links --venv peers [--rounds 5]     # peers that split files, and era5dl
 
-The server (`speed.server`) paces each connection to the byte. The time is the engine's own, from `start` to the end and
-every file proven; the ideal is bytes / (workers x speed), connections that crawl left out of it. The tail is the time
-from the first worker that had nothing to do for TWITCH seconds, once all had been busy, to the end. Goals: at least
-0.97 of the link, a tail below 3 %. Figures are medians; "noise" says how many cores others used meanwhile.
+The server (`speed.server`) limits the speed of each connection exactly. The time is that of the engine, from `start`
+until every file is verified. The ideal is bytes / (workers x speed), without the connections that are slowed down on
+purpose. The tail starts when, after all workers were busy, the first of them has had no work for TWITCH seconds.
+Goals: at least 0.97 of the link, a tail below 3 %. Figures are medians; "noise" is the number of cores that other
+programs used.
 
-With --venv whole programs are measured, from their start to their end, each with 32 connections (`speed` says how to
-make `peers`, and has their settings). Clients with one connection a file are left out: they take 34 and 67 s.
+With --venv whole programs are measured from start to end, each with 32 connections (`speed` explains how to create
+`peers` and has their settings). Programs with one connection per file are left out: they take 34 and 67 s.
 """
 
 from __future__ import annotations

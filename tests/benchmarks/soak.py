@@ -1,11 +1,11 @@
-"""A working day for a download, in ten minutes: thousands of files through bad weather, and what that does to a client.
+"""Endurance test: a working day of downloading in ten minutes, with thousands of files and many faults.
 
     python -m tests.benchmarks.soak [--objects 20000] [--workers 16] [--out FOLDER] [--redraw]
 
-era5dl and its predecessor, one after the other, fetch the same objects from SeaweedFS through the fault lab, in the
-same weather (`soak_weather`), the waits of both divided by the same number as the lengths of the weather. FOLDER gets
-soak.json, with a record every 2 % of the way, and endurance.svg, the curves; the tables are printed. --redraw makes
-them from the soak.json that is there.
+era5dl and its predecessor, one after the other, download the same objects from SeaweedFS through the fault lab under
+the same disturbances (`soak_disturbances`). The delays of both are divided by the same number as the lengths of the
+disturbances. FOLDER gets soak.json, with a record every 2 % of the way, and endurance.svg, the curves; the tables are
+printed. --redraw creates them from an existing soak.json.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.benchmarks.soak_disturbances import Disturbances
 from tests.benchmarks.soak_objects import make_items, stored
 from tests.benchmarks.soak_picture import picture
 from tests.benchmarks.soak_run import Record, Run, soak
 from tests.benchmarks.soak_tables import HOUR, before_and_after, flatness, summary
-from tests.benchmarks.soak_weather import Weather
 from tests.faultlab import FaultServer
 
 CLIENTS = ("era5dl", "predecessor")
@@ -46,7 +46,7 @@ def main() -> int:
         items = make_items(options.objects, options.seed)
         with tempfile.TemporaryDirectory(dir=options.scratch) as scratch, stored(items, Path(scratch)) as url:
             for who in (options.only,) if options.only else CLIENTS:
-                with FaultServer(upstream=url) as server, Weather(server, options.seed):
+                with FaultServer(upstream=url) as server, Disturbances(server, options.seed):
                     runs[who] = soak(who, server, items, Path(scratch) / who, options.workers, PATIENCE[who])
                 print(summary(runs[who]), flush=True)
                 results.write_text(json.dumps({name: asdict(run) for name, run in runs.items()}), "utf-8")

@@ -1,10 +1,10 @@
-"""era5dl under soak, in a process of its own: the engine as it is, with clocks on the places where workers wait.
+"""era5dl in the endurance test: the unchanged engine in its own process, with timers where workers wait.
 
     python -m tests.benchmarks.soak_client URL BUCKET KEYS-FILE OUT WORKERS SCALE
 
-Every wait for the server or the network (timeouts, pauses, the pace of recovery) is divided by SCALE, as are the
-lengths of the weather it is in; nothing else of the engine is changed. What is reached into is its one condition
-variable (to see for how long a worker waits, and why) and `Session.save` (for how long a checkpoint takes).
+Every delay that depends on the server or the network (timeouts, retry delays, the recovery of the request rate) is
+divided by SCALE, as are the lengths of the disturbances; nothing else is changed. Instrumented are the engine's
+condition variable (how long a worker waits, and why) and `Session.save` (how long a checkpoint takes).
 """
 
 from __future__ import annotations

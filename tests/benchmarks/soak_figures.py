@@ -1,4 +1,4 @@
-"""What a client under soak says about itself, a line of JSON four times a second. Both clients say the same things."""
+"""Metrics that a client in the endurance test reports: one line of JSON four times per second, the same for both."""
 
 from __future__ import annotations
 

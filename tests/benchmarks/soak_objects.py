@@ -1,5 +1,7 @@
-"""What a soak fetches: thousands of objects of mixed size, each a slice of the same random bytes, so that a bucket of
-several GB costs a server in memory nothing but that block."""
+"""Objects of the endurance test: thousands of them with mixed sizes, each a slice of the same random bytes.
+
+So a bucket of several GB costs an in-memory server only that block.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The curves of a soak as one SVG, drawn by hand: small, and legible on any page, since it has a ground of its own.
+"""Chart of an endurance test as one SVG file: small, and readable on any page because it has its own background.
 
-Six panels with the hours of the compressed day from left to right; every client has its colour in all of them.
+Six panels with the hours of the compressed day on the x axis; each client has the same colour in all of them.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def picture(runs: Sequence[Run]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">',
         f"<style>{STYLE}</style>",
         f'<rect class="ground" x="0.5" y="0.5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="8"/>',
-        f'<text class="head" x="{MARGIN}" y="34">{runs[0].objects:,} files through bad weather</text>',
+        f'<text class="head" x="{MARGIN}" y="34">{runs[0].objects:,} files under faults and outages</text>',
         *_legend(runs),
     ]
     for number, panel in enumerate(PANELS):

@@ -1,7 +1,7 @@
-"""One client, one soak: the bucket, the weather, the client in a process of its own, and a record every 2 % of the way.
+"""Runs one client of the endurance test: bucket, disturbances, client process, and a record every 2 % of the way.
 
-What the client says about itself comes through a pipe; what the system says about it (memory, open files, connections,
-threads) is asked from outside, so that asking does not change it.
+The client's own metrics arrive through a pipe. Those of the system (memory, open files, connections, threads) are read
+from outside, so that reading them does not change them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 import psutil
 
 from era5dl.diagnosis.metrics import measure
+from tests.benchmarks.soak_disturbances import SCALE
 from tests.benchmarks.soak_figures import Figures
 from tests.benchmarks.soak_objects import Fate, Item, fate
-from tests.benchmarks.soak_weather import SCALE
 from tests.faultlab import FaultServer
 
 RECORDS = 50  # one every 2 % of the way

@@ -1,12 +1,12 @@
-"""Whether a curve is flat: a slope with its uncertainty instead of a look at the picture.
+"""Trend test for the curves of an endurance test: a slope with a confidence interval.
 
-The slope is Theil's and Sen's (the median of the slopes between all pairs of records, which outliers do not move), its
-95 % interval is Sen's, from the variance of Kendall's S. Source: Sen 1968, doi 10.1080/01621459.1968.10480934.
+The slope is the Theil-Sen estimator (the median of the slopes between all pairs of records, which is robust against
+outliers). Its 95 % interval is Sen's, from the variance of Kendall's S. Source: Sen 1968, doi
+10.1080/01621459.1968.10480934.
 
-The rule: the first fifth of the records is left out, where caches and pools fill. A curve is not flat if zero lies
-outside the interval AND the curve moves by more than 5 % of its mean between the first and the last record that are
-left. The second half keeps a rise of a few kilobytes, which is certain but of no matter, from being called one; the
-first half keeps noise from being called a trend.
+Rule: the first fifth of the records is left out, because caches and pools are filled then. A curve is not flat if the
+interval excludes zero AND the curve changes by more than 5 % of its mean between the first and the last remaining
+record. The second condition ignores a significant rise of a few kilobytes; the first one ignores noise.
 """
 
 from __future__ import annotations

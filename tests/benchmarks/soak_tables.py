@@ -1,12 +1,12 @@
-"""What a soak shows, in tables: the analysis' "before and after", measured, and whether each curve is flat."""
+"""Tables of an endurance test: the analysis' "before and after" as measured, and whether each curve is flat."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tests.benchmarks.soak_disturbances import CYCLE, SCALE
 from tests.benchmarks.soak_run import Record, Run
 from tests.benchmarks.soak_slopes import Trend, trend
-from tests.benchmarks.soak_weather import CYCLE, SCALE
 
 HOUR = 3600 / SCALE  # seconds of a soak
 MB = 1e6
@@ -62,7 +62,7 @@ def busy_until(run: Run) -> float:
 
 
 def endurance(run: Run, cycle: float = CYCLE) -> float:
-    """The speed of the last cycle of the weather as a share of the first one's."""
+    """The speed of the last cycle of disturbances as a share of the first one's."""
     end = busy_until(run)
     return speed(run, end - cycle, end) / speed(run, 0, cycle)
 
@@ -76,7 +76,7 @@ def growth(run: Run) -> int:
 def before_and_after(ours: Run, theirs: Run) -> str:
     """The table of the analysis, with what was measured beside it."""
     lines = [
-        "| | predecessor, expected | predecessor, measured | era5dl, hoped for | era5dl, measured |",
+        "| | predecessor, expected | predecessor, measured | era5dl, goal | era5dl, measured |",
         "|---|--:|--:|--:|--:|",
     ]
     for window in WINDOWS:
@@ -89,12 +89,14 @@ def before_and_after(ours: Run, theirs: Run) -> str:
         _row("of these, wrong bytes under the final name", "not mentioned", wrong[0], "not mentioned", wrong[1])
     )
     held = [f"{100 * endurance(run):.0f} %" for run in (theirs, ours)]
-    lines.append(_row("speed of the last half hour, of the first's", "20 to 40 %", held[0], "not mentioned", held[1]))
+    lines.append(
+        _row("speed in the last half hour, relative to the first", "20 to 40 %", held[0], "not mentioned", held[1])
+    )
     mean = [f"{speed(run, 0, busy_until(run)) / MB:.1f} MB/s" for run in (theirs, ours)]
     gain = speed(ours, 0, busy_until(ours)) / speed(theirs, 0, busy_until(theirs)) - 1
     lines.append(_row("speed", "", mean[0], "+40 %", f"{mean[1]} ({100 * gain:+.0f} %)"))
     waits = [f"{blocked(run, 0, busy_until(run)):.1f} min/h" for run in (theirs, ours)]
-    lines.append(_row("a worker blocked by waiting to try again", "30 min/h", waits[0], "5 min/h", waits[1]))
+    lines.append(_row("worker time blocked by retry delays", "30 min/h", waits[0], "5 min/h", waits[1]))
     memory = [f"{_rss(run, 0) / MB:.0f} to {_rss(run, -1) / MB:.0f} MB" for run in (theirs, ours)]
     lines.append(_row("memory", "100 MB to 1.2 GB", memory[0], "not mentioned", memory[1]))
     return "\n".join(lines) + "\n"

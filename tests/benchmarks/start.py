@@ -1,10 +1,10 @@
-"""How soon era5dl is there: `--help`, and the first byte on disk after `resume` with a plan in hand.
+"""Benchmark of start-up: `--help`, and the time until `resume` has the first byte on disk.
 
     python -m tests.benchmarks.start [--rounds 10] [--imports]
 
-Medians of fresh processes, beside those of an empty Python. "First byte" is seen by another process that looks into the
-part file each millisecond; the session was begun by a download that was killed at once, and its plan is of --objects.
-Goals: --help below 0.15 s, first byte below 0.6 s. --imports says which imports `resume` spends its time on.
+Medians of new processes, beside those of an empty Python. Another process watches the part file every millisecond for
+the first byte. The session was begun by a download that was killed at once; its plan has --objects entries. Goals:
+--help below 0.15 s, first byte below 0.6 s. --imports shows which imports `resume` spends its time on.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""How fast Python can take bytes over TLS at all: bare loops from sockets to files, to see the engine beside.
+"""Benchmark of TLS in Python: bare loops from sockets to files, as an upper limit for the engine.
 
     python -m tests.benchmarks.tls_ways [--scale 1] [--rounds 5] [--folder FOLDER]
 
-Eight connections on eight threads and a file each, like W4 of the speed benchmark; nothing is proven, and what an
-answer begins with is written, too. CPU and seconds are those of the loops alone, without the start of Python.
+Eight connections on eight threads with a file each, as W4 of the speed benchmark. Nothing is verified, and the response
+headers are written, too. CPU and seconds are those of the loops, without the start of Python.
 
-records    `SSLSocket.recv_into`, as era5dl does it: a call gives a record of 16 KiB at most, and costs two system calls
-           and two changes of the interpreter's lock
-memory     256 KiB come from the plain socket at once and are decrypted in memory (`ssl.MemoryBIO`): fewer system calls,
-           each byte copied twice more
-in turns   the same, but only two threads at a time are at it: as long as bytes are there, and 20 ms at most
+records    `SSLSocket.recv_into`, as era5dl uses it: each call returns one record of at most 16 KiB and costs two system
+           calls and two changes of the interpreter lock
+memory     256 KiB at a time from the plain socket, decrypted in memory (`ssl.MemoryBIO`): fewer system calls, two more
+           copies of each byte
+in turns   the same, but only two threads at a time, as long as bytes arrive and for at most 20 ms
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The window under load: when it is ready, how long Tk is ever kept busy, and what it weighs.
+"""Benchmark of the window under load: time until it is ready, delays of Tk's event loop, and memory.
 
     python -m tests.benchmarks.window [--rows 100000] [--seconds 20]
 
-A plan of so many small files is fetched from a server of the tests in a process of its own; a heartbeat of `after(5)`
-measures how late Tk is. A process that does nothing but sleep for 5 ms at a time tells how late the machine itself is
-(`idle_ms`): where others share it, this belongs to the figures. On a private screen. Prints one JSON object.
+A plan of many small files is downloaded from a test server in its own process. A timer (`after(5)`) measures how late
+the event loop is. A process that only sleeps for 5 ms at a time measures how late the machine itself is (`idle_ms`),
+which matters where others use it, too. Runs on a private screen and prints one JSON object.
 """
 
 from __future__ import annotations

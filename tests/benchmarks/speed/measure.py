@@ -1,6 +1,6 @@
-"""One program, from its start to its end: seconds, CPU, memory of it and all its children, and whose CPU it was.
+"""Measures one program from start to end: time, CPU and memory of it and its children, and CPU of other programs.
 
-For Linux and macOS: what the children used is known from `wait4`.
+For Linux and macOS: the CPU time of children comes from `wait4`.
 """
 
 from __future__ import annotations

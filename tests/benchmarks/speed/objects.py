@@ -1,7 +1,7 @@
-"""What the speed benchmarks fetch: workloads, and their objects as files with ETags as S3 gives them.
+"""Workloads of the speed benchmarks: objects as files, with the ETags that S3 would give them.
 
-The bytes are not compressible and the same every time. Each object's SHA-256 is taken while it is made, so that every
-run of every client can be checked against it.
+Their bytes cannot be compressed and are the same every time. Their SHA-256 is computed while they are made, so that
+every run of every client can be checked.
 """
 
 from __future__ import annotations

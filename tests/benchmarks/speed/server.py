@@ -1,12 +1,12 @@
-"""A fast and honest S3 server for the benchmarks: objects are files, and the kernel sends them (sendfile).
+"""A fast S3 server for benchmarks: objects are files, and the kernel sends them (sendfile).
 
     python -m tests.benchmarks.speed.server FOLDER [--tls] [--speed BYTES] [--latency SECONDS]
                                             [--slow-every N --slow-speed BYTES]
 
-It needs nothing but Python, takes 0.1 to 0.2 s of CPU a GB where SeaweedFS takes 1, and knows what clients ask of S3:
-ranges, If-Match, ETags of multipart uploads, HEAD with partNumber, listings. What is rare is answered by the fault lab.
-With --speed each answer is paced to the byte: at no moment has more of it been sent than the speed allows.
-Prints its URL and the file of its CA (or "-"), and ends when its standard input does.
+Needs only Python, uses 0.1 to 0.2 s of CPU per GB where SeaweedFS uses 1, and supports what clients of S3 use: ranges,
+If-Match, ETags of multipart uploads, HEAD with partNumber, listings. Rare requests are answered by the fault lab. With
+--speed each response is limited exactly: at no time has more of it been sent than the speed allows. Prints its URL and
+the file of its CA (or "-"), and ends when its standard input does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of what `speed` measured: all figures, and the ratios that say who is ahead."""
+"""Tables of the speed benchmarks in Markdown: all figures, and the ratios that show who is faster."""
 
 from __future__ import annotations
 

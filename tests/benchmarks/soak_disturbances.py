@@ -1,12 +1,13 @@
-"""The weather of a soak: what a working day does to a download, in a twenty-fourth of its time.
+"""Disturbances of the endurance test: what a working day does to a download, in a twenty-fourth of its time.
 
-All the time: one request in eight meets a fault of a random kind (all that heal, a flipped bit, connections that die
-between two requests), one connection in 32 is ten times slower than the others, and those that idle for more than three
-seconds swallow the next request. Every half hour of the day (75 s here), as for everybody at once: 503 SlowDown to all
-GETs for 36 s, later nobody listens for 48 s, later all connections are cut.
+At all times one request in eight meets a fault of a random kind (all that a client can recover from, a flipped bit,
+and connections that die between two requests), one connection in 32 is ten times slower than the others, and
+connections that are idle for more than three seconds do not answer the next request. Every half hour of that day (75 s
+here) everybody is affected: 503 SlowDown to all GETs for 36 s, later an outage of 48 s, later all connections are
+closed.
 
-The random faults depend on the seed, the key and how often it was asked for, not on the clock: every client meets the
-same ones.
+The random faults depend on the seed, the key and the number of requests for it, not on the clock: every client meets
+the same ones.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ KINDS = (*HEALING, "flipped-bit", "connection-close", "closed-after", "reset-aft
 LINK = Link(latency=0.01, speed=500_000, slow_every=32, slow_speed=50_000, idle_swallow=3.0)
 
 
-class Weather:
-    """Bad weather over a server, from the beginning of this context to its end.
+class Disturbances:
+    """Context manager that disturbs a fault server.
 
-    cycle: seconds from burst to burst; the others keep their place in it.
+    cycle: seconds from one burst of 503 to the next; outages and closed connections keep their place in it.
     """
 
     def __init__(self, server: FaultServer, seed: int, *, cycle: float = CYCLE) -> None:
         self._server, self._seed, self._cycle = server, seed, cycle
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, name="weather", daemon=True)
+        self._thread = threading.Thread(target=self._go_on, name="disturbances", daemon=True)
 
-    def __enter__(self) -> Weather:
+    def __enter__(self) -> Disturbances:
         self._server.link = LINK
         busy = Fault("slow-down", times=None)
         self._server.add(Burst(busy, period=self._cycle, length=BURST))
