@@ -765,6 +765,7 @@ def well_and_anonymous(settings: Settings, server: Canned) -> None:
         assert f"\n{name}:" not in head.lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", USERS)
 def test_the_users_aws_variables_do_not_disturb(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     for variable, value in USERS[name].items():
@@ -852,6 +853,7 @@ def test_nobody_there_is_unreachable() -> None:
                     call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "address"),
     [

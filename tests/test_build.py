@@ -20,6 +20,8 @@ from hatchling.builders.wheel import WheelBuilder
 
 from tests.texts import GUI, ROOT
 
+pytestmark = pytest.mark.slow
+
 HAS_COMPILER = bool(shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"))
 
 

@@ -16,7 +16,7 @@ from era5dl.session import Session, list_sessions
 from era5dl.settings import Settings
 
 pytest.importorskip("h5py")
-pytestmark = pytest.mark.skipif(find_rclone() is None, reason="rclone is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_rclone() is None, reason="rclone is not installed")]
 
 
 @pytest.fixture(autouse=True)

@@ -205,6 +205,7 @@ def test_a_disk_that_is_too_small(era5dl: Command, tmp_path: Path) -> None:
     assert not list((tmp_path / "out").rglob("*.nc"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
 def test_interrupted_and_resumed(
@@ -239,6 +240,7 @@ def test_interrupted_and_resumed(
     assert came + fetched <= len(objects["cli/big.nc"]) + 1 + 65_536
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 @pytest.mark.parametrize("command", ["plan", "resume", "verify"])
 def test_a_silent_server_holds_up_no_end(era5dl: Command, tmp_path: Path, command: str) -> None:
@@ -295,6 +297,7 @@ def test_a_reader_that_leaves_stops_the_download(era5dl: Command, tmp_path: Path
     assert "BrokenPipe" not in said
 
 
+@pytest.mark.slow
 def test_verify_and_repair(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     keys = key_list(tmp_path, "cli/big.nc", "cli/one.nc", "cli/gone.nc")
@@ -318,6 +321,7 @@ def test_verify_and_repair(era5dl: Command, objects: Mapping[str, bytes], tmp_pa
     assert era5dl("verify", out).returncode == 0
 
 
+@pytest.mark.slow
 def test_verify_names_the_flag_where_no_file_matches(fault_server: FaultServer, tmp_path: Path) -> None:
     era5dl = Command(fault_server.endpoint_url, tmp_path / "state")
     fault_server.put("a.nc", b"a" * 1000, etag=f'"{7:032x}"')

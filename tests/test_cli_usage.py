@@ -64,6 +64,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -21,6 +21,8 @@ from tests.faultlab import pseudo_random
 from tests.runs import wrong_files
 from tests.servers.seaweed import Seaweed
 
+pytestmark = pytest.mark.slow
+
 PART = 5 << 20
 BIG = "e5.oper.an.sfc/202102/e5.oper.an.sfc.128_167_2t.ll025sc.2021020100_2021022823.nc"
 MONTH = ("--preset", "wrf", "--start", "2021-02-01", "--end", "2021-02-28")

@@ -57,6 +57,7 @@ def file_of(folder: Path, text: str) -> Path:
 # -- the files ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_files_lie_under_true_keys_and_are_of_a_size_to_watch(folder: Path) -> None:
     made = sorted(path.relative_to(folder / BUCKET).as_posix() for path in folder.rglob("*") if path.is_file())
     assert made == sorted(KEYS)
@@ -76,6 +77,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", SHAPES)
 def test_a_file_is_netcdf_as_in_the_bucket(folder: Path, text: str) -> None:
     name, dimensions, chunks = SHAPES[text]
@@ -100,6 +102,7 @@ def test_a_file_is_netcdf_as_in_the_bucket(folder: Path, text: str) -> None:
         assert (file["latitude"][0], file["latitude"][-1], file["longitude"][0]) == (90, -90, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "first", "last", "step"),
     [
@@ -119,6 +122,7 @@ def test_times_are_those_of_the_key(folder: Path, text: str, first: int, last: i
         assert times[0] == began / timedelta(hours=1)
 
 
+@pytest.mark.slow
 def test_weather_is_plausible(folder: Path) -> None:
     with h5py.File(file_of(folder, "128_167_2t")) as file:
         warmth = file["VAR_2T"][:]
@@ -135,12 +139,14 @@ def test_weather_is_plausible(folder: Path) -> None:
     assert 0.5 < (rain == 0).mean() < 1
 
 
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     variable, period = next(file for file in dataset.demo_files() if key_of(*file) == LSM)
     write_file(tmp_path / "again.nc", variable, period)
     assert (tmp_path / "again.nc").read_bytes() == (folder / BUCKET / LSM).read_bytes()
 
 
+@pytest.mark.slow
 def test_describe_says_in_a_line_what_is_in_a_file(folder: Path) -> None:
     said = describe(file_of(folder, "128_142_lsp.ll025sc.2021021606"))
     assert said.startswith(
@@ -154,6 +160,7 @@ def test_describe_says_in_a_line_what_is_in_a_file(folder: Path) -> None:
     assert said.endswith("; 1979-01-01 00 UTC")
 
 
+@pytest.mark.slow
 def test_describe_leaves_out_what_has_no_data(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "holes.nc"
     path.write_bytes((folder / BUCKET / LSM).read_bytes())
@@ -217,12 +224,14 @@ def test_what_is_not_installed_is_named_with_the_remedy(tmp_path: Path, monkeypa
 # -- the server -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_plan_of_the_demo_finds_every_file(demo: DemoBucket) -> None:
     plan = make_plan(selection(), S3Bucket(Settings(endpoint_url=demo.endpoint_url, bucket=demo.bucket)))
     assert sorted(obj.key for obj in plan.objects) == sorted(KEYS)
     assert plan.missing == ()
 
 
+@pytest.mark.slow
 def test_the_server_behaves_as_its_description_says(demo: DemoBucket, folder: Path) -> None:
     data = (folder / BUCKET / LSM).read_bytes()
     path = f"/{demo.bucket}/{LSM}"
@@ -242,12 +251,14 @@ def test_the_server_behaves_as_its_description_says(demo: DemoBucket, folder: Pa
     assert (folder / BUCKET / LSM).read_bytes() == data
 
 
+@pytest.mark.slow
 def test_the_engine_fetches_all_of_it_in_parts(demo: DemoBucket, folder: Path, tmp_path: Path) -> None:
     ran = fetch_all(demo, tmp_path, workers=8)
     assert (ran.said(FileFailed), ran.said(RangesIgnored), ran.end().verified) == ([], [], len(KEYS))
     assert wrong_files(tmp_path, {key: (folder / BUCKET / key).read_bytes() for key in KEYS}) == []
 
 
+@pytest.mark.slow
 def test_the_speed_is_limited(folder: Path) -> None:
     with DemoBucket(folder, speed=1_000_000) as demo, RawClient(demo.endpoint_url) as client:
         big = next(key for key in KEYS if "128_143_cp" in key)
@@ -263,6 +274,7 @@ def listens(endpoint_url: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_the_server_ends_with_its_context(folder: Path) -> None:
     with contextlib.suppress(ZeroDivisionError), DemoBucket(folder) as demo:
         assert listens(demo.endpoint_url)
@@ -271,6 +283,7 @@ def test_the_server_ends_with_its_context(folder: Path) -> None:
     demo.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is a word of POSIX")
 def test_the_server_ends_when_its_owner_is_killed(folder: Path) -> None:
     program = (
@@ -290,6 +303,7 @@ def test_the_server_ends_when_its_owner_is_killed(folder: Path) -> None:
     assert not listens(url)
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_module, "find_rclone", lambda: Path(sys.executable))  # "serve" is no file it can run
     with pytest.raises(Era5Error, match="did not start") as raised:
@@ -297,6 +311,7 @@ def test_a_server_that_does_not_start_says_why(folder: Path, monkeypatch: pytest
     assert "serve" in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_users_environment_does_not_configure_the_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RCLONE_AUTH_KEY", "name,secret")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")

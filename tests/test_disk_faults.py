@@ -18,6 +18,8 @@ from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.faultydisk import Faulty, compiled, failing
 from tests.runs import sha256
 
+pytestmark = pytest.mark.slow
+
 MB = 1_000_000
 PATIENCE = 90.0  # seconds for a whole download of 12 small objects
 SIZES = (0, 1, 5_000, 310_007, MB, MB, MB, 2 * MB, MB, MB, 2 * MB, 5 * MB)

@@ -68,6 +68,7 @@ def test_one_object_is_never_the_bucket() -> None:
 # Runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", STORM)
 def test_half_of_the_requests_refused_at_random_costs_no_file(
@@ -91,6 +92,7 @@ def test_an_object_that_alone_is_refused_fails_after_a_few_attempts(fault_server
     assert ran.engine.result.error == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retries", [0, 6])
 @pytest.mark.parametrize("kind", STORM)
 def test_a_bucket_that_refuses_everything_ends_the_run_and_blames_no_object(

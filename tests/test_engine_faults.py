@@ -371,6 +371,7 @@ def test_a_line_that_drips_is_given_up(
     assert "stalled" in ran.said(FileRetrying)[0].reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["drip", "header-drip", "endless-interim"])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_an_object_that_only_drips_fails_and_says_why(

@@ -316,6 +316,7 @@ def test_an_empty_plan_ends_at_once(fault_server: FaultServer, tmp_path: Path) -
     assert fetch_all(fault_server, tmp_path, plan=Plan({"keys": "none"}, ())).engine.result.verified == 0
 
 
+@pytest.mark.slow
 def test_nothing_stays_behind_after_many_runs(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

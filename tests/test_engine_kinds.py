@@ -63,7 +63,7 @@ class Lab:
         self.server.reset_stats()
 
 
-@pytest.fixture(params=["http", "https"], scope="module")
+@pytest.fixture(params=["http", pytest.param("https", marks=pytest.mark.slow)], scope="module")
 def shared(request: pytest.FixtureRequest, seaweed: Seaweed, certificates: Certificates) -> Iterator[Lab]:
     tls = certificates if request.param == "https" else None
     with FaultServer(upstream=seaweed.endpoint_url, certificates=tls) as server, Names(server) as names:
@@ -164,6 +164,7 @@ LINKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LINKS)
 def test_on_a_bad_line_the_files_come_out_right(
     name: str, lab: Lab, several: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -178,6 +179,7 @@ def test_on_a_bad_line_the_files_come_out_right(
     assert ran.end().verified == len(several)
 
 
+@pytest.mark.slow
 def test_connections_that_are_not_let_in_cost_nobody_a_try(lab: Lab, several: dict[str, bytes], tmp_path: Path) -> None:
     """Eight workers, two connections: no object fails for it, there are just fewer requests at once."""
     lab.server.link = Link(most_connections=2, speed=200_000)
@@ -190,6 +192,7 @@ def test_connections_that_are_not_let_in_cost_nobody_a_try(lab: Lab, several: di
     assert wrong_files(tmp_path, several) == []
 
 
+@pytest.mark.slow
 def test_bursts_of_503(lab: Lab, several: dict[str, bytes], tmp_path: Path) -> None:
     """The first third of the time, again and again."""
     lab.server.add(Burst(Fault("slow-down"), period=0.9, length=0.3))
@@ -215,6 +218,7 @@ LAST = [name for name, kind in KINDS.items() if kind.cure == "none" or name in A
 WORST_OVERHEAD = 0.03  # of the bytes that were wanted
 
 
+@pytest.mark.slow
 def test_all_at_once(
     lab: Lab,
     many: tuple[str, ...],

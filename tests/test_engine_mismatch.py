@@ -64,6 +64,7 @@ def never_wrong(ran: Ran, folder: Path, data: bytes) -> None:
     assert leftovers(folder) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "same place"])
 @pytest.mark.parametrize("flips", [1, 2, 3, 4, 5, 20])
 @pytest.mark.parametrize("kind", OBJECTS)
@@ -117,6 +118,7 @@ def test_what_was_set_aside_goes_when_another_program_has_brought_the_file(
     assert not aside.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["pause", "stop", "hold"])
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "same place"])
 def test_interruptions_between_the_fetches(
@@ -186,6 +188,7 @@ def test_a_pause_during_the_last_examination(
     assert next(examinations) == verification.MOST_FETCHES + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "same place"])
 def test_kill_9_between_the_fetches(fault_server: FaultServer, tmp_path: Path, elsewhere: bool) -> None:
     data = pseudo_random(1, 310_007)
@@ -206,6 +209,7 @@ def test_kill_9_between_the_fetches(fault_server: FaultServer, tmp_path: Path, e
         assert program.returncode == (-signal.SIGKILL if kills else 1)
 
 
+@pytest.mark.slow
 def test_a_full_disk_between_the_fetches(fault_server: FaultServer, small_disk: Path) -> None:
     data = pseudo_random(1, 310_007)
     fault_server.put(KEY, data)

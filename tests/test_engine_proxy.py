@@ -48,6 +48,7 @@ def command(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5h"])
 @pytest.mark.parametrize("how", ["ALL_PROXY", "https_proxy", "ERA5DL_PROXY", "--proxy"])
 def test_a_download_behind_a_proxy(
@@ -64,6 +65,7 @@ def test_a_download_behind_a_proxy(
     assert proxy.asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5h", "socks4a"])
 def test_diagnose_shows_the_proxy_and_who_set_it(
     server: FaultServer, certificates: Certificates, tmp_path: Path, scheme: str
@@ -92,6 +94,7 @@ def test_diagnose_names_a_proxy_that_fails(server: FaultServer, tmp_path: Path) 
     assert SECRET not in said.stdout + said.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["quic://user:{0}@h:1", "http:/user:{0}@h:1", "user:{0}@h:port"])
 @pytest.mark.parametrize("how", ["HTTPS_PROXY", "ERA5DL_PROXY", "--proxy"])
 def test_a_mistyped_proxy_is_wrong_usage(server: FaultServer, tmp_path: Path, text: str, how: str) -> None:

@@ -690,4 +690,4 @@ class Books(RuleBasedStateMachine):
 
 
 Books.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=60, deadline=None)
-TestBooks = Books.TestCase
+TestBooks = pytest.mark.slow(Books.TestCase)

@@ -136,6 +136,7 @@ def lab(fault_server: FaultServer, tmp_path: Path) -> Iterator[Lab]:
         program.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seam", ["", NO_FLOCK], ids=["flock", "no flock"])
 @pytest.mark.parametrize("programs", [2, 3])
 def test_each_object_is_fetched_once(lab: Lab, programs: int, seam: str) -> None:
@@ -147,6 +148,7 @@ def test_each_object_is_fetched_once(lab: Lab, programs: int, seam: str) -> None
     assert lab.payload <= 1.1 * lab.total
 
 
+@pytest.mark.slow
 def test_where_no_md5_proves_them_each_object_is_fetched_once_too(lab: Lab) -> None:
     """Whoever waited adopts such a file because the other session has recorded it: so that must have been done."""
     keys = lab.furnish(12, 3 * MB, speed=1 * MB, opaque=True)
@@ -168,6 +170,7 @@ def test_the_same_session_twice_is_refused_as_ever(lab: Lab) -> None:
     lab.all_right()
 
 
+@pytest.mark.slow
 def test_what_is_only_claimed_is_waited_for_and_said_once(lab: Lab) -> None:
     keys = lab.furnish(3, 8 * MB, speed=1 * MB)
     first = lab.start("first", keys)
@@ -182,6 +185,7 @@ def test_what_is_only_claimed_is_waited_for_and_said_once(lab: Lab) -> None:
     assert lab.payload <= 1.1 * lab.total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_whoever_waits_can_be_stopped_at_once(lab: Lab, sign: signal.Signals) -> None:
     keys = lab.furnish(2, 20 * MB, speed=1 * MB)
@@ -195,6 +199,7 @@ def test_whoever_waits_can_be_stopped_at_once(lab: Lab, sign: signal.Signals) ->
     assert time.monotonic() - asked < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seam", ["", NO_FLOCK], ids=["flock", "no flock"])
 def test_after_kill_9_the_other_takes_over_at_once(lab: Lab, seam: str) -> None:
     keys = lab.furnish(6, 4 * MB, speed=1 * MB)
@@ -226,6 +231,7 @@ def test_claims_of_the_dead_are_swept(lab: Lab) -> None:
     assert lab.claims() == []
 
 
+@pytest.mark.slow
 def test_a_stopped_owner_is_taken_over_and_finds_out_when_it_wakes(lab: Lab) -> None:
     """For the others its minute is over as soon as the time of its last touch is set back."""
     keys = lab.furnish(3, 6 * MB, speed=1 * MB)

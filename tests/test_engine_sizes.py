@@ -130,6 +130,7 @@ def test_an_md5_that_the_plan_knows_only_as_weak_still_proves(
     assert (ran.end().failed, ran.end().checked) == (1, 0)
 
 
+@pytest.mark.slow
 def test_a_size_that_is_contradicted_for_ever_fails_that_file_alone(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

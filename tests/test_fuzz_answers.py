@@ -30,6 +30,8 @@ from tests.fuzzing import NASTY_TEXTS, bounded, harmed
 from tests.runs import settings_for, taken
 from tests.servers.canned import Canned
 
+pytestmark = pytest.mark.slow
+
 MB = 1_000_000
 PREFIX = "e5/"
 DATA = pseudo_random("fuzz", 3000)

@@ -20,7 +20,7 @@ from era5dl.cli.commands.sessions import _row
 from era5dl.engine.engine import Engine
 from era5dl.errors import SessionDamaged, UsageError
 from era5dl.gui.models.preferences import BOUNDS, CHOICES, Preferences, load, save
-from era5dl.gui.models.request_form import Fields, check, from_text, to_text
+from era5dl.gui.models.request_form import Fields, from_text, to_text, validate
 from era5dl.gui.models.sessions import rows
 from era5dl.gui.text import po
 from era5dl.locks.lock_file import current_owner
@@ -35,6 +35,8 @@ from era5dl.validation import Malformed, canonical, parse_json
 from tests.fuzzing import NASTY, bounded, harmed, spoilt
 from tests.memory_bucket import MemoryBucket
 from tests.session_scene import checkpoints, objects, plan_of, something_of_everything
+
+pytestmark = pytest.mark.slow
 
 PLAN = plan_of(objects(12))
 PO = Path(po.__file__).with_name("locale") / "zh_CN" / "LC_MESSAGES" / "era5dl.po"
@@ -239,7 +241,7 @@ def test_any_settings_of_the_window_are_within_bounds(folder: Path, data: st.Dat
 @bounded(200)
 @given(spoilt(json.loads(to_text(Fields(variables=frozenset(["an.sfc/2t"]), years=frozenset([2020]))))) | NASTY)
 def test_any_remembered_selection_fills_the_form(raw: Any) -> None:
-    check(from_text(json.dumps(raw), "folder"))
+    validate(from_text(json.dumps(raw), "folder"))
 
 
 @bounded(60)

@@ -27,6 +27,8 @@ from era5dl.settings import Settings
 from tests.fuzzing import NASTY, NASTY_TEXTS, bounded, spoilt
 from tests.memory_bucket import MemoryBucket
 
+pytestmark = pytest.mark.slow
+
 BOUNDS = (date(1940, 1, 1), date(2030, 12, 31))
 NUMBERS = st.from_regex(r"[ +-]?[0-9]{0,20}\.?[0-9]{0,12} ?[kKMGTPi]{0,3}[Bb]?(ytes)?(/s)?(ec)? ?")
 TYPED = st.one_of(NASTY_TEXTS, st.text(max_size=30), NUMBERS, st.text("0123456789-/. ", max_size=14))

@@ -21,6 +21,8 @@ from era5dl.session import Session
 from era5dl.settings import Settings
 from tests.memory_bucket import MemoryBucket
 
+pytestmark = pytest.mark.slow
+
 OBJECTS = 5_000
 SETTINGS = Settings(disk_reserve=0)
 T = TypeVar("T")

@@ -177,6 +177,7 @@ def test_sleep_is_held_off_and_a_notification_is_no_script() -> None:
     assert desktop.notification("t", "x", "win32") == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_closes_it_in_order(screen: object, fault_server: FaultServer, tmp_path: Path, name: str) -> None:
@@ -281,6 +282,7 @@ def click_start(window: str) -> None:
     time.sleep(0.5)
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_window_offers_the_session(
     program: tuple[subprocess.Popen[bytes], str],
     open_window: Callable[..., Window],

@@ -19,6 +19,8 @@ from tests.gui_driver import NAMES, Window, options, two_days, wrong
 from tests.runs import running
 from tests.servers.seaweed import Seaweed
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
 

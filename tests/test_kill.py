@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from era5dl.engine.maintenance import CHECKPOINT_SOONEST
 from tests.faultlab import FaultServer
 from tests.killing import MB, SPEED, WORKERS, Moment, Scene
+
+pytestmark = pytest.mark.slow
 
 DOWNLOAD = (
     *(Moment.PLANNING, Moment.FETCHING, Moment.CHECKPOINT, Moment.FETCHING, Moment.FETCHING, Moment.CHECKPOINT),

@@ -428,6 +428,7 @@ def test_every_predicted_key_is_found_or_missing_never_both(chosen, first, lengt
     assert len(plan.objects) + len(plan.missing) == len(expected)
 
 
+@pytest.mark.slow
 def test_eighty_years_of_a_product_in_seconds():
     """1,000 listings of 1 ms each: generous, since this is no benchmark."""
     product = find_product("an.sfc")

@@ -157,6 +157,7 @@ def era5dl(*words: object, **options: object) -> subprocess.CompletedProcess[str
     )  # type: ignore[call-overload, no-any-return]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="devices of Linux")
 @pytest.mark.parametrize("path", ["/dev/full", "/dev/zero"])
 @pytest.mark.parametrize("through", ["name", "standard input"])
@@ -179,6 +180,7 @@ def test_a_folder_is_no_list(tmp_path: Path) -> None:
     assert "cannot be read" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="pipes with a name")
 @pytest.mark.parametrize("line", [b"a/b.nc\n", b"# nothing but words\n", b"no end of line "])
 def test_a_pipe_without_end(tmp_path: Path, line: bytes) -> None:

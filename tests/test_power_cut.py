@@ -16,9 +16,12 @@ from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.power import Disk, Synced
 from tests.runs import fetch_all, running, wrong_files
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or sys.version_info < (3, 11), reason="follows files through /proc and os"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux") or sys.version_info < (3, 11), reason="follows files through /proc and os"
+    ),
+]
 
 PART = 150_000
 DATA = {f"{n % 2}/deep/{n}.nc": pseudo_random(f"power {n}", 200_000 + 90_000 * n) for n in range(7)}

@@ -129,6 +129,7 @@ ENDPOINTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ENDPOINTS)
 @pytest.mark.parametrize("how", ["flag", "environment", "window", "misspelt flag"])
 def test_an_endpoint_with_a_login_is_refused_and_kept_nowhere(tmp_path: Path, text: str, how: str) -> None:

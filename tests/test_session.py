@@ -108,6 +108,7 @@ def test_it_is_busy_while_it_is_open_and_free_afterwards(tmp_path):
     assert not list(home(tmp_path).glob("*.lock*"))
 
 
+@pytest.mark.slow
 def test_a_session_killed_in_the_middle_of_saving_over_and_over_goes_on(tmp_path):
     """A program that saves as fast as it can is killed; what it had saved last, or the one before, is there."""
     code = """

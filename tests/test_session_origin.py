@@ -61,6 +61,7 @@ def era5dl(*words: object, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("configured", [None, NOWHERE])
 @pytest.mark.parametrize("command", ["resume", "verify"])
 def test_without_a_yes_nothing_is_asked(
@@ -101,6 +102,7 @@ def test_what_to_do_next_says_the_server_again(planted: Path, fault_server: Faul
     assert era5dl("resume", planted, *next_one.split()[-2:], ERA5DL_DISK_RESERVE="0").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="terminals of Unix")
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 3), ("\n", 3), ("\x04", 3)])
 def test_the_person_at_the_terminal_is_asked(planted: Path, fault_server: FaultServer, answer: str, code: int) -> None:

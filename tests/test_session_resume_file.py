@@ -236,6 +236,7 @@ def harmed(draw: st.DrawFn, data: bytes) -> bytes:
     return b"" if kind == "empty" else data + data
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_happens_to_both_generations_a_saved_checkpoint_is_loaded_or_none(tmp_path_factory, data):
@@ -350,6 +351,7 @@ def unfinished(count: int, parts: int) -> tuple[Unfinished, ...]:
     return tuple(Unfinished(n, ((0, 1000 + n),), digests) for n in range(count))
 
 
+@pytest.mark.slow
 def test_a_common_file_loses_nothing_and_a_monstrous_one_only_what_can_be_had_again():
     plan = big_plan(3000)
     common = replace(Checkpoint.empty(), unfinished=unfinished(16, 200))

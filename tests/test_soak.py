@@ -37,6 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     return [_soak("era5dl", folder / "ours", 500), _soak("predecessor", folder / "theirs", 60)]
 
 
+@pytest.mark.slow
 def test_every_file_is_right_despite_the_disturbances(runs: list[Run]) -> None:
     ours = runs[0]
     assert ours.ended
@@ -46,6 +47,7 @@ def test_every_file_is_right_despite_the_disturbances(runs: list[Run]) -> None:
     assert ours.left_over == 0
 
 
+@pytest.mark.slow
 def test_nothing_grows_and_nobody_is_blocked(runs: list[Run]) -> None:
     ours = runs[0]
     working = [record for record in ours.records if record.threads > 1]
@@ -58,6 +60,7 @@ def test_nothing_grows_and_nobody_is_blocked(runs: list[Run]) -> None:
     assert ours.overhead <= 0.03, "what the faults did not destroy was not fetched twice"
 
 
+@pytest.mark.slow
 def test_the_predecessor_is_measured_in_the_same_way(runs: list[Run]) -> None:
     ours, theirs = runs
     assert sum(theirs.fates.values()) == 60

@@ -133,6 +133,7 @@ def test_one_that_cannot_be_ended_holds_up_nobody_and_costs_no_word() -> None:
 # --- the command line
 
 
+@pytest.mark.slow
 def test_a_plan_that_cannot_be_ends_with_its_code(fault_server_tls: FaultServer, tmp_path: Path) -> None:
     """Sixteen threads find the certificate untrusted at once: one says so, fifteen are still at it."""
     keys = key_list(tmp_path, fault_server_tls)
@@ -212,6 +213,7 @@ def test_with_few_threads_fewer_workers_do_it_and_it_says_so(fault_server: Fault
     assert len(list(out.rglob("*.nc"))) == FOLDERS
 
 
+@pytest.mark.slow
 @LINUX
 @pytest.mark.parametrize("most", [0, 1, 2])
 @pytest.mark.parametrize("command", ["plan", "download", "diagnose", "verify"])
