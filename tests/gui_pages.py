@@ -43,7 +43,7 @@ from era5dl.gui.text import diagnosis_text, i18n
 from era5dl.gui.text.i18n import N_, _
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
-from era5dl.session.summary import Standing, Summary
+from era5dl.session.summary import SessionStatus, SessionSummary
 
 PAGES = ("sessions", "empty", "diagnostics", "untested", "log", "settings", "connection", "window", "help")
 NOW = 1_790_000_000.0
@@ -53,30 +53,30 @@ def nothing(*_given: object) -> str:
     return ""
 
 
-def summaries() -> list[Summary]:
+def summaries() -> list[SessionSummary]:
     """One session of each kind."""
-    first = Summary(
+    first = SessionSummary(
         id="0123456789ab", folder=Path("/data/era5/typhoon"),
         title="t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28",
         created=NOW - 9e5, updated=NOW - 130, files=84, done_files=51, total_bytes=99_000_000_000,
-        done_bytes=61_380_000_000, failed=0, ended=False, state=Standing.INTERRUPTED,
+        done_bytes=61_380_000_000, failed=0, ended=False, status=SessionStatus.INTERRUPTED,
     )  # fmt: skip
     return [
-        replace(first, id="0" * 12, updated=NOW - 20, state=Standing.RUNNING,
+        replace(first, id="0" * 12, updated=NOW - 20, status=SessionStatus.RUNNING,
                 title="2t of e5.oper.an.sfc, 2023-01-01 to 2023-12-31",
                 files=12, done_files=3, total_bytes=17_800_000_000, done_bytes=5_900_000_000),
         first,
         replace(first, id="1" * 12, updated=NOW - 9000,
                 title="9 variables of e5.oper.an.sfc and e5.oper.an.pl, 1979-01-01 to 2024-12-31 (with gaps)",
                 files=100_000, done_files=99_999, done_bytes=98_999_999_999),
-        replace(first, id="2" * 12, updated=NOW - 86400, state=Standing.DONE, ended=True, done_files=84,
+        replace(first, id="2" * 12, updated=NOW - 86400, status=SessionStatus.DONE, ended=True, done_files=84,
                 done_bytes=99_000_000_000,
                 folder=Path("/data/era5/wind"), title="100u, 100v of e5.oper.an.sfc, 2020-06-01 to 2020-08-31"),
-        replace(first, id="3" * 12, updated=NOW - 3e5, state=Standing.DONE, ended=True, failed=2, done_files=82,
+        replace(first, id="3" * 12, updated=NOW - 3e5, status=SessionStatus.DONE, ended=True, failed=2, done_files=82,
                 title="12,345 keys from a list"),
-        replace(first, id="4" * 12, updated=NOW - 9e5, state=Standing.FOLDER_MISSING, files=0,
+        replace(first, id="4" * 12, updated=NOW - 9e5, status=SessionStatus.FOLDER_MISSING, files=0,
                 title="tp of e5.oper.fc.sfc.accumu, 2022-07-01 to 2022-07-31"),
-        replace(first, id="5" * 12, updated=NOW - 2e6, state=Standing.DAMAGED, files=0, title="?"),
+        replace(first, id="5" * 12, updated=NOW - 2e6, status=SessionStatus.DAMAGED, files=0, title="?"),
     ]  # fmt: skip
 
 

@@ -299,7 +299,7 @@ def test_our_own_folder_is_made_again(fault_server: FaultServer, tmp_path: Path,
     with running(fault_server, tmp_path, workers=2) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
         shutil.rmtree(home)
-        ran.until(lambda: ran.session.is_there and any(home.glob("*.plan.jsonl")) and any(home.glob("*.lock")))
+        ran.until(lambda: ran.session.exists_on_disk and any(home.glob("*.plan.jsonl")) and any(home.glob("*.lock")))
         ended = ran.end()
     assert (ended.verified, ended.failed) == (4, 0)
     assert wrong_files(tmp_path, four) == []

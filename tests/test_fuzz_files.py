@@ -28,8 +28,8 @@ from era5dl.locks.owner import Owner
 from era5dl.planner.plan import Plan
 from era5dl.session import Session, index, known_sessions, list_sessions, plan_file
 from era5dl.session import session as session_module
-from era5dl.session.part_digests import Digests
-from era5dl.session.resume_file import parse, plan_name, render
+from era5dl.session.part_digests import PartDigests
+from era5dl.session.resume_format import parse, render
 from era5dl.settings import Settings
 from era5dl.validation import Malformed, canonical, parse_json
 from tests.fuzzing import NASTY, bounded, harmed, spoilt
@@ -85,7 +85,7 @@ def test_any_signed_resume_file_is_used_or_refused(folder: Path, data: st.DataOb
     body = data.draw(spoilt(right))
     (home / f"{session_id}.json").write_bytes(signed(body))
     with contextlib.suppress(UsageError):
-        plan_file.write(home / plan_name(session_id, PLAN.digest), PLAN)
+        plan_file.write(home / plan_file.plan_file_name(session_id, PLAN.digest), PLAN)
     for summary in list_sessions(folder):
         assert all(isinstance(cell, str) for cell in _row(summary))
         assert rows([summary], now=1.7e9)
@@ -96,7 +96,7 @@ def test_any_signed_resume_file_is_used_or_refused(folder: Path, data: st.DataOb
         return
     with session:
         with contextlib.suppress(UsageError):
-            Settings(endpoint_url=session.endpoint_url, bucket=session.bucket, region=session.region)
+            Settings(endpoint_url=session.info.endpoint_url, bucket=session.info.bucket, region=session.info.region)
         engine = Engine(MemoryBucket([]), session, Settings())
         snapshot = engine.snapshot()
         assert 0 <= snapshot.done_files <= snapshot.total_files == len(PLAN.objects)
@@ -108,14 +108,14 @@ def test_any_signed_resume_file_is_used_or_refused(folder: Path, data: st.DataOb
 def test_any_bytes_are_a_resume_file_or_malformed(data: st.DataObject) -> None:
     for text in (data.draw(harmed(signed(dict(begun()[1])))), signed(data.draw(NASTY))):
         with contextlib.suppress(Malformed):
-            parse(text).bound_to(PLAN.objects)
+            parse(text).checkpoint_for(PLAN.objects)
 
 
 @bounded(60)
 @given(checkpoints(PLAN))
 def test_a_checkpoint_comes_back_equal(checkpoint: Any) -> None:
-    facts = parse(signed(dict(begun()[1]))).facts
-    assert parse(render(facts, checkpoint, PLAN.objects, 5.0)).bound_to(PLAN.objects) == checkpoint
+    info = parse(signed(dict(begun()[1]))).info
+    assert parse(render(info, checkpoint, PLAN.objects, 5.0)).checkpoint_for(PLAN.objects) == checkpoint
 
 
 @bounded(200)
@@ -168,7 +168,7 @@ def test_any_plan_file_is_a_plan_or_damaged(folder: Path, data: st.DataObject) -
 def test_any_record_of_digests_is_read_or_passed_over(folder: Path, data: st.DataObject) -> None:
     path = folder / "x.digests.jsonl"
     path.unlink(missing_ok=True)
-    record, obj = Digests(path), PLAN.objects[0]
+    record, obj = PartDigests(path), PLAN.objects[0]
     md5s = data.draw(st.lists(st.text("0123456789abcdef", min_size=32, max_size=32), min_size=1, max_size=4))
     record.record(obj, md5s)
     assert record.find(obj) == tuple(md5s)

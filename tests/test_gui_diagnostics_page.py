@@ -27,7 +27,7 @@ from era5dl.gui.text import diagnosis_text, i18n
 from era5dl.gui.text.diagnosis_text import Tone, conclude, say, steps
 from era5dl.gui.theme.palette import DARK
 from era5dl.gui.theme.theme import Theme
-from era5dl.session.summary import Standing, Summary
+from era5dl.session.summary import SessionStatus, SessionSummary
 from era5dl.settings import Settings
 from tests.faultlab import FaultServer
 from tests.gui_screen import *  # noqa: F403
@@ -270,9 +270,9 @@ def test_the_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "no route to web-gate for /home/alice/x via http://bob:hunter2@web-gate:8080"
     )
     end()
-    session = Summary(
+    session = SessionSummary(
         "a" * 12, Path("/mnt/secret-plan/era5"), "t of e5.oper.an.pl, 2021-02-01", 0.0, 0.0, 9, 3, 900, 300, 1, False,
-        Standing.INTERRUPTED,
+        SessionStatus.INTERRUPTED,
     )  # fmt: skip
     material = Material(
         preferences=Preferences(

@@ -20,7 +20,7 @@ from era5dl.engine.counters import FileState
 from era5dl.engine.events import Outcome, State
 from era5dl.gui.text import engine_text, error_text, i18n, po
 from era5dl.gui.text.i18n import N_, _, follow, ngettext, on_switch, pgettext, switch, system_language, translate
-from era5dl.session.summary import Standing
+from era5dl.session.summary import SessionStatus
 from tests import texts
 
 CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -613,7 +613,7 @@ def all_words() -> list[str]:
         said += engine_text.outcome(outcome)
     for file_state in FileState:
         said += (*engine_text.file_state(file_state), *engine_text.file_state(file_state, proving=True))
-    for standing in Standing:
+    for standing in SessionStatus:
         said += engine_text.standing(standing)
     for reason in (planner.plan.NOT_YET_PUBLISHED, planner.plan.ABSENT, "something new"):
         said += engine_text.missing(reason)
@@ -674,7 +674,7 @@ def test_names_of_states_are_distinct():
         for name, kinds in (
             (engine_text.state, State),
             (engine_text.file_state, FileState),
-            (engine_text.standing, Standing),
+            (engine_text.standing, SessionStatus),
         ):
             assert len({name(kind).name for kind in kinds}) == len(kinds)
         assert len({engine_text.product(product).name for product in products()}) == 8

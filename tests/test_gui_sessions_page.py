@@ -15,14 +15,14 @@ from era5dl.gui.pages.sessions import SessionsCallbacks, SessionsPage
 from era5dl.gui.text import i18n
 from era5dl.gui.theme.palette import DARK
 from era5dl.gui.theme.theme import Theme
-from era5dl.session.summary import Standing, Summary
+from era5dl.session.summary import SessionStatus, SessionSummary
 from tests.gui_screen import *  # noqa: F403
 
 NOW = 1_790_000_000.0
-ONE = Summary(
+ONE = SessionSummary(
     id="a" * 12, folder=Path("/data/one"), title="t, u of e5.oper.an.pl, 2021-02-01 to 2021-02-28", created=NOW - 500,
     updated=NOW - 120, files=10, done_files=4, total_bytes=1000, done_bytes=437, failed=0, ended=False,
-    state=Standing.INTERRUPTED,
+    status=SessionStatus.INTERRUPTED,
 )  # fmt: skip
 
 
@@ -52,11 +52,11 @@ def test_titles_are_taken_apart(title: str, parts: tuple[str, str]) -> None:
     ("change", "standing", "can"),
     [
         ({}, RowState.INTERRUPTED, "resume verify forget open"),
-        ({"state": Standing.DONE, "ended": True}, RowState.DONE, "verify forget open"),
-        ({"state": Standing.DONE, "ended": True, "failed": 2}, RowState.FAILED, "resume verify forget open"),
-        ({"state": Standing.RUNNING}, RowState.RUNNING, "open"),
-        ({"state": Standing.FOLDER_MISSING, "files": 0}, RowState.FOLDER_MISSING, "forget"),
-        ({"state": Standing.DAMAGED, "files": 0, "title": "?"}, RowState.DAMAGED, "forget open"),
+        ({"status": SessionStatus.DONE, "ended": True}, RowState.DONE, "verify forget open"),
+        ({"status": SessionStatus.DONE, "ended": True, "failed": 2}, RowState.FAILED, "resume verify forget open"),
+        ({"status": SessionStatus.RUNNING}, RowState.RUNNING, "open"),
+        ({"status": SessionStatus.FOLDER_MISSING, "files": 0}, RowState.FOLDER_MISSING, "forget"),
+        ({"status": SessionStatus.DAMAGED, "files": 0, "title": "?"}, RowState.DAMAGED, "forget open"),
     ],
 )
 def test_what_can_be_done_with_a_session(change: dict[str, Any], standing: RowState, can: str) -> None:
@@ -75,7 +75,7 @@ def test_what_this_window_does_goes_before_what_the_disk_says() -> None:
         (State.WAITING_FOR_DISK, RowState.PAUSED),
         (State.WAITING_FOR_ROOM, RowState.PAUSED),
     ):
-        (row,) = rows([replace(ONE, state=Standing.RUNNING)], {(ONE.id, ONE.folder): state}, now=NOW)
+        (row,) = rows([replace(ONE, status=SessionStatus.RUNNING)], {(ONE.id, ONE.folder): state}, now=NOW)
         assert (row.standing, row.can_resume, row.can_forget, row.can_verify) == (standing, False, False, False)
     (other,) = rows([ONE], {(ONE.id, Path("/data/two")): State.RUNNING}, now=NOW)
     assert other.standing is RowState.INTERRUPTED
@@ -90,7 +90,7 @@ def test_a_hundred_percent_only_when_all_is_done() -> None:
 
 
 def test_a_damaged_session_is_called_after_its_folder() -> None:
-    assert rows([replace(ONE, title="?", state=Standing.DAMAGED)], now=NOW)[0].name == "one"
+    assert rows([replace(ONE, title="?", status=SessionStatus.DAMAGED)], now=NOW)[0].name == "one"
 
 
 @pytest.mark.parametrize("then", [0.0, -1.0, NOW + 1e6, 1e11, NOW - 5])
@@ -121,7 +121,7 @@ class Scene:
         self.page.pack(fill="both", expand=True)
         root.update()
 
-    def show(self, *summaries: Summary) -> None:
+    def show(self, *summaries: SessionSummary) -> None:
         self.page.show(rows(summaries, now=NOW))
         self.root.update()
 
@@ -162,7 +162,7 @@ def test_every_column_sorts(scene: Scene) -> None:
 def test_buttons_follow_the_selection(scene: Scene) -> None:
     page = scene.page
     buttons = (page._resume_button, page._verify_button, page._open_button, page._forget_button)
-    scene.show(ONE, replace(ONE, id="b" * 12, state=Standing.RUNNING, updated=0.0))
+    scene.show(ONE, replace(ONE, id="b" * 12, status=SessionStatus.RUNNING, updated=0.0))
     assert all(button.instate(["disabled"]) for button in buttons)
     scene.click(0)
     assert [button.instate(["!disabled"]) for button in buttons] == [True] * 4
@@ -189,7 +189,7 @@ def test_a_double_click_and_return_resume(scene: Scene) -> None:
 
 
 def test_what_is_done_or_running_is_not_resumed_by_a_double_click(scene: Scene) -> None:
-    scene.show(replace(ONE, state=Standing.RUNNING))
+    scene.show(replace(ONE, status=SessionStatus.RUNNING))
     scene.click(0, double=True)
     assert scene.asked == []
 

@@ -65,8 +65,8 @@ def fetched(server: FaultServer, out: Path, plant: Callable[[Session], None]) ->
 
 def test_a_part_file_with_a_second_name_is_begun_anew(fault_server: FaultServer, out: Path, outside: Path) -> None:
     def plant(session: Session) -> None:
-        os.link(outside, session.part_path(0))
-        copied = session.part_path(1)  # by a backup that makes links; and bytes of it are counted on
+        os.link(outside, session.paths.part(0))
+        copied = session.paths.part(1)  # by a backup that makes links; and bytes of it are counted on
         copied.write_bytes(DATA["1.bin"])
         os.link(copied, outside.with_name("backup"))
         done = ((0, PART),)
@@ -83,7 +83,7 @@ def test_a_part_file_with_a_second_name_is_begun_anew(fault_server: FaultServer,
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
 def test_what_is_no_part_file_costs_one_object(fault_server: FaultServer, out: Path, outside: Path, kind: str) -> None:
     def plant(session: Session) -> None:
-        planted(session.part_path(0), kind, outside)
+        planted(session.paths.part(0), kind, outside)
 
     ran = fetched(fault_server, out, plant)
     assert outside.read_bytes() == SECRET

@@ -11,8 +11,8 @@ import pytest
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.session import Session, list_sessions, part_digests
-from era5dl.session.part_digests import Digests
-from era5dl.session.summary import MOST_LISTED, Standing
+from era5dl.session.part_digests import PartDigests
+from era5dl.session.summary import MAX_LISTED, SessionStatus
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of
 
@@ -33,7 +33,7 @@ def test_a_record_of_nothing_but_lines_is_given_up_once(
     with path.open("wb") as file:
         for _ in range(64):
             file.write(line * ((1 << 20) // len(line)))
-    record = Digests(path)
+    record = PartDigests(path)
     began = time.monotonic()
     for _ in range(1000):
         assert record.find(OBJ) == ()
@@ -46,13 +46,13 @@ def test_a_record_of_nothing_but_lines_is_given_up_once(
 
 def test_a_record_is_read_once_and_knows_what_came_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
-    places = part_digests._places
-    monkeypatch.setattr(part_digests, "_places", lambda file: read.append(1) or places(file))
-    record = Digests(tmp_path / "x.digests.jsonl")
+    read_offsets = part_digests._read_offsets
+    monkeypatch.setattr(part_digests, "_read_offsets", lambda file: read.append(1) or read_offsets(file))
+    record = PartDigests(tmp_path / "x.digests.jsonl")
     many = [ObjectInfo(f"é {n}", n, f'"{n}-3"', 1) for n in range(50)]
     for obj in many:
         record.record(obj, [f"{obj.size:032x}", *PARTS])
-    again = Digests(tmp_path / "x.digests.jsonl")
+    again = PartDigests(tmp_path / "x.digests.jsonl")
     assert all(again.find(obj) == (f"{obj.size:032x}", *PARTS) for obj in many)
     again.record(many[3], PARTS)
     assert again.find(many[3]) == PARTS
@@ -73,8 +73,8 @@ def test_a_hundred_thousand_sessions_are_listed_soon(tmp_path: Path) -> None:
     began = time.monotonic()
     found = list_sessions(tmp_path)
     assert time.monotonic() - began < LONG
-    assert len(found) == MOST_LISTED
-    assert session.id in [one.id for one in found if one.state is not Standing.DAMAGED]
+    assert len(found) == MAX_LISTED
+    assert session.id in [one.id for one in found if one.status is not SessionStatus.DAMAGED]
     with Session.open(tmp_path) as again:
         assert again.id == session.id
 

@@ -82,7 +82,7 @@ def _claims_hold(left: Path) -> int:
                 assert (left / objects[place]).exists(), f"{objects[place]} was proven, and is gone"
         for begun in session.checkpoint.unfinished:
             right = DATA[objects[begun.index]]
-            part, final = session.part_path(begun.index), left / objects[begun.index]
+            part, final = session.paths.part(begun.index), left / objects[begun.index]
             if final.exists():  # it was completed after the last checkpoint
                 continue
             there = part.read_bytes()

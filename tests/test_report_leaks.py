@@ -22,7 +22,7 @@ from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.report_vocabulary import redact_unknown_words
 from era5dl.gui.models.support_report import Material
 from era5dl.session import Session, list_sessions
-from era5dl.session.resume_file import render
+from era5dl.session.resume_format import render
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of
 
@@ -66,8 +66,8 @@ def planted_session(folder: Path, title: str) -> None:
     made = plan_of(objects(3))
     with Session.begin(folder, made, Settings()) as session:
         path = folder / ".era5dl" / f"{session.id}.json"
-        facts = replace(session._facts, title=title)
-    path.write_bytes(render(facts, session.checkpoint, made.objects, time.time()))
+        info = replace(session.info, title=title)
+    path.write_bytes(render(info, session.checkpoint, made.objects, time.time()))
     owner = {
         "pid": 4711, "host": "marielaptop", "started": 1.0, "since": 1.7e9, "program": "wetterprogramm",
         "token": "0" * 16, "kernel": False,

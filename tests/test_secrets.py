@@ -22,9 +22,9 @@ from era5dl.gui.models.settings_form import read
 from era5dl.log_file import start_logging
 from era5dl.redaction import shown_url
 from era5dl.session import Failure, Session
-from era5dl.session.backup import previous
 from era5dl.session.index import remember
-from era5dl.session.resume_file import render
+from era5dl.session.resume_file import backup_path
+from era5dl.session.resume_format import render
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of
 
@@ -186,13 +186,13 @@ def test_a_resume_file_of_earlier_versions_loses_the_login_of_its_endpoint(tmp_p
     settings = Settings(endpoint_url="http://127.0.0.1:1")
     made = plan_of(objects(3))
     with Session.begin(tmp_path, made, settings) as session:
-        facts = replace(session._facts, endpoint_url=f"http://user:{SECRET}@127.0.0.1:1")
+        info = replace(session.info, endpoint_url=f"http://user:{SECRET}@127.0.0.1:1")
         file = tmp_path / ".era5dl" / f"{session.id}.json"
-        for path in (file, previous(file)):
-            path.write_bytes(render(facts, session.checkpoint, made.objects, 1.0))
+        for path in (file, backup_path(file)):
+            path.write_bytes(render(info, session.checkpoint, made.objects, 1.0))
     assert SECRET in file.read_text()
     with Session.open(tmp_path) as session:
-        assert session.endpoint_url == "http://127.0.0.1:1"
+        assert session.info.endpoint_url == "http://127.0.0.1:1"
         assert any("password" in note and SECRET not in note for note in session.notes)
     for path in (tmp_path / ".era5dl").iterdir():
         assert SECRET.encode() not in path.read_bytes(), path

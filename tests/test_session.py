@@ -31,8 +31,8 @@ from era5dl.folder import atomic_write as replace_module
 from era5dl.locks import lock_file as lock_module
 from era5dl.planner.plan import Plan
 from era5dl.ranges import RangeSet
-from era5dl.session import Checkpoint, Session, Standing, Unfinished, list_sessions
-from era5dl.session.summary import title_of
+from era5dl.session import Checkpoint, Session, SessionStatus, Unfinished, list_sessions
+from era5dl.session.info import title_of
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of, something_of_everything
 
@@ -73,13 +73,13 @@ def test_the_same_request_goes_on_where_it_was(tmp_path):
     with Session.open(tmp_path) as session:
         assert session.checkpoint == saved
         assert session.plan == PLAN
-        assert (session.bucket, session.endpoint_url, session.flat, session.verify) == (
+        assert (session.info.bucket, session.info.endpoint_url, session.info.flat, session.info.verify) == (
             "nsf-ncar-era5",
             None,
             False,
             True,
         )
-        assert session.title == "t of e5.oper.an.pl, 2021-02-01 to 2021-02-28"
+        assert session.info.title == "t of e5.oper.an.pl, 2021-02-01 to 2021-02-28"
 
 
 def test_another_bucket_endpoint_or_layout_is_another_session(tmp_path):
@@ -216,7 +216,7 @@ def test_an_unfinished_object_that_changed_upstream_begins_anew(tmp_path):
     interrupted(tmp_path)
     new = plan_of([replace(obj, etag='"other"') if n == 6 else obj for n, obj in enumerate(PLAN.objects)])
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
-        stale, kept = session.part_path(6), session.part_path(5)
+        stale, kept = session.paths.part(6), session.paths.part(5)
         for part in (stale, kept):
             part.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(b"bytes")
@@ -309,7 +309,7 @@ def test_when_both_are_damaged_open_says_what_to_do_and_begin_does_it(tmp_path):
     with pytest.raises(SessionDamaged) as caught:
         Session.open(tmp_path)
     assert "Run the same download command again" in caught.value.remedy
-    assert [summary.state for summary in list_sessions(tmp_path)] == [Standing.DAMAGED]
+    assert [summary.status for summary in list_sessions(tmp_path)] == [SessionStatus.DAMAGED]
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
         assert session.checkpoint == Checkpoint.empty()
         assert len(session.notes) == 2
@@ -360,7 +360,7 @@ def test_a_damaged_old_list_and_a_changed_plan_keep_at_least_what_is_unfinished(
     new = plan_of(PLAN.objects[6:])
     with Session.begin(tmp_path, new, SETTINGS) as session:
         assert [(entry.index, entry.done) for entry in session.checkpoint.unfinished] == [(0, saved.unfinished[1].done)]
-        assert "proven once more" in session.notes[0]
+        assert "verified once more" in session.notes[0]
 
 
 @hypothesis_settings(deadline=None, max_examples=60)
@@ -516,9 +516,9 @@ def test_a_summary_tells_how_far_it_is(tmp_path):
     (summary,) = list_sessions(tmp_path)
     assert (summary.files, summary.done_files, summary.failed) == (12, 4, 1)
     assert (summary.total_bytes, summary.done_bytes, summary.ended) == (PLAN.total_bytes, 44_906, False)
-    assert summary.state is Standing.INTERRUPTED
+    assert summary.status is SessionStatus.INTERRUPTED
     with Session.open(tmp_path):
-        assert list_sessions(tmp_path)[0].state is Standing.RUNNING
+        assert list_sessions(tmp_path)[0].status is SessionStatus.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -554,10 +554,10 @@ def keys_plan(*keys: str) -> Plan:
 def test_files_lie_at_their_keys_and_parts_beside_them(tmp_path):
     plan = keys_plan("a/b.nc", "a/ü x.nc")
     with Session.begin(tmp_path, plan, SETTINGS) as session:
-        assert session.final_path(0) == tmp_path / "a" / "b.nc"
-        assert session.part_path(1) == tmp_path / "a" / f"ü x.nc.{session.id[:6]}.part"
+        assert session.paths.final(0) == tmp_path / "a" / "b.nc"
+        assert session.paths.part(1) == tmp_path / "a" / f"ü x.nc.{session.id[:6]}.part"
     with Session.begin(tmp_path, plan, Settings(flat=True)) as flat:
-        assert flat.final_path(0) == tmp_path / "b.nc"
+        assert flat.paths.final(0) == tmp_path / "b.nc"
         assert flat.id[:6] != session.id[:6]
 
 
@@ -572,7 +572,7 @@ def test_keys_that_cannot_be_files_are_refused_and_the_rest_goes_on(tmp_path):
 
 def raises_unsafe(session: Session, n: int) -> bool:
     try:
-        session.part_path(n)
+        session.paths.part(n)
     except UnsafeKey as exc:
         assert str(exc)
         return True
@@ -590,15 +590,15 @@ def test_no_key_can_be_a_part_file_of_its_own_session(tmp_path):
 
 def test_a_name_of_full_length_still_has_a_part_file(tmp_path):
     with Session.begin(tmp_path, keys_plan("n" * 255, "m" * 256), SETTINGS) as session:
-        session.part_path(0).write_bytes(b"x")
-        assert session.part_path(0).parent == tmp_path
-        session.part_path(0).replace(session.final_path(0))
+        session.paths.part(0).write_bytes(b"x")
+        assert session.paths.part(0).parent == tmp_path
+        session.paths.part(0).replace(session.paths.final(0))
         assert raises_unsafe(session, 1)
 
 
 def test_a_link_in_place_of_a_part_file_is_refused(tmp_path):
     with Session.begin(tmp_path, keys_plan("a.nc"), SETTINGS) as session:
-        session.part_path(0).symlink_to(tmp_path / "elsewhere")
+        session.paths.part(0).symlink_to(tmp_path / "elsewhere")
         assert raises_unsafe(session, 0)
 
 
@@ -607,10 +607,10 @@ def test_a_link_in_place_of_a_part_file_is_refused(tmp_path):
 
 def test_forgetting_takes_what_is_ours_and_no_file_that_was_fetched(tmp_path):
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
-        session.final_path(0).parent.mkdir(parents=True)
-        session.final_path(0).write_bytes(b"whole")
-        session.part_path(1).write_bytes(b"half")
-        foreign = session.part_path(1).with_name("mine.part")
+        session.paths.final(0).parent.mkdir(parents=True)
+        session.paths.final(0).write_bytes(b"whole")
+        session.paths.part(1).write_bytes(b"half")
+        foreign = session.paths.part(1).with_name("mine.part")
         foreign.write_bytes(b"of somebody else")
         session.save(Checkpoint.empty())
         (home(tmp_path) / f"{session.id}.digests.jsonl").write_text("{}")
@@ -627,7 +627,7 @@ def test_two_sessions_in_one_folder_leave_each_other_alone(tmp_path):
         Session.begin(tmp_path, PLAN, SETTINGS) as one,
         Session.begin(tmp_path, PLAN, Settings(bucket="other")) as other,
     ):
-        assert one.part_path(0) != other.part_path(0)
+        assert one.paths.part(0) != other.paths.part(0)
         one.forget()
         other.save(Checkpoint.empty())
     assert [summary.id for summary in list_sessions(tmp_path)] == [other.id]

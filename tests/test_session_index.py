@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from era5dl.locks.lock_file import Lock
-from era5dl.session import Session, Standing, folder_of, index, known_sessions
+from era5dl.session import Session, SessionStatus, folder_of, index, known_sessions
 from era5dl.settings import Settings
 from tests.session_scene import objects, plan_of
 
@@ -32,12 +32,12 @@ def test_sessions_are_known_wherever_they_are_newest_first(tmp_path):
             pass
     assert [summary.folder.name for summary in known_sessions()] == ["two", "one"]
     with Session.open(tmp_path / "one"):
-        assert [summary.state for summary in known_sessions()] == [Standing.RUNNING, Standing.INTERRUPTED]
+        assert [summary.status for summary in known_sessions()] == [SessionStatus.RUNNING, SessionStatus.INTERRUPTED]
     assert folder_of(session.id) == tmp_path / "one"
     assert folder_of("ffffffffffff") is None
     shutil.rmtree(tmp_path / "one")
     first = known_sessions()[0]
-    assert (first.state, first.title) == (Standing.FOLDER_MISSING, "t of e5.oper.an.pl, 2021-02-01 to 2021-02-28")
+    assert (first.status, first.title) == (SessionStatus.FOLDER_MISSING, "t of e5.oper.an.pl, 2021-02-01 to 2021-02-28")
     index.forget(first.id, first.folder)
     assert [summary.folder.name for summary in known_sessions()] == ["two"]
 
@@ -69,7 +69,7 @@ def test_a_state_folder_that_cannot_be_used_stops_nothing(state, tmp_path):
 
 
 def test_a_busy_list_makes_nobody_wait_for_long(state, tmp_path, monkeypatch):
-    monkeypatch.setattr(index, "_PATIENCE", 0.05)
+    monkeypatch.setattr(index, "_LOCK_TIMEOUT", 0.05)
     state.mkdir(parents=True)
     lock = Lock.acquire(state / "sessions.lock")
     began = time.monotonic()
@@ -84,7 +84,7 @@ def test_programs_that_write_at_the_same_time_lose_nothing(tmp_path):
 import sys
 from pathlib import Path
 from era5dl.session import index
-index._PATIENCE = 30
+index._LOCK_TIMEOUT = 30
 for n in range(8):
     index.remember(f"{int(sys.argv[1]):04x}{n:08x}", Path("/somewhere"), "t", 1.0)
 """
@@ -105,7 +105,7 @@ def test_a_folder_with_an_odd_name_is_found_again(tmp_path):
     with Session.begin(out, PLAN, Settings()) as session:
         pass
     assert folder_of(session.id) == out
-    assert known_sessions()[0].state is Standing.INTERRUPTED
+    assert known_sessions()[0].status is SessionStatus.INTERRUPTED
 
 
 def test_without_the_variable_it_is_the_systems_place(monkeypatch):

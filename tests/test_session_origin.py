@@ -20,7 +20,7 @@ from era5dl.gui.backend import messages
 from era5dl.gui.backend.service import BackendService
 from era5dl.session import Session, list_sessions
 from era5dl.session.origin import address_of, check_origin
-from era5dl.session.resume_file import render
+from era5dl.session.resume_format import render
 from era5dl.settings import Settings
 from tests.faultlab import FaultServer, pseudo_random
 from tests.gui_driver import Window
@@ -174,9 +174,9 @@ def test_a_file_that_is_changed_after_the_yes_is_asked_about_again(tmp_path: Pat
     made = plan_of_objects(made_up(3))
     agreed = replace(Settings(), endpoint_url=NOWHERE)
     with Session.begin(tmp_path, made, agreed) as session:
-        facts_now = replace(session._facts, endpoint_url="http://127.0.0.1:10")
+        changed = replace(session.info, endpoint_url="http://127.0.0.1:10")
         path = tmp_path / ".era5dl" / f"{session.id}.json"
-        path.write_bytes(render(facts_now, session.checkpoint, made.objects, time.time()))
+        path.write_bytes(render(changed, session.checkpoint, made.objects, time.time()))
     service = BackendService()
     service.allow(NOWHERE)
     ear = MessageCollector(service)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.errors import SessionDamaged, SessionNotFound
 from era5dl.ranges import RangeSet
-from era5dl.session import Checkpoint, Failure, Unfinished, backup
-from era5dl.session.checkpoint import Facts
+from era5dl.session import Checkpoint, Failure, Unfinished, resume_file
+from era5dl.session.info import SessionInfo
 from era5dl.session.resume_entries import parse_failure
-from era5dl.session.resume_file import LIMIT, parse, render
+from era5dl.session.resume_format import MAX_SIZE, parse, render
 from era5dl.validation import Malformed, canonical
 from tests.session_scene import REQUEST, checkpoints, objects, plan_of, something_of_everything
 
@@ -27,8 +27,8 @@ LARGE = plan_of(objects(10_000))
 ID = "0123456789ab"
 
 
-def facts(plan=PLAN, **changes) -> Facts:
-    known = Facts(
+def info(plan=PLAN, **changes) -> SessionInfo:
+    known = SessionInfo(
         id=ID,
         title="t",
         created=1.0,
@@ -47,11 +47,11 @@ def facts(plan=PLAN, **changes) -> Facts:
 
 
 def written(checkpoint: Checkpoint, plan=PLAN) -> bytes:
-    return render(facts(plan), checkpoint, plan.objects, now=2.0)
+    return render(info(plan), checkpoint, plan.objects, now=2.0)
 
 
 def again(data: bytes, plan=PLAN) -> Checkpoint:
-    return parse(data).bound_to(plan.objects)
+    return parse(data).checkpoint_for(plan.objects)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy computer
@@ -59,7 +59,7 @@ def again(data: bytes, plan=PLAN) -> Checkpoint:
 def test_what_is_saved_is_loaded(checkpoint):
     data = written(checkpoint)
     assert again(data) == checkpoint
-    assert parse(data).facts == facts()
+    assert parse(data).info == info()
 
 
 def test_a_person_can_read_it():
@@ -83,6 +83,7 @@ def test_failures_of_earlier_versions_have_no_kind():
     assert parse_failure(entry, 12) == replace(failure, kind="")
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 9999), max_size=40), st.booleans())
 def test_finished_objects_are_kept_whether_few_or_all_holes(members, many_holes):
     plan = LARGE
@@ -244,13 +245,13 @@ def test_whatever_happens_to_both_generations_a_saved_checkpoint_is_loaded_or_no
     path = folder / f"{ID}.json"
     saved = [data.draw(checkpoints(PLAN)) for _ in range(3)]
     for checkpoint in saved:
-        backup.store(path, written(checkpoint))
-    for file in (path, backup.previous(path)):
+        resume_file.write(path, written(checkpoint))
+    for file in (path, resume_file.backup_path(path)):
         if data.draw(st.booleans()):
             file.write_bytes(data.draw(harmed(file.read_bytes())))
     try:
-        found, _ = backup.load(path, ID)
-        checkpoint = found.bound_to(PLAN.objects)
+        found, _ = resume_file.read(path, ID)
+        checkpoint = found.checkpoint_for(PLAN.objects)
     except (SessionDamaged, Malformed) as exc:
         assert isinstance(exc, SessionDamaged)
         assert "Run the same download command again" in exc.remedy
@@ -265,11 +266,11 @@ def test_the_other_generation_steps_in_and_the_damaged_one_is_named(tmp_path):
     path = tmp_path / f"{ID}.json"
     first = replace(Checkpoint.empty(), verified=RangeSet([(0, 1)]))
     second = replace(Checkpoint.empty(), verified=RangeSet([(0, 2)]))
-    backup.store(path, written(first))
-    backup.store(path, written(second))
-    assert backup.load(path, ID)[0].checkpoint == second
+    resume_file.write(path, written(first))
+    resume_file.write(path, written(second))
+    assert resume_file.read(path, ID)[0].checkpoint == second
     path.write_bytes(b"torn")
-    found, damaged = backup.load(path, ID)
+    found, damaged = resume_file.read(path, ID)
     assert (found.checkpoint, damaged) == (first, (path,))
 
 
@@ -277,17 +278,17 @@ def test_the_other_generation_steps_in_and_the_damaged_one_is_named(tmp_path):
 def test_a_program_that_dies_in_any_step_of_saving_leaves_a_whole_generation(tmp_path, monkeypatch, step):
     path = tmp_path / f"{ID}.json"
     old, new = (replace(Checkpoint.empty(), verified=RangeSet([(0, n)])) for n in (1, 2))
-    backup.store(path, written(Checkpoint.empty()))
-    backup.store(path, written(old))
+    resume_file.write(path, written(Checkpoint.empty()))
+    resume_file.write(path, written(old))
     if step == "write_temp":
         (tmp_path / f"{ID}.json.tmp").write_bytes(written(new)[:100])  # what a kill leaves of it
     else:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(backup, step, die)
-            backup.store(path, written(new))
-    assert backup.load(path, ID)[0].checkpoint == old
-    backup.store(path, written(new))
-    assert backup.load(path, ID)[0].checkpoint == new
+            patch.setattr(resume_file, step, die)
+            resume_file.write(path, written(new))
+    assert resume_file.read(path, ID)[0].checkpoint == old
+    resume_file.write(path, written(new))
+    assert resume_file.read(path, ID)[0].checkpoint == new
 
 
 def die(*_: object) -> None:
@@ -298,12 +299,12 @@ def test_a_file_of_another_session_under_this_name_is_not_believed(tmp_path):
     path = tmp_path / "ffffffffffff.json"
     path.write_bytes(written(Checkpoint.empty()))
     with pytest.raises(SessionDamaged, match="another session"):
-        backup.load(path, "ffffffffffff")
+        resume_file.read(path, "ffffffffffff")
 
 
 def test_nothing_there_is_not_damage(tmp_path):
     with pytest.raises(SessionNotFound):
-        backup.load(tmp_path / f"{ID}.json", ID)
+        resume_file.read(tmp_path / f"{ID}.json", ID)
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("/etc/passwd"), lambda path: mkfifo(path)])
@@ -311,7 +312,7 @@ def test_what_is_no_plain_file_is_neither_followed_nor_waited_for(tmp_path, make
     path = tmp_path / f"{ID}.json"
     make(path)
     with pytest.raises(SessionDamaged, match="not a plain file"):
-        backup.load(path, ID)
+        resume_file.read(path, ID)
 
 
 def mkfifo(path: Path) -> None:
@@ -325,15 +326,15 @@ def test_a_huge_file_is_not_read(tmp_path):
     with path.open("wb") as file:
         file.truncate(1 << 40)  # sparse
     with pytest.raises(SessionDamaged, match="larger than"):
-        backup.load(path, ID)
+        resume_file.read(path, ID)
 
 
 def test_what_is_set_aside_never_overwrites(tmp_path):
     path = tmp_path / "x.json"
     for number in (1, 2, 3):
         path.write_text(f"damage {number}")
-        assert backup.set_aside(path).name == f"x.json.damaged-{number}"
-    assert backup.set_aside(path) is None
+        assert resume_file.rename_damaged(path).name == f"x.json.damaged-{number}"
+    assert resume_file.rename_damaged(path) is None
     assert sorted(file.read_text() for file in tmp_path.iterdir()) == ["damage 1", "damage 2", "damage 3"]
 
 
@@ -367,7 +368,7 @@ def test_a_common_file_loses_nothing_and_a_monstrous_one_only_what_can_be_had_ag
         ended=False,
     )
     data = written(monstrous, plan)
-    assert len(data) <= LIMIT
+    assert len(data) <= MAX_SIZE
     kept = again(data, plan)
     assert (kept.verified, kept.checked, kept.done_bytes) == (monstrous.verified, monstrous.checked, 5)
     whole = {entry.index: entry for entry in monstrous.unfinished}
@@ -389,6 +390,6 @@ def test_digests_go_before_ranges():
 
 def test_a_very_long_request_stays_out_of_the_resume_file():
     request = {"selection": {"days": [[f"{year}-01-01", f"{year}-01-02"] for year in range(5000)]}}
-    data = render(facts(request=request), Checkpoint.empty(), PLAN.objects, now=2.0)
+    data = render(info(request=request), Checkpoint.empty(), PLAN.objects, now=2.0)
     assert len(data) < 2000
     assert again(data) == Checkpoint.empty()

@@ -211,7 +211,7 @@ def _resume_command(session: Session) -> str:
         folder = session.id
     command = f"era5dl resume {folder}"
     try:
-        here = Settings(endpoint_url=session.endpoint_url, bucket=session.bucket, region=session.region)
+        here = Settings(endpoint_url=session.info.endpoint_url, bucket=session.info.bucket, region=session.info.region)
         check_origin(here, Settings.from_environment(os.environ), ())
     except OtherEndpoint as other:
         return f"{command} --allow-endpoint {other.address}"

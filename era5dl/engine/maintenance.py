@@ -158,7 +158,7 @@ class Upkeep:
 
     def _is_there(self, index: int) -> bool:
         try:
-            return self._run.session.final_path(index).stat().st_size == self._run.object(index).size
+            return self._run.session.paths.final(index).stat().st_size == self._run.object(index).size
         except (OSError, Era5Error):
             return False
 
@@ -254,7 +254,7 @@ class Upkeep:
         run = self._run
         try:
             run.check_folder()
-            if run.session.restore():
+            if run.session.restore_files():
                 log.warning("%s was deleted; it is made again", run.session.folder / OWN_FOLDER)
                 run.dirty = True
             free = free_bytes(run.session.folder)

@@ -44,7 +44,7 @@ from era5dl.proof.etag import etag_md5
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
 from era5dl.session.checkpoint import Checkpoint, Failure
-from era5dl.session.part_digests import Digests
+from era5dl.session.part_digests import PartDigests
 from era5dl.settings import Settings
 
 MOST_FAILURES = 200  # records kept: text, never exceptions, which would keep their sockets
@@ -90,9 +90,9 @@ class Run:
         self.last_byte_at = 0.0  # when one came, monotonic
         self.peak_requests = Peak()  # requests that were answered and not at their end, at once
         self.closed_connections = 0  # new connections in a row that were closed before an answer
-        self._presence = Presence(session.folder, session.folder / OWN_FOLDER, lambda: session.is_there)
+        self._presence = Presence(session.folder, session.folder / OWN_FOLDER, lambda: session.exists_on_disk)
         self.part_sizes = Cuts(bucket)
-        self.part_digests = Digests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
+        self.part_digests = PartDigests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
         self._load(session.checkpoint, only)
 
     def _load(self, checkpoint: Checkpoint, only: Collection[int] | None) -> None:

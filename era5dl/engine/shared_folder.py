@@ -39,7 +39,7 @@ def claim_object(run: Run, job: PrepareJob) -> bool:
             run.counters.set_state(transfer.index, FileState.WAITING)
         run.update_state_locked()
     if not who:
-        _forget_absence(run.session.final_path(transfer.index).parent)
+        _forget_absence(run.session.paths.final(transfer.index).parent)
     return not who
 
 

@@ -97,7 +97,7 @@ class _Lookup:
 
     def __call__(self, index: int, obj: ObjectInfo) -> Examined:
         try:
-            path = self.session.place(self.session.final_path(index))
+            path = self.session.paths.place(self.session.paths.final(index))
             with disk_errors(path):
                 size = _size_of(path)
             if size is None:

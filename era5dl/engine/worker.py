@@ -111,11 +111,11 @@ def _open(run: Run, job: PrepareJob, abort: Abort) -> None:
                 transfer.part.discard()
             run.replace_version(transfer, fresh)
             transfer.recheck_version = False
-    final, part = run.session.paths(index)
+    final, part = run.session.paths.final_and_part(index)
     transfer.final = final
     places = Places(
-        final=run.session.place(final),
-        part=run.session.place(part),
+        final=run.session.paths.place(final),
+        part=run.session.paths.place(part),
         claim=claim(transfer) if transfer.done else run.entries.get(index),
         digests=lambda: run.part_digests.find(transfer.obj),
         recorded=lambda: run.session.finished_by_others(transfer.obj),

@@ -1,16 +1,16 @@
-"""Sessions: what is being fetched into which folder, how far it is, and who is at it."""
+"""Sessions on disk: what is being downloaded into which folder, how far it got, and which program is working on it."""
 
 from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
 from era5dl.session.index import folder_of, known_sessions
 from era5dl.session.session import Session
-from era5dl.session.summary import Standing, Summary, list_sessions
+from era5dl.session.summary import SessionStatus, SessionSummary, list_sessions
 
 __all__ = [
     "Checkpoint",
     "Failure",
     "Session",
-    "Standing",
-    "Summary",
+    "SessionStatus",
+    "SessionSummary",
     "Unfinished",
     "folder_of",
     "known_sessions",

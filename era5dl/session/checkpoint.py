@@ -1,20 +1,22 @@
-"""How far a session is: values only. `era5dl.session.resume_file` writes and reads them."""
+"""Checkpoint: how far a session got, as plain values. `era5dl.session.resume_format` turns them into JSON and back."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.ranges import Range, RangeSet
+from era5dl.session.info import SessionInfo
 from era5dl.validation import Malformed
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An object some bytes of which are on disk. `digests`: part number from 0 -> MD5 hex of that whole part.
+    """An object of which some bytes are on disk.
 
+    index: in the plan. done: byte ranges on disk. digests: part number, from 0 -> MD5 (hex) of that whole part.
     part_size: bytes of each of these parts; 0 where there are no digests, and in the records of earlier versions.
     """
 
@@ -26,6 +28,8 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
+    """An object that could not be fetched. index: in the plan. when: seconds since 1970."""
+
     index: int
     key: str
     reason: str
@@ -36,7 +40,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a session is. Indices are places in the plan; `ended`: nothing was left to do when it was saved."""
+    """How far a session got. Objects are named by their index in the plan."""
 
     verified: RangeSet
     checked: RangeSet
@@ -44,56 +48,35 @@ class Checkpoint:
     failures: tuple[Failure, ...]
     replaced: Mapping[int, ObjectInfo]  # objects that changed upstream since the plan was made
     done_bytes: int
-    ended: bool
+    ended: bool  # nothing remained to be done when it was saved
 
     @classmethod
     def empty(cls) -> Checkpoint:
+        """Return the checkpoint of a session that has fetched nothing yet."""
         return cls(RangeSet(), RangeSet(), (), (), {}, 0, False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What does not change while a session runs."""
-
-    id: str
-    title: str  # for people
-    created: float
-    bucket: str
-    endpoint_url: str | None
-    region: str
-    flat: bool
-    verify: bool
-    request: Mapping[str, Any]
-    plan_digest: str
-    files: int
-    missing: int
-    total_bytes: int
-
-
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """A resume file as read, before it has met its plan.
+class SavedSession:
+    """The content of a resume file, before it is checked against its plan."""
 
-    `versions`: the version of each unfinished object that its ranges belong to.
-    """
-
-    facts: Facts
-    updated: float
+    info: SessionInfo
+    updated: float  # when it was saved, in seconds since 1970
     checkpoint: Checkpoint
-    versions: Mapping[int, ObjectInfo]
-    failed: int
-    had_login: bool = False  # there was a user name or a password in its endpoint, which is left out here
+    versions: Mapping[int, ObjectInfo]  # the version of each unfinished object that its ranges belong to
+    failed: int  # how many objects have failed; `checkpoint.failures` may list fewer
+    had_login: bool = False  # the file had a user name or a password in its endpoint URL; `info` has not
 
-    def bound_to(self, objects: Sequence[ObjectInfo]) -> Checkpoint:
-        """The checkpoint, once every object it names is the one the plan has in that place. Raises Malformed."""
-        if len(objects) != self.facts.files:
+    def checkpoint_for(self, objects: Sequence[ObjectInfo]) -> Checkpoint:
+        """Return the checkpoint for the objects of the session's plan.
+
+        Raises Malformed unless every object it names has the same key at that index of the plan.
+        """
+        if len(objects) != self.info.files:
             raise Malformed("its plan has another number of objects")
         named = {**self.checkpoint.replaced, **self.versions}
         for index, obj in named.items():
             if objects[index].key != obj.key:
                 raise Malformed(f"object {index} has another key in the plan")
-        found = self.checkpoint
         replaced = {index: obj for index, obj in sorted(named.items()) if obj != objects[index]}
-        return Checkpoint(
-            found.verified, found.checked, found.unfinished, found.failures, replaced, found.done_bytes, found.ended
-        )
+        return dataclasses.replace(self.checkpoint, replaced=replaced)

@@ -1,8 +1,8 @@
-"""The server a session's files come from, and the user's consent to a server that is not the configured one.
+"""Origin check: a session may name another server than the settings, which is contacted only with the user's consent.
 
-A session is a file in a folder, and anybody may have put it there: a colleague, an archive that was unpacked, somebody
-who wants this computer to ask a server of theirs. So what a session names is reached only where the settings name
-the same address, or where a person has said yes to exactly this one.
+A session is a file in a folder, and anybody may have put it there: a colleague, an unpacked archive, somebody who wants
+this computer to contact a server of theirs. So the server of a session is contacted only if the settings name the same
+address, or if a person has agreed to exactly this one.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from era5dl.settings import Settings
 
 
 def address_of(settings: Settings) -> str:
-    """The server as a URL. At Amazon each bucket has a host of its own, which anybody can have; elsewhere the endpoint
-    is one server with all its buckets."""
+    """Return the URL of the server.
+
+    At Amazon each bucket has its own host name, which anybody can register. Elsewhere the endpoint is one server with
+    all its buckets.
+    """
     return settings.endpoint_url or f"https://{settings.bucket}.s3.{settings.region}.amazonaws.com"
 
 
 def check_origin(session: Settings, configured: Settings, allowed: Collection[str]) -> None:
-    """Raise OtherEndpoint unless the server that a session is to be fetched from is one that was agreed to.
+    """Raise OtherEndpoint unless the user has agreed to the server of a session.
 
-    session: the settings as they would be used for it. configured: what flags, environment, preferences and defaults
-    say without it. allowed: addresses that a person has said yes to. The bucket that this program is made for is always
-    right.
+    session: the settings that would be used for it. configured: the settings from flags, environment, preferences and
+    defaults, without the session. allowed: URLs that a person has agreed to. The default bucket is always allowed.
     """
     address = address_of(session)
-    agreed = {_compared(url) for url in (address_of(configured), address_of(Settings()), *allowed)}
-    if _compared(address) not in agreed:
+    agreed = {_normalized(url) for url in (address_of(configured), address_of(Settings()), *allowed)}
+    if _normalized(address) not in agreed:
         raise OtherEndpoint(
             f"the files of this session come from {address}, which is not the server of your settings "
             f"({address_of(configured)})",
@@ -40,8 +42,8 @@ def check_origin(session: Settings, configured: Settings, allowed: Collection[st
         )
 
 
-def _compared(url: str) -> str:
-    """A form that is the same for addresses that mean the same server."""
+def _normalized(url: str) -> str:
+    """Return a form that is equal for URLs of the same server."""
     url = without_login(url).rstrip("/")
     try:
         parts = urlsplit(url)

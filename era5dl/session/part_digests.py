@@ -1,8 +1,8 @@
-"""The part MD5s of finished multipart objects, so that a damaged file can be mended by fetching only its bad parts.
+"""Part digests: records the part MD5s of verified multipart objects, so that a repair fetches only damaged parts.
 
-ID.digests.jsonl, one line an object: [key, etag, MD5s of all parts in order, run together as hex].  Only ever appended
-to; a line torn by a crash is passed over.  Nothing in it needs to be trusted: the MD5s count only if together they give
-the server's ETag, which whoever reads them has to check.
+ID.digests.jsonl has one line per object: [key, etag, MD5s of all parts in order, as one hex text]. It is only appended
+to, and a line truncated by a crash is skipped. Its content need not be trusted: the MD5s are valid only if together
+they give the server's ETag, which the caller has to check.
 """
 
 from __future__ import annotations
@@ -24,89 +24,92 @@ from era5dl.folder.disk_errors import folder_errors
 from era5dl.proof.etag import MAX_PARTS
 from era5dl.validation import Malformed, open_regular
 
-_LINE_LIMIT = 32 * MAX_PARTS + 16_384  # bytes
-_LEAST = len('["",""]')
-_MOST_LINES = 3 * MOST_OBJECTS  # each record is a line and an empty one
-_PATIENCE = 5.0  # seconds that reading all of it may take
-_READ_LIMIT = 1 << 30  # bytes; 150,000 files of 1.6 GB in parts of 8 MiB
+_MAX_LINE = 32 * MAX_PARTS + 16_384  # bytes
+_MIN_LINE = len('["",""]')
+_MAX_LINES = 3 * MOST_OBJECTS  # each record is a line and an empty one
+_MAX_READ_TIME = 5.0  # seconds for reading the whole file
+_MAX_FILE_SIZE = 1 << 30  # bytes; 150,000 files of 1.6 GB in parts of 8 MiB
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 _log = logging.getLogger("era5dl")
 
 
-class Digests:
-    """The record of one session. Thread-safe."""
+class PartDigests:
+    """The part digests of one session. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._places: dict[bytes, int] | None = None  # where the newest line about an object begins
+        self._offsets: dict[bytes, int] | None = None  # object -> where its newest line starts; None before reading
 
     def record(self, obj: ObjectInfo, md5s: Sequence[str]) -> None:
-        """Remember the MD5s (hex) of all parts of an object that has just been proven. Raises a DiskError."""
+        """Append the MD5s (hex) of all parts of an object that has just been verified. Raises a DiskError."""
         line = json.dumps([obj.key, obj.etag, "".join(md5s)], ensure_ascii=False)
-        data = f"\n{line}\n".encode("utf-8", "surrogatepass")  # the newline in front ends a line that a crash tore
+        data = f"\n{line}\n".encode("utf-8", "surrogatepass")  # the first newline ends a line truncated by a crash
         with (
             self._lock,
             folder_errors(self._path),
             os.fdopen(Place.of(self._path).open(_FLAGS), "ab") as file,
         ):
-            now = os.fstat(file.fileno())
-            if stat.S_ISREG(now.st_mode) and now.st_nlink == 1:  # else it may be a file outside of the folder
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:  # else it may be a file outside of the folder
                 file.write(data)
-                if self._places is not None:
-                    self._places[_name(obj.key, obj.etag)] = now.st_size + 1
+                if self._offsets is not None:
+                    self._offsets[_object_digest(obj.key, obj.etag)] = status.st_size + 1
 
     def find(self, obj: ObjectInfo) -> tuple[str, ...]:
-        """The MD5s that were recorded for this version of the object; () when there are none, or none can be read."""
+        """Return the recorded MD5s (hex) of this version of an object; () when there are none that can be read."""
         with self._lock:
             try:
                 with open_regular(self._path) as file:
-                    if self._places is None:
-                        self._places = _places(file)
-                    place = self._places.get(_name(obj.key, obj.etag))
-                    if place is None:
+                    if self._offsets is None:
+                        self._offsets = _read_offsets(file)
+                    offset = self._offsets.get(_object_digest(obj.key, obj.etag))
+                    if offset is None:
                         return ()
-                    file.seek(place)
-                    return _md5s(file.readline(_LINE_LIMIT), obj)
+                    file.seek(offset)
+                    return _parse_md5s(file.readline(_MAX_LINE), obj)
             except (OSError, Malformed):
                 return ()
 
 
-def _places(file: BinaryIO) -> dict[bytes, int]:
-    """Where the newest line about each object begins. Read once: a look for each damaged file would read it as often.
+def _read_offsets(file: BinaryIO) -> dict[bytes, int]:
+    """Return where the newest line about each object starts. Called once, so that the file is not read per lookup.
 
-    Somebody may have put anything there; where it is too much, it is done without.
+    The file may contain anything; when it is too large, it is not used.
     """
-    found: dict[bytes, int] = {}
-    give_up = time.monotonic() + _PATIENCE
-    lines = at = 0
-    while line := file.readline(_LINE_LIMIT):
+    offsets: dict[bytes, int] = {}
+    give_up = time.monotonic() + _MAX_READ_TIME
+    lines = offset = 0
+    while line := file.readline(_MAX_LINE):
         lines += 1
-        if lines > _MOST_LINES or at > _READ_LIMIT or (lines % 256 == 0 and time.monotonic() > give_up):
-            _log.warning("the record of MD5s is too large to be used; what is damaged is fetched as a whole")
+        if lines > _MAX_LINES or offset > _MAX_FILE_SIZE or (lines % 256 == 0 and time.monotonic() > give_up):
+            _log.warning("the record of MD5s is too large to be used; damaged files are fetched as a whole")
             return {}
-        if (name := _named(line)) is not None:
-            found[name] = at
-        at += len(line)
-    return found
+        if (digest := _object_of_line(line)) is not None:
+            offsets[digest] = offset
+        offset += len(line)
+    return offsets
 
 
-def _named(line: bytes) -> bytes | None:
-    """Which object a line is about; None when it is about none."""
-    if len(line) < _LEAST:
+def _object_of_line(line: bytes) -> bytes | None:
+    """Return the digest of the object that a line is about; None for any other line."""
+    if len(line) < _MIN_LINE:
         return None
     try:
         entry = json.loads(line)
-        return _name(entry[0], entry[1]) if type(entry) is list and all(type(one) is str for one in entry[:2]) else None
+        if type(entry) is not list or not all(type(value) is str for value in entry[:2]):
+            return None
+        return _object_digest(entry[0], entry[1])
     except (ValueError, IndexError, RecursionError):
         return None
 
 
-def _name(key: str, etag: str) -> bytes:
+def _object_digest(key: str, etag: str) -> bytes:
+    """Return 16 bytes that identify a version of an object; the key itself would take more memory."""
     return hashlib.blake2b(f"{key}\n{etag}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _md5s(line: bytes, obj: ObjectInfo) -> tuple[str, ...]:
+def _parse_md5s(line: bytes, obj: ObjectInfo) -> tuple[str, ...]:
     try:
         entry = json.loads(line)
         if not isinstance(entry, list) or entry[:2] != [obj.key, obj.etag] or not isinstance(entry[2], str):
@@ -114,4 +117,4 @@ def _md5s(line: bytes, obj: ObjectInfo) -> tuple[str, ...]:
         raw = bytes.fromhex(entry[2])
     except (ValueError, IndexError, RecursionError):
         return ()
-    return tuple(raw[at : at + 16].hex() for at in range(0, len(raw) - 15, 16))
+    return tuple(raw[start : start + 16].hex() for start in range(0, len(raw) - 15, 16))

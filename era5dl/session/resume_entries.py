@@ -1,7 +1,7 @@
-"""The parts of a resume file that grow with the work: how each is written, checked when read, and kept small.
+"""Resume file entries: converts the lists of a checkpoint to JSON and back, validates them and limits their size.
 
-Each list has a ceiling of its own, so that a checkpoint costs about the same whatever happens; together they may still
-be too long, and then the `drop_` functions make room, beginning with what is cheapest to be without.
+Each list has a limit of its own, so that saving a checkpoint costs about the same whatever happens. Together they may
+still be too long; then the `drop_` functions make room, and the caller begins with what is cheapest to do without.
 """
 
 from __future__ import annotations
@@ -23,27 +23,30 @@ MAX_REPLACED = 400
 _MAX_DIGESTS = 4600  # of all objects together: 144 KiB, those of 23 files of 1.6 GB in parts of 8 MiB
 _MAX_RANGES = 5000  # of all unfinished objects together
 _MAX_PARTS = 10_000  # S3 takes no more parts for one object
-_MAX_RUNS = 2000  # ranges in "0-1023,1025" before a bit for each object is shorter
-_MAX_TEXT = 500  # letters of a reason or a remedy
+_MAX_RUNS = 2000  # ranges in "0-1023,1025"; with more, one bit per object is shorter
+_MAX_TEXT = 500  # characters of a reason or a remedy
 _RUNS = re.compile(r"(\d{1,8}(-\d{1,8})?)(,\d{1,8}(-\d{1,8})?)*", re.ASCII)
 
 
-def lists_form(checkpoint: Checkpoint, objects: Sequence[ObjectInfo]) -> dict[str, Any]:
-    """The parts of the file that grow, each with a ceiling of its own."""
-    entries = _within_ceilings(checkpoint.unfinished)
-    listed = {entry.index for entry in entries}  # these carry their version themselves
+def lists_to_json(checkpoint: Checkpoint, objects: Sequence[ObjectInfo]) -> dict[str, Any]:
+    """Return the fields of the resume file that are lists, each cut to its limit. objects: those of the plan.
+
+    Raises ValueError when the checkpoint refers to objects or bytes that are not in the plan.
+    """
+    entries = _within_limits(checkpoint.unfinished)
+    listed = {entry.index for entry in entries}  # these entries include their version
     others = [index for index in checkpoint.replaced if index not in listed][-MAX_REPLACED:]
     return {
         "unfinished": [
-            _unfinished_form(entry, checkpoint.replaced.get(entry.index, objects[entry.index])) for entry in entries
+            _unfinished_to_json(entry, checkpoint.replaced.get(entry.index, objects[entry.index])) for entry in entries
         ],
-        "replaced": [_version_form(index, checkpoint.replaced[index]) for index in others],
+        "replaced": [_version_to_json(index, checkpoint.replaced[index]) for index in others],
         "failures": [
             {
-                "index": _in_plan(failure.index, objects),
+                "index": _checked_index(failure.index, objects),
                 "key": failure.key,
-                "reason": _sayable(failure.reason),
-                "remedy": _sayable(failure.remedy),
+                "reason": _short_text_without_secrets(failure.reason),
+                "remedy": _short_text_without_secrets(failure.remedy),
                 "when": failure.when,
                 "kind": failure.kind[:_MAX_TEXT],
             }
@@ -52,13 +55,13 @@ def lists_form(checkpoint: Checkpoint, objects: Sequence[ObjectInfo]) -> dict[st
     }
 
 
-def _sayable(text: str) -> str:
-    """A text of an error, short and without what is secret: this file lies in a folder that many may read."""
+def _short_text_without_secrets(text: str) -> str:
+    """Shorten the text of an error and remove secrets: other people may be able to read the folder."""
     return without_secrets(text[: 2 * _MAX_TEXT])[:_MAX_TEXT]
 
 
-def _within_ceilings(entries: Sequence[Unfinished]) -> list[Unfinished]:
-    """The entries with the most bytes, as many as there is room for; those last in line without their digests."""
+def _within_limits(entries: Sequence[Unfinished]) -> list[Unfinished]:
+    """Return as many entries as are allowed, those with the most bytes; the last ones may lose their digests."""
     if len(entries) > MAX_UNFINISHED:
         entries = sorted(entries, key=lambda entry: sum(stop - start for start, stop in entry.done), reverse=True)
     kept = []
@@ -72,13 +75,13 @@ def _within_ceilings(entries: Sequence[Unfinished]) -> list[Unfinished]:
     return kept
 
 
-def _in_plan(index: int, objects: Sequence[ObjectInfo]) -> int:
+def _checked_index(index: int, objects: Sequence[ObjectInfo]) -> int:
     if not 0 <= index < len(objects):
         raise ValueError(f"there is no object {index} in the plan")
     return index
 
 
-def _version_form(index: int, obj: ObjectInfo) -> dict[str, Any]:
+def _version_to_json(index: int, obj: ObjectInfo) -> dict[str, Any]:
     return {
         "index": index,
         "key": obj.key,
@@ -89,13 +92,14 @@ def _version_form(index: int, obj: ObjectInfo) -> dict[str, Any]:
 
 
 def parse_version(raw: object, files: int) -> tuple[int, ObjectInfo]:
+    """Return the index and the version of an object. files: objects in the plan. Raises Malformed."""
     item = Fields(raw)
     version = ObjectInfo(item.text("key"), item.whole("size"), item.text("etag"), item.whole("last_modified"))
     return item.whole("index", 0, files - 1), version
 
 
-def _unfinished_form(entry: Unfinished, version: ObjectInfo) -> dict[str, Any]:
-    """Digests of neighbouring parts are written in one text: [first part, "hex of it, hex of the next, ..."]."""
+def _unfinished_to_json(entry: Unfinished, version: ObjectInfo) -> dict[str, Any]:
+    """Return a JSON record. Digests of consecutive parts form one text: [first part, its hex + hex of the next ...]."""
     done = list(RangeSet(entry.done))
     if done and (done[0][0] < 0 or done[-1][1] > version.size):
         raise ValueError(f"{version.key} has no bytes {done[0][0]}-{done[-1][1] - 1}")
@@ -105,7 +109,7 @@ def _unfinished_form(entry: Unfinished, version: ObjectInfo) -> dict[str, Any]:
             runs.append((part, []))
         runs[-1][1].append(entry.digests[part])
     return {
-        **_version_form(entry.index, version),
+        **_version_to_json(entry.index, version),
         "done": done,
         "part_size": entry.part_size,
         "digests": [[first, "".join(digests)] for first, digests in runs],
@@ -113,6 +117,7 @@ def _unfinished_form(entry: Unfinished, version: ObjectInfo) -> dict[str, Any]:
 
 
 def parse_unfinished(raw: object, files: int) -> tuple[Unfinished, ObjectInfo]:
+    """Return an unfinished object, and the version that its ranges belong to. Raises Malformed."""
     index, version = parse_version(raw, files)
     item = Fields(raw)
     done: list[Range] = []
@@ -134,14 +139,18 @@ def parse_unfinished(raw: object, files: int) -> tuple[Unfinished, ObjectInfo]:
 
 
 def parse_failure(raw: object, files: int) -> Failure:
+    """Return an object that has failed. Raises Malformed."""
     item = Fields(raw)
     index = item.whole("index", 0, files - 1)
     kind = item.text("kind") if "kind" in item else ""  # earlier versions did not write it
     return Failure(index, item.text("key"), item.text("reason"), item.text("remedy"), item.instant("when"), kind)
 
 
-def set_form(members: RangeSet, files: int) -> str:
-    """ "0-1023,1025", or, when it is all holes, "bits:" and a bit for each object, the first one highest."""
+def index_set_to_text(members: RangeSet, files: int) -> str:
+    """Return a set of indices as "0-1023,1025", or as "bits:" and hex with one bit per object if that is shorter.
+
+    Bits start with the highest one, for object 0. Raises ValueError for an index that is not in the plan.
+    """
     runs = list(members)
     if runs and (runs[0][0] < 0 or runs[-1][1] > files):
         raise ValueError(f"there is no object {runs[-1][1] - 1} in the plan")
@@ -154,7 +163,8 @@ def set_form(members: RangeSet, files: int) -> str:
     return "bits:" + int(flags, 2).to_bytes(length, "big").hex()
 
 
-def parse_set(text: str, files: int) -> RangeSet:
+def parse_index_set(text: str, files: int) -> RangeSet:
+    """Return the set of indices that a text describes. Raises Malformed."""
     if text.startswith("bits:"):
         length = -(-files // 8)
         packed = bytes.fromhex(as_hex(text[5:], "a set", 2 * length))
@@ -167,40 +177,40 @@ def parse_set(text: str, files: int) -> RangeSet:
         at = 0
         for run in text.split(",") if text else ():
             first, _, last = run.partition("-")
-            if not at <= int(first) <= int(last or first):  # in order, as we write them: adding stays quick
+            if not at <= int(first) <= int(last or first):  # we write them sorted; adding unsorted ones is slow
                 raise Malformed("a set of objects cannot be read")
             at = int(last or first) + 1
             found.add(int(first), at)
     if found and list(found)[-1][1] > files:
-        raise Malformed("it speaks of objects that are not in its plan")
+        raise Malformed("it names objects that are not in its plan")
     return found
 
 
 def drop_replaced(body: dict[str, Any], excess: int) -> None:
-    """Without it: the object's version is asked for again."""
+    """Drop versions of replaced objects: they are requested from the server again."""
     _drop_first(body["replaced"], excess)
 
 
 def drop_digests(body: dict[str, Any], excess: int) -> None:
-    """Without them: those parts are read from disk again."""
-    for entry in sorted(body["unfinished"], key=_digest_letters, reverse=True):
+    """Drop digests of parts: those parts are read from disk again."""
+    for entry in sorted(body["unfinished"], key=_digests_length, reverse=True):
         if excess <= 0:
             break
-        excess -= _digest_letters(entry)
+        excess -= _digests_length(entry)
         entry["digests"] = []
 
 
-def _digest_letters(entry: dict[str, Any]) -> int:
+def _digests_length(entry: dict[str, Any]) -> int:
     return sum(len(text) for _, text in entry["digests"])
 
 
 def drop_failures(body: dict[str, Any], excess: int) -> None:
-    """Without them: the oldest failures are not told of; those objects are simply unfinished."""
+    """Drop the oldest failures: those objects count as unfinished."""
     _drop_first(body["failures"], excess)
 
 
 def drop_unfinished(body: dict[str, Any], excess: int) -> None:
-    """Without them: those bytes are fetched again. The entries with the longest text go first."""
+    """Drop unfinished objects, those with the longest text first: their bytes are fetched again."""
     body["unfinished"].sort(key=lambda entry: len(json.dumps(entry)), reverse=True)
     _drop_first(body["unfinished"], excess)
 

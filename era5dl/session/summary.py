@@ -1,32 +1,26 @@
-"""Sessions in a few figures: what a list of them shows. Reads resume files only; takes no lock, writes nothing."""
+"""Session summaries: progress and status of sessions for lists. Only reads resume files; takes no lock."""
 
 from __future__ import annotations
 
 import os
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from era5dl.errors import SessionDamaged, SessionNotFound
 from era5dl.folder.paths import OWN_FOLDER
-from era5dl.formatting import count
 from era5dl.locks.lock_file import current_owner
-from era5dl.session.backup import load
+from era5dl.session import resume_file
 
-SESSION_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
-_FILE = re.compile(r"([0-9a-f]{12})\.json(\.bak)?", re.ASCII)
-_TABLE_NUMBERS = re.compile(r"^\d+_\d+_", re.ASCII)  # 128_130_t: table 128, parameter 130
-_NAMES_SHOWN = 5
-MOST_LISTED = 500  # sessions of one folder
-_PATIENCE = 10.0  # seconds that reading them may take
+MAX_LISTED = 500  # sessions of one folder
+_MAX_READ_TIME = 10.0  # seconds for reading them
+_RESUME_FILE = re.compile(r"([0-9a-f]{12})\.json(\.bak)?", re.ASCII)
 
 
-class Standing(str, Enum):
-    """How a session stands, as far as one can see from outside."""
+class SessionStatus(str, Enum):
+    """The status of a session, as far as its files show it."""
 
     INTERRUPTED = "interrupted"
     DONE = "done"
@@ -36,8 +30,8 @@ class Standing(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """One session in a list. Sizes in bytes, instants in seconds since 1970."""
+class SessionSummary:
+    """One session in a list. Sizes in bytes, times in seconds since 1970."""
 
     id: str
     folder: Path
@@ -50,106 +44,71 @@ class Summary:
     done_bytes: int
     failed: int
     ended: bool
-    state: Standing
+    status: SessionStatus
 
 
-def list_sessions(folder: Path) -> list[Summary]:
-    """The sessions of a folder, the one touched last first. No folder, or none in it: an empty list."""
+def list_sessions(folder: Path) -> list[SessionSummary]:
+    """Return the sessions of a folder, the one saved last first; an empty list when there are none."""
     home = Path(folder).absolute() / OWN_FOLDER
-    give_up = time.monotonic() + _PATIENCE
+    give_up = time.monotonic() + _MAX_READ_TIME
     found = []
-    for session_id in _ids(home):
+    for session_id in _session_ids(home):
         if time.monotonic() > give_up:
             break
         found.append(summary_of(home, session_id))
     return sorted(found, key=lambda summary: (summary.updated, summary.id), reverse=True)
 
 
-def _ids(home: Path) -> list[str]:
-    """The sessions whose files are there. Of more than a person can have begun only those touched last: anybody may
-    have put files there."""
-    touched: dict[str, float] = {}
+def _session_ids(home: Path) -> list[str]:
+    """Return the ids of the sessions in a folder, limited to the MAX_LISTED that were saved last.
+
+    No person starts more sessions than that, but anybody may have put files there.
+    """
+    modified: dict[str, float] = {}
     try:
         with os.scandir(home) as entries:
             for entry in entries:
-                if match := _FILE.fullmatch(entry.name):
-                    touched[match[1]] = max(touched.get(match[1], 0.0), entry.stat(follow_symlinks=False).st_mtime)
+                if match := _RESUME_FILE.fullmatch(entry.name):
+                    modified[match[1]] = max(modified.get(match[1], 0.0), entry.stat(follow_symlinks=False).st_mtime)
     except OSError:
-        pass  # what was seen until then
-    return sorted(touched, key=lambda one: touched[one], reverse=True)[:MOST_LISTED]
+        pass  # return what was found until then
+    return sorted(modified, key=lambda one: modified[one], reverse=True)[:MAX_LISTED]
 
 
-def summary_of(home: Path, session_id: str) -> Summary:
-    """The figures of one session, whatever state it is in."""
+def summary_of(home: Path, session_id: str) -> SessionSummary:
+    """Return the summary of one session, whatever the state of its files. home: OUT/.era5dl."""
     path = home / f"{session_id}.json"
     try:
-        saved, _ = load(path, session_id)
+        saved, _ = resume_file.read(path, session_id)
     except (SessionDamaged, SessionNotFound, OSError):
-        return absent(session_id, home.parent, "?", _touched(path), Standing.DAMAGED)
-    facts, progress = saved.facts, saved.checkpoint
+        return unreadable(session_id, home.parent, "?", _modification_time(path), SessionStatus.DAMAGED)
+    info, checkpoint = saved.info, saved.checkpoint
     if current_owner(path.with_suffix(".lock")) is not None:
-        state = Standing.RUNNING
+        status = SessionStatus.RUNNING
     else:
-        state = Standing.DONE if progress.ended else Standing.INTERRUPTED
-    done = progress.verified.total() + progress.checked.total()
-    return Summary(
+        status = SessionStatus.DONE if checkpoint.ended else SessionStatus.INTERRUPTED
+    return SessionSummary(
         id=session_id,
         folder=home.parent,
-        title=facts.title,
-        created=facts.created,
+        title=info.title,
+        created=info.created,
         updated=saved.updated,
-        files=facts.files,
-        done_files=done,
-        total_bytes=facts.total_bytes,
-        done_bytes=progress.done_bytes,
+        files=info.files,
+        done_files=checkpoint.verified.total() + checkpoint.checked.total(),
+        total_bytes=info.total_bytes,
+        done_bytes=checkpoint.done_bytes,
         failed=saved.failed,
-        ended=progress.ended,
-        state=state,
+        ended=checkpoint.ended,
+        status=status,
     )
 
 
-def absent(session_id: str, folder: Path, title: str, updated: float, state: Standing) -> Summary:
-    """A session of which there is nothing to read."""
-    return Summary(session_id, folder, title, updated, updated, 0, 0, 0, 0, 0, False, state)
+def unreadable(session_id: str, folder: Path, title: str, updated: float, status: SessionStatus) -> SessionSummary:
+    """Return the summary of a session whose resume file is missing or damaged."""
+    return SessionSummary(session_id, folder, title, updated, updated, 0, 0, 0, 0, 0, False, status)
 
 
-def title_of(request: Mapping[str, Any]) -> str:
-    """A request in words: "t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28"; works on any request."""
-    number = request.get("count")
-    if type(number) is int:
-        return f"{count(number, 'key')} from a list"
-    selection = request.get("selection")
-    if not isinstance(selection, Mapping):
-        return "ERA5 files"
-    what = _variables_in_words(selection.get("variables"))
-    when = _days_in_words(selection.get("days"))
-    return f"{what}, {when}" if when else what
-
-
-def _variables_in_words(names: object) -> str:
-    if not isinstance(names, list) or not names:
-        return "ERA5 files"
-    products: dict[str, list[str]] = {}
-    for name in names:
-        product, _, variable = str(name).rpartition("/")
-        products.setdefault(product, []).append(_TABLE_NUMBERS.sub("", variable))
-    if len(names) > _NAMES_SHOWN:
-        what = count(len(names), "variable")
-    else:
-        what = ", ".join(variable for variables in products.values() for variable in variables)
-    return f"{what} of {' and '.join(products)}" if len(products) <= 2 and all(products) else what
-
-
-def _days_in_words(days: object) -> str:
-    if not isinstance(days, list) or not days or not all(isinstance(span, list) and len(span) == 2 for span in days):
-        return ""
-    first, last = str(days[0][0]), str(days[-1][1])
-    if first == last:
-        return first
-    return f"{first} to {last}" + (" (with gaps)" if len(days) > 1 else "")
-
-
-def _touched(path: Path) -> float:
+def _modification_time(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:

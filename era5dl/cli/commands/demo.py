@@ -60,7 +60,7 @@ def _fetch(settings: Settings, folder: Path, voice: Voice, interrupts: Interrupt
     if earlier is None:
         return fetch(bucket, made, folder, settings, voice, interrupts)
     with Session.open(folder, earlier.id) as session:
-        finished = drive(bucket, session, replace(settings, flat=session.flat), voice, interrupts)
+        finished = drive(bucket, session, replace(settings, flat=session.info.flat), voice, interrupts)
         return conclude(finished, session.plan.missing, session, voice)
 
 
@@ -69,7 +69,7 @@ def _prove(source: Path, folder: Path, voice: Voice) -> int:
     from era5dl.demo import describe
 
     with Session.open(folder) as session:
-        pairs = [(obj.key, session.final_path(index)) for index, obj in enumerate(session.plan.objects)]
+        pairs = [(obj.key, session.paths.final(index)) for index, obj in enumerate(session.plan.objects)]
     different = 0
     for key, path in pairs:
         digest = _sha256(path)

@@ -61,8 +61,9 @@ def settings_of(session: Session, arguments: argparse.Namespace, voice: Voice) -
     """
     from era5dl.session.origin import check_origin
 
-    settings = settings_from(arguments, endpoint_url=session.endpoint_url, region=session.region, verify=session.verify)
-    settings = replace(settings, bucket=session.bucket, flat=session.flat)
+    info = session.info
+    settings = settings_from(arguments, endpoint_url=info.endpoint_url, region=info.region, verify=info.verify)
+    settings = replace(settings, bucket=info.bucket, flat=info.flat)
     try:
         check_origin(settings, settings_from(arguments), arguments.allow_endpoint)
     except OtherEndpoint as other:

@@ -9,7 +9,7 @@ from era5dl.cli import FINE
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Voice, table
 from era5dl.formatting import size
-from era5dl.session import Summary, known_sessions
+from era5dl.session import SessionSummary, known_sessions
 
 
 def sessions(_arguments: argparse.Namespace, voice: Voice, _interrupts: Interrupts) -> int:
@@ -21,7 +21,7 @@ def sessions(_arguments: argparse.Namespace, voice: Voice, _interrupts: Interrup
             session=one.id,
             folder=str(one.folder),
             title=one.title,
-            state=one.state.value,
+            state=one.status.value,
             files=one.files,
             done_files=one.done_files,
             failed=one.failed,
@@ -38,10 +38,10 @@ def sessions(_arguments: argparse.Namespace, voice: Voice, _interrupts: Interrup
     return FINE
 
 
-def _row(one: Summary) -> tuple[str, ...]:
+def _row(one: SessionSummary) -> tuple[str, ...]:
     return (
         one.id,
-        one.state.value,
+        one.status.value,
         f"{one.done_files:,}/{one.files:,}",
         f"{size(one.done_bytes)} of {size(one.total_bytes)}",
         time.strftime("%Y-%m-%d %H:%M", time.localtime(one.updated)),

@@ -77,7 +77,7 @@ def _look(bucket: Bucket, session: Session, opaque_etags: bool, voice: Voice, in
     """Look at the files of one session and say what is not as it should be."""
     examined: SimpleQueue[Examined] = SimpleQueue()
     watch = _Watch(session, voice, examined)
-    voice.say(f"Proving {count(len(session.plan.objects), 'file')} in {session.folder} ({session.title}) ...")
+    voice.say(f"Proving {count(len(session.plan.objects), 'file')} in {session.folder} ({session.info.title}) ...")
     everything = interrupts.background(
         lambda: look_at(bucket, session, examined.put, interrupts.asked.is_set, opaque_etags=opaque_etags), watch.tell
     )
@@ -132,7 +132,7 @@ class _Watch:
         self._done += 1
         path = ""
         with contextlib.suppress(UnsafeKey):
-            path = str(self._session.final_path(one.index))
+            path = str(self._session.paths.final(one.index))
         self._voice.record("proven", key=one.key, path=path, condition=one.condition.value, reason=one.reason)
         if one.condition not in GOOD:
             self._voice.result(f"{one.condition.value}: {one.key}: {one.reason}")
@@ -177,5 +177,5 @@ def _paths(session: Session) -> set[Path]:
     paths: set[Path] = set()
     for index in range(len(session.plan.objects)):
         with contextlib.suppress(UnsafeKey):
-            paths.add(session.final_path(index))
+            paths.add(session.paths.final(index))
     return paths

@@ -17,7 +17,7 @@ from era5dl.errors import Era5Error
 from era5dl.formatting import plain
 from era5dl.planner import Missing, Plan
 from era5dl.redaction import without_secrets
-from era5dl.session import Summary
+from era5dl.session import SessionSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class FolderInspected:
 
     folder: Path
     free: int | None
-    sessions: tuple[Summary, ...] = ()
+    sessions: tuple[SessionSummary, ...] = ()
     error: ErrorInfo | None = None
 
 
@@ -156,7 +156,7 @@ class VerifyFailed:
 class SessionsListed:
     """The sessions that are known on this computer, newest first."""
 
-    sessions: tuple[Summary, ...]
+    sessions: tuple[SessionSummary, ...]
 
 
 @dataclass(frozen=True, slots=True)

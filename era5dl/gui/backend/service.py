@@ -364,7 +364,7 @@ def settings_of(session: Session, settings: Settings) -> Settings:
 
     A session of this machine's own server (the demo's has another port each time) is looked for where the settings say.
     """
-    endpoint = session.endpoint_url
+    endpoint = session.info.endpoint_url
     if (
         endpoint is not None
         and settings.endpoint_url is not None
@@ -375,10 +375,10 @@ def settings_of(session: Session, settings: Settings) -> Settings:
     return replace(
         settings,
         endpoint_url=endpoint,
-        bucket=session.bucket,
-        region=session.region,
-        flat=session.flat,
-        verify=session.verify,
+        bucket=session.info.bucket,
+        region=session.info.region,
+        flat=session.info.flat,
+        verify=session.info.verify,
     )
 
 
@@ -392,7 +392,7 @@ def _opened(session: Session, only: frozenset[int] | None, elsewhere: str) -> me
     return messages.SessionOpened(
         session.id,
         session.folder,
-        session.title,
+        session.info.title,
         objects,
         session.plan.missing,
         partial,

@@ -26,7 +26,7 @@ from era5dl.gui.pages.totals_panel import SPAN
 from era5dl.gui.text import engine_text, summary_text
 from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import Action, Kind
-from era5dl.session import Standing, Summary
+from era5dl.session import SessionStatus, SessionSummary
 from era5dl.settings import Settings
 
 DEBOUNCE = 400  # ms after the last change of a field before the bucket is asked
@@ -383,12 +383,12 @@ class DownloadController:
         self.page.banner.show(Kind.DANGER, f"{said.sentence} {said.hint}\n({error.detail})")
         self._show()
 
-    def _offer(self, sessions: tuple[Summary, ...]) -> None:
+    def _offer(self, sessions: tuple[SessionSummary, ...]) -> None:
         """Once, when the window opens: the download that was interrupted last."""
         if self._offered or self._service.occupied:
             return
         self._offered = True
-        last = next((one for one in sessions if one.state is Standing.INTERRUPTED), None)
+        last = next((one for one in sessions if one.status is SessionStatus.INTERRUPTED), None)
         if last is None:
             return
         share = f"{last.done_bytes * 100 // last.total_bytes} %" if last.total_bytes else "0 %"
@@ -398,10 +398,10 @@ class DownloadController:
         action = Action(_("Resume"), lambda: self.resume_session(last.folder, last.id))
         self.page.banner.show(Kind.INFO, text, action)
 
-    def _earlier(self) -> Summary | None:
+    def _earlier(self) -> SessionSummary | None:
         """A session of the demo that was begun with another port of its server."""
         plan, seen = self._plan_state.plan, self._plan_state.folder
         if plan is None or seen is None:
             return None
         alike = (one for one in seen.sessions if (one.files, one.total_bytes) == (len(plan.objects), plan.total_bytes))
-        return next((one for one in alike if one.state is Standing.INTERRUPTED), None)
+        return next((one for one in alike if one.status is SessionStatus.INTERRUPTED), None)

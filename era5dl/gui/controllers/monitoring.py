@@ -28,7 +28,7 @@ from era5dl.gui.pages.sessions import SessionsPage
 from era5dl.gui.text import diagnosis_text, engine_text
 from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import Kind
-from era5dl.session import Summary
+from era5dl.session import SessionSummary
 from era5dl.settings import Settings
 
 SLOW = 2.0  # seconds between two looks at what changes slowly
@@ -51,7 +51,7 @@ class MonitoringController:
         self.book = LogModel()
         self.metrics = Metrics(service.snapshot, service.request_metrics)
         self._pages: Pages | None = None
-        self._sessions: tuple[Summary, ...] = ()
+        self._sessions: tuple[SessionSummary, ...] = ()
         self._network_test: NetworkTest | None = None
         self._tested_alone = True  # nothing was downloaded meanwhile
         self._running: tuple[str, Path] | None = None

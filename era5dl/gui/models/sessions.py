@@ -16,7 +16,7 @@ from era5dl.formatting import plain, size
 from era5dl.gui.text import engine_text
 from era5dl.gui.text.engine_text import Words
 from era5dl.gui.text.i18n import _, ngettext
-from era5dl.session.summary import Standing, Summary
+from era5dl.session.summary import SessionStatus, SessionSummary
 
 _PERIOD = re.compile(r"(.*), (\d{4}-\d\d-\d\d)(?: to (\d{4}-\d\d-\d\d))?( \(with gaps\))?", re.DOTALL)
 _LISTED = re.compile(r"([\d,]{1,15}) keys? from a list")
@@ -78,14 +78,17 @@ class SessionRow:
 
 
 def rows(
-    sessions: Iterable[Summary], active: Mapping[tuple[str, Path], State] | None = None, *, now: float | None = None
+    sessions: Iterable[SessionSummary],
+    active: Mapping[tuple[str, Path], State] | None = None,
+    *,
+    now: float | None = None,
 ) -> list[SessionRow]:
     """A row for each session, in their order. active: what this window is doing with which of them."""
     moment = time.time() if now is None else now
     return [_row(summary, (active or {}).get((summary.id, summary.folder)), moment) for summary in sessions]
 
 
-def _row(summary: Summary, doing: State | None, now: float) -> SessionRow:
+def _row(summary: SessionSummary, doing: State | None, now: float) -> SessionRow:
     name, period = parts_of_title(summary.title)
     standing, status = _status(summary, doing)
     known = summary.files > 0
@@ -106,16 +109,16 @@ def _row(summary: Summary, doing: State | None, now: float) -> SessionRow:
     )
 
 
-def _status(summary: Summary, doing: State | None) -> tuple[RowState, Words]:
+def _status(summary: SessionSummary, doing: State | None) -> tuple[RowState, Words]:
     if doing is not None and doing is not State.ENDED:
         return (RowState.PAUSED if doing in _PAUSED else RowState.RUNNING), engine_text.state(doing)
-    if summary.state is Standing.DONE and summary.failed:
+    if summary.status is SessionStatus.DONE and summary.failed:
         name = ngettext("{n:,} file failed", "{n:,} files failed", summary.failed)
         return RowState.FAILED, Words(name, _("Press Resume to try them again; complete files are not touched."))
-    return RowState(summary.state.value), engine_text.standing(summary.state)
+    return RowState(summary.status.value), engine_text.standing(summary.status)
 
 
-def _percent(summary: Summary) -> int:
+def _percent(summary: SessionSummary) -> int:
     if summary.done_files >= summary.files:
         return 100
     return min(99, int(100 * summary.done_bytes / summary.total_bytes)) if summary.total_bytes else 0

@@ -36,7 +36,7 @@ from era5dl.gui.models.report_vocabulary import redact_unknown_words
 from era5dl.log_file import last_lines
 from era5dl.proof.md5 import is_simd_available
 from era5dl.redaction import Redactor
-from era5dl.session import Summary
+from era5dl.session import SessionSummary
 from era5dl.session.origin import address_of
 from era5dl.settings import Settings
 
@@ -51,7 +51,7 @@ class Material:
     network_test: NetworkTest | None = None
     diagnoses: Sequence[Diagnosis] = ()
     samples: Sequence[Sample] = ()
-    sessions: Sequence[Summary] = ()
+    sessions: Sequence[SessionSummary] = ()
     log: Sequence[str] = ()  # the lines of the Log page
 
 
@@ -256,9 +256,9 @@ def _history(samples: Sequence[Sample]) -> str:
     return "\n".join(lines)
 
 
-def _session(session: Summary, free: Callable[[str], str]) -> str:
+def _session(session: SessionSummary, free: Callable[[str], str]) -> str:
     return (
-        f"{session.id} {session.state.value}: {session.done_files} of {session.files} files, "
+        f"{session.id} {session.status.value}: {session.done_files} of {session.files} files, "
         f"{session.done_bytes} of {session.total_bytes} bytes, {session.failed} failed; {free(session.title)}"
     )
 

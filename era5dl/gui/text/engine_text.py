@@ -22,7 +22,7 @@ from era5dl.gui.text.error_text import explain as explain
 from era5dl.gui.text.error_text import told as told
 from era5dl.gui.text.i18n import LANGUAGES, N_, _, ngettext, translate
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED
-from era5dl.session.summary import Standing
+from era5dl.session.summary import SessionStatus
 
 
 class Words(NamedTuple):
@@ -93,13 +93,13 @@ _FILE_STATES = {
 _PROVING = Words(N_("Verifying"), N_("All its bytes are here; their MD5 is being computed."))
 
 _STANDINGS = {
-    Standing.INTERRUPTED: Words(N_("Interrupted"), N_("Press Resume to go on where it was.")),
-    Standing.DONE: Words(N_("Done"), N_("Nothing is left to download.")),
-    Standing.RUNNING: Words(N_("Running"), N_("This or another program is downloading it now.")),
-    Standing.FOLDER_MISSING: Words(
+    SessionStatus.INTERRUPTED: Words(N_("Interrupted"), N_("Press Resume to go on where it was.")),
+    SessionStatus.DONE: Words(N_("Done"), N_("Nothing is left to download.")),
+    SessionStatus.RUNNING: Words(N_("Running"), N_("This or another program is downloading it now.")),
+    SessionStatus.FOLDER_MISSING: Words(
         N_("Folder missing"), N_("Connect the disk it is on, or choose the folder if it was moved.")
     ),
-    Standing.DAMAGED: Words(
+    SessionStatus.DAMAGED: Words(
         N_("Damaged"),
         N_("Its record cannot be read. Start the same download into the same folder: complete files are kept."),
     ),
@@ -153,7 +153,7 @@ def unproven(reason: str) -> str:
     return _("{sentence} The file itself says: {complaint}", sentence=sentence, complaint=complaint)
 
 
-def standing(of: Standing) -> Words:
+def standing(of: SessionStatus) -> Words:
     """How a session stands, and what can be done with it."""
     return _said(_STANDINGS[of])
 

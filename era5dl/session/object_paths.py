@@ -1,0 +1,71 @@
+"""Paths of objects: where each object of a session is stored, and where its part file is while it is fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from era5dl.errors import UnsafeKey
+from era5dl.folder.directory_handles import Place
+from era5dl.folder.paths import clashes, name_fits, safe_path
+from era5dl.planner.plan import Plan
+
+
+class ObjectPaths:
+    """The paths of one session. Every path is computed anew each time, and links on its way are checked.
+
+    flat: all files directly in the folder instead of in the bucket's folders.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, session_id: str, *, flat: bool) -> None:
+        self._folder = folder
+        self._root = Path(os.path.abspath(folder))  # noqa: PTH100 - like `safe_path`, without resolving links
+        self._plan = plan
+        self._flat = flat
+        self._part_suffix = f".{session_id[:6]}.part"
+        self._refused = clashes([obj.key for obj in plan.objects], flat=flat)
+
+    def final(self, index: int) -> Path:
+        """Return the path of object `index` of the plan. Raises UnsafeKey."""
+        key = self._plan.objects[index].key
+        if index in self._refused:
+            raise UnsafeKey(f"{key!a} cannot be a file here: {self._refused[index]}")
+        path = safe_path(self._folder, key, flat=self._flat)
+        if path.name.endswith(self._part_suffix):
+            raise UnsafeKey(f"{key!a} has the name of a part file of this very session")
+        return path
+
+    def part(self, index: int) -> Path:
+        """Return the path of its part file, beside the final path. Raises UnsafeKey.
+
+        Part files have a suffix of their own in each session, so that no two sessions use the same.
+        """
+        return self.final_and_part(index)[1]
+
+    def final_and_part(self, index: int) -> tuple[Path, Path]:
+        """Return the final path and the path of the part file, for little more than one of them. Raises UnsafeKey."""
+        final = self.final(index)
+        part = self._part_of(final)
+        if part.is_symlink():
+            raise UnsafeKey(f"{part} is a link; a part file never is", remedy="Remove that link.")
+        return final, part
+
+    def part_of_key(self, key: str) -> Path:
+        """Return the path of the part file of a key that may not be in the plan any more. Raises UnsafeKey."""
+        return self._part_of(safe_path(self._folder, key, flat=self._flat))
+
+    def relative(self, index: int) -> str:
+        """Return the path of an object below the folder, without any check."""
+        key = self._plan.objects[index].key
+        return key.rpartition("/")[2] if self._flat else key
+
+    def place(self, path: Path) -> Place:
+        """Return the place of a path, reached from the folder down, so that links cannot lead out of it."""
+        return Place.below(self._root, path)
+
+    def _part_of(self, final: Path) -> Path:
+        name = final.name + self._part_suffix
+        if not name_fits(name):
+            name = hashlib.sha256(final.name.encode("utf-8", "surrogatepass")).hexdigest() + self._part_suffix
+        return final.with_name(name)

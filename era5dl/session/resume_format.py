@@ -1,0 +1,156 @@
+"""Resume file format: turns a checkpoint into readable JSON with a checksum, and parses it with full validation.
+
+The checksum covers the rest of the file in canonical form, so a truncated or altered file is recognized. The size is
+limited (`MAX_SIZE`) whatever the session contains. What does not fit is left out, beginning with what is cheapest to
+do without: a missing digest is computed again from disk, a missing range is fetched again. Nothing wrong is ever kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
+from era5dl.redaction import has_login, without_login
+from era5dl.session.checkpoint import Checkpoint, SavedSession
+from era5dl.session.info import SessionInfo
+from era5dl.session.plan_file import plan_file_name
+from era5dl.session.resume_entries import (
+    MAX_FAILURES,
+    MAX_REPLACED,
+    MAX_UNFINISHED,
+    drop_digests,
+    drop_failures,
+    drop_replaced,
+    drop_unfinished,
+    index_set_to_text,
+    lists_to_json,
+    parse_failure,
+    parse_index_set,
+    parse_unfinished,
+    parse_version,
+)
+from era5dl.validation import Fields, Malformed, canonical, parse_json
+
+FORMAT = "era5dl-session"
+VERSION = 1
+MAX_SIZE = 256 * 1024  # bytes of a resume file that we write
+READ_LIMIT = 16 * MAX_SIZE  # bytes of a resume file that we read: a person may have indented it
+_CHECKSUM_LINE = 100  # characters of the line that is added last, at most
+_MAX_REQUEST = 32 * 1024  # characters
+
+
+def render(info: SessionInfo, checkpoint: Checkpoint, objects: Sequence[ObjectInfo], now: float) -> bytes:
+    """Return the content of the resume file. objects: those of the plan. now: seconds since 1970.
+
+    Raises ValueError when the checkpoint refers to objects or bytes that are not in the plan.
+    """
+    body = {
+        "format": FORMAT,
+        "version": VERSION,
+        "id": info.id,
+        "title": info.title,
+        "created": info.created,
+        "updated": now,
+        "ended": checkpoint.ended,
+        "files": info.files,
+        "done_files": checkpoint.verified.total() + checkpoint.checked.total(),
+        "failed": len(checkpoint.failures),
+        "missing": info.missing,
+        "total_bytes": info.total_bytes,
+        "done_bytes": checkpoint.done_bytes,
+        "bucket": info.bucket,
+        "endpoint_url": info.endpoint_url,
+        "region": info.region,
+        "flat": info.flat,
+        "verify": info.verify,
+        "request": _request_to_json(info.request),
+        "plan_digest": info.plan_digest,
+        "plan_file": plan_file_name(info.id, info.plan_digest),
+        "verified": index_set_to_text(checkpoint.verified, info.files),
+        "checked": index_set_to_text(checkpoint.checked, info.files),
+        **lists_to_json(checkpoint, objects),
+    }
+    for drop in (drop_replaced, drop_digests, drop_failures, drop_unfinished):
+        excess = len(_to_text(body)) + _CHECKSUM_LINE - MAX_SIZE
+        if excess <= 0:
+            break
+        drop(body, excess)
+    return _to_text({"checksum": hashlib.sha256(canonical(body)).hexdigest(), **body}).encode("ascii")
+
+
+def parse(data: bytes) -> SavedSession:
+    """Parse what `render` wrote. Raises Malformed, and nothing else, for any other bytes."""
+    raw = parse_json(data)
+    top = Fields(raw)
+    if top.text("format") != FORMAT:
+        raise Malformed("it is not a resume file of era5dl")
+    checksum = raw.pop("checksum", None)
+    if checksum != hashlib.sha256(canonical(raw)).hexdigest():
+        raise Malformed("its checksum is wrong: it is incomplete or was changed")
+    if top.whole("version") != VERSION:
+        raise Malformed(f"it has version {top.whole('version')}, of another era5dl; this one knows version {VERSION}")
+    files = top.whole("files", 0, MOST_OBJECTS)
+    info = SessionInfo(
+        id=top.hex("id", 12),
+        title=top.text("title"),
+        created=top.instant("created"),
+        bucket=top.text("bucket"),
+        endpoint_url=_endpoint_without_login(top.text_or_none("endpoint_url")),
+        region=top.text("region"),
+        flat=top.flag("flat"),
+        verify=top.flag("verify"),
+        request=top.record("request"),
+        plan_digest=top.hex("plan_digest", 64),
+        files=files,
+        missing=top.whole("missing", 0, MOST_OBJECTS),
+        total_bytes=top.whole("total_bytes"),
+    )
+    verified, checked = (parse_index_set(top.text(name, 4 * MOST_OBJECTS), files) for name in ("verified", "checked"))
+    if any(True for start, stop in verified for _ in checked.overlapping(start, stop)):
+        raise Malformed("an object is in two states")
+    pairs = [parse_unfinished(item, files) for item in top.items("unfinished", MAX_UNFINISHED)]
+    unfinished = tuple(entry for entry, _ in pairs)
+    if len({entry.index for entry in unfinished}) != len(unfinished):
+        raise Malformed("an object is listed twice")
+    if any(entry.index in verified or entry.index in checked for entry in unfinished):
+        raise Malformed("an object is in two states")
+    checkpoint = Checkpoint(
+        verified,
+        checked,
+        unfinished,
+        tuple(parse_failure(item, files) for item in top.items("failures", MAX_FAILURES)),
+        dict(parse_version(item, files) for item in top.items("replaced", MAX_REPLACED)),
+        top.whole("done_bytes"),
+        top.flag("ended"),
+    )
+    versions = {entry.index: version for entry, version in pairs}
+    had_login = has_login(top.text_or_none("endpoint_url") or "")
+    return SavedSession(info, top.instant("updated"), checkpoint, versions, top.whole("failed"), had_login)
+
+
+def _endpoint_without_login(url: str | None) -> str | None:
+    """Remove a password, which earlier versions accepted: the URL is shown to people, and written again."""
+    return None if url is None else without_login(url)
+
+
+def _to_text(body: Mapping[str, Any]) -> str:
+    """Return the JSON text with one line per field, and per entry of a list."""
+    lines = []
+    for name, value in body.items():
+        if isinstance(value, list) and value:
+            text = "[\n  " + ",\n  ".join(json.dumps(item) for item in value) + "\n ]"
+        else:
+            text = json.dumps(value, allow_nan=False)
+        lines.append(f' "{name}": {text}')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _request_to_json(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the request, for people. A very long one is only in the plan file."""
+    text = canonical(dict(request))
+    if len(text) <= _MAX_REQUEST:
+        return request
+    return {"in": "the plan file", "sha256": hashlib.sha256(text).hexdigest()}
