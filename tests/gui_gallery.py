@@ -23,17 +23,16 @@ from era5dl.gui.theme import icons
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets import date_text
-from era5dl.gui.widgets.banner import Action, Banner, Kind
-from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.banner import Banner, BannerAction, BannerKind
+from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
 from era5dl.gui.widgets.date_field import DateField
 from era5dl.gui.widgets.line_chart import LineChart, Series
 from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.search_entry import SearchEntry
 from era5dl.gui.widgets.segmented_control import SegmentedControl
-from era5dl.gui.widgets.status_color import Tone
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.table_model import Column, Row, Show
+from era5dl.gui.widgets.table_model import Column, Row, Show, StatusStyle
 from era5dl.gui.widgets.toggle_grid import ToggleGrid
 from era5dl.gui.widgets.toggle_switch import ToggleSwitch
 from tests.gui_screen import Screen, look_at
@@ -82,21 +81,21 @@ class Files:
 
     def row(self, index: int) -> Row:
         _, dice = self._, self._random[index % 97]
-        tone, word = Tone.WAITING, _("Waiting")
+        status, word = StatusStyle.WAITING, _("Waiting")
         share = 0.0
         if index < 9:
-            tone, word, share = Tone.ACTIVE, _("Downloading"), dice
+            status, word, share = StatusStyle.ACTIVE, _("Downloading"), dice
         elif index == 9:
-            tone, word, share = Tone.FAILED, _("Failed"), 0.62
+            status, word, share = StatusStyle.FAILED, _("Failed"), 0.62
         elif index == 10:
-            tone, word, share = Tone.PAUSED, _("Paused"), 0.31
+            status, word, share = StatusStyle.PAUSED, _("Paused"), 0.31
         elif index == 11:
-            tone, word, share = Tone.WARNING, _("Checked only"), 1.0
+            status, word, share = StatusStyle.WARNING, _("Checked only"), 1.0
         elif index < 15:
-            tone, word, share = Tone.DONE, _("Verified"), 1.0
+            status, word, share = StatusStyle.DONE, _("Verified"), 1.0
         name = f"e5.oper.an.sfc.128_{165 + index % 5}_2t.ll025sc.{1940 + index % 84}0100_{1940 + index % 84}3023.nc"
-        speed = formatting.speed(dice * 9e6) if tone is Tone.ACTIVE else ""
-        return Row((name, f"{share:.0%}", formatting.size(1.2e9 + dice * 7e8), speed, word), share, tone)
+        speed = formatting.speed(dice * 9e6) if status is StatusStyle.ACTIVE else ""
+        return Row((name, f"{share:.0%}", formatting.size(1.2e9 + dice * 7e8), speed, word), share, status)
 
 
 def build(root: tk.Tk, theme: Theme, page: str, _: Any, language: str) -> None:
@@ -142,7 +141,7 @@ def download(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
     px = theme.px
     banner = Banner(page, theme, on_close=lambda: None)
     banner.grid(row=0, column=0, columnspan=2, sticky="ew")
-    banner.show(Kind.WARNING, _("The server asks us to slow down; we do."))
+    banner.show(BannerKind.WARNING, _("The server asks us to slow down; we do."))
     left, right = Card(page, theme), Card(page, theme)
     left.grid(row=1, column=0, rowspan=1, sticky="nsew", padx=(0, px(10)))
     right.grid(row=1, column=1, sticky="nsew")
@@ -202,7 +201,7 @@ def download(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
         Column("progress", _("Progress"), 150, show=Show.PROGRESS, least=110),
         Column("size", _("Size"), 86, right=True),
         Column("speed", _("Speed"), 96, right=True),
-        Column("state", _("Status"), 136, show=Show.STATE),
+        Column("state", _("Status"), 136, show=Show.STATUS),
     )
     table = VirtualTable(right, theme, columns=columns, model=Files(100_000, _))
     table.pack(fill="both", expand=True)
@@ -269,9 +268,13 @@ def chart(master: tk.Misc, theme: Theme, _: Any) -> LineChart:
 def states(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
     px = theme.px
     for kind, words, action in (
-        (Kind.INFO, "The network test has results.", None),
-        (Kind.OK, "Everything is here and proven.", Action(_("Open folder"), print)),
-        (Kind.DANGER, "The disk is full. The download waits until there is room.", Action(_("Open folder"), print)),
+        (BannerKind.INFO, "The network test has results.", None),
+        (BannerKind.OK, "Everything is here and proven.", BannerAction(_("Open folder"), print)),
+        (
+            BannerKind.DANGER,
+            "The disk is full. The download waits until there is room.",
+            BannerAction(_("Open folder"), print),
+        ),
     ):
         banner = Banner(page, theme, on_close=lambda: None)
         banner.pack(fill="x")

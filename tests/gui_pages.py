@@ -159,10 +159,10 @@ def build(root: tk.Tk, theme: Theme, page: str) -> None:
     now = time.monotonic()
     if page != "untested":
         diagnostics.show(chart_data(samples(now), now))
-        diagnostics.show_steps(diagnosis_text.steps(diagnosis()))
-        diagnostics.show_diagnoses(diagnosis_text.conclude(samples(now), diagnosis()))
+        diagnostics.show_steps(diagnosis_text.network_test_rows(diagnosis()))
+        diagnostics.show_diagnoses(diagnosis_text.describe_diagnoses(samples(now), diagnosis()))
     else:
-        diagnostics.show_diagnoses(diagnosis_text.conclude([], None))
+        diagnostics.show_diagnoses(diagnosis_text.describe_diagnoses([], None))
         diagnostics.show_testing(True)
     log.show(book())
     tabs.select({"diagnostics": 1, "untested": 1, "log": 2}.get(page, 0))  # type: ignore[arg-type]

@@ -101,11 +101,11 @@ def test_many_are_counted_and_few_are_named() -> None:
 
 def test_the_window_names_them_in_the_message_and_in_the_log() -> None:
     groups = [CheckedGroup(OPAQUE, tuple(KEYS)), CheckedGroup(EARLIER, ("z.nc",)), CheckedGroup("odd", ("y.nc",))]
-    assert summary_text.unverified(groups) == (
+    assert summary_text.not_verified_files(groups) == (
         "4 files are checked, not verified (a.txt, b.txt, c.txt …). The server's ETag is not an MD5. "
         "1 file is checked, not verified (z.nc). They were checked in an earlier run. 1 more for other reasons."
     )
-    assert summary_text.unverified([]) == ""
+    assert summary_text.not_verified_files([]) == ""
     book = LogModel()
     for key in KEYS[:2]:
         book.hear(FileDone(0, key, 5, "", Outcome.CHECKED, OPAQUE, adopted=False))

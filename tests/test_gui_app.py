@@ -316,7 +316,7 @@ def test_after_a_kill_the_window_offers_the_session(
 def test_no_word_of_the_totals_is_cut(open_window: Callable[..., Window], tmp_path: Path, width: int) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     window.root.geometry(f"{width}x700")
-    totals, headings = window.page.totals, window.page.queue.table.headings
+    totals, headings = window.page.totals, window.page.queue.table.header
     window.until(lambda: window.root.winfo_width() == width)
     words = (totals._workers_title, totals._limit_title)
     for text in ("Pause", "Resume"):
@@ -324,7 +324,7 @@ def test_no_word_of_the_totals_is_cut(open_window: Callable[..., Window], tmp_pa
         window.until(lambda: totals.pause.winfo_width() >= totals.pause.winfo_reqwidth())
         window.until(lambda: all(word.winfo_width() >= word.winfo_reqwidth() for word in words), timeout=3)
     left, right = headings.span(1)
-    assert headings._fitter.widest(["100 %"]) + window.app.theme.px(headings.bar + 8) <= right - left
+    assert headings._fitter.widest(["100 %"]) + window.app.theme.px(headings.bar_width + 8) <= right - left
     for number, text in ((2, "14.0 MB"), (3, "1.25 MB/s"), (4, "In transfer")):
         left, right = headings.span(number)
         indent = window.app.theme.px(21) if number == 4 else 0

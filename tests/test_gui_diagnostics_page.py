@@ -24,7 +24,7 @@ from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.support_report import Material
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
 from era5dl.gui.text import diagnosis_text, i18n
-from era5dl.gui.text.diagnosis_text import Tone, conclude, say, steps
+from era5dl.gui.text.diagnosis_text import Severity, describe, describe_diagnoses, network_test_rows
 from era5dl.gui.theme.palette import DARK
 from era5dl.gui.theme.theme import Theme
 from era5dl.session.summary import SessionStatus, SessionSummary
@@ -54,7 +54,7 @@ def sample(at: float, **more: Any) -> Sample:
 def test_every_diagnosis_has_a_text(diagnosis: Diagnosis, language: str) -> None:
     i18n.switch(language)
     try:
-        said = say(diagnosis)
+        said = describe(diagnosis)
     finally:
         i18n.switch("en")
     assert said.name and said.hint and said.name != said.hint
@@ -62,9 +62,9 @@ def test_every_diagnosis_has_a_text(diagnosis: Diagnosis, language: str) -> None
 
 
 def test_grave_things_look_grave() -> None:
-    assert say(Diagnosis.FINE).tone is Tone.GOOD
-    assert say(Diagnosis.CERTIFICATE_REPLACED).tone is Tone.BAD
-    assert say(Diagnosis.THROTTLED).tone is Tone.WARNING
+    assert describe(Diagnosis.FINE).severity is Severity.GOOD
+    assert describe(Diagnosis.CERTIFICATE_REPLACED).severity is Severity.BAD
+    assert describe(Diagnosis.THROTTLED).severity is Severity.WARNING
 
 
 @pytest.mark.parametrize(
@@ -81,39 +81,41 @@ def test_grave_things_look_grave() -> None:
     ],
 )
 def test_a_network_test_leads_to_a_diagnosis(change: dict[str, Any], diagnosis: Diagnosis) -> None:
-    assert conclude([], replace(GOOD, **change))[0].diagnosis is diagnosis
+    assert describe_diagnoses([], replace(GOOD, **change))[0].diagnosis is diagnosis
 
 
 def test_test_and_run_together_know_more() -> None:
     busy = [sample(float(n), speed=30e6, traffic=Traffic(10, {}, 9.0 * n, 0.0, ())) for n in range(10)]
-    assert conclude(busy, replace(GOOD, throughput=29e6))[0].diagnosis is Diagnosis.LINK_BOUND
-    assert conclude(busy, replace(GOOD, throughput=4e6))[0].diagnosis is Diagnosis.MORE_WORKERS
+    assert describe_diagnoses(busy, replace(GOOD, throughput=29e6))[0].diagnosis is Diagnosis.LINK_BOUND
+    assert describe_diagnoses(busy, replace(GOOD, throughput=4e6))[0].diagnosis is Diagnosis.MORE_WORKERS
 
 
 def test_a_real_certificate_that_is_not_trusted(fault_server_tls: FaultServer) -> None:
     found = run_network_test(
         Settings(endpoint_url=fault_server_tls.endpoint_url, bucket=fault_server_tls.bucket), probes=1
     )
-    assert conclude([], found)[0].diagnosis is Diagnosis.CERTIFICATE_REPLACED
+    assert describe_diagnoses([], found)[0].diagnosis is Diagnosis.CERTIFICATE_REPLACED
 
 
 def test_a_real_bucket_and_nobody_there(fault_server: FaultServer) -> None:
     found = run_network_test(Settings(endpoint_url=fault_server.endpoint_url, bucket=fault_server.bucket), probes=3)
-    assert conclude([], found)[0].diagnosis is Diagnosis.FINE
+    assert describe_diagnoses([], found)[0].diagnosis is Diagnosis.FINE
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    assert conclude([], run_network_test(Settings(endpoint_url=url), probes=1))[0].diagnosis is Diagnosis.OFFLINE
+    assert (
+        describe_diagnoses([], run_network_test(Settings(endpoint_url=url), probes=1))[0].diagnosis is Diagnosis.OFFLINE
+    )
 
 
 def test_the_steps_of_a_test() -> None:
-    table = {step.name: step for step in steps(replace(GOOD, tls=replace(NEAR, lost=2)))}
+    table = {step.name: step for step in network_test_rows(replace(GOOD, tls=replace(NEAR, lost=2)))}
     assert table["Connection"].timings == ("92.4", "89.1", "101", "3.1", "0%")
     assert table["Encryption (TLS)"].timings is not None and table["Encryption (TLS)"].timings[4] == "17%"
     assert not table["Encryption (TLS)"].good
-    assert table["Name (DNS)"].fact == "12.3 ms · 10.1.2.3, 10.1.2.4 …"
-    assert table["Throughput"].fact == "34.0 MB/s on one connection (32.0 MB fetched)"
-    assert table["Clock"].fact == "agrees with the server's"
+    assert table["Name (DNS)"].value == "12.3 ms · 10.1.2.3, 10.1.2.4 …"
+    assert table["Throughput"].value == "34.0 MB/s on one connection (32.0 MB fetched)"
+    assert table["Clock"].value == "agrees with the server's"
 
 
 def test_the_steps_of_a_test_that_failed() -> None:
@@ -121,11 +123,11 @@ def test_the_steps_of_a_test_that_failed() -> None:
         GOOD, dns_seconds=None, connect=None, tls=None, tls_version=None, issuer=None, first_byte=None, status=None,
         clock_ahead=-7200.0, throughput=None, failed_step="dns", proxy=None,
     )  # fmt: skip
-    table = {step.name: step for step in steps(nothing)}
-    assert (table["Name (DNS)"].fact, table["Name (DNS)"].good) == ("failed", False)
-    assert table["Connection"].fact == "not measured"
-    assert (table["Clock"].fact, table["Clock"].good) == ("2:00:00 behind the server's", False)
-    assert table["Proxy"].fact == "none"
+    table = {step.name: step for step in network_test_rows(nothing)}
+    assert (table["Name (DNS)"].value, table["Name (DNS)"].good) == ("failed", False)
+    assert table["Connection"].value == "not measured"
+    assert (table["Clock"].value, table["Clock"].good) == ("2:00:00 behind the server's", False)
+    assert table["Proxy"].value == "none"
 
 
 @pytest.mark.parametrize(
@@ -150,14 +152,14 @@ def test_the_steps_of_a_test_that_failed() -> None:
     ],
 )
 def test_the_proxy_and_the_trust_with_who_set_them(change: dict[str, Any], proxy: str, trusted: str) -> None:
-    table = {step.name: step for step in steps(replace(GOOD, **change))}
-    assert (table["Proxy"].fact, table["Trusted"].fact) == (proxy, trusted)
+    table = {step.name: step for step in network_test_rows(replace(GOOD, **change))}
+    assert (table["Proxy"].value, table["Trusted"].value) == (proxy, trusted)
 
 
 def test_a_proxy_that_fails_is_named_in_its_step() -> None:
     said = "the proxy http://proxy.uni.example:3128 (from HTTPS_PROXY) refuses the connection"
-    step = steps(replace(GOOD, failed_step="proxy", error=said, connect=None))[0]
-    assert (step.name, step.fact, step.good) == ("Proxy", said, False)
+    step = network_test_rows(replace(GOOD, failed_step="proxy", error=said, connect=None))[0]
+    assert (step.name, step.value, step.good) == ("Proxy", said, False)
 
 
 def test_lines_of_the_hour() -> None:
@@ -226,18 +228,18 @@ def test_while_a_test_goes_on_none_is_begun(scene: Scene) -> None:
 
 def test_findings_come_and_go(scene: Scene) -> None:
     page = scene.page
-    page.show_diagnoses([say(Diagnosis.THROTTLED), say(Diagnosis.UNSTEADY)])
+    page.show_diagnoses([describe(Diagnosis.THROTTLED), describe(Diagnosis.UNSTEADY)])
     scene.root.update()
     shown = [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()]
     assert shown == ["The server asked us to slow down", "The line is unsteady"]
-    page.show_diagnoses([say(Diagnosis.FINE)])
+    page.show_diagnoses([describe(Diagnosis.FINE)])
     scene.root.update()
     assert [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()] == ["All is well"]
 
 
 def test_steps_and_charts_are_shown_and_shown_again(scene: Scene) -> None:
     for _time in range(2):
-        scene.page.show_steps(steps(GOOD))
+        scene.page.show_steps(network_test_rows(GOOD))
         scene.page.show(chart_data([sample(2.0 * n) for n in range(100)], 200.0))
         scene.root.update()
     assert scene.texts().count("92.4") == 3
@@ -246,7 +248,7 @@ def test_steps_and_charts_are_shown_and_shown_again(scene: Scene) -> None:
 
 
 def test_another_language_and_other_colours(scene: Scene) -> None:
-    scene.page.show_steps(steps(GOOD))
+    scene.page.show_steps(network_test_rows(GOOD))
     i18n.switch("zh_CN")
     scene.theme.use(DARK)
     scene.root.update()
@@ -294,7 +296,7 @@ def test_the_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                     "secret-plan", "lab-pc", "physics", "10.1.2.3", "private"):  # fmt: skip
         assert private not in text, private
     for helpful in ("workers = 12", "throttled", "t of e5.oper.an.pl, 2021-02-01", "TLSv1.3", "90000000",
-                    "no route to <host>", "MD5s ",
+                    "no route to <host>", "MD5 ",
                     "nsf-ncar-era5.s3.us-west-2.amazonaws.com", "aaaaaaaaaaaa interrupted: 3 of 9 files"):  # fmt: skip
         assert helpful in text, helpful
     assert list(tmp_path.glob("*.tmp")) == []

@@ -18,7 +18,7 @@ from era5dl import formatting as text
 from era5dl.catalog import Cadence, find_preset, find_variable, presets, products, variables
 from era5dl.engine.counters import FileState
 from era5dl.engine.events import Outcome, State
-from era5dl.gui.text import engine_text, error_text, i18n, po
+from era5dl.gui.text import catalog_text, error_text, i18n, po, status_text
 from era5dl.gui.text.i18n import N_, _, follow, ngettext, on_switch, pgettext, switch, system_language, translate
 from era5dl.session.summary import SessionStatus
 from tests import texts
@@ -96,7 +96,7 @@ def test_the_head_says_one_form_for_all_numbers():
 
 def test_all_variables_have_a_chinese_name_and_no_two_the_same():
     switch("zh_CN")
-    names = {v.name: engine_text.variable(v) for v in variables()}
+    names = {v.name: catalog_text.variable(v) for v in variables()}
     assert len(names) == 224
     assert [name for name, said in names.items() if not CHINESE.search(said)] == []
     assert len(set(names.values())) == len({v.long_name for v in variables()})
@@ -104,9 +104,9 @@ def test_all_variables_have_a_chinese_name_and_no_two_the_same():
 
 
 def test_a_variable_is_found_by_its_name_in_any_language_whatever_the_window_speaks():
-    assert engine_text.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
+    assert catalog_text.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
     switch("zh_CN")
-    assert engine_text.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
+    assert catalog_text.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
 
 
 # --- the rules, each with a source that breaks it
@@ -608,21 +608,21 @@ def all_words() -> list[str]:
     """Everything the tables say, in the language of the moment."""
     said: list[str] = []
     for state in State:
-        said += engine_text.state(state)
+        said += status_text.state(state)
     for outcome in Outcome:
-        said += engine_text.outcome(outcome)
+        said += status_text.outcome(outcome)
     for file_state in FileState:
-        said += (*engine_text.file_state(file_state), *engine_text.file_state(file_state, proving=True))
+        said += (*status_text.file_state(file_state), *status_text.file_state(file_state, proving=True))
     for standing in SessionStatus:
-        said += engine_text.standing(standing)
+        said += status_text.session_status(standing)
     for reason in (planner.plan.NOT_YET_PUBLISHED, planner.plan.ABSENT, "something new"):
-        said += engine_text.missing(reason)
+        said += status_text.missing_file(reason)
     for product in products():
-        said += engine_text.product(product)
+        said += catalog_text.product(product)
     for kind in ALL_ERRORS:
-        explanation = engine_text.explain(kind)
+        explanation = error_text.explain(kind)
         said += (explanation.sentence, explanation.hint)
-    return said + [engine_text.cadence(cadence) for cadence in Cadence]
+    return said + [catalog_text.cadence(cadence) for cadence in Cadence]
 
 
 def test_every_fact_has_its_words_in_both_languages():
@@ -636,28 +636,28 @@ def test_every_fact_has_its_words_in_both_languages():
 
 @pytest.mark.parametrize("kind", ALL_ERRORS, ids=lambda kind: kind.__name__)
 def test_every_error_has_a_sentence_of_its_own_and_a_hint(kind):
-    said = engine_text.explain(kind)
+    said = error_text.explain(kind)
     assert said.sentence.endswith(".")
     assert said.hint.endswith(".")
     assert "--" not in said.hint, "the window has no options"
     assert kind in error_text._ERRORS
-    assert [other for other in ALL_ERRORS if engine_text.explain(other).sentence == said.sentence] == [kind]
-    assert engine_text.explain(kind.__name__) == said
+    assert [other for other in ALL_ERRORS if error_text.explain(other).sentence == said.sentence] == [kind]
+    assert error_text.explain(kind.__name__) == said
 
 
 def test_errors_are_explained_by_what_they_are():
     class NewKind(errors.DiskFull):
         """Not in the table."""
 
-    assert engine_text.explain(errors.DiskFull("no room for /data/x")) == engine_text.explain(errors.DiskFull)
-    assert engine_text.explain(NewKind("x")) == engine_text.explain(errors.DiskFull)
-    assert engine_text.explain("NeverHeardOf") == engine_text.explain(errors.Era5Error)
+    assert error_text.explain(errors.DiskFull("no room for /data/x")) == error_text.explain(errors.DiskFull)
+    assert error_text.explain(NewKind("x")) == error_text.explain(errors.DiskFull)
+    assert error_text.explain("NeverHeardOf") == error_text.explain(errors.Era5Error)
 
 
 @pytest.mark.parametrize("kind", ALL_ERRORS, ids=lambda kind: kind.__name__)
 def test_what_an_event_says_of_an_error_is_told_by_its_kind(kind):
     switch("zh_CN")
-    said = engine_text.told(kind("in English").kind, "in English", "Do this.")
+    said = error_text.explain_reason(kind("in English").kind, "in English", "Do this.")
     assert CHINESE.search(said.sentence) and CHINESE.search(said.hint)
     assert "English" not in said.sentence
 
@@ -665,51 +665,51 @@ def test_what_an_event_says_of_an_error_is_told_by_its_kind(kind):
 @pytest.mark.parametrize("kind", ["", "NeverHeardOf"])
 def test_of_an_unknown_kind_the_english_words_are_better_than_none(kind):
     switch("zh_CN")
-    assert engine_text.told(kind, "in English", "Do this.") == engine_text.Explanation("in English", "Do this.")
+    assert error_text.explain_reason(kind, "in English", "Do this.") == error_text.Explanation("in English", "Do this.")
 
 
 def test_names_of_states_are_distinct():
     for language in i18n.LANGUAGES:
         switch(language)
         for name, kinds in (
-            (engine_text.state, State),
-            (engine_text.file_state, FileState),
-            (engine_text.standing, SessionStatus),
+            (status_text.state, State),
+            (status_text.file_state, FileState),
+            (status_text.session_status, SessionStatus),
         ):
             assert len({name(kind).name for kind in kinds}) == len(kinds)
-        assert len({engine_text.product(product).name for product in products()}) == 8
+        assert len({catalog_text.product(product).name for product in products()}) == 8
 
 
 def test_why_no_more_could_be_proven():
     from era5dl.engine.prepare import OPAQUE
 
-    assert engine_text.unproven(OPAQUE) == "The server's ETag is not an MD5."
-    assert engine_text.unproven(f"{OPAQUE}; it is not an HDF5 file").endswith(
+    assert status_text.not_verified_reason(OPAQUE) == "The server's ETag is not an MD5."
+    assert status_text.not_verified_reason(f"{OPAQUE}; it is not an HDF5 file").endswith(
         "MD5. The file itself says: it is not an HDF5 file"
     )
-    assert engine_text.unproven("a new reason") == "a new reason"
+    assert status_text.not_verified_reason("a new reason") == "a new reason"
     switch("zh_CN")
-    assert CHINESE.search(engine_text.unproven(OPAQUE))
+    assert CHINESE.search(status_text.not_verified_reason(OPAQUE))
 
 
 def test_presets_say_what_they_are_for():
-    assert engine_text.preset(find_preset("fuxi")).name == "FuXi"
+    assert catalog_text.preset(find_preset("fuxi")).name == "FuXi"
     switch("zh_CN")
-    assert engine_text.preset(find_preset("fuxi")).name == "伏羲（FuXi）"
-    assert all(CHINESE.search(engine_text.preset(preset).hint) for preset in presets())
+    assert catalog_text.preset(find_preset("fuxi")).name == "伏羲（FuXi）"
+    assert all(CHINESE.search(catalog_text.preset(preset).hint) for preset in presets())
 
 
 def test_durations():
-    assert [engine_text.duration(s) for s in (-3, 42.4, 3723, 86399.6, 90000)] == [
+    assert [status_text.duration(s) for s in (-3, 42.4, 3723, 86399.6, 90000)] == [
         "0:00",
         "0:42",
         "1:02:03",
         "1 day 00:00:00",
         "1 day 01:00:00",
     ]
-    assert engine_text.duration(3600.4) == text.duration(3600.4)
+    assert status_text.duration(3600.4) == text.duration(3600.4)
     switch("zh_CN")
-    assert engine_text.duration(3 * 86400 + 4 * 3600 + 5 * 60 + 6) == "3 天 04:05:06"
+    assert status_text.duration(3 * 86400 + 4 * 3600 + 5 * 60 + 6) == "3 天 04:05:06"
 
 
 def test_nothing_is_nothing_in_every_language():

@@ -17,7 +17,7 @@ import era5dl.gui.widgets
 from era5dl.gui.theme.palette import DARK, LIGHT
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets import date_text
-from era5dl.gui.widgets.banner import Action, Banner, Kind
+from era5dl.gui.widgets.banner import Banner, BannerAction, BannerKind
 from era5dl.gui.widgets.chart_scale import nice_step, runs, thin, ticks
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
 from era5dl.gui.widgets.date_field import DateField
@@ -25,9 +25,9 @@ from era5dl.gui.widgets.line_chart import LineChart, Series
 from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.search_entry import SearchEntry
 from era5dl.gui.widgets.segmented_control import SegmentedControl
-from era5dl.gui.widgets.status_color import Tone
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.table_model import Column, Row, Show, TextFitter
+from era5dl.gui.widgets.table_model import Column, Row, Show, StatusStyle
+from era5dl.gui.widgets.text_fitter import TextFitter
 from era5dl.gui.widgets.toggle_grid import ToggleGrid
 from era5dl.gui.widgets.toggle_switch import ToggleSwitch
 from era5dl.gui.widgets.tooltip import Tooltip
@@ -247,7 +247,7 @@ class Rows:
         self.asked += 1
         number = self.ids[index]
         state = self.changed.get(number, "Waiting")
-        return Row((f"e5.oper.an.sfc.128_167_2t.ll025sc.{number:010d}.nc", "0 %", state), 0.0, Tone.WAITING)
+        return Row((f"e5.oper.an.sfc.128_167_2t.ll025sc.{number:010d}.nc", "0 %", state), 0.0, StatusStyle.WAITING)
 
     def row_id(self, index: int) -> Hashable:
         return self.ids[index]
@@ -262,7 +262,7 @@ class Rows:
 COLUMNS = (
     Column("file", "File", 200, stretch=True, middle=True),
     Column("progress", "Progress", 140, show=Show.PROGRESS),
-    Column("state", "Status", 110, show=Show.STATE),
+    Column("state", "Status", 110, show=Show.STATUS),
 )
 
 
@@ -437,23 +437,23 @@ def test_headings_sort_and_show_it(scene: Scene) -> None:
     click(scene.canvas, 30, 8)
     keys(scene.canvas, "Alt-Key-3")
     assert scene.sorts == ["file", "state"]
-    before = len(scene.canvas.find_withtag("heading"))
+    before = len(scene.canvas.find_withtag("header"))
     scene.canvas.event_generate("<ButtonPress-1>", x=30, y=8)
     scene.canvas.event_generate("<ButtonRelease-1>", x=90, y=8)  # thought better of it
     scene.canvas.update()
     assert scene.sorts == ["file", "state"]
     scene.table.show_sort("state", descending=True)
-    assert len(scene.canvas.find_withtag("heading")) == before + 1
+    assert len(scene.canvas.find_withtag("header")) == before + 1
 
 
 def test_a_column_is_dragged_wider(scene: Scene) -> None:
-    left, right = scene.table.headings.span(1)
+    left, right = scene.table.header.span(1)
     edge = right + 8
     scene.canvas.event_generate("<ButtonPress-1>", x=edge, y=8)
     scene.canvas.event_generate("<B1-Motion>", x=edge + 40, y=8, state=0x100)
     scene.canvas.event_generate("<ButtonRelease-1>", x=edge + 40, y=8)
     scene.canvas.update()
-    new_left, new_right = scene.table.headings.span(1)
+    new_left, new_right = scene.table.header.span(1)
     assert new_right - new_left == right - left + 40
     assert scene.sorts == [] and scene.table.selection == frozenset()
 
@@ -485,7 +485,7 @@ def test_a_table_switches_language_and_palette(scene: Scene, theme: Theme) -> No
     theme.use(DARK)
     assert str(scene.canvas["background"]) == DARK.card
     scene.table.set_texts(["文件", "进度", "状态"], empty="没有")
-    texts = [scene.canvas.itemcget(item, "text") for item in scene.canvas.find_withtag("heading")
+    texts = [scene.canvas.itemcget(item, "text") for item in scene.canvas.find_withtag("header")
              if scene.canvas.type(item) == "text"]  # fmt: skip
     assert texts == ["文件", "进度", "状态"]
     assert scene.table.selection == {1}
@@ -795,7 +795,7 @@ def test_the_banner_takes_no_room_until_it_speaks(root: tk.Tk, theme: Theme) -> 
     banner.pack(fill="x")
     root.update()
     assert banner.winfo_height() <= 1
-    banner.show(Kind.DANGER, "The disk is full.", Action("Open folder", lambda: pressed.append(1)))
+    banner.show(BannerKind.DANGER, "The disk is full.", BannerAction("Open folder", lambda: pressed.append(1)))
     root.update()
     high = banner.winfo_height()
     assert high > 20 and banner.text == "The disk is full."
@@ -804,7 +804,7 @@ def test_the_banner_takes_no_room_until_it_speaks(root: tk.Tk, theme: Theme) -> 
     assert banner.text == ""
     root.update()
     assert banner.winfo_height() == high  # lingers, so that a flicker does not shake the page
-    banner.show(Kind.INFO, "It goes on.")
+    banner.show(BannerKind.INFO, "It goes on.")
     root.update()
     assert banner.text == "It goes on." and not banner._button.winfo_manager()
     theme.use(DARK)
@@ -817,7 +817,7 @@ def test_a_long_banner_wraps(root: tk.Tk, theme: Theme) -> None:
     root.geometry("400x300")
     banner = Banner(root, theme)
     banner.pack(fill="x")
-    banner.show(Kind.INFO, "word " * 60)
+    banner.show(BannerKind.INFO, "word " * 60)
     root.update()
     root.update()
     assert banner.winfo_width() <= 400

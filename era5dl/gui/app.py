@@ -46,7 +46,7 @@ from era5dl.gui.text.i18n import _, follow
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.banner import Kind
+from era5dl.gui.widgets.banner import BannerKind
 from era5dl.log_file import log_file
 from era5dl.redaction import without_login, without_secrets
 from era5dl.settings import Settings
@@ -187,7 +187,7 @@ class App:
         match fact:
             case messages.DemoProgressed():
                 text = _("Making the demo's files: {done} of {total}", done=fact.done, total=fact.total)
-                self.download.banner.show(Kind.INFO, text)
+                self.download.banner.show(BannerKind.INFO, text)
             case messages.DemoReady():
                 self.store.now = replace(
                     self.preferences, endpoint_url=fact.endpoint_url, bucket=fact.bucket, proxy="", ca_bundle=""
@@ -197,7 +197,7 @@ class App:
                 self.downloading.prepare(False)
                 self.service.list_sessions()
             case messages.DemoFailed():
-                self.download.banner.show(Kind.DANGER, f"{fact.error.detail} {fact.error.remedy}")
+                self.download.banner.show(BannerKind.DANGER, f"{fact.error.detail} {fact.error.remedy}")
             case messages.PlanProgressed() | messages.PlanReady() | messages.SessionOpened():
                 gc.freeze()  # a collection that looks at a hundred thousand files again holds the window up for 150 ms
             case messages.ConsentRequired():
@@ -309,7 +309,7 @@ class App:
 
     def _open(self, folder: Path) -> None:
         if not desktop.open_folder(folder):
-            self.download.banner.show(Kind.INFO, str(folder))
+            self.download.banner.show(BannerKind.INFO, str(folder))
 
     def _open_file(self, index: int) -> None:
         folder = self.downloading.folder_of(index)

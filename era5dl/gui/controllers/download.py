@@ -23,9 +23,9 @@ from era5dl.gui.models.request_form import Fields, PlanState
 from era5dl.gui.models.sessions import rows
 from era5dl.gui.pages.download import DownloadPage
 from era5dl.gui.pages.totals_panel import SPAN
-from era5dl.gui.text import engine_text, summary_text
+from era5dl.gui.text import error_text, status_text, summary_text
 from era5dl.gui.text.i18n import _
-from era5dl.gui.widgets.banner import Action, Kind
+from era5dl.gui.widgets.banner import BannerAction, BannerKind
 from era5dl.session import SessionStatus, SessionSummary
 from era5dl.settings import Settings
 
@@ -185,12 +185,12 @@ class DownloadController:
             reasons.setdefault(missing.reason, []).append(missing.key.rpartition("/")[2])
         lines = []
         for reason, keys in reasons.items():
-            said = engine_text.missing(reason)
+            said = status_text.missing_file(reason)
             lines.append(f"{said.name} ({len(keys):,}): {said.hint}")
             lines += [f"    {key}" for key in keys[:6]]
             if len(keys) > 6:
                 lines.append("    " + _("and {n:,} more", n=len(keys) - 6))
-        self.page.banner.show(Kind.WARNING, "\n".join(lines))
+        self.page.banner.show(BannerKind.WARNING, "\n".join(lines))
 
     def close(self) -> None:
         """Nothing is asked any more."""
@@ -329,21 +329,21 @@ class DownloadController:
                 _("The files of this session come from {endpoint}, not from Amazon.", endpoint=opened.elsewhere)
             )
         if notes:
-            self.page.banner.show(Kind.WARNING, " ".join(notes))
+            self.page.banner.show(BannerKind.WARNING, " ".join(notes))
         self._show()
 
     def _state(self, event: StateChanged) -> None:
         """A banner while something holds everything up, gone when it is over."""
         if event.state in TROUBLES or event.reason:
             self._trouble = event.state
-            said = engine_text.state(event.state)
-            why = engine_text.why(event)
+            said = status_text.state(event.state)
+            why = status_text.state_reason(event)
             if event.kind == BadResponse.__name__ and event.state is State.WAITING_FOR_NETWORK:
                 why += " " + _(
                     "A login page or a proxy probably stands in between: open any web page in a browser, "
                     "and log in if it asks you to."
                 )
-            kind = Kind.WARNING if event.state in TROUBLES else Kind.INFO
+            kind = BannerKind.WARNING if event.state in TROUBLES else BannerKind.INFO
             text = _("{name}. {hint}", name=said.name, hint=said.hint)
             self.page.banner.show(kind, f"{text}\n{why}".rstrip())
         elif self._trouble is not None:
@@ -357,30 +357,31 @@ class DownloadController:
         self.page.queue.refresh()
         self.page.totals.show(over.last, False)
         kind, text, action = self._summary(over)
-        text = f"{text} {summary_text.unverified(self._model.checked())}".rstrip()
+        text = f"{text} {summary_text.not_verified_files(self._model.checked())}".rstrip()
         self.page.banner.show(kind, text, action)
         self._free()
         self._around.ended(text)
 
-    def _summary(self, over: messages.RunFinished) -> tuple[Kind, str, Action | None]:
+    def _summary(self, over: messages.RunFinished) -> tuple[BannerKind, str, BannerAction | None]:
         """One message at the end, and what to do next."""
         ended, last = over.ended, over.last
         folder, session_id = over.folder, over.session_id
         failed = len(self._model.failed())
-        go_on = Action(_("Resume"), lambda: self.resume_session(folder, session_id))
+        go_on = BannerAction(_("Resume"), lambda: self.resume_session(folder, session_id))
         if ended.error:
-            return Kind.DANGER, summary_text.early(ended), go_on
+            return BannerKind.DANGER, summary_text.ended_early(ended), go_on
         if ended.stopped and ended.unfinished:
-            return Kind.INFO, summary_text.stopped(last), go_on
+            return BannerKind.INFO, summary_text.stopped(last), go_on
         if failed:
             self.page.queue.choose_show(FileFilter.ALL)
-            return Kind.WARNING, summary_text.with_failures(ended, failed), Action(_("Retry"), lambda: self.retry())
-        show = Action(_("Open folder"), lambda: self._around.open_folder(folder))
-        return Kind.OK, summary_text.complete(ended, last, over.missing), show
+            retry = BannerAction(_("Retry"), lambda: self.retry())
+            return BannerKind.WARNING, summary_text.completed_with_failures(ended, failed), retry
+        show = BannerAction(_("Open folder"), lambda: self._around.open_folder(folder))
+        return BannerKind.OK, summary_text.completed(ended, last, over.missing), show
 
     def _failed(self, error: ErrorInfo) -> None:
-        said = engine_text.explain(error.kind)
-        self.page.banner.show(Kind.DANGER, f"{said.sentence} {said.hint}\n({error.detail})")
+        said = error_text.explain(error.kind)
+        self.page.banner.show(BannerKind.DANGER, f"{said.sentence} {said.hint}\n({error.detail})")
         self._show()
 
     def _offer(self, sessions: tuple[SessionSummary, ...]) -> None:
@@ -395,8 +396,8 @@ class DownloadController:
         row = rows((last,))[0]
         title = f"{row.name}, {row.period}" if row.period else row.name
         text = _("“{title}” was interrupted at {percent}.", title=title, percent=share)
-        action = Action(_("Resume"), lambda: self.resume_session(last.folder, last.id))
-        self.page.banner.show(Kind.INFO, text, action)
+        action = BannerAction(_("Resume"), lambda: self.resume_session(last.folder, last.id))
+        self.page.banner.show(BannerKind.INFO, text, action)
 
     def _earlier(self) -> SessionSummary | None:
         """A session of the demo that was begun with another port of its server."""

@@ -25,9 +25,9 @@ from era5dl.gui.models.sessions import parts_of_title
 from era5dl.gui.pages.diagnostics import DiagnosticsPage
 from era5dl.gui.pages.log import LogPage
 from era5dl.gui.pages.sessions import SessionsPage
-from era5dl.gui.text import diagnosis_text, engine_text
+from era5dl.gui.text import diagnosis_text, error_text
 from era5dl.gui.text.i18n import _
-from era5dl.gui.widgets.banner import Kind
+from era5dl.gui.widgets.banner import BannerKind
 from era5dl.session import SessionSummary
 from era5dl.settings import Settings
 
@@ -76,7 +76,7 @@ class MonitoringController:
         try:
             self._service.verify(folder, session_id, self._settings())
         except UsageError as error:
-            self.pages.sessions.tell(engine_text.explain(error).sentence)
+            self.pages.sessions.show_message(error_text.explain(error).sentence)
 
     def test(self) -> None:
         """Run the network test."""
@@ -84,7 +84,7 @@ class MonitoringController:
             settings = self._settings()
         except UsageError as error:
             self.book.add(Level.ERROR, str(error))
-            self.pages.diagnostics.tell(engine_text.explain(error).sentence, Kind.WARNING)
+            self.pages.diagnostics.show_message(error_text.explain(error).sentence, BannerKind.WARNING)
             return
         self.pages.diagnostics.show_testing(True)
         self._tested_alone = not self._service.occupied
@@ -97,9 +97,9 @@ class MonitoringController:
         except OSError as error:
             self.book.add(Level.ERROR, str(error))
             text = _("The report could not be saved: {reason}", reason=plain(str(error)))
-            self.pages.diagnostics.tell(text, Kind.DANGER)
+            self.pages.diagnostics.show_message(text, BannerKind.DANGER)
         else:
-            self.pages.diagnostics.tell(_("The report is saved: {path}", path=plain(str(path))), Kind.OK)
+            self.pages.diagnostics.show_message(_("The report is saved: {path}", path=plain(str(path))), BannerKind.OK)
 
     def _write_report(self, path: Path, preferences: Preferences) -> None:
         from era5dl.gui.models import support_report  # 20 ms that opening the window need not take
@@ -131,10 +131,10 @@ class MonitoringController:
                 pages.sessions.show_verified(verified, checked, found.total() - verified - checked)
                 self._service.list_sessions()
             case messages.VerifyFailed():
-                pages.sessions.tell(_said(fact.error), Kind.WARNING)
+                pages.sessions.show_message(_said(fact.error), BannerKind.WARNING)
             case messages.SessionForgotten():
                 if fact.error is not None:
-                    pages.sessions.tell(_said(fact.error))
+                    pages.sessions.show_message(_said(fact.error))
                 self._service.list_sessions()
             case messages.NetworkTested():
                 self._network_test = fact.network_test
@@ -191,23 +191,23 @@ class MonitoringController:
         self.book.add(Level.ERROR, error.detail)
         said = f"{_said(error)}\n({error.detail})"
         if fact.where == VERIFYING:
-            self.pages.sessions.tell(said, Kind.DANGER)
+            self.pages.sessions.show_message(said, BannerKind.DANGER)
         elif fact.where == TESTING:
             self.pages.diagnostics.show_testing(False)
-            self.pages.diagnostics.tell(said, Kind.DANGER)
+            self.pages.diagnostics.show_message(said, BannerKind.DANGER)
 
     def _show_test(self) -> None:
         if self._network_test is not None:
-            self.pages.diagnostics.show_steps(diagnosis_text.steps(self._network_test))
+            self.pages.diagnostics.show_steps(diagnosis_text.network_test_rows(self._network_test))
         self._conclude()
 
     def _conclude(self) -> None:
         self.pages.diagnostics.show_diagnoses(self._diagnoses())
 
-    def _diagnoses(self) -> tuple[diagnosis_text.Said, ...]:
-        return diagnosis_text.conclude(self.metrics.history(), self._network_test, alone=self._tested_alone)
+    def _diagnoses(self) -> tuple[diagnosis_text.DiagnosisText, ...]:
+        return diagnosis_text.describe_diagnoses(self.metrics.history(), self._network_test, alone=self._tested_alone)
 
 
 def _said(error: messages.ErrorInfo) -> str:
-    said = engine_text.explain(error.kind)
+    said = error_text.explain(error.kind)
     return f"{said.sentence} {said.hint}"

@@ -17,7 +17,7 @@ from era5dl.gui.text.i18n import _
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.banner import Kind
+from era5dl.gui.widgets.banner import BannerKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class PreferencesController:
         """Speak it, unless there is no font for it."""
         if code != i18n.ENGLISH and not scaling.knows_chinese(self.root):
             self.page.banner.show(
-                Kind.WARNING, _("No font with Chinese characters: install {fonts}.", fonts=scaling.CHINESE_FONTS)
+                BannerKind.WARNING, _("No font with Chinese characters: install {fonts}.", fonts=scaling.CHINESE_FONTS)
             )
             self.header.show_language()
             return

@@ -9,7 +9,7 @@ from tkinter import ttk
 
 from era5dl.gui.text.i18n import N_, _, follow, translate
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.dialog_position import show_over
 
 _STEPS = (

@@ -13,7 +13,7 @@ from era5dl.gui.models.preferences import BOUNDS, CHOICES, Preferences
 from era5dl.gui.models.settings_form import Field, Kind
 from era5dl.gui.text.i18n import LANGUAGES, _, follow, translate
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.dialog_position import show_over
 from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.toggle_switch import ToggleSwitch

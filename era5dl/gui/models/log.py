@@ -29,7 +29,7 @@ from era5dl.engine.events import (
 )
 from era5dl.engine.unverified_files import EARLIER
 from era5dl.formatting import plain, size
-from era5dl.gui.text import engine_text, summary_text
+from era5dl.gui.text import error_text, status_text, summary_text
 from era5dl.gui.text.i18n import _, ngettext
 
 MOST = 5000  # lines kept; the file log keeps more
@@ -103,9 +103,9 @@ class LogModel:
         """What is less than verified at the end of a run, a line for each reason."""
         groups, self._checked = self._checked, {}
         for reason, keys in groups.items():
-            self.add(Level.WARNING, summary_text.not_verified(reason, keys, len(keys)))
+            self.add(Level.WARNING, summary_text.not_verified_group(reason, keys, len(keys)))
         if (earlier := number - sum(map(len, groups.values()))) > 0:
-            self.add(Level.WARNING, summary_text.not_verified(EARLIER, (), earlier))
+            self.add(Level.WARNING, summary_text.not_verified_group(EARLIER, (), earlier))
 
     def clear(self) -> None:
         """Begin anew; the file log keeps what was there."""
@@ -148,11 +148,11 @@ def sentence(event: Event) -> tuple[Level, str]:
             "{file}: once more in {delay:.0f} s: {reason}",
             file=_short(event.key),
             delay=event.delay,
-            reason=engine_text.told(event.kind, event.reason).sentence,
+            reason=error_text.explain_reason(event.kind, event.reason).sentence,
         )
         return Level.WARNING, text
     if isinstance(event, FileRestarted):
-        reason = engine_text.told(event.kind, event.reason).sentence
+        reason = error_text.explain_reason(event.kind, event.reason).sentence
         return Level.WARNING, _("{file}: begun anew: {reason}", file=_short(event.key), reason=reason)
     if isinstance(event, FileFailed):
         return Level.ERROR, _failed(event)
@@ -173,7 +173,7 @@ def sentence(event: Event) -> tuple[Level, str]:
         )
         return Level.WARNING, text
     if isinstance(event, FewerWorkers):
-        said = engine_text.told(event.kind, event.reason, event.remedy)
+        said = error_text.explain_reason(event.kind, event.reason, event.remedy)
         text = ngettext(
             "Only {n} worker instead of {wanted}: {reason} {remedy}",
             "Only {n} workers instead of {wanted}: {reason} {remedy}",
@@ -194,7 +194,7 @@ def sentence(event: Event) -> tuple[Level, str]:
 
 def _failed(event: FileFailed) -> str:
     """In the window's language where the class of the error is known; the engine's sentence is in the file log."""
-    said = engine_text.told(event.kind, event.reason, event.remedy)
+    said = error_text.explain_reason(event.kind, event.reason, event.remedy)
     text = _("{file}: failed: {reason} {remedy}", file=_short(event.key), reason=said.sentence, remedy=said.hint)
     return text.rstrip()
 
@@ -205,15 +205,13 @@ def _done(event: FileDone) -> tuple[Level, str]:
         return Level.DETAIL, _("{file}: was here already, whole", file=name)
     if event.outcome is Outcome.VERIFIED:
         return Level.DETAIL, _("{file}: here and verified, {size}", file=name, size=size(event.size))
-    text = _(
-        "{file}: here, {size}; {reason}", file=name, size=size(event.size), reason=engine_text.unproven(event.reason)
-    )
-    return Level.DETAIL, text
+    reason = status_text.not_verified_reason(event.reason)
+    return Level.DETAIL, _("{file}: here, {size}; {reason}", file=name, size=size(event.size), reason=reason)
 
 
 def _state(event: StateChanged) -> tuple[Level, str]:
-    said = engine_text.state(event.state)
-    reason = engine_text.why(event)
+    said = status_text.state(event.state)
+    reason = status_text.state_reason(event)
     text = _("{name}: {reason}", name=said.name, reason=reason) if reason else said.name
     waits = event.state in TROUBLES
     return Level.WARNING if waits else Level.INFO, text
@@ -221,7 +219,7 @@ def _state(event: StateChanged) -> tuple[Level, str]:
 
 def _end(event: RunEnded) -> tuple[Level, str]:
     if event.error:
-        said = engine_text.told(event.kind, event.error, event.remedy)
+        said = error_text.explain_reason(event.kind, event.error, event.remedy)
         text = _("The download has ended early: {error} {remedy}", error=said.sentence, remedy=said.hint)
         return Level.ERROR, text.rstrip()
     proven = event.verified + event.checked

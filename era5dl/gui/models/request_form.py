@@ -13,7 +13,7 @@ from era5dl.catalog import Cadence, Variable, variables
 from era5dl.errors import BadSelection
 from era5dl.formatting import parse_rate, size
 from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
-from era5dl.gui.text import engine_text
+from era5dl.gui.text import error_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.planner import Plan
 from era5dl.selection import FIRST_DAY, Selection, days_of, parse_date
@@ -82,7 +82,7 @@ def validate(fields: Fields, today: date | None = None) -> FormResult:
         try:
             selection = Selection(chosen, days)
         except BadSelection as error:
-            errors.append(FieldError("first", engine_text.explain(error).sentence))
+            errors.append(FieldError("first", error_text.explain(error).sentence))
     return FormResult(selection, folder if isinstance(folder, Path) else None, tuple(errors))
 
 
@@ -209,13 +209,13 @@ class PlanState:
         if self.form.errors:
             return self.form.errors[0].text
         if self.error is not None:
-            return engine_text.explain(self.error.kind).sentence
+            return error_text.explain(self.error.kind).sentence
         if self.plan is None:
             return _("Looking up what the server has…")
         if not self.plan.objects:
             return _("The server has none of these files.")
         if self.folder is not None and self.folder.error is not None:
-            return engine_text.explain(self.folder.error.kind).sentence
+            return error_text.explain(self.folder.error.kind).sentence
         after = self.free_after
         if after is not None and after < self.reserve and not self._begun:
             return _("Not enough room: {bytes} too little.", bytes=size(self.reserve - after))

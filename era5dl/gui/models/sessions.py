@@ -13,9 +13,8 @@ from pathlib import Path
 from era5dl.catalog import products
 from era5dl.engine.events import TROUBLES, State
 from era5dl.formatting import plain, size
-from era5dl.gui.text import engine_text
-from era5dl.gui.text.engine_text import Words
-from era5dl.gui.text.i18n import _, ngettext
+from era5dl.gui.text import catalog_text, status_text
+from era5dl.gui.text.i18n import Term, _, ngettext
 from era5dl.session.summary import SessionStatus, SessionSummary
 
 _PERIOD = re.compile(r"(.*), (\d{4}-\d\d-\d\d)(?: to (\d{4}-\d\d-\d\d))?( \(with gaps\))?", re.DOTALL)
@@ -51,7 +50,7 @@ class SessionRow:
     used: float
     last_used: str
     standing: RowState
-    status: Words
+    status: Term
     here: bool  # it is the one that this window is working on
     total_bytes: int
 
@@ -109,13 +108,13 @@ def _row(summary: SessionSummary, doing: State | None, now: float) -> SessionRow
     )
 
 
-def _status(summary: SessionSummary, doing: State | None) -> tuple[RowState, Words]:
+def _status(summary: SessionSummary, doing: State | None) -> tuple[RowState, Term]:
     if doing is not None and doing is not State.ENDED:
-        return (RowState.PAUSED if doing in _PAUSED else RowState.RUNNING), engine_text.state(doing)
+        return (RowState.PAUSED if doing in _PAUSED else RowState.RUNNING), status_text.state(doing)
     if summary.status is SessionStatus.DONE and summary.failed:
         name = ngettext("{n:,} file failed", "{n:,} files failed", summary.failed)
-        return RowState.FAILED, Words(name, _("Press Resume to try them again; complete files are not touched."))
-    return RowState(summary.status.value), engine_text.standing(summary.status)
+        return RowState.FAILED, Term(name, _("Press Resume to try them again; complete files are not touched."))
+    return RowState(summary.status.value), status_text.session_status(summary.status)
 
 
 def _percent(summary: SessionSummary) -> int:
@@ -145,7 +144,7 @@ def _name(what: str) -> str:
     product = what.partition(" of ")[2]
     if not product:
         return plain(_("ERA5 files") if what == "ERA5 files" else variables)
-    names = {known.prefix: engine_text.product(known).name for known in products()}
+    names = {known.prefix: catalog_text.product(known).name for known in products()}
     shown = ", ".join(names.get(prefix, prefix) for prefix in product.split(" and "))
     return plain(f"{variables} · {shown}")
 

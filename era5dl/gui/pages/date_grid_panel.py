@@ -9,7 +9,7 @@ from tkinter import ttk
 
 from era5dl.gui.text.i18n import N_, _, pgettext, translate
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.toggle_grid import ToggleGrid
 
 Taken = Callable[[frozenset[int], frozenset[int], frozenset[int]], object]

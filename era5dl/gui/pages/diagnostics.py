@@ -11,18 +11,18 @@ from tkinter import ttk
 
 from era5dl.formatting import size, speed
 from era5dl.gui.models.charts import ChartData
-from era5dl.gui.text.diagnosis_text import Said, Step, Tone
+from era5dl.gui.text.diagnosis_text import DiagnosisText, NetworkTestRow, Severity
 from era5dl.gui.text.i18n import N_, _, follow, translate
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.banner import Banner, Kind
-from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.banner import Banner, BannerKind
+from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.line_chart import LineChart, Series
 
-_MARKS = {
-    Tone.GOOD: ("done", "ok"),
-    Tone.NOTE: ("info", "accent"),
-    Tone.WARNING: ("warning", "warn"),
-    Tone.BAD: ("danger", "danger"),
+_ICONS = {
+    Severity.GOOD: ("done", "ok"),
+    Severity.NOTE: ("info", "accent"),
+    Severity.WARNING: ("warning", "warn"),
+    Severity.BAD: ("danger", "danger"),
 }
 USUAL = 6.0  # seconds a network test takes
 _MOST = 3  # diagnoses shown at once
@@ -44,8 +44,8 @@ class DiagnosticsPage(ttk.Frame):
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: DiagnosticsCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
         self._theme, self._do = theme, callbacks
-        self._diagnoses: tuple[Said, ...] = ()
-        self._steps: tuple[Step, ...] = ()
+        self._diagnoses: tuple[DiagnosisText, ...] = ()
+        self._steps: tuple[NetworkTestRow, ...] = ()
         self._testing = False
         self._began = 0.0
         self._hour = ChartData(now=0.0)
@@ -147,7 +147,7 @@ class DiagnosticsPage(ttk.Frame):
             chart.set_span(hour.span)
             chart.show([Series(name, points) for name, points in series], hour.now)
 
-    def show_diagnoses(self, diagnoses: Sequence[Said]) -> None:
+    def show_diagnoses(self, diagnoses: Sequence[DiagnosisText]) -> None:
         """What is the matter, the weightiest first."""
         if tuple(diagnoses[:_MOST]) == self._diagnoses:
             return
@@ -155,7 +155,7 @@ class DiagnosticsPage(ttk.Frame):
         for place, (mark, name, hint) in enumerate(self._said):
             if place < len(self._diagnoses):
                 said = self._diagnoses[place]
-                self._theme.set_icon(mark, *_MARKS[said.tone], 20)
+                self._theme.set_icon(mark, *_ICONS[said.severity], 20)
                 name.configure(text=said.name)
                 hint.configure(text=said.hint)
             for part in (mark, name, hint):
@@ -164,7 +164,7 @@ class DiagnosticsPage(ttk.Frame):
                 else:
                     part.grid_remove()
 
-    def show_steps(self, steps: Sequence[Step]) -> None:
+    def show_steps(self, steps: Sequence[NetworkTestRow]) -> None:
         """The results of a network test."""
         self._steps = tuple(steps)
         for cell in self._cells:
@@ -179,7 +179,7 @@ class DiagnosticsPage(ttk.Frame):
             self._cell(step.name, row, 0, "TLabel" if step.good else "Warn.TLabel", "w", icon=not step.good)
             style = "Muted.TLabel" if step.good else "Warn.TLabel"
             if step.timings is None:
-                fact = self._cell(step.fact, row, 1, style, "e", span=5)
+                fact = self._cell(step.value, row, 1, style, "e", span=5)
                 fact.configure(wraplength=self._theme.px(_LEFT - 160), justify="right")
             else:
                 for column, text in enumerate(step.timings, 1):
@@ -211,7 +211,7 @@ class DiagnosticsPage(ttk.Frame):
             self._progress.pack_forget()
         self._set_test_texts()
 
-    def tell(self, text: str, kind: Kind = Kind.INFO) -> None:
+    def show_message(self, text: str, kind: BannerKind = BannerKind.INFO) -> None:
         """Say where the report is, or why there is none."""
         self._banner.show(kind, text)
 

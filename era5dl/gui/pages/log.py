@@ -12,7 +12,7 @@ from era5dl.gui.text.i18n import N_, _, follow, translate
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import Palette
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.search_entry import SearchEntry
 
 _WORDS = {Level.DETAIL: N_("Detail"), Level.INFO: N_("Note"), Level.WARNING: N_("Warning"), Level.ERROR: N_("Error")}

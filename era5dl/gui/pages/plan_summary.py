@@ -8,10 +8,10 @@ from tkinter import ttk
 
 from era5dl.formatting import size
 from era5dl.gui.models.request_form import PlanState
-from era5dl.gui.text import engine_text
+from era5dl.gui.text import status_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.updating_label import UpdatingLabel
+from era5dl.gui.widgets.basic_widgets import UpdatingLabel
 
 
 class PlanSummary(ttk.Frame):
@@ -56,12 +56,12 @@ class PlanSummary(ttk.Frame):
         if planning and not plan_state.preparing:
             done, total = plan_state.progress or (0, 0)
             text = _("Looking up… {done:,} / {total:,}", done=done, total=total) if total > 1 else _("Looking up…")
-        self._planning.say(text)  # while a plan is made, ten times a second that is all that changes
-        self.figures.say(" · ".join(plan_state.totals()))
+        self._planning.show(text)  # while a plan is made, ten times a second that is all that changes
+        self.figures.show(" · ".join(plan_state.totals()))
         self._show_missing(len(plan_state.plan.missing) if plan_state.plan else 0)
-        self._expected.say(_expected(plan_state))
+        self._expected.show(_expected(plan_state))
         obstacle = plan_state.blocking_reason()
-        if self._why.say(obstacle) or not self._shown:
+        if self._why.show(obstacle) or not self._shown:
             self.start.state(["disabled" if obstacle else "!disabled"])
         self._shown = True
 
@@ -91,5 +91,5 @@ def _expected(plan_state: PlanState) -> str:
         parts.append(_("{bytes} free", bytes=size(plan_state.folder.free)))
     seconds = plan_state.seconds
     if seconds is not None:
-        parts.append(_("about {time}", time=engine_text.duration(max(1.0, seconds))))
+        parts.append(_("about {time}", time=status_text.duration(max(1.0, seconds))))
     return " · ".join(parts)

@@ -12,23 +12,22 @@ from era5dl.formatting import size, speed
 from era5dl.gui.menus import QUEUE, accelerator
 from era5dl.gui.models.queue import FileFilter, QueueModel, SortKey
 from era5dl.gui.models.queue import FileRow as File
-from era5dl.gui.text import engine_text
+from era5dl.gui.text import error_text, status_text
 from era5dl.gui.text.i18n import N_, _, ngettext, translate
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets import table_model
-from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.basic_widgets import Card, UpdatingLabel
 from era5dl.gui.widgets.search_entry import SearchEntry
-from era5dl.gui.widgets.status_color import Tone
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.updating_label import UpdatingLabel
+from era5dl.gui.widgets.table_model import StatusStyle
 
-_TONES = {
-    FileState.WAITING: Tone.WAITING,
-    FileState.ACTIVE: Tone.ACTIVE,
-    FileState.VERIFIED: Tone.DONE,
-    FileState.CHECKED: Tone.DONE,
-    FileState.FAILED: Tone.FAILED,
-    FileState.HELD: Tone.PAUSED,
+_STATUS_STYLES = {
+    FileState.WAITING: StatusStyle.WAITING,
+    FileState.ACTIVE: StatusStyle.ACTIVE,
+    FileState.VERIFIED: StatusStyle.DONE,
+    FileState.CHECKED: StatusStyle.DONE,
+    FileState.FAILED: StatusStyle.FAILED,
+    FileState.HELD: StatusStyle.PAUSED,
 }
 _SHOWS = {
     FileFilter.ALL: N_("All files"),
@@ -43,8 +42,8 @@ _COLUMNS = (
     table_model.Column("progress", "", 156, show=table_model.Show.PROGRESS, least=108),
     table_model.Column("size", "", 76, right=True, least=74),
     table_model.Column("speed", "", 84, right=True, least=82),
-    table_model.Column("status", "", 112, show=table_model.Show.STATE, least=110),
-    table_model.Column("attempts", "", 58, right=True, least=50, quiet=True, spare=True),
+    table_model.Column("status", "", 112, show=table_model.Show.STATUS, least=110),
+    table_model.Column("attempts", "", 58, right=True, least=50, muted=True, optional=True),
 )
 _FALLING = (SortKey.SIZE, SortKey.SPEED, SortKey.PROGRESS, SortKey.ATTEMPTS)  # what one wants to see first is the most
 
@@ -109,13 +108,13 @@ class QueuePanel(Card):
         """The model has changed."""
         counts = self._files.counts()
         shown, total = len(self._files), counts[FileFilter.ALL]
-        self.table.say_empty(
+        self.table.set_empty_text(
             _("No file matches.")
             if total
             else _("The files appear here as soon as variables and a period are chosen, with their sizes.")
         )
         self.table.refresh()
-        self._count.say(f"{total:,}" if shown == total else f"{shown:,} / {total:,}")
+        self._count.show(f"{total:,}" if shown == total else f"{shown:,} / {total:,}")
         texts = [f"{translate(text)} ({counts[show]:,})" for show, text in _SHOWS.items()]
         if self._filters != texts:
             self._filters = texts
@@ -160,7 +159,7 @@ class QueuePanel(Card):
             return _("Planned")
         if file.state is FileState.ACTIVE and file.reason:
             return _("Retrying")
-        return engine_text.file_state(file.state, proving=file.proving).name
+        return status_text.file_state(file.state, proving=file.proving).name
 
     def _filtered(self) -> None:
         self._filter.selection_clear()
@@ -197,15 +196,15 @@ class QueuePanel(Card):
             file = self._files.file(chosen[0])
             text = file.key
             if file.state is FileState.FAILED:
-                said = engine_text.explain(file.kind or "Era5Error")
+                said = error_text.explain(file.kind or "Era5Error")
                 text, style = f"{said.sentence} {said.hint}", "Danger.TLabel"
             elif file.reason and file.state is FileState.ACTIVE:
-                text = engine_text.told(file.kind, file.reason).sentence
+                text = error_text.explain_reason(file.kind, file.reason).sentence
             elif file.state is FileState.HELD:
-                text = engine_text.file_state(file.state).hint
+                text = status_text.file_state(file.state).hint
             elif file.checked_because:
-                text = f"{file.key} · {engine_text.unproven(file.checked_because)}"
-        if self._detail.say(text, style):
+                text = f"{file.key} · {status_text.not_verified_reason(file.checked_because)}"
+        if self._detail.show(text, style):
             self._detail.configure(wraplength=max(200, self.winfo_width() - self._theme.px(40)))
 
     def _menu(self, x: int, y: int) -> None:
@@ -257,8 +256,8 @@ class _Rows:
         pace = speed(file.speed) if file.speed else ""
         name = file.name.removeprefix("e5.oper.")  # they all begin so; what differs is to be seen
         texts = (name, percent, size(file.size), pace, self._say(file), attempts)
-        tone = Tone.WARNING if file.state is FileState.ACTIVE and file.reason else _TONES[file.state]
-        return table_model.Row(texts, file.share, tone)
+        status = StatusStyle.WARNING if file.state is FileState.ACTIVE and file.reason else _STATUS_STYLES[file.state]
+        return table_model.Row(texts, file.share, status)
 
     def row_id(self, index: int) -> Hashable:
         return self._files.index_at(index)

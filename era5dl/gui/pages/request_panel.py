@@ -11,17 +11,16 @@ from tkinter import ttk
 from era5dl.catalog import Variable, presets, products, variables
 from era5dl.gui.models.request_form import Fields, FormResult, Period, PlanState, chosen_variables, coverage
 from era5dl.gui.pages.plan_summary import PlanSummary
-from era5dl.gui.text import engine_text
+from era5dl.gui.text import catalog_text
 from era5dl.gui.text.i18n import _, language, ngettext
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets import date_text
-from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.basic_widgets import Card, UpdatingLabel
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
 from era5dl.gui.widgets.date_field import DateField
 from era5dl.gui.widgets.search_entry import SearchEntry
 from era5dl.gui.widgets.segmented_control import SegmentedControl
 from era5dl.gui.widgets.tooltip import Tooltip
-from era5dl.gui.widgets.updating_label import UpdatingLabel
 from era5dl.selection import FIRST_DAY
 
 POPULAR = (
@@ -213,14 +212,14 @@ class RequestPanel(Card):
         self._product_title.configure(text=_("Product"))
         names = [
             _("All products"),
-            *(f"{engine_text.product(product).name}  ({product.name})" for product in products()),
+            *(f"{catalog_text.product(product).name}  ({product.name})" for product in products()),
         ]
         self._product_choice.configure(values=names)
         self._product_choice.set(names[self._products.index(self._product)])
         self._variables_title.configure(text=_("Variables"))
         self._presets.configure(text=_("Presets"))
         for place, preset in enumerate(presets()):
-            label = f"{preset.name}: {engine_text.preset(preset).name} ({len(preset.variables)})"
+            label = f"{preset.name}: {catalog_text.preset(preset).name} ({len(preset.variables)})"
             self._preset_menu.entryconfigure(place, label=label)
         self.search.set_texts(placeholder=_("Search variables"))
         self._period_title.configure(text=_("Period"))
@@ -246,7 +245,7 @@ class RequestPanel(Card):
         for product in products():
             own = tuple(_leaf(v) for v in shown if v.product == product)
             if own:
-                groups.append(Group(product.name, engine_text.product(product).name, own, open=bool(self._product)))
+                groups.append(Group(product.name, catalog_text.product(product).name, own, open=bool(self._product)))
         return groups
 
     def _fill_tree(self) -> None:
@@ -313,7 +312,7 @@ class RequestPanel(Card):
         about = _("Everything the bucket has, hourly since 1940.")
         if self._product:
             product = next(one for one in products() if one.name == self._product)
-            about = f"{engine_text.product(product).hint} ({engine_text.cadence(product.cadence)})"
+            about = f"{catalog_text.product(product).hint} ({catalog_text.cadence(product.cadence)})"
         self._product_about.configure(text=about)
         bounds = coverage(chosen_variables(fields.variables), _today())
         for field in (self.first, self.last):
@@ -323,7 +322,7 @@ class RequestPanel(Card):
     def _show_wrong(self, form: FormResult) -> None:
         """Beside its field, and nothing about fields that nobody has filled in yet."""
         wrong = next((text for name in ("first", "last", "years", "days") if (text := form.error_for(name))), "")
-        if self._wrong.say(wrong):
+        if self._wrong.show(wrong):
             (self._wrong.grid if wrong else self._wrong.grid_remove)()
         self.folder.state(["invalid" if form.error_for("folder") and self._folder_text.get() else "!invalid"])
         if self._fields.period is Period.RANGE and form.error_for("last") and not self.last.problem:
@@ -343,7 +342,7 @@ def grid_summary(fields: Fields) -> str:
 def _leaf(variable: Variable) -> Leaf:
     find = " ".join(
         (
-            *engine_text.variable_names(variable),
+            *catalog_text.variable_names(variable),
             variable.cds_name,
             variable.cds_name.replace("_", " "),
             *variable.also,
@@ -352,11 +351,11 @@ def _leaf(variable: Variable) -> Leaf:
             variable.name,
         )
     )
-    return Leaf(variable.name, engine_text.variable(variable), variable.short, find.lower())
+    return Leaf(variable.name, catalog_text.variable(variable), variable.short, find.lower())
 
 
 def _facts(variable: Variable) -> tuple[str, ...]:
-    return (variable.name, variable.units, engine_text.cadence(variable.product.cadence))
+    return (variable.name, variable.units, catalog_text.cadence(variable.product.cadence))
 
 
 def _today() -> date:

@@ -11,20 +11,19 @@ from tkinter import ttk
 from era5dl.gui.models.sessions import RowState, SessionRow
 from era5dl.gui.text.i18n import _, follow, ngettext
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.banner import Action, Banner, Kind
-from era5dl.gui.widgets.card import Card
-from era5dl.gui.widgets.status_color import Tone
+from era5dl.gui.widgets.banner import Banner, BannerAction, BannerKind
+from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.table_model import Column, Row, Show
+from era5dl.gui.widgets.table_model import Column, Row, Show, StatusStyle
 
-_TONES = {
-    RowState.RUNNING: Tone.ACTIVE,
-    RowState.PAUSED: Tone.PAUSED,
-    RowState.INTERRUPTED: Tone.WARNING,
-    RowState.DONE: Tone.DONE,
-    RowState.FAILED: Tone.FAILED,
-    RowState.FOLDER_MISSING: Tone.FAILED,
-    RowState.DAMAGED: Tone.FAILED,
+_STATUS_STYLES = {
+    RowState.RUNNING: StatusStyle.ACTIVE,
+    RowState.PAUSED: StatusStyle.PAUSED,
+    RowState.INTERRUPTED: StatusStyle.WARNING,
+    RowState.DONE: StatusStyle.DONE,
+    RowState.FAILED: StatusStyle.FAILED,
+    RowState.FOLDER_MISSING: StatusStyle.FAILED,
+    RowState.DAMAGED: StatusStyle.FAILED,
 }
 
 
@@ -127,11 +126,11 @@ class SessionsPage(ttk.Frame):
                 "{n:,} files are missing or not the server's. Resume fetches them.",
                 wrong,
             )
-            self._banner.show(Kind.WARNING, text)
+            self._banner.show(BannerKind.WARNING, text)
         else:
-            self._banner.show(Kind.OK, _whole(verified, checked))
+            self._banner.show(BannerKind.OK, _whole(verified, checked))
 
-    def tell(self, text: str, kind: Kind = Kind.WARNING) -> None:
+    def show_message(self, text: str, kind: BannerKind = BannerKind.WARNING) -> None:
         """Say something about what was asked for; an ended verification shows no progress any more."""
         self._proving.pack_forget()
         self._banner.show(kind, text)
@@ -210,7 +209,7 @@ class SessionsPage(ttk.Frame):
             self._banner.hide(at_once=True)
             self._do.forget(row.folder, row.id)
 
-        self._banner.show(Kind.WARNING, text, Action(_("Forget"), forget))
+        self._banner.show(BannerKind.WARNING, text, BannerAction(_("Forget"), forget))
 
     def _menu(self, x: int, y: int) -> None:
         row = self.chosen
@@ -253,12 +252,12 @@ def _whole(verified: int, checked: int) -> str:
 
 _COLUMNS: tuple[tuple[str, float, dict[str, object]], ...] = (
     ("name", 190, {"stretch": True, "least": 140}),
-    ("period", 262, {"least": 90, "quiet": True}),
+    ("period", 262, {"least": 90, "muted": True}),
     ("progress", 156, {"show": Show.PROGRESS, "least": 152}),
     ("files", 132, {"right": True, "least": 70}),
     ("size", 84, {"right": True, "least": 70}),
-    ("used", 132, {"least": 80, "quiet": True}),
-    ("status", 250, {"show": Show.STATE, "least": 100}),
+    ("used", 132, {"least": 80, "muted": True}),
+    ("status", 250, {"show": Show.STATUS, "least": 100}),
 )
 
 
@@ -296,7 +295,7 @@ class _Rows:
         row = self._rows[index]
         percent = "" if row.percent is None else f"{row.percent} %"
         texts = (row.name, row.period, percent, row.files, row.size, row.last_used, row.status.name)
-        return Row(texts, (row.percent or 0) / 100, _TONES[row.standing])
+        return Row(texts, (row.percent or 0) / 100, _STATUS_STYLES[row.standing])
 
     def row_id(self, index: int) -> Hashable:
         return self._rows[index].key

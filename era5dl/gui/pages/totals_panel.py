@@ -11,15 +11,14 @@ from era5dl.engine.events import TROUBLES, State
 from era5dl.engine.snapshot import Snapshot
 from era5dl.formatting import size, speed
 from era5dl.gui.models.request_form import FieldError, read_limit
-from era5dl.gui.text import engine_text as words
+from era5dl.gui.text import status_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.card import Card
+from era5dl.gui.widgets.basic_widgets import Card, UpdatingLabel
 from era5dl.gui.widgets.chart_scale import Sample
 from era5dl.gui.widgets.line_chart import LineChart, Series
 from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.tooltip import Tooltip
-from era5dl.gui.widgets.updating_label import UpdatingLabel
 
 _CHART = 300  # our units the chart has, card's edges included, or it lies above the buttons
 _FIGURES = 270  # our units of the figures left of it then
@@ -95,14 +94,14 @@ class TotalsPanel(Card):
         self._state = snapshot.state if snapshot is not None and active else None
         self._arrange()
         if snapshot is None:
-            self._percent.say("–")
-            self._detail.say(_("Nothing is being downloaded."))
-            self._left.say("")
+            self._percent.show("–")
+            self._detail.show(_("Nothing is being downloaded."))
+            self._left.show("")
             self._fill(0, "Horizontal.TProgressbar")
             return
         share = snapshot.done_bytes / snapshot.total_bytes if snapshot.total_bytes else 0.0
         whole = snapshot.done_files == snapshot.total_files
-        self._percent.say("100 %" if whole else f"{min(int(share * 1000) / 10, 99.9):.1f} %")
+        self._percent.show("100 %" if whole else f"{min(int(share * 1000) / 10, 99.9):.1f} %")
         parts = [
             _("{done} of {total}", done=size(snapshot.done_bytes), total=size(snapshot.total_bytes)),
             ngettext(
@@ -113,8 +112,8 @@ class TotalsPanel(Card):
             parts.append(_("{n:,} failed", n=snapshot.failed_files))
         if snapshot.held_files:
             parts.append(_("{n:,} held", n=snapshot.held_files))
-        self._detail.say(" · ".join(parts))
-        self._left.say(self._time_left(snapshot) if active else "")
+        self._detail.show(" · ".join(parts))
+        self._left.show(self._time_left(snapshot) if active else "")
         self._fill(round(share * 1000), _bar_style(self._state, snapshot, whole))
 
     def show_speeds(self, samples: list[Sample], now: float) -> None:
@@ -186,11 +185,11 @@ class TotalsPanel(Card):
 
     def _time_left(self, snapshot: Snapshot) -> str:
         if snapshot.state is not State.RUNNING:
-            return words.state(snapshot.state).name
+            return status_text.state(snapshot.state).name
         pace = speed(snapshot.speed)
         if snapshot.time_left is None:
             return pace if snapshot.speed else ""
-        return f"{pace} · " + _("{time} left", time=words.duration(snapshot.time_left))
+        return f"{pace} · " + _("{time} left", time=status_text.duration(snapshot.time_left))
 
 
 def _bar_style(state: State | None, snapshot: Snapshot, whole: bool) -> str:

@@ -1,6 +1,6 @@
-"""What the window says about errors: for each class of `era5dl.errors` what happened, and what a person can do.
+"""Texts for errors: for each class of `era5dl.errors`, what happened and what the user can do. No Tk in here.
 
-A test holds that no class is without. Hints speak of the window's buttons and pages.
+A test ensures that every class has its text. Hints refer to buttons and pages of the window.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from era5dl.gui.text.i18n import N_, translate
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What happened, and what a person can do about it."""
+    """What happened, and what the user can do about it."""
 
     sentence: str
     hint: str
@@ -186,12 +186,12 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
     errors.Stopped: (N_("Stopped by you."), N_("Press Resume to go on; everything that has come is kept.")),
 }
 
-_REASONS = {ONLY_HELD: N_("Only held files are left.")}  # behind which there is no error
+_REASONS = {ONLY_HELD: N_("Only held files are left.")}  # reasons that are not errors
 KINDS = {known.__name__: known for known in _ERRORS}
 
 
 def explain(error: Era5Error | type[Era5Error] | str) -> Explanation:
-    """An error in words for a person: an error, its class or the name of its class ("DiskFull")."""
+    """Explain an error, given as an exception, its class, or the name of its class ("DiskFull")."""
     if isinstance(error, str):
         return explain(KINDS.get(error, Era5Error))
     kind = error if isinstance(error, type) else type(error)
@@ -199,6 +199,6 @@ def explain(error: Era5Error | type[Era5Error] | str) -> Explanation:
     return Explanation(translate(sentence), translate(hint))
 
 
-def told(kind: str, reason: str, remedy: str = "") -> Explanation:
-    """The reason that an event gives, by its kind; where nobody knows that, in the English words it came with."""
+def explain_reason(kind: str, reason: str, remedy: str = "") -> Explanation:
+    """Explain the reason of an event by the kind of its error; an unknown kind keeps its English reason and remedy."""
     return explain(kind) if kind in KINDS else Explanation(translate(_REASONS.get(reason, reason)), remedy)

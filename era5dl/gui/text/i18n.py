@@ -32,7 +32,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from xml.parsers.expat import ExpatError
 
 from era5dl.gui.text import po
@@ -54,6 +54,17 @@ W = TypeVar("W", bound=_Widget)
 _now = ENGLISH
 _texts = gettext.NullTranslations()
 _followers: dict[object, Callable[[], object]] = {}
+
+
+class Term(NamedTuple):
+    """A short name for a column or a heading, and a sentence that explains it or says what happens next."""
+
+    name: str
+    hint: str
+
+    def translated(self) -> Term:
+        """Translate both; in tables they are marked with N_."""
+        return Term(translate(self.name), translate(self.hint))
 
 
 # --- texts

@@ -1,4 +1,4 @@
-"""The one message at the end of a run, in words. No widget, no action: only what is said."""
+"""Texts that summarise a finished run: how it ended, what was downloaded, what could not be verified. No Tk in here."""
 
 from __future__ import annotations
 
@@ -8,53 +8,53 @@ from era5dl.engine.events import RunEnded
 from era5dl.engine.snapshot import Snapshot
 from era5dl.engine.unverified_files import CheckedGroup
 from era5dl.formatting import size, speed
-from era5dl.gui.text import engine_text
+from era5dl.gui.text import error_text, status_text
 from era5dl.gui.text.i18n import _, ngettext
 
-MOST_REASONS, MOST_NAMES = 2, 3  # of files that are checked and not verified, in the message at the end
+MOST_REASONS, MOST_NAMES = 2, 3  # shown for files that are not verified
 
 
-def early(ended: RunEnded) -> str:
-    """Something ended it before its time."""
-    said = engine_text.told(ended.kind, f"{ended.error}.", ended.remedy)
+def ended_early(ended: RunEnded) -> str:
+    """An error ended the run."""
+    said = error_text.explain_reason(ended.kind, f"{ended.error}.", ended.remedy)
     return f"{said.sentence} {said.hint}".rstrip()
 
 
 def stopped(last: Snapshot) -> str:
-    """The user stopped it before it was through."""
+    """The user stopped the run."""
     percent = f"{last.done_bytes * 100 // last.total_bytes} %" if last.total_bytes else "100 %"
     return _("Stopped at {percent}. Everything that has come is kept.", percent=percent)
 
 
-def with_failures(ended: RunEnded, failed: int) -> str:
-    """It is through, but for these files."""
+def completed_with_failures(ended: RunEnded, failed: int) -> str:
+    """Everything was tried, and `failed` files failed."""
     text = ngettext("{n:,} file failed; it is shown in red.", "{n:,} files failed; they are shown in red.", failed)
-    return f"{_proven(ended)} {text}"
+    return f"{_complete_files(ended)} {text}"
 
 
-def complete(ended: RunEnded, last: Snapshot, missing: int) -> str:
-    """All that the server has is here. missing: files that it does not have."""
-    said = [_proven(ended)]
+def completed(ended: RunEnded, last: Snapshot, missing: int) -> str:
+    """All files are complete. missing: planned files that the server does not have."""
+    said = [_complete_files(ended)]
     if last.fetched_bytes and last.elapsed > 0:
-        took, rate = engine_text.duration(last.elapsed), speed(last.fetched_bytes / last.elapsed)
+        took, rate = status_text.duration(last.elapsed), speed(last.fetched_bytes / last.elapsed)
         said.append(_("{bytes} in {time}, {speed}.", bytes=size(last.fetched_bytes), time=took, speed=rate))
     if missing:
         said.append(ngettext("{n:,} is not on the server.", "{n:,} are not on the server.", missing))
     return " ".join(said)
 
 
-def unverified(groups: Sequence[CheckedGroup]) -> str:
-    """Which files are checked and not verified, and why; "" when there are none."""
-    said = [not_verified(group.reason, group.keys, len(group.keys)) for group in groups[:MOST_REASONS]]
+def not_verified_files(groups: Sequence[CheckedGroup]) -> str:
+    """Which files are checked but not verified, and why; "" if there are none."""
+    said = [not_verified_group(group.reason, group.keys, len(group.keys)) for group in groups[:MOST_REASONS]]
     if rest := sum(len(group.keys) for group in groups[MOST_REASONS:]):
         said.append(ngettext("{n:,} more for other reasons.", "{n:,} more for other reasons.", rest))
     return " ".join(said)
 
 
-def not_verified(reason: str, keys: Sequence[str], number: int) -> str:
-    """`number` files that are checked and not verified, some of which have these keys."""
+def not_verified_group(reason: str, keys: Sequence[str], number: int) -> str:
+    """`number` files that are checked but not verified for one reason, with some of their keys."""
     names = [key.rpartition("/")[2] for key in keys[:MOST_NAMES]]
-    why = engine_text.unproven(reason)
+    why = status_text.not_verified_reason(reason)
     if not names:
         return ngettext(
             "{n:,} file is checked, not verified. {reason}",
@@ -71,8 +71,8 @@ def not_verified(reason: str, keys: Sequence[str], number: int) -> str:
     )
 
 
-def _proven(ended: RunEnded) -> str:
-    """How many files are here, and how far they are proven."""
+def _complete_files(ended: RunEnded) -> str:
+    """How many files are complete, and how far they have been verified."""
     proven = ngettext("{n:,} file is here and verified.", "{n:,} files are here and verified.", ended.verified)
     if not ended.checked:
         return proven

@@ -13,7 +13,7 @@ from era5dl.gui.theme.theme import Theme
 _LINGER = 600  # milliseconds before the place of a message that is over is given back: what flickers must not shake
 
 
-class Kind(Enum):
+class BannerKind(Enum):
     """How grave; each has its icon besides its colour."""
 
     INFO = "Info"
@@ -23,15 +23,15 @@ class Kind(Enum):
 
 
 _ICONS = {
-    Kind.INFO: ("info", "accent"),
-    Kind.OK: ("done", "ok"),
-    Kind.WARNING: ("warning", "warn"),
-    Kind.DANGER: ("danger", "danger"),
+    BannerKind.INFO: ("info", "accent"),
+    BannerKind.OK: ("done", "ok"),
+    BannerKind.WARNING: ("warning", "warn"),
+    BannerKind.DANGER: ("danger", "danger"),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class BannerAction:
     """A button in the message."""
 
     text: str
@@ -53,7 +53,7 @@ class Banner(ttk.Frame):
         self._icon.grid(row=0, column=0, padx=(0, theme.px(10)))
         self._text.grid(row=0, column=1, sticky="ew")
         self._box.columnconfigure(1, weight=1)
-        self._kind = Kind.INFO
+        self._kind = BannerKind.INFO
         self._leaving: str | None = None
         self.bind("<Configure>", self._resized, add="+")
         theme.follow(self, lambda _: self._paint())
@@ -63,7 +63,7 @@ class Banner(ttk.Frame):
         """What it says now; empty when it is away or about to go."""
         return str(self._text["text"]) if self._box.winfo_manager() and self._leaving is None else ""
 
-    def show(self, kind: Kind, text: str, action: Action | None = None) -> None:
+    def show(self, kind: BannerKind, text: str, action: BannerAction | None = None) -> None:
         """Say this; what it said before is replaced in place."""
         self._stay()
         self._kind = kind

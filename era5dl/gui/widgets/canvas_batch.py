@@ -1,7 +1,7 @@
-"""Many commands to one canvas in a single call of Tk.
+"""Sends many canvas commands to Tk in a single call.
 
-Python's lock is given away during each call, and while workers are busy it takes a millisecond to get it back: two
-hundred calls, one for each cell of a table, took a fifth of a second.
+Each Tk call releases Python's lock, and while workers are busy it takes up to a millisecond to get it back. Two hundred
+calls, one for each cell of a table, took a fifth of a second.
 """
 
 from __future__ import annotations
@@ -10,36 +10,38 @@ import tkinter as tk
 
 
 class CanvasBatch:
-    """Nothing is seen before `send`."""
+    """Collects commands until `send`."""
 
     def __init__(self, canvas: tk.Canvas) -> None:
         self._canvas = canvas
         self._commands: list[tuple[object, ...]] = []
 
     def create(self, kind: str, *coords: float, **options: object) -> None:
-        """A new item: "line", "text", ..."""
+        """Create an item: "line", "text", ..."""
         self._commands.append(("create", kind, *coords, *_flat(options)))
 
     def change(self, item: int | str, **options: object) -> None:
-        """Other options of an item, or of all with a tag."""
+        """Change options of an item, or of all items with a tag."""
         self._commands.append(("itemconfigure", item, *_flat(options)))
 
-    def place(self, item: int, *coords: float) -> None:
-        """An item somewhere else."""
+    def move(self, item: int, *coords: float) -> None:
+        """Set the coordinates of an item."""
         self._commands.append(("coords", item, *coords))
 
     def delete(self, item: int | str) -> None:
+        """Delete an item, or all items with a tag."""
         self._commands.append(("delete", item))
 
     def configure(self, **options: object) -> None:
-        """Options of the canvas itself."""
+        """Change options of the canvas itself."""
         self._commands.append(("configure", *_flat(options)))
 
-    def forget(self) -> None:
-        """Send nothing of it."""
+    def clear(self) -> None:
+        """Discard what was collected."""
         self._commands = []
 
     def send(self) -> None:
+        """Execute what was collected."""
         commands, self._commands = self._commands, []
         if commands:
             self._canvas.tk.call("foreach", "era5dl_command", commands, f"{self._canvas} {{*}}$era5dl_command")

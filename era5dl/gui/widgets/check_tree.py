@@ -11,7 +11,7 @@ from typing import Any
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.control_images import check_box
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.table_model import TextFitter
+from era5dl.gui.widgets.text_fitter import TextFitter
 
 
 @dataclass(frozen=True, slots=True)

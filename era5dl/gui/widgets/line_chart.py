@@ -21,7 +21,7 @@ from era5dl.gui.theme.palette import blend
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.canvas_batch import CanvasBatch
 from era5dl.gui.widgets.chart_scale import Sample, runs, thin, ticks
-from era5dl.gui.widgets.table_model import TextFitter
+from era5dl.gui.widgets.text_fitter import TextFitter
 
 MOST_POINTS = 600
 
@@ -103,7 +103,7 @@ class LineChart(tk.Canvas):
 
     def _draw(self) -> None:
         batch = self._batch
-        batch.forget()
+        batch.clear()
         batch.delete("all")
         palette, px = self._theme.palette, self._theme.px
         batch.configure(background=palette.card)

@@ -1,0 +1,59 @@
+"""Texts for the catalogue: names and descriptions of products, variables and presets. No Tk in here."""
+
+from __future__ import annotations
+
+from era5dl.catalog import Cadence, Preset, Product, Variable
+from era5dl.gui.text.i18n import LANGUAGES, N_, Term, translate
+
+_PRODUCTS = {
+    "an.pl": Term(N_("Pressure levels"), N_("Analysis on 37 pressure levels from 1000 to 1 hPa, hourly.")),
+    "an.sfc": Term(N_("Surface"), N_("Analysis at the surface and on single levels, hourly.")),
+    "an.vinteg": Term(N_("Vertical integrals"), N_("Column totals, energy and water vapour fluxes, hourly.")),
+    "fc.sfc.accumu": Term(
+        N_("Accumulations"), N_("Precipitation, radiation, runoff: the sum over each hour, from short forecasts.")
+    ),
+    "fc.sfc.instan": Term(
+        N_("Instantaneous forecasts"), N_("Gusts, rain rates, cloud base: values at each hour, from short forecasts.")
+    ),
+    "fc.sfc.meanflux": Term(
+        N_("Mean rates and fluxes"), N_("The mean over each hour, in W/m² or kg/m²/s, from short forecasts.")
+    ),
+    "fc.sfc.minmax": Term(
+        N_("Minima and maxima"), N_("Lowest and highest values of each hour, gusts included, from short forecasts.")
+    ),
+    "invariant": Term(
+        N_("Invariant fields"), N_("Orography, land-sea mask, vegetation, soil and lakes: one file for all dates.")
+    ),
+}
+
+_CADENCES = {
+    Cadence.DAY: N_("one file a day"),
+    Cadence.MONTH: N_("one file a month"),
+    Cadence.HALF_MONTH: N_("two files a month"),
+    Cadence.FIXED: N_("one file for all dates"),
+}
+
+
+def product(of: Product) -> Term:
+    """Name of a product, and one line about it."""
+    return _PRODUCTS[of.name].translated()
+
+
+def cadence(of: Cadence) -> str:
+    """How a product is divided into files: "one file per day"."""
+    return translate(_CADENCES[of])
+
+
+def variable(of: Variable) -> str:
+    """Long name of a variable in the window's language."""
+    return translate(of.long_name, context="variable")
+
+
+def variable_names(of: Variable) -> tuple[str, ...]:
+    """Long name of a variable in all languages, for searching."""
+    return tuple(dict.fromkeys(translate(of.long_name, context="variable", language=known) for known in LANGUAGES))
+
+
+def preset(of: Preset) -> Term:
+    """What a preset is for, and a note about it (may be empty)."""
+    return Term(translate(of.description, context="preset"), of.note and translate(of.note, context="preset"))

@@ -1,0 +1,160 @@
+"""Texts for states and reasons that the engine reports: runs, files, sessions, missing files. No Tk in here.
+
+The engine reports values, plus English sentences for logs and the command line. The window shows the texts of these
+tables in the user's language. Hints refer to buttons and pages of the window, not to command-line options.
+"""
+
+from __future__ import annotations
+
+from era5dl import formatting
+from era5dl.engine.counters import FileState
+from era5dl.engine.events import Outcome, State, StateChanged
+from era5dl.engine.prepare import OPAQUE, UNKNOWN_PARTS, UNVERIFIED
+from era5dl.engine.unverified_files import EARLIER
+from era5dl.engine.verification import UNMATCHED
+from era5dl.gui.text import error_text
+from era5dl.gui.text.i18n import N_, Term, _, ngettext, translate
+from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED
+from era5dl.session.summary import SessionStatus
+
+# --- a run, a file, a session
+
+_STATES = {
+    State.READY: Term(N_("Ready"), N_("Press Start to begin.")),
+    State.RUNNING: Term(N_("Downloading"), N_("You may leave; every file is checked as it arrives.")),
+    State.PAUSED: Term(N_("Paused"), N_("Press Resume to go on; everything that has come is kept.")),
+    State.WAITING_FOR_NETWORK: Term(
+        N_("Waiting for the network"),
+        N_("Nothing is lost, nothing fails meanwhile. The download goes on by itself when the server answers again."),
+    ),
+    State.WAITING_FOR_DISK: Term(
+        N_("Waiting for the disk"),
+        N_("Connect it again, or put the folder back. The download goes on by itself when files can be written."),
+    ),
+    State.WAITING_FOR_ROOM: Term(
+        N_("Waiting for room on the disk"),
+        N_("Make room. The download goes on by itself when files can be written."),
+    ),
+    State.WAITING_FOR_TRUST: Term(
+        N_("Waiting for a trusted certificate"),
+        N_(
+            "Check this computer's date and time, and log in if the network has a login page. "
+            "The download goes on by itself when the certificate is right."
+        ),
+    ),
+    State.WAITING_TO_RETRY: Term(
+        N_("Waiting to try failed files again"),
+        N_("All else is done. Some files failed for reasons that time may heal; they are tried again in a moment."),
+    ),
+    State.WAITING_FOR_SESSION: Term(
+        N_("Waiting for another session"),
+        N_(
+            "All that is left is being downloaded into this folder by another session. "
+            "Its files are checked and taken over as they come; if it ends early, the download goes on here."
+        ),
+    ),
+    State.STOPPING: Term(N_("Stopping"), N_("What has come is being saved.")),
+    State.ENDED: Term(N_("Ended"), N_("Nothing is being downloaded any more.")),
+}
+
+_OUTCOMES = {
+    Outcome.VERIFIED: Term(N_("Verified"), N_("Proven byte by byte: its MD5 is the one the server gives.")),
+    Outcome.CHECKED: Term(
+        N_("Checked"),
+        N_("Size, byte ranges and file structure are right. The server gives no MD5 that could prove more."),
+    ),
+    Outcome.FAILED: Term(N_("Failed"), N_("This file is not here. See the reason, then retry it.")),
+}
+
+_FILE_STATES = {
+    FileState.WAITING: Term(N_("Queued"), N_("Its turn will come.")),
+    FileState.ACTIVE: Term(N_("In transfer"), N_("Its bytes are coming in.")),
+    FileState.VERIFIED: _OUTCOMES[Outcome.VERIFIED],
+    FileState.CHECKED: _OUTCOMES[Outcome.CHECKED],
+    FileState.FAILED: _OUTCOMES[Outcome.FAILED],
+    FileState.HELD: Term(N_("Held"), N_("Paused by you until you release it; what has come of it is kept.")),
+}
+
+_VERIFYING = Term(N_("Verifying"), N_("All its bytes are here; their MD5 is being computed."))
+
+_SESSION_STATUSES = {
+    SessionStatus.INTERRUPTED: Term(N_("Interrupted"), N_("Press Resume to go on where it was.")),
+    SessionStatus.DONE: Term(N_("Done"), N_("Nothing is left to download.")),
+    SessionStatus.RUNNING: Term(N_("Running"), N_("This or another program is downloading it now.")),
+    SessionStatus.FOLDER_MISSING: Term(
+        N_("Folder missing"), N_("Connect the disk it is on, or choose the folder if it was moved.")
+    ),
+    SessionStatus.DAMAGED: Term(
+        N_("Damaged"),
+        N_("Its record cannot be read. Start the same download into the same folder: complete files are kept."),
+    ),
+}
+
+_MISSING = {
+    NOT_YET_PUBLISHED: Term(
+        N_("Not yet published"), N_("ERA5 reaches this bucket some months late. Try again in a few weeks.")
+    ),
+    ABSENT: Term(N_("Not on the server"), N_("The server has no such file, though it has its neighbours in time.")),
+}
+
+
+_NOT_VERIFIED = {
+    UNVERIFIED: N_("Verification was switched off."),
+    OPAQUE: N_("The server's ETag is not an MD5."),
+    UNKNOWN_PARTS: N_("The server does not tell into which parts its MD5 was cut."),
+    UNMATCHED: N_("The server's ETag looks like an MD5 but is not the MD5 of these bytes."),
+    EARLIER: N_("They were checked in an earlier run."),
+}
+
+
+def state(of: State) -> Term:
+    """What a run is doing, and what happens next."""
+    return _STATES[of].translated()
+
+
+def state_reason(event: StateChanged) -> str:
+    """Why the run is in this state, as a sentence; "" where the text of the state itself says it."""
+    if event.state in (State.WAITING_TO_RETRY, State.WAITING_FOR_SESSION):
+        return ""
+    return error_text.explain_reason(event.kind, event.reason).sentence
+
+
+def outcome(of: Outcome) -> Term:
+    """How far a finished file has been verified."""
+    return _OUTCOMES[of].translated()
+
+
+def file_state(of: FileState, *, proving: bool = False) -> Term:
+    """State of a file in the queue. proving: `ActiveFile.proving`."""
+    return (_VERIFYING if proving else _FILE_STATES[of]).translated()
+
+
+def not_verified_reason(reason: str) -> str:
+    """Why a file is checked but not verified, from `FileDone.reason`."""
+    known, _semicolon, defect = reason.partition("; ")
+    sentence = translate(_NOT_VERIFIED[known]) if known in _NOT_VERIFIED else known
+    if not defect:
+        return sentence
+    return _("{sentence} The file itself says: {complaint}", sentence=sentence, complaint=defect)
+
+
+def session_status(of: SessionStatus) -> Term:
+    """State of a session, and what can be done with it."""
+    return _SESSION_STATUSES[of].translated()
+
+
+def missing_file(reason: str) -> Term:
+    """Why a planned file is not on the server, from `Missing.reason`."""
+    return _MISSING.get(reason, _MISSING[ABSENT]).translated()
+
+
+# --- numbers
+
+
+def duration(seconds: float) -> str:
+    """Format a duration: "0:42", "1:02:03", "3 days 04:05:06"."""
+    days, rest = divmod(max(0, round(seconds)), 86400)
+    if not days:
+        return formatting.duration(rest)
+    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return ngettext("{n:,} day {clock}", "{n:,} days {clock}", days, clock=clock)
