@@ -1,8 +1,8 @@
-"""A private screen for tests of the window: an Xvfb of our own, and a root window that forgives no error in a callback.
+"""Fixtures for GUI tests: a private Xvfb display, and a root window that turns callback errors into test failures.
 
-    from tests.gui_screen import *        (in each tests/test_gui_*.py: `screen` and `root` are fixtures)
+    pytest_plugins = ["tests.gui_screen"]        (in each tests/test_gui_*.py; the fixtures are `screen` and `root`)
 
-In-process driving is steady with `focus_force` (there is no window manager), `event_generate` and `update`.
+Drive widgets with `focus_force` (there is no window manager), `event_generate` and `update`.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ from era5dl.gui.theme.theme import Theme
 from era5dl.session.summary import SessionStatus, SessionSummary
 from era5dl.settings import Settings
 from tests.faultlab import FaultServer
-from tests.gui_screen import *  # noqa: F403
+
+pytest_plugins = ["tests.gui_screen"]
 
 NEAR = Timing(10, 0.0924, 0.0891, 0.1012, 0.0031, 0)
 GOOD = NetworkTest(

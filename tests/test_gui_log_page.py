@@ -26,7 +26,8 @@ from era5dl.gui.pages.log import LogCallbacks, LogPage
 from era5dl.gui.text import i18n
 from era5dl.gui.theme.palette import DARK
 from era5dl.gui.theme.theme import Theme
-from tests.gui_screen import *  # noqa: F403
+
+pytest_plugins = ["tests.gui_screen"]
 
 KEY = "e5.oper.an.pl/202102/t.nc"
 SAID = [

@@ -16,7 +16,8 @@ from era5dl.gui.text import i18n
 from era5dl.gui.theme.palette import DARK
 from era5dl.gui.theme.theme import Theme
 from era5dl.session.summary import SessionStatus, SessionSummary
-from tests.gui_screen import *  # noqa: F403
+
+pytest_plugins = ["tests.gui_screen"]
 
 NOW = 1_790_000_000.0
 ONE = SessionSummary(

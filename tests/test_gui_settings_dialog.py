@@ -22,7 +22,8 @@ from era5dl.gui.text import i18n
 from era5dl.gui.text.i18n import N_
 from era5dl.gui.theme.palette import DARK
 from era5dl.gui.theme.theme import Theme
-from tests.gui_screen import *  # noqa: F403
+
+pytest_plugins = ["tests.gui_screen"]
 
 HIDDEN = {"geometry", "request_width", "selection"}  # what the window remembers by itself
 
