@@ -1,4 +1,4 @@
-"""The three steps from Python, against a real S3 server."""
+"""Tests of the Python API (select, plan, download) against a real S3 server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thread that waits for the network is woken by another: at once, and without a byte that is not the object's."""
+"""Tests of cancellation: another thread wakes one that waits for the network, at once and without foreign bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No drip keeps anybody waiting: of headers, of a listing, of an error, of a proxy's consent."""
+"""Tests of deadlines: responses that arrive one byte at a time (headers, listings, errors, proxies) block nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What botocore and urllib3 raise, produced for real by servers that misbehave, and what it becomes for us."""
+"""Tests of error mapping: exceptions of botocore and urllib3, provoked by real servers, and what they become."""
 
 from __future__ import annotations
 

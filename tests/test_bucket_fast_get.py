@@ -1,4 +1,4 @@
-"""The short way over a warm connection: it is taken, and tells the same as urllib3 and http.client would."""
+"""Tests of the fast GET over an open connection: when it is used, and that it parses as urllib3 and http.client do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A name with more than one address: one that swallows packets costs a quarter of a second, once."""
+"""Tests of Happy Eyeballs: a host name with several addresses, of which one drops packets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sockets under the client: keepalive that is really set on them, on every system that has it under some name."""
+"""Tests of the HTTP session's sockets: keepalive options are set on every system that has them."""
 
 from __future__ import annotations
 

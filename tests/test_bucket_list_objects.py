@@ -1,4 +1,4 @@
-"""A page of a listing: read by us, as botocore would have read it, in a fraction of the memory."""
+"""Tests of listing pages: parsed as botocore parses them, with a fraction of the memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which proxy is used, what comes through it, and what is said when it fails."""
+"""Tests of proxies: which one is used, what arrives through it, and how its failures are reported."""
 
 from __future__ import annotations
 

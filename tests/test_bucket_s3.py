@@ -1,4 +1,4 @@
-"""The bucket: no byte without proof by the headers, no listing that is none, no socket left behind."""
+"""Tests of the S3 bucket: no byte before its headers are validated, no false listing, no leaked socket."""
 
 from __future__ import annotations
 

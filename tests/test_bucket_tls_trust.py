@@ -1,4 +1,4 @@
-"""Whose certificates are believed: the system's and the bundled ones, or a file's alone; and nobody else's, ever."""
+"""Tests of TLS trust: the system's and the bundled certificates, or a configured file alone."""
 
 from __future__ import annotations
 

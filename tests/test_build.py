@@ -1,4 +1,4 @@
-"""What pip makes of the sources: a wheel with what was compiled, with a C compiler and without, and an archive."""
+"""Tests of the build: the wheel with and without a C compiler, and the source archive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts of the catalogue are whole and agree with one another."""
+"""Tests of the catalogue's data: complete and consistent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time and keys: every rule that has caught somebody."""
+"""Tests of keys: file names, periods and calendar rules of each product."""
 
 from __future__ import annotations
 

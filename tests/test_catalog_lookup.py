@@ -1,4 +1,4 @@
-"""Forgiving in form, never in meaning."""
+"""Tests of the search for products and variables by all their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo from one end to the other, on two small files."""
+"""End-to-end test of `era5dl demo` with two small files."""
 
 from __future__ import annotations
 

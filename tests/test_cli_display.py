@@ -1,4 +1,4 @@
-"""How a run is told: sentences, records, the picture, signals. No server, and no engine."""
+"""Tests of the output of a run: plain lines, JSON records, live display, signals. No server and no engine."""
 
 from __future__ import annotations
 

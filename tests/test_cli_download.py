@@ -1,4 +1,4 @@
-"""The command against a real S3 server: fetch, fetch again, interrupt, go on, verify, repair, records."""
+"""Tests of download, resume, verify and repair through the command line, against a real S3 server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From words on the command line to settings and selections; in this process, without a server."""
+"""Tests of the command-line parser: from arguments to settings and selections, without a server."""
 
 from __future__ import annotations
 

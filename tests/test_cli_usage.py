@@ -1,4 +1,4 @@
-"""The command as a program: help, wrong usage, exit codes, where text goes. No server is needed here."""
+"""Tests of the command as a program: help, wrong usage, exit codes, stdout and stderr. No server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole road on a real S3 server: a month of the WRF preset planned, fetched, killed, proven, spoilt, mended."""
+"""End-to-end test: a month of the WRF preset is planned, downloaded, killed, verified, damaged and repaired."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo: its files are what they claim to be, its server serves them, and nothing of it is left behind."""
+"""Tests of the demo: its netCDF files, its server, and that nothing of it is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What we stand on: every dependency has a lower bound, and none a licence that would bind those who use ours."""
+"""Tests of the dependencies: each has a lower bound and a licence that does not bind users of era5dl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network test against small servers of its own: plain, TLS, a proxy, nobody, a liar, a silent one."""
+"""Tests of the network test against small servers: plain, TLS, proxy, unreachable, lying, silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""System calls that fail, under the real command line: right bytes or a clear error, never a wrong file."""
+"""Tests of failing system calls under the real command line: right bytes or a clear error, never a wrong file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of 403: those of one object, those of the whole bucket, and those that pass."""
+"""Tests of 403 responses: those of one object, those of the whole bucket, and temporary ones."""
 
 from __future__ import annotations
 

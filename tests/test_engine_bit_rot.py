@@ -1,4 +1,4 @@
-"""A part file that is not what it was when the run ended: nothing of it gets a final name unproven."""
+"""Tests of part files that changed between two runs: none of them gets its final name unverified."""
 
 from __future__ import annotations
 

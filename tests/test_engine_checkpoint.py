@@ -1,4 +1,4 @@
-"""What the resume file says of a part file is there at every instant: without an MD5 nothing else would show a hole."""
+"""Tests of checkpoints: the resume file claims only bytes that are in the part file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of a run: counts, speed, time left, with a clock that only the test moves."""
+"""Tests of counters: files, bytes, speed and remaining time, with a clock controlled by the test."""
 
 from __future__ import annotations
 

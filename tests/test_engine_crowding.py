@@ -1,4 +1,4 @@
-"""How many connections are let in: told from connections that are closed for other reasons."""
+"""Tests of the connection limit: how many a server admits, as opposed to connections that close for other reasons."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class Closing:
             return Fault(self._dice.choice(self._kinds), closes=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kinds", "share"),
     [

@@ -1,4 +1,4 @@
-"""What the engine does when the disk is full, read-only or gone: it waits, says so, and goes on by itself."""
+"""Tests of a full, read-only or missing disk: the engine waits, reports it and resumes by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line for a state: none that changes by itself, and none that comes again each second."""
+"""Tests of the event filter: one log line per state, none that repeats each second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine does when the network, the server or what stands in between fails or lies.
+"""Tests of the engine when network, server or proxies fail or lie.
 
 That files come out right through every kind of fault is in `test_engine_kinds`.
 """

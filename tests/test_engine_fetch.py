@@ -1,4 +1,4 @@
-"""One attempt at one piece, with the bytes handed to it by the test: what is written, and what is not."""
+"""Tests of one attempt at one piece, with bytes supplied by the test: what is written and what is not."""
 
 from __future__ import annotations
 

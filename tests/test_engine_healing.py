@@ -1,4 +1,4 @@
-"""What nobody has to look after: quiet hours, other networks, names that lead elsewhere, clocks that jump."""
+"""Tests of recovery without the user: idle times, another network, changed addresses, clock jumps."""
 
 from __future__ import annotations
 

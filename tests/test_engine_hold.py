@@ -1,4 +1,4 @@
-"""Single files paused by the user: let go with their bytes kept, waited for by nobody, and given back when released."""
+"""Tests of holding single files: their bytes are kept, nobody waits for them, and they resume on release."""
 
 from __future__ import annotations
 

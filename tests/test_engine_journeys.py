@@ -1,4 +1,4 @@
-"""From a plan to files: what people do with the engine on a good day, and going on after a bad one."""
+"""Tests of whole runs: download, pause, stop, resume, change of workers and rate limit."""
 
 from __future__ import annotations
 

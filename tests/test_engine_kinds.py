@@ -1,4 +1,4 @@
-"""Each kind of fault of the lab, and all at once, with a real S3 server behind it: the files come out right."""
+"""Tests of the engine with every kind of fault of the fault lab, and all at once, before a real S3 server."""
 
 from __future__ import annotations
 

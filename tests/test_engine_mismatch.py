@@ -1,4 +1,4 @@
-"""Bytes that do not match the ETag: whatever happens, they never get the final name, and the run does not end well."""
+"""Tests of bytes that do not match the ETag: they never get the final name, and the run reports a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Into which parts an object was cut is guessed: a right guess costs no question, a wrong one no byte."""
+"""Tests of the guessed part size: a right guess costs no request, a wrong one no byte."""
 
 from __future__ import annotations
 

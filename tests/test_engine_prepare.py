@@ -1,4 +1,4 @@
-"""What is made of the claims of an earlier run: nothing is believed that the part file cannot bear out."""
+"""Tests of preparation: what an earlier run recorded is used only if the part file confirms it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands and runs behind a proxy: the whole way, from the variable to the file."""
+"""Tests of commands and runs behind a proxy: from the environment variable to the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person at a queue may wish: these first, and those once more."""
+"""Tests of the queue: files that go first, and files that are retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proxies that answer a request for a part of an object with all of it: one connection a file, and no byte astray."""
+"""Tests of proxies that answer a range request with the whole object: one connection per file, every byte right."""
 
 from __future__ import annotations
 

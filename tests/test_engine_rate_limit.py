@@ -1,4 +1,4 @@
-"""The rate limit's arithmetic and the throttle's, with a clock that only the test moves."""
+"""Tests of rate limit and throttle, with a clock controlled by the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's rate limit, on real connections: over ten seconds it holds within 3 %, with one worker and with many.
+"""Tests of the rate limit on real connections: within 3 % over ten seconds, with one and with many workers.
 
 What is compared is counted bytes with the monotonic clock of the same window, never with a promise about this machine:
 a canary measures for how long the machine let nobody run, and so much less may have come. More may not, ever: but for

@@ -1,4 +1,4 @@
-"""What must not outlive the old version of an object; and no name is given in a folder that is lost."""
+"""Tests of objects that were replaced in the bucket: nothing of the old version remains."""
 
 from __future__ import annotations
 

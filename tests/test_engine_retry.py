@@ -1,4 +1,4 @@
-"""What happens after a failed attempt: the table in the docstring of `decide`, and the arithmetic of waiting."""
+"""Tests of the retry policy: the table in the docstring of `decide`, and the delays."""
 
 from __future__ import annotations
 

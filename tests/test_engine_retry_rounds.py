@@ -1,4 +1,4 @@
-"""Second chances: what time heals is tried again at the end of a run, until a round brings nothing new."""
+"""Tests of retry rounds: temporary failures are retried at the end of a run until a round brings nothing new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who does what next: every byte is given out exactly once, whatever fails, and the books are never wrong."""
+"""Tests of the scheduler: every byte is assigned exactly once, whatever fails."""
 
 from __future__ import annotations
 

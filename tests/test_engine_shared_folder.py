@@ -1,4 +1,4 @@
-"""Several sessions in one folder: each object is fetched once, whoever fetches it, and a dead one holds up nobody."""
+"""Tests of several sessions in one folder: each object is downloaded once, and a dead session blocks nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes and versions that servers, caches and proxies say wrongly or not at all: the files are right all the same."""
+"""Tests of wrong or missing sizes and versions from servers, caches and proxies: the files are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a run: whoever has nothing left to do takes over from whoever is slow."""
+"""Tests of the end of a run: idle workers take over from slow ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is less than verified is named at the end, with its reason: by every face, in every run."""
+"""Tests of files that are less than verified: every interface lists them with the reason at the end of every run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tree of errors: the one drawn in the module's docstring, and what every error owes its reader."""
+"""Tests of the error classes: the tree in the module's docstring, messages and remedies."""
 
 from __future__ import annotations
 

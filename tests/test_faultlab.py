@@ -1,4 +1,4 @@
-"""Every fault of the lab does what its name says: seen once each by a client that looks at every byte."""
+"""Tests of the fault lab: a raw client sees each fault as its name says."""
 
 from __future__ import annotations
 

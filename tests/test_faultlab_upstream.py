@@ -1,4 +1,4 @@
-"""The lab in front of another server: what no fault strikes goes through untouched, and nothing piles up in between."""
+"""Tests of the fault lab in front of another server: the rest passes unchanged, and no data piles up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are reached below the chosen folder and nowhere else, whatever somebody does to the folders meanwhile."""
+"""Tests of directory handles: only files below the chosen folder are reached, whatever is exchanged meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that change all at once, room on the disk, and what the operating system's faults become."""
+"""Tests of atomic writes, free space, and errors of the operating system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The unfinished file: every byte at its offset, whoever writes it, and a final name only at the very end."""
+"""Tests of part files: every byte at its offset, from many threads, and a final name only at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No key leads out of the folder, and every key that can be a file becomes one."""
+"""Tests of paths: no key leads out of the folder, and every key that can be a file becomes one."""
 
 from __future__ import annotations
 

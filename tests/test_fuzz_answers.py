@@ -1,4 +1,4 @@
-"""Whatever a server answers: the right value, or one of our errors; soon, and in little memory."""
+"""Fuzz tests of server responses: the right value or one of our errors, in bounded time and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever lies in the files we read: what was written, or a clear error; and what we write we read back equal."""
+"""Fuzz tests of the files that are read: the written value or a clear error; everything written is read back equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a person types, or a key says: a value, or one of our errors with what to do."""
+"""Fuzz tests of user input and keys: a value, or one of our errors with a remedy."""
 
 from __future__ import annotations
 

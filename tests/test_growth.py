@@ -1,4 +1,4 @@
-"""What each object of a plan costs in memory, counted by tracemalloc: no figure here depends on the machine's load.
+"""Tests of the memory per object of a plan, counted by tracemalloc, independent of the machine's load.
 
 The budgets are a fifth to a half above what was seen; what they keep away is a second copy of the plan, as one text,
 one list or one dict, which costs 100 to 400 bytes an object.

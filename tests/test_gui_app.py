@@ -1,4 +1,4 @@
-"""The window as a whole: what it says where none can open, keys, presets of the command line, and a true mouse."""
+"""Tests of the window as a whole: start-up without a display, shortcuts, startup options, a real mouse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Diagnostics page, the texts of its diagnoses, the charts' lines, and the support report."""
+"""Tests of the Diagnostics page: texts of the diagnoses, charts, and the support report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The banners: what holds a download up is named with what happens next, and is gone when it is over."""
+"""Tests of the banners: what holds a download up, what happens next, and that they disappear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The window's languages: every text has its translation, the switch reaches everybody, nothing odd breaks them."""
+"""Tests of the languages: every text is translated, and a switch reaches every widget."""
 
 from __future__ import annotations
 

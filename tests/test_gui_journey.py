@@ -1,4 +1,4 @@
-"""The window driven as a person would: pick, plan, start, pause, resume, stop, close, reopen, go on, finish."""
+"""End-to-end test of the window: select, plan, start, pause, resume, stop, close, reopen, finish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Log page: what the facts of the engine sound like, filters, the ceiling, and scrolling along."""
+"""Tests of the Log page: texts of the events, filters, maximum length and scrolling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages that look on are told: bugs of a thread, the report, another language, what a verification found."""
+"""Tests of messages to the pages: internal errors, support report, language switch, verification results."""
 
 from __future__ import annotations
 

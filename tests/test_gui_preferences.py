@@ -1,4 +1,4 @@
-"""What the window remembers: saved, loaded, and never in the way of starting."""
+"""Tests of the window's preferences: saved, loaded, and never a reason not to start."""
 
 from __future__ import annotations
 

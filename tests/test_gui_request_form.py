@@ -1,4 +1,4 @@
-"""What the fields say: every way of being wrong has its sentence, and Start says why it would make no sense."""
+"""Tests of the request form: each invalid input has its message, and Start explains why it is disabled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conductor, its desks, the pump and the queue: without Tk, against a real server where there is one to ask."""
+"""Tests of the backend service, its background tasks, the Tk bridge and the queue model, without Tk."""
 
 from __future__ import annotations
 

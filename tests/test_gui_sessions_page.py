@@ -1,4 +1,4 @@
-"""The Sessions page: its rows, what can be done with which, and that it does it."""
+"""Tests of the Sessions page: its rows, the actions of each, and their effect."""
 
 from __future__ import annotations
 

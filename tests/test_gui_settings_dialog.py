@@ -1,4 +1,4 @@
-"""The settings dialog and its form: bounds, problems beside the field, live, reset; and the help dialog."""
+"""Tests of the settings dialog and its form: bounds, messages, live changes, reset; and of the help dialog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The look: colours that can be read, drawings that are what they say, scale, styles and their live switch."""
+"""Tests of the theme: contrast, drawings, scaling, styles and switching while the window is open."""
 
 from __future__ import annotations
 

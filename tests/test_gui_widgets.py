@@ -1,4 +1,4 @@
-"""The window's widgets, driven by keys and the mouse as Tk delivers them."""
+"""Tests of the widgets, driven by keyboard and mouse events from Tk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: the next start goes on, no wrong byte is kept, and no lock is in the way.
+"""Tests of kill -9 at any moment: the next start resumes, no wrong byte is kept, and no lock blocks it.
 
 `python -m tests.benchmarks.kills --kills 200` is the same, longer.
 """

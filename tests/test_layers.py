@@ -1,4 +1,4 @@
-"""How the house is divided: imports point down only, and what is foreign stays in the room that is made for it."""
+"""Tests of the structure: imports point down only, and foreign libraries stay in their packages."""
 
 from __future__ import annotations
 

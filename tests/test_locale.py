@@ -1,4 +1,4 @@
-"""A system whose locale has few letters: what cannot be written there is said, with what to set; the rest goes on."""
+"""Tests of locales without Unicode: file names that cannot be written are reported with a remedy."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def where(fault_server: FaultServer, tmp_path: Path) -> list[object]:
     return ["--keys-file", keys, "--endpoint-url", fault_server.endpoint_url]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["out", "o\u00e9"])
 @pytest.mark.parametrize("json", [(), ("--json",)])
 def test_only_the_files_concerned_fail_and_it_says_what_to_set(

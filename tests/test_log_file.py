@@ -1,4 +1,4 @@
-"""The log file: it turns over, keeps secrets out, and never gets in the way. And what takes secrets out of texts."""
+"""Tests of the log file (rotation, no secrets) and of redaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a list of keys to the objects that are there."""
+"""Tests of plans from a list of keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a selection to the objects that are there."""
+"""Tests of plans from a selection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text of a --keys-file: forms of a key, addresses, encodings, and lists without end."""
+"""Tests of --keys-file: forms of keys, URLs, encodings, and lists without end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The planner against a real S3 server."""
+"""Tests of the planner against a real S3 server."""
 
 from __future__ import annotations
 

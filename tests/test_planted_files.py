@@ -1,5 +1,7 @@
-"""What somebody may have planted in the chosen folder: links, pipes, second names. Nothing outside is ever changed,
-nobody waits for a pipe, and one bad name costs one object."""
+"""Tests of links, pipes and second names planted in the chosen folder.
+
+Nothing outside is ever changed, no pipe blocks the program, and one bad name costs one object.
+"""
 
 from __future__ import annotations
 

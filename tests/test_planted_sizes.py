@@ -1,4 +1,4 @@
-"""Files in the chosen folder that are larger, longer or more than anything we write: they cost seconds, not minutes."""
+"""Tests of files in the folder that are larger or more than era5dl writes: they cost seconds, not minutes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ PARTS = tuple(f"{n:032x}" for n in range(3))
 OBJ = ObjectInfo("a/b.nc", 3, '"x-3"', 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [b"\n", b"[]\n", b'["a","b","c"]\n', b"[" * 1000 + b"\n", b"x"],
@@ -62,6 +63,7 @@ def test_a_record_is_read_once_and_knows_what_came_later(tmp_path: Path, monkeyp
     assert len(read) == 1
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_sessions_are_listed_soon(tmp_path: Path) -> None:
     made = plan_of(objects(3))
     with Session.begin(tmp_path, made, Settings()) as session:

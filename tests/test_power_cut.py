@@ -1,4 +1,4 @@
-"""The power goes, at every moment of a download: nothing wrong has a final name, nothing claimed is gone."""
+"""Tests of a power cut at every moment: no wrong file has a final name, and nothing recorded is missing."""
 
 from __future__ import annotations
 

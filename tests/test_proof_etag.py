@@ -1,4 +1,4 @@
-"""ETags: which can be an MD5, and into which parts an upload may have been cut."""
+"""Tests of ETags: which can be MD5s, and which part sizes are possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The length that an HDF5 file claims for itself: real files of both formats, whole, cut and padded."""
+"""Tests of the HDF5 structure check: real files of both superblock formats, whole, truncated and padded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The MD5 of an object whose bytes come in any order and from many threads: always what hashlib says of the whole."""
+"""Tests of the MD5 of an object whose bytes arrive in any order from many threads."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Somebody who may write in the chosen folder exchanges a folder for a link while the download goes on, at the moments
-that matter. Nothing is ever made, changed or touched outside, and what is right in the end is right in the folder."""
+"""Tests of races: another user replaces a folder by a link during a download, at the worst moments.
+
+Nothing is created or changed outside the chosen folder, and the files in it are right in the end.
+"""
 
 from __future__ import annotations
 

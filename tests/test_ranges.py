@@ -1,4 +1,4 @@
-"""RangeSet against the plainest model there is: a Python set of integers."""
+"""Tests of RangeSet against a Python set of integers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""The support report holds no name of a computer, a folder or a person, wherever it was planted, and nothing that a
-terminal would obey. What it says of free texts are words that this program knows."""
+"""Tests of the support report: no name of a computer, folder or person, and no control characters.
+
+Of free texts it contains only words that the program knows.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A password is told to the proxy it belongs to and to nobody else: not the terminal, the records, the log, a file.
-An endpoint has none, and what is the user's own is closed to others."""
+"""Tests of passwords: given to their proxy, and to no terminal, record, log or file."""
 
 from __future__ import annotations
 

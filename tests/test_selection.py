@@ -1,4 +1,4 @@
-"""What was asked for, in one form."""
+"""Tests of selections and their canonical form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The servers of the tests answer as S3 does: the same questions to SeaweedFS and to the fault lab without faults."""
+"""Tests of the test servers: SeaweedFS and the fault lab without faults answer as S3 does."""
 
 from __future__ import annotations
 

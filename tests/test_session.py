@@ -1,4 +1,4 @@
-"""A session as the engine uses it: begin, save, go on, and every way in which its files can be wrong."""
+"""Tests of sessions: begin, save, resume, and every kind of damage to their files."""
 
 from __future__ import annotations
 

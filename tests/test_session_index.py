@@ -1,4 +1,4 @@
-"""The list of known sessions: handy, and never in the way of a download."""
+"""Tests of the list of known sessions: it never prevents a download."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""A session that names another server than the settings is reached only with a yes to exactly that server: a flag, an
-answer at the terminal, a dialog of the window. Without one not a single connection is made there."""
+"""Tests of consent: a session that names another server than the settings is used only after a yes to that server.
+
+The yes is a flag, an answer at the terminal, or a dialog of the window. Without it no connection is made.
+"""
 
 from __future__ import annotations
 

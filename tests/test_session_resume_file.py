@@ -1,4 +1,4 @@
-"""The resume file: what is written is read back, whatever else is read is recognised, and it stays small."""
+"""Tests of the resume file: read back as written, damage is detected, size is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings, their environment variables, and the sizes and speeds that people write."""
+"""Tests of settings, their environment variables, and sizes and speeds as people write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How it ends: with its exit code, with all it had to say, and with no thread left in the middle of something."""
+"""Tests of the end of the program: exit code, complete output, and no thread left."""
 
 from __future__ import annotations
 
