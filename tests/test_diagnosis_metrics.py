@@ -32,7 +32,7 @@ RUN = Snapshot(
 
 
 class Body:
-    """Gives so many bytes at once, after so long a time."""
+    """Returns its bytes at once, after a delay."""
 
     def __init__(self, chunks: list[int], delay: float) -> None:
         self._chunks, self._delay = chunks, delay
@@ -45,7 +45,7 @@ class Body:
 
 
 class OneBucket:
-    """Opens bodies, or raises."""
+    """A bucket that opens such bodies, or raises."""
 
     def __init__(self, error: Exception | None = None, chunks: tuple[int, ...] = (10, 20), delay: float = 0.0) -> None:
         self.error, self.chunks, self.delay = error, chunks, delay
@@ -83,7 +83,7 @@ def take(bucket: MeasuredBucket) -> int:
     return total
 
 
-def test_the_meter_lets_everything_through() -> None:
+def test_a_measured_bucket_forwards_every_call() -> None:
     inner = OneBucket()
     bucket = MeasuredBucket(inner, RequestMetrics())
     assert take(bucket) == 30
@@ -93,7 +93,7 @@ def test_the_meter_lets_everything_through() -> None:
     assert inner.closed == 1
 
 
-def test_it_measures_the_first_byte_the_waiting_and_the_rest() -> None:
+def test_first_byte_waiting_and_busy_times_are_measured() -> None:
     counted = RequestMetrics()
     bucket = MeasuredBucket(OneBucket(delay=0.02), counted)
     with bucket.open(OBJECT, 0, 100, Abort()) as body:
@@ -105,10 +105,10 @@ def test_it_measures_the_first_byte_the_waiting_and_the_rest() -> None:
     assert 0.02 <= latency < 0.2
     assert 0.04 <= found.waited < 0.3
     assert 0.05 <= found.busy < 0.3
-    assert counted.latencies() == []  # asked for once
+    assert counted.latencies() == []  # already returned
 
 
-def test_what_goes_on_now_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_requests_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured_bucket, "LONG_ENOUGH", 0.01)
     counted = RequestMetrics()
     with MeasuredBucket(OneBucket(delay=0.02), counted).open(OBJECT, 0, 100, Abort()) as body:
@@ -120,7 +120,7 @@ def test_what_goes_on_now_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> Non
     assert counted.traffic().speeds == ()
 
 
-def test_faults_are_counted_by_their_kind_and_stops_are_not() -> None:
+def test_faults_are_counted_by_kind_and_stops_are_not() -> None:
     counted = RequestMetrics()
     for error in (ServerBusy(), ServerBusy(), Stopped("paused")):
         with pytest.raises(type(error)):
@@ -132,14 +132,14 @@ def test_faults_are_counted_by_their_kind_and_stops_are_not() -> None:
     assert found.answers == 1
 
 
-def test_a_body_is_closed_whatever_happens() -> None:
+def test_a_body_is_closed_after_any_error() -> None:
     inner = OneBucket()
     with pytest.raises(ZeroDivisionError), MeasuredBucket(inner, RequestMetrics()).open(OBJECT, 0, 9, Abort()):
         raise ZeroDivisionError
     assert inner.closed == 1
 
 
-def test_the_meter_stays_small_and_right_under_many_threads() -> None:
+def test_request_metrics_are_bounded_and_correct_with_many_threads() -> None:
     counted = RequestMetrics()
     bucket = MeasuredBucket(OneBucket(), counted)
     threads = [threading.Thread(target=lambda: [take(bucket) for _ in range(200)]) for _ in range(8)]
@@ -151,7 +151,7 @@ def test_the_meter_stays_small_and_right_under_many_threads() -> None:
     assert len(counted.latencies()) == measured_bucket.KEPT
 
 
-def test_the_process_is_measured() -> None:
+def test_process_resources_are_measured() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -160,13 +160,13 @@ def test_the_process_is_measured() -> None:
             after = measure(psutil.Process())
             assert client
     assert before.established is not None and after.established is not None
-    assert after.established == before.established + 1  # the other end has not been accepted: it is the kernel's
+    assert after.established == before.established + 1  # the other end was not accepted and belongs to the kernel
     assert after.rss > 1_000_000 and after.threads >= 1
     assert after.open_files is not None and after.open_files > 0
 
 
 class Silent:
-    """A process of which the system tells nothing."""
+    """A process about which the system reports nothing."""
 
     def __getattr__(self, name: str) -> object:
         def refuse(*_given: object) -> object:
@@ -175,22 +175,22 @@ class Silent:
         return refuse
 
 
-def test_what_the_system_keeps_to_itself_is_none() -> None:
+def test_resources_that_the_system_does_not_report_are_none() -> None:
     found = measure(Silent())  # type: ignore[arg-type]
     assert (found.established, found.closing, found.open_files) == (None, None, None)
 
 
-def test_a_sample_holds_the_run_and_what_is_new_since_the_last() -> None:
+def test_a_sample_has_the_increase_since_the_previous_one() -> None:
     runs: list[Snapshot | None] = [None, RUN, replace(RUN, retries=7), replace(RUN, retries=1), None]
     kept = Metrics(lambda: runs.pop(0), RequestMetrics())
     taken = [kept.sample() for _ in range(5)]
     assert [sample.running for sample in taken] == [False, True, True, True, False]
-    assert [sample.retries for sample in taken] == [0, 2, 5, 1, 0]  # 1: another run, which began at nought
+    assert [sample.retries for sample in taken] == [0, 2, 5, 1, 0]  # 1: a new run, which started at 0
     assert (taken[1].speed, taken[1].in_flight, taken[1].allowed, taken[1].workers) == (5e6, 3, 4, 8)
     assert kept.history() == tuple(taken)
 
 
-def test_the_ring_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ring_buffer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "measure", lambda _process: metrics.Process(1, 0, 1, 1, 1))
     kept = Metrics(lambda: RUN, RequestMetrics())
     tracemalloc.start()
@@ -202,7 +202,7 @@ def test_the_ring_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert size < 2_000_000
 
 
-def test_it_samples_by_itself_until_it_is_stopped() -> None:
+def test_the_thread_samples_until_it_is_stopped() -> None:
     kept = Metrics(lambda: RUN, every=0.01)
     kept.start()
     end = time.monotonic() + 10
@@ -220,7 +220,7 @@ def test_quantiles() -> None:
     assert quantile([float(n) for n in range(100)], 0.95) == 95.0
 
 
-def test_without_a_window() -> None:
+def test_importing_metrics_does_not_load_tkinter() -> None:
     assert "tkinter" not in (
         sys.modules[metrics.__name__].__dict__.keys() | sys.modules[measured_bucket.__name__].__dict__.keys()
     )

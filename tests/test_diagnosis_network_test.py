@@ -27,11 +27,11 @@ LISTING = b"""<?xml version="1.0"?><ListBucketResult>
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A bucket: a listing, and one object of some size. Paths seen are kept in the server."""
+    """A bucket with a listing and one object. The server records the requested paths."""
 
     protocol_version = "HTTP/1.1"
     status = 200
-    clock = 0.0  # seconds its Date header is off
+    clock = 0.0  # error of the Date header in seconds
 
     def do_GET(self) -> None:
         self.server.paths.append(self.path)  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ class Server(ThreadingHTTPServer):
         self.behind = behind
 
     def handle_error(self, request: object, client_address: object) -> None:
-        pass  # a client that breaks off its TLS handshake is what some tests are about
+        pass  # some tests end the TLS handshake early on purpose
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ def look(port: int, scheme: str = "http", ca_bundle: str | None = None) -> Netwo
     )
 
 
-def test_all_is_well() -> None:
+def test_a_reachable_bucket_is_measured_completely() -> None:
     with serving() as server:
         found = look(server.server_port)
     assert found.reachable
@@ -130,11 +130,11 @@ def test_all_is_well() -> None:
     assert found.tls is None
     assert found.sample_bytes == len(BODY)
     assert found.throughput is not None
-    assert server.paths[-1] == "/b/a%20b%26c.nc"  # the largest object of the listing, spelled right
+    assert server.paths[-1] == "/b/a%20b%26c.nc"  # the largest object of the listing, percent-encoded
     assert conclusion(found).startswith("All is well")
 
 
-def test_tls_with_its_own_authority(authority: trustme.CA, tmp_path: Path) -> None:
+def test_tls_with_a_ca_file(authority: trustme.CA, tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     with serving_tls(authority) as server:
@@ -148,7 +148,7 @@ def test_tls_with_its_own_authority(authority: trustme.CA, tmp_path: Path) -> No
     assert found.sample_bytes == len(BODY)
 
 
-def test_an_authority_that_is_not_trusted(authority: trustme.CA, tmp_path: Path) -> None:
+def test_an_untrusted_certificate_authority(authority: trustme.CA, tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     with serving_tls(authority) as server:
@@ -156,17 +156,17 @@ def test_an_authority_that_is_not_trusted(authority: trustme.CA, tmp_path: Path)
             found = look(server.server_port, "https", bundle)
             assert (found.failed_step, found.reachable) == ("certificate", False)
             assert "--ca-bundle" in conclusion(found)
-    assert not server.paths  # nothing is asked of a server that is not trusted
+    assert not server.paths  # no request is sent to an untrusted server
 
 
-def test_a_certificate_for_another_name(authority: trustme.CA, tmp_path: Path) -> None:
+def test_a_certificate_for_another_host_name(authority: trustme.CA, tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     with serving_tls(authority, "another.example.org") as server:
         assert look(server.server_port, "https", ca_bundle=str(bundle)).failed_step == "certificate"
 
 
-def test_a_bundle_that_is_none(tmp_path: Path) -> None:
+def test_an_invalid_ca_file(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_text("no certificate")
     found = look(1, "https", ca_bundle=str(bundle))
@@ -174,14 +174,14 @@ def test_a_bundle_that_is_none(tmp_path: Path) -> None:
     assert "CA file" in found.error
 
 
-def test_tls_asked_of_a_plain_server() -> None:
+def test_tls_to_a_plain_http_server() -> None:
     with serving() as server:
         found = look(server.server_port, "https")
     assert found.failed_step == "tls"
     assert "secure connection" in conclusion(found)
 
 
-def test_nobody_listens() -> None:
+def test_a_port_on_which_nobody_listens() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         found = look(sock.getsockname()[1])
@@ -189,7 +189,7 @@ def test_nobody_listens() -> None:
     assert "firewall" in conclusion(found)
 
 
-def test_a_name_that_does_not_exist() -> None:
+def test_a_host_name_that_does_not_exist() -> None:
     found = run_network_test(Settings(endpoint_url="http://nowhere.invalid"), probes=4)
     assert (found.failed_step, found.dns_seconds) == ("dns", None)
     assert "nowhere.invalid" in found.error
@@ -208,8 +208,8 @@ def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no answer" in conclusion(found)
 
 
-def test_an_answer_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No single step is late, and yet it would never end."""
+def test_a_response_that_arrives_byte_by_byte_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No single step exceeds its limit, and yet the response would never end."""
     monkeypatch.setattr(connection_probe, "PROBE_LIMIT", 0.2)
     stop = threading.Event()
 
@@ -228,7 +228,7 @@ def test_an_answer_that_drips(monkeypatch: pytest.MonkeyPatch) -> None:
         stop.set()
 
 
-def test_a_bucket_that_is_not_there() -> None:
+def test_a_bucket_that_does_not_exist() -> None:
     class Absent(Handler):
         status = 404
 
@@ -239,7 +239,7 @@ def test_a_bucket_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(("off", "word"), [(-7200.0, "ahead of"), (7200.0, "behind")])
-def test_a_wrong_clock(off: float, word: str) -> None:
+def test_a_wrong_clock_is_measured(off: float, word: str) -> None:
     class Elsewhen(Handler):
         clock = off
 
@@ -250,7 +250,7 @@ def test_a_wrong_clock(off: float, word: str) -> None:
     assert any(word in line for line in lines(found))
 
 
-def test_through_a_proxy_in_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving() as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{proxy.server_port}")
         found = run_network_test(Settings(endpoint_url="http://bucket.invalid:8080", bucket="b"), probes=2)
@@ -260,7 +260,7 @@ def test_through_a_proxy_in_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxy.paths[0].startswith("http://bucket.invalid:8080/b/?list-type=2")
 
 
-def test_through_a_tunnel(authority: trustme.CA, tmp_path: Path) -> None:
+def test_https_through_a_proxy_tunnel(authority: trustme.CA, tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     with serving_tls(authority, "bucket.invalid") as server, serving(behind=("127.0.0.1", server.server_port)) as proxy:
@@ -273,7 +273,7 @@ def test_through_a_tunnel(authority: trustme.CA, tmp_path: Path) -> None:
     assert found.sample_bytes == len(BODY)
 
 
-def test_a_proxy_that_refuses() -> None:
+def test_a_proxy_that_refuses_the_connection() -> None:
     class Refusing(Handler):
         def do_CONNECT(self) -> None:
             self.send_error(407)
@@ -285,12 +285,12 @@ def test_a_proxy_that_refuses() -> None:
     assert "wants a user name" in found.error
 
 
-def test_the_endpoint() -> None:
+def test_url_of_the_bucket() -> None:
     assert endpoint_of(Settings()) == "https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/"
     assert endpoint_of(Settings(endpoint_url="http://h:1", bucket="b")) == "http://h:1/b/"
 
 
-def test_timing() -> None:
+def test_timing_statistics() -> None:
     assert timing([None, None]) is None
     found = timing([0.1, None, 0.3, 0.2])
     assert found is not None
@@ -301,7 +301,7 @@ def test_timing() -> None:
     assert Timing(0, 0, 0, 0, 0, 0).loss == 0
 
 
-def test_what_takes_too_long_is_left_alone() -> None:
+def test_a_call_without_a_time_limit_of_its_own_is_abandoned_after_the_timeout() -> None:
     hold: Callable[[], bool] = threading.Event().wait
     with pytest.raises(TimeoutError):
         connection_probe.with_timeout(lambda: hold(2), 0.05)  # type: ignore[call-arg]

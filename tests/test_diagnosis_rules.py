@@ -35,7 +35,7 @@ CASES: list[tuple[Diagnosis, dict[str, Any]]] = [
     (Diagnosis.PROXY_ANSWERS, {"answers": 10, "faults": {"BadResponse": 2}}),
     (Diagnosis.RANGES_IGNORED, {"answers": 20, "whole": 2}),
     (Diagnosis.REFUSES, {"status": 404}),
-    (Diagnosis.REFUSES, {"status": 301}),  # S3's own, where the region is the wrong one
+    (Diagnosis.REFUSES, {"status": 301}),  # sent by S3 itself for a wrong region
     (Diagnosis.OFFLINE, {"failed_step": "dns"}),
     (Diagnosis.OFFLINE, {"failed_step": "connect"}),
     (Diagnosis.OFFLINE, {"faults": {"Unreachable": 1}}),
@@ -49,8 +49,8 @@ CASES: list[tuple[Diagnosis, dict[str, Any]]] = [
     (Diagnosis.ONE_BAD_CONNECTION, {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5)}),
     (Diagnosis.RATE_LIMITED, WAITS | {"speed": 9.5e6, "rate_limit": 10_000_000}),
     (Diagnosis.DISK_BOUND, {"answers": 9, "waited": 4.0, "busy": 16.0}),
-    (Diagnosis.NETWORK_BOUND, WAITS),  # how fast one connection is alone was not measured
-    (Diagnosis.NETWORK_BOUND, WAITS | {"one_connection": 9e6}),  # eight bring more than one, and less than eight times
+    (Diagnosis.NETWORK_BOUND, WAITS),  # the speed of one connection alone was not measured
+    (Diagnosis.NETWORK_BOUND, WAITS | {"one_connection": 9e6}),  # eight are faster than one, but not eight times
     (Diagnosis.NETWORK_BOUND, WAITS | {"one_connection": 20e6, "in_flight": 1}),
     (Diagnosis.LINK_BOUND, WAITS | {"one_connection": 18e6}),
     (Diagnosis.MORE_WORKERS, WAITS | {"one_connection": 2.5e6}),
@@ -61,7 +61,7 @@ CASES: list[tuple[Diagnosis, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("diagnosis", "measurements"), CASES)
-def test_the_table(diagnosis: Diagnosis, measurements: dict[str, Any]) -> None:
+def test_each_rule_of_the_table(diagnosis: Diagnosis, measurements: dict[str, Any]) -> None:
     assert diagnose(Measurements(**measurements)) == (diagnosis,)
 
 
@@ -73,23 +73,23 @@ def test_the_table(diagnosis: Diagnosis, measurements: dict[str, Any]) -> None:
         {"answers": 1000, "faults": {"Interrupted": 6, "ServerBusy": 3, "StaleConnection": 4, "Unreachable": 20}},
         {"answers": 60, "whole": 2},
         {"answers": 9, "speeds": (5e6, 5e6, 5e6, 2e6)},
-        {"answers": 9, "speeds": (5e6, 1e5)},  # too few to say which one is bad
-        {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5, 1e5, 1e5)},  # half of them: that is the line
-        {"answers": 9, "waited": 1.0, "busy": 2.0},  # too short to say
+        {"answers": 9, "speeds": (5e6, 1e5)},  # too few to tell which one is bad
+        {"answers": 9, "speeds": (5e6, 5e6, 5e6, 1e5, 1e5, 1e5)},  # half of them: the line is slow
+        {"answers": 9, "waited": 1.0, "busy": 2.0},  # too short
     ],
 )
-def test_a_little_of_it_is_nothing(measurements: dict[str, Any]) -> None:
+def test_values_below_the_thresholds_give_no_diagnosis(measurements: dict[str, Any]) -> None:
     assert diagnose(Measurements(**measurements)) == (Diagnosis.FINE,)
 
 
-def test_all_that_holds_is_told_the_weightiest_first() -> None:
+def test_all_diagnoses_are_returned_the_most_important_first() -> None:
     found = diagnose(
         Measurements(failed_step="certificate", clock_ahead=9e5, dns_seconds=3.0, faults={"ServerBusy": 9})
     )
     assert found == (Diagnosis.CLOCK_WRONG, Diagnosis.CERTIFICATE_REPLACED, Diagnosis.DNS_SLOW, Diagnosis.THROTTLED)
 
 
-def test_the_docstring_draws_the_rules_in_their_order() -> None:
+def test_the_docstring_lists_the_rules_in_order() -> None:
     drawn = re.findall(r"^([A-Z_]+) +\|", rules.__doc__ or "", re.MULTILINE)
     assert drawn == [diagnosis.name for diagnosis in Diagnosis]
     assert {diagnosis for diagnosis, _ in CASES} == set(Diagnosis)
@@ -99,7 +99,7 @@ def sample(at: float, traffic: Traffic | None, *, running: bool = True, speed: f
     return Sample(at, Process(4, 0, 10, 10, 3), running, speed=speed, in_flight=4, traffic=traffic)
 
 
-def test_only_the_last_minutes_count() -> None:
+def test_only_the_last_minutes_are_taken_into_account() -> None:
     old = [sample(2.0 * n, Traffic(100, {"ServerBusy": 50}, 10.0, 1.0, ())) for n in range(10)]
     new = [
         sample(1000 + 2.0 * n, Traffic(100 + n, {"ServerBusy": 50, "Interrupted": n}, 10.0 + n, 1.0, ()))
@@ -107,10 +107,10 @@ def test_only_the_last_minutes_count() -> None:
     ]
     found = measurements_from([*old, *new])
     assert (found.answers, found.faults, found.waited, found.busy) == (4, {"Interrupted": 4}, 4.0, 0.0)
-    assert measurements_from(old).faults == {"ServerBusy": 50}  # what came before the first sample belongs to it
+    assert measurements_from(old).faults == {"ServerBusy": 50}  # faults before the first sample belong to this run
 
 
-def test_no_run_no_figures() -> None:
+def test_without_a_run_there_are_no_measurements() -> None:
     assert measurements_from([]) == Measurements()
     assert measurements_from([sample(1.0, None)]) == Measurements()
     assert measurements_from([sample(1.0, Traffic(9, {}, 1.0, 1.0, ()), running=False)]) == Measurements()
@@ -147,8 +147,8 @@ def diagnoses_of_run(
     return diagnose(add_network_test(measurements_from(metrics.history()), test))
 
 
-def measured(server: Any) -> NetworkTest:
-    """The network test, with fewer probes than a person's."""
+def network_test_of(server: Any) -> NetworkTest:
+    """Run the network test with few probes."""
     return run_network_test(settings_for(server), probes=2)
 
 
@@ -157,16 +157,16 @@ def fill(server: FaultServer, count: int, size: int) -> None:
         server.put(f"{number}.nc", pseudo_random(number, size))
 
 
-# What a run shows
+# Diagnoses of a run
 
 
-def test_a_server_that_asks_to_slow_down(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_server_that_throttles(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 6, 50_000)
     fault_server.script(*[Fault("slow-down")] * 3)
     assert diagnoses_of_run(fault_server, tmp_path)[0] is Diagnosis.THROTTLED
 
 
-def test_a_portal_that_answers(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_captive_portal_that_answers(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 6, 50_000)
     fault_server.script(*[Fault("login-page")] * 3)
     assert diagnoses_of_run(fault_server, tmp_path, seconds=8.0)[0] is Diagnosis.PROXY_ANSWERS
@@ -178,45 +178,45 @@ def test_a_proxy_that_ignores_ranges(fault_server: FaultServer, tmp_path: Path) 
     assert diagnoses_of_run(fault_server, tmp_path)[0] is Diagnosis.RANGES_IGNORED
 
 
-def test_a_line_that_breaks(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_line_that_interrupts_responses(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 6, 200_000)
     fault_server.script(*[Fault("body-reset", at=30_000)] * 6)
     assert diagnoses_of_run(fault_server, tmp_path)[0] is Diagnosis.UNSTEADY
 
 
-def test_a_line_that_is_full(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_saturated_line(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 8, 300_000)
     fault_server.link = Link(speed=300_000)
-    alone = measured(fault_server)
-    fault_server.link = Link(speed=75_000)  # as it is for each of four
+    alone = network_test_of(fault_server)
+    fault_server.link = Link(speed=75_000)  # as fast as each of the four
     assert diagnoses_of_run(fault_server, tmp_path, seconds=2.0, test=alone, workers=4) == (Diagnosis.LINK_BOUND,)
 
 
-def test_what_was_not_measured_is_not_claimed(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_without_a_network_test_the_limit_is_not_named(fault_server: FaultServer, tmp_path: Path) -> None:
     """Each connection is slow because the way is long: without a test, or with one that ran beside a download and got
     its share of the line only, nobody can say that the line is full, nor that it is not."""
     fill(fault_server, 8, 300_000)
     fault_server.link = Link(speed=75_000)
     assert diagnoses_of_run(fault_server, tmp_path, seconds=2.0, workers=4) == (Diagnosis.NETWORK_BOUND,)
-    measurements, beside = Measurements(**WAITS), measured(fault_server)
+    measurements, beside = Measurements(**WAITS), network_test_of(fault_server)
     assert diagnose(add_network_test(measurements, beside, alone=False)) == (Diagnosis.NETWORK_BOUND,)
 
 
-def test_a_line_with_room_for_more(fault_server: FaultServer, tmp_path: Path) -> None:
-    """Each connection is slow, as over a long way, and no slower beside others."""
+def test_a_line_with_capacity_for_more_workers(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Each connection is slow, as with a long round trip, and other connections do not slow it down."""
     fill(fault_server, 8, 300_000)
     fault_server.link = Link(speed=150_000)
-    alone = measured(fault_server)
+    alone = network_test_of(fault_server)
     assert diagnoses_of_run(fault_server, tmp_path, seconds=2.5, test=alone, workers=4) == (Diagnosis.MORE_WORKERS,)
 
 
-def test_a_limit_of_ones_own(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_the_rate_limit_of_the_user(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 4, 1_000_000)
     found = diagnoses_of_run(fault_server, tmp_path, seconds=1.8, workers=4, rate_limit=500_000)
     assert Diagnosis.RATE_LIMITED in found
 
 
-def test_a_disk_that_is_slow(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_disk(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(fault_server, 4, 12_000_000)
     real = os.pwrite
 
@@ -228,7 +228,7 @@ def test_a_disk_that_is_slow(fault_server: FaultServer, tmp_path: Path, monkeypa
     assert diagnoses_of_run(fault_server, tmp_path, seconds=2.0, workers=4) == (Diagnosis.DISK_BOUND,)
 
 
-def test_one_bad_connection_among_good_ones(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_one_slow_connection_among_fast_ones(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 5, 4_000_000)
     fault_server.link = Link(speed=600_000, slow_every=5, slow_speed=20_000)
     assert Diagnosis.ONE_BAD_CONNECTION in diagnoses_of_run(fault_server, tmp_path, seconds=3.6, workers=5)
@@ -240,10 +240,10 @@ def test_a_router_that_drops_idle_connections(fault_server: FaultServer, tmp_pat
     assert Diagnosis.IDLE_DROPPED in diagnoses_of_run(fault_server, tmp_path, workers=6)
 
 
-def test_a_certificate_that_is_replaced_while_it_runs(
+def test_a_certificate_that_is_replaced_during_the_run(
     fault_server_tls: FaultServer, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Somebody puts himself in between, as a login page or an inspecting proxy does."""
+    """A man in the middle, such as a login page or an inspecting proxy."""
     fill(fault_server_tls, 6, 300_000)
     fault_server_tls.link = Link(speed=300_000)
 
@@ -259,23 +259,23 @@ def test_a_certificate_that_is_replaced_while_it_runs(
     impostor = make_certificates(tmp_path_factory.mktemp("impostor"))
     found = diagnoses_of_run(Trusting(), tmp_path, until=replaced, workers=2)
     assert found[0] is Diagnosis.CERTIFICATE_REPLACED
-    assert diagnose(add_network_test(Measurements(), measured(Trusting()))) == (Diagnosis.CERTIFICATE_REPLACED,)
+    assert diagnose(add_network_test(Measurements(), network_test_of(Trusting()))) == (Diagnosis.CERTIFICATE_REPLACED,)
 
 
-# What a network test shows
+# Diagnoses of a network test
 
 
 def diagnoses_of_test(server: Any) -> tuple[Diagnosis, ...]:
-    return diagnose(add_network_test(Measurements(), measured(server)))
+    return diagnose(add_network_test(Measurements(), network_test_of(server)))
 
 
-def test_a_clock_that_is_wrong(fault_server: FaultServer) -> None:
+def test_a_wrong_clock(fault_server: FaultServer) -> None:
     fill(fault_server, 1, 1000)
     fault_server.script(Fault("wrong-date", times=None, on=("list", "get")))
     assert diagnoses_of_test(fault_server) == (Diagnosis.CLOCK_WRONG,)
 
 
-def test_a_name_that_takes_long(fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_name_resolution(fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(fault_server, 1, 1000)
     real, asked = socket.getaddrinfo, [0]
 
@@ -283,7 +283,7 @@ def test_a_name_that_takes_long(fault_server: FaultServer, monkeypatch: pytest.M
         if host != "bucket.era5dl.test":
             return real(host, *args, **more)
         asked[0] += 1
-        time.sleep(1.1 if asked[0] == 1 else 0.0)  # then the resolver remembers
+        time.sleep(1.1 if asked[0] == 1 else 0.0)  # then the resolver has it cached
         return real("127.0.0.1", *args, **more)
 
     class Named:
@@ -293,21 +293,21 @@ def test_a_name_that_takes_long(fault_server: FaultServer, monkeypatch: pytest.M
     assert diagnoses_of_test(Named()) == (Diagnosis.DNS_SLOW,)
 
 
-def test_a_proxy_that_answers_in_its_place(fault_server: FaultServer) -> None:
+def test_a_proxy_that_answers_instead_of_the_bucket(fault_server: FaultServer) -> None:
     fault_server.script(Fault("login-redirect", times=None, on=("list",)))
     assert diagnoses_of_test(fault_server) == (Diagnosis.PROXY_ANSWERS,)
 
 
-def test_a_bucket_that_is_not_there(fault_server: FaultServer) -> None:
+def test_a_bucket_that_does_not_exist(fault_server: FaultServer) -> None:
     fault_server.script(Fault("no-such-bucket", times=None, on=("list",)))
     assert diagnoses_of_test(fault_server) == (Diagnosis.REFUSES,)
 
 
-def test_nobody_there(fault_server: FaultServer) -> None:
+def test_a_server_that_is_down(fault_server: FaultServer) -> None:
     fault_server.outage(30)
     assert diagnoses_of_test(fault_server) == (Diagnosis.OFFLINE,)
 
 
-def test_nothing_is_the_matter(fault_server: FaultServer) -> None:
+def test_a_good_connection_is_fine(fault_server: FaultServer) -> None:
     fill(fault_server, 1, 1000)
     assert diagnoses_of_test(fault_server) == (Diagnosis.FINE,)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from era5dl.proof import hdf5
 from era5dl.proof.hdf5 import end_of_file_address
 
-LIBVERS = {"earliest": 0, "v108": 2, "latest": 3}  # what h5py calls it -> version of the superblock it writes
+LIBVERS = {"earliest": 0, "v108": 2, "latest": 3}  # h5py's name -> version of the superblock it writes
 
 
 @pytest.fixture(params=LIBVERS)
 def netcdf4(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A real file with data in it, in each of the formats that HDF5 has had."""
+    """A real file with data, in each format version of HDF5."""
     path = tmp_path / "t2m.nc"
     libver = request.param
     with h5py.File(path, "w", libver=libver if libver == "earliest" else (libver, libver)) as file:
@@ -28,28 +28,28 @@ def netcdf4(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def complaint(path: Path, size: int) -> str:
+def error_of(path: Path, size: int) -> str:
     data = path.read_bytes()
     return hdf5.structure_error(path.name, size, lambda offset, length: data[offset : offset + length])
 
 
-def test_a_whole_file_claims_its_length(netcdf4: Path) -> None:
+def test_a_complete_file_states_its_size(netcdf4: Path) -> None:
     size = netcdf4.stat().st_size
     assert end_of_file_address(netcdf4.read_bytes()[:96]) == size
-    assert complaint(netcdf4, size) == ""
+    assert error_of(netcdf4, size) == ""
 
 
-def test_a_truncated_file_is_noticed(netcdf4: Path) -> None:
+def test_a_truncated_file_is_detected(netcdf4: Path) -> None:
     data = netcdf4.read_bytes()
     for length in (len(data) - 1, len(data) // 2, 100):
         netcdf4.write_bytes(data[:length])
-        assert complaint(netcdf4, length) == f"it has {length} bytes and says that it should have {len(data)}"
+        assert error_of(netcdf4, length) == f"it has {length} bytes and says that it should have {len(data)}"
 
 
-def test_a_padded_file_is_noticed(netcdf4: Path) -> None:
+def test_a_padded_file_is_detected(netcdf4: Path) -> None:
     data = netcdf4.read_bytes()
     netcdf4.write_bytes(data + bytes(1000))
-    assert str(len(data)) in complaint(netcdf4, len(data) + 1000)
+    assert str(len(data)) in error_of(netcdf4, len(data) + 1000)
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 3])
@@ -65,14 +65,14 @@ def test_every_version_of_the_superblock(version: int) -> None:
 
 
 @pytest.mark.parametrize("width", [2, 4, 8])
-def test_addresses_may_be_narrow(width: int) -> None:
+def test_addresses_of_less_than_eight_bytes(width: int) -> None:
     head = bytearray(b"\x89HDF\r\n\x1a\n\x02" + bytes(87))
     head[9] = width
     head[12 + 2 * width : 12 + 3 * width] = (54_321).to_bytes(width, "little")
     assert end_of_file_address(bytes(head)) == 54_321
 
 
-def test_a_superblock_that_is_not_all_there_claims_nothing(netcdf4: Path) -> None:
+def test_an_incomplete_superblock_states_no_size(netcdf4: Path) -> None:
     head = netcdf4.read_bytes()[:96]
     claims = {end_of_file_address(head[:length]) for length in range(len(head) + 1)}
     assert claims == {None, netcdf4.stat().st_size}
@@ -86,28 +86,28 @@ def test_a_damaged_superblock_never_raises(tail: bytes) -> None:
 
 
 @pytest.mark.parametrize("first", [b"CDF\x01", b"CDF\x02", b"CDF\x05"])
-def test_netcdf_classic_is_left_alone(tmp_path: Path, first: bytes) -> None:
+def test_classic_netcdf_files_are_not_checked(tmp_path: Path, first: bytes) -> None:
     path = tmp_path / "classic.nc"
     path.write_bytes(first + bytes(200))
     assert end_of_file_address(path.read_bytes()) is None
-    assert complaint(path, 204) == ""
+    assert error_of(path, 204) == ""
 
 
-def test_what_is_called_nc_should_be_netcdf(tmp_path: Path) -> None:
+def test_a_file_named_nc_has_to_be_netcdf(tmp_path: Path) -> None:
     path = tmp_path / "login.nc"
     path.write_bytes(b"<html>Welcome to the network</html>")
-    assert complaint(path, 35) == "it is not an HDF5 file"
-    assert complaint(path.rename(tmp_path / "readme.txt"), 35) == ""
+    assert error_of(path, 35) == "it is not an HDF5 file"
+    assert error_of(path.rename(tmp_path / "readme.txt"), 35) == ""
 
 
-def test_an_empty_file_is_no_netcdf(tmp_path: Path) -> None:
+def test_an_empty_file_is_not_netcdf(tmp_path: Path) -> None:
     path = tmp_path / "empty.nc"
     path.touch()
-    assert complaint(path, 0) == "it is not an HDF5 file"
+    assert error_of(path, 0) == "it is not an HDF5 file"
 
 
-def test_a_file_that_looks_like_hdf5_is_judged_whatever_its_name(netcdf4: Path) -> None:
+def test_an_hdf5_file_is_checked_whatever_its_name(netcdf4: Path) -> None:
     other = netcdf4.rename(netcdf4.with_suffix(".part"))
     data = other.read_bytes()
     other.write_bytes(data[:-1])
-    assert complaint(other, len(data) - 1) != ""
+    assert error_of(other, len(data) - 1) != ""

@@ -37,7 +37,7 @@ def etag(digest: Digest, part_size: int | None) -> str:
 
 @st.composite
 def arrivals(draw):
-    """An object, its part size, and its bytes cut into pieces: which are fed as they come, in which order."""
+    """An object, its part size, and its bytes in pieces: their order, and which are hashed on arrival."""
     size = draw(st.integers(0, 300))
     part_size = draw(st.none() | st.integers(1, 310))
     cuts = sorted(draw(st.sets(st.integers(1, max(size - 1, 1)), max_size=12)))
@@ -51,7 +51,7 @@ def arrivals(draw):
 @example((b"", None, []), 1)
 @example((b"", 5, []), 1)
 @example((b"abcdef", 2, [((0, 6), True)]), 1)
-def test_whatever_the_order_it_is_the_md5_of_the_whole(arrival, read_back):
+def test_the_md5_is_correct_for_any_order_of_bytes(arrival, read_back):
     data, part_size, pieces = arrival
     digest, there = Digest(len(data), part_size), RangeSet()
     with pytest.MonkeyPatch.context() as patch:
@@ -72,7 +72,7 @@ def test_whatever_the_order_it_is_the_md5_of_the_whole(arrival, read_back):
     assert etag(digest, part_size) == etag_of(data, part_size)
 
 
-def test_catching_up_reads_only_what_is_there():
+def test_only_available_bytes_are_read_from_disk():
     data, asked = pseudo_random(1, 100), []
 
     def read(offset: int, length: int) -> bytes:
@@ -81,10 +81,10 @@ def test_catching_up_reads_only_what_is_there():
 
     digest = Digest(100, 40)
     assert not digest.catch_up(RangeSet([(0, 30), (35, 60), (80, 85)]), read)
-    assert asked == [(0, 30), (40, 60), (80, 85)]  # never the bytes behind a gap
+    assert asked == [(0, 30), (40, 60), (80, 85)]  # never bytes after a gap
 
 
-def test_what_was_hashed_as_it_came_is_not_read_again():
+def test_bytes_hashed_on_arrival_are_not_read_again():
     data = pseudo_random(1, 100)
     digest = Digest(100)
     digest.feed(0, memoryview(data)[:60])
@@ -93,8 +93,8 @@ def test_what_was_hashed_as_it_came_is_not_read_again():
 
 
 @given(st.integers(0, 9), st.integers(0, 9))
-def test_a_forgotten_part_is_hashed_anew(forgotten, wrong_until):
-    """Bytes that came wrong the first time leave no trace in the digest after `forget`."""
+def test_a_part_that_was_reset_is_hashed_again(forgotten, wrong_until):
+    """Wrong bytes leave no trace in the digest once their part was reset."""
     data = pseudo_random(2, 100)
     digest = Digest(100, 10)
     start = forgotten * 10
@@ -115,7 +115,7 @@ def test_known_parts_are_neither_read_nor_changed():
     assert etag(digest, 10) == etag_of(data, 10)
 
 
-def test_known_parts_that_the_object_has_not_are_ignored():
+def test_known_parts_beyond_the_object_are_ignored():
     digest = Digest(10, 5, {-1: md5(b"a"), 2: md5(b"b"), 7: md5(b"c")})
     assert digest.whole_parts() == {}
     assert not digest.complete
@@ -128,7 +128,7 @@ def test_an_empty_object_has_one_empty_part():
     assert digest.etag(multipart=False) == "d41d8cd98f00b204e9800998ecf8427e"
 
 
-def test_it_stops_when_told_to_and_goes_on_from_there(monkeypatch):
+def test_hashing_from_disk_can_be_stopped_and_continued(monkeypatch):
     monkeypatch.setattr(digest_module, "READ_BACK", 10)
     data, reads = pseudo_random(4, 100), []
 
@@ -144,7 +144,7 @@ def test_it_stops_when_told_to_and_goes_on_from_there(monkeypatch):
     assert etag(digest, 50) == etag_of(data, 50)
 
 
-def test_a_file_that_is_shorter_than_it_should_be_ends_the_reading():
+def test_reading_ends_at_the_end_of_a_truncated_file():
     digest = Digest(100)
     assert not digest.catch_up(RangeSet([(0, 100)]), reader(b"x" * 40))
     assert not digest.complete
@@ -152,7 +152,7 @@ def test_a_file_that_is_shorter_than_it_should_be_ends_the_reading():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_many_threads_give_the_same_digest(seed):
-    """Feeding and catching up at once, as workers do; larger than hashlib's threshold for letting go of the GIL."""
+    """Hashing on arrival and from disk at the same time; larger than hashlib's threshold for releasing the GIL."""
     part_size, data = 70_000, pseudo_random(seed, 1_500_000)
     digest, there, lock = Digest(len(data), part_size), RangeSet(), threading.Lock()
     pieces = [(at, min(at + 25_000, len(data))) for at in range(0, len(data), 25_000)]
@@ -173,7 +173,7 @@ def test_many_threads_give_the_same_digest(seed):
 
 
 def test_two_threads_never_hash_the_same_part_at_once():
-    """While one is at the front of a part, the other leaves the part alone: it could only put bytes out of order."""
+    """While one thread hashes a part, others leave it alone: they would hash its bytes out of order."""
     data, digest = pseudo_random(5, 40), Digest(40)
     reached, go_on = threading.Event(), threading.Event()
 
