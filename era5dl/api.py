@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from era5dl.engine.events import Event, FileDone, FileFailed
-from era5dl.engine.snapshot import Snapshot
-from era5dl.engine.unverified_files import CheckedFiles
+from era5dl.engine.progress import Snapshot
+from era5dl.engine.reporting import CheckedFiles
 from era5dl.errors import BadSelection, UnknownName
 from era5dl.selection import Selection, choose, days_of
 from era5dl.settings import Settings
@@ -146,7 +146,7 @@ def _run(bucket: Bucket, session: Session, settings: Settings, watchers: _Watche
     checked = CheckedFiles()
 
     def hear(event: Event) -> None:
-        checked.hear(event)
+        checked.record(event)
         if isinstance(event, FileFailed):
             failures[event.index] = event
         elif isinstance(event, FileDone):
@@ -181,7 +181,7 @@ def _run(bucket: Bucket, session: Session, settings: Settings, watchers: _Watche
         missing=session.plan.missing,
         error=ended.error,
         remedy=ended.remedy,
-        checked_because={objects[index].key: why for index, why in checked.because(engine.states()).items()},
+        checked_because={objects[index].key: why for index, why in checked.reasons(engine.states()).items()},
     )
 
 

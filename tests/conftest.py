@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.engine import retry_rounds
+from era5dl.engine import retry
 from tests.faultlab import Certificates, FaultServer, make_certificates
 from tests.servers.seaweed import Seaweed
 
@@ -23,7 +23,7 @@ def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
 @pytest.fixture(autouse=True)
 def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failed files get their second chances without the seconds in between."""
-    monkeypatch.setattr(retry_rounds, "FIRST", 0.1)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.1)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 import era5dl
 from era5dl.catalog import find_variable, key_of, periods
 from era5dl.engine.events import Event, FileDone, RunEnded
-from era5dl.engine.snapshot import Snapshot
+from era5dl.engine.progress import Snapshot
 from era5dl.errors import AmbiguousName, BadSelection, SessionBusy, UnknownName
 from tests.servers.seaweed import Seaweed
 

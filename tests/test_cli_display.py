@@ -37,7 +37,7 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )
-from era5dl.engine.snapshot import ActiveFile, Snapshot
+from era5dl.engine.progress import ActiveFile, Snapshot
 from era5dl.planner import Missing
 
 HOSTILE = "a/[red]\x1b[2J\x07\u202e[bold]\r\nb.nc"

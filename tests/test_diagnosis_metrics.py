@@ -20,7 +20,7 @@ from era5dl.diagnosis import measured_bucket, metrics
 from era5dl.diagnosis.measured_bucket import MeasuredBucket, RequestMetrics
 from era5dl.diagnosis.metrics import Metrics, measure, quantile
 from era5dl.engine.events import State
-from era5dl.engine.snapshot import Snapshot
+from era5dl.engine.progress import Snapshot
 from era5dl.errors import Interrupted, ServerBusy, Stopped
 
 OBJECT = ObjectInfo("a.nc", 100, '"0"')

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.engine import access_denied, retry
-from era5dl.engine.access_denied import MANY, SILENCE, Refusals
+from era5dl.engine import retry
 from era5dl.engine.events import FileFailed
+from era5dl.engine.retry import MANY_OBJECTS, SILENCE, AccessDenials
 from era5dl.engine.scheduler import MIN_STEAL
 from tests.faultlab import Fault, FaultServer, Link, Mix, pseudo_random
 from tests.runs import fetch_all, running, wrong_files
@@ -35,34 +35,34 @@ def objects(server: FaultServer, count: int, size: int = 20_000) -> dict[str, by
 
 
 def test_many_objects_refused_and_nothing_else_for_a_while_is_the_bucket() -> None:
-    seen = Refusals()
-    for index in range(MANY):
-        seen.refused(index, START)
-        seen.refused(index, START + SILENCE)
-        assert seen.all_refused(START + SILENCE, 0.0) == (index == MANY - 1)
-    assert not seen.all_refused(START + SILENCE - 0.1, 0.0), "not so soon"
-    assert not seen.all_refused(START + SILENCE, START + 0.1), "bytes still came"
-    assert not seen.passing
+    seen = AccessDenials()
+    for index in range(MANY_OBJECTS):
+        seen.record_denial(index, START)
+        seen.record_denial(index, START + SILENCE)
+        assert seen.bucket_denied(START + SILENCE, 0.0) == (index == MANY_OBJECTS - 1)
+    assert not seen.bucket_denied(START + SILENCE - 0.1, 0.0), "not so soon"
+    assert not seen.bucket_denied(START + SILENCE, START + 0.1), "bytes still came"
+    assert not seen.are_temporary
 
 
 def test_an_answer_in_between_begins_it_anew() -> None:
-    seen = Refusals()
-    for index in range(3 * MANY):
-        seen.refused(index, START)
+    seen = AccessDenials()
+    for index in range(3 * MANY_OBJECTS):
+        seen.record_denial(index, START)
     assert seen.many
-    seen.answered(99)
+    seen.record_answer(99)
     assert not seen.many
-    assert not seen.all_refused(START + 99, 0.0)
-    assert not seen.passing, "that object was never refused"
-    seen.answered(1)
-    assert seen.passing
+    assert not seen.bucket_denied(START + 99, 0.0)
+    assert not seen.are_temporary, "that object was never refused"
+    seen.record_answer(1)
+    assert seen.are_temporary
 
 
 def test_one_object_is_never_the_bucket() -> None:
-    seen = Refusals()
+    seen = AccessDenials()
     for n in range(100):
-        seen.refused(7, START + n)
-    assert not seen.all_refused(START + 100, 0.0)
+        seen.record_denial(7, START + n)
+    assert not seen.bucket_denied(START + 100, 0.0)
 
 
 # Runs
@@ -104,7 +104,7 @@ def test_a_bucket_that_refuses_everything_ends_the_run_and_blames_no_object(
     ended = fetch_all(fault_server, tmp_path, retries=retries).engine.result
     assert (ended.kind, ended.error.startswith("the bucket refuses")) == ("BucketRefused", True)
     assert ended.failed + ended.unfinished == 40
-    assert ended.failed < access_denied.MANY
+    assert ended.failed < retry.MANY_OBJECTS
     assert time.monotonic() - began < 20
 
 
@@ -126,10 +126,10 @@ def test_while_bytes_still_come_over_older_connections_no_object_is_blamed(
 
 def test_a_few_objects_that_are_all_refused_fail_one_by_one(fault_server: FaultServer, tmp_path: Path) -> None:
     """Too few to say that it is the bucket; but it ends, and with the reason."""
-    objects(fault_server, access_denied.MANY - 1)
+    objects(fault_server, retry.MANY_OBJECTS - 1)
     fault_server.script(Fault("access-denied", times=None))
     ended = fetch_all(fault_server, tmp_path).engine.result
-    assert (ended.failed, ended.unfinished, ended.error) == (access_denied.MANY - 1, 0, "")
+    assert (ended.failed, ended.unfinished, ended.error) == (retry.MANY_OBJECTS - 1, 0, "")
 
 
 def test_refusals_between_other_troubles_do_not_add_up(fault_server: FaultServer, tmp_path: Path) -> None:

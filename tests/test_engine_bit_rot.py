@@ -93,7 +93,7 @@ OPAQUE = '"65920080-20000000"'
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "OWN_BLOCK", PART)
+    monkeypatch.setattr(prepare, "BLOCK_SIZE", PART)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -179,11 +179,11 @@ def test_without_an_md5_what_is_written_into_a_block_that_was_not_hashed_yet(
 def test_a_disk_that_always_gives_other_bytes_is_given_up() -> None:
     transfer = Transfer(0, ObjectInfo("a.bin", 2 * PART, OPAQUE), [(0, 2 * PART)], prepared=True, unverifiable="opaque")
     transfer.digest = Digest(2 * PART, PART)
-    for _ in range(verification.MOST_FETCHES - 1):
+    for _ in range(verification.MAX_FETCHES - 1):
         transfer.digest.catch_up(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
         transfer.recorded_md5s = {1: "0" * 32}
-        assert verification.to_fetch_again(transfer, etag_is_md5=False) == [(PART, 2 * PART)]
+        assert verification.ranges_to_refetch(transfer, etag_is_md5=False) == [(PART, 2 * PART)]
     transfer.digest.catch_up(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
     transfer.recorded_md5s = {1: "0" * 32}
     with pytest.raises(ProofError, match="the disk gives other bytes"):
-        verification.to_fetch_again(transfer, etag_is_md5=False)
+        verification.ranges_to_refetch(transfer, etag_is_md5=False)

@@ -55,8 +55,8 @@ def server(fault_server: FaultServer) -> FaultServer:
 
 
 def no_more_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "CHECKPOINT_SOONEST", 600.0)
-    monkeypatch.setattr(maintenance, "CHECKPOINT_LATEST", 600.0)
+    monkeypatch.setattr(maintenance, "MIN_CHECKPOINT_PAUSE", 600.0)
+    monkeypatch.setattr(maintenance, "MAX_CHECKPOINT_PAUSE", 600.0)
 
 
 def as_killed(ran: Ran, folder: Path, to: Path) -> None:

@@ -6,42 +6,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from era5dl.engine.counters import OUTCOMES, SAMPLE_EVERY, SPEED_WINDOW, TOO_EARLY, FileState, Ledger
 from era5dl.engine.events import Outcome
+from era5dl.engine.progress import MIN_TRANSFER_TIME, OUTCOMES, SAMPLE_EVERY, SPEED_WINDOW, Counters, FileState
 
 START = 1000.0
 MB = 1_000_000
 
 
-def fetch(ledger: Ledger, now: float, seconds: float, speed: float, every: float = 0.1) -> float:
+def fetch(counters: Counters, now: float, seconds: float, speed: float, every: float = 0.1) -> float:
     """Bytes come at an even speed for so many seconds, sampled as often as the keeper does."""
     for _ in range(round(seconds / every)):
         now += every
         count = round(speed * every)
-        ledger.fetched_bytes += count
-        ledger.done_bytes += count
-        ledger.sample(now)
+        counters.fetched_bytes += count
+        counters.done_bytes += count
+        counters.sample(now)
     return now
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(FileState)), max_size=50))
 def test_counts_are_a_recount_of_the_states(changes: list[tuple[int, FileState]]) -> None:
-    ledger = Ledger([10] * 5, START)
+    counters = Counters([10] * 5, START)
     for index, state in changes:
-        ledger.set_state(index, state)
-    assert ledger.counts == {state: list(ledger.states).count(state) for state in FileState}
+        counters.set_state(index, state)
+    assert counters.counts == {state: list(counters.states).count(state) for state in FileState}
 
 
 def test_it_starts_with_everything_to_do() -> None:
-    ledger = Ledger([10, 20, 0], START)
-    assert (ledger.total_bytes, ledger.done_bytes, ledger.counts[FileState.WAITING]) == (30, 0, 3)
-    assert (ledger.speed(START), ledger.time_left(START)) == (0.0, None)
+    counters = Counters([10, 20, 0], START)
+    assert (counters.total_bytes, counters.done_bytes, counters.counts[FileState.WAITING]) == (30, 0, 3)
+    assert (counters.speed(START), counters.time_left(START)) == (0.0, None)
 
 
 def test_an_object_of_another_size_changes_the_total() -> None:
-    ledger = Ledger([10, 20], START)
-    ledger.resized(20, 5)
-    assert ledger.total_bytes == 15
+    counters = Counters([10, 20], START)
+    counters.resized(20, 5)
+    assert counters.total_bytes == 15
 
 
 def test_every_good_end_has_its_state() -> None:
@@ -50,60 +50,60 @@ def test_every_good_end_has_its_state() -> None:
 
 
 def test_an_even_speed_is_told_as_it_is() -> None:
-    ledger = Ledger([1000 * MB], START)
-    now = fetch(ledger, START, 60, 5 * MB)
-    assert ledger.speed(now) == pytest.approx(5 * MB, rel=0.01)
-    assert ledger.time_left(now) == pytest.approx((1000 - 300) / 5, rel=0.01)
+    counters = Counters([1000 * MB], START)
+    now = fetch(counters, START, 60, 5 * MB)
+    assert counters.speed(now) == pytest.approx(5 * MB, rel=0.01)
+    assert counters.time_left(now) == pytest.approx((1000 - 300) / 5, rel=0.01)
 
 
 def test_the_speed_is_that_of_the_last_seconds() -> None:
-    ledger = Ledger([10_000 * MB], START)
-    now = fetch(ledger, START, 60, 50 * MB)
-    now = fetch(ledger, now, SPEED_WINDOW + 1, 1 * MB)
-    assert ledger.speed(now) == pytest.approx(1 * MB, rel=0.05)
+    counters = Counters([10_000 * MB], START)
+    now = fetch(counters, START, 60, 50 * MB)
+    now = fetch(counters, now, SPEED_WINDOW + 1, 1 * MB)
+    assert counters.speed(now) == pytest.approx(1 * MB, rel=0.05)
 
 
 def test_when_nothing_comes_the_speed_falls_to_nothing_and_nobody_knows_the_end() -> None:
-    ledger = Ledger([1000 * MB], START)
-    now = fetch(ledger, START, 20, 5 * MB)
+    counters = Counters([1000 * MB], START)
+    now = fetch(counters, START, 20, 5 * MB)
     falling = []
     for _ in range(5):
-        now = fetch(ledger, now, 2, 0)
-        falling.append(ledger.speed(now))
+        now = fetch(counters, now, 2, 0)
+        falling.append(counters.speed(now))
     assert falling == sorted(falling, reverse=True)
     assert falling[-1] == 0.0
-    assert ledger.time_left(now) is None
+    assert counters.time_left(now) is None
 
 
 def test_the_first_seconds_say_nothing_about_the_end() -> None:
-    ledger = Ledger([1000 * MB], START)
-    now = fetch(ledger, START, TOO_EARLY - 0.5, 5 * MB)
-    assert ledger.speed(now) > 0
-    assert ledger.time_left(now) is None
-    assert ledger.time_left(fetch(ledger, now, 1.0, 5 * MB)) is not None
+    counters = Counters([1000 * MB], START)
+    now = fetch(counters, START, MIN_TRANSFER_TIME - 0.5, 5 * MB)
+    assert counters.speed(now) > 0
+    assert counters.time_left(now) is None
+    assert counters.time_left(fetch(counters, now, 1.0, 5 * MB)) is not None
 
 
 def test_a_pause_is_no_slowness() -> None:
-    ledger = Ledger([1000 * MB], START)
-    now = fetch(ledger, START, 20, 5 * MB)
-    ledger.pause(now)
-    assert ledger.speed(now) == 0.0
+    counters = Counters([1000 * MB], START)
+    now = fetch(counters, START, 20, 5 * MB)
+    counters.pause(now)
+    assert counters.speed(now) == 0.0
     now += 3600
-    ledger.pause(now)  # it goes on
-    now = fetch(ledger, now, 4, 5 * MB)
-    assert ledger.speed(now) == pytest.approx(5 * MB, rel=0.01)
-    assert ledger.time_left(now) is not None
+    counters.pause(now)  # it goes on
+    now = fetch(counters, now, 4, 5 * MB)
+    assert counters.speed(now) == pytest.approx(5 * MB, rel=0.01)
+    assert counters.time_left(now) is not None
 
 
 def test_bytes_that_came_twice_make_speed_but_no_progress() -> None:
-    ledger = Ledger([100 * MB], START)
-    now = fetch(ledger, START, 10, 5 * MB)
-    ledger.done_bytes -= 50 * MB
-    assert ledger.speed(now) == pytest.approx(5 * MB, rel=0.01)
-    assert ledger.time_left(now) == pytest.approx(100 / 5, rel=0.01)
+    counters = Counters([100 * MB], START)
+    now = fetch(counters, START, 10, 5 * MB)
+    counters.done_bytes -= 50 * MB
+    assert counters.speed(now) == pytest.approx(5 * MB, rel=0.01)
+    assert counters.time_left(now) == pytest.approx(100 / 5, rel=0.01)
 
 
 def test_asking_often_keeps_few_samples() -> None:
-    ledger = Ledger([100 * MB], START)
-    fetch(ledger, START, 60, MB, every=0.01)
-    assert len(ledger._samples) <= SPEED_WINDOW / SAMPLE_EVERY + 2
+    counters = Counters([100 * MB], START)
+    fetch(counters, START, 60, MB, every=0.01)
+    assert len(counters._samples) <= SPEED_WINDOW / SAMPLE_EVERY + 2

@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-from era5dl.engine import disk_failures as disk
-from era5dl.engine import maintenance, worker
+from era5dl.engine import disk, maintenance, worker
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying, State, StateChanged
-from era5dl.engine.maintenance import Upkeep
 from era5dl.engine.transfer import Transfer
-from era5dl.engine.verification import Proof, examine
+from era5dl.engine.verification import VerificationResult, verify_part_file
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.runs import Ran, fetch_all, running, wrong_files
@@ -26,7 +24,7 @@ MB = 1_000_000
 
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "DISK_EVERY", 0.2)
+    monkeypatch.setattr(disk, "CHECK_EVERY", 0.2)
 
 
 def test_a_full_disk_pauses_and_goes_on_when_there_is_room(fault_server: FaultServer, small_disk: Path) -> None:
@@ -219,24 +217,24 @@ def test_a_disk_that_was_away_and_has_lost_what_was_not_synced(
 def test_a_disk_that_was_away_just_before_the_final_name(
     fault_server: FaultServer, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, folder, examine = pseudo_random(1, MB), tmp_path / "mounted", worker.examine
+    data, folder, verify_part_file = pseudo_random(1, MB), tmp_path / "mounted", worker.verify_part_file
     fault_server.put("a.bin", data)
 
     def and_exchange(transfer: Transfer, *rest: Any) -> Any:
-        found = examine(transfer, *rest)
-        monkeypatch.setattr(worker, "examine", examine)
+        found = verify_part_file(transfer, *rest)
+        monkeypatch.setattr(worker, "verify_part_file", verify_part_file)
         shutil.copytree(folder, small_disk, dirs_exist_ok=True)
         for path in small_disk.glob("*.part"):
             lose(path)
         mount("--bind", small_disk, folder)
         return found
 
-    monkeypatch.setattr(maintenance, "DISK_EVERY", 60.0)  # else the keeper may find out first
-    monkeypatch.setattr(worker, "examine", and_exchange)
+    monkeypatch.setattr(disk, "CHECK_EVERY", 60.0)  # else the keeper may find out first
+    monkeypatch.setattr(worker, "verify_part_file", and_exchange)
     try:
         with running(fault_server, folder, workers=1) as ran:
             ran.until(lambda: waited(ran) != [] or ran.engine.result is not None)
-            monkeypatch.setattr(maintenance, "DISK_EVERY", 0.2)
+            monkeypatch.setattr(disk, "CHECK_EVERY", 0.2)
             ended = ran.end()
         assert [event.kind for event in waited(ran)] == ["DiskAway"]
         assert (ended.verified, ended.failed) == (1, 0)
@@ -279,7 +277,7 @@ def test_a_folder_that_does_not_come_back_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
     instead: bool,
 ) -> None:
-    monkeypatch.setattr(maintenance, "PATIENCE", 1.0)
+    monkeypatch.setattr(disk, "VANISHED_LIMIT", 1.0)
     folder = tmp_path / "out"
     with running(fault_server, folder, workers=2) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
@@ -289,7 +287,7 @@ def test_a_folder_that_does_not_come_back_ends_the_run(
         ended = ran.end()
     assert ended.kind == "FolderVanished"
     assert ("another folder has taken the place of" if instead else "has vanished") in ended.error
-    assert ended.remedy == maintenance.AFTERWARDS
+    assert ended.remedy == disk.REMEDY_VANISHED
     assert len(waited(ran)) == 1
     assert not instead or list(folder.iterdir()) == []
 
@@ -373,8 +371,8 @@ def test_a_folder_exchanged_after_the_proof_gives_no_final_name(
     out, moved = tmp_path / "out", tmp_path / "moved"
     exchanges: list[int] = []
 
-    def exchanging(transfer: Transfer, *rest: Any) -> Proof | None:
-        proof = examine(transfer, *rest)
+    def exchanging(transfer: Transfer, *rest: Any) -> VerificationResult | None:
+        proof = verify_part_file(transfer, *rest)
         if not exchanges:
             exchanges.append(1)
             out.rename(moved)
@@ -385,7 +383,7 @@ def test_a_folder_exchanged_after_the_proof_gives_no_final_name(
             os.utime(impostor, ns=(part.stat().st_atime_ns, part.stat().st_mtime_ns))
         return proof
 
-    monkeypatch.setattr(worker, "examine", exchanging)
+    monkeypatch.setattr(worker, "verify_part_file", exchanging)
     with running(fault_server, out) as ran:
         ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK or (out / "a.bin").exists())
         assert not (out / "a.bin").exists()
@@ -401,9 +399,9 @@ def test_a_bug_in_the_audit_ends_the_run(
     fault_server.put("a.bin", pseudo_random(1, 1000))
     fetch_all(fault_server, tmp_path)
 
-    def broken(_: Upkeep, index: int) -> bool:
+    def broken(_run: object, index: int) -> bool:
         raise LookupError(index)
 
-    monkeypatch.setattr(Upkeep, "_is_there", broken)
+    monkeypatch.setattr(maintenance, "is_on_disk", broken)
     ran = fetch_all(fault_server, tmp_path)
     assert "internal error: LookupError" in ran.end().error

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from era5dl.engine.event_filter import AGAIN, StateNews
 from era5dl.engine.events import ONLY_HELD, State, StateChanged, Throttled
+from era5dl.engine.reporting import REPEAT_AFTER, EventFilter
 from era5dl.errors import DiskError, DiskFull
 from era5dl.gui.models.log import Level, LogModel
 from tests.faultlab import FaultServer, Link, pseudo_random
@@ -27,8 +27,8 @@ def waiting(reason: str, kind: str = "Unreachable") -> StateChanged:
 
 def told(*events: tuple[float, StateChanged]) -> list[str]:
     """The reasons, or the states, of those that are worth a line."""
-    news = StateNews()
-    return [event.reason or event.state.value for now, event in events if news.worth(event, now)]
+    news = EventFilter()
+    return [event.reason or event.state.value for now, event in events if news.should_report(event, now)]
 
 
 def test_a_wait_and_its_end_are_told() -> None:
@@ -38,7 +38,7 @@ def test_a_wait_and_its_end_are_told() -> None:
 def test_a_wait_that_comes_and_goes_is_told_once_in_a_while() -> None:
     flaps = [(now, event) for second in range(120) for now, event in ((second, waiting("a")), (second + 0.5, RUNNING))]
     assert told(*flaps) == ["a", "running", "a", "running"]
-    assert AGAIN == 60
+    assert REPEAT_AFTER == 60
 
 
 def test_another_kind_is_news() -> None:
@@ -47,9 +47,9 @@ def test_another_kind_is_news() -> None:
 
 def test_a_brake_is_told_when_it_changes_and_once_in_a_while() -> None:
     book = LogModel(clock=lambda: now)
-    news, heard = StateNews(), []
-    for now, workers in ((100.0, 4), (100.0, 4), (101.0, 2), (102.0, 2), (101.0 + AGAIN, 2)):
-        heard.append(news.worth_of_brake(Throttled(workers, 1.0), now))
+    news, heard = EventFilter(), []
+    for now, workers in ((100.0, 4), (100.0, 4), (101.0, 2), (102.0, 2), (101.0 + REPEAT_AFTER, 2)):
+        heard.append(news.should_report_throttle(Throttled(workers, 1.0), now))
         book.hear(Throttled(workers, 1.0))
     assert heard == [True, False, True, False, True]
     assert book.count == sum(heard)

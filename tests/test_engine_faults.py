@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.engine import failures, fetch, maintenance, retry, retry_rounds
+from era5dl.engine import connection_monitor, failures, fetch, retry
 from era5dl.engine.events import (
     FileDone,
     FileFailed,
@@ -143,7 +143,7 @@ def test_a_contradiction_that_does_not_end_is_named(fault_server: FaultServer, t
     failed = ran.said(FileFailed)[-1]
     assert (failed.kind, ran.said(FileRestarted)) == ("Contradiction", [])
     assert "the server names the one that was planned" in failed.reason
-    assert fault_server.stats().faults[kind] == 4 + 1 + retry_rounds.RETRIES
+    assert fault_server.stats().faults[kind] == 4 + 1 + retry.ROUND_RETRIES
 
 
 def test_replicas_that_disagree_about_the_version_do_not_go_on_for_ever(
@@ -179,7 +179,7 @@ def test_the_budget_counts_attempts_without_a_byte(fault_server: FaultServer, tm
     ran = fetch_all(fault_server, tmp_path, retries=3)
     assert ran.engine.result.failed == 1
     retries = [event.attempt for event in ran.said(FileRetrying)]
-    assert retries == [1, 2, 3, *range(1, retry_rounds.RETRIES + 1)], "and in a second round fewer"
+    assert retries == [1, 2, 3, *range(1, retry.ROUND_RETRIES + 1)], "and in a second round fewer"
     assert fault_server.stats().faults["internal-error"] == len(retries) + 2  # the first attempts
 
 
@@ -399,8 +399,8 @@ def test_a_rate_limit_is_no_stall(fault_server: FaultServer, tmp_path: Path, mon
 def test_a_connection_far_slower_than_its_siblings_is_replaced(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "SLOW_AFTER", 1.0)
-    monkeypatch.setattr(maintenance, "SWAP_EVERY", 0.5)
+    monkeypatch.setattr(connection_monitor, "SLOW_AFTER", 1.0)
+    monkeypatch.setattr(connection_monitor, "REPLACE_EVERY", 0.5)
     objects = {f"{i}.bin": pseudo_random(i, 4 * MB) for i in range(4)}
     for key, data in objects.items():
         fault_server.put(key, data)
@@ -417,9 +417,9 @@ def test_after_a_sleep_all_connections_are_made_anew(fault_server: FaultServer, 
     fault_server.script(Fault("body-stall", at=100_000, seconds=30), key=KEY)
     with running(fault_server, tmp_path, read_timeout=30) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
-        surroundings = ran.engine._upkeep._surroundings
-        awake, always = surroundings._clocks
-        surroundings._clocks = (awake, always - 3600)  # as if the clock that does not stop had gone on for an hour
+        detector = ran.engine._maintenance._connections._suspend_detector
+        awake, always = detector._clocks
+        detector._clocks = (awake, always - 3600)  # as if the clock that does not stop had gone on for an hour
         ran.end(25)
     assert wrong_files(tmp_path, {KEY: data}) == []
     assert ran.said(FileRetrying) == [], "sleep is nobody's fault"

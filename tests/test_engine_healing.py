@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.engine import maintenance, suspend
+from era5dl.engine import connection_monitor
+from era5dl.engine.connection_monitor import SuspendDetector, is_local, local_addresses
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import FileRetrying, State, StateChanged
-from era5dl.engine.suspend import Surroundings, is_ours, own_addresses
 from era5dl.errors import SessionBusy
 from era5dl.session import Session
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
@@ -43,7 +43,7 @@ def under_way(server: FaultServer, folder: Path, **options: Any) -> Any:
 def test_in_quiet_hours_the_bucket_is_asked_whether_it_is_there(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "HEALTH_EVERY", 0.3)
+    monkeypatch.setattr(connection_monitor, "HEALTH_CHECK_EVERY", 0.3)
     with under_way(fault_server, tmp_path) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
         ran.engine.pause()
@@ -71,9 +71,9 @@ def test_while_bytes_come_it_is_not_quiet(fault_server: FaultServer, tmp_path: P
     done: list[str] = []
     with Session.begin(tmp_path, plan_of(bucket), settings) as session:
         engine = Engine(bucket, session, settings)
-        run, keeper, began = engine._run, engine._upkeep, time.monotonic()
+        run, connections, began = engine._run, engine._maintenance._connections, time.monotonic()
         bucket.drop_idle_connections = lambda: done.append("drop")  # type: ignore[method-assign]
-        run.outage.check = lambda key: done.append(f"ask for {key}")  # type: ignore[method-assign]
+        run.outage.probe = lambda key: done.append(f"ask for {key}")  # type: ignore[method-assign]
         for after, came, expected in (
             (50, 0, []),
             (59, 1, []),
@@ -88,7 +88,7 @@ def test_while_bytes_come_it_is_not_quiet(fault_server: FaultServer, tmp_path: P
             (1391, 0, [f"ask for {KEY}"]),
         ):
             run.counters.fetched_bytes += came
-            keeper._mind_the_quiet(began + after)
+            connections._check_idle(began + after)
             assert done == expected, after
             done.clear()
 
@@ -97,7 +97,7 @@ def test_after_a_minute_of_quiet_no_idle_connection_is_kept(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A router that has forgotten it swallows what is sent, and only a timeout shows it."""
-    monkeypatch.setattr(maintenance, "IDLE_AFTER", 0.2)
+    monkeypatch.setattr(connection_monitor, "IDLE_AFTER", 0.2)
     for number in range(2):
         fault_server.put(f"{number}.bin", pseudo_random(number, 50_000))
     with running(fault_server, tmp_path, workers=1) as ran:
@@ -187,7 +187,7 @@ def test_when_our_own_address_is_gone_all_connections_are_made_anew(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = ["192.0.2.7"]
-    monkeypatch.setattr(suspend, "own_addresses", lambda: tuple(ours))
+    monkeypatch.setattr(connection_monitor, "local_addresses", lambda: tuple(ours))
     data = pseudo_random(1, 2 * MB)
     fault_server.put(KEY, data)
     fault_server.script(Fault("body-stall", at=100_000, seconds=30), key=KEY)
@@ -202,16 +202,16 @@ def test_when_our_own_address_is_gone_all_connections_are_made_anew(
 def test_an_address_that_is_only_no_longer_the_first_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
     """A VPN has come up: what goes out over the old address still comes back."""
     addresses = iter([("127.0.0.1",), ("127.0.0.9",), ("127.0.0.1",), ()])
-    monkeypatch.setattr(suspend, "own_addresses", lambda: next(addresses))
-    seen = Surroundings()
-    assert [seen.news() for _ in range(3)] == ["", "", ""]
+    monkeypatch.setattr(connection_monitor, "local_addresses", lambda: next(addresses))
+    seen = SuspendDetector()
+    assert [seen.check() for _ in range(3)] == ["", "", ""]
 
 
 def test_addresses() -> None:
-    assert all(is_ours(address) for address in own_addresses())
-    assert is_ours("127.0.0.1")
-    assert not is_ours("192.0.2.1")
-    assert not is_ours("2001:db8::1")
+    assert all(is_local(address) for address in local_addresses())
+    assert is_local("127.0.0.1")
+    assert not is_local("192.0.2.1")
+    assert not is_local("2001:db8::1")
 
 
 # Clocks
@@ -219,9 +219,9 @@ def test_addresses() -> None:
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="the one clock that goes on during sleep can be set")
 def test_setting_the_clock_is_no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, real = Surroundings(), time.time
+    seen, real = SuspendDetector(), time.time
     monkeypatch.setattr(time, "time", lambda: real() + 86400)
-    assert seen.news() == ""
+    assert seen.check() == ""
 
 
 @pytest.mark.parametrize("boottime", [True, False], ids=["boottime", "no boottime"])

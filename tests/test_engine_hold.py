@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from era5dl.bucket.cancellation import Abort
-from era5dl.engine.counters import FileState
 from era5dl.engine.events import ONLY_HELD, FileDone, FileStarted, State, StateChanged
+from era5dl.engine.progress import FileState
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.runs import Ran, fetch_all, leftovers, running, wrong_files
 

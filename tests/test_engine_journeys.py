@@ -13,9 +13,9 @@ from era5dl.bucket import get_object
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import retry
-from era5dl.engine.counters import FileState
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import FileDone, FileFailed, FileStarted, Outcome, State, StateChanged
+from era5dl.engine.progress import FileState
 from era5dl.errors import SessionBusy
 from era5dl.planner import Plan
 from era5dl.session import Session

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.engine import maintenance, rate_limit, retry
+from era5dl.engine import connection_monitor, rate_limit, retry
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying
 from era5dl.gui.text import error_text
 from era5dl.planner import Plan
@@ -169,8 +169,8 @@ LINKS = {
 def test_on_a_bad_line_the_files_come_out_right(
     name: str, lab: Lab, several: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "SLOW_AFTER", 0.5)
-    monkeypatch.setattr(maintenance, "SWAP_EVERY", 0.2)
+    monkeypatch.setattr(connection_monitor, "SLOW_AFTER", 0.5)
+    monkeypatch.setattr(connection_monitor, "REPLACE_EVERY", 0.2)
     lab.server.link = LINKS[name]
     if "idle" in name:
         lab.server.script(*["none"] * 4, Fault("slow-down-retry-after", seconds=1))  # for a second all are idle
@@ -228,8 +228,8 @@ def test_all_at_once(
     record_property: Any,
 ) -> None:
     """All kinds, and all that can be wrong with a line, while many objects are fetched: little is fetched twice."""
-    monkeypatch.setattr(maintenance, "SLOW_AFTER", 1.0)
-    monkeypatch.setattr(maintenance, "SWAP_EVERY", 0.2)
+    monkeypatch.setattr(connection_monitor, "SLOW_AFTER", 1.0)
+    monkeypatch.setattr(connection_monitor, "REPLACE_EVERY", 0.2)
     server = lab.server
     server.link = Link(speed=10 * MB, most_connections=12, idle_swallow=2.0, slow_every=8, slow_speed=20_000)
     kinds = [*BORNE, "replaced", "access-denied", "blocked-page"]

@@ -18,12 +18,11 @@ from era5dl.cli.run_session import exit_code
 from era5dl.engine import verification, worker
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRetrying, Outcome, State
-from era5dl.engine.part_size import Cuts
-from era5dl.engine.prepare import plan_proof
+from era5dl.engine.prepare import PartSizes, choose_digest
 from era5dl.engine.scheduler import PrepareJob
 from era5dl.engine.transfer import Transfer
-from era5dl.engine.verification import EtagTrust, Proof, examine, to_fetch_again
-from era5dl.engine.verify_files import Condition, verify
+from era5dl.engine.verification import EtagTrust, VerificationResult, ranges_to_refetch, verify_part_file
+from era5dl.engine.verify_files import FileCondition, verify
 from era5dl.folder.part_file import PartFile
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
@@ -87,7 +86,7 @@ def test_flips_in_a_row(fault_server: FaultServer, tmp_path: Path, kind: str, fl
 def test_what_failed_is_kept_under_a_name_that_is_no_data(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 310_007)
     fault_server.put(KEY, data)
-    fault_server.add(Flips(2 * verification.ENOUGH_FETCHES, elsewhere=False))
+    fault_server.add(Flips(2 * verification.MAX_IDENTICAL_FETCHES, elsewhere=False))
     first = fetch_all(fault_server, tmp_path)
     assert [failed.key for failed in first.said(FileFailed)] == [KEY]
     (aside,) = (path for path in tmp_path.iterdir() if path.is_file())
@@ -110,7 +109,7 @@ def test_what_was_set_aside_goes_when_another_program_has_brought_the_file(
 ) -> None:
     data = pseudo_random(1, 310_007)
     fault_server.put(KEY, data)
-    fault_server.add(Flips(verification.ENOUGH_FETCHES, elsewhere=False))
+    fault_server.add(Flips(verification.MAX_IDENTICAL_FETCHES, elsewhere=False))
     fetch_all(fault_server, tmp_path)
     (aside,) = tmp_path.glob("*.mismatch")
     (tmp_path / KEY).write_bytes(data)
@@ -158,12 +157,12 @@ def test_examining_the_same_bytes_again_counts_nothing(fault_server: FaultServer
     part.write(0, memoryview(bytes([data[0] ^ 1]) + data[1:]))
     part.release()
     transfer = Transfer(0, obj, [(0, obj.size)], RangeSet([(0, obj.size)]), part=part, prepared=True)
-    plan_proof(transfer, Cuts(bucket), verify=True)
+    choose_digest(transfer, PartSizes(bucket), verify=True)
     trust = EtagTrust(opaque=False)
-    for _ in range(2 * verification.MOST_FETCHES):
-        assert examine(transfer, trust, lambda: None, bool) is None
+    for _ in range(2 * verification.MAX_FETCHES):
+        assert verify_part_file(transfer, trust, lambda: None, bool) is None
     assert transfer.mismatches == []
-    assert to_fetch_again(transfer, etag_is_md5=True) == [(0, obj.size)]
+    assert ranges_to_refetch(transfer, etag_is_md5=True) == [(0, obj.size)]
     assert len(transfer.mismatches) == 1
 
 
@@ -175,17 +174,17 @@ def test_a_pause_during_the_last_examination(
     fault_server.add(Flips(float("inf"), elsewhere=True))
     examinations = itertools.count(1)
 
-    def pausing(transfer: Transfer, *rest: Any) -> Proof | None:
-        if next(examinations) == verification.MOST_FETCHES:
+    def pausing(transfer: Transfer, *rest: Any) -> VerificationResult | None:
+        if next(examinations) == verification.MAX_FETCHES:
             ran.engine.pause()
-        return examine(transfer, *rest)
+        return verify_part_file(transfer, *rest)
 
-    monkeypatch.setattr(worker, "examine", pausing)
+    monkeypatch.setattr(worker, "verify_part_file", pausing)
     with running(fault_server, tmp_path) as ran:
         ran.until(lambda: bool(ran.said(FileFailed)))
         ran.engine.resume()
         assert ran.end().failed == 1
-    assert next(examinations) == verification.MOST_FETCHES + 1
+    assert next(examinations) == verification.MAX_FETCHES + 1
 
 
 @pytest.mark.slow
@@ -248,13 +247,13 @@ def test_a_server_whose_etags_only_look_like_md5s(fault_server: FaultServer, tmp
     ran = fetch_all(fault_server, tmp_path)
     assert ran.end().failed == 3
     assert all("--opaque-etags" in failed.remedy for failed in ran.said(FileFailed))
-    assert fault_server.stats().payload == verification.ENOUGH_FETCHES * 3 * 300_000
+    assert fault_server.stats().payload == verification.MAX_IDENTICAL_FETCHES * 3 * 300_000
     fault_server.reset_stats()
 
     ran = fetch_all(fault_server, tmp_path, opaque_etags=True)
     assert wrong_files(tmp_path, objects) == []
     assert {done.outcome for done in ran.said(FileDone)} == {Outcome.CHECKED}
-    assert {done.reason.split(";")[0] for done in ran.said(FileDone)} == {verification.UNMATCHED}
+    assert {done.reason.split(";")[0] for done in ran.said(FileDone)} == {verification.ETAG_MISMATCH}
     assert fault_server.stats().payload == 3 * 300_000
 
 
@@ -293,8 +292,9 @@ def test_a_match_that_comes_while_another_file_is_examined_counts_for_it(
         run.space_checked = True
         job = run.next_job(0, None, Abort())
         assert isinstance(job, PrepareJob)
-        found = verification.Proof(Outcome.CHECKED, verification.UNMATCHED)  # before it is settled another one matches
-        run.etag_trust.matched(etag_of(b"another"))
+        found = verification.VerificationResult(Outcome.CHECKED, verification.ETAG_MISMATCH)
+        # Another object matches its ETag before this result is recorded.
+        run.etag_trust.record_match(etag_of(b"another"))
         run.record_prepared(job, found)
         assert 0 not in run.checked
         assert 0 in run.recheck
@@ -347,10 +347,10 @@ def test_verify_tells_wrong_files_from_etags_that_are_no_md5s(fault_server: Faul
     fetch_all(fault_server, tmp_path, opaque_etags=True)
     bucket = S3Bucket(settings_for(fault_server))
     with Session.open(tmp_path) as session:
-        assert [one.condition for one in verify(bucket, session, lambda _: None)] == [Condition.WRONG]
-        told: list[Condition] = []
+        assert [one.condition for one in verify(bucket, session, lambda _: None)] == [FileCondition.WRONG]
+        told: list[FileCondition] = []
         found = verify(bucket, session, lambda one: told.append(one.condition), opaque_etags=True)
-        assert [one.condition for one in found] == told == [Condition.CHECKED]
+        assert [one.condition for one in found] == told == [FileCondition.CHECKED]
 
 
 def test_verify_finds_a_wrong_file_among_right_ones(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_verify_finds_a_wrong_file_among_right_ones(fault_server: FaultServer, t
     (tmp_path / "0.nc").write_bytes(b"\0" * 300_000)
     with Session.open(tmp_path) as session:
         found = verify(S3Bucket(settings_for(fault_server)), session, lambda _: None, opaque_etags=True)
-    assert [one.condition for one in found] == [Condition.WRONG, Condition.VERIFIED, Condition.VERIFIED]
+    assert [one.condition for one in found] == [FileCondition.WRONG, FileCondition.VERIFIED, FileCondition.VERIFIED]
 
 
 def test_the_error_names_what_is_known(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_the_error_names_what_is_known(fault_server: FaultServer, tmp_path: Path
     fault_server.put(KEY, pseudo_random(1, 300_000))
     fault_server.add(Flips(float("inf"), elsewhere=True))
     (failed,) = fetch_all(fault_server, tmp_path).said(FileFailed)
-    assert failed.remedy == verification.ALTERED
+    assert failed.remedy == verification.REMEDY_ALTERED
 
 
 # -- files of nobody knows whom, where no MD5 can tell ---------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine.events import FileDone, FileFailed, FileRetrying, Outcome
-from era5dl.engine.verify_files import Condition, verify
+from era5dl.engine.verify_files import FileCondition, verify
 from era5dl.session import Session
 from tests.faultlab import Fault, FaultServer, Link, etag_of, pseudo_random
 from tests.runs import Ran, fetch_all, leftovers, running, settings_for, wrong_files
@@ -170,7 +170,7 @@ def test_what_is_right_of_a_damaged_file_is_not_fetched_again(
         (tmp_path / key).write_bytes((data[:-1] + bytes([data[-1] ^ 1]))[: MB - cut_off])
     with Session.open(tmp_path) as session:
         found = verify(S3Bucket(settings_for(fault_server)), session, lambda _: None)
-    assert [one.condition for one in found] == [Condition.WRONG] * 2
+    assert [one.condition for one in found] == [FileCondition.WRONG] * 2
     fault_server.reset_stats()
     fetch_all(fault_server, tmp_path, workers=1)
     assert wrong_files(tmp_path, objects) == []
@@ -183,5 +183,5 @@ def test_files_that_are_there_are_asked_about_once(fault_server: FaultServer, tm
     fault_server.reset_stats()
     with Session.open(tmp_path) as session:
         found = verify(S3Bucket(settings_for(fault_server)), session, lambda _: None)
-    assert [one.condition for one in found] == [Condition.VERIFIED] * 6
+    assert [one.condition for one in found] == [FileCondition.VERIFIED] * 6
     assert 1 <= asked(fault_server) <= 4, "no more than look at files at once"

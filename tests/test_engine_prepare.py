@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.engine.prepare import Places, recall, salvage
+from era5dl.engine.prepare import ObjectFiles, resume_part_file, reuse_final_file
 from era5dl.engine.transfer import Transfer
-from era5dl.engine.verification import EtagTrust, examine_file
+from era5dl.engine.verification import EtagTrust, verify_final_file
 from era5dl.folder import part_file
 from era5dl.folder.part_file import PartFile
 from era5dl.proof.etag import multipart_md5
@@ -33,8 +33,8 @@ def _transfer(folder: Path) -> Transfer:
     return transfer
 
 
-def _places(folder: Path, claim: Unfinished | None) -> Places:
-    return Places(folder / "a.nc", folder / "a.nc.part", claim, lambda: (), bool)
+def _places(folder: Path, claim: Unfinished | None) -> ObjectFiles:
+    return ObjectFiles(folder / "a.nc", folder / "a.nc.part", claim, lambda: (), bool)
 
 
 def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
@@ -42,32 +42,32 @@ def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
     claim = Unfinished(0, ((0, PART), (2 * PART, 3 * PART - 1)), {0: MD5S[0], 1: MD5S[1], 2: MD5S[2], 9: MD5S[0]}, PART)
-    recall(transfer, _places(tmp_path, claim))
+    resume_part_file(transfer, _places(tmp_path, claim))
     assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART - 1)]
     assert transfer.recorded_md5s == {0: MD5S[0]}
     assert transfer.digest is not None
     assert transfer.digest.whole_parts() == {}, "what was recorded is compared with the disk, and vouches for nothing"
 
 
-@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("reopened", [False, True])
 def test_after_trouble_in_the_same_run_it_is_read_past_the_page_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reopened: bool
 ) -> None:
     dropped: list[int] = []
     monkeypatch.setattr(part_file, "drop_page_cache", dropped.append)
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
-    recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),))), again=again)
+    resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, PART),))), reopened=reopened)
     assert transfer.part is not None
     transfer.part.acquire()
     transfer.part.release()
-    assert len(dropped) == again
+    assert len(dropped) == reopened
 
 
 def test_what_was_cut_off_a_part_file_is_claimed_no_more(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA[: 2 * PART - 1])
     transfer = _transfer(tmp_path)
-    recall(transfer, _places(tmp_path, Unfinished(0, ((0, 3 * PART),), dict(enumerate(MD5S)), PART)))
+    resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, 3 * PART),), dict(enumerate(MD5S)), PART)))
     assert list(transfer.done) == [(0, 2 * PART - 1)]
     assert transfer.recorded_md5s == {0: MD5S[0]}
 
@@ -76,7 +76,7 @@ def test_of_a_part_file_that_was_cut_and_that_no_md5_proves_nothing_counts(tmp_p
     (tmp_path / "a.nc.part").write_bytes(DATA[:-1])
     transfer = _transfer(tmp_path)
     transfer.digest = None
-    recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),))))
+    resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, PART),))))
     assert not transfer.done
 
 
@@ -85,7 +85,7 @@ def test_claims_on_a_part_file_of_another_size_are_void(tmp_path: Path) -> None:
         if data is not None:
             (tmp_path / "a.nc.part").write_bytes(data)
         transfer = _transfer(tmp_path)
-        recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, PART)))
+        resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, PART)))
         assert not transfer.done
 
 
@@ -93,7 +93,7 @@ def test_digests_of_parts_of_another_size_are_not_compared_with_ours(tmp_path: P
     (tmp_path / "a.nc.part").write_bytes(DATA)
     for part_size in (0, PART - 1):
         transfer = _transfer(tmp_path)
-        recall(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, part_size)))
+        resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, part_size)))
         assert transfer.done
         assert transfer.recorded_md5s == {}
 
@@ -111,7 +111,7 @@ def test_once_it_is_certain_how_it_was_cut_digests_of_other_parts_are_forgotten(
 def test_claims_beyond_the_object_are_clipped(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
-    recall(transfer, _places(tmp_path, Unfinished(0, ((3 * PART, 99 * PART),), {})))
+    resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((3 * PART, 99 * PART),), {})))
     assert list(transfer.done) == [(3 * PART, 4 * PART)]
 
 
@@ -120,7 +120,7 @@ def test_what_is_right_of_a_damaged_file_is_copied(tmp_path: Path) -> None:
     spoilt[PART + 5] ^= 1
     (tmp_path / "a.nc").write_bytes(spoilt[:-1])  # and its last part is cut
     transfer = _transfer(tmp_path)
-    salvage(transfer, tmp_path / "a.nc", len(DATA) - 1, MD5S, lambda: False)
+    reuse_final_file(transfer, tmp_path / "a.nc", len(DATA) - 1, MD5S, lambda: False)
     assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART)]
     assert transfer.part is not None
     assert transfer.part.path.read_bytes()[2 * PART : 3 * PART] == DATA[2 * PART : 3 * PART]
@@ -130,7 +130,7 @@ def test_recorded_digests_that_do_not_give_the_etag_are_not_believed(tmp_path: P
     (tmp_path / "a.nc").write_bytes(DATA)
     for forged in ((MD5S[1], *MD5S[1:]), MD5S[:3], ()):
         transfer = _transfer(tmp_path)
-        salvage(transfer, tmp_path / "a.nc", len(DATA), forged, lambda: False)
+        reuse_final_file(transfer, tmp_path / "a.nc", len(DATA), forged, lambda: False)
         assert not transfer.done
 
 
@@ -138,7 +138,7 @@ def test_a_final_file_that_is_exchanged_while_it_is_hashed_is_not_proven(tmp_pat
     """The name means another file by then, whatever the bytes of the first were."""
     final = tmp_path / "a.nc"
     final.write_bytes(DATA)
-    assert examine_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, lambda: False)
+    assert verify_final_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, lambda: False)
 
     def exchanged() -> bool:
         other = tmp_path / "other"
@@ -149,4 +149,4 @@ def test_a_final_file_that_is_exchanged_while_it_is_hashed_is_not_proven(tmp_pat
 
     if os.name == "nt":
         return  # an open file cannot be exchanged there
-    assert examine_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, exchanged) is None
+    assert verify_final_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, exchanged) is None

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from era5dl.engine.rate_limit import BURST, RateLimit, Throttle
+from era5dl.engine.rate_limit import BURST, RateLimiter, Throttle
 
 START = 1_000_000.0  # seconds; a monotonic clock begins anywhere
 MB = 1_000_000
 
 
-def spent(limit: RateLimit, seconds: float, spenders: int, sizes: list[int], begin: float = START) -> int:
+def spent(limit: RateLimiter, seconds: float, spenders: int, sizes: list[int], begin: float = START) -> int:
     """How many bytes so many spenders take in so many simulated seconds, each as often as it is allowed to."""
     dice, total = random.Random(1), 0
     ready = [(begin, number) for number in range(spenders)]
@@ -24,7 +24,7 @@ def spent(limit: RateLimit, seconds: float, spenders: int, sizes: list[int], beg
         now, number = heapq.heappop(ready)
         count = dice.choice(sizes)
         total += count
-        wait = limit.spend(count, now)
+        wait = limit.consume(count, now)
         heapq.heappush(ready, (now + max(wait, 1e-4), number))  # the network, too, needs a moment
     return total
 
@@ -32,7 +32,7 @@ def spent(limit: RateLimit, seconds: float, spenders: int, sizes: list[int], beg
 @pytest.mark.parametrize("spenders", [1, 8, 32])
 @pytest.mark.parametrize("sizes", [[16_384], [1, 4_096, 65_536, 262_144]], ids=["TLS records", "all sizes"])
 def test_five_megabytes_a_second_are_five(spenders: int, sizes: list[int]) -> None:
-    total = spent(RateLimit(5 * MB), 10.0, spenders, sizes)
+    total = spent(RateLimiter(5 * MB), 10.0, spenders, sizes)
     extra = spenders * max(sizes)  # each may have one read more under way when the time is over
     assert 0.99 * 50 * MB <= total <= 1.01 * 50 * MB + extra
 
@@ -40,40 +40,40 @@ def test_five_megabytes_a_second_are_five(spenders: int, sizes: list[int]) -> No
 @given(st.integers(1, 10**9), st.lists(st.tuples(st.integers(0, 10**7), st.floats(0, 5)), min_size=1, max_size=50))
 def test_never_more_than_the_rate_and_one_burst(rate: int, reads: list[tuple[int, float]]) -> None:
     """Who waits as told has received, at any moment, no more than the rate gives since the start, and one burst."""
-    limit, now, total = RateLimit(rate), START, 0
+    limit, now, total = RateLimiter(rate), START, 0
     for count, silence in reads:
         now += silence
-        now += limit.spend(count, now)
+        now += limit.consume(count, now)
         total += count
         assert total <= rate * (now - START + BURST) * (1 + 1e-9) + 1e-3 * rate
 
 
 def test_a_silence_saves_up_no_more_than_a_burst() -> None:
-    limit = RateLimit(1000)
-    assert limit.spend(100, START) == pytest.approx(0.1 - BURST)
-    assert limit.spend(1000, START + 3600) == pytest.approx(1.0 - BURST)
+    limit = RateLimiter(1000)
+    assert limit.consume(100, START) == pytest.approx(0.1 - BURST)
+    assert limit.consume(1000, START + 3600) == pytest.approx(1.0 - BURST)
 
 
 def test_all_share_one_limit() -> None:
-    limit = RateLimit(1000)
-    waits = [limit.spend(1000, START) for _ in range(3)]
+    limit = RateLimiter(1000)
+    waits = [limit.consume(1000, START) for _ in range(3)]
     assert waits == pytest.approx([1 - BURST, 2 - BURST, 3 - BURST])
 
 
 @pytest.mark.parametrize("rate", [None, 0])
 def test_no_limit_no_wait(rate: int | None) -> None:
-    assert RateLimit(rate).spend(10**12, START) == 0.0
+    assert RateLimiter(rate).consume(10**12, START) == 0.0
 
 
 def test_a_new_limit_holds_from_the_next_byte_on() -> None:
-    limit = RateLimit(10)
-    limit.spend(1_000_000, START)  # 28 hours to wait
+    limit = RateLimiter(10)
+    limit.consume(1_000_000, START)  # 28 hours to wait
     limit.set(5 * MB)
     assert limit.rate == 5 * MB
-    assert limit.spend(1000, START + 1) == 0.0
+    assert limit.consume(1000, START + 1) == 0.0
     assert spent(limit, 10.0, 8, [16_384], begin=START + 1) == pytest.approx(50 * MB, rel=0.02)
     limit.set(None)
-    assert limit.spend(10**12, START + 2) == 0.0
+    assert limit.consume(10**12, START + 2) == 0.0
 
 
 # -- throttling -----------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def test_a_new_limit_holds_from_the_next_byte_on() -> None:
 def wary(workers: int = 8) -> Throttle:
     """One that has no credit: the next refusal brakes."""
     throttle = Throttle(workers)
-    assert not throttle.refused(START, 0.0)
+    assert not throttle.record_throttled(START, 0.0)
     return throttle
 
 
@@ -90,7 +90,7 @@ def trusting(workers: int = 8) -> Throttle:
     """One that has all the credit there can be."""
     throttle = Throttle(workers)
     for _ in range(10_000):
-        throttle.answered()
+        throttle.record_answer()
     return throttle
 
 
@@ -117,16 +117,16 @@ def asked(throttle: Throttle, refuses: Refuses, seconds: float) -> tuple[int, in
     now = START
     while now < START + seconds:
         throttle.recover(now)
-        while now >= throttle.hold_until and len(under_way) < throttle.allowed:
+        while now >= throttle.paused_until and len(under_way) < throttle.allowed:
             heapq.heappush(under_way, now + ASKING)
         if not under_way:
-            now = throttle.hold_until
+            now = throttle.paused_until
             continue
         now = heapq.heappop(under_way)
         if refuses(sent, now - START):
-            throttle.refused(now, WISH)
+            throttle.record_throttled(now, WISH)
         else:
-            throttle.answered()
+            throttle.record_answer()
             answered += 1
         sent += 1
     return sent, answered
@@ -139,8 +139,8 @@ def test_one_refusal_in_twenty_slows_nobody(workers: int, first: int) -> None:
     throttle = Throttle(workers)
     sent, _ = asked(throttle, lambda number, _: number % 20 == first, 100.0)
     assert sent == pytest.approx(asked(Throttle(workers), lambda *_: False, 100.0)[0], abs=workers)
-    assert (throttle.allowed, throttle.hold_until) == (workers, 0.0)
-    assert throttle.refusals == pytest.approx(sent / 20, abs=1)
+    assert (throttle.allowed, throttle.paused_until) == (workers, 0.0)
+    assert throttle.count == pytest.approx(sent / 20, abs=1)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -148,7 +148,7 @@ def test_one_refusal_in_twenty_at_random_slows_nobody(seed: int) -> None:
     """With a hundred answers behind it: chance does not refuse several of the first few."""
     throttle, dice = Throttle(16), random.Random(seed)
     asked(throttle, lambda number, _: number > 100 and dice.random() < 0.05, 200.0)
-    assert (throttle.allowed, throttle.hold_until) == (16, 0.0)
+    assert (throttle.allowed, throttle.paused_until) == (16, 0.0)
 
 
 @pytest.mark.parametrize("workers", [1, 8, 64])
@@ -164,39 +164,39 @@ def test_a_server_that_refuses_all_is_hardly_asked(workers: int) -> None:
 def test_where_many_are_refused_it_brakes(share: float) -> None:
     throttle, dice = trusting(), random.Random(1)
     asked(throttle, lambda *_: dice.random() < share, 100.0)
-    assert throttle.hold_until > 0.0
+    assert throttle.paused_until > 0.0
     assert throttle.allowed < 8
 
 
 def test_credit_is_for_ten_refusals_and_the_next_one_brakes() -> None:
     """However many answers came before: a server that was willing for hours may have had enough now."""
     throttle = trusting()
-    assert [throttle.refused(START, WISH) for _ in range(12)] == [False] * 10 + [True] * 2
-    assert (throttle.allowed, throttle.hold_until) == (4, START + WISH)
+    assert [throttle.record_throttled(START, WISH) for _ in range(12)] == [False] * 10 + [True] * 2
+    assert (throttle.allowed, throttle.paused_until) == (4, START + WISH)
 
 
 def test_the_first_refusal_of_all_is_its_own_objects_the_second_is_everybodys() -> None:
     throttle = Throttle(8)
-    assert not throttle.refused(START, WISH)
-    assert (throttle.allowed, throttle.hold_until) == (8, 0.0)
-    assert throttle.refused(START, WISH)
-    assert (throttle.allowed, throttle.hold_until) == (4, START + WISH)
+    assert not throttle.record_throttled(START, WISH)
+    assert (throttle.allowed, throttle.paused_until) == (8, 0.0)
+    assert throttle.record_throttled(START, WISH)
+    assert (throttle.allowed, throttle.paused_until) == (4, START + WISH)
 
 
 def test_after_a_brake_credit_is_earned_anew() -> None:
     throttle = wary()
     for answers in (0, 1, Throttle.PRICE - 1):  # what there was is gone each time
         for _ in range(answers):
-            throttle.answered()
-        assert throttle.refused(START, 0.0)
+            throttle.record_answer()
+        assert throttle.record_throttled(START, 0.0)
     for _ in range(Throttle.PRICE):
-        throttle.answered()
-    assert not throttle.refused(START, 0.0)
+        throttle.record_answer()
+    assert not throttle.record_throttled(START, 0.0)
 
 
 def test_a_refusal_that_is_paid_for_does_not_keep_it_from_growing() -> None:
     throttle = wary()
-    throttle.refused(START, 0.0)
+    throttle.record_throttled(START, 0.0)
     _, _ = asked(throttle, lambda number, _: number % 20 == 19, 4 * Throttle.GROW_EVERY + 1)
     assert throttle.allowed == 8
 
@@ -209,10 +209,10 @@ def test_once_the_server_is_willing_again_all_ask_again() -> None:
 
 def test_a_complaint_halves_and_holds() -> None:
     throttle = wary()
-    throttle.refused(START, 3.0)
-    assert (throttle.allowed, throttle.hold_until, throttle.refusals) == (4, START + 3.0, 2)
+    throttle.record_throttled(START, 3.0)
+    assert (throttle.allowed, throttle.paused_until, throttle.count) == (4, START + 3.0, 2)
     for later, allowed in ((10, 2), (20, 1), (30, 1)):
-        throttle.refused(START + later, 0.0)
+        throttle.record_throttled(START + later, 0.0)
         assert throttle.allowed == allowed
 
 
@@ -220,22 +220,22 @@ def test_complaints_at_once_are_one() -> None:
     """Eight workers are told the same moment: that is one complaint, not a division by 256."""
     throttle = wary()
     for number in range(8):
-        throttle.refused(START + number * 0.1, delay=float(number))
+        throttle.record_throttled(START + number * 0.1, delay=float(number))
     assert throttle.allowed == 4
-    assert throttle.refusals == 1 + 8
-    assert throttle.hold_until == pytest.approx(START + 7.7)  # the longest wish counts
+    assert throttle.count == 1 + 8
+    assert throttle.paused_until == pytest.approx(START + 7.7)  # the longest wish counts
 
 
 def test_the_wait_is_never_shortened() -> None:
     throttle = wary()
-    throttle.refused(START, 60.0)
-    throttle.refused(START + 10, 1.0)
-    assert throttle.hold_until == START + 60.0
+    throttle.record_throttled(START, 60.0)
+    throttle.record_throttled(START + 10, 1.0)
+    assert throttle.paused_until == START + 60.0
 
 
 def test_it_grows_by_one_after_each_while_without_complaints() -> None:
     throttle = wary()
-    throttle.refused(START, 0.0)
+    throttle.record_throttled(START, 0.0)
     now, seen = START, []
     for _ in range(6):
         now = calm(throttle, now, Throttle.GROW_EVERY)
@@ -245,14 +245,14 @@ def test_it_grows_by_one_after_each_while_without_complaints() -> None:
 
 def test_it_does_not_grow_at_once() -> None:
     throttle = wary()
-    throttle.refused(START, 0.0)
+    throttle.record_throttled(START, 0.0)
     calm(throttle, START, Throttle.GROW_EVERY - 1.0)
     assert throttle.allowed == 4
 
 
 def test_time_spent_waiting_is_no_time_without_complaints() -> None:
     throttle = wary()
-    throttle.refused(START, 60.0)
+    throttle.record_throttled(START, 60.0)
     now = calm(throttle, START, 60.0)
     assert throttle.allowed == 4
     calm(throttle, now, Throttle.GROW_EVERY)
@@ -262,10 +262,10 @@ def test_time_spent_waiting_is_no_time_without_complaints() -> None:
 def test_a_complaint_about_one_request_more_halves() -> None:
     """Just after it has grown, a complaint is most likely about that: it must not count as an echo of itself."""
     throttle = wary()
-    throttle.refused(START, 0.0)
+    throttle.record_throttled(START, 0.0)
     now = calm(throttle, START, Throttle.GROW_EVERY)
     assert throttle.allowed == 5
-    throttle.refused(now + 0.2, 0.0)
+    throttle.record_throttled(now + 0.2, 0.0)
     assert throttle.allowed == 2
 
 
@@ -281,7 +281,7 @@ def test_more_and_fewer_workers() -> None:
 def test_a_brake_that_is_on_stays_on(detour: list[int]) -> None:
     """The user's wish for more workers is no answer to the server's wish for fewer, nor is one for fewer and more."""
     throttle = wary()
-    throttle.refused(START, 0.0)
+    throttle.record_throttled(START, 0.0)
     for workers in detour:
         throttle.set_workers(workers)
     assert throttle.allowed == 4
@@ -293,27 +293,27 @@ def test_there_is_always_somebody_and_never_too_many(story: list[tuple[str, int]
     for what, number in story:
         now += number / 4
         if what == "refuse":
-            throttle.refused(now, number / 8)
+            throttle.record_throttled(now, number / 8)
         elif what == "answer":
-            throttle.answered()
+            throttle.record_answer()
         elif what == "workers":
             throttle.set_workers(number)
         else:
             throttle.recover(now)
         assert 1 <= throttle.allowed <= throttle.workers
-    calm(throttle, max(now, throttle.hold_until), 64 * Throttle.GROW_EVERY + 1)
+    calm(throttle, max(now, throttle.paused_until), 64 * Throttle.GROW_EVERY + 1)
     assert throttle.allowed == throttle.workers
 
 
 def test_the_throttle_fits_what_is_let_in_and_holds_nobody() -> None:
     throttle = Throttle(8)
-    throttle.fit(10.0, 3)
-    assert (throttle.allowed, throttle.hold_until, throttle.refusals) == (3, 0.0, 0)
-    throttle.fit(10.5, 5)
+    throttle.limit_connections(10.0, 3)
+    assert (throttle.allowed, throttle.paused_until, throttle.count) == (3, 0.0, 0)
+    throttle.limit_connections(10.5, 5)
     assert throttle.allowed == 3, "it never allows more"
     throttle.set_workers(16)
     assert throttle.allowed == 3, "nor does the user's wish"
     throttle.recover(10.5 + Throttle.GROW_EVERY)
     assert throttle.allowed == 4
-    throttle.fit(20.0, 0)
+    throttle.limit_connections(20.0, 0)
     assert throttle.allowed == 1

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from era5dl.cli.plain_display import line_for
-from era5dl.engine import retry, retry_rounds
-from era5dl.engine.events import FileDone, FileFailed, SecondChance, State, StateChanged
-from era5dl.engine.retry_rounds import FACTOR, LONGEST, Rounds
+from era5dl.engine import retry
+from era5dl.engine.events import FileDone, FileFailed, RetryRoundScheduled, State, StateChanged
+from era5dl.engine.retry import LONGEST_WAIT, WAIT_FACTOR, RetryRounds
 from tests.faultlab import Fault, FaultServer, pseudo_random
 from tests.faultlab.http import Request
 from tests.runs import Ran, fetch_all, running, wrong_files
@@ -35,17 +35,17 @@ def server(fault_server: FaultServer) -> FaultServer:
 
 
 def test_each_round_waits_longer_than_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_rounds, "FIRST", 5.0)
-    plan, now, delays = Rounds(enabled=True), 1000.0, []
+    monkeypatch.setattr(retry, "FIRST_WAIT", 5.0)
+    plan, now, delays = RetryRounds(enabled=True), 1000.0, []
     for number in range(8):
-        plan.failed(1)
-        chance = plan.plan(now, number, 0)
+        plan.add(1)
+        chance = plan.schedule(now, number, 0)
         assert chance is not None
         assert (chance.round, chance.files) == (number + 1, 1)
-        assert plan.plan(now, number, 0) is None, "decided once"
+        assert plan.schedule(now, number, 0) is None, "decided once"
         delays.append(chance.delay)
-        assert plan.begin() == [1]
-    expected = [min(LONGEST, 5.0 * FACTOR**number) for number in range(8)]
+        assert plan.start() == [1]
+    expected = [min(LONGEST_WAIT, 5.0 * WAIT_FACTOR**number) for number in range(8)]
     assert all(0.8 * wait <= delay <= 1.2 * wait for wait, delay in zip(expected, delays, strict=True))
 
 
@@ -55,24 +55,24 @@ def test_each_round_waits_longer_than_the_one_before(monkeypatch: pytest.MonkeyP
     ids=["nothing", "a file", "bytes", "a drip", "it has grown"],
 )
 def test_after_a_round_that_brought_nothing_new_there_is_no_other(files: int, missing: int, another: bool) -> None:
-    plan = Rounds(enabled=True)
-    plan.failed(1)
-    assert plan.plan(0.0, 3, 1000)
-    plan.begin()
-    plan.failed(1)
+    plan = RetryRounds(enabled=True)
+    plan.add(1)
+    assert plan.schedule(0.0, 3, 1000)
+    plan.start()
+    plan.add(1)
     assert plan.pending
-    assert (plan.plan(0.0, files, missing) is not None) == another
+    assert (plan.schedule(0.0, files, missing) is not None) == another
     assert plan.pending == another
 
 
 def test_a_file_of_which_all_bytes_are_there_brings_nothing_new_either() -> None:
     """One that only cannot have its name."""
-    plan = Rounds(enabled=True)
-    plan.failed(1)
-    assert plan.plan(0.0, 3, 0)
-    plan.begin()
-    plan.failed(1)
-    assert plan.plan(0.0, 3, 0) is None
+    plan = RetryRounds(enabled=True)
+    plan.add(1)
+    assert plan.schedule(0.0, 3, 0)
+    plan.start()
+    plan.add(1)
+    assert plan.schedule(0.0, 3, 0) is None
     assert not plan.pending
 
 
@@ -110,13 +110,13 @@ def test_a_file_that_comes_in_a_second_round_has_not_failed(server: FaultServer,
     ran = fetch_all(server, tmp_path, retries=1)
     assert wrong_files(tmp_path, {KEY: DATA}) == []
     assert (ran.engine.result.verified, ran.engine.result.failed) == (1, 0)
-    assert [event.round for event in ran.said(SecondChance)] == [1, 2]
+    assert [event.round for event in ran.said(RetryRoundScheduled)] == [1, 2]
     assert len(ran.said(FileFailed)) == 2
     assert ran.session.checkpoint.failures == ()
     assert ran.engine.snapshot().fetched_bytes == len(DATA), "what came in the first round was kept"
     states = [event.state for event in ran.said(StateChanged)]
     assert states == [State.RUNNING, State.WAITING_TO_RETRY, State.RUNNING, State.WAITING_TO_RETRY, State.RUNNING]
-    assert line_for(ran.said(SecondChance)[0]) == "trying 1 failed file again in 0 s (round 1)"
+    assert line_for(ran.said(RetryRoundScheduled)[0]) == "trying 1 failed file again in 0 s (round 1)"
 
 
 def test_what_does_not_heal_holds_up_the_end_for_one_round(server: FaultServer, tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_what_does_not_heal_holds_up_the_end_for_one_round(server: FaultServer, 
     server.script(Fault("internal-error", times=None), key=KEY)
     ran = fetch_all(server, tmp_path, retries=6)
     assert (ran.engine.result.verified, ran.engine.result.failed) == (1, 1)
-    assert len(ran.said(SecondChance)) == 1
-    assert server.stats().faults["internal-error"] == 7 + 1 + retry_rounds.RETRIES
+    assert len(ran.said(RetryRoundScheduled)) == 1
+    assert server.stats().faults["internal-error"] == 7 + 1 + retry.ROUND_RETRIES
     assert [failure.key for failure in ran.session.checkpoint.failures] == [KEY]
 
 
@@ -133,13 +133,13 @@ def test_what_does_not_heal_holds_up_the_end_for_one_round(server: FaultServer, 
 def test_what_is_the_files_own_reason_is_not_tried_again(server: FaultServer, tmp_path: Path, kind: str) -> None:
     server.script(Fault(kind, times=None), key=KEY)
     ran = fetch_all(server, tmp_path)
-    assert (ran.engine.result.failed, ran.said(SecondChance)) == (1, [])
+    assert (ran.engine.result.failed, ran.said(RetryRoundScheduled)) == (1, [])
 
 
 def test_without_retries_there_are_no_second_chances(server: FaultServer, tmp_path: Path) -> None:
     server.script(Fault("internal-error"), key=KEY)
     ran = fetch_all(server, tmp_path, retries=0)
-    assert (ran.engine.result.failed, ran.said(SecondChance)) == (1, [])
+    assert (ran.engine.result.failed, ran.said(RetryRoundScheduled)) == (1, [])
 
 
 def waits(ran: Ran) -> None:
@@ -147,7 +147,7 @@ def waits(ran: Ran) -> None:
 
 
 def test_a_stop_ends_the_wait_at_once(server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_rounds, "FIRST", LONG)
+    monkeypatch.setattr(retry, "FIRST_WAIT", LONG)
     server.script(Fault("internal-error", times=None), key=KEY)
     with running(server, tmp_path, retries=1) as ran:
         waits(ran)
@@ -159,7 +159,7 @@ def test_a_stop_ends_the_wait_at_once(server: FaultServer, tmp_path: Path, monke
 def test_failed_files_can_be_tried_again_before_their_time(
     server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry_rounds, "FIRST", LONG)
+    monkeypatch.setattr(retry, "FIRST_WAIT", LONG)
     server.script(Fault("internal-error", times=2), key=KEY)
     with running(server, tmp_path, retries=1) as ran:
         waits(ran)
@@ -173,7 +173,7 @@ def test_while_it_is_paused_no_round_begins(server: FaultServer, tmp_path: Path)
     with running(server, tmp_path, retries=1, on_event=lambda event: pause(event)) as ran:
 
         def pause(event: object) -> None:
-            if isinstance(event, SecondChance):
+            if isinstance(event, RetryRoundScheduled):
                 ran.engine.pause()
 
         ran.until(lambda: ran.engine.snapshot().state is State.PAUSED)

@@ -13,10 +13,10 @@ import pytest
 import era5dl
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.cli.plain_display import MOST_NAMES, MOST_REASONS, checked_lines
-from era5dl.engine.counters import FileState
 from era5dl.engine.events import FileDone, Outcome, RunEnded
-from era5dl.engine.prepare import OPAQUE
-from era5dl.engine.unverified_files import EARLIER, CheckedFiles, CheckedGroup, grouped
+from era5dl.engine.prepare import NO_MD5
+from era5dl.engine.progress import FileState
+from era5dl.engine.reporting import CHECKED_EARLIER, CheckedFiles, CheckedGroup, group_by_reason
 from era5dl.gui.models.log import Level, LogModel
 from era5dl.gui.text import summary_text
 from era5dl.planner import plan_keys
@@ -24,7 +24,7 @@ from tests.faultlab import FaultServer
 from tests.runs import settings_for
 
 KEYS = [f"one/{name}.txt" for name in "abcd"]
-LINE = f"3 files are checked, not verified: {OPAQUE} (a.txt, b.txt, c.txt)"
+LINE = f"3 files are checked, not verified: {NO_MD5} (a.txt, b.txt, c.txt)"
 
 
 @pytest.fixture
@@ -58,11 +58,11 @@ def test_the_command_line_names_them_also_when_quiet_and_in_later_runs(server: F
     assert LINE in first.stderr.splitlines()
     assert summary(first)["checked"] == 3
     (group,) = summary(first)["checked_because"]
-    assert (group["reason"], group["files"], sorted(group["keys"])) == (OPAQUE, 3, KEYS[:3])
+    assert (group["reason"], group["files"], sorted(group["keys"])) == (NO_MD5, 3, KEYS[:3])
 
     second = command(server, "download", *words, "--json")
-    assert summary(second)["checked_because"] == [{"reason": EARLIER, "files": 3, "keys": KEYS[:3]}]
-    assert f"3 files are checked, not verified: {EARLIER} (a.txt, b.txt, c.txt)" in second.stderr
+    assert summary(second)["checked_because"] == [{"reason": CHECKED_EARLIER, "files": 3, "keys": KEYS[:3]}]
+    assert f"3 files are checked, not verified: {CHECKED_EARLIER} (a.txt, b.txt, c.txt)" in second.stderr
 
     proven = command(server, "verify", tmp_path / "out", "--quiet")
     assert LINE in proven.stderr.splitlines()
@@ -73,19 +73,19 @@ def test_the_result_in_python_names_them(server: FaultServer, tmp_path: Path) ->
     made = plan_keys(KEYS, S3Bucket(settings))
     result = era5dl.download(made, tmp_path, settings=settings)
     assert result.complete
-    assert dict(result.checked_because) == dict.fromkeys(KEYS[:3], OPAQUE)
+    assert dict(result.checked_because) == dict.fromkeys(KEYS[:3], NO_MD5)
     again = era5dl.download(made, tmp_path, settings=settings)
-    assert dict(again.checked_because) == dict.fromkeys(KEYS[:3], EARLIER)
+    assert dict(again.checked_because) == dict.fromkeys(KEYS[:3], CHECKED_EARLIER)
 
 
 def test_they_are_those_of_the_states_and_nothing_else() -> None:
     """A file that was checked, and then replaced and verified, is verified."""
     heard = CheckedFiles()
     for index in range(3):
-        heard.hear(FileDone(index, KEYS[index], 1, "", Outcome.CHECKED, OPAQUE, adopted=False))
+        heard.record(FileDone(index, KEYS[index], 1, "", Outcome.CHECKED, NO_MD5, adopted=False))
     states = bytes([FileState.CHECKED, FileState.VERIFIED, FileState.FAILED, FileState.CHECKED])
-    assert heard.because(states) == {0: OPAQUE, 3: EARLIER}
-    assert grouped({}, KEYS) == []
+    assert heard.reasons(states) == {0: NO_MD5, 3: CHECKED_EARLIER}
+    assert group_by_reason({}, KEYS) == []
 
 
 def test_many_are_counted_and_few_are_named() -> None:
@@ -100,7 +100,8 @@ def test_many_are_counted_and_few_are_named() -> None:
 
 
 def test_the_window_names_them_in_the_message_and_in_the_log() -> None:
-    groups = [CheckedGroup(OPAQUE, tuple(KEYS)), CheckedGroup(EARLIER, ("z.nc",)), CheckedGroup("odd", ("y.nc",))]
+    earlier, odd = CheckedGroup(CHECKED_EARLIER, ("z.nc",)), CheckedGroup("odd", ("y.nc",))
+    groups = [CheckedGroup(NO_MD5, tuple(KEYS)), earlier, odd]
     assert summary_text.not_verified_files(groups) == (
         "4 files are checked, not verified (a.txt, b.txt, c.txt …). The server's ETag is not an MD5. "
         "1 file is checked, not verified (z.nc). They were checked in an earlier run. 1 more for other reasons."
@@ -108,7 +109,7 @@ def test_the_window_names_them_in_the_message_and_in_the_log() -> None:
     assert summary_text.not_verified_files([]) == ""
     book = LogModel()
     for key in KEYS[:2]:
-        book.hear(FileDone(0, key, 5, "", Outcome.CHECKED, OPAQUE, adopted=False))
+        book.hear(FileDone(0, key, 5, "", Outcome.CHECKED, NO_MD5, adopted=False))
     book.hear(RunEnded(0, 3, 0, 0, False, "", ""))
     assert [line.text for line in book.lines(Level.WARNING)] == [
         "2 files are checked, not verified (a.txt, b.txt). The server's ETag is not an MD5.",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from era5dl.engine import maintenance
+from era5dl.engine import disk
 from era5dl.engine.events import State
 from era5dl.gui.models import preferences
 from tests.faultlab import Certificates, Fault, FaultServer, Link
@@ -61,7 +61,7 @@ def test_a_full_disk(
     small_disk: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(maintenance, "DISK_EVERY", 0.2)
+    monkeypatch.setattr(disk, "CHECK_EVERY", 0.2)
     window = begun(open_window, fault_server, small_disk)
     ballast = small_disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):

@@ -16,8 +16,8 @@ from babel.messages.pofile import read_po
 from era5dl import errors, planner
 from era5dl import formatting as text
 from era5dl.catalog import Cadence, find_preset, find_variable, presets, products, variables
-from era5dl.engine.counters import FileState
 from era5dl.engine.events import Outcome, State
+from era5dl.engine.progress import FileState
 from era5dl.gui.text import catalog_text, error_text, i18n, po, status_text
 from era5dl.gui.text.i18n import N_, _, follow, ngettext, on_switch, pgettext, switch, system_language, translate
 from era5dl.session.summary import SessionStatus
@@ -681,15 +681,15 @@ def test_names_of_states_are_distinct():
 
 
 def test_why_no_more_could_be_proven():
-    from era5dl.engine.prepare import OPAQUE
+    from era5dl.engine.prepare import NO_MD5
 
-    assert status_text.not_verified_reason(OPAQUE) == "The server's ETag is not an MD5."
-    assert status_text.not_verified_reason(f"{OPAQUE}; it is not an HDF5 file").endswith(
+    assert status_text.not_verified_reason(NO_MD5) == "The server's ETag is not an MD5."
+    assert status_text.not_verified_reason(f"{NO_MD5}; it is not an HDF5 file").endswith(
         "MD5. The file itself says: it is not an HDF5 file"
     )
     assert status_text.not_verified_reason("a new reason") == "a new reason"
     switch("zh_CN")
-    assert CHINESE.search(status_text.not_verified_reason(OPAQUE))
+    assert CHINESE.search(status_text.not_verified_reason(NO_MD5))
 
 
 def test_presets_say_what_they_are_for():

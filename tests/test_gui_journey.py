@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.engine.counters import FileState
 from era5dl.engine.events import State
+from era5dl.engine.progress import FileState
 from era5dl.gui.controllers import download
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.gui_driver import NAMES, Window, options, two_days, wrong

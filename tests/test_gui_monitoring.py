@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from era5dl.diagnosis.network_test import NetworkTest, Timing
-from era5dl.engine.verify_files import Condition, Examined
+from era5dl.engine.verify_files import FileCondition, FileReport
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import ErrorInfo
 from era5dl.gui.backend.service import TESTING, VERIFYING
@@ -92,11 +92,11 @@ def test_the_report_says_where_it_is_or_why_it_is_not(
 
 
 def test_verified_and_checked_are_counted_apart(window: Window, tmp_path: Path) -> None:
-    found = (Condition.VERIFIED, Condition.CHECKED, Condition.CHECKED)
-    examined = tuple(Examined(place, "k", one) for place, one in enumerate(found))
+    found = (FileCondition.VERIFIED, FileCondition.CHECKED, FileCondition.CHECKED)
+    examined = tuple(FileReport(place, "k", one) for place, one in enumerate(found))
     window.app.hear(messages.VerifyFinished("a" * 12, tmp_path, examined))
     text = window.app.sessions._banner.text
     assert "1 file verified" in text
     assert "2 files checked" in text
-    window.app.hear(messages.VerifyFinished("a" * 12, tmp_path, (*examined, Examined(3, "k", Condition.ABSENT))))
+    window.app.hear(messages.VerifyFinished("a" * 12, tmp_path, (*examined, FileReport(3, "k", FileCondition.ABSENT))))
     assert "1 file is missing" in window.app.sessions._banner.text

@@ -13,9 +13,8 @@ import pytest
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.catalog import find_variable, key_of, periods
-from era5dl.engine.counters import FileState
 from era5dl.engine.events import FileDone, FileFailed, FileRetrying, Outcome
-from era5dl.engine.snapshot import ActiveFile
+from era5dl.engine.progress import ActiveFile, FileState
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.background_task import BackgroundTask, Cancelled
 from era5dl.gui.backend.messages import Message

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.engine.maintenance import CHECKPOINT_SOONEST
+from era5dl.engine.maintenance import MIN_CHECKPOINT_PAUSE
 from tests.faultlab import FaultServer
 from tests.killing import MB, SPEED, WORKERS, Moment, Scene
 
@@ -33,7 +33,9 @@ def test_killed_again_and_again_under_load(fault_server: FaultServer, tmp_path: 
     assert scene.tally.unwanted == []
     lost = fault_server.stats().payload - sum(map(len, scene.objects.values()))
     # Each kill may cost what came since the last checkpoint, and what was in flight or in the sockets' buffers.
-    assert lost < len(DOWNLOAD) * (CHECKPOINT_SOONEST + 1.5) * WORKERS * SPEED, f"{lost / MB:.1f} MB were fetched twice"
+    assert lost < len(DOWNLOAD) * (MIN_CHECKPOINT_PAUSE + 1.5) * WORKERS * SPEED, (
+        f"{lost / MB:.1f} MB were fetched twice"
+    )
 
 
 def test_a_repair_that_is_killed(fault_server: FaultServer, tmp_path: Path) -> None:

@@ -281,11 +281,11 @@ def test_session_frozen_during_verification_does_not_finish_an_object_claimed_el
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault_server.put("a.nc", pseudo_random(1, 100_000))
-    examine, clocks = worker.examine, lock_module._clocks
+    verify_part_file, clocks = worker.verify_part_file, lock_module._clocks
 
     def then_freeze(transfer: Transfer, *rest: Any) -> Any:
-        found = examine(transfer, *rest)
-        monkeypatch.setattr(worker, "examine", examine)
+        found = verify_part_file(transfer, *rest)
+        monkeypatch.setattr(worker, "verify_part_file", verify_part_file)
         session = next((tmp_path / OWN_FOLDER).glob("*.lock")).stem
         (claim,) = (path for path in (tmp_path / OWN_FOLDER).glob("*.claim") if path.stem != session)
         claim.unlink()
@@ -294,7 +294,7 @@ def test_session_frozen_during_verification_does_not_finish_an_object_claimed_el
         monkeypatch.setattr(lock_module, "_clocks", lambda: (now[0] + 2 * LEASE, now[1] + 2 * LEASE))
         return found
 
-    monkeypatch.setattr(worker, "examine", then_freeze)
+    monkeypatch.setattr(worker, "verify_part_file", then_freeze)
     ran = fetch_all(fault_server, tmp_path)
     assert [event.kind for event in ran.said(FileRetrying)] == ["ClaimedElsewhere"]
     assert ran.end().verified == 1, "the other session is dead"

@@ -31,7 +31,7 @@ MOST_CUTS = 90  # of each kind of disk
 @pytest.fixture
 def disk(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     """A download that was followed, with checkpoints as often as they come."""
-    monkeypatch.setattr(maintenance, "CHECKPOINT_SOONEST", 0.03)
+    monkeypatch.setattr(maintenance, "MIN_CHECKPOINT_PAUSE", 0.03)
     monkeypatch.setattr(maintenance, "TICK", 0.01)
     for n, (key, data) in enumerate(DATA.items()):
         fault_server.put(key, data, part_size=PART if n % 2 else None)

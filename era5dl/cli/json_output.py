@@ -68,12 +68,12 @@ from era5dl.engine.events import (
     FileRetrying,
     FileStarted,
     RangesIgnored,
+    RetryRoundScheduled,
     RunEnded,
-    SecondChance,
     StateChanged,
     Throttled,
 )
-from era5dl.engine.snapshot import Snapshot
+from era5dl.engine.progress import Snapshot
 from era5dl.errors import Era5Error
 
 _NAMES: dict[type, str] = {
@@ -83,7 +83,7 @@ _NAMES: dict[type, str] = {
     FileDone: "file-done",
     FileFailed: "file-failed",
     StateChanged: "state",
-    SecondChance: "second-chance",
+    RetryRoundScheduled: "second-chance",
     Throttled: "throttled",
     FewerWorkers: "fewer-workers",
     RangesIgnored: "ranges-ignored",

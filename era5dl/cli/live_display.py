@@ -17,7 +17,7 @@ from rich.text import Text
 from era5dl.cli.output import Voice
 from era5dl.cli.plain_display import line_for, percent
 from era5dl.engine.events import Event, FileFailed, State, StateChanged, Throttled
-from era5dl.engine.snapshot import ActiveFile, Snapshot
+from era5dl.engine.progress import ActiveFile, Snapshot
 from era5dl.formatting import count, duration, plain, size, speed
 
 FRAME = 0.12  # seconds between two pictures

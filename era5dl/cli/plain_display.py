@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Protocol
 
 from era5dl.cli.output import Voice
-from era5dl.engine.event_filter import StateNews
 from era5dl.engine.events import (
     Event,
     FewerWorkers,
@@ -19,14 +18,14 @@ from era5dl.engine.events import (
     FileRestarted,
     FileRetrying,
     RangesIgnored,
+    RetryRoundScheduled,
     RunEnded,
-    SecondChance,
     State,
     StateChanged,
     Throttled,
 )
-from era5dl.engine.snapshot import Snapshot
-from era5dl.engine.unverified_files import CheckedGroup
+from era5dl.engine.progress import Snapshot
+from era5dl.engine.reporting import CheckedGroup, EventFilter
 from era5dl.errors import ClaimedElsewhere
 from era5dl.formatting import count, duration, size, speed
 
@@ -55,7 +54,7 @@ class Lines:
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._next = time.monotonic() + EVERY
-        self._news = StateNews()
+        self._news = EventFilter()
         self._told: set[str] = set()  # failures: a round that ends as the one before is no news
         self._fault: FileRetrying | None = None  # the last one since bytes came
 
@@ -69,9 +68,9 @@ class Lines:
 
     def event(self, event: Event) -> None:
         line, now = line_for(event), time.monotonic()
-        if isinstance(event, StateChanged) and not self._news.worth(event, now):
+        if isinstance(event, StateChanged) and not self._news.should_report(event, now):
             return
-        if isinstance(event, Throttled) and not self._news.worth_of_brake(event, now):
+        if isinstance(event, Throttled) and not self._news.should_report_throttle(event, now):
             return
         if isinstance(event, FileRetrying):
             self._fault = event
@@ -103,7 +102,7 @@ def line_for(event: Event) -> str:
             return f"left to another session: {event.key}: {_reason(event)}"
         case StateChanged(state=State.RUNNING):
             return "going on" if event.reason == "" else f"going on: {event.reason}"
-        case SecondChance():
+        case RetryRoundScheduled():
             files = count(event.files, "failed file")
             return f"trying {files} again in {event.delay:.0f} s (round {event.round})"
         case StateChanged() if event.state not in (State.READY, State.ENDED, State.WAITING_TO_RETRY):

@@ -16,8 +16,8 @@ from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Voice
 from era5dl.cli.plain_display import Face, Lines, checked_lines, summary_line
 from era5dl.engine.events import Event, RunEnded
-from era5dl.engine.snapshot import Snapshot
-from era5dl.engine.unverified_files import CheckedFiles, CheckedGroup, grouped
+from era5dl.engine.progress import Snapshot
+from era5dl.engine.reporting import CheckedFiles, CheckedGroup, group_by_reason
 from era5dl.errors import OtherEndpoint, UsageError
 from era5dl.formatting import count, plain, size
 
@@ -81,7 +81,7 @@ def drive(
     last = engine.snapshot()
     if voice.records is not None:
         voice.records.progress(last, at_once=True)
-    groups = grouped(checked.because(engine.states()), [obj.key for obj in session.plan.objects])
+    groups = group_by_reason(checked.reasons(engine.states()), [obj.key for obj in session.plan.objects])
     return Finished(engine.result or _unfinished_business(last), last, groups)
 
 
@@ -144,7 +144,7 @@ def _tell(events: SimpleQueue[Event], face: Face, voice: Voice, checked: Checked
         except Empty:
             return
         face.event(event)
-        checked.hear(event)
+        checked.record(event)
         if voice.records is not None:
             voice.records.event(event)
 

@@ -19,7 +19,7 @@ import psutil
 
 from era5dl import thread_registry as threads
 from era5dl.diagnosis.measured_bucket import RequestMetrics, Traffic
-from era5dl.engine.snapshot import Snapshot
+from era5dl.engine.progress import Snapshot
 from era5dl.errors import OutOfThreads
 
 EVERY = 2.0  # seconds between samples

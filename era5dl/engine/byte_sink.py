@@ -65,11 +65,11 @@ class Intake:
 
     def appetite(self) -> int:
         rate = self._run.rate_limit
-        return READ_SIZE if rate.rate is None else rate.sip(self._run.workers)
+        return READ_SIZE if rate.rate is None else rate.read_size(self._run.workers)
 
     def received(self, count: int) -> float:
         rate = self._run.rate_limit
-        return rate.spend(count, time.monotonic()) if rate.rate else 0.0
+        return rate.consume(count, time.monotonic()) if rate.rate else 0.0
 
     def linger(self, seconds: float, abort: Abort) -> None:
         until = time.monotonic() + seconds

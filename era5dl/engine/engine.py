@@ -14,12 +14,11 @@ from dataclasses import replace
 
 from era5dl import thread_registry
 from era5dl.bucket.interface import Bucket
-from era5dl.engine.counters import FileState
 from era5dl.engine.events import Event, FewerWorkers, Listener, RunEnded, State, ignore
 from era5dl.engine.hold import hold, release
-from era5dl.engine.maintenance import Upkeep
+from era5dl.engine.maintenance import Maintenance
+from era5dl.engine.progress import ActiveFile, FileState, Snapshot
 from era5dl.engine.run import Run
-from era5dl.engine.snapshot import ActiveFile, Snapshot
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.worker import work
 from era5dl.errors import OutOfThreads
@@ -52,7 +51,7 @@ class Engine:
         self._no_workers = threading.Event()
         self._no_workers.set()
         self._ended = threading.Event()
-        self._upkeep = Upkeep(self._run, self._no_workers)
+        self._maintenance = Maintenance(self._run, self._no_workers)
         self.result: RunEnded | None = None
 
     # Commands: each returns at once
@@ -66,10 +65,10 @@ class Engine:
             if self._started:
                 return
             self._started = True
-            self._begin_thread(self._upkeep.keep, "keeper")  # it sees the end, so that every run has one
+            self._begin_thread(self._maintenance.run, "keeper")  # it sees the end, so that every run has one
             self._run.update_state_locked()
             try:
-                self._begin_thread(self._upkeep.audit, "audit")
+                self._begin_thread(self._maintenance.audit, "audit")
                 self._hire_locked()
             except OutOfThreads as error:
                 self._run.end_with_error_locked(error)
@@ -111,7 +110,7 @@ class Engine:
             kept = [] if wanted is None else [failure for failure in run.failures if failure.index not in wanted]
             run.failures.clear()
             run.failures.extend(kept)
-            run.retry_rounds.forget(range(len(run.counters.states)) if wanted is None else wanted)
+            run.retry_rounds.remove(range(len(run.counters.states)) if wanted is None else wanted)
             run.update_state_locked()
             run.notify_locked()
 
@@ -160,36 +159,36 @@ class Engine:
         run = self._run
         now = time.monotonic()
         with run.lock:
-            ledger, counts = run.counters, run.counters.counts
-            ledger.sample(now)
+            counters, counts = run.counters, run.counters.counts
+            counters.sample(now)
             running = run.state is State.RUNNING
             return Snapshot(
                 state=run.state,
                 reason=run.reason,
-                total_files=len(ledger.states),
+                total_files=len(counters.states),
                 done_files=counts[FileState.VERIFIED] + counts[FileState.CHECKED],
                 verified_files=counts[FileState.VERIFIED],
                 checked_files=counts[FileState.CHECKED],
                 failed_files=counts[FileState.FAILED],
                 held_files=counts[FileState.HELD],
-                total_bytes=ledger.total_bytes,
-                done_bytes=ledger.done_bytes,
-                fetched_bytes=ledger.fetched_bytes,
-                speed=ledger.speed(now) if running else 0.0,
-                time_left=ledger.time_left(now) if running else None,
-                elapsed=now - ledger.began,
+                total_bytes=counters.total_bytes,
+                done_bytes=counters.done_bytes,
+                fetched_bytes=counters.fetched_bytes,
+                speed=counters.speed(now) if running else 0.0,
+                time_left=counters.time_left(now) if running else None,
+                elapsed=now - counters.began,
                 active=tuple(_active(t, now) for t in run.scheduler.transfers.values() if _is_active(t)),
                 workers=run.workers,
                 allowed=run.throttle.allowed,
                 in_flight=len(run.scheduler.active_pieces),
                 rate_limit=run.rate_limit.rate,
-                retries=ledger.retries,
-                throttles=run.throttle.refusals,
-                barren_attempts=ledger.barren_attempts,
+                retries=counters.retries,
+                throttles=run.throttle.count,
+                barren_attempts=counters.barren_attempts,
             )
 
     def states(self) -> bytes:
-        """One byte an object, in the order of the plan: a `ledger.FileState`."""
+        """One byte an object, in the order of the plan: a `counters.FileState`."""
         with self._run.lock:
             return bytes(self._run.counters.states)
 

@@ -1,43 +1,49 @@
-"""What the engine says: rare facts, in the past tense, a dozen a second at most. Progress is not told, it is asked for.
+"""Events of a run: their types, and the queue that delivers them to the listener.
 
-A listener gets them on whatever thread they happened, must return at once and must not raise.
+Events are rare, at most a dozen per second. Progress is not an event; callers poll `Engine.snapshot`. A listener is
+called on any thread, must return at once and must not raise.
 
-`kind`, wherever there is a reason, is the name of the class of `era5dl.errors` behind it, such as "NotFound": by it a
-face finds words of its own. It is "" where no error is behind it; the reason is always English.
+`kind`, wherever there is a reason, is the class name of the error in `era5dl.errors`, such as "NotFound"; user
+interfaces choose their own text by it. It is "" where no error is the reason. `reason` is always English.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+log = logging.getLogger("era5dl")
+
 
 class Outcome(Enum):
-    """How far one object is proven, or why it is not here."""
+    """The result for one object."""
 
     VERIFIED = "verified"  # the MD5 of every byte matches the server's ETag
-    CHECKED = "checked"  # size, ranges and file structure are right; the ETag is no MD5
+    CHECKED = "checked"  # size, ranges and file structure are right, but no MD5 could be compared
     FAILED = "failed"
 
 
 class State(Enum):
-    """What a run is doing as a whole."""
+    """The state of a run."""
 
     READY = "ready"
     RUNNING = "running"
-    PAUSED = "paused"  # by the user, or because all that is left is held by the user
+    PAUSED = "paused"  # by the user, or because all remaining files are held by the user
     WAITING_FOR_NETWORK = "waiting for the network"
     WAITING_FOR_DISK = "waiting for the disk"
     WAITING_FOR_ROOM = "waiting for room on the disk"
     WAITING_FOR_TRUST = "waiting for a trusted certificate"
-    WAITING_TO_RETRY = "waiting to try failed files again"  # at the end of a run
-    WAITING_FOR_SESSION = "waiting for another session"  # all that is left is being fetched by others in this folder
+    WAITING_TO_RETRY = "waiting to try failed files again"  # at the end of a run, between two retry rounds
+    WAITING_FOR_SESSION = "waiting for another session"  # others fetch all remaining files into this folder
     STOPPING = "stopping"
     ENDED = "ended"
 
 
-TROUBLES = frozenset(  # the run waits for something that is not as it should be
+PROBLEM_STATES = frozenset(  # the run waits because something is wrong
     (
         State.WAITING_FOR_NETWORK,
         State.WAITING_FOR_DISK,
@@ -46,13 +52,15 @@ TROUBLES = frozenset(  # the run waits for something that is not as it should be
         State.WAITING_TO_RETRY,
     )
 )
-WAITS = TROUBLES | {State.WAITING_FOR_SESSION}  # all states in which the run waits
-ONLY_HELD = "only held files are left"  # reason of PAUSED
+WAITING_STATES = PROBLEM_STATES | {State.WAITING_FOR_SESSION}
+ONLY_HELD = "only held files are left"  # reason of State.PAUSED
 
 
 @dataclass(frozen=True, slots=True)
 class FileStarted:
-    index: int  # place in the plan
+    """An object has been prepared, and its bytes are fetched from now on."""
+
+    index: int  # position in the plan
     key: str
     size: int
     resumed_bytes: int  # already on disk from an earlier run
@@ -60,17 +68,19 @@ class FileStarted:
 
 @dataclass(frozen=True, slots=True)
 class FileRetrying:
+    """An attempt failed and is repeated, or the file waits for another session."""
+
     index: int
     key: str
     reason: str
-    attempt: int  # attempts in a row that brought no new byte
+    attempt: int  # attempts in a row without a new byte
     delay: float  # seconds until the next attempt
     kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FileRestarted:
-    """The object was replaced upstream; what had come of the old version is thrown away."""
+    """The object was replaced in the bucket; the bytes of the old version are discarded."""
 
     index: int
     key: str
@@ -80,17 +90,21 @@ class FileRestarted:
 
 @dataclass(frozen=True, slots=True)
 class FileDone:
+    """A file has its final name."""
+
     index: int
     key: str
     size: int
     path: str
     outcome: Outcome  # VERIFIED or CHECKED
-    reason: str  # for CHECKED: why no more could be proven; else ""
-    adopted: bool  # it was on disk already, whole; no byte of it was fetched in this run
+    reason: str  # for CHECKED: why the file could not be verified; else ""
+    adopted: bool  # the file was complete on disk; no byte was fetched in this run
 
 
 @dataclass(frozen=True, slots=True)
 class FileFailed:
+    """An object cannot be downloaded in this run, unless a retry round succeeds."""
+
     index: int
     key: str
     reason: str
@@ -100,14 +114,16 @@ class FileFailed:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
+    """The run has another state, or another reason for it."""
+
     state: State
-    reason: str  # for people; "" when the state says it all
+    reason: str  # "" when the state is clear without one
     kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class SecondChance:
-    """All else is done; files that failed for a reason that time may heal are tried again in `delay` seconds."""
+class RetryRoundScheduled:
+    """A retry round is scheduled: files that failed for a temporary reason are retried in `delay` seconds."""
 
     round: int  # from 1
     files: int
@@ -116,7 +132,7 @@ class SecondChance:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """The server asked to slow down; `workers` is how many requests at once are allowed now."""
+    """The server throttles. workers: concurrent requests allowed now. delay: seconds without requests."""
 
     workers: int
     delay: float
@@ -124,7 +140,7 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class FewerWorkers:
-    """The system gives no threads for as many workers as are wanted; `workers` do it all."""
+    """The system cannot start as many threads as wanted; the run continues with `workers`."""
 
     workers: int
     wanted: int
@@ -135,25 +151,25 @@ class FewerWorkers:
 
 @dataclass(frozen=True, slots=True)
 class RangesIgnored:
-    """Something in between answers with whole objects where parts are asked for: each file comes over one connection,
-    and an interruption starts it again. Once per run."""
+    """Responses contain whole objects instead of the requested ranges, because of a proxy. Each file then uses a single
+    connection and starts again after an interruption. At most once per run."""
 
-    index: int  # of the object that showed it
+    index: int  # of the first such object
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """Exactly once per run, as its last event, also after a stop or a bug."""
+    """The last event of each run, exactly once, also after a stop or an internal error."""
 
     verified: int
     checked: int
     failed: int
-    unfinished: int  # left for the next run
+    unfinished: int  # remaining for the next run
     stopped: bool  # by the user
-    error: str  # what ended the whole run before its time; "" when nothing did
+    error: str  # why the run ended early; "" when it did not
     remedy: str
-    kind: str = ""  # of that error
+    kind: str = ""  # of the error
 
 
 Event = (
@@ -163,7 +179,7 @@ Event = (
     | FileDone
     | FileFailed
     | StateChanged
-    | SecondChance
+    | RetryRoundScheduled
     | Throttled
     | FewerWorkers
     | RangesIgnored
@@ -173,4 +189,47 @@ Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener of those who do not listen."""
+    """Do nothing: the default listener."""
+
+
+class EventQueue:
+    """Queues events under the engine's lock and delivers them in order after its release. Thread-safe.
+
+    Delivery without the lock lets a listener call back into the engine.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._waiting: deque[Event] = deque()
+        self._delivery_lock = threading.RLock()
+
+    def put(self, event: Event) -> None:
+        """Add an event. Calls no listener."""
+        self._waiting.append(event)
+
+    def deliver(self) -> None:
+        """Pass all waiting events to the listener. Must not be called with the engine's lock held."""
+        if not self._waiting:  # the usual case; a thread that adds an event calls this afterwards
+            return
+        with self._delivery_lock:
+            while self._waiting:
+                event = self._waiting.popleft()
+                try:
+                    self._listener(event)
+                except Exception:  # a bug in a listener must not end a download
+                    log.exception("a listener failed on %s", type(event).__name__)
+
+
+class LockThenDeliver:
+    """Context manager: holds the lock, then delivers the queued events, unless an exception is raised. Reusable."""
+
+    def __init__(self, lock: threading.RLock, queue: EventQueue) -> None:
+        self._lock, self._queue = lock, queue
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._lock.release()
+        if error is None:
+            self._queue.deliver()

@@ -9,11 +9,11 @@ import random
 import time
 
 from era5dl.bucket.cancellation import Abort
-from era5dl.engine import retry_rounds
-from era5dl.engine.disk_failures import all_failed, judge, one_failed
+from era5dl.engine import retry
+from era5dl.engine.disk import classify, disk_failed, object_failed
 from era5dl.engine.events import FileRetrying, Throttled
 from era5dl.engine.hold import let_go
-from era5dl.engine.retry import DOUBTS, Decision, decide, longest_delay
+from era5dl.engine.retry import DOUBTS, Decision, decide, max_delay
 from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job
 from era5dl.engine.transfer import Piece, Transfer
@@ -44,7 +44,7 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
         run.bucket.drop_idle_connections()  # one was dead: so, most likely, are those that have been idle beside it
     alone = True
     if isinstance(error, DiskError):
-        error, alone = judge(run, job.transfer, error)
+        error, alone = classify(run, job.transfer, error)
     with run.locked():
         transfer, now = job.transfer, time.monotonic()
         run.aborts.pop(job, None)
@@ -55,7 +55,7 @@ def attempt_failed(run: Run, job: Job, error: Era5Error, *, progressed: bool) ->
             transfer.verifying = False
         if isinstance(error, DiskError) and error.reaction is Reaction.PAUSE:  # also where we ended the attempt
             run.counters.barren_attempts += not progressed
-            one_failed(run, transfer, error) if alone else _disk_failed(run, transfer, error)
+            object_failed(run, transfer, error) if alone else _disk_failed(run, transfer, error)
         elif abort is None or not abort.why or isinstance(error, DiskError | ProofError):
             _consider(run, job, abort, error, progressed, now)
         elif transfer.decision is None and not transfer.releasing:  # we ended it ourselves: nobody's fault
@@ -79,15 +79,15 @@ def settle(run: Run, transfer: Transfer) -> None:
 def _disk_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
     if transfer.decision is None:  # one that is being opened, too
         withdraw(run, transfer, Decision(Reaction.REOPEN, 0.0, 0), error)
-    all_failed(run, error)
+    disk_failed(run, error)
 
 
 def _consider(run: Run, job: Job, abort: Abort | None, error: Era5Error, progressed: bool, now: float) -> None:
     transfer = job.transfer
     run.counters.barren_attempts += not progressed
     if isinstance(error, Denied):
-        run.denials.refused(transfer.index, now)
-        if run.denials.all_refused(now, run.last_byte_at):
+        run.denials.record_denial(transfer.index, now)
+        if run.denials.bucket_denied(now, run.last_byte_at):
             run.scheduler.requeue(job, now, now)
             run.end_with_error_locked(BucketRefused(f"the bucket refuses one object after the other: {error}"))
             return
@@ -126,7 +126,7 @@ def _decide(run: Run, job: Job, error: Era5Error, progressed: bool, crowded: boo
 
 def _budget(run: Run, job: Job) -> int:
     retries = run.settings.retries
-    return min(retries, retry_rounds.RETRIES) if job.transfer.index in run.retry_rounds.again else retries
+    return min(retries, retry.ROUND_RETRIES) if job.transfer.index in run.retry_rounds.retried else retries
 
 
 def _is_crowded(run: Run, abort: Abort, now: float) -> bool:
@@ -139,18 +139,18 @@ def _is_crowded(run: Run, abort: Abort, now: float) -> bool:
     working = sum(not other.connected or (isinstance(job, Piece) and job.answered) for job, other in run.aborts.items())
     if run.closed_connections < SHUT_OUT or not working:
         return False
-    run.throttle.fit(now, max(working, run.peak_requests.lately(now)))
+    run.throttle.limit_connections(now, max(working, run.peak_requests.value(now)))
     return True
 
 
 def _doubt(run: Run, job: Job, error: Denied) -> Decision:
-    """The same for an answer of 403: see `era5dl.engine.access_denied`."""
+    """The same for an answer of 403: see `era5dl.engine.retry`."""
     counter = job if isinstance(job, Piece) else job.transfer
     retries, barren = _budget(run, job), counter.denials
-    doubts = retries if run.denials.passing else DOUBTS
+    doubts = retries if run.denials.are_temporary else DOUBTS
     decision = decide(error, progressed=False, barren=barren, retries=retries, draw=random.uniform, doubts=doubts)
     if not decision.again and run.denials.many:
-        return Decision(error.reaction, random.uniform(0.0, longest_delay(barren + 1)), barren)
+        return Decision(error.reaction, random.uniform(0.0, max_delay(barren + 1)), barren)
     counter.denials = decision.barren
     return decision
 
@@ -168,7 +168,7 @@ def _retry(run: Run, job: Job, error: Era5Error, decision: Decision, now: float)
         FileRetrying(transfer.index, transfer.obj.key, str(error), decision.barren, decision.delay, error.kind)
     )
     if decision.reaction is Reaction.THROTTLE:
-        if run.throttle.refused(now, decision.delay):
+        if run.throttle.record_throttled(now, decision.delay):
             run.events.put(Throttled(run.throttle.allowed, decision.delay))
     elif isinstance(error, BadResponse) or _is_silence(job, error):
         run.unexpected_answers += 1

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Set
 
 from era5dl.engine.checkpoint import claim, claimed
-from era5dl.engine.counters import FileState
+from era5dl.engine.progress import FileState
 from era5dl.engine.run import Run
 from era5dl.engine.transfer import Transfer
 

@@ -1,38 +1,61 @@
-"""What holds up everybody: no network, no trust, no room. Nobody asks for anything until it is over.
+"""Outages: network, certificate trust or disk fail for all workers, which then wait instead of failing files.
 
-All of it under the engine's lock. The network and the certificate are watched by the prober's thread, the disk by the
-keeper's.
+While the network is down a prober asks for one object on behalf of all workers; nothing is retried and nothing fails.
+It requests what is needed, a HEAD of a wanted key, since a bucket may refuse HeadBucket and serve its objects. Every
+response that S3 could give ends the outage, an error response included.
+
+The S3 client is never rebuilt: the only part of it that can go bad are its sockets. Dead ones are dropped as they are
+found, idle ones by `drop_idle_connections`, and names are resolved again for each new connection. A new client would
+also drop good connections, again and again where a bucket merely refuses.
 """
 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from era5dl import thread_registry
+from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket
 from era5dl.engine.events import State
-from era5dl.engine.prober import Prober
-from era5dl.errors import DiskFull, Era5Error, Untrusted
+from era5dl.engine.retry import Draw
+from era5dl.errors import (
+    BadResponse,
+    DiskFull,
+    Era5Error,
+    Interrupted,
+    StaleConnection,
+    Stopped,
+    Unreachable,
+    Untrusted,
+)
+
+PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # seconds between probes; the last one repeats
 
 
-class _Told(NamedTuple):
-    """state: None while there is no trouble. kind: of the error."""
+class _Cause(NamedTuple):
+    """state: None without an outage. kind: `Era5Error.kind`."""
 
     state: State | None = None
     reason: str = ""
     kind: str = ""
 
 
-_NONE = _Told()
+_NONE = _Cause()
 
 
-class Trouble:
-    """The disk's and the network's are known apart. While there are both, the disk's is told: it is the one that a
-    person has to do something about."""
+class Outage:
+    """The current outages of a run, of the network and of the disk. Every method is called under the engine's lock.
+
+    When both fail, the disk's outage is reported, since a person has to do something about it. The prober detects the
+    end of a network outage, the maintenance thread that of a disk outage.
+    """
 
     def __init__(self, bucket: Bucket, on_probe: Callable[[Era5Error | None, int], None]) -> None:
-        """on_probe(error, failures): a probe has failed with this error; or, with None, the bucket has answered."""
+        """on_probe(error, failures): called without the lock when a probe failed with this error, or with None when the
+        bucket answered after so many failed probes."""
         self._bucket = bucket
         self._on_probe = on_probe
         self._disk = self._network = _NONE
@@ -40,73 +63,119 @@ class Trouble:
 
     @property
     def state(self) -> State | None:
-        """None while there is no trouble."""
+        """The waiting state of the run; None without an outage."""
         return (self._disk if self.is_disk else self._network).state
 
     @property
     def reason(self) -> str:
-        """In English; "" while there is no trouble."""
+        """In English; "" without an outage."""
         return (self._disk if self.is_disk else self._network).reason
 
     @property
     def kind(self) -> str:
-        """`Era5Error.kind`."""
+        """`Era5Error.kind` of the reason."""
         return (self._disk if self.is_disk else self._network).kind
 
     @property
     def is_disk(self) -> bool:
-        """Whether it is the disk's."""
+        """Whether the disk has failed."""
         return self._disk is not _NONE
 
     @property
     def probing(self) -> bool:
-        """Whether the bucket is being asked whether it is there."""
+        """Whether a prober is running."""
         return self._prober is not None
 
-    def disk(self, error: Era5Error) -> None:
-        """There is no room, or no folder any more."""
+    def disk_failed(self, error: Era5Error) -> None:
+        """The disk is full, or the folder or its disk is gone."""
         state = State.WAITING_FOR_ROOM if isinstance(error, DiskFull) else State.WAITING_FOR_DISK
-        self._disk = _Told(state, _said(error), error.kind)
+        self._disk = _Cause(state, _describe(error), error.kind)
 
-    def network(self, error: Era5Error, key: str) -> None:
-        """The bucket cannot be reached or trusted: one prober asks for `key` from now on."""
-        self.still(error)
-        self.check(key)
+    def network_failed(self, error: Era5Error, key: str) -> None:
+        """The bucket cannot be reached or trusted: start to probe for `key`. Raises OutOfThreads."""
+        self.update_reason(error)
+        self.probe(key)
 
-    def check(self, key: str) -> None:
-        """Ask the bucket for `key`, until it answers. While nothing is known against it that is no trouble.
+    def probe(self, key: str) -> None:
+        """Probe for `key` until the bucket answers. This alone does not begin an outage.
 
-        Raises OutOfThreads where there is none that could ask.
+        Raises OutOfThreads when no thread can be started.
         """
         if self._prober is None:
             prober = Prober(
                 self._bucket,
                 key,
                 random.uniform,
-                on_news=lambda news: self._on_probe(news, 0),
-                on_back=lambda failures: self._on_probe(None, failures),
+                on_failure=lambda error: self._on_probe(error, 0),
+                on_answer=lambda failures: self._on_probe(None, failures),
             )
             prober.begin()
             self._prober = prober
 
-    def still(self, error: Era5Error) -> None:
-        """The network is in trouble; what the last attempt or probe says is the latest news."""
+    def update_reason(self, error: Era5Error) -> None:
+        """Set the reason of the network's outage to the error of the latest attempt or probe."""
         state = State.WAITING_FOR_TRUST if isinstance(error, Untrusted) else State.WAITING_FOR_NETWORK
-        self._network = _Told(state, _said(error), error.kind)
+        self._network = _Cause(state, _describe(error), error.kind)
 
-    def network_is_back(self) -> None:
+    def network_recovered(self) -> None:
         """The bucket has answered."""
         self._network, self._prober = _NONE, None
 
-    def disk_is_back(self) -> None:
-        """There is room again, and the folder takes files."""
+    def disk_recovered(self) -> None:
+        """The disk has space again, and the folder can be written."""
         self._disk = _NONE
 
-    def end(self) -> None:
-        """Nobody waits for it any more."""
+    def stop_probing(self) -> None:
+        """End the prober at the end of the run."""
         if self._prober is not None:
             self._prober.stop()
 
 
-def _said(error: Era5Error) -> str:
+def _describe(error: Era5Error) -> str:
     return f"{error}. {error.remedy}".removesuffix(". ") if error.remedy else str(error)
+
+
+class Prober(threading.Thread):
+    """Sends HEAD requests until the bucket answers or it is stopped.
+
+    on_failure(error): called after each failed probe. on_answer(failures): called once, with their number.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        key: str,
+        draw: Draw,
+        on_failure: Callable[[Era5Error], None],
+        on_answer: Callable[[int], None],
+    ) -> None:
+        super().__init__(name="era5dl-prober", daemon=True)
+        self._bucket, self._key, self._draw = bucket, key, draw
+        self._on_failure, self._on_answer = on_failure, on_answer
+        self._stopped = threading.Event()
+        self._abort = Abort()
+
+    def begin(self) -> None:
+        """Start the thread. Raises OutOfThreads."""
+        thread_registry.start(self, self.stop)
+
+    def stop(self) -> None:
+        """End the thread soon; returns at once."""
+        self._stopped.set()
+        self._abort.trip("stop")
+
+    def run(self) -> None:
+        failures = 0
+        while not self._stopped.wait(self._draw(0.5, 1.0) * PAUSES[min(failures, len(PAUSES) - 1)]):
+            self._bucket.drop_idle_connections()
+            try:
+                self._bucket.head(self._key, self._abort)
+            except (Unreachable, Untrusted, BadResponse, Interrupted, StaleConnection, Stopped) as error:
+                failures += 1
+                if not self._stopped.is_set():
+                    self._on_failure(error)
+                continue
+            except Era5Error:
+                pass  # an error response is an answer
+            self._on_answer(failures)
+            return

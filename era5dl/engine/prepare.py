@@ -1,19 +1,19 @@
-"""What is on disk of an object, and how it can be proven: decided once, before its first byte is asked for.
+"""Prepares an object for download: finds existing bytes on disk and chooses how to verify it.
 
-    final file              part file and its claims     -> what happens
-    the server's bytes      any                          -> adopted, nothing is fetched
-    there, nothing to tell  any                          -> adopted if a session has fetched it, else fetched again
-    there, but other bytes  any                          -> parts of a known, right MD5 are copied, the rest is fetched
-    none                    of this version              -> goes on where it ended
-    none                    none, or of another version  -> starts at the first byte
+    final file                 part file and its resume entry  result
+    has the object's MD5       any                             kept, nothing is fetched
+    right size, no known MD5   any                             kept if a session has fetched it, else fetched again
+    other bytes                any                             parts with a known MD5 are copied, the rest is fetched
+    none                       of this version                 the download continues where it ended
+    none                       none, or of another version     the download starts at the first byte
 
-The old final file stays until the new one is whole.
+The existing final file stays until the new one is complete.
 
-What an earlier run has left in a part file is read again before it is proven, with MD5s of it in the resume file or
-without: between two runs lie days, disks that rot and people who tidy up. The recorded MD5s say which parts to fetch
-again where the disk now holds something else; they vouch for nothing. That costs a reading of what is there, while the
-rest comes over a line that is slower than any disk. Where the ETag is no MD5, MD5s of blocks of OWN_BLOCK bytes are
-recorded for the same purpose, and nothing else of the part file counts.
+Bytes that an earlier run has left in a part file are read and hashed again before the file is verified, even if the
+resume file has their MD5s: since then days may have passed, disks decay, and other programs may have changed the file.
+The recorded MD5s only tell which parts have to be fetched again. Reading the disk is faster than any download. Where
+the ETag is not an MD5, MD5s of blocks of BLOCK_SIZE bytes are recorded for the same purpose, and only blocks with a
+recorded MD5 are reused.
 """
 
 from __future__ import annotations
@@ -27,111 +27,158 @@ from pathlib import Path
 from typing import BinaryIO
 
 from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.engine.events import Outcome
-from era5dl.engine.part_size import Cuts
 from era5dl.engine.transfer import Transfer
-from era5dl.engine.verification import EtagTrust, Proof, examine_file
+from era5dl.engine.verification import EtagTrust, VerificationResult, verify_final_file
 from era5dl.errors import DiskError, UnsafeKey
 from era5dl.folder.directory_handles import Place
 from era5dl.folder.disk_errors import disk_errors
 from era5dl.folder.part_file import PartFile
-from era5dl.proof.etag import etag_md5, opaque_tag
+from era5dl.proof.etag import etag_md5, likely_part_sizes, opaque_tag, part_size_fits
 from era5dl.proof.object_digest import READ_BACK, Digest
 from era5dl.ranges import Range, RangeSet
 from era5dl.session.checkpoint import Unfinished
 
-OWN_BLOCK = 4 << 20  # bytes; a kill costs what of them is not whole, of objects whose ETags are no MD5s
-UNVERIFIED = "verification was switched off"
-OPAQUE = "the server's ETag is not an MD5"
-UNKNOWN_PARTS = "the server does not tell into which parts its MD5s were cut"
+BLOCK_SIZE = 4 << 20  # bytes; a kill costs the incomplete blocks of objects whose ETags are not MD5s
+MAX_PART_SIZES = 16  # part sizes that are remembered, the newest ones
+VERIFICATION_OFF = "verification was switched off"
+NO_MD5 = "the server's ETag is not an MD5"
+UNKNOWN_PART_SIZE = "the server does not tell into which parts its MD5s were cut"
+
+
+class PartSizes:
+    """The part sizes of multipart uploads in a bucket, on which the MD5s in their ETags depend. Thread-safe.
+
+    Asking the server costs one request per object before its first byte. The answer is nearly always the same, since
+    a bucket is usually filled with one tool. So the part size is guessed: from the server's answers for other objects
+    in this run, else from the sizes in common use. The ETag shows whether the guess was right. Only after a mismatch
+    the server is asked, and the bytes, which are on disk by then, are hashed again.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._known: tuple[int, ...] = ()  # newest first; replaced, never changed; an update lost in a race is harmless
+
+    def candidates(self, obj: ObjectInfo, earlier: int = 0) -> list[int]:
+        """Return part sizes that give as many parts as its ETag has, the most likely first.
+
+        earlier: the part size assumed in an earlier run; 0 for none.
+        """
+        count = _part_count(obj)
+        if count == 1:
+            return [obj.size]
+        sizes = [earlier, *self._known, *likely_part_sizes(obj.size, count)]
+        return [size for size in dict.fromkeys(sizes) if part_size_fits(obj.size, count, size)]
+
+    def query(self, obj: ObjectInfo, abort: Abort) -> int | None:
+        """Ask the server for the part size of this object; None where it does not tell or its answer is impossible."""
+        parts = self._bucket.parts(obj, abort)
+        if parts is None or parts.count != _part_count(obj) or not part_size_fits(obj.size, parts.count, parts.size):
+            return None
+        self._known = (parts.size, *(size for size in self._known if size != parts.size))[:MAX_PART_SIZES]
+        return parts.size
+
+
+def _part_count(obj: ObjectInfo) -> int:
+    """The number of parts in its ETag; 1 if it has none."""
+    found = etag_md5(obj.etag)
+    return (found.parts or 1) if found else 1
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where an object's files are, and what is known of them from earlier. In a session each is a Place below the
-    chosen folder; a Path is taken as it is."""
+class ObjectFiles:
+    """The files of an object and what is known of them from earlier runs.
+
+    In a session each file is a Place below the chosen folder; a Path is used as it is.
+    """
 
     final: Path | Place
     part: Path | Place
-    claim: Unfinished | None  # what the resume file says of the part file
-    digests: Callable[[], tuple[str, ...]]  # MD5s of all its parts from when it was proven; () if not recorded
-    recorded: Callable[[], bool]  # whether another session has recorded the final file as fetched
+    entry: Unfinished | None  # the entry of the part file in the resume file
+    part_md5s: Callable[[], tuple[str, ...]]  # MD5s of all its parts when it was verified; () if not recorded
+    is_recorded: Callable[[], bool]  # whether another session has recorded the final file as fetched
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """How objects are verified. verify: compute MD5s at all."""
+class VerificationPolicy:
+    """How objects are verified. verify: whether to compute MD5s at all."""
 
     verify: bool
     trust: EtagTrust
-    cuts: Cuts
+    part_sizes: PartSizes
 
 
-def open_transfer(
-    transfer: Transfer, places: Places, policy: Policy, abort: Abort, stopped: Callable[[], bool]
-) -> Proof | None:
-    """Fill in what is there, what is wanted and how to prove it. A Proof when the final file is already right."""
-    obj, cuts = transfer.obj, policy.cuts
-    plan_proof(transfer, cuts, policy.verify, places.claim.part_size if places.claim else 0)
+def prepare_transfer(
+    transfer: Transfer, files: ObjectFiles, policy: VerificationPolicy, abort: Abort, stopped: Callable[[], bool]
+) -> VerificationResult | None:
+    """Set the existing and the wanted bytes of the transfer, and how it is verified.
+
+    Returns a result if the final file is complete already, else None. Raises UnsafeKey, a DiskError or a BucketError.
+    """
+    obj, part_sizes = transfer.obj, policy.part_sizes
+    choose_digest(transfer, part_sizes, policy.verify, files.entry.part_size if files.entry else 0)
     transfer.wanted = [(0, obj.size)]
-    again = transfer.part is not None
-    transfer.part = PartFile(places.part, obj.size, before=transfer.part)
-    existing = _size_of(places.final, obj.key)
+    reopened = transfer.part is not None
+    transfer.part = PartFile(files.part, obj.size, before=transfer.part)
+    existing = _size_of(files.final, obj.key)
     if existing is not None:
         if existing == obj.size:
-            proof = examine_file(transfer, places.final, policy.trust, lambda: cuts.ask(obj, abort), stopped)
-            if proof is not None and _may_adopt(proof, places, policy):
+            result = verify_final_file(
+                transfer, files.final, policy.trust, lambda: part_sizes.query(obj, abort), stopped
+            )
+            if result is not None and _may_keep(result, files, policy):
                 transfer.part.discard()
-                with suppress(DiskError):  # it only takes room
+                with suppress(DiskError):  # a leftover only uses disk space
                     transfer.part.discard_aside()
-                return proof
-        elif transfer.part_size_guesses and (told := cuts.ask(obj, abort)):
-            transfer.set_part_size(told)
-        if transfer.digest is not None and transfer.multipart and (md5s := places.digests()):
-            salvage(transfer, places.final, existing, md5s, stopped)
+                return result
+        elif transfer.part_size_guesses and (part_size := part_sizes.query(obj, abort)):
+            transfer.set_part_size(part_size)
+        if transfer.digest is not None and transfer.multipart and (md5s := files.part_md5s()):
+            reuse_final_file(transfer, files.final, existing, md5s, stopped)
             return None
-    recall(transfer, places, again=again)
+    resume_part_file(transfer, files, reopened=reopened)
     return None
 
 
-def _may_adopt(proof: Proof, places: Places, policy: Policy) -> bool:
-    """Whether a file that bears the name may stay. Where no MD5 can show whose bytes they are, having the right size is
-    not enough: a file of another version has it, too."""
-    return proof.outcome is Outcome.VERIFIED or not policy.verify or places.recorded()
+def _may_keep(result: VerificationResult, files: ObjectFiles, policy: VerificationPolicy) -> bool:
+    """Whether to keep the existing final file. Without an MD5 the right size is not enough, since a file of another
+    version may have the same size."""
+    return result.outcome is Outcome.VERIFIED or not policy.verify or files.is_recorded()
 
 
-def plan_proof(transfer: Transfer, cuts: Cuts, verify: bool, before: int = 0) -> None:
-    """Make the digest that can be compared with the ETag; or say why none can, and make one of blocks of our own, by
-    which later changes on the disk show (none where verification is off). Asks nobody.
+def choose_digest(transfer: Transfer, part_sizes: PartSizes, verify: bool, earlier: int = 0) -> None:
+    """Create the digest that is compared with the ETag. Sends no request.
 
-    before: the size of its parts as it was taken to be in an earlier run.
+    Where the ETag cannot be compared, set the reason and create a digest of blocks, which shows later changes on disk;
+    none where verification is off. earlier: the part size assumed in an earlier run; 0 for none.
     """
     obj = transfer.obj
     transfer.digest, transfer.part_size_guesses, transfer.unverifiable = None, [], ""
     found = etag_md5(obj.etag) if verify else None
     if found is None:
-        transfer.unverifiable = OPAQUE if verify else UNVERIFIED
-        transfer.digest = Digest(obj.size, OWN_BLOCK) if verify else None
+        transfer.unverifiable = NO_MD5 if verify else VERIFICATION_OFF
+        transfer.digest = Digest(obj.size, BLOCK_SIZE) if verify else None
         return
     transfer.multipart = found.parts is not None
     if found.parts is None:
         transfer.digest = Digest(obj.size)
         return
-    sizes = cuts.likely(obj, before)
+    sizes = part_sizes.candidates(obj, earlier)
     if found.parts > 1:
         transfer.part_size_guesses = sizes
     if sizes:
         transfer.digest = Digest(obj.size, sizes[0])
     else:
-        transfer.unverifiable = UNKNOWN_PARTS
-        transfer.digest = Digest(obj.size, OWN_BLOCK)
+        transfer.unverifiable = UNKNOWN_PART_SIZE
+        transfer.digest = Digest(obj.size, BLOCK_SIZE)
 
 
-def _size_of(final: Path | Place, key: str) -> int | None:
-    """The size of the file that already bears the name; None where there is none."""
-    with disk_errors(final):
+def _size_of(path: Path | Place, key: str) -> int | None:
+    """Return the size of this file; None if there is no regular file. Raises UnsafeKey if it is a folder."""
+    with disk_errors(path):
         try:
-            found = Place.of(final).stat()
+            found = Place.of(path).stat()
         except FileNotFoundError:
             return None
     if stat.S_ISDIR(found.st_mode):
@@ -139,44 +186,46 @@ def _size_of(final: Path | Place, key: str) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def recall(transfer: Transfer, places: Places, *, again: bool = False) -> None:
-    """Go on with the part file, as far as it is claimed and there. What has been cut off counts no more; and where the
-    ETag cannot show what else was done to the file, only blocks count whose MD5s were recorded.
+def resume_part_file(transfer: Transfer, files: ObjectFiles, *, reopened: bool = False) -> None:
+    """Reuse the bytes of the part file that its resume entry lists and that exist.
 
-    again: in the same run, after trouble, so that the page cache may hold what the disk does not.
+    Bytes beyond the end of a truncated part file do not count. Where the ETag cannot show other changes to the file,
+    only blocks with a recorded MD5 count. reopened: after a disk failure in this run; then the page cache may differ
+    from the disk, and is not used.
     """
-    claim, size = places.claim, transfer.obj.size
+    entry, size = files.entry, transfer.obj.size
     transfer.done, transfer.recorded_md5s = RangeSet(), {}
-    there = _size_of(places.part, transfer.obj.key)
-    if claim is None or there is None or there > size or (there < size and transfer.digest is None):
+    existing = _size_of(files.part, transfer.obj.key)
+    if entry is None or existing is None or existing > size or (existing < size and transfer.digest is None):
         return
-    for start, stop in claim.done:
-        transfer.done.add(max(start, 0), min(stop, there))
-    spans = transfer.digest.parts if transfer.digest is not None else []
-    if spans and spans[0][1] == claim.part_size:
+    for start, stop in entry.done:
+        transfer.done.add(max(start, 0), min(stop, existing))
+    parts = transfer.digest.parts if transfer.digest is not None else []
+    if parts and parts[0][1] == entry.part_size:
         transfer.recorded_md5s = {
-            i: md5 for i, md5 in claim.digests.items() if i < len(spans) and transfer.done.covers(*spans[i])
+            i: md5 for i, md5 in entry.digests.items() if i < len(parts) and transfer.done.covers(*parts[i])
         }
-    if spans and transfer.unverifiable:
-        transfer.done = RangeSet(spans[i] for i in transfer.recorded_md5s)
+    if parts and transfer.unverifiable:
+        transfer.done = RangeSet(parts[i] for i in transfer.recorded_md5s)
     if transfer.part is not None:
         transfer.part.recall(transfer.done)
-        if again:
+        if reopened:
             transfer.part.read_from_disk()
 
 
-def salvage(
+def reuse_final_file(
     transfer: Transfer, final: Path | Place, existing: int, md5s: tuple[str, ...], stopped: Callable[[], bool]
 ) -> None:
-    """Copy those parts of a damaged final file that are still right into the part file; the others will be fetched.
+    """Copy the intact parts of a damaged final file into the part file, so that only the others are fetched.
 
-    The recorded MD5s need no trust: only if together they give the server's ETag do they count.
+    existing: size of the final file. md5s: recorded MD5s of its parts. They need no trust: they are used only if
+    together they give the server's ETag.
     """
     digest, part, size = transfer.digest, transfer.part, transfer.obj.size
     assert digest is not None and part is not None
     recorded = Digest(size, digest.parts[0][1] or None, dict(enumerate(md5s)))
-    right = len(md5s) == len(digest.parts) and recorded.etag(multipart=transfer.multipart)
-    if transfer.part_size_guesses or right != opaque_tag(transfer.obj.etag):
+    recorded_etag = len(md5s) == len(digest.parts) and recorded.etag(multipart=transfer.multipart)
+    if transfer.part_size_guesses or recorded_etag != opaque_tag(transfer.obj.etag):
         return
     transfer.done = RangeSet()
     part.acquire()
@@ -194,7 +243,7 @@ def salvage(
 
 
 def _copy(file: BinaryIO, part: PartFile, span: Range) -> str:
-    """Copy these bytes to the same place in the part file; returns their MD5."""
+    """Copy this range to the same offset of the part file; return the MD5 of its bytes."""
     at, stop = span
     md5 = hashlib.md5(usedforsecurity=False)
     file.seek(at)

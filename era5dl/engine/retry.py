@@ -1,30 +1,42 @@
-"""When an attempt has failed: what to do about it, and after how long. The one owner of retries, and pure arithmetic.
+"""Retry policy: what follows a failed attempt and after which delay, what a 403 response means, and retry rounds.
 
-What is counted are *barren* attempts, those that brought no new byte: a file of 10 GB over a bad line may need a
-hundred attempts, and as long as each one brings bytes it is on its way.  Waiting uses full jitter (a uniform draw below
-the exponential), since workers that failed together would come back together under anything narrower.
+Pure logic; callers pass in the time. The retry budget counts attempts in a row without a new byte: a file of 10 GB over
+a bad line may need a hundred attempts, and as long as each one brings bytes it makes progress. Delays use full jitter,
+a uniform draw between 0 and the exponential backoff, so that workers that failed together do not return together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from era5dl.engine.events import RetryRoundScheduled
 from era5dl.errors import Era5Error, Reaction, ServerBusy
+from era5dl.formatting import count
 
-BASE = 1.0  # seconds; doubles with each barren attempt
+BASE = 1.0  # seconds; doubles with each failed attempt in a row
 CAP = 60.0
-THROTTLE_BASE = 2.0  # a server that is busy now is still busy in 100 ms
-DOUBTS = 3  # attempts more where an object is refused
-NETWORK_CAP = 10.0  # between tries to connect, which cost no budget
+THROTTLE_BASE = 2.0  # a busy server is still busy after 100 ms
+DOUBTS = 3  # further attempts after a 403 response for an object
+NETWORK_CAP = 10.0  # between attempts to connect, which cost no budget
+
+FIRST_WAIT = 5.0  # seconds before the first retry round
+WAIT_FACTOR = 3.0  # by which the wait grows from round to round
+LONGEST_WAIT = 300.0  # seconds
+MIN_PROGRESS = 0.01  # of the missing bytes; less does not count as progress of a round
+ROUND_RETRIES = 2  # attempts without a new byte that an object has in a round, after the first
+
+MANY_OBJECTS = 5  # denied objects, from which on the whole bucket may be meant
+SILENCE = 2.0  # seconds without any byte before the whole bucket is meant
 
 Draw = Callable[[float, float], float]
-"""`random.uniform`, or what a test puts in its place."""
+"""`random.uniform`, or a replacement in tests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What happens next. delay: seconds before the next attempt. barren: attempts in a row without a new byte."""
+    """The next step. delay: seconds before the next attempt. barren: attempts in a row without a new byte."""
 
     reaction: Reaction
     delay: float
@@ -39,22 +51,23 @@ class Decision:
 def decide(
     error: Era5Error, *, progressed: bool, barren: int, retries: int, draw: Draw, doubts: int = DOUBTS
 ) -> Decision:
-    """
-    error's reaction    this attempt brought bytes        it brought none
-    RETRY               again at once                     backoff, costs budget
-    RETRY_ONCE          again at once                     the first time at once, then like BACKOFF
-    BACKOFF             backoff, the budget starts anew   backoff, costs budget
-    DOUBT               the same, but the budget is at most `doubts`
-    THROTTLE            the same, but never less than Retry-After
-    WAIT_FOR_NETWORK    a short backoff, costs nothing
-    PAUSE               again when the cause is gone, costs nothing
-    RESTART             at once, with the new version (the caller counts restarts)
-    REOPEN              at once, from what is on the disk (`engine.disk` counts)
-    YIELD               when another session has done with the object, costs nothing
-    FAIL_*, STOP        no more
+    """Return what to do after an attempt that ended with this error.
 
-    progressed: this attempt brought new bytes. barren: attempts before this one, in a row, that did not.
-    retries: barren attempts after the first that are allowed before the object has failed.
+    error's reaction    the attempt received bytes        it received none
+    RETRY               retry at once                     backoff, costs budget
+    RETRY_ONCE          retry at once                     the first time at once, then like BACKOFF
+    BACKOFF             backoff, the budget starts anew   backoff, costs budget
+    DOUBT               like BACKOFF, but the budget is at most `doubts`
+    THROTTLE            like BACKOFF, but never less than Retry-After
+    WAIT_FOR_NETWORK    short backoff, costs nothing
+    PAUSE               retry when the cause is gone, costs nothing
+    RESTART             at once, with the new version (the caller counts restarts)
+    REOPEN              at once, from the bytes on disk (the caller counts them)
+    YIELD               when the other session is done with the object, costs nothing
+    FAIL_*, STOP        no further attempt
+
+    progressed: the attempt received new bytes. barren: attempts in a row before it that received none.
+    retries: attempts without a new byte that are allowed after the first one.
     """
     reaction = error.reaction
     if reaction in (Reaction.FAIL_OBJECT, Reaction.FAIL_SESSION, Reaction.STOP):
@@ -69,12 +82,127 @@ def decide(
         return Decision(Reaction.FAIL_OBJECT, 0.0, barren)
     if barren <= (1 if reaction is Reaction.RETRY_ONCE else 0) and reaction in (Reaction.RETRY, Reaction.RETRY_ONCE):
         return Decision(reaction, 0.0, barren)
-    delay = draw(0.0, longest_delay(barren, THROTTLE_BASE if reaction is Reaction.THROTTLE else BASE))
+    delay = draw(0.0, max_delay(barren, THROTTLE_BASE if reaction is Reaction.THROTTLE else BASE))
     if isinstance(error, ServerBusy) and error.retry_after:
-        delay += error.retry_after  # on top of it: all workers were told the same moment
+        delay += error.retry_after  # added, since all workers were given the same moment
     return Decision(reaction, delay, barren)
 
 
-def longest_delay(barren: int, base: float | None = None) -> float:
-    """Seconds: the exponential, below which a delay is drawn after so many barren attempts in a row."""
+def max_delay(barren: int, base: float | None = None) -> float:
+    """Return the upper limit of the delay in seconds, after so many attempts in a row without a new byte."""
     return min(CAP, (BASE if base is None else base) * 2.0 ** max(barren - 1, 0))
+
+
+class AccessDenials:
+    """Interprets the 403 responses of a run: is one object denied, the whole bucket, or are denials temporary?
+
+    Firewalls, proxies and overloaded servers also send 403 without meaning it.
+
+        denied, and since then                                              interpretation
+        other objects are answered, this one never                          the object: it fails after a few attempts
+        an object that was denied has been answered later                   temporary: the usual retry budget applies
+        many objects, no answer at all and no byte for some seconds         the bucket: the run ends
+
+    While many objects are denied and none is answered, no object fails: either the bucket is denied, or answers follow.
+    Called under the engine's lock; monotonic times are passed in.
+    """
+
+    def __init__(self) -> None:
+        self.are_temporary = False  # an object was answered after it was denied
+        self._unanswered: set[int] = set()  # objects denied since the last answer
+        self._count = 0  # denials since the last answer
+        self._since = 0.0  # time of the first of them
+        self._denied: set[int] = set()  # objects denied and not answered since
+
+    def record_denial(self, index: int, now: float) -> None:
+        """This object was denied."""
+        if not self._unanswered:
+            self._since = now
+        self._unanswered.add(index)
+        self._denied.add(index)
+        self._count += 1
+
+    def record_answer(self, index: int) -> None:
+        """Bytes of this object arrive."""
+        self._unanswered.clear()
+        self._count = 0
+        if index in self._denied:
+            self._denied.discard(index)
+            self.are_temporary = True
+
+    @property
+    def many(self) -> bool:
+        """Whether many objects were denied since the last answer."""
+        return len(self._unanswered) >= MANY_OBJECTS
+
+    def bucket_denied(self, now: float, last_byte: float) -> bool:
+        """Whether the whole bucket is denied. last_byte: when the last byte arrived over any connection."""
+        return self.many and self._count >= 2 * MANY_OBJECTS and now - max(self._since, last_byte) >= SILENCE
+
+
+class RetryRounds:
+    """At the end of a run, files that failed for a temporary reason are retried in rounds.
+
+    The wait before each round is longer than that before the previous one. Rounds end after one that made no progress:
+    no file, and hardly any bytes. An object has only a few attempts in a round, since the rounds are its backoff.
+    Called under the engine's lock; monotonic times are passed in.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self.number = 0  # of the current or next round
+        self.due: float | None = None  # start of the next round
+        self.description = ""  # of the next round, in English
+        self.retried: set[int] = set()  # objects that were retried in a round
+        self.denied: set[int] = set()  # objects that failed by 403, while denials are believed to be permanent
+        self._enabled = enabled
+        self._waiting: set[int] = set()  # failed objects to be retried
+        self._over = False
+        self._before: tuple[int, int] | None = None  # (finished files, missing bytes) at the start of the last round
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is another round, or may be one."""
+        return self._enabled and bool(self._waiting) and not self._over
+
+    def add(self, index: int) -> None:
+        """This object failed for a temporary reason."""
+        self._waiting.add(index)
+
+    def retry_denied(self) -> None:
+        """Denials have turned out to be temporary: retry the objects that failed by them as well."""
+        self._waiting |= self.denied
+        self.denied.clear()
+
+    def remove(self, indices: Collection[int]) -> None:
+        """These objects are not to be retried in a round."""
+        self._waiting.difference_update(indices)
+        self.denied.difference_update(indices)
+        if not self._waiting:
+            self.due = None
+
+    def schedule(self, now: float, files: int, missing: int) -> RetryRoundScheduled | None:
+        """Schedule the next round, when nothing else remains to be done. Returns its event, None for no new round.
+
+        files: finished so far. missing: bytes not on disk.
+        """
+        if self.due is not None or not self.pending:
+            return None
+        if self._before:
+            files_before, missing_before = self._before
+            if files <= files_before and missing_before - missing <= MIN_PROGRESS * missing_before:  # also for 0
+                self._over = True
+                return None
+        self._before = files, missing
+        self.number += 1
+        delay = random.uniform(0.8, 1.2) * min(LONGEST_WAIT, FIRST_WAIT * WAIT_FACTOR ** (self.number - 1))
+        self.due = now + delay
+        self.description = f"{count(len(self._waiting), 'file')} in {delay:.0f} s (round {self.number})"
+        return RetryRoundScheduled(self.number, len(self._waiting), delay)
+
+    def start(self) -> list[int]:
+        """Start the round; return its objects."""
+        chosen = sorted(self._waiting)
+        self._waiting.clear()
+        self.retried.update(chosen)
+        self.due = None
+        return chosen

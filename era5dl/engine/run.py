@@ -13,30 +13,30 @@ from collections.abc import Collection
 
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
-from era5dl.engine.access_denied import Refusals
 from era5dl.engine.checkpoint import claimed
-from era5dl.engine.counters import OUTCOMES, FileState, Ledger
-from era5dl.engine.event_queue import Locked, Outbox
 from era5dl.engine.events import (
     ONLY_HELD,
+    EventQueue,
     FileDone,
     FileRestarted,
     FileRetrying,
     FileStarted,
     Listener,
+    LockThenDeliver,
     Outcome,
     RangesIgnored,
     State,
     StateChanged,
 )
-from era5dl.engine.outage import Trouble
-from era5dl.engine.part_size import Cuts
-from era5dl.engine.rate_limit import Peak, RateLimit, Throttle
-from era5dl.engine.retry_rounds import Rounds
+from era5dl.engine.outage import Outage
+from era5dl.engine.prepare import PartSizes
+from era5dl.engine.progress import OUTCOMES, Counters, FileState
+from era5dl.engine.rate_limit import RateLimiter, RecentPeak, Throttle
+from era5dl.engine.retry import AccessDenials, RetryRounds
 from era5dl.engine.scheduler import Job, PrepareJob, Scheduler, VerifyJob
 from era5dl.engine.shared_folder import left_to_others, told
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.engine.verification import UNMATCHED, EtagTrust, Proof, to_fetch_again
+from era5dl.engine.verification import ETAG_MISMATCH, EtagTrust, VerificationResult, ranges_to_refetch
 from era5dl.errors import ClaimedElsewhere, Era5Error, OutOfThreads, ProofError
 from era5dl.folder.folder_identity import Presence
 from era5dl.folder.paths import OWN_FOLDER
@@ -62,7 +62,7 @@ class Run:
         self.work_available = threading.Condition(self.lock)  # there may be work for those who wait for some
         self.run_over = threading.Condition(self.lock)  # the run is over
         self._idle = 0  # workers that wait
-        self.rate_limit = RateLimit(settings.rate_limit)
+        self.rate_limit = RateLimiter(settings.rate_limit)
         self.throttle = Throttle(settings.workers)
         self.workers = settings.workers
         self.state = State.READY
@@ -79,19 +79,19 @@ class Run:
         self.save_lock = threading.Lock()  # one thread at a time writes it
         self.aborts: dict[Job, Abort] = {}
         self.failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
-        self.retry_rounds = Rounds(enabled=settings.retries > 0)
-        self.events = Outbox(on_event)
-        self._locked = Locked(self.lock, self.events)
-        self.outage = Trouble(bucket, self._probed)
+        self.retry_rounds = RetryRounds(enabled=settings.retries > 0)
+        self.events = EventQueue(on_event)
+        self._locked = LockThenDeliver(self.lock, self.events)
+        self.outage = Outage(bucket, self._probed)
         self.server_answered = False
         self.unexpected_answers = 0  # in a row
         self.whole_object_answers = 0  # answers that were a whole object where a part was asked for
-        self.denials = Refusals()
+        self.denials = AccessDenials()
         self.last_byte_at = 0.0  # when one came, monotonic
-        self.peak_requests = Peak()  # requests that were answered and not at their end, at once
+        self.peak_requests = RecentPeak()  # requests that were answered and not at their end, at once
         self.closed_connections = 0  # new connections in a row that were closed before an answer
         self._presence = Presence(session.folder, session.folder / OWN_FOLDER, lambda: session.exists_on_disk)
-        self.part_sizes = Cuts(bucket)
+        self.part_sizes = PartSizes(bucket)
         self.part_digests = PartDigests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
         self._load(session.checkpoint, only)
 
@@ -107,7 +107,7 @@ class Run:
         sizes = [obj.size for obj in self.session.plan.objects]
         for index, obj in self.replaced.items():
             sizes[index] = obj.size
-        self.counters = Ledger(sizes, time.monotonic())
+        self.counters = Counters(sizes, time.monotonic())
         finished = RangeSet([*self.verified, *self.checked])
         for state, done in ((FileState.VERIFIED, self.verified), (FileState.CHECKED, self.checked)):
             for start, stop in done:
@@ -122,7 +122,7 @@ class Run:
         todo.sort(key=lambda i: i not in self.entries)  # what was begun comes first
         self.scheduler = Scheduler(todo, sizes, max_transfers=max(32, 4 * self.workers))
 
-    def locked(self) -> Locked:
+    def locked(self) -> LockThenDeliver:
         """Change it; then tell what happened."""
         return self._locked
 
@@ -160,7 +160,7 @@ class Run:
             self.count_bytes_locked(transfer)
             self.dirty = True
 
-    def record_prepared(self, job: PrepareJob, proof: Proof | None) -> None:
+    def record_prepared(self, job: PrepareJob, proof: VerificationResult | None) -> None:
         """It is known what is on disk of an object; with a proof, that all of it is."""
         with self.locked():
             transfer = job.transfer
@@ -183,7 +183,7 @@ class Run:
             self.scheduler.verify_when_complete(piece.transfer)
             self.notify_locked()
 
-    def record_verified(self, job: VerifyJob, proof: Proof) -> None:
+    def record_verified(self, job: VerifyJob, proof: VerificationResult) -> None:
         """The file has its final name."""
         with self.locked():
             self.aborts.pop(job, None)
@@ -193,7 +193,7 @@ class Run:
         """All bytes are there, and they do not match the ETag. Raises ProofError when that was so often enough."""
         with self.locked():
             transfer = job.transfer
-            ranges = to_fetch_again(transfer, etag_is_md5=self.etag_trust.has_matched(transfer.obj.etag))
+            ranges = ranges_to_refetch(transfer, etag_is_md5=self.etag_trust.has_matched(transfer.obj.etag))
             self.aborts.pop(job, None)
             transfer.verifying = False
             for start, stop in ranges:
@@ -202,7 +202,7 @@ class Run:
             self.scheduler.reassign_missing(transfer)
             self.events.put(
                 FileRetrying(
-                    transfer.index, transfer.obj.key, UNMATCHED, len(transfer.mismatches), 0.0, ProofError.__name__
+                    transfer.index, transfer.obj.key, ETAG_MISMATCH, len(transfer.mismatches), 0.0, ProofError.__name__
                 )
             )
             self.notify_locked()
@@ -229,14 +229,14 @@ class Run:
         with self.lock:
             piece.answered = self.server_answered = True
             self.unexpected_answers = 0
-            self.denials.answered(piece.transfer.index)
-            if self.denials.passing and self.retry_rounds.refused:
-                self.retry_rounds.refusals_pass()
-            self.throttle.answered()
-            self.peak_requests.note(time.monotonic(), sum(one.answered for one in self.scheduler.active_pieces))
+            self.denials.record_answer(piece.transfer.index)
+            if self.denials.are_temporary and self.retry_rounds.denied:
+                self.retry_rounds.retry_denied()
+            self.throttle.record_answer()
+            self.peak_requests.update(time.monotonic(), sum(one.answered for one in self.scheduler.active_pieces))
             if (abort := self.aborts.get(piece)) is not None and abort.connected:
                 self.closed_connections = 0
-                self.throttle.let_in()
+                self.throttle.connection_accepted()
 
     def make_exclusive_locked(self, piece: Piece) -> bool:
         """All of the object comes, though only this piece of it was asked for. Whether this connection is to bring all
@@ -264,7 +264,7 @@ class Run:
             self.failures = deque((one for one in self.failures if one.index != index), maxlen=MOST_FAILURES)
 
     def count_bytes_locked(self, transfer: Transfer) -> None:
-        """Bring the ledger to what is on disk of this object."""
+        """Bring the counters to what is on disk of this object."""
         done = transfer.done.total()
         self.counters.done_bytes += done - transfer.counted_bytes
         transfer.counted_bytes = done
@@ -305,7 +305,7 @@ class Run:
         elif self.outage.state is not None:
             state, reason, kind = self.outage.state, self.outage.reason, self.outage.kind
         elif self.retry_rounds.due is not None and self.scheduler.finished:
-            state, reason = State.WAITING_TO_RETRY, self.retry_rounds.told
+            state, reason = State.WAITING_TO_RETRY, self.retry_rounds.description
         elif self.only_held:
             state, reason = State.PAUSED, ONLY_HELD
         elif others := left_to_others(self):
@@ -325,14 +325,14 @@ class Run:
         """The bucket is not to be had: nobody asks for anything until the prober, asking for `key`, has an answer."""
         if not self.is_over:
             try:
-                self.outage.network(error, key)
+                self.outage.network_failed(error, key)
             except OutOfThreads as none:
                 self.end_with_error_locked(none)
             self.update_state_locked()
 
     def disk_outage_locked(self, error: Era5Error) -> None:
         """The disk does not take bytes: everybody stops, nobody is to blame."""
-        self.outage.disk(error)
+        self.outage.disk_failed(error)
         self.abort_all_locked("the disk")
         self.update_state_locked()
 
@@ -356,7 +356,7 @@ class Run:
         if not self.settings.verify:
             return set()
         finished = (index for run in self.checked for index in range(*run))
-        return {i for i in finished if etag_md5(etag := self.object(i).etag) and self.etag_trust.binds(etag)}
+        return {i for i in finished if etag_md5(etag := self.object(i).etag) and self.etag_trust.is_binding(etag)}
 
     def _make(self, index: int) -> Transfer:
         return Transfer(index, self.object(index), counted_bytes=claimed(self.entries.get(index)))
@@ -364,7 +364,7 @@ class Run:
     def _may_ask(self, now: float) -> bool:
         if not self.space_checked or self.paused_by_user or self.outage.state is not None:
             return False
-        if now < self.throttle.hold_until:
+        if now < self.throttle.paused_until:
             return False
         return len(self.aborts) < self.throttle.allowed
 
@@ -380,11 +380,11 @@ class Run:
         due = [IDLE_WAIT]
         if (wake := self.scheduler.next_due()) is not None:
             due.append(wake - now)
-        if self.throttle.hold_until > now:
-            due.append(self.throttle.hold_until - now)
+        if self.throttle.paused_until > now:
+            due.append(self.throttle.paused_until - now)
         return max(0.01, min(due))
 
-    def _finish(self, transfer: Transfer, proof: Proof, *, adopted: bool) -> None:
+    def _finish(self, transfer: Transfer, proof: VerificationResult, *, adopted: bool) -> None:
         index, obj = transfer.index, transfer.obj
         transfer.verifying = False
         transfer.done = RangeSet([(0, obj.size)])
@@ -400,9 +400,9 @@ class Run:
         self.recheck.discard(index)
         self.events.put(FileDone(index, obj.key, obj.size, str(transfer.final), proof.outcome, proof.reason, adopted))
         doubtful: Collection[int] = ()
-        if proof.outcome is Outcome.VERIFIED and self.etag_trust.matched(obj.etag):
+        if proof.outcome is Outcome.VERIFIED and self.etag_trust.record_match(obj.etag):
             doubtful = self._doubted()
-        elif proof.reason.startswith(UNMATCHED) and self.etag_trust.binds(obj.etag):  # not so at examination
+        elif proof.reason.startswith(ETAG_MISMATCH) and self.etag_trust.is_binding(obj.etag):  # not so at examination
             doubtful = (index,)
         for one in doubtful:
             self.recheck.add(one)
@@ -413,9 +413,9 @@ class Run:
         """News of the prober. If it never failed, the network was not to blame, and nobody is forgiven."""
         with self.locked():
             if error is not None:
-                self.outage.still(error)
+                self.outage.update_reason(error)
             else:
-                self.outage.network_is_back()
+                self.outage.network_recovered()
                 if failures:
                     self.scheduler.reset_failures()
             self.update_state_locked()

@@ -13,7 +13,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from era5dl.engine.counters import FileState
+from era5dl.engine.progress import FileState
 from era5dl.engine.transfer import Transfer
 from era5dl.formatting import count
 

@@ -95,7 +95,7 @@ class Transfer:
     releasing: bool = False  # the user holds it: as soon as no thread works on it, it is as if nobody had begun it
     claimed_by: str = ""  # the session that is fetching it into the same folder, as a person would name it
     recheck_version: bool = False  # upstream: ask for its version again before anything else
-    counted_bytes: int = 0  # bytes of it that the ledger counts as done
+    counted_bytes: int = 0  # bytes of it that the counters counts as done
     decision: Decision | None = None  # what happens to it as soon as it is idle, and why
     error_is_temporary: bool = False  # the error of that decision: `Era5Error.heals`
     reason: str = ""

@@ -1,13 +1,14 @@
 """Verification: compares the MD5 of an object's bytes on disk with its ETag.
 
-S3's ETag of an object is the MD5 of its bytes, or for a multipart upload the MD5 of its parts' MD5s.  (Encryption with
-a customer's key makes ETags of the same form that are no MD5s, but an anonymous reader cannot get such objects.)  So
-bytes that do not match are wrong: they are fetched again, a few times, and then the object has failed.  That the same
-bytes came twice proves nothing: a broken router can flip the same bit each time.  Only the user can say that a server's
-ETags are no MD5s (`Settings.opaque_etags`), and even that does not hold against objects of the same bucket that match.
+The ETag of S3 is the MD5 of the object, or for a multipart upload the MD5 of its parts' MD5s. (Encryption with a
+customer's key gives ETags of the same form that are not MD5s, but an anonymous user cannot read such objects.) So bytes
+that do not match are wrong: they are fetched again a few times, and then the object has failed. Receiving the same
+bytes twice proves nothing, since a broken router can flip the same bit each time. Only the user can state that a
+server's ETags are not MD5s (`Settings.opaque_etags`), and even that does not apply to a form of ETag that has matched
+for another object of the bucket.
 
-A mismatch says nothing about the bytes while the part size of a multipart upload is only guessed (`engine.cuts`).  So
-before anything is fetched again the server is asked, and what is on disk is hashed as it says.
+While the part size of a multipart upload is only a guess (`PartSizes`), a mismatch says nothing about the bytes. So the
+server is asked for the part size before anything is fetched again, and the bytes on disk are hashed with it.
 """
 
 from __future__ import annotations
@@ -29,51 +30,53 @@ from era5dl.proof.etag import etag_md5, opaque_tag
 from era5dl.proof.object_digest import Digest, Read
 from era5dl.ranges import Range, RangeSet
 
-MOST_FETCHES = 4  # of a part, before its object has failed
-ENOUGH_FETCHES = 2  # the same, where all fetches agree and no ETag of this form has ever matched
+MAX_FETCHES = 4  # of a part, before its object has failed
+MAX_IDENTICAL_FETCHES = 2  # the same, where all fetches agree and no ETag of this form has ever matched
 
-UNMATCHED = "the server's ETag looks like an MD5 but is not the MD5 of these bytes"
-ALTERED = (
+ETAG_MISMATCH = "the server's ETag looks like an MD5 but is not the MD5 of these bytes"
+REMEDY_ALTERED = (
     "Something between the server and this disk alters the bytes: try another network, and have this computer's memory "
     "checked. What came is kept beside the file's place, as *.mismatch."
 )
-BAD_DISK = "Have the disk checked, or choose a folder on another one; and see that no other program writes into it."
-NOT_MD5 = (
+REMEDY_DISK = "Have the disk checked, or choose a folder on another one; and see that no other program writes into it."
+REMEDY_OPAQUE_ETAGS = (
     "If this server's ETags are not MD5s (encryption with keys of its own makes such ETags), say so with "
     "--opaque-etags: files are then checked, not verified. What came is kept beside the file's place, as *.mismatch."
 )
 
-
-Ask = Callable[[], int | None]
-"""-> the size of the object's parts, as the server tells it now; None when it does not"""
+QueryPartSize = Callable[[], int | None]
+"""Asks the server for the part size of the object; None when the server does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
-    """What could be proven, and why no more (reason is "" for VERIFIED). digests: MD5s of the parts, if computed."""
+class VerificationResult:
+    """How far the bytes of an object could be verified.
+
+    reason: why they are not VERIFIED, else "". part_md5s: of all parts, if they were computed.
+    """
 
     outcome: Outcome
     reason: str = ""
-    digests: tuple[str, ...] = ()
+    part_md5s: tuple[str, ...] = ()
 
 
 class EtagTrust:
-    """Whether an ETag that looks like an MD5 has to be the MD5 of its object. Thread-safe.
+    """Decides whether an ETag in the form of an MD5 must be the MD5 of its object. Thread-safe.
 
-    opaque: the user has said that this server's ETags may be something else. verified: objects that were verified by
-    their ETags earlier. An ETag has one of two forms, plain or multipart: one match tells what all of that form are.
+    opaque: the user has stated that the ETags of this server are not MD5s. verified: objects that matched their ETags
+    earlier. ETags have two forms, plain and multipart: one match shows that all ETags of that form are MD5s.
     """
 
     def __init__(self, *, opaque: bool, verified: Iterable[ObjectInfo] = ()) -> None:
         self._opaque = opaque
-        self._matched: set[bool] = set()  # forms: True for multipart
+        self._matched: set[bool] = set()  # forms that have matched: True for multipart
         for obj in verified:
             if len(self._matched) == 2:
                 break
-            self.matched(obj.etag)
+            self.record_match(obj.etag)
 
-    def matched(self, etag: str) -> bool:
-        """An object was verified by this ETag. Returns whether it is the first of its form."""
+    def record_match(self, etag: str) -> bool:
+        """An object matched this ETag. Return whether it is the first match of this form."""
         found = etag_md5(etag)
         form = found is not None and found.parts is not None
         if found is None or form in self._matched:
@@ -82,79 +85,85 @@ class EtagTrust:
         return True
 
     def has_matched(self, etag: str) -> bool:
-        """Whether any object was verified by an ETag of this form."""
+        """Whether any object has matched an ETag of this form."""
         found = etag_md5(etag)
         return found is not None and (found.parts is not None) in self._matched
 
-    def binds(self, etag: str) -> bool:
+    def is_binding(self, etag: str) -> bool:
         """Whether bytes that do not match this ETag are wrong."""
         return not self._opaque or self.has_matched(etag)
 
 
-def examine(transfer: Transfer, trust: EtagTrust, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
-    """The proof of a complete part file; None when its bytes are not those of the ETag. Changes nothing on disk.
+def verify_part_file(
+    transfer: Transfer, trust: EtagTrust, query: QueryPartSize, stopped: Callable[[], bool]
+) -> VerificationResult | None:
+    """Verify a complete part file; None when its bytes do not match the ETag. Changes nothing on disk.
 
-    Raises Stopped when told to, a DiskError, a BucketError where it asks.
+    Raises Stopped, a DiskError, or a BucketError from `query`.
     """
     digest, part = transfer.digest, transfer.part
     assert part is not None
-    if digest is not None and not transfer.unverifiable and digest.complete and (proof := _match(transfer, digest)):
-        return proof  # hashed as it came: nothing to read
+    if digest is not None and not transfer.unverifiable and digest.complete and (result := _compare(transfer, digest)):
+        return result  # everything was hashed on arrival: there is nothing to read
     part.acquire()
     try:
-        return _examine(transfer, part.path.name, part.read, trust, ask, stopped)
+        return _verify(transfer, part.path.name, part.read, trust, query, stopped)
     finally:
         part.release()
 
 
-def to_fetch_again(transfer: Transfer, *, etag_is_md5: bool) -> list[Range]:
-    """After a mismatch: the ranges to fetch once more, whose digests are forgotten. No I/O.
+def ranges_to_refetch(transfer: Transfer, *, etag_is_md5: bool) -> list[Range]:
+    """After a mismatch, return the ranges to fetch again, and drop their MD5s. No I/O.
 
-    It has to be called once for each time that bytes were fetched, together with removing these ranges from
-    `transfer.done`: a fetch counts once, whatever happens to the job that examines it. etag_is_md5: an ETag of this
-    form has matched before. Raises ProofError when the object was fetched often enough.
+    The caller removes these ranges from `transfer.done` and calls this exactly once after each fetch, so that a fetch
+    is counted once, whatever happens to the job that verifies it. etag_is_md5: an ETag of this form has matched for
+    another object. Raises ProofError when the object was fetched often enough.
     """
     digest = transfer.digest
     assert digest is not None
-    rotten, transfer.recorded_md5s = _rotten(transfer, digest), {}
-    if rotten:
-        doubtful, transfer.disk_corruptions = rotten, transfer.disk_corruptions + 1
-        if transfer.disk_corruptions >= MOST_FETCHES:
-            raise ProofError(f"{transfer.obj.key}: the disk gives other bytes than were written to it", remedy=BAD_DISK)
+    corrupted, transfer.recorded_md5s = _corrupted_parts(transfer, digest), {}
+    if corrupted:
+        parts, transfer.disk_corruptions = corrupted, transfer.disk_corruptions + 1
+        if transfer.disk_corruptions >= MAX_FETCHES:
+            raise ProofError(
+                f"{transfer.obj.key}: the disk gives other bytes than were written to it", remedy=REMEDY_DISK
+            )
     else:
         transfer.mismatches.append(digest.whole_parts())
         seen = [Counter(found[i] for found in transfer.mismatches if i in found) for i in range(len(digest.parts))]
-        doubtful = [i for i, votes in enumerate(seen) if max(votes.values()) < 2]
-        _give_up(transfer, etag_is_md5, same_each_time=all(len(votes) == 1 for votes in seen))
-        doubtful = doubtful or list(range(len(digest.parts)))
-    for index in doubtful:
+        parts = [i for i, votes in enumerate(seen) if max(votes.values()) < 2]
+        _raise_if_exhausted(transfer, etag_is_md5, always_identical=all(len(votes) == 1 for votes in seen))
+        parts = parts or list(range(len(digest.parts)))
+    for index in parts:
         digest.forget(index)
-    return [digest.parts[index] for index in doubtful]
+    return [digest.parts[index] for index in parts]
 
 
-def _give_up(transfer: Transfer, etag_is_md5: bool, *, same_each_time: bool) -> None:
-    """Raise ProofError when it was fetched often enough."""
+def _raise_if_exhausted(transfer: Transfer, etag_is_md5: bool, *, always_identical: bool) -> None:
+    """Raise ProofError when the object was fetched often enough."""
     key, fetches = transfer.obj.key, len(transfer.mismatches)
     if not transfer.obj.size:
-        raise ProofError(f"{key}: it is empty, and its ETag is not the MD5 of nothing", remedy=NOT_MD5)
-    if same_each_time and not etag_is_md5 and fetches >= ENOUGH_FETCHES:
-        raise ProofError(f"{key}: the same bytes came {fetches} times; {UNMATCHED}", remedy=NOT_MD5)
-    if fetches >= MOST_FETCHES:
-        remedy = NOT_MD5 if same_each_time else ALTERED
-        raise ProofError(f"{key}: fetched {fetches} times; {UNMATCHED}", remedy=remedy)
+        raise ProofError(f"{key}: it is empty, and its ETag is not the MD5 of nothing", remedy=REMEDY_OPAQUE_ETAGS)
+    if always_identical and not etag_is_md5 and fetches >= MAX_IDENTICAL_FETCHES:
+        raise ProofError(f"{key}: the same bytes came {fetches} times; {ETAG_MISMATCH}", remedy=REMEDY_OPAQUE_ETAGS)
+    if fetches >= MAX_FETCHES:
+        remedy = REMEDY_OPAQUE_ETAGS if always_identical else REMEDY_ALTERED
+        raise ProofError(f"{key}: fetched {fetches} times; {ETAG_MISMATCH}", remedy=remedy)
 
 
-def _rotten(transfer: Transfer, digest: Digest) -> list[int]:
-    """Parts that had another MD5 when an earlier run fetched them: it is the disk that has changed, not the server."""
+def _corrupted_parts(transfer: Transfer, digest: Digest) -> list[int]:
+    """Return the parts whose MD5 differs from that of an earlier run: the disk has changed them, not the server."""
     now = digest.whole_parts()
     return [index for index, md5 in transfer.recorded_md5s.items() if now[index] != md5]
 
 
-def examine_file(
-    transfer: Transfer, path: Path | Place, trust: EtagTrust, ask: Ask, stopped: Callable[[], bool]
-) -> Proof | None:
-    """The proof of a file that is already there under its final name; None when it is not the server's, or when another
-    one bears the name by the end of it."""
+def verify_final_file(
+    transfer: Transfer, path: Path | Place, trust: EtagTrust, query: QueryPartSize, stopped: Callable[[], bool]
+) -> VerificationResult | None:
+    """Verify a file under its final name; None when it is not the server's, or was replaced while it was read.
+
+    Raises Stopped, a DiskError, or a BucketError from `query`.
+    """
     place = Place.of(path)
     with disk_errors(path), place.read() as file:
 
@@ -165,74 +174,79 @@ def examine_file(
                 raise PartLost(f"{path} has become shorter while it was read")
             return data
 
-        if transfer.unverifiable and _structure(transfer, place.name, read):
+        if transfer.unverifiable and _structure_error(transfer, place.name, read):
             return None
-        fresh = Transfer(transfer.index, transfer.obj, [(0, transfer.obj.size)], prepared=True)
-        fresh.done = RangeSet([(0, transfer.obj.size)])
+        whole = [(0, transfer.obj.size)]
+        fresh = Transfer(transfer.index, transfer.obj, whole, done=RangeSet(whole), prepared=True)
         fresh.multipart, fresh.unverifiable = transfer.multipart, transfer.unverifiable
         fresh.part_size_guesses = transfer.part_size_guesses[:]
         if transfer.digest is not None and not transfer.unverifiable:
             fresh.digest = Digest(transfer.obj.size, transfer.digest.parts[0][1] or None)
-        proof = _examine(fresh, place.name, read, trust, ask, stopped)
+        result = _verify(fresh, place.name, read, trust, query, stopped)
         if not is_same_file(os.fstat(file.fileno()), place.stat()):
-            return None  # somebody has exchanged it while it was read
+            return None
     if fresh.digest is not None and transfer.part_size_guesses and not fresh.part_size_guesses:
-        transfer.set_part_size(fresh.digest.parts[0][1])  # the server was asked
-    return proof
+        transfer.set_part_size(fresh.digest.parts[0][1])  # the server has told it
+    return result
 
 
-def _examine(
-    transfer: Transfer, name: str, read: Read, trust: EtagTrust, ask: Ask, stopped: Callable[[], bool]
-) -> Proof | None:
-    """A proof from reading; None when the bytes do not match an ETag that has to be their MD5."""
+def _verify(
+    transfer: Transfer, name: str, read: Read, trust: EtagTrust, query: QueryPartSize, stopped: Callable[[], bool]
+) -> VerificationResult | None:
+    """Verify by reading; None when the bytes do not match an ETag that must be their MD5."""
     if transfer.unverifiable:
         unchanged = transfer.digest is None or _is_as_recorded(transfer, transfer.digest, read, stopped)
-        return Proof(Outcome.CHECKED, transfer.unverifiable + _structure(transfer, name, read)) if unchanged else None
+        reason = transfer.unverifiable + _structure_error(transfer, name, read)
+        return VerificationResult(Outcome.CHECKED, reason) if unchanged else None
     assert transfer.digest is not None
-    proof = _by_md5(transfer, transfer.digest, read, ask, stopped)
-    if proof is None and not trust.binds(transfer.obj.etag) and not _rotten(transfer, transfer.digest):
-        return Proof(Outcome.CHECKED, UNMATCHED + _structure(transfer, name, read))
-    return proof
+    result = _verify_by_md5(transfer, transfer.digest, read, query, stopped)
+    if result is not None or trust.is_binding(transfer.obj.etag) or _corrupted_parts(transfer, transfer.digest):
+        return result
+    return VerificationResult(Outcome.CHECKED, ETAG_MISMATCH + _structure_error(transfer, name, read))
 
 
-def _by_md5(transfer: Transfer, digest: Digest, read: Read, ask: Ask, stopped: Callable[[], bool]) -> Proof | None:
-    """The proof by the ETag, the part size asked for and other usual ones tried where it was only guessed."""
-    proof = _hash(transfer, digest, read, stopped)
-    if proof or not transfer.part_size_guesses or _rotten(transfer, digest):
-        return proof
-    if told := ask():
-        transfer.set_part_size(told)
+def _verify_by_md5(
+    transfer: Transfer, digest: Digest, read: Read, query: QueryPartSize, stopped: Callable[[], bool]
+) -> VerificationResult | None:
+    """Compare with the ETag. Where the part size is a guess, ask the server for it, or else try the other guesses."""
+    result = _hash_and_compare(transfer, digest, read, stopped)
+    if result or not transfer.part_size_guesses or _corrupted_parts(transfer, digest):
+        return result
+    if part_size := query():
+        transfer.set_part_size(part_size)
         assert transfer.digest is not None
-        return _by_md5(transfer, transfer.digest, read, ask, stopped)
+        return _verify_by_md5(transfer, transfer.digest, read, query, stopped)
     others = (Digest(transfer.obj.size, guess) for guess in transfer.part_size_guesses[1:])
-    return next((found for other in others if (found := _hash(transfer, other, read, stopped))), None)
+    return next((found for other in others if (found := _hash_and_compare(transfer, other, read, stopped))), None)
 
 
 def _is_as_recorded(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]) -> bool:
-    """Whether the disk holds what was written, where an earlier run or somebody else had the file in hands."""
+    """Whether the disk still holds the bytes whose MD5s were recorded, by an earlier run or before a disk failure."""
     if not transfer.recorded_md5s:
         return True
     if not digest.catch_up(transfer.done, read, stopped):
-        raise Stopped("while proving")
-    return not _rotten(transfer, digest)
+        raise Stopped("while verifying")
+    return not _corrupted_parts(transfer, digest)
 
 
-def _hash(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]) -> Proof | None:
-    """The proof by these MD5s, those that are missing computed by reading; None when they are not the ETag's."""
+def _hash_and_compare(
+    transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]
+) -> VerificationResult | None:
+    """Compute the missing MD5s by reading, and compare; None when they do not match the ETag."""
     if not digest.catch_up(transfer.done, read, stopped):
-        raise Stopped("while proving")
-    return _match(transfer, digest)
+        raise Stopped("while verifying")
+    return _compare(transfer, digest)
 
 
-def _match(transfer: Transfer, digest: Digest) -> Proof | None:
-    """The proof by MD5s that are all there; None when they are not the ETag's."""
+def _compare(transfer: Transfer, digest: Digest) -> VerificationResult | None:
+    """Compare a complete digest with the ETag; None when it does not match."""
     if digest.etag(multipart=transfer.multipart) != opaque_tag(transfer.obj.etag):
         return None
-    whole = digest.whole_parts()
-    return Proof(Outcome.VERIFIED, digests=tuple(whole[i] for i in range(len(whole))))
+    md5s = digest.whole_parts()
+    return VerificationResult(Outcome.VERIFIED, part_md5s=tuple(md5s[i] for i in range(len(md5s))))
 
 
-def _structure(transfer: Transfer, name: str, read: Read) -> str:
-    """What a file of this name says itself against being whole, to be added to a reason."""
-    complaint = hdf5.structure_error(name, transfer.obj.size, read)
-    return f"; {complaint}" if complaint else ""
+def _structure_error(transfer: Transfer, name: str, read: Read) -> str:
+    """Return what is wrong with the structure of the file, to be appended to a reason; "" if nothing."""
+    error = hdf5.structure_error(name, transfer.obj.size, read)
+    return f"; {error}" if error else ""

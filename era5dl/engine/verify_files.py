@@ -1,8 +1,7 @@
-"""Prove files that are already on disk by the ETags of the bucket: read, hash, compare.
+"""Verifies the existing files of a session against the ETags of the bucket, without downloading anything.
 
-Fetches nothing; asks into which parts an object was cut where its file does not match under the likeliest size.
-
-What is found is written into the resume file, so that whatever is wrong counts as unfinished from then on.
+The server is asked only for the part size of an object whose file does not match with the most likely part size. The
+result is written into the resume file: wrong files count as unfinished from then on.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from functools import partial
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.engine.events import Outcome
-from era5dl.engine.part_size import Cuts
-from era5dl.engine.prepare import plan_proof
+from era5dl.engine.prepare import PartSizes, choose_digest
 from era5dl.engine.transfer import Transfer
-from era5dl.engine.verification import UNMATCHED, EtagTrust, examine_file
+from era5dl.engine.verification import ETAG_MISMATCH, EtagTrust, verify_final_file
 from era5dl.errors import DiskError, Stopped, UnsafeKey
 from era5dl.folder.directory_handles import Place
 from era5dl.folder.disk_errors import disk_errors
@@ -28,125 +26,126 @@ from era5dl.planner.concurrent_requests import ask_all
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
 
-NOT_THE_BUCKETS = "its bytes are not those of the bucket"
+WRONG_BYTES = "its bytes are not those of the bucket"
 
 
-class Condition(Enum):
-    """In what condition one file was found on disk."""
+class FileCondition(Enum):
+    """The condition of one file on disk."""
 
     VERIFIED = "verified"
     CHECKED = "checked"
-    WRONG = "wrong"  # there, but not the server's bytes
+    WRONG = "wrong"  # exists, but does not have the server's bytes
     ABSENT = "absent"
-    UNKNOWN = "unknown"  # could not be looked at; the reason says why
+    UNKNOWN = "unknown"  # could not be read; the reason says why
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """About one object of the plan. reason: why it is not VERIFIED, else ""."""
+class FileReport:
+    """The condition of the file of one object. reason: why it is not VERIFIED, else ""."""
 
     index: int
     key: str
-    condition: Condition
+    condition: FileCondition
     reason: str = ""
 
 
 def verify(
     bucket: Bucket,
     session: Session,
-    on_examined: Callable[[Examined], None],
+    on_report: Callable[[FileReport], None],
     cancelled: Callable[[], bool] = bool,
     *,
     opaque_etags: bool = False,
-) -> list[Examined]:
-    """Look at every file of the session, tell of each as it is known, and return them in the plan's order.
+) -> list[FileReport]:
+    """Verify every file of the session; return the reports in the order of the plan.
 
-    on_examined: called on several threads, one at a time for one file. opaque_etags: see `Settings`. Raises Stopped
-    when cancelled, and a BucketError when the bucket cannot be asked how its objects were cut.
+    on_report: called once per file as soon as its report is known, on several threads. opaque_etags: see `Settings`.
+    Raises Stopped when cancelled, and a BucketError when the bucket cannot be asked for a part size.
     """
     checkpoint = session.checkpoint
-    look_up = _Lookup(session, Cuts(bucket), EtagTrust(opaque=opaque_etags), cancelled)
+    verifier = _FileVerifier(session, PartSizes(bucket), EtagTrust(opaque=opaque_etags), cancelled)
     objects = [checkpoint.replaced.get(i, obj) for i, obj in enumerate(session.plan.objects)]
 
-    def look(index: int) -> Examined:
+    def verify_one(index: int) -> FileReport:
         if cancelled():
             raise Stopped("while verifying")
-        one = look_up(index, objects[index])
-        if not one.reason.startswith(UNMATCHED):
-            on_examined(one)
-        return one
+        report = verifier(index, objects[index])
+        if not report.reason.startswith(ETAG_MISMATCH):
+            on_report(report)
+        return report
 
-    looks = [partial(look, index) for index in range(len(objects))]
-    examined = ask_all(looks, parallel=min(4, os.cpu_count() or 1), cancelled=cancelled)
-    for place, one in enumerate(examined):
-        if one.reason.startswith(UNMATCHED):  # whether that is right shows only when all others have been looked at
-            examined[place] = look_up.settled(one, objects[one.index])
-            on_examined(examined[place])
-    _remember(session, examined, objects)
-    return examined
+    calls = [partial(verify_one, index) for index in range(len(objects))]
+    reports = ask_all(calls, parallel=min(4, os.cpu_count() or 1), cancelled=cancelled)
+    for place, report in enumerate(reports):
+        if report.reason.startswith(ETAG_MISMATCH):  # whether the file is wrong is known only after all others
+            reports[place] = verifier.final_report(report, objects[report.index])
+            on_report(reports[place])
+    _save(session, reports, objects)
+    return reports
 
 
 @dataclass(frozen=True, slots=True)
-class _Lookup:
-    """Looks at one file after the other, on several threads."""
+class _FileVerifier:
+    """Verifies single files. Thread-safe."""
 
     session: Session
-    cuts: Cuts
+    part_sizes: PartSizes
     trust: EtagTrust
     stopped: Callable[[], bool]
 
-    def __call__(self, index: int, obj: ObjectInfo) -> Examined:
+    def __call__(self, index: int, obj: ObjectInfo) -> FileReport:
         try:
             path = self.session.paths.place(self.session.paths.final(index))
             with disk_errors(path):
                 size = _size_of(path)
             if size is None:
-                return Examined(index, obj.key, Condition.ABSENT, "there is no such file")
+                return FileReport(index, obj.key, FileCondition.ABSENT, "there is no such file")
             if size != obj.size:
-                return Examined(index, obj.key, Condition.WRONG, f"it has {size} bytes, the object {obj.size}")
+                return FileReport(index, obj.key, FileCondition.WRONG, f"it has {size} bytes, the object {obj.size}")
             transfer = Transfer(index, obj)
-            plan_proof(transfer, self.cuts, verify=True)
-            proof = examine_file(transfer, path, self.trust, lambda: self.cuts.ask(obj, Abort()), self.stopped)
-        except (UnsafeKey, DiskError) as error:  # this file cannot be read; the others may
+            choose_digest(transfer, self.part_sizes, verify=True)
+            query = partial(self.part_sizes.query, obj, Abort())
+            result = verify_final_file(transfer, path, self.trust, query, self.stopped)
+        except (UnsafeKey, DiskError) as error:  # other files may be readable
             reason = f"{error}. {error.remedy}" if error.remedy else str(error)
-            return Examined(index, obj.key, Condition.UNKNOWN, reason)
-        if proof is None:
-            return Examined(index, obj.key, Condition.WRONG, NOT_THE_BUCKETS)
-        if proof.outcome is Outcome.VERIFIED:
-            self.trust.matched(obj.etag)
-            return Examined(index, obj.key, Condition.VERIFIED)
-        return Examined(index, obj.key, Condition.CHECKED, proof.reason)
+            return FileReport(index, obj.key, FileCondition.UNKNOWN, reason)
+        if result is None:
+            return FileReport(index, obj.key, FileCondition.WRONG, WRONG_BYTES)
+        if result.outcome is Outcome.VERIFIED:
+            self.trust.record_match(obj.etag)
+            return FileReport(index, obj.key, FileCondition.VERIFIED)
+        return FileReport(index, obj.key, FileCondition.CHECKED, result.reason)
 
-    def settled(self, one: Examined, obj: ObjectInfo) -> Examined:
-        """What holds for a file that does not match its ETag, now that the others are known."""
-        wrong = self.trust.binds(obj.etag)
-        return Examined(one.index, one.key, Condition.WRONG, NOT_THE_BUCKETS) if wrong else one
+    def final_report(self, report: FileReport, obj: ObjectInfo) -> FileReport:
+        """Return the report of a file that does not match its ETag, now that all others have been verified."""
+        wrong = self.trust.is_binding(obj.etag)
+        return FileReport(report.index, report.key, FileCondition.WRONG, WRONG_BYTES) if wrong else report
 
 
 def _size_of(path: Place) -> int | None:
-    """The size of a plain file; None when there is none."""
+    """Return the size of a regular file; None when there is none."""
     try:
-        now = path.stat()
+        found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return now.st_size if stat.S_ISREG(now.st_mode) else None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def _remember(session: Session, examined: list[Examined], objects: list[ObjectInfo]) -> None:
-    """Write into the resume file what is right now, and what is wrong no more.
+def _save(session: Session, reports: list[FileReport], objects: list[ObjectInfo]) -> None:
+    """Write the verified and checked files into the resume file.
 
-    A file that was finished and is gone stays listed: the next run sees for itself that it is gone, and a repair can
-    tell it from one that never came.
+    A finished file that no longer exists stays listed: the next run notices its absence, and `verify --repair` can
+    tell it from a file that was never downloaded.
     """
     before = session.checkpoint
     verified, checked = RangeSet(), RangeSet()
-    for one in examined:
-        gone = one.condition is Condition.ABSENT
-        if one.condition is Condition.VERIFIED or (gone and one.index in before.verified):
-            verified.add(one.index, one.index + 1)
-        elif one.condition is Condition.CHECKED or (gone and one.index in before.checked):
-            checked.add(one.index, one.index + 1)
-    right = {v.index for v in examined if v.condition in (Condition.VERIFIED, Condition.CHECKED)}
+    for report in reports:
+        gone = report.condition is FileCondition.ABSENT
+        if report.condition is FileCondition.VERIFIED or (gone and report.index in before.verified):
+            verified.add(report.index, report.index + 1)
+        elif report.condition is FileCondition.CHECKED or (gone and report.index in before.checked):
+            checked.add(report.index, report.index + 1)
+    right = {report.index for report in reports if report.condition in (FileCondition.VERIFIED, FileCondition.CHECKED)}
     unfinished = tuple(u for u in before.unfinished if u.index not in right)
     done = sum(objects[i].size for i in right) + sum(b - a for u in unfinished for a, b in u.done)
     ended = len(right) == len(objects)

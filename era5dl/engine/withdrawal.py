@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from era5dl.engine.checkpoint import claim
-from era5dl.engine.counters import FileState
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying
+from era5dl.engine.progress import FileState
 from era5dl.engine.retry import Decision
 from era5dl.engine.run import Run
 from era5dl.engine.transfer import Transfer
@@ -59,9 +59,9 @@ def when_idle(run: Run, transfer: Transfer) -> None:
     run.forget_failure_locked(index)
     run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind))
     if transfer.error_is_temporary:
-        run.retry_rounds.failed(index)
+        run.retry_rounds.add(index)
     elif transfer.kind == Denied.__name__:
-        run.retry_rounds.refused.add(index)
-        if run.denials.passing:
-            run.retry_rounds.refusals_pass()
+        run.retry_rounds.denied.add(index)
+        if run.denials.are_temporary:
+            run.retry_rounds.retry_denied()
     run.events.put(FileFailed(index, key, transfer.reason, transfer.remedy, transfer.kind))

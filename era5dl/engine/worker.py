@@ -13,16 +13,16 @@ from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.response_headers import proves_empty, same_version
 from era5dl.engine.byte_sink import Intake
 from era5dl.engine.checkpoint import claim, retract_claims
-from era5dl.engine.disk_failures import hash_again
-from era5dl.engine.event_queue import log
+from era5dl.engine.disk import hash_from_disk
+from era5dl.engine.events import log
 from era5dl.engine.failures import attempt_failed, settle
 from era5dl.engine.fetch import fetch
-from era5dl.engine.prepare import Places, Policy, open_transfer
+from era5dl.engine.prepare import ObjectFiles, VerificationPolicy, prepare_transfer
 from era5dl.engine.run import Run
 from era5dl.engine.scheduler import Job, PrepareJob, VerifyJob
 from era5dl.engine.shared_folder import claim_object, release_finished
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.engine.verification import examine
+from era5dl.engine.verification import verify_part_file
 from era5dl.errors import (
     Contradiction,
     DiskError,
@@ -113,15 +113,15 @@ def _open(run: Run, job: PrepareJob, abort: Abort) -> None:
             transfer.recheck_version = False
     final, part = run.session.paths.final_and_part(index)
     transfer.final = final
-    places = Places(
+    places = ObjectFiles(
         final=run.session.paths.place(final),
         part=run.session.paths.place(part),
-        claim=claim(transfer) if transfer.done else run.entries.get(index),
-        digests=lambda: run.part_digests.find(transfer.obj),
-        recorded=lambda: run.session.finished_by_others(transfer.obj),
+        entry=claim(transfer) if transfer.done else run.entries.get(index),
+        part_md5s=lambda: run.part_digests.find(transfer.obj),
+        is_recorded=lambda: run.session.finished_by_others(transfer.obj),
     )
-    policy = Policy(run.settings.verify, run.etag_trust, run.part_sizes)
-    proof = open_transfer(transfer, places, policy, abort, lambda: _stopped(run, transfer, abort))
+    policy = VerificationPolicy(run.settings.verify, run.etag_trust, run.part_sizes)
+    proof = prepare_transfer(transfer, places, policy, abort, lambda: _stopped(run, transfer, abort))
     if proof is None and index in run.recheck and transfer.part is not None:
         transfer.part.set_aside(final)  # an earlier run gave it this name, and it is not the server's
     if proof is None:
@@ -177,9 +177,9 @@ def _prove(run: Run, job: VerifyJob, abort: Abort) -> None:
     transfer = job.transfer
     assert transfer.part is not None
     if run.settings.read_back or transfer.part.touched:
-        hash_again(transfer)
-    ask, stopped = lambda: run.part_sizes.ask(transfer.obj, abort), lambda: _stopped(run, transfer, abort)
-    found = examine(transfer, run.etag_trust, ask, stopped)
+        hash_from_disk(transfer)
+    ask, stopped = lambda: run.part_sizes.query(transfer.obj, abort), lambda: _stopped(run, transfer, abort)
+    found = verify_part_file(transfer, run.etag_trust, ask, stopped)
     if found is None:
         try:
             run.refetch(job)
@@ -189,9 +189,9 @@ def _prove(run: Run, job: VerifyJob, abort: Abort) -> None:
             raise
         return
     assert transfer.final is not None
-    if len(found.digests) > 1:
+    if len(found.part_md5s) > 1:
         with suppress(DiskError):  # without the record a later repair fetches more, that is all
-            run.part_digests.record(transfer.obj, found.digests)
+            run.part_digests.record(transfer.obj, found.part_md5s)
     run.check_folder()
     run.session.claims.ensure_held(transfer.index)
     transfer.part.commit(transfer.final)

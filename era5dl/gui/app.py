@@ -20,7 +20,7 @@ from era5dl.gui.backend.service import BackendService
 from era5dl.gui.backend.tk_bridge import TkBridge
 from era5dl.gui.controllers.closing import ClosingController
 from era5dl.gui.controllers.dialogs import Dialogs
-from era5dl.gui.controllers.download import DownloadController, Surroundings
+from era5dl.gui.controllers.download import DownloadController, SuspendDetector
 from era5dl.gui.controllers.monitoring import MonitoringController, Pages
 from era5dl.gui.controllers.preferences import PreferencesController
 from era5dl.gui.dialogs.question import QuestionDialog
@@ -71,7 +71,7 @@ class App:
         self.demo: DemoServerThread | None = None
         self.dialogs = Dialogs(root, self.theme)
         self._phase = 0
-        around = Surroundings(
+        around = SuspendDetector(
             settings=lambda: self.preferences.to_settings(),
             timer=root,
             open_folder=self._open,

@@ -32,9 +32,9 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.get_object import Get
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import engine as engines
-from era5dl.engine.prepare import open_transfer
+from era5dl.engine.prepare import prepare_transfer
 from era5dl.engine.run import Run
-from era5dl.engine.verification import examine
+from era5dl.engine.verification import verify_part_file
 from era5dl.engine.worker import work
 from era5dl.folder.part_file import PartFile
 from era5dl.planner.from_keys import plan_keys
@@ -48,11 +48,11 @@ from tests.benchmarks.speed.objects import BUCKET, Workload
 STEPS: dict[str, tuple[Callable[..., object], ...]] = {
     "scheduling and books": (Run.next_job, Run.record_prepared, Run.record_fetched, Run.record_verified),
     "its paths, made safe": (Session.paths,),
-    "what is there already": (open_transfer,),
+    "what is there already": (prepare_transfer,),
     "request and headers": (Get.__enter__, Get.__exit__),
     "bytes from the socket": (Get.readinto,),
     "part file: open, write, sync, close": (PartFile.acquire, PartFile.write, PartFile.release),
-    "proof": (examine,),
+    "proof": (verify_part_file,),
     "final name": (PartFile.commit,),
 }
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.diagnosis.measured_bucket import MeasuredBucket, RequestMetrics
-from era5dl.engine import fetch, prober, rate_limit, retry
+from era5dl.engine import fetch, outage, rate_limit, retry
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event, FileFailed, FileRetrying
 from era5dl.planner import plan_keys, read_keys
@@ -30,7 +30,7 @@ from tests.benchmarks.soak_figures import Figures, tell
 WAITS: tuple[tuple[Any, str], ...] = (
     *((retry, name) for name in ("BASE", "CAP", "THROTTLE_BASE", "NETWORK_CAP")),
     *((rate_limit.Throttle, name) for name in ("GROW_EVERY", "CALM")),
-    (prober, "PAUSES"),
+    (outage, "PAUSES"),
     (fetch, "FLOOR_WINDOW"),
 )
 
@@ -59,7 +59,7 @@ class TimedWaits(threading.Condition):
 
     def _why(self) -> str:
         run = self._run
-        if run.outage.state is not None or time.monotonic() < run.throttle.hold_until:
+        if run.outage.state is not None or time.monotonic() < run.throttle.paused_until:
             return "resting"
         if len(run.aborts) >= run.throttle.allowed:
             return "resting"

@@ -22,8 +22,8 @@ from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Voice
 from era5dl.cli.plain_display import checked_lines
 from era5dl.cli.run_session import conclude, drive
-from era5dl.engine.unverified_files import grouped
-from era5dl.engine.verify_files import NOT_THE_BUCKETS, Condition, Examined
+from era5dl.engine.reporting import group_by_reason
+from era5dl.engine.verify_files import WRONG_BYTES, FileCondition, FileReport
 from era5dl.engine.verify_files import verify as look_at
 from era5dl.errors import FolderUnusable, UnsafeKey, UsageError
 from era5dl.folder.paths import OWN_FOLDER
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
     from era5dl.session import Checkpoint
 
-GOOD = (Condition.VERIFIED, Condition.CHECKED)
+GOOD = (FileCondition.VERIFIED, FileCondition.CHECKED)
 NONE_MATCHES = (
     "No file matches the server's ETag. If this server's ETags are not MD5s, say so with --opaque-etags: "
     "files are then checked, not verified."
@@ -66,16 +66,18 @@ def verify(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) 
     return code
 
 
-def _was_spoilt(one: Examined, before: Checkpoint) -> bool:
+def _was_spoilt(one: FileReport, before: Checkpoint) -> bool:
     """Whether a repair has to mend it: what is wrong, or was finished and is gone. What never came is `resume`'s."""
-    if one.condition is Condition.ABSENT:
+    if one.condition is FileCondition.ABSENT:
         return one.index in before.verified or one.index in before.checked
-    return one.condition is Condition.WRONG
+    return one.condition is FileCondition.WRONG
 
 
-def _look(bucket: Bucket, session: Session, opaque_etags: bool, voice: Voice, interrupts: Interrupts) -> list[Examined]:
+def _look(
+    bucket: Bucket, session: Session, opaque_etags: bool, voice: Voice, interrupts: Interrupts
+) -> list[FileReport]:
     """Look at the files of one session and say what is not as it should be."""
-    examined: SimpleQueue[Examined] = SimpleQueue()
+    examined: SimpleQueue[FileReport] = SimpleQueue()
     watch = _Watch(session, voice, examined)
     voice.say(f"Proving {count(len(session.plan.objects), 'file')} in {session.folder} ({session.info.title}) ...")
     everything = interrupts.background(
@@ -84,19 +86,19 @@ def _look(bucket: Bucket, session: Session, opaque_etags: bool, voice: Voice, in
     watch.tell()
     counts = Counter(one.condition for one in everything)
     total = sum(obj.size for obj in session.plan.objects)
-    named = ", ".join(f"{counts[condition]:,} {condition.value}" for condition in Condition if counts[condition])
+    named = ", ".join(f"{counts[condition]:,} {condition.value}" for condition in FileCondition if counts[condition])
     voice.result(f"{count(len(everything), 'file')}, {size(total)}: {named or 'nothing'}; took {watch.took()}")
-    because = {one.index: one.reason for one in everything if one.condition is Condition.CHECKED}
-    if not opaque_etags and not counts[Condition.VERIFIED] and any(one.reason == NOT_THE_BUCKETS for one in everything):
+    because = {one.index: one.reason for one in everything if one.condition is FileCondition.CHECKED}
+    if not opaque_etags and not counts[FileCondition.VERIFIED] and any(one.reason == WRONG_BYTES for one in everything):
         voice.insist(NONE_MATCHES)
-    for line in checked_lines(grouped(because, [obj.key for obj in session.plan.objects])):
+    for line in checked_lines(group_by_reason(because, [obj.key for obj in session.plan.objects])):
         voice.insist(line)
     voice.record(
         "verify-summary",
         session=session.id,
         files=len(everything),
         bytes=total,
-        **{condition.value: counts[condition] for condition in Condition},
+        **{condition.value: counts[condition] for condition in FileCondition},
         elapsed=watch.elapsed,
     )
     return everything
@@ -105,7 +107,7 @@ def _look(bucket: Bucket, session: Session, opaque_etags: bool, voice: Voice, in
 class _Watch:
     """Passes on what is examined, on the thread that waits for it."""
 
-    def __init__(self, session: Session, voice: Voice, examined: SimpleQueue[Examined]) -> None:
+    def __init__(self, session: Session, voice: Voice, examined: SimpleQueue[FileReport]) -> None:
         self._session, self._voice, self._examined = session, voice, examined
         self._began = time.monotonic()
         self._next = self._began + EVERY
@@ -128,7 +130,7 @@ class _Watch:
             self._next = time.monotonic() + EVERY
             self._voice.say(f"{self._done:,} of {count(len(self._session.plan.objects), 'file')}")
 
-    def _one(self, one: Examined) -> None:
+    def _one(self, one: FileReport) -> None:
         self._done += 1
         path = ""
         with contextlib.suppress(UnsafeKey):

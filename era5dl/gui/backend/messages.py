@@ -11,8 +11,8 @@ from pathlib import Path
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.diagnosis.network_test import NetworkTest
 from era5dl.engine.events import Event, RunEnded
-from era5dl.engine.snapshot import Snapshot
-from era5dl.engine.verify_files import Examined
+from era5dl.engine.progress import Snapshot
+from era5dl.engine.verify_files import FileReport
 from era5dl.errors import Era5Error
 from era5dl.formatting import plain
 from era5dl.planner import Missing, Plan
@@ -141,7 +141,7 @@ class VerifyFinished:
 
     session_id: str
     folder: Path
-    examined: tuple[Examined, ...]
+    examined: tuple[FileReport, ...]
 
 
 @dataclass(frozen=True, slots=True)

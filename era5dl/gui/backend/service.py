@@ -20,7 +20,7 @@ from era5dl.bucket.interface import Bucket
 from era5dl.diagnosis.measured_bucket import MeasuredBucket, RequestMetrics
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event
-from era5dl.engine.snapshot import Snapshot
+from era5dl.engine.progress import Snapshot
 from era5dl.errors import Era5Error, OtherEndpoint, OutOfThreads, Stopped
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.background_task import BackgroundTask, Cancelled

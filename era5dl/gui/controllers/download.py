@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from era5dl.engine.events import TROUBLES, State, StateChanged
+from era5dl.engine.events import PROBLEM_STATES, State, StateChanged
 from era5dl.errors import BadResponse, UsageError
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import ErrorInfo, Message
@@ -34,7 +34,7 @@ SPEED_EVERY = 1.0  # seconds between two points of the speed chart
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class SuspendDetector:
     """What it needs of the window. settings: raises UsageError. ended: hears a summary when a run is over."""
 
     settings: Callable[[], Settings]
@@ -48,7 +48,7 @@ class Surroundings:
 class DownloadController:
     """One for the life of the window; all methods on Tk's thread."""
 
-    def __init__(self, service: BackendService, model: QueueModel, around: Surroundings) -> None:
+    def __init__(self, service: BackendService, model: QueueModel, around: SuspendDetector) -> None:
         self._service, self._model, self._around = service, model, around
         self._page: DownloadPage | None = None
         self._fields = Fields()
@@ -334,7 +334,7 @@ class DownloadController:
 
     def _state(self, event: StateChanged) -> None:
         """A banner while something holds everything up, gone when it is over."""
-        if event.state in TROUBLES or event.reason:
+        if event.state in PROBLEM_STATES or event.reason:
             self._trouble = event.state
             said = status_text.state(event.state)
             why = status_text.state_reason(event)
@@ -343,7 +343,7 @@ class DownloadController:
                     "A login page or a proxy probably stands in between: open any web page in a browser, "
                     "and log in if it asks you to."
                 )
-            kind = BannerKind.WARNING if event.state in TROUBLES else BannerKind.INFO
+            kind = BannerKind.WARNING if event.state in PROBLEM_STATES else BannerKind.INFO
             text = _("{name}. {hint}", name=said.name, hint=said.hint)
             self.page.banner.show(kind, f"{text}\n{why}".rstrip())
         elif self._trouble is not None:

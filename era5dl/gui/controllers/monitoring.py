@@ -11,7 +11,7 @@ from pathlib import Path
 from era5dl.diagnosis.metrics import Metrics
 from era5dl.diagnosis.network_test import NetworkTest
 from era5dl.engine.events import State
-from era5dl.engine.verify_files import Condition
+from era5dl.engine.verify_files import FileCondition
 from era5dl.errors import UsageError
 from era5dl.formatting import plain
 from era5dl.gui.backend import messages
@@ -127,7 +127,7 @@ class MonitoringController:
                 pages.sessions.show_verifying(fact.done, fact.total)
             case messages.VerifyFinished():
                 found = Counter(one.condition for one in fact.examined)
-                verified, checked = found[Condition.VERIFIED], found[Condition.CHECKED]
+                verified, checked = found[FileCondition.VERIFIED], found[FileCondition.CHECKED]
                 pages.sessions.show_verified(verified, checked, found.total() - verified - checked)
                 self._service.list_sessions()
             case messages.VerifyFailed():

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from era5dl.engine.event_filter import StateNews
 from era5dl.engine.events import (
-    TROUBLES,
+    PROBLEM_STATES,
     Event,
     FewerWorkers,
     FileDone,
@@ -21,13 +20,13 @@ from era5dl.engine.events import (
     FileStarted,
     Outcome,
     RangesIgnored,
+    RetryRoundScheduled,
     RunEnded,
-    SecondChance,
     State,
     StateChanged,
     Throttled,
 )
-from era5dl.engine.unverified_files import EARLIER
+from era5dl.engine.reporting import CHECKED_EARLIER, EventFilter
 from era5dl.formatting import plain, size
 from era5dl.gui.text import error_text, status_text, summary_text
 from era5dl.gui.text.i18n import _, ngettext
@@ -70,7 +69,7 @@ class LogModel:
         self._lines: deque[Line] = deque(maxlen=most)
         self._clock = clock
         self._count = 0
-        self._news, self._begun = StateNews(), False
+        self._news, self._begun = EventFilter(), False
         self._checked: dict[str, list[str]] = {}  # reason -> keys, of this run
 
     def add(self, level: Level, text: str) -> None:
@@ -82,7 +81,7 @@ class LogModel:
         """Write down what the engine said; what matters goes into the file log, too, in the engine's own words."""
         if isinstance(event, StateChanged) and not self._worth_a_line(event):
             return
-        if isinstance(event, Throttled) and not self._news.worth_of_brake(event, self._clock()):
+        if isinstance(event, Throttled) and not self._news.should_report_throttle(event, self._clock()):
             return
         level, text = sentence(event)
         self.add(level, text)
@@ -97,7 +96,7 @@ class LogModel:
     def _worth_a_line(self, event: StateChanged) -> bool:
         begins = event.state is State.RUNNING and not self._begun
         self._begun = True
-        return self._news.worth(event, self._clock()) or begins
+        return self._news.should_report(event, self._clock()) or begins
 
     def _name_checked(self, number: int) -> None:
         """What is less than verified at the end of a run, a line for each reason."""
@@ -105,7 +104,7 @@ class LogModel:
         for reason, keys in groups.items():
             self.add(Level.WARNING, summary_text.not_verified_group(reason, keys, len(keys)))
         if (earlier := number - sum(map(len, groups.values()))) > 0:
-            self.add(Level.WARNING, summary_text.not_verified_group(EARLIER, (), earlier))
+            self.add(Level.WARNING, summary_text.not_verified_group(CHECKED_EARLIER, (), earlier))
 
     def clear(self) -> None:
         """Begin anew; the file log keeps what was there."""
@@ -156,7 +155,7 @@ def sentence(event: Event) -> tuple[Level, str]:
         return Level.WARNING, _("{file}: begun anew: {reason}", file=_short(event.key), reason=reason)
     if isinstance(event, FileFailed):
         return Level.ERROR, _failed(event)
-    if isinstance(event, SecondChance):
+    if isinstance(event, RetryRoundScheduled):
         text = ngettext(
             "{n:,} failed file is tried again in {delay:.0f} s (round {round})",
             "{n:,} failed files are tried again in {delay:.0f} s (round {round})",
@@ -213,7 +212,7 @@ def _state(event: StateChanged) -> tuple[Level, str]:
     said = status_text.state(event.state)
     reason = status_text.state_reason(event)
     text = _("{name}: {reason}", name=said.name, reason=reason) if reason else said.name
-    waits = event.state in TROUBLES
+    waits = event.state in PROBLEM_STATES
     return Level.WARNING if waits else Level.INFO, text
 
 

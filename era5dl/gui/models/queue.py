@@ -12,10 +12,9 @@ from enum import Enum
 from itertools import compress
 
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.engine.counters import FileState
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRestarted, FileRetrying, FileStarted
-from era5dl.engine.snapshot import ActiveFile, Snapshot
-from era5dl.engine.unverified_files import EARLIER, CheckedGroup, grouped
+from era5dl.engine.progress import ActiveFile, FileState, Snapshot
+from era5dl.engine.reporting import CHECKED_EARLIER, CheckedGroup, group_by_reason
 from era5dl.gui.models.sort_filter import MaskedIndices, Part, RowOrder, mask_and, mask_without
 
 REORDER_EVERY = 1.0  # seconds between two looks at the order, while states change
@@ -242,8 +241,8 @@ class QueueModel:
     def checked(self) -> list[CheckedGroup]:
         """The files that are checked and not verified, by their reasons."""
         checked = (index for index, state in enumerate(self.states) if state == FileState.CHECKED)
-        because = {index: self._reasons.get(index) or EARLIER for index in checked}
-        return grouped(because, [obj.key for obj in self.objects]) if because else []
+        because = {index: self._reasons.get(index) or CHECKED_EARLIER for index in checked}
+        return group_by_reason(because, [obj.key for obj in self.objects]) if because else []
 
     def failed(self) -> list[int]:
         """Places in the plan of all failed files."""

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from era5dl.catalog import products
-from era5dl.engine.events import TROUBLES, State
+from era5dl.engine.events import PROBLEM_STATES, State
 from era5dl.formatting import plain, size
 from era5dl.gui.text import catalog_text, status_text
 from era5dl.gui.text.i18n import Term, _, ngettext
@@ -21,7 +21,7 @@ _PERIOD = re.compile(r"(.*), (\d{4}-\d\d-\d\d)(?: to (\d{4}-\d\d-\d\d))?( \(with
 _LISTED = re.compile(r"([\d,]{1,15}) keys? from a list")
 _COUNTED = re.compile(r"([\d,]{1,15}) variables?( of (.*))?", re.DOTALL)
 
-_PAUSED = TROUBLES | {State.PAUSED}
+_PAUSED = PROBLEM_STATES | {State.PAUSED}
 
 
 class RowState(Enum):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from tkinter import ttk
 
-from era5dl.engine.counters import FileState
+from era5dl.engine.progress import FileState
 from era5dl.formatting import size, speed
 from era5dl.gui.menus import QUEUE, accelerator
 from era5dl.gui.models.queue import FileFilter, QueueModel, SortKey

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
-from era5dl.engine.events import TROUBLES, State
-from era5dl.engine.snapshot import Snapshot
+from era5dl.engine.events import PROBLEM_STATES, State
+from era5dl.engine.progress import Snapshot
 from era5dl.formatting import size, speed
 from era5dl.gui.models.request_form import FieldError, read_limit
 from era5dl.gui.text import status_text
@@ -193,7 +193,7 @@ class TotalsPanel(Card):
 
 
 def _bar_style(state: State | None, snapshot: Snapshot, whole: bool) -> str:
-    if state in TROUBLES:
+    if state in PROBLEM_STATES:
         return "Warn.Horizontal.TProgressbar"
     if whole:
         return "Ok.Horizontal.TProgressbar"

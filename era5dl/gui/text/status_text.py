@@ -7,11 +7,11 @@ tables in the user's language. Hints refer to buttons and pages of the window, n
 from __future__ import annotations
 
 from era5dl import formatting
-from era5dl.engine.counters import FileState
 from era5dl.engine.events import Outcome, State, StateChanged
-from era5dl.engine.prepare import OPAQUE, UNKNOWN_PARTS, UNVERIFIED
-from era5dl.engine.unverified_files import EARLIER
-from era5dl.engine.verification import UNMATCHED
+from era5dl.engine.prepare import NO_MD5, UNKNOWN_PART_SIZE, VERIFICATION_OFF
+from era5dl.engine.progress import FileState
+from era5dl.engine.reporting import CHECKED_EARLIER
+from era5dl.engine.verification import ETAG_MISMATCH
 from era5dl.gui.text import error_text
 from era5dl.gui.text.i18n import N_, Term, _, ngettext, translate
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED
@@ -99,11 +99,11 @@ _MISSING = {
 
 
 _NOT_VERIFIED = {
-    UNVERIFIED: N_("Verification was switched off."),
-    OPAQUE: N_("The server's ETag is not an MD5."),
-    UNKNOWN_PARTS: N_("The server does not tell into which parts its MD5 was cut."),
-    UNMATCHED: N_("The server's ETag looks like an MD5 but is not the MD5 of these bytes."),
-    EARLIER: N_("They were checked in an earlier run."),
+    VERIFICATION_OFF: N_("Verification was switched off."),
+    NO_MD5: N_("The server's ETag is not an MD5."),
+    UNKNOWN_PART_SIZE: N_("The server does not tell into which parts its MD5 was cut."),
+    ETAG_MISMATCH: N_("The server's ETag looks like an MD5 but is not the MD5 of these bytes."),
+    CHECKED_EARLIER: N_("They were checked in an earlier run."),
 }
 
 

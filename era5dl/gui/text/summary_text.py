@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from era5dl.engine.events import RunEnded
-from era5dl.engine.snapshot import Snapshot
-from era5dl.engine.unverified_files import CheckedGroup
+from era5dl.engine.progress import Snapshot
+from era5dl.engine.reporting import CheckedGroup
 from era5dl.formatting import size, speed
 from era5dl.gui.text import error_text, status_text
 from era5dl.gui.text.i18n import _, ngettext

@@ -1,0 +1,209 @@
+"""Disk failures and free space: retries one file or suspends the whole run, and monitors the disk until it recovers.
+
+An error of one file is retried a few times; then the file has failed, while the others continue. When the disk or the
+folder itself fails, or space runs out, all workers wait (see `era5dl.engine.outage`).
+
+In both cases nothing written since the last successful sync counts any more, neither as bytes on disk nor as hashed on
+arrival: the object is prepared again, as after a restart of the program, and its bytes are read from the disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from era5dl.engine.events import FileRetrying, State, log
+from era5dl.engine.retry import Decision
+from era5dl.engine.run import Run
+from era5dl.engine.transfer import Transfer
+from era5dl.engine.withdrawal import FAILED, when_idle, withdraw
+from era5dl.errors import DiskAway, DiskError, DiskFull, Era5Error, FolderVanished, Reaction
+from era5dl.folder.free_space import check_free, free_bytes, is_writable
+from era5dl.folder.paths import OWN_FOLDER
+from era5dl.formatting import size
+
+DELAYS = (0.2, 1.0, 3.0)  # seconds before each retry of one file, while no more of its bytes reach the disk
+MAX_TRIAL = 1 << 24  # bytes written as a trial, which is the only way to notice a quota
+CHECK_EVERY = 2.0  # seconds between two checks of folder and free space
+VANISHED_LIMIT = 60.0  # seconds to wait for a folder that somebody has moved or deleted
+REMEDY_VANISHED = "Go on with era5dl resume: where the folder is now, or where it was, once it is back there."
+
+_AT_ONCE = Decision(Reaction.REOPEN, 0.0, 0)
+
+
+def classify(run: Run, transfer: Transfer, error: DiskError) -> tuple[DiskError, bool]:
+    """Return the error to report, and whether it concerns this object alone. Called without the lock, as it does I/O.
+
+    A problem of the folder itself takes precedence over the error of a file in it.
+    """
+    if transfer.decision is not None:
+        return error, True  # already handled
+    if isinstance(error, DiskAway):  # raised once the disk is back, and true for all objects
+        return error, False
+    try:
+        run.check_folder()
+        if error.reaction is not Reaction.PAUSE:
+            return error, True
+        folder, trial = run.session.folder, 0
+        if isinstance(error, DiskFull):
+            trial = transfer.obj.size - transfer.counted_bytes
+            if free_bytes(folder) < trial + run.settings.disk_reserve:
+                return error, False
+    except DiskError as other:
+        return other, False
+    return error, not run.outage.is_disk and is_writable(folder, min(trial, MAX_TRIAL))
+
+
+def object_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
+    """Under the lock: this object could not be written or read, although the disk works. Retry it, or let it fail."""
+    if transfer.decision is not None:
+        return
+    synced = transfer.part.safe(transfer.done).total() if transfer.part is not None else 0
+    if synced > transfer.synced_bytes:
+        transfer.synced_bytes, transfer.disk_failures = synced, 0
+    if transfer.disk_failures == len(DELAYS):
+        withdraw(run, transfer, FAILED, error)
+        return
+    delay = DELAYS[transfer.disk_failures]
+    transfer.disk_failures += 1
+    run.counters.retries += 1
+    log.warning("%s: %s; it goes on from %d bytes that are on the disk", transfer.obj.key, error, synced)
+    run.events.put(
+        FileRetrying(transfer.index, transfer.obj.key, str(error), transfer.disk_failures, delay, error.kind)
+    )
+    withdraw(run, transfer, Decision(Reaction.REOPEN, delay, transfer.disk_failures), error)
+
+
+def disk_failed(run: Run, error: DiskError) -> None:
+    """Under the lock: the disk does not work. All objects wait and then continue from their synced bytes.
+
+    Only the first error is reported, since every worker runs into the same problem with another file.
+    """
+    for transfer in list(run.scheduler.transfers.values()):
+        if transfer.prepared and transfer.decision is None:
+            withdraw(run, transfer, _AT_ONCE, error)
+            when_idle(run, transfer)
+    if not run.outage.is_disk:
+        log.warning("%s; what was not synced before is fetched again", error)
+        run.disk_outage_locked(error)
+
+
+def sync_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
+    """A sync of the maintenance thread failed. Called without the lock."""
+    error, alone = classify(run, transfer, error)
+    with run.locked():
+        if run.scheduler.transfers.get(transfer.index) is not transfer:
+            return
+        if alone:
+            object_failed(run, transfer, error)
+            when_idle(run, transfer)
+        else:
+            disk_failed(run, error)
+        run.notify_locked()
+
+
+def hash_from_disk(transfer: Transfer) -> None:
+    """Discard the MD5s of bytes hashed on arrival, so that verification reads the whole part file from the disk."""
+    part, digest = transfer.part, transfer.digest
+    if part is None or digest is None:
+        return
+    if transfer.unverifiable:  # there is no ETag to compare with: compare with the MD5s computed on arrival
+        known = {**digest.whole_parts(), **transfer.recorded_md5s}
+        unknown = dict.fromkeys(range(len(digest.parts)), "") if part.touched else {}
+        transfer.recorded_md5s = {**unknown, **known}
+    part.read_from_disk()
+    transfer.digest = digest.anew()
+
+
+class DiskMonitor:
+    """Monitors the folder and free space of a run. Called by the maintenance thread, without the lock.
+
+    on_return: called when a disk or folder that was gone is back.
+    """
+
+    def __init__(self, run: Run, on_return: Callable[[], None]) -> None:
+        self._run = run
+        self._on_return = on_return
+        self._checked_at = time.monotonic()
+        self._vanished_since: float | None = None
+
+    def check_space_for_run(self) -> None:
+        """Before the run starts: end it with an error if the remaining bytes do not fit on the disk."""
+        run = self._run
+        with run.lock:
+            needed = run.counters.total_bytes - run.counters.done_bytes
+        try:
+            if needed + run.settings.disk_reserve > free_bytes(run.session.folder):
+                needed -= self._existing_bytes()
+            check_free(run.session.folder, needed, run.settings.disk_reserve)
+        except DiskError as error:
+            with run.locked():
+                run.end_with_error_locked(error)
+            return
+        with run.locked():
+            run.space_checked = True
+            run.notify_locked()
+
+    def check(self, now: float) -> None:
+        """Check the folder and free space, if CHECK_EVERY has passed since the previous check."""
+        if now - self._checked_at < CHECK_EVERY:
+            return
+        self._checked_at = now
+        run = self._run
+        try:
+            run.check_folder()
+            if run.session.restore_files():
+                log.warning("%s was deleted; it is made again", run.session.folder / OWN_FOLDER)
+                run.dirty = True
+            free = free_bytes(run.session.folder)
+            if free < run.settings.disk_reserve:
+                self._wait_for_space(free)
+            elif not run.outage.is_disk:
+                self._vanished_since = None
+            elif is_writable(run.session.folder):
+                self._disk_recovered()
+        except DiskError as error:
+            self._wait_for_folder(error)
+
+    def _existing_bytes(self) -> int:
+        """Bytes of files with their final name and size that no earlier run has recorded."""
+        with self._run.lock:
+            unfinished = list(self._run.scheduler.queue)
+        return sum(self._run.object(index).size for index in unfinished if is_on_disk(self._run, index))
+
+    def _wait_for_space(self, free: int) -> None:
+        """No write has failed yet, so the bytes written so far count."""
+        with self._run.locked():
+            if not self._run.outage.is_disk:
+                self._run.disk_outage_locked(DiskFull(f"only {size(free)} are free on the disk"))
+
+    def _wait_for_folder(self, error: DiskError) -> None:
+        """Wait for a missing disk without limit, but for a moved or deleted folder only VANISHED_LIMIT seconds."""
+        run, now = self._run, time.monotonic()
+        if not isinstance(error, FolderVanished) or run.paused_by_user or self._vanished_since is None:
+            self._vanished_since = now
+        with run.locked():
+            disk_failed(run, error)
+            run.disk_outage_locked(error)  # the state of the folder says more than the error of a file in it
+            if now - self._vanished_since >= VANISHED_LIMIT:
+                run.end_with_error_locked(FolderVanished(str(error), remedy=REMEDY_VANISHED))
+
+    def _disk_recovered(self) -> None:
+        """Continue the run, after checking that the finished files still exist."""
+        run = self._run
+        self._vanished_since = None
+        with run.locked():
+            was_away = run.outage.state is State.WAITING_FOR_DISK
+            run.audited = run.audited and not was_away
+            run.outage.disk_recovered()
+            run.update_state_locked()
+        if was_away:
+            self._on_return()
+
+
+def is_on_disk(run: Run, index: int) -> bool:
+    """Whether the file of this object exists under its final name with the right size."""
+    try:
+        return run.session.paths.final(index).stat().st_size == run.object(index).size
+    except (OSError, Era5Error):
+        return False
