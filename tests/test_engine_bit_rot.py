@@ -11,7 +11,7 @@ from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine import prepare, verification
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import ProofError
-from era5dl.proof.object_digest import Digest
+from era5dl.proof.object_digest import ObjectDigest
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
@@ -178,12 +178,12 @@ def test_without_an_md5_what_is_written_into_a_block_that_was_not_hashed_yet(
 
 def test_a_disk_that_always_gives_other_bytes_is_given_up() -> None:
     transfer = Transfer(0, ObjectInfo("a.bin", 2 * PART, OPAQUE), [(0, 2 * PART)], prepared=True, unverifiable="opaque")
-    transfer.digest = Digest(2 * PART, PART)
+    transfer.digest = ObjectDigest(2 * PART, PART)
     for _ in range(verification.MAX_FETCHES - 1):
-        transfer.digest.catch_up(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
+        transfer.digest.hash_remaining(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
         transfer.recorded_md5s = {1: "0" * 32}
         assert verification.ranges_to_refetch(transfer, etag_is_md5=False) == [(PART, 2 * PART)]
-    transfer.digest.catch_up(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
+    transfer.digest.hash_remaining(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
     transfer.recorded_md5s = {1: "0" * 32}
     with pytest.raises(ProofError, match="the disk gives other bytes"):
         verification.ranges_to_refetch(transfer, etag_is_md5=False)

@@ -15,7 +15,7 @@ from era5dl.engine.verification import EtagTrust, verify_final_file
 from era5dl.folder import part_file
 from era5dl.folder.part_file import PartFile
 from era5dl.proof.etag import multipart_md5
-from era5dl.proof.object_digest import Digest
+from era5dl.proof.object_digest import ObjectDigest
 from era5dl.session.checkpoint import Unfinished
 from tests.faultlab import pseudo_random
 
@@ -28,7 +28,7 @@ ETAG = f'"{multipart_md5(MD5S)}-4"'
 def _transfer(folder: Path) -> Transfer:
     transfer = Transfer(0, ObjectInfo("a.nc", len(DATA), ETAG))
     transfer.part = PartFile(folder / "a.nc.part", len(DATA))
-    transfer.digest = Digest(len(DATA), PART)
+    transfer.digest = ObjectDigest(len(DATA), PART)
     transfer.multipart = True
     return transfer
 
@@ -46,7 +46,7 @@ def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
     assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART - 1)]
     assert transfer.recorded_md5s == {0: MD5S[0]}
     assert transfer.digest is not None
-    assert transfer.digest.whole_parts() == {}, "what was recorded is compared with the disk, and vouches for nothing"
+    assert transfer.digest.part_md5s() == {}, "what was recorded is compared with the disk, and vouches for nothing"
 
 
 @pytest.mark.parametrize("reopened", [False, True])

@@ -56,7 +56,7 @@ def claim(transfer: Transfer) -> Unfinished:
     done = tuple(transfer.part.safe(transfer.done) if transfer.part is not None else transfer.done)
     if digest is None or not (transfer.multipart or transfer.unverifiable):
         return Unfinished(transfer.index, done)
-    return Unfinished(transfer.index, done, {**transfer.recorded_md5s, **digest.whole_parts()}, digest.parts[0][1])
+    return Unfinished(transfer.index, done, {**transfer.recorded_md5s, **digest.part_md5s()}, digest.parts[0][1])
 
 
 def claimed(claim: Unfinished | None) -> int:

@@ -108,11 +108,11 @@ def hash_from_disk(transfer: Transfer) -> None:
     if part is None or digest is None:
         return
     if transfer.unverifiable:  # there is no ETag to compare with: compare with the MD5s computed on arrival
-        known = {**digest.whole_parts(), **transfer.recorded_md5s}
+        known = {**digest.part_md5s(), **transfer.recorded_md5s}
         unknown = dict.fromkeys(range(len(digest.parts)), "") if part.touched else {}
         transfer.recorded_md5s = {**unknown, **known}
     part.read_from_disk()
-    transfer.digest = digest.anew()
+    transfer.digest = digest.fresh()
 
 
 class DiskMonitor:

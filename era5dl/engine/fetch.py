@@ -200,5 +200,5 @@ def _write(piece: Piece, gathered: memoryview, keeper: Keeper) -> None:
         keeper.unclaim(piece, count)
         raise
     if transfer.digest is not None:
-        transfer.digest.feed(start, data)
+        transfer.digest.update(start, data)
     keeper.written(piece, start, count)

@@ -36,7 +36,7 @@ from era5dl.folder.directory_handles import Place
 from era5dl.folder.disk_errors import disk_errors
 from era5dl.folder.part_file import PartFile
 from era5dl.proof.etag import etag_md5, likely_part_sizes, opaque_tag, part_size_fits
-from era5dl.proof.object_digest import READ_BACK, Digest
+from era5dl.proof.object_digest import READ_SIZE, ObjectDigest
 from era5dl.ranges import Range, RangeSet
 from era5dl.session.checkpoint import Unfinished
 
@@ -158,20 +158,20 @@ def choose_digest(transfer: Transfer, part_sizes: PartSizes, verify: bool, earli
     found = etag_md5(obj.etag) if verify else None
     if found is None:
         transfer.unverifiable = NO_MD5 if verify else VERIFICATION_OFF
-        transfer.digest = Digest(obj.size, BLOCK_SIZE) if verify else None
+        transfer.digest = ObjectDigest(obj.size, BLOCK_SIZE) if verify else None
         return
     transfer.multipart = found.parts is not None
     if found.parts is None:
-        transfer.digest = Digest(obj.size)
+        transfer.digest = ObjectDigest(obj.size)
         return
     sizes = part_sizes.candidates(obj, earlier)
     if found.parts > 1:
         transfer.part_size_guesses = sizes
     if sizes:
-        transfer.digest = Digest(obj.size, sizes[0])
+        transfer.digest = ObjectDigest(obj.size, sizes[0])
     else:
         transfer.unverifiable = UNKNOWN_PART_SIZE
-        transfer.digest = Digest(obj.size, BLOCK_SIZE)
+        transfer.digest = ObjectDigest(obj.size, BLOCK_SIZE)
 
 
 def _size_of(path: Path | Place, key: str) -> int | None:
@@ -223,7 +223,7 @@ def reuse_final_file(
     """
     digest, part, size = transfer.digest, transfer.part, transfer.obj.size
     assert digest is not None and part is not None
-    recorded = Digest(size, digest.parts[0][1] or None, dict(enumerate(md5s)))
+    recorded = ObjectDigest(size, digest.parts[0][1] or None, dict(enumerate(md5s)))
     recorded_etag = len(md5s) == len(digest.parts) and recorded.etag(multipart=transfer.multipart)
     if transfer.part_size_guesses or recorded_etag != opaque_tag(transfer.obj.etag):
         return
@@ -239,7 +239,7 @@ def reuse_final_file(
     finally:
         part.release()
     known = {i: md5s[i] for i, span in enumerate(digest.parts) if transfer.done.covers(*span)}
-    transfer.digest = Digest(size, digest.parts[0][1] or None, known)
+    transfer.digest = ObjectDigest(size, digest.parts[0][1] or None, known)
 
 
 def _copy(file: BinaryIO, part: PartFile, span: Range) -> str:
@@ -247,7 +247,7 @@ def _copy(file: BinaryIO, part: PartFile, span: Range) -> str:
     at, stop = span
     md5 = hashlib.md5(usedforsecurity=False)
     file.seek(at)
-    while at < stop and (data := file.read(min(READ_BACK, stop - at))):
+    while at < stop and (data := file.read(min(READ_SIZE, stop - at))):
         part.write(at, memoryview(data))
         md5.update(data)
         at += len(data)

@@ -13,7 +13,7 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.retry import Decision
 from era5dl.folder.part_file import PartFile
-from era5dl.proof.object_digest import Digest
+from era5dl.proof.object_digest import ObjectDigest
 from era5dl.ranges import Range, RangeSet
 
 SPEED_WINDOW = 15.0  # seconds over which a connection's speed is measured
@@ -77,7 +77,7 @@ class Transfer:
     exclusive_piece: Piece | None = None  # with `ranges_ignored`: the one piece that may be fetched
     final: Path | None = None  # where it belongs
     part: PartFile | None = None
-    digest: Digest | None = None  # None when the ETag is no MD5, or nobody wants proof
+    digest: ObjectDigest | None = None  # None when the ETag is no MD5, or nobody wants proof
     unverifiable: str = ""  # why the ETag proves nothing; then `digest`, if any, is of blocks of our own
     recorded_md5s: dict[int, str] = field(default_factory=dict)  # part MD5s of an earlier run
     multipart: bool = False
@@ -116,7 +116,7 @@ class Transfer:
         """The size of its parts is certain now. Digests of other parts are worthless; the bytes are hashed again."""
         if self.digest is not None and self.digest.parts[0][1] != part_size:
             self.recorded_md5s, self.mismatches = {}, []
-            self.digest = Digest(self.obj.size, part_size)
+            self.digest = ObjectDigest(self.obj.size, part_size)
         self.part_size_guesses = []
 
     def reset_gaps(self) -> None:

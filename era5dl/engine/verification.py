@@ -27,7 +27,7 @@ from era5dl.folder.directory_handles import Place, is_same_file
 from era5dl.folder.disk_errors import disk_errors
 from era5dl.proof import hdf5
 from era5dl.proof.etag import etag_md5, opaque_tag
-from era5dl.proof.object_digest import Digest, Read
+from era5dl.proof.object_digest import ObjectDigest, Read
 from era5dl.ranges import Range, RangeSet
 
 MAX_FETCHES = 4  # of a part, before its object has failed
@@ -129,13 +129,13 @@ def ranges_to_refetch(transfer: Transfer, *, etag_is_md5: bool) -> list[Range]:
                 f"{transfer.obj.key}: the disk gives other bytes than were written to it", remedy=REMEDY_DISK
             )
     else:
-        transfer.mismatches.append(digest.whole_parts())
+        transfer.mismatches.append(digest.part_md5s())
         seen = [Counter(found[i] for found in transfer.mismatches if i in found) for i in range(len(digest.parts))]
         parts = [i for i, votes in enumerate(seen) if max(votes.values()) < 2]
         _raise_if_exhausted(transfer, etag_is_md5, always_identical=all(len(votes) == 1 for votes in seen))
         parts = parts or list(range(len(digest.parts)))
     for index in parts:
-        digest.forget(index)
+        digest.reset_part(index)
     return [digest.parts[index] for index in parts]
 
 
@@ -151,9 +151,9 @@ def _raise_if_exhausted(transfer: Transfer, etag_is_md5: bool, *, always_identic
         raise ProofError(f"{key}: fetched {fetches} times; {ETAG_MISMATCH}", remedy=remedy)
 
 
-def _corrupted_parts(transfer: Transfer, digest: Digest) -> list[int]:
+def _corrupted_parts(transfer: Transfer, digest: ObjectDigest) -> list[int]:
     """Return the parts whose MD5 differs from that of an earlier run: the disk has changed them, not the server."""
-    now = digest.whole_parts()
+    now = digest.part_md5s()
     return [index for index, md5 in transfer.recorded_md5s.items() if now[index] != md5]
 
 
@@ -181,7 +181,7 @@ def verify_final_file(
         fresh.multipart, fresh.unverifiable = transfer.multipart, transfer.unverifiable
         fresh.part_size_guesses = transfer.part_size_guesses[:]
         if transfer.digest is not None and not transfer.unverifiable:
-            fresh.digest = Digest(transfer.obj.size, transfer.digest.parts[0][1] or None)
+            fresh.digest = ObjectDigest(transfer.obj.size, transfer.digest.parts[0][1] or None)
         result = _verify(fresh, place.name, read, trust, query, stopped)
         if not is_same_file(os.fstat(file.fileno()), place.stat()):
             return None
@@ -206,7 +206,7 @@ def _verify(
 
 
 def _verify_by_md5(
-    transfer: Transfer, digest: Digest, read: Read, query: QueryPartSize, stopped: Callable[[], bool]
+    transfer: Transfer, digest: ObjectDigest, read: Read, query: QueryPartSize, stopped: Callable[[], bool]
 ) -> VerificationResult | None:
     """Compare with the ETag. Where the part size is a guess, ask the server for it, or else try the other guesses."""
     result = _hash_and_compare(transfer, digest, read, stopped)
@@ -216,33 +216,33 @@ def _verify_by_md5(
         transfer.set_part_size(part_size)
         assert transfer.digest is not None
         return _verify_by_md5(transfer, transfer.digest, read, query, stopped)
-    others = (Digest(transfer.obj.size, guess) for guess in transfer.part_size_guesses[1:])
+    others = (ObjectDigest(transfer.obj.size, guess) for guess in transfer.part_size_guesses[1:])
     return next((found for other in others if (found := _hash_and_compare(transfer, other, read, stopped))), None)
 
 
-def _is_as_recorded(transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]) -> bool:
+def _is_as_recorded(transfer: Transfer, digest: ObjectDigest, read: Read, stopped: Callable[[], bool]) -> bool:
     """Whether the disk still holds the bytes whose MD5s were recorded, by an earlier run or before a disk failure."""
     if not transfer.recorded_md5s:
         return True
-    if not digest.catch_up(transfer.done, read, stopped):
+    if not digest.hash_remaining(transfer.done, read, stopped):
         raise Stopped("while verifying")
     return not _corrupted_parts(transfer, digest)
 
 
 def _hash_and_compare(
-    transfer: Transfer, digest: Digest, read: Read, stopped: Callable[[], bool]
+    transfer: Transfer, digest: ObjectDigest, read: Read, stopped: Callable[[], bool]
 ) -> VerificationResult | None:
     """Compute the missing MD5s by reading, and compare; None when they do not match the ETag."""
-    if not digest.catch_up(transfer.done, read, stopped):
+    if not digest.hash_remaining(transfer.done, read, stopped):
         raise Stopped("while verifying")
     return _compare(transfer, digest)
 
 
-def _compare(transfer: Transfer, digest: Digest) -> VerificationResult | None:
+def _compare(transfer: Transfer, digest: ObjectDigest) -> VerificationResult | None:
     """Compare a complete digest with the ETag; None when it does not match."""
     if digest.etag(multipart=transfer.multipart) != opaque_tag(transfer.obj.etag):
         return None
-    md5s = digest.whole_parts()
+    md5s = digest.part_md5s()
     return VerificationResult(Outcome.VERIFIED, part_md5s=tuple(md5s[i] for i in range(len(md5s))))
 
 

@@ -168,7 +168,7 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
         if transfer.digest is not None and not transfer.complete and not (transfer.unverifiable and part.touched):
             with run.lock:
                 available = transfer.done.copy()
-            transfer.digest.catch_up(available, part.read, lambda: bool(abort.why))
+            transfer.digest.hash_remaining(available, part.read, lambda: bool(abort.why))
     finally:
         part.release()
 
