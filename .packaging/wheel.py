@@ -1,17 +1,16 @@
-"""The build hook: what is made of sources on the way into a wheel, or for an editable install.
+"""Hatchling build hook: compiles the MD5 library and the message catalogues. Named in pyproject.toml; not in the wheel.
 
-Hatchling runs this file (pyproject.toml names it); it is no part of the wheel.
+* era5dl/proof/md5_simd.c becomes a shared library if a C compiler is found ($CC, cc, gcc or clang). Without one, or
+  with ERA5DL_PURE=1, the wheel is the same for all systems, and hashlib does the work of that library, more slowly.
+* Each .po becomes a .mo, by Babel.
 
-* era5dl/proof/md5_simd.c becomes a library beside it, where a C compiler is found: $CC, cc, gcc or clang. Without one,
-  or with ERA5DL_PURE=1, the wheel is the same for every system, and hashlib does that library's work, slower.
-* Each .po is compiled into the wheel, and no .mo ever lies about in the source tree. An editable install needs none:
-  `era5dl.gui.text.i18n` reads the .po.
+A wheel gets both as additional files. For an editable install they are written into the source tree, where .gitignore
+names them; `python -m tests.texts` writes the .mo again.
 """
 
 from __future__ import annotations
 
 import os
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -21,55 +20,66 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class Made(BuildHookInterface):  # type: ignore[misc,type-arg,unused-ignore]
-    """Makes it in a folder of its own, which is gone afterwards."""
+class CompileHook(BuildHookInterface):  # type: ignore[misc,type-arg,unused-ignore]
+    """Compiles into a temporary folder, which `finalize` removes."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add what is made to what goes into the wheel; of an editable install, to the source tree."""
-        self.made = Path(tempfile.mkdtemp())
+        """Compile, and add the results to the wheel, or to the source tree of an editable install."""
+        self.temporary = Path(tempfile.mkdtemp())
+        files = self._compile_catalogues()
         library = self._compile_md5()
-        if version == "editable":
-            if library is not None:
-                with suppress(OSError):  # Windows does not replace what a program has loaded
-                    shutil.copy(library, self._proof / f".{library.name}").replace(self._proof / library.name)
-            return
         if library is not None:
-            build_data["force_include"][str(library)] = f"era5dl/proof/{library.name}"
+            files[library] = f"era5dl/proof/{library.name}"
+        if version == "editable":
+            for compiled, place in files.items():
+                _replace(compiled, Path(self.root) / place)
+            return
+        build_data["force_include"].update({str(compiled): place for compiled, place in files.items()})
+        if library is not None:
             build_data["pure_python"] = False
             platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
             build_data["tag"] = f"py3-none-{platform}"
-        self._compile_catalogues(build_data)
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
-        """Clean up."""
-        shutil.rmtree(self.made, ignore_errors=True)
-
-    @property
-    def _proof(self) -> Path:
-        return Path(self.root) / "era5dl" / "proof"
+        """Remove the temporary folder."""
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
     def _compile_md5(self) -> Path | None:
-        """The library; None where none can be made, which is no error."""
-        named = shlex.split(os.environ.get("CC", ""))
-        compilers = [named] if named else [[found] for found in map(shutil.which, ("cc", "gcc", "clang")) if found]
-        library = self.made / ("md5-simd" + (".dll" if os.name == "nt" else ".so"))
+        """Return the compiled library, or None if there is no compiler or it fails."""
+        from_environment = shlex.split(os.environ.get("CC", ""))
+        found = [[path] for path in map(shutil.which, ("cc", "gcc", "clang")) if path]
+        compilers = [from_environment] if from_environment else found
+        library = self.temporary / ("md5-simd" + (".dll" if os.name == "nt" else ".so"))
         if not compilers or os.environ.get("ERA5DL_PURE", "") not in ("", "0"):
             return None
-        words = [*compilers[0], "-O3", "-shared", "-fPIC", "-o", str(library), str(self._proof / "md5_simd.c")]
+        source = Path(self.root) / "era5dl" / "proof" / "md5_simd.c"
+        command = [*compilers[0], "-O3", "-shared", "-fPIC", "-o", str(library), str(source)]
         try:
-            subprocess.run(words, check=True, capture_output=True, timeout=120)
+            subprocess.run(command, check=True, capture_output=True, timeout=120)
         except (OSError, subprocess.SubprocessError):
             return None
         return library
 
-    def _compile_catalogues(self, build_data: dict[str, Any]) -> None:
-        gui = Path(self.root) / "era5dl" / "gui"
-        compiled = runpy.run_path(str(gui / "text" / "po.py"))["compiled"]  # not an import: era5dl is not installed yet
-        for source in sorted((gui / "text" / "locale").glob("*/LC_MESSAGES/*.po")):
+    def _compile_catalogues(self) -> dict[Path, str]:
+        """Return the compiled catalogues, and where each belongs in the package."""
+        compiled = {}
+        for source in sorted((Path(self.root) / "era5dl/gui/text/locale").glob("*/LC_MESSAGES/*.po")):
             place = source.with_suffix(".mo").relative_to(self.root)
-            target = self.made / "-".join(place.parts)
-            target.write_bytes(compiled(source.read_text(encoding="utf-8")))
-            build_data["force_include"][str(target)] = place.as_posix()
+            target = self.temporary / "-".join(place.parts)
+            with source.open("rb") as po, target.open("wb") as mo:
+                write_mo(mo, read_po(po, abort_invalid=True))
+            compiled[target] = place.as_posix()
+        return compiled
+
+
+def _replace(compiled: Path, target: Path) -> None:
+    """Put a file in place in one step, as a running program may have it open."""
+    temporary = target.with_name(f".{target.name}")
+    shutil.copy(compiled, temporary)
+    with suppress(OSError):  # Windows does not replace a library that a program has loaded
+        temporary.replace(target)

@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from era5dl.engine import retry
+from tests import texts
 from tests.faultlab import Certificates, FaultServer, make_certificates
 from tests.servers.seaweed import Seaweed
+
+
+def pytest_sessionstart() -> None:
+    """The window reads a compiled catalogue; a change of the .po must not need an installation to be seen."""
+    texts.compile_if_stale()
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gettext
-import io
+import os
 import plistlib
 import re
 import textwrap
@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Message
-from babel.messages.pofile import read_po
 
 from era5dl import errors, planner
 from era5dl import formatting as text
 from era5dl.catalog import Cadence, find_preset, find_variable, presets, products, variables
 from era5dl.engine.events import Outcome, State
 from era5dl.engine.progress import FileState
-from era5dl.gui.text import catalog_text, error_text, i18n, po, status_text
+from era5dl.gui.text import catalog_text, error_text, i18n, status_text
 from era5dl.gui.text.i18n import N_, _, follow, ngettext, on_switch, pgettext, switch, system_language, translate
 from era5dl.session.summary import SessionStatus
 from tests import texts
@@ -216,109 +215,48 @@ def test_the_tool_says_what_is_missing_and_takes_it_back_in_the_same_form(worksh
     once = catalogue.read_text("utf-8")
     assert once.startswith(head + "\n\n")
     assert "# said to the reader" in once
-    assert po.read(once)["{n} file\0{n} files"] == "{n} 个文件"
-    assert po.read(once)["verb\4Open"] == "打开"
-    assert po.read(once)["Stay"] == "留"
+    written = texts.read_catalogue()
+    assert texts.translation(written.get(("{n} file", "{n} files"))) == "{n} 个文件"
+    assert texts.translation(written.get("Open", "verb")) == "打开"
+    assert texts.translation(written.get("Stay")) == "留"
     assert not list(tmp_path.glob("*.new"))
     assert texts.main([]) == 0
     assert catalogue.read_text("utf-8") == once
 
 
 def test_the_tool_keeps_the_translation_of_a_text_that_gets_a_plural(workshop):
-    page, catalogue = workshop
+    page, _catalogue = workshop
     page.write_text('ngettext("Stay", "Stays", 2)\n')
     assert texts.main([]) == 0
-    assert po.read(catalogue.read_text("utf-8")) == {**po.read(catalogue.read_text("utf-8")), "Stay\0Stays": "留"}
+    assert texts.translation(texts.read_catalogue().get(("Stay", "Stays"))) == "留"
 
 
-# --- the compiler
+def test_the_tool_compiles_what_it_writes(workshop):
+    page, catalogue = workshop
+    page.write_text('_("Stay")\n')
+    assert texts.main([]) == 0
+    with catalogue.with_suffix(".mo").open("rb") as file:
+        assert gettext.GNUTranslations(file).gettext("Stay") == "留"
+    old = catalogue.with_suffix(".mo").stat().st_mtime_ns
+    texts.compile_if_stale()
+    assert catalogue.with_suffix(".mo").stat().st_mtime_ns == old
+    os.utime(catalogue.with_suffix(".mo"), (1, 1))
+    texts.compile_if_stale()
+    assert catalogue.with_suffix(".mo").stat().st_mtime_ns > old
 
 
-def test_the_compiled_catalogue_says_what_babel_reads():
-    ours = gettext.GNUTranslations(io.BytesIO(po.compiled(texts.CATALOGUE.read_text(encoding="utf-8"))))
+def test_the_compiled_catalogue_is_up_to_date():
+    with texts.CATALOGUE.with_suffix(".mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
     assert len(finished()) > 350
     for message in finished():
         if message.context:
-            said = ours.pgettext(message.context, message.id)
+            shown = compiled.pgettext(message.context, message.id)
         elif isinstance(message.id, str):
-            said = ours.gettext(message.id)
+            shown = compiled.gettext(message.id)
         else:
-            said = ours.ngettext(*message.id, 5)
-        assert said == texts.translation(message)
-
-
-ODD = r"""
-msgid ""
-msgstr ""
-"Content-Type: text/plain; charset=utf-8\n"
-"Plural-Forms: nplurals=2; plural=n != 1;\n"
-
-# a comment
-#: file.py:3
-msgctxt "verb"
-msgid "Open"
-msgstr "öffnen \"so\" \\n"
-
-msgid ""
-"two\n"
-"lines\t."
-msgstr "zwei\nZeilen"
-
-#, python-format, fuzzy
-msgid "doubtful"
-msgstr "nein"
-
-msgid "empty"
-msgstr ""
-
-msgid "{n} file"
-msgid_plural "{n} files"
-msgstr[0] "{n} Datei"
-msgstr[1] "{n} Dateien"
-
-#~ msgid "gone"
-#~ msgstr "weg"
-"""
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_odd_entries_are_read_as_babel_reads_them(newline):
-    source = ODD.replace("\n", newline)
-    ours = gettext.GNUTranslations(io.BytesIO(po.compiled(source)))
-    assert ours.pgettext("verb", "Open") == 'öffnen "so" \\n'
-    assert ours.gettext("Open") == "Open"
-    assert ours.gettext("two\nlines\t.") == "zwei\nZeilen"
-    assert [ours.gettext(text) for text in ("doubtful", "empty", "gone")] == ["doubtful", "empty", "gone"]
-    assert [ours.ngettext("{n} file", "{n} files", n) for n in (1, 2)] == ["{n} Datei", "{n} Dateien"]
-    for message in read_po(io.StringIO(ODD)):
-        if message.id and not message.fuzzy and message.string:
-            key = message.id if isinstance(message.id, str) else "\0".join(message.id)
-            value = message.string if isinstance(message.string, str) else "\0".join(message.string)
-            assert po.read(source)[f"{message.context}\4{key}" if message.context else key] == value
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        'msgid "a"\nmsgstr "b',
-        'msgid "a"\nmsgstr "b"\nmsgid "c"\nmsgstr "d"',
-        'msgid "a"',
-        '"a"',
-        'msgstr "b"',
-        "nonsense",
-        'msgid "a"\nmsgstr "b"\n\nmsgid "a"\nmsgstr "c"',
-        'msgid "a"b"\nmsgstr "c"',
-        '"a"\nmsgid "a"\nmsgstr "b"',
-    ],
-)
-def test_what_is_no_catalogue_is_refused(source):
-    with pytest.raises(ValueError):
-        po.compiled(source)
-
-
-def test_texts_are_in_order_as_the_format_demands():
-    made = po.compiled('msgid "beta"\nmsgstr "b"\n\nmsgid "alpha"\nmsgstr "a"\n')
-    assert made.index(b"alpha") < made.index(b"beta")
+            shown = compiled.ngettext(*message.id, 2)
+        assert shown == texts.translation(message)
 
 
 # --- texts
@@ -476,28 +414,10 @@ def elsewhere(tmp_path, monkeypatch):
     i18n._catalogue.cache_clear()
 
 
-def catalogue(chinese: str) -> str:
-    return f'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\nmsgid "Ready"\nmsgstr "{chinese}"\n'
-
-
-def test_a_wheel_has_the_compiled_catalogue_alone(elsewhere):
-    (elsewhere / "era5dl.mo").write_bytes(po.compiled(catalogue("轮")))
-    switch("zh_CN")
-    assert _("Ready") == "轮"
-
-
-def test_where_the_source_is_it_is_the_truth(elsewhere):
-    (elsewhere / "era5dl.mo").write_bytes(po.compiled(catalogue("旧")))
-    (elsewhere / "era5dl.po").write_text(catalogue("新"), encoding="utf-8")
-    switch("zh_CN")
-    assert _("Ready") == "新"
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("era5dl.po", b"nonsense"),
-        ("era5dl.po", b"\xff"),
+        ("era5dl.mo", b"nonsense"),
         ("era5dl.mo", b""),
         ("era5dl.mo", b"\xde\x12\x04\x95\0\0"),
         ("x", b""),

@@ -28,7 +28,7 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"engine", "log_file"},
     {"diagnosis", "api"},
     {""},  # era5dl/__init__.py, whose names are those of api
-    {"cli", "gui.theme", "gui.text.po"},
+    {"cli", "gui.theme"},
     {"gui.widgets", "gui.text.i18n", "gui.backend"},
     {"gui.menus", "gui.text"},
     {"gui.models"},

@@ -28,6 +28,7 @@ from io import BytesIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from era5dl.catalog import presets, variables
@@ -38,7 +39,7 @@ CATALOGUE = GUI / "text" / "locale" / "zh_CN" / "LC_MESSAGES" / "era5dl.po"
 
 LITERALS = {"_": 1, "N_": 1, "ngettext": 2, "pgettext": 2}  # how many of the first arguments are texts
 SHOWN = {"text", "label", "title", "message", "detail", "placeholder", "tooltip", "heading"}  # keywords of visible text
-_OWN = {"i18n.py", "po.py"}  # where these functions are made
+_OWN = {"i18n.py"}  # where these functions are defined
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,23 @@ def _write(catalog: Catalog) -> None:
     fresh = CATALOGUE.with_suffix(".new")
     fresh.write_text(f"{head}\n\n{body.getvalue().decode()}", encoding="utf-8", newline="\n")
     fresh.replace(CATALOGUE)
+    compile_catalogue()
+
+
+def compile_catalogue() -> None:
+    """Write the .mo that the window reads, beside the .po."""
+    compiled = CATALOGUE.with_suffix(".mo")
+    fresh = compiled.with_suffix(f".{os.getpid()}")
+    with fresh.open("wb") as file:
+        write_mo(file, read_catalogue())
+    fresh.replace(compiled)
+
+
+def compile_if_stale() -> None:
+    """Do that if the .po is newer."""
+    compiled = CATALOGUE.with_suffix(".mo")
+    if not compiled.exists() or compiled.stat().st_mtime < CATALOGUE.stat().st_mtime:
+        compile_catalogue()
 
 
 @contextlib.contextmanager

@@ -1,28 +1,23 @@
-"""The window's languages: `_("Pause")`, and what happens to texts already on the screen when the language is switched.
+"""Translation of the window's texts with gettext, and switching the language while the window is open.
 
     _("Pause")                                           a text
-    _("Sorted by {column}", column=name)                 values go in after translation; never an f-string
-    ngettext("{n:,} file", "{n:,} files", count)         `n` is always among the values
-    pgettext("verb", "Open")                             where one English word means two things
-    TITLES = {Page.LOG: N_("Log")}; translate(TITLES[page])    texts that stand in a table
+    _("Sorted by {column}", column=name)                 values are filled in after translation: no f-strings
+    ngettext("{n:,} file", "{n:,} files", count)         `n` is always one of the values
+    pgettext("verb", "Open")                             where one English word has two meanings
+    TITLES = {Page.LOG: N_("Log")}; translate(TITLES[page])    texts in a table
 
     follow(ttk.Button(page), text=lambda: _("Pause"))             set now, and again after each switch
-    follow(notebook, lambda: notebook.tab(0, text=_("Log")))      for everything that is no option of a widget
+    follow(notebook, lambda: notebook.tab(0, text=_("Log")))      for texts that are not options of a widget
 
-A test collects these literals from the source and fails where one lacks its translation; `python -m tests.texts` brings
-the catalogue up to date and says how a translation is added.
+A test collects these literals from the source, and fails if one has no translation. `python -m tests.texts` updates the
+catalogue, and explains how to add a translation. The build compiles it (.packaging/wheel.py).
 
-Why both .po and .mo: a wheel carries the compiled catalogue, made by `locale/wheel.py`; 700 texts are loaded in 1 ms.
-A checkout or an editable install carries the .po only, which is compiled in memory (15 ms), so that there is no build
-step to forget and no stale file to wonder about.  Where a .po is, it is the truth.
-
-All of it belongs to Tk's thread.  No Tk in here: a widget is whatever has `configure` and `bind`.
+Everything here belongs to the Tk thread. No Tk in here: a widget is anything with `configure` and `bind`.
 """
 
 from __future__ import annotations
 
 import gettext
-import io
 import locale
 import logging
 import os
@@ -34,8 +29,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 from xml.parsers.expat import ExpatError
-
-from era5dl.gui.text import po
 
 ENGLISH = "en"
 LANGUAGES = {ENGLISH: "English", "zh_CN": "简体中文"}  # each by its own name: one must find back
@@ -187,12 +180,8 @@ def follow(widget: W, apply: Callable[[], object] | None = None, /, **options: C
 @cache
 def _catalogue(language: str) -> gettext.NullTranslations:
     """The translations into this language; none, which is English, if there are none or they cannot be read."""
-    home = LOCALE / language / "LC_MESSAGES"
-    source = home / "era5dl.po"
     try:
-        if source.is_file():
-            return gettext.GNUTranslations(io.BytesIO(po.compiled(source.read_text(encoding="utf-8"))))
-        with (home / "era5dl.mo").open("rb") as file:
+        with (LOCALE / language / "LC_MESSAGES" / "era5dl.mo").open("rb") as file:
             return gettext.GNUTranslations(file)
     except (OSError, ValueError, struct.error) as error:
         if language != ENGLISH:
