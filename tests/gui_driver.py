@@ -15,7 +15,7 @@ from typing import Any
 
 from era5dl.catalog import find_variable, key_of, periods
 from era5dl.gui.app import App
-from era5dl.gui.startup_options import Options
+from era5dl.gui.startup_options import StartupOptions
 from tests.faultlab import FaultServer, pseudo_random
 from tests.servers.seaweed import Seaweed
 
@@ -29,13 +29,13 @@ class Window:
 
     def __init__(self, failures: list[str], **options: Any) -> None:
         self.root = tk.Tk()
-        self.app = App(self.root, Options(scale=1.0, **options))
+        self.app = App(self.root, StartupOptions(scale=1.0, **options))
 
         def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
             failures.append("".join(traceback.format_exception(kind, error, trace)))
 
         self.root.report_callback_exception = failed
-        self.page = self.app.download
+        self.page = self.app.pages.download
 
     def until(self, reached: Callable[[], object], timeout: float = LONG) -> None:
         end = time.monotonic() + timeout
@@ -82,13 +82,13 @@ class Window:
         self.until(lambda: self.can_start)
 
     def running(self) -> bool:
-        return self.app.service.snapshot() is not None
+        return self.app.service.runs.snapshot() is not None
 
     def close(self) -> None:
         """By the cross, answering yes if asked; until the window is gone."""
-        self.app.close()
-        if self.app.question is not None:
-            self.app.question.yes.invoke()
+        self.app.actions.close()
+        if self.app.dialogs.question is not None:
+            self.app.dialogs.question.yes.invoke()
         end = time.monotonic() + 5
         while self.exists():
             assert time.monotonic() < end, "the window does not go"

@@ -126,15 +126,15 @@ def book() -> LogModel:
     made = LogModel(clock=lambda: NOW)
     key = "e5.oper.an.pl/202102/e5.oper.an.pl.128_130_t.ll025sc.20210201{:02}_20210201{:02}.nc"
     made.add(Level.INFO, "t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28")
-    made.hear(StateChanged(State.RUNNING, ""))
+    made.handle_event(StateChanged(State.RUNNING, ""))
     for hour in range(0, 24, 4):
-        made.hear(FileStarted(hour, key.format(hour, hour + 3), 1_190_000_000, 0 if hour else 402_000_000))
-    made.hear(FileRetrying(4, key.format(4, 7), "the connection ended 8000000 bytes too early", 0, 1.0))
-    made.hear(Throttled(4, 3.0))
-    made.hear(FileDone(0, key.format(0, 3), 1_190_000_000, "", Outcome.VERIFIED, "", adopted=False))
-    made.hear(StateChanged(State.WAITING_FOR_NETWORK, "no route to host"))
-    made.hear(StateChanged(State.RUNNING, ""))
-    made.hear(FileFailed(8, key.format(8, 11), "There is no such object in the bucket.", "Leave it out."))
+        made.handle_event(FileStarted(hour, key.format(hour, hour + 3), 1_190_000_000, 0 if hour else 402_000_000))
+    made.handle_event(FileRetrying(4, key.format(4, 7), "the connection ended 8000000 bytes too early", 0, 1.0))
+    made.handle_event(Throttled(4, 3.0))
+    made.handle_event(FileDone(0, key.format(0, 3), 1_190_000_000, "", Outcome.VERIFIED, "", adopted=False))
+    made.handle_event(StateChanged(State.WAITING_FOR_NETWORK, "no route to host"))
+    made.handle_event(StateChanged(State.RUNNING, ""))
+    made.handle_event(FileFailed(8, key.format(8, 11), "There is no such object in the bucket.", "Leave it out."))
     return made
 
 

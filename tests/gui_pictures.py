@@ -25,7 +25,7 @@ from typing import Any
 
 from era5dl.gui.app import App
 from era5dl.gui.models.preferences import Preferences
-from era5dl.gui.startup_options import Options
+from era5dl.gui.startup_options import StartupOptions
 from tests.gui_screen import Screen
 
 LONG = 60.0
@@ -68,7 +68,7 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
         wanted = asdict(Preferences(theme=palette, language=lang))
         Path(name, "window.json").write_text(json.dumps({"theme": wanted["theme"], "language": lang}))
         root = tk.Tk(className="Era5dl")
-        app = App(root, Options(demo=True, out=Path(name) / "era5", scale=float(factor)))
+        app = App(root, StartupOptions(demo=True, out=Path(name) / "era5", scale=float(factor)))
         root.geometry(place)
         root.update()
         root.event_generate("<Motion>", warp=True, x=2, y=2)  # away, so that no tooltip comes
@@ -90,24 +90,24 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
                 time.sleep(0.01)
                 assert time.monotonic() < end
 
-        request = app.download.request
+        request = app.pages.download.request
         until(lambda: not request.start.instate(["disabled"]))
         shoot("planned")
-        app.download.show_grid()
-        app.download.grid_panel.show(frozenset(range(1991, 2021)), frozenset({6, 7, 8}), frozenset())
+        app.pages.download.show_grid()
+        app.pages.download.grid_panel.show(frozenset(range(1991, 2021)), frozenset({6, 7, 8}), frozenset())
         shoot("grid")
-        app.download.hide_grid()
-        app.start()
-        until(lambda: (s := app.service.snapshot()) is not None and s.done_bytes > 0.45 * s.total_bytes)
-        app.download.queue.table.select([2])
+        app.pages.download.hide_grid()
+        app.actions.start()
+        until(lambda: (s := app.service.runs.snapshot()) is not None and s.done_bytes > 0.45 * s.total_bytes)
+        app.pages.download.queue.table.select([2])
         shoot("download")
         for page in ("sessions", "diagnostics", "log"):
-            getattr(app, f"show_{page}")()
+            getattr(app.actions, f"show_{page}")()
             settle(root, 2.2 if page == "diagnostics" else 0.5)
             shoot(page)
-        app.show_download()
+        app.actions.show_download()
         if "settings" in pages:
-            app.show_settings()
+            app.actions.show_settings()
             dialog = app.dialogs._settings
             assert dialog is not None
             tabs: Any = dialog._tabs
@@ -116,26 +116,26 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
                 shoot_as("settings", f"settings{number}")
             dialog.close()
         if "help" in pages:
-            app.show_help()
+            app.actions.show_help()
             shoot("help")
             assert app.dialogs._help is not None
             app.dialogs._help.close()
         if "offer" in pages:
-            app.service.stop()
-            until(lambda: not app.service.occupied)
-            app.downloading._offered = False
-            app.service.list_sessions()
+            app.service.runs.stop()
+            until(lambda: not app.service.runs.busy)
+            app.controllers.download._resume_offered = False
+            app.service.sessions.request_list()
             settle(root, 0.5)
             shoot("offer")
-            app.download.banner._button.invoke()
+            app.pages.download.banner._button.invoke()
             settle(root, 1.0)
         if "done" in pages:
-            until(lambda: not app.service.occupied)
+            until(lambda: not app.service.runs.busy)
             shoot("done")
         else:
-            app.service.stop()
-            until(lambda: not app.service.occupied)
-        app.close()
+            app.service.runs.stop()
+            until(lambda: not app.service.runs.busy)
+        app.actions.close()
         with contextlib.suppress(tk.TclError):
             root.mainloop()
 

@@ -50,7 +50,7 @@ def test_a_brake_is_told_when_it_changes_and_once_in_a_while() -> None:
     news, heard = EventFilter(), []
     for now, workers in ((100.0, 4), (100.0, 4), (101.0, 2), (102.0, 2), (101.0 + REPEAT_AFTER, 2)):
         heard.append(news.should_report_throttle(Throttled(workers, 1.0), now))
-        book.hear(Throttled(workers, 1.0))
+        book.handle_event(Throttled(workers, 1.0))
     assert heard == [True, False, True, False, True]
     assert book.count == sum(heard)
 
@@ -78,7 +78,7 @@ def test_a_figure_that_changes_is_no_event(fault_server: FaultServer, tmp_path: 
 def test_the_log_of_the_window_says_it_once() -> None:
     book = LogModel(clock=iter(range(1000)).__next__)
     for event in [RUNNING, *[waiting("a"), RUNNING] * 5, StateChanged(State.STOPPING, "")]:
-        book.hear(event)
+        book.handle_event(event)
     names = [line.text.partition(":")[0] for line in book.lines(Level.INFO)]
     assert names == ["Downloading", "Waiting for the network", "Downloading", "Stopping"]
 

@@ -17,7 +17,7 @@ from era5dl.catalog import find_variable, key_of, parse_key, periods
 from era5dl.errors import Era5Error, UnsafeKey, UsageError
 from era5dl.folder.paths import check_key, safe_path
 from era5dl.formatting import parse_rate, parse_size, plain
-from era5dl.gui.models.request_form import FieldError, read_date, read_folder, read_limit, read_workers
+from era5dl.gui.models.request_form import FieldError, read_date, read_folder, read_limit
 from era5dl.gui.widgets import date_text
 from era5dl.planner import plan_keys, read_keys
 from era5dl.redaction import GONE, Redactor, without_secrets
@@ -47,16 +47,6 @@ def test_any_size_and_any_speed(text: str) -> None:
         assert 0 <= parse_rate(text) < 2**110
     limit = read_limit(text)
     assert limit is None or isinstance(limit, FieldError) or limit > 0
-
-
-@bounded(200)
-@given(TYPED | st.integers().map(str))
-@example("00000000512345")
-@example("0" * 9 + "1" * 5000)
-@example("²")
-def test_any_number_of_workers(text: str) -> None:
-    found = read_workers(text)
-    assert isinstance(found, FieldError) or 1 <= found <= 64
 
 
 @bounded(250)

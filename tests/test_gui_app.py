@@ -19,6 +19,7 @@ import pytest
 from era5dl import gui
 from era5dl.demo.server import find_rclone
 from era5dl.gui.backend import demo_server, desktop, messages
+from era5dl.gui.menus import MENUS, QUEUE, accelerator
 from era5dl.gui.models import preferences
 from era5dl.gui.models.preferences import Preferences
 from era5dl.session import Session
@@ -66,6 +67,19 @@ def test_the_core_needs_no_tkinter() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_every_menu_action_exists_and_no_key_is_bound_twice() -> None:
+    from era5dl.gui.actions import Actions
+
+    items = [item for menu in MENUS for item in menu.items if item is not None]
+    assert {item.key for item in QUEUE if item is not None and item.key} <= {item.key for item in items}
+    assert all(callable(getattr(Actions, item.action, None)) for item in items)
+    keys = [item.key for item in items if item.key]
+    assert len(keys) == len(set(keys))
+    assert [accelerator(key) for key in ("Control-Return", "Control-p", "Control-Key-1", "F1", "Control-comma")] == [
+        "Ctrl+Enter", "Ctrl+P", "Ctrl+1", "F1", "Ctrl+,"
+    ]  # fmt: skip
+
+
 def test_a_download_by_the_keyboard_alone(
     open_window: Callable[..., Window],
     fault_server: FaultServer,
@@ -99,7 +113,7 @@ def test_a_download_by_the_keyboard_alone(
     for number, page in enumerate(("1", "2", "3", "4")):
         root.event_generate(f"<Control-Key-{page}>")
         root.update()
-        assert window.app.tabs.index("current") == number
+        assert window.app.pages.notebook.index("current") == number
     root.event_generate("<Control-Key-1>")
     root.event_generate("<Control-p>")
     fault_server.link = Link()
@@ -153,7 +167,7 @@ def test_what_a_plan_consists_of_is_not_looked_at_by_the_collector_again(
 ) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     kept = [[number] for number in range(10_000)]
-    window.app.hear(messages.PlanProgressed(0, 1, 2))
+    window.app.handle(messages.PlanProgressed(0, 1, 2))
     looked_at = set(map(id, gc.get_objects()))
     assert not looked_at.intersection(map(id, kept))
 
@@ -163,18 +177,21 @@ def test_a_bug_in_a_handler_is_logged_and_the_window_goes_on(
     tmp_path: Path,
 ) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
-    window.app._bug(ValueError, ValueError("a bug"), None)
-    assert any("a bug" in line.text for line in window.app.watching.book.lines())
+    window.app._report_bug(ValueError, ValueError("a bug"), None)
+    assert any("a bug" in line.text for line in window.app.controllers.monitoring.log.lines())
 
 
-def test_sleep_is_held_off_and_a_notification_is_no_script() -> None:
-    assert desktop.inhibitor("linux", 1)[0] == "systemd-inhibit"
-    assert desktop.inhibitor("darwin", 7) == ["caffeinate", "-i", "-w", "7"]
-    assert desktop.inhibitor("plan9", 1) == []
-    (command,) = desktop.notification("t", '" & do evil', "darwin")
+def test_sleep_is_prevented_by_a_program_of_the_system() -> None:
+    assert desktop.inhibit_command("linux", 1)[0] == "systemd-inhibit"
+    assert desktop.inhibit_command("darwin", 7) == ["caffeinate", "-i", "-w", "7"]
+    assert desktop.inhibit_command("plan9", 1) == []
+
+
+def test_the_text_of_a_notification_is_never_executed() -> None:
+    command = desktop.notification_command("t", '" & do evil', "darwin")
     assert command[-1] == '" & do evil'
     assert not any("evil" in part for part in command[:-1])
-    assert desktop.notification("t", "x", "win32") == []
+    assert desktop.notification_command("t", "x", "win32") == []
 
 
 @pytest.mark.slow
@@ -201,11 +218,11 @@ def test_a_signal_closes_it_in_order(screen: object, fault_server: FaultServer, 
 
         def started(self, root, options):
             begin(self, root, options)
-            root.after(10, lambda: self.service.start(plan, Path(out), settings))
+            root.after(10, lambda: self.service.runs.start(plan, Path(out), settings))
             root.after(50, lambda: look(self, root))
 
         def look(self, root):
-            snapshot = self.service.snapshot()
+            snapshot = self.service.runs.snapshot()
             if snapshot is not None and snapshot.fetched_bytes:
                 os.kill(os.getpid(), getattr(signal, name))
             else:
@@ -375,22 +392,22 @@ def test_the_edge_between_request_and_queue_is_moved_and_remembered(
 def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if find_rclone() is None:
         pytest.skip("no rclone here")
-    quick = "import sys, pathlib; from era5dl.demo import dataset; dataset._make_files = lambda folder, tell: "
-    quick += "(folder.mkdir(), tell(1, 1))"
-    monkeypatch.setattr(demo_server, "_MAKE", quick + demo_server._MAKE)
-    told: SimpleQueue[messages.Message] = SimpleQueue()
+    quick = "import sys, pathlib; from era5dl.demo import dataset; dataset._make_files = lambda folder, report: "
+    quick += "(folder.mkdir(), report(1, 1))"
+    monkeypatch.setattr(demo_server, "_MAKE_FILES", quick + demo_server._MAKE_FILES)
+    posted: SimpleQueue[messages.Message] = SimpleQueue()
 
     def never(*_args: object) -> None:
         raise AssertionError("made in the window's own process")
 
     monkeypatch.setattr("era5dl.demo.dataset._make_files", never)
-    demo = demo_server.DemoServerThread(tmp_path / "cache", told.put)
+    demo = demo_server.DemoServerThread(tmp_path / "cache", posted.put)
     demo.start()
-    heard: list[messages.Message] = []
-    while not isinstance(heard[-1] if heard else None, (messages.DemoReady, messages.DemoFailed)):
-        heard.append(told.get(timeout=60))
+    received: list[messages.Message] = []
+    while not isinstance(received[-1] if received else None, (messages.DemoReady, messages.DemoFailed)):
+        received.append(posted.get(timeout=60))
     demo.stop()
-    assert [type(fact) for fact in heard] == [messages.DemoProgressed, messages.DemoReady]
+    assert [type(message) for message in received] == [messages.DemoProgressed, messages.DemoReady]
 
 
 @pytest.mark.parametrize("geometry", ["32767x32767+0+0", "99999x99999+99999+99999", "1280x820+-30000+-30000"])

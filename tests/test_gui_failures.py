@@ -28,13 +28,13 @@ def begun(open_window: Callable[..., Window], server: FaultServer, out: Path) ->
     server.link = Link(speed=SLOWLY)
     window = open_window(**options(server, out))
     window.plan("an.pl/t", "an.pl/u")
-    window.app.start()
-    window.until(lambda: (s := window.app.service.snapshot()) is not None and s.done_bytes > 100_000)
+    window.app.actions.start()
+    window.until(lambda: (s := window.app.service.runs.snapshot()) is not None and s.done_bytes > 100_000)
     return window
 
 
 def state(window: Window) -> State | None:
-    snapshot = window.app.service.snapshot()
+    snapshot = window.app.service.runs.snapshot()
     return None if snapshot is None else snapshot.state
 
 

@@ -60,16 +60,16 @@ def test_the_whole_journey(
     window.page.request.start.invoke()
     window.until(window.running)
     assert not window.can_start
-    window.until(window.app.watching.book.lines)
-    assert window.app.watching.book.lines()[0].text == f"t, u, v · an.pl, 2021-02-01 – 2021-02-02 → {out}"
-    window.until(lambda: (s := window.app.service.snapshot()) is not None and s.done_bytes > 300_000)
+    window.until(window.app.controllers.monitoring.log.lines)
+    assert window.app.controllers.monitoring.log.lines()[0].text == f"t, u, v · an.pl, 2021-02-01 – 2021-02-02 → {out}"
+    window.until(lambda: (s := window.app.service.runs.snapshot()) is not None and s.done_bytes > 300_000)
     window.press(window.page.totals.pause)
     window.until(lambda: window.page.totals.can_resume)
     assert str(window.page.totals.pause["text"]) == "Resume"
     window.press(window.page.totals.pause)
-    window.until(lambda: window.app.service.snapshot().state is State.RUNNING)  # type: ignore[union-attr]
+    window.until(lambda: window.app.service.runs.snapshot().state is State.RUNNING)  # type: ignore[union-attr]
     window.press(window.page.totals.stop)
-    window.until(lambda: not window.app.service.occupied and "Stopped" in window.page.banner.text)
+    window.until(lambda: not window.app.service.runs.busy and "Stopped" in window.page.banner.text)
     assert wrong(out, objects)
     window.close()
 
@@ -81,7 +81,7 @@ def test_the_whole_journey(
     second.page.totals.limit.event_generate("<FocusOut>")
     second.until(lambda: "6 files are here and verified" in second.page.banner.text)
     assert wrong(out, objects) == []
-    assert second.page.queue._files.counts()[second.page.queue._files.show] == 6
+    assert second.page.queue._files.counts()[second.page.queue._files.shown] == 6
     second.close()
 
 
@@ -92,15 +92,15 @@ def test_where_all_is_slow_the_figures_and_the_chart_take_turns(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """When more time than SPEED_EVERY goes by between two looks, the chart is due at each of them."""
+    """When more time than SPEED_INTERVAL goes by between two looks, the chart is due at each of them."""
     fault_server.link = Link(speed=50_000)
     window = open_window(**options(fault_server, tmp_path / "era5"))
-    monkeypatch.setattr(download, "SPEED_EVERY", 0.0)
+    monkeypatch.setattr(download, "SPEED_INTERVAL", 0.0)
     window.plan("an.pl/t")
-    window.app.start()
+    window.app.actions.start()
     window.press(window.page.totals.pause, timeout=5.0)
     window.until(lambda: window.page.totals.can_resume, timeout=5.0)
-    assert len(window.app.downloading._speeds) > 1
+    assert len(window.app.controllers.download._speeds) > 1
     window.close()
 
 
@@ -110,15 +110,15 @@ def test_closing_while_it_downloads_asks_once_and_is_quick(
     fault_server.link = Link(speed=50_000)
     window = open_window(**options(fault_server, tmp_path / "era5"))
     window.plan("an.pl/t")
-    window.app.start()
+    window.app.actions.start()
     window.until(window.running)
-    window.app.close()
-    question = window.app.question
+    window.app.actions.close()
+    question = window.app.dialogs.question
     assert question is not None
-    window.app.close()
-    assert window.app.question is question
+    window.app.actions.close()
+    assert window.app.dialogs.question is question
     question.no.invoke()
-    assert window.app.service.occupied
+    assert window.app.service.runs.busy
     began = time.monotonic()
     window.close()
     assert time.monotonic() - began < 2.0
@@ -133,16 +133,16 @@ def test_failed_files_are_red_named_and_tried_again(
     out = tmp_path / "era5"
     window = open_window(**options(fault_server, out))
     window.plan(*NAMES)
-    window.app.start()
+    window.app.actions.start()
     window.until(lambda: "1 file failed" in window.page.banner.text)
-    model = window.app.model
+    model = window.app.queue
     (index,) = model.failed()
     assert model.objects[index].key == bad
     window.page.queue.table.select([index])
     window.page.queue.refresh()
     assert "The server does not have this file" in str(window.page.queue._detail["text"])
     window.page.banner._button.invoke()
-    window.until(lambda: not window.app.model.failed() and not window.app.service.occupied)
+    window.until(lambda: not window.app.queue.failed() and not window.app.service.runs.busy)
     window.until(lambda: "verified" in window.page.banner.text)
     assert wrong(out, objects) == []
     window.close()
@@ -173,10 +173,10 @@ def test_chinese_and_dark_while_it_runs(
     fault_server.link = Link(speed=100_000)
     window = open_window(**options(fault_server, tmp_path / "era5"))
     window.plan("an.pl/t")
-    window.app.start()
+    window.app.actions.start()
     window.until(window.running)
-    window.app.choices.speak("zh_CN")
-    window.app.switch_theme()
+    window.app.controllers.preferences.use_language("zh_CN")
+    window.app.actions.switch_theme()
     window.root.update()
     assert str(window.page.totals.stop["text"]) == "停止"
     assert window.app.theme.palette.dark
@@ -224,8 +224,8 @@ def test_files_are_held_and_released_by_key_and_by_menu(
     window.plan(*NAMES)
     queue = window.page.queue
     queue.hold_or_release()  # nothing runs yet: no matter
-    window.app.start()
-    window.until(lambda: (s := window.app.service.snapshot()) is not None and s.done_bytes > 100_000)
+    window.app.actions.start()
+    window.until(lambda: (s := window.app.service.runs.snapshot()) is not None and s.done_bytes > 100_000)
 
     queue.table.canvas.focus_force()
     queue.table.canvas.event_generate("<Control-a>")
@@ -244,8 +244,8 @@ def test_files_are_held_and_released_by_key_and_by_menu(
     entries = {menu.entrycget(i, "label"): i for i in range(menu.index("end") + 1) if menu.type(i) == "command"}
     assert str(menu.entrycget(entries["Hold"], "state")) == "disabled"
     menu.invoke(entries["Release"])
-    window.until(lambda: window.app.model.states.count(FileState.VERIFIED) == 1)
-    assert window.app.model.states[2] == FileState.VERIFIED
+    window.until(lambda: window.app.queue.states.count(FileState.VERIFIED) == 1)
+    assert window.app.queue.states[2] == FileState.VERIFIED
     window.until(lambda: "Only held files are left" in window.page.banner.text)
 
     window.until(lambda: window.page.totals.can_resume)  # the banner is quicker than the button
@@ -257,17 +257,17 @@ def test_files_are_held_and_released_by_key_and_by_menu(
 
 def test_a_hundred_thousand_files_are_held_in_one_go(open_window: Callable[..., Window], tmp_path: Path) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
-    queue, model, asked = window.page.queue, window.app.model, []
+    queue, model, asked = window.page.queue, window.app.queue, []
     model.load([ObjectInfo(f"e5/{i:06}.nc", 1000, "") for i in range(100_000)])
     queue._do = replace(queue._do, hold=asked.append, release=asked.append)
     queue.begin(True)
     queue.table.canvas.focus_force()
     window.root.update()
     queue.table.canvas.event_generate("<Control-a>")
-    window.app.hold_or_release()
+    window.app.actions.hold_or_release()
     model.update(None, bytes([FileState.HELD]) * 100_000, time.monotonic() + 1e6)
     queue.refresh()
-    window.app.hold_or_release()
+    window.app.actions.hold_or_release()
     assert [len(chosen) for chosen in asked] == [100_000, 100_000]
     assert "100,000 files selected" in str(queue._detail["text"])
     window.close()

@@ -93,7 +93,7 @@ def test_what_matters_is_in_the_file_log_too(caplog: pytest.LogCaptureFixture) -
     caplog.set_level("INFO", "era5dl")
     book = LogModel()
     for event, _level, _text in SAID:
-        book.hear(event)
+        book.handle_event(event)
     assert len(caplog.records) == sum(level > Level.DETAIL for _event, level, _text in SAID)
     assert "FileFailed(index=0, key='e5.oper.an.pl/202102/t.nc', reason='Gone.'" in caplog.text
 

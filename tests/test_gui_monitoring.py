@@ -11,7 +11,8 @@ from era5dl.diagnosis.network_test import NetworkTest, Timing
 from era5dl.engine.verify_files import FileCondition, FileReport
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import ErrorInfo
-from era5dl.gui.backend.service import TESTING, VERIFYING
+from era5dl.gui.backend.service import NETWORK_TEST
+from era5dl.gui.backend.sessions import VERIFYING
 from era5dl.gui.text import i18n
 from tests.gui_driver import Window
 
@@ -31,23 +32,23 @@ def window(open_window: Callable[..., Window], tmp_path: Path) -> Window:
 
 
 def test_a_bug_while_verifying_is_told_where_it_is_waited_for(window: Window) -> None:
-    page = window.app.sessions
-    window.app.show_sessions()
-    window.app.hear(messages.VerifyProgressed("a" * 12, 3, 10))
+    page = window.app.pages.sessions
+    window.app.actions.show_sessions()
+    window.app.handle(messages.VerifyProgressed("a" * 12, 3, 10))
     window.root.update()
     assert page._proving.winfo_ismapped()
-    window.app.hear(messages.TaskCrashed(VERIFYING, ErrorInfo.of(ValueError("a bug"))))
+    window.app.handle(messages.TaskCrashed(VERIFYING, ErrorInfo.of(ValueError("a bug"))))
     window.root.update()
     assert not page._proving.winfo_ismapped()
     assert "ValueError: a bug" in page._banner.text
-    assert any("a bug" in line.text for line in window.app.watching.book.lines())
+    assert any("a bug" in line.text for line in window.app.controllers.monitoring.log.lines())
 
 
 def test_a_bug_in_the_network_test_ends_it(window: Window) -> None:
-    page = window.app.diagnostics
+    page = window.app.pages.diagnostics
     page.show_testing(True)
     assert page._test.instate(["disabled"])
-    window.app.hear(messages.TaskCrashed(TESTING, ErrorInfo.of(ValueError("a bug"))))
+    window.app.handle(messages.TaskCrashed(NETWORK_TEST, ErrorInfo.of(ValueError("a bug"))))
     assert page._test.instate(["!disabled"])
     assert page._test["text"] == "Run network test"
     assert "ValueError: a bug" in page._banner.text
@@ -57,30 +58,30 @@ def test_the_conductor_names_its_bugs_so(window: Window, monkeypatch: pytest.Mon
     def broken(_settings: object) -> NetworkTest:
         raise ValueError("a bug")
 
-    monkeypatch.setattr("era5dl.diagnosis.network_test.run_network_test", broken)
-    window.app.watching.test()
-    window.until(lambda: "a bug" in window.app.diagnostics._banner.text)
-    assert window.app.diagnostics._test.instate(["!disabled"])
+    monkeypatch.setattr("era5dl.gui.backend.service.run_network_test", broken)
+    window.app.controllers.monitoring.test_network()
+    window.until(lambda: "a bug" in window.app.pages.diagnostics._banner.text)
+    assert window.app.pages.diagnostics._test.instate(["!disabled"])
 
 
 def test_another_language_is_spoken_by_the_results_of_the_test(window: Window) -> None:
-    window.app.hear(messages.NetworkTested(FOUND))
-    page = window.app.diagnostics
+    window.app.handle(messages.NetworkTested(FOUND))
+    page = window.app.pages.diagnostics
     assert "Connection" in [str(cell["text"]) for cell in page._cells]
-    window.app.choices.speak("zh_CN")
+    window.app.controllers.preferences.use_language("zh_CN")
     try:
         texts = [str(cell["text"]) for cell in page._cells]
         assert i18n.translate("Connection") in texts
         assert "Connection" not in texts
     finally:
-        window.app.choices.speak("en")
+        window.app.controllers.preferences.use_language("en")
 
 
 def test_the_report_says_where_it_is_or_why_it_is_not(
     window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = "tkinter.filedialog.asksaveasfilename"
-    page = window.app.diagnostics
+    page = window.app.pages.diagnostics
     target = tmp_path / "report.zip"
     monkeypatch.setattr(asked, lambda **_options: str(target))
     page._report.invoke()
@@ -94,9 +95,11 @@ def test_the_report_says_where_it_is_or_why_it_is_not(
 def test_verified_and_checked_are_counted_apart(window: Window, tmp_path: Path) -> None:
     found = (FileCondition.VERIFIED, FileCondition.CHECKED, FileCondition.CHECKED)
     examined = tuple(FileReport(place, "k", one) for place, one in enumerate(found))
-    window.app.hear(messages.VerifyFinished("a" * 12, tmp_path, examined))
-    text = window.app.sessions._banner.text
+    window.app.handle(messages.VerifyFinished("a" * 12, tmp_path, examined))
+    text = window.app.pages.sessions._banner.text
     assert "1 file verified" in text
     assert "2 files checked" in text
-    window.app.hear(messages.VerifyFinished("a" * 12, tmp_path, (*examined, FileReport(3, "k", FileCondition.ABSENT))))
-    assert "1 file is missing" in window.app.sessions._banner.text
+    window.app.handle(
+        messages.VerifyFinished("a" * 12, tmp_path, (*examined, FileReport(3, "k", FileCondition.ABSENT)))
+    )
+    assert "1 file is missing" in window.app.pages.sessions._banner.text

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from era5dl.errors import UsageError
-from era5dl.gui.models.preference_store import Screen
 from era5dl.gui.models.preferences import BOUNDS, Preferences, load, preferences_file, save
+from era5dl.gui.window_geometry import ScreenArea
 from era5dl.settings import Settings
 
 
@@ -154,7 +154,7 @@ def test_every_field_has_a_plain_default() -> None:
     assert {type(field.default) for field in fields(Preferences)} <= {str, int, float, bool}
 
 
-SCREEN = Screen(0, 0, 1600, 900)
+SCREEN = ScreenArea(0, 0, 1600, 900)
 
 
 @pytest.mark.parametrize(
@@ -177,4 +177,4 @@ def test_the_window_is_no_larger_than_the_screen_and_on_it(remembered: str, fitt
 
 
 def test_a_monitor_on_the_left_is_a_place_too() -> None:
-    assert Screen(-1920, 0, 3840, 1080).fit("1280x820+-1900+10") == "1280x820+-1900+10"
+    assert ScreenArea(-1920, 0, 3840, 1080).fit("1280x820+-1900+10") == "1280x820+-1900+10"

@@ -10,7 +10,8 @@ import pytest
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
 from era5dl.gui.models import request_form
-from era5dl.gui.models.request_form import FieldError, Fields, FormResult, Period, PlanState
+from era5dl.gui.models.plan_state import PlanState
+from era5dl.gui.models.request_form import FieldError, Fields, FormResult, Period
 from era5dl.planner import Plan
 
 TODAY = date(2026, 6, 15)

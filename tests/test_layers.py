@@ -34,6 +34,8 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"gui.models"},
     {"gui.pages", "gui.dialogs"},
     {"gui.controllers"},
+    {"gui.actions", "gui.shortcuts", "gui.signals", "gui.startup_options", "gui.window_geometry"},
+    {"gui.app"},
     {"gui"},
     {"__main__"},
 ]
@@ -44,9 +46,11 @@ ONLY_IN = {
         "gui.pages",
         "gui.dialogs",
         "gui.controllers",
-        "gui.app",
+        "gui.actions",
         "gui.shortcuts",
-        "gui",
+        "gui.window_geometry",
+        "gui.app",
+        "gui.__init__",
     ),
     "boto3": ("bucket.client",),
     "botocore": (
@@ -65,6 +69,7 @@ ONLY_IN = {
     "h5py": ("demo",),
     "numpy": ("demo",),
 }
+ONLY_THE_BACKEND_DRIVES = {"bucket.s3", "engine.engine", "planner", "session", "session.index", "session.session"}
 NOT_A_NAME = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager", "base"}
 
 MODULES = {".".join(path.relative_to(HOUSE).with_suffix("").parts): path for path in sorted(HOUSE.rglob("*.py"))}
@@ -143,7 +148,25 @@ def test_what_is_foreign_stays_in_its_room() -> None:
         f"era5dl.{module} imports {name} in line {line}"
         for module, path in MODULES.items()
         for name, line in imported(path)
-        if (rooms := ONLY_IN.get(name.split(".")[0])) and not any(f"{module}.".startswith(f"{room}.") for room in rooms)
+        if (rooms := ONLY_IN.get(name.split(".")[0])) and not any(is_in(module, path, room) for room in rooms)
+    ]
+    assert wrong == []
+
+
+def is_in(module: str, path: Path, room: str) -> bool:
+    """Whether a module is this room, or in it. The room "x.__init__" is the module of the package x alone."""
+    name = f"{module}.__init__" if path.name == "__init__.py" else module
+    return f"{name}.".startswith(f"{room}.")
+
+
+def test_in_the_window_only_the_backend_drives_the_core() -> None:
+    """All other rooms of the window know the core's values (events, snapshots, summaries), and start nothing."""
+    wrong = [
+        f"era5dl.{module} imports era5dl.{name} in line {line}"
+        for module, path in MODULES.items()
+        if module.startswith("gui") and not module.startswith("gui.backend")
+        for name, line in own(path)
+        if name in ONLY_THE_BACKEND_DRIVES
     ]
     assert wrong == []
 

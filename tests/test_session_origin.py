@@ -138,17 +138,17 @@ def test_the_person_at_the_terminal_is_asked(planted: Path, fault_server: FaultS
 def test_the_window_is_told_and_goes_on_when_it_was_allowed(planted: Path, fault_server: FaultServer) -> None:
     settings = Settings(disk_reserve=0)
     service = BackendService()
-    ear = MessageCollector(service)
+    collector = MessageCollector(service)
     (known,) = list_sessions(planted)
-    service.open_session(planted, None, settings)
-    asked = ear.until(messages.ConsentRequired)
+    service.runs.open_session(planted, None, settings)
+    asked = collector.wait_for(messages.ConsentRequired)
     assert asked == messages.ConsentRequired(known.id, planted, fault_server.endpoint_url)
-    service.verify(planted, known.id, settings)
-    assert ear.until(messages.ConsentRequired).verifying
+    service.sessions.verify(planted, known.id, settings)
+    assert collector.wait_for(messages.ConsentRequired).verifying
     assert not fault_server.stats().connections
-    service.allow(asked.address)
-    service.open_session(planted, known.id, settings)
-    assert ear.until(messages.RunFinished).ended.verified == 2
+    service.trust_server(asked.address)
+    service.runs.open_session(planted, known.id, settings)
+    assert collector.wait_for(messages.RunFinished).result.verified == 2
     service.close()
 
 
@@ -160,9 +160,9 @@ def test_the_window_asks(open_window: Callable[..., Window], planted: Path, faul
     window.until(lambda: window.root.focus_get() is question.no)  # a key that was meant for something else says no
     question.no.invoke()
     window.root.update()
-    assert not window.app.service.occupied
+    assert not window.app.service.runs.busy
     assert not fault_server.stats().connections
-    window.app.downloading.resume_session(planted, None)
+    window.app.controllers.download.resume_session(planted, None)
     window.until(lambda: window.app.dialogs.consent is not question)
     assert window.app.dialogs.consent is not None
     window.app.dialogs.consent.yes.invoke()
@@ -180,10 +180,10 @@ def test_a_file_that_is_changed_after_the_yes_is_asked_about_again(tmp_path: Pat
         path = tmp_path / ".era5dl" / f"{session.id}.json"
         path.write_bytes(render(changed, session.checkpoint, made.objects, time.time()))
     service = BackendService()
-    service.allow(NOWHERE)
-    ear = MessageCollector(service)
-    service.open_session(tmp_path, session.id, Settings())
-    assert ear.until(messages.ConsentRequired).address == "http://127.0.0.1:10"
+    service.trust_server(NOWHERE)
+    collector = MessageCollector(service)
+    service.runs.open_session(tmp_path, session.id, Settings())
+    assert collector.wait_for(messages.ConsentRequired).address == "http://127.0.0.1:10"
 
 
 AMAZON = Settings()

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from era5dl.gui.app import App
     from era5dl.gui.signals import INTERRUPTED, ends_on_signals
-    from era5dl.gui.startup_options import Options
+    from era5dl.gui.startup_options import StartupOptions
     from era5dl.gui.theme.scaling import prepare_process
     from era5dl.log_file import start_logging
     from era5dl.thread_registry import leave
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"The window cannot open: {error}. {_REMEDY}\n")
         return CANNOT_GO_ON
     end_logging = start_logging()
-    options = Options(
+    options = StartupOptions(
         demo=arguments.demo,
         endpoint_url=endpoint_url,
         bucket=arguments.bucket or os.environ.get("ERA5DL_BUCKET"),
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # every time, and what the window draws in 3 ms takes 100.
     sys.setswitchinterval(0.0005)
     app = App(root, options)
-    with ends_on_signals(lambda: root.after(0, app.closing.end)) as asked:
+    with ends_on_signals(lambda: root.after(0, app.controllers.closing.close_now)) as asked:
         root.mainloop()
     end_logging()
     return leave(INTERRUPTED if asked else 0)

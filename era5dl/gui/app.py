@@ -1,35 +1,30 @@
-"""The window: it makes the pages and the conductor, wires them, and closes. The only place that knows them all."""
+"""Composition of the window: creates models, pages, services and controllers, connects them, and starts the timer."""
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
-import threading
 import tkinter as tk
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from era5dl import thread_registry
-from era5dl.errors import OutOfThreads
-from era5dl.gui.backend import desktop, messages
-from era5dl.gui.backend.demo_server import DemoServerThread
+from era5dl.gui.actions import Actions, Controllers
+from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import Message
 from era5dl.gui.backend.service import BackendService
 from era5dl.gui.backend.tk_bridge import TkBridge
 from era5dl.gui.controllers.closing import ClosingController
-from era5dl.gui.controllers.dialogs import Dialogs
-from era5dl.gui.controllers.download import DownloadController, SuspendDetector
-from era5dl.gui.controllers.monitoring import MonitoringController, Pages
+from era5dl.gui.controllers.demo import DemoController
+from era5dl.gui.controllers.download import DownloadController
+from era5dl.gui.controllers.monitoring import MonitoringController
 from era5dl.gui.controllers.preferences import PreferencesController
-from era5dl.gui.dialogs.question import QuestionDialog
+from era5dl.gui.controllers.request import RequestController
+from era5dl.gui.controllers.sessions import SessionsController
+from era5dl.gui.dialogs.opener import DialogOpener
 from era5dl.gui.models import preferences, request_form
 from era5dl.gui.models.log import Level
 from era5dl.gui.models.preference_store import PreferenceStore
-from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.queue import QueueModel
-from era5dl.gui.models.request_form import Fields
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks
 from era5dl.gui.pages.download import DownloadCallbacks
 from era5dl.gui.pages.header import Header, HeaderCallbacks
@@ -39,330 +34,207 @@ from era5dl.gui.pages.request_panel import RequestCallbacks
 from era5dl.gui.pages.sessions import SessionsCallbacks
 from era5dl.gui.pages.tabs import Tabs, TabsCallbacks
 from era5dl.gui.pages.totals_panel import TotalsCallbacks
-from era5dl.gui.shortcuts import bind_keys
-from era5dl.gui.startup_options import Options, demo_fields
+from era5dl.gui.shortcuts import bind_shortcuts
+from era5dl.gui.startup_options import StartupOptions, demo_fields
 from era5dl.gui.text import i18n
 from era5dl.gui.text.i18n import _, follow
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.banner import BannerKind
+from era5dl.gui.window_geometry import place_window
 from era5dl.log_file import log_file
-from era5dl.redaction import without_login, without_secrets
-from era5dl.settings import Settings
+from era5dl.redaction import without_secrets
 
 _log = logging.getLogger("era5dl")
 
 
 class App:
-    """One window. Actions of menus and keys are methods without arguments."""
+    """The one window of the program."""
 
-    def __init__(self, root: tk.Tk, options: Options, service: BackendService | None = None) -> None:
-        self.root, self.options = root, options
+    def __init__(self, root: tk.Tk, options: StartupOptions, service: BackendService | None = None) -> None:
+        self.root = root
         self.service = service or BackendService()
-        self.store = PreferenceStore(root, options.preset(preferences.load()), on_disk=not options.demo)
-        i18n.switch(self.preferences.language or i18n.system_language())
+        saved = options.override(preferences.load())
+        self.store = PreferenceStore(saved, root, root.geometry, on_disk=not options.demo)
+        i18n.switch(saved.language or i18n.system_language())
         root.withdraw()
-        self.theme = Theme(root, PALETTES[self.preferences.theme], options.scale)
+        self.theme = Theme(root, PALETTES[saved.theme], options.scale)
         if i18n.language() != i18n.ENGLISH and not scaling.knows_chinese(root):
             i18n.switch(i18n.ENGLISH)
-        self.model = QueueModel()
-        self.awake = desktop.SleepInhibitor()
-        self.demo: DemoServerThread | None = None
-        self.dialogs = Dialogs(root, self.theme)
-        self._phase = 0
-        around = SuspendDetector(
-            settings=lambda: self.preferences.to_settings(),
-            timer=root,
-            open_folder=self._open,
-            remember=self._remember,
-            running=self._running,
-            ended=self._ended,
-        )
-        self.downloading = DownloadController(self.service, self.model, around)
-        self.watching = MonitoringController(self.service, around.settings)
-        self._make_window()
-        bind_keys(root, lambda action: getattr(self, action)())
-        self.downloading.attach(self.download)
-        self.watching.attach(Pages(self.sessions, self.diagnostics, self.log))
-        self.bridge: TkBridge[Message] = TkBridge(root, self.service.poll, self.hear, self.draw)
-        self.closing = ClosingController(root, self.service, self.dialogs, self._let_go, self.bridge.stop)
-        self._begin()
-        root.deiconify()
-        gc.freeze()  # what stands now stands until the end: nothing for a collection to look at
-
-    @property
-    def preferences(self) -> Preferences:
-        """As they are now."""
-        return self.store.now
-
-    @property
-    def question(self) -> QuestionDialog | None:
-        """What is asked before the window closes."""
-        return self.dialogs.question
-
-    # --- making
-
-    def _make_window(self) -> None:
-        root, theme, px = self.root, self.theme, self.theme.px
-        self.store.place_window(px)
-        root.protocol("WM_DELETE_WINDOW", self.close)
-        root.report_callback_exception = self._bug
-        self.header = Header(
+        self.queue = QueueModel()
+        self.dialogs = DialogOpener(root, self.theme)
+        self._refresh_step = 0
+        self._prepare_root()
+        self.header = self._make_header()
+        self.pages = self._make_pages()
+        self.bridge: TkBridge[Message] = TkBridge(root, self.service.poll, self.handle, self.refresh)
+        self.controllers = self._make_controllers(options.demo)
+        self.actions = Actions(
             root,
-            theme,
-            HeaderCallbacks(
-                self.show_menu, self.show_help, self.show_settings, self.switch_theme, self._choose_language
-            ),
-        )
-        self.header.pack(fill="x", padx=px(22), pady=(px(12), px(4)))
-        self._pages = Tabs(root, theme, self.model, self._callbacks(), self.preferences)
-        self.download, self.sessions, self.diagnostics, self.log = self._pages.pages
-        self.tabs = self._pages.notebook
-        self.tabs.pack(fill="both", expand=True, padx=px(14), pady=(0, px(14)))
-        self.choices = PreferencesController(
-            root=root,
-            theme=theme,
-            store=self.store,
+            self.header,
+            self.pages,
+            self.controllers,
             service=self.service,
-            downloading=self.downloading,
-            watching=self.watching,
-            header=self.header,
-            page=self.download,
+            store=self.store,
+            dialogs=self.dialogs,
         )
+        bind_shortcuts(root, lambda action: getattr(self.actions, action)())
+        self._start(options)
+        root.deiconify()
+        gc.freeze()  # what exists now stays until the end: no collection needs to look at it
+
+    # --- composition
+
+    def _prepare_root(self) -> None:
+        root = self.root
+        place_window(root, self.theme.px, self.store.current.geometry)
+        root.protocol("WM_DELETE_WINDOW", lambda: self.actions.close())
+        root.report_callback_exception = self._report_bug
         follow(root, lambda: root.title(_("ERA5 Downloader")))
 
-    def _callbacks(self) -> TabsCallbacks:
-        """What the pages ask for, and who does it."""
-        do, service = self.downloading, self.service
-        return TabsCallbacks(
-            DownloadCallbacks(
-                RequestCallbacks(
-                    do.changed, self.start, self._choose_folder, do.show_missing, lambda: self.download.show_grid()
-                ),
-                QueueCallbacks(
-                    retry=lambda chosen: do.retry(list(chosen)),
-                    promote=service.promote,
-                    hold=service.hold,
-                    release=service.release,
-                    open_folder=self._open_file,
-                    copy=self._copy,
-                ),
-                TotalsCallbacks(service.pause, service.resume, self.stop, self._set_workers, self._set_limit),
-                lambda width: self.store.change(request_width=width),
+    def _make_header(self) -> Header:
+        px = self.theme.px
+        header = Header(self.root, self.theme, self._header_callbacks())
+        header.pack(fill="x", padx=px(22), pady=(px(12), px(4)))
+        return header
+
+    def _make_pages(self) -> Tabs:
+        px = self.theme.px
+        pages = Tabs(self.root, self.theme, self.queue, self._page_callbacks(), self.store.current)
+        pages.notebook.pack(fill="both", expand=True, padx=px(14), pady=(0, px(14)))
+        return pages
+
+    def _make_controllers(self, demo: bool) -> Controllers:
+        service, store, pages = self.service, self.store, self.pages
+        request = RequestController(pages.download, self.queue, service, store, self.root)
+        download = DownloadController(pages.download, self.queue, service.runs, store, request, demo=demo)
+        settings = PreferencesController(
+            self.root,
+            self.theme,
+            self.header,
+            pages.download,
+            runs=service.runs,
+            store=store,
+            request=request,
+            retranslate_all=self._retranslate,
+            demo=demo,
+        )
+        return Controllers(
+            request=request,
+            download=download,
+            sessions=SessionsController(pages.sessions, service, store, self.dialogs, download),
+            monitoring=MonitoringController(pages.diagnostics, pages.log, service, store),
+            preferences=settings,
+            demo=DemoController(pages.download, service.sessions, request, settings),
+            closing=ClosingController(
+                self.root, service, self.dialogs, stop_all=self._stop_all, before_destroy=self.bridge.stop
             ),
-            SessionsCallbacks(
-                resume=self._resume_session,
-                verify=self.watching.verify,
-                stop_verifying=service.stop_verifying,
-                open_folder=self._open,
-                forget=service.forget,
-                add_folder=self.open_folder,
-            ),
-            DiagnosticsCallbacks(self.watching.test, self._save_report),
-            LogCallbacks(lambda: self._open(log_file().parent), self.watching.book.clear),
         )
 
-    def _begin(self) -> None:
-        options = self.options
-        fields = request_form.from_text(self.preferences.selection, self.preferences.folder)
+    def _header_callbacks(self) -> HeaderCallbacks:
+        """Connect the header; actions and controllers are made later, so they are looked up at each call."""
+        return HeaderCallbacks(
+            menu=lambda: self.actions.show_menu(),
+            help=lambda: self.actions.show_help(),
+            settings=lambda: self.actions.show_settings(),
+            theme=lambda: self.actions.switch_theme(),
+            language=lambda code: self.controllers.preferences.choose_language(code),
+        )
+
+    def _page_callbacks(self) -> TabsCallbacks:
+        """Connect the pages; actions and controllers are made later, so they are looked up at each call."""
+        runs, sessions = self.service.runs, self.service.sessions
+        return TabsCallbacks(
+            download=DownloadCallbacks(
+                request=RequestCallbacks(
+                    changed=lambda fields: self.controllers.request.change(fields),
+                    start=lambda: self.actions.start(),
+                    choose_folder=lambda: self.actions.choose_folder(),
+                    show_missing=lambda: self.controllers.request.show_missing(),
+                    show_grid=lambda: self.pages.download.show_grid(),
+                ),
+                queue=QueueCallbacks(
+                    retry=lambda indices: self.controllers.download.retry(indices),
+                    promote=runs.promote,
+                    hold=runs.hold,
+                    release=runs.release,
+                    open_folder=lambda index: self.controllers.download.open_folder_of(index),
+                    copy=lambda text: self.actions.copy(text),
+                ),
+                totals=TotalsCallbacks(
+                    pause=runs.pause,
+                    resume=runs.resume,
+                    stop=lambda: self.actions.stop(),
+                    workers=lambda workers: self.controllers.preferences.set_workers(workers),
+                    limit=lambda limit: self.controllers.preferences.set_rate_limit(limit),
+                ),
+                resized=lambda width: self.store.update(request_width=width),
+            ),
+            sessions=SessionsCallbacks(
+                resume=lambda folder, session_id: self.actions.resume_session(folder, session_id),
+                verify=lambda folder, session_id: self.controllers.sessions.verify(folder, session_id),
+                stop_verifying=sessions.stop_verifying,
+                open_folder=lambda folder: self.controllers.download.open_folder(folder),
+                forget=sessions.forget,
+                add_folder=lambda: self.actions.open_folder(),
+            ),
+            diagnostics=DiagnosticsCallbacks(
+                lambda: self.controllers.monitoring.test_network(), lambda: self.actions.save_report()
+            ),
+            log=LogCallbacks(
+                lambda: self.controllers.download.open_folder(log_file().parent),
+                lambda: self.controllers.monitoring.log.clear(),
+            ),
+        )
+
+    def _start(self, options: StartupOptions) -> None:
+        """Fill the form with the latest request and begin whatever runs all the time."""
+        do, current = self.controllers, self.store.current
+        fields = request_form.from_text(current.selection, current.folder)
         if options.demo:
-            fields = demo_fields(self.preferences.folder)
-            self.downloading.demo = True
-            self.downloading.prepare(True)
-            self.demo = DemoServerThread(Path(self.preferences.folder).with_name("server"), self.service.tell)
-            self.demo.start()
-        self.downloading.fill(fields)
+            fields = demo_fields(current.folder)
+            do.demo.start(Path(current.folder).with_name("server"), self.service.post)
+        do.request.fill(fields)
         self.bridge.start()
-        self.watching.metrics.start()
-        self.service.list_sessions()
-        self._show_where()
+        do.monitoring.start()
+        self.service.sessions.request_list()
+        do.preferences.show_server()
         if options.folder is not None:
-            self.downloading.resume_session(options.folder, None)
+            do.download.resume_session(options.folder, None)
 
-    # --- the pulse
+    # --- while the window is open
 
-    def hear(self, fact: Message) -> None:
-        """A fact, on Tk's thread."""
-        match fact:
-            case messages.DemoProgressed():
-                text = _("Making the demo's files: {done} of {total}", done=fact.done, total=fact.total)
-                self.download.banner.show(BannerKind.INFO, text)
-            case messages.DemoReady():
-                self.store.now = replace(
-                    self.preferences, endpoint_url=fact.endpoint_url, bucket=fact.bucket, proxy="", ca_bundle=""
-                )
-                self.download.banner.hide(at_once=True)
-                self._show_where()
-                self.downloading.prepare(False)
-                self.service.list_sessions()
-            case messages.DemoFailed():
-                self.download.banner.show(BannerKind.DANGER, f"{fact.error.detail} {fact.error.remedy}")
+    def handle(self, message: Message) -> None:
+        """Pass a message from the backend to all controllers."""
+        match message:
             case messages.PlanProgressed() | messages.PlanReady() | messages.SessionOpened():
-                gc.freeze()  # a collection that looks at a hundred thousand files again holds the window up for 150 ms
-            case messages.ConsentRequired():
-                self.dialogs.ask_for_server(fact.address, lambda: self._allow(fact))
-            case messages.TaskCrashed():
-                _log.error("%s: %s", fact.where, fact.error.detail)
-        self.watching.hear(fact)
-        if not (isinstance(fact, messages.SessionsListed) and self.downloading.preparing):
-            self.downloading.hear(fact)
+                gc.freeze()  # a collection that looks at a hundred thousand files again blocks the window for 150 ms
+        for controller in self.controllers.all:
+            controller.handle(message)
 
-    def draw(self) -> None:
-        """Forty times a second, a quarter of what is seen each time."""
-        self._phase = (self._phase + 1) % 4
-        if self._phase < 3:
-            self.downloading.draw(self._phase)
+    def refresh(self) -> None:
+        """Refresh a part of the window, 40 times a second; three of four times that is the Download page."""
+        self._refresh_step = (self._refresh_step + 1) % 4
+        if self._refresh_step < 3:
+            self.controllers.download.refresh()
         else:
-            self.watching.draw(self._pages.visible)
+            self.controllers.sessions.refresh()
+            self.controllers.monitoring.refresh()
 
-    # --- actions
+    def _retranslate(self) -> None:
+        for controller in self.controllers.all:
+            controller.retranslate()
 
-    def start(self) -> None:
-        self.show_download()
-        self.downloading.start()
+    def _report_bug(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        """Log an exception of a callback; the window stays open."""
+        _log.error("in a handler of the window", exc_info=(kind, error, trace))
+        self.controllers.monitoring.log.add(Level.ERROR, without_secrets(f"{kind.__name__}: {error}"))
 
-    def stop(self) -> None:
-        self.service.stop()
-
-    def pause_or_resume(self) -> None:
-        self.downloading.pause_or_resume()
-
-    def retry_all(self) -> None:
-        self.downloading.retry()
-
-    def hold_or_release(self) -> None:
-        self.download.queue.hold_or_release()
-
-    def show_download(self) -> None:
-        self._pages.turn_to(self.download)
-
-    def show_sessions(self) -> None:
-        self.service.list_sessions()
-        self._pages.turn_to(self.sessions)
-
-    def show_diagnostics(self) -> None:
-        self._pages.turn_to(self.diagnostics)
-
-    def show_log(self) -> None:
-        self._pages.turn_to(self.log)
-
-    def search(self) -> None:
-        """The search of the page that is seen; on the first one the variables', then the files'."""
-        visible = self._pages.visible
-        if visible is self.log:
-            self.log.search.focus_set()
-        elif visible is self.download:
-            self.download.search(again=self.service.occupied)
-
-    def switch_theme(self) -> None:
-        self.choices.switch_theme()
-
-    def show_help(self) -> None:
-        self.dialogs.show_help(self.downloading.fields.folder)
-
-    def show_settings(self) -> None:
-        self.dialogs.show_settings(self.preferences, self._settings_changed)
-
-    def show_menu(self) -> None:
-        self.header.pop_up(self)
-
-    def open_folder(self) -> None:
-        """A folder that holds a session."""
-        chosen = self.dialogs.choose_session_folder(self.preferences.folder)
-        if chosen:
-            self._resume_session(Path(chosen), None)
-
-    def close(self) -> None:
-        self.closing.close()
-
-    # --- inside
-
-    def _let_go(self) -> None:
-        """The window closes: nothing goes on any more."""
+    def _stop_all(self) -> None:
+        """The window closes: save the preferences and stop whatever is in progress. Returns at once."""
         self.store.save()
         self.service.close()
-        self.downloading.close()
-        self.watching.metrics.stop()
-        self.awake.release()
-        if self.demo is not None:
-            self.demo.stop()
-
-    def _bug(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        """A handler has failed: that is logged, and the window goes on."""
-        _log.error("in a handler of the window", exc_info=(kind, error, trace))
-        self.watching.book.add(Level.ERROR, without_secrets(f"{kind.__name__}: {error}"))
-
-    def _show_where(self) -> None:
-        """The bucket, if it is not the usual one."""
-        here, text = self.preferences, ""
-        if self.options.demo:
-            text = _("Demo: a bucket on this computer")
-        elif here.endpoint_url or here.bucket != Settings().bucket:
-            text = f"{without_login(here.endpoint_url)}/{here.bucket}".lstrip("/")
-        self.header.show_where(text)
-
-    def _choose_folder(self) -> None:
-        chosen = self.dialogs.choose_folder(self.downloading.fields.folder)
-        if chosen:
-            self.download.request.set_folder(chosen)
-
-    def _open(self, folder: Path) -> None:
-        if not desktop.open_folder(folder):
-            self.download.banner.show(BannerKind.INFO, str(folder))
-
-    def _open_file(self, index: int) -> None:
-        folder = self.downloading.folder_of(index)
-        if folder is not None:
-            self._open(folder)
-
-    def _copy(self, text: str) -> None:
-        self.root.clipboard_clear()
-        self.root.clipboard_append(text)
-
-    def _resume_session(self, folder: Path, session_id: str | None) -> None:
-        self.show_download()
-        self.downloading.resume_session(folder, session_id)
-
-    def _allow(self, fact: messages.ConsentRequired) -> None:
-        """The person agrees to the server of a session: what was asked for is done."""
-        _log.info("a session may ask %s", fact.address)
-        self.service.allow(fact.address)
-        if fact.verifying:
-            self.watching.verify(fact.folder, fact.session_id)
-        else:
-            self.downloading.resume_session(fact.folder, fact.session_id)
-
-    def _choose_language(self, code: str) -> None:
-        self.choices.choose_language(code)
-
-    def _set_workers(self, workers: int) -> None:
-        self.choices.set_workers(workers)
-
-    def _set_limit(self, limit: int | None) -> None:
-        self.choices.set_limit(limit)
-
-    def _settings_changed(self, changed: Preferences) -> None:
-        self.choices.take(changed)
-        self._show_where()
-
-    def _save_report(self) -> None:
-        from era5dl.gui.models.report_vocabulary import vocabulary
-
-        with contextlib.suppress(OutOfThreads):  # then it is done when it is needed
-            thread_registry.start(
-                threading.Thread(target=vocabulary, name="era5dl-words", daemon=True)
-            )  # while one chooses
-        name = self.dialogs.choose_report()
-        if name:
-            self.watching.save_report(Path(name), self.preferences)
-
-    def _remember(self, fields: Fields) -> None:
-        self.store.change(selection=request_form.to_text(fields), folder=fields.folder)
-
-    def _running(self, running: bool) -> None:
-        (self.awake.hold if running else self.awake.release)()
-
-    def _ended(self, text: str) -> None:
-        if self.preferences.notifications:
-            desktop.notify(_("ERA5 Downloader"), text)
+        self.controllers.request.close()
+        self.controllers.monitoring.close()
+        self.controllers.download.close()
+        self.controllers.demo.close()

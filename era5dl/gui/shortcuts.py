@@ -12,7 +12,7 @@ _CLOSE_MENU = "if {[info exists tk::Priv(popup)] && $tk::Priv(popup) ne {}} {tk:
 _TAG = "Era5Keys"  # a tag of Tk's for bindings
 
 
-def bind_keys(root: tk.Tk, act: Callable[[str], object]) -> None:
+def bind_shortcuts(root: tk.Tk, act: Callable[[str], object]) -> None:
     """The window's keys go before those of any widget: Ctrl+Enter starts, also where Enter has a meaning.
 
     act: hears the name of an action. Call it when all widgets are there.

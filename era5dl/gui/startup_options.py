@@ -1,4 +1,4 @@
-"""What the command line of the window says, and what that means for what is remembered and for the fields."""
+"""Startup options of the window, from its command line, and what they mean for preferences and request fields."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from era5dl.gui.models.request_form import Fields, Period
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says. scale: pixels for one of ours, None is what the desktop says."""
+class StartupOptions:
+    """folder: of a session to resume. scale: pixels for one of our units; None uses the scaling of the desktop."""
 
     demo: bool = False
     endpoint_url: str | None = None
     bucket: str | None = None
     out: Path | None = None
-    folder: Path | None = None  # of a session to open
+    folder: Path | None = None
     scale: float | None = None
 
-    def preset(self, remembered: Preferences) -> Preferences:
-        """The command line goes before what is remembered."""
+    def override(self, saved: Preferences) -> Preferences:
+        """Return the saved preferences with what the command line sets instead."""
         out = self.out or (Path("era5dl-demo") / "era5" if self.demo else None)
         given: dict[str, Any] = {
             "endpoint_url": self.endpoint_url,
             "bucket": self.bucket,
             "folder": str(out.absolute()) if out else None,
         }
-        return replace(remembered, **{name: value for name, value in given.items() if value is not None})
+        return replace(saved, **{name: value for name, value in given.items() if value is not None})
 
 
 def demo_fields(folder: str) -> Fields:
-    """What the demo downloads, as the fields would say it."""
+    """Return the request for all files of the demo."""
     from era5dl.demo import DAYS, VARIABLES
 
     return Fields(

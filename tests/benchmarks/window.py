@@ -55,9 +55,9 @@ import sys, time
 began = time.perf_counter()
 import tkinter as tk
 from era5dl.gui.app import App
-from era5dl.gui.startup_options import Options
+from era5dl.gui.startup_options import StartupOptions
 root = tk.Tk()
-app = App(root, Options(scale=1.0))
+app = App(root, StartupOptions(scale=1.0))
 root.update()
 print(time.perf_counter() - began)
 """
@@ -92,7 +92,7 @@ def _ready() -> float:
 
 def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
     from era5dl.gui.app import App
-    from era5dl.gui.startup_options import Options
+    from era5dl.gui.startup_options import StartupOptions
 
     if given.rows < 1000:
         raise SystemExit("at least 1000 rows")
@@ -104,10 +104,8 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         assert server.stdin is not None
         endpoint_url, bucket = server.stdout.readline().split()
         root = tk.Tk()
-        app = App(root, Options(scale=1.0, endpoint_url=endpoint_url, bucket=bucket, out=folder / "out"))
-        app.store.now = app.preferences.__class__(
-            endpoint_url=endpoint_url, disk_reserve=0, rate_limit=given.limit, folder=str(folder)
-        )
+        app = App(root, StartupOptions(scale=1.0, endpoint_url=endpoint_url, bucket=bucket, out=folder / "out"))
+        app.store.override(endpoint_url=endpoint_url, disk_reserve=0, rate_limit=given.limit, folder=str(folder))
         sys.setswitchinterval(0.0005)  # as era5dl.gui.main does
         root.update()
         sleeper = subprocess.Popen(
@@ -115,8 +113,8 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         )
         process = psutil.Process()
         before = process.memory_info().rss
-        app.service.start(plan, folder / "out", app.preferences.to_settings())
-        while app.service.snapshot() is None:
+        app.service.runs.start(plan, folder / "out", app.store.current.to_settings())
+        while app.service.runs.snapshot() is None:
             root.update()
         gaps: list[float] = []
         last = [time.perf_counter()]
@@ -132,7 +130,7 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         opening = max(gaps)
         gaps.clear()
         _live(root, given.seconds - SETTLED)
-        snapshot = app.service.snapshot()
+        snapshot = app.service.runs.snapshot()
         done = snapshot.done_files if snapshot else given.rows
         idle = [float(gap) for gap in sleeper.communicate()[0].split()]
         found: dict[str, object] = {
@@ -143,8 +141,8 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
             "rss_mb_before": round(before / 1e6),
             "rss_mb": round(process.memory_info().rss / 1e6),
         }
-        app.service.stop()
-        app.closing.end()
+        app.service.runs.stop()
+        app.controllers.closing.close_now()
         with contextlib.suppress(tk.TclError):
             root.mainloop()
         server.stdin.close()

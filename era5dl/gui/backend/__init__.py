@@ -1,1 +1,1 @@
-"""Threads behind the window. No Tk; the only part of the window that knows planner, engine and sessions."""
+"""Backend of the window: threads, no Tk. The only room of the window that starts planning, runs, checks and tests."""

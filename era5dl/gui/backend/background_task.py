@@ -1,30 +1,39 @@
-"""A thread for one kind of work: one job at a time, and of those that wait only the newest. No Tk.
+"""Background threads of the window: one newest-job-only task per kind of work, and limited progress reports. No Tk.
 
-The thread is a daemon, begins when there is something to do and ends when there is nothing. Nobody joins it: a job may
-sit in a look at a network share that answers nothing. Then this desk is stuck, and the window is not.
+The threads are daemons and nobody joins them: a job may hang on a network share that does not respond. That blocks its
+own task, and never the window.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from era5dl import thread_registry
 from era5dl.errors import OutOfThreads
 
-Cancelled = Callable[[], bool]
-Job = Callable[[Cancelled], None]
-"""Gets a question it should ask often: whether a newer job, or nobody any more, wants its answer."""
+REPORT_INTERVAL = 0.1  # seconds between two progress reports
+
+IsCancelled = Callable[[], bool]
+"""True when a newer job has replaced this one, or when its result is no longer wanted. Jobs check it often."""
+Job = Callable[[IsCancelled], None]
+OnCrash = Callable[[str, BaseException], None]
+"""Gets the name of the task or thread and the exception that it did not handle."""
 
 _log = logging.getLogger("era5dl")
 
 
 class BackgroundTask:
-    """Jobs must catch what they expect; what they do not is told to `on_bug` and the desk goes on."""
+    """Runs one job at a time. A new job cancels the running one and replaces the one that waits.
 
-    def __init__(self, name: str, on_bug: Callable[[str, BaseException], None]) -> None:
-        self._name, self._on_bug = name, on_bug
+    The thread starts with the first job and ends when none is waiting. Jobs handle the errors they expect; any other
+    exception goes to `on_crash`, and the task stays usable.
+    """
+
+    def __init__(self, name: str, on_crash: OnCrash) -> None:
+        self._name, self._on_crash = name, on_crash
         self._lock = threading.Lock()
         self._next: tuple[Job, threading.Event] | None = None
         self._cancel = threading.Event()
@@ -32,11 +41,11 @@ class BackgroundTask:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is being done or waits."""
+        """Whether a job is running or waiting."""
         return self._busy
 
-    def ask(self, job: Job) -> None:
-        """Do this as soon as may be; whatever was asked for before is not wanted any more. Returns at once."""
+    def submit(self, job: Job) -> None:
+        """Run this job next and cancel all earlier ones. Returns at once."""
         with self._lock:
             self._cancel.set()
             self._cancel = threading.Event()
@@ -45,12 +54,12 @@ class BackgroundTask:
                 self._busy = True
                 try:
                     thread_registry.start(threading.Thread(target=self._work, name=f"era5dl-{self._name}", daemon=True))
-                except OutOfThreads as none:
+                except OutOfThreads as error:
                     self._busy, self._next = False, None
-                    self._on_bug(self._name, none)
+                    self._on_crash(self._name, error)
 
     def cancel(self) -> None:
-        """Nothing is wanted any more. Returns at once."""
+        """Cancel the running job and drop the waiting one. Returns at once."""
         with self._lock:
             self._cancel.set()
             self._next = None
@@ -64,6 +73,31 @@ class BackgroundTask:
                 (job, cancel), self._next = self._next, None
             try:
                 job(cancel.is_set)
-            except BaseException as bug:  # noqa: BLE001 - the desk goes on
-                _log.exception("a job of the desk %s failed", self._name)
-                self._on_bug(self._name, bug)
+            except BaseException as error:  # noqa: BLE001 - a bug in one job must not end the task
+                _log.exception("a job of the background task %s failed", self._name)
+                self._on_crash(self._name, error)
+
+
+def start_thread(name: str, work: Callable[[], None], on_crash: OnCrash) -> None:
+    """Run `work` on a daemon thread of its own. Raises OutOfThreads when the system gives no more threads."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - reported, never lost
+            on_crash(name, error)
+
+    thread_registry.start(threading.Thread(target=guarded, name=f"era5dl-{name}", daemon=True))
+
+
+class ProgressLimiter:
+    """Passes on at most ten progress reports a second, and always the last one."""
+
+    def __init__(self, report: Callable[[int, int], None]) -> None:
+        self._report, self._next = report, 0.0
+
+    def update(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now >= self._next or done == total:
+            self._next = now + REPORT_INTERVAL
+            self._report(done, total)

@@ -1,6 +1,7 @@
-"""The demo's bucket for the window: made and served beside it, so that the window is there at once.
+"""Demo server of the window: makes the demo files in a child process and serves them from a background thread.
 
-The files are made in a process of their own: what they take of memory (twice what the window does) is gone with it.
+The window opens at once. The files are made in a process of their own because that takes twice the memory of the
+window, which then returns to the system.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from era5dl.errors import OutOfThreads
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import ErrorInfo, Message
 
-_MAKE = """
+_MAKE_FILES = """
 import sys
 from pathlib import Path
 from era5dl.demo import make_bucket
@@ -26,55 +27,55 @@ make_bucket(Path(sys.argv[1]), lambda done, total: print(done, total, flush=True
 
 
 class DemoServerThread:
-    """`tell` hears DemoMaking, then DemoReady or DemoFailed. The server ends with `stop`, or with this program."""
+    """Posts DemoProgressed, then DemoReady or DemoFailed. The server ends with `stop`, or with this program."""
 
-    def __init__(self, cache: Path, tell: Callable[[Message], None]) -> None:
-        self._cache, self._tell = cache, tell
-        self._over = threading.Event()
-        self._gone = threading.Event()
+    def __init__(self, cache: Path, post: Callable[[Message], None]) -> None:
+        self._cache, self._post = cache, post
+        self._stopped = threading.Event()
 
     def start(self) -> None:
         thread = threading.Thread(target=self._serve, name="era5dl-demo", daemon=True)
         try:
             thread_registry.start(thread, self.stop)
         except OutOfThreads as error:
-            self._tell(messages.DemoFailed(ErrorInfo.of(error)))
+            self._post(messages.DemoFailed(ErrorInfo.of(error)))
 
     def stop(self) -> None:
-        """Returns at once; the keeper of the server ends it, whatever happens to us."""
-        self._over.set()
+        """Return at once; the process that watches the server ends it, whatever happens to this one."""
+        self._stopped.set()
 
     def _serve(self) -> None:
         try:
             from era5dl.demo import DemoBucket, make_bucket
 
-            self._make_apart()
-            source = make_bucket(self._cache, self._made)  # there already; or it says why it is not
+            self._make_files()
+            source = make_bucket(self._cache, self._report)  # finds the files, or raises the reason why there are none
             os.environ["NO_PROXY"] = "127.0.0.1," + os.environ.get("NO_PROXY", "")  # the server is on this machine
             with DemoBucket(source) as server:
-                self._tell(messages.DemoReady(server.endpoint_url, server.bucket))
-                self._over.wait()
+                self._post(messages.DemoReady(server.endpoint_url, server.bucket))
+                self._stopped.wait()
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no demo
-            self._tell(messages.DemoFailed(ErrorInfo.of(error)))
+            self._post(messages.DemoFailed(ErrorInfo.of(error)))
 
-    def _make_apart(self) -> None:
+    def _make_files(self) -> None:
+        """Make the demo files in a child process that imports the same era5dl as this one."""
         import era5dl
 
-        places = [str(Path(era5dl.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        search_path = [str(Path(era5dl.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
         with subprocess.Popen(
-            [sys.executable, "-c", _MAKE, str(self._cache)],
+            [sys.executable, "-c", _MAKE_FILES, str(self._cache)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(search_path)},
         ) as child:
             assert child.stdout is not None
             for line in child.stdout:
-                if self._over.is_set():
+                if self._stopped.is_set():
                     child.terminate()
                     return
-                self._made(*map(int, line.split()))
+                self._report(*map(int, line.split()))
 
-    def _made(self, done: int, total: int) -> None:
-        self._tell(messages.DemoProgressed(done, total))
+    def _report(self, done: int, total: int) -> None:
+        self._post(messages.DemoProgressed(done, total))

@@ -1,6 +1,6 @@
-"""What the desktop can do for a download: show a folder, say that it is over, stay awake. Each may be missing; no Tk.
+"""Desktop integration: opens a folder, shows a notification, prevents sleep during a download. No Tk.
 
-Nothing here raises or waits: the programs it starts are left to themselves.
+Each may be unavailable. Nothing here raises or waits: the programs it starts are not waited for.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-WHO = "ERA5 Downloader"
+APP_NAME = "ERA5 Downloader"
 
 
 def open_folder(folder: Path, platform: str = sys.platform) -> bool:
-    """Show a folder in the system's file manager. False when there is none."""
+    """Show a folder in the system's file manager. Returns False when there is none."""
     if platform == "win32":
         try:
             os.startfile(folder)  # type: ignore[attr-defined,unused-ignore]
@@ -27,66 +27,70 @@ def open_folder(folder: Path, platform: str = sys.platform) -> bool:
 
 
 def notify(title: str, text: str, platform: str = sys.platform) -> bool:
-    """A desktop notification. False where the system has no simple way."""
-    return any(_spawn(command) is not None for command in notification(title, text, platform))
+    """Show a desktop notification. Returns False where the system has no simple way."""
+    command = notification_command(title, text, platform)
+    return bool(command) and _spawn(command) is not None
 
 
-def notification(title: str, text: str, platform: str) -> list[list[str]]:
-    """Commands that show it, the best first. The text is an argument, never part of a script."""
+def notification_command(title: str, text: str, platform: str) -> list[str]:
+    """Return the command that shows a notification; empty where none is known.
+
+    The text is an argument, never part of a script, so it cannot be executed.
+    """
     if platform == "darwin":
         script = "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run"
-        return [["osascript", "-e", script, title, text]]
+        return ["osascript", "-e", script, title, text]
     if platform == "win32":
         return []
-    return [["notify-send", f"--app-name={WHO}", "--", title, text]]
+    return ["notify-send", f"--app-name={APP_NAME}", "--", title, text]
 
 
 class SleepInhibitor:
-    """Keeps the system from falling asleep between `hold` and `release`. Harmless where that is not possible.
+    """Prevents the system from sleeping between `acquire` and `release`. Does nothing where that is not possible.
 
-    Linux and macOS: a small program that holds sleep off for as long as it runs, and which ends with us however we end:
-    its standard input is a pipe from us, or it watches our process. Windows: a flag of the calling thread.
+    Linux and macOS: a small program prevents sleep for as long as it runs. It ends with this process, however that
+    ends: its standard input is a pipe from us, or it watches our process. Windows: a flag of the calling thread.
     """
 
     def __init__(self, platform: str = sys.platform) -> None:
         self._platform = platform
-        self._keeper: subprocess.Popen[bytes] | None = None
-        self.held = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._acquired = False
 
-    def hold(self) -> None:
-        if self.held:
+    def acquire(self) -> None:
+        if self._acquired:
             return
-        self.held = True
+        self._acquired = True
         if self._platform == "win32":
-            _windows_awake(True)
+            _set_windows_flag(True)
         else:
-            command = inhibitor(self._platform, os.getpid())
-            self._keeper = _spawn(command, stdin=subprocess.PIPE) if command else None
+            command = inhibit_command(self._platform, os.getpid())
+            self._process = _spawn(command, stdin=subprocess.PIPE) if command else None
 
     def release(self) -> None:
-        if not self.held:
+        if not self._acquired:
             return
-        self.held = False
+        self._acquired = False
         if self._platform == "win32":
-            _windows_awake(False)
-        if self._keeper is not None:
-            assert self._keeper.stdin is not None
-            self._keeper.stdin.close()
-            self._keeper.terminate()
-            self._keeper = None
+            _set_windows_flag(False)
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.terminate()
+            self._process = None
 
 
-def inhibitor(platform: str, pid: int) -> list[str]:
-    """The command that holds sleep off; empty where none is known."""
+def inhibit_command(platform: str, pid: int) -> list[str]:
+    """Return the command that prevents sleep while it runs; empty where none is known."""
     if platform == "darwin":
         return ["caffeinate", "-i", "-w", str(pid)]
     if platform.startswith("linux"):
-        reason = ["--what=sleep:idle", f"--who={WHO}", "--why=Downloading", "--mode=block"]
-        return ["systemd-inhibit", *reason, "cat"]
+        options = ["--what=sleep:idle", f"--who={APP_NAME}", "--why=Downloading", "--mode=block"]
+        return ["systemd-inhibit", *options, "cat"]
     return []
 
 
-def _windows_awake(on: bool) -> None:
+def _set_windows_flag(on: bool) -> None:
     import ctypes
 
     continuous, system_required = 0x80000000, 0x00000001
@@ -96,7 +100,7 @@ def _windows_awake(on: bool) -> None:
 
 
 def _spawn(command: Sequence[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes] | None:
-    """Start it and forget it; None when it is not installed or cannot be started."""
+    """Start a program without waiting for it. Returns None when it is not installed or cannot be started."""
     program = shutil.which(command[0])
     if program is None:
         return None

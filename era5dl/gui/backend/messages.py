@@ -1,6 +1,7 @@
-"""What the conductor tells the window: frozen values, free of exceptions, made on any thread and read on Tk's.
+"""Messages from the backend to the window: frozen dataclasses, each named by what happened.
 
-(An exception holds its traceback, that holds frames, and those hold sockets and locks: only its words are passed on.)
+They are made on any thread and read on the Tk thread. None holds an exception: its traceback would keep frames, and
+with them sockets and locks, alive. `ErrorInfo` carries the words of an error instead.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from era5dl.session import SessionSummary
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """An error as values. kind: `Era5Error.kind`, for `words.explain`; detail: what it said itself."""
+    """An error as plain values. kind: `Era5Error.kind`, the key of its explanation; detail: its own message."""
 
     kind: str
     detail: str
@@ -31,18 +32,21 @@ class ErrorInfo:
     @classmethod
     def of(cls, error: BaseException) -> ErrorInfo:
         if isinstance(error, Era5Error):
-            return cls(error.kind, _sayable(str(error)), error.remedy)
-        return cls("Era5Error", _sayable(f"{type(error).__name__}: {str(error)[:300]}"))
+            return cls(error.kind, _safe_text(str(error)), error.remedy)
+        return cls("Era5Error", _safe_text(f"{type(error).__name__}: {str(error)[:300]}"))
 
 
-def _sayable(text: str) -> str:
-    """What a server, a lock or a file has put into it can neither draw nor tell a password."""
+def _safe_text(text: str) -> str:
+    """Remove control characters and passwords: the text may come from a server, a lock or a file."""
     return "\n".join(map(plain, without_secrets(text).split("\n")))
+
+
+# --- planning
 
 
 @dataclass(frozen=True, slots=True)
 class PlanProgressed:
-    """A plan is being made: so many listings are done, of so many."""
+    """`done` of `total` listings for request `number` are complete."""
 
     number: int
     done: int
@@ -51,7 +55,7 @@ class PlanProgressed:
 
 @dataclass(frozen=True, slots=True)
 class PlanReady:
-    """The answer to request `number`."""
+    """The plan of request `number`."""
 
     number: int
     plan: Plan
@@ -59,7 +63,7 @@ class PlanReady:
 
 @dataclass(frozen=True, slots=True)
 class PlanFailed:
-    """There is no answer to request `number`."""
+    """Request `number` has no plan."""
 
     number: int
     error: ErrorInfo
@@ -67,7 +71,7 @@ class PlanFailed:
 
 @dataclass(frozen=True, slots=True)
 class FolderInspected:
-    """What there is about a folder. free: bytes; None where the error says why it is not known."""
+    """Free space and sessions of a folder. free: bytes, or None when unknown; `error` then says why."""
 
     folder: Path
     free: int | None
@@ -75,60 +79,91 @@ class FolderInspected:
     error: ErrorInfo | None = None
 
 
+# --- runs
+
+
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
-    """A session is open and about to run. partial: bytes on disk of unfinished ones."""
+    """A session is open and its run starts.
+
+    partial_bytes: bytes on disk of unfinished files, by index in the plan. only: indices of the files that this run
+    downloads; None is all. other_server: the session's endpoint URL if it is neither Amazon's nor the configured one.
+    """
 
     session_id: str
     folder: Path
     title: str
     objects: tuple[ObjectInfo, ...]
     missing: tuple[Missing, ...]
-    partial: dict[int, int]
+    partial_bytes: dict[int, int]
     notes: tuple[str, ...]
-    only: frozenset[int] | None  # of what is not finished, nothing but these is fetched
-    elsewhere: str = ""  # the server that the session names, where it is neither Amazon's nor that of the settings
+    only: frozenset[int] | None
+    other_server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionNotOpened:
-    """There is nothing to run."""
+    """The session could not be opened, so no run starts."""
 
     error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentRequired:
-    """A session names a server that nobody has agreed to: its URL. It is closed again, and nothing was asked there."""
+    """A session names a server that the user has not agreed to. The session was closed and the server not contacted.
+
+    address: URL of that server. verifying: the session was to be verified; otherwise it was to be resumed.
+    """
 
     session_id: str
     folder: Path
     address: str
-    verifying: bool = False  # it was to be looked at; else to be gone on with
+    verifying: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EngineEvent:
-    """An event of the engine, passed on."""
+    """An event of the engine."""
 
     event: Event
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """A run has ended and its session is closed. Exactly once after each Opened."""
+    """A run has ended and its session is closed. Posted exactly once after each SessionOpened.
+
+    states: one `FileState` as a byte for each file. missing: number of planned files that the server does not have.
+    """
 
     session_id: str
     folder: Path
-    ended: RunEnded
-    last: Snapshot
+    result: RunEnded
+    snapshot: Snapshot
     states: bytes
     missing: int
 
 
+# --- sessions
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsListed:
+    """The sessions known on this computer, newest first."""
+
+    sessions: tuple[SessionSummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionForgotten:
+    """A session was removed from the list. With an error, some of its files could not be removed."""
+
+    session_id: str
+    error: ErrorInfo | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class VerifyProgressed:
-    """So many files of a session have been looked at, of so many."""
+    """`done` of `total` files of a session are examined."""
 
     session_id: str
     done: int
@@ -137,7 +172,7 @@ class VerifyProgressed:
 
 @dataclass(frozen=True, slots=True)
 class VerifyFinished:
-    """A session's files have been proven, or not: each of them, in the plan's order."""
+    """All files of a session are examined; the results are in the order of the plan."""
 
     session_id: str
     folder: Path
@@ -146,25 +181,13 @@ class VerifyFinished:
 
 @dataclass(frozen=True, slots=True)
 class VerifyFailed:
-    """A session could not be looked at, or it was stopped."""
+    """A verification could not be done, or was stopped."""
 
     session_id: str
     error: ErrorInfo
 
 
-@dataclass(frozen=True, slots=True)
-class SessionsListed:
-    """The sessions that are known on this computer, newest first."""
-
-    sessions: tuple[SessionSummary, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SessionForgotten:
-    """It is off the list; with a error, what it left in its folder could not be removed."""
-
-    session_id: str
-    error: ErrorInfo | None = None
+# --- the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +199,7 @@ class NetworkTested:
 
 @dataclass(frozen=True, slots=True)
 class DemoProgressed:
-    """The demo's files are being made: so many, of so many."""
+    """`done` of `total` files of the demo are made."""
 
     done: int
     total: int
@@ -184,7 +207,7 @@ class DemoProgressed:
 
 @dataclass(frozen=True, slots=True)
 class DemoReady:
-    """The demo's bucket listens."""
+    """The demo server is running."""
 
     endpoint_url: str
     bucket: str
@@ -192,16 +215,16 @@ class DemoReady:
 
 @dataclass(frozen=True, slots=True)
 class DemoFailed:
-    """There is no demo."""
+    """The demo server could not be started."""
 
     error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
 class TaskCrashed:
-    """A bug in a thread of the conductor: told, logged, survived."""
+    """An unexpected exception (a bug) in the background task or thread with this name."""
 
-    where: str
+    task: str
     error: ErrorInfo
 
 
@@ -215,11 +238,11 @@ Message = (
     | ConsentRequired
     | EngineEvent
     | RunFinished
+    | SessionsListed
+    | SessionForgotten
     | VerifyProgressed
     | VerifyFinished
     | VerifyFailed
-    | SessionsListed
-    | SessionForgotten
     | NetworkTested
     | DemoProgressed
     | DemoReady

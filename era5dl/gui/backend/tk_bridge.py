@@ -1,7 +1,7 @@
-"""The one crossing from threads to Tk, and the window's pulse. Nobody else touches Tk from outside of it.
+"""Bridge from background threads to the Tk thread: a timer that handles queued messages and refreshes the window.
 
-An `after` chain that is armed again before anything is done, so that a handler which raises does not stop the clock.
-Each turn hears a few facts, 5 ms of them at most, and then brings a part of what is visible up to date.
+Nothing else carries values from other threads into Tk. Each tick handles a few messages, for at most 5 ms, and then
+refreshes a part of the window. The next tick is scheduled first: an exception in a handler does not stop the timer.
 """
 
 from __future__ import annotations
@@ -10,67 +10,67 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-TURN = 25  # ms between two looks at the facts
-DRAW_EVERY = 0.02  # seconds between two parts of what is drawn, at least
-BUDGET = 0.005  # seconds that one turn may spend on facts
-BATCH = 20
+TICK = 25  # ms between two looks at the queue
+REFRESH_INTERVAL = 0.02  # seconds between two partial refreshes, at least
+MESSAGE_BUDGET = 0.005  # seconds that one tick may spend on messages
+BATCH = 20  # messages taken at a time
 
 T = TypeVar("T")
 
 
 class Timer(Protocol):
-    """What the pump needs of a widget."""
+    """The part of a Tk widget that schedules calls."""
 
     def after(self, ms: int, func: Callable[[], object], /) -> str: ...
     def after_cancel(self, id: str, /) -> None: ...
 
 
 class TkBridge(Generic[T]):
-    """poll: gives facts, so many at most. hear: is told each. draw: looks at the numbers and shows them."""
+    """poll: returns queued messages, at most so many. handle: gets each. refresh: updates a part of the window."""
 
     def __init__(
         self,
         timer: Timer,
         poll: Callable[[int], Sequence[T]],
-        hear: Callable[[T], None],
-        draw: Callable[[], None],
+        handle: Callable[[T], None],
+        refresh: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._timer, self._poll, self._hear, self._draw, self._clock = timer, poll, hear, draw, clock
-        self._next_draw = 0.0
-        self._armed: str | None = None
+        self._timer, self._poll, self._handle, self._refresh, self._clock = timer, poll, handle, refresh, clock
+        self._next_refresh = 0.0
+        self._scheduled: str | None = None
 
     def start(self) -> None:
-        self._armed = self._timer.after(TURN, self._turn)
+        self._scheduled = self._timer.after(TICK, self._tick)
 
     def stop(self) -> None:
-        """No more turns. Harmless a second time."""
-        if self._armed is not None:
-            self._timer.after_cancel(self._armed)
-            self._armed = None
+        """End the ticks. Harmless when called twice."""
+        if self._scheduled is not None:
+            self._timer.after_cancel(self._scheduled)
+            self._scheduled = None
 
-    def _turn(self) -> None:
-        self._armed = self._timer.after(TURN, self._turn)  # first, whatever happens below
-        began = self._clock()
-        if began >= self._next_draw:
-            self._next_draw = began + DRAW_EVERY
+    def _tick(self) -> None:
+        self._scheduled = self._timer.after(TICK, self._tick)  # first, whatever happens below
+        started = self._clock()
+        if started >= self._next_refresh:
+            self._next_refresh = started + REFRESH_INTERVAL
             try:
-                self._hear_some(began)
+                self._handle_messages(started)
             finally:
-                self._draw()
+                self._refresh()
         else:
-            self._hear_some(began)
+            self._handle_messages(started)
 
-    def _hear_some(self, began: float) -> None:
-        """One bad fact costs itself, not those behind it: all that was polled is heard, then the first error raised."""
+    def _handle_messages(self, started: float) -> None:
+        """Handle all polled messages, then raise the first error: one bad message must not cost those behind it."""
         failure: Exception | None = None
-        while facts := self._poll(BATCH):
-            for fact in facts:
+        while messages := self._poll(BATCH):
+            for message in messages:
                 try:
-                    self._hear(fact)
+                    self._handle(message)
                 except Exception as error:  # noqa: BLE001, PERF203 - raised below
                     failure = failure or error
-            if self._clock() - began >= BUDGET:
+            if self._clock() - started >= MESSAGE_BUDGET:
                 break
         if failure is not None:
             raise failure

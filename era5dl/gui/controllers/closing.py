@@ -1,4 +1,7 @@
-"""How the window closes: by asking, never by joining. It waits for the checkpoint, but not for ever."""
+"""Closing controller: confirms, stops everything, and destroys the window when the checkpoint is written.
+
+It polls and never joins a thread: a join on the Tk thread would block the window, and could block it for ever.
+"""
 
 from __future__ import annotations
 
@@ -7,47 +10,48 @@ import tkinter as tk
 from collections.abc import Callable
 
 from era5dl.gui.backend.service import BackendService
-from era5dl.gui.controllers.dialogs import Dialogs
+from era5dl.gui.controllers import Controller
+from era5dl.gui.dialogs.opener import DialogOpener
 
-POLL = 50  # ms between two looks whether everything is saved
-PATIENCE = 1.6  # seconds; the window is gone within 2
+POLL_INTERVAL = 50  # ms
+TIMEOUT = 1.6  # seconds to wait for the checkpoint, so that the window closes within 2
 
 
-class ClosingController:
-    """let_go: called once, ends all that goes on, and returns at once. last: called just before the window goes."""
+class ClosingController(Controller):
+    """stop_all: called once, stops all activity and returns at once. before_destroy: called just before the end."""
 
     def __init__(
         self,
         root: tk.Tk,
         service: BackendService,
-        dialogs: Dialogs,
-        let_go: Callable[[], object],
-        last: Callable[[], object],
+        dialogs: DialogOpener,
+        *,
+        stop_all: Callable[[], object],
+        before_destroy: Callable[[], object],
     ) -> None:
         self._root, self._service, self._dialogs = root, service, dialogs
-        self._let_go, self._last = let_go, last
-        self._since: float | None = None
+        self._stop_all, self._before_destroy = stop_all, before_destroy
+        self._closing_since: float | None = None
 
     def close(self) -> None:
-        """Ask once while something is being downloaded; then stop, wait for the checkpoint, and go."""
-        if self._since is not None or self._dialogs.question is not None:
+        """Close the window, after a question if a download is in progress."""
+        if self._closing_since is not None or self._dialogs.question is not None:
             return
-        if self._service.occupied:
-            self._dialogs.ask_to_close(self.end)
+        if self._service.runs.busy:
+            self._dialogs.ask_to_close(self.close_now)
         else:
-            self.end()
+            self.close_now()
 
-    def end(self) -> None:
-        """Without a question."""
-        self._since = time.monotonic()
-        self._let_go()
+    def close_now(self) -> None:
+        """Close the window without a question."""
+        self._closing_since = time.monotonic()
+        self._stop_all()
         self._root.withdraw()
-        self._wait_for_rest(self._since)
+        self._destroy_when_safe(self._closing_since)
 
-    def _wait_for_rest(self, since: float) -> None:
-        """Never a join: a look every now and then."""
-        if self._service.at_rest or time.monotonic() - since > PATIENCE:
-            self._last()
+    def _destroy_when_safe(self, since: float) -> None:
+        if self._service.safe_to_exit or time.monotonic() - since > TIMEOUT:
+            self._before_destroy()
             self._root.destroy()
         else:
-            self._root.after(POLL, lambda: self._wait_for_rest(since))
+            self._root.after(POLL_INTERVAL, lambda: self._destroy_when_safe(since))

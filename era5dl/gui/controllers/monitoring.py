@@ -1,213 +1,146 @@
-"""Between the conductor and the pages that look on: Sessions, Diagnostics and Log. All on Tk's thread."""
+"""Monitoring controller: the Diagnostics page (metrics, network test, support report) and the Log page."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from era5dl.diagnosis.metrics import Metrics
 from era5dl.diagnosis.network_test import NetworkTest
-from era5dl.engine.events import State
-from era5dl.engine.verify_files import FileCondition
 from era5dl.errors import UsageError
 from era5dl.formatting import plain
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import Message
-from era5dl.gui.backend.service import TESTING, VERIFYING, BackendService
-from era5dl.gui.models import sessions
+from era5dl.gui.backend.service import NETWORK_TEST, BackendService
+from era5dl.gui.controllers import Controller
 from era5dl.gui.models.charts import chart_data
 from era5dl.gui.models.log import Level, LogModel
-from era5dl.gui.models.preferences import Preferences
+from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.models.sessions import parts_of_title
 from era5dl.gui.pages.diagnostics import DiagnosticsPage
 from era5dl.gui.pages.log import LogPage
-from era5dl.gui.pages.sessions import SessionsPage
 from era5dl.gui.text import diagnosis_text, error_text
 from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import BannerKind
-from era5dl.session import SessionSummary
-from era5dl.settings import Settings
+from era5dl.session.summary import SessionSummary
 
-SLOW = 2.0  # seconds between two looks at what changes slowly
+CHART_INTERVAL = 2.0  # seconds between two drawings of the charts
 
-
-@dataclass(frozen=True, slots=True)
-class Pages:
-    """The pages it speaks to."""
-
-    sessions: SessionsPage
-    diagnostics: DiagnosticsPage
-    log: LogPage
+_log = logging.getLogger("era5dl")
 
 
-class MonitoringController:
-    """One for the life of the window."""
+class MonitoringController(Controller):
+    """log: the lines of the Log page. metrics: sampled from `start` to `close`, whatever page is visible."""
 
-    def __init__(self, service: BackendService, settings: Callable[[], Settings]) -> None:
-        self._service, self._settings = service, settings
-        self.book = LogModel()
-        self.metrics = Metrics(service.snapshot, service.request_metrics)
-        self._pages: Pages | None = None
+    def __init__(
+        self, diagnostics: DiagnosticsPage, log_page: LogPage, service: BackendService, store: PreferenceStore
+    ) -> None:
+        self._diagnostics, self._log_page, self._service, self._store = diagnostics, log_page, service, store
+        self.log = LogModel()
+        self.metrics = Metrics(service.runs.snapshot, service.request_metrics)
         self._sessions: tuple[SessionSummary, ...] = ()
         self._network_test: NetworkTest | None = None
-        self._tested_alone = True  # nothing was downloaded meanwhile
-        self._running: tuple[str, Path] | None = None
-        self._next = 0.0
+        self._tested_while_idle = True
+        self._next_charts = 0.0
 
-    def attach(self, pages: Pages) -> None:
-        self._pages = pages
+    def start(self) -> None:
+        """Begin to sample metrics."""
+        self.metrics.start()
 
-    @property
-    def pages(self) -> Pages:
-        assert self._pages is not None
-        return self._pages
+    def close(self) -> None:
+        self.metrics.stop()
 
-    @property
-    def unfinished(self) -> int:
-        """Sessions that could go on."""
-        return sum(row.can_resume for row in sessions.rows(self._sessions))
+    # --- actions
 
-    # --- what the person does
-
-    def verify(self, folder: Path, session_id: str) -> None:
+    def test_network(self) -> None:
         try:
-            self._service.verify(folder, session_id, self._settings())
+            settings = self._store.current.to_settings()
         except UsageError as error:
-            self.pages.sessions.show_message(error_text.explain(error).sentence)
-
-    def test(self) -> None:
-        """Run the network test."""
-        try:
-            settings = self._settings()
-        except UsageError as error:
-            self.book.add(Level.ERROR, str(error))
-            self.pages.diagnostics.show_message(error_text.explain(error).sentence, BannerKind.WARNING)
+            self.log.add(Level.ERROR, str(error))
+            self._diagnostics.show_message(error_text.explain(error).sentence, BannerKind.WARNING)
             return
-        self.pages.diagnostics.show_testing(True)
-        self._tested_alone = not self._service.occupied
-        self._service.diagnose(settings)
+        self._diagnostics.show_testing(True)
+        self._tested_while_idle = not self._service.runs.busy
+        self._service.test_network(settings)
 
-    def save_report(self, path: Path, preferences: Preferences) -> None:
-        """Put the support report into this file, and say where it is, or why it is not."""
+    def save_report(self, path: Path) -> None:
+        """Write the support report to this file, and show where it is, or why it could not be saved."""
         try:
-            self._write_report(path, preferences)
+            self._write_report(path)
         except OSError as error:
-            self.book.add(Level.ERROR, str(error))
+            self.log.add(Level.ERROR, str(error))
             text = _("The report could not be saved: {reason}", reason=plain(str(error)))
-            self.pages.diagnostics.show_message(text, BannerKind.DANGER)
+            self._diagnostics.show_message(text, BannerKind.DANGER)
         else:
-            self.pages.diagnostics.show_message(_("The report is saved: {path}", path=plain(str(path))), BannerKind.OK)
+            self._diagnostics.show_message(_("The report is saved: {path}", path=plain(str(path))), BannerKind.OK)
 
-    def _write_report(self, path: Path, preferences: Preferences) -> None:
-        from era5dl.gui.models import support_report  # 20 ms that opening the window need not take
+    # --- messages
 
-        said = self._diagnoses()
-        material = support_report.Material(
-            preferences=preferences,
-            network_test=self._network_test,
-            diagnoses=tuple(one.diagnosis for one in said),
-            samples=self.metrics.history(),
-            sessions=self._sessions,
-            log=tuple(f"{line.clock} {line.text}" for line in self.book.lines()),
-        )
-        support_report.write(path, material)
-
-    # --- what the conductor says
-
-    def hear(self, fact: Message) -> None:
-        pages = self.pages
-        match fact:
+    def handle(self, message: Message) -> None:
+        match message:
             case messages.SessionsListed():
-                self._sessions = fact.sessions
-                self.show_sessions()
-            case messages.VerifyProgressed():
-                pages.sessions.show_verifying(fact.done, fact.total)
-            case messages.VerifyFinished():
-                found = Counter(one.condition for one in fact.examined)
-                verified, checked = found[FileCondition.VERIFIED], found[FileCondition.CHECKED]
-                pages.sessions.show_verified(verified, checked, found.total() - verified - checked)
-                self._service.list_sessions()
-            case messages.VerifyFailed():
-                pages.sessions.show_message(_said(fact.error), BannerKind.WARNING)
-            case messages.SessionForgotten():
-                if fact.error is not None:
-                    pages.sessions.show_message(_said(fact.error))
-                self._service.list_sessions()
+                self._sessions = message.sessions
             case messages.NetworkTested():
-                self._network_test = fact.network_test
-                self._tested_alone = self._tested_alone and not self._service.occupied
-                pages.diagnostics.show_testing(False)
-                self._show_test()
+                self._network_test = message.network_test
+                self._tested_while_idle = self._tested_while_idle and not self._service.runs.busy
+                self._diagnostics.show_testing(False)
+                self.retranslate()
             case messages.SessionOpened():
-                self._running = (fact.session_id, fact.folder)
-                what = ", ".join(filter(None, parts_of_title(fact.title)))
-                self.book.add(Level.INFO, f"{what} → {fact.folder}")
-                self._service.list_sessions()
-            case messages.RunFinished():
-                self._running = None
-                self._service.list_sessions()
+                title = ", ".join(filter(None, parts_of_title(message.title)))
+                self.log.add(Level.INFO, f"{title} → {message.folder}")
             case messages.EngineEvent():
-                self.book.hear(fact.event)
+                self.log.handle_event(message.event)
             case messages.TaskCrashed():
-                self._stumbled(fact)
+                _log.error("%s: %s", message.task, message.error.detail)
+                self.log.add(Level.ERROR, message.error.detail)
+                if message.task == NETWORK_TEST:
+                    self._show_crash(message)
             case messages.PlanFailed() | messages.SessionNotOpened() | messages.DemoFailed():
-                self.book.add(Level.ERROR, fact.error.detail)
+                self.log.add(Level.ERROR, message.error.detail)
             case _:
                 return
 
-    def draw(self, visible: object) -> None:
-        """Ten times a second; only the page that is seen costs anything."""
-        if visible is self.pages.log:
-            self.pages.log.show(self.book)
+    def refresh(self) -> None:
+        """Update the visible page; the charts only every two seconds."""
+        if self._log_page.winfo_viewable():
+            self._log_page.show(self.log)
         now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + SLOW
-        if visible is self.pages.diagnostics:
-            self.pages.diagnostics.show(chart_data(self.metrics.history(), now))
-            self._conclude()
-        if visible is self.pages.sessions:
-            self._service.list_sessions()
-
-    def show_sessions(self) -> None:
-        """The list as it is known, with what this window is doing."""
-        snapshot = self._service.snapshot()
-        doing: dict[tuple[str, Path], State] = {}
-        if self._running is not None and snapshot is not None:
-            doing[self._running] = snapshot.state
-        self.pages.sessions.show(sessions.rows(self._sessions, doing))
+        if now >= self._next_charts and self._diagnostics.winfo_viewable():
+            self._next_charts = now + CHART_INTERVAL
+            self._diagnostics.show(chart_data(self.metrics.history(), now))
+            self._show_diagnoses()
 
     def retranslate(self) -> None:
-        """The language is another one: say again what the pages were given as words."""
-        self.show_sessions()
-        self._show_test()
-
-    def _stumbled(self, fact: messages.TaskCrashed) -> None:
-        """A bug is logged, and the page that waits for an answer is told that none comes."""
-        error = fact.error
-        self.book.add(Level.ERROR, error.detail)
-        said = f"{_said(error)}\n({error.detail})"
-        if fact.where == VERIFYING:
-            self.pages.sessions.show_message(said, BannerKind.DANGER)
-        elif fact.where == TESTING:
-            self.pages.diagnostics.show_testing(False)
-            self.pages.diagnostics.show_message(said, BannerKind.DANGER)
-
-    def _show_test(self) -> None:
         if self._network_test is not None:
-            self.pages.diagnostics.show_steps(diagnosis_text.network_test_rows(self._network_test))
-        self._conclude()
+            self._diagnostics.show_steps(diagnosis_text.network_test_rows(self._network_test))
+        self._show_diagnoses()
 
-    def _conclude(self) -> None:
-        self.pages.diagnostics.show_diagnoses(self._diagnoses())
+    # --- inside
+
+    def _show_crash(self, crash: messages.TaskCrashed) -> None:
+        text = error_text.explain(crash.error.kind).text
+        self._diagnostics.show_testing(False)
+        self._diagnostics.show_message(f"{text}\n({crash.error.detail})", BannerKind.DANGER)
+
+    def _show_diagnoses(self) -> None:
+        self._diagnostics.show_diagnoses(self._diagnoses())
 
     def _diagnoses(self) -> tuple[diagnosis_text.DiagnosisText, ...]:
-        return diagnosis_text.describe_diagnoses(self.metrics.history(), self._network_test, alone=self._tested_alone)
+        samples = self.metrics.history()
+        return diagnosis_text.describe_diagnoses(samples, self._network_test, alone=self._tested_while_idle)
 
+    def _write_report(self, path: Path) -> None:
+        from era5dl.gui.models import (
+            support_report,  # takes 20 ms to import, which opening the window need not wait for
+        )
 
-def _said(error: messages.ErrorInfo) -> str:
-    said = error_text.explain(error.kind)
-    return f"{said.sentence} {said.hint}"
+        material = support_report.Material(
+            preferences=self._store.current,
+            network_test=self._network_test,
+            diagnoses=tuple(one.diagnosis for one in self._diagnoses()),
+            samples=self.metrics.history(),
+            sessions=self._sessions,
+            log=tuple(f"{line.clock} {line.text}" for line in self.log.lines()),
+        )
+        support_report.write(path, material)

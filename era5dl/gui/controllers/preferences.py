@@ -1,13 +1,13 @@
-"""What a person chooses for the window as a whole: language, colours, and all that the settings dialog offers."""
+"""Preferences controller: language, theme, server and all other settings take effect at once, and are saved."""
 
 from __future__ import annotations
 
 import tkinter as tk
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from era5dl.gui.backend.service import BackendService
-from era5dl.gui.controllers.download import DownloadController
-from era5dl.gui.controllers.monitoring import MonitoringController
+from era5dl.gui.backend.runs import RunService
+from era5dl.gui.controllers import Controller
+from era5dl.gui.controllers.request import RequestController
 from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.pages.download import DownloadPage
@@ -18,72 +18,99 @@ from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import BannerKind
+from era5dl.redaction import without_login
+from era5dl.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreferencesController:
-    """Each choice takes effect at once, wherever it is seen, and is kept."""
+class PreferencesController(Controller):
+    """retranslate_all: called when all texts are to be shown in another language."""
 
-    root: tk.Tk
-    theme: Theme
-    store: PreferenceStore
-    service: BackendService
-    downloading: DownloadController
-    watching: MonitoringController
-    header: Header
-    page: DownloadPage
+    def __init__(
+        self,
+        root: tk.Tk,
+        theme: Theme,
+        header: Header,
+        page: DownloadPage,
+        *,
+        runs: RunService,
+        store: PreferenceStore,
+        request: RequestController,
+        retranslate_all: Callable[[], object],
+        demo: bool = False,
+    ) -> None:
+        self._root, self._theme, self._header, self._page = root, theme, header, page
+        self._runs, self._store, self._request = runs, store, request
+        self._retranslate_all, self._demo = retranslate_all, demo
+
+    # --- actions
 
     def switch_theme(self) -> None:
-        """From light to dark, or back."""
-        name = "light" if self.theme.palette.dark else "dark"
-        self._paint(name)
-        self.store.change(theme=name)
+        """Switch between light and dark."""
+        name = "light" if self._theme.palette.dark else "dark"
+        self._use_theme(name)
+        self._store.update(theme=name)
 
     def choose_language(self, code: str) -> None:
-        """Speak it, unless there is no font for it."""
-        if code != i18n.ENGLISH and not scaling.knows_chinese(self.root):
-            self.page.banner.show(
+        """Use this language, unless there is no font for it."""
+        if code != i18n.ENGLISH and not scaling.knows_chinese(self._root):
+            self._page.banner.show(
                 BannerKind.WARNING, _("No font with Chinese characters: install {fonts}.", fonts=scaling.CHINESE_FONTS)
             )
-            self.header.show_language()
+            self._header.show_language()
             return
-        self.speak(code)
-        self.store.change(language=code)
-
-    def speak(self, code: str) -> None:
-        """All texts in this language, for as long as the window is open."""
-        i18n.switch(code)
-        self.header.show_language()
-        self.downloading.fill(self.downloading.fields)
-        self.watching.retranslate()
+        self.use_language(code)
+        self._store.update(language=code)
 
     def set_workers(self, workers: int) -> None:
-        """How many requests at once."""
-        self.service.set_workers(workers)
-        self.store.change(workers=workers)
+        """Change the number of simultaneous requests."""
+        self._runs.set_workers(workers)
+        self._store.update(workers=workers)
 
-    def set_limit(self, limit: int | None) -> None:
-        """In bytes per second; None is no limit."""
-        self.service.set_rate_limit(limit)
-        self.store.change(rate_limit=limit or 0)
+    def set_rate_limit(self, limit: int | None) -> None:
+        """Change the rate limit, in bytes per second; None is no limit."""
+        self._runs.set_rate_limit(limit)
+        self._store.update(rate_limit=limit or 0)
 
-    def take(self, changed: Preferences) -> None:
-        """What the settings dialog says now."""
-        before = self.store.now
-        self.store.take(changed)
-        if changed.theme != self.theme.palette.name:
-            self._paint(changed.theme)
-        speech = changed.language or i18n.system_language()
-        if speech != i18n.language() and (speech == i18n.ENGLISH or scaling.knows_chinese(self.root)):
-            self.speak(speech)
+    def apply(self, changed: Preferences) -> None:
+        """Use what the settings dialog contains now."""
+        before = self._store.current
+        self._store.replace(changed)
+        if changed.theme != self._theme.palette.name:
+            self._use_theme(changed.theme)
+        language = changed.language or i18n.system_language()
+        if language != i18n.language() and (language == i18n.ENGLISH or scaling.knows_chinese(self._root)):
+            self.use_language(language)
         if (changed.workers, changed.rate_limit) != (before.workers, before.rate_limit):
-            self.page.totals.show_settings(changed.workers, changed.rate_limit)
-            self.service.set_workers(changed.workers)
-            self.service.set_rate_limit(changed.rate_limit or None)
+            self._page.totals.show_settings(changed.workers, changed.rate_limit)
+            self._runs.set_workers(changed.workers)
+            self._runs.set_rate_limit(changed.rate_limit or None)
         if changed.folder != before.folder and changed.folder:
-            self.page.request.set_folder(changed.folder)
-        self.downloading.replan()
+            self._page.request.set_folder(changed.folder)
+        self._request.replan()
+        self.show_server()
 
-    def _paint(self, theme: str) -> None:
-        self.theme.use(PALETTES[theme])
-        self.header.show_theme(self.theme.palette.dark)
+    # --- for other controllers
+
+    def use_language(self, code: str) -> None:
+        """Show all texts in this language, for as long as the window is open."""
+        i18n.switch(code)
+        self._header.show_language()
+        self._retranslate_all()
+
+    def use_demo_server(self, endpoint_url: str, bucket: str) -> None:
+        """Use the demo server, for as long as the window is open."""
+        self._store.override(endpoint_url=endpoint_url, bucket=bucket, proxy="", ca_bundle="")
+        self.show_server()
+
+    def show_server(self) -> None:
+        """Show the server in the header, if it is not the usual one."""
+        current, text = self._store.current, ""
+        if self._demo:
+            text = _("Demo: a bucket on this computer")
+        elif current.endpoint_url or current.bucket != Settings().bucket:
+            text = f"{without_login(current.endpoint_url)}/{current.bucket}".lstrip("/")
+        self._header.show_where(text)
+
+    def _use_theme(self, name: str) -> None:
+        self._theme.use(PALETTES[name])
+        self._header.show_theme(self._theme.palette.dark)

@@ -77,7 +77,7 @@ class LogModel:
         self._lines.append(Line(self._count, self._clock(), level, plain(text)[:2000]))
         self._count += 1
 
-    def hear(self, event: Event) -> None:
+    def handle_event(self, event: Event) -> None:
         """Write down what the engine said; what matters goes into the file log, too, in the engine's own words."""
         if isinstance(event, StateChanged) and not self._worth_a_line(event):
             return

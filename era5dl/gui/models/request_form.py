@@ -11,11 +11,9 @@ from pathlib import Path
 
 from era5dl.catalog import Cadence, Variable, variables
 from era5dl.errors import BadSelection
-from era5dl.formatting import parse_rate, size
-from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
+from era5dl.formatting import parse_rate
 from era5dl.gui.text import error_text
-from era5dl.gui.text.i18n import _, ngettext
-from era5dl.planner import Plan
+from era5dl.gui.text.i18n import _
 from era5dl.selection import FIRST_DAY, Selection, days_of, parse_date
 
 MOST_DAYS = 400_000  # beyond any real wish
@@ -111,14 +109,6 @@ def read_folder(text: str) -> Path | FieldError:
         return FieldError("folder", _("This cannot be the name of a folder."))
 
 
-def read_workers(text: str, low: int = 1, high: int = 64) -> int | FieldError:
-    """How many requests at once."""
-    bare = text.strip()
-    if bare.isascii() and bare.isdigit() and len(bare) < 10 and low <= int(bare) <= high:
-        return int(bare)
-    return FieldError("workers", _("A whole number from {low} to {high}.", low=low, high=high))
-
-
 def read_limit(text: str) -> int | FieldError | None:
     """A speed such as "5M" or "500 kB/s"; nothing, or 0, is no limit. A bare number is in MB/s."""
     bare = text.strip()
@@ -169,69 +159,6 @@ def read_date(text: str, bounds: tuple[date, date]) -> date | str:
 
 def _between(bounds: tuple[date, date]) -> str:
     return _("There are data from {first} to {last} at most.", first=bounds[0], last=bounds[1])
-
-
-# --- whether Start makes sense
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanState:
-    """What is known about the download that the fields describe."""
-
-    form: FormResult
-    plan: Plan | None = None  # None: not known yet, or not to be had
-    progress: tuple[int, int] | None = None  # listings done, and in all
-    error: ErrorInfo | None = None  # why there is no plan
-    folder: FolderInspected | None = None
-    speed: float | None = None  # bytes per second that the line gives
-    reserve: int = 0  # bytes to be left free on the disk
-    busy: bool = False  # a download is going on
-    preparing: bool = False  # the demo's server is not up yet
-
-    @property
-    def free_after(self) -> int | None:
-        """Bytes free on the disk when everything is there; None when not known. May be negative."""
-        if self.plan is None or self.folder is None or self.folder.free is None:
-            return None
-        return self.folder.free - self.plan.total_bytes
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it will take at the speed seen before."""
-        return self.plan.total_bytes / self.speed if self.plan is not None and self.speed else None
-
-    def blocking_reason(self) -> str:
-        """Why Start would make no sense; "" when it does."""
-        if self.busy:
-            return _("A download is going on.")
-        if self.preparing:
-            return _("The demo's server is being prepared.")
-        if self.form.errors:
-            return self.form.errors[0].text
-        if self.error is not None:
-            return error_text.explain(self.error.kind).sentence
-        if self.plan is None:
-            return _("Looking up what the server has…")
-        if not self.plan.objects:
-            return _("The server has none of these files.")
-        if self.folder is not None and self.folder.error is not None:
-            return error_text.explain(self.folder.error.kind).sentence
-        after = self.free_after
-        if after is not None and after < self.reserve and not self._begun:
-            return _("Not enough room: {bytes} too little.", bytes=size(self.reserve - after))
-        return ""
-
-    @property
-    def _begun(self) -> bool:
-        """Part of it may be in the folder already; then the engine knows better how much room it needs."""
-        return self.folder is not None and bool(self.folder.sessions)
-
-    def totals(self) -> list[str]:
-        """The plan in a few words: files, bytes."""
-        if self.plan is None:
-            return []
-        files = ngettext("{n:,} file", "{n:,} files", len(self.plan.objects))
-        return [files, size(self.plan.total_bytes)]
 
 
 # --- remembered

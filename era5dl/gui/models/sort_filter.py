@@ -1,40 +1,128 @@
-"""Rows in their order, a hundred thousand of them, of which nothing is listed that nobody looks at. No Tk.
+"""Sorting, searching and filtering of the queue: the order in which up to 100,000 files are shown. No Tk.
 
-An order is made anew every second while files end, on the thread that draws: it has a millisecond or two. So a part of
-it that is in the order of the plan anyway stays what it is, a mask with one byte a file, and the k-th row is found by
-counting blocks of it.
+The order is made anew every second while files end, on the Tk thread: it may take a millisecond or two. So files that
+stay in the order of the plan are kept as a mask, one byte a file, and no list of them is made: the k-th row is found by
+counting blocks of the mask.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from itertools import accumulate, chain, compress
 
-_BLOCK = 1024  # bytes of a mask that are counted together, and listed when a row of them is looked at
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.engine.progress import FileState
+
+_BLOCK = 1024  # bytes of a mask that are counted together, and listed when one of their rows is needed
+_DONE = (FileState.VERIFIED, FileState.CHECKED)
+_BY_ACTIVITY = ((FileState.ACTIVE,), (FileState.FAILED,), (FileState.WAITING,), (FileState.HELD,), _DONE)
+
+
+class SortKey(Enum):
+    """The column that the rows are sorted by."""
+
+    ACTIVITY = "activity"  # active files first, then failed, waiting, held and finished ones
+    PROGRESS = "progress"
+    FILE = "file"
+    SIZE = "size"
+    SPEED = "speed"
+    STATUS = "status"
+    ATTEMPTS = "attempts"
+
+
+class QueueSorter:
+    """Makes the order of the rows from the state of each file. `search` narrows it down."""
+
+    def __init__(self, objects: Sequence[ObjectInfo]) -> None:
+        self._objects = objects
+        self._matches: bytes | None = None  # mask of the files that the search finds; None while there is no search
+        self._keys: list[str] = []  # in lower case, while there is a search
+        self._static: dict[SortKey, list[int]] = {}  # orders by what does not change
+
+    def search(self, text: str) -> None:
+        """Show only files whose key contains every word of the text."""
+        words = text.lower().split()
+        if not words:
+            self._keys, self._matches = [], None
+            return
+        self._keys = self._keys or [obj.key.lower() for obj in self._objects]
+        self._matches = bytes([words[0] in key for key in self._keys])
+        for word in words[1:]:
+            self._matches = mask_and(self._matches, bytes([word in key for key in self._keys]))
+
+    def arrange(
+        self,
+        states: bytes,
+        shown: Sequence[FileState],
+        key: SortKey,
+        values: Mapping[int, float],
+        *,
+        descending: bool = False,
+    ) -> RowOrder:
+        """Return the rows. states: a `FileState` as a byte for each file. shown: the states of files to show.
+
+        values: for SPEED, PROGRESS and ATTEMPTS the value of each file that has one of its own; all others are equal.
+        """
+        return RowOrder(self._parts(states, shown, key, values), reverse=descending)
+
+    def _parts(
+        self, states: bytes, shown: Sequence[FileState], key: SortKey, values: Mapping[int, float]
+    ) -> list[Part]:
+        if key in (SortKey.FILE, SortKey.SIZE):
+            order, mask = self._static_order(key), self._mask(states, shown)
+            return [order if mask.count(1) == len(mask) else list(compress(order, map(mask.__getitem__, order)))]
+        if key is SortKey.STATUS:
+            return [MaskedIndices(self._mask(states, (state,))) for state in shown]
+        if key is SortKey.ACTIVITY:
+            groups = ([state for state in group if state in shown] for group in _BY_ACTIVITY)
+            return [MaskedIndices(self._mask(states, group)) for group in groups if group]
+        complete = _DONE if key is SortKey.PROGRESS else ()
+        mask = self._mask(states, [state for state in shown if state not in complete])
+        sorted_few = sorted((index for index in values if mask[index]), key=values.__getitem__)
+        last = self._mask(states, [state for state in shown if state in complete])
+        return [MaskedIndices(mask_without(mask, sorted_few)), sorted_few, MaskedIndices(last)]
+
+    def _mask(self, states: bytes, wanted: Iterable[FileState]) -> bytes:
+        """Return 1 for each file in one of these states that the search finds."""
+        table = bytearray(256)
+        for state in wanted:
+            table[state] = 1
+        mask = states.translate(bytes(table))
+        return mask if self._matches is None else mask_and(mask, self._matches)
+
+    def _static_order(self, key: SortKey) -> list[int]:
+        if key not in self._static:
+            objects = self._objects
+            column: list[str] | list[int] = [obj.size for obj in objects]
+            if key is SortKey.FILE:
+                column = [obj.key.rpartition("/")[2] for obj in objects]
+            self._static[key] = sorted(range(len(objects)), key=column.__getitem__)
+        return self._static[key]
 
 
 def mask_and(one: bytes, other: bytes) -> bytes:
-    """A mask with 1 where both have 1."""
+    """Return a mask with 1 where both have 1."""
     return (int.from_bytes(one, "big") & int.from_bytes(other, "big")).to_bytes(len(one), "big")
 
 
-def mask_without(mask: bytes, places: Collection[int]) -> bytes:
-    """The mask with 0 in these places."""
+def mask_without(mask: bytes, indices: Collection[int]) -> bytes:
+    """Return the mask with 0 at these indices."""
     changed = bytearray(mask)
-    for place in places:
-        changed[place] = 0
+    for index in indices:
+        changed[index] = 0
     return bytes(changed)
 
 
 class MaskedIndices:
-    """The places in which a mask has 1, ascending."""
+    """The indices at which a mask has 1, ascending, as a sequence."""
 
     def __init__(self, mask: bytes) -> None:
         self._mask = mask
         counts = (mask.count(1, start, start + _BLOCK) for start in range(0, len(mask), _BLOCK))
-        self._before = [0, *accumulate(counts)]  # rows in front of each block
-        self._listed: tuple[int, list[int]] = (-1, [])  # the block that was looked at last
+        self._before = [0, *accumulate(counts)]  # rows before each block
+        self._listed: tuple[int, list[int]] = (-1, [])  # the block that was used last, and its indices
 
     def __len__(self) -> int:
         return self._before[-1]
@@ -50,46 +138,46 @@ class MaskedIndices:
     def __iter__(self) -> Iterator[int]:
         return compress(range(len(self._mask)), self._mask)
 
-    def index(self, place: int) -> int:
-        """Where a place is; ValueError where it is not."""
-        if not 0 <= place < len(self._mask) or not self._mask[place]:
-            raise ValueError(place)
-        block = place // _BLOCK
-        return self._before[block] + self._mask.count(1, block * _BLOCK, place)
+    def index(self, value: int) -> int:
+        """Return the position of an index. Raises ValueError where the mask has 0."""
+        if not 0 <= value < len(self._mask) or not self._mask[value]:
+            raise ValueError(value)
+        block = value // _BLOCK
+        return self._before[block] + self._mask.count(1, block * _BLOCK, value)
 
 
 Part = MaskedIndices | list[int]
 
 
 class RowOrder:
-    """Parts, one after the other; or all of it from its end."""
+    """Maps positions in the table to indices in the plan and back. It consists of parts, one after the other."""
 
-    def __init__(self, parts: Sequence[Part], *, backwards: bool = False) -> None:
+    def __init__(self, parts: Sequence[Part], *, reverse: bool = False) -> None:
         self._parts = [part for part in parts if len(part)]
         self._ends = list(accumulate(map(len, self._parts)))
-        self._backwards = backwards
+        self._reverse = reverse
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, position: int) -> int:
-        """The place in the plan of the row in this position."""
-        if self._backwards:
+        """Return the index in the plan of the row at this position."""
+        if self._reverse:
             position = len(self) - 1 - position
         number = bisect_right(self._ends, position)
         part = self._parts[number]
         return part[position - self._ends[number] + len(part)]
 
     def __iter__(self) -> Iterator[int]:
-        """All of them, quicker than one by one; forwards."""
+        """All indices, quicker than one by one; not reversed."""
         return chain.from_iterable(self._parts)
 
-    def position_of(self, place: int) -> int | None:
-        """Where a place in the plan is shown; None where it is not."""
+    def position_of(self, index: int) -> int | None:
+        """Return the position of an index of the plan; None where it is not shown."""
         for part, end in zip(self._parts, self._ends, strict=True):
             try:
-                position = end - len(part) + part.index(place)
+                position = end - len(part) + part.index(index)
             except ValueError:
                 continue
-            return len(self) - 1 - position if self._backwards else position
+            return len(self) - 1 - position if self._reverse else position
         return None

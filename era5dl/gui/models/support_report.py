@@ -36,8 +36,8 @@ from era5dl.gui.models.report_vocabulary import redact_unknown_words
 from era5dl.log_file import last_lines
 from era5dl.proof.md5 import is_simd_available
 from era5dl.redaction import Redactor
-from era5dl.session import SessionSummary
 from era5dl.session.origin import address_of
+from era5dl.session.summary import SessionSummary
 from era5dl.settings import Settings
 
 LIBRARIES = ("boto3", "botocore", "urllib3", "PySocks", "truststore", "psutil", "platformdirs")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
+from era5dl.gui.models.plan_state import PlanState
 from era5dl.gui.models.queue import QueueModel
-from era5dl.gui.models.request_form import Fields, Period, PlanState
+from era5dl.gui.models.request_form import Fields, Period
 from era5dl.gui.pages.date_grid_panel import DateGridPanel
 from era5dl.gui.pages.queue_panel import QueueCallbacks, QueuePanel
 from era5dl.gui.pages.request_panel import RequestCallbacks, RequestPanel

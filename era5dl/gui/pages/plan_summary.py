@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tkinter import ttk
 
 from era5dl.formatting import size
-from era5dl.gui.models.request_form import PlanState
+from era5dl.gui.models.plan_state import PlanState
 from era5dl.gui.text import status_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.theme.theme import Theme

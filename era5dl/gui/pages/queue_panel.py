@@ -10,8 +10,9 @@ from tkinter import ttk
 from era5dl.engine.progress import FileState
 from era5dl.formatting import size, speed
 from era5dl.gui.menus import QUEUE, accelerator
-from era5dl.gui.models.queue import FileFilter, QueueModel, SortKey
+from era5dl.gui.models.queue import FileFilter, QueueModel
 from era5dl.gui.models.queue import FileRow as File
+from era5dl.gui.models.sort_filter import SortKey
 from era5dl.gui.text import error_text, status_text
 from era5dl.gui.text.i18n import N_, _, ngettext, translate
 from era5dl.gui.theme.theme import Theme
@@ -119,7 +120,7 @@ class QueuePanel(Card):
         if self._filters != texts:
             self._filters = texts
             self._filter.configure(values=texts)
-            self._filter.set(texts[list(_SHOWS).index(self._files.show)])
+            self._filter.set(texts[list(_SHOWS).index(self._files.shown)])
         self._show_detail()
 
     def retranslate(self) -> None:
@@ -147,12 +148,12 @@ class QueuePanel(Card):
         if holdable:
             self._do.hold(holdable)
         else:
-            self._do.release(self._files.among(self.selected, FileState.HELD))
+            self._do.release(self._files.in_states(self.selected, FileState.HELD))
 
     # --- what happens
 
     def _holdable(self, chosen: Sequence[int]) -> list[int]:
-        return self._files.among(chosen, FileState.WAITING, FileState.ACTIVE) if self._begun else []
+        return self._files.in_states(chosen, FileState.WAITING, FileState.ACTIVE) if self._begun else []
 
     def _words(self, file: File) -> str:
         if not self._begun:
@@ -175,13 +176,13 @@ class QueuePanel(Card):
         order = SortKey(column)
         falling = order in _FALLING
         model = self._files
-        if model.order is not order:
+        if model.sort_key is not order:
             model.sort(order, descending=falling)
         elif model.descending is falling:
             model.sort(order, descending=not falling)
         else:
             model.sort(SortKey.ACTIVITY)
-        shown = None if model.order is SortKey.ACTIVITY else model.order.value
+        shown = None if model.sort_key is SortKey.ACTIVITY else model.sort_key.value
         self.table.show_sort(shown, descending=model.descending)
         self.refresh()
 
@@ -212,9 +213,9 @@ class QueuePanel(Card):
         if not chosen:
             return
         model, do = self._files, self._do
-        failed = model.among(chosen, FileState.FAILED)
-        waiting = model.among(chosen, FileState.WAITING) if self._begun else []
-        holdable, held = self._holdable(chosen), model.among(chosen, FileState.HELD)
+        failed = model.in_states(chosen, FileState.FAILED)
+        waiting = model.in_states(chosen, FileState.WAITING) if self._begun else []
+        holdable, held = self._holdable(chosen), model.in_states(chosen, FileState.HELD)
         failures = [model.errors_by_file[index] for index in chosen if index in model.errors_by_file]
         actions: dict[str, tuple[Callable[[], object], bool]] = {
             "retry": (lambda: do.retry(failed), bool(failed)),

@@ -9,7 +9,8 @@ from datetime import date, datetime, timezone
 from tkinter import ttk
 
 from era5dl.catalog import Variable, presets, products, variables
-from era5dl.gui.models.request_form import Fields, FormResult, Period, PlanState, chosen_variables, coverage
+from era5dl.gui.models.plan_state import PlanState
+from era5dl.gui.models.request_form import Fields, FormResult, Period, chosen_variables, coverage
 from era5dl.gui.pages.plan_summary import PlanSummary
 from era5dl.gui.text import catalog_text
 from era5dl.gui.text.i18n import _, language, ngettext

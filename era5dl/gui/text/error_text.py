@@ -21,6 +21,11 @@ class Explanation:
     sentence: str
     hint: str
 
+    @property
+    def text(self) -> str:
+        """The sentence and the hint."""
+        return f"{self.sentence} {self.hint}"
+
 
 _RETRIED = N_("Nothing to do: it is tried again by itself, and what has come is kept.")
 

@@ -1,4 +1,4 @@
-"""What opens in front of the window: settings, help, the question at the end, and the system's file dialogs."""
+"""Opens the dialogs of the window: settings, help, questions, and the file dialogs of the system."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from era5dl.gui.theme.theme import Theme
 from era5dl.log_file import log_file
 
 
-class Dialogs:
-    """Each of them is there once at most."""
+class DialogOpener:
+    """Each dialog is open at most once."""
 
     def __init__(self, root: tk.Tk, theme: Theme) -> None:
         self._root, self._theme = root, theme
@@ -28,7 +28,7 @@ class Dialogs:
         self.consent: QuestionDialog | None = None
 
     def show_help(self, folder: str) -> None:
-        """folder: where downloads go."""
+        """folder: of the downloads, shown among the paths."""
         if self._help is None:
             places = (
                 (_("Folder"), folder),
@@ -38,7 +38,7 @@ class Dialogs:
             self._help = HelpDialog(self._root, self._theme, places, self._help_closed)
 
     def show_settings(self, now: Preferences, changed: Callable[[Preferences], object]) -> None:
-        """changed: hears of each change as it is made."""
+        """changed: called with the preferences after each change."""
         if self._settings is None:
             callbacks = SettingsCallbacks(
                 changed=changed,
@@ -49,7 +49,7 @@ class Dialogs:
             self._settings = SettingsDialog(self._root, self._theme, now, callbacks)
 
     def ask_to_close(self, on_yes: Callable[[], object]) -> None:
-        """Something is being downloaded: stop it and close?"""
+        """Ask whether to stop the download in progress and close the window."""
         self.question = QuestionDialog(
             self._root,
             self._theme,
@@ -62,7 +62,7 @@ class Dialogs:
         )
 
     def ask_for_server(self, address: str, on_yes: Callable[[], object]) -> None:
-        """A session names this server, and the settings another one: ask it all the same?"""
+        """Ask whether to download from the server that a session names, which is not the configured one."""
         if self.consent is not None and self.consent.winfo_exists():
             self.consent.destroy()
         self.consent = QuestionDialog(
@@ -81,15 +81,15 @@ class Dialogs:
         )
 
     def choose_folder(self, start: str) -> str:
-        """Of the system; "" when nothing is chosen."""
+        """Return the folder chosen in the system's dialog; "" for none."""
         return filedialog.askdirectory(parent=self._root, initialdir=start or None)
 
     def choose_session_folder(self, start: str) -> str:
-        """One that is there; "" when nothing is chosen."""
+        """Return the existing folder chosen in the system's dialog; "" for none."""
         return filedialog.askdirectory(parent=self._root, initialdir=start or None, mustexist=True)
 
     def choose_report(self) -> str:
-        """Where the support report goes; "" when nothing is chosen."""
+        """Return the file chosen for the support report; "" for none."""
         from era5dl.gui.models import support_report
 
         return filedialog.asksaveasfilename(

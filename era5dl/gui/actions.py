@@ -1,0 +1,160 @@
+"""Actions of the user: one method for each menu item and shortcut, and for what several pages offer."""
+
+from __future__ import annotations
+
+import threading
+import tkinter as tk
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from era5dl import thread_registry
+from era5dl.errors import OutOfThreads
+from era5dl.gui.backend.service import BackendService
+from era5dl.gui.controllers import Controller
+from era5dl.gui.controllers.closing import ClosingController
+from era5dl.gui.controllers.demo import DemoController
+from era5dl.gui.controllers.download import DownloadController
+from era5dl.gui.controllers.monitoring import MonitoringController
+from era5dl.gui.controllers.preferences import PreferencesController
+from era5dl.gui.controllers.request import RequestController
+from era5dl.gui.controllers.sessions import SessionsController
+from era5dl.gui.dialogs.opener import DialogOpener
+from era5dl.gui.models.preference_store import PreferenceStore
+from era5dl.gui.pages.header import Header
+from era5dl.gui.pages.tabs import Tabs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controllers:
+    """All controllers of the window."""
+
+    request: RequestController
+    download: DownloadController
+    sessions: SessionsController
+    monitoring: MonitoringController
+    preferences: PreferencesController
+    demo: DemoController
+    closing: ClosingController
+
+    @property
+    def all(self) -> tuple[Controller, ...]:
+        """In the order in which they get messages."""
+        return (
+            self.request,
+            self.download,
+            self.sessions,
+            self.monitoring,
+            self.preferences,
+            self.demo,
+            self.closing,
+        )
+
+
+class Actions:
+    """The methods without arguments are the actions of `menus.MENUS`."""
+
+    def __init__(
+        self,
+        root: tk.Tk,
+        header: Header,
+        pages: Tabs,
+        controllers: Controllers,
+        *,
+        service: BackendService,
+        store: PreferenceStore,
+        dialogs: DialogOpener,
+    ) -> None:
+        self._root, self._header, self._pages, self._do = root, header, pages, controllers
+        self._service, self._store, self._dialogs = service, store, dialogs
+
+    # --- download
+
+    def start(self) -> None:
+        self.show_download()
+        self._do.download.start()
+
+    def stop(self) -> None:
+        self._service.runs.stop()
+
+    def pause_or_resume(self) -> None:
+        self._do.download.pause_or_resume()
+
+    def retry_all(self) -> None:
+        self._do.download.retry()
+
+    def hold_or_release(self) -> None:
+        self._pages.download.queue.hold_or_release()
+
+    def open_folder(self) -> None:
+        """Resume the session in a folder that the user chooses."""
+        chosen = self._dialogs.choose_session_folder(self._store.current.folder)
+        if chosen:
+            self.resume_session(Path(chosen), None)
+
+    def resume_session(self, folder: Path, session_id: str | None) -> None:
+        self.show_download()
+        self._do.download.resume_session(folder, session_id)
+
+    def choose_folder(self) -> None:
+        """Choose the folder of the next download."""
+        chosen = self._dialogs.choose_folder(self._do.request.fields.folder)
+        if chosen:
+            self._pages.download.request.set_folder(chosen)
+
+    # --- view
+
+    def show_download(self) -> None:
+        self._pages.turn_to(self._pages.download)
+
+    def show_sessions(self) -> None:
+        self._service.sessions.request_list()
+        self._pages.turn_to(self._pages.sessions)
+
+    def show_diagnostics(self) -> None:
+        self._pages.turn_to(self._pages.diagnostics)
+
+    def show_log(self) -> None:
+        self._pages.turn_to(self._pages.log)
+
+    def search(self) -> None:
+        """Go to the search field of the visible page; on the Download page to that of the variables, then the files."""
+        visible = self._pages.visible
+        if visible is self._pages.log:
+            self._pages.log.search.focus_set()
+        elif visible is self._pages.download:
+            self._pages.download.search(again=self._service.runs.busy)
+
+    def switch_theme(self) -> None:
+        self._do.preferences.switch_theme()
+
+    # --- dialogs
+
+    def show_menu(self) -> None:
+        self._header.pop_up(self)
+
+    def show_help(self) -> None:
+        self._dialogs.show_help(self._do.request.fields.folder)
+
+    def show_settings(self) -> None:
+        self._dialogs.show_settings(self._store.current, self._do.preferences.apply)
+
+    def save_report(self) -> None:
+        """Ask for a file and write the support report to it."""
+        from era5dl.gui.models.report_vocabulary import vocabulary
+
+        with suppress(OutOfThreads):  # prepared while the user chooses, since it takes half a second; or when needed
+            thread_registry.start(threading.Thread(target=vocabulary, name="era5dl-words", daemon=True))
+        name = self._dialogs.choose_report()
+        if name:
+            self._do.monitoring.save_report(Path(name))
+
+    # --- the rest
+
+    def copy(self, text: str) -> None:
+        """Copy a text to the clipboard."""
+        self._root.clipboard_clear()
+        self._root.clipboard_append(text)
+
+    def close(self) -> None:
+        self._do.closing.close()

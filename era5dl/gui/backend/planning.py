@@ -1,0 +1,70 @@
+"""Planning in the background: asks the bucket which files match a request, and the disk how much space is free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from era5dl.errors import Era5Error, Stopped
+from era5dl.folder.free_space import free_bytes
+from era5dl.gui.backend import messages
+from era5dl.gui.backend.background_task import BackgroundTask, IsCancelled, OnCrash, ProgressLimiter
+from era5dl.gui.backend.bucket_access import BucketAccess
+from era5dl.gui.backend.messages import ErrorInfo, Message
+from era5dl.planner import make_plan
+from era5dl.selection import Selection
+from era5dl.session import list_sessions
+from era5dl.settings import Settings
+
+
+class PlanningService:
+    """Commands return at once; the answers are messages."""
+
+    def __init__(self, access: BucketAccess, post: Callable[[Message], None], on_crash: OnCrash) -> None:
+        self._access, self._post = access, post
+        self._last_number = 0
+        self._plan_task = BackgroundTask("planning", on_crash)
+        self._folder_task = BackgroundTask("folder", on_crash)
+
+    def plan(self, selection: Selection, settings: Settings) -> int:
+        """Request a plan; the newest request wins. Returns its number, which the messages about it carry."""
+        self._last_number += 1
+        number = self._last_number
+
+        def job(cancelled: IsCancelled) -> None:
+            progress = ProgressLimiter(lambda done, total: self._post(messages.PlanProgressed(number, done, total)))
+            try:
+                bucket = self._access.bucket(settings)
+                plan = make_plan(selection, bucket, on_progress=progress.update, cancelled=cancelled)
+                self._post(messages.PlanReady(number, plan))
+            except Stopped:
+                return
+            except Era5Error as error:
+                if not cancelled():
+                    self._post(messages.PlanFailed(number, ErrorInfo.of(error)))
+
+        self._plan_task.submit(job)
+        return number
+
+    def cancel(self) -> None:
+        """Cancel the current request for a plan."""
+        self._last_number += 1
+        self._plan_task.cancel()
+
+    def inspect_folder(self, folder: Path) -> None:
+        """Find out how much space a folder has and which sessions are in it. May hang on a network share."""
+
+        def job(cancelled: IsCancelled) -> None:
+            try:
+                found = messages.FolderInspected(folder, free_bytes(folder), tuple(list_sessions(folder)))
+            except (Era5Error, OSError, ValueError) as error:
+                found = messages.FolderInspected(folder, None, error=ErrorInfo.of(error))
+            if not cancelled():
+                self._post(found)
+
+        self._folder_task.submit(job)
+
+    def close(self) -> None:
+        """Cancel everything. Returns at once."""
+        self._plan_task.cancel()
+        self._folder_task.cancel()

@@ -1,0 +1,190 @@
+"""Runs of the download engine: opens a session on a thread of its own and drives the engine, one run at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from era5dl.engine.engine import Engine
+from era5dl.engine.events import Event
+from era5dl.engine.progress import Snapshot
+from era5dl.errors import Era5Error, OtherEndpoint, OutOfThreads, Stopped
+from era5dl.gui.backend import messages
+from era5dl.gui.backend.background_task import OnCrash, start_thread
+from era5dl.gui.backend.bucket_access import BucketAccess
+from era5dl.gui.backend.messages import ErrorInfo, Message
+from era5dl.planner import Plan
+from era5dl.session import Session
+from era5dl.settings import Settings
+
+REPRESENTATIVE = 4_000_000  # bytes received before their speed says something about the connection
+
+
+class RunService:
+    """Commands return at once and do nothing where they make no sense; what comes of them is posted as messages."""
+
+    def __init__(self, access: BucketAccess, post: Callable[[Message], None], on_crash: OnCrash) -> None:
+        self._access, self._post, self._on_crash = access, post, on_crash
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._busy = False
+        self._closing = False
+        self._stop_requested = False
+        self._latest: tuple[Path, str, Settings] | None = None  # the session that ran last, and its settings
+        self.measured_speed: float | None = None  # bytes per second of the latest representative run
+
+    # --- state
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is being opened, in progress or being closed: no other one can start."""
+        return self._busy
+
+    def snapshot(self) -> Snapshot | None:
+        """Return the numbers of the run in progress, or None."""
+        engine = self._engine
+        return engine.snapshot() if engine is not None else None
+
+    def states(self) -> bytes | None:
+        """Return one `FileState` as a byte for each file of the run in progress, or None."""
+        engine = self._engine
+        return engine.states() if engine is not None else None
+
+    # --- starting
+
+    def start(self, plan: Plan, folder: Path, settings: Settings) -> None:
+        """Download a plan into a folder; what an earlier session has of it there is resumed."""
+        self._start(lambda: Session.begin(folder, plan, settings), settings, None)
+
+    def open_session(self, folder: Path, session_id: str | None, settings: Settings) -> None:
+        """Resume a session as it was planned; without an id, the newest unfinished one of the folder."""
+        self._start(lambda: Session.open(folder, session_id), settings, None)
+
+    def retry(self, indices: Collection[int] | None = None) -> None:
+        """Retry failed files, all or these: in the run in progress, or in a new one of the latest session."""
+        engine, latest = self._engine, self._latest
+        if engine is not None and engine.result is None:
+            engine.retry_failed(indices)
+        elif latest is not None:
+            folder, session_id, settings = latest
+            self._start(lambda: Session.open(folder, session_id), settings, indices)
+
+    # --- commands for the run in progress
+
+    def promote(self, indices: Collection[int]) -> None:
+        """Download these files next."""
+        if self._engine is not None:
+            self._engine.promote(indices)
+
+    def hold(self, indices: Collection[int]) -> None:
+        """Pause these files; the others continue."""
+        if self._engine is not None:
+            self._engine.hold(indices)
+
+    def release(self, indices: Collection[int]) -> None:
+        """Queue held files again."""
+        if self._engine is not None:
+            self._engine.release(indices)
+
+    def pause(self) -> None:
+        if self._engine is not None:
+            self._engine.pause()
+
+    def resume(self) -> None:
+        if self._engine is not None:
+            self._engine.resume()
+
+    def stop(self) -> None:
+        """End the run; everything received is kept."""
+        with self._lock:
+            self._stop_requested = True
+            engine = self._engine
+        if engine is not None:
+            engine.stop()
+
+    def set_workers(self, workers: int) -> None:
+        """Change the number of simultaneous requests."""
+        if self._engine is not None:
+            self._engine.set_workers(workers)
+
+    def set_rate_limit(self, bytes_per_second: int | None) -> None:
+        """Change the rate limit; None is no limit."""
+        if self._engine is not None:
+            self._engine.set_rate_limit(bytes_per_second)
+
+    def close(self) -> None:
+        """Stop the run and start no other one. Returns at once; `busy` ends when the resume file is written."""
+        with self._lock:
+            self._closing = True
+        self.stop()
+
+    # --- the thread of a run
+
+    def _start(self, open_session: Callable[[], Session], settings: Settings, only: Collection[int] | None) -> None:
+        with self._lock:
+            if self._busy or self._closing:
+                return
+            self._busy, self._stop_requested = True, False
+        selected = None if only is None else frozenset(only)
+        try:
+            start_thread("run", lambda: self._run(open_session, settings, selected), self._on_crash)
+        except OutOfThreads as error:
+            self._busy = False
+            self._post(messages.SessionNotOpened(ErrorInfo.of(error)))
+
+    def _run(self, open_session: Callable[[], Session], settings: Settings, only: frozenset[int] | None) -> None:
+        """Open the session, run the engine, wait for its end, and close both."""
+        outcome: Message | None = None  # posted last, when another run can start
+        opened: tuple[str, Path] | None = None
+        try:
+            with open_session() as session:
+                opened = (session.id, session.folder)
+                adapted = self._access.checked_settings(session, settings)
+                engine = Engine(self._access.bucket(adapted), session, adapted, self._post_event, only=only)
+                with self._lock:
+                    if self._stop_requested:
+                        raise Stopped
+                    self._engine = engine
+                self._latest = (session.folder, session.id, settings)
+                other_server = adapted.endpoint_url if adapted.endpoint_url != settings.endpoint_url else ""
+                self._post(_session_opened(session, only, other_server or ""))
+                engine.start()
+                engine.wait()
+                outcome = self._finished(engine, session)
+        except OtherEndpoint as error:
+            assert opened is not None
+            outcome = messages.ConsentRequired(*opened, error.address)
+        except Era5Error as error:
+            outcome = messages.SessionNotOpened(ErrorInfo.of(error))
+        finally:
+            with self._lock:
+                self._engine, self._busy = None, False
+            if outcome is not None:
+                self._post(outcome)
+
+    def _finished(self, engine: Engine, session: Session) -> messages.RunFinished:
+        snapshot, states, result = engine.snapshot(), engine.states(), engine.result
+        assert result is not None
+        if snapshot.fetched_bytes >= REPRESENTATIVE and snapshot.elapsed > 0 and not snapshot.rate_limit:
+            self.measured_speed = snapshot.fetched_bytes / snapshot.elapsed
+        missing = len(session.plan.missing)
+        return messages.RunFinished(session.id, session.folder, result, snapshot, states, missing)
+
+    def _post_event(self, event: Event) -> None:
+        self._post(messages.EngineEvent(event))
+
+
+def _session_opened(session: Session, only: frozenset[int] | None, other_server: str) -> messages.SessionOpened:
+    unfinished = session.checkpoint.unfinished
+    return messages.SessionOpened(
+        session_id=session.id,
+        folder=session.folder,
+        title=session.info.title,
+        objects=session.plan.objects,
+        missing=session.plan.missing,
+        partial_bytes={one.index: sum(stop - start for start, stop in one.done) for one in unfinished},
+        notes=session.notes,
+        only=only,
+        other_server=other_server,
+    )

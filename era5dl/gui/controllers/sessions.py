@@ -1,0 +1,120 @@
+"""Sessions controller: the list of sessions, their verification, and consent to the servers that they name."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from pathlib import Path
+
+from era5dl.engine.events import State
+from era5dl.engine.verify_files import FileCondition
+from era5dl.errors import UsageError
+from era5dl.gui.backend import messages
+from era5dl.gui.backend.messages import Message
+from era5dl.gui.backend.service import BackendService
+from era5dl.gui.backend.sessions import VERIFYING
+from era5dl.gui.controllers import Controller
+from era5dl.gui.controllers.download import DownloadController
+from era5dl.gui.dialogs.opener import DialogOpener
+from era5dl.gui.models import sessions
+from era5dl.gui.models.preference_store import PreferenceStore
+from era5dl.gui.pages.sessions import SessionsPage
+from era5dl.gui.text import error_text
+from era5dl.gui.widgets.banner import BannerKind
+from era5dl.session.summary import SessionSummary
+
+LIST_INTERVAL = 2.0  # seconds between two look-ups while the page is visible
+
+_log = logging.getLogger("era5dl")
+
+
+class SessionsController(Controller):
+    """download: resumes a session after the user has agreed to its server."""
+
+    def __init__(
+        self,
+        page: SessionsPage,
+        service: BackendService,
+        store: PreferenceStore,
+        dialogs: DialogOpener,
+        download: DownloadController,
+    ) -> None:
+        self._page, self._service, self._store = page, service, store
+        self._dialogs, self._download = dialogs, download
+        self._sessions: tuple[SessionSummary, ...] = ()
+        self._running: tuple[str, Path] | None = None
+        self._next_list = 0.0
+
+    # --- actions
+
+    def verify(self, folder: Path, session_id: str) -> None:
+        """Verify the files of a session."""
+        try:
+            self._service.sessions.verify(folder, session_id, self._store.current.to_settings())
+        except UsageError as error:
+            self._page.show_message(error_text.explain(error).sentence)
+
+    # --- messages
+
+    def handle(self, message: Message) -> None:
+        match message:
+            case messages.SessionsListed():
+                self._sessions = message.sessions
+                self._show()
+            case messages.VerifyProgressed():
+                self._page.show_verifying(message.done, message.total)
+            case messages.VerifyFinished():
+                count = Counter(one.condition for one in message.examined)
+                verified, checked = count[FileCondition.VERIFIED], count[FileCondition.CHECKED]
+                self._page.show_verified(verified, checked, count.total() - verified - checked)
+                self._service.sessions.request_list()
+            case messages.VerifyFailed():
+                self._page.show_message(error_text.explain(message.error.kind).text, BannerKind.WARNING)
+            case messages.TaskCrashed() if message.task == VERIFYING:
+                self._page.show_message(
+                    f"{error_text.explain(message.error.kind).text}\n({message.error.detail})", BannerKind.DANGER
+                )
+            case messages.SessionForgotten():
+                if message.error is not None:
+                    self._page.show_message(error_text.explain(message.error.kind).text)
+                self._service.sessions.request_list()
+            case messages.SessionOpened():
+                self._running = (message.session_id, message.folder)
+                self._service.sessions.request_list()
+            case messages.RunFinished():
+                self._running = None
+                self._service.sessions.request_list()
+            case messages.ConsentRequired():
+                self._dialogs.ask_for_server(message.address, lambda: self._trust(message))
+            case _:
+                return
+
+    def refresh(self) -> None:
+        """Look the sessions up again now and then, while somebody looks at them: other programs change them too."""
+        now = time.monotonic()
+        if now >= self._next_list and self._page.winfo_viewable():
+            self._next_list = now + LIST_INTERVAL
+            self._service.sessions.request_list()
+
+    def retranslate(self) -> None:
+        self._show()
+
+    # --- inside
+
+    def _show(self) -> None:
+        """Show the list, with the state of the run in this window."""
+        snapshot = self._service.runs.snapshot()
+        running: dict[tuple[str, Path], State] = {}
+        if self._running is not None and snapshot is not None:
+            running[self._running] = snapshot.state
+        self._page.show(sessions.rows(self._sessions, running))
+
+    def _trust(self, request: messages.ConsentRequired) -> None:
+        """The user agrees to the server of a session: do what required it."""
+        _log.info("a session may ask %s", request.address)
+        self._service.trust_server(request.address)
+        if request.verifying:
+            self.verify(request.folder, request.session_id)
+        else:
+            self._download.resume_session(request.folder, request.session_id)

@@ -1,0 +1,77 @@
+"""View model of the planned download: files, size, free space, duration, and whether it can be started. No Tk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from era5dl.formatting import size
+from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
+from era5dl.gui.models.request_form import FormResult
+from era5dl.gui.text import error_text
+from era5dl.gui.text.i18n import _, ngettext
+from era5dl.planner.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanState:
+    """What is known about the download that the form describes.
+
+    plan: None while it is unknown; `error` then says why there is none. progress: listings done, and in all. speed:
+    bytes per second to expect. reserve: bytes to be left free on the disk. busy: a download is in progress. preparing:
+    the demo server is not ready yet.
+    """
+
+    form: FormResult
+    plan: Plan | None = None
+    progress: tuple[int, int] | None = None
+    error: ErrorInfo | None = None
+    folder: FolderInspected | None = None
+    speed: float | None = None
+    reserve: int = 0
+    busy: bool = False
+    preparing: bool = False
+
+    @property
+    def free_after(self) -> int | None:
+        """Bytes free on the disk after the download, possibly negative; None while unknown."""
+        if self.plan is None or self.folder is None or self.folder.free is None:
+            return None
+        return self.folder.free - self.plan.total_bytes
+
+    @property
+    def seconds(self) -> float | None:
+        """Expected duration of the download; None while unknown."""
+        return self.plan.total_bytes / self.speed if self.plan is not None and self.speed else None
+
+    def blocking_reason(self) -> str:
+        """Return why the download cannot be started; "" when it can."""
+        if self.busy:
+            return _("A download is going on.")
+        if self.preparing:
+            return _("The demo's server is being prepared.")
+        if self.form.errors:
+            return self.form.errors[0].text
+        if self.error is not None:
+            return error_text.explain(self.error.kind).sentence
+        if self.plan is None:
+            return _("Looking up what the server has…")
+        if not self.plan.objects:
+            return _("The server has none of these files.")
+        if self.folder is not None and self.folder.error is not None:
+            return error_text.explain(self.folder.error.kind).sentence
+        after = self.free_after
+        if after is not None and after < self.reserve and not self._may_be_partly_done:
+            return _("Not enough room: {bytes} too little.", bytes=size(self.reserve - after))
+        return ""
+
+    @property
+    def _may_be_partly_done(self) -> bool:
+        """Whether the folder has sessions: then only the engine knows how much space is still needed."""
+        return self.folder is not None and bool(self.folder.sessions)
+
+    def totals(self) -> list[str]:
+        """Return the number of files and their size, as texts; nothing while there is no plan."""
+        if self.plan is None:
+            return []
+        files = ngettext("{n:,} file", "{n:,} files", len(self.plan.objects))
+        return [files, size(self.plan.total_bytes)]
