@@ -34,7 +34,7 @@ def objects(server: FaultServer, count: int, size: int = 20_000) -> dict[str, by
 # The rule
 
 
-def test_many_objects_refused_and_nothing_else_for_a_while_is_the_bucket() -> None:
+def test_many_denied_objects_without_any_answer_mean_the_bucket() -> None:
     seen = AccessDenials()
     for index in range(MANY_OBJECTS):
         seen.record_denial(index, START)
@@ -45,7 +45,7 @@ def test_many_objects_refused_and_nothing_else_for_a_while_is_the_bucket() -> No
     assert not seen.are_temporary
 
 
-def test_an_answer_in_between_begins_it_anew() -> None:
+def test_an_answer_resets_the_count_of_denials() -> None:
     seen = AccessDenials()
     for index in range(3 * MANY_OBJECTS):
         seen.record_denial(index, START)
@@ -58,7 +58,7 @@ def test_an_answer_in_between_begins_it_anew() -> None:
     assert seen.are_temporary
 
 
-def test_one_object_is_never_the_bucket() -> None:
+def test_denials_of_one_object_never_mean_the_bucket() -> None:
     seen = AccessDenials()
     for n in range(100):
         seen.record_denial(7, START + n)
@@ -71,7 +71,7 @@ def test_one_object_is_never_the_bucket() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", STORM)
-def test_half_of_the_requests_refused_at_random_costs_no_file(
+def test_random_denials_of_half_of_the_requests_fail_no_file(
     fault_server: FaultServer, tmp_path: Path, kind: str, seed: int
 ) -> None:
     data = objects(fault_server, 24)
@@ -81,7 +81,7 @@ def test_half_of_the_requests_refused_at_random_costs_no_file(
     assert (ran.engine.result.verified, ran.engine.result.error) == (24, "")
 
 
-def test_an_object_that_alone_is_refused_fails_after_a_few_attempts(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_single_denied_object_fails_after_a_few_attempts(fault_server: FaultServer, tmp_path: Path) -> None:
     data = objects(fault_server, 12)
     fault_server.script(Fault("access-denied", times=None), key="05.bin")
     ran = fetch_all(fault_server, tmp_path, workers=2)
@@ -95,7 +95,7 @@ def test_an_object_that_alone_is_refused_fails_after_a_few_attempts(fault_server
 @pytest.mark.slow
 @pytest.mark.parametrize("retries", [0, 6])
 @pytest.mark.parametrize("kind", STORM)
-def test_a_bucket_that_refuses_everything_ends_the_run_and_blames_no_object(
+def test_a_bucket_that_denies_everything_ends_the_run_without_failed_files(
     fault_server: FaultServer, tmp_path: Path, kind: str, retries: int
 ) -> None:
     objects(fault_server, 40)
@@ -108,7 +108,7 @@ def test_a_bucket_that_refuses_everything_ends_the_run_and_blames_no_object(
     assert time.monotonic() - began < 20
 
 
-def test_while_bytes_still_come_over_older_connections_no_object_is_blamed(
+def test_no_object_fails_while_bytes_still_arrive_over_older_connections(
     fault_server: FaultServer, tmp_path: Path
 ) -> None:
     """A ban that lets go on what was begun: the file under way comes whole, then the run ends."""
@@ -124,7 +124,7 @@ def test_while_bytes_still_come_over_older_connections_no_object_is_blamed(
     assert "00.bin" not in wrong_files(tmp_path, data)
 
 
-def test_a_few_objects_that_are_all_refused_fail_one_by_one(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_few_objects_that_are_all_denied_fail_one_by_one(fault_server: FaultServer, tmp_path: Path) -> None:
     """Too few to say that it is the bucket; but it ends, and with the reason."""
     objects(fault_server, retry.MANY_OBJECTS - 1)
     fault_server.script(Fault("access-denied", times=None))
@@ -132,7 +132,7 @@ def test_a_few_objects_that_are_all_refused_fail_one_by_one(fault_server: FaultS
     assert (ended.failed, ended.unfinished, ended.error) == (retry.MANY_OBJECTS - 1, 0, "")
 
 
-def test_refusals_between_other_troubles_do_not_add_up(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_denials_between_other_faults_do_not_add_up(fault_server: FaultServer, tmp_path: Path) -> None:
     data = objects(fault_server, 1)
     mixed = ["access-denied", "internal-error"] * retry.DOUBTS
     fault_server.script(*mixed, Fault("body-fin", at=9), *mixed, key="00.bin")

@@ -31,21 +31,21 @@ def told(*events: tuple[float, StateChanged]) -> list[str]:
     return [event.reason or event.state.value for now, event in events if news.should_report(event, now)]
 
 
-def test_a_wait_and_its_end_are_told() -> None:
+def test_a_wait_and_its_end_are_reported() -> None:
     assert told((0, RUNNING), (1, waiting("a")), (9, RUNNING)) == ["a", "running"]
 
 
-def test_a_wait_that_comes_and_goes_is_told_once_in_a_while() -> None:
+def test_a_recurring_wait_is_reported_at_most_once_a_minute() -> None:
     flaps = [(now, event) for second in range(120) for now, event in ((second, waiting("a")), (second + 0.5, RUNNING))]
     assert told(*flaps) == ["a", "running", "a", "running"]
     assert REPEAT_AFTER == 60
 
 
-def test_another_kind_is_news() -> None:
+def test_a_wait_of_another_kind_is_reported() -> None:
     assert told((0, waiting("a")), (1, waiting("b", "Untrusted")), (2, waiting("c"))) == ["a", "b"]
 
 
-def test_a_brake_is_told_when_it_changes_and_once_in_a_while() -> None:
+def test_a_throttle_is_reported_when_it_changes_and_at_most_once_a_minute() -> None:
     book = LogModel(clock=lambda: now)
     news, heard = EventFilter(), []
     for now, workers in ((100.0, 4), (100.0, 4), (101.0, 2), (102.0, 2), (101.0 + REPEAT_AFTER, 2)):
@@ -55,13 +55,13 @@ def test_a_brake_is_told_when_it_changes_and_once_in_a_while() -> None:
     assert book.count == sum(heard)
 
 
-def test_what_the_user_does_is_always_told() -> None:
+def test_actions_of_the_user_are_always_reported() -> None:
     paused, stopping = StateChanged(State.PAUSED, ""), StateChanged(State.STOPPING, "")
     seen = told((0, paused), (1, RUNNING), (2, paused), (3, StateChanged(State.PAUSED, ONLY_HELD)), (4, stopping))
     assert seen == ["paused", "running", "paused", ONLY_HELD, "stopping"]
 
 
-def test_a_figure_that_changes_is_no_event(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_changing_number_in_the_reason_is_no_new_event(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("a.bin", pseudo_random(1, 2_000_000))
     with running(fault_server, tmp_path, rate_limit=200_000) as ran:
         ran.until(lambda: ran.engine.snapshot().fetched_bytes > 0)
@@ -75,7 +75,7 @@ def test_a_figure_that_changes_is_no_event(fault_server: FaultServer, tmp_path: 
     assert kinds[:2] == ["DiskFull", "DiskError"]
 
 
-def test_the_log_of_the_window_says_it_once() -> None:
+def test_the_log_page_has_one_entry_per_wait() -> None:
     book = LogModel(clock=iter(range(1000)).__next__)
     for event in [RUNNING, *[waiting("a"), RUNNING] * 5, StateChanged(State.STOPPING, "")]:
         book.handle_event(event)
@@ -122,7 +122,7 @@ class Watched:
         return code
 
 
-def test_a_folder_that_is_away_for_a_while_is_one_line(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_missing_folder_gives_one_line(fault_server: FaultServer, tmp_path: Path) -> None:
     out, away, keys = tmp_path / "out", tmp_path / "away", tmp_path / "keys"
     data = pseudo_random(1, 3_000_000)
     fault_server.put("a/b.bin", data)

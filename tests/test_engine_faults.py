@@ -1,6 +1,6 @@
 """Tests of the engine when network, server or proxies fail or lie.
 
-That files come out right through every kind of fault is in `test_engine_kinds`.
+That files come out right through every kind of fault is in `test_engine_fault_kinds`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", ["body-reset", "body-fin", "ragged-end", "body-stall"])
-def test_what_came_before_a_fault_is_not_fetched_again(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
+def test_bytes_received_before_a_fault_are_not_fetched_again(
+    fault_server: FaultServer, tmp_path: Path, kind: str
+) -> None:
     data = pseudo_random(1, MB)
     fault_server.put(KEY, data)
     fault_server.script(Fault(kind, at=777_777, seconds=10), key=KEY)
@@ -64,7 +66,7 @@ def test_a_flipped_bit_never_gets_the_final_name(
 
 
 @pytest.mark.parametrize("etag", ['"65920080-20000000"', 'W/"abc"', '"whatever"'])
-def test_an_opaque_etag_is_never_a_reason_to_refuse(fault_server: FaultServer, tmp_path: Path, etag: str) -> None:
+def test_an_opaque_etag_never_fails_a_file(fault_server: FaultServer, tmp_path: Path, etag: str) -> None:
     data = pseudo_random(1, 600_000)
     fault_server.put(KEY, data, etag=etag)
     ran = fetch_all(fault_server, tmp_path)
@@ -74,7 +76,7 @@ def test_an_opaque_etag_is_never_a_reason_to_refuse(fault_server: FaultServer, t
     assert ran.engine.snapshot().fetched_bytes == len(data), "and it was fetched only once"
 
 
-def test_an_object_replaced_in_mid_download_is_fetched_anew(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_an_object_replaced_during_the_download_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
     old, new = pseudo_random("old", 4 * MB), pseudo_random("new", 5 * MB)
     fault_server.put(KEY, old)
     fault_server.link = Link(speed=2 * MB)
@@ -110,7 +112,7 @@ def test_a_replaced_object_is_still_known_after_a_restart(fault_server: FaultSer
     assert again.said(FileRestarted) == []
 
 
-def test_an_object_that_changes_all_the_time_fails(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_an_object_that_changes_constantly_fails(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put(KEY, pseudo_random(1, 100_000))
     fault_server.script(Fault("replaced", times=None), key=KEY)
     ran = fetch_all(fault_server, tmp_path)
@@ -123,7 +125,7 @@ CONTRADICTIONS = ["precondition-failed", "range-not-satisfiable", "other-etag", 
 
 
 @pytest.mark.parametrize("kind", CONTRADICTIONS)
-def test_a_change_that_the_server_denies_is_no_change(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
+def test_a_new_version_that_the_server_denies_is_ignored(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
     """Caches and servers behind one name that do not agree: asked for its version, the bucket names the planned one."""
     data = pseudo_random(1, 600_000)
     fault_server.put(KEY, data)
@@ -136,7 +138,7 @@ def test_a_change_that_the_server_denies_is_no_change(fault_server: FaultServer,
 
 
 @pytest.mark.parametrize("kind", CONTRADICTIONS)
-def test_a_contradiction_that_does_not_end_is_named(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
+def test_a_permanent_contradiction_is_reported(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
     fault_server.put(KEY, pseudo_random(1, 100_000))
     fault_server.script(Fault(kind, times=None), key=KEY)
     ran = fetch_all(fault_server, tmp_path, retries=3)
@@ -146,9 +148,7 @@ def test_a_contradiction_that_does_not_end_is_named(fault_server: FaultServer, t
     assert fault_server.stats().faults[kind] == 4 + 1 + retry.ROUND_RETRIES
 
 
-def test_replicas_that_disagree_about_the_version_do_not_go_on_for_ever(
-    fault_server: FaultServer, tmp_path: Path
-) -> None:
+def test_replicas_that_disagree_about_the_version_end_with_a_failure(fault_server: FaultServer, tmp_path: Path) -> None:
     """GET says that it changed, HEAD confirms it, and the next HEAD does not."""
     fault_server.put(KEY, pseudo_random(1, 100_000))
     fault_server.script(Fault("precondition-failed", times=None), key=KEY)
@@ -158,7 +158,7 @@ def test_replicas_that_disagree_about_the_version_do_not_go_on_for_ever(
     assert (failed.kind, ran.said(FileRestarted)) == ("Contradiction", [])
 
 
-def test_an_object_that_was_deleted_fails_and_the_rest_goes_on(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_deleted_object_fails_and_the_others_continue(fault_server: FaultServer, tmp_path: Path) -> None:
     data = {f"{i}.bin": pseudo_random(i, 10_000) for i in range(4)}
     for key, body in data.items():
         fault_server.put(key, body)
@@ -183,7 +183,7 @@ def test_the_budget_counts_attempts_without_a_byte(fault_server: FaultServer, tm
     assert fault_server.stats().faults["internal-error"] == len(retries) + 2  # the first attempts
 
 
-def test_any_number_of_attempts_that_bring_bytes(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_attempts_that_receive_bytes_are_unlimited(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 600_000)
     fault_server.put(KEY, data)
     fault_server.script(Fault("body-fin", at=30_000, times=15), key=KEY)
@@ -239,7 +239,7 @@ def test_a_busy_server_slows_all_workers_together(
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_a_refusal_among_many_answers_holds_up_its_own_object_alone(
+def test_a_throttled_request_among_many_answers_delays_only_its_object(
     fault_server: FaultServer, tmp_path: Path, workers: int
 ) -> None:
     """One request in twenty, the very first one included: all the others come while these still wait."""
@@ -298,7 +298,7 @@ def test_stop_during_an_outage(fault_server: FaultServer, tmp_path: Path) -> Non
         assert time.monotonic() - asked < 20.0
 
 
-def test_a_login_page_is_waited_out(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_the_run_waits_while_a_login_page_answers(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = {f"{i}.bin": pseudo_random(i, 50_000) for i in range(8)}
     for key, data in objects.items():
         fault_server.put(key, data)
@@ -315,7 +315,7 @@ def test_a_login_page_is_waited_out(fault_server: FaultServer, tmp_path: Path) -
     assert wrong_files(tmp_path, objects) == []
 
 
-def test_silence_is_waited_out(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_the_run_waits_while_a_server_never_answers(fault_server: FaultServer, tmp_path: Path) -> None:
     """A server, or what stands before it, that takes connections and never answers is as good as none."""
     objects = {f"{i}.bin": pseudo_random(i, 50_000) for i in range(8)}
     for key, data in objects.items():
@@ -331,7 +331,7 @@ def test_silence_is_waited_out(fault_server: FaultServer, tmp_path: Path) -> Non
     assert wrong_files(tmp_path, objects) == []
 
 
-def test_one_object_with_a_strange_answer_is_not_a_login_page(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_one_object_with_an_invalid_response_is_not_a_login_page(fault_server: FaultServer, tmp_path: Path) -> None:
     """Else its attempts would be forgiven for ever."""
     fault_server.put(KEY, pseudo_random(1, 50_000))
     fault_server.script(Fault("range-cut", times=None), key=KEY)
@@ -357,7 +357,7 @@ def test_a_wrong_certificate_from_the_start_ends_the_run(
 # Slow lines
 
 
-def test_a_line_that_drips_is_given_up(
+def test_a_connection_that_drips_is_aborted(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "FLOOR_WINDOW", 1.0)
@@ -388,7 +388,9 @@ def test_an_object_that_only_drips_fails_and_says_why(
     assert not (tmp_path / KEY).exists()
 
 
-def test_a_rate_limit_is_no_stall(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rate_limit_is_not_a_stall(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fetch, "FLOOR_WINDOW", 0.2)
     monkeypatch.setattr(fetch, "FLOOR_SPEED", 10 * MB)
     fault_server.put(KEY, pseudo_random(1, 300_000))
@@ -396,7 +398,7 @@ def test_a_rate_limit_is_no_stall(fault_server: FaultServer, tmp_path: Path, mon
     assert ran.said(FileRetrying) == []
 
 
-def test_a_connection_far_slower_than_its_siblings_is_replaced(
+def test_a_connection_far_slower_than_the_others_is_replaced(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_monitor, "SLOW_AFTER", 1.0)
@@ -411,7 +413,7 @@ def test_a_connection_far_slower_than_its_siblings_is_replaced(
     assert ran.engine.snapshot().elapsed < 40, "4 MB at 50 kB/s would take 80 s"
 
 
-def test_after_a_sleep_all_connections_are_made_anew(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_all_connections_are_renewed_after_a_suspend(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 2 * MB)
     fault_server.put(KEY, data)
     fault_server.script(Fault("body-stall", at=100_000, seconds=30), key=KEY)

@@ -35,7 +35,7 @@ def outcomes(ran: Ran) -> list[Outcome]:
     return [done.outcome for done in ran.said(FileDone)]
 
 
-def test_nothing_is_asked_where_the_guess_is_right(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_right_guess_costs_no_request(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = put(fault_server, 6, MIB, 4 * MIB)
     ran = fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, objects) == []
@@ -43,7 +43,7 @@ def test_nothing_is_asked_where_the_guess_is_right(fault_server: FaultServer, tm
     assert asked(fault_server) == 0
 
 
-def test_a_wrong_guess_costs_one_question_for_all_and_no_byte(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_wrong_guess_costs_one_request_and_no_byte(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = put(fault_server, 6, ODD)
     ran = fetch_all(fault_server, tmp_path, workers=1)
     assert wrong_files(tmp_path, objects) == []
@@ -53,7 +53,7 @@ def test_a_wrong_guess_costs_one_question_for_all_and_no_byte(fault_server: Faul
     assert ran.said(FileRetrying) == []
 
 
-def test_what_was_told_of_others_is_no_more_than_a_guess(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_the_part_size_of_other_objects_is_only_a_guess(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = put(fault_server, 3, ODD) | put(fault_server, 3, OTHER)
     ran = fetch_all(fault_server, tmp_path, workers=1)
     assert wrong_files(tmp_path, objects) == []
@@ -63,7 +63,7 @@ def test_what_was_told_of_others_is_no_more_than_a_guess(fault_server: FaultServ
 
 
 @pytest.mark.parametrize("kind", ["slow-down", "reset-at-once", "login-redirect"])
-def test_a_question_that_fails_is_asked_again(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
+def test_a_failed_request_for_the_part_size_is_repeated(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
     objects = put(fault_server, 1, ODD)
     fault_server.script(Fault(kind, on=("head",)))
     ran = fetch_all(fault_server, tmp_path)
@@ -72,7 +72,7 @@ def test_a_question_that_fails_is_asked_again(fault_server: FaultServer, tmp_pat
     assert fault_server.stats().payload == MB
 
 
-def test_a_server_that_does_not_tell(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_server_that_does_not_tell_the_part_size(fault_server: FaultServer, tmp_path: Path) -> None:
     """Other usual sizes are tried on what is there; where none fits, nothing shows that the bytes are right."""
     objects = {"usual.bin": pseudo_random(1, 15 * MIB), "odd.bin": pseudo_random(2, MB)}
     fault_server.put("usual.bin", objects["usual.bin"], part_size=10 * MIB)
@@ -84,7 +84,9 @@ def test_a_server_that_does_not_tell(fault_server: FaultServer, tmp_path: Path) 
     assert {done.key: done.outcome for done in ran.said(FileDone)} == {"usual.bin": Outcome.VERIFIED}
 
 
-def test_a_server_that_tells_only_when_asked_again(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_server_that_tells_the_part_size_only_at_the_second_request(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
     objects = {"odd.bin": pseudo_random(2, MB)}
     fault_server.put("odd.bin", objects["odd.bin"], part_size=ODD)
     fault_server.script(Fault("login-page", on=("head",)))
@@ -93,7 +95,7 @@ def test_a_server_that_tells_only_when_asked_again(fault_server: FaultServer, tm
     assert outcomes(ran) == [Outcome.VERIFIED]
 
 
-def test_a_server_that_tells_what_cannot_be(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_server_that_tells_an_impossible_part_size(fault_server: FaultServer, tmp_path: Path) -> None:
     """Two parts, where the ETag speaks of four: as good as nothing. Only the user can say that it proves nothing."""
     data = pseudo_random(1, MB)
     fault_server.put("a.bin", data, part_size=MB // 2, etag=etag_of(data, ODD))
@@ -126,7 +128,7 @@ def half(server: FaultServer, folder: Path, key: str) -> int:
     return sum(stop - start for start, stop in begun.done)
 
 
-def test_a_later_run_takes_up_the_guess_of_the_first(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_later_run_uses_the_guess_of_the_first(fault_server: FaultServer, tmp_path: Path) -> None:
     """The digests in the resume file are of parts of that size, right or wrong, and show nothing rotten."""
     objects = put(fault_server, 1, ODD)
     here = half(fault_server, tmp_path, f"{ODD}/00.bin")
@@ -137,7 +139,7 @@ def test_a_later_run_takes_up_the_guess_of_the_first(fault_server: FaultServer, 
     assert asked(fault_server) == 1
 
 
-def test_what_was_told_in_the_first_run_is_known_in_the_second(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_the_part_size_of_the_first_run_is_known_in_the_second(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = put(fault_server, 2, ODD)
     here = half(fault_server, tmp_path, f"{ODD}/01.bin")
     fetch_all(fault_server, tmp_path)
@@ -146,7 +148,7 @@ def test_what_was_told_in_the_first_run_is_known_in_the_second(fault_server: Fau
     assert asked(fault_server) == 0
 
 
-def test_what_rotted_is_found_under_a_wrong_guess_too(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_corruption_is_found_with_a_wrong_guess_too(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = put(fault_server, 1, ODD)
     here = half(fault_server, tmp_path, f"{ODD}/00.bin")
     (part,) = leftovers(tmp_path)
@@ -160,7 +162,7 @@ def test_what_rotted_is_found_under_a_wrong_guess_too(fault_server: FaultServer,
 
 
 @pytest.mark.parametrize("cut_off", [0, 1])
-def test_what_is_right_of_a_damaged_file_is_not_fetched_again(
+def test_intact_parts_of_a_damaged_file_are_not_fetched_again(
     fault_server: FaultServer, tmp_path: Path, cut_off: int
 ) -> None:
     """The first one tells how it was cut, and that is not right for the second one."""
@@ -177,7 +179,7 @@ def test_what_is_right_of_a_damaged_file_is_not_fetched_again(
     assert fault_server.stats().payload == (MB - 3 * OTHER) + (MB - 3 * ODD), "the last part of each"
 
 
-def test_files_that_are_there_are_asked_about_once(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_verifying_existing_files_costs_one_request(fault_server: FaultServer, tmp_path: Path) -> None:
     put(fault_server, 6, ODD)
     fetch_all(fault_server, tmp_path)
     fault_server.reset_stats()

@@ -37,7 +37,7 @@ def _places(folder: Path, claim: Unfinished | None) -> ObjectFiles:
     return ObjectFiles(folder / "a.nc", folder / "a.nc.part", claim, lambda: (), bool)
 
 
-def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
+def test_a_recorded_md5_without_its_bytes_is_not_used(tmp_path: Path) -> None:
     """It would vouch for whatever came in their place."""
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
@@ -50,7 +50,7 @@ def test_a_digest_without_its_bytes_is_not_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reopened", [False, True])
-def test_after_trouble_in_the_same_run_it_is_read_past_the_page_cache(
+def test_after_a_disk_failure_the_page_cache_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reopened: bool
 ) -> None:
     dropped: list[int] = []
@@ -64,7 +64,7 @@ def test_after_trouble_in_the_same_run_it_is_read_past_the_page_cache(
     assert len(dropped) == reopened
 
 
-def test_what_was_cut_off_a_part_file_is_claimed_no_more(tmp_path: Path) -> None:
+def test_bytes_beyond_a_truncated_part_file_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA[: 2 * PART - 1])
     transfer = _transfer(tmp_path)
     resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, 3 * PART),), dict(enumerate(MD5S)), PART)))
@@ -72,7 +72,7 @@ def test_what_was_cut_off_a_part_file_is_claimed_no_more(tmp_path: Path) -> None
     assert transfer.recorded_md5s == {0: MD5S[0]}
 
 
-def test_of_a_part_file_that_was_cut_and_that_no_md5_proves_nothing_counts(tmp_path: Path) -> None:
+def test_a_truncated_part_file_without_md5s_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA[:-1])
     transfer = _transfer(tmp_path)
     transfer.digest = None
@@ -80,7 +80,7 @@ def test_of_a_part_file_that_was_cut_and_that_no_md5_proves_nothing_counts(tmp_p
     assert not transfer.done
 
 
-def test_claims_on_a_part_file_of_another_size_are_void(tmp_path: Path) -> None:
+def test_a_part_file_larger_than_the_object_is_not_used(tmp_path: Path) -> None:
     for data in (None, DATA + b"x"):
         if data is not None:
             (tmp_path / "a.nc.part").write_bytes(data)
@@ -89,7 +89,7 @@ def test_claims_on_a_part_file_of_another_size_are_void(tmp_path: Path) -> None:
         assert not transfer.done
 
 
-def test_digests_of_parts_of_another_size_are_not_compared_with_ours(tmp_path: Path) -> None:
+def test_recorded_md5s_of_another_part_size_are_not_compared(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA)
     for part_size in (0, PART - 1):
         transfer = _transfer(tmp_path)
@@ -98,7 +98,7 @@ def test_digests_of_parts_of_another_size_are_not_compared_with_ours(tmp_path: P
         assert transfer.recorded_md5s == {}
 
 
-def test_once_it_is_certain_how_it_was_cut_digests_of_other_parts_are_forgotten(tmp_path: Path) -> None:
+def test_md5s_of_other_part_sizes_are_dropped_once_the_part_size_is_known(tmp_path: Path) -> None:
     for told, recorded in ((PART, {0: MD5S[0]}), (PART + 1, {})):
         transfer = _transfer(tmp_path)
         transfer.part_size_guesses, transfer.recorded_md5s = [PART], {0: MD5S[0]}
@@ -108,14 +108,14 @@ def test_once_it_is_certain_how_it_was_cut_digests_of_other_parts_are_forgotten(
         assert transfer.digest.parts[0] == (0, told)
 
 
-def test_claims_beyond_the_object_are_clipped(tmp_path: Path) -> None:
+def test_recorded_ranges_beyond_the_object_are_clipped(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
     resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((3 * PART, 99 * PART),), {})))
     assert list(transfer.done) == [(3 * PART, 4 * PART)]
 
 
-def test_what_is_right_of_a_damaged_file_is_copied(tmp_path: Path) -> None:
+def test_intact_parts_of_a_damaged_file_are_copied(tmp_path: Path) -> None:
     spoilt = bytearray(DATA)
     spoilt[PART + 5] ^= 1
     (tmp_path / "a.nc").write_bytes(spoilt[:-1])  # and its last part is cut
@@ -126,7 +126,7 @@ def test_what_is_right_of_a_damaged_file_is_copied(tmp_path: Path) -> None:
     assert transfer.part.path.read_bytes()[2 * PART : 3 * PART] == DATA[2 * PART : 3 * PART]
 
 
-def test_recorded_digests_that_do_not_give_the_etag_are_not_believed(tmp_path: Path) -> None:
+def test_recorded_md5s_that_do_not_give_the_etag_are_not_used(tmp_path: Path) -> None:
     (tmp_path / "a.nc").write_bytes(DATA)
     for forged in ((MD5S[1], *MD5S[1:]), MD5S[:3], ()):
         transfer = _transfer(tmp_path)
@@ -134,7 +134,7 @@ def test_recorded_digests_that_do_not_give_the_etag_are_not_believed(tmp_path: P
         assert not transfer.done
 
 
-def test_a_final_file_that_is_exchanged_while_it_is_hashed_is_not_proven(tmp_path: Path) -> None:
+def test_a_final_file_replaced_while_it_is_hashed_is_not_verified(tmp_path: Path) -> None:
     """The name means another file by then, whatever the bytes of the first were."""
     final = tmp_path / "a.nc"
     final.write_bytes(DATA)

@@ -31,14 +31,14 @@ def spent(limit: RateLimiter, seconds: float, spenders: int, sizes: list[int], b
 
 @pytest.mark.parametrize("spenders", [1, 8, 32])
 @pytest.mark.parametrize("sizes", [[16_384], [1, 4_096, 65_536, 262_144]], ids=["TLS records", "all sizes"])
-def test_five_megabytes_a_second_are_five(spenders: int, sizes: list[int]) -> None:
+def test_the_average_rate_is_exact(spenders: int, sizes: list[int]) -> None:
     total = spent(RateLimiter(5 * MB), 10.0, spenders, sizes)
     extra = spenders * max(sizes)  # each may have one read more under way when the time is over
     assert 0.99 * 50 * MB <= total <= 1.01 * 50 * MB + extra
 
 
 @given(st.integers(1, 10**9), st.lists(st.tuples(st.integers(0, 10**7), st.floats(0, 5)), min_size=1, max_size=50))
-def test_never_more_than_the_rate_and_one_burst(rate: int, reads: list[tuple[int, float]]) -> None:
+def test_never_more_bytes_than_the_rate_and_one_burst(rate: int, reads: list[tuple[int, float]]) -> None:
     """Who waits as told has received, at any moment, no more than the rate gives since the start, and one burst."""
     limit, now, total = RateLimiter(rate), START, 0
     for count, silence in reads:
@@ -48,24 +48,24 @@ def test_never_more_than_the_rate_and_one_burst(rate: int, reads: list[tuple[int
         assert total <= rate * (now - START + BURST) * (1 + 1e-9) + 1e-3 * rate
 
 
-def test_a_silence_saves_up_no_more_than_a_burst() -> None:
+def test_a_silence_saves_at_most_one_burst() -> None:
     limit = RateLimiter(1000)
     assert limit.consume(100, START) == pytest.approx(0.1 - BURST)
     assert limit.consume(1000, START + 3600) == pytest.approx(1.0 - BURST)
 
 
-def test_all_share_one_limit() -> None:
+def test_all_workers_share_one_limit() -> None:
     limit = RateLimiter(1000)
     waits = [limit.consume(1000, START) for _ in range(3)]
     assert waits == pytest.approx([1 - BURST, 2 - BURST, 3 - BURST])
 
 
 @pytest.mark.parametrize("rate", [None, 0])
-def test_no_limit_no_wait(rate: int | None) -> None:
+def test_without_a_limit_there_is_no_wait(rate: int | None) -> None:
     assert RateLimiter(rate).consume(10**12, START) == 0.0
 
 
-def test_a_new_limit_holds_from_the_next_byte_on() -> None:
+def test_a_new_limit_applies_from_the_next_byte_on() -> None:
     limit = RateLimiter(10)
     limit.consume(1_000_000, START)  # 28 hours to wait
     limit.set(5 * MB)
@@ -134,7 +134,7 @@ def asked(throttle: Throttle, refuses: Refuses, seconds: float) -> tuple[int, in
 
 @pytest.mark.parametrize("workers", [1, 8, 64])
 @pytest.mark.parametrize("first", [0, 7])
-def test_one_refusal_in_twenty_slows_nobody(workers: int, first: int) -> None:
+def test_one_throttled_request_in_twenty_reduces_nothing(workers: int, first: int) -> None:
     """The very first request may be among them."""
     throttle = Throttle(workers)
     sent, _ = asked(throttle, lambda number, _: number % 20 == first, 100.0)
@@ -144,7 +144,7 @@ def test_one_refusal_in_twenty_slows_nobody(workers: int, first: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_one_refusal_in_twenty_at_random_slows_nobody(seed: int) -> None:
+def test_random_throttling_of_one_request_in_twenty_reduces_nothing(seed: int) -> None:
     """With a hundred answers behind it: chance does not refuse several of the first few."""
     throttle, dice = Throttle(16), random.Random(seed)
     asked(throttle, lambda number, _: number > 100 and dice.random() < 0.05, 200.0)
@@ -152,7 +152,7 @@ def test_one_refusal_in_twenty_at_random_slows_nobody(seed: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 8, 64])
-def test_a_server_that_refuses_all_is_hardly_asked(workers: int) -> None:
+def test_a_server_that_throttles_everything_gets_few_requests(workers: int) -> None:
     """Each wish is waited for by all, and half as many ask after it: after the first waves one request a wish."""
     for throttle in (Throttle(workers), trusting(workers)):
         sent, _ = asked(throttle, lambda *_: True, 100.0)
@@ -161,21 +161,21 @@ def test_a_server_that_refuses_all_is_hardly_asked(workers: int) -> None:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
-def test_where_many_are_refused_it_brakes(share: float) -> None:
+def test_many_throttled_requests_reduce_the_number_of_requests(share: float) -> None:
     throttle, dice = trusting(), random.Random(1)
     asked(throttle, lambda *_: dice.random() < share, 100.0)
     assert throttle.paused_until > 0.0
     assert throttle.allowed < 8
 
 
-def test_credit_is_for_ten_refusals_and_the_next_one_brakes() -> None:
+def test_the_credit_covers_ten_throttled_requests() -> None:
     """However many answers came before: a server that was willing for hours may have had enough now."""
     throttle = trusting()
     assert [throttle.record_throttled(START, WISH) for _ in range(12)] == [False] * 10 + [True] * 2
     assert (throttle.allowed, throttle.paused_until) == (4, START + WISH)
 
 
-def test_the_first_refusal_of_all_is_its_own_objects_the_second_is_everybodys() -> None:
+def test_the_first_throttled_request_concerns_its_object_and_the_second_all() -> None:
     throttle = Throttle(8)
     assert not throttle.record_throttled(START, WISH)
     assert (throttle.allowed, throttle.paused_until) == (8, 0.0)
@@ -183,7 +183,7 @@ def test_the_first_refusal_of_all_is_its_own_objects_the_second_is_everybodys() 
     assert (throttle.allowed, throttle.paused_until) == (4, START + WISH)
 
 
-def test_after_a_brake_credit_is_earned_anew() -> None:
+def test_the_credit_is_earned_again_after_a_reduction() -> None:
     throttle = wary()
     for answers in (0, 1, Throttle.PRICE - 1):  # what there was is gone each time
         for _ in range(answers):
@@ -194,20 +194,20 @@ def test_after_a_brake_credit_is_earned_anew() -> None:
     assert not throttle.record_throttled(START, 0.0)
 
 
-def test_a_refusal_that_is_paid_for_does_not_keep_it_from_growing() -> None:
+def test_a_throttled_request_covered_by_credit_does_not_delay_growth() -> None:
     throttle = wary()
     throttle.record_throttled(START, 0.0)
     _, _ = asked(throttle, lambda number, _: number % 20 == 19, 4 * Throttle.GROW_EVERY + 1)
     assert throttle.allowed == 8
 
 
-def test_once_the_server_is_willing_again_all_ask_again() -> None:
+def test_the_full_number_of_requests_returns_after_throttling() -> None:
     throttle = trusting()
     asked(throttle, lambda _, seconds: seconds < 20.0, 20.0 + WISH + 8 * Throttle.GROW_EVERY)
     assert throttle.allowed == 8
 
 
-def test_a_complaint_halves_and_holds() -> None:
+def test_throttling_halves_the_requests_and_pauses_all() -> None:
     throttle = wary()
     throttle.record_throttled(START, 3.0)
     assert (throttle.allowed, throttle.paused_until, throttle.count) == (4, START + 3.0, 2)
@@ -216,7 +216,7 @@ def test_a_complaint_halves_and_holds() -> None:
         assert throttle.allowed == allowed
 
 
-def test_complaints_at_once_are_one() -> None:
+def test_simultaneous_throttled_requests_count_once() -> None:
     """Eight workers are told the same moment: that is one complaint, not a division by 256."""
     throttle = wary()
     for number in range(8):
@@ -226,14 +226,14 @@ def test_complaints_at_once_are_one() -> None:
     assert throttle.paused_until == pytest.approx(START + 7.7)  # the longest wish counts
 
 
-def test_the_wait_is_never_shortened() -> None:
+def test_the_pause_is_never_shortened() -> None:
     throttle = wary()
     throttle.record_throttled(START, 60.0)
     throttle.record_throttled(START + 10, 1.0)
     assert throttle.paused_until == START + 60.0
 
 
-def test_it_grows_by_one_after_each_while_without_complaints() -> None:
+def test_one_more_request_is_allowed_after_each_interval_without_throttling() -> None:
     throttle = wary()
     throttle.record_throttled(START, 0.0)
     now, seen = START, []
@@ -243,14 +243,14 @@ def test_it_grows_by_one_after_each_while_without_complaints() -> None:
     assert seen == [5, 6, 7, 8, 8, 8]
 
 
-def test_it_does_not_grow_at_once() -> None:
+def test_the_number_of_requests_does_not_grow_at_once() -> None:
     throttle = wary()
     throttle.record_throttled(START, 0.0)
     calm(throttle, START, Throttle.GROW_EVERY - 1.0)
     assert throttle.allowed == 4
 
 
-def test_time_spent_waiting_is_no_time_without_complaints() -> None:
+def test_the_pause_does_not_count_as_time_without_throttling() -> None:
     throttle = wary()
     throttle.record_throttled(START, 60.0)
     now = calm(throttle, START, 60.0)
@@ -259,7 +259,7 @@ def test_time_spent_waiting_is_no_time_without_complaints() -> None:
     assert throttle.allowed == 5
 
 
-def test_a_complaint_about_one_request_more_halves() -> None:
+def test_throttling_right_after_growth_halves_again() -> None:
     """Just after it has grown, a complaint is most likely about that: it must not count as an echo of itself."""
     throttle = wary()
     throttle.record_throttled(START, 0.0)
@@ -278,7 +278,7 @@ def test_more_and_fewer_workers() -> None:
 
 
 @pytest.mark.parametrize("detour", [[16], [6], [2, 8], [1, 32]], ids=str)
-def test_a_brake_that_is_on_stays_on(detour: list[int]) -> None:
+def test_a_reduction_survives_changes_of_the_worker_count(detour: list[int]) -> None:
     """The user's wish for more workers is no answer to the server's wish for fewer, nor is one for fewer and more."""
     throttle = wary()
     throttle.record_throttled(START, 0.0)
@@ -288,7 +288,7 @@ def test_a_brake_that_is_on_stays_on(detour: list[int]) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["refuse", "answer", "calm", "workers"]), st.integers(1, 64)), max_size=40))
-def test_there_is_always_somebody_and_never_too_many(story: list[tuple[str, int]]) -> None:
+def test_the_allowed_number_is_between_one_and_the_worker_count(story: list[tuple[str, int]]) -> None:
     throttle, now = Throttle(8), START
     for what, number in story:
         now += number / 4
@@ -305,7 +305,7 @@ def test_there_is_always_somebody_and_never_too_many(story: list[tuple[str, int]
     assert throttle.allowed == throttle.workers
 
 
-def test_the_throttle_fits_what_is_let_in_and_holds_nobody() -> None:
+def test_a_connection_limit_reduces_requests_without_a_pause() -> None:
     throttle = Throttle(8)
     throttle.limit_connections(10.0, 3)
     assert (throttle.allowed, throttle.paused_until, throttle.count) == (3, 0.0, 0)

@@ -88,7 +88,9 @@ def with_pauses(ran: Ran) -> float:
     return came / took
 
 
-def test_a_limit_holds_with_one_worker_with_many_and_through_pauses(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_the_limit_holds_with_one_worker_with_many_and_through_pauses(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
     data = pseudo_random(1, 2_000_000)
     for number in range(40):
         fault_server.put(f"{number}.bin", data)
@@ -113,9 +115,7 @@ def test_a_limit_holds_with_one_worker_with_many_and_through_pauses(fault_server
 
 
 @pytest.mark.parametrize("workers", [1, 32])
-def test_a_limit_that_is_set_while_it_runs_holds_from_then_on(
-    workers: int, fault_server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_limit_set_during_a_run_applies_at_once(workers: int, fault_server: FaultServer, tmp_path: Path) -> None:
     """At full speed the whole would be here in a moment."""
     data = pseudo_random(1, 2_000_000)
     for number in range(40):

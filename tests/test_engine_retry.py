@@ -55,12 +55,12 @@ TABLE = {  # reaction: (delay, barren) if it brought bytes; the same if none, th
 }
 
 
-def test_the_table_is_complete() -> None:
+def test_the_table_of_the_docstring_is_complete() -> None:
     assert set(TABLE) == set(Reaction)
 
 
 @pytest.mark.parametrize("reaction", [r for r, line in TABLE.items() if line != "ends"])
-def test_the_table(reaction: Reaction) -> None:
+def test_each_row_of_the_docstring(reaction: Reaction) -> None:
     first_with, first_without, second_without = TABLE[reaction]
     assert decision(reaction, progressed=True) == Decision(reaction, *first_with)
     assert decision(reaction, progressed=False) == Decision(reaction, *first_without)
@@ -71,7 +71,7 @@ def test_the_table(reaction: Reaction) -> None:
 
 @pytest.mark.parametrize("reaction", [r for r, line in TABLE.items() if line == "ends"])
 @pytest.mark.parametrize("progressed", [True, False])
-def test_what_ends_ends_at_once(reaction: Reaction, progressed: bool) -> None:
+def test_final_reactions_take_effect_at_once(reaction: Reaction, progressed: bool) -> None:
     found = decision(reaction, progressed=progressed, barren=3)
     assert found == Decision(reaction, 0.0, 3)
     assert not found.again
@@ -79,7 +79,7 @@ def test_what_ends_ends_at_once(reaction: Reaction, progressed: bool) -> None:
 
 @pytest.mark.parametrize("reaction", [Reaction.RETRY, Reaction.RETRY_ONCE, Reaction.BACKOFF, Reaction.THROTTLE])
 @pytest.mark.parametrize("retries", [0, 1, 6])
-def test_the_budget_counts_barren_attempts(reaction: Reaction, retries: int) -> None:
+def test_the_budget_counts_attempts_without_a_byte(reaction: Reaction, retries: int) -> None:
     """One attempt, and `retries` more: then the object has failed."""
     attempts, barren = 0, 0
     while True:
@@ -93,14 +93,14 @@ def test_the_budget_counts_barren_attempts(reaction: Reaction, retries: int) -> 
 
 
 @pytest.mark.parametrize("reaction", [Reaction.RETRY, Reaction.RETRY_ONCE, Reaction.BACKOFF, Reaction.THROTTLE])
-def test_bytes_give_the_whole_budget_back(reaction: Reaction) -> None:
+def test_new_bytes_restore_the_whole_budget(reaction: Reaction) -> None:
     assert decision(reaction, progressed=True, barren=RETRIES) == decision(reaction, progressed=True)
     assert decision(reaction, progressed=True, barren=RETRIES, retries=0).again
 
 
 @pytest.mark.parametrize("retries", [0, 1, 6])
 @pytest.mark.parametrize("doubts", [DOUBTS, 6, 99])
-def test_a_doubt_has_a_budget_of_its_own_within_that_of_others(retries: int, doubts: int) -> None:
+def test_doubt_has_its_own_smaller_budget(retries: int, doubts: int) -> None:
     def again(barren: int) -> bool:
         error = failing(Reaction.DOUBT)
         return decide(error, progressed=False, barren=barren, retries=retries, draw=Recorded(), doubts=doubts).again
@@ -109,14 +109,14 @@ def test_a_doubt_has_a_budget_of_its_own_within_that_of_others(retries: int, dou
 
 
 @pytest.mark.parametrize("reaction", [Reaction.WAIT_FOR_NETWORK, Reaction.PAUSE, Reaction.RESTART, Reaction.YIELD])
-def test_what_nobody_is_to_blame_for_costs_nothing(reaction: Reaction) -> None:
+def test_outages_cost_no_budget(reaction: Reaction) -> None:
     found = decision(reaction, progressed=False, barren=RETRIES)
     assert found.again
     assert found.barren == RETRIES
 
 
 @given(st.sampled_from([Reaction.RETRY, Reaction.BACKOFF, Reaction.THROTTLE]), st.integers(0, 999))
-def test_full_jitter_from_nothing_up_to_the_doubling_and_the_cap(reaction: Reaction, barren: int) -> None:
+def test_delays_use_full_jitter_up_to_the_backoff_and_the_cap(reaction: Reaction, barren: int) -> None:
     """The whole range below the exponential is drawn from; 1000 retries are the most that settings allow."""
     draw = Recorded()
     found = decide(failing(reaction), progressed=False, barren=barren, retries=1000, draw=draw)
@@ -125,7 +125,7 @@ def test_full_jitter_from_nothing_up_to_the_doubling_and_the_cap(reaction: React
     assert found.delay == draw.asked[0][1] <= CAP
 
 
-def test_the_draw_alone_decides_where_in_the_range() -> None:
+def test_the_delay_is_the_drawn_value() -> None:
     dice = random.Random(7)
     error = failing(Reaction.BACKOFF)
     delays = [decide(error, progressed=False, barren=3, retries=9, draw=dice.uniform).delay for _ in range(500)]
@@ -133,7 +133,7 @@ def test_the_draw_alone_decides_where_in_the_range() -> None:
 
 
 @given(st.floats(0.001, 120), st.integers(0, 5))
-def test_retry_after_is_waited_for_in_full(seconds: float, barren: int) -> None:
+def test_retry_after_is_observed_in_full(seconds: float, barren: int) -> None:
     busy = ServerBusy("slow down", retry_after=seconds)
     for low in (lambda a, b: a, lambda a, b: b):
         assert decide(busy, progressed=False, barren=barren, retries=9, draw=low).delay >= seconds
@@ -142,6 +142,6 @@ def test_retry_after_is_waited_for_in_full(seconds: float, barren: int) -> None:
 
 
 @pytest.mark.parametrize("wish", [None, 0.0])
-def test_busy_without_a_wish_is_just_throttled(wish: float | None) -> None:
+def test_a_busy_server_without_retry_after_is_throttled(wish: float | None) -> None:
     busy = ServerBusy("busy", retry_after=wish)
     assert decide(busy, progressed=False, barren=0, retries=6, draw=Recorded()).delay == BUSY

@@ -34,7 +34,7 @@ def server(fault_server: FaultServer) -> FaultServer:
 # The rule
 
 
-def test_each_round_waits_longer_than_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_round_waits_longer_than_the_previous_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_WAIT", 5.0)
     plan, now, delays = RetryRounds(enabled=True), 1000.0, []
     for number in range(8):
@@ -54,7 +54,7 @@ def test_each_round_waits_longer_than_the_one_before(monkeypatch: pytest.MonkeyP
     [(3, 1000, False), (4, 1000, True), (3, 900, True), (3, 995, False), (3, 1200, False)],
     ids=["nothing", "a file", "bytes", "a drip", "it has grown"],
 )
-def test_after_a_round_that_brought_nothing_new_there_is_no_other(files: int, missing: int, another: bool) -> None:
+def test_there_is_no_round_after_one_without_progress(files: int, missing: int, another: bool) -> None:
     plan = RetryRounds(enabled=True)
     plan.add(1)
     assert plan.schedule(0.0, 3, 1000)
@@ -65,7 +65,7 @@ def test_after_a_round_that_brought_nothing_new_there_is_no_other(files: int, mi
     assert plan.pending == another
 
 
-def test_a_file_of_which_all_bytes_are_there_brings_nothing_new_either() -> None:
+def test_a_complete_file_without_its_final_name_is_no_progress() -> None:
     """One that only cannot have its name."""
     plan = RetryRounds(enabled=True)
     plan.add(1)
@@ -92,7 +92,7 @@ class EverySecond:
 
 
 @pytest.mark.parametrize("kind", ["range-wrong", "range-cut", "internal-error", "access-denied", "body-reset"])
-def test_with_every_second_range_answered_wrongly_all_files_come(
+def test_all_files_succeed_although_every_second_range_is_answered_wrongly(
     fault_server: FaultServer, tmp_path: Path, kind: str
 ) -> None:
     objects = {f"{n:02}.bin": pseudo_random(n, 50_000) for n in range(12)}
@@ -104,7 +104,7 @@ def test_with_every_second_range_answered_wrongly_all_files_come(
     assert (ran.engine.result.verified, ran.engine.result.failed, ran.engine.result.error) == (12, 0, "")
 
 
-def test_a_file_that_comes_in_a_second_round_has_not_failed(server: FaultServer, tmp_path: Path) -> None:
+def test_a_file_that_succeeds_in_the_second_round_has_not_failed(server: FaultServer, tmp_path: Path) -> None:
     """Twice refused, then cut off after some bytes and refused again, then all is well."""
     server.script(*["internal-error"] * 2, Fault("body-fin", at=50_000), *["internal-error"] * 2, key=KEY)
     ran = fetch_all(server, tmp_path, retries=1)
@@ -119,7 +119,7 @@ def test_a_file_that_comes_in_a_second_round_has_not_failed(server: FaultServer,
     assert line_for(ran.said(RetryRoundScheduled)[0]) == "trying 1 failed file again in 0 s (round 1)"
 
 
-def test_what_does_not_heal_holds_up_the_end_for_one_round(server: FaultServer, tmp_path: Path) -> None:
+def test_a_permanent_failure_delays_the_end_by_one_round(server: FaultServer, tmp_path: Path) -> None:
     server.put("b.bin", DATA)
     server.script(Fault("internal-error", times=None), key=KEY)
     ran = fetch_all(server, tmp_path, retries=6)
@@ -130,13 +130,13 @@ def test_what_does_not_heal_holds_up_the_end_for_one_round(server: FaultServer, 
 
 
 @pytest.mark.parametrize("kind", ["no-such-key", "access-denied", "flipped-bit", "replaced"])
-def test_what_is_the_files_own_reason_is_not_tried_again(server: FaultServer, tmp_path: Path, kind: str) -> None:
+def test_a_failure_specific_to_the_file_is_not_retried(server: FaultServer, tmp_path: Path, kind: str) -> None:
     server.script(Fault(kind, times=None), key=KEY)
     ran = fetch_all(server, tmp_path)
     assert (ran.engine.result.failed, ran.said(RetryRoundScheduled)) == (1, [])
 
 
-def test_without_retries_there_are_no_second_chances(server: FaultServer, tmp_path: Path) -> None:
+def test_without_retries_there_are_no_rounds(server: FaultServer, tmp_path: Path) -> None:
     server.script(Fault("internal-error"), key=KEY)
     ran = fetch_all(server, tmp_path, retries=0)
     assert (ran.engine.result.failed, ran.said(RetryRoundScheduled)) == (1, [])
@@ -156,7 +156,7 @@ def test_a_stop_ends_the_wait_at_once(server: FaultServer, tmp_path: Path, monke
     assert (ended.failed, ended.unfinished, ended.stopped) == (1, 0, True)
 
 
-def test_failed_files_can_be_tried_again_before_their_time(
+def test_the_user_can_retry_failed_files_before_the_round(
     server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "FIRST_WAIT", LONG)
@@ -168,7 +168,7 @@ def test_failed_files_can_be_tried_again_before_their_time(
         assert ran.end(10.0).verified == 1
 
 
-def test_while_it_is_paused_no_round_begins(server: FaultServer, tmp_path: Path) -> None:
+def test_no_round_starts_while_paused(server: FaultServer, tmp_path: Path) -> None:
     server.script(Fault("internal-error", times=2), key=KEY)
     with running(server, tmp_path, retries=1, on_event=lambda event: pause(event)) as ran:
 
@@ -187,7 +187,7 @@ def test_while_it_is_paused_no_round_begins(server: FaultServer, tmp_path: Path)
         assert ran.end().verified == 1
 
 
-def test_held_files_do_not_keep_others_from_their_second_chance(server: FaultServer, tmp_path: Path) -> None:
+def test_held_files_do_not_prevent_a_round(server: FaultServer, tmp_path: Path) -> None:
     server.put("b.bin", DATA)
     server.script(Fault("internal-error", times=2), key=KEY)
     with running(server, tmp_path, retries=1, workers=1) as ran:

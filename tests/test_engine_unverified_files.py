@@ -49,7 +49,7 @@ def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return dict(found)
 
 
-def test_the_command_line_names_them_also_when_quiet_and_in_later_runs(server: FaultServer, tmp_path: Path) -> None:
+def test_the_command_line_lists_them_also_when_quiet_and_in_later_runs(server: FaultServer, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("\n".join(KEYS), encoding="utf-8")
     words = ("--keys-file", keys, "--out", tmp_path / "out")
@@ -68,7 +68,7 @@ def test_the_command_line_names_them_also_when_quiet_and_in_later_runs(server: F
     assert LINE in proven.stderr.splitlines()
 
 
-def test_the_result_in_python_names_them(server: FaultServer, tmp_path: Path) -> None:
+def test_the_python_result_lists_them(server: FaultServer, tmp_path: Path) -> None:
     settings = settings_for(server)
     made = plan_keys(KEYS, S3Bucket(settings))
     result = era5dl.download(made, tmp_path, settings=settings)
@@ -78,7 +78,7 @@ def test_the_result_in_python_names_them(server: FaultServer, tmp_path: Path) ->
     assert dict(again.checked_because) == dict.fromkeys(KEYS[:3], CHECKED_EARLIER)
 
 
-def test_they_are_those_of_the_states_and_nothing_else() -> None:
+def test_only_files_in_state_checked_are_listed() -> None:
     """A file that was checked, and then replaced and verified, is verified."""
     heard = CheckedFiles()
     for index in range(3):
@@ -88,7 +88,7 @@ def test_they_are_those_of_the_states_and_nothing_else() -> None:
     assert group_by_reason({}, KEYS) == []
 
 
-def test_many_are_counted_and_few_are_named() -> None:
+def test_only_a_few_of_many_are_named() -> None:
     many = CheckedGroup("odd", tuple(f"x/{number}.nc" for number in range(1000)))
     (line,) = checked_lines([many])
     assert line.startswith("1,000 files are checked, not verified: odd (0.nc, ")
@@ -99,7 +99,7 @@ def test_many_are_counted_and_few_are_named() -> None:
     assert lines[-1].startswith("7 files more")
 
 
-def test_the_window_names_them_in_the_message_and_in_the_log() -> None:
+def test_the_window_lists_them_in_the_message_and_in_the_log() -> None:
     earlier, odd = CheckedGroup(CHECKED_EARLIER, ("z.nc",)), CheckedGroup("odd", ("y.nc",))
     groups = [CheckedGroup(NO_MD5, tuple(KEYS)), earlier, odd]
     assert summary_text.not_verified_files(groups) == (

@@ -41,9 +41,7 @@ def stopped_half_way(
 
 
 @pytest.mark.parametrize("kept_mtime", [True, False])
-def test_a_part_that_rotted_is_fetched_again_and_no_other(
-    fault_server: FaultServer, tmp_path: Path, kept_mtime: bool
-) -> None:
+def test_only_the_corrupted_part_is_fetched_again(fault_server: FaultServer, tmp_path: Path, kept_mtime: bool) -> None:
     part, recorded = stopped_half_way(fault_server, tmp_path, PART)
     assert recorded.keys() >= {0, 1, 2, 3}, "whole parts are recorded"
     before = part.stat()
@@ -63,7 +61,7 @@ def test_a_part_that_rotted_is_fetched_again_and_no_other(
 
 
 @pytest.mark.parametrize("part_size", [None, 3 * PART])
-def test_another_file_of_the_same_size_in_its_place(
+def test_a_part_file_replaced_by_another_file_of_the_same_size(
     fault_server: FaultServer, tmp_path: Path, part_size: int | None
 ) -> None:
     part, _ = stopped_half_way(fault_server, tmp_path, part_size)
@@ -74,7 +72,7 @@ def test_another_file_of_the_same_size_in_its_place(
     assert ran.engine.result.verified == 1
 
 
-def test_what_is_recorded_is_kept_while_it_has_not_been_read_again(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_recorded_md5s_are_kept_until_the_bytes_are_read_again(fault_server: FaultServer, tmp_path: Path) -> None:
     """A second run that ends early must not forget what the first one knew."""
     _, recorded = stopped_half_way(fault_server, tmp_path, PART)
     fault_server.link = Link(latency=0.5)
@@ -98,7 +96,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("how", ["a byte", "the file"])
-def test_without_an_md5_a_part_file_that_was_changed_between_two_runs(
+def test_without_an_md5_etag_a_part_file_changed_between_two_runs(
     fault_server: FaultServer, tmp_path: Path, how: str
 ) -> None:
     part, recorded = stopped_half_way(fault_server, tmp_path, None, OPAQUE)
@@ -116,7 +114,7 @@ def test_without_an_md5_a_part_file_that_was_changed_between_two_runs(
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_without_an_md5_what_is_not_recorded_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_without_an_md5_etag_unrecorded_blocks_are_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
     """The rest of a block of which a run was killed half way."""
     part, _ = stopped_half_way(fault_server, tmp_path, None, OPAQUE)
     with Session.open(tmp_path) as session:
@@ -131,7 +129,7 @@ def test_without_an_md5_what_is_not_recorded_is_fetched_again(fault_server: Faul
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_without_an_md5_what_is_written_during_a_pause(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_without_an_md5_etag_a_foreign_write_during_a_pause_is_found(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("a.bin", DATA, etag=OPAQUE)
     fault_server.link = Link(speed=10 * MB)
     with running(fault_server, tmp_path, workers=2) as ran:
@@ -149,7 +147,7 @@ def test_without_an_md5_what_is_written_during_a_pause(fault_server: FaultServer
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_without_an_md5_what_is_written_into_a_block_that_was_not_hashed_yet(
+def test_without_an_md5_etag_a_foreign_write_into_an_unhashed_block_is_found(
     fault_server: FaultServer, tmp_path: Path
 ) -> None:
     """A piece that begins within a block: its bytes are hashed only when the front of the block is there."""
@@ -176,7 +174,7 @@ def test_without_an_md5_what_is_written_into_a_block_that_was_not_hashed_yet(
     assert wrong_files(tmp_path, {"a.bin": data}) == []
 
 
-def test_a_disk_that_always_gives_other_bytes_is_given_up() -> None:
+def test_a_disk_that_always_returns_other_bytes_fails_the_object() -> None:
     transfer = Transfer(0, ObjectInfo("a.bin", 2 * PART, OPAQUE), [(0, 2 * PART)], prepared=True, unverifiable="opaque")
     transfer.digest = ObjectDigest(2 * PART, PART)
     for _ in range(verification.MAX_FETCHES - 1):

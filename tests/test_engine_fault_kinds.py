@@ -94,7 +94,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", BORNE)
-def test_the_file_comes_out_right(kind: str, lab: Lab, one: bytes, tmp_path: Path) -> None:
+def test_each_fault_kind_ends_with_a_correct_file(kind: str, lab: Lab, one: bytes, tmp_path: Path) -> None:
     lab.server.script(FIRST, Fault(kind, seconds=SECONDS, rate=2 * MB, at=200_000), key=KEY)
 
     ran = lab.fetch(tmp_path, KEY, workers=1)
@@ -104,7 +104,7 @@ def test_the_file_comes_out_right(kind: str, lab: Lab, one: bytes, tmp_path: Pat
     assert (ran.end().verified, leftovers(tmp_path)) == (1, [])
 
 
-def test_an_object_replaced_in_mid_download(lab: Lab, seaweed: Seaweed, tmp_path: Path) -> None:
+def test_an_object_replaced_during_the_download(lab: Lab, seaweed: Seaweed, tmp_path: Path) -> None:
     key = "replaced/a.bin"
     seaweed.put(key, DATA)
     lab.server.script(Fault("body-fin", at=200_000), "replaced", key=key)
@@ -116,7 +116,9 @@ def test_an_object_replaced_in_mid_download(lab: Lab, seaweed: Seaweed, tmp_path
 
 
 @pytest.mark.parametrize("kind", NEVER)
-def test_what_cannot_be_had_is_said_and_leaves_nothing_wrong(kind: str, lab: Lab, one: bytes, tmp_path: Path) -> None:
+def test_a_permanent_fault_fails_with_a_reason_and_leaves_no_wrong_file(
+    kind: str, lab: Lab, one: bytes, tmp_path: Path
+) -> None:
     """For ever: no file, and a reason. And when it is over, the same command again brings the file."""
     lab.server.script(Fault(kind, times=None), key=KEY)
     ended = lab.fetch(tmp_path, KEY, workers=1, retries=2).end()
@@ -130,13 +132,13 @@ def test_what_cannot_be_had_is_said_and_leaves_nothing_wrong(kind: str, lab: Lab
 
 
 @pytest.mark.parametrize("kind", ["access-denied", "blocked-page"])
-def test_a_single_denial_is_doubted(kind: str, lab: Lab, one: bytes, tmp_path: Path) -> None:
+def test_a_single_403_response_is_retried(kind: str, lab: Lab, one: bytes, tmp_path: Path) -> None:
     lab.server.script(kind, key=KEY)
     assert lab.fetch(tmp_path, KEY, workers=1).end().verified == 1
     assert wrong_files(tmp_path, {KEY: one}) == []
 
 
-def test_a_denial_after_other_troubles_is_doubted_too(lab: Lab, one: bytes, tmp_path: Path) -> None:
+def test_a_403_response_after_other_faults_is_retried(lab: Lab, one: bytes, tmp_path: Path) -> None:
     lab.server.script("internal-error", "internal-error", "access-denied", "internal-error", key=KEY)
     assert lab.fetch(tmp_path / "once", KEY, workers=1).end().verified == 1
     lab.server.script(*["access-denied", "internal-error"] * retry.DOUBTS, "access-denied", key=KEY)
@@ -166,7 +168,7 @@ LINKS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LINKS)
-def test_on_a_bad_line_the_files_come_out_right(
+def test_files_are_correct_over_a_bad_line(
     name: str, lab: Lab, several: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_monitor, "SLOW_AFTER", 0.5)
@@ -180,7 +182,7 @@ def test_on_a_bad_line_the_files_come_out_right(
 
 
 @pytest.mark.slow
-def test_connections_that_are_not_let_in_cost_nobody_a_try(lab: Lab, several: dict[str, bytes], tmp_path: Path) -> None:
+def test_rejected_connections_cost_no_retry_budget(lab: Lab, several: dict[str, bytes], tmp_path: Path) -> None:
     """Eight workers, two connections: no object fails for it, there are just fewer requests at once."""
     lab.server.link = Link(most_connections=2, speed=200_000)
     with running(lab.names, tmp_path, bucket=lab.bucket, plan=lab.plan("several/"), workers=8) as ran:
@@ -219,7 +221,7 @@ WORST_OVERHEAD = 0.03  # of the bytes that were wanted
 
 
 @pytest.mark.slow
-def test_all_at_once(
+def test_all_fault_kinds_at_once(
     lab: Lab,
     many: tuple[str, ...],
     seaweed: Seaweed,

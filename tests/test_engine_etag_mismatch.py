@@ -67,7 +67,7 @@ def never_wrong(ran: Ran, folder: Path, data: bytes) -> None:
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["elsewhere", "same place"])
 @pytest.mark.parametrize("flips", [1, 2, 3, 4, 5, 20])
 @pytest.mark.parametrize("kind", OBJECTS)
-def test_flips_in_a_row(fault_server: FaultServer, tmp_path: Path, kind: str, flips: int, elsewhere: bool) -> None:
+def test_repeated_bit_flips(fault_server: FaultServer, tmp_path: Path, kind: str, flips: int, elsewhere: bool) -> None:
     size, part_size = OBJECTS[kind]
     data = pseudo_random(kind, size)
     fault_server.put(KEY, data, part_size=part_size)
@@ -83,7 +83,7 @@ def test_flips_in_a_row(fault_server: FaultServer, tmp_path: Path, kind: str, fl
     never_wrong(again, tmp_path, data)
 
 
-def test_what_failed_is_kept_under_a_name_that_is_no_data(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_failed_bytes_are_kept_under_another_name(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 310_007)
     fault_server.put(KEY, data)
     fault_server.add(Flips(2 * verification.MAX_IDENTICAL_FETCHES, elsewhere=False))
@@ -104,7 +104,7 @@ def test_what_failed_is_kept_under_a_name_that_is_no_data(fault_server: FaultSer
     assert not aside.exists(), "the right file is there now"
 
 
-def test_what_was_set_aside_goes_when_another_program_has_brought_the_file(
+def test_kept_bytes_are_deleted_once_another_program_has_written_the_file(
     fault_server: FaultServer, tmp_path: Path
 ) -> None:
     data = pseudo_random(1, 310_007)
@@ -147,7 +147,7 @@ def test_interruptions_between_the_fetches(
         assert exit_code(ran.end(), 0) != 0
 
 
-def test_examining_the_same_bytes_again_counts_nothing(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_verifying_the_same_bytes_again_is_not_counted(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 310_007)
     fault_server.put(KEY, data)
     bucket = S3Bucket(settings_for(fault_server))
@@ -166,7 +166,7 @@ def test_examining_the_same_bytes_again_counts_nothing(fault_server: FaultServer
     assert len(transfer.mismatches) == 1
 
 
-def test_a_pause_during_the_last_examination(
+def test_a_pause_during_the_last_verification(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not take the failure back."""
@@ -228,7 +228,7 @@ def test_a_full_disk_between_the_fetches(fault_server: FaultServer, small_disk: 
         never_wrong(ran, small_disk, data)
 
 
-def test_an_empty_object_whose_etag_is_of_something_else(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_an_empty_object_with_a_wrong_etag(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put(KEY, b"", etag=NO_MD5)
     ran = fetch_all(fault_server, tmp_path)
     assert [failed.kind for failed in ran.said(FileFailed)] == ["ProofError"]
@@ -239,7 +239,7 @@ def test_an_empty_object_whose_etag_is_of_something_else(fault_server: FaultServ
 
 
 @pytest.mark.parametrize("form", ["plain", "multipart"])
-def test_a_server_whose_etags_only_look_like_md5s(fault_server: FaultServer, tmp_path: Path, form: str) -> None:
+def test_a_server_whose_etags_look_like_md5s_but_are_not(fault_server: FaultServer, tmp_path: Path, form: str) -> None:
     """Refused, soon and with the remedy, unless the user has said so."""
     objects = {f"{n}.nc": pseudo_random(n, 300_000) for n in range(3)}
     for key, data in objects.items():
@@ -258,7 +258,7 @@ def test_a_server_whose_etags_only_look_like_md5s(fault_server: FaultServer, tmp
 
 
 @pytest.mark.parametrize("verified", ["0.nc", "z.nc"], ids=["before it", "after it"])
-def test_what_the_user_said_does_not_hold_where_etags_match(
+def test_opaque_etags_does_not_apply_to_etags_that_match(
     fault_server: FaultServer, tmp_path: Path, verified: str
 ) -> None:
     data = pseudo_random(1, 300_000)
@@ -272,7 +272,7 @@ def test_what_the_user_said_does_not_hold_where_etags_match(
     assert [path.suffix for path in tmp_path.glob(f"{KEY}*")] == [".mismatch"]
 
 
-def test_a_match_of_another_form_says_nothing(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_match_of_the_other_etag_form_is_irrelevant(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = {KEY: pseudo_random(1, 300_000), "0.nc": pseudo_random(2, 300_000)}
     fault_server.put(KEY, objects[KEY], etag=NO_MD5)
     fault_server.put("0.nc", objects["0.nc"], part_size=100_000)
@@ -281,9 +281,7 @@ def test_a_match_of_another_form_says_nothing(fault_server: FaultServer, tmp_pat
     assert (ran.end().verified, ran.end().checked) == (1, 1)
 
 
-def test_a_match_that_comes_while_another_file_is_examined_counts_for_it(
-    fault_server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_match_during_another_verification_is_taken_into_account(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put(KEY, pseudo_random(1, 300_000))
     settings = settings_for(fault_server, opaque_etags=True)
     bucket = S3Bucket(settings)
@@ -315,7 +313,7 @@ def checked_before(server: FaultServer, folder: Path, data: bytes, on_disk: byte
     server.reset_stats()
 
 
-def test_a_record_of_a_wrong_file_is_not_believed(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_wrong_file_recorded_as_checked_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 300_000)
     checked_before(fault_server, tmp_path, data, b"\0" + data[1:])
     ran = fetch_all(fault_server, tmp_path)
@@ -324,7 +322,7 @@ def test_a_record_of_a_wrong_file_is_not_believed(fault_server: FaultServer, tmp
     assert [path.name for path in tmp_path.glob(f"{KEY}*")] == [KEY], "what was set aside meanwhile is gone"
 
 
-def test_a_wrong_file_loses_its_name_even_if_no_right_one_comes(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_wrong_file_loses_its_name_even_if_the_download_fails(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 300_000)
     checked_before(fault_server, tmp_path, data, b"\0" + data[1:])
     fault_server.add(Flips(float("inf"), elsewhere=True))
@@ -333,7 +331,7 @@ def test_a_wrong_file_loses_its_name_even_if_no_right_one_comes(fault_server: Fa
     assert [path.suffix for path in tmp_path.glob(f"{KEY}*")] == [".mismatch"]
 
 
-def test_a_record_of_a_right_file_becomes_verified(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_correct_file_recorded_as_checked_becomes_verified(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 300_000)
     checked_before(fault_server, tmp_path, data, data)
     ran = fetch_all(fault_server, tmp_path)
@@ -341,7 +339,7 @@ def test_a_record_of_a_right_file_becomes_verified(fault_server: FaultServer, tm
     assert fault_server.stats().payload == 0
 
 
-def test_verify_tells_wrong_files_from_etags_that_are_no_md5s(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_verify_distinguishes_wrong_files_from_opaque_etags(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 300_000)
     fault_server.put(KEY, data, etag=NO_MD5)
     fetch_all(fault_server, tmp_path, opaque_etags=True)
@@ -353,7 +351,7 @@ def test_verify_tells_wrong_files_from_etags_that_are_no_md5s(fault_server: Faul
         assert [one.condition for one in found] == told == [FileCondition.CHECKED]
 
 
-def test_verify_finds_a_wrong_file_among_right_ones(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_verify_finds_a_wrong_file_among_correct_ones(fault_server: FaultServer, tmp_path: Path) -> None:
     for n in range(3):
         fault_server.put(f"{n}.nc", pseudo_random(n, 300_000))
     fetch_all(fault_server, tmp_path)
@@ -363,7 +361,7 @@ def test_verify_finds_a_wrong_file_among_right_ones(fault_server: FaultServer, t
     assert [one.condition for one in found] == [FileCondition.WRONG, FileCondition.VERIFIED, FileCondition.VERIFIED]
 
 
-def test_the_error_names_what_is_known(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_the_error_names_the_probable_cause(fault_server: FaultServer, tmp_path: Path) -> None:
     """Bytes that differ each time are altered on their way; the same bytes each time may be an ETag that is no MD5."""
     fault_server.put(KEY, pseudo_random(1, 300_000))
     fault_server.add(Flips(float("inf"), elsewhere=True))
@@ -377,7 +375,7 @@ PLAIN = "a.bin"  # of a name from which no structure follows
 OPAQUE_ETAG = '"65920080-20000000"'
 
 
-def test_a_file_of_the_right_size_is_not_adopted_unproven(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_an_unverified_file_of_the_right_size_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 300_000)
     fault_server.put(PLAIN, data, etag=OPAQUE_ETAG)
     (tmp_path / PLAIN).write_bytes(pseudo_random("older version", len(data)))
@@ -386,7 +384,7 @@ def test_a_file_of_the_right_size_is_not_adopted_unproven(fault_server: FaultSer
     assert ran.end().checked == 1
 
 
-def test_without_verification_the_size_is_enough(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_without_verification_a_file_of_the_right_size_is_kept(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 300_000)
     fault_server.put(PLAIN, data)
     (tmp_path / PLAIN).write_bytes(data)
@@ -395,7 +393,7 @@ def test_without_verification_the_size_is_enough(fault_server: FaultServer, tmp_
     assert fault_server.stats().payload == 0
 
 
-def test_what_another_session_has_checked_is_adopted(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_file_checked_by_another_session_is_kept(fault_server: FaultServer, tmp_path: Path) -> None:
     for key in (PLAIN, "b.bin"):
         fault_server.put(key, pseudo_random(key, 300_000), etag=OPAQUE_ETAG)
     fetch_all(fault_server, tmp_path, prefix="a")

@@ -49,7 +49,7 @@ class Closing:
     ],
     ids=["errors", "all sorts", "closed in silence", "closed as said"],
 )
-def test_connections_that_are_closed_do_not_make_requests_fewer(
+def test_closed_connections_do_not_reduce_the_number_of_requests(
     fault_server: FaultServer, tmp_path: Path, kinds: list[str], share: float
 ) -> None:
     objects = {f"{n:03}.bin": pseudo_random(n, 2000) for n in range(600)}
@@ -67,7 +67,7 @@ def test_connections_that_are_closed_do_not_make_requests_fewer(
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_where_only_so_many_connections_are_let_in_there_are_no_more_requests(
+def test_a_connection_limit_reduces_the_number_of_requests(
     fault_server: FaultServer, tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Throttle, "GROW_EVERY", 0.5)

@@ -37,9 +37,7 @@ def planned(server: FaultServer, keys: list[str]) -> Plan:
 @pytest.mark.parametrize(
     "fault", [Fault("says-empty", times=None, on=("head",)), Fault("sizes-zero", times=None, on=("list",))], ids=str
 )
-def test_the_plan_and_the_files_have_their_true_sizes(
-    server: FaultServer, tmp_path: Path, keys: list[str], fault: Fault
-) -> None:
+def test_plan_and_files_have_the_true_sizes(server: FaultServer, tmp_path: Path, keys: list[str], fault: Fault) -> None:
     server.script(fault)
     plan = planned(server, keys)
     assert [(obj.key, obj.size) for obj in plan.objects] == [(key, len(OBJECTS[key])) for key in keys]
@@ -49,7 +47,7 @@ def test_the_plan_and_the_files_have_their_true_sizes(
 
 
 @pytest.mark.parametrize("etag", ["", '"65920080-0"', 'W/"d41d8cd98f00b204e9800998ecf8427e"'])
-def test_a_plan_that_says_empty_never_makes_an_empty_file(server: FaultServer, tmp_path: Path, etag: str) -> None:
+def test_a_plan_with_size_0_never_gives_an_empty_file(server: FaultServer, tmp_path: Path, etag: str) -> None:
     plan = Plan({}, (ObjectInfo(KEYS[0], 0, etag, LAST_MODIFIED),))
     ran = fetch_all(server, tmp_path, plan=plan)
     assert wrong_files(tmp_path, {KEYS[0]: OBJECTS[KEYS[0]]}) == []
@@ -57,7 +55,7 @@ def test_a_plan_that_says_empty_never_makes_an_empty_file(server: FaultServer, t
 
 
 @pytest.mark.parametrize("etag", [None, '"65920080-0"'])
-def test_what_is_empty_is_an_empty_file(fault_server: FaultServer, tmp_path: Path, etag: str | None) -> None:
+def test_an_empty_object_gives_an_empty_file(fault_server: FaultServer, tmp_path: Path, etag: str | None) -> None:
     fault_server.put("empty", b"", etag=etag)
     ran = fetch_all(fault_server, tmp_path, plan=planned(fault_server, ["empty"]))
     assert (tmp_path / "empty").read_bytes() == b""
@@ -75,7 +73,7 @@ def test_a_listing_with_wrong_sizes(server: FaultServer, tmp_path: Path, factor:
 
 @pytest.mark.parametrize("on", [("get",), ("get", "head"), ("head",)], ids=str)
 @pytest.mark.parametrize("kind", ["weak-etag", "no-etag", "no-version"])
-def test_a_version_that_only_the_listing_says_in_full(
+def test_an_etag_that_only_the_listing_has_completely(
     server: FaultServer, tmp_path: Path, kind: str, on: tuple[str, ...]
 ) -> None:
     server.script(Fault(kind, times=None, on=on))
@@ -94,14 +92,14 @@ def test_a_server_without_any_etag(server: FaultServer, tmp_path: Path) -> None:
     assert {event.state for event in ran.said(StateChanged)} == {State.RUNNING}
 
 
-def test_only_the_listing_has_no_etag(server: FaultServer, tmp_path: Path) -> None:
+def test_a_listing_without_etags(server: FaultServer, tmp_path: Path) -> None:
     server.script(Fault("no-etag", times=None, on=("list",)))
     ran = fetch_all(server, tmp_path)
     assert wrong_files(tmp_path, OBJECTS) == []
     assert ran.end().verified == len(OBJECTS)
 
 
-def test_an_opaque_version_that_no_answer_names_fails_soon(server: FaultServer, tmp_path: Path) -> None:
+def test_an_opaque_etag_missing_from_every_response_fails_soon(server: FaultServer, tmp_path: Path) -> None:
     server.put(KEYS[0], OBJECTS[KEYS[0]], etag='"65920080-0"')
     server.script(Fault("no-version", times=None), key=KEYS[0])
     ran = fetch_all(server, tmp_path, retries=1)
@@ -112,7 +110,7 @@ def test_an_opaque_version_that_no_answer_names_fails_soon(server: FaultServer, 
 
 @pytest.mark.parametrize("on", [("list",), ("list", "head", "get")], ids=str)
 @pytest.mark.parametrize("part_size", [None, 100_000])
-def test_an_md5_that_the_plan_knows_only_as_weak_still_proves(
+def test_a_weak_md5_etag_in_the_plan_still_verifies_the_file(
     fault_server: FaultServer, tmp_path: Path, on: tuple[str, ...], part_size: int | None
 ) -> None:
     """A listing, or all answers, whose ETags a proxy has made weak; and a bit that is flipped in the first answer."""
@@ -131,7 +129,7 @@ def test_an_md5_that_the_plan_knows_only_as_weak_still_proves(
 
 
 @pytest.mark.slow
-def test_a_size_that_is_contradicted_for_ever_fails_that_file_alone(
+def test_a_permanently_contradicted_size_fails_only_that_file(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """HEAD says a byte more than GET, of an object without an ETag: the bucket is there all the same."""
@@ -157,7 +155,7 @@ def test_a_size_that_is_contradicted_for_ever_fails_that_file_alone(
 
 
 @pytest.mark.parametrize("etag", ["W/", '""'])
-def test_an_etag_that_lost_what_was_in_it_is_no_other_version(
+def test_an_empty_etag_is_not_another_version(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, etag: str
 ) -> None:
     data = pseudo_random(1, 310_007)

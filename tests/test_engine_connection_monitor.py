@@ -40,7 +40,7 @@ def under_way(server: FaultServer, folder: Path, **options: Any) -> Any:
 # Quiet
 
 
-def test_in_quiet_hours_the_bucket_is_asked_whether_it_is_there(
+def test_the_bucket_is_probed_while_no_bytes_arrive(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_monitor, "HEALTH_CHECK_EVERY", 0.3)
@@ -64,7 +64,7 @@ def test_in_quiet_hours_the_bucket_is_asked_whether_it_is_there(
     ]
 
 
-def test_while_bytes_come_it_is_not_quiet(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_the_bucket_is_not_probed_while_bytes_arrive(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put(KEY, pseudo_random(1, 1000))
     settings = settings_for(fault_server)
     bucket = S3Bucket(settings)
@@ -93,7 +93,7 @@ def test_while_bytes_come_it_is_not_quiet(fault_server: FaultServer, tmp_path: P
             done.clear()
 
 
-def test_after_a_minute_of_quiet_no_idle_connection_is_kept(
+def test_idle_connections_are_dropped_after_a_minute_without_bytes(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A router that has forgotten it swallows what is sent, and only a timeout shows it."""
@@ -159,7 +159,7 @@ def keep_idle(bucket: S3Bucket, key: str, count: int) -> None:
         thread.join()
 
 
-def test_connections_to_an_address_that_answers_no_more_are_dropped(moving: Any, tmp_path: Path) -> None:
+def test_connections_to_a_dead_server_address_are_dropped(moving: Any, tmp_path: Path) -> None:
     data = {f"{number}.bin": pseudo_random(number, 200_000) for number in range(8)}
     for server in (moving.before, moving.after):
         for key, body in data.items():
@@ -183,7 +183,7 @@ def test_connections_to_an_address_that_answers_no_more_are_dropped(moving: Any,
     assert wrong_files(tmp_path, data) == []
 
 
-def test_when_our_own_address_is_gone_all_connections_are_made_anew(
+def test_all_connections_are_renewed_when_the_local_address_is_gone(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = ["192.0.2.7"]
@@ -199,7 +199,7 @@ def test_when_our_own_address_is_gone_all_connections_are_made_anew(
     assert ran.said(FileRetrying) == [], "a move is nobody's fault"
 
 
-def test_an_address_that_is_only_no_longer_the_first_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_preferred_local_address_is_no_reason_to_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:
     """A VPN has come up: what goes out over the old address still comes back."""
     addresses = iter([("127.0.0.1",), ("127.0.0.9",), ("127.0.0.1",), ()])
     monkeypatch.setattr(connection_monitor, "local_addresses", lambda: next(addresses))
@@ -207,7 +207,7 @@ def test_an_address_that_is_only_no_longer_the_first_is_no_news(monkeypatch: pyt
     assert [seen.check() for _ in range(3)] == ["", "", ""]
 
 
-def test_addresses() -> None:
+def test_local_addresses() -> None:
     assert all(is_local(address) for address in local_addresses())
     assert is_local("127.0.0.1")
     assert not is_local("192.0.2.1")
@@ -218,14 +218,14 @@ def test_addresses() -> None:
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="the one clock that goes on during sleep can be set")
-def test_setting_the_clock_is_no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_the_clock_does_not_look_like_a_suspend(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, real = SuspendDetector(), time.time
     monkeypatch.setattr(time, "time", lambda: real() + 86400)
     assert seen.check() == ""
 
 
 @pytest.mark.parametrize("boottime", [True, False], ids=["boottime", "no boottime"])
-def test_setting_the_clock_breaks_nothing(
+def test_setting_the_clock_does_not_affect_a_run(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boottime: bool
 ) -> None:
     if boottime and not hasattr(time, "CLOCK_BOOTTIME"):

@@ -11,7 +11,9 @@ from tests.runs import fetch_all, wrong_files
 MIB = 1 << 20
 
 
-def test_the_last_piece_does_not_wait_for_a_connection_that_crawls(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_an_idle_worker_takes_over_the_last_piece_of_a_slow_connection(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
     """Of two connections one has 1 kB/s: its half would take hours, and even its last 128 KiB two minutes."""
     data = pseudo_random(1, 20 * MIB)
     fault_server.put("a.bin", data)
@@ -21,7 +23,7 @@ def test_the_last_piece_does_not_wait_for_a_connection_that_crawls(fault_server:
     assert ran.said(FileRetrying) == [], "nobody failed"
 
 
-def test_a_connection_that_was_overtaken_is_let_go_at_once(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_slow_connection_is_aborted_when_another_has_taken_over(fault_server: FaultServer, tmp_path: Path) -> None:
     """It brought a little and then nothing; its timeout, far away here, is not waited for."""
     data = pseudo_random(1, 20 * MIB)
     fault_server.put("a.bin", data)

@@ -27,7 +27,7 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "CHECK_EVERY", 0.2)
 
 
-def test_a_full_disk_pauses_and_goes_on_when_there_is_room(fault_server: FaultServer, small_disk: Path) -> None:
+def test_a_full_disk_suspends_the_run_until_there_is_space(fault_server: FaultServer, small_disk: Path) -> None:
     data = pseudo_random(1, 6 * MB)
     fault_server.put("a.bin", data)
     fault_server.link = Link(speed=4 * MB)
@@ -46,7 +46,7 @@ def test_a_full_disk_pauses_and_goes_on_when_there_is_room(fault_server: FaultSe
     assert wrong_files(small_disk, {"a.bin": data}) == []
 
 
-def test_what_cannot_fit_is_refused_before_the_first_byte(fault_server: FaultServer, small_disk: Path) -> None:
+def test_a_run_that_cannot_fit_fails_before_the_first_byte(fault_server: FaultServer, small_disk: Path) -> None:
     fault_server.put("big.bin", pseudo_random(1, 12 * MB))
     ended = fetch_all(fault_server, small_disk).engine.result
     assert "too little" in ended.error
@@ -55,20 +55,20 @@ def test_what_cannot_fit_is_refused_before_the_first_byte(fault_server: FaultSer
     assert not list(small_disk.rglob("*.part"))
 
 
-def test_what_is_there_already_needs_no_room(fault_server: FaultServer, small_disk: Path) -> None:
+def test_existing_files_need_no_space(fault_server: FaultServer, small_disk: Path) -> None:
     data = pseudo_random(1, 6 * MB)
     fault_server.put("a.bin", data)
     (small_disk / "a.bin").write_bytes(data)
     assert fetch_all(fault_server, small_disk).engine.result.verified == 1
 
 
-def test_the_reserve_is_left_to_others(fault_server: FaultServer, small_disk: Path) -> None:
+def test_the_disk_reserve_stays_free(fault_server: FaultServer, small_disk: Path) -> None:
     fault_server.put("a.bin", pseudo_random(1, 4 * MB))
     assert fetch_all(fault_server, small_disk, disk_reserve=6 * MB).engine.result.error
     assert fetch_all(fault_server, small_disk, disk_reserve=MB).engine.result.verified == 1
 
 
-def test_a_disk_that_is_pulled_out(fault_server: FaultServer, small_disk: Path) -> None:
+def test_a_disk_that_is_unplugged(fault_server: FaultServer, small_disk: Path) -> None:
     for i in range(60):
         fault_server.put(f"{i}.bin", pseudo_random(i, 50_000))
     fault_server.link = Link(speed=MB)
@@ -128,7 +128,7 @@ def test_a_disk_that_becomes_read_only(fault_server: FaultServer, tmp_path: Path
             subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
-def test_a_quota_that_is_used_up(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exceeded_quota(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk has room, but not for this user: so what is free says nothing, and only writing shows it."""
     data = pseudo_random(1, 4 * MB)
     fault_server.put("a.bin", data)
@@ -174,7 +174,7 @@ def waited(ran: Ran) -> list[StateChanged]:
     return [event for event in ran.said(StateChanged) if event.state is State.WAITING_FOR_DISK]
 
 
-def test_part_files_that_are_cut_short_again_and_again(
+def test_part_files_that_are_truncated_repeatedly(
     fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
 ) -> None:
     with running(fault_server, tmp_path, workers=2) as ran:
@@ -188,7 +188,7 @@ def test_part_files_that_are_cut_short_again_and_again(
     assert any("cut short" in event.reason for event in ran.said(FileRestarted))
 
 
-def test_a_disk_that_was_away_and_has_lost_what_was_not_synced(
+def test_a_disk_that_returns_without_its_unsynced_bytes(
     fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
 ) -> None:
     """What was hashed as it came does not count then, also of objects that nobody worked on at that moment."""
@@ -214,7 +214,7 @@ def test_a_disk_that_was_away_and_has_lost_what_was_not_synced(
         subprocess.run(["umount", "-l", str(folder)], check=False, capture_output=True)
 
 
-def test_a_disk_that_was_away_just_before_the_final_name(
+def test_a_disk_that_vanishes_just_before_the_final_name_is_given(
     fault_server: FaultServer, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, folder, verify_part_file = pseudo_random(1, MB), tmp_path / "mounted", worker.verify_part_file
@@ -292,7 +292,7 @@ def test_a_folder_that_does_not_come_back_ends_the_run(
     assert not instead or list(folder.iterdir()) == []
 
 
-def test_our_own_folder_is_made_again(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
+def test_the_session_folder_is_recreated(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
     home = tmp_path / ".era5dl"
     with running(fault_server, tmp_path, workers=2) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
@@ -306,9 +306,7 @@ def test_our_own_folder_is_made_again(fault_server: FaultServer, tmp_path: Path,
         assert session.checkpoint.verified.total() == 4
 
 
-def test_reading_back_finds_what_somebody_else_has_written(
-    fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
-) -> None:
+def test_read_back_finds_foreign_writes(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
     """While we have the file open its time tells nothing."""
     with running(fault_server, tmp_path, workers=2, read_back=True) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
@@ -323,7 +321,7 @@ def test_reading_back_finds_what_somebody_else_has_written(
     assert any(event.kind == "ProofError" for event in ran.said(FileRetrying))
 
 
-def test_what_is_written_during_a_pause_is_found_without_reading_all_back(
+def test_foreign_writes_during_a_pause_are_found_without_read_back(
     fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
 ) -> None:
     with running(fault_server, tmp_path, workers=2) as ran:
@@ -339,7 +337,7 @@ def test_what_is_written_during_a_pause_is_found_without_reading_all_back(
     assert wrong_files(tmp_path, four) == []
 
 
-def test_an_object_that_grows_beyond_the_disk_fails_alone(fault_server: FaultServer, small_disk: Path) -> None:
+def test_only_the_object_that_has_outgrown_the_disk_fails(fault_server: FaultServer, small_disk: Path) -> None:
     data = {f"{i}.bin": pseudo_random(i, MB) for i in range(4)}
     for key, body in data.items():
         fault_server.put(key, body)
@@ -362,7 +360,7 @@ def mount(*words: str | Path) -> None:
         pytest.skip(f"needs the right to mount a disk: {done.stderr.strip()}")
 
 
-def test_a_folder_exchanged_after_the_proof_gives_no_final_name(
+def test_no_final_name_in_a_folder_replaced_after_verification(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file in another folder may look like our part file: of its name, size and time, with other bytes."""
@@ -393,7 +391,7 @@ def test_a_folder_exchanged_after_the_proof_gives_no_final_name(
     assert wrong_files(out, {"a.bin": data}) == []
 
 
-def test_a_bug_in_the_audit_ends_the_run(
+def test_an_internal_error_in_the_audit_ends_the_run(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault_server.put("a.bin", pseudo_random(1, 1000))

@@ -29,7 +29,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "BASE", 0.05)
 
 
-def test_no_byte_of_the_old_version_is_left_in_the_part_file(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_no_byte_of_the_old_version_remains_in_the_part_file(fault_server: FaultServer, tmp_path: Path) -> None:
     """The new one cannot be had: what is left aside for the next run holds nothing of either."""
     fault_server.put(KEY, DATA)
     fault_server.script(Fault("body-fin", at=400_000), "replaced", Fault("access-denied", times=None), key=KEY)
@@ -38,7 +38,7 @@ def test_no_byte_of_the_old_version_is_left_in_the_part_file(fault_server: Fault
     assert not any(any(path.read_bytes()) for path in leftovers(tmp_path))
 
 
-def test_a_checkpoint_claims_nothing_of_the_old_version(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_checkpoint_lists_no_bytes_of_the_old_version(fault_server: FaultServer, tmp_path: Path) -> None:
     """Also one that is written between the news of the new version and the first look at its part file."""
     fault_server.put(KEY, DATA)
     settings = settings_for(fault_server)
@@ -65,7 +65,7 @@ class DuringTheProof:
         return None
 
 
-def test_no_name_is_given_in_a_folder_that_was_lost_during_the_proof(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_no_final_name_in_a_folder_that_vanished_during_verification(fault_server: FaultServer, tmp_path: Path) -> None:
     """It was moved away, and an empty one is in its place, as a mount point after its disk was unplugged."""
     fault_server.put(KEY, DATA, part_size=77_777)  # no usual size: it has to be asked for
     out, away = tmp_path / "out", tmp_path / "away"
