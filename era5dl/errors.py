@@ -54,7 +54,7 @@ class Reaction(Enum):
 
     RETRY = "retry"  # at once if the attempt brought new bytes, else after a backoff
     RETRY_ONCE = "retry once"  # the first time at once, then after a backoff
-    DOUBT = "doubt"  # like BACKOFF, but with fewer attempts, where nothing shows that it passes
+    FEW_RETRIES = "few retries"  # like BACKOFF, but with fewer attempts, where nothing shows that it passes
     BACKOFF = "backoff"
     THROTTLE = "throttle"  # later; where it is one of many, all workers slow down together
     RESTART = "restart"  # ask for the object's version again and begin anew
@@ -72,7 +72,7 @@ class Era5Error(Exception):
 
     reaction = Reaction.FAIL_OBJECT
     remedy = ""
-    heals = False  # an object that has failed by it may be had some time later
+    transient = False  # an object that has failed by it may be had some time later
 
     def __init__(self, message: str = "", *, remedy: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
@@ -120,7 +120,7 @@ class UnsafeKey(UsageError):
 class BucketError(Era5Error):
     """A request to the bucket failed."""
 
-    heals = True
+    transient = True
     remedy = "Try again later; era5dl diagnose shows what stands in the way."
 
 
@@ -183,7 +183,7 @@ class Untrusted(BucketError):
 class ObjectChanged(BucketError):
     """The object was replaced upstream while it was being fetched."""
 
-    heals = False
+    transient = False
     reaction = Reaction.RESTART
     remedy = "Run the same command again: it fetches the new version."
 
@@ -198,16 +198,16 @@ class Contradiction(BucketError):
 class NotFound(BucketError):
     """There is no such object in the bucket."""
 
-    heals = False
+    transient = False
     remedy = "Check how its key is written; what is recent may not be published yet."
 
 
 class Denied(BucketError):
     """The server does not give this object away."""
 
-    heals = False
+    transient = False
     remedy = "Check the key and the bucket; if other objects come, leave this one out or try it again later."
-    reaction = Reaction.DOUBT  # firewalls and servers under load say so, too, and do not mean it
+    reaction = Reaction.FEW_RETRIES  # firewalls and servers under load say so, too, and do not mean it
 
 
 class Refused(BucketError):
@@ -237,7 +237,7 @@ class ProofError(Era5Error):
 class DiskError(Era5Error):
     """The disk does not take or give the bytes."""
 
-    heals = True
+    transient = True
     reaction = Reaction.PAUSE
 
 
@@ -250,7 +250,7 @@ class DiskFull(DiskError):
 class WillNotFit(DiskError):
     """More is to come than there is room for on the disk."""
 
-    heals = False
+    transient = False
     reaction = Reaction.FAIL_OBJECT
     remedy = "Make room on the disk, ask for less, or choose a folder on another disk."
 
@@ -258,7 +258,7 @@ class WillNotFit(DiskError):
 class FileTooLarge(DiskError):
     """The file system takes no file of this size."""
 
-    heals = False
+    transient = False
     reaction = Reaction.FAIL_OBJECT
     remedy = (
         "Choose a folder on another disk (FAT32, for one, takes no file above 4 GB), or raise your limit of file sizes "

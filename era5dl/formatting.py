@@ -16,7 +16,7 @@ _RATE_END = re.compile(r" ?/s(ec)?$", re.IGNORECASE)  # not "ps": Mbps are bits
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (bidi overrides!), lone surrogates, line separators
 
 
-def size(count: float) -> str:
+def format_size(count: float) -> str:
     """Bytes, with three digits that matter: "999 B", "1.20 GB", "16.0 MB", "640 MB"."""
     value = float(count)
     unit = 0
@@ -28,12 +28,12 @@ def size(count: float) -> str:
     return f"{value:.1f} {_UNITS[unit]}" if abs(value) >= 9.995 else f"{value:.2f} {_UNITS[unit]}"
 
 
-def speed(bytes_per_second: float) -> str:
+def format_speed(bytes_per_second: float) -> str:
     """ "28.0 MB/s" """
-    return f"{size(bytes_per_second)}/s"
+    return f"{format_size(bytes_per_second)}/s"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """ "0:42", "1:02:03", "3 d 04:05:06" """
     whole = max(0, round(seconds))
     minutes, second = divmod(whole, 60)
@@ -44,12 +44,12 @@ def duration(seconds: float) -> str:
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
 
 
-def count(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """ "1 file", "12,000 files" """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """The text on one line without anything a terminal would obey: a hostile key or server cannot draw with it."""
     if text.isprintable():
         return text

@@ -15,9 +15,9 @@ from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from era5dl.folder.private_files import close_files, make_private_folder, open_private
-from era5dl.formatting import plain
-from era5dl.redaction import without_secrets
+from era5dl.folder.private_files import make_private_folder, open_private, restrict_files
+from era5dl.formatting import printable
+from era5dl.redaction import redact_secrets
 from era5dl.session.index import state_folder
 
 MOST_BYTES = 1_000_000  # of one file
@@ -26,7 +26,7 @@ OURS = "era5dl"
 THEIRS = ("urllib3", "botocore", "boto3", "py.warnings")
 
 
-def log_file() -> Path:
+def log_path() -> Path:
     """Where the log of this user is."""
     return state_folder() / "logs" / "era5dl.log"
 
@@ -38,7 +38,7 @@ def start_logging(path: Path | None = None) -> Callable[[], None]:
     """
     handler: logging.Handler
     try:
-        path = path or log_file()
+        path = path or log_path()
         handler = _TurningFile(
             path, maxBytes=MOST_BYTES, backupCount=OLD_FILES, encoding="utf-8", errors="replace", delay=True
         )
@@ -64,7 +64,7 @@ def start_logging(path: Path | None = None) -> Callable[[], None]:
 def last_lines(count: int = 400, path: Path | None = None) -> list[str]:
     """The newest lines of the log, the oldest of them first; empty when there is none."""
     try:
-        with (path or log_file()).open("rb") as file:
+        with (path or log_path()).open("rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - 400 * count))
             return file.read().decode("utf-8", "replace").splitlines()[-count:]
@@ -81,11 +81,11 @@ class _Discreet(logging.Formatter):
         super().__init__("%(asctime)sZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = plain(record.message)
+        record.message = printable(record.message)
         return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record))
+        return redact_secrets(super().format(record))
 
 
 class _TurningFile(RotatingFileHandler):
@@ -94,7 +94,7 @@ class _TurningFile(RotatingFileHandler):
 
     def _open(self) -> TextIOWrapper:
         make_private_folder(Path(self.baseFilename).parent)
-        close_files(f"{self.baseFilename}.{number}" for number in range(1, OLD_FILES + 1))
+        restrict_files(f"{self.baseFilename}.{number}" for number in range(1, OLD_FILES + 1))
         return os.fdopen(open_private(self.baseFilename), "a", encoding=self.encoding, errors=self.errors)
 
     def doRollover(self) -> None:

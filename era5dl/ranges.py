@@ -72,7 +72,7 @@ class RangeSet:
         """Whether all of [start, stop) is in the set; an empty range always is."""
         return not self.missing(start, stop)
 
-    def run_from(self, start: int) -> int:
+    def contiguous_end(self, start: int) -> int:
         """Where the unbroken run that begins at `start` ends; `start` itself when it is not in the set."""
         index = bisect_right(self._starts, start) - 1
         return self._stops[index] if index >= 0 and self._stops[index] > start else start

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-GONE = "***"
+REDACTED = "***"
 
 _HEADER = re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\W{1,4})[^\r\n]+")
 _LOGIN = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*:/{1,3})[^\s\"'<>]*@")  # up to the last @: a password may hold one
@@ -22,13 +22,13 @@ _FIELD = re.compile(  # bounded throughout: a text made to match it nearly, ever
 _SCHEME = re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9+/._~-]{6,}=*")
 
 
-def without_secrets(text: str) -> str:
+def redact_secrets(text: str) -> str:
     """The text without logins of proxies, authorization headers, cookies, and whatever is called password or token."""
-    text = _HEADER.sub(rf"\1\2{GONE}", text)
-    text = _LOGIN.sub(rf"\1{GONE}@", text)
-    text = _BARE_LOGIN.sub(f"{GONE}@", text)
-    text = _FIELD.sub(rf"\1{GONE}", text)
-    return _SCHEME.sub(rf"\1 {GONE}", text)
+    text = _HEADER.sub(rf"\1\2{REDACTED}", text)
+    text = _LOGIN.sub(rf"\1{REDACTED}@", text)
+    text = _BARE_LOGIN.sub(f"{REDACTED}@", text)
+    text = _FIELD.sub(rf"\1{REDACTED}", text)
+    return _SCHEME.sub(rf"\1 {REDACTED}", text)
 
 
 _WEB_SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]{0,20}:/{1,3}")
@@ -36,19 +36,19 @@ _PLACE = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^/:?#\s]*)(:[0-9]{1,5}(?=[/?#]|$))?"
 _SHOWN = 200  # letters of a host that are shown
 
 
-def has_login(url: str) -> bool:
+def has_credentials(url: str) -> bool:
     """Whether a URL has a user name or a password in it, or something that may be meant as one."""
     return "@" in url
 
 
-def without_login(url: str) -> str:
+def strip_credentials(url: str) -> str:
     """The URL without the user name and the password: without all that is between its scheme and its last @."""
     scheme = _WEB_SCHEME.match(url)
     start = scheme[0] if scheme else ""
     return start + url[len(start) :].rpartition("@")[2]
 
 
-def shown_url(url: str) -> str:
+def redact_url(url: str) -> str:
     """A URL, perhaps a mistyped one, as a message may show it: scheme, host and port, and never a login.
 
     Where there is no @ a colon may still stand before a password; so after the host nothing but a port is shown.
@@ -59,7 +59,7 @@ def shown_url(url: str) -> str:
     place = _PLACE.match(rest[:_SHOWN])
     shown = place[0] if place else ""
     more = "..." if rest[len(shown) :].strip("/") else ""
-    return ascii(f"{start}{GONE + '@' if at else ''}{shown}{more}")[1:-1]
+    return ascii(f"{start}{REDACTED + '@' if at else ''}{shown}{more}")[1:-1]
 
 
 _OTHERS_HOME = re.compile(
@@ -116,7 +116,7 @@ class Redactor:
         self._steps: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = []
         secrets, hosts = _of_urls(urls)
         for secret in sorted(secrets, key=len, reverse=True):
-            self._literally(secret, GONE, whole=len(secret) < 4)
+            self._literally(secret, REDACTED, whole=len(secret) < 4)
         self._before = len(self._steps)  # passwords come out before the patterns of logins, names after
         for names, mark in ((folders, "<folder>"), (homes, "~")):
             for name in sorted(map(str, names), key=len, reverse=True):
@@ -146,7 +146,7 @@ class Redactor:
         """The text, redacted."""
         for pattern, mark in self._steps[: self._before]:
             text = pattern.sub(mark, text)
-        text = without_secrets(text)
+        text = redact_secrets(text)
         for pattern, mark in self._steps[self._before :]:
             text = pattern.sub(mark, text)
         return text

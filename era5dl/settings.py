@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from era5dl.bucket.proxy import SETTINGS, VARIABLE, parsed
 from era5dl.errors import UsageError
 from era5dl.formatting import parse_rate, parse_size
-from era5dl.redaction import has_login, shown_url, without_secrets
+from era5dl.redaction import has_credentials, redact_secrets, redact_url
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -82,7 +82,7 @@ class Settings:
                 except (ValueError, UsageError) as exc:
                     remedy = exc.remedy if isinstance(exc, UsageError) else ""
                     raise UsageError(
-                        f"the environment variable {variable} is {without_secrets(repr(text))}: {exc}", remedy=remedy
+                        f"the environment variable {variable} is {redact_secrets(repr(text))}: {exc}", remedy=remedy
                     ) from exc
         if "proxy" in found:
             parsed(found["proxy"], VARIABLE)  # here its error can name the variable
@@ -131,9 +131,9 @@ def _endpoint(url: str | None) -> str | None:
     """The address without a slash at its end; None stays None, and so does an empty text."""
     if not url:
         return None
-    if has_login(url):
+    if has_credentials(url):
         raise UsageError(
-            f"the endpoint URL {shown_url(url)} has a user name or a password in it",
+            f"the endpoint URL {redact_url(url)} has a user name or a password in it",
             remedy="Leave out everything before the @: the bucket is read without an account, and nothing secret is "
             "to be kept in the folder of a download.",
         )

@@ -25,7 +25,7 @@ _lock = Lock()
 _known: dict[Thread, weakref.WeakMethod[Callable[[], object]] | None] = {}
 
 
-def start(thread: Thread, stop: Callable[[], object] | None = None) -> None:
+def start_thread(thread: Thread, stop: Callable[[], object] | None = None) -> None:
     """Start a thread. stop: the method by which it is asked to end, which must return at once; it is kept weakly.
 
     Raises OutOfThreads when the system gives no more.
@@ -40,17 +40,17 @@ def start(thread: Thread, stop: Callable[[], object] | None = None) -> None:
         _known[thread] = weakref.WeakMethod(stop) if stop is not None else None
 
 
-def end_all(seconds: float) -> bool:
+def stop_all(seconds: float) -> bool:
     """Ask all of them to stop, and wait for their end, `seconds` at most. True when none is left."""
     with _lock:
         left = {thread: stop for thread, stop in _known.items() if thread is not current_thread()}
     for ask in {ask for stop in left.values() if stop is not None and (ask := stop()) is not None}:
         with suppress(Exception):  # one that cannot be asked must not keep the others from it
             ask()
-    return join(list(left), seconds)
+    return join_all(list(left), seconds)
 
 
-def join(threads: list[Thread], seconds: float) -> bool:
+def join_all(threads: list[Thread], seconds: float) -> bool:
     """Wait for their end, `seconds` at most for all together. True when none is left."""
     give_up = time.monotonic() + seconds
     for thread in threads:
@@ -58,12 +58,12 @@ def join(threads: list[Thread], seconds: float) -> bool:
     return not any(thread.is_alive() for thread in threads)
 
 
-def leave(code: int) -> int:
+def shut_down(code: int) -> int:
     """For a program's last line: give its exit code, when every thread has ended; else end the process with it here.
 
     Everything must be saved and every lock released.
     """
-    ended = end_all(LEAVE)
+    ended = stop_all(LEAVE)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -83,4 +83,4 @@ def _silence(stream: object) -> None:
         os.close(nothing)
 
 
-atexit.register(end_all, AT_EXIT)
+atexit.register(stop_all, AT_EXIT)

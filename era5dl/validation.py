@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from era5dl.folder.directory_handles import Place
+from era5dl.folder.confined_path import ConfinedPath
 
 MAX_SIZE = 2**53  # bytes of one object; far above what a bucket takes, and exact in every JSON reader
 _YEAR_3000 = 32_503_680_000  # Windows knows no date beyond
@@ -24,7 +24,7 @@ class Malformed(ValueError):
 
 def open_regular(path: Path) -> BinaryIO:
     """A plain file, to read. Raises Malformed for anything else under that name, OSError when it cannot be read."""
-    place = Place.of(path)
+    place = ConfinedPath.from_path(path)
     if not stat.S_ISREG(place.lstat().st_mode):
         raise Malformed("it is not a plain file")
     fd = place.open(os.O_RDONLY)

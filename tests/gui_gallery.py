@@ -94,8 +94,8 @@ class Files:
         elif index < 15:
             status, word, share = StatusStyle.DONE, _("Verified"), 1.0
         name = f"e5.oper.an.sfc.128_{165 + index % 5}_2t.ll025sc.{1940 + index % 84}0100_{1940 + index % 84}3023.nc"
-        speed = formatting.speed(dice * 9e6) if status is StatusStyle.ACTIVE else ""
-        return Row((name, f"{share:.0%}", formatting.size(1.2e9 + dice * 7e8), speed, word), share, status)
+        speed = formatting.format_speed(dice * 9e6) if status is StatusStyle.ACTIVE else ""
+        return Row((name, f"{share:.0%}", formatting.format_size(1.2e9 + dice * 7e8), speed, word), share, status)
 
 
 def build(root: tk.Tk, theme: Theme, page: str, _: Any, language: str) -> None:
@@ -255,7 +255,7 @@ def groups(_: Any) -> list[Group]:
 
 
 def chart(master: tk.Misc, theme: Theme, _: Any) -> LineChart:
-    one = LineChart(master, theme, format_value=lambda value: formatting.speed(value), span=3600, title=_("Speed"),
+    one = LineChart(master, theme, format_value=lambda value: formatting.format_speed(value), span=3600, title=_("Speed"),
                     format_ago=lambda ago: _("now") if ago < 1 else _("{n} min ago").format(n=round(ago / 60)))  # fmt: skip
     dice, value, samples = random.Random(3), 4e7, []
     for second in range(0, 3600, 6):

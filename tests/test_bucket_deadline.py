@@ -141,7 +141,7 @@ def test_where_the_system_gives_no_thread_a_later_wait_gets_one(monkeypatch: pyt
 
     monkeypatch.setattr(deadline, "_watch", deadline._Watch())
     with monkeypatch.context() as patch, deadline.Deadline(LOOK, "a byte") as limit:
-        patch.setattr(thread_registry, "start", none)
+        patch.setattr(thread_registry, "start_thread", none)
         limit.begin()
         limit.end()
     ours, theirs = socket.socketpair()

@@ -81,7 +81,7 @@ def test_every_variable_has_a_name_in_the_climate_data_store():
 
 
 def test_what_to_take_instead_of_absent_variables_is_there():
-    for row in facts.rows("absent.csv"):
+    for row in facts.read_csv("absent.csv"):
         assert row["remedy"]
         for name in row["instead"].split():
             assert find_variable(name).name == name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from era5dl.catalog import find_preset, find_product, find_variable, presets, products, search, variables
-from era5dl.catalog.lookup import _spellings, _variable_names, normal
+from era5dl.catalog.lookup import _spellings, _variable_names, normalize
 from era5dl.errors import AmbiguousName, UnknownName
 
 
@@ -83,7 +83,7 @@ def test_every_variable_is_found_by_its_full_name_and_by_every_spelling_within_i
         assert find_variable(variable.name) == variable
         assert find_variable(f"{variable.product.prefix}/{variable.code}") == variable
         for spelling in _spellings(variable):
-            assert variable in _variable_names()[normal(spelling)]
+            assert variable in _variable_names()[normalize(spelling)]
             assert find_variable(spelling, variable.product) == variable
 
 

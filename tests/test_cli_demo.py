@@ -10,7 +10,7 @@ import pytest
 from era5dl.cli import main
 from era5dl.cli.commands.demo import _prove
 from era5dl.cli.output import Voice
-from era5dl.demo import DemoBucket, dataset, make_bucket, selection
+from era5dl.demo import DemoServer, create_dataset, dataset, selection
 from era5dl.demo.server import find_rclone
 from era5dl.session import Session, list_sessions
 from era5dl.settings import Settings
@@ -52,7 +52,7 @@ def test_an_interrupted_demo_goes_on_though_the_port_is_another(tmp_path: Path) 
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.planner import make_plan
 
-    with DemoBucket(make_bucket(tmp_path / "server")) as server:
+    with DemoServer(create_dataset(tmp_path / "server")) as server:
         settings = Settings(endpoint_url=server.endpoint_url, bucket=server.bucket)
         with Session.begin(tmp_path / "era5", make_plan(selection(), S3Bucket(settings)), settings) as session:
             begun = session.id

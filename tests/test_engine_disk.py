@@ -185,7 +185,7 @@ def test_part_files_that_are_truncated_repeatedly(
         ended = ran.end()
     assert (ended.verified, ended.failed) == (4, 0)
     assert wrong_files(tmp_path, four) == []
-    assert any("cut short" in event.reason for event in ran.said(FileRestarted))
+    assert any("truncated" in event.reason for event in ran.said(FileRestarted))
 
 
 def test_a_disk_that_returns_without_its_unsynced_bytes(
@@ -266,7 +266,7 @@ def test_a_folder_that_is_moved_away_and_put_back(
     assert wrong_files(folder, four) == []
     (told,) = waited(ran)
     assert told.kind == "FolderVanished"
-    assert told.reason.startswith(f"the folder {folder} has vanished. Put it back")
+    assert told.reason.startswith(f"the folder {folder} has been deleted or moved. Put it back")
 
 
 @pytest.mark.parametrize("instead", [False, True])
@@ -286,7 +286,7 @@ def test_a_folder_that_does_not_come_back_ends_the_run(
             folder.mkdir()
         ended = ran.end()
     assert ended.kind == "FolderVanished"
-    assert ("another folder has taken the place of" if instead else "has vanished") in ended.error
+    assert ("replaced by another folder" if instead else "deleted or moved") in ended.error
     assert ended.remedy == disk.REMEDY_VANISHED
     assert len(waited(ran)) == 1
     assert not instead or list(folder.iterdir()) == []

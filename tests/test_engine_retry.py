@@ -42,7 +42,7 @@ TABLE = {  # reaction: (delay, barren) if it brought bytes; the same if none, th
     Reaction.RETRY: ((0, 0), (FIRST, 1), (2 * FIRST, 2)),
     Reaction.RETRY_ONCE: ((0, 0), (0, 1), (2 * FIRST, 2)),
     Reaction.BACKOFF: ((FIRST, 0), (FIRST, 1), (2 * FIRST, 2)),
-    Reaction.DOUBT: ((FIRST, 0), (FIRST, 1), (2 * FIRST, 2)),
+    Reaction.FEW_RETRIES: ((FIRST, 0), (FIRST, 1), (2 * FIRST, 2)),
     Reaction.THROTTLE: ((BUSY, 0), (BUSY, 1), (2 * BUSY, 2)),
     Reaction.WAIT_FOR_NETWORK: ((BASE, 0), (BASE, 0), (NETWORK_CAP, 1)),
     Reaction.PAUSE: ((0, 0), (0, 0), (0, 1)),
@@ -102,7 +102,7 @@ def test_new_bytes_restore_the_whole_budget(reaction: Reaction) -> None:
 @pytest.mark.parametrize("doubts", [DOUBTS, 6, 99])
 def test_doubt_has_its_own_smaller_budget(retries: int, doubts: int) -> None:
     def again(barren: int) -> bool:
-        error = failing(Reaction.DOUBT)
+        error = failing(Reaction.FEW_RETRIES)
         return decide(error, progressed=False, barren=barren, retries=retries, draw=Recorded(), doubts=doubts).again
 
     assert [again(barren) for barren in range(8)] == [barren < min(doubts, retries) for barren in range(8)]

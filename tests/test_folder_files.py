@@ -12,8 +12,8 @@ from era5dl.errors import DiskError, DiskFull, FileTooLarge, FolderUnusable, Uns
 from era5dl.folder import atomic_write as replace_module
 from era5dl.folder import free_space
 from era5dl.folder.atomic_write import replace, write_atomically, write_temp
-from era5dl.folder.directory_handles import Place
-from era5dl.folder.disk_errors import disk_errors, folder_errors
+from era5dl.folder.confined_path import ConfinedPath
+from era5dl.folder.disk_errors import translate_disk_errors, translate_folder_errors
 from era5dl.folder.free_space import check_free, free_bytes
 
 
@@ -39,22 +39,22 @@ from era5dl.folder.free_space import check_free, free_bytes
     ids=lambda value: errno.errorcode.get(value, "") if isinstance(value, int) else value.__name__,
 )
 def test_each_fault_becomes_the_error_the_engine_knows(number, kind):
-    with pytest.raises(kind, match="/out/x") as caught, disk_errors("/out/x"):
+    with pytest.raises(kind, match="/out/x") as caught, translate_disk_errors("/out/x"):
         raise OSError(number, os.strerror(number))
     assert type(caught.value) is kind
     assert caught.value.remedy or kind is UnsafeKey
-    with pytest.raises(FolderUnusable if kind is UnsafeKey else kind), folder_errors("/out"):
+    with pytest.raises(FolderUnusable if kind is UnsafeKey else kind), translate_folder_errors("/out"):
         raise OSError(number, os.strerror(number))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_really_full_disk():
-    with pytest.raises(DiskFull), disk_errors("/dev/full"), Path("/dev/full").open("wb") as file:
+    with pytest.raises(DiskFull), translate_disk_errors("/dev/full"), Path("/dev/full").open("wb") as file:
         file.write(b"x" * 100_000)
 
 
 def test_what_is_no_disk_fault_passes():
-    with pytest.raises(UsageError), disk_errors("/out"):
+    with pytest.raises(UsageError), translate_disk_errors("/out"):
         raise UsageError("something else")
 
 
@@ -89,7 +89,7 @@ def test_a_rename_that_a_virus_scanner_hinders_is_tried_again_where_that_happens
     with pytest.raises(PermissionError):
         replace(source, target)
     assert waits == [] or os.name == "nt"
-    monkeypatch.setattr(replace_module, "_PATIENCE", 10.0)
+    monkeypatch.setattr(replace_module, "_RETRY_SECONDS", 10.0)
     replace(source, target)
     assert target.read_text() == "x"
     assert waits == [0.1, 0.2]
@@ -97,7 +97,7 @@ def test_a_rename_that_a_virus_scanner_hinders_is_tried_again_where_that_happens
 
 def test_a_rename_that_is_refused_for_good_is_given_up(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(replace_module, "_PATIENCE", 10.0)
+    monkeypatch.setattr(replace_module, "_RETRY_SECONDS", 10.0)
     monkeypatch.setattr(replace_module.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(replace_module.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     monkeypatch.setattr(replace_module.os, "replace", lambda a, b: (_ for _ in ()).throw(PermissionError(13, "no")))
@@ -113,7 +113,7 @@ def test_room_is_asked_of_the_nearest_folder_that_exists(tmp_path):
 def test_too_little_room_is_said_in_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(free_space, "free_bytes", lambda folder: 3_000_000_000)
     check_free(tmp_path, 2_500_000_000, 500_000_000)
-    with pytest.raises(WillNotFit, match=r"3\.00 GB .* 500 MB kept free, but only 3\.00 GB .* 500 MB too little"):
+    with pytest.raises(WillNotFit, match=r"3\.00 GB .* 500 MB to keep free, but only 3\.00 GB .* 500 MB too little"):
         check_free(tmp_path, 3_000_000_000, 500_000_000)
 
 
@@ -123,16 +123,16 @@ def test_a_temp_file_is_never_one_that_somebody_has_just_put_there(
     """A second name of a file elsewhere, planted at the last moment: writing into it would change that file."""
     victim, target = tmp_path / "victim", tmp_path / "target"
     victim.write_bytes(b"precious")
-    unlink = Place.unlink
+    unlink = ConfinedPath.unlink
 
-    def planting(place: Place, *, missing_ok: bool = False) -> None:
+    def planting(place: ConfinedPath, *, missing_ok: bool = False) -> None:
         unlink(place, missing_ok=missing_ok)
         if not planted:
             planted.append(place)
             os.link(victim, place)
 
-    planted: list[Place] = []
-    monkeypatch.setattr(Place, "unlink", planting)
+    planted: list[ConfinedPath] = []
+    monkeypatch.setattr(ConfinedPath, "unlink", planting)
     with pytest.raises(FileExistsError):
         write_temp(target, [b"ours"])
     assert victim.read_bytes() == b"precious"

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from era5dl.errors import DiskFull, FileTooLarge, FolderUnusable, PartLost, UnsafeKey
-from era5dl.folder import part_file as partfile_module
-from era5dl.folder.directory_handles import Place
+from era5dl.folder import part_file
+from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.part_file import PartFile
 from era5dl.ranges import RangeSet
 from tests.faultlab import pseudo_random
@@ -28,7 +28,7 @@ DATA = pseudo_random("part", SIZE)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every test runs twice: with pwrite and pread, and as on Windows, which has neither."""
     positioned = request.param == "positioned"
-    monkeypatch.setattr(partfile_module, "_POSITIONED", positioned and hasattr(os, "pwrite"))
+    monkeypatch.setattr(part_file, "_HAS_PWRITE", positioned and hasattr(os, "pwrite"))
     if not positioned:
         for name in ("pwrite", "pread"):
             monkeypatch.delattr(os, name, raising=False)
@@ -150,7 +150,7 @@ def broken(fd: int) -> None:
 
 
 def in_order(part: PartFile) -> list[tuple[int, int]]:
-    return list(part.safe(RangeSet([(0, SIZE)])))
+    return list(part.synced(RangeSet([(0, SIZE)])))
 
 
 def test_after_a_sync_that_failed_nothing_of_it_counts(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +224,7 @@ def test_what_was_cut_off_does_not_count(part: PartFile, look: str) -> None:
     if look not in ("acquire", "commit"):
         part.acquire()
     os.truncate(part.path, 1000)
-    with pytest.raises(PartLost, match="cut short to 1000 bytes"):
+    with pytest.raises(PartLost, match="truncated to 1000 bytes"):
         {
             "write": lambda: part.write(SIZE - 1, memoryview(b"x")),
             "read": lambda: part.read(500, 1000),
@@ -288,30 +288,30 @@ def test_an_open_file_that_lost_its_name_is_noticed(part: PartFile) -> None:
     part.acquire()
     part.write(0, memoryview(DATA))
     part.path.rename(part.path.with_name("elsewhere"))
-    with pytest.raises(PartLost, match="vanished"):
+    with pytest.raises(PartLost, match="missing"):
         part.release()
 
 
 def test_what_changed_it_since_is_noticed(part: PartFile) -> None:
-    assert not part.touched
+    assert not part.changed_by_others
     left(part)
-    assert not part.touched
+    assert not part.changed_by_others
     with part.path.open("r+b") as file:
         file.write(b"scribble")
     os.utime(part.path, ns=(1, 1))
-    assert part.touched == (os.name != "nt")
+    assert part.changed_by_others == (os.name != "nt")
     left(part)
-    assert part.touched == (os.name != "nt"), "what was hashed before is not what is there"
+    assert part.changed_by_others == (os.name != "nt"), "what was hashed before is not what is there"
 
 
 def test_a_successor_knows_which_file_it_was(part: PartFile) -> None:
     left(part)
     exchange(part.path, bytes(SIZE))
-    again = PartFile(part.path, SIZE, before=part)
+    again = PartFile(part.path, SIZE, predecessor=part)
     again.acquire()  # nothing is counted on
     again.release()
-    again = PartFile(part.path, SIZE, before=part)
-    again.recall(part.safe(RangeSet([(0, SIZE)])))
+    again = PartFile(part.path, SIZE, predecessor=part)
+    again.restore(part.synced(RangeSet([(0, SIZE)])))
     with pytest.raises(PartLost, match="another file"):
         again.acquire()
     assert in_order(again) == []
@@ -393,17 +393,17 @@ def test_a_commit_that_cannot_be_leaves_both_files(part: PartFile, tmp_path: Pat
 def test_what_is_cut_while_it_gets_its_final_name_does_not_keep_it(
     part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    final, rename = tmp_path / "deep" / "er" / "a.nc", partfile_module.rename
+    final, rename = tmp_path / "deep" / "er" / "a.nc", part_file.rename
     part.acquire()
     part.write(0, memoryview(DATA))
     part.release()
 
-    def and_cut(source: Place, target: Place) -> None:
+    def and_cut(source: ConfinedPath, target: ConfinedPath) -> None:
         os.truncate(source, SIZE - 1)
         rename(source, target)
-        monkeypatch.setattr(partfile_module, "rename", rename)
+        monkeypatch.setattr(part_file, "rename", rename)
 
-    monkeypatch.setattr(partfile_module, "rename", and_cut)
+    monkeypatch.setattr(part_file, "rename", and_cut)
     with pytest.raises(PartLost):
         part.commit(final)
     assert not final.exists()
@@ -514,7 +514,7 @@ def test_a_file_system_that_gives_other_numbers_each_time_is_no_exchange(part: P
 def test_a_part_file_that_is_gone_is_lost_and_not_the_folders_fault(part: PartFile, tmp_path: Path) -> None:
     left(part)
     part.path.unlink()
-    with pytest.raises(PartLost, match="vanished"):
+    with pytest.raises(PartLost, match="missing"):
         part.commit(tmp_path / "final")
 
 
@@ -522,8 +522,8 @@ def test_a_part_file_that_is_counted_on_is_not_made_anew(tmp_path: Path) -> None
     """It would be full of holes."""
     path = tmp_path / "a.part"
     part = PartFile(path, 1000)
-    part.recall(RangeSet([(0, 500)]))
-    with pytest.raises(PartLost, match="vanished"):
+    part.restore(RangeSet([(0, 500)]))
+    with pytest.raises(PartLost, match="missing"):
         part.acquire()
     assert not path.exists()
-    assert not part.safe(RangeSet([(0, 500)]))
+    assert not part.synced(RangeSet([(0, 500)]))

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from era5dl.catalog import find_variable, key_of, parse_key, periods
 from era5dl.errors import Era5Error, UnsafeKey, UsageError
 from era5dl.folder.paths import check_key, safe_path
-from era5dl.formatting import parse_rate, parse_size, plain
+from era5dl.formatting import parse_rate, parse_size, printable
 from era5dl.gui.models.request_form import FieldError, read_date, read_folder, read_limit
 from era5dl.gui.widgets import date_text
 from era5dl.planner import plan_keys, read_keys
-from era5dl.redaction import GONE, Redactor, without_secrets
+from era5dl.redaction import REDACTED, Redactor, redact_secrets
 from era5dl.selection import Selection, days_of, parse_date
 from era5dl.session import plan_file
 from era5dl.settings import Settings
@@ -175,8 +175,8 @@ SECRET = st.text("abcXYZ019%@:/!", min_size=6, max_size=20).filter(lambda text: 
 def test_no_password_of_a_proxy_stays(secret: str, scheme: str, around: str) -> None:
     url = f"{scheme}://user:{secret}@proxy.example.org:3128"
     for said in (f"{around} {url} {around}", f"{around} Proxy-Authorization: Basic {secret}\n", f"password={secret}"):
-        assert secret not in without_secrets(said)
-        assert GONE in without_secrets(said)
+        assert secret not in redact_secrets(said)
+        assert REDACTED in redact_secrets(said)
     assert secret not in Redactor(urls=[url])(f"{around} cannot reach {url} ({secret}) {around}")
 
 
@@ -186,12 +186,12 @@ def test_no_password_of_a_proxy_stays(secret: str, scheme: str, around: str) -> 
 )
 def test_no_text_makes_the_redaction_hang(piece: str) -> None:
     text = piece * (4000 // len(piece))
-    without_secrets(text)
+    redact_secrets(text)
     Redactor(homes=["/home/me"], folders=["/data/x"], user="me", machine="box", urls=["http://u:p@h:1"])(text)
 
 
 @bounded(100)
 @given(TYPED)
 def test_nothing_draws_on_a_terminal(text: str) -> None:
-    assert not any(letter in plain(text) for letter in "\x1b\n\r\b\u202e\x9b")
+    assert not any(letter in printable(text) for letter in "\x1b\n\r\b\u202e\x9b")
     assert isinstance(str(Era5Error(text)), str)

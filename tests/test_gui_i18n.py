@@ -627,7 +627,7 @@ def test_durations():
         "1 day 00:00:00",
         "1 day 01:00:00",
     ]
-    assert status_text.duration(3600.4) == text.duration(3600.4)
+    assert status_text.duration(3600.4) == text.format_duration(3600.4)
     switch("zh_CN")
     assert status_text.duration(3 * 86400 + 4 * 3600 + 5 * 60 + 6) == "3 天 04:05:06"
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from era5dl import log_file
-from era5dl.redaction import GONE, Redactor, without_secrets
+from era5dl.redaction import REDACTED, Redactor, redact_secrets
 
 log = logging.getLogger("era5dl")
 
@@ -57,7 +57,7 @@ def test_secrets_stay_out_of_messages_and_tracebacks(path: Path) -> None:
         log.exception("failed")
     text = path.read_text()
     assert "hunter2" not in text
-    assert text.count(f"http://{GONE}@proxy.example:3128") == 3  # the message, the line of source, the error
+    assert text.count(f"http://{REDACTED}@proxy.example:3128") == 3  # the message, the line of source, the error
     assert "Traceback" in text
 
 
@@ -147,8 +147,8 @@ NASTY = [
 
 @pytest.mark.parametrize(("text", "secret"), NASTY)
 def test_secrets_are_taken_out(text: str, secret: str) -> None:
-    assert secret not in without_secrets(text)
-    assert GONE in without_secrets(text)
+    assert secret not in redact_secrets(text)
+    assert REDACTED in redact_secrets(text)
 
 
 @pytest.mark.parametrize(
@@ -161,13 +161,13 @@ def test_secrets_are_taken_out(text: str, secret: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_harmless_stays(text: str) -> None:
-    assert without_secrets(text) == text
+    assert redact_secrets(text) == text
 
 
 @given(st.text(st.characters(codec="ascii", exclude_characters=" \t\r\n\x0b\x0c\"'<>\x1c\x1d\x1e\x1f"), min_size=4))
 def test_no_password_survives_whatever_is_in_it(password: str) -> None:
-    shown = without_secrets(f"proxy http://person:{password}@proxy.example.org:3128 refused")
-    assert shown.startswith(f"proxy http://{GONE}@") and shown.endswith("proxy.example.org:3128 refused")
+    shown = redact_secrets(f"proxy http://person:{password}@proxy.example.org:3128 refused")
+    assert shown.startswith(f"proxy http://{REDACTED}@") and shown.endswith("proxy.example.org:3128 refused")
 
 
 ME = Redactor(

@@ -17,12 +17,12 @@ import psutil
 import pytest
 
 from era5dl.engine.events import FileFailed, State
-from era5dl.folder import directory_handles
+from era5dl.folder import directory_handle
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.runs import LONG, running, wrong_files
 
-pytestmark = pytest.mark.skipif(not directory_handles.RELATIVE, reason="links and handles of Unix")
+pytestmark = pytest.mark.skipif(not directory_handle.SUPPORTS_DIR_FD, reason="links and handles of Unix")
 
 SIZE = 32 << 20
 DATA = {"a/large.nc": pseudo_random(1, SIZE), "b/other.nc": pseudo_random(2, 100_000)}

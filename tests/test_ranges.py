@@ -58,7 +58,7 @@ def test_every_question_is_answered_as_the_set_would(history, span):
 def test_a_run_goes_on_to_the_first_gap(history, start):
     ranges, model = both(history)
     end = next(n for n in range(start, END + 2) if n not in model)
-    assert ranges.run_from(start) == end
+    assert ranges.contiguous_end(start) == end
 
 
 @given(steps, steps)

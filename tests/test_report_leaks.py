@@ -106,7 +106,7 @@ def test_no_name_of_a_computer(tmp_path: Path, host: str) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_folder_that_it_was_not_told_of(tmp_path: Path, folder: str) -> None:
-    said = [f"no room left on the disk that holds {folder}", f"'{folder}' has vanished", f"[Errno 13] at '{folder}/y'"]
+    said = [f"no space left on the disk that holds {folder}", f"'{folder}' has vanished", f"[Errno 13] at '{folder}/y'"]
     end = log_file.start_logging()
     for line in said:
         logging.getLogger("era5dl").error(line)
@@ -121,7 +121,7 @@ def test_no_folder_that_it_was_not_told_of(tmp_path: Path, folder: str) -> None:
     )
     for place in PLACES:
         assert place.casefold() not in text.casefold()
-    assert "no room left on the disk that holds" in text
+    assert "no space left on the disk that holds" in text
 
 
 def test_no_name_from_a_lock_and_nothing_that_draws_from_a_title(tmp_path: Path) -> None:

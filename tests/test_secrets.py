@@ -19,7 +19,7 @@ from era5dl.errors import Unreachable, UsageError
 from era5dl.gui.models.preferences import Preferences, load, save
 from era5dl.gui.models.settings_form import read
 from era5dl.log_file import start_logging
-from era5dl.redaction import shown_url
+from era5dl.redaction import redact_url
 from era5dl.session import Failure, Session
 from era5dl.session.index import remember
 from era5dl.session.resume_file import backup_path
@@ -108,7 +108,7 @@ def test_a_mistyped_proxy_is_shown_without_its_password(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         Settings.from_environment({"ERA5DL_PROXY": text.format(SECRET)})
     assert SECRET not in str(refused.value) + refused.value.remedy
-    assert SECRET not in shown_url(text.format(SECRET))
+    assert SECRET not in redact_url(text.format(SECRET))
 
 
 def test_settings_do_not_show_the_password_of_a_proxy() -> None:

@@ -110,7 +110,7 @@ def test_the_end_of_python_asks_and_waits() -> None:
                 print("ended in order", flush=True)
 
         work = Work()
-        thread_registry.start(threading.Thread(target=work.work, daemon=True), work.stop)
+        thread_registry.start_thread(threading.Thread(target=work.work, daemon=True), work.stop)
         raise SystemExit(7)
     """)
     assert (done.returncode, done.stdout) == (7, "ended in order\n"), done.stderr
@@ -122,9 +122,9 @@ def test_one_that_cannot_be_ended_holds_up_nobody_and_costs_no_word() -> None:
         import sys, threading
         from era5dl import thread_registry
 
-        thread_registry.start(threading.Thread(target=threading.Event().wait, args=(30,)))
+        thread_registry.start_thread(threading.Thread(target=threading.Event().wait, args=(30,)))
         sys.stdout.write("the last word")
-        sys.exit(thread_registry.leave(3))
+        sys.exit(thread_registry.shut_down(3))
     """)
     assert (done.returncode, done.stdout) == (3, "the last word"), done.stderr
     assert time.monotonic() - began < 15

@@ -103,7 +103,7 @@ class _Watch:
                 self._over = False
                 self._watcher = threading.Thread(target=self._look, name="era5dl-deadlines", daemon=True)
                 try:
-                    thread_registry.start(self._watcher, self.stop)
+                    thread_registry.start_thread(self._watcher, self.stop)
                 except OutOfThreads:  # until a later wait gets one, only the sockets' own timeouts hold
                     self._some.clear()
 

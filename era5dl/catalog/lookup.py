@@ -21,9 +21,9 @@ _Index = dict[str, tuple[Variable, ...]]
 
 def find_product(name: str) -> Product:
     """The product of this name: "e5.oper.an.pl", "an.pl" or "pl". Raises UnknownName."""
-    found = _product_names().get(normal(name))
+    found = _product_names().get(normalize(name))
     if found is None:
-        near = dict.fromkeys(_product_names()[hit].name for hit in nearest(normal(name), _product_names()))
+        near = dict.fromkeys(_product_names()[hit].name for hit in closest_matches(normalize(name), _product_names()))
         raise UnknownName(
             f"There is no product “{name}”.",
             candidates=tuple(near),
@@ -39,7 +39,7 @@ def find_variable(name: str, product: Product | None = None) -> Variable:
     an.sfc/2t, e5.oper.an.sfc/2t, or the key of one of its files.
     """
     product, short = _split(name, product)
-    named = _variable_names().get(normal(short), ())
+    named = _variable_names().get(normalize(short), ())
     found = tuple(v for v in named if product is None or v.product == product)
     if len(found) == 1:
         return found[0]
@@ -62,18 +62,18 @@ def search(text: str = "", product: Product | None = None) -> tuple[Variable, ..
     """All variables in whose names every word of `text` occurs; those it names exactly come first."""
     words = text.casefold().replace("_", " ").split()
     hits = [v for v in variables() if (product is None or v.product == product) and _mentions(v, words)]
-    starts = normal(text)
+    starts = normalize(text)
     exact = {v.name for v in _variable_names().get(starts, ())}
-    return tuple(sorted(hits, key=lambda v: (v.name not in exact, not normal(v.short).startswith(starts))))
+    return tuple(sorted(hits, key=lambda v: (v.name not in exact, not normalize(v.short).startswith(starts))))
 
 
-def normal(name: str) -> str:
+def normalize(name: str) -> str:
     """A name without what may differ between spellings of it."""
     bare = re.sub(r"[^0-9a-z]", "", name.casefold())
     return re.sub(r"met(re|er)s?", "m", bare).replace("vapor", "vapour").replace("vapouur", "vapour")
 
 
-def nearest(name: str, names: Iterable[str]) -> list[str]:
+def closest_matches(name: str, names: Iterable[str]) -> list[str]:
     """The names that look most like this one, the best first."""
     from difflib import get_close_matches  # 4 ms to import, and only needed when somebody mistyped
 
@@ -107,7 +107,7 @@ def _spellings(variable: Variable) -> Iterator[str]:
 def _variable_names() -> _Index:
     index: dict[str, list[Variable]] = {}
     for variable in variables():
-        for name in dict.fromkeys(normal(spelling) for spelling in _spellings(variable)):
+        for name in dict.fromkeys(normalize(spelling) for spelling in _spellings(variable)):
             index.setdefault(name, []).append(variable)
     return {name: tuple(found) for name, found in index.items()}
 
@@ -119,7 +119,7 @@ def _product_names() -> dict[str, Product]:
     for product in products():
         words = product.prefix.split(".")
         for first in range(len(words)):
-            names.setdefault(normal("".join(words[first:])), product)
+            names.setdefault(normalize("".join(words[first:])), product)
     return names
 
 
@@ -127,15 +127,15 @@ def _product_names() -> dict[str, Product]:
 def _absent() -> dict[str, dict[str, str]]:
     """Variables of ERA5 that this bucket does not have, under their names."""
     names: dict[str, dict[str, str]] = {}
-    for row in data.rows("absent.csv"):
+    for row in data.read_csv("absent.csv"):
         for name in (row["short"], row["cds_name"], *row["also"].split()):
-            names[normal(name)] = row
+            names[normalize(name)] = row
     return names
 
 
 def _unknown(name: str, product: Product | None) -> UnknownName:
     """Why there is no such variable, and what to take instead."""
-    bare = normal(name)
+    bare = normalize(name)
     absent = _absent().get(bare)
     if absent is not None:
         title = absent["cds_name"].replace("_", " ")
@@ -154,7 +154,7 @@ def _unknown(name: str, product: Product | None) -> UnknownName:
     known = [
         key for key, found in _variable_names().items() if product is None or product in {v.product for v in found}
     ]
-    near = dict.fromkeys(v.name for hit in nearest(bare, known) for v in _variable_names()[hit])
+    near = dict.fromkeys(v.name for hit in closest_matches(bare, known) for v in _variable_names()[hit])
     names = [n for n in near if product is None or n.startswith(f"{product.name}/")][:5]
     where = f"{product.name} has" if product else "There is"
     return UnknownName(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from era5dl.catalog import data
-from era5dl.catalog.lookup import find_variable, nearest, normal
+from era5dl.catalog.lookup import closest_matches, find_variable, normalize
 from era5dl.catalog.variables import Variable
 from era5dl.errors import UnknownName
 
@@ -33,16 +33,16 @@ def presets() -> tuple[Preset, ...]:
             note=entry["note"],
             source=entry["source"],
         )
-        for entry in data.document("presets.json")
+        for entry in data.read_json("presets.json")
     )
 
 
 def find_preset(name: str) -> Preset:
     """The preset of this name, in any case. Raises UnknownName."""
-    by_name = {normal(preset.name): preset for preset in presets()}
-    if normal(name) in by_name:
-        return by_name[normal(name)]
-    near = nearest(normal(name), by_name)
+    by_name = {normalize(preset.name): preset for preset in presets()}
+    if normalize(name) in by_name:
+        return by_name[normalize(name)]
+    near = closest_matches(normalize(name), by_name)
     raise UnknownName(
         f"There is no preset “{name}”.",
         candidates=[by_name[found].name for found in near],

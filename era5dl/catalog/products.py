@@ -58,5 +58,5 @@ def products() -> tuple[Product, ...]:
             source=entry["source"],
             confidence=entry["confidence"],
         )
-        for entry in data.document("products.json")
+        for entry in data.read_json("products.json")
     )

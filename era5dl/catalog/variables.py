@@ -67,5 +67,5 @@ def variables() -> tuple[Variable, ...]:
             source=row["source"],
             confidence=row["confidence"],
         )
-        for row in data.rows("variables.csv")
+        for row in data.read_csv("variables.csv")
     )

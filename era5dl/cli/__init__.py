@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
 from era5dl.errors import Era5Error, Stopped, UsageError
-from era5dl.redaction import without_secrets
+from era5dl.redaction import redact_secrets
 
 if TYPE_CHECKING:
     from era5dl.cli.interrupts import Interrupts
@@ -40,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "threading" not in sys.modules:  # --help
             return code
         from era5dl.cli.interrupts import ignore_signals
-        from era5dl.thread_registry import leave
+        from era5dl.thread_registry import shut_down
 
-        code = leave(code)
+        code = shut_down(code)
         ignore_signals()  # so that one which comes while Python ends takes the place of no exit code
     except KeyboardInterrupt:  # before our handler was there, or while an error was told
         code = INTERRUPTED
@@ -90,13 +90,13 @@ def _run(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) ->
     except Era5Error as failure:
         _show_traceback_if_asked()
         voice.complain(failure)
-        code, error, remedy = exit_code(failure), without_secrets(str(failure)), failure.remedy
+        code, error, remedy = exit_code(failure), redact_secrets(str(failure)), failure.remedy
     except BrokenPipeError:
         raise
     except Exception as bug:  # noqa: BLE001 - a bug of ours; the user gets a sentence, ERA5DL_DEBUG=1 the rest
         _show_traceback_if_asked()
         problem = Era5Error(
-            without_secrets(f"{type(bug).__name__}: {bug}"),
+            redact_secrets(f"{type(bug).__name__}: {bug}"),
             remedy="This should not happen. Run it again with ERA5DL_DEBUG=1 and report what it says.",
         )
         voice.complain(problem)
@@ -153,7 +153,7 @@ def _show_traceback_if_asked() -> None:
     if os.environ.get("ERA5DL_DEBUG", "") not in ("", "0"):
         import traceback
 
-        sys.stderr.write(without_secrets(traceback.format_exc()))
+        sys.stderr.write(redact_secrets(traceback.format_exc()))
 
 
 def _have_streams() -> None:

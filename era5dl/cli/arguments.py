@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Voice
 from era5dl.errors import UsageError
-from era5dl.formatting import count
+from era5dl.formatting import format_count
 from era5dl.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def make_plan(
     watch = PlanningWatch(voice)
     with interrupts.gracefully():
         if selection is None:
-            voice.say(f"Looking up {count(len(keys), 'key')} ...")
+            voice.say(f"Looking up {format_count(len(keys), 'key')} ...")
             made = planner.plan_keys(keys, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set)
             if made.passed_over:
                 voice.insist(f"passed over: {planner.no_files(made.passed_over)}")
@@ -90,7 +90,7 @@ class PlanningWatch:
             self._voice.record("planning", done=done, total=total)
         if now >= self._next_line:
             self._next_line = now + 2.0
-            self._voice.say(f"Planning: {done:,} of {count(total, 'listing')} ...")
+            self._voice.say(f"Planning: {done:,} of {format_count(total, 'listing')} ...")
 
 
 def selection_from(arguments: argparse.Namespace) -> Selection:

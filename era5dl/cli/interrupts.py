@@ -80,7 +80,7 @@ class Interrupts:
 
         thread = threading.Thread(target=run, name="era5dl-work", daemon=True)
         with self.gracefully():
-            thread_registry.start(thread)
+            thread_registry.start_thread(thread)
             while thread.is_alive() and not self.asked.is_set():
                 thread.join(0.1)
                 watch()

@@ -18,7 +18,7 @@ from era5dl.cli.output import Voice
 from era5dl.cli.plain_display import line_for, percent
 from era5dl.engine.events import Event, FileFailed, State, StateChanged, Throttled
 from era5dl.engine.progress import ActiveFile, Snapshot
-from era5dl.formatting import count, duration, plain, size, speed
+from era5dl.formatting import format_count, format_duration, format_size, format_speed, printable
 
 FRAME = 0.12  # seconds between two pictures
 
@@ -49,7 +49,7 @@ class Live:
             return  # the picture shows these as long as they last
         line, failed = line_for(event), isinstance(event, FileFailed)
         if line and line not in self._told:
-            self._console.print(Text(plain(line), style="red" if failed else "yellow"))
+            self._console.print(Text(printable(line), style="red" if failed else "yellow"))
         if failed:
             self._told.add(line)
 
@@ -74,7 +74,7 @@ def picture(snapshot: Snapshot, width: int, height: int) -> RenderableType:
 
 
 def _total(snapshot: Snapshot) -> Table:
-    left = f"{duration(snapshot.time_left)} left" if snapshot.time_left is not None else ""
+    left = f"{format_duration(snapshot.time_left)} left" if snapshot.time_left is not None else ""
     row = Table.grid(padding=(0, 2), expand=True)
     row.add_column(ratio=1)
     for width in (5, 18, 9, 12):  # as wide as the usual texts, so that the bar does not wobble
@@ -83,8 +83,8 @@ def _total(snapshot: Snapshot) -> Table:
     row.add_row(
         bar,
         Text(f"{percent(snapshot)} %", style="bold"),
-        Text(f"{size(snapshot.done_bytes)} of {size(snapshot.total_bytes)}"),
-        Text(speed(snapshot.speed), style="green"),
+        Text(f"{format_size(snapshot.done_bytes)} of {format_size(snapshot.total_bytes)}"),
+        Text(format_speed(snapshot.speed), style="green"),
         Text(left),
     )
     return row
@@ -92,22 +92,22 @@ def _total(snapshot: Snapshot) -> Table:
 
 def _counts(snapshot: Snapshot) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(f"{snapshot.done_files:,} of {count(snapshot.total_files, 'file')}")
+    line.append(f"{snapshot.done_files:,} of {format_count(snapshot.total_files, 'file')}")
     if snapshot.checked_files:
         line.append(f", {snapshot.verified_files:,} verified, {snapshot.checked_files:,} checked", style="dim")
     if snapshot.failed_files:
         line.append(f", {snapshot.failed_files:,} failed", style="red")
-    line.append(f", {count(snapshot.in_flight, 'request')} under way", style="dim")
+    line.append(f", {format_count(snapshot.in_flight, 'request')} under way", style="dim")
     if snapshot.allowed < snapshot.workers:
         line.append(f" (the server allows {snapshot.allowed})", style="yellow")
     if snapshot.rate_limit is not None:
-        line.append(f", limited to {speed(snapshot.rate_limit)}", style="dim")
+        line.append(f", limited to {format_speed(snapshot.rate_limit)}", style="dim")
     return line
 
 
 def _trouble(snapshot: Snapshot) -> Text:
     """Why it does not run, on a line of its own: it must not be cut off."""
-    reason = f": {plain(snapshot.reason)}" if snapshot.reason else ""
+    reason = f": {printable(snapshot.reason)}" if snapshot.reason else ""
     return Text(f"{snapshot.state.value}{reason}", style="bold yellow", no_wrap=True, overflow="ellipsis")
 
 
@@ -120,9 +120,9 @@ def _files(active: tuple[ActiveFile, ...], width: int) -> Table:
     for file in active:
         share = file.done * 100 // file.size if file.size else 100
         table.add_row(
-            Text("  " + plain(file.key.rpartition("/")[2] or file.key), style="cyan"),
+            Text("  " + printable(file.key.rpartition("/")[2] or file.key), style="cyan"),
             ProgressBar(total=max(1, file.size), completed=file.done),
             Text(f"{share} %"),
-            Text("proving" if file.proving else speed(file.speed), style="dim"),
+            Text("proving" if file.proving else format_speed(file.speed), style="dim"),
         )
     return table

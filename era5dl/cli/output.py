@@ -12,8 +12,8 @@ from typing import Any
 
 from era5dl.cli.json_output import JsonLines, writing
 from era5dl.errors import Era5Error
-from era5dl.formatting import plain
-from era5dl.redaction import without_secrets
+from era5dl.formatting import printable
+from era5dl.redaction import redact_secrets
 
 
 class Voice:
@@ -34,7 +34,7 @@ class Voice:
         """A line of what was asked for. Says nothing with --json: the records say it."""
         if self.records is None:
             with writing():
-                print(plain(line), file=sys.stdout)
+                print(printable(line), file=sys.stdout)
 
     def results(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -48,7 +48,7 @@ class Voice:
     def insist(self, line: str) -> None:
         """A line that --quiet does not silence: an error, a failure, the summary."""
         try:
-            print(plain(line), file=sys.stderr, flush=True)
+            print(printable(line), file=sys.stderr, flush=True)
         except BrokenPipeError:
             raise
         except OSError:  # a full disk: what was asked for can be done without words about it
@@ -63,13 +63,13 @@ class Voice:
         """What the person at the terminal answers; no where there is none, or nobody who can be asked."""
         if self.records is not None or not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
             return False
-        sys.stderr.write(plain(f"era5dl: {question}") + " [y/N] ")
+        sys.stderr.write(printable(f"era5dl: {question}") + " [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def complain(self, error: Era5Error) -> None:
         """What went wrong and what can be done about it."""
-        for place, line in enumerate(without_secrets(str(error)).splitlines()):
+        for place, line in enumerate(redact_secrets(str(error)).splitlines()):
             self.insist(f"era5dl: {line}" if place == 0 else f"  {line}")
         if error.remedy:
             self.insist(f"  {error.remedy}")
@@ -77,7 +77,7 @@ class Voice:
 
 def table(rows: Sequence[Sequence[str]], *, head: Sequence[str], right: Sequence[int] = ()) -> list[str]:
     """Columns as wide as their widest cell; the columns numbered in `right` lean to the right."""
-    clean = [[plain(cell) for cell in row] for row in (head, *rows)]
+    clean = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in clean) for column in range(len(head))]
     lines = []
     for row in clean:

@@ -13,7 +13,7 @@ from typing import NoReturn
 import era5dl
 from era5dl.errors import UsageError
 from era5dl.formatting import parse_rate
-from era5dl.redaction import without_secrets
+from era5dl.redaction import redact_secrets
 
 DESCRIPTION = """\
 Fetch ERA5 reanalysis files (netCDF) from NSF NCAR's public S3 bucket, s3://nsf-ncar-era5, every byte proven.
@@ -66,7 +66,7 @@ class _Parser(argparse.ArgumentParser):
         if message.endswith("required: COMMAND"):  # said alone, it is asked what there is
             self.print_help(sys.stderr)
             self.exit(2, f"\n{self.prog}: error: {message}\n")
-        super().error(without_secrets(message))  # argparse repeats what was typed, perhaps a URL with a password
+        super().error(redact_secrets(message))  # argparse repeats what was typed, perhaps a URL with a password
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ from era5dl.engine.events import (
 from era5dl.engine.progress import Snapshot
 from era5dl.engine.reporting import CheckedGroup, EventFilter
 from era5dl.errors import ClaimedElsewhere
-from era5dl.formatting import count, duration, size, speed
+from era5dl.formatting import format_count, format_duration, format_size, format_speed
 
 EVERY = 10.0  # seconds between two progress lines
 MOST_REASONS = 20  # and names with each, of files that are checked and not verified
@@ -103,14 +103,14 @@ def line_for(event: Event) -> str:
         case StateChanged(state=State.RUNNING):
             return "going on" if event.reason == "" else f"going on: {event.reason}"
         case RetryRoundScheduled():
-            files = count(event.files, "failed file")
+            files = format_count(event.files, "failed file")
             return f"trying {files} again in {event.delay:.0f} s (round {event.round})"
         case StateChanged() if event.state not in (State.READY, State.ENDED, State.WAITING_TO_RETRY):
             return f"{event.state.value}: {event.reason}" if event.reason else str(event.state.value)
         case Throttled():
-            return f"the server asks to slow down: {count(event.workers, 'request')} at once for now"
+            return f"the server asks to slow down: {format_count(event.workers, 'request')} at once for now"
         case FewerWorkers():
-            fewer = count(event.workers, "worker")
+            fewer = format_count(event.workers, "worker")
             return f"only {fewer} instead of {event.wanted}: {event.reason} ({event.remedy})"
         case RangesIgnored():
             return (
@@ -128,12 +128,12 @@ def _reason(event: FileFailed | FileRestarted | FileRetrying) -> str:
 def progress_line(snapshot: Snapshot) -> str:
     """ "42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 left" """
     parts = [
-        f"{snapshot.done_files:,} of {count(snapshot.total_files, 'file')}",
-        f"{size(snapshot.done_bytes)} of {size(snapshot.total_bytes)}",
-        speed(snapshot.speed),
+        f"{snapshot.done_files:,} of {format_count(snapshot.total_files, 'file')}",
+        f"{format_size(snapshot.done_bytes)} of {format_size(snapshot.total_bytes)}",
+        format_speed(snapshot.speed),
     ]
     if snapshot.time_left is not None:
-        parts.append(f"{duration(snapshot.time_left)} left")
+        parts.append(f"{format_duration(snapshot.time_left)} left")
     if snapshot.failed_files:
         parts.append(f"{snapshot.failed_files:,} failed")
     if snapshot.state is not State.RUNNING:
@@ -162,9 +162,9 @@ def checked_lines(groups: Sequence[CheckedGroup]) -> list[str]:
         names = ", ".join(key.rpartition("/")[2] for key in keys[:MOST_NAMES])
         more = f" and {len(keys) - MOST_NAMES:,} more" if len(keys) > MOST_NAMES else ""
         are = "is" if len(keys) == 1 else "are"
-        lines.append(f"{count(len(keys), 'file')} {are} checked, not verified: {reason} ({names}{more})")
+        lines.append(f"{format_count(len(keys), 'file')} {are} checked, not verified: {reason} ({names}{more})")
     if rest := sum(len(group.keys) for group in groups[MOST_REASONS:]):
-        lines.append(f"{count(rest, 'file')} more: checked, not verified, for other reasons; --json names them")
+        lines.append(f"{format_count(rest, 'file')} more: checked, not verified, for other reasons; --json names them")
     return lines
 
 
@@ -180,7 +180,7 @@ def summary_line(ended: RunEnded, last: Snapshot, missing: int) -> str:
     what = ", ".join(f"{number:,} {word}" for number, word in counts if number) or "nothing to do"
     if last.fetched_bytes:
         pace = last.fetched_bytes / last.elapsed if last.elapsed > 0 else 0.0
-        effort = f"took {duration(last.elapsed)} at {speed(pace)}"
+        effort = f"took {format_duration(last.elapsed)} at {format_speed(pace)}"
     else:
-        effort = f"took {duration(last.elapsed)}, nothing had to be fetched"
-    return f"{count(last.total_files, 'file')}, {size(last.total_bytes)}: {what}; {effort}"
+        effort = f"took {format_duration(last.elapsed)}, nothing had to be fetched"
+    return f"{format_count(last.total_files, 'file')}, {format_size(last.total_bytes)}: {what}; {effort}"

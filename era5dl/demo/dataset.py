@@ -55,7 +55,7 @@ def demo_files() -> Iterator[tuple[Variable, Period]]:
         yield from dict.fromkeys((variable, period) for day in DAYS for period in periods(variable.product, day, day))
 
 
-def make_bucket(cache: Path, on_file: Callable[[int, int], None] | None = None) -> Path:
+def create_dataset(cache: Path, on_file: Callable[[int, int], None] | None = None) -> Path:
     """The folder to serve, made below `cache` unless a whole one is there already. Takes a few seconds.
 
     on_file: told how many files are made, of how many. Raises UsageError when h5py is not installed, and OSError.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import h5py
 
 
-def describe(path: Path) -> str:
+def describe_file(path: Path) -> str:
     """The variable, its dimensions, its least, mean and greatest value, its unit and its period.
 
     Reads chunk by chunk, so that a file of any size takes little memory. Raises OSError or KeyError for a file that

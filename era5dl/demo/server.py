@@ -41,7 +41,7 @@ START_TIMEOUT = 30.0  # seconds; a fraction of one is usual
 INSTALL = 'pip install "era5dl[demo]"'
 
 
-class DemoBucket:
+class DemoServer:
     """Serves `folder`, in which each folder is a bucket, while the context lasts.
 
     speed: bytes per second for all connections together; None for no limit.
@@ -59,7 +59,7 @@ class DemoBucket:
     def endpoint_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def __enter__(self) -> DemoBucket:
+    def __enter__(self) -> DemoServer:
         """Start the server and wait until it answers. Raises UsageError when rclone is not installed."""
         rclone = find_rclone()
         if rclone is None:

@@ -240,7 +240,7 @@ def with_timeout(work: Callable[[], T], seconds: float) -> T:
 
     thread = threading.Thread(target=run, name="era5dl-probe", daemon=True)
     try:
-        thread_registry.start(thread)
+        thread_registry.start_thread(thread)
     except OutOfThreads:
         return work()  # then only the socket timeouts apply
     thread.join(seconds)

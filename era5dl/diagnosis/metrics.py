@@ -85,7 +85,7 @@ class Metrics:
     def start(self) -> None:
         """Start the sampling thread."""
         with suppress(OutOfThreads):  # a download works without metrics
-            threads.start(threading.Thread(target=self._run, name="era5dl-metrics", daemon=True), self.stop)
+            threads.start_thread(threading.Thread(target=self._run, name="era5dl-metrics", daemon=True), self.stop)
 
     def stop(self) -> None:
         """End the sampling thread; returns at once."""

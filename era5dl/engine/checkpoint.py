@@ -53,7 +53,7 @@ def retract_claims(run: Run, transfer: Transfer) -> None:
 def claim(transfer: Transfer) -> Unfinished:
     """What is there of one object: on the disk itself, for what was written since the last sync may be lost."""
     digest = transfer.digest
-    done = tuple(transfer.part.safe(transfer.done) if transfer.part is not None else transfer.done)
+    done = tuple(transfer.part.synced(transfer.done) if transfer.part is not None else transfer.done)
     if digest is None or not (transfer.multipart or transfer.unverifiable):
         return Unfinished(transfer.index, done)
     return Unfinished(transfer.index, done, {**transfer.recorded_md5s, **digest.part_md5s()}, digest.parts[0][1])

@@ -20,7 +20,7 @@ from era5dl.engine.withdrawal import FAILED, when_idle, withdraw
 from era5dl.errors import DiskAway, DiskError, DiskFull, Era5Error, FolderVanished, Reaction
 from era5dl.folder.free_space import check_free, free_bytes, is_writable
 from era5dl.folder.paths import OWN_FOLDER
-from era5dl.formatting import size
+from era5dl.formatting import format_size
 
 DELAYS = (0.2, 1.0, 3.0)  # seconds before each retry of one file, while no more of its bytes reach the disk
 MAX_TRIAL = 1 << 24  # bytes written as a trial, which is the only way to notice a quota
@@ -58,7 +58,7 @@ def object_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
     """Under the lock: this object could not be written or read, although the disk works. Retry it, or let it fail."""
     if transfer.decision is not None:
         return
-    synced = transfer.part.safe(transfer.done).total() if transfer.part is not None else 0
+    synced = transfer.part.synced(transfer.done).total() if transfer.part is not None else 0
     if synced > transfer.synced_bytes:
         transfer.synced_bytes, transfer.disk_failures = synced, 0
     if transfer.disk_failures == len(DELAYS):
@@ -109,9 +109,9 @@ def hash_from_disk(transfer: Transfer) -> None:
         return
     if transfer.unverifiable:  # there is no ETag to compare with: compare with the MD5s computed on arrival
         known = {**digest.part_md5s(), **transfer.recorded_md5s}
-        unknown = dict.fromkeys(range(len(digest.parts)), "") if part.touched else {}
+        unknown = dict.fromkeys(range(len(digest.parts)), "") if part.changed_by_others else {}
         transfer.recorded_md5s = {**unknown, **known}
-    part.read_from_disk()
+    part.bypass_page_cache()
     transfer.digest = digest.fresh()
 
 
@@ -175,7 +175,7 @@ class DiskMonitor:
         """No write has failed yet, so the bytes written so far count."""
         with self._run.locked():
             if not self._run.outage.is_disk:
-                self._run.disk_outage_locked(DiskFull(f"only {size(free)} are free on the disk"))
+                self._run.disk_outage_locked(DiskFull(f"only {format_size(free)} are free on the disk"))
 
     def _wait_for_folder(self, error: DiskError) -> None:
         """Wait for a missing disk without limit, but for a moved or deleted folder only VANISHED_LIMIT seconds."""

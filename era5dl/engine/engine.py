@@ -214,7 +214,9 @@ class Engine:
             self._no_workers.clear()
 
     def _begin_thread(self, target: Callable[..., None], name: str, *args: object) -> None:
-        thread_registry.start(threading.Thread(target=target, args=args, name=f"era5dl-{name}", daemon=True), self.stop)
+        thread_registry.start_thread(
+            threading.Thread(target=target, args=args, name=f"era5dl-{name}", daemon=True), self.stop
+        )
 
     def _left(self, number: int) -> None:
         """A worker is done."""

@@ -20,7 +20,7 @@ from era5dl.engine.shared_folder import done_with
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import DiskError, Era5Error, SessionError
 from era5dl.folder.free_space import is_writable
-from era5dl.redaction import without_secrets
+from era5dl.redaction import redact_secrets
 
 TICK = 0.25  # seconds between two rounds of the thread
 CHECKPOINT_SHARE = 0.05  # of the time, for checkpoints; most of it is spent waiting for the disk
@@ -71,7 +71,7 @@ class Maintenance:
     def _end_with_bug(self, bug: Exception) -> None:
         log.exception("a thread of the run failed")
         with self._run.locked():
-            text = f"internal error: {type(bug).__name__}: {without_secrets(str(bug))}"
+            text = f"internal error: {type(bug).__name__}: {redact_secrets(str(bug))}"
             self._run.end_with_error_locked(Era5Error(text))
 
     def _audit(self) -> None:

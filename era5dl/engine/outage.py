@@ -157,7 +157,7 @@ class Prober(threading.Thread):
 
     def begin(self) -> None:
         """Start the thread. Raises OutOfThreads."""
-        thread_registry.start(self, self.stop)
+        thread_registry.start_thread(self, self.stop)
 
     def stop(self) -> None:
         """End the thread soon; returns at once."""

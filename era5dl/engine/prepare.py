@@ -32,8 +32,8 @@ from era5dl.engine.events import Outcome
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import EtagTrust, VerificationResult, verify_final_file
 from era5dl.errors import DiskError, UnsafeKey
-from era5dl.folder.directory_handles import Place
-from era5dl.folder.disk_errors import disk_errors
+from era5dl.folder.confined_path import ConfinedPath
+from era5dl.folder.disk_errors import translate_disk_errors
 from era5dl.folder.part_file import PartFile
 from era5dl.proof.etag import etag_md5, likely_part_sizes, opaque_tag, part_size_fits
 from era5dl.proof.object_digest import READ_SIZE, ObjectDigest
@@ -93,8 +93,8 @@ class ObjectFiles:
     In a session each file is a Place below the chosen folder; a Path is used as it is.
     """
 
-    final: Path | Place
-    part: Path | Place
+    final: Path | ConfinedPath
+    part: Path | ConfinedPath
     entry: Unfinished | None  # the entry of the part file in the resume file
     part_md5s: Callable[[], tuple[str, ...]]  # MD5s of all its parts when it was verified; () if not recorded
     is_recorded: Callable[[], bool]  # whether another session has recorded the final file as fetched
@@ -120,7 +120,7 @@ def prepare_transfer(
     choose_digest(transfer, part_sizes, policy.verify, files.entry.part_size if files.entry else 0)
     transfer.wanted = [(0, obj.size)]
     reopened = transfer.part is not None
-    transfer.part = PartFile(files.part, obj.size, before=transfer.part)
+    transfer.part = PartFile(files.part, obj.size, predecessor=transfer.part)
     existing = _size_of(files.final, obj.key)
     if existing is not None:
         if existing == obj.size:
@@ -130,7 +130,7 @@ def prepare_transfer(
             if result is not None and _may_keep(result, files, policy):
                 transfer.part.discard()
                 with suppress(DiskError):  # a leftover only uses disk space
-                    transfer.part.discard_aside()
+                    transfer.part.discard_mismatch()
                 return result
         elif transfer.part_size_guesses and (part_size := part_sizes.query(obj, abort)):
             transfer.set_part_size(part_size)
@@ -174,11 +174,11 @@ def choose_digest(transfer: Transfer, part_sizes: PartSizes, verify: bool, earli
         transfer.digest = ObjectDigest(obj.size, BLOCK_SIZE)
 
 
-def _size_of(path: Path | Place, key: str) -> int | None:
+def _size_of(path: Path | ConfinedPath, key: str) -> int | None:
     """Return the size of this file; None if there is no regular file. Raises UnsafeKey if it is a folder."""
-    with disk_errors(path):
+    with translate_disk_errors(path):
         try:
-            found = Place.of(path).stat()
+            found = ConfinedPath.from_path(path).stat()
         except FileNotFoundError:
             return None
     if stat.S_ISDIR(found.st_mode):
@@ -208,13 +208,13 @@ def resume_part_file(transfer: Transfer, files: ObjectFiles, *, reopened: bool =
     if parts and transfer.unverifiable:
         transfer.done = RangeSet(parts[i] for i in transfer.recorded_md5s)
     if transfer.part is not None:
-        transfer.part.recall(transfer.done)
+        transfer.part.restore(transfer.done)
         if reopened:
-            transfer.part.read_from_disk()
+            transfer.part.bypass_page_cache()
 
 
 def reuse_final_file(
-    transfer: Transfer, final: Path | Place, existing: int, md5s: tuple[str, ...], stopped: Callable[[], bool]
+    transfer: Transfer, final: Path | ConfinedPath, existing: int, md5s: tuple[str, ...], stopped: Callable[[], bool]
 ) -> None:
     """Copy the intact parts of a damaged final file into the part file, so that only the others are fetched.
 
@@ -230,7 +230,7 @@ def reuse_final_file(
     transfer.done = RangeSet()
     part.acquire()
     try:
-        with disk_errors(final), Place.of(final).read() as file:
+        with translate_disk_errors(final), ConfinedPath.from_path(final).open_for_reading() as file:
             for index, (start, stop) in enumerate(digest.parts):
                 if stop > existing or stopped():
                     break

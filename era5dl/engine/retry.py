@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from era5dl.engine.events import RetryRoundScheduled
 from era5dl.errors import Era5Error, Reaction, ServerBusy
-from era5dl.formatting import count
+from era5dl.formatting import format_count
 
 BASE = 1.0  # seconds; doubles with each failed attempt in a row
 CAP = 60.0
@@ -78,7 +78,7 @@ def decide(
         return Decision(reaction, draw(0.0, NETWORK_CAP) if barren else draw(0.0, BASE), barren)
 
     barren = 0 if progressed else barren + 1
-    if barren > (min(doubts, retries) if reaction is Reaction.DOUBT else retries):
+    if barren > (min(doubts, retries) if reaction is Reaction.FEW_RETRIES else retries):
         return Decision(Reaction.FAIL_OBJECT, 0.0, barren)
     if barren <= (1 if reaction is Reaction.RETRY_ONCE else 0) and reaction in (Reaction.RETRY, Reaction.RETRY_ONCE):
         return Decision(reaction, 0.0, barren)
@@ -196,7 +196,7 @@ class RetryRounds:
         self.number += 1
         delay = random.uniform(0.8, 1.2) * min(LONGEST_WAIT, FIRST_WAIT * WAIT_FACTOR ** (self.number - 1))
         self.due = now + delay
-        self.description = f"{count(len(self._waiting), 'file')} in {delay:.0f} s (round {self.number})"
+        self.description = f"{format_count(len(self._waiting), 'file')} in {delay:.0f} s (round {self.number})"
         return RetryRoundScheduled(self.number, len(self._waiting), delay)
 
     def start(self) -> list[int]:

@@ -38,7 +38,7 @@ from era5dl.engine.shared_folder import left_to_others, told
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.verification import ETAG_MISMATCH, EtagTrust, VerificationResult, ranges_to_refetch
 from era5dl.errors import ClaimedElsewhere, Era5Error, OutOfThreads, ProofError
-from era5dl.folder.folder_identity import Presence
+from era5dl.folder.folder_identity import FolderIdentity
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.proof.etag import etag_md5
 from era5dl.ranges import RangeSet
@@ -90,7 +90,7 @@ class Run:
         self.last_byte_at = 0.0  # when one came, monotonic
         self.peak_requests = RecentPeak()  # requests that were answered and not at their end, at once
         self.closed_connections = 0  # new connections in a row that were closed before an answer
-        self._presence = Presence(session.folder, session.folder / OWN_FOLDER, lambda: session.exists_on_disk)
+        self._presence = FolderIdentity(session.folder, session.folder / OWN_FOLDER, lambda: session.exists_on_disk)
         self.part_sizes = PartSizes(bucket)
         self.part_digests = PartDigests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
         self._load(session.checkpoint, only)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from era5dl.engine.progress import FileState
 from era5dl.engine.transfer import Transfer
-from era5dl.formatting import count
+from era5dl.formatting import format_count
 
 if TYPE_CHECKING:
     from era5dl.engine.run import Run
@@ -54,7 +54,7 @@ def left_to_others(run: Run) -> tuple[str, ...]:
 def told(files: int, others: tuple[str, ...]) -> str:
     """ "3 files are being fetched by another session: era5dl (process 123 on host x, since ...)" """
     who = "another session" if len(others) == 1 else "other sessions"
-    return f"{count(files, 'file')} {'is' if files == 1 else 'are'} being fetched by {who}: {', '.join(others)}"
+    return f"{format_count(files, 'file')} {'is' if files == 1 else 'are'} being fetched by {who}: {', '.join(others)}"
 
 
 def release_finished(run: Run, transfer: Transfer) -> None:

@@ -97,7 +97,7 @@ class Transfer:
     recheck_version: bool = False  # upstream: ask for its version again before anything else
     counted_bytes: int = 0  # bytes of it that the counters counts as done
     decision: Decision | None = None  # what happens to it as soon as it is idle, and why
-    error_is_temporary: bool = False  # the error of that decision: `Era5Error.heals`
+    error_is_temporary: bool = False  # the error of that decision: `Era5Error.transient`
     reason: str = ""
     remedy: str = ""
     kind: str = ""  # `Era5Error.kind`

@@ -23,8 +23,8 @@ from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.events import Outcome
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import PartLost, ProofError, Stopped
-from era5dl.folder.directory_handles import Place, is_same_file
-from era5dl.folder.disk_errors import disk_errors
+from era5dl.folder.confined_path import ConfinedPath, is_same_file
+from era5dl.folder.disk_errors import translate_disk_errors
 from era5dl.proof import hdf5
 from era5dl.proof.etag import etag_md5, opaque_tag
 from era5dl.proof.object_digest import ObjectDigest, Read
@@ -158,14 +158,14 @@ def _corrupted_parts(transfer: Transfer, digest: ObjectDigest) -> list[int]:
 
 
 def verify_final_file(
-    transfer: Transfer, path: Path | Place, trust: EtagTrust, query: QueryPartSize, stopped: Callable[[], bool]
+    transfer: Transfer, path: Path | ConfinedPath, trust: EtagTrust, query: QueryPartSize, stopped: Callable[[], bool]
 ) -> VerificationResult | None:
     """Verify a file under its final name; None when it is not the server's, or was replaced while it was read.
 
     Raises Stopped, a DiskError, or a BucketError from `query`.
     """
-    place = Place.of(path)
-    with disk_errors(path), place.read() as file:
+    place = ConfinedPath.from_path(path)
+    with translate_disk_errors(path), place.open_for_reading() as file:
 
         def read(offset: int, length: int) -> bytes:
             file.seek(offset)

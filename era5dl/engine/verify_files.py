@@ -20,8 +20,8 @@ from era5dl.engine.prepare import PartSizes, choose_digest
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import ETAG_MISMATCH, EtagTrust, verify_final_file
 from era5dl.errors import DiskError, Stopped, UnsafeKey
-from era5dl.folder.directory_handles import Place
-from era5dl.folder.disk_errors import disk_errors
+from era5dl.folder.confined_path import ConfinedPath
+from era5dl.folder.disk_errors import translate_disk_errors
 from era5dl.planner.concurrent_requests import ask_all
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
@@ -96,7 +96,7 @@ class _FileVerifier:
     def __call__(self, index: int, obj: ObjectInfo) -> FileReport:
         try:
             path = self.session.paths.place(self.session.paths.final(index))
-            with disk_errors(path):
+            with translate_disk_errors(path):
                 size = _size_of(path)
             if size is None:
                 return FileReport(index, obj.key, FileCondition.ABSENT, "there is no such file")
@@ -122,7 +122,7 @@ class _FileVerifier:
         return FileReport(report.index, report.key, FileCondition.WRONG, WRONG_BYTES) if wrong else report
 
 
-def _size_of(path: Place) -> int | None:
+def _size_of(path: ConfinedPath) -> int | None:
     """Return the size of a regular file; None when there is none."""
     try:
         found = path.stat()

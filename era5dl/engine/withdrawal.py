@@ -22,7 +22,7 @@ def withdraw(run: Run, transfer: Transfer, decision: Decision, error: Era5Error)
     if transfer.decision is None or decision is FAILED:
         transfer.decision, transfer.reason, transfer.remedy = decision, str(error), error.remedy
         transfer.kind = error.kind
-        transfer.error_is_temporary = error.heals
+        transfer.error_is_temporary = error.transient
     run.scheduler.withdraw(transfer)
     for piece in transfer.active:
         if piece in run.aborts:

@@ -33,8 +33,8 @@ from era5dl.errors import (
     WillNotFit,
 )
 from era5dl.folder.free_space import free_bytes
-from era5dl.formatting import size
-from era5dl.redaction import without_secrets
+from era5dl.formatting import format_size
+from era5dl.redaction import redact_secrets
 
 
 def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
@@ -51,7 +51,7 @@ def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
     except Exception as bug:  # noqa: BLE001 - in the books themselves: better an end that is told than workers that are gone
         log.exception("worker %d cannot go on", number)
         with run.locked():
-            text = f"internal error: {type(bug).__name__}: {without_secrets(str(bug))[:200]}"
+            text = f"internal error: {type(bug).__name__}: {redact_secrets(str(bug))[:200]}"
             run.end_with_error_locked(Era5Error(text))
     finally:
         leaving(number)
@@ -76,7 +76,7 @@ def _do(run: Run, job: Job, abort: Abort) -> None:
         attempt_failed(run, job, error, progressed=progressed)
     except Exception as bug:  # noqa: BLE001 - a bug costs this object, never the run
         log.exception("unexpected, while working on %s", job.transfer.obj.key)
-        text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {without_secrets(str(bug))[:200]}"
+        text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {redact_secrets(str(bug))[:200]}"
         attempt_failed(run, job, Era5Error(text), progressed=False)
     release_finished(run, job.transfer)
 
@@ -123,7 +123,7 @@ def _open(run: Run, job: PrepareJob, abort: Abort) -> None:
     policy = VerificationPolicy(run.settings.verify, run.etag_trust, run.part_sizes)
     proof = prepare_transfer(transfer, places, policy, abort, lambda: _stopped(run, transfer, abort))
     if proof is None and index in run.recheck and transfer.part is not None:
-        transfer.part.set_aside(final)  # an earlier run gave it this name, and it is not the server's
+        transfer.part.keep_mismatch(final)  # an earlier run gave it this name, and it is not the server's
     if proof is None:
         retract_claims(run, transfer)
     run.record_prepared(job, proof)
@@ -146,8 +146,8 @@ def _refuse_too_large(run: Run, transfer: Transfer, fresh: ObjectInfo) -> None:
     room = free - others if others <= free else free  # that the others do not fit is not the fault of this one
     if fresh.size > room + transfer.counted_bytes:
         raise WillNotFit(
-            f"{transfer.obj.key} has grown from {size(transfer.obj.size)} to {size(fresh.size)}, and the disk has room "
-            f"for {size(max(room, 0))} of it"
+            f"{transfer.obj.key} has grown from {format_size(transfer.obj.size)} to {format_size(fresh.size)}, "
+            f"but there is space for only {format_size(max(room, 0))} of it"
         )
 
 
@@ -165,7 +165,11 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
     part.acquire()
     try:
         fetch(run.bucket, piece, abort, Intake(run), lambda: run.record_answer(piece))
-        if transfer.digest is not None and not transfer.complete and not (transfer.unverifiable and part.touched):
+        if (
+            transfer.digest is not None
+            and not transfer.complete
+            and not (transfer.unverifiable and part.changed_by_others)
+        ):
             with run.lock:
                 available = transfer.done.copy()
             transfer.digest.hash_remaining(available, part.read, lambda: bool(abort.why))
@@ -176,7 +180,7 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
 def _prove(run: Run, job: VerifyJob, abort: Abort) -> None:
     transfer = job.transfer
     assert transfer.part is not None
-    if run.settings.read_back or transfer.part.touched:
+    if run.settings.read_back or transfer.part.changed_by_others:
         hash_from_disk(transfer)
     ask, stopped = lambda: run.part_sizes.query(transfer.obj, abort), lambda: _stopped(run, transfer, abort)
     found = verify_part_file(transfer, run.etag_trust, ask, stopped)
@@ -184,7 +188,7 @@ def _prove(run: Run, job: VerifyJob, abort: Abort) -> None:
         try:
             run.refetch(job)
         except ProofError:
-            transfer.part.set_aside(transfer.part.path)
+            transfer.part.keep_mismatch(transfer.part.path)
             run.discard_bytes(transfer)
             raise
         return
@@ -196,5 +200,5 @@ def _prove(run: Run, job: VerifyJob, abort: Abort) -> None:
     run.session.claims.ensure_held(transfer.index)
     transfer.part.commit(transfer.final)
     with suppress(DiskError):  # it only takes room
-        transfer.part.discard_aside()
+        transfer.part.discard_mismatch()
     run.record_verified(job, found)

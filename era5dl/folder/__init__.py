@@ -1,1 +1,1 @@
-"""The folder that files land in: safe names, room, part files, and the only way a file gets its final name."""
+"""The download folder: safe paths, free space, part files, and durable atomic writes."""

@@ -1,8 +1,8 @@
-"""Files that change all at once or not at all: temp file in the same folder, fsync, os.replace, fsync of the folder.
+"""Atomic, durable file writes: temporary file in the same folder, fsync, os.replace, fsync of the folder.
 
-On Windows a virus scanner or an indexer opens every fresh file for a moment, and a rename fails with "access denied"
-or "sharing violation" meanwhile. Those renames are tried again, for ten seconds in all. Elsewhere such an answer is
-final, and nothing waits.
+On Windows a virus scanner or an indexer may briefly open every new file, and renaming it then fails with "access
+denied" or "sharing violation". Such renames are retried for up to ten seconds. Other systems report this error only for
+a permanent cause, so there it is raised at once.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from era5dl.folder.directory_handles import Place
+from era5dl.folder.confined_path import ConfinedPath
 
-_PATIENCE = 10.0 if os.name == "nt" else 0.0  # seconds a rename may take
-_NOT_DURABLE = {  # a disk or a server that fails; whatever else a folder's sync says: this file system has none
+_RETRY_SECONDS = 10.0 if os.name == "nt" else 0.0  # how long a rename is retried
+_SYNC_FAILURES = {  # disk or server errors; any other error means that this file system cannot sync folders
     errno.EIO,
     errno.ENOSPC,
     errno.EROFS,
@@ -32,76 +32,77 @@ _NOT_DURABLE = {  # a disk or a server that fails; whatever else a folder's sync
     getattr(errno, "ESTALE", errno.EIO),
     getattr(errno, "EREMOTEIO", errno.EIO),
 }
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 def replace(source: Path, target: Path) -> None:
-    """Give `source` the name `target`, in place of what bore it, so that a power cut leaves one of the two whole.
+    """Rename `source` to `target`, replacing it durably: after a power cut one of the two files is there, complete.
 
-    The bytes of `source` must be synced already. Raises OSError.
+    The content of `source` must be synced already. Raises OSError.
     """
     rename(source, target)
     sync_folder(target.parent)
 
 
-def rename(source: Path | Place, target: Path | Place) -> None:
-    """os.replace with the patience Windows needs; the folder itself is not synced. Raises OSError."""
-    here, there = Place.of(source), Place.of(target)
-    if here.has_folders and here.same_folder(there):
-        _patiently(lambda: here.rename(there.name))
+def rename(source: Path | ConfinedPath, target: Path | ConfinedPath) -> None:
+    """Rename like os.replace, with retries on Windows. Does not sync the folder. Raises OSError."""
+    old, new = ConfinedPath.from_path(source), ConfinedPath.from_path(target)
+    if old.is_nested and old.same_folder(new):
+        _retry_while_denied(lambda: old.rename(new.name))
     else:
-        _patiently(lambda: os.replace(Path(source), Path(target)))  # noqa: PTH105 - the name everybody knows
+        _retry_while_denied(lambda: os.replace(Path(source), Path(target)))  # noqa: PTH105 - the well-known name
 
 
-def _patiently(act: Callable[[], None]) -> None:
-    give_up = time.monotonic() + _PATIENCE
+def _retry_while_denied(act: Callable[[], None]) -> None:
+    deadline = time.monotonic() + _RETRY_SECONDS
     delay = 0.1
     while True:
         try:
             act()
             return
         except PermissionError:  # noqa: PERF203
-            if time.monotonic() + delay > give_up:
+            if time.monotonic() + delay > deadline:
                 raise
             time.sleep(delay)
             delay = min(2.0, 2 * delay)
 
 
-def sync_folder(folder: Path | Place) -> None:
-    """Make renames in `folder`, or in the folder of a place, survive a power cut, where the system lets us (Windows and
-    some shares do not).
+def sync_folder(folder: Path | ConfinedPath) -> None:
+    """Make renames in `folder`, or in the folder of a ConfinedPath, durable. Does nothing where the system cannot do
+    that (Windows and some network shares).
 
-    Raises OSError when the disk fails: then nobody knows which name means what after a power cut.
+    Raises OSError when the disk fails: then it is unknown which names would survive a power cut.
     """
     if os.name == "nt":
         return
-    place = folder if isinstance(folder, Place) else Place.of(folder / "_")
+    path = folder if isinstance(folder, ConfinedPath) else ConfinedPath.from_path(folder / "_")
     try:
-        with place.folder() as at:
-            at.sync()
+        with path.open_folder() as handle:
+            handle.sync()
     except OSError as error:
-        if error.errno in _NOT_DURABLE:
-            raise OSError(error.errno, error.strerror, str(Path(place).parent)) from error
+        if error.errno in _SYNC_FAILURES:
+            raise OSError(error.errno, error.strerror, str(Path(path).parent)) from error
 
 
 def drop_page_cache(fd: int) -> None:
-    """Let the next reading of this file come from the disk, where the system can: what is synced leaves the cache."""
+    """Drop the synced pages of this file from the page cache where supported, so that the next read is from the
+    disk."""
     if hasattr(os, "posix_fadvise"):
         with contextlib.suppress(OSError):
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def write_temp(target: Path, chunks: Iterable[bytes], mode: int = 0o666) -> Path:
-    """Write `chunks` to TARGET.tmp beside `target`, synced; give its path. For one writer at a time per target.
-    mode: the rights of the file, less those that the umask takes.
+    """Write `chunks` to TARGET.tmp beside `target`, sync it, and return its path. One writer at a time per target.
 
-    Never follows a link planted under that name: what is there is unlinked, then created exclusively. Raises OSError;
-    then no temp file is left, so that a full disk does not become fuller.
+    mode: file permissions before the umask is applied.
+    Never writes through a link planted under that name: an existing file is unlinked and the new one is created
+    exclusively. Raises OSError; the temporary file is then deleted, so that it does not fill a full disk further.
     """
     temp = target.with_name(target.name + ".tmp")
-    place = Place.of(temp)
-    place.unlink(missing_ok=True)
-    fd = place.open(_FLAGS, mode)
+    path = ConfinedPath.from_path(temp)
+    path.unlink(missing_ok=True)
+    fd = path.open(_EXCLUSIVE, mode)
     try:
         with os.fdopen(fd, "wb") as file:
             for chunk in chunks:
@@ -109,11 +110,37 @@ def write_temp(target: Path, chunks: Iterable[bytes], mode: int = 0o666) -> Path
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        place.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         raise
     return temp
 
 
 def write_atomically(target: Path, chunks: Iterable[bytes], mode: int = 0o666) -> None:
-    """Put a file with these bytes at `target`: whoever looks sees the old one or the new one. Raises OSError."""
+    """Write a file so that readers see either the old or the new content, never a mixture. Raises OSError."""
     replace(write_temp(target, chunks, mode), target)
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """Return `folder` and its ancestors that do not exist, topmost first."""
+    missing = []
+    path = folder
+    while not path.is_dir() and path != path.parent:
+        missing.append(path)
+        path = path.parent
+    return missing[::-1]
+
+
+def make_folders(folder: Path) -> None:
+    """Create a folder and its missing ancestors, and sync the parent of each new one. Raises OSError.
+
+    Journalling file systems make new folders durable by themselves. On others a power cut could remove the folder
+    together with the files in it.
+    """
+    for path in missing_folders(folder):
+        path.mkdir(exist_ok=True)  # another thread may create it at the same time
+        try:
+            sync_folder(path.parent)
+        except OSError:
+            with contextlib.suppress(OSError):
+                path.rmdir()  # so that the next attempt creates it again, and syncs
+            raise

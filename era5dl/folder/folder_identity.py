@@ -1,7 +1,7 @@
-"""Detects whether the download folder is still the same one: deleted, moved, replaced, or its disk unmounted.
+"""Detects whether the download folder is still the same one, or was deleted, moved or replaced, or its disk unmounted.
 
-A disk that was unplugged leaves an empty mount point behind, and a download must not go on into that. The device and
-the number of our own folder in it tell them apart.
+An unplugged disk leaves an empty mount point behind, and a download must not continue into that. The device and inode
+numbers of the folder and of our own folder in it tell them apart.
 """
 
 from __future__ import annotations
@@ -12,52 +12,50 @@ from pathlib import Path
 
 from era5dl.errors import DiskAway, FolderVanished
 
-_Identity = tuple[int, int]  # device and number
+_Identity = tuple[int, int]  # device and inode number
 
 
-class Presence:
-    """The chosen folder as it was found when this was made.
+class FolderIdentity:
+    """Identity of the download folder as it was when this object was created.
 
-    own: our own folder in it. is_ours: whether what is found there now holds this session.
+    own: our own folder in it. is_ours: returns whether the folder found there now holds this session.
     """
 
     def __init__(self, folder: Path, own: Path, is_ours: Callable[[], bool]) -> None:
         self._folder, self._own, self._is_ours = folder, own, is_ours
-        self._folder_was, self._own_was = _identity(folder), _identity(own)
+        self._expected, self._own_expected = _identity(folder), _identity(own)
 
     def check(self) -> None:
-        """Raise FolderVanished when the folder was deleted, moved or exchanged, DiskAway when its disk is away or was.
+        """Raise FolderVanished when the folder was deleted, moved or replaced, DiskAway when its disk is or was away.
 
-        That our own folder was deleted from the same folder is no reason: it can be made again.
+        A deleted own folder in the same download folder is not an error, since it can be created again.
         """
-        if self._own_was is not None and _identity(self._own) == self._own_was:
+        if self._own_expected is not None and _identity(self._own) == self._own_expected:
             return
-        now, was = _identity(self._folder), self._folder_was
-        if was is None or now == was:
-            self._own_was = _identity(self._own)
+        now, expected = _identity(self._folder), self._expected
+        if expected is None or now == expected:
+            self._own_expected = _identity(self._own)
         elif now is None:
-            above = _identity(self._folder.parent)
-            raise self._vanished() if above is not None and above[0] == was[0] else self._away()
+            parent = _identity(self._folder.parent)
+            if parent is not None and parent[0] == expected[0]:
+                raise FolderVanished(f"the folder {self._folder} has been deleted or moved")
+            raise self._disk_away()
         elif not self._is_ours():
-            raise self._exchanged() if now[0] == was[0] else self._away()
+            if now[0] == expected[0]:
+                raise FolderVanished(f"the folder {self._folder} has been replaced by another folder")
+            raise self._disk_away()
         else:
-            self._folder_was, self._own_was = now, _identity(self._own)
-            if now[0] != was[0]:  # else a file system that gives a folder another number each time
-                raise DiskAway(f"the disk that holds the folder {self._folder} was away")
+            self._expected, self._own_expected = now, _identity(self._own)
+            if now[0] != expected[0]:  # the same device: a file system that assigns new inode numbers each time
+                raise DiskAway(f"the disk with the folder {self._folder} was temporarily disconnected")
 
-    def _vanished(self) -> FolderVanished:
-        return FolderVanished(f"the folder {self._folder} has vanished")
-
-    def _exchanged(self) -> FolderVanished:
-        return FolderVanished(f"another folder has taken the place of {self._folder}")
-
-    def _away(self) -> DiskAway:
-        return DiskAway(f"the disk that holds the folder {self._folder} is away")
+    def _disk_away(self) -> DiskAway:
+        return DiskAway(f"the disk with the folder {self._folder} is not connected")
 
 
 def _identity(path: Path) -> _Identity | None:
     try:
-        now = os.stat(path)  # noqa: PTH116 - once an object, for thousands of them
+        status = os.stat(path)  # noqa: PTH116 - fast: called once per object
     except (OSError, ValueError):
         return None
-    return now.st_dev, now.st_ino
+    return status.st_dev, status.st_ino

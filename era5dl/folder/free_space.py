@@ -1,4 +1,4 @@
-"""How much room a folder has, and whether it is enough."""
+"""Free disk space: how much there is, whether a download fits, and whether a folder can be written to."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ import tempfile
 from pathlib import Path
 
 from era5dl.errors import WillNotFit
-from era5dl.folder.disk_errors import disk_errors
-from era5dl.formatting import size
+from era5dl.folder.disk_errors import translate_disk_errors
+from era5dl.formatting import format_size
 
-_TRIAL = 1 << 20  # bytes: what is written at once, so that the last crumbs of a quota do not pass for room
+_TEST_BYTES = 1 << 20  # minimum test write, so that the last bytes of a quota do not count as free space
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes this user can still write under `folder`, which need not exist yet. Raises FolderUnusable."""
+    """Return the bytes that this user can still write under `folder`, which need not exist. Raises FolderUnusable."""
     existing = folder.absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
-    with disk_errors(folder):
+    with translate_disk_errors(folder):
         return shutil.disk_usage(existing).free
 
 
 def check_free(folder: Path, needed: int, reserve: int) -> None:
-    """Raise WillNotFit, with figures, unless `needed` bytes fit and `reserve` bytes stay free for everybody else."""
+    """Raise WillNotFit unless `needed` bytes fit into `folder` and `reserve` bytes remain free."""
     free = free_bytes(folder)
     if needed + reserve > free:
+        short = needed + reserve - free
         raise WillNotFit(
-            f"{size(needed)} are to be written to {folder} and {size(reserve)} kept free, but only {size(free)} are "
-            f"free: {size(needed + reserve - free)} too little"
+            f"not enough space in {folder}: {format_size(needed)} to write and {format_size(reserve)} to keep free, "
+            f"but only {format_size(free)} are free ({format_size(short)} too little)"
         )
 
 
-def is_writable(folder: Path, amount: int = _TRIAL) -> bool:
-    """Whether a file of `amount` bytes can be written in `folder` right now: after disk trouble."""
+def is_writable(folder: Path, amount: int = _TEST_BYTES) -> bool:
+    """Return whether a file of `amount` bytes can be written in `folder` now. Used after a disk error."""
     try:
-        with tempfile.TemporaryFile(dir=folder) as trial:
-            for _ in range(max(amount, _TRIAL) // _TRIAL):
-                trial.write(bytes(_TRIAL))
-            trial.flush()
-            os.fsync(trial.fileno())
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for _ in range(max(amount, _TEST_BYTES) // _TEST_BYTES):
+                file.write(bytes(_TEST_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
     except OSError:
         return False
     return True

@@ -26,7 +26,7 @@ _DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"} | {
 _LONG_PATH = 200  # from here on Windows needs the prefix; its limit is 260, folders 248, and suffixes are added
 
 
-class LeadsOut(OSError):
+class LinkLeadsOut(OSError):
     """A link on the way to a file leads out of the chosen folder. `filename` is that way."""
 
     def __init__(self, root: str, folder: str) -> None:
@@ -152,6 +152,14 @@ def long_path(path: str, *, windows: bool = _WINDOWS) -> str:
     if path.startswith("\\\\"):
         return "\\\\?\\UNC\\" + path[2:]
     return "\\\\?\\" + path
+
+
+def without_long_prefix(path: Path) -> str:
+    """Return the path without the prefix that `long_path` adds on Windows."""
+    text = os.fspath(path)
+    if text.startswith("\\\\?\\UNC\\"):
+        return "\\\\" + text[8:]
+    return text.removeprefix("\\\\?\\")
 
 
 def name_fits(name: str, *, windows: bool = _WINDOWS) -> bool:

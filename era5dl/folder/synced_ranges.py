@@ -1,7 +1,7 @@
-"""Tracks which byte ranges of a file are on the disk: those that a successful fsync has covered.
+"""Tracks which byte ranges of a file are durable: those covered by a successful fsync.
 
-The page cache proves nothing. When a sync fails, Linux marks the pages clean all the same: the next sync succeeds, and
-reading gives bytes that the disk never got.
+Reading data back does not prove that it is on the disk. After a failed fsync Linux marks the dirty pages clean: the
+next fsync succeeds, and reads return bytes from the page cache that the disk never received.
 """
 
 from __future__ import annotations
@@ -11,73 +11,73 @@ import threading
 from era5dl.ranges import RangeSet
 
 
-class DurableRanges:
-    """Account of one file of `size` bytes. Thread-safe, and no lock is held over I/O."""
+class SyncedRanges:
+    """Synced byte ranges of one file of `size` bytes. Thread-safe; no lock is held during I/O."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Lock()
         self._synced = RangeSet()
-        self._syncing = RangeSet()  # covered by the sync that is under way
-        self._written = RangeSet()  # since that began
+        self._syncing = RangeSet()  # covered by the running fsync
+        self._unsynced = RangeSet()  # written since that fsync began
         self._at_opening = RangeSet()  # `_synced` when the file was opened
 
-    def recall(self, ranges: RangeSet) -> None:
-        """These ranges were synced earlier."""
+    def restore(self, ranges: RangeSet) -> None:
+        """Set the ranges that an earlier run or an earlier PartFile has synced."""
         with self._lock:
             self._synced = ranges.copy()
 
-    def of(self, ranges: RangeSet) -> RangeSet:
-        """What of these ranges is on the disk."""
+    def intersection(self, ranges: RangeSet) -> RangeSet:
+        """Return the synced part of `ranges`."""
         with self._lock:
             return RangeSet(span for start, stop in ranges for span in self._synced.overlapping(start, stop))
 
     @property
-    def whole(self) -> bool:
-        """Every byte of the file is on the disk."""
+    def is_complete(self) -> bool:
+        """Whether every byte of the file is synced."""
         with self._lock:
             return self._synced.covers(0, self._size)
 
-    def opened(self) -> None:
-        """The file has been opened anew."""
+    def file_opened(self) -> None:
+        """Remember the state at opening, for `close_failed`."""
         with self._lock:
             self._at_opening = self._synced.copy()
 
     def close_failed(self) -> None:
-        """Nothing written since the opening counts."""
+        """Discard everything written since the file was opened."""
         with self._lock:
             self._synced = self._at_opening.copy()
 
-    def about_to_write(self, start: int, stop: int) -> None:
-        """Call before writing there: what a sync has covered, or is about to, is about to change."""
+    def before_write(self, start: int, stop: int) -> None:
+        """Call before writing [start, stop): a sync has not covered, and a running one may not cover, the new bytes."""
         with self._lock:
             for ranges in (self._synced, self._syncing, self._at_opening):
                 ranges.remove(start, stop)
 
-    def written(self, start: int, stop: int) -> None:
-        """Call after writing there: the next sync covers it."""
+    def after_write(self, start: int, stop: int) -> None:
+        """Call after writing [start, stop): the next sync covers it."""
         with self._lock:
-            self._written.add(start, stop)
+            self._unsynced.add(start, stop)
 
     def begin_sync(self) -> bool:
-        """A sync begins, of all that was written before; False when there is nothing to sync."""
+        """Call before fsync. Returns False when there is nothing to sync."""
         with self._lock:
-            self._syncing, self._written = self._written, RangeSet()
+            self._syncing, self._unsynced = self._unsynced, RangeSet()
             return bool(self._syncing)
 
     def end_sync(self) -> None:
-        """It has succeeded."""
+        """Call after a successful fsync."""
         with self._lock:
             for start, stop in self._syncing:
                 self._synced.add(start, stop)
             self._syncing = RangeSet()
 
-    def lost_from(self, offset: int) -> None:
-        """Nothing from here on is there any more."""
-        self.lost(offset, self._size)
-
     def lost(self, start: int, stop: int) -> None:
-        """These bytes cannot be read, or are not there any more."""
+        """Discard [start, stop): these bytes are gone or cannot be read."""
         with self._lock:
-            for ranges in (self._synced, self._syncing, self._written, self._at_opening):
+            for ranges in (self._synced, self._syncing, self._unsynced, self._at_opening):
                 ranges.remove(start, stop)
+
+    def lost_from(self, offset: int) -> None:
+        """Discard everything from `offset` on."""
+        self.lost(offset, self._size)

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from era5dl.redaction import has_login, shown_url, without_secrets
+from era5dl.redaction import has_credentials, redact_secrets, redact_url
 
 USAGE = 2  # exit code, as of the command line
 CANNOT_GO_ON = 3  # exit code, as of the command line
@@ -20,8 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Open the window; returns an exit code."""
     arguments = _parser().parse_args(argv)
     endpoint_url = arguments.endpoint_url or os.environ.get("ERA5DL_ENDPOINT_URL")
-    if endpoint_url and has_login(endpoint_url):  # it would be kept, and shown
-        sys.stderr.write(f"era5dl-gui: {shown_url(endpoint_url)}: leave out everything before the @\n")
+    if endpoint_url and has_credentials(endpoint_url):  # it would be kept, and shown
+        sys.stderr.write(f"era5dl-gui: {redact_url(endpoint_url)}: leave out everything before the @\n")
         return USAGE
     obstacle = _obstacle()
     if obstacle:
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from era5dl.gui.startup_options import StartupOptions
     from era5dl.gui.theme.scaling import prepare_process
     from era5dl.log_file import start_logging
-    from era5dl.thread_registry import leave
+    from era5dl.thread_registry import shut_down
 
     prepare_process()
     try:
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ends_on_signals(lambda: root.after(0, app.controllers.closing.close_now)) as asked:
         root.mainloop()
     end_logging()
-    return leave(INTERRUPTED if asked else 0)
+    return shut_down(INTERRUPTED if asked else 0)
 
 
 _REMEDY = "Without a window everything works on the command line: era5dl --help"
@@ -79,7 +79,7 @@ def _obstacle() -> str:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """What argparse complains of it repeats, and that may be an address with a password."""
-        super().error(without_secrets(message))
+        super().error(redact_secrets(message))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -144,7 +144,7 @@ class Actions:
         from era5dl.gui.models.report_vocabulary import vocabulary
 
         with suppress(OutOfThreads):  # prepared while the user chooses, since it takes half a second; or when needed
-            thread_registry.start(threading.Thread(target=vocabulary, name="era5dl-words", daemon=True))
+            thread_registry.start_thread(threading.Thread(target=vocabulary, name="era5dl-words", daemon=True))
         name = self._dialogs.choose_report()
         if name:
             self._do.monitoring.save_report(Path(name))

@@ -42,8 +42,8 @@ from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.window_geometry import place_window
-from era5dl.log_file import log_file
-from era5dl.redaction import without_secrets
+from era5dl.log_file import log_path
+from era5dl.redaction import redact_secrets
 
 _log = logging.getLogger("era5dl")
 
@@ -182,7 +182,7 @@ class App:
                 lambda: self.controllers.monitoring.test_network(), lambda: self.actions.save_report()
             ),
             log=LogCallbacks(
-                lambda: self.controllers.download.open_folder(log_file().parent),
+                lambda: self.controllers.download.open_folder(log_path().parent),
                 lambda: self.controllers.monitoring.log.clear(),
             ),
         )
@@ -228,7 +228,7 @@ class App:
     def _report_bug(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
         """Log an exception of a callback; the window stays open."""
         _log.error("in a handler of the window", exc_info=(kind, error, trace))
-        self.controllers.monitoring.log.add(Level.ERROR, without_secrets(f"{kind.__name__}: {error}"))
+        self.controllers.monitoring.log.add(Level.ERROR, redact_secrets(f"{kind.__name__}: {error}"))
 
     def _stop_all(self) -> None:
         """The window closes: save the preferences and stop whatever is in progress. Returns at once."""

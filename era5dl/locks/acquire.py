@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from era5dl.errors import SessionBusy
-from era5dl.folder.directory_handles import Place
-from era5dl.folder.paths import LeadsOut
+from era5dl.folder.confined_path import ConfinedPath
+from era5dl.folder.paths import LinkLeadsOut
 from era5dl.locks.owner import STALE_AFTER, Owner, read_lock_file, read_owner
 from era5dl.validation import Malformed
 
@@ -116,7 +116,7 @@ def _busy_error(owner: Owner | None) -> SessionBusy:
 
 def _acquire_with_os_lock(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
     """Acquire with the operating system's lock. Returns None when the file was replaced meanwhile: try again."""
-    fd = Place.of(path).open(_FLAGS | os.O_CREAT)
+    fd = ConfinedPath.from_path(path).open(_FLAGS | os.O_CREAT)
     try:
         if not try_lock(fd):
             raise _busy_error(read_owner(path))
@@ -128,7 +128,7 @@ def _acquire_with_os_lock(path: Path, now: float, token: str) -> tuple[int, Owne
         if owner is not None and not lost_os_lock and not is_stale(owner, _heartbeat_age(path, now, modified)):
             raise _busy_error(owner)
         if os.fstat(fd).st_nlink > 1:  # nobody holds it, but writing to it would change a file somewhere else
-            Place.of(path).unlink()
+            ConfinedPath.from_path(path).unlink()
             os.close(fd)
             return None
         return fd, _write_owner(fd, token, kernel=True)
@@ -140,7 +140,7 @@ def _acquire_with_os_lock(path: Path, now: float, token: str) -> tuple[int, Owne
 def _acquire_by_creation(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
     """Acquire by creating the file exclusively. Returns None when another program was faster: try again."""
     try:
-        fd = Place.of(path).open(_FLAGS | os.O_CREAT | os.O_EXCL)
+        fd = ConfinedPath.from_path(path).open(_FLAGS | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         _remove_stale(path, now)
         return None
@@ -148,7 +148,7 @@ def _acquire_by_creation(path: Path, now: float, token: str) -> tuple[int, Owner
         return fd, _write_owner(fd, token, kernel=False)
     except BaseException:
         os.close(fd)
-        Place.of(path).unlink(missing_ok=True)
+        ConfinedPath.from_path(path).unlink(missing_ok=True)
         raise
 
 
@@ -163,13 +163,13 @@ def _remove_stale(path: Path, now: float) -> None:
         if not is_stale(seen, age) if seen is not None else age < _BEING_WRITTEN:
             raise _busy_error(seen)
         renamed = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        if Place.of(path).has_folders:
-            Place.of(path).rename(renamed.name)
+        if ConfinedPath.from_path(path).is_nested:
+            ConfinedPath.from_path(path).rename(renamed.name)
         else:
             os.rename(path, renamed)  # noqa: PTH104
     except FileNotFoundError:
         return  # its owner released it, or another program removed it
-    place = Place.of(renamed)
+    place = ConfinedPath.from_path(renamed)
     if read_owner(renamed) != seen:  # it was taken over between our reading and our renaming
         with contextlib.suppress(OSError):
             place.link(path.name)
@@ -181,16 +181,16 @@ def _read_lock_file(path: Path) -> tuple[Owner | None, float]:
     try:
         return read_lock_file(path)
     except Malformed:
-        return None, Place.of(path).lstat().st_mtime
+        return None, ConfinedPath.from_path(path).lstat().st_mtime
 
 
 def _probe_folder(path: Path) -> tuple[bool, float]:
     """Return whether the operating system locks files in this folder, and the time by its file server's clock."""
     probe = path.with_name(f"{path.name}.{secrets.token_hex(4)}.trial")
     try:
-        fd = Place.of(probe).open(_FLAGS | os.O_CREAT | os.O_EXCL)
+        fd = ConfinedPath.from_path(probe).open(_FLAGS | os.O_CREAT | os.O_EXCL)
     except OSError as exc:
-        if isinstance(exc, LeadsOut):
+        if isinstance(exc, LinkLeadsOut):
             raise
         raise OSError(exc.errno, exc.strerror, str(path)) from exc  # a message without the random file name
     try:
@@ -202,7 +202,7 @@ def _probe_folder(path: Path) -> tuple[bool, float]:
             return False, now
     finally:
         os.close(fd)
-        Place.of(probe).unlink(missing_ok=True)
+        ConfinedPath.from_path(probe).unlink(missing_ok=True)
 
 
 def _write_owner(fd: int, token: str, *, kernel: bool) -> Owner:
@@ -222,13 +222,13 @@ def _heartbeat_age(path: Path, now: float, modified: float) -> float:
     """
     if modified > now + STALE_AFTER:
         with contextlib.suppress(OSError):
-            Place.of(path).utime()
+            ConfinedPath.from_path(path).utime()
     return now - modified
 
 
 def _is_still_at(path: Path, fd: int) -> bool:
     """Return whether `path` still names the open file: its owner may have deleted it before we got the lock."""
     try:
-        return os.path.samestat(Place.of(path).lstat(), os.fstat(fd))
+        return os.path.samestat(ConfinedPath.from_path(path).lstat(), os.fstat(fd))
     except FileNotFoundError:
         return False

@@ -31,8 +31,8 @@ from pathlib import Path
 
 from era5dl import thread_registry
 from era5dl.errors import OutOfThreads, SessionBusy, SessionError
-from era5dl.folder.directory_handles import Place
-from era5dl.folder.disk_errors import folder_errors
+from era5dl.folder.confined_path import ConfinedPath
+from era5dl.folder.disk_errors import translate_folder_errors
 from era5dl.locks.acquire import acquire, held_tokens, is_stale
 from era5dl.locks.owner import STALE_AFTER, Owner, read_lock_file, read_owner
 from era5dl.validation import Malformed
@@ -68,7 +68,7 @@ class Lock:
 
         token: identifies this lock; random by default.
         """
-        with folder_errors(path):
+        with translate_folder_errors(path):
             return cls(path, *acquire(path, token or secrets.token_hex(8)))
 
     def start_heartbeat(self) -> None:
@@ -77,7 +77,7 @@ class Lock:
         Raises OutOfThreads; the lock is released then, since others would consider it stale before long.
         """
         try:
-            thread_registry.start(
+            thread_registry.start_thread(
                 threading.Thread(target=self._heartbeat, name="era5dl-heartbeat", daemon=True), self._stop_heartbeat.set
             )
         except OutOfThreads:
@@ -89,7 +89,7 @@ class Lock:
 
         Raises SessionBusy when another program took it over, FolderUnusable when its folder is gone.
         """
-        with self._renewing, folder_errors(self.path):
+        with self._renewing, translate_folder_errors(self.path):
             before = _clocks()
             owner = read_owner(self.path)
             if owner is not None and owner.token != self.token:
@@ -126,20 +126,20 @@ class Lock:
         is_ours = owner is not None and owner.token == self.token
         with contextlib.suppress(OSError):
             if is_ours and os.name != "nt":  # while we hold it: nobody else's lock can have this name
-                Place.of(self.path).unlink()
+                ConfinedPath.from_path(self.path).unlink()
             elif is_ours:
                 os.ftruncate(fd, 0)
         os.close(fd)
         if is_ours and os.name == "nt":  # fails, as it should, when another program has opened it by now
             with contextlib.suppress(OSError):
-                Place.of(self.path).unlink()
+                ConfinedPath.from_path(self.path).unlink()
 
     def _acquire_again(self, owner: Owner | None) -> None:
         self._let_go()
         if owner is None or owner.kernel:
             self._fd = Lock.acquire(self.path, self.token)._fd
         else:
-            self._fd = Place.of(self.path).open(os.O_RDWR)  # without the system's lock, the name is the lock
+            self._fd = ConfinedPath.from_path(self.path).open(os.O_RDWR)  # no system lock: the name is the lock
             held_tokens.add(self.token)
 
     def _heartbeat(self) -> None:
@@ -163,8 +163,8 @@ class Lock:
     def _touch(self) -> bool:
         """Touch the file; return whether the file server recorded it."""
         try:
-            Place.of(self.path).utime()
-            self._server_time = (Place.of(self.path).lstat().st_mtime, time.monotonic())
+            ConfinedPath.from_path(self.path).utime()
+            self._server_time = (ConfinedPath.from_path(self.path).lstat().st_mtime, time.monotonic())
         except OSError:
             return False
         return True

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from era5dl.errors import ClaimedElsewhere, Era5Error, SessionBusy
-from era5dl.folder.directory_handles import Place
+from era5dl.folder.confined_path import ConfinedPath
 from era5dl.locks.acquire import held_by_this_process
 from era5dl.locks.lock_file import Lock
 from era5dl.locks.owner import STALE_AFTER, Owner, read_lock_file
@@ -221,7 +221,7 @@ class ObjectClaims:
         return True
 
     def _write(self, path: str) -> None:
-        fd = Place.of(Path(path)).open(_FLAGS)  # a plain open would leave our folder if it had become a link
+        fd = ConfinedPath.from_path(Path(path)).open(_FLAGS)  # not through a link that replaced our folder
         try:
             os.write(fd, self._content)
         finally:

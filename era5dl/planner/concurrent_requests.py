@@ -39,7 +39,7 @@ _AGAIN = frozenset(
         Reaction.RETRY,
         Reaction.RETRY_ONCE,
         Reaction.BACKOFF,
-        Reaction.DOUBT,  # a firewall or a server under load says 403 and does not mean it
+        Reaction.FEW_RETRIES,  # a firewall or a server under load says 403 and does not mean it
         Reaction.THROTTLE,
         Reaction.WAIT_FOR_NETWORK,
     }
@@ -120,7 +120,7 @@ class _Crew(Generic[T]):
             self._aborts.append(abort)
             thread = Thread(target=self._work, args=(abort,), name=f"planner-{number}", daemon=True)
             try:
-                thread_registry.start(thread, self.stop)
+                thread_registry.start_thread(thread, self.stop)
             except OutOfThreads:
                 if not self._threads:
                     raise
@@ -135,7 +135,7 @@ class _Crew(Generic[T]):
 
     def wait(self, seconds: float) -> None:
         """For the threads' end, at most so long."""
-        thread_registry.join(self._threads, seconds)
+        thread_registry.join_all(self._threads, seconds)
 
     def _work(self, abort: Abort) -> None:
         with aborting(abort):

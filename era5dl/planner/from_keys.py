@@ -13,7 +13,7 @@ from functools import partial
 
 from era5dl.bucket.interface import LONGEST_KEY, Bucket, ObjectInfo
 from era5dl.errors import Denied, Era5Error, NotFound, Refused, UsageError
-from era5dl.formatting import count
+from era5dl.formatting import format_count
 from era5dl.planner.concurrent_requests import PARALLEL, Progress, ask_all, shared_prefix
 from era5dl.planner.empty_objects import confirm
 from era5dl.planner.plan import ABSENT, Missing, Plan
@@ -68,7 +68,7 @@ def no_files(keys: Sequence[str]) -> str:
     names = ", ".join(keys[:_NAMED]) + (" ..." if len(keys) > _NAMED else "")
     folders = all(key.endswith("/") for key in keys)
     what = "a folder and no file" if folders else "a folder, or the bucket's web page, and no file of data"
-    return f"{count(len(keys), 'key')} that {'names' if len(keys) == 1 else 'name'} {what} ({names})"
+    return f"{format_count(len(keys), 'key')} that {'names' if len(keys) == 1 else 'name'} {what} ({names})"
 
 
 def _is_key(text: str) -> bool:

@@ -56,7 +56,7 @@ class ObjectDigest:
         for index, (start, stop) in enumerate(self.parts):
             at = self._hashed_up_to(index)
             while at is not None and at < stop and not stopped():
-                end = min(stop, available.run_from(at), at + READ_SIZE)
+                end = min(stop, available.contiguous_end(at), at + READ_SIZE)
                 if end <= at or not self._hash(index, at, memoryview(read(at, end - at))):
                     break
                 at = end

@@ -16,7 +16,7 @@ from era5dl.errors import Era5Error
 from era5dl.folder import private_files
 from era5dl.folder.atomic_write import write_atomically
 from era5dl.folder.paths import OWN_FOLDER
-from era5dl.folder.private_files import close_files, make_private_folder
+from era5dl.folder.private_files import make_private_folder, restrict_files
 from era5dl.locks.lock_file import Lock
 from era5dl.session.resume_file import backup_path, rename_damaged
 from era5dl.session.summary import SessionStatus, SessionSummary, summary_of, unreadable
@@ -101,7 +101,7 @@ def _update(change: Callable[[list[Entry]], list[Entry]]) -> None:
         make_private_folder(folder)
         lock = _acquire(folder / "sessions.lock")
         try:
-            close_files([lock.path])
+            restrict_files([lock.path])
             path = folder / "sessions.json"
             try:
                 known = _read(path)
@@ -109,7 +109,7 @@ def _update(change: Callable[[list[Entry]], list[Entry]]) -> None:
                 rename_damaged(path)
                 known = []
             body = {"format": _FORMAT, "version": 1, "sessions": [asdict(entry) for entry in change(known)]}
-            write_atomically(path, [json.dumps(body, indent=1).encode("ascii")], private_files.FILE)
+            write_atomically(path, [json.dumps(body, indent=1).encode("ascii")], private_files.FILE_MODE)
         finally:
             lock.release()
     except (OSError, ValueError, RuntimeError, Era5Error):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from era5dl.formatting import count
+from era5dl.formatting import format_count
 from era5dl.planner.plan import Plan
 from era5dl.settings import Settings
 from era5dl.validation import canonical
@@ -75,7 +75,7 @@ def title_of(request: Mapping[str, Any]) -> str:
     """Describe a request: "t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28". Accepts any request."""
     number = request.get("count")
     if type(number) is int:
-        return f"{count(number, 'key')} from a list"
+        return f"{format_count(number, 'key')} from a list"
     selection = request.get("selection")
     if not isinstance(selection, Mapping):
         return "ERA5 files"
@@ -92,7 +92,7 @@ def _describe_variables(names: object) -> str:
         product, _, variable = str(name).rpartition("/")
         products.setdefault(product, []).append(_TABLE_AND_PARAMETER.sub("", variable))
     if len(names) > _MAX_NAMES:
-        text = count(len(names), "variable")
+        text = format_count(len(names), "variable")
     else:
         text = ", ".join(variable for variables in products.values() for variable in variables)
     return f"{text} of {' and '.join(products)}" if len(products) <= 2 and all(products) else text

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from era5dl.errors import UnsafeKey
-from era5dl.folder.directory_handles import Place
+from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.paths import clashes, name_fits, safe_path
 from era5dl.planner.plan import Plan
 
@@ -60,9 +60,9 @@ class ObjectPaths:
         key = self._plan.objects[index].key
         return key.rpartition("/")[2] if self._flat else key
 
-    def place(self, path: Path) -> Place:
+    def place(self, path: Path) -> ConfinedPath:
         """Return the place of a path, reached from the folder down, so that links cannot lead out of it."""
-        return Place.below(self._root, path)
+        return ConfinedPath.below(self._root, path)
 
     def _part_of(self, final: Path) -> Path:
         name = final.name + self._part_suffix

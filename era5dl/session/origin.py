@@ -11,7 +11,7 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from era5dl.errors import OtherEndpoint
-from era5dl.redaction import without_login
+from era5dl.redaction import strip_credentials
 from era5dl.settings import Settings
 
 
@@ -44,7 +44,7 @@ def check_origin(session: Settings, configured: Settings, allowed: Collection[st
 
 def _normalized(url: str) -> str:
     """Return a form that is equal for URLs of the same server."""
-    url = without_login(url).rstrip("/")
+    url = strip_credentials(url).rstrip("/")
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
-from era5dl.folder.directory_handles import Place
-from era5dl.folder.disk_errors import folder_errors
+from era5dl.folder.confined_path import ConfinedPath
+from era5dl.folder.disk_errors import translate_folder_errors
 from era5dl.proof.etag import MAX_PARTS
 from era5dl.validation import Malformed, open_regular
 
@@ -47,8 +47,8 @@ class PartDigests:
         data = f"\n{line}\n".encode("utf-8", "surrogatepass")  # the first newline ends a line truncated by a crash
         with (
             self._lock,
-            folder_errors(self._path),
-            os.fdopen(Place.of(self._path).open(_FLAGS), "ab") as file,
+            translate_folder_errors(self._path),
+            os.fdopen(ConfinedPath.from_path(self._path).open(_FLAGS), "ab") as file,
         ):
             status = os.fstat(file.fileno())
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:  # else it may be a file outside of the folder

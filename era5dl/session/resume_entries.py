@@ -13,7 +13,7 @@ from typing import Any
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.ranges import Range, RangeSet
-from era5dl.redaction import without_secrets
+from era5dl.redaction import redact_secrets
 from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
 from era5dl.validation import Fields, Malformed, as_hex, as_list, as_text, as_whole
 
@@ -57,7 +57,7 @@ def lists_to_json(checkpoint: Checkpoint, objects: Sequence[ObjectInfo]) -> dict
 
 def _short_text_without_secrets(text: str) -> str:
     """Shorten the text of an error and remove secrets: other people may be able to read the folder."""
-    return without_secrets(text[: 2 * _MAX_TEXT])[:_MAX_TEXT]
+    return redact_secrets(text[: 2 * _MAX_TEXT])[:_MAX_TEXT]
 
 
 def _within_limits(entries: Sequence[Unfinished]) -> list[Unfinished]:

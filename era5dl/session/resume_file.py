@@ -10,7 +10,7 @@ from pathlib import Path
 
 from era5dl.errors import SessionDamaged, SessionNotFound
 from era5dl.folder.atomic_write import rename, replace, write_temp
-from era5dl.folder.directory_handles import Place
+from era5dl.folder.confined_path import ConfinedPath
 from era5dl.session.checkpoint import SavedSession
 from era5dl.session.resume_format import READ_LIMIT, parse
 from era5dl.validation import Malformed, read_regular
@@ -28,13 +28,13 @@ def backup_path(path: Path) -> Path:
 
 def exists(path: Path) -> bool:
     """Return whether there is a resume file or its backup. Raises OSError."""
-    return any(Place.of(file).exists for file in (path, backup_path(path)))
+    return any(ConfinedPath.from_path(file).exists for file in (path, backup_path(path)))
 
 
 def write(path: Path, data: bytes) -> None:
     """Save a new version. Raises OSError; the version before is then still there, under one of the two names."""
     temp = write_temp(path, [data])
-    if Place.of(path).exists:
+    if ConfinedPath.from_path(path).exists:
         rename(path, backup_path(path))
     replace(temp, path)
 
@@ -74,7 +74,7 @@ def read_if_usable(path: Path) -> tuple[SavedSession | None, list[str]]:
     except SessionNotFound:
         return None, []
     except SessionDamaged:
-        return None, [keep_damaged(file) for file in (path, backup_path(path)) if Place.of(file).exists]
+        return None, [keep_damaged(file) for file in (path, backup_path(path)) if ConfinedPath.from_path(file).exists]
 
 
 def keep_damaged(file: Path) -> str:
@@ -88,10 +88,10 @@ def rename_damaged(path: Path) -> Path | None:
 
     Returns the new path, None when there is no such file. Raises OSError.
     """
-    if not Place.of(path).exists:
+    if not ConfinedPath.from_path(path).exists:
         return None
     number = 1
-    while Place.of(renamed := path.with_name(f"{path.name}.damaged-{number}")).exists:
+    while ConfinedPath.from_path(renamed := path.with_name(f"{path.name}.damaged-{number}")).exists:
         number += 1
     rename(path, renamed)
     return renamed

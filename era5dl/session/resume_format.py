@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
-from era5dl.redaction import has_login, without_login
+from era5dl.redaction import has_credentials, strip_credentials
 from era5dl.session.checkpoint import Checkpoint, SavedSession
 from era5dl.session.info import SessionInfo
 from era5dl.session.plan_file import plan_file_name
@@ -127,13 +127,13 @@ def parse(data: bytes) -> SavedSession:
         top.flag("ended"),
     )
     versions = {entry.index: version for entry, version in pairs}
-    had_login = has_login(top.text_or_none("endpoint_url") or "")
+    had_login = has_credentials(top.text_or_none("endpoint_url") or "")
     return SavedSession(info, top.instant("updated"), checkpoint, versions, top.whole("failed"), had_login)
 
 
 def _endpoint_without_login(url: str | None) -> str | None:
     """Remove a password, which earlier versions accepted: the URL is shown to people, and written again."""
-    return None if url is None else without_login(url)
+    return None if url is None else strip_credentials(url)
 
 
 def _to_text(body: Mapping[str, Any]) -> str:

@@ -15,9 +15,9 @@ from types import TracebackType
 
 from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
 from era5dl.errors import SessionDamaged, SessionError, SessionNotFound, UnsafeKey, UsageError
-from era5dl.folder.directory_handles import Place
-from era5dl.folder.disk_errors import folder_errors
-from era5dl.folder.make_folders import make_folders
+from era5dl.folder.atomic_write import make_folders
+from era5dl.folder.confined_path import ConfinedPath
+from era5dl.folder.disk_errors import translate_folder_errors
 from era5dl.folder.paths import OWN_FOLDER, check_encoding, refuse_way_out
 from era5dl.locks.lock_file import Lock
 from era5dl.locks.object_claims import ObjectClaims
@@ -72,7 +72,7 @@ class Session:
         if len(plan.objects) + len(plan.missing) > MOST_OBJECTS:
             raise UsageError(f"more than {MOST_OBJECTS:,} files are too many for one session", remedy="Divide them.")
         home = Path(folder).absolute() / OWN_FOLDER
-        with folder_errors(home):
+        with translate_folder_errors(home):
             check_encoding(str(home))
             make_folders(home)
             refuse_way_out(str(home.parent), str(home))
@@ -80,7 +80,7 @@ class Session:
         path = home / f"{info.id}.json"
         lock = Lock.acquire(path.with_suffix(".lock"))
         try:
-            with folder_errors(home):
+            with translate_folder_errors(home):
                 saved, notes = resume_file.read_if_usable(path)
                 checkpoint = Checkpoint.empty()
                 if saved is not None:
@@ -106,7 +106,7 @@ class Session:
         Raises SessionNotFound, SessionBusy, SessionDamaged or a DiskError, each with a remedy.
         """
         home = Path(folder).absolute() / OWN_FOLDER
-        with folder_errors(home):
+        with translate_folder_errors(home):
             refuse_way_out(str(home.parent), str(home))
         chosen = _default_session(home) if session_id is None else session_id
         path = home / f"{chosen}.json"
@@ -114,7 +114,7 @@ class Session:
             raise _not_found(f"there is no session {chosen!a} in {home.parent}")
         lock = Lock.acquire(path.with_suffix(".lock"))
         try:
-            with folder_errors(home):
+            with translate_folder_errors(home):
                 saved, damaged = resume_file.read(path, chosen)
                 notes = [resume_file.keep_damaged(file) for file in damaged]
                 plan_digest = saved.info.plan_digest
@@ -152,7 +152,7 @@ class Session:
             raise SessionError("this session is closed")
         data = render(self.info, checkpoint, self.plan.objects, time.time())
         self._lock.renew()
-        with folder_errors(self._home):
+        with translate_folder_errors(self._home):
             resume_file.write(self._resume_path, data)
         self.checkpoint = checkpoint
 
@@ -168,9 +168,9 @@ class Session:
         the same as before. Raises a DiskError.
         """
         plan = self._home / plan_file_name(self.id, self.plan.digest)
-        if Place.of(plan).exists and self.exists_on_disk:
+        if ConfinedPath.from_path(plan).exists and self.exists_on_disk:
             return False
-        with folder_errors(self._home):
+        with translate_folder_errors(self._home):
             make_folders(self._home)
             plan_file.write(plan, self.plan)
         return True
@@ -191,15 +191,15 @@ class Session:
 
         Closes the session and takes it off the list of known sessions. Raises a DiskError.
         """
-        with folder_errors(self._home):
+        with translate_folder_errors(self._home):
             for position in range(len(self.plan.objects)):
                 with contextlib.suppress(UnsafeKey):
                     part = self.paths.place(self.paths.part(position))
                     part.unlink(missing_ok=True)
-                    part.beside(Path(part.name).with_suffix(".mismatch").name).unlink(missing_ok=True)
+                    part.sibling(Path(part.name).with_suffix(".mismatch").name).unlink(missing_ok=True)
             for pattern in ("json", "json.bak", "*.jsonl"):  # damaged files that were renamed are kept
                 for file in self._home.glob(f"{self.id}.{pattern}"):
-                    Place.of(file).unlink(missing_ok=True)
+                    ConfinedPath.from_path(file).unlink(missing_ok=True)
         self.close()
         with contextlib.suppress(OSError):
             self._home.rmdir()  # only when nothing else is in it
@@ -231,7 +231,7 @@ class Session:
         for file in self._home.glob(f"{self.id}.*.plan.jsonl"):
             if file.name not in needed:
                 with contextlib.suppress(OSError):
-                    Place.of(file).unlink()
+                    ConfinedPath.from_path(file).unlink()
 
 
 def _default_session(home: Path) -> str:

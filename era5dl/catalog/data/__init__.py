@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def rows(name: str) -> list[dict[str, str]]:
+def read_csv(name: str) -> list[dict[str, str]]:
     """The rows of a CSV file with a header line."""
     import csv
 
@@ -19,7 +19,7 @@ def rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def document(name: str) -> Any:
+def read_json(name: str) -> Any:
     """What a JSON file holds."""
     import json
 

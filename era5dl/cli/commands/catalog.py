@@ -8,7 +8,7 @@ from era5dl import catalog
 from era5dl.cli import FINE
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Voice, table
-from era5dl.formatting import count
+from era5dl.formatting import format_count
 
 _PERIODS = {"day": "day", "month": "month", "half month": "half month", "fixed": "-"}
 
@@ -50,5 +50,5 @@ def variables(arguments: argparse.Namespace, voice: Voice, _interrupts: Interrup
     rows = [(v.name, v.code, v.units, str(v.levels), v.long_name) for v in found]
     if rows:
         voice.results(table(rows, head=("VARIABLE", "CODE", "UNITS", "LEVELS", "NAME"), right=(3,)))
-    voice.say(f"{count(len(found), 'variable')}" + (f" with “{arguments.text}”" if arguments.text else ""))
+    voice.say(f"{format_count(len(found), 'variable')}" + (f" with “{arguments.text}”" if arguments.text else ""))
     return FINE

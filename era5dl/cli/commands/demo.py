@@ -21,7 +21,7 @@ from era5dl.cli.commands.plan import record_plan
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Voice
 from era5dl.cli.run_session import conclude, drive
-from era5dl.formatting import count, size
+from era5dl.formatting import format_count, format_size
 from era5dl.planner import make_plan
 from era5dl.session import Session, list_sessions
 from era5dl.settings import Settings
@@ -29,15 +29,15 @@ from era5dl.settings import Settings
 
 def demo(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
     """Make the files, serve them, fetch them, prove them, open them. Exit code 0 only when all is proven."""
-    from era5dl.demo import DemoBucket, make_bucket
+    from era5dl.demo import DemoServer, create_dataset
 
     out = Path(arguments.out)
     voice.say(f"Everything is in {out}, which may be deleted afterwards.")
     if arguments.gui:
         return int(import_module("era5dl.gui").main(["--demo", "--out", str(out / "era5")]))
-    source = make_bucket(out / "server", _Making(voice).tell)
+    source = create_dataset(out / "server", _Making(voice).tell)
     os.environ["NO_PROXY"] = "127.0.0.1," + os.environ.get("NO_PROXY", "")  # the server is on this machine
-    with DemoBucket(source) as server:
+    with DemoServer(source) as server:
         voice.say(f"An S3 server with these files listens on {server.endpoint_url}; its speed is limited.")
         settings = replace(
             settings_from(arguments), endpoint_url=server.endpoint_url, bucket=server.bucket, proxy=None, ca_bundle=None
@@ -66,7 +66,7 @@ def _fetch(settings: Settings, folder: Path, voice: Voice, interrupts: Interrupt
 
 def _prove(source: Path, folder: Path, voice: Voice) -> int:
     """Compare what arrived with what was served, byte by byte, and open it: no word of the download is believed."""
-    from era5dl.demo import describe
+    from era5dl.demo import describe_file
 
     with Session.open(folder) as session:
         pairs = [(obj.key, session.paths.final(index)) for index, obj in enumerate(session.plan.objects)]
@@ -75,17 +75,19 @@ def _prove(source: Path, folder: Path, voice: Voice) -> int:
         digest = _sha256(path)
         identical = digest == _sha256(source / key)
         different += not identical
-        content = describe(path) if identical else "not opened"
+        content = describe_file(path) if identical else "not opened"
         length = path.stat().st_size
         voice.record(
             "demo-file", key=key, path=str(path), size=length, sha256=digest, identical=identical, content=content
         )
-        voice.result(f"{'identical' if identical else 'DIFFERENT'}  {key}  {size(length)}  sha256 {digest[:16]}...")
+        voice.result(
+            f"{'identical' if identical else 'DIFFERENT'}  {key}  {format_size(length)}  sha256 {digest[:16]}..."
+        )
         voice.result(f"           {content}")
     if different:
-        voice.insist(f"{count(different, 'file')} of {len(pairs)} differ from what the server holds.")
+        voice.insist(f"{format_count(different, 'file')} of {len(pairs)} differ from what the server holds.")
         return INCOMPLETE
-    voice.insist(f"All {count(len(pairs), 'file')} are the server's, byte by byte; they are in {folder}.")
+    voice.insist(f"All {format_count(len(pairs), 'file')} are the server's, byte by byte; they are in {folder}.")
     return FINE
 
 

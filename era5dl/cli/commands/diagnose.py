@@ -12,7 +12,7 @@ from era5dl.cli.output import Voice
 from era5dl.diagnosis import rules
 from era5dl.diagnosis.network_test import NetworkTest, Timing, run_network_test
 from era5dl.diagnosis.rules import Diagnosis, Measurements, add_network_test
-from era5dl.formatting import duration, size, speed
+from era5dl.formatting import format_duration, format_size, format_speed
 
 _STEPS = {  # by the step that failed
     "dns": "The name of the {first_hop} cannot be resolved: check its spelling, and whether this computer is online.",
@@ -84,7 +84,7 @@ def conclusion(found: NetworkTest) -> str:
     if found.failed_step:
         return _STEPS[found.failed_step].format(first_hop="proxy" if found.proxy else "endpoint")
     measurements = add_network_test(Measurements(), found)
-    pace = f", one connection brings {speed(found.throughput)}" if found.throughput else ""
+    pace = f", one connection brings {format_speed(found.throughput)}" if found.throughput else ""
     return _DIAGNOSES[rules.diagnose(measurements)[0]].format(status=found.status, loss=measurements.loss, pace=pace)
 
 
@@ -106,7 +106,7 @@ def _dns(found: NetworkTest) -> str:
 def _throughput(found: NetworkTest) -> str:
     if found.throughput is None:
         return "not measured"
-    return f"{speed(found.throughput)} on one connection ({size(found.sample_bytes)} fetched)"
+    return f"{format_speed(found.throughput)} on one connection ({format_size(found.sample_bytes)} fetched)"
 
 
 def _clock(found: NetworkTest) -> str:
@@ -115,4 +115,4 @@ def _clock(found: NetworkTest) -> str:
         return "not compared"
     if ahead == 0:
         return "agrees with the server's"
-    return f"{duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the server's"
+    return f"{format_duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the server's"

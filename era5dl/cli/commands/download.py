@@ -13,7 +13,7 @@ from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Voice
 from era5dl.cli.run_session import conclude, drive
 from era5dl.errors import OtherEndpoint, SessionNotFound, UsageError
-from era5dl.formatting import count, size
+from era5dl.formatting import format_count, format_size
 
 if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
@@ -29,7 +29,7 @@ def download(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts
     made = make_plan(arguments, settings, bucket, voice, interrupts)
     record_plan(made, voice, arguments.out)
     absent = f", {len(made.missing):,} missing upstream" if made.missing else ""
-    voice.say(f"Planned: {count(len(made.objects), 'file')}, {size(made.total_bytes)}{absent}")
+    voice.say(f"Planned: {format_count(len(made.objects), 'file')}, {format_size(made.total_bytes)}{absent}")
     return fetch(bucket, made, arguments.out, settings, voice, interrupts)
 
 

@@ -10,7 +10,7 @@ from era5dl.cli import FINE, INCOMPLETE
 from era5dl.cli.arguments import make_plan, open_bucket, settings_from
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Voice, table
-from era5dl.formatting import count, size
+from era5dl.formatting import format_count, format_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,10 +69,10 @@ def _per_product(made: Plan) -> list[dict[str, Any]]:
 
 def _products_table(made: Plan) -> list[str]:
     rows = [
-        (row["product"] or "(no folder)", f"{row['files']:,}", size(row["bytes"]), f"{row['missing']:,}")
+        (row["product"] or "(no folder)", f"{row['files']:,}", format_size(row["bytes"]), f"{row['missing']:,}")
         for row in _per_product(made)
     ]
-    total = ("total", f"{len(made.objects):,}", size(made.total_bytes), f"{len(made.missing):,}")
+    total = ("total", f"{len(made.objects):,}", format_size(made.total_bytes), f"{len(made.missing):,}")
     return table([*rows, total], head=("PRODUCT", "FILES", "SIZE", "MISSING"), right=(1, 2, 3))
 
 
@@ -82,25 +82,25 @@ def missing_lines(missing: Sequence[Missing]) -> list[str]:
     for absent in missing:
         by_what.setdefault((_what(absent.key), absent.reason), []).append(absent)
     groups = list(by_what.values())
-    lines = [f"missing upstream: {count(len(missing), 'file')}"]
+    lines = [f"missing upstream: {format_count(len(missing), 'file')}"]
     for group in groups[:GROUPS]:
         first, last = group[0], group[-1]
         if len(group) == 1:
             lines.append(f"  {first.key}: {first.reason}")
         else:
-            lines.append(f"  {_what(first.key)}: {count(len(group), 'file')}, {first.reason}:")
+            lines.append(f"  {_what(first.key)}: {format_count(len(group), 'file')}, {first.reason}:")
             lines.append(f"    {_name(first.key)} ... {_name(last.key)}")
     if len(groups) > GROUPS:
         rest = sum(len(group) for group in groups[GROUPS:])
-        lines.append(f"  and {count(rest, 'file')} more; --json names every one")
+        lines.append(f"  and {format_count(rest, 'file')} more; --json names every one")
     return lines
 
 
 def room_line(needed: int, free: int, reserve: int, folder: Path) -> str:
     """Whether it fits. What lies in the folder already is not counted: only a download looks at that."""
     short = needed + reserve - free
-    judged = f"{size(short)} too little" if short > 0 else "enough"
-    return f"free in {folder}: {size(free)}, {judged} ({size(reserve)} are left to others)"
+    judged = f"{format_size(short)} too little" if short > 0 else "enough"
+    return f"free in {folder}: {format_size(free)}, {judged} ({format_size(reserve)} are left to others)"
 
 
 def _free(folder: Path | None) -> int | None:

@@ -8,7 +8,7 @@ import time
 from era5dl.cli import FINE
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Voice, table
-from era5dl.formatting import size
+from era5dl.formatting import format_size
 from era5dl.session import SessionSummary, known_sessions
 
 
@@ -43,7 +43,7 @@ def _row(one: SessionSummary) -> tuple[str, ...]:
         one.id,
         one.status.value,
         f"{one.done_files:,}/{one.files:,}",
-        f"{size(one.done_bytes)} of {size(one.total_bytes)}",
+        f"{format_size(one.done_bytes)} of {format_size(one.total_bytes)}",
         time.strftime("%Y-%m-%d %H:%M", time.localtime(one.updated)),
         one.title,
         str(one.folder),

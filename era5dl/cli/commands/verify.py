@@ -27,7 +27,7 @@ from era5dl.engine.verify_files import WRONG_BYTES, FileCondition, FileReport
 from era5dl.engine.verify_files import verify as look_at
 from era5dl.errors import FolderUnusable, UnsafeKey, UsageError
 from era5dl.folder.paths import OWN_FOLDER
-from era5dl.formatting import count, duration, size
+from era5dl.formatting import format_count, format_duration, format_size
 from era5dl.session import Session, list_sessions
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def _look(
     """Look at the files of one session and say what is not as it should be."""
     examined: SimpleQueue[FileReport] = SimpleQueue()
     watch = _Watch(session, voice, examined)
-    voice.say(f"Proving {count(len(session.plan.objects), 'file')} in {session.folder} ({session.info.title}) ...")
+    voice.say(
+        f"Proving {format_count(len(session.plan.objects), 'file')} in {session.folder} ({session.info.title}) ..."
+    )
     everything = interrupts.background(
         lambda: look_at(bucket, session, examined.put, interrupts.asked.is_set, opaque_etags=opaque_etags), watch.tell
     )
@@ -87,7 +89,9 @@ def _look(
     counts = Counter(one.condition for one in everything)
     total = sum(obj.size for obj in session.plan.objects)
     named = ", ".join(f"{counts[condition]:,} {condition.value}" for condition in FileCondition if counts[condition])
-    voice.result(f"{count(len(everything), 'file')}, {size(total)}: {named or 'nothing'}; took {watch.took()}")
+    voice.result(
+        f"{format_count(len(everything), 'file')}, {format_size(total)}: {named or 'nothing'}; took {watch.took()}"
+    )
     because = {one.index: one.reason for one in everything if one.condition is FileCondition.CHECKED}
     if not opaque_etags and not counts[FileCondition.VERIFIED] and any(one.reason == WRONG_BYTES for one in everything):
         voice.insist(NONE_MATCHES)
@@ -119,7 +123,7 @@ class _Watch:
         return time.monotonic() - self._began
 
     def took(self) -> str:
-        return duration(self.elapsed)
+        return format_duration(self.elapsed)
 
     def tell(self) -> None:
         """What has come since the last call."""
@@ -128,7 +132,7 @@ class _Watch:
                 self._one(self._examined.get_nowait())
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + EVERY
-            self._voice.say(f"{self._done:,} of {count(len(self._session.plan.objects), 'file')}")
+            self._voice.say(f"{self._done:,} of {format_count(len(self._session.plan.objects), 'file')}")
 
     def _one(self, one: FileReport) -> None:
         self._done += 1
@@ -166,7 +170,9 @@ def _adopted(folder: Path, arguments: argparse.Namespace, voice: Voice, interrup
     with interrupts.gracefully():
         made = plan_keys(keys, open_bucket(settings), cancelled=interrupts.asked.is_set)
     if made.missing:
-        voice.insist(f"{count(len(made.missing), '.nc file')} here have no counterpart in the bucket; passed over")
+        voice.insist(
+            f"{format_count(len(made.missing), '.nc file')} here have no counterpart in the bucket; passed over"
+        )
     if not made.objects:
         raise UsageError(
             f"No .nc file in {folder} is an object of the bucket.",

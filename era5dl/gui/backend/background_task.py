@@ -53,7 +53,9 @@ class BackgroundTask:
             if not self._busy:
                 self._busy = True
                 try:
-                    thread_registry.start(threading.Thread(target=self._work, name=f"era5dl-{self._name}", daemon=True))
+                    thread_registry.start_thread(
+                        threading.Thread(target=self._work, name=f"era5dl-{self._name}", daemon=True)
+                    )
                 except OutOfThreads as error:
                     self._busy, self._next = False, None
                     self._on_crash(self._name, error)
@@ -87,7 +89,7 @@ def start_thread(name: str, work: Callable[[], None], on_crash: OnCrash) -> None
         except BaseException as error:  # noqa: BLE001 - reported, never lost
             on_crash(name, error)
 
-    thread_registry.start(threading.Thread(target=guarded, name=f"era5dl-{name}", daemon=True))
+    thread_registry.start_thread(threading.Thread(target=guarded, name=f"era5dl-{name}", daemon=True))
 
 
 class ProgressLimiter:

@@ -36,7 +36,7 @@ class DemoServerThread:
     def start(self) -> None:
         thread = threading.Thread(target=self._serve, name="era5dl-demo", daemon=True)
         try:
-            thread_registry.start(thread, self.stop)
+            thread_registry.start_thread(thread, self.stop)
         except OutOfThreads as error:
             self._post(messages.DemoFailed(ErrorInfo.of(error)))
 
@@ -46,12 +46,14 @@ class DemoServerThread:
 
     def _serve(self) -> None:
         try:
-            from era5dl.demo import DemoBucket, make_bucket
+            from era5dl.demo import DemoServer, create_dataset
 
             self._make_files()
-            source = make_bucket(self._cache, self._report)  # finds the files, or raises the reason why there are none
+            source = create_dataset(
+                self._cache, self._report
+            )  # finds the files, or raises the reason why there are none
             os.environ["NO_PROXY"] = "127.0.0.1," + os.environ.get("NO_PROXY", "")  # the server is on this machine
-            with DemoBucket(source) as server:
+            with DemoServer(source) as server:
                 self._post(messages.DemoReady(server.endpoint_url, server.bucket))
                 self._stopped.wait()
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no demo

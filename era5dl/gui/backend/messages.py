@@ -15,9 +15,9 @@ from era5dl.engine.events import Event, RunEnded
 from era5dl.engine.progress import Snapshot
 from era5dl.engine.verify_files import FileReport
 from era5dl.errors import Era5Error
-from era5dl.formatting import plain
+from era5dl.formatting import printable
 from era5dl.planner import Missing, Plan
-from era5dl.redaction import without_secrets
+from era5dl.redaction import redact_secrets
 from era5dl.session import SessionSummary
 
 
@@ -38,7 +38,7 @@ class ErrorInfo:
 
 def _safe_text(text: str) -> str:
     """Remove control characters and passwords: the text may come from a server, a lock or a file."""
-    return "\n".join(map(plain, without_secrets(text).split("\n")))
+    return "\n".join(map(printable, redact_secrets(text).split("\n")))
 
 
 # --- planning

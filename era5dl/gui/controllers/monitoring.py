@@ -9,7 +9,7 @@ from pathlib import Path
 from era5dl.diagnosis.metrics import Metrics
 from era5dl.diagnosis.network_test import NetworkTest
 from era5dl.errors import UsageError
-from era5dl.formatting import plain
+from era5dl.formatting import printable
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import Message
 from era5dl.gui.backend.service import NETWORK_TEST, BackendService
@@ -70,10 +70,10 @@ class MonitoringController(Controller):
             self._write_report(path)
         except OSError as error:
             self.log.add(Level.ERROR, str(error))
-            text = _("The report could not be saved: {reason}", reason=plain(str(error)))
+            text = _("The report could not be saved: {reason}", reason=printable(str(error)))
             self._diagnostics.show_message(text, BannerKind.DANGER)
         else:
-            self._diagnostics.show_message(_("The report is saved: {path}", path=plain(str(path))), BannerKind.OK)
+            self._diagnostics.show_message(_("The report is saved: {path}", path=printable(str(path))), BannerKind.OK)
 
     # --- messages
 

@@ -18,7 +18,7 @@ from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import BannerKind
-from era5dl.redaction import without_login
+from era5dl.redaction import strip_credentials
 from era5dl.settings import Settings
 
 
@@ -108,7 +108,7 @@ class PreferencesController(Controller):
         if self._demo:
             text = _("Demo: a bucket on this computer")
         elif current.endpoint_url or current.bucket != Settings().bucket:
-            text = f"{without_login(current.endpoint_url)}/{current.bucket}".lstrip("/")
+            text = f"{strip_credentials(current.endpoint_url)}/{current.bucket}".lstrip("/")
         self._header.show_where(text)
 
     def _use_theme(self, name: str) -> None:

@@ -6,7 +6,7 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import filedialog
 
-from era5dl.formatting import plain
+from era5dl.formatting import printable
 from era5dl.gui.dialogs.help import HelpDialog
 from era5dl.gui.dialogs.question import QuestionDialog
 from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
@@ -14,7 +14,7 @@ from era5dl.gui.models import preferences
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.text.i18n import _
 from era5dl.gui.theme.theme import Theme
-from era5dl.log_file import log_file
+from era5dl.log_file import log_path
 
 
 class DialogOpener:
@@ -33,7 +33,7 @@ class DialogOpener:
             places = (
                 (_("Folder"), folder),
                 (_("Settings"), str(preferences.preferences_file())),
-                (_("Log"), str(log_file())),
+                (_("Log"), str(log_path())),
             )
             self._help = HelpDialog(self._root, self._theme, places, self._help_closed)
 
@@ -72,7 +72,7 @@ class DialogOpener:
             text=_(
                 "The files of this session come from {address}, which is not the server in the settings. "
                 "Go on only if you trust that server, or whoever gave you the folder.",
-                address=plain(address),
+                address=printable(address),
             ),
             yes=_("Use this server"),
             no=_("Cancel"),

@@ -27,7 +27,7 @@ from era5dl.engine.events import (
     Throttled,
 )
 from era5dl.engine.reporting import CHECKED_EARLIER, EventFilter
-from era5dl.formatting import plain, size
+from era5dl.formatting import format_size, printable
 from era5dl.gui.text import error_text, status_text, summary_text
 from era5dl.gui.text.i18n import _, ngettext
 
@@ -74,7 +74,7 @@ class LogModel:
 
     def add(self, level: Level, text: str) -> None:
         """Write a line now. Control characters in it can do no harm, and it stays one line."""
-        self._lines.append(Line(self._count, self._clock(), level, plain(text)[:2000]))
+        self._lines.append(Line(self._count, self._clock(), level, printable(text)[:2000]))
         self._count += 1
 
     def handle_event(self, event: Event) -> None:
@@ -137,9 +137,9 @@ def sentence(event: Event) -> tuple[Level, str]:
     """A fact of the engine as a line: how much it matters, and its words."""
     if isinstance(event, FileStarted):
         if event.resumed_bytes:
-            held = size(event.resumed_bytes)
+            held = format_size(event.resumed_bytes)
             return Level.DETAIL, _("{file}: goes on, {held} are here already", file=_short(event.key), held=held)
-        return Level.DETAIL, _("{file}: begun, {size}", file=_short(event.key), size=size(event.size))
+        return Level.DETAIL, _("{file}: begun, {size}", file=_short(event.key), size=format_size(event.size))
     if isinstance(event, FileDone):
         return _done(event)
     if isinstance(event, FileRetrying):
@@ -203,9 +203,9 @@ def _done(event: FileDone) -> tuple[Level, str]:
     if event.adopted:
         return Level.DETAIL, _("{file}: was here already, whole", file=name)
     if event.outcome is Outcome.VERIFIED:
-        return Level.DETAIL, _("{file}: here and verified, {size}", file=name, size=size(event.size))
+        return Level.DETAIL, _("{file}: here and verified, {size}", file=name, size=format_size(event.size))
     reason = status_text.not_verified_reason(event.reason)
-    return Level.DETAIL, _("{file}: here, {size}; {reason}", file=name, size=size(event.size), reason=reason)
+    return Level.DETAIL, _("{file}: here, {size}; {reason}", file=name, size=format_size(event.size), reason=reason)
 
 
 def _state(event: StateChanged) -> tuple[Level, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from era5dl.formatting import size
+from era5dl.formatting import format_size
 from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
 from era5dl.gui.models.request_form import FormResult
 from era5dl.gui.text import error_text
@@ -61,7 +61,7 @@ class PlanState:
             return error_text.explain(self.folder.error.kind).sentence
         after = self.free_after
         if after is not None and after < self.reserve and not self._may_be_partly_done:
-            return _("Not enough room: {bytes} too little.", bytes=size(self.reserve - after))
+            return _("Not enough room: {bytes} too little.", bytes=format_size(self.reserve - after))
         return ""
 
     @property
@@ -74,4 +74,4 @@ class PlanState:
         if self.plan is None:
             return []
         files = ngettext("{n:,} file", "{n:,} files", len(self.plan.objects))
-        return [files, size(self.plan.total_bytes)]
+        return [files, format_size(self.plan.total_bytes)]

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from era5dl.folder import private_files
 from era5dl.folder.atomic_write import write_atomically
-from era5dl.redaction import without_login
+from era5dl.redaction import strip_credentials
 from era5dl.settings import Settings
 from era5dl.validation import Malformed, parse_json, read_regular
 
@@ -118,7 +118,7 @@ def load(path: Path | None = None) -> Preferences:
         return Preferences()
     found = {f.name: raw[f.name] for f in fields(Preferences) if f.name in raw and _fits(f, raw[f.name])}
     if "endpoint_url" in found:  # earlier versions took a password in it
-        found["endpoint_url"] = without_login(found["endpoint_url"])
+        found["endpoint_url"] = strip_credentials(found["endpoint_url"])
     return Preferences(**found)
 
 
@@ -129,7 +129,7 @@ def save(preferences: Preferences, path: Path | None = None) -> bool:
     try:
         path = path or preferences_file()
         private_files.make_private_folder(path.parent)
-        write_atomically(path, [json.dumps(changed, indent=1).encode("ascii") + b"\n"], private_files.FILE)
+        write_atomically(path, [json.dumps(changed, indent=1).encode("ascii") + b"\n"], private_files.FILE_MODE)
     except (OSError, RuntimeError, ValueError) as problem:
         _log.warning("the settings of the window cannot be saved: %s", problem)
         return False

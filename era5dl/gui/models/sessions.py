@@ -12,7 +12,7 @@ from pathlib import Path
 
 from era5dl.catalog import products
 from era5dl.engine.events import PROBLEM_STATES, State
-from era5dl.formatting import plain, size
+from era5dl.formatting import format_size, printable
 from era5dl.gui.text import catalog_text, status_text
 from era5dl.gui.text.i18n import Term, _, ngettext
 from era5dl.session.summary import SessionStatus, SessionSummary
@@ -94,11 +94,11 @@ def _row(summary: SessionSummary, doing: State | None, now: float) -> SessionRow
     return SessionRow(
         id=summary.id,
         folder=summary.folder,
-        name=name if name != "?" else plain(summary.folder.name),  # what is damaged cannot say what it was
+        name=name if name != "?" else printable(summary.folder.name),  # what is damaged cannot say what it was
         period=period,
         files=f"{summary.done_files:,} / {summary.files:,}" if known else "",
         percent=_percent(summary) if known else None,
-        size=size(summary.total_bytes) if known else "",
+        size=format_size(summary.total_bytes) if known else "",
         used=summary.updated,
         last_used=ago(summary.updated, now),
         standing=standing,
@@ -143,10 +143,10 @@ def _name(what: str) -> str:
         variables = what.partition(" of ")[0]
     product = what.partition(" of ")[2]
     if not product:
-        return plain(_("ERA5 files") if what == "ERA5 files" else variables)
+        return printable(_("ERA5 files") if what == "ERA5 files" else variables)
     names = {known.prefix: catalog_text.product(known).name for known in products()}
     shown = ", ".join(names.get(prefix, prefix) for prefix in product.split(" and "))
-    return plain(f"{variables} · {shown}")
+    return printable(f"{variables} · {shown}")
 
 
 def ago(then: float, now: float) -> str:

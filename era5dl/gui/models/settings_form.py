@@ -12,7 +12,7 @@ from era5dl.errors import UsageError
 from era5dl.formatting import parse_rate, parse_size
 from era5dl.gui.models.preferences import BOUNDS, Preferences
 from era5dl.gui.text.i18n import N_, _, translate
-from era5dl.redaction import has_login
+from era5dl.redaction import has_credentials
 from era5dl.settings import Settings
 
 
@@ -211,7 +211,7 @@ def _text(field: Field, text: str) -> str:
         raise _Problem(_("There are characters in it that do not belong there."))
     if field.name in ("bucket", "region") and not text:
         return str(getattr(Preferences(), field.name))
-    if field.name == "endpoint_url" and has_login(text):
+    if field.name == "endpoint_url" and has_credentials(text):
         raise _Problem(_("Leave out the user name and the password: no account is needed."))
     try:
         entry: dict[str, Any] = {field.name: text or None}

@@ -30,7 +30,7 @@ from era5dl.diagnosis.metrics import Sample
 from era5dl.diagnosis.network_test import NetworkTest, Timing, endpoint_of
 from era5dl.diagnosis.rules import Diagnosis
 from era5dl.errors import UsageError
-from era5dl.formatting import plain, size
+from era5dl.formatting import format_size, printable
 from era5dl.gui.models.preferences import CHOICES, Preferences
 from era5dl.gui.models.report_vocabulary import redact_unknown_words
 from era5dl.log_file import last_lines
@@ -79,7 +79,7 @@ def write(path: Path, material: Material) -> None:
 
 def _lines(said: str) -> str:
     """The text without anything that a terminal would obey."""
-    return "\n".join(map(plain, said.split("\n")))
+    return "\n".join(map(printable, said.split("\n")))
 
 
 def redactor(material: Material) -> Redactor:
@@ -219,9 +219,10 @@ def _summary(samples: Sequence[Sample]) -> list[str]:
     if not samples:
         return ["nothing sampled"]
     last = samples[-1]
+    memory = [sample.process.rss for sample in samples]
     lines = [
         f"samples: {len(samples)}, over {last.at - samples[0].at:.0f} s",
-        f"memory: {size(min(s.process.rss for s in samples))} to {size(max(s.process.rss for s in samples))}",
+        f"memory: {format_size(min(memory))} to {format_size(max(memory))}",
         f"open files: at most {max((s.process.open_files or 0 for s in samples), default=0)}",
         f"retries: {sum(s.retries for s in samples)}, throttles: {sum(s.throttles for s in samples)}",
     ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from tkinter import ttk
 
-from era5dl.formatting import size, speed
+from era5dl.formatting import format_size, format_speed
 from era5dl.gui.models.charts import ChartData
 from era5dl.gui.text.diagnosis_text import DiagnosisText, NetworkTestRow, Severity
 from era5dl.gui.text.i18n import N_, _, follow, translate
@@ -107,11 +107,11 @@ class DiagnosticsPage(ttk.Frame):
         self._hour_title = ttk.Label(card, style="Head.TLabel")
         self._hour_title.grid(row=0, column=0, columnspan=2, sticky="w", pady=(0, px(6)))
         formats: tuple[tuple[Callable[[float], str], float], ...] = (
-            (speed, 1000.0),
+            (format_speed, 1000.0),
             (_whole, 4.0),
             (_milliseconds, 0.01),
             (_whole, 4.0),
-            (size, 50e6),
+            (format_size, 50e6),
             (_whole, 20.0),
         )
         self.charts: list[LineChart] = []

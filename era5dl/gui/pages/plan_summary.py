@@ -6,7 +6,7 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
-from era5dl.formatting import size
+from era5dl.formatting import format_size
 from era5dl.gui.models.plan_state import PlanState
 from era5dl.gui.text import status_text
 from era5dl.gui.text.i18n import _, ngettext
@@ -86,9 +86,9 @@ def _expected(plan_state: PlanState) -> str:
     parts = []
     after = plan_state.free_after
     if after is not None and after >= 0:
-        parts.append(_("{bytes} free afterwards", bytes=size(after)))
+        parts.append(_("{bytes} free afterwards", bytes=format_size(after)))
     elif plan_state.folder is not None and plan_state.folder.free is not None and plan_state.plan is None:
-        parts.append(_("{bytes} free", bytes=size(plan_state.folder.free)))
+        parts.append(_("{bytes} free", bytes=format_size(plan_state.folder.free)))
     seconds = plan_state.seconds
     if seconds is not None:
         parts.append(_("about {time}", time=status_text.duration(max(1.0, seconds))))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tkinter import ttk
 
 from era5dl.engine.progress import FileState
-from era5dl.formatting import size, speed
+from era5dl.formatting import format_size, format_speed
 from era5dl.gui.menus import QUEUE, accelerator
 from era5dl.gui.models.queue import FileFilter, QueueModel
 from era5dl.gui.models.queue import FileRow as File
@@ -254,9 +254,9 @@ class _Rows:
         file = self._files.row(index)
         percent = "100 %" if file.share >= 1 else f"{int(file.share * 100)} %" if file.share else ""
         attempts = str(file.attempts) if file.attempts > 1 else ""
-        pace = speed(file.speed) if file.speed else ""
+        pace = format_speed(file.speed) if file.speed else ""
         name = file.name.removeprefix("e5.oper.")  # they all begin so; what differs is to be seen
-        texts = (name, percent, size(file.size), pace, self._say(file), attempts)
+        texts = (name, percent, format_size(file.size), pace, self._say(file), attempts)
         status = StatusStyle.WARNING if file.state is FileState.ACTIVE and file.reason else _STATUS_STYLES[file.state]
         return table_model.Row(texts, file.share, status)
 

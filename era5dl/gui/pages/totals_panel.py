@@ -9,7 +9,7 @@ from tkinter import ttk
 
 from era5dl.engine.events import PROBLEM_STATES, State
 from era5dl.engine.progress import Snapshot
-from era5dl.formatting import size, speed
+from era5dl.formatting import format_size, format_speed
 from era5dl.gui.models.request_form import FieldError, read_limit
 from era5dl.gui.text import status_text
 from era5dl.gui.text.i18n import _, ngettext
@@ -67,7 +67,7 @@ class TotalsPanel(Card):
         self.stop.pack(side="left", padx=px(8))
         self.limit = ttk.Entry(line, width=10)
         self.limit.pack(side="right")
-        self.limit.insert(0, speed(limit) if limit else "")
+        self.limit.insert(0, format_speed(limit) if limit else "")
         for key in ("<Return>", "<FocusOut>"):
             self.limit.bind(key, lambda _event: self._limited(), add="+")
         Tooltip(
@@ -79,7 +79,7 @@ class TotalsPanel(Card):
         self.workers.pack(side="right")
         self._workers_title = ttk.Label(line, style="Muted.TLabel")
         self._workers_title.pack(side="right", padx=(0, px(6)))
-        self.chart = LineChart(self, theme, format_value=speed, span=SPAN, least=100_000, height=84, width=160)
+        self.chart = LineChart(self, theme, format_value=format_speed, span=SPAN, least=100_000, height=84, width=160)
         for part in (self, line, *line.winfo_children()):
             part.bind("<Configure>", lambda _event: self._place(), add="+")
         self._narrow: bool | None = None
@@ -103,7 +103,7 @@ class TotalsPanel(Card):
         whole = snapshot.done_files == snapshot.total_files
         self._percent.show("100 %" if whole else f"{min(int(share * 1000) / 10, 99.9):.1f} %")
         parts = [
-            _("{done} of {total}", done=size(snapshot.done_bytes), total=size(snapshot.total_bytes)),
+            _("{done} of {total}", done=format_size(snapshot.done_bytes), total=format_size(snapshot.total_bytes)),
             ngettext(
                 "{done:,} of {n:,} file", "{done:,} of {n:,} files", snapshot.total_files, done=snapshot.done_files
             ),
@@ -125,7 +125,7 @@ class TotalsPanel(Card):
         """They were changed elsewhere."""
         self.workers.set(workers)
         self.limit.delete(0, "end")
-        self.limit.insert(0, speed(limit) if limit else "")
+        self.limit.insert(0, format_speed(limit) if limit else "")
 
     def retranslate(self) -> None:
         """All texts in the language of now."""
@@ -186,7 +186,7 @@ class TotalsPanel(Card):
     def _time_left(self, snapshot: Snapshot) -> str:
         if snapshot.state is not State.RUNNING:
             return status_text.state(snapshot.state).name
-        pace = speed(snapshot.speed)
+        pace = format_speed(snapshot.speed)
         if snapshot.time_left is None:
             return pace if snapshot.speed else ""
         return f"{pace} · " + _("{time} left", time=status_text.duration(snapshot.time_left))

@@ -11,7 +11,7 @@ from era5dl.bucket.tls_trust import SETTING
 from era5dl.diagnosis.metrics import Sample
 from era5dl.diagnosis.network_test import NetworkTest, Timing
 from era5dl.diagnosis.rules import Diagnosis, add_network_test, diagnose, measurements_from
-from era5dl.formatting import plain, size, speed
+from era5dl.formatting import format_size, format_speed, printable
 from era5dl.gui.text import status_text
 from era5dl.gui.text.i18n import N_, Term, _
 
@@ -205,7 +205,7 @@ def network_test_rows(found: NetworkTest) -> list[NetworkTestRow]:
     if found.tls_version:
         text = found.tls_version
         if found.issuer:
-            text = _("{version}, signed by {issuer}", version=text, issuer=plain(found.issuer))
+            text = _("{version}, signed by {issuer}", version=text, issuer=printable(found.issuer))
         table.append(_single(_("Certificate"), text, good=found.failed_step != "certificate"))
     if found.endpoint.startswith("https:"):
         table.append(_single(_("Trusted"), _trust(found)))
@@ -218,25 +218,25 @@ def network_test_rows(found: NetworkTest) -> list[NetworkTestRow]:
 
 def _proxy(found: NetworkTest) -> str:
     if found.failed_step == "proxy":
-        return plain(found.error)  # it names the proxy
+        return printable(found.error)  # it names the proxy
     if not found.proxy:
         return _("none")
     sources = {SETTINGS: _("the settings"), SYSTEM: _("the system's settings")}
     source = sources.get(found.proxy_source, found.proxy_source)
-    return _("{proxy}, set in {source}", proxy=plain(found.proxy), source=plain(source))
+    return _("{proxy}, set in {source}", proxy=printable(found.proxy), source=printable(source))
 
 
 def _trust(found: NetworkTest) -> str:
     if not found.trust_file:
         return _("the system's certificates and the bundled ones")
     source = _("the settings") if found.trust_source == SETTING else found.trust_source
-    return _("those of {file} alone, set in {source}", file=plain(found.trust_file), source=plain(source))
+    return _("those of {file} alone, set in {source}", file=printable(found.trust_file), source=printable(source))
 
 
 def _throughput(found: NetworkTest) -> str:
     if found.throughput is None:
         return _("not measured")
-    pace, fetched = speed(found.throughput), size(found.sample_bytes)
+    pace, fetched = format_speed(found.throughput), format_size(found.sample_bytes)
     return _("{speed} on one connection ({fetched} fetched)", speed=pace, fetched=fetched)
 
 

@@ -155,6 +155,6 @@ def duration(seconds: float) -> str:
     """Format a duration: "0:42", "1:02:03", "3 days 04:05:06"."""
     days, rest = divmod(max(0, round(seconds)), 86400)
     if not days:
-        return formatting.duration(rest)
+        return formatting.format_duration(rest)
     clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
     return ngettext("{n:,} day {clock}", "{n:,} days {clock}", days, clock=clock)

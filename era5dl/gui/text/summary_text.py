@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from era5dl.engine.events import RunEnded
 from era5dl.engine.progress import Snapshot
 from era5dl.engine.reporting import CheckedGroup
-from era5dl.formatting import size, speed
+from era5dl.formatting import format_size, format_speed
 from era5dl.gui.text import error_text, status_text
 from era5dl.gui.text.i18n import _, ngettext
 
@@ -36,8 +36,8 @@ def completed(ended: RunEnded, last: Snapshot, missing: int) -> str:
     """All files are complete. missing: planned files that the server does not have."""
     said = [_complete_files(ended)]
     if last.fetched_bytes and last.elapsed > 0:
-        took, rate = status_text.duration(last.elapsed), speed(last.fetched_bytes / last.elapsed)
-        said.append(_("{bytes} in {time}, {speed}.", bytes=size(last.fetched_bytes), time=took, speed=rate))
+        took, rate = status_text.duration(last.elapsed), format_speed(last.fetched_bytes / last.elapsed)
+        said.append(_("{bytes} in {time}, {speed}.", bytes=format_size(last.fetched_bytes), time=took, speed=rate))
     if missing:
         said.append(ngettext("{n:,} is not on the server.", "{n:,} are not on the server.", missing))
     return " ".join(said)

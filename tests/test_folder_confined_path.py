@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from era5dl.errors import UnsafeKey
-from era5dl.folder import directory_handles
-from era5dl.folder.directory_handles import Place
-from era5dl.folder.disk_errors import disk_errors
-from era5dl.folder.paths import LeadsOut
+from era5dl.folder import directory_handle
+from era5dl.folder.confined_path import ConfinedPath
+from era5dl.folder.disk_errors import translate_disk_errors
+from era5dl.folder.paths import LinkLeadsOut
 
-unix = pytest.mark.skipif(not directory_handles.RELATIVE, reason="links and handles of Unix")
+unix = pytest.mark.skipif(not directory_handle.SUPPORTS_DIR_FD, reason="links and handles of Unix")
 
 
 @pytest.fixture(params=["handles", "looks"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of reaching a file: the second is that of Windows, and works everywhere."""
     if request.param == "looks":
-        monkeypatch.setattr(directory_handles, "RELATIVE", False)
-    elif not directory_handles.RELATIVE:
+        monkeypatch.setattr(directory_handle, "SUPPORTS_DIR_FD", False)
+    elif not directory_handle.SUPPORTS_DIR_FD:
         pytest.skip("handles of Unix")
     return str(request.param)
 
@@ -41,17 +41,14 @@ def elsewhere(tmp_path: Path) -> Path:
     return tmp_path / "elsewhere"
 
 
-def written(place: Place, data: bytes = b"x") -> None:
-    with (
-        place.folder(make=True) as at,
-        os.fdopen(os.open(at.name(place.name), os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=at.fd), "wb") as file,
-    ):
+def written(place: ConfinedPath, data: bytes = b"x") -> None:
+    with os.fdopen(place.create(os.O_WRONLY), "wb") as file:
         file.write(data)
 
 
 @pytest.mark.usefixtures("way")
 def test_what_can_be_done(out: Path) -> None:
-    place = Place.below(out, out / "a" / "b" / "c.nc")
+    place = ConfinedPath.below(out, out / "a" / "b" / "c.nc")
     assert (place.name, place.path, str(place)) == ("c.nc", str(out / "a/b/c.nc"), str(out / "a/b/c.nc"))
     assert not place.exists
     with pytest.raises(FileNotFoundError):
@@ -61,16 +58,16 @@ def test_what_can_be_done(out: Path) -> None:
     with os.fdopen(place.open(os.O_RDWR), "r+b") as file:
         file.write(b"yy")
     assert place.lstat().st_size == place.stat().st_size == 2
-    with place.folder() as at:
-        at.rename("c.nc", "d.nc")
-        at.link("d.nc", "e.nc")
+    with place.open_folder() as folder:
+        folder.rename("c.nc", "d.nc")
+        folder.link("d.nc", "e.nc")
         if os.name != "nt":
-            at.sync()
-        at.unlink("d.nc")
-    assert place.beside("e.nc").names() == ["e.nc"]
+            folder.sync()
+        folder.unlink("d.nc")
+    assert place.sibling("e.nc").list_folder() == ["e.nc"]
     os.utime(out / "a/b/e.nc", (1, 1))
-    place.beside("e.nc").utime()
-    assert place.beside("e.nc").lstat().st_mtime > 1
+    place.sibling("e.nc").utime()
+    assert place.sibling("e.nc").lstat().st_mtime > 1
     place.unlink(missing_ok=True)
     with pytest.raises(FileNotFoundError):
         place.unlink()
@@ -78,7 +75,7 @@ def test_what_can_be_done(out: Path) -> None:
 
 @pytest.mark.usefixtures("way")
 def test_errors_name_the_whole_path(out: Path) -> None:
-    place = Place.below(out, out / "a" / "c.nc")
+    place = ConfinedPath.below(out, out / "a" / "c.nc")
     for act in (place.lstat, place.unlink, lambda: place.open(os.O_RDONLY)):
         with pytest.raises(FileNotFoundError) as missing:
             act()
@@ -89,13 +86,13 @@ def test_errors_name_the_whole_path(out: Path) -> None:
     assert str(out / "a" / "c.nc") in str(missing.value)
     (out / "file").touch()
     with pytest.raises((NotADirectoryError, FileNotFoundError)) as wrong:
-        Place.below(out, out / "file" / "c.nc").lstat()
+        ConfinedPath.below(out, out / "file" / "c.nc").lstat()
     assert str(out / "file") in str(wrong.value)
 
 
 def test_what_is_not_below_is_refused(out: Path) -> None:
     with pytest.raises(UnsafeKey):
-        Place.below(out, out.parent / "other" / "x")
+        ConfinedPath.below(out, out.parent / "other" / "x")
 
 
 @unix
@@ -105,13 +102,13 @@ def test_a_link_that_leads_out_is_refused_by_each(out: Path, elsewhere: Path, br
     target = elsewhere / "not there" if broken else elsewhere
     for link in (target, Path("../elsewhere/not there" if broken else "../elsewhere"), Path("..")):
         (out / "a").symlink_to(link)
-        place = Place.below(out, out / "a" / "b" / "c.nc")
+        place = ConfinedPath.below(out, out / "a" / "b" / "c.nc")
         acts: list[Callable[[], object]] = [
-            place.lstat, place.stat, place.unlink, place.utime, place.names, place.open_followed,
+            place.lstat, place.stat, place.unlink, place.utime, place.list_folder, place.open_following_link,
             lambda place=place: place.open(os.O_CREAT | os.O_RDWR), lambda place=place: written(place),
         ]  # fmt: skip
         for act in acts:
-            with pytest.raises(UnsafeKey, match="leads out") as refused, disk_errors(place):
+            with pytest.raises(UnsafeKey, match="leads out") as refused, translate_disk_errors(place):
                 act()
             assert refused.value.remedy
         assert not place.exists
@@ -128,20 +125,20 @@ def test_links_that_stay_inside_are_followed(out: Path, link: str) -> None:
     (out / "deep" / "up").symlink_to("../real")
     (out / "a").symlink_to(link.format(out=out))
     if link.startswith("../"):  # its way leads out, and back: nobody knows what that will be tomorrow
-        if directory_handles.RELATIVE:
-            with pytest.raises(LeadsOut):
-                written(Place.below(out, out / "a" / "b" / "c.nc"))
+        if directory_handle.SUPPORTS_DIR_FD:
+            with pytest.raises(LinkLeadsOut):
+                written(ConfinedPath.below(out, out / "a" / "b" / "c.nc"))
         return
-    written(Place.below(out, out / "a" / "b" / "c.nc"))
+    written(ConfinedPath.below(out, out / "a" / "b" / "c.nc"))
     assert (out / "real" / "b" / "c.nc").is_file()
 
 
 @unix
 def test_the_chosen_folder_may_be_a_link(out: Path, tmp_path: Path) -> None:
     (tmp_path / "name").symlink_to(out)
-    written(Place.below(tmp_path / "name", tmp_path / "name" / "a" / "c.nc"))
+    written(ConfinedPath.below(tmp_path / "name", tmp_path / "name" / "a" / "c.nc"))
     (out / "b").symlink_to(tmp_path / "name" / "a")
-    written(Place.below(tmp_path / "name", tmp_path / "name" / "b" / "d.nc"))
+    written(ConfinedPath.below(tmp_path / "name", tmp_path / "name" / "b" / "d.nc"))
     assert sorted(path.name for path in (out / "a").iterdir()) == ["c.nc", "d.nc"]
 
 
@@ -150,7 +147,7 @@ def test_links_in_a_circle_end(out: Path) -> None:
     (out / "a").symlink_to("b")
     (out / "b").symlink_to("a")
     with pytest.raises(OSError, match="symbolic links"):
-        Place.below(out, out / "a" / "x").lstat()
+        ConfinedPath.below(out, out / "a" / "x").lstat()
 
 
 @unix
@@ -159,10 +156,10 @@ def test_neither_link_nor_pipe_is_opened_for_a_file(out: Path, elsewhere: Path) 
     (out / "link").symlink_to(elsewhere / "precious")
     os.mkfifo(out / "pipe")
     with pytest.raises(OSError, match=r"links|loop"):
-        Place.below(out, out / "link").open(os.O_RDWR)
-    os.close(Place.below(out, out / "pipe").open(os.O_RDONLY))
-    os.close(Place.below(out, out / "link").open_followed())
-    Place.below(out, out / "link").unlink()
+        ConfinedPath.below(out, out / "link").open(os.O_RDWR)
+    os.close(ConfinedPath.below(out, out / "pipe").open(os.O_RDONLY))
+    os.close(ConfinedPath.below(out, out / "link").open_following_link())
+    ConfinedPath.below(out, out / "link").unlink()
     assert (elsewhere / "precious").read_text() == "mine"
 
 
@@ -170,7 +167,7 @@ def test_neither_link_nor_pipe_is_opened_for_a_file(out: Path, elsewhere: Path) 
 def test_a_folder_that_may_not_be_listed_is_good_enough(out: Path) -> None:
     (out / "a").mkdir()
     (out / "a").chmod(0o300)
-    written(Place.below(out, out / "a" / "c.nc"))
+    written(ConfinedPath.below(out, out / "a" / "c.nc"))
     (out / "a").chmod(0o700)
     assert (out / "a" / "c.nc").is_file()
 
@@ -181,10 +178,13 @@ def test_no_descriptor_is_left(out: Path, elsewhere: Path) -> None:
     (out / "in").symlink_to("a")
     before = len(list(Path("/dev/fd").iterdir()))
     for _ in range(50):
-        written(Place.below(out, out / "a" / "b" / "c" / "d.nc"))
-        written(Place.below(out, out / "in" / "b" / "e.nc"))
-        for act in (Place.below(out, out / "out" / "x").lstat, Place.below(out, out / "a" / "no" / "x").lstat):
-            with pytest.raises((LeadsOut, FileNotFoundError)):
+        written(ConfinedPath.below(out, out / "a" / "b" / "c" / "d.nc"))
+        written(ConfinedPath.below(out, out / "in" / "b" / "e.nc"))
+        for act in (
+            ConfinedPath.below(out, out / "out" / "x").lstat,
+            ConfinedPath.below(out, out / "a" / "no" / "x").lstat,
+        ):
+            with pytest.raises((LinkLeadsOut, FileNotFoundError)):
                 act()
     assert len(list(Path("/dev/fd").iterdir())) == before
 
@@ -206,17 +206,17 @@ def test_somebody_who_swaps_folders_all_the_time_gets_nothing_outside(out: Path,
     attacker = threading.Thread(target=swap)
     attacker.start()
     made = refused = 0
-    place = Place.below(out, out / "a" / "b" / "c.nc")
+    place = ConfinedPath.below(out, out / "a" / "b" / "c.nc")
     try:
         end = time.monotonic() + 20
         while (made < 50 or refused < 10) and time.monotonic() < end:
             try:
                 os.close(place.open(os.O_CREAT | os.O_RDWR))
-                with place.folder() as at:
-                    at.rename("c.nc", "d.nc")
-                    at.unlink("d.nc")
+                with place.open_folder() as folder:
+                    folder.rename("c.nc", "d.nc")
+                    folder.unlink("d.nc")
                 made += 1
-            except (LeadsOut, FileNotFoundError, NotADirectoryError):  # noqa: PERF203
+            except (LinkLeadsOut, FileNotFoundError, NotADirectoryError):  # noqa: PERF203
                 refused += 1
     finally:
         done.set()
@@ -228,7 +228,7 @@ def test_somebody_who_swaps_folders_all_the_time_gets_nothing_outside(out: Path,
 
 @unix
 def test_it_costs_microseconds(out: Path) -> None:
-    place = Place.below(out, out / "e5.oper.an.pl" / "202102" / "c.nc")
+    place = ConfinedPath.below(out, out / "e5.oper.an.pl" / "202102" / "c.nc")
     written(place)
     began = time.perf_counter()
     for _ in range(1000):
