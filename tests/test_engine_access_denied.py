@@ -10,7 +10,7 @@ import pytest
 from era5dl.engine import retry
 from era5dl.engine.events import FileFailed
 from era5dl.engine.retry import MANY_OBJECTS, SILENCE, AccessDenials
-from era5dl.engine.scheduler import MIN_STEAL
+from era5dl.engine.work_stealing import MIN_STEAL
 from tests.faultlab import Fault, FaultServer, Link, Mix, pseudo_random
 from tests.runs import fetch_all, running, wrong_files
 

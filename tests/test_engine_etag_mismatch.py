@@ -15,11 +15,11 @@ import pytest
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.cli.run_session import exit_code
-from era5dl.engine import verification, worker
+from era5dl.engine import dispatch, verification, worker
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRetrying, Outcome, State
+from era5dl.engine.job_queue import PrepareJob
 from era5dl.engine.prepare import PartSizes, choose_digest
-from era5dl.engine.scheduler import PrepareJob
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import EtagTrust, VerificationResult, ranges_to_refetch, verify_part_file
 from era5dl.engine.verify_files import FileCondition, verify
@@ -288,15 +288,15 @@ def test_a_match_during_another_verification_is_taken_into_account(fault_server:
     with Session.begin(tmp_path, plan_of(bucket), settings) as session:
         run = Engine(bucket, session, settings)._run
         run.space_checked = True
-        job = run.next_job(0, None, Abort())
+        job = dispatch.next_job(run, 0, None, Abort())
         assert isinstance(job, PrepareJob)
         found = verification.VerificationResult(Outcome.CHECKED, verification.ETAG_MISMATCH)
         # Another object matches its ETag before this result is recorded.
         run.etag_trust.record_match(etag_of(b"another"))
-        run.record_prepared(job, found)
-        assert 0 not in run.checked
+        dispatch.record_prepared(run, job, found)
+        assert 0 not in run.session_state.checked
         assert 0 in run.recheck
-        assert isinstance(run.next_job(0, None, Abort()), PrepareJob), "it is looked at again"
+        assert isinstance(dispatch.next_job(run, 0, None, Abort()), PrepareJob), "it is looked at again"
 
 
 # -- files that an earlier run has taken for right -------------------------------------------------------------------

@@ -118,7 +118,7 @@ def test_an_object_that_changes_constantly_fails(fault_server: FaultServer, tmp_
     ran = fetch_all(fault_server, tmp_path)
     assert ran.engine.result.failed == 1
     assert ran.said(FileFailed)[0].kind == "ObjectChanged"
-    assert len(ran.said(FileRestarted)) == failures.MOST_RESTARTS
+    assert len(ran.said(FileRestarted)) == failures.MAX_RESTARTS
 
 
 CONTRADICTIONS = ["precondition-failed", "range-not-satisfiable", "other-etag", "range-of-another-size"]
@@ -360,7 +360,7 @@ def test_a_wrong_certificate_from_the_start_ends_the_run(
 def test_a_connection_that_drips_is_aborted(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "FLOOR_WINDOW", 1.0)
+    monkeypatch.setattr(fetch, "MIN_SPEED_WINDOW", 1.0)
     data = pseudo_random(1, 300_000)
     fault_server.put(KEY, data)
     fault_server.script(Fault("drip", at=1000, seconds=30), key=KEY)
@@ -378,7 +378,7 @@ def test_an_object_that_only_drips_fails_and_says_why(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, kind: str
 ) -> None:
     """Each drop is a new byte, and none of them is progress."""
-    monkeypatch.setattr(fetch, "FLOOR_WINDOW", 0.6)
+    monkeypatch.setattr(fetch, "MIN_SPEED_WINDOW", 0.6)
     data = pseudo_random(1, 2 * MB)
     fault_server.put(KEY, data)
     fault_server.script(Fault(kind, at=10, seconds=60, times=None), key=KEY)
@@ -391,8 +391,8 @@ def test_an_object_that_only_drips_fails_and_says_why(
 def test_a_rate_limit_is_not_a_stall(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "FLOOR_WINDOW", 0.2)
-    monkeypatch.setattr(fetch, "FLOOR_SPEED", 10 * MB)
+    monkeypatch.setattr(fetch, "MIN_SPEED_WINDOW", 0.2)
+    monkeypatch.setattr(fetch, "MIN_SPEED", 10 * MB)
     fault_server.put(KEY, pseudo_random(1, 300_000))
     ran = fetch_all(fault_server, tmp_path, rate_limit=200_000)
     assert ran.said(FileRetrying) == []

@@ -1,9 +1,12 @@
-"""Tests of one attempt at one piece, with bytes supplied by the test: what is written and what is not."""
+"""Tests of one attempt at one piece: which bytes are written to the part file, at which offsets, and which are not.
+
+The bucket is a fake whose response body delivers its bytes in steps that the test controls.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,167 +14,181 @@ import pytest
 
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.engine.fetch import WRITE_SIZE, fetch
+from era5dl.engine.events import ignore
+from era5dl.engine.fetch import MANY_WORKERS, WRITE_SIZE, fetch
+from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import Interrupted, Stopped
 from era5dl.folder.part_file import PartFile
-from era5dl.ranges import Range
+from era5dl.planner import Plan
+from era5dl.ranges import Range, RangeSet
+from era5dl.session import Session
+from era5dl.settings import Settings
 
 DATA = bytes(range(256)) * 40_000
+OBJECT = ObjectInfo("key", len(DATA), '"opaque"')
+ON_DISK = [(0, 1000)]
 
 
-class Line:
-    """A bucket whose bytes come in the portions that the test says; `between` runs before each of them."""
+class FakeBucket:
+    """A bucket that delivers at most `step` bytes at once, and calls `before_read` with the offset before each read.
 
-    def __init__(self, portion: int, between: Callable[[int], None] = lambda _: None, end: int = len(DATA)) -> None:
-        self._portion, self._between, self._end = portion, between, end
+    end: offset at which the connection ends. whole: the response contains the whole object, whatever is requested.
+    """
+
+    def __init__(
+        self,
+        step: int,
+        before_read: Callable[[int], None] = lambda _: None,
+        *,
+        end: int = len(DATA),
+        whole: bool = False,
+    ) -> None:
+        self._step, self._before_read, self._end = step, before_read, end
+        self.start, self.whole = 0, whole
 
     @contextmanager
     def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> Iterator[Any]:
-        self._at, self._stop = start, min(stop, self._end)
+        self._position, self._stop = (0, len(DATA)) if self.whole else (start, min(stop, self._end))
         yield self
 
-    start, whole = 0, False
-
     def readinto(self, view: memoryview) -> int:
-        self._between(self._at)
-        data = DATA[self._at : min(self._at + min(self._portion, len(view)), self._stop)]
-        self._at += len(data)
+        self._before_read(self._position)
+        data = DATA[self._position : min(self._position + min(self._step, len(view)), self._stop)]
+        self._position += len(data)
         view[: len(data)] = data
         return len(data)
 
 
-class Books:
-    """What a run does for `fetch`, for one piece and without a lock."""
+class RecordedPartFile(PartFile):
+    """A part file that records the byte ranges written to it."""
 
-    def __init__(self, portion: int = WRITE_SIZE) -> None:
-        self.log: list[tuple[int, int]] = []
-        self._portion = portion
+    written: list[Range]
 
-    def claim(self, piece: Piece, count: int) -> int:
-        kept = max(0, min(count, piece.remaining))
-        piece.position += kept
-        return kept
+    def write(self, offset: int, data: memoryview) -> None:
+        self.written.append((offset, offset + len(data)))
+        super().write(offset, data)
 
-    def unclaim(self, piece: Piece, count: int) -> None:
-        piece.position -= count
 
-    def written(self, piece: Piece, start: int, count: int) -> None:
-        self.log.append((start, start + count))
+class Attempt:
+    """A run whose only object is partly on disk, and the piece with the first missing bytes."""
 
-    def portion(self) -> int:
-        return self._portion
+    def __init__(self, run: RunState, part: RecordedPartFile, on_disk: list[Range]) -> None:
+        self.run, self.part = run, part
+        self.transfer = Transfer(0, OBJECT, [(0, len(DATA))], RangeSet(on_disk), part=part)
+        run.scheduler.next_job(0.0, 1, None, lambda _: self.transfer)
+        run.scheduler.prepared(self.transfer)
+        piece = run.scheduler.next_job(0.0, 1, self.transfer, lambda _: self.transfer)
+        assert isinstance(piece, Piece)
+        self.piece = piece
 
-    def appetite(self) -> int:
-        return 1 << 20
+    def fetch(self, bucket: FakeBucket, abort: Abort | None = None) -> None:
+        self.run.bucket = bucket  # type: ignore[assignment]
+        fetch(self.run, self.piece, abort or Abort())
 
-    def received(self, count: int) -> float:
-        return 0.0
-
-    def linger(self, seconds: float, abort: Abort) -> None:
-        raise AssertionError("there is no rate limit here")
+    def content(self, start: int, stop: int) -> bytes:
+        return self.part.path.read_bytes()[start:stop]
 
 
 @pytest.fixture
-def piece(tmp_path: Path) -> Iterator[Piece]:
-    """The bytes [1000, end) of an object."""
-    transfer = Transfer(0, ObjectInfo("key", len(DATA), ""))
-    transfer.part = PartFile(tmp_path / "a.part", len(DATA))
-    transfer.part.acquire()
-    yield Piece(transfer, 1000, len(DATA))
-    transfer.part.release()
+def make_attempt(tmp_path: Path) -> Iterator[Callable[..., Attempt]]:
+    with ExitStack() as stack:
+
+        def make(on_disk: list[Range] = ON_DISK, *, workers: int = 1) -> Attempt:
+            settings = Settings(workers=workers, disk_reserve=0)
+            session = stack.enter_context(Session.begin(tmp_path, Plan({}, (OBJECT,)), settings))
+            assert session.claims.claim(0) == ""
+            part = RecordedPartFile(tmp_path / "a.part", len(DATA))
+            part.written = []
+            part.acquire()
+            stack.callback(part.release)
+            run = RunState(FakeBucket(1), session, settings, ignore, None)  # type: ignore[arg-type]
+            return Attempt(run, part, on_disk)
+
+        yield make
 
 
-def _written(piece: Piece, start: int, stop: int) -> bytes:
-    assert piece.transfer.part is not None
-    return piece.transfer.part.path.read_bytes()[start:stop]
+@pytest.fixture
+def attempt(make_attempt: Callable[..., Attempt]) -> Attempt:
+    return make_attempt()
 
 
-def test_bytes_land_at_their_offsets(piece: Piece) -> None:
-    fetch(Line(70_000), piece, Abort(), Books(), lambda: None)  # type: ignore[arg-type]
-    assert _written(piece, 1000, len(DATA)) == DATA[1000:]
-    assert _written(piece, 0, 1000) == bytes(1000)
+def test_bytes_are_written_at_their_offsets(attempt: Attempt) -> None:
+    attempt.fetch(FakeBucket(70_000))
+    assert attempt.content(1000, len(DATA)) == DATA[1000:]
+    assert attempt.content(0, 1000) == bytes(1000)
+    assert attempt.transfer.complete
 
 
-def test_small_portions_are_gathered(piece: Piece) -> None:
-    books = Books()
-    fetch(Line(16_384), piece, Abort(), books, lambda: None)  # type: ignore[arg-type]
-    assert len(books.log) < 4 + len(DATA) / WRITE_SIZE * 2
+def test_small_reads_are_gathered_into_large_writes(attempt: Attempt) -> None:
+    attempt.fetch(FakeBucket(16_384))
+    assert len(attempt.part.written) < 4 + len(DATA) / WRITE_SIZE * 2
 
 
-def test_with_many_workers_less_is_gathered(piece: Piece) -> None:
-    books = Books(100_000)
-    fetch(Line(16_384), piece, Abort(), books, lambda: None)  # type: ignore[arg-type]
-    assert 50_000 < max(stop - start for start, stop in books.log) <= 100_000
-    assert _written(piece, 1000, len(DATA)) == DATA[1000:]
+def test_writes_are_smaller_with_many_workers(make_attempt: Callable[..., Attempt]) -> None:
+    attempt = make_attempt(workers=MANY_WORKERS + 1)
+    attempt.fetch(FakeBucket(16_384))
+    assert WRITE_SIZE // 4 < max(stop - start for start, stop in attempt.part.written) <= WRITE_SIZE // 2
+    assert attempt.content(1000, attempt.piece.stop) == DATA[1000 : attempt.piece.stop]
 
 
-def test_nothing_is_written_that_came_after_an_abort(piece: Piece) -> None:
+def test_nothing_received_after_an_abort_is_written(attempt: Attempt) -> None:
     abort = Abort()
 
-    def between(at: int) -> None:
-        if at > 500_000:
+    def before_read(offset: int) -> None:
+        if offset > 500_000:
             abort.trip("stop")
 
     with pytest.raises(Stopped):
-        fetch(Line(100_000, between), piece, abort, Books(), lambda: None)  # type: ignore[arg-type]
-    assert 500_000 < piece.position <= 601_000
-    assert _written(piece, 1000, piece.position) == DATA[1000 : piece.position], "what had come before is kept"
-    assert not any(_written(piece, piece.position, len(DATA)))
+        attempt.fetch(FakeBucket(100_000, before_read), abort)
+    position = attempt.piece.position
+    assert 500_000 < position <= 601_000
+    assert attempt.content(1000, position) == DATA[1000:position], "what was received before is kept"
+    assert not any(attempt.content(position, len(DATA)))
 
 
-def test_nothing_is_written_beyond_an_end_that_has_come_nearer(piece: Piece) -> None:
-    def between(at: int) -> None:
-        if at > 2_000_000:
+def test_nothing_is_written_beyond_an_end_that_moves_closer(attempt: Attempt) -> None:
+    piece = attempt.piece
+
+    def before_read(offset: int) -> None:
+        if offset > 2_000_000:
             piece.stop = 1_500_000 if piece.position < 1_500_000 else piece.position + 10
 
-    fetch(Line(90_000, between), piece, Abort(), Books(), lambda: None)  # type: ignore[arg-type]
+    attempt.fetch(FakeBucket(90_000, before_read))
     assert piece.position == piece.stop
-    assert not any(_written(piece, piece.stop, len(DATA)))
+    assert not any(attempt.content(piece.stop, len(DATA)))
 
 
-def test_an_end_that_comes_too_early_keeps_what_came(piece: Piece) -> None:
+def test_bytes_before_a_premature_end_are_kept(attempt: Attempt) -> None:
     with pytest.raises(Interrupted, match="too early"):
-        fetch(Line(64_000, end=3_333_333), piece, Abort(), Books(), lambda: None)  # type: ignore[arg-type]
-    assert piece.position == 3_333_333
-    assert _written(piece, 1000, piece.position) == DATA[1000 : piece.position]
+        attempt.fetch(FakeBucket(64_000, end=3_333_333))
+    assert attempt.piece.position == 3_333_333
+    assert attempt.content(1000, 3_333_333) == DATA[1000:3_333_333]
 
 
-class WholeLine(Line):
-    """The same where something in between ignores ranges: whatever is asked for, all of the object comes."""
+def test_bytes_that_could_not_be_written_are_still_missing(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = RecordedPartFile.write
 
-    whole = True
+    def failing(part: RecordedPartFile, offset: int, data: memoryview) -> None:
+        if offset > 2_000_000:
+            raise OSError("no space")
+        write(part, offset, data)
 
-    @contextmanager
-    def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> Iterator[Any]:
-        with super().open(obj, 0, len(DATA), abort):
-            yield self
-
-
-class Gaps(Books):
-    """For a piece that is to bring all that is missing."""
-
-    def __init__(self, gaps: list[Range]) -> None:
-        super().__init__()
-        self._gaps = gaps[:]
-
-    def is_sole(self, piece: Piece) -> bool:
-        return True
-
-    def next_gap(self, piece: Piece, at: int) -> bool:
-        if not self._gaps:
-            return False
-        piece.position, piece.stop = self._gaps.pop(0)
-        return True
-
-    def skipped(self, piece: Piece, count: int) -> None:
-        pass
+    monkeypatch.setattr(RecordedPartFile, "write", failing)
+    with pytest.raises(OSError, match="no space"):
+        attempt.fetch(FakeBucket(64_000))
+    assert attempt.piece.position == attempt.part.written[-1][1]
+    assert list(attempt.transfer.done) == [(0, attempt.piece.position)]
 
 
-@pytest.mark.parametrize("portion", [1 << 14, 300_007, 1 << 21])
-def test_of_a_whole_object_each_missing_byte_lands_at_its_offset(piece: Piece, portion: int) -> None:
-    gaps = [(1000, 1_500_000), (1_500_001, 3_000_000), (4_000_000, 6_000_007), (9_000_000, len(DATA))]
-    fetch(WholeLine(portion), piece, Abort(), Gaps(gaps), lambda: None)  # type: ignore[arg-type]
-    for start, stop in gaps:
-        assert _written(piece, start, stop) == DATA[start:stop]
-    assert not any(_written(piece, 3_000_000, 4_000_000)), "what is there already is not written again"
+@pytest.mark.parametrize("step", [1 << 14, 300_007, 1 << 21])
+def test_missing_bytes_of_a_whole_object_response_are_written_at_their_offsets(
+    make_attempt: Callable[..., Attempt], step: int
+) -> None:
+    missing = [(1000, 1_500_000), (1_500_001, 3_000_000), (4_000_000, 6_000_007), (9_000_000, len(DATA))]
+    attempt = make_attempt(RangeSet(missing).missing(0, len(DATA)))
+    attempt.fetch(FakeBucket(step, whole=True))
+    for start, stop in missing:
+        assert attempt.content(start, stop) == DATA[start:stop]
+    assert not any(attempt.content(3_000_000, 4_000_000)), "what is on disk is not written again"
+    assert attempt.transfer.complete

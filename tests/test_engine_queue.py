@@ -8,7 +8,8 @@ import pytest
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.events import FileDone, FileFailed, FileStarted
-from era5dl.engine.scheduler import PrepareJob, Scheduler
+from era5dl.engine.job_queue import PrepareJob
+from era5dl.engine.scheduler import Scheduler
 from era5dl.engine.transfer import Transfer
 from tests.faultlab import Fault, FaultServer, pseudo_random
 from tests.runs import running, wrong_files

@@ -11,7 +11,8 @@ import pytest
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine import retry
 from era5dl.engine.events import FileFailed, FileRestarted, RangesIgnored
-from era5dl.engine.scheduler import PrepareJob, Scheduler
+from era5dl.engine.job_queue import PrepareJob
+from era5dl.engine.scheduler import Scheduler
 from era5dl.engine.transfer import Piece, Transfer
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.faultlab.http import Request

@@ -10,7 +10,7 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import retry
-from era5dl.engine.checkpoint import claims_of
+from era5dl.engine.dispatch import replace_version
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import State
 from era5dl.engine.transfer import Transfer
@@ -45,11 +45,10 @@ def test_a_checkpoint_lists_no_bytes_of_the_old_version(fault_server: FaultServe
     bucket = S3Bucket(settings)
     with Session.begin(tmp_path, plan_of(bucket), settings) as session:
         run = Engine(bucket, session, settings)._run
-        run.entries[0] = Unfinished(0, ((0, 400_000),))
+        run.session_state.entries[0] = Unfinished(0, ((0, 400_000),))
         transfer = Transfer(0, run.object(0), recheck_version=True)
-        run.replace_version(transfer, replace(run.object(0), etag='"new"'))
-        with run.lock:
-            assert claims_of(run).unfinished == ()
+        replace_version(run, transfer, replace(run.object(0), etag='"new"'))
+        assert run.save_checkpoint().unfinished == ()
 
 
 class DuringTheProof:

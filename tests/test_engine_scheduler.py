@@ -1,4 +1,4 @@
-"""Tests of the scheduler: every byte is assigned exactly once, whatever fails."""
+"""Tests of the scheduler: every byte is assigned exactly once, whatever fails, and its counts are always right."""
 
 from __future__ import annotations
 
@@ -11,19 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from era5dl.bucket.interface import ObjectInfo
+from era5dl.engine.job_queue import Job, PrepareJob, VerifyJob
 from era5dl.engine.retry import Decision
-from era5dl.engine.scheduler import (
-    MIB,
-    MIN_PIECE,
-    MIN_STEAL,
-    SPEED_GRACE,
-    Job,
-    PrepareJob,
-    Scheduler,
-    VerifyJob,
-    piece_end,
-)
+from era5dl.engine.scheduler import MIN_PIECE, Scheduler, piece_end
 from era5dl.engine.transfer import Piece, Transfer
+from era5dl.engine.work_stealing import MIB, MIN_STEAL, SPEED_GRACE
 from era5dl.errors import Reaction
 from era5dl.ranges import RangeSet
 
@@ -32,7 +24,7 @@ START = 1000.0
 
 
 class Scene:
-    """A scheduler with objects of these sizes, and the moves of its users for tests that tell one story."""
+    """A scheduler with objects of these sizes, a clock, and the calls that workers make."""
 
     def __init__(self, *sizes: int, max_transfers: int = 99, workers: int = 4) -> None:
         self.sizes, self.workers, self.now = list(sizes), workers, START
@@ -44,8 +36,8 @@ class Scene:
     def take(self, last: Transfer | None = None) -> Job | None:
         return self.scheduler.next_job(self.now, self.workers, last, self.make)
 
-    def opened(self, job: Job | None, done: RangeSet | None = None) -> Transfer:
-        """The object of this job has been opened; so much of it is there."""
+    def prepare(self, job: Job | None, done: RangeSet | None = None) -> Transfer:
+        """Report the object of this job as prepared, with these bytes on disk."""
         assert isinstance(job, PrepareJob)
         transfer = job.transfer
         transfer.wanted, transfer.done = [(0, transfer.obj.size)], done or RangeSet()
@@ -58,7 +50,7 @@ class Scene:
         return job
 
     def advance(self, piece: Piece, count: int) -> None:
-        """So many bytes of it have come."""
+        """Receive the next bytes of the piece."""
         piece.transfer.done.add(piece.position, piece.position + count)
         piece.position += count
 
@@ -68,15 +60,15 @@ class Scene:
         self.scheduler.verify_when_complete(piece.transfer)
 
 
-# -- the story of one object -----------------------------------------------------------------------------------------
+# -- one object -------------------------------------------------------------------------------------------------------
 
 
-def test_an_object_is_opened_fetched_proven_and_closed() -> None:
+def test_an_object_is_prepared_fetched_verified_and_closed() -> None:
     scene = Scene(5 * MIB)
-    transfer = scene.opened(scene.take())
+    transfer = scene.prepare(scene.take())
     piece = scene.piece(transfer)
     assert (piece.position, piece.stop) == (0, 5 * MIB)
-    assert scene.take() is None  # nothing else, and the piece is too young to be shared
+    assert scene.take() is None  # no other work, and the piece has just started
     scene.finish(piece)
     proof = scene.take()
     assert isinstance(proof, VerifyJob)
@@ -89,63 +81,63 @@ def test_an_object_is_opened_fetched_proven_and_closed() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 100])
-def test_an_object_that_is_all_there_goes_straight_to_its_proof(size: int) -> None:
+def test_a_complete_object_is_verified_at_once(size: int) -> None:
     scene = Scene(size)
-    scene.opened(scene.take(), done=RangeSet([(0, size)]))
+    scene.prepare(scene.take(), done=RangeSet([(0, size)]))
     assert isinstance(scene.take(), VerifyJob)
     assert scene.take() is None
 
 
 def test_only_what_is_missing_is_fetched() -> None:
     scene = Scene(100 * MIB, workers=1)
-    transfer = scene.opened(scene.take(), done=RangeSet([(0, MIB), (50 * MIB, 99 * MIB)]))
+    transfer = scene.prepare(scene.take(), done=RangeSet([(0, MIB), (50 * MIB, 99 * MIB)]))
     spans = [(p.position, p.stop) for p in (scene.piece(transfer), scene.piece(transfer))]
     assert spans == [(MIB, 50 * MIB), (99 * MIB, 100 * MIB)]
 
 
-def test_the_last_of_several_pieces_asks_for_the_proof_and_only_it() -> None:
+def test_only_the_last_of_several_pieces_queues_the_verification() -> None:
     scene = Scene(32 * MIB, workers=4)
-    transfer = scene.opened(scene.take())
+    transfer = scene.prepare(scene.take())
     pieces = [scene.piece(transfer) for _ in range(4)]
     for piece in pieces:
         scene.advance(piece, piece.remaining)
     for piece in pieces[:-1]:
         scene.finish(piece)
-        assert scene.take() is None  # all bytes are there, but somebody is still at it
+        assert scene.take() is None  # all bytes are written, but a piece is still active
     scene.finish(pieces[-1])
     assert isinstance(scene.take(), VerifyJob)
     assert scene.take() is None
 
 
-# -- who gets what ---------------------------------------------------------------------------------------------------
+# -- assignment -------------------------------------------------------------------------------------------------------
 
 
-def test_objects_begin_in_the_order_of_the_plan_one_to_a_worker() -> None:
+def test_objects_begin_in_the_order_of_the_plan_one_per_worker() -> None:
     scene = Scene(GIB, GIB, GIB)
-    opened = [scene.opened(scene.take()) for _ in range(3)]
+    opened = [scene.prepare(scene.take()) for _ in range(3)]
     assert [t.index for t in opened] == [0, 1, 2]
 
 
 def test_a_worker_stays_with_its_object() -> None:
     scene = Scene(GIB, GIB, GIB, workers=9)
-    first, second = scene.opened(scene.take()), scene.opened(scene.take())
+    first, second = scene.prepare(scene.take()), scene.prepare(scene.take())
     for _ in range(3):
         assert scene.piece(first).transfer is first
         assert scene.piece(second).transfer is second
-    assert isinstance(scene.take(), PrepareJob)  # one that has none begins the next
+    assert isinstance(scene.take(), PrepareJob)  # a worker without an object begins the next
 
 
-def test_with_nothing_else_left_the_object_with_most_to_do_is_shared() -> None:
+def test_without_other_objects_the_one_with_most_missing_bytes_is_shared() -> None:
     scene = Scene(100 * MIB, 300 * MIB, 200 * MIB)
     for _ in range(3):
-        scene.opened(scene.take())
+        scene.prepare(scene.take())
     assert scene.piece().transfer.index == 1
 
 
-def test_no_more_objects_are_open_than_allowed_waiting_ones_included() -> None:
+def test_delayed_objects_count_against_max_transfers() -> None:
     scene = Scene(*[MIB] * 5, max_transfers=2)
-    first = scene.opened(scene.take())
-    second = scene.opened(scene.take())
+    first = scene.prepare(scene.take())
+    second = scene.prepare(scene.take())
     pieces = [scene.piece(first), scene.piece(second)]
     assert scene.take() is None
     scene.scheduler.requeue(pieces[0], START + 60, START)
@@ -156,12 +148,12 @@ def test_no_more_objects_are_open_than_allowed_waiting_ones_included() -> None:
     assert isinstance(scene.take(), PrepareJob)
 
 
-# -- how large a piece is --------------------------------------------------------------------------------------------
+# -- piece sizes ------------------------------------------------------------------------------------------------------
 
 
-def test_pieces_are_shares_of_what_is_left_and_get_smaller_towards_the_end() -> None:
+def test_pieces_are_shares_of_the_remaining_bytes_and_get_smaller() -> None:
     scene = Scene(GIB, workers=4)
-    transfer = scene.opened(scene.take())
+    transfer = scene.prepare(scene.take())
     lengths = []
     while transfer.gaps:
         piece = scene.piece(transfer)
@@ -173,20 +165,20 @@ def test_pieces_are_shares_of_what_is_left_and_get_smaller_towards_the_end() -> 
     assert sum(lengths) == GIB
 
 
-def test_many_files_are_not_cut_at_all() -> None:
+def test_many_files_are_fetched_in_one_piece_each() -> None:
     scene = Scene(*[100 * MIB] * 50, workers=8)
-    transfer = scene.opened(scene.take())
+    transfer = scene.prepare(scene.take())
     piece = scene.piece(transfer)
     assert (piece.position, piece.stop) == (0, 100 * MIB)
 
 
 def test_one_worker_fetches_a_file_in_one_piece() -> None:
     scene = Scene(GIB, workers=1)
-    assert scene.piece(scene.opened(scene.take())).remaining == GIB
+    assert scene.piece(scene.prepare(scene.take())).remaining == GIB
 
 
 @given(st.integers(0, 4 * GIB), st.integers(1, 4 * GIB), st.integers(0, GIB))
-def test_a_piece_is_within_its_gap_not_small_and_leaves_no_crumbs(start: int, length: int, share: int) -> None:
+def test_a_piece_is_within_its_gap_and_leaves_no_small_remainder(start: int, length: int, share: int) -> None:
     stop = start + length
     end = piece_end((start, stop), share)
     assert start < end <= stop
@@ -194,20 +186,20 @@ def test_a_piece_is_within_its_gap_not_small_and_leaves_no_crumbs(start: int, le
     assert end == stop or stop - end >= MIN_PIECE // 2
 
 
-# -- taking over -----------------------------------------------------------------------------------------------------
+# -- work stealing ----------------------------------------------------------------------------------------------------
 
 
 def two_pieces(left: int = 64 * MIB) -> tuple[Scene, Piece, Piece]:
-    """Two objects of one piece each, in flight for ten seconds: the first came half as far as the second."""
+    """Two objects of one piece each, active for ten seconds. The first received half as many bytes as the second."""
     scene = Scene(left + MIB, left + 2 * MIB, workers=1)
-    slow, fast = (scene.piece(scene.opened(scene.take())) for _ in range(2))
+    slow, fast = (scene.piece(scene.prepare(scene.take())) for _ in range(2))
     scene.now += 10
     scene.advance(slow, MIB)
     scene.advance(fast, 2 * MIB)
     return scene, slow, fast
 
 
-def test_an_idle_worker_takes_half_of_what_will_take_longest() -> None:
+def test_an_idle_worker_takes_half_of_the_piece_that_takes_longest() -> None:
     scene, slow, fast = two_pieces()
     stolen = scene.piece()
     assert stolen.transfer is slow.transfer
@@ -217,15 +209,15 @@ def test_an_idle_worker_takes_half_of_what_will_take_longest() -> None:
     assert scene.scheduler.unassigned_bytes == 0
 
 
-def test_a_piece_that_brings_nothing_is_halved_first() -> None:
+def test_a_piece_without_bytes_is_split_first() -> None:
     scene, _, fast = two_pieces()
-    fast.position -= 2 * MIB  # has brought nothing in ten seconds
+    fast.position -= 2 * MIB  # no bytes in ten seconds
     assert scene.piece().transfer is fast.transfer
 
 
-def test_a_young_piece_keeps_what_it_has() -> None:
+def test_a_piece_that_has_just_started_is_not_split() -> None:
     scene = Scene(64 * MIB, workers=1)
-    piece = scene.piece(scene.opened(scene.take()))
+    piece = scene.piece(scene.prepare(scene.take()))
     scene.now += SPEED_GRACE - 0.01
     assert scene.take() is None
     scene.now += 0.02
@@ -233,79 +225,80 @@ def test_a_young_piece_keeps_what_it_has() -> None:
     assert piece.remaining == 32 * MIB
 
 
-def test_a_piece_that_is_nearly_done_is_left_alone() -> None:
+def test_a_piece_that_is_nearly_done_is_not_split() -> None:
     scene = Scene(65 * MIB, workers=1)
-    piece = scene.piece(scene.opened(scene.take()))
+    piece = scene.piece(scene.prepare(scene.take()))
     scene.now += 10
-    scene.advance(piece, 60 * MIB)  # the rest will be here in less than a second
+    scene.advance(piece, 60 * MIB)  # the rest takes less than a second
     assert scene.take() is None
 
 
-def racing(left: int, slow: float, usual: float = 8 * MIB) -> tuple[Scene, Piece]:
-    """One piece with so much left, in flight for ten seconds at `slow` bytes a second; others had the usual speed."""
-    scene = Scene(80 * MIB, left + int(10 * slow), workers=1)
-    ended, crawling = (scene.piece(scene.opened(scene.take())) for _ in range(2))
+def slow_piece(left: int, speed: float, usual: float = 8 * MIB) -> tuple[Scene, Piece]:
+    """One piece with so many bytes remaining, active for ten seconds at `speed` bytes per second; the typical speed of
+    other connections is `usual`."""
+    scene = Scene(80 * MIB, left + int(10 * speed), workers=1)
+    ended, slow = (scene.piece(scene.prepare(scene.take())) for _ in range(2))
     for _ in range(10):
         scene.now += 1
         scene.advance(ended, int(usual))
-        scene.advance(crawling, int(slow))
-        for piece in (ended, crawling):
+        scene.advance(slow, int(speed))
+        for piece in (ended, slow):
             piece.add_sample(scene.now)
     scene.finish(ended)
     assert isinstance(scene.take(), VerifyJob)
-    assert crawling.remaining == left
-    return scene, crawling
+    assert slow.remaining == left
+    return scene, slow
 
 
-def test_a_slow_connection_keeps_what_it_can_do_in_the_time_the_rest_takes() -> None:
-    scene, crawling = racing(64 * MIB, slow=MIB)
+def test_a_slow_connection_keeps_what_it_can_fetch_in_the_same_time() -> None:
+    scene, slow = slow_piece(64 * MIB, speed=MIB)
     stolen = scene.piece()
-    assert (crawling.stop, stolen.stop) == (stolen.position, 74 * MIB)
-    assert crawling.remaining / MIB == pytest.approx(stolen.remaining / (8 * MIB), rel=0.01)
+    assert (slow.stop, stolen.stop) == (stolen.position, 74 * MIB)
+    assert slow.remaining / MIB == pytest.approx(stolen.remaining / (8 * MIB), rel=0.01)
     assert scene.scheduler.superseded == []
 
 
-def test_of_a_connection_that_crawls_everything_is_taken_and_it_is_ended() -> None:
-    scene, crawling = racing(64 * MIB, slow=2000)
+def test_a_nearly_stalled_connection_is_superseded() -> None:
+    scene, slow = slow_piece(64 * MIB, speed=2000)
     stolen = scene.piece()
-    assert (stolen.position, stolen.remaining, crawling.remaining) == (crawling.position, 64 * MIB, 0)
-    assert scene.scheduler.superseded == [crawling]
+    assert (stolen.position, stolen.remaining, slow.remaining) == (slow.position, 64 * MIB, 0)
+    assert scene.scheduler.superseded == [slow]
 
 
-def test_of_one_that_brings_nothing_half_is_taken_so_that_its_timeout_can_tell_why() -> None:
-    scene, stalled = racing(64 * MIB, slow=0)
+def test_a_connection_without_bytes_keeps_half_so_that_its_timeout_is_reported() -> None:
+    scene, stalled = slow_piece(64 * MIB, speed=0)
     assert scene.piece().remaining == stalled.remaining == 32 * MIB
     assert scene.scheduler.superseded == []
 
 
-def test_many_idle_workers_share_at_once_what_one_has_just_taken_over() -> None:
-    scene, _ = racing(64 * MIB, slow=2000)
+def test_several_idle_workers_share_a_piece_that_was_just_taken_over() -> None:
+    scene, _ = slow_piece(64 * MIB, speed=2000)
     sizes = sorted(scene.piece().remaining for _ in range(4))
     assert sum(piece.remaining for piece in scene.scheduler.active_pieces) == 64 * MIB
-    assert sizes[-1] == 64 * MIB  # as it was taken; by now it has been cut
+    assert sizes[-1] == 64 * MIB  # as taken; it has been split since
     assert {piece.remaining for piece in scene.scheduler.active_pieces if piece.remaining} == {16 * MIB}
 
 
 @pytest.mark.parametrize(("left", "cut"), [(7 * MIB, False), (9 * MIB, True)])
-def test_a_piece_is_cut_only_if_it_then_ends_sooner_by_enough(left: int, cut: bool) -> None:
-    scene, piece = racing(left, slow=8 * MIB)
+def test_a_piece_is_split_only_if_that_saves_enough_time(left: int, cut: bool) -> None:
+    scene, piece = slow_piece(left, speed=8 * MIB)
     assert (scene.take() is not None) == cut
     assert (piece.remaining < left) == cut
 
 
 @pytest.mark.parametrize("left", [2 * MIN_STEAL - 2, 2 * MIN_STEAL])
-def test_what_is_too_small_for_two_is_not_cut(left: int) -> None:
+def test_a_small_piece_is_not_split(left: int) -> None:
     scene, _, _ = two_pieces(left)
     stolen = scene.take()
     assert (stolen is not None) == (left == 2 * MIN_STEAL)
 
 
-# -- waiting ---------------------------------------------------------------------------------------------------------
+# -- delays -----------------------------------------------------------------------------------------------------------
 
 
-def test_what_waits_comes_back_in_the_order_in_which_it_is_due() -> None:
+def test_delayed_jobs_are_assigned_in_the_order_they_are_due() -> None:
     scene = Scene(*[MIN_STEAL] * 5)
-    pieces = [scene.piece(scene.opened(scene.take())) for _ in range(5)]
+    pieces = [scene.piece(scene.prepare(scene.take())) for _ in range(5)]
     for piece, delay in zip(pieces, (30, 10, 20, 10, 0), strict=True):
         scene.scheduler.requeue(piece, START + delay, START)
     assert scene.scheduler.next_due() == START + 10
@@ -320,9 +313,9 @@ def test_what_waits_comes_back_in_the_order_in_which_it_is_due() -> None:
     assert scene.scheduler.next_due() is None
 
 
-def test_a_piece_that_came_to_its_end_before_it_failed_is_not_fetched_again() -> None:
+def test_a_complete_piece_that_failed_is_not_fetched_again() -> None:
     scene = Scene(MIB)
-    piece = scene.piece(scene.opened(scene.take()))
+    piece = scene.piece(scene.prepare(scene.take()))
     scene.advance(piece, piece.remaining)
     scene.scheduler.requeue(piece, START, START)
     assert scene.take() is None
@@ -330,9 +323,9 @@ def test_a_piece_that_came_to_its_end_before_it_failed_is_not_fetched_again() ->
     assert isinstance(scene.take(), VerifyJob)
 
 
-def test_when_the_network_is_back_nothing_waits_any_longer_and_all_is_forgiven() -> None:
+def test_after_an_outage_delayed_jobs_are_ready_and_failures_are_reset() -> None:
     scene = Scene(MIB, MIB, MIB)
-    pieces = [scene.piece(scene.opened(scene.take())) for _ in range(2)]
+    pieces = [scene.piece(scene.prepare(scene.take())) for _ in range(2)]
     opening = scene.take()
     assert opening is not None
     opening.transfer.failed_attempts = 5
@@ -347,10 +340,10 @@ def test_when_the_network_is_back_nothing_waits_any_longer_and_all_is_forgiven()
     assert scene.scheduler.next_due() is None
 
 
-# -- giving up and beginning anew ------------------------------------------------------------------------------------
+# -- withdrawn and restarted objects ----------------------------------------------------------------------------------
 
 
-def test_an_object_that_cannot_be_opened_is_taken_out_of_the_books_once() -> None:
+def test_an_unprepared_object_that_is_closed_is_subtracted_once() -> None:
     scene = Scene(GIB, GIB)
     job = scene.take()
     assert job is not None
@@ -359,7 +352,7 @@ def test_an_object_that_cannot_be_opened_is_taken_out_of_the_books_once() -> Non
     assert scene.scheduler.unassigned_bytes == GIB
 
 
-def test_an_object_that_changed_before_it_was_open_is_in_the_books_once() -> None:
+def test_an_unprepared_object_that_is_restarted_is_counted_once() -> None:
     scene = Scene(GIB)
     job = scene.take()
     assert job is not None
@@ -370,21 +363,21 @@ def test_an_object_that_changed_before_it_was_open_is_in_the_books_once() -> Non
 
 
 @pytest.mark.parametrize("delay", [0, 5])
-def test_nothing_is_given_out_of_an_object_that_was_withdrawn(delay: float) -> None:
+def test_no_job_of_a_withdrawn_object_is_assigned(delay: float) -> None:
     scene = Scene(64 * MIB, workers=4)
-    transfer = scene.opened(scene.take())
-    waiting, flying = scene.piece(transfer), scene.piece(transfer)
+    transfer = scene.prepare(scene.take())
+    waiting, active = scene.piece(transfer), scene.piece(transfer)
     scene.scheduler.requeue(waiting, START + delay, START)
     scene.scheduler.withdraw(transfer)
     scene.now += delay
     assert scene.take(transfer) is None
-    scene.scheduler.piece_ended(flying)
+    scene.scheduler.piece_ended(active)
     assert scene.take(transfer) is None
     assert (scene.scheduler.unassigned_bytes, scene.scheduler.next_due()) == (0, None)
 
 
-def test_nothing_is_taken_over_from_an_object_that_was_withdrawn() -> None:
-    """Its pieces are being ended; half of one, given to an idle worker in that moment, would go on alone."""
+def test_pieces_of_a_withdrawn_object_are_not_split() -> None:
+    """Its pieces are being aborted: half of one, assigned to an idle worker at that moment, would go on alone."""
     scene, slow, fast = two_pieces()
     for piece in (slow, fast):
         piece.transfer.decision = Decision(Reaction.FAIL_OBJECT, 0.0, 0)
@@ -392,18 +385,18 @@ def test_nothing_is_taken_over_from_an_object_that_was_withdrawn() -> None:
     assert scene.take() is None
 
 
-def test_begun_anew_it_is_opened_again_with_its_new_size() -> None:
+def test_a_restarted_object_is_prepared_again_with_its_new_size() -> None:
     scene = Scene(64 * MIB, workers=2)
-    transfer = scene.opened(scene.take())
-    waiting, flying = scene.piece(transfer), scene.piece(transfer)
+    transfer = scene.prepare(scene.take())
+    waiting, active = scene.piece(transfer), scene.piece(transfer)
     scene.scheduler.requeue(waiting, START + 5, START)
     scene.scheduler.withdraw(transfer)
-    scene.scheduler.piece_ended(flying)
+    scene.scheduler.piece_ended(active)
     scene.scheduler.restart(transfer)
     again = scene.take()
     assert isinstance(again, PrepareJob)
     transfer.obj = replace(transfer.obj, size=MIB)
-    scene.opened(again)
+    scene.prepare(again)
     assert scene.scheduler.unassigned_bytes == MIB
     scene.now += 60  # the piece of the old version is gone
     scene.finish(scene.piece())
@@ -412,9 +405,9 @@ def test_begun_anew_it_is_opened_again_with_its_new_size() -> None:
 
 
 @pytest.mark.parametrize("delay", [0, 5])
-def test_bytes_lost_while_the_proof_waits_are_fetched_before_it(delay: int) -> None:
+def test_bytes_lost_while_the_verification_waits_are_fetched_first(delay: int) -> None:
     scene = Scene(2 * MIB)
-    transfer = scene.opened(scene.take())
+    transfer = scene.prepare(scene.take())
     scene.finish(scene.piece(transfer))
     proof = scene.take()
     assert isinstance(proof, VerifyJob)
@@ -430,10 +423,10 @@ def test_bytes_lost_while_the_proof_waits_are_fetched_before_it(delay: int) -> N
     assert scene.take() is None
 
 
-def test_an_empty_object_that_is_not_proven_is_looked_at_again() -> None:
-    """Nothing of it can be fetched again; it must not be left with nobody responsible."""
+def test_an_empty_object_that_does_not_match_is_verified_again() -> None:
+    """None of its bytes can be fetched again, so no piece would queue the verification."""
     scene = Scene(0)
-    transfer = scene.opened(scene.take())
+    transfer = scene.prepare(scene.take())
     assert isinstance(scene.take(), VerifyJob)
     transfer.verifying = False
     scene.scheduler.reassign_missing(transfer)
@@ -441,14 +434,13 @@ def test_an_empty_object_that_is_not_proven_is_looked_at_again() -> None:
     assert scene.take() is None
 
 
-# -- anything, in any order ------------------------------------------------------------------------------------------
+# -- random operations ------------------------------------------------------------------------------------------------
 
 
-class Books(RuleBasedStateMachine):
-    """Workers take, advance, finish and fail jobs at random. After every step the books must balance:
-
-    each wanted byte of an open object is in the part file, in a piece in flight, in a piece that waits or in a gap,
-    and in exactly one of them; and `unassigned` is what a recount of gaps and unopened objects gives.
+class SchedulerMachine(RuleBasedStateMachine):
+    """Workers take, advance, finish and fail jobs at random. After every step each wanted byte of a prepared object
+    is in exactly one of the part file, an active piece, a waiting piece and a gap, and `unassigned_bytes` equals a
+    recount of the gaps and the unprepared objects.
     """
 
     WORKERS = 4
@@ -460,12 +452,12 @@ class Books(RuleBasedStateMachine):
     def begin(self, sizes: list[int], max_transfers: int) -> None:
         self.scene = Scene(*sizes, max_transfers=max_transfers, workers=self.WORKERS)
         self.scheduler = self.scene.scheduler
-        self.jobs: dict[int, Job] = {}  # worker -> what it is at
+        self.jobs: dict[int, Job] = {}  # of each worker
         self.last: dict[int, Transfer] = {}
         self.waiting: dict[Piece, float] = {}  # -> when it is due
-        self.queued = dict(enumerate(sizes))  # index -> size that the scheduler reckons with
-        self.unopened: dict[Transfer, int] = {}  # the same for objects begun and not opened
-        self.doomed: dict[Transfer, str] = {}  # withdrawn, and what is to become of them
+        self.queued = dict(enumerate(sizes))  # index -> size that the scheduler knows
+        self.unprepared: dict[Transfer, int] = {}  # the same for transfers that are not prepared
+        self.withdrawn: dict[Transfer, str] = {}  # -> "restart" or "close"
         self.ended: list[int] = []
 
     def _take(self, worker: int) -> None:
@@ -473,10 +465,10 @@ class Books(RuleBasedStateMachine):
         if job is None:
             return
         transfer = job.transfer
-        assert transfer not in self.doomed, "given out though it was withdrawn"
+        assert transfer not in self.withdrawn, "assigned although it was withdrawn"
         if isinstance(job, PrepareJob):
             if transfer.index in self.queued:
-                self.unopened[transfer] = self.queued.pop(transfer.index)
+                self.unprepared[transfer] = self.queued.pop(transfer.index)
             assert not transfer.prepared
         elif isinstance(job, VerifyJob):
             assert transfer.complete
@@ -490,15 +482,15 @@ class Books(RuleBasedStateMachine):
         self.jobs[worker] = job
         self.last[worker] = transfer
 
-    def _leave(self, worker: int) -> Job:
+    def _end_job(self, worker: int) -> Job:
         job = self.jobs.pop(worker)
         if isinstance(job, VerifyJob):
             job.transfer.verifying = False
         return job
 
-    def _put_back(self, job: Job, delay: float) -> None:
+    def _requeue(self, job: Job, delay: float) -> None:
         due = self.scene.now + delay
-        if job.transfer in self.doomed:
+        if job.transfer in self.withdrawn:
             if isinstance(job, Piece):
                 self.scheduler.piece_ended(job)
         else:
@@ -509,33 +501,33 @@ class Books(RuleBasedStateMachine):
             self.scheduler.verify_when_complete(job.transfer)
         self._settle(job.transfer)
 
-    def _doom(self, transfer: Transfer, fate: str) -> None:
-        self.doomed[transfer] = fate
+    def _withdraw(self, transfer: Transfer, fate: str) -> None:
+        self.withdrawn[transfer] = fate
         transfer.decision = Decision(Reaction.FAIL_OBJECT, 0.0, 0)
         self.scheduler.withdraw(transfer)
-        self.unopened.pop(transfer, None)
+        self.unprepared.pop(transfer, None)
         self.waiting = {piece: due for piece, due in self.waiting.items() if piece.transfer is not transfer}
         self._settle(transfer)
 
     def _settle(self, transfer: Transfer) -> None:
-        """Carry out what was decided about an object as soon as nobody works on it."""
+        """Restart or close a withdrawn object as soon as no worker has a job of it."""
         busy = any(job.transfer is transfer for job in self.jobs.values())
-        if transfer not in self.doomed or busy:
+        if transfer not in self.withdrawn or busy:
             return
         transfer.decision = None
-        if self.doomed.pop(transfer) == "anew":
+        if self.withdrawn.pop(transfer) == "restart":
             self.scheduler.restart(transfer)
-            self.unopened[transfer] = transfer.obj.size
+            self.unprepared[transfer] = transfer.obj.size
         else:
             self._close(transfer)
 
     def _close(self, transfer: Transfer) -> None:
         self.scheduler.close(transfer)
-        self.unopened.pop(transfer, None)
+        self.unprepared.pop(transfer, None)
         self.scene.sizes[transfer.index] = transfer.obj.size
         self.ended.append(transfer.index)
 
-    # the moves
+    # operations
 
     @rule(worker=st.integers(0, WORKERS - 1))
     def take(self, worker: int) -> None:
@@ -550,7 +542,7 @@ class Books(RuleBasedStateMachine):
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), share=st.floats(0, 1))
-    def bytes_come(self, data: st.DataObject, share: float) -> None:
+    def receive_bytes(self, data: st.DataObject, share: float) -> None:
         job = self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
         if isinstance(job, Piece):
             self.scene.advance(job, int(job.remaining * share))
@@ -558,63 +550,65 @@ class Books(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), there=st.lists(st.tuples(st.integers(0, 80), st.integers(1, 80)), max_size=3))
     def finish(self, data: st.DataObject, there: list[tuple[int, int]]) -> None:
-        job = self._leave(data.draw(st.sampled_from(sorted(self.jobs))))
+        job = self._end_job(data.draw(st.sampled_from(sorted(self.jobs))))
         transfer = job.transfer
-        if isinstance(job, PrepareJob) and transfer not in self.doomed:
-            if transfer.restarts % 2:  # begun anew, and another size upstream
+        if isinstance(job, PrepareJob) and transfer not in self.withdrawn:
+            if transfer.restarts % 2:  # restarted with another size upstream
                 transfer.obj = replace(transfer.obj, size=transfer.obj.size // 2 + 5)
             transfer.restarts += 1
             done = RangeSet((at * MIB, min((at + n) * MIB, transfer.obj.size)) for at, n in there)
-            self.scene.opened(job, done)
-            self.unopened.pop(transfer)
+            self.scene.prepare(job, done)
+            self.unprepared.pop(transfer)
         elif isinstance(job, PrepareJob):
-            self.scheduler.prepared(transfer)  # too late: nothing more of it is given out
+            self.scheduler.prepared(transfer)  # too late: no more of it is assigned
         elif isinstance(job, Piece):
             self.scene.finish(job)
-        elif isinstance(job, VerifyJob) and transfer not in self.doomed:
+        elif isinstance(job, VerifyJob) and transfer not in self.withdrawn:
             self._close(transfer)
         self._settle(transfer)
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), delay=st.sampled_from([0.0, 0.0, 1.0, 5.0, 60.0]))
     def fail(self, data: st.DataObject, delay: float) -> None:
-        self._put_back(self._leave(data.draw(st.sampled_from(sorted(self.jobs)))), delay)
+        self._requeue(self._end_job(data.draw(st.sampled_from(sorted(self.jobs)))), delay)
 
     @precondition(lambda self: any(isinstance(job, VerifyJob) for job in self.jobs.values()))
     @rule(data=st.data())
-    def bytes_turn_out_wrong(self, data: st.DataObject) -> None:
-        workers = [w for w, job in self.jobs.items() if isinstance(job, VerifyJob) and job.transfer not in self.doomed]
+    def verification_fails(self, data: st.DataObject) -> None:
+        workers = [
+            w for w, job in self.jobs.items() if isinstance(job, VerifyJob) and job.transfer not in self.withdrawn
+        ]
         if workers:
-            transfer = self._leave(data.draw(st.sampled_from(workers))).transfer
+            transfer = self._end_job(data.draw(st.sampled_from(workers))).transfer
             transfer.done.remove(transfer.obj.size // 2, transfer.obj.size)
             self.scheduler.reassign_missing(transfer)
 
-    @precondition(lambda self: any(self._begun()))
+    @precondition(lambda self: any(self._prepared()))
     @rule(data=st.data(), at=st.integers(0, 80), count=st.integers(0, 80))
-    def bytes_are_lost(self, data: st.DataObject, at: int, count: int) -> None:
-        """At any moment: pieces may be under way, or wait, and so may the proof."""
-        transfer = data.draw(st.sampled_from(sorted(self._begun(), key=lambda t: t.index)))
+    def written_bytes_are_lost(self, data: st.DataObject, at: int, count: int) -> None:
+        """At any moment: pieces may be active or wait, and so may the verification."""
+        transfer = data.draw(st.sampled_from(sorted(self._prepared(), key=lambda t: t.index)))
         if not transfer.verifying:
             transfer.done.remove(at * MIB, (at + count) * MIB)
             self.scheduler.reassign_missing(transfer)
 
-    def _begun(self) -> list[Transfer]:
-        return [t for t in self.scheduler.transfers.values() if t.prepared and t not in self.doomed]
+    def _prepared(self) -> list[Transfer]:
+        return [t for t in self.scheduler.transfers.values() if t.prepared and t not in self.withdrawn]
 
     @precondition(lambda self: self.jobs)
-    @rule(data=st.data(), fate=st.sampled_from(["anew", "fails"]))
-    def give_up(self, data: st.DataObject, fate: str) -> None:
-        job = self._leave(data.draw(st.sampled_from(sorted(self.jobs))))
+    @rule(data=st.data(), fate=st.sampled_from(["restart", "close"]))
+    def withdraw(self, data: st.DataObject, fate: str) -> None:
+        job = self._end_job(data.draw(st.sampled_from(sorted(self.jobs))))
         if isinstance(job, Piece):
             self.scheduler.piece_ended(job)
-        if job.transfer in self.doomed:
+        if job.transfer in self.withdrawn:
             self._settle(job.transfer)
         else:
-            self._doom(job.transfer, fate)
+            self._withdraw(job.transfer, fate)
 
     @precondition(lambda self: self.ended)
     @rule(first=st.booleans())
-    def once_more(self, first: bool) -> None:
+    def add_again(self, first: bool) -> None:
         index = self.ended.pop()
         assert self.scheduler.add([index], first=first) == self.scene.sizes[index]
         assert self.scheduler.queue[0 if first else -1] == index
@@ -628,16 +622,16 @@ class Books(RuleBasedStateMachine):
         self.ended += held
 
     @rule()
-    def the_network_is_back(self) -> None:
+    def outage_ends(self) -> None:
         self.scheduler.reset_failures()
         self.waiting = dict.fromkeys(self.waiting, START)
 
-    # what must hold
+    # invariants
 
     @invariant()
-    def every_byte_is_in_one_place(self) -> None:
+    def every_byte_is_in_exactly_one_place(self) -> None:
         for transfer in self.scheduler.transfers.values():
-            if not transfer.prepared or transfer in self.doomed:
+            if not transfer.prepared or transfer in self.withdrawn:
                 continue
             held = [*transfer.done, *transfer.gaps]
             held += [(p.position, p.stop) for p in self.scheduler.active_pieces if p.transfer is transfer]
@@ -647,47 +641,47 @@ class Books(RuleBasedStateMachine):
             assert RangeSet(held) == RangeSet(transfer.wanted)
 
     @invariant()
-    def unassigned_is_what_a_recount_gives(self) -> None:
+    def unassigned_bytes_equal_a_recount(self) -> None:
         gaps = sum(b - a for t in self.scheduler.transfers.values() for a, b in t.gaps)
-        assert self.scheduler.unassigned_bytes == sum(self.queued.values()) + sum(self.unopened.values()) + gaps
+        assert self.scheduler.unassigned_bytes == sum(self.queued.values()) + sum(self.unprepared.values()) + gaps
 
     @invariant()
-    def it_knows_who_is_at_work(self) -> None:
-        flying = {job for job in self.jobs.values() if isinstance(job, Piece)}
-        assert self.scheduler.active_pieces == flying
+    def active_pieces_are_those_of_the_workers(self) -> None:
+        active = {job for job in self.jobs.values() if isinstance(job, Piece)}
+        assert self.scheduler.active_pieces == active
         for transfer in self.scheduler.transfers.values():
-            assert transfer.active == {piece for piece in flying if piece.transfer is transfer}
+            assert transfer.active == {piece for piece in active if piece.transfer is transfer}
 
     @invariant()
-    def not_too_many_are_open(self) -> None:
+    def max_transfers_is_respected(self) -> None:
         assert len(self.scheduler.transfers) <= self.scheduler.max_transfers
         assert self.scheduler.finished == (not self.queued and not self.scheduler.transfers)
 
     def teardown(self) -> None:
-        """From wherever it stands, workers that do not fail come to the end."""
+        """From any state, workers that do not fail finish everything."""
         if not hasattr(self, "scene"):
             return
         for worker in list(self.jobs):
-            self._put_back(self._leave(worker), 0.0)
+            self._requeue(self._end_job(worker), 0.0)
         for _ in range(2000):
             if self.scheduler.finished:
                 break
             self.scene.now += 10
             self._take(0)
             if 0 in self.jobs:
-                job = self._leave(0)
+                job = self._end_job(0)
                 if isinstance(job, PrepareJob):
-                    self.scene.opened(job)
-                    self.unopened.pop(job.transfer)
+                    self.scene.prepare(job)
+                    self.unprepared.pop(job.transfer)
                 elif isinstance(job, Piece):
                     self.scene.finish(job)
                 else:
                     self._close(job.transfer)
-            self.every_byte_is_in_one_place()
-            self.unassigned_is_what_a_recount_gives()
+            self.every_byte_is_in_exactly_one_place()
+            self.unassigned_bytes_equal_a_recount()
         assert self.scheduler.finished
         assert self.scheduler.unassigned_bytes == 0
 
 
-Books.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=60, deadline=None)
-TestBooks = pytest.mark.slow(Books.TestCase)
+SchedulerMachine.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestSchedulerMachine = pytest.mark.slow(SchedulerMachine.TestCase)

@@ -284,7 +284,7 @@ def planted_claims(lab: Lab, keys: list[str]) -> Path:
 
 
 def test_while_others_fetch_it_can_be_paused_and_when_they_are_gone_it_goes_on(lab: Lab, monkeypatch) -> None:
-    monkeypatch.setattr(shared_folder, "LOOK_EVERY", (0.05, 0.1))
+    monkeypatch.setattr(shared_folder, "RECHECK_EVERY", (0.05, 0.1))
     keys = lab.furnish(3, 100_000)
     lock = planted_claims(lab, keys[:2])
     with running(lab.server, lab.out) as ran:

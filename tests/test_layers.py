@@ -138,6 +138,28 @@ def test_imports_point_down() -> None:
     assert wrong == []
 
 
+def reachable(module: str) -> set[str]:
+    """All modules that this one imports, directly or through others."""
+    found: set[str] = set()
+    todo = [module]
+    while todo:
+        new = {name for name, _ in own(MODULES[todo.pop()]) if name in MODULES} - found
+        found |= new
+        todo += new
+    return found
+
+
+def test_there_are_no_import_circles() -> None:
+    """Imports under TYPE_CHECKING and imports inside functions count, too: modules that need each other are one."""
+    reached = {module: reachable(module) for module in MODULES}
+    circles = {
+        tuple(sorted(other for other in names if module in reached[other]))
+        for module, names in reached.items()
+        if module in names
+    }
+    assert circles == set()
+
+
 def test_what_is_imported_exists() -> None:
     missing = [(module, name) for module, path in MODULES.items() for name, _ in own(path) if name not in MODULES]
     assert missing == []

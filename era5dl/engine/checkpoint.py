@@ -1,57 +1,84 @@
-"""What the resume file may claim of a run: bytes that are on the disk itself."""
+"""What the next checkpoint will contain: finished objects, entries of part files, replaced versions and failures.
+
+The resume file (`era5dl.session.resume_file`) is written from it, by `RunState.save_checkpoint`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Collection, Iterable
 
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.transfer import Transfer
-from era5dl.session.checkpoint import Checkpoint, Unfinished
+from era5dl.ranges import RangeSet
+from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
 
-if TYPE_CHECKING:
-    from era5dl.engine.run import Run
-
-
-def claims_of(run: Run) -> Checkpoint:
-    """Under the run's lock: the claims. What was not synced before is not claimed."""
-    unfinished = [found for t in run.scheduler.transfers.values() if t.prepared and (found := claim(t)).done]
-    unfinished += run.entries.values()
-    return Checkpoint(
-        verified=run.verified.copy(),
-        checked=run.checked.copy(),
-        unfinished=tuple(unfinished),
-        failures=tuple(run.failures),
-        replaced=dict(run.replaced),
-        done_bytes=run.counters.done_bytes,
-        ended=not run.error and not run.stopping and run.is_over,
-    )
+MAX_FAILURES = 200  # records kept; they are text, because exceptions would keep their sockets alive
 
 
-def save_claims(run: Run) -> Checkpoint:
-    """Write the resume file; returns what it says now. Without the run's lock. Raises what `Session.save` raises."""
-    with run.save_lock:
-        with run.lock:
-            checkpoint = claims_of(run)
-        run.session.save(checkpoint)
-    return checkpoint
+class SessionState:
+    """Progress of a session as it is to be saved. Objects are identified by their index in the plan.
 
-
-def retract_claims(run: Run, transfer: Transfer) -> None:
-    """Before the first byte is written into a part file: take back what the resume file says of it and is not there,
-    since it was begun anew. Were the program killed then, the next one would take holes for bytes, and without an MD5
-    nothing would show it. Raises what `Session.save` raises.
+    Changed under the run's lock; `dirty` says that something has changed since the last checkpoint.
     """
-    index = transfer.index
-    spans = (span for entry in run.session.checkpoint.unfinished if entry.index == index for span in entry.done)
-    if transfer.digest is not None or all(transfer.done.covers(*span) for span in spans):
-        return
-    with run.lock:
-        run.entries[index] = claim(transfer)
-    for _generation in range(2):
-        save_claims(run)
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.verified, self.checked = checkpoint.verified.copy(), checkpoint.checked.copy()
+        self.entries = {entry.index: entry for entry in checkpoint.unfinished}  # of objects without a transfer
+        self.replaced: dict[int, ObjectInfo] = dict(checkpoint.replaced)  # changed upstream since the plan was made
+        self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
+        self.dirty = True
+
+    def is_finished(self, index: int) -> bool:
+        """Whether the object has its final file."""
+        return index in self.verified or index in self.checked
+
+    def mark_finished(self, index: int, *, verified: bool) -> None:
+        """The object has its final file, verified or only checked."""
+        (self.verified if verified else self.checked).add(index, index + 1)
+        self.entries.pop(index, None)
+        self.forget_failures((index,))
+        self.dirty = True
+
+    def mark_unfinished(self, index: int) -> None:
+        """The object has to be examined again."""
+        self.verified.remove(index, index + 1)
+        self.checked.remove(index, index + 1)
+        self.dirty = True
+
+    def finished(self) -> RangeSet:
+        """Return the indices of all finished objects."""
+        return RangeSet([*self.verified, *self.checked])
+
+    def forget_failures(self, indices: Collection[int]) -> None:
+        """Drop the failures of these objects."""
+        if any(failure.index in indices for failure in self.failures):
+            kept = [failure for failure in self.failures if failure.index not in indices]
+            self.failures = deque(kept, maxlen=MAX_FAILURES)
+
+    def record_failure(self, failure: Failure) -> None:
+        """Keep this failure instead of an earlier one of the same object."""
+        self.forget_failures((failure.index,))
+        self.failures.append(failure)
+        self.dirty = True
+
+    def to_checkpoint(self, transfers: Iterable[Transfer], *, done_bytes: int, ended: bool) -> Checkpoint:
+        """Return the checkpoint of this moment. transfers: of the objects being downloaded."""
+        unfinished = [entry for t in transfers if t.prepared and (entry := entry_of(t)).done]
+        return Checkpoint(
+            verified=self.verified.copy(),
+            checked=self.checked.copy(),
+            unfinished=(*unfinished, *self.entries.values()),
+            failures=tuple(self.failures),
+            replaced=dict(self.replaced),
+            done_bytes=done_bytes,
+            ended=ended,
+        )
 
 
-def claim(transfer: Transfer) -> Unfinished:
-    """What is there of one object: on the disk itself, for what was written since the last sync may be lost."""
+def entry_of(transfer: Transfer) -> Unfinished:
+    """Return the checkpoint entry of an unfinished object. It lists only bytes that are synced to the disk: those
+    written since the last sync may be lost in a power cut."""
     digest = transfer.digest
     done = tuple(transfer.part.synced(transfer.done) if transfer.part is not None else transfer.done)
     if digest is None or not (transfer.multipart or transfer.unverifiable):
@@ -59,6 +86,6 @@ def claim(transfer: Transfer) -> Unfinished:
     return Unfinished(transfer.index, done, {**transfer.recorded_md5s, **digest.part_md5s()}, digest.parts[0][1])
 
 
-def claimed(claim: Unfinished | None) -> int:
-    """Bytes that a claim is about."""
-    return sum(stop - start for start, stop in claim.done) if claim else 0
+def entry_bytes(entry: Unfinished | None) -> int:
+    """Return how many bytes the entry lists; 0 for None."""
+    return sum(stop - start for start, stop in entry.done) if entry else 0

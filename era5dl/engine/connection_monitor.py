@@ -17,7 +17,7 @@ from contextlib import suppress
 from itertools import chain
 
 from era5dl.engine.events import log
-from era5dl.engine.run import Run
+from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Piece
 from era5dl.errors import OutOfThreads
 
@@ -33,7 +33,7 @@ _REMOTE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))  # u
 class ConnectionMonitor:
     """Monitors the connections of one run. Called regularly by the maintenance thread, without the lock."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunState) -> None:
         self._run = run
         self._suspend_detector = SuspendDetector()
         self._fetched = 0  # bytes at the previous call

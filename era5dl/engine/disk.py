@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from era5dl.engine.events import FileRetrying, State, log
 from era5dl.engine.retry import Decision
-from era5dl.engine.run import Run
+from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Transfer
-from era5dl.engine.withdrawal import FAILED, when_idle, withdraw
+from era5dl.engine.withdrawal import FAILED, settle_locked, withdraw
 from era5dl.errors import DiskAway, DiskError, DiskFull, Era5Error, FolderVanished, Reaction
 from era5dl.folder.free_space import check_free, free_bytes, is_writable
 from era5dl.folder.paths import OWN_FOLDER
@@ -31,7 +31,7 @@ REMEDY_VANISHED = "Go on with era5dl resume: where the folder is now, or where i
 _AT_ONCE = Decision(Reaction.REOPEN, 0.0, 0)
 
 
-def classify(run: Run, transfer: Transfer, error: DiskError) -> tuple[DiskError, bool]:
+def classify(run: RunState, transfer: Transfer, error: DiskError) -> tuple[DiskError, bool]:
     """Return the error to report, and whether it concerns this object alone. Called without the lock, as it does I/O.
 
     A problem of the folder itself takes precedence over the error of a file in it.
@@ -54,7 +54,7 @@ def classify(run: Run, transfer: Transfer, error: DiskError) -> tuple[DiskError,
     return error, not run.outage.is_disk and is_writable(folder, min(trial, MAX_TRIAL))
 
 
-def object_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
+def object_failed(run: RunState, transfer: Transfer, error: DiskError) -> None:
     """Under the lock: this object could not be written or read, although the disk works. Retry it, or let it fail."""
     if transfer.decision is not None:
         return
@@ -74,7 +74,7 @@ def object_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
     withdraw(run, transfer, Decision(Reaction.REOPEN, delay, transfer.disk_failures), error)
 
 
-def disk_failed(run: Run, error: DiskError) -> None:
+def disk_failed(run: RunState, error: DiskError) -> None:
     """Under the lock: the disk does not work. All objects wait and then continue from their synced bytes.
 
     Only the first error is reported, since every worker runs into the same problem with another file.
@@ -82,13 +82,13 @@ def disk_failed(run: Run, error: DiskError) -> None:
     for transfer in list(run.scheduler.transfers.values()):
         if transfer.prepared and transfer.decision is None:
             withdraw(run, transfer, _AT_ONCE, error)
-            when_idle(run, transfer)
+            settle_locked(run, transfer)
     if not run.outage.is_disk:
         log.warning("%s; what was not synced before is fetched again", error)
         run.disk_outage_locked(error)
 
 
-def sync_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
+def sync_failed(run: RunState, transfer: Transfer, error: DiskError) -> None:
     """A sync of the maintenance thread failed. Called without the lock."""
     error, alone = classify(run, transfer, error)
     with run.locked():
@@ -96,7 +96,7 @@ def sync_failed(run: Run, transfer: Transfer, error: DiskError) -> None:
             return
         if alone:
             object_failed(run, transfer, error)
-            when_idle(run, transfer)
+            settle_locked(run, transfer)
         else:
             disk_failed(run, error)
         run.notify_locked()
@@ -121,7 +121,7 @@ class DiskMonitor:
     on_return: called when a disk or folder that was gone is back.
     """
 
-    def __init__(self, run: Run, on_return: Callable[[], None]) -> None:
+    def __init__(self, run: RunState, on_return: Callable[[], None]) -> None:
         self._run = run
         self._on_return = on_return
         self._checked_at = time.monotonic()
@@ -154,7 +154,7 @@ class DiskMonitor:
             run.check_folder()
             if run.session.restore_files():
                 log.warning("%s was deleted; it is made again", run.session.folder / OWN_FOLDER)
-                run.dirty = True
+                run.session_state.dirty = True
             free = free_bytes(run.session.folder)
             if free < run.settings.disk_reserve:
                 self._wait_for_space(free)
@@ -201,7 +201,7 @@ class DiskMonitor:
             self._on_return()
 
 
-def is_on_disk(run: Run, index: int) -> bool:
+def is_on_disk(run: RunState, index: int) -> bool:
     """Whether the file of this object exists under its final name with the right size."""
     try:
         return run.session.paths.final(index).stat().st_size == run.object(index).size

@@ -1,204 +1,222 @@
-"""One attempt at one piece: bytes from the bucket to their offsets in the part file, each counted by us.
+"""One attempt at one piece: a GET request whose bytes are written to their offsets in the part file.
 
-Nothing is written that did not pass the headers' proof in `Bucket.open`, nothing beyond the piece's end (which another
-worker may draw nearer while we read), and nothing that came after the attempt was aborted.  What came before a fault is
-kept to the last byte.
+A byte is written only if the response headers were valid (checked by `Bucket.open`), if it lies before the end of the
+piece (which another worker may move closer meanwhile), and if it was received before the attempt was aborted. Every
+byte that was received before an error is kept.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Protocol
 
 from era5dl.bucket.cancellation import Abort
-from era5dl.bucket.interface import Body, Bucket
+from era5dl.bucket.interface import Body
+from era5dl.engine.dispatch import record_answer, record_whole_object_answer
+from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Piece
 from era5dl.errors import Interrupted, Stopped
 
-WRITE_SIZE = 1 << 20  # bytes gathered before they are written, so that TLS records of 16 KiB do not become writes
-WRITE_EVERY = 0.05  # seconds after which what has come is written all the same; a kill costs what is not
-FLOOR_WINDOW = 30.0  # seconds spent waiting for the network before the speed is judged
-FLOOR_SPEED = 1024.0  # bytes per second; below that it is not a slow line but a dead one that twitches
+READ_SIZE = 1 << 20  # bytes, at most; a read returns what is there, however little
+WRITE_SIZE = 1 << 20  # bytes gathered for a write, so that TLS records of 16 KiB do not become one write each
+WRITE_EVERY = 0.05  # seconds after which the gathered bytes are written anyway: a kill loses those that are not
+MANY_WORKERS = 16  # with more of them, half of WRITE_SIZE keeps the memory for buffers small
+MIN_SPEED_WINDOW = 30.0  # seconds spent waiting for the network before the speed is judged
+MIN_SPEED = 1024.0  # bytes per second; a connection that is slower is given up
+WAIT_SLICE = 0.05  # seconds between two checks for an abort while waiting for the rate limit
 
 
-class _Own(threading.local):
-    """A buffer for each thread, as long as the thread lives. Made for every attempt anew, in as many sizes as there are
-    pieces, they leave the heap in shreds, and a long run grows by tens of MB."""
+def fetch(run: RunState, piece: Piece, abort: Abort) -> None:
+    """Fetch the piece to its end. Raises the error that ended the attempt; `piece.position` says how far it got.
 
-    def __init__(self) -> None:
-        self.buffer = memoryview(bytearray(WRITE_SIZE))
-
-
-_own = _Own()
-
-
-class Keeper(Protocol):
-    """What an attempt needs from the run it belongs to."""
-
-    def claim(self, piece: Piece, count: int) -> int:
-        """Take the next `count` bytes of the piece for writing; fewer when its end has come nearer."""
-        ...
-
-    def unclaim(self, piece: Piece, count: int) -> None:
-        """They could not be written."""
-        ...
-
-    def written(self, piece: Piece, start: int, count: int) -> None:
-        """They are in the part file."""
-        ...
-
-    def is_sole(self, piece: Piece) -> bool:
-        """The whole object comes in answer to this piece. Whether it is to bring all that is missing of the object;
-        False when another one does, or has begun to bring bytes."""
-        ...
-
-    def next_gap(self, piece: Piece, at: int) -> bool:
-        """Let the piece be the first missing bytes from `at` on; False when there are none."""
-        ...
-
-    def part_came(self, piece: Piece) -> None:
-        """Of an object that came whole before, now a part has come as it was asked for."""
-        ...
-
-    def skipped(self, piece: Piece, count: int) -> None:
-        """Bytes have come that are on disk already."""
-        ...
-
-    def portion(self) -> int:
-        """How many bytes to gather before they are written; at most WRITE_SIZE."""
-        ...
-
-    def appetite(self) -> int:
-        """How many bytes to read at most: few while the rate is limited, since what has been read cannot be slowed."""
-        ...
-
-    def received(self, count: int) -> float:
-        """Bytes have come off the network; returns for how many seconds the rate limit wants us to wait."""
-        ...
-
-    def linger(self, seconds: float, abort: Abort) -> None:
-        """Wait, but not beyond an abort or a new rate limit."""
-        ...
-
-
-def fetch(bucket: Bucket, piece: Piece, abort: Abort, keeper: Keeper, answered: Callable[[], None]) -> None:
-    """Fetch the piece to its end. Raises the error that ended the attempt; the piece says how far it came.
-
-    Where the whole object comes instead of a part of it, this one connection brings all that is missing of the object.
-    answered: called once, when the bucket has answered with the right headers.
+    Where the response contains the whole object, this one connection fetches everything that is missing of it.
     """
-    with bucket.open(piece.transfer.obj, piece.position, piece.stop, abort) as body:
-        answered()
-        attempt = _Attempt(body, piece, abort, keeper)
+    with run.bucket.open(piece.transfer.obj, piece.position, piece.stop, abort) as body:
+        record_answer(run, piece)
+        writer = PieceWriter(run, piece)
+        attempt = _Attempt(body, piece, abort, writer)
         if not body.whole:
             if piece.transfer.ranges_ignored:
-                keeper.part_came(piece)
-            attempt.take()
+                writer.range_answered()
+            attempt.receive()
             return
-        if not keeper.is_sole(piece):
-            abort.trip("another connection brings the whole object")
+        if not record_whole_object_answer(run, piece):
+            abort.trip("another connection fetches the whole object")
             raise Stopped(abort.why)
-        at = body.start
-        while keeper.next_gap(piece, at):
-            attempt.skip(piece.position - at)
-            attempt.take()
-            at = piece.position
+        position = body.start
+        while writer.next_gap(position):
+            attempt.skip(piece.position - position)
+            attempt.receive()
+            position = piece.position
+
+
+class PieceWriter:
+    """Writes the bytes of a piece to the part file and accounts for them in the run."""
+
+    def __init__(self, run: RunState, piece: Piece) -> None:
+        self._run, self._piece = run, piece
+
+    def write(self, data: memoryview) -> None:
+        """Write the next bytes of the piece. Those beyond its end are dropped: they belong to another piece."""
+        count = self._advance(len(data))
+        if not count:
+            return
+        piece, transfer = self._piece, self._piece.transfer
+        start = piece.position - count
+        assert transfer.part is not None
+        try:
+            transfer.part.write(start, data[:count])
+        except BaseException:
+            with self._run.lock:
+                piece.position -= count
+            raise
+        if transfer.digest is not None:
+            transfer.digest.update(start, data[:count])
+        self._record_written(start, count)
+
+    def _advance(self, count: int) -> int:
+        """Move the position of the piece by `count` bytes, or to its end. Return by how many."""
+        self._run.session.claims.ensure_held(self._piece.transfer.index)
+        with self._run.lock:
+            kept = max(0, min(count, self._piece.remaining))
+            self._piece.position += kept
+            self._run.counters.fetched_bytes += count
+            return kept
+
+    def _record_written(self, start: int, count: int) -> None:
+        piece, transfer, run = self._piece, self._piece.transfer, self._run
+        with run.lock:
+            transfer.done.add(start, start + count)
+            run.count_bytes_locked(transfer)
+            piece.written += count
+            piece.denials = transfer.failed_attempts = transfer.denials = 0
+            run.server.last_byte_at = time.monotonic()
+            piece.add_sample(run.server.last_byte_at)
+            run.session_state.dirty = True
+
+    def record_skipped(self, count: int) -> None:
+        """Account for received bytes that are on disk already."""
+        with self._run.lock:
+            self._piece.progress_shift += count
+            self._piece.add_sample(time.monotonic())
+            self._run.counters.fetched_bytes += count
+
+    def next_gap(self, position: int) -> bool:
+        """Move the piece to the first missing range at or after `position`. False when there is none."""
+        with self._run.lock:
+            return self._run.scheduler.assign_next_gap(self._piece, position)
+
+    def range_answered(self) -> None:
+        """The server used to send the whole object, and now sends the requested range."""
+        with self._run.lock:
+            self._run.scheduler.range_answered(self._piece)
+
+    def write_size(self) -> int:
+        """Return how many bytes to gather for a write."""
+        return WRITE_SIZE if self._run.workers <= MANY_WORKERS else WRITE_SIZE // 2
+
+    def read_size(self) -> int:
+        """Return how many bytes to read at most: few under a rate limit, because received bytes cannot be slowed."""
+        limit = self._run.rate_limit
+        return READ_SIZE if limit.rate is None else limit.read_size(self._run.workers)
+
+    def record_received(self, count: int) -> float:
+        """Account for received bytes. Return for how many seconds to wait because of the rate limit."""
+        limit = self._run.rate_limit
+        return limit.consume(count, time.monotonic()) if limit.rate else 0.0
+
+    def wait(self, seconds: float, abort: Abort) -> None:
+        """Wait, but not longer than until an abort or a change of the rate limit."""
+        until = time.monotonic() + seconds
+        rate = self._run.rate_limit.rate
+        while (remaining := until - time.monotonic()) > 0 and not abort.why and self._run.rate_limit.rate == rate:
+            time.sleep(min(remaining, WAIT_SLICE))
+
+
+class _ThreadBuffer(threading.local):
+    """One buffer per thread. A new one for each attempt, of the size of each piece, would fragment the heap: over a
+    long run that takes tens of MB."""
+
+    def __init__(self) -> None:
+        self.data = memoryview(bytearray(WRITE_SIZE))
+
+
+_buffer = _ThreadBuffer()
 
 
 class _Attempt:
-    """One body and what becomes of its bytes."""
+    """Reads one response body."""
 
-    def __init__(self, body: Body, piece: Piece, abort: Abort, keeper: Keeper) -> None:
-        self._body, self._piece, self._abort, self._keeper = body, piece, abort, keeper
-        self._floor = Floor()
-        self._waited = 0.0  # seconds, for what came last
+    def __init__(self, body: Body, piece: Piece, abort: Abort, writer: PieceWriter) -> None:
+        self._body, self._piece, self._abort, self._writer = body, piece, abort, writer
+        self._speed_check = MinimumSpeed()
+        self._waited = 0.0  # seconds, for the bytes received last
 
     def skip(self, count: int) -> None:
-        """Read the next `count` bytes and forget them: they are on disk already."""
+        """Read the next `count` bytes and drop them: they are on disk already."""
         while count:
-            came = self._read(_own.buffer[: min(count, self._keeper.appetite())], count)
-            self._keeper.skipped(self._piece, came)
-            count -= came
-            if pause := self._account(came):
-                self._keeper.linger(pause, self._abort)
+            received = self._read(_buffer.data[: min(count, self._writer.read_size())], count)
+            self._writer.record_skipped(received)
+            count -= received
+            if delay := self._account(received):
+                self._writer.wait(delay, self._abort)
 
-    def take(self) -> None:
-        """Write what comes, up to the end of the piece."""
-        piece, keeper = self._piece, self._keeper
-        gathered = _own.buffer[: max(min(piece.remaining, keeper.portion()), 1)]
+    def receive(self) -> None:
+        """Read to the end of the piece and write what is received."""
+        piece, writer = self._piece, self._writer
+        gathered = _buffer.data[: max(min(piece.remaining, writer.write_size()), 1)]
         count = 0  # bytes in `gathered`
-        # The first bytes of a long piece are written at once: whoever watches sees that something comes.
+        # The first bytes of a large piece are written at once, so that the progress display shows activity
         written_at = 0.0 if piece.remaining > len(gathered) else time.monotonic()
         try:
             while (missing := piece.remaining - count) > 0:
-                # Never read beyond the end of the piece: where the whole object comes, those bytes would be dropped
-                # uncounted, and all that follow would land at the wrong offset.
-                came = self._read(gathered[count : count + min(keeper.appetite(), missing)], missing)
-                count += came
-                pause, now = self._account(came), time.monotonic()
-                if pause or count == len(gathered) or now - written_at >= WRITE_EVERY:
-                    _write(piece, gathered[:count], keeper)
+                # Never read beyond the end of the piece: where the response contains the whole object, those bytes
+                # would be dropped uncounted, and all following ones would be written to wrong offsets
+                received = self._read(gathered[count : count + min(writer.read_size(), missing)], missing)
+                count += received
+                delay, now = self._account(received), time.monotonic()
+                if delay or count == len(gathered) or now - written_at >= WRITE_EVERY:
+                    writer.write(gathered[:count])
                     count, written_at = 0, now
-                if pause:
-                    keeper.linger(pause, self._abort)
+                if delay:
+                    writer.wait(delay, self._abort)
         finally:
-            _write(piece, gathered[:count], keeper)
+            writer.write(gathered[:count])
 
-    def _read(self, view: memoryview, missing: int) -> int:
-        """How many bytes have come, at least one. missing: how many are still to come."""
+    def _read(self, buffer: memoryview, missing: int) -> int:
+        """Read at least one byte; return how many. missing: how many are still to be received."""
         asked_at = time.monotonic()
-        came = self._body.readinto(view)
+        received = self._body.readinto(buffer)
         self._waited = time.monotonic() - asked_at
         if self._abort.why:
             raise Stopped(self._abort.why)
-        if not came:
+        if not received:
             raise Interrupted(f"{self._piece.transfer.obj.key}: the connection ended {missing} bytes too early")
-        return came
+        return received
 
-    def _account(self, came: int) -> float:
-        """Tell whoever counts; seconds to wait before the next bytes."""
-        pause = self._keeper.received(came)
-        self._floor.judge(came, self._waited)
-        return pause
+    def _account(self, received: int) -> float:
+        """Count the bytes and check the speed. Return the seconds to wait before the next read."""
+        delay = self._writer.record_received(received)
+        self._speed_check.add(received, self._waited)
+        return delay
 
 
-class Floor:
-    """A connection that drips can live for ever: each drop resets the socket's timeout. This ends it.
+class MinimumSpeed:
+    """Ends connections that deliver next to nothing, and could do so for ever: each byte resets the socket's timeout.
 
-    Only time spent waiting for the network counts; the disk's, the rate limit's and a pause's do not.
+    Only time spent waiting for the network counts, not that for the disk, the rate limit or a pause.
     """
 
     def __init__(self) -> None:
         self._waited = 0.0
         self._count = 0
 
-    def judge(self, count: int, waited: float) -> None:
-        """`count` bytes came after `waited` seconds. Raise Interrupted when that was too little for too long: it counts
-        as an attempt that brought nothing, else drops would keep an object under way for ever."""
+    def add(self, count: int, waited: float) -> None:
+        """`count` bytes were received after `waited` seconds. Raises Interrupted (stalled) when the speed is too low:
+        that counts as an attempt without a new byte, or else the object would be tried for ever."""
         self._waited += waited
         self._count += count
-        if self._waited >= FLOOR_WINDOW:
-            if self._count < FLOOR_SPEED * self._waited:
+        if self._waited >= MIN_SPEED_WINDOW:
+            if self._count < MIN_SPEED * self._waited:
                 raise Interrupted(f"stalled: {self._count} bytes in {self._waited:.0f} s", stalled=True)
             self._waited, self._count = 0.0, 0
-
-
-def _write(piece: Piece, gathered: memoryview, keeper: Keeper) -> None:
-    """Put what was gathered into the part file; what lies beyond the end of the piece belongs to somebody else."""
-    count = keeper.claim(piece, len(gathered))
-    if not count:
-        return
-    start = piece.position - count
-    transfer = piece.transfer
-    assert transfer.part is not None
-    data = gathered[:count]
-    try:
-        transfer.part.write(start, data)
-    except BaseException:
-        keeper.unclaim(piece, count)
-        raise
-    if transfer.digest is not None:
-        transfer.digest.update(start, data)
-    keeper.written(piece, start, count)

@@ -9,15 +9,14 @@ import contextlib
 import threading
 import time
 
-from era5dl.engine.checkpoint import save_claims
 from era5dl.engine.connection_monitor import ConnectionMonitor
 from era5dl.engine.disk import DiskMonitor, disk_failed, is_on_disk, sync_failed
 from era5dl.engine.events import RunEnded, State, log
-from era5dl.engine.hold import release
 from era5dl.engine.progress import FileState
-from era5dl.engine.run import Run
-from era5dl.engine.shared_folder import done_with
+from era5dl.engine.run_state import RunState
+from era5dl.engine.shared_folder import may_release
 from era5dl.engine.transfer import Transfer
+from era5dl.engine.withdrawal import release
 from era5dl.errors import DiskError, Era5Error, SessionError
 from era5dl.folder.free_space import is_writable
 from era5dl.redaction import redact_secrets
@@ -39,7 +38,7 @@ class Maintenance:
     workers_ended: set while no worker thread is alive.
     """
 
-    def __init__(self, run: Run, workers_ended: threading.Event) -> None:
+    def __init__(self, run: RunState, workers_ended: threading.Event) -> None:
         self._run = run
         self._workers_ended = workers_ended
         self._checkpoint_at = time.monotonic()
@@ -78,14 +77,14 @@ class Maintenance:
         run = self._run
         run.session.claims.remove_stale()
         with run.lock:
-            finished = [*run.verified, *run.checked]
+            finished = run.session_state.finished()
         for start, stop in finished:
             for index in range(start, stop):
                 if run.is_over:
                     return
                 if not is_on_disk(run, index):
                     with run.locked():
-                        if index in run.verified or index in run.checked:  # otherwise it was requeued meanwhile
+                        if run.session_state.is_finished(index):  # otherwise it was requeued meanwhile
                             run.requeue_finished_locked(index)
         with run.locked():
             run.audited = True
@@ -105,11 +104,11 @@ class Maintenance:
             run.throttle.recover(now)
             for piece in run.scheduler.active_pieces:
                 piece.add_sample(now)
-        run.session.claims.release_where(lambda index: done_with(run, index))
+        run.session.claims.release_where(lambda index: may_release(run, index))
         self._manage_retry_rounds(now)
         self._connections.check(now)
         self._disk.check(now)
-        if run.dirty and not run.outage.is_disk and time.monotonic() >= self._checkpoint_at:
+        if run.session_state.dirty and not run.outage.is_disk and time.monotonic() >= self._checkpoint_at:
             self.checkpoint()
 
     def _manage_retry_rounds(self, now: float) -> None:
@@ -145,16 +144,16 @@ class Maintenance:
         """Sync the part files first, then write the resume file that lists their bytes."""
         run = self._run
         with run.lock:
-            run.dirty = False
+            run.session_state.dirty = False
             transfers = list(run.scheduler.transfers.values())
         for transfer in transfers:
             self._sync(transfer)
         try:
-            checkpoint = save_claims(run)
+            checkpoint = run.save_checkpoint()
             self._unsaved_since = None
             run.session.claims.release_where(checkpoint.checked.__contains__)
         except DiskError as error:
-            run.dirty = True
+            run.session_state.dirty = True
             self._checkpoint_failed(error)
         except SessionError as error:  # another program has taken over the session
             with run.locked():

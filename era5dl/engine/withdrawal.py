@@ -1,14 +1,23 @@
-"""Withdraws an object from the queue: fails, restarts or reopens it once no thread works on it (under the lock)."""
+"""Takes objects away from the workers: held by the user, failed, or to be prepared again.
+
+Three steps. An object is withdrawn, so that the scheduler assigns no more work on it; its requests are aborted; and as
+soon as no thread works on it (`settle_locked`), the decision is carried out, or the held object is handed back as one
+that is not begun. The bytes that are on disk are kept in every case.
+
+A hold ends with the run and is not written to the resume file: whoever resumes the session tomorrow, perhaps on the
+command line, must not find a run that waits for a hold that everybody has forgotten.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Set
 
-from era5dl.engine.checkpoint import claim
+from era5dl.engine.checkpoint import entry_bytes, entry_of
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying
 from era5dl.engine.progress import FileState
 from era5dl.engine.retry import Decision
-from era5dl.engine.run import Run
+from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import Denied, Era5Error, ObjectChanged, Reaction
 from era5dl.ranges import RangeSet
@@ -17,51 +26,138 @@ from era5dl.session.checkpoint import Failure
 FAILED = Decision(Reaction.FAIL_OBJECT, 0.0, 0)
 
 
-def withdraw(run: Run, transfer: Transfer, decision: Decision, error: Era5Error) -> None:
-    """Give nothing more of it out and end its other pieces; then `when_idle` carries the decision out."""
+# Held by the user
+
+
+def hold(run: RunState, indices: Collection[int]) -> None:
+    """Pause these objects until `release`. Finished and failed ones are left as they are."""
+    wanted = frozenset(indices)
+    with run.locked():
+        if run.is_over:
+            return
+        begun = wanted & run.scheduler.transfers.keys()
+        waiting = {index for index in wanted - begun if run.counters.states[index] == FileState.WAITING}
+        run.held |= waiting
+        run.counters.set_states(waiting, FileState.WAITING, FileState.HELD)
+        run.counters.held_bytes += run.scheduler.remove(waiting) - _saved_bytes(run, waiting)
+        for index in begun:
+            transfer = run.scheduler.transfers[index]
+            run.held.add(index)
+            run.counters.set_state(index, FileState.HELD)
+            transfer.releasing = True
+            run.scheduler.withdraw(transfer)
+            for job, abort in run.aborts.items():
+                if job.transfer is transfer:
+                    abort.trip("held")
+            settle_locked(run, transfer)
+        run.update_state_locked()
+
+
+def release(run: RunState, indices: Collection[int]) -> None:
+    """Queue these held objects again, those with bytes on disk before all others."""
+    with run.locked():
+        released = run.held.intersection(indices)
+        if not released:
+            return
+        run.held -= released
+        released.difference_update(run.scheduler.transfers)  # a thread works on these: they are queued when it stops
+        begun = released & run.session_state.entries.keys()
+        added = run.scheduler.add(sorted(begun), first=True) + run.scheduler.add(sorted(released - begun))
+        run.counters.held_bytes -= added - _saved_bytes(run, released)
+        run.counters.set_states(released, FileState.HELD, FileState.WAITING)
+        run.update_state_locked()
+
+
+def _saved_bytes(run: RunState, indices: Set[int]) -> int:
+    """Return the bytes on disk of objects that are not begun in this run."""
+    return sum(entry_bytes(run.session_state.entries[index]) for index in indices & run.session_state.entries.keys())
+
+
+# Failed, or to be prepared again
+
+
+def withdraw(run: RunState, transfer: Transfer, decision: Decision, error: Era5Error) -> None:
+    """Under the lock: stop all work on this object, to carry out the decision when it is idle.
+
+    The first decision stands, unless the new one is that the object has failed.
+    """
     if transfer.decision is None or decision is FAILED:
-        transfer.decision, transfer.reason, transfer.remedy = decision, str(error), error.remedy
-        transfer.kind = error.kind
-        transfer.error_is_temporary = error.transient
+        transfer.decision, transfer.is_temporary = decision, error.transient
+        transfer.reason, transfer.remedy, transfer.kind = str(error), error.remedy, error.kind
     run.scheduler.withdraw(transfer)
     for piece in transfer.active:
         if piece in run.aborts:
             run.aborts[piece].trip("its object cannot go on")
 
 
-def when_idle(run: Run, transfer: Transfer) -> None:
-    """Carry out the decision on an object once no thread works on it any more."""
-    decision, index, key = transfer.decision, transfer.index, transfer.obj.key
-    if decision is None or not transfer.idle or index not in run.scheduler.transfers:
-        return
+# Both
+
+
+def settle_locked(run: RunState, transfer: Transfer) -> None:
+    """Carry out the decision on a withdrawn object, or hand it back if it is held, once no thread works on it."""
+    index = transfer.index
+    if transfer.decision is not None and transfer.idle and index in run.scheduler.transfers:
+        _carry_out_decision(run, transfer, transfer.decision)
+    busy = any(job.transfer is transfer for job in run.aborts)
+    if transfer.releasing and not busy and run.scheduler.transfers.get(index) is transfer:
+        _hand_back(run, transfer)
+
+
+def _carry_out_decision(run: RunState, transfer: Transfer, decision: Decision) -> None:
     if transfer.prepared:
-        found = claim(transfer)
-        transfer.done = RangeSet(found.done)
+        entry = entry_of(transfer)
+        transfer.done = RangeSet(entry.done)
         run.count_bytes_locked(transfer)
-        if found.done:
-            run.entries[index] = found  # it, or a later run, goes on from here
-    run.dirty = True
+        if entry.done:
+            run.session_state.entries[transfer.index] = entry  # this run, or a later one, resumes from here
+    run.session_state.dirty = True
     if decision.reaction in (Reaction.RESTART, Reaction.REOPEN, Reaction.YIELD):
-        transfer.decision = None
-        run.scheduler.restart(transfer, time.monotonic() + decision.delay if decision.delay else 0.0)
-        if decision.reaction is Reaction.RESTART:
-            transfer.recheck_version = transfer.kind == ObjectChanged.__name__  # counted when it is confirmed
-            if not transfer.recheck_version:
-                transfer.restarts += 1
-                run.events.put(FileRestarted(index, key, transfer.reason, transfer.kind))
-        elif decision.reaction is Reaction.YIELD:
-            transfer.claimed_by = transfer.reason
-            run.events.put(FileRetrying(index, key, transfer.reason, 0, 0.0, transfer.kind))
-        return
+        _restart(run, transfer, decision)
+    else:
+        _fail(run, transfer)
+
+
+def _restart(run: RunState, transfer: Transfer, decision: Decision) -> None:
+    index, key = transfer.index, transfer.obj.key
+    transfer.decision = None
+    run.scheduler.restart(transfer, time.monotonic() + decision.delay if decision.delay else 0.0)
+    if decision.reaction is Reaction.RESTART:
+        transfer.recheck_version = transfer.kind == ObjectChanged.__name__  # counted as a restart when it is confirmed
+        if not transfer.recheck_version:
+            transfer.restarts += 1
+            run.events.put(FileRestarted(index, key, transfer.reason, transfer.kind))
+    elif decision.reaction is Reaction.YIELD:
+        transfer.claimed_by = transfer.reason
+        run.events.put(FileRetrying(index, key, transfer.reason, 0, 0.0, transfer.kind))
+
+
+def _fail(run: RunState, transfer: Transfer) -> None:
+    index, key = transfer.index, transfer.obj.key
     run.scheduler.close(transfer)
     run.held.discard(index)
     run.counters.set_state(index, FileState.FAILED)
-    run.forget_failure_locked(index)
-    run.failures.append(Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind))
-    if transfer.error_is_temporary:
+    failure = Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind)
+    run.session_state.record_failure(failure)
+    if transfer.is_temporary:
         run.retry_rounds.add(index)
     elif transfer.kind == Denied.__name__:
         run.retry_rounds.denied.add(index)
-        if run.denials.are_temporary:
+        if run.server.denials.are_temporary:
             run.retry_rounds.retry_denied()
     run.events.put(FileFailed(index, key, transfer.reason, transfer.remedy, transfer.kind))
+
+
+def _hand_back(run: RunState, transfer: Transfer) -> None:
+    """Make a held object one that is not begun; queue it if it was released meanwhile."""
+    index = transfer.index
+    if transfer.done:
+        run.session_state.entries[index] = entry_of(transfer)
+    saved = entry_bytes(run.session_state.entries.get(index))
+    run.counters.done_bytes += saved - transfer.counted_bytes
+    run.scheduler.close(transfer)
+    run.session_state.dirty = True
+    if index in run.held:
+        run.counters.held_bytes += transfer.obj.size - saved
+    else:
+        run.scheduler.add([index], first=True)
+        run.counters.set_state(index, FileState.WAITING)

@@ -1,6 +1,14 @@
-"""What a worker thread does: take a job, do it, settle it. Nothing waits here, and no exception leaves or is kept.
+"""Worker thread: takes a job, does it, records the result, until no job is left.
 
-(An exception holds its traceback, that holds its frames, and those hold sockets: so it is turned into text at once.)
+The life of a byte, by the steps that a worker does for an object:
+
+1. PrepareJob: claim the object against other sessions (`shared_folder`), see what of it is on disk (`prepare`).
+2. Piece: one GET request for a byte range; bytes go to their offsets in the part file (`fetch`).
+3. VerifyJob: compare the MD5 of the complete part file with the ETag (`verification`), give it its final name.
+
+Results go to `dispatch`, errors to `failures`. Workers never sleep for a retry: the scheduler delays the job, and the
+worker takes another. No exception leaves a worker or is stored, because its traceback would keep sockets alive: errors
+are turned into text at once.
 """
 
 from __future__ import annotations
@@ -11,160 +19,173 @@ from contextlib import suppress
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.response_headers import proves_empty, same_version
-from era5dl.engine.byte_sink import Intake
-from era5dl.engine.checkpoint import claim, retract_claims
+from era5dl.engine import dispatch
+from era5dl.engine.checkpoint import entry_of
 from era5dl.engine.disk import hash_from_disk
 from era5dl.engine.events import log
-from era5dl.engine.failures import attempt_failed, settle
+from era5dl.engine.failures import record_failure
 from era5dl.engine.fetch import fetch
+from era5dl.engine.job_queue import Job, PrepareJob, VerifyJob
 from era5dl.engine.prepare import ObjectFiles, VerificationPolicy, prepare_transfer
-from era5dl.engine.run import Run
-from era5dl.engine.scheduler import Job, PrepareJob, VerifyJob
-from era5dl.engine.shared_folder import claim_object, release_finished
+from era5dl.engine.run_state import RunState
+from era5dl.engine.shared_folder import claim_object, release_if_done
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.verification import verify_part_file
-from era5dl.errors import (
-    Contradiction,
-    DiskError,
-    Era5Error,
-    Interrupted,
-    ObjectChanged,
-    ProofError,
-    WillNotFit,
-)
+from era5dl.engine.withdrawal import settle_locked
+from era5dl.errors import Contradiction, DiskError, Era5Error, Interrupted, ObjectChanged, ProofError, WillNotFit
 from era5dl.folder.free_space import free_bytes
 from era5dl.formatting import format_size
 from era5dl.redaction import redact_secrets
 
 
-def work(run: Run, number: int, leaving: Callable[[int], None]) -> None:
-    """The life of worker `number`: until there is nothing left for it to do."""
+def work(run: RunState, number: int, on_exit: Callable[[int], None]) -> None:
+    """Body of the thread of worker `number`. on_exit: called with the number when the thread ends."""
     last: Transfer | None = None
     try:
         while True:
             abort = Abort()
-            job = run.next_job(number, last, abort)
+            job = dispatch.next_job(run, number, last, abort)
             if job is None:
                 return
             _do(run, job, abort)
             last = job.transfer
-    except Exception as bug:  # noqa: BLE001 - in the books themselves: better an end that is told than workers that are gone
+    except Exception as bug:  # noqa: BLE001 - in the bookkeeping itself: end the run with an error, not in silence
         log.exception("worker %d cannot go on", number)
         with run.locked():
-            text = f"internal error: {type(bug).__name__}: {redact_secrets(str(bug))[:200]}"
-            run.end_with_error_locked(Era5Error(text))
+            run.end_with_error_locked(Era5Error(_internal_error(bug)))
     finally:
-        leaving(number)
+        on_exit(number)
 
 
-def _do(run: Run, job: Job, abort: Abort) -> None:
+def _do(run: RunState, job: Job, abort: Abort) -> None:
+    transfer = job.transfer
     try:
         if isinstance(job, PrepareJob):
             if claim_object(run, job):
-                _open(run, job, abort)
+                _prepare(run, job, abort)
         elif isinstance(job, Piece):
             _fetch(run, job, abort)
-            run.record_fetched(job)
+            dispatch.record_fetched(run, job)
         else:
-            _prove(run, job, abort)
-        settle(run, job.transfer)
+            _verify(run, job, abort)
+        if transfer.decision is not None or transfer.releasing:  # this job may have been the last one to wait for
+            with run.locked():
+                settle_locked(run, transfer)
+                run.notify_locked()
     except Era5Error as error:
         stalled = isinstance(error, Interrupted) and error.stalled
         progressed = isinstance(job, Piece) and job.written > 0 and not stalled
         if isinstance(error, ObjectChanged):
-            error = _confirmed(run, job.transfer, error, abort)
-        attempt_failed(run, job, error, progressed=progressed)
-    except Exception as bug:  # noqa: BLE001 - a bug costs this object, never the run
-        log.exception("unexpected, while working on %s", job.transfer.obj.key)
-        text = f"{job.transfer.obj.key}: internal error: {type(bug).__name__}: {redact_secrets(str(bug))[:200]}"
-        attempt_failed(run, job, Era5Error(text), progressed=False)
-    release_finished(run, job.transfer)
+            error = _confirm_change(run, transfer, error, abort)
+        record_failure(run, job, error, progressed=progressed)
+    except Exception as bug:  # noqa: BLE001 - a bug costs this object, not the run
+        log.exception("unexpected error in a job of %s", transfer.obj.key)
+        record_failure(run, job, Era5Error(f"{transfer.obj.key}: {_internal_error(bug)}"), progressed=False)
+    release_if_done(run, transfer)
 
 
-def _confirmed(run: Run, transfer: Transfer, error: ObjectChanged, abort: Abort) -> Era5Error:
-    """What an answer that speaks of another version means: an answer to one range may come from a cache or a server
-    that is behind, so the object itself is asked for its version."""
-    try:
-        fresh = run.bucket.head(transfer.obj.key, abort)
-    except Era5Error as failure:
-        return failure
-    return _contradiction(str(error)) if same_version(fresh, transfer.obj) else error
+def _internal_error(bug: Exception) -> str:
+    return f"internal error: {type(bug).__name__}: {redact_secrets(str(bug))[:200]}"
 
 
-def _contradiction(said: str) -> Contradiction:
-    return Contradiction(f"{said}; but asked for its version, the server names the one that was planned")
+# Preparing
 
 
-def _open(run: Run, job: PrepareJob, abort: Abort) -> None:
+def _prepare(run: RunState, job: PrepareJob, abort: Abort) -> None:
     transfer = job.transfer
     index = transfer.index
     run.check_folder()
     if transfer.recheck_version or _is_doubtful(transfer.obj):
-        fresh = run.bucket.head(transfer.obj.key, abort)
-        if same_version(fresh, transfer.obj):
-            if transfer.recheck_version:
-                transfer.recheck_version = False
-                raise _contradiction(transfer.reason)
-        else:
-            _refuse_too_large(run, transfer, fresh)
-            if transfer.part is not None:
-                transfer.part.discard()
-            run.replace_version(transfer, fresh)
-            transfer.recheck_version = False
+        _check_version(run, transfer, abort)
     final, part = run.session.paths.final_and_part(index)
     transfer.final = final
     places = ObjectFiles(
         final=run.session.paths.place(final),
         part=run.session.paths.place(part),
-        entry=claim(transfer) if transfer.done else run.entries.get(index),
+        entry=entry_of(transfer) if transfer.done else run.session_state.entries.get(index),
         part_md5s=lambda: run.part_digests.find(transfer.obj),
         is_recorded=lambda: run.session.finished_by_others(transfer.obj),
     )
     policy = VerificationPolicy(run.settings.verify, run.etag_trust, run.part_sizes)
-    proof = prepare_transfer(transfer, places, policy, abort, lambda: _stopped(run, transfer, abort))
-    if proof is None and index in run.recheck and transfer.part is not None:
+    result = prepare_transfer(transfer, places, policy, abort, lambda: _is_aborted(run, transfer, abort))
+    if result is None and index in run.recheck and transfer.part is not None:
         transfer.part.keep_mismatch(final)  # an earlier run gave it this name, and it is not the server's
-    if proof is None:
-        retract_claims(run, transfer)
-    run.record_prepared(job, proof)
+    if result is None:
+        dispatch.retract_entry(run, transfer)
+    dispatch.record_prepared(run, job, result)
 
 
-def _stopped(run: Run, transfer: Transfer, abort: Abort) -> bool:
-    """Asked between the parts of a long reading. Raises what `claims.ensure_held` raises, so that nothing is copied
-    into a part file that is no longer ours."""
-    run.session.claims.ensure_held(transfer.index)
-    return bool(abort.why)
+def _is_doubtful(obj: ObjectInfo) -> bool:
+    """Whether the plan says too little about the object: it is empty by its size alone, or has no ETag. (Some listings
+    have no ETags although the responses for the objects do.)"""
+    return not obj.etag or (obj.size == 0 and not proves_empty(obj))
 
 
-def _refuse_too_large(run: Run, transfer: Transfer, fresh: ObjectInfo) -> None:
-    """Raise WillNotFit, for this object alone, when it has grown to more than the disk has room for."""
-    if fresh.size <= transfer.obj.size:
+def _check_version(run: RunState, transfer: Transfer, abort: Abort) -> None:
+    """Ask for the current version of the object. If it is another one, discard what was received of the old one.
+
+    Raises Contradiction where a response had named another version and the server denies it, WillNotFit.
+    """
+    current = run.bucket.head(transfer.obj.key, abort)
+    if same_version(current, transfer.obj):
+        if transfer.recheck_version:
+            transfer.recheck_version = False
+            raise _contradiction(transfer.reason)
+        return
+    _refuse_too_large(run, transfer, current)
+    if transfer.part is not None:
+        transfer.part.discard()
+    dispatch.replace_version(run, transfer, current)
+    transfer.recheck_version = False
+
+
+def _confirm_change(run: RunState, transfer: Transfer, error: ObjectChanged, abort: Abort) -> Era5Error:
+    """Return what a response that names another version means. It may come from a cache or a server that is behind:
+    so the object itself is asked for its version."""
+    try:
+        current = run.bucket.head(transfer.obj.key, abort)
+    except Era5Error as failure:
+        return failure
+    return _contradiction(str(error)) if same_version(current, transfer.obj) else error
+
+
+def _contradiction(reason: str) -> Contradiction:
+    return Contradiction(f"{reason}; but asked for its version, the server names the one that was planned")
+
+
+def _refuse_too_large(run: RunState, transfer: Transfer, current: ObjectInfo) -> None:
+    """Raise WillNotFit, for this object alone, when its new version is larger than the free space."""
+    if current.size <= transfer.obj.size:
         return
     with run.lock:
         others = run.counters.total_bytes - run.counters.done_bytes - (transfer.obj.size - transfer.counted_bytes)
     free = free_bytes(run.session.folder) - run.settings.disk_reserve
-    room = free - others if others <= free else free  # that the others do not fit is not the fault of this one
-    if fresh.size > room + transfer.counted_bytes:
+    room = free - others if others <= free else free  # if the others do not fit, that is not the fault of this one
+    if current.size > room + transfer.counted_bytes:
         raise WillNotFit(
-            f"{transfer.obj.key} has grown from {format_size(transfer.obj.size)} to {format_size(fresh.size)}, "
+            f"{transfer.obj.key} has grown from {format_size(transfer.obj.size)} to {format_size(current.size)}, "
             f"but there is space for only {format_size(max(room, 0))} of it"
         )
 
 
-def _is_doubtful(obj: ObjectInfo) -> bool:
-    """Whether the plan says too little to rely on: that the object is empty, by a size alone, or no ETag, since some
-    listings have none while the object's own answers do."""
-    return not obj.etag or (obj.size == 0 and not proves_empty(obj))
+def _is_aborted(run: RunState, transfer: Transfer, abort: Abort) -> bool:
+    """Called between the parts of a long reading. Raises what `claims.ensure_held` raises, so that nothing is copied
+    into a part file that another session has taken over."""
+    run.session.claims.ensure_held(transfer.index)
+    return bool(abort.why)
 
 
-def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
+# Fetching and verifying
+
+
+def _fetch(run: RunState, piece: Piece, abort: Abort) -> None:
     transfer = piece.transfer
     part = transfer.part
     assert part is not None
     run.check_folder()
     part.acquire()
     try:
-        fetch(run.bucket, piece, abort, Intake(run), lambda: run.record_answer(piece))
+        fetch(run, piece, abort)
         if (
             transfer.digest is not None
             and not transfer.complete
@@ -177,28 +198,38 @@ def _fetch(run: Run, piece: Piece, abort: Abort) -> None:
         part.release()
 
 
-def _prove(run: Run, job: VerifyJob, abort: Abort) -> None:
+def _verify(run: RunState, job: VerifyJob, abort: Abort) -> None:
     transfer = job.transfer
     assert transfer.part is not None
     if run.settings.read_back or transfer.part.changed_by_others:
         hash_from_disk(transfer)
-    ask, stopped = lambda: run.part_sizes.query(transfer.obj, abort), lambda: _stopped(run, transfer, abort)
-    found = verify_part_file(transfer, run.etag_trust, ask, stopped)
-    if found is None:
-        try:
-            run.refetch(job)
-        except ProofError:
-            transfer.part.keep_mismatch(transfer.part.path)
-            run.discard_bytes(transfer)
-            raise
+    result = verify_part_file(
+        transfer,
+        run.etag_trust,
+        lambda: run.part_sizes.query(transfer.obj, abort),
+        lambda: _is_aborted(run, transfer, abort),
+    )
+    if result is None:
+        _record_mismatch(run, job)
         return
     assert transfer.final is not None
-    if len(found.part_md5s) > 1:
-        with suppress(DiskError):  # without the record a later repair fetches more, that is all
-            run.part_digests.record(transfer.obj, found.part_md5s)
+    if len(result.part_md5s) > 1:
+        with suppress(DiskError):  # without the record a later repair has to fetch more
+            run.part_digests.record(transfer.obj, result.part_md5s)
     run.check_folder()
     run.session.claims.ensure_held(transfer.index)
     transfer.part.commit(transfer.final)
-    with suppress(DiskError):  # it only takes room
+    with suppress(DiskError):  # the file set aside only takes space
         transfer.part.discard_mismatch()
-    run.record_verified(job, found)
+    dispatch.record_finished(run, job, result)
+
+
+def _record_mismatch(run: RunState, job: VerifyJob) -> None:
+    transfer = job.transfer
+    try:
+        dispatch.record_mismatch(run, job)
+    except ProofError:  # for the last time: keep what was received beside the final file
+        assert transfer.part is not None
+        transfer.part.keep_mismatch(transfer.part.path)
+        dispatch.discard_bytes(run, transfer)
+        raise

@@ -31,9 +31,10 @@ from botocore.httpsession import URLLib3Session
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.get_object import Get
 from era5dl.bucket.s3 import S3Bucket
+from era5dl.engine import dispatch
 from era5dl.engine import engine as engines
 from era5dl.engine.prepare import prepare_transfer
-from era5dl.engine.run import Run
+from era5dl.engine.run_state import RunState
 from era5dl.engine.verification import verify_part_file
 from era5dl.engine.worker import work
 from era5dl.folder.part_file import PartFile
@@ -45,8 +46,9 @@ from tests.benchmarks.growth import key_of, offer
 from tests.benchmarks.speed.hosts import files
 from tests.benchmarks.speed.objects import BUCKET, Workload
 
+DISPATCH = (dispatch.next_job, dispatch.record_prepared, dispatch.record_fetched, dispatch.record_finished)
 STEPS: dict[str, tuple[Callable[..., object], ...]] = {
-    "scheduling and books": (Run.next_job, Run.record_prepared, Run.record_fetched, Run.record_verified),
+    "scheduling and books": DISPATCH,
     "its paths, made safe": (Session.paths,),
     "what is there already": (prepare_transfer,),
     "request and headers": (Get.__enter__, Get.__exit__),
@@ -119,7 +121,7 @@ def fetched(url: str, plan: Plan, out: Path, profile: cProfile.Profile | None) -
     settings = Settings(endpoint_url=url, bucket=BUCKET, workers=1, disk_reserve=0)
     spent: list[float] = []
 
-    def live(run: Run, number: int, leaving: Callable[[int], None]) -> None:
+    def live(run: RunState, number: int, leaving: Callable[[int], None]) -> None:
         began = time.thread_time()
         if profile is None:
             work(run, number, leaving)

@@ -1,0 +1,219 @@
+"""Assigns jobs to worker threads and records the results of successful ones. (Failed ones: `failures`.)
+
+Every function acquires the run's lock itself. None of them does I/O while it holds it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from functools import partial
+
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.engine.checkpoint import entry_bytes, entry_of
+from era5dl.engine.events import FileDone, FileRestarted, FileRetrying, FileStarted, Outcome, RangesIgnored
+from era5dl.engine.job_queue import Job, PrepareJob, VerifyJob
+from era5dl.engine.progress import OUTCOMES, FileState
+from era5dl.engine.run_state import RunState
+from era5dl.engine.transfer import Piece, Transfer
+from era5dl.engine.verification import ETAG_MISMATCH, VerificationResult, ranges_to_refetch
+from era5dl.errors import ProofError
+from era5dl.ranges import RangeSet
+
+IDLE_WAIT = 0.5  # seconds after which an idle worker looks again for a piece that it can take over
+
+
+def next_job(run: RunState, worker: int, last: Transfer | None, abort: Abort) -> Job | None:
+    """Wait for the next job for this worker and return it; None when the worker is no longer needed.
+
+    last: the object of its previous job. abort: will abort the requests of the job.
+    """
+    with run.locked():
+        while True:
+            now = time.monotonic()
+            if run.is_over or worker >= run.workers:
+                return None
+            if _may_request(run, now):
+                job = run.scheduler.next_job(now, run.workers, last, partial(_make_transfer, run))
+                if job is not None:
+                    run.aborts[job] = abort
+                    run.abort_superseded_locked()
+                    run.counters.set_state(job.transfer.index, FileState.ACTIVE)
+                    return job
+            run.idle_workers += 1
+            run.work_available.wait(_seconds_to_wait(run, now))
+            run.idle_workers -= 1
+
+
+def _may_request(run: RunState, now: float) -> bool:
+    if not run.space_checked or run.paused_by_user or run.outage.state is not None or now < run.throttle.paused_until:
+        return False
+    return len(run.aborts) < run.throttle.allowed
+
+
+def _make_transfer(run: RunState, index: int) -> Transfer:
+    return Transfer(index, run.object(index), counted_bytes=entry_bytes(run.session_state.entries.get(index)))
+
+
+def _seconds_to_wait(run: RunState, now: float) -> float:
+    """Return how long to wait when nobody notifies the worker."""
+    due = [IDLE_WAIT]
+    if (next_due := run.scheduler.next_due()) is not None:
+        due.append(next_due - now)
+    if run.throttle.paused_until > now:
+        due.append(run.throttle.paused_until - now)
+    return max(0.01, min(due))
+
+
+# Preparing
+
+
+def record_prepared(run: RunState, job: PrepareJob, result: VerificationResult | None) -> None:
+    """It is known what is on disk of an object. result: given when its final file is there and right."""
+    with run.locked():
+        transfer = job.transfer
+        run.aborts.pop(job, None)
+        run.session_state.entries.pop(transfer.index, None)
+        if result is not None:
+            _finish(run, transfer, result, adopted=True)
+            return
+        resumed = transfer.done.total()
+        run.count_bytes_locked(transfer)
+        run.events.put(FileStarted(transfer.index, transfer.obj.key, transfer.obj.size, resumed))
+        run.scheduler.prepared(transfer)
+        run.notify_locked()
+
+
+def replace_version(run: RunState, transfer: Transfer, obj: ObjectInfo) -> None:
+    """The object was replaced upstream: discard what was received of the old version."""
+    with run.locked():
+        if transfer.recheck_version:
+            transfer.restarts += 1
+            run.events.put(FileRestarted(transfer.index, obj.key, transfer.reason, transfer.kind))
+        run.counters.resized(transfer.obj.size, obj.size)
+        run.session_state.replaced[transfer.index] = transfer.obj = obj
+        run.session_state.entries.pop(transfer.index, None)
+        run.session_state.dirty = True
+        transfer.done, transfer.recorded_md5s, transfer.mismatches = RangeSet(), {}, []
+        run.count_bytes_locked(transfer)
+
+
+def retract_entry(run: RunState, transfer: Transfer) -> None:
+    """Before the first byte is written to a part file that was started anew: remove from the resume file the byte
+    ranges that are not there any more. If the program were killed after that write, the next run would take holes for
+    data, and where no MD5 is known nothing would reveal it. Raises what `Session.save` raises."""
+    index = transfer.index
+    saved = (span for entry in run.session.checkpoint.unfinished if entry.index == index for span in entry.done)
+    if transfer.digest is not None or all(transfer.done.covers(*span) for span in saved):
+        return
+    with run.lock:
+        run.session_state.entries[index] = entry_of(transfer)
+    for _generation in ("the resume file", "its backup"):
+        run.save_checkpoint()
+
+
+# Fetching
+
+
+def record_answer(run: RunState, piece: Piece) -> None:
+    """The response to the piece has valid headers: no captive portal, no denial, and the server is not too busy."""
+    with run.lock:
+        server = run.server
+        piece.answered = server.has_answered = True
+        server.unexpected_answers = 0
+        server.denials.record_answer(piece.transfer.index)
+        if server.denials.are_temporary and run.retry_rounds.denied:
+            run.retry_rounds.retry_denied()
+        run.throttle.record_answer()
+        server.peak_requests.update(time.monotonic(), sum(one.answered for one in run.scheduler.active_pieces))
+        if (abort := run.aborts.get(piece)) is not None and abort.connected:
+            server.closed_connections = 0
+            run.throttle.connection_accepted()
+
+
+def record_whole_object_answer(run: RunState, piece: Piece) -> bool:
+    """The response to the piece contains the whole object. Return whether this connection is to fetch everything that
+    is missing of it; False when another connection does."""
+    with run.locked():
+        if not run.server.ranges_ignored:
+            run.events.put(RangesIgnored(piece.transfer.index, piece.transfer.obj.key))
+        run.server.ranges_ignored = True
+        exclusive = run.scheduler.make_exclusive(piece)
+        run.abort_superseded_locked()
+        return exclusive
+
+
+def record_fetched(run: RunState, piece: Piece) -> None:
+    """The piece has been fetched to its end."""
+    with run.locked():
+        run.aborts.pop(piece, None)
+        run.scheduler.piece_ended(piece, time.monotonic())
+        run.scheduler.verify_when_complete(piece.transfer)
+        run.notify_locked()
+
+
+# Verifying
+
+
+def record_finished(run: RunState, job: VerifyJob, result: VerificationResult) -> None:
+    """The object is verified and its file has its final name."""
+    with run.locked():
+        run.aborts.pop(job, None)
+        _finish(run, job.transfer, result, adopted=False)
+
+
+def record_mismatch(run: RunState, job: VerifyJob) -> None:
+    """The complete part file does not match the ETag: fetch the doubtful parts again.
+
+    Raises ProofError when that has been done often enough.
+    """
+    with run.locked():
+        transfer = job.transfer
+        ranges = ranges_to_refetch(transfer, etag_is_md5=run.etag_trust.has_matched(transfer.obj.etag))
+        run.aborts.pop(job, None)
+        transfer.verifying = False
+        for start, stop in ranges:
+            transfer.done.remove(start, stop)
+        run.count_bytes_locked(transfer)
+        run.scheduler.reassign_missing(transfer)
+        attempt = len(transfer.mismatches)
+        run.events.put(FileRetrying(transfer.index, transfer.obj.key, ETAG_MISMATCH, attempt, 0.0, ProofError.__name__))
+        run.notify_locked()
+
+
+def discard_bytes(run: RunState, transfer: Transfer) -> None:
+    """Its part file is gone: nothing of it is on disk."""
+    with run.lock:
+        transfer.done, transfer.mismatches = RangeSet(), []
+        run.count_bytes_locked(transfer)
+        run.session_state.dirty = True
+
+
+def _finish(run: RunState, transfer: Transfer, result: VerificationResult, *, adopted: bool) -> None:
+    """The object has its final file. adopted: it was there before this run."""
+    index, obj = transfer.index, transfer.obj
+    transfer.verifying = False
+    transfer.done = RangeSet([(0, obj.size)])
+    run.count_bytes_locked(transfer)
+    run.scheduler.close(transfer)
+    run.session_state.mark_finished(index, verified=result.outcome is Outcome.VERIFIED)
+    run.held.discard(index)
+    run.recheck.discard(index)
+    run.counters.set_state(index, OUTCOMES[result.outcome])
+    run.events.put(FileDone(index, obj.key, obj.size, str(transfer.final), result.outcome, result.reason, adopted))
+    for doubtful in _made_doubtful(run, transfer, result):
+        run.recheck.add(doubtful)
+        run.requeue_finished_locked(doubtful)
+    run.notify_locked()
+
+
+def _made_doubtful(run: RunState, transfer: Transfer, result: VerificationResult) -> Collection[int]:
+    """Return the finished objects that have to be examined again because of this result. The first match of an ETag
+    shows that ETags of its form are MD5s, also those of files that were accepted without a match."""
+    etag = transfer.obj.etag
+    if result.outcome is Outcome.VERIFIED and run.etag_trust.record_match(etag):
+        return run.doubtful_objects()
+    if result.reason.startswith(ETAG_MISMATCH) and run.etag_trust.is_binding(etag):
+        return (transfer.index,)  # the first match was found while this file was examined
+    return ()

@@ -1,0 +1,77 @@
+"""The kinds of jobs, and the queue of those that wait: ready jobs first in first out, delayed ones by due time.
+
+Pure logic: callers hold the run's lock and pass in the time (monotonic seconds).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+
+from era5dl.engine.transfer import Piece, Transfer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrepareJob:
+    """Find out what of this object is on disk and how it can be verified."""
+
+    transfer: Transfer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerifyJob:
+    """All bytes are written: hash what is not hashed yet, compare, give the file its final name."""
+
+    transfer: Transfer
+
+
+Job = PrepareJob | VerifyJob | Piece
+
+
+class JobQueue:
+    """Not a `queue.Queue`: the scheduler inspects and removes the jobs of single objects."""
+
+    def __init__(self) -> None:
+        self.ready: deque[Job] = deque()
+        self._delayed: list[tuple[float, int, Job]] = []  # heap of (due, number, job)
+        self._count = 0
+
+    def put(self, job: Job, due: float = 0.0) -> None:
+        """Add a job. due: 0.0 when it is ready."""
+        if not due:
+            self.ready.append(job)
+        else:
+            self._count += 1
+            heapq.heappush(self._delayed, (due, self._count, job))
+
+    def pieces(self, transfer: Transfer) -> list[Piece]:
+        """Return the pieces of one object that wait."""
+        jobs = (*self.ready, *(job for _, _, job in self._delayed))
+        return [job for job in jobs if isinstance(job, Piece) and job.transfer is transfer]
+
+    def remove(self, transfer: Transfer, *, only_verify: bool = False) -> None:
+        """Remove the jobs of one object, or just the verification."""
+
+        def stays(job: Job) -> bool:
+            return job.transfer is not transfer or (only_verify and not isinstance(job, VerifyJob))
+
+        self.ready = deque(filter(stays, self.ready))
+        self._delayed = [entry for entry in self._delayed if stays(entry[2])]
+        heapq.heapify(self._delayed)
+
+    def next_due(self) -> float | None:
+        """Return when the first delayed job is due."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def wake(self, now: float) -> None:
+        """Make the delayed jobs that are due ready."""
+        while self._delayed and self._delayed[0][0] <= now:
+            self.ready.append(heapq.heappop(self._delayed)[2])
+
+    def wake_all(self) -> list[Job]:
+        """Make all delayed jobs ready, in the order they are due; return them."""
+        jobs = [job for _, _, job in sorted(self._delayed)]
+        self.ready.extend(jobs)
+        self._delayed.clear()
+        return jobs

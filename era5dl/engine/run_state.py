@@ -1,0 +1,288 @@
+"""State of one engine run, under one lock.
+
+The worker threads, the maintenance thread, the prober and the commands of `Engine` share it. What they do with it is in
+the modules that act on it: `dispatch` assigns jobs and records their results, `failures` records failed attempts,
+`withdrawal` takes objects away from the workers, `shared_folder` defers to other sessions, `maintenance` saves it.
+
+`with run.lock:` is enough to read it, or to change something that nobody is told about. `with run.locked():` also
+delivers the events that were queued meanwhile, after the lock is released, so that a listener may call the engine.
+Methods whose names end in `_locked` expect the lock to be held; the others acquire it themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import Bucket, ObjectInfo
+from era5dl.engine.checkpoint import SessionState, entry_bytes
+from era5dl.engine.events import ONLY_HELD, EventQueue, Listener, LockThenDeliver, State, StateChanged
+from era5dl.engine.job_queue import Job
+from era5dl.engine.outage import Outage
+from era5dl.engine.prepare import PartSizes
+from era5dl.engine.progress import Counters, FileState
+from era5dl.engine.rate_limit import RateLimiter, RecentPeak, Throttle
+from era5dl.engine.retry import AccessDenials, RetryRounds
+from era5dl.engine.scheduler import Scheduler
+from era5dl.engine.transfer import Transfer
+from era5dl.engine.verification import EtagTrust
+from era5dl.errors import ClaimedElsewhere, Era5Error, OutOfThreads
+from era5dl.folder.folder_identity import FolderIdentity
+from era5dl.folder.paths import OWN_FOLDER
+from era5dl.formatting import format_count
+from era5dl.proof.etag import etag_md5
+from era5dl.session import Session
+from era5dl.session.checkpoint import Checkpoint
+from era5dl.session.part_digests import PartDigests
+from era5dl.settings import Settings
+
+
+@dataclass(slots=True)
+class ServerHealth:
+    """How the server has answered so far."""
+
+    has_answered: bool = False
+    ranges_ignored: bool = False  # it has answered a range request with the whole object
+    unexpected_answers: int = 0  # in a row
+    closed_connections: int = 0  # new ones in a row that were closed before an answer
+    last_byte_at: float = 0.0  # when the last byte was received, monotonic seconds
+    peak_requests: RecentPeak = field(default_factory=RecentPeak)  # requests being answered at the same time
+    denials: AccessDenials = field(default_factory=AccessDenials)  # 403 responses
+
+
+class RunState:
+    """One run of one session. only: fetch nothing but these objects (indices in the plan)."""
+
+    def __init__(
+        self, bucket: Bucket, session: Session, settings: Settings, on_event: Listener, only: Collection[int] | None
+    ) -> None:
+        self.bucket, self.session, self.settings = bucket, session, settings
+
+        self.lock = threading.RLock()
+        self.work_available = threading.Condition(self.lock)  # workers wait for it
+        self.run_over = threading.Condition(self.lock)  # the maintenance thread waits for it
+        self.idle_workers = 0  # workers that wait
+        self.events = EventQueue(on_event)
+        self._locked = LockThenDeliver(self.lock, self.events)
+
+        # Work
+        self.session_state = SessionState(session.checkpoint)
+        self.etag_trust = EtagTrust(opaque=settings.opaque_etags, verified=self._verified_objects())
+        self.recheck = self.doubtful_objects()  # finished before, to be examined again
+        for index in self.recheck:
+            self.session_state.mark_unfinished(index)
+        sizes = [self.object(index).size for index in range(len(session.plan.objects))]
+        self.counters = self._count(sizes)
+        self.workers = settings.workers  # wanted at once
+        self.scheduler = Scheduler(self._todo(only), sizes, max_transfers=max(32, 4 * self.workers))
+        self.aborts: dict[Job, Abort] = {}  # of the jobs that workers are doing
+        self.held: set[int] = set()  # objects that the user holds
+        self.retry_rounds = RetryRounds(enabled=settings.retries > 0)
+        self.space_checked = False  # there is room on the disk for what is to come
+        self.audited = False  # the files of earlier runs have been looked at
+
+        # Limits, and what is known of the server
+        self.rate_limit = RateLimiter(settings.rate_limit)
+        self.throttle = Throttle(settings.workers)
+        self.outage = Outage(bucket, self._on_probe)
+        self.server = ServerHealth()
+        self.part_sizes = PartSizes(bucket)
+
+        # Files
+        self.part_digests = PartDigests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
+        self._presence = FolderIdentity(session.folder, session.folder / OWN_FOLDER, lambda: session.exists_on_disk)
+        self._save_lock = threading.Lock()  # one thread at a time writes the resume file
+
+        # Status
+        self.state = State.READY
+        self.reason = ""
+        self._reported: tuple[State, str, tuple[str, ...]] = (State.READY, "", ())  # of the last StateChanged
+        self.paused_by_user = False
+        self.stopping = False
+        self.error = ""  # what ended the run early
+        self.remedy = self.kind = ""  # of that error
+
+    def locked(self) -> LockThenDeliver:
+        """Return a context that holds the lock and then delivers the queued events."""
+        return self._locked
+
+    # Questions
+
+    def object(self, index: int) -> ObjectInfo:
+        """Return the version of this object that is to be downloaded."""
+        return self.session_state.replaced.get(index) or self.session.plan.objects[index]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no worker gets a job any more."""
+        remaining = not self.audited or not self.scheduler.finished or self.held or self.retry_rounds.pending
+        return self.stopping or bool(self.error) or not remaining
+
+    @property
+    def only_held(self) -> bool:
+        """Whether all remaining objects are held by the user: nothing goes on, and the run does not end."""
+        return bool(self.held) and self.audited and self.scheduler.finished and not self.retry_rounds.pending
+
+    def doubtful_objects(self) -> set[int]:
+        """Return the objects that were finished as checked although their ETags have to be MD5s: without verification,
+        by an earlier version, or while the user declared the ETags opaque. They have to be verified now."""
+        if not self.settings.verify:
+            return set()
+        checked = (index for span in self.session_state.checked for index in range(*span))
+        return {i for i in checked if etag_md5(etag := self.object(i).etag) and self.etag_trust.is_binding(etag)}
+
+    def check_folder(self) -> None:
+        """Raise FolderVanished when the folder is gone or exchanged, DiskAway when its disk is or was away."""
+        self._presence.check()
+
+    # Changes that several modules make
+
+    def notify_locked(self) -> None:
+        """Something has changed: wake the idle workers, and at the end of the run the maintenance thread."""
+        if self.held and self.state is State.RUNNING and self.only_held:
+            self.update_state_locked()
+        if self.idle_workers:  # mostly there are none
+            self.work_available.notify_all()
+        if self.is_over:
+            self.run_over.notify_all()
+
+    def update_state_locked(self) -> None:
+        """Set the state that follows from everything else, and report it when it is another one."""
+        if self.state is State.ENDED:
+            return
+        state, self.reason, kind, sessions = self._current_state()
+        report = (state, kind or self.reason, sessions)  # a number in the reason may change often, and is not news
+        if report != self._reported:
+            self._reported, self.state = report, state
+            self.counters.pause(time.monotonic())
+            self.events.put(StateChanged(state, self.reason, kind))
+        self.notify_locked()
+
+    def _current_state(self) -> tuple[State, str, str, tuple[str, ...]]:
+        """Return the state, its reason, the kind of error behind it, and the sessions that are waited for."""
+        if self.stopping:
+            return State.STOPPING, "", "", ()
+        if self.paused_by_user:
+            return State.PAUSED, "", "", ()
+        if self.outage.state is not None:
+            return self.outage.state, self.outage.reason, self.outage.kind, ()
+        if self.retry_rounds.due is not None and self.scheduler.finished:
+            return State.WAITING_TO_RETRY, self.retry_rounds.description, "", ()
+        if self.only_held:
+            return State.PAUSED, ONLY_HELD, "", ()
+        if sessions := self.scheduler.waits_for_sessions():
+            reason = claimed_reason(len(self.scheduler.transfers), sessions)
+            return State.WAITING_FOR_SESSION, reason, ClaimedElsewhere.__name__, sessions
+        return State.RUNNING, "", "", ()
+
+    def count_bytes_locked(self, transfer: Transfer) -> None:
+        """Update the counters to the bytes of this object that are written."""
+        done = transfer.done.total()
+        self.counters.done_bytes += done - transfer.counted_bytes
+        transfer.counted_bytes = done
+
+    def requeue_finished_locked(self, index: int) -> None:
+        """Examine a finished object again: its file is gone, or its verification is no longer valid."""
+        self.session_state.mark_unfinished(index)
+        self.counters.set_state(index, FileState.WAITING)
+        self.counters.done_bytes -= self.object(index).size
+        self.scheduler.add([index])
+        self.notify_locked()
+
+    def abort_all_locked(self, why: str) -> None:
+        """Abort every request. The bytes received so far are kept, and no attempt counts as failed."""
+        for abort in self.aborts.values():
+            abort.trip(why)
+
+    def abort_superseded_locked(self) -> None:
+        """Abort the requests whose pieces have been taken over completely."""
+        while self.scheduler.superseded:
+            piece = self.scheduler.superseded.pop()
+            if piece in self.aborts:
+                self.aborts[piece].trip("another connection fetches the rest")
+
+    def end_with_error_locked(self, error: Era5Error) -> None:
+        """End the run early. The first error counts."""
+        if not self.error:
+            self.error, self.remedy, self.kind = str(error) or "unknown error", error.remedy, error.kind
+        self.abort_all_locked("the run ends")
+        self.notify_locked()
+
+    def network_outage_locked(self, error: Era5Error, key: str) -> None:
+        """The bucket cannot be reached: no requests are made until a prober, which asks for `key`, gets an answer."""
+        if not self.is_over:
+            try:
+                self.outage.network_failed(error, key)
+            except OutOfThreads as no_thread:
+                self.end_with_error_locked(no_thread)
+            self.update_state_locked()
+
+    def disk_outage_locked(self, error: Era5Error) -> None:
+        """Files cannot be written: all requests are aborted and none is made until they can."""
+        self.outage.disk_failed(error)
+        self.abort_all_locked("the disk")
+        self.update_state_locked()
+
+    def _on_probe(self, error: Era5Error | None, failures: int) -> None:
+        """Called by the prober. error: of its last request; None when the bucket has answered, after so many failures.
+        When it never failed, the network was not at fault, and failed attempts still count."""
+        with self.locked():
+            if error is not None:
+                self.outage.update_reason(error)
+            else:
+                self.outage.network_recovered()
+                if failures:
+                    self.scheduler.reset_failures()
+            self.update_state_locked()
+
+    # The resume file
+
+    def save_checkpoint(self) -> Checkpoint:
+        """Write the resume file and return its content. To be called without the lock, which file I/O must not block.
+
+        Raises what `Session.save` raises.
+        """
+        with self._save_lock:
+            with self.lock:
+                checkpoint = self.session_state.to_checkpoint(
+                    self.scheduler.transfers.values(),
+                    done_bytes=self.counters.done_bytes,
+                    ended=not self.error and not self.stopping and self.is_over,
+                )
+            self.session.save(checkpoint)
+        return checkpoint
+
+    # Initial values
+
+    def _verified_objects(self) -> Iterator[ObjectInfo]:
+        return (self.object(index) for span in self.session_state.verified for index in range(*span))
+
+    def _count(self, sizes: list[int]) -> Counters:
+        counters = Counters(sizes, time.monotonic())
+        saved = self.session_state
+        for state, finished in ((FileState.VERIFIED, saved.verified), (FileState.CHECKED, saved.checked)):
+            for start, stop in finished:
+                for index in range(start, stop):
+                    counters.set_state(index, state)
+                    counters.done_bytes += sizes[index]
+        counters.done_bytes += sum(map(entry_bytes, saved.entries.values()))
+        return counters
+
+    def _todo(self, only: Collection[int] | None) -> list[int]:
+        """Return the objects to download: those with bytes on disk first, then in the order of the plan."""
+        gaps = self.session_state.finished().missing(0, len(self.session.plan.objects))
+        todo = [index for start, stop in gaps for index in range(start, stop)]
+        if only is not None:
+            todo = [index for index in todo if index in only]
+        return sorted(todo, key=lambda index: index not in self.session_state.entries)
+
+
+def claimed_reason(files: int, sessions: tuple[str, ...]) -> str:
+    """Return, for example, "3 files are being fetched by another session: era5dl (process 123 on host x, ...)"."""
+    who = "another session" if len(sessions) == 1 else "other sessions"
+    return (
+        f"{format_count(files, 'file')} {'is' if files == 1 else 'are'} being fetched by {who}: {', '.join(sessions)}"
+    )
