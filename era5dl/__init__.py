@@ -1,7 +1,7 @@
-"""Fetch ERA5 reanalysis files from NSF NCAR's public S3 bucket, every byte proven.
+"""Downloads ERA5 reanalysis files from NSF NCAR's public S3 bucket and verifies every file.
 
-From Python: `era5dl.select`, `era5dl.plan`, `era5dl.download` (see `era5dl.api`). They are imported when first used, so
-that `import era5dl` costs nothing.
+The Python API is `era5dl.select`, `era5dl.plan` and `era5dl.download` (see `era5dl.api`). These names are imported on
+first use, so that `import era5dl` takes no time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Result", "Selection", "Settings", "__version__", "download", "plan", "select"]
 
-_HOMES = {
+_MODULES = {
     "Result": "era5dl.api",
     "download": "era5dl.api",
     "plan": "era5dl.api",
@@ -27,13 +27,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name from its home on first use (PEP 562)."""
-    home = _HOMES.get(name)
-    if home is None:
+    """Import a public name on first use (PEP 562)."""
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(home), name)
+    value: object = getattr(import_module(module), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""The three steps from Python: `select`, `plan`, `download`. The command line and the window take the same ones.
+"""Python API: `select` variables and days, `plan` the files, `download` them.
 
     import era5dl
 
@@ -8,7 +8,7 @@
     result = era5dl.download(made, "era5", progress=lambda now: print(now.done_bytes, "of", now.total_bytes))
     assert result.complete, result.failures
 
-Nothing here prints or installs a signal handler. Everything that goes wrong is an `era5dl.errors.Era5Error`.
+Nothing here prints or installs a signal handler. Every error is an `era5dl.errors.Era5Error`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from era5dl.engine.events import Event, FileDone, FileFailed
 from era5dl.engine.progress import Snapshot
 from era5dl.engine.reporting import CheckedFiles
 from era5dl.errors import BadSelection, UnknownName
-from era5dl.selection import Selection, choose, days_of
+from era5dl.selection import Selection, select_days, select_variables
 from era5dl.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,28 +39,23 @@ Numbers = int | str | Sequence[int | str]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a download ended.
+    """The result of a download."""
 
-    verified, checked, failed, unfinished: files. failures: the failed ones with their reasons. missing: asked for, but
-    not in the bucket. error: what ended everything before its time, "" when nothing did; remedy: what to do about it.
-    checked_because: key -> why, of every file that is checked and not verified.
-    """
-
-    verified: int
-    checked: int
-    failed: int
-    unfinished: int
-    fetched_bytes: int
+    verified: int  # files whose MD5 equals the server's
+    checked: int  # complete files for which the server has no MD5: size and structure were checked
+    failed: int  # files
+    unfinished: int  # files
+    fetched_bytes: int  # received by this call
     elapsed: float  # seconds
-    failures: tuple[FileFailed, ...]
-    missing: tuple[Missing, ...]
-    error: str
-    remedy: str
-    checked_because: Mapping[str, str]
+    failures: tuple[FileFailed, ...]  # the failed files, each with its reason
+    missing: tuple[Missing, ...]  # files that were asked for and are not in the bucket
+    error: str  # why the download ended early; "" when it did not
+    remedy: str  # what to do about `error`
+    checked_because: Mapping[str, str]  # key -> why the file is checked and not verified
 
     @property
     def complete(self) -> bool:
-        """Everything that was asked for is in place and proven."""
+        """Whether every file that was asked for is in place, verified or checked."""
         return not (self.failed or self.unfinished or self.missing or self.error)
 
 
@@ -75,16 +70,20 @@ def select(
     months: Numbers = (),
     days: Numbers = (),
 ) -> Selection:
-    """What is wanted: variables by any of their names, and days (UTC).
+    """Select variables and days (UTC). Needs no network.
 
-    variables: "2t", "an.pl/t", "128_130_t", "t2m" ...; one or several. product: where to look for them; alone, all of
-    its variables. preset: the variables of a model ("wrf"), beside those named. start, end: both included, YYYY-MM-DD.
-    years, months, days: 2020, range(2000, 2006), "2000-2005,2010" ...; without start and end, or narrowing them.
+    variables: one or several names, such as "2t", "an.pl/t", "128_130_t" or "t2m".
+    product: one or several products, such as "an.pl", in which to look for the names; without names, all variables of
+        these products.
+    preset: adds the variables that a model needs, such as "wrf".
+    start, end: first and last day, both included, as dates or as "YYYY-MM-DD".
+    years, months, days: numbers or ranges, such as 2020, range(2000, 2006) or "2000-2005,2010"; days of the month. They
+        restrict the days from start to end; with years, start and end may be omitted.
 
-    Raises UnknownName or AmbiguousName, which name candidates, and BadSelection. Asks no server.
+    Raises UnknownName or AmbiguousName, which list candidates, and BadSelection when no variable or no day remains.
     """
-    chosen = _variables(_listed(variables), _listed(product or ()), preset)
-    when = days_of(start=start, end=end, years=_listed(years), months=_listed(months), days=_listed(days))
+    chosen = _variables(_as_list(variables), _as_list(product or ()), preset)
+    when = select_days(start=start, end=end, years=_as_list(years), months=_as_list(months), days=_as_list(days))
     return Selection(chosen, when)
 
 
@@ -95,10 +94,12 @@ def plan(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Plan:
-    """Ask the bucket what there is of a selection: `objects` with their sizes and ETags, and what is `missing`.
+    """List the bucket and return the plan: `objects` with key, size (bytes) and ETag, and what is `missing`.
 
-    settings, options: as for `download`. progress: called with the listings done and in all. Writes nothing.
-    Raises a BucketError when a listing fails: a plan is whole or it is not made.
+    progress: called in this thread with the number of finished listings and of all listings.
+    settings, options: as for `download`.
+
+    Writes nothing. Raises a BucketError when a listing fails: there are no partial plans.
     """
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.planner import make_plan
@@ -115,31 +116,33 @@ def download(
     settings: Settings | None = None,
     **options: Any,
 ) -> Result:
-    """Fetch the plan into the folder `out` and prove every byte. Called again, it goes on where it ended.
+    """Download the files of a plan into the folder `out` and verify them. Another call resumes the download.
 
-    progress: called in this thread about five times a second. on_event: called on the engine's threads; must return at
-    once. settings: a whole Settings; otherwise `options` are its fields (workers=4, rate_limit=5_000_000 ...), and what
-    they leave open comes from the environment (ERA5DL_WORKERS ...).
+    progress: called in this thread about five times per second.
+    on_event: called in threads of the engine; must return immediately.
+    settings: complete settings. Without them, `options` are fields of `Settings` (workers=4, rate_limit=5_000_000 ...),
+        and all other settings come from the environment (ERA5DL_WORKERS ...).
 
-    A file that fails does not end the rest: look at `Result.failures`; what ended everything, such as a disk that is
-    too small, is `Result.error`. Raises FolderUnusable, SessionBusy, UsageError. On KeyboardInterrupt, or when
-    `progress` raises, the engine stops cleanly, what has come is kept for the next call, and the exception goes on.
+    A file that fails does not stop the others: see `Result.failures`. What stopped all of them, such as a disk without
+    enough space, is `Result.error`. Raises FolderUnusable, SessionBusy or UsageError when the download cannot start,
+    TypeError when both settings and options are given. On KeyboardInterrupt, or when `progress` raises, the engine
+    stops cleanly, received bytes are kept for the next call, and the exception is raised again.
     """
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.session import Session
 
     chosen = _settings(settings, options)
     with Session.begin(Path(out), plan, chosen) as session:
-        return _run(S3Bucket(chosen), session, chosen, _Watchers(progress, on_event))
+        return _run(S3Bucket(chosen), session, chosen, _Callbacks(progress, on_event))
 
 
 @dataclass(frozen=True, slots=True)
-class _Watchers:
+class _Callbacks:
     progress: Callable[[Snapshot], None] | None
     on_event: Callable[[Event], None] | None
 
 
-def _run(bucket: Bucket, session: Session, settings: Settings, watchers: _Watchers) -> Result:
+def _run(bucket: Bucket, session: Session, settings: Settings, callbacks: _Callbacks) -> Result:
     from era5dl.engine.engine import Engine
 
     failures: dict[int, FileFailed] = {}
@@ -151,22 +154,22 @@ def _run(bucket: Bucket, session: Session, settings: Settings, watchers: _Watche
             failures[event.index] = event
         elif isinstance(event, FileDone):
             failures.pop(event.index, None)
-        if watchers.on_event is not None:
-            watchers.on_event(event)
+        if callbacks.on_event is not None:
+            callbacks.on_event(event)
 
     engine = Engine(bucket, session, settings, hear)
     engine.start()
     try:
         while not engine.wait(0.2):
-            if watchers.progress is not None:
-                watchers.progress(engine.snapshot())
+            if callbacks.progress is not None:
+                callbacks.progress(engine.snapshot())
     except BaseException:  # Ctrl-C in a notebook, or a progress callback that raises
         engine.stop()
         engine.wait(5.0)
         raise
     last = engine.snapshot()
-    if watchers.progress is not None:
-        watchers.progress(last)
+    if callbacks.progress is not None:
+        callbacks.progress(last)
     ended = engine.result
     assert ended is not None, "an engine that has ended has a result"
     objects = session.plan.objects
@@ -193,45 +196,45 @@ def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
     return settings
 
 
-def _listed(value: Any) -> list[Any]:
-    """One thing or several, as a list; a text may hold several with commas."""
+def _as_list(value: Any) -> list[Any]:
+    """Return one or several values as a list; a text may contain several, separated by commas."""
     if value is None:
         return []
     items = [value] if isinstance(value, (str, int)) else list(value)
-    return [part for item in items for part in _parts(item)]
+    return [part for item in items for part in _split(item)]
 
 
-def _parts(item: Any) -> list[Any]:
+def _split(item: Any) -> list[Any]:
     return [part.strip() for part in item.split(",") if part.strip()] if isinstance(item, str) else [item]
 
 
 def _variables(names: list[str], products: list[str], preset: str | None) -> tuple[Variable, ...]:
-    """The variables that are meant. A name is looked for in every product given, and must be in one of them."""
+    """Return the selected variables. A name is looked up in every given product, and must be in one of them."""
     from era5dl.catalog import find_product, search
 
     presets = [preset] if preset else []
     if products and not names:
         if presets:
             raise BadSelection(
-                "A preset names its variables itself; it does not go with a whole product.",
-                remedy="Leave one of them out, or name the product's variables.",
+                "A preset has its own variables; it cannot be combined with a whole product.",
+                remedy="Leave one of them out, or give the names of the variables of the product.",
             )
         return tuple(variable for name in products for variable in search("", find_product(name)))
     if len(products) <= 1:
-        return choose(names, presets=presets, product=products[0] if products else None)
-    found = list(choose((), presets=presets))
+        return select_variables(names, presets=presets, product=products[0] if products else None)
+    found = list(select_variables((), presets=presets))
     for name in names:
-        found += _in_any(name, products)
+        found += _find_in_products(name, products)
     return tuple(dict.fromkeys(found))
 
 
-def _in_any(name: str, products: list[str]) -> list[Variable]:
-    """The variable of this name in each of the products that has it. Raises UnknownName when none has."""
+def _find_in_products(name: str, products: list[str]) -> list[Variable]:
+    """Return the variable of this name from each of the products that has it. Raises UnknownName when none has."""
     found: list[Variable] = []
     refusals: list[UnknownName] = []
     for product in products:
         try:
-            found += choose([name], product=product)
+            found += select_variables([name], product=product)
         except UnknownName as refusal:  # noqa: PERF203 - a handful of products at most
             refusals.append(refusal)
     if not found:

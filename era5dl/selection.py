@@ -1,7 +1,7 @@
-"""What the person asked for: variables and days, in one canonical form.
+"""Selection: the variables and days to download, in canonical form.
 
-Two ways of asking for the same thing give equal selections and the same JSON: variables stand in the order of the
-catalogue, days are the fewest ranges that cover them, and a selection of nothing but invariants has no days at all.
+Different ways to ask for the same thing give equal selections and the same JSON. Variables are in the order of the
+catalogue, days are the fewest ranges that cover them, and a selection of invariants only has no days at all.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from era5dl.catalog import Cadence, Product, Variable, find_preset, find_product
 from era5dl.errors import AmbiguousName, BadSelection, UnknownName
 
 Days = tuple[tuple[date, date], ...]
-"""Ranges of days (UTC), first and last included; sorted, apart from one another by at least a day."""
+"""Ranges of days (UTC), first and last included; sorted, with at least one day between two ranges."""
 
 FIRST_DAY = date(1940, 1, 1)
-LAST_DAY = date(2049, 12, 31)  # no product will reach it; a year of 2202 is a slip of the finger, not a wish
+LAST_DAY = date(2049, 12, 31)  # no product will reach it; a year such as 2202 is a typing error
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Variables and days. Raises BadSelection when there is nothing in it, or days outside of ERA5."""
+    """Variables and days. Raises BadSelection when it is empty, or has days outside of ERA5."""
 
     variables: tuple[Variable, ...]
     days: Days = ()
@@ -34,22 +34,22 @@ class Selection:
     def __post_init__(self) -> None:
         chosen = frozenset(self.variables)
         ordered = tuple(v for v in variables() if v in chosen)
-        timeless = all(v.product.cadence is Cadence.FIXED for v in ordered)
-        days = () if timeless else _merged(self.days)
+        invariant_only = all(v.product.cadence is Cadence.FIXED for v in ordered)
+        days = () if invariant_only else _merged(self.days)
         if not ordered:
             raise BadSelection("No variable is selected.", remedy="Name at least one variable or a preset.")
-        if not days and not timeless:
+        if not days and not invariant_only:
             raise BadSelection("No day is selected.", remedy="Give --start and --end, or --years.")
         object.__setattr__(self, "variables", ordered)
         object.__setattr__(self, "days", days)
 
     @property
     def products(self) -> tuple[Product, ...]:
-        """The products its variables belong to, in the order of the catalogue."""
+        """The products of its variables, in the order of the catalogue."""
         return tuple(dict.fromkeys(v.product for v in self.variables))
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-able form, equal for equal selections."""
+        """Return a JSON-able form, equal for equal selections: names of variables, days as ISO dates."""
         return {
             "variables": [v.name for v in self.variables],
             "days": [[first.isoformat(), last.isoformat()] for first, last in self.days],
@@ -57,7 +57,7 @@ class Selection:
 
     @classmethod
     def from_json(cls, value: Any) -> Selection:
-        """The selection that `to_json` wrote. Trusts nothing: raises BadSelection for whatever else it is given."""
+        """Return the selection that `to_json` wrote. Raises BadSelection for anything else."""
         if not isinstance(value, Mapping):
             raise BadSelection("A selection must be a JSON object.")
         names, spans = value.get("variables"), value.get("days")
@@ -66,18 +66,19 @@ class Selection:
         if not isinstance(spans, list):
             raise BadSelection("“days” of a selection must be a list of [first, last].")
         try:
-            chosen = choose(names)
+            chosen = select_variables(names)
         except (UnknownName, AmbiguousName) as error:
             raise BadSelection(str(error), remedy=error.remedy) from error
-        return cls(chosen, tuple(_span(span) for span in spans))
+        return cls(chosen, tuple(_parse_span(span) for span in spans))
 
 
-def choose(
+def select_variables(
     names: Iterable[str] = (), *, presets: Iterable[str] = (), product: str | None = None
 ) -> tuple[Variable, ...]:
-    """The variables that are meant by names and presets. `product` narrows the names, not the presets.
+    """Return the variables of presets and those with these names, each once.
 
-    Raises UnknownName or AmbiguousName; both say what there is instead.
+    names: such as "2t", "an.pl/t", "128_130_t" or "t2m". product: where to look for the names; does not affect presets.
+    Raises UnknownName or AmbiguousName, which list candidates.
     """
     within = find_product(product) if product else None
     chosen = [variable for preset in presets for variable in find_preset(preset).variables]
@@ -85,7 +86,7 @@ def choose(
     return tuple(dict.fromkeys(chosen))
 
 
-def days_of(
+def select_days(
     *,
     start: str | date | None = None,
     end: str | date | None = None,
@@ -93,10 +94,11 @@ def days_of(
     months: Sequence[int | str] = (),
     days: Sequence[int | str] = (),
 ) -> Days:
-    """The days from `start` to `end`, both included, that fall on one of the years, months and days of the month given.
+    """Return the days from `start` to `end`, both included, in the given years, months and days of the month.
 
-    With `years` alone there is no need for start and end. What is left empty does not restrict. Numbers may be texts
-    such as "6-8" or "1,15". Days that a month does not have are ignored; with nothing left at all: BadSelection.
+    An empty argument does not restrict. With `years`, start and end may be omitted; with no argument at all, there are
+    no days. Numbers may be texts such as "6-8" or "1,15". Days that a month does not have are ignored. Raises
+    BadSelection when no day remains, for days outside of ERA5, and for dates or numbers that are not valid.
     """
     in_years = _numbers(years, "year", FIRST_DAY.year, LAST_DAY.year)
     in_months = _numbers(months, "month", 1, 12)
@@ -106,24 +108,24 @@ def days_of(
     if start is not None and end is not None:
         first, last = parse_date(start), parse_date(end)
         if last < first:
-            raise BadSelection(f"The end, {last}, is before the start, {first}.", remedy="Exchange them.")
-        _within_era5(first, last)
+            raise BadSelection(f"The end, {last}, is before the start, {first}.", remedy="Swap them.")
+        _check_within_era5(first, last)
     elif in_years:
         first, last = date(min(in_years), 1, 1), date(max(in_years), 12, 31)
     elif in_months or on_days:
         raise BadSelection("Months and days need years.", remedy="Give --years, or --start and --end.")
     else:
         return ()
-    spans = _calendar(first, last, in_years, in_months, on_days)
+    spans = _days_in_calendar(first, last, in_years, in_months, on_days)
     if not spans:
-        raise BadSelection("No such day exists: the months, days and years given exclude one another.")
+        raise BadSelection("No such day exists: the given years, months and days exclude one another.")
     return _merged(spans)
 
 
 def parse_date(text: str | date) -> date:
-    """The date a person wrote as YYYY-MM-DD. Raises BadSelection."""
+    """Parse a date that a person wrote as YYYY-MM-DD. Raises BadSelection."""
     if isinstance(text, date):
-        return date(text.year, text.month, text.day)  # a datetime is a date too; its hour means nothing here
+        return date(text.year, text.month, text.day)  # a datetime is a date too; its time of day is dropped
     match = re.fullmatch(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})", text.strip())
     if match is None:
         raise BadSelection(f"“{text}” is not a date.", remedy="Write dates as YYYY-MM-DD, for example 2021-02-28.")
@@ -140,7 +142,7 @@ def _calendar_hint(year: int, month: int) -> str:
     return "Months go from 01 to 12."
 
 
-def _within_era5(first: date, last: date) -> None:
+def _check_within_era5(first: date, last: date) -> None:
     if first < FIRST_DAY:
         raise BadSelection(f"ERA5 begins on {FIRST_DAY}; {first} is before that.", remedy=f"Start on {FIRST_DAY}.")
     if last > LAST_DAY:
@@ -148,7 +150,7 @@ def _within_era5(first: date, last: date) -> None:
 
 
 def _numbers(items: Sequence[int | str], what: str, least: int, most: int) -> frozenset[int]:
-    """The whole numbers in `items`: 6, "6", "6-8", "1,15" or any mixture. Raises BadSelection outside [least, most]."""
+    """Parse numbers: 6, "6", "6-8", "1,15" or any mixture. Raises BadSelection outside of [least, most]."""
     found: set[int] = set()
     for text in (part.strip() for item in items for part in str(item).split(",")):
         match = re.fullmatch(r"([0-9]{1,4})(?:\s*-\s*([0-9]{1,4}))?", text)
@@ -163,10 +165,10 @@ def _numbers(items: Sequence[int | str], what: str, least: int, most: int) -> fr
     return frozenset(found)
 
 
-def _calendar(
+def _days_in_calendar(
     first: date, last: date, years: frozenset[int], months: frozenset[int], days: frozenset[int]
 ) -> list[tuple[date, date]]:
-    """The days from `first` to `last` in these years, months and days of the month (empty: all), as ranges."""
+    """Return the days from `first` to `last` in these years, months and days of the month (empty: all), as ranges."""
     spans: list[tuple[date, date]] = []
     for year in range(first.year, last.year + 1):
         if years and year not in years:
@@ -185,10 +187,10 @@ def _calendar(
 
 
 def _merged(spans: Iterable[tuple[date, date]]) -> Days:
-    """The fewest ranges that cover the same days, in order. Raises BadSelection for days outside of ERA5."""
+    """Return the fewest ranges that cover the same days, sorted. Raises BadSelection for days outside of ERA5."""
     merged: list[tuple[date, date]] = []
     for first, last in sorted(spans):
-        _within_era5(first, last)
+        _check_within_era5(first, last)
         if merged and first <= merged[-1][1] + _DAY:
             merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
         else:
@@ -196,7 +198,7 @@ def _merged(spans: Iterable[tuple[date, date]]) -> Days:
     return tuple(merged)
 
 
-def _span(value: Any) -> tuple[date, date]:
+def _parse_span(value: Any) -> tuple[date, date]:
     if not isinstance(value, list) or len(value) != 2 or not all(isinstance(text, str) for text in value):
         raise BadSelection("“days” of a selection must be a list of [first, last].")
     first, last = parse_date(value[0]), parse_date(value[1])

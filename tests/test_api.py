@@ -44,17 +44,17 @@ def wanted() -> era5dl.Selection:
     return era5dl.select("an.pl/u", start=FIRST, end="1998-04-04")
 
 
-def test_three_steps(
+def test_select_plan_download_and_download_again(
     seaweed: Seaweed, objects: Mapping[str, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     listings: list[tuple[int, int]] = []
     seen: list[Snapshot] = []
-    said: list[Event] = []
+    events: list[Event] = []
     made = era5dl.plan(wanted(), progress=lambda done, total: listings.append((done, total)))
     assert [obj.key for obj in made.objects] == list(objects)
     assert listings[-1] == (1, 1)
-    result = era5dl.download(made, tmp_path / "out", progress=seen.append, on_event=said.append, workers=2)
+    result = era5dl.download(made, tmp_path / "out", progress=seen.append, on_event=events.append, workers=2)
     assert result.complete
     assert (result.verified, result.failed, result.unfinished, result.failures, result.missing) == (4, 0, 0, (), ())
     assert result.fetched_bytes == 4 * 700_000
@@ -62,8 +62,8 @@ def test_three_steps(
         assert (tmp_path / "out" / key).read_bytes() == data
     assert seen[-1].done_bytes == seen[-1].total_bytes
     assert seen[-1].workers == 2
-    assert len([event for event in said if isinstance(event, FileDone)]) == 4
-    assert isinstance(said[-1], RunEnded)
+    assert len([event for event in events if isinstance(event, FileDone)]) == 4
+    assert isinstance(events[-1], RunEnded)
     assert capfd.readouterr() == ("", "")  # it prints nothing
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
@@ -72,14 +72,14 @@ def test_three_steps(
     assert again.fetched_bytes == 0
 
 
-def test_what_is_missing_is_said(objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_missing_files_are_reported(objects: Mapping[str, bytes], tmp_path: Path) -> None:
     made = era5dl.plan(era5dl.select("an.pl/u", start=LAST, end=date(1998, 4, 5)))
     result = era5dl.download(made, tmp_path)
     assert not result.complete
     assert (result.verified, [absent.key[-13:] for absent in result.missing]) == (1, ["1998040523.nc"])
 
 
-def test_an_interrupt_stops_the_engine_and_the_next_call_goes_on(objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_interrupt_stops_the_engine_and_the_next_call_resumes(objects: Mapping[str, bytes], tmp_path: Path) -> None:
     made = era5dl.plan(wanted())
 
     def interrupt(now: Snapshot) -> None:
@@ -91,12 +91,12 @@ def test_an_interrupt_stops_the_engine_and_the_next_call_goes_on(objects: Mappin
     first: list[Snapshot] = []
     result = era5dl.download(made, tmp_path, progress=first.append, rate_limit=0)
     assert result.complete
-    assert result.fetched_bytes < 4 * 700_000  # the lock was released, and something was kept
+    assert result.fetched_bytes < 4 * 700_000  # the lock was released, and some bytes were kept
     for key, data in objects.items():
         assert (tmp_path / key).read_bytes() == data
 
 
-def test_two_downloads_of_one_session(objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_second_download_of_the_same_session_is_refused(objects: Mapping[str, bytes], tmp_path: Path) -> None:
     made = era5dl.plan(wanted())
 
     def once_more(now: Snapshot) -> None:
@@ -108,13 +108,13 @@ def test_two_downloads_of_one_session(objects: Mapping[str, bytes], tmp_path: Pa
 
 
 @pytest.mark.parametrize("years", [2020, [2020], "2020", range(2020, 2021)])
-def test_select_is_lenient_about_form(years: object) -> None:
+def test_select_accepts_several_forms_of_arguments(years: object) -> None:
     selection = era5dl.select(["2t", "an.pl/t,an.pl/u"], years=years, months="1", days=[1, "2-3"])  # type: ignore[arg-type]
     assert [v.name for v in selection.variables] == ["an.pl/t", "an.pl/u", "an.sfc/2t"]
     assert selection.days == ((date(2020, 1, 1), date(2020, 1, 3)),)
 
 
-def test_select_is_strict_about_meaning() -> None:
+def test_select_refuses_ambiguous_and_empty_selections() -> None:
     with pytest.raises(UnknownName):
         era5dl.select("nonsense", years=2020)
     with pytest.raises(AmbiguousName):
@@ -128,14 +128,14 @@ def test_select_is_strict_about_meaning() -> None:
     assert era5dl.select("z", product="an.pl", years=2020) == era5dl.select("an.pl/z", years=2020)
 
 
-def test_settings_or_options_not_both() -> None:
+def test_settings_and_options_cannot_be_combined() -> None:
     with pytest.raises(TypeError):
         era5dl.plan(wanted(), settings=era5dl.Settings(), workers=3)
     with pytest.raises(TypeError):
         era5dl.plan(wanted(), wrokers=3)
 
 
-def test_the_public_names_are_those_listed() -> None:
+def test_public_names_are_those_in_all() -> None:
     for name in era5dl.__all__:
         assert getattr(era5dl, name) is not None
     assert dir(era5dl) == sorted(era5dl.__all__)
@@ -148,10 +148,10 @@ def test_the_public_names_are_those_listed() -> None:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("era5dl.")
         for alias in node.names
     }
-    assert typed | {"__version__"} == set(era5dl.__all__)  # what a type checker sees is what there is
+    assert typed | {"__version__"} == set(era5dl.__all__)  # type checkers see the same names
 
 
-def test_importing_costs_nothing() -> None:
+def test_import_loads_no_other_module() -> None:
     code = "import era5dl, sys; print([name for name in sys.modules if name.startswith('era5dl.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -196,8 +196,8 @@ def test_an_answer_that_is_fast_enough_and_has_no_end(monkeypatch: pytest.Monkey
 
 def test_a_plan_says_soon_that_a_listing_drips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "FLOOR_WINDOW", 1.0)
-    monkeypatch.setattr(concurrent_requests, "LONGEST", 1.5)
-    monkeypatch.setattr(concurrent_requests, "ATTEMPTS", 12)
+    monkeypatch.setattr(concurrent_requests, "RETRY_PERIOD", 1.5)
+    monkeypatch.setattr(concurrent_requests, "MAX_ATTEMPTS", 12)
     with dripping(HEAD + b"Content-Length: 10000\r\n\r\n<?xml") as port:
         began = time.monotonic()
         with pytest.raises(Interrupted, match="stalled"):

@@ -31,7 +31,7 @@ from era5dl.session import session as session_module
 from era5dl.session.part_digests import PartDigests
 from era5dl.session.resume_format import parse, render
 from era5dl.settings import Settings
-from era5dl.validation import Malformed, canonical, parse_json
+from era5dl.validation import Malformed, canonical_json, parse_json
 from tests.fuzzing import NASTY, bounded, harmed, spoilt
 from tests.memory_bucket import MemoryBucket
 from tests.session_scene import checkpoints, objects, plan_of, something_of_everything
@@ -69,7 +69,7 @@ def signed(body: Any) -> bytes:
     """With a right checksum, whatever it says."""
     with contextlib.suppress(Malformed, TypeError, AttributeError):
         body.pop("checksum", None)
-        body = {"checksum": hashlib.sha256(canonical(body)).hexdigest(), **body}
+        body = {"checksum": hashlib.sha256(canonical_json(body)).hexdigest(), **body}
     return json.dumps(body).encode("utf-8", "surrogatepass")
 
 
@@ -130,7 +130,7 @@ def test_a_checkpoint_comes_back_equal(checkpoint: Any) -> None:
 @example(b"\xff")
 def test_json_is_read_without_surprises(text: bytes) -> None:
     with contextlib.suppress(Malformed):
-        canonical(parse_json(text))
+        canonical_json(parse_json(text))
 
 
 @pytest.mark.parametrize("text", [b"1e999", b"[-1e999]", b"NaN", b"9" * 25, b"[" * 100_000])

@@ -21,7 +21,7 @@ from era5dl.gui.models.request_form import FieldError, read_date, read_folder, r
 from era5dl.gui.widgets import date_text
 from era5dl.planner import plan_keys, read_keys
 from era5dl.redaction import REDACTED, Redactor, redact_secrets
-from era5dl.selection import Selection, days_of, parse_date
+from era5dl.selection import Selection, parse_date, select_days
 from era5dl.session import plan_file
 from era5dl.settings import Settings
 from tests.fuzzing import NASTY, NASTY_TEXTS, bounded, spoilt
@@ -62,7 +62,7 @@ def test_any_date(text: str) -> None:
     assert isinstance(read_date(text, BOUNDS), date | str)
     assert isinstance(date_text.read(text), date | None)
     with contextlib.suppress(UsageError):
-        assert days_of(start=text, end=text)
+        assert select_days(start=text, end=text)
 
 
 @bounded(150)
@@ -70,7 +70,7 @@ def test_any_date(text: str) -> None:
 @example(["1940-2049"], ["1-12"], ["31"])
 def test_any_grid_of_days(years: list[Any], months: list[Any], days: list[Any]) -> None:
     with contextlib.suppress(UsageError):
-        days_of(years=years, months=months, days=days)
+        select_days(years=years, months=months, days=days)
 
 
 @bounded(120)

@@ -18,7 +18,7 @@ from era5dl.gui.backend.bucket_access import session_settings
 from era5dl.gui.backend.messages import Message
 from era5dl.gui.backend.service import BackendService
 from era5dl.gui.backend.tk_bridge import TkBridge
-from era5dl.selection import Selection, choose, days_of
+from era5dl.selection import Selection, select_days, select_variables
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.memory_bucket import MemoryBucket
@@ -46,7 +46,7 @@ class MessageCollector:
         raise AssertionError(f"no {kind.__name__}; got {self.messages[-5:]}")
 
 
-SELECTION = Selection(choose(["an.pl/t"]), days_of(start="2021-02-01", end="2021-02-03"))
+SELECTION = Selection(select_variables(["an.pl/t"]), select_days(start="2021-02-01", end="2021-02-03"))
 
 
 def stored(server: FaultServer, size: int = 100_000) -> dict[str, bytes]:
@@ -100,7 +100,7 @@ def test_a_newer_request_for_a_plan_cancels_the_older_one() -> None:
             asked.set()
             waiting.wait(LONG)
 
-    january = Selection(choose(["an.pl/t"]), days_of(start="2021-01-01", end="2021-01-02"))
+    january = Selection(select_variables(["an.pl/t"]), select_days(start="2021-01-01", end="2021-01-02"))
     keys = [key_of(find_variable("an.pl/t"), p) for p in periods(find_variable("an.pl/t").product, *SELECTION.days[0])]
     bucket = MemoryBucket(keys, hook)
     service = BackendService(lambda _settings: bucket)

@@ -14,7 +14,7 @@ from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.catalog import find_product, key_of, parse_key, periods, products, variables
 from era5dl.errors import Denied, Interrupted, ServerBusy, ServerFault, Stopped, Unreachable, Untrusted
 from era5dl.planner import ABSENT, NOT_YET_PUBLISHED, Missing, Plan, concurrent_requests, make_plan
-from era5dl.selection import Selection, choose, days_of
+from era5dl.selection import Selection, select_days, select_variables
 from tests.memory_bucket import MemoryBucket
 
 TODAY = date(2021, 6, 15)
@@ -31,22 +31,22 @@ def keys_of(first: date, last: date, *, product: str = "", without: str = " ") -
 
 
 def wanted(*names: str, start: str = "2021-02-01", end: str = "2021-02-28", preset: str = "") -> Selection:
-    return Selection(choose(names, presets=[preset] if preset else []), days_of(start=start, end=end))
+    return Selection(select_variables(names, presets=[preset] if preset else []), select_days(start=start, end=end))
 
 
 @pytest.fixture(scope="module")
 def winter() -> list[str]:
-    """All of 2020-12 to 2021-03, and what else lies about in the bucket."""
+    """All keys of 2020-12 to 2021-03, and some other objects."""
     clutter = ["index.html", "e5.oper.an.sfc/", "e5.oper.an.sfc/202102/", "e5.oper.fc.sfc.instan/202102/"]
     return keys_of(date(2020, 12, 1), date(2021, 3, 31)) + clutter
 
 
-def test_the_memory_bucket_is_a_bucket():
+def test_memory_bucket_has_the_bucket_interface():
     bucket: Bucket = MemoryBucket([])
     assert list(bucket.list("")) == []
 
 
-def test_wrf_for_a_month(winter):
+def test_wrf_preset_for_a_month(winter):
     plan = make_plan(wanted(preset="wrf"), MemoryBucket(winter), today=TODAY)
     assert plan.missing == ()
     counts = Counter(parse_key(obj.key).product.name for obj in plan.objects)
@@ -56,13 +56,13 @@ def test_wrf_for_a_month(winter):
     assert plan.total_bytes == sum(obj.size for obj in plan.objects)
 
 
-def test_sizes_etags_and_dates_come_from_the_listing(winter):
+def test_objects_have_size_etag_and_date_of_the_listing(winter):
     for obj in make_plan(wanted("2t"), MemoryBucket(winter), today=TODAY).objects:
         assert obj == MemoryBucket.info(obj.key)
         assert obj.last_modified
 
 
-def test_one_calendar_month_of_a_forecast(winter):
+def test_forecast_files_that_overlap_the_month_are_planned(winter):
     plan = make_plan(wanted("lsp"), MemoryBucket(winter), today=TODAY)
     assert [obj.key.rsplit(".", 2)[1] for obj in plan.objects] == [
         "2021011606_2021020106",
@@ -71,7 +71,7 @@ def test_one_calendar_month_of_a_forecast(winter):
     ]
 
 
-def test_order_is_by_time_then_by_variable(winter):
+def test_objects_are_sorted_by_time_then_variable(winter):
     plan = make_plan(wanted("msl", "2t", "an.pl/t", "lsm", "cp", end="2021-03-31"), MemoryBucket(winter), today=TODAY)
     parsed = [parse_key(obj.key) for obj in plan.objects]
     starts = [key.start for key in parsed]
@@ -84,15 +84,15 @@ def test_order_is_by_time_then_by_variable(winter):
     assert parsed[0].variable.name == "invariant/lsm"
 
 
-def test_a_file_that_serves_two_ranges_is_planned_once(winter):
-    days = days_of(years=[2021], months=[2], days=[1, 15, 28])
-    plan = make_plan(Selection(choose(["2t", "lsp", "an.pl/t"]), days), MemoryBucket(winter), today=TODAY)
+def test_file_with_days_of_two_ranges_is_planned_once(winter):
+    days = select_days(years=[2021], months=[2], days=[1, 15, 28])
+    plan = make_plan(Selection(select_variables(["2t", "lsp", "an.pl/t"]), days), MemoryBucket(winter), today=TODAY)
     keys = [obj.key for obj in plan.objects]
     assert len(keys) == len(set(keys)) == 1 + 3 + 3
     assert plan.missing == ()
 
 
-def test_one_listing_for_each_product_and_month(winter):
+def test_one_listing_per_product_and_month(winter):
     bucket = MemoryBucket(winter)
     make_plan(wanted("msl", "2t", "an.pl/t", "lsm", "cp", end="2021-03-31"), bucket, today=TODAY)
     folders = Counter("/".join(prefix.split("/")[:2]) for prefix in bucket.verbs("list"))
@@ -109,25 +109,25 @@ def test_one_listing_for_each_product_and_month(winter):
     }
 
 
-def test_a_few_variables_cost_a_few_rows(winter):
+def test_listing_prefix_is_as_long_as_possible(winter):
     bucket = MemoryBucket(winter)
     make_plan(wanted("an.pl/t"), bucket, today=TODAY)
     assert bucket.shown == 28, "not the 448 objects of the whole month"
     assert bucket.verbs("list") == ["e5.oper.an.pl/202102/e5.oper.an.pl.128_130_t.ll025sc.202102"]
 
 
-def test_pages_are_followed():
-    """No month of ERA5 has more than a page of objects, so strangers fill it up."""
+def test_all_pages_of_a_listing_are_read():
+    """No month of ERA5 has more than a page of objects, so unrelated ones are added."""
     keys = keys_of(date(2021, 2, 1), date(2021, 2, 28), product="an.pl")
-    strangers = [f"e5.oper.an.pl/202102/e5.oper.an.pl.128_1{n:04}.nc" for n in range(1500)]
-    bucket = MemoryBucket(keys + strangers)
+    unrelated = [f"e5.oper.an.pl/202102/e5.oper.an.pl.128_1{n:04}.nc" for n in range(1500)]
+    bucket = MemoryBucket(keys + unrelated)
     plan = make_plan(wanted(*(v.name for v in variables() if v.product.name == "an.pl")), bucket, today=TODAY)
     assert len(plan.objects) == 16 * 28
     assert len(bucket.verbs("list")) == 2
 
 
 @pytest.mark.parametrize("spelling", ["deg0l", "deg01"])
-def test_the_listing_settles_how_the_zero_degree_level_is_spelled(winter, spelling):
+def test_listing_decides_between_spellings_of_the_zero_degree_level(winter, spelling):
     keys = [key.replace("deg0l", spelling) for key in winter]
     plan = make_plan(wanted("deg0l"), MemoryBucket(keys), today=TODAY)
     assert len(plan.objects) == 3
@@ -136,65 +136,65 @@ def test_the_listing_settles_how_the_zero_degree_level_is_spelled(winter, spelli
 
 
 @pytest.mark.parametrize(
-    ("name", "ours", "theirs"),
+    ("name", "expected", "actual"),
     [
-        ("ewss", "128_180_ewss.ll025sc", "128_180_ewss.ll025uv"),  # the grid is inferred
-        ("vike", "162_059_vike.ll025sc", "162_159_vike.ll025sc"),  # the number is inferred
+        ("ewss", "128_180_ewss.ll025sc", "128_180_ewss.ll025uv"),  # the catalogue only infers the grid
+        ("vike", "162_059_vike.ll025sc", "162_159_vike.ll025sc"),  # the catalogue only infers the number
     ],
 )
-def test_the_listing_settles_what_the_catalogue_is_not_sure_of(winter, name, ours, theirs):
-    plan = make_plan(wanted(name), MemoryBucket([key.replace(ours, theirs) for key in winter]), today=TODAY)
+def test_listing_corrects_an_uncertain_grid_or_number(winter, name, expected, actual):
+    plan = make_plan(wanted(name), MemoryBucket([key.replace(expected, actual) for key in winter]), today=TODAY)
     assert plan.missing == ()
-    assert all(theirs in obj.key for obj in plan.objects)
+    assert all(actual in obj.key for obj in plan.objects)
 
 
-def test_a_sure_variable_is_never_replaced_by_its_like(winter):
+def test_certain_variable_is_not_replaced_by_a_similar_one(winter):
     keys = [key.replace("128_167_2t.ll025sc", "128_167_2x.ll025sc") for key in winter]
     plan = make_plan(wanted("2t"), MemoryBucket(keys), today=TODAY)
     assert plan.objects == ()
     assert len(plan.missing) == 1
 
 
-def test_a_sure_variable_is_not_replaced_beside_an_unsure_one_either(winter):
+def test_certain_variable_is_not_replaced_next_to_an_uncertain_one(winter):
     keys = [key.replace("128_142_lsp", "128_142_lsx") for key in winter]
     plan = make_plan(wanted("lsp", "ewss"), MemoryBucket(keys), today=TODAY)
     assert {parse_key(obj.key).short for obj in plan.objects} == {"ewss"}
     assert len(plan.missing) == 3
 
 
-def test_the_short_name_is_surer_than_the_numbers(winter):
+def test_short_name_takes_precedence_over_numbers(winter):
     keys = [key.replace("162_059_vike", "162_159_vike") for key in winter]
     keys += [key.replace("162_159_vike", "162_059_abc") for key in keys if "162_159_vike" in key]
     plan = make_plan(wanted("vike"), MemoryBucket(keys), today=TODAY)
     assert ["162_159_vike" in obj.key for obj in plan.objects] == [True]
 
 
-def test_an_unsure_variable_never_takes_the_file_of_another(winter):
-    """Were two numbers the wrong way round in the catalogue, the short names would still tell them apart."""
+def test_uncertain_variable_does_not_get_the_file_of_another(winter):
+    """Even if two numbers were swapped in the catalogue, the short names would tell the variables apart."""
     swap = {"162_067_vikee": "162_068_vikee", "162_068_viken": "162_067_viken"}
-    keys = [key.replace(ours, theirs) for key in winter for ours, theirs in swap.items() if ours in key]
+    keys = [key.replace(expected, actual) for key in winter for expected, actual in swap.items() if expected in key]
     plan = make_plan(wanted("vikee"), MemoryBucket(keys), today=TODAY)
     assert ["162_068_vikee" in obj.key for obj in plan.objects] == [True]
     plan = make_plan(wanted("vikee"), MemoryBucket(key for key in keys if "vikee" not in key), today=TODAY)
     assert plan.objects == ()
 
 
-def test_invariants_alone():
+def test_selection_of_invariants_only():
     bucket = MemoryBucket(keys_of(date(1979, 1, 1), date(1979, 1, 1), product="invariant"))
-    plan = make_plan(Selection(choose(["lsm", "invariant/z"])), bucket, today=TODAY)
+    plan = make_plan(Selection(select_variables(["lsm", "invariant/z"])), bucket, today=TODAY)
     assert [parse_key(obj.key).variable.name for obj in plan.objects] == ["invariant/z", "invariant/lsm"]
     assert len(bucket.requests) == 1
 
 
 class TestMissing:
-    def test_one_variable_of_a_published_month_is_absent(self):
+    def test_variable_missing_in_a_published_month_is_absent(self):
         bucket = MemoryBucket(keys_of(date(1990, 1, 1), date(1990, 3, 31), without="an.sfc/sp"))
         plan = make_plan(wanted("2t", "sp", start="1990-01-01", end="1990-02-28"), bucket, today=TODAY)
         assert [m.key.split("/")[1] for m in plan.missing] == ["199001", "199002"]
         assert {m.reason for m in plan.missing} == {ABSENT}
         assert len(plan.objects) == 2
 
-    def test_months_after_the_newest_are_not_yet_published(self, winter):
+    def test_months_after_the_newest_one_are_not_yet_published(self, winter):
         plan = make_plan(wanted("2t", end="2021-06-30"), MemoryBucket(winter), today=TODAY)
         assert [(m.key[-24:-3], m.reason) for m in plan.missing] == [
             ("2021040100_2021043023", NOT_YET_PUBLISHED),
@@ -202,40 +202,40 @@ class TestMissing:
             ("2021060100_2021063023", NOT_YET_PUBLISHED),
         ]
 
-    def test_a_recent_month_alone_is_not_yet_published(self, winter):
+    def test_single_recent_month_is_not_yet_published(self, winter):
         plan = make_plan(wanted("2t", start="2021-05-01", end="2021-05-31"), MemoryBucket(winter), today=TODAY)
         assert [m.reason for m in plan.missing] == [NOT_YET_PUBLISHED]
 
-    def test_an_old_month_alone_is_absent(self, winter):
+    def test_single_old_month_is_absent(self, winter):
         plan = make_plan(wanted("2t", start="2001-05-01", end="2001-05-31"), MemoryBucket(winter), today=TODAY)
         assert [m.reason for m in plan.missing] == [ABSENT]
 
-    def test_a_hole_in_the_middle_is_absent(self, winter):
+    def test_missing_month_between_others_is_absent(self, winter):
         keys = [key for key in winter if "/202102/" not in key]
         plan = make_plan(wanted("2t", start="2021-01-01", end="2021-03-31"), MemoryBucket(keys), today=TODAY)
         assert [m.reason for m in plan.missing] == [ABSENT]
 
-    def test_the_newest_month_may_be_half_published(self, winter):
+    def test_newest_month_may_be_partly_published(self, winter):
         keys = [key for key in winter if "_2021032" not in key]
         selection = wanted("an.pl/t", start="2021-03-01", end="2021-03-31")
         assert {m.reason for m in make_plan(selection, MemoryBucket(keys), today=TODAY).missing} == {NOT_YET_PUBLISHED}
         assert {m.reason for m in make_plan(selection, MemoryBucket(keys), today=date(2031, 1, 1)).missing} == {ABSENT}
 
-    def test_products_end_at_different_months(self, winter):
+    def test_newest_month_is_determined_per_product(self, winter):
         keys = [key for key in winter if not (key.startswith("e5.oper.fc") and "/202103/" in key)]
         plan = make_plan(wanted("2t", "lsp", end="2021-03-31"), MemoryBucket(keys), today=TODAY)
         assert {(parse_key(m.key).product.name, m.reason) for m in plan.missing} == {
             ("fc.sfc.accumu", NOT_YET_PUBLISHED)
         }
 
-    def test_missing_files_stand_in_the_order_of_the_plan(self):
+    def test_missing_files_are_in_the_order_of_the_plan(self):
         plan = make_plan(wanted("2t", "an.pl/t", end="2021-03-02"), MemoryBucket([]), today=TODAY)
         starts = [parse_key(m.key).start for m in plan.missing]
         assert len(starts) == 28 + 2 + 2
         assert starts == sorted(starts)
 
-    def test_an_invariant_is_never_on_its_way(self):
-        plan = make_plan(Selection(choose(["lsm"])), MemoryBucket([]), today=date(1979, 2, 1))
+    def test_missing_invariant_is_absent(self):
+        plan = make_plan(Selection(select_variables(["lsm"])), MemoryBucket([]), today=date(1979, 2, 1))
         assert [m.reason for m in plan.missing] == [ABSENT]
 
 
@@ -244,10 +244,10 @@ class TestFailures:
 
     @pytest.fixture(autouse=True)
     def no_waiting(self, monkeypatch):
-        monkeypatch.setattr(concurrent_requests, "BASE", 0.001)
+        monkeypatch.setattr(concurrent_requests, "BACKOFF_BASE", 0.001)
 
-    @pytest.mark.parametrize("error", [Untrusted("who is this"), KeyError("a bug")], ids=repr)
-    def test_what_asking_again_does_not_cure_is_raised_at_once(self, winter, error):
+    @pytest.mark.parametrize("error", [Untrusted("unknown certificate"), KeyError("a bug")], ids=repr)
+    def test_permanent_error_is_raised_without_retry(self, winter, error):
         def fail(verb, prefix, page):
             if "202102" in prefix:
                 raise error
@@ -262,21 +262,21 @@ class TestFailures:
         [Interrupted("cut"), ServerFault("500"), ServerBusy("503"), Denied("403"), Unreachable("gone")],
         ids=repr,
     )
-    def test_what_goes_on_is_raised_after_a_few_attempts(self, winter, error):
+    def test_persistent_error_is_raised_after_a_few_attempts(self, winter, error):
         def fail(verb, prefix, page):
             raise error
 
         bucket = MemoryBucket(winter, fail)
         with pytest.raises(type(error)):
             make_plan(wanted("2t"), bucket)
-        assert len(bucket.requests) == concurrent_requests.ATTEMPTS
+        assert len(bucket.requests) == concurrent_requests.MAX_ATTEMPTS
 
     @pytest.mark.parametrize(
         "error",
         [Interrupted("cut"), ServerFault("500"), ServerBusy("503"), Denied("403"), Unreachable("gone")],
         ids=repr,
     )
-    def test_what_passes_leaves_no_trace(self, winter, error):
+    def test_transient_error_does_not_change_the_plan(self, winter, error):
         failures = Counter()
 
         def fail_twice(verb, prefix, page):
@@ -288,9 +288,9 @@ class TestFailures:
         assert plan == make_plan(wanted("2t", "lsp", end="2021-03-31"), MemoryBucket(winter), today=TODAY)
         assert set(failures.values()) == {3}
 
-    def test_a_second_page_that_fails_starts_the_listing_afresh(self):
+    def test_failed_second_page_restarts_the_listing(self):
         keys = keys_of(date(2021, 2, 1), date(2021, 2, 28), product="an.pl")
-        strangers = [f"e5.oper.an.pl/202102/e5.oper.an.pl.128_1{n:04}.nc" for n in range(1500)]
+        unrelated = [f"e5.oper.an.pl/202102/e5.oper.an.pl.128_1{n:04}.nc" for n in range(1500)]
         pages = []
 
         def fail_on_the_second_page(verb, prefix, page):
@@ -298,37 +298,37 @@ class TestFailures:
             if pages == [0, 1]:
                 raise Interrupted("cut")
 
-        bucket = MemoryBucket(keys + strangers, fail_on_the_second_page)
+        bucket = MemoryBucket(keys + unrelated, fail_on_the_second_page)
         plan = make_plan(wanted(*(v.name for v in variables() if v.product.name == "an.pl")), bucket, today=TODAY)
         assert pages == [0, 1, 0, 1]
         assert len(plan.objects) == 16 * 28
         assert plan.missing == ()
 
-    def test_the_others_stop_at_the_first_error(self, winter):
+    def test_other_requests_stop_at_the_first_error(self, winter):
         def fail(verb, prefix, page):
-            raise Untrusted("who is this")
+            raise Untrusted("unknown certificate")
 
         bucket = MemoryBucket(winter, fail)
         with pytest.raises(Untrusted):
             make_plan(wanted("2t", start="1950-01-01", end="2020-12-31"), bucket, parallel=2)
         assert len(bucket.requests) <= 2
 
-    def test_one_that_is_throttled_holds_all(self, winter):
-        """After a 503 with Retry-After nobody asks before that time is over."""
-        said = threading.Event()
-        asked_too_early = []
+    def test_throttling_of_one_request_delays_all(self, winter):
+        """After a 503 with Retry-After no thread sends a request before that time."""
+        throttled = threading.Event()
+        later_requests = []
 
         def busy_once(verb, prefix, page):
-            if not said.is_set():
-                said.set()
+            if not throttled.is_set():
+                throttled.set()
                 raise ServerBusy("slow down", retry_after=0.2)
-            asked_too_early.append(concurrent_requests.monotonic())
+            later_requests.append(concurrent_requests.monotonic())
 
         start = concurrent_requests.monotonic()
         make_plan(wanted("2t", end="2021-03-31"), MemoryBucket(winter, busy_once), parallel=1, today=TODAY)
-        assert min(asked_too_early) >= start + 0.2
+        assert min(later_requests) >= start + 0.2
 
-    def test_a_wish_to_come_back_much_later_is_an_error(self, winter):
+    def test_long_retry_after_is_an_error(self, winter):
         def busy(verb, prefix, page):
             raise ServerBusy("come back tomorrow", retry_after=86400)
 
@@ -338,8 +338,8 @@ class TestFailures:
         assert len(bucket.requests) == 1
 
 
-class TestStopping:
-    def test_stop_is_heard_while_listings_hang(self, winter):
+class TestCancellation:
+    def test_cancellation_while_listings_hang(self, winter):
         hanging, release = threading.Event(), threading.Event()
 
         def hang(verb, prefix, page):
@@ -352,7 +352,7 @@ class TestStopping:
         finally:
             release.set()
 
-    def test_stop_is_heard_while_waiting_to_try_again(self, winter, monkeypatch):
+    def test_cancellation_while_waiting_for_a_retry(self, winter, monkeypatch):
         monkeypatch.setattr(concurrent_requests.random, "uniform", lambda low, high: 3600.0)
         asked = threading.Event()
 
@@ -367,12 +367,12 @@ class TestStopping:
                 thread.join(10)
                 assert not thread.is_alive()
 
-    def test_nothing_is_asked_when_stopped_before(self, winter):
+    def test_cancellation_before_the_first_request(self, winter):
         with pytest.raises(Stopped):
             make_plan(wanted("2t"), MemoryBucket(winter), cancelled=lambda: True)
 
 
-def test_progress_counts_listings(winter):
+def test_progress_counts_finished_listings(winter):
     seen = []
     make_plan(
         wanted("2t", end="2021-03-31"), MemoryBucket(winter), on_progress=lambda *now: seen.append(now), today=TODAY
@@ -380,7 +380,7 @@ def test_progress_counts_listings(winter):
     assert seen == [(0, 2), (1, 2), (2, 2)]
 
 
-def test_no_more_threads_than_allowed(winter):
+def test_parallel_limits_concurrent_listings(winter):
     at_once, most, lock = 0, 0, threading.Lock()
     both = threading.Barrier(2, timeout=10)
 
@@ -397,7 +397,7 @@ def test_no_more_threads_than_allowed(winter):
     assert most == 2
 
 
-def test_the_digest_tells_versions_apart(winter):
+def test_digest_depends_on_keys_sizes_etags_and_order(winter):
     plan = make_plan(wanted("2t", "lsp"), MemoryBucket(winter), today=TODAY)
     first, *rest = plan.objects
     assert plan.digest == Plan({}, plan.objects, (Missing("x", ABSENT),)).digest
@@ -417,7 +417,7 @@ def test_the_digest_tells_versions_apart(winter):
     st.integers(0, 90),
     st.randoms(use_true_random=False),
 )
-def test_every_predicted_key_is_found_or_missing_never_both(chosen, first, length, random):
+def test_every_predicted_key_is_either_found_or_missing(chosen, first, length, random):
     last = date.fromordinal(first.toordinal() + length)
     selection = Selection(tuple(chosen), ((first, last),))
     expected = {key_of(v, p) for v in chosen for p in periods(v.product, first, last)}
@@ -429,8 +429,8 @@ def test_every_predicted_key_is_found_or_missing_never_both(chosen, first, lengt
 
 
 @pytest.mark.slow
-def test_eighty_years_of_a_product_in_seconds():
-    """1,000 listings of 1 ms each: generous, since this is no benchmark."""
+def test_eighty_years_of_a_product_are_planned_in_seconds():
+    """1,000 listings of 1 ms each; the limit is generous, since this is no benchmark."""
     product = find_product("an.sfc")
     assert product in products()
     first, last = date(1945, 1, 1), date(2024, 12, 31)

@@ -14,31 +14,31 @@ import pytest
 
 from era5dl.errors import UsageError
 from era5dl.planner import keys_file, read_keys
-from era5dl.planner.keys_file import LONGEST_LINE
+from era5dl.planner.keys_file import MAX_LINE
 from era5dl.settings import Settings
 from tests.faultlab import FaultServer
 
-HERE = Settings(endpoint_url="http://127.0.0.1:9000")
-BELOW = Settings(endpoint_url="https://gateway.example.org/s3/")
+LOCAL = Settings(endpoint_url="http://127.0.0.1:9000")
+GATEWAY = Settings(endpoint_url="https://gateway.example.org/s3/")
 AMAZON = "amazonaws.com"
 
 
-def test_one_a_line() -> None:
+def test_one_key_per_line_with_comments_and_duplicates() -> None:
     text = "# my files\r\nb/2.nc\r\n\r\n  a/1.nc \r\n   # not this\r\nb/2.nc\r\nwith space/é.nc"
     assert read_keys(text) == ["b/2.nc", "a/1.nc", "with space/é.nc"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_encodings(encoding: str, end: str) -> None:
+def test_supported_encodings(encoding: str, end: str) -> None:
     assert read_keys(end.join(["a/é.nc", "b", ""]).encode(encoding)) == ["a/é.nc", "b"]
 
 
-def test_a_byte_order_mark_in_text() -> None:
+def test_byte_order_mark_is_removed() -> None:
     assert read_keys("\ufeffa\nb") == ["a", "b"]
 
 
-def test_quotes_and_spaces_around_a_key() -> None:
+def test_quotes_and_spaces_around_a_key_are_removed() -> None:
     assert read_keys("\"a b.nc\"\n 'c.nc' \n\t' d.nc '\n'e.nc\n\"\n\"#f.nc\"\n") == [
         "a b.nc", "c.nc", "d.nc", "'e.nc", '"', "#f.nc"
     ]  # fmt: skip
@@ -47,7 +47,7 @@ def test_quotes_and_spaces_around_a_key() -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "s3://nsf-ncar-era5/a/b%20c é.nc",  # nothing is escaped in these
+        "s3://nsf-ncar-era5/a/b%20c é.nc",  # never percent-encoded
         f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a/b%2520c%20%C3%A9.nc",
         f"https://nsf-ncar-era5.s3.{AMAZON}/a/b%2520c%20é.nc",
         f"https://nsf-ncar-era5.s3-us-west-2.{AMAZON}/a/b%2520c%20%C3%A9.nc",
@@ -59,27 +59,27 @@ def test_quotes_and_spaces_around_a_key() -> None:
         "http://127.0.0.1:9000/nsf-ncar-era5/a/b%2520c%20%C3%A9.nc",
     ],
 )
-def test_addresses_of_the_bucket(address: str) -> None:
-    assert read_keys(f"first\n  '{address}'\r\n", HERE) == ["first", "a/b%20c é.nc"]
+def test_urls_of_the_default_bucket(address: str) -> None:
+    assert read_keys(f"first\n  '{address}'\r\n", LOCAL) == ["first", "a/b%20c é.nc"]
 
 
 @pytest.mark.parametrize(
     ("address", "settings"),
     [
-        ("https://gateway.example.org/s3/nsf-ncar-era5/a+b.nc", BELOW),
-        ("https://gateway.example.org:443/s3/nsf-ncar-era5/a%2Bb.nc", BELOW),
-        ("https://nsf-ncar-era5.gateway.example.org/a+b.nc", BELOW),
+        ("https://gateway.example.org/s3/nsf-ncar-era5/a+b.nc", GATEWAY),
+        ("https://gateway.example.org:443/s3/nsf-ncar-era5/a%2Bb.nc", GATEWAY),
+        ("https://nsf-ncar-era5.gateway.example.org/a+b.nc", GATEWAY),
         ("s3://mine/a+b.nc", Settings(bucket="mine")),
         (f"https://mine.s3.eu-central-1.{AMAZON}/a+b.nc", Settings(bucket="mine")),
         (f"https://my.dotted.bucket.s3.eu-central-1.{AMAZON}/a+b.nc", Settings(bucket="my.dotted.bucket")),
     ],
 )
-def test_addresses_of_other_servers_and_buckets(address: str, settings: Settings) -> None:
+def test_urls_of_other_servers_and_buckets(address: str, settings: Settings) -> None:
     assert read_keys(address, settings) == ["a+b.nc"]
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [
         ("s3://other/a.nc", "other"),
         ("s3://NSF-NCAR-ERA5/a.nc", "NSF-NCAR-ERA5"),
@@ -93,58 +93,58 @@ def test_addresses_of_other_servers_and_buckets(address: str, settings: Settings
         (f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a.nc?X-Amz-Signature=secret", "more than"),
         (f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a.nc?", "more than"),
         (f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a.nc#part", "more than"),
-        (f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a%ff.nc", "UTF-8"),
-        (f"https://user:secret@nsf-ncar-era5.s3.us-west-2.{AMAZON}/a.nc", "no address"),
+        (f"https://nsf-ncar-era5.s3.us-west-2.{AMAZON}/a%ff.nc", "percent-encoding"),
+        (f"https://user:secret@nsf-ncar-era5.s3.us-west-2.{AMAZON}/a.nc", "no URL"),
         ("http://127.0.0.1:9001/nsf-ncar-era5/a.nc", "another server"),
         ("http://127.0.0.1:9000/other/a.nc", "other"),
-        ("http://127.0.0.1:port/nsf-ncar-era5/a.nc", "no address"),
-        ("https://[::1/nsf-ncar-era5/a.nc", "no address"),
-        ("gs://nsf-ncar-era5/a.nc", "no address"),
-        ("file:///etc/passwd", "no address"),
+        ("http://127.0.0.1:port/nsf-ncar-era5/a.nc", "no URL"),
+        ("https://[::1/nsf-ncar-era5/a.nc", "no URL"),
+        ("gs://nsf-ncar-era5/a.nc", "no URL"),
+        ("file:///etc/passwd", "no URL"),
     ],
 )
-def test_other_addresses_are_refused_with_their_line(address: str, said: str) -> None:
+def test_invalid_url_is_refused_with_its_line_number(address: str, message: str) -> None:
     with pytest.raises(UsageError, match="Line 3 ") as caught:
-        read_keys(f"# list\nfirst\n{address}\nlast\n", HERE)
-    assert said in str(caught.value)
+        read_keys(f"# list\nfirst\n{address}\nlast\n", LOCAL)
+    assert message in str(caught.value)
     assert caught.value.remedy
     assert "secret" not in str(caught.value) + caught.value.remedy
 
 
-def test_no_text() -> None:
+def test_input_that_is_not_text_is_refused() -> None:
     with pytest.raises(UsageError, match=r"not utf-8 text: line 2"):
         read_keys(b"a\n\xff\xfe")
     with pytest.raises(UsageError, match="not utf-16"):
         read_keys(b"\xff\xfea")
-    with pytest.raises(UsageError, match=r"Line 2 .* no text"):
+    with pytest.raises(UsageError, match=r"Line 2 .* null character"):
         read_keys(b"a\nb\0\n")
 
 
-# --- lists without end
+# --- endless input
 
 
-def test_a_line_without_end() -> None:
-    assert read_keys("k" * (LONGEST_LINE - 1)) == ["k" * (LONGEST_LINE - 1)]
-    for text in ("a\n" + "k" * LONGEST_LINE, "a\n" + "k" * 10_000_000):
+def test_too_long_line_is_refused() -> None:
+    assert read_keys("k" * (MAX_LINE - 1)) == ["k" * (MAX_LINE - 1)]
+    for text in ("a\n" + "k" * MAX_LINE, "a\n" + "k" * 10_000_000, "a\n# " + "é" * MAX_LINE):
         for encoding in ("utf-8", "utf-16"):
             with pytest.raises(UsageError, match=r"Line 2 .*8,192"):
                 read_keys(text.encode(encoding))
 
 
-def test_lines_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_lines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys_file, "MOST_OBJECTS", 1000)
     assert len(read_keys("\n".join(map(str, range(1000))))) == 1000
     with pytest.raises(UsageError, match="1,000 lines"):
         read_keys("\n".join(map(str, range(1001))))
     with pytest.raises(UsageError, match="1,000 lines"):
         read_keys("\n" * 1001)
-    monkeypatch.setattr(keys_file, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(keys_file, "MAX_TEXT", 1 << 20)
     with pytest.raises(UsageError, match="1 MiB"):
         read_keys(("# " + "x" * 5000 + "\n") * 300)
 
 
 def era5dl(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """`era5dl plan` with little memory: what is read without end does not fit."""
+    """Run `era5dl plan` with little memory, in which endless input does not fit."""
 
     def little_memory() -> None:
         import resource
@@ -161,7 +161,7 @@ def era5dl(*words: object, **options: object) -> subprocess.CompletedProcess[str
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="devices of Linux")
 @pytest.mark.parametrize("path", ["/dev/full", "/dev/zero"])
 @pytest.mark.parametrize("through", ["name", "standard input"])
-def test_devices_without_end(path: str, through: str) -> None:
+def test_endless_device_is_refused(path: str, through: str) -> None:
     if through == "name":
         done = era5dl("--keys-file", path)
     else:
@@ -174,7 +174,7 @@ def test_devices_without_end(path: str, through: str) -> None:
     assert "Line 1 of the list of keys is longer than 8,192 bytes." in done.stderr
 
 
-def test_a_folder_is_no_list(tmp_path: Path) -> None:
+def test_folder_instead_of_a_file_is_an_error(tmp_path: Path) -> None:
     done = era5dl("--keys-file", tmp_path)
     assert done.returncode == 2, done.stderr
     assert "cannot be read" in done.stderr
@@ -183,7 +183,7 @@ def test_a_folder_is_no_list(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="pipes with a name")
 @pytest.mark.parametrize("line", [b"a/b.nc\n", b"# nothing but words\n", b"no end of line "])
-def test_a_pipe_without_end(tmp_path: Path, line: bytes) -> None:
+def test_endless_pipe_is_refused(tmp_path: Path, line: bytes) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
@@ -201,10 +201,10 @@ def test_a_pipe_without_end(tmp_path: Path, line: bytes) -> None:
     assert not writer.is_alive()
 
 
-# --- what the command says
+# --- messages of the command
 
 
-def test_keys_of_folders_are_named_and_counted_nowhere(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_folder_keys_are_reported_and_not_counted(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("a/1.nc", b"1")
     keys = tmp_path / "keys"
     url = f"{fault_server.endpoint_url}/{fault_server.bucket}/a/1.nc"
@@ -220,7 +220,7 @@ def test_keys_of_folders_are_named_and_counted_nowhere(fault_server: FaultServer
     assert (records["plan"]["files"], records["plan"]["passed_over"], records["summary"]["files"]) == (1, 2, 1)
 
 
-def test_nothing_but_folders(tmp_path: Path) -> None:
+def test_list_of_folders_only_is_an_error(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("a/\n", encoding="utf-8")
     done = era5dl("--keys-file", keys)

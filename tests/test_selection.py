@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from era5dl.catalog import find_preset, variables
 from era5dl.errors import AmbiguousName, BadSelection, UnknownName
-from era5dl.selection import FIRST_DAY, LAST_DAY, Selection, choose, days_of, parse_date
+from era5dl.selection import FIRST_DAY, LAST_DAY, Selection, parse_date, select_days, select_variables
 
-JANUARY = days_of(start="2021-01-01", end="2021-01-31")
+JANUARY = select_days(start="2021-01-01", end="2021-01-31")
 era5_days = st.dates(FIRST_DAY, LAST_DAY)
 spans = st.tuples(era5_days, st.integers(0, 900)).map(lambda s: (s[0], min(s[0] + timedelta(days=s[1]), LAST_DAY)))
 selections = st.builds(
@@ -28,17 +28,17 @@ def days_in(days) -> set[date]:
     return {first + timedelta(days=n) for first, last in days for n in range((last - first).days + 1)}
 
 
-def test_a_range_has_both_ends():
-    assert days_of(start="2021-02-01", end="2021-02-28") == ((date(2021, 2, 1), date(2021, 2, 28)),)
-    assert days_of(start=date(2021, 2, 1), end="2021-02-01") == ((date(2021, 2, 1), date(2021, 2, 1)),)
-    assert days_of() == ()
+def test_start_and_end_are_included():
+    assert select_days(start="2021-02-01", end="2021-02-28") == ((date(2021, 2, 1), date(2021, 2, 28)),)
+    assert select_days(start=date(2021, 2, 1), end="2021-02-01") == ((date(2021, 2, 1), date(2021, 2, 1)),)
+    assert select_days() == ()
 
 
-def test_years_months_days():
-    assert days_of(years=[2020]) == ((date(2020, 1, 1), date(2020, 12, 31)),)
-    assert days_of(years=[2020, 2021]) == ((date(2020, 1, 1), date(2021, 12, 31)),)
-    assert days_of(years=["2020"], months=["6-8"]) == ((date(2020, 6, 1), date(2020, 8, 31)),)
-    assert days_of(years=["2020,2022"], months=[2], days=[1, "28-29"]) == (
+def test_years_months_and_days():
+    assert select_days(years=[2020]) == ((date(2020, 1, 1), date(2020, 12, 31)),)
+    assert select_days(years=[2020, 2021]) == ((date(2020, 1, 1), date(2021, 12, 31)),)
+    assert select_days(years=["2020"], months=["6-8"]) == ((date(2020, 6, 1), date(2020, 8, 31)),)
+    assert select_days(years=["2020,2022"], months=[2], days=[1, "28-29"]) == (
         (date(2020, 2, 1), date(2020, 2, 1)),
         (date(2020, 2, 28), date(2020, 2, 29)),
         (date(2022, 2, 1), date(2022, 2, 1)),
@@ -46,13 +46,13 @@ def test_years_months_days():
     )
 
 
-def test_days_outside_a_month_are_ignored():
-    days = days_of(years=[2021], days=[31])
+def test_days_that_a_month_does_not_have_are_ignored():
+    days = select_days(years=[2021], days=[31])
     assert [first.month for first, _ in days] == [1, 3, 5, 7, 8, 10, 12]
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "arguments",
     [
         {"years": [2021], "months": [2], "days": [30, 31]},
         {"years": [2021], "months": [2], "days": [29]},
@@ -60,13 +60,13 @@ def test_days_outside_a_month_are_ignored():
         {"start": "2021-01-01", "end": "2021-01-31", "years": [2020]},
     ],
 )
-def test_nothing_left_is_refused(wish):
+def test_arguments_without_any_day_are_refused(arguments):
     with pytest.raises(BadSelection, match="No such day"):
-        days_of(**wish)
+        select_days(**arguments)
 
 
-def test_months_and_days_narrow_a_range():
-    days = days_of(start="2000-07-15", end="2002-06-10", months=[6, 7])
+def test_months_restrict_a_range():
+    days = select_days(start="2000-07-15", end="2002-06-10", months=[6, 7])
     assert days == (
         (date(2000, 7, 15), date(2000, 7, 31)),
         (date(2001, 6, 1), date(2001, 7, 31)),
@@ -77,7 +77,7 @@ def test_months_and_days_narrow_a_range():
 @given(
     st.sets(st.integers(1940, 2049), min_size=1, max_size=4), st.sets(st.integers(1, 12)), st.sets(st.integers(1, 31))
 )
-def test_years_months_days_are_what_the_calendar_says(years, months, days):
+def test_years_months_and_days_agree_with_the_calendar(years, months, days):
     expected = {
         day
         for year in years
@@ -86,13 +86,13 @@ def test_years_months_days_are_what_the_calendar_says(years, months, days):
     }
     if not expected:
         with pytest.raises(BadSelection):
-            days_of(years=list(years), months=list(months), days=list(days))
+            select_days(years=list(years), months=list(months), days=list(days))
     else:
-        assert days_in(days_of(years=list(years), months=list(months), days=list(days))) == expected
+        assert days_in(select_days(years=list(years), months=list(months), days=list(days))) == expected
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("arguments", "message"),
     [
         ({"start": "2021-01-02", "end": "2021-01-01"}, "before the start"),
         ({"start": "1939-12-31", "end": "1940-01-02"}, "begins on 1940-01-01"),
@@ -111,13 +111,13 @@ def test_years_months_days_are_what_the_calendar_says(years, months, days):
         ({"years": [""]}, "not a year"),
     ],
 )
-def test_dates_that_make_no_sense(wish, said):
-    with pytest.raises(BadSelection, match=said):
-        days_of(**wish)
+def test_invalid_dates_and_numbers_are_refused(arguments, message):
+    with pytest.raises(BadSelection, match=message):
+        select_days(**arguments)
 
 
 @pytest.mark.parametrize("text", ["2021-02-29", "2021-13-01", "2021-00-10", "0000-01-01", "2021-04-31"])
-def test_dates_that_do_not_exist(text):
+def test_nonexistent_date_is_refused(text):
     with pytest.raises(BadSelection, match="calendar") as caught:
         parse_date(text)
     assert caught.value.remedy
@@ -126,73 +126,73 @@ def test_dates_that_do_not_exist(text):
 @pytest.mark.parametrize(
     "text", ["", "2021", "2021-02", "20210228", "28.02.2021", "2021-02-28T00", "२०२१-०२-०१", "tomorrow"]
 )
-def test_what_is_not_a_date(text):
+def test_text_that_is_not_a_date_is_refused(text):
     with pytest.raises(BadSelection, match="not a date") as caught:
         parse_date(text)
     assert "YYYY-MM-DD" in caught.value.remedy
 
 
-def test_dates_are_read():
+def test_valid_dates_are_parsed():
     assert parse_date(" 2021-2-8 ") == date(2021, 2, 8)
     assert parse_date(datetime(2021, 2, 8, 23)) == date(2021, 2, 8)
     assert type(parse_date(datetime(2021, 2, 8, 23))) is date
 
 
-def test_choose():
-    assert [v.name for v in choose(["t2m", "2t", "an.pl/t"])] == ["an.sfc/2t", "an.pl/t"]
-    assert choose(presets=["wrf"]) == find_preset("wrf").variables
-    assert choose(["tcwv"], presets=["pangu"])[-1].name == "an.sfc/tcwv"
-    assert choose(["z"], product="invariant")[0].name == "invariant/z"
+def test_select_variables_by_names_and_presets():
+    assert [v.name for v in select_variables(["t2m", "2t", "an.pl/t"])] == ["an.sfc/2t", "an.pl/t"]
+    assert select_variables(presets=["wrf"]) == find_preset("wrf").variables
+    assert select_variables(["tcwv"], presets=["pangu"])[-1].name == "an.sfc/tcwv"
+    assert select_variables(["z"], product="invariant")[0].name == "invariant/z"
     with pytest.raises(AmbiguousName):
-        choose(["z"])
+        select_variables(["z"])
     with pytest.raises(UnknownName):
-        choose(["2t"], product="an.pl")
+        select_variables(["2t"], product="an.pl")
 
 
-def test_two_ways_of_asking_are_one_selection():
-    one = Selection(choose(["2t", "t", "2t"]), days_of(years=[2021], months=["1-12"]))
-    other = Selection(choose(["an.pl/t", "t2m"]), days_of(start="2021-01-01", end="2021-12-31"))
+def test_equivalent_selections_are_equal():
+    one = Selection(select_variables(["2t", "t", "2t"]), select_days(years=[2021], months=["1-12"]))
+    other = Selection(select_variables(["an.pl/t", "t2m"]), select_days(start="2021-01-01", end="2021-12-31"))
     assert one == other
     assert one.to_json() == other.to_json()
     assert [v.name for v in one.variables] == ["an.pl/t", "an.sfc/2t"]
     assert [p.name for p in one.products] == ["an.pl", "an.sfc"]
 
 
-def test_ranges_that_touch_or_overlap_become_one():
+def test_adjacent_and_overlapping_ranges_are_merged():
     days = (
         (date(2021, 1, 5), date(2021, 1, 9)),
         (date(2021, 1, 1), date(2021, 1, 4)),
         (date(2021, 1, 2), date(2021, 1, 3)),
     )
-    assert Selection(choose(["2t"]), days).days == ((date(2021, 1, 1), date(2021, 1, 9)),)
+    assert Selection(select_variables(["2t"]), days).days == ((date(2021, 1, 1), date(2021, 1, 9)),)
 
 
 def test_invariants_need_no_dates():
-    alone = Selection(choose(["lsm", "invariant/z"]))
+    alone = Selection(select_variables(["lsm", "invariant/z"]))
     assert alone.days == ()
-    assert alone == Selection(choose(["lsm", "invariant/z"]), JANUARY)
+    assert alone == Selection(select_variables(["lsm", "invariant/z"]), JANUARY)
     with pytest.raises(BadSelection, match="No day"):
-        Selection(choose(["lsm", "2t"]))
+        Selection(select_variables(["lsm", "2t"]))
 
 
-def test_nothing_selected():
+def test_selection_without_variables_is_refused():
     with pytest.raises(BadSelection, match="No variable"):
         Selection((), JANUARY)
 
 
-def test_days_before_era5_are_refused_whoever_made_them():
+def test_days_before_era5_are_refused():
     with pytest.raises(BadSelection, match="1940-01-01"):
-        Selection(choose(["2t"]), ((date(1939, 1, 1), date(1950, 1, 1)),))
+        Selection(select_variables(["2t"]), ((date(1939, 1, 1), date(1950, 1, 1)),))
 
 
 @given(selections)
-def test_json_and_back(selection):
+def test_json_round_trip(selection):
     text = json.dumps(selection.to_json())
     assert Selection.from_json(json.loads(text)) == selection
 
 
 @given(selections)
-def test_days_are_canonical(selection):
+def test_days_are_sorted_and_disjoint(selection):
     days = selection.days
     assert all(first <= last for first, last in days)
     assert all((b[0] - a[1]).days > 1 for a, b in pairwise(days))
@@ -214,7 +214,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_foreign_json_is_refused_with_one_kind_of_error(value):
+def test_arbitrary_json_raises_bad_selection_only(value):
     try:
         Selection.from_json(value)
     except BadSelection as error:
@@ -240,6 +240,6 @@ def test_foreign_json_is_refused_with_one_kind_of_error(value):
         {"variables": ["z"], "days": []},
     ],
 )
-def test_damaged_json_is_refused(value):
+def test_invalid_json_is_refused(value):
     with pytest.raises(BadSelection):
         Selection.from_json(value)

@@ -19,7 +19,7 @@ from era5dl.session import Checkpoint, Failure, Unfinished, resume_file
 from era5dl.session.info import SessionInfo
 from era5dl.session.resume_entries import parse_failure
 from era5dl.session.resume_format import MAX_SIZE, parse, render
-from era5dl.validation import Malformed, canonical
+from era5dl.validation import Malformed, canonical_json
 from tests.session_scene import REQUEST, checkpoints, objects, plan_of, something_of_everything
 
 PLAN = plan_of(objects(12))
@@ -127,7 +127,7 @@ def signed(**changes) -> bytes:
     """A resume file with wrong content under a right checksum: written by somebody who knows how."""
     body = {**json.loads(written(something_of_everything(PLAN))), **changes}
     del body["checksum"]
-    return json.dumps({"checksum": hashlib.sha256(canonical(body)).hexdigest(), **body}).encode()
+    return json.dumps({"checksum": hashlib.sha256(canonical_json(body)).hexdigest(), **body}).encode()
 
 
 ENTRY = json.loads(written(something_of_everything(PLAN)))["unfinished"][0]
@@ -311,7 +311,7 @@ def test_nothing_there_is_not_damage(tmp_path):
 def test_what_is_no_plain_file_is_neither_followed_nor_waited_for(tmp_path, make):
     path = tmp_path / f"{ID}.json"
     make(path)
-    with pytest.raises(SessionDamaged, match="not a plain file"):
+    with pytest.raises(SessionDamaged, match="not a regular file"):
         resume_file.read(path, ID)
 
 

@@ -11,7 +11,7 @@ from era5dl.formatting import parse_rate, parse_size
 from era5dl.settings import MIB, Settings
 
 
-def test_the_defaults_are_the_documented_ones():
+def test_defaults_are_the_documented_ones():
     settings = Settings()
     assert (settings.bucket, settings.region, settings.endpoint_url) == ("nsf-ncar-era5", "us-west-2", None)
     assert (settings.workers, settings.pool_size, settings.retries, settings.rate_limit) == (8, 32, 6, None)
@@ -53,14 +53,14 @@ def test_the_defaults_are_the_documented_ones():
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_by_name(wrong):
+def test_invalid_value_is_refused_and_named(wrong):
     with pytest.raises(UsageError) as caught:
         Settings(**wrong)
     (value,) = wrong.values()
     assert str(value) in str(caught.value) or repr(value) in str(caught.value)
 
 
-def test_the_same_endpoint_written_twice_is_the_same(tmp_path):
+def test_equivalent_values_are_normalized(tmp_path):
     assert Settings(endpoint_url="http://host:9000/") == Settings(endpoint_url="http://host:9000")
     assert Settings(endpoint_url="") == Settings()
     assert Settings(rate_limit=0) == Settings()
@@ -68,7 +68,7 @@ def test_the_same_endpoint_written_twice_is_the_same(tmp_path):
     assert Settings(ca_bundle=str(tmp_path / "ca.pem")).ca_bundle
 
 
-def test_every_setting_has_its_variable(tmp_path):
+def test_settings_from_environment_variables(tmp_path):
     bundle = tmp_path / "ca.pem"
     bundle.write_text("")
     environ = {
@@ -104,7 +104,7 @@ def test_every_setting_has_its_variable(tmp_path):
     )
 
 
-def test_what_is_said_outright_goes_before_the_environment():
+def test_overrides_win_over_environment_variables():
     environ = {"ERA5DL_WORKERS": "3", "ERA5DL_LIMIT_RATE": "5M", "ERA5DL_BUCKET": "b", "ERA5DL_FLAT": ""}
     found = Settings.from_environment(environ, workers=5, rate_limit=0, bucket=None)
     assert (found.workers, found.rate_limit, found.bucket, found.flat) == (5, None, "b", False)
@@ -120,7 +120,7 @@ def test_what_is_said_outright_goes_before_the_environment():
         ("ERA5DL_READ_TIMEOUT", "nan"),
     ],
 )
-def test_a_variable_that_cannot_be_read_is_named(variable, text):
+def test_invalid_environment_variable_is_named(variable, text):
     with pytest.raises(UsageError, match=variable):
         Settings.from_environment({variable: text})
 
@@ -141,14 +141,14 @@ def test_a_variable_that_cannot_be_read_is_named(variable, text):
         (" 7 bytes ", 7),
     ],
 )
-def test_speeds_that_people_write(text, value):
+def test_parse_rate(text, value):
     assert parse_rate(text) == value
 
 
 @pytest.mark.parametrize(
     "text", ["", "M", "-1", "+5M", "1e6", "nan", "5Mbit/s", "5Mbps", "5iB", "1,5M", "5 M B", "５M", "1" * 99]
 )
-def test_speeds_that_mean_nothing_are_refused(text):
+def test_invalid_rate_is_refused(text):
     with pytest.raises(UsageError, match="is not a speed"):
         parse_rate(text)
 

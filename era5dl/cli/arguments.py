@@ -70,7 +70,7 @@ def make_plan(
             voice.say(f"Looking up {format_count(len(keys), 'key')} ...")
             made = planner.plan_keys(keys, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set)
             if made.passed_over:
-                voice.insist(f"passed over: {planner.no_files(made.passed_over)}")
+                voice.insist(f"passed over: {planner.describe_passed_over(made.passed_over)}")
             return made
         return planner.make_plan(selection, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set)
 

@@ -44,9 +44,9 @@ STALE = 3600.0  # seconds after which an unfinished making was abandoned
 
 def selection() -> Selection:
     """What the demo downloads."""
-    from era5dl.selection import Selection, choose
+    from era5dl.selection import Selection, select_variables
 
-    return Selection(choose(VARIABLES), tuple((day, day) for day in DAYS))
+    return Selection(select_variables(VARIABLES), tuple((day, day) for day in DAYS))
 
 
 def demo_files() -> Iterator[tuple[Variable, Period]]:

@@ -22,7 +22,7 @@ from era5dl.engine.verification import ETAG_MISMATCH, EtagTrust, verify_final_fi
 from era5dl.errors import DiskError, Stopped, UnsafeKey
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_disk_errors
-from era5dl.planner.concurrent_requests import ask_all
+from era5dl.planner.concurrent_requests import run_concurrently
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
 
@@ -75,7 +75,7 @@ def verify(
         return report
 
     calls = [partial(verify_one, index) for index in range(len(objects))]
-    reports = ask_all(calls, parallel=min(4, os.cpu_count() or 1), cancelled=cancelled)
+    reports = run_concurrently(calls, parallel=min(4, os.cpu_count() or 1), cancelled=cancelled)
     for place, report in enumerate(reports):
         if report.reason.startswith(ETAG_MISMATCH):  # whether the file is wrong is known only after all others
             reports[place] = verifier.final_report(report, objects[report.index])

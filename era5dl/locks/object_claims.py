@@ -30,7 +30,7 @@ from era5dl.folder.confined_path import ConfinedPath
 from era5dl.locks.acquire import held_by_this_process
 from era5dl.locks.lock_file import Lock
 from era5dl.locks.owner import STALE_AFTER, Owner, read_lock_file
-from era5dl.validation import Fields, Malformed, open_regular, parse_json
+from era5dl.validation import JsonObject, Malformed, open_regular_file, parse_json
 
 SUFFIX = ".claim"
 UNKNOWN_OWNER = "another session"  # one that has created a claim and not yet written into it
@@ -277,8 +277,8 @@ def _remove(path: str, found: _Claim) -> None:
 
 def _read(path: str) -> _Claim:
     try:
-        with open_regular(Path(path)) as file:
-            item = Fields(parse_json(file.read(_READ_LIMIT)))
+        with open_regular_file(Path(path)) as file:
+            item = JsonObject(parse_json(file.read(_READ_LIMIT)))
         return _Claim(item.hex("session", 12), item.hex("token", 16))
     except (OSError, Malformed):
         return _Claim()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from era5dl.validation import Fields, Malformed, open_regular, parse_json
+from era5dl.validation import JsonObject, Malformed, open_regular_file, parse_json
 
 STALE_AFTER = 60.0  # seconds without a heartbeat until an owner whose process cannot be examined counts as dead
 _START_TOLERANCE = 2.0  # seconds by which the start time of one process may appear to change: clocks are set
@@ -40,15 +40,15 @@ class Owner:
     @classmethod
     def parse(cls, data: bytes) -> Owner:
         """Return the owner that the content of a lock file names. Raises Malformed."""
-        item = Fields(parse_json(data))
+        item = JsonObject(parse_json(data))
         return cls(
-            item.whole("pid", 1, 2**40),
+            item.integer("pid", 1, 2**40),
             item.text("host", 255),
-            item.instant("started"),
-            item.instant("since"),
+            item.timestamp("started"),
+            item.timestamp("since"),
             item.text("program", 255),
             item.hex("token", 16),
-            item.flag("kernel"),
+            item.boolean("kernel"),
             item.text("boot", 64) if "boot" in item else "",
             item.text("pids", 64) if "pids" in item else "",
         )
@@ -104,7 +104,7 @@ def read_lock_file(path: Path) -> tuple[Owner | None, float]:
     Both come from one `open`: NFS may answer `stat` from its cache for a minute, but asks the server at each `open`.
     Raises OSError when it cannot be opened, Malformed when it is not a regular file.
     """
-    with open_regular(path) as file:
+    with open_regular_file(path) as file:
         modified = os.fstat(file.fileno()).st_mtime
         data = file.read(_READ_LIMIT)
     try:

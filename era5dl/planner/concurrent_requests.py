@@ -1,10 +1,10 @@
-"""Many questions to the bucket at once, patiently.
+"""Concurrent requests with retries: runs many bucket requests in threads and returns their results in order.
 
-When the user says stop, or one question has no answer, the requests under way are aborted, and the caller hears of it
-within a tenth of a second, also where a thread sits in a DNS look-up that nothing can end.
+On cancellation, or when a request fails for good, the requests in progress are aborted. The caller gets control back
+within a tenth of a second, even while a thread is in a DNS look-up, which cannot be interrupted.
 
-Its patience is another one than the engine's (`era5dl.engine.retry`): there a download of days sits out an outage, here
-somebody looks on, and is told after a few attempts, or at once where the server wishes for a long silence.
+The retry policy differs from the engine's (`era5dl.engine.retry`), where a download of days outlasts an outage. Here a
+person is waiting: errors are reported after a few attempts, or at once when the server asks for a long wait.
 """
 
 from __future__ import annotations
@@ -23,98 +23,90 @@ from era5dl.errors import Era5Error, OutOfThreads, Reaction, ServerBusy, Stopped
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
-"""Called with how many questions are answered, and how many there are. On the caller's own thread."""
+"""Called with the number of finished tasks and the number of all tasks, in the caller's thread."""
 
-PARALLEL = 16
-ATTEMPTS = 5
-BASE = 0.5  # seconds; doubles with each attempt
-CAP = 8.0
-LONGEST = 45.0  # seconds after its first failure in which a question may fail again; a stalled attempt takes 15 to 20
-LONGEST_WISH = 60.0  # a Retry-After longer than this is not waited for while somebody looks at "planning"
-_LOOK = 0.05  # seconds between looks at `cancelled`
-_PARTING = 0.05  # seconds that the threads get to end while the caller waits
+DEFAULT_PARALLEL = 16
+MAX_ATTEMPTS = 5
+BACKOFF_BASE = 0.5  # seconds; doubles with each attempt
+BACKOFF_MAX = 8.0  # seconds
+RETRY_PERIOD = 45.0  # seconds after its first failure in which a task is tried again; a stalled attempt takes 15 to 20
+MAX_RETRY_AFTER = 60.0  # seconds; a longer Retry-After is reported instead of waited for
+_POLL_INTERVAL = 0.05  # seconds between two calls of `cancelled`
+_JOIN_TIME = 0.05  # seconds for which the caller waits for the threads to end
 
-_AGAIN = frozenset(
+_RETRIED = frozenset(
     {
         Reaction.RETRY,
         Reaction.RETRY_ONCE,
         Reaction.BACKOFF,
-        Reaction.FEW_RETRIES,  # a firewall or a server under load says 403 and does not mean it
+        Reaction.FEW_RETRIES,  # firewalls and overloaded servers send a 403 that is gone at the next attempt
         Reaction.THROTTLE,
         Reaction.WAIT_FOR_NETWORK,
     }
 )
 
 
-def ask_all(
-    questions: Sequence[Callable[[], T]],
+def run_concurrently(
+    tasks: Sequence[Callable[[], T]],
     *,
     parallel: int,
     on_progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
-    instead: Callable[[int, Era5Error], T] | None = None,
+    on_error: Callable[[int, Era5Error], T] | None = None,
 ) -> list[T]:
-    """The answers, in the order of the questions. The first error that patience does not cure ends it and is raised.
+    """Run tasks in up to `parallel` threads, retrying each; return their results in the order of the tasks.
 
-    instead: called with such an error and the number of its question; what it returns is taken for the answer, what it
-    raises ends it. Raises Stopped as soon as `cancelled()` is true.
+    on_error: called with the index of a task and the error that it failed with for good; its return value is used as
+    the result. Without it, the first such error ends everything and is raised. Raises Stopped soon after `cancelled()`
+    is true, OutOfThreads when not even one thread can be started.
     """
-    crew = _Crew(questions, instead)
-    answers: dict[int, T] = {}
+    threads = _Threads(tasks, on_error)
+    results: dict[int, T] = {}
     if on_progress:
-        on_progress(0, len(questions))
+        on_progress(0, len(tasks))
     try:
-        crew.start(min(parallel, len(questions)))
-        while len(answers) < len(questions):
+        threads.start(min(parallel, len(tasks)))
+        while len(results) < len(tasks):
             if cancelled is not None and cancelled():
                 raise Stopped
             try:
-                index, answer = crew.answers.get(timeout=_LOOK)
+                index, result = threads.results.get(timeout=_POLL_INTERVAL)
             except Empty:
                 continue
-            if isinstance(answer, _Failed):
-                raise answer.error
-            answers[index] = answer
+            if isinstance(result, _Failed):
+                raise result.error
+            results[index] = result
             if on_progress:
-                on_progress(len(answers), len(questions))
+                on_progress(len(results), len(tasks))
     finally:
-        crew.stop()
-        crew.wait(_PARTING)
-    return [answers[index] for index in range(len(questions))]
-
-
-def shared_prefix(keys: Sequence[str]) -> str:
-    """The longest text that all keys begin with: one listing from there shows them all."""
-    low, high = min(keys), max(keys)
-    length = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    return low[:length]
+        threads.stop()
+        threads.wait(_JOIN_TIME)
+    return [results[index] for index in range(len(tasks))]
 
 
 class _Failed:
-    """In the place of an answer: why there is none."""
+    """Stands for the result of a task that raised an error."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
-class _Crew(Generic[T]):
-    """The threads that ask, and what they share."""
+class _Threads(Generic[T]):
+    """The threads that run the tasks, and the state they share."""
 
-    def __init__(
-        self, questions: Sequence[Callable[[], T]], instead: Callable[[int, Era5Error], T] | None = None
-    ) -> None:
-        self._instead = instead
-        self._waiting: SimpleQueue[tuple[int, Callable[[], T]]] = SimpleQueue()
-        for numbered in enumerate(questions):
-            self._waiting.put(numbered)
-        self.answers: SimpleQueue[tuple[int, T | _Failed]] = SimpleQueue()
-        self.over = Event()
+    def __init__(self, tasks: Sequence[Callable[[], T]], on_error: Callable[[int, Era5Error], T] | None = None) -> None:
+        self._on_error = on_error
+        self._queue: SimpleQueue[tuple[int, Callable[[], T]]] = SimpleQueue()
+        for numbered in enumerate(tasks):
+            self._queue.put(numbered)
+        self.results: SimpleQueue[tuple[int, T | _Failed]] = SimpleQueue()
+        self._stopping = Event()
         self._threads: list[Thread] = []
         self._aborts: list[Abort] = []
-        self._hold_until = 0.0  # nobody asks before: one was told to slow down, and that holds for all
+        self._throttled_until = 0.0  # when one request is throttled, no thread sends another before this time
 
     def start(self, wanted: int) -> None:
-        """Raises OutOfThreads where there is not even one; fewer than wanted are slower, and that is all."""
+        """Start threads. Fewer than wanted are only slower; raises OutOfThreads when there is not even one."""
         for number in range(wanted):
             abort = Abort()
             self._aborts.append(abort)
@@ -128,70 +120,71 @@ class _Crew(Generic[T]):
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Nobody wants an answer any more. Returns at once."""
-        self.over.set()
+        """Abort all requests and let the threads end. Returns at once."""
+        self._stopping.set()
         for abort in self._aborts:
             abort.trip("the planning has ended")
 
     def wait(self, seconds: float) -> None:
-        """For the threads' end, at most so long."""
+        """Wait for the threads to end, at most for so long."""
         thread_registry.join_all(self._threads, seconds)
 
     def _work(self, abort: Abort) -> None:
         with aborting(abort):
-            self._answer()
+            self._run_tasks()
 
-    def _answer(self) -> None:
-        while not self.over.is_set():
+    def _run_tasks(self) -> None:
+        while not self._stopping.is_set():
             try:
-                index, question = self._waiting.get_nowait()
+                index, task = self._queue.get_nowait()
             except Empty:
                 return
             try:
-                self.answers.put((index, self._answered(index, question)))
-            except BaseException as error:  # noqa: BLE001  the caller raises it: a bug here must not look like silence
-                self.answers.put((index, _Failed(error)))
+                self.results.put((index, self._result_of(index, task)))
+            except BaseException as error:  # noqa: BLE001  the caller raises it: a bug here must not go unnoticed
+                self.results.put((index, _Failed(error)))
                 return
 
-    def _answered(self, index: int, question: Callable[[], T]) -> T:
+    def _result_of(self, index: int, task: Callable[[], T]) -> T:
         try:
-            return self._patiently(question)
+            return self._with_retries(task)
         except Era5Error as error:
-            if self._instead is None or isinstance(error, Stopped):
+            if self._on_error is None or isinstance(error, Stopped):
                 raise
-            return self._instead(index, error)
+            return self._on_error(index, error)
 
-    def _patiently(self, question: Callable[[], T]) -> T:
+    def _with_retries(self, task: Callable[[], T]) -> T:
         attempt, give_up = 0, inf
         while True:
-            self._wait(self._hold_until - monotonic())
+            self._sleep(self._throttled_until - monotonic())
             try:
-                return question()
+                return task()
             except Era5Error as error:
                 attempt += 1
-                give_up = min(give_up, monotonic() + LONGEST)
-                if error.reaction not in _AGAIN or attempt >= ATTEMPTS or _wish(error) > LONGEST_WISH:
+                give_up = min(give_up, monotonic() + RETRY_PERIOD)
+                if error.reaction not in _RETRIED or attempt >= MAX_ATTEMPTS or _retry_after(error) > MAX_RETRY_AFTER:
                     raise
                 if monotonic() >= give_up and error.reaction is not Reaction.THROTTLE:
                     raise
                 delay = _delay(attempt, error)
                 throttled = error.reaction is Reaction.THROTTLE
             if throttled:
-                self._hold_until = max(self._hold_until, monotonic() + delay)
+                self._throttled_until = max(self._throttled_until, monotonic() + delay)
             else:
-                self._wait(delay)
+                self._sleep(delay)
 
-    def _wait(self, seconds: float) -> None:
-        if self.over.wait(max(seconds, 0.0)):
+    def _sleep(self, seconds: float) -> None:
+        """Wait. Raises Stopped as soon as `stop` is called."""
+        if self._stopping.wait(max(seconds, 0.0)):
             raise Stopped
 
 
 def _delay(attempt: int, error: Era5Error) -> float:
-    """Seconds before the next attempt: full jitter, on top of what the server wished for."""
+    """Return the seconds before the next attempt: what the server asked for, plus a backoff with full jitter."""
     if attempt == 1 and error.reaction in (Reaction.RETRY, Reaction.RETRY_ONCE):
         return 0.0
-    return _wish(error) + random.uniform(0.0, min(CAP, BASE * 2.0 ** (attempt - 1)))
+    return _retry_after(error) + random.uniform(0.0, min(BACKOFF_MAX, BACKOFF_BASE * 2.0 ** (attempt - 1)))
 
 
-def _wish(error: Era5Error) -> float:
+def _retry_after(error: Era5Error) -> float:
     return (error.retry_after or 0.0) if isinstance(error, ServerBusy) else 0.0

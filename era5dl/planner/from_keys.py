@@ -1,8 +1,8 @@
-"""A list of keys becomes a plan: for any key of the bucket, ERA5 file or not.
+"""Plan from keys: finds the objects of a list of keys, which may be any keys of the bucket.
 
-Keys are grouped by folder. A folder with one wanted key costs one HEAD; one with more is listed from the prefix its
-wanted keys share. Such a listing can be huge (a folder of millions of objects, two of them wanted): it is broken off
-when it goes on for a few pages beyond what is wanted, and what it has not shown by then is asked for by HEAD.
+Keys are grouped by folder. A folder with one wanted key costs one HEAD request; a folder with more is listed, from the
+prefix that its wanted keys share. Such a listing can be huge (a folder of millions of objects, two of them wanted). So
+it is ended a few pages after as many objects as are wanted, and HEAD requests find out about the remaining keys.
 """
 
 from __future__ import annotations
@@ -14,31 +14,32 @@ from functools import partial
 from era5dl.bucket.interface import LONGEST_KEY, Bucket, ObjectInfo
 from era5dl.errors import Denied, Era5Error, NotFound, Refused, UsageError
 from era5dl.formatting import format_count
-from era5dl.planner.concurrent_requests import PARALLEL, Progress, ask_all, shared_prefix
-from era5dl.planner.empty_objects import confirm
+from era5dl.planner.bucket_queries import common_prefix, confirm_empty_objects
+from era5dl.planner.concurrent_requests import DEFAULT_PARALLEL, Progress, run_concurrently
 from era5dl.planner.plan import ABSENT, Missing, Plan
 
-EXTRA_OBJECTS = 2000  # two pages of a listing more than the objects that are wanted from it
-_NAMED = 3
+EXTRA_OBJECTS = 2000  # a listing shows at most so many objects (two pages) more than are wanted
+_KEYS_NAMED = 3  # in a message
 _WEB_PAGE = "index.html"  # the bucket's own file browser
 
-Answer = list[ObjectInfo | Missing]
-"""What is known of keys; those of which nothing is have to be asked for by themselves."""
+Found = list[ObjectInfo | Missing]
+"""What is known about some of the requested keys."""
 
 
 def plan_keys(
     keys: Iterable[str],
     bucket: Bucket,
     *,
-    parallel: int = PARALLEL,
+    parallel: int = DEFAULT_PARALLEL,
     on_progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Plan:
-    """The objects of these keys, in their order; keys that are not in the bucket are `missing`.
+    """Return the plan for these keys, in their order; keys that are not in the bucket are in `missing`.
 
-    Double keys count once. Folder markers (keys that end in "/") and the bucket's index.html are no files of data: they
-    are `passed_over`. Raises UsageError when no key is left, a BucketError when the bucket does not answer, Stopped
-    when `cancelled()` is true.
+    Duplicates are dropped. Folder markers (keys that end in "/") and the bucket's index.html are no data files: they
+    are in `passed_over`. parallel: requests at a time. on_progress: called with the number of finished requests and of
+    all requests. Raises UsageError when no key remains or one is no key, a BucketError when the bucket does not answer,
+    Stopped when `cancelled()` is true.
     """
     known: dict[str, ObjectInfo | Missing | None] = dict.fromkeys(keys)
     passed_over = tuple(key for key in known if key.endswith("/") or key == _WEB_PAGE)
@@ -48,24 +49,24 @@ def plan_keys(
         if not _is_key(key):
             raise UsageError(f"{key[:80]!a} is no key.", remedy=f"A key has at most {LONGEST_KEY} bytes of UTF-8.")
     if not known:
-        only = f", only {no_files(passed_over)}" if passed_over else ""
-        raise UsageError(f"There is no key to fetch{only}.", remedy="Write one object key a line.")
-    ask = partial(_ask_groups, bucket, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
-    known.update(ask(_by_folder(known)))
-    known.update(ask([[key] for key, answer in known.items() if answer is None]))
-    listed = [answer for answer in known.values() if isinstance(answer, ObjectInfo)]
-    known.update(confirm(listed, bucket, parallel=parallel, cancelled=cancelled))
+        only = f", only {describe_passed_over(passed_over)}" if passed_over else ""
+        raise UsageError(f"There is no key to fetch{only}.", remedy="Write one object key per line.")
+    find = partial(_find_groups, bucket, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
+    known.update(find(_by_folder(known)))
+    known.update(find([[key] for key, found in known.items() if found is None]))
+    objects = [found for found in known.values() if isinstance(found, ObjectInfo)]
+    known.update(confirm_empty_objects(objects, bucket, parallel=parallel, cancelled=cancelled))
     return Plan(
         request={"keys": _digest(known), "count": len(known)},
-        objects=tuple(answer for answer in known.values() if isinstance(answer, ObjectInfo)),
-        missing=tuple(answer for answer in known.values() if isinstance(answer, Missing)),
+        objects=tuple(found for found in known.values() if isinstance(found, ObjectInfo)),
+        missing=tuple(found for found in known.values() if isinstance(found, Missing)),
         passed_over=passed_over,
     )
 
 
-def no_files(keys: Sequence[str]) -> str:
-    """ "2 keys that name a folder and no file (a/, b/)": what `Plan.passed_over` holds, the first of them by name."""
-    names = ", ".join(keys[:_NAMED]) + (" ..." if len(keys) > _NAMED else "")
+def describe_passed_over(keys: Sequence[str]) -> str:
+    """Describe what `Plan.passed_over` contains: "2 keys that name a folder and no file (a/, b/)"."""
+    names = ", ".join(keys[:_KEYS_NAMED]) + (" ..." if len(keys) > _KEYS_NAMED else "")
     folders = all(key.endswith("/") for key in keys)
     what = "a folder and no file" if folders else "a folder, or the bucket's web page, and no file of data"
     return f"{format_count(len(keys), 'key')} that {'names' if len(keys) == 1 else 'name'} {what} ({names})"
@@ -74,17 +75,17 @@ def no_files(keys: Sequence[str]) -> str:
 def _is_key(text: str) -> bool:
     try:
         return 0 < len(text.encode("utf-8")) <= LONGEST_KEY
-    except UnicodeEncodeError:  # half of a letter
+    except UnicodeEncodeError:  # a lone surrogate
         return False
 
 
 def _digest(keys: Iterable[str]) -> str:
-    """SHA-256 (hex) of all keys with a newline between them, which are never there as one text."""
+    """Return the SHA-256 (hex) of all keys, separated by newlines. Never holds them all in one text."""
     digest = hashlib.sha256()
-    between = ""
+    separator = ""
     for key in keys:
-        digest.update(f"{between}{key}".encode())
-        between = "\n"
+        digest.update(f"{separator}{key}".encode())
+        separator = "\n"
     return digest.hexdigest()
 
 
@@ -95,7 +96,7 @@ def _by_folder(keys: Iterable[str]) -> list[list[str]]:
     return list(folders.values())
 
 
-def _ask_groups(
+def _find_groups(
     bucket: Bucket,
     groups: Sequence[Sequence[str]],
     *,
@@ -103,42 +104,44 @@ def _ask_groups(
     on_progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> dict[str, ObjectInfo | Missing]:
-    """What is known of the keys of these groups, each a question of its own."""
+    """Return what is found out about the keys of these groups, with one request or listing per group."""
 
-    def refused(number: int, error: Era5Error) -> Answer:
-        if len(groups[number]) == 1 and isinstance(error, Denied | Refused):
-            return [Missing(groups[number][0], str(error))]
+    def missing_if_refused(index: int, error: Era5Error) -> Found:
+        if len(groups[index]) == 1 and isinstance(error, Denied | Refused):
+            return [Missing(groups[index][0], str(error))]
         raise error
 
     if not groups:
         return {}
-    questions = [partial(_ask, bucket, group) for group in groups]
-    answers = ask_all(questions, parallel=parallel, on_progress=on_progress, cancelled=cancelled, instead=refused)
-    return {one.key: one for answer in answers for one in answer}
+    tasks = [partial(_find, bucket, group) for group in groups]
+    results = run_concurrently(
+        tasks, parallel=parallel, on_progress=on_progress, cancelled=cancelled, on_error=missing_if_refused
+    )
+    return {one.key: one for found in results for one in found}
 
 
-def _ask(bucket: Bucket, wanted: Sequence[str]) -> Answer:
-    """What there is of keys of one folder."""
+def _find(bucket: Bucket, wanted: Sequence[str]) -> Found:
+    """Find keys of one folder."""
     return _head(bucket, wanted[0]) if len(wanted) == 1 else _list(bucket, wanted)
 
 
-def _list(bucket: Bucket, wanted: Sequence[str]) -> Answer:
-    """Found, or absent if the listing came to its end; nothing of those it had not shown when it was broken off.
+def _list(bucket: Bucket, wanted: Sequence[str]) -> Found:
+    """List a folder. A key is absent only if the listing came to its end; after an early end it stays unknown.
 
-    Does not count on the listing being sorted: not every S3 server sorts as Amazon does.
+    Does not rely on a sorted listing: not every S3 server sorts as Amazon does.
     """
-    left = set(wanted)
-    found: Answer = []
-    for seen, obj in enumerate(bucket.list(shared_prefix(wanted)), start=1):
-        if obj.key in left:
-            left.remove(obj.key)
+    remaining = set(wanted)
+    found: Found = []
+    for seen, obj in enumerate(bucket.list(common_prefix(wanted)), start=1):
+        if obj.key in remaining:
+            remaining.remove(obj.key)
             found.append(obj)
-        if not left or seen >= len(wanted) + EXTRA_OBJECTS:
+        if not remaining or seen >= len(wanted) + EXTRA_OBJECTS:
             return found
-    return found + [Missing(key, ABSENT) for key in left]
+    return found + [Missing(key, ABSENT) for key in remaining]
 
 
-def _head(bucket: Bucket, key: str) -> Answer:
+def _head(bucket: Bucket, key: str) -> Found:
     try:
         return [bucket.head(key)]
     except NotFound:

@@ -1,11 +1,11 @@
-"""A selection becomes a plan: predict the keys, list each month of each product once, keep what is there.
+"""Plan from a selection: predicts the keys, lists each month of each product once, and keeps the objects it finds.
 
-Cost: one listing per product and month, from the longest prefix that all wanted keys of the month share: the whole
-month when all of it is wanted, a small part of its bytes when one variable is, and never a request more. Where the
+Cost: one listing per product and month, with the longest prefix that all wanted keys of the month share. That is the
+whole month when all of it is wanted, a small part of it when one variable is, and never one request more. Where the
 catalogue is not sure how a key is spelled, the whole month is listed and the listing decides.
 
-Order: by the start of the file, then by variable in the order of the catalogue. So invariants come first, and whoever
-looks into the folder in mid-download finds complete periods, not one variable for all years.
+Order: by start of the file, then by variable in the order of the catalogue. So invariants come first, and a folder in
+the middle of a download has complete periods instead of one variable for all years.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import NamedTuple
 
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.catalog import Cadence, Period, Product, Variable, key_of, parse_key, periods, variables
-from era5dl.planner.concurrent_requests import PARALLEL, Progress, ask_all, shared_prefix
-from era5dl.planner.empty_objects import confirm
+from era5dl.planner.bucket_queries import common_prefix, confirm_empty_objects
+from era5dl.planner.concurrent_requests import DEFAULT_PARALLEL, Progress, run_concurrently
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED, Missing, Plan
 from era5dl.selection import Days, Selection
 
-PUBLISHING_LAG = timedelta(days=183)  # 3 to 4 months are usual; what is older and not there will not come
-Place = tuple[datetime, int]
+PUBLICATION_DELAY = timedelta(days=183)  # usually 3 to 4 months; what is older and missing will not be published
+Position = tuple[datetime, int]
+"""Sort key of an object in the plan: start of the file, index of the variable in the selection."""
 
 
 class _Month(NamedTuple):
@@ -31,48 +32,48 @@ class _Month(NamedTuple):
 
     product: Product
     folder: str
-    variables: list[tuple[int, Variable]]  # with their places in the selection
+    variables: list[tuple[int, Variable]]  # with their indices in the selection
     periods: list[Period]
 
 
-class _Answer(NamedTuple):
-    """What one month's listing shows. A place says where in the plan an object belongs."""
+class _Listing(NamedTuple):
+    """What the bucket has, and has not, of what is wanted from one month."""
 
     month: _Month
-    found: list[tuple[Place, ObjectInfo]]
-    absent: list[tuple[Place, str]]
+    found: list[tuple[Position, ObjectInfo]]
+    absent: list[tuple[Position, str]]  # keys
 
 
 def make_plan(
     selection: Selection,
     bucket: Bucket,
     *,
-    parallel: int = PARALLEL,
+    parallel: int = DEFAULT_PARALLEL,
     on_progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     today: date | None = None,
 ) -> Plan:
-    """The objects that answer a selection, each with size, ETag and date, and what is missing.
+    """Return the plan for a selection: the objects with size, ETag and date, and what is missing.
 
-    on_progress: called with how many listings are done, and how many there are. today: for the likely reason why
-    something is missing; the computer's own date (UTC) if not given. Raises a BucketError if a listing fails for good,
-    and Stopped when `cancelled()` turns true.
+    parallel: listings at a time. on_progress: called with the number of finished listings and of all listings. today:
+    decides the likely reason why something is missing; by default the present date (UTC). Raises a BucketError when a
+    listing fails for good, Stopped when `cancelled()` is true.
     """
-    questions = [partial(_listed, bucket, month) for month in _months(selection)]
-    answers = ask_all(questions, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
-    listed = sorted((item for answer in answers for item in answer.found), key=lambda item: item[0])
-    told = confirm([obj for _, obj in listed], bucket, parallel=parallel, cancelled=cancelled)
-    found = [told.get(obj.key, obj) for _, obj in listed]
+    tasks = [partial(_list_month, bucket, month) for month in _months(selection)]
+    listings = run_concurrently(tasks, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
+    listed = sorted((item for listing in listings for item in listing.found), key=lambda item: item[0])
+    confirmed = confirm_empty_objects([obj for _, obj in listed], bucket, parallel=parallel, cancelled=cancelled)
+    found = [confirmed.get(obj.key, obj) for _, obj in listed]
     return Plan(
         request={"selection": selection.to_json()},
         objects=tuple(one for one in found if isinstance(one, ObjectInfo)),
-        missing=_missing(answers, today or datetime.now(timezone.utc).date())
+        missing=_missing(listings, today or datetime.now(timezone.utc).date())
         + tuple(one for one in found if isinstance(one, Missing)),
     )
 
 
 def _months(selection: Selection) -> list[_Month]:
-    """The folders that have to be listed."""
+    """Return the folders that have to be listed, with what is wanted from each."""
     months: dict[tuple[Product, str], _Month] = {}
     for product in selection.products:
         numbered = [(n, v) for n, v in enumerate(selection.variables) if v.product == product]
@@ -83,75 +84,80 @@ def _months(selection: Selection) -> list[_Month]:
 
 
 def _periods(product: Product, days: Days) -> Iterator[Period]:
-    """The files that hold any hour of these days, each once, in order of time."""
+    """Yield the periods of the files that contain any hour of these days, each once, sorted by time."""
     if product.cadence is Cadence.FIXED:
         yield from periods(product, date.min, date.min)
         return
     latest: Period | None = None
     for first, last in days:
         for period in periods(product, first, last):
-            if latest is None or period.start > latest.start:  # one file can serve the end of one range and the next
+            if latest is None or period.start > latest.start:  # one file may contain days of two ranges
                 yield period
                 latest = period
 
 
-def _listed(bucket: Bucket, month: _Month) -> _Answer:
-    """What the bucket has of what is wanted from this month. Asked again, it starts afresh."""
+def _list_month(bucket: Bucket, month: _Month) -> _Listing:
+    """List one month. It is a retried task, so it keeps no state between attempts."""
     wanted = [
         ((period.start, number), variable, period, key_of(variable, period))
         for period in month.periods
         for number, variable in month.variables
     ]
     unsure = any(variable.confidence != "high" for _, variable in month.variables)
-    prefix = f"{month.product.prefix}/{month.folder}/" if unsure else shared_prefix([key for *_, key in wanted])
-    listing = {obj.key: obj for obj in bucket.list(prefix)}
-    answer = _Answer(month, [], [])
-    for place, variable, period, key in wanted:
-        obj = listing.get(key) or _spelled_otherwise(variable, period, listing.values())
+    prefix = f"{month.product.prefix}/{month.folder}/" if unsure else common_prefix([key for *_, key in wanted])
+    objects = {obj.key: obj for obj in bucket.list(prefix)}
+    listing = _Listing(month, [], [])
+    for position, variable, period, key in wanted:
+        obj = objects.get(key) or _with_other_spelling(variable, period, objects.values())
         if obj is None:
-            answer.absent.append((place, key))
+            listing.absent.append((position, key))
         else:
-            answer.found.append((place, obj))
-    return answer
+            listing.found.append((position, obj))
+    return listing
 
 
-def _spelled_otherwise(variable: Variable, period: Period, listing: Iterable[ObjectInfo]) -> ObjectInfo | None:
-    """The file of a variable whose key the catalogue is not sure of: by its short name, whatever the numbers and grid;
-    else by its numbers, if the catalogue knows no other variable of that short name."""
+def _with_other_spelling(variable: Variable, period: Period, objects: Iterable[ObjectInfo]) -> ObjectInfo | None:
+    """Return the object of a variable whose key the catalogue is not sure of, None when there is none.
+
+    The short name decides, whatever the numbers and the grid are. Otherwise the numbers decide, unless the catalogue
+    knows another variable by that short name.
+    """
     if variable.confidence == "high":
         return None
-    parsed = ((parse_key(obj.key), obj) for obj in listing)
+    parsed = ((parse_key(obj.key), obj) for obj in objects)
     files = [(key, obj) for key, obj in parsed if key and (key.start, key.end) == (period.start, period.end)]
-    named = [obj for key, obj in files if key.short == variable.short]
-    taken = {v.short for v in variables() if v.product == variable.product}
-    numbered = [
+    same_name = [obj for key, obj in files if key.short == variable.short]
+    known_names = {v.short for v in variables() if v.product == variable.product}
+    same_numbers = [
         obj
         for key, obj in files
-        if (key.table, key.param) == (variable.table, variable.param) and key.short not in taken
+        if (key.table, key.param) == (variable.table, variable.param) and key.short not in known_names
     ]
-    return next(iter(named + numbered), None)
+    return next(iter(same_name + same_numbers), None)
 
 
-def _missing(answers: list[_Answer], today: date) -> tuple[Missing, ...]:
-    """What was not found, in the order of the plan, each with its likely reason."""
+def _missing(listings: list[_Listing], today: date) -> tuple[Missing, ...]:
+    """Return what was not found, in the order of the plan, each with its likely reason."""
     newest: dict[Product, str] = {}
-    for month in (answer.month for answer in answers if answer.found):
-        newest[month.product] = month.folder  # months come in order of time
-    lagging = f"{today - PUBLISHING_LAG:%Y%m}"
-    absent: list[tuple[Place, Missing]] = []
-    for month, _, places in answers:
-        reason = _reason(month, newest.get(month.product), lagging)
-        absent += [(place, Missing(key, reason)) for place, key in places]
+    for month in (listing.month for listing in listings if listing.found):
+        newest[month.product] = month.folder  # months are sorted by time
+    oldest_pending = f"{today - PUBLICATION_DELAY:%Y%m}"
+    absent: list[tuple[Position, Missing]] = []
+    for month, _, keys in listings:
+        reason = _reason(month, newest.get(month.product), oldest_pending)
+        absent += [(position, Missing(key, reason)) for position, key in keys]
     return tuple(missing for _, missing in sorted(absent, key=lambda item: item[0]))
 
 
-def _reason(month: _Month, newest: str | None, lagging: str) -> str:
-    """Not published yet, if it is newer than everything that is there, or so young that it may be half published.
+def _reason(month: _Month, newest: str | None, oldest_pending: str) -> str:
+    """Return why files of a month are probably missing.
 
-    newest: the last folder of the product in which anything was found. lagging: the oldest that may yet be on its way.
+    They are not yet published if the month is newer than all that was found, or so recent that it may be incomplete.
+    newest: the last folder of the product in which anything was found. oldest_pending: the oldest folder that may
+    still be published.
     """
     if month.product.cadence is Cadence.FIXED:
         return ABSENT
-    beyond = newest is not None and month.folder > newest
-    coming = month.folder >= lagging and (newest is None or month.folder == newest)
-    return NOT_YET_PUBLISHED if beyond or coming else ABSENT
+    after_newest = newest is not None and month.folder > newest
+    pending = month.folder >= oldest_pending and (newest is None or month.folder == newest)
+    return NOT_YET_PUBLISHED if after_newest or pending else ABSENT

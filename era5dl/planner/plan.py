@@ -1,4 +1,4 @@
-"""The plan: which objects, how large, in which version, and what is not there."""
+"""Plan: the objects to download, with size and version, and what is missing in the bucket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ ABSENT = "absent"
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A key that was expected and is not in the bucket, with the likely reason."""
+    """A key that was expected and is not in the bucket.
+
+    reason: the likely one: ABSENT, NOT_YET_PUBLISHED, or what the server said.
+    """
 
     key: str
     reason: str
@@ -24,11 +27,11 @@ class Missing:
 
 @dataclass(frozen=True)
 class Plan:
-    """The answer to a request.
+    """The result of planning a request.
 
-    request: what was asked for, JSON-able and canonical: {"selection": {...}} or {"keys": sha256, "count": n}.
-    objects: in the order in which they are to be fetched, each key once. passed_over: keys that were given and name no
-    file, such as a folder's; a plan that is read again has none.
+    request: what was asked for, in canonical JSON-able form: {"selection": {...}} or {"keys": sha256, "count": n}.
+    objects: in the order in which they are fetched, each key once. missing: what the bucket does not have.
+    passed_over: keys that name no file, such as a folder's; not stored, so empty in a plan that is read from disk.
     """
 
     request: Mapping[str, Any]
@@ -43,7 +46,7 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over keys, sizes and ETags: equal plans of equal versions have equal digests."""
+        """SHA-256 (hex) of keys, sizes and ETags: equal for plans of the same objects in the same versions."""
         digest = hashlib.sha256()
         for obj in self.objects:
             digest.update(f"{obj.key}\0{obj.size}\0{obj.etag}\n".encode("utf-8", "surrogatepass"))

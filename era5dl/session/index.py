@@ -20,7 +20,7 @@ from era5dl.folder.private_files import make_private_folder, restrict_files
 from era5dl.locks.lock_file import Lock
 from era5dl.session.resume_file import backup_path, rename_damaged
 from era5dl.session.summary import SessionStatus, SessionSummary, summary_of, unreadable
-from era5dl.validation import Fields, Malformed, parse_json, read_regular
+from era5dl.validation import JsonObject, Malformed, parse_json, read_regular_file
 
 MAX_ENTRIES = 500
 _MAX_FILE_SIZE = 8 * 1024 * 1024  # bytes
@@ -130,17 +130,21 @@ def _acquire(path: Path) -> Lock:
 def _read(path: Path) -> list[Entry]:
     """Return the entries of the file, none when there is no file. Raises Malformed, OSError."""
     try:
-        data = read_regular(path, _MAX_FILE_SIZE)
+        data = read_regular_file(path, _MAX_FILE_SIZE)
     except FileNotFoundError:
         return []
-    top = Fields(parse_json(data))
-    if top.text("format") != _FORMAT or top.whole("version") != 1:
+    top = JsonObject(parse_json(data))
+    if top.text("format") != _FORMAT or top.integer("version") != 1:
         raise Malformed("it is not a list of sessions that this version knows")
-    return [_parse_entry(item) for item in top.items("sessions", MAX_ENTRIES)]
+    return [_parse_entry(item) for item in top.array("sessions", MAX_ENTRIES)]
 
 
 def _parse_entry(raw: object) -> Entry:
-    item = Fields(raw)
+    item = JsonObject(raw)
     return Entry(
-        item.hex("id", 12), item.text("folder"), item.text("title"), item.instant("created"), item.instant("updated")
+        item.hex("id", 12),
+        item.text("folder"),
+        item.text("title"),
+        item.timestamp("created"),
+        item.timestamp("updated"),
     )

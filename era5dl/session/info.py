@@ -12,7 +12,7 @@ from typing import Any
 from era5dl.formatting import format_count
 from era5dl.planner.plan import Plan
 from era5dl.settings import Settings
-from era5dl.validation import canonical
+from era5dl.validation import canonical_json
 
 SESSION_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _TABLE_AND_PARAMETER = re.compile(r"^\d+_\d+_", re.ASCII)  # 128_130_t: table 128, parameter 130
@@ -68,7 +68,7 @@ def session_id(request: Mapping[str, Any], settings: Settings) -> str:
         "endpoint_url": settings.endpoint_url,
         "flat": settings.flat,
     }
-    return hashlib.sha256(canonical(identity)).hexdigest()[:12]
+    return hashlib.sha256(canonical_json(identity)).hexdigest()[:12]
 
 
 def title_of(request: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_folder_errors
 from era5dl.proof.etag import MAX_PARTS
-from era5dl.validation import Malformed, open_regular
+from era5dl.validation import Malformed, open_regular_file
 
 _MAX_LINE = 32 * MAX_PARTS + 16_384  # bytes
 _MIN_LINE = len('["",""]')
@@ -60,7 +60,7 @@ class PartDigests:
         """Return the recorded MD5s (hex) of this version of an object; () when there are none that can be read."""
         with self._lock:
             try:
-                with open_regular(self._path) as file:
+                with open_regular_file(self._path) as file:
                     if self._offsets is None:
                         self._offsets = _read_offsets(file)
                     offset = self._offsets.get(_object_digest(obj.key, obj.etag))

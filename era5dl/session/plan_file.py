@@ -18,7 +18,7 @@ from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
 from era5dl.errors import SessionDamaged
 from era5dl.folder.atomic_write import write_atomically
 from era5dl.planner.plan import Missing, Plan
-from era5dl.validation import Fields, Malformed, as_list, as_text, as_whole, open_regular, parse_json
+from era5dl.validation import JsonObject, Malformed, as_array, as_integer, as_text, open_regular_file, parse_json
 
 FORMAT = "era5dl-plan"
 VERSION = 1
@@ -42,7 +42,7 @@ def write(path: Path, plan: Plan) -> None:
 def read(path: Path, digest: str) -> Plan:
     """Return the plan with this digest. Raises SessionDamaged, with a remedy, when the file is missing or damaged."""
     try:
-        with open_regular(path) as file:
+        with open_regular_file(path) as file:
             return _parse(file, digest)
     except (Malformed, FileNotFoundError) as exc:
         reason = "it is missing" if isinstance(exc, FileNotFoundError) else str(exc)
@@ -55,7 +55,7 @@ def read(path: Path, digest: str) -> Plan:
 def _is_written(path: Path, plan: Plan) -> bool:
     """Return whether the file has exactly the bytes that would be written."""
     try:
-        with open_regular(path) as file:
+        with open_regular_file(path) as file:
             return all(file.read(len(chunk)) == chunk for chunk in _serialize(plan)) and not file.read(1)
     except (OSError, Malformed):
         return False
@@ -96,23 +96,23 @@ def _to_line(value: object) -> bytes:
 
 def _parse(file: BinaryIO, digest: str) -> Plan:
     sha256 = hashlib.sha256()
-    header = Fields(parse_json(_next_line(file, _MAX_HEADER, sha256)))
-    if header.text("format") != FORMAT or header.whole("version") != VERSION:
+    header = JsonObject(parse_json(_next_line(file, _MAX_HEADER, sha256)))
+    if header.text("format") != FORMAT or header.integer("version") != VERSION:
         raise Malformed("it is not a list of objects that this version knows")
     if header.hex("digest", 64) != digest:
         raise Malformed("it belongs to another plan")
     objects: list[ObjectInfo] = []
-    for row in _rows(file, header.whole("objects", 0, MOST_OBJECTS), 4, sha256):
+    for row in _rows(file, header.integer("objects", 0, MOST_OBJECTS), 4, sha256):
         key, size, etag, last_modified = row
         as_text(key, "a key"), as_text(etag, "an ETag")
-        objects.append(ObjectInfo(key, as_whole(size, "a size"), etag, as_whole(last_modified, "a time")))
+        objects.append(ObjectInfo(key, as_integer(size, "a size"), etag, as_integer(last_modified, "a time")))
     missing: list[Missing] = []
-    for key, reason in _rows(file, header.whole("missing", 0, MOST_OBJECTS), 2, sha256):
+    for key, reason in _rows(file, header.integer("missing", 0, MOST_OBJECTS), 2, sha256):
         missing.append(Missing(as_text(key, "a key"), as_text(reason, "a reason")))
     end = _end_marker(len(objects) + len(missing), sha256.hexdigest())
     if file.read(len(end) + 1) != end:
         raise Malformed("its checksum is wrong: it is incomplete or was changed")
-    return Plan(request=header.record("request"), objects=tuple(objects), missing=tuple(missing))
+    return Plan(request=header.object("request"), objects=tuple(objects), missing=tuple(missing))
 
 
 def _rows(file: BinaryIO, count: int, width: int, sha256: Any) -> Iterator[list[Any]]:
@@ -120,9 +120,9 @@ def _rows(file: BinaryIO, count: int, width: int, sha256: Any) -> Iterator[list[
     while count > 0:
         lines = [_next_line(file, _MAX_LINE, sha256) for _ in range(min(_BATCH, count))]
         count -= len(lines)
-        rows = as_list(parse_json(b"[" + b",".join(lines) + b"]"), "a line", _BATCH, length=len(lines))
+        rows = as_array(parse_json(b"[" + b",".join(lines) + b"]"), "a line", _BATCH, length=len(lines))
         for row in rows:
-            yield as_list(row, "a line", width, length=width)
+            yield as_array(row, "a line", width, length=width)
 
 
 def _next_line(file: BinaryIO, limit: int, sha256: Any) -> bytes:

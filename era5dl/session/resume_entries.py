@@ -15,7 +15,7 @@ from era5dl.bucket.interface import ObjectInfo
 from era5dl.ranges import Range, RangeSet
 from era5dl.redaction import redact_secrets
 from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
-from era5dl.validation import Fields, Malformed, as_hex, as_list, as_text, as_whole
+from era5dl.validation import JsonObject, Malformed, as_array, as_hex, as_integer, as_text
 
 MAX_FAILURES = 200
 MAX_UNFINISHED = 400
@@ -93,9 +93,9 @@ def _version_to_json(index: int, obj: ObjectInfo) -> dict[str, Any]:
 
 def parse_version(raw: object, files: int) -> tuple[int, ObjectInfo]:
     """Return the index and the version of an object. files: objects in the plan. Raises Malformed."""
-    item = Fields(raw)
-    version = ObjectInfo(item.text("key"), item.whole("size"), item.text("etag"), item.whole("last_modified"))
-    return item.whole("index", 0, files - 1), version
+    item = JsonObject(raw)
+    version = ObjectInfo(item.text("key"), item.integer("size"), item.text("etag"), item.integer("last_modified"))
+    return item.integer("index", 0, files - 1), version
 
 
 def _unfinished_to_json(entry: Unfinished, version: ObjectInfo) -> dict[str, Any]:
@@ -119,31 +119,31 @@ def _unfinished_to_json(entry: Unfinished, version: ObjectInfo) -> dict[str, Any
 def parse_unfinished(raw: object, files: int) -> tuple[Unfinished, ObjectInfo]:
     """Return an unfinished object, and the version that its ranges belong to. Raises Malformed."""
     index, version = parse_version(raw, files)
-    item = Fields(raw)
+    item = JsonObject(raw)
     done: list[Range] = []
-    for pair in item.items("done", _MAX_RANGES):
-        start, stop = as_list(pair, "done", 2, length=2)
+    for pair in item.array("done", _MAX_RANGES):
+        start, stop = as_array(pair, "done", 2, length=2)
         low = done[-1][1] if done else 0
-        done.append((as_whole(start, "done", low, version.size), as_whole(stop, "done", low, version.size)))
+        done.append((as_integer(start, "done", low, version.size), as_integer(stop, "done", low, version.size)))
         if start >= stop:
             raise Malformed("a range is empty")
     digests: dict[int, str] = {}
-    for run in item.items("digests", _MAX_PARTS):
-        first, text = as_list(run, "digests", 2, length=2)
+    for run in item.array("digests", _MAX_PARTS):
+        first, text = as_array(run, "digests", 2, length=2)
         count = len(as_text(text, "digests", 32 * _MAX_PARTS)) // 32
-        as_whole(first, "digests", 0, _MAX_PARTS - count)
+        as_integer(first, "digests", 0, _MAX_PARTS - count)
         as_hex(text, "digests", 32 * count)
         digests.update((first + place, text[32 * place : 32 * place + 32]) for place in range(count))
-    part_size = item.whole("part_size") if "part_size" in item else 0  # earlier versions did not write it
+    part_size = item.integer("part_size") if "part_size" in item else 0  # earlier versions did not write it
     return Unfinished(index, tuple(done), digests, part_size), version
 
 
 def parse_failure(raw: object, files: int) -> Failure:
     """Return an object that has failed. Raises Malformed."""
-    item = Fields(raw)
-    index = item.whole("index", 0, files - 1)
+    item = JsonObject(raw)
+    index = item.integer("index", 0, files - 1)
     kind = item.text("kind") if "kind" in item else ""  # earlier versions did not write it
-    return Failure(index, item.text("key"), item.text("reason"), item.text("remedy"), item.instant("when"), kind)
+    return Failure(index, item.text("key"), item.text("reason"), item.text("remedy"), item.timestamp("when"), kind)
 
 
 def index_set_to_text(members: RangeSet, files: int) -> str:

@@ -13,7 +13,7 @@ from era5dl.folder.atomic_write import rename, replace, write_temp
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.session.checkpoint import SavedSession
 from era5dl.session.resume_format import READ_LIMIT, parse
-from era5dl.validation import Malformed, read_regular
+from era5dl.validation import Malformed, read_regular_file
 
 REMEDY = (
     "Run the same download command again: it creates a new resume file, keeps the files that are there and verifies "
@@ -48,7 +48,7 @@ def read(path: Path, session_id: str) -> tuple[SavedSession, tuple[Path, ...]]:
     damaged: list[Path] = []
     for file in (path, backup_path(path)):
         try:
-            saved = parse(read_regular(file, READ_LIMIT))
+            saved = parse(read_regular_file(file, READ_LIMIT))
             if saved.info.id != session_id:
                 raise Malformed("it belongs to another session")
             return saved, tuple(damaged)

@@ -32,7 +32,7 @@ from era5dl.session.resume_entries import (
     parse_unfinished,
     parse_version,
 )
-from era5dl.validation import Fields, Malformed, canonical, parse_json
+from era5dl.validation import JsonObject, Malformed, canonical_json, parse_json
 
 FORMAT = "era5dl-session"
 VERSION = 1
@@ -78,40 +78,40 @@ def render(info: SessionInfo, checkpoint: Checkpoint, objects: Sequence[ObjectIn
         if excess <= 0:
             break
         drop(body, excess)
-    return _to_text({"checksum": hashlib.sha256(canonical(body)).hexdigest(), **body}).encode("ascii")
+    return _to_text({"checksum": hashlib.sha256(canonical_json(body)).hexdigest(), **body}).encode("ascii")
 
 
 def parse(data: bytes) -> SavedSession:
     """Parse what `render` wrote. Raises Malformed, and nothing else, for any other bytes."""
     raw = parse_json(data)
-    top = Fields(raw)
+    top = JsonObject(raw)
     if top.text("format") != FORMAT:
         raise Malformed("it is not a resume file of era5dl")
     checksum = raw.pop("checksum", None)
-    if checksum != hashlib.sha256(canonical(raw)).hexdigest():
+    if checksum != hashlib.sha256(canonical_json(raw)).hexdigest():
         raise Malformed("its checksum is wrong: it is incomplete or was changed")
-    if top.whole("version") != VERSION:
-        raise Malformed(f"it has version {top.whole('version')}, of another era5dl; this one knows version {VERSION}")
-    files = top.whole("files", 0, MOST_OBJECTS)
+    if top.integer("version") != VERSION:
+        raise Malformed(f"it has version {top.integer('version')}, of another era5dl; this one knows version {VERSION}")
+    files = top.integer("files", 0, MOST_OBJECTS)
     info = SessionInfo(
         id=top.hex("id", 12),
         title=top.text("title"),
-        created=top.instant("created"),
+        created=top.timestamp("created"),
         bucket=top.text("bucket"),
-        endpoint_url=_endpoint_without_login(top.text_or_none("endpoint_url")),
+        endpoint_url=_endpoint_strip_credentials(top.text_or_none("endpoint_url")),
         region=top.text("region"),
-        flat=top.flag("flat"),
-        verify=top.flag("verify"),
-        request=top.record("request"),
+        flat=top.boolean("flat"),
+        verify=top.boolean("verify"),
+        request=top.object("request"),
         plan_digest=top.hex("plan_digest", 64),
         files=files,
-        missing=top.whole("missing", 0, MOST_OBJECTS),
-        total_bytes=top.whole("total_bytes"),
+        missing=top.integer("missing", 0, MOST_OBJECTS),
+        total_bytes=top.integer("total_bytes"),
     )
     verified, checked = (parse_index_set(top.text(name, 4 * MOST_OBJECTS), files) for name in ("verified", "checked"))
     if any(True for start, stop in verified for _ in checked.overlapping(start, stop)):
         raise Malformed("an object is in two states")
-    pairs = [parse_unfinished(item, files) for item in top.items("unfinished", MAX_UNFINISHED)]
+    pairs = [parse_unfinished(item, files) for item in top.array("unfinished", MAX_UNFINISHED)]
     unfinished = tuple(entry for entry, _ in pairs)
     if len({entry.index for entry in unfinished}) != len(unfinished):
         raise Malformed("an object is listed twice")
@@ -121,17 +121,17 @@ def parse(data: bytes) -> SavedSession:
         verified,
         checked,
         unfinished,
-        tuple(parse_failure(item, files) for item in top.items("failures", MAX_FAILURES)),
-        dict(parse_version(item, files) for item in top.items("replaced", MAX_REPLACED)),
-        top.whole("done_bytes"),
-        top.flag("ended"),
+        tuple(parse_failure(item, files) for item in top.array("failures", MAX_FAILURES)),
+        dict(parse_version(item, files) for item in top.array("replaced", MAX_REPLACED)),
+        top.integer("done_bytes"),
+        top.boolean("ended"),
     )
     versions = {entry.index: version for entry, version in pairs}
     had_login = has_credentials(top.text_or_none("endpoint_url") or "")
-    return SavedSession(info, top.instant("updated"), checkpoint, versions, top.whole("failed"), had_login)
+    return SavedSession(info, top.timestamp("updated"), checkpoint, versions, top.integer("failed"), had_login)
 
 
-def _endpoint_without_login(url: str | None) -> str | None:
+def _endpoint_strip_credentials(url: str | None) -> str | None:
     """Remove a password, which earlier versions accepted: the URL is shown to people, and written again."""
     return None if url is None else strip_credentials(url)
 
@@ -150,7 +150,7 @@ def _to_text(body: Mapping[str, Any]) -> str:
 
 def _request_to_json(request: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the request, for people. A very long one is only in the plan file."""
-    text = canonical(dict(request))
+    text = canonical_json(dict(request))
     if len(text) <= _MAX_REQUEST:
         return request
     return {"in": "the plan file", "sha256": hashlib.sha256(text).hexdigest()}

@@ -20,7 +20,7 @@ from era5dl.folder import private_files
 from era5dl.folder.atomic_write import write_atomically
 from era5dl.redaction import strip_credentials
 from era5dl.settings import Settings
-from era5dl.validation import Malformed, parse_json, read_regular
+from era5dl.validation import Malformed, parse_json, read_regular_file
 
 _LIMIT = 256 * 1024  # bytes of the file
 _LONGEST = 4096  # letters of a text
@@ -102,7 +102,7 @@ def load(path: Path | None = None) -> Preferences:
     """What was saved last; the defaults where nothing was or nothing can be read. Raises nothing."""
     try:
         path = path or preferences_file()
-        raw = parse_json(read_regular(path, _LIMIT))
+        raw = parse_json(read_regular_file(path, _LIMIT))
         if type(raw) is not dict:
             raise Malformed("it holds no settings")
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from era5dl.errors import BadSelection
 from era5dl.formatting import parse_rate
 from era5dl.gui.text import error_text
 from era5dl.gui.text.i18n import _
-from era5dl.selection import FIRST_DAY, Selection, days_of, parse_date
+from era5dl.selection import FIRST_DAY, Selection, parse_date, select_days
 
 MOST_DAYS = 400_000  # beyond any real wish
 
@@ -125,7 +125,7 @@ def _read_days(fields: Fields, bounds: tuple[date, date]) -> tuple[list[FieldErr
         if not fields.years:
             return [FieldError("years", _("Choose at least one year."))], ()
         try:
-            days = days_of(years=sorted(fields.years), months=sorted(fields.months), days=sorted(fields.days))
+            days = select_days(years=sorted(fields.years), months=sorted(fields.months), days=sorted(fields.days))
         except BadSelection:
             return [FieldError("days", _("No such day exists: these months and days exclude one another."))], ()
         low, high = bounds
