@@ -20,7 +20,7 @@ from era5dl.bucket.happy_eyeballs import Addresses
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.settings import Settings
 from tests.faultlab import FaultServer
-from tests.servers.deaf import deaf
+from tests.servers.unresponsive import unresponsive_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a full queue drops what comes on Linux alone")
 
@@ -31,13 +31,13 @@ Place = tuple[str, int]
 
 @pytest.fixture
 def silent() -> Iterator[Place]:
-    with deaf() as port:
+    with unresponsive_port() as port:
         yield "127.0.0.1", port
 
 
 @pytest.fixture
 def silent6() -> Iterator[Place]:
-    with deaf("::1") as port:
+    with unresponsive_port("::1") as port:
         yield "::1", port
 
 
@@ -112,7 +112,7 @@ def test_the_family_that_answered_goes_first(
     lead(silent6, good)
     assert connected(known) == good
     monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
-    with deaf("::1") as port, socket.create_server(("127.0.0.1", 0)) as other:
+    with unresponsive_port("::1") as port, socket.create_server(("127.0.0.1", 0)) as other:
         lead(("::1", port), other.getsockname())
         assert connected(known) == other.getsockname()
 
@@ -128,7 +128,7 @@ def test_the_order_of_the_resolver_is_kept_among_those_that_answer(lead, good: P
 
 def test_families_take_turns(lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place) -> None:
     monkeypatch.setattr(happy_eyeballs, "DELAY", 3.0)
-    with deaf("::1") as second, deaf("::1") as third, deaf("::1") as fourth:
+    with unresponsive_port("::1") as second, unresponsive_port("::1") as third, unresponsive_port("::1") as fourth:
         lead(silent6, ("::1", second), ("::1", third), ("::1", fourth), good)
         assert connected(Addresses()) == good  # behind all four it would be 12 seconds
 
@@ -158,7 +158,7 @@ def test_when_all_refuse(lead, refusing: Place) -> None:
 
 
 def test_the_timeout_is_for_all_together(lead, silent: Place, silent6: Place) -> None:
-    with deaf() as third, deaf() as fourth:
+    with unresponsive_port() as third, unresponsive_port() as fourth:
         lead(silent, silent6, ("127.0.0.1", third), ("127.0.0.1", fourth))
         began = time.monotonic()
         with pytest.raises(TimeoutError):

@@ -66,6 +66,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "BASE", 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [4, 16])
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_files_come_out_right(fault_server: FaultServer, tmp_path: Path, kind: str, workers: int) -> None:

@@ -34,7 +34,7 @@ from era5dl.settings import Settings
 from era5dl.validation import Malformed, canonical_json, parse_json
 from tests.fuzzing import NASTY, bounded, harmed, spoilt
 from tests.memory_bucket import MemoryBucket
-from tests.session_scene import checkpoints, objects, plan_of, something_of_everything
+from tests.session_samples import checkpoints, objects, plan_of, something_of_everything
 
 pytestmark = pytest.mark.slow
 

@@ -11,27 +11,27 @@ import pytest
 
 from era5dl.engine.maintenance import MIN_CHECKPOINT_PAUSE
 from tests.faultlab import FaultServer
-from tests.killing import MB, SPEED, WORKERS, Moment, Scene
+from tests.kill_harness import MB, SPEED, WORKERS, KillHarness, Phase
 
 pytestmark = pytest.mark.slow
 
 DOWNLOAD = (
-    *(Moment.PLANNING, Moment.FETCHING, Moment.CHECKPOINT, Moment.FETCHING, Moment.FETCHING, Moment.CHECKPOINT),
-    *(Moment.FETCHING, Moment.PLANNING, Moment.FETCHING, Moment.CHECKPOINT),
+    *(Phase.PLANNING, Phase.FETCHING, Phase.CHECKPOINT, Phase.FETCHING, Phase.FETCHING, Phase.CHECKPOINT),
+    *(Phase.FETCHING, Phase.PLANNING, Phase.FETCHING, Phase.CHECKPOINT),
 )
 
 
 def test_killed_again_and_again_under_load(fault_server: FaultServer, tmp_path: Path) -> None:
-    scene = Scene(fault_server, tmp_path, seed=4711, files=30, most=6 * MB, life=1.6)
-    scene.furnish()
+    harness = KillHarness(fault_server, tmp_path, seed=4711, files=30, most=6 * MB, life=1.6)
+    harness.new_round()
     for moment in DOWNLOAD:
-        scene.kill(scene.download(), moment)
-    assert scene.tally.killed >= 6, "it was too quick to be killed"
-    scene.smooth()
-    scene.finish(scene.download())
-    scene.all_right()
-    assert scene.tally.unwanted == []
-    lost = fault_server.stats().payload - sum(map(len, scene.objects.values()))
+        harness.kill(harness.download(), moment)
+    assert harness.stats.killed >= 6, "it was too quick to be killed"
+    harness.disable_faults()
+    harness.finish(harness.download())
+    harness.check_result()
+    assert harness.stats.problems == []
+    lost = fault_server.stats().payload - sum(map(len, harness.objects.values()))
     # Each kill may cost what came since the last checkpoint, and what was in flight or in the sockets' buffers.
     assert lost < len(DOWNLOAD) * (MIN_CHECKPOINT_PAUSE + 1.5) * WORKERS * SPEED, (
         f"{lost / MB:.1f} MB were fetched twice"
@@ -39,16 +39,16 @@ def test_killed_again_and_again_under_load(fault_server: FaultServer, tmp_path: 
 
 
 def test_a_repair_that_is_killed(fault_server: FaultServer, tmp_path: Path) -> None:
-    scene = Scene(fault_server, tmp_path, seed=4712, files=12, most=4 * MB, life=0.8)
-    scene.furnish()
-    scene.smooth()
-    scene.finish(scene.download())
-    scene.spoil()
-    scene.rough()
-    for moment in (Moment.LOOKING, Moment.REPAIRING, Moment.LOOKING):
-        scene.kill(scene.repair(), moment)
-    scene.smooth()
-    scene.finish(scene.repair())
-    scene.finish(scene.resume())
-    scene.all_right()
-    assert scene.tally.unwanted == []
+    harness = KillHarness(fault_server, tmp_path, seed=4712, files=12, most=4 * MB, life=0.8)
+    harness.new_round()
+    harness.disable_faults()
+    harness.finish(harness.download())
+    harness.damage_files()
+    harness.enable_faults()
+    for moment in (Phase.VERIFYING, Phase.REPAIRING, Phase.VERIFYING):
+        harness.kill(harness.repair(), moment)
+    harness.disable_faults()
+    harness.finish(harness.repair())
+    harness.finish(harness.resume())
+    harness.check_result()
+    assert harness.stats.problems == []

@@ -14,7 +14,7 @@ from era5dl.session import Session, list_sessions, part_digests
 from era5dl.session.part_digests import PartDigests
 from era5dl.session.summary import MAX_LISTED, SessionStatus
 from era5dl.settings import Settings
-from tests.session_scene import objects, plan_of
+from tests.session_samples import objects, plan_of
 
 LONG = 40.0  # seconds; each takes 1 to 8 on an idle machine
 PARTS = tuple(f"{n:032x}" for n in range(3))

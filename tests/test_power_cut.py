@@ -13,7 +13,7 @@ from era5dl.engine import maintenance
 from era5dl.ranges import RangeSet
 from era5dl.session import Session, list_sessions
 from tests.faultlab import FaultServer, Link, pseudo_random
-from tests.power import Disk, Synced
+from tests.recorded_disk import RecordedDisk, Sync
 from tests.runs import fetch_all, running, wrong_files
 
 pytestmark = [
@@ -29,15 +29,15 @@ MOST_CUTS = 90  # of each kind of disk
 
 
 @pytest.fixture
-def disk(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+def disk(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedDisk:
     """A download that was followed, with checkpoints as often as they come."""
     monkeypatch.setattr(maintenance, "MIN_CHECKPOINT_PAUSE", 0.03)
     monkeypatch.setattr(maintenance, "TICK", 0.01)
     for n, (key, data) in enumerate(DATA.items()):
         fault_server.put(key, data, part_size=PART if n % 2 else None)
     fault_server.link = Link(speed=700_000)
-    found = Disk(tmp_path / "out")
-    with found.watching(monkeypatch), running(fault_server, tmp_path / "out", workers=3) as ran:
+    found = RecordedDisk(tmp_path / "out")
+    with found.recording(monkeypatch), running(fault_server, tmp_path / "out", workers=3) as ran:
         ran.end()
     assert wrong_files(tmp_path / "out", DATA) == []
     fault_server.link = Link()
@@ -45,15 +45,15 @@ def disk(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["journal", "strict"])
-def test_at_every_moment(disk: Disk, tmp_path: Path, fault_server: FaultServer, strict: bool) -> None:
-    dice = random.Random(11)
-    moments = sorted(dice.sample(range(len(disk.events)), min(MOST_CUTS, len(disk.events))))
-    saved = next(n for n, event in enumerate(disk.events) if isinstance(event, Synced) and _is_first_save(disk, n))
+def test_at_every_moment(disk: RecordedDisk, tmp_path: Path, fault_server: FaultServer, strict: bool) -> None:
+    rng = random.Random(11)
+    moments = sorted(rng.sample(range(len(disk.events)), min(MOST_CUTS, len(disk.events))))
+    saved = next(n for n, event in enumerate(disk.events) if isinstance(event, Sync) and _is_first_save(disk, n))
     claimed = 0
     for moment in moments:
         left = tmp_path / "left"
         left.mkdir()
-        disk.after_cut(moment, left, dice, strict=strict)
+        disk.restore_after_cut(moment, left, rng, strict=strict)
         for key, data in DATA.items():
             assert not (left / key).exists() or (left / key).read_bytes() == data, f"{key} is wrong after {moment}"
         if list_sessions(left) or moment > saved:
@@ -65,10 +65,10 @@ def test_at_every_moment(disk: Disk, tmp_path: Path, fault_server: FaultServer, 
     assert claimed > 10 * PART, "there was something to lose"
 
 
-def _is_first_save(disk: Disk, place: int) -> bool:
+def _is_first_save(disk: RecordedDisk, place: int) -> bool:
     """The resume file has its name for the first time, and its folder was synced."""
     event = disk.events[place]
-    named = any(event.path.endswith(".json") for event in disk.events[:place] if not isinstance(event, Synced))
+    named = any(event.path.endswith(".json") for event in disk.events[:place] if not isinstance(event, Sync))
     return named and event.path.endswith(".era5dl")
 
 

@@ -76,6 +76,7 @@ def test_any_number_of_streams_of_any_length_in_parallel(count: int) -> None:
     assert [stream.hexdigest() for stream in streams] == [hashed(text) for text in texts]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 @pytest.mark.parametrize("kind", ["0", 'sizeof(it) == sizeof("avx2")'], ids=["any", "avx2"])
 def test_instruction_sets_older_than_ours(tmp_path: Path, kind: str) -> None:

@@ -26,7 +26,7 @@ from era5dl.gui.models.support_report import Material
 from era5dl.session import Session, list_sessions
 from era5dl.session.resume_format import render
 from era5dl.settings import Settings
-from tests.session_scene import objects, plan_of
+from tests.session_samples import objects, plan_of
 
 NEAR = Timing(10, 0.02, 0.019, 0.03, 0.001, 0)
 GOOD = NetworkTest(

@@ -25,7 +25,7 @@ from era5dl.session.index import remember
 from era5dl.session.resume_file import backup_path
 from era5dl.session.resume_format import render
 from era5dl.settings import Settings
-from tests.session_scene import objects, plan_of
+from tests.session_samples import objects, plan_of
 
 SECRET = "zQ9vuLt7"
 

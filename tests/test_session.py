@@ -34,7 +34,7 @@ from era5dl.ranges import RangeSet
 from era5dl.session import Checkpoint, Session, SessionStatus, Unfinished, list_sessions
 from era5dl.session.info import title_of
 from era5dl.settings import Settings
-from tests.session_scene import objects, plan_of, something_of_everything
+from tests.session_samples import objects, plan_of, something_of_everything
 
 PLAN = plan_of(objects(12))
 SETTINGS = Settings()

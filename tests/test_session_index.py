@@ -13,7 +13,7 @@ import pytest
 from era5dl.locks.lock_file import Lock
 from era5dl.session import Session, SessionStatus, folder_of, index, known_sessions
 from era5dl.settings import Settings
-from tests.session_scene import objects, plan_of
+from tests.session_samples import objects, plan_of
 
 PLAN = plan_of(objects(3))
 ID = "0123456789ab"

@@ -27,8 +27,8 @@ from era5dl.settings import Settings
 from tests.faultlab import FaultServer, pseudo_random
 from tests.gui_driver import Window
 from tests.runs import plan_of, settings_for, wrong_files
-from tests.session_scene import objects as made_up
-from tests.session_scene import plan_of as plan_of_objects
+from tests.session_samples import objects as made_up
+from tests.session_samples import plan_of as plan_of_objects
 from tests.test_gui_service import MessageCollector
 
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]

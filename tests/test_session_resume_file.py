@@ -20,7 +20,7 @@ from era5dl.session.info import SessionInfo
 from era5dl.session.resume_entries import parse_failure
 from era5dl.session.resume_format import MAX_SIZE, parse, render
 from era5dl.validation import Malformed, canonical_json
-from tests.session_scene import REQUEST, checkpoints, objects, plan_of, something_of_everything
+from tests.session_samples import REQUEST, checkpoints, objects, plan_of, something_of_everything
 
 PLAN = plan_of(objects(12))
 LARGE = plan_of(objects(10_000))

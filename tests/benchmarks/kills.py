@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from tests.faultlab import FaultServer
-from tests.killing import MB, Moment, Scene
+from tests.kill_harness import MB, KillHarness, Phase
 
 
 def main() -> int:
@@ -27,45 +27,45 @@ def main() -> int:
     began = time.monotonic()
     rounds = lost = 0
     with tempfile.TemporaryDirectory() as folder, FaultServer() as server:
-        scene = Scene(server, Path(folder), seed=options.seed, files=30, most=6 * MB)
-        while scene.tally.killed < options.kills and not scene.tally.unwanted:
+        harness = KillHarness(server, Path(folder), seed=options.seed, files=30, most=6 * MB)
+        while harness.stats.killed < options.kills and not harness.stats.problems:
             rounds += 1
-            lost += download(scene, options.kills)
-            repair(scene, options.kills)
-            print(f"round {rounds}: {scene.tally.killed} kills, {time.monotonic() - began:.0f} s", flush=True)
-    tally = scene.tally
-    downloads = tally.kills[Moment.FETCHING] + tally.kills[Moment.CHECKPOINT] + tally.kills[Moment.PLANNING]
+            lost += download(harness, options.kills)
+            repair(harness, options.kills)
+            print(f"round {rounds}: {harness.stats.killed} kills, {time.monotonic() - began:.0f} s", flush=True)
+    tally = harness.stats
+    downloads = tally.kills[Phase.FETCHING] + tally.kills[Phase.CHECKPOINT] + tally.kills[Phase.PLANNING]
     starts = sorted(tally.starts) or [0.0]
     print("\n".join(f"killed while {moment.value:16} {count:5}" for moment, count in tally.kills.items()))
     print(f"of these left a checkpoint half written: {tally.half_saved}")
     print(f"fetched twice per kill of a download: {lost / max(downloads, 1) / MB:.2f} MB, with what faults destroyed")
     print(f"from start to the first new byte: half within {starts[len(starts) // 2]:.2f} s, longest {starts[-1]:.2f} s")
     print(f"seed {options.seed}, {rounds} rounds, {time.monotonic() - began:.0f} s")
-    print("\n".join(tally.unwanted) or "every byte right at the end of every round, no lock in the way")
-    return 1 if tally.unwanted else 0
+    print("\n".join(tally.problems) or "every byte right at the end of every round, no lock in the way")
+    return 1 if tally.problems else 0
 
 
-def download(scene: Scene, kills: int) -> int:
+def download(harness: KillHarness, kills: int) -> int:
     """One round of a download; gives the bytes that were fetched more often than once."""
-    scene.furnish()
-    before = scene.server.stats().payload
-    moments = (Moment.PLANNING, Moment.FETCHING, Moment.FETCHING, Moment.FETCHING, Moment.CHECKPOINT)
-    while scene.tally.killed < kills and scene.kill(scene.download(), scene.dice.choice(moments)):
+    harness.new_round()
+    before = harness.server.stats().payload
+    moments = (Phase.PLANNING, Phase.FETCHING, Phase.FETCHING, Phase.FETCHING, Phase.CHECKPOINT)
+    while harness.stats.killed < kills and harness.kill(harness.download(), harness.dice.choice(moments)):
         pass
-    scene.finish(scene.download())
-    scene.all_right()
-    return scene.server.stats().payload - before - sum(map(len, scene.objects.values()))
+    harness.finish(harness.download())
+    harness.check_result()
+    return harness.server.stats().payload - before - sum(map(len, harness.objects.values()))
 
 
-def repair(scene: Scene, kills: int) -> None:
+def repair(harness: KillHarness, kills: int) -> None:
     """The same for a repair of what was fetched."""
-    scene.spoil()
-    for moment in (Moment.LOOKING, Moment.REPAIRING, Moment.REPAIRING):
-        if scene.tally.killed < kills:
-            scene.kill(scene.repair(), moment)
-    scene.finish(scene.repair())
-    scene.finish(scene.resume())
-    scene.all_right()
+    harness.damage_files()
+    for moment in (Phase.VERIFYING, Phase.REPAIRING, Phase.REPAIRING):
+        if harness.stats.killed < kills:
+            harness.kill(harness.repair(), moment)
+    harness.finish(harness.repair())
+    harness.finish(harness.resume())
+    harness.check_result()
 
 
 if __name__ == "__main__":

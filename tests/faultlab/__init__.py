@@ -32,7 +32,7 @@ from tests.faultlab.kinds import KINDS, Kind
 from tests.faultlab.names import Names
 from tests.faultlab.objects import Blob, Objects, etag_of, pseudo_random
 from tests.faultlab.server import BUCKET, FaultServer, Link
-from tests.faultlab.tally import Seen, Stats
+from tests.faultlab.stats import LoggedRequest, Stats
 
 __all__ = [
     "BUCKET",
@@ -46,11 +46,11 @@ __all__ = [
     "FaultServer",
     "Kind",
     "Link",
+    "LoggedRequest",
     "Mix",
     "Names",
     "Objects",
     "Script",
-    "Seen",
     "Source",
     "Stats",
     "etag_of",

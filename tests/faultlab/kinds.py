@@ -25,9 +25,9 @@ from tests.faultlab.bodies import First, Spoilt, streamed
 from tests.faultlab.http import Answer, error_answer
 
 if TYPE_CHECKING:
-    from tests.faultlab.scene import Scene
+    from tests.faultlab.exchange import Exchange
 
-Act = Callable[["Scene"], bool]  # plays the fault; True: the connection can be used again
+Play = Callable[["Exchange"], bool]  # plays the fault; True: the connection can be used again
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Kind:
 
     name: str
     cure: str
-    act: Act
+    act: Play
     spoils: bool = False
 
     @property
@@ -51,10 +51,10 @@ class Kind:
 KINDS: dict[str, Kind] = {}
 
 
-def kind(cure: str, *, spoils: bool = False) -> Callable[[Act], Act]:
+def kind(cure: str, *, spoils: bool = False) -> Callable[[Play], Play]:
     """Enter a function into the table under its own name, with hyphens."""
 
-    def enter(act: Act) -> Act:
+    def enter(act: Play) -> Play:
         name = act.__name__.lstrip("_").replace("_", "-")
         KINDS[name] = Kind(name, cure, act, spoils)
         return act
@@ -66,92 +66,92 @@ def kind(cure: str, *, spoils: bool = False) -> Callable[[Act], Act]:
 
 
 @kind("again")
-def reset_at_once(scene: Scene) -> bool:
+def reset_at_once(exchange: Exchange) -> bool:
     """The connection is reset before a byte of the answer."""
-    scene.connection.reset()
+    exchange.connection.reset()
     return False
 
 
 @kind("again")
-def empty_reply(scene: Scene) -> bool:
+def empty_reply(exchange: Exchange) -> bool:
     """The connection is closed before a byte of the answer."""
     return False
 
 
 @kind("again")
-def stall_before_headers(scene: Scene) -> bool:
+def stall_before_headers(exchange: Exchange) -> bool:
     """No answer for `seconds` (30), then the end."""
-    scene.connection.swallow(scene.seconds(30))
+    exchange.connection.swallow(exchange.seconds(30))
     return False
 
 
 @kind("none")
-def late_first_byte(scene: Scene) -> bool:
+def late_first_byte(exchange: Exchange) -> bool:
     """The right answer, after `seconds` (1)."""
-    scene.connection.pause(scene.seconds(1))
-    return scene.answer(scene.honest())
+    exchange.connection.pause(exchange.seconds(1))
+    return exchange.answer(exchange.honest())
 
 
 @kind("again")
-def half_header(scene: Scene) -> bool:
+def half_header(exchange: Exchange) -> bool:
     """The connection is closed in the middle of the headers."""
-    scene.connection.send(scene.honest().head()[:60])
+    exchange.connection.send(exchange.honest().head()[:60])
     return False
 
 
 @kind("again")
-def garbage(scene: Scene) -> bool:
+def garbage(exchange: Exchange) -> bool:
     """Something that is not HTTP."""
-    scene.connection.send(b"220 mail.example ESMTP ready when you are\r\n\r\n")
+    exchange.connection.send(b"220 mail.example ESMTP ready when you are\r\n\r\n")
     return False
 
 
 @kind("wait")
-def outage(scene: Scene) -> bool:
+def outage(exchange: Exchange) -> bool:
     """Nobody listens for `seconds` (2): every connection is broken, new ones are refused."""
-    scene.outage(scene.seconds(2))
-    scene.connection.reset()
+    exchange.outage(exchange.seconds(2))
+    exchange.connection.reset()
     return False
 
 
 @kind("wait")
-def name_lost(scene: Scene) -> bool:
+def name_lost(exchange: Exchange) -> bool:
     """DNS fails for `seconds` (2), and every connection is broken. For clients that use `faultlab.Names`."""
-    scene.lose_name(scene.seconds(2))
-    scene.connection.reset()
+    exchange.lose_name(exchange.seconds(2))
+    exchange.connection.reset()
     return False
 
 
 @kind("none")
-def interim(scene: Scene) -> bool:
+def interim(exchange: Exchange) -> bool:
     """The right answer, after an answer that is none: 100 Continue."""
-    scene.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-    return scene.answer(scene.honest())
+    exchange.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return exchange.answer(exchange.honest())
 
 
 @kind("again", spoils=True)
-def early_hints(scene: Scene) -> bool:
+def early_hints(exchange: Exchange) -> bool:
     """The right answer, after one that many clients take for it: 103 Early Hints."""
-    scene.connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
-    return scene.answer(scene.honest())
+    exchange.connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
+    return exchange.answer(exchange.honest())
 
 
 @kind("again")
-def header_drip(scene: Scene) -> bool:
+def header_drip(exchange: Exchange) -> bool:
     """The headers one byte at a time, ten a second, for `seconds` (30), then the end."""
-    head = scene.honest().head()
-    for at in range(min(len(head) - 3, round(scene.seconds(30) * 10))):
-        scene.connection.pause(0.1)
-        scene.connection.send(head[at : at + 1])
+    head = exchange.honest().head()
+    for at in range(min(len(head) - 3, round(exchange.seconds(30) * 10))):
+        exchange.connection.pause(0.1)
+        exchange.connection.send(head[at : at + 1])
     return False
 
 
 @kind("again")
-def endless_interim(scene: Scene) -> bool:
+def endless_interim(exchange: Exchange) -> bool:
     """100 Continue, twenty times a second and nothing else, for `seconds` (30), then the end."""
-    for _ in range(round(scene.seconds(30) * 20)):
-        scene.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        scene.connection.pause(0.05)
+    for _ in range(round(exchange.seconds(30) * 20)):
+        exchange.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        exchange.connection.pause(0.05)
     return False
 
 
@@ -159,101 +159,101 @@ def endless_interim(scene: Scene) -> bool:
 
 
 @kind("again")
-def body_reset(scene: Scene) -> bool:
+def body_reset(exchange: Exchange) -> bool:
     """The connection is reset after `at` bytes of the body."""
-    scene.part_of_body()
-    scene.connection.reset()
+    exchange.part_of_body()
+    exchange.connection.reset()
     return False
 
 
 @kind("again")
-def body_fin(scene: Scene) -> bool:
+def body_fin(exchange: Exchange) -> bool:
     """The connection is closed after `at` bytes of the body, over TLS with a proper goodbye."""
-    scene.part_of_body()
+    exchange.part_of_body()
     return False
 
 
 @kind("again")
-def ragged_end(scene: Scene) -> bool:
+def ragged_end(exchange: Exchange) -> bool:
     """The connection is closed after `at` bytes of the body, over TLS without a goodbye."""
-    scene.part_of_body()
-    scene.connection.drop()
+    exchange.part_of_body()
+    exchange.connection.drop()
     return False
 
 
 @kind("again")
-def broken_tls(scene: Scene) -> bool:
+def broken_tls(exchange: Exchange) -> bool:
     """After `at` bytes of the body comes a record that is no TLS; on a plain connection just the end."""
-    scene.part_of_body()
-    if scene.connection.tls:
-        scene.connection.send_below_tls(b"\x17\x03\x03\x00\x20" + bytes(32))
-    scene.connection.drop()
+    exchange.part_of_body()
+    if exchange.connection.tls:
+        exchange.connection.send_below_tls(b"\x17\x03\x03\x00\x20" + bytes(32))
+    exchange.connection.drop()
     return False
 
 
 @kind("again")
-def body_stall(scene: Scene) -> bool:
+def body_stall(exchange: Exchange) -> bool:
     """After `at` bytes of the body nothing more comes for `seconds` (30), then the end."""
-    scene.part_of_body()
-    scene.connection.swallow(scene.seconds(30))
+    exchange.part_of_body()
+    exchange.connection.swallow(exchange.seconds(30))
     return False
 
 
 @kind("again")
-def drip(scene: Scene) -> bool:
+def drip(exchange: Exchange) -> bool:
     """After `at` bytes of the body one byte at a time, four a second, for `seconds` (30), then the end."""
-    rest = scene.part_of_body()
-    for _ in range(min(len(rest), round(scene.seconds(30) * 4))):
-        scene.connection.pause(0.25)
-        scene.send_body(First(rest, 1))
+    rest = exchange.part_of_body()
+    for _ in range(min(len(rest), round(exchange.seconds(30) * 4))):
+        exchange.connection.pause(0.25)
+        exchange.send_body(First(rest, 1))
     return False
 
 
 @kind("none")
-def slow(scene: Scene) -> bool:
+def slow(exchange: Exchange) -> bool:
     """The whole answer, at `rate` bytes per second."""
-    return scene.answer(scene.honest(), speed=scene.fault.rate)
+    return exchange.answer(exchange.honest(), speed=exchange.fault.rate)
 
 
 @kind("proof")
-def flipped_bit(scene: Scene) -> bool:
+def flipped_bit(exchange: Exchange) -> bool:
     """The byte at `at` has one bit wrong; all the rest is right."""
-    return _spoil(scene, 1, mask=1)
+    return _spoil(exchange, 1, mask=1)
 
 
-def _spoil(scene: Scene, count: int, mask: int | None) -> bool:
+def _spoil(exchange: Exchange, count: int, mask: int | None) -> bool:
     """The honest answer, but for `count` bytes."""
-    answer = scene.honest()
+    answer = exchange.honest()
     if not answer.payload or not len(answer.body):
-        return scene.answer(answer)
-    at = min(scene.strike_at(answer), len(answer.body) - 1)
-    scene.spoil_object()
-    return scene.answer(answer.but(body=Spoilt(streamed(answer.body), at, count, mask)))
+        return exchange.answer(answer)
+    at = min(exchange.strike_at(answer), len(answer.body) - 1)
+    exchange.spoil_object()
+    return exchange.answer(answer.but(body=Spoilt(streamed(answer.body), at, count, mask)))
 
 
 @kind("proof")
-def flipped_at_offset(scene: Scene) -> bool:
+def flipped_at_offset(exchange: Exchange) -> bool:
     """The byte at offset `at` of the object has one bit wrong, whatever range it comes in; with times=None always."""
-    answer = scene.honest()
+    answer = exchange.honest()
     span = answer.headers.get("Content-Range", "bytes 0-").removeprefix("bytes ")
-    at = scene.strike_at(answer) if scene.fault.at is None else scene.fault.at - int(span.split("-")[0])
+    at = exchange.strike_at(answer) if exchange.fault.at is None else exchange.fault.at - int(span.split("-")[0])
     if not answer.payload or not 0 <= at < len(answer.body):
-        return scene.answer(answer)
-    scene.spoil_object()
-    return scene.answer(answer.but(body=Spoilt(streamed(answer.body), at)))
+        return exchange.answer(answer)
+    exchange.spoil_object()
+    return exchange.answer(answer.but(body=Spoilt(streamed(answer.body), at)))
 
 
 @kind("proof")
-def zeroed_block(scene: Scene) -> bool:
+def zeroed_block(exchange: Exchange) -> bool:
     """4096 bytes from `at` on are zero, as from a disk or a cache that lost a page; all the rest is right."""
-    return _spoil(scene, 4096, mask=None)
+    return _spoil(exchange, 4096, mask=None)
 
 
 @kind("again")
-def extra_bytes(scene: Scene) -> bool:
+def extra_bytes(exchange: Exchange) -> bool:
     """The right answer, and then bytes that nobody asked for, on a connection that stays open."""
-    scene.answer(scene.honest())
-    scene.connection.send(b"\x00 and more of the same" * 3)
+    exchange.answer(exchange.honest())
+    exchange.connection.send(b"\x00 and more of the same" * 3)
     return True
 
 
@@ -261,56 +261,56 @@ def extra_bytes(scene: Scene) -> bool:
 
 
 @kind("none")
-def no_length(scene: Scene) -> bool:
+def no_length(exchange: Exchange) -> bool:
     """All of the body without Content-Length: the end of the connection is the end of the body."""
-    scene.answer(scene.honest().but(length=None, add={"Connection": "close"}))
+    exchange.answer(exchange.honest().but(length=None, add={"Connection": "close"}))
     return False
 
 
 @kind("again")
-def no_length_cut(scene: Scene) -> bool:
+def no_length_cut(exchange: Exchange) -> bool:
     """Without Content-Length, and only the first `at` bytes of the body."""
-    answer = scene.honest()
-    cut = First(streamed(answer.body), scene.strike_at(answer))
-    scene.answer(answer.but(length=None, body=cut, add={"Connection": "close"}))
+    answer = exchange.honest()
+    cut = First(streamed(answer.body), exchange.strike_at(answer))
+    exchange.answer(answer.but(length=None, body=cut, add={"Connection": "close"}))
     return False
 
 
 @kind("none")
-def connection_close(scene: Scene) -> bool:
+def connection_close(exchange: Exchange) -> bool:
     """The right answer with `Connection: close`, and so it is."""
-    scene.answer(scene.honest().but(add={"Connection": "close"}))
+    exchange.answer(exchange.honest().but(add={"Connection": "close"}))
     return False
 
 
 @kind("none")
-def chunked(scene: Scene) -> bool:
+def chunked(exchange: Exchange) -> bool:
     """All of the body in chunks, without Content-Length."""
-    return _send_chunked(scene, whole=True)
+    return _send_chunked(exchange, whole=True)
 
 
 @kind("again")
-def chunked_cut(scene: Scene) -> bool:
+def chunked_cut(exchange: Exchange) -> bool:
     """The body in chunks, closed in the middle of one after `at` bytes."""
-    return _send_chunked(scene, whole=False)
+    return _send_chunked(exchange, whole=False)
 
 
 @kind("again", spoils=True)
-def gzipped(scene: Scene) -> bool:
+def gzipped(exchange: Exchange) -> bool:
     """The body compressed by somebody in between, with Content-Encoding: gzip, though nobody asked for it."""
-    answer = scene.honest()
+    answer = exchange.honest()
     body = gzip.compress(bytes(answer.body), compresslevel=0)
-    return scene.answer(answer.but(body=body, length=len(body), add={"Content-Encoding": "gzip"}))
+    return exchange.answer(answer.but(body=body, length=len(body), add={"Content-Encoding": "gzip"}))
 
 
-def _send_chunked(scene: Scene, *, whole: bool) -> bool:
-    answer = scene.honest()
-    scene.connection.send(answer.but(length=None, add={"Transfer-Encoding": "chunked"}).head())
-    scene.connection.send(b"%x\r\n" % len(answer.body))
+def _send_chunked(exchange: Exchange, *, whole: bool) -> bool:
+    answer = exchange.honest()
+    exchange.connection.send(answer.but(length=None, add={"Transfer-Encoding": "chunked"}).head())
+    exchange.connection.send(b"%x\r\n" % len(answer.body))
     size = len(answer.body)
-    scene.send_body(answer.body if whole else First(streamed(answer.body), scene.strike_at(answer)))
+    exchange.send_body(answer.body if whole else First(streamed(answer.body), exchange.strike_at(answer)))
     if whole:
-        scene.connection.send(b"\r\n0\r\n\r\n" if size else b"\r\n")
+        exchange.connection.send(b"\r\n0\r\n\r\n" if size else b"\r\n")
     return whole
 
 
@@ -318,94 +318,94 @@ def _send_chunked(scene: Scene, *, whole: bool) -> bool:
 
 
 @kind("again", spoils=True)
-def range_ignored(scene: Scene) -> bool:
+def range_ignored(exchange: Exchange) -> bool:
     """200 with the whole object, whatever range was asked for."""
-    return scene.answer(scene.honest(range=None))
+    return exchange.answer(exchange.honest(range=None))
 
 
 @kind("again", spoils=True)
-def range_ignored_cut(scene: Scene) -> bool:
+def range_ignored_cut(exchange: Exchange) -> bool:
     """200 with the whole object, whatever range was asked for; the connection is reset after `at` bytes of it."""
-    answer = scene.honest(range=None)
-    scene.connection.send(answer.head())
-    scene.send_body(First(streamed(answer.body), scene.strike_at(answer)), counted=answer.payload)
-    scene.connection.reset()
+    answer = exchange.honest(range=None)
+    exchange.connection.send(answer.head())
+    exchange.send_body(First(streamed(answer.body), exchange.strike_at(answer)), counted=answer.payload)
+    exchange.connection.reset()
     return False
 
 
 @kind("again", spoils=True)
-def range_ignored_gzipped(scene: Scene) -> bool:
+def range_ignored_gzipped(exchange: Exchange) -> bool:
     """200 with the whole object, compressed by somebody in between, with Content-Encoding: gzip and a weak ETag."""
-    answer = scene.honest(range=None)
+    answer = exchange.honest(range=None)
     body = gzip.compress(bytes(answer.body), compresslevel=0)
     add = {"Content-Encoding": "gzip", "ETag": _weak(answer)}
-    return scene.answer(answer.but(body=body, length=len(body), add=add))
+    return exchange.answer(answer.but(body=body, length=len(body), add=add))
 
 
 @kind("again", spoils=True)
-def range_whole(scene: Scene) -> bool:
+def range_whole(exchange: Exchange) -> bool:
     """206 with the whole object, whatever range was asked for; Content-Range says so."""
-    answer = scene.honest(range=None)
+    answer = exchange.honest(range=None)
     size = len(answer.body)
     add = {"Content-Range": f"bytes 0-{size - 1}/{size}"}
-    return scene.answer(answer.but(status=206, reason="Partial Content", add=add))
+    return exchange.answer(answer.but(status=206, reason="Partial Content", add=add))
 
 
 @kind("again", spoils=True)
-def range_wrong(scene: Scene) -> bool:
+def range_wrong(exchange: Exchange) -> bool:
     """206 with as many bytes as asked for, but the first ones of the object; the header says so."""
-    count = len(scene.honest().body)
-    return scene.answer(scene.honest(range=f"bytes=0-{count - 1}"))
+    count = len(exchange.honest().body)
+    return exchange.answer(exchange.honest(range=f"bytes=0-{count - 1}"))
 
 
 @kind("again", spoils=True)
-def range_short(scene: Scene) -> bool:
+def range_short(exchange: Exchange) -> bool:
     """206 with the first half of the bytes asked for; Content-Range and Content-Length say so."""
-    answer = scene.honest()
+    answer = exchange.honest()
     body = First(streamed(answer.body), len(answer.body) // 2)
     unit, _, span = answer.headers.get("Content-Range", "").partition(" ")
     add = {}
     if span:
         start, size = int(span.split("-")[0]), span.split("/")[1]
         add = {"Content-Range": f"{unit} {start}-{start + len(body) - 1}/{size}"}
-    return scene.answer(answer.but(body=body, length=len(body), add=add))
+    return exchange.answer(answer.but(body=body, length=len(body), add=add))
 
 
 @kind("again", spoils=True)
-def range_cut(scene: Scene) -> bool:
+def range_cut(exchange: Exchange) -> bool:
     """206 with the Content-Range asked for, but only half the bytes; Content-Length says so."""
-    answer = scene.honest()
+    answer = exchange.honest()
     body = First(streamed(answer.body), len(answer.body) // 2)
-    return scene.answer(answer.but(body=body, length=len(body)))
+    return exchange.answer(answer.but(body=body, length=len(body)))
 
 
 @kind("again")
-def range_empty(scene: Scene) -> bool:
+def range_empty(exchange: Exchange) -> bool:
     """206 with the Content-Range asked for, and not one byte; Content-Length says so."""
-    return scene.answer(scene.honest().but(body=b"", length=0))
+    return exchange.answer(exchange.honest().but(body=b"", length=0))
 
 
 @kind("anew", spoils=True)
-def range_of_another_size(scene: Scene) -> bool:
+def range_of_another_size(exchange: Exchange) -> bool:
     """206 with the bytes asked for, but Content-Range says that the object is one byte longer."""
-    answer = scene.honest()
+    answer = exchange.honest()
     span, slash, size = answer.headers.get("Content-Range", "").partition("/")
-    return scene.answer(answer.but(add={"Content-Range": f"{span}/{int(size) + 1}"} if slash else {}))
+    return exchange.answer(answer.but(add={"Content-Range": f"{span}/{int(size) + 1}"} if slash else {}))
 
 
 # -- what S3, or what stands in for it, says instead -----------------------------------------------------------------
 
 
 @kind("slower")
-def slow_down(scene: Scene) -> bool:
+def slow_down(exchange: Exchange) -> bool:
     """503 SlowDown; with Retry-After when `seconds` is given."""
-    return scene.answer(_slow_down(scene.retry_after()))
+    return exchange.answer(_slow_down(exchange.retry_after()))
 
 
 @kind("slower")
-def slow_down_retry_after(scene: Scene) -> bool:
+def slow_down_retry_after(exchange: Exchange) -> bool:
     """503 SlowDown with Retry-After of `seconds` (1)."""
-    return scene.answer(_slow_down({"Retry-After": str(round(scene.seconds(1)))}))
+    return exchange.answer(_slow_down({"Retry-After": str(round(exchange.seconds(1)))}))
 
 
 def _slow_down(headers: dict[str, str]) -> Answer:
@@ -413,134 +413,134 @@ def _slow_down(headers: dict[str, str]) -> Answer:
 
 
 @kind("slower")
-def busy_html(scene: Scene) -> bool:
+def busy_html(exchange: Exchange) -> bool:
     """503 from a proxy: HTML; with Retry-After when `seconds` is given."""
-    return scene.answer(_html(503, "Service Unavailable", scene.retry_after()))
+    return exchange.answer(_html(503, "Service Unavailable", exchange.retry_after()))
 
 
 @kind("slower")
-def too_many_requests(scene: Scene) -> bool:
+def too_many_requests(exchange: Exchange) -> bool:
     """429 without a body; with Retry-After when `seconds` is given."""
-    return scene.answer(Answer.of(429, "Too Many Requests", scene.retry_after(), b""))
+    return exchange.answer(Answer.of(429, "Too Many Requests", exchange.retry_after(), b""))
 
 
 @kind("again")
-def internal_error(scene: Scene) -> bool:
+def internal_error(exchange: Exchange) -> bool:
     """500 InternalError."""
     message = "We encountered an internal error. Please try again."
-    return scene.answer(error_answer(500, "Internal Server Error", "InternalError", message))
+    return exchange.answer(error_answer(500, "Internal Server Error", "InternalError", message))
 
 
 @kind("again")
-def bad_gateway(scene: Scene) -> bool:
+def bad_gateway(exchange: Exchange) -> bool:
     """502 from a proxy: HTML."""
-    return scene.answer(_html(502, "Bad Gateway"))
+    return exchange.answer(_html(502, "Bad Gateway"))
 
 
 @kind("again")
-def gateway_timeout(scene: Scene) -> bool:
+def gateway_timeout(exchange: Exchange) -> bool:
     """504 without a body."""
-    return scene.answer(Answer.of(504, "Gateway Timeout", {}, b""))
+    return exchange.answer(Answer.of(504, "Gateway Timeout", {}, b""))
 
 
 @kind("again")
-def request_timeout(scene: Scene) -> bool:
+def request_timeout(exchange: Exchange) -> bool:
     """408 without a body."""
-    return scene.answer(Answer.of(408, "Request Timeout", {}, b""))
+    return exchange.answer(Answer.of(408, "Request Timeout", {}, b""))
 
 
 @kind("again")
-def s3_request_timeout(scene: Scene) -> bool:
+def s3_request_timeout(exchange: Exchange) -> bool:
     """400 RequestTimeout, and the connection is closed."""
     message = "Your socket connection to the server was not read from or written to within the timeout period."
-    scene.answer(error_answer(400, "Bad Request", "RequestTimeout", message, headers={"Connection": "close"}))
+    exchange.answer(error_answer(400, "Bad Request", "RequestTimeout", message, headers={"Connection": "close"}))
     return False
 
 
 @kind("never")
-def access_denied(scene: Scene) -> bool:
+def access_denied(exchange: Exchange) -> bool:
     """403 AccessDenied. For ever with times=None."""
-    return scene.answer(error_answer(403, "Forbidden", "AccessDenied", "Access Denied"))
+    return exchange.answer(error_answer(403, "Forbidden", "AccessDenied", "Access Denied"))
 
 
 @kind("never")
-def archived(scene: Scene) -> bool:
+def archived(exchange: Exchange) -> bool:
     """403 InvalidObjectState: the object is in an archive and must be restored by its owner."""
     message = "The operation is not valid for the object's storage class"
-    return scene.answer(error_answer(403, "Forbidden", "InvalidObjectState", message))
+    return exchange.answer(error_answer(403, "Forbidden", "InvalidObjectState", message))
 
 
 @kind("never")
-def no_such_key(scene: Scene) -> bool:
+def no_such_key(exchange: Exchange) -> bool:
     """404 NoSuchKey."""
-    return scene.answer(s3.no_such_key(scene.request.key))
+    return exchange.answer(s3.no_such_key(exchange.request.key))
 
 
 @kind("never")
-def no_such_bucket(scene: Scene) -> bool:
+def no_such_bucket(exchange: Exchange) -> bool:
     """404 NoSuchBucket."""
-    return scene.answer(s3.no_such_bucket(scene.request.bucket))
+    return exchange.answer(s3.no_such_bucket(exchange.request.bucket))
 
 
 @kind("never")
-def permanent_redirect(scene: Scene) -> bool:
+def permanent_redirect(exchange: Exchange) -> bool:
     """301 PermanentRedirect: the bucket is said to live in another region."""
     message = "The bucket you are attempting to access must be addressed using the specified endpoint."
     headers = {"x-amz-bucket-region": "eu-west-1"}
-    return scene.answer(error_answer(301, "Moved Permanently", "PermanentRedirect", message, headers=headers))
+    return exchange.answer(error_answer(301, "Moved Permanently", "PermanentRedirect", message, headers=headers))
 
 
 @kind("anew")
-def precondition_failed(scene: Scene) -> bool:
+def precondition_failed(exchange: Exchange) -> bool:
     """412 PreconditionFailed, though the object is the same."""
-    return scene.answer(s3.precondition_failed())
+    return exchange.answer(s3.precondition_failed())
 
 
 @kind("anew")
-def range_not_satisfiable(scene: Scene) -> bool:
+def range_not_satisfiable(exchange: Exchange) -> bool:
     """416 InvalidRange, though the range is within the object."""
-    asked = scene.request.headers.get("range", "")
-    return scene.answer(s3.range_not_satisfiable(asked, scene.size_of_object()))
+    asked = exchange.request.headers.get("range", "")
+    return exchange.answer(s3.range_not_satisfiable(asked, exchange.size_of_object()))
 
 
 @kind("again")
-def login_page(scene: Scene) -> bool:
+def login_page(exchange: Exchange) -> bool:
     """A login page instead of the bucket: 200 with HTML."""
-    return scene.answer(_html(200, "OK"))
+    return exchange.answer(_html(200, "OK"))
 
 
 @kind("wait")
-def login_redirect(scene: Scene) -> bool:
+def login_redirect(exchange: Exchange) -> bool:
     """A login page instead of the bucket: 302 to somewhere else."""
-    return scene.answer(_html(302, "Found", {"Location": "http://127.0.0.1:9/login"}))
+    return exchange.answer(_html(302, "Found", {"Location": "http://127.0.0.1:9/login"}))
 
 
 @kind("again")
-def temporary_redirect(scene: Scene) -> bool:
+def temporary_redirect(exchange: Exchange) -> bool:
     """307 TemporaryRedirect to where it came from, as S3 does while a bucket is young."""
-    target = scene.request.target
+    target = exchange.request.target
     headers = {"Location": target}
     message = "Please re-send this request to the specified temporary endpoint."
-    return scene.answer(error_answer(307, "Temporary Redirect", "TemporaryRedirect", message, headers=headers))
+    return exchange.answer(error_answer(307, "Temporary Redirect", "TemporaryRedirect", message, headers=headers))
 
 
 @kind("never")
-def blocked_page(scene: Scene) -> bool:
+def blocked_page(exchange: Exchange) -> bool:
     """403 from a filter in between: HTML."""
-    return scene.answer(_html(403, "Forbidden"))
+    return exchange.answer(_html(403, "Forbidden"))
 
 
 @kind("none")
-def wrong_date(scene: Scene) -> bool:
+def wrong_date(exchange: Exchange) -> bool:
     """The right answer, with a Date two hours from now: one of the two clocks is wrong."""
-    return scene.answer(scene.honest().but(add={"Date": formatdate(time.time() + 7200, usegmt=True)}))
+    return exchange.answer(exchange.honest().but(add={"Date": formatdate(time.time() + 7200, usegmt=True)}))
 
 
 @kind("again")
-def error_in_200(scene: Scene) -> bool:
+def error_in_200(exchange: Exchange) -> bool:
     """200 with an S3 error in XML where the bytes should be."""
     answer = error_answer(500, "", "InternalError", "We encountered an internal error. Please try again.")
-    return scene.answer(answer.but(status=200, reason="OK"))
+    return exchange.answer(answer.but(status=200, reason="OK"))
 
 
 def _html(status: int, reason: str, headers: dict[str, str] | None = None) -> Answer:
@@ -552,54 +552,54 @@ def _html(status: int, reason: str, headers: dict[str, str] | None = None) -> An
 
 
 @kind("anew")
-def replaced(scene: Scene) -> bool:
+def replaced(exchange: Exchange) -> bool:
     """The object is replaced by other bytes of the same size; this answer and all later ones are of the new version."""
-    scene.replace_object()
-    return scene.answer(scene.honest())
+    exchange.replace_object()
+    return exchange.answer(exchange.honest())
 
 
 @kind("anew", spoils=True)
-def other_etag(scene: Scene) -> bool:
+def other_etag(exchange: Exchange) -> bool:
     """The right bytes under another ETag, whatever If-Match says. Another at every request with times=None."""
-    answer = scene.honest(if_match=None)
-    return scene.answer(answer.but(add={"ETag": f'"{scene.number:032x}"'}))
+    answer = exchange.honest(if_match=None)
+    return exchange.answer(answer.but(add={"ETag": f'"{exchange.number:032x}"'}))
 
 
 @kind("none")
-def weak_etag(scene: Scene) -> bool:
+def weak_etag(exchange: Exchange) -> bool:
     """The right answer, its ETag made weak on the way."""
-    answer = scene.honest()
-    return scene.answer(answer.but(add={"ETag": _weak(answer)}))
+    answer = exchange.honest()
+    return exchange.answer(answer.but(add={"ETag": _weak(answer)}))
 
 
 @kind("none")
-def no_etag(scene: Scene) -> bool:
+def no_etag(exchange: Exchange) -> bool:
     """The right answer without an ETag; from a listing it is left out, too."""
-    answer = scene.honest()
-    if scene.request.operation == "list":
-        return scene.answer(_rewritten(answer, rb"<ETag>[^<]*</ETag>", b""))
-    return scene.answer(_without(answer, "etag"))
+    answer = exchange.honest()
+    if exchange.request.operation == "list":
+        return exchange.answer(_rewritten(answer, rb"<ETag>[^<]*</ETag>", b""))
+    return exchange.answer(_without(answer, "etag"))
 
 
 @kind("none")
-def no_version(scene: Scene) -> bool:
+def no_version(exchange: Exchange) -> bool:
     """The right answer without ETag and Last-Modified."""
-    return scene.answer(_without(scene.honest(), "etag", "last-modified"))
+    return exchange.answer(_without(exchange.honest(), "etag", "last-modified"))
 
 
 @kind("again")
-def says_empty(scene: Scene) -> bool:
+def says_empty(exchange: Exchange) -> bool:
     """200 with Content-Length: 0 and a weak ETag: what some caches answer to HEAD."""
-    answer = scene.honest()
-    return scene.answer(answer.but(status=200, reason="OK", body=b"", length=0, add={"ETag": _weak(answer)}))
+    answer = exchange.honest()
+    return exchange.answer(answer.but(status=200, reason="OK", body=b"", length=0, add={"ETag": _weak(answer)}))
 
 
 @kind("none")
-def sizes_zero(scene: Scene) -> bool:
+def sizes_zero(exchange: Exchange) -> bool:
     """The right listing, in which all sizes are 0."""
-    answer = scene.honest()
-    listing = scene.request.operation == "list"
-    return scene.answer(_rewritten(answer, rb"<Size>\d+</Size>", b"<Size>0</Size>") if listing else answer)
+    answer = exchange.honest()
+    listing = exchange.request.operation == "list"
+    return exchange.answer(_rewritten(answer, rb"<Size>\d+</Size>", b"<Size>0</Size>") if listing else answer)
 
 
 def _weak(answer: Answer) -> str:
@@ -620,23 +620,23 @@ def _rewritten(answer: Answer, pattern: bytes, by: bytes) -> Answer:
 
 
 @kind("none")
-def closed_after(scene: Scene) -> bool:
+def closed_after(exchange: Exchange) -> bool:
     """The right answer; then the connection is closed without a word, for the next request to find out."""
-    scene.answer(scene.honest())
+    exchange.answer(exchange.honest())
     return False
 
 
 @kind("none")
-def reset_after(scene: Scene) -> bool:
+def reset_after(exchange: Exchange) -> bool:
     """The right answer; then the connection is reset."""
-    scene.answer(scene.honest())
-    scene.connection.reset()
+    exchange.answer(exchange.honest())
+    exchange.connection.reset()
     return False
 
 
 @kind("none")
-def dead_after(scene: Scene) -> bool:
+def dead_after(exchange: Exchange) -> bool:
     """The right answer; then the connection answers nothing more for `seconds` (30), as behind a forgetful router."""
-    scene.answer(scene.honest())
-    scene.connection.swallow(scene.seconds(30))
+    exchange.answer(exchange.honest())
+    exchange.connection.swallow(exchange.seconds(30))
     return False

@@ -10,10 +10,10 @@ from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from tests.faultlab.bodies import BLOCK, Held, Stream
+from tests.faultlab.connection import Connection, Gone
 from tests.faultlab.http import Answer, Request, error_answer
 from tests.faultlab.objects import Objects, pseudo_random
 from tests.faultlab.s3 import honest_answer
-from tests.faultlab.wire import Connection, Gone
 
 PATIENCE = 60.0  # seconds another server gets for each piece of an answer
 MOST_HELD = 1 << 26  # bytes of a body without a length (listings) that are read into memory

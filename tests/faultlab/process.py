@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from tests.faultlab.tally import Stats
+from tests.faultlab.stats import Stats
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.faultlab.certificates import Certificates
+from tests.faultlab.connection import Connection, Gone
+from tests.faultlab.exchange import Exchange
 from tests.faultlab.faults import WORD_GOOD, Fault, Script, Source
 from tests.faultlab.http import Request
 from tests.faultlab.kinds import KINDS
 from tests.faultlab.objects import Objects
 from tests.faultlab.origins import Memory, Upstream
-from tests.faultlab.scene import Scene
-from tests.faultlab.tally import Seen, Stats, Tally
-from tests.faultlab.wire import Connection, Gone
+from tests.faultlab.stats import LoggedRequest, Recorder, Stats
 
 BUCKET = "nsf-ncar-era5"
 PATIENCE = 300.0  # seconds a connection may be idle, and a handshake or a request may take
@@ -80,7 +80,7 @@ class FaultServer:
         self._listener = self._bind(port)
         self._listener.listen(512)
         self.port: int = self._listener.getsockname()[1]
-        self._tally = Tally()
+        self._recorder = Recorder()
         self._numbers = 0
         self._thread = threading.Thread(target=self._accept, name="faultlab", daemon=True)
         self._thread.start()
@@ -161,18 +161,18 @@ class FaultServer:
     # -- what happened ----------------------------------------------------------------------------------------------
 
     @property
-    def log(self) -> list[Seen]:
+    def log(self) -> list[LoggedRequest]:
         """The last requests, in the order in which they came. A copy: it does not grow any more."""
-        return self._tally.log()
+        return self._recorder.log()
 
     def stats(self) -> Stats:
         if isinstance(self._origin, Upstream):
-            return self._tally.stats(self._origin.connections, self._origin.failures)
-        return self._tally.stats()
+            return self._recorder.stats(self._origin.connections, self._origin.failures)
+        return self._recorder.stats()
 
     def reset_stats(self) -> None:
         """Count from zero, and forget the log."""
-        self._tally.reset()
+        self._recorder.reset()
 
     # -- life -------------------------------------------------------------------------------------------------------
 
@@ -232,13 +232,13 @@ class FaultServer:
 
     def _take(self, sock: socket.socket) -> None:
         connection = Connection(sock, self._ended, self.certificates.context if self.certificates else None)
-        number = self._tally.connected()
+        number = self._recorder.connected()
         with self._lock:
             most = self.link.most_connections
             if most is None or len(self._open) < most:
                 thread = threading.Thread(target=self._serve, args=(number, connection), daemon=True)
                 self._open[id(connection)] = (thread, connection)
-                self._tally.open_now(len(self._open))
+                self._recorder.open_now(len(self._open))
                 thread.start()
                 return
         connection.reset()
@@ -259,7 +259,7 @@ class FaultServer:
             connection.close()
             with self._lock:
                 del self._open[id(connection)]
-                self._tally.open_now(len(self._open))
+                self._recorder.open_now(len(self._open))
 
     def _one(self, number: int, connection: Connection) -> bool:
         """One request; whether there may be another."""
@@ -271,7 +271,7 @@ class FaultServer:
         connection.skip(int(request.headers.get("content-length", 0)), PATIENCE)
         idle = time.monotonic() - waited
         if link.idle_swallow is not None and idle > link.idle_swallow:
-            self._tally.note(number, request, "idle-swallowed")
+            self._recorder.note(number, request, "idle-swallowed")
             connection.swallow(PATIENCE)
             return False
         if link.latency:
@@ -285,15 +285,17 @@ class FaultServer:
             count = self._numbers
         fault = next((found for source in sources if (found := source.pick(request))), None) or Fault(WORD_GOOD)
         name = "" if fault.kind == WORD_GOOD else fault.kind
-        seen = self._tally.note(number, request, name)
+        logged = self._recorder.note(number, request, name)
 
         slow = link.slow_every is not None and number % link.slow_every == 0
         speed = link.slow_speed if slow else link.speed
         spoilt = bool(name) and KINDS[name].spoils
         acts = (self.outage, self.lose_name)
-        scene = Scene(connection, request, fault, self._origin, count, speed, self._tally, seen, spoilt, *acts)
+        exchange = Exchange(
+            connection, request, fault, self._origin, count, speed, self._recorder, logged, spoilt, *acts
+        )
         try:
-            usable = KINDS[name].act(scene) if name else scene.answer(scene.honest())
+            usable = KINDS[name].act(exchange) if name else exchange.answer(exchange.honest())
             return usable and not fault.closes
         finally:
-            scene.close()
+            exchange.close()

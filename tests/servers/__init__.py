@@ -1,1 +1,1 @@
-"""Real S3 servers that the tests start on this machine. The one that misbehaves on purpose is `tests/faultlab`."""
+"""Servers, proxies and raw clients for tests, all on 127.0.0.1. The fault-injecting S3 server is `tests/faultlab`."""

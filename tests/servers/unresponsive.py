@@ -1,4 +1,4 @@
-"""A place where connecting gets no answer: a listener whose queue is full, so that the system drops what comes."""
+"""A port that does not answer connection attempts: its queue is full, so that the system drops them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def deaf(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
-    """Its port, while it is."""
+def unresponsive_port(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Context manager: the number of a port that does not answer."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket(family))

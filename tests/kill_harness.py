@@ -1,6 +1,7 @@
-"""Programs that are killed: a download, or a repair, from a faulty server, ended by kill -9 at a chosen kind of moment.
+"""Test harness for kill -9: downloads and repairs from a faulty server are killed in a chosen phase.
 
-After each kill nothing wrong may be under a final name; the next start must get in, and at the end every byte is right.
+After each kill no wrong byte may be under a final name, the next start must not be locked out, and in the end every
+byte must be right.
 """
 
 from __future__ import annotations
@@ -27,49 +28,49 @@ PATIENCE = 120.0  # seconds for a program to get anywhere
 KINDS = [kind for kind in HEALING if not any(word in kind for word in ("stall", "drip", "endless"))]
 
 
-class Moment(Enum):
-    """When a program is killed."""
+class Phase(Enum):
+    """The phase in which a program is killed."""
 
     PLANNING = "planning"
     FETCHING = "fetching"
     CHECKPOINT = "in a checkpoint"
-    LOOKING = "verifying"
+    VERIFYING = "verifying"
     REPAIRING = "repairing"
 
 
 @dataclass(slots=True)
-class Tally:
-    """What came of it."""
+class KillStats:
+    """Kills and what was found afterwards."""
 
-    kills: dict[Moment, int] = field(default_factory=lambda: dict.fromkeys(Moment, 0))
+    kills: dict[Phase, int] = field(default_factory=lambda: dict.fromkeys(Phase, 0))
     half_saved: int = 0  # kills that left a resume file half written, or under its old name only
     starts: list[float] = field(default_factory=list)  # seconds from the start of a program to its first new byte
-    unwanted: list[str] = field(default_factory=list)  # everything that should not have been
+    problems: list[str] = field(default_factory=list)  # everything that must not happen
 
     @property
     def killed(self) -> int:
         return sum(self.kills.values())
 
 
-class Scene:
-    """A faulty server, a folder, and the programs that are started and killed.
+class KillHarness:
+    """A faulty server, a folder, and the programs that are started in it and killed.
 
-    files: how many objects, `most` bytes each at most. life: seconds a program fetches before it is killed, at most.
+    files: number of objects; most: maximum bytes of each. life: maximum seconds of downloading before a kill.
     """
 
     def __init__(
         self, server: FaultServer, folder: Path, *, seed: int, files: int, most: int, life: float = 2.5
     ) -> None:
-        self.server, self.tally, self.dice = server, Tally(), random.Random(seed)
+        self.server, self.stats, self.dice = server, KillStats(), random.Random(seed)
         self._life = life
         self._folder, self._files, self._most = folder, files, most
         self._round = 0
-        self._spoilt: dict[str, bytes] = {}
+        self._damaged: dict[str, bytes] = {}
         self.out = folder
         self.objects: dict[str, bytes] = {}
 
-    def furnish(self) -> None:
-        """New objects in the bucket, a new folder to fetch them into, faults on a fifth of the requests."""
+    def new_round(self) -> None:
+        """Put new objects into the bucket, choose a new folder, and enable faults on a fifth of the requests."""
         for key in self.objects:
             self.server.delete(key)
         self._round += 1
@@ -79,14 +80,14 @@ class Scene:
         for n, (key, data) in enumerate(self.objects.items()):
             self.server.put(key, data, part_size=MB if n % 2 else None)
         (self._folder / "keys.txt").write_text("\n".join(self.objects))
-        self.rough()
+        self.enable_faults()
 
-    def rough(self) -> None:
+    def enable_faults(self) -> None:
         self.server.calm()
         self.server.link = Link(latency=LATENCY, speed=SPEED)
         self.server.add(Mix(seed=self.dice.randrange(10**6), kinds=KINDS, share=0.2, in_a_row=2, at_most=10**9))
 
-    def smooth(self) -> None:
+    def disable_faults(self) -> None:
         self.server.calm()
         self.server.link = Link()
 
@@ -99,68 +100,70 @@ class Scene:
     def repair(self) -> subprocess.Popen[str]:
         return self._start("verify", str(self.out), "--repair", "--endpoint-url", self.server.endpoint_url)
 
-    def spoil(self) -> None:
-        """Damage some of the finished files: a flipped byte, a cut end, one gone."""
-        self._spoilt = {}
+    def damage_files(self) -> None:
+        """Damage some of the finished files: flip a byte, truncate, delete one."""
+        self._damaged = {}
         chosen = self.dice.sample(sorted(self.objects), len(self.objects) // 3)
         (self.out / chosen.pop()).unlink()
         for key in chosen:
             data = bytearray(self.objects[key])
             place = self.dice.randrange(len(data))
             data[place] ^= 1
-            self._spoilt[key] = bytes(data if place % 2 else data[:place])
-            (self.out / key).write_bytes(self._spoilt[key])
+            self._damaged[key] = bytes(data if place % 2 else data[:place])
+            (self.out / key).write_bytes(self._damaged[key])
 
-    def kill(self, program: subprocess.Popen[str], moment: Moment) -> bool:
-        """Kill it at such a moment, and look at what is left. False when it had ended by itself before."""
-        began, payload, asked = time.monotonic(), self._payload(), self._asked()
+    def kill(self, program: subprocess.Popen[str], moment: Phase) -> bool:
+        """Kill the program in this phase and check the files. Return False if it had ended by itself before."""
+        began, payload, requests = time.monotonic(), self._payload(), self._requests()
         try:
-            self._until(program, lambda: self._asked() > asked)
-            if moment is Moment.PLANNING:
+            self._until(program, lambda: self._requests() > requests)
+            if moment is Phase.PLANNING:
                 time.sleep(self.dice.uniform(0.0, 4 * LATENCY))
-            elif moment is Moment.LOOKING:
+            elif moment is Phase.VERIFYING:
                 time.sleep(self.dice.uniform(0.0, 0.3))
             else:
                 self._until(program, lambda: self._payload() > payload)
-                self.tally.starts.append(time.monotonic() - began)
+                self.stats.starts.append(time.monotonic() - began)
                 time.sleep(self.dice.uniform(0.0, self._life))
-            if moment is Moment.CHECKPOINT:
+            if moment is Phase.CHECKPOINT:
                 self._until(program, lambda: any(self.out.glob(".era5dl/*.json.tmp")), pause=0.0005)
         finally:
             alive = program.poll() is None
             program.send_signal(signal.SIGKILL)
-            said = program.communicate()[0]
+            output = program.communicate()[0]
         if not alive:
-            self.ended(program, said)
+            self.check_exit(program, output)
             return False
-        self.tally.kills[moment] += 1
-        self._look()
+        self.stats.kills[moment] += 1
+        self._check_files()
         return True
 
-    def ended(self, program: subprocess.Popen[str], said: str) -> None:
-        """It has come to its end by itself: that must have been a good one. A repair may leave to `resume` what a
-        repair that was killed has seen to be gone."""
-        if program.returncode and not (program.returncode == 1 and " absent; " in said):
-            self.tally.unwanted.append(f"exit code {program.returncode}: {said[-2000:]}")
+    def check_exit(self, program: subprocess.Popen[str], output: str) -> None:
+        """Check the exit code of a program that ended by itself.
+
+        A repair may leave to `resume` what an earlier, killed repair found missing.
+        """
+        if program.returncode and not (program.returncode == 1 and " absent; " in output):
+            self.stats.problems.append(f"exit code {program.returncode}: {output[-2000:]}")
 
     def finish(self, program: subprocess.Popen[str]) -> None:
-        """Let it run to its end."""
-        self.ended(program, program.communicate(timeout=240)[0])
+        """Wait until the program ends, and check its exit code."""
+        self.check_exit(program, program.communicate(timeout=240)[0])
 
-    def all_right(self) -> None:
-        """Look whether the folder is as it should be when everything is done."""
+    def check_result(self) -> None:
+        """Check the folder after the last program: every file right, nothing left over."""
         wrong = wrong_files(self.out, self.objects)
         left = [str(path) for path in self.out.rglob("*") if path.suffix in (".part", ".tmp", ".lock")]
-        self.tally.unwanted += [f"wrong at the end: {key}" for key in wrong] + [f"left over: {name}" for name in left]
+        self.stats.problems += [f"wrong at the end: {key}" for key in wrong] + [f"left over: {name}" for name in left]
 
-    def _look(self) -> None:
+    def _check_files(self) -> None:
         home = self.out / ".era5dl"
         saved = {path.name.partition(".")[2] for path in home.glob("*.json*")}
-        self.tally.half_saved += "json.tmp" in saved or (bool(saved) and "json" not in saved)
+        self.stats.half_saved += "json.tmp" in saved or (bool(saved) and "json" not in saved)
         for key, data in self.objects.items():
             path = self.out / key
-            if path.exists() and path.read_bytes() not in (data, self._spoilt.get(key, data)):
-                self.tally.unwanted.append(f"wrong bytes under the name of {key}")
+            if path.exists() and path.read_bytes() not in (data, self._damaged.get(key, data)):
+                self.stats.problems.append(f"wrong bytes under the name of {key}")
 
     def _start(self, *words: str) -> subprocess.Popen[str]:
         settings = {
@@ -183,12 +186,12 @@ class Scene:
         give_up = time.monotonic() + PATIENCE
         while not reached() and program.poll() is None:
             if time.monotonic() > give_up:
-                self.tally.unwanted.append("a program got nowhere")
+                self.stats.problems.append("a program got nowhere")
                 return
             time.sleep(pause)
 
     def _payload(self) -> int:
         return self.server.stats().payload
 
-    def _asked(self) -> int:
+    def _requests(self) -> int:
         return sum(self.server.stats().requests.values())

@@ -1,4 +1,4 @@
-"""One request on one connection, with all that a fault needs to play its part."""
+"""One HTTP exchange (request and response) on a connection: what the functions in `kinds` work with."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tests.faultlab.bodies import BLOCK, Body, First, Stream, streamed
+from tests.faultlab.connection import Connection
 from tests.faultlab.faults import Fault
 from tests.faultlab.http import Answer, Request
 from tests.faultlab.origins import Origin
-from tests.faultlab.tally import Seen, Tally
-from tests.faultlab.wire import Connection
+from tests.faultlab.stats import LoggedRequest, Recorder
 
 SLICE = 0.02  # seconds between two sends of a body whose speed is limited
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What the acts in `kinds` work with.
+class Exchange:
+    """A request, its connection, and the fault that strikes it.
 
     number: of the request, counted over the whole server. speed: bytes per second of this connection, None unlimited.
     spoilt: whether the payload of this answer is worthless from the start. outage: makes the server refuse connections
@@ -31,8 +31,8 @@ class Scene:
     origin: Origin
     number: int
     speed: int | None
-    tally: Tally
-    seen: Seen
+    recorder: Recorder
+    logged: LoggedRequest
     spoilt: bool
     outage: Callable[[float], None]
     lose_name: Callable[[float], None]
@@ -90,7 +90,7 @@ class Scene:
             if allowed >= min(least, len(stream)):
                 piece = stream.read(min(allowed, BLOCK))
                 if counted:  # first, so that who has the bytes finds them counted
-                    self.tally.sent(self.seen, len(piece), spoilt=self.spoilt)
+                    self.recorder.sent(self.logged, len(piece), spoilt=self.spoilt)
                 self.connection.send(piece)
                 sent += len(piece)
             else:
@@ -99,11 +99,11 @@ class Scene:
     def replace_object(self) -> None:
         """Put a new version in the object's place; all that was sent of the old one was in vain."""
         self.origin.replace(self.request.key)
-        self.tally.replaced(self.seen)
+        self.recorder.replaced(self.logged)
 
     def spoil_object(self) -> None:
         """Some bytes of this answer are wrong: count the object as lost, for no checksum tells which bytes they are."""
-        self.tally.spoilt(self.seen, self.size_of_object())
+        self.recorder.spoilt(self.logged, self.size_of_object())
 
     def close(self) -> None:
         """Let go of what was opened for this request and not read to its end."""

@@ -1,11 +1,11 @@
-"""A disk that remembers what was synced: what a power cut would have left, at any moment of a program's life.
+"""Simulates a power cut: records what a program does to its files, and restores what may be left at any moment.
 
-`Disk.watching` follows what the program does to the files of one folder. `Disk.after_cut` then builds what may be there
-after the power went at a moment: of each file the bytes that were synced by then, and of those written since some, none
-or zeros; of the names each change that was made durable, and of the later ones some.
+`RecordedDisk.recording` records what the program does to the files of one folder. `RecordedDisk.restore_after_cut` then
+creates what may be on the disk after a power cut at one moment: of each file the bytes that were synced by then, and of
+those written later some, none or zeros; of the names every change that was durable, and some of the later ones.
 
-Two kinds of disk: a "journal" keeps changes of names in their order, and any sync writes all before it (ext4, xfs); a
-"strict" one promises no more than POSIX does: a name is durable when its own folder was synced, each folder for itself.
+Two kinds of disk: a "journal" keeps changes of names in order, and every sync also writes all earlier ones (ext4, xfs).
+A "strict" disk guarantees only what POSIX does: a name is durable when its own folder was synced.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A change of names: `path` now means this file (None: a folder); `gone` means nothing any more."""
+class NameChange:
+    """A change of names: `path` now refers to this file (None: a folder), `gone` no longer exists."""
 
     path: str
     file: int | None
@@ -34,7 +34,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Synced:
+class Sync:
     """A file (with the bytes it had) or a folder was synced."""
 
     path: str
@@ -42,20 +42,20 @@ class Synced:
     data: bytes = b""
 
 
-class Disk:
-    """What was done to the files under `root`, in order."""
+class RecordedDisk:
+    """Everything that was done to the files under `root`, in order."""
 
     def __init__(self, root: Path) -> None:
         self.root = str(root)
-        self.events: list[Named | Synced] = []
+        self.events: list[NameChange | Sync] = []
         self._lock = threading.RLock()
         self._files: dict[str, int] = {}  # by their present names
         self._open: dict[int, tuple[str, int | None]] = {}  # descriptor -> name when opened, file
         self._count = 0
 
     @contextmanager
-    def watching(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
-        """Follow this program, all its threads."""
+    def recording(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Record the file operations of this process, in all threads."""
         real: dict[str, Callable[..., Any]] = {
             name: getattr(os, name) for name in ("open", "close", "fsync", "replace", "rename", "unlink", "mkdir")
         }
@@ -69,7 +69,7 @@ class Disk:
                     if new:
                         self._count += 1
                         self._files[name] = self._count
-                        self.events.append(Named(name, self._count))
+                        self.events.append(NameChange(name, self._count))
                     self._open[fd] = name, self._files.get(name)
                 return fd
 
@@ -83,7 +83,7 @@ class Disk:
                 if fd in self._open:
                     name, file = self._open[fd]
                     data = b"" if file is None else Path(f"/proc/self/fd/{fd}").read_bytes()
-                    self.events.append(Synced(name, file, data))
+                    self.events.append(Sync(name, file, data))
 
         def moved(source: Any, target: Any, **named: Any) -> None:
             with self._lock:
@@ -92,7 +92,7 @@ class Disk:
                 if self._is_ours(before):
                     file = self._files.pop(before)
                     self._files[after] = file
-                    self.events.append(Named(after, file, before))
+                    self.events.append(NameChange(after, file, before))
 
         def removed(path: Any, **named: Any) -> None:
             with self._lock:
@@ -100,14 +100,14 @@ class Disk:
                 real["unlink"](path, **named)
                 if self._is_ours(name):
                     self._files.pop(name, None)
-                    self.events.append(Named("", None, name))
+                    self.events.append(NameChange("", None, name))
 
         def made(path: Any, *rest: Any, **named: Any) -> None:
             with self._lock:
                 name = _whole(path, named.get("dir_fd"))
                 real["mkdir"](path, *rest, **named)
                 if self._is_ours(name):
-                    self.events.append(Named(name, None))
+                    self.events.append(NameChange(name, None))
 
         ours = {"open": opened, "close": closed, "fsync": synced, "replace": moved, "rename": moved}
         with patch.context() as patched:
@@ -115,11 +115,11 @@ class Disk:
                 patched.setattr(os, name, function)
             yield
 
-    def after_cut(self, moment: int, folder: Path, dice: random.Random, *, strict: bool) -> None:
-        """Build in `folder` what may be left when the power goes after so many events."""
+    def restore_after_cut(self, moment: int, folder: Path, rng: random.Random, *, strict: bool) -> None:
+        """Create in `folder` what may be left by a power cut after `moment` events."""
         past, future = self.events[:moment], self.events[moment:]
         names: dict[str, int | None] = {self.root: None}
-        for change in _surviving(past, dice, strict=strict):
+        for change in _surviving(past, rng, strict=strict):
             names.pop(change.gone, None)
             if change.path:
                 names[change.path] = change.file
@@ -131,14 +131,14 @@ class Disk:
             if file is None:
                 target.mkdir(exist_ok=True)
             else:
-                target.write_bytes(_left_of(file, past, future, dice))
+                target.write_bytes(_left_of(file, past, future, rng))
 
     def _is_ours(self, path: str) -> bool:
         return path.startswith(self.root)
 
 
 def _whole(path: Any, dir_fd: int | None) -> str:
-    """The path of what is named, perhaps relative to an open folder; "" for a descriptor."""
+    """Return the absolute path of an argument that may be relative to an open folder; "" for a descriptor."""
     if isinstance(path, int):
         return ""
     if dir_fd is None:
@@ -146,37 +146,37 @@ def _whole(path: Any, dir_fd: int | None) -> str:
     return os.path.normpath(Path(f"/proc/self/fd/{dir_fd}").readlink() / path)
 
 
-def _surviving(past: list[Named | Synced], dice: random.Random, *, strict: bool) -> list[Named]:
-    """The changes of names that are there after the cut."""
-    changes: dict[str, list[tuple[int, Named]]] = {}  # of each folder; on a journal all are one
+def _surviving(past: list[NameChange | Sync], rng: random.Random, *, strict: bool) -> list[NameChange]:
+    """Return the changes of names that survive the power cut."""
+    changes: dict[str, list[tuple[int, NameChange]]] = {}  # of each folder; on a journal all are one
     durable: dict[str, int] = {}
     for place, event in enumerate(past):
-        if isinstance(event, Named):
+        if isinstance(event, NameChange):
             where = str(Path(event.path or event.gone).parent) if strict else ""
             changes.setdefault(where, []).append((place, event))
         elif not strict or event.file is None:
             where = event.path if strict else ""
             durable[where] = len(changes.get(where, ()))
-    kept: list[tuple[int, Named]] = []
+    kept: list[tuple[int, NameChange]] = []
     for where, made in changes.items():
-        kept += made[: dice.randint(durable.get(where, 0), len(made))]
+        kept += made[: rng.randint(durable.get(where, 0), len(made))]
     return [change for _, change in sorted(kept, key=lambda pair: pair[0])]
 
 
-def _left_of(file: int, past: list[Named | Synced], future: list[Named | Synced], dice: random.Random) -> bytes:
-    """The bytes of a file: what was synced, and something, nothing or zeros where more was written."""
+def _left_of(file: int, past: list[NameChange | Sync], future: list[NameChange | Sync], rng: random.Random) -> bytes:
+    """Return the bytes of a file: what was synced, and some, none or zeros of what was written later."""
 
-    def versions(events: list[Named | Synced]) -> list[bytes]:
-        return [event.data for event in events if isinstance(event, Synced) and event.file == file]
+    def versions(events: list[NameChange | Sync]) -> list[bytes]:
+        return [event.data for event in events if isinstance(event, Sync) and event.file == file]
 
     sure = (versions(past) or [b""])[-1]
     later = (versions(future) or [sure])[0]  # pages that were on their way
-    fate = dice.choice(["lost", "zeros", "some"])
+    fate = rng.choice(["lost", "zeros", "some"])
     if fate == "lost" or later == sure:
         return sure
     left = bytearray(sure.ljust(len(later), b"\0"))
     if fate == "some":
         for at in range(0, len(left), BLOCK):
-            if dice.random() < 0.5:
+            if rng.random() < 0.5:
                 left[at : at + BLOCK] = later[at : at + BLOCK]
     return bytes(left)

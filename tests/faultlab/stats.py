@@ -1,4 +1,4 @@
-"""What has happened: requests, faults, bytes sent, and bytes that the faults have made worthless."""
+"""Statistics and log of the fault lab: requests, faults, bytes sent, and bytes that faults made worthless."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LOG_LENGTH = 20_000
 
 
 @dataclass(slots=True)
-class Seen:
-    """One request, as the log keeps it. `payload` grows while bytes of an object are sent in answer."""
+class LoggedRequest:
+    """One request in the log. `payload` grows while bytes of an object are sent in answer."""
 
     when: float  # seconds since the server started
     connection: int
@@ -28,7 +28,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What has happened since the start, or since `reset_stats`.
+    """Statistics since the start, or since `reset_stats`.
 
     destroyed: bytes that were sent, and that a fault has made worthless for a client that keeps whatever it can: all
     of an answer that must not be believed (range-wrong, chunked, ...), the whole object in which a bit was flipped (an
@@ -49,14 +49,14 @@ class Stats:
     upstream_failures: int  # requests it did not answer, or not to the end
 
 
-class Tally:
-    """Counts. Used by all threads of a server."""
+class Recorder:
+    """Counts and logs requests. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._now = 0
-        self._log: deque[Seen] = deque(maxlen=LOG_LENGTH)
+        self._log: deque[LoggedRequest] = deque(maxlen=LOG_LENGTH)
         self.reset()
 
     def reset(self) -> None:
@@ -85,46 +85,46 @@ class Tally:
             self._now = count
             self._peak = max(self._peak, count)
 
-    def note(self, connection: int, request: Request, fault: str) -> Seen:
+    def note(self, connection: int, request: Request, fault: str) -> LoggedRequest:
         """Count and log a request: before it is answered, so that who has the answer finds it counted."""
         when = round(time.monotonic() - self._began, 3)
         span, if_match = request.headers.get("range", ""), request.headers.get("if-match", "")
-        seen = Seen(when, connection, request.method, request.key, span, if_match, fault)
+        logged = LoggedRequest(when, connection, request.method, request.key, span, if_match, fault)
         with self._lock:
-            self._log.append(seen)
+            self._log.append(logged)
             self._requests[request.method] += 1
             if fault:
                 self._faults[fault] += 1
-        return seen
+        return logged
 
-    def sent(self, seen: Seen, size: int, *, spoilt: bool) -> None:
+    def sent(self, logged: LoggedRequest, size: int, *, spoilt: bool) -> None:
         """Bytes of an object leave in answer to a request; worthless when `spoilt`."""
         with self._lock:
-            seen.payload += size
-            self._payload[seen.fault] += size
+            logged.payload += size
+            self._payload[logged.fault] += size
             if spoilt:
-                self._destroyed[seen.fault] += size
+                self._destroyed[logged.fault] += size
             else:
-                self._kept[seen.key] += size
-                self._sent[seen.key] += size
+                self._kept[logged.key] += size
+                self._sent[logged.key] += size
 
-    def replaced(self, seen: Seen) -> None:
+    def replaced(self, logged: LoggedRequest) -> None:
         """All that was sent of the object that was asked for is worthless now."""
         with self._lock:
-            self._destroyed[seen.fault] += self._kept.pop(seen.key, 0)
+            self._destroyed[logged.fault] += self._kept.pop(logged.key, 0)
 
-    def spoilt(self, seen: Seen, size: int) -> None:
+    def spoilt(self, logged: LoggedRequest, size: int) -> None:
         """Among the bytes of this object, `size` in all, are wrong ones. Said twice of one round it counts once."""
         with self._lock:
-            this_round = (seen.key, self._sent[seen.key] // max(size, 1))
+            this_round = (logged.key, self._sent[logged.key] // max(size, 1))
             if this_round not in self._spoilt:
                 self._spoilt.add(this_round)
-                self._kept[seen.key] -= size
-                self._destroyed[seen.fault] += size
+                self._kept[logged.key] -= size
+                self._destroyed[logged.fault] += size
 
-    def log(self) -> list[Seen]:
+    def log(self) -> list[LoggedRequest]:
         with self._lock:
-            return [replace(seen) for seen in self._log]
+            return [replace(logged) for logged in self._log]
 
     def stats(self, upstream_connections: int = 0, upstream_failures: int = 0) -> Stats:
         with self._lock:
