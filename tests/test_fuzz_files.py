@@ -22,7 +22,6 @@ from era5dl.errors import SessionDamaged, UsageError
 from era5dl.gui.models.preferences import BOUNDS, CHOICES, Preferences, load, save
 from era5dl.gui.models.request_form import Fields, from_text, to_text, validate
 from era5dl.gui.models.sessions import rows
-from era5dl.gui.text import po
 from era5dl.locks.lock_file import current_owner
 from era5dl.locks.owner import Owner
 from era5dl.planner.plan import Plan
@@ -39,7 +38,6 @@ from tests.session_samples import checkpoints, objects, plan_of, something_of_ev
 pytestmark = pytest.mark.slow
 
 PLAN = plan_of(objects(12))
-PO = Path(po.__file__).with_name("locale") / "zh_CN" / "LC_MESSAGES" / "era5dl.po"
 
 
 @pytest.fixture(scope="module")
@@ -242,17 +240,6 @@ def test_any_settings_of_the_window_are_within_bounds(folder: Path, data: st.Dat
 @given(spoilt(json.loads(to_text(Fields(variables=frozenset(["an.sfc/2t"]), years=frozenset([2020]))))) | NASTY)
 def test_any_remembered_selection_fills_the_form(raw: Any) -> None:
     validate(from_text(json.dumps(raw), "folder"))
-
-
-@bounded(60)
-@given(st.data())
-def test_any_catalogue_of_texts_is_compiled_or_refused(data: st.DataObject) -> None:
-    whole = PO.read_text(encoding="utf-8")
-    start = data.draw(st.integers(0, len(whole) - 1))
-    block = whole[start : start + 3000].encode()
-    text = data.draw(st.sampled_from([block, data.draw(harmed(block))])).decode("utf-8", "replace")
-    with contextlib.suppress(ValueError):
-        assert po.compiled(text)
 
 
 def test_a_plan_too_large_to_be_read_again_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
