@@ -24,48 +24,48 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def objects(server: FaultServer, count: int, size: int = 20_000) -> dict[str, bytes]:
-    """So many objects in the bucket."""
+    """Put `count` objects into the bucket."""
     made = {f"{n:02}.bin": pseudo_random(n, size) for n in range(count)}
     for key, data in made.items():
         server.put(key, data)
     return made
 
 
-# The rule
+# AccessDenials alone
 
 
 def test_many_denied_objects_without_any_answer_mean_the_bucket() -> None:
-    seen = AccessDenials()
+    denials = AccessDenials()
     for index in range(MANY_OBJECTS):
-        seen.record_denial(index, START)
-        seen.record_denial(index, START + SILENCE)
-        assert seen.bucket_denied(START + SILENCE, 0.0) == (index == MANY_OBJECTS - 1)
-    assert not seen.bucket_denied(START + SILENCE - 0.1, 0.0), "not so soon"
-    assert not seen.bucket_denied(START + SILENCE, START + 0.1), "bytes still came"
-    assert not seen.are_temporary
+        denials.record_denial(index, START)
+        denials.record_denial(index, START + SILENCE)
+        assert denials.bucket_denied(START + SILENCE, 0.0) == (index == MANY_OBJECTS - 1)
+    assert not denials.bucket_denied(START + SILENCE - 0.1, 0.0), "too early"
+    assert not denials.bucket_denied(START + SILENCE, START + 0.1), "bytes still arrived"
+    assert not denials.are_temporary
 
 
 def test_an_answer_resets_the_count_of_denials() -> None:
-    seen = AccessDenials()
+    denials = AccessDenials()
     for index in range(3 * MANY_OBJECTS):
-        seen.record_denial(index, START)
-    assert seen.many
-    seen.record_answer(99)
-    assert not seen.many
-    assert not seen.bucket_denied(START + 99, 0.0)
-    assert not seen.are_temporary, "that object was never refused"
-    seen.record_answer(1)
-    assert seen.are_temporary
+        denials.record_denial(index, START)
+    assert denials.many
+    denials.record_answer(99)
+    assert not denials.many
+    assert not denials.bucket_denied(START + 99, 0.0)
+    assert not denials.are_temporary, "that object was never denied"
+    denials.record_answer(1)
+    assert denials.are_temporary
 
 
 def test_denials_of_one_object_never_mean_the_bucket() -> None:
-    seen = AccessDenials()
+    denials = AccessDenials()
     for n in range(100):
-        seen.record_denial(7, START + n)
-    assert not seen.bucket_denied(START + 100, 0.0)
+        denials.record_denial(7, START + n)
+    assert not denials.bucket_denied(START + 100, 0.0)
 
 
-# Runs
+# Whole runs
 
 
 @pytest.mark.slow
@@ -111,9 +111,9 @@ def test_a_bucket_that_denies_everything_ends_the_run_without_failed_files(
 def test_no_object_fails_while_bytes_still_arrive_over_older_connections(
     fault_server: FaultServer, tmp_path: Path
 ) -> None:
-    """A ban that lets go on what was begun: the file under way comes whole, then the run ends."""
+    """A ban that does not affect open connections: the file in progress is completed, then the run ends."""
     data = objects(fault_server, 20)
-    data["00.bin"] = pseudo_random("slow", 2 * MIN_STEAL - 1000)  # nobody takes half of it over
+    data["00.bin"] = pseudo_random("slow", 2 * MIN_STEAL - 1000)  # too small for work stealing
     fault_server.put("00.bin", data["00.bin"])
     fault_server.link = Link(speed=30_000)
     with running(fault_server, tmp_path, workers=4) as ran:
@@ -125,7 +125,7 @@ def test_no_object_fails_while_bytes_still_arrive_over_older_connections(
 
 
 def test_a_few_objects_that_are_all_denied_fail_one_by_one(fault_server: FaultServer, tmp_path: Path) -> None:
-    """Too few to say that it is the bucket; but it ends, and with the reason."""
+    """Too few to mean the bucket, but the run ends and reports the reason."""
     objects(fault_server, retry.MANY_OBJECTS - 1)
     fault_server.script(Fault("access-denied", times=None))
     ended = fetch_all(fault_server, tmp_path).engine.result

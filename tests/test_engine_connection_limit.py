@@ -24,7 +24,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Closing:
-    """Faults on a share of the requests, each of which costs its connection. The first requests are answered."""
+    """Faults that close the connection of a share of the requests. The first requests are answered."""
 
     def __init__(self, kinds: list[str], share: float, first: int = 30) -> None:
         self._kinds, self._share, self._first = kinds, share, first
@@ -80,8 +80,8 @@ def test_a_connection_limit_reduces_the_number_of_requests(
         ran.until(lambda: ran.engine.snapshot().verified_files >= 12)
         assert ran.engine.snapshot().allowed <= most + 1
         assert ran.said(FileFailed) == []
-        assert fault_server.stats().connections < 4 * WORKERS, "open connections are used, and new ones rarely tried"
-        fault_server.link = Link(speed=100_000, latency=0.02)  # and now all are
+        assert fault_server.stats().connections < 4 * WORKERS, "open connections are reused, and new ones rarely opened"
+        fault_server.link = Link(speed=100_000, latency=0.02)  # now all connections are accepted
         ran.until(lambda: ran.engine.snapshot().allowed > most + 1)
         assert ran.end().verified == 24
     assert wrong_files(tmp_path, objects) == []

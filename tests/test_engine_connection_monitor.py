@@ -1,4 +1,4 @@
-"""Tests of recovery without the user: idle times, another network, changed addresses, clock jumps."""
+"""Tests of the connection monitor: idle connections, another network, changed addresses, suspend and clock changes."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def heads(server: FaultServer) -> int:
 
 
 def under_way(server: FaultServer, folder: Path, **options: Any) -> Any:
-    """A run of one file of 2 MB that takes a second."""
+    """Return a run that downloads one file of 2 MB in about a second."""
     server.put(KEY, pseudo_random(1, 2 * MB))
     server.link = Link(speed=2 * MB)
     return running(server, folder, **options)
 
 
-# Quiet
+# No bytes arrive
 
 
 def test_the_bucket_is_probed_while_no_bytes_arrive(
@@ -52,9 +52,9 @@ def test_the_bucket_is_probed_while_no_bytes_arrive(
         assert ran.engine.snapshot().state is State.PAUSED
         fault_server.outage(2.0)
         ran.until(lambda: ran.engine._run.outage.state is State.WAITING_FOR_NETWORK)
-        assert ran.engine.snapshot().state is State.PAUSED, "the user has paused it: that is what is told"
+        assert ran.engine.snapshot().state is State.PAUSED, "the pause of the user is reported first"
         ran.engine.resume()
-        assert ran.engine.snapshot().state is State.WAITING_FOR_NETWORK, "known before anybody tries"
+        assert ran.engine.snapshot().state is State.WAITING_FOR_NETWORK, "known from the probe"
         assert ran.end().verified == 1
     assert [event.state for event in ran.said(StateChanged)] == [
         State.RUNNING,
@@ -73,7 +73,7 @@ def test_the_bucket_is_not_probed_while_bytes_arrive(fault_server: FaultServer, 
         engine = Engine(bucket, session, settings)
         run, connections, began = engine._run, engine._maintenance._connections, time.monotonic()
         bucket.drop_idle_connections = lambda: done.append("drop")  # type: ignore[method-assign]
-        run.outage.probe = lambda key: done.append(f"ask for {key}")  # type: ignore[method-assign]
+        run.outage.probe = lambda key: done.append(f"probe {key}")  # type: ignore[method-assign]
         for after, came, expected in (
             (50, 0, []),
             (59, 1, []),
@@ -82,10 +82,10 @@ def test_the_bucket_is_not_probed_while_bytes_arrive(fault_server: FaultServer, 
             (170, 1, []),
             (231, 0, ["drop"]),
             (760, 0, ["drop"]),
-            (790, 0, [f"ask for {KEY}"]),
+            (790, 0, [f"probe {KEY}"]),
             (821, 0, ["drop"]),
             (1380, 0, ["drop"]),
-            (1391, 0, [f"ask for {KEY}"]),
+            (1391, 0, [f"probe {KEY}"]),
         ):
             run.counters.fetched_bytes += came
             connections._check_idle(began + after)
@@ -96,7 +96,7 @@ def test_the_bucket_is_not_probed_while_bytes_arrive(fault_server: FaultServer, 
 def test_idle_connections_are_dropped_after_a_minute_without_bytes(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A router that has forgotten it swallows what is sent, and only a timeout shows it."""
+    """A router that has forgotten a connection drops its packets, which only a timeout shows."""
     monkeypatch.setattr(connection_monitor, "IDLE_AFTER", 0.2)
     for number in range(2):
         fault_server.put(f"{number}.bin", pseudo_random(number, 50_000))
@@ -113,7 +113,7 @@ def test_idle_connections_are_dropped_after_a_minute_without_bytes(
 
 
 class Elsewhere(FaultServer):
-    """The bucket under another address, on the same port."""
+    """The bucket at another address, on the same port."""
 
     def _bind(self, port: int) -> socket.socket:
         sock = socket.socket()
@@ -127,7 +127,7 @@ class Elsewhere(FaultServer):
 
 @pytest.fixture
 def moving(fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A server and its successor under another address; `leads_to` is what the name resolves to."""
+    """A server and its successor at another address; `leads_to` is the address its name resolves to."""
 
     class Moving:
         endpoint_url, bucket = f"http://{NAME}:{fault_server.port}", fault_server.bucket
@@ -145,7 +145,7 @@ def moving(fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def keep_idle(bucket: S3Bucket, key: str, count: int) -> None:
-    """Leave so many connections in the pool."""
+    """Leave `count` idle connections in the pool."""
     together = threading.Barrier(count)
 
     def ask() -> None:
@@ -164,7 +164,7 @@ def test_connections_to_a_dead_server_address_are_dropped(moving: Any, tmp_path:
     for server in (moving.before, moving.after):
         for key, body in data.items():
             server.put(key, body)
-    moving.before.link = Link(latency=0.2)  # so that each of the requests below needs a connection of its own
+    moving.before.link = Link(latency=0.2)  # so that each of the requests below needs its own connection
     moving.after.link = Link(speed=400_000)
     settings = settings_for(moving, workers=1, read_timeout=1.0)
     bucket = S3Bucket(settings)
@@ -177,9 +177,9 @@ def test_connections_to_a_dead_server_address_are_dropped(moving: Any, tmp_path:
         ran = Ran(Engine(bucket, session, settings), session, bucket, [])
         ran.engine.start()
         ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
-        ran.engine.set_workers(4)  # which would take the others
+        ran.engine.set_workers(4)  # which would use the other connections
         assert ran.end().verified == 8
-    assert len(moving.before.log) == 1, "one found out for all"
+    assert len(moving.before.log) == 1, "one failure was enough to drop all of them"
     assert wrong_files(tmp_path, data) == []
 
 
@@ -193,14 +193,14 @@ def test_all_connections_are_renewed_when_the_local_address_is_gone(
     fault_server.script(Fault("body-stall", at=100_000, seconds=30), key=KEY)
     with running(fault_server, tmp_path, read_timeout=30) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
-        ours[:] = ["127.0.0.1"]  # another Wi-Fi; 192.0.2.7 has never been this computer's
+        ours[:] = ["127.0.0.1"]  # another Wi-Fi network; 192.0.2.7 never was a local address
         ran.end(10)
     assert wrong_files(tmp_path, {KEY: data}) == []
-    assert ran.said(FileRetrying) == [], "a move is nobody's fault"
+    assert ran.said(FileRetrying) == [], "a change of network is not a failure"
 
 
 def test_another_preferred_local_address_is_no_reason_to_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A VPN has come up: what goes out over the old address still comes back."""
+    """A VPN was opened: connections from the old address still work."""
     addresses = iter([("127.0.0.1",), ("127.0.0.9",), ("127.0.0.1",), ()])
     monkeypatch.setattr(connection_monitor, "local_addresses", lambda: next(addresses))
     seen = SuspendDetector()

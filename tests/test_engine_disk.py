@@ -23,7 +23,7 @@ MB = 1_000_000
 
 
 @pytest.fixture(autouse=True)
-def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def _check_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "CHECK_EVERY", 0.2)
 
 
@@ -35,7 +35,7 @@ def test_a_full_disk_suspends_the_run_until_there_is_space(fault_server: FaultSe
         ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
         ballast = small_disk / "ballast"
         with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-            while True:  # somebody else fills the disk
+            while True:  # another program fills the disk
                 file.write(bytes(65536))
         ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
         assert "room" in ran.engine.snapshot().reason
@@ -74,7 +74,7 @@ def test_a_disk_that_is_unplugged(fault_server: FaultServer, small_disk: Path) -
     fault_server.link = Link(speed=MB)
     with running(fault_server, small_disk, workers=1) as ran:
         ran.until(lambda: ran.engine.snapshot().verified_files >= 1)
-        subprocess.run(["umount", "-l", str(small_disk)], check=True)  # the disk is pulled out: an empty folder is left
+        subprocess.run(["umount", "-l", str(small_disk)], check=True)  # the disk is unplugged: an empty folder remains
         ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
         assert list(small_disk.iterdir()) == [], "nothing is written into the empty mount point"
         ran.engine.stop()
@@ -95,7 +95,7 @@ def test_a_disk_that_is_plugged_in_again(fault_server: FaultServer, tmp_path: Pa
             ran.until(lambda: ran.engine.snapshot().verified_files >= 1)
             subprocess.run(["umount", "-l", str(folder)], check=True)
             ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
-            next(disk.glob("*.bin")).unlink()  # a file that was finished is looked at again, too
+            next(disk.glob("*.bin")).unlink()  # finished files are audited again, too
             assert "FolderVanished" in [event.kind for event in ran.said(StateChanged)]
             mount("--bind", disk, folder)
             ended = ran.end()
@@ -106,7 +106,7 @@ def test_a_disk_that_is_plugged_in_again(fault_server: FaultServer, tmp_path: Pa
 
 
 def test_a_disk_that_becomes_read_only(fault_server: FaultServer, tmp_path: Path) -> None:
-    """A file system does that by itself when it finds an error in itself."""
+    """File systems do that when they detect an internal error."""
     data = {f"{i}.bin": pseudo_random(i, MB) for i in range(6)}
     for key, body in data.items():
         fault_server.put(key, body)
@@ -129,7 +129,7 @@ def test_a_disk_that_becomes_read_only(fault_server: FaultServer, tmp_path: Path
 
 
 def test_an_exceeded_quota(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk has room, but not for this user: so what is free says nothing, and only writing shows it."""
+    """The disk has space, but not for this user: free space says nothing, and only writing shows the quota."""
     data = pseudo_random(1, 4 * MB)
     fault_server.put("a.bin", data)
     fault_server.link = Link(speed=4 * MB)
@@ -147,9 +147,9 @@ def test_an_exceeded_quota(fault_server: FaultServer, tmp_path: Path, monkeypatc
     with running(fault_server, tmp_path) as ran:
         ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
         assert "quota" in ran.engine.snapshot().reason
-        told = len(ran.events)
-        ran.engine.wait(1.0)  # the keeper looks five times
-        assert len(ran.events) == told, "room for others is no room for us"
+        reported = len(ran.events)
+        ran.engine.wait(1.0)  # the disk monitor checks five times
+        assert len(ran.events) == reported, "free space beyond the quota does not count"
         left[0] = 100 * MB
         ended = ran.end()
     assert (ended.verified, ended.failed) == (1, 0)
@@ -157,12 +157,12 @@ def test_an_exceeded_quota(fault_server: FaultServer, tmp_path: Path, monkeypatc
     assert wrong_files(tmp_path, {"a.bin": data}) == []
 
 
-# --- the folder and the part files, while the run goes on -------------------------------------------------------------
+# --- the folder and the part files during a run -----------------------------------------------------------------------
 
 
 @pytest.fixture
 def four(fault_server: FaultServer) -> dict[str, bytes]:
-    """Four objects that take some seconds to come."""
+    """Four objects that take some seconds to download."""
     data = {f"{i}.bin": pseudo_random(i, 2 * MB) for i in range(4)}
     for key, body in data.items():
         fault_server.put(key, body, part_size=MB // 2 if key == "3.bin" else None)
@@ -191,7 +191,7 @@ def test_part_files_that_are_truncated_repeatedly(
 def test_a_disk_that_returns_without_its_unsynced_bytes(
     fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
 ) -> None:
-    """What was hashed as it came does not count then, also of objects that nobody worked on at that moment."""
+    """Bytes hashed on arrival do not count then, also those of objects without a worker at that moment."""
     disk, folder = tmp_path / "disk", tmp_path / "mounted"
     for made in (disk, folder):
         made.mkdir()
@@ -220,7 +220,7 @@ def test_a_disk_that_vanishes_just_before_the_final_name_is_given(
     data, folder, verify_part_file = pseudo_random(1, MB), tmp_path / "mounted", worker.verify_part_file
     fault_server.put("a.bin", data)
 
-    def and_exchange(transfer: Transfer, *rest: Any) -> Any:
+    def then_replace(transfer: Transfer, *rest: Any) -> Any:
         found = verify_part_file(transfer, *rest)
         monkeypatch.setattr(worker, "verify_part_file", verify_part_file)
         shutil.copytree(folder, small_disk, dirs_exist_ok=True)
@@ -229,8 +229,8 @@ def test_a_disk_that_vanishes_just_before_the_final_name_is_given(
         mount("--bind", small_disk, folder)
         return found
 
-    monkeypatch.setattr(disk, "CHECK_EVERY", 60.0)  # else the keeper may find out first
-    monkeypatch.setattr(worker, "verify_part_file", and_exchange)
+    monkeypatch.setattr(disk, "CHECK_EVERY", 60.0)  # otherwise the disk monitor may notice first
+    monkeypatch.setattr(worker, "verify_part_file", then_replace)
     try:
         with running(fault_server, folder, workers=1) as ran:
             ran.until(lambda: waited(ran) != [] or ran.engine.result is not None)
@@ -244,7 +244,7 @@ def test_a_disk_that_vanishes_just_before_the_final_name_is_given(
 
 
 def lose(path: Path) -> None:
-    """Put zeros where there were bytes, so that neither number nor time tells of it."""
+    """Overwrite the bytes with zeros without changing inode number and times."""
     before = path.stat()
     with path.open("r+b") as file:
         file.write(bytes(10_000))
@@ -259,14 +259,14 @@ def test_a_folder_that_is_moved_away_and_put_back(
         ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
         folder.rename(elsewhere)
         ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
-        ran.engine.wait(1.5)  # checkpoints are due meanwhile
+        ran.engine.wait(1.5)  # checkpoints become due meanwhile
         elsewhere.rename(folder)
         ended = ran.end()
     assert (ended.verified, ended.failed) == (4, 0)
     assert wrong_files(folder, four) == []
-    (told,) = waited(ran)
-    assert told.kind == "FolderVanished"
-    assert told.reason.startswith(f"the folder {folder} has been deleted or moved. Put it back")
+    (reported,) = waited(ran)
+    assert reported.kind == "FolderVanished"
+    assert reported.reason.startswith(f"the folder {folder} has been deleted or moved. Put it back")
 
 
 @pytest.mark.parametrize("instead", [False, True])
@@ -307,7 +307,7 @@ def test_the_session_folder_is_recreated(fault_server: FaultServer, tmp_path: Pa
 
 
 def test_read_back_finds_foreign_writes(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
-    """While we have the file open its time tells nothing."""
+    """While the engine has the file open, its modification time says nothing."""
     with running(fault_server, tmp_path, workers=2, read_back=True) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
         spoilt = 0
@@ -363,13 +363,13 @@ def mount(*words: str | Path) -> None:
 def test_no_final_name_in_a_folder_replaced_after_verification(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file in another folder may look like our part file: of its name, size and time, with other bytes."""
+    """A file in another folder may have the name, size and time of the part file, but other bytes."""
     data = pseudo_random(1, MB)
     fault_server.put("a.bin", data)
     out, moved = tmp_path / "out", tmp_path / "moved"
     exchanges: list[int] = []
 
-    def exchanging(transfer: Transfer, *rest: Any) -> VerificationResult | None:
+    def replacing(transfer: Transfer, *rest: Any) -> VerificationResult | None:
         proof = verify_part_file(transfer, *rest)
         if not exchanges:
             exchanges.append(1)
@@ -381,7 +381,7 @@ def test_no_final_name_in_a_folder_replaced_after_verification(
             os.utime(impostor, ns=(part.stat().st_atime_ns, part.stat().st_mtime_ns))
         return proof
 
-    monkeypatch.setattr(worker, "verify_part_file", exchanging)
+    monkeypatch.setattr(worker, "verify_part_file", replacing)
     with running(fault_server, out) as ran:
         ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK or (out / "a.bin").exists())
         assert not (out / "a.bin").exists()

@@ -25,7 +25,7 @@ DATA = pseudo_random("rot", 8 * PART)
 def stopped_half_way(
     server: FaultServer, folder: Path, part_size: int | None, etag: str | None = None
 ) -> tuple[Path, dict[int, str]]:
-    """A run that was stopped; its part file, and the MD5s that the resume file has of it."""
+    """Stop a run half way; return its part file and the MD5s recorded in the resume file."""
     server.put("a.bin", DATA, part_size=part_size, etag=etag)
     server.link = Link(speed=10 * MB)
     with running(server, folder, workers=1) as ran:
@@ -43,12 +43,12 @@ def stopped_half_way(
 @pytest.mark.parametrize("kept_mtime", [True, False])
 def test_only_the_corrupted_part_is_fetched_again(fault_server: FaultServer, tmp_path: Path, kept_mtime: bool) -> None:
     part, recorded = stopped_half_way(fault_server, tmp_path, PART)
-    assert recorded.keys() >= {0, 1, 2, 3}, "whole parts are recorded"
+    assert recorded.keys() >= {0, 1, 2, 3}, "the MD5s of complete parts are recorded"
     before = part.stat()
     spoilt = bytearray(part.read_bytes())
     spoilt[2 * PART + 77] ^= 1
     part.write_bytes(spoilt)
-    if kept_mtime:  # as rot keeps it, and whoever copies from a dying disk
+    if kept_mtime:  # as after bit rot, or after copying from a failing disk
         os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     ran = fetch_all(fault_server, tmp_path)
@@ -56,7 +56,7 @@ def test_only_the_corrupted_part_is_fetched_again(fault_server: FaultServer, tmp
     assert wrong_files(tmp_path, {"a.bin": DATA}) == []
     assert ran.engine.result is not None
     assert ran.engine.result.verified == 1
-    assert fault_server.stats().payload < len(DATA) - 4 * PART + PART + 1, "only the bad part came once more"
+    assert fault_server.stats().payload < len(DATA) - 4 * PART + PART + 1, "only the corrupted part was fetched again"
     assert leftovers(tmp_path) == []
 
 
@@ -73,7 +73,7 @@ def test_a_part_file_replaced_by_another_file_of_the_same_size(
 
 
 def test_recorded_md5s_are_kept_until_the_bytes_are_read_again(fault_server: FaultServer, tmp_path: Path) -> None:
-    """A second run that ends early must not forget what the first one knew."""
+    """A second run that ends early must keep the MD5s recorded by the first."""
     _, recorded = stopped_half_way(fault_server, tmp_path, PART)
     fault_server.link = Link(latency=0.5)
     with running(fault_server, tmp_path, workers=1) as ran:
@@ -84,7 +84,7 @@ def test_recorded_md5s_are_kept_until_the_bytes_are_read_again(fault_server: Fau
         assert dict(session.checkpoint.unfinished[0].digests) == recorded
 
 
-# -- objects whose ETags are no MD5s: only what we have recorded ourselves can tell ----------------------------------
+# -- objects whose ETags are not MD5s: only the MD5s recorded by an earlier run show changes -------------------------
 
 OPAQUE = '"65920080-20000000"'
 
@@ -110,17 +110,17 @@ def test_without_an_md5_etag_a_part_file_changed_between_two_runs(
     assert wrong_files(tmp_path, {"a.bin": DATA}) == []
     assert ran.end().checked == 1
     if how == "a byte":
-        assert fault_server.stats().payload < len(DATA) - 4 * PART + 2 * PART, "what is right is not fetched again"
+        assert fault_server.stats().payload < len(DATA) - 4 * PART + 2 * PART, "intact blocks are not fetched again"
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_without_an_md5_etag_unrecorded_blocks_are_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
-    """The rest of a block of which a run was killed half way."""
+    """The rest of a block during which the run was killed."""
     part, _ = stopped_half_way(fault_server, tmp_path, None, OPAQUE)
     with Session.open(tmp_path) as session:
         (begun,) = session.checkpoint.unfinished
     (_, stop), *_ = begun.done
-    assert stop % PART, "it ended within a block"
+    assert stop % PART, "the run ended within a block"
     with part.open("r+b") as file:
         file.seek(stop - 10)
         file.write(b"a foreign ")
@@ -150,7 +150,7 @@ def test_without_an_md5_etag_a_foreign_write_during_a_pause_is_found(fault_serve
 def test_without_an_md5_etag_a_foreign_write_into_an_unhashed_block_is_found(
     fault_server: FaultServer, tmp_path: Path
 ) -> None:
-    """A piece that begins within a block: its bytes are hashed only when the front of the block is there."""
+    """A piece that begins within a block is hashed only once the beginning of the block is on disk."""
     data = DATA[: 7 * PART + PART // 2]
     fault_server.put("a.bin", data, etag=OPAQUE)
     fault_server.link = Link(speed=MB)
@@ -168,7 +168,7 @@ def test_without_an_md5_etag_a_foreign_write_into_an_unhashed_block_is_found(
             file.seek(within_a_block()[0] + 10)
             file.write(b"a foreign hand")
         fault_server.link = Link()
-        ran.engine.set_workers(1)  # one piece after the other: what is there at the end of one is hashed
+        ran.engine.set_workers(1)  # one piece after the other: available bytes are hashed at the end of each
         ran.engine.resume()
         assert ran.end().checked == 1
     assert wrong_files(tmp_path, {"a.bin": data}) == []

@@ -37,7 +37,7 @@ OBJECTS = {"1 byte": (1, None), "310 kB": (310_007, None), "21 MB": (21_000_000,
 
 
 class Flips:
-    """A source of faults: one bit of each of the first `count` bodies of an object is wrong."""
+    """A source of faults: flips one bit in each of the first `count` bodies of an object."""
 
     def __init__(self, count: float, *, elsewhere: bool, key: str = KEY) -> None:
         self._count, self._elsewhere, self._key = count, elsewhere, key
@@ -49,8 +49,8 @@ class Flips:
         return Fault("flipped-bit", at=7919 * number if self._elsewhere else 77)
 
 
-def never_wrong(ran: Ran, folder: Path, data: bytes) -> None:
-    """Right and proven, or not there and failed."""
+def assert_correct_or_failed(ran: Ran, folder: Path, data: bytes) -> None:
+    """Assert that the file is correct and verified, or absent and failed."""
     ended = ran.end()
     if (folder / KEY).exists():
         assert wrong_files(folder, {KEY: data}) == []
@@ -76,11 +76,11 @@ def test_repeated_bit_flips(fault_server: FaultServer, tmp_path: Path, kind: str
     with running(fault_server, tmp_path, prefix="b") as before:  # so that an ETag of this form has matched
         before.end()
     ran = fetch_all(fault_server, tmp_path, prefix="a")
-    never_wrong(ran, tmp_path, data)
+    assert_correct_or_failed(ran, tmp_path, data)
     if flips == 1:
         assert (tmp_path / KEY).exists()
     again = fetch_all(fault_server, tmp_path, prefix="a")
-    never_wrong(again, tmp_path, data)
+    assert_correct_or_failed(again, tmp_path, data)
 
 
 def test_failed_bytes_are_kept_under_another_name(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -94,14 +94,14 @@ def test_failed_bytes_are_kept_under_another_name(fault_server: FaultServer, tmp
     assert aside.stat().st_size == len(data)
     assert "--opaque-etags" in first.said(FileFailed)[0].remedy
     assert first.engine.snapshot().done_bytes == 0
-    assert first.session.checkpoint.unfinished == (), "nothing of it can be gone on with"
+    assert first.session.checkpoint.unfinished == (), "none of its bytes can be reused"
 
     assert fetch_all(fault_server, tmp_path).end().failed == 1
-    assert list(tmp_path.glob(f"{KEY}*")) == [aside], "one of them is enough"
+    assert list(tmp_path.glob(f"{KEY}*")) == [aside], "only one file of wrong bytes is kept"
     ran = fetch_all(fault_server, tmp_path)
     assert ran.end().verified == 1
     assert wrong_files(tmp_path, {KEY: data}) == []
-    assert not aside.exists(), "the right file is there now"
+    assert not aside.exists(), "the correct file exists now"
 
 
 def test_kept_bytes_are_deleted_once_another_program_has_written_the_file(
@@ -123,7 +123,7 @@ def test_kept_bytes_are_deleted_once_another_program_has_written_the_file(
 def test_interruptions_between_the_fetches(
     fault_server: FaultServer, tmp_path: Path, command: str, elsewhere: bool
 ) -> None:
-    """The bytes that are there when a run is interrupted are examined once more: that is no second opinion."""
+    """The bytes on disk are verified again after an interruption, which must not count as another fetch."""
     data = pseudo_random(1, 310_007)
     fault_server.put(KEY, data)
     fault_server.add(Flips(float("inf"), elsewhere=elsewhere))
@@ -132,7 +132,7 @@ def test_interruptions_between_the_fetches(
     interruptions = itertools.count()
 
     def interrupt(event: Event) -> None:
-        if isinstance(event, FileRetrying) and next(interruptions) < 12:  # who holds a file begins it anew each time
+        if isinstance(event, FileRetrying) and next(interruptions) < 12:  # holding a file starts it again each time
             engine = runs[-1].engine
             {"pause": engine.pause, "stop": engine.stop, "hold": lambda: engine.hold([0])}[command]()
 
@@ -169,7 +169,7 @@ def test_verifying_the_same_bytes_again_is_not_counted(fault_server: FaultServer
 def test_a_pause_during_the_last_verification(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not take the failure back."""
+    """The pause does not undo the failure."""
     fault_server.put(KEY, pseudo_random(1, 310_007))
     fault_server.add(Flips(float("inf"), elsewhere=True))
     examinations = itertools.count(1)
@@ -225,7 +225,7 @@ def test_a_full_disk_between_the_fetches(fault_server: FaultServer, small_disk: 
         while not ran.engine.wait(0.05):
             if ran.engine.snapshot().state is State.WAITING_FOR_DISK:
                 ballast.unlink(missing_ok=True)
-        never_wrong(ran, small_disk, data)
+        assert_correct_or_failed(ran, small_disk, data)
 
 
 def test_an_empty_object_with_a_wrong_etag(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -235,12 +235,12 @@ def test_an_empty_object_with_a_wrong_etag(fault_server: FaultServer, tmp_path: 
     assert not (tmp_path / KEY).exists()
 
 
-# -- ETags that look like MD5s and are none --------------------------------------------------------------------------
+# -- ETags that look like MD5s but are not ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["plain", "multipart"])
 def test_a_server_whose_etags_look_like_md5s_but_are_not(fault_server: FaultServer, tmp_path: Path, form: str) -> None:
-    """Refused, soon and with the remedy, unless the user has said so."""
+    """The files fail soon and with the remedy, unless the user has set opaque_etags."""
     objects = {f"{n}.nc": pseudo_random(n, 300_000) for n in range(3)}
     for key, data in objects.items():
         fault_server.put(key, data, part_size=100_000 if form == "multipart" else None, etag=NO_MD5)
@@ -296,14 +296,14 @@ def test_a_match_during_another_verification_is_taken_into_account(fault_server:
         dispatch.record_prepared(run, job, found)
         assert 0 not in run.session_state.checked
         assert 0 in run.recheck
-        assert isinstance(dispatch.next_job(run, 0, None, Abort()), PrepareJob), "it is looked at again"
+        assert isinstance(dispatch.next_job(run, 0, None, Abort()), PrepareJob), "it is prepared again"
 
 
-# -- files that an earlier run has taken for right -------------------------------------------------------------------
+# -- files that an earlier run has recorded as checked ---------------------------------------------------------------
 
 
 def checked_before(server: FaultServer, folder: Path, data: bytes, on_disk: bytes) -> None:
-    """A folder with a session that ended, in which KEY was checked and not verified."""
+    """Create a folder with a finished session, in which KEY was checked and not verified."""
     server.put(KEY, data)
     fetch_all(server, folder, verify=False)
     (folder / KEY).write_bytes(on_disk)
@@ -319,7 +319,7 @@ def test_a_wrong_file_recorded_as_checked_is_fetched_again(fault_server: FaultSe
     ran = fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, {KEY: data}) == []
     assert (ran.end().verified, ran.end().checked) == (1, 0)
-    assert [path.name for path in tmp_path.glob(f"{KEY}*")] == [KEY], "what was set aside meanwhile is gone"
+    assert [path.name for path in tmp_path.glob(f"{KEY}*")] == [KEY], "the file kept meanwhile is gone"
 
 
 def test_a_wrong_file_loses_its_name_even_if_the_download_fails(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -362,16 +362,16 @@ def test_verify_finds_a_wrong_file_among_correct_ones(fault_server: FaultServer,
 
 
 def test_the_error_names_the_probable_cause(fault_server: FaultServer, tmp_path: Path) -> None:
-    """Bytes that differ each time are altered on their way; the same bytes each time may be an ETag that is no MD5."""
+    """Different bytes each time are altered in transit; identical bytes may mean that the ETag is not an MD5."""
     fault_server.put(KEY, pseudo_random(1, 300_000))
     fault_server.add(Flips(float("inf"), elsewhere=True))
     (failed,) = fetch_all(fault_server, tmp_path).said(FileFailed)
     assert failed.remedy == verification.REMEDY_ALTERED
 
 
-# -- files of nobody knows whom, where no MD5 can tell ---------------------------------------------------------------
+# -- existing files of unknown origin, without an MD5 ETag -----------------------------------------------------------
 
-PLAIN = "a.bin"  # of a name from which no structure follows
+PLAIN = "a.bin"  # a name that implies no file structure
 OPAQUE_ETAG = '"65920080-20000000"'
 
 
@@ -404,4 +404,4 @@ def test_a_file_checked_by_another_session_is_kept(fault_server: FaultServer, tm
 
     fault_server.put(PLAIN, pseudo_random("new", 300_000), etag='"65920081-20000000"')
     fetch_all(fault_server, tmp_path, prefix="a")
-    assert wrong_files(tmp_path, {PLAIN: pseudo_random("new", 300_000)}) == [], "the record is of another version"
+    assert wrong_files(tmp_path, {PLAIN: pseudo_random("new", 300_000)}) == [], "the recorded file has another version"

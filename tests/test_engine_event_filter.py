@@ -25,24 +25,24 @@ def waiting(reason: str, kind: str = "Unreachable") -> StateChanged:
     return StateChanged(State.WAITING_FOR_NETWORK, reason, kind)
 
 
-def told(*events: tuple[float, StateChanged]) -> list[str]:
-    """The reasons, or the states, of those that are worth a line."""
+def reported(*events: tuple[float, StateChanged]) -> list[str]:
+    """Return the reasons, or else the states, of the events to be reported."""
     news = EventFilter()
     return [event.reason or event.state.value for now, event in events if news.should_report(event, now)]
 
 
 def test_a_wait_and_its_end_are_reported() -> None:
-    assert told((0, RUNNING), (1, waiting("a")), (9, RUNNING)) == ["a", "running"]
+    assert reported((0, RUNNING), (1, waiting("a")), (9, RUNNING)) == ["a", "running"]
 
 
 def test_a_recurring_wait_is_reported_at_most_once_a_minute() -> None:
     flaps = [(now, event) for second in range(120) for now, event in ((second, waiting("a")), (second + 0.5, RUNNING))]
-    assert told(*flaps) == ["a", "running", "a", "running"]
+    assert reported(*flaps) == ["a", "running", "a", "running"]
     assert REPEAT_AFTER == 60
 
 
 def test_a_wait_of_another_kind_is_reported() -> None:
-    assert told((0, waiting("a")), (1, waiting("b", "Untrusted")), (2, waiting("c"))) == ["a", "b"]
+    assert reported((0, waiting("a")), (1, waiting("b", "Untrusted")), (2, waiting("c"))) == ["a", "b"]
 
 
 def test_a_throttle_is_reported_when_it_changes_and_at_most_once_a_minute() -> None:
@@ -57,7 +57,7 @@ def test_a_throttle_is_reported_when_it_changes_and_at_most_once_a_minute() -> N
 
 def test_actions_of_the_user_are_always_reported() -> None:
     paused, stopping = StateChanged(State.PAUSED, ""), StateChanged(State.STOPPING, "")
-    seen = told((0, paused), (1, RUNNING), (2, paused), (3, StateChanged(State.PAUSED, ONLY_HELD)), (4, stopping))
+    seen = reported((0, paused), (1, RUNNING), (2, paused), (3, StateChanged(State.PAUSED, ONLY_HELD)), (4, stopping))
     assert seen == ["paused", "running", "paused", ONLY_HELD, "stopping"]
 
 
@@ -83,8 +83,8 @@ def test_the_log_page_has_one_entry_per_wait() -> None:
     assert names == ["Downloading", "Waiting for the network", "Downloading", "Stopping"]
 
 
-class Watched:
-    """`era5dl download --json` under way: its records and what it said, read as they come."""
+class RunningCommand:
+    """A running `era5dl download --json`: its records and its messages, read as they are written."""
 
     def __init__(self, *words: object) -> None:
         self.process = subprocess.Popen(
@@ -93,7 +93,7 @@ class Watched:
         )  # fmt: skip
         self.records: list[dict[str, Any]] = []
         self.said: list[str] = []
-        self._readers = [threading.Thread(target=self._read_records), threading.Thread(target=self._read_words)]
+        self._readers = [threading.Thread(target=self._read_records), threading.Thread(target=self._read_messages)]
         for reader in self._readers:
             reader.start()
 
@@ -101,12 +101,12 @@ class Watched:
         assert self.process.stdout is not None
         self.records.extend(map(json.loads, self.process.stdout))
 
-    def _read_words(self) -> None:
+    def _read_messages(self) -> None:
         assert self.process.stderr is not None
         self.said.extend(self.process.stderr)
 
     def until(self, state: str, times: int) -> None:
-        """Wait for so many progress records in this state."""
+        """Wait for `times` progress records in this state."""
         give_up = time.monotonic() + 60
         while sum(one["event"] == "progress" and one["state"] == state for one in list(self.records)) < times:
             assert time.monotonic() < give_up, (self.said, self.records[-1:])
@@ -128,7 +128,9 @@ def test_a_missing_folder_gives_one_line(fault_server: FaultServer, tmp_path: Pa
     fault_server.put("a/b.bin", data)
     fault_server.link = Link(speed=400_000)
     keys.write_text("a/b.bin\n", encoding="utf-8")
-    watched = Watched("--keys-file", keys, "--out", out, "--endpoint-url", fault_server.endpoint_url, "--workers", 1)
+    watched = RunningCommand(
+        "--keys-file", keys, "--out", out, "--endpoint-url", fault_server.endpoint_url, "--workers", 1
+    )
     watched.until("running", 1)
     shutil.move(out, away)
     watched.until("waiting for the disk", 4)

@@ -30,31 +30,31 @@ from tests.runs import Ran, fetch_all, leftovers, plan_of, running, settings_for
 from tests.servers.seaweed import Seaweed
 
 MB = 1_000_000
-PART = 5 << 20  # bytes; the smallest part that S3 takes
+PART = 5 << 20  # bytes; the smallest part size of S3
 KEY = "kinds/a.bin"
 DATA = pseudo_random("kinds", 600_000)
-SECONDS = 1.3  # how long stalls and outages last here
-PATIENCE = 1.0  # seconds without a byte that the engine bears here
+SECONDS = 1.3  # duration of stalls and outages
+PATIENCE = 1.0  # read timeout of the engine in seconds
 
-FIRST = Fault("body-fin", share=0.1)  # so that what comes next is asked for with a range that does not begin at 0
+FIRST = Fault("body-fin", share=0.1)  # so that the next request is for a range that does not begin at 0
 
 NEVER = [name for name, kind in KINDS.items() if kind.cure == "never"]
 BORNE = [name for name in KINDS if name not in NEVER and name != "replaced"]
 
 
 class Lab:
-    """A fault server in front of SeaweedFS, and a client for it: both are shared, and found calm by each test."""
+    """A fault server in front of SeaweedFS, and a client for it. Tests share both; each starts without faults."""
 
     def __init__(self, server: FaultServer, names: Names, behind: S3Bucket) -> None:
         self.server, self.names, self.behind = server, names, behind
         self.bucket = S3Bucket(settings_for(names, connect_timeout=PATIENCE, read_timeout=PATIENCE))
 
     def fetch(self, folder: Path, prefix: str, **options: Any) -> Ran:
-        """A whole run, to its end."""
+        """Run a download to its end."""
         return fetch_all(self.names, folder, bucket=self.bucket, plan=self.plan(prefix), **options)
 
     def plan(self, prefix: str) -> Plan:
-        """Made without the lab: listing is not what is tested here."""
+        """Make a plan directly from SeaweedFS: these tests are not about listings."""
         return plan_of(self.behind, prefix)
 
     def calm(self) -> None:
@@ -79,14 +79,14 @@ def lab(shared: Lab) -> Lab:
 
 @pytest.fixture(scope="module")
 def one(seaweed: Seaweed) -> bytes:
-    """The object that meets the faults one by one."""
+    """The object for tests of a single fault."""
     seaweed.put(KEY, DATA)
     return DATA
 
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tested is that the waits are taken; how long they are is tested elsewhere."""
+    """Shorten the delays: these tests check that they are taken, others how long they are."""
     monkeypatch.setattr(retry, "BASE", 0.05)
     monkeypatch.setattr(retry, "THROTTLE_BASE", 0.1)
     monkeypatch.setattr(rate_limit.Throttle, "GROW_EVERY", 0.2)
@@ -109,7 +109,7 @@ def test_an_object_replaced_during_the_download(lab: Lab, seaweed: Seaweed, tmp_
     seaweed.put(key, DATA)
     lab.server.script(Fault("body-fin", at=200_000), "replaced", key=key)
     ran = lab.fetch(tmp_path, key, workers=1)
-    new = now_in(seaweed, key)
+    new = content_of(seaweed, key)
     assert new != DATA
     assert wrong_files(tmp_path, {key: new}) == []
     assert ran.end().verified == 1
@@ -119,7 +119,7 @@ def test_an_object_replaced_during_the_download(lab: Lab, seaweed: Seaweed, tmp_
 def test_a_permanent_fault_fails_with_a_reason_and_leaves_no_wrong_file(
     kind: str, lab: Lab, one: bytes, tmp_path: Path
 ) -> None:
-    """For ever: no file, and a reason. And when it is over, the same command again brings the file."""
+    """While the fault lasts there is no file but a reason. Afterwards the same command downloads the file."""
     lab.server.script(Fault(kind, times=None), key=KEY)
     ended = lab.fetch(tmp_path, KEY, workers=1, retries=2).end()
     assert ended.failed + ended.unfinished == 1
@@ -142,14 +142,14 @@ def test_a_403_response_after_other_faults_is_retried(lab: Lab, one: bytes, tmp_
     lab.server.script("internal-error", "internal-error", "access-denied", "internal-error", key=KEY)
     assert lab.fetch(tmp_path / "once", KEY, workers=1).end().verified == 1
     lab.server.script(*["access-denied", "internal-error"] * retry.DOUBTS, "access-denied", key=KEY)
-    assert lab.fetch(tmp_path / "often", KEY, workers=1).end().failed == 1, "so many in a row are believed"
+    assert lab.fetch(tmp_path / "often", KEY, workers=1).end().failed == 1, "many in a row count as a real denial"
     lab.server.script("access-denied", Fault("body-fin", at=9), "access-denied", key=KEY)
     assert lab.fetch(tmp_path / "apart", KEY, workers=1).end().verified == 1, "these are not in a row"
 
 
 @pytest.fixture(scope="module")
 def several(seaweed: Seaweed) -> dict[str, bytes]:
-    """Twelve objects, for what happens between requests."""
+    """Twelve objects, for faults between requests."""
     objects = {f"several/{i}.bin": pseudo_random(i, 100_000 + 20_000 * i) for i in range(12)}
     for key, data in objects.items():
         seaweed.put(key, data)
@@ -175,7 +175,7 @@ def test_files_are_correct_over_a_bad_line(
     monkeypatch.setattr(connection_monitor, "REPLACE_EVERY", 0.2)
     lab.server.link = LINKS[name]
     if "idle" in name:
-        lab.server.script(*["none"] * 4, Fault("slow-down-retry-after", seconds=1))  # for a second all are idle
+        lab.server.script(*["none"] * 4, Fault("slow-down-retry-after", seconds=1))  # all workers are idle for a second
     ran = lab.fetch(tmp_path, "several/")
     assert wrong_files(tmp_path, several) == []
     assert ran.end().verified == len(several)
@@ -183,7 +183,7 @@ def test_files_are_correct_over_a_bad_line(
 
 @pytest.mark.slow
 def test_rejected_connections_cost_no_retry_budget(lab: Lab, several: dict[str, bytes], tmp_path: Path) -> None:
-    """Eight workers, two connections: no object fails for it, there are just fewer requests at once."""
+    """Eight workers, two connections: no object fails; there are only fewer concurrent requests."""
     lab.server.link = Link(most_connections=2, speed=200_000)
     with running(lab.names, tmp_path, bucket=lab.bucket, plan=lab.plan("several/"), workers=8) as ran:
         ran.until(lambda: ran.engine.snapshot().allowed <= 2, timeout=10)
@@ -196,7 +196,7 @@ def test_rejected_connections_cost_no_retry_budget(lab: Lab, several: dict[str, 
 
 @pytest.mark.slow
 def test_bursts_of_503(lab: Lab, several: dict[str, bytes], tmp_path: Path) -> None:
-    """The first third of the time, again and again."""
+    """503 responses during the first third of each period."""
     lab.server.add(Burst(Fault("slow-down"), period=0.9, length=0.3))
     lab.server.link = Link(speed=MB)
     ran = lab.fetch(tmp_path, "several/")
@@ -216,8 +216,9 @@ def many(seaweed: Seaweed) -> tuple[str, ...]:
 
 
 ALL_OF_IT = ("extra-bytes", "range-ignored", "range-whole")
-LAST = [name for name, kind in KINDS.items() if kind.cure == "none" or name in ALL_OF_IT]  # nothing is left to ask for
-WORST_OVERHEAD = 0.03  # of the bytes that were wanted
+# After these faults no request for the object remains.
+LAST = [name for name, kind in KINDS.items() if kind.cure == "none" or name in ALL_OF_IT]
+WORST_OVERHEAD = 0.03  # of the wanted bytes
 
 
 @pytest.mark.slow
@@ -229,14 +230,14 @@ def test_all_fault_kinds_at_once(
     monkeypatch: pytest.MonkeyPatch,
     record_property: Any,
 ) -> None:
-    """All kinds, and all that can be wrong with a line, while many objects are fetched: little is fetched twice."""
+    """All fault kinds on a bad line while many objects are fetched: few bytes are fetched twice."""
     monkeypatch.setattr(connection_monitor, "SLOW_AFTER", 1.0)
     monkeypatch.setattr(connection_monitor, "REPLACE_EVERY", 0.2)
     server = lab.server
     server.link = Link(speed=10 * MB, most_connections=12, idle_swallow=2.0, slow_every=8, slow_speed=20_000)
     kinds = [*BORNE, "replaced", "access-denied", "blocked-page"]
     random.Random(4).shuffle(kinds)
-    kinds.sort(key=lambda kind: (kind not in LAST, KINDS[kind].cure))  # so that like ones strike different objects
+    kinds.sort(key=lambda kind: (kind not in LAST, KINDS[kind].cure))  # so that similar kinds hit different objects
     for n, key in enumerate(many):
         mine = sorted(kinds[n :: len(many)], key=lambda kind: kind in LAST)
         server.script(FIRST, *(Fault(kind, seconds=SECONDS, share=0.7) for kind in mine), key=key)
@@ -247,18 +248,18 @@ def test_all_fault_kinds_at_once(
 
     stats = server.stats()
     assert ran.said(FileFailed) == []
-    objects = {key: now_in(seaweed, key) for key in many}
+    objects = {key: content_of(seaweed, key) for key in many}
     assert wrong_files(tmp_path, objects) == []
     assert (ran.end().verified, leftovers(tmp_path)) == (len(many), [])
-    assert set(kinds) <= set(stats.faults), "each has struck"
+    assert set(kinds) <= set(stats.faults), "each kind has occurred"
     reasons = {event.kind for event in ran.said(FileRetrying)} | {event.kind for event in ran.said(FileRestarted)}
-    assert reasons <= set(error_text.KINDS), "the window has its own words for each reason"
+    assert reasons <= set(error_text.KINDS), "the window has a text for each reason"
     size = sum(map(len, objects.values()))
     overhead = (stats.payload - stats.destroyed - size) / size
     record_property("overhead", f"{overhead:.4f}")
     assert overhead <= WORST_OVERHEAD, stats
 
 
-def now_in(seaweed: Seaweed, key: str) -> bytes:
-    """What the server behind has under this key."""
+def content_of(seaweed: Seaweed, key: str) -> bytes:
+    """Return the current content of this key in SeaweedFS."""
     return bytes(seaweed.client.get_object(Bucket=seaweed.bucket, Key=key)["Body"].read())

@@ -34,7 +34,7 @@ KEY = "a.bin"
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Backoffs of a tenth: what is tested is that they are taken, `test_retry` tests how long they are."""
+    """Shorten the delays: these tests check that they are taken, `test_engine_retry` how long they are."""
     monkeypatch.setattr(retry, "BASE", 0.1)
     monkeypatch.setattr(retry, "THROTTLE_BASE", 0.2)
 
@@ -48,7 +48,7 @@ def test_bytes_received_before_a_fault_are_not_fetched_again(
     fault_server.script(Fault(kind, at=777_777, seconds=10), key=KEY)
     ran = fetch_all(fault_server, tmp_path, read_timeout=2.0, workers=1)
     assert wrong_files(tmp_path, {KEY: data}) == []
-    # A reset may overtake the last bytes that were sent before it; nothing else may be lost.
+    # A reset may discard the last bytes sent before it; no other byte may be lost.
     assert ran.engine.snapshot().fetched_bytes <= MB
     assert fault_server.stats().payload <= MB + (777_777 if kind == "body-reset" else 0)
 
@@ -73,7 +73,7 @@ def test_an_opaque_etag_never_fails_a_file(fault_server: FaultServer, tmp_path: 
     (done,) = ran.said(FileDone)
     assert wrong_files(tmp_path, {KEY: data}) == []
     assert (done.outcome, done.reason) == (Outcome.CHECKED, "the server's ETag is not an MD5")
-    assert ran.engine.snapshot().fetched_bytes == len(data), "and it was fetched only once"
+    assert ran.engine.snapshot().fetched_bytes == len(data), "it was fetched only once"
 
 
 def test_an_object_replaced_during_the_download_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_replaced_object_is_still_known_after_a_restart(fault_server: FaultSer
     fault_server.link = Link()
     again = fetch_all(fault_server, tmp_path, plan=plan)
     assert wrong_files(tmp_path, {KEY: new}) == []
-    assert again.engine.snapshot().fetched_bytes < len(new), "what had come of the new version was kept"
+    assert again.engine.snapshot().fetched_bytes < len(new), "bytes of the new version were kept"
     assert again.said(FileRestarted) == []
 
 
@@ -126,7 +126,7 @@ CONTRADICTIONS = ["precondition-failed", "range-not-satisfiable", "other-etag", 
 
 @pytest.mark.parametrize("kind", CONTRADICTIONS)
 def test_a_new_version_that_the_server_denies_is_ignored(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
-    """Caches and servers behind one name that do not agree: asked for its version, the bucket names the planned one."""
+    """Servers or caches behind one name disagree: a HEAD request returns the planned version."""
     data = pseudo_random(1, 600_000)
     fault_server.put(KEY, data)
     fault_server.script(Fault("body-fin", at=400_000), Fault(kind, times=5), key=KEY)
@@ -134,7 +134,7 @@ def test_a_new_version_that_the_server_denies_is_ignored(fault_server: FaultServ
     assert wrong_files(tmp_path, {KEY: data}) == []
     assert ran.said(FileRestarted) == []
     assert [event.kind for event in ran.said(FileRetrying)][-5:] == ["Contradiction"] * 5
-    assert ran.engine.snapshot().fetched_bytes == len(data), "nothing was thrown away"
+    assert ran.engine.snapshot().fetched_bytes == len(data), "no byte was discarded"
 
 
 @pytest.mark.parametrize("kind", CONTRADICTIONS)
@@ -149,7 +149,7 @@ def test_a_permanent_contradiction_is_reported(fault_server: FaultServer, tmp_pa
 
 
 def test_replicas_that_disagree_about_the_version_end_with_a_failure(fault_server: FaultServer, tmp_path: Path) -> None:
-    """GET says that it changed, HEAD confirms it, and the next HEAD does not."""
+    """GET returns a new version, HEAD confirms it, and the next HEAD does not."""
     fault_server.put(KEY, pseudo_random(1, 100_000))
     fault_server.script(Fault("precondition-failed", times=None), key=KEY)
     fault_server.script(*[Fault("other-etag", on=("head",)), Fault("none", on=("head",))] * 20, key=KEY)
@@ -179,7 +179,7 @@ def test_the_budget_counts_attempts_without_a_byte(fault_server: FaultServer, tm
     ran = fetch_all(fault_server, tmp_path, retries=3)
     assert ran.engine.result.failed == 1
     retries = [event.attempt for event in ran.said(FileRetrying)]
-    assert retries == [1, 2, 3, *range(1, retry.ROUND_RETRIES + 1)], "and in a second round fewer"
+    assert retries == [1, 2, 3, *range(1, retry.ROUND_RETRIES + 1)], "and fewer in a retry round"
     assert fault_server.stats().faults["internal-error"] == len(retries) + 2  # the first attempts
 
 
@@ -199,7 +199,7 @@ def test_a_waiting_piece_blocks_no_worker(
     data = {f"{i}.bin": pseudo_random(i, 10_000) for i in range(30)}
     for key, body in data.items():
         fault_server.put(key, body)
-    fault_server.script(Fault("internal-error", times=None), key="0.bin")  # however soon it asks again
+    fault_server.script(Fault("internal-error", times=None), key="0.bin")  # however soon it is requested again
     with running(fault_server, tmp_path, workers=1) as ran:
         ran.until(lambda: ran.engine.snapshot().verified_files == 29, timeout=20)
         ran.engine.stop()
@@ -219,7 +219,7 @@ def test_no_such_bucket_ends_the_run(fault_server: FaultServer, tmp_path: Path) 
 def test_a_busy_server_slows_all_workers_together(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Throttle, "CALM", 60.0)  # however late the eighth is told
+    monkeypatch.setattr(Throttle, "CALM", 60.0)  # however late the eighth request is throttled
     monkeypatch.setattr(Throttle, "GROW_EVERY", 60.0)
     objects = {f"{i}.bin": pseudo_random(i, 200_000) for i in range(40)}
     for key, data in objects.items():
@@ -235,14 +235,14 @@ def test_a_busy_server_slows_all_workers_together(
     assert wrong_files(tmp_path, objects) == []
     assert {(said.workers, said.delay >= 1.0) for said in ran.said(Throttled)} == {(4, True)}
     moments = [seen.when for seen in fault_server.log]
-    assert max(later - earlier for earlier, later in pairwise(moments)) > 0.7, "for a second nobody asked"
+    assert max(later - earlier for earlier, later in pairwise(moments)) > 0.7, "no request was sent for a second"
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_throttled_request_among_many_answers_delays_only_its_object(
     fault_server: FaultServer, tmp_path: Path, workers: int
 ) -> None:
-    """One request in twenty, the very first one included: all the others come while these still wait."""
+    """One request in twenty is throttled, the first one included: all others succeed while these wait."""
     data = {f"{i:02}.bin": pseudo_random(i, 10_000) for i in range(60)}
     for key, body in data.items():
         fault_server.put(key, body)
@@ -270,13 +270,14 @@ def test_an_outage_is_not_a_failure(fault_server: FaultServer, tmp_path: Path) -
     for key, data in objects.items():
         fault_server.put(key, data)
     fault_server.link = Link(speed=MB)
-    with running(fault_server, tmp_path, workers=4, retries=2) as ran:  # a cut may come before an attempt's first byte
+    # Two retries, since the outage may begin before the first byte of an attempt.
+    with running(fault_server, tmp_path, workers=4, retries=2) as ran:
         ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
         fault_server.outage(3.0)
         ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
         assert "cannot connect" in ran.engine.snapshot().reason
-        time.sleep(1.0)  # more workers find out
-        assert [thread.name for thread in threading.enumerate()].count("era5dl-prober") == 1, "one asks for all"
+        time.sleep(1.0)  # more workers notice the outage
+        assert [thread.name for thread in threading.enumerate()].count("era5dl-prober") == 1, "one prober for all"
         fault_server.link = Link()
         ended = ran.end()
     assert (ended.verified, ended.failed) == (6, 0)
@@ -316,7 +317,7 @@ def test_the_run_waits_while_a_login_page_answers(fault_server: FaultServer, tmp
 
 
 def test_the_run_waits_while_a_server_never_answers(fault_server: FaultServer, tmp_path: Path) -> None:
-    """A server, or what stands before it, that takes connections and never answers is as good as none."""
+    """A server or proxy that accepts connections and never answers is an outage."""
     objects = {f"{i}.bin": pseudo_random(i, 50_000) for i in range(8)}
     for key, data in objects.items():
         fault_server.put(key, data)
@@ -332,7 +333,7 @@ def test_the_run_waits_while_a_server_never_answers(fault_server: FaultServer, t
 
 
 def test_one_object_with_an_invalid_response_is_not_a_login_page(fault_server: FaultServer, tmp_path: Path) -> None:
-    """Else its attempts would be forgiven for ever."""
+    """Otherwise its attempts would never cost budget."""
     fault_server.put(KEY, pseudo_random(1, 50_000))
     fault_server.script(Fault("range-cut", times=None), key=KEY)
     assert fetch_all(fault_server, tmp_path).engine.result.failed == 1
@@ -377,7 +378,7 @@ def test_a_connection_that_drips_is_aborted(
 def test_an_object_that_only_drips_fails_and_says_why(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, kind: str
 ) -> None:
-    """Each drop is a new byte, and none of them is progress."""
+    """Each drop brings a new byte, but that does not count as progress."""
     monkeypatch.setattr(fetch, "MIN_SPEED_WINDOW", 0.6)
     data = pseudo_random(1, 2 * MB)
     fault_server.put(KEY, data)
@@ -409,7 +410,7 @@ def test_a_connection_far_slower_than_the_others_is_replaced(
     fault_server.link = Link(speed=MB, slow_every=4, slow_speed=50_000)
     ran = fetch_all(fault_server, tmp_path, workers=4)
     assert wrong_files(tmp_path, objects) == []
-    assert fault_server.stats().connections > 4, "another connection was made"
+    assert fault_server.stats().connections > 4, "another connection was opened"
     assert ran.engine.snapshot().elapsed < 40, "4 MB at 50 kB/s would take 80 s"
 
 
@@ -421,7 +422,7 @@ def test_all_connections_are_renewed_after_a_suspend(fault_server: FaultServer, 
         ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
         detector = ran.engine._maintenance._connections._suspend_detector
         awake, always = detector._clocks
-        detector._clocks = (awake, always - 3600)  # as if the clock that does not stop had gone on for an hour
+        detector._clocks = (awake, always - 3600)  # as after a suspend of an hour
         ran.end(25)
     assert wrong_files(tmp_path, {KEY: data}) == []
-    assert ran.said(FileRetrying) == [], "sleep is nobody's fault"
+    assert ran.said(FileRetrying) == [], "a suspend is not a failure"

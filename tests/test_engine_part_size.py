@@ -15,12 +15,12 @@ from tests.runs import Ran, fetch_all, leftovers, running, settings_for, wrong_f
 
 MB = 1_000_000
 MIB = 1 << 20
-ODD = 300_000  # bytes of a part that nobody would guess of an object of 1 MB in four parts
-OTHER = 260_000  # it would have as many of these
+ODD = 300_000  # bytes; an uncommon part size, with four parts per MB
+OTHER = 260_000  # another one with as many parts
 
 
-def asked(server: FaultServer) -> int:
-    """How many times the server was asked how an object was cut."""
+def part_size_requests(server: FaultServer) -> int:
+    """Return how many times the server was part_size_requests for a part size."""
     return server.stats().requests.get("HEAD", 0)
 
 
@@ -40,7 +40,7 @@ def test_a_right_guess_costs_no_request(fault_server: FaultServer, tmp_path: Pat
     ran = fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, objects) == []
     assert outcomes(ran) == [Outcome.VERIFIED] * 6
-    assert asked(fault_server) == 0
+    assert part_size_requests(fault_server) == 0
 
 
 def test_a_wrong_guess_costs_one_request_and_no_byte(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_wrong_guess_costs_one_request_and_no_byte(fault_server: FaultServer, 
     ran = fetch_all(fault_server, tmp_path, workers=1)
     assert wrong_files(tmp_path, objects) == []
     assert outcomes(ran) == [Outcome.VERIFIED] * 6
-    assert asked(fault_server) == 1
+    assert part_size_requests(fault_server) == 1
     assert fault_server.stats().payload == 6 * MB
     assert ran.said(FileRetrying) == []
 
@@ -58,7 +58,7 @@ def test_the_part_size_of_other_objects_is_only_a_guess(fault_server: FaultServe
     ran = fetch_all(fault_server, tmp_path, workers=1)
     assert wrong_files(tmp_path, objects) == []
     assert outcomes(ran) == [Outcome.VERIFIED] * 6
-    assert asked(fault_server) == 2
+    assert part_size_requests(fault_server) == 2
     assert fault_server.stats().payload == 6 * MB
 
 
@@ -73,7 +73,7 @@ def test_a_failed_request_for_the_part_size_is_repeated(fault_server: FaultServe
 
 
 def test_a_server_that_does_not_tell_the_part_size(fault_server: FaultServer, tmp_path: Path) -> None:
-    """Other usual sizes are tried on what is there; where none fits, nothing shows that the bytes are right."""
+    """Other common sizes are tried on the bytes on disk. Where none matches, the file is not verified."""
     objects = {"usual.bin": pseudo_random(1, 15 * MIB), "odd.bin": pseudo_random(2, MB)}
     fault_server.put("usual.bin", objects["usual.bin"], part_size=10 * MIB)
     fault_server.put("odd.bin", objects["odd.bin"], part_size=ODD)
@@ -96,7 +96,7 @@ def test_a_server_that_tells_the_part_size_only_at_the_second_request(
 
 
 def test_a_server_that_tells_an_impossible_part_size(fault_server: FaultServer, tmp_path: Path) -> None:
-    """Two parts, where the ETag speaks of four: as good as nothing. Only the user can say that it proves nothing."""
+    """Two parts although the ETag has four, which counts as no answer. Only the user can declare ETags opaque."""
     data = pseudo_random(1, MB)
     fault_server.put("a.bin", data, part_size=MB // 2, etag=etag_of(data, ODD))
     ran = fetch_all(fault_server, tmp_path)
@@ -109,11 +109,11 @@ def test_a_server_that_tells_an_impossible_part_size(fault_server: FaultServer, 
     assert fault_server.stats().payload == MB
 
 
-# -- over more than one run ------------------------------------------------------------------------------------------
+# -- over several runs -----------------------------------------------------------------------------------------------
 
 
-def half(server: FaultServer, folder: Path, key: str) -> int:
-    """A run that was stopped while it fetched this object; the bytes of it that the resume file claims."""
+def stop_half_way(server: FaultServer, folder: Path, key: str) -> int:
+    """Stop a run while it fetches this object; return the number of its bytes in the resume file."""
     server.link = Link(speed=MB)
     server.script(Fault("body-stall", at=700_000, seconds=60), key=key)
     with running(server, folder, workers=1, read_timeout=60) as ran:
@@ -123,34 +123,34 @@ def half(server: FaultServer, folder: Path, key: str) -> int:
     server.link = Link()
     with Session.open(folder) as session:
         (begun,) = session.checkpoint.unfinished
-        assert begun.digests, "whole parts are recorded, whatever was taken for one"
+        assert begun.digests, "MD5s of complete parts are recorded, whatever part size was assumed"
     server.reset_stats()
     return sum(stop - start for start, stop in begun.done)
 
 
 def test_a_later_run_uses_the_guess_of_the_first(fault_server: FaultServer, tmp_path: Path) -> None:
-    """The digests in the resume file are of parts of that size, right or wrong, and show nothing rotten."""
+    """The MD5s in the resume file are those of parts of the guessed size, so they must not look like corruption."""
     objects = put(fault_server, 1, ODD)
-    here = half(fault_server, tmp_path, f"{ODD}/00.bin")
+    here = stop_half_way(fault_server, tmp_path, f"{ODD}/00.bin")
     ran = fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, objects) == []
     assert outcomes(ran) == [Outcome.VERIFIED]
     assert fault_server.stats().payload == MB - here
-    assert asked(fault_server) == 1
+    assert part_size_requests(fault_server) == 1
 
 
 def test_the_part_size_of_the_first_run_is_known_in_the_second(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = put(fault_server, 2, ODD)
-    here = half(fault_server, tmp_path, f"{ODD}/01.bin")
+    here = stop_half_way(fault_server, tmp_path, f"{ODD}/01.bin")
     fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, objects) == []
     assert fault_server.stats().payload == MB - here
-    assert asked(fault_server) == 0
+    assert part_size_requests(fault_server) == 0
 
 
 def test_corruption_is_found_with_a_wrong_guess_too(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = put(fault_server, 1, ODD)
-    here = half(fault_server, tmp_path, f"{ODD}/00.bin")
+    here = stop_half_way(fault_server, tmp_path, f"{ODD}/00.bin")
     (part,) = leftovers(tmp_path)
     spoilt = bytearray(part.read_bytes())
     spoilt[77] ^= 1
@@ -158,14 +158,14 @@ def test_corruption_is_found_with_a_wrong_guess_too(fault_server: FaultServer, t
     ran = fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, objects) == []
     assert outcomes(ran) == [Outcome.VERIFIED]
-    assert fault_server.stats().payload == MB - here + 250_000, "what was taken for its first part"
+    assert fault_server.stats().payload == MB - here + 250_000, "the first part by the assumed size"
 
 
 @pytest.mark.parametrize("cut_off", [0, 1])
 def test_intact_parts_of_a_damaged_file_are_not_fetched_again(
     fault_server: FaultServer, tmp_path: Path, cut_off: int
 ) -> None:
-    """The first one tells how it was cut, and that is not right for the second one."""
+    """The server tells the part size of the first object, which is not that of the second."""
     objects = put(fault_server, 1, OTHER) | put(fault_server, 1, ODD)
     fetch_all(fault_server, tmp_path, workers=1)
     for key, data in objects.items():
@@ -186,4 +186,4 @@ def test_verifying_existing_files_costs_one_request(fault_server: FaultServer, t
     with Session.open(tmp_path) as session:
         found = verify(S3Bucket(settings_for(fault_server)), session, lambda _: None)
     assert [one.condition for one in found] == [FileCondition.VERIFIED] * 6
-    assert 1 <= asked(fault_server) <= 4, "no more than look at files at once"
+    assert 1 <= part_size_requests(fault_server) <= 4, "at most one request per thread"

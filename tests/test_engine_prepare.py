@@ -33,20 +33,20 @@ def _transfer(folder: Path) -> Transfer:
     return transfer
 
 
-def _places(folder: Path, claim: Unfinished | None) -> ObjectFiles:
+def _files(folder: Path, claim: Unfinished | None) -> ObjectFiles:
     return ObjectFiles(folder / "a.nc", folder / "a.nc.part", claim, lambda: (), bool)
 
 
 def test_a_recorded_md5_without_its_bytes_is_not_used(tmp_path: Path) -> None:
-    """It would vouch for whatever came in their place."""
+    """Otherwise it would approve whatever bytes are in their place."""
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
     claim = Unfinished(0, ((0, PART), (2 * PART, 3 * PART - 1)), {0: MD5S[0], 1: MD5S[1], 2: MD5S[2], 9: MD5S[0]}, PART)
-    resume_part_file(transfer, _places(tmp_path, claim))
+    resume_part_file(transfer, _files(tmp_path, claim))
     assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART - 1)]
     assert transfer.recorded_md5s == {0: MD5S[0]}
     assert transfer.digest is not None
-    assert transfer.digest.part_md5s() == {}, "what was recorded is compared with the disk, and vouches for nothing"
+    assert transfer.digest.part_md5s() == {}, "recorded MD5s are compared with the disk and prove nothing"
 
 
 @pytest.mark.parametrize("reopened", [False, True])
@@ -57,7 +57,7 @@ def test_after_a_disk_failure_the_page_cache_is_not_used(
     monkeypatch.setattr(part_file, "drop_page_cache", dropped.append)
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
-    resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, PART),))), reopened=reopened)
+    resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((0, PART),))), reopened=reopened)
     assert transfer.part is not None
     transfer.part.acquire()
     transfer.part.release()
@@ -67,7 +67,7 @@ def test_after_a_disk_failure_the_page_cache_is_not_used(
 def test_bytes_beyond_a_truncated_part_file_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA[: 2 * PART - 1])
     transfer = _transfer(tmp_path)
-    resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, 3 * PART),), dict(enumerate(MD5S)), PART)))
+    resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((0, 3 * PART),), dict(enumerate(MD5S)), PART)))
     assert list(transfer.done) == [(0, 2 * PART - 1)]
     assert transfer.recorded_md5s == {0: MD5S[0]}
 
@@ -76,7 +76,7 @@ def test_a_truncated_part_file_without_md5s_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA[:-1])
     transfer = _transfer(tmp_path)
     transfer.digest = None
-    resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, PART),))))
+    resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((0, PART),))))
     assert not transfer.done
 
 
@@ -85,7 +85,7 @@ def test_a_part_file_larger_than_the_object_is_not_used(tmp_path: Path) -> None:
         if data is not None:
             (tmp_path / "a.nc.part").write_bytes(data)
         transfer = _transfer(tmp_path)
-        resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, PART)))
+        resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, PART)))
         assert not transfer.done
 
 
@@ -93,7 +93,7 @@ def test_recorded_md5s_of_another_part_size_are_not_compared(tmp_path: Path) -> 
     (tmp_path / "a.nc.part").write_bytes(DATA)
     for part_size in (0, PART - 1):
         transfer = _transfer(tmp_path)
-        resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, part_size)))
+        resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, part_size)))
         assert transfer.done
         assert transfer.recorded_md5s == {}
 
@@ -111,14 +111,14 @@ def test_md5s_of_other_part_sizes_are_dropped_once_the_part_size_is_known(tmp_pa
 def test_recorded_ranges_beyond_the_object_are_clipped(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
-    resume_part_file(transfer, _places(tmp_path, Unfinished(0, ((3 * PART, 99 * PART),), {})))
+    resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((3 * PART, 99 * PART),), {})))
     assert list(transfer.done) == [(3 * PART, 4 * PART)]
 
 
 def test_intact_parts_of_a_damaged_file_are_copied(tmp_path: Path) -> None:
     spoilt = bytearray(DATA)
     spoilt[PART + 5] ^= 1
-    (tmp_path / "a.nc").write_bytes(spoilt[:-1])  # and its last part is cut
+    (tmp_path / "a.nc").write_bytes(spoilt[:-1])  # the last part is truncated
     transfer = _transfer(tmp_path)
     reuse_final_file(transfer, tmp_path / "a.nc", len(DATA) - 1, MD5S, lambda: False)
     assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART)]
@@ -135,12 +135,12 @@ def test_recorded_md5s_that_do_not_give_the_etag_are_not_used(tmp_path: Path) ->
 
 
 def test_a_final_file_replaced_while_it_is_hashed_is_not_verified(tmp_path: Path) -> None:
-    """The name means another file by then, whatever the bytes of the first were."""
+    """The name belongs to another file by then, whatever the bytes of the first one were."""
     final = tmp_path / "a.nc"
     final.write_bytes(DATA)
     assert verify_final_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, lambda: False)
 
-    def exchanged() -> bool:
+    def replaced() -> bool:
         other = tmp_path / "other"
         other.write_bytes(bytes(len(DATA)))
         os.utime(other, (1, 1))
@@ -148,5 +148,5 @@ def test_a_final_file_replaced_while_it_is_hashed_is_not_verified(tmp_path: Path
         return False
 
     if os.name == "nt":
-        return  # an open file cannot be exchanged there
-    assert verify_final_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, exchanged) is None
+        return  # an open file cannot be replaced on Windows
+    assert verify_final_file(_transfer(tmp_path), final, EtagTrust(opaque=False), lambda: None, replaced) is None

@@ -14,7 +14,7 @@ MB = 1_000_000
 
 
 def fetch(counters: Counters, now: float, seconds: float, speed: float, every: float = 0.1) -> float:
-    """Bytes come at an even speed for so many seconds, sampled as often as the keeper does."""
+    """Count bytes at a constant speed for some seconds, sampled as often as in a run; return the time afterwards."""
     for _ in range(round(seconds / every)):
         now += every
         count = round(speed * every)
@@ -89,7 +89,7 @@ def test_a_pause_does_not_lower_the_speed() -> None:
     counters.pause(now)
     assert counters.speed(now) == 0.0
     now += 3600
-    counters.pause(now)  # it goes on
+    counters.pause(now)  # the run continues
     now = fetch(counters, now, 4, 5 * MB)
     assert counters.speed(now) == pytest.approx(5 * MB, rel=0.01)
     assert counters.time_left(now) is not None

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from era5dl.engine.rate_limit import BURST, RateLimiter, Throttle
 
-START = 1_000_000.0  # seconds; a monotonic clock begins anywhere
+START = 1_000_000.0  # seconds; an arbitrary start of a monotonic clock
 MB = 1_000_000
 
 
-def spent(limit: RateLimiter, seconds: float, spenders: int, sizes: list[int], begin: float = START) -> int:
-    """How many bytes so many spenders take in so many simulated seconds, each as often as it is allowed to."""
+def bytes_read(limit: RateLimiter, seconds: float, spenders: int, sizes: list[int], begin: float = START) -> int:
+    """Return how many bytes these workers read in some simulated seconds, each as often as allowed."""
     dice, total = random.Random(1), 0
     ready = [(begin, number) for number in range(spenders)]
     while ready[0][0] < begin + seconds:
@@ -25,21 +25,21 @@ def spent(limit: RateLimiter, seconds: float, spenders: int, sizes: list[int], b
         count = dice.choice(sizes)
         total += count
         wait = limit.consume(count, now)
-        heapq.heappush(ready, (now + max(wait, 1e-4), number))  # the network, too, needs a moment
+        heapq.heappush(ready, (now + max(wait, 1e-4), number))  # the network needs some time, too
     return total
 
 
 @pytest.mark.parametrize("spenders", [1, 8, 32])
 @pytest.mark.parametrize("sizes", [[16_384], [1, 4_096, 65_536, 262_144]], ids=["TLS records", "all sizes"])
 def test_the_average_rate_is_exact(spenders: int, sizes: list[int]) -> None:
-    total = spent(RateLimiter(5 * MB), 10.0, spenders, sizes)
-    extra = spenders * max(sizes)  # each may have one read more under way when the time is over
+    total = bytes_read(RateLimiter(5 * MB), 10.0, spenders, sizes)
+    extra = spenders * max(sizes)  # each may have one more read in progress at the end
     assert 0.99 * 50 * MB <= total <= 1.01 * 50 * MB + extra
 
 
 @given(st.integers(1, 10**9), st.lists(st.tuples(st.integers(0, 10**7), st.floats(0, 5)), min_size=1, max_size=50))
 def test_never_more_bytes_than_the_rate_and_one_burst(rate: int, reads: list[tuple[int, float]]) -> None:
-    """Who waits as told has received, at any moment, no more than the rate gives since the start, and one burst."""
+    """A caller that observes the waits never receives more than the rate allows since the start, plus one burst."""
     limit, now, total = RateLimiter(rate), START, 0
     for count, silence in reads:
         now += silence
@@ -67,11 +67,11 @@ def test_without_a_limit_there_is_no_wait(rate: int | None) -> None:
 
 def test_a_new_limit_applies_from_the_next_byte_on() -> None:
     limit = RateLimiter(10)
-    limit.consume(1_000_000, START)  # 28 hours to wait
+    limit.consume(1_000_000, START)  # would wait 28 hours
     limit.set(5 * MB)
     assert limit.rate == 5 * MB
     assert limit.consume(1000, START + 1) == 0.0
-    assert spent(limit, 10.0, 8, [16_384], begin=START + 1) == pytest.approx(50 * MB, rel=0.02)
+    assert bytes_read(limit, 10.0, 8, [16_384], begin=START + 1) == pytest.approx(50 * MB, rel=0.02)
     limit.set(None)
     assert limit.consume(10**12, START + 2) == 0.0
 
@@ -79,15 +79,15 @@ def test_a_new_limit_applies_from_the_next_byte_on() -> None:
 # -- throttling -----------------------------------------------------------------------------------------------------
 
 
-def wary(workers: int = 8) -> Throttle:
-    """One that has no credit: the next refusal brakes."""
+def without_credit(workers: int = 8) -> Throttle:
+    """A throttle without credit: the next throttled request reduces the number of requests."""
     throttle = Throttle(workers)
     assert not throttle.record_throttled(START, 0.0)
     return throttle
 
 
-def trusting(workers: int = 8) -> Throttle:
-    """One that has all the credit there can be."""
+def with_full_credit(workers: int = 8) -> Throttle:
+    """A throttle with the maximum credit."""
     throttle = Throttle(workers)
     for _ in range(10_000):
         throttle.record_answer()
@@ -95,7 +95,7 @@ def trusting(workers: int = 8) -> Throttle:
 
 
 def calm(throttle: Throttle, now: float, seconds: float) -> float:
-    """Seconds go by in which nobody complains."""
+    """Let some seconds pass without throttling; return the time afterwards."""
     end = now + seconds
     while now < end:
         now += 0.25
@@ -103,28 +103,30 @@ def calm(throttle: Throttle, now: float, seconds: float) -> float:
     return now
 
 
-ASKING = 0.1  # seconds that a request takes
-WISH = 5.0  # seconds of Retry-After
-Refuses = Callable[[int, float], bool]
-"""Whether the server refuses the n-th request, from 0, so many seconds after the first one."""
+REQUEST_TIME = 0.1  # duration of a request in seconds
+RETRY_AFTER = 5.0  # Retry-After in seconds
+IsThrottled = Callable[[int, float], bool]
+"""(n, seconds) -> whether the server throttles the n-th request, from 0, at this time after the first one."""
 
 
-def asked(throttle: Throttle, refuses: Refuses, seconds: float) -> tuple[int, int]:
-    """How many requests all workers send in so many simulated seconds, and how many of them are answered. There are
-    always other objects to ask for: that a refused one waits keeps nobody from asking."""
+def simulate(throttle: Throttle, is_throttled: IsThrottled, seconds: float) -> tuple[int, int]:
+    """Return how many requests all workers send in some simulated seconds, and how many of them are answered.
+
+    There are always other objects to request: a throttled one that waits stops no worker.
+    """
     sent = answered = 0
-    under_way: list[float] = []  # when they end
+    in_flight: list[float] = []  # end times of requests in flight
     now = START
     while now < START + seconds:
         throttle.recover(now)
-        while now >= throttle.paused_until and len(under_way) < throttle.allowed:
-            heapq.heappush(under_way, now + ASKING)
-        if not under_way:
+        while now >= throttle.paused_until and len(in_flight) < throttle.allowed:
+            heapq.heappush(in_flight, now + REQUEST_TIME)
+        if not in_flight:
             now = throttle.paused_until
             continue
-        now = heapq.heappop(under_way)
-        if refuses(sent, now - START):
-            throttle.record_throttled(now, WISH)
+        now = heapq.heappop(in_flight)
+        if is_throttled(sent, now - START):
+            throttle.record_throttled(now, RETRY_AFTER)
         else:
             throttle.record_answer()
             answered += 1
@@ -135,57 +137,57 @@ def asked(throttle: Throttle, refuses: Refuses, seconds: float) -> tuple[int, in
 @pytest.mark.parametrize("workers", [1, 8, 64])
 @pytest.mark.parametrize("first", [0, 7])
 def test_one_throttled_request_in_twenty_reduces_nothing(workers: int, first: int) -> None:
-    """The very first request may be among them."""
+    """The first request of all may be throttled."""
     throttle = Throttle(workers)
-    sent, _ = asked(throttle, lambda number, _: number % 20 == first, 100.0)
-    assert sent == pytest.approx(asked(Throttle(workers), lambda *_: False, 100.0)[0], abs=workers)
+    sent, _ = simulate(throttle, lambda number, _: number % 20 == first, 100.0)
+    assert sent == pytest.approx(simulate(Throttle(workers), lambda *_: False, 100.0)[0], abs=workers)
     assert (throttle.allowed, throttle.paused_until) == (workers, 0.0)
     assert throttle.count == pytest.approx(sent / 20, abs=1)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_random_throttling_of_one_request_in_twenty_reduces_nothing(seed: int) -> None:
-    """With a hundred answers behind it: chance does not refuse several of the first few."""
+    """After a hundred answers, since chance could throttle several of the very first requests."""
     throttle, dice = Throttle(16), random.Random(seed)
-    asked(throttle, lambda number, _: number > 100 and dice.random() < 0.05, 200.0)
+    simulate(throttle, lambda number, _: number > 100 and dice.random() < 0.05, 200.0)
     assert (throttle.allowed, throttle.paused_until) == (16, 0.0)
 
 
 @pytest.mark.parametrize("workers", [1, 8, 64])
 def test_a_server_that_throttles_everything_gets_few_requests(workers: int) -> None:
-    """Each wish is waited for by all, and half as many ask after it: after the first waves one request a wish."""
-    for throttle in (Throttle(workers), trusting(workers)):
-        sent, _ = asked(throttle, lambda *_: True, 100.0)
-        assert sent <= 10 + 2 * workers + 100 / WISH
+    """All wait for Retry-After, and half as many requests follow: soon there is one request per wait."""
+    for throttle in (Throttle(workers), with_full_credit(workers)):
+        sent, _ = simulate(throttle, lambda *_: True, 100.0)
+        assert sent <= 10 + 2 * workers + 100 / RETRY_AFTER
         assert throttle.allowed == 1
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 def test_many_throttled_requests_reduce_the_number_of_requests(share: float) -> None:
-    throttle, dice = trusting(), random.Random(1)
-    asked(throttle, lambda *_: dice.random() < share, 100.0)
+    throttle, dice = with_full_credit(), random.Random(1)
+    simulate(throttle, lambda *_: dice.random() < share, 100.0)
     assert throttle.paused_until > 0.0
     assert throttle.allowed < 8
 
 
 def test_the_credit_covers_ten_throttled_requests() -> None:
-    """However many answers came before: a server that was willing for hours may have had enough now."""
-    throttle = trusting()
-    assert [throttle.record_throttled(START, WISH) for _ in range(12)] == [False] * 10 + [True] * 2
-    assert (throttle.allowed, throttle.paused_until) == (4, START + WISH)
+    """The number of earlier answers does not matter: a server may become overloaded after hours."""
+    throttle = with_full_credit()
+    assert [throttle.record_throttled(START, RETRY_AFTER) for _ in range(12)] == [False] * 10 + [True] * 2
+    assert (throttle.allowed, throttle.paused_until) == (4, START + RETRY_AFTER)
 
 
 def test_the_first_throttled_request_concerns_its_object_and_the_second_all() -> None:
     throttle = Throttle(8)
-    assert not throttle.record_throttled(START, WISH)
+    assert not throttle.record_throttled(START, RETRY_AFTER)
     assert (throttle.allowed, throttle.paused_until) == (8, 0.0)
-    assert throttle.record_throttled(START, WISH)
-    assert (throttle.allowed, throttle.paused_until) == (4, START + WISH)
+    assert throttle.record_throttled(START, RETRY_AFTER)
+    assert (throttle.allowed, throttle.paused_until) == (4, START + RETRY_AFTER)
 
 
 def test_the_credit_is_earned_again_after_a_reduction() -> None:
-    throttle = wary()
-    for answers in (0, 1, Throttle.PRICE - 1):  # what there was is gone each time
+    throttle = without_credit()
+    for answers in (0, 1, Throttle.PRICE - 1):  # the rest of the credit is lost each time
         for _ in range(answers):
             throttle.record_answer()
         assert throttle.record_throttled(START, 0.0)
@@ -195,20 +197,20 @@ def test_the_credit_is_earned_again_after_a_reduction() -> None:
 
 
 def test_a_throttled_request_covered_by_credit_does_not_delay_growth() -> None:
-    throttle = wary()
+    throttle = without_credit()
     throttle.record_throttled(START, 0.0)
-    _, _ = asked(throttle, lambda number, _: number % 20 == 19, 4 * Throttle.GROW_EVERY + 1)
+    _, _ = simulate(throttle, lambda number, _: number % 20 == 19, 4 * Throttle.GROW_EVERY + 1)
     assert throttle.allowed == 8
 
 
 def test_the_full_number_of_requests_returns_after_throttling() -> None:
-    throttle = trusting()
-    asked(throttle, lambda _, seconds: seconds < 20.0, 20.0 + WISH + 8 * Throttle.GROW_EVERY)
+    throttle = with_full_credit()
+    simulate(throttle, lambda _, seconds: seconds < 20.0, 20.0 + RETRY_AFTER + 8 * Throttle.GROW_EVERY)
     assert throttle.allowed == 8
 
 
 def test_throttling_halves_the_requests_and_pauses_all() -> None:
-    throttle = wary()
+    throttle = without_credit()
     throttle.record_throttled(START, 3.0)
     assert (throttle.allowed, throttle.paused_until, throttle.count) == (4, START + 3.0, 2)
     for later, allowed in ((10, 2), (20, 1), (30, 1)):
@@ -217,24 +219,24 @@ def test_throttling_halves_the_requests_and_pauses_all() -> None:
 
 
 def test_simultaneous_throttled_requests_count_once() -> None:
-    """Eight workers are told the same moment: that is one complaint, not a division by 256."""
-    throttle = wary()
+    """Eight workers are throttled at the same moment, which must halve once and not eight times."""
+    throttle = without_credit()
     for number in range(8):
         throttle.record_throttled(START + number * 0.1, delay=float(number))
     assert throttle.allowed == 4
     assert throttle.count == 1 + 8
-    assert throttle.paused_until == pytest.approx(START + 7.7)  # the longest wish counts
+    assert throttle.paused_until == pytest.approx(START + 7.7)  # the longest delay counts
 
 
 def test_the_pause_is_never_shortened() -> None:
-    throttle = wary()
+    throttle = without_credit()
     throttle.record_throttled(START, 60.0)
     throttle.record_throttled(START + 10, 1.0)
     assert throttle.paused_until == START + 60.0
 
 
 def test_one_more_request_is_allowed_after_each_interval_without_throttling() -> None:
-    throttle = wary()
+    throttle = without_credit()
     throttle.record_throttled(START, 0.0)
     now, seen = START, []
     for _ in range(6):
@@ -244,14 +246,14 @@ def test_one_more_request_is_allowed_after_each_interval_without_throttling() ->
 
 
 def test_the_number_of_requests_does_not_grow_at_once() -> None:
-    throttle = wary()
+    throttle = without_credit()
     throttle.record_throttled(START, 0.0)
     calm(throttle, START, Throttle.GROW_EVERY - 1.0)
     assert throttle.allowed == 4
 
 
 def test_the_pause_does_not_count_as_time_without_throttling() -> None:
-    throttle = wary()
+    throttle = without_credit()
     throttle.record_throttled(START, 60.0)
     now = calm(throttle, START, 60.0)
     assert throttle.allowed == 4
@@ -260,8 +262,8 @@ def test_the_pause_does_not_count_as_time_without_throttling() -> None:
 
 
 def test_throttling_right_after_growth_halves_again() -> None:
-    """Just after it has grown, a complaint is most likely about that: it must not count as an echo of itself."""
-    throttle = wary()
+    """Right after growth, throttling is most likely a consequence of it and must not be ignored as simultaneous."""
+    throttle = without_credit()
     throttle.record_throttled(START, 0.0)
     now = calm(throttle, START, Throttle.GROW_EVERY)
     assert throttle.allowed == 5
@@ -279,8 +281,8 @@ def test_more_and_fewer_workers() -> None:
 
 @pytest.mark.parametrize("detour", [[16], [6], [2, 8], [1, 32]], ids=str)
 def test_a_reduction_survives_changes_of_the_worker_count(detour: list[int]) -> None:
-    """The user's wish for more workers is no answer to the server's wish for fewer, nor is one for fewer and more."""
-    throttle = wary()
+    """A user who changes the number of workers does not end the throttling by the server."""
+    throttle = without_credit()
     throttle.record_throttled(START, 0.0)
     for workers in detour:
         throttle.set_workers(workers)
@@ -310,9 +312,9 @@ def test_a_connection_limit_reduces_requests_without_a_pause() -> None:
     throttle.limit_connections(10.0, 3)
     assert (throttle.allowed, throttle.paused_until, throttle.count) == (3, 0.0, 0)
     throttle.limit_connections(10.5, 5)
-    assert throttle.allowed == 3, "it never allows more"
+    assert throttle.allowed == 3, "it never allows more requests"
     throttle.set_workers(16)
-    assert throttle.allowed == 3, "nor does the user's wish"
+    assert throttle.allowed == 3, "nor after the user has set more workers"
     throttle.recover(10.5 + Throttle.GROW_EVERY)
     assert throttle.allowed == 4
     throttle.limit_connections(20.0, 0)

@@ -1,8 +1,8 @@
 """Tests of the rate limit on real connections: within 3 % over ten seconds, with one and with many workers.
 
-What is compared is counted bytes with the monotonic clock of the same window, never with a promise about this machine:
-a canary measures for how long the machine let nobody run, and so much less may have come. More may not, ever: but for
-the burst that the limit lets through after a silence, such as a pause is.
+The tests compare received bytes with the monotonic clock, independently of the speed of the machine. A thread measures
+how long the machine ran no thread of this process; so much less may have been received. More is never allowed, except
+for the burst after a silence such as a pause.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ TOLERANCE = 0.03
 BEAT = 0.02
 
 
-class Canary:
-    """Says for how long this process could not run: the rate that is lost then nobody can make up for."""
+class StallMeter:
+    """Measures how long this process could not run. Bytes not received in that time cannot be made up for."""
 
     def __init__(self) -> None:
         self.lost = 0.0  # seconds
         self._ended = threading.Event()
 
     @contextmanager
-    def watching(self) -> Iterator[Canary]:
+    def watching(self) -> Iterator[StallMeter]:
         thread = threading.Thread(target=self._watch)
         thread.start()
         try:
@@ -56,12 +56,12 @@ class Canary:
 
 
 def steady(ran: Ran) -> None:
-    """Wait until bytes have come for a while: then what the limit lets through at the start is over."""
+    """Wait until bytes have arrived for a while, so that the burst at the start is over."""
     ran.until(lambda: ran.engine.snapshot().fetched_bytes > RATE)
 
 
 def undisturbed(ran: Ran) -> float:
-    """Bytes a second over the window."""
+    """Return bytes per second over the window."""
     steady(ran)
     before, began = ran.engine.snapshot().fetched_bytes, time.monotonic()
     time.sleep(WINDOW)
@@ -70,7 +70,7 @@ def undisturbed(ran: Ran) -> float:
 
 
 def with_pauses(ran: Ran) -> float:
-    """Bytes a second of the time in which it was not paused."""
+    """Return bytes per second over the time without pauses."""
     steady(ran)
     before, began, paused = ran.engine.snapshot().fetched_bytes, time.monotonic(), 0.0
     for moment in PAUSES:
@@ -80,7 +80,7 @@ def with_pauses(ran: Ran) -> float:
         ran.until(lambda: ran.engine.snapshot().in_flight == 0)
         still = ran.engine.snapshot().fetched_bytes
         time.sleep(PAUSED)
-        assert ran.engine.snapshot().fetched_bytes == still, "paused is paused"
+        assert ran.engine.snapshot().fetched_bytes == still, "no bytes arrive during a pause"
         ran.engine.resume()
         paused += time.monotonic() - stopped_at
     time.sleep(max(0.0, began + WINDOW + paused - time.monotonic()))
@@ -99,24 +99,24 @@ def test_the_limit_holds_with_one_worker_with_many_and_through_pauses(
         folder = tmp_path / f"{workers}-{pauses}"
         with running(fault_server, folder, workers=workers, rate_limit=RATE, verify=False, read_timeout=20.0) as ran:
             rate = with_pauses(ran) if pauses else undisturbed(ran)
-            assert ran.engine.snapshot().state is State.RUNNING, "it has not come to its end, nor to a fault"
+            assert ran.engine.snapshot().state is State.RUNNING, "it has not ended and has no fault"
             return rate
 
-    with Canary().watching() as canary, ThreadPoolExecutor(3) as pool:
+    with StallMeter().watching() as stalls, ThreadPoolExecutor(3) as pool:
         cases = [(1, False), (32, False), (32, True)]
         rates = list(pool.map(lambda case: measured(case[0], pauses=case[1]), cases))
-    lost = min(canary.lost / WINDOW, 0.5)
+    lost = min(stalls.lost / WINDOW, 0.5)
     for (workers, pauses), rate in zip(cases, rates, strict=True):
         silences = (
             len(PAUSES) * (BURST + BURST) if pauses else 0.0
-        )  # what each saves up, and forgives in sips under way
+        )  # what each saves up, and forgives in reads under way
         assert rate <= RATE * (1 + TOLERANCE + silences / WINDOW), (workers, pauses, rate)
         assert rate >= RATE * (1 - TOLERANCE - lost), (workers, pauses, rate, lost)
 
 
 @pytest.mark.parametrize("workers", [1, 32])
 def test_a_limit_set_during_a_run_applies_at_once(workers: int, fault_server: FaultServer, tmp_path: Path) -> None:
-    """At full speed the whole would be here in a moment."""
+    """At full speed the whole file would be received at once."""
     data = pseudo_random(1, 2_000_000)
     for number in range(40):
         fault_server.put(f"{number}.bin", data)
@@ -126,5 +126,5 @@ def test_a_limit_set_during_a_run_applies_at_once(workers: int, fault_server: Fa
         before, began = ran.engine.snapshot().fetched_bytes, time.monotonic()
         ran.until(lambda: time.monotonic() - began > 1.0)
         came, took = ran.engine.snapshot().fetched_bytes - before, time.monotonic() - began
-        sips = workers * 256 * 1024  # each worker may have one read under way that was allowed before
-        assert came <= RATE / 2 * (took + BURST) + sips
+        reads = workers * 256 * 1024  # each worker may have a read in progress that was allowed before
+        assert came <= RATE / 2 * (took + BURST) + reads

@@ -30,7 +30,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_byte_of_the_old_version_remains_in_the_part_file(fault_server: FaultServer, tmp_path: Path) -> None:
-    """The new one cannot be had: what is left aside for the next run holds nothing of either."""
+    """The new version cannot be fetched: the part file kept for the next run has no bytes of either version."""
     fault_server.put(KEY, DATA)
     fault_server.script(Fault("body-fin", at=400_000), "replaced", Fault("access-denied", times=None), key=KEY)
     ran = fetch_all(fault_server, tmp_path, workers=1)
@@ -39,7 +39,7 @@ def test_no_byte_of_the_old_version_remains_in_the_part_file(fault_server: Fault
 
 
 def test_a_checkpoint_lists_no_bytes_of_the_old_version(fault_server: FaultServer, tmp_path: Path) -> None:
-    """Also one that is written between the news of the new version and the first look at its part file."""
+    """This includes a checkpoint between the detection of the new version and the preparation of its part file."""
     fault_server.put(KEY, DATA)
     settings = settings_for(fault_server)
     bucket = S3Bucket(settings)
@@ -51,8 +51,8 @@ def test_a_checkpoint_lists_no_bytes_of_the_old_version(fault_server: FaultServe
         assert run.save_checkpoint().unfinished == ()
 
 
-class DuringTheProof:
-    """Something happens while the server is asked how the object was cut, which is in the midst of its proof."""
+class DuringVerification:
+    """Calls a function while the server is asked for the part size, which is during the verification."""
 
     def __init__(self, act: Callable[[], object]) -> None:
         self._act, self.done = act, False
@@ -65,15 +65,15 @@ class DuringTheProof:
 
 
 def test_no_final_name_in_a_folder_that_vanished_during_verification(fault_server: FaultServer, tmp_path: Path) -> None:
-    """It was moved away, and an empty one is in its place, as a mount point after its disk was unplugged."""
-    fault_server.put(KEY, DATA, part_size=77_777)  # no usual size: it has to be asked for
+    """The folder was moved away, and an empty one is in its place, like a mount point whose disk was unplugged."""
+    fault_server.put(KEY, DATA, part_size=77_777)  # not a common size, so the server has to be asked
     out, away = tmp_path / "out", tmp_path / "away"
 
     def exchange() -> None:
         out.rename(away)
         out.mkdir()
 
-    source = DuringTheProof(exchange)
+    source = DuringVerification(exchange)
     fault_server.add(source)
     with running(fault_server, out) as ran:
         ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)

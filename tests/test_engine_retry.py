@@ -15,7 +15,7 @@ RETRIES = 6
 
 
 class Recorded:
-    """In the place of random.uniform: notes what it was asked, and gives the upper end."""
+    """Replaces random.uniform: records its arguments and returns the upper limit."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[float, float]] = []
@@ -35,10 +35,10 @@ def decision(reaction: Reaction, *, progressed: bool, barren: int = 0, retries: 
     return decide(failing(reaction), progressed=progressed, barren=barren, retries=retries, draw=Recorded())
 
 
-FIRST = BASE  # the upper end of the first backoff, in seconds
+FIRST = BASE  # upper limit of the first backoff, in seconds
 BUSY = THROTTLE_BASE
 
-TABLE = {  # reaction: (delay, barren) if it brought bytes; the same if none, the first time; the second time
+TABLE = {  # reaction: (delay, barren) after an attempt with bytes; without bytes, the first time; the second time
     Reaction.RETRY: ((0, 0), (FIRST, 1), (2 * FIRST, 2)),
     Reaction.RETRY_ONCE: ((0, 0), (0, 1), (2 * FIRST, 2)),
     Reaction.BACKOFF: ((FIRST, 0), (FIRST, 1), (2 * FIRST, 2)),
@@ -80,7 +80,7 @@ def test_final_reactions_take_effect_at_once(reaction: Reaction, progressed: boo
 @pytest.mark.parametrize("reaction", [Reaction.RETRY, Reaction.RETRY_ONCE, Reaction.BACKOFF, Reaction.THROTTLE])
 @pytest.mark.parametrize("retries", [0, 1, 6])
 def test_the_budget_counts_attempts_without_a_byte(reaction: Reaction, retries: int) -> None:
-    """One attempt, and `retries` more: then the object has failed."""
+    """The object has failed after one attempt and `retries` more."""
     attempts, barren = 0, 0
     while True:
         attempts += 1
@@ -117,7 +117,7 @@ def test_outages_cost_no_budget(reaction: Reaction) -> None:
 
 @given(st.sampled_from([Reaction.RETRY, Reaction.BACKOFF, Reaction.THROTTLE]), st.integers(0, 999))
 def test_delays_use_full_jitter_up_to_the_backoff_and_the_cap(reaction: Reaction, barren: int) -> None:
-    """The whole range below the exponential is drawn from; 1000 retries are the most that settings allow."""
+    """The delay is drawn from 0 to the backoff. 1000 retries are the maximum of the settings."""
     draw = Recorded()
     found = decide(failing(reaction), progressed=False, barren=barren, retries=1000, draw=draw)
     base = BUSY if reaction is Reaction.THROTTLE else FIRST
@@ -138,7 +138,7 @@ def test_retry_after_is_observed_in_full(seconds: float, barren: int) -> None:
     for low in (lambda a, b: a, lambda a, b: b):
         assert decide(busy, progressed=False, barren=barren, retries=9, draw=low).delay >= seconds
     spread = decide(busy, progressed=False, barren=barren, retries=9, draw=Recorded()).delay
-    assert spread == pytest.approx(seconds + min(CAP, BUSY * 2**barren))  # not all at the same moment
+    assert spread == pytest.approx(seconds + min(CAP, BUSY * 2**barren))  # not all workers at the same moment
 
 
 @pytest.mark.parametrize("wish", [None, 0.0])

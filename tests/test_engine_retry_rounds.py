@@ -17,7 +17,7 @@ from tests.runs import Ran, fetch_all, running, wrong_files
 
 KEY = "a.bin"
 DATA = pseudo_random(1, 100_000)
-LONG = 3600.0  # seconds that no test waits
+LONG = 3600.0  # seconds; longer than any test
 
 
 @pytest.fixture(autouse=True)
@@ -31,20 +31,20 @@ def server(fault_server: FaultServer) -> FaultServer:
     return fault_server
 
 
-# The rule
+# RetryRounds alone
 
 
 def test_each_round_waits_longer_than_the_previous_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_WAIT", 5.0)
-    plan, now, delays = RetryRounds(enabled=True), 1000.0, []
+    rounds, now, delays = RetryRounds(enabled=True), 1000.0, []
     for number in range(8):
-        plan.add(1)
-        chance = plan.schedule(now, number, 0)
-        assert chance is not None
-        assert (chance.round, chance.files) == (number + 1, 1)
-        assert plan.schedule(now, number, 0) is None, "decided once"
-        delays.append(chance.delay)
-        assert plan.start() == [1]
+        rounds.add(1)
+        event = rounds.schedule(now, number, 0)
+        assert event is not None
+        assert (event.round, event.files) == (number + 1, 1)
+        assert rounds.schedule(now, number, 0) is None, "already scheduled"
+        delays.append(event.delay)
+        assert rounds.start() == [1]
     expected = [min(LONGEST_WAIT, 5.0 * WAIT_FACTOR**number) for number in range(8)]
     assert all(0.8 * wait <= delay <= 1.2 * wait for wait, delay in zip(expected, delays, strict=True))
 
@@ -55,32 +55,32 @@ def test_each_round_waits_longer_than_the_previous_one(monkeypatch: pytest.Monke
     ids=["nothing", "a file", "bytes", "a drip", "it has grown"],
 )
 def test_there_is_no_round_after_one_without_progress(files: int, missing: int, another: bool) -> None:
-    plan = RetryRounds(enabled=True)
-    plan.add(1)
-    assert plan.schedule(0.0, 3, 1000)
-    plan.start()
-    plan.add(1)
-    assert plan.pending
-    assert (plan.schedule(0.0, files, missing) is not None) == another
-    assert plan.pending == another
+    rounds = RetryRounds(enabled=True)
+    rounds.add(1)
+    assert rounds.schedule(0.0, 3, 1000)
+    rounds.start()
+    rounds.add(1)
+    assert rounds.pending
+    assert (rounds.schedule(0.0, files, missing) is not None) == another
+    assert rounds.pending == another
 
 
 def test_a_complete_file_without_its_final_name_is_no_progress() -> None:
-    """One that only cannot have its name."""
-    plan = RetryRounds(enabled=True)
-    plan.add(1)
-    assert plan.schedule(0.0, 3, 0)
-    plan.start()
-    plan.add(1)
-    assert plan.schedule(0.0, 3, 0) is None
-    assert not plan.pending
+    """A complete file that cannot be given its final name."""
+    rounds = RetryRounds(enabled=True)
+    rounds.add(1)
+    assert rounds.schedule(0.0, 3, 0)
+    rounds.start()
+    rounds.add(1)
+    assert rounds.schedule(0.0, 3, 0) is None
+    assert not rounds.pending
 
 
-# Runs
+# Whole runs
 
 
 class EverySecond:
-    """Every second range of the whole bucket is answered wrongly."""
+    """A source of faults for every second range request of the bucket."""
 
     def __init__(self, kind: str) -> None:
         self._kind, self._count, self._lock = kind, 0, threading.Lock()
@@ -105,7 +105,7 @@ def test_all_files_succeed_although_every_second_range_is_answered_wrongly(
 
 
 def test_a_file_that_succeeds_in_the_second_round_has_not_failed(server: FaultServer, tmp_path: Path) -> None:
-    """Twice refused, then cut off after some bytes and refused again, then all is well."""
+    """Two denials, an interruption after some bytes, another denial, then success."""
     server.script(*["internal-error"] * 2, Fault("body-fin", at=50_000), *["internal-error"] * 2, key=KEY)
     ran = fetch_all(server, tmp_path, retries=1)
     assert wrong_files(tmp_path, {KEY: DATA}) == []
@@ -113,7 +113,7 @@ def test_a_file_that_succeeds_in_the_second_round_has_not_failed(server: FaultSe
     assert [event.round for event in ran.said(RetryRoundScheduled)] == [1, 2]
     assert len(ran.said(FileFailed)) == 2
     assert ran.session.checkpoint.failures == ()
-    assert ran.engine.snapshot().fetched_bytes == len(DATA), "what came in the first round was kept"
+    assert ran.engine.snapshot().fetched_bytes == len(DATA), "bytes of the first round were kept"
     states = [event.state for event in ran.said(StateChanged)]
     assert states == [State.RUNNING, State.WAITING_TO_RETRY, State.RUNNING, State.WAITING_TO_RETRY, State.RUNNING]
     assert line_for(ran.said(RetryRoundScheduled)[0]) == "trying 1 failed file again in 0 s (round 1)"
@@ -180,7 +180,7 @@ def test_no_round_starts_while_paused(server: FaultServer, tmp_path: Path) -> No
         asked = len(server.log)
         ran.until(lambda: ran.engine._run.retry_rounds.due is not None)
         with ran.engine._run.lock:
-            ran.engine._run.retry_rounds.due = 0.0  # it is time
+            ran.engine._run.retry_rounds.due = 0.0  # start it now
         assert not ran.engine.wait(0.6)
         assert len(server.log) == asked
         ran.engine.resume()

@@ -1,4 +1,4 @@
-"""Tests of files that are less than verified: every interface lists them with the reason at the end of every run."""
+"""Tests of checked files: every interface lists them with the reason at the end of every run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINE = f"3 files are checked, not verified: {NO_MD5} (a.txt, b.txt, c.txt)"
 
 @pytest.fixture
 def server(fault_server: FaultServer) -> FaultServer:
-    """Three objects whose ETag cannot be an MD5, and one whose is."""
+    """A server with three objects whose ETag cannot be an MD5, and one whose ETag is."""
     for key in KEYS[:3]:
         fault_server.put(key, key.encode() * 1000, etag='"no-md5"')
     fault_server.put(KEYS[3], b"d" * 1000)
@@ -79,7 +79,7 @@ def test_the_python_result_lists_them(server: FaultServer, tmp_path: Path) -> No
 
 
 def test_only_files_in_state_checked_are_listed() -> None:
-    """A file that was checked, and then replaced and verified, is verified."""
+    """A file that was checked, then replaced and verified, is not listed."""
     heard = CheckedFiles()
     for index in range(3):
         heard.record(FileDone(index, KEYS[index], 1, "", Outcome.CHECKED, NO_MD5, adopted=False))
@@ -109,11 +109,11 @@ def test_the_window_lists_them_in_the_message_and_in_the_log() -> None:
     assert summary_text.not_verified_files([]) == ""
     book = LogModel()
     for key in KEYS[:2]:
-        book.hear(FileDone(0, key, 5, "", Outcome.CHECKED, NO_MD5, adopted=False))
-    book.hear(RunEnded(0, 3, 0, 0, False, "", ""))
+        book.handle_event(FileDone(0, key, 5, "", Outcome.CHECKED, NO_MD5, adopted=False))
+    book.handle_event(RunEnded(0, 3, 0, 0, False, "", ""))
     assert [line.text for line in book.lines(Level.WARNING)] == [
         "2 files are checked, not verified (a.txt, b.txt). The server's ETag is not an MD5.",
         "1 file is checked, not verified. They were checked in an earlier run.",
     ]
-    book.hear(RunEnded(3, 0, 0, 0, False, "", ""))  # of another run
+    book.handle_event(RunEnded(3, 0, 0, 0, False, "", ""))  # the end of another run
     assert len(book.lines(Level.WARNING)) == 2

@@ -23,7 +23,7 @@ KEYS = list(OBJECTS)
 
 @pytest.fixture
 def server(fault_server: FaultServer) -> FaultServer:
-    """With twelve objects."""
+    """A fault server with twelve objects."""
     for key, data in OBJECTS.items():
         fault_server.put(key, data)
     return fault_server
@@ -84,7 +84,7 @@ def test_an_etag_that_only_the_listing_has_completely(
 
 
 def test_a_server_without_any_etag(server: FaultServer, tmp_path: Path) -> None:
-    """Size and date pin the version; nothing proves the bytes, and that is said."""
+    """Size and date identify the version. The bytes cannot be verified, which is reported."""
     server.script(Fault("no-etag", times=None, on=ALL))
     ran = fetch_all(server, tmp_path)
     assert wrong_files(tmp_path, OBJECTS) == []
@@ -113,7 +113,7 @@ def test_an_opaque_etag_missing_from_every_response_fails_soon(server: FaultServ
 def test_a_weak_md5_etag_in_the_plan_still_verifies_the_file(
     fault_server: FaultServer, tmp_path: Path, on: tuple[str, ...], part_size: int | None
 ) -> None:
-    """A listing, or all answers, whose ETags a proxy has made weak; and a bit that is flipped in the first answer."""
+    """A proxy has made the ETags of the listing or of all responses weak, and the first response has a flipped bit."""
     data = pseudo_random(1, 310_007)
     etag = etag_of(data, part_size)
     fault_server.put("a", data, part_size=part_size, etag=f"W/{etag}" if "get" in on else None)
@@ -132,7 +132,7 @@ def test_a_weak_md5_etag_in_the_plan_still_verifies_the_file(
 def test_a_permanently_contradicted_size_fails_only_that_file(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """HEAD says a byte more than GET, of an object without an ETag: the bucket is there all the same."""
+    """HEAD gives one byte more than GET, for an object without an ETag. This is not an outage."""
     objects = {"a": pseudo_random(1, 1000), "b": pseudo_random(2, 1000)}
     for key, data in objects.items():
         fault_server.put(key, data)
