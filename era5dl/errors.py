@@ -1,46 +1,46 @@
-"""Everything that can go wrong, as one tree.
+"""Exception hierarchy: everything that can go wrong, one class per reaction of the engine and remedy for the user.
 
-An error knows what the engine does about it (`reaction`) and what a person can do about it (`remedy`); nobody matches
-message texts. No class of boto3, botocore or urllib3 leaves `era5dl.bucket`: it arrives here as one of these.
+Each error carries the engine's reaction (`reaction`) and what the user can do (`remedy`), so that no code has to match
+message texts. Exceptions of boto3, botocore and urllib3 do not leave `era5dl.bucket`; they are translated to these.
 
 Era5Error
-├── UsageError                  the person asked for something that cannot be
+├── UsageError                  the request is invalid
 │   ├── UnknownName
 │   ├── AmbiguousName
 │   ├── BadSelection
-│   └── UnsafeKey               a key that would leave the chosen folder
-├── BucketError                 what a request came back with
+│   └── UnsafeKey               a key that cannot be a file inside the download folder
+├── BucketError                 a request to the bucket failed
 │   ├── Interrupted             the body ended early, stalled or was reset
-│   ├── StaleConnection         a pooled connection turned out to be dead
-│   ├── BadResponse             a success whose headers do not prove that these are our bytes
-│   ├── ServerBusy              503, 429: asked to slow down
+│   ├── StaleConnection         the server had closed a pooled connection
+│   ├── BadResponse             a success status with headers that do not match the requested range or version
+│   ├── ServerBusy              503, 429: the server throttles
 │   ├── ServerFault             500, 502, 504, 408
-│   ├── Unreachable             no network, no DNS, nobody listening
-│   ├── Untrusted               the certificate is not the one it should be
-│   ├── ObjectChanged           another version of the object is upstream now
-│   ├── Contradiction           the server says that it has changed, and that it has not
+│   ├── Unreachable             no network, no DNS, connection refused
+│   ├── Untrusted               TLS certificate verification failed
+│   ├── ObjectChanged           the object was replaced in the bucket
+│   ├── Contradiction           responses disagree on an object's size or version
 │   ├── NotFound
 │   ├── Denied
-│   ├── Refused                 any other answer that asking again will not change
-│   ├── BucketRefused           the whole bucket or the proxy says no
-│   └── OutOfSockets            this process may open no more files
-├── ProofError                  the bytes that came, several times, do not match the server's MD5
+│   ├── Refused                 any other response that a retry will not change
+│   ├── BucketRefused           the bucket or the proxy rejects every request
+│   └── OutOfSockets            the limit of open files is reached
+├── ProofError                  downloaded bytes do not match the server's MD5, repeatedly
 ├── DiskError
 │   ├── DiskFull
-│   ├── WillNotFit              more is to come than there is room for
+│   ├── WillNotFit              the remaining bytes need more space than there is
 │   ├── FileTooLarge            for the file system, or for the user's limit
-│   ├── FolderUnusable          read-only, not permitted
-│   │   ├── DiskAway            its disk is away, or was
-│   │   └── FolderVanished      deleted, moved away or exchanged
-│   └── PartLost                somebody took the part file away
+│   ├── FolderUnusable          read-only, or no permission
+│   │   ├── DiskAway            its disk is, or was, disconnected
+│   │   └── FolderVanished      deleted, moved or replaced
+│   └── PartLost                the part file was deleted or replaced
 ├── SessionError
-│   ├── SessionBusy             another program holds it
-│   ├── ClaimedElsewhere        another session fetches this object into the same folder
+│   ├── SessionBusy             another program uses it
+│   ├── ClaimedElsewhere        another session is downloading this object into the same folder
 │   ├── SessionDamaged          the resume file cannot be read
-│   ├── OtherEndpoint           it names a server that nobody has agreed to
+│   ├── OtherEndpoint           it names a server that the user has not allowed
 │   └── SessionNotFound
-├── OutOfThreads                this process may start no more threads
-└── Stopped                     said by the user; never a failure
+├── OutOfThreads                the system starts no more threads for this process
+└── Stopped                     requested by the user; never a failure
 """
 
 from __future__ import annotations
@@ -50,29 +50,32 @@ from enum import Enum
 
 
 class Reaction(Enum):
-    """What the engine does when an error ends an attempt."""
+    """How the engine reacts when an error ends an attempt."""
 
-    RETRY = "retry"  # at once if the attempt brought new bytes, else after a backoff
-    RETRY_ONCE = "retry once"  # the first time at once, then after a backoff
-    FEW_RETRIES = "few retries"  # like BACKOFF, but with fewer attempts, where nothing shows that it passes
+    RETRY = "retry"  # immediately if the attempt brought new bytes, else after a backoff
+    RETRY_ONCE = "retry once"  # the first time immediately, then after a backoff
+    FEW_RETRIES = "few retries"  # like BACKOFF; with fewer attempts while nothing suggests a temporary cause
     BACKOFF = "backoff"
-    THROTTLE = "throttle"  # later; where it is one of many, all workers slow down together
-    RESTART = "restart"  # ask for the object's version again and begin anew
-    REOPEN = "reopen"  # go on from what is on the disk itself, as after a restart of the program
+    THROTTLE = "throttle"  # after a delay; when many requests are affected, all workers slow down together
+    RESTART = "restart"  # request the object's current version and download it again from the beginning
+    REOPEN = "reopen"  # reopen the files and continue from what is on the disk, as after a restart of the program
     FAIL_OBJECT = "fail object"
     FAIL_SESSION = "fail session"
-    WAIT_FOR_NETWORK = "wait for network"  # costs no budget
-    YIELD = "yield"  # leave the object to another session, and look again later
-    PAUSE = "pause"  # until the cause is gone or the user says go
+    WAIT_FOR_NETWORK = "wait for network"  # does not count as a failed attempt
+    YIELD = "yield"  # leave the object to the other session, and look again later
+    PAUSE = "pause"  # until the cause is gone or the user resumes
     STOP = "stop"
 
 
 class Era5Error(Exception):
-    """Root of the tree. `str()` says what happened; `remedy` says what to do, and may be empty."""
+    """Base class of all errors. `str()` is what happened; `remedy` is what the user can do, and may be empty.
+
+    Without a message of its own, an error has the first line of its class's docstring.
+    """
 
     reaction = Reaction.FAIL_OBJECT
     remedy = ""
-    transient = False  # an object that has failed by it may be had some time later
+    transient = False  # an object that failed with it may succeed later
 
     def __init__(self, message: str = "", *, remedy: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
@@ -81,18 +84,21 @@ class Era5Error(Exception):
 
     @property
     def kind(self) -> str:
-        """The name of its class: what events and resume files carry, and by which a face finds its own words."""
+        """Class name, as stored in events and resume files. The window looks up its translated text by it."""
         return type(self).__name__
 
 
 class UsageError(Era5Error):
-    """The request itself is wrong."""
+    """The request is invalid."""
 
     reaction = Reaction.FAIL_SESSION
 
 
 class UnknownName(UsageError):
-    """No product or variable has this name. `candidates` are the nearest that exist."""
+    """No product or variable has this name.
+
+    candidates: the most similar names that exist.
+    """
 
     def __init__(self, message: str, *, candidates: Sequence[str] = (), remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
@@ -100,7 +106,10 @@ class UnknownName(UsageError):
 
 
 class AmbiguousName(UsageError):
-    """More than one variable has this name. `candidates` are their full names."""
+    """More than one variable has this name.
+
+    candidates: their full names.
+    """
 
     def __init__(self, message: str, *, candidates: Sequence[str] = (), remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
@@ -108,11 +117,11 @@ class AmbiguousName(UsageError):
 
 
 class BadSelection(UsageError):
-    """The dates or the set of variables make no sense together."""
+    """These variables and dates do not form a valid selection."""
 
 
 class UnsafeKey(UsageError):
-    """This key cannot become a file inside the chosen folder."""
+    """This object key cannot be saved as a file in the download folder."""
 
     reaction = Reaction.FAIL_OBJECT
 
@@ -121,11 +130,14 @@ class BucketError(Era5Error):
     """A request to the bucket failed."""
 
     transient = True
-    remedy = "Try again later; era5dl diagnose shows what stands in the way."
+    remedy = "Try again later. `era5dl diagnose` tests the connection."
 
 
 class Interrupted(BucketError):
-    """The connection ended before all bytes had come. `stalled`: by us, since what came was next to nothing."""
+    """The connection ended before all bytes were received.
+
+    stalled: the connection was closed by us because its throughput was too low.
+    """
 
     reaction = Reaction.RETRY
 
@@ -135,20 +147,23 @@ class Interrupted(BucketError):
 
 
 class StaleConnection(BucketError):
-    """The server had already closed this connection."""
+    """The server had closed this idle connection."""
 
     reaction = Reaction.RETRY_ONCE
 
 
 class BadResponse(BucketError):
-    """The answer is not the part of the object that was asked for."""
+    """The response is not the requested part of the object."""
 
     reaction = Reaction.BACKOFF
-    remedy = "If this goes on, a proxy or a login page stands between this computer and the bucket."
+    remedy = "If it happens repeatedly, a proxy or a login page is answering instead of the bucket."
 
 
 class ServerBusy(BucketError):
-    """The server asks to slow down. `retry_after` is its wish in seconds, if it said one."""
+    """The server asks for fewer requests.
+
+    retry_after: the delay that the server asks for, in seconds; None if it names none.
+    """
 
     reaction = Reaction.THROTTLE
 
@@ -158,7 +173,7 @@ class ServerBusy(BucketError):
 
 
 class ServerFault(BucketError):
-    """The server failed to answer."""
+    """The server reported an internal error."""
 
     reaction = Reaction.BACKOFF
 
@@ -171,7 +186,7 @@ class Unreachable(BucketError):
 
 
 class Untrusted(BucketError):
-    """The server's certificate cannot be trusted."""
+    """The server's TLS certificate is not trusted."""
 
     reaction = Reaction.PAUSE
     remedy = (
@@ -181,111 +196,113 @@ class Untrusted(BucketError):
 
 
 class ObjectChanged(BucketError):
-    """The object was replaced upstream while it was being fetched."""
+    """The object was replaced in the bucket while it was being downloaded."""
 
     transient = False
     reaction = Reaction.RESTART
-    remedy = "Run the same command again: it fetches the new version."
+    remedy = "Run the same command again to download the new version."
 
 
 class Contradiction(BucketError):
-    """One answer of the server contradicts another one about the size or the version of an object."""
+    """The server's responses disagree on the size or version of this object."""
 
     reaction = Reaction.BACKOFF
-    remedy = "Most likely servers or caches that do not agree answer in turn; try again later."
+    remedy = "Probably several servers or caches are out of sync. Try again later."
 
 
 class NotFound(BucketError):
     """There is no such object in the bucket."""
 
     transient = False
-    remedy = "Check how its key is written; what is recent may not be published yet."
+    remedy = "Check the spelling of the key. Recent data may not be published yet."
 
 
 class Denied(BucketError):
-    """The server does not give this object away."""
+    """The server denies access to this object."""
 
     transient = False
-    remedy = "Check the key and the bucket; if other objects come, leave this one out or try it again later."
-    reaction = Reaction.FEW_RETRIES  # firewalls and servers under load say so, too, and do not mean it
+    remedy = "Check the key and the bucket. If other objects can be downloaded, leave this one out or try again later."
+    reaction = Reaction.FEW_RETRIES  # firewalls and overloaded servers also answer 403, temporarily
 
 
 class Refused(BucketError):
-    """The server refuses this request."""
+    """The server rejects this request."""
 
     remedy = "Check the key, the bucket name and the endpoint URL."
 
 
 class BucketRefused(BucketError):
-    """The server refuses every request."""
+    """The server rejects every request."""
 
     reaction = Reaction.FAIL_SESSION
     remedy = "Check the bucket name, the region and the endpoint URL."
 
 
 class OutOfSockets(BucketError):
-    """This program may open no more connections."""
+    """The system does not allow this program to open more connections."""
 
     reaction = Reaction.FAIL_SESSION
     remedy = "Use fewer workers, or raise the limit of open files (ulimit -n)."
 
 
 class ProofError(Era5Error):
-    """The bytes on disk are not the server's."""
+    """The downloaded bytes do not match the checksum of the server."""
 
 
 class DiskError(Era5Error):
-    """The disk does not take or give the bytes."""
+    """A file cannot be read or written."""
 
     transient = True
     reaction = Reaction.PAUSE
 
 
 class DiskFull(DiskError):
-    """There is no room left on the disk."""
+    """There is no space left on the disk."""
 
-    remedy = "Make room on the disk; the download goes on by itself."
+    remedy = "Free some disk space; the download then continues automatically."
 
 
 class WillNotFit(DiskError):
-    """More is to come than there is room for on the disk."""
+    """There is not enough disk space for the rest of the download."""
 
     transient = False
     reaction = Reaction.FAIL_OBJECT
-    remedy = "Make room on the disk, ask for less, or choose a folder on another disk."
+    remedy = "Free some disk space, select less data, or choose a folder on another disk."
 
 
 class FileTooLarge(DiskError):
-    """The file system takes no file of this size."""
+    """The file system does not support files of this size."""
 
     transient = False
     reaction = Reaction.FAIL_OBJECT
     remedy = (
-        "Choose a folder on another disk (FAT32, for one, takes no file above 4 GB), or raise your limit of file sizes "
-        "(ulimit -f)."
+        "Choose a folder on another disk (FAT32, for example, is limited to 4 GB per file), or raise the limit of the "
+        "file size (ulimit -f)."
     )
 
 
 class FolderUnusable(DiskError):
     """The folder cannot be written to."""
 
-    remedy = "Check that the folder still exists, that the disk is connected and that you may write there."
+    remedy = "Check that the folder exists, that its disk is connected and that you may write there."
 
 
 class DiskAway(FolderUnusable):
-    """The disk that holds the folder is away, or was: what was not synced may be lost."""
+    """The disk with the download folder is or was disconnected; unsynced bytes may be lost."""
 
-    remedy = "Connect it again; the download goes on by itself."
+    remedy = "Reconnect the disk; the download then continues automatically."
 
 
 class FolderVanished(FolderUnusable):
-    """The folder was deleted or moved away."""
+    """The download folder was deleted or moved."""
 
-    remedy = "Put it back and the download goes on; or end it, and go on in its new place with era5dl resume."
+    remedy = (
+        "Put the folder back and the download continues; or stop it, and run `era5dl resume` with the new location."
+    )
 
 
 class PartLost(DiskError):
-    """The part file has vanished while it was being filled."""
+    """The part file was deleted or replaced during the download."""
 
     reaction = Reaction.RESTART
 
@@ -297,11 +314,11 @@ class SessionError(Era5Error):
 
 
 class SessionBusy(SessionError):
-    """Another program is working on this session."""
+    """Another program is using this session."""
 
 
 class ClaimedElsewhere(SessionError):
-    """Another session is fetching this object into the same folder."""
+    """Another session is downloading this object into the same folder."""
 
     reaction = Reaction.YIELD
 
@@ -311,9 +328,12 @@ class SessionDamaged(SessionError):
 
 
 class OtherEndpoint(SessionError):
-    """This session names a server that nobody has agreed to. `address` is its URL."""
+    """This session names a server that you have not allowed.
 
-    remedy = "If you trust that server, name it with --allow-endpoint. If you do not, download into another folder."
+    address: URL of the server.
+    """
+
+    remedy = "If you trust that server, allow it with --allow-endpoint. If not, download into another folder."
 
     def __init__(self, message: str = "", *, address: str = "", remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
@@ -325,12 +345,12 @@ class SessionNotFound(SessionError):
 
 
 class OutOfThreads(Era5Error):
-    """The system gives this program no more threads."""
+    """The system does not allow this program to start more threads."""
 
     reaction = Reaction.FAIL_SESSION
     remedy = (
-        "Use fewer workers, end other programs, or raise the limit of processes and threads "
-        "(ulimit -u; in a container or a batch job, its limit of processes)."
+        "Use fewer workers, close other programs, or raise the limit of processes and threads (ulimit -u; in a "
+        "container or batch job, its process limit)."
     )
 
 

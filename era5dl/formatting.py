@@ -1,6 +1,6 @@
-"""Numbers and names for people: sizes, speeds, durations, and text that cannot draw on a terminal.
+"""Human-readable formatting and parsing: sizes, speeds, durations, counts, and text safe to print on a terminal.
 
-Units are decimal (1 GB = 1e9 bytes), as disks and networks are sold.
+Units are decimal (1 GB = 1e9 bytes), as usual for disks and networks.
 """
 
 from __future__ import annotations
@@ -11,14 +11,20 @@ import unicodedata
 from era5dl.errors import UsageError
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{0,9})?) ?([kmgtp]?)(i?)(b|bytes?|)", re.ASCII | re.IGNORECASE)
-_RATE_END = re.compile(r" ?/s(ec)?$", re.IGNORECASE)  # not "ps": Mbps are bits
-_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (bidi overrides!), lone surrogates, line separators
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{0,9})?) ?([kmgtp]?)(i?)(b|bytes?|)", re.ASCII | re.IGNORECASE)
+_PER_SECOND = re.compile(r" ?/s(ec)?$", re.IGNORECASE)  # "ps" is not accepted: Mbps are bits
+_UNSAFE_CATEGORIES = {
+    "Cc",
+    "Cf",
+    "Cs",
+    "Zl",
+    "Zp",
+}  # control, format (including bidi overrides), lone surrogates, line separators
 
 
-def format_size(count: float) -> str:
-    """Bytes, with three digits that matter: "999 B", "1.20 GB", "16.0 MB", "640 MB"."""
-    value = float(count)
+def format_size(bytes_: float) -> str:
+    """Return a number of bytes with three significant digits: "999 B", "1.20 GB", "16.0 MB", "640 MB"."""
+    value = float(bytes_)
     unit = 0
     while abs(value) >= 999.5 and unit < len(_UNITS) - 1:
         value /= 1000
@@ -29,12 +35,12 @@ def format_size(count: float) -> str:
 
 
 def format_speed(bytes_per_second: float) -> str:
-    """ "28.0 MB/s" """
+    """Return a speed such as "28.0 MB/s"."""
     return f"{format_size(bytes_per_second)}/s"
 
 
 def format_duration(seconds: float) -> str:
-    """ "0:42", "1:02:03", "3 d 04:05:06" """
+    """Return a duration such as "0:42", "1:02:03" or "3 d 04:05:06"."""
     whole = max(0, round(seconds))
     minutes, second = divmod(whole, 60)
     hours, minute = divmod(minutes, 60)
@@ -45,23 +51,24 @@ def format_duration(seconds: float) -> str:
 
 
 def format_count(number: int, noun: str) -> str:
-    """ "1 file", "12,000 files" """
+    """Return a number with its noun: "1 file", "12,000 files"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def printable(text: str) -> str:
-    """The text on one line without anything a terminal would obey: a hostile key or server cannot draw with it."""
+    """Return the text on one line, with control characters replaced: a hostile key or server message could otherwise
+    control the terminal."""
     if text.isprintable():
         return text
-    return "".join("�" if unicodedata.category(char) in _HIDDEN else char for char in text)
+    return "".join("�" if unicodedata.category(char) in _UNSAFE_CATEGORIES else char for char in text)
 
 
 def parse_size(text: str) -> int:
-    """Bytes from what a person wrote: "500K", "1.5 GB", "512MiB", "1024". Raises UsageError.
+    """Parse a size such as "500K", "1.5 GB", "512MiB" or "1024"; return bytes. Raises UsageError.
 
-    K, M, G are decimal, as everything this program shows is; Ki, Mi, Gi are the powers of 1024.
+    K, M, G are powers of 1000, as in all output of this program; Ki, Mi, Gi are powers of 1024.
     """
-    match = _AMOUNT.fullmatch(text.strip())
+    match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3] and not match[2]):
         raise UsageError(f"{text!r} is not a size", remedy="Write it as 500K, 1.5G, 512MiB or a number of bytes.")
     unit: int = (1024 if match[3] else 1000) ** " kmgtp".index(match[2].lower() or " ")
@@ -69,9 +76,10 @@ def parse_size(text: str) -> int:
 
 
 def parse_rate(text: str) -> int:
-    """Bytes per second from "5M", "500K", "5MB/s", "1.5 MiB/s"; 0 means no limit. Raises UsageError."""
+    """Parse a rate such as "5M", "500K", "5MB/s" or "1.5 MiB/s"; return bytes per second, 0 for no limit. Raises
+    UsageError."""
     try:
-        return parse_size(_RATE_END.sub("", text.strip()))
+        return parse_size(_PER_SECOND.sub("", text.strip()))
     except UsageError:
         raise UsageError(
             f"{text!r} is not a speed", remedy="Write it as 5M, 500K, 1.5MiB/s (bytes per second), or 0 for no limit."

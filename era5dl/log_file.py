@@ -1,7 +1,7 @@
-"""The log file: what happened, for the day somebody asks. It turns over in the user's state folder and holds no secret.
+"""Rotating log file in the user's state folder, without secrets.
 
-What urllib3 and botocore have to say goes there too, instead of onto the terminal in the middle of a progress display.
-A log that cannot be written is no reason not to download.
+Warnings of urllib3 and botocore are written there too, instead of to the terminal in the middle of a progress display.
+A download does not fail when the log cannot be written.
 """
 
 from __future__ import annotations
@@ -20,49 +20,50 @@ from era5dl.formatting import printable
 from era5dl.redaction import redact_secrets
 from era5dl.session.index import state_folder
 
-MOST_BYTES = 1_000_000  # of one file
-OLD_FILES = 3  # kept beside it
-OURS = "era5dl"
-THEIRS = ("urllib3", "botocore", "boto3", "py.warnings")
+MAX_BYTES = 1_000_000  # per file
+OLD_FILES = 3  # rotated files that are kept
+OWN_LOGGER = "era5dl"
+LIBRARY_LOGGERS = ("urllib3", "botocore", "boto3", "py.warnings")
 
 
 def log_path() -> Path:
-    """Where the log of this user is."""
+    """Return the path of this user's log file."""
     return state_folder() / "logs" / "era5dl.log"
 
 
 def start_logging(path: Path | None = None) -> Callable[[], None]:
-    """Write the log from now on, to `path` or the usual place; call what is returned to end it. Raises nothing.
+    """Start logging to `path`, by default `log_path()`; return a function that stops it. Never raises.
 
-    Ours from INFO on, of the libraries only warnings. Where no file can be had, warnings are dropped, not printed.
+    Logs messages of this program from INFO on, and warnings of the libraries. If the file cannot be written, they are
+    dropped, not printed.
     """
     handler: logging.Handler
     try:
         path = path or log_path()
-        handler = _TurningFile(
-            path, maxBytes=MOST_BYTES, backupCount=OLD_FILES, encoding="utf-8", errors="replace", delay=True
+        handler = _PrivateRotatingFile(
+            path, maxBytes=MAX_BYTES, backupCount=OLD_FILES, encoding="utf-8", errors="replace", delay=True
         )
     except (OSError, RuntimeError, ValueError):  # RuntimeError: no home folder
         handler = logging.NullHandler()
-    handler.setFormatter(_Discreet())
-    before = {name: logging.getLogger(name).level for name in (OURS, *THEIRS)}
-    for name in before:
+    handler.setFormatter(_RedactingFormatter())
+    levels = {name: logging.getLogger(name).level for name in (OWN_LOGGER, *LIBRARY_LOGGERS)}
+    for name in levels:
         logger = logging.getLogger(name)
-        logger.setLevel(logging.INFO if name == OURS else logging.WARNING)
+        logger.setLevel(logging.INFO if name == OWN_LOGGER else logging.WARNING)
         logger.addHandler(handler)
 
-    def end() -> None:
-        for name, level in before.items():
+    def stop() -> None:
+        for name, level in levels.items():
             logging.getLogger(name).removeHandler(handler)
             logging.getLogger(name).setLevel(level)
         with suppress(OSError, ValueError):
             handler.close()
 
-    return end
+    return stop
 
 
 def last_lines(count: int = 400, path: Path | None = None) -> list[str]:
-    """The newest lines of the log, the oldest of them first; empty when there is none."""
+    """Return the last `count` lines of the log, oldest first; an empty list when there is no log."""
     try:
         with (path or log_path()).open("rb") as file:
             file.seek(0, 2)
@@ -72,8 +73,9 @@ def last_lines(count: int = 400, path: Path | None = None) -> list[str]:
         return []
 
 
-class _Discreet(logging.Formatter):
-    """One line a record in UTC, a traceback below it; a hostile key or server can neither forge a line nor leak."""
+class _RedactingFormatter(logging.Formatter):
+    """Formats a record as one line with UTC time, followed by its traceback. Removes control characters, with which a
+    key or a server could forge lines, and secrets."""
 
     converter = staticmethod(time.gmtime)
 
@@ -88,9 +90,11 @@ class _Discreet(logging.Formatter):
         return redact_secrets(super().format(record))
 
 
-class _TurningFile(RotatingFileHandler):
-    """Made when there is something to write. On Windows a file that another program of ours has open cannot be
-    renamed; then this one simply grows on."""
+class _PrivateRotatingFile(RotatingFileHandler):
+    """Rotating log file that only this user can read, created at the first record.
+
+    On Windows a file that is open in another process of this program cannot be renamed; then it is not rotated.
+    """
 
     def _open(self) -> TextIOWrapper:
         make_private_folder(Path(self.baseFilename).parent)
@@ -105,4 +109,4 @@ class _TurningFile(RotatingFileHandler):
                 self.stream = self._open()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk must not print a traceback for each line that could not be written."""
+        """Ignore the error: a full disk must not print a traceback for each line that could not be written."""

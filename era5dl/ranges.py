@@ -1,6 +1,6 @@
-"""Sets of whole numbers kept as half-open ranges [start, stop): which bytes are there, which objects are done.
+"""Interval set: integers stored as half-open ranges [start, stop). Used for received bytes and for finished objects.
 
-Sorted, disjoint and never touching, so that a set grown in order stays one range however long it gets.
+Ranges are sorted and disjoint, and adjacent ones are merged, so a set filled in order stays a single range.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Range = tuple[int, int]
 
 
 class RangeSet:
-    """A set of integers as sorted, disjoint, non-touching half-open ranges. Not thread-safe."""
+    """Set of integers as sorted, disjoint half-open ranges; adjacent ranges are merged. Not thread-safe."""
 
     __slots__ = ("_starts", "_stops")
 
@@ -23,10 +23,10 @@ class RangeSet:
             self.add(start, stop)
 
     def add(self, start: int, stop: int) -> None:
-        """Add [start, stop); an empty range changes nothing."""
+        """Add [start, stop). An empty range changes nothing."""
         if start >= stop:
             return
-        first = bisect_left(self._stops, start)  # touching neighbours join
+        first = bisect_left(self._stops, start)  # adjacent ranges are merged
         last = bisect_right(self._starts, stop)
         if first < last:
             start = min(start, self._starts[first])
@@ -35,7 +35,7 @@ class RangeSet:
         self._stops[first:last] = [stop]
 
     def remove(self, start: int, stop: int) -> None:
-        """Take [start, stop) out; what is not in the set is ignored."""
+        """Remove [start, stop), whether or not it is in the set."""
         if start >= stop:
             return
         first = bisect_right(self._stops, start)
@@ -48,7 +48,7 @@ class RangeSet:
         self._stops[first:last] = [b for _, b in kept]
 
     def missing(self, start: int, stop: int) -> list[Range]:
-        """The ranges of [start, stop) that are not in the set, in order."""
+        """Return the ranges of [start, stop) that are not in the set, in order."""
         gaps = []
         at = start
         for a, b in self.overlapping(start, stop):
@@ -60,7 +60,7 @@ class RangeSet:
         return gaps
 
     def overlapping(self, start: int, stop: int) -> Iterator[Range]:
-        """The ranges of the set within [start, stop), clipped to it, in order."""
+        """Yield the ranges of the set within [start, stop), clipped to it, in order."""
         if start >= stop:
             return
         index = bisect_right(self._stops, start)
@@ -69,20 +69,20 @@ class RangeSet:
             index += 1
 
     def covers(self, start: int, stop: int) -> bool:
-        """Whether all of [start, stop) is in the set; an empty range always is."""
+        """Return whether all of [start, stop) is in the set; always True for an empty range."""
         return not self.missing(start, stop)
 
     def contiguous_end(self, start: int) -> int:
-        """Where the unbroken run that begins at `start` ends; `start` itself when it is not in the set."""
+        """Return the end of the contiguous range that contains `start`; `start` itself when it is not in the set."""
         index = bisect_right(self._starts, start) - 1
         return self._stops[index] if index >= 0 and self._stops[index] > start else start
 
     def total(self) -> int:
-        """How many integers are in the set."""
+        """Return the number of integers in the set."""
         return sum(self._stops) - sum(self._starts)
 
     def copy(self) -> RangeSet:
-        """A set of its own with the same ranges."""
+        """Return an independent copy."""
         twin = RangeSet()
         twin._starts, twin._stops = self._starts[:], self._stops[:]
         return twin
@@ -95,7 +95,7 @@ class RangeSet:
         return iter(list(zip(self._starts, self._stops, strict=True)))
 
     def __len__(self) -> int:
-        """How many ranges it takes, not how many integers."""
+        """Return the number of ranges, not of integers."""
         return len(self._starts)
 
     def __eq__(self, other: object) -> bool:

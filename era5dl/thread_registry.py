@@ -1,8 +1,8 @@
-"""Registry of background threads, so that all of them are stopped before the process exits.
+"""Registry of background threads: stops all of them before the process exits.
 
-All are daemons, since one may sit in a DNS look-up that nothing can end. But a daemon that is in a TLS handshake while
-the process runs the exit handlers of its C libraries crashes it, after its last word and in place of its exit code. So
-at the end all are asked to stop, and are waited for; not for ever.
+They are daemon threads, because one may be in a DNS lookup that cannot be interrupted. But a daemon thread that is in a
+TLS handshake while the exit handlers of C libraries run can crash the process, which loses its exit code. Therefore all
+threads are asked to stop at the end, and are waited for up to a time limit.
 """
 
 from __future__ import annotations
@@ -18,69 +18,70 @@ from threading import Lock, Thread, current_thread
 
 from era5dl.errors import OutOfThreads
 
-AT_EXIT = 1.0  # seconds that Python's own end waits for them, where we are a library
-LEAVE = 0.4  # seconds that our own programs wait, which can end without them
+ATEXIT_TIMEOUT = 1.0  # seconds that the interpreter waits at exit when era5dl is used as a library
+SHUT_DOWN_TIMEOUT = 0.4  # seconds that our own programs wait before they end the process anyway
 
 _lock = Lock()
-_known: dict[Thread, weakref.WeakMethod[Callable[[], object]] | None] = {}
+_threads: dict[Thread, weakref.WeakMethod[Callable[[], object]] | None] = {}
 
 
 def start_thread(thread: Thread, stop: Callable[[], object] | None = None) -> None:
-    """Start a thread. stop: the method by which it is asked to end, which must return at once; it is kept weakly.
+    """Start and register a thread. Raises OutOfThreads when the system does not allow another one.
 
-    Raises OutOfThreads when the system gives no more.
+    stop: bound method that asks the thread to end. It must return immediately, and is referenced weakly.
     """
     try:
         thread.start()
     except RuntimeError as error:  # "can't start new thread"
         raise OutOfThreads from error
     with _lock:
-        for other in [other for other in _known if not other.is_alive()]:
-            del _known[other]
-        _known[thread] = weakref.WeakMethod(stop) if stop is not None else None
+        for ended in [other for other in _threads if not other.is_alive()]:
+            del _threads[ended]
+        _threads[thread] = weakref.WeakMethod(stop) if stop is not None else None
 
 
-def stop_all(seconds: float) -> bool:
-    """Ask all of them to stop, and wait for their end, `seconds` at most. True when none is left."""
+def stop_all(timeout: float) -> bool:
+    """Ask all registered threads to stop and wait up to `timeout` seconds. Return whether all have ended."""
     with _lock:
-        left = {thread: stop for thread, stop in _known.items() if thread is not current_thread()}
-    for ask in {ask for stop in left.values() if stop is not None and (ask := stop()) is not None}:
-        with suppress(Exception):  # one that cannot be asked must not keep the others from it
-            ask()
-    return join_all(list(left), seconds)
+        threads = {thread: stop for thread, stop in _threads.items() if thread is not current_thread()}
+    for stop in {stop for reference in threads.values() if reference is not None and (stop := reference()) is not None}:
+        with suppress(Exception):  # the others must be asked even if this one fails
+            stop()
+    return join_all(list(threads), timeout)
 
 
-def join_all(threads: list[Thread], seconds: float) -> bool:
-    """Wait for their end, `seconds` at most for all together. True when none is left."""
-    give_up = time.monotonic() + seconds
+def join_all(threads: list[Thread], timeout: float) -> bool:
+    """Wait for these threads, up to `timeout` seconds in total. Return whether all have ended."""
+    deadline = time.monotonic() + timeout
     for thread in threads:
-        thread.join(max(0.0, give_up - time.monotonic()))
+        thread.join(max(0.0, deadline - time.monotonic()))
     return not any(thread.is_alive() for thread in threads)
 
 
 def shut_down(code: int) -> int:
-    """For a program's last line: give its exit code, when every thread has ended; else end the process with it here.
+    """Stop all threads and flush the output. The last call of a program: `sys.exit(shut_down(code))`.
 
-    Everything must be saved and every lock released.
+    Returns `code`, or ends the process with it when a thread is still running. Everything must be saved and every lock
+    released before.
     """
-    ended = stop_all(LEAVE)
+    ended = stop_all(SHUT_DOWN_TIMEOUT)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
-        except (OSError, ValueError):  # noqa: PERF203 - Python would try once more, and end with a code of its own
-            _silence(stream)
+        except (OSError, ValueError):  # noqa: PERF203 - Python would retry and exit with its own code
+            _redirect_to_devnull(stream)
     if not ended:
         os._exit(code)
     return code
 
 
-def _silence(stream: object) -> None:
-    """Point it at nothing: what it still holds is written there."""
+def _redirect_to_devnull(stream: object) -> None:
+    """Let the rest of the stream's buffer be written to the null device."""
     with suppress(OSError, ValueError, AttributeError):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())  # type: ignore[attr-defined]
-        os.close(nothing)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, stream.fileno())  # type: ignore[attr-defined]
+        os.close(devnull)
 
 
-atexit.register(stop_all, AT_EXIT)
+atexit.register(stop_all, ATEXIT_TIMEOUT)

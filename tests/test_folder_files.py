@@ -113,7 +113,9 @@ def test_room_is_asked_of_the_nearest_folder_that_exists(tmp_path):
 def test_too_little_room_is_said_in_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(free_space, "free_bytes", lambda folder: 3_000_000_000)
     check_free(tmp_path, 2_500_000_000, 500_000_000)
-    with pytest.raises(WillNotFit, match=r"3\.00 GB .* 500 MB to keep free, but only 3\.00 GB .* 500 MB too little"):
+    with pytest.raises(
+        WillNotFit, match=r"3\.00 GB .* 500 MB to keep free, but only 3\.00 GB are free .500 MB too little"
+    ):
         check_free(tmp_path, 3_000_000_000, 500_000_000)
 
 

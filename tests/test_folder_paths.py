@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from era5dl.errors import UnsafeKey
-from era5dl.folder.paths import check_key, clashes, long_path, safe_path
+from era5dl.folder.paths import check_key, long_path, name_conflicts, safe_path
 
 TRICKS = [
     "",
@@ -183,14 +183,14 @@ def test_links_that_stay_inside_and_a_folder_that_is_a_link_are_fine(tmp_path):
     ],
 )
 def test_the_second_of_two_that_cannot_both_be_files_is_named(keys, flat, fold, refused):
-    assert sorted(clashes(keys, flat=flat, fold_case=fold)) == refused
+    assert sorted(name_conflicts(keys, flat=flat, fold_case=fold)) == refused
 
 
 @settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join), max_size=12))
 def test_what_does_not_clash_can_really_be_written(tmp_path_factory, keys):
     folder = tmp_path_factory.mktemp("clash")
-    refused = clashes(keys, fold_case=False)
+    refused = name_conflicts(keys, fold_case=False)
     for index, key in enumerate(keys):
         if index not in refused:
             path = safe_path(folder, key)
@@ -201,7 +201,7 @@ def test_what_does_not_clash_can_really_be_written(tmp_path_factory, keys):
 
 def test_what_clashes_cannot_be_written():
     for keys in (["a", "a/b"], ["a/b", "a"], ["a", "a"]):
-        assert clashes(keys)[1].startswith("'a")
+        assert name_conflicts(keys)[1].startswith("'a")
 
 
 # --- long paths -----------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def test_nobody_can_forge_a_line(path: Path) -> None:
 
 
 def test_it_turns_over(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(log_file, "MOST_BYTES", 5000)
+    monkeypatch.setattr(log_file, "MAX_BYTES", 5000)
     small = tmp_path / "small.log"
     end = log_file.start_logging(small)
     for number in range(2000):
@@ -81,7 +81,7 @@ def test_it_turns_over(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_a_file_that_cannot_be_turned_over_grows_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_file, "MOST_BYTES", 500)
+    monkeypatch.setattr(log_file, "MAX_BYTES", 500)
     file = tmp_path / "x.log"
     (tmp_path / "x.log.1").mkdir()  # stands in the way, as an open file does on Windows
     (tmp_path / "x.log.1" / "full").touch()

@@ -233,7 +233,7 @@ def test_with_no_thread_left_it_says_what_to_do(
     assert "internal error" not in done.stderr
     if most == 0 or command == "download":
         assert done.returncode == 3
-        assert "no more threads" in done.stderr
+        assert "more threads" in done.stderr
         assert "ulimit -u" in done.stderr
 
 

@@ -57,7 +57,7 @@ def decide(
     RETRY               retry at once                     backoff, costs budget
     RETRY_ONCE          retry at once                     the first time at once, then like BACKOFF
     BACKOFF             backoff, the budget starts anew   backoff, costs budget
-    DOUBT               like BACKOFF, but the budget is at most `doubts`
+    FEW_RETRIES         like BACKOFF, but the budget is at most `doubts`
     THROTTLE            like BACKOFF, but never less than Retry-After
     WAIT_FOR_NETWORK    short backoff, costs nothing
     PAUSE               retry when the cause is gone, costs nothing

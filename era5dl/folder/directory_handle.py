@@ -5,7 +5,7 @@ link in its place. Therefore each folder is opened relative to the handle of the
 and files are accessed relative to the last handle. A link whose target is below the root is resolved by the same steps;
 any other link is refused. The root itself may be a link, since the user chose it.
 
-Windows has no such operations. There the path is checked for links (`paths.refuse_way_out`) just before each use. A
+Windows has no such operations. There the path is checked for links (`paths.refuse_link_out`) just before each use. A
 race
 remains: somebody can replace a folder by a link in the microseconds between check and use. By default only
 administrators can create symbolic links on Windows, but everybody can create junctions.
@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from era5dl.errors import UnsafeKey
-from era5dl.folder.paths import LinkLeadsOut, long_path, refuse_way_out
+from era5dl.folder.paths import LinkLeadsOut, long_path, refuse_link_out
 
 SUPPORTS_DIR_FD = (
     os.name == "posix" and {os.open, os.stat, os.unlink, os.rename, os.mkdir, os.readlink} <= os.supports_dir_fd
@@ -69,7 +69,7 @@ class DirectoryHandle:
 
     def _refuse_links_out(self) -> None:
         try:
-            refuse_way_out(self._root, self.path)
+            refuse_link_out(self._root, self.path)
         except UnsafeKey as error:
             raise LinkLeadsOut(self._root, self.path) from error
 

@@ -1,8 +1,8 @@
-"""From an object's key to a file inside the chosen folder, and never outside it.
+"""Maps object keys to file paths inside the download folder, and never outside it.
 
-A key is text from a server or from a list somebody sent: it is checked as text first (no "..", nothing absolute, no
-control characters, no name that means a device), and the folders on its way are resolved each time it is used, so
-that a link planted meanwhile leads nowhere either.
+Keys come from a server or from a list made by somebody else. First the text is checked: no "..", no absolute path, no
+control characters, no device names. Symbolic links on the path are resolved at each use, since one may have been added
+in the meantime.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 
 from era5dl.errors import UnsafeKey
 
-OWN_FOLDER = ".era5dl"  # in the chosen folder: sessions live there, no object does
-_NAME_LIMIT = 255  # bytes of one name on the file systems of Linux and macOS; UTF-16 units on NTFS
+OWN_FOLDER = ".era5dl"  # subfolder of the download folder for session files; no object is saved there
+_NAME_LIMIT = 255  # per name: bytes on Linux and macOS file systems, UTF-16 units on NTFS
 _WINDOWS = os.name == "nt"
-_FOLDS_CASE = _WINDOWS or sys.platform == "darwin"  # "A" and "a" are one file there
+_FOLDS_CASE = _WINDOWS or sys.platform == "darwin"  # "A" and "a" are the same file
 _DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"} | {
     f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"
 }
-_LONG_PATH = 200  # from here on Windows needs the prefix; its limit is 260, folders 248, and suffixes are added
+_LONG_PATH = 200  # longer paths get the prefix: the limit is 260, 248 for folders, and suffixes are added
 
 
 class LinkLeadsOut(OSError):
-    """A link on the way to a file leads out of the chosen folder. `filename` is that way."""
+    """A symbolic link on a path leads out of the download folder. `filename` is the path."""
 
     def __init__(self, root: str, folder: str) -> None:
         super().__init__(errno.ELOOP, f"a link leads out of {root}", folder)
@@ -35,58 +35,58 @@ class LinkLeadsOut(OSError):
 
 
 def safe_path(folder: Path, key: str, *, flat: bool = False, windows: bool = _WINDOWS) -> Path:
-    """The file for `key` under `folder`: at its own folders, or `flat` beside all others.
+    """Return the path of the file for `key` in `folder`, in the subfolders of the key unless `flat`.
 
-    Raises UnsafeKey, with the reason, when the key cannot be a file here or would leave the folder, also through a
-    link that exists at this moment. Nothing is created.
+    Raises UnsafeKey, with the reason, when the key is not a possible file name here or leads out of the folder, also
+    through a symbolic link. Creates nothing.
     """
     names = check_key(key, flat=flat, windows=windows)
-    root = os.path.abspath(folder)  # noqa: PTH100 - resolves no link; the folder itself may be one
+    root = os.path.abspath(folder)  # noqa: PTH100 - does not resolve links: the folder itself may be one
     path = os.path.join(root, *names)  # noqa: PTH118
-    refuse_way_out(root, os.path.dirname(path))  # noqa: PTH120
+    refuse_link_out(root, os.path.dirname(path))  # noqa: PTH120
     return Path(long_path(path, windows=windows))
 
 
 def check_key(key: str, *, flat: bool = False, windows: bool = _WINDOWS) -> tuple[str, ...]:
-    """The names a key's path consists of. Raises UnsafeKey. Looks at the text only."""
+    """Return the path components of a key. Checks only the text. Raises UnsafeKey."""
     if not key:
-        raise UnsafeKey("an empty key names no file")
+        raise UnsafeKey("the key is empty")
     shown = ascii(key)[:200]
     if key.startswith("/"):
         raise UnsafeKey(f"{shown} is an absolute path")
     names = tuple(key.split("/"))
     if not names[-1]:
-        raise UnsafeKey(f"{shown} names a folder, not a file")
+        raise UnsafeKey(f"{shown} is a folder, not a file")
     for name in names:
-        reason = _fault(name, windows)
+        reason = _name_fault(name, windows)
         if reason:
-            raise UnsafeKey(f"{shown} cannot be a file: {reason}")
+            raise UnsafeKey(f"{shown} is not a possible file name: {reason}")
     check_encoding(key)
     if flat:
         names = names[-1:]
     if _is_own_folder(names[0]):
-        raise UnsafeKey(f"{shown} would write into the folder where sessions are kept")
+        raise UnsafeKey(f"{shown} is in the folder reserved for session files")
     return names
 
 
 def check_encoding(path: str) -> None:
-    """Raise UnsafeKey when this system's encoding of file names has no bytes for this one."""
+    """Raise UnsafeKey when the path cannot be encoded in this system's encoding of file names."""
     if path.isascii():
         return
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
         raise UnsafeKey(
-            f"{path[:200]!a} cannot be a file: file names are written in {sys.getfilesystemencoding()} here",
-            remedy="Set a UTF-8 locale (such as LC_ALL=C.UTF-8) or PYTHONUTF8=1, and run it again.",
+            f"{path[:200]!a} is not a possible file name: the file system encoding is {sys.getfilesystemencoding()}",
+            remedy="Set a UTF-8 locale (such as LC_ALL=C.UTF-8) or PYTHONUTF8=1, and run the command again.",
         ) from None
 
 
-def refuse_way_out(root: str, folder: str) -> None:
-    """Raise UnsafeKey when `folder`, all links on its way followed, is not under `root`."""
+def refuse_link_out(root: str, folder: str) -> None:
+    """Raise UnsafeKey when `folder`, with all links resolved, is not below `root`."""
     check_encoding(root)
     if not _WINDOWS and not _has_links(root, folder):
-        return  # mostly so, and cheaply seen; Windows has junctions, too, which only `realpath` sees
+        return  # the usual case, and a cheap check; junctions of Windows are only resolved by `realpath`
     real_root = os.path.realpath(root)
     real = os.path.realpath(folder)
     if real != real_root and not real.startswith(real_root.rstrip(os.sep) + os.sep):
@@ -96,18 +96,18 @@ def refuse_way_out(root: str, folder: str) -> None:
 
 
 def _has_links(root: str, folder: str) -> bool:
-    """Whether anything below `root` on the way down to `folder` is a link."""
+    """Return whether any component of `folder` below `root` is a link."""
     while len(folder) > len(root):
-        if os.path.islink(folder):  # noqa: PTH114 - once an object, for thousands of them
+        if os.path.islink(folder):  # noqa: PTH114 - fast: called once per object
             return True
         folder = os.path.dirname(folder)  # noqa: PTH120
     return False
 
 
-def clashes(keys: Sequence[str], *, flat: bool = False, fold_case: bool = _FOLDS_CASE) -> dict[int, str]:
-    """The keys that cannot be a file because an earlier key of the list needs that name: place in the list -> reason.
+def name_conflicts(keys: Sequence[str], *, flat: bool = False, fold_case: bool = _FOLDS_CASE) -> dict[int, str]:
+    """Return the keys that cannot be saved because an earlier key needs the name, as index -> reason.
 
-    Two keys clash when they are the same file (with `flat`, or where case makes no difference), or when one is a
+    Two keys clash when they map to the same file (with `flat`, or on case-insensitive file systems), or when one is a
     file where the other needs a folder. The first one wins.
     """
     files: dict[str, int] = {}
@@ -132,9 +132,10 @@ def clashes(keys: Sequence[str], *, flat: bool = False, fold_case: bool = _FOLDS
 
 
 def _claim_folders(parent: str, index: int, files: dict[str, int], folders: dict[str, int]) -> int | None:
-    """Note that `index` needs the folder `parent` and those above it; or tell which key is a file there."""
+    """Record that key `index` needs the folder `parent` and its ancestors. Return the index of a key that is a file
+    there, else None."""
     needed = []
-    while parent and parent not in folders:  # known folders were checked, with all above them
+    while parent and parent not in folders:  # known folders have been checked, with their ancestors
         if parent in files:
             return files[parent]
         needed.append(parent)
@@ -145,7 +146,7 @@ def _claim_folders(parent: str, index: int, files: dict[str, int], folders: dict
 
 
 def long_path(path: str, *, windows: bool = _WINDOWS) -> str:
-    r"""An absolute path as Windows takes it beyond 260 characters: \\?\C:\... or \\?\UNC\server\...; else as it is."""
+    r"""Return a long path in the form that Windows accepts, \\?\C:\... or \\?\UNC\server\...; others unchanged."""
     if not windows or len(path) < _LONG_PATH or path.startswith("\\\\?\\"):
         return path
     path = path.replace("/", "\\")
@@ -163,42 +164,42 @@ def without_long_prefix(path: Path) -> str:
 
 
 def name_fits(name: str, *, windows: bool = _WINDOWS) -> bool:
-    """Whether one name of a path is short enough for the file systems of this system."""
+    """Return whether a path component is short enough for the file systems of this system."""
     if windows:
         return len(name.encode("utf-16-le", "surrogatepass")) // 2 <= _NAME_LIMIT
     return len(name.encode("utf-8", "surrogatepass")) <= _NAME_LIMIT
 
 
-def _fault(name: str, windows: bool) -> str:
-    """Why one name of a key cannot be a name on disk; "" when it can."""
+def _name_fault(name: str, windows: bool) -> str:
+    """Return why a path component is not a possible file name; "" if it is."""
     if not name:
-        return "it has an empty folder name"
+        return "it contains an empty folder name"
     if name in (".", ".."):
-        return f"it has {name!r} among its folders"
+        return f"it contains {name!r}"
     if not _is_plain(name) and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
-        return "it has control characters"
+        return "it contains control characters"
     if not name_fits(name, windows=windows):
         return "a name in it is too long"
     if not windows:
         return ""
     if any(letter in '<>:"|?*\\' for letter in name):
-        return 'Windows allows none of <>:"|?*\\ in a name'
+        return 'Windows does not allow <>:"|?*\\ in names'
     if name[-1] in ". ":
-        return "Windows takes no name that ends in a dot or a space"
+        return "Windows does not allow names that end in a dot or a space"
     if name.split(".", 1)[0].rstrip(" ").upper() in _DEVICES:
-        return f"{name} is a device on Windows"
+        return f"{name} is a device name on Windows"
     return ""
 
 
 def _is_plain(name: str) -> bool:
-    """Whether it has nothing but visible ASCII and spaces, as nearly all names: no need to look at each letter."""
+    """Return whether the name is printable ASCII, as nearly all are. Then its characters need no further check."""
     return name.isascii() and name.isprintable()
 
 
 def _is_own_folder(name: str) -> bool:
-    """Whether this name could reach our own folder: whatever its case, and as the short name Windows gives it.
+    """Return whether this name may denote our own folder, in any case or as its short name on Windows.
 
-    Letters of category Cf are left out because some file systems of macOS ignore them in names.
+    Characters of category Cf are removed, because some file systems of macOS ignore them in names.
     """
     if not _is_plain(name):
         name = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")

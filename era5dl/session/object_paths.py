@@ -8,7 +8,7 @@ from pathlib import Path
 
 from era5dl.errors import UnsafeKey
 from era5dl.folder.confined_path import ConfinedPath
-from era5dl.folder.paths import clashes, name_fits, safe_path
+from era5dl.folder.paths import name_conflicts, name_fits, safe_path
 from era5dl.planner.plan import Plan
 
 
@@ -24,13 +24,13 @@ class ObjectPaths:
         self._plan = plan
         self._flat = flat
         self._part_suffix = f".{session_id[:6]}.part"
-        self._refused = clashes([obj.key for obj in plan.objects], flat=flat)
+        self._refused = name_conflicts([obj.key for obj in plan.objects], flat=flat)
 
     def final(self, index: int) -> Path:
         """Return the path of object `index` of the plan. Raises UnsafeKey."""
         key = self._plan.objects[index].key
         if index in self._refused:
-            raise UnsafeKey(f"{key!a} cannot be a file here: {self._refused[index]}")
+            raise UnsafeKey(f"{key!a} is not a possible file name here: {self._refused[index]}")
         path = safe_path(self._folder, key, flat=self._flat)
         if path.name.endswith(self._part_suffix):
             raise UnsafeKey(f"{key!a} has the name of a part file of this very session")

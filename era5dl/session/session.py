@@ -18,7 +18,7 @@ from era5dl.errors import SessionDamaged, SessionError, SessionNotFound, UnsafeK
 from era5dl.folder.atomic_write import make_folders
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_folder_errors
-from era5dl.folder.paths import OWN_FOLDER, check_encoding, refuse_way_out
+from era5dl.folder.paths import OWN_FOLDER, check_encoding, refuse_link_out
 from era5dl.locks.lock_file import Lock
 from era5dl.locks.object_claims import ObjectClaims
 from era5dl.planner.plan import Plan
@@ -75,7 +75,7 @@ class Session:
         with translate_folder_errors(home):
             check_encoding(str(home))
             make_folders(home)
-            refuse_way_out(str(home.parent), str(home))
+            refuse_link_out(str(home.parent), str(home))
         info = SessionInfo.for_plan(plan, settings)
         path = home / f"{info.id}.json"
         lock = Lock.acquire(path.with_suffix(".lock"))
@@ -107,7 +107,7 @@ class Session:
         """
         home = Path(folder).absolute() / OWN_FOLDER
         with translate_folder_errors(home):
-            refuse_way_out(str(home.parent), str(home))
+            refuse_link_out(str(home.parent), str(home))
         chosen = _default_session(home) if session_id is None else session_id
         path = home / f"{chosen}.json"
         if not SESSION_ID.fullmatch(chosen) or not resume_file.exists(path):
