@@ -87,7 +87,7 @@ def test_a_single_denied_object_fails_after_a_few_attempts(fault_server: FaultSe
     ran = fetch_all(fault_server, tmp_path, workers=2)
     (failed,) = ran.said(FileFailed)
     assert (failed.key, failed.kind) == ("05.bin", "Denied")
-    assert fault_server.stats().faults["access-denied"] == 1 + retry.DOUBTS
+    assert fault_server.stats().faults["access-denied"] == 1 + retry.FEW_RETRIES
     assert wrong_files(tmp_path, data) == ["05.bin"]
     assert ran.engine.result.error == ""
 
@@ -134,7 +134,7 @@ def test_a_few_objects_that_are_all_denied_fail_one_by_one(fault_server: FaultSe
 
 def test_denials_between_other_faults_do_not_add_up(fault_server: FaultServer, tmp_path: Path) -> None:
     data = objects(fault_server, 1)
-    mixed = ["access-denied", "internal-error"] * retry.DOUBTS
+    mixed = ["access-denied", "internal-error"] * retry.FEW_RETRIES
     fault_server.script(*mixed, Fault("body-fin", at=9), *mixed, key="00.bin")
     assert fetch_all(fault_server, tmp_path, workers=1).engine.result.verified == 1
     assert wrong_files(tmp_path, data) == []

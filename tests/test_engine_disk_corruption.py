@@ -183,5 +183,5 @@ def test_a_disk_that_always_returns_other_bytes_fails_the_object() -> None:
         assert verification.ranges_to_refetch(transfer, etag_is_md5=False) == [(PART, 2 * PART)]
     transfer.digest.hash_remaining(RangeSet([(0, 2 * PART)]), lambda _, length: bytes(length))
     transfer.recorded_md5s = {1: "0" * 32}
-    with pytest.raises(ProofError, match="the disk gives other bytes"):
+    with pytest.raises(ProofError, match="the disk returns other bytes"):
         verification.ranges_to_refetch(transfer, etag_is_md5=False)

@@ -141,7 +141,7 @@ def test_a_single_403_response_is_retried(kind: str, lab: Lab, one: bytes, tmp_p
 def test_a_403_response_after_other_faults_is_retried(lab: Lab, one: bytes, tmp_path: Path) -> None:
     lab.server.script("internal-error", "internal-error", "access-denied", "internal-error", key=KEY)
     assert lab.fetch(tmp_path / "once", KEY, workers=1).end().verified == 1
-    lab.server.script(*["access-denied", "internal-error"] * retry.DOUBTS, "access-denied", key=KEY)
+    lab.server.script(*["access-denied", "internal-error"] * retry.FEW_RETRIES, "access-denied", key=KEY)
     assert lab.fetch(tmp_path / "often", KEY, workers=1).end().failed == 1, "many in a row count as a real denial"
     lab.server.script("access-denied", Fault("body-fin", at=9), "access-denied", key=KEY)
     assert lab.fetch(tmp_path / "apart", KEY, workers=1).end().verified == 1, "these are not in a row"

@@ -43,7 +43,7 @@ def test_a_truncated_file_is_detected(netcdf4: Path) -> None:
     data = netcdf4.read_bytes()
     for length in (len(data) - 1, len(data) // 2, 100):
         netcdf4.write_bytes(data[:length])
-        assert error_of(netcdf4, length) == f"it has {length} bytes and says that it should have {len(data)}"
+        assert error_of(netcdf4, length) == f"it has {length} bytes, but {len(data)} according to its header"
 
 
 def test_a_padded_file_is_detected(netcdf4: Path) -> None:

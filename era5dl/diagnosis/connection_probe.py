@@ -126,7 +126,7 @@ def _run_steps(route: Route, query: str) -> ProbeResult:
             ahead = _clock_ahead(answer.getheader("Date"))
             body = answer.read(256 * 1024)
         except (OSError, HTTPException) as error:
-            text = f"connected, but no answer came: {describe(error)}"
+            text = f"connected, but there was no response: {describe(error)}"
             return ProbeResult(connect, tls, None, version, issuer, failed_step="answer", error=text)
         return ProbeResult(connect, tls, first_byte, version, issuer, answer.status, ahead, body)
 
@@ -249,7 +249,7 @@ def with_timeout(work: Callable[[], T], seconds: float) -> T:
     if failures:
         raise failures.pop()
     timed_out.set()
-    raise TimeoutError(f"nothing within {seconds:.0f} s")
+    raise TimeoutError(f"no result within {seconds:.0f} s")
 
 
 def _clock_ahead(header: str | None) -> float | None:
@@ -279,6 +279,6 @@ def describe(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted: {error.verify_message}"
     if isinstance(error, TimeoutError):
-        return str(error) if str(error).startswith("nothing") else "it took too long"
+        return str(error) if str(error).startswith("no result") else "it took too long"
     text = getattr(error, "strerror", None) or str(error)
     return str(text) or type(error).__name__

@@ -41,7 +41,7 @@ class Process:
 class Sample:
     """State at one moment. at: `time.monotonic()`. Speeds in bytes per second, times in seconds.
 
-    retries, throttles, barren (attempts that received nothing) and the first-byte latencies cover the time since the
+    retries, throttles, failed_attempts (without a new byte) and the first-byte latencies cover the time since the
     previous sample.
     """
 
@@ -55,7 +55,7 @@ class Sample:
     rate_limit: int | None = None
     retries: int = 0
     throttles: int = 0
-    barren: int = 0
+    failed_attempts: int = 0
     first_byte_p50: float | None = None
     first_byte_p95: float | None = None
     traffic: Traffic | None = None
@@ -120,7 +120,7 @@ class Metrics:
                 rate_limit=run.rate_limit,
                 retries=_increase(run.retries, previous.retries if previous else None),
                 throttles=_increase(run.throttles, previous.throttles if previous else None),
-                barren=_increase(run.barren_attempts, previous.barren_attempts if previous else None),
+                failed_attempts=_increase(run.barren_attempts, previous.barren_attempts if previous else None),
                 first_byte_p50=quantile(latencies, 0.5),
                 first_byte_p95=quantile(latencies, 0.95),
                 traffic=traffic,

@@ -48,7 +48,7 @@ class ConnectionMonitor:
     def _renew_after_suspend(self) -> None:
         why = self._suspend_detector.check()
         if why:
-            log.info("%s: all connections are made anew", why)
+            log.info("%s: all connections are renewed", why)
             self._run.bucket.drop_idle_connections()
             with self._run.locked():
                 self._run.abort_all_locked(why)

@@ -26,7 +26,7 @@ DELAYS = (0.2, 1.0, 3.0)  # seconds before each retry of one file, while no more
 MAX_TRIAL = 1 << 24  # bytes written as a trial, which is the only way to notice a quota
 CHECK_EVERY = 2.0  # seconds between two checks of folder and free space
 VANISHED_LIMIT = 60.0  # seconds to wait for a folder that somebody has moved or deleted
-REMEDY_VANISHED = "Go on with era5dl resume: where the folder is now, or where it was, once it is back there."
+REMEDY_VANISHED = "Continue with era5dl resume, where the folder is now, or in its old place once it is back."
 
 _AT_ONCE = Decision(Reaction.REOPEN, 0.0, 0)
 
@@ -67,7 +67,7 @@ def object_failed(run: RunState, transfer: Transfer, error: DiskError) -> None:
     delay = DELAYS[transfer.disk_failures]
     transfer.disk_failures += 1
     run.counters.retries += 1
-    log.warning("%s: %s; it goes on from %d bytes that are on the disk", transfer.obj.key, error, synced)
+    log.warning("%s: %s; continuing from %d synced bytes", transfer.obj.key, error, synced)
     run.events.put(
         FileRetrying(transfer.index, transfer.obj.key, str(error), transfer.disk_failures, delay, error.kind)
     )
@@ -84,7 +84,7 @@ def disk_failed(run: RunState, error: DiskError) -> None:
             withdraw(run, transfer, _AT_ONCE, error)
             settle_locked(run, transfer)
     if not run.outage.is_disk:
-        log.warning("%s; what was not synced before is fetched again", error)
+        log.warning("%s; unsynced bytes are fetched again", error)
         run.disk_outage_locked(error)
 
 
@@ -153,7 +153,7 @@ class DiskMonitor:
         try:
             run.check_folder()
             if run.session.restore_files():
-                log.warning("%s was deleted; it is made again", run.session.folder / OWN_FOLDER)
+                log.warning("%s was deleted and is created again", run.session.folder / OWN_FOLDER)
                 run.session_state.dirty = True
             free = free_bytes(run.session.folder)
             if free < run.settings.disk_reserve:

@@ -71,7 +71,7 @@ class Engine:
             if self._started:
                 return
             self._started = True
-            self._start_thread(self._maintenance.run, "keeper")  # first: it reports the end, so that every run has one
+            self._start_thread(self._maintenance.run, "maintenance")  # first, since it reports the end
             self._run.update_state_locked()
             try:
                 self._start_thread(self._maintenance.audit, "audit")

@@ -53,7 +53,7 @@ PROBLEM_STATES = frozenset(  # the run waits because something is wrong
     )
 )
 WAITING_STATES = PROBLEM_STATES | {State.WAITING_FOR_SESSION}
-ONLY_HELD = "only held files are left"  # reason of State.PAUSED
+ONLY_HELD = "all remaining files are held"  # reason of State.PAUSED
 
 
 @dataclass(frozen=True, slots=True)

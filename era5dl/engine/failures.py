@@ -14,7 +14,7 @@ from era5dl.engine import retry
 from era5dl.engine.disk import classify, disk_failed, object_failed
 from era5dl.engine.events import FileRetrying, Throttled
 from era5dl.engine.job_queue import Job
-from era5dl.engine.retry import DOUBTS, Decision, decide, max_delay
+from era5dl.engine.retry import FEW_RETRIES, Decision, decide, max_delay
 from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.withdrawal import FAILED, settle_locked, withdraw
@@ -110,8 +110,8 @@ def _decide(run: RunState, job: Job, error: Era5Error, progressed: bool, crowded
     failed_attempts, retries = counter.failed_attempts, _retry_budget(run, job)
     if crowded:  # the error says nothing about this object, and costs no retry
         failed_attempts, retries = 1, retries + 2
-    decision = decide(error, progressed=progressed, barren=failed_attempts, retries=retries, draw=random.uniform)
-    counter.failed_attempts = 1 if crowded else decision.barren
+    decision = decide(error, progressed=progressed, failures=failed_attempts, retries=retries, draw=random.uniform)
+    counter.failed_attempts = 1 if crowded else decision.failures
     return decision
 
 
@@ -119,11 +119,13 @@ def _decide_denied(run: RunState, job: Job, error: Denied) -> Decision:
     """The same for a 403 response, which may be temporary: see `retry.AccessDenials`."""
     counter = job if isinstance(job, Piece) else job.transfer
     retries, denials = _retry_budget(run, job), counter.denials
-    doubts = retries if run.server.denials.are_temporary else DOUBTS
-    decision = decide(error, progressed=False, barren=denials, retries=retries, draw=random.uniform, doubts=doubts)
+    few_retries = retries if run.server.denials.are_temporary else FEW_RETRIES
+    decision = decide(
+        error, progressed=False, failures=denials, retries=retries, draw=random.uniform, few_retries=few_retries
+    )
     if not decision.again and run.server.denials.many:
         return Decision(error.reaction, random.uniform(0.0, max_delay(denials + 1)), denials)
-    counter.denials = decision.barren
+    counter.denials = decision.failures
     return decision
 
 
@@ -154,7 +156,7 @@ def _retry(run: RunState, job: Job, error: Era5Error, decision: Decision, now: f
     run.counters.retries += 1
     run.scheduler.requeue(job, now + decision.delay, now)
     run.events.put(
-        FileRetrying(transfer.index, transfer.obj.key, str(error), decision.barren, decision.delay, error.kind)
+        FileRetrying(transfer.index, transfer.obj.key, str(error), decision.failures, decision.delay, error.kind)
     )
     if decision.reaction is Reaction.THROTTLE:
         if run.throttle.record_throttled(now, decision.delay):

@@ -44,7 +44,7 @@ BLOCK_SIZE = 4 << 20  # bytes; a kill costs the incomplete blocks of objects who
 MAX_PART_SIZES = 16  # part sizes that are remembered, the newest ones
 VERIFICATION_OFF = "verification was switched off"
 NO_MD5 = "the server's ETag is not an MD5"
-UNKNOWN_PART_SIZE = "the server does not tell into which parts its MD5s were cut"
+UNKNOWN_PART_SIZE = "the server does not report the part size that its ETag depends on"
 
 
 class PartSizes:
@@ -182,7 +182,7 @@ def _size_of(path: Path | ConfinedPath, key: str) -> int | None:
         except FileNotFoundError:
             return None
     if stat.S_ISDIR(found.st_mode):
-        raise UnsafeKey(f"{key}: a folder stands where the file should be")
+        raise UnsafeKey(f"{key}: there is a folder in the place of the file")
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 

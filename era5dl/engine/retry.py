@@ -18,7 +18,7 @@ from era5dl.formatting import format_count
 BASE = 1.0  # seconds; doubles with each failed attempt in a row
 CAP = 60.0
 THROTTLE_BASE = 2.0  # a busy server is still busy after 100 ms
-DOUBTS = 3  # further attempts after a 403 response for an object
+FEW_RETRIES = 3  # further attempts after a 403 response for an object
 NETWORK_CAP = 10.0  # between attempts to connect, which cost no budget
 
 FIRST_WAIT = 5.0  # seconds before the first retry round
@@ -36,11 +36,11 @@ Draw = Callable[[float, float], float]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The next step. delay: seconds before the next attempt. barren: attempts in a row without a new byte."""
+    """The next step. delay: seconds before the next attempt. failures: attempts in a row without a new byte."""
 
     reaction: Reaction
     delay: float
-    barren: int
+    failures: int
 
     @property
     def again(self) -> bool:
@@ -49,7 +49,7 @@ class Decision:
 
 
 def decide(
-    error: Era5Error, *, progressed: bool, barren: int, retries: int, draw: Draw, doubts: int = DOUBTS
+    error: Era5Error, *, progressed: bool, failures: int, retries: int, draw: Draw, few_retries: int = FEW_RETRIES
 ) -> Decision:
     """Return what to do after an attempt that ended with this error.
 
@@ -57,7 +57,7 @@ def decide(
     RETRY               retry at once                     backoff, costs budget
     RETRY_ONCE          retry at once                     the first time at once, then like BACKOFF
     BACKOFF             backoff, the budget starts anew   backoff, costs budget
-    FEW_RETRIES         like BACKOFF, but the budget is at most `doubts`
+    FEW_RETRIES         like BACKOFF, but the budget is at most `few_retries`
     THROTTLE            like BACKOFF, but never less than Retry-After
     WAIT_FOR_NETWORK    short backoff, costs nothing
     PAUSE               retry when the cause is gone, costs nothing
@@ -66,31 +66,32 @@ def decide(
     YIELD               when the other session is done with the object, costs nothing
     FAIL_*, STOP        no further attempt
 
-    progressed: the attempt received new bytes. barren: attempts in a row before it that received none.
+    progressed: the attempt received new bytes. failures: attempts in a row before it without a new byte.
     retries: attempts without a new byte that are allowed after the first one.
     """
     reaction = error.reaction
     if reaction in (Reaction.FAIL_OBJECT, Reaction.FAIL_SESSION, Reaction.STOP):
-        return Decision(reaction, 0.0, barren)
+        return Decision(reaction, 0.0, failures)
     if reaction in (Reaction.PAUSE, Reaction.RESTART, Reaction.REOPEN, Reaction.YIELD):
-        return Decision(reaction, 0.0, barren)
+        return Decision(reaction, 0.0, failures)
     if reaction is Reaction.WAIT_FOR_NETWORK:
-        return Decision(reaction, draw(0.0, NETWORK_CAP) if barren else draw(0.0, BASE), barren)
+        return Decision(reaction, draw(0.0, NETWORK_CAP) if failures else draw(0.0, BASE), failures)
 
-    barren = 0 if progressed else barren + 1
-    if barren > (min(doubts, retries) if reaction is Reaction.FEW_RETRIES else retries):
-        return Decision(Reaction.FAIL_OBJECT, 0.0, barren)
-    if barren <= (1 if reaction is Reaction.RETRY_ONCE else 0) and reaction in (Reaction.RETRY, Reaction.RETRY_ONCE):
-        return Decision(reaction, 0.0, barren)
-    delay = draw(0.0, max_delay(barren, THROTTLE_BASE if reaction is Reaction.THROTTLE else BASE))
+    failures = 0 if progressed else failures + 1
+    if failures > (min(few_retries, retries) if reaction is Reaction.FEW_RETRIES else retries):
+        return Decision(Reaction.FAIL_OBJECT, 0.0, failures)
+    retries_at_once = {Reaction.RETRY: 0, Reaction.RETRY_ONCE: 1}.get(reaction, -1)
+    if failures <= retries_at_once:
+        return Decision(reaction, 0.0, failures)
+    delay = draw(0.0, max_delay(failures, THROTTLE_BASE if reaction is Reaction.THROTTLE else BASE))
     if isinstance(error, ServerBusy) and error.retry_after:
         delay += error.retry_after  # added, since all workers were given the same moment
-    return Decision(reaction, delay, barren)
+    return Decision(reaction, delay, failures)
 
 
-def max_delay(barren: int, base: float | None = None) -> float:
+def max_delay(failures: int, base: float | None = None) -> float:
     """Return the upper limit of the delay in seconds, after so many attempts in a row without a new byte."""
-    return min(CAP, (BASE if base is None else base) * 2.0 ** max(barren - 1, 0))
+    return min(CAP, (BASE if base is None else base) * 2.0 ** max(failures - 1, 0))
 
 
 class AccessDenials:

@@ -35,13 +35,15 @@ MAX_IDENTICAL_FETCHES = 2  # the same, where all fetches agree and no ETag of th
 
 ETAG_MISMATCH = "the server's ETag looks like an MD5 but is not the MD5 of these bytes"
 REMEDY_ALTERED = (
-    "Something between the server and this disk alters the bytes: try another network, and have this computer's memory "
-    "checked. What came is kept beside the file's place, as *.mismatch."
+    "Something between the server and this disk alters the data: try another network, and test this computer's memory. "
+    "The received bytes are kept next to the file as *.mismatch."
 )
-REMEDY_DISK = "Have the disk checked, or choose a folder on another one; and see that no other program writes into it."
+REMEDY_DISK = (
+    "Check the disk or choose a folder on another one. Make sure that no other program writes into the folder."
+)
 REMEDY_OPAQUE_ETAGS = (
-    "If this server's ETags are not MD5s (encryption with keys of its own makes such ETags), say so with "
-    "--opaque-etags: files are then checked, not verified. What came is kept beside the file's place, as *.mismatch."
+    "If the ETags of this server are not MD5s (as with encryption by keys of its own), use --opaque-etags: files are "
+    "then checked, not verified. The received bytes are kept next to the file as *.mismatch."
 )
 
 QueryPartSize = Callable[[], int | None]
@@ -126,7 +128,7 @@ def ranges_to_refetch(transfer: Transfer, *, etag_is_md5: bool) -> list[Range]:
         parts, transfer.disk_corruptions = corrupted, transfer.disk_corruptions + 1
         if transfer.disk_corruptions >= MAX_FETCHES:
             raise ProofError(
-                f"{transfer.obj.key}: the disk gives other bytes than were written to it", remedy=REMEDY_DISK
+                f"{transfer.obj.key}: the disk returns other bytes than were written to it", remedy=REMEDY_DISK
             )
     else:
         transfer.mismatches.append(digest.part_md5s())
@@ -143,9 +145,11 @@ def _raise_if_exhausted(transfer: Transfer, etag_is_md5: bool, *, always_identic
     """Raise ProofError when the object was fetched often enough."""
     key, fetches = transfer.obj.key, len(transfer.mismatches)
     if not transfer.obj.size:
-        raise ProofError(f"{key}: it is empty, and its ETag is not the MD5 of nothing", remedy=REMEDY_OPAQUE_ETAGS)
+        text = f"{key}: it is empty, but its ETag is not the MD5 of an empty file"
+        raise ProofError(text, remedy=REMEDY_OPAQUE_ETAGS)
     if always_identical and not etag_is_md5 and fetches >= MAX_IDENTICAL_FETCHES:
-        raise ProofError(f"{key}: the same bytes came {fetches} times; {ETAG_MISMATCH}", remedy=REMEDY_OPAQUE_ETAGS)
+        text = f"{key}: the same bytes were received {fetches} times; {ETAG_MISMATCH}"
+        raise ProofError(text, remedy=REMEDY_OPAQUE_ETAGS)
     if fetches >= MAX_FETCHES:
         remedy = REMEDY_OPAQUE_ETAGS if always_identical else REMEDY_ALTERED
         raise ProofError(f"{key}: fetched {fetches} times; {ETAG_MISMATCH}", remedy=remedy)
@@ -171,7 +175,7 @@ def verify_final_file(
             file.seek(offset)
             data = file.read(length)
             if len(data) < length:
-                raise PartLost(f"{path} has become shorter while it was read")
+                raise PartLost(f"{path} was truncated while it was read")
             return data
 
         if transfer.unverifiable and _structure_error(transfer, place.name, read):

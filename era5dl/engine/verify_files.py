@@ -26,7 +26,7 @@ from era5dl.planner.concurrent_requests import run_concurrently
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
 
-WRONG_BYTES = "its bytes are not those of the bucket"
+WRONG_BYTES = "its bytes differ from those in the bucket"
 
 
 class FileCondition(Enum):
@@ -99,9 +99,10 @@ class _FileVerifier:
             with translate_disk_errors(path):
                 size = _size_of(path)
             if size is None:
-                return FileReport(index, obj.key, FileCondition.ABSENT, "there is no such file")
+                return FileReport(index, obj.key, FileCondition.ABSENT, "the file does not exist")
             if size != obj.size:
-                return FileReport(index, obj.key, FileCondition.WRONG, f"it has {size} bytes, the object {obj.size}")
+                reason = f"it has {size} bytes, but the object has {obj.size}"
+                return FileReport(index, obj.key, FileCondition.WRONG, reason)
             transfer = Transfer(index, obj)
             choose_digest(transfer, self.part_sizes, verify=True)
             query = partial(self.part_sizes.query, obj, Abort())

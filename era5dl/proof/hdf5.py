@@ -38,4 +38,4 @@ def structure_error(name: str, size: int, read: Read) -> str:
     expected = end_of_file_address(head)
     if expected is None:
         return "it is not an HDF5 file" if name.endswith(".nc") and not head.startswith(b"CDF") else ""
-    return "" if expected == size else f"it has {size} bytes and says that it should have {expected}"
+    return "" if expected == size else f"it has {size} bytes, but {expected} according to its header"
