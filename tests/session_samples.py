@@ -1,4 +1,4 @@
-"""What the session tests start from: small plans, and checkpoints with something of everything."""
+"""Example data for session tests: small plans, and checkpoints with every kind of content."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def plan_of(found: Sequence[ObjectInfo]) -> Plan:
     return Plan(REQUEST, tuple(found), (Missing("e5.oper.an.pl/202102/none.nc", "absent"),))
 
 
-def something_of_everything(plan: Plan) -> Checkpoint:
-    """A checkpoint for a plan of ten objects or more."""
+def example_checkpoint(plan: Plan) -> Checkpoint:
+    """Return a checkpoint with every kind of content, for a plan of ten objects or more."""
     changed = replace(plan.objects[5], etag='"ffff"', size=50_000)
-    also_changed = replace(plan.objects[8], etag='"eeee"')
+    changed_too = replace(plan.objects[8], etag='"eeee"')
     return Checkpoint(
         verified=RangeSet([(0, 3)]),
         checked=RangeSet([(4, 5)]),
@@ -38,7 +38,7 @@ def something_of_everything(plan: Plan) -> Checkpoint:
             Unfinished(6, ((10, 900),), {}),
         ),
         failures=(Failure(7, plan.objects[7].key, "said “no”", "ask again", 1_700_000_000.5, "Denied"),),
-        replaced={5: changed, 8: also_changed},
+        replaced={5: changed, 8: changed_too},
         done_bytes=44_906,
         ended=False,
     )
@@ -46,7 +46,7 @@ def something_of_everything(plan: Plan) -> Checkpoint:
 
 @st.composite
 def checkpoints(draw: st.DrawFn, plan: Plan) -> Checkpoint:
-    """Any checkpoint that an engine could save."""
+    """Generate any checkpoint that an engine could save."""
     states = draw(st.lists(st.sampled_from("vcu.f"), min_size=len(plan.objects), max_size=len(plan.objects)))
     replaced = {
         n: replace(plan.objects[n], etag=draw(st.text(max_size=40)), size=draw(st.integers(0, 2**40)))

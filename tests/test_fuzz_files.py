@@ -33,7 +33,7 @@ from era5dl.settings import Settings
 from era5dl.validation import Malformed, canonical_json, parse_json
 from tests.fuzzing import NASTY, bounded, harmed, spoilt
 from tests.memory_bucket import MemoryBucket
-from tests.session_samples import checkpoints, objects, plan_of, something_of_everything
+from tests.session_samples import checkpoints, example_checkpoint, objects, plan_of
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def begun() -> tuple[str, dict[str, Any]]:
     """The id of a session with something of everything, and its resume file."""
     with tempfile.TemporaryDirectory() as out, Session.begin(Path(out), PLAN, Settings()) as session:
-        session.save(something_of_everything(PLAN))
+        session.save(example_checkpoint(PLAN))
         body = json.loads((Path(out) / ".era5dl" / f"{session.id}.json").read_bytes())
         return session.id, body
 

@@ -24,15 +24,15 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and pipes of Unix
 
 PART = 1 << 20
 DATA = {f"{n}.bin": pseudo_random(n, 2 * PART) for n in range(3)}
-SECRET = b"somebody's own file\n" * 10
+CONTENT = b"somebody's own file\n" * 10
 
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A file that is nobody's business."""
+    """Create a file outside of the chosen folder, which must not change."""
     path = tmp_path / "outside" / "precious"
     path.parent.mkdir()
-    path.write_bytes(SECRET)
+    path.write_bytes(CONTENT)
     return path
 
 
@@ -41,8 +41,8 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def planted(path: Path, kind: str, outside: Path) -> None:
-    """Put such a thing there."""
+def plant_at(path: Path, kind: str, outside: Path) -> None:
+    """Create a pipe, a folder, a link to `outside`, or a second name of it."""
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "folder":
@@ -53,8 +53,8 @@ def planted(path: Path, kind: str, outside: Path) -> None:
         os.link(outside, path)
 
 
-def fetched(server: FaultServer, out: Path, plant: Callable[[Session], None]) -> Ran:
-    """A whole run in a folder where something was planted after the session was begun."""
+def fetch_with(server: FaultServer, out: Path, plant: Callable[[Session], None]) -> Ran:
+    """Create a session, call `plant`, then fetch everything into that folder."""
     for key, data in DATA.items():
         server.put(key, data, part_size=PART)
     settings = settings_for(server)
@@ -65,17 +65,17 @@ def fetched(server: FaultServer, out: Path, plant: Callable[[Session], None]) ->
     return fetch_all(server, out)
 
 
-def test_a_part_file_with_a_second_name_is_begun_anew(fault_server: FaultServer, out: Path, outside: Path) -> None:
+def test_part_file_with_a_second_name_is_replaced(fault_server: FaultServer, out: Path, outside: Path) -> None:
     def plant(session: Session) -> None:
         os.link(outside, session.paths.part(0))
-        copied = session.paths.part(1)  # by a backup that makes links; and bytes of it are counted on
+        copied = session.paths.part(1)  # as backup programs link files; the session counts on its bytes
         copied.write_bytes(DATA["1.bin"])
         os.link(copied, outside.with_name("backup"))
         done = ((0, PART),)
         session.save(replace(Checkpoint.empty(), unfinished=(Unfinished(1, done),)))
 
-    ran = fetched(fault_server, out, plant)
-    assert outside.read_bytes() == SECRET
+    ran = fetch_with(fault_server, out, plant)
+    assert outside.read_bytes() == CONTENT
     assert outside.with_name("backup").read_bytes() == DATA["1.bin"]
     assert wrong_files(out, DATA) == []
     assert ran.engine.result is not None
@@ -83,60 +83,66 @@ def test_a_part_file_with_a_second_name_is_begun_anew(fault_server: FaultServer,
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
-def test_what_is_no_part_file_costs_one_object(fault_server: FaultServer, out: Path, outside: Path, kind: str) -> None:
+def test_pipe_folder_or_link_at_part_path_fails_one_object_only(
+    fault_server: FaultServer, out: Path, outside: Path, kind: str
+) -> None:
     def plant(session: Session) -> None:
-        planted(session.paths.part(0), kind, outside)
+        plant_at(session.paths.part(0), kind, outside)
 
-    ran = fetched(fault_server, out, plant)
-    assert outside.read_bytes() == SECRET
+    ran = fetch_with(fault_server, out, plant)
+    assert outside.read_bytes() == CONTENT
     assert ran.engine.result is not None
     assert (ran.engine.result.verified, ran.engine.result.failed, ran.engine.result.error) == (2, 1, "")
     assert wrong_files(out, DATA) == ["0.bin"]
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link", "second name"])
-def test_what_is_no_record_of_digests_is_left_alone(
+def test_pipe_folder_or_link_at_part_digests_path_is_not_used(
     fault_server: FaultServer, out: Path, outside: Path, kind: str
 ) -> None:
     def plant(session: Session) -> None:
-        planted(out / ".era5dl" / f"{session.id}.digests.jsonl", kind, outside)
-        (out / "0.bin").write_bytes(DATA["1.bin"])  # it will be looked for there
+        plant_at(out / ".era5dl" / f"{session.id}.digests.jsonl", kind, outside)
+        (out / "0.bin").write_bytes(DATA["1.bin"])  # damaged, so that its part digests are read
 
-    fetched(fault_server, out, plant)
-    assert outside.read_bytes() == SECRET
+    fetch_with(fault_server, out, plant)
+    assert outside.read_bytes() == CONTENT
     assert wrong_files(out, DATA) == []
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link", "second name"])
-def test_what_is_no_lock_is_not_written_into(fault_server: FaultServer, out: Path, outside: Path, kind: str) -> None:
+def test_pipe_folder_or_link_at_lock_path_is_not_written_to(
+    fault_server: FaultServer, out: Path, outside: Path, kind: str
+) -> None:
     def plant(session: Session) -> None:
         session.close()
-        planted(out / ".era5dl" / f"{session.id}.lock", kind, outside)
+        plant_at(out / ".era5dl" / f"{session.id}.lock", kind, outside)
 
     if kind == "second name":
-        fetched(fault_server, out, plant)
+        fetch_with(fault_server, out, plant)
         assert wrong_files(out, DATA) == []
     else:
         with pytest.raises((FolderUnusable, SessionError)):
-            fetched(fault_server, out, plant)
-    assert outside.read_bytes() == SECRET
+            fetch_with(fault_server, out, plant)
+    assert outside.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("name", ["{id}.json", "{id}.json.bak", "{id}.json.tmp"])
 @pytest.mark.parametrize("kind", ["link", "second name", "pipe"])
-def test_saving_follows_nothing(fault_server: FaultServer, out: Path, outside: Path, name: str, kind: str) -> None:
+def test_saving_does_not_follow_links_or_pipes(
+    fault_server: FaultServer, out: Path, outside: Path, name: str, kind: str
+) -> None:
     def plant(session: Session) -> None:
         session.close()
         path = out / ".era5dl" / name.format(id=session.id)
         path.unlink(missing_ok=True)
-        planted(path, kind, outside)
+        plant_at(path, kind, outside)
 
-    fetched(fault_server, out, plant)
-    assert outside.read_bytes() == SECRET
+    fetch_with(fault_server, out, plant)
+    assert outside.read_bytes() == CONTENT
     assert wrong_files(out, DATA) == []
 
 
-def test_our_own_folder_may_not_lead_away(fault_server: FaultServer, out: Path, outside: Path) -> None:
+def test_own_folder_that_links_elsewhere_is_refused(fault_server: FaultServer, out: Path, outside: Path) -> None:
     out.mkdir()
     (out / ".era5dl").symlink_to(outside.parent)
     fault_server.put("0.bin", DATA["0.bin"])
@@ -145,15 +151,15 @@ def test_our_own_folder_may_not_lead_away(fault_server: FaultServer, out: Path, 
     assert [path.name for path in outside.parent.iterdir()] == ["precious"]
 
 
-def test_a_folder_that_may_not_be_written_says_so_and_is_still_listed(fault_server: FaultServer, out: Path) -> None:
-    """Somebody else's, or a disk that was mounted read-only."""
+def test_read_only_folder_is_reported_and_its_sessions_are_listed(fault_server: FaultServer, out: Path) -> None:
+    """It belongs to another user, or the disk is mounted read-only."""
     out.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(out)]
     mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"needs the right to mount: {mounted.stderr.strip()}")
     try:
-        fetched(fault_server, out, lambda session: None)
+        fetch_with(fault_server, out, lambda session: None)
         subprocess.run(["mount", "-o", "remount,ro", str(out)], check=True)
         (summary,) = list_sessions(out)
         assert summary.ended

@@ -36,7 +36,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A folder of somebody else's with files under the very names; they are as they were in the end."""
+    """Create another folder with files of the same names, and check in the end that they have not changed."""
     home = tmp_path / "elsewhere"
     home.mkdir()
     for name in ("large.nc", "precious"):
@@ -49,36 +49,36 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 
 class Attacker:
-    """Exchanges `victim` for a link to `target` as soon as `moment` says so."""
+    """Replaces the folder `victim` by a link to `target` as soon as `is_time` is true."""
 
-    def __init__(self, victim: Path, target: Path, moment: Callable[[], bool]) -> None:
-        self.victim, self.target, self._moment = victim, target, moment
+    def __init__(self, victim: Path, target: Path, is_time: Callable[[], bool]) -> None:
+        self.victim, self.target, self._is_time = victim, target, is_time
         self.done = threading.Event()
-        self.struck = False
+        self.replaced = False
         self._thread = threading.Thread(target=self._wait, daemon=True)
         self._thread.start()
 
     def _wait(self) -> None:
         give_up = time.monotonic() + LONG
         while not self.done.is_set() and time.monotonic() < give_up:
-            if self._moment():
+            if self._is_time():
                 self.victim.rename(self.victim.with_name("aside"))
                 self.victim.symlink_to(self.target)
-                self.struck = True
+                self.replaced = True
                 return
             time.sleep(0.0005)
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         self.victim.unlink()
         self.victim.with_name("aside").rename(self.victim)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         self.done.set()
         self._thread.join()
 
 
 def is_open(name: str) -> bool:
-    """Whether this program has a file open whose name ends like this."""
+    """Return whether this program has a file open whose path ends with `name`."""
     return any(file.path.endswith(name) for file in psutil.Process().open_files())
 
 
@@ -86,27 +86,29 @@ def has_bytes(folder: Path, pattern: str) -> bool:
     return any(path.stat().st_blocks > 1000 for path in folder.glob(pattern))
 
 
-def stored(server: FaultServer, *, part_size: int | None = None) -> None:
+def store(server: FaultServer, *, part_size: int | None = None) -> None:
     for key, data in DATA.items():
         server.put(key, data, part_size=part_size)
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Each gets the other's name, at once."""
+    """Exchange the names of two files atomically."""
     here = -100  # AT_FDCWD
     if ctypes.CDLL(None, use_errno=True).renameat2(here, os.fsencode(one), here, os.fsencode(other), 2):
         raise OSError(ctypes.get_errno(), "renameat2")
 
 
 @pytest.mark.parametrize("existing", ["right", "wrong"])
-def test_while_an_existing_file_is_hashed(fault_server: FaultServer, out: Path, elsewhere: Path, existing: str) -> None:
-    stored(fault_server)
+def test_folder_replaced_while_an_existing_file_is_hashed(
+    fault_server: FaultServer, out: Path, elsewhere: Path, existing: str
+) -> None:
+    store(fault_server)
     (out / "a" / "large.nc").write_bytes(DATA["a/large.nc"] if existing == "right" else bytes(SIZE))
     attacker = Attacker(out / "a", elsewhere, lambda: is_open("a/large.nc"))
     with running(fault_server, out, workers=2) as ran:
         ended = ran.end()
-    attacker.end()
-    assert attacker.struck
+    attacker.stop()
+    assert attacker.replaced
     assert (ended.verified, ended.failed) == (1, 1)
     (failed,) = ran.said(FileFailed)
     assert "leads out" in failed.reason
@@ -115,27 +117,29 @@ def test_while_an_existing_file_is_hashed(fault_server: FaultServer, out: Path, 
 
 
 @pytest.mark.parametrize("part_size", [None, 5 << 20])
-def test_while_its_bytes_come(fault_server: FaultServer, out: Path, elsewhere: Path, part_size: int | None) -> None:
-    stored(fault_server, part_size=part_size)
+def test_folder_replaced_while_bytes_are_received(
+    fault_server: FaultServer, out: Path, elsewhere: Path, part_size: int | None
+) -> None:
+    store(fault_server, part_size=part_size)
     fault_server.link = Link(speed=8_000_000)
     attacker = Attacker(out / "a", elsewhere, lambda: has_bytes(out / "a", "*.part"))
     with running(fault_server, out, workers=2) as ran:
-        ran.until(lambda: attacker.struck)
+        ran.until(lambda: attacker.replaced)
         fault_server.link = Link()
         ended = ran.end()
-    attacker.end()
+    attacker.stop()
     assert (ended.verified, ended.failed) == (1, 1)
     (failed,) = ran.said(FileFailed)
     assert "leads out" in failed.reason
-    attacker.put_back()
-    with running(fault_server, out, workers=2) as ran:  # and once the link is gone it comes
+    attacker.restore()
+    with running(fault_server, out, workers=2) as ran:  # when the link is gone, the file is fetched
         assert ran.end().verified == 2
     assert wrong_files(out, DATA) == []
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names are exchanged by a call of Linux")
-def test_again_and_again(fault_server: FaultServer, out: Path, elsewhere: Path) -> None:
-    """At moments of chance, among them that between the last byte and the final name."""
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="renameat2 exists on Linux only")
+def test_folder_replaced_repeatedly(fault_server: FaultServer, out: Path, elsewhere: Path) -> None:
+    """At random moments, some of them between the last byte and the final name."""
     many = {f"a/{n}.nc": pseudo_random(n, 50_000) for n in range(200)}
     for key, data in many.items():
         fault_server.put(key, data)
@@ -162,17 +166,17 @@ def test_again_and_again(fault_server: FaultServer, out: Path, elsewhere: Path) 
     assert wrong_files(out, many) == []
 
 
-def test_our_own_folder_between_two_checkpoints(fault_server: FaultServer, out: Path, elsewhere: Path) -> None:
-    stored(fault_server)
+def test_own_folder_replaced_between_two_checkpoints(fault_server: FaultServer, out: Path, elsewhere: Path) -> None:
+    store(fault_server)
     fault_server.link = Link(speed=2_000_000)
     with running(fault_server, out, workers=2) as ran:
         ran.until(lambda: has_bytes(out / "a", "*.part"))
         attacker = Attacker(out / ".era5dl", elsewhere, lambda: True)
-        ran.until(lambda: attacker.struck)
+        ran.until(lambda: attacker.replaced)
         fault_server.link = Link()
         ran.until(lambda: ran.engine.snapshot().state in (State.WAITING_FOR_DISK, State.ENDED))
-        attacker.end()
-        attacker.put_back()
+        attacker.stop()
+        attacker.restore()
         ended = ran.end()
     assert (ended.verified, ended.error) == (2, "")
     assert wrong_files(out, DATA) == []
@@ -180,15 +184,15 @@ def test_our_own_folder_between_two_checkpoints(fault_server: FaultServer, out: 
         assert session.checkpoint.ended
 
 
-def test_few_descriptors_are_open(fault_server: FaultServer, out: Path) -> None:
+def test_number_of_open_descriptors_is_limited(fault_server: FaultServer, out: Path) -> None:
     many = {f"a/b/c/{n}.nc": pseudo_random(n, 200_000) for n in range(100)}
     for key, data in many.items():
         fault_server.put(key, data)
-    workers, most = 8, 0
+    workers, peak = 8, 0
     before = psutil.Process().num_fds()
     with running(fault_server, out, workers=workers) as ran:
         while not ran.engine.wait(0.002):
-            most = max(most, psutil.Process().num_fds())
+            peak = max(peak, psutil.Process().num_fds())
         assert ran.end().verified == 100
-    server = 3 * workers  # its side of each connection is in this process, too
-    assert most - before <= workers + 24 + server
+    server = 3 * workers  # the server's side of each connection is in this process too
+    assert peak - before <= workers + 24 + server

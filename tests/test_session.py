@@ -27,14 +27,14 @@ from era5dl.errors import (
     SessionNotFound,
     UnsafeKey,
 )
-from era5dl.folder import atomic_write as replace_module
+from era5dl.folder import atomic_write
 from era5dl.locks import lock_file as lock_module
 from era5dl.planner.plan import Plan
 from era5dl.ranges import RangeSet
 from era5dl.session import Checkpoint, Session, SessionStatus, Unfinished, list_sessions
 from era5dl.session.info import title_of
 from era5dl.settings import Settings
-from tests.session_samples import objects, plan_of, something_of_everything
+from tests.session_samples import example_checkpoint, objects, plan_of
 
 PLAN = plan_of(objects(12))
 SETTINGS = Settings()
@@ -57,14 +57,14 @@ def resume_file(out: Path) -> Path:
 
 
 def interrupted(out: Path, plan: Plan = PLAN, settings: Settings = SETTINGS) -> Checkpoint:
-    """A session that was begun, saved something of everything, and ended."""
+    """Create a session, save a checkpoint with every kind of content, and close it."""
     with Session.begin(out, plan, settings) as session:
-        checkpoint = something_of_everything(plan)
+        checkpoint = example_checkpoint(plan)
         session.save(checkpoint)
     return checkpoint
 
 
-def test_the_same_request_goes_on_where_it_was(tmp_path):
+def test_same_request_resumes_the_session(tmp_path):
     saved = interrupted(tmp_path)
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
         assert session.checkpoint == saved
@@ -82,7 +82,7 @@ def test_the_same_request_goes_on_where_it_was(tmp_path):
         assert session.info.title == "t of e5.oper.an.pl, 2021-02-01 to 2021-02-28"
 
 
-def test_another_bucket_endpoint_or_layout_is_another_session(tmp_path):
+def test_other_bucket_endpoint_or_layout_is_another_session(tmp_path):
     ids = set()
     for settings in (
         SETTINGS,
@@ -96,7 +96,7 @@ def test_another_bucket_endpoint_or_layout_is_another_session(tmp_path):
     assert len(ids) == 4
 
 
-def test_it_is_busy_while_it_is_open_and_free_afterwards(tmp_path):
+def test_open_session_is_busy_until_closed(tmp_path):
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
         with pytest.raises(SessionBusy):
             Session.begin(tmp_path, PLAN, SETTINGS)
@@ -109,8 +109,8 @@ def test_it_is_busy_while_it_is_open_and_free_afterwards(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_session_killed_in_the_middle_of_saving_over_and_over_goes_on(tmp_path):
-    """A program that saves as fast as it can is killed; what it had saved last, or the one before, is there."""
+def test_session_killed_while_saving_can_be_resumed(tmp_path):
+    """A program that saves as fast as it can is killed; its last or last but one checkpoint is there."""
     code = """
 import sys
 import time
@@ -133,16 +133,16 @@ with Session.begin(Path(sys.argv[1]), PLAN, Settings()) as session:
             [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
         ) as program:
             assert program.stdout is not None
-            told = [int(program.stdout.readline()) for _ in range(pause)]
+            saved = [int(program.stdout.readline()) for _ in range(pause)]
             program.kill()
-            told += [int(line) for line in program.stdout]
+            saved += [int(line) for line in program.stdout]
         with Session.open(tmp_path) as session:
-            assert session.checkpoint.done_bytes in (told[-1], told[-1] + 1)
+            assert session.checkpoint.done_bytes in (saved[-1], saved[-1] + 1)
             assert session.checkpoint.done_bytes > last
             last = session.checkpoint.done_bytes
 
 
-def test_a_session_that_was_taken_over_is_not_saved_into(tmp_path):
+def test_save_fails_after_takeover_by_another_program(tmp_path):
     saved = interrupted(tmp_path)
     with Session.open(tmp_path) as session:
         lock_file = home(tmp_path) / f"{session.id}.lock"
@@ -155,7 +155,7 @@ def test_a_session_that_was_taken_over_is_not_saved_into(tmp_path):
         assert session.checkpoint == saved
 
 
-def test_as_long_as_it_is_open_its_lock_is_touched(tmp_path, monkeypatch):
+def test_open_session_keeps_its_heartbeat(tmp_path, monkeypatch):
     monkeypatch.setattr(lock_module, "HEARTBEAT_INTERVAL", 0.02)
     interrupted(tmp_path)
     with Session.open(tmp_path) as session:
@@ -167,22 +167,22 @@ def test_as_long_as_it_is_open_its_lock_is_touched(tmp_path, monkeypatch):
             time.sleep(0.005)
 
 
-# --- a plan that changed --------------------------------------------------------------------------------------------
+# --- changed plans --------------------------------------------------------------------------------------------------
 
 
-def test_of_a_changed_plan_everything_about_unchanged_objects_is_kept(tmp_path):
+def test_changed_plan_keeps_the_state_of_unchanged_objects(tmp_path):
     saved = interrupted(tmp_path)
     old = list(PLAN.objects)
     new = plan_of(
         [
             ObjectInfo("a new one", 7, '"n"'),
-            old[6],  # unfinished, now in another place
-            replace(old[0], size=5),  # verified, but another size
-            replace(old[1], etag='"other"'),  # verified, but another version
+            old[6],  # unfinished, now at another index
+            replace(old[0], size=5),  # verified, but its size changed
+            replace(old[1], etag='"other"'),  # verified, but its version changed
             old[2],  # verified
             old[4],  # checked
             saved.replaced[5],  # unfinished in the version that replaced the planned one
-            old[3],  # never begun
+            old[3],  # not started
         ]
     )
     with Session.begin(tmp_path, new, SETTINGS) as session:
@@ -200,8 +200,8 @@ def test_of_a_changed_plan_everything_about_unchanged_objects_is_kept(tmp_path):
         assert (session.checkpoint, session.plan) == (found, new)
 
 
-def test_a_finished_object_counts_in_the_version_that_was_fetched(tmp_path):
-    """It had been replaced upstream since the plan was made; what lies on disk is the version that came instead."""
+def test_finished_object_is_compared_in_the_fetched_version(tmp_path):
+    """It had been replaced upstream since the plan was made, and the new version was fetched."""
     newer = replace(PLAN.objects[1], etag='"newer"')
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
         session.save(replace(Checkpoint.empty(), verified=RangeSet([(0, 2)]), replaced={1: newer}))
@@ -212,7 +212,7 @@ def test_a_finished_object_counts_in_the_version_that_was_fetched(tmp_path):
         assert list(session.checkpoint.verified) == [(0, 2)]
 
 
-def test_an_unfinished_object_that_changed_upstream_begins_anew(tmp_path):
+def test_unfinished_object_that_changed_upstream_restarts(tmp_path):
     interrupted(tmp_path)
     new = plan_of([replace(obj, etag='"other"') if n == 6 else obj for n, obj in enumerate(PLAN.objects)])
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
@@ -221,11 +221,21 @@ def test_an_unfinished_object_that_changed_upstream_begins_anew(tmp_path):
             part.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(b"bytes")
     with Session.begin(tmp_path, new, SETTINGS) as session:
-        assert session.checkpoint.unfinished == ()  # 5 is in the version that replaced the one in this plan
+        assert session.checkpoint.unfinished == ()  # object 5 was in the version that replaced the planned one
         assert not stale.exists()
 
 
-def test_objects_without_an_etag_are_the_same_only_when_their_date_is(tmp_path):
+def test_stale_part_file_is_removed_also_when_its_name_is_shortened(tmp_path):
+    old, new = (plan_of([ObjectInfo("n" * 255, 500, f'"{version}"')]) for version in ("a", "b"))
+    with Session.begin(tmp_path, old, SETTINGS) as session:
+        part = session.paths.part(0)
+        part.write_bytes(b"bytes")
+        session.save(replace(Checkpoint.empty(), unfinished=(Unfinished(0, ((0, 5),)),)))
+    with Session.begin(tmp_path, new, SETTINGS):
+        assert not part.exists()
+
+
+def test_objects_without_etag_are_compared_by_date(tmp_path):
     old = plan_of([ObjectInfo("dated", 5, "", 77), ObjectInfo("redated", 5, "", 77), ObjectInfo("undated", 5, "", 0)])
     with Session.begin(tmp_path, old, SETTINGS) as session:
         session.save(replace(Checkpoint.empty(), verified=RangeSet([(0, 3)])))
@@ -236,7 +246,7 @@ def test_objects_without_an_etag_are_the_same_only_when_their_date_is(tmp_path):
         assert list(session.checkpoint.verified) == [(0, 1)]
 
 
-def test_a_missing_object_that_appeared_changes_the_plan_file_only(tmp_path):
+def test_missing_object_that_appeared_changes_only_the_plan_file(tmp_path):
     saved = interrupted(tmp_path)
     with Session.begin(tmp_path, replace(PLAN, missing=()), SETTINGS) as session:
         assert session.checkpoint == saved
@@ -244,7 +254,7 @@ def test_a_missing_object_that_appeared_changes_the_plan_file_only(tmp_path):
         assert session.plan.missing == ()
 
 
-def test_plans_that_no_generation_speaks_of_are_removed(tmp_path):
+def test_plan_files_of_earlier_runs_are_removed(tmp_path):
     for version in "abcdef":
         with Session.begin(tmp_path, plan_of(objects(3, version=version)), SETTINGS):
             pass
@@ -253,7 +263,7 @@ def test_plans_that_no_generation_speaks_of_are_removed(tmp_path):
 
 @hypothesis_settings(deadline=None, max_examples=30)
 @given(st.data())
-def test_nothing_is_ever_carried_over_to_an_object_that_differs(tmp_path_factory, data):
+def test_state_is_never_carried_over_to_a_different_object(tmp_path_factory, data):
     versions = st.lists(
         st.tuples(st.integers(0, 9), st.sampled_from("ab"), st.integers(1, 2)), unique_by=lambda v: v[0]
     )
@@ -262,7 +272,7 @@ def test_nothing_is_ever_carried_over_to_an_object_that_differs(tmp_path_factory
         found = data.draw(versions)
         return plan_of([ObjectInfo(f"k{key}", 100 * size, f'"{etag}"') for key, etag, size in found])
 
-    out = tmp_path_factory.mktemp("carry")
+    out = tmp_path_factory.mktemp("reuse")
     old, new = some_plan(), some_plan()
     states = [data.draw(st.sampled_from("vcu.")) for _ in old.objects]
     with Session.begin(out, old, SETTINGS) as session:
@@ -283,10 +293,10 @@ def test_nothing_is_ever_carried_over_to_an_object_that_differs(tmp_path_factory
         assert state == before.get(obj, ".")
 
 
-# --- damage ---------------------------------------------------------------------------------------------------------
+# --- damaged files --------------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_resume_file_is_set_aside_and_the_one_before_it_used(tmp_path):
+def test_backup_is_used_when_the_resume_file_is_damaged(tmp_path):
     saved = interrupted(tmp_path)
     with Session.open(tmp_path) as session:
         session.save(replace(saved, done_bytes=1))
@@ -300,11 +310,11 @@ def test_a_damaged_resume_file_is_set_aside_and_the_one_before_it_used(tmp_path)
         assert session.notes == ()
 
 
-def test_when_both_are_damaged_open_says_what_to_do_and_begin_does_it(tmp_path):
+def test_resume_file_and_backup_damaged_open_fails_and_begin_restarts(tmp_path):
     interrupted(tmp_path)
     path = resume_file(tmp_path)
-    harmed = (path, path.with_name(path.name + ".bak"))
-    for file in harmed:
+    damaged = (path, path.with_name(path.name + ".bak"))
+    for file in damaged:
         file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(SessionDamaged) as caught:
         Session.open(tmp_path)
@@ -317,7 +327,7 @@ def test_when_both_are_damaged_open_says_what_to_do_and_begin_does_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "damage",
     [
         lambda data: data[: len(data) // 2],
         lambda data: data[:-1],
@@ -331,10 +341,10 @@ def test_when_both_are_damaged_open_says_what_to_do_and_begin_does_it(tmp_path):
         lambda data: b"\n" * 100,
     ],
 )
-def test_a_damaged_list_of_objects_is_recognised_and_the_same_command_mends_it(tmp_path, harm):
+def test_damaged_plan_file_is_detected_and_begin_replaces_it(tmp_path, damage):
     saved = interrupted(tmp_path)
     (plan_file,) = home(tmp_path).glob("*.plan.jsonl")
-    plan_file.write_bytes(harm(plan_file.read_bytes()))
+    plan_file.write_bytes(damage(plan_file.read_bytes()))
     with pytest.raises(SessionDamaged, match="list of objects") as caught:
         Session.open(tmp_path)
     assert "Run the same download command again" in caught.value.remedy
@@ -343,7 +353,7 @@ def test_a_damaged_list_of_objects_is_recognised_and_the_same_command_mends_it(t
     Session.open(tmp_path).close()
 
 
-def test_the_list_of_another_plan_under_this_name_is_not_believed(tmp_path):
+def test_plan_file_of_another_plan_is_refused(tmp_path):
     interrupted(tmp_path / "one")
     interrupted(tmp_path / "other", plan_of(objects(12, version="b")))
     (ours,) = home(tmp_path / "one").glob("*.plan.jsonl")
@@ -353,7 +363,7 @@ def test_the_list_of_another_plan_under_this_name_is_not_believed(tmp_path):
         Session.open(tmp_path / "one")
 
 
-def test_a_damaged_old_list_and_a_changed_plan_keep_at_least_what_is_unfinished(tmp_path):
+def test_unfinished_objects_are_kept_when_the_old_plan_file_is_missing(tmp_path):
     saved = interrupted(tmp_path)
     (plan_file,) = home(tmp_path).glob("*.plan.jsonl")
     plan_file.unlink()
@@ -365,7 +375,7 @@ def test_a_damaged_old_list_and_a_changed_plan_keep_at_least_what_is_unfinished(
 
 @hypothesis_settings(deadline=None, max_examples=60)
 @given(place=st.integers(0, 10**9), bit=st.integers(0, 7), cut=st.booleans())
-def test_no_damage_to_the_plan_goes_unseen(tmp_path_factory, place, bit, cut):
+def test_any_damage_to_the_plan_file_is_detected(tmp_path_factory, place, bit, cut):
     out = tmp_path_factory.mktemp("plan")
     interrupted(out)
     (plan_file,) = home(out).glob("*.plan.jsonl")
@@ -380,8 +390,8 @@ def test_no_damage_to_the_plan_goes_unseen(tmp_path_factory, place, bit, cut):
         Session.open(out)
 
 
-def test_a_resume_file_names_no_path_that_is_followed(tmp_path):
-    """Its plan file is found by id and digest; what the text says is for people."""
+def test_session_id_cannot_be_a_path(tmp_path):
+    """Its plan file is found by id and digest; the name in the file is only for people."""
     interrupted(tmp_path)
     path = resume_file(tmp_path)
     assert json.loads(path.read_text())["plan_file"].endswith(".plan.jsonl")
@@ -390,15 +400,15 @@ def test_a_resume_file_names_no_path_that_is_followed(tmp_path):
             Session.open(tmp_path, attack)
 
 
-# --- the disk -------------------------------------------------------------------------------------------------------
+# --- disk errors ----------------------------------------------------------------------------------------------------
 
 
-def test_a_save_that_finds_no_room_says_so_and_the_last_one_stands(tmp_path, monkeypatch):
+def test_save_on_a_full_disk_fails_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
-        saved = something_of_everything(PLAN)
+        saved = example_checkpoint(PLAN)
         session.save(saved)
         with monkeypatch.context() as patch, pytest.raises(DiskFull):
-            patch.setattr(os, "fsync", no_room)
+            patch.setattr(os, "fsync", disk_full)
             session.save(Checkpoint.empty())
         assert session.checkpoint == saved
         assert not list(home(tmp_path).glob("*.tmp"))
@@ -406,12 +416,12 @@ def test_a_save_that_finds_no_room_says_so_and_the_last_one_stands(tmp_path, mon
         assert session.checkpoint == saved
 
 
-def no_room(fd: int) -> None:
+def disk_full(fd: int) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_folder_that_vanished_is_reported_and_not_made_again(tmp_path):
-    """An unplugged disk leaves an empty mount point; the download must not go on into that."""
+def test_vanished_folder_is_reported_and_not_recreated(tmp_path):
+    """An unplugged disk leaves an empty mount point, and the download must not continue into that."""
     out = tmp_path / "mount"
     with Session.begin(out, PLAN, SETTINGS) as session:
         out.rename(tmp_path / "unplugged")
@@ -426,14 +436,14 @@ def test_a_folder_that_vanished_is_reported_and_not_made_again(tmp_path):
         session.save(Checkpoint.empty())
 
 
-def test_an_out_that_is_a_file_is_the_folders_fault(tmp_path):
+def test_file_instead_of_a_folder_is_reported(tmp_path):
     (tmp_path / "out").write_text("a file")
     for folder in (tmp_path / "out", tmp_path / "out" / "deeper"):
         with pytest.raises(FolderUnusable):
             Session.begin(folder, PLAN, SETTINGS)
 
 
-def test_our_own_folder_may_not_be_a_link_that_leads_out(tmp_path):
+def test_own_folder_that_links_elsewhere_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".era5dl").symlink_to(tmp_path / "elsewhere")
@@ -444,7 +454,7 @@ def test_our_own_folder_may_not_be_a_link_that_leads_out(tmp_path):
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_a_link_planted_under_the_temp_name_is_not_written_through(tmp_path):
+def test_symlink_at_the_temp_file_name_is_not_followed(tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("precious")
     with Session.begin(tmp_path / "out", PLAN, SETTINGS) as session:
@@ -453,7 +463,7 @@ def test_a_link_planted_under_the_temp_name_is_not_written_through(tmp_path):
     assert victim.read_text() == "precious"
 
 
-def test_the_bytes_are_synced_before_the_name_is_given(tmp_path, monkeypatch):
+def test_content_is_synced_before_rename(tmp_path, monkeypatch):
     steps: list[str] = []
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
         real_fsync, real_replace = os.fsync, os.replace
@@ -461,13 +471,13 @@ def test_the_bytes_are_synced_before_the_name_is_given(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "replace", lambda *a, **b: (steps.append("rename"), real_replace(*a, **b))[1])
         session.save(Checkpoint.empty())
     assert steps == ["sync", "rename", "rename", "sync"]
-    assert replace_module.os is os
+    assert atomic_write.os is os
 
 
 # --- opening --------------------------------------------------------------------------------------------------------
 
 
-def test_without_an_id_the_newest_that_has_not_ended_is_opened(tmp_path, monkeypatch):
+def test_open_without_id_chooses_the_newest_unended_session(tmp_path, monkeypatch):
     now = iter(range(1000, 2000))
     monkeypatch.setattr("era5dl.session.session.time.time", lambda: float(next(now)))
     ids = []
@@ -488,7 +498,7 @@ def test_without_an_id_the_newest_that_has_not_ended_is_opened(tmp_path, monkeyp
         assert session.id == ids[1]
 
 
-def test_no_session_is_said_with_a_remedy_and_nothing_is_made(tmp_path):
+def test_open_without_any_session_fails_and_creates_nothing(tmp_path):
     for folder in (tmp_path / "none", tmp_path):
         with pytest.raises(SessionNotFound) as caught:
             Session.open(folder)
@@ -498,9 +508,9 @@ def test_no_session_is_said_with_a_remedy_and_nothing_is_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_beginning_an_ended_session_with_failures_makes_it_unended(tmp_path):
+def test_begin_reopens_an_ended_session_with_failures(tmp_path):
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
-        session.save(replace(something_of_everything(PLAN), ended=True))
+        session.save(replace(example_checkpoint(PLAN), ended=True))
     with Session.begin(tmp_path, PLAN, SETTINGS):
         pass
     assert not list_sessions(tmp_path)[0].ended
@@ -511,7 +521,7 @@ def test_beginning_an_ended_session_with_failures_makes_it_unended(tmp_path):
     assert list_sessions(tmp_path)[0].ended
 
 
-def test_a_summary_tells_how_far_it_is(tmp_path):
+def test_summary_shows_progress_and_status(tmp_path):
     interrupted(tmp_path)
     (summary,) = list_sessions(tmp_path)
     assert (summary.files, summary.done_files, summary.failed) == (12, 4, 1)
@@ -540,18 +550,18 @@ def test_a_summary_tells_how_far_it_is(tmp_path):
         ({}, "ERA5 files"),
     ],
 )
-def test_a_request_in_words(request_, title):
+def test_title_of_a_request(request_, title):
     assert title_of(request_) == title
 
 
-# --- where files go -------------------------------------------------------------------------------------------------
+# --- paths ----------------------------------------------------------------------------------------------------------
 
 
 def keys_plan(*keys: str) -> Plan:
     return plan_of([ObjectInfo(key, 5, f'"{n}"') for n, key in enumerate(keys)])
 
 
-def test_files_lie_at_their_keys_and_parts_beside_them(tmp_path):
+def test_files_are_at_their_keys_with_part_files_beside_them(tmp_path):
     plan = keys_plan("a/b.nc", "a/ü x.nc")
     with Session.begin(tmp_path, plan, SETTINGS) as session:
         assert session.paths.final(0) == tmp_path / "a" / "b.nc"
@@ -561,16 +571,16 @@ def test_files_lie_at_their_keys_and_parts_beside_them(tmp_path):
         assert flat.id[:6] != session.id[:6]
 
 
-def test_keys_that_cannot_be_files_are_refused_and_the_rest_goes_on(tmp_path):
+def test_keys_that_cannot_be_files_are_refused_individually(tmp_path):
     plan = keys_plan("ok.nc", "../out.nc", "dir", "dir/file.nc", ".era5dl/evil.json", "also ok.nc")
     with Session.begin(tmp_path, plan, SETTINGS) as session:
-        refused = {n for n in range(6) if raises_unsafe(session, n)}
+        refused = {n for n in range(6) if is_refused(session, n)}
     assert refused == {1, 3, 4}
     with Session.begin(tmp_path, keys_plan("a/x.nc", "b/x.nc", "y.nc"), Settings(flat=True)) as session:
-        assert {n for n in range(3) if raises_unsafe(session, n)} == {1}
+        assert {n for n in range(3) if is_refused(session, n)} == {1}
 
 
-def raises_unsafe(session: Session, n: int) -> bool:
+def is_refused(session: Session, n: int) -> bool:
     try:
         session.paths.part(n)
     except UnsafeKey as exc:
@@ -579,39 +589,39 @@ def raises_unsafe(session: Session, n: int) -> bool:
     return False
 
 
-def test_no_key_can_be_a_part_file_of_its_own_session(tmp_path):
-    """The id is known in advance to whoever makes the list; the bucket's owner could add such a key."""
+def test_key_with_the_name_of_a_part_file_is_refused(tmp_path):
+    """Whoever makes the list knows the id in advance, and the bucket's owner could add such a key."""
     plan = keys_plan("a.nc")
     with Session.begin(tmp_path, plan, SETTINGS) as session:
         suffix = f".{session.id[:6]}.part"
     with Session.begin(tmp_path, keys_plan("a.nc", f"a.nc{suffix}"), SETTINGS) as session:
-        assert raises_unsafe(session, 1)
+        assert is_refused(session, 1)
 
 
-def test_a_name_of_full_length_still_has_a_part_file(tmp_path):
+def test_key_of_maximum_name_length_has_a_part_file(tmp_path):
     with Session.begin(tmp_path, keys_plan("n" * 255, "m" * 256), SETTINGS) as session:
         session.paths.part(0).write_bytes(b"x")
         assert session.paths.part(0).parent == tmp_path
         session.paths.part(0).replace(session.paths.final(0))
-        assert raises_unsafe(session, 1)
+        assert is_refused(session, 1)
 
 
-def test_a_link_in_place_of_a_part_file_is_refused(tmp_path):
+def test_symlink_at_part_path_is_refused(tmp_path):
     with Session.begin(tmp_path, keys_plan("a.nc"), SETTINGS) as session:
         session.paths.part(0).symlink_to(tmp_path / "elsewhere")
-        assert raises_unsafe(session, 0)
+        assert is_refused(session, 0)
 
 
-# --- forgetting -----------------------------------------------------------------------------------------------------
+# --- forget ---------------------------------------------------------------------------------------------------------
 
 
-def test_forgetting_takes_what_is_ours_and_no_file_that_was_fetched(tmp_path):
+def test_forget_removes_session_files_and_keeps_downloaded_files(tmp_path):
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
         session.paths.final(0).parent.mkdir(parents=True)
         session.paths.final(0).write_bytes(b"whole")
         session.paths.part(1).write_bytes(b"half")
         foreign = session.paths.part(1).with_name("mine.part")
-        foreign.write_bytes(b"of somebody else")
+        foreign.write_bytes(b"somebody else's")
         session.save(Checkpoint.empty())
         (home(tmp_path) / f"{session.id}.digests.jsonl").write_text("{}")
         session.forget()
@@ -622,7 +632,7 @@ def test_forgetting_takes_what_is_ours_and_no_file_that_was_fetched(tmp_path):
         session.save(Checkpoint.empty())
 
 
-def test_two_sessions_in_one_folder_leave_each_other_alone(tmp_path):
+def test_sessions_in_one_folder_are_independent(tmp_path):
     with (
         Session.begin(tmp_path, PLAN, SETTINGS) as one,
         Session.begin(tmp_path, PLAN, Settings(bucket="other")) as other,

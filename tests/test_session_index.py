@@ -26,7 +26,7 @@ def state(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def test_sessions_are_known_wherever_they_are_newest_first(tmp_path):
+def test_known_sessions_of_all_folders_are_sorted_by_last_use(tmp_path):
     for name in ("one", "two"):
         with Session.begin(tmp_path / name, PLAN, Settings()) as session:
             pass
@@ -42,7 +42,7 @@ def test_sessions_are_known_wherever_they_are_newest_first(tmp_path):
     assert [summary.folder.name for summary in known_sessions()] == ["two"]
 
 
-def test_forgetting_a_session_takes_it_off_the_list(tmp_path):
+def test_forgotten_session_is_removed_from_the_list(tmp_path):
     with Session.begin(tmp_path / "out", PLAN, Settings()) as session:
         session.forget()
     assert known_sessions() == []
@@ -51,7 +51,7 @@ def test_forgetting_a_session_takes_it_off_the_list(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "{", "null", "[" * 100_000, '{"format": "era5dl-sessions", "version": 1, "sessions": [5]}']
 )
-def test_a_damaged_list_is_set_aside_and_begun_anew(state, tmp_path, text):
+def test_damaged_list_is_kept_and_a_new_one_started(state, tmp_path, text):
     state.mkdir(parents=True)
     (state / "sessions.json").write_text(text)
     assert index.entries() == []
@@ -60,7 +60,7 @@ def test_a_damaged_list_is_set_aside_and_begun_anew(state, tmp_path, text):
     assert (state / "sessions.json.damaged-1").read_text() == text
 
 
-def test_a_state_folder_that_cannot_be_used_stops_nothing(state, tmp_path):
+def test_unusable_state_folder_does_not_stop_a_session(state, tmp_path):
     state.parent.mkdir(parents=True)
     state.write_text("a file where the folder should be")
     with Session.begin(tmp_path / "out", PLAN, Settings()) as session:
@@ -68,7 +68,7 @@ def test_a_state_folder_that_cannot_be_used_stops_nothing(state, tmp_path):
     assert known_sessions() == []
 
 
-def test_a_busy_list_makes_nobody_wait_for_long(state, tmp_path, monkeypatch):
+def test_locked_list_is_skipped_after_a_short_wait(state, tmp_path, monkeypatch):
     monkeypatch.setattr(index, "_LOCK_TIMEOUT", 0.05)
     state.mkdir(parents=True)
     lock = Lock.acquire(state / "sessions.lock")
@@ -79,7 +79,7 @@ def test_a_busy_list_makes_nobody_wait_for_long(state, tmp_path, monkeypatch):
     assert index.entries() == []
 
 
-def test_programs_that_write_at_the_same_time_lose_nothing(tmp_path):
+def test_concurrent_programs_lose_no_entries(tmp_path):
     code = """
 import sys
 from pathlib import Path
@@ -93,14 +93,14 @@ for n in range(8):
     assert len(index.entries()) == 24
 
 
-def test_the_list_is_capped(tmp_path, monkeypatch):
+def test_length_of_the_list_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(index, "MAX_ENTRIES", 5)
     for n in range(8):
         index.remember(f"{n:012x}", tmp_path, "t", 1.0)
     assert [int(entry.id, 16) for entry in index.entries()] == [7, 6, 5, 4, 3]
 
 
-def test_a_folder_with_an_odd_name_is_found_again(tmp_path):
+def test_folder_name_with_invalid_characters_is_stored(tmp_path):
     out = tmp_path / "données é \udcff"
     with Session.begin(out, PLAN, Settings()) as session:
         pass
@@ -108,6 +108,6 @@ def test_a_folder_with_an_odd_name_is_found_again(tmp_path):
     assert known_sessions()[0].status is SessionStatus.INTERRUPTED
 
 
-def test_without_the_variable_it_is_the_systems_place(monkeypatch):
+def test_default_state_folder_is_the_systems(monkeypatch):
     monkeypatch.delenv("ERA5DL_STATE_DIR")
     assert index.state_folder().name == "era5dl"

@@ -27,19 +27,19 @@ from era5dl.settings import Settings
 from tests.faultlab import FaultServer, pseudo_random
 from tests.gui_driver import Window
 from tests.runs import plan_of, settings_for, wrong_files
-from tests.session_samples import objects as made_up
+from tests.session_samples import objects as example_objects
 from tests.session_samples import plan_of as plan_of_objects
 from tests.test_gui_service import MessageCollector
 
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
 DATA = {f"{n}.bin": pseudo_random(n, 100_000) for n in range(2)}
-NOWHERE = "http://127.0.0.1:9"  # what the settings say; nobody listens there
+UNUSED_ADDRESS = "http://127.0.0.1:9"  # in the settings; no server listens there
 
 
 @pytest.fixture
-def planted(fault_server: FaultServer, tmp_path: Path) -> Path:
-    """A folder with a session of the test's server, as somebody may have sent it."""
+def foreign_session(fault_server: FaultServer, tmp_path: Path) -> Path:
+    """Create a folder with a session of the test server, as another person may have sent it."""
     for key, data in DATA.items():
         fault_server.put(key, data)
     settings = settings_for(fault_server)
@@ -64,123 +64,126 @@ def era5dl(*words: object, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("configured", [None, NOWHERE])
+@pytest.mark.parametrize("configured", [None, UNUSED_ADDRESS])
 @pytest.mark.parametrize("command", ["resume", "verify"])
-def test_without_a_yes_nothing_is_asked(
-    planted: Path, fault_server: FaultServer, command: str, configured: str | None
+def test_without_consent_no_connection_is_made(
+    foreign_session: Path, fault_server: FaultServer, command: str, configured: str | None
 ) -> None:
     environ = {"ERA5DL_ENDPOINT_URL": configured} if configured else {}
-    (planted / "0.bin").write_bytes(b"x" * 100_000)
-    refused = era5dl(command, planted, "--json", **environ)
+    (foreign_session / "0.bin").write_bytes(b"x" * 100_000)
+    refused = era5dl(command, foreign_session, "--json", **environ)
     assert refused.returncode == 3
     assert f"come from {fault_server.endpoint_url}" in refused.stderr
     assert f"--allow-endpoint {fault_server.endpoint_url}" in refused.stderr
     assert json.loads(refused.stdout.splitlines()[-1])["exit_code"] == 3
     assert not fault_server.stats().connections
-    other = era5dl(command, planted, "--allow-endpoint", NOWHERE, **environ)
+    other = era5dl(command, foreign_session, "--allow-endpoint", UNUSED_ADDRESS, **environ)
     assert other.returncode == 3
     assert not fault_server.stats().connections
 
 
 @pytest.mark.parametrize("how", ["--allow-endpoint", "--endpoint-url", "ERA5DL_ENDPOINT_URL"])
-def test_whoever_names_the_server_agrees(planted: Path, fault_server: FaultServer, how: str) -> None:
+def test_naming_the_server_is_consent(foreign_session: Path, fault_server: FaultServer, how: str) -> None:
     url = fault_server.endpoint_url
     if how.startswith("--"):
-        done = era5dl("resume", planted, how, url + "/", ERA5DL_DISK_RESERVE="0")
+        done = era5dl("resume", foreign_session, how, url + "/", ERA5DL_DISK_RESERVE="0")
     else:
-        done = era5dl("resume", planted, **{how: url}, ERA5DL_DISK_RESERVE="0")
+        done = era5dl("resume", foreign_session, **{how: url}, ERA5DL_DISK_RESERVE="0")
     assert done.returncode == 0, done.stderr
-    assert wrong_files(planted, DATA) == []
+    assert wrong_files(foreign_session, DATA) == []
 
 
-def test_what_to_do_next_says_the_server_again(planted: Path, fault_server: FaultServer) -> None:
+def test_suggested_command_names_the_server(foreign_session: Path, fault_server: FaultServer) -> None:
     url = fault_server.endpoint_url
     fault_server.script(*["access-denied"] * 50)
-    failed = era5dl("resume", planted, "--allow-endpoint", url, "--retries", 0, ERA5DL_DISK_RESERVE="0")
+    failed = era5dl("resume", foreign_session, "--allow-endpoint", url, "--retries", 0, ERA5DL_DISK_RESERVE="0")
     assert failed.returncode in (1, 3), failed.stderr
-    (next_one,) = [line for line in failed.stderr.splitlines() if "era5dl resume" in line]
-    assert next_one.endswith(f"--allow-endpoint {url}")
+    (suggestion,) = [line for line in failed.stderr.splitlines() if "era5dl resume" in line]
+    assert suggestion.endswith(f"--allow-endpoint {url}")
     fault_server.calm()
-    assert era5dl("resume", planted, *next_one.split()[-2:], ERA5DL_DISK_RESERVE="0").returncode == 0
+    assert era5dl("resume", foreign_session, *suggestion.split()[-2:], ERA5DL_DISK_RESERVE="0").returncode == 0
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="terminals of Unix")
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 3), ("\n", 3), ("\x04", 3)])
-def test_the_person_at_the_terminal_is_asked(planted: Path, fault_server: FaultServer, answer: str, code: int) -> None:
+def test_user_at_a_terminal_is_asked(foreign_session: Path, fault_server: FaultServer, answer: str, code: int) -> None:
     import pty
 
-    above, below = pty.openpty()
+    master, terminal = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "era5dl", "resume", str(planted), "--quiet"],
+        [sys.executable, "-m", "era5dl", "resume", str(foreign_session), "--quiet"],
         env={**os.environ, "ERA5DL_DISK_RESERVE": "0", "ERA5DL_ENDPOINT_URL": ""},
-        stdin=below,
-        stdout=below,
-        stderr=below,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
     )
-    os.close(below)
-    said = b""
-    while b"[y/N]" not in said:
-        said += os.read(above, 4096)
-    assert fault_server.endpoint_url.encode() in said
+    os.close(terminal)
+    output = b""
+    while b"[y/N]" not in output:
+        output += os.read(master, 4096)
+    assert fault_server.endpoint_url.encode() in output
     assert not fault_server.stats().connections
-    os.write(above, answer.encode())
+    os.write(master, answer.encode())
     try:
-        while more := os.read(above, 4096):
-            said += more
+        while more := os.read(master, 4096):
+            output += more
     except OSError:  # the other end is gone
         pass
-    os.close(above)
-    assert process.wait(60) == code, said
+    os.close(master)
+    assert process.wait(60) == code, output
     assert bool(fault_server.stats().connections) is (code == 0)
 
 
-def test_the_window_is_told_and_goes_on_when_it_was_allowed(planted: Path, fault_server: FaultServer) -> None:
+def test_backend_asks_for_consent_and_then_resumes(foreign_session: Path, fault_server: FaultServer) -> None:
     settings = Settings(disk_reserve=0)
     service = BackendService()
     collector = MessageCollector(service)
-    (known,) = list_sessions(planted)
-    service.runs.open_session(planted, None, settings)
+    (known,) = list_sessions(foreign_session)
+    service.runs.open_session(foreign_session, None, settings)
     asked = collector.wait_for(messages.ConsentRequired)
-    assert asked == messages.ConsentRequired(known.id, planted, fault_server.endpoint_url)
-    service.sessions.verify(planted, known.id, settings)
+    assert asked == messages.ConsentRequired(known.id, foreign_session, fault_server.endpoint_url)
+    service.sessions.verify(foreign_session, known.id, settings)
     assert collector.wait_for(messages.ConsentRequired).verifying
     assert not fault_server.stats().connections
     service.trust_server(asked.address)
-    service.runs.open_session(planted, known.id, settings)
+    service.runs.open_session(foreign_session, known.id, settings)
     assert collector.wait_for(messages.RunFinished).result.verified == 2
     service.close()
 
 
-def test_the_window_asks(open_window: Callable[..., Window], planted: Path, fault_server: FaultServer) -> None:
-    window = open_window(out=planted.parent / "elsewhere", folder=planted)
+def test_window_asks_for_consent(
+    open_window: Callable[..., Window], foreign_session: Path, fault_server: FaultServer
+) -> None:
+    window = open_window(out=foreign_session.parent / "elsewhere", folder=foreign_session)
     window.until(lambda: window.app.dialogs.consent)
     question = window.app.dialogs.consent
     assert question is not None
-    window.until(lambda: window.root.focus_get() is question.no)  # a key that was meant for something else says no
+    # "No" has the focus, so that a key press meant for something else does not give consent.
+    window.until(lambda: window.root.focus_get() is question.no)
     question.no.invoke()
     window.root.update()
     assert not window.app.service.runs.busy
     assert not fault_server.stats().connections
-    window.app.controllers.download.resume_session(planted, None)
+    window.app.controllers.download.resume_session(foreign_session, None)
     window.until(lambda: window.app.dialogs.consent is not question)
     assert window.app.dialogs.consent is not None
     window.app.dialogs.consent.yes.invoke()
     window.until(lambda: "2 files are here" in window.page.banner.text)
-    assert wrong_files(planted, DATA) == []
+    assert wrong_files(foreign_session, DATA) == []
     window.close()
 
 
-def test_a_file_that_is_changed_after_the_yes_is_asked_about_again(tmp_path: Path) -> None:
-    """The yes is to a server, not to a session."""
-    made = plan_of_objects(made_up(3))
-    agreed = replace(Settings(), endpoint_url=NOWHERE)
+def test_changed_server_needs_new_consent(tmp_path: Path) -> None:
+    """Consent is given to a server, not to a session."""
+    made = plan_of_objects(example_objects(3))
+    agreed = replace(Settings(), endpoint_url=UNUSED_ADDRESS)
     with Session.begin(tmp_path, made, agreed) as session:
         changed = replace(session.info, endpoint_url="http://127.0.0.1:10")
         path = tmp_path / ".era5dl" / f"{session.id}.json"
         path.write_bytes(render(changed, session.checkpoint, made.objects, time.time()))
     service = BackendService()
-    service.trust_server(NOWHERE)
+    service.trust_server(UNUSED_ADDRESS)
     collector = MessageCollector(service)
     service.runs.open_session(tmp_path, session.id, Settings())
     assert collector.wait_for(messages.ConsentRequired).address == "http://127.0.0.1:10"
@@ -194,23 +197,23 @@ MIRROR = Settings(endpoint_url="https://mirror.example:443")
     ("session", "configured", "allowed", "agreed"),
     [
         (AMAZON, AMAZON, (), True),
-        (AMAZON, MIRROR, (), True),  # the bucket this program is made for
+        (AMAZON, MIRROR, (), True),  # the default bucket
         (MIRROR, AMAZON, (), False),
         (MIRROR, replace(MIRROR, endpoint_url="HTTPS://Mirror.example/"), (), True),
         (MIRROR, replace(MIRROR, endpoint_url="http://mirror.example:443"), (), False),
-        (replace(MIRROR, bucket="other"), MIRROR, (), True),  # one server with all its buckets
-        (replace(AMAZON, bucket="other"), AMAZON, (), False),  # at Amazon anybody can have one
+        (replace(MIRROR, bucket="other"), MIRROR, (), True),  # an endpoint is one server with all its buckets
+        (replace(AMAZON, bucket="other"), AMAZON, (), False),  # at Amazon anybody can create a bucket
         (replace(AMAZON, bucket="other"), replace(AMAZON, bucket="other"), (), True),
         (replace(AMAZON, region="eu-west-1"), AMAZON, (), False),
         (MIRROR, AMAZON, ("https://mirror.example",), True),
         (MIRROR, AMAZON, ("https://mirror.example.evil.test",), False),
         (MIRROR, AMAZON, ("https://mirror.example:444",), False),
-        (MIRROR, AMAZON, ("https://evil.test@mirror.example",), True),  # where it leads counts
+        (MIRROR, AMAZON, ("https://evil.test@mirror.example",), True),  # the host decides
         (MIRROR, AMAZON, ("https://mirror.example@evil.test",), False),
         (MIRROR, AMAZON, ("http://[", ""), False),
     ],
 )
-def test_which_servers_are_agreed_to(
+def test_servers_that_are_allowed(
     session: Settings, configured: Settings, allowed: tuple[str, ...], agreed: bool
 ) -> None:
     if agreed:

@@ -20,7 +20,7 @@ from era5dl.session.info import SessionInfo
 from era5dl.session.resume_entries import parse_failure
 from era5dl.session.resume_format import MAX_SIZE, parse, render
 from era5dl.validation import Malformed, canonical_json
-from tests.session_samples import REQUEST, checkpoints, objects, plan_of, something_of_everything
+from tests.session_samples import REQUEST, checkpoints, example_checkpoint, objects, plan_of
 
 PLAN = plan_of(objects(12))
 LARGE = plan_of(objects(10_000))
@@ -46,38 +46,38 @@ def info(plan=PLAN, **changes) -> SessionInfo:
     return replace(known, **changes)
 
 
-def written(checkpoint: Checkpoint, plan=PLAN) -> bytes:
+def rendered(checkpoint: Checkpoint, plan=PLAN) -> bytes:
     return render(info(plan), checkpoint, plan.objects, now=2.0)
 
 
-def again(data: bytes, plan=PLAN) -> Checkpoint:
+def parsed(data: bytes, plan=PLAN) -> Checkpoint:
     return parse(data).checkpoint_for(plan.objects)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy computer
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy computer
 @given(checkpoints(PLAN))
-def test_what_is_saved_is_loaded(checkpoint):
-    data = written(checkpoint)
-    assert again(data) == checkpoint
+def test_checkpoint_round_trip(checkpoint):
+    data = rendered(checkpoint)
+    assert parsed(data) == checkpoint
     assert parse(data).info == info()
 
 
-def test_a_person_can_read_it():
-    text = written(something_of_everything(PLAN)).decode("ascii")
+def test_file_is_readable_by_people():
+    text = rendered(example_checkpoint(PLAN)).decode("ascii")
     assert ' "verified": "0-2",\n' in text
     assert ' "checked": "4",\n' in text
     assert '{"index": 6, "key": "e5.oper.an.pl/202102/file 6 \\u00e9.nc", "size": 1006,' in text
 
 
-def test_layout_does_not_matter_only_content():
-    data = written(something_of_everything(PLAN))
+def test_reformatted_file_is_still_valid():
+    data = rendered(example_checkpoint(PLAN))
     indented = json.dumps(json.loads(data), indent=4, sort_keys=True).encode()
-    assert again(indented) == again(data)
+    assert parsed(indented) == parsed(data)
 
 
-def test_failures_of_earlier_versions_have_no_kind():
-    (entry,) = json.loads(written(something_of_everything(PLAN)))["failures"]
-    (failure,) = something_of_everything(PLAN).failures
+def test_failures_without_kind_of_earlier_versions_are_read():
+    (entry,) = json.loads(rendered(example_checkpoint(PLAN)))["failures"]
+    (failure,) = example_checkpoint(PLAN).failures
     assert parse_failure(entry, 12) == failure
     del entry["kind"]
     assert parse_failure(entry, 12) == replace(failure, kind="")
@@ -85,52 +85,52 @@ def test_failures_of_earlier_versions_have_no_kind():
 
 @settings(deadline=None)
 @given(st.sets(st.integers(0, 9999), max_size=40), st.booleans())
-def test_finished_objects_are_kept_whether_few_or_all_holes(members, many_holes):
+def test_finished_objects_are_stored_as_ranges_or_bits(members, many_holes):
     plan = LARGE
     verified = RangeSet((n, n + 1) for n in sorted(members | (set(range(0, 9001, 2)) if many_holes else set())))
-    data = written(replace(Checkpoint.empty(), verified=verified), plan)
-    assert again(data, plan).verified == verified
+    data = rendered(replace(Checkpoint.empty(), verified=verified), plan)
+    assert parsed(data, plan).verified == verified
     assert (b'"bits:' in data) == many_holes
     assert len(data) < 16_000
 
 
-def test_a_checkpoint_that_is_not_of_this_plan_is_a_bug_and_is_not_written():
+def test_checkpoint_of_another_plan_is_not_written():
     for wrong in (
         replace(Checkpoint.empty(), verified=RangeSet([(11, 13)])),
         replace(Checkpoint.empty(), unfinished=(Unfinished(1, ((0, 5000),), {}),)),
         replace(Checkpoint.empty(), failures=(Failure(12, "k", "", "", 0.0),)),
     ):
         with pytest.raises(ValueError, match=r"no object|no bytes"):
-            written(wrong)
+            rendered(wrong)
 
 
-def test_no_flipped_bit_goes_unseen():
-    data = written(something_of_everything(PLAN))
+def test_flipped_bit_is_detected():
+    data = rendered(example_checkpoint(PLAN))
     for place in range(len(data)):
-        harmed = bytearray(data)
-        harmed[place] ^= 1
+        corrupted = bytearray(data)
+        corrupted[place] ^= 1
         with contextlib.suppress(Malformed):
-            assert again(bytes(harmed)) == something_of_everything(PLAN)  # a letter of the layout
+            assert parsed(bytes(corrupted)) == example_checkpoint(PLAN)  # a character of the layout
     with pytest.raises(Malformed, match="checksum"):
         parse(data.replace(b'"done_bytes": 44906', b'"done_bytes": 44907'))
 
 
-def test_a_number_too_long_is_not_even_turned_into_one():
+def test_very_long_number_is_not_converted():
     with pytest.raises(Malformed, match="too long"):
         parse(b'{"format": ' + b"9" * 1000 + b"}")
 
 
-# --- damage -------------------------------------------------------------------------------------------------------
+# --- invalid content ------------------------------------------------------------------------------------------------
 
 
-def signed(**changes) -> bytes:
-    """A resume file with wrong content under a right checksum: written by somebody who knows how."""
-    body = {**json.loads(written(something_of_everything(PLAN))), **changes}
+def with_valid_checksum(**changes) -> bytes:
+    """Return a resume file with changed content and a valid checksum, as an attacker would write it."""
+    body = {**json.loads(rendered(example_checkpoint(PLAN))), **changes}
     del body["checksum"]
     return json.dumps({"checksum": hashlib.sha256(canonical_json(body)).hexdigest(), **body}).encode()
 
 
-ENTRY = json.loads(written(something_of_everything(PLAN)))["unfinished"][0]
+ENTRY = json.loads(rendered(example_checkpoint(PLAN)))["unfinished"][0]
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ ENTRY = json.loads(written(something_of_everything(PLAN)))["unfinished"][0]
         {"verified": "bits:zzzz"},
         {"verified": "٣"},
         {"verified": [0, 1]},
-        {"verified": "0-4"},  # 4 is among the checked
-        {"verified": "0-5", "checked": ""},  # 5 is unfinished
+        {"verified": "0-4"},  # object 4 is checked
+        {"verified": "0-5", "checked": ""},  # object 5 is unfinished
         {"created": "yesterday"},
         {"created": 1e300},
         {"request": []},
@@ -182,10 +182,10 @@ ENTRY = json.loads(written(something_of_everything(PLAN)))["unfinished"][0]
         {"failures": [{"index": 1}]},
     ],
 )
-def test_a_field_that_cannot_be_is_refused_even_under_a_right_checksum(changes):
-    assert again(signed()) == something_of_everything(PLAN)
+def test_invalid_field_is_refused_despite_a_valid_checksum(changes):
+    assert parsed(with_valid_checksum()) == example_checkpoint(PLAN)
     with pytest.raises(Malformed):
-        again(signed(**changes))
+        parsed(with_valid_checksum(**changes))
 
 
 @pytest.mark.parametrize(
@@ -207,14 +207,14 @@ def test_a_field_that_cannot_be_is_refused_even_under_a_right_checksum(changes):
     ],
     ids=lambda data: ascii(data[:24]),
 )
-def test_foreign_bytes_are_recognised(data):
+def test_other_content_is_refused(data):
     with pytest.raises(Malformed):
         parse(data)
 
 
 @st.composite
-def harmed(draw: st.DrawFn, data: bytes) -> bytes:
-    """The bytes after something happened to them on a disk."""
+def damaged(draw: st.DrawFn, data: bytes) -> bytes:
+    """Generate damaged versions of some bytes."""
     kind = draw(st.sampled_from(["cut", "zeroed", "flipped", "zeros within", "foreign", "deep", "empty", "doubled"]))
     place = draw(st.integers(0, len(data) - 1))
     if kind == "cut":
@@ -240,15 +240,15 @@ def harmed(draw: st.DrawFn, data: bytes) -> bytes:
 @pytest.mark.slow
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_happens_to_both_generations_a_saved_checkpoint_is_loaded_or_none(tmp_path_factory, data):
+def test_damage_to_file_and_backup_gives_a_saved_checkpoint_or_an_error(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("damage", numbered=True)
     path = folder / f"{ID}.json"
     saved = [data.draw(checkpoints(PLAN)) for _ in range(3)]
     for checkpoint in saved:
-        resume_file.write(path, written(checkpoint))
+        resume_file.write(path, rendered(checkpoint))
     for file in (path, resume_file.backup_path(path)):
         if data.draw(st.booleans()):
-            file.write_bytes(data.draw(harmed(file.read_bytes())))
+            file.write_bytes(data.draw(damaged(file.read_bytes())))
     try:
         found, _ = resume_file.read(path, ID)
         checkpoint = found.checkpoint_for(PLAN.objects)
@@ -259,56 +259,56 @@ def test_whatever_happens_to_both_generations_a_saved_checkpoint_is_loaded_or_no
         assert checkpoint in saved[1:]
 
 
-# --- two generations ------------------------------------------------------------------------------------------------
+# --- file and backup ------------------------------------------------------------------------------------------------
 
 
-def test_the_other_generation_steps_in_and_the_damaged_one_is_named(tmp_path):
+def test_backup_is_read_and_the_damaged_file_is_returned(tmp_path):
     path = tmp_path / f"{ID}.json"
     first = replace(Checkpoint.empty(), verified=RangeSet([(0, 1)]))
     second = replace(Checkpoint.empty(), verified=RangeSet([(0, 2)]))
-    resume_file.write(path, written(first))
-    resume_file.write(path, written(second))
+    resume_file.write(path, rendered(first))
+    resume_file.write(path, rendered(second))
     assert resume_file.read(path, ID)[0].checkpoint == second
     path.write_bytes(b"torn")
-    found, damaged = resume_file.read(path, ID)
-    assert (found.checkpoint, damaged) == (first, (path,))
+    found, damaged_files = resume_file.read(path, ID)
+    assert (found.checkpoint, damaged_files) == (first, (path,))
 
 
 @pytest.mark.parametrize("step", ["write_temp", "rename", "replace"])
-def test_a_program_that_dies_in_any_step_of_saving_leaves_a_whole_generation(tmp_path, monkeypatch, step):
+def test_interruption_in_any_step_of_saving_leaves_a_complete_version(tmp_path, monkeypatch, step):
     path = tmp_path / f"{ID}.json"
     old, new = (replace(Checkpoint.empty(), verified=RangeSet([(0, n)])) for n in (1, 2))
-    resume_file.write(path, written(Checkpoint.empty()))
-    resume_file.write(path, written(old))
+    resume_file.write(path, rendered(Checkpoint.empty()))
+    resume_file.write(path, rendered(old))
     if step == "write_temp":
-        (tmp_path / f"{ID}.json.tmp").write_bytes(written(new)[:100])  # what a kill leaves of it
+        (tmp_path / f"{ID}.json.tmp").write_bytes(rendered(new)[:100])  # as a killed program leaves it
     else:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(resume_file, step, die)
-            resume_file.write(path, written(new))
+            patch.setattr(resume_file, step, raise_interrupt)
+            resume_file.write(path, rendered(new))
     assert resume_file.read(path, ID)[0].checkpoint == old
-    resume_file.write(path, written(new))
+    resume_file.write(path, rendered(new))
     assert resume_file.read(path, ID)[0].checkpoint == new
 
 
-def die(*_: object) -> None:
+def raise_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_file_of_another_session_under_this_name_is_not_believed(tmp_path):
+def test_resume_file_of_another_session_is_refused(tmp_path):
     path = tmp_path / "ffffffffffff.json"
-    path.write_bytes(written(Checkpoint.empty()))
+    path.write_bytes(rendered(Checkpoint.empty()))
     with pytest.raises(SessionDamaged, match="another session"):
         resume_file.read(path, "ffffffffffff")
 
 
-def test_nothing_there_is_not_damage(tmp_path):
+def test_missing_file_is_not_reported_as_damage(tmp_path):
     with pytest.raises(SessionNotFound):
         resume_file.read(tmp_path / f"{ID}.json", ID)
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("/etc/passwd"), lambda path: mkfifo(path)])
-def test_what_is_no_plain_file_is_neither_followed_nor_waited_for(tmp_path, make):
+def test_link_folder_or_pipe_is_refused_without_blocking(tmp_path, make):
     path = tmp_path / f"{ID}.json"
     make(path)
     with pytest.raises(SessionDamaged, match="not a regular file"):
@@ -321,7 +321,7 @@ def mkfifo(path: Path) -> None:
     os.mkfifo(path)
 
 
-def test_a_huge_file_is_not_read(tmp_path):
+def test_too_large_file_is_not_read(tmp_path):
     path = tmp_path / f"{ID}.json"
     with path.open("wb") as file:
         file.truncate(1 << 40)  # sparse
@@ -329,7 +329,7 @@ def test_a_huge_file_is_not_read(tmp_path):
         resume_file.read(path, ID)
 
 
-def test_what_is_set_aside_never_overwrites(tmp_path):
+def test_renamed_damaged_files_do_not_overwrite_each_other(tmp_path):
     path = tmp_path / "x.json"
     for number in (1, 2, 3):
         path.write_text(f"damage {number}")
@@ -338,7 +338,7 @@ def test_what_is_set_aside_never_overwrites(tmp_path):
     assert sorted(file.read_text() for file in tmp_path.iterdir()) == ["damage 1", "damage 2", "damage 3"]
 
 
-# --- size -----------------------------------------------------------------------------------------------------------
+# --- size limit -----------------------------------------------------------------------------------------------------
 
 
 def big_plan(count: int):
@@ -353,12 +353,12 @@ def unfinished(count: int, parts: int) -> tuple[Unfinished, ...]:
 
 
 @pytest.mark.slow
-def test_a_common_file_loses_nothing_and_a_monstrous_one_only_what_can_be_had_again():
+def test_typical_file_is_complete_and_huge_one_omits_only_recoverable_data():
     plan = big_plan(3000)
-    common = replace(Checkpoint.empty(), unfinished=unfinished(16, 200))
-    assert again(written(common, plan), plan) == common
+    typical = replace(Checkpoint.empty(), unfinished=unfinished(16, 200))
+    assert parsed(rendered(typical, plan), plan) == typical
 
-    monstrous = Checkpoint(
+    huge = Checkpoint(
         verified=RangeSet((n, n + 1) for n in range(1500, 3000, 2)),
         checked=RangeSet((n, n + 1) for n in range(1501, 3000, 2)),
         unfinished=unfinished(1400, 200),
@@ -367,29 +367,29 @@ def test_a_common_file_loses_nothing_and_a_monstrous_one_only_what_can_be_had_ag
         done_bytes=5,
         ended=False,
     )
-    data = written(monstrous, plan)
+    data = rendered(huge, plan)
     assert len(data) <= MAX_SIZE
-    kept = again(data, plan)
-    assert (kept.verified, kept.checked, kept.done_bytes) == (monstrous.verified, monstrous.checked, 5)
-    whole = {entry.index: entry for entry in monstrous.unfinished}
+    kept = parsed(data, plan)
+    assert (kept.verified, kept.checked, kept.done_bytes) == (huge.verified, huge.checked, 5)
+    whole = {entry.index: entry for entry in huge.unfinished}
     assert kept.unfinished
     for entry in kept.unfinished:
         assert entry.done == whole[entry.index].done
         assert dict(entry.digests) in ({}, dict(whole[entry.index].digests))
         assert (
-            kept.replaced[entry.index] == monstrous.replaced[entry.index]
-        )  # ranges without their version: mixed files
+            kept.replaced[entry.index] == huge.replaced[entry.index]
+        )  # ranges without their version would mix two versions
 
 
-def test_digests_go_before_ranges():
+def test_digests_are_dropped_before_ranges():
     plan = big_plan(100)
-    kept = again(written(replace(Checkpoint.empty(), unfinished=unfinished(100, 400)), plan), plan)
+    kept = parsed(rendered(replace(Checkpoint.empty(), unfinished=unfinished(100, 400)), plan), plan)
     assert [entry.done for entry in kept.unfinished] == [((0, 1000 + n),) for n in range(100)]
     assert 0 < sum(bool(entry.digests) for entry in kept.unfinished) < 100
 
 
-def test_a_very_long_request_stays_out_of_the_resume_file():
+def test_very_long_request_is_left_out():
     request = {"selection": {"days": [[f"{year}-01-01", f"{year}-01-02"] for year in range(5000)]}}
     data = render(info(request=request), Checkpoint.empty(), PLAN.objects, now=2.0)
     assert len(data) < 2000
-    assert again(data) == Checkpoint.empty()
+    assert parsed(data) == Checkpoint.empty()
