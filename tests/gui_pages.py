@@ -33,13 +33,14 @@ from era5dl.engine.events import (
 from era5dl.gui.dialogs.help import HelpDialog
 from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
 from era5dl.gui.models.charts import chart_data
-from era5dl.gui.models.log import Level, LogModel
+from era5dl.gui.models.log import LogModel
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.sessions import rows
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
 from era5dl.gui.pages.log import LogCallbacks, LogPage
 from era5dl.gui.pages.sessions import SessionsCallbacks, SessionsPage
 from era5dl.gui.text import diagnosis_text, i18n
+from era5dl.gui.text.event_text import LogLevel
 from era5dl.gui.text.i18n import N_, _
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
@@ -125,7 +126,7 @@ def diagnosis() -> NetworkTest:
 def book() -> LogModel:
     made = LogModel(clock=lambda: NOW)
     key = "e5.oper.an.pl/202102/e5.oper.an.pl.128_130_t.ll025sc.20210201{:02}_20210201{:02}.nc"
-    made.add(Level.INFO, "t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28")
+    made.add(LogLevel.INFO, "t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28")
     made.handle_event(StateChanged(State.RUNNING, ""))
     for hour in range(0, 24, 4):
         made.handle_event(FileStarted(hour, key.format(hour, hour + 3), 1_190_000_000, 0 if hour else 402_000_000))

@@ -14,7 +14,8 @@ from typing import Any
 from era5dl.engine.events import ONLY_HELD, State, StateChanged, Throttled
 from era5dl.engine.reporting import REPEAT_AFTER, EventFilter
 from era5dl.errors import DiskError, DiskFull
-from era5dl.gui.models.log import Level, LogModel
+from era5dl.gui.models.log import LogModel
+from era5dl.gui.text.event_text import LogLevel
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.runs import running
 
@@ -79,7 +80,7 @@ def test_the_log_page_has_one_entry_per_wait() -> None:
     book = LogModel(clock=iter(range(1000)).__next__)
     for event in [RUNNING, *[waiting("a"), RUNNING] * 5, StateChanged(State.STOPPING, "")]:
         book.handle_event(event)
-    names = [line.text.partition(":")[0] for line in book.lines(Level.INFO)]
+    names = [line.text.partition(":")[0] for line in book.lines(LogLevel.INFO)]
     assert names == ["Downloading", "Waiting for the network", "Downloading", "Stopping"]
 
 

@@ -17,8 +17,9 @@ from era5dl.engine.events import FileDone, Outcome, RunEnded
 from era5dl.engine.prepare import NO_MD5
 from era5dl.engine.progress import FileState
 from era5dl.engine.reporting import CHECKED_EARLIER, CheckedFiles, CheckedGroup, group_by_reason
-from era5dl.gui.models.log import Level, LogModel
+from era5dl.gui.models.log import LogModel
 from era5dl.gui.text import summary_text
+from era5dl.gui.text.event_text import LogLevel
 from era5dl.planner import plan_keys
 from tests.faultlab import FaultServer
 from tests.runs import settings_for
@@ -111,9 +112,9 @@ def test_the_window_lists_them_in_the_message_and_in_the_log() -> None:
     for key in KEYS[:2]:
         book.handle_event(FileDone(0, key, 5, "", Outcome.CHECKED, NO_MD5, adopted=False))
     book.handle_event(RunEnded(0, 3, 0, 0, False, "", ""))
-    assert [line.text for line in book.lines(Level.WARNING)] == [
+    assert [line.text for line in book.lines(LogLevel.WARNING)] == [
         "2 files are checked, not verified (a.txt, b.txt). The server's ETag is not an MD5.",
         "1 file is checked, not verified. They were checked in an earlier run.",
     ]
     book.handle_event(RunEnded(3, 0, 0, 0, False, "", ""))  # the end of another run
-    assert len(book.lines(Level.WARNING)) == 2
+    assert len(book.lines(LogLevel.WARNING)) == 2

@@ -393,8 +393,8 @@ def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.M
     if find_rclone() is None:
         pytest.skip("no rclone here")
     quick = "import sys, pathlib; from era5dl.demo import dataset; dataset._make_files = lambda folder, report: "
-    quick += "(folder.mkdir(), report(1, 1))"
-    monkeypatch.setattr(demo_server, "_MAKE_FILES", quick + demo_server._MAKE_FILES)
+    quick += "(folder.mkdir(), report(1, 1)); "
+    monkeypatch.setattr(demo_server, "_CHILD", quick + demo_server._CHILD)
     posted: SimpleQueue[messages.Message] = SimpleQueue()
 
     def never(*_args: object) -> None:

@@ -19,9 +19,9 @@ from era5dl.diagnosis.metrics import Process, Sample
 from era5dl.diagnosis.network_test import NetworkTest, Timing, run_network_test
 from era5dl.diagnosis.rules import Diagnosis
 from era5dl.gui.models import support_report
-from era5dl.gui.models.charts import POINTS, chart_data
+from era5dl.gui.models.charts import MAX_POINTS, chart_data
 from era5dl.gui.models.preferences import Preferences
-from era5dl.gui.models.support_report import Material
+from era5dl.gui.models.support_report import ReportData
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
 from era5dl.gui.text import diagnosis_text, i18n
 from era5dl.gui.text.diagnosis_text import Severity, describe, describe_diagnoses, network_test_rows
@@ -166,7 +166,7 @@ def test_a_proxy_that_fails_is_named_in_its_step() -> None:
 def test_lines_of_the_hour() -> None:
     taken = [sample(2.0 * n, retries=1, first_byte_p50=0.1, first_byte_p95=0.2 + n / 1e4) for n in range(1800)]
     hour = chart_data(taken, 3600.0)
-    assert hour.span == 3600 and len(hour.speed) <= POINTS + 2
+    assert hour.span == 3600 and len(hour.speed) <= MAX_POINTS + 2
     assert {value for _, value in hour.speed} == {5e6}
     assert [at for at, _ in hour.memory] == sorted(at for at, _ in hour.memory)
     assert hour.retries[-1][1] == 30  # a minute
@@ -277,7 +277,7 @@ def test_the_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "a" * 12, Path("/mnt/secret-plan/era5"), "t of e5.oper.an.pl, 2021-02-01", 0.0, 0.0, 9, 3, 900, 300, 1, False,
         SessionStatus.INTERRUPTED,
     )  # fmt: skip
-    material = Material(
+    data = ReportData(
         preferences=Preferences(
             folder="/home/alice/era5", proxy="http://carol:p%40ss@proxy.uni.example:3128",
             endpoint_url="https://mirror.internal:9000", selection='{"private": 1}', workers=12,
@@ -289,7 +289,7 @@ def test_the_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         log=["12:00:00 t.nc: failed: /mnt/secret-plan/era5/t.nc on lab-pc-17", "hunter2 p@ss alone"],
     )  # fmt: skip
     path = tmp_path / support_report.file_name(0.0)
-    support_report.write(path, material)
+    support_report.write(path, data)
     with zipfile.ZipFile(path) as archive:
         text = "\n".join(archive.read(name).decode() for name in archive.namelist())
         assert sorted(archive.namelist()) == ["file-log.txt", "last-hour.csv", "report.txt", "window-log.txt"]
@@ -311,7 +311,7 @@ def test_the_report_says_which_proxy_is_used_and_who_set_it(tmp_path: Path, monk
     monkeypatch.setenv("AWS_CA_BUNDLE", "/home/alice/ca.pem")
 
     def said(proxy: str = "") -> str:
-        support_report.write(tmp_path / "r.zip", Material(preferences=Preferences(proxy=proxy)))
+        support_report.write(tmp_path / "r.zip", ReportData(preferences=Preferences(proxy=proxy)))
         with zipfile.ZipFile(tmp_path / "r.zip") as archive:
             text = archive.read("report.txt").decode()
         assert not any(private in text for private in ("alice", "hunter2", "gate"))
@@ -329,7 +329,7 @@ def test_the_report_says_which_proxy_is_used_and_who_set_it(tmp_path: Path, monk
 
 
 def test_a_report_about_nothing(tmp_path: Path) -> None:
-    support_report.write(tmp_path / "r.zip", Material(preferences=Preferences()))
+    support_report.write(tmp_path / "r.zip", ReportData(preferences=Preferences()))
     with zipfile.ZipFile(tmp_path / "r.zip") as archive:
         assert "not run" in archive.read("report.txt").decode()
 
@@ -338,7 +338,7 @@ def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "r.zip").mkdir()
     (tmp_path / "r.zip" / "full").touch()
     with pytest.raises(OSError, match=r"r\.zip"):
-        support_report.write(tmp_path / "r.zip", Material(preferences=Preferences()))
+        support_report.write(tmp_path / "r.zip", ReportData(preferences=Preferences()))
     assert [path.name for path in tmp_path.iterdir()] == ["r.zip"]
 
 

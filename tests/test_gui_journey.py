@@ -154,7 +154,7 @@ def test_the_newest_choice_wins_and_wrong_dates_are_named(
     window = open_window(**options(fault_server, tmp_path / "era5"))
     window.pick("an.pl/t")
     window.choose_days("2021-02-01", "2021-02-30")
-    window.until(lambda: "no such day" in str(window.page.request._wrong["text"]))
+    window.until(lambda: "does not exist" in str(window.page.request._wrong["text"]))
     assert not window.can_start
     window.choose_days("2021-02-01", "2021-02-02")
     window.root.update()

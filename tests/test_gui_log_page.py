@@ -21,51 +21,53 @@ from era5dl.engine.events import (
     StateChanged,
     Throttled,
 )  # fmt: skip
-from era5dl.gui.models.log import Level, LogModel, sentence
+from era5dl.gui.models.log import LogModel
 from era5dl.gui.pages.log import LogCallbacks, LogPage
 from era5dl.gui.text import i18n
+from era5dl.gui.text.event_text import LogLevel, describe
 from era5dl.gui.theme.palette import DARK
 from era5dl.gui.theme.theme import Theme
 
 pytest_plugins = ["tests.gui_screen"]
 
 KEY = "e5.oper.an.pl/202102/t.nc"
-SAID = [
-    (FileStarted(0, KEY, 5_000_000, 0), Level.DETAIL, "t.nc: begun, 5.00 MB"),
-    (FileStarted(0, KEY, 5_000_000, 2_000_000), Level.DETAIL, "t.nc: goes on, 2.00 MB are here already"),
-    (FileRetrying(0, KEY, "cut off", 1, 2.4), Level.WARNING, "t.nc: once more in 2 s: cut off"),
-    (FileRestarted(0, KEY, "another version"), Level.WARNING, "t.nc: begun anew: another version"),
-    (FileDone(0, KEY, 5, "", Outcome.VERIFIED, "", adopted=False), Level.DETAIL, "t.nc: here and verified, 5 B"),
-    (FileDone(0, KEY, 5, "", Outcome.CHECKED, "odd", adopted=False), Level.DETAIL, "t.nc: here, 5 B; odd"),
-    (FileDone(0, KEY, 5, "", Outcome.VERIFIED, "", adopted=True), Level.DETAIL, "t.nc: was here already, whole"),
-    (FileFailed(0, KEY, "Gone.", "Leave it out."), Level.ERROR, "t.nc: failed: Gone. Leave it out."),
-    (FileFailed(0, KEY, "Gone.", ""), Level.ERROR, "t.nc: failed: Gone."),
-    (Throttled(1, 2.0), Level.WARNING, "The server asks to slow down: 1 request at once from now on"),
-    (FewerWorkers(1, 8, "No.", "Do."), Level.WARNING, "Only 1 worker instead of 8: No. Do."),
-    (StateChanged(State.PAUSED, ""), Level.INFO, "Paused"),
-    (StateChanged(State.WAITING_FOR_NETWORK, "no route"), Level.WARNING, "Waiting for the network: no route"),
-    (StateChanged(State.WAITING_TO_RETRY, "2 files in 6 s"), Level.WARNING, "Waiting to try failed files again"),
-    (StateChanged(State.WAITING_FOR_SESSION, "other", "ClaimedElsewhere"), Level.INFO, "Waiting for another session"),
-    (RunEnded(3, 1, 0, 0, False, "", ""), Level.INFO, "The download has ended: 4 files complete"),
-    (RunEnded(3, 1, 2, 5, True, "", ""), Level.WARNING,
-     "The download has ended: 4 files complete, 2 failed, 5 left for the next time"),
-    (RunEnded(0, 0, 0, 5, False, "No.", "Do."), Level.ERROR, "The download has ended early: No. Do."),
+DETAIL, INFO, WARNING, ERROR = LogLevel
+DESCRIBED = [
+    (FileStarted(0, KEY, 5_000_000, 0), DETAIL, "t.nc: started, 5.00 MB"),
+    (FileStarted(0, KEY, 5_000_000, 2_000_000), DETAIL, "t.nc: resumed, 2.00 MB already on disk"),
+    (FileRetrying(0, KEY, "cut off", 1, 2.4), WARNING, "t.nc: retry in 2 s: cut off"),
+    (FileRestarted(0, KEY, "another version"), WARNING, "t.nc: restarted from the beginning: another version"),
+    (FileDone(0, KEY, 5, "", Outcome.VERIFIED, "", adopted=False), DETAIL, "t.nc: complete and verified, 5 B"),
+    (FileDone(0, KEY, 5, "", Outcome.CHECKED, "odd", adopted=False), DETAIL, "t.nc: complete, 5 B; odd"),
+    (FileDone(0, KEY, 5, "", Outcome.VERIFIED, "", adopted=True), DETAIL, "t.nc: already complete on disk"),
+    (FileFailed(0, KEY, "Gone.", "Leave it out."), ERROR, "t.nc: failed: Gone. Leave it out."),
+    (FileFailed(0, KEY, "Gone.", ""), ERROR, "t.nc: failed: Gone."),
+    (Throttled(1, 2.0), WARNING, "The server asks to slow down: only 1 request at a time from now on"),
+    (FewerWorkers(1, 8, "No.", "Do."), WARNING, "Only 1 worker instead of 8: No. Do."),
+    (StateChanged(State.PAUSED, ""), INFO, "Paused"),
+    (StateChanged(State.WAITING_FOR_NETWORK, "no route"), WARNING, "Waiting for the network: no route"),
+    (StateChanged(State.WAITING_TO_RETRY, "2 files in 6 s"), WARNING, "Waiting to try failed files again"),
+    (StateChanged(State.WAITING_FOR_SESSION, "other", "ClaimedElsewhere"), INFO, "Waiting for another session"),
+    (RunEnded(3, 1, 0, 0, False, "", ""), INFO, "The download has ended: 4 files complete"),
+    (RunEnded(3, 1, 2, 5, True, "", ""), WARNING,
+     "The download has ended: 4 files complete, 2 failed, 5 unfinished"),
+    (RunEnded(0, 0, 0, 5, False, "No.", "Do."), ERROR, "The download ended early: No. Do."),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("event", "level", "text"), SAID)
-def test_facts_as_lines(event: Any, level: Level, text: str) -> None:
-    assert sentence(event) == (level, text)
+@pytest.mark.parametrize(("event", "level", "text"), DESCRIBED)
+def test_each_event_has_a_level_and_a_text(event: Any, level: LogLevel, text: str) -> None:
+    assert describe(event) == (level, text)
 
 
 def test_the_book_is_bounded_and_its_lines_stay_lines() -> None:
-    book = LogModel(most=100)
+    book = LogModel(max_lines=100)
     for number in range(250):
-        book.add(Level.INFO, f"line {number}\nforged\x1b[31m")
+        book.add(LogLevel.INFO, f"line {number}\nforged\x1b[31m")
     assert len(book.lines()) == 100
     assert book.first == 150 and book.count == 250
     assert all("\n" not in line.text and "\x1b" not in line.text for line in book.lines())
-    book.add(Level.INFO, "x" * 100_000)
+    book.add(LogLevel.INFO, "x" * 100_000)
     assert len(book.lines()[-1].text) == 2000
 
 
@@ -83,7 +85,7 @@ def test_the_book_is_bounded_and_its_lines_stay_lines() -> None:
 def test_reasons_are_told_in_the_language_of_the_window(event: Any) -> None:
     i18n.switch("zh_CN")
     try:
-        _level, text = sentence(event)
+        _level, text = describe(event)
     finally:
         i18n.switch("en")
     assert not re.search("[A-Za-z]", text.replace("t.nc", "")), text
@@ -92,18 +94,18 @@ def test_reasons_are_told_in_the_language_of_the_window(event: Any) -> None:
 def test_what_matters_is_in_the_file_log_too(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "era5dl")
     book = LogModel()
-    for event, _level, _text in SAID:
+    for event, _level, _text in DESCRIBED:
         book.handle_event(event)
-    assert len(caplog.records) == sum(level > Level.DETAIL for _event, level, _text in SAID)
+    assert len(caplog.records) == sum(level > LogLevel.DETAIL for _event, level, _text in DESCRIBED)
     assert "FileFailed(index=0, key='e5.oper.an.pl/202102/t.nc', reason='Gone.'" in caplog.text
 
 
 def test_the_book_is_filtered() -> None:
     book = LogModel()
-    book.add(Level.DETAIL, "Alpha one")
-    book.add(Level.WARNING, "alpha TWO")
-    book.add(Level.ERROR, "beta two")
-    assert len(book.lines(Level.WARNING)) == 2
+    book.add(LogLevel.DETAIL, "Alpha one")
+    book.add(LogLevel.WARNING, "alpha TWO")
+    book.add(LogLevel.ERROR, "beta two")
+    assert len(book.lines(LogLevel.WARNING)) == 2
     assert [line.number for line in book.lines(search="two ALPHA")] == [1]
     assert [line.number for line in book.lines(since=2)] == [2]
     book.clear()
@@ -113,11 +115,11 @@ def test_the_book_is_filtered() -> None:
 class Scene:
     def __init__(self, root: tk.Tk) -> None:
         self.asked: list[str] = []
-        self.root, self.theme, self.book = root, Theme(root), LogModel(most=500)
+        self.root, self.theme, self.book = root, Theme(root), LogModel(max_lines=500)
         callbacks = LogCallbacks(lambda: self.asked.append("folder"), self.book.clear)
         self.page = LogPage(root, self.theme, callbacks)
         self.page.pack(fill="both", expand=True)
-        self.page._level = Level.DETAIL
+        self.page._level = LogLevel.DETAIL
         root.update()
 
     def show(self) -> None:
@@ -134,7 +136,7 @@ def scene(root: tk.Tk) -> Scene:
     return Scene(root)
 
 
-def fill(scene: Scene, count: int, level: Level = Level.INFO) -> None:
+def fill(scene: Scene, count: int, level: LogLevel = LogLevel.INFO) -> None:
     for number in range(count):
         scene.book.add(level, f"line {number}")
 
@@ -146,7 +148,7 @@ def test_new_lines_are_added_and_only_they(scene: Scene, monkeypatch: pytest.Mon
     write = scene.page._write
     monkeypatch.setattr(scene.page, "_write", lambda lines: (written.append(len(lines)), write(lines)))
     scene.show()
-    scene.book.add(Level.ERROR, "the end")
+    scene.book.add(LogLevel.ERROR, "the end")
     scene.show()
     assert written == [1]
     assert len(scene.shown) == 21
@@ -180,16 +182,16 @@ def test_old_lines_go_as_the_book_lets_go_of_them(scene: Scene) -> None:
 
 
 def test_level_and_search(scene: Scene) -> None:
-    fill(scene, 5, Level.DETAIL)
-    scene.book.add(Level.WARNING, "line of warning")
+    fill(scene, 5, LogLevel.DETAIL)
+    scene.book.add(LogLevel.WARNING, "line of warning")
     scene.show()
     assert len(scene.shown) == 6
     scene.page._choice.current(2)
     scene.page._choice.event_generate("<<ComboboxSelected>>")
     scene.root.update()
     assert len(scene.shown) == 1
-    scene.book.add(Level.DETAIL, "unseen")
-    scene.book.add(Level.ERROR, "seen")
+    scene.book.add(LogLevel.DETAIL, "unseen")
+    scene.book.add(LogLevel.ERROR, "seen")
     scene.show()
     assert len(scene.shown) == 2
     scene.page.search.set("SEEN")
@@ -216,7 +218,7 @@ def test_clear_and_folder(scene: Scene) -> None:
     scene.page._clear_button.invoke()
     scene.show()
     assert scene.shown == []
-    scene.book.add(Level.INFO, "after")
+    scene.book.add(LogLevel.INFO, "after")
     scene.show()
     assert len(scene.shown) == 1
     scene.page._folder_button.invoke()

@@ -62,7 +62,7 @@ def test_titles_are_taken_apart(title: str, parts: tuple[str, str]) -> None:
 )
 def test_what_can_be_done_with_a_session(change: dict[str, Any], standing: RowState, can: str) -> None:
     (row,) = rows([replace(ONE, **change)], now=NOW)
-    assert row.standing is standing
+    assert row.state is standing
     possible = {
         "resume": row.can_resume, "verify": row.can_verify, "forget": row.can_forget, "open": row.can_open_folder
     }  # fmt: skip
@@ -77,9 +77,9 @@ def test_what_this_window_does_goes_before_what_the_disk_says() -> None:
         (State.WAITING_FOR_ROOM, RowState.PAUSED),
     ):
         (row,) = rows([replace(ONE, status=SessionStatus.RUNNING)], {(ONE.id, ONE.folder): state}, now=NOW)
-        assert (row.standing, row.can_resume, row.can_forget, row.can_verify) == (standing, False, False, False)
+        assert (row.state, row.can_resume, row.can_forget, row.can_verify) == (standing, False, False, False)
     (other,) = rows([ONE], {(ONE.id, Path("/data/two")): State.RUNNING}, now=NOW)
-    assert other.standing is RowState.INTERRUPTED
+    assert other.state is RowState.INTERRUPTED
 
 
 def test_a_hundred_percent_only_when_all_is_done() -> None:

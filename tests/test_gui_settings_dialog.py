@@ -59,25 +59,25 @@ def test_what_is_shown_reads_back() -> None:
     [
         ("workers", "0", "From 1 to 64."),
         ("workers", "65", "From 1 to 64."),
-        ("workers", "", "Write a number."),
-        ("workers", "eight", "Write a number."),
-        ("workers", "٨", "Write a number."),
-        ("workers", "9" * 5000, "Write a number."),
+        ("workers", "", "Enter a number."),
+        ("workers", "eight", "Enter a number."),
+        ("workers", "٨", "Enter a number."),
+        ("workers", "9" * 5000, "Enter a number."),
         ("retries", "-1", "From 0 to 100."),
         ("read_timeout", "1", "From 2 to 600."),
         ("read_timeout", "nan", "From 2 to 600."),
         ("read_timeout", "inf", "From 2 to 600."),
-        ("rate_limit", "fast", "Write it as 500K, 5M or 1.5G."),
-        ("rate_limit", "-5M", "Write it as 500K, 5M or 1.5G."),
+        ("rate_limit", "fast", "Enter it as 500K, 5M or 1.5G."),
+        ("rate_limit", "-5M", "Enter it as 500K, 5M or 1.5G."),
         ("rate_limit", "900T", "At most 100G."),
-        ("disk_reserve", "5 apples", "Write it as 500K, 5M or 1.5G."),
-        ("proxy", "ftp://x", "This is no proxy. Write it as http://host:port or socks5h://host:port."),
-        ("endpoint_url", "nowhere", "This is no web address. Write it as http://host:port."),
-        ("ca_bundle", "/no/such/file", "There is no such file."),
-        ("bucket", "s3://x/y", "Only the bare name, without s3:// and without a path."),
-        ("region", "us west", "Write it as us-west-2."),
-        ("folder", "relative/path", "Give the whole path."),
-        ("proxy", "http://a\x00b", "There are characters in it that do not belong there."),
+        ("disk_reserve", "5 apples", "Enter it as 500K, 5M or 1.5G."),
+        ("proxy", "ftp://x", "This is not a valid proxy. Enter it as http://host:port or socks5h://host:port."),
+        ("endpoint_url", "nowhere", "This is not a valid web address. Enter it as http://host:port."),
+        ("ca_bundle", "/no/such/file", "This file does not exist."),
+        ("bucket", "s3://x/y", "Enter only the name, without s3:// and without a path."),
+        ("region", "us west", "Enter it as us-west-2."),
+        ("folder", "relative/path", "Enter the full path."),
+        ("proxy", "http://a\x00b", "It contains invalid characters."),
     ],
 )
 def test_problems_in_words_and_the_rest_is_taken(name: str, entered: str, problem: str) -> None:
@@ -162,7 +162,7 @@ def test_a_problem_stands_beside_its_field_and_changes_nothing(scene: Scene) -> 
     scene.dialog.enter("proxy", "ftp://x")
     scene.root.update()
     assert scene.changes == []
-    assert scene.below("proxy").startswith("This is no proxy")
+    assert scene.below("proxy").startswith("This is not a valid proxy")
     assert scene.dialog._lines["proxy"].below.winfo_manager()
     assert scene.dialog._lines["proxy"].control.instate(["invalid"])
     assert not scene.dialog._lines["workers"].control.instate(["invalid"])

@@ -19,10 +19,11 @@ from era5dl.diagnosis.network_test import NetworkTest, Timing
 from era5dl.errors import SessionBusy
 from era5dl.gui.backend.messages import ErrorInfo
 from era5dl.gui.models import support_report
-from era5dl.gui.models.log import Level, LogModel
+from era5dl.gui.models.log import LogModel
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.report_vocabulary import redact_unknown_words
-from era5dl.gui.models.support_report import Material
+from era5dl.gui.models.support_report import ReportData
+from era5dl.gui.text.event_text import LogLevel
 from era5dl.session import Session, list_sessions
 from era5dl.session.resume_format import render
 from era5dl.settings import Settings
@@ -56,9 +57,9 @@ SENTENCES = (
 )
 
 
-def report(folder: Path, material: Material) -> str:
+def report(folder: Path, data: ReportData) -> str:
     path = folder / "report.zip"
-    support_report.write(path, material)
+    support_report.write(path, data)
     with zipfile.ZipFile(path) as archive:
         return "\n".join(archive.read(name).decode() for name in archive.namelist())
 
@@ -86,10 +87,10 @@ def test_no_name_of_a_computer(tmp_path: Path, host: str) -> None:
     end()
     book = LogModel()
     for sentence in SENTENCES:
-        book.add(Level.ERROR, sentence.format(host=host))
+        book.add(LogLevel.ERROR, sentence.format(host=host))
     text = report(
         tmp_path,
-        Material(
+        ReportData(
             preferences=Preferences(
                 proxy=f"http://u:p@{host}:3128", endpoint_url=f"https://{host}:9000", bucket=host, region=host
             ),
@@ -113,7 +114,7 @@ def test_no_folder_that_it_was_not_told_of(tmp_path: Path, folder: str) -> None:
     end()
     text = report(
         tmp_path,
-        Material(
+        ReportData(
             preferences=Preferences(folder=folder, ca_bundle=folder + "/ca.pem"),
             network_test=replace(GOOD, error=said[0]),
             log=said,
@@ -132,7 +133,7 @@ def test_no_name_from_a_lock_and_nothing_that_draws_from_a_title(tmp_path: Path)
     trouble = ErrorInfo.of(busy.value)
     text = report(
         tmp_path,
-        Material(preferences=Preferences(), sessions=list_sessions(out), log=[trouble.detail, str(busy.value)]),
+        ReportData(preferences=Preferences(), sessions=list_sessions(out), log=[trouble.detail, str(busy.value)]),
     )
     for private in ("marielaptop", "wetterprogramm", "Marie", "hidden", "owned"):
         assert private.casefold() not in text.casefold(), private

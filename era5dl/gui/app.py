@@ -22,7 +22,6 @@ from era5dl.gui.controllers.request import RequestController
 from era5dl.gui.controllers.sessions import SessionsController
 from era5dl.gui.dialogs.opener import DialogOpener
 from era5dl.gui.models import preferences, request_form
-from era5dl.gui.models.log import Level
 from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.models.queue import QueueModel
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks
@@ -37,6 +36,7 @@ from era5dl.gui.pages.totals_panel import TotalsCallbacks
 from era5dl.gui.shortcuts import bind_shortcuts
 from era5dl.gui.startup_options import StartupOptions, demo_fields
 from era5dl.gui.text import i18n
+from era5dl.gui.text.event_text import LogLevel
 from era5dl.gui.text.i18n import _, follow
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
@@ -228,7 +228,7 @@ class App:
     def _report_bug(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
         """Log an exception of a callback; the window stays open."""
         _log.error("in a handler of the window", exc_info=(kind, error, trace))
-        self.controllers.monitoring.log.add(Level.ERROR, redact_secrets(f"{kind.__name__}: {error}"))
+        self.controllers.monitoring.log.add(LogLevel.ERROR, redact_secrets(f"{kind.__name__}: {error}"))
 
     def _stop_all(self) -> None:
         """The window closes: save the preferences and stop whatever is in progress. Returns at once."""

@@ -1,6 +1,7 @@
-"""The menus and keys, as data. Each action is the name of a method of the window; no Tk in here.
+"""Menus and shortcuts of the window, as data. No Tk.
 
-A test looks that every action exists and that no key is bound twice.
+Each action is the name of a method of `gui.actions.Actions`. A test checks that every action exists and that no
+shortcut is used twice.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from era5dl.gui.text.i18n import N_
 
 
 class Item(NamedTuple):
-    """A line of a menu. key: as Tk writes it, without the brackets; empty for none."""
+    """An item of a menu. key: its shortcut, as Tk writes it but without the brackets; "" for none."""
 
     label: str
     action: str
@@ -19,7 +20,7 @@ class Item(NamedTuple):
 
 
 class Menu(NamedTuple):
-    """A menu; None among its items is a line between two groups."""
+    """A menu. None among its items is a separator."""
 
     label: str
     items: tuple[Item | None, ...]
@@ -55,7 +56,7 @@ MENUS = (
             Item(N_("Log page"), "show_log", "Control-Key-4"),
             None,
             Item(N_("Search"), "search", "Control-f"),
-            Item(N_("Light or dark"), "switch_theme", "Control-d"),
+            Item(N_("Toggle dark theme"), "switch_theme", "Control-d"),
         ),
     ),
     Menu(N_("Help"), (Item(N_("Help"), "show_help", "F1"),)),
@@ -71,13 +72,13 @@ QUEUE = (
     Item(N_("Copy key"), "copy_key"),
     Item(N_("Copy error"), "copy_error"),
 )
-"""Of the selected files of the queue; the actions are the queue's own."""
+"""Context menu of the selected files in the queue; its actions are those of `gui.pages.queue_panel`."""
 
-_SHOWN = {"Control-": "Ctrl+", "Key-": "", "Return": "Enter", "comma": ",", "period": "."}
+_DISPLAYED = {"Control-": "Ctrl+", "Key-": "", "Return": "Enter", "comma": ",", "period": "."}
 
 
 def accelerator(key: str) -> str:
-    """A key as a person reads it: "Ctrl+Enter". "" for none."""
-    for tk_name, shown in _SHOWN.items():
-        key = key.replace(tk_name, shown)
+    """Return a shortcut for display, such as "Ctrl+Enter"; "" for none."""
+    for tk_name, displayed in _DISPLAYED.items():
+        key = key.replace(tk_name, displayed)
     return key.upper() if len(key) == 1 else key[:-1] + key[-1].upper() if key[-2:-1] == "+" else key

@@ -1,4 +1,4 @@
-"""The window's keys: those of the menus, from wherever the keyboard is."""
+"""Keyboard shortcuts of the window: binds those of the menus, whichever widget has the focus."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any
 from era5dl.gui.menus import MENUS
 
 _CLOSE_MENU = "if {[info exists tk::Priv(popup)] && $tk::Priv(popup) ne {}} {tk::MenuUnpost $tk::Priv(popup)}"
-_TAG = "Era5Keys"  # a tag of Tk's for bindings
+_TAG = "Era5Keys"  # Tk binding tag
 
 
-def bind_shortcuts(root: tk.Tk, act: Callable[[str], object]) -> None:
-    """The window's keys go before those of any widget: Ctrl+Enter starts, also where Enter has a meaning.
+def bind_shortcuts(root: tk.Tk, run_action: Callable[[str], object]) -> None:
+    """Bind all shortcuts. They take precedence over widgets: Ctrl+Enter starts even where Enter has a meaning.
 
-    act: hears the name of an action. Call it when all widgets are there.
+    run_action: called with the name of an action. Call this when all widgets exist.
     """
     for menu in MENUS:
         for item in filter(None, menu.items):
             if item.key:
-                root.bind_class(_TAG, f"<{item.key}>", _pressed(root, act, item.action))
-    for widget in _family(root):
+                root.bind_class(_TAG, f"<{item.key}>", _handler(root, run_action, item.action))
+    for widget in _descendants(root):
         widget.bindtags((_TAG, *widget.bindtags()))
 
 
-def _pressed(root: tk.Tk, act: Callable[[str], object], action: str) -> Callable[[tk.Event[Any]], str]:
-    def pressed(_event: tk.Event[Any]) -> str:
-        root.tk.eval(_CLOSE_MENU)  # else it stays open, and what is typed goes elsewhere
-        act(action)
+def _handler(root: tk.Tk, run_action: Callable[[str], object], action: str) -> Callable[[tk.Event[Any]], str]:
+    def handle(_event: tk.Event[Any]) -> str:
+        root.tk.eval(_CLOSE_MENU)  # an open menu would keep the keyboard
+        run_action(action)
         return "break"
 
-    return pressed
+    return handle
 
 
-def _family(widget: tk.Misc) -> Iterator[tk.Misc]:
-    """The widget and all that is in it."""
+def _descendants(widget: tk.Misc) -> Iterator[tk.Misc]:
+    """Yield the widget and all widgets in it."""
     yield widget
     for child in widget.winfo_children():
-        yield from _family(child)
+        yield from _descendants(child)

@@ -1,4 +1,4 @@
-"""Signal handling of the window: SIGINT, SIGTERM and SIGHUP close it in order, without a question."""
+"""Signal handling of the window: SIGINT, SIGTERM and SIGHUP close it properly, without a question."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 @contextmanager
-def ends_on_signals(end: Callable[[], object]) -> Iterator[list[int]]:
-    """Within, the first signal calls `end`, on Tk's thread, and is in the list; the next one ends the process."""
-    asked: list[int] = []
+def close_on_signals(close: Callable[[], object]) -> Iterator[list[int]]:
+    """Handle signals: the first one calls `close`, and the next one ends the process. Yields the list of signals."""
+    received: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-        if len(asked) > 1:
+        received.append(number)
+        if len(received) > 1:
             os._exit(INTERRUPTED)
-        end()
+        close()
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield received
         return
     numbers = [number for name in _NAMES if (number := getattr(signal, name, None)) is not None]
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup says to ignore it
-    before = {number: signal.signal(number, handle) for number in heard}
+    handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
+    before = {number: signal.signal(number, handle) for number in handled}
     try:
-        yield asked
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -18,12 +18,18 @@ from era5dl.errors import OutOfThreads
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import ErrorInfo, Message
 
-_MAKE_FILES = """
-import sys
-from pathlib import Path
-from era5dl.demo import make_bucket
-make_bucket(Path(sys.argv[1]), lambda done, total: print(done, total, flush=True))
-"""
+_CHILD = "import sys; from era5dl.gui.backend import demo_server; demo_server.make_files(sys.argv[1])"
+
+
+def make_files(cache: str) -> None:
+    """Make the demo files, and write "done total" to stdout after each. This is what the child process runs."""
+    from era5dl.demo import create_dataset
+
+    def report(done: int, total: int) -> None:
+        sys.stdout.write(f"{done} {total}\n")
+        sys.stdout.flush()
+
+    create_dataset(Path(cache), report)
 
 
 class DemoServerThread:
@@ -48,10 +54,8 @@ class DemoServerThread:
         try:
             from era5dl.demo import DemoServer, create_dataset
 
-            self._make_files()
-            source = create_dataset(
-                self._cache, self._report
-            )  # finds the files, or raises the reason why there are none
+            self._run_child()
+            source = create_dataset(self._cache, self._report)  # the files exist, or this raises why they do not
             os.environ["NO_PROXY"] = "127.0.0.1," + os.environ.get("NO_PROXY", "")  # the server is on this machine
             with DemoServer(source) as server:
                 self._post(messages.DemoReady(server.endpoint_url, server.bucket))
@@ -59,13 +63,13 @@ class DemoServerThread:
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no demo
             self._post(messages.DemoFailed(ErrorInfo.of(error)))
 
-    def _make_files(self) -> None:
+    def _run_child(self) -> None:
         """Make the demo files in a child process that imports the same era5dl as this one."""
         import era5dl
 
         search_path = [str(Path(era5dl.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
         with subprocess.Popen(
-            [sys.executable, "-c", _MAKE_FILES, str(self._cache)],
+            [sys.executable, "-c", _CHILD, str(self._cache)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

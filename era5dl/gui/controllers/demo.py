@@ -43,7 +43,7 @@ class DemoController(Controller):
     def handle(self, message: Message) -> None:
         match message:
             case messages.DemoProgressed():
-                text = _("Making the demo's files: {done} of {total}", done=message.done, total=message.total)
+                text = _("Creating the demo files: {done} of {total}", done=message.done, total=message.total)
                 self._page.banner.show(BannerKind.INFO, text)
             case messages.DemoReady():
                 self._preferences.use_demo_server(message.endpoint_url, message.bucket)

@@ -203,7 +203,7 @@ class DownloadController(Controller):
             reason = status_text.state_reason(event)
             if event.kind == BadResponse.__name__ and event.state is State.WAITING_FOR_NETWORK:
                 reason += " " + _(
-                    "A login page or a proxy probably stands in between: open any web page in a browser, "
+                    "This is probably a login page or a proxy: open any web page in a browser, "
                     "and log in if it asks you to."
                 )
             kind = BannerKind.WARNING if event.state in PROBLEM_STATES else BannerKind.INFO

@@ -15,12 +15,13 @@ from era5dl.gui.backend.messages import Message
 from era5dl.gui.backend.service import NETWORK_TEST, BackendService
 from era5dl.gui.controllers import Controller
 from era5dl.gui.models.charts import chart_data
-from era5dl.gui.models.log import Level, LogModel
+from era5dl.gui.models.log import LogModel
 from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.models.sessions import parts_of_title
 from era5dl.gui.pages.diagnostics import DiagnosticsPage
 from era5dl.gui.pages.log import LogPage
 from era5dl.gui.text import diagnosis_text, error_text
+from era5dl.gui.text.event_text import LogLevel
 from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import BannerKind
 from era5dl.session.summary import SessionSummary
@@ -57,7 +58,7 @@ class MonitoringController(Controller):
         try:
             settings = self._store.current.to_settings()
         except UsageError as error:
-            self.log.add(Level.ERROR, str(error))
+            self.log.add(LogLevel.ERROR, str(error))
             self._diagnostics.show_message(error_text.explain(error).sentence, BannerKind.WARNING)
             return
         self._diagnostics.show_testing(True)
@@ -69,11 +70,11 @@ class MonitoringController(Controller):
         try:
             self._write_report(path)
         except OSError as error:
-            self.log.add(Level.ERROR, str(error))
+            self.log.add(LogLevel.ERROR, str(error))
             text = _("The report could not be saved: {reason}", reason=printable(str(error)))
             self._diagnostics.show_message(text, BannerKind.DANGER)
         else:
-            self._diagnostics.show_message(_("The report is saved: {path}", path=printable(str(path))), BannerKind.OK)
+            self._diagnostics.show_message(_("Report saved: {path}", path=printable(str(path))), BannerKind.OK)
 
     # --- messages
 
@@ -88,16 +89,16 @@ class MonitoringController(Controller):
                 self.retranslate()
             case messages.SessionOpened():
                 title = ", ".join(filter(None, parts_of_title(message.title)))
-                self.log.add(Level.INFO, f"{title} → {message.folder}")
+                self.log.add(LogLevel.INFO, f"{title} → {message.folder}")
             case messages.EngineEvent():
                 self.log.handle_event(message.event)
             case messages.TaskCrashed():
                 _log.error("%s: %s", message.task, message.error.detail)
-                self.log.add(Level.ERROR, message.error.detail)
+                self.log.add(LogLevel.ERROR, message.error.detail)
                 if message.task == NETWORK_TEST:
                     self._show_crash(message)
             case messages.PlanFailed() | messages.SessionNotOpened() | messages.DemoFailed():
-                self.log.add(Level.ERROR, message.error.detail)
+                self.log.add(LogLevel.ERROR, message.error.detail)
             case _:
                 return
 
@@ -135,7 +136,7 @@ class MonitoringController(Controller):
             support_report,  # takes 20 ms to import, which opening the window need not wait for
         )
 
-        material = support_report.Material(
+        data = support_report.ReportData(
             preferences=self._store.current,
             network_test=self._network_test,
             diagnoses=tuple(one.diagnosis for one in self._diagnoses()),
@@ -143,4 +144,4 @@ class MonitoringController(Controller):
             sessions=self._sessions,
             log=tuple(f"{line.clock} {line.text}" for line in self.log.lines()),
         )
-        support_report.write(path, material)
+        support_report.write(path, data)

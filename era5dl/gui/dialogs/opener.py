@@ -54,7 +54,7 @@ class DialogOpener:
             self._root,
             self._theme,
             title=_("Stop the download and close?"),
-            text=_("Everything that has come is kept; the window offers to go on when it is opened again."),
+            text=_("Everything received is kept. The window offers to resume the download when it is opened again."),
             yes=_("Stop and close"),
             no=_("Keep downloading"),
             on_yes=on_yes,
@@ -71,7 +71,7 @@ class DialogOpener:
             title=_("Download from another server?"),
             text=_(
                 "The files of this session come from {address}, which is not the server in the settings. "
-                "Go on only if you trust that server, or whoever gave you the folder.",
+                "Continue only if you trust that server, or the person who gave you the folder.",
                 address=printable(address),
             ),
             yes=_("Use this server"),

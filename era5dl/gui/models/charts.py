@@ -1,4 +1,4 @@
-"""The last hour as lines of charts: points from the samples of the metrics, with gaps where there are none. Tk-free."""
+"""View model of the charts on the Diagnostics page: makes lines of at most 150 points from the metrics. No Tk."""
 
 from __future__ import annotations
 
@@ -10,78 +10,81 @@ from statistics import fmean
 from era5dl.diagnosis.metrics import EVERY, Sample
 
 Points = tuple[tuple[float, float | None], ...]
-GAP = 5 * EVERY  # seconds without a sample: the computer slept
+GAP = 5 * EVERY  # seconds without a sample, after which a line is interrupted: the computer was suspended
 MINUTE = 60.0
-SPANS = (240.0, 960.0, 3600.0)  # seconds shown: as few as hold all there is, so that a young line is not a dot
-POINTS = 150  # of one line: more would not be seen, and drawing costs
+SPANS = (240.0, 960.0, 3600.0)  # seconds shown: the shortest that holds all samples, so that a new line is no dot
+MAX_POINTS = 150  # of a line: more could not be told apart, and each takes time to draw
 
 
 @dataclass(frozen=True, slots=True)
 class ChartData:
-    """Points (instant, value) of each line; all instants, and `now`, of one clock. Bytes and seconds."""
+    """The lines, as points (time, value). `now` and all times are of the same clock. Units are bytes and seconds.
+
+    span: seconds to show. retries and throttles: per minute.
+    """
 
     now: float
-    span: float = SPANS[-1]  # seconds to show
+    span: float = SPANS[-1]
     speed: Points = ()
     established: Points = ()
     in_flight: Points = ()
     memory: Points = ()
     open_files: Points = ()
-    retries: Points = ()  # a minute
-    throttles: Points = ()  # a minute
+    retries: Points = ()
+    throttles: Points = ()
     first_byte_p50: Points = ()
     first_byte_p95: Points = ()
 
 
 def chart_data(samples: Sequence[Sample], now: float) -> ChartData:
-    """All lines of these samples, oldest first."""
+    """Return the lines for these samples, which are ordered by time."""
     age = now - samples[0].at if samples else 0.0
     span = next((span for span in SPANS if span >= age), SPANS[-1])
-    bucket = span / POINTS
-    retries = _a_minute(samples, [sample.retries for sample in samples])
-    throttles = _a_minute(samples, [sample.throttles for sample in samples])
+    interval = span / MAX_POINTS
+    retries = _per_minute(samples, [sample.retries for sample in samples])
+    throttles = _per_minute(samples, [sample.throttles for sample in samples])
     return ChartData(
         now=now,
         span=span,
-        speed=_line(samples, bucket, [s.speed if s.running else 0.0 for s in samples]),
-        established=_line(samples, bucket, [s.process.established for s in samples], max),
-        in_flight=_line(samples, bucket, [s.in_flight for s in samples], max),
-        memory=_line(samples, bucket, [s.process.rss or None for s in samples], max),
-        open_files=_line(samples, bucket, [s.process.open_files for s in samples], max),
-        retries=_line(samples, bucket, retries, max),
-        throttles=_line(samples, bucket, throttles, max),
-        first_byte_p50=_line(samples, bucket, [s.first_byte_p50 for s in samples]),
-        first_byte_p95=_line(samples, bucket, [s.first_byte_p95 for s in samples], max),
+        speed=_line(samples, interval, [s.speed if s.running else 0.0 for s in samples]),
+        established=_line(samples, interval, [s.process.established for s in samples], max),
+        in_flight=_line(samples, interval, [s.in_flight for s in samples], max),
+        memory=_line(samples, interval, [s.process.rss or None for s in samples], max),
+        open_files=_line(samples, interval, [s.process.open_files for s in samples], max),
+        retries=_line(samples, interval, retries, max),
+        throttles=_line(samples, interval, throttles, max),
+        first_byte_p50=_line(samples, interval, [s.first_byte_p50 for s in samples]),
+        first_byte_p95=_line(samples, interval, [s.first_byte_p95 for s in samples], max),
     )
 
 
 def _line(
     samples: Sequence[Sample],
-    bucket: float,
+    interval: float,
     values: Sequence[float | None],
-    together: Callable[[list[float]], float] = fmean,
+    combine: Callable[[list[float]], float] = fmean,
 ) -> Points:
-    """One point for each `bucket` seconds, made of what was measured in it; a gap where nobody sampled."""
+    """Return a point for each `interval` seconds, by combining the values in it; None marks an interruption."""
     points: list[tuple[float, float | None]] = []
     number, first, found = -1, 0.0, list[float]()
     before = None
     for sample, value in zip(samples, values, strict=True):
-        if number != int(sample.at // bucket):
+        if number != int(sample.at // interval):
             if found:
-                points.append((first, together(found)))
+                points.append((first, combine(found)))
             if before is not None and sample.at - before > GAP:
                 points.append((before + EVERY, None))
-            number, first, found = int(sample.at // bucket), sample.at, []
+            number, first, found = int(sample.at // interval), sample.at, []
         before = sample.at
         if value is not None:
             found.append(value)
     if found and before is not None:
-        points.append((before, together(found)))
+        points.append((before, combine(found)))
     return tuple(points)
 
 
-def _a_minute(samples: Sequence[Sample], counts: Sequence[int]) -> list[float]:
-    """How many there were in the minute before each sample."""
+def _per_minute(samples: Sequence[Sample], counts: Sequence[int]) -> list[float]:
+    """Return the sum of the counts in the minute before each sample."""
     window: deque[tuple[float, int]] = deque()
     total = 0
     rates = []

@@ -46,9 +46,9 @@ class PlanState:
     def blocking_reason(self) -> str:
         """Return why the download cannot be started; "" when it can."""
         if self.busy:
-            return _("A download is going on.")
+            return _("A download is in progress.")
         if self.preparing:
-            return _("The demo's server is being prepared.")
+            return _("The demo server is starting.")
         if self.form.errors:
             return self.form.errors[0].text
         if self.error is not None:
@@ -61,7 +61,7 @@ class PlanState:
             return error_text.explain(self.folder.error.kind).sentence
         after = self.free_after
         if after is not None and after < self.reserve and not self._may_be_partly_done:
-            return _("Not enough room: {bytes} too little.", bytes=format_size(self.reserve - after))
+            return _("Not enough disk space: {bytes} too little.", bytes=format_size(self.reserve - after))
         return ""
 
     @property

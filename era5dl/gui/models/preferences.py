@@ -1,8 +1,8 @@
-"""What the window remembers between two days: one frozen value, in a small file of the user's own. Tk-free.
+"""Preferences of the window: a frozen dataclass, loaded from and saved to a small JSON file of the user. No Tk.
 
-Only what differs from the default is written, so that a better default reaches everybody. The file is untrusted: an
-entry that is unknown, of the wrong type or out of bounds falls back to its default, a file that cannot be read at all
-is set aside, and neither ever keeps the window from opening.
+Only values that differ from their defaults are saved, so that a better default reaches everybody. The file is not
+trusted: an entry that is unknown, of the wrong type or out of bounds gets its default, a file that cannot be read is
+renamed, and neither ever prevents the window from opening.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from era5dl.redaction import strip_credentials
 from era5dl.settings import Settings
 from era5dl.validation import Malformed, parse_json, read_regular_file
 
-_LIMIT = 256 * 1024  # bytes of the file
-_LONGEST = 4096  # letters of a text
+_MAX_BYTES = 256 * 1024  # of the file
+_MAX_LENGTH = 4096  # characters of a text
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "workers": (1, 64),
@@ -42,11 +42,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
-    """Sizes in bytes, speeds in bytes per second, times in seconds; an empty text means "not set"."""
+    """Sizes in bytes, speeds in bytes per second, times in seconds; an empty text means "not set".
+
+    rate_limit: 0 is no limit. proxy, ca_bundle, language: empty is the system's. endpoint_url: empty is Amazon's.
+    geometry: of the window, as Tk writes it. request_width: width of the request panel in our units, 0 before the user
+    has changed it. selection: the latest request, as JSON of `request_form`.
+    """
 
     folder: str = ""
     workers: int = 8
-    rate_limit: int = 0  # none
+    rate_limit: int = 0
     retries: int = 6
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
@@ -55,20 +60,20 @@ class Preferences:
     read_back: bool = False
     opaque_etags: bool = False
     flat: bool = False
-    proxy: str = field(default="", repr=False)  # the system's; may have a password in it
-    ca_bundle: str = ""  # the system's and the bundled ones
-    endpoint_url: str = ""  # Amazon's
+    proxy: str = field(default="", repr=False)  # may contain a password
+    ca_bundle: str = ""
+    endpoint_url: str = ""
     bucket: str = "nsf-ncar-era5"
     region: str = "us-west-2"
-    language: str = ""  # the system's
+    language: str = ""
     theme: str = "light"
     notifications: bool = True
-    geometry: str = ""  # of the window, as Tk writes it
-    request_width: int = 0  # of the left of the page Download, in our units; 0 where nobody has moved its edge
-    selection: str = ""  # what was asked for last: JSON that only its form understands
+    geometry: str = ""
+    request_width: int = 0
+    selection: str = ""
 
     def to_settings(self) -> Settings:
-        """For the engine. Raises UsageError, with the remedy, where an address or a file is not usable."""
+        """Return the settings for the engine. Raises UsageError where an address or a file is not usable."""
         return Settings(
             endpoint_url=self.endpoint_url or None,
             bucket=self.bucket,
@@ -89,7 +94,7 @@ class Preferences:
 
 
 def preferences_file() -> Path:
-    """Where they lie: ERA5DL_STATE_DIR, or the system's usual place for configuration."""
+    """Return the path: in ERA5DL_STATE_DIR if that is set, else in the system's folder for configuration."""
     chosen = os.environ.get("ERA5DL_STATE_DIR")
     if chosen:
         return Path(chosen).absolute() / "window.json"
@@ -99,10 +104,10 @@ def preferences_file() -> Path:
 
 
 def load(path: Path | None = None) -> Preferences:
-    """What was saved last; the defaults where nothing was or nothing can be read. Raises nothing."""
+    """Return the saved preferences, or the defaults where none can be read. Raises nothing."""
     try:
         path = path or preferences_file()
-        raw = parse_json(read_regular_file(path, _LIMIT))
+        raw = parse_json(read_regular_file(path, _MAX_BYTES))
         if type(raw) is not dict:
             raise Malformed("it holds no settings")
     except FileNotFoundError:
@@ -117,13 +122,13 @@ def load(path: Path | None = None) -> Preferences:
         _log.warning("the settings of the window cannot be read: %s", problem)
         return Preferences()
     found = {f.name: raw[f.name] for f in fields(Preferences) if f.name in raw and _fits(f, raw[f.name])}
-    if "endpoint_url" in found:  # earlier versions took a password in it
+    if "endpoint_url" in found:  # earlier versions accepted a password in it
         found["endpoint_url"] = strip_credentials(found["endpoint_url"])
     return Preferences(**found)
 
 
 def save(preferences: Preferences, path: Path | None = None) -> bool:
-    """Remember them. False, and a line in the log, where that is not possible. Raises nothing."""
+    """Save the preferences. Returns False, and logs the reason, where that is not possible. Raises nothing."""
     changed = {f.name: getattr(preferences, f.name) for f in fields(Preferences)}
     changed = {f.name: changed[f.name] for f in fields(Preferences) if changed[f.name] != f.default}
     try:
@@ -137,7 +142,7 @@ def save(preferences: Preferences, path: Path | None = None) -> bool:
 
 
 def _fits(field: Any, value: object) -> bool:
-    """Of the right type, within bounds, one of the choices."""
+    """Return whether a value has the right type, is within its bounds, and is one of the choices if there are any."""
     if type(field.default) is float and type(value) is int:
         pass
     elif type(value) is not type(field.default):
@@ -150,5 +155,5 @@ def _fits(field: Any, value: object) -> bool:
     if field.name == "geometry":
         return value == "" or GEOMETRY.fullmatch(str(value)) is not None
     if isinstance(value, str):
-        return len(value) <= (_LIMIT if field.name == "selection" else _LONGEST) and value.isprintable()
+        return len(value) <= (_MAX_BYTES if field.name == "selection" else _MAX_LENGTH) and value.isprintable()
     return True

@@ -1,7 +1,7 @@
-"""Vocabulary filter for the free texts of a support report.
+"""Vocabulary filter for the free texts of a support report: only known words stay. No Tk.
 
-It lets pass the words of this program and of the system's errors, numbers, times, and names of ERA5. Everything else
-is taken out, since nobody can list what people call their computers, folders and colleagues. Tk-free.
+It keeps words of this program and of system errors, numbers, times and ERA5 names, and removes everything else: nobody
+can list in advance the names of people, computers and folders that a text may contain.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import era5dl
 from era5dl.catalog import products, variables
 from era5dl.gui.text import i18n
 
-GONE = "<...>"
+REDACTED = "<...>"
 
 _WORD = re.compile(r"[^\W_](?:[\w.'’+%-]*[^\W_])?")
 _NUMBER = re.compile(r"\d[\d.,]*(?:[kMGTP]?i?B|s|ms|min|h|d|x|Z|st|nd|rd|th)?")
@@ -40,12 +40,12 @@ _LIBRARIES = """
 
 
 def redact_unknown_words(text: str, also: Iterable[str] = ()) -> str:
-    """The text with each word replaced that is neither of the vocabulary nor a number, a time or a name of ERA5.
+    """Replace each word that is neither in the vocabulary nor a number, a time or an ERA5 name.
 
-    also: words that may stand in it besides.
+    also: further words to keep.
     """
     allowed = {word.casefold() for word in also}
-    return _WORD.sub(lambda found: found[0] if _is_known(found[0], allowed) else GONE, text)
+    return _WORD.sub(lambda found: found[0] if _is_known(found[0], allowed) else REDACTED, text)
 
 
 def _is_known(word: str, allowed: set[str]) -> bool:
@@ -56,7 +56,7 @@ def _is_known(word: str, allowed: set[str]) -> bool:
 
 @cache
 def vocabulary() -> frozenset[str]:
-    """All words that this program itself can say, in small letters. The first call takes half a second."""
+    """Return all words that this program can print, in lower case. The first call takes half a second."""
     texts: list[str] = [_LIBRARIES, *(os.strerror(number) for number in errno.errorcode)]
     for module in pkgutil.walk_packages(era5dl.__path__, "era5dl."):
         spec = module.module_finder.find_spec(module.name, None)
@@ -71,7 +71,7 @@ def vocabulary() -> frozenset[str]:
 
 
 def _texts_of(code: CodeType) -> Iterator[str]:
-    """The texts and names in compiled code."""
+    """Return the strings and names in compiled code."""
     yield from code.co_names
     yield from code.co_varnames
     waiting = list(code.co_consts)

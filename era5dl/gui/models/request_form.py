@@ -1,4 +1,4 @@
-"""What the fields of the Download page say, checked: values in, a selection or sentences about fields out. No Tk."""
+"""Validation of the request form on the Download page: field values in, a selection or errors of fields out. No Tk."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from era5dl.gui.text import error_text
 from era5dl.gui.text.i18n import _
 from era5dl.selection import FIRST_DAY, Selection, parse_date, select_days
 
-MOST_DAYS = 400_000  # beyond any real wish
-
 
 class Period(Enum):
-    """In which way the dates are given."""
+    """How the dates are given: first and last day, or sets of years, months and days."""
 
     RANGE = "range"
     GRID = "grid"
@@ -28,7 +26,7 @@ class Period(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """What the page's fields hold, as they hold it. variables: full names, such as "an.sfc/2t"."""
+    """The values of the fields as entered. variables: full names, such as "an.sfc/2t"."""
 
     variables: frozenset[str] = frozenset()
     period: Period = Period.RANGE
@@ -42,7 +40,7 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """A field that must be changed before there can be a download. field: a name of `Fields`."""
+    """Why the value of a field is not valid. field: its name in `Fields`."""
 
     field: str
     text: str
@@ -50,19 +48,19 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class FormResult:
-    """What the fields come to: a selection and a folder, or why not; a field has one complaint at most."""
+    """The result of a validation: a selection and a folder, or errors, at most one for each field."""
 
     selection: Selection | None = None
     folder: Path | None = None
     errors: tuple[FieldError, ...] = field(default=())
 
     def error_for(self, name: str) -> str:
-        """What is wrong with this field; "" if nothing."""
+        """Return the error of this field; "" for none."""
         return next((error.text for error in self.errors if error.field == name), "")
 
 
 def validate(fields: Fields, today: date | None = None) -> FormResult:
-    """Read all fields. Asks no server and no disk."""
+    """Validate all fields, without access to server or disk. today: the last day allowed; None is today in UTC."""
     errors: list[FieldError] = []
     chosen = chosen_variables(fields.variables)
     if not chosen:
@@ -85,38 +83,41 @@ def validate(fields: Fields, today: date | None = None) -> FormResult:
 
 
 def chosen_variables(names: Iterable[str]) -> tuple[Variable, ...]:
-    """The variables of these full names, in the order of the catalogue; unknown ones are passed over."""
+    """Return the variables with these full names, in the order of the catalogue. Unknown names are ignored."""
     wanted = frozenset(names)
     return tuple(variable for variable in variables() if variable.name in wanted)
 
 
 def coverage(chosen: Iterable[Variable], today: date | None = None) -> tuple[date, date]:
-    """From the first day that any of them has to today (UTC): later ones may not be published yet, none lie ahead."""
+    """Return the earliest day that any of these variables can have, and today (UTC)."""
     firsts = [v.product.first_hour.date() for v in chosen if v.product.cadence is not Cadence.FIXED]
     return min(firsts, default=FIRST_DAY), today or datetime.now(timezone.utc).date()
 
 
 def read_folder(text: str) -> Path | FieldError:
-    """The folder a person wrote; ~ is their own."""
+    """Return the folder that the user entered; ~ is the home folder."""
     bare = text.strip()
     if not bare:
-        return FieldError("folder", _("Choose the folder the files shall go to."))
+        return FieldError("folder", _("Choose a folder for the files."))
     if "\0" in bare:
-        return FieldError("folder", _("This cannot be the name of a folder."))
+        return FieldError("folder", _("This is not a valid folder name."))
     try:
         return Path(bare).expanduser().absolute()
     except (OSError, RuntimeError, ValueError):
-        return FieldError("folder", _("This cannot be the name of a folder."))
+        return FieldError("folder", _("This is not a valid folder name."))
 
 
 def read_limit(text: str) -> int | FieldError | None:
-    """A speed such as "5M" or "500 kB/s"; nothing, or 0, is no limit. A bare number is in MB/s."""
+    """Return a rate limit in bytes per second, from a text such as "5M" or "500 kB/s". A plain number is in MB/s.
+
+    Returns None, which is no limit, for an empty text or 0.
+    """
     bare = text.strip()
     if not bare:
         return None
     try:
         return parse_rate(f"{bare}M" if bare.replace(".", "", 1).isdigit() else bare) or None
-    except Exception:  # noqa: BLE001 - UsageError or what a float makes of it
+    except Exception:  # noqa: BLE001 - UsageError, or an error of float()
         return FieldError("limit", _("A speed such as 5 MB/s; empty for no limit."))
 
 
@@ -127,7 +128,7 @@ def _read_days(fields: Fields, bounds: tuple[date, date]) -> tuple[list[FieldErr
         try:
             days = select_days(years=sorted(fields.years), months=sorted(fields.months), days=sorted(fields.days))
         except BadSelection:
-            return [FieldError("days", _("No such day exists: these months and days exclude one another."))], ()
+            return [FieldError("days", _("No such date exists: none of these months has any of these days."))], ()
         low, high = bounds
         inside = tuple((max(a, low), min(b, high)) for a, b in days if b >= low and a <= high)
         return ([] if inside else [FieldError("years", _between(bounds))]), inside
@@ -145,27 +146,27 @@ def _read_days(fields: Fields, bounds: tuple[date, date]) -> tuple[list[FieldErr
 
 
 def read_date(text: str, bounds: tuple[date, date]) -> date | str:
-    """The day a person wrote, or what is wrong with it."""
+    """Return the date that the user entered, or the error. bounds: first and last day allowed."""
     if not text.strip():
-        return _("Write a date as YYYY-MM-DD.")
+        return _("Enter a date as YYYY-MM-DD.")
     try:
         day = parse_date(text)
     except BadSelection as error:
         if error.remedy.startswith("Write"):
-            return _("Write the date as YYYY-MM-DD.")
-        return _("There is no such day in the calendar.")
+            return _("Enter the date as YYYY-MM-DD.")
+        return _("This date does not exist.")
     return day if bounds[0] <= day <= bounds[1] else _between(bounds)
 
 
 def _between(bounds: tuple[date, date]) -> str:
-    return _("There are data from {first} to {last} at most.", first=bounds[0], last=bounds[1])
+    return _("Data are available from {first} to {last} at most.", first=bounds[0], last=bounds[1])
 
 
-# --- remembered
+# --- saving
 
 
 def to_text(fields: Fields) -> str:
-    """For the settings file; the folder is remembered apart."""
+    """Return the fields as JSON for the preferences, without the folder, which has a preference of its own."""
     return json.dumps(
         {
             "variables": sorted(fields.variables),
@@ -180,7 +181,7 @@ def to_text(fields: Fields) -> str:
 
 
 def from_text(text: str, folder: str = "", today: date | None = None) -> Fields:
-    """What was remembered; the default, the last whole month but three of nothing, for all that is not understood."""
+    """Return the fields that `to_text` saved. An invalid text gives no variables and the default month."""
     try:
         raw = json.loads(text)
         return Fields(
@@ -194,12 +195,12 @@ def from_text(text: str, folder: str = "", today: date | None = None) -> Fields:
             folder=folder,
         )
     except (ValueError, KeyError, TypeError, RecursionError):
-        first, last = usual_month(today or datetime.now(timezone.utc).date())
+        first, last = default_month(today or datetime.now(timezone.utc).date())
         return Fields(first=first.isoformat(), last=last.isoformat(), folder=folder)
 
 
-def usual_month(today: date) -> tuple[date, date]:
-    """A whole month that is surely published: the one of half a year ago."""
+def default_month(today: date) -> tuple[date, date]:
+    """Return the first and the last day of the month half a year ago, which is certainly published."""
     day = (today - timedelta(days=183)).replace(day=1)
     return day, (day + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 

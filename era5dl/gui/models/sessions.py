@@ -1,4 +1,4 @@
-"""The sessions as the table of the Sessions page shows them: one row a session, every cell a text. Tk-free."""
+"""View model of the Sessions page: one row for each session, with the texts of its cells. No Tk."""
 
 from __future__ import annotations
 
@@ -25,55 +25,58 @@ _PAUSED = PROBLEM_STATES | {State.PAUSED}
 
 
 class RowState(Enum):
-    """How a row looks; besides the standings of the disk there is what only this window knows."""
+    """State of a row: the status on disk, or that of the run in this window."""
 
     RUNNING = "running"
     PAUSED = "paused"
     INTERRUPTED = "interrupted"
     DONE = "done"
-    FAILED = "failed"  # all was tried, some files failed
+    FAILED = "failed"  # the run is done, but some files failed
     FOLDER_MISSING = "folder missing"
     DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One session. percent: 0 to 100, never 100 before all is done. used: seconds since 1970, for sorting."""
+    """One session. percent: 0 to 100, and 100 only when all is done; None if unknown. used: seconds since 1970.
+
+    here: this window is running it.
+    """
 
     id: str
     folder: Path
     name: str
     period: str
     files: str
-    percent: int | None  # None: nothing is known
+    percent: int | None
     size: str
     used: float
     last_used: str
-    standing: RowState
+    state: RowState
     status: Term
-    here: bool  # it is the one that this window is working on
+    here: bool
     total_bytes: int
 
     @property
     def key(self) -> str:
-        """Tells rows apart: the same session may have been begun in two folders."""
+        """Identifies the row. The id is not enough: the same request in two folders has the same id."""
         return f"{self.id} {self.folder}"
 
     @property
     def can_resume(self) -> bool:
-        return not self.here and self.standing in (RowState.INTERRUPTED, RowState.FAILED, RowState.PAUSED)
+        return not self.here and self.state in (RowState.INTERRUPTED, RowState.FAILED, RowState.PAUSED)
 
     @property
     def can_verify(self) -> bool:
-        return not self.here and self.standing in (RowState.INTERRUPTED, RowState.FAILED, RowState.DONE)
+        return not self.here and self.state in (RowState.INTERRUPTED, RowState.FAILED, RowState.DONE)
 
     @property
     def can_forget(self) -> bool:
-        return not self.here and self.standing is not RowState.RUNNING
+        return not self.here and self.state is not RowState.RUNNING
 
     @property
     def can_open_folder(self) -> bool:
-        return self.standing is not RowState.FOLDER_MISSING
+        return self.state is not RowState.FOLDER_MISSING
 
 
 def rows(
@@ -82,38 +85,38 @@ def rows(
     *,
     now: float | None = None,
 ) -> list[SessionRow]:
-    """A row for each session, in their order. active: what this window is doing with which of them."""
+    """Return a row for each session, in the same order. active: states of runs in this window, by id and folder."""
     moment = time.time() if now is None else now
     return [_row(summary, (active or {}).get((summary.id, summary.folder)), moment) for summary in sessions]
 
 
-def _row(summary: SessionSummary, doing: State | None, now: float) -> SessionRow:
+def _row(summary: SessionSummary, run_state: State | None, now: float) -> SessionRow:
     name, period = parts_of_title(summary.title)
-    standing, status = _status(summary, doing)
+    state, status = _status(summary, run_state)
     known = summary.files > 0
     return SessionRow(
         id=summary.id,
         folder=summary.folder,
-        name=name if name != "?" else printable(summary.folder.name),  # what is damaged cannot say what it was
+        name=name if name != "?" else printable(summary.folder.name),  # a damaged session has no title
         period=period,
         files=f"{summary.done_files:,} / {summary.files:,}" if known else "",
         percent=_percent(summary) if known else None,
         size=format_size(summary.total_bytes) if known else "",
         used=summary.updated,
         last_used=ago(summary.updated, now),
-        standing=standing,
+        state=state,
         status=status,
-        here=doing is not None and doing is not State.ENDED,
+        here=run_state is not None and run_state is not State.ENDED,
         total_bytes=summary.total_bytes,
     )
 
 
-def _status(summary: SessionSummary, doing: State | None) -> tuple[RowState, Term]:
-    if doing is not None and doing is not State.ENDED:
-        return (RowState.PAUSED if doing in _PAUSED else RowState.RUNNING), status_text.state(doing)
+def _status(summary: SessionSummary, run_state: State | None) -> tuple[RowState, Term]:
+    if run_state is not None and run_state is not State.ENDED:
+        return (RowState.PAUSED if run_state in _PAUSED else RowState.RUNNING), status_text.state(run_state)
     if summary.status is SessionStatus.DONE and summary.failed:
         name = ngettext("{n:,} file failed", "{n:,} files failed", summary.failed)
-        return RowState.FAILED, Term(name, _("Press Resume to try them again; complete files are not touched."))
+        return RowState.FAILED, Term(name, _("Press Resume to retry them; complete files are not touched."))
     return RowState(summary.status.value), status_text.session_status(summary.status)
 
 
@@ -124,8 +127,10 @@ def _percent(summary: SessionSummary) -> int:
 
 
 def parts_of_title(title: str) -> tuple[str, str]:
-    """What a session is called and which days it is about, from a title such as
-    "t, u of e5.oper.an.pl, 2021-02-01 to 2021-02-28 (with gaps)"."""
+    """Return name and period of a session for display, from its title.
+
+    A title is, for example, "t, u of e5.oper.an.pl, 2021-02-01 to 2021-02-28 (with gaps)".
+    """
     found = _PERIOD.fullmatch(title)
     if found is None:
         return _name(title), ""
@@ -150,7 +155,7 @@ def _name(what: str) -> str:
 
 
 def ago(then: float, now: float) -> str:
-    """When that was, as one says it: "2 min ago", "today 14:05", "yesterday 09:30", "2026-03-01"."""
+    """Return a time for display: "2 min ago", "today 14:05", "yesterday 09:30" or "2026-03-01"."""
     if then <= 0:
         return ""
     seconds = now - then

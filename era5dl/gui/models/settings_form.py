@@ -1,4 +1,4 @@
-"""What the settings dialog's fields say, checked as they are typed: texts in, preferences or problems out. Tk-free."""
+"""Validation of the settings dialog: texts of its fields in, preferences and errors of fields out. No Tk."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from era5dl.settings import Settings
 
 
 class Kind(Enum):
-    """What a field takes."""
+    """What kind of value a field takes."""
 
     FOLDER = "folder"
     FILE = "file"
     TEXT = "text"
-    WHOLE = "whole"  # a number, with buttons for more and less
+    WHOLE = "whole"  # a whole number, with buttons to change it
     SECONDS = "seconds"
     SIZE = "size"
     RATE = "rate"
@@ -32,7 +32,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One setting. name: of `Preferences`. unit: what stands behind the field. when: from when on it holds."""
+    """One setting. name: in `Preferences`. unit: shown after the field."""
 
     name: str
     label: str
@@ -43,7 +43,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Settings that belong together, under a heading."""
+    """Settings on one tab. title: of the tab."""
 
     title: str
     fields: tuple[Field, ...]
@@ -59,7 +59,7 @@ GROUPS = (
                 N_("Workers"),
                 Kind.WHOLE,
                 N_("requests at once"),
-                N_("8 is right for most; 16 or 32 far from America."),
+                N_("8 suits most connections; 16 or 32 if you are far from America."),
             ),
             Field("rate_limit", N_("Rate limit"), Kind.RATE, N_("per second"), N_("5M, 500K; 0 or empty: no limit.")),
             Field(
@@ -67,23 +67,23 @@ GROUPS = (
                 N_("Retries"),
                 Kind.WHOLE,
                 N_("in a row without a new byte"),
-                N_("Then a file fails and the next one comes."),
+                N_("After that the file fails, and the next one starts."),
             ),
             Field(
                 "disk_reserve",
                 N_("Keep free"),
                 Kind.SIZE,
                 N_("on the disk"),
-                N_("The download waits rather than fill the disk."),
+                N_("The download waits instead of filling the disk."),
             ),
-            Field("verify", N_("Verify every file"), Kind.FLAG, hint=N_("Prove each byte against the server's MD5.")),
+            Field("verify", N_("Verify every file"), Kind.FLAG, hint=N_("Compare every byte with the server's MD5.")),
             Field(
                 "read_back",
                 N_("Read back"),
                 Kind.FLAG,
-                hint=N_("Prove what the disk holds, not only what came. Slower."),
+                hint=N_("Verify what is on the disk, not only what was received. Slower."),
             ),
-            Field("flat", N_("No subfolders"), Kind.FLAG, hint=N_("All files beside each other, for new downloads.")),
+            Field("flat", N_("No subfolders"), Kind.FLAG, hint=N_("New downloads put all files into one folder.")),
         ),
     ),
     Group(
@@ -93,9 +93,14 @@ GROUPS = (
                 "proxy",
                 N_("Proxy"),
                 Kind.TEXT,
-                hint=N_("http://host:port or socks5h://host:port. Empty: what the system says."),
+                hint=N_("http://host:port or socks5h://host:port. Empty: the system's proxy."),
             ),
-            Field("ca_bundle", N_("CA file"), Kind.FILE, hint=N_("Trusted alone. Empty: what the system trusts.")),
+            Field(
+                "ca_bundle",
+                N_("CA file"),
+                Kind.FILE,
+                hint=N_("Only its certificates are trusted. Empty: those of the system."),
+            ),
             Field("connect_timeout", N_("Connect within"), Kind.SECONDS, N_("seconds")),
             Field("read_timeout", N_("Answer within"), Kind.SECONDS, N_("seconds")),
             Field(
@@ -105,9 +110,9 @@ GROUPS = (
             Field("region", N_("Region"), Kind.TEXT),
             Field(
                 "opaque_etags",
-                N_("ETags are no MD5s"),
+                N_("ETags are not MD5s"),
                 Kind.FLAG,
-                hint=N_("Only for a mirror whose ETags prove nothing: files are then checked, not verified."),
+                hint=N_("Only for a mirror whose ETags are not MD5s: files are then checked, not verified."),
             ),
         ),
     ),
@@ -116,7 +121,12 @@ GROUPS = (
         (
             Field("language", N_("Language"), Kind.CHOICE),
             Field("theme", N_("Theme"), Kind.CHOICE),
-            Field("notifications", N_("Notifications"), Kind.FLAG, hint=N_("Tell when a download has ended.")),
+            Field(
+                "notifications",
+                N_("Notifications"),
+                Kind.FLAG,
+                hint=N_("Show a notification when a download has ended."),
+            ),
         ),
     ),
 )
@@ -125,28 +135,25 @@ FIELDS = {field.name: field for group in GROUPS for field in group.fields}
 
 
 def texts(preferences: Preferences) -> dict[str, Any]:
-    """What the fields show for these preferences: a text, or True and False for a flag."""
+    """Return what the fields show for these preferences: a text, or a bool for a flag."""
     return {name: _shown(field, getattr(preferences, name)) for name, field in FIELDS.items()}
 
 
 def read(entered: Mapping[str, Any], before: Preferences) -> tuple[Preferences, dict[str, str]]:
-    """The preferences that the fields say, and the problem of each field that has one.
-
-    A field with a problem keeps what it was before.
-    """
-    problems: dict[str, str] = {}
+    """Return the preferences entered, and the errors by field. A field with an error keeps its value from `before`."""
+    errors: dict[str, str] = {}
     made = before
     for name, field in FIELDS.items():
         if name in entered:
             try:
                 made = replace(made, **{name: _read(field, entered[name])})
-            except _Problem as problem:
-                problems[name] = str(problem)
-    return made, problems
+            except _FieldError as error:
+                errors[name] = str(error)
+    return made, errors
 
 
-class _Problem(Exception):
-    """What is wrong with a field, in the window's language."""
+class _FieldError(Exception):
+    """Why a value is not valid, in the language of the window."""
 
 
 def _shown(field: Field, value: Any) -> Any:
@@ -158,7 +165,7 @@ def _shown(field: Field, value: Any) -> Any:
 
 
 def amount(count: int) -> str:
-    """Bytes as a person would write them, and `parse_size` reads them back exactly: "5M", "512Mi", "1500000"."""
+    """Return bytes as a short text that `parse_size` reads back exactly: "5M", "512Mi", "1500000"."""
     for unit, factor in (("T", 1000**4), ("G", 1000**3), ("M", 1000**2), ("K", 1000)):
         if count and count % factor == 0:
             return f"{count // factor}{unit}"
@@ -180,55 +187,55 @@ def _read(field: Field, entered: Any) -> Any:
 
 
 def _number(field: Field, text: str) -> int | float:
-    value: int | float
-    try:
-        if field.kind is Kind.WHOLE:
-            value = int(text) if text.isascii() else _fail()
-        elif field.kind is Kind.SECONDS:
-            value = float(text) if len(text) < 20 else _fail()
-        elif field.kind is Kind.RATE:
-            value = parse_rate(text or "0")
-        else:
-            value = parse_size(text or "0")
-    except ValueError:
-        raise _Problem(_("Write a number.")) from None
-    except UsageError:
-        raise _Problem(_("Write it as 500K, 5M or 1.5G.")) from None
+    value = _parse_number(field.kind, text)
     low, high = BOUNDS[field.name]
     if not low <= value <= high:
         if field.kind in (Kind.RATE, Kind.SIZE):
-            raise _Problem(_("At most {most}.", most=amount(int(high))))
-        raise _Problem(_("From {least:g} to {most:g}.", least=low, most=high))
+            raise _FieldError(_("At most {most}.", most=amount(int(high))))
+        raise _FieldError(_("From {least:g} to {most:g}.", least=low, most=high))
     return value
+
+
+def _parse_number(kind: Kind, text: str) -> int | float:
+    try:
+        if kind is Kind.RATE:
+            return parse_rate(text or "0")
+        if kind is Kind.SIZE:
+            return parse_size(text or "0")
+        if kind is Kind.SECONDS and len(text) < 20:
+            return float(text)
+        if kind is Kind.WHOLE and text.isascii():
+            return int(text)
+    except ValueError:
+        pass
+    except UsageError:
+        raise _FieldError(_("Enter it as 500K, 5M or 1.5G.")) from None
+    raise _FieldError(_("Enter a number."))
 
 
 def _text(field: Field, text: str) -> str:
     if field.kind is Kind.FOLDER:
         if text and not Path(text).expanduser().is_absolute():
-            raise _Problem(_("Give the whole path."))
+            raise _FieldError(_("Enter the full path."))
         return str(Path(text).expanduser()) if text else ""
     if not text.isprintable():
-        raise _Problem(_("There are characters in it that do not belong there."))
+        raise _FieldError(_("It contains invalid characters."))
     if field.name in ("bucket", "region") and not text:
         return str(getattr(Preferences(), field.name))
     if field.name == "endpoint_url" and has_credentials(text):
-        raise _Problem(_("Leave out the user name and the password: no account is needed."))
+        raise _FieldError(_("Leave out the user name and the password: no account is needed."))
     try:
         entry: dict[str, Any] = {field.name: text or None}
         Settings(**entry)
     except UsageError:
-        raise _Problem(translate(_WRONG[field.name])) from None
+        raise _FieldError(translate(_INVALID[field.name])) from None
     return text
 
 
-_WRONG = {
-    "proxy": N_("This is no proxy. Write it as http://host:port or socks5h://host:port."),
-    "endpoint_url": N_("This is no web address. Write it as http://host:port."),
-    "ca_bundle": N_("There is no such file."),
-    "bucket": N_("Only the bare name, without s3:// and without a path."),
-    "region": N_("Write it as us-west-2."),
+_INVALID = {
+    "proxy": N_("This is not a valid proxy. Enter it as http://host:port or socks5h://host:port."),
+    "endpoint_url": N_("This is not a valid web address. Enter it as http://host:port."),
+    "ca_bundle": N_("This file does not exist."),
+    "bucket": N_("Enter only the name, without s3:// and without a path."),
+    "region": N_("Enter it as us-west-2."),
 }
-
-
-def _fail() -> int:
-    raise ValueError

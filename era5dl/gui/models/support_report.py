@@ -1,9 +1,9 @@
-"""The support report: what somebody who helps needs to know, and nothing about who and where you are. Tk-free.
+"""Support report: a zip that helps to find the cause of a problem, and does not identify the user. No Tk.
 
-A zip with a text about program, system, settings, network test, the last hour, the sessions, and the end of the log.
-Of settings and measurements only what can tell nothing of a person is put in: numbers, switches, the kind of an
-address. Free texts (titles, errors, the log) are reduced to words that this program knows. And every line goes through
-the redactor, the ones we think harmless as well.
+It describes program, system, settings, network test, metrics of the last hour and sessions, and has the end of the log.
+Settings and measurements are included only where they cannot identify a person: numbers, switches, the kind of an
+address. Free texts (titles, errors, the log) are reduced to words that this program knows. In addition, every line
+passes through the redactor, even where it seems harmless.
 """
 
 from __future__ import annotations
@@ -44,57 +44,55 @@ LIBRARIES = ("boto3", "botocore", "urllib3", "PySocks", "truststore", "psutil", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """What goes into the report."""
+class ReportData:
+    """What the report is made from. log: the lines of the Log page."""
 
     preferences: Preferences
     network_test: NetworkTest | None = None
     diagnoses: Sequence[Diagnosis] = ()
     samples: Sequence[Sample] = ()
     sessions: Sequence[SessionSummary] = ()
-    log: Sequence[str] = ()  # the lines of the Log page
+    log: Sequence[str] = ()
 
 
 def file_name(now: float | None = None) -> str:
-    """A name for the file: "era5dl-report-20260301-1405.zip"."""
+    """Return a name for the file, such as "era5dl-report-20260301-1405.zip"."""
     return time.strftime("era5dl-report-%Y%m%d-%H%M.zip", time.localtime(now))
 
 
-def write(path: Path, material: Material) -> None:
-    """Put the report into a zip. Raises OSError; then no half file is left."""
-    redact = redactor(material)
+def write(path: Path, data: ReportData) -> None:
+    """Write the report. Raises OSError, and then leaves no incomplete file."""
+    redact = redactor(data)
     temp = path.with_name(path.name + ".tmp")
     try:
         with zipfile.ZipFile(temp, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("report.txt", _lines(redact(text(material, redact))))
-            archive.writestr("last-hour.csv", redact(_history(material.samples)))
-            ids = [session.id for session in material.sessions]
-            for name, log in (("window-log.txt", material.log), ("file-log.txt", last_lines(2000))):
-                archive.writestr(name, _lines(redact_unknown_words(redact("\n".join(log)), ids)))
+            archive.writestr("report.txt", _plain_lines(redact(text(data, redact))))
+            archive.writestr("last-hour.csv", redact(_history(data.samples)))
+            ids = [session.id for session in data.sessions]
+            for name, log in (("window-log.txt", data.log), ("file-log.txt", last_lines(2000))):
+                archive.writestr(name, _plain_lines(redact_unknown_words(redact("\n".join(log)), ids)))
         temp.replace(path)
     except BaseException:
         temp.unlink(missing_ok=True)
         raise
 
 
-def _lines(said: str) -> str:
-    """The text without anything that a terminal would obey."""
-    return "\n".join(map(printable, said.split("\n")))
+def _plain_lines(content: str) -> str:
+    """Remove control characters, which a terminal would execute."""
+    return "\n".join(map(printable, content.split("\n")))
 
 
-def redactor(material: Material) -> Redactor:
-    """One that knows this computer, its user, and the addresses in the settings."""
-    preferences = material.preferences
+def redactor(data: ReportData) -> Redactor:
+    """Return a redactor that knows the names of this computer and its user, and the addresses in the settings."""
+    preferences = data.preferences
     environ = [value for name, value in os.environ.items() if name.lower().endswith("_proxy")]
-    diagnosed = [material.network_test.endpoint, material.network_test.proxy or ""] if material.network_test else []
+    diagnosed = [data.network_test.endpoint, data.network_test.proxy or ""] if data.network_test else []
     addresses = (
-        [f"//{address}" for address in material.network_test.addresses if ":" not in address]
-        if material.network_test
-        else []
+        [f"//{address}" for address in data.network_test.addresses if ":" not in address] if data.network_test else []
     )
     return Redactor(
         homes=_homes(),
-        folders=[preferences.folder, *(session.folder for session in material.sessions)],
+        folders=[preferences.folder, *(session.folder for session in data.sessions)],
         user=_user(),
         machine=socket.gethostname(),
         urls=[
@@ -108,20 +106,20 @@ def redactor(material: Material) -> Redactor:
     )
 
 
-def text(material: Material, redact: Callable[[str], str]) -> str:
-    """The report itself; `redact` has seen its free texts."""
+def text(data: ReportData, redact: Callable[[str], str]) -> str:
+    """Return the main text of the report. redact: applied to free texts before the vocabulary filter."""
 
-    def free(said: str) -> str:
-        return redact_unknown_words(redact(said))
+    def redact_free_text(value: str) -> str:
+        return redact_unknown_words(redact(value))
 
     sections = [
         ("Program", _program()),
-        ("Settings that differ from the defaults", _settings(material.preferences)),
-        ("Diagnoses", [diagnosis.value for diagnosis in material.diagnoses] or ["none"]),
-        ("Way to the server", _way(material.preferences)),
-        ("Network test", _network(material.network_test, free)),
-        ("Last hour", _summary(material.samples)),
-        ("Sessions", [_session(session, free) for session in material.sessions] or ["none"]),
+        ("Settings that differ from the defaults", _settings(data.preferences)),
+        ("Diagnoses", [diagnosis.value for diagnosis in data.diagnoses] or ["none"]),
+        ("Connection to the server", _connection(data.preferences)),
+        ("Network test", _network(data.network_test, redact_free_text)),
+        ("Last hour", _summary(data.samples)),
+        ("Sessions", [_session(session, redact_free_text) for session in data.sessions] or ["none"]),
     ]
     return "\n".join(f"{title}\n{'-' * len(title)}\n" + "\n".join(lines) + "\n" for title, lines in sections)
 
@@ -144,8 +142,8 @@ def _version(name: str) -> str:
         return "?"
 
 
-def _way(preferences: Preferences) -> list[str]:
-    """Which proxy and which certificates, and who set them."""
+def _connection(preferences: Preferences) -> list[str]:
+    """Return which proxy and which certificates are used, and where they are set."""
     try:
         settings = preferences.to_settings()
         proxy = proxy_for(endpoint_of(settings), settings.proxy)
@@ -158,7 +156,7 @@ def _way(preferences: Preferences) -> list[str]:
 
 
 def _settings(preferences: Preferences) -> list[str]:
-    """Numbers, switches and choices as they are; of a text only what kind it is."""
+    """Return numbers, switches and choices as they are; of a text only its kind."""
     changed = []
     for one in fields(preferences):
         value = getattr(preferences, one.name)
@@ -173,7 +171,7 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]{2,12}){1,2}-\d")
 
 
 def _kind(name: str, value: str) -> str:
-    """What a text is: "http://<host>:3128", "<path>", "us-west-2", "another one"."""
+    """Return the kind of a text: "http://<host>:3128", "<path>", "us-west-2" or "another one"."""
     if name in ("proxy", "endpoint_url"):
         return _address(value)
     if name in ("folder", "ca_bundle"):
@@ -182,7 +180,7 @@ def _kind(name: str, value: str) -> str:
 
 
 def _address(url: str) -> str:
-    """An address without its host, unless that is the bucket this program is made for, or this computer."""
+    """Return an address without its host, unless that is the default bucket or this computer."""
     if url.rstrip("/") == address_of(Settings()):
         return url
     try:
@@ -197,7 +195,7 @@ def _address(url: str) -> str:
 _SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
-def _network(found: NetworkTest | None, free: Callable[[str], str]) -> list[str]:
+def _network(found: NetworkTest | None, redact_free_text: Callable[[str], str]) -> list[str]:
     if found is None:
         return ["not run"]
     lines = []
@@ -208,9 +206,9 @@ def _network(found: NetworkTest | None, free: Callable[[str], str]) -> list[str]
         elif one.name == "addresses":
             value = ", ".join("IPv6" if ":" in address else "IPv4" for address in value) or "none"
         elif isinstance(value, str):
-            value = free(value)
+            value = redact_free_text(value)
         elif not (value is None or isinstance(value, (bool, int, float, Timing))):
-            value = free(str(value))
+            value = redact_free_text(str(value))
         lines.append(f"{one.name} = {value}")
     return lines
 
@@ -233,7 +231,7 @@ def _summary(samples: Sequence[Sample]) -> list[str]:
 
 
 def _history(samples: Sequence[Sample]) -> str:
-    """The ring as a table, a line every 10 s."""
+    """Return the metrics as CSV, a line every 10 s."""
     names = "at,speed,established,in_flight,rss,open_files,threads,retries,throttles,first_byte_p50,first_byte_p95"
     lines = [names]
     for s in samples[::5]:
@@ -257,10 +255,11 @@ def _history(samples: Sequence[Sample]) -> str:
     return "\n".join(lines)
 
 
-def _session(session: SessionSummary, free: Callable[[str], str]) -> str:
+def _session(session: SessionSummary, redact_free_text: Callable[[str], str]) -> str:
     return (
         f"{session.id} {session.status.value}: {session.done_files} of {session.files} files, "
-        f"{session.done_bytes} of {session.total_bytes} bytes, {session.failed} failed; {free(session.title)}"
+        f"{session.done_bytes} of {session.total_bytes} bytes, {session.failed} failed; "
+        f"{redact_free_text(session.title)}"
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
 
-from era5dl.gui.models.log import Level, Line, LogModel
+from era5dl.gui.models.log import LogLine, LogModel
+from era5dl.gui.text.event_text import LogLevel
 from era5dl.gui.text.i18n import N_, _, follow, translate
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import Palette
@@ -15,12 +16,17 @@ from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.search_entry import SearchEntry
 
-_WORDS = {Level.DETAIL: N_("Detail"), Level.INFO: N_("Note"), Level.WARNING: N_("Warning"), Level.ERROR: N_("Error")}
+_WORDS = {
+    LogLevel.DETAIL: N_("Detail"),
+    LogLevel.INFO: N_("Note"),
+    LogLevel.WARNING: N_("Warning"),
+    LogLevel.ERROR: N_("Error"),
+}
 _CHOICES = {
-    Level.DETAIL: N_("Everything"),
-    Level.INFO: N_("Notes and more"),
-    Level.WARNING: N_("Warnings and errors"),
-    Level.ERROR: N_("Errors only"),
+    LogLevel.DETAIL: N_("Everything"),
+    LogLevel.INFO: N_("Notes and more"),
+    LogLevel.WARNING: N_("Warnings and errors"),
+    LogLevel.ERROR: N_("Errors only"),
 }
 
 
@@ -39,7 +45,7 @@ class LogPage(ttk.Frame):
         super().__init__(master, style="Page.TFrame")
         self._theme = theme
         self._book = LogModel()
-        self._level = Level.INFO
+        self._level = LogLevel.INFO
         self._next = 0  # number of the first line not shown yet
         self._numbers: list[int] = []  # of the lines that are shown
         px = theme.px
@@ -117,10 +123,10 @@ class LogPage(ttk.Frame):
         self.text.tag_configure("clock", foreground=palette.muted, font=scaling.SMALL)
         hang = px(150)
         for level, colour in (
-            (Level.DETAIL, palette.muted),
-            (Level.INFO, palette.text),
-            (Level.WARNING, palette.warn),
-            (Level.ERROR, palette.danger),
+            (LogLevel.DETAIL, palette.muted),
+            (LogLevel.INFO, palette.text),
+            (LogLevel.WARNING, palette.warn),
+            (LogLevel.ERROR, palette.danger),
         ):
             self.text.tag_configure(level.name, foreground=colour)
         self.text.tag_configure("line", lmargin2=hang, tabs=(px(72), hang))
@@ -155,7 +161,7 @@ class LogPage(ttk.Frame):
         self.text.see("end")
         self._say_count()
 
-    def _write(self, lines: list[Line]) -> None:
+    def _write(self, lines: list[LogLine]) -> None:
         if not lines:
             return
         self.text.configure(state="normal")

@@ -295,7 +295,7 @@ class _Rows:
         row = self._rows[index]
         percent = "" if row.percent is None else f"{row.percent} %"
         texts = (row.name, row.period, percent, row.files, row.size, row.last_used, row.status.name)
-        return Row(texts, (row.percent or 0) / 100, _STATUS_STYLES[row.standing])
+        return Row(texts, (row.percent or 0) / 100, _STATUS_STYLES[row.state])
 
     def row_id(self, index: int) -> Hashable:
         return self._rows[index].key
