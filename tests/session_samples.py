@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.planner.plan import Missing, Plan
 from era5dl.ranges import RangeSet
-from era5dl.session import Checkpoint, Failure, Unfinished
+from era5dl.session import Checkpoint, FailedObject, UnfinishedObject
 
 REQUEST = {"selection": {"variables": ["e5.oper.an.pl/128_130_t"], "days": [["2021-02-01", "2021-02-28"]]}}
 
@@ -34,10 +34,10 @@ def example_checkpoint(plan: Plan) -> Checkpoint:
         verified=RangeSet([(0, 3)]),
         checked=RangeSet([(4, 5)]),
         unfinished=(
-            Unfinished(5, ((0, 20_000), (30_000, 50_000)), {0: "a" * 32, 1: "b" * 32, 7: "c" * 32}, 5000),
-            Unfinished(6, ((10, 900),), {}),
+            UnfinishedObject(5, ((0, 20_000), (30_000, 50_000)), {0: "a" * 32, 1: "b" * 32, 7: "c" * 32}, 5000),
+            UnfinishedObject(6, ((10, 900),), {}),
         ),
-        failures=(Failure(7, plan.objects[7].key, "said “no”", "ask again", 1_700_000_000.5, "Denied"),),
+        failures=(FailedObject(7, plan.objects[7].key, "said “no”", "ask again", 1_700_000_000.5, "Denied"),),
         replaced={5: changed, 8: changed_too},
         done_bytes=44_906,
         ended=False,
@@ -57,9 +57,9 @@ def checkpoints(draw: st.DrawFn, plan: Plan) -> Checkpoint:
         size = replaced.get(n, plan.objects[n]).size
         done = RangeSet(draw(st.lists(st.tuples(st.integers(0, size), st.integers(0, size)), max_size=5)))
         digests = draw(st.dictionaries(st.integers(0, 9999), st.text("0123456789abcdef", min_size=32, max_size=32)))
-        unfinished.append(Unfinished(n, tuple(done), digests, draw(st.integers(0, 2**40))))
+        unfinished.append(UnfinishedObject(n, tuple(done), digests, draw(st.integers(0, 2**40))))
     failures = tuple(
-        Failure(n, plan.objects[n].key, draw(st.text(max_size=30)), "", draw(st.floats(0, 4e9)))
+        FailedObject(n, plan.objects[n].key, draw(st.text(max_size=30)), "", draw(st.floats(0, 4e9)))
         for n, state in enumerate(states)
         if state == "f"
     )

@@ -16,7 +16,7 @@ from era5dl.folder import part_file
 from era5dl.folder.part_file import PartFile
 from era5dl.proof.etag import multipart_md5
 from era5dl.proof.object_digest import ObjectDigest
-from era5dl.session.checkpoint import Unfinished
+from era5dl.session.checkpoint import UnfinishedObject
 from tests.faultlab import pseudo_random
 
 PART = 1000
@@ -33,7 +33,7 @@ def _transfer(folder: Path) -> Transfer:
     return transfer
 
 
-def _files(folder: Path, claim: Unfinished | None) -> ObjectFiles:
+def _files(folder: Path, claim: UnfinishedObject | None) -> ObjectFiles:
     return ObjectFiles(folder / "a.nc", folder / "a.nc.part", claim, lambda: (), bool)
 
 
@@ -41,7 +41,8 @@ def test_a_recorded_md5_without_its_bytes_is_not_used(tmp_path: Path) -> None:
     """Otherwise it would approve whatever bytes are in their place."""
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
-    claim = Unfinished(0, ((0, PART), (2 * PART, 3 * PART - 1)), {0: MD5S[0], 1: MD5S[1], 2: MD5S[2], 9: MD5S[0]}, PART)
+    digests = {0: MD5S[0], 1: MD5S[1], 2: MD5S[2], 9: MD5S[0]}
+    claim = UnfinishedObject(0, ((0, PART), (2 * PART, 3 * PART - 1)), digests, PART)
     resume_part_file(transfer, _files(tmp_path, claim))
     assert list(transfer.done) == [(0, PART), (2 * PART, 3 * PART - 1)]
     assert transfer.recorded_md5s == {0: MD5S[0]}
@@ -57,7 +58,7 @@ def test_after_a_disk_failure_the_page_cache_is_not_used(
     monkeypatch.setattr(part_file, "drop_page_cache", dropped.append)
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
-    resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((0, PART),))), reopened=reopened)
+    resume_part_file(transfer, _files(tmp_path, UnfinishedObject(0, ((0, PART),))), reopened=reopened)
     assert transfer.part is not None
     transfer.part.acquire()
     transfer.part.release()
@@ -67,7 +68,7 @@ def test_after_a_disk_failure_the_page_cache_is_not_used(
 def test_bytes_beyond_a_truncated_part_file_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA[: 2 * PART - 1])
     transfer = _transfer(tmp_path)
-    resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((0, 3 * PART),), dict(enumerate(MD5S)), PART)))
+    resume_part_file(transfer, _files(tmp_path, UnfinishedObject(0, ((0, 3 * PART),), dict(enumerate(MD5S)), PART)))
     assert list(transfer.done) == [(0, 2 * PART - 1)]
     assert transfer.recorded_md5s == {0: MD5S[0]}
 
@@ -76,7 +77,7 @@ def test_a_truncated_part_file_without_md5s_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA[:-1])
     transfer = _transfer(tmp_path)
     transfer.digest = None
-    resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((0, PART),))))
+    resume_part_file(transfer, _files(tmp_path, UnfinishedObject(0, ((0, PART),))))
     assert not transfer.done
 
 
@@ -85,7 +86,7 @@ def test_a_part_file_larger_than_the_object_is_not_used(tmp_path: Path) -> None:
         if data is not None:
             (tmp_path / "a.nc.part").write_bytes(data)
         transfer = _transfer(tmp_path)
-        resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, PART)))
+        resume_part_file(transfer, _files(tmp_path, UnfinishedObject(0, ((0, PART),), {0: MD5S[0]}, PART)))
         assert not transfer.done
 
 
@@ -93,7 +94,7 @@ def test_recorded_md5s_of_another_part_size_are_not_compared(tmp_path: Path) -> 
     (tmp_path / "a.nc.part").write_bytes(DATA)
     for part_size in (0, PART - 1):
         transfer = _transfer(tmp_path)
-        resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((0, PART),), {0: MD5S[0]}, part_size)))
+        resume_part_file(transfer, _files(tmp_path, UnfinishedObject(0, ((0, PART),), {0: MD5S[0]}, part_size)))
         assert transfer.done
         assert transfer.recorded_md5s == {}
 
@@ -111,7 +112,7 @@ def test_md5s_of_other_part_sizes_are_dropped_once_the_part_size_is_known(tmp_pa
 def test_recorded_ranges_beyond_the_object_are_clipped(tmp_path: Path) -> None:
     (tmp_path / "a.nc.part").write_bytes(DATA)
     transfer = _transfer(tmp_path)
-    resume_part_file(transfer, _files(tmp_path, Unfinished(0, ((3 * PART, 99 * PART),), {})))
+    resume_part_file(transfer, _files(tmp_path, UnfinishedObject(0, ((3 * PART, 99 * PART),), {})))
     assert list(transfer.done) == [(3 * PART, 4 * PART)]
 
 

@@ -15,7 +15,7 @@ from era5dl.engine.engine import Engine
 from era5dl.engine.events import State
 from era5dl.engine.transfer import Transfer
 from era5dl.session import Session
-from era5dl.session.checkpoint import Unfinished
+from era5dl.session.checkpoint import UnfinishedObject
 from tests.faultlab import Fault, FaultServer, pseudo_random
 from tests.faultlab.http import Request
 from tests.runs import fetch_all, leftovers, plan_of, running, settings_for, wrong_files
@@ -45,7 +45,7 @@ def test_a_checkpoint_lists_no_bytes_of_the_old_version(fault_server: FaultServe
     bucket = S3Bucket(settings)
     with Session.begin(tmp_path, plan_of(bucket), settings) as session:
         run = Engine(bucket, session, settings)._run
-        run.session_state.entries[0] = Unfinished(0, ((0, 400_000),))
+        run.session_state.entries[0] = UnfinishedObject(0, ((0, 400_000),))
         transfer = Transfer(0, run.object(0), recheck_version=True)
         replace_version(run, transfer, replace(run.object(0), etag='"new"'))
         assert run.save_checkpoint().unfinished == ()

@@ -15,7 +15,7 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.errors import FolderUnusable, SessionError
-from era5dl.session import Session, Unfinished, list_sessions
+from era5dl.session import Session, UnfinishedObject, list_sessions
 from era5dl.session.checkpoint import Checkpoint
 from tests.faultlab import FaultServer, pseudo_random
 from tests.runs import Ran, fetch_all, plan_of, settings_for, wrong_files
@@ -72,7 +72,7 @@ def test_part_file_with_a_second_name_is_replaced(fault_server: FaultServer, out
         copied.write_bytes(DATA["1.bin"])
         os.link(copied, outside.with_name("backup"))
         done = ((0, PART),)
-        session.save(replace(Checkpoint.empty(), unfinished=(Unfinished(1, done),)))
+        session.save(replace(Checkpoint.empty(), unfinished=(UnfinishedObject(1, done),)))
 
     ran = fetch_with(fault_server, out, plant)
     assert outside.read_bytes() == CONTENT

@@ -20,7 +20,7 @@ from era5dl.gui.models.preferences import Preferences, load, save
 from era5dl.gui.models.settings_form import read
 from era5dl.log_file import start_logging
 from era5dl.redaction import redact_url
-from era5dl.session import Failure, Session
+from era5dl.session import FailedObject, Session
 from era5dl.session.index import remember
 from era5dl.session.resume_file import backup_path
 from era5dl.session.resume_format import render
@@ -201,7 +201,7 @@ def test_reasons_are_kept_without_secrets(tmp_path: Path) -> None:
     made = plan_of(objects(3))
     with Session.begin(tmp_path, made, Settings()) as session:
         reason = f"cannot reach http://user:{SECRET}@127.0.0.1:1"
-        failure = Failure(0, made.objects[0].key, reason, reason, 1.0)
+        failure = FailedObject(0, made.objects[0].key, reason, reason, 1.0)
         session.save(replace(session.checkpoint, failures=(failure,)))
         assert SECRET not in (tmp_path / ".era5dl" / f"{session.id}.json").read_text()
 

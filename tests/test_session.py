@@ -31,7 +31,7 @@ from era5dl.folder import atomic_write
 from era5dl.locks import lock_file as lock_module
 from era5dl.planner.plan import Plan
 from era5dl.ranges import RangeSet
-from era5dl.session import Checkpoint, Session, SessionStatus, Unfinished, list_sessions
+from era5dl.session import Checkpoint, Session, SessionStatus, UnfinishedObject, list_sessions
 from era5dl.session.info import title_of
 from era5dl.settings import Settings
 from tests.session_samples import example_checkpoint, objects, plan_of
@@ -230,7 +230,7 @@ def test_stale_part_file_is_removed_also_when_its_name_is_shortened(tmp_path):
     with Session.begin(tmp_path, old, SETTINGS) as session:
         part = session.paths.part(0)
         part.write_bytes(b"bytes")
-        session.save(replace(Checkpoint.empty(), unfinished=(Unfinished(0, ((0, 5),)),)))
+        session.save(replace(Checkpoint.empty(), unfinished=(UnfinishedObject(0, ((0, 5),)),)))
     with Session.begin(tmp_path, new, SETTINGS):
         assert not part.exists()
 
@@ -281,7 +281,7 @@ def test_state_is_never_carried_over_to_a_different_object(tmp_path_factory, dat
                 Checkpoint.empty(),
                 verified=RangeSet((n, n + 1) for n, state in enumerate(states) if state == "v"),
                 checked=RangeSet((n, n + 1) for n, state in enumerate(states) if state == "c"),
-                unfinished=tuple(Unfinished(n, ((0, 50),), {}) for n, state in enumerate(states) if state == "u"),
+                unfinished=tuple(UnfinishedObject(n, ((0, 50),), {}) for n, state in enumerate(states) if state == "u"),
             )
         )
     with Session.begin(out, new, SETTINGS) as session:

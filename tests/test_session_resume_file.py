@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.errors import SessionDamaged, SessionNotFound
 from era5dl.ranges import RangeSet
-from era5dl.session import Checkpoint, Failure, Unfinished, resume_file
+from era5dl.session import Checkpoint, FailedObject, UnfinishedObject, resume_file
 from era5dl.session.info import SessionInfo
 from era5dl.session.resume_entries import parse_failure
 from era5dl.session.resume_format import MAX_SIZE, parse, render
@@ -97,8 +97,8 @@ def test_finished_objects_are_stored_as_ranges_or_bits(members, many_holes):
 def test_checkpoint_of_another_plan_is_not_written():
     for wrong in (
         replace(Checkpoint.empty(), verified=RangeSet([(11, 13)])),
-        replace(Checkpoint.empty(), unfinished=(Unfinished(1, ((0, 5000),), {}),)),
-        replace(Checkpoint.empty(), failures=(Failure(12, "k", "", "", 0.0),)),
+        replace(Checkpoint.empty(), unfinished=(UnfinishedObject(1, ((0, 5000),), {}),)),
+        replace(Checkpoint.empty(), failures=(FailedObject(12, "k", "", "", 0.0),)),
     ):
         with pytest.raises(ValueError, match=r"no object|no bytes"):
             rendered(wrong)
@@ -347,9 +347,9 @@ def big_plan(count: int):
     )
 
 
-def unfinished(count: int, parts: int) -> tuple[Unfinished, ...]:
+def unfinished(count: int, parts: int) -> tuple[UnfinishedObject, ...]:
     digests = {part: hashlib.md5(b"%d" % part, usedforsecurity=False).hexdigest() for part in range(parts)}
-    return tuple(Unfinished(n, ((0, 1000 + n),), digests) for n in range(count))
+    return tuple(UnfinishedObject(n, ((0, 1000 + n),), digests) for n in range(count))
 
 
 @pytest.mark.slow
@@ -362,7 +362,7 @@ def test_typical_file_is_complete_and_huge_one_omits_only_recoverable_data():
         verified=RangeSet((n, n + 1) for n in range(1500, 3000, 2)),
         checked=RangeSet((n, n + 1) for n in range(1501, 3000, 2)),
         unfinished=unfinished(1400, 200),
-        failures=tuple(Failure(n, plan.objects[n].key, "é" * 2000, "ö" * 2000, 1.0) for n in range(400)),
+        failures=tuple(FailedObject(n, plan.objects[n].key, "é" * 2000, "ö" * 2000, 1.0) for n in range(400)),
         replaced={n: replace(plan.objects[n], etag='"new"') for n in range(2900)},
         done_bytes=5,
         ended=False,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.transfer import Transfer
 from era5dl.ranges import RangeSet
-from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
+from era5dl.session.checkpoint import Checkpoint, FailedObject, UnfinishedObject
 
 MAX_FAILURES = 200  # records kept; they are text, because exceptions would keep their sockets alive
 
@@ -26,7 +26,7 @@ class SessionState:
         self.verified, self.checked = checkpoint.verified.copy(), checkpoint.checked.copy()
         self.entries = {entry.index: entry for entry in checkpoint.unfinished}  # of objects without a transfer
         self.replaced: dict[int, ObjectInfo] = dict(checkpoint.replaced)  # changed upstream since the plan was made
-        self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
+        self.failures: deque[FailedObject] = deque(maxlen=MAX_FAILURES)
         self.dirty = True
 
     def is_finished(self, index: int) -> bool:
@@ -56,7 +56,7 @@ class SessionState:
             kept = [failure for failure in self.failures if failure.index not in indices]
             self.failures = deque(kept, maxlen=MAX_FAILURES)
 
-    def record_failure(self, failure: Failure) -> None:
+    def record_failure(self, failure: FailedObject) -> None:
         """Keep this failure instead of an earlier one of the same object."""
         self.forget_failures((failure.index,))
         self.failures.append(failure)
@@ -76,16 +76,16 @@ class SessionState:
         )
 
 
-def entry_of(transfer: Transfer) -> Unfinished:
+def entry_of(transfer: Transfer) -> UnfinishedObject:
     """Return the checkpoint entry of an unfinished object. It lists only bytes that are synced to the disk: those
     written since the last sync may be lost in a power cut."""
     digest = transfer.digest
     done = tuple(transfer.part.synced(transfer.done) if transfer.part is not None else transfer.done)
     if digest is None or not (transfer.multipart or transfer.unverifiable):
-        return Unfinished(transfer.index, done)
-    return Unfinished(transfer.index, done, {**transfer.recorded_md5s, **digest.part_md5s()}, digest.parts[0][1])
+        return UnfinishedObject(transfer.index, done)
+    return UnfinishedObject(transfer.index, done, {**transfer.recorded_md5s, **digest.part_md5s()}, digest.parts[0][1])
 
 
-def entry_bytes(entry: Unfinished | None) -> int:
+def entry_bytes(entry: UnfinishedObject | None) -> int:
     """Return how many bytes the entry lists; 0 for None."""
     return sum(stop - start for start, stop in entry.done) if entry else 0

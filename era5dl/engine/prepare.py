@@ -38,7 +38,7 @@ from era5dl.folder.part_file import PartFile
 from era5dl.proof.etag import etag_md5, likely_part_sizes, opaque_tag, part_size_fits
 from era5dl.proof.object_digest import READ_SIZE, ObjectDigest
 from era5dl.ranges import Range, RangeSet
-from era5dl.session.checkpoint import Unfinished
+from era5dl.session.checkpoint import UnfinishedObject
 
 BLOCK_SIZE = 4 << 20  # bytes; a kill costs the incomplete blocks of objects whose ETags are not MD5s
 MAX_PART_SIZES = 16  # part sizes that are remembered, the newest ones
@@ -95,7 +95,7 @@ class ObjectFiles:
 
     final: Path | ConfinedPath
     part: Path | ConfinedPath
-    entry: Unfinished | None  # the entry of the part file in the resume file
+    entry: UnfinishedObject | None  # the entry of the part file in the resume file
     part_md5s: Callable[[], tuple[str, ...]]  # MD5s of all its parts when it was verified; () if not recorded
     is_recorded: Callable[[], bool]  # whether another session has recorded the final file as fetched
 

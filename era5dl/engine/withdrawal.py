@@ -21,7 +21,7 @@ from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import Denied, Era5Error, ObjectChanged, Reaction
 from era5dl.ranges import RangeSet
-from era5dl.session.checkpoint import Failure
+from era5dl.session.checkpoint import FailedObject
 
 FAILED = Decision(Reaction.FAIL_OBJECT, 0.0, 0)
 
@@ -136,7 +136,7 @@ def _fail(run: RunState, transfer: Transfer) -> None:
     run.scheduler.close(transfer)
     run.held.discard(index)
     run.counters.set_state(index, FileState.FAILED)
-    failure = Failure(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind)
+    failure = FailedObject(index, key, transfer.reason, transfer.remedy, time.time(), transfer.kind)
     run.session_state.record_failure(failure)
     if transfer.is_temporary:
         run.retry_rounds.add(index)

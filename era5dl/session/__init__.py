@@ -1,17 +1,17 @@
 """Sessions on disk: what is being downloaded into which folder, how far it got, and which program is working on it."""
 
-from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
+from era5dl.session.checkpoint import Checkpoint, FailedObject, UnfinishedObject
 from era5dl.session.index import folder_of, known_sessions
 from era5dl.session.session import Session
 from era5dl.session.summary import SessionStatus, SessionSummary, list_sessions
 
 __all__ = [
     "Checkpoint",
-    "Failure",
+    "FailedObject",
     "Session",
     "SessionStatus",
     "SessionSummary",
-    "Unfinished",
+    "UnfinishedObject",
     "folder_of",
     "known_sessions",
     "list_sessions",

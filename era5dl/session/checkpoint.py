@@ -13,7 +13,7 @@ from era5dl.validation import Malformed
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
+class UnfinishedObject:
     """An object of which some bytes are on disk.
 
     index: in the plan. done: byte ranges on disk. digests: part number, from 0 -> MD5 (hex) of that whole part.
@@ -27,7 +27,7 @@ class Unfinished:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedObject:
     """An object that could not be fetched. index: in the plan. when: seconds since 1970."""
 
     index: int
@@ -44,8 +44,8 @@ class Checkpoint:
 
     verified: RangeSet
     checked: RangeSet
-    unfinished: tuple[Unfinished, ...]
-    failures: tuple[Failure, ...]
+    unfinished: tuple[UnfinishedObject, ...]
+    failures: tuple[FailedObject, ...]
     replaced: Mapping[int, ObjectInfo]  # objects that changed upstream since the plan was made
     done_bytes: int
     ended: bool  # nothing remained to be done when it was saved

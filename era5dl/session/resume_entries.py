@@ -14,7 +14,7 @@ from typing import Any
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.ranges import Range, RangeSet
 from era5dl.redaction import redact_secrets
-from era5dl.session.checkpoint import Checkpoint, Failure, Unfinished
+from era5dl.session.checkpoint import Checkpoint, FailedObject, UnfinishedObject
 from era5dl.validation import JsonObject, Malformed, as_array, as_hex, as_integer, as_text
 
 MAX_FAILURES = 200
@@ -60,7 +60,7 @@ def _short_text_without_secrets(text: str) -> str:
     return redact_secrets(text[: 2 * _MAX_TEXT])[:_MAX_TEXT]
 
 
-def _within_limits(entries: Sequence[Unfinished]) -> list[Unfinished]:
+def _within_limits(entries: Sequence[UnfinishedObject]) -> list[UnfinishedObject]:
     """Return as many entries as are allowed, those with the most bytes; the last ones may lose their digests."""
     if len(entries) > MAX_UNFINISHED:
         entries = sorted(entries, key=lambda entry: sum(stop - start for start, stop in entry.done), reverse=True)
@@ -71,7 +71,7 @@ def _within_limits(entries: Sequence[Unfinished]) -> list[Unfinished]:
             ranges -= len(entry.done)
             fits = len(entry.digests) <= digests
             digests -= len(entry.digests) if fits else 0
-            kept.append(entry if fits else Unfinished(entry.index, entry.done))
+            kept.append(entry if fits else UnfinishedObject(entry.index, entry.done))
     return kept
 
 
@@ -98,7 +98,7 @@ def parse_version(raw: object, files: int) -> tuple[int, ObjectInfo]:
     return item.integer("index", 0, files - 1), version
 
 
-def _unfinished_to_json(entry: Unfinished, version: ObjectInfo) -> dict[str, Any]:
+def _unfinished_to_json(entry: UnfinishedObject, version: ObjectInfo) -> dict[str, Any]:
     """Return a JSON record. Digests of consecutive parts form one text: [first part, its hex + hex of the next ...]."""
     done = list(RangeSet(entry.done))
     if done and (done[0][0] < 0 or done[-1][1] > version.size):
@@ -116,7 +116,7 @@ def _unfinished_to_json(entry: Unfinished, version: ObjectInfo) -> dict[str, Any
     }
 
 
-def parse_unfinished(raw: object, files: int) -> tuple[Unfinished, ObjectInfo]:
+def parse_unfinished(raw: object, files: int) -> tuple[UnfinishedObject, ObjectInfo]:
     """Return an unfinished object, and the version that its ranges belong to. Raises Malformed."""
     index, version = parse_version(raw, files)
     item = JsonObject(raw)
@@ -135,15 +135,15 @@ def parse_unfinished(raw: object, files: int) -> tuple[Unfinished, ObjectInfo]:
         as_hex(text, "digests", 32 * count)
         digests.update((first + place, text[32 * place : 32 * place + 32]) for place in range(count))
     part_size = item.integer("part_size") if "part_size" in item else 0  # earlier versions did not write it
-    return Unfinished(index, tuple(done), digests, part_size), version
+    return UnfinishedObject(index, tuple(done), digests, part_size), version
 
 
-def parse_failure(raw: object, files: int) -> Failure:
+def parse_failure(raw: object, files: int) -> FailedObject:
     """Return an object that has failed. Raises Malformed."""
     item = JsonObject(raw)
     index = item.integer("index", 0, files - 1)
     kind = item.text("kind") if "kind" in item else ""  # earlier versions did not write it
-    return Failure(index, item.text("key"), item.text("reason"), item.text("remedy"), item.timestamp("when"), kind)
+    return FailedObject(index, item.text("key"), item.text("reason"), item.text("remedy"), item.timestamp("when"), kind)
 
 
 def index_set_to_text(members: RangeSet, files: int) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.planner.plan import Plan
 from era5dl.ranges import RangeSet
-from era5dl.session import Checkpoint, Failure, Session, Unfinished
+from era5dl.session import Checkpoint, FailedObject, Session, UnfinishedObject
 from era5dl.settings import Settings
 
 REPEATS = 30
@@ -38,10 +38,10 @@ def plan_of(count: int) -> Plan:
     )
 
 
-def unfinished(first: int, count: int, pieces: int) -> tuple[Unfinished, ...]:
+def unfinished(first: int, count: int, pieces: int) -> tuple[UnfinishedObject, ...]:
     digests = {part: f"{part:032x}" for part in range(PARTS)}
     done = tuple((start * 10_000, start * 10_000 + 5000) for start in range(pieces))
-    return tuple(Unfinished(n, done, digests) for n in range(first, first + count))
+    return tuple(UnfinishedObject(n, done, digests) for n in range(first, first + count))
 
 
 def midway(plan: Plan) -> Checkpoint:
@@ -55,7 +55,7 @@ def midway(plan: Plan) -> Checkpoint:
 def holes(plan: Plan) -> Checkpoint:
     count = len(plan.objects) - min(8, len(plan.objects))
     failures = tuple(
-        Failure(n, plan.objects[n].key, "The connection ended before all bytes had come.", "Try again.", 1.7e9)
+        FailedObject(n, plan.objects[n].key, "The connection ended before all bytes had come.", "Try again.", 1.7e9)
         for n in range(1, count, 2)
     )
     verified = RangeSet((n, n + 1) for n in range(0, count, 2))
