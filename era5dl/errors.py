@@ -1,7 +1,7 @@
 """Exception hierarchy: everything that can go wrong, one class per reaction of the engine and remedy for the user.
 
 Each error carries the engine's reaction (`reaction`) and what the user can do (`remedy`), so that no code has to match
-message texts. Exceptions of boto3, botocore and urllib3 do not leave `era5dl.bucket`; they are translated to these.
+message texts. Exceptions of botocore and urllib3 do not leave `era5dl.bucket`; they are translated to these.
 
 Era5Error
 ├── UsageError                  the request is invalid

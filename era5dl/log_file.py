@@ -23,7 +23,7 @@ from era5dl.session.index import state_folder
 MAX_BYTES = 1_000_000  # per file
 OLD_FILES = 3  # rotated files that are kept
 OWN_LOGGER = "era5dl"
-LIBRARY_LOGGERS = ("urllib3", "botocore", "boto3", "py.warnings")
+LIBRARY_LOGGERS = ("urllib3", "botocore", "py.warnings")
 
 
 def log_path() -> Path:

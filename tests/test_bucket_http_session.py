@@ -10,7 +10,7 @@ import pytest
 
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.connect import Dialer
-from era5dl.bucket.http_session import Transport, accepted, keepalive_options
+from era5dl.bucket.http_session import HTTPSession, accepted, keepalive_options
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.proxy import parsed
 from era5dl.bucket.s3 import S3Bucket
@@ -125,10 +125,10 @@ def test_the_pool_is_as_large_as_it_should_be_and_connections_are_kept(fault_ser
 def test_connections_through_a_proxy_can_be_ended_too(fault_server: FaultServer, scheme: str) -> None:
     """The pools of a proxy are made elsewhere in the client library; they must be of our kind as well."""
     dialer = Dialer(parsed(fault_server.endpoint_url, "a test"), Trust())
-    transport = Transport(dialer=dialer, timeout=(5.0, 5.0), pool_size=2)
+    transport = HTTPSession(dialer=dialer, timeout=(5.0, 5.0), pool_size=2)
     manager = transport._get_connection_manager(f"{scheme}://s3.example.org", fault_server.endpoint_url)
     pool = manager.connection_from_url(f"{scheme}://s3.example.org/")
-    assert pool.ConnectionCls.__module__ == Transport.__module__
+    assert pool.ConnectionCls.__module__ == HTTPSession.__module__
     transport.close()
 
 
@@ -149,7 +149,7 @@ def test_dropped_connections_are_closed_at_once_whoever_still_holds_their_pool(f
     for bucket in opened(fault_server):
         with bucket.open(obj, 0, len(DATA), in_use) as body:
             bucket.head(KEY, idle)
-            pools = bucket._transport._manager.pools
+            pools = bucket._session._manager.pools
             held = [pools[key] for key in pools.keys()]  # noqa: SIM118 - it cannot be iterated
             bucket.drop_idle_connections()
             assert {sock.fileno() for sock in idle.sockets} == {-1}

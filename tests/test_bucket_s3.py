@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from email.utils import formatdate
@@ -17,13 +15,11 @@ from urllib.parse import quote
 
 import psutil
 import pytest
-from botocore.awsrequest import AWSResponse, HeadersDict
 
-from era5dl.bucket import client
 from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.client import bucket_url, create_client
 from era5dl.bucket.interface import ObjectInfo, Parts
 from era5dl.bucket.response_headers import span_of_body
-from era5dl.bucket.responses import Whole, described
 from era5dl.bucket.s3 import MOST_IDLE_PAGES, S3Bucket
 from era5dl.errors import (
     BadResponse,
@@ -39,6 +35,7 @@ from era5dl.errors import (
     StaleConnection,
     Unreachable,
     Untrusted,
+    UsageError,
 )
 from era5dl.settings import Settings
 from tests.faultlab import Certificates, Fault, FaultServer, Link, Objects, etag_of, pseudo_random
@@ -235,13 +232,13 @@ def test_a_part_whose_length_only_content_range_says(bucket: S3Bucket, server: F
     assert fetched(bucket) == DATA[START:STOP]
 
 
-@pytest.mark.parametrize("framing", [{"Transfer-Encoding": "chunked"}, {"Connection": "close"}], ids=str)
+@pytest.mark.parametrize("framing", [{"transfer-encoding": "chunked"}, {"connection": "close"}], ids=str)
 def test_a_whole_object_of_unsaid_length_is_taken_where_an_md5_will_decide(framing: dict[str, str]) -> None:
-    headers = {"ETag": OBJ.etag} | framing
+    headers = {"etag": OBJ.etag} | framing
     assert span_of_body(200, headers, OBJ, (START, STOP)) == (0, len(DATA))
     opaque = replace(OBJ, etag='"no-md5"')
     with pytest.raises(BadResponse):
-        span_of_body(200, headers | {"ETag": opaque.etag}, opaque, (START, STOP))
+        span_of_body(200, headers | {"etag": opaque.etag}, opaque, (START, STOP))
 
 
 @pytest.mark.parametrize("kind", ["range-ignored", "range-whole"])
@@ -594,6 +591,48 @@ def test_what_is_no_whole_listing_is_an_error(canned: Pair, body: str) -> None:
         list(canned.bucket.list(""))
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["<IsTruncated>false</IsTruncated>", "<IsTruncated>false</IsTruncated>"],
+        ["<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>", "<IsTruncated/>"],
+        ["<IsTruncated>TRUE</IsTruncated>", "<NextContinuationToken>t</NextContinuationToken>"],
+        ["<IsTruncated>maybe</IsTruncated>", ""],
+        ["<IsTruncated>false</IsTruncated>", "<Contents><Key>a</Key><Key>b</Key><Size>1</Size></Contents>"],
+        ["<IsTruncated>false</IsTruncated>", "<Contents><Key>a</Key><Size>1</Size><Size>2</Size></Contents>"],
+        ["<IsTruncated>false</IsTruncated>", "<Contents/>"],
+    ],
+    ids=str,
+)
+def test_a_listing_that_contradicts_itself_is_refused(canned: Pair, parts: list[str]) -> None:
+    canned.server.answers = [Answer.of(200, "OK", {}, LISTING.format(*parts).encode())]
+    with pytest.raises(BadResponse):
+        list(canned.bucket.list(""))
+
+
+def test_keys_are_url_encoded_where_the_listing_says_so_wherever_it_says_it(canned: Pair) -> None:
+    encoded = "<IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>"
+    entry = "<Contents><Key>a+b%2Bc/%C3%9C.nc</Key><Size>1</Size></Contents>"
+    for parts in ([encoded, entry], [entry, encoded]):
+        canned.server.answers = [Answer.of(200, "OK", {}, LISTING.format(*parts).encode())]
+        assert [obj.key for obj in canned.bucket.list("")] == ["a b+c/Ü.nc"]
+    canned.server.answers = [Answer.of(200, "OK", {}, LISTING.format("", entry).encode())]
+    assert [obj.key for obj in canned.bucket.list("")] == ["a+b%2Bc/%C3%9C.nc"]
+
+
+def test_names_in_a_listing_may_have_a_prefix_of_their_namespace(canned: Pair) -> None:
+    body = (
+        '<s3:ListBucketResult xmlns:s3="x"><s3:Name>nsf-ncar-era5</s3:Name><s3:IsTruncated>false</s3:IsTruncated>'
+        "<s3:CommonPrefixes><s3:Prefix>p/</s3:Prefix><s3:Key>none</s3:Key></s3:CommonPrefixes>"
+        "<s3:Contents>\n <s3:Owner><s3:Key>none</s3:Key></s3:Owner><s3:Key>a&amp;<!-- -->b</s3:Key>\n"
+        "<s3:ChecksumAlgorithm>1</s3:ChecksumAlgorithm><s3:ChecksumAlgorithm>2</s3:ChecksumAlgorithm>"
+        "<s3:LastModified>2025-01-01T00:00:00.000Z</s3:LastModified><s3:Size>7</s3:Size></s3:Contents>"
+        "</s3:ListBucketResult>"
+    )
+    canned.server.answers = [Answer.of(200, "OK", {}, body.encode())]
+    assert list(canned.bucket.list("")) == [ObjectInfo("a&b", 7, "", 1_735_689_600)]
+
+
 def test_a_listing_that_brings_nothing_new_for_ever_is_an_error(canned: Pair) -> None:
     """Each page with another token, so that it looks like going on."""
     pages = [
@@ -752,6 +791,10 @@ s3 =
 """
 
 
+def url_of(settings: Settings) -> str:
+    return bucket_url(create_client(settings), settings.bucket)
+
+
 def well_and_anonymous(settings: Settings, server: Canned) -> None:
     """One request, to this server, without a signature."""
     bucket = S3Bucket(settings)
@@ -773,7 +816,7 @@ def test_the_users_aws_variables_do_not_disturb(monkeypatch: pytest.MonkeyPatch,
     with Canned(Answer.of(500, "Error", {}, b"")) as server:
         well_and_anonymous(settings_for(server), server)
     if name in ("endpoint", "endpoint of S3", "FIPS", "dual stack", "region"):
-        assert client.address_of(Settings()) == AT_AMAZON
+        assert url_of(Settings()) == AT_AMAZON
 
 
 @pytest.mark.parametrize("profile", ["", "work"])
@@ -786,7 +829,7 @@ def test_the_users_aws_files_do_not_disturb(monkeypatch: pytest.MonkeyPatch, tmp
         monkeypatch.setenv("AWS_PROFILE", profile)
     with Canned(Answer.of(500, "Error", {}, b"")) as server:
         well_and_anonymous(settings_for(server), server)
-    assert client.address_of(Settings()) == AT_AMAZON
+    assert url_of(Settings()) == AT_AMAZON
 
 
 @pytest.mark.parametrize("text", [CONFIG, "[this is no configuration"], ids=["theirs", "broken"])
@@ -876,32 +919,15 @@ def test_nobody_there_is_unreachable() -> None:
 def test_objects_are_asked_for_where_the_client_finds_them(options: dict[str, Any], address: str) -> None:
     """One host for everything: another one would mean other connections, and redirects."""
     settings = Settings(**options)
-    assert S3Bucket(settings)._base == client.address_of(settings) == address
+    assert url_of(settings) == S3Bucket(settings)._url == address
 
 
-# -- what is unusual is the client's ---------------------------------------------------------------------------------
+def test_a_name_that_no_bucket_can_have_is_refused_at_once() -> None:
+    with pytest.raises(UsageError, match="wrong--x-s3"):
+        S3Bucket(Settings(bucket="wrong--x-s3"))
 
 
-def test_what_is_usual_needs_no_client(fault_server: FaultServer) -> None:
-    """It takes as long to be there as all else before the first byte."""
-    etag = fault_server.put("parts.nc", DATA, part_size=150_000)
-    program = f"""if True:
-        import sys
-        from era5dl.bucket.cancellation import Abort
-        from era5dl.bucket.s3 import MOST_IDLE_PAGES, S3Bucket
-        from era5dl.bucket.interface import ObjectInfo
-        from era5dl.settings import Settings
-        bucket = S3Bucket(Settings(endpoint_url={fault_server.endpoint_url!r}, bucket={fault_server.bucket!r}))
-        (first, second) = bucket.list("")
-        assert bucket.head(first.key) == first
-        assert bucket.parts(second).size == 150_000
-        assert bucket.parts(first) is None
-        with bucket.open(first, 0, 1000, Abort()) as body:
-            assert body.readinto(memoryview(bytearray(1000)))
-        print(*sorted(sys.modules.keys() & {{"boto3", "botocore.client", "s3transfer"}}), second.etag)
-    """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == [etag]
+# -- responses of other servers than S3 ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("operation", ["list", "head"])
@@ -918,22 +944,18 @@ DESCRIBED = {"ETag": '"abc"', "Content-Length": "12", "Last-Modified": DATE}
 
 
 @pytest.mark.parametrize(
-    "headers",
+    ("headers", "etag"),
     [
-        {},
-        {"Last-Modified": "Wed, 01 Jan 2020 12:20:30 +0200"},
-        {"Content-Length": "012"},
-        {"ETag": "bare"},
+        ({}, '"abc"'),
+        ({"Last-Modified": "Wed, 01 Jan 2020 12:20:30 +0200"}, '"abc"'),
+        ({"Content-Length": "012"}, '"abc"'),
+        ({"ETag": "bare"}, '"bare"'),
     ],
     ids=str,
 )
-def test_the_short_way_describes_as_the_client_does(canned: Pair, headers: dict[str, str]) -> None:
-    told = DESCRIBED | headers
-    canned.server.answers = [Answer(200, "OK", told, length=None)]
-    judge = client.Client(Settings(), canned.bucket._transport)
-    said = judge.judge(AWSResponse("", 200, HeadersDict(told), Whole(b"")), "head_object", Key=KEY)
-    expected = described(KEY, said["ContentLength"], said["ETag"], said["LastModified"])
-    assert canned.bucket.head(KEY) == expected
+def test_an_object_is_described_by_its_headers(canned: Pair, headers: dict[str, str], etag: str) -> None:
+    canned.server.answers = [Answer(200, "OK", DESCRIBED | headers, length=None)]
+    assert canned.bucket.head(KEY) == ObjectInfo(KEY, 12, etag, 1_577_874_030)
 
 
 @pytest.mark.parametrize("date", ["", "2020-01-01T10:20:30Z", "1577874030", "some day GMT"])

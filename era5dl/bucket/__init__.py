@@ -1,1 +1,1 @@
-"""The bucket: what we need of it (`store`), how S3 gives it (`s3`), and boto3 for what is unusual (`client`)."""
+"""Access to the S3 bucket: `interface` for the rest of the program, `s3` as its implementation with botocore."""

@@ -19,7 +19,7 @@ import era5dl
 from era5dl.bucket.body_reader import Tap
 from era5dl.bucket.cancellation import SLICED, Abort, aborting
 from era5dl.bucket.error_mapping import translate, translated
-from era5dl.bucket.http_session import Transport
+from era5dl.bucket.http_session import HTTPSession
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.response_headers import span_of_body
 from era5dl.bucket.responses import read_error
@@ -41,7 +41,7 @@ class Get:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: HTTPSession,
         base: str,
         obj: ObjectInfo,
         span: tuple[int, int],
@@ -102,9 +102,13 @@ class Get:
 
     def _asking(self) -> dict[str, str]:
         start, stop = self._span
-        return {"Range": f"bytes={start}-{stop - 1}", **PLAIN, **if_match(self._obj)}
+        return {
+            "Range": f"bytes={start}-{stop - 1}",
+            **PLAIN,
+            **({"If-Match": self._obj.etag} if if_match(self._obj) else {}),
+        }
 
 
 def if_match(obj: ObjectInfo) -> dict[str, str]:
     """The condition that pins the version; a weak ETag can never satisfy it (RFC 9110, 13.1.1)."""
-    return {"If-Match": obj.etag} if obj.etag and not is_weak(obj.etag) else {}
+    return {"IfMatch": obj.etag} if obj.etag and not is_weak(obj.etag) else {}

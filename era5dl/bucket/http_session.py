@@ -33,13 +33,13 @@ from era5dl.bucket.deadline import Deadline, deadline_of_this_thread
 from era5dl.bucket.fast_get import WarmPool
 from era5dl.bucket.happy_eyeballs import SocketOption
 from era5dl.bucket.proxy import login_wanted
-from era5dl.bucket.responses import Whole, read_answer, read_error
+from era5dl.bucket.responses import BufferedBody, read_answer, read_error
 from era5dl.errors import Interrupted, Stopped
 
 HEAD = "the head of the answer"  # what is waited for after a request
 
 
-class Transport(URLLib3Session):  # type: ignore[misc]
+class HTTPSession(URLLib3Session):  # type: ignore[misc]
     """A pool of connections whose requests can be aborted from any thread."""
 
     def __init__(self, *, dialer: Dialer, timeout: tuple[float, float], pool_size: int):
@@ -74,21 +74,24 @@ class Transport(URLLib3Session):  # type: ignore[misc]
                 pool.close()
 
     def send(self, request: Any) -> Any:
-        """The answer to a prepared request for anything but bytes of an object. Raises what botocore's session does."""
+        """The answer to a request that the client has prepared: its body read, unless it is an object's. Raises what
+        botocore's session does."""
         self._not_when_aborted()
-        request.stream_output = True
+        streamed, request.stream_output = request.stream_output, True
         try:
             with Deadline(self._patience, HEAD) as limit:
                 answer = super().send(request)
                 if not limit.end():
                     answer.raw.close()
             self._not_when_unknown(answer.status_code, answer.raw)
+            if streamed and answer.status_code < 300:
+                return answer
             read = read_error if answer.status_code >= 300 else read_answer
             body = read(answer.raw, limit.socket)
         finally:
             if (abort := abort_of_this_thread()) is not None:
                 abort.watch(None)  # the connection may be another thread's by now
-        return AWSResponse(answer.url, answer.status_code, answer.headers, Whole(body))
+        return AWSResponse(answer.url, answer.status_code, answer.headers, BufferedBody(body))
 
     def get(self, url: str, headers: dict[str, str]) -> Any:
         """The answer to a GET, urllib3's response or as much of one as is needed, its body still to be read. Raises
@@ -205,8 +208,6 @@ class _Dialled:
                 limit.begin(self._twin)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, connection, error) from error
-        except UnicodeError as error:  # a label that is empty or too long
-            raise NameResolutionError(self.host, connection, socket.gaierror(socket.EAI_NONAME, str(error))) from error
         except TimeoutError as error:
             raise ConnectTimeoutError(connection, f"no connection to {self.host} in {self.timeout} s") from error
         except OSError as error:

@@ -18,7 +18,7 @@ from era5dl.proof.etag import etag_md5, is_weak, quoted, same_etag
 from era5dl.ranges import Range
 
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"  # of no bytes
-SAMPLE = {"Range": "bytes=0-0"}  # what asks for a single byte
+SAMPLE = "bytes=0-0"  # the range of a single byte
 _CLOCK_GRAIN = 1  # seconds; listings give fractions of them, headers do not
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate", "compress", "br", "zstd"})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
@@ -27,7 +27,7 @@ _DIGITS = re.compile(r"[0-9]{1,19}")
 
 
 class Headers(Protocol):
-    """Those of an answer, whatever their case."""
+    """Header fields of a response by their names in lower case."""
 
     def get(self, name: str, default: str, /) -> str: ...
 
@@ -45,7 +45,7 @@ class Facts:
 
 def described(status: int, headers: Headers) -> Facts:
     """What the answer to a HEAD says."""
-    length = headers.get("Content-Length", "")
+    length = headers.get("content-length", "")
     return _facts(headers, int(length) if status == 200 and _DIGITS.fullmatch(length) else None)
 
 
@@ -54,9 +54,9 @@ def sampled(status: int, headers: Headers) -> Facts:
 
     Some servers, such as `rclone serve s3`, send a part under 200, with the right Content-Range and Content-Length.
     """
-    place = headers.get("Content-Range", "")
+    place = headers.get("content-range", "")
     found = _CONTENT_RANGE.fullmatch(place)
-    if found and (status == 206 or (status == 200 and headers.get("Content-Length", "") == "1")):
+    if found and (status == 206 or (status == 200 and headers.get("content-length", "") == "1")):
         return replace(_facts(headers, int(found[3])), ranged=True)
     if status == 416 and (found := _EMPTY_RANGE.fullmatch(place)):
         return _facts(headers, int(found[1]))
@@ -110,8 +110,8 @@ def span_of_body(status: int, headers: Headers, obj: ObjectInfo, asked: Range) -
     Raises BadResponse or ObjectChanged unless the headers can only belong to such bytes of exactly this version.
     """
     start, stop = asked
-    length = headers.get("Content-Length", "")
-    found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    length = headers.get("content-length", "")
+    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
     whole = status == 200 and not found and (length == str(obj.size) or _is_proven_without_length(headers, obj))
     if not whole and not found:
         _other_version(headers, obj)
@@ -153,13 +153,13 @@ def _check_version(headers: Headers, obj: ObjectInfo, size: int, *, surely: bool
 
 def _is_proven_without_length(headers: Headers, obj: ObjectInfo) -> bool:
     """Whether an answer of unknown length is the pinned version in full, and an MD5 will show where it ends wrongly."""
-    if headers.get("Content-Length", "") or headers.get("Content-Range", "") or _is_compressed(headers):
+    if headers.get("content-length", "") or headers.get("content-range", "") or _is_compressed(headers):
         return False
     return etag_md5(obj.etag) is not None and _etag(headers) == obj.etag
 
 
 def _is_compressed(headers: Headers) -> bool:
-    codings = {coding.strip().lower() for coding in headers.get("Content-Encoding", "").split(",")}
+    codings = {coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")}
     return bool(codings & _COMPRESSED)
 
 
@@ -175,13 +175,13 @@ def _facts(headers: Headers, size: int | None) -> Facts:
 
 
 def _etag(headers: Headers) -> str:
-    return quoted(headers.get("ETag", ""))
+    return quoted(headers.get("etag", ""))
 
 
 def _modified(headers: Headers) -> int:
     """Last-Modified in seconds since 1970; 0 where there is none that can be read."""
     try:
-        moment = parsedate_to_datetime(headers.get("Last-Modified", ""))
+        moment = parsedate_to_datetime(headers.get("last-modified", ""))
         return max(int(moment.timestamp()), 0) if moment.tzinfo else 0
     except (ValueError, TypeError, OverflowError, OSError):
         return 0

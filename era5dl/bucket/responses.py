@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -30,10 +31,11 @@ FLOOR_BYTES = 15 << 10
 LONGEST_ETAG = 1024
 LARGEST = 2**53  # bytes of an object: far above S3's limit, and exact in every JSON reader
 _GULP = 64 << 10
+_IS_TRUNCATED = re.compile(rb"<(?:\w+:)?IsTruncated(?:\s[^>]*)?/?>([^<]*)")
 _FOREIGN = (b"<!DOCTYPE", b"<!ENTITY")  # only a document type can make entities, and S3 writes none
 
 
-class Whole:
+class BufferedBody:
     """A body that has come already, as botocore wants to read it."""
 
     def __init__(self, data: bytes) -> None:
@@ -88,6 +90,16 @@ def _read(raw: Any, sock: socket.socket | None, most: int, most_tags: int) -> by
     data = gathered.getvalue()
     strange = data.count(b"<") > most_tags or any(word in data for word in _FOREIGN)
     return None if strange else data
+
+
+def check_listing(response_dict: dict[str, Any], **_: Any) -> None:
+    """Handle botocore's event `before-parse` of a listing. Raises BadResponse where IsTruncated is neither true nor
+    false, or is there twice: botocore would take the page for the last one, and the listing would just be shorter.
+    """
+    if response_dict["status_code"] == 200:
+        said = _IS_TRUNCATED.findall(response_dict["body"])
+        if said and said not in ([b"true"], [b"false"]):
+            raise BadResponse("the listing does not say whether there is more of it")
 
 
 @contextlib.contextmanager

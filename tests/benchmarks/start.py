@@ -48,7 +48,7 @@ def first_byte(url: str, plan: Plan, folder: Path) -> float:
         pass
     before = {path: path.stat().st_blocks for path in folder.rglob("*")}
     began = time.monotonic()
-    process = subprocess.Popen(_resume(folder), cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(_resume(folder, url), cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while True:
             parts = [path for path in folder.rglob("*.part") if path not in before]
@@ -62,8 +62,8 @@ def first_byte(url: str, plan: Plan, folder: Path) -> float:
         process.wait()
 
 
-def _resume(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "era5dl", "resume", str(folder), "--limit-rate", "20M"]
+def _resume(folder: Path, url: str) -> list[str]:
+    return [sys.executable, "-m", "era5dl", "resume", str(folder), "--limit-rate", "20M", "--allow-endpoint", url]
 
 
 def plan_of(folder: Path, work: Workload, count: int) -> Plan:
@@ -105,7 +105,7 @@ def main() -> None:
                 short = Plan({"benchmark": 1}, plan.objects[:1])
                 with Session.begin(Path(name) / "imports", short, Settings(endpoint_url=host.url, bucket=BUCKET)):
                     pass
-                for own, whole, module in imports_of(_resume(Path(name) / "imports"))[:SHOWN]:
+                for own, whole, module in imports_of(_resume(Path(name) / "imports", host.url))[:SHOWN]:
                     print(f"{own / 1000:8.1f} ms own {whole / 1000:8.1f} ms with all below   {module}")
 
 

@@ -40,7 +40,7 @@ from era5dl.session.origin import address_of
 from era5dl.session.summary import SessionSummary
 from era5dl.settings import Settings
 
-LIBRARIES = ("boto3", "botocore", "urllib3", "PySocks", "truststore", "psutil", "platformdirs")
+LIBRARIES = ("botocore", "urllib3", "PySocks", "truststore", "psutil", "platformdirs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
