@@ -37,7 +37,7 @@ class Window:
         self.root.report_callback_exception = failed
         self.page = self.app.pages.download
 
-    def until(self, reached: Callable[[], object], timeout: float = LONG) -> None:
+    def wait_until(self, reached: Callable[[], object], timeout: float = LONG) -> None:
         end = time.monotonic() + timeout
         while not reached():
             assert time.monotonic() < end, "waited in vain"
@@ -50,7 +50,7 @@ class Window:
 
     def press(self, button: ttk.Button, timeout: float = LONG) -> None:
         """As soon as it can be pressed: a disabled one would not even say that nothing came of it."""
-        self.until(lambda: not button.instate(["disabled"]), timeout)
+        self.wait_until(lambda: not button.instate(["disabled"]), timeout)
         button.invoke()
 
     def pick(self, *names: str) -> None:
@@ -79,7 +79,7 @@ class Window:
         """Choose these for the days of `two_days`, and wait for the plan."""
         self.pick(*names)
         self.choose_days(*map(str, DAYS))
-        self.until(lambda: self.can_start)
+        self.wait_until(lambda: self.can_start)
 
     def running(self) -> bool:
         return self.app.service.runs.snapshot() is not None

@@ -83,7 +83,7 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
                 subprocess.run(["import", "-window", "root", str(target)], check=True)
                 print(target)
 
-        def until(reached: Callable[[], bool]) -> None:
+        def wait_until(reached: Callable[[], bool]) -> None:
             end = time.monotonic() + LONG
             while not reached():
                 root.update()
@@ -91,14 +91,14 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
                 assert time.monotonic() < end
 
         request = app.pages.download.request
-        until(lambda: not request.start.instate(["disabled"]))
+        wait_until(lambda: not request.start.instate(["disabled"]))
         shoot("planned")
         app.pages.download.show_grid()
         app.pages.download.grid_panel.show(frozenset(range(1991, 2021)), frozenset({6, 7, 8}), frozenset())
         shoot("grid")
         app.pages.download.hide_grid()
         app.actions.start()
-        until(lambda: (s := app.service.runs.snapshot()) is not None and s.done_bytes > 0.45 * s.total_bytes)
+        wait_until(lambda: (s := app.service.runs.snapshot()) is not None and s.done_bytes > 0.45 * s.total_bytes)
         app.pages.download.queue.table.select([2])
         shoot("download")
         for page in ("sessions", "diagnostics", "log"):
@@ -122,7 +122,7 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
             app.dialogs._help.close()
         if "offer" in pages:
             app.service.runs.stop()
-            until(lambda: not app.service.runs.busy)
+            wait_until(lambda: not app.service.runs.busy)
             app.controllers.download._resume_offered = False
             app.service.sessions.request_list()
             settle(root, 0.5)
@@ -130,11 +130,11 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
             app.pages.download.banner._button.invoke()
             settle(root, 1.0)
         if "done" in pages:
-            until(lambda: not app.service.runs.busy)
+            wait_until(lambda: not app.service.runs.busy)
             shoot("done")
         else:
             app.service.runs.stop()
-            until(lambda: not app.service.runs.busy)
+            wait_until(lambda: not app.service.runs.busy)
         app.actions.close()
         with contextlib.suppress(tk.TclError):
             root.mainloop()

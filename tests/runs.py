@@ -1,4 +1,4 @@
-"""One engine run against a server of the tests: plan what the bucket holds, fetch it, look at what came."""
+"""Runs the engine against a test server: plans the objects of the bucket, downloads them, and checks the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from era5dl.planner import Plan
 from era5dl.session import Session
 from era5dl.settings import Settings
 
-LONG = 60.0  # seconds after which a test gives up waiting
+TIMEOUT = 60.0  # seconds after which a test stops waiting
 
 
 class Server(Protocol):
@@ -27,32 +27,32 @@ class Server(Protocol):
 E = TypeVar("E")
 
 
-class Ran:
-    """A run that is going on or over: engine, session, bucket and all that was said."""
+class EngineRun:
+    """A run in progress or ended: engine, session, bucket, and all events so far."""
 
     def __init__(self, engine: Engine, session: Session, bucket: S3Bucket, events: list[Event]) -> None:
         self.engine, self.session, self.bucket, self.events = engine, session, bucket, events
 
-    def end(self, timeout: float = LONG) -> RunEnded:
-        """Wait for the end of the run."""
+    def wait_for_end(self, timeout: float = TIMEOUT) -> RunEnded:
+        """Wait for the end of the run, and return how it ended."""
         assert self.engine.wait(timeout), f"the run has not ended: {self.engine.snapshot()}"
         assert self.engine.result is not None
         return self.engine.result
 
-    def until(self, reached: Callable[[], bool], timeout: float = LONG) -> None:
-        """Wait until something is so."""
+    def wait_until(self, reached: Callable[[], bool], timeout: float = TIMEOUT) -> None:
+        """Wait until the condition holds."""
         give_up = time.monotonic() + timeout
         while not reached():
-            assert time.monotonic() < give_up, f"waited in vain: {self.engine.snapshot()}"
+            assert time.monotonic() < give_up, f"the condition was not reached: {self.engine.snapshot()}"
             time.sleep(0.005)
 
-    def said(self, kind: type[E]) -> list[E]:
-        """All events of one kind so far."""
+    def events_of(self, kind: type[E]) -> list[E]:
+        """Return all events of this type so far."""
         return [event for event in list(self.events) if isinstance(event, kind)]
 
 
 def settings_for(server: Any, **options: Any) -> Settings:
-    """Settings for a server of the tests: short timeouts, no room kept free."""
+    """Settings for a test server: short timeouts, no disk space kept free."""
     ca_file = getattr(server, "ca_file", None)
     usual: dict[str, Any] = {"disk_reserve": 0, "connect_timeout": 2.0, "read_timeout": 2.0, "workers": 4}
     return Settings(
@@ -64,7 +64,7 @@ def settings_for(server: Any, **options: Any) -> Settings:
 
 
 def plan_of(bucket: S3Bucket, prefix: str = "") -> Plan:
-    """All objects under a prefix."""
+    """Return the plan of all objects with this prefix."""
     return Plan({"prefix": prefix}, tuple(bucket.list(prefix)))
 
 
@@ -79,23 +79,23 @@ def running(
     on_event: Callable[[Event], None] | None = None,
     only: list[int] | None = None,
     **options: Any,
-) -> Iterator[Ran]:
-    """A run that has been started; it is stopped at the end if it is still going on.
+) -> Iterator[EngineRun]:
+    """Context manager: a run that has been started. It is stopped on exit if it is still in progress.
 
-    bucket: one made before for the same server with the same timeouts; a new one takes 0.1 s.
+    bucket: one for the same server with the same timeouts, to be used again; a new one takes 0.1 s.
     """
     settings = settings_for(server, **options)
     bucket = bucket or S3Bucket(settings)
     made = plan if plan is not None else plan_of(bucket, prefix)
     events: list[Event] = []
 
-    def hear(event: Event) -> None:
+    def on_any_event(event: Event) -> None:
         events.append(event)
         if on_event is not None:
             on_event(event)
 
     with Session.begin(folder, made, settings) as session:
-        ran = Ran(Engine(bucket, session, settings, hear, only=only), session, bucket, events)
+        ran = EngineRun(Engine(bucket, session, settings, on_any_event, only=only), session, bucket, events)
         ran.engine.start()
         try:
             yield ran
@@ -105,10 +105,10 @@ def running(
             bucket.drop_idle_connections()
 
 
-def fetch_all(server: Any, folder: Path, **options: Any) -> Ran:
-    """A whole run, to its end."""
+def fetch_all(server: Any, folder: Path, **options: Any) -> EngineRun:
+    """Run the engine to its end."""
     with running(server, folder, **options) as ran:
-        ran.end()
+        ran.wait_for_end()
     return ran
 
 
@@ -117,7 +117,7 @@ def sha256(data: bytes) -> str:
 
 
 def wrong_files(folder: Path, objects: dict[str, bytes]) -> list[str]:
-    """Keys whose file is missing or has other bytes than it should."""
+    """Return the keys whose file is missing or has wrong bytes."""
     return [
         key
         for key, data in objects.items()
@@ -126,11 +126,11 @@ def wrong_files(folder: Path, objects: dict[str, bytes]) -> list[str]:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Part files that are still there."""
+    """Return the part files that still exist."""
     return list(folder.rglob("*.part"))
 
 
-def taken(body: Any, most: int) -> bytes:
-    """What a `store.Body` gives next, at most so many bytes."""
+def read_some(body: Any, most: int) -> bytes:
+    """Return the next bytes of a body, at most `most`."""
     buffer = bytearray(most)
     return bytes(buffer[: body.readinto(memoryview(buffer))])

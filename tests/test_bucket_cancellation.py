@@ -15,7 +15,7 @@ from era5dl.bucket.s3 import S3Bucket
 from era5dl.errors import Era5Error, Stopped
 from tests.faultlab import Fault, FaultServer, etag_of, pseudo_random
 from tests.faultlab.http import Answer
-from tests.runs import settings_for, taken
+from tests.runs import read_some, settings_for
 from tests.servers.canned import Canned
 
 KEY = "a.nc"
@@ -38,7 +38,7 @@ class Fetching(threading.Thread):
     def run(self) -> None:
         try:
             with self._bucket.open(OBJ, 0, len(DATA), self.abort) as body:
-                while data := taken(body, 1 << 16):
+                while data := read_some(body, 1 << 16):
                     self.came += data
                     self.go_on()
         except Era5Error as error:
@@ -188,7 +188,7 @@ def test_after_the_attempt_the_connection_is_no_longer_ours(bucket: S3Bucket, se
     bucket.head(KEY, abort)
     abort.trip("too late")
     with bucket.open(OBJ, 0, 10, other) as body:
-        assert taken(body, 100) == DATA[:10]
+        assert read_some(body, 100) == DATA[:10]
     other.trip("too late")
     assert bucket.head(KEY, Abort()).size == len(DATA)
     assert server.stats().connections == 1
@@ -249,7 +249,7 @@ def test_in_slices_come_the_same_bytes(monkeypatch: pytest.MonkeyPatch, size: in
         bucket = S3Bucket(settings_for(server, read_timeout=0.5))
         with bucket.open(obj, 0, size, Abort()) as body:
             while len(came) < size:
-                data = taken(body, sip)
+                data = read_some(body, sip)
                 assert data
                 came += data
         hold.set()
@@ -266,7 +266,7 @@ def test_in_slices_come_the_bytes_that_tls_has_already_unpacked(
     came = bytearray()
     with bucket.open(OBJ, 0, 100_000, Abort()) as body:
         while len(came) < 100_000:
-            came += taken(body, 1000)
+            came += read_some(body, 1000)
     bucket.drop_idle_connections()
     assert came == DATA[:100_000]
 

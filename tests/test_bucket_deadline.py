@@ -21,7 +21,7 @@ from era5dl.errors import BadResponse, Interrupted, OutOfThreads, ServerBusy, Un
 from era5dl.planner import concurrent_requests, plan_keys
 from era5dl.settings import Settings
 from tests.faultlab import Certificates, Fault, FaultServer, Link, etag_of, pseudo_random
-from tests.runs import settings_for, taken
+from tests.runs import read_some, settings_for
 
 KEY = "f/a.nc"
 DATA = pseudo_random("deadline", 300_000)
@@ -83,7 +83,7 @@ def bucket_at(port: int, **options: Any) -> S3Bucket:
 def fetched(bucket: S3Bucket) -> bytes:
     came = bytearray()
     with bucket.open(OBJ, 0, len(DATA), Abort()) as body:
-        while data := taken(body, 1 << 20):
+        while data := read_some(body, 1 << 20):
             came += data
     return bytes(came)
 

@@ -16,7 +16,7 @@ from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.errors import Interrupted, StaleConnection
 from tests.faultlab import Fault, FaultServer, etag_of
-from tests.runs import settings_for, taken
+from tests.runs import read_some, settings_for
 
 KEY, DATA = "a b+c/ä.nc", bytes(range(256)) * 400
 OBJECT = ObjectInfo(KEY, len(DATA), etag_of(DATA))
@@ -94,7 +94,7 @@ def test_all_but_the_first_request_of_a_connection_go_the_short_way(
     bucket = S3Bucket(settings_for(faults))
     for start in range(0, 5000, 1000):
         with bucket.open(OBJECT, start, start + 1000, Abort()) as body:
-            assert taken(body, 1000) == DATA[start : start + 1000]
+            assert read_some(body, 1000) == DATA[start : start + 1000]
     bucket.drop_idle_connections()
     assert long_way == ["GET"]
     assert faults.stats().connections == 1
@@ -106,12 +106,12 @@ def test_a_connection_that_broke_is_not_kept(fault_server: FaultServer) -> None:
     bucket = S3Bucket(settings_for(fault_server, read_timeout=1.0))
     for fault, error in (("reset-at-once", StaleConnection), ("stall-before-headers", Interrupted)):
         with bucket.open(OBJECT, 0, 10, Abort()) as body:
-            taken(body, 10)
+            read_some(body, 10)
         fault_server.script(Fault(fault))
         with pytest.raises(error), bucket.open(OBJECT, 0, 10, Abort()):
             pass
     with bucket.open(OBJECT, 0, 10, Abort()) as body:
-        assert taken(body, 10) == DATA[:10]
+        assert read_some(body, 10) == DATA[:10]
     bucket.drop_idle_connections()
 
 
@@ -142,6 +142,6 @@ def test_a_pool_that_was_closed_meanwhile_is_looked_up_anew(fault_server: FaultS
     for _ in range(3):
         for _ in range(2):
             with bucket.open(OBJECT, 0, 10, Abort()) as body:
-                assert taken(body, 10) == DATA[:10]
+                assert read_some(body, 10) == DATA[:10]
         bucket.drop_idle_connections()
     assert fault_server.stats().connections == 3

@@ -17,7 +17,7 @@ from era5dl.bucket.s3 import S3Bucket
 from era5dl.bucket.tls_trust import Trust
 from era5dl.errors import NotFound
 from tests.faultlab import FaultServer, etag_of
-from tests.runs import settings_for, taken
+from tests.runs import read_some, settings_for
 
 TCP = socket.IPPROTO_TCP
 KEY, DATA = "a.nc", bytes(100_000)
@@ -50,7 +50,7 @@ def test_the_options_are_on_the_live_socket(request: pytest.FixtureRequest, sche
     abort = Watching()
     for bucket in opened(server):
         with bucket.open(ObjectInfo(KEY, len(DATA), etag_of(DATA)), 0, len(DATA), abort) as body:
-            taken(body, 1)
+            read_some(body, 1)
             sock = abort.sockets[-1]
             assert sock.getpeername()[1] == server.port
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
@@ -153,7 +153,7 @@ def test_dropped_connections_are_closed_at_once_whoever_still_holds_their_pool(f
             held = [pools[key] for key in pools.keys()]  # noqa: SIM118 - it cannot be iterated
             bucket.drop_idle_connections()
             assert {sock.fileno() for sock in idle.sockets} == {-1}
-            while taken(body, len(DATA)):
+            while read_some(body, len(DATA)):
                 pass
         assert {sock.fileno() for sock in in_use.sockets} == {-1}, "it did not go back to where nobody looks for it"
         assert bucket.head(KEY).size == len(DATA)

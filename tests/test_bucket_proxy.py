@@ -20,7 +20,7 @@ from era5dl.bucket.proxy import is_excepted, parsed, proxy_for
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.settings import Settings
 from tests.faultlab import Certificates, Fault, FaultServer, etag_of, make_certificates, pseudo_random
-from tests.runs import settings_for, taken
+from tests.runs import read_some, settings_for
 from tests.servers.proxies import Http, Socks
 
 KEY = "a.nc"
@@ -235,7 +235,7 @@ def bucket_of(server: FaultServer, proxy: str, host: str = NAME, **options: obje
 def fetched(bucket: S3Bucket, abort: Abort | None = None) -> bytes:
     with bucket.open(OBJ, 0, len(DATA), abort or Abort()) as body:
         came = bytearray()
-        while data := taken(body, 1 << 16):
+        while data := read_some(body, 1 << 16):
             came += data
     return bytes(came)
 
@@ -317,7 +317,7 @@ def test_connections_through_socks_are_kept_and_kept_alive(server: FaultServer) 
                 assert abort.socket is not None
                 assert abort.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
                 assert type(abort.socket) in (socket.socket, ssl.SSLSocket), "not PySocks', which is slow"
-                while taken(body, 1 << 16):
+                while read_some(body, 1 << 16):
                     pass
         assert len(proxy.asked) == 1
         bucket.drop_idle_connections()
@@ -514,7 +514,7 @@ def test_bytes_that_come_by_tls_in_tls_can_be_stopped(
 
         def work() -> None:
             with bucket.open(OBJ, 0, len(DATA), abort) as body:
-                while data := taken(body, 1 << 16):
+                while data := read_some(body, 1 << 16):
                     came.extend(data)
 
         ended_soon(work, abort, lambda: len(came) == 100_000)

@@ -41,7 +41,7 @@ from era5dl.settings import Settings
 from tests.faultlab import Certificates, Fault, FaultServer, Link, Objects, etag_of, pseudo_random
 from tests.faultlab.http import Answer
 from tests.faultlab.objects import LAST_MODIFIED
-from tests.runs import settings_for, taken
+from tests.runs import read_some, settings_for
 from tests.servers.canned import Canned
 from tests.servers.seaweed import Seaweed
 
@@ -141,7 +141,7 @@ def fetched(bucket: S3Bucket, obj: ObjectInfo = OBJ, start: int = START, stop: i
     """All bytes of one answer."""
     came = bytearray()
     with bucket.open(obj, start, stop, Abort()) as body:
-        while data := taken(body, 1 << 20):
+        while data := read_some(body, 1 << 20):
             came += data
     return bytes(came)
 
@@ -226,7 +226,7 @@ def test_a_part_whose_length_only_content_range_says(bucket: S3Bucket, server: F
     server.script(Fault(f"{kind}-cut", at=100_000), key=KEY)
     came = bytearray()
     with contextlib.suppress(Interrupted), bucket.open(OBJ, START, STOP, Abort()) as body:
-        while data := taken(body, 1 << 20):
+        while data := read_some(body, 1 << 20):
             came += data
     assert came == DATA[START : START + 100_000]
     assert fetched(bucket) == DATA[START:STOP]
@@ -247,7 +247,7 @@ def test_the_whole_object_instead_of_a_part_is_told_from_it(bucket: S3Bucket, se
     came = bytearray()
     with bucket.open(OBJ, START, STOP, Abort()) as body:
         assert (body.start, body.whole) == (0, True)
-        while data := taken(body, 1 << 20):
+        while data := read_some(body, 1 << 20):
             came += data
     assert came == DATA
     with bucket.open(OBJ, START, STOP, Abort()) as body:
@@ -267,7 +267,7 @@ def test_a_part_under_200_is_the_part_that_its_content_range_names(canned: Pair)
     ]
     with canned.bucket.open(OBJ, START, STOP, Abort()) as body:
         assert (body.start, body.whole) == (START, False)
-        assert b"".join(iter(lambda: taken(body, 1 << 20), b"")) == DATA[START:STOP]
+        assert b"".join(iter(lambda: read_some(body, 1 << 20), b"")) == DATA[START:STOP]
     assert canned.bucket.head(KEY) == OBJ
     with pytest.raises(BadResponse):
         fetched(canned.bucket)
@@ -381,7 +381,7 @@ def test_bytes_are_handed_over_as_soon_as_they_are_there(plain: S3Bucket, fault_
         came = bytearray()
         with pytest.raises(Interrupted), plain.open(OBJ, START, STOP, Abort()) as body:
             while True:
-                came += taken(body, 1 << 20)
+                came += read_some(body, 1 << 20)
         assert came == DATA[START : START + at]
 
 
@@ -395,7 +395,7 @@ def test_bytes_that_came_with_the_headers_are_not_lost(count: int) -> None:
         for bucket in opened(server):
             with pytest.raises(Interrupted), bucket.open(OBJ, START, STOP, Abort()) as body:
                 while True:
-                    came += taken(body, 1 << 20)
+                    came += read_some(body, 1 << 20)
             hold.set()
     assert came == DATA[START : START + count]
 
@@ -406,7 +406,7 @@ def test_a_body_that_ends_early_is_short_or_an_interruption(bucket: S3Bucket, se
     came = bytearray()
     try:
         with bucket.open(OBJ, START, STOP, Abort()) as body:
-            while data := taken(body, 1 << 20):
+            while data := read_some(body, 1 << 20):
                 came += data
     except Interrupted:
         pass
@@ -460,7 +460,7 @@ def test_leaving_in_the_middle_closes_the_body(bucket: S3Bucket, server: FaultSe
     try:
         for _ in range(20):
             with pytest.raises(ZeroDivisionError) as left, bucket.open(OBJ, START, STOP, Abort()) as body:
-                assert taken(body, 1 << 20)
+                assert read_some(body, 1 << 20)
                 raise ZeroDivisionError
             kept.append((left.value, body))
         assert sockets_to(server) == 0
@@ -472,9 +472,9 @@ def test_connections_in_flight_are_not_idle(plain: S3Bucket, fault_server: Fault
     fault_server.link = Link(speed=2_000_000)
     came = bytearray()
     with plain.open(OBJ, START, STOP, Abort()) as body:
-        came += taken(body, 1 << 20)
+        came += read_some(body, 1 << 20)
         plain.drop_idle_connections()
-        while data := taken(body, 1 << 20):
+        while data := read_some(body, 1 << 20):
             came += data
     assert came == DATA[START:STOP]
 

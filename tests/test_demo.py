@@ -254,7 +254,7 @@ def test_the_server_behaves_as_its_description_says(demo: DemoServer, folder: Pa
 @pytest.mark.slow
 def test_the_engine_fetches_all_of_it_in_parts(demo: DemoServer, folder: Path, tmp_path: Path) -> None:
     ran = fetch_all(demo, tmp_path, workers=8)
-    assert (ran.said(FileFailed), ran.said(RangesIgnored), ran.end().verified) == ([], [], len(KEYS))
+    assert (ran.events_of(FileFailed), ran.events_of(RangesIgnored), ran.wait_for_end().verified) == ([], [], len(KEYS))
     assert wrong_files(tmp_path, {key: (folder / BUCKET / key).read_bytes() for key in KEYS}) == []
 
 

@@ -85,7 +85,7 @@ def test_a_single_denied_object_fails_after_a_few_attempts(fault_server: FaultSe
     data = objects(fault_server, 12)
     fault_server.script(Fault("access-denied", times=None), key="05.bin")
     ran = fetch_all(fault_server, tmp_path, workers=2)
-    (failed,) = ran.said(FileFailed)
+    (failed,) = ran.events_of(FileFailed)
     assert (failed.key, failed.kind) == ("05.bin", "Denied")
     assert fault_server.stats().faults["access-denied"] == 1 + retry.FEW_RETRIES
     assert wrong_files(tmp_path, data) == ["05.bin"]
@@ -117,9 +117,9 @@ def test_no_object_fails_while_bytes_still_arrive_over_older_connections(
     fault_server.put("00.bin", data["00.bin"])
     fault_server.link = Link(speed=30_000)
     with running(fault_server, tmp_path, workers=4) as ran:
-        ran.until(lambda: any(file.key == "00.bin" and file.done for file in ran.engine.snapshot().active))
+        ran.wait_until(lambda: any(file.key == "00.bin" and file.done for file in ran.engine.snapshot().active))
         fault_server.script(Fault("access-denied", times=None))
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.kind, ended.failed) == ("BucketRefused", 0)
     assert "00.bin" not in wrong_files(tmp_path, data)
 

@@ -12,7 +12,7 @@ import pytest
 from era5dl.engine import maintenance
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
-from tests.runs import Ran, fetch_all, leftovers, running, wrong_files
+from tests.runs import EngineRun, fetch_all, leftovers, running, wrong_files
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="what a file takes on the disk shows that bytes were written")
 
@@ -59,16 +59,16 @@ def no_more_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "MAX_CHECKPOINT_PAUSE", 600.0)
 
 
-def as_killed(ran: Ran, folder: Path, to: Path) -> None:
+def as_killed(ran: EngineRun, folder: Path, to: Path) -> None:
     """The folder as a kill would leave it as soon as there are bytes in a part file that was begun anew."""
-    ran.until(lambda: (now := part(folder)) is not None and now.st_size == len(OLD) and now.st_blocks > 0)
+    ran.wait_until(lambda: (now := part(folder)) is not None and now.st_size == len(OLD) and now.st_blocks > 0)
     shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*.lock*", "*.claim*"))
 
 
 def goes_on(server: FaultServer, folder: Path) -> None:
     server.put(KEY, OLD, etag='"opaque-1"')
     server.link = Link()
-    assert fetch_all(server, folder).end().checked == 1
+    assert fetch_all(server, folder).wait_for_end().checked == 1
     assert wrong_files(folder, {KEY: OLD}) == []
 
 
@@ -78,14 +78,14 @@ def test_a_part_file_that_is_begun_anew_in_mid_run(
 ) -> None:
     folder, image = tmp_path / "out", tmp_path / "image"
     with running(server, folder, workers=2) as ran:
-        ran.until(lambda: claimed(ran.session) > ENOUGH)
+        ran.wait_until(lambda: claimed(ran.session) > ENOUGH)
         no_more_checkpoints(monkeypatch)
         before = ran.session.checkpoint
-        ran.until(lambda: ran.session.checkpoint is not before)
+        ran.wait_until(lambda: ran.session.checkpoint is not before)
         already = part(folder)
         assert already is not None
         happens(server, folder)
-        ran.until(lambda: (now := part(folder)) is None or now.st_blocks < already.st_blocks)
+        ran.wait_until(lambda: (now := part(folder)) is None or now.st_blocks < already.st_blocks)
         as_killed(ran, folder, image)
     goes_on(server, image)
 
@@ -95,7 +95,7 @@ def test_a_part_file_that_was_deleted_between_two_runs(
 ) -> None:
     folder, image = tmp_path / "out", tmp_path / "image"
     with running(server, folder, workers=2) as ran:
-        ran.until(lambda: claimed(ran.session) > ENOUGH)
+        ran.wait_until(lambda: claimed(ran.session) > ENOUGH)
     delete(server, folder)
     no_more_checkpoints(monkeypatch)
     with running(server, folder, workers=2) as ran:
@@ -108,9 +108,9 @@ def test_a_version_that_was_fetched_is_fetched_anew_when_the_bucket_has_gone_bac
 ) -> None:
     """The list made anew is the same as the first one; the version in between was recorded as finished."""
     with running(server, tmp_path, workers=2) as ran:
-        ran.until(lambda: claimed(ran.session) > ENOUGH)
+        ran.wait_until(lambda: claimed(ran.session) > ENOUGH)
         replace_object(server, tmp_path)
         server.link = Link()
-        assert ran.end().checked == 1
+        assert ran.wait_for_end().checked == 1
     assert wrong_files(tmp_path, {KEY: NEW}) == []
     goes_on(server, tmp_path)

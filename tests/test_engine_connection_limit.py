@@ -76,12 +76,12 @@ def test_a_connection_limit_reduces_the_number_of_requests(
         fault_server.put(key, data)
     fault_server.link = Link(most_connections=most, speed=100_000)
     with running(fault_server, tmp_path, workers=WORKERS) as ran:
-        ran.until(lambda: ran.engine.snapshot().allowed == most)
-        ran.until(lambda: ran.engine.snapshot().verified_files >= 12)
+        ran.wait_until(lambda: ran.engine.snapshot().allowed == most)
+        ran.wait_until(lambda: ran.engine.snapshot().verified_files >= 12)
         assert ran.engine.snapshot().allowed <= most + 1
-        assert ran.said(FileFailed) == []
+        assert ran.events_of(FileFailed) == []
         assert fault_server.stats().connections < 4 * WORKERS, "open connections are reused, and new ones rarely opened"
         fault_server.link = Link(speed=100_000, latency=0.02)  # now all connections are accepted
-        ran.until(lambda: ran.engine.snapshot().allowed > most + 1)
-        assert ran.end().verified == 24
+        ran.wait_until(lambda: ran.engine.snapshot().allowed > most + 1)
+        assert ran.wait_for_end().verified == 24
     assert wrong_files(tmp_path, objects) == []

@@ -19,7 +19,7 @@ from era5dl.engine.events import FileRetrying, State, StateChanged
 from era5dl.errors import SessionBusy
 from era5dl.session import Session
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
-from tests.runs import Ran, fetch_all, plan_of, running, settings_for, wrong_files
+from tests.runs import EngineRun, fetch_all, plan_of, running, settings_for, wrong_files
 
 MB = 1_000_000
 KEY = "a.bin"
@@ -45,18 +45,18 @@ def test_the_bucket_is_probed_while_no_bytes_arrive(
 ) -> None:
     monkeypatch.setattr(connection_monitor, "HEALTH_CHECK_EVERY", 0.3)
     with under_way(fault_server, tmp_path) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
         ran.engine.pause()
         asked = heads(fault_server)
-        ran.until(lambda: heads(fault_server) >= asked + 2)
+        ran.wait_until(lambda: heads(fault_server) >= asked + 2)
         assert ran.engine.snapshot().state is State.PAUSED
         fault_server.outage(2.0)
-        ran.until(lambda: ran.engine._run.outage.state is State.WAITING_FOR_NETWORK)
+        ran.wait_until(lambda: ran.engine._run.outage.state is State.WAITING_FOR_NETWORK)
         assert ran.engine.snapshot().state is State.PAUSED, "the pause of the user is reported first"
         ran.engine.resume()
         assert ran.engine.snapshot().state is State.WAITING_FOR_NETWORK, "known from the probe"
-        assert ran.end().verified == 1
-    assert [event.state for event in ran.said(StateChanged)] == [
+        assert ran.wait_for_end().verified == 1
+    assert [event.state for event in ran.events_of(StateChanged)] == [
         State.RUNNING,
         State.PAUSED,
         State.WAITING_FOR_NETWORK,
@@ -102,11 +102,11 @@ def test_idle_connections_are_dropped_after_a_minute_without_bytes(
         fault_server.put(f"{number}.bin", pseudo_random(number, 50_000))
     with running(fault_server, tmp_path, workers=1) as ran:
         ran.engine.hold([1])
-        ran.until(lambda: ran.engine.snapshot().done_files == 1)
-        ran.until(lambda: fault_server.stats().connections_now == 0)
+        ran.wait_until(lambda: ran.engine.snapshot().done_files == 1)
+        ran.wait_until(lambda: fault_server.stats().connections_now == 0)
         ran.engine.release([1])
-        assert ran.end().verified == 2
-    assert ran.said(FileRetrying) == []
+        assert ran.wait_for_end().verified == 2
+    assert ran.events_of(FileRetrying) == []
 
 
 # Another network
@@ -174,11 +174,11 @@ def test_connections_to_a_dead_server_address_are_dropped(moving: Any, tmp_path:
         moving.before.reset_stats()
         moving.before.script(Fault("stall-before-headers", times=None, seconds=30))
         moving.leads_to = "127.0.0.2"
-        ran = Ran(Engine(bucket, session, settings), session, bucket, [])
+        ran = EngineRun(Engine(bucket, session, settings), session, bucket, [])
         ran.engine.start()
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
         ran.engine.set_workers(4)  # which would use the other connections
-        assert ran.end().verified == 8
+        assert ran.wait_for_end().verified == 8
     assert len(moving.before.log) == 1, "one failure was enough to drop all of them"
     assert wrong_files(tmp_path, data) == []
 
@@ -192,11 +192,11 @@ def test_all_connections_are_renewed_when_the_local_address_is_gone(
     fault_server.put(KEY, data)
     fault_server.script(Fault("body-stall", at=100_000, seconds=30), key=KEY)
     with running(fault_server, tmp_path, read_timeout=30) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
         ours[:] = ["127.0.0.1"]  # another Wi-Fi network; 192.0.2.7 never was a local address
-        ran.end(10)
+        ran.wait_for_end(10)
     assert wrong_files(tmp_path, {KEY: data}) == []
-    assert ran.said(FileRetrying) == [], "a change of network is not a failure"
+    assert ran.events_of(FileRetrying) == [], "a change of network is not a failure"
 
 
 def test_another_preferred_local_address_is_no_reason_to_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,14 +239,14 @@ def test_setting_the_clock_does_not_affect_a_run(
         for years in (10, -20, 5):
             came = ran.engine.snapshot().fetched_bytes
             ahead[0] = years * year
-            ran.until(lambda came=came: ran.engine.snapshot().fetched_bytes > came + MB // 5)  # type: ignore[misc]
+            ran.wait_until(lambda came=came: ran.engine.snapshot().fetched_bytes > came + MB // 5)  # type: ignore[misc]
             assert 0 <= ran.engine.snapshot().elapsed < 60
             assert (ran.engine.snapshot().time_left or 0) < 60
         with pytest.raises(SessionBusy):
             Session.open(tmp_path, ran.session.id)
         ran.engine.stop()
-        assert ran.end().unfinished == 1
-    assert ran.said(FileRetrying) == []
+        assert ran.wait_for_end().unfinished == 1
+    assert ran.events_of(FileRetrying) == []
     assert ran.engine.snapshot().fetched_bytes == ran.engine.snapshot().done_bytes, "nothing was fetched twice"
     ahead[0] = -30 * year
     fault_server.link = Link()

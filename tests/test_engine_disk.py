@@ -17,7 +17,7 @@ from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import VerificationResult, verify_part_file
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
-from tests.runs import Ran, fetch_all, running, wrong_files
+from tests.runs import EngineRun, fetch_all, running, wrong_files
 
 MB = 1_000_000
 
@@ -32,16 +32,16 @@ def test_a_full_disk_suspends_the_run_until_there_is_space(fault_server: FaultSe
     fault_server.put("a.bin", data)
     fault_server.link = Link(speed=4 * MB)
     with running(fault_server, small_disk) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
         ballast = small_disk / "ballast"
         with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
             while True:  # another program fills the disk
                 file.write(bytes(65536))
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
         assert "room" in ran.engine.snapshot().reason
-        assert "DiskFull" in [event.kind for event in ran.said(StateChanged)]
+        assert "DiskFull" in [event.kind for event in ran.events_of(StateChanged)]
         ballast.unlink()
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (1, 0)
     assert wrong_files(small_disk, {"a.bin": data}) == []
 
@@ -73,12 +73,12 @@ def test_a_disk_that_is_unplugged(fault_server: FaultServer, small_disk: Path) -
         fault_server.put(f"{i}.bin", pseudo_random(i, 50_000))
     fault_server.link = Link(speed=MB)
     with running(fault_server, small_disk, workers=1) as ran:
-        ran.until(lambda: ran.engine.snapshot().verified_files >= 1)
+        ran.wait_until(lambda: ran.engine.snapshot().verified_files >= 1)
         subprocess.run(["umount", "-l", str(small_disk)], check=True)  # the disk is unplugged: an empty folder remains
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
         assert list(small_disk.iterdir()) == [], "nothing is written into the empty mount point"
         ran.engine.stop()
-        ran.end()
+        ran.wait_for_end()
 
 
 def test_a_disk_that_is_plugged_in_again(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -92,13 +92,13 @@ def test_a_disk_that_is_plugged_in_again(fault_server: FaultServer, tmp_path: Pa
     mount("--bind", disk, folder)
     try:
         with running(fault_server, folder, workers=2) as ran:
-            ran.until(lambda: ran.engine.snapshot().verified_files >= 1)
+            ran.wait_until(lambda: ran.engine.snapshot().verified_files >= 1)
             subprocess.run(["umount", "-l", str(folder)], check=True)
-            ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+            ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
             next(disk.glob("*.bin")).unlink()  # finished files are audited again, too
-            assert "FolderVanished" in [event.kind for event in ran.said(StateChanged)]
+            assert "FolderVanished" in [event.kind for event in ran.events_of(StateChanged)]
             mount("--bind", disk, folder)
-            ended = ran.end()
+            ended = ran.wait_for_end()
         assert (ended.verified, ended.failed) == (4, 0)
         assert wrong_files(folder, data) == []
     finally:
@@ -113,14 +113,14 @@ def test_a_disk_that_becomes_read_only(fault_server: FaultServer, tmp_path: Path
     fault_server.link = Link(speed=2 * MB)
     try:
         with running(fault_server, tmp_path, workers=2) as ran:
-            ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+            ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
             mount("--bind", tmp_path, tmp_path)
             mount("-o", "remount,bind,ro", tmp_path)
-            ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+            ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
             assert "Read-only" in ran.engine.snapshot().reason
-            assert "FolderUnusable" in [event.kind for event in ran.said(StateChanged)]
+            assert "FolderUnusable" in [event.kind for event in ran.events_of(StateChanged)]
             subprocess.run(["umount", "-l", str(tmp_path)], check=True)
-            ended = ran.end()
+            ended = ran.wait_for_end()
         assert (ended.verified, ended.failed) == (6, 0)
         assert wrong_files(tmp_path, data) == []
     finally:
@@ -145,15 +145,15 @@ def test_an_exceeded_quota(fault_server: FaultServer, tmp_path: Path, monkeypatc
     for module in (maintenance, disk):
         monkeypatch.setattr(module, "is_writable", lambda _folder, amount=0: left[0] > MB)
     with running(fault_server, tmp_path) as ran:
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
         assert "quota" in ran.engine.snapshot().reason
         reported = len(ran.events)
         ran.engine.wait(1.0)  # the disk monitor checks five times
         assert len(ran.events) == reported, "free space beyond the quota does not count"
         left[0] = 100 * MB
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (1, 0)
-    assert {event.kind for event in ran.said(StateChanged)} == {"", "DiskFull"}
+    assert {event.kind for event in ran.events_of(StateChanged)} == {"", "DiskFull"}
     assert wrong_files(tmp_path, {"a.bin": data}) == []
 
 
@@ -170,8 +170,8 @@ def four(fault_server: FaultServer) -> dict[str, bytes]:
     return data
 
 
-def waited(ran: Ran) -> list[StateChanged]:
-    return [event for event in ran.said(StateChanged) if event.state is State.WAITING_FOR_DISK]
+def waited(ran: EngineRun) -> list[StateChanged]:
+    return [event for event in ran.events_of(StateChanged) if event.state is State.WAITING_FOR_DISK]
 
 
 def test_part_files_that_are_truncated_repeatedly(
@@ -179,13 +179,13 @@ def test_part_files_that_are_truncated_repeatedly(
 ) -> None:
     with running(fault_server, tmp_path, workers=2) as ran:
         for share in (0.2, 0.3):
-            ran.until(lambda: ran.engine.snapshot().done_bytes > 4 * share * MB)  # noqa: B023
+            ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 4 * share * MB)  # noqa: B023
             for path in tmp_path.glob("*.part"):
                 os.truncate(path, 300_000)
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (4, 0)
     assert wrong_files(tmp_path, four) == []
-    assert any("truncated" in event.reason for event in ran.said(FileRestarted))
+    assert any("truncated" in event.reason for event in ran.events_of(FileRestarted))
 
 
 def test_a_disk_that_returns_without_its_unsynced_bytes(
@@ -198,16 +198,16 @@ def test_a_disk_that_returns_without_its_unsynced_bytes(
     mount("--bind", disk, folder)
     try:
         with running(fault_server, folder, workers=2) as ran:
-            ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+            ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
             ran.engine.pause()
-            ran.until(lambda: ran.engine._run.aborts == {})
+            ran.wait_until(lambda: ran.engine._run.aborts == {})
             subprocess.run(["umount", "-l", str(folder)], check=True)
-            ran.until(lambda: ran.engine._run.outage.is_disk)
+            ran.wait_until(lambda: ran.engine._run.outage.is_disk)
             lost = [lose(path) for path in disk.glob("*.part")]
             assert lost
             mount("--bind", disk, folder)
             ran.engine.resume()
-            ended = ran.end()
+            ended = ran.wait_for_end()
         assert (ended.verified, ended.failed) == (4, 0)
         assert wrong_files(folder, four) == []
     finally:
@@ -233,9 +233,9 @@ def test_a_disk_that_vanishes_just_before_the_final_name_is_given(
     monkeypatch.setattr(worker, "verify_part_file", then_replace)
     try:
         with running(fault_server, folder, workers=1) as ran:
-            ran.until(lambda: waited(ran) != [] or ran.engine.result is not None)
+            ran.wait_until(lambda: waited(ran) != [] or ran.engine.result is not None)
             monkeypatch.setattr(disk, "CHECK_EVERY", 0.2)
-            ended = ran.end()
+            ended = ran.wait_for_end()
         assert [event.kind for event in waited(ran)] == ["DiskAway"]
         assert (ended.verified, ended.failed) == (1, 0)
         assert wrong_files(folder, {"a.bin": data}) == []
@@ -256,12 +256,12 @@ def test_a_folder_that_is_moved_away_and_put_back(
 ) -> None:
     folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     with running(fault_server, folder, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > MB)
         folder.rename(elsewhere)
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
         ran.engine.wait(1.5)  # checkpoints become due meanwhile
         elsewhere.rename(folder)
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (4, 0)
     assert wrong_files(folder, four) == []
     (reported,) = waited(ran)
@@ -280,11 +280,11 @@ def test_a_folder_that_does_not_come_back_ends_the_run(
     monkeypatch.setattr(disk, "VANISHED_LIMIT", 1.0)
     folder = tmp_path / "out"
     with running(fault_server, folder, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > MB)
         folder.rename(tmp_path / "elsewhere")
         if instead:
             folder.mkdir()
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert ended.kind == "FolderVanished"
     assert ("replaced by another folder" if instead else "deleted or moved") in ended.error
     assert ended.remedy == disk.REMEDY_VANISHED
@@ -295,10 +295,12 @@ def test_a_folder_that_does_not_come_back_ends_the_run(
 def test_the_session_folder_is_recreated(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
     home = tmp_path / ".era5dl"
     with running(fault_server, tmp_path, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > MB)
         shutil.rmtree(home)
-        ran.until(lambda: ran.session.exists_on_disk and any(home.glob("*.plan.jsonl")) and any(home.glob("*.lock")))
-        ended = ran.end()
+        ran.wait_until(
+            lambda: ran.session.exists_on_disk and any(home.glob("*.plan.jsonl")) and any(home.glob("*.lock"))
+        )
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (4, 0)
     assert wrong_files(tmp_path, four) == []
     assert waited(ran) == []
@@ -309,30 +311,30 @@ def test_the_session_folder_is_recreated(fault_server: FaultServer, tmp_path: Pa
 def test_read_back_finds_foreign_writes(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
     """While the engine has the file open, its modification time says nothing."""
     with running(fault_server, tmp_path, workers=2, read_back=True) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
         spoilt = 0
         for path in tmp_path.glob("*.part"):
             with path.open("r+b") as file:
                 spoilt += file.write(b"a foreign hand")
         assert spoilt
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (4, 0)
     assert wrong_files(tmp_path, four) == []
-    assert any(event.kind == "ProofError" for event in ran.said(FileRetrying))
+    assert any(event.kind == "ProofError" for event in ran.events_of(FileRetrying))
 
 
 def test_foreign_writes_during_a_pause_are_found_without_read_back(
     fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
 ) -> None:
     with running(fault_server, tmp_path, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
         ran.engine.pause()
-        ran.until(lambda: ran.engine._run.aborts == {})
+        ran.wait_until(lambda: ran.engine._run.aborts == {})
         for path in tmp_path.glob("*.part"):
             with path.open("r+b") as file:
                 file.write(b"a foreign hand")
         ran.engine.resume()
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (4, 0)
     assert wrong_files(tmp_path, four) == []
 
@@ -343,15 +345,15 @@ def test_only_the_object_that_has_outgrown_the_disk_fails(fault_server: FaultSer
         fault_server.put(key, body)
     fault_server.link = Link(speed=MB)
     with running(fault_server, small_disk, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
         fault_server.put("3.bin", pseudo_random("grown", 20 * MB))
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (3, 1)
     assert wrong_files(small_disk, data) == ["3.bin"]
-    (failed,) = ran.said(FileFailed)
+    (failed,) = ran.events_of(FileFailed)
     assert failed.kind == "WillNotFit"
     assert "has grown from 1.00 MB to 20.0 MB" in failed.reason
-    assert [event for event in ran.said(StateChanged) if event.kind] == []
+    assert [event for event in ran.events_of(StateChanged) if event.kind] == []
 
 
 def mount(*words: str | Path) -> None:
@@ -383,11 +385,11 @@ def test_no_final_name_in_a_folder_replaced_after_verification(
 
     monkeypatch.setattr(worker, "verify_part_file", replacing)
     with running(fault_server, out) as ran:
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK or (out / "a.bin").exists())
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK or (out / "a.bin").exists())
         assert not (out / "a.bin").exists()
         shutil.rmtree(out)
         moved.rename(out)
-        assert ran.end().verified == 1
+        assert ran.wait_for_end().verified == 1
     assert wrong_files(out, {"a.bin": data}) == []
 
 
@@ -402,4 +404,4 @@ def test_an_internal_error_in_the_audit_ends_the_run(
 
     monkeypatch.setattr(maintenance, "is_on_disk", broken)
     ran = fetch_all(fault_server, tmp_path)
-    assert "internal error: LookupError" in ran.end().error
+    assert "internal error: LookupError" in ran.wait_for_end().error

@@ -29,9 +29,9 @@ def stopped_half_way(
     server.put("a.bin", DATA, part_size=part_size, etag=etag)
     server.link = Link(speed=10 * MB)
     with running(server, folder, workers=1) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 4 * PART)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 4 * PART)
         ran.engine.stop()
-        ran.end()
+        ran.wait_for_end()
     server.link = Link()
     with Session.open(folder) as session:
         (begun,) = session.checkpoint.unfinished
@@ -77,9 +77,9 @@ def test_recorded_md5s_are_kept_until_the_bytes_are_read_again(fault_server: Fau
     _, recorded = stopped_half_way(fault_server, tmp_path, PART)
     fault_server.link = Link(latency=0.5)
     with running(fault_server, tmp_path, workers=1) as ran:
-        ran.until(lambda: any(file.done and not file.proving for file in ran.engine.snapshot().active))
+        ran.wait_until(lambda: any(file.done and not file.proving for file in ran.engine.snapshot().active))
         ran.engine.stop()
-        ran.end()
+        ran.wait_for_end()
     with Session.open(tmp_path) as session:
         assert dict(session.checkpoint.unfinished[0].digests) == recorded
 
@@ -108,7 +108,7 @@ def test_without_an_md5_etag_a_part_file_changed_between_two_runs(
     os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
     ran = fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, {"a.bin": DATA}) == []
-    assert ran.end().checked == 1
+    assert ran.wait_for_end().checked == 1
     if how == "a byte":
         assert fault_server.stats().payload < len(DATA) - 4 * PART + 2 * PART, "intact blocks are not fetched again"
 
@@ -133,16 +133,16 @@ def test_without_an_md5_etag_a_foreign_write_during_a_pause_is_found(fault_serve
     fault_server.put("a.bin", DATA, etag=OPAQUE)
     fault_server.link = Link(speed=10 * MB)
     with running(fault_server, tmp_path, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 3 * PART)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 3 * PART)
         ran.engine.pause()
-        ran.until(lambda: not ran.engine._run.aborts)
+        ran.wait_until(lambda: not ran.engine._run.aborts)
         (part,) = tmp_path.glob("*.part")
         with part.open("r+b") as file:
             file.write(b"a foreign hand")
             file.seek(len(DATA) // 2 + 100)
             file.write(b"a foreign hand")
         ran.engine.resume()
-        assert ran.end().checked == 1
+        assert ran.wait_for_end().checked == 1
     assert wrong_files(tmp_path, {"a.bin": DATA}) == []
 
 
@@ -160,9 +160,9 @@ def test_without_an_md5_etag_a_foreign_write_into_an_unhashed_block_is_found(
             done = [span for transfer in ran.engine._run.scheduler.transfers.values() for span in transfer.done]
             return [start for start, stop in done if start % PART and stop - start > 1000]
 
-        ran.until(lambda: bool(within_a_block()))
+        ran.wait_until(lambda: bool(within_a_block()))
         ran.engine.pause()
-        ran.until(lambda: not ran.engine._run.aborts)
+        ran.wait_until(lambda: not ran.engine._run.aborts)
         (part,) = tmp_path.glob("*.part")
         with part.open("r+b") as file:
             file.seek(within_a_block()[0] + 10)
@@ -170,7 +170,7 @@ def test_without_an_md5_etag_a_foreign_write_into_an_unhashed_block_is_found(
         fault_server.link = Link()
         ran.engine.set_workers(1)  # one piece after the other: available bytes are hashed at the end of each
         ran.engine.resume()
-        assert ran.end().checked == 1
+        assert ran.wait_for_end().checked == 1
     assert wrong_files(tmp_path, {"a.bin": data}) == []
 
 

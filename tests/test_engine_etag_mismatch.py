@@ -28,7 +28,7 @@ from era5dl.ranges import RangeSet
 from era5dl.session import Session
 from tests.faultlab import Fault, FaultServer, etag_of, pseudo_random
 from tests.faultlab.http import Request
-from tests.runs import Ran, fetch_all, leftovers, plan_of, running, settings_for, wrong_files
+from tests.runs import EngineRun, fetch_all, leftovers, plan_of, running, settings_for, wrong_files
 
 KEY = "a.nc"
 MIB = 1 << 20
@@ -49,14 +49,14 @@ class Flips:
         return Fault("flipped-bit", at=7919 * number if self._elsewhere else 77)
 
 
-def assert_correct_or_failed(ran: Ran, folder: Path, data: bytes) -> None:
+def assert_correct_or_failed(ran: EngineRun, folder: Path, data: bytes) -> None:
     """Assert that the file is correct and verified, or absent and failed."""
-    ended = ran.end()
+    ended = ran.wait_for_end()
     if (folder / KEY).exists():
         assert wrong_files(folder, {KEY: data}) == []
         assert (ended.verified, ended.failed, exit_code(ended, 0)) == (1, 0, 0)
     else:
-        (failed,) = ran.said(FileFailed)[-1:]
+        (failed,) = ran.events_of(FileFailed)[-1:]
         assert failed.kind == "ProofError"
         assert failed.remedy
         assert (ended.verified, ended.checked, ended.failed, exit_code(ended, 0)) == (0, 0, 1, 1)
@@ -74,7 +74,7 @@ def test_repeated_bit_flips(fault_server: FaultServer, tmp_path: Path, kind: str
     fault_server.put("b.nc", pseudo_random("b", 1000), part_size=500 if part_size else None)
     fault_server.add(Flips(flips, elsewhere=elsewhere))
     with running(fault_server, tmp_path, prefix="b") as before:  # so that an ETag of this form has matched
-        before.end()
+        before.wait_for_end()
     ran = fetch_all(fault_server, tmp_path, prefix="a")
     assert_correct_or_failed(ran, tmp_path, data)
     if flips == 1:
@@ -88,18 +88,18 @@ def test_failed_bytes_are_kept_under_another_name(fault_server: FaultServer, tmp
     fault_server.put(KEY, data)
     fault_server.add(Flips(2 * verification.MAX_IDENTICAL_FETCHES, elsewhere=False))
     first = fetch_all(fault_server, tmp_path)
-    assert [failed.key for failed in first.said(FileFailed)] == [KEY]
+    assert [failed.key for failed in first.events_of(FileFailed)] == [KEY]
     (aside,) = (path for path in tmp_path.iterdir() if path.is_file())
     assert aside.suffix == ".mismatch"
     assert aside.stat().st_size == len(data)
-    assert "--opaque-etags" in first.said(FileFailed)[0].remedy
+    assert "--opaque-etags" in first.events_of(FileFailed)[0].remedy
     assert first.engine.snapshot().done_bytes == 0
     assert first.session.checkpoint.unfinished == (), "none of its bytes can be reused"
 
-    assert fetch_all(fault_server, tmp_path).end().failed == 1
+    assert fetch_all(fault_server, tmp_path).wait_for_end().failed == 1
     assert list(tmp_path.glob(f"{KEY}*")) == [aside], "only one file of wrong bytes is kept"
     ran = fetch_all(fault_server, tmp_path)
-    assert ran.end().verified == 1
+    assert ran.wait_for_end().verified == 1
     assert wrong_files(tmp_path, {KEY: data}) == []
     assert not aside.exists(), "the correct file exists now"
 
@@ -113,7 +113,7 @@ def test_kept_bytes_are_deleted_once_another_program_has_written_the_file(
     fetch_all(fault_server, tmp_path)
     (aside,) = tmp_path.glob("*.mismatch")
     (tmp_path / KEY).write_bytes(data)
-    assert fetch_all(fault_server, tmp_path).end().verified == 1
+    assert fetch_all(fault_server, tmp_path).wait_for_end().verified == 1
     assert not aside.exists()
 
 
@@ -128,7 +128,7 @@ def test_interruptions_between_the_fetches(
     fault_server.put(KEY, data)
     fault_server.add(Flips(float("inf"), elsewhere=elsewhere))
 
-    runs: list[Ran] = []
+    runs: list[EngineRun] = []
     interruptions = itertools.count()
 
     def interrupt(event: Event) -> None:
@@ -143,8 +143,8 @@ def test_interruptions_between_the_fetches(
                 if ran.engine.snapshot().state is State.PAUSED:
                     ran.engine.resume()
         assert not (tmp_path / KEY).exists()
-        assert not ran.said(FileDone)
-        assert exit_code(ran.end(), 0) != 0
+        assert not ran.events_of(FileDone)
+        assert exit_code(ran.wait_for_end(), 0) != 0
 
 
 def test_verifying_the_same_bytes_again_is_not_counted(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -181,9 +181,9 @@ def test_a_pause_during_the_last_verification(
 
     monkeypatch.setattr(worker, "verify_part_file", pausing)
     with running(fault_server, tmp_path) as ran:
-        ran.until(lambda: bool(ran.said(FileFailed)))
+        ran.wait_until(lambda: bool(ran.events_of(FileFailed)))
         ran.engine.resume()
-        assert ran.end().failed == 1
+        assert ran.wait_for_end().failed == 1
     assert next(examinations) == verification.MAX_FETCHES + 1
 
 
@@ -231,7 +231,7 @@ def test_a_full_disk_between_the_fetches(fault_server: FaultServer, small_disk: 
 def test_an_empty_object_with_a_wrong_etag(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put(KEY, b"", etag=NO_MD5)
     ran = fetch_all(fault_server, tmp_path)
-    assert [failed.kind for failed in ran.said(FileFailed)] == ["ProofError"]
+    assert [failed.kind for failed in ran.events_of(FileFailed)] == ["ProofError"]
     assert not (tmp_path / KEY).exists()
 
 
@@ -245,15 +245,15 @@ def test_a_server_whose_etags_look_like_md5s_but_are_not(fault_server: FaultServ
     for key, data in objects.items():
         fault_server.put(key, data, part_size=100_000 if form == "multipart" else None, etag=NO_MD5)
     ran = fetch_all(fault_server, tmp_path)
-    assert ran.end().failed == 3
-    assert all("--opaque-etags" in failed.remedy for failed in ran.said(FileFailed))
+    assert ran.wait_for_end().failed == 3
+    assert all("--opaque-etags" in failed.remedy for failed in ran.events_of(FileFailed))
     assert fault_server.stats().payload == verification.MAX_IDENTICAL_FETCHES * 3 * 300_000
     fault_server.reset_stats()
 
     ran = fetch_all(fault_server, tmp_path, opaque_etags=True)
     assert wrong_files(tmp_path, objects) == []
-    assert {done.outcome for done in ran.said(FileDone)} == {Outcome.CHECKED}
-    assert {done.reason.split(";")[0] for done in ran.said(FileDone)} == {verification.ETAG_MISMATCH}
+    assert {done.outcome for done in ran.events_of(FileDone)} == {Outcome.CHECKED}
+    assert {done.reason.split(";")[0] for done in ran.events_of(FileDone)} == {verification.ETAG_MISMATCH}
     assert fault_server.stats().payload == 3 * 300_000
 
 
@@ -266,7 +266,7 @@ def test_opaque_etags_does_not_apply_to_etags_that_match(
     fault_server.put(verified, pseudo_random(2, 1000))
     fault_server.add(Flips(float("inf"), elsewhere=False))
     ran = fetch_all(fault_server, tmp_path, workers=1, opaque_etags=True)
-    ended = ran.end()
+    ended = ran.wait_for_end()
     assert (ended.verified, ended.checked, ended.failed) == (1, 0, 1)
     assert not (tmp_path / KEY).exists()
     assert [path.suffix for path in tmp_path.glob(f"{KEY}*")] == [".mismatch"]
@@ -278,7 +278,7 @@ def test_a_match_of_the_other_etag_form_is_irrelevant(fault_server: FaultServer,
     fault_server.put("0.nc", objects["0.nc"], part_size=100_000)
     ran = fetch_all(fault_server, tmp_path, workers=1, opaque_etags=True)
     assert wrong_files(tmp_path, objects) == []
-    assert (ran.end().verified, ran.end().checked) == (1, 1)
+    assert (ran.wait_for_end().verified, ran.wait_for_end().checked) == (1, 1)
 
 
 def test_a_match_during_another_verification_is_taken_into_account(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_wrong_file_recorded_as_checked_is_fetched_again(fault_server: FaultSe
     checked_before(fault_server, tmp_path, data, b"\0" + data[1:])
     ran = fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, {KEY: data}) == []
-    assert (ran.end().verified, ran.end().checked) == (1, 0)
+    assert (ran.wait_for_end().verified, ran.wait_for_end().checked) == (1, 0)
     assert [path.name for path in tmp_path.glob(f"{KEY}*")] == [KEY], "the file kept meanwhile is gone"
 
 
@@ -327,7 +327,7 @@ def test_a_wrong_file_loses_its_name_even_if_the_download_fails(fault_server: Fa
     checked_before(fault_server, tmp_path, data, b"\0" + data[1:])
     fault_server.add(Flips(float("inf"), elsewhere=True))
     ran = fetch_all(fault_server, tmp_path)
-    assert ran.end().failed == 1
+    assert ran.wait_for_end().failed == 1
     assert [path.suffix for path in tmp_path.glob(f"{KEY}*")] == [".mismatch"]
 
 
@@ -335,7 +335,7 @@ def test_a_correct_file_recorded_as_checked_becomes_verified(fault_server: Fault
     data = pseudo_random(1, 300_000)
     checked_before(fault_server, tmp_path, data, data)
     ran = fetch_all(fault_server, tmp_path)
-    assert (ran.end().verified, ran.end().checked) == (1, 0)
+    assert (ran.wait_for_end().verified, ran.wait_for_end().checked) == (1, 0)
     assert fault_server.stats().payload == 0
 
 
@@ -365,7 +365,7 @@ def test_the_error_names_the_probable_cause(fault_server: FaultServer, tmp_path:
     """Different bytes each time are altered in transit; identical bytes may mean that the ETag is not an MD5."""
     fault_server.put(KEY, pseudo_random(1, 300_000))
     fault_server.add(Flips(float("inf"), elsewhere=True))
-    (failed,) = fetch_all(fault_server, tmp_path).said(FileFailed)
+    (failed,) = fetch_all(fault_server, tmp_path).events_of(FileFailed)
     assert failed.remedy == verification.REMEDY_ALTERED
 
 
@@ -381,7 +381,7 @@ def test_an_unverified_file_of_the_right_size_is_fetched_again(fault_server: Fau
     (tmp_path / PLAIN).write_bytes(pseudo_random("older version", len(data)))
     ran = fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, {PLAIN: data}) == []
-    assert ran.end().checked == 1
+    assert ran.wait_for_end().checked == 1
 
 
 def test_without_verification_a_file_of_the_right_size_is_kept(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_without_verification_a_file_of_the_right_size_is_kept(fault_server: Fau
     fault_server.put(PLAIN, data)
     (tmp_path / PLAIN).write_bytes(data)
     ran = fetch_all(fault_server, tmp_path, verify=False)
-    assert [done.adopted for done in ran.said(FileDone)] == [True]
+    assert [done.adopted for done in ran.events_of(FileDone)] == [True]
     assert fault_server.stats().payload == 0
 
 
@@ -399,7 +399,7 @@ def test_a_file_checked_by_another_session_is_kept(fault_server: FaultServer, tm
     fetch_all(fault_server, tmp_path, prefix="a")
     fault_server.reset_stats()
     ran = fetch_all(fault_server, tmp_path)
-    assert {done.key: done.adopted for done in ran.said(FileDone)} == {PLAIN: True, "b.bin": False}
+    assert {done.key: done.adopted for done in ran.events_of(FileDone)} == {PLAIN: True, "b.bin": False}
     assert fault_server.stats().payload == 300_000
 
     fault_server.put(PLAIN, pseudo_random("new", 300_000), etag='"65920081-20000000"')

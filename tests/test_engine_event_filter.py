@@ -65,14 +65,14 @@ def test_actions_of_the_user_are_always_reported() -> None:
 def test_a_changing_number_in_the_reason_is_no_new_event(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("a.bin", pseudo_random(1, 2_000_000))
     with running(fault_server, tmp_path, rate_limit=200_000) as ran:
-        ran.until(lambda: ran.engine.snapshot().fetched_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().fetched_bytes > 0)
         run = ran.engine._run
         with run.locked():
             for free in range(5):
                 run.disk_outage_locked(DiskFull(f"only {free} MB are free"))
             assert "only 4 MB are free" in ran.engine.snapshot().reason
             run.disk_outage_locked(DiskError("input/output error"))
-        kinds = [event.kind for event in ran.said(StateChanged) if event.state.value.startswith("waiting")]
+        kinds = [event.kind for event in ran.events_of(StateChanged) if event.state.value.startswith("waiting")]
     assert kinds[:2] == ["DiskFull", "DiskError"]
 
 
@@ -106,7 +106,7 @@ class RunningCommand:
         assert self.process.stderr is not None
         self.said.extend(self.process.stderr)
 
-    def until(self, state: str, times: int) -> None:
+    def wait_until(self, state: str, times: int) -> None:
         """Wait for `times` progress records in this state."""
         give_up = time.monotonic() + 60
         while sum(one["event"] == "progress" and one["state"] == state for one in list(self.records)) < times:
@@ -132,9 +132,9 @@ def test_a_missing_folder_gives_one_line(fault_server: FaultServer, tmp_path: Pa
     watched = RunningCommand(
         "--keys-file", keys, "--out", out, "--endpoint-url", fault_server.endpoint_url, "--workers", 1
     )
-    watched.until("running", 1)
+    watched.wait_until("running", 1)
     shutil.move(out, away)
-    watched.until("waiting for the disk", 4)
+    watched.wait_until("waiting for the disk", 4)
     shutil.move(away, out)
     code = watched.end()
     assert code == 0, watched.said

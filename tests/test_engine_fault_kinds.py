@@ -26,7 +26,7 @@ from tests.faultlab import (
     Names,
     pseudo_random,
 )
-from tests.runs import Ran, fetch_all, leftovers, plan_of, running, settings_for, wrong_files
+from tests.runs import EngineRun, fetch_all, leftovers, plan_of, running, settings_for, wrong_files
 from tests.servers.seaweed import Seaweed
 
 MB = 1_000_000
@@ -49,7 +49,7 @@ class Lab:
         self.server, self.names, self.behind = server, names, behind
         self.bucket = S3Bucket(settings_for(names, connect_timeout=PATIENCE, read_timeout=PATIENCE))
 
-    def fetch(self, folder: Path, prefix: str, **options: Any) -> Ran:
+    def fetch(self, folder: Path, prefix: str, **options: Any) -> EngineRun:
         """Run a download to its end."""
         return fetch_all(self.names, folder, bucket=self.bucket, plan=self.plan(prefix), **options)
 
@@ -101,7 +101,7 @@ def test_each_fault_kind_ends_with_a_correct_file(kind: str, lab: Lab, one: byte
 
     assert lab.server.stats().faults == Counter((FIRST.kind, kind))
     assert wrong_files(tmp_path, {KEY: one}) == []
-    assert (ran.end().verified, leftovers(tmp_path)) == (1, [])
+    assert (ran.wait_for_end().verified, leftovers(tmp_path)) == (1, [])
 
 
 def test_an_object_replaced_during_the_download(lab: Lab, seaweed: Seaweed, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_an_object_replaced_during_the_download(lab: Lab, seaweed: Seaweed, tmp_
     new = content_of(seaweed, key)
     assert new != DATA
     assert wrong_files(tmp_path, {key: new}) == []
-    assert ran.end().verified == 1
+    assert ran.wait_for_end().verified == 1
 
 
 @pytest.mark.parametrize("kind", NEVER)
@@ -121,30 +121,32 @@ def test_a_permanent_fault_fails_with_a_reason_and_leaves_no_wrong_file(
 ) -> None:
     """While the fault lasts there is no file but a reason. Afterwards the same command downloads the file."""
     lab.server.script(Fault(kind, times=None), key=KEY)
-    ended = lab.fetch(tmp_path, KEY, workers=1, retries=2).end()
+    ended = lab.fetch(tmp_path, KEY, workers=1, retries=2).wait_for_end()
     assert ended.failed + ended.unfinished == 1
     assert ended.failed or ended.error
     assert not (tmp_path / KEY).exists()
 
     lab.server.calm()
-    assert lab.fetch(tmp_path, KEY, workers=1).end().verified == 1
+    assert lab.fetch(tmp_path, KEY, workers=1).wait_for_end().verified == 1
     assert wrong_files(tmp_path, {KEY: one}) == []
 
 
 @pytest.mark.parametrize("kind", ["access-denied", "blocked-page"])
 def test_a_single_403_response_is_retried(kind: str, lab: Lab, one: bytes, tmp_path: Path) -> None:
     lab.server.script(kind, key=KEY)
-    assert lab.fetch(tmp_path, KEY, workers=1).end().verified == 1
+    assert lab.fetch(tmp_path, KEY, workers=1).wait_for_end().verified == 1
     assert wrong_files(tmp_path, {KEY: one}) == []
 
 
 def test_a_403_response_after_other_faults_is_retried(lab: Lab, one: bytes, tmp_path: Path) -> None:
     lab.server.script("internal-error", "internal-error", "access-denied", "internal-error", key=KEY)
-    assert lab.fetch(tmp_path / "once", KEY, workers=1).end().verified == 1
+    assert lab.fetch(tmp_path / "once", KEY, workers=1).wait_for_end().verified == 1
     lab.server.script(*["access-denied", "internal-error"] * retry.FEW_RETRIES, "access-denied", key=KEY)
-    assert lab.fetch(tmp_path / "often", KEY, workers=1).end().failed == 1, "many in a row count as a real denial"
+    assert lab.fetch(tmp_path / "often", KEY, workers=1).wait_for_end().failed == 1, (
+        "many in a row count as a real denial"
+    )
     lab.server.script("access-denied", Fault("body-fin", at=9), "access-denied", key=KEY)
-    assert lab.fetch(tmp_path / "apart", KEY, workers=1).end().verified == 1, "these are not in a row"
+    assert lab.fetch(tmp_path / "apart", KEY, workers=1).wait_for_end().verified == 1, "these are not in a row"
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +180,7 @@ def test_files_are_correct_over_a_bad_line(
         lab.server.script(*["none"] * 4, Fault("slow-down-retry-after", seconds=1))  # all workers are idle for a second
     ran = lab.fetch(tmp_path, "several/")
     assert wrong_files(tmp_path, several) == []
-    assert ran.end().verified == len(several)
+    assert ran.wait_for_end().verified == len(several)
 
 
 @pytest.mark.slow
@@ -186,11 +188,11 @@ def test_rejected_connections_cost_no_retry_budget(lab: Lab, several: dict[str, 
     """Eight workers, two connections: no object fails; there are only fewer concurrent requests."""
     lab.server.link = Link(most_connections=2, speed=200_000)
     with running(lab.names, tmp_path, bucket=lab.bucket, plan=lab.plan("several/"), workers=8) as ran:
-        ran.until(lambda: ran.engine.snapshot().allowed <= 2, timeout=10)
-        ran.until(lambda: ran.engine.snapshot().verified_files >= 4)
-        assert ran.said(FileFailed) == []
+        ran.wait_until(lambda: ran.engine.snapshot().allowed <= 2, timeout=10)
+        ran.wait_until(lambda: ran.engine.snapshot().verified_files >= 4)
+        assert ran.events_of(FileFailed) == []
         lab.server.link = Link(most_connections=2)
-        assert ran.end().verified == len(several)
+        assert ran.wait_for_end().verified == len(several)
     assert wrong_files(tmp_path, several) == []
 
 
@@ -202,7 +204,7 @@ def test_bursts_of_503(lab: Lab, several: dict[str, bytes], tmp_path: Path) -> N
     ran = lab.fetch(tmp_path, "several/")
     assert lab.server.stats().faults["slow-down"] >= 1
     assert wrong_files(tmp_path, several) == []
-    assert ran.end().verified == len(several)
+    assert ran.wait_for_end().verified == len(several)
 
 
 @pytest.fixture(scope="module")
@@ -247,12 +249,14 @@ def test_all_fault_kinds_at_once(
     ran = lab.fetch(tmp_path, "many/", workers=8)
 
     stats = server.stats()
-    assert ran.said(FileFailed) == []
+    assert ran.events_of(FileFailed) == []
     objects = {key: content_of(seaweed, key) for key in many}
     assert wrong_files(tmp_path, objects) == []
-    assert (ran.end().verified, leftovers(tmp_path)) == (len(many), [])
+    assert (ran.wait_for_end().verified, leftovers(tmp_path)) == (len(many), [])
     assert set(kinds) <= set(stats.faults), "each kind has occurred"
-    reasons = {event.kind for event in ran.said(FileRetrying)} | {event.kind for event in ran.said(FileRestarted)}
+    reasons = {event.kind for event in ran.events_of(FileRetrying)} | {
+        event.kind for event in ran.events_of(FileRestarted)
+    }
     assert reasons <= set(error_text.KINDS), "the window has a text for each reason"
     size = sum(map(len, objects.values()))
     overhead = (stats.payload - stats.destroyed - size) / size

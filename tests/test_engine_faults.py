@@ -70,7 +70,7 @@ def test_an_opaque_etag_never_fails_a_file(fault_server: FaultServer, tmp_path: 
     data = pseudo_random(1, 600_000)
     fault_server.put(KEY, data, etag=etag)
     ran = fetch_all(fault_server, tmp_path)
-    (done,) = ran.said(FileDone)
+    (done,) = ran.events_of(FileDone)
     assert wrong_files(tmp_path, {KEY: data}) == []
     assert (done.outcome, done.reason) == (Outcome.CHECKED, "the server's ETag is not an MD5")
     assert ran.engine.snapshot().fetched_bytes == len(data), "it was fetched only once"
@@ -81,13 +81,13 @@ def test_an_object_replaced_during_the_download_is_fetched_again(fault_server: F
     fault_server.put(KEY, old)
     fault_server.link = Link(speed=2 * MB)
     with running(fault_server, tmp_path, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > MB)
         fault_server.put(KEY, new)
         fault_server.cut_connections()
         fault_server.link = Link()
-        ran.end()
+        ran.wait_for_end()
     assert wrong_files(tmp_path, {KEY: new}) == []
-    assert len(ran.said(FileRestarted)) == 1
+    assert len(ran.events_of(FileRestarted)) == 1
     snapshot = ran.engine.snapshot()
     assert snapshot.done_bytes == snapshot.total_bytes == len(new)
 
@@ -96,20 +96,20 @@ def test_a_replaced_object_is_still_known_after_a_restart(fault_server: FaultSer
     fault_server.put(KEY, pseudo_random("old", MB))
     fault_server.link = Link(speed=400_000)
     with running(fault_server, tmp_path) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 100_000)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 100_000)
         plan = ran.session.plan
         new = pseudo_random("new", 2 * MB)
         fault_server.put(KEY, new)
         fault_server.cut_connections()
-        ran.until(lambda: ran.engine.snapshot().total_bytes == len(new))
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 100_000)
+        ran.wait_until(lambda: ran.engine.snapshot().total_bytes == len(new))
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 100_000)
         ran.engine.stop()
-        ran.end()
+        ran.wait_for_end()
     fault_server.link = Link()
     again = fetch_all(fault_server, tmp_path, plan=plan)
     assert wrong_files(tmp_path, {KEY: new}) == []
     assert again.engine.snapshot().fetched_bytes < len(new), "bytes of the new version were kept"
-    assert again.said(FileRestarted) == []
+    assert again.events_of(FileRestarted) == []
 
 
 def test_an_object_that_changes_constantly_fails(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_an_object_that_changes_constantly_fails(fault_server: FaultServer, tmp_
     fault_server.script(Fault("replaced", times=None), key=KEY)
     ran = fetch_all(fault_server, tmp_path)
     assert ran.engine.result.failed == 1
-    assert ran.said(FileFailed)[0].kind == "ObjectChanged"
-    assert len(ran.said(FileRestarted)) == failures.MAX_RESTARTS
+    assert ran.events_of(FileFailed)[0].kind == "ObjectChanged"
+    assert len(ran.events_of(FileRestarted)) == failures.MAX_RESTARTS
 
 
 CONTRADICTIONS = ["precondition-failed", "range-not-satisfiable", "other-etag", "range-of-another-size"]
@@ -132,8 +132,8 @@ def test_a_new_version_that_the_server_denies_is_ignored(fault_server: FaultServ
     fault_server.script(Fault("body-fin", at=400_000), Fault(kind, times=5), key=KEY)
     ran = fetch_all(fault_server, tmp_path, workers=1)
     assert wrong_files(tmp_path, {KEY: data}) == []
-    assert ran.said(FileRestarted) == []
-    assert [event.kind for event in ran.said(FileRetrying)][-5:] == ["Contradiction"] * 5
+    assert ran.events_of(FileRestarted) == []
+    assert [event.kind for event in ran.events_of(FileRetrying)][-5:] == ["Contradiction"] * 5
     assert ran.engine.snapshot().fetched_bytes == len(data), "no byte was discarded"
 
 
@@ -142,8 +142,8 @@ def test_a_permanent_contradiction_is_reported(fault_server: FaultServer, tmp_pa
     fault_server.put(KEY, pseudo_random(1, 100_000))
     fault_server.script(Fault(kind, times=None), key=KEY)
     ran = fetch_all(fault_server, tmp_path, retries=3)
-    failed = ran.said(FileFailed)[-1]
-    assert (failed.kind, ran.said(FileRestarted)) == ("Contradiction", [])
+    failed = ran.events_of(FileFailed)[-1]
+    assert (failed.kind, ran.events_of(FileRestarted)) == ("Contradiction", [])
     assert "the server names the one that was planned" in failed.reason
     assert fault_server.stats().faults[kind] == 4 + 1 + retry.ROUND_RETRIES
 
@@ -154,8 +154,8 @@ def test_replicas_that_disagree_about_the_version_end_with_a_failure(fault_serve
     fault_server.script(Fault("precondition-failed", times=None), key=KEY)
     fault_server.script(*[Fault("other-etag", on=("head",)), Fault("none", on=("head",))] * 20, key=KEY)
     ran = fetch_all(fault_server, tmp_path, retries=3)
-    failed = ran.said(FileFailed)[-1]
-    assert (failed.kind, ran.said(FileRestarted)) == ("Contradiction", [])
+    failed = ran.events_of(FileFailed)[-1]
+    assert (failed.kind, ran.events_of(FileRestarted)) == ("Contradiction", [])
 
 
 def test_a_deleted_object_fails_and_the_others_continue(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -165,9 +165,9 @@ def test_a_deleted_object_fails_and_the_others_continue(fault_server: FaultServe
     with running(fault_server, tmp_path, workers=1, rate_limit=20_000) as ran:
         fault_server.delete("3.bin")
         ran.engine.set_rate_limit(None)
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (3, 1)
-    assert "no such object" in ran.said(FileFailed)[0].reason
+    assert "no such object" in ran.events_of(FileFailed)[0].reason
 
 
 # Budgets
@@ -178,7 +178,7 @@ def test_the_budget_counts_attempts_without_a_byte(fault_server: FaultServer, tm
     fault_server.script(Fault("internal-error", times=None), key=KEY)
     ran = fetch_all(fault_server, tmp_path, retries=3)
     assert ran.engine.result.failed == 1
-    retries = [event.attempt for event in ran.said(FileRetrying)]
+    retries = [event.attempt for event in ran.events_of(FileRetrying)]
     assert retries == [1, 2, 3, *range(1, retry.ROUND_RETRIES + 1)], "and fewer in a retry round"
     assert fault_server.stats().faults["internal-error"] == len(retries) + 2  # the first attempts
 
@@ -201,7 +201,7 @@ def test_a_waiting_piece_blocks_no_worker(
         fault_server.put(key, body)
     fault_server.script(Fault("internal-error", times=None), key="0.bin")  # however soon it is requested again
     with running(fault_server, tmp_path, workers=1) as ran:
-        ran.until(lambda: ran.engine.snapshot().verified_files == 29, timeout=20)
+        ran.wait_until(lambda: ran.engine.snapshot().verified_files == 29, timeout=20)
         ran.engine.stop()
 
 
@@ -227,13 +227,13 @@ def test_a_busy_server_slows_all_workers_together(
     fault_server.link = Link(speed=MB)
     fault_server.script(Fault("slow-down-retry-after", seconds=1, times=8))
     with running(fault_server, tmp_path, workers=8) as ran:
-        ran.until(lambda: bool(ran.said(Throttled)))
-        ran.until(lambda: ran.engine.snapshot().in_flight == 0)
+        ran.wait_until(lambda: bool(ran.events_of(Throttled)))
+        ran.wait_until(lambda: ran.engine.snapshot().in_flight == 0)
         while not ran.engine.wait(0.01):
             snapshot = ran.engine.snapshot()
             assert snapshot.in_flight <= snapshot.allowed < 8
     assert wrong_files(tmp_path, objects) == []
-    assert {(said.workers, said.delay >= 1.0) for said in ran.said(Throttled)} == {(4, True)}
+    assert {(said.workers, said.delay >= 1.0) for said in ran.events_of(Throttled)} == {(4, True)}
     moments = [seen.when for seen in fault_server.log]
     assert max(later - earlier for earlier, later in pairwise(moments)) > 0.7, "no request was sent for a second"
 
@@ -250,13 +250,13 @@ def test_a_throttled_request_among_many_answers_delays_only_its_object(
     for key in refused:
         fault_server.script(Fault("slow-down-retry-after", seconds=60), key=key)
     with running(fault_server, tmp_path, workers=workers) as ran:
-        ran.until(lambda: ran.engine.snapshot().verified_files == 57, timeout=20.0)
+        ran.wait_until(lambda: ran.engine.snapshot().verified_files == 57, timeout=20.0)
         snapshot = ran.engine.snapshot()
         ran.engine.stop()
-        ran.end()
+        ran.wait_for_end()
     assert wrong_files(tmp_path, data) == refused
-    assert (snapshot.allowed, snapshot.throttles, ran.said(Throttled)) == (workers, 3, [])
-    assert [event.key for event in ran.said(FileRetrying)] == refused
+    assert (snapshot.allowed, snapshot.throttles, ran.events_of(Throttled)) == (workers, 3, [])
+    assert [event.key for event in ran.events_of(FileRetrying)] == refused
     assert len([seen for seen in fault_server.log if seen.key in data]) == 60, (
         "none of them was asked for before its time"
     )
@@ -272,17 +272,17 @@ def test_an_outage_is_not_a_failure(fault_server: FaultServer, tmp_path: Path) -
     fault_server.link = Link(speed=MB)
     # Two retries, since the outage may begin before the first byte of an attempt.
     with running(fault_server, tmp_path, workers=4, retries=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > MB)
         fault_server.outage(3.0)
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
         assert "cannot connect" in ran.engine.snapshot().reason
         time.sleep(1.0)  # more workers notice the outage
         assert [thread.name for thread in threading.enumerate()].count("era5dl-prober") == 1, "one prober for all"
         fault_server.link = Link()
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (6, 0)
     assert wrong_files(tmp_path, objects) == []
-    kinds = {event.state: event.kind for event in ran.said(StateChanged)}
+    kinds = {event.state: event.kind for event in ran.events_of(StateChanged)}
     assert kinds == {State.RUNNING: "", State.WAITING_FOR_NETWORK: "Unreachable"}
 
 
@@ -290,12 +290,12 @@ def test_stop_during_an_outage(fault_server: FaultServer, tmp_path: Path) -> Non
     fault_server.put(KEY, pseudo_random(1, MB))
     fault_server.link = Link(speed=200_000)
     with running(fault_server, tmp_path) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
         fault_server.outage(60.0)
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
         asked = time.monotonic()
         ran.engine.stop()
-        assert ran.end(20.0).unfinished == 1
+        assert ran.wait_for_end(20.0).unfinished == 1
         assert time.monotonic() - asked < 20.0
 
 
@@ -305,13 +305,13 @@ def test_the_run_waits_while_a_login_page_answers(fault_server: FaultServer, tmp
         fault_server.put(key, data)
     portal = Fault("login-page", times=None, on=("get", "head"))
     with running(fault_server, tmp_path, workers=4, retries=2, rate_limit=100_000) as ran:
-        ran.until(lambda: ran.engine.snapshot().fetched_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().fetched_bytes > 0)
         fault_server.script(portal)
         ran.engine.set_rate_limit(None)
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
         assert "login page" in ran.engine.snapshot().reason
         fault_server.calm()
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert ended.failed == 0
     assert wrong_files(tmp_path, objects) == []
 
@@ -322,12 +322,12 @@ def test_the_run_waits_while_a_server_never_answers(fault_server: FaultServer, t
     for key, data in objects.items():
         fault_server.put(key, data)
     with running(fault_server, tmp_path, workers=4, retries=2, read_timeout=0.5, rate_limit=100_000) as ran:
-        ran.until(lambda: ran.engine.snapshot().fetched_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().fetched_bytes > 0)
         fault_server.script(Fault("stall-before-headers", times=None, seconds=60, on=("get", "head")))
         ran.engine.set_rate_limit(None)
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_NETWORK)
         fault_server.calm()
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert ended.failed == 0
     assert wrong_files(tmp_path, objects) == []
 
@@ -369,7 +369,7 @@ def test_a_connection_that_drips_is_aborted(
     ran = fetch_all(fault_server, tmp_path, read_timeout=20)
     assert wrong_files(tmp_path, {KEY: data}) == []
     assert time.monotonic() - began < 25
-    assert "stalled" in ran.said(FileRetrying)[0].reason
+    assert "stalled" in ran.events_of(FileRetrying)[0].reason
 
 
 @pytest.mark.slow
@@ -384,7 +384,7 @@ def test_an_object_that_only_drips_fails_and_says_why(
     fault_server.put(KEY, data)
     fault_server.script(Fault(kind, at=10, seconds=60, times=None), key=KEY)
     ran = fetch_all(fault_server, tmp_path, read_timeout=1.0, retries=2, workers=workers)
-    failed = ran.said(FileFailed)[-1]
+    failed = ran.events_of(FileFailed)[-1]
     assert "stalled" in failed.reason
     assert not (tmp_path / KEY).exists()
 
@@ -396,7 +396,7 @@ def test_a_rate_limit_is_not_a_stall(
     monkeypatch.setattr(fetch, "MIN_SPEED", 10 * MB)
     fault_server.put(KEY, pseudo_random(1, 300_000))
     ran = fetch_all(fault_server, tmp_path, rate_limit=200_000)
-    assert ran.said(FileRetrying) == []
+    assert ran.events_of(FileRetrying) == []
 
 
 def test_a_connection_far_slower_than_the_others_is_replaced(
@@ -419,10 +419,10 @@ def test_all_connections_are_renewed_after_a_suspend(fault_server: FaultServer, 
     fault_server.put(KEY, data)
     fault_server.script(Fault("body-stall", at=100_000, seconds=30), key=KEY)
     with running(fault_server, tmp_path, read_timeout=30) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
         detector = ran.engine._maintenance._connections._suspend_detector
         awake, always = detector._clocks
         detector._clocks = (awake, always - 3600)  # as after a suspend of an hour
-        ran.end(25)
+        ran.wait_for_end(25)
     assert wrong_files(tmp_path, {KEY: data}) == []
-    assert ran.said(FileRetrying) == [], "a suspend is not a failure"
+    assert ran.events_of(FileRetrying) == [], "a suspend is not a failure"

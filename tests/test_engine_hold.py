@@ -10,7 +10,7 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.engine.events import ONLY_HELD, FileDone, FileStarted, State, StateChanged
 from era5dl.engine.progress import FileState
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
-from tests.runs import Ran, fetch_all, leftovers, running, wrong_files
+from tests.runs import EngineRun, fetch_all, leftovers, running, wrong_files
 
 MB = 1_000_000
 
@@ -22,12 +22,12 @@ def stored(server: FaultServer, count: int, size: int) -> dict[str, bytes]:
     return data
 
 
-def here(ran: Ran, index: int) -> int:
+def here(ran: EngineRun, index: int) -> int:
     """Bytes of an object that is under way."""
     return sum(one.done for one in ran.engine.snapshot().active if one.index == index)
 
 
-def only_held_are_left(ran: Ran) -> bool:
+def only_held_are_left(ran: EngineRun) -> bool:
     snapshot = ran.engine.snapshot()
     return (snapshot.state, snapshot.reason) == (State.PAUSED, ONLY_HELD)
 
@@ -36,21 +36,21 @@ def test_a_held_file_is_let_go_and_the_others_go_on(fault_server: FaultServer, t
     data = stored(fault_server, 3, 4 * MB)
     fault_server.link = Link(speed=2 * MB)
     with running(fault_server, tmp_path, workers=3) as ran:
-        ran.until(lambda: here(ran, 0) > MB)
+        ran.wait_until(lambda: here(ran, 0) > MB)
         ran.engine.hold([0])
         assert ran.engine.states()[0] == FileState.HELD
         fault_server.link = Link()
-        ran.until(lambda: only_held_are_left(ran))
+        ran.wait_until(lambda: only_held_are_left(ran))
         snapshot = ran.engine.snapshot()
         assert not ran.engine.wait(0), "a run with held files is paused, not ended"
         assert (snapshot.done_files, snapshot.held_files, snapshot.in_flight) == (2, 1, 0)
         kept = snapshot.done_bytes - 8 * MB
         assert kept > MB, "its bytes are kept"
         ran.engine.release([0])
-        assert ran.end().verified == 3
+        assert ran.wait_for_end().verified == 3
     assert wrong_files(tmp_path, data) == []
-    assert [event.resumed_bytes for event in ran.said(FileStarted) if event.index == 0] == [0, kept]
-    assert [(event.state, event.reason) for event in ran.said(StateChanged)] == [
+    assert [event.resumed_bytes for event in ran.events_of(FileStarted) if event.index == 0] == [0, kept]
+    assert [(event.state, event.reason) for event in ran.events_of(StateChanged)] == [
         (State.RUNNING, ""),
         (State.PAUSED, ONLY_HELD),
         (State.RUNNING, ""),
@@ -61,21 +61,21 @@ def test_what_waits_is_not_asked_for_while_it_is_held(fault_server: FaultServer,
     data = stored(fault_server, 40, 10_000)
     fault_server.link = Link(speed=100_000)
     with running(fault_server, tmp_path, workers=1) as ran:
-        ran.until(lambda: ran.engine.snapshot().in_flight == 1)
+        ran.wait_until(lambda: ran.engine.snapshot().in_flight == 1)
         ran.engine.hold(range(20, 40))
         ran.engine.hold([25, 39])  # again: no matter
         fault_server.link = Link()
-        ran.until(lambda: only_held_are_left(ran))
+        ran.wait_until(lambda: only_held_are_left(ran))
         asked = {request.key for request in fault_server.log if request.method == "GET" and request.key in data}
         assert asked == {f"{i:02}.bin" for i in range(20)}
         assert ran.engine.snapshot().time_left is None
         ran.engine.release([30, 31])
-        ran.until(lambda: ran.engine.snapshot().done_files == 22)
-        ran.until(lambda: only_held_are_left(ran))
+        ran.wait_until(lambda: ran.engine.snapshot().done_files == 22)
+        ran.wait_until(lambda: only_held_are_left(ran))
         ran.engine.resume()  # nothing else is left that could go on
-        assert ran.end().verified == 40
+        assert ran.wait_for_end().verified == 40
     assert wrong_files(tmp_path, data) == []
-    assert sorted(done.index for done in ran.said(FileDone)) == list(range(40))
+    assert sorted(done.index for done in ran.events_of(FileDone)) == list(range(40))
 
 
 @pytest.mark.parametrize("kind", ["body-stall", "stall-before-headers"])
@@ -83,11 +83,11 @@ def test_a_hold_does_not_wait_for_the_network(fault_server: FaultServer, tmp_pat
     data = stored(fault_server, 2, 500_000)
     fault_server.script(Fault(kind, seconds=100, at=200_000), key="00.bin")
     with running(fault_server, tmp_path, workers=1, read_timeout=100) as ran:
-        ran.until(lambda: any(request.key == "00.bin" for request in fault_server.log))
+        ran.wait_until(lambda: any(request.key == "00.bin" for request in fault_server.log))
         ran.engine.hold([0])
-        ran.until(lambda: only_held_are_left(ran))  # the one worker was free for the other file
+        ran.wait_until(lambda: only_held_are_left(ran))  # the one worker was free for the other file
         ran.engine.release([0])
-        assert ran.end().verified == 2
+        assert ran.wait_for_end().verified == 2
     assert wrong_files(tmp_path, data) == []
 
 
@@ -101,7 +101,7 @@ def test_held_and_released_again_and_again(fault_server: FaultServer, tmp_path: 
             if turn % 2:
                 ran.engine.wait(0.005)
             ran.engine.release(chosen)
-        assert ran.end().verified == 6
+        assert ran.wait_for_end().verified == 6
         assert ran.engine._run.counters.held_bytes == 0
         assert ran.engine._run.scheduler.unassigned_bytes == 0
     assert wrong_files(tmp_path, data) == []
@@ -113,9 +113,9 @@ def test_a_hold_ends_with_its_run(fault_server: FaultServer, tmp_path: Path) -> 
     data = stored(fault_server, 3, 300_000)
     with running(fault_server, tmp_path, workers=1) as ran:
         ran.engine.hold([1, 2])
-        ran.until(lambda: only_held_are_left(ran))
+        ran.wait_until(lambda: only_held_are_left(ran))
         ran.engine.stop()
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.unfinished, ended.stopped) == (1, 2, True)
     assert ran.engine.states() == bytes([FileState.VERIFIED, FileState.WAITING, FileState.WAITING])
     assert not ran.session.checkpoint.ended
@@ -131,9 +131,9 @@ def test_a_paused_run_stays_paused_whatever_is_released(fault_server: FaultServe
         ran.engine.release([0])
         assert (ran.engine.snapshot().state, ran.engine.snapshot().reason) == (State.PAUSED, "")
         ran.engine.resume()
-        ran.until(lambda: only_held_are_left(ran))
+        ran.wait_until(lambda: only_held_are_left(ran))
         ran.engine.release([1])
-        assert ran.end().verified == 2
+        assert ran.wait_for_end().verified == 2
 
 
 def test_what_is_finished_or_failed_cannot_be_held(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -141,11 +141,11 @@ def test_what_is_finished_or_failed_cannot_be_held(fault_server: FaultServer, tm
     fault_server.script(Fault("no-such-key", times=None), key="01.bin")
     with running(fault_server, tmp_path, workers=1) as ran:
         ran.engine.hold([2])
-        ran.until(lambda: only_held_are_left(ran))
+        ran.wait_until(lambda: only_held_are_left(ran))
         ran.engine.hold([0, 1, 2])
         assert ran.engine.states() == bytes([FileState.VERIFIED, FileState.FAILED, FileState.HELD])
         ran.engine.release([0, 1, 2])
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (2, 1)
 
 
@@ -157,11 +157,11 @@ def test_an_attempt_that_was_quicker_than_its_abort(
     real = Abort.trip
     monkeypatch.setattr(Abort, "trip", lambda abort, why: None if why == "held" else real(abort, why))
     with running(fault_server, tmp_path, workers=1) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
         ran.engine.hold([0])
-        ran.until(lambda: only_held_are_left(ran))
+        ran.wait_until(lambda: only_held_are_left(ran))
         assert ran.engine.snapshot().done_bytes == 500_000, "all of it has come; it is let go before it is proven"
         ran.engine.release([0])
-        assert ran.end().verified == 1
+        assert ran.wait_for_end().verified == 1
     assert ran.engine.snapshot().fetched_bytes == 500_000
     assert wrong_files(tmp_path, data) == []

@@ -78,7 +78,7 @@ def test_a_second_run_fetches_nothing(fault_server: FaultServer, tmp_path: Path)
 
     assert fault_server.stats().requests["GET"] == 1  # the listing
     assert ran.engine.result.verified == 1
-    assert ran.said(FileDone) == []
+    assert ran.events_of(FileDone) == []
 
 
 def test_what_is_there_already_is_proven_once_and_adopted(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_what_is_there_already_is_proven_once_and_adopted(fault_server: FaultSer
 
     ran = fetch_all(fault_server, tmp_path)
 
-    adopted = {done.key: done.adopted for done in ran.said(FileDone)}
+    adopted = {done.key: done.adopted for done in ran.events_of(FileDone)}
     assert adopted == {"right.bin": True, "parts.bin": True, "wrong.bin": False}
     assert wrong_files(tmp_path, data) == []
     assert [seen.key for seen in fault_server.log if seen.method == "GET" and seen.key] == ["wrong.bin"]
@@ -118,7 +118,7 @@ def test_a_finished_file_that_vanished_is_fetched_again(fault_server: FaultServe
     ran = fetch_all(fault_server, tmp_path)
 
     assert wrong_files(tmp_path, data) == []
-    assert sorted(done.key for done in ran.said(FileDone)) == ["3.bin", "4.bin"]
+    assert sorted(done.key for done in ran.events_of(FileDone)) == ["3.bin", "4.bin"]
 
 
 @pytest.mark.parametrize("part_size", [None, 1 << 20])
@@ -127,9 +127,9 @@ def test_a_stopped_run_goes_on_where_it_ended(fault_server: FaultServer, tmp_pat
     fault_server.put("a.bin", data, part_size=part_size)
     fault_server.link = Link(speed=2 * MB)
     with running(fault_server, tmp_path, workers=2) as first:
-        first.until(lambda: first.engine.snapshot().done_bytes > 3 * MB)
+        first.wait_until(lambda: first.engine.snapshot().done_bytes > 3 * MB)
         first.engine.stop()
-        ended = first.end()
+        ended = first.wait_for_end()
     assert (ended.stopped, ended.unfinished) == (True, 1)
     came = first.engine.snapshot().done_bytes
     assert not (tmp_path / "a.bin").exists()
@@ -138,7 +138,7 @@ def test_a_stopped_run_goes_on_where_it_ended(fault_server: FaultServer, tmp_pat
     second = fetch_all(fault_server, tmp_path, workers=2)
 
     assert wrong_files(tmp_path, {"a.bin": data}) == []
-    assert second.said(FileStarted)[0].resumed_bytes == came
+    assert second.events_of(FileStarted)[0].resumed_bytes == came
     assert second.engine.snapshot().fetched_bytes == len(data) - came
     assert leftovers(tmp_path) == []
 
@@ -149,18 +149,18 @@ def test_pause_keeps_what_came_and_resume_goes_on(fault_server: FaultServer, tmp
         fault_server.put(key, body)
     fault_server.link = Link(speed=2 * MB)
     with running(fault_server, tmp_path) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > MB)
         ran.engine.pause()
-        ran.until(lambda: ran.engine.snapshot().in_flight == 0)
+        ran.wait_until(lambda: ran.engine.snapshot().in_flight == 0)
         paused = ran.engine.snapshot()
         time.sleep(0.3)
         assert ran.engine.snapshot().fetched_bytes == paused.fetched_bytes
         assert paused.state is State.PAUSED
         ran.engine.resume()
-        ran.end()
+        ran.wait_for_end()
     assert wrong_files(tmp_path, data) == []
     assert 8 * MB <= ran.engine.snapshot().fetched_bytes <= 8.2 * MB, "what had come was not fetched again"
-    assert [event.state for event in ran.said(StateChanged)] == [
+    assert [event.state for event in ran.events_of(StateChanged)] == [
         State.RUNNING,
         State.PAUSED,
         State.RUNNING,
@@ -173,12 +173,12 @@ def test_stop_does_not_wait_for_the_network(fault_server: FaultServer, tmp_path:
         fault_server.put(f"{i}.bin", pseudo_random(i, MB))
     fault_server.script(Fault(kind, times=None, seconds=30))
     with running(fault_server, tmp_path, read_timeout=30) as ran:
-        ran.until(lambda: ran.engine.snapshot().in_flight == 4 and len(fault_server.log) >= 5)
+        ran.wait_until(lambda: ran.engine.snapshot().in_flight == 4 and len(fault_server.log) >= 5)
         time.sleep(0.1)  # let the readers block
         asked = time.monotonic()
         ran.engine.stop()
         answered = time.monotonic() - asked
-        ran.end()
+        ran.wait_for_end()
         ended = time.monotonic() - asked
         assert ran.engine._no_workers.is_set(), "they were woken; nobody had to be left behind"
     assert answered < 0.2
@@ -201,7 +201,7 @@ def test_an_idle_worker_takes_over_half_of_what_a_slow_one_has_left(fault_server
         fault_server.put(key, body)
     fault_server.link = Link(speed=MB)
     with running(fault_server, tmp_path, workers=2) as ran:
-        ran.end()
+        ran.wait_for_end()
     assert wrong_files(tmp_path, data) == []
     ranges = [seen.range for seen in fault_server.log if seen.key == "a.bin" and seen.method == "GET"]
     assert len(ranges) >= 2, "the second worker helped"
@@ -213,14 +213,14 @@ def test_workers_can_be_changed_while_running(fault_server: FaultServer, tmp_pat
         fault_server.put(key, body)
     fault_server.link = Link(speed=MB)  # four seconds a file
     with running(fault_server, tmp_path, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().in_flight == 2)
+        ran.wait_until(lambda: ran.engine.snapshot().in_flight == 2)
         ran.engine.set_workers(6)
-        ran.until(lambda: ran.engine.snapshot().in_flight == 6)
+        ran.wait_until(lambda: ran.engine.snapshot().in_flight == 6)
         ran.engine.set_workers(1)
-        ran.until(lambda: ran.engine.snapshot().in_flight == 1, timeout=2.0)
+        ran.wait_until(lambda: ran.engine.snapshot().in_flight == 1, timeout=2.0)
         ran.engine.set_workers(8)
         fault_server.link = Link()
-        ran.end()
+        ran.wait_for_end()
     assert wrong_files(tmp_path, data) == []
 
 
@@ -241,14 +241,14 @@ def test_a_part_file_that_somebody_takes_away(fault_server: FaultServer, tmp_pat
     fault_server.put("a.bin", data, part_size=MB)
     fault_server.link = Link(speed=2 * MB)
     with running(fault_server, tmp_path, workers=1) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 2 * MB)
         ran.engine.pause()
-        ran.until(lambda: ran.engine.snapshot().in_flight == 0)
+        ran.wait_until(lambda: ran.engine.snapshot().in_flight == 0)
         time.sleep(0.2)  # the worker closes the part file
         for part in leftovers(tmp_path):
             part.unlink()
         ran.engine.resume()
-        ran.end()
+        ran.wait_for_end()
     assert wrong_files(tmp_path, {"a.bin": data}) == []
 
 
@@ -256,7 +256,7 @@ def test_two_programs_on_one_session(fault_server: FaultServer, tmp_path: Path) 
     fault_server.put("a.bin", b"x")
     settings = settings_for(fault_server)
     with running(fault_server, tmp_path) as ran:
-        ran.end()
+        ran.wait_for_end()
         with pytest.raises(SessionBusy, match=r"program|process"):
             Session.begin(tmp_path, ran.session.plan, settings)
 
@@ -267,10 +267,10 @@ def test_a_failed_file_can_be_tried_again(fault_server: FaultServer, tmp_path: P
     fault_server.script(Fault("no-such-key"), key="bad.bin")
     fault_server.link = Link(speed=MB)
     with running(fault_server, tmp_path) as ran:
-        ran.until(lambda: ran.engine.snapshot().failed_files == 1)
+        ran.wait_until(lambda: ran.engine.snapshot().failed_files == 1)
         ran.engine.retry_failed()
-        assert ran.end().failed == 0
-    assert ran.said(FileFailed)[0].key == "bad.bin"
+        assert ran.wait_for_end().failed == 0
+    assert ran.events_of(FileFailed)[0].key == "bad.bin"
     assert ran.engine.states() == bytes([FileState.VERIFIED] * 2)
 
 
@@ -284,7 +284,7 @@ def test_keys_that_would_leave_the_folder_are_refused_and_the_rest_goes_on(
     ran = fetch_all(fault_server, out)
 
     assert (out / "good.bin").read_bytes() == b"data"
-    assert {event.key for event in ran.said(FileFailed)} == {
+    assert {event.key for event in ran.events_of(FileFailed)} == {
         "../outside.bin",
         "/absolute.bin",
         "a/../../b.bin",
@@ -307,7 +307,7 @@ def test_a_listener_may_call_back_and_may_fail(fault_server: FaultServer, tmp_pa
             raise RuntimeError("a bug in the window")
 
     with running(fault_server, tmp_path, on_event=listener) as ran:
-        assert ran.end().verified == 3
+        assert ran.wait_for_end().verified == 3
     assert calls.count("FileDone") == 3
     assert calls[-1] == "RunEnded"
 
@@ -339,7 +339,7 @@ def test_nothing_stays_behind_after_many_runs(
 def test_without_verification_files_are_only_checked(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("a.bin", pseudo_random(1, 5000))
     ran = fetch_all(fault_server, tmp_path, verify=False)
-    (done,) = ran.said(FileDone)
+    (done,) = ran.events_of(FileDone)
     assert (done.outcome, done.reason) == (Outcome.CHECKED, "verification was switched off")
 
 
@@ -356,11 +356,11 @@ def test_where_a_blocked_reader_cannot_be_woken(
     fault_server_tls.script(Fault(kind, times=None, seconds=30, at=MB))
     with running(fault_server_tls, tmp_path, read_timeout=30) as ran:
         if kind == "none":
-            ran.end()
+            ran.wait_for_end()
             assert wrong_files(tmp_path, data) == []
             return
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 1000)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 1000)
         asked = time.monotonic()
         ran.engine.stop()
-        ran.end()
+        ran.wait_for_end()
         assert time.monotonic() - asked < 0.9, "not even the grace that is given to a thread that cannot be woken"

@@ -11,7 +11,7 @@ from era5dl.engine.events import FileDone, FileFailed, FileRetrying, Outcome
 from era5dl.engine.verify_files import FileCondition, verify
 from era5dl.session import Session
 from tests.faultlab import Fault, FaultServer, Link, etag_of, pseudo_random
-from tests.runs import Ran, fetch_all, leftovers, running, settings_for, wrong_files
+from tests.runs import EngineRun, fetch_all, leftovers, running, settings_for, wrong_files
 
 MB = 1_000_000
 MIB = 1 << 20
@@ -31,8 +31,8 @@ def put(server: FaultServer, count: int, part_size: int, size: int = MB) -> dict
     return objects
 
 
-def outcomes(ran: Ran) -> list[Outcome]:
-    return [done.outcome for done in ran.said(FileDone)]
+def outcomes(ran: EngineRun) -> list[Outcome]:
+    return [done.outcome for done in ran.events_of(FileDone)]
 
 
 def test_a_right_guess_costs_no_request(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_wrong_guess_costs_one_request_and_no_byte(fault_server: FaultServer, 
     assert outcomes(ran) == [Outcome.VERIFIED] * 6
     assert part_size_requests(fault_server) == 1
     assert fault_server.stats().payload == 6 * MB
-    assert ran.said(FileRetrying) == []
+    assert ran.events_of(FileRetrying) == []
 
 
 def test_the_part_size_of_other_objects_is_only_a_guess(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_a_server_that_does_not_tell_the_part_size(fault_server: FaultServer, tm
     fault_server.script(Fault("login-page", times=None, on=("head",)))
     ran = fetch_all(fault_server, tmp_path, workers=1)
     assert wrong_files(tmp_path, objects) == ["odd.bin"]
-    assert [failed.key for failed in ran.said(FileFailed)] == ["odd.bin"]
-    assert {done.key: done.outcome for done in ran.said(FileDone)} == {"usual.bin": Outcome.VERIFIED}
+    assert [failed.key for failed in ran.events_of(FileFailed)] == ["odd.bin"]
+    assert {done.key: done.outcome for done in ran.events_of(FileDone)} == {"usual.bin": Outcome.VERIFIED}
 
 
 def test_a_server_that_tells_the_part_size_only_at_the_second_request(
@@ -101,7 +101,7 @@ def test_a_server_that_tells_an_impossible_part_size(fault_server: FaultServer, 
     fault_server.put("a.bin", data, part_size=MB // 2, etag=etag_of(data, ODD))
     ran = fetch_all(fault_server, tmp_path)
     assert wrong_files(tmp_path, {"a.bin": data}) == ["a.bin"]
-    assert ran.end().failed == 1
+    assert ran.wait_for_end().failed == 1
     fault_server.reset_stats()
     ran = fetch_all(fault_server, tmp_path, opaque_etags=True)
     assert wrong_files(tmp_path, {"a.bin": data}) == []
@@ -117,9 +117,9 @@ def stop_half_way(server: FaultServer, folder: Path, key: str) -> int:
     server.link = Link(speed=MB)
     server.script(Fault("body-stall", at=700_000, seconds=60), key=key)
     with running(server, folder, workers=1, read_timeout=60) as ran:
-        ran.until(lambda: any(f.key == key and f.done > 400_000 for f in ran.engine.snapshot().active))
+        ran.wait_until(lambda: any(f.key == key and f.done > 400_000 for f in ran.engine.snapshot().active))
         ran.engine.stop()
-        ran.end()
+        ran.wait_for_end()
     server.link = Link()
     with Session.open(folder) as session:
         (begun,) = session.checkpoint.unfinished

@@ -38,11 +38,11 @@ def test_a_promoted_file_is_fetched_next(fault_server: FaultServer, tmp_path: Pa
     fault_server.script(Fault("late-first-byte", seconds=0.3), key="0.bin")
 
     with running(fault_server, tmp_path, workers=1) as ran:
-        ran.until(lambda: bool(ran.said(FileStarted)))
+        ran.wait_until(lambda: bool(ran.events_of(FileStarted)))
         ran.engine.promote([7])
-        ran.end()
+        ran.wait_for_end()
 
-    begun = [event.index for event in ran.said(FileStarted)]
+    begun = [event.index for event in ran.events_of(FileStarted)]
     assert begun[:2] == [0, 7]
     assert sorted(begun) == list(range(8))
 
@@ -56,13 +56,13 @@ def test_only_the_chosen_failures_are_tried_again(fault_server: FaultServer, tmp
     fault_server.script(Fault("stall-before-headers", seconds=30), key="3.bin")
 
     with running(fault_server, tmp_path, workers=4, read_timeout=30.0) as ran:
-        ran.until(lambda: len(ran.said(FileFailed)) == 2)
-        assert {event.kind for event in ran.said(FileFailed)} == {"NotFound"}
+        ran.wait_until(lambda: len(ran.events_of(FileFailed)) == 2)
+        assert {event.kind for event in ran.events_of(FileFailed)} == {"NotFound"}
         ran.engine.retry_failed([1])
-        ran.until(lambda: 1 in {event.index for event in ran.said(FileDone)})
+        ran.wait_until(lambda: 1 in {event.index for event in ran.events_of(FileDone)})
         assert ran.engine.snapshot().failed_files == 1
         ran.engine.retry_failed()
-        ran.until(lambda: 0 in {event.index for event in ran.said(FileDone)})
+        ran.wait_until(lambda: 0 in {event.index for event in ran.events_of(FileDone)})
 
     assert wrong_files(tmp_path, objects) == ["3.bin"]
 
@@ -77,4 +77,4 @@ def test_a_bug_in_the_books_ends_the_run_and_is_told(
 
     monkeypatch.setattr(Scheduler, "next_job", next_job)
     with running(fault_server, tmp_path) as ran:
-        assert "ZeroDivisionError: a bug" in ran.end(timeout=10).error
+        assert "ZeroDivisionError: a bug" in ran.wait_for_end(timeout=10).error

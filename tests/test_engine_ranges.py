@@ -74,11 +74,11 @@ def test_all_files_come_out_right(fault_server: FaultServer, tmp_path: Path, kin
         fault_server.put(key, data, part_size=5 << 20 if key == "large.bin" else None)
     fault_server.add(KINDS[kind]())
     ran = fetch_all(fault_server, tmp_path, workers=workers)
-    assert ran.said(FileFailed) == []
+    assert ran.events_of(FileFailed) == []
     assert wrong_files(tmp_path, OBJECTS) == []
-    assert (ran.end().verified, leftovers(tmp_path)) == (len(OBJECTS), [])
-    assert ran.said(FileRestarted) == []
-    assert len(ran.said(RangesIgnored)) == (kind != "every third answer, compressed")
+    assert (ran.wait_for_end().verified, leftovers(tmp_path)) == (len(OBJECTS), [])
+    assert ran.events_of(FileRestarted) == []
+    assert len(ran.events_of(RangesIgnored)) == (kind != "every third answer, compressed")
     snapshot = ran.engine.snapshot()
     assert snapshot.done_bytes == snapshot.total_bytes == sum(map(len, OBJECTS.values()))
 
@@ -111,7 +111,7 @@ def test_a_cut_at_the_same_place_each_time_fails_and_says_why(fault_server: Faul
     fault_server.put("large.bin", data)
     fault_server.script(Fault("range-ignored-cut", at=2 * MB, times=None))
     ran = fetch_all(fault_server, tmp_path, workers=4, retries=2)
-    failed = ran.said(FileFailed)[-1]
+    failed = ran.events_of(FileFailed)[-1]
     assert failed.kind in ("Interrupted", "StaleConnection")
     assert not (tmp_path / "large.bin").exists()
 
@@ -121,15 +121,15 @@ def test_a_run_goes_on_with_what_an_earlier_one_left(fault_server: FaultServer, 
     fault_server.put("large.bin", data)
     fault_server.link = Link(speed=8 * MB)
     with running(fault_server, tmp_path, workers=4) as ran:  # in pieces, before the proxy comes
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 10 * MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 10 * MB)
         plan = ran.session.plan
         ran.engine.stop()
-        ran.end()
+        ran.wait_for_end()
     fault_server.link = Link()
     fault_server.script(Fault("range-ignored", times=None))
     again = fetch_all(fault_server, tmp_path, plan=plan, workers=4)
     assert wrong_files(tmp_path, {"large.bin": data}) == []
-    assert again.end().verified == 1
+    assert again.wait_for_end().verified == 1
 
 
 def test_pause_and_stop_while_a_whole_object_comes(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -138,11 +138,11 @@ def test_pause_and_stop_while_a_whole_object_comes(fault_server: FaultServer, tm
     fault_server.link = Link(speed=12 * MB)
     fault_server.script(Fault("range-ignored", times=None))
     with running(fault_server, tmp_path, workers=4) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 3 * MB)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 3 * MB)
         ran.engine.pause()
-        ran.until(lambda: ran.engine.snapshot().in_flight == 0)
+        ran.wait_until(lambda: ran.engine.snapshot().in_flight == 0)
         ran.engine.resume()
-        ran.end()
+        ran.wait_for_end()
     assert wrong_files(tmp_path, {"large.bin": data}) == []
 
 

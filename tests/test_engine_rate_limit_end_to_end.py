@@ -19,7 +19,7 @@ import pytest
 from era5dl.engine.events import State
 from era5dl.engine.rate_limit import BURST
 from tests.faultlab import FaultServer, pseudo_random
-from tests.runs import Ran, running
+from tests.runs import EngineRun, running
 
 RATE = 5_000_000  # bytes per second
 WINDOW = 10.0  # seconds
@@ -55,12 +55,12 @@ class StallMeter:
                 self.lost += late
 
 
-def steady(ran: Ran) -> None:
+def steady(ran: EngineRun) -> None:
     """Wait until bytes have arrived for a while, so that the burst at the start is over."""
-    ran.until(lambda: ran.engine.snapshot().fetched_bytes > RATE)
+    ran.wait_until(lambda: ran.engine.snapshot().fetched_bytes > RATE)
 
 
-def undisturbed(ran: Ran) -> float:
+def undisturbed(ran: EngineRun) -> float:
     """Return bytes per second over the window."""
     steady(ran)
     before, began = ran.engine.snapshot().fetched_bytes, time.monotonic()
@@ -69,7 +69,7 @@ def undisturbed(ran: Ran) -> float:
     return came / took
 
 
-def with_pauses(ran: Ran) -> float:
+def with_pauses(ran: EngineRun) -> float:
     """Return bytes per second over the time without pauses."""
     steady(ran)
     before, began, paused = ran.engine.snapshot().fetched_bytes, time.monotonic(), 0.0
@@ -77,7 +77,7 @@ def with_pauses(ran: Ran) -> float:
         time.sleep(max(0.0, began + moment - time.monotonic()))
         stopped_at = time.monotonic()
         ran.engine.pause()
-        ran.until(lambda: ran.engine.snapshot().in_flight == 0)
+        ran.wait_until(lambda: ran.engine.snapshot().in_flight == 0)
         still = ran.engine.snapshot().fetched_bytes
         time.sleep(PAUSED)
         assert ran.engine.snapshot().fetched_bytes == still, "no bytes arrive during a pause"
@@ -121,10 +121,10 @@ def test_a_limit_set_during_a_run_applies_at_once(workers: int, fault_server: Fa
     for number in range(40):
         fault_server.put(f"{number}.bin", data)
     with running(fault_server, tmp_path, workers=workers, rate_limit=RATE, verify=False) as ran:
-        ran.until(lambda: ran.engine.snapshot().fetched_bytes > 0)
+        ran.wait_until(lambda: ran.engine.snapshot().fetched_bytes > 0)
         ran.engine.set_rate_limit(RATE // 2)
         before, began = ran.engine.snapshot().fetched_bytes, time.monotonic()
-        ran.until(lambda: time.monotonic() - began > 1.0)
+        ran.wait_until(lambda: time.monotonic() - began > 1.0)
         came, took = ran.engine.snapshot().fetched_bytes - before, time.monotonic() - began
         reads = workers * 256 * 1024  # each worker may have a read in progress that was allowed before
         assert came <= RATE / 2 * (took + BURST) + reads

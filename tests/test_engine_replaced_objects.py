@@ -76,11 +76,11 @@ def test_no_final_name_in_a_folder_that_vanished_during_verification(fault_serve
     source = DuringVerification(exchange)
     fault_server.add(source)
     with running(fault_server, out) as ran:
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
         assert source.done
         assert not (out / KEY).exists()
         assert not (away / KEY).exists()
         out.rmdir()
         away.rename(out)
-        assert ran.end().verified == 1
+        assert ran.wait_for_end().verified == 1
     assert wrong_files(out, {KEY: DATA}) == []

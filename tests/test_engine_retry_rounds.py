@@ -13,7 +13,7 @@ from era5dl.engine.events import FileDone, FileFailed, RetryRoundScheduled, Stat
 from era5dl.engine.retry import LONGEST_WAIT, WAIT_FACTOR, RetryRounds
 from tests.faultlab import Fault, FaultServer, pseudo_random
 from tests.faultlab.http import Request
-from tests.runs import Ran, fetch_all, running, wrong_files
+from tests.runs import EngineRun, fetch_all, running, wrong_files
 
 KEY = "a.bin"
 DATA = pseudo_random(1, 100_000)
@@ -110,13 +110,13 @@ def test_a_file_that_succeeds_in_the_second_round_has_not_failed(server: FaultSe
     ran = fetch_all(server, tmp_path, retries=1)
     assert wrong_files(tmp_path, {KEY: DATA}) == []
     assert (ran.engine.result.verified, ran.engine.result.failed) == (1, 0)
-    assert [event.round for event in ran.said(RetryRoundScheduled)] == [1, 2]
-    assert len(ran.said(FileFailed)) == 2
+    assert [event.round for event in ran.events_of(RetryRoundScheduled)] == [1, 2]
+    assert len(ran.events_of(FileFailed)) == 2
     assert ran.session.checkpoint.failures == ()
     assert ran.engine.snapshot().fetched_bytes == len(DATA), "bytes of the first round were kept"
-    states = [event.state for event in ran.said(StateChanged)]
+    states = [event.state for event in ran.events_of(StateChanged)]
     assert states == [State.RUNNING, State.WAITING_TO_RETRY, State.RUNNING, State.WAITING_TO_RETRY, State.RUNNING]
-    assert line_for(ran.said(RetryRoundScheduled)[0]) == "trying 1 failed file again in 0 s (round 1)"
+    assert line_for(ran.events_of(RetryRoundScheduled)[0]) == "trying 1 failed file again in 0 s (round 1)"
 
 
 def test_a_permanent_failure_delays_the_end_by_one_round(server: FaultServer, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_permanent_failure_delays_the_end_by_one_round(server: FaultServer, tm
     server.script(Fault("internal-error", times=None), key=KEY)
     ran = fetch_all(server, tmp_path, retries=6)
     assert (ran.engine.result.verified, ran.engine.result.failed) == (1, 1)
-    assert len(ran.said(RetryRoundScheduled)) == 1
+    assert len(ran.events_of(RetryRoundScheduled)) == 1
     assert server.stats().faults["internal-error"] == 7 + 1 + retry.ROUND_RETRIES
     assert [failure.key for failure in ran.session.checkpoint.failures] == [KEY]
 
@@ -133,17 +133,17 @@ def test_a_permanent_failure_delays_the_end_by_one_round(server: FaultServer, tm
 def test_a_failure_specific_to_the_file_is_not_retried(server: FaultServer, tmp_path: Path, kind: str) -> None:
     server.script(Fault(kind, times=None), key=KEY)
     ran = fetch_all(server, tmp_path)
-    assert (ran.engine.result.failed, ran.said(RetryRoundScheduled)) == (1, [])
+    assert (ran.engine.result.failed, ran.events_of(RetryRoundScheduled)) == (1, [])
 
 
 def test_without_retries_there_are_no_rounds(server: FaultServer, tmp_path: Path) -> None:
     server.script(Fault("internal-error"), key=KEY)
     ran = fetch_all(server, tmp_path, retries=0)
-    assert (ran.engine.result.failed, ran.said(RetryRoundScheduled)) == (1, [])
+    assert (ran.engine.result.failed, ran.events_of(RetryRoundScheduled)) == (1, [])
 
 
-def waits(ran: Ran) -> None:
-    ran.until(lambda: ran.engine.snapshot().state is State.WAITING_TO_RETRY)
+def waits(ran: EngineRun) -> None:
+    ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_TO_RETRY)
 
 
 def test_a_stop_ends_the_wait_at_once(server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_a_stop_ends_the_wait_at_once(server: FaultServer, tmp_path: Path, monke
     with running(server, tmp_path, retries=1) as ran:
         waits(ran)
         ran.engine.stop()
-        ended = ran.end(5.0)
+        ended = ran.wait_for_end(5.0)
     assert (ended.failed, ended.unfinished, ended.stopped) == (1, 0, True)
 
 
@@ -165,7 +165,7 @@ def test_the_user_can_retry_failed_files_before_the_round(
         waits(ran)
         ran.engine.retry_failed()
         assert ran.engine.snapshot().state is State.RUNNING
-        assert ran.end(10.0).verified == 1
+        assert ran.wait_for_end(10.0).verified == 1
 
 
 def test_no_round_starts_while_paused(server: FaultServer, tmp_path: Path) -> None:
@@ -176,15 +176,15 @@ def test_no_round_starts_while_paused(server: FaultServer, tmp_path: Path) -> No
             if isinstance(event, RetryRoundScheduled):
                 ran.engine.pause()
 
-        ran.until(lambda: ran.engine.snapshot().state is State.PAUSED)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.PAUSED)
         asked = len(server.log)
-        ran.until(lambda: ran.engine._run.retry_rounds.due is not None)
+        ran.wait_until(lambda: ran.engine._run.retry_rounds.due is not None)
         with ran.engine._run.lock:
             ran.engine._run.retry_rounds.due = 0.0  # start it now
         assert not ran.engine.wait(0.6)
         assert len(server.log) == asked
         ran.engine.resume()
-        assert ran.end().verified == 1
+        assert ran.wait_for_end().verified == 1
 
 
 def test_held_files_do_not_prevent_a_round(server: FaultServer, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_held_files_do_not_prevent_a_round(server: FaultServer, tmp_path: Path) 
     server.script(Fault("internal-error", times=2), key=KEY)
     with running(server, tmp_path, retries=1, workers=1) as ran:
         ran.engine.hold([1])
-        ran.until(lambda: any(event.key == KEY for event in ran.said(FileDone)))
-        ran.until(lambda: ran.engine.snapshot().state is State.PAUSED)
+        ran.wait_until(lambda: any(event.key == KEY for event in ran.events_of(FileDone)))
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.PAUSED)
         ran.engine.release([1])
-        assert ran.end().verified == 2
+        assert ran.wait_for_end().verified == 2

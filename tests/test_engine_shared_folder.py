@@ -102,7 +102,7 @@ class Lab:
     def payload(self) -> int:
         return self.server.stats().payload
 
-    def until(self, reached: Callable[[], object]) -> None:
+    def wait_until(self, reached: Callable[[], object]) -> None:
         give_up = time.monotonic() + PATIENCE
         while not reached():
             assert time.monotonic() < give_up, [program.said for program in self.programs]
@@ -162,7 +162,7 @@ def test_where_no_md5_proves_them_each_object_is_fetched_once_too(lab: Lab) -> N
 def test_the_same_session_twice_is_refused_as_ever(lab: Lab) -> None:
     keys = lab.furnish(4, 2 * MB, speed=1 * MB)
     first = lab.start("first", keys)
-    lab.until(lambda: lab.fetching(first))
+    lab.wait_until(lambda: lab.fetching(first))
     second = lab.start("second", keys)
     assert second.process.wait(PATIENCE) == 3
     assert "is working on this session" in second.said
@@ -174,9 +174,9 @@ def test_the_same_session_twice_is_refused_as_ever(lab: Lab) -> None:
 def test_what_is_only_claimed_is_waited_for_and_said_once(lab: Lab) -> None:
     keys = lab.furnish(3, 8 * MB, speed=1 * MB)
     first = lab.start("first", keys)
-    lab.until(lambda: lab.fetching(first) and len(lab.claims()) == 3)
+    lab.wait_until(lambda: lab.fetching(first) and len(lab.claims()) == 3)
     second = lab.start("second", keys[:2])
-    lab.until(lambda: "waiting for another session" in second.said)
+    lab.wait_until(lambda: "waiting for another session" in second.said)
     assert f"2 files are being fetched by another session: era5dl (process {first.process.pid} on" in second.said
     first.ends_well()
     second.ends_well()
@@ -190,9 +190,9 @@ def test_what_is_only_claimed_is_waited_for_and_said_once(lab: Lab) -> None:
 def test_whoever_waits_can_be_stopped_at_once(lab: Lab, sign: signal.Signals) -> None:
     keys = lab.furnish(2, 20 * MB, speed=1 * MB)
     first = lab.start("first", keys)
-    lab.until(lambda: lab.fetching(first) and len(lab.claims()) == 2)
+    lab.wait_until(lambda: lab.fetching(first) and len(lab.claims()) == 2)
     second = lab.start("second", keys[:1])
-    lab.until(lambda: "waiting for another session" in second.said)
+    lab.wait_until(lambda: "waiting for another session" in second.said)
     asked = time.monotonic()
     second.send(sign)
     assert second.process.wait(PATIENCE) == 130
@@ -204,9 +204,9 @@ def test_whoever_waits_can_be_stopped_at_once(lab: Lab, sign: signal.Signals) ->
 def test_after_kill_9_the_other_takes_over_at_once(lab: Lab, seam: str) -> None:
     keys = lab.furnish(6, 4 * MB, speed=1 * MB)
     first = lab.start("first", keys, seam=seam)
-    lab.until(lambda: lab.fetching(first))
+    lab.wait_until(lambda: lab.fetching(first))
     second = lab.start("second", keys[::-1], seam=seam)
-    lab.until(lambda: lab.fetching(second))
+    lab.wait_until(lambda: lab.fetching(second))
     first.send(signal.SIGKILL)
     first.process.wait()
     killed = time.monotonic()
@@ -222,7 +222,7 @@ def test_after_kill_9_the_other_takes_over_at_once(lab: Lab, seam: str) -> None:
 def test_claims_of_the_dead_are_swept(lab: Lab) -> None:
     keys = lab.furnish(6, 4 * MB, speed=1 * MB)
     first = lab.start("first", keys)
-    lab.until(lambda: lab.fetching(first))
+    lab.wait_until(lambda: lab.fetching(first))
     first.send(signal.SIGKILL)
     first.process.wait()
     assert lab.claims() != []
@@ -236,7 +236,7 @@ def test_a_stopped_owner_is_taken_over_and_finds_out_when_it_wakes(lab: Lab) -> 
     """For the others its minute is over as soon as the time of its last touch is set back."""
     keys = lab.furnish(3, 6 * MB, speed=1 * MB)
     first = lab.start("first", keys, seam=SHORT_LEASE)
-    lab.until(lambda: lab.fetching(first) and len(lab.claims()) == 3)
+    lab.wait_until(lambda: lab.fetching(first) and len(lab.claims()) == 3)
     first.send(signal.SIGSTOP)
     lock = lab.lock_of(first)
     assert lock is not None
@@ -263,7 +263,7 @@ def test_hosts_of_other_names_and_containers_of_one_name_share_a_folder(lab: Lab
     name = "another" if world == ["--uts"] else os.uname().nodename
     within = ["unshare", *world, "sh", "-c", f'hostname {name} && exec "$@"', "sh"]
     first = lab.start("first", keys, within=within)
-    lab.until(lambda: lab.claims() and lab.payload)
+    lab.wait_until(lambda: lab.claims() and lab.payload)
     second = lab.start("second", keys[::-1])
     first.ends_well()
     second.ends_well()
@@ -288,7 +288,7 @@ def test_while_others_fetch_it_can_be_paused_and_when_they_are_gone_it_goes_on(l
     keys = lab.furnish(3, 100_000)
     lock = planted_claims(lab, keys[:2])
     with running(lab.server, lab.out) as ran:
-        ran.until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_SESSION)
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_SESSION)
         snapshot = ran.engine.snapshot()
         assert snapshot.reason.startswith(
             "2 files are being fetched by another session: era5dl (process 4711 on elsewh"
@@ -301,12 +301,12 @@ def test_while_others_fetch_it_can_be_paused_and_when_they_are_gone_it_goes_on(l
         ran.engine.resume()
         assert ran.engine.snapshot().state is State.WAITING_FOR_SESSION
         ran.engine.hold([0])
-        ran.until(lambda: ran.engine.snapshot().reason.startswith("1 file is being"))
+        ran.wait_until(lambda: ran.engine.snapshot().reason.startswith("1 file is being"))
         ran.engine.release([0])
-        ran.until(lambda: ran.engine.snapshot().reason.startswith("2 files are"))
+        ran.wait_until(lambda: ran.engine.snapshot().reason.startswith("2 files are"))
         os.utime(lock, (time.time() - STALE_AFTER - 1,) * 2)
-        assert ran.end().verified == 3
-    states = [event.state for event in ran.said(StateChanged)]
+        assert ran.wait_for_end().verified == 3
+    states = [event.state for event in ran.events_of(StateChanged)]
     assert states.count(State.WAITING_FOR_SESSION) <= 4, "it is said when it begins, not at each look"
     lab.all_right()
 
@@ -315,9 +315,9 @@ def test_more_objects_of_others_than_are_begun_at_once_do_not_keep_it_from_the_r
     keys = lab.furnish(60, 1000)
     lock = planted_claims(lab, keys[:50])
     with running(lab.server, lab.out, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_files == 10)
+        ran.wait_until(lambda: ran.engine.snapshot().done_files == 10)
         os.utime(lock, (time.time() - STALE_AFTER - 1,) * 2)
-        ran.end()
+        ran.wait_for_end()
     lab.all_right()
 
 
@@ -326,6 +326,6 @@ def test_two_engines_of_one_process_share_a_folder(lab: Lab) -> None:
     plan = plan_of(S3Bucket(settings_for(lab.server)))
     backwards = Plan({"prefix": "backwards"}, plan.objects[::-1])
     with running(lab.server, lab.out, plan=plan) as one, running(lab.server, lab.out, plan=backwards) as two:
-        assert one.end().verified == two.end().verified == 6
+        assert one.wait_for_end().verified == two.wait_for_end().verified == 6
     lab.all_right()
     assert lab.payload <= 1.1 * lab.total

@@ -20,7 +20,7 @@ def test_an_idle_worker_takes_over_the_last_piece_of_a_slow_connection(
     fault_server.link = Link(speed=16 * MIB, slow_every=2, slow_speed=1100)
     ran = fetch_all(fault_server, tmp_path, workers=2)
     assert wrong_files(tmp_path, {"a.bin": data}) == []
-    assert ran.said(FileRetrying) == [], "no attempt failed"
+    assert ran.events_of(FileRetrying) == [], "no attempt failed"
 
 
 def test_a_slow_connection_is_aborted_when_another_has_taken_over(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -31,4 +31,4 @@ def test_a_slow_connection_is_aborted_when_another_has_taken_over(fault_server: 
     fault_server.script("none", Fault("body-stall", at=MIB, seconds=600), key="a.bin")
     ran = fetch_all(fault_server, tmp_path, workers=2, read_timeout=600)
     assert wrong_files(tmp_path, {"a.bin": data}) == []
-    assert ran.said(FileRetrying) == [], "no attempt failed"
+    assert ran.events_of(FileRetrying) == [], "no attempt failed"

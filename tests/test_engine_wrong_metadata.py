@@ -43,7 +43,7 @@ def test_plan_and_files_have_the_true_sizes(server: FaultServer, tmp_path: Path,
     assert [(obj.key, obj.size) for obj in plan.objects] == [(key, len(OBJECTS[key])) for key in keys]
     ran = fetch_all(server, tmp_path, plan=plan)
     assert wrong_files(tmp_path, {key: OBJECTS[key] for key in keys}) == []
-    assert ran.end().verified == len(keys)
+    assert ran.wait_for_end().verified == len(keys)
 
 
 @pytest.mark.parametrize("etag", ["", '"65920080-0"', 'W/"d41d8cd98f00b204e9800998ecf8427e"'])
@@ -51,7 +51,7 @@ def test_a_plan_with_size_0_never_gives_an_empty_file(server: FaultServer, tmp_p
     plan = Plan({}, (ObjectInfo(KEYS[0], 0, etag, LAST_MODIFIED),))
     ran = fetch_all(server, tmp_path, plan=plan)
     assert wrong_files(tmp_path, {KEYS[0]: OBJECTS[KEYS[0]]}) == []
-    assert ran.end().verified == 1
+    assert ran.wait_for_end().verified == 1
 
 
 @pytest.mark.parametrize("etag", [None, '"65920080-0"'])
@@ -59,7 +59,7 @@ def test_an_empty_object_gives_an_empty_file(fault_server: FaultServer, tmp_path
     fault_server.put("empty", b"", etag=etag)
     ran = fetch_all(fault_server, tmp_path, plan=planned(fault_server, ["empty"]))
     assert (tmp_path / "empty").read_bytes() == b""
-    assert (ran.end().verified, ran.end().checked) == ((1, 0) if etag is None else (0, 1))
+    assert (ran.wait_for_end().verified, ran.wait_for_end().checked) == ((1, 0) if etag is None else (0, 1))
 
 
 @pytest.mark.parametrize("factor", [0.5, 2])
@@ -68,7 +68,7 @@ def test_a_listing_with_wrong_sizes(server: FaultServer, tmp_path: Path, factor:
     lying = tuple(ObjectInfo(o.key, int(o.size * factor), o.etag, o.last_modified) for o in honest.objects)
     ran = fetch_all(server, tmp_path, plan=Plan({}, lying))
     assert wrong_files(tmp_path, OBJECTS) == []
-    assert ran.end().verified == len(OBJECTS)
+    assert ran.wait_for_end().verified == len(OBJECTS)
 
 
 @pytest.mark.parametrize("on", [("get",), ("get", "head"), ("head",)], ids=str)
@@ -79,8 +79,8 @@ def test_an_etag_that_only_the_listing_has_completely(
     server.script(Fault(kind, times=None, on=on))
     ran = fetch_all(server, tmp_path)
     assert wrong_files(tmp_path, OBJECTS) == []
-    assert ran.end().verified == len(OBJECTS)
-    assert ran.said(FileRestarted) == []
+    assert ran.wait_for_end().verified == len(OBJECTS)
+    assert ran.events_of(FileRestarted) == []
 
 
 def test_a_server_without_any_etag(server: FaultServer, tmp_path: Path) -> None:
@@ -88,24 +88,24 @@ def test_a_server_without_any_etag(server: FaultServer, tmp_path: Path) -> None:
     server.script(Fault("no-etag", times=None, on=ALL))
     ran = fetch_all(server, tmp_path)
     assert wrong_files(tmp_path, OBJECTS) == []
-    assert {(done.outcome, bool(done.reason)) for done in ran.said(FileDone)} == {(Outcome.CHECKED, True)}
-    assert {event.state for event in ran.said(StateChanged)} == {State.RUNNING}
+    assert {(done.outcome, bool(done.reason)) for done in ran.events_of(FileDone)} == {(Outcome.CHECKED, True)}
+    assert {event.state for event in ran.events_of(StateChanged)} == {State.RUNNING}
 
 
 def test_a_listing_without_etags(server: FaultServer, tmp_path: Path) -> None:
     server.script(Fault("no-etag", times=None, on=("list",)))
     ran = fetch_all(server, tmp_path)
     assert wrong_files(tmp_path, OBJECTS) == []
-    assert ran.end().verified == len(OBJECTS)
+    assert ran.wait_for_end().verified == len(OBJECTS)
 
 
 def test_an_opaque_etag_missing_from_every_response_fails_soon(server: FaultServer, tmp_path: Path) -> None:
     server.put(KEYS[0], OBJECTS[KEYS[0]], etag='"65920080-0"')
     server.script(Fault("no-version", times=None), key=KEYS[0])
     ran = fetch_all(server, tmp_path, retries=1)
-    failed = ran.said(FileFailed)[-1]
+    failed = ran.events_of(FileFailed)[-1]
     assert "does not say which version" in failed.reason
-    assert ran.end().verified == len(OBJECTS) - 1
+    assert ran.wait_for_end().verified == len(OBJECTS) - 1
 
 
 @pytest.mark.parametrize("on", [("list",), ("list", "head", "get")], ids=str)
@@ -121,11 +121,11 @@ def test_a_weak_md5_etag_in_the_plan_still_verifies_the_file(
     fault_server.script("flipped-bit", key="a")
     ran = fetch_all(fault_server, tmp_path / "mended", plan=plan)
     assert wrong_files(tmp_path / "mended", {"a": data}) == []
-    assert ran.end().verified == 1
+    assert ran.wait_for_end().verified == 1
     fault_server.script(Fault("flipped-at-offset", at=77, times=None), key="a")
     ran = fetch_all(fault_server, tmp_path / "broken", plan=plan)
     assert not (tmp_path / "broken" / "a").exists()
-    assert (ran.end().failed, ran.end().checked) == (1, 0)
+    assert (ran.wait_for_end().failed, ran.wait_for_end().checked) == (1, 0)
 
 
 @pytest.mark.slow
@@ -149,9 +149,9 @@ def test_a_permanently_contradicted_size_fails_only_that_file(
     plan = Plan({}, tuple(ObjectInfo(key, 1000, "", LAST_MODIFIED) for key in objects))
     ran = fetch_all(fault_server, tmp_path, plan=plan)
     assert wrong_files(tmp_path, objects) == ["a"]
-    (failed,) = ran.said(FileFailed)[-1:]
+    (failed,) = ran.events_of(FileFailed)[-1:]
     assert failed.reason == "a: HEAD says 1001 bytes, GET says 1000 bytes"
-    assert not [told for told in ran.said(StateChanged) if told.state is State.WAITING_FOR_NETWORK]
+    assert not [told for told in ran.events_of(StateChanged) if told.state is State.WAITING_FOR_NETWORK]
 
 
 @pytest.mark.parametrize("etag", ["W/", '""'])
@@ -166,4 +166,4 @@ def test_an_empty_etag_is_not_another_version(
     plan = Plan({}, (ObjectInfo("a", len(data), etag_of(data), LAST_MODIFIED),))
     ran = fetch_all(fault_server, tmp_path, plan=plan)
     assert wrong_files(tmp_path, {"a": data}) == []
-    assert ran.end().verified == 1
+    assert ran.wait_for_end().verified == 1

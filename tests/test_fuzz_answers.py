@@ -27,7 +27,7 @@ from era5dl.session import plan_file
 from tests.faultlab import Fault, FaultServer, pseudo_random
 from tests.faultlab.http import Answer
 from tests.fuzzing import NASTY_TEXTS, bounded, harmed
-from tests.runs import settings_for, taken
+from tests.runs import read_some, settings_for
 from tests.servers.canned import Canned
 
 pytestmark = pytest.mark.slow
@@ -237,12 +237,12 @@ def test_only_the_bytes_asked_for_are_handed_out(
     came = bytearray()
     try:
         with bucket.open(OBJ, *SPAN, Abort()) as stream:
-            while piece := taken(stream, 1 << 16):
+            while piece := read_some(stream, 1 << 16):
                 came += piece
     except Era5Error:
         pass
     assert (DATA[100:2100] if body == DATA[100:2100] else body).startswith(bytes(came))
-    whole = status == 200 and length.strip() == str(len(DATA))  # Range was ignored: all of it comes, and is taken
+    whole = status == 200 and length.strip() == str(len(DATA))  # Range was ignored: all of it comes, and is read_some
     assert len(came) <= (len(DATA) if whole else 2000)
     if came and not whole:
         assert (content_range, length.strip()) == (f"bytes 100-2099/{len(DATA)}", "2000")

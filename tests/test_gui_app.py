@@ -105,11 +105,11 @@ def test_a_download_by_the_keyboard_alone(
     root.update()
     tree.event_generate("<space>")
     window.choose_days("2021-02-01", "2021-02-02")
-    window.until(lambda: window.can_start)
+    window.wait_until(lambda: window.can_start)
     root.event_generate("<Control-Return>")
-    window.until(window.running)
+    window.wait_until(window.running)
     root.event_generate("<Control-p>")
-    window.until(lambda: window.page.totals.can_resume)
+    window.wait_until(lambda: window.page.totals.can_resume)
     for number, page in enumerate(("1", "2", "3", "4")):
         root.event_generate(f"<Control-Key-{page}>")
         root.update()
@@ -117,7 +117,7 @@ def test_a_download_by_the_keyboard_alone(
     root.event_generate("<Control-Key-1>")
     root.event_generate("<Control-p>")
     fault_server.link = Link()
-    window.until(lambda: "2 files are here and verified" in window.page.banner.text)
+    window.wait_until(lambda: "2 files are here and verified" in window.page.banner.text)
 
 
 def test_ctrl_a_takes_all_of_a_field(open_window: Callable[..., Window], tmp_path: Path) -> None:
@@ -135,11 +135,11 @@ def test_a_key_of_the_window_closes_an_open_menu(open_window: Callable[..., Wind
     root, menu = window.root, window.page.request._preset_menu
     root.update()
     menu.tk_popup(200, 200)
-    window.until(menu.winfo_viewable)
+    window.wait_until(menu.winfo_viewable)
     menu.focus_force()
     root.update()
     menu.event_generate("<Control-f>")
-    window.until(lambda: not menu.winfo_viewable(), timeout=5)
+    window.wait_until(lambda: not menu.winfo_viewable(), timeout=5)
     assert root.focus_get() is window.page.request.search.entry
 
 
@@ -323,9 +323,9 @@ def test_after_a_kill_the_window_offers_the_session(
     fault_server.link = Link()
     preferences.save(Preferences(language="en", disk_reserve=0))
     window = open_window(**options(fault_server, out))
-    window.until(lambda: "was interrupted at" in window.page.banner.text)
+    window.wait_until(lambda: "was interrupted at" in window.page.banner.text)
     window.page.banner._button.invoke()
-    window.until(lambda: "6 files are here and verified" in window.page.banner.text)
+    window.wait_until(lambda: "6 files are here and verified" in window.page.banner.text)
     assert wrong(out, objects) == []
 
 
@@ -334,12 +334,12 @@ def test_no_word_of_the_totals_is_cut(open_window: Callable[..., Window], tmp_pa
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     window.root.geometry(f"{width}x700")
     totals, headings = window.page.totals, window.page.queue.table.header
-    window.until(lambda: window.root.winfo_width() == width)
+    window.wait_until(lambda: window.root.winfo_width() == width)
     words = (totals._workers_title, totals._limit_title)
     for text in ("Pause", "Resume"):
         totals.pause.configure(text=text)
-        window.until(lambda: totals.pause.winfo_width() >= totals.pause.winfo_reqwidth())
-        window.until(lambda: all(word.winfo_width() >= word.winfo_reqwidth() for word in words), timeout=3)
+        window.wait_until(lambda: totals.pause.winfo_width() >= totals.pause.winfo_reqwidth())
+        window.wait_until(lambda: all(word.winfo_width() >= word.winfo_reqwidth() for word in words), timeout=3)
     left, right = headings.span(1)
     assert headings._fitter.widest(["100 %"]) + window.app.theme.px(headings.bar_width + 8) <= right - left
     for number, text in ((2, "14.0 MB"), (3, "1.25 MB/s"), (4, "In transfer")):
@@ -357,7 +357,7 @@ def test_the_edge_between_request_and_queue_is_moved_and_remembered(
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     page, root = window.page, window.root
     root.geometry("1280x700")
-    window.until(lambda: root.winfo_width() == 1280)
+    window.wait_until(lambda: root.winfo_width() == 1280)
     usual = page.request.winfo_width()
 
     def drag(by: int) -> None:
@@ -376,17 +376,17 @@ def test_the_edge_between_request_and_queue_is_moved_and_remembered(
     drag(60)
     wanted = page.request.winfo_width()
     root.geometry("960x700")
-    window.until(lambda: root.winfo_width() == 960 and page.queue.winfo_width() >= 550)
+    window.wait_until(lambda: root.winfo_width() == 960 and page.queue.winfo_width() >= 550)
     window.close()
     again = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     again.root.geometry("1280x700")
-    again.until(lambda: again.page.request.winfo_width() == wanted)
+    again.wait_until(lambda: again.page.request.winfo_width() == wanted)
     again.page.sash.focus_force()
     again.root.update()
     again.page.sash.event_generate("<Right>")
-    again.until(lambda: again.page.request.winfo_width() == wanted + 16)
+    again.wait_until(lambda: again.page.request.winfo_width() == wanted + 16)
     again.page.sash.event_generate("<Home>")
-    again.until(lambda: again.page.request.winfo_width() == usual)
+    again.wait_until(lambda: again.page.request.winfo_width() == usual)
 
 
 def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def begun(open_window: Callable[..., Window], server: FaultServer, out: Path) ->
     window = open_window(**options(server, out))
     window.plan("an.pl/t", "an.pl/u")
     window.app.actions.start()
-    window.until(lambda: (s := window.app.service.runs.snapshot()) is not None and s.done_bytes > 100_000)
+    window.wait_until(lambda: (s := window.app.service.runs.snapshot()) is not None and s.done_bytes > 100_000)
     return window
 
 
@@ -40,16 +40,16 @@ def state(window: Window) -> State | None:
 
 def told_and_over(window: Window, *words: str, end: Callable[[], object]) -> None:
     """The banner says all of these words; after `end` it goes, while the download still runs, and then that ends."""
-    window.until(lambda: all(word in window.page.banner.text for word in words))
+    window.wait_until(lambda: all(word in window.page.banner.text for word in words))
     assert "goes on by itself" in window.page.banner.text
-    window.until(lambda: words[0] in str(window.page.totals._left["text"]))
+    window.wait_until(lambda: words[0] in str(window.page.totals._left["text"]))
     end()
-    window.until(lambda: state(window) is State.RUNNING and not window.page.banner.text)
+    window.wait_until(lambda: state(window) is State.RUNNING and not window.page.banner.text)
 
 
 def finish(window: Window, server: FaultServer, out: Path, objects: dict[str, bytes]) -> None:
     server.link = Link()
-    window.until(lambda: "are here and verified" in window.page.banner.text)
+    window.wait_until(lambda: "are here and verified" in window.page.banner.text)
     wanted = {key: data for key, data in objects.items() if "_v." not in key}
     assert wrong(out, wanted) == []
 

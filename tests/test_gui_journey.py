@@ -39,9 +39,9 @@ def begun(server: FaultServer, out: Path) -> Path:
     """The folder of a session that was stopped when some bytes had come; the link stays slow."""
     server.link = Link(speed=50_000)
     with running(server, out, workers=2) as ran:
-        ran.until(lambda: ran.engine.snapshot().done_bytes > 50_000)
+        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 50_000)
         ran.engine.stop()
-        ran.end()
+        ran.wait_for_end()
     return out
 
 
@@ -58,28 +58,28 @@ def test_the_whole_journey(
     assert window.page.queue.table.texts_shown()[0][4] == "Planned"
 
     window.page.request.start.invoke()
-    window.until(window.running)
+    window.wait_until(window.running)
     assert not window.can_start
-    window.until(window.app.controllers.monitoring.log.lines)
+    window.wait_until(window.app.controllers.monitoring.log.lines)
     assert window.app.controllers.monitoring.log.lines()[0].text == f"t, u, v · an.pl, 2021-02-01 – 2021-02-02 → {out}"
-    window.until(lambda: (s := window.app.service.runs.snapshot()) is not None and s.done_bytes > 300_000)
+    window.wait_until(lambda: (s := window.app.service.runs.snapshot()) is not None and s.done_bytes > 300_000)
     window.press(window.page.totals.pause)
-    window.until(lambda: window.page.totals.can_resume)
+    window.wait_until(lambda: window.page.totals.can_resume)
     assert str(window.page.totals.pause["text"]) == "Resume"
     window.press(window.page.totals.pause)
-    window.until(lambda: window.app.service.runs.snapshot().state is State.RUNNING)  # type: ignore[union-attr]
+    window.wait_until(lambda: window.app.service.runs.snapshot().state is State.RUNNING)  # type: ignore[union-attr]
     window.press(window.page.totals.stop)
-    window.until(lambda: not window.app.service.runs.busy and "Stopped" in window.page.banner.text)
+    window.wait_until(lambda: not window.app.service.runs.busy and "Stopped" in window.page.banner.text)
     assert wrong(out, objects)
     window.close()
 
     second = open_window(**options(seaweed, out))
-    second.until(lambda: "was interrupted at" in second.page.banner.text)
+    second.wait_until(lambda: "was interrupted at" in second.page.banner.text)
     second.page.banner._button.invoke()
-    second.until(second.running)
+    second.wait_until(second.running)
     second.page.totals.limit.delete(0, "end")
     second.page.totals.limit.event_generate("<FocusOut>")
-    second.until(lambda: "6 files are here and verified" in second.page.banner.text)
+    second.wait_until(lambda: "6 files are here and verified" in second.page.banner.text)
     assert wrong(out, objects) == []
     assert second.page.queue._files.counts()[second.page.queue._files.shown] == 6
     second.close()
@@ -99,7 +99,7 @@ def test_where_all_is_slow_the_figures_and_the_chart_take_turns(
     window.plan("an.pl/t")
     window.app.actions.start()
     window.press(window.page.totals.pause, timeout=5.0)
-    window.until(lambda: window.page.totals.can_resume, timeout=5.0)
+    window.wait_until(lambda: window.page.totals.can_resume, timeout=5.0)
     assert len(window.app.controllers.download._speeds) > 1
     window.close()
 
@@ -111,7 +111,7 @@ def test_closing_while_it_downloads_asks_once_and_is_quick(
     window = open_window(**options(fault_server, tmp_path / "era5"))
     window.plan("an.pl/t")
     window.app.actions.start()
-    window.until(window.running)
+    window.wait_until(window.running)
     window.app.actions.close()
     question = window.app.dialogs.question
     assert question is not None
@@ -134,7 +134,7 @@ def test_failed_files_are_red_named_and_tried_again(
     window = open_window(**options(fault_server, out))
     window.plan(*NAMES)
     window.app.actions.start()
-    window.until(lambda: "1 file failed" in window.page.banner.text)
+    window.wait_until(lambda: "1 file failed" in window.page.banner.text)
     model = window.app.queue
     (index,) = model.failed()
     assert model.objects[index].key == bad
@@ -142,8 +142,8 @@ def test_failed_files_are_red_named_and_tried_again(
     window.page.queue.refresh()
     assert "The server does not have this file" in str(window.page.queue._detail["text"])
     window.page.banner._button.invoke()
-    window.until(lambda: not window.app.queue.failed() and not window.app.service.runs.busy)
-    window.until(lambda: "verified" in window.page.banner.text)
+    window.wait_until(lambda: not window.app.queue.failed() and not window.app.service.runs.busy)
+    window.wait_until(lambda: "verified" in window.page.banner.text)
     assert wrong(out, objects) == []
     window.close()
 
@@ -154,15 +154,15 @@ def test_the_newest_choice_wins_and_wrong_dates_are_named(
     window = open_window(**options(fault_server, tmp_path / "era5"))
     window.pick("an.pl/t")
     window.choose_days("2021-02-01", "2021-02-30")
-    window.until(lambda: "does not exist" in str(window.page.request._wrong["text"]))
+    window.wait_until(lambda: "does not exist" in str(window.page.request._wrong["text"]))
     assert not window.can_start
     window.choose_days("2021-02-01", "2021-02-02")
     window.root.update()
     window.pick("an.pl/u")
-    window.until(lambda: window.can_start)
+    window.wait_until(lambda: window.can_start)
     assert "4 files" in str(window.page.request._plan_summary.figures["text"])
     window.choose_days("2021-02-02", "2021-02-01")
-    window.until(lambda: not window.can_start)
+    window.wait_until(lambda: not window.can_start)
     assert "before the start" in str(window.page.request._wrong["text"])
     window.close()
 
@@ -174,7 +174,7 @@ def test_chinese_and_dark_while_it_runs(
     window = open_window(**options(fault_server, tmp_path / "era5"))
     window.plan("an.pl/t")
     window.app.actions.start()
-    window.until(window.running)
+    window.wait_until(window.running)
     window.app.controllers.preferences.use_language("zh_CN")
     window.app.actions.switch_theme()
     window.root.update()
@@ -189,7 +189,7 @@ def test_a_folder_on_the_command_line_goes_on_with_its_session(
     out = begun(fault_server, tmp_path / "era5")
     fault_server.link = Link()
     window = open_window(endpoint_url=fault_server.endpoint_url, bucket=fault_server.bucket, folder=out)
-    window.until(lambda: "are here and verified" in window.page.banner.text)
+    window.wait_until(lambda: "are here and verified" in window.page.banner.text)
     assert wrong(out, objects) == []
     window.close()
 
@@ -199,13 +199,13 @@ def test_a_session_that_names_another_server_says_so(
 ) -> None:
     out = begun(fault_server, tmp_path / "era5")
     window = open_window(folder=out)
-    window.until(lambda: window.app.dialogs.consent)
+    window.wait_until(lambda: window.app.dialogs.consent)
     assert window.app.dialogs.consent is not None
     window.app.dialogs.consent.yes.invoke()
-    window.until(lambda: f"come from {fault_server.endpoint_url}, not from Amazon" in window.page.banner.text)
+    window.wait_until(lambda: f"come from {fault_server.endpoint_url}, not from Amazon" in window.page.banner.text)
     window.close()
     window = open_window(**options(fault_server, out) | {"folder": out})
-    window.until(window.running)
+    window.wait_until(window.running)
     window.press(window.page.totals.pause)
     assert "Amazon" not in window.page.banner.text, "it is the one that was asked for"
     window.close()
@@ -225,15 +225,15 @@ def test_files_are_held_and_released_by_key_and_by_menu(
     queue = window.page.queue
     queue.hold_or_release()  # nothing runs yet: no matter
     window.app.actions.start()
-    window.until(lambda: (s := window.app.service.runs.snapshot()) is not None and s.done_bytes > 100_000)
+    window.wait_until(lambda: (s := window.app.service.runs.snapshot()) is not None and s.done_bytes > 100_000)
 
     queue.table.canvas.focus_force()
     queue.table.canvas.event_generate("<Control-a>")
     queue.table.canvas.event_generate("<Control-h>")
-    window.until(lambda: "Only held files are left" in window.page.banner.text)
-    window.until(lambda: {row[4] for row in queue.table.texts_shown() if row[0]} == {"Held"})
-    window.until(lambda: "6 held" in str(window.page.totals._detail["text"]))
-    window.until(lambda: window.page.totals.can_resume)
+    window.wait_until(lambda: "Only held files are left" in window.page.banner.text)
+    window.wait_until(lambda: {row[4] for row in queue.table.texts_shown() if row[0]} == {"Held"})
+    window.wait_until(lambda: "6 held" in str(window.page.totals._detail["text"]))
+    window.wait_until(lambda: window.page.totals.can_resume)
 
     fault_server.link = Link()
     queue.table.select([2])
@@ -244,13 +244,13 @@ def test_files_are_held_and_released_by_key_and_by_menu(
     entries = {menu.entrycget(i, "label"): i for i in range(menu.index("end") + 1) if menu.type(i) == "command"}
     assert str(menu.entrycget(entries["Hold"], "state")) == "disabled"
     menu.invoke(entries["Release"])
-    window.until(lambda: window.app.queue.states.count(FileState.VERIFIED) == 1)
+    window.wait_until(lambda: window.app.queue.states.count(FileState.VERIFIED) == 1)
     assert window.app.queue.states[2] == FileState.VERIFIED
-    window.until(lambda: "Only held files are left" in window.page.banner.text)
+    window.wait_until(lambda: "Only held files are left" in window.page.banner.text)
 
-    window.until(lambda: window.page.totals.can_resume)  # the banner is quicker than the button
+    window.wait_until(lambda: window.page.totals.can_resume)  # the banner is quicker than the button
     window.press(window.page.totals.pause)
-    window.until(lambda: "6 files are here and verified" in window.page.banner.text)
+    window.wait_until(lambda: "6 files are here and verified" in window.page.banner.text)
     assert wrong(out, objects) == []
     window.close()
 

@@ -60,7 +60,7 @@ def test_the_conductor_names_its_bugs_so(window: Window, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("era5dl.gui.backend.service.run_network_test", broken)
     window.app.controllers.monitoring.test_network()
-    window.until(lambda: "a bug" in window.app.pages.diagnostics._banner.text)
+    window.wait_until(lambda: "a bug" in window.app.pages.diagnostics._banner.text)
     assert window.app.pages.diagnostics._test.instate(["!disabled"])
 
 

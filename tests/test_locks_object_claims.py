@@ -296,5 +296,5 @@ def test_session_frozen_during_verification_does_not_finish_an_object_claimed_el
 
     monkeypatch.setattr(worker, "verify_part_file", then_freeze)
     ran = fetch_all(fault_server, tmp_path)
-    assert [event.kind for event in ran.said(FileRetrying)] == ["ClaimedElsewhere"]
-    assert ran.end().verified == 1, "the other session is dead"
+    assert [event.kind for event in ran.events_of(FileRetrying)] == ["ClaimedElsewhere"]
+    assert ran.wait_for_end().verified == 1, "the other session is dead"

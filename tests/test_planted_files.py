@@ -18,7 +18,7 @@ from era5dl.errors import FolderUnusable, SessionError
 from era5dl.session import Session, UnfinishedObject, list_sessions
 from era5dl.session.checkpoint import Checkpoint
 from tests.faultlab import FaultServer, pseudo_random
-from tests.runs import Ran, fetch_all, plan_of, settings_for, wrong_files
+from tests.runs import EngineRun, fetch_all, plan_of, settings_for, wrong_files
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and pipes of Unix")
 
@@ -53,7 +53,7 @@ def plant_at(path: Path, kind: str, outside: Path) -> None:
         os.link(outside, path)
 
 
-def fetch_with(server: FaultServer, out: Path, plant: Callable[[Session], None]) -> Ran:
+def fetch_with(server: FaultServer, out: Path, plant: Callable[[Session], None]) -> EngineRun:
     """Create a session, call `plant`, then fetch everything into that folder."""
     for key, data in DATA.items():
         server.put(key, data, part_size=PART)

@@ -38,7 +38,7 @@ def disk(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     fault_server.link = Link(speed=700_000)
     found = RecordedDisk(tmp_path / "out")
     with found.recording(monkeypatch), running(fault_server, tmp_path / "out", workers=3) as ran:
-        ran.end()
+        ran.wait_for_end()
     assert wrong_files(tmp_path / "out", DATA) == []
     fault_server.link = Link()
     return found

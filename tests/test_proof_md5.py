@@ -136,7 +136,7 @@ class BatchRecorder:
         """Let `count` more threads hash; return when each of them hashes or waits."""
         futures = [self.pool.submit(self.batcher.hash, Stream()) for _ in range(count)]
         self._futures += futures
-        until(lambda: self.pending() + sum(future.done() for future in self._futures) >= len(self._futures))
+        wait_until(lambda: self.pending() + sum(future.done() for future in self._futures) >= len(self._futures))
         return futures
 
     def pending(self) -> int:
@@ -153,7 +153,7 @@ class BatchRecorder:
             raise MemoryError
 
 
-def until(true: Callable[[], bool]) -> None:
+def wait_until(true: Callable[[], bool]) -> None:
     give_up = time.monotonic() + 10
     while not true():
         assert time.monotonic() < give_up
@@ -184,7 +184,7 @@ def test_threads_that_come_while_others_hash_are_batched(cores: int, alone: int)
     recorder = BatchRecorder(cores, threads=2 * LANES)
     recorder.open.clear()
     first = recorder.submit(alone)
-    until(lambda: recorder.batches == [1] * alone)  # half of the cores are hashing
+    wait_until(lambda: recorder.batches == [1] * alone)  # half of the cores are hashing
     others = recorder.submit(LANES + 2)
     assert recorder.batches == [1] * alone
     recorder.open.set()
@@ -199,7 +199,7 @@ def test_few_threads_hash_at_once() -> None:
     recorder = BatchRecorder(cores=MANY, threads=MANY - 1)
     recorder.open.clear()
     futures = recorder.submit(MANY - 1)
-    until(lambda: recorder.batches == [1] * (MANY - 1))
+    wait_until(lambda: recorder.batches == [1] * (MANY - 1))
     recorder.open.set()
     results(futures)
 
@@ -227,7 +227,7 @@ def test_after_a_failed_batch_each_thread_hashes_its_own_stream() -> None:
     recorder = BatchRecorder(cores=2, threads=LANES)
     recorder.open.clear()
     first, others = recorder.submit(1), recorder.submit(4)
-    until(lambda: recorder.batches == [1])
+    wait_until(lambda: recorder.batches == [1])
     recorder.broken_at = 2
     recorder.open.set()
     results(first)

@@ -20,7 +20,7 @@ from era5dl.engine.events import FileFailed, State
 from era5dl.folder import directory_handle
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
-from tests.runs import LONG, running, wrong_files
+from tests.runs import TIMEOUT, running, wrong_files
 
 pytestmark = pytest.mark.skipif(not directory_handle.SUPPORTS_DIR_FD, reason="links and handles of Unix")
 
@@ -59,7 +59,7 @@ class Attacker:
         self._thread.start()
 
     def _wait(self) -> None:
-        give_up = time.monotonic() + LONG
+        give_up = time.monotonic() + TIMEOUT
         while not self.done.is_set() and time.monotonic() < give_up:
             if self._is_time():
                 self.victim.rename(self.victim.with_name("aside"))
@@ -106,11 +106,11 @@ def test_folder_replaced_while_an_existing_file_is_hashed(
     (out / "a" / "large.nc").write_bytes(DATA["a/large.nc"] if existing == "right" else bytes(SIZE))
     attacker = Attacker(out / "a", elsewhere, lambda: is_open("a/large.nc"))
     with running(fault_server, out, workers=2) as ran:
-        ended = ran.end()
+        ended = ran.wait_for_end()
     attacker.stop()
     assert attacker.replaced
     assert (ended.verified, ended.failed) == (1, 1)
-    (failed,) = ran.said(FileFailed)
+    (failed,) = ran.events_of(FileFailed)
     assert "leads out" in failed.reason
     assert failed.remedy
     assert wrong_files(out, {"b/other.nc": DATA["b/other.nc"]}) == []
@@ -124,16 +124,16 @@ def test_folder_replaced_while_bytes_are_received(
     fault_server.link = Link(speed=8_000_000)
     attacker = Attacker(out / "a", elsewhere, lambda: has_bytes(out / "a", "*.part"))
     with running(fault_server, out, workers=2) as ran:
-        ran.until(lambda: attacker.replaced)
+        ran.wait_until(lambda: attacker.replaced)
         fault_server.link = Link()
-        ended = ran.end()
+        ended = ran.wait_for_end()
     attacker.stop()
     assert (ended.verified, ended.failed) == (1, 1)
-    (failed,) = ran.said(FileFailed)
+    (failed,) = ran.events_of(FileFailed)
     assert "leads out" in failed.reason
     attacker.restore()
     with running(fault_server, out, workers=2) as ran:  # when the link is gone, the file is fetched
-        assert ran.end().verified == 2
+        assert ran.wait_for_end().verified == 2
     assert wrong_files(out, DATA) == []
 
 
@@ -157,12 +157,12 @@ def test_folder_replaced_repeatedly(fault_server: FaultServer, out: Path, elsewh
     attacker.start()
     try:
         with running(fault_server, out, workers=4) as ran:
-            ran.end()
+            ran.wait_for_end()
     finally:
         done.set()
         attacker.join()
     with running(fault_server, out, workers=4) as ran:
-        assert ran.end().verified == 200
+        assert ran.wait_for_end().verified == 200
     assert wrong_files(out, many) == []
 
 
@@ -170,14 +170,14 @@ def test_own_folder_replaced_between_two_checkpoints(fault_server: FaultServer, 
     store(fault_server)
     fault_server.link = Link(speed=2_000_000)
     with running(fault_server, out, workers=2) as ran:
-        ran.until(lambda: has_bytes(out / "a", "*.part"))
+        ran.wait_until(lambda: has_bytes(out / "a", "*.part"))
         attacker = Attacker(out / ".era5dl", elsewhere, lambda: True)
-        ran.until(lambda: attacker.replaced)
+        ran.wait_until(lambda: attacker.replaced)
         fault_server.link = Link()
-        ran.until(lambda: ran.engine.snapshot().state in (State.WAITING_FOR_DISK, State.ENDED))
+        ran.wait_until(lambda: ran.engine.snapshot().state in (State.WAITING_FOR_DISK, State.ENDED))
         attacker.stop()
         attacker.restore()
-        ended = ran.end()
+        ended = ran.wait_for_end()
     assert (ended.verified, ended.error) == (2, "")
     assert wrong_files(out, DATA) == []
     with Session.open(out) as session:
@@ -193,6 +193,6 @@ def test_number_of_open_descriptors_is_limited(fault_server: FaultServer, out: P
     with running(fault_server, out, workers=workers) as ran:
         while not ran.engine.wait(0.002):
             peak = max(peak, psutil.Process().num_fds())
-        assert ran.end().verified == 100
+        assert ran.wait_for_end().verified == 100
     server = 3 * workers  # the server's side of each connection is in this process too
     assert peak - before <= workers + 24 + server

@@ -156,20 +156,20 @@ def test_window_asks_for_consent(
     open_window: Callable[..., Window], foreign_session: Path, fault_server: FaultServer
 ) -> None:
     window = open_window(out=foreign_session.parent / "elsewhere", folder=foreign_session)
-    window.until(lambda: window.app.dialogs.consent)
+    window.wait_until(lambda: window.app.dialogs.consent)
     question = window.app.dialogs.consent
     assert question is not None
     # "No" has the focus, so that a key press meant for something else does not give consent.
-    window.until(lambda: window.root.focus_get() is question.no)
+    window.wait_until(lambda: window.root.focus_get() is question.no)
     question.no.invoke()
     window.root.update()
     assert not window.app.service.runs.busy
     assert not fault_server.stats().connections
     window.app.controllers.download.resume_session(foreign_session, None)
-    window.until(lambda: window.app.dialogs.consent is not question)
+    window.wait_until(lambda: window.app.dialogs.consent is not question)
     assert window.app.dialogs.consent is not None
     window.app.dialogs.consent.yes.invoke()
-    window.until(lambda: "2 files are here" in window.page.banner.text)
+    window.wait_until(lambda: "2 files are here" in window.page.banner.text)
     assert wrong_files(foreign_session, DATA) == []
     window.close()
 

@@ -53,7 +53,7 @@ def key_list(tmp_path: Path, server: FaultServer) -> Path:
     return path
 
 
-def until(reached: Callable[[], bool]) -> None:
+def wait_until(reached: Callable[[], bool]) -> None:
     give_up = time.monotonic() + 20
     while not reached():
         assert time.monotonic() < give_up, "waited in vain"
@@ -91,7 +91,7 @@ def test_no_planning_leaves_a_thread_in_a_handshake() -> None:
         cancel.set()
         thread.join(10)
         assert isinstance(failure[0], Stopped)
-        until(lambda: not planners())
+        wait_until(lambda: not planners())
 
 
 def test_the_end_of_python_asks_and_waits() -> None:
