@@ -1,4 +1,4 @@
-"""Tests of checkpoints: the resume file claims only bytes that are in the part file."""
+"""Tests of checkpoints: the resume file lists only bytes that are in the part file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="what a file takes on th
 KEY = "a.bin"
 OLD, NEW = pseudo_random("old", 8_000_000), pseudo_random("new", 8_000_000)
 SLOW = Link(speed=500_000)
-ENOUGH = 1_000_000  # bytes that are claimed before anything happens to the part file
+ENOUGH = 1_000_000  # bytes listed before something happens to the part file
 
 
-def claimed(session: Session) -> int:
+def listed_bytes(session: Session) -> int:
     return sum(stop - start for entry in session.checkpoint.unfinished for start, stop in entry.done)
 
 
-def part(folder: Path) -> os.stat_result | None:
+def part_file_stat(folder: Path) -> os.stat_result | None:
     try:
         (found,) = leftovers(folder)
         return found.stat()
@@ -54,18 +54,20 @@ def server(fault_server: FaultServer) -> FaultServer:
     return fault_server
 
 
-def no_more_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+def stop_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "MIN_CHECKPOINT_PAUSE", 600.0)
     monkeypatch.setattr(maintenance, "MAX_CHECKPOINT_PAUSE", 600.0)
 
 
-def as_killed(ran: EngineRun, folder: Path, to: Path) -> None:
-    """The folder as a kill would leave it as soon as there are bytes in a part file that was begun anew."""
-    ran.wait_until(lambda: (now := part(folder)) is not None and now.st_size == len(OLD) and now.st_blocks > 0)
+def copy_as_if_killed(ran: EngineRun, folder: Path, to: Path) -> None:
+    """Copy the folder as a kill would leave it, as soon as a restarted part file has bytes."""
+    ran.wait_until(
+        lambda: (now := part_file_stat(folder)) is not None and now.st_size == len(OLD) and now.st_blocks > 0
+    )
     shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*.lock*", "*.claim*"))
 
 
-def goes_on(server: FaultServer, folder: Path) -> None:
+def resume_is_correct(server: FaultServer, folder: Path) -> None:
     server.put(KEY, OLD, etag='"opaque-1"')
     server.link = Link()
     assert fetch_all(server, folder).wait_for_end().checked == 1
@@ -73,44 +75,44 @@ def goes_on(server: FaultServer, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("happens", [delete, cut, replace_object])
-def test_a_part_file_that_is_begun_anew_in_mid_run(
+def test_bytes_of_a_part_file_restarted_during_the_run_are_not_listed(
     server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[FaultServer, Path], None]
 ) -> None:
     folder, image = tmp_path / "out", tmp_path / "image"
     with running(server, folder, workers=2) as ran:
-        ran.wait_until(lambda: claimed(ran.session) > ENOUGH)
-        no_more_checkpoints(monkeypatch)
+        ran.wait_until(lambda: listed_bytes(ran.session) > ENOUGH)
+        stop_checkpoints(monkeypatch)
         before = ran.session.checkpoint
         ran.wait_until(lambda: ran.session.checkpoint is not before)
-        already = part(folder)
+        already = part_file_stat(folder)
         assert already is not None
         happens(server, folder)
-        ran.wait_until(lambda: (now := part(folder)) is None or now.st_blocks < already.st_blocks)
-        as_killed(ran, folder, image)
-    goes_on(server, image)
+        ran.wait_until(lambda: (now := part_file_stat(folder)) is None or now.st_blocks < already.st_blocks)
+        copy_as_if_killed(ran, folder, image)
+    resume_is_correct(server, image)
 
 
-def test_a_part_file_that_was_deleted_between_two_runs(
+def test_bytes_of_a_part_file_deleted_between_two_runs_are_not_listed(
     server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, image = tmp_path / "out", tmp_path / "image"
     with running(server, folder, workers=2) as ran:
-        ran.wait_until(lambda: claimed(ran.session) > ENOUGH)
+        ran.wait_until(lambda: listed_bytes(ran.session) > ENOUGH)
     delete(server, folder)
-    no_more_checkpoints(monkeypatch)
+    stop_checkpoints(monkeypatch)
     with running(server, folder, workers=2) as ran:
-        as_killed(ran, folder, image)
-    goes_on(server, image)
+        copy_as_if_killed(ran, folder, image)
+    resume_is_correct(server, image)
 
 
-def test_a_version_that_was_fetched_is_fetched_anew_when_the_bucket_has_gone_back(
+def test_an_object_is_fetched_again_when_the_bucket_returns_to_the_planned_version(
     server: FaultServer, tmp_path: Path
 ) -> None:
-    """The list made anew is the same as the first one; the version in between was recorded as finished."""
+    """The new plan equals the first one; the version in between was recorded as finished."""
     with running(server, tmp_path, workers=2) as ran:
-        ran.wait_until(lambda: claimed(ran.session) > ENOUGH)
+        ran.wait_until(lambda: listed_bytes(ran.session) > ENOUGH)
         replace_object(server, tmp_path)
         server.link = Link()
         assert ran.wait_for_end().checked == 1
     assert wrong_files(tmp_path, {KEY: NEW}) == []
-    goes_on(server, tmp_path)
+    resume_is_correct(server, tmp_path)

@@ -26,7 +26,7 @@ from tests.servers.seaweed import Seaweed
 MB = 1_000_000
 
 
-def test_every_kind_of_object_from_a_real_s3_server(seaweed: Seaweed, tmp_path: Path) -> None:
+def test_all_upload_forms_from_a_real_s3_server(seaweed: Seaweed, tmp_path: Path) -> None:
     objects = {
         "journey/multipart.nc": pseudo_random(1, 17 * MB),
         "journey/single.nc": pseudo_random(2, 3 * MB),
@@ -47,8 +47,8 @@ def test_every_kind_of_object_from_a_real_s3_server(seaweed: Seaweed, tmp_path: 
     assert snapshot.done_bytes == snapshot.total_bytes == sum(map(len, objects.values()))
 
 
-def test_who_is_quicker_than_the_start_is_heard(fault_server: FaultServer, tmp_path: Path) -> None:
-    """The window's Stop may come between the engine and its start: that run must end, too."""
+def test_commands_given_before_the_start_are_obeyed(fault_server: FaultServer, tmp_path: Path) -> None:
+    """The window may call `stop` between making the engine and starting it: that run must end, too."""
     data = pseudo_random(1, 1000)
     fault_server.put("a.bin", data)
     settings = settings_for(fault_server)
@@ -81,7 +81,7 @@ def test_a_second_run_fetches_nothing(fault_server: FaultServer, tmp_path: Path)
     assert ran.events_of(FileDone) == []
 
 
-def test_what_is_there_already_is_proven_once_and_adopted(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_an_existing_file_is_verified_and_adopted(fault_server: FaultServer, tmp_path: Path) -> None:
     data = {f"{name}.bin": pseudo_random(name, 700_000) for name in ("right", "wrong", "parts")}
     for key, body in data.items():
         fault_server.put(key, body, part_size=300_000 if key == "parts.bin" else None)
@@ -96,7 +96,7 @@ def test_what_is_there_already_is_proven_once_and_adopted(fault_server: FaultSer
     assert [seen.key for seen in fault_server.log if seen.method == "GET" and seen.key] == ["wrong.bin"]
 
 
-def test_the_old_file_stays_until_the_new_one_is_whole(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_an_old_file_stays_until_the_new_one_is_complete(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("a.bin", pseudo_random(1, MB))
     (tmp_path / "a.bin").write_bytes(b"older version")
     fault_server.script(Fault("access-denied", times=None), key="a.bin")
@@ -107,7 +107,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(fault_server: FaultServer
     assert (tmp_path / "a.bin").read_bytes() == b"older version"
 
 
-def test_a_finished_file_that_vanished_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_finished_file_that_was_deleted_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
     data = {f"{i}.bin": pseudo_random(i, 50_000) for i in range(5)}
     for key, body in data.items():
         fault_server.put(key, body)
@@ -122,7 +122,9 @@ def test_a_finished_file_that_vanished_is_fetched_again(fault_server: FaultServe
 
 
 @pytest.mark.parametrize("part_size", [None, 1 << 20])
-def test_a_stopped_run_goes_on_where_it_ended(fault_server: FaultServer, tmp_path: Path, part_size: int | None) -> None:
+def test_a_stopped_run_is_resumed_where_it_ended(
+    fault_server: FaultServer, tmp_path: Path, part_size: int | None
+) -> None:
     data = pseudo_random(1, 12 * MB)
     fault_server.put("a.bin", data, part_size=part_size)
     fault_server.link = Link(speed=2 * MB)
@@ -143,7 +145,7 @@ def test_a_stopped_run_goes_on_where_it_ended(fault_server: FaultServer, tmp_pat
     assert leftovers(tmp_path) == []
 
 
-def test_pause_keeps_what_came_and_resume_goes_on(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_pause_keeps_the_received_bytes_and_resume_continues(fault_server: FaultServer, tmp_path: Path) -> None:
     data = {f"{i}.bin": pseudo_random(i, 2 * MB) for i in range(4)}
     for key, body in data.items():
         fault_server.put(key, body)
@@ -159,7 +161,7 @@ def test_pause_keeps_what_came_and_resume_goes_on(fault_server: FaultServer, tmp
         ran.engine.resume()
         ran.wait_for_end()
     assert wrong_files(tmp_path, data) == []
-    assert 8 * MB <= ran.engine.snapshot().fetched_bytes <= 8.2 * MB, "what had come was not fetched again"
+    assert 8 * MB <= ran.engine.snapshot().fetched_bytes <= 8.2 * MB, "received bytes are not fetched again"
     assert [event.state for event in ran.events_of(StateChanged)] == [
         State.RUNNING,
         State.PAUSED,
@@ -180,9 +182,9 @@ def test_stop_does_not_wait_for_the_network(fault_server: FaultServer, tmp_path:
         answered = time.monotonic() - asked
         ran.wait_for_end()
         ended = time.monotonic() - asked
-        assert ran.engine._no_workers.is_set(), "they were woken; nobody had to be left behind"
+        assert ran.engine._no_workers.is_set(), "the blocked reads were interrupted, and all threads ended"
     assert answered < 0.2
-    assert ended < 2.0  # with 30 s of timeout to wait for otherwise
+    assert ended < 2.0  # the timeout is 30 s
 
 
 def test_one_big_file_is_shared_by_all_workers(fault_server: FaultServer, tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_one_big_file_is_shared_by_all_workers(fault_server: FaultServer, tmp_pa
     assert ran.engine.snapshot().fetched_bytes == len(data)
 
 
-def test_an_idle_worker_takes_over_half_of_what_a_slow_one_has_left(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_an_idle_worker_takes_over_half_of_a_slow_piece(fault_server: FaultServer, tmp_path: Path) -> None:
     data = {"a.bin": pseudo_random(1, 6 * MB), "b.bin": pseudo_random(2, 100_000)}
     for key, body in data.items():
         fault_server.put(key, body)
@@ -204,14 +206,14 @@ def test_an_idle_worker_takes_over_half_of_what_a_slow_one_has_left(fault_server
         ran.wait_for_end()
     assert wrong_files(tmp_path, data) == []
     ranges = [seen.range for seen in fault_server.log if seen.key == "a.bin" and seen.method == "GET"]
-    assert len(ranges) >= 2, "the second worker helped"
+    assert len(ranges) >= 2, "the second worker took over a part"
 
 
 def test_workers_can_be_changed_while_running(fault_server: FaultServer, tmp_path: Path) -> None:
     data = {f"{i}.bin": pseudo_random(i, 4 * MB) for i in range(8)}
     for key, body in data.items():
         fault_server.put(key, body)
-    fault_server.link = Link(speed=MB)  # four seconds a file
+    fault_server.link = Link(speed=MB)  # four seconds per file
     with running(fault_server, tmp_path, workers=2) as ran:
         ran.wait_until(lambda: ran.engine.snapshot().in_flight == 2)
         ran.engine.set_workers(6)
@@ -232,11 +234,11 @@ def test_the_rate_limit_holds(fault_server: FaultServer, tmp_path: Path, workers
     ran = fetch_all(fault_server, tmp_path, workers=workers, rate_limit=4 * MB)
     seconds = time.monotonic() - began
     fetched = ran.engine.snapshot().fetched_bytes
-    assert 8 * MB <= fetched <= 8.1 * MB, "what a worker has in hand when another takes over is fetched twice"
+    assert 8 * MB <= fetched <= 8.1 * MB, "only the bytes in a buffer at the takeover are fetched twice"
     assert seconds > 1.8, "8 MB at 4 MB/s take two seconds"
 
 
-def test_a_part_file_that_somebody_takes_away(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_part_file_that_is_deleted_during_the_run_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 4 * MB)
     fault_server.put("a.bin", data, part_size=MB)
     fault_server.link = Link(speed=2 * MB)
@@ -252,7 +254,7 @@ def test_a_part_file_that_somebody_takes_away(fault_server: FaultServer, tmp_pat
     assert wrong_files(tmp_path, {"a.bin": data}) == []
 
 
-def test_two_programs_on_one_session(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_second_program_cannot_open_the_same_session(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("a.bin", b"x")
     settings = settings_for(fault_server)
     with running(fault_server, tmp_path) as ran:
@@ -261,7 +263,7 @@ def test_two_programs_on_one_session(fault_server: FaultServer, tmp_path: Path) 
             Session.begin(tmp_path, ran.session.plan, settings)
 
 
-def test_a_failed_file_can_be_tried_again(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_failed_file_can_be_retried(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("bad.bin", pseudo_random(1, 1000))
     fault_server.put("slow.bin", pseudo_random(2, 3 * MB))
     fault_server.script(Fault("no-such-key"), key="bad.bin")
@@ -274,7 +276,7 @@ def test_a_failed_file_can_be_tried_again(fault_server: FaultServer, tmp_path: P
     assert ran.engine.states() == bytes([FileState.VERIFIED] * 2)
 
 
-def test_keys_that_would_leave_the_folder_are_refused_and_the_rest_goes_on(
+def test_keys_that_would_leave_the_folder_fail_and_the_rest_continues(
     fault_server: FaultServer, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -294,7 +296,7 @@ def test_keys_that_would_leave_the_folder_are_refused_and_the_rest_goes_on(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_listener_may_call_back_and_may_fail(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_listener_may_call_the_engine_and_may_raise(fault_server: FaultServer, tmp_path: Path) -> None:
     for i in range(3):
         fault_server.put(f"{i}.bin", pseudo_random(i, 1000))
     calls: list[str] = []
@@ -317,7 +319,7 @@ def test_an_empty_plan_ends_at_once(fault_server: FaultServer, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_nothing_stays_behind_after_many_runs(
+def test_many_runs_leave_no_threads_connections_or_files_behind(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "BASE", 0.05)
@@ -329,7 +331,7 @@ def test_nothing_stays_behind_after_many_runs(
     files, threads = me.num_fds(), threading.active_count()
     for n in range(5):
         fetch_all(fault_server, tmp_path / str(n), retries=1)
-    give_up = time.monotonic() + 5  # the server's side of a connection, in this process too, ends a moment later
+    give_up = time.monotonic() + 5  # the server's threads, in this process too, end a moment later
     while (me.num_fds() > files + 2 or threading.active_count() > threads + 2) and time.monotonic() < give_up:
         time.sleep(0.05)
     assert me.num_fds() <= files + 2
@@ -344,10 +346,10 @@ def test_without_verification_files_are_only_checked(fault_server: FaultServer, 
 
 
 @pytest.mark.parametrize("kind", ["body-stall", "none"])
-def test_where_a_blocked_reader_cannot_be_woken(
+def test_pause_and_stop_work_where_a_blocked_read_cannot_be_interrupted(
     fault_server_tls: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """As on Windows: the reader waits in slices, and hears of a stop between two of them."""
+    """As on Windows: reads wait in slices, and an abort is noticed between two of them."""
     monkeypatch.setattr(get_object, "SLICED", True)
     monkeypatch.setattr(Abort, "_shut", lambda self: None)
     data = {f"{i}.bin": pseudo_random(i, 3 * MB) for i in range(3)}
@@ -363,4 +365,4 @@ def test_where_a_blocked_reader_cannot_be_woken(
         asked = time.monotonic()
         ran.engine.stop()
         ran.wait_for_end()
-        assert time.monotonic() - asked < 0.9, "not even the grace that is given to a thread that cannot be woken"
+        assert time.monotonic() - asked < 0.9, "less than the time given to threads that cannot be interrupted"

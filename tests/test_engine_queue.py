@@ -15,7 +15,7 @@ from tests.faultlab import Fault, FaultServer, pseudo_random
 from tests.runs import running, wrong_files
 
 
-def test_promoted_objects_come_first_in_their_own_order() -> None:
+def test_promoted_objects_are_first_and_keep_their_order() -> None:
     scheduler = Scheduler(range(6), [1] * 6, max_transfers=99)
     scheduler.promote({4, 2, 99})
 
@@ -47,7 +47,7 @@ def test_a_promoted_file_is_fetched_next(fault_server: FaultServer, tmp_path: Pa
     assert sorted(begun) == list(range(8))
 
 
-def test_only_the_chosen_failures_are_tried_again(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_retry_failed_can_be_limited_to_some_objects(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = {f"{number}.bin": pseudo_random(number, 1000) for number in range(4)}
     for key, data in objects.items():
         fault_server.put(key, data)
@@ -67,7 +67,7 @@ def test_only_the_chosen_failures_are_tried_again(fault_server: FaultServer, tmp
     assert wrong_files(tmp_path, objects) == ["3.bin"]
 
 
-def test_a_bug_in_the_books_ends_the_run_and_is_told(
+def test_a_bug_in_the_scheduler_ends_the_run_with_an_error(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault_server.put("a.bin", b"abc")

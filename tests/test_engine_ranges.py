@@ -26,13 +26,13 @@ OBJECTS = {f"{i:02}.bin": pseudo_random(i, 40_000 + i * 90_000) for i in range(1
 
 
 class Proxy:
-    """Which of its answers are whole objects. every: each so many-th GET of a key. least: of ranges so large or larger.
-    cut_every: each so many-th of them is reset in the middle."""
+    """A proxy that answers some range requests with the whole object. every: each n-th GET of a key. min_size: only
+    ranges of at min_size this size. cut_every: each n-th such response is reset in the middle."""
 
-    def __init__(self, kind: str, *, every: int = 1, least: int = 0, cut_every: int = 0) -> None:
-        self._kind, self._every, self._least, self._cut_every = kind, every, least, cut_every
-        self._asked: Counter[str] = Counter()
-        self._struck = 0
+    def __init__(self, kind: str, *, every: int = 1, min_size: int = 0, cut_every: int = 0) -> None:
+        self._kind, self._every, self._min_size, self._cut_every = kind, every, min_size, cut_every
+        self._requests: Counter[str] = Counter()
+        self._faults = 0
         self._lock = threading.Lock()
 
     def pick(self, request: Request) -> Fault | None:
@@ -40,11 +40,11 @@ class Proxy:
             return None
         start, stop = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
         with self._lock:
-            self._asked[request.key] += 1
-            if stop + 1 - start < self._least or self._asked[request.key] % self._every:
+            self._requests[request.key] += 1
+            if stop + 1 - start < self._min_size or self._requests[request.key] % self._every:
                 return None
-            self._struck += 1
-            if self._cut_every and self._struck % self._cut_every == 0:
+            self._faults += 1
+            if self._cut_every and self._faults % self._cut_every == 0:
                 return Fault("range-ignored-cut", share=0.6)
         return Fault(self._kind)
 
@@ -54,7 +54,7 @@ KINDS = {
     "under a 206": lambda: Proxy("range-whole"),
     "every second answer": lambda: Proxy("range-ignored", every=2),
     "every second answer, under a 206": lambda: Proxy("range-whole", every=2),
-    "only large ranges": lambda: Proxy("range-ignored", least=LARGE),
+    "only large ranges": lambda: Proxy("range-ignored", min_size=LARGE),
     "with resets in between": lambda: Proxy("range-ignored", cut_every=3),
     "every second answer with resets": lambda: Proxy("range-ignored", every=2, cut_every=2),
     "every third answer, compressed": lambda: Proxy("range-ignored-gzipped", every=3),
@@ -69,7 +69,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [4, 16])
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_files_come_out_right(fault_server: FaultServer, tmp_path: Path, kind: str, workers: int) -> None:
+def test_all_files_are_correct(fault_server: FaultServer, tmp_path: Path, kind: str, workers: int) -> None:
     for key, data in OBJECTS.items():
         fault_server.put(key, data, part_size=5 << 20 if key == "large.bin" else None)
     fault_server.add(KINDS[kind]())
@@ -83,19 +83,19 @@ def test_all_files_come_out_right(fault_server: FaultServer, tmp_path: Path, kin
     assert snapshot.done_bytes == snapshot.total_bytes == sum(map(len, OBJECTS.values()))
 
 
-def test_one_connection_a_file(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_one_connection_per_file(fault_server: FaultServer, tmp_path: Path) -> None:
     data = OBJECTS["large.bin"]
     fault_server.put("large.bin", data)
     fault_server.link = Link(speed=20 * MB)
     fault_server.script(Fault("range-ignored", times=None))
     ran = fetch_all(fault_server, tmp_path, workers=8)
     assert wrong_files(tmp_path, {"large.bin": data}) == []
-    assert ran.engine.snapshot().fetched_bytes == len(data), "the other answers were let go at once"
-    assert fault_server.stats().requests["GET"] <= 1 + 8  # the listing, and at most one a worker
+    assert ran.engine.snapshot().fetched_bytes == len(data), "the other responses were aborted at once"
+    assert fault_server.stats().requests["GET"] <= 1 + 8  # the listing, and at most one per worker
 
 
-def test_what_is_on_disk_is_kept_when_it_begins_again(fault_server: FaultServer, tmp_path: Path) -> None:
-    """Cut after 10 of 25 MB: no more than that comes twice."""
+def test_bytes_on_disk_are_kept_when_a_response_starts_again(fault_server: FaultServer, tmp_path: Path) -> None:
+    """The connection is cut after 10 of 25 MB: no more than these are received twice."""
     data = OBJECTS["large.bin"]
     fault_server.put("large.bin", data)
     cut = 10 * MB
@@ -106,7 +106,9 @@ def test_what_is_on_disk_is_kept_when_it_begins_again(fault_server: FaultServer,
     assert len(data) <= fetched <= len(data) + cut
 
 
-def test_a_cut_at_the_same_place_each_time_fails_and_says_why(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_connection_cut_at_the_same_offset_each_time_fails_the_file(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
     data = OBJECTS["large.bin"]
     fault_server.put("large.bin", data)
     fault_server.script(Fault("range-ignored-cut", at=2 * MB, times=None))
@@ -116,11 +118,11 @@ def test_a_cut_at_the_same_place_each_time_fails_and_says_why(fault_server: Faul
     assert not (tmp_path / "large.bin").exists()
 
 
-def test_a_run_goes_on_with_what_an_earlier_one_left(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_run_resumes_an_earlier_one(fault_server: FaultServer, tmp_path: Path) -> None:
     data = OBJECTS["large.bin"]
     fault_server.put("large.bin", data)
     fault_server.link = Link(speed=8 * MB)
-    with running(fault_server, tmp_path, workers=4) as ran:  # in pieces, before the proxy comes
+    with running(fault_server, tmp_path, workers=4) as ran:  # in pieces, without the proxy
         ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 10 * MB)
         plan = ran.session.plan
         ran.engine.stop()
@@ -132,7 +134,7 @@ def test_a_run_goes_on_with_what_an_earlier_one_left(fault_server: FaultServer, 
     assert again.wait_for_end().verified == 1
 
 
-def test_pause_and_stop_while_a_whole_object_comes(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_pause_and_stop_during_a_whole_object_response(fault_server: FaultServer, tmp_path: Path) -> None:
     data = OBJECTS["large.bin"]
     fault_server.put("large.bin", data)
     fault_server.link = Link(speed=12 * MB)
@@ -147,7 +149,7 @@ def test_pause_and_stop_while_a_whole_object_comes(fault_server: FaultServer, tm
 
 
 def two_pieces() -> tuple[Scheduler, Piece, Piece]:
-    """Of one object of 100 MB, both in flight."""
+    """Two active pieces of one object of 100 MB."""
     scheduler = Scheduler([0], [100 * MB], max_transfers=1)
     transfer = Transfer(0, ObjectInfo("a", 100 * MB, '"x"'), wanted=[(0, 100 * MB)])
     assert isinstance(scheduler.next_job(0.0, 2, None, lambda _: transfer), PrepareJob)
@@ -160,19 +162,19 @@ def two_pieces() -> tuple[Scheduler, Piece, Piece]:
     return scheduler, first, second
 
 
-def test_a_connection_that_brings_bytes_is_not_ended_for_a_whole_object() -> None:
+def test_a_connection_that_receives_bytes_is_not_superseded_by_a_whole_object() -> None:
     scheduler, first, second = two_pieces()
     first.written = 1
     assert not scheduler.make_exclusive(second)
     scheduler.requeue(second, 0.0, 0.0)
     again = scheduler.next_job(1.0, 2, None, lambda _: first.transfer)
-    assert again is None, "else it would be asked for again and again"
+    assert again is None, "otherwise it would be requested again and again"
     scheduler.piece_ended(first, 1.0)
     again = scheduler.next_job(1.0, 2, first.transfer, lambda _: first.transfer)
     assert isinstance(again, Piece)
 
 
-def test_a_whole_object_takes_over_what_others_have_not_begun() -> None:
+def test_a_whole_object_response_takes_over_pieces_without_bytes() -> None:
     scheduler, first, second = two_pieces()
     assert scheduler.make_exclusive(second)
     assert scheduler.superseded == [first]
@@ -182,9 +184,10 @@ def test_a_whole_object_takes_over_what_others_have_not_begun() -> None:
     assert scheduler.unassigned_bytes == 0
 
 
-@pytest.mark.parametrize("barren", [0, 3])
-def test_a_connection_that_crawls_with_a_whole_object_is_replaced(barren: int) -> None:
-    """10 kB/s, where others bring 10 MB/s: all of it again is there sooner than the rest; however often it failed."""
+@pytest.mark.parametrize("failed_attempts", [0, 3])
+def test_a_nearly_stalled_whole_object_response_is_replaced(failed_attempts: int) -> None:
+    """It receives 10 kB/s where others receive 10 MB/s: fetching the whole object again is faster than waiting for the
+    rest, however often the piece has failed."""
     scheduler, first, second = two_pieces()
     second.samples = [(0.0, second.position)]
     second.position += 20 * MB
@@ -192,7 +195,7 @@ def test_a_connection_that_crawls_with_a_whole_object_is_replaced(barren: int) -
     first.transfer.gaps.clear()
     assert scheduler.make_exclusive(first)
     scheduler.assign_next_gap(first, 0)
-    first.failed_attempts = barren
+    first.failed_attempts = failed_attempts
     for moment in range(1, 9):
         first.position += 10_000
         first.add_sample(float(moment))
@@ -203,4 +206,4 @@ def test_a_connection_that_crawls_with_a_whole_object_is_replaced(barren: int) -
     assert moment >= 5
     assert (taken.position, taken.stop, first.remaining) == (50_000, 50 * MB, 0)
     assert scheduler.superseded == [first]
-    assert scheduler.make_exclusive(taken), "the one that it replaces is no obstacle"
+    assert scheduler.make_exclusive(taken), "the piece that it replaces does not prevent it"

@@ -1,4 +1,4 @@
-"""Tests of the scheduler: every byte is assigned exactly once, whatever fails, and its counts are always right."""
+"""Tests of the scheduler: every byte is assigned exactly once, whatever fails, and the byte counts stay right."""
 
 from __future__ import annotations
 
