@@ -184,8 +184,8 @@ def test_a_whole_object_response_takes_over_pieces_without_bytes() -> None:
     assert scheduler.unassigned_bytes == 0
 
 
-@pytest.mark.parametrize("failed_attempts", [0, 3])
-def test_a_nearly_stalled_whole_object_response_is_replaced(failed_attempts: int) -> None:
+@pytest.mark.parametrize("failures", [0, 3])
+def test_a_nearly_stalled_whole_object_response_is_replaced(failures: int) -> None:
     """It receives 10 kB/s where others receive 10 MB/s: fetching the whole object again is faster than waiting for the
     rest, however often the piece has failed."""
     scheduler, first, second = two_pieces()
@@ -195,7 +195,7 @@ def test_a_nearly_stalled_whole_object_response_is_replaced(failed_attempts: int
     first.transfer.gaps.clear()
     assert scheduler.make_exclusive(first)
     scheduler.assign_next_gap(first, 0)
-    first.failed_attempts = failed_attempts
+    first.failures = failures
     for moment in range(1, 9):
         first.position += 10_000
         first.add_sample(float(moment))

@@ -328,15 +328,15 @@ def test_after_an_outage_delayed_jobs_are_ready_and_failures_are_reset() -> None
     pieces = [scene.piece(scene.prepare(scene.take())) for _ in range(2)]
     opening = scene.take()
     assert opening is not None
-    opening.transfer.failed_attempts = 5
+    opening.transfer.failures = 5
     for job, delay in ((pieces[0], 60), (opening, 40), (pieces[1], 50)):
         if isinstance(job, Piece):
-            job.failed_attempts = 5
+            job.failures = 5
         scene.scheduler.requeue(job, START + delay, START)
     scene.scheduler.reset_failures()
     assert [scene.take() for _ in range(3)] == [opening, pieces[1], pieces[0]]
-    assert [piece.failed_attempts for piece in pieces] == [0, 0]
-    assert opening.transfer.failed_attempts == 0
+    assert [piece.failures for piece in pieces] == [0, 0]
+    assert opening.transfer.failures == 0
     assert scene.scheduler.next_due() is None
 
 

@@ -50,7 +50,7 @@ def record_failure(run: RunState, job: Job, error: Era5Error, *, progressed: boo
         run.aborts.pop(job, None)
         if isinstance(job, Piece):
             run.scheduler.piece_ended(job)
-            job.failed_attempts = 0 if progressed else job.failed_attempts
+            job.failures = 0 if progressed else job.failures
         else:
             transfer.verifying = False
         if isinstance(error, DiskError) and error.reaction is Reaction.PAUSE:  # also when we aborted the attempt
@@ -107,11 +107,11 @@ def _carry_out(run: RunState, job: Job, abort: Abort | None, error: Era5Error, p
 def _decide(run: RunState, job: Job, error: Era5Error, progressed: bool, crowded: bool) -> Decision:
     """Decide, and count the attempt against the piece, or against the object when it is being prepared or verified."""
     counter = job if isinstance(job, Piece) else job.transfer
-    failed_attempts, retries = counter.failed_attempts, _retry_budget(run, job)
+    failures, retries = counter.failures, _retry_budget(run, job)
     if crowded:  # the error says nothing about this object, and costs no retry
-        failed_attempts, retries = 1, retries + 2
-    decision = decide(error, progressed=progressed, failures=failed_attempts, retries=retries, draw=random.uniform)
-    counter.failed_attempts = 1 if crowded else decision.failures
+        failures, retries = 1, retries + 2
+    decision = decide(error, progressed=progressed, failures=failures, retries=retries, draw=random.uniform)
+    counter.failures = 1 if crowded else decision.failures
     return decision
 
 

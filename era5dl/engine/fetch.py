@@ -89,7 +89,7 @@ class PieceWriter:
             transfer.done.add(start, start + count)
             run.count_bytes_locked(transfer)
             piece.written += count
-            piece.denials = transfer.failed_attempts = transfer.denials = 0
+            piece.denials = transfer.failures = transfer.denials = 0
             run.server.last_byte_at = time.monotonic()
             piece.add_sample(run.server.last_byte_at)
             run.session_state.dirty = True

@@ -107,7 +107,7 @@ class Scheduler:
         if split is None:
             return None
         victim = split.piece
-        stolen = Piece(victim.transfer, split.position, victim.stop, failed_attempts=split.failed_attempts)
+        stolen = Piece(victim.transfer, split.position, victim.stop, failures=split.failures)
         victim.stop = split.position
         if not victim.remaining:
             self.superseded.append(victim)
@@ -191,7 +191,7 @@ class Scheduler:
         transfer.exclusive_piece = piece
         waiting = self._waiting.pieces(transfer)
         self._waiting.remove(transfer)
-        piece.failed_attempts = max(one.failed_attempts for one in (piece, *others, *waiting))
+        piece.failures = max(one.failures for one in (piece, *others, *waiting))
         for one in (piece, *others, *waiting):
             self._return_to_gaps(one)
         self.superseded += others
@@ -286,8 +286,8 @@ class Scheduler:
         """The network was at fault: delayed jobs are due now, and their failed attempts do not count."""
         for job in self._waiting.wake_all():
             if isinstance(job, Piece):
-                job.failed_attempts = 0
-            job.transfer.failed_attempts = 0
+                job.failures = 0
+            job.transfer.failures = 0
 
     def _drop(self, transfer: Transfer) -> None:
         if not transfer.withdrawn:

@@ -33,7 +33,7 @@ class Piece:
     transfer: Transfer
     position: int
     stop: int
-    failed_attempts: int = 0  # in a row, without a new byte
+    failures: int = 0  # in a row, without a new byte
     written: int = 0  # bytes that the current attempt has written
     denials: int = 0  # 403 responses since its last new byte
     progress_shift: int = 0  # `progress` - `position`; see `progress`
@@ -107,7 +107,7 @@ class Transfer:
     recheck_version: bool = False  # ask the server for its version before anything else
 
     # Failures
-    failed_attempts: int = 0  # in a row, to prepare or verify it
+    failures: int = 0  # in a row, to prepare or verify it
     denials: int = 0  # 403 responses to these since its last new byte
     restarts: int = 0  # times it was replaced upstream
     disk_failures: int = 0  # in a row, without more bytes synced to the disk

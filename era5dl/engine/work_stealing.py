@@ -25,11 +25,11 @@ SPEED_GRACE = 1.0  # seconds before the measured speed of a connection is used
 
 
 class Split(NamedTuple):
-    """A new piece begins at `position` of `piece` and gets the rest of it. failed_attempts: of the new piece."""
+    """A new piece begins at `position` of `piece` and gets the rest of it. failures: of the new piece."""
 
     piece: Piece
     position: int
-    failed_attempts: int
+    failures: int
 
 
 def best_split(active: Iterable[Piece], typical_speed: float, now: float) -> Split | None:
@@ -49,13 +49,13 @@ def best_split(active: Iterable[Piece], typical_speed: float, now: float) -> Spl
     if taken < MIN_STEAL or gain < MIN_GAIN:
         return None
     stalled = speed < STALLED_SPEED
-    return Split(slowest, slowest.position + kept, slowest.failed_attempts + (not kept) if stalled else 0)
+    return Split(slowest, slowest.position + kept, slowest.failures + (not kept) if stalled else 0)
 
 
 def _may_be_split(piece: Piece, typical_speed: float, now: float) -> bool:
     if piece.transfer.withdrawn:
         return False
-    if piece.failed_attempts >= MAX_SUPERSEDED and piece.speed(now) < STALLED_SPEED:
+    if piece.failures >= MAX_SUPERSEDED and piece.speed(now) < STALLED_SPEED:
         return False
     return not piece.transfer.ranges_ignored or _is_worth_restarting(piece, typical_speed, now)
 
