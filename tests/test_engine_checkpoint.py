@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="what a file takes on th
 
 KEY = "a.bin"
 OLD, NEW = pseudo_random("old", 8_000_000), pseudo_random("new", 8_000_000)
-SLOW = Link(speed=500_000)
+SLOW = Link(speed=250_000)  # slow enough for a busy machine to act before the file is complete
 ENOUGH = 1_000_000  # bytes listed before something happens to the part file
 
 
