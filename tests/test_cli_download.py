@@ -284,6 +284,7 @@ def test_a_second_signal_ends_at_once(era5dl: Command, tmp_path: Path) -> None:
     assert '"event": "end"' not in rest
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_stops_the_download(era5dl: Command, tmp_path: Path) -> None:
     words = ("download", "--keys-file", key_list(tmp_path, "cli/big.nc"), "--out", tmp_path / "out", "--json")
     with era5dl.started(*words, "--limit-rate", "500k") as process:
@@ -340,6 +341,7 @@ def test_verify_names_the_flag_where_no_file_matches(fault_server: FaultServer, 
     assert (found.returncode, "--opaque-etags" in found.stderr) == (1, False)
 
 
+@pytest.mark.slow
 def test_verify_looks_at_no_file_twice(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     for last in ("1999-03-02", "1999-03-07"):
@@ -349,6 +351,7 @@ def test_verify_looks_at_no_file_twice(era5dl: Command, objects: Mapping[str, by
     assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["7 files, 2.10 MB"]
 
 
+@pytest.mark.slow
 def test_verify_a_folder_that_somebody_else_made(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     for key in ("cli/one.nc", "cli/with space+é.nc"):

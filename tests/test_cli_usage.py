@@ -120,6 +120,7 @@ def test_the_environment_counts_and_a_flag_wins() -> None:
     assert flag["endpoint"] == "http://127.0.0.1:2/nsf-ncar-era5/"
 
 
+@pytest.mark.slow
 def test_a_traceback_only_where_it_is_asked_for() -> None:
     assert "Traceback" in run("plan", ERA5DL_DEBUG="1").stderr
     assert "Traceback" not in run("plan", ERA5DL_DEBUG="0").stderr
@@ -162,6 +163,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
             assert b"BrokenPipe" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_session_and_an_empty_list(tmp_path: Path) -> None:
     state = str(tmp_path / "state")
     assert run("sessions", ERA5DL_STATE_DIR=state).returncode == 0

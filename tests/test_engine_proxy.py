@@ -106,6 +106,7 @@ def test_a_mistyped_proxy_is_wrong_usage(server: FaultServer, tmp_path: Path, te
     assert SECRET not in said.stdout + said.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["quic://user:{0}@h:1", "http:/user:{0}@h:1", "user:{0}@h:port"])
 def test_diagnose_finds_a_mistyped_proxy(server: FaultServer, tmp_path: Path, text: str) -> None:
     said = command(server, tmp_path, "diagnose", ALL_PROXY=text.format(SECRET))

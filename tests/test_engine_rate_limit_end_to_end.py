@@ -21,6 +21,8 @@ from era5dl.engine.rate_limit import BURST
 from tests.faultlab import FaultServer, pseudo_random
 from tests.runs import EngineRun, running
 
+pytestmark = pytest.mark.slow
+
 RATE = 5_000_000  # bytes per second
 WINDOW = 10.0  # seconds
 PAUSES = (2.0, 5.0)  # seconds into the window

@@ -255,6 +255,7 @@ def test_a_frozen_session_is_taken_over_and_notices_it_when_it_resumes(lab: Lab)
     assert stamps == {key: ((lab.out / key).stat().st_ino, (lab.out / key).stat().st_mtime_ns) for key in keys}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs to make namespaces")
 @pytest.mark.parametrize("world", [["--uts"], ["--uts", "--pid", "--fork", "--mount-proc"]], ids=["host", "container"])
 def test_other_hosts_and_containers_of_the_same_name_share_a_folder(lab: Lab, world: list[str]) -> None:

@@ -50,6 +50,7 @@ def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_them_also_when_quiet_and_in_later_runs(server: FaultServer, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("\n".join(KEYS), encoding="utf-8")

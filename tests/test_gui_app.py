@@ -270,6 +270,7 @@ def program(
     process.wait()
 
 
+@pytest.mark.slow
 def test_start_is_clicked_with_a_true_mouse(
     program: tuple[subprocess.Popen[bytes], str],
     fault_server: FaultServer,

@@ -97,8 +97,13 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imported(path: Path) -> Iterator[tuple[str, int]]:
+@cache
+def imported(path: Path) -> tuple[tuple[str, int], ...]:
     """Every module that this one imports, wherever in it that stands, with the line."""
+    return tuple(_imported(path))
+
+
+def _imported(path: Path) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             for alias in node.names:  # a bare `import era5dl` is for the version: the rest of it is api's
@@ -111,19 +116,20 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
                 yield (whole if known else node.module or ""), node.lineno
 
 
-def own(path: Path) -> Iterator[tuple[str, int]]:
+@cache
+def own(path: Path) -> tuple[tuple[str, int], ...]:
     """The same, of our own modules only, named as in FLOORS. The version is everybody's."""
-    for name, line in imported(path):
-        if name == "era5dl.__version__":
-            continue
-        if name == "era5dl" or name.startswith("era5dl."):
-            yield name.removeprefix("era5dl").lstrip("."), line
+    return tuple(
+        (name.removeprefix("era5dl").lstrip("."), line)
+        for name, line in imported(path)
+        if name != "era5dl.__version__" and (name == "era5dl" or name.startswith("era5dl."))
+    )
 
 
 def test_every_module_has_a_floor() -> None:
     homeless = [module for module in MODULES if floor_of(module) < 0 and module != "bucket"]
     assert homeless == [], "a new module needs a floor: put it into FLOORS"
-    assert list(own(MODULES["bucket"])) == []  # it has modules on several floors, and nothing of its own
+    assert own(MODULES["bucket"]) == ()  # it has modules on several floors, and nothing of its own
 
 
 def test_imports_point_down() -> None:

@@ -16,12 +16,13 @@ from era5dl.session.summary import MAX_LISTED, SessionStatus
 from era5dl.settings import Settings
 from tests.session_samples import objects, plan_of
 
+pytestmark = pytest.mark.slow
+
 LONG = 40.0  # seconds; each takes 1 to 8 on an idle machine
 PARTS = tuple(f"{n:032x}" for n in range(3))
 OBJ = ObjectInfo("a/b.nc", 3, '"x-3"', 1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [b"\n", b"[]\n", b'["a","b","c"]\n', b"[" * 1000 + b"\n", b"x"],
@@ -63,7 +64,6 @@ def test_a_record_is_read_once_and_knows_what_came_later(tmp_path: Path, monkeyp
     assert len(read) == 1
 
 
-@pytest.mark.slow
 def test_a_hundred_thousand_sessions_are_listed_soon(tmp_path: Path) -> None:
     made = plan_of(objects(3))
     with Session.begin(tmp_path, made, Settings()) as session:

@@ -116,6 +116,7 @@ def test_folder_replaced_while_an_existing_file_is_hashed(
     assert wrong_files(out, {"b/other.nc": DATA["b/other.nc"]}) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part_size", [None, 5 << 20])
 def test_folder_replaced_while_bytes_are_received(
     fault_server: FaultServer, out: Path, elsewhere: Path, part_size: int | None
@@ -137,6 +138,7 @@ def test_folder_replaced_while_bytes_are_received(
     assert wrong_files(out, DATA) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="renameat2 exists on Linux only")
 def test_folder_replaced_repeatedly(fault_server: FaultServer, out: Path, elsewhere: Path) -> None:
     """At random moments, some of them between the last byte and the final name."""

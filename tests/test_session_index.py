@@ -79,6 +79,7 @@ def test_locked_list_is_skipped_after_a_short_wait(state, tmp_path, monkeypatch)
     assert index.entries() == []
 
 
+@pytest.mark.slow
 def test_concurrent_programs_lose_no_entries(tmp_path):
     code = """
 import sys

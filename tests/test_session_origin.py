@@ -82,6 +82,7 @@ def test_without_consent_no_connection_is_made(
     assert not fault_server.stats().connections
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["--allow-endpoint", "--endpoint-url", "ERA5DL_ENDPOINT_URL"])
 def test_naming_the_server_is_consent(foreign_session: Path, fault_server: FaultServer, how: str) -> None:
     url = fault_server.endpoint_url
@@ -93,6 +94,7 @@ def test_naming_the_server_is_consent(foreign_session: Path, fault_server: Fault
     assert wrong_files(foreign_session, DATA) == []
 
 
+@pytest.mark.slow
 def test_suggested_command_names_the_server(foreign_session: Path, fault_server: FaultServer) -> None:
     url = fault_server.endpoint_url
     fault_server.script(*["access-denied"] * 50)

@@ -144,6 +144,7 @@ def test_a_plan_that_cannot_be_ends_with_its_code(fault_server_tls: FaultServer,
         assert "Fatal" not in done.stderr
 
 
+@pytest.mark.slow
 @LINUX
 @pytest.mark.parametrize("words", [("products",), ("products", "--json"), ("variables", "temperature")])
 def test_results_that_are_lost_are_told(words: tuple[str, ...]) -> None:
@@ -157,6 +158,7 @@ def test_results_that_are_lost_are_told(words: tuple[str, ...]) -> None:
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a shell of another kind")
 @pytest.mark.parametrize("json", [(), ("--json",)])
 def test_an_error_keeps_its_code_when_nobody_reads(
