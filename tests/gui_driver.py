@@ -1,4 +1,4 @@
-"""The whole window in the hands of a test: a person's moves, and what a server of the tests must hold for them."""
+"""Drives the window in tests: the actions of a user, and the objects that a test server needs for them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = ("an.pl/t", "an.pl/u", "an.pl/v")
 
 
 class Window:
-    """An App in a window of its own, and the moves of a person. failures: what a handler of Tk raised."""
+    """An App and the actions of a user. failures: collects the tracebacks of exceptions in Tk callbacks."""
 
     def __init__(self, failures: list[str], **options: Any) -> None:
         self.root = tk.Tk()
@@ -40,7 +40,7 @@ class Window:
     def wait_until(self, reached: Callable[[], object], timeout: float = LONG) -> None:
         end = time.monotonic() + timeout
         while not reached():
-            assert time.monotonic() < end, "waited in vain"
+            assert time.monotonic() < end, "timed out"
             self.root.update()
             time.sleep(0.003)
 
@@ -49,12 +49,12 @@ class Window:
         return not self.page.request.start.instate(["disabled"])
 
     def press(self, button: ttk.Button, timeout: float = LONG) -> None:
-        """As soon as it can be pressed: a disabled one would not even say that nothing came of it."""
+        """Press a button as soon as it is enabled; `invoke` of a disabled one does nothing and raises nothing."""
         self.wait_until(lambda: not button.instate(["disabled"]), timeout)
         button.invoke()
 
     def pick(self, *names: str) -> None:
-        """Search for each, and check it with the keyboard."""
+        """Search for each variable and check it with the keyboard."""
         request = self.page.request
         for name in names:
             product, short = name.split("/")
@@ -76,7 +76,7 @@ class Window:
             field.entry.insert(0, text)
 
     def plan(self, *names: str) -> None:
-        """Choose these for the days of `two_days`, and wait for the plan."""
+        """Select these variables for the days of `two_days`, and wait for the plan."""
         self.pick(*names)
         self.choose_days(*map(str, DAYS))
         self.wait_until(lambda: self.can_start)
@@ -85,13 +85,13 @@ class Window:
         return self.app.service.runs.snapshot() is not None
 
     def close(self) -> None:
-        """By the cross, answering yes if asked; until the window is gone."""
+        """Close the window, confirm if asked, and wait until it is destroyed."""
         self.app.actions.close()
         if self.app.dialogs.question is not None:
             self.app.dialogs.question.yes.invoke()
         end = time.monotonic() + 5
         while self.exists():
-            assert time.monotonic() < end, "the window does not go"
+            assert time.monotonic() < end, "the window does not close"
             self.root.update()
             time.sleep(0.003)
 
@@ -116,7 +116,7 @@ def options(server: FaultServer | Seaweed, out: Path) -> dict[str, Any]:
 
 
 def two_days(server: FaultServer | Seaweed) -> dict[str, bytes]:
-    """Put two days of three variables into the bucket, 400 kB a file."""
+    """Put two days of three variables into the bucket, 400 kB per file. Returns the objects by key."""
     stored = {}
     for number, name in enumerate(NAMES):
         variable = find_variable(name)

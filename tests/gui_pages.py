@@ -55,7 +55,7 @@ def nothing(*_given: object) -> str:
 
 
 def summaries() -> list[SessionSummary]:
-    """One session of each kind."""
+    """Return a session of each status."""
     first = SessionSummary(
         id="0123456789ab", folder=Path("/data/era5/typhoon"),
         title="t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28",
@@ -82,7 +82,7 @@ def summaries() -> list[SessionSummary]:
 
 
 def samples(now: float) -> list[Sample]:
-    """An hour with an outage, a throttle and a sleep in it."""
+    """Return metrics of an hour with an outage, a throttle and a suspend."""
     dice = random.Random(4)
     taken = []
     speed = 40e6
@@ -140,7 +140,7 @@ def book() -> LogModel:
 
 
 def build(root: tk.Tk, theme: Theme, page: str) -> None:
-    """The window around them, as the real one has it."""
+    """Build the window around the pages."""
     px = theme.px
     root.geometry(f"{px(1280)}x{px(800)}+0+0")
     top = ttk.Frame(root, style="Page.TFrame")

@@ -52,9 +52,7 @@ def main() -> None:
         os.environ["DISPLAY"] = screen.name
         try:
             what = (given.out.absolute(), cache, palette, lang, factor, given.pages, f"{wide}x{high}+0+0")
-            process = multiprocessing.get_context("spawn").Process(
-                target=one, args=what
-            )  # Tk never lets go of a screen
+            process = multiprocessing.get_context("spawn").Process(target=one, args=what)  # Tk never releases a display
             process.start()
             process.join()
         finally:
@@ -62,7 +60,7 @@ def main() -> None:
 
 
 def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: list[str], place: str) -> None:
-    """All pages in one look."""
+    """Take the pictures of all pages with one palette, language and scale."""
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(_folder(cache)):
         os.environ["ERA5DL_STATE_DIR"] = name
         wanted = asdict(Preferences(theme=palette, language=lang))
@@ -71,7 +69,7 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
         app = App(root, StartupOptions(demo=True, out=Path(name) / "era5", scale=float(factor)))
         root.geometry(place)
         root.update()
-        root.event_generate("<Motion>", warp=True, x=2, y=2)  # away, so that no tooltip comes
+        root.event_generate("<Motion>", warp=True, x=2, y=2)  # so that no tooltip appears
 
         def shoot(page: str) -> None:
             shoot_as(page, page)
@@ -141,7 +139,7 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
 
 
 def settle(root: tk.Tk, seconds: float) -> None:
-    """Let the window live for a while."""
+    """Run the event loop for some seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         root.update()

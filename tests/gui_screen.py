@@ -30,7 +30,7 @@ _SIZE = "1600x1000x24"
 
 
 class Screen:
-    """An Xvfb with a display number nobody else has, ended by its process id."""
+    """An Xvfb with a display number of its own, ended by its process id."""
 
     def __init__(self, size: str = _SIZE) -> None:
         program = shutil.which("Xvfb")
@@ -61,20 +61,20 @@ class Screen:
         return False
 
     def close(self) -> None:
-        """End it, and no other."""
+        """End this Xvfb."""
         self._process.terminate()
         self._process.wait(10)
 
 
 @pytest.fixture(scope="session")
 def screen() -> Iterator[Screen]:
-    """The display of all window tests of this run, in $DISPLAY."""
+    """The display of all GUI tests of this run, in $DISPLAY."""
     pytest.importorskip("tkinter", reason="this Python has no tkinter")
     try:
         ours = Screen()
     except FileNotFoundError:
         if os.environ.get("CI"):
-            raise  # there it is a fault of the setting up, and must not look like success
+            raise  # there it is an error of the set-up and must not look like success
         pytest.skip("the window's tests need a screen of their own: install xvfb")
     before = os.environ.get("DISPLAY")
     os.environ["DISPLAY"] = ours.name
@@ -87,12 +87,12 @@ def screen() -> Iterator[Screen]:
 
 @pytest.fixture
 def root(screen: Screen) -> Iterator[tk.Tk]:
-    """An empty window. What a callback raised fails the test; Tk's objects are gone before the next one."""
+    """An empty window. An exception in a callback fails the test. All Tk objects are deleted before the next test."""
     import tkinter as tk
 
     failures: list[str] = []
     window = tk.Tk()
-    window.tk.call("tk", "scaling", 96 / 72)  # Tk keeps what the test before has set, and made its fonts by it
+    window.tk.call("tk", "scaling", 96 / 72)  # Tk keeps the scaling of the previous test
 
     def failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         failures.append("".join(traceback.format_exception(kind, error, trace)))
@@ -107,11 +107,11 @@ def root(screen: Screen) -> Iterator[tk.Tk]:
     else:
         window.destroy()
     del window
-    gc.collect()  # a Tk variable found by the collector in another thread would end Python
+    gc.collect()  # a Tk variable collected on another thread would abort Python
     assert not failures, "in a callback of Tk:\n" + "\n".join(failures)
 
 
 def look_at(screen: Screen, file: Path, geometry: str | None = None) -> None:
-    """A picture of the screen, by ImageMagick; for the eyes of a person."""
+    """Take a screenshot with ImageMagick, to be looked at."""
     crop = ["-crop", geometry, "+repage"] if geometry else []
     subprocess.run(["import", "-display", screen.name, "-window", "root", *crop, str(file)], check=True)

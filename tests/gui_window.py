@@ -17,7 +17,7 @@ from tests.gui_driver import Window, two_days
 
 @pytest.fixture
 def open_window(screen: object, quick: None) -> Iterator[Callable[..., Window]]:
-    """Opens windows; those still open are closed at the end, and no handler may have failed."""
+    """Opens windows. Closes those still open at the end, and fails the test if a Tk callback raised."""
     failures: list[str] = []
     opened: list[Window] = []
 
@@ -30,19 +30,19 @@ def open_window(screen: object, quick: None) -> Iterator[Callable[..., Window]]:
         if window.exists():
             window.close()
     opened.clear()
-    gc.collect()  # a Tk variable found by the collector in another thread would end Python
+    gc.collect()  # a Tk variable collected on another thread would abort Python
     assert not failures, "in a callback of Tk:\n" + "\n".join(failures)
 
 
 @pytest.fixture
 def objects(fault_server: FaultServer) -> dict[str, bytes]:
-    """What is in the bucket."""
+    """The objects in the bucket."""
     return two_days(fault_server)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No desktop of whoever runs this hears of it; short waits."""
+    """Preferences with short timeouts, and no access to the desktop of whoever runs the tests."""
     monkeypatch.setattr("era5dl.gui.backend.desktop._spawn", lambda *_args, **_more: None)
     preferences.save(Preferences(language="en", disk_reserve=0, connect_timeout=2.0, read_timeout=3.0, workers=3))
     yield

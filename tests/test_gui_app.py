@@ -29,7 +29,7 @@ from tests.gui_driver import NAMES, Window, options, wrong
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
 
-def test_without_a_display_one_line_names_the_remedy(
+def test_without_a_display_one_line_explains_the_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
@@ -41,7 +41,7 @@ def test_without_a_display_one_line_names_the_remedy(
     assert "era5dl --help" in said
 
 
-def test_a_display_that_does_not_answer_is_one_line_too(
+def test_an_unresponsive_display_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("tkinter")
@@ -50,7 +50,7 @@ def test_a_display_that_does_not_answer_is_one_line_too(
     assert "cannot open" in capsys.readouterr().err
 
 
-def test_without_tkinter_one_line_names_the_remedy(
+def test_without_tkinter_one_line_explains_the_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gui, "find_spec", lambda name: None)
@@ -80,7 +80,7 @@ def test_every_menu_action_exists_and_no_key_is_bound_twice() -> None:
     ]  # fmt: skip
 
 
-def test_a_download_by_the_keyboard_alone(
+def test_a_download_with_the_keyboard_only(
     open_window: Callable[..., Window],
     fault_server: FaultServer,
     objects: dict[str, bytes],
@@ -120,7 +120,7 @@ def test_a_download_by_the_keyboard_alone(
     window.wait_until(lambda: "2 files are here and verified" in window.page.banner.text)
 
 
-def test_ctrl_a_takes_all_of_a_field(open_window: Callable[..., Window], tmp_path: Path) -> None:
+def test_ctrl_a_selects_the_whole_field(open_window: Callable[..., Window], tmp_path: Path) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     entry = window.page.request.folder
     entry.focus_force()
@@ -130,7 +130,7 @@ def test_ctrl_a_takes_all_of_a_field(open_window: Callable[..., Window], tmp_pat
     assert entry.selection_get() == str(tmp_path)
 
 
-def test_a_key_of_the_window_closes_an_open_menu(open_window: Callable[..., Window], tmp_path: Path) -> None:
+def test_a_shortcut_closes_an_open_menu(open_window: Callable[..., Window], tmp_path: Path) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     root, menu = window.root, window.page.request._preset_menu
     root.update()
@@ -162,7 +162,7 @@ def test_tab_reaches_every_control_of_the_page(open_window: Callable[..., Window
     assert len(across) == 5
 
 
-def test_what_a_plan_consists_of_is_not_looked_at_by_the_collector_again(
+def test_the_objects_of_a_plan_are_frozen_for_the_garbage_collector(
     open_window: Callable[..., Window], tmp_path: Path
 ) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
@@ -172,7 +172,7 @@ def test_what_a_plan_consists_of_is_not_looked_at_by_the_collector_again(
     assert not looked_at.intersection(map(id, kept))
 
 
-def test_a_bug_in_a_handler_is_logged_and_the_window_goes_on(
+def test_an_exception_in_a_callback_is_logged_and_the_window_stays_open(
     open_window: Callable[..., Window],
     tmp_path: Path,
 ) -> None:
@@ -197,8 +197,8 @@ def test_the_text_of_a_notification_is_never_executed() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_closes_it_in_order(screen: object, fault_server: FaultServer, tmp_path: Path, name: str) -> None:
-    """In the middle of a download: what has come is in the resume file, and the lock is released."""
+def test_a_signal_closes_the_window(screen: object, fault_server: FaultServer, tmp_path: Path, name: str) -> None:
+    """During a download: the resume file has what was received, and the lock is released."""
     for number in range(4):
         fault_server.put(f"a/{number}.bin", bytes(1_000_000))
     fault_server.link = Link(speed=300_000)
@@ -236,7 +236,7 @@ def test_a_signal_closes_it_in_order(screen: object, fault_server: FaultServer, 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
-    with Session.open(out) as session:  # nobody holds it any more
+    with Session.open(out) as session:  # the lock is free
         assert session.checkpoint.done_bytes > 0
 
 
@@ -244,12 +244,12 @@ def test_a_signal_closes_it_in_order(screen: object, fault_server: FaultServer, 
 def program(
     request: pytest.FixtureRequest,
     screen: object,
-    quick: None,  # first: it writes settings, too
+    quick: None,  # first: it writes preferences too
     fault_server: FaultServer,
     tmp_path: Path,
     objects: dict[str, bytes],
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The program itself, in a process of its own, with variables and days remembered."""
+    """The program in a process of its own, with saved variables and dates."""
     if shutil.which("xdotool") is None:
         pytest.skip("no xdotool here")
     state = Path(os.environ["ERA5DL_STATE_DIR"])
@@ -271,7 +271,7 @@ def program(
 
 
 @pytest.mark.slow
-def test_start_is_clicked_with_a_true_mouse(
+def test_start_is_clicked_with_a_real_mouse(
     program: tuple[subprocess.Popen[bytes], str],
     fault_server: FaultServer,
     objects: dict[str, bytes],
@@ -281,7 +281,7 @@ def test_start_is_clicked_with_a_true_mouse(
     window = visible_window()
     end = time.monotonic() + 30
     while wrong(tmp_path / "era5", objects):
-        assert time.monotonic() < end, "the click did not start it"
+        assert time.monotonic() < end, "the click did not start the download"
         assert process.poll() is None
         click_start(window)
 
@@ -292,7 +292,7 @@ def visible_window() -> str:
 
 
 def click_start(window: str) -> None:
-    """A true mouse on the middle of Start."""
+    """Click the middle of the Start button with xdotool."""
     said = subprocess.run(["xdotool", "getwindowgeometry", "--shell", window], capture_output=True, check=True)
     facts = dict(line.split("=") for line in said.stdout.decode().split())
     place = ("200", str(int(facts["HEIGHT"]) - 66))
@@ -301,7 +301,7 @@ def click_start(window: str) -> None:
 
 
 @pytest.mark.slow
-def test_after_a_kill_the_window_offers_the_session(
+def test_after_a_kill_the_window_offers_to_resume_the_session(
     program: tuple[subprocess.Popen[bytes], str],
     open_window: Callable[..., Window],
     fault_server: FaultServer,
@@ -316,7 +316,7 @@ def test_after_a_kill_the_window_offers_the_session(
     while not list(out.glob(".era5dl/*.json")):
         assert time.monotonic() < end
         click_start(window_id)
-    time.sleep(1.0)  # some bytes, and a checkpoint
+    time.sleep(1.0)  # for some bytes and a checkpoint
     process.kill()
     process.wait()
     assert wrong(out, objects)
@@ -331,7 +331,7 @@ def test_after_a_kill_the_window_offers_the_session(
 
 
 @pytest.mark.parametrize("width", [960, 1280, 1600])
-def test_no_word_of_the_totals_is_cut(open_window: Callable[..., Window], tmp_path: Path, width: int) -> None:
+def test_no_text_of_the_totals_is_truncated(open_window: Callable[..., Window], tmp_path: Path, width: int) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     window.root.geometry(f"{width}x700")
     totals, headings = window.page.totals, window.page.queue.table.header
@@ -352,7 +352,7 @@ def test_no_word_of_the_totals_is_cut(open_window: Callable[..., Window], tmp_pa
     assert totals.chart.winfo_width() >= 180
 
 
-def test_the_edge_between_request_and_queue_is_moved_and_remembered(
+def test_the_splitter_can_be_moved_and_its_position_is_saved(
     open_window: Callable[..., Window], tmp_path: Path
 ) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
@@ -370,7 +370,7 @@ def test_the_edge_between_request_and_queue_is_moved_and_remembered(
 
     drag(120)
     assert page.request.winfo_width() == usual + 120
-    for far in (5000, -5000):  # neither side vanishes
+    for far in (5000, -5000):  # neither side disappears
         drag(far)
         assert page.request.winfo_width() >= 300
         assert page.queue.winfo_width() >= 550
@@ -390,7 +390,7 @@ def test_the_edge_between_request_and_queue_is_moved_and_remembered(
     again.wait_until(lambda: again.page.request.winfo_width() == usual)
 
 
-def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_demo_files_are_made_in_a_child_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if find_rclone() is None:
         pytest.skip("no rclone here")
     quick = "import sys, pathlib; from era5dl.demo import dataset; dataset._make_files = lambda folder, report: "
@@ -399,7 +399,7 @@ def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.M
     posted: SimpleQueue[messages.Message] = SimpleQueue()
 
     def never(*_args: object) -> None:
-        raise AssertionError("made in the window's own process")
+        raise AssertionError("made in the process of the window")
 
     monkeypatch.setattr("era5dl.demo.dataset._make_files", never)
     demo = demo_server.DemoServerThread(tmp_path / "cache", posted.put)
@@ -412,7 +412,7 @@ def test_the_files_of_the_demo_are_made_in_another_process(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("geometry", ["32767x32767+0+0", "99999x99999+99999+99999", "1280x820+-30000+-30000"])
-def test_no_remembered_size_keeps_the_window_from_opening(open_window: Callable[..., Window], geometry: str) -> None:
+def test_no_saved_geometry_prevents_the_window_from_opening(open_window: Callable[..., Window], geometry: str) -> None:
     preferences.save(Preferences(geometry=geometry, request_width=10_000))
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b")
     window.root.update()

@@ -24,7 +24,7 @@ SLOWLY = 150_000  # bytes a second: 2.4 MB take a while
 
 
 def begun(open_window: Callable[..., Window], server: FaultServer, out: Path) -> Window:
-    """A window in the middle of a download of two days of two variables."""
+    """Return a window during a download of two days of two variables."""
     server.link = Link(speed=SLOWLY)
     window = open_window(**options(server, out))
     window.plan("an.pl/t", "an.pl/u")
@@ -38,8 +38,8 @@ def state(window: Window) -> State | None:
     return None if snapshot is None else snapshot.state
 
 
-def told_and_over(window: Window, *words: str, end: Callable[[], object]) -> None:
-    """The banner says all of these words; after `end` it goes, while the download still runs, and then that ends."""
+def wait_for_banner_and_recovery(window: Window, *words: str, end: Callable[[], object]) -> None:
+    """Wait for a banner with all of these words, call `end`, and wait until the run continues without banner."""
     window.wait_until(lambda: all(word in window.page.banner.text for word in words))
     assert "goes on by itself" in window.page.banner.text
     window.wait_until(lambda: words[0] in str(window.page.totals._left["text"]))
@@ -54,7 +54,7 @@ def finish(window: Window, server: FaultServer, out: Path, objects: dict[str, by
     assert wrong(out, wanted) == []
 
 
-def test_a_full_disk(
+def test_a_full_disk_is_explained_and_the_run_continues_afterwards(
     open_window: Callable[..., Window],
     fault_server: FaultServer,
     objects: dict[str, bytes],
@@ -65,34 +65,34 @@ def test_a_full_disk(
     window = begun(open_window, fault_server, small_disk)
     ballast = small_disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while True:  # somebody else fills the disk
+        while True:  # another program fills the disk
             file.write(bytes(65536))
-    told_and_over(window, "Waiting for room on the disk", "Make room", end=ballast.unlink)
+    wait_for_banner_and_recovery(window, "Waiting for room on the disk", "Make room", end=ballast.unlink)
     finish(window, fault_server, small_disk, objects)
 
 
-def test_a_login_page(
+def test_a_login_page_is_explained_and_the_run_continues_afterwards(
     open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
     window = begun(open_window, fault_server, tmp_path)
     fault_server.script(Fault("login-page", times=None, on=("get", "head")))
     fault_server.cut_connections()
-    told_and_over(window, "Waiting for the network", "login page", end=fault_server.calm)
+    wait_for_banner_and_recovery(window, "Waiting for the network", "login page", end=fault_server.calm)
     finish(window, fault_server, tmp_path, objects)
 
 
-def test_no_network(
+def test_an_outage_is_explained_and_the_run_continues_afterwards(
     open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
     window = begun(open_window, fault_server, tmp_path)
     fault_server.outage(1.5)
-    told_and_over(window, "Waiting for the network", "Nothing is lost", end=lambda: None)
+    wait_for_banner_and_recovery(window, "Waiting for the network", "Nothing is lost", end=lambda: None)
     finish(window, fault_server, tmp_path, objects)
 
 
 @pytest.mark.parametrize("kind", ["expired", "stranger"])
-def test_a_certificate(open_window: Callable[..., Window], tmp_path: Path, kind: str) -> None:
-    """Right at first; then the network hands out another one, as where somebody reads along, or time is up."""
+def test_an_invalid_certificate_is_explained(open_window: Callable[..., Window], tmp_path: Path, kind: str) -> None:
+    """The certificate is valid at first; then the server presents an expired one, or one of an unknown authority."""
     authority = trustme.CA()
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
@@ -107,12 +107,12 @@ def test_a_certificate(open_window: Callable[..., Window], tmp_path: Path, kind:
         objects = two_days(server)
         window = begun(open_window, server, tmp_path / "era5")
 
-        def put_right() -> None:
+        def restore() -> None:
             server.certificates = right
 
         server.certificates = _certificates(ca_file, wrong_ones[kind])
         server.cut_connections()
-        told_and_over(window, "Waiting for a trusted certificate", "date and time", end=put_right)
+        wait_for_banner_and_recovery(window, "Waiting for a trusted certificate", "date and time", end=restore)
         finish(window, server, tmp_path / "era5", objects)
         window.close()
 

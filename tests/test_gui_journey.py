@@ -26,7 +26,7 @@ pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
 @pytest.fixture
 def real_objects(seaweed: Seaweed) -> dict[str, bytes]:
-    """What is in the real S3: six plain objects, one of them replaced by an upload in parts."""
+    """Objects of a real S3 server: six plain ones, one of them replaced by a multipart upload."""
     seaweed.clear()
     objects = two_days(seaweed)
     key = min(objects)
@@ -36,7 +36,7 @@ def real_objects(seaweed: Seaweed) -> dict[str, bytes]:
 
 
 def begun(server: FaultServer, out: Path) -> Path:
-    """The folder of a session that was stopped when some bytes had come; the link stays slow."""
+    """Return the folder of a session that was stopped after some bytes. The link stays slow."""
     server.link = Link(speed=50_000)
     with running(server, out, workers=2) as ran:
         ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 50_000)
@@ -45,7 +45,7 @@ def begun(server: FaultServer, out: Path) -> Path:
     return out
 
 
-def test_the_whole_journey(
+def test_a_download_from_selection_to_completion(
     open_window: Callable[..., Window], seaweed: Seaweed, real_objects: dict[str, bytes], tmp_path: Path
 ) -> None:
     objects, out = real_objects, tmp_path / "era5"
@@ -85,14 +85,14 @@ def test_the_whole_journey(
     second.close()
 
 
-def test_where_all_is_slow_the_figures_and_the_chart_take_turns(
+def test_totals_and_chart_alternate_on_a_slow_computer(
     open_window: Callable[..., Window],
     fault_server: FaultServer,
     objects: dict[str, bytes],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """When more time than SPEED_INTERVAL goes by between two looks, the chart is due at each of them."""
+    """If refreshes are further apart than SPEED_INTERVAL, the chart is due each time; numbers must still be shown."""
     fault_server.link = Link(speed=50_000)
     window = open_window(**options(fault_server, tmp_path / "era5"))
     monkeypatch.setattr(download, "SPEED_INTERVAL", 0.0)
@@ -104,7 +104,7 @@ def test_where_all_is_slow_the_figures_and_the_chart_take_turns(
     window.close()
 
 
-def test_closing_while_it_downloads_asks_once_and_is_quick(
+def test_closing_during_a_download_asks_once_and_is_quick(
     open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
     fault_server.link = Link(speed=50_000)
@@ -125,7 +125,7 @@ def test_closing_while_it_downloads_asks_once_and_is_quick(
     assert list((tmp_path / "era5" / ".era5dl").glob("*.json"))
 
 
-def test_failed_files_are_red_named_and_tried_again(
+def test_failed_files_are_explained_and_retried(
     open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
     bad = next(key for key in objects if "_u." in key)
@@ -148,7 +148,7 @@ def test_failed_files_are_red_named_and_tried_again(
     window.close()
 
 
-def test_the_newest_choice_wins_and_wrong_dates_are_named(
+def test_the_newest_selection_is_planned_and_invalid_dates_are_explained(
     open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
     window = open_window(**options(fault_server, tmp_path / "era5"))
@@ -167,7 +167,7 @@ def test_the_newest_choice_wins_and_wrong_dates_are_named(
     window.close()
 
 
-def test_chinese_and_dark_while_it_runs(
+def test_language_and_theme_change_during_a_download(
     open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
     fault_server.link = Link(speed=100_000)
@@ -183,7 +183,7 @@ def test_chinese_and_dark_while_it_runs(
     window.close()
 
 
-def test_a_folder_on_the_command_line_goes_on_with_its_session(
+def test_a_folder_on_the_command_line_resumes_its_session(
     open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = begun(fault_server, tmp_path / "era5")
@@ -194,7 +194,7 @@ def test_a_folder_on_the_command_line_goes_on_with_its_session(
     window.close()
 
 
-def test_a_session_that_names_another_server_says_so(
+def test_a_session_of_another_server_needs_consent_and_is_marked(
     open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = begun(fault_server, tmp_path / "era5")
@@ -211,7 +211,7 @@ def test_a_session_that_names_another_server_says_so(
     window.close()
 
 
-def test_files_are_held_and_released_by_key_and_by_menu(
+def test_files_are_held_and_released_by_shortcut_and_menu(
     open_window: Callable[..., Window],
     fault_server: FaultServer,
     objects: dict[str, bytes],
@@ -223,7 +223,7 @@ def test_files_are_held_and_released_by_key_and_by_menu(
     window = open_window(**options(fault_server, out))
     window.plan(*NAMES)
     queue = window.page.queue
-    queue.hold_or_release()  # nothing runs yet: no matter
+    queue.hold_or_release()  # does nothing before a run
     window.app.actions.start()
     window.wait_until(lambda: (s := window.app.service.runs.snapshot()) is not None and s.done_bytes > 100_000)
 
@@ -248,14 +248,14 @@ def test_files_are_held_and_released_by_key_and_by_menu(
     assert window.app.queue.states[2] == FileState.VERIFIED
     window.wait_until(lambda: "Only held files are left" in window.page.banner.text)
 
-    window.wait_until(lambda: window.page.totals.can_resume)  # the banner is quicker than the button
+    window.wait_until(lambda: window.page.totals.can_resume)  # the button follows the banner
     window.press(window.page.totals.pause)
     window.wait_until(lambda: "6 files are here and verified" in window.page.banner.text)
     assert wrong(out, objects) == []
     window.close()
 
 
-def test_a_hundred_thousand_files_are_held_in_one_go(open_window: Callable[..., Window], tmp_path: Path) -> None:
+def test_a_hundred_thousand_files_are_held_at_once(open_window: Callable[..., Window], tmp_path: Path) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     queue, model, asked = window.page.queue, window.app.queue, []
     model.load([ObjectInfo(f"e5/{i:06}.nc", 1000, "") for i in range(100_000)])

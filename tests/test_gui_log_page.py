@@ -60,15 +60,15 @@ def test_each_event_has_a_level_and_a_text(event: Any, level: LogLevel, text: st
     assert describe(event) == (level, text)
 
 
-def test_the_book_is_bounded_and_its_lines_stay_lines() -> None:
-    book = LogModel(max_lines=100)
+def test_the_log_is_bounded_and_control_characters_are_removed() -> None:
+    log = LogModel(max_lines=100)
     for number in range(250):
-        book.add(LogLevel.INFO, f"line {number}\nforged\x1b[31m")
-    assert len(book.lines()) == 100
-    assert book.first == 150 and book.count == 250
-    assert all("\n" not in line.text and "\x1b" not in line.text for line in book.lines())
-    book.add(LogLevel.INFO, "x" * 100_000)
-    assert len(book.lines()[-1].text) == 2000
+        log.add(LogLevel.INFO, f"line {number}\nforged\x1b[31m")
+    assert len(log.lines()) == 100
+    assert log.first == 150 and log.count == 250
+    assert all("\n" not in line.text and "\x1b" not in line.text for line in log.lines())
+    log.add(LogLevel.INFO, "x" * 100_000)
+    assert len(log.lines()[-1].text) == 2000
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_book_is_bounded_and_its_lines_stay_lines() -> None:
     ],
     ids=lambda event: type(event).__name__,
 )
-def test_reasons_are_told_in_the_language_of_the_window(event: Any) -> None:
+def test_reasons_are_in_the_language_of_the_window(event: Any) -> None:
     i18n.switch("zh_CN")
     try:
         _level, text = describe(event)
@@ -91,39 +91,39 @@ def test_reasons_are_told_in_the_language_of_the_window(event: Any) -> None:
     assert not re.search("[A-Za-z]", text.replace("t.nc", "")), text
 
 
-def test_what_matters_is_in_the_file_log_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_events_above_detail_go_to_the_log_file_too(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "era5dl")
-    book = LogModel()
+    log = LogModel()
     for event, _level, _text in DESCRIBED:
-        book.handle_event(event)
+        log.handle_event(event)
     assert len(caplog.records) == sum(level > LogLevel.DETAIL for _event, level, _text in DESCRIBED)
     assert "FileFailed(index=0, key='e5.oper.an.pl/202102/t.nc', reason='Gone.'" in caplog.text
 
 
-def test_the_book_is_filtered() -> None:
-    book = LogModel()
-    book.add(LogLevel.DETAIL, "Alpha one")
-    book.add(LogLevel.WARNING, "alpha TWO")
-    book.add(LogLevel.ERROR, "beta two")
-    assert len(book.lines(LogLevel.WARNING)) == 2
-    assert [line.number for line in book.lines(search="two ALPHA")] == [1]
-    assert [line.number for line in book.lines(since=2)] == [2]
-    book.clear()
-    assert book.lines() == [] and book.first == book.count == 3
+def test_lines_are_filtered_by_level_search_and_number() -> None:
+    log = LogModel()
+    log.add(LogLevel.DETAIL, "Alpha one")
+    log.add(LogLevel.WARNING, "alpha TWO")
+    log.add(LogLevel.ERROR, "beta two")
+    assert len(log.lines(LogLevel.WARNING)) == 2
+    assert [line.number for line in log.lines(search="two ALPHA")] == [1]
+    assert [line.number for line in log.lines(since=2)] == [2]
+    log.clear()
+    assert log.lines() == [] and log.first == log.count == 3
 
 
 class Scene:
     def __init__(self, root: tk.Tk) -> None:
         self.asked: list[str] = []
-        self.root, self.theme, self.book = root, Theme(root), LogModel(max_lines=500)
-        callbacks = LogCallbacks(lambda: self.asked.append("folder"), self.book.clear)
+        self.root, self.theme, self.log = root, Theme(root), LogModel(max_lines=500)
+        callbacks = LogCallbacks(lambda: self.asked.append("folder"), self.log.clear)
         self.page = LogPage(root, self.theme, callbacks)
         self.page.pack(fill="both", expand=True)
         self.page._level = LogLevel.DETAIL
         root.update()
 
     def show(self) -> None:
-        self.page.show(self.book)
+        self.page.show(self.log)
         self.root.update()
 
     @property
@@ -138,17 +138,17 @@ def scene(root: tk.Tk) -> Scene:
 
 def fill(scene: Scene, count: int, level: LogLevel = LogLevel.INFO) -> None:
     for number in range(count):
-        scene.book.add(level, f"line {number}")
+        scene.log.add(level, f"line {number}")
 
 
-def test_new_lines_are_added_and_only_they(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_new_lines_are_added_to_the_page(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(scene, 20)
     scene.show()
     written: list[int] = []
     write = scene.page._write
     monkeypatch.setattr(scene.page, "_write", lambda lines: (written.append(len(lines)), write(lines)))
     scene.show()
-    scene.book.add(LogLevel.ERROR, "the end")
+    scene.log.add(LogLevel.ERROR, "the end")
     scene.show()
     assert written == [1]
     assert len(scene.shown) == 21
@@ -156,7 +156,7 @@ def test_new_lines_are_added_and_only_they(scene: Scene, monkeypatch: pytest.Mon
     assert "ERROR" in scene.page.text.tag_names("21.20")
 
 
-def test_it_scrolls_along_only_at_its_end(scene: Scene) -> None:
+def test_the_page_follows_new_lines_only_at_its_end(scene: Scene) -> None:
     fill(scene, 200)
     scene.show()
     assert scene.page.text.yview()[1] == 1.0
@@ -171,7 +171,7 @@ def test_it_scrolls_along_only_at_its_end(scene: Scene) -> None:
     assert scene.page.text.index("@0,0") == before
 
 
-def test_old_lines_go_as_the_book_lets_go_of_them(scene: Scene) -> None:
+def test_lines_that_the_log_drops_disappear_from_the_page(scene: Scene) -> None:
     fill(scene, 400)
     scene.show()
     fill(scene, 300)
@@ -183,15 +183,15 @@ def test_old_lines_go_as_the_book_lets_go_of_them(scene: Scene) -> None:
 
 def test_level_and_search(scene: Scene) -> None:
     fill(scene, 5, LogLevel.DETAIL)
-    scene.book.add(LogLevel.WARNING, "line of warning")
+    scene.log.add(LogLevel.WARNING, "line of warning")
     scene.show()
     assert len(scene.shown) == 6
     scene.page._choice.current(2)
     scene.page._choice.event_generate("<<ComboboxSelected>>")
     scene.root.update()
     assert len(scene.shown) == 1
-    scene.book.add(LogLevel.DETAIL, "unseen")
-    scene.book.add(LogLevel.ERROR, "seen")
+    scene.log.add(LogLevel.DETAIL, "unseen")
+    scene.log.add(LogLevel.ERROR, "seen")
     scene.show()
     assert len(scene.shown) == 2
     scene.page.search.set("SEEN")
@@ -202,7 +202,7 @@ def test_level_and_search(scene: Scene) -> None:
     assert scene.page._empty.winfo_ismapped()
 
 
-def test_copy_takes_the_selection_or_all(scene: Scene) -> None:
+def test_copy_copies_the_selection_or_everything(scene: Scene) -> None:
     fill(scene, 3)
     scene.show()
     scene.page._copy_button.invoke()
@@ -218,14 +218,14 @@ def test_clear_and_folder(scene: Scene) -> None:
     scene.page._clear_button.invoke()
     scene.show()
     assert scene.shown == []
-    scene.book.add(LogLevel.INFO, "after")
+    scene.log.add(LogLevel.INFO, "after")
     scene.show()
     assert len(scene.shown) == 1
     scene.page._folder_button.invoke()
     assert scene.asked == ["folder"]
 
 
-def test_nobody_can_type_into_it(scene: Scene) -> None:
+def test_the_text_cannot_be_edited(scene: Scene) -> None:
     fill(scene, 1)
     scene.show()
     scene.page.text.focus_force()
@@ -234,7 +234,7 @@ def test_nobody_can_type_into_it(scene: Scene) -> None:
     assert len(scene.shown) == 1 and "x" not in scene.shown[0]
 
 
-def test_another_language_and_other_colours(scene: Scene) -> None:
+def test_language_and_theme_can_change(scene: Scene) -> None:
     fill(scene, 2)
     scene.show()
     i18n.switch("zh_CN")

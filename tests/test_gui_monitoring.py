@@ -31,7 +31,7 @@ def window(open_window: Callable[..., Window], tmp_path: Path) -> Window:
     return open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
 
 
-def test_a_bug_while_verifying_is_told_where_it_is_waited_for(window: Window) -> None:
+def test_a_crash_of_a_verification_is_shown_on_the_sessions_page(window: Window) -> None:
     page = window.app.pages.sessions
     window.app.actions.show_sessions()
     window.app.handle(messages.VerifyProgressed("a" * 12, 3, 10))
@@ -44,7 +44,7 @@ def test_a_bug_while_verifying_is_told_where_it_is_waited_for(window: Window) ->
     assert any("a bug" in line.text for line in window.app.controllers.monitoring.log.lines())
 
 
-def test_a_bug_in_the_network_test_ends_it(window: Window) -> None:
+def test_a_crash_of_the_network_test_is_shown_and_enables_the_button(window: Window) -> None:
     page = window.app.pages.diagnostics
     page.show_testing(True)
     assert page._test.instate(["disabled"])
@@ -54,7 +54,7 @@ def test_a_bug_in_the_network_test_ends_it(window: Window) -> None:
     assert "ValueError: a bug" in page._banner.text
 
 
-def test_the_conductor_names_its_bugs_so(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_in_the_network_test_task_reaches_the_page(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_settings: object) -> NetworkTest:
         raise ValueError("a bug")
 
@@ -64,7 +64,7 @@ def test_the_conductor_names_its_bugs_so(window: Window, monkeypatch: pytest.Mon
     assert window.app.pages.diagnostics._test.instate(["!disabled"])
 
 
-def test_another_language_is_spoken_by_the_results_of_the_test(window: Window) -> None:
+def test_results_of_the_network_test_follow_the_language(window: Window) -> None:
     window.app.handle(messages.NetworkTested(FOUND))
     page = window.app.pages.diagnostics
     assert "Connection" in [str(cell["text"]) for cell in page._cells]
@@ -77,7 +77,7 @@ def test_another_language_is_spoken_by_the_results_of_the_test(window: Window) -
         window.app.controllers.preferences.use_language("en")
 
 
-def test_the_report_says_where_it_is_or_why_it_is_not(
+def test_the_page_shows_where_the_report_is_or_why_it_could_not_be_saved(
     window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = "tkinter.filedialog.asksaveasfilename"
@@ -92,7 +92,7 @@ def test_the_report_says_where_it_is_or_why_it_is_not(
     assert "could not be saved" in page._banner.text
 
 
-def test_verified_and_checked_are_counted_apart(window: Window, tmp_path: Path) -> None:
+def test_verified_and_checked_files_are_counted_separately(window: Window, tmp_path: Path) -> None:
     found = (FileCondition.VERIFIED, FileCondition.CHECKED, FileCondition.CHECKED)
     examined = tuple(FileReport(place, "k", one) for place, one in enumerate(found))
     window.app.handle(messages.VerifyFinished("a" * 12, tmp_path, examined))

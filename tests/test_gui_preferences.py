@@ -21,7 +21,7 @@ def test_the_defaults_are_those_of_the_engine() -> None:
     assert Preferences().to_settings() == Settings()
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_saved_preferences_are_loaded(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "window.json"
     chosen = Preferences(
         folder="/data/雪 α",
@@ -36,20 +36,20 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert chosen.to_settings() == Settings(workers=16, rate_limit=5_000_000, proxy="http://u:p@h:1")
 
 
-def test_only_what_differs_is_written(tmp_path: Path) -> None:
+def test_only_values_that_differ_from_defaults_are_saved(tmp_path: Path) -> None:
     path = tmp_path / "window.json"
     save(Preferences(workers=9), path)
     assert json.loads(path.read_text()) == {"workers": 9}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
-def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+def test_only_the_user_can_read_the_file(tmp_path: Path) -> None:
     path = tmp_path / "window.json"
     save(Preferences(proxy="http://u:secret@h:1"), path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_nothing_there_is_the_defaults(tmp_path: Path) -> None:
+def test_a_missing_file_gives_the_defaults(tmp_path: Path) -> None:
     assert load(tmp_path / "none.json") == Preferences()
     assert list(tmp_path.iterdir()) == []
 
@@ -58,7 +58,7 @@ def test_nothing_there_is_the_defaults(tmp_path: Path) -> None:
     "damage",
     [b"", b"{", b"[]", b"\xff\xfe", b"nul", b"[" * 100_000, b'{"workers": NaN}', b'{"workers": ' + b"9" * 400 + b"}"],
 )  # fmt: skip
-def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_file_is_renamed(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "window.json"
     path.write_bytes(damage)
     assert load(path) == Preferences()
@@ -68,7 +68,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: bytes) -> None:
     assert load(path).workers == 3
 
 
-def test_a_file_that_is_far_too_large_is_set_aside(tmp_path: Path) -> None:
+def test_a_far_too_large_file_is_renamed(tmp_path: Path) -> None:
     path = tmp_path / "window.json"
     path.write_bytes(b" " * 1_000_000 + b"{}")
     assert load(path) == Preferences()
@@ -101,41 +101,41 @@ def test_a_file_that_is_far_too_large_is_set_aside(tmp_path: Path) -> None:
         ("request_width", 10**9),
     ],
 )
-def test_an_entry_that_does_not_fit_falls_back_alone(tmp_path: Path, name: str, value: object) -> None:
+def test_only_the_invalid_entry_gets_its_default(tmp_path: Path, name: str, value: object) -> None:
     path = tmp_path / "window.json"
     path.write_text(json.dumps({name: value, "retries": 3}))
     assert load(path) == Preferences(retries=3)
 
 
-def test_a_whole_number_is_good_for_seconds(tmp_path: Path) -> None:
+def test_an_integer_is_valid_for_seconds(tmp_path: Path) -> None:
     path = tmp_path / "window.json"
     path.write_text('{"read_timeout": 30}')
     assert load(path).read_timeout == 30
 
 
 @pytest.mark.parametrize("name", sorted(BOUNDS))
-def test_the_engine_takes_what_is_within_the_bounds(name: str) -> None:
+def test_the_engine_accepts_all_values_within_the_bounds(name: str) -> None:
     for value in BOUNDS[name]:
         entry: dict[str, Any] = {name: value}
         assert Preferences(**entry).to_settings()
 
 
-def test_a_missing_ca_file_is_kept_and_told_when_it_is_needed(tmp_path: Path) -> None:
+def test_a_missing_ca_file_is_kept_and_reported_when_it_is_needed(tmp_path: Path) -> None:
     path = tmp_path / "window.json"
     save(Preferences(ca_bundle="/no/such/file.pem"), path)
-    loaded = load(path)  # the share it lies on may come back
+    loaded = load(path)  # its network share may be mounted again later
     assert loaded.ca_bundle == "/no/such/file.pem"
     with pytest.raises(UsageError):
         loaded.to_settings()
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_raises_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert not save(Preferences(workers=2), tmp_path / "file" / "window.json")
     assert load(tmp_path / "file" / "window.json") == Preferences()
 
 
-def test_a_link_or_a_folder_under_its_name_is_not_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "real.json").write_text('{"workers": 3}')
     path = tmp_path / "window.json"
     path.symlink_to(tmp_path / "real.json")
@@ -143,7 +143,7 @@ def test_a_link_or_a_folder_under_its_name_is_not_followed(tmp_path: Path) -> No
     assert json.loads((tmp_path / "real.json").read_text()) == {"workers": 3}
 
 
-def test_the_usual_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_state_folder_can_be_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ERA5DL_STATE_DIR", str(tmp_path))
     assert preferences_file() == tmp_path / "window.json"
     assert save(Preferences(workers=5))
@@ -164,17 +164,17 @@ SCREEN = ScreenArea(0, 0, 1600, 900)
         ("1280x820", "1280x820"),
         ("32767x32767+0+0", "1600x900+0+0"),
         ("99999x99999", "1600x900"),
-        ("1280x820+5000+50", "1280x820"),  # the second monitor is gone
+        ("1280x820+5000+50", "1280x820"),  # the second monitor was removed
         ("1280x820+100+-2000", "1280x820"),
-        ("1280x820+-1200+10", "1280x820+-1200+10"),  # a piece of it is seen
+        ("1280x820+-1200+10", "1280x820+-1200+10"),  # a part of it is visible
         ("1280x820+-1900+10", "1280x820"),
         ("nonsense", ""),
         ("", ""),
     ],
 )
-def test_the_window_is_no_larger_than_the_screen_and_on_it(remembered: str, fitting: str) -> None:
+def test_a_saved_geometry_is_adapted_to_the_screen(remembered: str, fitting: str) -> None:
     assert SCREEN.fit(remembered) == fitting
 
 
-def test_a_monitor_on_the_left_is_a_place_too() -> None:
+def test_a_monitor_to_the_left_counts_as_screen() -> None:
     assert ScreenArea(-1920, 0, 3840, 1080).fit("1280x820+-1900+10") == "1280x820+-1900+10"

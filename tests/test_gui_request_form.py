@@ -22,7 +22,7 @@ def changed(**what: object) -> Fields:
     return Fields(**{**{name: getattr(GOOD, name) for name in Fields.__slots__}, **what})  # type: ignore[arg-type]
 
 
-def test_good_fields_are_a_selection_and_a_folder() -> None:
+def test_valid_fields_give_a_selection_and_a_folder() -> None:
     form = request_form.validate(GOOD, TODAY)
     assert form.errors == ()
     assert form.folder == Path("/data")
@@ -53,13 +53,13 @@ def test_good_fields_are_a_selection_and_a_folder() -> None:
         ({"period": Period.GRID, "years": frozenset({2049})}, "years", "2026-06-15"),
     ],
 )
-def test_what_is_wrong_is_said_about_its_field(what: dict[str, object], field: str, says: str) -> None:
+def test_each_invalid_field_has_its_error(what: dict[str, object], field: str, says: str) -> None:
     form = request_form.validate(changed(**what), TODAY)
     assert says in form.error_for(field)
     assert form.selection is None or field == "folder"
 
 
-def test_a_grid_is_cut_to_what_there_can_be() -> None:
+def test_a_date_grid_is_limited_to_available_dates() -> None:
     fields = changed(period=Period.GRID, years=frozenset({2026}), months=frozenset({5, 6, 7}))
     form = request_form.validate(fields, TODAY)
     assert form.selection is not None
@@ -75,16 +75,16 @@ def test_invariants_need_no_dates() -> None:
     ("text", "limit"),
     [("", None), ("0", None), ("5", 5_000_000), ("1.5", 1_500_000), ("500 kB/s", 500_000), ("5.00 MB/s", 5_000_000)],
 )
-def test_a_limit_is_read_as_people_write_it(text: str, limit: int | None) -> None:
+def test_a_rate_limit_is_parsed_as_people_write_it(text: str, limit: int | None) -> None:
     assert request_form.read_limit(text) == limit
 
 
 @pytest.mark.parametrize("text", ["fast", "-1", "5 parsecs", "."])
-def test_what_is_no_limit_is_refused(text: str) -> None:
+def test_an_invalid_rate_limit_is_rejected(text: str) -> None:
     assert isinstance(request_form.read_limit(text), FieldError)
 
 
-def test_what_was_remembered_comes_back_and_nonsense_is_the_default() -> None:
+def test_saved_fields_are_restored_and_invalid_text_gives_defaults() -> None:
     fields = changed(period=Period.GRID, years=frozenset({1999}), folder="/x")
     assert request_form.from_text(request_form.to_text(fields), "/x") == fields
     usual = request_form.from_text("", "/x", TODAY)
@@ -103,7 +103,7 @@ FOLDER = FolderInspected(Path("/data"), 10_000)
     ("plan_state", "says"),
     [
         (PlanState(form=CHECKED, plan=PLAN, folder=FOLDER), ""),
-        (PlanState(form=CHECKED, plan=PLAN), ""),  # a share that hangs must not keep anybody from starting
+        (PlanState(form=CHECKED, plan=PLAN), ""),  # a share that hangs must not prevent the start
         (PlanState(form=CHECKED, plan=PLAN, folder=FOLDER, busy=True), "in progress"),
         (PlanState(form=CHECKED, preparing=True), "is starting"),
         (PlanState(form=request_form.validate(Fields(), TODAY)), "at least one variable"),
