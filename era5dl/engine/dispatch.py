@@ -1,6 +1,6 @@
 """Assigns jobs to worker threads and records the results of successful ones. (Failed ones: `failures`.)
 
-Every function acquires the run's lock itself. None of them does I/O while it holds it.
+Every function acquires the run's lock itself. None does I/O while holding it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _seconds_to_wait(run: RunState, now: float) -> float:
 
 
 def record_prepared(run: RunState, job: PrepareJob, result: VerificationResult | None) -> None:
-    """It is known what is on disk of an object. result: given when its final file is there and right."""
+    """Record that the object is prepared. result: given when its final file already exists and is right."""
     with run.locked():
         transfer = job.transfer
         run.aborts.pop(job, None)
@@ -133,8 +133,8 @@ def record_answer(run: RunState, piece: Piece) -> None:
 
 
 def record_whole_object_answer(run: RunState, piece: Piece) -> bool:
-    """The response to the piece contains the whole object. Return whether this connection is to fetch everything that
-    is missing of it; False when another connection does."""
+    """The response to the piece contains the whole object. Return whether this connection shall fetch everything that
+    is missing of it; False when another connection does that."""
     with run.locked():
         if not run.server.ranges_ignored:
             run.events.put(RangesIgnored(piece.transfer.index, piece.transfer.obj.key))
@@ -202,13 +202,13 @@ def _finish(run: RunState, transfer: Transfer, result: VerificationResult, *, ad
     run.recheck.discard(index)
     run.counters.set_state(index, OUTCOMES[result.outcome])
     run.events.put(FileDone(index, obj.key, obj.size, str(transfer.final), result.outcome, result.reason, adopted))
-    for doubtful in _made_doubtful(run, transfer, result):
+    for doubtful in _made_doubtful_by(run, transfer, result):
         run.recheck.add(doubtful)
         run.requeue_finished_locked(doubtful)
     run.notify_locked()
 
 
-def _made_doubtful(run: RunState, transfer: Transfer, result: VerificationResult) -> Collection[int]:
+def _made_doubtful_by(run: RunState, transfer: Transfer, result: VerificationResult) -> Collection[int]:
     """Return the finished objects that have to be examined again because of this result. The first match of an ETag
     shows that ETags of its form are MD5s, also those of files that were accepted without a match."""
     etag = transfer.obj.etag

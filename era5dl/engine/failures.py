@@ -1,7 +1,7 @@
 """Records failed attempts: what an error means for the piece, for its object, and for the whole run.
 
 `retry` decides what to do and when, from the error alone; here the decision is carried out. Errors of the disk are
-`disk`' business.
+handled in `disk`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def record_failure(run: RunState, job: Job, error: Era5Error, *, progressed: boo
     abort = run.aborts.get(job)
     was_open = abort is None or not (abort.why or abort.connected)
     if isinstance(error, Interrupted | StaleConnection) and not progressed and was_open:
-        run.bucket.drop_idle_connections()  # one was dead: so, most likely, are those that were idle beside it
+        run.bucket.drop_idle_connections()  # if one connection is dead, the other idle ones most likely are, too
     this_object_only = True
     if isinstance(error, DiskError):
         error, this_object_only = classify(run, job.transfer, error)
@@ -55,9 +55,9 @@ def record_failure(run: RunState, job: Job, error: Era5Error, *, progressed: boo
             transfer.verifying = False
         if isinstance(error, DiskError) and error.reaction is Reaction.PAUSE:  # also when we aborted the attempt
             run.counters.barren_attempts += not progressed
-            object_failed(run, transfer, error) if this_object_only else _disk_failed(run, transfer, error)
+            object_failed(run, transfer, error) if this_object_only else _suspend_for_disk(run, transfer, error)
         elif abort is None or not abort.why or isinstance(error, DiskError | ProofError):
-            _carry_out(run, job, abort, error, progressed, now)
+            _handle(run, job, abort, error, progressed, now)
         elif transfer.decision is None and not transfer.releasing:  # we aborted it: not a failed attempt
             run.scheduler.requeue(job, now, now)
         if isinstance(job, Piece):
@@ -66,13 +66,13 @@ def record_failure(run: RunState, job: Job, error: Era5Error, *, progressed: boo
         run.notify_locked()
 
 
-def _disk_failed(run: RunState, transfer: Transfer, error: DiskError) -> None:
+def _suspend_for_disk(run: RunState, transfer: Transfer, error: DiskError) -> None:
     if transfer.decision is None:  # `disk_failed` leaves out objects that are being prepared, as this one may be
         withdraw(run, transfer, Decision(Reaction.REOPEN, 0.0, 0), error)
     disk_failed(run, error)
 
 
-def _carry_out(run: RunState, job: Job, abort: Abort | None, error: Era5Error, progressed: bool, now: float) -> None:
+def _handle(run: RunState, job: Job, abort: Abort | None, error: Era5Error, progressed: bool, now: float) -> None:
     """Decide what the error means, and do it."""
     transfer = job.transfer
     run.counters.barren_attempts += not progressed
@@ -84,8 +84,8 @@ def _carry_out(run: RunState, job: Job, abort: Abort | None, error: Era5Error, p
             return
         decision = _decide_denied(run, job, error)
     else:
-        crowded = isinstance(error, StaleConnection) and abort is not None and _is_connection_limit(run, abort, now)
-        decision = _decide(run, job, error, progressed, crowded)
+        limited = isinstance(error, StaleConnection) and abort is not None and _limit_connections(run, abort, now)
+        decision = _decide(run, job, error, progressed, limited)
     match decision.reaction:
         case Reaction.FAIL_SESSION:
             run.end_with_error_locked(error)
@@ -104,14 +104,14 @@ def _carry_out(run: RunState, job: Job, abort: Abort | None, error: Era5Error, p
             _retry(run, job, error, decision, now)
 
 
-def _decide(run: RunState, job: Job, error: Era5Error, progressed: bool, crowded: bool) -> Decision:
+def _decide(run: RunState, job: Job, error: Era5Error, progressed: bool, limited: bool) -> Decision:
     """Decide, and count the attempt against the piece, or against the object when it is being prepared or verified."""
     counter = job if isinstance(job, Piece) else job.transfer
     failures, retries = counter.failures, _retry_budget(run, job)
-    if crowded:  # the error says nothing about this object, and costs no retry
+    if limited:  # the error was caused by a limit of connections, not by this object: it costs no retry
         failures, retries = 1, retries + 2
     decision = decide(error, progressed=progressed, failures=failures, retries=retries, draw=random.uniform)
-    counter.failures = 1 if crowded else decision.failures
+    counter.failures = 1 if limited else decision.failures
     return decision
 
 
@@ -134,12 +134,12 @@ def _retry_budget(run: RunState, job: Job) -> int:
     return min(retries, retry.ROUND_RETRIES) if job.transfer.index in run.retry_rounds.retried else retries
 
 
-def _is_connection_limit(run: RunState, abort: Abort, now: float) -> bool:
-    """Whether something in between, a proxy for example, limits the number of connections: new ones are closed before
-    they are answered, one after the other, while older ones are served. (An open connection that the server closes
-    between two requests means nothing.) When it is so, the number of requests is reduced to those that are served.
+def _limit_connections(run: RunState, abort: Abort, now: float) -> bool:
+    """Reduce the number of requests if something in between, such as a proxy, limits the number of connections. Return
+    whether it does: several new connections in a row were closed before an answer, while older ones are served.
 
-    With no connection left that is served the retry budget counts again.
+    An open connection that the server closes between two requests does not count. When no connection is served, that
+    is no limit of their number, and the failure counts against the retry budget.
     """
     if not abort.connected:
         return False

@@ -1,12 +1,12 @@
 """State of one engine run, under one lock.
 
-The worker threads, the maintenance thread, the prober and the commands of `Engine` share it. What they do with it is in
-the modules that act on it: `dispatch` assigns jobs and records their results, `failures` records failed attempts,
-`withdrawal` takes objects away from the workers, `shared_folder` defers to other sessions, `maintenance` saves it.
+The worker threads, the maintenance thread, the prober and the commands of `Engine` share it. These modules act on it:
+`dispatch` assigns jobs and records their results, `failures` records failed attempts, `withdrawal` takes objects away
+from the workers, `shared_folder` defers to other sessions, `maintenance` saves the progress and ends the run.
 
-`with run.lock:` is enough to read it, or to change something that nobody is told about. `with run.locked():` also
-delivers the events that were queued meanwhile, after the lock is released, so that a listener may call the engine.
-Methods whose names end in `_locked` expect the lock to be held; the others acquire it themselves.
+`with run.lock:` is enough to read the state, or for a change that causes no event. `with run.locked():` also delivers
+the events that were queued meanwhile, after the lock is released, so that a listener may call the engine. Methods
+whose names end in `_locked` expect the lock to be held; the others acquire it themselves.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class RunState:
         # Work
         self.session_state = SessionState(session.checkpoint)
         self.etag_trust = EtagTrust(opaque=settings.opaque_etags, verified=self._verified_objects())
-        self.recheck = self.doubtful_objects()  # finished before, to be examined again
+        self.recheck = self.doubtful_objects()  # finished before, to be verified again
         for index in self.recheck:
             self.session_state.mark_unfinished(index)
         sizes = [self.object(index).size for index in range(len(session.plan.objects))]
@@ -81,8 +81,8 @@ class RunState:
         self.aborts: dict[Job, Abort] = {}  # of the jobs that workers are doing
         self.held: set[int] = set()  # objects that the user holds
         self.retry_rounds = RetryRounds(enabled=settings.retries > 0)
-        self.space_checked = False  # there is room on the disk for what is to come
-        self.audited = False  # the files of earlier runs have been looked at
+        self.space_checked = False  # the remaining bytes fit on the disk
+        self.audited = False  # the files finished by earlier runs have been checked
 
         # Limits, and what is known of the server
         self.rate_limit = RateLimiter(settings.rate_limit)
@@ -93,7 +93,9 @@ class RunState:
 
         # Files
         self.part_digests = PartDigests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
-        self._presence = FolderIdentity(session.folder, session.folder / OWN_FOLDER, lambda: session.exists_on_disk)
+        self._folder_identity = FolderIdentity(
+            session.folder, session.folder / OWN_FOLDER, lambda: session.exists_on_disk
+        )
         self._save_lock = threading.Lock()  # one thread at a time writes the resume file
 
         # Status
@@ -136,7 +138,7 @@ class RunState:
 
     def check_folder(self) -> None:
         """Raise FolderVanished when the folder is gone or exchanged, DiskAway when its disk is or was away."""
-        self._presence.check()
+        self._folder_identity.check()
 
     # Changes that several modules make
 

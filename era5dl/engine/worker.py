@@ -50,7 +50,7 @@ def work(run: RunState, number: int, on_exit: Callable[[int], None]) -> None:
             _do(run, job, abort)
             last = job.transfer
     except Exception as bug:  # noqa: BLE001 - in the bookkeeping itself: end the run with an error, not in silence
-        log.exception("worker %d cannot go on", number)
+        log.exception("worker %d cannot continue", number)
         with run.locked():
             run.end_with_error_locked(Era5Error(_internal_error(bug)))
     finally:
@@ -68,7 +68,7 @@ def _do(run: RunState, job: Job, abort: Abort) -> None:
             dispatch.record_fetched(run, job)
         else:
             _verify(run, job, abort)
-        if transfer.decision is not None or transfer.releasing:  # this job may have been the last one to wait for
+        if transfer.decision is not None or transfer.releasing:  # the decision may have waited for this job
             with run.locked():
                 settle_locked(run, transfer)
                 run.notify_locked()
@@ -99,7 +99,7 @@ def _prepare(run: RunState, job: PrepareJob, abort: Abort) -> None:
         _check_version(run, transfer, abort)
     final, part = run.session.paths.final_and_part(index)
     transfer.final = final
-    places = ObjectFiles(
+    files = ObjectFiles(
         final=run.session.paths.place(final),
         part=run.session.paths.place(part),
         entry=entry_of(transfer) if transfer.done else run.session_state.entries.get(index),
@@ -107,7 +107,7 @@ def _prepare(run: RunState, job: PrepareJob, abort: Abort) -> None:
         is_recorded=lambda: run.session.finished_by_others(transfer.obj),
     )
     policy = VerificationPolicy(run.settings.verify, run.etag_trust, run.part_sizes)
-    result = prepare_transfer(transfer, places, policy, abort, lambda: _is_aborted(run, transfer, abort))
+    result = prepare_transfer(transfer, files, policy, abort, lambda: _is_aborted(run, transfer, abort))
     if result is None and index in run.recheck and transfer.part is not None:
         transfer.part.keep_mismatch(final)  # an earlier run gave it this name, and it is not the server's
     if result is None:

@@ -41,6 +41,7 @@ from era5dl.folder.part_file import PartFile
 from era5dl.planner.from_keys import plan_keys
 from era5dl.planner.plan import Plan
 from era5dl.session import Session
+from era5dl.session.object_paths import ObjectPaths
 from era5dl.settings import Settings
 from tests.benchmarks.growth import key_of, offer
 from tests.benchmarks.speed.hosts import files
@@ -48,8 +49,8 @@ from tests.benchmarks.speed.objects import BUCKET, Workload
 
 DISPATCH = (dispatch.next_job, dispatch.record_prepared, dispatch.record_fetched, dispatch.record_finished)
 STEPS: dict[str, tuple[Callable[..., object], ...]] = {
-    "scheduling and books": DISPATCH,
-    "its paths, made safe": (Session.paths,),
+    "scheduling and bookkeeping": DISPATCH,
+    "its paths, made safe": (ObjectPaths.final_and_part,),
     "what is there already": (prepare_transfer,),
     "request and headers": (Get.__enter__, Get.__exit__),
     "bytes from the socket": (Get.readinto,),
