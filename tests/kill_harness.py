@@ -55,15 +55,15 @@ class KillStats:
 class KillHarness:
     """A faulty server, a folder, and the programs that are started in it and killed.
 
-    files: number of objects; most: maximum bytes of each. life: maximum seconds of downloading before a kill.
+    files: number of objects; max_size: bytes of the largest. max_runtime: seconds of downloading before a kill.
     """
 
     def __init__(
-        self, server: FaultServer, folder: Path, *, seed: int, files: int, most: int, life: float = 2.5
+        self, server: FaultServer, folder: Path, *, seed: int, files: int, max_size: int, max_runtime: float = 2.5
     ) -> None:
         self.server, self.stats, self.dice = server, KillStats(), random.Random(seed)
-        self._life = life
-        self._folder, self._files, self._most = folder, files, most
+        self._max_runtime = max_runtime
+        self._folder, self._files, self._max_size = folder, files, max_size
         self._round = 0
         self._damaged: dict[str, bytes] = {}
         self.out = folder
@@ -75,7 +75,7 @@ class KillHarness:
             self.server.delete(key)
         self._round += 1
         self.out = self._folder / f"out {self._round}"
-        sizes = [self.dice.randrange(1, self._most) for _ in range(self._files)]
+        sizes = [self.dice.randrange(1, self._max_size) for _ in range(self._files)]
         self.objects = {f"{n % 3}/{n}.nc": pseudo_random(f"{self._round}/{n}", size) for n, size in enumerate(sizes)}
         for n, (key, data) in enumerate(self.objects.items()):
             self.server.put(key, data, part_size=MB if n % 2 else None)
@@ -112,21 +112,21 @@ class KillHarness:
             self._damaged[key] = bytes(data if place % 2 else data[:place])
             (self.out / key).write_bytes(self._damaged[key])
 
-    def kill(self, program: subprocess.Popen[str], moment: Phase) -> bool:
+    def kill(self, program: subprocess.Popen[str], phase: Phase) -> bool:
         """Kill the program in this phase and check the files. Return False if it had ended by itself before."""
         began, payload, requests = time.monotonic(), self._payload(), self._requests()
         try:
-            self._until(program, lambda: self._requests() > requests)
-            if moment is Phase.PLANNING:
+            self._wait_until(program, lambda: self._requests() > requests)
+            if phase is Phase.PLANNING:
                 time.sleep(self.dice.uniform(0.0, 4 * LATENCY))
-            elif moment is Phase.VERIFYING:
+            elif phase is Phase.VERIFYING:
                 time.sleep(self.dice.uniform(0.0, 0.3))
             else:
-                self._until(program, lambda: self._payload() > payload)
+                self._wait_until(program, lambda: self._payload() > payload)
                 self.stats.starts.append(time.monotonic() - began)
-                time.sleep(self.dice.uniform(0.0, self._life))
-            if moment is Phase.CHECKPOINT:
-                self._until(program, lambda: any(self.out.glob(".era5dl/*.json.tmp")), pause=0.0005)
+                time.sleep(self.dice.uniform(0.0, self._max_runtime))
+            if phase is Phase.CHECKPOINT:
+                self._wait_until(program, lambda: any(self.out.glob(".era5dl/*.json.tmp")), pause=0.0005)
         finally:
             alive = program.poll() is None
             program.send_signal(signal.SIGKILL)
@@ -134,7 +134,7 @@ class KillHarness:
         if not alive:
             self.check_exit(program, output)
             return False
-        self.stats.kills[moment] += 1
+        self.stats.kills[phase] += 1
         self._check_files()
         return True
 
@@ -182,9 +182,9 @@ class KillHarness:
             env={**os.environ, **settings},
         )
 
-    def _until(self, program: subprocess.Popen[str], reached: Callable[[], bool], pause: float = 0.005) -> None:
+    def _wait_until(self, program: subprocess.Popen[str], condition: Callable[[], bool], pause: float = 0.005) -> None:
         give_up = time.monotonic() + PATIENCE
-        while not reached() and program.poll() is None:
+        while not condition() and program.poll() is None:
             if time.monotonic() > give_up:
                 self.stats.problems.append("a program got nowhere")
                 return

@@ -42,15 +42,18 @@ class Sync:
     data: bytes = b""
 
 
+Event = NameChange | Sync
+
+
 class RecordedDisk:
     """Everything that was done to the files under `root`, in order."""
 
     def __init__(self, root: Path) -> None:
         self.root = str(root)
-        self.events: list[NameChange | Sync] = []
+        self.events: list[Event] = []
         self._lock = threading.RLock()
         self._files: dict[str, int] = {}  # by their present names
-        self._open: dict[int, tuple[str, int | None]] = {}  # descriptor -> name when opened, file
+        self._descriptors: dict[int, tuple[str, int | None]] = {}  # descriptor -> name when opened, file
         self._count = 0
 
     @contextmanager
@@ -60,58 +63,59 @@ class RecordedDisk:
             name: getattr(os, name) for name in ("open", "close", "fsync", "replace", "rename", "unlink", "mkdir")
         }
 
-        def opened(path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        def record_open(path: Any, flags: int, *rest: Any, **named: Any) -> int:
             with self._lock:
-                name = _whole(path, named.get("dir_fd"))
+                name = _absolute(path, named.get("dir_fd"))
                 new = flags & os.O_CREAT and not os.path.lexists(name)
                 fd: int = real["open"](path, flags, *rest, **named)
-                if self._is_ours(name):
+                if self._is_recorded(name):
                     if new:
                         self._count += 1
                         self._files[name] = self._count
                         self.events.append(NameChange(name, self._count))
-                    self._open[fd] = name, self._files.get(name)
+                    self._descriptors[fd] = name, self._files.get(name)
                 return fd
 
-        def closed(fd: int) -> None:
+        def record_close(fd: int) -> None:
             with self._lock:
-                self._open.pop(fd, None)
+                self._descriptors.pop(fd, None)
                 real["close"](fd)
 
-        def synced(fd: int) -> None:
+        def record_sync(fd: int) -> None:
             with self._lock:
-                if fd in self._open:
-                    name, file = self._open[fd]
+                if fd in self._descriptors:
+                    name, file = self._descriptors[fd]
                     data = b"" if file is None else Path(f"/proc/self/fd/{fd}").read_bytes()
                     self.events.append(Sync(name, file, data))
 
-        def moved(source: Any, target: Any, **named: Any) -> None:
+        def record_rename(source: Any, target: Any, **named: Any) -> None:
             with self._lock:
-                before, after = _whole(source, named.get("src_dir_fd")), _whole(target, named.get("dst_dir_fd"))
+                before, after = _absolute(source, named.get("src_dir_fd")), _absolute(target, named.get("dst_dir_fd"))
                 real["replace"](source, target, **named)
-                if self._is_ours(before):
+                if self._is_recorded(before):
                     file = self._files.pop(before)
                     self._files[after] = file
                     self.events.append(NameChange(after, file, before))
 
-        def removed(path: Any, **named: Any) -> None:
+        def record_unlink(path: Any, **named: Any) -> None:
             with self._lock:
-                name = _whole(path, named.get("dir_fd"))
+                name = _absolute(path, named.get("dir_fd"))
                 real["unlink"](path, **named)
-                if self._is_ours(name):
+                if self._is_recorded(name):
                     self._files.pop(name, None)
                     self.events.append(NameChange("", None, name))
 
-        def made(path: Any, *rest: Any, **named: Any) -> None:
+        def record_mkdir(path: Any, *rest: Any, **named: Any) -> None:
             with self._lock:
-                name = _whole(path, named.get("dir_fd"))
+                name = _absolute(path, named.get("dir_fd"))
                 real["mkdir"](path, *rest, **named)
-                if self._is_ours(name):
+                if self._is_recorded(name):
                     self.events.append(NameChange(name, None))
 
-        ours = {"open": opened, "close": closed, "fsync": synced, "replace": moved, "rename": moved}
+        wrappers = {"open": record_open, "close": record_close, "fsync": record_sync, "replace": record_rename}
+        wrappers |= {"rename": record_rename, "unlink": record_unlink, "mkdir": record_mkdir}
         with patch.context() as patched:
-            for name, function in {**ours, "unlink": removed, "mkdir": made}.items():
+            for name, function in wrappers.items():
                 patched.setattr(os, name, function)
             yield
 
@@ -119,7 +123,7 @@ class RecordedDisk:
         """Create in `folder` what may be left by a power cut after `moment` events."""
         past, future = self.events[:moment], self.events[moment:]
         names: dict[str, int | None] = {self.root: None}
-        for change in _surviving(past, rng, strict=strict):
+        for change in _surviving_changes(past, rng, strict=strict):
             names.pop(change.gone, None)
             if change.path:
                 names[change.path] = change.file
@@ -131,13 +135,13 @@ class RecordedDisk:
             if file is None:
                 target.mkdir(exist_ok=True)
             else:
-                target.write_bytes(_left_of(file, past, future, rng))
+                target.write_bytes(_content_after_cut(file, past, future, rng))
 
-    def _is_ours(self, path: str) -> bool:
+    def _is_recorded(self, path: str) -> bool:
         return path.startswith(self.root)
 
 
-def _whole(path: Any, dir_fd: int | None) -> str:
+def _absolute(path: Any, dir_fd: int | None) -> str:
     """Return the absolute path of an argument that may be relative to an open folder; "" for a descriptor."""
     if isinstance(path, int):
         return ""
@@ -146,7 +150,7 @@ def _whole(path: Any, dir_fd: int | None) -> str:
     return os.path.normpath(Path(f"/proc/self/fd/{dir_fd}").readlink() / path)
 
 
-def _surviving(past: list[NameChange | Sync], rng: random.Random, *, strict: bool) -> list[NameChange]:
+def _surviving_changes(past: list[Event], rng: random.Random, *, strict: bool) -> list[NameChange]:
     """Return the changes of names that survive the power cut."""
     changes: dict[str, list[tuple[int, NameChange]]] = {}  # of each folder; on a journal all are one
     durable: dict[str, int] = {}
@@ -163,10 +167,10 @@ def _surviving(past: list[NameChange | Sync], rng: random.Random, *, strict: boo
     return [change for _, change in sorted(kept, key=lambda pair: pair[0])]
 
 
-def _left_of(file: int, past: list[NameChange | Sync], future: list[NameChange | Sync], rng: random.Random) -> bytes:
+def _content_after_cut(file: int, past: list[Event], future: list[Event], rng: random.Random) -> bytes:
     """Return the bytes of a file: what was synced, and some, none or zeros of what was written later."""
 
-    def versions(events: list[NameChange | Sync]) -> list[bytes]:
+    def versions(events: list[Event]) -> list[bytes]:
         return [event.data for event in events if isinstance(event, Sync) and event.file == file]
 
     sure = (versions(past) or [b""])[-1]

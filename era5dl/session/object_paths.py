@@ -13,7 +13,7 @@ from era5dl.planner.plan import Plan
 
 
 class ObjectPaths:
-    """The paths of one session. Every path is computed anew each time, and links on its way are checked.
+    """The paths of one session. Every path is computed again each time, and links on its way are checked.
 
     flat: all files directly in the folder instead of in the bucket's folders.
     """

@@ -27,30 +27,30 @@ def main() -> int:
     began = time.monotonic()
     rounds = lost = 0
     with tempfile.TemporaryDirectory() as folder, FaultServer() as server:
-        harness = KillHarness(server, Path(folder), seed=options.seed, files=30, most=6 * MB)
+        harness = KillHarness(server, Path(folder), seed=options.seed, files=30, max_size=6 * MB)
         while harness.stats.killed < options.kills and not harness.stats.problems:
             rounds += 1
             lost += download(harness, options.kills)
             repair(harness, options.kills)
             print(f"round {rounds}: {harness.stats.killed} kills, {time.monotonic() - began:.0f} s", flush=True)
-    tally = harness.stats
-    downloads = tally.kills[Phase.FETCHING] + tally.kills[Phase.CHECKPOINT] + tally.kills[Phase.PLANNING]
-    starts = sorted(tally.starts) or [0.0]
-    print("\n".join(f"killed while {moment.value:16} {count:5}" for moment, count in tally.kills.items()))
-    print(f"of these left a checkpoint half written: {tally.half_saved}")
+    stats = harness.stats
+    downloads = stats.kills[Phase.FETCHING] + stats.kills[Phase.CHECKPOINT] + stats.kills[Phase.PLANNING]
+    starts = sorted(stats.starts) or [0.0]
+    print("\n".join(f"killed while {phase.value:16} {count:5}" for phase, count in stats.kills.items()))
+    print(f"of these in the middle of saving a checkpoint: {stats.half_saved}")
     print(f"fetched twice per kill of a download: {lost / max(downloads, 1) / MB:.2f} MB, with what faults destroyed")
     print(f"from start to the first new byte: half within {starts[len(starts) // 2]:.2f} s, longest {starts[-1]:.2f} s")
     print(f"seed {options.seed}, {rounds} rounds, {time.monotonic() - began:.0f} s")
-    print("\n".join(tally.problems) or "every byte right at the end of every round, no lock in the way")
-    return 1 if tally.problems else 0
+    print("\n".join(stats.problems) or "all bytes right at the end of every round, and no lock blocked a start")
+    return 1 if stats.problems else 0
 
 
 def download(harness: KillHarness, kills: int) -> int:
-    """One round of a download; gives the bytes that were fetched more often than once."""
+    """Run one round of a download; return the bytes that were fetched more than once."""
     harness.new_round()
     before = harness.server.stats().payload
-    moments = (Phase.PLANNING, Phase.FETCHING, Phase.FETCHING, Phase.FETCHING, Phase.CHECKPOINT)
-    while harness.stats.killed < kills and harness.kill(harness.download(), harness.dice.choice(moments)):
+    phases = (Phase.PLANNING, Phase.FETCHING, Phase.FETCHING, Phase.FETCHING, Phase.CHECKPOINT)
+    while harness.stats.killed < kills and harness.kill(harness.download(), harness.dice.choice(phases)):
         pass
     harness.finish(harness.download())
     harness.check_result()
@@ -58,11 +58,11 @@ def download(harness: KillHarness, kills: int) -> int:
 
 
 def repair(harness: KillHarness, kills: int) -> None:
-    """The same for a repair of what was fetched."""
+    """Run the same for a repair of the fetched files."""
     harness.damage_files()
-    for moment in (Phase.VERIFYING, Phase.REPAIRING, Phase.REPAIRING):
+    for phase in (Phase.VERIFYING, Phase.REPAIRING, Phase.REPAIRING):
         if harness.stats.killed < kills:
-            harness.kill(harness.repair(), moment)
+            harness.kill(harness.repair(), phase)
     harness.finish(harness.repair())
     harness.finish(harness.resume())
     harness.check_result()
