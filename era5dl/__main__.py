@@ -2,7 +2,7 @@
 
 import sys
 
-from era5dl.cli import main
+from era5dl.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

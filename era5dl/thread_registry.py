@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock, Thread, current_thread
+from typing import TextIO
 
 from era5dl.errors import OutOfThreads
 
@@ -70,17 +71,17 @@ def shut_down(code: int) -> int:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):  # noqa: PERF203 - Python would retry and exit with its own code
-            _redirect_to_devnull(stream)
+            redirect_to_devnull(stream)
     if not ended:
         os._exit(code)
     return code
 
 
-def _redirect_to_devnull(stream: object) -> None:
-    """Let the rest of the stream's buffer be written to the null device."""
-    with suppress(OSError, ValueError, AttributeError):
+def redirect_to_devnull(stream: TextIO) -> None:
+    """Let the rest of the stream's buffer go to the null device, so that its flush at exit does not fail (again)."""
+    with suppress(OSError, ValueError):
         devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, stream.fileno())  # type: ignore[attr-defined]
+        os.dup2(devnull, stream.fileno())
         os.close(devnull)
 
 

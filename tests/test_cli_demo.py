@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.cli import main
-from era5dl.cli.commands.demo import _prove
-from era5dl.cli.output import Voice
+from era5dl.cli.commands.demo import _compare
+from era5dl.cli.main import main
+from era5dl.cli.output import Output
 from era5dl.demo import DemoServer, create_dataset, dataset, selection
 from era5dl.demo.server import find_rclone
 from era5dl.session import Session, list_sessions
@@ -35,7 +35,7 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Land-sea mask" in said.out
     assert "2 files" in said.err
     assert str(out) in said.err
-    assert "deleted" in said.err
+    assert "delete this folder" in said.err
     assert {path.name for path in out.iterdir()} == {"server", "era5"}  # nothing beside them
 
     assert main(["demo", "--out", str(out), "--json"]) == 0
@@ -65,7 +65,7 @@ def test_a_copy_that_differs_is_found(tmp_path: Path, capsys: pytest.CaptureFixt
     (copy,) = (tmp_path / "era5").rglob("*lsm*.nc")
     copy.write_bytes(copy.read_bytes()[:-1] + b"!")
     (source,) = (tmp_path / "server").glob("*/nsf-ncar-era5")
-    assert _prove(source, tmp_path / "era5", Voice()) == 1
+    assert _compare(source, tmp_path / "era5", Output()) == 1
     assert "DIFFERENT" in capsys.readouterr().out
 
 

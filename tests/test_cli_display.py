@@ -16,13 +16,14 @@ from typing import Any, get_args
 import pytest
 from rich.console import Console
 
-from era5dl.cli.commands.plan import GROUPS, missing_lines, room_line
+from era5dl.cli.commands.plan import MAX_GROUPS, free_space_line, missing_lines
+from era5dl.cli.exit_codes import for_run
 from era5dl.cli.interrupts import Interrupts
-from era5dl.cli.json_output import JsonLines, event_names
-from era5dl.cli.live_display import Live, picture
-from era5dl.cli.output import Voice, table
-from era5dl.cli.plain_display import Lines, line_for, progress_line, summary_line
-from era5dl.cli.run_session import drive, exit_code
+from era5dl.cli.json_output import JsonWriter, event_names
+from era5dl.cli.live_display import LiveDisplay, render
+from era5dl.cli.output import Output, table
+from era5dl.cli.plain_display import PlainDisplay, event_line, progress_line, summary_line
+from era5dl.cli.run_session import run_session
 from era5dl.engine.events import (
     Event,
     FewerWorkers,
@@ -96,22 +97,22 @@ def ended(**changes: Any) -> RunEnded:
     ],
 )
 def test_exit_codes(end: RunEnded, missing: int, code: int) -> None:
-    assert exit_code(end, missing) == code
+    assert for_run(end, missing) == code
 
 
 def test_the_summary() -> None:
     last = dataclasses.replace(SNAPSHOT, fetched_bytes=1_176_000_000)
     assert summary_line(ended(), last, 0) == "12 files, 1.20 GB: 12 verified; took 0:42 at 28.0 MB/s"
     worst = summary_line(ended(verified=1, checked=2, failed=3, unfinished=6), last, 1000)
-    assert "1 verified, 2 checked, 3 failed, 1,000 missing upstream, 6 left for the next run" in worst
+    assert "1 verified, 2 checked, 3 failed, 1,000 missing in the bucket, 6 unfinished" in worst
     again = summary_line(ended(), dataclasses.replace(last, fetched_bytes=0), 0)
-    assert again.endswith("12 verified; took 0:42, nothing had to be fetched")
+    assert again.endswith("12 verified; took 0:42, nothing had to be downloaded")
     assert "nothing to do" in summary_line(ended(verified=0), dataclasses.replace(last, elapsed=0.0), 0)
 
 
 def test_the_progress_line() -> None:
     line = progress_line(SNAPSHOT)
-    assert line == "42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 left, 1 failed"
+    assert line == "42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 remaining, 1 failed"
     waiting = dataclasses.replace(SNAPSHOT, state=State.WAITING_FOR_NETWORK, time_left=None)
     assert progress_line(waiting).endswith("1 failed, waiting for the network")
     almost = dataclasses.replace(SNAPSHOT, done_bytes=SNAPSHOT.total_bytes - 1)
@@ -120,9 +121,9 @@ def test_the_progress_line() -> None:
 
 
 def test_each_failure_is_named_also_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = Lines(Voice(quiet=True))
+    lines = PlainDisplay(Output(quiet=True))
     for event in EVENTS:
-        lines.event(event)
+        lines.show_event(event)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -131,56 +132,56 @@ def test_each_failure_is_named_also_when_quiet(capsys: pytest.CaptureFixture[str
 
 
 def test_going_on_is_news_only_after_a_wait(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = Lines(Voice())
+    lines = PlainDisplay(Output())
     running, waiting = StateChanged(State.RUNNING, ""), StateChanged(State.WAITING_FOR_NETWORK, "no route")
     for event in (running, waiting, running, running):
-        lines.event(event)
-    assert capsys.readouterr().err.splitlines() == ["waiting for the network: no route", "going on"]
+        lines.show_event(event)
+    assert capsys.readouterr().err.splitlines() == ["waiting for the network: no route", "resumed"]
 
 
 def test_while_nothing_comes_the_last_fault_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("era5dl.cli.plain_display.EVERY", 0.0)
-    lines = Lines(Voice())
+    monkeypatch.setattr("era5dl.cli.plain_display.PROGRESS_INTERVAL", 0.0)
+    lines = PlainDisplay(Output())
     still = dataclasses.replace(SNAPSHOT, speed=0.0)
-    lines.draw(still)
-    lines.event(FileRetrying(0, "a/2t.nc", "a/2t.nc: stalled", 2, 1.0))
-    lines.draw(still)
-    lines.draw(still)
-    lines.draw(SNAPSHOT)
-    lines.draw(still)
+    lines.show_progress(still)
+    lines.show_event(FileRetrying(0, "a/2t.nc", "a/2t.nc: stalled", 2, 1.0))
+    lines.show_progress(still)
+    lines.show_progress(still)
+    lines.show_progress(SNAPSHOT)
+    lines.show_progress(still)
     said = capsys.readouterr().err.splitlines()
     assert [line.endswith("; 2t.nc: stalled, attempt 3") for line in said] == [False, True, True, False, False]
 
 
 def test_what_is_said_already_is_not_said_again(capsys: pytest.CaptureFixture[str]) -> None:
     """Neither a brake that stays as it is, nor a failure that a further round did not change."""
-    lines = Lines(Voice())
+    lines = PlainDisplay(Output())
     failed = FileFailed(0, "a.nc", "a.nc: the server said 500", "")
     for event in (Throttled(4, 1.0), Throttled(4, 2.0), failed, Throttled(2, 1.0), failed):
-        lines.event(event)
+        lines.show_event(event)
     assert capsys.readouterr().err.splitlines() == [
-        "the server asks to slow down: 4 requests at once for now",
+        "the server throttles: 4 concurrent requests for now",
         "failed: a.nc: the server said 500",
-        "the server asks to slow down: 2 requests at once for now",
+        "the server throttles: 2 concurrent requests for now",
     ]
 
 
 def test_a_progress_line_every_ten_seconds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("era5dl.cli.plain_display.time.monotonic", lambda: now)
-    lines = Lines(Voice())
+    lines = PlainDisplay(Output())
     for _ in range(100):
         now += 0.25
-        lines.draw(SNAPSHOT)
+        lines.show_progress(SNAPSHOT)
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_no_line_draws_on_the_terminal(event: Event, capsys: pytest.CaptureFixture[str]) -> None:
-    Voice().insist(line_for(event))
-    Voice().result(line_for(event))
+    Output().notice(event_line(event))
+    Output().result(event_line(event))
     out, err = capsys.readouterr()
     assert_harmless(err.removesuffix("\n"))
     assert_harmless(out.removesuffix("\n"))
@@ -190,12 +191,21 @@ def test_the_picture_shows_all_and_obeys_no_key() -> None:
     for width, height in ((120, 40), (40, 10), (20, 4)):
         stream = io.StringIO()
         console = Console(file=stream, width=width, height=height, force_terminal=False)
-        console.print(picture(SNAPSHOT, width, height))
+        console.print(render(SNAPSHOT, width, height))
         text = stream.getvalue()
         assert_harmless(text.replace("\n", ""))
         assert max(map(len, text.splitlines())) <= width
         if width == 120:
-            for part in ("42 %", "28.0 MB/s", "0:25 left", "5 of 12 files", "1 failed", "[red]", "proving", "allows 4"):
+            for part in (
+                "42 %",
+                "28.0 MB/s",
+                "0:25 remaining",
+                "5 of 12 files",
+                "1 failed",
+                "[red]",
+                "verifying",
+                "allows 4",
+            ):
                 assert part in text
             assert len(text.splitlines()) == 4
 
@@ -203,7 +213,7 @@ def test_the_picture_shows_all_and_obeys_no_key() -> None:
 def test_the_picture_is_never_higher_than_the_terminal() -> None:
     many = dataclasses.replace(SNAPSHOT, active=SNAPSHOT.active * 32, state=State.WAITING_FOR_DISK, reason="no room")
     stream = io.StringIO()
-    Console(file=stream, width=100, height=20).print(picture(many, 100, 20))
+    Console(file=stream, width=100, height=20).print(render(many, 100, 20))
     assert len(stream.getvalue().splitlines()) <= 20
     assert "no room" in stream.getvalue()
 
@@ -211,10 +221,10 @@ def test_the_picture_is_never_higher_than_the_terminal() -> None:
 def test_the_live_display_keeps_failures_above(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=100, height=20, force_terminal=True, color_system=None, markup=False)
-    with Live(Voice(), console) as live:
-        live.draw(SNAPSHOT)
+    with LiveDisplay(console) as live:
+        live.show_progress(SNAPSHOT)
         for event in EVENTS * 2:
-            live.event(event)
+            live.show_event(event)
     text = stream.getvalue()
     assert text.count("failed: a/[red]") == 1, "a round that ends as the one before is no news"
     assert "\x1b[2J" not in text
@@ -228,12 +238,12 @@ def assert_harmless(text: str) -> None:
 
 def test_records_of_events_and_progress() -> None:
     stream = io.StringIO()
-    writer = JsonLines(stream)
+    writer = JsonWriter(stream)
     for event in EVENTS:
         writer.event(event)
     for _ in range(5):
         writer.progress(SNAPSHOT)
-    writer.progress(SNAPSHOT, at_once=True)
+    writer.progress(SNAPSHOT, force=True)
     lines = stream.getvalue().splitlines()
     assert stream.getvalue().isascii()
     records = [json.loads(line) for line in lines]
@@ -266,19 +276,19 @@ def test_missing_files_are_grouped() -> None:
         for m in range(1, 13)
     ]
     lines = missing_lines([*(Missing(key, "absent") for key in keys), Missing("odd/x.nc", "not yet published")])
-    assert lines[0] == "missing upstream: 13 files"
+    assert lines[0] == "missing in the bucket: 13 files"
     assert lines[1] == "  an.pl/t: 12 files, absent:"
     assert "2021010100" in lines[2]
     assert "2021120100" in lines[2]
     assert lines[3] == "  odd/x.nc: not yet published"
     many = missing_lines([Missing(f"folder{n}/x.nc", "absent") for n in range(10_000)])
-    assert len(many) == GROUPS + 2
+    assert len(many) == MAX_GROUPS + 2
     assert "9,960 files more" in many[-1]
 
 
 def test_room() -> None:
-    assert "enough" in room_line(10, 100, 5, Path("out"))
-    assert "5 B too little" in room_line(100, 100, 5, Path("out"))
+    assert "enough" in free_space_line(10, 100, 5, Path("out"))
+    assert "5 B too little" in free_space_line(100, 100, 5, Path("out"))
 
 
 def test_tables_line_up_and_are_clean() -> None:
@@ -298,13 +308,13 @@ def test_a_signal_is_a_wish_or_an_interrupt(number: int) -> None:
     with Interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt):
             send(number)
-        assert interrupts.asked.is_set()
+        assert interrupts.requested.is_set()
     with Interrupts() as interrupts:
         with interrupts.gracefully():
             send(number)
-            assert interrupts.asked.wait(5)
-            assert not interrupts.out_of_patience
-        assert interrupts.asked.is_set()
+            assert interrupts.requested.wait(5)
+            assert not interrupts.grace_expired
+        assert interrupts.requested.is_set()
     assert signal.getsignal(number) == before
 
 
@@ -316,7 +326,7 @@ def test_work_that_hangs_holds_nobody_up() -> None:
             began = time.monotonic()
             threading.Timer(0.1, send, [signal.SIGINT]).start()
             with pytest.raises(KeyboardInterrupt):
-                interrupts.background(lambda: release.wait(30))
+                interrupts.run_in_background(lambda: release.wait(30))
             assert time.monotonic() - began < 5
     finally:
         release.set()
@@ -350,7 +360,7 @@ class EndlessEngine:
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 def test_an_engine_that_does_not_end_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("era5dl.engine.engine.Engine", EndlessEngine)
-    monkeypatch.setattr("era5dl.cli.interrupts.GRACE", 0.01)
+    monkeypatch.setattr("era5dl.cli.interrupts.GRACE_SECONDS", 0.01)
     session: Any = SimpleNamespace(
         id="0" * 12,
         folder=Path("out"),
@@ -360,14 +370,14 @@ def test_an_engine_that_does_not_end_is_left_behind(monkeypatch: pytest.MonkeyPa
     )
     nothing: Any = None
     with Interrupts() as interrupts:
-        finished = drive(nothing, session, nothing, Voice(quiet=True), interrupts)
+        finished = run_session(nothing, session, nothing, Output(quiet=True), interrupts)
     assert finished.ended.stopped
     assert finished.ended.unfinished == 6
-    assert exit_code(finished.ended, 0) == 130
+    assert for_run(finished.ended, 0) == 130
 
 
 def test_background_gives_results_and_errors() -> None:
     with Interrupts() as interrupts:
-        assert interrupts.background(lambda: 3) == 3
+        assert interrupts.run_in_background(lambda: 3) == 3
         with pytest.raises(ZeroDivisionError):
-            interrupts.background(lambda: 1 // 0)
+            interrupts.run_in_background(lambda: 1 // 0)

@@ -128,14 +128,14 @@ def test_download_and_once_more(era5dl: Command, objects: Mapping[str, bytes], t
     assert first.stdout == ""
     lines = first.stderr.splitlines()
     assert lines[0] == "Planned: 7 files, 2.10 MB"
-    assert lines[1].startswith("Fetching 7 files, 2.10 MB, into ")
+    assert lines[1].startswith("Downloading 7 files, 2.10 MB, into ")
     assert lines[-1].startswith("7 files, 2.10 MB: 7 verified; took 0:0")
     assert_all_there(out, objects, keys_of_week())
 
     again = era5dl("download", *WEEK, "--out", out, "--quiet")
     assert again.returncode == 0
     assert again.stderr.splitlines() == [again.stderr.strip()]
-    assert "nothing had to be fetched" in again.stderr
+    assert "nothing had to be downloaded" in again.stderr
 
     known = only(records(era5dl("sessions", "--json").stdout), "known-session")
     assert (known["state"], known["files"], known["done_files"], known["folder"]) == ("done", 7, 7, str(out))
@@ -145,7 +145,7 @@ def test_plan_writes_nothing_and_names_all(era5dl: Command, objects: Mapping[str
     out = tmp_path / "out"
     shown = era5dl("plan", *WEEK[:-1], "1999-03-09", "--out", out)
     assert shown.returncode == 1
-    assert "missing upstream: 2 files" in shown.stdout
+    assert "missing in the bucket: 2 files" in shown.stdout
     assert "an.pl/t: 2 files, absent" in shown.stdout
     assert "free in" in shown.stdout
 
@@ -302,7 +302,7 @@ def test_a_reader_that_leaves_stops_the_download(era5dl: Command, tmp_path: Path
 def test_verify_and_repair(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     keys = key_list(tmp_path, "cli/big.nc", "cli/one.nc", "cli/gone.nc")
-    assert era5dl("download", "--keys-file", keys, "--out", out).returncode == 1  # one is missing upstream
+    assert era5dl("download", "--keys-file", keys, "--out", out).returncode == 1  # one is missing in the bucket
     fine = era5dl("verify", out)
     assert (fine.returncode, fine.stdout.splitlines()[-1][:29]) == (0, "2 files, 15.7 MB: 2 verified;")
 
@@ -389,7 +389,7 @@ def test_a_terminal_gets_a_picture(era5dl: Command, objects: Mapping[str, bytes]
     assert " of 15.7 MB" in shown
     assert "\x1b[?25l" in shown  # the cursor goes,
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # and comes back
-    assert "1 verified, 1 missing upstream" in shown
+    assert "1 verified, 1 missing in the bucket" in shown
 
 
 def read_terminal(leader: int) -> str:
@@ -404,4 +404,4 @@ def test_diagnose(era5dl: Command) -> None:
     done = era5dl("diagnose")
     assert done.returncode == 0, done.stderr
     assert "loss 0% of 10" in done.stdout
-    assert "All is well" in done.stdout.splitlines()[-1]
+    assert "Everything works" in done.stdout.splitlines()[-1]

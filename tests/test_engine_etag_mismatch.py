@@ -14,7 +14,7 @@ import pytest
 
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.cli.run_session import exit_code
+from era5dl.cli.exit_codes import for_run
 from era5dl.engine import dispatch, verification, worker
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRetrying, Outcome, State
@@ -54,12 +54,12 @@ def assert_correct_or_failed(ran: EngineRun, folder: Path, data: bytes) -> None:
     ended = ran.wait_for_end()
     if (folder / KEY).exists():
         assert wrong_files(folder, {KEY: data}) == []
-        assert (ended.verified, ended.failed, exit_code(ended, 0)) == (1, 0, 0)
+        assert (ended.verified, ended.failed, for_run(ended, 0)) == (1, 0, 0)
     else:
         (failed,) = ran.events_of(FileFailed)[-1:]
         assert failed.kind == "ProofError"
         assert failed.remedy
-        assert (ended.verified, ended.checked, ended.failed, exit_code(ended, 0)) == (0, 0, 1, 1)
+        assert (ended.verified, ended.checked, ended.failed, for_run(ended, 0)) == (0, 0, 1, 1)
     assert leftovers(folder) == []
 
 
@@ -144,7 +144,7 @@ def test_interruptions_between_the_fetches(
                     ran.engine.resume()
         assert not (tmp_path / KEY).exists()
         assert not ran.events_of(FileDone)
-        assert exit_code(ran.wait_for_end(), 0) != 0
+        assert for_run(ran.wait_for_end(), 0) != 0
 
 
 def test_verifying_the_same_bytes_again_is_not_counted(fault_server: FaultServer, tmp_path: Path) -> None:

@@ -142,6 +142,6 @@ def test_a_missing_folder_gives_one_line(fault_server: FaultServer, tmp_path: Pa
     waits = [line for line in watched.said if line.startswith("waiting for")]
     assert len(waits) == 1, watched.said
     assert ".trial" not in "".join(watched.said)
-    assert len([line for line in watched.said if line.startswith("going on")]) == 1
+    assert len([line for line in watched.said if line.startswith("resumed")]) == 1
     states = [one["state"] for one in watched.records if one["event"] == "state"]
     assert states.count("waiting for the disk") == 1, states

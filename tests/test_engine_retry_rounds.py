@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.cli.plain_display import line_for
+from era5dl.cli.plain_display import event_line
 from era5dl.engine import retry
 from era5dl.engine.events import FileDone, FileFailed, RetryRoundScheduled, State, StateChanged
 from era5dl.engine.retry import LONGEST_WAIT, WAIT_FACTOR, RetryRounds
@@ -116,7 +116,7 @@ def test_a_file_that_succeeds_in_the_second_round_has_not_failed(server: FaultSe
     assert ran.engine.snapshot().fetched_bytes == len(DATA), "bytes of the first round were kept"
     states = [event.state for event in ran.events_of(StateChanged)]
     assert states == [State.RUNNING, State.WAITING_TO_RETRY, State.RUNNING, State.WAITING_TO_RETRY, State.RUNNING]
-    assert line_for(ran.events_of(RetryRoundScheduled)[0]) == "trying 1 failed file again in 0 s (round 1)"
+    assert event_line(ran.events_of(RetryRoundScheduled)[0]) == "retrying 1 failed file in 0 s (round 1)"
 
 
 def test_a_permanent_failure_delays_the_end_by_one_round(server: FaultServer, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def never(fd): raise acquire.LockUnsupported(errno.ENOSYS, "no locks")
 acquire.try_lock = never
 """
 SHORT_LEASE = "lock_file.HEARTBEAT_INTERVAL, lock_file.LEASE = 0.2, 1.0"  # seconds: frozen after one, not after 30
-SEAM = "import sys\nfrom era5dl.locks import acquire, lock_file\n{}\nfrom era5dl.cli import main\nsys.exit(main())"
+SEAM = "import sys\nfrom era5dl.locks import acquire, lock_file\n{}\nfrom era5dl.cli.main import main\nsys.exit(main())"
 
 
 class Program:

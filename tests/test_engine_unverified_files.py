@@ -12,7 +12,7 @@ import pytest
 
 import era5dl
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.cli.plain_display import MOST_NAMES, MOST_REASONS, checked_lines
+from era5dl.cli.plain_display import MAX_NAMES, MAX_REASONS, checked_lines
 from era5dl.engine.events import FileDone, Outcome, RunEnded
 from era5dl.engine.prepare import NO_MD5
 from era5dl.engine.progress import FileState
@@ -94,9 +94,9 @@ def test_only_a_few_of_many_are_named() -> None:
     many = CheckedGroup("odd", tuple(f"x/{number}.nc" for number in range(1000)))
     (line,) = checked_lines([many])
     assert line.startswith("1,000 files are checked, not verified: odd (0.nc, ")
-    assert line.endswith(f" and {1000 - MOST_NAMES:,} more)")
-    lines = checked_lines([CheckedGroup(f"reason {number}", ("a.nc",)) for number in range(MOST_REASONS + 7)])
-    assert len(lines) == MOST_REASONS + 1
+    assert line.endswith(f" and {1000 - MAX_NAMES:,} more)")
+    lines = checked_lines([CheckedGroup(f"reason {number}", ("a.nc",)) for number in range(MAX_REASONS + 7)])
+    assert len(lines) == MAX_REASONS + 1
     assert lines[0] == "1 file is checked, not verified: reason 0 (a.nc)"
     assert lines[-1].startswith("7 files more")
 

@@ -61,7 +61,7 @@ def test_without_tkinter_one_line_explains_the_remedy(
 
 
 def test_the_core_needs_no_tkinter() -> None:
-    code = "import sys; sys.modules['tkinter'] = None; import era5dl, era5dl.api, era5dl.cli, era5dl.engine.engine"
+    code = "import sys; sys.modules['tkinter'] = None; import era5dl, era5dl.api, era5dl.cli.main, era5dl.engine.engine"
     code += "; import era5dl.gui, era5dl.gui.backend.service, era5dl.gui.menus"
     code += "; import era5dl.gui.models.request_form, era5dl.gui.models.queue"
     subprocess.run([sys.executable, "-c", code], check=True)

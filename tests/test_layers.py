@@ -221,7 +221,9 @@ HEAVY = ("boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "tkinter", "ps
 IMPORT = "import importlib, json, sys; importlib.import_module(sys.argv[1]); print(json.dumps(sorted(sys.modules)))"
 
 
-@pytest.mark.parametrize("module", ["era5dl", "era5dl.cli", "era5dl.api", "era5dl.engine.engine", "era5dl.session"])
+@pytest.mark.parametrize(
+    "module", ["era5dl", "era5dl.cli.main", "era5dl.api", "era5dl.engine.engine", "era5dl.session"]
+)
 def test_importing_it_loads_nothing_heavy(module: str) -> None:
     command = [sys.executable, "-c", IMPORT, module]
     done = subprocess.run(command, cwd=HOUSE.parent, capture_output=True, text=True, timeout=60, check=True)

@@ -75,7 +75,7 @@ def test_a_session_in_a_folder_that_has_no_name_here(where: list[object], tmp_pa
     code, said = era5dl("resume", session, *where[2:], **ASCII, **state)
     assert code == 3, said
     assert "PYTHONUTF8=1" in said
-    assert "should not happen" not in said
+    assert "This is a bug" not in said
 
 
 def test_the_same_from_python(where: list[object], tmp_path: Path) -> None:

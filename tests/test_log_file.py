@@ -111,14 +111,14 @@ def test_nothing_to_say_makes_no_file(tmp_path: Path) -> None:
 def test_the_command_line_logs_into_the_file(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from era5dl import cli
+    from era5dl.cli import main
 
     def run(*_given: object) -> int:
         logging.getLogger("urllib3.connectionpool").warning("Connection pool is full")
         return 0
 
-    monkeypatch.setattr(cli, "_run", run)
-    assert cli.main(["sessions"]) == 0
+    monkeypatch.setattr(main, "_run", run)
+    assert main.main(["sessions"]) == 0
     assert capfd.readouterr() == ("", "")
     assert "pool is full" in log_file.last_lines()[-1]
     assert not any(isinstance(handler, logging.FileHandler) for handler in logging.getLogger("urllib3").handlers)

@@ -215,7 +215,7 @@ def test_folder_keys_are_reported_and_not_counted(fault_server: FaultServer, tmp
         capture_output=True, text=True, encoding="utf-8", timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "passed over: 2 keys that name a folder and no file (a/, b/)" in done.stderr.splitlines()
+    assert "ignored: 2 keys that name a folder and no file (a/, b/)" in done.stderr.splitlines()
     records = {record["event"]: record for record in map(json.loads, done.stdout.splitlines())}
     assert (records["plan"]["files"], records["plan"]["passed_over"], records["summary"]["files"]) == (1, 2, 1)
 

@@ -1,4 +1,4 @@
-"""From flags to what the rest of the program understands: settings, selection, bucket, plan."""
+"""Converts parsed arguments to settings, selection, list of keys and plan."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from era5dl.cli.interrupts import Interrupts
-from era5dl.cli.output import Voice
+from era5dl.cli.output import Output
 from era5dl.errors import UsageError
 from era5dl.formatting import format_count
 from era5dl.settings import Settings
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from era5dl.planner import Plan
     from era5dl.selection import Selection
 
-_SETTINGS = {  # flag -> setting
+SETTING_FLAGS = {  # flag -> field of Settings
     "endpoint_url": "endpoint_url",
     "bucket": "bucket",
     "region": "region",
@@ -36,71 +36,72 @@ _SETTINGS = {  # flag -> setting
     "opaque_etags": "opaque_etags",
     "flat": "flat",
 }
-
-
-def flags_given(arguments: argparse.Namespace) -> dict[str, object]:
-    """The settings that the command line says itself."""
-    said = {setting: getattr(arguments, flag, None) for flag, setting in _SETTINGS.items()}
-    return {setting: value for setting, value in said.items() if value is not None}
+_SELECTION_FLAGS = ("variable", "product", "preset", "start", "end", "years", "months", "days")
+_RECORD_INTERVAL = 1.0  # seconds between two planning records
+_MESSAGE_INTERVAL = 2.0  # and messages
 
 
 def settings_from(arguments: argparse.Namespace, **defaults: object) -> Settings:
-    """A flag wins over `defaults`, which win over the environment. Raises UsageError."""
-    return Settings.from_environment(os.environ, **{**defaults, **flags_given(arguments)})
+    """Return the settings: flags override `defaults`, which override the environment. Raises UsageError."""
+    flags = {setting: getattr(arguments, flag, None) for flag, setting in SETTING_FLAGS.items()}
+    given = {setting: value for setting, value in flags.items() if value is not None}
+    return Settings.from_environment(os.environ, **{**defaults, **given})
 
 
 def open_bucket(settings: Settings) -> Bucket:
-    """The bucket, ready for requests; nothing is asked of it yet."""
+    """Return the bucket. Sends no request yet."""
     from era5dl.bucket.s3 import S3Bucket
 
     return S3Bucket(settings)
 
 
-def make_plan(
-    arguments: argparse.Namespace, settings: Settings, bucket: Bucket, voice: Voice, interrupts: Interrupts
+def plan_from(
+    arguments: argparse.Namespace, settings: Settings, bucket: Bucket, output: Output, interrupts: Interrupts
 ) -> Plan:
-    """Ask the bucket what there is of the selection, or of the keys. Raises Stopped when the user asks for it."""
+    """Look up the selection, or the keys of --keys-file, in the bucket. Raises Stopped on an interrupt."""
     from era5dl import planner
 
-    keys = _keys(arguments, settings)
+    keys = _keys_from(arguments, settings)
     selection = None if keys else selection_from(arguments)
-    watch = PlanningWatch(voice)
+    progress = PlanningProgress(output)
     with interrupts.gracefully():
         if selection is None:
-            voice.say(f"Looking up {format_count(len(keys), 'key')} ...")
-            made = planner.plan_keys(keys, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set)
-            if made.passed_over:
-                voice.insist(f"passed over: {planner.describe_passed_over(made.passed_over)}")
-            return made
-        return planner.make_plan(selection, bucket, on_progress=watch.progress, cancelled=interrupts.asked.is_set)
+            output.info(f"Looking up {format_count(len(keys), 'key')} ...")
+            plan = planner.plan_keys(keys, bucket, on_progress=progress.report, cancelled=interrupts.requested.is_set)
+            if plan.passed_over:
+                output.notice(f"ignored: {planner.describe_passed_over(plan.passed_over)}")
+            return plan
+        return planner.make_plan(selection, bucket, on_progress=progress.report, cancelled=interrupts.requested.is_set)
 
 
-class PlanningWatch:
-    """Says now and then how far planning is: every 2 s to people, every second as a record."""
+class PlanningProgress:
+    """Reports the progress of planning: a message every 2 s, and a JSON record every second."""
 
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
-        self._next_line = time.monotonic() + 2.0
-        self._next_record = time.monotonic() + 1.0
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._next_message = time.monotonic() + _MESSAGE_INTERVAL
+        self._next_record = time.monotonic() + _RECORD_INTERVAL
 
-    def progress(self, done: int, total: int) -> None:
+    def report(self, done: int, total: int) -> None:
+        """Report that `done` of `total` listings are finished."""
         now = time.monotonic()
         if now >= self._next_record:
-            self._next_record = now + 1.0
-            self._voice.record("planning", done=done, total=total)
-        if now >= self._next_line:
-            self._next_line = now + 2.0
-            self._voice.say(f"Planning: {done:,} of {format_count(total, 'listing')} ...")
+            self._next_record = now + _RECORD_INTERVAL
+            self._output.record("planning", done=done, total=total)
+        if now >= self._next_message:
+            self._next_message = now + _MESSAGE_INTERVAL
+            self._output.info(f"Planning: {done:,} of {format_count(total, 'listing')} ...")
 
 
 def selection_from(arguments: argparse.Namespace) -> Selection:
+    """Return the selected variables and days. Raises UsageError."""
     from era5dl.api import select
 
     if not (arguments.variable or arguments.product or arguments.preset):
         raise UsageError(
             "Nothing is selected.",
             remedy="Name variables (--variable 2t), a whole product (--product an.sfc), a preset (--preset wrf) "
-            "or a list of keys (--keys-file FILE). `era5dl variables` lists what there is.",
+            "or a list of keys (--keys-file FILE). `era5dl variables` lists all variables.",
         )
     return select(
         arguments.variable,
@@ -114,16 +115,15 @@ def selection_from(arguments: argparse.Namespace) -> Selection:
     )
 
 
-def _keys(arguments: argparse.Namespace, settings: Settings) -> list[str]:
-    """The keys of --keys-file; none when there is no such flag."""
+def _keys_from(arguments: argparse.Namespace, settings: Settings) -> list[str]:
+    """Return the keys of --keys-file; an empty list without that flag. Raises UsageError."""
     from era5dl.planner import read_keys
 
     if arguments.keys_file is None:
         return []
-    others = ("variable", "product", "preset", "start", "end", "years", "months", "days")
-    both = [f"--{name}" for name in others if getattr(arguments, name)]
-    if both:
-        raise UsageError(f"--keys-file names the objects itself; it does not go with {', '.join(both)}.")
+    others = [f"--{name}" for name in _SELECTION_FLAGS if getattr(arguments, name)]
+    if others:
+        raise UsageError(f"--keys-file cannot be combined with {', '.join(others)}.")
     try:
         if arguments.keys_file == "-":
             if sys.stdin is None:
@@ -135,5 +135,5 @@ def _keys(arguments: argparse.Namespace, settings: Settings) -> list[str]:
     except OSError as error:
         raise UsageError(f"The list of keys cannot be read: {error}", remedy="Name a text file.") from error
     if not keys:
-        raise UsageError("The list of keys is empty.", remedy="Write one object key a line.")
+        raise UsageError("The list of keys is empty.", remedy="Write one object key per line.")
     return keys

@@ -1,8 +1,8 @@
-"""Ctrl-C and its relatives: the first asks for a clean end, the second ends at once.
+"""Signal handling: the first Ctrl-C (SIGINT, SIGTERM and others) stops cleanly, the second ends the process at once.
 
-Outside of `gracefully` the first one raises KeyboardInterrupt, where nothing is under way that would need a checkpoint.
-Inside it only sets `asked`: the loop that looks at it stops the engine itself, because a handler runs in the middle of
-whatever the main thread is doing, maybe holding the very lock that stopping needs.
+Outside of `gracefully` the first signal raises KeyboardInterrupt; nothing then needs a checkpoint. Inside, it only sets
+`requested`, and the loop that checks it stops the engine. The handler must not do that itself: it interrupts the main
+thread anywhere, possibly while that holds the lock that stopping needs.
 """
 
 from __future__ import annotations
@@ -17,42 +17,45 @@ from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 from era5dl import thread_registry
+from era5dl.cli.exit_codes import ExitCode
 
-INTERRUPTED = 130  # the exit code of everything the user interrupted
-GRACE = 1.6  # seconds from the signal until a loop gives up waiting for a clean end; the contract says 2 in all
+GRACE_SECONDS = 1.6  # for a clean stop after the signal; 2 seconds in all are promised
+_CHECK_INTERVAL = 0.1  # seconds
 
 T = TypeVar("T")
 
 
 class Interrupts:
-    """Installed around one command, in the main thread; elsewhere it does nothing and is never asked.
+    """Context manager that handles signals during one command. Has no effect outside the main thread.
 
-    last: when the command is over, so is the process; until then a signal ends it at once.
+    until_exit: the process ends after the command; until then a signal ends it at once.
     """
 
-    def __init__(self, *, last: bool = False) -> None:
-        self._last, self._over = last, False
-        self.asked = threading.Event()
-        self._asked_at = 0.0
+    def __init__(self, *, until_exit: bool = False) -> None:
+        self._until_exit, self._command_ended = until_exit, False
+        self.requested = threading.Event()
+        self._requested_at = 0.0
         self._graceful = False
-        self._before: dict[int, Any] = {}
+        self._previous_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
             for number in _signals():
-                self._before[number] = signal.signal(number, self._handle)
+                self._previous_handlers[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over = self._last
-        for number, handler in () if self._last else self._before.items():
+        if self._until_exit:
+            self._command_ended = True
+            return
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     @contextlib.contextmanager
     def gracefully(self) -> Iterator[None]:
-        """Within, a signal sets `asked` and the code looks at it."""
+        """Within this context a signal sets `requested`, and the code in it checks that."""
         self._graceful = True
         try:
             yield
@@ -60,14 +63,14 @@ class Interrupts:
             self._graceful = False
 
     @property
-    def out_of_patience(self) -> bool:
-        """The user asked, and the clean end has taken all the time it may."""
-        return self.asked.is_set() and time.monotonic() - self._asked_at > GRACE
+    def grace_expired(self) -> bool:
+        """Whether a clean stop was requested and has taken longer than `GRACE_SECONDS`."""
+        return self.requested.is_set() and time.monotonic() - self._requested_at > GRACE_SECONDS
 
-    def background(self, work: Callable[[], T], watch: Callable[[], None] = lambda: None) -> T:
-        """Run `work` on a daemon thread and give its result; `watch` is called ten times a second meanwhile.
+    def run_in_background(self, work: Callable[[], T], poll: Callable[[], None] = lambda: None) -> T:
+        """Run `work` on a daemon thread and return its result. `poll` is called ten times per second meanwhile.
 
-        Raises KeyboardInterrupt as soon as the user asks: a request that hangs holds nobody up. Raises OutOfThreads.
+        Raises KeyboardInterrupt as soon as a signal arrives, even if `work` hangs in a request. Raises OutOfThreads.
         """
         outcome: list[T] = []
         failure: list[BaseException] = []
@@ -75,38 +78,38 @@ class Interrupts:
         def run() -> None:
             try:
                 outcome.append(work())
-            except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits, whatever it is
+            except BaseException as error:  # noqa: BLE001 - raised again on the waiting thread
                 failure.append(error)
 
         thread = threading.Thread(target=run, name="era5dl-work", daemon=True)
         with self.gracefully():
             thread_registry.start_thread(thread)
-            while thread.is_alive() and not self.asked.is_set():
-                thread.join(0.1)
-                watch()
-        if self.asked.is_set():
+            while thread.is_alive() and not self.requested.is_set():
+                thread.join(_CHECK_INTERVAL)
+                poll()
+        if self.requested.is_set():
             raise KeyboardInterrupt
         if failure:
             raise failure.pop()
         return outcome[0]
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        if self.asked.is_set() or self._over:
-            end_at_once(INTERRUPTED)
-        self._asked_at = time.monotonic()
-        self.asked.set()
+        if self.requested.is_set() or self._command_ended:
+            end_process(ExitCode.INTERRUPTED)
+        self._requested_at = time.monotonic()
+        self.requested.set()
         if not self._graceful:
             raise KeyboardInterrupt
 
 
 def ignore_signals() -> None:
-    """From now on none of them does anything."""
+    """Ignore all signals that are handled here."""
     for number in _signals():
         signal.signal(number, signal.SIG_IGN)
 
 
-def end_at_once(code: int) -> None:
-    """End the process without waiting for any thread; only give the terminal its cursor back."""
+def end_process(code: int) -> None:
+    """End the process without waiting for threads; make the terminal's cursor visible again."""
     with contextlib.suppress(OSError, ValueError):
         if os.isatty(2):
             os.write(2, b"\x1b[?25h\n")
@@ -114,7 +117,7 @@ def end_at_once(code: int) -> None:
 
 
 def _signals() -> list[int]:
-    """SIGINT and SIGTERM; Ctrl-Break on Windows; a closed terminal too, unless nohup said to ignore it."""
+    """SIGINT, SIGTERM, Ctrl-Break on Windows, and SIGHUP (terminal closed) unless nohup set it to be ignored."""
     names = ["SIGINT", "SIGTERM", "SIGBREAK"]
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:

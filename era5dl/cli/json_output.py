@@ -1,39 +1,41 @@
-"""What `--json` writes: one JSON object a line on stdout, and nothing else there. The names below are stable.
+"""JSON output (`--json`): one JSON object per line on stdout, and nothing else. Event and field names are stable.
 
-Every record has `event` (what it is) and `time` (seconds since 1970). Sizes are bytes, speeds bytes per second, times
-seconds, dates YYYY-MM-DD in UTC; a value that is not known is null. ASCII only, so that no terminal and no encoding
-can misread a key. Readers should pass over events and fields they do not know.
+Every record has `event` (its type) and `time` (seconds since 1970). Sizes are in bytes, speeds in bytes per second,
+times in seconds, dates YYYY-MM-DD in UTC; an unknown value is null. The output is ASCII, so that no encoding changes a
+key. Readers should ignore unknown events and fields.
 
 Any command
-    end             exit_code, error, remedy                     always the last record; error is "" when all is well
+    end             exit_code, error, remedy                     always the last record; error is "" on success
 products, variables
-    product         product, title, period (what one file holds), variables (count)
+    product         product, title, period (of one file), variables (number)
     variable        product, variable, short_name, long_name, units, levels, confidence
 plan, download, resume
-    planning        done, total                                  listings finished; once a second at most
-    plan            files, bytes, missing, passed_over (keys that name no file),
+    planning        done, total                                  finished listings; at most once per second
+    plan            files, bytes, missing, passed_over (keys that are not files),
                     products [{product, files, bytes, missing}], free_bytes (of --out; null without it)
     object          key, size, etag, last_modified               `plan` only: every object
-    missing         key, reason                                  every key asked for that is not in the bucket
+    missing         key, reason                                  every requested key that is not in the bucket
 download, resume (and demo)
-    session         session, folder, files, bytes, done_bytes    done_bytes: proven or fetched by earlier runs
+    session         session, folder, files, bytes, done_bytes    done_bytes: from earlier runs
     file-started    index, key, size, resumed_bytes
     file-retrying   index, key, reason, attempt, delay, kind     kind: the class of the error, such as "NotFound"
-    file-restarted  index, key, reason, kind                     it was replaced upstream
+    file-restarted  index, key, reason, kind                     the object was replaced in the bucket
     file-done       index, key, size, path, outcome ("verified" | "checked"), reason, adopted
     file-failed     index, key, reason, remedy, kind
-    state           state, reason, kind                          kind: "" where no error is behind it
+    state           state, reason, kind                          kind: "" if no error is the cause
     second-chance   round, files, delay                          failed files are tried again in `delay` seconds
     throttled       workers, delay
-    fewer-workers   workers, wanted, reason, remedy, kind        the system gives no more threads
+    ranges-ignored  index, key                                   responses contain whole objects, not the ranges; at
+                                                                 most once per run, for the first such object
+    fewer-workers   workers, wanted, reason, remedy, kind        the system allows no more threads
     progress        state, reason, total_files, done_files, verified_files, checked_files, failed_files, total_bytes,
                     done_bytes, fetched_bytes, speed, time_left, elapsed, workers, allowed, in_flight, rate_limit,
                     retries, throttles, barren_attempts, held_files,
                     active [{index, key, size, done, speed, connections, proving}]
-                                                                 once a second, and once at the end
+                                                                 once per second, and at the end
     summary         files, bytes, verified, checked, failed, missing, unfinished, stopped, error, remedy,
                     kind, fetched_bytes, elapsed,
-                    checked_because [{reason, files, keys}]      of all that are checked and not verified; the first
+                    checked_because [{reason, files, keys}]      files that are checked but not verified; the first
                                                                  200 keys of each reason
 sessions
     known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
@@ -41,7 +43,7 @@ sessions
 verify
     proven          key, path, condition ("verified" | "checked" | "wrong" | "absent" | "unknown"), reason
     verify-summary  session, files, bytes, verified, checked, wrong, absent, unknown, elapsed
-                                                                 with --repair the records of a download follow
+                                                                 with --repair, followed by the records of a download
 diagnose
     diagnosis       the fields of era5dl.diagnosis.network_test.NetworkTest, and verdict (one sentence)
 demo
@@ -76,7 +78,7 @@ from era5dl.engine.events import (
 from era5dl.engine.progress import Snapshot
 from era5dl.errors import Era5Error
 
-_NAMES: dict[type, str] = {
+_EVENT_NAMES: dict[type, str] = {
     FileStarted: "file-started",
     FileRetrying: "file-retrying",
     FileRestarted: "file-restarted",
@@ -91,8 +93,8 @@ _NAMES: dict[type, str] = {
 
 
 @contextlib.contextmanager
-def writing() -> Iterator[None]:
-    """Inside, standard output is written to. Where it takes nothing, that ends the command; BrokenPipeError passes."""
+def stdout_errors() -> Iterator[None]:
+    """Context manager: raise Era5Error when stdout cannot be written. BrokenPipeError is passed on."""
     try:
         yield
     except BrokenPipeError:
@@ -100,33 +102,33 @@ def writing() -> Iterator[None]:
     except OSError as error:
         raise Era5Error(
             f"standard output cannot be written: {error.strerror or error}",
-            remedy="Make room where it goes to, or send it somewhere else.",
+            remedy="Free some space on its disk, or redirect it to another place.",
         ) from error
 
 
-class JsonLines:
-    """Writes records to a stream, each flushed at once: whoever reads may be waiting for it."""
+class JsonWriter:
+    """Writes records to a stream and flushes each one, because a reader may be waiting for it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._next_progress = 0.0
 
     def write(self, event: str, **fields: Any) -> None:
-        """One record. Dataclasses, enums and paths among the values are written as what they stand for."""
+        """Write one record. Values may be dataclasses (written as objects), enums (their value) and paths (text)."""
         record = {"event": event, "time": round(time.time(), 3), **fields}
-        with writing():
-            self._stream.write(json.dumps(record, default=_plain_value) + "\n")
+        with stdout_errors():
+            self._stream.write(json.dumps(record, default=_json_value) + "\n")
             self._stream.flush()
 
     def event(self, event: Event) -> None:
-        """What the engine said. Its last word, RunEnded, is told by `summary` instead."""
+        """Write an event of the engine. RunEnded has no record of its own; `summary` contains it."""
         if not isinstance(event, RunEnded):
-            self.write(_NAMES[type(event)], **_fields(event))
+            self.write(_EVENT_NAMES[type(event)], **_fields(event))
 
-    def progress(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
-        """How far the run is, once a second however often it is called."""
+    def progress(self, snapshot: Snapshot, *, force: bool = False) -> None:
+        """Write a progress record, at most once per second unless `force`."""
         now = time.monotonic()
-        if at_once or now >= self._next_progress:
+        if force or now >= self._next_progress:
             self._next_progress = now + 1.0
             self.write("progress", **_fields(snapshot))
 
@@ -135,7 +137,7 @@ def _fields(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-def _plain_value(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return _fields(value)
     if isinstance(value, Enum):
@@ -144,5 +146,5 @@ def _plain_value(value: Any) -> Any:
 
 
 def event_names() -> set[str]:
-    """The events documented above: what a program may meet."""
+    """Return the names of the events documented in the module's docstring."""
     return set(re.findall(r"^ {4}([a-z][a-z-]*)  ", __doc__ or "", re.MULTILINE))

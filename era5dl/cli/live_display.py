@@ -1,6 +1,7 @@
-"""How a run looks in a terminal: a total bar with speed and time left, the active files, failures scrolling above.
+"""Live progress display in a terminal (rich): total progress bar, active files, and failures scrolling above.
 
-`picture` is a pure function of a snapshot. Keys become Text objects, never markup, and lose their control characters.
+`render` is a pure function of a snapshot. Keys are rendered as Text objects, never as markup, without control
+characters.
 """
 
 from __future__ import annotations
@@ -14,28 +15,26 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from era5dl.cli.output import Voice
-from era5dl.cli.plain_display import line_for, percent
+from era5dl.cli.plain_display import event_line, percent
 from era5dl.engine.events import Event, FileFailed, State, StateChanged, Throttled
 from era5dl.engine.progress import ActiveFile, Snapshot
 from era5dl.formatting import format_count, format_duration, format_size, format_speed, printable
 
-FRAME = 0.12  # seconds between two pictures
+FRAME_INTERVAL = 0.12  # seconds
 
 
-class Live:
-    """The picture on stderr, redrawn in place; it stays on the screen when the run has ended."""
+class LiveDisplay:
+    """Display on stderr that is redrawn in place, and removed at the end of the run."""
 
-    def __init__(self, voice: Voice, console: Console | None = None) -> None:
-        self._voice = voice
+    def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False, emoji=False, markup=False)
         self._live = RichLive(
             console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False, transient=True
         )
-        self._next = 0.0
-        self._told: set[str] = set()  # failures: a round that ends as the one before is no news
+        self._next_frame = 0.0
+        self._reported_failures: set[str] = set()  # not repeated when a retry round ends with the same failure
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> LiveDisplay:
         self._live.start()
         return self
 
@@ -44,40 +43,42 @@ class Live:
     ) -> None:
         self._live.stop()
 
-    def event(self, event: Event) -> None:
+    def show_event(self, event: Event) -> None:
+        """Print the event above the display, unless the display itself shows it."""
         if isinstance(event, (StateChanged, Throttled)):
-            return  # the picture shows these as long as they last
-        line, failed = line_for(event), isinstance(event, FileFailed)
-        if line and line not in self._told:
+            return  # part of the display
+        line, failed = event_line(event), isinstance(event, FileFailed)
+        if line and line not in self._reported_failures:
             self._console.print(Text(printable(line), style="red" if failed else "yellow"))
         if failed:
-            self._told.add(line)
+            self._reported_failures.add(line)
 
-    def draw(self, snapshot: Snapshot) -> None:
+    def show_progress(self, snapshot: Snapshot) -> None:
+        """Redraw, at most once per `FRAME_INTERVAL`."""
         now = time.monotonic()
-        if now >= self._next:
-            self._next = now + FRAME
-            self._live.update(picture(snapshot, self._console.width, self._console.height), refresh=True)
+        if now >= self._next_frame:
+            self._next_frame = now + FRAME_INTERVAL
+            self._live.update(render(snapshot, self._console.width, self._console.height), refresh=True)
 
 
-def picture(snapshot: Snapshot, width: int, height: int) -> RenderableType:
-    """The whole display, never higher than the terminal."""
-    room = max(1, min(len(snapshot.active), height - 6))
+def render(snapshot: Snapshot, width: int, height: int) -> RenderableType:
+    """Return the whole display, never higher than the terminal (width x height characters)."""
+    shown = max(1, min(len(snapshot.active), height - 6))
     parts: list[RenderableType] = [_total(snapshot), _counts(snapshot)]
     if snapshot.state is not State.RUNNING:
-        parts.append(_trouble(snapshot))
+        parts.append(_state(snapshot))
     if snapshot.active:
-        parts.append(_files(snapshot.active[:room], width))
-    if len(snapshot.active) > room:
-        parts.append(Text(f"  and {len(snapshot.active) - room} more", style="dim"))
+        parts.append(_files(snapshot.active[:shown], width))
+    if len(snapshot.active) > shown:
+        parts.append(Text(f"  and {len(snapshot.active) - shown} more", style="dim"))
     return Group(*parts)
 
 
 def _total(snapshot: Snapshot) -> Table:
-    left = f"{format_duration(snapshot.time_left)} left" if snapshot.time_left is not None else ""
+    remaining = f"{format_duration(snapshot.time_left)} remaining" if snapshot.time_left is not None else ""
     row = Table.grid(padding=(0, 2), expand=True)
     row.add_column(ratio=1)
-    for width in (5, 18, 9, 12):  # as wide as the usual texts, so that the bar does not wobble
+    for width in (5, 18, 9, 17):  # width of the usual texts, so that the length of the bar does not change
         row.add_column(justify="right", no_wrap=True, min_width=width)
     bar = ProgressBar(total=max(1, snapshot.total_bytes), completed=snapshot.done_bytes)
     row.add_row(
@@ -85,7 +86,7 @@ def _total(snapshot: Snapshot) -> Table:
         Text(f"{percent(snapshot)} %", style="bold"),
         Text(f"{format_size(snapshot.done_bytes)} of {format_size(snapshot.total_bytes)}"),
         Text(format_speed(snapshot.speed), style="green"),
-        Text(left),
+        Text(remaining),
     )
     return row
 
@@ -97,7 +98,7 @@ def _counts(snapshot: Snapshot) -> Text:
         line.append(f", {snapshot.verified_files:,} verified, {snapshot.checked_files:,} checked", style="dim")
     if snapshot.failed_files:
         line.append(f", {snapshot.failed_files:,} failed", style="red")
-    line.append(f", {format_count(snapshot.in_flight, 'request')} under way", style="dim")
+    line.append(f", {format_count(snapshot.in_flight, 'active request')}", style="dim")
     if snapshot.allowed < snapshot.workers:
         line.append(f" (the server allows {snapshot.allowed})", style="yellow")
     if snapshot.rate_limit is not None:
@@ -105,8 +106,8 @@ def _counts(snapshot: Snapshot) -> Text:
     return line
 
 
-def _trouble(snapshot: Snapshot) -> Text:
-    """Why it does not run, on a line of its own: it must not be cut off."""
+def _state(snapshot: Snapshot) -> Text:
+    """Return why the run waits, on a line of its own."""
     reason = f": {printable(snapshot.reason)}" if snapshot.reason else ""
     return Text(f"{snapshot.state.value}{reason}", style="bold yellow", no_wrap=True, overflow="ellipsis")
 
@@ -123,6 +124,6 @@ def _files(active: tuple[ActiveFile, ...], width: int) -> Table:
             Text("  " + printable(file.key.rpartition("/")[2] or file.key), style="cyan"),
             ProgressBar(total=max(1, file.size), completed=file.done),
             Text(f"{share} %"),
-            Text("proving" if file.proving else format_speed(file.speed), style="dim"),
+            Text("verifying" if file.proving else format_speed(file.speed), style="dim"),
         )
     return table

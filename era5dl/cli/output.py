@@ -1,6 +1,6 @@
-"""Who says what where: results on stdout, words about the work on stderr, and with --json only records on stdout.
+"""Output of a command: results on stdout, messages on stderr; with --json only JSON records on stdout.
 
-Every line passes through `text.plain`: keys and server messages cannot draw on the terminal.
+Control characters are removed from every line, so that keys and server messages cannot control the terminal.
 """
 
 from __future__ import annotations
@@ -10,73 +10,77 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from era5dl.cli.json_output import JsonLines, writing
+from era5dl.cli.json_output import JsonWriter, stdout_errors
 from era5dl.errors import Era5Error
 from era5dl.formatting import printable
 from era5dl.redaction import redact_secrets
 
 
-class Voice:
-    """The command's mouth. `quiet` leaves only errors, results and the summary."""
+class Output:
+    """Writes results, messages and records of one command.
+
+    quiet: print only results, errors and the summary. json_writer: writes the records; None without --json.
+    """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.records = JsonLines(sys.stdout) if json else None
+        self.json_writer = JsonWriter(sys.stdout) if json else None
 
     @property
-    def live(self) -> bool:
-        """A person is watching: stderr is a terminal that can redraw, and no records run across it."""
-        mixed = self.records is not None and sys.stdout.isatty()
+    def supports_live_display(self) -> bool:
+        """Whether stderr is a terminal that can be redrawn, and nothing else is written to it."""
+        mixed = self.json_writer is not None and sys.stdout.isatty()
         dumb = os.environ.get("TERM", "") == "dumb"
         return sys.stderr.isatty() and not (self.quiet or mixed or dumb)
 
     def result(self, line: str = "") -> None:
-        """A line of what was asked for. Says nothing with --json: the records say it."""
-        if self.records is None:
-            with writing():
+        """Print a line of the result to stdout. Prints nothing with --json, where a record says the same."""
+        if self.json_writer is None:
+            with stdout_errors():
                 print(printable(line), file=sys.stdout)
 
     def results(self, lines: Iterable[str]) -> None:
+        """Print several lines of the result."""
         for line in lines:
             self.result(line)
 
-    def say(self, line: str) -> None:
-        """A line about the work, for a person who looks on."""
+    def info(self, line: str) -> None:
+        """Print a message to stderr, unless --quiet is set."""
         if not self.quiet:
-            self.insist(line)
+            self.notice(line)
 
-    def insist(self, line: str) -> None:
-        """A line that --quiet does not silence: an error, a failure, the summary."""
+    def notice(self, line: str) -> None:
+        """Print an important message to stderr, also with --quiet: a failure, a warning, the summary."""
         try:
             print(printable(line), file=sys.stderr, flush=True)
         except BrokenPipeError:
             raise
-        except OSError:  # a full disk: what was asked for can be done without words about it
+        except OSError:  # such as a full disk: the command can succeed without its messages
             return
 
-    def record(self, event: str, **fields: Any) -> None:
-        """A record, where records are wanted."""
-        if self.records is not None:
-            self.records.write(event, **fields)
+    def error(self, error: Era5Error) -> None:
+        """Print an error and its remedy to stderr."""
+        for number, line in enumerate(redact_secrets(str(error)).splitlines()):
+            self.notice(f"era5dl: {line}" if number == 0 else f"  {line}")
+        if error.remedy:
+            self.notice(f"  {error.remedy}")
 
-    def agreed(self, question: str) -> bool:
-        """What the person at the terminal answers; no where there is none, or nobody who can be asked."""
-        if self.records is not None or not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+    def record(self, event: str, **fields: Any) -> None:
+        """Write a JSON record, if --json is set."""
+        if self.json_writer is not None:
+            self.json_writer.write(event, **fields)
+
+    def confirm(self, question: str) -> bool:
+        """Ask the user a yes/no question. Return False when there is no terminal, or with --json."""
+        if self.json_writer is not None or not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
             return False
         sys.stderr.write(printable(f"era5dl: {question}") + " [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
-    def complain(self, error: Era5Error) -> None:
-        """What went wrong and what can be done about it."""
-        for place, line in enumerate(redact_secrets(str(error)).splitlines()):
-            self.insist(f"era5dl: {line}" if place == 0 else f"  {line}")
-        if error.remedy:
-            self.insist(f"  {error.remedy}")
-
 
 def table(rows: Sequence[Sequence[str]], *, head: Sequence[str], right: Sequence[int] = ()) -> list[str]:
-    """Columns as wide as their widest cell; the columns numbered in `right` lean to the right."""
+    """Return the lines of a table. right: numbers of the columns that are aligned to the right."""
     clean = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in clean) for column in range(len(head))]
     lines = []

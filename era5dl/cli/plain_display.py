@@ -1,6 +1,6 @@
-"""How a run is told in plain lines: a line at the start, one now and then, each failure, the summary.
+"""Plain text display of a run: a progress line every ten seconds, important events, each failure, and the summary.
 
-What `Lines` prints suits a log file; `terminal.Live` replaces it where a person watches. The sentences are shared.
+`PlainDisplay` suits pipes and log files; in a terminal `live_display.LiveDisplay` replaces it. Both use the texts here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
-from era5dl.cli.output import Voice
+from era5dl.cli.output import Output
 from era5dl.engine.events import (
     Event,
     FewerWorkers,
@@ -29,36 +29,36 @@ from era5dl.engine.reporting import CheckedGroup, EventFilter
 from era5dl.errors import ClaimedElsewhere
 from era5dl.formatting import format_count, format_duration, format_size, format_speed
 
-EVERY = 10.0  # seconds between two progress lines
-MOST_REASONS = 20  # and names with each, of files that are checked and not verified
-MOST_NAMES = 5
+PROGRESS_INTERVAL = 10.0  # seconds between progress lines
+MAX_REASONS = 20  # listed reasons why files are not verified
+MAX_NAMES = 5  # listed file names per reason
 
 
-class Face(Protocol):
-    """Shows a run to a person. All methods are called from the thread that waits for the engine."""
+class Display(Protocol):
+    """Shows a run to the user. All methods are called on the thread that waits for the engine."""
 
-    def __enter__(self) -> Face: ...
+    def __enter__(self) -> Display: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def event(self, event: Event) -> None: ...
+    def show_event(self, event: Event) -> None: ...
 
-    def draw(self, snapshot: Snapshot) -> None: ...
+    def show_progress(self, snapshot: Snapshot) -> None: ...
 
 
-class Lines:
-    """Plain lines on stderr."""
+class PlainDisplay:
+    """Prints lines to stderr."""
 
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
-        self._next = time.monotonic() + EVERY
-        self._news = EventFilter()
-        self._told: set[str] = set()  # failures: a round that ends as the one before is no news
-        self._fault: FileRetrying | None = None  # the last one since bytes came
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._next_progress = time.monotonic() + PROGRESS_INTERVAL
+        self._filter = EventFilter()
+        self._reported_failures: set[str] = set()  # not repeated when a retry round ends with the same failure
+        self._last_fault: FileRetrying | None = None  # since bytes were last received
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> PlainDisplay:
         return self
 
     def __exit__(
@@ -66,74 +66,76 @@ class Lines:
     ) -> None:
         pass
 
-    def event(self, event: Event) -> None:
-        line, now = line_for(event), time.monotonic()
-        if isinstance(event, StateChanged) and not self._news.should_report(event, now):
+    def show_event(self, event: Event) -> None:
+        """Print the event, unless it is unimportant or repeats an earlier one."""
+        line, now = event_line(event), time.monotonic()
+        if isinstance(event, StateChanged) and not self._filter.should_report(event, now):
             return
-        if isinstance(event, Throttled) and not self._news.should_report_throttle(event, now):
+        if isinstance(event, Throttled) and not self._filter.should_report_throttle(event, now):
             return
         if isinstance(event, FileRetrying):
-            self._fault = event
+            self._last_fault = event
         if isinstance(event, FileFailed):
-            if line not in self._told:
-                self._told.add(line)
-                self._voice.insist(line)
+            if line not in self._reported_failures:
+                self._reported_failures.add(line)
+                self._output.notice(line)
         elif line:
-            self._voice.say(line)
+            self._output.info(line)
 
-    def draw(self, snapshot: Snapshot) -> None:
+    def show_progress(self, snapshot: Snapshot) -> None:
+        """Print a progress line every `PROGRESS_INTERVAL` seconds, with the last fault while nothing is received."""
         now = time.monotonic()
         if snapshot.speed:
-            self._fault = None
-        if now >= self._next:
-            self._next = now + EVERY
-            held_up = snapshot.state is State.RUNNING and not snapshot.speed
-            self._voice.say(progress_line(snapshot) + (_held_up_by(self._fault) if held_up else ""))
+            self._last_fault = None
+        if now >= self._next_progress:
+            self._next_progress = now + PROGRESS_INTERVAL
+            stalled = snapshot.state is State.RUNNING and not snapshot.speed
+            self._output.info(progress_line(snapshot) + (_fault_suffix(self._last_fault) if stalled else ""))
 
 
-def line_for(event: Event) -> str:
-    """The event as a sentence; "" for what happens all the time and needs no line of its own."""
+def event_line(event: Event) -> str:
+    """Return the event as a line of text; "" for frequent events that are not shown."""
     match event:
         case FileFailed():
             return f"failed: {event.key}: {_reason(event)}" + (f" ({event.remedy})" if event.remedy else "")
         case FileRestarted():
-            return f"begun anew: {event.key}: {_reason(event)}"
+            return f"restarted: {event.key}: {_reason(event)}"
         case FileRetrying(kind=ClaimedElsewhere.__name__):
             return f"left to another session: {event.key}: {_reason(event)}"
         case StateChanged(state=State.RUNNING):
-            return "going on" if event.reason == "" else f"going on: {event.reason}"
+            return "resumed" if event.reason == "" else f"resumed: {event.reason}"
         case RetryRoundScheduled():
             files = format_count(event.files, "failed file")
-            return f"trying {files} again in {event.delay:.0f} s (round {event.round})"
+            return f"retrying {files} in {event.delay:.0f} s (round {event.round})"
         case StateChanged() if event.state not in (State.READY, State.ENDED, State.WAITING_TO_RETRY):
             return f"{event.state.value}: {event.reason}" if event.reason else str(event.state.value)
         case Throttled():
-            return f"the server asks to slow down: {format_count(event.workers, 'request')} at once for now"
+            return f"the server throttles: {format_count(event.workers, 'concurrent request')} for now"
         case FewerWorkers():
             fewer = format_count(event.workers, "worker")
             return f"only {fewer} instead of {event.wanted}: {event.reason} ({event.remedy})"
         case RangesIgnored():
             return (
-                "a proxy or the server ignores Range requests: each file comes over one connection, "
-                "and an interruption starts it again"
+                "a proxy or the server ignores Range requests: each file uses a single connection "
+                "and starts over after an interruption"
             )
     return ""
 
 
 def _reason(event: FileFailed | FileRestarted | FileRetrying) -> str:
-    """Why, without the key, which stands before it."""
+    """Return the reason without the key, which precedes it in the line."""
     return event.reason.removeprefix(f"{event.key}: ")
 
 
 def progress_line(snapshot: Snapshot) -> str:
-    """ "42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 left" """
+    """Return a line such as "42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 remaining"."""
     parts = [
         f"{snapshot.done_files:,} of {format_count(snapshot.total_files, 'file')}",
         f"{format_size(snapshot.done_bytes)} of {format_size(snapshot.total_bytes)}",
         format_speed(snapshot.speed),
     ]
     if snapshot.time_left is not None:
-        parts.append(f"{format_duration(snapshot.time_left)} left")
+        parts.append(f"{format_duration(snapshot.time_left)} remaining")
     if snapshot.failed_files:
         parts.append(f"{snapshot.failed_files:,} failed")
     if snapshot.state is not State.RUNNING:
@@ -141,46 +143,49 @@ def progress_line(snapshot: Snapshot) -> str:
     return f"{percent(snapshot)} %: " + ", ".join(parts)
 
 
-def _held_up_by(fault: FileRetrying | None) -> str:
-    """ "; 2t.nc: stalled, attempt 3": why nothing comes, as far as the last fault tells."""
+def _fault_suffix(fault: FileRetrying | None) -> str:
+    """Return the last fault as "; 2t.nc: stalled, attempt 3"."""
     if fault is None:
         return ""
     return f"; {fault.key.rpartition('/')[2]}: {_reason(fault)}, attempt {fault.attempt + 1}"
 
 
 def percent(snapshot: Snapshot) -> int:
-    """Whole percent of the bytes, rounded down: 100 only when all is there."""
+    """Return the percentage of bytes on disk, rounded down: 100 only when the download is complete."""
     if snapshot.total_bytes:
         return snapshot.done_bytes * 100 // snapshot.total_bytes
     return 100 if snapshot.done_files == snapshot.total_files else 0
 
 
 def checked_lines(groups: Sequence[CheckedGroup]) -> list[str]:
-    """ "3 files are checked, not verified: the server's ETag is not an MD5 (a.nc, b.nc, c.nc)", one for each reason"""
+    """Return a line per reason: "3 files are checked, not verified: the server's ETag is not an MD5 (a.nc, b.nc,
+    c.nc)"."""
     lines = []
-    for reason, keys in groups[:MOST_REASONS]:
-        names = ", ".join(key.rpartition("/")[2] for key in keys[:MOST_NAMES])
-        more = f" and {len(keys) - MOST_NAMES:,} more" if len(keys) > MOST_NAMES else ""
+    for reason, keys in groups[:MAX_REASONS]:
+        names = ", ".join(key.rpartition("/")[2] for key in keys[:MAX_NAMES])
+        more = f" and {len(keys) - MAX_NAMES:,} more" if len(keys) > MAX_NAMES else ""
         are = "is" if len(keys) == 1 else "are"
         lines.append(f"{format_count(len(keys), 'file')} {are} checked, not verified: {reason} ({names}{more})")
-    if rest := sum(len(group.keys) for group in groups[MOST_REASONS:]):
-        lines.append(f"{format_count(rest, 'file')} more: checked, not verified, for other reasons; --json names them")
+    if rest := sum(len(group.keys) for group in groups[MAX_REASONS:]):
+        lines.append(
+            f"{format_count(rest, 'file')} more are checked, not verified, for other reasons; --json lists them"
+        )
     return lines
 
 
 def summary_line(ended: RunEnded, last: Snapshot, missing: int) -> str:
-    """ "12 files, 1.20 GB: 12 verified; took 0:42 at 28.0 MB/s" """
+    """Return a line such as "12 files, 1.20 GB: 12 verified; took 0:42 at 28.0 MB/s"."""
     counts = (
         (ended.verified, "verified"),
         (ended.checked, "checked"),
         (ended.failed, "failed"),
-        (missing, "missing upstream"),
-        (ended.unfinished, "left for the next run"),
+        (missing, "missing in the bucket"),
+        (ended.unfinished, "unfinished"),
     )
     what = ", ".join(f"{number:,} {word}" for number, word in counts if number) or "nothing to do"
     if last.fetched_bytes:
         pace = last.fetched_bytes / last.elapsed if last.elapsed > 0 else 0.0
         effort = f"took {format_duration(last.elapsed)} at {format_speed(pace)}"
     else:
-        effort = f"took {format_duration(last.elapsed)}, nothing had to be fetched"
+        effort = f"took {format_duration(last.elapsed)}, nothing had to be downloaded"
     return f"{format_count(last.total_files, 'file')}, {format_size(last.total_bytes)}: {what}; {effort}"

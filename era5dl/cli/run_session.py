@@ -1,4 +1,7 @@
-"""One session driven to its end: engine, display, records, interrupts. download, resume and demo all come here."""
+"""Runs one session with the engine and reports it: display, JSON records, signals, final summary.
+
+Used by the commands download, resume, verify --repair and demo.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from era5dl.cli import CANNOT_GO_ON, FINE, INCOMPLETE, INTERRUPTED
+from era5dl.cli import exit_codes
+from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
-from era5dl.cli.output import Voice
-from era5dl.cli.plain_display import Face, Lines, checked_lines, summary_line
+from era5dl.cli.output import Output
+from era5dl.cli.plain_display import Display, PlainDisplay, checked_lines, summary_line
 from era5dl.engine.events import Event, RunEnded
 from era5dl.engine.progress import Snapshot
 from era5dl.engine.reporting import CheckedFiles, CheckedGroup, group_by_reason
@@ -27,86 +31,86 @@ if TYPE_CHECKING:
     from era5dl.session import Session
     from era5dl.settings import Settings
 
-TURN = 0.1  # seconds between two looks at the engine; short, so that Ctrl-C is heard on Windows too
-NAMED = 200  # keys named one by one before the rest is only counted
+POLL_INTERVAL = 0.1  # seconds between polls of the engine; Windows handles Ctrl-C only between them
+MAX_LISTED = 200  # keys that are listed; the others are only counted
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """How a run ended, and its last figures."""
+class RunResult:
+    """How a run ended, its last snapshot, and the files that are checked but not verified, grouped by reason."""
 
     ended: RunEnded
     last: Snapshot
     checked: Sequence[CheckedGroup] = ()
 
 
-def drive(
+def run_session(
     bucket: Bucket,
     session: Session,
     settings: Settings,
-    voice: Voice,
+    output: Output,
     interrupts: Interrupts,
     *,
     only: Collection[int] | None = None,
-) -> Finished:
-    """Fetch what is not there yet: look at the engine ten times a second until it has ended, or has had its time.
+) -> RunResult:
+    """Download the remaining objects of a session. Returns when the engine has ended, or after an interrupt.
 
-    only: of that, nothing but these objects (places in the plan).
+    only: restrict the run to these objects (indices in the plan).
     """
     from era5dl.engine.engine import Engine
 
-    _announce(session, voice)
+    _report_start(session, output)
     events: SimpleQueue[Event] = SimpleQueue()
     checked = CheckedFiles()
     engine = Engine(bucket, session, settings, events.put, only=only)
     stopping = False
-    gc.freeze()  # what stands now stands until the end: nothing for the collections of days to look at
-    with interrupts.gracefully(), _face(voice) as face:
+    gc.freeze()  # existing objects live until the end: garbage collections need not traverse them
+    with interrupts.gracefully(), _display(output) as display:
         engine.start()
         try:
-            while not engine.wait(TURN) and not interrupts.out_of_patience:
-                _tell(events, face, voice, checked)
+            while not engine.wait(POLL_INTERVAL) and not interrupts.grace_expired:
+                _report_events(events, display, output, checked)
                 snapshot = engine.snapshot()
-                face.draw(snapshot)
-                if voice.records is not None:
-                    voice.records.progress(snapshot)
-                if interrupts.asked.is_set() and not stopping:
+                display.show_progress(snapshot)
+                if output.json_writer is not None:
+                    output.json_writer.progress(snapshot)
+                if interrupts.requested.is_set() and not stopping:
                     stopping = True
                     engine.stop()
-            _tell(events, face, voice, checked)
+            _report_events(events, display, output, checked)
         except BaseException:
             engine.stop()
             engine.wait(1.0)
             raise
     last = engine.snapshot()
-    if voice.records is not None:
-        voice.records.progress(last, at_once=True)
+    if output.json_writer is not None:
+        output.json_writer.progress(last, force=True)
     groups = group_by_reason(checked.reasons(engine.states()), [obj.key for obj in session.plan.objects])
-    return Finished(engine.result or _unfinished_business(last), last, groups)
+    return RunResult(engine.result or _result_of_unfinished_run(last), last, groups)
 
 
-def conclude(finished: Finished, missing: Sequence[Missing], session: Session, voice: Voice) -> int:
-    """Say how it went and what is missing upstream; give the exit code."""
-    ended, last = finished.ended, finished.last
-    for absent in missing[:NAMED]:
-        voice.insist(f"missing upstream: {absent.key}: {absent.reason}")
-    if len(missing) > NAMED:
-        voice.insist(f"missing upstream: {len(missing) - NAMED:,} more; --json names them all")
+def report_result(result: RunResult, missing: Sequence[Missing], session: Session, output: Output) -> ExitCode:
+    """Print the summary, what is missing in the bucket, and how to continue. Return the exit code."""
+    ended, last = result.ended, result.last
+    for absent in missing[:MAX_LISTED]:
+        output.notice(f"missing in the bucket: {absent.key}: {absent.reason}")
+    if len(missing) > MAX_LISTED:
+        output.notice(f"missing in the bucket: {len(missing) - MAX_LISTED:,} more; --json lists them all")
     for absent in missing:
-        voice.record("missing", key=absent.key, reason=absent.reason)
-    voice.insist(summary_line(ended, last, len(missing)))
-    for line in checked_lines(finished.checked):
-        voice.insist(line)
-    _say_what_next(ended, session, voice)
-    voice.record(
+        output.record("missing", key=absent.key, reason=absent.reason)
+    output.notice(summary_line(ended, last, len(missing)))
+    for line in checked_lines(result.checked):
+        output.notice(line)
+    _report_next_step(ended, session, output)
+    output.record(
         "summary",
         files=last.total_files,
         bytes=last.total_bytes,
         verified=ended.verified,
         checked=ended.checked,
         checked_because=[
-            {"reason": group.reason, "files": len(group.keys), "keys": group.keys[:NAMED]}
-            for group in finished.checked[:NAMED]
+            {"reason": group.reason, "files": len(group.keys), "keys": group.keys[:MAX_LISTED]}
+            for group in result.checked[:MAX_LISTED]
         ],
         failed=ended.failed,
         missing=len(missing),
@@ -118,56 +122,41 @@ def conclude(finished: Finished, missing: Sequence[Missing], session: Session, v
         fetched_bytes=last.fetched_bytes,
         elapsed=last.elapsed,
     )
-    return exit_code(ended, len(missing))
+    return exit_codes.for_run(ended, len(missing))
 
 
-def exit_code(ended: RunEnded, missing: int) -> int:
-    """
-    the run was ended by        left over                     -> code
-    an error                    anything                      -> 3
-    the user                    something                     -> 130
-    itself                      failed, missing, unfinished   -> 1
-    itself                      nothing                       -> 0
-    """
-    if ended.error:
-        return CANNOT_GO_ON
-    if ended.stopped and ended.unfinished:
-        return INTERRUPTED
-    return INCOMPLETE if ended.failed or missing or ended.unfinished else FINE
-
-
-def _tell(events: SimpleQueue[Event], face: Face, voice: Voice, checked: CheckedFiles) -> None:
-    """Pass on what has happened since the last look."""
+def _report_events(events: SimpleQueue[Event], display: Display, output: Output, checked: CheckedFiles) -> None:
+    """Report the events since the last call."""
     while True:
         try:
             event = events.get_nowait()
         except Empty:
             return
-        face.event(event)
+        display.show_event(event)
         checked.record(event)
-        if voice.records is not None:
-            voice.records.event(event)
+        if output.json_writer is not None:
+            output.json_writer.event(event)
 
 
-def _unfinished_business(last: Snapshot) -> RunEnded:
-    """The result of an engine that did not end in time; its last checkpoint stands."""
-    left = last.total_files - last.done_files - last.failed_files
-    return RunEnded(last.verified_files, last.checked_files, last.failed_files, left, True, "", "")
+def _result_of_unfinished_run(last: Snapshot) -> RunEnded:
+    """Return the result for an engine that did not stop in time. Its last checkpoint is on disk."""
+    unfinished = last.total_files - last.done_files - last.failed_files
+    return RunEnded(last.verified_files, last.checked_files, last.failed_files, unfinished, True, "", "")
 
 
-def _face(voice: Voice) -> Face:
-    if voice.live:
-        from era5dl.cli.live_display import Live
+def _display(output: Output) -> Display:
+    if output.supports_live_display:
+        from era5dl.cli.live_display import LiveDisplay
 
-        return Live(voice)
-    return Lines(voice)
+        return LiveDisplay()
+    return PlainDisplay(output)
 
 
-def _announce(session: Session, voice: Voice) -> None:
+def _report_start(session: Session, output: Output) -> None:
     objects = session.plan.objects
     total = sum(obj.size for obj in objects)
     done = session.checkpoint.done_bytes
-    voice.record(
+    output.record(
         "session",
         session=session.id,
         folder=str(session.folder),
@@ -176,45 +165,46 @@ def _announce(session: Session, voice: Voice) -> None:
         done_bytes=done,
     )
     for note in session.notes:
-        voice.insist(note)
-    there = f"; {format_size(done)} came earlier" if done else ""
-    voice.say(f"Fetching {format_count(len(objects), 'file')}, {format_size(total)}, into {session.folder}{there}")
+        output.notice(note)
+    existing = f" ({format_size(done)} are already there)" if done else ""
+    files = format_count(len(objects), "file")
+    output.info(f"Downloading {files}, {format_size(total)}, into {session.folder}{existing}")
 
 
-def _can_be_shown(text: str) -> bool:
-    """Whether it appears on stderr as it is, so that a person can copy it."""
+def _report_next_step(ended: RunEnded, session: Session, output: Output) -> None:
+    if ended.error:
+        output.notice(f"era5dl: {ended.error}")
+    if ended.remedy:
+        output.notice(f"  {ended.remedy}")
+    if ended.unfinished:
+        output.notice(f"To resume: {_resume_command(session)}")
+    elif ended.failed:
+        output.notice(f"To retry the failed files: {_resume_command(session)}")
+
+
+def _resume_command(session: Session) -> str:
+    """Return the command that resumes this session, with --allow-endpoint where the server was named only by a flag."""
+    from era5dl.session.origin import check_origin
+    from era5dl.settings import Settings
+
+    folder = shlex.quote(str(session.folder)) if os.name == "posix" else f'"{session.folder}"'
+    if not _is_displayable(folder):
+        folder = session.id
+    command = f"era5dl resume {folder}"
+    try:
+        own = Settings(endpoint_url=session.info.endpoint_url, bucket=session.info.bucket, region=session.info.region)
+        check_origin(own, Settings.from_environment(os.environ), ())
+    except OtherEndpoint as other:
+        return f"{command} --allow-endpoint {other.address}"
+    except UsageError:
+        pass  # an invalid environment variable is reported when it is used
+    return command
+
+
+def _is_displayable(text: str) -> bool:
+    """Return whether the text appears unchanged on stderr, so that the user can copy it."""
     try:
         text.encode(sys.stderr.encoding or "utf-8")
     except UnicodeEncodeError:
         return False
     return printable(text) == text
-
-
-def _say_what_next(ended: RunEnded, session: Session, voice: Voice) -> None:
-    if ended.error:
-        voice.insist(f"era5dl: {ended.error}")
-    if ended.remedy:
-        voice.insist(f"  {ended.remedy}")
-    if ended.unfinished:
-        voice.insist(f"Go on with: {_resume_command(session)}")
-    elif ended.failed:
-        voice.insist(f"Try the failed ones again with: {_resume_command(session)}")
-
-
-def _resume_command(session: Session) -> str:
-    """What goes on with this session; where only a flag named its server, that has to be said again."""
-    from era5dl.session.origin import check_origin
-    from era5dl.settings import Settings
-
-    folder = shlex.quote(str(session.folder)) if os.name == "posix" else f'"{session.folder}"'
-    if not _can_be_shown(folder):
-        folder = session.id
-    command = f"era5dl resume {folder}"
-    try:
-        here = Settings(endpoint_url=session.info.endpoint_url, bucket=session.info.bucket, region=session.info.region)
-        check_origin(here, Settings.from_environment(os.environ), ())
-    except OtherEndpoint as other:
-        return f"{command} --allow-endpoint {other.address}"
-    except UsageError:
-        pass  # the environment will be complained of when it is used
-    return command

@@ -1,1 +1,1 @@
-"""The commands of the command line: one module each, with one function a command."""
+"""The commands. Each function has the form (arguments, output, interrupts) -> exit code, and may raise Era5Error."""

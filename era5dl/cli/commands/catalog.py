@@ -1,23 +1,23 @@
-"""products, variables: the catalogue on the screen. Asks no server."""
+"""Commands `products` and `variables`: list the catalogue. They send no request."""
 
 from __future__ import annotations
 
 import argparse
 
 from era5dl import catalog
-from era5dl.cli import FINE
+from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
-from era5dl.cli.output import Voice, table
+from era5dl.cli.output import Output, table
 from era5dl.formatting import format_count
 
-_PERIODS = {"day": "day", "month": "month", "half month": "half month", "fixed": "-"}
+_FILE_PERIODS = {"day": "day", "month": "month", "half month": "half month", "fixed": "-"}
 
 
-def products(_arguments: argparse.Namespace, voice: Voice, _interrupts: Interrupts) -> int:
-    """One line a product."""
-    sizes = {product: len(catalog.search(product=product)) for product in catalog.products()}
-    for product, number in sizes.items():
-        voice.record(
+def products(_arguments: argparse.Namespace, output: Output, _interrupts: Interrupts) -> int:
+    """Print a line per product."""
+    variable_counts = {product: len(catalog.search(product=product)) for product in catalog.products()}
+    for product, number in variable_counts.items():
+        output.record(
             "product",
             product=product.prefix,
             title=product.description,
@@ -25,19 +25,19 @@ def products(_arguments: argparse.Namespace, voice: Voice, _interrupts: Interrup
             variables=number,
         )
     rows = [
-        (product.name, str(number), _PERIODS[product.cadence.value], product.description)
-        for product, number in sizes.items()
+        (product.name, str(number), _FILE_PERIODS[product.cadence.value], product.description)
+        for product, number in variable_counts.items()
     ]
-    voice.results(table(rows, head=("PRODUCT", "VARIABLES", "FILE PER", "WHAT"), right=(1,)))
-    return FINE
+    output.results(table(rows, head=("PRODUCT", "VARIABLES", "FILE PER", "DESCRIPTION"), right=(1,)))
+    return ExitCode.OK
 
 
-def variables(arguments: argparse.Namespace, voice: Voice, _interrupts: Interrupts) -> int:
-    """One line a variable, those that TEXT names exactly first."""
+def variables(arguments: argparse.Namespace, output: Output, _interrupts: Interrupts) -> int:
+    """Print a line per variable that matches TEXT; exact matches come first."""
     product = catalog.find_product(arguments.product) if arguments.product else None
     found = catalog.search(arguments.text, product)
     for variable in found:
-        voice.record(
+        output.record(
             "variable",
             product=variable.product.prefix,
             variable=variable.code,
@@ -49,6 +49,7 @@ def variables(arguments: argparse.Namespace, voice: Voice, _interrupts: Interrup
         )
     rows = [(v.name, v.code, v.units, str(v.levels), v.long_name) for v in found]
     if rows:
-        voice.results(table(rows, head=("VARIABLE", "CODE", "UNITS", "LEVELS", "NAME"), right=(3,)))
-    voice.say(f"{format_count(len(found), 'variable')}" + (f" with “{arguments.text}”" if arguments.text else ""))
-    return FINE
+        output.results(table(rows, head=("VARIABLE", "CODE", "UNITS", "LEVELS", "NAME"), right=(3,)))
+    matching = f" matching “{arguments.text}”" if arguments.text else ""
+    output.info(f"{format_count(len(found), 'variable')}{matching}")
+    return ExitCode.OK

@@ -1,7 +1,7 @@
-"""demo: a small ERA5 bucket on this machine, the ordinary download from it, and a proof that does not trust it.
+"""Command `demo`: serves a small ERA5 bucket on this machine, downloads it, and compares the files independently.
 
-Everything lies in one folder that may be deleted: OUT/server is what the S3 server serves, OUT/era5 what was fetched.
-The server has another port each time, so a demo that is run again goes on with the session that is there.
+Everything is in one folder that may be deleted afterwards: OUT/server is served by the S3 server, OUT/era5 is the
+download. The server gets another port each time; a demo that is run again still resumes the existing session.
 """
 
 from __future__ import annotations
@@ -14,58 +14,60 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from era5dl.cli import FINE, INCOMPLETE
 from era5dl.cli.arguments import open_bucket, settings_from
-from era5dl.cli.commands.download import fetch
+from era5dl.cli.commands.download import download_plan
 from era5dl.cli.commands.plan import record_plan
+from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
-from era5dl.cli.output import Voice
-from era5dl.cli.run_session import conclude, drive
+from era5dl.cli.output import Output
+from era5dl.cli.run_session import report_result, run_session
 from era5dl.formatting import format_count, format_size
 from era5dl.planner import make_plan
 from era5dl.session import Session, list_sessions
 from era5dl.settings import Settings
 
+_PROGRESS_INTERVAL = 1.0  # seconds
 
-def demo(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
-    """Make the files, serve them, fetch them, prove them, open them. Exit code 0 only when all is proven."""
+
+def demo(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
+    """Create the files, serve, download, compare and open them. Exit code 0 only if all are identical."""
     from era5dl.demo import DemoServer, create_dataset
 
     out = Path(arguments.out)
-    voice.say(f"Everything is in {out}, which may be deleted afterwards.")
+    output.info(f"All files of the demo are in {out}. You can delete this folder afterwards.")
     if arguments.gui:
         return int(import_module("era5dl.gui").main(["--demo", "--out", str(out / "era5")]))
-    source = create_dataset(out / "server", _Making(voice).tell)
+    source = create_dataset(out / "server", _CreationProgress(output).report)
     os.environ["NO_PROXY"] = "127.0.0.1," + os.environ.get("NO_PROXY", "")  # the server is on this machine
     with DemoServer(source) as server:
-        voice.say(f"An S3 server with these files listens on {server.endpoint_url}; its speed is limited.")
+        output.info(f"Started an S3 server with these files, of limited speed, at {server.endpoint_url}.")
         settings = replace(
             settings_from(arguments), endpoint_url=server.endpoint_url, bucket=server.bucket, proxy=None, ca_bundle=None
         )
-        code = _fetch(settings, out / "era5", voice, interrupts)
-        if code != FINE:
+        code = _download(settings, out / "era5", output, interrupts)
+        if code != ExitCode.OK:
             return code
-    return _prove(source / settings.bucket, out / "era5", voice)
+    return _compare(source / settings.bucket, out / "era5", output)
 
 
-def _fetch(settings: Settings, folder: Path, voice: Voice, interrupts: Interrupts) -> int:
-    """The ordinary download; or what an earlier demo left to do."""
+def _download(settings: Settings, folder: Path, output: Output, interrupts: Interrupts) -> int:
+    """Download as usual, or resume the session of an earlier demo."""
     from era5dl.demo import selection
 
     bucket = open_bucket(settings)
     with interrupts.gracefully():
-        made = make_plan(selection(), bucket, cancelled=interrupts.asked.is_set)
-    record_plan(made, voice, folder)
-    earlier = next((one for one in list_sessions(folder) if one.files == len(made.objects)), None)
+        plan = make_plan(selection(), bucket, cancelled=interrupts.requested.is_set)
+    record_plan(plan, output, folder)
+    earlier = next((session for session in list_sessions(folder) if session.files == len(plan.objects)), None)
     if earlier is None:
-        return fetch(bucket, made, folder, settings, voice, interrupts)
+        return download_plan(bucket, plan, folder, settings, output, interrupts)
     with Session.open(folder, earlier.id) as session:
-        finished = drive(bucket, session, replace(settings, flat=session.info.flat), voice, interrupts)
-        return conclude(finished, session.plan.missing, session, voice)
+        result = run_session(bucket, session, replace(settings, flat=session.info.flat), output, interrupts)
+        return report_result(result, session.plan.missing, session, output)
 
 
-def _prove(source: Path, folder: Path, voice: Voice) -> int:
-    """Compare what arrived with what was served, byte by byte, and open it: no word of the download is believed."""
+def _compare(source: Path, folder: Path, output: Output) -> int:
+    """Compare each downloaded file with the original, byte by byte, and open it. Does not rely on the download."""
     from era5dl.demo import describe_file
 
     with Session.open(folder) as session:
@@ -76,19 +78,19 @@ def _prove(source: Path, folder: Path, voice: Voice) -> int:
         identical = digest == _sha256(source / key)
         different += not identical
         content = describe_file(path) if identical else "not opened"
-        length = path.stat().st_size
-        voice.record(
-            "demo-file", key=key, path=str(path), size=length, sha256=digest, identical=identical, content=content
+        size = path.stat().st_size
+        output.record(
+            "demo-file", key=key, path=str(path), size=size, sha256=digest, identical=identical, content=content
         )
-        voice.result(
-            f"{'identical' if identical else 'DIFFERENT'}  {key}  {format_size(length)}  sha256 {digest[:16]}..."
+        output.result(
+            f"{'identical' if identical else 'DIFFERENT'}  {key}  {format_size(size)}  sha256 {digest[:16]}..."
         )
-        voice.result(f"           {content}")
+        output.result(f"           {content}")
     if different:
-        voice.insist(f"{format_count(different, 'file')} of {len(pairs)} differ from what the server holds.")
-        return INCOMPLETE
-    voice.insist(f"All {format_count(len(pairs), 'file')} are the server's, byte by byte; they are in {folder}.")
-    return FINE
+        output.notice(f"{format_count(different, 'file')} of {len(pairs)} differ from the originals on the server.")
+        return ExitCode.INCOMPLETE
+    output.notice(f"All {format_count(len(pairs), 'file')} are identical to the originals on the server: see {folder}.")
+    return ExitCode.OK
 
 
 def _sha256(path: Path) -> str:
@@ -99,14 +101,14 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-class _Making:
-    """Says how far the making of the files is, every second at most."""
+class _CreationProgress:
+    """Reports the progress of creating the files, at most once per second."""
 
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self._next = 0.0
 
-    def tell(self, done: int, total: int) -> None:
+    def report(self, done: int, total: int) -> None:
         if time.monotonic() >= self._next or done == total:
-            self._next = time.monotonic() + 1.0
-            self._voice.say(f"Making netCDF files for the demo: {done} of {total}")
+            self._next = time.monotonic() + _PROGRESS_INTERVAL
+            self._output.info(f"Creating netCDF files for the demo: {done} of {total}")

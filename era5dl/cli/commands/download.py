@@ -1,4 +1,4 @@
-"""download, resume: plan (or the plan of a session), room on the disk, and the run itself."""
+"""Commands `download` and `resume`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from era5dl.cli.arguments import make_plan, open_bucket, settings_from
+from era5dl.cli.arguments import open_bucket, plan_from, settings_from
 from era5dl.cli.commands.plan import record_plan
 from era5dl.cli.interrupts import Interrupts
-from era5dl.cli.output import Voice
-from era5dl.cli.run_session import conclude, drive
+from era5dl.cli.output import Output
+from era5dl.cli.run_session import report_result, run_session
 from era5dl.errors import OtherEndpoint, SessionNotFound, UsageError
 from era5dl.formatting import format_count, format_size
 
@@ -22,42 +22,44 @@ if TYPE_CHECKING:
     from era5dl.settings import Settings
 
 
-def download(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
-    """Plan, then fetch. Run again with the same words, it goes on."""
+def download(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
+    """Plan and download a selection. Run again with the same arguments, it continues."""
     settings = settings_from(arguments)
     bucket = open_bucket(settings)
-    made = make_plan(arguments, settings, bucket, voice, interrupts)
-    record_plan(made, voice, arguments.out)
-    absent = f", {len(made.missing):,} missing upstream" if made.missing else ""
-    voice.say(f"Planned: {format_count(len(made.objects), 'file')}, {format_size(made.total_bytes)}{absent}")
-    return fetch(bucket, made, arguments.out, settings, voice, interrupts)
+    plan = plan_from(arguments, settings, bucket, output, interrupts)
+    record_plan(plan, output, arguments.out)
+    missing = f", {len(plan.missing):,} missing in the bucket" if plan.missing else ""
+    output.info(f"Planned: {format_count(len(plan.objects), 'file')}, {format_size(plan.total_bytes)}{missing}")
+    return download_plan(bucket, plan, arguments.out, settings, output, interrupts)
 
 
-def fetch(bucket: Bucket, made: Plan, out: Path, settings: Settings, voice: Voice, interrupts: Interrupts) -> int:
-    """Fetch a plan into a folder: what download does, and the demo too."""
+def download_plan(
+    bucket: Bucket, plan: Plan, out: Path, settings: Settings, output: Output, interrupts: Interrupts
+) -> int:
+    """Download a plan into a folder. Returns the exit code."""
     from era5dl.session import Session
 
-    with Session.begin(out, made, settings) as session:
-        finished = drive(bucket, session, settings, voice, interrupts)
-        return conclude(finished, made.missing, session, voice)
+    with Session.begin(out, plan, settings) as session:
+        result = run_session(bucket, session, settings, output, interrupts)
+        return report_result(result, plan.missing, session, output)
 
 
-def resume(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
-    """Go on with a session as it was planned; the bucket is not listed again."""
+def resume(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
+    """Resume a session with its stored plan; the bucket is not listed again."""
     from era5dl.session import Session
 
     with Session.open(*find_session(arguments.session)) as session:
-        settings = settings_of(session, arguments, voice)
+        settings = session_settings(session, arguments, output)
         if settings.endpoint_url:
-            voice.say(f"The files of this session come from {settings.endpoint_url}, not from Amazon.")
-        finished = drive(open_bucket(settings), session, settings, voice, interrupts)
-        return conclude(finished, session.plan.missing, session, voice)
+            output.info(f"The files of this session come from {settings.endpoint_url}, not from Amazon.")
+        result = run_session(open_bucket(settings), session, settings, output, interrupts)
+        return report_result(result, session.plan.missing, session, output)
 
 
-def settings_of(session: Session, arguments: argparse.Namespace, voice: Voice) -> Settings:
-    """The settings a session was begun with; flags change how it is reached and how fast, never where files land.
+def session_settings(session: Session, arguments: argparse.Namespace, output: Output) -> Settings:
+    """Return the settings of a stored session. Flags change how the bucket is accessed, never where files are saved.
 
-    Raises OtherEndpoint when it names a server that neither the settings nor the person at the terminal agree to.
+    Raises OtherEndpoint when the session names a server that neither the settings nor the user at the terminal allows.
     """
     from era5dl.session.origin import check_origin
 
@@ -67,15 +69,15 @@ def settings_of(session: Session, arguments: argparse.Namespace, voice: Voice) -
     try:
         check_origin(settings, settings_from(arguments), arguments.allow_endpoint)
     except OtherEndpoint as other:
-        if not voice.agreed(f"{other}. Fetch from there?"):
+        if not output.confirm(f"{other}. Download from there?"):
             raise
     return settings
 
 
 def find_session(name: str) -> tuple[Path, str | None]:
-    """The folder and session that are meant by a folder, a session id, or the first letters of one.
+    """Return (folder, session id) for a folder, a session id, or the first characters of one.
 
-    A folder wins; with None for the session, its newest unfinished one is meant.
+    A folder takes precedence; the id is then None, which stands for its newest unfinished session.
     """
     from era5dl.session import known_sessions
 
@@ -83,9 +85,9 @@ def find_session(name: str) -> tuple[Path, str | None]:
         return Path(name), None
     found = [known for known in known_sessions() if known.id.startswith(name)] if name else []
     if len({known.id for known in found}) > 1:
-        raise UsageError(f"More than one session begins with {name}.", remedy="Give more letters of its id.")
+        raise UsageError(f"More than one session id starts with {name}.", remedy="Give more characters of the id.")
     if not found:
         raise SessionNotFound(
-            f"There is no folder and no session {name}.", remedy="`era5dl sessions` lists the sessions that are known."
+            f"There is no folder and no session {name}.", remedy="`era5dl sessions` lists the known sessions."
         )
     return found[0].folder, found[0].id

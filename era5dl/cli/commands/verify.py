@@ -1,7 +1,7 @@
-"""verify: are the files on disk the server's bytes? --repair then fetches what differs or is absent, and only that.
+"""Command `verify`: compares the files on disk with the bucket; --repair downloads damaged and deleted files again.
 
-A folder that era5dl fetched into has sessions, which say what belongs there. In any other folder every .nc file whose
-path below it is a key of the bucket is looked up there, and becomes a session that the repair can work with.
+In a folder that era5dl downloaded into, the sessions list the expected files. In any other folder, every .nc file whose
+relative path is a key of the bucket is looked up there, and a session is created for these files.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from era5dl.cli import FINE, INCOMPLETE
 from era5dl.cli.arguments import open_bucket, settings_from
-from era5dl.cli.commands.download import settings_of
+from era5dl.cli.commands.download import session_settings
+from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
-from era5dl.cli.output import Voice
+from era5dl.cli.output import Output
 from era5dl.cli.plain_display import checked_lines
-from era5dl.cli.run_session import conclude, drive
+from era5dl.cli.run_session import report_result, run_session
+from era5dl.engine import verify_files
 from era5dl.engine.reporting import group_by_reason
 from era5dl.engine.verify_files import WRONG_BYTES, FileCondition, FileReport
-from era5dl.engine.verify_files import verify as look_at
 from era5dl.errors import FolderUnusable, UnsafeKey, UsageError
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.formatting import format_count, format_duration, format_size
@@ -35,128 +35,126 @@ if TYPE_CHECKING:
     from era5dl.session import Checkpoint
 
 GOOD = (FileCondition.VERIFIED, FileCondition.CHECKED)
-NONE_MATCHES = (
-    "No file matches the server's ETag. If this server's ETags are not MD5s, say so with --opaque-etags: "
-    "files are then checked, not verified."
+NO_ETAG_MATCHES = (
+    "No file matches the server's ETag. If this server's ETags are not MD5s, use --opaque-etags: "
+    "the files are then checked, not verified."
 )
-EVERY = 10.0  # seconds between two lines about how far it is
+_PROGRESS_INTERVAL = 10.0  # seconds
 
 
-def verify(arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> int:
-    """Every session of the folder, the newest first; what a newer one has looked at already is not looked at again."""
+def verify(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
+    """Verify the files of all sessions in the folder, newest session first. Files are not verified twice."""
     folder = Path(arguments.folder)
     if not folder.is_dir():
         raise FolderUnusable(f"There is no folder {folder}.")
-    code = FINE
-    seen: set[Path] = set()
-    for session in _sessions(folder, arguments, voice, interrupts):
-        paths = _paths(session)
-        if paths <= seen:
+    exit_code = ExitCode.OK
+    verified_paths: set[Path] = set()
+    for session in _sessions(folder, arguments, output, interrupts):
+        paths = _final_paths(session)
+        if paths <= verified_paths:
             continue
-        seen |= paths
-        settings = settings_of(session, arguments, voice)
+        verified_paths |= paths
+        settings = session_settings(session, arguments, output)
         bucket = open_bucket(settings)
         before = session.checkpoint
-        examined = _look(bucket, session, settings.opaque_etags, voice, interrupts)
-        found = FINE if all(one.condition in GOOD for one in examined) else INCOMPLETE
-        bad = [one.index for one in examined if _was_spoilt(one, before)]
-        if bad and arguments.repair:
-            found = conclude(drive(bucket, session, settings, voice, interrupts, only=bad), (), session, voice)
-        code = max(code, found)
-    return code
+        reports = _verify_session(bucket, session, settings.opaque_etags, output, interrupts)
+        code = ExitCode.OK if all(report.condition in GOOD for report in reports) else ExitCode.INCOMPLETE
+        damaged = [report.index for report in reports if _needs_repair(report, before)]
+        if damaged and arguments.repair:
+            result = run_session(bucket, session, settings, output, interrupts, only=damaged)
+            code = report_result(result, (), session, output)
+        exit_code = max(exit_code, code)
+    return exit_code
 
 
-def _was_spoilt(one: FileReport, before: Checkpoint) -> bool:
-    """Whether a repair has to mend it: what is wrong, or was finished and is gone. What never came is `resume`'s."""
-    if one.condition is FileCondition.ABSENT:
-        return one.index in before.verified or one.index in before.checked
-    return one.condition is FileCondition.WRONG
+def _needs_repair(report: FileReport, before: Checkpoint) -> bool:
+    """Return whether the file is wrong, or was complete and is gone. Files never downloaded are left to `resume`."""
+    if report.condition is FileCondition.ABSENT:
+        return report.index in before.verified or report.index in before.checked
+    return report.condition is FileCondition.WRONG
 
 
-def _look(
-    bucket: Bucket, session: Session, opaque_etags: bool, voice: Voice, interrupts: Interrupts
+def _verify_session(
+    bucket: Bucket, session: Session, opaque_etags: bool, output: Output, interrupts: Interrupts
 ) -> list[FileReport]:
-    """Look at the files of one session and say what is not as it should be."""
-    examined: SimpleQueue[FileReport] = SimpleQueue()
-    watch = _Watch(session, voice, examined)
-    voice.say(
-        f"Proving {format_count(len(session.plan.objects), 'file')} in {session.folder} ({session.info.title}) ..."
+    """Verify the files of one session and print which are not as they should be."""
+    objects = session.plan.objects
+    queue: SimpleQueue[FileReport] = SimpleQueue()
+    progress = _VerifyProgress(session, output, queue)
+    output.info(f"Verifying {format_count(len(objects), 'file')} in {session.folder} ({session.info.title}) ...")
+    reports = interrupts.run_in_background(
+        lambda: verify_files.verify(bucket, session, queue.put, interrupts.requested.is_set, opaque_etags=opaque_etags),
+        progress.update,
     )
-    everything = interrupts.background(
-        lambda: look_at(bucket, session, examined.put, interrupts.asked.is_set, opaque_etags=opaque_etags), watch.tell
-    )
-    watch.tell()
-    counts = Counter(one.condition for one in everything)
-    total = sum(obj.size for obj in session.plan.objects)
-    named = ", ".join(f"{counts[condition]:,} {condition.value}" for condition in FileCondition if counts[condition])
-    voice.result(
-        f"{format_count(len(everything), 'file')}, {format_size(total)}: {named or 'nothing'}; took {watch.took()}"
-    )
-    because = {one.index: one.reason for one in everything if one.condition is FileCondition.CHECKED}
-    if not opaque_etags and not counts[FileCondition.VERIFIED] and any(one.reason == WRONG_BYTES for one in everything):
-        voice.insist(NONE_MATCHES)
-    for line in checked_lines(group_by_reason(because, [obj.key for obj in session.plan.objects])):
-        voice.insist(line)
-    voice.record(
+    progress.update()
+    counts = Counter(report.condition for report in reports)
+    total = sum(obj.size for obj in objects)
+    conditions = ", ".join(f"{counts[one]:,} {one.value}" for one in FileCondition if counts[one]) or "nothing"
+    took = format_duration(progress.elapsed)
+    output.result(f"{format_count(len(reports), 'file')}, {format_size(total)}: {conditions}; took {took}")
+    if not opaque_etags and not counts[FileCondition.VERIFIED] and any(one.reason == WRONG_BYTES for one in reports):
+        output.notice(NO_ETAG_MATCHES)
+    reasons = {report.index: report.reason for report in reports if report.condition is FileCondition.CHECKED}
+    for line in checked_lines(group_by_reason(reasons, [obj.key for obj in objects])):
+        output.notice(line)
+    output.record(
         "verify-summary",
         session=session.id,
-        files=len(everything),
+        files=len(reports),
         bytes=total,
         **{condition.value: counts[condition] for condition in FileCondition},
-        elapsed=watch.elapsed,
+        elapsed=progress.elapsed,
     )
-    return everything
+    return reports
 
 
-class _Watch:
-    """Passes on what is examined, on the thread that waits for it."""
+class _VerifyProgress:
+    """Prints reports and progress on the thread that waits for the verification."""
 
-    def __init__(self, session: Session, voice: Voice, examined: SimpleQueue[FileReport]) -> None:
-        self._session, self._voice, self._examined = session, voice, examined
-        self._began = time.monotonic()
-        self._next = self._began + EVERY
+    def __init__(self, session: Session, output: Output, queue: SimpleQueue[FileReport]) -> None:
+        self._session, self._output, self._queue = session, output, queue
+        self._started_at = time.monotonic()
+        self._next_message = self._started_at + _PROGRESS_INTERVAL
         self._done = 0
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it began."""
-        return time.monotonic() - self._began
+        """Seconds since the start."""
+        return time.monotonic() - self._started_at
 
-    def took(self) -> str:
-        return format_duration(self.elapsed)
-
-    def tell(self) -> None:
-        """What has come since the last call."""
+    def update(self) -> None:
+        """Print the reports since the last call, and the progress from time to time."""
         with contextlib.suppress(Empty):
             while True:
-                self._one(self._examined.get_nowait())
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + EVERY
-            self._voice.say(f"{self._done:,} of {format_count(len(self._session.plan.objects), 'file')}")
+                self._print(self._queue.get_nowait())
+        if time.monotonic() >= self._next_message:
+            self._next_message = time.monotonic() + _PROGRESS_INTERVAL
+            self._output.info(f"{self._done:,} of {format_count(len(self._session.plan.objects), 'file')}")
 
-    def _one(self, one: FileReport) -> None:
+    def _print(self, report: FileReport) -> None:
         self._done += 1
         path = ""
         with contextlib.suppress(UnsafeKey):
-            path = str(self._session.paths.final(one.index))
-        self._voice.record("proven", key=one.key, path=path, condition=one.condition.value, reason=one.reason)
-        if one.condition not in GOOD:
-            self._voice.result(f"{one.condition.value}: {one.key}: {one.reason}")
+            path = str(self._session.paths.final(report.index))
+        condition = report.condition.value
+        self._output.record("proven", key=report.key, path=path, condition=condition, reason=report.reason)
+        if report.condition not in GOOD:
+            self._output.result(f"{condition}: {report.key}: {report.reason}")
 
 
-def _sessions(folder: Path, arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> Iterator[Session]:
-    """The sessions of the folder, each open while it is looked at; or one made from the .nc files in it."""
+def _sessions(folder: Path, arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> Iterator[Session]:
+    """Yield the sessions of the folder, each open until the next; or one created from the .nc files in it."""
     known = list_sessions(folder)
-    for one in known:
-        with Session.open(folder, one.id) as session:
+    for summary in known:
+        with Session.open(folder, summary.id) as session:
             yield session
     if not known:
-        with _adopted(folder, arguments, voice, interrupts) as session:
+        with _session_from_files(folder, arguments, output, interrupts) as session:
             yield session
 
 
-def _adopted(folder: Path, arguments: argparse.Namespace, voice: Voice, interrupts: Interrupts) -> Session:
-    """A session of the files that lie here and are objects of the bucket."""
+def _session_from_files(folder: Path, arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> Session:
+    """Create a session for the .nc files in the folder that are objects of the bucket."""
     from era5dl.planner import plan_keys
 
     settings = settings_from(arguments, flat=False)
@@ -166,22 +164,20 @@ def _adopted(folder: Path, arguments: argparse.Namespace, voice: Voice, interrup
         if OWN_FOLDER not in path.relative_to(folder).parts
     )
     if not keys:
-        raise UsageError(f"There is no session and no .nc file in {folder}.", remedy="Name the folder of a download.")
+        raise UsageError(f"There is no session and no .nc file in {folder}.", remedy="Name a download folder.")
     with interrupts.gracefully():
-        made = plan_keys(keys, open_bucket(settings), cancelled=interrupts.asked.is_set)
-    if made.missing:
-        voice.insist(
-            f"{format_count(len(made.missing), '.nc file')} here have no counterpart in the bucket; passed over"
-        )
-    if not made.objects:
+        plan = plan_keys(keys, open_bucket(settings), cancelled=interrupts.requested.is_set)
+    if plan.missing:
+        output.notice(f"ignored: {format_count(len(plan.missing), '.nc file')} that the bucket does not contain")
+    if not plan.objects:
         raise UsageError(
             f"No .nc file in {folder} is an object of the bucket.",
-            remedy="Their paths below the folder must be their keys: e5.oper.an.pl/202102/....",
+            remedy="Their paths relative to the folder must be keys, such as e5.oper.an.pl/202102/....",
         )
-    return Session.begin(folder, made, settings)
+    return Session.begin(folder, plan, settings)
 
 
-def _paths(session: Session) -> set[Path]:
+def _final_paths(session: Session) -> set[Path]:
     paths: set[Path] = set()
     for index in range(len(session.plan.objects)):
         with contextlib.suppress(UnsafeKey):

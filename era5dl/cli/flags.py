@@ -1,0 +1,144 @@
+"""Command-line flags that several commands share, in groups, and their argument types.
+
+Flags that are settings default to None: then the environment variable or the default of `era5dl.settings` applies.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from era5dl.errors import UsageError
+from era5dl.formatting import parse_rate
+
+
+def add_selection_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that select variables and dates, or a list of keys."""
+    variables = parser.add_argument_group("variables")
+    variables.add_argument(
+        "--product",
+        action="extend",
+        type=comma_separated,
+        default=[],
+        metavar="P",
+        help="product such as an.pl; without --variable all its variables",
+    )
+    variables.add_argument(
+        "--variable",
+        action="extend",
+        type=comma_separated,
+        default=[],
+        metavar="V",
+        help="repeatable or comma-separated; an.pl/t, 2t, 128_130_t, t2m and 2m_temperature all work",
+    )
+    variables.add_argument(
+        "--preset", metavar="NAME", help="the variables of a model: wrf, graphcast, pangu, fuxi, ..."
+    )
+    variables.add_argument(
+        "--keys-file",
+        metavar="FILE",
+        help="instead of a selection: object keys, or s3:// or https:// URLs, one per line (-: standard input)",
+    )
+    dates = parser.add_argument_group("dates (UTC)")
+    dates.add_argument("--start", metavar="YYYY-MM-DD", help="first day")
+    dates.add_argument("--end", metavar="YYYY-MM-DD", help="last day, included")
+    dates.add_argument(
+        "--years", action="append", default=[], metavar="LIST", help="instead of --start, such as 2000-2005,2010"
+    )
+    dates.add_argument(
+        "--months", action="append", default=[], metavar="LIST", help="of these years, such as 1,4,7-9 (default: all)"
+    )
+    dates.add_argument(
+        "--days",
+        action="append",
+        default=[],
+        metavar="LIST",
+        help="of these months (default: all); days that do not exist, such as June 31, are ignored",
+    )
+
+
+def add_common_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every command that connects to the bucket."""
+    bucket = parser.add_argument_group("bucket")
+    bucket.add_argument("--endpoint-url", metavar="URL", help="S3 server other than Amazon's")
+    bucket.add_argument(
+        "--allow-endpoint",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="for resume and verify: allow this server, which the session names but no setting does",
+    )
+    bucket.add_argument("--bucket", metavar="NAME", help="default: nsf-ncar-era5")
+    bucket.add_argument("--region", metavar="R", help="default: us-west-2")
+    bucket.add_argument(
+        "--proxy",
+        metavar="URL",
+        help="such as socks5h://127.0.0.1:7890; http, https, socks5, socks5h, socks4 or socks4a. Set a password in "
+        "ERA5DL_PROXY instead, because other users can read command lines in the process list",
+    )
+    bucket.add_argument("--ca-bundle", metavar="FILE", help="CA certificates to trust, if a proxy inspects TLS")
+    add_transfer_flags(parser)
+    add_output_flags(parser)
+
+
+def add_transfer_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that control speed, retries, verification and file names."""
+    transfer = parser.add_argument_group("transfer")
+    transfer.add_argument("--workers", type=int, metavar="N", help="concurrent requests (default: 8)")
+    transfer.add_argument(
+        "--limit-rate", type=rate, metavar="RATE", help="total bytes per second, such as 5M (0: no limit)"
+    )
+    transfer.add_argument(
+        "--retries",
+        type=int,
+        metavar="N",
+        help="consecutive attempts without a new byte before a file fails (default: 6)",
+    )
+    transfer.add_argument(
+        "--no-verify", action="store_const", const=False, dest="verify", help="compare sizes only, compute no MD5s"
+    )
+    transfer.add_argument(
+        "--opaque-etags",
+        action="store_const",
+        const=True,
+        help="this server's ETags are not MD5s: accept files that do not match them as checked",
+    )
+    transfer.add_argument(
+        "--flat", action="store_const", const=True, help="save all files in one folder, without subfolders"
+    )
+
+
+def add_read_back_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --read-back."""
+    parser.add_argument(
+        "--read-back",
+        action="store_const",
+        const=True,
+        help="read each file back from the disk and hash it before it gets its final name, bypassing the page cache "
+        "where supported. Without it, bytes are hashed as they arrive, and read back only after a disk error or when "
+        "the file's time shows a change by another program. Detects such changes up to that moment, not later ones",
+    )
+
+
+def add_output_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --json and --quiet, which every command has."""
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--json", action="store_true", help="write JSON records to stdout, one per line; messages go to stderr"
+    )
+    output.add_argument("--quiet", action="store_true", help="print only errors and the summary")
+
+
+def comma_separated(text: str) -> list[str]:
+    """Argument type: "t, u" -> ["t", "u"]."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise argparse.ArgumentTypeError("no name given")
+    return words
+
+
+def rate(text: str) -> int:
+    """Argument type: "5M" -> 5_000_000 bytes per second. "0" removes a limit set in the environment."""
+    try:
+        return parse_rate(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"{error}. {error.remedy}") from None
