@@ -1,4 +1,8 @@
-"""Fixtures that several test modules share. Every server is started only by the tests that ask for it."""
+"""Fixtures for all tests. Servers are started only by the tests that use them.
+
+Tests marked `slow` take long and test what faster tests of the same module or package cover in less depth:
+`pytest -m "not slow"` leaves them out.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from era5dl.bucket import client
 from era5dl.engine import retry
 from tests import texts
 from tests.faultlab import Certificates, FaultServer, make_certificates
@@ -16,38 +21,47 @@ from tests.servers.seaweed import Seaweed
 
 
 def pytest_sessionstart() -> None:
-    """The window reads a compiled catalogue; a change of the .po must not need an installation to be seen."""
+    """Compile the window's texts if the .po has changed since the last installation."""
     texts.compile_if_stale()
 
 
 @pytest.fixture(autouse=True)
 def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the list of sessions of whoever runs it."""
+    """Keep tests away from the list of sessions of the person who runs them."""
     monkeypatch.setenv("ERA5DL_STATE_DIR", str(tmp_path_factory.mktemp("state")))
 
 
 @pytest.fixture(autouse=True)
-def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failed files get their second chances without the seconds in between."""
+def _short_retry_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start retry rounds without the usual delay."""
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _shared_botocore_data() -> Iterator[None]:
+    """Let all S3 clients of a test process share botocore's data files: parsing them takes 0.1 s per client."""
+    loader = client._S3Loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "_S3Loader", lambda: loader)
+        yield
 
 
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    """A real S3 server with one bucket, started once per test run. Tests share it: use keys of your own."""
+    """A real S3 server with one bucket, started once per test process. Tests share it: use keys of your own."""
     with Seaweed(tmp_path_factory.mktemp("seaweed")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Throw-away certificates for 127.0.0.1; `.ca_file` is what a client must trust."""
+    """Temporary certificates for 127.0.0.1; `.ca_file` is what a client must trust."""
     return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
 def fault_server() -> Iterator[FaultServer]:
-    """An empty bucket over http that answers well until it is told not to. One per test."""
+    """An S3 server over http with an empty bucket, and without faults until the test adds them. One per test."""
     with FaultServer() as server:
         yield server
 
@@ -61,7 +75,7 @@ def fault_server_tls(certificates: Certificates) -> Iterator[FaultServer]:
 
 @pytest.fixture
 def fault_proxy(seaweed: Seaweed) -> Iterator[FaultServer]:
-    """Faults in front of `seaweed`, over http. One per test; the objects are shared, so use keys of your own."""
+    """The fault server in front of `seaweed`, over http. One per test; the objects are shared: use keys of your own."""
     with FaultServer(upstream=seaweed.endpoint_url) as server:
         yield server
 
@@ -82,7 +96,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
-        pytest.skip(f"a disk that can be filled needs the right to mount one: {mounted.stderr.strip()}")
+        pytest.skip(f"mounting a small disk needs root: {mounted.stderr.strip()}")
     yield folder
     if os.path.ismount(folder):
         subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -31,7 +31,7 @@ FOR_EVER = 60.0  # seconds that the servers go on
 SOON = 15.0  # seconds; without a limit it would be FOR_EVER
 
 
-@pytest.fixture(params=["http", "tls"])
+@pytest.fixture(params=["http", pytest.param("tls", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[FaultServer]:
     with FaultServer(certificates=certificates if request.param == "tls" else None) as made:
         made.put(KEY, DATA)

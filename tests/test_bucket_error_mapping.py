@@ -67,7 +67,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-@pytest.fixture(params=["http", "https"])
+@pytest.fixture(params=["http", pytest.param("https", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest) -> FaultServer:
     """A fault server with one object, once plain and once with TLS."""
     found: FaultServer = request.getfixturevalue("fault_server" if request.param == "http" else "fault_server_tls")

@@ -436,6 +436,7 @@ def sockets_to(server: FaultServer) -> int:
     return sum(c.raddr[1:] == (server.port,) for c in psutil.Process().net_connections("tcp") if c.raddr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["range-ignored-gzipped", "range-cut", "login-page", "other-etag", "slow-down"])
 def test_fifty_failing_opens_leave_no_socket(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
     """Even when somebody keeps the errors, whose tracebacks keep the frames, and nobody collects garbage."""

@@ -24,7 +24,14 @@ RANGE = {"Range": f"bytes={START}-{STOP - 1}"}
 SOON = 0.2  # seconds that faults of time last here
 
 
-@pytest.fixture(params=["fault_server", "fault_server_tls", "fault_proxy", "fault_proxy_tls"])
+@pytest.fixture(
+    params=[
+        "fault_server",
+        "fault_server_tls",
+        pytest.param("fault_proxy", marks=pytest.mark.slow),
+        pytest.param("fault_proxy_tls", marks=pytest.mark.slow),
+    ]
+)
 def server(request: pytest.FixtureRequest) -> FaultServer:
     """A fault server with one object, plain and with TLS, in memory and in a SeaweedFS behind it."""
     server: FaultServer = request.getfixturevalue(request.param)

@@ -30,6 +30,7 @@ from tests.session_samples import objects, plan_of
 SECRET = "zQ9vuLt7"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "how", "debug"),
     [
