@@ -105,8 +105,8 @@ def test_the_window_lists_them_in_the_message_and_in_the_log() -> None:
     earlier, odd = CheckedGroup(CHECKED_EARLIER, ("z.nc",)), CheckedGroup("odd", ("y.nc",))
     groups = [CheckedGroup(NO_MD5, tuple(KEYS)), earlier, odd]
     assert summary_text.not_verified_files(groups) == (
-        "4 files are checked, not verified (a.txt, b.txt, c.txt …). The server's ETag is not an MD5. "
-        "1 file is checked, not verified (z.nc). They were checked in an earlier run. 1 more for other reasons."
+        "4 files are checked but not verified (a.txt, b.txt, c.txt …). The server's ETag is not an MD5. "
+        "1 file is checked but not verified (z.nc). They were checked in an earlier run. 1 more for other reasons."
     )
     assert summary_text.not_verified_files([]) == ""
     book = LogModel()
@@ -114,8 +114,8 @@ def test_the_window_lists_them_in_the_message_and_in_the_log() -> None:
         book.handle_event(FileDone(0, key, 5, "", Outcome.CHECKED, NO_MD5, adopted=False))
     book.handle_event(RunEnded(0, 3, 0, 0, False, "", ""))
     assert [line.text for line in book.lines(LogLevel.WARNING)] == [
-        "2 files are checked, not verified (a.txt, b.txt). The server's ETag is not an MD5.",
-        "1 file is checked, not verified. They were checked in an earlier run.",
+        "2 files are checked but not verified (a.txt, b.txt). The server's ETag is not an MD5.",
+        "1 file is checked but not verified. They were checked in an earlier run.",
     ]
     book.handle_event(RunEnded(3, 0, 0, 0, False, "", ""))  # the end of another run
     assert len(book.lines(LogLevel.WARNING)) == 2

@@ -117,7 +117,7 @@ def test_a_download_with_the_keyboard_only(
     root.event_generate("<Control-Key-1>")
     root.event_generate("<Control-p>")
     fault_server.link = Link()
-    window.wait_until(lambda: "2 files are here and verified" in window.page.banner.text)
+    window.wait_until(lambda: "2 files downloaded and verified" in window.page.banner.text)
 
 
 def test_ctrl_a_selects_the_whole_field(open_window: Callable[..., Window], tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_after_a_kill_the_window_offers_to_resume_the_session(
     window = open_window(**options(fault_server, out))
     window.wait_until(lambda: "was interrupted at" in window.page.banner.text)
     window.page.banner._button.invoke()
-    window.wait_until(lambda: "6 files are here and verified" in window.page.banner.text)
+    window.wait_until(lambda: "6 files downloaded and verified" in window.page.banner.text)
     assert wrong(out, objects) == []
 
 
@@ -343,7 +343,7 @@ def test_no_text_of_the_totals_is_truncated(open_window: Callable[..., Window], 
         window.wait_until(lambda: all(word.winfo_width() >= word.winfo_reqwidth() for word in words), timeout=3)
     left, right = headings.span(1)
     assert headings._fitter.widest(["100 %"]) + window.app.theme.px(headings.bar_width + 8) <= right - left
-    for number, text in ((2, "14.0 MB"), (3, "1.25 MB/s"), (4, "In transfer")):
+    for number, text in ((2, "14.0 MB"), (3, "1.25 MB/s"), (4, "Downloading")):
         left, right = headings.span(number)
         indent = window.app.theme.px(21) if number == 4 else 0
         assert headings._fitter.widest([text]) + indent <= right - left, text

@@ -114,9 +114,9 @@ def test_the_steps_of_a_test() -> None:
     assert table["Connection"].timings == ("92.4", "89.1", "101", "3.1", "0%")
     assert table["Encryption (TLS)"].timings is not None and table["Encryption (TLS)"].timings[4] == "17%"
     assert not table["Encryption (TLS)"].good
-    assert table["Name (DNS)"].value == "12.3 ms · 10.1.2.3, 10.1.2.4 …"
+    assert table["Name lookup (DNS)"].value == "12.3 ms · 10.1.2.3, 10.1.2.4 …"
     assert table["Throughput"].value == "34.0 MB/s on one connection (32.0 MB fetched)"
-    assert table["Clock"].value == "agrees with the server's"
+    assert table["Clock"].value == "matches the server"
 
 
 def test_the_steps_of_a_test_that_failed() -> None:
@@ -125,36 +125,36 @@ def test_the_steps_of_a_test_that_failed() -> None:
         clock_ahead=-7200.0, throughput=None, failed_step="dns", proxy=None,
     )  # fmt: skip
     table = {step.name: step for step in network_test_rows(nothing)}
-    assert (table["Name (DNS)"].value, table["Name (DNS)"].good) == ("failed", False)
+    assert (table["Name lookup (DNS)"].value, table["Name lookup (DNS)"].good) == ("failed", False)
     assert table["Connection"].value == "not measured"
-    assert (table["Clock"].value, table["Clock"].good) == ("2:00:00 behind the server's", False)
+    assert (table["Clock"].value, table["Clock"].good) == ("2:00:00 behind the server", False)
     assert table["Proxy"].value == "none"
 
 
 @pytest.mark.parametrize(
     ("change", "proxy", "trusted"),
     [
-        ({"proxy": None}, "none", "the system's certificates and the bundled ones"),
+        ({"proxy": None}, "none", "those of the system and the bundled ones"),
         (
             {"proxy": "socks5h://127.0.0.1:7890", "proxy_source": "ALL_PROXY"},
             "socks5h://127.0.0.1:7890, set in ALL_PROXY",
-            "the system's certificates and the bundled ones",
+            "those of the system and the bundled ones",
         ),
         (
             {"proxy_source": SETTINGS, "trust_file": "/etc/ca.pem", "trust_source": SETTING},
             "http://proxy.uni.example:3128, set in the settings",
-            "those of /etc/ca.pem alone, set in the settings",
+            "only those in /etc/ca.pem, set in the settings",
         ),
         (
             {"proxy_source": SYSTEM, "trust_file": "/etc/ca.pem", "trust_source": "AWS_CA_BUNDLE"},
-            "http://proxy.uni.example:3128, set in the system's settings",
-            "those of /etc/ca.pem alone, set in AWS_CA_BUNDLE",
+            "http://proxy.uni.example:3128, set in the system settings",
+            "only those in /etc/ca.pem, set in AWS_CA_BUNDLE",
         ),
     ],
 )
 def test_the_proxy_and_the_trust_with_who_set_them(change: dict[str, Any], proxy: str, trusted: str) -> None:
     table = {step.name: step for step in network_test_rows(replace(GOOD, **change))}
-    assert (table["Proxy"].value, table["Trusted"].value) == (proxy, trusted)
+    assert (table["Proxy"].value, table["Trusted certificates"].value) == (proxy, trusted)
 
 
 def test_a_proxy_that_fails_is_named_in_its_step() -> None:
@@ -232,10 +232,10 @@ def test_findings_come_and_go(scene: Scene) -> None:
     page.show_diagnoses([describe(Diagnosis.THROTTLED), describe(Diagnosis.UNSTEADY)])
     scene.root.update()
     shown = [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()]
-    assert shown == ["The server asked us to slow down", "The line is unsteady"]
+    assert shown == ["The server asked to slow down", "The connection is unstable"]
     page.show_diagnoses([describe(Diagnosis.FINE)])
     scene.root.update()
-    assert [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()] == ["All is well"]
+    assert [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()] == ["No problems found"]
 
 
 def test_steps_and_charts_are_shown_and_shown_again(scene: Scene) -> None:

@@ -41,7 +41,7 @@ def state(window: Window) -> State | None:
 def wait_for_banner_and_recovery(window: Window, *words: str, end: Callable[[], object]) -> None:
     """Wait for a banner with all of these words, call `end`, and wait until the run continues without banner."""
     window.wait_until(lambda: all(word in window.page.banner.text for word in words))
-    assert "goes on by itself" in window.page.banner.text
+    assert "resumes automatically" in window.page.banner.text
     window.wait_until(lambda: words[0] in str(window.page.totals._left["text"]))
     end()
     window.wait_until(lambda: state(window) is State.RUNNING and not window.page.banner.text)
@@ -49,7 +49,7 @@ def wait_for_banner_and_recovery(window: Window, *words: str, end: Callable[[], 
 
 def finish(window: Window, server: FaultServer, out: Path, objects: dict[str, bytes]) -> None:
     server.link = Link()
-    window.wait_until(lambda: "are here and verified" in window.page.banner.text)
+    window.wait_until(lambda: "downloaded and verified" in window.page.banner.text)
     wanted = {key: data for key, data in objects.items() if "_v." not in key}
     assert wrong(out, wanted) == []
 
@@ -67,7 +67,7 @@ def test_a_full_disk_is_explained_and_the_run_continues_afterwards(
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:  # another program fills the disk
             file.write(bytes(65536))
-    wait_for_banner_and_recovery(window, "Waiting for room on the disk", "Make room", end=ballast.unlink)
+    wait_for_banner_and_recovery(window, "Waiting for disk space", "Free some space", end=ballast.unlink)
     finish(window, fault_server, small_disk, objects)
 
 

@@ -605,7 +605,7 @@ def test_why_no_more_could_be_proven():
 
     assert status_text.not_verified_reason(NO_MD5) == "The server's ETag is not an MD5."
     assert status_text.not_verified_reason(f"{NO_MD5}; it is not an HDF5 file").endswith(
-        "MD5. The file itself says: it is not an HDF5 file"
+        "MD5. Problem in the file: it is not an HDF5 file"
     )
     assert status_text.not_verified_reason("a new reason") == "a new reason"
     switch("zh_CN")

@@ -79,7 +79,7 @@ def test_a_download_from_selection_to_completion(
     second.wait_until(second.running)
     second.page.totals.limit.delete(0, "end")
     second.page.totals.limit.event_generate("<FocusOut>")
-    second.wait_until(lambda: "6 files are here and verified" in second.page.banner.text)
+    second.wait_until(lambda: "6 files downloaded and verified" in second.page.banner.text)
     assert wrong(out, objects) == []
     assert second.page.queue._files.counts()[second.page.queue._files.shown] == 6
     second.close()
@@ -189,7 +189,7 @@ def test_a_folder_on_the_command_line_resumes_its_session(
     out = begun(fault_server, tmp_path / "era5")
     fault_server.link = Link()
     window = open_window(endpoint_url=fault_server.endpoint_url, bucket=fault_server.bucket, folder=out)
-    window.wait_until(lambda: "are here and verified" in window.page.banner.text)
+    window.wait_until(lambda: "downloaded and verified" in window.page.banner.text)
     assert wrong(out, objects) == []
     window.close()
 
@@ -230,7 +230,7 @@ def test_files_are_held_and_released_by_shortcut_and_menu(
     queue.table.canvas.focus_force()
     queue.table.canvas.event_generate("<Control-a>")
     queue.table.canvas.event_generate("<Control-h>")
-    window.wait_until(lambda: "Only held files are left" in window.page.banner.text)
+    window.wait_until(lambda: "Only held files remain" in window.page.banner.text)
     window.wait_until(lambda: {row[4] for row in queue.table.texts_shown() if row[0]} == {"Held"})
     window.wait_until(lambda: "6 held" in str(window.page.totals._detail["text"]))
     window.wait_until(lambda: window.page.totals.can_resume)
@@ -246,11 +246,11 @@ def test_files_are_held_and_released_by_shortcut_and_menu(
     menu.invoke(entries["Release"])
     window.wait_until(lambda: window.app.queue.states.count(FileState.VERIFIED) == 1)
     assert window.app.queue.states[2] == FileState.VERIFIED
-    window.wait_until(lambda: "Only held files are left" in window.page.banner.text)
+    window.wait_until(lambda: "Only held files remain" in window.page.banner.text)
 
     window.wait_until(lambda: window.page.totals.can_resume)  # the button follows the banner
     window.press(window.page.totals.pause)
-    window.wait_until(lambda: "6 files are here and verified" in window.page.banner.text)
+    window.wait_until(lambda: "6 files downloaded and verified" in window.page.banner.text)
     assert wrong(out, objects) == []
     window.close()
 

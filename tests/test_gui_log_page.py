@@ -35,23 +35,23 @@ DETAIL, INFO, WARNING, ERROR = LogLevel
 DESCRIBED = [
     (FileStarted(0, KEY, 5_000_000, 0), DETAIL, "t.nc: started, 5.00 MB"),
     (FileStarted(0, KEY, 5_000_000, 2_000_000), DETAIL, "t.nc: resumed, 2.00 MB already on disk"),
-    (FileRetrying(0, KEY, "cut off", 1, 2.4), WARNING, "t.nc: retry in 2 s: cut off"),
+    (FileRetrying(0, KEY, "cut off", 1, 2.4), WARNING, "t.nc: retrying in 2 s: cut off"),
     (FileRestarted(0, KEY, "another version"), WARNING, "t.nc: restarted from the beginning: another version"),
     (FileDone(0, KEY, 5, "", Outcome.VERIFIED, "", adopted=False), DETAIL, "t.nc: complete and verified, 5 B"),
     (FileDone(0, KEY, 5, "", Outcome.CHECKED, "odd", adopted=False), DETAIL, "t.nc: complete, 5 B; odd"),
     (FileDone(0, KEY, 5, "", Outcome.VERIFIED, "", adopted=True), DETAIL, "t.nc: already complete on disk"),
     (FileFailed(0, KEY, "Gone.", "Leave it out."), ERROR, "t.nc: failed: Gone. Leave it out."),
     (FileFailed(0, KEY, "Gone.", ""), ERROR, "t.nc: failed: Gone."),
-    (Throttled(1, 2.0), WARNING, "The server asks to slow down: only 1 request at a time from now on"),
-    (FewerWorkers(1, 8, "No.", "Do."), WARNING, "Only 1 worker instead of 8: No. Do."),
+    (Throttled(1, 2.0), WARNING, "The server asks to slow down: at most 1 request at a time from now on"),
+    (FewerWorkers(1, 8, "No.", "Do."), WARNING, "Using 1 worker instead of 8: No. Do."),
     (StateChanged(State.PAUSED, ""), INFO, "Paused"),
     (StateChanged(State.WAITING_FOR_NETWORK, "no route"), WARNING, "Waiting for the network: no route"),
-    (StateChanged(State.WAITING_TO_RETRY, "2 files in 6 s"), WARNING, "Waiting to try failed files again"),
+    (StateChanged(State.WAITING_TO_RETRY, "2 files in 6 s"), WARNING, "Waiting to retry failed files"),
     (StateChanged(State.WAITING_FOR_SESSION, "other", "ClaimedElsewhere"), INFO, "Waiting for another session"),
     (RunEnded(3, 1, 0, 0, False, "", ""), INFO, "The download has ended: 4 files complete"),
     (RunEnded(3, 1, 2, 5, True, "", ""), WARNING,
      "The download has ended: 4 files complete, 2 failed, 5 unfinished"),
-    (RunEnded(0, 0, 0, 5, False, "No.", "Do."), ERROR, "The download ended early: No. Do."),
+    (RunEnded(0, 0, 0, 5, False, "No.", "Do."), ERROR, "The download stopped with an error: No. Do."),
 ]  # fmt: skip
 
 
@@ -241,7 +241,7 @@ def test_language_and_theme_can_change(scene: Scene) -> None:
     scene.theme.use(DARK)
     try:
         assert scene.page._copy_button["text"] == "复制"
-        assert "提示" in scene.shown[0]
+        assert "信息" in scene.shown[0]
         assert scene.page.text["background"] == DARK.card
     finally:
         i18n.switch("en")

@@ -48,7 +48,7 @@ def test_valid_fields_give_a_selection_and_a_folder() -> None:
         (
             {"period": Period.GRID, "years": frozenset({2021}), "months": frozenset({2}), "days": frozenset({30})},
             "days",
-            "none of these months",
+            "None of the selected months",
         ),
         ({"period": Period.GRID, "years": frozenset({2049})}, "years", "2026-06-15"),
     ],
@@ -107,11 +107,11 @@ FOLDER = FolderInspected(Path("/data"), 10_000)
         (PlanState(form=CHECKED, plan=PLAN, folder=FOLDER, busy=True), "in progress"),
         (PlanState(form=CHECKED, preparing=True), "is starting"),
         (PlanState(form=request_form.validate(Fields(), TODAY)), "at least one variable"),
-        (PlanState(form=CHECKED), "Looking up"),
+        (PlanState(form=CHECKED), "Checking which"),
         (PlanState(form=CHECKED, error=ErrorInfo("Unreachable", "x")), "cannot be reached"),
         (PlanState(form=CHECKED, plan=Plan({}, ())), "none of these files"),
-        (PlanState(form=CHECKED, plan=PLAN, folder=FolderInspected(Path("/data"), 900)), "100 B too little"),
-        (PlanState(form=CHECKED, plan=PLAN, folder=FOLDER, reserve=9_500), "500 B too little"),
+        (PlanState(form=CHECKED, plan=PLAN, folder=FolderInspected(Path("/data"), 900)), "100 B more needed"),
+        (PlanState(form=CHECKED, plan=PLAN, folder=FOLDER, reserve=9_500), "500 B more needed"),
         (
             PlanState(
                 form=CHECKED, plan=PLAN, folder=FolderInspected(Path("/x"), None, (), ErrorInfo("FolderUnusable", "x"))

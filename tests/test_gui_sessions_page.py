@@ -200,7 +200,7 @@ def test_forget_asks_once(scene: Scene) -> None:
     scene.click(0)
     scene.page._forget_button.invoke()
     assert scene.asked == []
-    assert "Complete files stay" in scene.page._banner.text
+    assert "complete files are kept" in scene.page._banner.text
     scene.page._banner._button.invoke()
     assert scene.asked == [("forget", ONE.folder, ONE.id)]
     assert scene.page._banner.text == ""
@@ -218,7 +218,7 @@ def test_the_selection_stays_when_rows_are_shown_anew(scene: Scene) -> None:
 
 def test_an_empty_page_says_what_it_is_for(scene: Scene) -> None:
     canvas = scene.page.table.canvas
-    assert "go on from here" in canvas.itemcget("empty", "text")
+    assert "resume them where they left off" in canvas.itemcget("empty", "text")
     scene.show(ONE)
     assert canvas.itemcget("empty", "text") == ""
 

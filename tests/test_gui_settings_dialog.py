@@ -57,25 +57,25 @@ def test_what_is_shown_reads_back() -> None:
 @pytest.mark.parametrize(
     ("name", "entered", "problem"),
     [
-        ("workers", "0", "From 1 to 64."),
-        ("workers", "65", "From 1 to 64."),
+        ("workers", "0", "Enter a value from 1 to 64."),
+        ("workers", "65", "Enter a value from 1 to 64."),
         ("workers", "", "Enter a number."),
         ("workers", "eight", "Enter a number."),
         ("workers", "٨", "Enter a number."),
         ("workers", "9" * 5000, "Enter a number."),
-        ("retries", "-1", "From 0 to 100."),
-        ("read_timeout", "1", "From 2 to 600."),
-        ("read_timeout", "nan", "From 2 to 600."),
-        ("read_timeout", "inf", "From 2 to 600."),
-        ("rate_limit", "fast", "Enter it as 500K, 5M or 1.5G."),
-        ("rate_limit", "-5M", "Enter it as 500K, 5M or 1.5G."),
-        ("rate_limit", "900T", "At most 100G."),
-        ("disk_reserve", "5 apples", "Enter it as 500K, 5M or 1.5G."),
-        ("proxy", "ftp://x", "This is not a valid proxy. Enter it as http://host:port or socks5h://host:port."),
-        ("endpoint_url", "nowhere", "This is not a valid web address. Enter it as http://host:port."),
+        ("retries", "-1", "Enter a value from 0 to 100."),
+        ("read_timeout", "1", "Enter a value from 2 to 600."),
+        ("read_timeout", "nan", "Enter a value from 2 to 600."),
+        ("read_timeout", "inf", "Enter a value from 2 to 600."),
+        ("rate_limit", "fast", "Enter a value such as 500K, 5M or 1.5G."),
+        ("rate_limit", "-5M", "Enter a value such as 500K, 5M or 1.5G."),
+        ("rate_limit", "900T", "The maximum is 100G."),
+        ("disk_reserve", "5 apples", "Enter a value such as 500K, 5M or 1.5G."),
+        ("proxy", "ftp://x", "This is not a proxy address. Use http://host:port or socks5h://host:port."),
+        ("endpoint_url", "nowhere", "This is not a web address. Use http://host:port."),
         ("ca_bundle", "/no/such/file", "This file does not exist."),
-        ("bucket", "s3://x/y", "Enter only the name, without s3:// and without a path."),
-        ("region", "us west", "Enter it as us-west-2."),
+        ("bucket", "s3://x/y", "Enter only the name, without s3:// or a path."),
+        ("region", "us west", "Enter a region such as us-west-2."),
         ("folder", "relative/path", "Enter the full path."),
         ("proxy", "http://a\x00b", "It contains invalid characters."),
     ],
@@ -162,7 +162,7 @@ def test_a_problem_stands_beside_its_field_and_changes_nothing(scene: Scene) -> 
     scene.dialog.enter("proxy", "ftp://x")
     scene.root.update()
     assert scene.changes == []
-    assert scene.below("proxy").startswith("This is not a valid proxy")
+    assert scene.below("proxy").startswith("This is not a proxy")
     assert scene.dialog._lines["proxy"].below.winfo_manager()
     assert scene.dialog._lines["proxy"].control.instate(["invalid"])
     assert not scene.dialog._lines["workers"].control.instate(["invalid"])
@@ -174,7 +174,7 @@ def test_a_problem_stands_beside_its_field_and_changes_nothing(scene: Scene) -> 
 
 def test_a_stepper_out_of_bounds_is_a_problem_too(scene: Scene) -> None:
     scene.dialog.enter("workers", "900")
-    assert scene.dialog.problem("workers") == "From 1 to 64."
+    assert scene.dialog.problem("workers") == "Enter a value from 1 to 64."
     assert scene.changes == []
 
 

@@ -30,7 +30,7 @@ MENUS = (
     Menu(
         N_("File"),
         (
-            Item(N_("Open a session folder…"), "open_folder", "Control-o"),
+            Item(N_("Open session folder…"), "open_folder", "Control-o"),
             Item(N_("Settings…"), "show_settings", "Control-comma"),
             None,
             Item(N_("Quit"), "close", "Control-q"),

@@ -203,8 +203,7 @@ class DownloadController(Controller):
             reason = status_text.state_reason(event)
             if event.kind == BadResponse.__name__ and event.state is State.WAITING_FOR_NETWORK:
                 reason += " " + _(
-                    "This is probably a login page or a proxy: open any web page in a browser, "
-                    "and log in if it asks you to."
+                    "This is probably a login page or a proxy. Open any web page in a browser, and log in if asked."
                 )
             kind = BannerKind.WARNING if event.state in PROBLEM_STATES else BannerKind.INFO
             text = _("{name}. {hint}", name=state.name, hint=state.hint)

@@ -54,7 +54,8 @@ class PreferencesController(Controller):
         """Use this language, unless there is no font for it."""
         if code != i18n.ENGLISH and not scaling.knows_chinese(self._root):
             self._page.banner.show(
-                BannerKind.WARNING, _("No font with Chinese characters: install {fonts}.", fonts=scaling.CHINESE_FONTS)
+                BannerKind.WARNING,
+                _("No font with Chinese characters was found. Install {fonts}.", fonts=scaling.CHINESE_FONTS),
             )
             self._header.show_language()
             return

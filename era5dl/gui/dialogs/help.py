@@ -13,22 +13,22 @@ from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.dialog_position import show_over
 
 _STEPS = (
-    N_("Choose a product, then variables: search by any name, or take a preset."),
-    N_("Choose the days. All dates and hours are UTC; both ends are included."),
-    N_("Choose a folder. How many files and bytes it will be is shown while you choose."),
-    N_("Press Start download. You may leave: it goes on through outages and sleep by itself."),
-    N_("Pause, stop or close the window whenever you like; nothing that has come is lost."),
-    N_("Go on later from the Sessions page, on the same folder, as often as needed."),
-    N_("A file gets its final name only when every byte of it is proven to be the server's."),
-    N_("Red rows have failed: see the reason in the row, then retry them."),
-    N_("Too slow, or it does not connect? Run the network test on the Diagnostics page."),
-    N_("Someone helps you? Save a support report there; it names neither you nor your folders."),
+    N_("Choose a product, then variables. Search by any name, or use a preset."),
+    N_("Choose the period. All times are UTC; the first and the last day are included."),
+    N_("Choose a folder. The number of files and the total size are shown as you choose."),
+    N_("Click Start download. You can leave it running: after an outage or sleep it continues automatically."),
+    N_("You can pause, stop or close the window at any time. Everything downloaded so far is kept."),
+    N_("Resume later on the Sessions page, as often as needed."),
+    N_("A file gets its final name only when it is complete and verified."),
+    N_("Red rows are files that failed. Select one to see the reason, then retry it."),
+    N_("Slow, or no connection? Run the network test on the Diagnostics page."),
+    N_("Need help from someone? Save a support report on that page; it contains neither your name nor your folders."),
 )
 _KEYS = (
     ("Ctrl+Enter", N_("Start download")),
     ("Ctrl+P", N_("Pause or resume")),
     ("Ctrl+F", N_("Search")),
-    ("Ctrl+1 … 4", N_("Pages")),
+    ("Ctrl+1 … 4", N_("Switch pages")),
     ("Ctrl+,", N_("Settings")),
     ("Ctrl+R", N_("Retry all failed files")),
     ("Ctrl+H", N_("Hold or release the selected files")),
@@ -88,7 +88,7 @@ class HelpDialog(tk.Toplevel):
         for label, text in self._texts:
             label.configure(text=text())
         self._close.configure(text=_("Close"))
-        self._copy.configure(text=_("Copy the citation"), compound="left")
+        self._copy.configure(text=_("Copy citation"), compound="left")
 
     def _say(self, master: tk.Misc, text: Callable[[], str], style: str = "TLabel", wide: float = 0) -> ttk.Label:
         label = ttk.Label(master, style=style, justify="left")
@@ -100,7 +100,7 @@ class HelpDialog(tk.Toplevel):
     def _make_steps(self, master: tk.Misc) -> Card:
         px = self._theme.px
         card = Card(master, self._theme)
-        self._say(card, lambda: _("What to do"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
+        self._say(card, lambda: _("Getting started"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
         for number, step in enumerate(_STEPS, 1):
             ttk.Label(card, text=f"{number}", style="Accent.TLabel").grid(
                 row=number, column=0, sticky="ne", padx=(0, px(10)), pady=px(3)
@@ -113,14 +113,14 @@ class HelpDialog(tk.Toplevel):
     def _make_keys(self, master: tk.Misc) -> Card:
         px = self._theme.px
         card = Card(master, self._theme)
-        self._say(card, lambda: _("Keys"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
+        self._say(card, lambda: _("Keyboard shortcuts"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
         for row, (key, action) in enumerate(_KEYS, 1):
             ttk.Label(card, text=key, style="Accent.TLabel").grid(row=row, column=0, sticky="w", pady=px(2))
             self._say(card, lambda action=action: translate(action)).grid(  # type: ignore[misc]
                 row=row, column=1, sticky="w", padx=(px(14), 0), pady=px(2)
             )
         row = len(_KEYS) + 1
-        self._say(card, lambda: _("Where things are"), "Head.TLabel").grid(
+        self._say(card, lambda: _("File locations"), "Head.TLabel").grid(
             row=row, column=0, columnspan=2, sticky="w", pady=(px(12), 0)
         )
         for place, (name, path) in enumerate(self._places, row + 1):
@@ -135,7 +135,7 @@ class HelpDialog(tk.Toplevel):
         card = Card(master, self._theme)
         head = ttk.Frame(card)
         head.pack(fill="x")
-        self._say(head, lambda: _("Citing and licence"), "Head.TLabel").pack(side="left")
+        self._say(head, lambda: _("Citation and licence"), "Head.TLabel").pack(side="left")
         self._copy = ttk.Button(head, command=self._copy_citation)
         self._theme.set_icon(self._copy, "copy", "text", 15)
         self._copy.pack(side="right")
@@ -152,8 +152,8 @@ class HelpDialog(tk.Toplevel):
 
 def _licence() -> str:
     return _(
-        "ERA5 is a product of the Copernicus Climate Change Service, under the licence CC-BY 4.0 since July 2025. "
-        "Say in what you publish that it contains modified Copernicus Climate Change Service information and the year; "
-        "neither the European Commission nor ECMWF is responsible for its use. "
-        "For the copy at NSF NCAR see www.ucar.edu/terms-of-use/data."
+        "ERA5 is a product of the Copernicus Climate Change Service, licensed under CC-BY 4.0 since July "
+        "2025. Publications must state that they contain modified Copernicus Climate Change Service "
+        "information, with the year. Neither the European Commission nor ECMWF is responsible for any use of "
+        "it. For the copy at NSF NCAR, see www.ucar.edu/terms-of-use/data."
     )

@@ -54,7 +54,7 @@ class DialogOpener:
             self._root,
             self._theme,
             title=_("Stop the download and close?"),
-            text=_("Everything received is kept. The window offers to resume the download when it is opened again."),
+            text=_("Everything downloaded so far is kept. You can resume the next time you open the window."),
             yes=_("Stop and close"),
             no=_("Keep downloading"),
             on_yes=on_yes,

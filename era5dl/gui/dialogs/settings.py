@@ -245,7 +245,7 @@ def _shown(name: str) -> dict[str, str]:
     """The choices of a field in words, by their values."""
     if name == "theme":
         return {"light": _("Light"), "dark": _("Dark")}
-    return {"": _("The system's"), **LANGUAGES}
+    return {"": _("Same as system"), **LANGUAGES}
 
 
 def _nothing(_value: int) -> None:

@@ -54,14 +54,14 @@ class PlanState:
         if self.error is not None:
             return error_text.explain(self.error.kind).sentence
         if self.plan is None:
-            return _("Looking up what the server has…")
+            return _("Checking which files the server has…")
         if not self.plan.objects:
             return _("The server has none of these files.")
         if self.folder is not None and self.folder.error is not None:
             return error_text.explain(self.folder.error.kind).sentence
         after = self.free_after
         if after is not None and after < self.reserve and not self._may_be_partly_done:
-            return _("Not enough disk space: {bytes} too little.", bytes=format_size(self.reserve - after))
+            return _("Not enough disk space: {bytes} more needed.", bytes=format_size(self.reserve - after))
         return ""
 
     @property

@@ -118,7 +118,7 @@ def read_limit(text: str) -> int | FieldError | None:
     try:
         return parse_rate(f"{bare}M" if bare.replace(".", "", 1).isdigit() else bare) or None
     except Exception:  # noqa: BLE001 - UsageError, or an error of float()
-        return FieldError("limit", _("A speed such as 5 MB/s; empty for no limit."))
+        return FieldError("limit", _("Enter a speed such as 5 MB/s, or leave it empty for no limit."))
 
 
 def _read_days(fields: Fields, bounds: tuple[date, date]) -> tuple[list[FieldError], tuple[tuple[date, date], ...]]:
@@ -128,7 +128,7 @@ def _read_days(fields: Fields, bounds: tuple[date, date]) -> tuple[list[FieldErr
         try:
             days = select_days(years=sorted(fields.years), months=sorted(fields.months), days=sorted(fields.days))
         except BadSelection:
-            return [FieldError("days", _("No such date exists: none of these months has any of these days."))], ()
+            return [FieldError("days", _("None of the selected months has any of the selected days."))], ()
         low, high = bounds
         inside = tuple((max(a, low), min(b, high)) for a, b in days if b >= low and a <= high)
         return ([] if inside else [FieldError("years", _between(bounds))]), inside

@@ -116,7 +116,7 @@ def _status(summary: SessionSummary, run_state: State | None) -> tuple[RowState,
         return (RowState.PAUSED if run_state in _PAUSED else RowState.RUNNING), status_text.state(run_state)
     if summary.status is SessionStatus.DONE and summary.failed:
         name = ngettext("{n:,} file failed", "{n:,} files failed", summary.failed)
-        return RowState.FAILED, Term(name, _("Press Resume to retry them; complete files are not touched."))
+        return RowState.FAILED, Term(name, _("Click Resume to retry them. Complete files are not affected."))
     return RowState(summary.status.value), status_text.session_status(summary.status)
 
 

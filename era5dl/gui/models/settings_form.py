@@ -53,20 +53,31 @@ GROUPS = (
     Group(
         N_("Download"),
         (
-            Field("folder", N_("Folder"), Kind.FOLDER, hint=N_("Where new downloads go. Empty: asked each time.")),
+            Field(
+                "folder",
+                N_("Folder"),
+                Kind.FOLDER,
+                hint=N_("Folder for new downloads. Leave it empty to be asked each time."),
+            ),
             Field(
                 "workers",
                 N_("Workers"),
                 Kind.WHOLE,
-                N_("requests at once"),
-                N_("8 suits most connections; 16 or 32 if you are far from America."),
+                N_("simultaneous requests"),
+                N_("8 suits most connections; try 16 or 32 far from North America."),
             ),
-            Field("rate_limit", N_("Rate limit"), Kind.RATE, N_("per second"), N_("5M, 500K; 0 or empty: no limit.")),
+            Field(
+                "rate_limit",
+                N_("Rate limit"),
+                Kind.RATE,
+                N_("per second"),
+                N_("For example 5M or 500K. 0 or empty: no limit."),
+            ),
             Field(
                 "retries",
                 N_("Retries"),
                 Kind.WHOLE,
-                N_("in a row without a new byte"),
+                N_("in a row without progress"),
                 N_("After that the file fails, and the next one starts."),
             ),
             Field(
@@ -74,9 +85,11 @@ GROUPS = (
                 N_("Keep free"),
                 Kind.SIZE,
                 N_("on the disk"),
-                N_("The download waits instead of filling the disk."),
+                N_("The download waits while less space than this is free."),
             ),
-            Field("verify", N_("Verify every file"), Kind.FLAG, hint=N_("Compare every byte with the server's MD5.")),
+            Field(
+                "verify", N_("Verify every file"), Kind.FLAG, hint=N_("Compare the MD5 of each file with the server's.")
+            ),
             Field(
                 "read_back",
                 N_("Read back"),
@@ -93,18 +106,21 @@ GROUPS = (
                 "proxy",
                 N_("Proxy"),
                 Kind.TEXT,
-                hint=N_("http://host:port or socks5h://host:port. Empty: the system's proxy."),
+                hint=N_("http://host:port or socks5h://host:port. Leave it empty to use the system's proxy."),
             ),
             Field(
                 "ca_bundle",
                 N_("CA file"),
                 Kind.FILE,
-                hint=N_("Only its certificates are trusted. Empty: those of the system."),
+                hint=N_("Only its certificates are trusted. Leave it empty to trust those of the system."),
             ),
-            Field("connect_timeout", N_("Connect within"), Kind.SECONDS, N_("seconds")),
-            Field("read_timeout", N_("Answer within"), Kind.SECONDS, N_("seconds")),
+            Field("connect_timeout", N_("Connection timeout"), Kind.SECONDS, N_("seconds")),
+            Field("read_timeout", N_("Response timeout"), Kind.SECONDS, N_("seconds")),
             Field(
-                "endpoint_url", N_("Endpoint"), Kind.TEXT, hint=N_("Empty: Amazon. Otherwise the address of a mirror.")
+                "endpoint_url",
+                N_("Endpoint"),
+                Kind.TEXT,
+                hint=N_("Leave it empty for Amazon, or enter the address of a mirror."),
             ),
             Field("bucket", N_("Bucket"), Kind.TEXT),
             Field("region", N_("Region"), Kind.TEXT),
@@ -112,7 +128,7 @@ GROUPS = (
                 "opaque_etags",
                 N_("ETags are not MD5s"),
                 Kind.FLAG,
-                hint=N_("Only for a mirror whose ETags are not MD5s: files are then checked, not verified."),
+                hint=N_("Only for mirrors whose ETags are not MD5s. Files are then checked but not verified."),
             ),
         ),
     ),
@@ -191,8 +207,8 @@ def _number(field: Field, text: str) -> int | float:
     low, high = BOUNDS[field.name]
     if not low <= value <= high:
         if field.kind in (Kind.RATE, Kind.SIZE):
-            raise _FieldError(_("At most {most}.", most=amount(int(high))))
-        raise _FieldError(_("From {least:g} to {most:g}.", least=low, most=high))
+            raise _FieldError(_("The maximum is {most}.", most=amount(int(high))))
+        raise _FieldError(_("Enter a value from {least:g} to {most:g}.", least=low, most=high))
     return value
 
 
@@ -209,7 +225,7 @@ def _parse_number(kind: Kind, text: str) -> int | float:
     except ValueError:
         pass
     except UsageError:
-        raise _FieldError(_("Enter it as 500K, 5M or 1.5G.")) from None
+        raise _FieldError(_("Enter a value such as 500K, 5M or 1.5G.")) from None
     raise _FieldError(_("Enter a number."))
 
 
@@ -223,7 +239,7 @@ def _text(field: Field, text: str) -> str:
     if field.name in ("bucket", "region") and not text:
         return str(getattr(Preferences(), field.name))
     if field.name == "endpoint_url" and has_credentials(text):
-        raise _FieldError(_("Leave out the user name and the password: no account is needed."))
+        raise _FieldError(_("Remove the user name and password; no account is needed."))
     try:
         entry: dict[str, Any] = {field.name: text or None}
         Settings(**entry)
@@ -233,9 +249,9 @@ def _text(field: Field, text: str) -> str:
 
 
 _INVALID = {
-    "proxy": N_("This is not a valid proxy. Enter it as http://host:port or socks5h://host:port."),
-    "endpoint_url": N_("This is not a valid web address. Enter it as http://host:port."),
+    "proxy": N_("This is not a proxy address. Use http://host:port or socks5h://host:port."),
+    "endpoint_url": N_("This is not a web address. Use http://host:port."),
     "ca_bundle": N_("This file does not exist."),
-    "bucket": N_("Enter only the name, without s3:// and without a path."),
-    "region": N_("Enter it as us-west-2."),
+    "bucket": N_("Enter only the name, without s3:// or a path."),
+    "region": N_("Enter a region such as us-west-2."),
 }

@@ -56,7 +56,9 @@ class DateGridPanel(Card):
     def retranslate(self) -> None:
         """All texts in the language of now."""
         self._title.configure(text=_("Years, months and days"))
-        self._hint.configure(text=_("Click or drag. No month chosen means all months, no day chosen all days."))
+        self._hint.configure(
+            text=_("Click or drag to select. No month selected: all months. No day selected: all days.")
+        )
         self._close.configure(text=pgettext("button", "Done"))
         every, none = _("All"), _("None")
         self.years.set_texts(title=_("Years"), all_text=every, none_text=none)

@@ -138,7 +138,7 @@ class DiagnosticsPage(ttk.Frame):
             ((_("Throughput"), hour.speed),),
             ((_("established"), hour.established), (_("in flight"), hour.in_flight)),
             ((_("median"), hour.first_byte_p50), (_("slowest 5 %"), hour.first_byte_p95)),
-            ((_("retries"), hour.retries), (_("asked to slow down"), hour.throttles)),
+            ((_("retries"), hour.retries), (_("throttled"), hour.throttles)),
             ((_("Memory"), hour.memory),),
             ((_("Open files"), hour.open_files),),
         )
@@ -217,16 +217,16 @@ class DiagnosticsPage(ttk.Frame):
 
     def retranslate(self) -> None:
         """All texts of the page itself; diagnoses and steps are given again by whoever made them."""
-        self._diagnosis_title.configure(text=_("In short"))
+        self._diagnosis_title.configure(text=_("Summary"))
         self._test_title.configure(text=_("Network test"))
         self._report.configure(text=_("Save support report…"), compound="left")
         self._set_test_texts()
-        empty = _("Nothing yet")
+        empty = _("No data yet")
         titles = (
             _("Throughput"),
             _("Connections"),
-            _("Time to the first byte"),
-            _("Retries a minute"),
+            _("Time to first byte"),
+            _("Retries per minute"),
             _("Memory"),
             _("Open files"),
         )
@@ -241,9 +241,12 @@ class DiagnosticsPage(ttk.Frame):
         self._hour_title.configure(text=text)
 
     def _set_test_texts(self) -> None:
-        hint = _("Ten small requests, one after the other: name, connection, encryption, first byte, then the speed.")
+        hint = _(
+            "Sends ten small requests one after another, and measures name lookup, connection, encryption, first "
+            "byte and speed."
+        )
         if self._testing:
-            hint = _("Measuring the way to the server. This takes from a few seconds to a minute.")
+            hint = _("Measuring the connection to the server. This takes a few seconds to a minute.")
         self._test_hint.configure(text=hint)
         self._test.configure(text=_("Testing…") if self._testing else _("Run network test"))
 

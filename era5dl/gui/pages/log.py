@@ -18,13 +18,13 @@ from era5dl.gui.widgets.search_entry import SearchEntry
 
 _WORDS = {
     LogLevel.DETAIL: N_("Detail"),
-    LogLevel.INFO: N_("Note"),
+    LogLevel.INFO: N_("Info"),
     LogLevel.WARNING: N_("Warning"),
     LogLevel.ERROR: N_("Error"),
 }
 _CHOICES = {
-    LogLevel.DETAIL: N_("Everything"),
-    LogLevel.INFO: N_("Notes and more"),
+    LogLevel.DETAIL: N_("All messages"),
+    LogLevel.INFO: N_("Info and above"),
     LogLevel.WARNING: N_("Warnings and errors"),
     LogLevel.ERROR: N_("Errors only"),
 }
@@ -191,7 +191,7 @@ class LogPage(ttk.Frame):
             self._empty.place_forget()
             return
         searched = bool(self.search.get()) or self._book.count > 0
-        self._empty.configure(text=_("No line like this.") if searched else _("What happens is written here."))
+        self._empty.configure(text=_("No matching entries.") if searched else _("Events of the download appear here."))
         self._empty.place(relx=0.5, rely=0.3, anchor="center")
 
     def _copy(self) -> str:

@@ -55,7 +55,7 @@ class PlanSummary(ttk.Frame):
         text = ""
         if planning and not plan_state.preparing:
             done, total = plan_state.progress or (0, 0)
-            text = _("Looking up… {done:,} / {total:,}", done=done, total=total) if total > 1 else _("Looking up…")
+            text = _("Checking… {done:,} / {total:,}", done=done, total=total) if total > 1 else _("Checking…")
         self._planning.show(text)  # while a plan is made, ten times a second that is all that changes
         self.figures.show(" · ".join(plan_state.totals()))
         self._show_missing(len(plan_state.plan.missing) if plan_state.plan else 0)

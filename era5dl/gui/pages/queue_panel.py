@@ -32,7 +32,7 @@ _STATUS_STYLES = {
 }
 _SHOWS = {
     FileFilter.ALL: N_("All files"),
-    FileFilter.ACTIVE: N_("In transfer"),
+    FileFilter.ACTIVE: N_("Downloading"),
     FileFilter.WAITING: N_("Queued"),
     FileFilter.HELD: N_("Held"),
     FileFilter.DONE: N_("Done"),
@@ -40,10 +40,10 @@ _SHOWS = {
 }
 _COLUMNS = (
     table_model.Column("file", "", 300, stretch=True, middle=True, least=140),
-    table_model.Column("progress", "", 156, show=table_model.Show.PROGRESS, least=108),
+    table_model.Column("progress", "", 156, show=table_model.Show.PROGRESS, least=102),
     table_model.Column("size", "", 76, right=True, least=74),
     table_model.Column("speed", "", 84, right=True, least=82),
-    table_model.Column("status", "", 112, show=table_model.Show.STATUS, least=110),
+    table_model.Column("status", "", 124, show=table_model.Show.STATUS, least=122),
     table_model.Column("attempts", "", 58, right=True, least=50, muted=True, optional=True),
 )
 _FALLING = (SortKey.SIZE, SortKey.SPEED, SortKey.PROGRESS, SortKey.ATTEMPTS)  # what one wants to see first is the most
@@ -110,9 +110,9 @@ class QueuePanel(Card):
         counts = self._files.counts()
         shown, total = len(self._files), counts[FileFilter.ALL]
         self.table.set_empty_text(
-            _("No file matches.")
+            _("No matching files.")
             if total
-            else _("The files appear here as soon as variables and a period are chosen, with their sizes.")
+            else _("Choose variables and a period, and the files appear here with their sizes.")
         )
         self.table.refresh()
         self._count.show(f"{total:,}" if shown == total else f"{shown:,} / {total:,}")
@@ -127,7 +127,7 @@ class QueuePanel(Card):
         """All texts in the language of now."""
         self._title.configure(text=_("Queue"))
         self.search.set_texts(placeholder=_("Search files"))
-        titles = [_("File"), _("Progress"), _("Size"), _("Speed"), _("Status"), _("Tries")]
+        titles = [_("File"), _("Progress"), _("Size"), _("Speed"), _("Status"), _("Attempts")]
         self.table.set_texts(titles)
         self.refresh()
 

@@ -224,7 +224,7 @@ class RequestPanel(Card):
             self._preset_menu.entryconfigure(place, label=label)
         self.search.set_texts(placeholder=_("Search variables"))
         self._period_title.configure(text=_("Period"))
-        self._period.set_texts({"range": _("Dates"), "grid": _("Grid")})
+        self._period.set_texts({"range": _("Date range"), "grid": _("Date grid")})
         self._from.configure(text=_("From"))
         self._to.configure(text=_("to"))
         for field in (self.first, self.last):
@@ -233,7 +233,7 @@ class RequestPanel(Card):
         self._folder_title.configure(text=_("Folder"))
         self._browse.configure(text=_("Choose…"))
         self._plan_summary.retranslate()
-        self.tree.set_texts(self._groups(), _("No variable has this in its name."))
+        self.tree.set_texts(self._groups(), _("No matching variables."))
         self._arrange()
 
     # --- what happens
@@ -310,7 +310,7 @@ class RequestPanel(Card):
         number = len(fields.variables)
         self._count.configure(text=ngettext("{n:,} selected", "{n:,} selected", number) if number else "")
         self._clear.state(["!disabled" if number else "disabled"])
-        about = _("Everything the bucket has, hourly since 1940.")
+        about = _("All products in the bucket, hourly since 1940.")
         if self._product:
             product = next(one for one in products() if one.name == self._product)
             about = f"{catalog_text.product(product).hint} ({catalog_text.cadence(product.cadence)})"
@@ -334,7 +334,7 @@ class RequestPanel(Card):
 
 def grid_summary(fields: Fields) -> str:
     """What is taken in the grid, in a few words."""
-    years = ngettext("{n} year", "{n} years", len(fields.years)) if fields.years else _("no year yet")
+    years = ngettext("{n} year", "{n} years", len(fields.years)) if fields.years else _("no year selected")
     months = ngettext("{n} month", "{n} months", len(fields.months)) if fields.months else _("all months")
     days = ngettext("{n} day", "{n} days", len(fields.days)) if fields.days else _("all days")
     return " · ".join((years, months, days))

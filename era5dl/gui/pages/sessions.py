@@ -122,8 +122,8 @@ class SessionsPage(ttk.Frame):
         self._proving.pack_forget()
         if wrong:
             text = ngettext(
-                "{n:,} file is missing or not the server's. Resume fetches it.",
-                "{n:,} files are missing or not the server's. Resume fetches them.",
+                "{n:,} file is missing or differs from the server's. Click Resume to download it.",
+                "{n:,} files are missing or differ from the server's. Click Resume to download them.",
                 wrong,
             )
             self._banner.show(BannerKind.WARNING, text)
@@ -142,7 +142,7 @@ class SessionsPage(ttk.Frame):
         self._resume_button.configure(text=_("Resume"))
         self._verify_button.configure(text=_("Verify"))
         self._open_button.configure(text=_("Open folder"))
-        self._forget_button.configure(text=_("Forget…"))
+        self._forget_button.configure(text=_("Remove…"))
         self._cancel.configure(text=_("Cancel"))
         for button in (self._add, self._resume_button, self._verify_button, self._open_button, self._forget_button):
             button.configure(compound="left")
@@ -150,9 +150,9 @@ class SessionsPage(ttk.Frame):
         self.table.set_texts(
             titles,
             _(
-                "Every download you begin is kept here: stop it, close the window or lose the power, "
-                "and go on from here where it was. Nothing has been begun on this computer yet. "
-                "Begin on the Download page, or add a folder that already holds a download."
+                "Your downloads are listed here. After a stop, a closed window or a power failure, you can resume "
+                "them where they left off. There are no downloads on this computer yet: start one on the Download "
+                "page, or add a folder that contains one."
             ),
         )
         self.table.show_sort(self._sort[0], descending=self._sort[1])
@@ -177,7 +177,7 @@ class SessionsPage(ttk.Frame):
         number = self._model.row_count()
         self._count.configure(text=f"{number:,}" if number else "")
         self._path.configure(text=str(row.folder) if row else "")
-        hint = row.status.hint if row else (_("Choose a session to go on with it.") if number else "")
+        hint = row.status.hint if row else (_("Select a session to resume.") if number else "")
         self._hint.configure(text=hint)
 
     def _resume(self) -> None:
@@ -201,7 +201,7 @@ class SessionsPage(ttk.Frame):
         if row is None or not row.can_forget:
             return
         text = _(
-            "Forget “{name}”? It leaves this list, and what is unfinished of it is removed. Complete files stay.",
+            "Remove “{name}” from this list? Its unfinished files are deleted; complete files are kept.",
             name=row.name,
         )
 
@@ -209,7 +209,7 @@ class SessionsPage(ttk.Frame):
             self._banner.hide(at_once=True)
             self._do.forget(row.folder, row.id)
 
-        self._banner.show(BannerKind.WARNING, text, BannerAction(_("Forget"), forget))
+        self._banner.show(BannerKind.WARNING, text, BannerAction(_("Remove"), forget))
 
     def _menu(self, x: int, y: int) -> None:
         row = self.chosen
@@ -220,7 +220,7 @@ class SessionsPage(ttk.Frame):
             (_("Resume"), self._resume, row.can_resume),
             (_("Verify"), self._verify, row.can_verify),
             (_("Open folder"), self._open, row.can_open_folder),
-            (_("Forget…"), self._ask_to_forget, row.can_forget),
+            (_("Remove…"), self._ask_to_forget, row.can_forget),
         ):
             menu.add_command(label=text, command=command, state="normal" if possible else "disabled")
         menu.tk_popup(x, y)
@@ -236,15 +236,15 @@ class SessionsPage(ttk.Frame):
 def _whole(verified: int, checked: int) -> str:
     """How many files are whole, and how far that is proven; only an MD5 speaks for each byte."""
     proven = ngettext(
-        "{n:,} file verified: it is the server's, byte by byte.",
-        "{n:,} files verified: they are the server's, byte by byte.",
+        "{n:,} file verified: identical to the server's.",
+        "{n:,} files verified: identical to the server's.",
         verified,
     )
     if not checked:
         return proven
     sound = ngettext(
-        "{n:,} file checked: its size and structure are right, but the server gives no MD5 to compare.",
-        "{n:,} files checked: their size and structure are right, but the server gives no MD5 to compare.",
+        "{n:,} file checked: size and structure are correct, but the server provides no MD5 to compare with.",
+        "{n:,} files checked: size and structure are correct, but the server provides no MD5 to compare with.",
         checked,
     )
     return f"{proven} {sound}" if verified else sound

@@ -71,7 +71,9 @@ class TotalsPanel(Card):
         for key in ("<Return>", "<FocusOut>"):
             self.limit.bind(key, lambda _event: self._limited(), add="+")
         Tooltip(
-            self.limit, theme, lambda: _("Such as 5 MB/s or 500 kB/s, for all connections together. Empty: no limit.")
+            self.limit,
+            theme,
+            lambda: _("For example 5 MB/s or 500 kB/s, for all connections together. Leave it empty for no limit."),
         )
         self._limit_title = ttk.Label(line, style="Muted.TLabel")
         self._limit_title.pack(side="right", padx=(px(14), px(6)))
@@ -95,7 +97,7 @@ class TotalsPanel(Card):
         self._arrange()
         if snapshot is None:
             self._percent.show("–")
-            self._detail.show(_("Nothing is being downloaded."))
+            self._detail.show(_("No download in progress."))
             self._left.show("")
             self._fill(0, "Horizontal.TProgressbar")
             return

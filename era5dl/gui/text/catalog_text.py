@@ -10,16 +10,14 @@ _PRODUCTS = {
     "an.sfc": Term(N_("Surface"), N_("Analysis at the surface and on single levels, hourly.")),
     "an.vinteg": Term(N_("Vertical integrals"), N_("Column totals, energy and water vapour fluxes, hourly.")),
     "fc.sfc.accumu": Term(
-        N_("Accumulations"), N_("Precipitation, radiation, runoff: the sum over each hour, from short forecasts.")
+        N_("Accumulations"), N_("Precipitation, radiation, runoff: hourly sums from short forecasts.")
     ),
     "fc.sfc.instan": Term(
-        N_("Instantaneous forecasts"), N_("Gusts, rain rates, cloud base: values at each hour, from short forecasts.")
+        N_("Instantaneous forecasts"), N_("Gusts, rain rates, cloud base: hourly values from short forecasts.")
     ),
-    "fc.sfc.meanflux": Term(
-        N_("Mean rates and fluxes"), N_("The mean over each hour, in W/m² or kg/m²/s, from short forecasts.")
-    ),
+    "fc.sfc.meanflux": Term(N_("Mean rates and fluxes"), N_("Hourly means in W/m² or kg/m²/s, from short forecasts.")),
     "fc.sfc.minmax": Term(
-        N_("Minima and maxima"), N_("Lowest and highest values of each hour, gusts included, from short forecasts.")
+        N_("Minima and maxima"), N_("Hourly minima and maxima, including gusts, from short forecasts.")
     ),
     "invariant": Term(
         N_("Invariant fields"), N_("Orography, land-sea mask, vegetation, soil and lakes: one file for all dates.")
@@ -27,9 +25,9 @@ _PRODUCTS = {
 }
 
 _CADENCES = {
-    Cadence.DAY: N_("one file a day"),
-    Cadence.MONTH: N_("one file a month"),
-    Cadence.HALF_MONTH: N_("two files a month"),
+    Cadence.DAY: N_("one file per day"),
+    Cadence.MONTH: N_("one file per month"),
+    Cadence.HALF_MONTH: N_("two files per month"),
     Cadence.FIXED: N_("one file for all dates"),
 }
 

@@ -18,107 +18,108 @@ from era5dl.gui.text.i18n import N_, Term, _
 _TERMS = {
     Diagnosis.CLOCK_WRONG: Term(
         N_("This computer's clock is wrong"),
-        N_("Set date and time, best automatically. Certificates are refused as long as the clock is wrong."),
+        N_(
+            "Correct the date and time, preferably by automatic synchronisation. Certificates are rejected while "
+            "the clock is wrong."
+        ),
     ),
     Diagnosis.CERTIFICATE_REPLACED: Term(
         N_("The server's certificate is not trusted"),
         N_(
-            "Something between you and the server may open the encrypted connection. On a network with a login page, "
-            "log in first. If your institute inspects traffic, ask its IT for the CA file and choose it in the "
-            "settings."
+            "Something between this computer and the server may be opening the encrypted connection. If the "
+            "network has a login page, log in first. If your institution inspects encrypted traffic, ask its IT "
+            "department for the CA file and select it in the settings."
         ),
     ),
     Diagnosis.PROXY_ANSWERS: Term(
-        N_("The answers are not those of the bucket"),
+        N_("The responses do not come from the bucket"),
         N_(
-            "Mostly it is a proxy or a login page that answers: open any web page in a browser, and log in to the "
-            "network if it asks you to. Otherwise ask your IT which proxy to use. No wrong byte has been kept."
+            "Usually a proxy or a login page is responding. Open any web page in a browser, and log in to the "
+            "network if asked. Otherwise ask your IT department which proxy to use. No wrong data have been kept."
         ),
     ),
     Diagnosis.RANGES_IGNORED: Term(
         N_("A proxy ignores range requests"),
         N_(
-            "Each file comes over one connection, and an interruption starts it again. All files will be right. "
-            "Without that proxy it is faster; ask your IT."
+            "Each file is fetched over one connection, and starts over after an interruption. The files will be "
+            "correct. Downloads are faster without this proxy; ask your IT department."
         ),
     ),
     Diagnosis.REFUSES: Term(
-        N_("The server answers, and refuses"),
-        N_("Check endpoint, bucket and region in the settings. If they are right, try again in some minutes."),
+        N_("The server rejects the requests"),
+        N_("Check the endpoint, bucket and region in the settings. If they are correct, try again in a few minutes."),
     ),
     Diagnosis.OFFLINE: Term(
         N_("The server cannot be reached"),
-        N_("Check the network connection, and the proxy in the settings. Downloads go on by themselves afterwards."),
+        N_("Check the network connection, and the proxy in the settings. Downloads resume automatically."),
     ),
     Diagnosis.NO_ANSWER: Term(
-        N_("The connection stands, but no answer comes"),
-        N_("A firewall or a proxy on the way probably holds it. Try another network, or ask your IT."),
+        N_("Connected, but there is no response"),
+        N_("A firewall or a proxy is probably blocking the response. Try another network, or ask your IT department."),
     ),
     Diagnosis.DNS_SLOW: Term(
-        N_("Looking up the server's name takes long"),
-        N_(
-            "A download waits for it at each new connection. Repeat the test: if it stays so, another DNS server may "
-            "be faster."
-        ),
+        N_("Name lookup (DNS) is slow"),
+        N_("Every new connection waits for it. Repeat the test: if it stays slow, another DNS server may be faster."),
     ),
     Diagnosis.THROTTLED: Term(
-        N_("The server asked us to slow down"),
+        N_("The server asked to slow down"),
         N_(
-            "There is nothing to do: files wait as long as it says, and where many have to, fewer requests are sent "
-            "for a while. If it goes on, choose fewer workers."
+            "Nothing to do. Files wait as long as the server asks; if many have to wait, fewer requests are sent "
+            "for a while. If this persists, use fewer workers."
         ),
     ),
     Diagnosis.IDLE_DROPPED: Term(
-        N_("Connections that rest are dropped"),
-        N_(
-            "The server, or a router or firewall on the way, forgets them. New ones are opened; it costs a little time."
-        ),
+        N_("Idle connections are dropped"),
+        N_("The server, or a router or firewall on the way, drops them. Opening new ones takes a little time."),
     ),
     Diagnosis.UNSTEADY: Term(
-        N_("The line is unsteady"),
+        N_("The connection is unstable"),
         N_(
-            "Connections break off, or cannot be made. Everything is fetched again where it broke; a cable is better "
-            "than Wi-Fi."
+            "Connections break, or cannot be established. Downloads continue where they stopped. A cable is more "
+            "reliable than Wi-Fi."
         ),
     ),
     Diagnosis.ONE_BAD_CONNECTION: Term(
         N_("One connection is much slower than the others"),
-        N_("Perhaps its path through the network is worse. It ends with its piece; a pause and Resume replaces it."),
+        N_(
+            "Its path through the network may be worse. It is closed after the byte range it is fetching; to "
+            "replace it now, pause and resume."
+        ),
     ),
     Diagnosis.RATE_LIMITED: Term(
-        N_("Your own rate limit is reached"),
-        N_("Raise it on the Download page or in the settings if more may be used."),
+        N_("Your rate limit is reached"),
+        N_("Raise it on the Download page or in the settings to use more bandwidth."),
     ),
     Diagnosis.DISK_BOUND: Term(
-        N_("The disk or the processor is the limit"),
-        N_("Bytes come faster than they can be written and checked. A local disk is faster than a network share."),
+        N_("The disk or the processor is the bottleneck"),
+        N_("Data arrive faster than they can be written and verified. A local disk is faster than a network share."),
     ),
     Diagnosis.LINK_BOUND: Term(
-        N_("The line is the limit"),
+        N_("The bandwidth is the bottleneck"),
         N_(
-            "All connections together bring little more than one brings alone, so more workers will hardly help. "
-            "A faster line or another time of day may."
+            "All connections together are hardly faster than one alone, so more workers will not help much. A "
+            "faster line or another time of day may."
         ),
     ),
     Diagnosis.MORE_WORKERS: Term(
-        N_("More workers can make it faster"),
-        N_("Each connection brings about as much as one alone, so there is room for more of them: try twice as many."),
+        N_("More workers may increase the speed"),
+        N_("Each connection is about as fast as one alone, so there is capacity for more. Try twice as many workers."),
     ),
     Diagnosis.NETWORK_BOUND: Term(
-        N_("The network sets the speed"),
+        N_("The network limits the speed"),
         N_(
-            "Whether more workers help has not been measured: try 16 or 32 of them and compare the speed, or run the "
-            "network test while nothing is downloaded."
+            "Whether more workers help has not been measured. Try 16 or 32 and compare the speed, or run the "
+            "network test while nothing is being downloaded."
         ),
     ),
     Diagnosis.FAR_AWAY: Term(
-        N_("All is well, and the server is far away"),
-        N_("Each request waits for its way there and back. 16 or 32 workers can make up for that."),
+        N_("No problems found; the server is far away"),
+        N_("Each request waits for a long round trip. 16 or 32 workers can compensate for that."),
     ),
-    Diagnosis.FINE: Term(N_("All is well"), N_("Nothing was found that stands in the way of a download.")),
+    Diagnosis.FINE: Term(N_("No problems found"), N_("Nothing was found that would slow down or prevent a download.")),
     Diagnosis.UNKNOWN: Term(
-        N_("Nothing has been measured yet"),
-        N_("Run the network test: it takes a few seconds and changes nothing."),
+        N_("Not measured yet"),
+        N_("Run the network test. It takes a few seconds and changes no settings."),
     ),
 }
 
@@ -195,9 +196,9 @@ def network_test_rows(found: NetworkTest) -> list[NetworkTestRow]:
     dns = found.dns_seconds
     if dns is not None:
         names = ", ".join(found.addresses[:2]) + (" …" if len(found.addresses) > 2 else "")
-        table.append(_single(_("Name (DNS)"), f"{_milliseconds(dns)} ms · {names}", good=dns <= 1.0))
+        table.append(_single(_("Name lookup (DNS)"), f"{_milliseconds(dns)} ms · {names}", good=dns <= 1.0))
     else:
-        table.append(_single(_("Name (DNS)"), _("failed"), good=False))
+        table.append(_single(_("Name lookup (DNS)"), _("failed"), good=False))
     table.append(_timing(_("Connection"), found.connect, failed=found.failed_step == "connect"))
     if found.endpoint.startswith("https:"):
         table.append(_timing(_("Encryption (TLS)"), found.tls, failed=found.failed_step in ("tls", "certificate")))
@@ -208,9 +209,9 @@ def network_test_rows(found: NetworkTest) -> list[NetworkTestRow]:
             text = _("{version}, signed by {issuer}", version=text, issuer=printable(found.issuer))
         table.append(_single(_("Certificate"), text, good=found.failed_step != "certificate"))
     if found.endpoint.startswith("https:"):
-        table.append(_single(_("Trusted"), _trust(found)))
+        table.append(_single(_("Trusted certificates"), _trust(found)))
     if found.status is not None:
-        table.append(_single(_("Answer"), f"HTTP {found.status}", good=found.reachable))
+        table.append(_single(_("Response"), f"HTTP {found.status}", good=found.reachable))
     table.append(_single(_("Throughput"), _throughput(found)))
     table.append(_clock(found.clock_ahead))
     return table
@@ -221,16 +222,16 @@ def _proxy(found: NetworkTest) -> str:
         return printable(found.error)  # it names the proxy
     if not found.proxy:
         return _("none")
-    sources = {SETTINGS: _("the settings"), SYSTEM: _("the system's settings")}
+    sources = {SETTINGS: _("the settings"), SYSTEM: _("the system settings")}
     source = sources.get(found.proxy_source, found.proxy_source)
     return _("{proxy}, set in {source}", proxy=printable(found.proxy), source=printable(source))
 
 
 def _trust(found: NetworkTest) -> str:
     if not found.trust_file:
-        return _("the system's certificates and the bundled ones")
+        return _("those of the system and the bundled ones")
     source = _("the settings") if found.trust_source == SETTING else found.trust_source
-    return _("those of {file} alone, set in {source}", file=printable(found.trust_file), source=printable(source))
+    return _("only those in {file}, set in {source}", file=printable(found.trust_file), source=printable(source))
 
 
 def _throughput(found: NetworkTest) -> str:
@@ -245,11 +246,11 @@ def _clock(ahead: float | None) -> NetworkTestRow:
     if ahead is None:
         return _single(name, _("not compared"))
     if ahead == 0:
-        return _single(name, _("agrees with the server's"))
+        return _single(name, _("matches the server"))
     off, good = status_text.duration(abs(ahead)), abs(ahead) <= 300
     if ahead > 0:
-        return _single(name, _("{time} ahead of the server's", time=off), good=good)
-    return _single(name, _("{time} behind the server's", time=off), good=good)
+        return _single(name, _("{time} ahead of the server", time=off), good=good)
+    return _single(name, _("{time} behind the server", time=off), good=good)
 
 
 def _timing(name: str, one: Timing | None, *, failed: bool) -> NetworkTestRow:

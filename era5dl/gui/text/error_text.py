@@ -27,171 +27,180 @@ class Explanation:
         return f"{self.sentence} {self.hint}"
 
 
-_RETRIED = N_("Nothing to do: it is tried again by itself, and what has come is kept.")
+_RETRIED = N_("Nothing to do. It is retried automatically, and the data received so far are kept.")
 
 _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
     errors.Era5Error: (
-        N_("Something unexpected went wrong."),
-        N_("Retry. If it happens again, save a support report on the Diagnostics page for whoever helps you."),
+        N_("An unexpected error occurred."),
+        N_("Retry. If it happens again, save a support report on the Diagnostics page for the person who helps you."),
     ),
-    errors.UsageError: (N_("This cannot be done as it was asked for."), N_("Check what was entered and try again.")),
+    errors.UsageError: (N_("The request is not valid."), N_("Check your input and try again.")),
     errors.UnknownName: (
-        N_("There is no product or variable of this name."),
-        N_("Pick it from the list, or search for a part of its name."),
+        N_("There is no product or variable with this name."),
+        N_("Select it from the list, or search for part of its name."),
     ),
     errors.AmbiguousName: (
         N_("More than one variable has this name."),
-        N_("Pick the one you mean from the list; the product in front of the name tells them apart."),
+        N_("Select the one you mean from the list; the product before the name tells them apart."),
     ),
     errors.BadSelection: (
-        N_("These variables and dates do not make a selection."),
-        N_("Choose at least one variable, and dates within the years the product covers, the first before the last."),
+        N_("The selection of variables and dates is not valid."),
+        N_(
+            "Choose at least one variable, and dates within the years that the product covers. The start must "
+            "not be after the end."
+        ),
     ),
     errors.UnsafeKey: (
         N_("This file cannot be saved in the chosen folder."),
         N_(
-            "Its name is not possible on this disk, or something with the same name is in the way. "
-            "Move that, or choose another folder. The other files are not affected."
+            "Its name is not allowed on this disk, or something with the same name is in the way. Move that "
+            "away, or choose another folder. Other files are not affected."
         ),
     ),
     errors.BucketError: (
         N_("A request to the server failed."),
         N_("Retry the file. If it fails again, run the network test on the Diagnostics page."),
     ),
-    errors.Interrupted: (N_("The connection broke before the whole file had come."), _RETRIED),
-    errors.StaleConnection: (N_("The server had closed an idle connection."), _RETRIED),
+    errors.Interrupted: (N_("The connection was lost before the file was complete."), _RETRIED),
+    errors.StaleConnection: (N_("The server closed an idle connection."), _RETRIED),
     errors.BadResponse: (
-        N_("The answer is not the file that was asked for."),
+        N_("The response is not the requested file."),
         N_(
-            "A login page or a proxy probably stands between this computer and the server. "
-            "Open any web page in a browser and log in to the network if it asks you to, then retry."
+            "A login page or a proxy is probably intercepting the connection. Open any web page in a browser, "
+            "log in to the network if asked, then retry."
         ),
     ),
     errors.ServerBusy: (
         N_("The server asks to slow down."),
-        N_("Nothing to do: the file waits its time. Where many have to, fewer requests are sent for a while."),
+        N_(
+            "Nothing to do. The file waits as long as the server asks; if many have to wait, fewer requests are "
+            "sent for a while."
+        ),
     ),
     errors.ServerFault: (
-        N_("The server has a fault of its own."),
-        N_("It is tried again by itself. If the file still fails, retry it some hours later."),
+        N_("The server reports an internal error."),
+        N_("It is retried automatically. If the file still fails, retry it in a few hours."),
     ),
     errors.Unreachable: (
         N_("The server cannot be reached."),
         N_(
-            "Check the network connection, and the proxy in the settings. "
-            "The download goes on by itself when the network is back."
+            "Check the network connection, and the proxy in the settings. The download resumes automatically "
+            "when the network is back."
         ),
     ),
     errors.Untrusted: (
         N_("The server's certificate is not trusted."),
         N_(
-            "Check this computer's date and time. If the network has a login page, log in first. "
-            "If your institute inspects encrypted traffic, ask its IT for the CA file and choose it in the settings."
+            "Check the date and time of this computer. If the network has a login page, log in first. If your "
+            "institution inspects encrypted traffic, ask its IT department for the CA file and select it in the "
+            "settings."
         ),
     ),
     errors.ObjectChanged: (
-        N_("The file was replaced on the server while it was being downloaded."),
+        N_("The file was replaced on the server during the download."),
         N_("The new version is downloaded from the beginning. If the file fails, retry it later."),
     ),
     errors.Contradiction: (
-        N_("The server says one thing about the size or version of this file, and then another."),
+        N_("The server gives contradictory answers about the size or version of this file."),
         N_(
-            "It is tried again by itself. Most likely several servers or caches answer in turn and do not agree: "
-            "if the file still fails, retry it some hours later."
+            "It is retried automatically. Several servers or caches with different contents are probably "
+            "answering in turn. If the file still fails, retry it in a few hours."
         ),
     ),
     errors.NotFound: (
         N_("The server does not have this file."),
-        N_("Recent months may not be published yet: try again in a few weeks. Otherwise leave it out."),
+        N_("Recent months may not be published yet; try again in a few weeks. Otherwise leave it out."),
     ),
     errors.Denied: (
-        N_("The server does not give this file away."),
+        N_("The server denies access to this file."),
         N_("Retry it later. If all files are denied, a firewall may be the cause: run the network test."),
     ),
     errors.Refused: (
-        N_("The server refuses this request."),
-        N_("Asking again will not help. Check endpoint and bucket in the settings."),
+        N_("The server rejects this request."),
+        N_("Retrying will not help. Check the endpoint and bucket in the settings."),
     ),
     errors.BucketRefused: (
-        N_("The server, or the proxy before it, refuses every request."),
-        N_("Check bucket, region and endpoint in the settings, and the proxy with its user name and password."),
+        N_("The server, or a proxy in front of it, rejects every request."),
+        N_("Check the bucket, region and endpoint in the settings, and the proxy with its user name and password."),
     ),
     errors.OutOfSockets: (
-        N_("The system does not let this program open more connections."),
-        N_("Choose fewer workers, or close other programs. On Linux and macOS “ulimit -n” raises the limit."),
+        N_("The system does not allow this program to open more connections."),
+        N_("Use fewer workers, or close other programs. On Linux and macOS, “ulimit -n” raises the limit."),
     ),
     errors.ProofError: (
-        N_("The bytes that came are not those of the server's file."),
+        N_("The received data do not match the file on the server."),
         N_(
-            "Retry the file. If it happens again, something alters the data on its way: "
-            "try another network, and have this computer's memory checked. "
-            "Only if the server is a mirror whose ETags are no MD5s, say so in the settings."
+            "Retry the file. If it happens again, the data are being altered on the way: try another network, "
+            "and have the memory of this computer checked. Only if the server is a mirror whose ETags are not "
+            "MD5s, say so in the settings."
         ),
     ),
     errors.DiskError: (
-        N_("The disk does not take or give the data."),
-        N_("Check that the disk is connected and healthy, or choose a folder on another one."),
+        N_("The disk cannot be written to or read from."),
+        N_("Check that the disk is connected and healthy, or choose a folder on another disk."),
     ),
     errors.DiskFull: (
-        N_("There is no room left on the disk."),
-        N_("Make room; the download goes on by itself. Nothing that has come is lost."),
+        N_("The disk is full."),
+        N_("Free some space; the download resumes automatically. Nothing downloaded so far is lost."),
     ),
     errors.WillNotFit: (
-        N_("What is still to come does not fit on the disk."),
-        N_("Make room, choose a folder on another disk, or fewer files or dates; then begin again."),
+        N_("The remaining files do not fit on the disk."),
+        N_("Free some space, choose a folder on another disk, or select fewer variables or dates; then start again."),
     ),
     errors.FileTooLarge: (
-        N_("The file is larger than the disk's file system or your limit takes."),
-        N_("Choose a folder on another disk; FAT32, for one, takes no file above 4 GB."),
+        N_("The file is larger than the file system or your quota allows."),
+        N_("Choose a folder on another disk. FAT32, for example, does not support files over 4 GB."),
     ),
     errors.FolderUnusable: (
         N_("The folder cannot be written to."),
-        N_("Check that it still exists, that its disk is connected and that you may write there."),
+        N_("Check that it still exists, that its disk is connected, and that you have write permission."),
     ),
     errors.DiskAway: (
-        N_("The disk that holds the folder is away, or was for a moment."),
-        N_("Connect it again and the download goes on; what may have been lost is read again or fetched again."),
+        N_("The disk with the folder is disconnected, or was for a moment."),
+        N_("Reconnect it, and the download resumes. Data that may have been lost are read or downloaded again."),
     ),
     errors.FolderVanished: (
-        N_("The folder was deleted or moved away."),
-        N_("Put it back and the download goes on. If it is elsewhere now, end the download and resume it there."),
+        N_("The folder was deleted or moved."),
+        N_(
+            "Put it back, and the download resumes. If it is somewhere else now, stop the download and resume it there."
+        ),
     ),
     errors.PartLost: (
-        N_("The unfinished file was moved or deleted while it was being downloaded."),
-        N_("It is downloaded again from the beginning. Leave the .part files alone until the download has ended."),
+        N_("The unfinished file was moved or deleted during the download."),
+        N_("It is downloaded again from the beginning. Do not touch the .part files until the download has ended."),
     ),
     errors.SessionError: (
         N_("This session cannot be used."),
-        N_("Start the same download into the same folder: complete files are not downloaded again."),
+        N_("Start the same download into the same folder. Complete files are not downloaded again."),
     ),
     errors.SessionBusy: (
-        N_("Another program is working on this session."),
+        N_("Another program is using this session."),
         N_("Let it finish, or stop it there first. It may be another window of this program."),
     ),
     errors.ClaimedElsewhere: (
         N_("Another session is downloading this file into the same folder."),
-        N_("Nothing to do: when the file is complete it is checked and taken over."),
+        N_("Nothing to do. When the file is complete, it is checked and used here as well."),
     ),
     errors.SessionDamaged: (
-        N_("The record of this session cannot be read."),
-        N_("Start the same download into the same folder: complete files are not downloaded again."),
+        N_("The saved state of this session cannot be read."),
+        N_("Start the same download into the same folder. Complete files are not downloaded again."),
     ),
     errors.OtherEndpoint: (
-        N_("This session comes from another server than the one in the settings."),
-        N_("Resume it only if you trust that server, or whoever gave you the folder."),
+        N_("This session comes from a different server than the one in the settings."),
+        N_("Resume it only if you trust that server, or the person who gave you the folder."),
     ),
     errors.SessionNotFound: (
         N_("There is no session in this folder."),
-        N_("Choose the folder that a download went to, or start a new download."),
+        N_("Choose the folder of an earlier download, or start a new one."),
     ),
     errors.OutOfThreads: (
-        N_("The system does not let this program run more threads."),
-        N_("Choose fewer workers, or close other programs. On Linux and macOS “ulimit -u” raises the limit."),
+        N_("The system does not allow this program to start more threads."),
+        N_("Use fewer workers, or close other programs. On Linux and macOS, “ulimit -u” raises the limit."),
     ),
-    errors.Stopped: (N_("Stopped by you."), N_("Press Resume to go on; everything that has come is kept.")),
+    errors.Stopped: (N_("Stopped by you."), N_("Click Resume to continue. Everything downloaded so far is kept.")),
 }
 
-_REASONS = {ONLY_HELD: N_("Only held files are left.")}  # reasons that are not errors
+_REASONS = {ONLY_HELD: N_("Only held files remain.")}  # reasons that are not errors
 KINDS = {known.__name__: known for known in _ERRORS}
 
 

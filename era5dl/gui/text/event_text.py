@@ -53,8 +53,8 @@ def describe(event: Event) -> tuple[LogLevel, str]:
             return LogLevel.WARNING, _retry_round(event)
         case Throttled():
             text = ngettext(
-                "The server asks to slow down: only {n} request at a time from now on",
-                "The server asks to slow down: only {n} requests at a time from now on",
+                "The server asks to slow down: at most {n} request at a time from now on",
+                "The server asks to slow down: at most {n} requests at a time from now on",
                 event.workers,
             )
             return LogLevel.WARNING, text
@@ -62,7 +62,7 @@ def describe(event: Event) -> tuple[LogLevel, str]:
             return LogLevel.WARNING, _fewer_workers(event)
         case RangesIgnored():
             text = _(
-                "A proxy ignores range requests: each file uses a single connection, and starts again after an "
+                "A proxy ignores range requests: each file uses a single connection, and starts over after an "
                 "interruption"
             )
             return LogLevel.WARNING, text
@@ -91,7 +91,7 @@ def _file_done(event: FileDone) -> str:
 
 def _file_retrying(event: FileRetrying) -> str:
     return _(
-        "{file}: retry in {delay:.0f} s: {reason}",
+        "{file}: retrying in {delay:.0f} s: {reason}",
         file=_name(event.key),
         delay=event.delay,
         reason=error_text.explain_reason(event.kind, event.reason).sentence,
@@ -118,8 +118,8 @@ def _retry_round(event: RetryRoundScheduled) -> str:
 def _fewer_workers(event: FewerWorkers) -> str:
     known = error_text.explain_reason(event.kind, event.reason, event.remedy)
     return ngettext(
-        "Only {n} worker instead of {wanted}: {reason} {remedy}",
-        "Only {n} workers instead of {wanted}: {reason} {remedy}",
+        "Using {n} worker instead of {wanted}: {reason} {remedy}",
+        "Using {n} workers instead of {wanted}: {reason} {remedy}",
         event.workers,
         wanted=event.wanted,
         reason=known.sentence,
@@ -135,7 +135,7 @@ def _state_changed(event: StateChanged) -> str:
 def _run_ended(event: RunEnded) -> tuple[LogLevel, str]:
     if event.error:
         known = error_text.explain_reason(event.kind, event.error, event.remedy)
-        text = _("The download ended early: {error} {remedy}", error=known.sentence, remedy=known.hint)
+        text = _("The download stopped with an error: {error} {remedy}", error=known.sentence, remedy=known.hint)
         return LogLevel.ERROR, text.rstrip()
     complete = event.verified + event.checked
     parts = [ngettext("{n:,} file complete", "{n:,} files complete", complete)]

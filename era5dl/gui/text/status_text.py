@@ -20,89 +20,95 @@ from era5dl.session.summary import SessionStatus
 # --- a run, a file, a session
 
 _STATES = {
-    State.READY: Term(N_("Ready"), N_("Press Start to begin.")),
-    State.RUNNING: Term(N_("Downloading"), N_("You may leave; every file is checked as it arrives.")),
-    State.PAUSED: Term(N_("Paused"), N_("Press Resume to go on; everything that has come is kept.")),
+    State.READY: Term(N_("Ready"), N_("Click Start download to begin.")),
+    State.RUNNING: Term(N_("Downloading"), N_("You can leave it running; every file is checked as it arrives.")),
+    State.PAUSED: Term(N_("Paused"), N_("Click Resume to continue. Everything downloaded so far is kept.")),
     State.WAITING_FOR_NETWORK: Term(
         N_("Waiting for the network"),
-        N_("Nothing is lost, nothing fails meanwhile. The download goes on by itself when the server answers again."),
+        N_(
+            "Nothing is lost, and no file fails because of this. The download resumes automatically when the "
+            "server responds again."
+        ),
     ),
     State.WAITING_FOR_DISK: Term(
         N_("Waiting for the disk"),
-        N_("Connect it again, or put the folder back. The download goes on by itself when files can be written."),
+        N_("Reconnect it, or put the folder back. The download resumes automatically when files can be written."),
     ),
     State.WAITING_FOR_ROOM: Term(
-        N_("Waiting for room on the disk"),
-        N_("Make room. The download goes on by itself when files can be written."),
+        N_("Waiting for disk space"),
+        N_("Free some space. The download resumes automatically when files can be written."),
     ),
     State.WAITING_FOR_TRUST: Term(
         N_("Waiting for a trusted certificate"),
         N_(
-            "Check this computer's date and time, and log in if the network has a login page. "
-            "The download goes on by itself when the certificate is right."
+            "Check the date and time of this computer, and log in if the network has a login page. The download "
+            "resumes automatically when the certificate is trusted."
         ),
     ),
     State.WAITING_TO_RETRY: Term(
-        N_("Waiting to try failed files again"),
-        N_("All else is done. Some files failed for reasons that time may heal; they are tried again in a moment."),
+        N_("Waiting to retry failed files"),
+        N_("Everything else is done. Some files failed for reasons that may pass; they are retried in a moment."),
     ),
     State.WAITING_FOR_SESSION: Term(
         N_("Waiting for another session"),
         N_(
-            "All that is left is being downloaded into this folder by another session. "
-            "Its files are checked and taken over as they come; if it ends early, the download goes on here."
+            "All remaining files are being downloaded into this folder by another session. They are checked and "
+            "used here as they are completed. If that session ends early, the download continues here."
         ),
     ),
-    State.STOPPING: Term(N_("Stopping"), N_("What has come is being saved.")),
-    State.ENDED: Term(N_("Ended"), N_("Nothing is being downloaded any more.")),
+    State.STOPPING: Term(N_("Stopping"), N_("Saving the data received so far.")),
+    State.ENDED: Term(N_("Ended"), N_("The download has ended.")),
 }
 
 _OUTCOMES = {
-    Outcome.VERIFIED: Term(N_("Verified"), N_("Proven byte by byte: its MD5 is the one the server gives.")),
+    Outcome.VERIFIED: Term(N_("Verified"), N_("Its MD5 matches the server's: every byte is correct.")),
     Outcome.CHECKED: Term(
         N_("Checked"),
-        N_("Size, byte ranges and file structure are right. The server gives no MD5 that could prove more."),
+        N_("Size, byte ranges and file structure are correct. The server provides no MD5 for a full verification."),
     ),
-    Outcome.FAILED: Term(N_("Failed"), N_("This file is not here. See the reason, then retry it.")),
+    Outcome.FAILED: Term(N_("Failed"), N_("This file was not downloaded. See the reason, then retry it.")),
 }
 
 _FILE_STATES = {
-    FileState.WAITING: Term(N_("Queued"), N_("Its turn will come.")),
-    FileState.ACTIVE: Term(N_("In transfer"), N_("Its bytes are coming in.")),
+    FileState.WAITING: Term(N_("Queued"), N_("Waiting to be downloaded.")),
+    FileState.ACTIVE: Term(N_("Downloading"), N_("Receiving data.")),
     FileState.VERIFIED: _OUTCOMES[Outcome.VERIFIED],
     FileState.CHECKED: _OUTCOMES[Outcome.CHECKED],
     FileState.FAILED: _OUTCOMES[Outcome.FAILED],
-    FileState.HELD: Term(N_("Held"), N_("Paused by you until you release it; what has come of it is kept.")),
+    FileState.HELD: Term(N_("Held"), N_("Paused until you release it. The data received so far are kept.")),
 }
 
-_VERIFYING = Term(N_("Verifying"), N_("All its bytes are here; their MD5 is being computed."))
+_VERIFYING = Term(N_("Verifying"), N_("All data have been received; the MD5 is being computed."))
 
 _SESSION_STATUSES = {
-    SessionStatus.INTERRUPTED: Term(N_("Interrupted"), N_("Press Resume to go on where it was.")),
-    SessionStatus.DONE: Term(N_("Done"), N_("Nothing is left to download.")),
-    SessionStatus.RUNNING: Term(N_("Running"), N_("This or another program is downloading it now.")),
+    SessionStatus.INTERRUPTED: Term(N_("Interrupted"), N_("Click Resume to continue where it stopped.")),
+    SessionStatus.DONE: Term(N_("Done"), N_("All files have been downloaded.")),
+    SessionStatus.RUNNING: Term(N_("Running"), N_("It is being downloaded now, by this or another program.")),
     SessionStatus.FOLDER_MISSING: Term(
-        N_("Folder missing"), N_("Connect the disk it is on, or choose the folder if it was moved.")
+        N_("Folder missing"), N_("Connect its disk, or choose the folder again if it was moved.")
     ),
     SessionStatus.DAMAGED: Term(
         N_("Damaged"),
-        N_("Its record cannot be read. Start the same download into the same folder: complete files are kept."),
+        N_("Its saved state cannot be read. Start the same download into the same folder. Complete files are kept."),
     ),
 }
 
 _MISSING = {
     NOT_YET_PUBLISHED: Term(
-        N_("Not yet published"), N_("ERA5 reaches this bucket some months late. Try again in a few weeks.")
+        N_("Not yet published"),
+        N_("ERA5 data reach this bucket with a delay of some months. Try again in a few weeks."),
     ),
-    ABSENT: Term(N_("Not on the server"), N_("The server has no such file, though it has its neighbours in time.")),
+    ABSENT: Term(
+        N_("Not on the server"), N_("The server does not have this file, although it has those before and after it.")
+    ),
 }
 
 
 _NOT_VERIFIED = {
-    VERIFICATION_OFF: N_("Verification was switched off."),
+    VERIFICATION_OFF: N_("Verification was turned off."),
     NO_MD5: N_("The server's ETag is not an MD5."),
-    UNKNOWN_PART_SIZE: N_("The server does not tell into which parts its MD5 was cut."),
-    ETAG_MISMATCH: N_("The server's ETag looks like an MD5 but is not the MD5 of these bytes."),
+    UNKNOWN_PART_SIZE: N_("The server does not reveal the part sizes behind its MD5."),
+    ETAG_MISMATCH: N_("The server's ETag looks like an MD5, but is not the MD5 of these data."),
     CHECKED_EARLIER: N_("They were checked in an earlier run."),
 }
 
@@ -135,7 +141,7 @@ def not_verified_reason(reason: str) -> str:
     sentence = translate(_NOT_VERIFIED[known]) if known in _NOT_VERIFIED else known
     if not defect:
         return sentence
-    return _("{sentence} The file itself says: {complaint}", sentence=sentence, complaint=defect)
+    return _("{sentence} Problem in the file: {complaint}", sentence=sentence, complaint=defect)
 
 
 def session_status(of: SessionStatus) -> Term:

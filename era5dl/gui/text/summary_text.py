@@ -23,7 +23,7 @@ def ended_early(ended: RunEnded) -> str:
 def stopped(last: Snapshot) -> str:
     """The user stopped the run."""
     percent = f"{last.done_bytes * 100 // last.total_bytes} %" if last.total_bytes else "100 %"
-    return _("Stopped at {percent}. Everything that has come is kept.", percent=percent)
+    return _("Stopped at {percent}. Everything downloaded so far is kept.", percent=percent)
 
 
 def completed_with_failures(ended: RunEnded, failed: int) -> str:
@@ -57,14 +57,14 @@ def not_verified_group(reason: str, keys: Sequence[str], number: int) -> str:
     why = status_text.not_verified_reason(reason)
     if not names:
         return ngettext(
-            "{n:,} file is checked, not verified. {reason}",
-            "{n:,} files are checked, not verified. {reason}",
+            "{n:,} file is checked but not verified. {reason}",
+            "{n:,} files are checked but not verified. {reason}",
             number,
             reason=why,
         )
     return ngettext(
-        "{n:,} file is checked, not verified ({names}). {reason}",
-        "{n:,} files are checked, not verified ({names}). {reason}",
+        "{n:,} file is checked but not verified ({names}). {reason}",
+        "{n:,} files are checked but not verified ({names}). {reason}",
         number,
         names=", ".join(names) + (" …" if number > len(names) else ""),
         reason=why,
@@ -73,8 +73,8 @@ def not_verified_group(reason: str, keys: Sequence[str], number: int) -> str:
 
 def _complete_files(ended: RunEnded) -> str:
     """How many files are complete, and how far they have been verified."""
-    proven = ngettext("{n:,} file is here and verified.", "{n:,} files are here and verified.", ended.verified)
+    proven = ngettext("{n:,} file downloaded and verified.", "{n:,} files downloaded and verified.", ended.verified)
     if not ended.checked:
         return proven
-    checked = ngettext("{n:,} file is here and checked.", "{n:,} files are here and checked.", ended.checked)
+    checked = ngettext("{n:,} file downloaded and checked.", "{n:,} files downloaded and checked.", ended.checked)
     return f"{proven} {checked}" if ended.verified else checked
