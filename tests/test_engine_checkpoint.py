@@ -67,19 +67,25 @@ def copy_as_if_killed(ran: EngineRun, folder: Path, to: Path) -> None:
     shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*.lock*", "*.claim*"))
 
 
-def resume_is_correct(server: FaultServer, folder: Path) -> None:
+def resume_is_correct(server: FaultServer, folder: Path, *, verify: bool = True) -> None:
     server.put(KEY, OLD, etag='"opaque-1"')
     server.link = Link()
-    assert fetch_all(server, folder).wait_for_end().checked == 1
+    assert fetch_all(server, folder, verify=verify).wait_for_end().checked == 1
     assert wrong_files(folder, {KEY: OLD}) == []
 
 
+# Without verification no MD5s are recorded, and only the entry in the resume file tells data from holes.
+@pytest.mark.parametrize("verify", [True, False], ids=["block MD5s", "no MD5s"])
 @pytest.mark.parametrize("happens", [delete, cut, replace_object])
 def test_bytes_of_a_part_file_restarted_during_the_run_are_not_listed(
-    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[FaultServer, Path], None]
+    server: FaultServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    happens: Callable[[FaultServer, Path], None],
+    verify: bool,
 ) -> None:
     folder, image = tmp_path / "out", tmp_path / "image"
-    with running(server, folder, workers=2) as ran:
+    with running(server, folder, workers=2, verify=verify) as ran:
         ran.wait_until(lambda: listed_bytes(ran.session) > ENOUGH)
         stop_checkpoints(monkeypatch)
         before = ran.session.checkpoint
@@ -89,20 +95,21 @@ def test_bytes_of_a_part_file_restarted_during_the_run_are_not_listed(
         happens(server, folder)
         ran.wait_until(lambda: (now := part_file_stat(folder)) is None or now.st_blocks < already.st_blocks)
         copy_as_if_killed(ran, folder, image)
-    resume_is_correct(server, image)
+    resume_is_correct(server, image, verify=verify)
 
 
+@pytest.mark.parametrize("verify", [True, False], ids=["block MD5s", "no MD5s"])
 def test_bytes_of_a_part_file_deleted_between_two_runs_are_not_listed(
-    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: bool
 ) -> None:
     folder, image = tmp_path / "out", tmp_path / "image"
-    with running(server, folder, workers=2) as ran:
+    with running(server, folder, workers=2, verify=verify) as ran:
         ran.wait_until(lambda: listed_bytes(ran.session) > ENOUGH)
     delete(server, folder)
     stop_checkpoints(monkeypatch)
-    with running(server, folder, workers=2) as ran:
+    with running(server, folder, workers=2, verify=verify) as ran:
         copy_as_if_killed(ran, folder, image)
-    resume_is_correct(server, image)
+    resume_is_correct(server, image, verify=verify)
 
 
 def test_an_object_is_fetched_again_when_the_bucket_returns_to_the_planned_version(
