@@ -73,7 +73,8 @@ class RequestMetrics:
                 self._whole,
             )
 
-    def answered(self, body: _MeasuredBody, seconds: float) -> None:
+    def record_answer(self, body: _MeasuredBody, seconds: float) -> None:
+        """A request was answered with this body, so many seconds after it was sent."""
         with self._lock:
             self._answers += 1
             self._whole += body.whole
@@ -81,12 +82,14 @@ class RequestMetrics:
             self._latencies.append(seconds)
             self._open.add(body)
 
-    def failed(self, error: BaseException) -> None:
+    def record_failure(self, error: BaseException) -> None:
+        """A request or the reading of its body failed."""
         if isinstance(error, BucketError):  # stop and pause are not faults
             with self._lock:
                 self._faults[type(error).__name__] += 1
 
-    def ended(self, body: _MeasuredBody) -> None:
+    def record_end(self, body: _MeasuredBody) -> None:
+        """A body was closed."""
         with self._lock:
             self._open.discard(body)
             self._waited += body.waited
@@ -133,11 +136,11 @@ class _MeasuredBody:
         try:
             self._body = self._inner.__enter__()
         except BaseException as error:
-            self._request_metrics.failed(error)
+            self._request_metrics.record_failure(error)
             raise
         self.start, self.whole = self._body.start, self._body.whole
         self._ready_at = time.monotonic()
-        self._request_metrics.answered(self, self._ready_at - began)
+        self._request_metrics.record_answer(self, self._ready_at - began)
         return self
 
     def readinto(self, view: memoryview) -> int:
@@ -155,6 +158,6 @@ class _MeasuredBody:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._request_metrics.failed(error)
-        self._request_metrics.ended(self)
+            self._request_metrics.record_failure(error)
+        self._request_metrics.record_end(self)
         self._inner.__exit__(kind, error, trace)
