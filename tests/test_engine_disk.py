@@ -38,7 +38,7 @@ def test_a_full_disk_suspends_the_run_until_there_is_space(fault_server: FaultSe
             while True:  # another program fills the disk
                 file.write(bytes(65536))
         ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_ROOM)
-        assert "room" in ran.engine.snapshot().reason
+        assert "no space left" in ran.engine.snapshot().reason
         assert "DiskFull" in [event.kind for event in ran.events_of(StateChanged)]
         ballast.unlink()
         ended = ran.wait_for_end()
@@ -266,7 +266,7 @@ def test_a_folder_that_is_moved_away_and_put_back(
     assert wrong_files(folder, four) == []
     (reported,) = waited(ran)
     assert reported.kind == "FolderVanished"
-    assert reported.reason.startswith(f"the folder {folder} has been deleted or moved. Put it back")
+    assert reported.reason.startswith(f"the folder {folder} has been deleted or moved. Put the folder back")
 
 
 @pytest.mark.parametrize("instead", [False, True])
@@ -345,8 +345,7 @@ def test_only_the_object_that_has_outgrown_the_disk_fails(fault_server: FaultSer
         fault_server.put(key, body)
     fault_server.link = Link(speed=MB)
     with running(fault_server, small_disk, workers=2) as ran:
-        ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
-        fault_server.put("3.bin", pseudo_random("grown", 20 * MB))
+        fault_server.put("3.bin", pseudo_random("grown", 20 * MB))  # the plan is made, and this object comes last
         ended = ran.wait_for_end()
     assert (ended.verified, ended.failed) == (3, 1)
     assert wrong_files(small_disk, data) == ["3.bin"]
