@@ -10,16 +10,18 @@ minute without a byte, and by `era5dl.engine.failures` as soon as one of them tu
 
 from __future__ import annotations
 
+import logging
 import socket
 import statistics
 import time
 from contextlib import suppress
 from itertools import chain
 
-from era5dl.engine.events import log
 from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Piece
 from era5dl.errors import OutOfThreads
+
+log = logging.getLogger("era5dl")
 
 CLOCK_JUMP = 30.0  # seconds by which the clocks must differ for a suspend
 IDLE_AFTER = 60.0  # seconds without a byte after which idle connections are dropped: routers forget them

@@ -9,10 +9,11 @@ arrival: the object is prepared again, as after a restart of the program, and it
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
-from era5dl.engine.events import FileRetrying, State, log
+from era5dl.engine.events import FileRetrying, State
 from era5dl.engine.retry import Decision
 from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Transfer
@@ -21,6 +22,8 @@ from era5dl.errors import DiskAway, DiskError, DiskFull, Era5Error, FolderVanish
 from era5dl.folder.free_space import check_free, free_bytes, is_writable
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.formatting import format_size
+
+log = logging.getLogger("era5dl")
 
 DELAYS = (0.2, 1.0, 3.0)  # seconds before each retry of one file, while no more of its bytes reach the disk
 MAX_TRIAL = 1 << 24  # bytes written as a trial, which is the only way to notice a quota

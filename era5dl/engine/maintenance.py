@@ -6,12 +6,13 @@ The thread runs from the start to the end of the run and always emits RunEnded, 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 
 from era5dl.engine.connection_monitor import ConnectionMonitor
 from era5dl.engine.disk import DiskMonitor, disk_failed, is_on_disk, sync_failed
-from era5dl.engine.events import RunEnded, State, log
+from era5dl.engine.events import RunEnded, State
 from era5dl.engine.progress import FileState
 from era5dl.engine.run_state import RunState
 from era5dl.engine.shared_folder import may_release
@@ -20,6 +21,8 @@ from era5dl.engine.withdrawal import release
 from era5dl.errors import DiskError, Era5Error, SessionError
 from era5dl.folder.free_space import is_writable
 from era5dl.redaction import redact_secrets
+
+log = logging.getLogger("era5dl")
 
 TICK = 0.25  # seconds between two rounds of the thread
 CHECKPOINT_SHARE = 0.05  # of the time, for checkpoints; most of it is spent waiting for the disk

@@ -13,6 +13,7 @@ are turned into text at once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -22,7 +23,6 @@ from era5dl.bucket.response_headers import proves_empty, same_version
 from era5dl.engine import dispatch
 from era5dl.engine.checkpoint import entry_of
 from era5dl.engine.disk import hash_from_disk
-from era5dl.engine.events import log
 from era5dl.engine.failures import record_failure
 from era5dl.engine.fetch import fetch
 from era5dl.engine.job_queue import Job, PrepareJob, VerifyJob
@@ -37,6 +37,8 @@ from era5dl.folder.free_space import free_bytes
 from era5dl.formatting import format_size
 from era5dl.redaction import redact_secrets
 
+log = logging.getLogger("era5dl")
+
 
 def work(run: RunState, number: int, on_exit: Callable[[int], None]) -> None:
     """Body of the thread of worker `number`. on_exit: called with the number when the thread ends."""
@@ -49,7 +51,7 @@ def work(run: RunState, number: int, on_exit: Callable[[int], None]) -> None:
                 return
             _do(run, job, abort)
             last = job.transfer
-    except Exception as bug:  # noqa: BLE001 - in the bookkeeping itself: end the run with an error, not in silence
+    except Exception as bug:  # in the bookkeeping itself: end the run with an error, not in silence
         log.exception("worker %d cannot continue", number)
         with run.locked():
             run.end_with_error_locked(Era5Error(_internal_error(bug)))
@@ -78,7 +80,7 @@ def _do(run: RunState, job: Job, abort: Abort) -> None:
         if isinstance(error, ObjectChanged):
             error = _confirm_change(run, transfer, error, abort)
         record_failure(run, job, error, progressed=progressed)
-    except Exception as bug:  # noqa: BLE001 - a bug costs this object, not the run
+    except Exception as bug:  # a bug costs this object, not the run
         log.exception("unexpected error in a job of %s", transfer.obj.key)
         record_failure(run, job, Era5Error(f"{transfer.obj.key}: {_internal_error(bug)}"), progressed=False)
     release_if_done(run, transfer)
