@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.bucket import client
 from era5dl.engine import retry
 from tests import texts
 from tests.faultlab import Certificates, FaultServer, make_certificates
@@ -35,15 +34,6 @@ def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
 def _short_retry_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start retry rounds without the usual delay."""
     monkeypatch.setattr(retry, "FIRST_WAIT", 0.1)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _shared_botocore_data() -> Iterator[None]:
-    """Let all S3 clients of a test process share botocore's data files: parsing them takes 0.1 s per client."""
-    loader = client._S3Loader()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client, "_S3Loader", lambda: loader)
-        yield
 
 
 @pytest.fixture(scope="session")

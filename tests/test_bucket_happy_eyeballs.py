@@ -16,7 +16,7 @@ import pytest
 from era5dl import errors
 from era5dl.bucket import happy_eyeballs
 from era5dl.bucket.cancellation import Abort
-from era5dl.bucket.happy_eyeballs import Addresses
+from era5dl.bucket.happy_eyeballs import HappyEyeballs
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.settings import Settings
 from tests.faultlab import FaultServer
@@ -69,7 +69,7 @@ def lead(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     return to
 
 
-def connected(known: Addresses, timeout: float = 60.0, abort: Abort | None = None) -> Place:
+def connected(known: HappyEyeballs, timeout: float = 60.0, abort: Abort | None = None) -> Place:
     """Where a connection to the name leads to; it must be there long before the timeout."""
     began = time.monotonic()
     with known.connect(NAME, 443, timeout, abort=abort) as sock:
@@ -81,13 +81,13 @@ def connected(known: Addresses, timeout: float = 60.0, abort: Abort | None = Non
 
 def test_an_address_that_swallows_packets_gets_company(lead, silent6: Place, good: Place) -> None:
     lead(silent6, good)
-    assert connected(Addresses()) == good
+    assert connected(HappyEyeballs()) == good
 
 
 def test_what_is_silent_is_asked_last_the_next_time(
     lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, silent: Place, good: Place
 ) -> None:
-    known = Addresses()
+    known = HappyEyeballs()
     lead(silent6, silent, good)
     assert connected(known) == good
     monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
@@ -95,7 +95,7 @@ def test_what_is_silent_is_asked_last_the_next_time(
 
 
 def test_that_is_forgotten_after_a_while(lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place) -> None:
-    known = Addresses()
+    known = HappyEyeballs()
     lead(silent6, good)
     monkeypatch.setattr(happy_eyeballs, "REMEMBERED", -1.0)
     assert connected(known) == good
@@ -108,7 +108,7 @@ def test_the_family_that_answered_goes_first(
     lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place
 ) -> None:
     """Where the resolver gives other addresses each time."""
-    known = Addresses()
+    known = HappyEyeballs()
     lead(silent6, good)
     assert connected(known) == good
     monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
@@ -119,7 +119,7 @@ def test_the_family_that_answered_goes_first(
 
 def test_the_order_of_the_resolver_is_kept_among_those_that_answer(lead, good: Place) -> None:
     """It spreads the load over the servers: what worked once is not held on to."""
-    known = Addresses()
+    known = HappyEyeballs()
     with socket.create_server(("127.0.0.1", 0)) as other:
         for first, second in ((good, other.getsockname()), (other.getsockname(), good)) * 2:
             lead(first, second)
@@ -130,7 +130,7 @@ def test_families_take_turns(lead, monkeypatch: pytest.MonkeyPatch, silent6: Pla
     monkeypatch.setattr(happy_eyeballs, "DELAY", 3.0)
     with unresponsive_port("::1") as second, unresponsive_port("::1") as third, unresponsive_port("::1") as fourth:
         lead(silent6, ("::1", second), ("::1", third), ("::1", fourth), good)
-        assert connected(Addresses()) == good  # behind all four it would be 12 seconds
+        assert connected(HappyEyeballs()) == good  # behind all four it would be 12 seconds
 
 
 def test_a_refusal_is_followed_by_the_next_at_once(
@@ -138,13 +138,13 @@ def test_a_refusal_is_followed_by_the_next_at_once(
 ) -> None:
     monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
     lead(refusing, good)
-    assert connected(Addresses()) == good
+    assert connected(HappyEyeballs()) == good
 
 
 def test_the_first_may_be_slow(lead, silent: Place, good: Place) -> None:
     """The next one is no replacement: whoever answers first has won."""
     lead(silent, good)
-    known = Addresses()
+    known = HappyEyeballs()
     assert connected(known) == good
     lead(silent)
     with pytest.raises(TimeoutError):
@@ -154,7 +154,7 @@ def test_the_first_may_be_slow(lead, silent: Place, good: Place) -> None:
 def test_when_all_refuse(lead, refusing: Place) -> None:
     lead(refusing, refusing)
     with pytest.raises(ConnectionRefusedError):
-        connected(Addresses())
+        connected(HappyEyeballs())
 
 
 def test_the_timeout_is_for_all_together(lead, silent: Place, silent6: Place) -> None:
@@ -162,7 +162,7 @@ def test_the_timeout_is_for_all_together(lead, silent: Place, silent6: Place) ->
         lead(silent, silent6, ("127.0.0.1", third), ("127.0.0.1", fourth))
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            connected(Addresses(), 2.0)
+            connected(HappyEyeballs(), 2.0)
         assert time.monotonic() - began < 6.0  # one after the other they would take 8
 
 
@@ -171,7 +171,7 @@ def test_losers_are_closed(lead, silent: Place, silent6: Place, refusing: Place,
     before = me.num_fds()
     for places in ((silent, silent6, refusing, good), (silent, silent6)):
         lead(*places)
-        known = Addresses()
+        known = HappyEyeballs()
         try:
             connected(known, 1.0, Abort())
         except TimeoutError:
@@ -181,7 +181,7 @@ def test_losers_are_closed(lead, silent: Place, silent6: Place, refusing: Place,
 
 def test_options_are_on_the_socket(lead, silent: Place, good: Place) -> None:
     lead(silent, good)
-    with Addresses().connect(NAME, 443, 5.0, options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]) as sock:
+    with HappyEyeballs([(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]).connect(NAME, 443, 5.0) as sock:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
 
 
@@ -194,7 +194,7 @@ def test_an_abort_ends_it_at_once(lead, silent: Place, silent6: Place, when: str
 
     def run() -> None:
         try:
-            Addresses().connect(NAME, 443, 60.0, abort=abort)
+            HappyEyeballs().connect(NAME, 443, 60.0, abort)
         except errors.Stopped as stopped:
             said.append(str(stopped))
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from era5dl.bucket.cancellation import Abort
-from era5dl.bucket.connect import Dialer
-from era5dl.bucket.http_session import HTTPSession, accepted, keepalive_options
+from era5dl.bucket.connect import Connector, accepted, keepalive_options
+from era5dl.bucket.http_session import HTTPSession
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.proxy import parsed
 from era5dl.bucket.s3 import S3Bucket
@@ -124,8 +124,8 @@ def test_the_pool_is_as_large_as_it_should_be_and_connections_are_kept(fault_ser
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_connections_through_a_proxy_can_be_ended_too(fault_server: FaultServer, scheme: str) -> None:
     """The pools of a proxy are made elsewhere in the client library; they must be of our kind as well."""
-    dialer = Dialer(parsed(fault_server.endpoint_url, "a test"), Trust())
-    transport = HTTPSession(dialer=dialer, timeout=(5.0, 5.0), pool_size=2)
+    connector = Connector(parsed(fault_server.endpoint_url, "a test"), Trust())
+    transport = HTTPSession(connector=connector, timeout=(5.0, 5.0), pool_size=2)
     manager = transport._get_connection_manager(f"{scheme}://s3.example.org", fault_server.endpoint_url)
     pool = manager.connection_from_url(f"{scheme}://s3.example.org/")
     assert pool.ConnectionCls.__module__ == HTTPSession.__module__

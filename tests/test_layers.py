@@ -16,7 +16,7 @@ HOUSE = Path(__file__).parent.parent / "era5dl"
 
 FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"errors", "ranges", "redaction", "bucket.cancellation"},
-    {"formatting", "thread_registry", "catalog", "proof", "bucket.interface", "bucket.fast_get"},
+    {"formatting", "thread_registry", "catalog", "proof", "bucket.interface"},
     {"bucket.happy_eyeballs", "bucket.deadline", "bucket.proxy", "bucket.tls_trust"},
     {"bucket.body_reader", "bucket.socks_tunnel"},
     {"bucket.connect"},
@@ -24,6 +24,7 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"validation", "bucket.responses", "bucket.error_mapping", "planner", "demo"},
     {"bucket.http_session", "locks"},
     {"bucket.get_object", "bucket.client"},
+    {"bucket.fast_get"},
     {"bucket.s3", "session"},
     {"engine", "log_file"},
     {"diagnosis", "api"},

@@ -1,10 +1,8 @@
-"""The bytes of an answer, from the socket straight into a buffer of ours.
+"""Reads response bodies: through urllib3 (`StreamReader`), or from the socket (`SocketReader`), which is faster.
 
-urllib3's `read1` makes three objects and ten calls of every 16 KiB record that TLS hands up, which is half of all the
-time a fast line takes.  So what `http.client` has read together with the headers is taken over first; then bytes come
-from the socket itself, with TLS all the records that are there, and nothing is lost when a connection breaks.  The body
-is reached through one private name of urllib3, here and nowhere else; where that is not what we know, `read1` does the
-same, slower, and so it does where no length is said: in chunks, or up to the end of the connection.
+urllib3's `read1` creates three objects and makes ten calls for every 16 KiB record of TLS. Reading from the socket
+brings half of the CPU time over TLS, and 60 % of the wall time of 2,000 ranges of 1 MB; measured by
+`python -m tests.benchmarks.data_path`. It depends on one private name of urllib3, `_fp`, used here and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,74 +17,80 @@ from era5dl.bucket.cancellation import SLICED
 from era5dl.bucket.deadline import Deadline
 
 
-class Tap:
-    """The body of `length` bytes of a urllib3 response that comes over `sock`, and its connection given back when the
-    last byte has come.
+class StreamReader:
+    """Reads a urllib3 response with `read1`, which returns the bytes that have arrived. Works for every response.
 
-    patience: seconds for each read that is not straight from the socket; the head of a chunk can drip, too.
+    sock: the socket of the response. timeout: seconds for each read; the head of a chunk can come byte by byte.
     """
 
-    def __init__(self, raw: Any, length: int, sock: socket.socket | None, patience: float) -> None:
-        self._raw = raw
-        self._left = length
-        self._patience = patience
-        self._ahead: memoryview | None = None  # bytes that came with the headers; None: nobody has looked yet
-        self._error: Exception | None = None  # came after bytes that had to be handed out first
-        below = getattr(raw, "_fp", None)
-        plain = isinstance(below, http.client.HTTPResponse) and not below.chunked and below.length == length
-        self._http: Any = below if plain and sock is not None else None
-        self._sock: Any = sock
-        self._in_records = isinstance(sock, ssl.SSLSocket) and not SLICED  # there a wait must come before each read
+    has_buffered = False
 
-    @property
-    def at_hand(self) -> bool:
-        """Whether there may be bytes without asking the connection."""
-        return self._ahead is None or bool(self._ahead)
+    def __init__(self, raw: Any, sock: socket.socket | None, timeout: float) -> None:
+        self._raw, self._socket, self._timeout = raw, sock, timeout
 
     def readinto(self, view: memoryview) -> int:
-        """Fill the front of `view` with the next bytes, as soon as any are there. 0 at the end, or at an early end."""
-        view = view[: self._left]
+        """Fill the front of `view` with the next bytes, as soon as there are any; return how many, 0 at the end."""
+        with Deadline(self._timeout, "the next part of the answer") as limit:
+            limit.begin(self._socket)
+            return _copy(self._raw.read1(len(view)), view)
+
+
+class SocketReader:
+    """Reads a body of known length: first what http.client has buffered with the headers, then from the socket.
+
+    Over TLS each read takes all records that have arrived. When the connection breaks, the bytes that arrived before
+    are returned first. After the last byte the connection goes back to its pool.
+    """
+
+    def __init__(self, raw: Any, response: http.client.HTTPResponse, sock: socket.socket) -> None:
+        self._raw = raw
+        self._response: Any = response
+        self._socket: Any = sock
+        self._buffered: memoryview | None = None  # None: not asked for yet
+        self._error: Exception | None = None  # raised by the next read
+        # Where waiting is done in slices, a read must be preceded by a wait, so only one record is read at a time.
+        self._in_records = isinstance(sock, ssl.SSLSocket) and not SLICED
+
+    @property
+    def has_buffered(self) -> bool:
+        """Whether bytes may be available without reading from the socket."""
+        return self._buffered is None or bool(self._buffered)
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill the front of `view` with the next bytes, as soon as there are any; return how many, 0 at the end."""
+        view = view[: self._response.length]
         if not view:
             return 0
-        if self._http is None:
-            self._ahead = memoryview(b"")
-            with Deadline(self._patience, "the next part of the answer") as limit:
-                limit.begin(self._sock)
-                count = _copy(self._raw.read1(len(view)), view)
-        elif self.at_hand:
-            count = self._from_ahead(view)
+        if self.has_buffered:
+            count = self._read_buffered(view)
         else:
-            count = self._gather(view) if self._in_records else self._sock.recv_into(view)
-        self._left -= count
-        if self._http is not None:
-            self._http.length = self._left
-            if not self._left:
-                self._http.close()
-                self._raw.release_conn()
+            count = self._read_records(view) if self._in_records else self._socket.recv_into(view)
+        self._response.length -= count
+        if not self._response.length:
+            self._response.close()
+            self._raw.release_conn()
         return count
 
-    def _from_ahead(self, view: memoryview) -> int:
-        if self._ahead is None:  # asking for a whole buffer leaves nothing in it, and if it is empty, waits for bytes
-            self._ahead = memoryview(self._http.fp.read1(io.DEFAULT_BUFFER_SIZE))
-        count = _copy(self._ahead[: len(view)], view)
-        self._ahead = self._ahead[count:]
+    def _read_buffered(self, view: memoryview) -> int:
+        if self._buffered is None:  # a read of the buffer's size empties it; if it is empty, it waits for bytes
+            self._buffered = memoryview(self._response.fp.read1(io.DEFAULT_BUFFER_SIZE))
+        count = _copy(self._buffered[: len(view)], view)
+        self._buffered = self._buffered[count:]
         return count
 
-    def _gather(self, view: memoryview) -> int:
-        """The next record, and those behind it that have come already."""
+    def _read_records(self, view: memoryview) -> int:
+        """Wait for the next record of TLS, and take those behind it that have arrived, too."""
         if self._error is not None:
             raise self._error
-        count = int(self._sock.recv_into(view))
-        return self._come(view, count) if count else 0
-
-    def _come(self, view: memoryview, count: int) -> int:
-        """Add to the `count` bytes in the front of `view` what can be had without waiting."""
-        sock = self._sock
+        sock = self._socket
+        count = int(sock.recv_into(view))
+        if not count:
+            return 0
         timeout = sock.gettimeout()
         sock.settimeout(0)
         try:
-            while count < len(view) and (came := sock.recv_into(view[count:])):
-                count += came
+            while count < len(view) and (more := sock.recv_into(view[count:])):
+                count += more
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
         except (OSError, ValueError) as error:
@@ -94,6 +98,14 @@ class Tap:
         finally:
             sock.settimeout(timeout)
         return count
+
+
+def reader_of(raw: Any, sock: socket.socket | None, timeout: float) -> StreamReader | SocketReader:
+    """Return the fastest reader for this response: directly from the socket where its length is known."""
+    response = getattr(raw, "_fp", None)
+    if sock is not None and isinstance(response, http.client.HTTPResponse) and not response.chunked and response.length:
+        return SocketReader(raw, response, sock)
+    return StreamReader(raw, sock, timeout)
 
 
 def _copy(data: bytes | memoryview, view: memoryview) -> int:

@@ -6,6 +6,7 @@ botocore's own sending. Retries belong to the engine, so the client makes one at
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import threading
@@ -27,6 +28,7 @@ from era5dl.bucket.responses import BufferedBody, check_listing
 from era5dl.errors import UsageError
 from era5dl.settings import Settings
 
+USER_AGENT = f"era5dl/{era5dl.__version__}"
 _ISO_8601 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
 _UNKNOWN = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -41,11 +43,11 @@ def create_client(settings: Settings) -> Any:
     session = botocore.session.Session(session_vars=defaults)
     for name in ("config_file", "credentials_file"):
         session.set_config_variable(name, os.devnull)
-    session.register_component("data_loader", _S3Loader())
+    session.register_component("data_loader", _s3_loader())
     session.register_component("response_parser_factory", _ParserFactory(timestamp_parser=_timestamp))
     config = Config(
         signature_version=UNSIGNED,
-        user_agent=f"era5dl/{era5dl.__version__}",
+        user_agent=USER_AGENT,
         max_pool_connections=settings.pool_size,
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
@@ -140,6 +142,12 @@ class _ParserFactory(ResponseParserFactory):  # type: ignore[misc]
 
         parser.parse = parse_alone
         return parser
+
+
+@functools.cache
+def _s3_loader() -> Loader:
+    """Return the loader of all clients of this process: parsing the data files takes most of the time for a client."""
+    return _S3Loader()
 
 
 class _S3Loader(Loader):  # type: ignore[misc]

@@ -1,63 +1,52 @@
-"""Opens connections, through a proxy and with TLS where needed. Shared by the transfer and `diagnose`.
+"""Opens connections to the server: directly or through a proxy, with TCP keepalive; and secures them with TLS.
 
-A SOCKS proxy is dealt with here: the socket that is handed out leads to the server already. HTTP's is only connected
-to, since what is said to it next depends on the request.
+Used by the HTTP session and by the network test. Behind a SOCKS proxy the returned socket leads to the server. An HTTP
+proxy is only connected to, since what has to be sent to it depends on the request.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from era5dl.bucket.cancellation import Abort
-from era5dl.bucket.happy_eyeballs import OUT_OF_SOCKETS, Addresses, SocketOption
+from era5dl.bucket.happy_eyeballs import OUT_OF_SOCKETS, HappyEyeballs, SocketOption
 from era5dl.bucket.proxy import Proxy, failure
 from era5dl.bucket.tls_trust import Trust
 from era5dl.errors import Era5Error, Unreachable
 
 
-class Dialer:
-    """Makes the connections to one server, for any number of threads.
+class Connector:
+    """Opens connections for any number of threads.
 
-    trust: also for the certificate of a proxy that is spoken to over TLS.
+    trust: which certificates are accepted, also for a proxy that is reached over TLS.
     """
 
     def __init__(self, proxy: Proxy | None, trust: Trust) -> None:
         self.proxy = proxy
         self.trust = trust
-        self._addresses = Addresses()
+        self._addresses = HappyEyeballs(accepted(keepalive_options()))
 
-    def dial(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None,
-        *,
-        options: Sequence[SocketOption] = (),
-        abort: Abort | None = None,
-        family: int = socket.AF_UNSPEC,
-    ) -> socket.socket:
-        """A socket that leads to `host`, or to the HTTP proxy before it. `timeout`, in seconds, is for all of it.
+    def connect(self, host: str, port: int, timeout: float | None, abort: Abort | None = None) -> socket.socket:
+        """Return a socket that leads to `host`, or to the HTTP proxy in front of it. timeout: seconds for all of it.
 
-        Raises OSError where no proxy is involved; Unreachable, BucketRefused or Untrusted, which name the proxy, where
-        there is one; Stopped.
+        Raises Stopped; OSError without a proxy; with one Unreachable, BucketRefused or Untrusted, which name it.
         """
         proxy = self.proxy
-        host = host.strip("[]")  # as urllib3 keeps an address of IPv6
+        host = host.strip("[]")  # as urllib3 writes an IPv6 address
         if proxy is None:
-            return self._addresses.connect(host, port, timeout, options=options, abort=abort, family=family)
+            return self._addresses.connect(host, port, timeout, abort)
         give_up = float("inf") if timeout is None else time.monotonic() + timeout
         refused: Unreachable | None = None
         for target in _targets(proxy, host, port):
             try:
-                sock = self._addresses.connect(
-                    proxy.host, proxy.port, timeout, options=options, abort=abort, family=family
-                )
+                sock = self._addresses.connect(proxy.host, proxy.port, timeout, abort)
             except (OSError, UnicodeError) as error:
-                raise self.blamed(error) from error
+                raise self.proxy_error(error) from error
             if not proxy.is_socks:
                 return sock
             from era5dl.bucket.socks_tunnel import through
@@ -70,16 +59,16 @@ class Dialer:
                 break
         raise refused or OSError("the name has no address")
 
-    def blamed(self, error: Exception) -> Exception:
-        """The error that names the proxy; or this one where the proxy cannot be to blame."""
+    def proxy_error(self, error: Exception) -> Exception:
+        """Return the error that names the proxy; `error` itself where the proxy cannot be the cause."""
         if self.proxy is None or isinstance(error, Era5Error):
             return error
         if isinstance(error, OSError) and error.errno in OUT_OF_SOCKETS:
             return error
         return failure(self.proxy, error)
 
-    def secured(self, sock: socket.socket, host: str) -> Any:
-        """TLS with `host` over this socket, which may be one of TLS itself. Raises Untrusted and OSError."""
+    def secure(self, sock: socket.socket, host: str) -> Any:
+        """Start TLS with `host` over this socket, which may use TLS itself. Raises Untrusted and OSError."""
         context = self.trust.context()
         if not isinstance(sock, ssl.SSLSocket):
             return context.wrap_socket(sock, server_hostname=host)
@@ -88,9 +77,31 @@ class Dialer:
         return SSLTransport(sock, context, server_hostname=host)
 
 
+def keepalive_options(platform: str = sys.platform) -> list[SocketOption]:
+    """First probe after 30 s of silence, then every 10 s, dead after three; unsent data gives up after 60 s."""
+    tcp = socket.IPPROTO_TCP
+    options = [(tcp, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    idle = "TCP_KEEPALIVE" if platform == "darwin" else "TCP_KEEPIDLE"
+    for name, value in ((idle, 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 60_000)):
+        if hasattr(socket, name):
+            options.append((tcp, getattr(socket, name), value))
+    return options
+
+
+def accepted(options: list[SocketOption]) -> list[SocketOption]:
+    """Those options that this system takes: one that it does not would make every connect fail."""
+    taken = []
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+        for option in options:
+            with contextlib.suppress(OSError):
+                trial.setsockopt(*option)
+                taken.append(option)
+    return taken
+
+
 def _targets(proxy: Proxy, host: str, port: int) -> list[str]:
-    """What to ask the proxy for: the name, or where looking it up is our part, its addresses. IPv4 first, which
-    proxies have more often, and SOCKS 4 alone."""
+    """Return what to ask a proxy for: the name, or its addresses where the proxy does not resolve names. IPv4 comes
+    first, which more proxies have, and SOCKS 4 alone."""
     if proxy.scheme not in ("socks5", "socks4"):
         return [host]
     families = {"socks4": socket.AF_INET}

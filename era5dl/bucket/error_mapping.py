@@ -55,7 +55,7 @@ def translate(error: Exception, key: str) -> errors.Era5Error:
     chain = list(_downwards(error))
     root = chain[-1]
     for inner in chain:
-        if isinstance(inner, errors.Era5Error):  # of the dialer, which knows the proxy
+        if isinstance(inner, errors.Era5Error):  # of the connector, which knows the proxy
             return inner
     if isinstance(root, OSError) and root.errno in OUT_OF_SOCKETS:
         return errors.OutOfSockets(f"no more connections can be opened: {_text(root)}")

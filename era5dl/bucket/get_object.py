@@ -1,114 +1,128 @@
-"""One GET of a byte range, and its body while the context lasts.
+"""GET of a byte range: validates the response headers before the first byte, and always closes the body.
 
-No answer is believed for its status alone.  A proxy that drops Range, a captive portal, a cache with another version:
-each looks like success to a client library, so it is proven by the headers (`era5dl.bucket.response_headers`) which
-bytes these are before the first one is handed out.
+Two ways to send the request have one interface. `PlainGet` calls `get_object` of botocore's client; `FastGet`
+(`era5dl.bucket.fast_get`) is faster and the default. ERA5DL_PLAIN_GET=1 in the environment selects the plain way, to
+compare the two or to find out in which of them a fault is. The tests run in both.
 
-The request goes straight to the transport: botocore's client layer above it (rules for endpoints, parameters, signing,
-parsing) costs three times the request itself, and for thousands of small objects that is what one waits for.  An answer
-that is an error is read by the client all the same.
+No response is accepted for its status alone. A proxy that drops Range, a captive portal or a cache with another version
+looks like success to a client library. So the headers must prove which bytes follow, and of which version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
-from urllib.parse import quote
+from typing import Any
 
-import era5dl
-from era5dl.bucket.body_reader import Tap
+from era5dl.bucket.body_reader import SocketReader, StreamReader
 from era5dl.bucket.cancellation import SLICED, Abort, aborting
 from era5dl.bucket.error_mapping import translate, translated
 from era5dl.bucket.http_session import HTTPSession
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.response_headers import span_of_body
-from era5dl.bucket.responses import read_error
+from era5dl.bucket.responses import parsing
 from era5dl.errors import Era5Error, Stopped
 from era5dl.proof.etag import is_weak
 
-Refuse = Callable[[int, dict[str, str], bytes], Exception]
-"""(status, headers, body) of an answer that is an error -> what the client library would have raised."""
-
-PLAIN = {"Accept-Encoding": "identity", "User-Agent": f"era5dl/{era5dl.__version__}"}  # of every request
+PLAIN_GET = "ERA5DL_PLAIN_GET"  # variable of the environment that selects the plain way
 
 
-class Get:
-    """Bytes of exactly this version of an object; `readinto` gives them as they come: those of `span`, or all of the
-    object where something in between ignores ranges (`store.Body`).
+@dataclass(frozen=True, slots=True)
+class GetResponse:
+    """Response to a GET whose headers have arrived and whose body has not been read.
 
-    base: the URL of the bucket, with a slash at its end. timeout: seconds without a byte.
+    headers: names in lower case. close: returns the connection to the pool if the body has been read to its end, and
+    closes it otherwise.
     """
 
-    def __init__(
-        self,
-        transport: HTTPSession,
-        base: str,
-        obj: ObjectInfo,
-        span: tuple[int, int],
-        *,
-        abort: Abort,
-        timeout: float,
-        refuse: Refuse,
-    ) -> None:
-        self._transport, self._refuse = transport, refuse
-        self._obj, self._span = obj, span
-        self._url = base + quote(obj.key, safe="/~")
+    status: int
+    headers: Mapping[str, str]
+    reader: StreamReader | SocketReader
+    close: Callable[[], None]
+
+
+SendGet = Callable[[ObjectInfo, int, int], GetResponse]
+"""Sends a GET for the bytes [start, stop) of an object. Raises the errors of botocore's client."""
+
+
+class ObjectBody:
+    """Bytes of exactly this version of an object, for a `with` statement: those of `span`, or the whole object where
+    something on the way ignores ranges (`interface.Body`).
+
+    span: start and stop. timeout: seconds without a byte.
+    """
+
+    def __init__(self, send: SendGet, obj: ObjectInfo, span: tuple[int, int], *, abort: Abort, timeout: float) -> None:
+        self._send, self._obj, self._span = send, obj, span
         self._abort, self._timeout = abort, timeout
         self._aborting = aborting(abort)
 
-    def __enter__(self) -> Get:
+    def __enter__(self) -> ObjectBody:
         self._aborting.__enter__()
         try:
             with translated(self._obj.key):
-                self._raw = self._transport.get(self._url, self._asking())
+                self._response = self._send(self._obj, *self._span)
                 try:
-                    if self._raw.status not in (200, 206):
-                        raise self._refuse(self._raw.status, dict(self._raw.headers), self._error())
-                    self.start, stop = span_of_body(self._raw.status, self._raw.headers, self._obj, self._span)
-                    unranged = self._raw.status == 200 and not self._raw.headers.get("Content-Range", "")
-                    self.whole = unranged or (self.start, stop) != self._span
-                    self._tap = Tap(self._raw, stop - self.start, self._abort.socket, self._timeout)
+                    status, headers = self._response.status, self._response.headers
+                    self.start, stop = span_of_body(status, headers, self._obj, self._span)
                 except BaseException:
-                    self._raw.close()
+                    self._response.close()
                     raise
+            unranged = status == 200 and not headers.get("content-range", "")
+            self.whole = unranged or (self.start, stop) != self._span
+            self._remaining = stop - self.start
         except BaseException:
             self._aborting.__exit__(None, None, None)
             raise
         return self
 
     def readinto(self, view: memoryview) -> int:
-        """Fill the front of `view` with the next bytes, as soon as any are there; how many, 0 at the end."""
+        """Fill the front of `view` with the next bytes, as soon as there are any; return how many, 0 at the end."""
+        view = view[: self._remaining]
+        if not view:
+            return 0
         try:
-            if SLICED and not self._tap.at_hand:
+            if SLICED and not self._response.reader.has_buffered:
                 self._abort.patience(self._timeout)
-                if self._abort.why:  # and do not read: nothing may come, and nothing could wake us
+                if self._abort.why:  # reading now could block for ever, and nothing could end it
                     raise Stopped(self._abort.why)
-            return self._tap.readinto(view)
+            count = self._response.reader.readinto(view)
         except Era5Error:
             raise
         except Exception as error:
             raise translate(error, self._obj.key) from error
+        self._remaining -= count
+        return count
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._raw.close()  # fully read: the connection is back in the pool; else it is dropped
+            self._response.close()
         finally:
             self._aborting.__exit__(None, None, None)
 
-    def _error(self) -> bytes:
-        return read_error(self._raw, self._abort.socket)
 
-    def _asking(self) -> dict[str, str]:
-        start, stop = self._span
-        return {
-            "Range": f"bytes={start}-{stop - 1}",
-            **PLAIN,
-            **({"If-Match": self._obj.etag} if if_match(self._obj) else {}),
-        }
+class PlainGet:
+    """Sends a GET with `client.get_object`.
+
+    timeout: seconds for each read.
+    """
+
+    def __init__(self, client: Any, bucket: str, session: HTTPSession, timeout: float) -> None:
+        self._client, self._bucket, self._session, self._timeout = client, bucket, session, timeout
+
+    def __call__(self, obj: ObjectInfo, start: int, stop: int) -> GetResponse:
+        span = f"bytes={start}-{stop - 1}"
+        with self._session.unread() as unread, parsing(obj.key):
+            output = self._client.get_object(Bucket=self._bucket, Key=obj.key, Range=span, **if_match(obj))
+            response = output["ResponseMetadata"]
+            # The body is read from urllib3's response: botocore's `read` loses bytes where the connection breaks.
+            reader = StreamReader(unread.response, unread.socket, self._timeout)
+            return GetResponse(response["HTTPStatusCode"], response["HTTPHeaders"], reader, output["Body"].close)
 
 
 def if_match(obj: ObjectInfo) -> dict[str, str]:
-    """The condition that pins the version; a weak ETag can never satisfy it (RFC 9110, 13.1.1)."""
+    """Return the parameter that pins the version; a weak ETag can never satisfy it (RFC 9110, 13.1.1)."""
     return {"IfMatch": obj.etag} if obj.etag and not is_weak(obj.etag) else {}

@@ -33,31 +33,27 @@ SocketOption = tuple[int, int, int]
 Entry = tuple[Any, ...]  # as `getaddrinfo` gives them: family, type, protocol, canonical name, address
 
 
-class Addresses:
-    """Makes connections, and remembers what answered. For any number of threads."""
+class HappyEyeballs:
+    """Opens TCP connections for any number of threads, and remembers which addresses answered.
 
-    def __init__(self) -> None:
-        self._families: _Memory[int] = _Memory()  # of a host: the one that answered
+    options: are set on each socket.
+    """
+
+    def __init__(self, options: Sequence[SocketOption] = ()) -> None:
+        self._options = options
+        self._families: _Memory[int] = _Memory()  # by host: the family that answered
         self._silent: _Memory[bool] = _Memory()  # addresses that others were faster than, or that failed
 
-    def connect(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None,
-        *,
-        options: Sequence[SocketOption] = (),
-        abort: Abort | None = None,
-        family: int = socket.AF_UNSPEC,
-    ) -> socket.socket:
-        """A connected socket with this timeout. Raises OSError as `socket.create_connection` does, and Stopped.
+    def connect(self, host: str, port: int, timeout: float | None, abort: Abort | None = None) -> socket.socket:
+        """Return a connected socket with this timeout. Raises OSError as `socket.create_connection` does, and Stopped.
 
-        timeout: seconds for all addresses together; looking up the name, which cannot be limited, is not in it.
+        timeout: seconds for all addresses together, without the resolution of the name, which cannot be limited.
         """
+        family = socket.AF_UNSPEC if socket.has_ipv6 else socket.AF_INET
         entries = self._in_order(host, socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
         try:
             with _ear(abort) as ear:
-                race = _Race(entries, timeout, options)
+                race = _Race(entries, timeout, self._options)
                 won = race.run(ear, abort)
         except OSError:
             self._families.forget(host)

@@ -6,18 +6,20 @@ ranges. Responses are bounded before botocore parses them (`era5dl.bucket.respon
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from era5dl.bucket import response_headers
 from era5dl.bucket.cancellation import Abort, aborting
-from era5dl.bucket.client import bucket_url, client_error, create_client, send_over
-from era5dl.bucket.connect import Dialer
+from era5dl.bucket.client import bucket_url, create_client, send_over
+from era5dl.bucket.connect import Connector
 from era5dl.bucket.error_mapping import translated
-from era5dl.bucket.get_object import Get, if_match
+from era5dl.bucket.fast_get import FastGet
+from era5dl.bucket.get_object import PLAIN_GET, ObjectBody, PlainGet, SendGet, if_match
 from era5dl.bucket.http_session import HTTPSession
 from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo, Parts
 from era5dl.bucket.proxy import proxy_for
@@ -38,12 +40,17 @@ class S3Bucket:
         self._settings = settings
         self._client = create_client(settings)
         self._url = bucket_url(self._client, settings.bucket)
-        self._session = HTTPSession(
-            dialer=Dialer(proxy_for(self._url, settings.proxy), Trust(settings.ca_bundle)),
+        session = HTTPSession(
+            connector=Connector(proxy_for(self._url, settings.proxy), Trust(settings.ca_bundle)),
             timeout=(settings.connect_timeout, settings.read_timeout),
             pool_size=settings.pool_size,
         )
-        send_over(self._client, self._session)
+        send_over(self._client, session)
+        self._session, timeout = session, settings.read_timeout
+        self._plain_get = PlainGet(self._client, self.name, session, timeout)
+        self._send_get: SendGet = self._plain_get
+        if not os.environ.get(PLAIN_GET):
+            self._send_get = FastGet(self._client, self._url, session, timeout)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         where = f"{self.name}/{prefix}"  # named also where the prefix is empty
@@ -99,16 +106,16 @@ class S3Bucket:
     def _by_get(self, key: str) -> response_headers.Facts:
         """Return what a GET request for the first byte says about the object; the byte itself is not read."""
         try:
-            answer = self._client.get_object(Bucket=self.name, Key=key, Range=response_headers.SAMPLE)
+            response = self._plain_get(ObjectInfo(key, 1, ""), 0, 1)
         except ClientError as error:
-            response = error.response["ResponseMetadata"]
-            if response["HTTPStatusCode"] != 416:
+            refused = error.response["ResponseMetadata"]
+            if refused["HTTPStatusCode"] != 416:
                 raise
-            return response_headers.sampled(416, response["HTTPHeaders"])
-        with closing(answer["Body"]):
-            status, headers = answer["ResponseMetadata"]["HTTPStatusCode"], answer["ResponseMetadata"]["HTTPHeaders"]
-            found = response_headers.sampled(status, headers)
-            if status == 200 and not found.etag and headers.get("content-type", "").startswith("text/html"):
+            return response_headers.sampled(416, refused["HTTPHeaders"])
+        with contextlib.closing(response):
+            found = response_headers.sampled(response.status, response.headers)
+            is_page = response.headers.get("content-type", "").startswith("text/html")
+            if response.status == 200 and not found.etag and is_page:
                 raise BadResponse(f"{key}: a web page came instead of the object")
             return found
 
@@ -118,16 +125,8 @@ class S3Bucket:
         count, size = found.get("PartsCount"), found.get("ContentLength")
         return Parts(count, size) if count and size else None
 
-    def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> Get:
-        return Get(
-            self._session,
-            self._url,
-            obj,
-            (start, stop),
-            abort=abort,
-            timeout=self._settings.read_timeout,
-            refuse=lambda *answer: client_error(self._client, *answer),
-        )
+    def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> ObjectBody:
+        return ObjectBody(self._send_get, obj, (start, stop), abort=abort, timeout=self._settings.read_timeout)
 
     def drop_idle_connections(self) -> None:
         self._session.close()

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import unescape
 
 from era5dl import thread_registry
-from era5dl.bucket.connect import Dialer
+from era5dl.bucket.connect import Connector
 from era5dl.bucket.proxy import Proxy, refusal
 from era5dl.errors import Era5Error, OutOfThreads, Untrusted
 
@@ -43,18 +43,18 @@ class Route:
     port: int
     path: str  # of the bucket, ends with "/"
     secure: bool  # HTTPS
-    dialer: Dialer
+    connector: Connector
 
     @property
     def first_hop(self) -> tuple[str, int]:
         """Host and port of the proxy, or of the bucket where there is no proxy."""
-        proxy = self.dialer.proxy
+        proxy = self.connector.proxy
         return (proxy.host, proxy.port) if proxy else (self.host, self.port)
 
     @property
     def http_proxy(self) -> Proxy | None:
         """The HTTP proxy, if any. A SOCKS proxy does not count: it is handled below HTTP."""
-        proxy = self.dialer.proxy
+        proxy = self.connector.proxy
         return proxy if proxy and not proxy.is_socks else None
 
     @property
@@ -80,13 +80,13 @@ class ProbeResult:
     error: str = ""
 
 
-def route_to(endpoint: str, dialer: Dialer) -> Route:
+def route_to(endpoint: str, connector: Connector) -> Route:
     """Return the route to this URL. Raises Untrusted when the CA file cannot be used."""
     parts = urlsplit(endpoint)
     secure = parts.scheme == "https"
     if secure:
-        dialer.trust.context()
-    return Route(parts.hostname or "", parts.port or (443 if secure else 80), parts.path or "/", secure, dialer)
+        connector.trust.context()
+    return Route(parts.hostname or "", parts.port or (443 if secure else 80), parts.path or "/", secure, connector)
 
 
 def probe(route: Route, query: str) -> ProbeResult:
@@ -101,7 +101,9 @@ def _run_steps(route: Route, query: str) -> ProbeResult:
     """Connect, negotiate TLS, send the request and read the response."""
     began = time.monotonic()
     try:
-        plain = with_timeout(lambda: route.dialer.dial(route.host, route.port, STEP_LIMIT), 2 * STEP_LIMIT)  # with DNS
+        plain = with_timeout(
+            lambda: route.connector.connect(route.host, route.port, STEP_LIMIT), 2 * STEP_LIMIT
+        )  # with DNS
     except Era5Error as error:
         return ProbeResult(failed_step="proxy", error=describe(error))
     except OSError as error:
@@ -139,12 +141,12 @@ def _secure(plain: socket.socket, route: Route) -> Any:
     if proxy is not None:
         try:
             if proxy.scheme == "https":
-                sock = route.dialer.secured(sock, proxy.host)
+                sock = route.connector.secure(sock, proxy.host)
             if route.secure:
                 _open_tunnel(sock, route, proxy)
         except OSError as error:
-            raise route.dialer.blamed(error) from error
-    return route.dialer.secured(sock, route.host) if route.secure else sock
+            raise route.connector.proxy_error(error) from error
+    return route.connector.secure(sock, route.host) if route.secure else sock
 
 
 def _open_tunnel(sock: socket.socket, route: Route, proxy: Proxy) -> None:
@@ -195,7 +197,7 @@ def measure_throughput(route: Route, listing: bytes) -> tuple[float | None, int]
     received = 0
     try:
         with contextlib.ExitStack() as stack:
-            plain = stack.enter_context(route.dialer.dial(route.host, route.port, STEP_LIMIT))
+            plain = stack.enter_context(route.connector.connect(route.host, route.port, STEP_LIMIT))
             sock = stack.enter_context(_secure(plain, route))
             answer = _request(sock, route, quote(unescape(key)), Range=f"bytes=0-{stop}")
             began = time.monotonic()

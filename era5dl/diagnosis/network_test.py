@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from era5dl.bucket.connect import Dialer
+from era5dl.bucket.connect import Connector
 from era5dl.bucket.proxy import proxy_for
 from era5dl.bucket.tls_trust import Trust
 from era5dl.diagnosis.connection_probe import (
@@ -100,9 +100,9 @@ def run_network_test(settings: Settings, *, probes: int = PROBES) -> NetworkTest
     except UsageError as error:
         return _failed(known, "proxy", f"{error}. {error.remedy}")
     known |= {"proxy": proxy.url, "proxy_source": proxy.source} if proxy else {}
-    dialer = Dialer(proxy, trust)
+    connector = Connector(proxy, trust)
     try:
-        route = route_to(endpoint, dialer)
+        route = route_to(endpoint, connector)
     except Untrusted as error:
         return _failed(known, "certificate", str(error))
     began = time.monotonic()

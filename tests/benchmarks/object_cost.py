@@ -29,7 +29,7 @@ from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 
 from era5dl.bucket.cancellation import Abort
-from era5dl.bucket.get_object import Get
+from era5dl.bucket.get_object import ObjectBody
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import dispatch
 from era5dl.engine import engine as engines
@@ -52,8 +52,8 @@ STEPS: dict[str, tuple[Callable[..., object], ...]] = {
     "scheduling and bookkeeping": DISPATCH,
     "its paths, made safe": (ObjectPaths.final_and_part,),
     "what is there already": (prepare_transfer,),
-    "request and headers": (Get.__enter__, Get.__exit__),
-    "bytes from the socket": (Get.readinto,),
+    "request and headers": (ObjectBody.__enter__, ObjectBody.__exit__),
+    "bytes from the socket": (ObjectBody.readinto,),
     "part file: open, write, sync, close": (PartFile.acquire, PartFile.write, PartFile.release),
     "proof": (verify_part_file,),
     "final name": (PartFile.commit,),

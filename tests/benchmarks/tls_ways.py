@@ -9,7 +9,6 @@ records    `SSLSocket.recv_into`, as era5dl uses it: each call returns one recor
            calls and two changes of the interpreter lock
 memory     256 KiB at a time from the plain socket, decrypted in memory (`ssl.MemoryBIO`): fewer system calls, two more
            copies of each byte
-in turns   the same, but only two threads at a time, as long as bytes arrive and for at most 20 ms
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import select
 import socket
 import ssl
 import statistics
@@ -34,43 +32,22 @@ from tests.benchmarks.speed.objects import BUCKET, WORKLOADS, Workload, make
 GATHERED = 1 << 20  # bytes before a write
 BITE = 1 << 18  # bytes taken from a plain socket at once
 RECORD = 1 << 14  # bytes at most
-HOLD = 0.02  # seconds
 
-Way = str  # "records", "memory" or "in turns"
+Way = str  # "records" or "memory"
 Into = Callable[[memoryview], int]
-"""Fills the front of a buffer; how many bytes. Raises BlockingIOError where there are none now."""
-
-
-class Permit:
-    """To be one of the few who are at it."""
-
-    def __init__(self, permits: threading.Semaphore | None) -> None:
-        self._permits, self._since = permits, 0.0
-
-    def take(self) -> None:
-        if self._permits is not None:
-            self._permits.acquire()
-            self._since = time.monotonic()
-
-    def give(self) -> None:
-        if self._permits is not None:
-            self._permits.release()
-
-    @property
-    def expired(self) -> bool:
-        return self._permits is not None and time.monotonic() - self._since > HOLD
+"""Fills the front of a buffer and returns how many bytes it has read."""
 
 
 @contextlib.contextmanager
-def by_records(host: Host, request: bytes) -> Iterator[tuple[socket.socket, Into]]:
+def by_records(host: Host, request: bytes) -> Iterator[Into]:
     with _context(host).wrap_socket(_connected(host), server_hostname="127.0.0.1") as connection:
         connection.sendall(request)
         connection.settimeout(20)
-        yield connection, connection.recv_into
+        yield connection.recv_into
 
 
 @contextlib.contextmanager
-def in_memory(host: Host, request: bytes) -> Iterator[tuple[socket.socket, Into]]:
+def in_memory(host: Host, request: bytes) -> Iterator[Into]:
     cipher, answer, bite = ssl.MemoryBIO(), ssl.MemoryBIO(), memoryview(bytearray(BITE))
     tls = _context(host).wrap_bio(cipher, answer, server_hostname="127.0.0.1")
     with _connected(host) as connection:
@@ -90,47 +67,32 @@ def in_memory(host: Host, request: bytes) -> Iterator[tuple[socket.socket, Into]
                 cipher.write(bite[: connection.recv_into(bite)])
         tls.write(request)
         connection.sendall(answer.read())
-        connection.setblocking(False)
-        yield connection, read
+        yield read
 
 
-def fetch(host: Host, key: str, size: int, file: Path, way: Way, permit: Permit) -> None:
-    """One object, with the headers of the answer before it."""
+def fetch(host: Host, key: str, size: int, file: Path, way: Way) -> None:
+    """Read one object into a file, with the headers of the response before it."""
     open_way = by_records if way == "records" else in_memory
     request = f"GET /{BUCKET}/{key} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     gathered, at, count, whole = memoryview(bytearray(GATHERED)), 0, 0, 0
     fd = os.open(file, os.O_RDWR | os.O_CREAT)
-    with open_way(host, request) as (connection, read):
-        permit.take()
+    with open_way(host, request) as read:
         while not whole or at + count < whole:
-            try:
-                came = read(gathered[count:])
-            except BlockingIOError:
-                permit.give()
-                waiting = select.poll()
-                waiting.register(connection, select.POLLIN)
-                waiting.poll(20_000)
-                permit.take()
-                continue
-            assert came, "the connection ended"
-            count += came
+            received = read(gathered[count:])
+            assert received, "the connection ended"
+            count += received
             if not whole and (end := bytes(gathered[:count]).find(b"\r\n\r\n")) >= 0:
                 whole = size + end + 4
             if count > GATHERED - RECORD or at + count == whole:
                 os.pwrite(fd, gathered[:count], at)
                 at, count = at + count, 0
-                if permit.expired:
-                    permit.give()
-                    permit.take()
-        permit.give()
     os.close(fd)
 
 
 def measured(host: Host, work: Workload, way: Way, out: Path) -> tuple[float, float]:
-    """Seconds, and seconds of CPU."""
-    permits = threading.Semaphore(2) if way == "in turns" else None
+    """Return seconds and seconds of CPU."""
     threads = [
-        threading.Thread(target=fetch, args=(host, key, work.size, out / str(number), way, Permit(permits)))
+        threading.Thread(target=fetch, args=(host, key, work.size, out / str(number), way))
         for number, key in enumerate(work.key_list())
     ]
     began, cpu = time.monotonic(), time.process_time()
@@ -163,7 +125,7 @@ def main() -> None:
     given = parser.parse_args()
     work = WORKLOADS["W4"].scaled(given.scale)
     memory = Path("/dev/shm")
-    ways: dict[Way, list[tuple[float, float]]] = {"records": [], "memory": [], "in turns": []}
+    ways: dict[Way, list[tuple[float, float]]] = {"records": [], "memory": []}
     with tempfile.TemporaryDirectory(prefix="era5dl-tls-", dir=memory if memory.is_dir() else None) as name:
         folder = (given.folder or Path(name)).resolve()
         make(folder, [work])
