@@ -1,9 +1,9 @@
-"""How long the fuzz tests look, and what they throw at us.
+"""Hypothesis settings and strategies of the fuzz tests: hostile values, altered JSON, damaged bytes.
 
-    ERA5DL_FUZZ=100 python -m pytest tests/test_fuzz_*.py       a hundred times as many examples, other ones each time
+    ERA5DL_FUZZ=100 python -m pytest tests/test_fuzz_*.py       a hundred times as many examples, different in each run
 
-Without it they are the same few in each run, so that a run says the same twice. What was ever found stands beside its
-test as an @example.
+Without it the few examples are the same in each run, so that results are reproducible. Inputs that once revealed a bug
+are kept beside their tests as @example.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TIMES = int(os.environ.get("ERA5DL_FUZZ", "1"))
 
 
 def bounded(examples: int) -> settings:
-    """So many examples, times ERA5DL_FUZZ."""
+    """Return settings for this number of examples, times ERA5DL_FUZZ."""
     return settings(
         max_examples=examples * TIMES,
         deadline=None,
@@ -68,7 +68,7 @@ NASTY: st.SearchStrategy[Any] = st.one_of(
 
 @st.composite
 def spoilt(draw: st.DrawFn, value: Any) -> Any:
-    """A value as JSON holds it, with one to three things in it replaced, doubled or gone."""
+    """A JSON value in which one to three items are replaced, duplicated or removed."""
     value = copy.deepcopy(value)
     for _ in range(draw(st.integers(1, 3))):
         places = _places(value)
@@ -91,7 +91,7 @@ def _spoil(draw: st.DrawFn, holder: Any, name: Any) -> None:
 
 
 def _shifted(value: Any, by: int) -> Any:
-    """Nearly what it was."""
+    """Return a value close to this one."""
     if type(value) in (int, float):
         return value + by
     if isinstance(value, str):
@@ -100,7 +100,7 @@ def _shifted(value: Any, by: int) -> Any:
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Every place in it that something could be put into."""
+    """Return every (container, key or index) in a JSON value."""
     if isinstance(value, dict):
         inner = [(value, name) for name in value]
     elif isinstance(value, list):
@@ -112,7 +112,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 
 @st.composite
 def harmed(draw: st.DrawFn, data: bytes) -> bytes:
-    """Bytes after something happened to them: cut, doubled, flipped, zeroed, with something foreign in the middle."""
+    """Bytes that were truncated, repeated, flipped or zeroed, or have foreign bytes in the middle."""
     at = draw(st.integers(0, len(data)))
     end = draw(st.integers(at, min(len(data), at + 600)))
     return draw(

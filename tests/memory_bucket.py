@@ -1,4 +1,4 @@
-"""A bucket in memory, for tests of what only lists and heads. Implements era5dl's own Protocol; knows nothing of S3."""
+"""A bucket in memory that implements the `Bucket` protocol for listings and HEAD: for tests of the planner."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Hook = Callable[[str, str, int], None]
 class MemoryBucket:
     """Sorted keys with made-up sizes and ETags.
 
-    requests: what was asked, ("list", prefix) once for each page or ("head", key). shown: objects given in listings.
+    requests: ("list", prefix) for each page and ("head", key). shown: number of objects returned in listings.
     """
 
     def __init__(self, keys: Iterable[str], hook: Hook | None = None) -> None:
@@ -66,7 +66,7 @@ class MemoryBucket:
         raise AssertionError("planning keeps the connections")
 
     def verbs(self, verb: str) -> list[str]:
-        """The arguments of all requests of one kind."""
+        """Return the arguments of all requests of one kind."""
         return [argument for name, argument in self.requests if name == verb]
 
     def _ask(self, verb: str, argument: str, page: int) -> None:

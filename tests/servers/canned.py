@@ -1,4 +1,4 @@
-"""A server that gives one answer, written out byte by byte, to everybody: for what no bucket would ever say."""
+"""HTTP server with prepared responses, written out byte by byte: for what no S3 server would ever send."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tests.faultlab.http import Answer
 
 
 class Canned:
-    """Serves on 127.0.0.1, over http, closing after each answer. Use it as a context manager.
+    """Serves on 127.0.0.1 over http and closes the connection after each response. Use it as a context manager.
 
-    answers: given one after the other, the last one for ever; each an Answer, or bytes to be sent as they are.
-    hold: after each answer the connection stays open until this is set.
+    answers: sent one after the other, the last one for all further requests; each an Answer, or bytes that are sent
+    unchanged. hold: after each response the connection stays open until this event is set.
     """
 
     bucket = "nsf-ncar-era5"
     ca_file = None
 
     def __init__(self, *answers: Answer | bytes, hold: threading.Event | None = None) -> None:
-        self.asked: list[str] = []  # the heads of the requests
+        self.asked: list[str] = []  # the headers of each request
         self.answers = list(answers)
         self._hold = hold
         self._listener = socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Proxies of the tests: SOCKS 4 and 5, and HTTP with CONNECT, in plain or over TLS, each as bad as it is told to be."""
+"""Proxies for tests: SOCKS 4 and 5, and HTTP with CONNECT, plain or over TLS, which can misbehave on request."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from types import TracebackType
 
 
 class _Proxy:
-    """Listens on 127.0.0.1. Use it as a context manager.
+    """A proxy on 127.0.0.1. Use it as a context manager.
 
-    names: the names that it can look up, and where they lead.
+    names: host names that it resolves, and their addresses.
     """
 
     def __init__(
         self, names: dict[str, tuple[str, int]] | None = None, tls: ssl.SSLContext | None = None, port: int = 0
     ) -> None:
         self.names = names or {}
-        self.asked: list[tuple[str, int]] = []  # hosts and ports, as they were asked for
-        self.logins: list[tuple[str, str]] = []  # as they came
+        self.asked: list[tuple[str, int]] = []  # hosts and ports of the requests
+        self.logins: list[tuple[str, str]] = []  # user names and passwords
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])
@@ -30,7 +30,7 @@ class _Proxy:
 
     @property
     def taken(self) -> int:
-        """Connections so far."""
+        """Number of connections so far."""
         return len(self._open)
 
     @property
@@ -80,8 +80,11 @@ class _Proxy:
 
 
 class Socks(_Proxy):
-    """login: the only (user, password) it lets in. reply: a code of RFC 1928 instead of 0. It can be `deaf` (takes
-    connections and says nothing), `drip` (a byte every so many seconds, for ever), `hang_up`, or talk `nonsense`."""
+    """SOCKS proxy. login: the only accepted (user, password). reply: a code of RFC 1928 instead of 0 (success).
+
+    manner: "deaf" (accepts connections and sends nothing), "drip" (sends a byte every `drip` seconds, without end),
+    "hang up" (closes at once) or "nonsense" (sends something that is not SOCKS); "" behaves well.
+    """
 
     def __init__(
         self,
@@ -163,7 +166,7 @@ class Socks(_Proxy):
 
 
 class Http(_Proxy):
-    """status: said instead of letting anybody through. authorization: the only Proxy-Authorization it lets in."""
+    """HTTP proxy. status: sent instead of connecting. authorization: the only accepted Proxy-Authorization."""
 
     def __init__(
         self,
@@ -204,7 +207,7 @@ class Http(_Proxy):
 
 
 def _head(sock: socket.socket) -> bytes:
-    """Of the next request, which has no body; b"" when there is none."""
+    """Return the headers of the next request, which has no body; b"" when there is none."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         if not (data := sock.recv(65_536)):
@@ -231,7 +234,7 @@ def _until_zero(sock: socket.socket) -> bytes:
 
 
 def _pump(one: socket.socket, other: socket.socket) -> None:
-    """Bytes both ways until both are done."""
+    """Copy bytes in both directions until both ends are closed."""
     back = threading.Thread(target=_copy, args=(other, one), daemon=True)
     back.start()
     _copy(one, other)

@@ -1,4 +1,4 @@
-"""A client that keeps nothing back: what came over the wire, byte by byte, and how the connection ended."""
+"""Raw HTTP client: returns every byte that the server sent, and how the connection ended."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from urllib.parse import quote, urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a server said. `ended`: "open" (all was said and it waits for more), "fin", "reset", "ragged" (TLS without
-    a goodbye), "broken" (TLS that is none) or "silent" (nothing more came in time). `took`: seconds."""
+    """Everything a server sent. took: seconds.
+
+    ended: "open" (the response is complete and the connection open), "fin", "reset", "ragged" (TLS without a closing
+    alert), "broken" (invalid TLS) or "silent" (nothing more arrived in time).
+    """
 
     raw: bytes
     ended: str
@@ -21,7 +24,7 @@ class Heard:
 
     @property
     def status(self) -> int:
-        """The status code; 0 when no whole header came."""
+        """The status code; 0 when the headers are incomplete."""
         return int(self.raw.split(b" ", 2)[1]) if b"\r\n\r\n" in self.raw else 0
 
     @property
@@ -36,7 +39,7 @@ class Heard:
 
 
 class RawClient:
-    """One connection. `ask` sends one request and listens until the answer is whole, or ends, or `patience` is over."""
+    """One connection. `ask` sends a request and reads until the response is complete, ends, or `patience` seconds pass."""
 
     def __init__(self, endpoint_url: str, ca_file: Path | None = None, *, patience: float = 5.0) -> None:
         where = urlsplit(endpoint_url)
@@ -57,7 +60,7 @@ class RawClient:
     def ask(
         self, path: str, *, method: str = "GET", linger: float = 0.0, headers: dict[str, str] | None = None
     ) -> Heard:
-        """linger: seconds to go on listening after a whole answer, for what should not come."""
+        """Send a request. linger: seconds to keep reading after a complete response, for bytes that should not follow."""
         lines = [f"{method} {quote(path, safe='/?=&%-')} HTTP/1.1", "Host: 127.0.0.1"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         began, raw = time.monotonic(), b""
@@ -86,7 +89,7 @@ class RawClient:
 
 
 def _is_whole(raw: bytes, method: str) -> bool:
-    """Whether these bytes are an answer to the end, as far as its own headers say."""
+    """Whether these bytes are a complete response according to its headers."""
     head, end, body = raw.partition(b"\r\n\r\n")
     if not end:
         return False

