@@ -39,7 +39,7 @@ class Heard:
 
 
 class RawClient:
-    """One connection. `ask` sends a request and reads until the response is complete, ends, or `patience` seconds pass."""
+    """One connection. `ask` sends a request and reads a complete response, for at most `patience` seconds."""
 
     def __init__(self, endpoint_url: str, ca_file: Path | None = None, *, patience: float = 5.0) -> None:
         where = urlsplit(endpoint_url)
@@ -60,7 +60,7 @@ class RawClient:
     def ask(
         self, path: str, *, method: str = "GET", linger: float = 0.0, headers: dict[str, str] | None = None
     ) -> Heard:
-        """Send a request. linger: seconds to keep reading after a complete response, for bytes that should not follow."""
+        """Send a request. linger: seconds to keep reading after a complete response, for surplus bytes."""
         lines = [f"{method} {quote(path, safe='/?=&%-')} HTTP/1.1", "Host: 127.0.0.1"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         began, raw = time.monotonic(), b""
