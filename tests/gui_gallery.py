@@ -19,10 +19,11 @@ from tkinter import ttk
 from typing import Any
 
 from era5dl import formatting
+from era5dl.gui.pages.period_panel import date_texts
+from era5dl.gui.text import i18n
 from era5dl.gui.theme import icons
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets import date_text
 from era5dl.gui.widgets.banner import Banner, BannerAction, BannerKind
 from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
@@ -168,8 +169,8 @@ def download(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
     ).pack(side="right")
     line = ttk.Frame(left)
     line.pack(fill="x", pady=(px(8), px(2)))
-    words = date_text.words_for(language)
-    bounds = {"first": date(1940, 1, 1), "last": date(2025, 12, 31), "words": words}
+    i18n.switch("zh_CN" if language == "zh" else "en")
+    bounds: Any = {"first": date(1940, 1, 1), "last": date(2025, 12, 31), "texts": date_texts()}
     for name, day in (("From", date(2023, 1, 1)), ("To", date(2023, 12, 31))):
         ttk.Label(line, text=_(name), style="Muted.TLabel").pack(side="left")
         field = DateField(line, theme, value=day, **bounds)
@@ -315,22 +316,14 @@ def states(page: ttk.Frame, theme: Theme, _: Any, language: str) -> None:
         entry.insert(0, "2023-02-30")
         entry.state(flags)
         entry.pack(side="left", padx=(0, px(6)))
-    field = DateField(
-        line,
-        theme,
-        value=date(2023, 1, 15),
-        first=date(1940, 1, 1),
-        last=date(2025, 12, 31),
-        words=date_text.words_for(language),
-    )
+    bounds: Any = {"first": date(1940, 1, 1), "last": date(2025, 12, 31), "texts": date_texts()}
+    field = DateField(line, theme, value=date(2023, 1, 15), **bounds)
     field.pack(side="left")
-    wrong = DateField(
-        line, theme, value=None, first=date(1940, 1, 1), last=date(2025, 12, 31), words=date_text.words_for(language)
-    )
+    wrong = DateField(line, theme, **bounds)
     wrong.variable.set("2023-02-30")
     wrong.pack(side="left", padx=px(6))
     ttk.Label(
-        line, text=wrong.problem, image=theme.icon("warning", "danger", 14), compound="left", style="Danger.TLabel"
+        line, text=wrong.error, image=theme.icon("warning", "danger", 14), compound="left", style="Danger.TLabel"
     ).pack(side="left")
     stepper = NumberField(line, theme, value=8, least=1, most=64, on_change=print)
     stepper.pack(side="left", padx=px(6))

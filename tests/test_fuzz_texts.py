@@ -18,7 +18,7 @@ from era5dl.errors import Era5Error, UnsafeKey, UsageError
 from era5dl.folder.paths import check_key, safe_path
 from era5dl.formatting import parse_rate, parse_size, printable
 from era5dl.gui.models.request_form import FieldError, read_date, read_folder, read_limit
-from era5dl.gui.widgets import date_text
+from era5dl.gui.widgets import date_input
 from era5dl.planner import plan_keys, read_keys
 from era5dl.redaction import REDACTED, Redactor, redact_secrets
 from era5dl.selection import Selection, parse_date, select_days
@@ -60,7 +60,7 @@ def test_any_date(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert parse_date(text) == date.fromisoformat("-".join(p.zfill(2) for p in text.strip().split("-")))
     assert isinstance(read_date(text, BOUNDS), date | str)
-    assert isinstance(date_text.read(text), date | None)
+    assert isinstance(date_input.parse_date(text), date | None)
     with contextlib.suppress(UsageError):
         assert select_days(start=text, end=text)
 

@@ -132,7 +132,7 @@ def test_ctrl_a_selects_the_whole_field(open_window: Callable[..., Window], tmp_
 
 def test_a_shortcut_closes_an_open_menu(open_window: Callable[..., Window], tmp_path: Path) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
-    root, menu = window.root, window.page.request._preset_menu
+    root, menu = window.root, window.page.request._variables._preset_menu
     root.update()
     menu.tk_popup(200, 200)
     window.wait_until(menu.winfo_viewable)

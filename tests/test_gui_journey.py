@@ -154,7 +154,7 @@ def test_the_newest_selection_is_planned_and_invalid_dates_are_explained(
     window = open_window(**options(fault_server, tmp_path / "era5"))
     window.pick("an.pl/t")
     window.choose_days("2021-02-01", "2021-02-30")
-    window.wait_until(lambda: "does not exist" in str(window.page.request._wrong["text"]))
+    window.wait_until(lambda: "does not exist" in str(window.page.request._period._error["text"]))
     assert not window.can_start
     window.choose_days("2021-02-01", "2021-02-02")
     window.root.update()
@@ -163,7 +163,7 @@ def test_the_newest_selection_is_planned_and_invalid_dates_are_explained(
     assert "4 files" in str(window.page.request._plan_summary.figures["text"])
     window.choose_days("2021-02-02", "2021-02-01")
     window.wait_until(lambda: not window.can_start)
-    assert "before the start" in str(window.page.request._wrong["text"])
+    assert "before the start" in str(window.page.request._period._error["text"])
     window.close()
 
 

@@ -36,10 +36,10 @@ def test_a_crash_of_a_verification_is_shown_on_the_sessions_page(window: Window)
     window.app.actions.show_sessions()
     window.app.handle(messages.VerifyProgressed("a" * 12, 3, 10))
     window.root.update()
-    assert page._proving.winfo_ismapped()
+    assert page._verification.winfo_ismapped()
     window.app.handle(messages.TaskCrashed(VERIFYING, ErrorInfo.of(ValueError("a bug"))))
     window.root.update()
-    assert not page._proving.winfo_ismapped()
+    assert not page._verification.winfo_ismapped()
     assert "ValueError: a bug" in page._banner.text
     assert any("a bug" in line.text for line in window.app.controllers.monitoring.log.lines())
 

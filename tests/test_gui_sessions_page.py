@@ -147,16 +147,16 @@ def test_the_newest_stands_first_and_headings_sort(scene: Scene) -> None:
         replace(ONE, id="c" * 12, title="abc", updated=0.0),
     )
     assert [row[0][:4] for row in scene.page.table.texts_shown()] == ["new", "t, u", "abc"]
-    scene.page._sorted("name")
+    scene.page._sort_by("name")
     assert [row[0][:4] for row in scene.page.table.texts_shown()] == ["abc", "new", "t, u"]
-    scene.page._sorted("name")
+    scene.page._sort_by("name")
     assert [row[0][:4] for row in scene.page.table.texts_shown()] == ["t, u", "new", "abc"]
 
 
 def test_every_column_sorts(scene: Scene) -> None:
     scene.show(ONE, replace(ONE, id="b" * 12, files=0))
     for name in ("name", "period", "progress", "files", "size", "used", "status"):
-        scene.page._sorted(name)
+        scene.page._sort_by(name)
         assert len(scene.page.table.texts_shown()) == 2
 
 
@@ -231,7 +231,7 @@ def test_verifying_is_shown_until_it_is_over(scene: Scene) -> None:
     assert scene.asked == [("cancel",)]
     scene.page.show_verified(9, 0, 1)
     scene.root.update()
-    assert not scene.page._proving.winfo_ismapped()
+    assert not scene.page._verification.winfo_ismapped()
     assert "1 file is missing" in scene.page._banner.text
     scene.page.show_verified(10, 0, 0)
     assert "10 files verified" in scene.page._banner.text

@@ -169,12 +169,12 @@ def test_a_problem_stands_beside_its_field_and_changes_nothing(scene: Scene) -> 
     scene.dialog.enter("proxy", "http://x:1")
     assert scene.changes[-1].proxy == "http://x:1"
     assert scene.dialog._lines["proxy"].control.instate(["!invalid"])
-    assert scene.dialog.problem("proxy") == ""
+    assert scene.dialog.error("proxy") == ""
 
 
 def test_a_stepper_out_of_bounds_is_a_problem_too(scene: Scene) -> None:
     scene.dialog.enter("workers", "900")
-    assert scene.dialog.problem("workers") == "Enter a value from 1 to 64."
+    assert scene.dialog.error("workers") == "Enter a value from 1 to 64."
     assert scene.changes == []
 
 
@@ -183,7 +183,7 @@ def test_reset_to_defaults_keeps_what_is_not_shown(scene: Scene) -> None:
     scene.dialog.enter("flat", True)
     scene.dialog._reset.invoke()
     assert scene.changes[-1] == Preferences(geometry="900x700+1+1")
-    assert scene.dialog.problem("proxy") == ""
+    assert scene.dialog.error("proxy") == ""
     assert scene.dialog._lines["workers"].get() == "8"
 
 

@@ -8,6 +8,7 @@ import pkgutil
 import time
 import tkinter as tk
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -16,11 +17,11 @@ import pytest
 import era5dl.gui.widgets
 from era5dl.gui.theme.palette import DARK, LIGHT
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets import date_text
 from era5dl.gui.widgets.banner import Banner, BannerAction, BannerKind
 from era5dl.gui.widgets.chart_scale import nice_step, runs, thin, ticks
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
 from era5dl.gui.widgets.date_field import DateField
+from era5dl.gui.widgets.date_input import DateTexts, date_error, months_later, parse_date
 from era5dl.gui.widgets.line_chart import LineChart, Series
 from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.search_entry import SearchEntry
@@ -35,6 +36,21 @@ from era5dl.gui.widgets.tooltip import Tooltip
 pytest_plugins = ["tests.gui_screen"]
 
 FIRST, LAST = date(1940, 1, 1), date(2025, 12, 31)
+ENGLISH = DateTexts(
+    weekdays=("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"),
+    month_title=lambda year, month: f"{month}/{year}",
+    empty="Choose a date.",
+    not_a_date="Not a date.",
+    no_such_day="This date does not exist.",
+    too_early=lambda first: f"Not before {first}.",
+    too_late=lambda last: f"Not after {last}.",
+)
+CHINESE = replace(
+    ENGLISH,
+    weekdays=tuple("一二三四五六日"),
+    month_title=lambda year, month: f"{year} 年 {month} 月",
+    no_such_day="该日期不存在。",
+)
 
 
 @pytest.fixture
@@ -92,33 +108,37 @@ def test_no_name_of_ours_covers_one_of_tkinters() -> None:
     ],
 )
 def test_reading_a_date(text: str, day: date | None) -> None:
-    assert date_text.read(text) == day
+    assert parse_date(text) == day
 
 
-@pytest.mark.parametrize("words", [date_text.ENGLISH, date_text.CHINESE], ids=["en", "zh"])
-def test_every_bad_date_has_its_own_reason(words: date_text.DateWords) -> None:
-    texts = ("", "soon", "2023-02-30", "1939-12-31", "2026-01-01")
-    reasons = [date_text.problem(text, FIRST, LAST, words) for text in texts]
-    assert len(set(reasons)) == len(texts) and all(reasons)
-    assert "1940-01-01" in reasons[3] and "2025-12-31" in reasons[4]
-    assert (
-        date_text.problem("2025-12-31", FIRST, LAST, words) == "" == date_text.problem("1940-01-01", FIRST, LAST, words)
-    )
+def test_every_invalid_date_has_its_own_error() -> None:
+    invalid = ("", "soon", "2023-02-30", "1939-12-31", "2026-01-01")
+    errors = [date_error(text, FIRST, LAST, ENGLISH) for text in invalid]
+    assert len(set(errors)) == len(invalid) and all(errors)
+    assert "1940-01-01" in errors[3] and "2025-12-31" in errors[4]
+    for valid in ("2025-12-31", "1940-01-01"):
+        assert date_error(valid, FIRST, LAST, ENGLISH) == ""
 
 
 def test_months_later_stays_within_the_month() -> None:
-    assert date_text.months_later(date(2023, 1, 31), 1) == date(2023, 2, 28)
-    assert date_text.months_later(date(2024, 1, 31), 1) == date(2024, 2, 29)
-    assert date_text.months_later(date(2023, 1, 31), -12) == date(2022, 1, 31)
-    assert date_text.months_later(date(1, 1, 1), -1) == date(1, 1, 1)
-    assert date_text.months_later(date(9999, 12, 31), 1) == date(9999, 12, 31)
+    assert months_later(date(2023, 1, 31), 1) == date(2023, 2, 28)
+    assert months_later(date(2024, 1, 31), 1) == date(2024, 2, 29)
+    assert months_later(date(2023, 1, 31), -12) == date(2022, 1, 31)
+    assert months_later(date(1, 1, 1), -1) == date(1, 1, 1)
+    assert months_later(date(9999, 12, 31), 1) == date(9999, 12, 31)
 
 
 @pytest.fixture
 def field(root: tk.Tk, theme: Theme) -> DateField:
     heard: list[date | None] = []
     one = DateField(
-        root, theme, value=date(2023, 1, 15), first=FIRST, last=LAST, on_change=lambda: heard.append(one.get())
+        root,
+        theme,
+        value=date(2023, 1, 15),
+        first=FIRST,
+        last=LAST,
+        texts=ENGLISH,
+        on_change=lambda: heard.append(one.get()),
     )
     one.heard = heard  # type: ignore[attr-defined]
     one.pack()
@@ -130,20 +150,20 @@ def test_a_bad_date_is_ringed_and_says_why(field: DateField) -> None:
     field.variable.set("2023-02-30")
     assert field.get() is None
     assert field.instate(["invalid"])
-    assert field.problem == date_text.ENGLISH.no_such_day
-    field.set_texts(date_text.CHINESE)
-    assert field.problem == date_text.CHINESE.no_such_day
+    assert field.error == ENGLISH.no_such_day
+    field.set_texts(CHINESE)
+    assert field.error == CHINESE.no_such_day
     field.variable.set("2023-02-28")
     assert field.get() == date(2023, 2, 28)
-    assert field.instate(["!invalid"]) and field.problem == ""
+    assert field.instate(["!invalid"]) and field.error == ""
     assert field.heard == [None, date(2023, 2, 28)]  # type: ignore[attr-defined]
 
 
 def test_other_bounds_are_checked_at_once(field: DateField) -> None:
     field.set_bounds(date(2024, 1, 1), LAST)
-    assert "2024-01-01" in field.problem
+    assert "2024-01-01" in field.error
     field.set_bounds(FIRST, LAST)
-    assert field.problem == ""
+    assert field.error == ""
 
 
 def test_keys_step_the_date(field: DateField) -> None:
@@ -220,7 +240,7 @@ def test_a_day_out_of_bounds_cannot_be_clicked(field: DateField, root: tk.Tk) ->
 
 def test_the_calendar_wears_the_palette_and_the_language(field: DateField, theme: Theme) -> None:
     theme.use(DARK)
-    field.set_texts(date_text.CHINESE)
+    field.set_texts(CHINESE)
     field.open()
     month = field.month
     assert month is not None

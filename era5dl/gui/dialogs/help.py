@@ -1,4 +1,4 @@
-"""F1: what to do in ten lines, the keys, where things are, and how to cite what was downloaded."""
+"""Help dialog (F1): getting started, keyboard shortcuts, file locations, citation and licence."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from tkinter import ttk
 
+from era5dl.gui.dialogs.dialog import Dialog
 from era5dl.gui.text.i18n import N_, _, follow, translate
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.basic_widgets import Card
-from era5dl.gui.widgets.dialog_position import show_over
 
 _STEPS = (
     N_("Choose a product, then variables. Search by any name, or use a preset."),
@@ -45,104 +45,101 @@ CITATION = (
 
 
 def citation(today: date | None = None) -> str:
-    """What to put into the references; it stays English in every language."""
+    """Return the text for a list of references, in English in every language."""
     return CITATION.format(day=(today or date.today()).isoformat())
 
 
-class HelpDialog(tk.Toplevel):
-    """places: what lies where, as (English name marked with N_, path). Escape closes it."""
+class HelpDialog(Dialog):
+    """places: the file locations, as (name in English, path). closed: called after the dialog is closed."""
 
     def __init__(
         self, master: tk.Misc, theme: Theme, places: Sequence[tuple[str, str]], closed: Callable[[], object]
     ) -> None:
-        super().__init__(master)
-        self.withdraw()
-        self._theme, self._closed, self._places = theme, closed, tuple(places)
+        super().__init__(master, theme)
+        self._closed, self._places = closed, tuple(places)
         px = theme.px
-        theme.follow(self, lambda palette: self.configure(background=palette.page))
         outer = ttk.Frame(self, style="Page.TFrame", padding=px(14))
         outer.pack(fill="both", expand=True)
         self._texts: list[tuple[ttk.Label, Callable[[], str]]] = []
         upper = ttk.Frame(outer, style="Page.TFrame")
         upper.pack(fill="both", expand=True)
-        self._make_steps(upper).pack(side="left", fill="both", expand=True, padx=(0, px(10)))
-        self._make_keys(upper).pack(side="left", fill="both")
-        self._make_citation(outer).pack(fill="x", pady=(px(10), 0))
+        self._create_steps(upper).pack(side="left", fill="both", expand=True, padx=(0, px(10)))
+        self._create_keys(upper).pack(side="left", fill="both")
+        self._create_citation(outer).pack(fill="x", pady=(px(10), 0))
         self._close = ttk.Button(outer, style="Page.Accent.TButton", command=self.close)
         self._close.pack(side="right", pady=(px(12), 0))
-        self.bind("<Escape>", lambda _event: self.close(), add="+")
-        self.protocol("WM_DELETE_WINDOW", self.close)
         follow(self, self.retranslate)
-        self.resizable(width=False, height=False)
-        show_over(self, master.winfo_toplevel())
+        self.open()
         self._close.focus_set()
 
     def close(self) -> None:
-        """Away with it."""
+        """Close the dialog, and report it."""
         self.destroy()
         self._closed()
 
     def retranslate(self) -> None:
-        """All texts in the language of now."""
+        """Set all texts in the current language."""
         self.title(_("Help"))
         for label, text in self._texts:
             label.configure(text=text())
         self._close.configure(text=_("Close"))
         self._copy.configure(text=_("Copy citation"), compound="left")
 
-    def _say(self, master: tk.Misc, text: Callable[[], str], style: str = "TLabel", wide: float = 0) -> ttk.Label:
+    def _label(self, master: tk.Misc, text: Callable[[], str], style: str = "TLabel", wide: float = 0) -> ttk.Label:
         label = ttk.Label(master, style=style, justify="left")
         if wide:
             label.configure(wraplength=self._theme.px(wide))
         self._texts.append((label, text))
         return label
 
-    def _make_steps(self, master: tk.Misc) -> Card:
+    def _create_steps(self, master: tk.Misc) -> Card:
         px = self._theme.px
         card = Card(master, self._theme)
-        self._say(card, lambda: _("Getting started"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
+        self._label(card, lambda: _("Getting started"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
         for number, step in enumerate(_STEPS, 1):
             ttk.Label(card, text=f"{number}", style="Accent.TLabel").grid(
                 row=number, column=0, sticky="ne", padx=(0, px(10)), pady=px(3)
             )
-            self._say(card, lambda step=step: translate(step), wide=440).grid(  # type: ignore[misc]
+            self._label(card, lambda step=step: translate(step), wide=440).grid(  # type: ignore[misc]
                 row=number, column=1, sticky="w", pady=px(3)
             )
         return card
 
-    def _make_keys(self, master: tk.Misc) -> Card:
+    def _create_keys(self, master: tk.Misc) -> Card:
         px = self._theme.px
         card = Card(master, self._theme)
-        self._say(card, lambda: _("Keyboard shortcuts"), "Head.TLabel").grid(row=0, column=0, columnspan=2, sticky="w")
+        self._label(card, lambda: _("Keyboard shortcuts"), "Head.TLabel").grid(
+            row=0, column=0, columnspan=2, sticky="w"
+        )
         for row, (key, action) in enumerate(_KEYS, 1):
             ttk.Label(card, text=key, style="Accent.TLabel").grid(row=row, column=0, sticky="w", pady=px(2))
-            self._say(card, lambda action=action: translate(action)).grid(  # type: ignore[misc]
+            self._label(card, lambda action=action: translate(action)).grid(  # type: ignore[misc]
                 row=row, column=1, sticky="w", padx=(px(14), 0), pady=px(2)
             )
         row = len(_KEYS) + 1
-        self._say(card, lambda: _("File locations"), "Head.TLabel").grid(
+        self._label(card, lambda: _("File locations"), "Head.TLabel").grid(
             row=row, column=0, columnspan=2, sticky="w", pady=(px(12), 0)
         )
         for place, (name, path) in enumerate(self._places, row + 1):
-            self._say(card, lambda name=name: translate(name), "Muted.TLabel").grid(  # type: ignore[misc]
+            self._label(card, lambda name=name: translate(name), "Muted.TLabel").grid(  # type: ignore[misc]
                 row=2 * place, column=0, columnspan=2, sticky="w", pady=(px(3), 0)
             )
             ttk.Label(card, text=path, wraplength=px(320)).grid(row=2 * place + 1, column=0, columnspan=2, sticky="w")
         return card
 
-    def _make_citation(self, master: tk.Misc) -> Card:
+    def _create_citation(self, master: tk.Misc) -> Card:
         px = self._theme.px
         card = Card(master, self._theme)
         head = ttk.Frame(card)
         head.pack(fill="x")
-        self._say(head, lambda: _("Citation and licence"), "Head.TLabel").pack(side="left")
+        self._label(head, lambda: _("Citation and licence"), "Head.TLabel").pack(side="left")
         self._copy = ttk.Button(head, command=self._copy_citation)
         self._theme.set_icon(self._copy, "copy", "text", 15)
         self._copy.pack(side="right")
         ttk.Label(card, text=citation(), wraplength=px(820), justify="left", style="Muted.TLabel").pack(
             anchor="w", pady=(px(6), px(8))
         )
-        self._say(card, _licence, wide=820).pack(anchor="w")
+        self._label(card, _licence, wide=820).pack(anchor="w")
         return card
 
     def _copy_citation(self) -> None:

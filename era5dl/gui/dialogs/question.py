@@ -1,4 +1,4 @@
-"""A question in a small window over the main one: two buttons, and no waiting for the answer."""
+"""Dialog that asks a question with two answers. It does not block: the answer is a callback."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
+from era5dl.gui.dialogs.dialog import Dialog
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.dialog_position import show_over
+from era5dl.gui.widgets.basic_widgets import Card
 
-_WIDE = 400
+_WIDTH = 400  # of the text, in unscaled pixels
 
 
-class QuestionDialog(tk.Toplevel):
-    """`on_yes` or `on_no` is called once, when it is gone. Escape and the cross are no.
+class QuestionDialog(Dialog):
+    """Calls `on_yes` or `on_no` once, after it is closed. Escape and closing the window mean no.
 
-    cautious: the keyboard is at no, so that a key that was meant for something else does not say yes.
+    cautious: "no" has the keyboard, so that a key press meant for something else cannot answer yes.
     """
 
     def __init__(
@@ -31,33 +32,29 @@ class QuestionDialog(tk.Toplevel):
         on_no: Callable[[], object] = lambda: None,
         cautious: bool = False,
     ) -> None:
-        super().__init__(master)
-        self.withdraw()
+        super().__init__(master, theme)
         self._on_yes, self._on_no = on_yes, on_no
         px = theme.px
-        theme.follow(self, lambda palette: self.configure(background=palette.card))
         self.title(title)
-        frame = ttk.Frame(self, padding=px(20))
-        frame.pack(fill="both", expand=True)
-        ttk.Label(frame, text=title, style="Head.TLabel").pack(anchor="w")
-        ttk.Label(frame, text=text, wraplength=px(_WIDE), justify="left").pack(anchor="w", pady=(px(8), px(18)))
-        buttons = ttk.Frame(frame)
+        card = Card(self, theme)
+        card.pack(fill="both", expand=True, padx=px(10), pady=px(10))
+        ttk.Label(card, text=title, style="Head.TLabel").pack(anchor="w")
+        ttk.Label(card, text=text, wraplength=px(_WIDTH), justify="left").pack(anchor="w", pady=(px(8), px(18)))
+        buttons = ttk.Frame(card)
         buttons.pack(anchor="e")
-        self.no = ttk.Button(buttons, text=no, command=self._no)
+        self.no = ttk.Button(buttons, text=no, command=self.close)
         self.no.pack(side="left", padx=px(8))
-        self.yes = ttk.Button(buttons, text=yes, style="Accent.TButton", command=self._yes)
+        self.yes = ttk.Button(buttons, text=yes, style="Accent.TButton", command=self._answer_yes)
         self.yes.pack(side="left")
-        self.protocol("WM_DELETE_WINDOW", self._no)
-        self.bind("<Escape>", lambda _event: self._no(), add="+")
-        self.resizable(width=False, height=False)
-        show_over(self, master.winfo_toplevel())
+        self.open()
         self.lift()
         (self.no if cautious else self.yes).focus_force()
 
-    def _yes(self) -> None:
-        self.destroy()
-        self._on_yes()
-
-    def _no(self) -> None:
+    def close(self) -> None:
+        """Answer no."""
         self.destroy()
         self._on_no()
+
+    def _answer_yes(self) -> None:
+        self.destroy()
+        self._on_yes()

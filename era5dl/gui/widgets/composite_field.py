@@ -1,8 +1,9 @@
-"""A field made of several widgets: its border shows the state of the entry inside it."""
+"""Entry field with icons beside the entry, such as a search or date field. The border shows the state of the entry."""
 
 from __future__ import annotations
 
 import tkinter as tk
+from collections.abc import Callable
 from tkinter import ttk
 from typing import Any
 
@@ -10,9 +11,10 @@ from era5dl.gui.theme.theme import Theme
 
 
 class CompositeField(ttk.Frame):
-    """A field's frame with a bare `entry` in it; put pictures and buttons to its sides with `pack`."""
+    """The frame of a field with a borderless `entry`. Subclasses pack the entry, and icons to its sides."""
 
     def __init__(self, master: tk.Misc, theme: Theme, *, width: int = 20) -> None:
+        """width: of the entry, in characters."""
         super().__init__(master, style="Field.TFrame", padding=theme.px(3))
         self.theme = theme
         self.variable = tk.StringVar(self)
@@ -22,43 +24,44 @@ class CompositeField(ttk.Frame):
         self.bind("<Enter>", lambda _: self.state(["active"]), add="+")
         self.bind("<Leave>", self._left, add="+")
 
-    def _left(self, event: tk.Event[Any]) -> None:
-        inside = 0 <= event.x < self.winfo_width() and 0 <= event.y < self.winfo_height()
-        if not inside:  # else it only went over to a widget in the field
-            self.state(["!active"])
-
-    def picture(self, icon: str, colour: str = "muted", size: float = 16) -> IconLabel:
-        """An icon on the ground of fields."""
-        return IconLabel(self, self.theme, icon, colour, size)
+    def add_icon(self, icon: str, size: float = 16) -> FieldIcon:
+        """Create an icon on the background of the field; it still has to be packed."""
+        return FieldIcon(self, self.theme, icon, size)
 
     def mark_invalid(self, invalid: bool) -> None:
-        """Ring it red or not. Say the reason in words nearby, too."""
+        """Draw a red ring, or not. Explain it in words nearby, too."""
         self.state(["invalid" if invalid else "!invalid"])
 
+    def _left(self, event: tk.Event[Any]) -> None:
+        inside = 0 <= event.x < self.winfo_width() and 0 <= event.y < self.winfo_height()
+        if not inside:  # else the mouse only moved to a widget in the field
+            self.state(["!active"])
 
-class IconLabel(tk.Label):
-    """An icon on the ground of fields that can be clicked; it never takes the keyboard."""
 
-    def __init__(self, master: tk.Misc, theme: Theme, icon: str, colour: str = "muted", size: float = 16) -> None:
+class FieldIcon(tk.Label):
+    """An icon inside a field. It can be clicked, but never takes the keyboard."""
+
+    def __init__(self, master: tk.Misc, theme: Theme, icon: str, size: float) -> None:
         super().__init__(master, borderwidth=0, highlightthickness=0, takefocus=0)
-        self._theme, self._icon, self._colour, self._size, self._hot = theme, icon, colour, size, False
+        self._theme, self._icon, self._size, self._hovered = theme, icon, size, False
         theme.follow(self, lambda _: self._paint())
 
-    def on_click(self, command: Any) -> None:
-        """Do this when it is clicked; it lights up below the mouse from now on."""
+    def on_click(self, command: Callable[[], object]) -> None:
+        """Call this on each click. From now on the icon is highlighted below the mouse."""
         self.bind("<Button-1>", lambda _: command(), add="+")
-        self.bind("<Enter>", lambda _: self._light(True), add="+")
-        self.bind("<Leave>", lambda _: self._light(False), add="+")
+        self.bind("<Enter>", lambda _: self._hover(True), add="+")
+        self.bind("<Leave>", lambda _: self._hover(False), add="+")
 
     def show(self, icon: str | None) -> None:
-        """Another icon, or none."""
+        """Show another icon, or none."""
         self._icon = icon or ""
         self._paint()
 
-    def _light(self, hot: bool) -> None:
-        self._hot = hot
+    def _hover(self, hovered: bool) -> None:
+        self._hovered = hovered
         self._paint()
 
     def _paint(self) -> None:
-        image = self._theme.icon(self._icon, "text" if self._hot else self._colour, self._size) if self._icon else ""
+        colour = "text" if self._hovered else "muted"
+        image = self._theme.icon(self._icon, colour, self._size) if self._icon else ""
         self.configure(background=self._theme.palette.field, image=image)

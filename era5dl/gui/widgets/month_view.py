@@ -1,4 +1,7 @@
-"""A month to choose a day from, drawn on a canvas: the calendar that drops down from a date field."""
+"""Calendar of one month on a canvas, as it drops down from a date field.
+
+tkcalendar was tried and not used: it is GPL, and Escape does not close its pop-up.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.control_images import rounded_box
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets.date_text import DateWords, months_later
+from era5dl.gui.widgets.date_input import DateTexts, months_later
 
 _CELL = 36  # our units from one day to the next
 _ROW = 30
@@ -21,9 +24,9 @@ _NAMES = 24  # of the names of the weekdays
 
 
 class MonthView(tk.Canvas):
-    """Arrows move by days and weeks, PgUp and PgDn by months, with Ctrl by years; Home and End in the month.
+    """Arrow keys move by days and weeks, PgUp and PgDn by months, with Ctrl by years; Home and End within the month.
 
-    on_pick(day): Return, Space or a click.  on_leave(): Escape.
+    on_pick(day): Return, Space or a click.  on_leave(): Escape or Tab.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class MonthView(tk.Canvas):
         day: date,
         first: date,
         last: date,
-        words: DateWords,
+        texts: DateTexts,
         on_pick: Callable[[date], object],
         on_leave: Callable[[], object],
         today: date | None = None,
@@ -44,18 +47,20 @@ class MonthView(tk.Canvas):
         width = 7 * self._cell + 2 * px(_MARGIN)
         height = px(_TOP) + px(_NAMES) + 6 * self._row + px(_MARGIN)
         super().__init__(master, width=width, height=height, highlightthickness=0, borderwidth=0, takefocus=1)
-        self._theme, self._words = theme, words
+        self._theme, self._texts = theme, texts
         self._first, self._last, self._today = first, last, today or date.today()
         self._on_pick = on_pick
         self.day = min(max(day, first), last)
-        self._month = self.day.replace(day=1)  # shown: the mouse leafs without moving the day
-        self._hot: object = None
-        self._places: list[tuple[int, int, int, int, object]] = []  # what can be clicked: a date, or months to leaf
+        self._month = self.day.replace(day=1)  # shown; the mouse browses months without moving the day
+        self._hovered: object = None
+        self._places: list[
+            tuple[int, int, int, int, object]
+        ] = []  # boxes that can be clicked, each with a date, or the months to browse
         self._bind_events(on_leave)
         theme.follow(self, lambda _: self._draw())
 
     def centre_of(self, day: date) -> tuple[int, int]:
-        """The middle of a day on the canvas; for tests."""
+        """Return the centre of a day on the canvas; for tests."""
         for left, top, right, bottom, what in self._places:
             if what == day:
                 return (left + right) // 2, (top + bottom) // 2
@@ -69,11 +74,11 @@ class MonthView(tk.Canvas):
         self.configure(background=p.card)
         self._places = []
         wide = int(self["width"])
-        title = self._words.title(self._month.year, self._month.month)
+        title = self._texts.month_title(self._month.year, self._month.month)
         self.create_text(wide // 2, px(_TOP) // 2 + px(2), text=title, fill=p.text, font=scaling.HEAD)
         for icon, place, months in (("left2", 20, -12), ("left", 48, -1), ("right", -48, 1), ("right2", -20, 12)):
             self._arrow(icon, px(place) if place > 0 else wide + px(place), months)
-        for column, name in enumerate(self._words.weekdays):
+        for column, name in enumerate(self._texts.weekdays):
             x = px(_MARGIN) + column * self._cell + self._cell // 2
             self.create_text(x, px(_TOP) + px(_NAMES) // 2, text=name, fill=p.muted, font=scaling.SMALL)
         for row, week in enumerate(self._weeks()):
@@ -82,7 +87,7 @@ class MonthView(tk.Canvas):
                     self._draw_day(day, row, column)
 
     def _weeks(self) -> list[list[date | None]]:
-        """Six weeks or fewer; None for what no date can be."""
+        """Return the weeks of the month, with None for days of other months."""
         year, month = self._month.year, self._month.month
         weeks = calendar.Calendar(0).monthdays2calendar(year, month)
         return [[date(year, month, number) if number else None for number, _ in week] for week in weeks]
@@ -90,8 +95,8 @@ class MonthView(tk.Canvas):
     def _arrow(self, icon: str, x: int, months: int) -> None:
         px, p = self._theme.px, self._theme.palette
         y, half = px(_TOP) // 2 + px(2), px(13)
-        possible = self._leaf(months) is not None
-        if self._hot == months and possible:
+        possible = self._month_at(months) is not None
+        if self._hovered == months and possible:
             picture = rounded_box(self._theme.images, 2 * half, 2 * half, p.hover, p.hover, background=p.card)
             self.create_image(x - half, y - half, image=picture, anchor="nw")
         self.create_image(x, y, image=self._theme.icon(icon, "text" if possible else "line", 14))
@@ -108,7 +113,7 @@ class MonthView(tk.Canvas):
         colours: tuple[str, str] | None = None
         if day == self.day:
             colours, ink = (p.accent, p.accent), p.on_accent
-        elif self._hot == day and possible:
+        elif self._hovered == day and possible:
             colours = (p.hover, p.hover)
         elif day == self._today and possible:
             colours = (p.card, p.accent)
@@ -119,48 +124,48 @@ class MonthView(tk.Canvas):
         if possible:
             self._places.append((left, top, left + self._cell - 1, top + self._row - 1, day))
 
-    # --- moves
+    # --- mouse and keyboard
 
-    def _leaf(self, months: int) -> date | None:
-        """The first of the month so many away, or the nearest that has data; None if that is this one."""
-        goal = months_later(self._month, months)
-        goal = min(max(goal, self._first.replace(day=1)), self._last.replace(day=1))
-        return goal if goal != self._month else None
+    def _month_at(self, months: int) -> date | None:
+        """Return the first day of the month so many months away, limited to the bounds; None if that is this month."""
+        target = months_later(self._month, months)
+        target = min(max(target, self._first.replace(day=1)), self._last.replace(day=1))
+        return target if target != self._month else None
 
-    def _go(self, day: date) -> str:
+    def _move_to(self, day: date) -> str:
         self.day = min(max(day, self._first), self._last)
         self._month = self.day.replace(day=1)
         self._draw()
         return "break"
 
-    def _days(self, count: int) -> str:
+    def _move_by(self, count: int) -> str:
         try:
-            return self._go(self.day + timedelta(count))
+            return self._move_to(self.day + timedelta(count))
         except OverflowError:
             return "break"
 
     def _bind_events(self, on_leave: Callable[[], object]) -> None:
         for key, days in (("Left", -1), ("Right", 1), ("Up", -7), ("Down", 7)):
-            self.bind(f"<{key}>", lambda _, days=days: self._days(days))  # type: ignore[misc]
+            self.bind(f"<{key}>", lambda _, days=days: self._move_by(days))  # type: ignore[misc]
         for key, months in (("Prior", -1), ("Next", 1), ("Control-Prior", -12), ("Control-Next", 12)):
-            self.bind(f"<{key}>", lambda _, months=months: self._go(months_later(self.day, months)))  # type: ignore[misc]
-        self.bind("<Home>", lambda _: self._go(self.day.replace(day=1)))
-        self.bind("<End>", lambda _: self._go(_last_of_month(self.day)))
+            self.bind(f"<{key}>", lambda _, months=months: self._move_to(months_later(self.day, months)))  # type: ignore[misc]
+        self.bind("<Home>", lambda _: self._move_to(self.day.replace(day=1)))
+        self.bind("<End>", lambda _: self._move_to(_last_of_month(self.day)))
         for key in ("<Return>", "<KP_Enter>", "<space>"):
             self.bind(key, lambda _: self._on_pick(self.day))
         self.bind("<Escape>", lambda _: on_leave())
         self.bind("<Tab>", lambda _: on_leave())
         self.bind("<Button-1>", self._click)
-        self.bind("<Motion>", self._hover)
-        self.bind("<Leave>", lambda _: self._light(None))
-        self.bind("<Button-4>", lambda _: self._turn(-1))
-        self.bind("<Button-5>", lambda _: self._turn(1))
-        self.bind("<MouseWheel>", lambda event: self._turn(-1 if event.delta > 0 else 1))
+        self.bind("<Motion>", self._motion)
+        self.bind("<Leave>", lambda _: self._hover(None))
+        self.bind("<Button-4>", lambda _: self._browse(-1))
+        self.bind("<Button-5>", lambda _: self._browse(1))
+        self.bind("<MouseWheel>", lambda event: self._browse(-1 if event.delta > 0 else 1))
 
-    def _turn(self, months: int) -> None:
-        goal = self._leaf(months)
-        if goal is not None:
-            self._month = goal
+    def _browse(self, months: int) -> None:
+        target = self._month_at(months)
+        if target is not None:
+            self._month = target
             self._draw()
 
     def _at(self, event: tk.Event[Any]) -> object:
@@ -174,14 +179,14 @@ class MonthView(tk.Canvas):
         if isinstance(what, date):
             self._on_pick(what)
         elif isinstance(what, int):
-            self._turn(what)
+            self._browse(what)
 
-    def _hover(self, event: tk.Event[Any]) -> None:
-        self._light(self._at(event))
+    def _motion(self, event: tk.Event[Any]) -> None:
+        self._hover(self._at(event))
 
-    def _light(self, what: object) -> None:
-        if what != self._hot:
-            self._hot = what
+    def _hover(self, what: object) -> None:
+        if what != self._hovered:
+            self._hovered = what
             self._draw()
 
 

@@ -1,4 +1,4 @@
-"""A field for a whole number with a button for less and one for more."""
+"""Entry field for a whole number, with buttons to decrease and increase it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STEPS = {"<Up>": 1, "<Down>": -1, "<Button-4>": 1, "<Button-5>": -1, "<Prior>":
 
 
 class NumberField(CompositeField):
-    """Type, or use the buttons, Up and Down, or the wheel. `on_change` hears of each new number within the bounds."""
+    """Type, or use the buttons, Up, Down, PgUp, PgDn or the wheel. `on_change` gets each new valid number."""
 
     def __init__(
         self,
@@ -22,51 +22,51 @@ class NumberField(CompositeField):
         value: int,
         least: int,
         most: int,
-        on_change: Callable[[int], object],
+        on_change: Callable[[int], object] = lambda _value: None,
         width: int = 4,
     ) -> None:
         super().__init__(master, theme, width=width)
         self.least, self.most, self._on_change = least, most, on_change
         self._value = value
         self.entry.configure(justify="center")
-        for side, icon, by in (("left", "minus", -1), ("right", "plus", 1)):
-            button = self.picture(icon, size=13)
-            button.on_click(lambda by=by: self._click(by))
+        for side, icon, step in (("left", "minus", -1), ("right", "plus", 1)):
+            button = self.add_icon(icon, size=13)
+            button.on_click(lambda step=step: self._click(step))  # type: ignore[misc]
             button.pack(side=side, padx=theme.px(5))  # type: ignore[arg-type]
         self.entry.pack(fill="both", expand=True)
-        for key, by in _STEPS.items():
-            self.entry.bind(key, lambda _, by=by: self._by(by))  # type: ignore[misc]
-        self.entry.bind("<MouseWheel>", lambda event: self._by(1 if event.delta > 0 else -1))
+        for key, step in _STEPS.items():
+            self.entry.bind(key, lambda _, step=step: self._step(step))  # type: ignore[misc]
+        self.entry.bind("<MouseWheel>", lambda event: self._step(1 if event.delta > 0 else -1))
         self.entry.bind("<FocusOut>", lambda _: self.set(self._value), add="+")
         self.entry.bind("<Return>", lambda _: self.set(self._value))
         self.set(value)
-        self.variable.trace_add("write", lambda *_: self._typed())
+        self.variable.trace_add("write", lambda *_: self._text_changed())
 
     def get(self) -> int:
-        """The last good number."""
+        """Return the last valid number."""
         return self._value
 
     def set(self, value: int) -> None:
-        """Show this number, put within the bounds."""
+        """Show this number, limited to the bounds."""
         self._value = min(self.most, max(self.least, value))
         if self.variable.get() != str(self._value):
             self.variable.set(str(self._value))
 
     @property
     def valid(self) -> bool:
-        """Whether what is written is a number within the bounds."""
+        """Whether the text is a number within the bounds."""
         text = self.variable.get().strip()
         return text.isascii() and text.isdigit() and self.least <= int(text) <= self.most
 
-    def _by(self, step: int) -> str:
+    def _step(self, step: int) -> str:
         self._change(min(self.most, max(self.least, self._value + step)))
         return "break"
 
     def _click(self, step: int) -> None:
         self.entry.focus_set()
-        self._by(step)
+        self._step(step)
 
-    def _typed(self) -> None:
+    def _text_changed(self) -> None:
         self.mark_invalid(not self.valid)
         if self.valid:
             self._change(int(self.variable.get()))

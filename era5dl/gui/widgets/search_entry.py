@@ -1,4 +1,4 @@
-"""A field to search in: a magnifier, words that say what for while it is empty, and a button that clears it."""
+"""Search field: a magnifier icon, a placeholder text while it is empty, and a button that clears it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from era5dl.gui.widgets.composite_field import CompositeField
 
 
 class SearchEntry(CompositeField):
-    """`on_change` gets what is written, at each key. Escape clears it."""
+    """`on_change` gets the text after each change. Escape clears it."""
 
     def __init__(
         self,
@@ -24,8 +24,8 @@ class SearchEntry(CompositeField):
         super().__init__(master, theme, width=width)
         self._on_change = on_change
         self._placeholder = tk.Label(self, text=placeholder, anchor="w", borderwidth=0, cursor="xterm")
-        self.picture("search", size=15).pack(side="left", padx=(theme.px(5), 0))
-        self._clear = self.picture("cross", size=13)
+        self.add_icon("search", size=15).pack(side="left", padx=(theme.px(5), 0))
+        self._clear = self.add_icon("cross", size=13)
         self._clear.on_click(self.clear)
         self.entry.pack(side="left", fill="both", expand=True)
         self._clear.pack(side="right", padx=(0, theme.px(6)))
@@ -38,30 +38,30 @@ class SearchEntry(CompositeField):
         self._arrange()
 
     def get(self) -> str:
-        """What is searched for, without spaces around it."""
+        """Return the text, without spaces around it."""
         return self.variable.get().strip()
 
     def set(self, text: str) -> None:
-        """Write this into it."""
+        """Enter this text."""
         self.variable.set(text)
 
     def clear(self) -> None:
-        """Empty it and let the person type."""
+        """Clear the text, and give the entry the keyboard."""
         self.variable.set("")
         self.entry.focus_set()
 
     def set_texts(self, *, placeholder: str) -> None:
-        """The words in the empty field."""
+        """Set the placeholder."""
         self._placeholder.configure(text=placeholder)
 
     def focus_set(self) -> None:
-        """Ready to type, what is there selected."""
+        """Give the entry the keyboard, with its text selected."""
         self.entry.focus_set()
         self.entry.selection_range(0, "end")
 
     def _escape(self, _event: object) -> str | None:
         if not self.variable.get():
-            return None  # somebody else's Escape
+            return None  # leave it to others, such as a dialog
         self.variable.set("")
         return "break"
 

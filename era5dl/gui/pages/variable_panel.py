@@ -1,0 +1,204 @@
+"""Selection of product and variables on the Download page: products, presets, search, and a tree with check boxes."""
+
+from __future__ import annotations
+
+import tkinter as tk
+from collections.abc import Callable, Hashable, Iterable
+from tkinter import ttk
+
+from era5dl.catalog import Variable, presets, products, variables
+from era5dl.gui.models.request_form import chosen_variables
+from era5dl.gui.text import catalog_text
+from era5dl.gui.text.i18n import _, ngettext
+from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
+from era5dl.gui.widgets.search_entry import SearchEntry
+from era5dl.gui.widgets.tooltip import Tooltip
+
+POPULAR = (
+    *("an.sfc/2t", "an.sfc/2d", "an.sfc/10u", "an.sfc/10v", "an.sfc/msl", "an.sfc/sp", "an.sfc/sstk", "an.sfc/tcc"),
+    *("an.pl/t", "an.pl/u", "an.pl/v", "an.pl/z", "an.pl/q"),
+    *("fc.sfc.accumu/lsp", "fc.sfc.accumu/cp", "fc.sfc.accumu/ssrd", "invariant/z", "invariant/lsm"),
+)
+
+
+class VariablePanel(ttk.Frame):
+    """Variables are referred to by their full names. The product only filters the tree."""
+
+    def __init__(self, master: tk.Misc, theme: Theme, *, on_change: Callable[[frozenset[str]], object]) -> None:
+        super().__init__(master)
+        self._theme, self._on_change = theme, on_change
+        self._names: frozenset[str] = frozenset()  # selected, also of products that are not shown
+        self._products = ("", *(product.name for product in products()))  # "" is all of them
+        self._product = ""
+        self.columnconfigure(0, weight=1)
+        self.rowconfigure(4, weight=1)
+        self._create_product()
+        self._create_heading()
+        self._create_tree()
+
+    # --- widgets
+
+    def _create_product(self) -> None:
+        px = self._theme.px
+        self._product_title = ttk.Label(self, style="Head.TLabel")
+        self._product_title.grid(row=0, column=0, sticky="w")
+        self._product_choice = ttk.Combobox(self, state="readonly", height=9)
+        self._product_choice.bind("<<ComboboxSelected>>", lambda _event: self._choose_product(), add="+")
+        self._product_choice.grid(row=1, column=0, sticky="ew", pady=(px(5), 0))
+        self._product_about = ttk.Label(self, style="Small.TLabel", justify="left")
+        self._product_about.grid(row=2, column=0, sticky="ew", pady=(px(4), px(10)))
+
+    def _create_heading(self) -> None:
+        px, theme = self._theme.px, self._theme
+        head = ttk.Frame(self)
+        head.grid(row=3, column=0, sticky="ew")
+        self._title = ttk.Label(head, style="Head.TLabel")
+        self._title.pack(side="left")
+        self._count = ttk.Label(head, style="Muted.TLabel")
+        self._count.pack(side="left", padx=px(8))
+        self._preset_menu = theme.menu(self)
+        for preset in presets():
+            self._preset_menu.add_command(
+                label=preset.name,
+                command=lambda preset=preset: self._add(preset.variables),  # type: ignore[misc]
+            )
+        self._presets = ttk.Menubutton(head, menu=self._preset_menu)
+        self._presets.pack(side="right")
+        self._clear = ttk.Button(head, style="Icon.TButton", command=self._clear_all)
+        theme.set_icon(self._clear, "trash", "muted", 15)
+        self._clear.pack(side="right", padx=(0, px(4)))
+        Tooltip(self._clear, theme, lambda: _("Uncheck all variables"))
+
+    def _create_tree(self) -> None:
+        px, theme = self._theme.px, self._theme
+        body = ttk.Frame(self)
+        body.grid(row=4, column=0, sticky="nsew", pady=(px(6), px(4)))
+        body.columnconfigure(0, weight=1)
+        body.rowconfigure(1, weight=1)
+        self.search = SearchEntry(body, theme, placeholder="", on_change=lambda text: self.tree.filter(text))
+        self.search.grid(row=0, column=0, sticky="ew", pady=(0, px(6)))
+        self.tree = CheckTree(body, theme, on_change=self._check, on_focus=self._show_about, height=5, detail_width=62)
+        self.tree.grid(row=1, column=0, sticky="nsew")
+        self._about = ttk.Label(body, style="Small.TLabel")
+        self._about.grid(row=2, column=0, sticky="w", pady=(px(3), 0))
+
+    # --- interface
+
+    def show(self, names: frozenset[str]) -> None:
+        """Select these variables; `on_change` is not called."""
+        self._names = names
+        self._fill_tree()
+        self._show_selection()
+
+    def wrap(self, width: int) -> None:
+        """Break lines at this width, in pixels."""
+        self._product_about.configure(wraplength=width)
+
+    def set_compact(self, compact: bool) -> None:
+        """Leave more room for the tree, on a low screen: hide the lines about product and variable."""
+        for label in (self._product_about, self._about):
+            (label.grid_remove if compact else label.grid)()
+        px = self._theme.px
+        self._product_choice.grid(pady=(px(5), px(10) if compact else 0))
+
+    def retranslate(self) -> None:
+        """Set all texts in the current language."""
+        self._product_title.configure(text=_("Product"))
+        names = [
+            _("All products"),
+            *(f"{catalog_text.product(product).name}  ({product.name})" for product in products()),
+        ]
+        self._product_choice.configure(values=names)
+        self._product_choice.set(names[self._products.index(self._product)])
+        self._title.configure(text=_("Variables"))
+        self._presets.configure(text=_("Presets"))
+        for index, preset in enumerate(presets()):
+            label = f"{preset.name}: {catalog_text.preset(preset).name} ({len(preset.variables)})"
+            self._preset_menu.entryconfigure(index, label=label)
+        self.search.set_texts(placeholder=_("Search variables"))
+        self.tree.set_texts(self._groups(), _("No matching variables."))
+        self._show_product()
+        self._show_selection()
+
+    # --- product
+
+    def _choose_product(self) -> None:
+        self._product = self._products[self._product_choice.current()]
+        self._product_choice.selection_clear()
+        self._fill_tree()
+        self._show_product()
+
+    def _show_product(self) -> None:
+        about = _("All products in the bucket, hourly since 1940.")
+        if self._product:
+            product = next(one for one in products() if one.name == self._product)
+            about = f"{catalog_text.product(product).hint} ({catalog_text.cadence(product.cadence)})"
+        self._product_about.configure(text=about)
+
+    # --- variables
+
+    def _shown(self) -> list[Variable]:
+        return [one for one in variables() if not self._product or one.product.name == self._product]
+
+    def _groups(self) -> list[Group]:
+        shown = self._shown()
+        by_name = {variable.name: variable for variable in shown}
+        popular = [by_name[name] for name in POPULAR if name in by_name]
+        groups = [Group("popular", _("Popular"), tuple(map(_leaf, popular)), open=True)] if popular else []
+        for product in products():
+            leaves = tuple(_leaf(variable) for variable in shown if variable.product == product)
+            if leaves:
+                name = catalog_text.product(product).name
+                groups.append(Group(product.name, name, leaves, open=bool(self._product)))
+        return groups
+
+    def _fill_tree(self) -> None:
+        self.tree.set_items(self._groups())
+        self.tree.set(self._names)
+        if self.search.get():
+            self.tree.filter(self.search.get())
+
+    def _check(self, ids: frozenset[Hashable]) -> None:
+        """The tree changed; variables of products that it does not show stay as they are."""
+        shown = {variable.name for variable in self._shown()}
+        self._change(self._names - shown | {str(one) for one in ids})
+
+    def _add(self, chosen: Iterable[Variable]) -> None:
+        self._change(self._names | {variable.name for variable in chosen})
+        self.tree.set(self._names)
+
+    def _clear_all(self) -> None:
+        self._change(frozenset())
+        self.tree.set(())
+
+    def _change(self, names: frozenset[str]) -> None:
+        self._names = names
+        self._show_selection()
+        self._on_change(names)
+
+    def _show_selection(self) -> None:
+        number = len(self._names)
+        self._count.configure(text=ngettext("{n:,} selected", "{n:,} selected", number) if number else "")
+        self._clear.state(["!disabled" if number else "disabled"])
+
+    def _show_about(self, name: Hashable | None) -> None:
+        """Describe the variable that has the keyboard."""
+        chosen = chosen_variables([str(name)]) if name else ()
+        about = (chosen[0].name, chosen[0].units, catalog_text.cadence(chosen[0].product.cadence)) if chosen else ()
+        self._about.configure(text=" · ".join(about))
+
+
+def _leaf(variable: Variable) -> Leaf:
+    searchable = " ".join(
+        (
+            *catalog_text.variable_names(variable),
+            variable.cds_name,
+            variable.cds_name.replace("_", " "),
+            *variable.also,
+            variable.code,
+            variable.nc_var,
+            variable.name,
+        )
+    )
+    return Leaf(variable.name, catalog_text.variable(variable), variable.short, searchable.lower())
