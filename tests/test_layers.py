@@ -53,6 +53,7 @@ ONLY_IN = {
         "gui.app",
         "gui.__init__",
     ),
+    "boto3": ("bucket.client",),
     "botocore": (
         "bucket.client",
         "bucket.s3",

@@ -1,4 +1,4 @@
-"""Creates the botocore S3 client: anonymous, pooled, without its own retries, independent of the user's AWS settings.
+"""Creates the boto3 S3 client: anonymous, pooled, without its own retries, independent of the user's AWS settings.
 
 The client sends over `HTTPSession`: a handler of botocore's event `before-send.s3` that returns a response replaces
 botocore's own sending. Retries belong to the engine, so the client makes one attempt per call.
@@ -13,6 +13,7 @@ import threading
 from datetime import datetime, timezone
 from typing import Any
 
+import boto3.session
 import botocore.session
 from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse, HeadersDict
@@ -57,7 +58,7 @@ def create_client(settings: Settings) -> Any:
         s3={"addressing_style": "auto"},
     )
     try:
-        return session.create_client(
+        return boto3.session.Session(botocore_session=session).client(
             "s3", region_name=settings.region, endpoint_url=settings.endpoint_url, config=config
         )
     except ValueError as error:

@@ -1,6 +1,6 @@
 """GET of a byte range: validates the response headers before the first byte, and always closes the body.
 
-Two ways to send the request have one interface. `PlainGet` calls `get_object` of botocore's client; `FastGet`
+Two ways to send the request have one interface. `PlainGet` calls `get_object` of boto3's client; `FastGet`
 (`era5dl.bucket.fast_get`) is faster and the default. ERA5DL_PLAIN_GET=1 in the environment selects the plain way, to
 compare the two or to find out in which of them a fault is. The tests run in both.
 

@@ -1,4 +1,4 @@
-"""S3Bucket: lists objects, reads their headers and opens byte ranges, with one botocore client and one connection pool.
+"""S3Bucket: lists objects, reads their headers and opens byte ranges, with one boto3 client and one connection pool.
 
 Listings and HEAD requests are `client.list_objects_v2` and `client.head_object`; `era5dl.bucket.get_object` has byte
 ranges. Responses are bounded before botocore parses them (`era5dl.bucket.responses`) and checked afterwards (here).
