@@ -160,7 +160,7 @@ def test_each_object_without_an_md5_is_fetched_once(lab: Lab) -> None:
 
 
 def test_a_session_cannot_be_opened_twice(lab: Lab) -> None:
-    keys = lab.put_objects(4, 2 * MB, speed=1 * MB)
+    keys = lab.put_objects(4, 8 * MB, speed=1 * MB)
     first = lab.start("first", keys)
     lab.wait_until(lambda: lab.fetching(first))
     second = lab.start("second", keys)
