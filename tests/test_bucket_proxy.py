@@ -370,6 +370,7 @@ def test_a_proxy_whose_name_nobody_knows(server: FaultServer, no_names_here: lis
     assert no_names_here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "kind", "words"),
     [

@@ -656,6 +656,7 @@ def test_an_entry_needs_neither_etag_nor_date(canned: Pair) -> None:
     assert list(canned.bucket.list("")) == [ObjectInfo("a.nc", 7, "", 0)]
 
 
+@pytest.mark.slow
 def test_a_real_server_lists_and_gives_what_was_put(seaweed: Seaweed) -> None:
     objects = {f"s3test/{name}": pseudo_random(name, 3000) for name in ("a.nc", "b c+d.nc", "Übersicht.nc")}
     for key, data in objects.items():

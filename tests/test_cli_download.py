@@ -159,6 +159,7 @@ def test_plan_writes_nothing_and_names_all(era5dl: Command, objects: Mapping[str
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.slow
 def test_a_list_of_keys_with_records(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     keys = key_list(tmp_path, *LIST_KEYS, "cli/gone.nc", "", "../../escape.nc")
@@ -180,6 +181,7 @@ def test_a_list_of_keys_with_records(era5dl: Command, objects: Mapping[str, byte
     assert not (tmp_path / "escape.nc").exists()
 
 
+@pytest.mark.slow
 def test_keys_from_standard_input_into_one_folder(
     era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path
 ) -> None:
@@ -197,6 +199,7 @@ def test_a_folder_that_cannot_be(era5dl: Command, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_too_small(era5dl: Command, tmp_path: Path) -> None:
     era5dl.environ["ERA5DL_DISK_RESERVE"] = "500T"
     done = era5dl("download", *WEEK, "--out", tmp_path / "out")
@@ -269,6 +272,7 @@ def test_a_silent_server_holds_up_no_end(era5dl: Command, tmp_path: Path, comman
         assert "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 def test_a_second_signal_ends_at_once(era5dl: Command, tmp_path: Path) -> None:
     """The first one is kept from being answered: the process is stopped while both arrive."""
@@ -371,6 +375,7 @@ def test_verify_a_folder_that_somebody_else_made(era5dl: Command, objects: Mappi
     assert (out / "mine.nc").read_bytes() == b"no object of the bucket"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
 def test_a_terminal_gets_a_picture(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     import pty

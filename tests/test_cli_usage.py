@@ -95,6 +95,7 @@ def test_wrong_usage_is_2_and_says_why(words: tuple[str, ...], said: str) -> Non
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("plan", "--json"), ("plan", "--jason", "--json"), ("sessions", "--json", "x")])
 def test_with_json_the_last_record_is_the_end(words: tuple[str, ...]) -> None:
     done = run(*words)
@@ -103,6 +104,7 @@ def test_with_json_the_last_record_is_the_end(words: tuple[str, ...]) -> None:
     assert last["error"]
 
 
+@pytest.mark.slow
 def test_an_endpoint_where_nobody_listens_is_3(tmp_path: Path) -> None:
     done = run("plan", "--keys-file", "-", "--endpoint-url", "http://127.0.0.1:1", stdin="a/b.nc\n")
     assert done.returncode == 3
@@ -126,6 +128,7 @@ def test_a_traceback_only_where_it_is_asked_for() -> None:
     assert "Traceback" not in run("plan", ERA5DL_DEBUG="0").stderr
 
 
+@pytest.mark.slow
 def test_products_and_variables() -> None:
     assert "an.pl" in run("products").stdout
     done = run("variables", "2t", "--product", "an.sfc")
@@ -146,6 +149,7 @@ def test_every_event_is_documented() -> None:
     assert said <= event_names()
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -183,6 +187,7 @@ def test_text_of_others_cannot_draw_on_the_terminal() -> None:
     assert "boo" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_narrow_encoding_is_survived() -> None:
     done = run("diagnose", "--endpoint-url", "http://é.invalid", PYTHONIOENCODING="ascii")
     assert done.returncode == 3

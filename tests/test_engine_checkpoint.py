@@ -75,6 +75,7 @@ def resume_is_correct(server: FaultServer, folder: Path, *, verify: bool = True)
 
 
 # Without verification no MD5s are recorded, and only the entry in the resume file tells data from holes.
+@pytest.mark.slow
 @pytest.mark.parametrize("verify", [True, False], ids=["block MD5s", "no MD5s"])
 @pytest.mark.parametrize("happens", [delete, cut, replace_object])
 def test_bytes_of_a_part_file_restarted_during_the_run_are_not_listed(

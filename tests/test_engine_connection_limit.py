@@ -66,6 +66,7 @@ def test_closed_connections_do_not_reduce_the_number_of_requests(
     assert sum(seen) / len(seen) >= 0.9 * WORKERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 3])
 def test_a_connection_limit_reduces_the_number_of_requests(
     fault_server: FaultServer, tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch

@@ -123,6 +123,7 @@ class RunningCommand:
         return code
 
 
+@pytest.mark.slow
 def test_a_missing_folder_gives_one_line(fault_server: FaultServer, tmp_path: Path) -> None:
     out, away, keys = tmp_path / "out", tmp_path / "away", tmp_path / "keys"
     data = pseudo_random(1, 3_000_000)

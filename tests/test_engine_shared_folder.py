@@ -159,6 +159,7 @@ def test_each_object_without_an_md5_is_fetched_once(lab: Lab) -> None:
     assert lab.payload <= 1.1 * lab.total
 
 
+@pytest.mark.slow
 def test_a_session_cannot_be_opened_twice(lab: Lab) -> None:
     keys = lab.put_objects(4, 8 * MB, speed=1 * MB)
     first = lab.start("first", keys)
@@ -219,6 +220,7 @@ def test_after_kill_9_the_other_session_takes_over_at_once(lab: Lab, seam: str) 
     lab.all_files_are_correct()
 
 
+@pytest.mark.slow
 def test_claims_of_dead_sessions_are_removed(lab: Lab) -> None:
     keys = lab.put_objects(6, 4 * MB, speed=1 * MB)
     first = lab.start("first", keys)

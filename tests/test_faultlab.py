@@ -27,7 +27,7 @@ SOON = 0.2  # seconds that faults of time last here
 @pytest.fixture(
     params=[
         "fault_server",
-        "fault_server_tls",
+        pytest.param("fault_server_tls", marks=pytest.mark.slow),
         pytest.param("fault_proxy", marks=pytest.mark.slow),
         pytest.param("fault_proxy_tls", marks=pytest.mark.slow),
     ]

@@ -18,6 +18,8 @@ from era5dl.gui.models import preferences
 from tests.faultlab import Certificates, Fault, FaultServer, Link
 from tests.gui_driver import Window, options, two_days, wrong
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
 SLOWLY = 150_000  # bytes a second: 2.4 MB take a while

@@ -65,6 +65,7 @@ def test_only_the_files_concerned_fail_and_it_says_what_to_set(
     assert [(out / name).is_file() for name in NAMES] == [True] * 3
 
 
+@pytest.mark.slow
 def test_a_session_in_a_folder_that_has_no_name_here(where: list[object], tmp_path: Path) -> None:
     state = {"ERA5DL_STATE_DIR": str(tmp_path / "state")}
     out = tmp_path / "o\u00e9"
@@ -95,6 +96,7 @@ except era5dl.errors.FolderUnusable as error:
     assert "PYTHONUTF8=1" in said
 
 
+@pytest.mark.slow
 def test_how_to_go_on_is_said_so_that_it_can_be_copied(where: list[object], tmp_path: Path) -> None:
     out = tmp_path / "o\u00e9"
     code, said = era5dl("download", *where, "--out", out, **ASCII)

@@ -174,6 +174,7 @@ def test_endless_device_is_refused(path: str, through: str) -> None:
     assert "Line 1 of the list of keys is longer than 8,192 bytes." in done.stderr
 
 
+@pytest.mark.slow
 def test_folder_instead_of_a_file_is_an_error(tmp_path: Path) -> None:
     done = era5dl("--keys-file", tmp_path)
     assert done.returncode == 2, done.stderr
@@ -204,6 +205,7 @@ def test_endless_pipe_is_refused(tmp_path: Path, line: bytes) -> None:
 # --- messages of the command
 
 
+@pytest.mark.slow
 def test_folder_keys_are_reported_and_not_counted(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("a/1.nc", b"1")
     keys = tmp_path / "keys"
@@ -220,6 +222,7 @@ def test_folder_keys_are_reported_and_not_counted(fault_server: FaultServer, tmp
     assert (records["plan"]["files"], records["plan"]["passed_over"], records["summary"]["files"]) == (1, 2, 1)
 
 
+@pytest.mark.slow
 def test_list_of_folders_only_is_an_error(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("a/\n", encoding="utf-8")

@@ -11,6 +11,8 @@ from era5dl.selection import Selection, select_days, select_variables
 from era5dl.settings import Settings
 from tests.servers.seaweed import Seaweed
 
+pytestmark = pytest.mark.slow
+
 WRF = Selection(select_variables(presets=["wrf"]), select_days(start="1963-02-01", end="1963-02-28"))
 ABSENT_KEY = "e5.oper.an.sfc/196302/e5.oper.an.sfc.128_134_sp.ll025sc.1963020100_1963022823.nc"
 

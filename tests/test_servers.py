@@ -16,6 +16,8 @@ from tests.faultlab import FaultServer, etag_of, pseudo_random
 from tests.servers.raw import Heard, RawClient
 from tests.servers.seaweed import Seaweed
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 PLAIN, PARTS, EMPTY = "servers/plain.nc", "servers/parts.nc", "servers/empty"
 ODD = "servers/odd & <ends> + ü 中/a b.nc"

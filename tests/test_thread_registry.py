@@ -202,6 +202,7 @@ def few_threads(most: int) -> Callable[[], None]:
     return limit
 
 
+@pytest.mark.slow
 @LINUX
 def test_with_few_threads_fewer_workers_do_it_and_it_says_so(fault_server: FaultServer, tmp_path: Path) -> None:
     keys = key_list(tmp_path, fault_server)
@@ -239,6 +240,7 @@ def test_with_no_thread_left_it_says_what_to_do(
         assert "ulimit -u" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 @pytest.mark.parametrize(
     "place",
