@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from era5dl.engine.events import ONLY_HELD, State, StateChanged, Throttled
 from era5dl.engine.reporting import REPEAT_AFTER, EventFilter
 from era5dl.errors import DiskError, DiskFull
