@@ -15,6 +15,14 @@ import pytest
 
 from era5dl.engine import retry
 from tests import texts
+from tests.bucket_setup import (  # noqa: F401 - fixtures
+    bucket_fixture,
+    canned_fixture,
+    get_way,
+    http_bucket,
+    no_user_settings,
+    server_fixture,
+)
 from tests.faultlab import Certificates, FaultServer, make_certificates
 from tests.servers.seaweed import Seaweed
 

@@ -10,6 +10,7 @@ import pytest
 
 from era5dl.bucket import get_object
 from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.get_object import PLAIN_GET
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.errors import Era5Error, Stopped
@@ -49,13 +50,17 @@ class Fetching(threading.Thread):
         return not self.is_alive()
 
 
-@pytest.fixture(scope="module", params=["http", "https"])
+@pytest.fixture(scope="module", params=["http, fast", "http, plain", "https, fast", "https, plain"])
 def shared(request: pytest.FixtureRequest) -> Iterator[tuple[FaultServer, S3Bucket]]:
-    """One server and one bucket for all tests, once plain and once with TLS."""
-    certificates = request.getfixturevalue("certificates") if request.param == "https" else None
+    """One server and one bucket for all tests: over http and https, with GETs in both ways."""
+    scheme, way = request.param.split(", ")
+    certificates = request.getfixturevalue("certificates") if scheme == "https" else None
     with FaultServer(certificates=certificates) as server:
         server.put(KEY, DATA, etag=OBJ.etag)
-        yield server, S3Bucket(settings_for(server, read_timeout=60.0, connect_timeout=60.0))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(PLAIN_GET, "1" if way == "plain" else "")
+            bucket = S3Bucket(settings_for(server, read_timeout=60.0, connect_timeout=60.0))
+        yield server, bucket
 
 
 @pytest.fixture
@@ -235,6 +240,7 @@ def test_patience_ends_with_bytes_and_with_the_time(ends: tuple[socket.socket, s
     abort.patience(60.0)
 
 
+@pytest.mark.usefixtures("get_way")
 @pytest.mark.parametrize("size", [1, 5000, 100_000])
 @pytest.mark.parametrize("sip", [1000, 1 << 20])
 def test_in_slices_come_the_same_bytes(monkeypatch: pytest.MonkeyPatch, size: int, sip: int) -> None:

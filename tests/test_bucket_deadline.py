@@ -96,6 +96,7 @@ CALLS: dict[str, Callable[[S3Bucket], object]] = {
 }
 
 
+@pytest.mark.usefixtures("get_way")
 @pytest.mark.parametrize("begun", [b"", b"5;"], ids=["size", "extension"])
 def test_the_head_of_a_chunk_is_waited_for_as_long_as_a_byte(begun: bytes) -> None:
     said = f"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-{len(DATA) - 1}/{len(DATA)}\r\nETag: {OBJ.etag}\r\n"
@@ -109,6 +110,7 @@ def test_the_head_of_a_chunk_is_waited_for_as_long_as_a_byte(begun: bytes) -> No
     assert time.monotonic() - began < SOON
 
 
+@pytest.mark.usefixtures("get_way")
 @pytest.mark.parametrize("kind", ["header-drip", "endless-interim"])
 @pytest.mark.parametrize("call", CALLS)
 def test_headers_have_all_in_all_as_long_as_a_byte(server: FaultServer, kind: str, call: str) -> None:
@@ -205,6 +207,7 @@ def test_a_plan_says_soon_that_a_listing_drips(monkeypatch: pytest.MonkeyPatch) 
         assert time.monotonic() - began < SOON
 
 
+@pytest.mark.usefixtures("get_way")
 def test_a_body_has_its_own_time(server: FaultServer) -> None:
     """The limit ends with the headers, and does not strike the next one who has the connection."""
     server.link = Link(speed=150_000)  # two seconds

@@ -39,6 +39,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "THROTTLE_BASE", 0.2)
 
 
+@pytest.mark.usefixtures("get_way")
 @pytest.mark.parametrize("kind", ["body-reset", "body-fin", "ragged-end", "body-stall"])
 def test_bytes_received_before_a_fault_are_not_fetched_again(
     fault_server: FaultServer, tmp_path: Path, kind: str
@@ -53,6 +54,7 @@ def test_bytes_received_before_a_fault_are_not_fetched_again(
     assert fault_server.stats().payload <= MB + (777_777 if kind == "body-reset" else 0)
 
 
+@pytest.mark.usefixtures("get_way")
 @pytest.mark.parametrize("part_size", [None, 250_000])
 def test_a_flipped_bit_never_gets_the_final_name(
     fault_server: FaultServer, tmp_path: Path, part_size: int | None
@@ -76,6 +78,7 @@ def test_an_opaque_etag_never_fails_a_file(fault_server: FaultServer, tmp_path: 
     assert ran.engine.snapshot().fetched_bytes == len(data), "it was fetched only once"
 
 
+@pytest.mark.usefixtures("get_way")
 def test_an_object_replaced_during_the_download_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
     old, new = pseudo_random("old", 4 * MB), pseudo_random("new", 5 * MB)
     fault_server.put(KEY, old)
@@ -358,6 +361,7 @@ def test_a_wrong_certificate_from_the_start_ends_the_run(
 # Slow lines
 
 
+@pytest.mark.usefixtures("get_way")
 def test_a_connection_that_drips_is_aborted(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from era5dl.bucket import responses, s3
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.error_mapping import translate
+from era5dl.bucket.get_object import PLAIN_GET
 from era5dl.bucket.interface import ObjectInfo, Parts
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.diagnosis.connection_probe import _clock_ahead
@@ -49,6 +50,16 @@ def server() -> Iterator[Canned]:
 @pytest.fixture(scope="module")
 def bucket(server: Canned) -> Iterator[S3Bucket]:
     found = S3Bucket(settings_for(server, read_timeout=2.0))
+    yield found
+    found.drop_idle_connections()
+
+
+@pytest.fixture(scope="module", params=["fast", "plain"])
+def get_bucket(server: Canned, request: pytest.FixtureRequest) -> Iterator[S3Bucket]:
+    """The same with GETs in both ways."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PLAIN_GET, "1" if request.param == "plain" else "")
+        found = S3Bucket(settings_for(server, read_timeout=2.0))
     yield found
     found.drop_idle_connections()
 
@@ -230,22 +241,23 @@ NUMBERS = st.sampled_from(
 @example(206, f"bytes 100-2099/{len(DATA)}", "-1", OBJ.etag, DATA[100:2100])
 @example(200, "", str(len(DATA)), OBJ.etag, DATA)
 def test_only_the_bytes_asked_for_are_handed_out(
-    bucket: S3Bucket, server: Canned, status: int, content_range: str, length: str, etag: str, body: bytes
+    get_bucket: S3Bucket, server: Canned, status: int, content_range: str, length: str, etag: str, body: bytes
 ) -> None:
     head = f"HTTP/1.1 {status} X\r\nContent-Range: {content_range}\r\nContent-Length: {length}\r\nETag: {etag}\r\n\r\n"
     server.answers = [head.encode("latin-1") + body]
     came = bytearray()
     try:
-        with bucket.open(OBJ, *SPAN, Abort()) as stream:
+        with get_bucket.open(OBJ, *SPAN, Abort()) as stream:
             while piece := read_some(stream, 1 << 16):
                 came += piece
     except Era5Error:
         pass
     assert (DATA[100:2100] if body == DATA[100:2100] else body).startswith(bytes(came))
-    whole = status == 200 and length.strip() == str(len(DATA))  # Range was ignored: all of it comes, and is read_some
+    whole = status == 200 and length.strip() == str(len(DATA))  # Range was ignored: all of it comes, and is read
     assert len(came) <= (len(DATA) if whole else 2000)
     if came and not whole:
-        assert (content_range, length.strip()) == (f"bytes 100-2099/{len(DATA)}", "2000")
+        assert content_range == f"bytes 100-2099/{len(DATA)}"
+        assert length.strip() in ("2000", "")
 
 
 def _bytes(text: str) -> bytes:
@@ -258,12 +270,14 @@ def _bytes(text: str) -> bytes:
 @example(503, b"<Error><Code>" + b"A" * 60_000 + b"</Code></Error>")
 @example(503, b"x" * 200_000)
 @example(503, b'<!DOCTYPE x [<!ENTITY a "b">]><Error><Code>&a;</Code></Error>')
-def test_any_body_of_an_error_is_an_error_of_ours(bucket: S3Bucket, server: Canned, status: int, body: bytes) -> None:
+def test_any_body_of_an_error_is_an_error_of_ours(
+    get_bucket: S3Bucket, server: Canned, status: int, body: bytes
+) -> None:
     server.answers = [Answer.of(status, "No", {"Content-Type": "text/html"}, body)]
     for ask in (
-        lambda: bucket.open(OBJ, *SPAN, Abort()).__enter__(),
-        lambda: bucket.head("e5/a.nc"),
-        lambda: list(bucket.list(PREFIX)),
+        lambda: get_bucket.open(OBJ, *SPAN, Abort()).__enter__(),
+        lambda: get_bucket.head("e5/a.nc"),
+        lambda: list(get_bucket.list(PREFIX)),
     ):
         with pytest.raises(BucketError) as refused:
             ask()

@@ -21,18 +21,20 @@ class StreamReader:
     """Reads a urllib3 response with `read1`, which returns the bytes that have arrived. Works for every response.
 
     sock: the socket of the response. timeout: seconds for each read; the head of a chunk can come byte by byte.
+    has_buffered: bytes may be available without reading from the socket.
     """
-
-    has_buffered = False
 
     def __init__(self, raw: Any, sock: socket.socket | None, timeout: float) -> None:
         self._raw, self._socket, self._timeout = raw, sock, timeout
+        self.has_buffered = True  # with the headers
 
     def readinto(self, view: memoryview) -> int:
         """Fill the front of `view` with the next bytes, as soon as there are any; return how many, 0 at the end."""
         with Deadline(self._timeout, "the next part of the answer") as limit:
             limit.begin(self._socket)
-            return _copy(self._raw.read1(len(view)), view)
+            count = _copy(self._raw.read1(len(view)), view)
+        self.has_buffered = count == len(view) or bool(getattr(self._raw, "chunked", False))
+        return count
 
 
 class SocketReader:
