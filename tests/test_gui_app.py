@@ -362,10 +362,10 @@ def test_the_splitter_can_be_moved_and_its_position_is_saved(
     usual = page.request.winfo_width()
 
     def drag(by: int) -> None:
-        sash = page.sash
-        x, y = sash.winfo_rootx(), sash.winfo_rooty() + 50
+        splitter = page.splitter
+        x, y = splitter.winfo_rootx(), splitter.winfo_rooty() + 50
         for event, place in (("<ButtonPress-1>", x), ("<B1-Motion>", x + by), ("<ButtonRelease-1>", x + by)):
-            sash.event_generate(event, rootx=place, rooty=y, x=1, y=50)
+            splitter.event_generate(event, rootx=place, rooty=y, x=1, y=50)
         root.update()
 
     drag(120)
@@ -382,11 +382,11 @@ def test_the_splitter_can_be_moved_and_its_position_is_saved(
     again = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     again.root.geometry("1280x700")
     again.wait_until(lambda: again.page.request.winfo_width() == wanted)
-    again.page.sash.focus_force()
+    again.page.splitter.focus_force()
     again.root.update()
-    again.page.sash.event_generate("<Right>")
+    again.page.splitter.event_generate("<Right>")
     again.wait_until(lambda: again.page.request.winfo_width() == wanted + 16)
-    again.page.sash.event_generate("<Home>")
+    again.page.splitter.event_generate("<Home>")
     again.wait_until(lambda: again.page.request.winfo_width() == usual)
 
 

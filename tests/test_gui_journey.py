@@ -239,7 +239,7 @@ def test_files_are_held_and_released_by_shortcut_and_menu(
     queue.table.select([2])
     shown: list[tk.Menu] = []
     monkeypatch.setattr(tk.Menu, "tk_popup", lambda menu, *_place: shown.append(menu))
-    queue._menu(0, 0)
+    queue._show_menu(0, 0)
     (menu,) = shown
     entries = {menu.entrycget(i, "label"): i for i in range(menu.index("end") + 1) if menu.type(i) == "command"}
     assert str(menu.entrycget(entries["Hold"], "state")) == "disabled"
@@ -259,7 +259,7 @@ def test_a_hundred_thousand_files_are_held_at_once(open_window: Callable[..., Wi
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     queue, model, asked = window.page.queue, window.app.queue, []
     model.load([ObjectInfo(f"e5/{i:06}.nc", 1000, "") for i in range(100_000)])
-    queue._do = replace(queue._do, hold=asked.append, release=asked.append)
+    queue._callbacks = replace(queue._callbacks, hold=asked.append, release=asked.append)
     queue.begin(True)
     queue.table.canvas.focus_force()
     window.root.update()

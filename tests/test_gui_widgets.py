@@ -533,7 +533,7 @@ def tree_of(root: tk.Tk, theme: Theme, heard: Callable[[frozenset[Hashable]], ob
                 (Leaf("10u", "10 metre U wind", "10u"), Leaf("10v", "10 metre V wind", "10v")),
                 open=True,
             ),
-            Group("heat", "Temperature", (Leaf("2t", "2 metre temperature", "2t", find="2 米温度"),)),
+            Group("heat", "Temperature", (Leaf("2t", "2 metre temperature", "2t", searchable="2 米温度"),)),
         ]
     )
     root.update()
@@ -828,7 +828,7 @@ def test_the_banner_takes_no_room_until_it_speaks(root: tk.Tk, theme: Theme) -> 
     root.update()
     assert banner.text == "It goes on." and not banner._button.winfo_manager()
     theme.use(DARK)
-    banner._cross.invoke()
+    banner._close_button.invoke()
     root.update()
     assert banner.winfo_height() <= 1 and closed == [1] == pressed
 
@@ -848,7 +848,7 @@ def test_the_tooltip(root: tk.Tk, theme: Theme) -> None:
     frame = tk.Frame(root, width=50, height=50)
     frame.pack()
     root.update()
-    tip = Tooltip(frame, theme, lambda: "Hello", rest=1)
+    tip = Tooltip(frame, theme, lambda: "Hello", delay=1)
     frame.event_generate("<Enter>")
     end = time.monotonic() + 5
     while not tip.shown and time.monotonic() < end:

@@ -105,17 +105,17 @@ class Actions:
     # --- view
 
     def show_download(self) -> None:
-        self._pages.turn_to(self._pages.download)
+        self._pages.show_page(self._pages.download)
 
     def show_sessions(self) -> None:
         self._service.sessions.request_list()
-        self._pages.turn_to(self._pages.sessions)
+        self._pages.show_page(self._pages.sessions)
 
     def show_diagnostics(self) -> None:
-        self._pages.turn_to(self._pages.diagnostics)
+        self._pages.show_page(self._pages.diagnostics)
 
     def show_log(self) -> None:
-        self._pages.turn_to(self._pages.log)
+        self._pages.show_page(self._pages.log)
 
     def search(self) -> None:
         """Go to the search field of the visible page; on the Download page to that of the variables, then the files."""

@@ -1,4 +1,4 @@
-"""Years, months and days as chips, in the place of the queue while they are being chosen."""
+"""Date grid: selection of years, months and days with toggle buttons, shown in place of the queue."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from collections.abc import Callable
 from datetime import date
 from tkinter import ttk
 
-from era5dl.gui.text.i18n import N_, _, pgettext, translate
+from era5dl.gui.pages.period_panel import MONTHS
+from era5dl.gui.text.i18n import _, pgettext, translate
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.toggle_grid import ToggleGrid
 
-Taken = Callable[[frozenset[int], frozenset[int], frozenset[int]], object]
-
-_MONTHS = (
-    *(N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun")),
-    *(N_("Jul"), N_("Aug"), N_("Sep"), N_("Oct"), N_("Nov"), N_("Dec")),
-)
+DatesCallback = Callable[[frozenset[int], frozenset[int], frozenset[int]], object]
 
 
 class DateGridPanel(Card):
-    """on_change: the years, months and days taken. on_close: the person is done."""
+    """on_change: gets the selected years, months and days. on_close: the user is done."""
 
-    def __init__(self, master: tk.Misc, theme: Theme, *, on_change: Taken, on_close: Callable[[], object]) -> None:
+    def __init__(
+        self, master: tk.Misc, theme: Theme, *, on_change: DatesCallback, on_close: Callable[[], object]
+    ) -> None:
         super().__init__(master, theme)
         self._on_change = on_change
         px = theme.px
@@ -36,10 +34,10 @@ class DateGridPanel(Card):
         self._hint = ttk.Label(self, style="Muted.TLabel")
         self._hint.pack(anchor="w", pady=(0, px(8)))
         self.years, self.months, self.days = (
-            ToggleGrid(self, theme, choices=choices, on_change=lambda _taken: self._told())
+            ToggleGrid(self, theme, choices=choices, on_change=lambda _selected: self._report())
             for choices in (
                 [(year, str(year)) for year in range(1940, date.today().year + 1)],
-                [(number, name) for number, name in enumerate(_MONTHS, start=1)],
+                [(number, name) for number, name in enumerate(MONTHS, start=1)],
                 [(day, f"{day:02}") for day in range(1, 32)],
             )
         )
@@ -48,23 +46,23 @@ class DateGridPanel(Card):
         self.retranslate()
 
     def show(self, years: frozenset[int], months: frozenset[int], days: frozenset[int]) -> None:
-        """Take these."""
+        """Select these; `on_change` is not called."""
         self.years.set(years)
         self.months.set(months)
         self.days.set(days)
 
     def retranslate(self) -> None:
-        """All texts in the language of now."""
+        """Set all texts in the current language."""
         self._title.configure(text=_("Years, months and days"))
         self._hint.configure(
             text=_("Click or drag to select. No month selected: all months. No day selected: all days.")
         )
         self._close.configure(text=pgettext("button", "Done"))
-        every, none = _("All"), _("None")
-        self.years.set_texts(title=_("Years"), all_text=every, none_text=none)
-        months = [(number, translate(name)) for number, name in enumerate(_MONTHS, start=1)]
-        self.months.set_texts(title=_("Months"), choices=months, all_text=every, none_text=none)
-        self.days.set_texts(title=_("Days"), all_text=every, none_text=none)
+        all_text, none_text = _("All"), _("None")
+        self.years.set_texts(title=_("Years"), all_text=all_text, none_text=none_text)
+        months = [(number, translate(name)) for number, name in enumerate(MONTHS, start=1)]
+        self.months.set_texts(title=_("Months"), choices=months, all_text=all_text, none_text=none_text)
+        self.days.set_texts(title=_("Days"), all_text=all_text, none_text=none_text)
 
-    def _told(self) -> None:
+    def _report(self) -> None:
         self._on_change(self.years.get(), self.months.get(), self.days.get())

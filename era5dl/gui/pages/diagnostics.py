@@ -1,4 +1,4 @@
-"""The Diagnostics page: what is the matter in words, the network test, and the last hour in six charts."""
+"""Diagnostics page: diagnoses in words, the network test, and six charts of the last hour."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _ICONS = {
     Severity.WARNING: ("warning", "warn"),
     Severity.BAD: ("danger", "danger"),
 }
-USUAL = 6.0  # seconds a network test takes
+TYPICAL = 6.0  # seconds that a network test takes
 _MOST = 3  # diagnoses shown at once
-_LEFT = 420  # width of the left column, in our units
+_LEFT = 420  # width of the left column, in unscaled pixels
 _TIMINGS = (N_("Mean"), N_("Min"), N_("Max"), N_("Jitter"), N_("Loss"))
 
 
@@ -43,7 +43,7 @@ class DiagnosticsPage(ttk.Frame):
 
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: DiagnosticsCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
-        self._theme, self._do = theme, callbacks
+        self._theme, self._callbacks = theme, callbacks
         self._diagnoses: tuple[DiagnosisText, ...] = ()
         self._steps: tuple[NetworkTestRow, ...] = ()
         self._testing = False
@@ -51,13 +51,13 @@ class DiagnosticsPage(ttk.Frame):
         self._hour = ChartData(now=0.0)
         self._banner = Banner(self, theme, on_close=lambda: None)
         self._banner.grid(row=0, column=0, columnspan=2, sticky="ew")
-        self._make_left()
-        self._make_charts()
+        self._create_left()
+        self._create_charts()
         self.columnconfigure(1, weight=1)
         self.rowconfigure(1, weight=1)
         follow(self, self.retranslate)
 
-    def _make_left(self) -> None:
+    def _create_left(self) -> None:
         px, theme = self._theme.px, self._theme
         left = ttk.Frame(self, style="Page.TFrame", width=px(_LEFT))
         left.grid(row=1, column=0, sticky="ns", padx=(0, px(10)))
@@ -77,9 +77,9 @@ class DiagnosticsPage(ttk.Frame):
             name.grid(row=2 * number + 1, column=1, sticky="w")
             hint.grid(row=2 * number + 2, column=1, sticky="w", pady=(px(2), px(6)))
             self._said.append((mark, name, hint))
-        self._make_test(left)
+        self._create_test(left)
 
-    def _make_test(self, left: ttk.Frame) -> None:
+    def _create_test(self, left: ttk.Frame) -> None:
         px, theme = self._theme.px, self._theme
         card = Card(left, theme)
         card.grid(row=1, column=0, sticky="nsew")
@@ -94,13 +94,13 @@ class DiagnosticsPage(ttk.Frame):
         self._progress = ttk.Progressbar(card, maximum=1000)
         buttons = self._buttons = ttk.Frame(card)
         buttons.pack(side="bottom", fill="x", pady=(px(10), 0))
-        self._test = ttk.Button(buttons, style="Accent.TButton", command=self._do.test)
+        self._test = ttk.Button(buttons, style="Accent.TButton", command=self._callbacks.test)
         self._test.pack(side="left")
-        self._report = ttk.Button(buttons, command=self._do.save_report)
+        self._report = ttk.Button(buttons, command=self._callbacks.save_report)
         theme.set_icon(self._report, "download", "text", 15)
         self._report.pack(side="right")
 
-    def _make_charts(self) -> None:
+    def _create_charts(self) -> None:
         px, theme = self._theme.px, self._theme
         card = Card(self, theme)
         card.grid(row=1, column=1, sticky="nsew")
@@ -129,10 +129,10 @@ class DiagnosticsPage(ttk.Frame):
         for row in (1, 2, 3):
             card.rowconfigure(row, weight=1, uniform="chart")
 
-    # --- values in
+    # --- interface
 
     def show(self, hour: ChartData) -> None:
-        """Draw the charts; costs a few milliseconds each, so ask for it every two seconds and only while visible."""
+        """Draw the charts; each takes some milliseconds. Call this every two seconds, while the page is visible."""
         self._hour = hour
         lines = (
             ((_("Throughput"), hour.speed),),
@@ -142,7 +142,7 @@ class DiagnosticsPage(ttk.Frame):
             ((_("Memory"), hour.memory),),
             ((_("Open files"), hour.open_files),),
         )
-        self._say_span()
+        self._show_span()
         for chart, series in zip(self.charts, lines, strict=True):
             chart.set_span(hour.span)
             chart.show([Series(name, points) for name, points in series], hour.now)
@@ -165,7 +165,7 @@ class DiagnosticsPage(ttk.Frame):
                     part.grid_remove()
 
     def show_steps(self, steps: Sequence[NetworkTestRow]) -> None:
-        """The results of a network test."""
+        """Show the results of a network test."""
         self._steps = tuple(steps)
         for cell in self._cells:
             cell.destroy()
@@ -198,7 +198,7 @@ class DiagnosticsPage(ttk.Frame):
         return label
 
     def show_testing(self, testing: bool) -> None:
-        """A network test goes on, or has ended."""
+        """Show whether a network test is running."""
         if testing == self._testing:
             return
         self._testing = testing
@@ -212,7 +212,7 @@ class DiagnosticsPage(ttk.Frame):
         self._set_test_texts()
 
     def show_message(self, text: str, kind: BannerKind = BannerKind.INFO) -> None:
-        """Say where the report is, or why there is none."""
+        """Show a message about the support report."""
         self._banner.show(kind, text)
 
     def retranslate(self) -> None:
@@ -235,7 +235,7 @@ class DiagnosticsPage(ttk.Frame):
         self.show(self._hour)
         self.show_steps(self._steps)
 
-    def _say_span(self) -> None:
+    def _show_span(self) -> None:
         minutes = round(self._hour.span / 60)
         text = _("The last hour") if minutes == 60 else _("The last {minutes} minutes", minutes=minutes)
         self._hour_title.configure(text=text)
@@ -251,9 +251,9 @@ class DiagnosticsPage(ttk.Frame):
         self._test.configure(text=_("Testing…") if self._testing else _("Run network test"))
 
     def _advance(self) -> None:
-        """The bar nears its end but never reaches it: how long each step of the test takes, nobody knows before."""
+        """Approach the end of the bar, but never reach it: the duration of a test is not known beforehand."""
         if self._testing:
-            share = 1 - math.exp(-(time.monotonic() - self._began) / USUAL)
+            share = 1 - math.exp(-(time.monotonic() - self._began) / TYPICAL)
             self._progress.configure(value=950 * share)
             self.after(100, self._advance)
 

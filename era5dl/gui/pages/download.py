@@ -1,4 +1,4 @@
-"""The Download page: the request to the left, the queue to the right, the totals below, and a banner above all."""
+"""Download page: the request at the left, the queue at the right with the totals below, and a banner at the top."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import Banner
 from era5dl.gui.widgets.splitter import Splitter
 
-_USUAL, _LEAST, _LEAST_RIGHT = 364.0, 336.0, 570.0  # widths of the request, and of what is right of it, in our units
+_DEFAULT, _LEAST, _LEAST_RIGHT = 364.0, 336.0, 570.0  # widths of the request, and of the queue, in unscaled pixels
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadCallbacks:
-    """What the page asks for, panel by panel. resized: the width of the request in our units, 0 for the usual one."""
+    """Callbacks of each panel. resized: gets the width of the request in unscaled pixels; 0 is the default."""
 
     request: RequestCallbacks
     queue: QueueCallbacks
@@ -33,7 +33,7 @@ class DownloadCallbacks:
 
 
 class DownloadPage(ttk.Frame):
-    """The panels are public: each has its own `show`."""
+    """Composes the panels, which are public; each has its own `show`."""
 
     def __init__(
         self,
@@ -46,26 +46,26 @@ class DownloadPage(ttk.Frame):
         limit: int,
         request_width: int = 0,
     ) -> None:
-        """request_width: in our units; 0 is the usual one."""
+        """request_width: in unscaled pixels; 0 is the default."""
         super().__init__(master, style="Page.TFrame")
-        self._theme, self._resized = theme, callbacks.resized
-        self._wish = theme.px(request_width or _USUAL)  # pixels; there may be less room than that
+        self._theme, self._on_resize = theme, callbacks.resized
+        self._wanted_width = theme.px(request_width or _DEFAULT)  # in pixels; there may be less room
         px = theme.px
         self.banner = Banner(self, theme, on_close=lambda: None)
         self.request = RequestPanel(self, theme, callbacks.request)
-        self.sash = Splitter(self, theme, on_move=self._move, on_rest=self._rest, on_reset=self._reset)
+        self.splitter = Splitter(self, theme, on_move=self._move, on_release=self._save_width, on_reset=self._reset)
         self.queue = QueuePanel(self, theme, model, callbacks.queue)
         self.grid_panel = DateGridPanel(self, theme, on_change=self.request.show_grid_choice, on_close=self.hide_grid)
         self.totals = TotalsPanel(self, theme, callbacks.totals, workers=workers, limit=limit)
         self.banner.grid(row=0, column=0, columnspan=3, sticky="ew")
         self.request.grid(row=1, column=0, rowspan=2, sticky="nsew")
-        self.sash.grid(row=1, column=1, rowspan=2, sticky="ns")
+        self.splitter.grid(row=1, column=1, rowspan=2, sticky="ns")
         self.queue.grid(row=1, column=2, sticky="nsew", pady=(0, px(10)))
         self.totals.grid(row=2, column=2, sticky="ew")
         self.columnconfigure(2, weight=1)
         self.rowconfigure(1, weight=1)
-        self._share_out()
-        self.bind("<Configure>", lambda _event: self._share_out(), add="+")
+        self._set_width()
+        self.bind("<Configure>", lambda _event: self._set_width(), add="+")
         follow(self, self.retranslate)
 
     def show_fields(self, fields: Fields) -> None:
@@ -74,7 +74,7 @@ class DownloadPage(ttk.Frame):
         self.grid_panel.show(fields.years, fields.months, fields.days)
 
     def show_plan_state(self, plan_state: PlanState) -> None:
-        """What comes of what is chosen."""
+        """Show what is known about the download that the fields describe."""
         self.request.show(plan_state)
         if self.request.fields.period is not Period.GRID:
             self.hide_grid()
@@ -86,7 +86,7 @@ class DownloadPage(ttk.Frame):
         (files if onward else variables).focus_set()
 
     def show_grid(self) -> None:
-        """Choose years, months and days in the place of the queue."""
+        """Show the date grid in place of the queue."""
         fields = self.request.fields
         self.grid_panel.show(fields.years, fields.months, fields.days)
         self.grid_panel.grid(row=1, column=2, sticky="nsew", pady=self.queue.grid_info()["pady"])
@@ -94,35 +94,35 @@ class DownloadPage(ttk.Frame):
         self.grid_panel.years.canvas.focus_set()
 
     def hide_grid(self) -> None:
-        """Back to the queue."""
+        """Show the queue again."""
         self.grid_panel.grid_forget()
 
-    # --- the edge between the request and the queue
+    # --- width of the request
 
     @property
     def request_width(self) -> int:
-        """Pixels of the request as they are now: as wished, but neither side gets too narrow for what is in it."""
+        """Width of the request in pixels: the wanted one, as long as neither side gets too narrow."""
         px = self._theme.px
-        most = self.winfo_width() - self.sash.winfo_reqwidth() - px(_LEAST_RIGHT)
-        return max(px(_LEAST), min(self._wish, most))
+        most = self.winfo_width() - self.splitter.winfo_reqwidth() - px(_LEAST_RIGHT)
+        return max(px(_LEAST), min(self._wanted_width, most))
 
-    def _share_out(self) -> None:
+    def _set_width(self) -> None:
         self.columnconfigure(0, minsize=self.request_width)
 
     def _move(self, pixels: int) -> None:
-        self._wish = self.request_width + pixels
-        self._share_out()
+        self._wanted_width = self.request_width + pixels
+        self._set_width()
 
-    def _rest(self) -> None:
-        self._wish = self.request_width
-        self._resized(round(self._wish / self._theme.scale.factor))
+    def _save_width(self) -> None:
+        self._wanted_width = self.request_width
+        self._on_resize(round(self._wanted_width / self._theme.scale.factor))
 
     def _reset(self) -> None:
-        self._wish = self._theme.px(_USUAL)
-        self._share_out()
-        self._resized(0)
+        self._wanted_width = self._theme.px(_DEFAULT)
+        self._set_width()
+        self._on_resize(0)
 
     def retranslate(self) -> None:
-        """All texts in the language of now."""
+        """Set all texts in the current language."""
         for panel in (self.request, self.queue, self.grid_panel, self.totals):
             panel.retranslate()

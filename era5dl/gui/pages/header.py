@@ -1,4 +1,4 @@
-"""The head of the window: its name, which bucket it speaks to, language, light or dark, settings, help, menu."""
+"""Header of the window: title, bucket, language, theme, and buttons for settings, help and menu."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from era5dl.gui.widgets.tooltip import Tooltip
 
 @dataclass(frozen=True, slots=True)
 class HeaderCallbacks:
-    """What it asks for. language: gets a code of `LANGUAGES`."""
+    """language: gets a code of `LANGUAGES`."""
 
     menu: Callable[[], object]
     help: Callable[[], object]
@@ -27,11 +27,11 @@ class HeaderCallbacks:
 
 
 class Header(ttk.Frame):
-    """Shows what it is told; decides nothing."""
+    """Displays state and forwards input; decides nothing."""
 
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: HeaderCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
-        self._theme, self._do = theme, callbacks
+        self._theme, self._callbacks = theme, callbacks
         px = theme.px
         follow(ttk.Label(self, style="Page.Title.TLabel"), text=lambda: _("ERA5 Downloader")).pack(side="left")
         self._where = ttk.Label(self, style="Page.Muted.TLabel")
@@ -47,10 +47,10 @@ class Header(ttk.Frame):
         self._language = ttk.Combobox(
             self, state="readonly", width=11, values=list(LANGUAGES.values()), style="Page.TCombobox"
         )
-        self._language.bind("<<ComboboxSelected>>", lambda _event: self._chosen(), add="+")
+        self._language.bind("<<ComboboxSelected>>", lambda _event: self._choose_language(), add="+")
         self._language.pack(side="right")
         for widget in (self._language, self._dark, self._settings, self._help, self._menu):
-            widget.lift()  # packed from the right; Tab goes from the left
+            widget.lift()  # they are packed from the right, but Tab goes from the left
         self.show_language()
 
     def _button(self, icon: str, command: Callable[[], object], hint: Callable[[], str]) -> ttk.Button:
@@ -60,22 +60,22 @@ class Header(ttk.Frame):
         button.pack(side="right", padx=(self._theme.px(4), 0))
         return button
 
-    # --- values in
+    # --- interface
 
     def show_where(self, text: str) -> None:
-        """The bucket, if it is not the usual one."""
+        """Show the bucket, if it is not the default one."""
         self._where.configure(text=text)
 
     def show_theme(self, dark: bool) -> None:
-        """The colours are these now."""
+        """Show which palette is used."""
         self._dark.set(dark)
 
     def show_language(self) -> None:
-        """The language of now."""
+        """Show the current language."""
         self._language.set(LANGUAGES[i18n.language()])
 
     def pop_up(self, actions: object) -> None:
-        """All actions, which are methods of this object, with their keys."""
+        """Show the menu of all actions with their shortcuts. actions: the object with a method for each."""
         menu = self._theme.menu(self)
         for entry in MENUS:
             part = self._theme.menu(menu)
@@ -90,8 +90,8 @@ class Header(ttk.Frame):
             menu.add_cascade(label=translate(entry.label), menu=part)
         menu.tk_popup(self._menu.winfo_rootx(), self._menu.winfo_rooty() + self._menu.winfo_height())
 
-    # --- what happens
+    # --- inside
 
-    def _chosen(self) -> None:
+    def _choose_language(self) -> None:
         self._language.selection_clear()
-        self._do.language(list(LANGUAGES)[self._language.current()])
+        self._callbacks.language(list(LANGUAGES)[self._language.current()])

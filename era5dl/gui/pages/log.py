@@ -1,4 +1,4 @@
-"""The Log page: what happened, a line each, as much of it as one wants to see."""
+"""Log page: one line for each event, filtered by level and search."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class LogPage(ttk.Frame):
         self._count = ttk.Label(head, style="Muted.TLabel")
         self._count.pack(side="left", padx=px(8))
         self._choice = ttk.Combobox(head, state="readonly", width=20)
-        self._choice.bind("<<ComboboxSelected>>", lambda _event: self._chosen(), add="+")
+        self._choice.bind("<<ComboboxSelected>>", lambda _event: self._choose_level(), add="+")
         self._choice.pack(side="right")
-        self.search = SearchEntry(head, theme, placeholder="", on_change=lambda _text: self._again(), width=24)
+        self.search = SearchEntry(head, theme, placeholder="", on_change=lambda _text: self._rewrite(), width=24)
         self.search.pack(side="right", padx=px(8))
         self._make_foot(card, callbacks)
         body = ttk.Frame(card)
@@ -77,7 +77,7 @@ class LogPage(ttk.Frame):
         self.text.bind("<Control-a>", lambda _event: self._select_all(), add="+")
         self.text.bind("<Button-1>", lambda _event: self.text.focus_set(), add="+")
         self._empty = ttk.Label(body, style="Muted.TLabel", justify="center")
-        theme.follow(self, self.restyle)
+        theme.follow(self, self._restyle)
         follow(self, self.retranslate)
 
     def _make_foot(self, card: ttk.Frame, callbacks: LogCallbacks) -> None:
@@ -93,13 +93,13 @@ class LogPage(ttk.Frame):
         self._clear_button = ttk.Button(foot, style="Ghost.TButton", command=callbacks.clear)
         self._clear_button.pack(side="right")
 
-    # --- values in
+    # --- interface
 
     def show(self, book: LogModel) -> None:
         """The lines of this book; at its end it scrolls along, elsewhere it stays where it is."""
         self._book = book
         if book.count < self._next or (self._numbers and not book.lines(since=self._numbers[-1])):
-            self._again()  # it was cleared
+            self._rewrite()  # it was cleared
             return
         if book.count == self._next:
             return
@@ -110,10 +110,10 @@ class LogPage(ttk.Frame):
         self._drop_old()
         if at_end:
             self.text.see("end")
-        self._say_count()
+        self._show_count()
 
-    def restyle(self, palette: Palette) -> None:
-        """In the colours of now."""
+    def _restyle(self, palette: Palette) -> None:
+        """Apply the colours of a palette."""
         self.text.configure(
             background=palette.card, foreground=palette.text, insertbackground=palette.text,
             selectbackground=palette.select, selectforeground=palette.select_text,
@@ -133,7 +133,7 @@ class LogPage(ttk.Frame):
         self.text.tag_raise("sel")
 
     def retranslate(self) -> None:
-        """All texts in the language of now; lines that are written stay as they were said."""
+        """Set all texts in the current language; lines keep the language in which they were written."""
         self._title.configure(text=_("Log"))
         self._choice.configure(values=[translate(text) for text in _CHOICES.values()])
         self._choice.current(int(self._level))
@@ -141,17 +141,17 @@ class LogPage(ttk.Frame):
         self._copy_button.configure(text=_("Copy"), compound="left")
         self._folder_button.configure(text=_("Open log folder"), compound="left")
         self._clear_button.configure(text=_("Clear"))
-        self._again()
+        self._rewrite()
 
     # --- inside
 
-    def _chosen(self) -> None:
+    def _choose_level(self) -> None:
         self._level = list(_CHOICES)[self._choice.current()]
         self._choice.selection_clear()
-        self._again()
+        self._rewrite()
 
-    def _again(self) -> None:
-        """Write everything anew, and look at its end."""
+    def _rewrite(self) -> None:
+        """Write all lines again, and scroll to the end."""
         self.text.configure(state="normal")
         self.text.delete("1.0", "end")
         self.text.configure(state="disabled")
@@ -159,7 +159,7 @@ class LogPage(ttk.Frame):
         self._next = self._book.count
         self._write(self._book.lines(self._level, self.search.get()))
         self.text.see("end")
-        self._say_count()
+        self._show_count()
 
     def _write(self, lines: list[LogLine]) -> None:
         if not lines:
@@ -184,7 +184,7 @@ class LogPage(ttk.Frame):
             self.text.configure(state="disabled")
             del self._numbers[:gone]
 
-    def _say_count(self) -> None:
+    def _show_count(self) -> None:
         number = len(self._numbers)
         self._count.configure(text=f"{number:,}" if number else "")
         if number:
@@ -195,7 +195,7 @@ class LogPage(ttk.Frame):
         self._empty.place(relx=0.5, rely=0.3, anchor="center")
 
     def _copy(self) -> str:
-        """What is selected, else everything that is shown."""
+        """Copy the selection, or all visible lines if there is none."""
         try:
             text = self.text.get("sel.first", "sel.last")
         except tk.TclError:  # nothing is selected

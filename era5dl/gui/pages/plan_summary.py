@@ -1,4 +1,4 @@
-"""What will come of what is chosen: files and bytes, missing ones, room on the disk, time; and the button to start."""
+"""Summary of the plan above the Start button: files, size, missing files, disk space and time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from era5dl.gui.widgets.basic_widgets import UpdatingLabel
 
 
 class PlanSummary(ttk.Frame):
-    """`show` says it; whoever holds it says when the language changes."""
+    """Part of the request panel."""
 
     def __init__(
         self, master: tk.Misc, theme: Theme, *, on_start: Callable[[], object], on_missing: Callable[[], object]
@@ -41,32 +41,32 @@ class PlanSummary(ttk.Frame):
         self.start = ttk.Button(self, style="Accent.TButton", command=on_start)
         theme.set_icon(self.start, "download", "on_accent", 15)
         self.start.grid(row=3, column=0, sticky="ew")
-        self._why = UpdatingLabel(self, style="Small.TLabel")
-        self._why.grid(row=4, column=0, sticky="w", pady=(px(5), 0))
+        self._obstacle = UpdatingLabel(self, style="Small.TLabel")
+        self._obstacle.grid(row=4, column=0, sticky="w", pady=(px(5), 0))
 
     def wrap(self, width: int) -> None:
         """Break lines at this width, in pixels."""
-        for label in (self._expected, self._why):
+        for label in (self._expected, self._obstacle):
             label.configure(wraplength=width)
 
     def show(self, plan_state: PlanState) -> None:
-        """What is known about the download that the fields describe."""
+        """Show what is known about the download that the fields describe."""
         planning = plan_state.plan is None and plan_state.error is None and plan_state.form.selection is not None
         text = ""
         if planning and not plan_state.preparing:
             done, total = plan_state.progress or (0, 0)
             text = _("Checking… {done:,} / {total:,}", done=done, total=total) if total > 1 else _("Checking…")
-        self._planning.show(text)  # while a plan is made, ten times a second that is all that changes
+        self._planning.show(text)  # ten times a second while the plan is made; all else stays as it is
         self.figures.show(" · ".join(plan_state.totals()))
         self._show_missing(len(plan_state.plan.missing) if plan_state.plan else 0)
         self._expected.show(_expected(plan_state))
         obstacle = plan_state.blocking_reason()
-        if self._why.show(obstacle) or not self._shown:
+        if self._obstacle.show(obstacle) or not self._shown:
             self.start.state(["disabled" if obstacle else "!disabled"])
         self._shown = True
 
     def retranslate(self) -> None:
-        """What `show` does not say anew."""
+        """Set the texts that `show` does not set."""
         self._missing_shown = -1
         self.start.configure(text=_("Start download"), compound="left")
 
@@ -82,7 +82,7 @@ class PlanSummary(ttk.Frame):
 
 
 def _expected(plan_state: PlanState) -> str:
-    """Room left on the disk and time it will take, as far as they are known."""
+    """Free disk space and time needed, as far as they are known."""
     parts = []
     after = plan_state.free_after
     if after is not None and after >= 0:

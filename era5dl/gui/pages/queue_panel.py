@@ -1,4 +1,4 @@
-"""The right of the Download page: every file of the plan, how far it is, and what can be done about it."""
+"""Queue of the Download page: a table of all files of the plan, with filter, search and context menu."""
 
 from __future__ import annotations
 
@@ -46,12 +46,17 @@ _COLUMNS = (
     table_model.Column("status", "", 124, show=table_model.Show.STATUS, least=122),
     table_model.Column("attempts", "", 58, right=True, least=50, muted=True, optional=True),
 )
-_FALLING = (SortKey.SIZE, SortKey.SPEED, SortKey.PROGRESS, SortKey.ATTEMPTS)  # what one wants to see first is the most
+_DESCENDING_FIRST = (
+    SortKey.SIZE,
+    SortKey.SPEED,
+    SortKey.PROGRESS,
+    SortKey.ATTEMPTS,
+)  # sorted in descending order first
 
 
 @dataclass(frozen=True, slots=True)
 class QueueCallbacks:
-    """Each gets places in the plan."""
+    """Files are given by their indices in the plan."""
 
     retry: Callable[[Sequence[int]], object]
     promote: Callable[[Sequence[int]], object]
@@ -62,13 +67,13 @@ class QueueCallbacks:
 
 
 class QueuePanel(Card):
-    """Shows a `QueueModel`; `refresh` after it changed."""
+    """Shows a `QueueModel`; call `refresh` after each change of it."""
 
     def __init__(self, master: tk.Misc, theme: Theme, model: QueueModel, callbacks: QueueCallbacks) -> None:
         super().__init__(master, theme)
-        self._theme, self._files, self._do = theme, model, callbacks
+        self._theme, self._files, self._callbacks = theme, model, callbacks
         self._begun = False
-        self._filters: list[str] = []  # what can be chosen, with the numbers of now
+        self._filters: list[str] = []  # texts of the filter, with the current numbers
         px = theme.px
         head = ttk.Frame(self)
         head.pack(fill="x", pady=(0, px(8)))
@@ -77,9 +82,9 @@ class QueuePanel(Card):
         self._count = UpdatingLabel(head, style="Muted.TLabel")
         self._count.pack(side="left", padx=px(8))
         self._filter = ttk.Combobox(head, state="readonly", width=17)
-        self._filter.bind("<<ComboboxSelected>>", lambda _event: self._filtered(), add="+")
+        self._filter.bind("<<ComboboxSelected>>", lambda _event: self._choose_filter(), add="+")
         self._filter.pack(side="right")
-        self.search = SearchEntry(head, theme, placeholder="", on_change=self._searched, width=20)
+        self.search = SearchEntry(head, theme, placeholder="", on_change=self._search, width=20)
         self.search.pack(side="right", padx=px(8))
         self._detail = UpdatingLabel(self, style="Small.TLabel")
         self._detail.pack(side="bottom", fill="x", pady=(px(6), 0))
@@ -87,26 +92,26 @@ class QueuePanel(Card):
             self,
             theme,
             columns=_COLUMNS,
-            model=_Rows(model, self._words),
-            on_sort=self._sorted,
+            model=_Rows(model, self._status_text),
+            on_sort=self._sort_by,
             on_select=lambda _ids: self._show_detail(),
-            on_menu=self._menu,
+            on_menu=self._show_menu,
             on_open=lambda row_id: callbacks.open_folder(int(str(row_id))),
             height=8,
         )
         self.table.pack(fill="both", expand=True)
         self.retranslate()
 
-    # --- values in
+    # --- interface
 
     def begin(self, begun: bool) -> None:
-        """Other files are in the model. begun: they are being fetched, or were; else they are what would be."""
+        """The model has other files now. begun: a download of them was started; else they are a plan."""
         self._begun = begun
         self.table.select(())
         self.refresh()
 
     def refresh(self) -> None:
-        """The model has changed."""
+        """Show the changes of the model."""
         counts = self._files.counts()
         shown, total = len(self._files), counts[FileFilter.ALL]
         self.table.set_empty_text(
@@ -124,7 +129,7 @@ class QueuePanel(Card):
         self._show_detail()
 
     def retranslate(self) -> None:
-        """All texts in the language of now."""
+        """Set all texts in the current language."""
         self._title.configure(text=_("Queue"))
         self.search.set_texts(placeholder=_("Search files"))
         titles = [_("File"), _("Progress"), _("Size"), _("Speed"), _("Status"), _("Attempts")]
@@ -132,54 +137,54 @@ class QueuePanel(Card):
         self.refresh()
 
     def choose_show(self, show: FileFilter) -> None:
-        """Show only these."""
+        """Set the filter."""
         self._files.filter(show)
         self._filter.set(self._filters[list(_SHOWS).index(show)])
         self.refresh()
 
     @property
     def selected(self) -> list[int]:
-        """Places in the plan of the selected rows."""
+        """Indices in the plan of the selected rows."""
         return sorted(one for one in self.table.selection if isinstance(one, int))
 
     def hold_or_release(self) -> None:
-        """Hold those of the selected files that can be held; where none can, release those that are held."""
+        """Hold the selected files that can be held; if there are none, release those that are held."""
         holdable = self._holdable(self.selected)
         if holdable:
-            self._do.hold(holdable)
+            self._callbacks.hold(holdable)
         else:
-            self._do.release(self._files.in_states(self.selected, FileState.HELD))
+            self._callbacks.release(self._files.in_states(self.selected, FileState.HELD))
 
-    # --- what happens
+    # --- inside
 
     def _holdable(self, chosen: Sequence[int]) -> list[int]:
         return self._files.in_states(chosen, FileState.WAITING, FileState.ACTIVE) if self._begun else []
 
-    def _words(self, file: File) -> str:
+    def _status_text(self, file: File) -> str:
         if not self._begun:
             return _("Planned")
         if file.state is FileState.ACTIVE and file.reason:
             return _("Retrying")
         return status_text.file_state(file.state, proving=file.proving).name
 
-    def _filtered(self) -> None:
+    def _choose_filter(self) -> None:
         self._filter.selection_clear()
         self._files.filter(list(_SHOWS)[self._filter.current()])
         self.refresh()
 
-    def _searched(self, text: str) -> None:
+    def _search(self, text: str) -> None:
         self._files.search(text)
         self.refresh()
 
-    def _sorted(self, column: str) -> None:
-        """A click turns the order round; the third one gives back the usual order, by activity."""
+    def _sort_by(self, column: str) -> None:
+        """The first click on a column sorts, the second one reverses, the third one restores the order by activity."""
         order = SortKey(column)
-        falling = order in _FALLING
+        descending_first = order in _DESCENDING_FIRST
         model = self._files
         if model.sort_key is not order:
-            model.sort(order, descending=falling)
-        elif model.descending is falling:
-            model.sort(order, descending=not falling)
+            model.sort(order, descending=descending_first)
+        elif model.descending is descending_first:
+            model.sort(order, descending=not descending_first)
         else:
             model.sort(SortKey.ACTIVITY)
         shown = None if model.sort_key is SortKey.ACTIVITY else model.sort_key.value
@@ -187,8 +192,8 @@ class QueuePanel(Card):
         self.refresh()
 
     def _show_detail(self) -> None:
-        """About the selected file: its reason, or its key."""
-        many = len(self.table.selection)  # ten times a second, and perhaps a hundred thousand
+        """Describe the selection: the key of a file, its error, or the number of files."""
+        many = len(self.table.selection)  # called ten times a second, with up to a hundred thousand selected
         chosen = self.selected if many == 1 else []
         text, style = "", "Small.TLabel"
         if many > 1:
@@ -208,11 +213,11 @@ class QueuePanel(Card):
         if self._detail.show(text, style):
             self._detail.configure(wraplength=max(200, self.winfo_width() - self._theme.px(40)))
 
-    def _menu(self, x: int, y: int) -> None:
+    def _show_menu(self, x: int, y: int) -> None:
         chosen = self.selected
         if not chosen:
             return
-        model, do = self._files, self._do
+        model, do = self._files, self._callbacks
         failed = model.in_states(chosen, FileState.FAILED)
         waiting = model.in_states(chosen, FileState.WAITING) if self._begun else []
         holdable, held = self._holdable(chosen), model.in_states(chosen, FileState.HELD)
@@ -242,7 +247,7 @@ class QueuePanel(Card):
 
 
 class _Rows:
-    """The model as the table asks for it."""
+    """The queue as a `TableModel`. status_text: returns the text for the status of a file."""
 
     def __init__(self, files: QueueModel, say: Callable[[File], str]) -> None:
         self._files, self._say = files, say

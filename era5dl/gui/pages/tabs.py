@@ -1,4 +1,4 @@
-"""The four pages of the window on their tabs."""
+"""Tabs of the window with its four pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from era5dl.gui.theme.theme import Theme
 
 @dataclass(frozen=True, slots=True)
 class TabsCallbacks:
-    """What each page asks for."""
+    """Callbacks of each page."""
 
     download: DownloadCallbacks
     sessions: SessionsCallbacks
@@ -28,7 +28,7 @@ class TabsCallbacks:
 
 
 class Tabs:
-    """notebook: the widget. pages: in the order of their tabs."""
+    """notebook: the ttk widget. pages: in the order of the tabs."""
 
     def __init__(
         self, master: tk.Misc, theme: Theme, model: QueueModel, callbacks: TabsCallbacks, begin: Preferences
@@ -51,17 +51,17 @@ class Tabs:
         for holder, page in zip(holders, self.pages, strict=True):
             page.pack(fill="both", expand=True)
             self.notebook.add(holder)
-        follow(self.notebook, self._name)
+        follow(self.notebook, self._set_titles)
 
     @property
     def visible(self) -> ttk.Frame:
-        """The page that is seen."""
+        """The page that is shown."""
         return self.pages[self.notebook.index("current")]
 
-    def turn_to(self, page: ttk.Frame) -> None:
-        """Let this one of the pages be seen."""
+    def show_page(self, page: ttk.Frame) -> None:
+        """Show this page."""
         self.notebook.select(self.pages.index(page))
 
-    def _name(self) -> None:
+    def _set_titles(self) -> None:
         for place, text in enumerate((_("Download"), _("Sessions"), _("Diagnostics"), _("Log"))):
             self.notebook.tab(place, text=text)

@@ -1,4 +1,4 @@
-"""The foot of the Download page: how far everything is, how fast, how long still; pause, stop, workers and limit."""
+"""Totals of the Download page: progress, speed and remaining time; pause, stop, workers and rate limit."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from era5dl.gui.widgets.line_chart import LineChart, Series
 from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.tooltip import Tooltip
 
-_CHART = 300  # our units the chart has, card's edges included, or it lies above the buttons
-_FIGURES = 270  # our units of the figures left of it then
-SPAN = 180.0  # seconds of speed that the chart shows
-_SHORT = 30.0  # seconds that it shows at the beginning
+_CHART = 300  # least width of the chart beside the buttons, in unscaled pixels; with less, it is above them
+_FIGURES = 270  # width of the figures beside it then
+SPAN = 180.0  # seconds that the chart shows
+_SHORT_SPAN = 30.0  # the same at the beginning
 
 
 @dataclass(frozen=True, slots=True)
 class TotalsCallbacks:
-    """limit: bytes per second, or None."""
+    """limit: gets bytes per second, or None."""
 
     pause: Callable[[], object]
     resume: Callable[[], object]
@@ -38,15 +38,15 @@ class TotalsCallbacks:
 
 
 class TotalsPanel(Card):
-    """`show` the numbers as often as you like."""
+    """`show` is called ten times a second."""
 
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: TotalsCallbacks, *, workers: int, limit: int) -> None:
         super().__init__(master, theme)
-        self._theme, self._do = theme, callbacks
+        self._theme, self._callbacks = theme, callbacks
         self._state: State | None = None
         self._last: Snapshot | None = None
-        self._filled: tuple[int, str] = (0, "Horizontal.TProgressbar")
-        self._arranged: State | None = State.ENDED  # the state the buttons are for
+        self._bar_shows: tuple[int, str] = (0, "Horizontal.TProgressbar")
+        self._buttons_for: State | None = State.ENDED  # the state that the buttons show
         px = theme.px
         self._figures = left = ttk.Frame(self)
         line = ttk.Frame(left)
@@ -60,7 +60,7 @@ class TotalsPanel(Card):
         self._detail = UpdatingLabel(left, style="Muted.TLabel")
         self._detail.pack(fill="x", pady=(0, px(9)))
         self._buttons = line = ttk.Frame(self)
-        self.pause = ttk.Button(line, command=self._paused)
+        self.pause = ttk.Button(line, command=self._pause_or_resume)
         self.stop = ttk.Button(line, style="Danger.TButton", command=callbacks.stop)
         theme.set_icon(self.stop, "stop", "danger", 14)
         self.pause.pack(side="left")
@@ -69,7 +69,7 @@ class TotalsPanel(Card):
         self.limit.pack(side="right")
         self.limit.insert(0, format_speed(limit) if limit else "")
         for key in ("<Return>", "<FocusOut>"):
-            self.limit.bind(key, lambda _event: self._limited(), add="+")
+            self.limit.bind(key, lambda _event: self._set_limit(), add="+")
         Tooltip(
             self.limit,
             theme,
@@ -88,10 +88,10 @@ class TotalsPanel(Card):
         self._place()
         self.retranslate()
 
-    # --- values in
+    # --- interface
 
     def show(self, snapshot: Snapshot | None, active: bool) -> None:
-        """The numbers of the run; None before the first one. active: it goes on."""
+        """Show a snapshot of the run; None before the first one. active: the run has not ended."""
         self._last = snapshot
         self._state = snapshot.state if snapshot is not None and active else None
         self._arrange()
@@ -115,54 +115,54 @@ class TotalsPanel(Card):
         if snapshot.held_files:
             parts.append(_("{n:,} held", n=snapshot.held_files))
         self._detail.show(" · ".join(parts))
-        self._left.show(self._time_left(snapshot) if active else "")
+        self._left.show(self._speed_and_time(snapshot) if active else "")
         self._fill(round(share * 1000), _bar_style(self._state, snapshot, whole))
 
     def show_speeds(self, samples: list[Sample], now: float) -> None:
-        """The speed of the last minutes; instants of any clock."""
-        self.chart.set_span(min(SPAN, max(_SHORT, now - samples[0][0])) if samples else SPAN)
+        """Show the speed of the last minutes. `now` and the times of the samples are of the same clock."""
+        self.chart.set_span(min(SPAN, max(_SHORT_SPAN, now - samples[0][0])) if samples else SPAN)
         self.chart.show([Series(_("Speed"), samples)], now)
 
     def show_settings(self, workers: int, limit: int) -> None:
-        """They were changed elsewhere."""
+        """Show settings that were changed elsewhere."""
         self.workers.set(workers)
         self.limit.delete(0, "end")
         self.limit.insert(0, format_speed(limit) if limit else "")
 
     def retranslate(self) -> None:
-        """All texts in the language of now."""
+        """Set all texts in the current language."""
         self.stop.configure(text=_("Stop"), compound="left")
         self._workers_title.configure(text=_("Workers"))
         self._limit_title.configure(text=_("Limit"))
         self.chart.set_texts(empty=_("The speed appears here."))
-        self._arranged = State.ENDED
+        self._buttons_for = State.ENDED
         self.show(self._last, self._state is not None)
 
-    # --- what happens
+    # --- inside
 
     @property
     def can_resume(self) -> bool:
-        """Whether the run is paused by the person."""
+        """Whether the run is paused by the user."""
         return self._state is State.PAUSED
 
     def _fill(self, permille: int, style: str) -> None:
-        if (permille, style) != self._filled:
-            self._filled = (permille, style)
+        if (permille, style) != self._bar_shows:
+            self._bar_shows = (permille, style)
             self.bar.configure(value=permille, style=style)
 
-    def _paused(self) -> None:
-        (self._do.resume if self.can_resume else self._do.pause)()
+    def _pause_or_resume(self) -> None:
+        (self._callbacks.resume if self.can_resume else self._callbacks.pause)()
 
-    def _limited(self) -> None:
+    def _set_limit(self) -> None:
         limit = read_limit(self.limit.get())
         self.limit.state(["invalid" if isinstance(limit, FieldError) else "!invalid"])
         if not isinstance(limit, FieldError):
-            self._do.limit(limit)
+            self._callbacks.limit(limit)
 
     def _arrange(self) -> None:
-        if self._arranged is self._state:
+        if self._buttons_for is self._state:
             return
-        self._arranged = self._state
+        self._buttons_for = self._state
         going = self._state not in (None, State.STOPPING, State.ENDED)
         self.pause.state(["!disabled" if going else "disabled"])
         self.stop.state(["!disabled" if going else "disabled"])
@@ -171,7 +171,7 @@ class TotalsPanel(Card):
         self._theme.set_icon(self.pause, icon, "text", 14)
 
     def _place(self) -> None:
-        """The chart has the right side; where there is little room, only above the buttons, whose words are not cut."""
+        """Put the chart at the right; with little room only above the buttons, whose texts must not be cut off."""
         gap, words = self._theme.px(18), self._buttons.winfo_reqwidth()
         narrow = self.winfo_width() < words + gap + self._theme.px(_CHART)
         self.columnconfigure(0, weight=1, minsize=self._theme.px(_FIGURES) if narrow else words + gap)
@@ -185,7 +185,7 @@ class TotalsPanel(Card):
             row=0, column=1, rowspan=2 - narrow, sticky="nsew", pady=(0, self._theme.px(8) if narrow else 0)
         )
 
-    def _time_left(self, snapshot: Snapshot) -> str:
+    def _speed_and_time(self, snapshot: Snapshot) -> str:
         if snapshot.state is not State.RUNNING:
             return status_text.state(snapshot.state).name
         pace = format_speed(snapshot.speed)

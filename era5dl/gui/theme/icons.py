@@ -1,6 +1,7 @@
-"""The icons, as lines, discs and polygons on a square of 16 by 16. No Tk in here.
+"""Icons, drawn as lines, discs and polygons on a square of 16 by 16 units. No Tk in here.
 
-Fonts that come with a bare Linux lack most of these signs, and what a font has looks different on each system.
+Characters of a font are no alternative: a minimal Linux has no font with these signs, and they look different
+everywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _UNITS = 16
 
 
 class Pen:
-    """Draws in units of the square onto layers of so many pixels."""
+    """Draws shapes, given in units of the square, as layers of `size` by `size` pixels."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -48,7 +49,7 @@ class Pen:
         return drawing.without(self.box(left, top, right, bottom, radius), inner)
 
     def arc(self, x: float, y: float, radius: float, start: float, end: float, thick: float = 1.6) -> Layer:
-        """Angles in degrees, clockwise from three o'clock."""
+        """A part of a circle. Angles are in degrees, clockwise from three o'clock."""
         steps = max(4, round(abs(end - start) / 18))
         angles = [math.radians(start + (end - start) * i / steps) for i in range(steps + 1)]
         return self.line(*((x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles), thick=thick)
@@ -248,5 +249,5 @@ NAMES = tuple(_DRAWINGS)
 
 @cache
 def icon(name: str, size: int) -> Shape:
-    """The icon, so many pixels wide and high; one layer to be coloured."""
+    """Return an icon of `size` by `size` pixels, with a single layer."""
     return drawing.draw(size, size, drawing.union(*_DRAWINGS[name](Pen(size))))

@@ -1,7 +1,7 @@
-"""The two sets of colours of the window, light and dark, by what they are for.
+"""Colours of the window by purpose, in a light and a dark palette.
 
-`page` lies behind everything, cards lie on it, fields lie in cards. What is written on which ground keeps a contrast of
-4.5 : 1 (3 : 1 for borders of controls and drawings); a test computes it as WCAG 2.1 does.
+`page` is behind everything; cards are on the page, and fields on cards. Text has a contrast of at least 4.5 to its
+background, borders of controls and drawings at least 3; a test computes both as WCAG 2.1 does.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ class Palette:
 
     name: str
     dark: bool
-    # grounds
+    # backgrounds
     page: str
     card: str
     field: str
-    hover: str  # on a card, below the mouse
-    press: str
-    stripe: str  # a quiet ground on a card: heading of a table, trough of a segmented control
-    # writing
+    hover: str  # of a control on a card, below the mouse
+    press: str  # the same, while it is pressed
+    stripe: str  # of a segmented control
+    # text
     text: str
-    muted: str
-    faint: str  # of what is disabled, and nothing else
+    muted: str  # secondary text
+    faint: str  # disabled text only
     # lines
     border: str  # of fields and buttons
-    line: str  # between things
-    control: str  # outline of an empty check box, track of a switch that is off: must be seen
+    line: str  # separators
+    control: str  # outline of an empty check box, track of a switch that is off
     track: str  # the empty part of a progress bar
-    # what draws the eye
+    # emphasis
     accent: str
     accent_hover: str
     accent_press: str
     on_accent: str
-    select: str  # ground of selected rows
+    select: str  # selected rows
     select_text: str
-    quiet_select: str  # the same where the keyboard is elsewhere
-    # meanings; each also has a shape or a word wherever it is used
+    quiet_select: str  # selected rows of a table without the keyboard
+    # status colours; wherever they are used, an icon or a word says the same
     ok: str
     warn: str
     danger: str
     danger_hover: str
-    # grounds of messages
+    # backgrounds of banners
     info_tint: str
     ok_tint: str
     warn_tint: str
     danger_tint: str
-    # lines of charts, first to last, and the area below the first
+    # lines of charts, in order
     series: tuple[str, ...]
-    area: str
+    area: str  # below the line of a chart with one line
 
 
 LIGHT = Palette(
@@ -128,18 +128,18 @@ PALETTES = {palette.name: palette for palette in (LIGHT, DARK)}
 
 
 def blend(over: str, under: str, share: float) -> str:
-    """The colour between two: `share` 1 is `over`, 0 is `under`."""
+    """Return a mixture of two colours: `share` 1 is `over`, 0 is `under`."""
     mixed = (round(a * share + b * (1 - share)) for a, b in zip(rgb(over), rgb(under), strict=True))
     return "#{:02x}{:02x}{:02x}".format(*mixed)
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """The three bytes of "#rrggbb"."""
+    """Return the red, green and blue of "#rrggbb", 0 to 255."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def contrast(one: str, other: str) -> float:
-    """How well one colour is read on the other, 1 to 21, as WCAG 2.1 defines it."""
+    """Return the contrast of two colours, 1 to 21, as WCAG 2.1 defines it."""
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 

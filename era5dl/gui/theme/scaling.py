@@ -1,8 +1,8 @@
-"""How big things are on this screen, which fonts there are, and whether they know Chinese.
+"""Screen scaling and fonts.
 
-On Linux desktops with a scaled screen Tk 8.6 enlarges fonts (it reads Xft.dpi) but nothing else: `tk scaling` must be
-set by us, and every length must go through `px`. On Windows the process must say that it knows about scaled
-screens before the first window is made. On macOS Tk counts in points, and the system scales.
+On Linux desktops with a scaled screen, Tk 8.6 enlarges fonts (it reads Xft.dpi) but nothing else. `tk scaling` must
+therefore be set here, and every length must go through `px`. On Windows the process must declare that it is aware of
+scaling before it creates a window. On macOS Tk counts in points, and the system scales.
 """
 
 from __future__ import annotations
@@ -15,32 +15,30 @@ from tkinter import font
 from typing import Any
 
 _NORMAL_DPI = 96
-_LEAST, _MOST = 0.75, 4.0  # beyond these nothing can be read, or nothing fits
-TEXT, SMALL, HEAD, TITLE, FIGURE, MONO = (
-    "TkDefaultFont",
-    "Era5Small",
-    "Era5Head",
-    "Era5Title",
-    "Era5Figure",
-    "TkFixedFont",
-)
-_OURS = {SMALL: (0.88, "normal"), HEAD: (1.06, "bold"), TITLE: (1.45, "bold"), FIGURE: (1.7, "bold")}
-CHINESE_FONTS = "fonts-noto-cjk or fonts-wqy-microhei"  # Debian's names, for the message that none was found
+_LEAST, _MOST = 0.75, 4.0  # scale factors; beyond them nothing can be read, or nothing fits
+TEXT, SMALL, HEAD, TITLE, FIGURE = "TkDefaultFont", "Era5Small", "Era5Head", "Era5Title", "Era5Figure"
+_FONTS = {
+    SMALL: (0.88, "normal"),
+    HEAD: (1.06, "bold"),
+    TITLE: (1.45, "bold"),
+    FIGURE: (1.7, "bold"),
+}  # size relative to TEXT, weight
+CHINESE_FONTS = "fonts-noto-cjk or fonts-wqy-microhei"  # Debian packages, for the message that there is none
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Pixels of the screen for one of ours; 1.0 is a screen of 96 dots per inch."""
+    """Screen pixels per unscaled pixel; 1.0 is a screen of 96 dots per inch."""
 
     factor: float
 
     def px(self, length: float) -> int:
-        """Our length in whole pixels; something that is there at all has at least one."""
+        """Convert an unscaled length to whole screen pixels. A positive length is at least one pixel."""
         return max(1, round(length * self.factor)) if length > 0 else round(length * self.factor)
 
 
 def prepare_process() -> None:
-    """Before the first window: on Windows, tell the system that we scale ourselves."""
+    """Declare on Windows that this process does its own scaling. Call it before the first window is created."""
     if sys.platform == "win32":
         with contextlib.suppress(AttributeError, OSError):
             import ctypes
@@ -49,7 +47,7 @@ def prepare_process() -> None:
 
 
 def detect(root: tk.Misc, factor: float | None = None) -> Scale:
-    """The scale of this screen, or the one wished for; sets `tk scaling` to it."""
+    """Return the scale of this screen, or `factor` if it is given, and set `tk scaling` to it."""
     if root.tk.call("tk", "windowingsystem") == "aqua":
         return Scale(min(_MOST, max(_LEAST, factor or 1.0)))
     factor = min(_MOST, max(_LEAST, factor or _dots_per_inch(root) / _NORMAL_DPI))
@@ -58,37 +56,39 @@ def detect(root: tk.Misc, factor: float | None = None) -> Scale:
 
 
 def _dots_per_inch(root: tk.Misc) -> float:
-    """What the desktop says (Xft.dpi), else what the screen says."""
+    """What the desktop is set to (Xft.dpi), else what the screen reports."""
     if root.tk.call("tk", "windowingsystem") == "x11":
         probe = tk.Toplevel(root, class_="Xft")
         probe.withdraw()
-        said = str(probe.tk.call("option", "get", probe, "dpi", "Dpi"))
+        xft_dpi = str(probe.tk.call("option", "get", probe, "dpi", "Dpi"))
         probe.destroy()
         with contextlib.suppress(ValueError):
-            if 48 <= float(said) <= 480:
-                return float(said)
+            if 48 <= float(xft_dpi) <= 480:
+                return float(xft_dpi)
     return float(root.winfo_fpixels("1i"))
 
 
 def make_fonts(root: tk.Misc) -> list[font.Font]:
-    """The named fonts beside Tk's own. Keep the list: a Font that is dropped takes its name with it."""
+    """Create the named fonts. Keep the list: Tk deletes a named font when its `Font` object is garbage-collected."""
     base = font.nametofont(TEXT, root=root)
     known = font.names(root)
-    facts: Any = base.configure()
+    settings: Any = base.configure()
     made: list[font.Font] = []
-    for name, (times, weight) in _OURS.items():
+    for name, (times, weight) in _FONTS.items():
         made.append(font.Font(root=root, name=name, exists=name in known))
         bold: Any = weight
-        made[-1].configure(family=facts["family"], size=round(facts["size"] * times) or facts["size"], weight=bold)
+        made[-1].configure(
+            family=settings["family"], size=round(settings["size"] * times) or settings["size"], weight=bold
+        )
     return made
 
 
 def knows_chinese(root: tk.Misc) -> bool:
-    """Whether some font here draws Chinese: a sign without a glyph is as wide as one that can have none."""
+    """Whether there is a font with Chinese characters: without one, they are as wide as an unassigned code point."""
     base = font.nametofont(TEXT, root=root)
     return base.measure("中文") != base.measure("\U0010fffd\U0010fffd")
 
 
 def line_height(root: tk.Misc, name: str = TEXT) -> int:
-    """Pixels from one line of this font to the next."""
+    """Return the pixels from one line of this font to the next."""
     return int(font.nametofont(name, root=root).metrics("linespace"))

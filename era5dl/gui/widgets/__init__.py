@@ -1,5 +1,5 @@
-"""The window's own widgets. They get values and callbacks and know nothing of downloads.
+"""Widgets of our own. They receive values and callbacks, and know nothing about downloads.
 
-Each is handed the `Theme` of its window, repaints itself when the look is switched, and takes texts ready to be shown;
-where it has texts of its own, `set_texts` changes them live.
+Each receives the `Theme` of its window, follows its palette, and takes texts that are already translated. Texts of its
+own are changed by `set_texts`.
 """

@@ -1,4 +1,4 @@
-"""A message across the page that says what is going on and what happens next."""
+"""Banner: a message across the page, with an optional button."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tkinter import ttk
 
 from era5dl.gui.theme.theme import Theme
 
-_LINGER = 600  # milliseconds before the place of a message that is over is given back: what flickers must not shake
+_HIDE_DELAY = 600  # ms; a message that disappears and returns at once must not make the page jump
 
 
 class BannerKind(Enum):
-    """How grave; each has its icon besides its colour."""
+    """Severity; each kind has its own icon besides its colour."""
 
     INFO = "Info"
     OK = "Ok"
@@ -32,40 +32,40 @@ _ICONS = {
 
 @dataclass(frozen=True, slots=True)
 class BannerAction:
-    """A button in the message."""
+    """A button in the banner."""
 
     text: str
     command: Callable[[], object]
 
 
 class Banner(ttk.Frame):
-    """Place it with grid or pack once; it takes no room while there is nothing to say."""
+    """Place it once with grid or pack; it takes no room while no message is shown."""
 
     def __init__(self, master: tk.Misc, theme: Theme, *, on_close: Callable[[], object] | None = None) -> None:
-        """on_close: shows a cross and hears that the person closed the message."""
+        """on_close: called when the user closes the message; without it there is no close button."""
         super().__init__(master, style="Page.TFrame", height=1)
         self._theme, self._on_close = theme, on_close
         self._box = ttk.Frame(self, padding=(theme.px(12), theme.px(7), theme.px(8), theme.px(7)))
         self._icon = ttk.Label(self._box)
         self._text = ttk.Label(self._box, justify="left")
         self._button = ttk.Button(self._box)
-        self._cross = ttk.Button(self._box, command=self._closed)
+        self._close_button = ttk.Button(self._box, command=self._close)
         self._icon.grid(row=0, column=0, padx=(0, theme.px(10)))
         self._text.grid(row=0, column=1, sticky="ew")
         self._box.columnconfigure(1, weight=1)
         self._kind = BannerKind.INFO
-        self._leaving: str | None = None
+        self._hiding: str | None = None
         self.bind("<Configure>", self._resized, add="+")
         theme.follow(self, lambda _: self._paint())
 
     @property
     def text(self) -> str:
-        """What it says now; empty when it is away or about to go."""
-        return str(self._text["text"]) if self._box.winfo_manager() and self._leaving is None else ""
+        """The message; empty if none is shown, or it is about to disappear."""
+        return str(self._text["text"]) if self._box.winfo_manager() and self._hiding is None else ""
 
     def show(self, kind: BannerKind, text: str, action: BannerAction | None = None) -> None:
-        """Say this; what it said before is replaced in place."""
-        self._stay()
+        """Show a message; it replaces the one before."""
+        self._cancel_hiding()
         self._kind = kind
         self._text.configure(text=text)
         if action is None:
@@ -74,39 +74,39 @@ class Banner(ttk.Frame):
             self._button.configure(text=action.text, command=action.command)
             self._button.grid(row=0, column=2, padx=(self._theme.px(10), 0))
         if self._on_close is not None:
-            self._cross.grid(row=0, column=3, padx=(self._theme.px(6), 0))
+            self._close_button.grid(row=0, column=3, padx=(self._theme.px(6), 0))
         self._paint()
         if not self._box.winfo_manager():
             self._box.pack(fill="x", pady=(0, self._theme.px(8)))
 
     def hide(self, *, at_once: bool = False) -> None:
-        """It is over."""
-        self._stay()
+        """Hide the message, by default after a short delay."""
+        self._cancel_hiding()
         if not self._box.winfo_manager():
             return
         if at_once:
-            self._gone()
+            self._remove()
         else:
-            self._leaving = self.after(_LINGER, self._gone)
+            self._hiding = self.after(_HIDE_DELAY, self._remove)
 
-    def _gone(self) -> None:
-        self._leaving = None
+    def _remove(self) -> None:
+        self._hiding = None
         self._box.pack_forget()
         self.configure(height=1)  # an empty frame keeps the height it had
 
-    def _stay(self) -> None:
-        if self._leaving is not None:
-            self.after_cancel(self._leaving)
-            self._leaving = None
+    def _cancel_hiding(self) -> None:
+        if self._hiding is not None:
+            self.after_cancel(self._hiding)
+            self._hiding = None
 
-    def _closed(self) -> None:
+    def _close(self) -> None:
         self.hide(at_once=True)
         if self._on_close is not None:
             self._on_close()
 
     def _resized(self, _event: object) -> None:
         room = self.winfo_width() - self._theme.px(64)
-        for button in (self._button, self._cross):
+        for button in (self._button, self._close_button):
             if button.winfo_manager():
                 room -= button.winfo_reqwidth() + self._theme.px(12)
         self._text.configure(wraplength=max(self._theme.px(160), room))
@@ -118,4 +118,4 @@ class Banner(ttk.Frame):
         self._text.configure(style=f"{style}.TLabel")
         self._icon.configure(style=f"{style}.TLabel", image=self._theme.icon(icon, colour, 18))
         self._button.configure(style=f"{style}.TButton")
-        self._cross.configure(style=f"Icon.{style}.TButton", image=self._theme.icon("cross", "muted", 14))
+        self._close_button.configure(style=f"Icon.{style}.TButton", image=self._theme.icon("cross", "muted", 14))

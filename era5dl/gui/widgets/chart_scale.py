@@ -1,15 +1,15 @@
-"""Where the lines of a chart's scale stand, and how many of its points are worth drawing. No Tk in here."""
+"""Scale of a chart: round tick values, and thinning of points. No Tk in here."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-Sample = tuple[float, float | None]  # instant or place, and value; None is a gap
+Sample = tuple[float, float | None]  # time or position, and value; None is a gap
 
 
 def nice_step(highest: float, lines: int = 4) -> float:
-    """1, 2 or 5 times a power of ten, so that about `lines` of them reach `highest`."""
+    """Return 1, 2 or 5 times a power of ten, so that about `lines` steps reach `highest`."""
     if not highest > 0 or math.isinf(highest):
         return 1.0
     rough = highest / lines
@@ -18,13 +18,13 @@ def nice_step(highest: float, lines: int = 4) -> float:
 
 
 def ticks(highest: float, lines: int = 4) -> list[float]:
-    """From 0 up to the first one not below `highest`."""
+    """Return the tick values from 0 up to the first one that is not below `highest`."""
     step = nice_step(highest, lines)
     return [step * number for number in range(max(1, math.ceil(highest / step - 1e-9)) + 1)]
 
 
 def thin(samples: Sequence[Sample], most: int = 600) -> list[Sample]:
-    """At most about `most` samples: of each stretch the lowest and the highest, so that no peak is lost."""
+    """Reduce to about `most` samples: the lowest and the highest of each interval, so that no peak is lost."""
     if len(samples) <= most:
         return list(samples)
     per_part = len(samples) / (most // 2)
@@ -38,7 +38,7 @@ def thin(samples: Sequence[Sample], most: int = 600) -> list[Sample]:
 
 
 def runs(samples: Sequence[Sample]) -> list[list[tuple[float, float]]]:
-    """The samples cut at their gaps."""
+    """Split the samples at their gaps."""
     parts: list[list[tuple[float, float]]] = [[]]
     for place, value in samples:
         if value is not None:

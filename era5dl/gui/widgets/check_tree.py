@@ -1,4 +1,4 @@
-"""A tree of groups and leaves with check boxes; a group's box says whether all, some or none are checked."""
+"""Tree of groups and leaves with check boxes; the box of a group shows whether all, some or none are checked."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from era5dl.gui.widgets.text_fitter import TextFitter
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """Something that can be checked. The same id may stand in several groups: it is one thing."""
+    """An item that can be checked. The same id may occur in several groups; it is one item."""
 
     id: Hashable
     text: str
-    detail: str = ""  # at the right end: a short name
-    find: str = ""  # what else a search finds it by; lower case
+    detail: str = ""  # shown at the right: a short name
+    searchable: str = ""  # further texts for the search, in lower case
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Leaves under one heading."""
+    """Leaves below one heading."""
 
     id: Hashable
     text: str
@@ -35,9 +35,9 @@ class Group:
 
 
 class CheckTree(ttk.Frame):
-    """Space or a click toggles (a group: all of its leaves that are shown), Return or a double click opens a group.
+    """Space or a click toggles a leaf, or all visible leaves of a group. Return opens or closes a group.
 
-    on_change gets the ids checked, also those that a filter hides.
+    on_change: gets the checked ids, including those that a filter hides.
     """
 
     def __init__(
@@ -51,16 +51,16 @@ class CheckTree(ttk.Frame):
         height: int = 8,
         detail_width: float = 56,
     ) -> None:
-        """on_focus: the id of the leaf the keyboard is on now, or None. empty: said when nothing is found."""
+        """on_focus: gets the id of the leaf with the keyboard, or None. empty: text shown when nothing is found."""
         super().__init__(master)
         self._theme, self._on_change, self._on_focus = theme, on_change, on_focus
         self._groups: tuple[Group, ...] = ()
         self._checked: set[Hashable] = set()
         self._open: set[Hashable] = set()
         self._keep: Callable[[Leaf], bool] | None = None
-        self._leaves: dict[str, Leaf] = {}  # by item of the tree
-        self._heads: dict[str, Group] = {}
-        self._shown: dict[str, str] = {}  # picture of each item
+        self._leaves: dict[str, Leaf] = {}  # by item id of the Treeview
+        self._group_items: dict[str, Group] = {}
+        self._shown: dict[str, str] = {}  # image of each item
         self.tree = ttk.Treeview(self, show="tree", columns=("detail",), selectmode="browse", height=height)
         self.tree.column("#0", width=theme.px(230), minwidth=theme.px(120), stretch=True)
         self.tree.column("detail", width=theme.px(detail_width), minwidth=0, stretch=False, anchor="e")
@@ -71,24 +71,24 @@ class CheckTree(ttk.Frame):
         self.rowconfigure(0, weight=1)
         self.columnconfigure(0, weight=1)
         self._fitter = TextFitter(font.nametofont(scaling.TEXT, root=self).measure)
-        self._room = 0  # pixels for the text of a leaf
+        self._room = 0  # for the text of a leaf, in pixels
         self._empty = ttk.Label(self, text=empty, style="Muted.TLabel", justify="center", anchor="center")
         tree = self.tree
         tree.bind("<space>", lambda _: self._toggle(tree.focus()))
-        tree.bind("<Return>", lambda _: self._turn(tree.focus()))
+        tree.bind("<Return>", lambda _: self._open_or_close(tree.focus()))
         tree.bind("<Button-1>", self._click)
         tree.bind("<Double-Button-1>", lambda _: "break")
-        tree.bind("<<TreeviewOpen>>", lambda _: self._remember(True))
-        tree.bind("<<TreeviewClose>>", lambda _: self._remember(False))
-        tree.bind("<<TreeviewSelect>>", lambda _: self._told_focus())
-        tree.bind("<FocusIn>", self._focused)
+        tree.bind("<<TreeviewOpen>>", lambda _: self._remember(self.tree.focus(), True))
+        tree.bind("<<TreeviewClose>>", lambda _: self._remember(self.tree.focus(), False))
+        tree.bind("<<TreeviewSelect>>", lambda _: self._report_focus())
+        tree.bind("<FocusIn>", self._got_focus)
         tree.bind("<Configure>", lambda _: self.after_idle(self._fit))  # ttk shares out the columns after this event
-        theme.follow(self, lambda _: self.restyle())
+        theme.follow(self, lambda _: self._restyle())
 
-    # --- for those who use it
+    # --- interface
 
     def set_items(self, groups: Sequence[Group]) -> None:
-        """Show these; what was checked and is still there stays so."""
+        """Show these groups; checked ids that still exist stay checked."""
         self._groups = tuple(groups)
         there = {leaf.id for group in groups for leaf in group.leaves}
         self._checked &= there
@@ -96,36 +96,35 @@ class CheckTree(ttk.Frame):
         self._fill()
 
     def set_texts(self, groups: Sequence[Group], empty: str = "") -> None:
-        """The same things in other words: nothing is opened, closed, checked or left."""
+        """Set the texts of the same groups; what is open, checked and focused stays so."""
         self._groups = tuple(groups)
         self._empty.configure(text=empty)
         self._fill()
 
     def get(self) -> frozenset[Hashable]:
-        """Ids that are checked."""
+        """Return the checked ids."""
         return frozenset(self._checked)
 
     def set(self, ids: Iterable[Hashable]) -> None:
-        """Check these and no others, without telling anybody."""
+        """Check these ids only; `on_change` is not called."""
         there = {leaf.id for group in self._groups for leaf in group.leaves}
         self._checked = set(ids) & there
         self._paint()
 
     def filter(self, keep: str | Callable[[Leaf], bool]) -> int:
-        """Show only leaves with all these words (or those `keep` says yes to), groups open. Returns how many are shown.
+        """Show only leaves that contain all words of a text, or for which `keep` is true. Return how many are shown.
 
-        An empty text shows everything, opened as it was before.
+        All groups are open then. An empty text shows everything again, with the groups open as before.
         """
         if isinstance(keep, str):
             words = keep.lower().split()
-            self._keep = (lambda leaf: _has(leaf, words)) if words else None
+            self._keep = (lambda leaf: _contains(leaf, words)) if words else None
         else:
             self._keep = keep
         self._fill()
         return len(self._leaves)
 
-    def restyle(self) -> None:
-        """Repaint in the colours of now; done by itself at a switch."""
+    def _restyle(self) -> None:
         self.tree.tag_configure("group", font=scaling.TEXT)
         self._shown.clear()
         self._paint()
@@ -134,30 +133,30 @@ class CheckTree(ttk.Frame):
 
     def _fill(self) -> None:
         tree = self.tree
-        keyboard = self._id_at(tree.focus())
+        focused = self._id_at(tree.focus())
         tree.delete(*tree.get_children())
-        self._leaves, self._heads, self._shown = {}, {}, {}
+        self._leaves, self._group_items, self._shown = {}, {}, {}
         for number, group in enumerate(self._groups):
             leaves = [leaf for leaf in group.leaves if self._keep is None or self._keep(leaf)]
             if not leaves:
                 continue
             shown = self._keep is not None or group.id in self._open
-            head = tree.insert("", "end", iid=f"g{number}", text=group.text, open=shown, tags=("group",))
-            self._heads[head] = group
+            group_item = tree.insert("", "end", iid=f"g{number}", text=group.text, open=shown, tags=("group",))
+            self._group_items[group_item] = group
             for place, leaf in enumerate(leaves):
-                item = tree.insert(head, "end", iid=f"g{number}.{place}", text=leaf.text, values=(leaf.detail,))
+                item = tree.insert(group_item, "end", iid=f"g{number}.{place}", text=leaf.text, values=(leaf.detail,))
                 self._leaves[item] = leaf
         self._room = 0
         self._fit()
         self._paint()
-        self._return_to(keyboard)
+        self._restore_focus(focused)
         if self._leaves or not self._groups:
             self._empty.place_forget()
         else:
             self._empty.place(relx=0.5, rely=0.25, anchor="n", relwidth=0.9)
 
     def _fit(self) -> None:
-        """Cut names that are too long for the column, with an ellipsis."""
+        """Shorten names that are too long for the column."""
         if not self.winfo_exists():
             return
         px = self._theme.px
@@ -170,28 +169,28 @@ class CheckTree(ttk.Frame):
             if self.tree.item(item, "text") != text:
                 self.tree.item(item, text=text)
 
-    def _return_to(self, keyboard: tuple[str, Hashable] | None) -> None:
-        """The keyboard stays where it was, or goes to the first row."""
-        for items in (self._leaves, self._heads):
+    def _restore_focus(self, focused: tuple[str, Hashable] | None) -> None:
+        """Focus the same group or leaf as before, else the first row."""
+        for items in (self._leaves, self._group_items):
             for item in items:
-                if self._id_at(item) == keyboard:
-                    self._go(item)
+                if self._id_at(item) == focused:
+                    self._focus_item(item)
                     return
-        if self._heads:
-            self._go(next(iter(self._heads)))
+        if self._group_items:
+            self._focus_item(next(iter(self._group_items)))
 
-    def _go(self, item: str) -> None:
+    def _focus_item(self, item: str) -> None:
         self.tree.focus(item)
         self.tree.selection_set(item)
 
     def _id_at(self, item: str) -> tuple[str, Hashable] | None:
         if item in self._leaves:
             return "leaf", self._leaves[item].id
-        return ("group", self._heads[item].id) if item in self._heads else None
+        return ("group", self._group_items[item].id) if item in self._group_items else None
 
     def _paint(self) -> None:
         p = self._theme.palette
-        pictures = {
+        images = {
             state: check_box(self._theme.images, mark, *colours, p.on_accent, background=None, gap=6)
             for state, mark, colours in (
                 (True, "check", (p.accent, p.accent)),
@@ -200,14 +199,14 @@ class CheckTree(ttk.Frame):
             )
         }
         for item, leaf in self._leaves.items():
-            self._put(item, pictures[leaf.id in self._checked])
-        for head, group in self._heads.items():
-            self._put(head, pictures[self._state(group)])
+            self._show_image(item, images[leaf.id in self._checked])
+        for group_item, group in self._group_items.items():
+            self._show_image(group_item, images[self._state(group)])
 
-    def _put(self, item: str, picture: str) -> None:
-        if self._shown.get(item) != picture:
-            self._shown[item] = picture
-            self.tree.item(item, image=picture)
+    def _show_image(self, item: str, image: str) -> None:
+        if self._shown.get(item) != image:
+            self._shown[item] = image
+            self.tree.item(item, image=image)
 
     def _state(self, group: Group) -> bool | None:
         count = sum(leaf.id in self._checked for leaf in group.leaves)
@@ -218,7 +217,7 @@ class CheckTree(ttk.Frame):
     def _toggle(self, item: str) -> str:
         if item in self._leaves:
             self._checked ^= {self._leaves[item].id}
-        elif item in self._heads:
+        elif item in self._group_items:
             ids = {self._leaves[child].id for child in self.tree.get_children(item)}
             if ids <= self._checked:
                 self._checked -= ids
@@ -230,11 +229,11 @@ class CheckTree(ttk.Frame):
         self._on_change(self.get())
         return "break"
 
-    def _turn(self, item: str) -> str:
-        if item in self._heads:
-            closed = not self.tree.item(item, "open")
-            self.tree.item(item, open=closed)
-            self._note(item, closed)
+    def _open_or_close(self, item: str) -> str:
+        if item in self._group_items:
+            open_ = not self.tree.item(item, "open")
+            self.tree.item(item, open=open_)
+            self._remember(item, open_)
         elif item in self._leaves:
             self._toggle(item)
         return "break"
@@ -244,21 +243,18 @@ class CheckTree(ttk.Frame):
         item = self.tree.identify_row(event.y)
         if not item:
             return None
-        self._go(item)
+        self._focus_item(item)
         part = str(self.tree.identify_element(event.x, event.y))
         if part.endswith("indicator"):
-            return self._turn(item)
-        in_head = item in self._heads
-        if in_head and "image" not in part:
-            return self._turn(item)  # the words of a group open it, its box checks it
+            return self._open_or_close(item)
+        on_group = item in self._group_items
+        if on_group and "image" not in part:
+            return self._open_or_close(item)  # a click on the name of a group opens it, a click on its box checks it
         return self._toggle(item)
 
-    def _remember(self, opened: bool) -> None:
-        self._note(self.tree.focus(), opened)
-
-    def _note(self, item: str, opened: bool) -> None:
-        """While a filter opens everything, nothing is remembered."""
-        group = self._heads.get(item)
+    def _remember(self, item: str, opened: bool) -> None:
+        """Remember which groups are open, except while a filter opens all of them."""
+        group = self._group_items.get(item)
         if group is None or self._keep is not None:
             return
         if opened:
@@ -266,15 +262,15 @@ class CheckTree(ttk.Frame):
         else:
             self._open.discard(group.id)
 
-    def _told_focus(self) -> None:
+    def _report_focus(self) -> None:
         leaf = self._leaves.get(self.tree.focus())
         self._on_focus(leaf.id if leaf else None)
 
-    def _focused(self, _event: object) -> None:
-        if not self.tree.focus() and self._heads:
-            self._go(next(iter(self._heads)))
+    def _got_focus(self, _event: object) -> None:
+        if not self.tree.focus() and self._group_items:
+            self._focus_item(next(iter(self._group_items)))
 
 
-def _has(leaf: Leaf, words: Sequence[str]) -> bool:
-    text = f"{leaf.text} {leaf.detail} {leaf.find}".lower()
+def _contains(leaf: Leaf, words: Sequence[str]) -> bool:
+    text = f"{leaf.text} {leaf.detail} {leaf.searchable}".lower()
     return all(word in text for word in words)

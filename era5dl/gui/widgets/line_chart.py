@@ -1,10 +1,11 @@
-"""A line chart on a canvas: speed, connections, latencies over the last minutes or the last hour.
+"""Line chart on a canvas: values over the last minutes or the last hour.
 
     chart = LineChart(card, look, format_value=text.speed, span=3600, format_ago=...)
     chart.show([Series(_("Speed"), samples)], now=time.time())
 
-Tk draws lines without anti-aliasing: a wider line of a colour half way to the ground lies below each. Drawing 600
-points takes about 2 ms, 3,600 about 21: more are thinned to their peaks.
+Tk draws lines without anti-aliasing. Each line therefore has a wider one below it, in a colour between line and
+background. Drawing 600 points takes about 2 ms, 3,600 about 21 ms; more points are thinned out. matplotlib was measured
+and not used: importing it takes longer than opening the window, and it adds 70 MB.
 """
 
 from __future__ import annotations
@@ -28,17 +29,14 @@ MOST_POINTS = 600
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line. samples: (unix seconds, value), in order of time; a value None leaves a gap."""
+    """One line. samples: (time in seconds, value), ordered by time; a value None is a gap."""
 
     name: str
     samples: Sequence[Sample]
 
 
 class LineChart(tk.Canvas):
-    """The first series has its area filled if it is the only one; with several there is a legend of names.
-
-    The mouse over it reads off the values there.
-    """
+    """A single series is drawn with a filled area; several have a legend. The values at the mouse are displayed."""
 
     def __init__(
         self,
@@ -54,9 +52,9 @@ class LineChart(tk.Canvas):
         width: float = 320,
         height: float = 120,
     ) -> None:
-        """span: seconds from the left edge to now. format_ago(seconds): words below the time axis; None is no axis.
+        """span: seconds from the left edge to now. format_ago(seconds): labels of the time axis; None for no axis.
 
-        least: the scale reaches at least so far. empty: said while there is nothing to draw.
+        least: the lowest maximum of the scale. empty: text shown while there is nothing to draw.
         """
         super().__init__(master, width=theme.px(width), height=theme.px(height), highlightthickness=0, borderwidth=0)
         self._theme, self._format, self._ago, self._span, self._least = theme, format_value, format_ago, span, least
@@ -77,7 +75,7 @@ class LineChart(tk.Canvas):
         theme.follow(self, lambda _: self._draw())
 
     def show(self, series: Sequence[Series], now: float) -> None:
-        """Draw these up to the instant `now`, at the right edge."""
+        """Draw these series up to the time `now`, at the right edge."""
         first = now - self._span
         self._now = now
         self._series = [
@@ -87,12 +85,12 @@ class LineChart(tk.Canvas):
         self._draw()
 
     def set_texts(self, *, title: str = "", empty: str = "") -> None:
-        """Another language; the names of series come with `show`."""
+        """Set the texts; the names of the series come with `show`."""
         self._title, self._empty = title, empty
         self._draw()
 
     def set_span(self, span: float) -> None:
-        """Seconds from the left edge to now; shown with the next `show`."""
+        """Set the seconds from the left edge to now; seen with the next `show`."""
         self._span = span
 
     # --- drawing
@@ -122,7 +120,7 @@ class LineChart(tk.Canvas):
             return
         for mark, label in zip(marks, labels, strict=True):
             y = self._y(mark)
-            if values or mark == 0:  # with nothing to draw, words are in their place
+            if values or mark == 0:  # else the text for an empty chart is there
                 batch.create("line", left, y, right, y, fill=palette.border if mark == 0 else palette.line)
             self._batch.create("text", left - px(6), y, text=label, anchor="e", fill=palette.muted, font=scaling.SMALL)
         self._draw_times()
@@ -136,7 +134,7 @@ class LineChart(tk.Canvas):
         self._draw_reading()
 
     def _most(self) -> int:
-        """Points worth drawing: denser than two pixels they only make the line thick."""
+        """Maximum number of points: more than one in two pixels would only make the line thicker."""
         return min(MOST_POINTS, max(60, self._wide // 2)) if self._wide > 1 else MOST_POINTS
 
     def _x(self, instant: float) -> float:
@@ -176,36 +174,38 @@ class LineChart(tk.Canvas):
             self._batch.create("text", x, middle, text=one.name, anchor="w", fill=palette.text, font=scaling.SMALL)
             x -= px(20)
             self._batch.create(
-                "line", x, middle, x + px(14), middle, width=px(2.5), fill=self._ink(number), dash=_dash(number, px)
+                "line", x, middle, x + px(14), middle, width=px(2.5), fill=self._colour(number), dash=_dash(number, px)
             )
             x -= px(14)
 
-    def _ink(self, number: int) -> str:
+    def _colour(self, number: int) -> str:
         colours = self._theme.palette.series
         return colours[number % len(colours)]
 
     def _draw_series(self, number: int, one: Series) -> None:
         palette, px = self._theme.palette, self._theme.px
         alone = len(self._series) == 1
-        ink = self._ink(number)
-        ground = palette.area if alone else palette.card
+        colour = self._colour(number)
+        background = palette.area if alone else palette.card
         thick = max(1, int(1.5 * self._theme.scale.factor))
         for run in runs(one.samples):
             points = [part for instant, value in run for part in (self._x(instant), self._y(value))]
             if len(run) == 1:
                 x, y = points
-                self._batch.create("oval", x - px(1), y - px(1), x + px(1), y + px(1), fill=ink, outline="")
+                self._batch.create("oval", x - px(1), y - px(1), x + px(1), y + px(1), fill=colour, outline="")
                 continue
             if alone:
                 foot = self._y(0)
                 self._batch.create("polygon", points[0], foot, *points, points[-2], foot, fill=palette.area, outline="")
             dash = _dash(number, px)
             if not dash:
-                soft = blend(ink, ground, 0.4)
+                soft = blend(colour, background, 0.4)
                 self._batch.create("line", *points, fill=soft, width=thick + 2, joinstyle="round", capstyle="round")
-            self._batch.create("line", *points, fill=ink, width=thick, joinstyle="round", capstyle="round", dash=dash)
+            self._batch.create(
+                "line", *points, fill=colour, width=thick, joinstyle="round", capstyle="round", dash=dash
+            )
 
-    # --- reading
+    # --- mouse
 
     def _moved(self, event: tk.Event[Any]) -> None:
         self._mouse = event.x
@@ -216,7 +216,7 @@ class LineChart(tk.Canvas):
         self._draw_reading()
 
     def reading(self, x: int) -> list[tuple[str, str]]:
-        """Names and values of the samples nearest to this place, of series that have one near."""
+        """Return the names and values of the samples at this place, for each series that has one nearby."""
         found = []
         for one in self._series:
             known = [(abs(self._x(instant) - x), value) for instant, value in one.samples if value is not None]
@@ -248,5 +248,5 @@ class LineChart(tk.Canvas):
 
 
 def _dash(number: int, px: Callable[[float], int]) -> tuple[int, ...] | str:
-    """Lines differ by more than their colour."""
+    """Dashes of a line, so that lines differ by more than their colour."""
     return ("", (px(6), px(3)), (px(2), px(3)), (px(8), px(3), px(2), px(3)))[number % 4]

@@ -1,4 +1,4 @@
-"""A few choices side by side, one of them taken."""
+"""Segmented control: a few choices side by side, of which one is selected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from era5dl.gui.theme.theme import Theme
 
 
 class SegmentedControl(ttk.Frame):
-    """Left and Right move between the choices and take them; a click takes one."""
+    """Left and Right, or a click, select a choice."""
 
     def __init__(
         self,
@@ -21,11 +21,11 @@ class SegmentedControl(ttk.Frame):
         value: str,
         on_change: Callable[[str], object],
     ) -> None:
-        """choices: their texts by the values that `on_change` gets, in order."""
+        """choices: texts by value, in order. on_change: gets the value."""
         super().__init__(master, style="Segments.TFrame", padding=theme.px(3))
         self._variable = tk.StringVar(self, value=value)
         self._on_change = on_change
-        self._told = value
+        self._reported = value
         self._buttons: dict[str, ttk.Radiobutton] = {}
         for column, (name, text) in enumerate(choices.items()):
             button = ttk.Radiobutton(
@@ -34,27 +34,27 @@ class SegmentedControl(ttk.Frame):
                 value=name,
                 variable=self._variable,
                 style="Segment.TRadiobutton",
-                command=self._chosen,
+                command=self._changed,
             )
             button.grid(row=0, column=column, sticky="nsew", padx=(theme.px(2) if column else 0, 0))
             button.bind("<Left>", lambda _, by=-1: self._move(by))  # type: ignore[misc]
             button.bind("<Right>", lambda _, by=1: self._move(by))  # type: ignore[misc]
             self.columnconfigure(column, weight=1, uniform="segment")
             self._buttons[name] = button
-        self._arrange()
+        self._set_tab_stop()
 
     def get(self) -> str:
-        """The value taken."""
+        """Return the selected value."""
         return self._variable.get()
 
     def set(self, value: str) -> None:
-        """Take this one without telling anybody."""
+        """Select a value; `on_change` is not called."""
         self._variable.set(value)
-        self._told = value
-        self._arrange()
+        self._reported = value
+        self._set_tab_stop()
 
     def set_texts(self, choices: Mapping[str, str]) -> None:
-        """The same choices in other words."""
+        """Set the texts of the choices."""
         for name, text in choices.items():
             self._buttons[name].configure(text=text)
 
@@ -66,13 +66,13 @@ class SegmentedControl(ttk.Frame):
         button.invoke()
         return "break"
 
-    def _chosen(self) -> None:
-        self._arrange()
-        if self._told != self.get():
-            self._told = self.get()
-            self._on_change(self._told)
+    def _changed(self) -> None:
+        self._set_tab_stop()
+        if self._reported != self.get():
+            self._reported = self.get()
+            self._on_change(self._reported)
 
-    def _arrange(self) -> None:
-        """Tab goes to the one that is taken only."""
+    def _set_tab_stop(self) -> None:
+        """Let Tab stop at the selected choice only."""
         for name, button in self._buttons.items():
             button.configure(takefocus=name == self.get())

@@ -1,4 +1,4 @@
-"""The gap between two panels, which can be taken hold of: drag it, or move it with the arrow keys."""
+"""Splitter: the gap between two panels, moved with the mouse or the arrow keys."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 
 from era5dl.gui.theme.theme import Theme
 
-_STEP = 16.0  # our units a key moves it
-_GRIP = (2.0, 36.0)  # what is seen of it, width and height
+_STEP = 16.0  # unscaled pixels that an arrow key moves it
+_GRIP = (2.0, 36.0)  # width and height of its visible part
 
 
 class Splitter(tk.Canvas):
-    """on_move(pixels): by so much to the right. on_rest(): it was let go. on_reset(): a double click, or Home."""
+    """on_move(pixels): it moved to the right by this distance. on_release(): the move ended.
+
+    on_reset(): a double click, or Home.
+    """
 
     def __init__(
         self,
@@ -21,7 +24,7 @@ class Splitter(tk.Canvas):
         theme: Theme,
         *,
         on_move: Callable[[int], object],
-        on_rest: Callable[[], object],
+        on_release: Callable[[], object],
         on_reset: Callable[[], object],
         width: float = 10,
     ) -> None:
@@ -34,21 +37,21 @@ class Splitter(tk.Canvas):
             cursor="sb_h_double_arrow",
             takefocus=1,
         )
-        self._theme, self._move, self._rest = theme, on_move, on_rest
-        self._held: int | None = None  # where on the screen it was taken
-        self._lit = self._focused = False
+        self._theme, self._on_move, self._on_release = theme, on_move, on_release
+        self._dragged_from: int | None = None  # x on the screen
+        self._hovered = self._focused = False
         self.bind("<Configure>", lambda _event: self._draw())
-        self.bind("<Enter>", lambda _event: self._light(lit=True))
-        self.bind("<Leave>", lambda _event: self._light(lit=False))
+        self.bind("<Enter>", lambda _event: self._hover(hovered=True))
+        self.bind("<Leave>", lambda _event: self._hover(hovered=False))
         self.bind("<FocusIn>", lambda _event: self._focus(focused=True))
         self.bind("<FocusOut>", lambda _event: self._focus(focused=False))
-        self.bind("<Button-1>", self._taken)
-        self.bind("<B1-Motion>", self._dragged)
-        self.bind("<ButtonRelease-1>", self._let_go)
+        self.bind("<Button-1>", self._press)
+        self.bind("<B1-Motion>", self._drag)
+        self.bind("<ButtonRelease-1>", self._release)
         for event in ("<Double-Button-1>", "<Home>"):
             self.bind(event, lambda _event: on_reset())
         for key, step in (("<Left>", -_STEP), ("<Right>", _STEP)):
-            self.bind(key, lambda _event, step=step: self._stepped(theme.px(step)))  # type: ignore[misc]
+            self.bind(key, lambda _event, step=step: self._step(theme.px(step)))  # type: ignore[misc]
         theme.follow(self, lambda _palette: self._draw())
 
     def _draw(self) -> None:
@@ -57,39 +60,34 @@ class Splitter(tk.Canvas):
         self.configure(background=palette.page)
         wide, high = (px(length) for length in _GRIP)
         x, y = self.winfo_width() // 2, self.winfo_height() // 2
-        ink = (
-            palette.accent
-            if self._focused or self._held is not None
-            else palette.control
-            if self._lit
-            else palette.border
-        )
-        self.create_rectangle(x - wide // 2, y - high // 2, x - wide // 2 + wide, y + high // 2, fill=ink, width=0)
+        active = self._focused or self._dragged_from is not None
+        colour = palette.accent if active else palette.control if self._hovered else palette.border
+        self.create_rectangle(x - wide // 2, y - high // 2, x - wide // 2 + wide, y + high // 2, fill=colour, width=0)
 
-    def _light(self, *, lit: bool) -> None:
-        self._lit = lit
+    def _hover(self, *, hovered: bool) -> None:
+        self._hovered = hovered
         self._draw()
 
     def _focus(self, *, focused: bool) -> None:
         self._focused = focused
         self._draw()
 
-    def _taken(self, event: tk.Event[Any]) -> None:
-        self._held = event.x_root
+    def _press(self, event: tk.Event[Any]) -> None:
+        self._dragged_from = event.x_root
         self._draw()
 
-    def _dragged(self, event: tk.Event[Any]) -> None:
-        if self._held is not None and event.x_root != self._held:
-            by, self._held = event.x_root - self._held, event.x_root
-            self._move(by)
+    def _drag(self, event: tk.Event[Any]) -> None:
+        if self._dragged_from is not None and event.x_root != self._dragged_from:
+            by, self._dragged_from = event.x_root - self._dragged_from, event.x_root
+            self._on_move(by)
 
-    def _let_go(self, _event: object) -> None:
-        if self._held is not None:
-            self._held = None
+    def _release(self, _event: object) -> None:
+        if self._dragged_from is not None:
+            self._dragged_from = None
             self._draw()
-            self._rest()
+            self._on_release()
 
-    def _stepped(self, by: int) -> str:
-        self._move(by)
-        self._rest()
+    def _step(self, by: int) -> str:
+        self._on_move(by)
+        self._on_release()
         return "break"

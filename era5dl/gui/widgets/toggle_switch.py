@@ -1,4 +1,4 @@
-"""A switch: on or off, at once."""
+"""Toggle switch: a check box that looks like a switch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from era5dl.gui.theme.theme import Theme
 
 
 class ToggleSwitch(ttk.Checkbutton):
-    """Space, Return or a click turns it. Its text says what it is, its knob whether it is on."""
+    """Space, Return or a click toggles it."""
 
     def __init__(
         self,
@@ -37,9 +37,9 @@ class ToggleSwitch(ttk.Checkbutton):
         return self._variable.get()
 
     def set(self, value: bool) -> None:
-        """Turn it without telling anybody."""
+        """Turn it on or off; `on_change` is not called."""
         self._variable.set(value)
 
     def set_texts(self, text: str) -> None:
-        """What it is called."""
+        """Set the label."""
         self.configure(text=text)

@@ -1,4 +1,4 @@
-"""A few words beside the mouse when it rests, or below what the keyboard is on."""
+"""Tooltip: a short text beside the mouse after it has rested on a widget."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.theme import Theme
 
-_REST = 500  # milliseconds the mouse must rest
-_WIDEST = 520
+_DELAY = 500  # ms that the mouse must rest
+_WIDEST = 520  # unscaled pixels
 
 
 class Tooltip:
-    """Keeps itself alive by its bindings. `text` is asked at each showing; nothing is shown for an empty one."""
+    """Kept alive by its bindings. A callable `text` is called each time; nothing is shown for an empty text."""
 
-    def __init__(self, widget: tk.Misc, theme: Theme, text: str | Callable[[], str], *, rest: int = _REST) -> None:
-        self._widget, self._theme, self._text, self._rest = widget, theme, text, rest
+    def __init__(self, widget: tk.Misc, theme: Theme, text: str | Callable[[], str], *, delay: int = _DELAY) -> None:
+        self._widget, self._theme, self._text, self._delay = widget, theme, text, delay
         self._window: tk.Toplevel | None = None
-        self._waiting: str | None = None
-        widget.bind("<Enter>", self._arm, add="+")
+        self._timer: str | None = None
+        widget.bind("<Enter>", self._start_timer, add="+")
         widget.bind("<Motion>", self._moved, add="+")
         for event in ("<Leave>", "<ButtonPress>", "<Key>", "<Destroy>", "<Unmap>"):
             widget.bind(event, lambda _: self.hide(), add="+")
 
     def set_texts(self, text: str | Callable[[], str]) -> None:
-        """Say this from now on."""
+        """Set the text."""
         self._text = text
 
     @property
     def shown(self) -> bool:
-        """Whether it is on the screen."""
+        """Whether it is visible."""
         return self._window is not None
 
     def show(self) -> None:
@@ -58,25 +58,25 @@ class Tooltip:
         window.lift()
 
     def hide(self) -> None:
-        """Take it away, and do not show one that was about to come."""
-        if self._waiting is not None:
-            waiting, self._waiting = self._waiting, None
-            self._theme.root.after_cancel(waiting)
+        """Hide it, or cancel it if it is about to appear."""
+        if self._timer is not None:
+            timer, self._timer = self._timer, None
+            self._theme.root.after_cancel(timer)
         if self._window is not None:
             window, self._window = self._window, None
             window.destroy()
 
-    def _arm(self, _event: tk.Event[Any]) -> None:
+    def _start_timer(self, _event: tk.Event[Any]) -> None:
         self.hide()
-        self._waiting = self._theme.root.after(self._rest, self._due)
+        self._timer = self._theme.root.after(self._delay, self._timer_expired)
 
     def _moved(self, event: tk.Event[Any]) -> None:
         if self._window is None:
-            self._arm(event)
+            self._start_timer(event)
         elif not isinstance(self._text, str):
-            self.hide()  # what it says may depend on the place
-            self._arm(event)
+            self.hide()  # its text may depend on the position
+            self._start_timer(event)
 
-    def _due(self) -> None:
-        self._waiting = None
+    def _timer_expired(self) -> None:
+        self._timer = None
         self.show()
