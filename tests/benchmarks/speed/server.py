@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -33,6 +34,10 @@ from tests.faultlab.s3 import honest_answer
 
 TICK = 0.01  # seconds between two sends to a paced connection
 BLOCK = 1 << 18  # bytes given to TLS at once
+SLOW_DOWN = (
+    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 60\r\n\r\n"
+    b"<Error><Code>SlowDown</Code><Message>less</Message></Error>\n"
+)
 LAST_MODIFIED = b"Wed, 01 Jan 2025 00:00:00 GMT"
 _GET = re.compile(rb"GET /([^ ?]+)(?:\?([^ ]*))? HTTP/1\.1\r\n")
 _RANGE = re.compile(rb"\r\nrange: *bytes=(\d+)-(\d*)(?=\r\n|$)", re.IGNORECASE)
@@ -102,11 +107,22 @@ class Files:
 class Server:
     """One thread a connection. It lives as long as its process."""
 
-    def __init__(self, folder: Path, link: Link, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        link: Link,
+        context: ssl.SSLContext | None,
+        host: str = "127.0.0.1",
+        most_requests: int = 0,
+        congestion: str = "",
+    ) -> None:
         self._files, self._link, self._context = Files(folder), link, context
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self._most_requests, self._requests, self._lock = most_requests, 0, threading.Lock()
+        self._listener = socket.create_server((host, 0), backlog=4096)
+        if congestion:
+            self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
         scheme = "https" if context else "http"
-        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{scheme}://{host}:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -135,7 +151,24 @@ class Server:
                     head, _, came = came.partition(b"\r\n\r\n")
                     if self._link.latency:
                         time.sleep(self._link.latency)
-                    self._answer(sock, self._files.find(head + b"\r\n\r\n"), speed, no_body=head.startswith(b"HEAD"))
+                    with self._counted() as too_many:
+                        if too_many:
+                            sock.sendall(SLOW_DOWN)
+                            continue
+                        found = self._files.find(head + b"\r\n\r\n")
+                        self._answer(sock, found, speed, no_body=head.startswith(b"HEAD"))
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[bool]:
+        """Count a request while it is answered; yields whether there are too many."""
+        with self._lock:
+            self._requests += 1
+            too_many = 0 < self._most_requests < self._requests
+        try:
+            yield too_many
+        finally:
+            with self._lock:
+                self._requests -= 1
 
     def _answer(self, sock: socket.socket, found: Found | Answer, speed: int, *, no_body: bool) -> None:
         if isinstance(found, Answer):
@@ -181,11 +214,15 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--slow-every", type=int, default=0)
     parser.add_argument("--slow-speed", type=int, default=20_000)
+    parser.add_argument("--host", default="127.0.0.1", help="another address only in a network namespace")
+    parser.add_argument("--congestion", default="", help="congestion control of the sender, such as bbr (Linux)")
+    parser.add_argument("--most-requests", type=int, default=0, help="503 for those above, 0 for no limit")
     given = parser.parse_args()
     link = Link(given.speed, given.latency, given.slow_every, given.slow_speed)
     with tempfile.TemporaryDirectory() as scratch:
         certificates = make_certificates(Path(scratch)) if given.tls else None
-        server = Server(given.folder, link, certificates.context if certificates else None)
+        context = certificates.context if certificates else None
+        server = Server(given.folder, link, context, given.host, given.most_requests, given.congestion)
         print(server.url, certificates.ca_file if certificates else "-", flush=True)
         sys.stdin.read()
 
