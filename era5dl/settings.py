@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from era5dl.bucket.proxy import SETTINGS, VARIABLE, parsed
@@ -20,6 +20,8 @@ from era5dl.redaction import has_credentials, redact_secrets, redact_url
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
 MIB = 1024 * 1024
+AUTO: Final = "auto"
+MAX_AUTO_WORKERS = 64  # requests at a time that are tried automatically
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,7 @@ class Settings:
     region: str = "us-west-2"
     ca_bundle: str | None = None
     proxy: str | None = field(default=None, repr=False)  # may contain a password
-    workers: int = 8  # requests at a time
+    workers: int | Literal["auto"] = 8  # requests at a time; "auto": found by measuring, MAX_AUTO_WORKERS at most
     rate_limit: int | None = None  # of all workers together; None or 0: unlimited
     retries: int = 6  # consecutive attempts without a new byte before an object fails
     verify: bool = True
@@ -52,7 +54,7 @@ class Settings:
             ("disk_reserve", 0, 2**50),
         ):
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value != AUTO and not low <= value <= high:
                 raise UsageError(f"{name} is {value}", remedy=f"Use a value from {low} to {high}.")
         if self.rate_limit is not None and self.rate_limit < 0:
             raise UsageError(f"rate_limit is {self.rate_limit}", remedy="Use 0 for no limit, or bytes per second.")
@@ -64,7 +66,7 @@ class Settings:
     @property
     def pool_size(self) -> int:
         """Connections kept open for reuse."""
-        return 4 * self.workers
+        return 4 * (MAX_AUTO_WORKERS if self.workers == AUTO else self.workers)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **overrides: Any) -> Settings:
@@ -101,6 +103,8 @@ class Settings:
         ):
             for name in names:
                 value = getattr(self, name)
+                if (name, value) == ("workers", AUTO):
+                    continue
                 if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
                     may_have_password = name in ("endpoint_url", "proxy")
                     shown = type(value).__name__ if may_have_password else repr(value)
@@ -151,6 +155,11 @@ def _valid_endpoint(url: str | None) -> str | None:
     return url.rstrip("/")
 
 
+def parse_workers(text: str) -> int | Literal["auto"]:
+    """Read a number of workers, or "auto". Raises UsageError."""
+    return "auto" if text.strip().lower() == AUTO else _parse_integer(text)
+
+
 def _parse_integer(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         raise UsageError("not a whole number")
@@ -181,7 +190,7 @@ _ENVIRONMENT: dict[str, tuple[str, Callable[[str], object]]] = {
     "ERA5DL_REGION": ("region", str),
     "ERA5DL_CA_BUNDLE": ("ca_bundle", str),
     "ERA5DL_PROXY": ("proxy", str),
-    "ERA5DL_WORKERS": ("workers", _parse_integer),
+    "ERA5DL_WORKERS": ("workers", parse_workers),
     "ERA5DL_LIMIT_RATE": ("rate_limit", parse_rate),
     "ERA5DL_RETRIES": ("retries", _parse_integer),
     "ERA5DL_NO_VERIFY": ("verify", _parse_negated),

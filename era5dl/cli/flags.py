@@ -83,7 +83,12 @@ def add_common_flags(parser: argparse.ArgumentParser) -> None:
 def add_transfer_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that control speed, retries, verification and file names."""
     transfer = parser.add_argument_group("transfer")
-    transfer.add_argument("--workers", type=int, metavar="N", help="concurrent requests (default: 8)")
+    transfer.add_argument(
+        "--workers",
+        type=workers,
+        metavar="N|auto",
+        help="concurrent requests; auto finds the number by measuring, at most 64 (default: 8)",
+    )
     transfer.add_argument(
         "--limit-rate", type=rate, metavar="RATE", help="total bytes per second, such as 5M (0: no limit)"
     )
@@ -134,6 +139,11 @@ def comma_separated(text: str) -> list[str]:
     if not words:
         raise argparse.ArgumentTypeError("no name given")
     return words
+
+
+def workers(text: str) -> int | str:
+    """Argument type: "8" -> 8; "auto" stays."""
+    return text if text == "auto" else int(text)
 
 
 def rate(text: str) -> int:

@@ -122,6 +122,7 @@ def record_answer(run: RunState, piece: Piece) -> None:
         server = run.server
         piece.answered = server.has_answered = True
         server.unexpected_answers = 0
+        server.record_round_trip(time.monotonic() - piece.started)
         server.denials.record_answer(piece.transfer.index)
         if server.denials.are_temporary and run.retry_rounds.denied:
             run.retry_rounds.retry_denied()

@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import Literal
 
 from era5dl import thread_registry
 from era5dl.bucket.interface import Bucket
 from era5dl.engine import withdrawal
+from era5dl.engine.concurrency import AutoConcurrency
 from era5dl.engine.events import Event, FewerWorkers, Listener, RunEnded, State, ignore
 from era5dl.engine.maintenance import Maintenance
 from era5dl.engine.progress import ActiveFile, FileState, Snapshot
@@ -26,7 +28,7 @@ from era5dl.engine.transfer import Transfer
 from era5dl.engine.worker import work
 from era5dl.errors import OutOfThreads
 from era5dl.session import Session
-from era5dl.settings import Settings
+from era5dl.settings import AUTO, MAX_AUTO_WORKERS, Settings
 
 
 class Engine:
@@ -56,7 +58,7 @@ class Engine:
         self._no_workers = threading.Event()
         self._no_workers.set()
         self._ended = threading.Event()
-        self._maintenance = Maintenance(self._run, self._no_workers)
+        self._maintenance = Maintenance(self._run, self._no_workers, self._apply_workers)
         self.result: RunEnded | None = None
 
     # Commands
@@ -134,19 +136,16 @@ class Engine:
         """Queue held objects again."""
         withdrawal.release(self._run, indices)
 
-    def set_workers(self, workers: int) -> None:
+    def set_workers(self, workers: int | Literal["auto"]) -> None:
         """Change the number of requests at once. Raises UsageError for a number that is not allowed."""
         run = self._run
         with run.locked():
             run.settings = replace(run.settings, workers=workers)
-            surplus = len(run.aborts) - workers
-            run.workers = workers
-            run.throttle.set_workers(workers)
-            for abort in list(run.aborts.values())[: max(surplus, 0)]:
-                abort.trip("fewer workers")
-            if self._started:
-                self._start_workers_locked()
-            run.notify_locked()
+            if workers == AUTO:
+                run.concurrency = AutoConcurrency(MAX_AUTO_WORKERS, run.workers)
+            else:
+                run.concurrency = None
+                self._apply_workers(workers)
 
     def set_rate_limit(self, bytes_per_second: int | None) -> None:
         """Limit all workers together; None or 0 for no limit."""
@@ -197,6 +196,19 @@ class Engine:
             return bytes(self._run.counters.states)
 
     # Threads and events
+
+    def _apply_workers(self, workers: int) -> None:
+        """Start or end worker threads until there are so many."""
+        run = self._run
+        with run.locked():
+            surplus = len(run.aborts) - workers
+            run.workers = workers
+            run.throttle.set_workers(workers)
+            for abort in list(run.aborts.values())[: max(surplus, 0)]:
+                abort.trip("fewer workers")
+            if self._started:
+                self._start_workers_locked()
+            run.notify_locked()
 
     def _start_workers_locked(self) -> None:
         """Start the missing worker threads. Raises OutOfThreads when not a single one can be started."""

@@ -9,7 +9,9 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 
+from era5dl.engine.concurrency_monitor import ConcurrencyMonitor
 from era5dl.engine.connection_monitor import ConnectionMonitor
 from era5dl.engine.disk import DiskMonitor, disk_failed, is_on_disk, sync_failed
 from era5dl.engine.events import RunEnded, State
@@ -38,16 +40,17 @@ GRACE = 1.0  # seconds for workers to end after a stop; the network may hold up 
 class Maintenance:
     """The maintenance thread of one run, and the audit of files finished earlier.
 
-    workers_ended: set while no worker thread is alive.
+    workers_ended: set while no worker thread is alive. set_workers: changes how many there are.
     """
 
-    def __init__(self, run: RunState, workers_ended: threading.Event) -> None:
+    def __init__(self, run: RunState, workers_ended: threading.Event, set_workers: Callable[[int], None]) -> None:
         self._run = run
         self._workers_ended = workers_ended
         self._checkpoint_at = time.monotonic()
         self._unsaved_since: float | None = None  # since when no checkpoint could be written
         self._disk = DiskMonitor(run, on_return=self.audit)
         self._connections = ConnectionMonitor(run)
+        self._concurrency = ConcurrencyMonitor(run, set_workers)
 
     def run(self) -> None:
         """Body of the maintenance thread, from the start of the run to RunEnded."""
@@ -110,6 +113,7 @@ class Maintenance:
         run.session.claims.release_where(lambda index: may_release(run, index))
         self._manage_retry_rounds(now)
         self._connections.check(now)
+        self._concurrency.check(now)
         self._disk.check(now)
         if run.session_state.dirty and not run.outage.is_disk and time.monotonic() >= self._checkpoint_at:
             self.checkpoint()

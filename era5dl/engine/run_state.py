@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.engine.checkpoint import SessionState, entry_bytes
+from era5dl.engine.concurrency import START, AutoConcurrency
 from era5dl.engine.events import ONLY_HELD, EventQueue, Listener, LockThenDeliver, State, StateChanged
 from era5dl.engine.job_queue import Job
 from era5dl.engine.outage import Outage
@@ -37,7 +38,7 @@ from era5dl.proof.etag import etag_md5
 from era5dl.session import Session
 from era5dl.session.checkpoint import Checkpoint
 from era5dl.session.part_digests import PartDigests
-from era5dl.settings import Settings
+from era5dl.settings import AUTO, MAX_AUTO_WORKERS, Settings
 
 
 @dataclass(slots=True)
@@ -48,9 +49,14 @@ class ServerHealth:
     ranges_ignored: bool = False  # it has answered a range request with the whole object
     unexpected_answers: int = 0  # in a row
     closed_connections: int = 0  # new ones in a row that were closed before an answer
+    round_trip: float = 0.0  # seconds from a request to its response, the shortest of late; 0 while unknown
     last_byte_at: float = 0.0  # when the last byte was received, monotonic seconds
     peak_requests: RecentPeak = field(default_factory=RecentPeak)  # requests being answered at the same time
     denials: AccessDenials = field(default_factory=AccessDenials)  # 403 responses
+
+    def record_round_trip(self, seconds: float) -> None:
+        """A request was answered after so long. Longer ones count slowly: the server, not the network, may be slow."""
+        self.round_trip = min(seconds, 1.05 * self.round_trip) if self.round_trip else seconds
 
 
 class RunState:
@@ -76,7 +82,8 @@ class RunState:
             self.session_state.mark_unfinished(index)
         sizes = [self.object(index).size for index in range(len(session.plan.objects))]
         self.counters = self._count(sizes)
-        self.workers = settings.workers  # wanted at once
+        self.concurrency = AutoConcurrency(MAX_AUTO_WORKERS) if settings.workers == AUTO else None
+        self.workers = START if settings.workers == AUTO else settings.workers  # wanted at once
         self.scheduler = Scheduler(self._todo(only), sizes, max_transfers=max(32, 4 * self.workers))
         self.aborts: dict[Job, Abort] = {}  # of the jobs that workers are doing
         self.held: set[int] = set()  # objects that the user holds
@@ -86,7 +93,7 @@ class RunState:
 
         # Limits, and what is known of the server
         self.rate_limit = RateLimiter(settings.rate_limit)
-        self.throttle = Throttle(settings.workers)
+        self.throttle = Throttle(self.workers)
         self.outage = Outage(bucket, self._on_probe)
         self.server = ServerHealth()
         self.part_sizes = PartSizes(bucket)

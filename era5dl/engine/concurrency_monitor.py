@@ -1,0 +1,50 @@
+"""Feeds automatic concurrency with what the run measures, and applies the number of workers that it finds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from era5dl.engine.concurrency import Sample
+from era5dl.engine.events import State
+from era5dl.engine.run_state import RunState
+
+SATURATED = 0.85  # of the rate limit, or of one CPU core, which the interpreter's lock makes the limit of this process
+MIN_CPU_TIME = 0.2  # seconds between two looks at the CPU
+
+
+class ConcurrencyMonitor:
+    """The part of the maintenance thread that looks after the number of workers. set_workers: changes it."""
+
+    def __init__(self, run: RunState, set_workers: Callable[[int], None]) -> None:
+        self._run, self._set_workers = run, set_workers
+        self._cpu = (time.monotonic(), time.process_time())
+        self._busy_cpu = False
+
+    def check(self, now: float) -> None:
+        """Take a sample, and change the number of workers if another one is better. Does nothing for a fixed one."""
+        run = self._run
+        if run.concurrency is None:
+            return
+        with run.lock:
+            sample = Sample(
+                now=now,
+                received=run.counters.fetched_bytes,
+                busy=len(run.scheduler.active_pieces),
+                round_trip=run.server.round_trip,
+                refused=run.throttle.count,
+                limited=run.state is not State.RUNNING or self._is_limited(now),
+            )
+            number = run.concurrency.observe(sample)
+        if number != run.workers:
+            self._set_workers(number)
+
+    def _is_limited(self, now: float) -> bool:
+        """Whether the user's rate limit or this machine's CPU limits the speed."""
+        run, (then, used) = self._run, self._cpu
+        if now - then >= MIN_CPU_TIME:
+            cpu = time.process_time()
+            self._busy_cpu = (cpu - used) / (now - then) >= SATURATED
+            self._cpu = (now, cpu)
+        rate = run.rate_limit.rate
+        return self._busy_cpu or (rate is not None and run.counters.speed(now) >= SATURATED * rate)

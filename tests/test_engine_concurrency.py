@@ -1,0 +1,153 @@
+"""Automatic concurrency on simulated links: deterministic, and without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import pytest
+
+from era5dl.engine.concurrency import LEAST, AutoConcurrency, Sample, Why
+from tests.simulated_link import Link, Simulation, throughput
+
+MB = 1e6
+LOSSY = Link(25 * MB, 0.2, loss=0.005)
+LOSSIER = Link(25 * MB, 0.3, loss=0.01)
+LONG = Link(25 * MB, 0.2)
+HOME = Link(2.5 * MB, 0.04)
+FAST = Link(125 * MB, 0.005)
+SHAPED = Link(1000 * MB, 0.02, per_connection=2 * MB)
+REFUSING = replace(SHAPED, refuses_above=20)
+FIXED = (4, 8, 16, 32, 64)
+EVERY = 0.25  # seconds between two samples
+
+
+@dataclass
+class Course:
+    """What became of a run: numbers and bytes received over time."""
+
+    control: AutoConcurrency
+    simulation: Simulation
+    numbers: list[tuple[float, int]]
+    received: list[tuple[float, float]]
+
+    def speed(self, since: float, until: float) -> float:
+        """Bytes per second between two moments."""
+        inside = [bytes_ for now, bytes_ in self.received if since <= now <= until]
+        return (inside[-1] - inside[0]) / (until - since)
+
+
+def run(
+    link: Link,
+    seconds: float,
+    *,
+    changes: Sequence[tuple[float, Link]] = (),
+    seed: int = 1,
+    change_sample: Callable[[Sample], Sample] = lambda sample: sample,
+    control: AutoConcurrency | None = None,
+) -> Course:
+    """A run over this link, which becomes another one at the moments given."""
+    control = control or AutoConcurrency()
+    simulation, due, coming = Simulation(link, seed), 0.0, list(changes)
+    course = Course(control, simulation, [(0.0, control.number)], [])
+    while simulation.now < seconds:
+        if coming and simulation.now >= coming[0][0]:
+            simulation.link = coming.pop(0)[1]
+        if simulation.now >= due:
+            due += EVERY
+            trip = simulation.link.round_trip
+            sample = Sample(simulation.now, int(simulation.received), control.number, trip, simulation.refused)
+            course.numbers.append((simulation.now, control.observe(change_sample(sample))))
+            course.received.append((simulation.now, simulation.received))
+        simulation.step(control.number)
+    return course
+
+
+def best_fixed(link: Link, seconds: float) -> float:
+    """Bytes per second of the best of the fixed numbers."""
+    return max(throughput(link, number, seconds) for number in FIXED)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("link", "part"),
+    [(LOSSY, 0.87), (LOSSIER, 0.84), (LONG, 0.95), (HOME, 0.98), (FAST, 0.98), (SHAPED, 0.9)],
+    ids=["lossy", "lossier", "long", "home", "fast", "shaped"],
+)
+def test_half_a_minute_brings_nearly_what_the_best_fixed_number_does(link: Link, part: float, seed: int) -> None:
+    course = run(link, 30.0, seed=seed)
+    assert course.simulation.received / 30.0 >= part * best_fixed(link, 30.0)
+
+
+@pytest.mark.parametrize("link", [LOSSY, LOSSIER, SHAPED], ids=["lossy", "lossier", "shaped"])
+def test_where_each_connection_is_limited_the_ceiling_is_reached_in_seconds(link: Link) -> None:
+    course = run(link, 60.0)
+    assert next(now for now, number in course.numbers if number == 64) < 10.0
+    assert course.control.number > 40
+    assert course.speed(30.0, 60.0) >= 0.95 * throughput(link, 64)
+
+
+@pytest.mark.parametrize("link", [LONG, HOME, FAST], ids=["long", "home", "fast"])
+def test_where_the_line_is_full_fewer_connections_win(link: Link) -> None:
+    course = run(link, 120.0)
+    assert course.control.number <= 8
+    assert course.control.why is Why.MORE_BRINGS_NOTHING
+    assert max(number for _, number in course.numbers) <= 16
+    assert course.speed(60.0, 120.0) >= 0.97 * link.rate
+
+
+def test_a_server_that_refuses_is_asked_for_what_it_gives() -> None:
+    course = run(REFUSING, 120.0)
+    assert 18 <= course.control.number <= 20
+    early = course.simulation.refused
+    assert early < 60
+    assert course.speed(30.0, 120.0) >= 0.9 * 20 * 2 * MB
+
+
+def test_a_refusing_server_is_tried_again_later() -> None:
+    course = run(REFUSING, 400.0, changes=[(60.0, SHAPED)])
+    assert course.control.number > 40
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(LONG, LOSSY), (LOSSY, LONG), (LONG, replace(LONG, rate=2.5 * MB)), (HOME, FAST), (SHAPED, HOME)],
+    ids=["loss comes", "loss goes", "slower", "faster", "another network"],
+)
+def test_a_link_that_changes_is_followed_within_20_s(before: Link, after: Link) -> None:
+    course = run(before, 100.0, changes=[(40.0, after)])
+    assert course.speed(60.0, 100.0) >= 0.9 * best_fixed(after, 60.0)
+
+
+def test_while_something_else_limits_the_number_stays() -> None:
+    course = run(LOSSY, 60.0, change_sample=lambda sample: replace(sample, limited=True))
+    assert {number for _, number in course.numbers} == {8}
+    assert course.control.why is Why.LIMITED_ELSEWHERE
+
+
+def test_at_the_end_of_a_plan_few_requests_say_nothing_about_the_link() -> None:
+    course = run(LOSSY, 60.0, change_sample=lambda sample: replace(sample, busy=2) if sample.now > 30 else sample)
+    assert course.control.number == 64
+
+
+def test_the_ceiling_holds() -> None:
+    course = run(LOSSY, 60.0, control=AutoConcurrency(ceiling=12))
+    assert max(number for _, number in course.numbers) == 12
+    assert course.control.why is Why.CEILING
+
+
+def test_a_ceiling_below_the_least_is_the_number() -> None:
+    course = run(LONG, 30.0, control=AutoConcurrency(ceiling=2))
+    assert {number for _, number in course.numbers} == {2}
+
+
+def test_it_never_goes_below_the_least() -> None:
+    course = run(FAST, 300.0)
+    assert min(number for _, number in course.numbers) >= LEAST
+
+
+def test_once_settled_it_rarely_changes() -> None:
+    course = run(LONG, 500.0)
+    late = [number for now, number in course.numbers if now > 300.0]
+    assert sum(one != other for one, other in pairwise(late)) <= 2 * 2 * 200 / 60 + 2
