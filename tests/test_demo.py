@@ -288,7 +288,7 @@ def test_the_server_ends_with_its_context(folder: Path) -> None:
 def test_the_server_ends_when_its_owner_is_killed(folder: Path) -> None:
     program = (
         "import sys, pathlib, era5dl.demo as d\n"
-        "with d.DemoBucket(pathlib.Path(sys.argv[1])) as demo: print(demo.endpoint_url, flush=True); sys.stdin.read()"
+        "with d.DemoServer(pathlib.Path(sys.argv[1])) as demo: print(demo.endpoint_url, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

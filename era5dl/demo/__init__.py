@@ -1,7 +1,7 @@
 """A small ERA5 bucket on this machine, for people who want to see a real download without the internet.
 
     folder = make_bucket(cache)                     # real netCDF-4 files, made in a few seconds, kept for the next time
-    with DemoBucket(folder) as demo:                # an S3 server at demo.endpoint_url with the bucket demo.bucket
+    with DemoServer(folder) as demo:                # an S3 server at demo.endpoint_url with the bucket demo.bucket
         ...                                         # plan and download `selection()` as from anywhere else
     describe(path)                                  # what is in a file that arrived
 

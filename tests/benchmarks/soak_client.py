@@ -31,7 +31,7 @@ WAITS: tuple[tuple[Any, str], ...] = (
     *((retry, name) for name in ("BASE", "CAP", "THROTTLE_BASE", "NETWORK_CAP")),
     *((rate_limit.Throttle, name) for name in ("GROW_EVERY", "CALM")),
     (outage, "PAUSES"),
-    (fetch, "FLOOR_WINDOW"),
+    (fetch, "MIN_SPEED_WINDOW"),
 )
 
 
