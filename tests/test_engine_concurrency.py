@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from era5dl.engine.concurrency import LEAST, AutoConcurrency, Sample, Why
+from era5dl.engine.concurrency import LEAST, AutoConcurrency, Reason, Sample
 from tests.simulated_link import Link, Simulation, throughput
 
 MB = 1e6
@@ -92,7 +92,7 @@ def test_where_each_connection_is_limited_the_ceiling_is_reached_in_seconds(link
 def test_where_the_line_is_full_fewer_connections_win(link: Link) -> None:
     course = run(link, 120.0)
     assert course.control.number <= 8
-    assert course.control.why is Why.MORE_BRINGS_NOTHING
+    assert course.control.reason is Reason.NO_GAIN
     assert max(number for _, number in course.numbers) <= 16
     assert course.speed(60.0, 120.0) >= 0.97 * link.rate
 
@@ -121,9 +121,9 @@ def test_a_link_that_changes_is_followed_within_20_s(before: Link, after: Link) 
 
 
 def test_while_something_else_limits_the_number_stays() -> None:
-    course = run(LOSSY, 60.0, change_sample=lambda sample: replace(sample, limited=True))
+    course = run(LOSSY, 60.0, change_sample=lambda sample: replace(sample, limited_by=Reason.CPU))
     assert {number for _, number in course.numbers} == {8}
-    assert course.control.why is Why.LIMITED_ELSEWHERE
+    assert course.control.reason is Reason.CPU
 
 
 def test_at_the_end_of_a_plan_few_requests_say_nothing_about_the_link() -> None:
@@ -134,7 +134,7 @@ def test_at_the_end_of_a_plan_few_requests_say_nothing_about_the_link() -> None:
 def test_the_ceiling_holds() -> None:
     course = run(LOSSY, 60.0, control=AutoConcurrency(ceiling=12))
     assert max(number for _, number in course.numbers) == 12
-    assert course.control.why is Why.CEILING
+    assert course.control.reason is Reason.CEILING
 
 
 def test_a_ceiling_below_the_least_is_the_number() -> None:

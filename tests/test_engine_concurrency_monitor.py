@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from era5dl.engine import concurrency
-from era5dl.engine.concurrency import START
+from era5dl.engine.concurrency import START, Reason
 from era5dl.errors import UsageError
 from era5dl.settings import MAX_AUTO_WORKERS, Settings
 from tests.faultlab import FaultServer, Link, pseudo_random
@@ -50,8 +50,11 @@ def test_where_each_connection_is_slow_more_are_used(fault_server: FaultServer, 
 def test_a_rate_limit_is_not_taken_for_slow_connections(fault_server: FaultServer, tmp_path: Path) -> None:
     data = furnish(fault_server, 4, MB)
     with running(fault_server, tmp_path, workers="auto", rate_limit=MB) as run:
+        reasons = set()
         while not run.engine.wait(0.1):
             assert run.engine.snapshot().workers <= START
+            reasons.add(run.engine.snapshot().workers_reason)
+        assert Reason.RATE_LIMIT.value in reasons
     assert wrong_files(tmp_path, data) == []
 
 
@@ -61,9 +64,12 @@ def test_a_fixed_number_can_replace_the_automatic_one_and_back(fault_server: Fau
     with running(fault_server, tmp_path, workers="auto") as run:
         run.engine.set_workers(3)
         assert run.engine.snapshot().workers == 3
+        assert not run.engine.snapshot().auto
+        assert run.engine.snapshot().workers_reason == ""
         time.sleep(1.0)
         assert run.engine.snapshot().workers == 3
         run.engine.set_workers("auto")
+        assert run.engine.snapshot().auto
         assert run.engine.snapshot().workers == 3
         fault_server.link = Link()
         run.wait_for_end()

@@ -30,7 +30,7 @@ download, resume (and demo)
     fewer-workers   workers, wanted, reason, remedy, kind        the system allows no more threads
     progress        state, reason, total_files, done_files, verified_files, checked_files, failed_files, total_bytes,
                     done_bytes, fetched_bytes, speed, time_left, elapsed, workers, allowed, in_flight, rate_limit,
-                    retries, throttles, barren_attempts, held_files,
+                    retries, throttles, barren_attempts, held_files, auto, workers_reason,
                     active [{index, key, size, done, speed, connections, proving}]
                                                                  once per second, and at the end
     summary         files, bytes, verified, checked, failed, missing, unfinished, stopped, error, remedy,

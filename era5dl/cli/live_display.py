@@ -99,6 +99,8 @@ def _counts(snapshot: Snapshot) -> Text:
     if snapshot.failed_files:
         line.append(f", {snapshot.failed_files:,} failed", style="red")
     line.append(f", {format_count(snapshot.in_flight, 'active request')}", style="dim")
+    if snapshot.auto:
+        line.append(f" (auto: {snapshot.workers})", style="dim")
     if snapshot.allowed < snapshot.workers:
         line.append(f" (the server allows {snapshot.allowed})", style="yellow")
     if snapshot.rate_limit is not None:

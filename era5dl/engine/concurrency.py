@@ -53,14 +53,16 @@ REFUSALS = 2  # within one measurement that count
 ENOUGH_BUSY = 0.7  # of the number; with fewer requests in flight, work is scarce, and the link is not measured
 
 
-class Why(Enum):
-    """Why the number is what it is."""
+class Reason(Enum):
+    """Why the number of connections is what it is. The values are texts of `Snapshot.workers_reason`."""
 
     MEASURING = "measuring"
-    MORE_BRINGS_NOTHING = "more connections bring no more speed"
+    NO_GAIN = "more connections bring no more speed"
     CEILING = "the highest number allowed"
     REFUSED = "the server refuses more"
-    LIMITED_ELSEWHERE = "something other than connections limits the speed"
+    RATE_LIMIT = "the rate limit is reached"
+    CPU = "the processor is busy"
+    NOT_RUNNING = "nothing is being downloaded now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Sample:
 
     now: seconds, monotonic. received: bytes from the network since the start of the run. busy: requests in flight.
     round_trip: seconds to the first byte of an answer, the shortest of late; 0 where unknown. refused: refusals (503,
-    429) since the start. limited: something other than the number of connections limits the speed at this moment.
+    429) since the start. limited_by: what limits the speed at this moment, if it is not the number of connections.
     """
 
     now: float
@@ -77,7 +79,7 @@ class Sample:
     busy: int
     round_trip: float = 0.0
     refused: int = 0
-    limited: bool = False
+    limited_by: Reason | None = None
 
 
 class AutoConcurrency:
@@ -85,7 +87,7 @@ class AutoConcurrency:
 
     def __init__(self, ceiling: int = 64, start: int = START) -> None:
         self.ceiling = ceiling
-        self.why = Why.MEASURING
+        self.reason = Reason.MEASURING
         self._refused = (ceiling + 1, -REFUSED_FOR)  # the smallest number that was refused lately, and when
         self._search = self._climb(min(start, ceiling))
         self._measurement = next(self._search)
@@ -98,8 +100,8 @@ class AutoConcurrency:
     def observe(self, sample: Sample) -> int:
         """Take in what was seen; return how many connections there should be."""
         measured = self._measurement.add(sample)
-        if sample.limited:
-            self.why = Why.LIMITED_ELSEWHERE
+        if sample.limited_by is not None:
+            self.reason = sample.limited_by
         elif measured is not None:
             if self._measurement.refused:
                 self._refused = (min(self._measurement.number, self._refused[0]), sample.now)
@@ -117,7 +119,7 @@ class AutoConcurrency:
 
     def _climb(self, number: int) -> _Search:
         """Double while that is worthwhile, then halve the last interval; then hold."""
-        self.why = Why.MEASURING
+        self.reason = Reason.MEASURING
         rates = {number: (yield _Measurement(number))}
         high = 0  # the smallest number found to be no better than what is below it
         factor, part = 2, 0.0
@@ -139,7 +141,7 @@ class AutoConcurrency:
         """Compare with a neighbour now and then. best: throughput that fewer connections must not fall short of."""
         upwards = False
         while True:
-            self.why = self._reason(number)
+            self.reason = self._reason(number)
             before = yield _Measurement(number, lasting=wait, usual=best)
             best = min(best, max(before, AS_GOOD * best))  # follows a link that becomes slower by and by
             other = min(self._most, max(number + 1, round(number * STEP)))
@@ -160,10 +162,10 @@ class AutoConcurrency:
             else:
                 wait, upwards = min(2 * wait, LONGEST_WAIT), not upwards
 
-    def _reason(self, number: int) -> Why:
+    def _reason(self, number: int) -> Reason:
         if number >= self._most:
-            return Why.CEILING if self._most == self.ceiling else Why.REFUSED
-        return Why.MORE_BRINGS_NOTHING
+            return Reason.CEILING if self._most == self.ceiling else Reason.REFUSED
+        return Reason.NO_GAIN
 
 
 _Search = Generator["_Measurement", float, None]
@@ -186,7 +188,7 @@ class _Measurement:
 
     def add(self, sample: Sample) -> float | None:
         """The bytes per second, once they are known; 0 where the server refused so many connections."""
-        if sample.limited or (sample.busy < self.number * ENOUGH_BUSY and self._seen):
+        if sample.limited_by is not None or (sample.busy < self.number * ENOUGH_BUSY and self._seen):
             self._settled, self._seen = None, []
         if self._settled is None:
             self._settled = sample.now + max(SETTLE, SETTLE_TRIPS * sample.round_trip)

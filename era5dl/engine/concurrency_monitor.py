@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from era5dl.engine.concurrency import Sample
+from era5dl.engine.concurrency import Reason, Sample
 from era5dl.engine.events import State
 from era5dl.engine.run_state import RunState
 
@@ -33,18 +33,22 @@ class ConcurrencyMonitor:
                 busy=len(run.scheduler.active_pieces),
                 round_trip=run.server.round_trip,
                 refused=run.throttle.count,
-                limited=run.state is not State.RUNNING or self._is_limited(now),
+                limited_by=self._limited_by(now),
             )
             number = run.concurrency.observe(sample)
         if number != run.workers:
             self._set_workers(number)
 
-    def _is_limited(self, now: float) -> bool:
-        """Whether the user's rate limit or this machine's CPU limits the speed."""
+    def _limited_by(self, now: float) -> Reason | None:
+        """Return what limits the speed, if it is not the network: a pause, the user's rate limit, or the processor."""
         run, (then, used) = self._run, self._cpu
         if now - then >= MIN_CPU_TIME:
             cpu = time.process_time()
             self._busy_cpu = (cpu - used) / (now - then) >= SATURATED
             self._cpu = (now, cpu)
         rate = run.rate_limit.rate
-        return self._busy_cpu or (rate is not None and run.counters.speed(now) >= SATURATED * rate)
+        if run.state is not State.RUNNING:
+            return Reason.NOT_RUNNING
+        if rate is not None and run.counters.speed(now) >= SATURATED * rate:
+            return Reason.RATE_LIMIT
+        return Reason.CPU if self._busy_cpu else None

@@ -182,6 +182,8 @@ class Engine:
                 elapsed=now - counters.began,
                 active=tuple(_active_file(t, now) for t in run.scheduler.transfers.values() if _is_active(t)),
                 workers=run.workers,
+                auto=run.concurrency is not None,
+                workers_reason=run.concurrency.reason.value if run.concurrency is not None else "",
                 allowed=run.throttle.allowed,
                 in_flight=len(run.scheduler.active_pieces),
                 rate_limit=run.rate_limit.rate,

@@ -62,7 +62,7 @@ class Snapshot:
     time_left: float | None  # None before it can be estimated
     elapsed: float  # since the start of this run, pauses included
     active: tuple[ActiveFile, ...]
-    workers: int  # as set by the user
+    workers: int  # wanted at once: as set by the user, or found by measuring
     allowed: int  # concurrent requests allowed after throttling
     in_flight: int  # requests now
     rate_limit: int | None
@@ -70,6 +70,8 @@ class Snapshot:
     throttles: int  # times that the server throttled, in this run
     barren_attempts: int  # attempts without a new byte, in this run
     held_files: int = 0  # by the user
+    auto: bool = False  # `workers` is found by measuring
+    workers_reason: str = ""  # why `workers` is what it is: a value of `concurrency.Reason`; "" for a fixed number
 
 
 class Counters:
