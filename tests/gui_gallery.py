@@ -1,6 +1,6 @@
-"""Every widget in every state, for the eyes: python -m tests.gui_gallery --palette dark --scale 2 --lang zh --shot FILE
+"""Shows every widget in every state: python -m tests.gui_gallery --palette dark --scale 2 --lang zh --shot FILE
 
-Without --shot the window stays open. With it, on a private screen, a picture is taken and the program ends.
+Without --shot the window stays open. With it, the program takes a picture on a private display and ends.
 """
 
 # ruff: noqa: E501 - rows of texts and of states are easier to compare side by side
@@ -122,9 +122,6 @@ def build(root: tk.Tk, theme: Theme, page: str, _: Any, language: str) -> None:
     combo = ttk.Combobox(top, values=["English", "简体中文"], state="readonly", width=10, style="Page.TCombobox")
     combo.current(language == "zh")
     combo.pack(side="right")
-    label = ttk.Label(top, style="Page.TLabel")
-    theme.set_icon(label, "language", "muted")
-    label.pack(side="right", padx=px(6))
     tabs = ttk.Notebook(root)
     tabs.pack(fill="both", expand=True, padx=px(10), pady=(0, px(10)))
     frames = []
@@ -377,7 +374,7 @@ def main() -> None:
         build(root, theme, options.page, (lambda s: CHINESE.get(s, s)) if options.lang == "zh" else str, options.lang)
         root.update()
         ready = time.perf_counter()
-        print(f"look {1e3 * (made - begun):.0f} ms, window {1e3 * (ready - made):.0f} ms, {theme.pictures()} pictures")
+        print(f"theme {1e3 * (made - begun):.0f} ms, window {1e3 * (ready - made):.0f} ms, {len(theme.images)} images")
         if screen:
             root.after(900, root.quit)
         root.mainloop()

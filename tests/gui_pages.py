@@ -1,8 +1,8 @@
-"""The Sessions, Diagnostics and Log pages and the dialogs with sample values, for the eyes:
+"""Shows the Sessions, Diagnostics and Log pages and the dialogs with sample values:
 
     python -m tests.gui_pages --page sessions --palette dark --lang zh_CN --scale 2 --shot FILE
 
-Without --shot the window stays open; with it, on a private screen, a picture is taken and the program ends.
+Without --shot the window stays open. With it, the program takes a picture on a private display and ends.
 """
 
 from __future__ import annotations

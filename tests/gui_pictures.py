@@ -1,9 +1,10 @@
-"""Pictures of the running program on the demo bucket, for the eyes and for the README: python -m tests.gui_pictures OUT
+"""Takes pictures of the running program on the demo bucket, for review and for the README:
 
-    --palette light dark   --lang en zh_CN   --scale 1 2   --size 1280x820
-    --pages planned grid download sessions diagnostics log done settings offer
+    python -m tests.gui_pictures OUT --palette light dark --lang en zh_CN --scale 1 2 --size 1280x820
+        --pages planned grid download sessions diagnostics log done settings help offer --folder /data/era5
 
-Each combination is the real program on a private screen: it starts, plans, downloads and is photographed.
+Each combination is the real program on a private display: it starts, makes a plan and downloads. --folder: where to
+download to, as the pictures show it; its parent must not exist, and is removed afterwards.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -42,8 +44,11 @@ def main() -> None:
         nargs="*",
         default=["download", "planned", "grid", "sessions", "diagnostics", "log", "done", "settings", "help", "offer"],
     )
-    parser.add_argument("--size", default="1280x820", help="of the window, in our units")
+    parser.add_argument("--size", default="1280x820", help="of the window, in unscaled pixels")
+    parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
+    if given.folder and given.folder.parent.exists():
+        parser.error(f"{given.folder.parent} exists already")
     given.out.mkdir(parents=True, exist_ok=True)
     cache = Path(tempfile.gettempdir()) / "era5dl-pictures"
     for palette, lang, factor in itertools.product(given.palette, given.lang, given.scale):
@@ -51,7 +56,7 @@ def main() -> None:
         screen = Screen(f"{wide}x{high}x24")
         os.environ["DISPLAY"] = screen.name
         try:
-            what = (given.out.absolute(), cache, palette, lang, factor, given.pages, f"{wide}x{high}+0+0")
+            what = (given.out.absolute(), cache, palette, lang, factor, given.pages, f"{wide}x{high}+0+0", given.folder)
             process = multiprocessing.get_context("spawn").Process(target=one, args=what)  # Tk never releases a display
             process.start()
             process.join()
@@ -59,14 +64,18 @@ def main() -> None:
             screen.close()
 
 
-def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: list[str], place: str) -> None:
+def one(
+    out: Path, cache: Path, palette: str, lang: str, factor: int, pages: list[str], place: str, folder: Path | None
+) -> None:
     """Take the pictures of all pages with one palette, language and scale."""
-    with tempfile.TemporaryDirectory() as name, contextlib.chdir(_folder(cache)):
+    os.chdir(_folder(cache))
+    with tempfile.TemporaryDirectory() as name:
         os.environ["ERA5DL_STATE_DIR"] = name
+        folder = folder or Path(name) / "own" / "era5"
         wanted = asdict(Preferences(theme=palette, language=lang))
         Path(name, "window.json").write_text(json.dumps({"theme": wanted["theme"], "language": lang}))
         root = tk.Tk(className="Era5dl")
-        app = App(root, StartupOptions(demo=True, out=Path(name) / "era5", scale=float(factor)))
+        app = App(root, StartupOptions(demo=True, out=folder, scale=float(factor)))
         root.geometry(place)
         root.update()
         root.event_generate("<Motion>", warp=True, x=2, y=2)  # so that no tooltip appears
@@ -136,6 +145,7 @@ def one(out: Path, cache: Path, palette: str, lang: str, factor: int, pages: lis
         app.actions.close()
         with contextlib.suppress(tk.TclError):
             root.mainloop()
+        shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def settle(root: tk.Tk, seconds: float) -> None:

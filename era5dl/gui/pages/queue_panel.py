@@ -44,7 +44,7 @@ _COLUMNS = (
     table_model.Column("size", "", 76, right=True, least=74),
     table_model.Column("speed", "", 84, right=True, least=82),
     table_model.Column("status", "", 124, show=table_model.Show.STATUS, least=122),
-    table_model.Column("attempts", "", 58, right=True, least=50, muted=True, optional=True),
+    table_model.Column("attempts", "", 80, right=True, least=78, muted=True, optional=True),
 )
 _DESCENDING_FIRST = (
     SortKey.SIZE,

@@ -140,25 +140,6 @@ def _paused(pen: Pen) -> list[Layer]:
     return [drawing.without(pen.disc(8, 8, 6.8), bars)]
 
 
-def _sun(pen: Pen) -> list[Layer]:
-    rays = []
-    for number in range(8):
-        angle = math.radians(45 * number)
-        across, down = math.cos(angle), math.sin(angle)
-        rays.append(pen.line((8 + 5.3 * across, 8 + 5.3 * down), (8 + 6.7 * across, 8 + 6.7 * down), thick=1.5))
-    return [pen.disc(8, 8, 3.3), *rays]
-
-
-def _moon(pen: Pen) -> list[Layer]:
-    return [drawing.without(pen.disc(7.4, 8.4, 6), pen.disc(10.2, 5.4, 5.1))]
-
-
-def _language(pen: Pen) -> list[Layer]:
-    left = pen.arc(13.4, 8, 8.2, 132, 228, thick=1.25)
-    right = pen.arc(2.6, 8, 8.2, -48, 48, thick=1.25)
-    return [pen.ring(8, 8, 6.1, thick=1.4), pen.line((2.2, 8), (13.8, 8), thick=1.25), left, right]
-
-
 def _calendar(pen: Pen) -> list[Layer]:
     hooks = [pen.line((x, 1.8), (x, 4.4), thick=1.6) for x in (5.2, 10.8)]
     return [pen.frame(2, 3, 14, 14, 2.4, thick=1.4), pen.line((2.6, 6.9), (13.4, 6.9), thick=1.4), *hooks]
@@ -187,10 +168,6 @@ def _download(pen: Pen) -> list[Layer]:
 def _trash(pen: Pen) -> list[Layer]:
     body = pen.line((4, 4.6), (4.7, 13.6), (11.3, 13.6), (12, 4.6), thick=1.4)
     return [body, pen.line((2.4, 4.4), (13.6, 4.4), thick=1.4), pen.line((6.2, 2.2), (9.8, 2.2), thick=1.4)]
-
-
-def _top(pen: Pen) -> list[Layer]:
-    return [pen.line((3, 2.6), (13, 2.6)), pen.line((8, 5.6), (8, 13.6)), pen.line((4.4, 9), (8, 5.4), (11.6, 9))]
 
 
 def _chevron(*points: Point) -> Callable[[Pen], list[Layer]]:
@@ -222,12 +199,10 @@ _DRAWINGS: dict[str, Callable[[Pen], list[Layer]]] = {
     "gear": _gear,
     "help": _help,
     "info": _info,
-    "language": _language,
     "left": _chevron(*_LEFT),
     "left2": _double(*_LEFT),
     "menu": _menu,
     "minus": lambda pen: [pen.line((3.6, 8), (12.4, 8))],
-    "moon": _moon,
     "pause": _pause,
     "paused": _paused,
     "play": _play,
@@ -237,8 +212,6 @@ _DRAWINGS: dict[str, Callable[[Pen], list[Layer]]] = {
     "right2": _double(*_RIGHT),
     "search": _search,
     "stop": _stop,
-    "sun": _sun,
-    "top": _top,
     "trash": _trash,
     "up": _chevron((3.4, 10), (8, 5.4), (12.6, 10)),
     "waiting": _waiting,
