@@ -62,7 +62,7 @@ def test_every_diagnosis_has_a_text(diagnosis: Diagnosis, language: str) -> None
     assert said.name.isascii() == (language == "en")
 
 
-def test_grave_things_look_grave() -> None:
+def test_diagnoses_have_the_right_severity() -> None:
     assert describe(Diagnosis.FINE).severity is Severity.GOOD
     assert describe(Diagnosis.CERTIFICATE_REPLACED).severity is Severity.BAD
     assert describe(Diagnosis.THROTTLED).severity is Severity.WARNING
@@ -85,20 +85,20 @@ def test_a_network_test_leads_to_a_diagnosis(change: dict[str, Any], diagnosis: 
     assert describe_diagnoses([], replace(GOOD, **change))[0].diagnosis is diagnosis
 
 
-def test_test_and_run_together_know_more() -> None:
+def test_network_test_and_run_are_combined() -> None:
     busy = [sample(float(n), speed=30e6, traffic=Traffic(10, {}, 9.0 * n, 0.0, ())) for n in range(10)]
     assert describe_diagnoses(busy, replace(GOOD, throughput=29e6))[0].diagnosis is Diagnosis.LINK_BOUND
     assert describe_diagnoses(busy, replace(GOOD, throughput=4e6))[0].diagnosis is Diagnosis.MORE_WORKERS
 
 
-def test_a_real_certificate_that_is_not_trusted(fault_server_tls: FaultServer) -> None:
+def test_an_untrusted_certificate_is_diagnosed(fault_server_tls: FaultServer) -> None:
     found = run_network_test(
         Settings(endpoint_url=fault_server_tls.endpoint_url, bucket=fault_server_tls.bucket), probes=1
     )
     assert describe_diagnoses([], found)[0].diagnosis is Diagnosis.CERTIFICATE_REPLACED
 
 
-def test_a_real_bucket_and_nobody_there(fault_server: FaultServer) -> None:
+def test_a_reachable_and_an_unreachable_server(fault_server: FaultServer) -> None:
     found = run_network_test(Settings(endpoint_url=fault_server.endpoint_url, bucket=fault_server.bucket), probes=3)
     assert describe_diagnoses([], found)[0].diagnosis is Diagnosis.FINE
     with socket.socket() as free:
@@ -109,7 +109,7 @@ def test_a_real_bucket_and_nobody_there(fault_server: FaultServer) -> None:
     )
 
 
-def test_the_steps_of_a_test() -> None:
+def test_rows_of_a_network_test() -> None:
     table = {step.name: step for step in network_test_rows(replace(GOOD, tls=replace(NEAR, lost=2)))}
     assert table["Connection"].timings == ("92.4", "89.1", "101", "3.1", "0%")
     assert table["Encryption (TLS)"].timings is not None and table["Encryption (TLS)"].timings[4] == "17%"
@@ -119,7 +119,7 @@ def test_the_steps_of_a_test() -> None:
     assert table["Clock"].value == "matches the server"
 
 
-def test_the_steps_of_a_test_that_failed() -> None:
+def test_rows_of_a_failed_network_test() -> None:
     nothing = dataclasses.replace(
         GOOD, dns_seconds=None, connect=None, tls=None, tls_version=None, issuer=None, first_byte=None, status=None,
         clock_ahead=-7200.0, throughput=None, failed_step="dns", proxy=None,
@@ -152,18 +152,20 @@ def test_the_steps_of_a_test_that_failed() -> None:
         ),
     ],
 )
-def test_the_proxy_and_the_trust_with_who_set_them(change: dict[str, Any], proxy: str, trusted: str) -> None:
+def test_proxy_and_trusted_certificates_are_shown_with_their_source(
+    change: dict[str, Any], proxy: str, trusted: str
+) -> None:
     table = {step.name: step for step in network_test_rows(replace(GOOD, **change))}
     assert (table["Proxy"].value, table["Trusted certificates"].value) == (proxy, trusted)
 
 
-def test_a_proxy_that_fails_is_named_in_its_step() -> None:
+def test_a_failing_proxy_is_named() -> None:
     said = "the proxy http://proxy.uni.example:3128 (from HTTPS_PROXY) refuses the connection"
     step = network_test_rows(replace(GOOD, failed_step="proxy", error=said, connect=None))[0]
     assert (step.name, step.value, step.good) == ("Proxy", said, False)
 
 
-def test_lines_of_the_hour() -> None:
+def test_chart_lines_of_an_hour() -> None:
     taken = [sample(2.0 * n, retries=1, first_byte_p50=0.1, first_byte_p95=0.2 + n / 1e4) for n in range(1800)]
     hour = chart_data(taken, 3600.0)
     assert hour.span == 3600 and len(hour.speed) <= MAX_POINTS + 2
@@ -173,13 +175,13 @@ def test_lines_of_the_hour() -> None:
     assert hour.first_byte_p95[-1][1] == pytest.approx(0.2 + 1799 / 1e4)
 
 
-def test_a_young_line_fills_the_chart() -> None:
+def test_a_short_history_fills_the_chart() -> None:
     assert chart_data([], 5.0).span == 240
     for age, span in ((100, 240), (241, 960), (961, 3600), (9999, 3600)):
         assert chart_data([sample(0.0), sample(float(age))], float(age)).span == span
 
 
-def test_a_sleep_is_a_gap_and_nothing_measured_is_none() -> None:
+def test_suspend_leaves_a_gap_and_missing_values_are_none() -> None:
     taken = [*(sample(2.0 * n) for n in range(30)), *(sample(1000 + 2.0 * n) for n in range(30))]
     hour = chart_data(taken, 1060.0)
     assert [value for _, value in hour.speed].count(None) == 1
@@ -210,13 +212,13 @@ def scene(root: tk.Tk) -> Scene:
     return Scene(root)
 
 
-def test_buttons_ask(scene: Scene) -> None:
+def test_buttons_call_back(scene: Scene) -> None:
     scene.page._test.invoke()
     scene.page._report.invoke()
     assert scene.asked == ["test", "report"]
 
 
-def test_while_a_test_goes_on_none_is_begun(scene: Scene) -> None:
+def test_no_second_network_test_can_be_started(scene: Scene) -> None:
     scene.page.show_testing(True)
     scene.root.update()
     assert scene.page._test.instate(["disabled"])
@@ -227,7 +229,7 @@ def test_while_a_test_goes_on_none_is_begun(scene: Scene) -> None:
     assert not scene.page._progress.winfo_ismapped()
 
 
-def test_findings_come_and_go(scene: Scene) -> None:
+def test_diagnoses_appear_and_disappear(scene: Scene) -> None:
     page = scene.page
     page.show_diagnoses([describe(Diagnosis.THROTTLED), describe(Diagnosis.UNSTEADY)])
     scene.root.update()
@@ -238,7 +240,7 @@ def test_findings_come_and_go(scene: Scene) -> None:
     assert [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()] == ["No problems found"]
 
 
-def test_steps_and_charts_are_shown_and_shown_again(scene: Scene) -> None:
+def test_rows_and_charts_can_be_shown_repeatedly(scene: Scene) -> None:
     for _time in range(2):
         scene.page.show_steps(network_test_rows(GOOD))
         scene.page.show(chart_data([sample(2.0 * n) for n in range(100)], 200.0))
@@ -248,7 +250,7 @@ def test_steps_and_charts_are_shown_and_shown_again(scene: Scene) -> None:
     assert all(chart._series for chart in scene.page.charts)
 
 
-def test_another_language_and_other_colours(scene: Scene) -> None:
+def test_language_and_theme_can_change(scene: Scene) -> None:
     scene.page.show_steps(network_test_rows(GOOD))
     i18n.switch("zh_CN")
     scene.theme.use(DARK)
@@ -261,7 +263,7 @@ def test_another_language_and_other_colours(scene: Scene) -> None:
         i18n.switch("en")
 
 
-def test_the_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_contains_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from era5dl import log_file
 
     monkeypatch.setenv("HOME", "/home/alice")
@@ -303,7 +305,7 @@ def test_the_report_names_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert list(tmp_path.glob("*.tmp")) == []
 
 
-def test_the_report_says_which_proxy_is_used_and_who_set_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_states_the_proxy_and_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("https_proxy", "all_proxy", "no_proxy", "NO_PROXY", "HTTPS_PROXY", "ERA5DL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
@@ -328,13 +330,13 @@ def test_the_report_says_which_proxy_is_used_and_who_set_it(tmp_path: Path, monk
     assert "proxy: none" in said() and "the system's and the bundled ones" in said()
 
 
-def test_a_report_about_nothing(tmp_path: Path) -> None:
+def test_a_report_without_a_run(tmp_path: Path) -> None:
     support_report.write(tmp_path / "r.zip", ReportData(preferences=Preferences()))
     with zipfile.ZipFile(tmp_path / "r.zip") as archive:
         assert "not run" in archive.read("report.txt").decode()
 
 
-def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "r.zip").mkdir()
     (tmp_path / "r.zip" / "full").touch()
     with pytest.raises(OSError, match=r"r\.zip"):
@@ -342,5 +344,5 @@ def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["r.zip"]
 
 
-def test_without_tk() -> None:
+def test_texts_and_report_do_not_import_tkinter() -> None:
     assert "tkinter" not in (vars(diagnosis_text).keys() | vars(support_report).keys())

@@ -18,7 +18,8 @@ from era5dl.catalog import Cadence, find_preset, find_variable, presets, product
 from era5dl.engine.events import Outcome, State
 from era5dl.engine.progress import FileState
 from era5dl.gui.text import catalog_text, error_text, i18n, status_text
-from era5dl.gui.text.i18n import N_, _, follow, ngettext, on_switch, pgettext, switch, system_language, translate
+from era5dl.gui.text.i18n import N_, _, follow, ngettext, on_switch, pgettext, switch, translate
+from era5dl.gui.text.system_language import first_supported, mac_languages, system_language, windows_languages
 from era5dl.session.summary import SessionStatus
 from tests import texts
 
@@ -27,7 +28,7 @@ CHINESE = re.compile("[\u4e00-\u9fff]")
 
 @pytest.fixture(autouse=True)
 def english():
-    """Every test begins and ends in English, with nobody following."""
+    """Each test begins and ends in English, without followers."""
     i18n._followers.clear()
     switch("en")
     yield
@@ -38,18 +39,18 @@ def english():
 # --- the catalogue is complete
 
 
-def test_the_source_keeps_the_rules():
+def test_the_source_follows_the_rules():
     assert texts.all_texts()[1] == []
 
 
 def test_every_text_is_translated():
-    """Says what is missing in the form that `python -m tests.texts FILE` takes."""
+    """The message lists what is missing in the format that `python -m tests.texts FILE` reads."""
     catalogue = texts.read_catalogue()
     missing = [t.name for t in texts.all_texts()[0] if not texts.translation(catalogue.get(t.id, t.context))]
     assert missing == [], "run python -m tests.texts"
 
 
-def test_nothing_in_the_catalogue_is_out_of_use():
+def test_the_catalogue_has_no_unused_texts():
     used = {(text.id, text.context) for text in texts.all_texts()[0]}
     unused = [
         message.id for message in texts.read_catalogue() if message.id and (message.id, message.context) not in used
@@ -64,19 +65,19 @@ def test_no_entry_is_fuzzy_or_obsolete():
 
 
 def finished() -> list[Message]:
-    """The entries that have a translation; those that have none are told of by one test only."""
+    """Entries that have a translation; missing ones are reported by one test only."""
     return [message for message in texts.read_catalogue() if message.id and texts.translation(message)]
 
 
-def test_translations_have_the_placeholders_of_the_english():
+def test_translations_have_the_same_placeholders():
     for message in finished():
         if message.context not in ("variable", "preset"):
             english = message.id if isinstance(message.id, str) else message.id[1]
             assert texts.placeholders(texts.translation(message)) == texts.placeholders(english), message.id
 
 
-def test_translations_begin_and_end_as_the_english_does():
-    """No stray blanks or line ends; a sentence stays one."""
+def test_translations_begin_and_end_like_the_english_text():
+    """No stray spaces or line breaks; a sentence stays a sentence."""
     for message in finished():
         english = message.id if isinstance(message.id, str) else message.id[0]
         chinese = texts.translation(message)
@@ -86,14 +87,14 @@ def test_translations_begin_and_end_as_the_english_does():
         assert not re.search("[\u4e00-\u9fff][,;:?!]", chinese), f"{english}: Chinese has marks of its own: ，；：？！"
 
 
-def test_the_head_says_one_form_for_all_numbers():
+def test_the_header_declares_one_plural_form():
     catalogue = texts.read_catalogue()
     assert (catalogue.num_plurals, catalogue.plural_expr.strip("()")) == (1, "0")
     assert catalogue.charset == "utf-8"
     assert str(catalogue.locale_identifier) == "zh_CN"
 
 
-def test_all_variables_have_a_chinese_name_and_no_two_the_same():
+def test_all_variables_have_distinct_chinese_names():
     switch("zh_CN")
     names = {v.name: catalog_text.variable(v) for v in variables()}
     assert len(names) == 224
@@ -102,7 +103,7 @@ def test_all_variables_have_a_chinese_name_and_no_two_the_same():
     assert names["an.sfc/2t"] == "2 米气温"
 
 
-def test_a_variable_is_found_by_its_name_in_any_language_whatever_the_window_speaks():
+def test_a_variable_can_be_found_by_its_name_in_any_language():
     assert catalog_text.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
     switch("zh_CN")
     assert catalog_text.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
@@ -147,7 +148,7 @@ def rules(tmp_path: Path, source: str) -> tuple[list[texts.Text], list[str]]:
         'tree.heading("size", text="Size")',
     ],
 )
-def test_what_breaks_a_rule_is_told(tmp_path, source):
+def test_each_violation_of_a_rule_is_reported(tmp_path, source):
     assert rules(tmp_path, source)[1] != []
 
 
@@ -171,13 +172,13 @@ def test_what_breaks_a_rule_is_told(tmp_path, source):
         ('Palette(text="#ffeedd")', []),
     ],
 )
-def test_what_keeps_them_is_found(tmp_path, source, found):
+def test_texts_that_follow_the_rules_are_collected(tmp_path, source, found):
     texts_found, wrong = rules(tmp_path, source)
     assert wrong == []
     assert [(t.singular, t.plural, t.context) for t in texts_found] == found
 
 
-def test_an_underscore_is_free_where_it_is_not_gettext(tmp_path):
+def test_an_underscore_is_a_normal_name_without_gettext(tmp_path):
     path = tmp_path / "page.py"
     path.write_text("for _ in range(3): pass\n")
     assert texts.texts_of(path) == ([], [])
@@ -188,7 +189,7 @@ def test_an_underscore_is_free_where_it_is_not_gettext(tmp_path):
 
 @pytest.fixture
 def workshop(tmp_path, monkeypatch):
-    """A window of one page, and a catalogue for the tool to work on."""
+    """A source with one page, and a catalogue, for the tool to work on."""
     page, catalogue = tmp_path / "page.py", tmp_path / "era5dl.po"
     head = texts.CATALOGUE.read_text(encoding="utf-8").partition("\n\n")[0]
     catalogue.write_text(
@@ -201,7 +202,7 @@ def workshop(tmp_path, monkeypatch):
     return page, catalogue
 
 
-def test_the_tool_says_what_is_missing_and_takes_it_back_in_the_same_form(workshop, tmp_path, capsys):
+def test_the_tool_prints_missing_texts_and_reads_the_same_format(workshop, tmp_path, capsys):
     _page, catalogue = workshop
     head = catalogue.read_text("utf-8").partition("\n\n")[0]
     assert texts.main([]) == 1
@@ -274,19 +275,19 @@ def test_texts_with_values():
     ]
 
 
-def test_a_text_without_values_is_shown_as_it_is():
+def test_a_text_without_values_is_not_formatted():
     assert translate(N_("100 % {of nothing")) == "100 % {of nothing"
     assert _("a {brace}", brace="{x}") == "a {x}"
 
 
-def test_what_is_not_translated_stays_english():
+def test_untranslated_texts_stay_english():
     switch("zh_CN")
     assert translate("Never heard of {x}", x=1) == "Never heard of 1"
     assert pgettext("nowhere", "Ready") == "Ready"
     assert ngettext("{n} thing", "{n} things", 3) == "3 things"
 
 
-def test_the_context_tells_words_apart():
+def test_the_context_distinguishes_meanings():
     switch("zh_CN")
     assert translate("Temperature", context="variable") == "温度"
     assert pgettext("variable", "Temperature") == "温度"
@@ -311,7 +312,7 @@ def test_a_broken_translation_does_not_break_the_window(monkeypatch, broken):
 
 
 class Widget:
-    """What `follow` asks of a widget."""
+    """Implements what `follow` needs of a widget."""
 
     def __init__(self) -> None:
         self.shown: dict[str, str] = {}
@@ -330,7 +331,7 @@ class Widget:
             func(event)
 
 
-def test_the_switch_reaches_what_is_on_the_screen():
+def test_a_switch_changes_the_texts_on_the_screen():
     button = Widget()
     assert follow(button, text=lambda: _("Ready")) is button
     assert button.shown == {"text": "Ready"}
@@ -341,7 +342,7 @@ def test_the_switch_reaches_what_is_on_the_screen():
     assert button.shown == {"text": "Ready"}
 
 
-def test_values_are_those_of_the_moment_of_the_switch():
+def test_values_are_current_at_the_switch():
     label, days = Widget(), [1]
     follow(label, text=lambda: ngettext("{n:,} day {clock}", "{n:,} days {clock}", days[0], clock="x"))
     days[0] = 5
@@ -349,14 +350,14 @@ def test_values_are_those_of_the_moment_of_the_switch():
     assert label.shown["text"] == "5 天 x"
 
 
-def test_texts_that_are_no_options():
+def test_texts_that_are_not_widget_options():
     tabs, shown = Widget(), []
     follow(tabs, lambda: shown.append(_("Ready")))
     switch("zh_CN")
     assert shown == ["Ready", "就绪"]
 
 
-def test_a_destroyed_widget_is_left_alone_and_forgotten():
+def test_a_destroyed_widget_is_no_longer_updated():
     window, other = Widget(), Widget()
     follow(window, text=lambda: _("Ready"))
     window.destroy(of=other)  # its child's end
@@ -368,7 +369,7 @@ def test_a_destroyed_widget_is_left_alone_and_forgotten():
     assert i18n._followers == {}
 
 
-def test_who_leaves_is_not_called_and_leaving_twice_is_no_matter():
+def test_a_follower_can_be_removed_twice():
     calls = []
     leave = on_switch(lambda: calls.append(i18n.language()))
     switch("zh_CN")
@@ -378,7 +379,7 @@ def test_who_leaves_is_not_called_and_leaving_twice_is_no_matter():
     assert calls == ["zh_CN"]
 
 
-def test_one_that_fails_does_not_keep_the_others_in_the_old_language():
+def test_a_failing_follower_does_not_stop_the_others():
     shown = []
     on_switch(lambda: 1 / 0)
     on_switch(lambda: shown.append(_("Ready")))
@@ -387,7 +388,7 @@ def test_one_that_fails_does_not_keep_the_others_in_the_old_language():
     assert shown == ["就绪"]
 
 
-def test_who_begins_to_follow_during_a_switch_does_no_harm():
+def test_a_follower_can_be_added_during_a_switch():
     on_switch(lambda: follow(Widget(), text=lambda: _("Ready")))
     switch("zh_CN")
     assert len(i18n._followers) == 2
@@ -405,7 +406,7 @@ def test_an_unknown_language_is_english(unknown):
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """A locale folder of our own, read afresh."""
+    """A locale folder of the test, with an empty cache."""
     monkeypatch.setattr(i18n, "LOCALE", tmp_path)
     home = tmp_path / "zh_CN" / "LC_MESSAGES"
     home.mkdir(parents=True)
@@ -423,14 +424,14 @@ def elsewhere(tmp_path, monkeypatch):
         ("x", b""),
     ],
 )
-def test_without_a_usable_catalogue_the_window_is_english_and_the_log_knows(elsewhere, caplog, name, content):
+def test_without_a_readable_catalogue_texts_are_english_and_a_warning_is_logged(elsewhere, caplog, name, content):
     (elsewhere / name).write_bytes(content)
     switch("zh_CN")
     assert _("Ready") == "Ready"
     assert "no texts in zh_CN" in caplog.text
 
 
-def test_english_needs_no_catalogue_and_says_nothing(elsewhere, caplog):
+def test_english_needs_no_catalogue(elsewhere, caplog):
     switch("en")
     assert caplog.text == ""
 
@@ -460,8 +461,8 @@ def test_english_needs_no_catalogue_and_says_nothing(elsewhere, caplog):
         ([], "en"),
     ],
 )
-def test_the_first_language_we_speak(wishes, language):
-    assert i18n.best(wishes) == language
+def test_the_first_supported_language_wins(wishes, language):
+    assert first_supported(wishes) == language
 
 
 @pytest.mark.parametrize(
@@ -478,14 +479,14 @@ def test_the_first_language_we_speak(wishes, language):
         ({"LANG": "zh_CN.UTF-8", "LANGUAGE": "en_US:zh_CN"}, "en"),
     ],
 )
-def test_linux_is_asked_by_its_variables(environ, language):
+def test_linux_uses_environment_variables(environ, language):
     assert system_language(environ, "linux") == language
 
 
-def test_windows_is_asked_for_its_user_interface_not_for_lang():
+def test_windows_uses_the_language_of_its_user_interface_not_lang():
     for number, language in ((0x0804, "zh_CN"), (0x1004, "zh_CN"), (0x0404, "en"), (0x0409, "en"), (0x7FFF, "en")):
         asked = system_language(
-            {"LANG": "fr_FR.UTF-8"}, "win32", windows=lambda number=number: i18n.windows_languages(lambda: number)
+            {"LANG": "fr_FR.UTF-8"}, "win32", windows=lambda number=number: windows_languages(lambda: number)
         )
         assert asked == language
     assert system_language({"LANG": "zh_CN"}, "win32", windows=lambda: ["en_US"]) == "en"
@@ -493,11 +494,11 @@ def test_windows_is_asked_for_its_user_interface_not_for_lang():
 
 
 @pytest.mark.parametrize("form", [plistlib.FMT_BINARY, plistlib.FMT_XML])
-def test_macos_is_asked_for_its_preferences(tmp_path, form):
+def test_macos_uses_the_preferences(tmp_path, form):
     path = tmp_path / "preferences.plist"
     path.write_bytes(plistlib.dumps({"AppleLanguages": ["zh-Hans-CN", "en-CN"]}, fmt=form))
-    assert i18n.mac_languages(path) == ["zh-Hans-CN", "en-CN"]
-    assert system_language({"LANG": "en_US.UTF-8"}, "darwin", mac=lambda: i18n.mac_languages(path)) == "zh_CN"
+    assert mac_languages(path) == ["zh-Hans-CN", "en-CN"]
+    assert system_language({"LANG": "en_US.UTF-8"}, "darwin", mac=lambda: mac_languages(path)) == "zh_CN"
 
 
 @pytest.mark.parametrize(
@@ -511,11 +512,11 @@ def test_macos_is_asked_for_its_preferences(tmp_path, form):
         None,
     ],
 )
-def test_odd_preferences_are_no_wishes(tmp_path, content):
+def test_malformed_macos_preferences_are_ignored(tmp_path, content):
     path = tmp_path / "preferences.plist"
     if content is not None:
         path.write_bytes(content)
-    assert i18n.mac_languages(path) == []
+    assert mac_languages(path) == []
 
 
 # --- words for the engine's facts
@@ -524,8 +525,8 @@ def test_odd_preferences_are_no_wishes(tmp_path, content):
 ALL_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Era5Error)]
 
 
-def all_words() -> list[str]:
-    """Everything the tables say, in the language of the moment."""
+def all_status_texts() -> list[str]:
+    """All texts of the tables in the current language."""
     said: list[str] = []
     for state in State:
         said += status_text.state(state)
@@ -545,10 +546,10 @@ def all_words() -> list[str]:
     return said + [catalog_text.cadence(cadence) for cadence in Cadence]
 
 
-def test_every_fact_has_its_words_in_both_languages():
-    english = all_words()
+def test_every_state_and_error_has_a_text_in_both_languages():
+    english = all_status_texts()
     switch("zh_CN")
-    chinese = all_words()
+    chinese = all_status_texts()
     assert all(english)
     assert [said for said in english if CHINESE.search(said)] == []
     assert [said for said in chinese if not CHINESE.search(said)] == []
@@ -565,7 +566,7 @@ def test_every_error_has_a_sentence_of_its_own_and_a_hint(kind):
     assert error_text.explain(kind.__name__) == said
 
 
-def test_errors_are_explained_by_what_they_are():
+def test_errors_are_explained_by_their_class():
     class NewKind(errors.DiskFull):
         """Not in the table."""
 
@@ -575,7 +576,7 @@ def test_errors_are_explained_by_what_they_are():
 
 
 @pytest.mark.parametrize("kind", ALL_ERRORS, ids=lambda kind: kind.__name__)
-def test_what_an_event_says_of_an_error_is_told_by_its_kind(kind):
+def test_the_reason_of_an_event_is_explained_by_its_kind(kind):
     switch("zh_CN")
     said = error_text.explain_reason(kind("in English").kind, "in English", "Do this.")
     assert CHINESE.search(said.sentence) and CHINESE.search(said.hint)
@@ -583,7 +584,7 @@ def test_what_an_event_says_of_an_error_is_told_by_its_kind(kind):
 
 
 @pytest.mark.parametrize("kind", ["", "NeverHeardOf"])
-def test_of_an_unknown_kind_the_english_words_are_better_than_none(kind):
+def test_an_unknown_kind_keeps_the_english_reason(kind):
     switch("zh_CN")
     assert error_text.explain_reason(kind, "in English", "Do this.") == error_text.Explanation("in English", "Do this.")
 
@@ -600,7 +601,7 @@ def test_names_of_states_are_distinct():
         assert len({catalog_text.product(product).name for product in products()}) == 8
 
 
-def test_why_no_more_could_be_proven():
+def test_reasons_why_a_file_is_not_verified():
     from era5dl.engine.prepare import NO_MD5
 
     assert status_text.not_verified_reason(NO_MD5) == "The server's ETag is not an MD5."
@@ -612,7 +613,7 @@ def test_why_no_more_could_be_proven():
     assert CHINESE.search(status_text.not_verified_reason(NO_MD5))
 
 
-def test_presets_say_what_they_are_for():
+def test_presets_have_translated_descriptions():
     assert catalog_text.preset(find_preset("fuxi")).name == "FuXi"
     switch("zh_CN")
     assert catalog_text.preset(find_preset("fuxi")).name == "伏羲（FuXi）"
@@ -632,6 +633,6 @@ def test_durations():
     assert status_text.duration(3 * 86400 + 4 * 3600 + 5 * 60 + 6) == "3 天 04:05:06"
 
 
-def test_nothing_is_nothing_in_every_language():
+def test_the_empty_text_stays_empty_in_every_language():
     for code in (i18n.ENGLISH, "zh_CN"):
         assert i18n.translate("", language=code) == ""

@@ -45,7 +45,7 @@ ONE = SessionSummary(
         ("a\nb\x1b[31m of c", ("a\ufffdb\ufffd[31m · c", "")),
     ],
 )
-def test_titles_are_taken_apart(title: str, parts: tuple[str, str]) -> None:
+def test_titles_are_split_into_name_and_period(title: str, parts: tuple[str, str]) -> None:
     assert parts_of_title(title) == parts
 
 
@@ -60,7 +60,7 @@ def test_titles_are_taken_apart(title: str, parts: tuple[str, str]) -> None:
         ({"status": SessionStatus.DAMAGED, "files": 0, "title": "?"}, RowState.DAMAGED, "forget open"),
     ],
 )
-def test_what_can_be_done_with_a_session(change: dict[str, Any], standing: RowState, can: str) -> None:
+def test_possible_actions_of_a_session(change: dict[str, Any], standing: RowState, can: str) -> None:
     (row,) = rows([replace(ONE, **change)], now=NOW)
     assert row.state is standing
     possible = {
@@ -69,7 +69,7 @@ def test_what_can_be_done_with_a_session(change: dict[str, Any], standing: RowSt
     assert {name for name, yes in possible.items() if yes} == set(can.split())
 
 
-def test_what_this_window_does_goes_before_what_the_disk_says() -> None:
+def test_the_state_of_this_window_overrides_the_saved_status() -> None:
     for state, standing in (
         (State.RUNNING, RowState.RUNNING),
         (State.PAUSED, RowState.PAUSED),
@@ -82,7 +82,7 @@ def test_what_this_window_does_goes_before_what_the_disk_says() -> None:
     assert other.state is RowState.INTERRUPTED
 
 
-def test_a_hundred_percent_only_when_all_is_done() -> None:
+def test_a_hundred_percent_means_complete() -> None:
     found = rows(
         [replace(ONE, done_bytes=1000, done_files=9), replace(ONE, done_files=10), replace(ONE, total_bytes=0)], now=NOW
     )
@@ -90,23 +90,23 @@ def test_a_hundred_percent_only_when_all_is_done() -> None:
     assert rows([replace(ONE, files=0)], now=NOW)[0].percent is None
 
 
-def test_a_damaged_session_is_called_after_its_folder() -> None:
+def test_a_damaged_session_is_named_after_its_folder() -> None:
     assert rows([replace(ONE, title="?", status=SessionStatus.DAMAGED)], now=NOW)[0].name == "one"
 
 
 @pytest.mark.parametrize("then", [0.0, -1.0, NOW + 1e6, 1e11, NOW - 5])
-def test_odd_times_do_no_harm(then: float) -> None:
+def test_impossible_times_are_tolerated(then: float) -> None:
     assert isinstance(ago(then, NOW), str)
 
 
-def test_times_as_one_says_them() -> None:
+def test_times_are_relative_to_now() -> None:
     assert ago(NOW - 30, NOW) == "just now"
     assert ago(NOW - 600, NOW) == "10 min ago"
     assert ago(NOW - 9e6, NOW).startswith("20")
 
 
 class Scene:
-    """A page, and what it asked for."""
+    """A page, and the callbacks it called."""
 
     def __init__(self, root: tk.Tk) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -140,7 +140,7 @@ def scene(root: tk.Tk) -> Scene:
     return Scene(root)
 
 
-def test_the_newest_stands_first_and_headings_sort(scene: Scene) -> None:
+def test_the_newest_session_is_first_and_titles_sort(scene: Scene) -> None:
     scene.show(
         ONE,
         replace(ONE, id="b" * 12, title="new", updated=NOW - 1),
@@ -189,13 +189,13 @@ def test_a_double_click_and_return_resume(scene: Scene) -> None:
     assert len(scene.asked) == 2
 
 
-def test_what_is_done_or_running_is_not_resumed_by_a_double_click(scene: Scene) -> None:
+def test_a_double_click_does_not_resume_a_complete_or_running_session(scene: Scene) -> None:
     scene.show(replace(ONE, status=SessionStatus.RUNNING))
     scene.click(0, double=True)
     assert scene.asked == []
 
 
-def test_forget_asks_once(scene: Scene) -> None:
+def test_removing_a_session_asks_once(scene: Scene) -> None:
     scene.show(ONE)
     scene.click(0)
     scene.page._forget_button.invoke()
@@ -206,7 +206,7 @@ def test_forget_asks_once(scene: Scene) -> None:
     assert scene.page._banner.text == ""
 
 
-def test_the_selection_stays_when_rows_are_shown_anew(scene: Scene) -> None:
+def test_the_selection_survives_new_rows(scene: Scene) -> None:
     scene.show(ONE, replace(ONE, id="b" * 12, updated=0.0))
     scene.click(1)
     scene.show(replace(ONE, id="b" * 12, updated=NOW), ONE)
@@ -216,14 +216,14 @@ def test_the_selection_stays_when_rows_are_shown_anew(scene: Scene) -> None:
     assert scene.page._resume_button.instate(["disabled"])
 
 
-def test_an_empty_page_says_what_it_is_for(scene: Scene) -> None:
+def test_an_empty_page_explains_itself(scene: Scene) -> None:
     canvas = scene.page.table.canvas
     assert "resume them where they left off" in canvas.itemcget("empty", "text")
     scene.show(ONE)
     assert canvas.itemcget("empty", "text") == ""
 
 
-def test_verifying_is_shown_until_it_is_over(scene: Scene) -> None:
+def test_progress_of_a_verification_is_shown_until_it_ends(scene: Scene) -> None:
     scene.page.show_verifying(3, 10)
     scene.root.update()
     assert "3 of 10" in scene.page._progress_text["text"]
@@ -238,7 +238,7 @@ def test_verifying_is_shown_until_it_is_over(scene: Scene) -> None:
     assert "checked" not in scene.page._banner.text
 
 
-def test_what_is_only_checked_is_not_said_to_be_proven(scene: Scene) -> None:
+def test_checked_files_are_not_called_verified(scene: Scene) -> None:
     scene.page.show_verified(0, 3, 0)
     assert "3 files checked" in scene.page._banner.text
     assert "byte by byte" not in scene.page._banner.text
@@ -247,7 +247,7 @@ def test_what_is_only_checked_is_not_said_to_be_proven(scene: Scene) -> None:
     assert "1 file checked" in scene.page._banner.text
 
 
-def test_another_language_and_other_colours(scene: Scene) -> None:
+def test_language_and_theme_can_change(scene: Scene) -> None:
     scene.show(ONE)
     i18n.switch("zh_CN")
     scene.theme.use(DARK)

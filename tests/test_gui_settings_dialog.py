@@ -38,7 +38,7 @@ def test_every_number_has_bounds_and_a_unit() -> None:
     assert all(FIELDS[name].unit for name in numbers - HIDDEN)
 
 
-def test_what_is_shown_reads_back() -> None:
+def test_displayed_values_can_be_read_back() -> None:
     odd = Preferences(
         folder="/data/x", workers=16, rate_limit=1_234_567, retries=0, connect_timeout=2.5, read_timeout=600,
         disk_reserve=3 * 1024**3, verify=False, flat=True, proxy="http://u:p@h:1", endpoint_url="https://m.example",
@@ -80,7 +80,7 @@ def test_what_is_shown_reads_back() -> None:
         ("proxy", "http://a\x00b", "It contains invalid characters."),
     ],
 )
-def test_problems_in_words_and_the_rest_is_taken(name: str, entered: str, problem: str) -> None:
+def test_errors_are_described_and_other_fields_are_accepted(name: str, entered: str, problem: str) -> None:
     before = Preferences()
     made, problems = read({**texts(before), name: entered, "theme": "dark"}, before)
     assert problems == {name: problem}
@@ -100,19 +100,19 @@ def test_problems_in_words_and_the_rest_is_taken(name: str, entered: str, proble
         ("folder", "~", str(Path.home())),
     ],
 )
-def test_what_people_write_is_understood(name: str, entered: str, value: object) -> None:
+def test_common_notations_are_accepted(name: str, entered: str, value: object) -> None:
     made, problems = read({name: entered}, Preferences())
     assert not problems
     assert getattr(made, name) == value
 
 
 @given(st.integers(0, 10**14))
-def test_amounts_read_back_exactly(count: int) -> None:
+def test_sizes_can_be_read_back_exactly(count: int) -> None:
     assert parse_size(amount(count)) == count
 
 
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS)), st.text(max_size=30)))
-def test_no_entry_raises(entered: dict[str, str]) -> None:
+def test_no_input_raises(entered: dict[str, str]) -> None:
     chosen = {name: text for name, text in entered.items() if FIELDS[name].kind is not settings_form.Kind.CHOICE}
     made, problems = read(chosen, Preferences())
     assert all(getattr(made, name) == getattr(Preferences(), name) for name in problems)
@@ -143,12 +143,12 @@ def scene(root: tk.Tk) -> Scene:
     return Scene(root, Preferences(workers=5, geometry="900x700+1+1"))
 
 
-def test_opening_it_changes_nothing(scene: Scene) -> None:
+def test_opening_the_dialog_changes_nothing(scene: Scene) -> None:
     assert scene.changes == []
     assert scene.dialog.preferences == Preferences(workers=5, geometry="900x700+1+1")
 
 
-def test_what_is_entered_holds_at_once(scene: Scene) -> None:
+def test_valid_input_takes_effect_at_once(scene: Scene) -> None:
     scene.dialog.enter("workers", "12")
     scene.dialog.enter("rate_limit", "5M")
     scene.dialog.enter("verify", False)
@@ -158,7 +158,7 @@ def test_what_is_entered_holds_at_once(scene: Scene) -> None:
     assert last.geometry == "900x700+1+1"
 
 
-def test_a_problem_stands_beside_its_field_and_changes_nothing(scene: Scene) -> None:
+def test_an_error_is_shown_below_its_field_and_changes_nothing(scene: Scene) -> None:
     scene.dialog.enter("proxy", "ftp://x")
     scene.root.update()
     assert scene.changes == []
@@ -172,13 +172,13 @@ def test_a_problem_stands_beside_its_field_and_changes_nothing(scene: Scene) -> 
     assert scene.dialog.error("proxy") == ""
 
 
-def test_a_stepper_out_of_bounds_is_a_problem_too(scene: Scene) -> None:
+def test_a_number_out_of_bounds_is_an_error(scene: Scene) -> None:
     scene.dialog.enter("workers", "900")
     assert scene.dialog.error("workers") == "Enter a value from 1 to 64."
     assert scene.changes == []
 
 
-def test_reset_to_defaults_keeps_what_is_not_shown(scene: Scene) -> None:
+def test_reset_to_defaults_keeps_settings_without_a_field(scene: Scene) -> None:
     scene.dialog.enter("proxy", "ftp://x")
     scene.dialog.enter("flat", True)
     scene.dialog._reset.invoke()
@@ -200,14 +200,14 @@ def test_choosing_a_folder(scene: Scene, tmp_path: Path) -> None:
     assert scene.changes[-1].folder == str(tmp_path)
 
 
-def test_what_changed_elsewhere_is_shown(scene: Scene) -> None:
+def test_changes_made_elsewhere_are_shown(scene: Scene) -> None:
     scene.dialog.show(Preferences(workers=33, theme="dark"))
     assert scene.dialog._lines["workers"].get() == "33"
     assert scene.dialog._lines["theme"].get() == "dark"
     assert scene.changes == []
 
 
-def test_escape_closes_it(scene: Scene) -> None:
+def test_escape_closes_the_dialog(scene: Scene) -> None:
     scene.dialog.focus_force()
     scene.root.update()
     scene.dialog.event_generate("<Escape>")
@@ -216,7 +216,7 @@ def test_escape_closes_it(scene: Scene) -> None:
     assert not scene.dialog.winfo_exists()
 
 
-def test_another_language_and_other_colours(scene: Scene) -> None:
+def test_language_and_theme_can_change(scene: Scene) -> None:
     i18n.switch("zh_CN")
     scene.theme.use(DARK)
     scene.root.update()
@@ -230,11 +230,11 @@ def test_another_language_and_other_colours(scene: Scene) -> None:
         i18n.switch("en")
 
 
-def test_it_fits_on_a_small_screen(scene: Scene) -> None:
+def test_the_dialog_fits_on_a_small_screen(scene: Scene) -> None:
     assert scene.dialog.winfo_reqheight() < 640 and scene.dialog.winfo_reqwidth() < 960
 
 
-def test_help_tells_how_to_cite(root: tk.Tk) -> None:
+def test_the_help_dialog_contains_the_citation(root: tk.Tk) -> None:
     closed: list[bool] = []
     theme = Theme(root)
     root.update()

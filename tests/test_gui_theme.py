@@ -22,14 +22,14 @@ pytest_plugins = ["tests.gui_screen"]
 # --- colours
 
 
-def test_contrast_is_wcags() -> None:
+def test_contrast_follows_wcag() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
     assert blend("#ffffff", "#000000", 0.5) == "#808080"
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=lambda palette: palette.name)
-def test_what_is_written_can_be_read(palette: Palette) -> None:
+def test_text_has_enough_contrast_on_every_background(palette: Palette) -> None:
     grounds = {name: getattr(palette, name) for name in ("page", "card", "field", "hover", "stripe", "quiet_select")}
     for name, ground in grounds.items():
         for ink in ("text", "muted"):
@@ -48,7 +48,7 @@ def test_what_is_written_can_be_read(palette: Palette) -> None:
         assert contrast(drawn, palette.card) >= 3, drawn
 
 
-def test_every_colour_is_six_digits() -> None:
+def test_every_colour_has_six_digits() -> None:
     for palette in (LIGHT, DARK):
         for one in fields(palette):
             value = getattr(palette, one.name)
@@ -61,7 +61,7 @@ def test_every_colour_is_six_digits() -> None:
 
 
 def pixels(png: bytes) -> list[list[tuple[int, int, int, int]]]:
-    """Decode what `Shape.png` writes: 8 bits, indexed, no filters."""
+    """Decode a PNG of `Shape.png` (8 bits, indexed, no filters) into rows of RGBA."""
     parts, place = {}, 8
     while place < len(png):
         size, kind = struct.unpack(">I4s", png[place : place + 8])
@@ -76,7 +76,7 @@ def pixels(png: bytes) -> list[list[tuple[int, int, int, int]]]:
     return [[(*table[3 * i : 3 * i + 3], alphas[i]) for i in row] for row in rows]  # type: ignore[misc]
 
 
-def test_a_box_has_its_fill_inside_and_the_ground_in_its_corners() -> None:
+def test_a_box_is_filled_inside_and_shows_the_background_in_its_corners() -> None:
     shape = drawing.draw(20, 20, drawing.rounded(20, 20, (0, 0, 20, 20), 6), drawing.rounded(20, 20, (1, 1, 19, 19), 5))
     grid = pixels(shape.png("#ff0000", "#00ff00", background="#0000ff"))
     assert grid[0][0] == (0, 0, 255, 255)  # outside of the round corner
@@ -87,7 +87,7 @@ def test_a_box_has_its_fill_inside_and_the_ground_in_its_corners() -> None:
     assert 0 < edge[0] < 255 or 0 < edge[2] < 255  # anti-aliased
 
 
-def test_without_a_ground_it_is_see_through() -> None:
+def test_without_a_background_a_drawing_is_transparent() -> None:
     shape = drawing.draw(9, 9, drawing.circle(9, 9, (4.5, 4.5), 4))
     grid = pixels(shape.png("#123456"))
     assert grid[0][0][3] == 0
@@ -95,21 +95,21 @@ def test_without_a_ground_it_is_see_through() -> None:
     assert sum(pixel[3] for row in grid for pixel in row) / 255 == pytest.approx(3.1416 * 16, rel=0.02)
 
 
-def test_a_wider_drawing_repeats_its_middle() -> None:
+def test_a_stretched_drawing_repeats_its_middle() -> None:
     small = drawing.draw(9, 9, drawing.rounded(9, 9, (0, 0, 9, 9), 3), wider=20, higher=11)
     large = drawing.draw(29, 20, drawing.rounded(29, 20, (0, 0, 29, 20), 3))
     assert pixels(small.png("#000000", background="#ffffff")) == pixels(large.png("#000000", background="#ffffff"))
 
 
 @pytest.mark.parametrize("filled", [0, 6, 40, 92])
-def test_a_bar_is_filled_so_far(filled: int) -> None:
+def test_a_bar_is_filled_up_to_its_fraction(filled: int) -> None:
     grid = pixels(bar_shape(92, 6, filled).png("#000000", "#ffffff", background="#000000"))
     bright = sum(pixel[0] for pixel in grid[3]) / 255
     assert bright == pytest.approx(filled, abs=1)
 
 
 @pytest.mark.parametrize("name", icons.NAMES)
-def test_every_icon_draws_something_within_its_square(name: str) -> None:
+def test_every_icon_draws_something_in_its_square(name: str) -> None:
     for size in (12, 16, 32):
         shape = icons.icon(name, size)
         grid = pixels(shape.png("#000000"))
@@ -117,7 +117,7 @@ def test_every_icon_draws_something_within_its_square(name: str) -> None:
         assert 0.05 * size * size < ink < 0.85 * size * size, (name, size)
 
 
-def test_icons_differ() -> None:
+def test_no_two_icons_are_the_same() -> None:
     seen = {icons.icon(name, 16).pixels for name in icons.NAMES}
     assert len(seen) == len(icons.NAMES)
 
@@ -125,13 +125,13 @@ def test_icons_differ() -> None:
 # --- scale
 
 
-def test_a_length_that_is_there_has_a_pixel() -> None:
+def test_a_positive_length_is_at_least_one_pixel() -> None:
     assert scaling.Scale(1.0).px(0.2) == 1
     assert scaling.Scale(2.0).px(1) == 2
     assert scaling.Scale(1.5).px(0) == 0
 
 
-def test_xft_dpi_is_believed(root: tk.Tk) -> None:
+def test_the_scale_follows_xft_dpi(root: tk.Tk) -> None:
     assert scaling.detect(root).factor == pytest.approx(1.0, abs=0.02)
     root.option_add("*Xft.dpi", "192")
     root.option_add("*dpi", "192")
@@ -139,7 +139,7 @@ def test_xft_dpi_is_believed(root: tk.Tk) -> None:
     assert float(root.tk.call("tk", "scaling")) == pytest.approx(192 / 72, abs=0.01)
 
 
-def test_fonts_follow_the_scale_and_outlive_the_making(root: tk.Tk) -> None:
+def test_fonts_follow_the_scale_and_are_not_garbage_collected(root: tk.Tk) -> None:
     usual = font.nametofont(scaling.TEXT, root=root).metrics("linespace")
     theme = Theme(root, factor=2.0)
     gc.collect()
@@ -153,7 +153,7 @@ def test_fonts_follow_the_scale_and_outlive_the_making(root: tk.Tk) -> None:
 # --- styles
 
 
-def test_a_look_is_made_quickly_and_a_switch_back_is_quicker(root: tk.Tk) -> None:
+def test_a_theme_is_created_quickly_and_a_switch_back_is_quicker(root: tk.Tk) -> None:
     begun = time.process_time()
     theme = Theme(root, LIGHT, 2.0)
     made = time.process_time() - begun
@@ -165,7 +165,7 @@ def test_a_look_is_made_quickly_and_a_switch_back_is_quicker(root: tk.Tk) -> Non
     assert again < 0.1
 
 
-def test_drawings_are_made_once(root: tk.Tk) -> None:
+def test_images_are_created_once(root: tk.Tk) -> None:
     theme = Theme(root, LIGHT, 1.0)
     first = theme.icon("gear", "muted", 16)
     count = len(theme.images)
@@ -198,7 +198,7 @@ _STYLES = [
 ] + ["Horizontal.TProgressbar", "Ok.Horizontal.TProgressbar", "Segment.TRadiobutton", "Info.Banner.TButton"]
 
 
-def test_every_style_can_be_worn_in_every_state(root: tk.Tk) -> None:
+def test_every_style_works_in_every_state(root: tk.Tk) -> None:
     theme = Theme(root, LIGHT, 1.0)
     worn = [_WIDGETS[style.rsplit(".", 1)[-1]](root, style=style) for style in _STYLES]
     for one in worn:
@@ -216,7 +216,7 @@ def test_every_style_can_be_worn_in_every_state(root: tk.Tk) -> None:
     assert ttk.Button(root, style="Icon.TButton").winfo_reqwidth() < 30  # nor its border the padding
 
 
-def test_followers_hear_of_a_switch_until_they_are_gone(root: tk.Tk) -> None:
+def test_followers_are_called_until_their_widget_is_destroyed(root: tk.Tk) -> None:
     theme = Theme(root, LIGHT, 1.0)
     heard: list[str] = []
     frame = ttk.Frame(root)
@@ -227,7 +227,7 @@ def test_followers_hear_of_a_switch_until_they_are_gone(root: tk.Tk) -> None:
     assert heard == ["light", "dark"]
 
 
-def test_an_icon_on_a_button_follows_and_has_no_dots_when_disabled(root: tk.Tk) -> None:
+def test_an_icon_on_a_button_follows_the_palette_and_has_its_own_disabled_image(root: tk.Tk) -> None:
     theme = Theme(root, LIGHT, 1.0)
     button = ttk.Button(root, text="Pause")
     theme.set_icon(button, "pause")
@@ -253,7 +253,7 @@ def test_return_presses_a_button(root: tk.Tk) -> None:
     assert heard == [1, 1]
 
 
-def test_the_list_of_a_combobox_wears_the_palette_of_now(root: tk.Tk) -> None:
+def test_the_list_of_a_combobox_has_the_colours_of_the_palette(root: tk.Tk) -> None:
     theme = Theme(root, LIGHT, 1.0)
     box = ttk.Combobox(root, values=["a", "b"], state="readonly")
     box.pack()
@@ -270,14 +270,14 @@ def test_the_list_of_a_combobox_wears_the_palette_of_now(root: tk.Tk) -> None:
         root.update()
 
 
-def test_a_menu_wears_the_palette_of_now(root: tk.Tk) -> None:
+def test_a_menu_has_the_colours_of_the_palette(root: tk.Tk) -> None:
     theme = Theme(root, LIGHT, 1.0)
     menu = theme.menu(root)
     theme.use(DARK)
     assert str(menu["background"]) == DARK.card
 
 
-def test_chinese_is_known_where_there_is_a_font(root: tk.Tk) -> None:
+def test_a_chinese_font_is_detected(root: tk.Tk) -> None:
     import shutil
     import subprocess
 

@@ -59,7 +59,7 @@ def theme(root: tk.Tk) -> Theme:
 
 
 def keys(widget: tk.Misc, *names: str) -> None:
-    """Press these keys with the keyboard on this widget."""
+    """Give a widget the focus, and press keys."""
     if widget.focus_get() is not widget:
         widget.focus_force()
         widget.update()
@@ -74,17 +74,17 @@ def click(widget: tk.Misc, x: int, y: int, *, modifiers: str = "", button: int =
     widget.update()
 
 
-def test_no_name_of_ours_covers_one_of_tkinters() -> None:
-    """tkinter has private methods too, `_bind` and `_root` among them; covering one breaks it in odd places."""
-    meant = {("DateField", "destroy"), ("SearchEntry", "focus_set")}
-    covered = set()
+def test_no_method_hides_one_of_tkinter() -> None:
+    """tkinter has private methods too, such as `_bind` and `_root`; hiding one breaks it in unexpected places."""
+    intended = {("DateField", "destroy"), ("SearchEntry", "focus_set")}
+    hidden = set()
     for module in pkgutil.iter_modules(era5dl.gui.widgets.__path__):
         for name, kind in vars(importlib.import_module(f"era5dl.gui.widgets.{module.name}")).items():
             if inspect.isclass(kind) and issubclass(kind, tk.Misc):
                 theirs = {key for base in kind.__mro__ if base.__module__.startswith("tkinter") for key in vars(base)}
                 ours = {k for base in kind.__mro__ if base.__module__.startswith("era5dl") for k in vars(base)}
-                covered |= {(name, key) for key in ours & theirs if not key.startswith("__")}
-    assert covered == meant
+                hidden |= {(name, key) for key in ours & theirs if not key.startswith("__")}
+    assert hidden == intended
 
 
 # --- dates
@@ -107,7 +107,7 @@ def test_no_name_of_ours_covers_one_of_tkinters() -> None:
         ("2023-01--1", None),
     ],
 )
-def test_reading_a_date(text: str, day: date | None) -> None:
+def test_dates_are_parsed(text: str, day: date | None) -> None:
     assert parse_date(text) == day
 
 
@@ -120,7 +120,7 @@ def test_every_invalid_date_has_its_own_error() -> None:
         assert date_error(valid, FIRST, LAST, ENGLISH) == ""
 
 
-def test_months_later_stays_within_the_month() -> None:
+def test_months_later_is_limited_to_the_last_day_of_the_month() -> None:
     assert months_later(date(2023, 1, 31), 1) == date(2023, 2, 28)
     assert months_later(date(2024, 1, 31), 1) == date(2024, 2, 29)
     assert months_later(date(2023, 1, 31), -12) == date(2022, 1, 31)
@@ -146,7 +146,7 @@ def field(root: tk.Tk, theme: Theme) -> DateField:
     return one
 
 
-def test_a_bad_date_is_ringed_and_says_why(field: DateField) -> None:
+def test_an_invalid_date_has_a_red_ring_and_an_error(field: DateField) -> None:
     field.variable.set("2023-02-30")
     assert field.get() is None
     assert field.instate(["invalid"])
@@ -159,7 +159,7 @@ def test_a_bad_date_is_ringed_and_says_why(field: DateField) -> None:
     assert field.heard == [None, date(2023, 2, 28)]  # type: ignore[attr-defined]
 
 
-def test_other_bounds_are_checked_at_once(field: DateField) -> None:
+def test_new_bounds_are_validated_at_once(field: DateField) -> None:
     field.set_bounds(date(2024, 1, 1), LAST)
     assert "2024-01-01" in field.error
     field.set_bounds(FIRST, LAST)
@@ -177,7 +177,7 @@ def test_keys_step_the_date(field: DateField) -> None:
     assert field.get() == LAST
 
 
-def test_a_date_is_tidied_when_the_keyboard_leaves(field: DateField) -> None:
+def test_a_date_is_normalised_when_the_field_loses_focus(field: DateField) -> None:
     field.variable.set("2023/1/5")
     keys(field.entry, "Return")
     assert field.variable.get() == "2023-01-05"
@@ -199,7 +199,7 @@ def test_the_calendar_by_keyboard(field: DateField) -> None:
     assert field.focus_get() is field.entry
 
 
-def test_escape_leaves_the_calendar_and_the_date(field: DateField) -> None:
+def test_escape_closes_the_calendar_and_keeps_the_date(field: DateField) -> None:
     field.open()
     assert field.month is not None
     keys(field.month, "Left", "Escape")
@@ -228,7 +228,7 @@ def test_the_calendar_by_mouse(field: DateField, root: tk.Tk) -> None:
     assert "lambda" not in str(root.bind("<Button-1>")) and not root.bind("<Button-1>").strip()
 
 
-def test_a_day_out_of_bounds_cannot_be_clicked(field: DateField, root: tk.Tk) -> None:
+def test_a_day_out_of_bounds_cannot_be_selected(field: DateField, root: tk.Tk) -> None:
     field.set_bounds(FIRST, date(2023, 1, 20))
     field.open()
     assert field.month is not None
@@ -238,7 +238,7 @@ def test_a_day_out_of_bounds_cannot_be_clicked(field: DateField, root: tk.Tk) ->
     assert field.month.day == date(2023, 1, 20)
 
 
-def test_the_calendar_wears_the_palette_and_the_language(field: DateField, theme: Theme) -> None:
+def test_the_calendar_follows_palette_and_language(field: DateField, theme: Theme) -> None:
     theme.use(DARK)
     field.set_texts(CHINESE)
     field.open()
@@ -253,7 +253,7 @@ def test_the_calendar_wears_the_palette_and_the_language(field: DateField, theme
 
 
 class Rows:
-    """A model that counts what it is asked."""
+    """A table model that counts the calls of `row`."""
 
     def __init__(self, count: int) -> None:
         self.ids = list(range(count))
@@ -309,7 +309,7 @@ class Scene:
         self.canvas = self.table.canvas
 
     def y(self, line: int) -> int:
-        """The middle of a line on the screen, the first one is 0."""
+        """Centre of a line on the screen; the first one is 0."""
         return self.table.row_height * (line + 1) + self.table.row_height // 2
 
     def click(self, line: int, modifiers: str = "") -> None:
@@ -321,7 +321,7 @@ def scene(root: tk.Tk, theme: Theme) -> Scene:
     return Scene(root, theme)
 
 
-def test_only_rows_on_the_screen_are_asked_for(scene: Scene) -> None:
+def test_only_visible_rows_are_requested_from_the_model(scene: Scene) -> None:
     scene.model.asked = 0
     scene.table.refresh()
     assert 0 < scene.model.asked < 40
@@ -336,7 +336,7 @@ def test_a_refresh_is_quick(scene: Scene) -> None:
 
 
 class Calls:
-    """Tk's interpreter, with what it was called for."""
+    """The Tcl interpreter, recording its calls."""
 
     def __init__(self, tk_app: Any) -> None:
         self._tk, self.made = tk_app, []  # type: ignore[var-annotated]
@@ -361,7 +361,7 @@ def test_a_refresh_draws_only_what_changed(scene: Scene) -> None:
     assert scene.table.texts_shown()[3][2] == "Done"
 
 
-def test_however_many_rows_change_tk_is_called_once(scene: Scene) -> None:
+def test_a_refresh_calls_tk_once_however_many_rows_change(scene: Scene) -> None:
     calls = Calls(scene.canvas.tk)
     scene.canvas.tk = scene.table.tk = calls
     scene.model.changed = dict.fromkeys(range(100), "Done")
@@ -372,7 +372,7 @@ def test_however_many_rows_change_tk_is_called_once(scene: Scene) -> None:
     assert shown.count("Done") == len(scene.table.texts_shown()) > 10
 
 
-def test_all_are_selected_and_a_row_more_or_less(scene: Scene) -> None:
+def test_select_all_then_toggle_one_row(scene: Scene) -> None:
     scene.click(2)
     keys(scene.canvas, "Control-a")
     assert len(scene.table.selection) == 100_000
@@ -380,7 +380,7 @@ def test_all_are_selected_and_a_row_more_or_less(scene: Scene) -> None:
     assert len(scene.table.selection) == 99_999 and 3 not in scene.table.selection
 
 
-def test_letters_are_measured_once() -> None:
+def test_each_character_is_measured_once() -> None:
     measured: list[str] = []
     fitter = TextFitter(lambda text: measured.append(text) or len(text))  # type: ignore[func-returns-value]
     assert fitter.fit("abcabcabc", 5) == "abca…"
@@ -388,14 +388,14 @@ def test_letters_are_measured_once() -> None:
     assert sorted(measured) == ["a", "b", "c", "…"]
 
 
-def test_long_names_are_cut_in_the_middle(scene: Scene, root: tk.Tk) -> None:
+def test_long_names_are_shortened_in_the_middle(scene: Scene, root: tk.Tk) -> None:
     root.geometry("420x300")
     root.update()
     name = scene.table.texts_shown()[0][0]
     assert name.startswith("e5.o") and name.endswith("0.nc") and "…" in name
 
 
-def test_clicks_select(scene: Scene) -> None:
+def test_clicks_select_rows(scene: Scene) -> None:
     scene.click(2)
     assert scene.table.selection == {2}
     scene.click(5, "Shift-")
@@ -426,7 +426,7 @@ def test_keys_move_and_select(scene: Scene) -> None:
     assert scene.opened == [0]
 
 
-def test_the_selection_and_the_place_survive_sorting(scene: Scene) -> None:
+def test_selection_and_scroll_position_survive_sorting(scene: Scene) -> None:
     scene.click(2)
     scene.click(4, "Control-")
     keys(scene.canvas, "Button-5")
@@ -439,7 +439,7 @@ def test_the_selection_and_the_place_survive_sorting(scene: Scene) -> None:
     assert scene.table.selection == {5}
 
 
-def test_rows_that_go_do_not_break_it(scene: Scene) -> None:
+def test_rows_may_disappear(scene: Scene) -> None:
     keys(scene.canvas, "End")
     scene.model.ids = scene.model.ids[:3]
     scene.table.refresh()
@@ -453,7 +453,7 @@ def test_rows_that_go_do_not_break_it(scene: Scene) -> None:
     click(scene.canvas, 30, scene.y(1))
 
 
-def test_headings_sort_and_show_it(scene: Scene) -> None:
+def test_a_click_on_a_title_sorts_and_is_shown(scene: Scene) -> None:
     click(scene.canvas, 30, 8)
     keys(scene.canvas, "Alt-Key-3")
     assert scene.sorts == ["file", "state"]
@@ -466,7 +466,7 @@ def test_headings_sort_and_show_it(scene: Scene) -> None:
     assert len(scene.canvas.find_withtag("header")) == before + 1
 
 
-def test_a_column_is_dragged_wider(scene: Scene) -> None:
+def test_a_column_can_be_dragged_wider(scene: Scene) -> None:
     left, right = scene.table.header.span(1)
     edge = right + 8
     scene.canvas.event_generate("<ButtonPress-1>", x=edge, y=8)
@@ -478,7 +478,7 @@ def test_a_column_is_dragged_wider(scene: Scene) -> None:
     assert scene.sorts == [] and scene.table.selection == frozenset()
 
 
-def test_the_menu_is_about_what_is_selected(scene: Scene) -> None:
+def test_the_context_menu_is_about_the_selection(scene: Scene) -> None:
     scene.click(1)
     scene.click(2, "Shift-")
     click(scene.canvas, 30, scene.y(2), button=3)
@@ -500,7 +500,7 @@ def test_the_wheel_and_the_scrollbar_scroll(scene: Scene) -> None:
     assert scene.table.texts_shown()[-1][0].endswith("99999.nc")
 
 
-def test_a_table_switches_language_and_palette(scene: Scene, theme: Theme) -> None:
+def test_a_table_follows_language_and_palette(scene: Scene, theme: Theme) -> None:
     scene.click(1)
     theme.use(DARK)
     assert str(scene.canvas["background"]) == DARK.card
@@ -511,7 +511,7 @@ def test_a_table_switches_language_and_palette(scene: Scene, theme: Theme) -> No
     assert scene.table.selection == {1}
 
 
-def test_fitting() -> None:
+def test_texts_are_shortened_to_a_width() -> None:
     fitter = TextFitter(len)
     assert fitter.fit("abcdef", 6) == "abcdef"
     assert fitter.fit("abcdef", 4) == "abc…"
@@ -555,7 +555,7 @@ def test_space_toggles_and_groups_have_three_states(root: tk.Tk, theme: Theme) -
     assert heard == [{"10u"}, {"10u", "10v"}, frozenset(), {"10u", "10v"}]
 
 
-def test_other_items_keep_what_is_still_there(root: tk.Tk, theme: Theme) -> None:
+def test_checked_items_that_still_exist_stay_checked(root: tk.Tk, theme: Theme) -> None:
     tree = tree_of(root, theme, lambda _: None)
     tree.set({"10u", "2t"})
     tree.set_items([Group("heat", "Temperature", (Leaf("2t", "2 metre temperature"), Leaf("2d", "2 metre dewpoint")))])
@@ -571,7 +571,7 @@ def test_return_opens_and_closes_a_group(root: tk.Tk, theme: Theme) -> None:
     assert tree.tree.item("g0", "open")
 
 
-def test_a_click_on_box_or_words_toggles_a_leaf(root: tk.Tk, theme: Theme) -> None:
+def test_a_click_on_box_or_text_toggles_a_leaf(root: tk.Tk, theme: Theme) -> None:
     tree = tree_of(root, theme, lambda _: None)
     x, y, wide, high = map(int, tree.tree.bbox("g0.0", "#0"))  # type: ignore[arg-type]
     click(tree.tree, x + 45, y + high // 2)
@@ -585,7 +585,7 @@ def test_a_click_on_box_or_words_toggles_a_leaf(root: tk.Tk, theme: Theme) -> No
     assert tree.get() == {"10u", "10v"} and not tree.tree.item("g0", "open")
 
 
-def test_a_filter_shows_what_has_all_words_and_keeps_what_is_checked(root: tk.Tk, theme: Theme) -> None:
+def test_a_filter_shows_items_with_all_words_and_keeps_them_checked(root: tk.Tk, theme: Theme) -> None:
     heard: list[frozenset[Hashable]] = []
     tree = tree_of(root, theme, heard.append)
     tree.set({"10u", "2t", "gone"})
@@ -618,7 +618,7 @@ def test_a_tree_of_224_is_filtered_instantly(root: tk.Tk, theme: Theme) -> None:
     assert (time.process_time() - begun) / 6 < 0.15  # 15 ms on a quiet machine
 
 
-def test_words_change_and_nothing_else(root: tk.Tk, theme: Theme) -> None:
+def test_new_texts_change_nothing_else(root: tk.Tk, theme: Theme) -> None:
     tree = tree_of(root, theme, lambda _: None)
     tree.set({"10v"})
     keys(tree.tree, "Down", "Down")
@@ -696,17 +696,17 @@ def test_a_toggle_grid_is_drawn_quickly(root: tk.Tk, theme: Theme) -> None:
 
 
 @pytest.mark.parametrize(("highest", "step"), [(1, 0.5), (0.9, 0.5), (7, 2), (80, 20), (100, 50), (5.8e7, 2e7), (0, 1)])
-def test_steps_are_round(highest: float, step: float) -> None:
+def test_tick_steps_are_round_numbers(highest: float, step: float) -> None:
     assert nice_step(highest) == pytest.approx(step)
 
 
-def test_ticks_reach_the_highest() -> None:
+def test_ticks_reach_the_highest_value() -> None:
     assert ticks(80) == [0, 20, 40, 60, 80]
     assert ticks(81)[-1] >= 81
     assert ticks(0) == [0, 1]
 
 
-def test_thinning_keeps_peaks_and_gaps_part_lines() -> None:
+def test_thinning_keeps_peaks_and_gaps_split_lines() -> None:
     samples = [(float(n), 1.0) for n in range(10_000)]
     samples[5_019] = (5019.0, 99.0)
     kept = thin(samples, 600)
@@ -715,7 +715,7 @@ def test_thinning_keeps_peaks_and_gaps_part_lines() -> None:
     assert runs([(0, 1.0), (1, None), (2, None), (3, 2.0), (4, 3.0)]) == [[(0, 1.0)], [(3, 2.0), (4, 3.0)]]
 
 
-def test_a_chart_draws_reads_and_restyles(root: tk.Tk, theme: Theme) -> None:
+def test_a_chart_draws_shows_values_and_follows_the_palette(root: tk.Tk, theme: Theme) -> None:
     chart = LineChart(root, theme, format_value=lambda value: f"{value:.0f}", span=100, title="Speed", empty="None",
                       format_ago=lambda ago: f"{ago:.0f} s")  # fmt: skip
     chart.pack(fill="both", expand=True)
@@ -744,7 +744,7 @@ def test_a_chart_draws_reads_and_restyles(root: tk.Tk, theme: Theme) -> None:
 # --- the small ones
 
 
-def test_search_hears_and_clears(root: tk.Tk, theme: Theme) -> None:
+def test_the_search_entry(root: tk.Tk, theme: Theme) -> None:
     heard: list[str] = []
     search = SearchEntry(root, theme, placeholder="Search files", on_change=heard.append)
     search.pack()
@@ -759,7 +759,7 @@ def test_search_hears_and_clears(root: tk.Tk, theme: Theme) -> None:
     assert search.get() == ""
 
 
-def test_the_stepper(root: tk.Tk, theme: Theme) -> None:
+def test_the_number_field(root: tk.Tk, theme: Theme) -> None:
     heard: list[int] = []
     stepper = NumberField(root, theme, value=8, least=1, most=10, on_change=heard.append)
     stepper.pack()
@@ -776,7 +776,7 @@ def test_the_stepper(root: tk.Tk, theme: Theme) -> None:
     assert heard[-1] == 4  # set tells nobody
 
 
-def test_the_segments(root: tk.Tk, theme: Theme) -> None:
+def test_the_segmented_control(root: tk.Tk, theme: Theme) -> None:
     heard: list[str] = []
     control = SegmentedControl(
         root, theme, choices={"range": "Date range", "grid": "Grid"}, value="range", on_change=heard.append
@@ -796,7 +796,7 @@ def test_the_segments(root: tk.Tk, theme: Theme) -> None:
     assert first["text"] == "日期"
 
 
-def test_the_switch(root: tk.Tk, theme: Theme) -> None:
+def test_the_toggle_switch(root: tk.Tk, theme: Theme) -> None:
     heard: list[bool] = []
     switch = ToggleSwitch(root, theme, text="Dark", value=False, on_change=heard.append)
     switch.pack()
@@ -808,7 +808,7 @@ def test_the_switch(root: tk.Tk, theme: Theme) -> None:
     assert switch.instate(["!alternate"])
 
 
-def test_the_banner_takes_no_room_until_it_speaks(root: tk.Tk, theme: Theme) -> None:
+def test_the_banner_takes_no_room_without_a_message(root: tk.Tk, theme: Theme) -> None:
     closed: list[int] = []
     pressed: list[int] = []
     banner = Banner(root, theme, on_close=lambda: closed.append(1))
@@ -833,7 +833,7 @@ def test_the_banner_takes_no_room_until_it_speaks(root: tk.Tk, theme: Theme) -> 
     assert banner.winfo_height() <= 1 and closed == [1] == pressed
 
 
-def test_a_long_banner_wraps(root: tk.Tk, theme: Theme) -> None:
+def test_a_long_message_wraps(root: tk.Tk, theme: Theme) -> None:
     root.geometry("400x300")
     banner = Banner(root, theme)
     banner.pack(fill="x")

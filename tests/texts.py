@@ -1,16 +1,17 @@
-"""Every text of the window, as found in its source; and the catalogue brought up to date with them.
+"""Collects the texts of the window from its source, and updates the Chinese catalogue:
 
-    python -m tests.texts > new.json       which texts lack a translation: {"Pause": "", ...}
+    python -m tests.texts > new.json       list the texts without a translation: {"Pause": "", ...}
     (fill in the Chinese)
-    python -m tests.texts new.json         put it into the catalogue; nothing on stdout when nothing is missing
+    python -m tests.texts new.json         add them to the catalogue; prints nothing when nothing is missing
 
-A plural is asked for by its English singular, a text with a context as "context|text". Each run adds to the .po the
-texts that are new in era5dl/gui, drops those that are gone (and says so), and keeps all else. It takes a lock: two can
-run at once. A translation is corrected in the .po itself, by hand. Exit code 1 while anything is missing.
+A plural is listed by its English singular, a text with a context as "context|text". Each run adds new texts of
+era5dl/gui to the .po, removes those that are no longer used (and reports them), keeps everything else, and compiles
+the .mo. To correct a translation, edit the .po, then run the tool. It takes a lock, so that two runs do not interfere.
+The exit code is 1 while translations are missing.
 
-Rules for the source, which tests/test_gui_i18n.py holds: the texts given to _(), ngettext(), pgettext() and N_() are
-literals; values are {names} filled in from keywords of the same names; the bare name _ is nothing else in such
-a module.
+Rules for the source, enforced by tests/test_gui_i18n.py: the texts given to _(), ngettext(), pgettext() and N_() are
+literals. Values are {names} that are filled in from keywords of the same names. The name _ is used for nothing else in
+such a module.
 """
 
 from __future__ import annotations
@@ -37,14 +38,23 @@ ROOT = Path(__file__).parents[1]
 GUI = ROOT / "era5dl" / "gui"
 CATALOGUE = GUI / "text" / "locale" / "zh_CN" / "LC_MESSAGES" / "era5dl.po"
 
-LITERALS = {"_": 1, "N_": 1, "ngettext": 2, "pgettext": 2}  # how many of the first arguments are texts
-SHOWN = {"text", "label", "title", "message", "detail", "placeholder", "tooltip", "heading"}  # keywords of visible text
+LITERALS = {"_": 1, "N_": 1, "ngettext": 2, "pgettext": 2}  # number of leading arguments that are literals
+SHOWN = {
+    "text",
+    "label",
+    "title",
+    "message",
+    "detail",
+    "placeholder",
+    "tooltip",
+    "heading",
+}  # keywords whose values are visible texts
 _OWN = {"i18n.py"}  # where these functions are defined
 
 
 @dataclass(frozen=True)
 class Text:
-    """One text for the catalogue. `where`: the file it was first found in, or the variable's name."""
+    """One text of the catalogue. `where`: the file in which it was found first, or the name of the variable."""
 
     singular: str
     plural: str | None = None
@@ -53,12 +63,12 @@ class Text:
 
     @property
     def id(self) -> str | tuple[str, str]:
-        """As Babel keys it."""
+        """The key in Babel's catalogue."""
         return (self.singular, self.plural) if self.plural else self.singular
 
     @property
     def name(self) -> str:
-        """As the JSON file of the tool keys it."""
+        """The key in the JSON file of this tool."""
         return f"{self.context}|{self.singular}" if self.context else self.singular
 
 
@@ -66,12 +76,12 @@ class Text:
 
 
 def sources() -> list[Path]:
-    """The modules in which texts may stand."""
+    """Return the modules that may contain texts."""
     return [path for path in sorted(GUI.rglob("*.py")) if path.name not in _OWN and "locale" not in path.parts]
 
 
 def texts_of(path: Path) -> tuple[list[Text], list[str]]:
-    """The texts of a module, and what it does wrong with them."""
+    """Return the texts of a module, and its violations of the rules."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     where = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
     found: list[Text] = []
@@ -128,7 +138,7 @@ def _called(call: ast.Call) -> str:
 
 
 def _check_values(call: ast.Call, name: str, literals: list[str]) -> None:
-    """The keywords are the placeholders."""
+    """Raise ValueError unless the keywords match the placeholders."""
     given = {keyword.arg for keyword in call.keywords}
     if None in given:
         raise ValueError("no ** here: the placeholders are to be seen")
@@ -140,17 +150,17 @@ def _check_values(call: ast.Call, name: str, literals: list[str]) -> None:
 
 
 def _check_shown(call: ast.Call) -> None:
-    """A literal of letters must not go straight to the screen."""
+    """Raise ValueError if a literal with letters is shown without translation."""
     shown = [keyword.value for keyword in call.keywords if keyword.arg in SHOWN]
     if isinstance(call.func, ast.Attribute) and call.func.attr == "title":  # of a window
         shown += call.args
-    words = [re.sub("#[0-9A-Fa-f]+", "", word) for value in shown for word in _bare(value)]  # a colour is no text
+    words = [re.sub("#[0-9A-Fa-f]+", "", word) for value in shown for word in _bare(value)]  # a colour is not a text
     if any(re.search(r"[^\W\d_]{2}", word) for word in words):
         raise ValueError("a bare text for the screen: use _(); what is the same in all languages stands in a constant")
 
 
 def _bare(value: ast.AST) -> Iterator[str]:
-    """The literals of an expression that no function is called on."""
+    """Yield the literals of an expression that are not passed to a function."""
     match value:
         case ast.Constant(value=str(word)):
             yield word
@@ -163,7 +173,7 @@ def _bare(value: ast.AST) -> Iterator[str]:
 
 
 def placeholders(text: str) -> set[str]:
-    """The names in braces. Raises ValueError for braces that are no placeholder of a plain name."""
+    """Return the names in braces. Raises ValueError for any other use of braces."""
     names = {name for _literal, name, _spec, _conversion in string.Formatter().parse(text) if name is not None}
     if not all(name.isidentifier() for name in names):
         raise ValueError(f"placeholders are plain names in braces: {text!r}")
@@ -188,15 +198,15 @@ def _stolen(tree: ast.Module) -> list[int]:
 
 
 def catalogue_texts() -> list[Text]:
-    """The names of variables and what presets say: data, so no literal stands for them in the source."""
+    """Return the names of variables and the texts of presets, which are data and not literals in the source."""
     found = [Text(v.long_name, context="variable", where=v.name) for v in variables()]
     for preset in presets():
-        found += [Text(said, context="preset", where=preset.name) for said in (preset.description, preset.note) if said]
+        found += [Text(text, context="preset", where=preset.name) for text in (preset.description, preset.note) if text]
     return found
 
 
 def all_texts() -> tuple[dict[Text, None], list[str]]:
-    """Every text once, in the order of the catalogue, and everything that is wrong."""
+    """Return every text once, in the order of the catalogue, and all violations of the rules."""
     found: dict[Text, None] = {}
     wrong: list[str] = []
     for path in sources():
@@ -216,19 +226,19 @@ def all_texts() -> tuple[dict[Text, None], list[str]]:
 
 
 def read_catalogue() -> Catalog:
-    """The .po, by Babel."""
+    """Read the .po with Babel."""
     return read_po(BytesIO(CATALOGUE.read_bytes()), locale="zh_CN", abort_invalid=True)
 
 
 def translation(message: Message | None) -> str:
-    """The Chinese of an entry (it has one form for every number); "" for none."""
+    """Return the Chinese translation of an entry (one form for all numbers); "" for none."""
     if message is None or message.fuzzy:
         return ""
     return message.string if isinstance(message.string, str) else message.string[0]
 
 
 def refresh(news: dict[str, str]) -> dict[str, str]:
-    """Bring the .po up to date, with these new translations; what is missing still, as {text: ""}."""
+    """Update the .po with new translations. Return what is still missing, as {text: ""}."""
     texts, wrong = all_texts()
     for complaint in wrong:
         print(complaint, file=sys.stderr)
@@ -237,17 +247,17 @@ def refresh(news: dict[str, str]) -> dict[str, str]:
     missing = {}
     for text in texts:
         before = old.get(text.id, text.context) or old.get(text.singular, text.context)
-        said = news.pop(text.name, "") or translation(before)
+        translated = news.pop(text.name, "") or translation(before)
         comments = before.user_comments if before else []
         new.add(
             text.id,
-            (said,) if text.plural else said,
+            (translated,) if text.plural else translated,
             locations=[(text.where, None)] if text.context not in ("variable", "preset") else [],
             auto_comments=[text.where] if text.context in ("variable", "preset") else [],
             user_comments=comments,
             context=text.context,
         )
-        if not said:
+        if not translated:
             missing[text.name] = ""
     for message in old:
         if message.id and new.get(message.id, message.context) is None:
@@ -259,7 +269,7 @@ def refresh(news: dict[str, str]) -> dict[str, str]:
 
 
 def _write(catalog: Catalog) -> None:
-    """The head of the file stays as it is; the rest is put in its place at once."""
+    """Replace the entries in one step; the header of the file stays as it is."""
     head = CATALOGUE.read_text(encoding="utf-8").partition("\n\n")[0]
     body = BytesIO()
     write_po(body, catalog, width=0, omit_header=True)
@@ -287,7 +297,7 @@ def compile_if_stale() -> None:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """No other run of this tool meanwhile (where the system can lock files)."""
+    """Keep other runs of this tool waiting, where the system can lock files."""
     try:
         import fcntl
     except ImportError:

@@ -38,6 +38,7 @@ from era5dl.gui.startup_options import StartupOptions, demo_fields
 from era5dl.gui.text import i18n
 from era5dl.gui.text.event_text import LogLevel
 from era5dl.gui.text.i18n import _, follow
+from era5dl.gui.text.system_language import system_language
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
@@ -56,7 +57,7 @@ class App:
         self.service = service or BackendService()
         saved = options.override(preferences.load())
         self.store = PreferenceStore(saved, root, root.geometry, on_disk=not options.demo)
-        i18n.switch(saved.language or i18n.system_language())
+        i18n.switch(saved.language or system_language())
         root.withdraw()
         self.theme = Theme(root, PALETTES[saved.theme], options.scale)
         if i18n.language() != i18n.ENGLISH and not scaling.knows_chinese(root):

@@ -14,6 +14,7 @@ from era5dl.gui.pages.download import DownloadPage
 from era5dl.gui.pages.header import Header
 from era5dl.gui.text import i18n
 from era5dl.gui.text.i18n import _
+from era5dl.gui.text.system_language import system_language
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
@@ -78,7 +79,7 @@ class PreferencesController(Controller):
         self._store.replace(changed)
         if changed.theme != self._theme.palette.name:
             self._use_theme(changed.theme)
-        language = changed.language or i18n.system_language()
+        language = changed.language or system_language()
         if language != i18n.language() and (language == i18n.ENGLISH or scaling.knows_chinese(self._root)):
             self.use_language(language)
         if (changed.workers, changed.rate_limit) != (before.workers, before.rate_limit):

@@ -64,7 +64,7 @@ def vocabulary() -> frozenset[str]:
         code = loader.get_code(module.name) if isinstance(loader, InspectLoader) else None
         if code is not None:
             texts += _texts_of(code)
-    texts += i18n.all_texts()
+    texts += i18n.all_translations()
     texts += [text for one in variables() for text in (one.short, one.code, one.nc_var, one.product.name)]
     texts += [name for one in products() for name in (one.name, one.prefix)]
     return frozenset(word.casefold() for text in texts for word in _WORD.findall(text))

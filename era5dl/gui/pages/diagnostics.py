@@ -68,7 +68,7 @@ class DiagnosticsPage(ttk.Frame):
         diagnosis.columnconfigure(1, weight=1)
         self._diagnosis_title = ttk.Label(diagnosis, style="Muted.TLabel")
         self._diagnosis_title.grid(row=0, column=0, columnspan=2, sticky="w", pady=(0, px(6)))
-        self._said: list[tuple[ttk.Label, ttk.Label, ttk.Label]] = []
+        self._diagnosis_rows: list[tuple[ttk.Label, ttk.Label, ttk.Label]] = []
         for number in range(_MOST):
             mark = ttk.Label(diagnosis)
             name = ttk.Label(diagnosis, style="Head.TLabel", wraplength=px(_LEFT - 64), justify="left")
@@ -76,7 +76,7 @@ class DiagnosticsPage(ttk.Frame):
             mark.grid(row=2 * number + 1, column=0, padx=(0, px(10)), sticky="n", pady=(px(3), 0))
             name.grid(row=2 * number + 1, column=1, sticky="w")
             hint.grid(row=2 * number + 2, column=1, sticky="w", pady=(px(2), px(6)))
-            self._said.append((mark, name, hint))
+            self._diagnosis_rows.append((mark, name, hint))
         self._create_test(left)
 
     def _create_test(self, left: ttk.Frame) -> None:
@@ -152,12 +152,12 @@ class DiagnosticsPage(ttk.Frame):
         if tuple(diagnoses[:_MOST]) == self._diagnoses:
             return
         self._diagnoses = tuple(diagnoses[:_MOST])
-        for place, (mark, name, hint) in enumerate(self._said):
+        for place, (mark, name, hint) in enumerate(self._diagnosis_rows):
             if place < len(self._diagnoses):
-                said = self._diagnoses[place]
-                self._theme.set_icon(mark, *_ICONS[said.severity], 20)
-                name.configure(text=said.name)
-                hint.configure(text=said.hint)
+                diagnosis = self._diagnoses[place]
+                self._theme.set_icon(mark, *_ICONS[diagnosis.severity], 20)
+                name.configure(text=diagnosis.name)
+                hint.configure(text=diagnosis.hint)
             for part in (mark, name, hint):
                 if place < len(self._diagnoses):
                     part.grid()

@@ -202,8 +202,8 @@ class QueuePanel(Card):
             file = self._files.file(chosen[0])
             text = file.key
             if file.state is FileState.FAILED:
-                said = error_text.explain(file.kind or "Era5Error")
-                text, style = f"{said.sentence} {said.hint}", "Danger.TLabel"
+                explanation = error_text.explain(file.kind or "Era5Error")
+                text, style = f"{explanation.sentence} {explanation.hint}", "Danger.TLabel"
             elif file.reason and file.state is FileState.ACTIVE:
                 text = error_text.explain_reason(file.kind, file.reason).sentence
             elif file.state is FileState.HELD:

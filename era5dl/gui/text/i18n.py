@@ -18,20 +18,15 @@ Everything here belongs to the Tk thread. No Tk in here: a widget is anything wi
 from __future__ import annotations
 
 import gettext
-import locale
 import logging
-import os
-import plistlib
 import struct
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
-from xml.parsers.expat import ExpatError
 
 ENGLISH = "en"
-LANGUAGES = {ENGLISH: "English", "zh_CN": "简体中文"}  # each by its own name: one must find back
+LANGUAGES = {ENGLISH: "English", "zh_CN": "简体中文"}  # each by its own name, so that users find their language again
 LOCALE = Path(__file__).with_name("locale")
 
 _log = logging.getLogger(__name__)
@@ -44,7 +39,7 @@ class _Widget(Protocol):
 
 W = TypeVar("W", bound=_Widget)
 
-_now = ENGLISH
+_language = ENGLISH
 _texts = gettext.NullTranslations()
 _followers: dict[object, Callable[[], object]] = {}
 
@@ -64,48 +59,48 @@ class Term(NamedTuple):
 
 
 def _(text: str, /, **values: object) -> str:
-    """The text in the language of the window, with its {values} filled in. Only for literals."""
+    """Translate a text, and fill in its {values}. For literals only."""
     return _filled(_texts.gettext(text), text, values)
 
 
 def ngettext(one: str, many: str, n: int, /, **values: object) -> str:
-    """The form that fits `n`, which is the value {n}. Only for literals."""
+    """Translate a text in the form for the number `n`, which is also the value {n}. For literals only."""
     return _filled(_texts.ngettext(one, many, n), one if n == 1 else many, {"n": n, **values})
 
 
 def pgettext(context: str, text: str, /, **values: object) -> str:
-    """The text as it is meant in this context. Only for literals."""
+    """Translate a text in the meaning it has in this context. For literals only."""
     return _filled(_texts.pgettext(context, text), text, values)
 
 
 def N_(text: str, /) -> str:
-    """The text as it is: marks a literal of a table, which `translate` is asked for later."""
+    """Mark a literal in a table, which `translate` translates later; it is returned unchanged."""
     return text
 
 
 def translate(text: str, /, *, context: str = "", language: str | None = None, **values: object) -> str:
-    """A text that is no literal: out of a table marked with N_, or a name of ERA5's catalogue.
+    """Translate a text that is not a literal: one from a table, marked with N_, or a name from the ERA5 catalogue.
 
-    language: another one than the window's, for instance to search in all of them.
+    language: instead of the current one, for example to search in all languages.
     """
     if not text:
-        return ""  # gettext's answer to that is the header of the catalogue
+        return ""  # gettext would return the header of the catalogue
     texts = _texts if language is None else _catalogue(language)
     return _filled(texts.pgettext(context, text) if context else texts.gettext(text), text, values)
 
 
-def all_texts() -> list[str]:
-    """Every translation there is, of all languages."""
+def all_translations() -> list[str]:
+    """Return every translation of every language."""
     return [
-        said
+        text
         for known in LANGUAGES
-        for said in getattr(_catalogue(known), "_catalog", {}).values()  # gettext has no way to list them
-        if isinstance(said, str)
+        for text in getattr(_catalogue(known), "_catalog", {}).values()  # gettext has no public way to list them
+        if isinstance(text, str)
     ]
 
 
 def _filled(text: str, english: str, values: Mapping[str, object]) -> str:
-    """A translation with a wrong placeholder must not break the window: then the English text stands."""
+    """Fill in the values. If a placeholder of the translation is wrong, fall back to the English text."""
     if not values:
         return text
     try:
@@ -114,37 +109,37 @@ def _filled(text: str, english: str, values: Mapping[str, object]) -> str:
         return english.format_map(values)
 
 
-# --- the switch
+# --- switching
 
 
 def language() -> str:
-    """The language of the window now: a key of LANGUAGES."""
-    return _now
+    """Return the current language, a key of LANGUAGES."""
+    return _language
 
 
 def switch(to: str) -> None:
-    """Show everything in this language from now on; an unknown one is English.
+    """Switch the window to a language; an unknown one means English.
 
-    Everybody who follows is called, also when one of them fails; then the first failure is raised.
+    All followers are called even if some of them fail. Then the first exception is raised.
     """
-    global _now, _texts
-    _now = to if to in LANGUAGES else ENGLISH
-    _texts = _catalogue(_now)
-    failures = [failure for apply in list(_followers.values()) if (failure := _failure_of(apply))]
-    if failures:
-        raise failures[0]
+    global _language, _texts
+    _language = to if to in LANGUAGES else ENGLISH
+    _texts = _catalogue(_language)
+    errors = [error for apply in list(_followers.values()) if (error := _error_of(apply))]
+    if errors:
+        raise errors[0]
 
 
-def _failure_of(apply: Callable[[], object]) -> Exception | None:
+def _error_of(apply: Callable[[], object]) -> Exception | None:
     try:
         apply()
-    except Exception as failure:  # noqa: BLE001 - raised by `switch`
-        return failure
+    except Exception as error:  # noqa: BLE001 - raised by `switch`
+        return error
     return None
 
 
 def on_switch(apply: Callable[[], object]) -> Callable[[], None]:
-    """Call `apply` after each switch. The function returned ends that."""
+    """Call `apply` after each switch. Return a function that ends this."""
     token = object()
     _followers[token] = apply
 
@@ -155,9 +150,9 @@ def on_switch(apply: Callable[[], object]) -> Callable[[], None]:
 
 
 def follow(widget: W, apply: Callable[[], object] | None = None, /, **options: Callable[[], str]) -> W:
-    """Set the texts of a widget now and after each switch, until it is destroyed. Returns the widget.
+    """Set the texts of a widget now and after each switch, until it is destroyed. Return the widget.
 
-    options: by their names, each a function that gives the text. apply: any other way to set texts.
+    options: widget options, each with a function that returns the text. apply: sets texts in any other way.
     """
 
     def set_texts() -> None:
@@ -170,7 +165,7 @@ def follow(widget: W, apply: Callable[[], object] | None = None, /, **options: C
     end = on_switch(set_texts)
 
     def destroyed(event: Any) -> None:
-        if event.widget is widget:  # a window hears of its children's end, too
+        if event.widget is widget:  # a window also receives this event for its children
             end()
 
     widget.bind("<Destroy>", destroyed, add="+")
@@ -179,7 +174,7 @@ def follow(widget: W, apply: Callable[[], object] | None = None, /, **options: C
 
 @cache
 def _catalogue(language: str) -> gettext.NullTranslations:
-    """The translations into this language; none, which is English, if there are none or they cannot be read."""
+    """Load the translations into a language; without a readable file, texts stay English."""
     try:
         with (LOCALE / language / "LC_MESSAGES" / "era5dl.mo").open("rb") as file:
             return gettext.GNUTranslations(file)
@@ -187,62 +182,3 @@ def _catalogue(language: str) -> gettext.NullTranslations:
         if language != ENGLISH:
             _log.warning("no texts in %s: %s", language, error)
         return gettext.NullTranslations()
-
-
-# --- the language of the system
-
-
-def system_language(
-    environ: Mapping[str, str] = os.environ,
-    platform: str = sys.platform,
-    windows: Callable[[], Sequence[str]] | None = None,
-    mac: Callable[[], Sequence[str]] | None = None,
-) -> str:
-    """The language this person's system speaks, if we speak it, too; else English.
-
-    LANGUAGE is believed everywhere: nobody sets it by accident.  The other variables are not believed on Windows and
-    macOS, where shells set them from the region or to a constant.
-    """
-    if environ.get("LANGUAGE"):
-        return best(environ["LANGUAGE"].split(":"))
-    if platform == "win32":
-        return best((windows or windows_languages)())
-    if platform == "darwin":
-        return best((mac or mac_languages)())
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if environ.get(name):
-            return best([environ[name]])
-    return ENGLISH
-
-
-def best(wishes: Sequence[str]) -> str:
-    """The first of these languages that we speak; else English. "zh_CN.UTF-8", "zh-Hans-SG" and "zh" are one.
-
-    Traditional Chinese is another script: who wants that is not given simplified characters unasked.
-    """
-    for wish in wishes:
-        parts = wish.split(".")[0].split("@")[0].replace("-", "_").lower().split("_")
-        if parts[0] == "en":
-            return ENGLISH
-        if parts[0] == "zh" and ("hans" in parts or not {"hant", "tw", "hk", "mo"} & set(parts)):
-            return "zh_CN"
-    return ENGLISH
-
-
-def windows_languages(user_language: Callable[[], int] | None = None) -> list[str]:
-    """What GetUserDefaultUILanguage says, as a name such as "zh_CN"."""
-    if user_language is None:
-        import ctypes
-
-        user_language = ctypes.windll.kernel32.GetUserDefaultUILanguage  # type: ignore[attr-defined,unused-ignore]
-    return [locale.windows_locale.get(user_language(), "")]
-
-
-def mac_languages(preferences: Path | None = None) -> list[str]:
-    """AppleLanguages of the user's preferences: the languages in the order wished for, such as "zh-Hans-CN"."""
-    path = preferences or Path.home() / "Library/Preferences/.GlobalPreferences.plist"
-    try:
-        wishes = plistlib.loads(path.read_bytes()).get("AppleLanguages", [])
-    except (OSError, ValueError, AttributeError, ExpatError):  # InvalidFileException is a ValueError
-        return []
-    return [wish for wish in wishes if isinstance(wish, str)] if isinstance(wishes, list) else []

@@ -16,8 +16,8 @@ MOST_REASONS, MOST_NAMES = 2, 3  # shown for files that are not verified
 
 def ended_early(ended: RunEnded) -> str:
     """An error ended the run."""
-    said = error_text.explain_reason(ended.kind, f"{ended.error}.", ended.remedy)
-    return f"{said.sentence} {said.hint}".rstrip()
+    explanation = error_text.explain_reason(ended.kind, f"{ended.error}.", ended.remedy)
+    return f"{explanation.sentence} {explanation.hint}".rstrip()
 
 
 def stopped(last: Snapshot) -> str:
@@ -34,21 +34,21 @@ def completed_with_failures(ended: RunEnded, failed: int) -> str:
 
 def completed(ended: RunEnded, last: Snapshot, missing: int) -> str:
     """All files are complete. missing: planned files that the server does not have."""
-    said = [_complete_files(ended)]
+    sentences = [_complete_files(ended)]
     if last.fetched_bytes and last.elapsed > 0:
         took, rate = status_text.duration(last.elapsed), format_speed(last.fetched_bytes / last.elapsed)
-        said.append(_("{bytes} in {time}, {speed}.", bytes=format_size(last.fetched_bytes), time=took, speed=rate))
+        sentences.append(_("{bytes} in {time}, {speed}.", bytes=format_size(last.fetched_bytes), time=took, speed=rate))
     if missing:
-        said.append(ngettext("{n:,} is not on the server.", "{n:,} are not on the server.", missing))
-    return " ".join(said)
+        sentences.append(ngettext("{n:,} is not on the server.", "{n:,} are not on the server.", missing))
+    return " ".join(sentences)
 
 
 def not_verified_files(groups: Sequence[CheckedGroup]) -> str:
     """Which files are checked but not verified, and why; "" if there are none."""
-    said = [not_verified_group(group.reason, group.keys, len(group.keys)) for group in groups[:MOST_REASONS]]
+    sentences = [not_verified_group(group.reason, group.keys, len(group.keys)) for group in groups[:MOST_REASONS]]
     if rest := sum(len(group.keys) for group in groups[MOST_REASONS:]):
-        said.append(ngettext("{n:,} more for other reasons.", "{n:,} more for other reasons.", rest))
-    return " ".join(said)
+        sentences.append(ngettext("{n:,} more for other reasons.", "{n:,} more for other reasons.", rest))
+    return " ".join(sentences)
 
 
 def not_verified_group(reason: str, keys: Sequence[str], number: int) -> str:
