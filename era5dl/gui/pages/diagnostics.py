@@ -148,7 +148,7 @@ class DiagnosticsPage(ttk.Frame):
             chart.show([Series(name, points) for name, points in series], hour.now)
 
     def show_diagnoses(self, diagnoses: Sequence[DiagnosisText]) -> None:
-        """What is the matter, the weightiest first."""
+        """Show the diagnoses, given in order of importance."""
         if tuple(diagnoses[:_MOST]) == self._diagnoses:
             return
         self._diagnoses = tuple(diagnoses[:_MOST])

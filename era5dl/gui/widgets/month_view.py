@@ -16,7 +16,7 @@ from era5dl.gui.theme.control_images import rounded_box
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.date_input import DateTexts, months_later
 
-_CELL = 36  # our units from one day to the next
+_CELL = 36  # width of a day, in unscaled pixels
 _ROW = 30
 _MARGIN = 10
 _TOP = 44  # of the title
