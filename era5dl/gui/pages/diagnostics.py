@@ -39,7 +39,7 @@ class DiagnosticsCallbacks:
 
 
 class DiagnosticsPage(ttk.Frame):
-    """show: the hour, every two seconds. show_diagnoses, show_steps, show_testing: when there is news."""
+    """`show` draws the charts, every two seconds; the other `show_` methods are called when something changed."""
 
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: DiagnosticsCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
@@ -216,7 +216,7 @@ class DiagnosticsPage(ttk.Frame):
         self._banner.show(kind, text)
 
     def retranslate(self) -> None:
-        """All texts of the page itself; diagnoses and steps are given again by whoever made them."""
+        """Set the texts of the page itself; the controller shows diagnoses and results of the test again."""
         self._diagnosis_title.configure(text=_("Summary"))
         self._test_title.configure(text=_("Network test"))
         self._report.configure(text=_("Save support report…"), compound="left")

@@ -39,12 +39,12 @@ class LogCallbacks:
 
 
 class LogPage(ttk.Frame):
-    """`show` the book as often as you like: only lines that are new are written."""
+    """`show` may be called at any time: only new lines are written."""
 
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: LogCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
         self._theme = theme
-        self._book = LogModel()
+        self._log = LogModel()
         self._level = LogLevel.INFO
         self._next = 0  # number of the first line not shown yet
         self._numbers: list[int] = []  # of the lines that are shown
@@ -95,17 +95,17 @@ class LogPage(ttk.Frame):
 
     # --- interface
 
-    def show(self, book: LogModel) -> None:
-        """The lines of this book; at its end it scrolls along, elsewhere it stays where it is."""
-        self._book = book
-        if book.count < self._next or (self._numbers and not book.lines(since=self._numbers[-1])):
+    def show(self, log: LogModel) -> None:
+        """Show the lines of a log. The page follows new lines only while it is scrolled to the end."""
+        self._log = log
+        if log.count < self._next or (self._numbers and not log.lines(since=self._numbers[-1])):
             self._rewrite()  # it was cleared
             return
-        if book.count == self._next:
+        if log.count == self._next:
             return
         at_end = self.text.yview()[1] >= 0.999
-        new = book.lines(self._level, self.search.get(), since=self._next)
-        self._next = book.count
+        new = log.lines(self._level, self.search.get(), since=self._next)
+        self._next = log.count
         self._write(new)
         self._drop_old()
         if at_end:
@@ -156,8 +156,8 @@ class LogPage(ttk.Frame):
         self.text.delete("1.0", "end")
         self.text.configure(state="disabled")
         self._numbers = []
-        self._next = self._book.count
-        self._write(self._book.lines(self._level, self.search.get()))
+        self._next = self._log.count
+        self._write(self._log.lines(self._level, self.search.get()))
         self.text.see("end")
         self._show_count()
 
@@ -174,9 +174,9 @@ class LogPage(ttk.Frame):
         self.text.configure(state="disabled")
 
     def _drop_old(self) -> None:
-        """Lines the book has let go of."""
+        """Remove the lines that the log has dropped."""
         gone = 0
-        while gone < len(self._numbers) and self._numbers[gone] < self._book.first:
+        while gone < len(self._numbers) and self._numbers[gone] < self._log.first:
             gone += 1
         if gone:
             self.text.configure(state="normal")
@@ -190,7 +190,7 @@ class LogPage(ttk.Frame):
         if number:
             self._empty.place_forget()
             return
-        searched = bool(self.search.get()) or self._book.count > 0
+        searched = bool(self.search.get()) or self._log.count > 0
         self._empty.configure(text=_("No matching entries.") if searched else _("Events of the download appear here."))
         self._empty.place(relx=0.5, rely=0.3, anchor="center")
 

@@ -15,7 +15,7 @@ from era5dl.gui.widgets.basic_widgets import UpdatingLabel
 
 
 class PlanSummary(ttk.Frame):
-    """Part of the request panel."""
+    """Part of the request panel. While Start cannot be used, it is disabled, and the reason is shown below it."""
 
     def __init__(
         self, master: tk.Misc, theme: Theme, *, on_start: Callable[[], object], on_missing: Callable[[], object]

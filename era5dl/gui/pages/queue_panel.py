@@ -105,7 +105,7 @@ class QueuePanel(Card):
     # --- interface
 
     def begin(self, begun: bool) -> None:
-        """The model has other files now. begun: a download of them was started; else they are a plan."""
+        """Show the new files of the model. begun: their download was started; else they are only planned."""
         self._begun = begun
         self.table.select(())
         self.refresh()
