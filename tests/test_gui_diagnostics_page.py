@@ -233,11 +233,11 @@ def test_diagnoses_appear_and_disappear(scene: Scene) -> None:
     page = scene.page
     page.show_diagnoses([describe(Diagnosis.THROTTLED), describe(Diagnosis.UNSTEADY)])
     scene.root.update()
-    shown = [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()]
+    shown = [name["text"] for _, name, _ in page._diagnosis_rows if name.winfo_manager()]
     assert shown == ["The server asked to slow down", "The connection is unstable"]
     page.show_diagnoses([describe(Diagnosis.FINE)])
     scene.root.update()
-    assert [name["text"] for _mark, name, _hint in page._said if name.winfo_manager()] == ["No problems found"]
+    assert [name["text"] for _, name, _ in page._diagnosis_rows if name.winfo_manager()] == ["No problems found"]
 
 
 def test_rows_and_charts_can_be_shown_repeatedly(scene: Scene) -> None:
