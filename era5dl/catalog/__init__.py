@@ -1,7 +1,7 @@
-"""What is in NSF NCAR's ERA5 bucket: products, variables, and how the key of every file follows from them.
+"""Catalogue of NSF NCAR's ERA5 bucket: products, variables, presets, and the object keys of their files.
 
-The facts are data (`data/`, with their public sources in `data/SOURCES.md`), read on first use. A key made here is a
-prediction; the bucket's listing has the last word (`era5dl.planner`).
+The catalogue is data: files in `data/`, read on first use, with their public sources in `data/SOURCES.md`. A key built
+here is a prediction. `era5dl.planner` compares it with the bucket's listing, which decides.
 """
 
 from era5dl.catalog.keys import Key, Period, key_of, parse_key, period_of, periods

@@ -1,14 +1,14 @@
-"""How time becomes object keys, and keys become time again.
+"""Object keys of ERA5 files: builds the key of a variable and a period, and parses keys.
 
-    PRODUCT/YYYYMM/PRODUCT.TABLE_PARAM_SHORT.ll025(sc|uv).START_END.nc        stamps YYYYMMDDHH, UTC
+    PRODUCT/YYYYMM/PRODUCT.TABLE_PARAM_SHORT.ll025(sc|uv).START_END.nc        time stamps YYYYMMDDHH, UTC
 
-YYYYMM is always the month of START. The rules that catch everybody once:
+YYYYMM is always the month of START. Rules that are easily missed:
 
-- A forecast file is a half month of *initial* times (06 and 18 UTC). Its stamps bound the *valid* time as (START, END]:
-  START is the first initial time and holds no value, END is the last valid hour. So the hours 00-06 UTC of the 1st are
-  in the previous month's folder, and one calendar month needs three forecast files.
-- An invariant file is stamped 1979-01-01 00 and serves every date.
-- Pressure-level u and v are "ll025uv", everything else is "ll025sc", the winds at 10 m and 100 m included.
+- A forecast file contains half a month of *initial* times (06 and 18 UTC). Its time stamps limit the *valid* times to
+  START < time <= END: START is the first initial time, which has no value, and END is the last valid hour. Therefore
+  the hours 00-06 UTC of the 1st are in the previous month's folder, and a calendar month needs three forecast files.
+- An invariant file has the time stamp 1979-01-01 00 and applies to all dates.
+- Pressure-level u and v are "ll025uv". Everything else is "ll025sc", including the winds at 10 m and 100 m.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from era5dl.catalog.variables import Variable, variables
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_KEY = (  # compiled by the first key that is parsed, so that the import stays cheap
+_KEY = (  # compiled when the first key is parsed, so that the import is fast
     r"(?P<product>e5\.oper\.[a-z.]+)/(?P<folder>[0-9]{6})/(?P=product)\."
     r"(?P<table>[0-9]{3})_(?P<param>[0-9]{3})_(?P<short>[0-9a-z]+)\."
     r"ll025(?P<grid>sc|uv)\.(?P<start>[0-9]{10})_(?P<end>[0-9]{10})\.nc"
@@ -33,7 +33,7 @@ _KEY = (  # compiled by the first key that is parsed, so that the import stays c
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The time one file stands for: its two stamps, and the first hour it holds a value for (the last is `end`)."""
+    """The period of one file: its two time stamps, and the first hour that has values (the last is `end`)."""
 
     start: datetime
     end: datetime
@@ -49,13 +49,13 @@ class Period:
 
     @property
     def stamp(self) -> str:
-        """The two stamps as a key has them: "2020010106_2020011606"."""
+        """The two time stamps as in a key: "2020010106_2020011606"."""
         return f"{_stamp(self.start)}_{_stamp(self.end)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An object key, taken apart."""
+    """The components of an object key."""
 
     product: Product
     folder: str
@@ -68,18 +68,18 @@ class Key:
 
     @property
     def variable(self) -> Variable | None:
-        """The variable with these numbers and this short name; None if the catalogue has none."""
+        """The variable with these numbers and this short name; None if it is not in the catalogue."""
         return _by_code().get((self.product.prefix, self.table, self.param, self.short))
 
 
 def key_of(variable: Variable, period: Period) -> str:
-    """The key of the file that should hold this variable in this period."""
+    """Return the key of the file that should contain this variable for this period."""
     prefix = variable.product.prefix
     return f"{prefix}/{period.folder}/{prefix}.{variable.code}.ll025{variable.grid}.{period.stamp}.nc"
 
 
 def parse_key(key: str) -> Key | None:
-    """The key taken apart; None if it is no ERA5 file of this bucket (`index.html`, a folder marker, a foreign key)."""
+    """Return the components of a key; None if it is not an ERA5 file of this bucket, such as `index.html`."""
     match = re.fullmatch(_KEY, key)
     if match is None:
         return None
@@ -92,9 +92,9 @@ def parse_key(key: str) -> Key | None:
 
 
 def periods(product: Product, first: date, last: date) -> Iterator[Period]:
-    """The files of a product that hold any hour from `first` 00 UTC to `last` 23 UTC, in order of time.
+    """Yield the periods of a product's files that contain any hour from `first` 00 UTC to `last` 23 UTC, in order.
 
-    Nothing before the product begins. An invariant has its one file, whatever the dates.
+    Hours before the start of the product are skipped. An invariant has a single file, whatever the dates.
     """
     if product.cadence is Cadence.FIXED:
         yield period_of(product, product.first_hour)
@@ -108,7 +108,7 @@ def periods(product: Product, first: date, last: date) -> Iterator[Period]:
 
 
 def period_of(product: Product, hour: datetime) -> Period:
-    """The file of a product that holds this valid hour (UTC, a whole hour)."""
+    """Return the period of the file that contains this valid time (UTC, a whole hour)."""
     if product.cadence is Cadence.FIXED:
         return Period(product.first_hour, product.first_hour, product.first_hour)
     if product.cadence is Cadence.HALF_MONTH:
@@ -121,7 +121,7 @@ def period_of(product: Product, hour: datetime) -> Period:
 
 
 def _initial_time(valid: datetime) -> datetime:
-    """When the forecast run started that gives this valid hour: the last 06 or 18 UTC at least one hour before it."""
+    """Return the initial time of the forecast for this valid time: the last 06 or 18 UTC at least one hour earlier."""
     latest = valid - _HOUR
     if latest.hour >= 18:
         return latest.replace(hour=18)
@@ -131,7 +131,7 @@ def _initial_time(valid: datetime) -> datetime:
 
 
 def _half_month(initial: datetime) -> Period:
-    """The file of a forecast run: chosen by the day on which the run *started*, not by the valid time."""
+    """Return the period of the file of a forecast, which depends on the *initial* time, not on the valid time."""
     first = initial.replace(day=1, hour=6)
     middle = first.replace(day=16)
     start, end = (first, middle) if initial.day < 16 else (middle, _next_month(first))
@@ -145,7 +145,7 @@ def _next_month(moment: datetime) -> datetime:
 
 
 def _stamp(moment: datetime) -> str:
-    return f"{moment.year:04}{moment.month:02}{moment.day:02}{moment.hour:02}"  # strftime drops zeros of early years
+    return f"{moment.year:04}{moment.month:02}{moment.day:02}{moment.hour:02}"  # strftime may not pad years below 1000
 
 
 def _instant(stamp: str) -> datetime | None:

@@ -1,7 +1,7 @@
-"""From what a person types to the one variable that is meant.
+"""Name lookup: finds products and variables by any of their names, and searches the catalogue.
 
-Forgiving in form, never in meaning: case, spaces, underscores, hyphens and dots do not matter, but a name that fits
-more than one variable is refused with the full names to choose from.
+Case, spaces, underscores, hyphens and dots are ignored. A name of more than one variable raises AmbiguousName, which
+lists their full names; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Index = dict[str, tuple[Variable, ...]]
 
 
 def find_product(name: str) -> Product:
-    """The product of this name: "e5.oper.an.pl", "an.pl" or "pl". Raises UnknownName."""
+    """Return the product with this name: "e5.oper.an.pl", "an.pl" or "pl". Raises UnknownName."""
     found = _product_names().get(normalize(name))
     if found is None:
         near = dict.fromkeys(_product_names()[hit].name for hit in closest_matches(normalize(name), _product_names()))
@@ -33,10 +33,10 @@ def find_product(name: str) -> Product:
 
 
 def find_variable(name: str, product: Product | None = None) -> Variable:
-    """The one variable of this name, in `product` if given. Raises AmbiguousName or UnknownName.
+    """Return the only variable with this name, in `product` if given. Raises AmbiguousName or UnknownName.
 
     All of these find 2 metre temperature: 2t, t2m, VAR_2T, 2m_temperature, "2 metre temperature", 128_167_2t, 167.128,
-    an.sfc/2t, e5.oper.an.sfc/2t, or the key of one of its files.
+    an.sfc/2t, e5.oper.an.sfc/2t, and the key of any of its files.
     """
     product, short = _split(name, product)
     named = _variable_names().get(normalize(short), ())
@@ -47,19 +47,19 @@ def find_variable(name: str, product: Product | None = None) -> Variable:
         raise AmbiguousName(
             f"“{name}” can mean " + " or ".join(f"{v.name} ({v.long_name})" for v in found) + ".",
             candidates=[v.name for v in found],
-            remedy="Say which one: " + " or ".join(v.name for v in found) + ".",
+            remedy="Specify which one: " + " or ".join(v.name for v in found) + ".",
         )
     if product is not None and named:
         raise UnknownName(
             f"{product.name} has no variable “{short}”.",
             candidates=[v.name for v in named],
-            remedy="It is in another product: " + ", ".join(v.name for v in named) + ".",
+            remedy="The variable is in another product: " + ", ".join(v.name for v in named) + ".",
         )
     raise _unknown(short, product)
 
 
 def search(text: str = "", product: Product | None = None) -> tuple[Variable, ...]:
-    """All variables in whose names every word of `text` occurs; those it names exactly come first."""
+    """Return all variables whose names contain every word of `text`. Exact matches come first."""
     words = text.casefold().replace("_", " ").split()
     hits = [v for v in variables() if (product is None or v.product == product) and _mentions(v, words)]
     starts = normalize(text)
@@ -68,39 +68,39 @@ def search(text: str = "", product: Product | None = None) -> tuple[Variable, ..
 
 
 def normalize(name: str) -> str:
-    """A name without what may differ between spellings of it."""
+    """Return a name in a form that is the same for all its spellings."""
     bare = re.sub(r"[^0-9a-z]", "", name.casefold())
     return re.sub(r"met(re|er)s?", "m", bare).replace("vapor", "vapour").replace("vapouur", "vapour")
 
 
 def closest_matches(name: str, names: Iterable[str]) -> list[str]:
-    """The names that look most like this one, the best first."""
-    from difflib import get_close_matches  # 4 ms to import, and only needed when somebody mistyped
+    """Return the most similar names, the best first."""
+    from difflib import get_close_matches  # takes 4 ms, and is needed only for mistyped names
 
     return get_close_matches(name, names, n=5, cutoff=0.6)
 
 
 def _split(name: str, product: Product | None) -> tuple[Product | None, str]:
-    """The product and the bare variable name that are meant by "an.sfc/2t", by "2t", or by a whole object key."""
+    """Split "an.sfc/2t", "2t" or an object key into the product and the variable's name."""
     key = parse_key(name.strip())
     front, slash, short = (key.product.prefix, "/", key.short) if key else name.strip().rpartition("/")
     if not slash:
         return product, short
-    said = find_product(front)
-    if product is not None and said != product:
-        raise UnknownName(f"“{name}” is not in {product.name}.", candidates=[f"{said.name}/{short}"])
-    return said, short
+    specified = find_product(front)
+    if product is not None and specified != product:
+        raise UnknownName(f"“{name}” is not in {product.name}.", candidates=[f"{specified.name}/{short}"])
+    return specified, short
 
 
 def _spellings(variable: Variable) -> Iterator[str]:
-    """Every name one variable is known by."""
+    """Yield all names of a variable."""
     number, table = int(variable.param), int(variable.table)
     yield from (variable.short, variable.nc_var, variable.long_name, variable.cds_name, *variable.also)
     yield from (variable.code, f"{variable.table}_{variable.param}")
-    yield from (f"{number}.{table}", f"p{number}.{table}")  # MARS, and netCDF files where ecCodes knows no name
+    yield from (f"{number}.{table}", f"p{number}.{table}")  # MARS; netCDF variables for which ecCodes has no name
     yield from (str(number), variable.param)
     if table != 128:
-        yield f"{table}{variable.param}"  # ECMWF's paramId; that of table 128 is the bare number
+        yield f"{table}{variable.param}"  # ECMWF's paramId; for table 128 it is the number alone
 
 
 @cache
@@ -114,7 +114,7 @@ def _variable_names() -> _Index:
 
 @cache
 def _product_names() -> dict[str, Product]:
-    """Every product under its full name and all that remains when leading words are dropped: an.pl, pl."""
+    """Return the products by full name and by each shorter name without the first words: an.pl, pl."""
     names: dict[str, Product] = {}
     for product in products():
         words = product.prefix.split(".")
@@ -125,7 +125,7 @@ def _product_names() -> dict[str, Product]:
 
 @cache
 def _absent() -> dict[str, dict[str, str]]:
-    """Variables of ERA5 that this bucket does not have, under their names."""
+    """Return the ERA5 variables that this bucket does not contain, by each of their names."""
     names: dict[str, dict[str, str]] = {}
     for row in data.read_csv("absent.csv"):
         for name in (row["short"], row["cds_name"], *row["also"].split()):
@@ -134,7 +134,7 @@ def _absent() -> dict[str, dict[str, str]]:
 
 
 def _unknown(name: str, product: Product | None) -> UnknownName:
-    """Why there is no such variable, and what to take instead."""
+    """Return an error that explains why the variable does not exist, and suggests others."""
     bare = normalize(name)
     absent = _absent().get(bare)
     if absent is not None:
@@ -147,9 +147,9 @@ def _unknown(name: str, product: Product | None) -> UnknownName:
     on_level = next((v for v in variables() if _is_level_of(v, bare)), None)
     if on_level is not None:
         return UnknownName(
-            f"“{name}” is not a variable of its own.",
+            f"“{name}” is not a separate variable.",
             candidates=[on_level.name],
-            remedy=f"All {on_level.levels} pressure levels are in one file: take {on_level.name}.",
+            remedy=f"All {on_level.levels} pressure levels are in one file: use {on_level.name}.",
         )
     known = [
         key for key, found in _variable_names().items() if product is None or product in {v.product for v in found}
@@ -165,7 +165,7 @@ def _unknown(name: str, product: Product | None) -> UnknownName:
 
 
 def _is_level_of(variable: Variable, name: str) -> bool:
-    """Whether the name is this variable on one pressure level: z500, t850hpa."""
+    """Return whether the name means this variable on one pressure level: z500, t850hpa."""
     level = name.removeprefix(variable.short).removesuffix("hpa")
     return level != name and level in map(str, variable.product.levels_hpa)
 

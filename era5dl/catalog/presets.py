@@ -1,4 +1,4 @@
-"""Sets of variables that people want together."""
+"""Presets: named sets of variables, such as the input of a weather model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from era5dl.errors import UnknownName
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A named set. `note` says what has to be derived from the files, or which levels are meant; may be empty."""
+    """A named set of variables. note: variables to derive from the files, or the levels to use; can be empty."""
 
     name: str
     description: str
@@ -24,7 +24,7 @@ class Preset:
 
 @cache
 def presets() -> tuple[Preset, ...]:
-    """All presets."""
+    """Return all presets."""
     return tuple(
         Preset(
             name=entry["name"],
@@ -38,7 +38,7 @@ def presets() -> tuple[Preset, ...]:
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of this name, in any case. Raises UnknownName."""
+    """Return the preset with this name; case does not matter. Raises UnknownName."""
     by_name = {normalize(preset.name): preset for preset in presets()}
     if normalize(name) in by_name:
         return by_name[normalize(name)]

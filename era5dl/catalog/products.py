@@ -1,4 +1,4 @@
-"""The eight products of the bucket: which files they are cut into, and since when."""
+"""The eight products of the bucket, with the period of their files and their first hour."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from era5dl.catalog import data
 
 
 class Cadence(Enum):
-    """How much time one file of a product holds. All hours are UTC."""
+    """The period that one file of a product covers. All hours are UTC."""
 
-    DAY = "day"  # 00 to 23
-    MONTH = "month"  # the 1st 00 to the last day 23
-    HALF_MONTH = "half month"  # forecasts started on days 1-15, or 16 and later
-    FIXED = "fixed"  # no time at all
+    DAY = "day"  # hours 00 to 23
+    MONTH = "month"  # hour 00 of the 1st to hour 23 of the last day
+    HALF_MONTH = "half month"  # forecasts with initial times on days 1-15, or 16 and later
+    FIXED = "fixed"  # does not depend on time
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One top-level folder of the bucket.
+    """A product: one top-level folder of the bucket.
 
-    prefix: "e5.oper.an.pl". first_hour: the first hour (UTC) for which there are values.
-    levels_hpa: the pressure levels, all of them in every file; empty for a product on a single level.
-    source: entries of data/SOURCES.md.
+    prefix: "e5.oper.an.pl". first_hour: the first hour (UTC) with values. levels_hpa: pressure levels, all of which are
+    in each file; empty for a product on a single level. source: entries of data/SOURCES.md. confidence: high, medium or
+    low, as explained there.
     """
 
     prefix: str
@@ -38,7 +38,7 @@ class Product:
 
     @property
     def name(self) -> str:
-        """The short name people type: "an.pl", "fc.sfc.accumu", "invariant"."""
+        """The name that users type: "an.pl", "fc.sfc.accumu", "invariant"."""
         return self.prefix.removeprefix("e5.oper.")
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class Product:
 
 @cache
 def products() -> tuple[Product, ...]:
-    """All products, in the order of their names."""
+    """Return all products, sorted by name."""
     return tuple(
         Product(
             prefix=entry["prefix"],

@@ -13,10 +13,10 @@ from era5dl.catalog.products import Product, products
 class Variable:
     """One variable of one product.
 
-    table, param: ECMWF's GRIB1 numbers, three digits each. short: as the bucket spells it. grid: "sc" or "uv", the tail
-    of "ll025" in its keys. nc_var: the name inside the file. levels: 37 or 1. cds_name: as the Copernicus Climate Data
-    Store calls it. also: further names it is known by. source: entries of data/SOURCES.md. confidence: high, medium or
-    low; below high the bucket's listing decides how the key is spelled.
+    table, param: ECMWF's GRIB1 numbers, three digits each. short: short name in the bucket's keys. grid: "sc" or "uv",
+    which follows "ll025" in its keys. nc_var: name in the netCDF file. levels: 37 or 1. cds_name: name in the
+    Copernicus Climate Data Store. also: other names. source: entries of data/SOURCES.md. confidence: high, medium or
+    low; unless it is high, the planner takes the spelling of the key from the bucket's listing.
     """
 
     product: Product
@@ -35,12 +35,12 @@ class Variable:
 
     @property
     def name(self) -> str:
-        """The full name, which no other variable has: "an.sfc/2t"."""
+        """The full name, which is unique: "an.sfc/2t"."""
         return f"{self.product.name}/{self.short}"
 
     @property
     def code(self) -> str:
-        """Its part of a key: "128_167_2t"."""
+        """The part of the key that identifies the variable: "128_167_2t"."""
         return f"{self.table}_{self.param}_{self.short}"
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ class Variable:
 
 @cache
 def variables() -> tuple[Variable, ...]:
-    """All variables, by product, then by table and number."""
+    """Return all variables, sorted by product, table and number."""
     by_prefix = {product.prefix: product for product in products()}
     return tuple(
         Variable(

@@ -37,8 +37,8 @@ SETTING_FLAGS = {  # flag -> field of Settings
     "flat": "flat",
 }
 _SELECTION_FLAGS = ("variable", "product", "preset", "start", "end", "years", "months", "days")
-_RECORD_INTERVAL = 1.0  # seconds between two planning records
-_MESSAGE_INTERVAL = 2.0  # and messages
+_RECORD_INTERVAL = 1.0  # seconds between two `planning` records
+_MESSAGE_INTERVAL = 2.0  # seconds between two messages
 
 
 def settings_from(arguments: argparse.Namespace, **defaults: object) -> Settings:
@@ -100,7 +100,7 @@ def selection_from(arguments: argparse.Namespace) -> Selection:
     if not (arguments.variable or arguments.product or arguments.preset):
         raise UsageError(
             "Nothing is selected.",
-            remedy="Name variables (--variable 2t), a whole product (--product an.sfc), a preset (--preset wrf) "
+            remedy="Specify variables (--variable 2t), a whole product (--product an.sfc), a preset (--preset wrf) "
             "or a list of keys (--keys-file FILE). `era5dl variables` lists all variables.",
         )
     return select(
@@ -133,7 +133,7 @@ def _keys_from(arguments: argparse.Namespace, settings: Settings) -> list[str]:
             with Path(arguments.keys_file).open("rb") as file:
                 keys = read_keys(file, settings)
     except OSError as error:
-        raise UsageError(f"The list of keys cannot be read: {error}", remedy="Name a text file.") from error
+        raise UsageError(f"The list of keys cannot be read: {error}", remedy="Specify a text file.") from error
     if not keys:
         raise UsageError("The list of keys is empty.", remedy="Write one object key per line.")
     return keys

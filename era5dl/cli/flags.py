@@ -57,7 +57,7 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_common_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of every command that connects to the bucket."""
+    """Add the flags of all commands that connect to the bucket."""
     bucket = parser.add_argument_group("bucket")
     bucket.add_argument("--endpoint-url", metavar="URL", help="S3 server other than Amazon's")
     bucket.add_argument(
@@ -65,7 +65,7 @@ def add_common_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="for resume and verify: allow this server, which the session names but no setting does",
+        help="for resume and verify: allow the server of the session although it is not the one in the settings",
     )
     bucket.add_argument("--bucket", metavar="NAME", help="default: nsf-ncar-era5")
     bucket.add_argument("--region", metavar="R", help="default: us-west-2")

@@ -1,8 +1,8 @@
 """Signal handling: the first Ctrl-C (SIGINT, SIGTERM and others) stops cleanly, the second ends the process at once.
 
-Outside of `gracefully` the first signal raises KeyboardInterrupt; nothing then needs a checkpoint. Inside, it only sets
-`requested`, and the loop that checks it stops the engine. The handler must not do that itself: it interrupts the main
-thread anywhere, possibly while that holds the lock that stopping needs.
+Outside of `gracefully` the first signal raises KeyboardInterrupt, because there is no progress to save. Inside, it only
+sets `requested`, and the loop that checks it stops the engine. The handler must not stop the engine itself: it runs at
+any point of the main thread, which may just hold the lock that stopping needs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from era5dl import thread_registry
 from era5dl.cli.exit_codes import ExitCode
 
-GRACE_SECONDS = 1.6  # for a clean stop after the signal; 2 seconds in all are promised
+GRACE_SECONDS = 1.6  # for a clean stop after the signal; the process must end within 2 seconds
 _CHECK_INTERVAL = 0.1  # seconds
 
 T = TypeVar("T")

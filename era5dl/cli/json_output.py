@@ -120,6 +120,10 @@ class JsonWriter:
             self._stream.write(json.dumps(record, default=_json_value) + "\n")
             self._stream.flush()
 
+    def end(self, exit_code: int, error: str = "", remedy: str = "") -> None:
+        """Write the last record of a command. error: "" on success."""
+        self.write("end", exit_code=exit_code, error=error, remedy=remedy)
+
     def event(self, event: Event) -> None:
         """Write an event of the engine. RunEnded has no record of its own; `summary` contains it."""
         if not isinstance(event, RunEnded):

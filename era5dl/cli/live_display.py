@@ -109,7 +109,7 @@ def _counts(snapshot: Snapshot) -> Text:
 
 
 def _state(snapshot: Snapshot) -> Text:
-    """Return why the run waits, on a line of its own."""
+    """Return the state of a run that waits, and the reason."""
     reason = f": {printable(snapshot.reason)}" if snapshot.reason else ""
     return Text(f"{snapshot.state.value}{reason}", style="bold yellow", no_wrap=True, overflow="ellipsis")
 

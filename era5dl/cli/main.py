@@ -1,7 +1,7 @@
-"""Entry point of `era5dl` and `python -m era5dl`: runs one command and returns its exit code.
+"""Entry point of `era5dl` and `python -m era5dl`: runs one command, reports how it ended, and returns its exit code.
 
-An error is printed as a sentence and a remedy, never as a traceback (ERA5DL_DEBUG=1 shows it). Nothing slow is imported
-before the command is known, so that `era5dl --help` is instant.
+With --json the `end` record is the last one. An error is printed as a sentence and a remedy, never as a traceback
+(ERA5DL_DEBUG=1 shows it). Slow imports are delayed until the command is known, so that `era5dl --help` is instant.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         code = shut_down(code)
         ignore_signals()  # a signal during the interpreter's exit must not replace the exit code
-    except KeyboardInterrupt:  # before our signal handler was installed, or while an error was reported
+    except KeyboardInterrupt:  # before the signal handlers were installed, or while an error was reported
         code = ExitCode.INTERRUPTED
     if code == ExitCode.INTERRUPTED:
         os._exit(code)  # after an interrupt inside exec(), as in an import, Python would exit by signal instead
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(words: list[str], *, is_program: bool = False) -> int:
-    """is_program: the process ends after this command."""
+    """Parse the arguments, run the command, and return the exit code. is_program: the process ends afterwards."""
     from era5dl.cli.parser import build_parser  # imported here, where an interrupt is handled: it takes a while
 
     try:
@@ -75,7 +75,7 @@ def _main(words: list[str], *, is_program: bool = False) -> int:
     try:
         with Interrupts(until_exit=is_program) as interrupts:
             code = _run(arguments, output, interrupts)
-    except BrokenPipeError:  # the reader of our output has closed it: not an error
+    except BrokenPipeError:  # the reader of stdout has closed it, which is not an error
         code = ExitCode.INTERRUPTED if arguments.command in _RESUMABLE else ExitCode.OK
     finally:
         stop_logging()
@@ -83,7 +83,7 @@ def _main(words: list[str], *, is_program: bool = False) -> int:
 
 
 def _run(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
-    """Run the command; turn every way in which it can end into an exit code and the last JSON record."""
+    """Run the command, print its error, write the `end` record, and return the exit code."""
     error = remedy = ""
     try:
         with _recognise_interrupts():
@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
         code, error, remedy = exit_codes.for_error(failure), redact_secrets(str(failure)), failure.remedy
     except BrokenPipeError:
         raise
-    except Exception as bug:  # noqa: BLE001 - a bug of ours: the user gets a sentence, ERA5DL_DEBUG=1 the traceback
+    except Exception as bug:  # noqa: BLE001 - a bug in era5dl: the user gets a sentence, with ERA5DL_DEBUG=1 a traceback
         _print_traceback_if_debugging()
         problem = Era5Error(
             redact_secrets(f"internal error: {type(bug).__name__}: {bug}"),
@@ -105,8 +105,9 @@ def _run(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
         )
         output.error(problem)
         code, error, remedy = ExitCode.FAILED, str(problem), problem.remedy
-    with contextlib.suppress(BrokenPipeError, Era5Error):  # an output that cannot be written is reported at the end
-        output.record("end", exit_code=code, error=error, remedy=remedy)
+    with contextlib.suppress(BrokenPipeError, Era5Error):  # `_flush_stdout` reports an output that cannot be written
+        if output.json_writer is not None:
+            output.json_writer.end(code, error, remedy)
     return code
 
 
@@ -137,11 +138,11 @@ def _command(name: str) -> Command:
 
 
 def _end_of_parsing(code: int, *, json: bool) -> int:
-    """Write the last JSON record after a usage error; there is none after --help and --version."""
+    """Write the `end` record after a usage error. There are no records after --help and --version."""
     if code and json:
         from era5dl.cli.json_output import JsonWriter
 
-        JsonWriter(sys.stdout).write("end", exit_code=code, error="wrong usage", remedy="See era5dl --help.")
+        JsonWriter(sys.stdout).end(code, error="wrong usage", remedy="See era5dl --help.")
     return code
 
 

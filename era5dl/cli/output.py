@@ -34,7 +34,7 @@ class Output:
         return sys.stderr.isatty() and not (self.quiet or mixed or dumb)
 
     def result(self, line: str = "") -> None:
-        """Print a line of the result to stdout. Prints nothing with --json, where a record says the same."""
+        """Print a line of the result to stdout. With --json nothing is printed; records contain the result."""
         if self.json_writer is None:
             with stdout_errors():
                 print(printable(line), file=sys.stdout)

@@ -1,6 +1,6 @@
 """Plain text display of a run: a progress line every ten seconds, important events, each failure, and the summary.
 
-`PlainDisplay` suits pipes and log files; in a terminal `live_display.LiveDisplay` replaces it. Both use the texts here.
+`PlainDisplay` is used for pipes and log files, `live_display.LiveDisplay` in terminals. Both use the texts here.
 """
 
 from __future__ import annotations

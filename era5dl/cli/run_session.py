@@ -64,7 +64,7 @@ def run_session(
     checked = CheckedFiles()
     engine = Engine(bucket, session, settings, events.put, only=only)
     stopping = False
-    gc.freeze()  # existing objects live until the end: garbage collections need not traverse them
+    gc.freeze()  # existing objects live until the end, so garbage collection need not traverse them
     with interrupts.gracefully(), _display(output) as display:
         engine.start()
         try:
@@ -183,7 +183,7 @@ def _report_next_step(ended: RunEnded, session: Session, output: Output) -> None
 
 
 def _resume_command(session: Session) -> str:
-    """Return the command that resumes this session, with --allow-endpoint where the server was named only by a flag."""
+    """Return the command that resumes this session, with --allow-endpoint if only a flag specified the server."""
     from era5dl.session.origin import check_origin
     from era5dl.settings import Settings
 

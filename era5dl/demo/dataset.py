@@ -1,8 +1,8 @@
-"""The demo's files: real netCDF-4 in the bucket's true key layout, with made-up weather on a coarser grid.
+"""The demo's dataset: real netCDF-4 files with the keys of the bucket, and synthetic weather on a coarser grid.
 
-Dimensions, names, types, attributes, filters and chunks are those of the files in the bucket; the grid is 2.5 degrees
-instead of 0.25, so that a month of several variables is some 100 MB instead of tens of gigabytes. Every file says in
-its `comment` that it is synthetic. The values depend on the key alone: two machines make the same fields.
+Dimensions, names, types, attributes, filters and chunks are the same as in the bucket's files. The grid spacing is 2.5
+degrees instead of 0.25, so that the files have about 100 MB instead of tens of gigabytes. The `comment` attribute of
+each file states that it is synthetic. The values depend only on the key, so that all machines create the same fields.
 """
 
 from __future__ import annotations
@@ -36,43 +36,45 @@ VARIABLES = (
     "invariant/lsm",
 )
 DAYS = (date(2021, 2, 1), date(2021, 2, 15), date(2021, 2, 28))
-"""Three days: one daily file each, the one monthly file, and all three half months of forecasts that touch February."""
+"""Three days, chosen so that there are three daily files, one monthly file and all half months of forecasts for
+February."""
 
-EDITION = 1  # of the files' content; raise it when they change, so that no older cache is taken for them
-STALE = 3600.0  # seconds after which an unfinished making was abandoned
+EDITION = 2  # of the files' content; increase it when that changes, so that no older cached files are used
+STALE = 3600.0  # seconds after which an unfinished folder counts as abandoned
 
 
 def selection() -> Selection:
-    """What the demo downloads."""
+    """Return the selection that the demo downloads."""
     from era5dl.selection import Selection, select_variables
 
     return Selection(select_variables(VARIABLES), tuple((day, day) for day in DAYS))
 
 
 def demo_files() -> Iterator[tuple[Variable, Period]]:
-    """All files of the demo's bucket, each as the variable and the period it holds."""
+    """Yield the variable and the period of each file of the demo's bucket."""
     for variable in map(find_variable, VARIABLES):
         yield from dict.fromkeys((variable, period) for day in DAYS for period in periods(variable.product, day, day))
 
 
 def create_dataset(cache: Path, on_file: Callable[[int, int], None] | None = None) -> Path:
-    """The folder to serve, made below `cache` unless a whole one is there already. Takes a few seconds.
+    """Return the folder to serve, which is created below `cache` if it does not exist. Takes a few seconds.
 
-    on_file: told how many files are made, of how many. Raises UsageError when h5py is not installed, and OSError.
+    on_file: called with the number of files created and their total. Raises UsageError when h5py is not installed, and
+    OSError.
     """
     folder = cache / f"demo-bucket-{EDITION}"
     if folder.is_dir():
         return folder
     _require_h5py()
     cache.mkdir(parents=True, exist_ok=True)
-    _sweep(cache)
+    _remove_abandoned(cache)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.unfinished-", dir=cache))
     try:
         _make_files(unfinished / BUCKET, on_file)
         try:
             unfinished.rename(folder)
         except OSError:
-            if not folder.is_dir():  # unless another program has made it meanwhile
+            if not folder.is_dir():  # else another process has created it meanwhile
                 raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -94,11 +96,11 @@ def _make_files(bucket: Path, on_file: Callable[[int, int], None] | None) -> Non
             pool.shutdown(cancel_futures=True)
 
 
-def _sweep(cache: Path) -> None:
-    """Remove what interrupted makings left behind."""
-    for left in cache.glob("demo-bucket-*.unfinished-*"):
-        if time.time() - left.stat().st_mtime > STALE:
-            shutil.rmtree(left, ignore_errors=True)
+def _remove_abandoned(cache: Path) -> None:
+    """Remove the unfinished folders of processes that were interrupted."""
+    for unfinished in cache.glob("demo-bucket-*.unfinished-*"):
+        if time.time() - unfinished.stat().st_mtime > STALE:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _require_h5py() -> None:

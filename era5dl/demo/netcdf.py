@@ -1,8 +1,8 @@
-"""Writes one file as it would lie in the bucket, and says in a line what is in one that was fetched.
+"""Writes the netCDF-4 files of the demo, with the structure of the files in the bucket.
 
-netCDF-4 is HDF5 in which the dimensions are dimension scales, tied to the variables that use them. The chunks of a
-surface variable are a fifth of the grid in each direction and most of a month in time, as they are in the bucket;
-those of the others are whole fields.
+netCDF-4 is HDF5 in which the dimensions are dimension scales, attached to the variables that use them. As in the
+bucket, the chunks of a surface variable span a fifth of the grid in each direction and 27 hours. The chunks of other
+variables are whole fields.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _GROUPS = {
 
 
 def write_file(path: Path, variable: Variable, period: Period) -> None:
-    """Write the file of this variable and period, and the folders it is in."""
+    """Write the file of this variable and period. Missing parent folders are created."""
     hours = _hours(variable, period)
     data = _values(variable, hours)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,18 +51,18 @@ def write_file(path: Path, variable: Variable, period: Period) -> None:
         _describe_field(field, variable, data)
         utc_date = file.create_dataset("utc_date", data=_stamps(hours), maxshape=(None,), chunks=(1024,))
         _attach(utc_date, dimensions[:1])
-        _note(utc_date, _UTC_DATE)
-        _note(
+        _set_attributes(utc_date, _UTC_DATE)
+        _set_attributes(
             file,
             {
                 "Conventions": "CF-1.6",
-                "comment": "Synthetic fields made by `era5dl demo`. Not ERA5, and no weather that ever was.",
+                "comment": "Synthetic fields created by `era5dl demo`. These are not ERA5 data.",
             },
         )
 
 
 def _hours(variable: Variable, period: Period) -> NDArray[np.int64]:
-    """The times along the first dimension, in hours since 1900: valid times, or for a forecast its initial times."""
+    """Return the times of the first dimension, in hours since 1900: valid times, or initial times of forecasts."""
     first, last, step = period.start, period.end, 1
     if variable.product.cadence is Cadence.HALF_MONTH:
         last, step = period.end - timedelta(hours=12), 12
@@ -90,7 +90,7 @@ def _chunks(variable: Variable) -> tuple[int, ...]:
 
 
 def _dimensions(file: h5py.File, variable: Variable, hours: NDArray[np.int64]) -> list[h5py.Dataset]:
-    """The coordinate variables, in the order of the data's dimensions."""
+    """Create and return the coordinate variables, in the order of the data's dimensions."""
     scales = []
     if variable.product.cadence is Cadence.HALF_MONTH:
         initial = _HOURS | {"long_name": "forecast initial time", "standard_name": "forecast_reference_time"}
@@ -114,7 +114,7 @@ def _scale(
     size = {"maxshape": (None,), "chunks": (1024,)} if growing else {}
     scale = file.create_dataset(name, data=values, **size)
     scale.make_scale(name)
-    _note(scale, attributes)
+    _set_attributes(scale, attributes)
     return scale
 
 
@@ -141,16 +141,16 @@ def _describe_field(field: h5py.Dataset, variable: Variable, data: weather.Field
     field.attrs["ecmwf_parameter"] = np.int32(variable.param)
     field.attrs["minimum_value"] = data.min()
     field.attrs["maximum_value"] = data.max()
-    _note(field, texts)
+    _set_attributes(field, texts)
 
 
-def _note(where: h5py.File | h5py.Dataset, texts: dict[str, str]) -> None:
-    """Attributes as fixed-length text, which netCDF calls char."""
+def _set_attributes(item: h5py.File | h5py.Dataset, texts: dict[str, str]) -> None:
+    """Set text attributes as fixed-length strings, netCDF's type char."""
     for name, text in texts.items():
-        where.attrs[name] = np.bytes_(text.encode())
+        item.attrs[name] = np.bytes_(text.encode())
 
 
 def _stamps(hours: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Hours since 1900 as YYYYMMDDHH."""
+    """Convert hours since 1900 to YYYYMMDDHH."""
     moments = (EPOCH + timedelta(hours=int(hour)) for hour in hours)
     return np.array([int(moment.strftime("%Y%m%d%H")) for moment in moments], np.int32)

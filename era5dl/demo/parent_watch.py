@@ -1,7 +1,8 @@
-"""Runs a command for as long as somebody holds the other end of its standard input, and ends it then.
+"""Runs a command, and terminates it when the parent process has ended (its standard input is closed).
 
-A pipe is closed by the system when its owner is gone, however he went: by return, by kill -9, on every system. So the
-demo's server never outlives the demo. Run as a script, with the command as its arguments; imports nothing of era5dl.
+Every operating system closes a pipe when the process at its other end is gone, even after kill -9. Therefore the demo's
+server never outlives the demo. This file runs as a script with the command as its arguments, and does not import
+era5dl.
 """
 
 from __future__ import annotations
@@ -12,25 +13,25 @@ import subprocess
 import sys
 import threading
 
-PATIENCE = 2.0  # seconds between asking the command to end and ending it
+TERMINATE_TIMEOUT = 2.0  # seconds between terminating the command and killing it
 
 
-def keep(command: list[str]) -> int:
-    """Run the command until it ends or standard input does. Returns its exit code."""
+def run(command: list[str]) -> int:
+    """Run the command until it ends or standard input is closed. Return its exit code."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as child:
-        threading.Thread(target=_end_with_input, args=(child,), daemon=True).start()
+        threading.Thread(target=_terminate_when_stdin_closes, args=(child,), daemon=True).start()
         return child.wait()
 
 
-def _end_with_input(child: subprocess.Popen[bytes]) -> None:
+def _terminate_when_stdin_closes(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError):
-        while os.read(sys.stdin.fileno(), 1024):  # not through the buffer, whose lock would hold up our own exit
+        while os.read(sys.stdin.fileno(), 1024):  # not sys.stdin.read, which would hold a lock that the exit needs
             pass
     child.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(PATIENCE)
-    child.kill()  # does nothing to one that has ended
+        child.wait(TERMINATE_TIMEOUT)
+    child.kill()  # has no effect on a process that has ended
 
 
 if __name__ == "__main__":
-    sys.exit(keep(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))

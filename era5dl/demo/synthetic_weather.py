@@ -1,7 +1,7 @@
-"""Made-up weather: smooth waves that travel, a diurnal cycle, colder poles and colder heights, and some noise.
+"""Synthetic weather fields: travelling waves, a diurnal cycle, temperatures that fall with latitude and height, noise.
 
-Every field is (time factors) x (patterns on the globe) + noise, so that a month is one matrix product. Values are
-rounded to powers of two as GRIB packing does, which is what lets real ERA5 compress as it does.
+Each field is (time factors) x (patterns on the globe) + noise, so that a month is computed by one matrix product. As
+with GRIB packing, values are rounded to multiples of a power of two, so that they compress like real ERA5 data.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ LEVELS = np.array(  # hPa
 
 _NORTH = np.radians(LATITUDES)[:, None]
 _EAST = np.radians(LONGITUDES)[None, :]
-_SUN = np.cos(_NORTH) * np.ones_like(_EAST)  # how much of the sun a place gets
+_SUN = np.cos(_NORTH) * np.ones_like(_EAST)  # relative insolation
 _WAVES = 9
 
 
 def at_surface(short: str, hours: NDArray[np.int64]) -> Field:
-    """A surface variable at these hours since 1900, as (time, latitude, longitude)."""
+    """Return a surface variable at these hours since 1900, as (time, latitude, longitude)."""
     return _SURFACE[short](hours)
 
 
 def temperature_on_levels(hours: NDArray[np.int64]) -> Field:
-    """Temperature as (time, level, latitude, longitude), in K."""
+    """Return the temperature in K at these hours since 1900, as (time, level, latitude, longitude)."""
     height = -7.4 * np.log(LEVELS / 1013.25)  # km
     profile = np.maximum(288.0 - 6.5 * height, 216.5) + np.maximum(0.0, height - 25.0) * 2.2
     warm = np.exp(-((height / 11.0) ** 2))  # the poles are colder below the tropopause only
@@ -49,7 +49,7 @@ def temperature_on_levels(hours: NDArray[np.int64]) -> Field:
 
 
 def land() -> NDArray[np.float64]:
-    """How much of each place is land, 0 to 1: continents that nobody knows."""
+    """Return the land fraction of each grid point, 0 to 1, of imaginary continents."""
     height = 0.25 * np.sin(_NORTH) - 0.15
     for m, n, phase in ((1, 2, 0.7), (2, 3, 2.1), (3, 1, 4.0), (5, 4, 1.3)):
         height = height + np.sin(m * _EAST + phase) * np.cos(n * _NORTH + phase) / m
@@ -80,7 +80,7 @@ def _pressure(hours: NDArray[np.int64]) -> Field:
 
 
 def _rain(short: str, most: float) -> Callable[[NDArray[np.int64]], Field]:
-    """Metres in the hour that ends at each of these hours: dry almost everywhere, wet where a wave is high."""
+    """Return a function for the precipitation of the hour before each time, in m; it is zero at most grid points."""
 
     def values(hours: NDArray[np.int64]) -> Field:
         wet = _moving(short, hours, 1.0) + _daily(hours, 0.3 * land() * _SUN) - np.float32(0.6)
@@ -112,14 +112,14 @@ _SURFACE: dict[str, Callable[[NDArray[np.int64]], Field]] = {
 
 
 def _daily(hours: NDArray[np.int64], strength: NDArray[np.float64]) -> Field:
-    """A wave of one day that is highest at 14 o'clock local time."""
+    """Return a daily wave with its maximum at 14:00 local time."""
     clock = 2.0 * np.pi * (hours - 14) / 24.0
     wave: Field = _product(np.cos(clock), np.cos(_EAST) * strength) - _product(np.sin(clock), np.sin(_EAST) * strength)
     return wave
 
 
 def _moving(name: str, hours: NDArray[np.int64], strength: float) -> Field:
-    """Waves that travel eastward, each with a latitude of its own; which ones depends on the name."""
+    """Return the sum of eastward travelling waves at random latitudes; the name is the random seed."""
     dice = np.random.default_rng(zlib.crc32(name.encode()))
     factors, patterns = [], []
     for number in range(1, _WAVES + 1):
@@ -131,7 +131,10 @@ def _moving(name: str, hours: NDArray[np.int64], strength: float) -> Field:
 
 
 def _product(factors: NDArray[np.float64], patterns: NDArray[np.float64]) -> Field:
-    """(time,) or (time, n) times (latitude, longitude) or (n, latitude, longitude), as (time, latitude, longitude)."""
+    """Return the product as (time, latitude, longitude).
+
+    factors: (time,) or (time, n). patterns: (latitude, longitude) or (n, latitude, longitude).
+    """
     left = np.atleast_2d(factors.astype(np.float32).T).T
     right = patterns.astype(np.float32).reshape(left.shape[1], -1)
     field: Field = (left @ right).reshape(len(factors), len(LATITUDES), len(LONGITUDES))
@@ -139,13 +142,13 @@ def _product(factors: NDArray[np.float64], patterns: NDArray[np.float64]) -> Fie
 
 
 def _noise(name: str, hours: NDArray[np.int64], shape: tuple[int, ...]) -> Field:
-    """Noise between 0 and 1 that is the same for the same name and hours."""
+    """Return random numbers between 0 and 1, which are the same for the same name and hours."""
     dice = np.random.default_rng(zlib.crc32(f"{name}{hours[0]}".encode()))
     return dice.random(shape, dtype=np.float32)
 
 
 def _packed(values: Field, name: str, hours: NDArray[np.int64], noise: float, digits: int) -> Field:
-    """With noise of this amplitude, rounded to so many binary digits after the point."""
+    """Add noise of this amplitude, then round to this number of binary digits after the point."""
     return _rounded(values + (_noise(name, hours, values.shape) - np.float32(0.5)) * np.float32(2.0 * noise), digits)
 
 

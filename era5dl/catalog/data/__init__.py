@@ -1,6 +1,6 @@
-"""The catalogue's facts as files, and how they are read.
+"""Data files of the catalogue (CSV and JSON), and functions that read them.
 
-csv, json and pathlib are imported when a file is read, not before: importing the catalogue costs a few milliseconds.
+csv, json and pathlib are imported only when a file is read, because that takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def read_csv(name: str) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header line."""
+    """Return the rows of a CSV file that has a header line."""
     import csv
 
     with _path(name).open(encoding="utf-8", newline="") as file:
@@ -20,7 +20,7 @@ def read_csv(name: str) -> list[dict[str, str]]:
 
 
 def read_json(name: str) -> Any:
-    """What a JSON file holds."""
+    """Return the content of a JSON file."""
     import json
 
     return json.loads(_path(name).read_text(encoding="utf-8"))

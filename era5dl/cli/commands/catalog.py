@@ -1,4 +1,4 @@
-"""Commands `products` and `variables`: list the catalogue. They send no request."""
+"""Commands `products` and `variables`: list the catalogue. They send no requests."""
 
 from __future__ import annotations
 

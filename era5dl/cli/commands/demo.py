@@ -1,7 +1,7 @@
 """Command `demo`: serves a small ERA5 bucket on this machine, downloads it, and compares the files independently.
 
-Everything is in one folder that may be deleted afterwards: OUT/server is served by the S3 server, OUT/era5 is the
-download. The server gets another port each time; a demo that is run again still resumes the existing session.
+Everything is in one folder that may be deleted afterwards: the S3 server serves OUT/server, and the download is in
+OUT/era5. If the demo is run again, it resumes the existing session, although the server has another port then.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROGRESS_INTERVAL = 1.0  # seconds
 
 
 def demo(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
-    """Create the files, serve, download, compare and open them. Exit code 0 only if all are identical."""
+    """Create, serve, download, compare and open the files. Exit code 0 only if all are identical."""
     from era5dl.demo import DemoServer, create_dataset
 
     out = Path(arguments.out)

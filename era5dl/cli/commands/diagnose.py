@@ -14,16 +14,16 @@ from era5dl.diagnosis.network_test import NetworkTest, Timing, run_network_test
 from era5dl.diagnosis.rules import Diagnosis, Measurements, add_network_test
 from era5dl.formatting import format_duration, format_size, format_speed
 
-_STEPS = {  # by the step that failed
+_CONCLUSIONS_FROM_FAILED_STEP = {
     "dns": "The name of the {first_hop} cannot be resolved: check its spelling, and whether this computer is online.",
     "connect": "Nothing answers there: check the endpoint, the proxy and the firewall.",
     "proxy": "The proxy fails: check that it is running, its address, and its user name and password.",
-    "certificate": "The certificate is not trusted: check this computer's clock; if a proxy inspects TLS, name its CA "
-    "file with --ca-bundle; on a network with a login page, log in first.",
+    "certificate": "The certificate is not trusted: check this computer's clock; if a proxy inspects TLS, specify its "
+    "CA file with --ca-bundle; on a network with a login page, log in first.",
     "tls": "The TLS handshake fails: a proxy or firewall interferes, or this is not a TLS server.",
     "answer": "The connection is established but there is no response: a proxy or firewall may be blocking it.",
 }
-_DIAGNOSES = {  # when every step succeeded; a network test alone gives no other diagnosis
+_CONCLUSIONS_FROM_DIAGNOSIS = {  # if every step succeeded; a network test cannot have any other diagnosis
     Diagnosis.CLOCK_WRONG: "The bucket can be reached, but this computer's clock is wrong: set it, or certificate "
     "checks will fail.",
     Diagnosis.PROXY_ANSWERS: "HTTP {status} is not a response of the bucket: a proxy or a login page answers instead.",
@@ -50,7 +50,7 @@ def diagnose(arguments: argparse.Namespace, output: Output, interrupts: Interrup
 
 
 def lines(found: NetworkTest) -> list[str]:
-    """The table, one line per step."""
+    """Return the lines of the table, one per step."""
     rows = [
         ("endpoint", found.endpoint),
         ("proxy", _proxy(found)),
@@ -80,12 +80,14 @@ def _proxy(found: NetworkTest) -> str:
 
 
 def conclusion(found: NetworkTest) -> str:
-    """One sentence: the step that failed, or else the most important diagnosis of `era5dl.diagnosis.rules`."""
+    """Return a sentence about the failed step, or else the main diagnosis of `era5dl.diagnosis.rules`."""
     if found.failed_step:
-        return _STEPS[found.failed_step].format(first_hop="proxy" if found.proxy else "endpoint")
+        sentence = _CONCLUSIONS_FROM_FAILED_STEP[found.failed_step]
+        return sentence.format(first_hop="proxy" if found.proxy else "endpoint")
     measurements = add_network_test(Measurements(), found)
+    sentence = _CONCLUSIONS_FROM_DIAGNOSIS[rules.diagnose(measurements)[0]]
     pace = f" ({format_speed(found.throughput)} per connection)" if found.throughput else ""
-    return _DIAGNOSES[rules.diagnose(measurements)[0]].format(status=found.status, loss=measurements.loss, pace=pace)
+    return sentence.format(status=found.status, loss=measurements.loss, pace=pace)
 
 
 def _timing(one: Timing | None) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def download(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
-    """Plan and download a selection. Run again with the same arguments, it continues."""
+    """Plan and download a selection. With the same arguments again, an interrupted download continues."""
     settings = settings_from(arguments)
     bucket = open_bucket(settings)
     plan = plan_from(arguments, settings, bucket, output, interrupts)

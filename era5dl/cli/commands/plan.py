@@ -21,7 +21,7 @@ MAX_GROUPS = 40  # groups of missing files that are listed; the others are only 
 
 
 def plan(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
-    """Look up a selection in the bucket and print the figures. Exit code 1 if something is missing in the bucket."""
+    """Look up a selection in the bucket; print files and sizes. Exit code 1 if a file is missing in the bucket."""
     settings = settings_from(arguments)
     plan = plan_from(arguments, settings, open_bucket(settings), output, interrupts)
     record_plan(plan, output, arguments.out)
@@ -77,7 +77,7 @@ def _products_table(plan: Plan) -> list[str]:
 
 
 def missing_lines(missing: Sequence[Missing]) -> list[str]:
-    """Return one or two lines per variable (or folder) and reason, so that thousands of files stay readable."""
+    """Return one or two lines per variable (or folder) and reason, so that thousands of files take few lines."""
     by_group: dict[tuple[str, str], list[Missing]] = {}
     for absent in missing:
         by_group.setdefault((_variable_or_folder(absent.key), absent.reason), []).append(absent)
@@ -97,7 +97,7 @@ def missing_lines(missing: Sequence[Missing]) -> list[str]:
 
 
 def free_space_line(needed: int, free: int, reserve: int, folder: Path) -> str:
-    """Return whether the download fits. Ignores files that are already in the folder; only a download checks those."""
+    """Return a line that says whether the download fits on the disk. Files already in the folder are not considered."""
     short = needed + reserve - free
     comparison = f"{format_size(short)} too little" if short > 0 else "enough"
     return f"free in {folder}: {format_size(free)}, {comparison} ({format_size(reserve)} are kept free)"

@@ -13,7 +13,7 @@ from era5dl.session import SessionSummary, known_sessions
 
 
 def sessions(_arguments: argparse.Namespace, output: Output, _interrupts: Interrupts) -> int:
-    """Print a line per session, the last used first. Sends no request and changes nothing."""
+    """Print a line per session, the last used first. Sends no requests and changes nothing."""
     known = known_sessions()
     for session in known:
         output.record(

@@ -43,7 +43,10 @@ _PROGRESS_INTERVAL = 10.0  # seconds
 
 
 def verify(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
-    """Verify the files of all sessions in the folder, newest session first. Files are not verified twice."""
+    """Verify the files of all sessions in the folder, newest session first.
+
+    A session is skipped if newer sessions contain all its files.
+    """
     folder = Path(arguments.folder)
     if not folder.is_dir():
         raise FolderUnusable(f"There is no folder {folder}.")
@@ -77,7 +80,7 @@ def _needs_repair(report: FileReport, before: Checkpoint) -> bool:
 def _verify_session(
     bucket: Bucket, session: Session, opaque_etags: bool, output: Output, interrupts: Interrupts
 ) -> list[FileReport]:
-    """Verify the files of one session and print which are not as they should be."""
+    """Verify the files of one session; print the damaged and absent ones, and a summary."""
     objects = session.plan.objects
     queue: SimpleQueue[FileReport] = SimpleQueue()
     progress = _VerifyProgress(session, output, queue)
@@ -143,7 +146,7 @@ class _VerifyProgress:
 
 
 def _sessions(folder: Path, arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> Iterator[Session]:
-    """Yield the sessions of the folder, each open until the next; or one created from the .nc files in it."""
+    """Yield the sessions of the folder, or one created from its .nc files. Each is closed before the next is opened."""
     known = list_sessions(folder)
     for summary in known:
         with Session.open(folder, summary.id) as session:
@@ -164,7 +167,7 @@ def _session_from_files(folder: Path, arguments: argparse.Namespace, output: Out
         if OWN_FOLDER not in path.relative_to(folder).parts
     )
     if not keys:
-        raise UsageError(f"There is no session and no .nc file in {folder}.", remedy="Name a download folder.")
+        raise UsageError(f"There is no session and no .nc file in {folder}.", remedy="Specify a download folder.")
     with interrupts.gracefully():
         plan = plan_keys(keys, open_bucket(settings), cancelled=interrupts.requested.is_set)
     if plan.missing:
