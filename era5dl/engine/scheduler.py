@@ -41,7 +41,8 @@ class Scheduler:
         self.transfers: dict[int, Transfer] = {}  # objects begun and not ended
         self.max_transfers = max_transfers
         self.unassigned_bytes = sum(sizes[i] for i in self.queue)  # not assigned to any piece
-        self.active_pieces: set[Piece] = set()  # being fetched now
+        # Being fetched now. A dict, so that ties between pieces are decided by their order and not by their addresses.
+        self.active_pieces: dict[Piece, None] = {}
         self.superseded: list[Piece] = []  # active with nothing left to fetch: the caller ends their connections
         self._sizes = sizes
         self._waiting = JobQueue()
@@ -119,8 +120,8 @@ class Scheduler:
         piece.samples = [(now, piece.position)]
         if piece.transfer.ranges_ignored:
             piece.transfer.exclusive_piece = piece
-        self.active_pieces.add(piece)
-        piece.transfer.active.add(piece)
+        self.active_pieces[piece] = None
+        piece.transfer.active[piece] = None
         return piece
 
     # Results of jobs
@@ -151,8 +152,8 @@ class Scheduler:
             if (received := piece.progress - progress) >= SPEED_SAMPLE:
                 speed = received / max(now - began, 1e-3)
                 self._typical_speed = (self._typical_speed + speed) / 2 if self._typical_speed else speed
-        self.active_pieces.discard(piece)
-        piece.transfer.active.discard(piece)
+        self.active_pieces.pop(piece, None)
+        piece.transfer.active.pop(piece, None)
         if piece.transfer.exclusive_piece is piece:
             piece.transfer.exclusive_piece = None
 
@@ -183,7 +184,7 @@ class Scheduler:
         have not received anything are superseded. Return False when another piece receives bytes already."""
         transfer = piece.transfer
         transfer.ranges_ignored = True
-        others = transfer.active - {piece}
+        others = [other for other in transfer.active if other is not piece]
         if transfer.exclusive_piece in others or transfer.withdrawn:
             return False
         if any(other.written and other.remaining > 0 for other in others):

@@ -78,7 +78,7 @@ class Transfer:
     wanted: list[Range] = field(default_factory=list)
     done: RangeSet = field(default_factory=RangeSet)  # written to the part file
     gaps: list[Range] = field(default_factory=list)  # wanted, not written and not assigned to a piece
-    active: set[Piece] = field(default_factory=set)  # being fetched now
+    active: dict[Piece, None] = field(default_factory=dict)  # being fetched now, in the order of their starts
     ranges_ignored: bool = (
         False  # responses contain the whole object whatever range is requested: one request at a time
     )
