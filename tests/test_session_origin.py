@@ -171,7 +171,7 @@ def test_window_asks_for_consent(
     window.wait_until(lambda: window.app.dialogs.consent is not question)
     assert window.app.dialogs.consent is not None
     window.app.dialogs.consent.yes.invoke()
-    window.wait_until(lambda: "2 files are here" in window.page.banner.text)
+    window.wait_until(lambda: "2 files downloaded" in window.page.banner.text)
     assert wrong_files(foreign_session, DATA) == []
     window.close()
 
