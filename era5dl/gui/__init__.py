@@ -12,16 +12,16 @@ from typing import NoReturn
 
 from era5dl.redaction import has_credentials, redact_secrets, redact_url
 
-USAGE = 2  # exit code, as of the command line
-CANNOT_RUN = 3  # exit code, as of the command line
+USAGE = 2  # exit codes, the same as those of the command line
+CANNOT_RUN = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Open the window; returns an exit code."""
+    """Open the window. Return the exit code when it is closed."""
     arguments = _parser().parse_args(argv)
     endpoint_url = arguments.endpoint_url or os.environ.get("ERA5DL_ENDPOINT_URL")
-    if endpoint_url and has_credentials(endpoint_url):  # it would be saved and shown
-        sys.stderr.write(f"era5dl-gui: {redact_url(endpoint_url)}: leave out everything before the @\n")
+    if endpoint_url and has_credentials(endpoint_url):  # the password would be saved and shown
+        sys.stderr.write(f"era5dl-gui: {redact_url(endpoint_url)}: remove everything before the @\n")
         return USAGE
     problem = _display_problem()
     if problem:
@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder=arguments.folder,
         scale=arguments.scale,
     )
-    # Each Tk call releases the GIL. With the default interval of 5 ms, busy workers keep it that long each time, and
-    # what the window draws in 3 ms takes 100.
+    # Each Tk call releases the GIL. With the default interval of 5 ms, busy workers keep it for that long each time,
+    # and drawing takes 100 ms instead of 3.
     sys.setswitchinterval(0.0005)
     app = App(root, options)
     with close_on_signals(lambda: root.after(0, app.controllers.closing.close_now)) as signals_received:
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return shut_down(INTERRUPTED if signals_received else 0)
 
 
-_REMEDY = "Without a window everything works on the command line: era5dl --help"
+_REMEDY = "The command line needs no window: era5dl --help"
 
 
 def _display_problem() -> str:
@@ -72,13 +72,13 @@ def _display_problem() -> str:
         )
         return f"This Python has no tkinter, which the window needs: {install}. {_REMEDY}"
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
-        return f"There is no display (DISPLAY is not set), so no window can open here. {_REMEDY}"
+        return f"The window cannot open because there is no display (DISPLAY is not set). {_REMEDY}"
     return ""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Remove passwords: argparse repeats the argument that it rejects, and that may be a URL with one."""
+        """Print the error without passwords: argparse repeats the rejected argument, possibly a URL with a password."""
         super().error(redact_secrets(message))
 
 

@@ -1,4 +1,4 @@
-"""The window, as `python -m era5dl.gui`."""
+"""Opens the window: `python -m era5dl.gui`."""
 
 from era5dl.gui import main
 

@@ -1,4 +1,4 @@
-"""Actions of the user: one method for each menu item and shortcut, and for what several pages offer."""
+"""User actions: one method for each menu item, each keyboard shortcut, and each command that several pages share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Controllers:
 
     @property
     def all(self) -> tuple[Controller, ...]:
-        """In the order in which they get messages."""
+        """All controllers, in the order in which they receive messages."""
         return (
             self.request,
             self.download,
@@ -52,7 +52,7 @@ class Controllers:
 
 
 class Actions:
-    """The methods without arguments are the actions of `menus.MENUS`."""
+    """Executes the actions. Each method without arguments is the action of the same name in `menus.MENUS`."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Actions:
         self._pages.show_page(self._pages.log)
 
     def search(self) -> None:
-        """Go to the search field of the visible page; on the Download page to that of the variables, then the files."""
+        """Focus the search field of the visible page; on the Download page the variables' first, then the files'."""
         visible = self._pages.visible
         if visible is self._pages.log:
             self._pages.log.search.focus_set()
@@ -143,13 +143,13 @@ class Actions:
         """Ask for a file and write the support report to it."""
         from era5dl.gui.models.report_vocabulary import vocabulary
 
-        with suppress(OutOfThreads):  # prepared while the user chooses, since it takes half a second; or when needed
+        with suppress(OutOfThreads):  # computing the vocabulary takes half a second: do it while the user chooses
             thread_registry.start_thread(threading.Thread(target=vocabulary, name="era5dl-words", daemon=True))
         name = self._dialogs.choose_report()
         if name:
             self._do.monitoring.save_report(Path(name))
 
-    # --- the rest
+    # --- other actions
 
     def copy(self, text: str) -> None:
         """Copy a text to the clipboard."""

@@ -50,7 +50,7 @@ _log = logging.getLogger("era5dl")
 
 
 class App:
-    """The one window of the program."""
+    """The main window with all its parts."""
 
     def __init__(self, root: tk.Tk, options: StartupOptions, service: BackendService | None = None) -> None:
         self.root = root
@@ -82,7 +82,7 @@ class App:
         bind_shortcuts(root, lambda action: getattr(self.actions, action)())
         self._start(options)
         root.deiconify()
-        gc.freeze()  # what exists now stays until the end: no collection needs to look at it
+        gc.freeze()  # existing objects live until the end, so garbage collection need not traverse them
 
     # --- composition
 
@@ -133,7 +133,7 @@ class App:
         )
 
     def _header_callbacks(self) -> HeaderCallbacks:
-        """Connect the header; actions and controllers are made later, so they are looked up at each call."""
+        """Connect the header. Actions and controllers do not exist yet, so each callback looks them up."""
         return HeaderCallbacks(
             menu=lambda: self.actions.show_menu(),
             help=lambda: self.actions.show_help(),
@@ -143,7 +143,7 @@ class App:
         )
 
     def _page_callbacks(self) -> TabsCallbacks:
-        """Connect the pages; actions and controllers are made later, so they are looked up at each call."""
+        """Connect the pages. Actions and controllers do not exist yet, so each callback looks them up."""
         runs, sessions = self.service.runs, self.service.sessions
         return TabsCallbacks(
             download=DownloadCallbacks(
@@ -189,7 +189,7 @@ class App:
         )
 
     def _start(self, options: StartupOptions) -> None:
-        """Fill the form with the latest request and begin whatever runs all the time."""
+        """Fill in the latest request, and start the timer and the sampling of metrics."""
         do, current = self.controllers, self.store.current
         fields = request_form.from_text(current.selection, current.folder)
         if options.demo:
@@ -214,7 +214,7 @@ class App:
             controller.handle(message)
 
     def refresh(self) -> None:
-        """Refresh a part of the window, 40 times a second; three of four times that is the Download page."""
+        """Refresh a part of the window, 40 times a second: the Download page at three of four calls."""
         self._refresh_step = (self._refresh_step + 1) % 4
         if self._refresh_step < 3:
             self.controllers.download.refresh()
@@ -232,7 +232,7 @@ class App:
         self.controllers.monitoring.log.add(LogLevel.ERROR, redact_secrets(f"{kind.__name__}: {error}"))
 
     def _stop_all(self) -> None:
-        """The window closes: save the preferences and stop whatever is in progress. Returns at once."""
+        """Save the preferences and stop all activity, before the window closes. Returns at once."""
         self.store.save()
         self.service.close()
         self.controllers.request.close()

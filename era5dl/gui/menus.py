@@ -12,7 +12,7 @@ from era5dl.gui.text.i18n import N_
 
 
 class Item(NamedTuple):
-    """An item of a menu. key: its shortcut, as Tk writes it but without the brackets; "" for none."""
+    """An item of a menu. key: its shortcut, in Tk's notation without the brackets; "" for none."""
 
     label: str
     action: str
@@ -20,7 +20,7 @@ class Item(NamedTuple):
 
 
 class Menu(NamedTuple):
-    """A menu. None among its items is a separator."""
+    """A menu. None in `items` is a separator."""
 
     label: str
     items: tuple[Item | None, ...]
@@ -72,7 +72,7 @@ QUEUE = (
     Item(N_("Copy key"), "copy_key"),
     Item(N_("Copy error"), "copy_error"),
 )
-"""Context menu of the selected files in the queue; its actions are those of `gui.pages.queue_panel`."""
+"""Context menu of the selected files in the queue; `gui.pages.queue_panel` executes its actions."""
 
 _DISPLAYED = {"Control-": "Ctrl+", "Key-": "", "Return": "Enter", "comma": ",", "period": "."}
 

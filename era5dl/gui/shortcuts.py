@@ -1,4 +1,4 @@
-"""Keyboard shortcuts of the window: binds those of the menus, whichever widget has the focus."""
+"""Keyboard shortcuts of the menus, which work whichever widget has the focus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TAG = "Era5Keys"  # Tk binding tag
 
 
 def bind_shortcuts(root: tk.Tk, run_action: Callable[[str], object]) -> None:
-    """Bind all shortcuts. They take precedence over widgets: Ctrl+Enter starts even where Enter has a meaning.
+    """Bind all shortcuts. They take precedence over widgets: Ctrl+Enter starts even if the widget uses Enter.
 
     run_action: called with the name of an action. Call this when all widgets exist.
     """
@@ -27,7 +27,7 @@ def bind_shortcuts(root: tk.Tk, run_action: Callable[[str], object]) -> None:
 
 def _handler(root: tk.Tk, run_action: Callable[[str], object], action: str) -> Callable[[tk.Event[Any]], str]:
     def handle(_event: tk.Event[Any]) -> str:
-        root.tk.eval(_CLOSE_MENU)  # an open menu would keep the keyboard
+        root.tk.eval(_CLOSE_MENU)  # an open menu would keep the keyboard focus
         run_action(action)
         return "break"
 

@@ -1,4 +1,4 @@
-"""Signal handling of the window: SIGINT, SIGTERM and SIGHUP close it properly, without a question."""
+"""Signal handling of the window: SIGINT, SIGTERM and SIGHUP stop the download and close the window without asking."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-INTERRUPTED = 130  # exit code, as of the command line
+INTERRUPTED = 130  # exit code, the same as that of the command line
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 

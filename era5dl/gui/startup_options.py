@@ -1,4 +1,4 @@
-"""Startup options of the window, from its command line, and what they mean for preferences and request fields."""
+"""Startup options of the window, from its command line, and their effect on preferences and request fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from era5dl.gui.models.request_form import Fields, Period
 
 @dataclass(frozen=True, slots=True)
 class StartupOptions:
-    """folder: of a session to resume. scale: pixels for one of our units; None uses the scaling of the desktop."""
+    """folder: folder of a session to resume. scale: scale factor; None uses the scaling of the desktop."""
 
     demo: bool = False
     endpoint_url: str | None = None
@@ -22,7 +22,7 @@ class StartupOptions:
     scale: float | None = None
 
     def override(self, saved: Preferences) -> Preferences:
-        """Return the saved preferences with what the command line sets instead."""
+        """Return the saved preferences, with the values from the command line instead of the saved ones."""
         out = self.out or (Path("era5dl-demo") / "era5" if self.demo else None)
         given: dict[str, Any] = {
             "endpoint_url": self.endpoint_url,

@@ -1,4 +1,4 @@
-"""Size and position of the main window: restores the saved ones if they still fit the screen."""
+"""Size and position of the main window: restores the saved geometry if it still fits the screen."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from era5dl.gui.models.preferences import GEOMETRY
 
-_GRIP = 50  # pixels of a window that must be on the screen, so that it can be moved
+_GRIP = 50  # pixels of the window that must be on the screen, so that the user can move it
 
 
 @dataclass(frozen=True, slots=True)
 class ScreenArea:
-    """The visible area in pixels; with several monitors, the rectangle around all of them."""
+    """The visible area in pixels; with several monitors, their bounding rectangle."""
 
     left: int
     top: int
@@ -26,10 +26,10 @@ class ScreenArea:
         return cls(root.winfo_vrootx(), root.winfo_vrooty(), root.winfo_vrootwidth(), root.winfo_vrootheight())
 
     def fit(self, geometry: str) -> str:
-        """Adapt a saved geometry to this area, which may be another screen than the saved one.
+        """Return a saved geometry adapted to this area, which may be another screen; "" for an invalid geometry.
 
-        Reduces the size to the area: the X server has no memory for a wild one, which would end the program. Drops the
-        position if the window could not be reached there. Returns "" for what is no geometry.
+        The size is limited to the area: for an extremely large one the X server may have too little memory, and the
+        program would end. The position is dropped if the user could not reach the window there.
         """
         found = GEOMETRY.fullmatch(geometry)
         if found is None:
@@ -45,7 +45,7 @@ class ScreenArea:
 
 
 def place_window(root: tk.Tk, px: Callable[[float], int], saved: str) -> None:
-    """Set the size and position of the window. px: converts our units to pixels. saved: a geometry, or ""."""
+    """Set size and position of the window. px: converts unscaled to screen pixels. saved: a geometry, or ""."""
     screen_width, screen_height = root.winfo_screenwidth(), root.winfo_screenheight()
     root.minsize(min(px(960), screen_width), min(px(640), screen_height))
     root.geometry(f"{min(px(1280), screen_width)}x{min(px(820), screen_height)}")

@@ -1,1 +1,1 @@
-"""Backend of the window: threads, no Tk. The only room of the window that starts planning, runs, checks and tests."""
+"""Backend of the window: runs planning, downloads, verification and network tests on threads. No Tk."""

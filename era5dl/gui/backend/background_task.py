@@ -1,7 +1,7 @@
-"""Background threads of the window: one newest-job-only task per kind of work, and limited progress reports. No Tk.
+"""Background threads of the window. A BackgroundTask runs only the newest job; progress reports are limited. No Tk.
 
-The threads are daemons and nobody joins them: a job may hang on a network share that does not respond. That blocks its
-own task, and never the window.
+The threads are daemons and are never joined: a job may hang on a network share that does not respond. Such a job blocks
+its own task, but not the window.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from era5dl.errors import OutOfThreads
 REPORT_INTERVAL = 0.1  # seconds between two progress reports
 
 IsCancelled = Callable[[], bool]
-"""True when a newer job has replaced this one, or when its result is no longer wanted. Jobs check it often."""
+"""Returns True when a newer job has replaced this one, or its result is no longer needed. Jobs check it often."""
 Job = Callable[[IsCancelled], None]
 OnCrash = Callable[[str, BaseException], None]
-"""Gets the name of the task or thread and the exception that it did not handle."""
+"""Called with the name of a task or thread and its unhandled exception."""
 
 _log = logging.getLogger("era5dl")
 
 
 class BackgroundTask:
-    """Runs one job at a time. A new job cancels the running one and replaces the one that waits.
+    """Runs one job at a time. A new job cancels the running one and replaces the waiting one.
 
     The thread starts with the first job and ends when none is waiting. Jobs handle the errors they expect; any other
     exception goes to `on_crash`, and the task stays usable.
@@ -81,7 +81,7 @@ class BackgroundTask:
 
 
 def start_thread(name: str, work: Callable[[], None], on_crash: OnCrash) -> None:
-    """Run `work` on a daemon thread of its own. Raises OutOfThreads when the system gives no more threads."""
+    """Run `work` on a new daemon thread. Raises OutOfThreads when the system allows no more threads."""
 
     def guarded() -> None:
         try:

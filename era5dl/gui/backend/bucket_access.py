@@ -1,4 +1,4 @@
-"""Which bucket a request goes to: a cached connection pool, and the user's consent to servers named by sessions."""
+"""Bucket client of the window, which reuses its connections, and the user's consent to servers of sessions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MakeBucket = Callable[[Settings], Bucket]
 
 
 def s3_bucket(settings: Settings) -> Bucket:
-    """Return the real bucket. Its library takes a while to import, so that happens on the thread that needs it."""
+    """Return the S3 bucket. Its library is imported here, on the calling thread, because that takes a while."""
     from era5dl.bucket.s3 import S3Bucket
 
     return S3Bucket(settings)
 
 
 class BucketAccess:
-    """Keeps one bucket open, with its connections, for as long as the settings that matter to it stay the same."""
+    """Keeps one bucket open, with its connections, until the settings that it depends on change."""
 
     def __init__(self, make_bucket: MakeBucket) -> None:
         self._make_bucket = make_bucket
@@ -39,11 +39,11 @@ class BucketAccess:
             return self._cached[1]
 
     def trust(self, address: str) -> None:
-        """Remember that the user agrees to a server: `messages.ConsentRequired.address`."""
+        """Remember the user's consent to a server. address: `messages.ConsentRequired.address`."""
         self._trusted.add(address)
 
     def checked_settings(self, session: Session, settings: Settings) -> Settings:
-        """Return the settings for a session. Raises OtherEndpoint when its server is not one the user agreed to."""
+        """Return the settings for a session. Raises OtherEndpoint when the user has not consented to its server."""
         adapted = session_settings(session, settings)
         check_origin(adapted, settings, tuple(self._trusted))
         return adapted
@@ -52,8 +52,8 @@ class BucketAccess:
 def session_settings(session: Session, settings: Settings) -> Settings:
     """Return the settings to resume a session with: its own server and layout, and the current speed settings.
 
-    A session from a server on this machine is looked for at the configured endpoint if that is local too: the demo
-    server gets another port each time.
+    If both the session's server and the configured one are on this machine, the configured one is used: the demo server
+    gets another port each time.
     """
     endpoint = session.info.endpoint_url
     if (

@@ -1,7 +1,7 @@
-"""Demo server of the window: makes the demo files in a child process and serves them from a background thread.
+"""Demo server of the window: creates the demo files in a child process, then serves them.
 
-The window opens at once. The files are made in a process of their own because that takes twice the memory of the
-window, which then returns to the system.
+The window opens without waiting for the files. They are created in a child process because that needs twice as much
+memory as the window itself, which the system gets back when the process ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CHILD = "import sys; from era5dl.gui.backend import demo_server; demo_server.ma
 
 
 def make_files(cache: str) -> None:
-    """Make the demo files, and write "done total" to stdout after each. This is what the child process runs."""
+    """Create the demo files, and write "done total" to stdout after each of them. Runs in the child process."""
     from era5dl.demo import create_dataset
 
     def report(done: int, total: int) -> None:
@@ -33,7 +33,7 @@ def make_files(cache: str) -> None:
 
 
 class DemoServerThread:
-    """Posts DemoProgressed, then DemoReady or DemoFailed. The server ends with `stop`, or with this program."""
+    """Posts DemoProgressed, then DemoReady or DemoFailed. The server runs until `stop`, or the end of this program."""
 
     def __init__(self, cache: Path, post: Callable[[Message], None]) -> None:
         self._cache, self._post = cache, post
@@ -47,7 +47,7 @@ class DemoServerThread:
             self._post(messages.DemoFailed(ErrorInfo.of(error)))
 
     def stop(self) -> None:
-        """Return at once; the process that watches the server ends it, whatever happens to this one."""
+        """Stop the server. Returns at once: the process that watches the server terminates it."""
         self._stopped.set()
 
     def _serve(self) -> None:
@@ -64,7 +64,7 @@ class DemoServerThread:
             self._post(messages.DemoFailed(ErrorInfo.of(error)))
 
     def _run_child(self) -> None:
-        """Make the demo files in a child process that imports the same era5dl as this one."""
+        """Create the demo files in a child process that imports the same era5dl as this one."""
         import era5dl
 
         search_path = [str(Path(era5dl.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -1,6 +1,6 @@
 """Desktop integration: opens a folder, shows a notification, prevents sleep during a download. No Tk.
 
-Each may be unavailable. Nothing here raises or waits: the programs it starts are not waited for.
+Each may be unavailable. The functions do not raise, and do not wait for the programs that they start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ APP_NAME = "ERA5 Downloader"
 
 
 def open_folder(folder: Path, platform: str = sys.platform) -> bool:
-    """Show a folder in the system's file manager. Returns False when there is none."""
+    """Show a folder in the system's file manager. Return False if there is no file manager."""
     if platform == "win32":
         try:
             os.startfile(folder)  # type: ignore[attr-defined,unused-ignore]
@@ -27,13 +27,13 @@ def open_folder(folder: Path, platform: str = sys.platform) -> bool:
 
 
 def notify(title: str, text: str, platform: str = sys.platform) -> bool:
-    """Show a desktop notification. Returns False where the system has no simple way."""
+    """Show a desktop notification. Return False if that is not supported on this system."""
     command = notification_command(title, text, platform)
     return bool(command) and _spawn(command) is not None
 
 
 def notification_command(title: str, text: str, platform: str) -> list[str]:
-    """Return the command that shows a notification; empty where none is known.
+    """Return the command that shows a notification; empty if none is known for this system.
 
     The text is an argument, never part of a script, so it cannot be executed.
     """
@@ -46,10 +46,10 @@ def notification_command(title: str, text: str, platform: str) -> list[str]:
 
 
 class SleepInhibitor:
-    """Prevents the system from sleeping between `acquire` and `release`. Does nothing where that is not possible.
+    """Prevents the system from sleeping between `acquire` and `release`, if that is possible.
 
-    Linux and macOS: a small program prevents sleep for as long as it runs. It ends with this process, however that
-    ends: its standard input is a pipe from us, or it watches our process. Windows: a flag of the calling thread.
+    Linux and macOS: a small program prevents sleep while it runs. It ends when this process ends, even after kill -9:
+    its standard input is a pipe from this process, or it watches this process. Windows: a flag of the calling thread.
     """
 
     def __init__(self, platform: str = sys.platform) -> None:
@@ -81,7 +81,7 @@ class SleepInhibitor:
 
 
 def inhibit_command(platform: str, pid: int) -> list[str]:
-    """Return the command that prevents sleep while it runs; empty where none is known."""
+    """Return the command that prevents sleep while it runs; empty if none is known for this system."""
     if platform == "darwin":
         return ["caffeinate", "-i", "-w", str(pid)]
     if platform.startswith("linux"):

@@ -1,7 +1,7 @@
-"""Messages from the backend to the window: frozen dataclasses, each named by what happened.
+"""Messages from the backend to the window: frozen dataclasses, each named after an event.
 
-They are made on any thread and read on the Tk thread. None holds an exception: its traceback would keep frames, and
-with them sockets and locks, alive. `ErrorInfo` carries the words of an error instead.
+They are created on any thread and read on the Tk thread. They contain `ErrorInfo` instead of exceptions, because the
+traceback of an exception would keep frames, and their sockets and locks, alive.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from era5dl.session import SessionSummary
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """An error as plain values. kind: `Era5Error.kind`, the key of its explanation; detail: its own message."""
+    """An error as plain values. kind: `Era5Error.kind`, the key of its explanation. detail: its message."""
 
     kind: str
     detail: str
@@ -46,7 +46,7 @@ def _safe_text(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PlanProgressed:
-    """`done` of `total` listings for request `number` are complete."""
+    """`done` of `total` listings for plan request `number` are complete."""
 
     number: int
     done: int
@@ -55,7 +55,7 @@ class PlanProgressed:
 
 @dataclass(frozen=True, slots=True)
 class PlanReady:
-    """The plan of request `number`."""
+    """The plan of plan request `number` is ready."""
 
     number: int
     plan: Plan
@@ -63,7 +63,7 @@ class PlanReady:
 
 @dataclass(frozen=True, slots=True)
 class PlanFailed:
-    """Request `number` has no plan."""
+    """Plan request `number` has failed."""
 
     number: int
     error: ErrorInfo
@@ -71,7 +71,7 @@ class PlanFailed:
 
 @dataclass(frozen=True, slots=True)
 class FolderInspected:
-    """Free space and sessions of a folder. free: bytes, or None when unknown; `error` then says why."""
+    """Free space and sessions of a folder. free: bytes; None if unknown, and `error` is the reason."""
 
     folder: Path
     free: int | None
@@ -87,7 +87,8 @@ class SessionOpened:
     """A session is open and its run starts.
 
     partial_bytes: bytes on disk of unfinished files, by index in the plan. only: indices of the files that this run
-    downloads; None is all. other_server: the session's endpoint URL if it is neither Amazon's nor the configured one.
+    downloads; None means all. other_server: the session's endpoint URL if it is neither Amazon's nor the configured
+    one.
     """
 
     session_id: str
@@ -103,14 +104,14 @@ class SessionOpened:
 
 @dataclass(frozen=True, slots=True)
 class SessionNotOpened:
-    """The session could not be opened, so no run starts."""
+    """The session could not be opened, and no run starts."""
 
     error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentRequired:
-    """A session names a server that the user has not agreed to. The session was closed and the server not contacted.
+    """A session uses a server that needs the user's consent. The session was closed, and the server not contacted.
 
     address: URL of that server. verifying: the session was to be verified; otherwise it was to be resumed.
     """
@@ -163,7 +164,7 @@ class SessionForgotten:
 
 @dataclass(frozen=True, slots=True)
 class VerifyProgressed:
-    """`done` of `total` files of a session are examined."""
+    """`done` of `total` files of a session have been verified."""
 
     session_id: str
     done: int
@@ -172,7 +173,7 @@ class VerifyProgressed:
 
 @dataclass(frozen=True, slots=True)
 class VerifyFinished:
-    """All files of a session are examined; the results are in the order of the plan."""
+    """All files of a session have been verified; the results are in the order of the plan."""
 
     session_id: str
     folder: Path
@@ -181,13 +182,13 @@ class VerifyFinished:
 
 @dataclass(frozen=True, slots=True)
 class VerifyFailed:
-    """A verification could not be done, or was stopped."""
+    """A verification has failed, or was stopped."""
 
     session_id: str
     error: ErrorInfo
 
 
-# --- the rest
+# --- network test, demo, crashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ class NetworkTested:
 
 @dataclass(frozen=True, slots=True)
 class DemoProgressed:
-    """`done` of `total` files of the demo are made."""
+    """`done` of `total` files of the demo have been created."""
 
     done: int
     total: int

@@ -1,4 +1,4 @@
-"""Planning in the background: asks the bucket which files match a request, and the disk how much space is free."""
+"""Planning in the background: looks up the files of a request in the bucket, and the free disk space."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from era5dl.settings import Settings
 
 
 class PlanningService:
-    """Commands return at once; the answers are messages."""
+    """Commands return at once; results are messages."""
 
     def __init__(self, access: BucketAccess, post: Callable[[Message], None], on_crash: OnCrash) -> None:
         self._access, self._post = access, post
@@ -27,7 +27,7 @@ class PlanningService:
         self._folder_task = BackgroundTask("folder", on_crash)
 
     def plan(self, selection: Selection, settings: Settings) -> int:
-        """Request a plan; the newest request wins. Returns its number, which the messages about it carry."""
+        """Request a plan, which replaces earlier requests. Return its number, which the messages about it contain."""
         self._last_number += 1
         number = self._last_number
 
@@ -47,12 +47,12 @@ class PlanningService:
         return number
 
     def cancel(self) -> None:
-        """Cancel the current request for a plan."""
+        """Cancel the current plan request."""
         self._last_number += 1
         self._plan_task.cancel()
 
     def inspect_folder(self, folder: Path) -> None:
-        """Find out how much space a folder has and which sessions are in it. May hang on a network share."""
+        """Determine the free space of a folder and the sessions in it. The job may hang on a network share."""
 
         def job(cancelled: IsCancelled) -> None:
             try:

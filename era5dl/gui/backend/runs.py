@@ -1,4 +1,4 @@
-"""Runs of the download engine: opens a session on a thread of its own and drives the engine, one run at a time."""
+"""Runs of the download engine: opens a session and executes the engine on a separate thread, one run at a time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from era5dl.planner import Plan
 from era5dl.session import Session
 from era5dl.settings import Settings
 
-REPRESENTATIVE = 4_000_000  # bytes received before their speed says something about the connection
+REPRESENTATIVE = 4_000_000  # bytes that a run must receive before its speed counts as that of the connection
 
 
 class RunService:
-    """Commands return at once and do nothing where they make no sense; what comes of them is posted as messages."""
+    """Commands return at once, and have no effect in an unsuitable state. Results are posted as messages."""
 
     def __init__(self, access: BucketAccess, post: Callable[[Message], None], on_crash: OnCrash) -> None:
         self._access, self._post, self._on_crash = access, post, on_crash
@@ -38,7 +38,7 @@ class RunService:
 
     @property
     def busy(self) -> bool:
-        """Whether a run is being opened, in progress or being closed: no other one can start."""
+        """Whether a run is starting, in progress or closing, so that no other one can start."""
         return self._busy
 
     def snapshot(self) -> Snapshot | None:
@@ -54,15 +54,15 @@ class RunService:
     # --- starting
 
     def start(self, plan: Plan, folder: Path, settings: Settings) -> None:
-        """Download a plan into a folder; what an earlier session has of it there is resumed."""
+        """Download a plan into a folder. An earlier session of the same plan in that folder is resumed."""
         self._start(lambda: Session.begin(folder, plan, settings), settings, None)
 
     def open_session(self, folder: Path, session_id: str | None, settings: Settings) -> None:
-        """Resume a session as it was planned; without an id, the newest unfinished one of the folder."""
+        """Resume a session with its stored plan; without an id, the newest unfinished session of the folder."""
         self._start(lambda: Session.open(folder, session_id), settings, None)
 
     def retry(self, indices: Collection[int] | None = None) -> None:
-        """Retry failed files, all or these: in the run in progress, or in a new one of the latest session."""
+        """Retry all failed files, or those given: in the current run, or in a new run of the latest session."""
         engine, latest = self._engine, self._latest
         if engine is not None and engine.result is None:
             engine.retry_failed(indices)
@@ -96,7 +96,7 @@ class RunService:
             self._engine.resume()
 
     def stop(self) -> None:
-        """End the run; everything received is kept."""
+        """Stop the run. All received bytes are kept."""
         with self._lock:
             self._stop_requested = True
             engine = self._engine
@@ -114,7 +114,7 @@ class RunService:
             self._engine.set_rate_limit(bytes_per_second)
 
     def close(self) -> None:
-        """Stop the run and start no other one. Returns at once; `busy` ends when the resume file is written."""
+        """Stop the run, and start no other. Returns at once; `busy` becomes False when the resume file is written."""
         with self._lock:
             self._closing = True
         self.stop()
@@ -135,7 +135,7 @@ class RunService:
 
     def _run(self, open_session: Callable[[], Session], settings: Settings, only: frozenset[int] | None) -> None:
         """Open the session, run the engine, wait for its end, and close both."""
-        outcome: Message | None = None  # posted last, when another run can start
+        outcome: Message | None = None  # posted last, when the next run can start
         opened: tuple[str, Path] | None = None
         try:
             with open_session() as session:

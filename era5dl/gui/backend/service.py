@@ -1,8 +1,8 @@
-"""Entry point to the backend: creates its services, holds the queue of messages to the window, and ends everything.
+"""Entry point to the backend: creates its services, holds the queue of messages to the window, and shuts down.
 
-Commands return at once; work happens on threads that nobody joins. Results come as messages through one queue, which
-`poll` empties on the Tk thread; the progress of a run is read with `runs.snapshot()`. Nothing here raises for the
-network, the disk or a damaged file: such errors are messages too.
+Commands return at once, because the work is done on threads, which are never joined. Results are messages in one queue,
+from which `poll` takes them on the Tk thread. The progress of a run is read with `runs.snapshot()`. Errors of the
+network, the disk or a damaged file are messages, too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NETWORK_TEST = "testing"  # `messages.TaskCrashed.task` of a network test
 
 
 class BackendService:
-    """One for the life of the window."""
+    """The services of one window."""
 
     def __init__(self, make_bucket: MakeBucket = s3_bucket) -> None:
         self._messages: SimpleQueue[Message] = SimpleQueue()
@@ -37,11 +37,11 @@ class BackendService:
         self._network_test_task = BackgroundTask(NETWORK_TEST, self._crashed)
 
     def post(self, message: Message) -> None:
-        """Queue a message for the window; from any thread."""
+        """Add a message for the window to the queue. May be called on any thread."""
         self._messages.put(message)
 
     def poll(self, limit: int = 200) -> list[Message]:
-        """Take messages from the queue, oldest first, at most `limit`."""
+        """Remove and return at most `limit` messages from the queue, the oldest first."""
         taken: list[Message] = []
         with contextlib.suppress(Empty):
             while len(taken) < limit:
@@ -54,11 +54,11 @@ class BackendService:
         return not self.runs.busy and not self.sessions.verifying
 
     def trust_server(self, address: str) -> None:
-        """The user agrees to the server of a session: `messages.ConsentRequired.address`."""
+        """Remember the user's consent to a server. address: `messages.ConsentRequired.address`."""
         self._access.trust(address)
 
     def test_network(self, settings: Settings) -> None:
-        """Measure the connection to the bucket."""
+        """Start a test of the connection to the bucket."""
 
         def job(cancelled: IsCancelled) -> None:
             found = run_network_test(settings)
@@ -68,7 +68,7 @@ class BackendService:
         self._network_test_task.submit(job)
 
     def close(self) -> None:
-        """Cancel and stop everything, and start nothing more. Returns at once; then wait for `safe_to_exit`."""
+        """Cancel and stop everything, and start nothing more. Returns at once. The caller waits for `safe_to_exit`."""
         self.planning.close()
         self.sessions.close()
         self._network_test_task.cancel()

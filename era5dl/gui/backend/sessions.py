@@ -19,7 +19,7 @@ VERIFYING = "verifying"  # `messages.TaskCrashed.task` of a verification
 
 
 class SessionService:
-    """Commands return at once; the answers are messages."""
+    """Commands return at once; results are messages."""
 
     def __init__(self, access: BucketAccess, post: Callable[[Message], None], on_crash: OnCrash) -> None:
         self._access, self._post, self._on_crash = access, post, on_crash
@@ -32,7 +32,7 @@ class SessionService:
         return self._verify_task.busy
 
     def request_list(self) -> None:
-        """Look up every known session."""
+        """Look up all known sessions."""
 
         def job(cancelled: IsCancelled) -> None:
             found = tuple(known_sessions())
@@ -42,7 +42,7 @@ class SessionService:
         self._list_task.submit(job)
 
     def forget(self, folder: Path, session_id: str) -> None:
-        """Remove a session from the list, and the files that only it needs; never a file under its final name."""
+        """Remove a session from the list, and the files that only it needs, but no file that has its final name."""
 
         def work() -> None:
             failure: ErrorInfo | None = None

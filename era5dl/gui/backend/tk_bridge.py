@@ -1,7 +1,7 @@
 """Bridge from background threads to the Tk thread: a timer that handles queued messages and refreshes the window.
 
-Nothing else carries values from other threads into Tk. Each tick handles a few messages, for at most 5 ms, and then
-refreshes a part of the window. The next tick is scheduled first: an exception in a handler does not stop the timer.
+Values from other threads reach Tk in no other way. Each tick handles messages for about 5 ms, then refreshes a part of
+the window. The next tick is scheduled first, so that an exception in a handler does not stop the timer.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-TICK = 25  # ms between two looks at the queue
-REFRESH_INTERVAL = 0.02  # seconds between two partial refreshes, at least
-MESSAGE_BUDGET = 0.005  # seconds that one tick may spend on messages
-BATCH = 20  # messages taken at a time
+TICK = 25  # ms between two ticks
+REFRESH_INTERVAL = 0.02  # minimum number of seconds between two partial refreshes
+MESSAGE_BUDGET = 0.005  # seconds after which a tick handles no further batch of messages
+BATCH = 20  # messages per batch
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Timer(Protocol):
 
 
 class TkBridge(Generic[T]):
-    """poll: returns queued messages, at most so many. handle: gets each. refresh: updates a part of the window."""
+    """poll(limit): returns queued messages. handle: called with each message. refresh: updates a part of the window."""
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class TkBridge(Generic[T]):
         self._scheduled = self._timer.after(TICK, self._tick)
 
     def stop(self) -> None:
-        """End the ticks. Harmless when called twice."""
+        """Stop the timer. Further calls have no effect."""
         if self._scheduled is not None:
             self._timer.after_cancel(self._scheduled)
             self._scheduled = None
 
     def _tick(self) -> None:
-        self._scheduled = self._timer.after(TICK, self._tick)  # first, whatever happens below
+        self._scheduled = self._timer.after(TICK, self._tick)  # before anything that may raise
         started = self._clock()
         if started >= self._next_refresh:
             self._next_refresh = started + REFRESH_INTERVAL
@@ -62,7 +62,7 @@ class TkBridge(Generic[T]):
             self._handle_messages(started)
 
     def _handle_messages(self, started: float) -> None:
-        """Handle all polled messages, then raise the first error: one bad message must not cost those behind it."""
+        """Handle messages until the budget is used. Then raise the first exception, so that it loses no messages."""
         failure: Exception | None = None
         while messages := self._poll(BATCH):
             for message in messages:

@@ -2,11 +2,11 @@
 
 Each controller has the same shape:
 
-- its constructor gets the pages, view models and services that it works with;
+- its constructor receives the pages, view models and services that it uses;
 - `handle(message)` reacts to the backend messages that concern it, and ignores all others;
-- `refresh()` shows what changes all the time;
-- `retranslate()` shows again the texts that it has given to pages, after a change of language;
-- its other public methods are actions of the user, or are called by a controller that got this one.
+- `refresh()` shows values that change all the time, such as the progress;
+- `retranslate()` sets the texts that it has passed to pages again, after a change of language;
+- its other public methods are actions of the user, or are called by other controllers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from era5dl.gui.backend.messages import Message
 
 
 class Controller:
-    """Base of all controllers. A controller overrides what it needs."""
+    """Base class of all controllers. Each overrides the methods that it needs."""
 
     def handle(self, message: Message) -> None:
         """React to a message from the backend."""
 
     def refresh(self) -> None:
-        """Show current numbers. Called ten times a second or more often."""
+        """Show current values. Called at least ten times a second."""
 
     def retranslate(self) -> None:
         """Show texts again in the current language."""

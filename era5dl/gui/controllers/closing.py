@@ -1,6 +1,6 @@
-"""Closing controller: confirms, stops everything, and destroys the window when the checkpoint is written.
+"""Closing controller: asks for confirmation, stops everything, and destroys the window after the last checkpoint.
 
-It polls and never joins a thread: a join on the Tk thread would block the window, and could block it for ever.
+It polls instead of joining threads: a join on the Tk thread would block the window, possibly forever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TIMEOUT = 1.6  # seconds to wait for the checkpoint, so that the window closes w
 
 
 class ClosingController(Controller):
-    """stop_all: called once, stops all activity and returns at once. before_destroy: called just before the end."""
+    """stop_all: stops all activity; called once, returns at once. before_destroy: called before the window closes."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class ClosingController(Controller):
         self._closing_since: float | None = None
 
     def close(self) -> None:
-        """Close the window, after a question if a download is in progress."""
+        """Close the window. If a download is in progress, ask first."""
         if self._closing_since is not None or self._dialogs.question is not None:
             return
         if self._service.runs.busy:
@@ -43,7 +43,7 @@ class ClosingController(Controller):
             self.close_now()
 
     def close_now(self) -> None:
-        """Close the window without a question."""
+        """Close the window without asking."""
         self._closing_since = time.monotonic()
         self._stop_all()
         self._root.withdraw()

@@ -1,4 +1,4 @@
-"""Demo controller: starts the demo server in the background and shows how far it is."""
+"""Demo controller: starts the demo server in the background, and shows its progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from era5dl.gui.widgets.banner import BannerKind
 
 
 class DemoController(Controller):
-    """Does nothing before `start`, which is called when the window is opened with --demo."""
+    """Inactive until `start`, which is called if the window was opened with --demo."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class DemoController(Controller):
         self._server: DemoServerThread | None = None
 
     def start(self, folder: Path, post: Callable[[Message], None]) -> None:
-        """Make the files of the demo in this folder, unless they are there, and serve them."""
+        """Create the demo files in this folder, unless they exist, and serve them."""
         self._request.set_preparing(True)
         self._server = DemoServerThread(folder, post)
         self._server.start()

@@ -1,4 +1,4 @@
-"""Download controller: starts and resumes runs, and shows their files, numbers, problems and results."""
+"""Download controller: starts and resumes runs, and shows their progress, problems and results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SPEED_INTERVAL = 1.0  # seconds between two points of the speed chart
 
 
 class DownloadController(Controller):
-    """demo: sessions are found by their content, since the demo server has another port each time."""
+    """demo: find sessions by their files, since the demo server has another port each time."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class DownloadController(Controller):
     # --- actions
 
     def start(self) -> None:
-        """Download what is planned."""
+        """Start the planned download."""
         ready = self._request.ready()
         settings = self._settings() if ready is not None else None
         if ready is None or settings is None:
@@ -70,7 +70,7 @@ class DownloadController(Controller):
             self._runs.start(plan, folder, settings)
 
     def resume_session(self, folder: Path, session_id: str | None) -> None:
-        """Resume a session; without an id, the newest unfinished one of the folder."""
+        """Resume a session; without an id, the newest unfinished session of the folder."""
         if self._runs.busy:
             return
         settings = self._settings()
@@ -89,7 +89,7 @@ class DownloadController(Controller):
             self._runs.pause()
 
     def retry(self, indices: Sequence[int] | None = None) -> None:
-        """Retry failed files: those at these indices of the plan, or all."""
+        """Retry all failed files, or those at these indices of the plan."""
         chosen = self._queue.failed() if indices is None else indices
         if not chosen:
             return
@@ -98,7 +98,7 @@ class DownloadController(Controller):
         self._runs.retry(chosen)
 
     def open_folder(self, folder: Path) -> None:
-        """Show a folder in the file manager, or its path where there is none."""
+        """Show a folder in the file manager; without a file manager, show its path."""
         if not desktop.open_folder(folder):
             self._page.banner.show(BannerKind.INFO, str(folder))
 
@@ -110,7 +110,7 @@ class DownloadController(Controller):
             self.open_folder(folder if folder.is_dir() else root)
 
     def close(self) -> None:
-        """Let the computer sleep again."""
+        """Stop preventing sleep."""
         self._sleep_inhibitor.release()
 
     # --- messages
@@ -137,7 +137,7 @@ class DownloadController(Controller):
                 return
 
     def refresh(self) -> None:
-        """Each call updates a third of the page in turn, so that no call keeps Tk busy for long."""
+        """Update a third of the page, another one at each call, so that no call keeps Tk busy for long."""
         step, self._refresh_step = self._refresh_step, (self._refresh_step + 1) % 3
         snapshot = self._runs.snapshot()
         if snapshot is None:
@@ -153,7 +153,7 @@ class DownloadController(Controller):
             self._refresh_totals(snapshot, now)
 
     def _refresh_totals(self, snapshot: Snapshot, now: float) -> None:
-        """Draw the numbers, or the chart when it is due; never the chart twice in a row, even if all is slow."""
+        """Update the numbers, or the chart if it is due, but never the chart twice in a row on a slow computer."""
         if self._chart_was_last or (self._speeds and now - self._speeds[-1][0] < SPEED_INTERVAL):
             self._chart_was_last = False
             self._page.totals.show(snapshot, True)
@@ -162,10 +162,10 @@ class DownloadController(Controller):
             self._speeds.append((now, snapshot.speed))
             self._page.totals.show_speeds(list(self._speeds), now)
 
-    # --- the life of a run
+    # --- start, state and end of a run
 
     def _settings(self) -> Settings | None:
-        """Return the current settings; None, with an error on the page, where they are not usable."""
+        """Return the current settings. If they are invalid, show the error and return None."""
         try:
             return self._store.current.to_settings()
         except UsageError as error:
@@ -196,7 +196,7 @@ class DownloadController(Controller):
         self._request.update()
 
     def _state_changed(self, event: StateChanged) -> None:
-        """Show a banner while something holds the whole run up, and hide it afterwards."""
+        """Show a banner while the whole run waits, and hide it afterwards."""
         if event.state in PROBLEM_STATES or event.reason:
             self._waiting_state = event.state
             state = status_text.state(event.state)
@@ -226,7 +226,7 @@ class DownloadController(Controller):
             desktop.notify(_("ERA5 Downloader"), text)
 
     def _summary(self, finished: messages.RunFinished) -> tuple[BannerKind, str, BannerAction | None]:
-        """Return the one message at the end of a run, and what can be done next."""
+        """Return the message at the end of a run, and an action for its button."""
         result, snapshot = finished.result, finished.snapshot
         failed = len(self._queue.failed())
         resume = BannerAction(_("Resume"), lambda: self.resume_session(finished.folder, finished.session_id))
@@ -248,7 +248,7 @@ class DownloadController(Controller):
     # --- earlier sessions
 
     def _offer_resume(self, sessions: Sequence[SessionSummary]) -> None:
-        """Offer the latest interrupted download, once, when the window opens."""
+        """Offer to resume the latest interrupted download, once, when the window opens."""
         if self._resume_offered or self._runs.busy:
             return
         self._resume_offered = True
@@ -263,7 +263,7 @@ class DownloadController(Controller):
         self._page.banner.show(BannerKind.INFO, text, action)
 
     def _demo_session(self) -> SessionSummary | None:
-        """Return the interrupted session of the demo in the chosen folder that has the planned files, if any."""
+        """Return the interrupted demo session in the chosen folder with the planned files; None if there is none."""
         plan, folder = self._request.plan_state.plan, self._request.plan_state.folder
         if plan is None or folder is None:
             return None

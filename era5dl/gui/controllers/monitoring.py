@@ -26,13 +26,13 @@ from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import BannerKind
 from era5dl.session.summary import SessionSummary
 
-CHART_INTERVAL = 2.0  # seconds between two drawings of the charts
+CHART_INTERVAL = 2.0  # seconds between two updates of the charts
 
 _log = logging.getLogger("era5dl")
 
 
 class MonitoringController(Controller):
-    """log: the lines of the Log page. metrics: sampled from `start` to `close`, whatever page is visible."""
+    """log: lines of the Log page. metrics: sampled from `start` to `close`, whichever page is visible."""
 
     def __init__(
         self, diagnostics: DiagnosticsPage, log_page: LogPage, service: BackendService, store: PreferenceStore
@@ -46,7 +46,7 @@ class MonitoringController(Controller):
         self._next_charts = 0.0
 
     def start(self) -> None:
-        """Begin to sample metrics."""
+        """Start sampling metrics."""
         self.metrics.start()
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class MonitoringController(Controller):
         self._service.test_network(settings)
 
     def save_report(self, path: Path) -> None:
-        """Write the support report to this file, and show where it is, or why it could not be saved."""
+        """Write the support report to this file. Show its path, or the reason why it could not be saved."""
         try:
             self._write_report(path)
         except OSError as error:
@@ -103,7 +103,7 @@ class MonitoringController(Controller):
                 return
 
     def refresh(self) -> None:
-        """Update the visible page; the charts only every two seconds."""
+        """Update the visible page, but the charts only every two seconds."""
         if self._log_page.winfo_viewable():
             self._log_page.show(self.log)
         now = time.monotonic()

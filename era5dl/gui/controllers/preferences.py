@@ -1,4 +1,4 @@
-"""Preferences controller: language, theme, server and all other settings take effect at once, and are saved."""
+"""Preferences controller: applies and saves changes of language, theme, server and all other settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from era5dl.settings import Settings
 
 
 class PreferencesController(Controller):
-    """retranslate_all: called when all texts are to be shown in another language."""
+    """retranslate_all: called after a change of language, to set all texts again."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class PreferencesController(Controller):
         self._store.update(theme=name)
 
     def choose_language(self, code: str) -> None:
-        """Use this language, unless there is no font for it."""
+        """Use this language, if there is a font for it."""
         if code != i18n.ENGLISH and not scaling.knows_chinese(self._root):
             self._page.banner.show(
                 BannerKind.WARNING,
@@ -74,7 +74,7 @@ class PreferencesController(Controller):
         self._store.update(rate_limit=limit or 0)
 
     def apply(self, changed: Preferences) -> None:
-        """Use what the settings dialog contains now."""
+        """Use these preferences, which the user has changed in the settings dialog."""
         before = self._store.current
         self._store.replace(changed)
         if changed.theme != self._theme.palette.name:
@@ -94,18 +94,18 @@ class PreferencesController(Controller):
     # --- for other controllers
 
     def use_language(self, code: str) -> None:
-        """Show all texts in this language, for as long as the window is open."""
+        """Show all texts in this language until the window is closed."""
         i18n.switch(code)
         self._header.show_language()
         self._retranslate_all()
 
     def use_demo_server(self, endpoint_url: str, bucket: str) -> None:
-        """Use the demo server, for as long as the window is open."""
+        """Use the demo server until the window is closed."""
         self._store.override(endpoint_url=endpoint_url, bucket=bucket, proxy="", ca_bundle="")
         self.show_server()
 
     def show_server(self) -> None:
-        """Show the server in the header, if it is not the usual one."""
+        """Show the server in the header, if it is not the default one."""
         current, text = self._store.current, ""
         if self._demo:
             text = _("Demo: a bucket on this computer")

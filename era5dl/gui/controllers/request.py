@@ -1,4 +1,4 @@
-"""Request controller: turns the fields of the Download page into a plan, and shows what the plan amounts to."""
+"""Request controller: requests a plan for the fields of the Download page, and shows its files, size and errors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import BannerKind
 from era5dl.planner.plan import Plan
 
-DEBOUNCE = 400  # ms after the last change of a field before the bucket is asked
-EXAMPLES = 6  # missing files of one kind that are named
+DEBOUNCE = 400  # ms from the last change of a field to the request for a plan
+EXAMPLES = 6  # missing files that are listed per reason
 
 
 class RequestController(Controller):
-    """timer: schedules the request for a plan. queue: shows the planned files while nothing is downloaded."""
+    """timer: delays requests for a plan. queue: shows the planned files while no download is in progress."""
 
     def __init__(
         self, page: DownloadPage, queue: QueueModel, service: BackendService, store: PreferenceStore, timer: Timer
@@ -49,7 +49,7 @@ class RequestController(Controller):
         return self._plan_state
 
     def ready(self) -> tuple[Plan, Path] | None:
-        """Return the plan and its folder if the download can be started, else None."""
+        """Return plan and folder if the download can be started, else None."""
         state = self._plan_state
         if state.blocking_reason() or state.plan is None or state.form.folder is None:
             return None
@@ -58,12 +58,12 @@ class RequestController(Controller):
     # --- actions
 
     def fill(self, fields: Fields) -> None:
-        """Show these values in the fields of the page."""
+        """Fill the fields of the page with these values."""
         self._page.show_fields(fields)
         self.change(fields)
 
     def change(self, fields: Fields) -> None:
-        """The user has changed a field: ask for a plan when no further change follows at once."""
+        """React to a changed field: request a plan if no further change follows immediately."""
         before, self._fields = self._fields, fields
         form = request_form.validate(fields)
         same = form.selection == self._plan_state.form.selection and form.selection is not None
@@ -79,13 +79,13 @@ class RequestController(Controller):
         self._store.update(selection=request_form.to_text(fields), folder=fields.folder)
 
     def replan(self) -> None:
-        """Ask for the plan again, since the server, a proxy or the like has changed."""
+        """Request the plan again, after a change of the server, the proxy or a similar setting."""
         self._plan_state = replace(self._plan_state, plan=None, error=None, progress=None)
         self._schedule()
         self.update()
 
     def show_missing(self) -> None:
-        """Show which files the server does not have, and why."""
+        """Show the files that are missing on the server, and why."""
         plan = self._plan_state.plan
         if plan is None:
             return
@@ -104,25 +104,25 @@ class RequestController(Controller):
     # --- for other controllers
 
     def set_preparing(self, preparing: bool) -> None:
-        """The demo server is being started, or has been."""
+        """Set whether the demo server is still starting."""
         self._plan_state = replace(self._plan_state, preparing=preparing)
         if not preparing:
             self._schedule()
         self.update()
 
     def run_started(self) -> None:
-        """Nothing else can be started now."""
+        """Show that no other download can be started during a run."""
         self._plan_state = replace(self._plan_state, busy=True)
         self._page.show_plan_state(self._plan_state)
 
     def run_ended(self) -> None:
-        """Look at the folder again: it has less free space now, and a session."""
+        """Inspect the folder again after a run: its free space and its sessions have changed."""
         self._plan_state = replace(self._plan_state, folder=None)
         self._schedule()
         self.update()
 
     def update(self) -> None:
-        """Show the plan with the current state of the run and the settings."""
+        """Show the plan, with the current state of the run and the settings."""
         try:
             reserve = self._store.current.to_settings().disk_reserve
         except UsageError:
@@ -132,7 +132,7 @@ class RequestController(Controller):
         self._page.show_plan_state(self._plan_state)
 
     def close(self) -> None:
-        """Ask for nothing more."""
+        """Cancel the delayed request for a plan."""
         if self._scheduled is not None:
             self._timer.after_cancel(self._scheduled)
             self._scheduled = None
@@ -160,7 +160,7 @@ class RequestController(Controller):
     def retranslate(self) -> None:
         self.fill(self._fields)
 
-    # --- asking
+    # --- requests to the backend
 
     def _schedule(self) -> None:
         if self._closed:
@@ -170,7 +170,7 @@ class RequestController(Controller):
         self._scheduled = self._timer.after(DEBOUNCE, self._ask)
 
     def _ask(self) -> None:
-        """Ask for what is unknown: the free space of the folder, and the plan."""
+        """Request the information that is missing: the free space of the folder, and the plan."""
         self._scheduled = None
         form = self._plan_state.form
         if form.folder is not None and self._plan_state.folder is None:

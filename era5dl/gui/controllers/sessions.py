@@ -1,4 +1,4 @@
-"""Sessions controller: the list of sessions, their verification, and consent to the servers that they name."""
+"""Sessions controller: the list of sessions, their verification, and the user's consent to their servers."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from era5dl.gui.text import error_text
 from era5dl.gui.widgets.banner import BannerKind
 from era5dl.session.summary import SessionSummary
 
-LIST_INTERVAL = 2.0  # seconds between two look-ups while the page is visible
+LIST_INTERVAL = 2.0  # seconds between two updates of the list while the page is visible
 
 _log = logging.getLogger("era5dl")
 
 
 class SessionsController(Controller):
-    """download: resumes a session after the user has agreed to its server."""
+    """download: resumes a session after the user's consent to its server."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class SessionsController(Controller):
                 return
 
     def refresh(self) -> None:
-        """Look the sessions up again now and then, while somebody looks at them: other programs change them too."""
+        """Update the list regularly while the page is visible, because other programs change sessions, too."""
         now = time.monotonic()
         if now >= self._next_list and self._page.winfo_viewable():
             self._next_list = now + LIST_INTERVAL
@@ -103,7 +103,7 @@ class SessionsController(Controller):
     # --- inside
 
     def _show(self) -> None:
-        """Show the list, with the state of the run in this window."""
+        """Show the list, including the state of the run in this window."""
         snapshot = self._service.runs.snapshot()
         running: dict[tuple[str, Path], State] = {}
         if self._running is not None and snapshot is not None:
@@ -111,8 +111,8 @@ class SessionsController(Controller):
         self._page.show(sessions.rows(self._sessions, running))
 
     def _trust(self, request: messages.ConsentRequired) -> None:
-        """The user agrees to the server of a session: do what required it."""
-        _log.info("a session may ask %s", request.address)
+        """Remember the user's consent to a server, and resume or verify the session that needs it."""
+        _log.info("the user allows the server %s of a session", request.address)
         self._service.trust_server(request.address)
         if request.verifying:
             self.verify(request.folder, request.session_id)

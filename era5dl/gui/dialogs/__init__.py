@@ -1,1 +1,1 @@
-"""Dialog windows: settings, help and questions. They receive values and callbacks."""
+"""Dialog windows: settings, help and questions. They receive values and report changes through callbacks."""

@@ -1,4 +1,4 @@
-"""Base class of the dialog windows: appearance, position above the main window, and Escape to close."""
+"""Base class of the dialog windows: appearance, position above the main window, closing with Escape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from era5dl.gui.theme.theme import Theme
 
 
 class Dialog(tk.Toplevel):
-    """Hidden until `open`. Escape and the button of the window manager call `close`."""
+    """Dialog window that is hidden until `open`. Escape and the window manager's close button call `close`."""
 
     def __init__(self, master: tk.Misc, theme: Theme) -> None:
         super().__init__(master)

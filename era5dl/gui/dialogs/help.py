@@ -45,12 +45,12 @@ CITATION = (
 
 
 def citation(today: date | None = None) -> str:
-    """Return the text for a list of references, in English in every language."""
+    """Return the citation for a list of references, which is English in all languages."""
     return CITATION.format(day=(today or date.today()).isoformat())
 
 
 class HelpDialog(Dialog):
-    """places: the file locations, as (name in English, path). closed: called after the dialog is closed."""
+    """places: file locations as (English name, path). closed: called after the dialog is closed."""
 
     def __init__(
         self, master: tk.Misc, theme: Theme, places: Sequence[tuple[str, str]], closed: Callable[[], object]
@@ -73,7 +73,7 @@ class HelpDialog(Dialog):
         self._close.focus_set()
 
     def close(self) -> None:
-        """Close the dialog, and report it."""
+        """Close the dialog, and call `closed`."""
         self.destroy()
         self._closed()
 

@@ -1,4 +1,4 @@
-"""Opens the dialogs of the window: settings, help, questions, and the file dialogs of the system."""
+"""Opens the dialogs of the window: settings, help, questions, and the system's file dialogs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from era5dl.log_file import log_path
 
 
 class DialogOpener:
-    """Each dialog is open at most once."""
+    """Opens each dialog at most once at a time."""
 
     def __init__(self, root: tk.Tk, theme: Theme) -> None:
         self._root, self._theme = root, theme
@@ -28,7 +28,7 @@ class DialogOpener:
         self.consent: QuestionDialog | None = None
 
     def show_help(self, folder: str) -> None:
-        """folder: of the downloads, shown among the paths."""
+        """Open the help. folder: download folder, listed among the file locations."""
         if self._help is None:
             places = (
                 (_("Folder"), folder),
@@ -38,7 +38,7 @@ class DialogOpener:
             self._help = HelpDialog(self._root, self._theme, places, self._help_closed)
 
     def show_settings(self, now: Preferences, changed: Callable[[Preferences], object]) -> None:
-        """changed: called with the preferences after each change."""
+        """Open the settings. changed: called with the preferences after each change."""
         if self._settings is None:
             callbacks = SettingsCallbacks(
                 changed=changed,
@@ -62,7 +62,7 @@ class DialogOpener:
         )
 
     def ask_for_server(self, address: str, on_yes: Callable[[], object]) -> None:
-        """Ask whether to download from the server that a session names, which is not the configured one."""
+        """Ask whether to download from the session's server, which is not the configured one."""
         if self.consent is not None and self.consent.winfo_exists():
             self.consent.destroy()
         self.consent = QuestionDialog(
@@ -81,15 +81,15 @@ class DialogOpener:
         )
 
     def choose_folder(self, start: str) -> str:
-        """Return the folder chosen in the system's dialog; "" for none."""
+        """Let the user choose a folder in the system's dialog. Return its path; "" if the dialog was cancelled."""
         return filedialog.askdirectory(parent=self._root, initialdir=start or None)
 
     def choose_session_folder(self, start: str) -> str:
-        """Return the existing folder chosen in the system's dialog; "" for none."""
+        """Let the user choose an existing folder. Return its path; "" if the dialog was cancelled."""
         return filedialog.askdirectory(parent=self._root, initialdir=start or None, mustexist=True)
 
     def choose_report(self) -> str:
-        """Return the file chosen for the support report; "" for none."""
+        """Let the user choose a file for the support report. Return its path; "" if the dialog was cancelled."""
         from era5dl.gui.models import support_report
 
         return filedialog.asksaveasfilename(

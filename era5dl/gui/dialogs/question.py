@@ -1,4 +1,4 @@
-"""Dialog that asks a question with two answers. It does not block: the answer is a callback."""
+"""Dialog with a question and two buttons. It does not block; callbacks report the answer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _WIDTH = 400  # of the text, in unscaled pixels
 
 
 class QuestionDialog(Dialog):
-    """Calls `on_yes` or `on_no` once, after it is closed. Escape and closing the window mean no.
+    """Calls `on_yes` or `on_no` once, after it is closed. Escape and the window manager's close button mean no.
 
-    cautious: "no" has the keyboard, so that a key press meant for something else cannot answer yes.
+    cautious: "no" has the keyboard focus, so that a key press intended for another window cannot mean yes.
     """
 
     def __init__(

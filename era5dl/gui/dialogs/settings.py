@@ -1,6 +1,7 @@
-"""Settings dialog: a field for each setting, with its unit. Valid values take effect at once; errors are shown below.
+"""Widgets of the settings dialog, which are created from `models.settings_form.GROUPS`.
 
-`models.settings_form` defines the fields and validates them.
+A new field is added there, and usually needs no change here. Valid values take effect at once; errors are shown below
+their fields.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ _WIDTH = 520  # of the column of fields, in unscaled pixels
 
 @dataclass(frozen=True, slots=True)
 class SettingsCallbacks:
-    """changed: gets the preferences after each change, and returns at once.
+    """changed: called with the preferences after each change; must return at once.
 
-    choose_folder, choose_file: ask the user, starting from a path; return "" for none.
+    choose_folder, choose_file: let the user choose, starting at a path; return "" if the dialog was cancelled.
     """
 
     changed: Callable[[Preferences], object]
@@ -45,13 +46,13 @@ class _Line:
     label: ttk.Label
     control: Any
     unit: ttk.Label
-    below: ttk.Label  # shows the hint, or the error
+    below: ttk.Label  # the hint, or the error
     get: Callable[[], Any]
     set: Callable[[Any], object]
 
 
 class SettingsDialog(Dialog):
-    """Fields on tabs. There is no OK button: each change is reported at once."""
+    """Tabs with fields. There is no OK button: each change is reported at once."""
 
     def __init__(self, master: tk.Misc, theme: Theme, preferences: Preferences, callbacks: SettingsCallbacks) -> None:
         super().__init__(master, theme)
@@ -88,7 +89,7 @@ class SettingsDialog(Dialog):
 
     @property
     def preferences(self) -> Preferences:
-        """Current preferences; a field with an error keeps its last valid value."""
+        """Current preferences. A field with an error keeps its last valid value."""
         return self._preferences
 
     def error(self, name: str) -> str:
@@ -108,7 +109,7 @@ class SettingsDialog(Dialog):
             self._changed()
 
     def close(self) -> None:
-        """Close the dialog, and report it. Valid values have been reported already."""
+        """Close the dialog, and call `closed`. Valid values have been reported already."""
         self.destroy()
         self._callbacks.closed()
 
@@ -230,7 +231,7 @@ class SettingsDialog(Dialog):
                 line.below.grid_remove()
 
     def _reset_to_defaults(self) -> None:
-        """Reset every setting that has a field; the others keep their values."""
+        """Reset all settings that have a field, and keep the others."""
         defaults = Preferences()
         reset = {name: getattr(defaults, name) for name in self._lines}
         kept = {f.name: getattr(self._preferences, f.name) for f in fields(Preferences) if f.name not in reset}
@@ -241,7 +242,7 @@ class SettingsDialog(Dialog):
 
 
 def _choice_texts(name: str) -> dict[str, str]:
-    """Texts of the choices of a field, by their values."""
+    """Return the texts of the choices of a field, by value."""
     if name == "theme":
         return {"light": _("Light"), "dark": _("Dark")}
     return {"": _("Same as system"), **LANGUAGES}

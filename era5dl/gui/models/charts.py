@@ -1,4 +1,4 @@
-"""View model of the charts on the Diagnostics page: makes lines of at most 150 points from the metrics. No Tk."""
+"""View model of the charts on the Diagnostics page: reduces metrics to lines of at most 150 points. No Tk."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from era5dl.diagnosis.metrics import EVERY, Sample
 Points = tuple[tuple[float, float | None], ...]
 GAP = 5 * EVERY  # seconds without a sample, after which a line is interrupted: the computer was suspended
 MINUTE = 60.0
-SPANS = (240.0, 960.0, 3600.0)  # seconds shown: the shortest that holds all samples, so that a new line is no dot
-MAX_POINTS = 150  # of a line: more could not be told apart, and each takes time to draw
+SPANS = (240.0, 960.0, 3600.0)  # seconds shown: the shortest span that contains all samples, to use the whole width
+MAX_POINTS = 150  # per line: more could not be distinguished, and each takes time to draw
 
 
 @dataclass(frozen=True, slots=True)
 class ChartData:
-    """The lines, as points (time, value). `now` and all times are of the same clock. Units are bytes and seconds.
+    """Lines as points (time, value). `now` and all times are from the same clock. Units are bytes and seconds.
 
     span: seconds to show. retries and throttles: per minute.
     """

@@ -27,7 +27,7 @@ _log = logging.getLogger("era5dl")
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """number: counts all lines ever added, so that a page knows which ones it shows. when: seconds since 1970."""
+    """number: sequence number among all lines ever added, by which a page knows new lines. when: seconds since 1970."""
 
     number: int
     when: float
@@ -40,7 +40,7 @@ class LogLine:
 
 
 class LogModel:
-    """The newest lines. All methods belong to one thread."""
+    """The newest lines. All methods must be called on the same thread."""
 
     def __init__(self, max_lines: int = MAX_LINES, clock: Callable[[], float] = time.time) -> None:
         self._lines: deque[LogLine] = deque(maxlen=max_lines)
@@ -50,12 +50,12 @@ class LogModel:
         self._checked: dict[str, list[str]] = {}  # keys of the files of this run that are checked only, by reason
 
     def add(self, level: LogLevel, text: str) -> None:
-        """Add a line with the current time. Control characters are made harmless, so that it stays one line."""
+        """Add a line with the current time. Control characters are replaced, so that it stays a single line."""
         self._lines.append(LogLine(self._count, self._clock(), level, printable(text)[:MAX_LENGTH]))
         self._count += 1
 
     def handle_event(self, event: Event) -> None:
-        """Add a line for an event of the engine; above DETAIL it also goes into the log file, in the engine's words."""
+        """Add a line for an event of the engine. Above DETAIL the log file gets it, too, in the engine's wording."""
         if isinstance(event, StateChanged) and not self._should_add(event):
             return
         if isinstance(event, Throttled) and not self._filter.should_report_throttle(event, self._clock()):
@@ -71,7 +71,7 @@ class LogModel:
             _log.log(_LOGGING_LEVELS[level], "%s", event)
 
     def clear(self) -> None:
-        """Remove all lines; the log file keeps them."""
+        """Remove all lines here. The log file keeps them."""
         self._lines.clear()
 
     @property
@@ -88,7 +88,7 @@ class LogModel:
         """Return the lines of at least this level that contain all words of `search`, from number `since` on."""
         wanted = search.casefold().split()
         found = []
-        for line in reversed(self._lines):  # usually only a few new ones are wanted
+        for line in reversed(self._lines):  # usually only a few new lines are requested
             if line.number < since:
                 break
             if line.level >= level and (not wanted or all(word in line.text.casefold() for word in wanted)):
@@ -102,7 +102,7 @@ class LogModel:
         return self._filter.should_report(event, self._clock()) or starts
 
     def _add_checked_files(self, number: int) -> None:
-        """Add a line for each reason for which files of a run could not be verified. number: of all such files."""
+        """Add a line for each reason why files of a run could not be verified. number: total of such files."""
         groups, self._checked = self._checked, {}
         for reason, keys in groups.items():
             self.add(LogLevel.WARNING, summary_text.not_verified_group(reason, keys, len(keys)))

@@ -14,11 +14,11 @@ from era5dl.planner.plan import Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanState:
-    """What is known about the download that the form describes.
+    """State of the download that the form describes.
 
-    plan: None while it is unknown; `error` then says why there is none. progress: listings done, and in all. speed:
-    bytes per second to expect. reserve: bytes to be left free on the disk. busy: a download is in progress. preparing:
-    the demo server is not ready yet.
+    plan: None while it is unknown; `error` is the reason if planning failed. progress: listings done, and their total.
+    speed: expected bytes per second. reserve: bytes to keep free on the disk. busy: a download is in progress.
+    preparing: the demo server is not ready yet.
     """
 
     form: FormResult
@@ -66,11 +66,11 @@ class PlanState:
 
     @property
     def _may_be_partly_done(self) -> bool:
-        """Whether the folder has sessions: then only the engine knows how much space is still needed."""
+        """Whether the folder has sessions. If so, only the engine knows how much space is still needed."""
         return self.folder is not None and bool(self.folder.sessions)
 
     def totals(self) -> list[str]:
-        """Return the number of files and their size, as texts; nothing while there is no plan."""
+        """Return the number of files and their size as texts; empty while there is no plan."""
         if self.plan is None:
             return []
         files = ngettext("{n:,} file", "{n:,} files", len(self.plan.objects))

@@ -1,4 +1,4 @@
-"""Current preferences, saved to disk a second after the last change."""
+"""Store of the current preferences, which are saved to disk a second after the last change."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SAVE_DELAY = 1000  # ms from the last change until the preferences are saved
 
 
 class PreferenceStore:
-    """One for the life of the window.
+    """Preferences of one window.
 
-    geometry: returns size and position of the window, which are saved too. on_disk: False for a demo, which must leave
-    the user's preferences alone.
+    geometry: returns size and position of the window, which are saved, too. on_disk: False for a demo, which must not
+    change the user's saved preferences.
     """
 
     def __init__(self, initial: Preferences, timer: Timer, geometry: Callable[[], str], *, on_disk: bool) -> None:
@@ -33,7 +33,7 @@ class PreferenceStore:
         self.replace(dataclasses.replace(self._current, **changes))
 
     def replace(self, changed: Preferences) -> None:
-        """Use these preferences from now on, and save them."""
+        """Replace the preferences, and save them."""
         self._current = changed
         if self._scheduled is not None:
             self._timer.after_cancel(self._scheduled)

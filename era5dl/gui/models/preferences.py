@@ -1,8 +1,8 @@
 """Preferences of the window: a frozen dataclass, loaded from and saved to a small JSON file of the user. No Tk.
 
-Only values that differ from their defaults are saved, so that a better default reaches everybody. The file is not
-trusted: an entry that is unknown, of the wrong type or out of bounds gets its default, a file that cannot be read is
-renamed, and neither ever prevents the window from opening.
+Only values that differ from their defaults are saved, so that a changed default reaches existing users. The file is not
+trusted: an entry that is unknown, of the wrong type or out of bounds is replaced with its default, and a file that
+cannot be read is renamed. Neither prevents the window from opening.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
-    """Sizes in bytes, speeds in bytes per second, times in seconds; an empty text means "not set".
+    """All preferences. Sizes in bytes, speeds in bytes per second, times in seconds; an empty text means "not set".
 
-    rate_limit: 0 is no limit. proxy, ca_bundle, language: empty is the system's. endpoint_url: empty is Amazon's.
-    geometry: of the window, as Tk writes it. request_width: width of the request panel in our units, 0 before the user
-    has changed it. selection: the latest request, as JSON of `request_form`.
+    rate_limit: 0 means no limit. proxy, ca_bundle, language: empty for the system's. endpoint_url: empty for Amazon's.
+    geometry: of the window, in Tk's notation. request_width: width of the request panel in unscaled pixels; 0 until the
+    user changes it. selection: the latest request, as JSON of `request_form`.
     """
 
     folder: str = ""
@@ -73,7 +73,7 @@ class Preferences:
     selection: str = ""
 
     def to_settings(self) -> Settings:
-        """Return the settings for the engine. Raises UsageError where an address or a file is not usable."""
+        """Return the settings for the engine. Raises UsageError if an address is invalid or a file does not exist."""
         return Settings(
             endpoint_url=self.endpoint_url or None,
             bucket=self.bucket,
@@ -104,7 +104,7 @@ def preferences_file() -> Path:
 
 
 def load(path: Path | None = None) -> Preferences:
-    """Return the saved preferences, or the defaults where none can be read. Raises nothing."""
+    """Return the saved preferences, or the defaults if they cannot be read. Raises no errors."""
     try:
         path = path or preferences_file()
         raw = parse_json(read_regular_file(path, _MAX_BYTES))
@@ -128,7 +128,7 @@ def load(path: Path | None = None) -> Preferences:
 
 
 def save(preferences: Preferences, path: Path | None = None) -> bool:
-    """Save the preferences. Returns False, and logs the reason, where that is not possible. Raises nothing."""
+    """Save the preferences. If that fails, log the reason and return False. Raises no errors."""
     changed = {f.name: getattr(preferences, f.name) for f in fields(Preferences)}
     changed = {f.name: changed[f.name] for f in fields(Preferences) if changed[f.name] != f.default}
     try:

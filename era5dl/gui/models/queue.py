@@ -1,7 +1,7 @@
 """View model of the queue table: rows of up to 100,000 files, with sorting, search and filters. No Tk.
 
-The engine reports the states of all files as one byte each. What concerns every file is done on those bytes with
-`translate` and `count`, at the speed of C, and once a second at most. A row is only made when it is shown.
+The engine reports the states of all files as one byte each. Operations on all files use `translate` and `count` on
+these bytes, which is as fast as C, at most once per second. A row is created only when it is shown.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class FileError:
 
 
 class QueueModel:
-    """The files of one plan. All methods belong to one thread. An index is a file's place in the plan."""
+    """The files of one plan. All methods must be called on the same thread. Indices are positions in the plan."""
 
     def __init__(self) -> None:
         self.sort_key, self.descending = SortKey.ACTIVITY, False
@@ -85,7 +85,7 @@ class QueueModel:
     # --- loading and updating
 
     def load(self, objects: Sequence[ObjectInfo]) -> None:
-        """Show these files as planned: all of them are waiting, and nothing of them is on disk."""
+        """Show these files as planned: all are waiting, and no bytes are on disk."""
         self.objects = objects
         self.states = bytes(len(objects))
         self.folder: Path | None = None  # of the run whose files these are; None while they are only planned
@@ -110,9 +110,9 @@ class QueueModel:
         partial_bytes: Mapping[int, int],
         only: frozenset[int] | None = None,
     ) -> None:
-        """Show the files of a run. partial_bytes: on disk of unfinished files, by index.
+        """Show the files of a run. partial_bytes: bytes on disk of unfinished files, by index.
 
-        only: indices of the files that the run is about, if not all. Failures of the others stay visible.
+        only: indices of the files that the run downloads, if not all. Failures of the others stay visible.
         """
         earlier_errors = self.errors_by_file if only is not None else {}
         self.load(objects)
@@ -121,7 +121,7 @@ class QueueModel:
         self._reorder()
 
     def handle_event(self, event: Event) -> None:
-        """React to an event of the engine."""
+        """Update the files that an event of the engine concerns."""
         match event:
             case FileStarted():
                 self.errors_by_file.pop(event.index, None)
@@ -142,7 +142,7 @@ class QueueModel:
                 return
 
     def update(self, snapshot: Snapshot | None, states: bytes, now: float) -> bool:
-        """Take over the current numbers. now: monotonic seconds. Returns whether the rows were sorted again."""
+        """Update the rows from a snapshot. now: monotonic seconds. Return whether the rows were sorted again."""
         self._active = {} if snapshot is None else {one.index: one for one in snapshot.active}
         for one in self._active.values():
             self._partial_bytes[one.index] = one.done
@@ -158,7 +158,7 @@ class QueueModel:
             return True
         return False
 
-    # --- what the user chooses
+    # --- sorting, filter and search
 
     def sort(self, key: SortKey, *, descending: bool = False) -> None:
         self.sort_key, self.descending = key, descending
@@ -189,7 +189,7 @@ class QueueModel:
         return iter(self._order)
 
     def position_of(self, index: int) -> int | None:
-        """Return the position in the table of an index; None where it is not shown."""
+        """Return the position of an index in the table; None if it is not shown."""
         return self._order.position_of(index)
 
     def row(self, position: int) -> FileRow:
@@ -220,7 +220,7 @@ class QueueModel:
     # --- groups of files
 
     def counts(self) -> dict[FileFilter, int]:
-        """Return the number of files for each filter, whatever is shown."""
+        """Return the number of files for each filter, independent of the current filter and search."""
         if self._counted_states is not self.states:
             self._counted_states = self.states
             count = {state: self.states.count(state) for state in FileState}
@@ -236,7 +236,7 @@ class QueueModel:
         return list(MaskedIndices(self.states.translate(_FAILED_MASK)))
 
     def checked(self) -> list[CheckedGroup]:
-        """Return the files that are checked and not verified, grouped by the reason."""
+        """Return the files that are checked but not verified, grouped by reason."""
         checked = (index for index, state in enumerate(self.states) if state == FileState.CHECKED)
         reasons = {index: self._checked_reasons.get(index) or CHECKED_EARLIER for index in checked}
         return group_by_reason(reasons, [obj.key for obj in self.objects]) if reasons else []
@@ -244,7 +244,7 @@ class QueueModel:
     # --- inside
 
     def _with_earlier_failures(self, states: bytes) -> bytes:
-        """In a run of selected files the engine reports all others as waiting: mark those that failed before."""
+        """Mark files that failed earlier. In a run of selected files, the engine reports all others as waiting."""
         if self._only is None or not self.errors_by_file:
             return states
         changed = bytearray(states)
@@ -260,7 +260,7 @@ class QueueModel:
         )
 
     def _sort_values(self) -> Mapping[int, float]:
-        """Return the values to sort by, of the files that may differ from the others."""
+        """Return the values to sort by, for the files whose value may differ from the common one."""
         match self.sort_key:
             case SortKey.SPEED:
                 return {index: active.speed for index, active in self._active.items()}

@@ -1,7 +1,7 @@
-"""Vocabulary filter for the free texts of a support report: only known words stay. No Tk.
+"""Redaction of the free texts in a support report: removes all words that are not in a vocabulary. No Tk.
 
-It keeps words of this program and of system errors, numbers, times and ERA5 names, and removes everything else: nobody
-can list in advance the names of people, computers and folders that a text may contain.
+The vocabulary consists of the words of this program and of system errors. Numbers, times and ERA5 names are kept, too.
+A list of words to remove would not work: the names of people, computers and folders in a text are not known in advance.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LIBRARIES = """
 
 
 def redact_unknown_words(text: str, also: Iterable[str] = ()) -> str:
-    """Replace each word that is neither in the vocabulary nor a number, a time or an ERA5 name.
+    """Replace each word that is not in the vocabulary, and not a number, a time or an ERA5 name.
 
     also: further words to keep.
     """

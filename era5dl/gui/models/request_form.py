@@ -1,4 +1,4 @@
-"""Validation of the request form on the Download page: field values in, a selection or errors of fields out. No Tk."""
+"""Validation of the request form on the Download page: converts field values to a selection, or to errors. No Tk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from era5dl.selection import FIRST_DAY, Selection, parse_date, select_days
 
 
 class Period(Enum):
-    """How the dates are given: first and last day, or sets of years, months and days."""
+    """How the user enters dates: first and last day, or sets of years, months and days."""
 
     RANGE = "range"
     GRID = "grid"
@@ -40,7 +40,7 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """Why the value of a field is not valid. field: its name in `Fields`."""
+    """The reason why a value is invalid. field: its name in `Fields`."""
 
     field: str
     text: str
@@ -48,7 +48,7 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class FormResult:
-    """The result of a validation: a selection and a folder, or errors, at most one for each field."""
+    """Result of the validation: a selection and a folder, or errors, at most one per field."""
 
     selection: Selection | None = None
     folder: Path | None = None
@@ -89,7 +89,7 @@ def chosen_variables(names: Iterable[str]) -> tuple[Variable, ...]:
 
 
 def coverage(chosen: Iterable[Variable], today: date | None = None) -> tuple[date, date]:
-    """Return the earliest day that any of these variables can have, and today (UTC)."""
+    """Return the first day of the earliest of these variables, and today (UTC)."""
     firsts = [v.product.first_hour.date() for v in chosen if v.product.cadence is not Cadence.FIXED]
     return min(firsts, default=FIRST_DAY), today or datetime.now(timezone.utc).date()
 
@@ -166,7 +166,7 @@ def _between(bounds: tuple[date, date]) -> str:
 
 
 def to_text(fields: Fields) -> str:
-    """Return the fields as JSON for the preferences, without the folder, which has a preference of its own."""
+    """Return the fields as JSON for the preferences, without the folder, which is a separate preference."""
     return json.dumps(
         {
             "variables": sorted(fields.variables),
@@ -200,7 +200,7 @@ def from_text(text: str, folder: str = "", today: date | None = None) -> Fields:
 
 
 def default_month(today: date) -> tuple[date, date]:
-    """Return the first and the last day of the month half a year ago, which is certainly published."""
+    """Return the first and last day of the month half a year ago, whose data have certainly been published."""
     day = (today - timedelta(days=183)).replace(day=1)
     return day, (day + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 

@@ -38,9 +38,9 @@ class RowState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One session. percent: 0 to 100, and 100 only when all is done; None if unknown. used: seconds since 1970.
+    """One session. percent: 0 to 100, and 100 only if it is complete; None if unknown. used: seconds since 1970.
 
-    here: this window is running it.
+    here: the run is in this window.
     """
 
     id: str
@@ -59,7 +59,7 @@ class SessionRow:
 
     @property
     def key(self) -> str:
-        """Identifies the row. The id is not enough: the same request in two folders has the same id."""
+        """Identifies the row. The session id alone is not unique: the same request in two folders has the same id."""
         return f"{self.id} {self.folder}"
 
     @property
@@ -127,7 +127,7 @@ def _percent(summary: SessionSummary) -> int:
 
 
 def parts_of_title(title: str) -> tuple[str, str]:
-    """Return name and period of a session for display, from its title.
+    """Split the title of a session into its name and period, for display.
 
     A title is, for example, "t, u of e5.oper.an.pl, 2021-02-01 to 2021-02-28 (with gaps)".
     """

@@ -1,4 +1,8 @@
-"""Validation of the settings dialog: texts of its fields in, preferences and errors of fields out. No Tk."""
+"""Fields of the settings dialog: their definitions (`GROUPS`) and validation. No Tk.
+
+To add a field: add it to `Preferences`, with its bounds or choices if it has any, and to `GROUPS`. The dialog creates
+the widgets.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from era5dl.settings import Settings
 
 
 class Kind(Enum):
-    """What kind of value a field takes."""
+    """Type of the value of a field."""
 
     FOLDER = "folder"
     FILE = "file"
@@ -32,7 +36,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One setting. name: in `Preferences`. unit: shown after the field."""
+    """One field. name: attribute of `Preferences`. unit: text after the field. hint: text below it."""
 
     name: str
     label: str
@@ -43,7 +47,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Settings on one tab. title: of the tab."""
+    """The fields on one tab. title: title of the tab."""
 
     title: str
     fields: tuple[Field, ...]
@@ -151,12 +155,12 @@ FIELDS = {field.name: field for group in GROUPS for field in group.fields}
 
 
 def texts(preferences: Preferences) -> dict[str, Any]:
-    """Return what the fields show for these preferences: a text, or a bool for a flag."""
+    """Return the contents of the fields for these preferences: a text, or a bool for a flag."""
     return {name: _shown(field, getattr(preferences, name)) for name, field in FIELDS.items()}
 
 
 def read(entered: Mapping[str, Any], before: Preferences) -> tuple[Preferences, dict[str, str]]:
-    """Return the preferences entered, and the errors by field. A field with an error keeps its value from `before`."""
+    """Return the entered preferences, and the errors by field. A field with an error keeps its value from `before`."""
     errors: dict[str, str] = {}
     made = before
     for name, field in FIELDS.items():
@@ -169,7 +173,7 @@ def read(entered: Mapping[str, Any], before: Preferences) -> tuple[Preferences, 
 
 
 class _FieldError(Exception):
-    """Why a value is not valid, in the language of the window."""
+    """The reason why a value is invalid, in the language of the window."""
 
 
 def _shown(field: Field, value: Any) -> Any:
@@ -181,7 +185,7 @@ def _shown(field: Field, value: Any) -> Any:
 
 
 def amount(count: int) -> str:
-    """Return bytes as a short text that `parse_size` reads back exactly: "5M", "512Mi", "1500000"."""
+    """Format bytes as a short text that `parse_size` converts back exactly: "5M", "512Mi", "1500000"."""
     for unit, factor in (("T", 1000**4), ("G", 1000**3), ("M", 1000**2), ("K", 1000)):
         if count and count % factor == 0:
             return f"{count // factor}{unit}"

@@ -1,7 +1,7 @@
 """Sorting, searching and filtering of the queue: the order in which up to 100,000 files are shown. No Tk.
 
-The order is made anew every second while files end, on the Tk thread: it may take a millisecond or two. So files that
-stay in the order of the plan are kept as a mask, one byte a file, and no list of them is made: the k-th row is found by
+During a run the order is computed every second on the Tk thread, so that it must take only a millisecond or two. Files
+in the order of the plan are therefore stored as a mask, one byte per file, instead of a list. The k-th row is found by
 counting blocks of the mask.
 """
 
@@ -15,7 +15,7 @@ from itertools import accumulate, chain, compress
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.progress import FileState
 
-_BLOCK = 1024  # bytes of a mask that are counted together, and listed when one of their rows is needed
+_BLOCK = 1024  # bytes of a mask that are counted together; their indices are listed when one of the rows is needed
 _DONE = (FileState.VERIFIED, FileState.CHECKED)
 _BY_ACTIVITY = ((FileState.ACTIVE,), (FileState.FAILED,), (FileState.WAITING,), (FileState.HELD,), _DONE)
 
@@ -33,13 +33,13 @@ class SortKey(Enum):
 
 
 class QueueSorter:
-    """Makes the order of the rows from the state of each file. `search` narrows it down."""
+    """Computes the order of the rows from the states of the files. `search` restricts it to matching keys."""
 
     def __init__(self, objects: Sequence[ObjectInfo]) -> None:
         self._objects = objects
         self._matches: bytes | None = None  # mask of the files that the search finds; None while there is no search
         self._keys: list[str] = []  # in lower case, while there is a search
-        self._static: dict[SortKey, list[int]] = {}  # orders by what does not change
+        self._static: dict[SortKey, list[int]] = {}  # orders by values that do not change
 
     def search(self, text: str) -> None:
         """Show only files whose key contains every word of the text."""
@@ -63,7 +63,7 @@ class QueueSorter:
     ) -> RowOrder:
         """Return the rows. states: a `FileState` as a byte for each file. shown: the states of files to show.
 
-        values: for SPEED, PROGRESS and ATTEMPTS the value of each file that has one of its own; all others are equal.
+        values: for SPEED, PROGRESS and ATTEMPTS, the values of files that may differ; all other files are equal.
         """
         return RowOrder(self._parts(states, shown, key, values), reverse=descending)
 
@@ -85,7 +85,7 @@ class QueueSorter:
         return [MaskedIndices(mask_without(mask, sorted_few)), sorted_few, MaskedIndices(last)]
 
     def _mask(self, states: bytes, wanted: Iterable[FileState]) -> bytes:
-        """Return 1 for each file in one of these states that the search finds."""
+        """Return a mask with 1 for each file in one of these states that matches the search."""
         table = bytearray(256)
         for state in wanted:
             table[state] = 1
@@ -103,7 +103,7 @@ class QueueSorter:
 
 
 def mask_and(one: bytes, other: bytes) -> bytes:
-    """Return a mask with 1 where both have 1."""
+    """Return a mask with 1 at the indices at which both have 1."""
     return (int.from_bytes(one, "big") & int.from_bytes(other, "big")).to_bytes(len(one), "big")
 
 
@@ -139,7 +139,7 @@ class MaskedIndices:
         return compress(range(len(self._mask)), self._mask)
 
     def index(self, value: int) -> int:
-        """Return the position of an index. Raises ValueError where the mask has 0."""
+        """Return the position of an index. Raises ValueError if the mask has 0 there."""
         if not 0 <= value < len(self._mask) or not self._mask[value]:
             raise ValueError(value)
         block = value // _BLOCK
@@ -150,7 +150,7 @@ Part = MaskedIndices | list[int]
 
 
 class RowOrder:
-    """Maps positions in the table to indices in the plan and back. It consists of parts, one after the other."""
+    """Maps positions in the table to indices in the plan and back. It is a concatenation of parts."""
 
     def __init__(self, parts: Sequence[Part], *, reverse: bool = False) -> None:
         self._parts = [part for part in parts if len(part)]
@@ -169,11 +169,11 @@ class RowOrder:
         return part[position - self._ends[number] + len(part)]
 
     def __iter__(self) -> Iterator[int]:
-        """All indices, quicker than one by one; not reversed."""
+        """Yield all indices, faster than by position, and never in reversed order."""
         return chain.from_iterable(self._parts)
 
     def position_of(self, index: int) -> int | None:
-        """Return the position of an index of the plan; None where it is not shown."""
+        """Return the position of an index of the plan; None if it is not shown."""
         for part, end in zip(self._parts, self._ends, strict=True):
             try:
                 position = end - len(part) + part.index(index)

@@ -1,9 +1,9 @@
-"""Support report: a zip that helps to find the cause of a problem, and does not identify the user. No Tk.
+"""Support report: a zip file that helps to find the cause of a problem, and does not identify the user. No Tk.
 
-It describes program, system, settings, network test, metrics of the last hour and sessions, and has the end of the log.
-Settings and measurements are included only where they cannot identify a person: numbers, switches, the kind of an
-address. Free texts (titles, errors, the log) are reduced to words that this program knows. In addition, every line
-passes through the redactor, even where it seems harmless.
+It describes program, system, settings, network test, metrics of the last hour and sessions, and contains the end of the
+log. Settings and measurements are included only if they cannot identify a person: numbers, switches, the kind of an
+address. Free texts (titles, errors, the log) are reduced to words that this program knows. In addition, all lines pass
+through the redactor.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LIBRARIES = ("botocore", "urllib3", "PySocks", "truststore", "psutil", "platform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
-    """What the report is made from. log: the lines of the Log page."""
+    """Data for the report. log: lines of the Log page."""
 
     preferences: Preferences
     network_test: NetworkTest | None = None
@@ -56,12 +56,12 @@ class ReportData:
 
 
 def file_name(now: float | None = None) -> str:
-    """Return a name for the file, such as "era5dl-report-20260301-1405.zip"."""
+    """Return the suggested file name, such as "era5dl-report-20260301-1405.zip"."""
     return time.strftime("era5dl-report-%Y%m%d-%H%M.zip", time.localtime(now))
 
 
 def write(path: Path, data: ReportData) -> None:
-    """Write the report. Raises OSError, and then leaves no incomplete file."""
+    """Write the report. Raises OSError without leaving an incomplete file."""
     redact = redactor(data)
     temp = path.with_name(path.name + ".tmp")
     try:
@@ -143,7 +143,7 @@ def _version(name: str) -> str:
 
 
 def _connection(preferences: Preferences) -> list[str]:
-    """Return which proxy and which certificates are used, and where they are set."""
+    """Describe the proxy and the certificates that are used, and where they are set."""
     try:
         settings = preferences.to_settings()
         proxy = proxy_for(endpoint_of(settings), settings.proxy)
@@ -156,7 +156,7 @@ def _connection(preferences: Preferences) -> list[str]:
 
 
 def _settings(preferences: Preferences) -> list[str]:
-    """Return numbers, switches and choices as they are; of a text only its kind."""
+    """Return numbers, switches and choices as they are, but only the kind of a text."""
     changed = []
     for one in fields(preferences):
         value = getattr(preferences, one.name)

@@ -1,1 +1,1 @@
-"""The pages of the window: each gets values and callbacks, and knows neither engine nor settings."""
+"""The pages of the window and their panels. They receive values and callbacks, and use neither engine nor settings."""

@@ -1,4 +1,4 @@
-"""Date grid: selection of years, months and days with toggle buttons, shown in place of the queue."""
+"""Date grid: selection of years, months and days with toggle buttons. It replaces the queue while it is shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DatesCallback = Callable[[frozenset[int], frozenset[int], frozenset[int]], objec
 
 
 class DateGridPanel(Card):
-    """on_change: gets the selected years, months and days. on_close: the user is done."""
+    """on_change(years, months, days): called after each change. on_close: called when the user closes the grid."""
 
     def __init__(
         self, master: tk.Misc, theme: Theme, *, on_change: DatesCallback, on_close: Callable[[], object]
@@ -46,7 +46,7 @@ class DateGridPanel(Card):
         self.retranslate()
 
     def show(self, years: frozenset[int], months: frozenset[int], days: frozenset[int]) -> None:
-        """Select these; `on_change` is not called."""
+        """Select these values. `on_change` is not called."""
         self.years.set(years)
         self.months.set(months)
         self.days.set(days)

@@ -32,7 +32,7 @@ _TIMINGS = (N_("Mean"), N_("Min"), N_("Max"), N_("Jitter"), N_("Loss"))
 
 @dataclass(frozen=True, slots=True)
 class DiagnosticsCallbacks:
-    """What the page asks for; each returns at once."""
+    """Callbacks of the page. Each must return at once."""
 
     test: Callable[[], object]
     save_report: Callable[[], object]
@@ -251,7 +251,7 @@ class DiagnosticsPage(ttk.Frame):
         self._test.configure(text=_("Testing…") if self._testing else _("Run network test"))
 
     def _advance(self) -> None:
-        """Approach the end of the bar, but never reach it: the duration of a test is not known beforehand."""
+        """Let the bar approach its end without reaching it, because the duration of a test is not known."""
         if self._testing:
             share = 1 - math.exp(-(time.monotonic() - self._began) / TYPICAL)
             self._progress.configure(value=950 * share)

@@ -1,4 +1,4 @@
-"""Download page: the request at the left, the queue at the right with the totals below, and a banner at the top."""
+"""Download page: request panel at the left, queue at the right, totals below the queue, banner at the top."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.banner import Banner
 from era5dl.gui.widgets.splitter import Splitter
 
-_DEFAULT, _LEAST, _LEAST_RIGHT = 364.0, 336.0, 570.0  # widths of the request, and of the queue, in unscaled pixels
+_DEFAULT, _LEAST, _LEAST_RIGHT = 364.0, 336.0, 570.0  # widths of request panel and queue, in unscaled pixels
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadCallbacks:
-    """Callbacks of each panel. resized: gets the width of the request in unscaled pixels; 0 is the default."""
+    """Callbacks of each panel. resized: called with the width of the request panel in unscaled pixels (0: default)."""
 
     request: RequestCallbacks
     queue: QueueCallbacks
@@ -46,10 +46,10 @@ class DownloadPage(ttk.Frame):
         limit: int,
         request_width: int = 0,
     ) -> None:
-        """request_width: in unscaled pixels; 0 is the default."""
+        """request_width: width of the request panel in unscaled pixels; 0 for the default."""
         super().__init__(master, style="Page.TFrame")
         self._theme, self._on_resize = theme, callbacks.resized
-        self._wanted_width = theme.px(request_width or _DEFAULT)  # in pixels; there may be less room
+        self._wanted_width = theme.px(request_width or _DEFAULT)  # in pixels; the window may be too narrow for it
         px = theme.px
         self.banner = Banner(self, theme, on_close=lambda: None)
         self.request = RequestPanel(self, theme, callbacks.request)
@@ -74,13 +74,13 @@ class DownloadPage(ttk.Frame):
         self.grid_panel.show(fields.years, fields.months, fields.days)
 
     def show_plan_state(self, plan_state: PlanState) -> None:
-        """Show what is known about the download that the fields describe."""
+        """Show the state of the download that the fields describe."""
         self.request.show(plan_state)
         if self.request.fields.period is not Period.GRID:
             self.hide_grid()
 
     def search(self, *, again: bool) -> None:
-        """Go to the search of the variables; from there, or with `again`, to that of the files."""
+        """Focus the search of the variables; if it has the focus, or with `again`, that of the files."""
         variables, files, now = self.request.search, self.queue.search, self.focus_get()
         onward = (now is variables.entry or again) and now is not files.entry
         (files if onward else variables).focus_set()
@@ -97,11 +97,11 @@ class DownloadPage(ttk.Frame):
         """Show the queue again."""
         self.grid_panel.grid_forget()
 
-    # --- width of the request
+    # --- width of the request panel
 
     @property
     def request_width(self) -> int:
-        """Width of the request in pixels: the wanted one, as long as neither side gets too narrow."""
+        """Width of the request panel in pixels: the wanted one, unless it would make either side too narrow."""
         px = self._theme.px
         most = self.winfo_width() - self.splitter.winfo_reqwidth() - px(_LEAST_RIGHT)
         return max(px(_LEAST), min(self._wanted_width, most))

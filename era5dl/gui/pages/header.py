@@ -17,7 +17,7 @@ from era5dl.gui.widgets.tooltip import Tooltip
 
 @dataclass(frozen=True, slots=True)
 class HeaderCallbacks:
-    """language: gets a code of `LANGUAGES`."""
+    """Callbacks of the header. language: called with a key of `LANGUAGES`."""
 
     menu: Callable[[], object]
     help: Callable[[], object]
@@ -27,7 +27,7 @@ class HeaderCallbacks:
 
 
 class Header(ttk.Frame):
-    """Displays state and forwards input; decides nothing."""
+    """Displays state, and passes input to its callbacks."""
 
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: HeaderCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
@@ -50,7 +50,7 @@ class Header(ttk.Frame):
         self._language.bind("<<ComboboxSelected>>", lambda _event: self._choose_language(), add="+")
         self._language.pack(side="right")
         for widget in (self._language, self._dark, self._settings, self._help, self._menu):
-            widget.lift()  # they are packed from the right, but Tab goes from the left
+            widget.lift()  # corrects the Tab order: the widgets are packed from right to left
         self.show_language()
 
     def _button(self, icon: str, command: Callable[[], object], hint: Callable[[], str]) -> ttk.Button:
@@ -67,7 +67,7 @@ class Header(ttk.Frame):
         self._where.configure(text=text)
 
     def show_theme(self, dark: bool) -> None:
-        """Show which palette is used."""
+        """Show whether the dark palette is used."""
         self._dark.set(dark)
 
     def show_language(self) -> None:
@@ -75,7 +75,7 @@ class Header(ttk.Frame):
         self._language.set(LANGUAGES[i18n.language()])
 
     def pop_up(self, actions: object) -> None:
-        """Show the menu of all actions with their shortcuts. actions: the object with a method for each."""
+        """Show the menu of all actions with their shortcuts. actions: object with a method for each action."""
         menu = self._theme.menu(self)
         for entry in MENUS:
             part = self._theme.menu(menu)

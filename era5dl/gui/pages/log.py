@@ -32,7 +32,7 @@ _CHOICES = {
 
 @dataclass(frozen=True, slots=True)
 class LogCallbacks:
-    """What the page asks for; each returns at once."""
+    """Callbacks of the page. Each must return at once."""
 
     open_log_folder: Callable[[], object]
     clear: Callable[[], object]
@@ -133,7 +133,7 @@ class LogPage(ttk.Frame):
         self.text.tag_raise("sel")
 
     def retranslate(self) -> None:
-        """Set all texts in the current language; lines keep the language in which they were written."""
+        """Set all texts in the current language, except existing lines."""
         self._title.configure(text=_("Log"))
         self._choice.configure(values=[translate(text) for text in _CHOICES.values()])
         self._choice.current(int(self._level))

@@ -23,9 +23,10 @@ MONTHS = (
 
 
 class PeriodPanel(ttk.Frame):
-    """on_period: the user switched between range and grid. on_dates(first, last): what is entered in the range.
+    """on_period: called when the user switches between range and grid. on_dates(first, last): called with the texts of
+    the range after each change.
 
-    show_grid: the user wants to edit the grid.
+    show_grid: called when the user wants to edit the grid.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class PeriodPanel(ttk.Frame):
     # --- interface
 
     def show_fields(self, fields: Fields) -> None:
-        """Fill in all fields; no callback is called."""
+        """Fill in all fields. No callback is called."""
         self._filling = True
         self.first.variable.set(fields.first)
         self.last.variable.set(fields.last)
@@ -92,7 +93,7 @@ class PeriodPanel(ttk.Frame):
         self.show_grid_summary(fields)
 
     def show_grid_summary(self, fields: Fields) -> None:
-        """Show how much of the grid is selected."""
+        """Show a summary of the selection in the grid."""
         self._grid_text.configure(text=grid_summary(fields))
 
     def set_bounds(self, first: date, last: date) -> None:
@@ -101,7 +102,7 @@ class PeriodPanel(ttk.Frame):
             field.set_bounds(first, last)
 
     def show_errors(self, fields: Fields, form: FormResult) -> None:
-        """Show the error of these fields, if there is one, and mark the fields that have it."""
+        """Show the error of these fields, if there is one, and mark the invalid fields."""
         error = next((text for name in ("first", "last", "years", "days") if (text := form.error_for(name))), "")
         if self._error.show(error):
             (self._error.grid if error else self._error.grid_remove)()
@@ -109,7 +110,7 @@ class PeriodPanel(ttk.Frame):
             self.last.mark_invalid(fields.period is Period.RANGE and bool(form.error_for("last")))
 
     def wrap(self, width: int) -> None:
-        """Break lines at this width, in pixels."""
+        """Wrap texts at this width, in pixels."""
         self._error.configure(wraplength=width)
         room = width - self._grid_button.winfo_reqwidth() - self._theme.px(8)
         self._grid_text.configure(wraplength=max(1, room))
@@ -144,7 +145,7 @@ class PeriodPanel(ttk.Frame):
 
 
 def date_texts() -> DateTexts:
-    """Texts of the date fields in the current language."""
+    """Return the texts of the date fields in the current language."""
     return DateTexts(
         weekdays=tuple(_("Mo Tu We Th Fr Sa Su").split()),
         month_title=lambda year, month: _("{month} {year}", month=translate(MONTHS[month - 1]), year=year),
@@ -157,7 +158,7 @@ def date_texts() -> DateTexts:
 
 
 def grid_summary(fields: Fields) -> str:
-    """Summarise the selection in the date grid in a few words."""
+    """Return a short summary of the selection in the date grid."""
     years = ngettext("{n} year", "{n} years", len(fields.years)) if fields.years else _("no year selected")
     months = ngettext("{n} month", "{n} months", len(fields.months)) if fields.months else _("all months")
     days = ngettext("{n} day", "{n} days", len(fields.days)) if fields.days else _("all days")

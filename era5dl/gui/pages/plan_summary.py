@@ -1,4 +1,4 @@
-"""Summary of the plan above the Start button: files, size, missing files, disk space and time."""
+"""Summary of the plan with the Start button: files, size, missing files, disk space and duration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from era5dl.gui.widgets.basic_widgets import UpdatingLabel
 
 
 class PlanSummary(ttk.Frame):
-    """Part of the request panel. While Start cannot be used, it is disabled, and the reason is shown below it."""
+    """Part of the request panel. If no download can be started, Start is disabled, and the reason is shown below it."""
 
     def __init__(
         self, master: tk.Misc, theme: Theme, *, on_start: Callable[[], object], on_missing: Callable[[], object]
@@ -45,18 +45,18 @@ class PlanSummary(ttk.Frame):
         self._obstacle.grid(row=4, column=0, sticky="w", pady=(px(5), 0))
 
     def wrap(self, width: int) -> None:
-        """Break lines at this width, in pixels."""
+        """Wrap texts at this width, in pixels."""
         for label in (self._expected, self._obstacle):
             label.configure(wraplength=width)
 
     def show(self, plan_state: PlanState) -> None:
-        """Show what is known about the download that the fields describe."""
+        """Show the state of the download that the fields describe."""
         planning = plan_state.plan is None and plan_state.error is None and plan_state.form.selection is not None
         text = ""
         if planning and not plan_state.preparing:
             done, total = plan_state.progress or (0, 0)
             text = _("Checking… {done:,} / {total:,}", done=done, total=total) if total > 1 else _("Checking…")
-        self._planning.show(text)  # ten times a second while the plan is made; all else stays as it is
+        self._planning.show(text)  # called ten times a second during planning, when nothing else changes
         self.figures.show(" · ".join(plan_state.totals()))
         self._show_missing(len(plan_state.plan.missing) if plan_state.plan else 0)
         self._expected.show(_expected(plan_state))
@@ -82,7 +82,7 @@ class PlanSummary(ttk.Frame):
 
 
 def _expected(plan_state: PlanState) -> str:
-    """Free disk space and time needed, as far as they are known."""
+    """Return the free disk space after the download and its duration, if they are known."""
     parts = []
     after = plan_state.free_after
     if after is not None and after >= 0:

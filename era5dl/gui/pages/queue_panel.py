@@ -1,4 +1,4 @@
-"""Queue of the Download page: a table of all files of the plan, with filter, search and context menu."""
+"""Queue on the Download page: a table of the planned files, with filter, search and context menu."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _DESCENDING_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class QueueCallbacks:
-    """Files are given by their indices in the plan."""
+    """Callbacks of the panel. They receive files as indices in the plan."""
 
     retry: Callable[[Sequence[int]], object]
     promote: Callable[[Sequence[int]], object]
@@ -67,7 +67,7 @@ class QueueCallbacks:
 
 
 class QueuePanel(Card):
-    """Shows a `QueueModel`; call `refresh` after each change of it."""
+    """Shows a `QueueModel`. Call `refresh` after each change of the model."""
 
     def __init__(self, master: tk.Misc, theme: Theme, model: QueueModel, callbacks: QueueCallbacks) -> None:
         super().__init__(master, theme)
@@ -105,13 +105,13 @@ class QueuePanel(Card):
     # --- interface
 
     def begin(self, begun: bool) -> None:
-        """Show the new files of the model. begun: their download was started; else they are only planned."""
+        """Show the new files of the model. begun: their download has started; otherwise they are only planned."""
         self._begun = begun
         self.table.select(())
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the changes of the model."""
+        """Update the table after changes of the model."""
         counts = self._files.counts()
         shown, total = len(self._files), counts[FileFilter.ALL]
         self.table.set_empty_text(
@@ -148,7 +148,7 @@ class QueuePanel(Card):
         return sorted(one for one in self.table.selection if isinstance(one, int))
 
     def hold_or_release(self) -> None:
-        """Hold the selected files that can be held; if there are none, release those that are held."""
+        """Hold the selected files that can be held. If there are none, release the selected held files."""
         holdable = self._holdable(self.selected)
         if holdable:
             self._callbacks.hold(holdable)
@@ -177,7 +177,7 @@ class QueuePanel(Card):
         self.refresh()
 
     def _sort_by(self, column: str) -> None:
-        """The first click on a column sorts, the second one reverses, the third one restores the order by activity."""
+        """Sort at the first click on a column, reverse at the second, return to the order by activity at the third."""
         order = SortKey(column)
         descending_first = order in _DESCENDING_FIRST
         model = self._files
@@ -192,8 +192,8 @@ class QueuePanel(Card):
         self.refresh()
 
     def _show_detail(self) -> None:
-        """Describe the selection: the key of a file, its error, or the number of files."""
-        many = len(self.table.selection)  # called ten times a second, with up to a hundred thousand selected
+        """Show the key or the error of the selected file, or the number of selected files."""
+        many = len(self.table.selection)  # must be fast: called ten times a second, with up to 100,000 files
         chosen = self.selected if many == 1 else []
         text, style = "", "Small.TLabel"
         if many > 1:

@@ -1,4 +1,4 @@
-"""Left side of the Download page: variables, period and folder of the next download, what it would be, and Start."""
+"""Request panel, the left side of the Download page: variables, period, folder, plan summary and Start button."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEAST_WIDTH = 308  # of the contents, in unscaled pixels
 
 @dataclass(frozen=True, slots=True)
 class RequestCallbacks:
-    """changed: gets the values of the fields after each change."""
+    """Callbacks of the panel. changed: called with the values of the fields after each change."""
 
     changed: Callable[[Fields], object]
     start: Callable[[], object]
@@ -33,14 +33,14 @@ class RequestCallbacks:
 
 
 class RequestPanel(Card):
-    """`show_fields` fills in the fields; `show` displays what is known about the resulting download."""
+    """`show_fields` fills in the fields. `show` displays the state of the download that they describe."""
 
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: RequestCallbacks) -> None:
         super().__init__(master, theme)
         self._theme, self._callbacks = theme, callbacks
         self._fields = Fields()
         self._filling = False
-        self._validated: tuple[FormResult, Fields] | None = None  # what the errors on the screen are for
+        self._validated: tuple[FormResult, Fields] | None = None  # whose errors are shown
         self.columnconfigure(0, weight=1, minsize=theme.px(_LEAST_WIDTH))
         self.rowconfigure(0, weight=1)
         self._variables = VariablePanel(self, theme, on_change=lambda names: self._change(variables=names))
@@ -91,7 +91,7 @@ class RequestPanel(Card):
         return self._fields
 
     def show_fields(self, fields: Fields) -> None:
-        """Fill in all fields; no callback is called."""
+        """Fill in all fields. No callback is called."""
         self._filling = True
         self._fields = fields
         self._variables.show(fields.variables)
@@ -105,16 +105,16 @@ class RequestPanel(Card):
         self._folder_text.set(folder)
 
     def show_grid_choice(self, years: frozenset[int], months: frozenset[int], days: frozenset[int]) -> None:
-        """Take over what is selected in the date grid."""
+        """Use the selection from the date grid."""
         self._change(years=years, months=months, days=days)
 
     def show(self, plan_state: PlanState) -> None:
-        """Show what is known about the download that the fields describe."""
+        """Show the state of the download that the fields describe."""
         form = plan_state.form
         if (form, self._fields) != self._validated:
             self._validated = (form, self._fields)
             self._period.show_errors(self._fields, form)
-            invalid = bool(form.error_for("folder") and self._folder_text.get())  # an empty field is no error yet
+            invalid = bool(form.error_for("folder") and self._folder_text.get())  # an empty field is not marked
             self.folder.state(["invalid" if invalid else "!invalid"])
         self._plan_summary.show(plan_state)
 
@@ -139,6 +139,6 @@ class RequestPanel(Card):
             self._callbacks.changed(fields)
 
     def _set_bounds(self) -> None:
-        """The selected variables determine which days there are."""
+        """Set the first and last day that can be entered, which depend on the selected variables."""
         self._period.set_bounds(*coverage(chosen_variables(self._fields.variables)))
         self._period.show_grid_summary(self._fields)

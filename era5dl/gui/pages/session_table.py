@@ -1,4 +1,4 @@
-"""Table model of the Sessions page: columns, sorting, and how each session status is drawn. No Tk in here."""
+"""Table model of the Sessions page: columns, sorting, and the appearance of each status. No Tk in here."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SessionTableModel:
         self._indices: dict[Hashable, int] = {}  # by key
 
     def show(self, rows: Sequence[SessionRow], column: str, descending: bool) -> None:
-        """Take over these rows, sorted by a column."""
+        """Set the rows, and sort them by a column."""
         self._rows = sorted(rows, key=_SORT_KEYS[column], reverse=descending)  # type: ignore[arg-type]
         self._indices = {row.key: index for index, row in enumerate(self._rows)}
 

@@ -1,4 +1,4 @@
-"""Sessions page: a table of all downloads on this computer, and buttons to resume, verify, open or remove one."""
+"""Sessions page: a table of the sessions on this computer, and buttons to resume, verify, open or remove one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DESCENDING_FIRST = ("used", "size", "progress")
 
 @dataclass(frozen=True, slots=True)
 class SessionsCallbacks:
-    """What the page asks for; each returns at once. Sessions are given by folder and id."""
+    """Callbacks of the page. Each must return at once. Sessions are given by folder and id."""
 
     resume: Callable[[Path, str], object]
     verify: Callable[[Path, str], object]
@@ -32,7 +32,7 @@ class SessionsCallbacks:
 
 
 class SessionsPage(ttk.Frame):
-    """`show` may be called at any time; the selection is kept."""
+    """`show` may be called at any time and keeps the selection."""
 
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: SessionsCallbacks) -> None:
         super().__init__(master, style="Page.TFrame")
@@ -111,7 +111,7 @@ class SessionsPage(ttk.Frame):
     # --- interface
 
     def show(self, rows: Sequence[SessionRow]) -> None:
-        """Show these sessions, given in any order."""
+        """Show these sessions. Their order does not matter."""
         self._model.show(rows, *self._sort)
         self.table.refresh()
         self._update_details()
@@ -124,7 +124,7 @@ class SessionsPage(ttk.Frame):
         self._progress_text.configure(text=_("Verifying: {done:,} of {total:,} files", done=done, total=total))
 
     def show_verified(self, verified: int, checked: int, wrong: int) -> None:
-        """Show the result of a verification, as numbers of files; checked: those that have no MD5 to verify them."""
+        """Show the result of a verification. checked: number of files without an MD5 to compare with."""
         self._verification.pack_forget()
         if wrong:
             text = ngettext(
@@ -137,7 +137,7 @@ class SessionsPage(ttk.Frame):
             self._banner.show(BannerKind.OK, _verified_text(verified, checked))
 
     def show_message(self, text: str, kind: BannerKind = BannerKind.WARNING) -> None:
-        """Show a message about what was asked for, and end the display of a verification."""
+        """Show a message, instead of the progress of a verification."""
         self._verification.pack_forget()
         self._banner.show(kind, text)
 
@@ -164,7 +164,7 @@ class SessionsPage(ttk.Frame):
 
     @property
     def chosen(self) -> SessionRow | None:
-        """The selected session, if there is exactly one."""
+        """The selected session; None unless exactly one is selected."""
         return self._model.find(next(iter(self.table.selection))) if len(self.table.selection) == 1 else None
 
     # --- inside
@@ -237,7 +237,7 @@ class SessionsPage(ttk.Frame):
 
 
 def _verified_text(verified: int, checked: int) -> str:
-    """The result of a verification in which no file was wrong."""
+    """Return the text for a verification that has found no wrong file."""
     by_md5 = ngettext(
         "{n:,} file verified: identical to the server's.",
         "{n:,} files verified: identical to the server's.",

@@ -1,4 +1,4 @@
-"""Tabs of the window with its four pages."""
+"""Tabs with the four pages of the window."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TabsCallbacks:
 
 
 class Tabs:
-    """notebook: the ttk widget. pages: in the order of the tabs."""
+    """notebook: the ttk widget. pages: the pages in the order of the tabs."""
 
     def __init__(
         self, master: tk.Misc, theme: Theme, model: QueueModel, callbacks: TabsCallbacks, begin: Preferences
@@ -55,7 +55,7 @@ class Tabs:
 
     @property
     def visible(self) -> ttk.Frame:
-        """The page that is shown."""
+        """The visible page."""
         return self.pages[self.notebook.index("current")]
 
     def show_page(self, page: ttk.Frame) -> None:

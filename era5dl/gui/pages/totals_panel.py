@@ -1,4 +1,4 @@
-"""Totals of the Download page: progress, speed and remaining time; pause, stop, workers and rate limit."""
+"""Totals on the Download page: progress, speed, remaining time, Pause, Stop, number of workers and rate limit."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from era5dl.gui.widgets.line_chart import LineChart, Series
 from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.tooltip import Tooltip
 
-_CHART = 300  # least width of the chart beside the buttons, in unscaled pixels; with less, it is above them
-_FIGURES = 270  # width of the figures beside it then
+_CHART = 300  # minimum width of the chart beside the buttons, in unscaled pixels; if narrower, it is above them
+_FIGURES = 270  # width of the numbers beside the chart if it is above the buttons
 SPAN = 180.0  # seconds that the chart shows
-_SHORT_SPAN = 30.0  # the same at the beginning
+_SHORT_SPAN = 30.0  # the same at the start of a run
 
 
 @dataclass(frozen=True, slots=True)
 class TotalsCallbacks:
-    """limit: gets bytes per second, or None."""
+    """Callbacks of the panel. limit: called with bytes per second; None for no limit."""
 
     pause: Callable[[], object]
     resume: Callable[[], object]
@@ -38,7 +38,7 @@ class TotalsCallbacks:
 
 
 class TotalsPanel(Card):
-    """`show` is called ten times a second."""
+    """Shows snapshots of a run. `show` is called ten times a second."""
 
     def __init__(self, master: tk.Misc, theme: Theme, callbacks: TotalsCallbacks, *, workers: int, limit: int) -> None:
         super().__init__(master, theme)
@@ -46,7 +46,7 @@ class TotalsPanel(Card):
         self._state: State | None = None
         self._last: Snapshot | None = None
         self._bar_shows: tuple[int, str] = (0, "Horizontal.TProgressbar")
-        self._buttons_for: State | None = State.ENDED  # the state that the buttons show
+        self._buttons_for: State | None = State.ENDED  # the state for which the buttons are set
         px = theme.px
         self._figures = left = ttk.Frame(self)
         line = ttk.Frame(left)
@@ -91,7 +91,7 @@ class TotalsPanel(Card):
     # --- interface
 
     def show(self, snapshot: Snapshot | None, active: bool) -> None:
-        """Show a snapshot of the run; None before the first one. active: the run has not ended."""
+        """Show a snapshot of the run; None if there is none yet. active: the run has not ended."""
         self._last = snapshot
         self._state = snapshot.state if snapshot is not None and active else None
         self._arrange()
@@ -119,7 +119,7 @@ class TotalsPanel(Card):
         self._fill(round(share * 1000), _bar_style(self._state, snapshot, whole))
 
     def show_speeds(self, samples: list[Sample], now: float) -> None:
-        """Show the speed of the last minutes. `now` and the times of the samples are of the same clock."""
+        """Show the speed of the last minutes. `now` and the times of the samples are from the same clock."""
         self.chart.set_span(min(SPAN, max(_SHORT_SPAN, now - samples[0][0])) if samples else SPAN)
         self.chart.show([Series(_("Speed"), samples)], now)
 
@@ -142,7 +142,7 @@ class TotalsPanel(Card):
 
     @property
     def can_resume(self) -> bool:
-        """Whether the run is paused by the user."""
+        """Whether the user has paused the run."""
         return self._state is State.PAUSED
 
     def _fill(self, permille: int, style: str) -> None:
@@ -171,7 +171,7 @@ class TotalsPanel(Card):
         self._theme.set_icon(self.pause, icon, "text", 14)
 
     def _place(self) -> None:
-        """Put the chart at the right; with little room only above the buttons, whose texts must not be cut off."""
+        """Place the chart at the right; above the buttons if there is too little room beside them."""
         gap, words = self._theme.px(18), self._buttons.winfo_reqwidth()
         narrow = self.winfo_width() < words + gap + self._theme.px(_CHART)
         self.columnconfigure(0, weight=1, minsize=self._theme.px(_FIGURES) if narrow else words + gap)

@@ -1,4 +1,4 @@
-"""Selection of product and variables on the Download page: products, presets, search, and a tree with check boxes."""
+"""Selection of variables on the Download page: product filter, presets, search, and a tree with check boxes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ POPULAR = (
 
 
 class VariablePanel(ttk.Frame):
-    """Variables are referred to by their full names. The product only filters the tree."""
+    """Variables are identified by their full names. The product only filters the tree."""
 
     def __init__(self, master: tk.Misc, theme: Theme, *, on_change: Callable[[frozenset[str]], object]) -> None:
         super().__init__(master)
         self._theme, self._on_change = theme, on_change
-        self._names: frozenset[str] = frozenset()  # selected, also of products that are not shown
-        self._products = ("", *(product.name for product in products()))  # "" is all of them
+        self._names: frozenset[str] = frozenset()  # selected variables, including those of products not shown
+        self._products = ("", *(product.name for product in products()))  # "" means all products
         self._product = ""
         self.columnconfigure(0, weight=1)
         self.rowconfigure(4, weight=1)
@@ -86,17 +86,17 @@ class VariablePanel(ttk.Frame):
     # --- interface
 
     def show(self, names: frozenset[str]) -> None:
-        """Select these variables; `on_change` is not called."""
+        """Select these variables. `on_change` is not called."""
         self._names = names
         self._fill_tree()
         self._show_selection()
 
     def wrap(self, width: int) -> None:
-        """Break lines at this width, in pixels."""
+        """Wrap texts at this width, in pixels."""
         self._product_about.configure(wraplength=width)
 
     def set_compact(self, compact: bool) -> None:
-        """Leave more room for the tree, on a low screen: hide the lines about product and variable."""
+        """Set whether the descriptions of product and variable are hidden, to leave room for the tree."""
         for label in (self._product_about, self._about):
             (label.grid_remove if compact else label.grid)()
         px = self._theme.px
@@ -160,7 +160,7 @@ class VariablePanel(ttk.Frame):
             self.tree.filter(self.search.get())
 
     def _check(self, ids: frozenset[Hashable]) -> None:
-        """The tree changed; variables of products that it does not show stay as they are."""
+        """Use the checked ids of the tree. Variables of products that it does not show stay selected."""
         shown = {variable.name for variable in self._shown()}
         self._change(self._names - shown | {str(one) for one in ids})
 
@@ -183,7 +183,7 @@ class VariablePanel(ttk.Frame):
         self._clear.state(["!disabled" if number else "disabled"])
 
     def _show_about(self, name: Hashable | None) -> None:
-        """Describe the variable that has the keyboard."""
+        """Describe the variable that has the keyboard focus."""
         chosen = chosen_variables([str(name)]) if name else ()
         about = (chosen[0].name, chosen[0].units, catalog_text.cadence(chosen[0].product.cadence)) if chosen else ()
         self._about.configure(text=" · ".join(about))

@@ -1,1 +1,1 @@
-"""Every text that a person reads in the window, and its translation. No Tk."""
+"""Texts of the window for catalogue, errors, events, states and diagnoses, and their translation. No Tk."""

@@ -33,25 +33,25 @@ _CADENCES = {
 
 
 def product(of: Product) -> Term:
-    """Name of a product, and one line about it."""
+    """Return the name of a product and a line that describes it."""
     return _PRODUCTS[of.name].translated()
 
 
 def cadence(of: Cadence) -> str:
-    """How a product is divided into files: "one file per day"."""
+    """Return how a product is divided into files: "one file per day"."""
     return translate(_CADENCES[of])
 
 
 def variable(of: Variable) -> str:
-    """Long name of a variable in the window's language."""
+    """Return the long name of a variable in the window's language."""
     return translate(of.long_name, context="variable")
 
 
 def variable_names(of: Variable) -> tuple[str, ...]:
-    """Long name of a variable in all languages, for searching."""
+    """Return the long name of a variable in all languages, for searching."""
     return tuple(dict.fromkeys(translate(of.long_name, context="variable", language=known) for known in LANGUAGES))
 
 
 def preset(of: Preset) -> Term:
-    """What a preset is for, and a note about it (may be empty)."""
+    """Return the purpose of a preset, and a note about it (may be empty)."""
     return Term(translate(of.description, context="preset"), of.note and translate(of.note, context="preset"))

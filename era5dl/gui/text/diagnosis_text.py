@@ -125,7 +125,7 @@ _TERMS = {
 
 
 class Severity(Enum):
-    """How serious a diagnosis is; the window shows it by an icon, not by colour alone."""
+    """Severity of a diagnosis. The window shows an icon for it, not only a colour."""
 
     GOOD = "good"
     NOTE = "note"
@@ -162,7 +162,7 @@ class DiagnosisText:
 
 
 def describe(diagnosis: Diagnosis) -> DiagnosisText:
-    """Translate a diagnosis."""
+    """Return a diagnosis with its texts."""
     term = _TERMS[diagnosis].translated()
     return DiagnosisText(diagnosis, _SEVERITIES[diagnosis], term.name, term.hint)
 
@@ -170,9 +170,9 @@ def describe(diagnosis: Diagnosis) -> DiagnosisText:
 def describe_diagnoses(
     samples: Sequence[Sample], network_test: NetworkTest | None, *, alone: bool = True
 ) -> tuple[DiagnosisText, ...]:
-    """Diagnose the last minutes of a run together with the last network test, most important first.
+    """Diagnose the last minutes of a run and the last network test. Return the most important diagnosis first.
 
-    alone: nothing was being downloaded while the test ran.
+    alone: no download was in progress during the test.
     """
     return tuple(
         describe(diagnosis)
@@ -191,7 +191,7 @@ class NetworkTestRow:
 
 
 def network_test_rows(found: NetworkTest) -> list[NetworkTestRow]:
-    """Rows of the network test table, from the proxy to the answer of the server."""
+    """Return the rows of the network test table, from the proxy to the server's clock."""
     table = [_single(_("Proxy"), _proxy(found), good=found.failed_step != "proxy")]
     dns = found.dns_seconds
     if dns is not None:
@@ -219,7 +219,7 @@ def network_test_rows(found: NetworkTest) -> list[NetworkTestRow]:
 
 def _proxy(found: NetworkTest) -> str:
     if found.failed_step == "proxy":
-        return printable(found.error)  # it names the proxy
+        return printable(found.error)  # it contains the address of the proxy
     if not found.proxy:
         return _("none")
     sources = {SETTINGS: _("the settings"), SYSTEM: _("the system settings")}

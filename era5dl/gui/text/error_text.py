@@ -1,6 +1,6 @@
-"""Texts for errors: for each class of `era5dl.errors`, what happened and what the user can do. No Tk in here.
+"""Texts for errors: what happened and what the user can do, for each class of `era5dl.errors`. No Tk in here.
 
-A test ensures that every class has its text. Hints refer to buttons and pages of the window.
+A test ensures that each class has a text. Hints refer to buttons and pages of the window.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ KINDS = {known.__name__: known for known in _ERRORS}
 
 
 def explain(error: Era5Error | type[Era5Error] | str) -> Explanation:
-    """Explain an error, given as an exception, its class, or the name of its class ("DiskFull")."""
+    """Explain an error, given as an exception, a class, or the name of a class ("DiskFull")."""
     if isinstance(error, str):
         return explain(KINDS.get(error, Era5Error))
     kind = error if isinstance(error, type) else type(error)
@@ -214,5 +214,5 @@ def explain(error: Era5Error | type[Era5Error] | str) -> Explanation:
 
 
 def explain_reason(kind: str, reason: str, remedy: str = "") -> Explanation:
-    """Explain the reason of an event by the kind of its error; an unknown kind keeps its English reason and remedy."""
+    """Explain the reason of an event by the kind of its error. For an unknown kind, reason and remedy stay English."""
     return explain(kind) if kind in KINDS else Explanation(translate(_REASONS.get(reason, reason)), remedy)

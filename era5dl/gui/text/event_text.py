@@ -26,11 +26,11 @@ from era5dl.gui.text.i18n import _, ngettext
 
 
 class LogLevel(IntEnum):
-    """How important a line is."""
+    """Importance of a line."""
 
-    DETAIL = 0  # about one file among thousands
+    DETAIL = 0  # concerns a single file
     INFO = 1
-    WARNING = 2  # the program handles it without the user
+    WARNING = 2  # a problem that the program handles without the user
     ERROR = 3  # the user has to do something
 
 
@@ -99,7 +99,7 @@ def _file_retrying(event: FileRetrying) -> str:
 
 
 def _file_failed(event: FileFailed) -> str:
-    """Explains in the language of the window, if the kind of error is known; the file log has the engine's sentence."""
+    """Explain the failure in the window's language if the kind of error is known. The log file has the English text."""
     known = error_text.explain_reason(event.kind, event.reason, event.remedy)
     text = _("{file}: failed: {reason} {remedy}", file=_name(event.key), reason=known.sentence, remedy=known.hint)
     return text.rstrip()
@@ -148,5 +148,5 @@ def _run_ended(event: RunEnded) -> tuple[LogLevel, str]:
 
 
 def _name(key: str) -> str:
-    """Return the file name of a key: it is unique, and shorter to read."""
+    """Return the file name of a key, which is unique and shorter."""
     return key.rpartition("/")[2] or key

@@ -45,13 +45,13 @@ _followers: dict[object, Callable[[], object]] = {}
 
 
 class Term(NamedTuple):
-    """A short name for a column or a heading, and a sentence that explains it or says what happens next."""
+    """A short name for a column or a heading, and a sentence that explains it."""
 
     name: str
     hint: str
 
     def translated(self) -> Term:
-        """Translate both; in tables they are marked with N_."""
+        """Return both texts translated. The originals are marked with N_."""
         return Term(translate(self.name), translate(self.hint))
 
 

@@ -17,7 +17,7 @@ from era5dl.gui.text.i18n import N_, Term, _, ngettext, translate
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED
 from era5dl.session.summary import SessionStatus
 
-# --- a run, a file, a session
+# --- runs, files, sessions
 
 _STATES = {
     State.READY: Term(N_("Ready"), N_("Click Start download to begin.")),
@@ -114,29 +114,29 @@ _NOT_VERIFIED = {
 
 
 def state(of: State) -> Term:
-    """What a run is doing, and what happens next."""
+    """Return the activity of a run in this state, and what happens next."""
     return _STATES[of].translated()
 
 
 def state_reason(event: StateChanged) -> str:
-    """Why the run is in this state, as a sentence; "" where the text of the state itself says it."""
+    """Return the reason for the state of a run, as a sentence; "" if the text of the state contains it."""
     if event.state in (State.WAITING_TO_RETRY, State.WAITING_FOR_SESSION):
         return ""
     return error_text.explain_reason(event.kind, event.reason).sentence
 
 
 def outcome(of: Outcome) -> Term:
-    """How far a finished file has been verified."""
+    """Return how far a finished file has been verified."""
     return _OUTCOMES[of].translated()
 
 
 def file_state(of: FileState, *, proving: bool = False) -> Term:
-    """State of a file in the queue. proving: `ActiveFile.proving`."""
+    """Return the state of a file in the queue. proving: `ActiveFile.proving`."""
     return (_VERIFYING if proving else _FILE_STATES[of]).translated()
 
 
 def not_verified_reason(reason: str) -> str:
-    """Why a file is checked but not verified, from `FileDone.reason`."""
+    """Return why a file is checked but not verified, from `FileDone.reason`."""
     known, _semicolon, defect = reason.partition("; ")
     sentence = translate(_NOT_VERIFIED[known]) if known in _NOT_VERIFIED else known
     if not defect:
@@ -145,12 +145,12 @@ def not_verified_reason(reason: str) -> str:
 
 
 def session_status(of: SessionStatus) -> Term:
-    """State of a session, and what can be done with it."""
+    """Return the status of a session, and what the user can do with it."""
     return _SESSION_STATUSES[of].translated()
 
 
 def missing_file(reason: str) -> Term:
-    """Why a planned file is not on the server, from `Missing.reason`."""
+    """Return why a planned file is not on the server, from `Missing.reason`."""
     return _MISSING.get(reason, _MISSING[ABSENT]).translated()
 
 

@@ -15,25 +15,25 @@ MOST_REASONS, MOST_NAMES = 2, 3  # shown for files that are not verified
 
 
 def ended_early(ended: RunEnded) -> str:
-    """An error ended the run."""
+    """Return the summary of a run that an error ended."""
     explanation = error_text.explain_reason(ended.kind, f"{ended.error}.", ended.remedy)
     return f"{explanation.sentence} {explanation.hint}".rstrip()
 
 
 def stopped(last: Snapshot) -> str:
-    """The user stopped the run."""
+    """Return the summary of a run that the user stopped."""
     percent = f"{last.done_bytes * 100 // last.total_bytes} %" if last.total_bytes else "100 %"
     return _("Stopped at {percent}. Everything downloaded so far is kept.", percent=percent)
 
 
 def completed_with_failures(ended: RunEnded, failed: int) -> str:
-    """Everything was tried, and `failed` files failed."""
+    """Return the summary of a run that has ended with `failed` failed files."""
     text = ngettext("{n:,} file failed; it is shown in red.", "{n:,} files failed; they are shown in red.", failed)
     return f"{_complete_files(ended)} {text}"
 
 
 def completed(ended: RunEnded, last: Snapshot, missing: int) -> str:
-    """All files are complete. missing: planned files that the server does not have."""
+    """Return the summary of a run without failures. missing: number of planned files that the server does not have."""
     sentences = [_complete_files(ended)]
     if last.fetched_bytes and last.elapsed > 0:
         took, rate = status_text.duration(last.elapsed), format_speed(last.fetched_bytes / last.elapsed)
@@ -44,7 +44,7 @@ def completed(ended: RunEnded, last: Snapshot, missing: int) -> str:
 
 
 def not_verified_files(groups: Sequence[CheckedGroup]) -> str:
-    """Which files are checked but not verified, and why; "" if there are none."""
+    """Return which files are checked but not verified, and why; "" if there are none."""
     sentences = [not_verified_group(group.reason, group.keys, len(group.keys)) for group in groups[:MOST_REASONS]]
     if rest := sum(len(group.keys) for group in groups[MOST_REASONS:]):
         sentences.append(ngettext("{n:,} more for other reasons.", "{n:,} more for other reasons.", rest))
@@ -52,7 +52,7 @@ def not_verified_files(groups: Sequence[CheckedGroup]) -> str:
 
 
 def not_verified_group(reason: str, keys: Sequence[str], number: int) -> str:
-    """`number` files that are checked but not verified for one reason, with some of their keys."""
+    """Describe `number` files that are checked but not verified for the same reason. keys: some of their keys."""
     names = [key.rpartition("/")[2] for key in keys[:MOST_NAMES]]
     why = status_text.not_verified_reason(reason)
     if not names:
@@ -72,7 +72,7 @@ def not_verified_group(reason: str, keys: Sequence[str], number: int) -> str:
 
 
 def _complete_files(ended: RunEnded) -> str:
-    """How many files are complete, and how far they have been verified."""
+    """Return how many files are complete, and how far they have been verified."""
     proven = ngettext("{n:,} file downloaded and verified.", "{n:,} files downloaded and verified.", ended.verified)
     if not ended.checked:
         return proven

@@ -21,8 +21,8 @@ def system_language(
 ) -> str:
     """Return the language of the user interface of this system if it is supported, else English.
 
-    LANGUAGE counts everywhere, as nobody sets it by accident. The other variables are ignored on Windows and macOS,
-    where shells set them from the region or to a constant.
+    The variable LANGUAGE takes precedence on all systems, because it is only set on purpose. The other variables are
+    ignored on Windows and macOS, where shells derive them from the region, or use a constant.
     """
     if environ.get("LANGUAGE"):
         return first_supported(environ["LANGUAGE"].split(":"))
@@ -37,9 +37,9 @@ def system_language(
 
 
 def first_supported(names: Sequence[str]) -> str:
-    """Return the first supported language, else English. "zh_CN.UTF-8", "zh-Hans-SG" and "zh" are the same.
+    """Return the first supported language, else English. "zh_CN.UTF-8", "zh-Hans-SG" and "zh" all mean zh_CN.
 
-    Traditional Chinese does not count as supported: its readers should not get simplified characters unasked.
+    Traditional Chinese is not supported: its readers may not want simplified characters.
     """
     for name in names:
         parts = name.split(".")[0].split("@")[0].replace("-", "_").lower().split("_")
@@ -51,7 +51,7 @@ def first_supported(names: Sequence[str]) -> str:
 
 
 def windows_languages(user_language: Callable[[], int] | None = None) -> list[str]:
-    """Return the language from GetUserDefaultUILanguage, by a name such as "zh_CN"."""
+    """Return the language from GetUserDefaultUILanguage as a name such as "zh_CN"."""
     if user_language is None:
         import ctypes
 

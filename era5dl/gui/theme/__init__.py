@@ -1,4 +1,4 @@
-"""Appearance of the window: colours, fonts, scaling, drawn images and the ttk style built from them.
+"""Appearance of the window: colours, fonts, scaling, drawn images, and the ttk style that uses them.
 
 From the bottom up: `palette` (colours), `scaling` (pixels and fonts), `drawing` (anti-aliased shapes), `icons`,
 `image_cache` (Tk images), `control_images` (check boxes, switches), `style_builder`, `control_styles` and `ttk_style`

@@ -1,4 +1,4 @@
-"""Images of check boxes, toggle switches and rounded boxes, for the ttk style and for our canvas widgets."""
+"""Images of check boxes, toggle switches and rounded boxes, for the ttk style and for canvas widgets."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check_box(
 
 
 def toggle_switch(images: ImageCache, on: bool, track: str, knob: str, ring: str | None, background: str) -> str:
-    """Return the image of a toggle switch, with its knob on the right when it is on."""
+    """Return the image of a toggle switch. Its knob is on the right if it is on."""
     margin, line = images.px(_RING), images.px(1)
     height, length = images.px(18) + 2 * margin, images.px(34) + 2 * margin
     width = length + images.px(8)
@@ -104,14 +104,14 @@ def focused_box(images: ImageCache, width: int, height: int, fill: str, ring: st
 def _ring(
     width: int, height: int, box: drawing.Box, radii: tuple[float, float], line: int, *, shown: bool
 ) -> Iterable[Layer]:
-    """Two layers: the outside of a focus ring and what it encloses; blank when no ring is shown."""
+    """Return two layers: a filled box for the focus ring and the area inside it; blank if no ring is shown."""
     if not shown:
         return (drawing.blank(width, height),) * 2
     return _nested(width, height, box, ((0, radii[0]), (line, radii[1])))
 
 
 def _nested(width: int, height: int, box: drawing.Box, insets: Iterable[tuple[float, float]]) -> Iterable[Layer]:
-    """Rounded boxes inside `box`, one layer for each (inset, radius)."""
+    """Return rounded boxes inside `box`, one layer for each (inset, radius)."""
     left, top, right, bottom = box
     return [
         drawing.rounded(width, height, (left + inset, top + inset, right - inset, bottom - inset), radius)

@@ -35,7 +35,7 @@ def buttons(builder: StyleBuilder, prefix: str, background: str) -> None:
     """TButton and its variants (Accent, Danger, Ghost, Icon), and TMenubutton."""
     p, px = builder.palette, builder.px
     ghost_hover = p.hover if prefix == "" else p.press
-    kinds = {  # colours at rest, below the mouse and pressed; of the text; of the border
+    kinds = {  # colours: normal, below the mouse and pressed; text; border
         "": (p.card, p.hover, p.press, p.text, p.border),
         "Accent.": (p.accent, p.accent_hover, p.accent_press, p.on_accent, None),
         "Danger.": (p.card, p.danger_hover, p.danger_tint, p.danger, p.border),

@@ -1,13 +1,13 @@
 """Anti-aliased shapes drawn in plain Python and written as PNG: boxes, bars, switches, icons. No Tk in here.
 
-A shape is a stack of layers. A layer stores how much of each pixel it covers, in `LEVELS` steps, computed from the
-signed distance to its outline. The coverages of a pixel in all layers become one index into a colour table. Another
-palette therefore needs only another table: the compressed pixels are made once per shape and size. Identical rows are
+A shape is a stack of layers. A layer stores the coverage of each pixel in `LEVELS` steps, computed from the signed
+distance to the outline. The coverages of a pixel in all layers are combined to one index into a colour table. Another
+palette therefore needs only another table, and pixels are compressed once per shape and size. Identical rows are
 computed once.
 
     shape = draw(16, 16, rounded(16, 16, (0, 0, 16, 16), 4), rounded(16, 16, (1, 1, 15, 15), 3))
     shape.png("#ccd3de", "#ffffff")                           bottom layer first; transparent where nothing is drawn
-    shape.png("#ccd3de", "#ffffff", background="#f3f5f8")     opaque, which Tk draws much faster, above all when tiled
+    shape.png("#ccd3de", "#ffffff", background="#f3f5f8")     opaque, which Tk draws much faster, especially if tiled
 
 Pillow would replace about half of this module. It was measured: creating the theme took a third longer, and every
 installation would need one more compiled dependency.
@@ -102,13 +102,13 @@ def draw(width: int, height: int, *layers: Layer, wider: int = 0, higher: int = 
 
 
 def blank(width: int, height: int) -> Layer:
-    """A layer that covers nothing."""
+    """Return an empty layer."""
     return (bytes(width),) * height
 
 
 @lru_cache(maxsize=256)
 def rounded(width: int, height: int, box: Box, radius: float) -> Layer:
-    """A filled box with rounded corners. The radius is limited to half of the shorter side (a circle or a capsule)."""
+    """Return a filled box with rounded corners. The radius is limited to half of the shorter side."""
     left, top, right, bottom = box
     half_x, half_y = (right - left) / 2, (bottom - top) / 2
     radius = max(0.0, min(radius, half_x, half_y))
@@ -144,13 +144,13 @@ def _rounded_row(solid: bytearray, offsets: list[tuple[int, float]], down: float
 
 
 def circle(width: int, height: int, middle: Point, radius: float) -> Layer:
-    """A filled circle."""
+    """Return a filled circle."""
     x, y = middle
     return rounded(width, height, (x - radius, y - radius, x + radius, y + radius), radius)
 
 
 def stroke(width: int, height: int, points: Sequence[Point], thickness: float) -> Layer:
-    """A line through `points`, with rounded ends and joints."""
+    """Return a line through `points`, with rounded ends and joints."""
     layers = [_segment(width, height, a, b, thickness / 2) for a, b in itertools.pairwise(points)]
     return union(*layers)
 
@@ -174,7 +174,7 @@ def _segment(width: int, height: int, start: Point, end: Point, reach: float) ->
 
 
 def polygon(width: int, height: int, points: Sequence[Point], soft: float = 0.0) -> Layer:
-    """A filled polygon, grown by `soft` pixels, which rounds its corners."""
+    """Return a filled polygon, enlarged by `soft` pixels, which rounds its corners."""
     edges = [(a, b) for a, b in zip(points, (*points[1:], points[0]), strict=True)]
 
     def distance(x: float, y: float) -> float:
@@ -206,21 +206,21 @@ def _sampled(width: int, height: int, within: Box, distance: Callable[[float, fl
 
 
 def _level(distance: float) -> int:
-    """Coverage of a pixel whose centre lies `distance` pixels outside the outline."""
+    """Return the coverage of a pixel whose centre is `distance` pixels outside the outline."""
     if distance >= 0.5:
         return 0
     return LEVELS if distance <= -0.5 else round((0.5 - distance) * LEVELS)
 
 
 def union(*layers: Layer) -> Layer:
-    """Everything that any of the layers covers."""
+    """Return the union of the layers."""
     if len(layers) == 1:
         return layers[0]
     return tuple(bytes(map(max, *rows)) for rows in zip(*layers, strict=True))
 
 
 def without(layer: Layer, hole: Layer) -> Layer:
-    """The layer with `hole` cut out of it."""
+    """Return the layer without the area of `hole`."""
     return tuple(
         bytes(max(0, a - b) for a, b in zip(row, cut, strict=True)) for row, cut in zip(layer, hole, strict=True)
     )

@@ -1,7 +1,7 @@
 """Icons, drawn as lines, discs and polygons on a square of 16 by 16 units. No Tk in here.
 
-Characters of a font are no alternative: a minimal Linux has no font with these signs, and they look different
-everywhere.
+Characters of a font are not used, because a minimal Linux system has no font with these symbols, and each system shows
+them differently.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Pen:
         return drawing.without(self.box(left, top, right, bottom, radius), inner)
 
     def arc(self, x: float, y: float, radius: float, start: float, end: float, thick: float = 1.6) -> Layer:
-        """A part of a circle. Angles are in degrees, clockwise from three o'clock."""
+        """Return an arc of a circle. Angles are in degrees, clockwise from three o'clock."""
         steps = max(4, round(abs(end - start) / 18))
         angles = [math.radians(start + (end - start) * i / steps) for i in range(steps + 1)]
         return self.line(*((x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles), thick=thick)

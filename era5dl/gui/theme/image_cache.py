@@ -1,4 +1,4 @@
-"""Cache of the Tk images of one window: shapes are drawn on first use, then shared by everything that looks the same.
+"""Cache of the Tk images of one window. Images are drawn on first use, then shared by all widgets that look the same.
 
 Tk deletes an image as soon as Python drops its `PhotoImage`; the cache keeps the references.
 """
@@ -26,7 +26,7 @@ class ImageCache:
         return len(self._images)
 
     def get(self, key: Hashable, draw: Callable[[], Shape], *colours: str, background: str | None = None) -> str:
-        """Return the Tk name of an image. `key` identifies the shape without its colours; `draw` makes it if needed."""
+        """Return the Tk name of an image. key: identifies the shape without its colours. draw: draws it if needed."""
         full_key = (key, colours, background)
         image = self._images.get(full_key)
         if image is None:
@@ -38,14 +38,14 @@ class ImageCache:
         return str(image)
 
     def icon(self, name: str, colour: str, size: float) -> str:
-        """An icon of `icons.NAMES` in one colour, "#rrggbb"; `size` is in unscaled pixels."""
+        """Return an icon of `icons.NAMES` in one colour, "#rrggbb". size: in unscaled pixels."""
         pixels = self.px(size)
         return self.get(("icon", name, pixels), lambda: icons.icon(name, pixels), colour)
 
     def bar(
         self, fraction: float, fill: str, track: str, *, width: float, height: float, background: str | None = None
     ) -> str:
-        """A progress bar filled up to `fraction` (0 to 1)."""
+        """Return the image of a progress bar filled up to `fraction` (0 to 1)."""
         wide, high = self.px(width), self.px(height)
         filled = 0 if fraction <= 0 else max(high, min(wide, round(wide * fraction)))
         key = ("bar", wide, high, filled)
@@ -53,6 +53,6 @@ class ImageCache:
 
 
 def bar_shape(width: int, height: int, filled: int) -> Shape:
-    """Two layers: the track, and the filled part over it."""
+    """Return a shape of two layers: the track, and the filled part over it."""
     track = drawing.rounded(width, height, (0, 0, width, height), height / 2)
     return drawing.draw(width, height, track, drawing.rounded(width, height, (0, 0, filled, height), height / 2))

@@ -1,7 +1,7 @@
 """Colours of the window by purpose, in a light and a dark palette.
 
-`page` is behind everything; cards are on the page, and fields on cards. Text has a contrast of at least 4.5 to its
-background, borders of controls and drawings at least 3; a test computes both as WCAG 2.1 does.
+`page` is the background of the window; cards are on the page, and fields on cards. Text has a contrast of at least 4.5
+to its background, borders of controls and drawings at least 3. A test computes these contrasts as defined by WCAG 2.1.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Palette:
     select: str  # selected rows
     select_text: str
     quiet_select: str  # selected rows of a table without the keyboard
-    # status colours; wherever they are used, an icon or a word says the same
+    # status colours; an icon or a word always has the same meaning beside them
     ok: str
     warn: str
     danger: str
@@ -128,7 +128,7 @@ PALETTES = {palette.name: palette for palette in (LIGHT, DARK)}
 
 
 def blend(over: str, under: str, share: float) -> str:
-    """Return a mixture of two colours: `share` 1 is `over`, 0 is `under`."""
+    """Return a mixture of two colours. share: 1 for `over`, 0 for `under`."""
     mixed = (round(a * share + b * (1 - share)) for a, b in zip(rgb(over), rgb(under), strict=True))
     return "#{:02x}{:02x}{:02x}".format(*mixed)
 

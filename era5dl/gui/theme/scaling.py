@@ -1,7 +1,7 @@
 """Screen scaling and fonts.
 
-On Linux desktops with a scaled screen, Tk 8.6 enlarges fonts (it reads Xft.dpi) but nothing else. `tk scaling` must
-therefore be set here, and every length must go through `px`. On Windows the process must declare that it is aware of
+On Linux desktops with a scaled screen, Tk 8.6 enlarges fonts (it reads Xft.dpi) but nothing else. Therefore this module
+sets `tk scaling`, and every length must be converted with `px`. On Windows the process must declare that it is aware of
 scaling before it creates a window. On macOS Tk counts in points, and the system scales.
 """
 
@@ -15,7 +15,7 @@ from tkinter import font
 from typing import Any
 
 _NORMAL_DPI = 96
-_LEAST, _MOST = 0.75, 4.0  # scale factors; beyond them nothing can be read, or nothing fits
+_LEAST, _MOST = 0.75, 4.0  # limits of the scale factor, beyond which the window cannot be read or does not fit
 TEXT, SMALL, HEAD, TITLE, FIGURE = "TkDefaultFont", "Era5Small", "Era5Head", "Era5Title", "Era5Figure"
 _FONTS = {
     SMALL: (0.88, "normal"),
@@ -23,7 +23,7 @@ _FONTS = {
     TITLE: (1.45, "bold"),
     FIGURE: (1.7, "bold"),
 }  # size relative to TEXT, weight
-CHINESE_FONTS = "fonts-noto-cjk or fonts-wqy-microhei"  # Debian packages, for the message that there is none
+CHINESE_FONTS = "fonts-noto-cjk or fonts-wqy-microhei"  # Debian packages, for the message about a missing font
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def detect(root: tk.Misc, factor: float | None = None) -> Scale:
 
 
 def _dots_per_inch(root: tk.Misc) -> float:
-    """What the desktop is set to (Xft.dpi), else what the screen reports."""
+    """Return the desktop's setting (Xft.dpi) if there is one, else the value that the screen reports."""
     if root.tk.call("tk", "windowingsystem") == "x11":
         probe = tk.Toplevel(root, class_="Xft")
         probe.withdraw()
@@ -84,11 +84,11 @@ def make_fonts(root: tk.Misc) -> list[font.Font]:
 
 
 def knows_chinese(root: tk.Misc) -> bool:
-    """Whether there is a font with Chinese characters: without one, they are as wide as an unassigned code point."""
+    """Return whether a font has Chinese characters; otherwise they are as wide as an unassigned code point."""
     base = font.nametofont(TEXT, root=root)
     return base.measure("中文") != base.measure("\U0010fffd\U0010fffd")
 
 
 def line_height(root: tk.Misc, name: str = TEXT) -> int:
-    """Return the pixels from one line of this font to the next."""
+    """Return the line height of this font in pixels."""
     return int(font.nametofont(name, root=root).metrics("linespace"))

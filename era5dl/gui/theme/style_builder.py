@@ -1,4 +1,4 @@
-"""Builds ttk elements and layouts out of drawn images.
+"""Builds ttk elements and layouts from drawn images.
 
 Three pitfalls of ttk image elements: ttk tiles the middle of an image, so images must be wide and opaque (a transparent
 24-pixel tile takes seconds on a large card). Without width=1, height=1 and padding=0, the size of the image becomes the
@@ -22,14 +22,14 @@ _TILE = 64  # side of an image whose middle is tiled
 
 
 def nested_boxes(side: int, *insets: tuple[float, float]) -> Shape:
-    """Rounded boxes inside one another, one layer for each (distance from the edge, radius)."""
+    """Return nested rounded boxes, one layer for each (distance from the edge, radius)."""
     core = min(side, 2 * math.ceil(max(inset + radius for inset, radius in insets)) + 5)
     layers = (drawing.rounded(core, core, (by, by, core - by, core - by), radius) for by, radius in insets)
     return drawing.draw(core, core, *layers, wider=side - core, higher=side - core)
 
 
 class StyleBuilder:
-    """Elements and layouts of one ttk theme, in the colours of one palette."""
+    """Creates the elements and layouts of one ttk theme, in the colours of one palette."""
 
     def __init__(self, style: ttk.Style, images: ImageCache, palette: Palette) -> None:
         self.style, self.images, self.palette = style, images, palette
@@ -76,7 +76,7 @@ class StyleBuilder:
         create(name, "image", image, *states, **options)
 
     def nest(self, style: str, *names: str, **innermost: str) -> None:
-        """Set a layout of elements, each inside the one before; `innermost` are options of the last one."""
+        """Set a layout of nested elements, the outermost first. innermost: options of the last one."""
         layout: list[Any] = [(names[-1], {"sticky": "nsew", **innermost})]
         for name in reversed(names[:-1]):
             layout = [(name, {"sticky": "nsew", "children": layout})]

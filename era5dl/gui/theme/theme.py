@@ -23,10 +23,10 @@ Restyle = Callable[[Palette], object]
 
 
 class Theme:
-    """Current appearance of one window."""
+    """The current appearance of one window."""
 
     def __init__(self, root: tk.Tk, palette: Palette = LIGHT, factor: float | None = None) -> None:
-        """factor: the scale, 1.0 for 96 dots per inch; by default what the desktop reports."""
+        """factor: scale factor, 1.0 for 96 dots per inch; by default that of the desktop."""
         self.root = root
         self.palette = palette
         self.scale = scaling.detect(root, factor)
@@ -46,7 +46,7 @@ class Theme:
     # --- palette
 
     def use(self, palette: Palette) -> None:
-        """Switch everything to these colours."""
+        """Switch to this palette."""
         name = f"era5dl-{palette.name}"
         self.palette = palette
         if name not in self._ttk_themes:
@@ -97,7 +97,7 @@ class Theme:
     def set_icon(
         self, widget: ttk.Button | ttk.Label | ttk.Menubutton, name: str, colour: str = "text", size: float = 16
     ) -> None:
-        """Show an icon on a ttk widget, left of its text if it has one. It follows the palette."""
+        """Show an icon on a ttk widget, left of its text if it has one. The icon follows the palette."""
         known = widget in self._icons
         self._icons[widget] = (name, colour, size)
         if str(widget["text"]):
@@ -110,10 +110,10 @@ class Theme:
 
     def _show_icon(self, widget: Any) -> None:
         name, colour, size = self._icons[widget]
-        # ttk stipples the image of a disabled widget unless it is given one of its own for that state
+        # without a separate image for the disabled state, ttk stipples the normal one
         widget.configure(image=(self.icon(name, colour, size), "disabled", self.icon(name, "faint", size)))
 
-    # --- widgets that are not ttk's
+    # --- widgets without a ttk style
 
     def menu(self, master: tk.Misc) -> tk.Menu:
         """Create a pop-up menu that follows the palette."""
@@ -122,8 +122,9 @@ class Theme:
         return menu
 
     def _bind_classes(self) -> None:
-        """Add what ttk lacks: Return presses a button, Ctrl+A selects all of an entry (on X11 it moves the cursor), and
-        the list of a combobox has the colours of the palette."""
+        """Bind keys that ttk lacks, and colour combobox lists.
+
+        Return presses a button. Ctrl+A selects the whole text of an entry; on X11 Tk would move the cursor."""
         root = self.root
         for key in ("<Control-a>", "<Control-A>"):
             root.bind_class("TEntry", key, _select_all)

@@ -1,4 +1,4 @@
-"""The ttk theme of the window: all styles, made of drawn images in the colours of one palette. Based on Tk's "clam".
+"""The ttk theme of the window: all styles, with drawn images in the colours of one palette. Based on Tk's "clam".
 
 Style names without a prefix are for widgets on a card; "Page." is for widgets on the page behind the cards.
 Buttons: TButton, Accent, Ghost, Danger, Icon (small, image only). Labels: TLabel, Muted, Small, Head, Title, Figure,

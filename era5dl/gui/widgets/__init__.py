@@ -1,5 +1,5 @@
-"""Widgets of our own. They receive values and callbacks, and know nothing about downloads.
+"""Reusable widgets that Tk does not have. They receive values and callbacks, and do not depend on downloads.
 
-Each receives the `Theme` of its window, follows its palette, and takes texts that are already translated. Texts of its
-own are changed by `set_texts`.
+Each receives the `Theme` of its window and follows its palette. Texts are passed in already translated, and changed
+with `set_texts`.
 """

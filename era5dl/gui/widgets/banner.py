@@ -1,4 +1,4 @@
-"""Banner: a message across the page, with an optional button."""
+"""Banner: a message across the width of a page, with an optional button."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tkinter import ttk
 
 from era5dl.gui.theme.theme import Theme
 
-_HIDE_DELAY = 600  # ms; a message that disappears and returns at once must not make the page jump
+_HIDE_DELAY = 600  # ms; prevents the page from jumping when a message disappears and returns immediately
 
 
 class BannerKind(Enum):
@@ -39,10 +39,10 @@ class BannerAction:
 
 
 class Banner(ttk.Frame):
-    """Place it once with grid or pack; it takes no room while no message is shown."""
+    """Message bar that takes no room while it has no message. Place it once with grid or pack."""
 
     def __init__(self, master: tk.Misc, theme: Theme, *, on_close: Callable[[], object] | None = None) -> None:
-        """on_close: called when the user closes the message; without it there is no close button."""
+        """on_close: called when the user closes the message; None for a banner without a close button."""
         super().__init__(master, style="Page.TFrame", height=1)
         self._theme, self._on_close = theme, on_close
         self._box = ttk.Frame(self, padding=(theme.px(12), theme.px(7), theme.px(8), theme.px(7)))
@@ -60,11 +60,11 @@ class Banner(ttk.Frame):
 
     @property
     def text(self) -> str:
-        """The message; empty if none is shown, or it is about to disappear."""
+        """The message; "" if none is shown or it is about to disappear."""
         return str(self._text["text"]) if self._box.winfo_manager() and self._hiding is None else ""
 
     def show(self, kind: BannerKind, text: str, action: BannerAction | None = None) -> None:
-        """Show a message; it replaces the one before."""
+        """Show a message, which replaces the previous one."""
         self._cancel_hiding()
         self._kind = kind
         self._text.configure(text=text)
@@ -92,7 +92,7 @@ class Banner(ttk.Frame):
     def _remove(self) -> None:
         self._hiding = None
         self._box.pack_forget()
-        self.configure(height=1)  # an empty frame keeps the height it had
+        self.configure(height=1)  # an empty frame would keep its height
 
     def _cancel_hiding(self) -> None:
         if self._hiding is not None:

@@ -1,6 +1,6 @@
-"""Sends many canvas commands to Tk in a single call.
+"""Batch of canvas commands that is sent to Tk in a single call.
 
-Each Tk call releases Python's lock, and while workers are busy it takes up to a millisecond to get it back. Two hundred
+Each Tk call releases the GIL, and while workers are busy it takes up to a millisecond to acquire it again. Two hundred
 calls, one for each cell of a table, took a fifth of a second.
 """
 
@@ -37,11 +37,11 @@ class CanvasBatch:
         self._commands.append(("configure", *_flat(options)))
 
     def clear(self) -> None:
-        """Discard what was collected."""
+        """Discard the collected commands."""
         self._commands = []
 
     def send(self) -> None:
-        """Execute what was collected."""
+        """Execute the collected commands."""
         commands, self._commands = self._commands, []
         if commands:
             self._canvas.tk.call("foreach", "era5dl_command", commands, f"{self._canvas} {{*}}$era5dl_command")

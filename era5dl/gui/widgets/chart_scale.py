@@ -9,7 +9,7 @@ Sample = tuple[float, float | None]  # time or position, and value; None is a ga
 
 
 def nice_step(highest: float, lines: int = 4) -> float:
-    """Return 1, 2 or 5 times a power of ten, so that about `lines` steps reach `highest`."""
+    """Return a step of 1, 2 or 5 times a power of ten, such that about `lines` steps reach `highest`."""
     if not highest > 0 or math.isinf(highest):
         return 1.0
     rough = highest / lines
@@ -24,7 +24,7 @@ def ticks(highest: float, lines: int = 4) -> list[float]:
 
 
 def thin(samples: Sequence[Sample], most: int = 600) -> list[Sample]:
-    """Reduce to about `most` samples: the lowest and the highest of each interval, so that no peak is lost."""
+    """Reduce to about `most` samples: the minimum and maximum of each interval, so that peaks are kept."""
     if len(samples) <= most:
         return list(samples)
     per_part = len(samples) / (most // 2)

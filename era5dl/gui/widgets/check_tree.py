@@ -1,4 +1,4 @@
-"""Tree of groups and leaves with check boxes; the box of a group shows whether all, some or none are checked."""
+"""Tree of groups and leaves with check boxes. The box of a group shows whether all, some or no leaves are checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from era5dl.gui.widgets.text_fitter import TextFitter
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """An item that can be checked. The same id may occur in several groups; it is one item."""
+    """An item that can be checked. Leaves with the same id in several groups are checked together."""
 
     id: Hashable
     text: str
@@ -26,7 +26,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Leaves below one heading."""
+    """A group of leaves with a heading."""
 
     id: Hashable
     text: str
@@ -37,7 +37,7 @@ class Group:
 class CheckTree(ttk.Frame):
     """Space or a click toggles a leaf, or all visible leaves of a group. Return opens or closes a group.
 
-    on_change: gets the checked ids, including those that a filter hides.
+    on_change: called with the checked ids, including those that a filter hides.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class CheckTree(ttk.Frame):
         height: int = 8,
         detail_width: float = 56,
     ) -> None:
-        """on_focus: gets the id of the leaf with the keyboard, or None. empty: text shown when nothing is found."""
+        """on_focus: called with the id of the focused leaf, or None. empty: text shown when nothing is found."""
         super().__init__(master)
         self._theme, self._on_change, self._on_focus = theme, on_change, on_focus
         self._groups: tuple[Group, ...] = ()
@@ -82,13 +82,13 @@ class CheckTree(ttk.Frame):
         tree.bind("<<TreeviewClose>>", lambda _: self._remember(self.tree.focus(), False))
         tree.bind("<<TreeviewSelect>>", lambda _: self._report_focus())
         tree.bind("<FocusIn>", self._got_focus)
-        tree.bind("<Configure>", lambda _: self.after_idle(self._fit))  # ttk shares out the columns after this event
+        tree.bind("<Configure>", lambda _: self.after_idle(self._fit))  # ttk sets the column widths after this event
         theme.follow(self, lambda _: self._restyle())
 
     # --- interface
 
     def set_items(self, groups: Sequence[Group]) -> None:
-        """Show these groups; checked ids that still exist stay checked."""
+        """Show these groups. Checked ids that still exist stay checked."""
         self._groups = tuple(groups)
         there = {leaf.id for group in groups for leaf in group.leaves}
         self._checked &= there
@@ -96,7 +96,7 @@ class CheckTree(ttk.Frame):
         self._fill()
 
     def set_texts(self, groups: Sequence[Group], empty: str = "") -> None:
-        """Set the texts of the same groups; what is open, checked and focused stays so."""
+        """Set other texts of the same groups. Open, checked and focused items stay so."""
         self._groups = tuple(groups)
         self._empty.configure(text=empty)
         self._fill()
@@ -106,15 +106,15 @@ class CheckTree(ttk.Frame):
         return frozenset(self._checked)
 
     def set(self, ids: Iterable[Hashable]) -> None:
-        """Check these ids only; `on_change` is not called."""
+        """Check these ids only. `on_change` is not called."""
         there = {leaf.id for group in self._groups for leaf in group.leaves}
         self._checked = set(ids) & there
         self._paint()
 
     def filter(self, keep: str | Callable[[Leaf], bool]) -> int:
-        """Show only leaves that contain all words of a text, or for which `keep` is true. Return how many are shown.
+        """Show only leaves that contain all words of a text, or for which `keep` is true. Return their number.
 
-        All groups are open then. An empty text shows everything again, with the groups open as before.
+        All groups are open while filtered. An empty text shows all leaves again, with the groups open as before.
         """
         if isinstance(keep, str):
             words = keep.lower().split()

@@ -11,10 +11,10 @@ from era5dl.gui.theme.theme import Theme
 
 
 class CompositeField(ttk.Frame):
-    """The frame of a field with a borderless `entry`. Subclasses pack the entry, and icons to its sides."""
+    """Frame of a field with a borderless `entry`. Subclasses pack the entry, and icons beside it."""
 
     def __init__(self, master: tk.Misc, theme: Theme, *, width: int = 20) -> None:
-        """width: of the entry, in characters."""
+        """width: width of the entry in characters."""
         super().__init__(master, style="Field.TFrame", padding=theme.px(3))
         self.theme = theme
         self.variable = tk.StringVar(self)
@@ -25,11 +25,11 @@ class CompositeField(ttk.Frame):
         self.bind("<Leave>", self._left, add="+")
 
     def add_icon(self, icon: str, size: float = 16) -> FieldIcon:
-        """Create an icon on the background of the field; it still has to be packed."""
+        """Create an icon on the background of the field. The caller packs it."""
         return FieldIcon(self, self.theme, icon, size)
 
     def mark_invalid(self, invalid: bool) -> None:
-        """Draw a red ring, or not. Explain it in words nearby, too."""
+        """Show or remove a red ring. The caller also shows the error as a text."""
         self.state(["invalid" if invalid else "!invalid"])
 
     def _left(self, event: tk.Event[Any]) -> None:
@@ -39,7 +39,7 @@ class CompositeField(ttk.Frame):
 
 
 class FieldIcon(tk.Label):
-    """An icon inside a field. It can be clicked, but never takes the keyboard."""
+    """An icon inside a field. It can be clicked, but never gets the keyboard focus."""
 
     def __init__(self, master: tk.Misc, theme: Theme, icon: str, size: float) -> None:
         super().__init__(master, borderwidth=0, highlightthickness=0, takefocus=0)
@@ -47,7 +47,7 @@ class FieldIcon(tk.Label):
         theme.follow(self, lambda _: self._paint())
 
     def on_click(self, command: Callable[[], object]) -> None:
-        """Call this on each click. From now on the icon is highlighted below the mouse."""
+        """Call `command` on each click, and highlight the icon below the mouse."""
         self.bind("<Button-1>", lambda _: command(), add="+")
         self.bind("<Enter>", lambda _: self._hover(True), add="+")
         self.bind("<Leave>", lambda _: self._hover(False), add="+")

@@ -1,4 +1,4 @@
-"""Date entry field: typed, stepped with keys, or chosen in a drop-down calendar."""
+"""Date entry field: the user types the date, changes it with keys, or selects it in a drop-down calendar."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from era5dl.gui.widgets.month_view import MonthView
 
 
 class DateField(CompositeField):
-    """Up and Down step by a day, PgUp and PgDn by a month, with Ctrl by a year. Alt+Down or F4 opens the calendar.
+    """Up and Down change the date by a day, PgUp and PgDn by a month, Ctrl with these by a year.
 
-    A text that is not a valid date gets a red ring, and `error` explains it. `on_change` is called after each change of
-    the text; ask `get` and `error`.
+    Alt+Down or F4 opens the calendar. A text that is not a valid date gets a red ring, and `error` explains it.
+    `on_change` is called after each change of the text; `get` and `error` return the new state.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class DateField(CompositeField):
         self.variable.set(min(max(day, self._first), self._last).isoformat())
 
     def set_bounds(self, first: date, last: date) -> None:
-        """Set the first and last valid day. The text stays, and is validated again."""
+        """Set the first and last valid day, and validate the text again."""
         if (first, last) != (self._first, self._last):
             self._first, self._last = first, last
             self._text_changed()
 
     def set_texts(self, texts: DateTexts) -> None:
-        """Set the texts of another language; `error` is translated at once."""
+        """Set the texts in another language, including that of `error`."""
         self.close()
         self._texts = texts
         self._validate()
@@ -74,14 +74,14 @@ class DateField(CompositeField):
         return self._popup is not None
 
     def toggle(self) -> None:
-        """Open the calendar, or close it."""
+        """Open or close the calendar."""
         if self._popup is not None:
             self.close()
         else:
             self.open()
 
     def open(self) -> None:
-        """Open the calendar, and give it the keyboard."""
+        """Open the calendar and focus it."""
         if self._popup is not None:
             return
         day = parse_date(self.variable.get()) or min(max(date.today(), self._first), self._last)
@@ -108,7 +108,7 @@ class DateField(CompositeField):
         self._outside_binding = self.winfo_toplevel().bind("<Button-1>", self._click_outside, add="+")
 
     def close(self, *, refocus: bool = True) -> None:
-        """Close the calendar, and give the keyboard back to the entry."""
+        """Close the calendar. refocus: focus the entry."""
         if self._popup is None:
             return
         popup, self._popup, self.month = self._popup, None, None
@@ -127,7 +127,7 @@ class DateField(CompositeField):
     # --- calendar
 
     def _place(self, popup: tk.Toplevel) -> None:
-        """Below the field, or above it if there is no room."""
+        """Place the calendar below the field; above it if there is too little room."""
         popup.update_idletasks()
         width, height, gap = popup.winfo_reqwidth(), popup.winfo_reqheight(), self.theme.px(3)
         x = max(0, min(self.winfo_rootx(), self.winfo_screenwidth() - width))
@@ -146,7 +146,7 @@ class DateField(CompositeField):
             self.close(refocus=False)
 
     def _close_without_focus(self) -> None:
-        """Close if another program has the keyboard now: the calendar would lie over its window."""
+        """Close the calendar if another program has the focus, because it would cover that program's window."""
         if self._popup is not None and self.focus_displayof() is None:
             self.close(refocus=False)
 
@@ -189,7 +189,7 @@ class DateField(CompositeField):
 
 
 def _unbind(widget: tk.Misc, sequence: str, funcid: str) -> None:
-    """Remove one of several bindings; `unbind` of Python before 3.13 removes all of them."""
+    """Remove one of several bindings. Before Python 3.13 `unbind` removes all of them."""
     script = str(widget.tk.call("bind", str(widget), sequence))
     kept = "\n".join(line for line in script.split("\n") if funcid not in line)
     widget.tk.call("bind", str(widget), sequence, kept)

@@ -1,4 +1,4 @@
-"""Parses dates that a user enters, and explains what is wrong with them. No Tk in here."""
+"""Parses dates that a user enters, and explains errors in them. No Tk in here."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class DateTexts:
     """Texts of a date field and its calendar, in one language."""
 
     weekdays: tuple[str, ...]  # short, Monday first
-    month_title: Callable[[int, int], str]  # of year and month
-    empty: str  # errors from here on
+    month_title: Callable[[int, int], str]  # arguments: year and month
+    empty: str  # this and the following texts are errors
     not_a_date: str
     no_such_day: str
-    too_early: Callable[[date], str]  # of the first day allowed
-    too_late: Callable[[date], str]  # of the last one
+    too_early: Callable[[date], str]  # argument: the first valid day
+    too_late: Callable[[date], str]  # argument: the last valid day
 
 
 def parse_date(text: str) -> date | None:
@@ -53,7 +53,7 @@ def date_error(text: str, first: date, last: date, texts: DateTexts) -> str:
 
 
 def months_later(day: date, months: int) -> date:
-    """Return the same day so many months later, or the last day of a shorter month; limited to the range of `date`."""
+    """Return the date `months` months later; the last day if that month is shorter. Limited to the range of `date`."""
     number = min(max(day.year * 12 + day.month - 1 + months, 12), 9999 * 12 + 11)
     year, month = divmod(number, 12)
     return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))

@@ -1,11 +1,11 @@
 """Line chart on a canvas: values over the last minutes or the last hour.
 
-    chart = LineChart(card, look, format_value=text.speed, span=3600, format_ago=...)
+    chart = LineChart(card, theme, format_value=format_speed, span=3600, format_ago=...)
     chart.show([Series(_("Speed"), samples)], now=time.time())
 
-Tk draws lines without anti-aliasing. Each line therefore has a wider one below it, in a colour between line and
-background. Drawing 600 points takes about 2 ms, 3,600 about 21 ms; more points are thinned out. matplotlib was measured
-and not used: importing it takes longer than opening the window, and it adds 70 MB.
+Tk draws lines without anti-aliasing. Therefore each line has a wider one below it, in a colour between line and
+background. Drawing 600 points takes about 2 ms, 3,600 about 21 ms; more are reduced. matplotlib is not used, because
+importing it takes longer than opening the window, and it needs 70 MB.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ MOST_POINTS = 600
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line. samples: (time in seconds, value), ordered by time; a value None is a gap."""
+    """One line. samples: (time in seconds, value), ordered by time. The value None is a gap."""
 
     name: str
     samples: Sequence[Sample]
 
 
 class LineChart(tk.Canvas):
-    """A single series is drawn with a filled area; several have a legend. The values at the mouse are displayed."""
+    """Chart that displays the values at the mouse. A single series has a filled area; several have a legend."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class LineChart(tk.Canvas):
         width: float = 320,
         height: float = 120,
     ) -> None:
-        """span: seconds from the left edge to now. format_ago(seconds): labels of the time axis; None for no axis.
+        """span: seconds from the left edge to now. format_ago(seconds): label of the time axis; None for no axis.
 
-        least: the lowest maximum of the scale. empty: text shown while there is nothing to draw.
+        least: minimum of the upper end of the scale. empty: text shown while there is nothing to draw.
         """
         super().__init__(master, width=theme.px(width), height=theme.px(height), highlightthickness=0, borderwidth=0)
         self._theme, self._format, self._ago, self._span, self._least = theme, format_value, format_ago, span, least
@@ -85,12 +85,12 @@ class LineChart(tk.Canvas):
         self._draw()
 
     def set_texts(self, *, title: str = "", empty: str = "") -> None:
-        """Set the texts; the names of the series come with `show`."""
+        """Set the texts, except the names of the series, which `show` sets."""
         self._title, self._empty = title, empty
         self._draw()
 
     def set_span(self, span: float) -> None:
-        """Set the seconds from the left edge to now; seen with the next `show`."""
+        """Set the seconds from the left edge to now, for the next `show`."""
         self._span = span
 
     # --- drawing
@@ -120,7 +120,7 @@ class LineChart(tk.Canvas):
             return
         for mark, label in zip(marks, labels, strict=True):
             y = self._y(mark)
-            if values or mark == 0:  # else the text for an empty chart is there
+            if values or mark == 0:  # otherwise the label would overlap the text for an empty chart
                 batch.create("line", left, y, right, y, fill=palette.border if mark == 0 else palette.line)
             self._batch.create("text", left - px(6), y, text=label, anchor="e", fill=palette.muted, font=scaling.SMALL)
         self._draw_times()
@@ -134,7 +134,7 @@ class LineChart(tk.Canvas):
         self._draw_reading()
 
     def _most(self) -> int:
-        """Maximum number of points: more than one in two pixels would only make the line thicker."""
+        """Return the maximum number of points: more than one per two pixels would only make the line thicker."""
         return min(MOST_POINTS, max(60, self._wide // 2)) if self._wide > 1 else MOST_POINTS
 
     def _x(self, instant: float) -> float:
@@ -216,7 +216,7 @@ class LineChart(tk.Canvas):
         self._draw_reading()
 
     def reading(self, x: int) -> list[tuple[str, str]]:
-        """Return the names and values of the samples at this place, for each series that has one nearby."""
+        """Return the names and values of the samples near x, for the series that have one."""
         found = []
         for one in self._series:
             known = [(abs(self._x(instant) - x), value) for instant, value in one.samples if value is not None]
@@ -248,5 +248,5 @@ class LineChart(tk.Canvas):
 
 
 def _dash(number: int, px: Callable[[float], int]) -> tuple[int, ...] | str:
-    """Dashes of a line, so that lines differ by more than their colour."""
+    """Return the dash pattern of a line, so that lines differ not only in colour."""
     return ("", (px(6), px(3)), (px(2), px(3)), (px(8), px(3), px(2), px(3)))[number % 4]

@@ -1,6 +1,6 @@
-"""Calendar of one month on a canvas, as it drops down from a date field.
+"""Calendar of one month on a canvas, used as the drop-down of a date field.
 
-tkcalendar was tried and not used: it is GPL, and Escape does not close its pop-up.
+tkcalendar is not used: its licence is the GPL, and Escape does not close its pop-up.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from era5dl.gui.widgets.date_input import DateTexts, months_later
 _CELL = 36  # width of a day, in unscaled pixels
 _ROW = 30
 _MARGIN = 10
-_TOP = 44  # of the title
-_NAMES = 24  # of the names of the weekdays
+_TOP = 44  # height of the title
+_NAMES = 24  # height of the names of the weekdays
 
 
 class MonthView(tk.Canvas):
-    """Arrow keys move by days and weeks, PgUp and PgDn by months, with Ctrl by years; Home and End within the month.
+    """Arrow keys move by days and weeks, PgUp and PgDn by months or with Ctrl by years, Home and End within the month.
 
-    on_pick(day): Return, Space or a click.  on_leave(): Escape or Tab.
+    on_pick(day): called for Return, Space or a click. on_leave(): called for Escape or Tab.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MonthView(tk.Canvas):
         self._first, self._last, self._today = first, last, today or date.today()
         self._on_pick = on_pick
         self.day = min(max(day, first), last)
-        self._month = self.day.replace(day=1)  # shown; the mouse browses months without moving the day
+        self._month = self.day.replace(day=1)  # the visible month; the mouse changes it without changing the day
         self._hovered: object = None
         self._places: list[
             tuple[int, int, int, int, object]
@@ -127,7 +127,7 @@ class MonthView(tk.Canvas):
     # --- mouse and keyboard
 
     def _month_at(self, months: int) -> date | None:
-        """Return the first day of the month so many months away, limited to the bounds; None if that is this month."""
+        """Return the first day of the month `months` later, within the bounds; None if that is the visible month."""
         target = months_later(self._month, months)
         target = min(max(target, self._first.replace(day=1)), self._last.replace(day=1))
         return target if target != self._month else None

@@ -12,7 +12,10 @@ _STEPS = {"<Up>": 1, "<Down>": -1, "<Button-4>": 1, "<Button-5>": -1, "<Prior>":
 
 
 class NumberField(CompositeField):
-    """Type, or use the buttons, Up, Down, PgUp, PgDn or the wheel. `on_change` gets each new valid number."""
+    """Field for typing; buttons, Up, Down, PgUp, PgDn and the wheel change the number.
+
+    on_change: called with each new valid number.
+    """
 
     def __init__(
         self,

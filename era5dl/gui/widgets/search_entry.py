@@ -1,4 +1,4 @@
-"""Search field: a magnifier icon, a placeholder text while it is empty, and a button that clears it."""
+"""Search field with a magnifier icon, a placeholder text while it is empty, and a button that clears it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from era5dl.gui.widgets.composite_field import CompositeField
 
 
 class SearchEntry(CompositeField):
-    """`on_change` gets the text after each change. Escape clears it."""
+    """Search field. on_change: called with the text after each change. Escape clears the text."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class SearchEntry(CompositeField):
         self._arrange()
 
     def get(self) -> str:
-        """Return the text, without spaces around it."""
+        """Return the text without leading and trailing spaces."""
         return self.variable.get().strip()
 
     def set(self, text: str) -> None:
@@ -46,7 +46,7 @@ class SearchEntry(CompositeField):
         self.variable.set(text)
 
     def clear(self) -> None:
-        """Clear the text, and give the entry the keyboard."""
+        """Clear the text, and focus the entry."""
         self.variable.set("")
         self.entry.focus_set()
 
@@ -55,13 +55,13 @@ class SearchEntry(CompositeField):
         self._placeholder.configure(text=placeholder)
 
     def focus_set(self) -> None:
-        """Give the entry the keyboard, with its text selected."""
+        """Focus the entry, and select its text."""
         self.entry.focus_set()
         self.entry.selection_range(0, "end")
 
     def _escape(self, _event: object) -> str | None:
         if not self.variable.get():
-            return None  # leave it to others, such as a dialog
+            return None  # let other widgets handle it, such as a dialog
         self.variable.set("")
         return "break"
 

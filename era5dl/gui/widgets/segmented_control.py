@@ -1,4 +1,4 @@
-"""Segmented control: a few choices side by side, of which one is selected."""
+"""Segmented control: a few choices side by side, one of which is selected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from era5dl.gui.theme.theme import Theme
 
 
 class SegmentedControl(ttk.Frame):
-    """Left and Right, or a click, select a choice."""
+    """A click, or the keys Left and Right, select a choice."""
 
     def __init__(
         self,
@@ -21,7 +21,7 @@ class SegmentedControl(ttk.Frame):
         value: str,
         on_change: Callable[[str], object],
     ) -> None:
-        """choices: texts by value, in order. on_change: gets the value."""
+        """choices: texts by value, in order. on_change: called with the new value."""
         super().__init__(master, style="Segments.TFrame", padding=theme.px(3))
         self._variable = tk.StringVar(self, value=value)
         self._on_change = on_change
@@ -48,7 +48,7 @@ class SegmentedControl(ttk.Frame):
         return self._variable.get()
 
     def set(self, value: str) -> None:
-        """Select a value; `on_change` is not called."""
+        """Select a value. `on_change` is not called."""
         self._variable.set(value)
         self._reported = value
         self._set_tab_stop()

@@ -1,4 +1,4 @@
-"""Splitter: the gap between two panels, moved with the mouse or the arrow keys."""
+"""Splitter: the gap between two panels, which the user moves with the mouse or the arrow keys."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _GRIP = (2.0, 36.0)  # width and height of its visible part
 
 
 class Splitter(tk.Canvas):
-    """on_move(pixels): it moved to the right by this distance. on_release(): the move ended.
+    """on_move(pixels): called when it is moved to the right by this distance. on_release(): called after the move.
 
-    on_reset(): a double click, or Home.
+    on_reset(): called for a double click or Home.
     """
 
     def __init__(

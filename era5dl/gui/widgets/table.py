@@ -1,4 +1,4 @@
-"""Table for a hundred thousand rows, with sorting, multiple selection and keyboard control.
+"""Table widget for 100,000 rows and more, with sorting, multiple selection and keyboard control.
 
 table = VirtualTable(card, theme, columns=(Column("file", "File", stretch=True, middle=True), ...), model=model,
                      on_sort=..., on_select=..., on_menu=..., on_open=...)
@@ -21,9 +21,9 @@ _WHEEL_ROWS = 3
 class VirtualTable(TableView):
     """Keys: arrows, PgUp, PgDn, Home, End, with Shift for ranges; Space, Ctrl+A, Return, the Menu key, Alt+1…9 to sort.
 
-    on_sort(name): a heading was clicked; sort the model, then call `show_sort` and `refresh`.
-    on_select(ids): the selection changed.   on_open(id): Return or a double click.
-    on_menu(x, y): the Menu key or the right mouse button, with screen coordinates; it is about the selection.
+    on_sort(name): called when a heading is clicked; it sorts the model, then calls `show_sort` and `refresh`.
+    on_select(ids): called when the selection has changed.   on_open(id): called for Return or a double click.
+    on_menu(x, y): called for the Menu key or the right mouse button, to show a menu for the selection at (x, y).
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class VirtualTable(TableView):
         canvas.bind("<MouseWheel>", lambda event: self._wheel(-_WHEEL_ROWS if event.delta > 0 else _WHEEL_ROWS))
 
     def _index_at(self, y: int) -> int | None:
-        """Index of the row at this height; -1 below the last row, None in the header."""
+        """Return the index of the row at this height; -1 below the last row, None in the header."""
         if y < self.row_height:
             return None
         index = self._viewport.top + y // self.row_height - 1

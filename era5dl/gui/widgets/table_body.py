@@ -1,4 +1,4 @@
-"""Canvas items of the visible rows of a table; only what changed is updated."""
+"""Body of a table: canvas items of the visible rows. Only changed items are updated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from era5dl.gui.widgets.text_fitter import TextFitter
 
 @dataclass(slots=True)
 class _Line:
-    """The canvas items of one line, and what they show now."""
+    """The canvas items of one line, and their current contents."""
 
     background: int
     cells: list[tuple[int, int]]  # for each column the text and the image (0 if it has none)
@@ -27,7 +27,7 @@ class _Line:
 
 
 class TableBody:
-    """Draws rows below the header, each `row_height` pixels high. A line is a place on the screen, not a row."""
+    """Draws rows below the header, each `row_height` pixels high. A line is a position on the screen, not a row."""
 
     def __init__(
         self, canvas: tk.Canvas, theme: Theme, header: TableHeader, fitter: TextFitter, row_height: int
@@ -42,7 +42,7 @@ class TableBody:
         return len(self._lines)
 
     def rebuild(self, count: int) -> None:
-        """Create the items of `count` lines again."""
+        """Delete all items, and create those of `count` lines."""
         columns = self._header.columns
         self._canvas.delete("rows")
         self._batch.clear()
@@ -54,23 +54,23 @@ class TableBody:
             self._lines.append(_Line(background, cells, texts=[""] * len(columns), images=[""] * len(columns)))
 
     def texts(self) -> list[tuple[str, ...]]:
-        """Return the texts on the screen, as shortened."""
+        """Return the visible texts, shortened as on the screen."""
         return [tuple(line.texts) for line in self._lines if line.row is not None]
 
     def shortened_text(self, place: int, column: int) -> str:
-        """Return the whole text of a cell if it is shown shortened, else ""."""
+        """Return the full text of a cell if it is shortened, else ""."""
         line = self._lines[place] if 0 <= place < len(self._lines) else None
         if line is None or line.row is None or line.row.texts[column] == line.texts[column]:
             return ""
         return line.row.texts[column]
 
     def widest(self, column: int) -> int:
-        """Return the pixels that the visible contents of a column need."""
+        """Return the width in pixels that the visible contents of a column need."""
         texts = (line.row.texts[column] for line in self._lines if line.row)
         return self._fitter.widest(texts) + self._indent(self._header.columns[column])
 
     def draw(self, place: int, row: Row | None, colours: tuple[str, str]) -> None:
-        """Put a row, or nothing, on a line; seen after `flush`. colours: of the background and its outline."""
+        """Put a row on a line, or clear the line (None); visible after `flush`. colours: background and its outline."""
         line = self._lines[place]
         if colours != line.colours:
             y = self._row_height * (place + 1)
@@ -93,7 +93,7 @@ class TableBody:
                 self._batch.change(text, fill=self._text_colour(column, row, colours[0]))
 
     def flush(self) -> None:
-        """Send what `draw` changed to the screen."""
+        """Show the changes by `draw` on the screen."""
         self._batch.send()
 
     def _draw_text(self, line: _Line, number: int, column: Column, item: int, row: Row | None) -> None:
@@ -132,7 +132,7 @@ class TableBody:
         return text, image
 
     def _indent(self, column: Column) -> int:
-        """Width of the image in front of the text."""
+        """Return the width of the image in front of the text."""
         if column.show is Show.PROGRESS:
             return self._theme.px(self._header.bar_width + 8)
         return self._theme.px(21) if column.show is Show.STATUS else 0

@@ -1,4 +1,4 @@
-"""Header of a table: titles, the marker of the sorted column, and column widths that can be dragged."""
+"""Header of a table: titles, sort marker, and column edges that can be dragged."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from era5dl.gui.widgets.text_fitter import TextFitter
 
 _PADDING = 8  # unscaled pixels at both sides of a cell
 _BAR, _SHORTEST_BAR = 84.0, 24.0  # width of a progress bar, in unscaled pixels
-_GRIP = 4  # distance from an edge within which the mouse drags it
-_CLICK = 4  # distance that a press may move and still be a click
+_GRIP = 4  # distance from an edge, in unscaled pixels, within which the mouse drags it
+_CLICK = 4  # distance that the mouse may move during a click
 
 
 class TableHeader:
-    """Draws on the canvas of the table, in its first `height` pixels. Columns are referred to by their number."""
+    """Draws on the canvas of the table, in its first `height` pixels. Columns are identified by number."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class TableHeader:
         fitter: TextFitter,
         widest: Callable[[int], int],
     ) -> None:
-        """widest: returns the pixels that the contents of a column need."""
+        """widest: returns the width in pixels that the contents of a column need."""
         self.columns = tuple(columns)
         self._canvas, self._theme, self._height = canvas, theme, height
         self._on_sort, self._on_resize, self._fitter, self._widest = on_sort, on_resize, fitter, widest
@@ -46,8 +46,8 @@ class TableHeader:
         self._sorted: str | None = None
         self._descending = False
         self._hovered = -1
-        self._pressed: tuple[int, int] | None = None  # column and x of a click on a title that has begun
-        self._dragged: tuple[int, int, int] | None = None  # column, x and width of an edge that is being dragged
+        self._pressed: tuple[int, int] | None = None  # column and x where the button was pressed on a title
+        self._dragged: tuple[int, int, int] | None = None  # while an edge is dragged: column, x and width at the start
 
     def span(self, number: int) -> tuple[int, int]:
         """Return the left and right end of the contents of a column."""
@@ -55,22 +55,22 @@ class TableHeader:
         return self._edges[number] + padding, self._edges[number + 1] - padding
 
     def hidden(self, number: int) -> bool:
-        """Whether there is no room for this column."""
+        """Return whether there is no room for this column."""
         return self._edges[number] == self._edges[number + 1]
 
     def column_at(self, x: int) -> int | None:
-        """Return the column at this place."""
+        """Return the column at this position."""
         for number in range(len(self.columns)):
             if self._edges[number] <= x < self._edges[number + 1]:
                 return number
         return None
 
     def set_titles(self, titles: Sequence[str]) -> None:
-        """Set the titles; `arrange` draws them."""
+        """Set the titles, which `arrange` draws."""
         self.columns = tuple(replace(column, title=title) for column, title in zip(self.columns, titles, strict=True))
 
     def mark_sorted(self, name: str | None, descending: bool) -> None:
-        """Show by which column the rows are sorted."""
+        """Set the sort marker."""
         self._sorted, self._descending = name, descending
         self._draw()
 
@@ -82,7 +82,7 @@ class TableHeader:
     # --- widths
 
     def arrange(self, width: int) -> None:
-        """Divide the width of the table among its columns, and draw the titles."""
+        """Distribute the width of the table to its columns, and draw the titles."""
         self.width = width
         least = [self._theme.px(column.least) for column in self.columns]
         wanted = list(self._wanted)
@@ -110,7 +110,7 @@ class TableHeader:
         self._draw()
 
     def _fit_bars(self) -> None:
-        """Make progress bars as wide as their column allows beside the percentage."""
+        """Make the progress bars as wide as their column allows beside the percentage."""
         for number, column in enumerate(self.columns):
             if column.show is Show.PROGRESS:
                 left, right = self.span(number)
@@ -118,7 +118,7 @@ class TableHeader:
                 self.bar_width = max(_SHORTEST_BAR, min(_BAR, room))
 
     def _resize(self, number: int, width: int) -> None:
-        """Set the width of a column; a column that stretches gets or gives the difference."""
+        """Set the width of a column. A column that stretches compensates for the difference."""
         width = max(self._theme.px(self.columns[number].least), width)
         if self.columns[number].stretch and number + 1 < len(self.columns):
             other = number + 1  # this column takes what remains: its edge moves with the width of its neighbour
@@ -131,7 +131,7 @@ class TableHeader:
     # --- mouse
 
     def press(self, event: tk.Event[Any]) -> None:
-        """The button went down in the header."""
+        """Handle a press of the mouse button in the header."""
         edge = self._edge_at(event.x)
         if edge is not None:
             self._dragged = (edge, event.x, self._edges[edge + 1] - self._edges[edge])
@@ -141,7 +141,7 @@ class TableHeader:
             self._pressed = (number, event.x)
 
     def drag(self, event: tk.Event[Any]) -> bool:
-        """The mouse moved with its button down. Return whether that began in the header."""
+        """Handle a mouse movement with the button pressed. Return whether the button was pressed in the header."""
         if self._dragged is not None:
             number, start, width = self._dragged
             self._resize(number, width + event.x - start)
@@ -149,20 +149,20 @@ class TableHeader:
         return self._pressed is not None
 
     def release(self, event: tk.Event[Any]) -> None:
-        """The button went up, anywhere."""
+        """Handle a release of the mouse button at any position."""
         pressed, self._pressed, self._dragged = self._pressed, None, None
         if pressed and abs(event.x - pressed[1]) <= self._theme.px(_CLICK) and 0 <= event.y < self._height:
             self.sort(pressed[0])
 
     def double_click(self, event: tk.Event[Any]) -> None:
-        """On an edge: make the column as wide as its contents."""
+        """Make the column as wide as its contents, if the mouse is on its edge."""
         edge = self._edge_at(event.x)
         if edge is not None:
             title = self._font.measure(self.columns[edge].title) + self._theme.px(16)
             self._resize(edge, max(title, self._widest(edge)) + 2 * self._theme.px(_PADDING) + 1)
 
     def hover(self, event: tk.Event[Any] | None) -> None:
-        """The mouse is over the header (None: elsewhere)."""
+        """Set mouse cursor and highlight for the mouse position. event: None if the mouse is not over the header."""
         edge = self._edge_at(event.x) if event else None
         self._canvas.configure(cursor="sb_h_double_arrow" if edge is not None else "")
         number = self.column_at(event.x) if event and edge is None else None
@@ -172,7 +172,7 @@ class TableHeader:
             self._draw()
 
     def _edge_at(self, x: int) -> int | None:
-        """Return the column whose right edge is here."""
+        """Return the column whose right edge is at this position."""
         for number in range(len(self.columns)):
             if abs(x - self._edges[number + 1]) <= self._theme.px(_GRIP):
                 return number

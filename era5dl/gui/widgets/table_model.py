@@ -1,4 +1,4 @@
-"""Data side of a table: columns, rows, the interface of its model, selection and scroll position. No Tk in here."""
+"""Data of a table: columns, rows, interface of the model, selection and scroll position. No Tk in here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 
 class StatusStyle(Enum):
-    """How the status of a row is drawn: (icon, colour of icon and text, colour of a progress bar)."""
+    """Appearance of the status of a row: (icon, colour of icon and text, colour of a progress bar)."""
 
     WAITING = ("waiting", "muted", "control")
     ACTIVE = ("active", "accent", "accent")
@@ -25,17 +25,17 @@ class StatusStyle(Enum):
 
     @property
     def colour(self) -> str:
-        """A field of the palette, for the icon and the text."""
+        """Name of a colour of the palette, for the icon and the text."""
         return self.value[1]
 
     @property
     def bar(self) -> str:
-        """A field of the palette, for a progress bar."""
+        """Name of a colour of the palette, for a progress bar."""
         return self.value[2]
 
 
 class Show(Enum):
-    """How a column shows its text."""
+    """What a column shows."""
 
     TEXT = "text"
     PROGRESS = "progress"  # a bar for Row.progress in the colour of Row.status, then the text
@@ -44,22 +44,22 @@ class Show(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; lengths are in unscaled pixels."""
+    """One column. Lengths are in unscaled pixels."""
 
     name: str  # passed to `on_sort`
     title: str
     width: float = 100
     show: Show = Show.TEXT
-    right: bool = False  # aligned right: numbers
-    stretch: bool = False  # takes the remaining width; one column should
-    middle: bool = False  # long texts lose their middle: names that differ at their end
+    right: bool = False  # aligned to the right, for numbers
+    stretch: bool = False  # takes the remaining width; set it for one column
+    middle: bool = False  # long texts are shortened in the middle, for names that differ at their end
     least: float = 48
-    optional: bool = False  # hidden where the table is too narrow for all columns
+    optional: bool = False  # hidden if the table is too narrow for all columns
     muted: bool = False  # in the colour of secondary text
 
 
 class Row(NamedTuple):
-    """One row as it is drawn; compared with what is on the screen, so that only changed cells are drawn."""
+    """Contents of one row. Rows are compared with those on the screen, so that only changed cells are drawn."""
 
     texts: tuple[str, ...]  # one for each column
     progress: float = 0.0  # 0 to 1
@@ -67,7 +67,7 @@ class Row(NamedTuple):
 
 
 class TableModel(Protocol):
-    """What a table needs from its data. `row` is called for visible rows only."""
+    """Interface of the data of a table. `row` is called for visible rows only."""
 
     def row_count(self) -> int:
         """Return the number of rows."""
@@ -82,22 +82,22 @@ class TableModel(Protocol):
         ...
 
     def row_ids(self) -> Iterable[Hashable]:
-        """Return the ids of all rows; called when all are selected."""
+        """Return the ids of all rows. Called when the user selects all."""
         ...
 
     def index_of(self, row_id: Hashable) -> int | None:
-        """Return the index of a row, None if a filter hides it; called for key presses and clicks only."""
+        """Return the index of a row; None if a filter hides it. Called for key presses and clicks only."""
         ...
 
 
 class Selection:
-    """Selected rows and the cursor (the row that has the keyboard), by their ids."""
+    """Selected rows and the cursor (the focused row), by their ids."""
 
     def __init__(self, model: TableModel) -> None:
         self.model = model
         self.ids: frozenset[Hashable] = frozenset()
         self.cursor: Hashable = None
-        self._anchor: Hashable = None  # where a range began
+        self._anchor: Hashable = None  # start of a range
 
     def clear(self) -> None:
         """Deselect everything, and remove the cursor."""
@@ -115,7 +115,7 @@ class Selection:
         self.ids ^= {self.cursor}
 
     def extend(self, index: int) -> None:
-        """Select the range from its beginning to this row."""
+        """Select the range from its start to this row."""
         start = self.model.index_of(self._anchor) if self._anchor is not None else None
         if start is None:
             self.select(index)
@@ -129,35 +129,35 @@ class Selection:
         self.ids = frozenset(self.model.row_ids())
 
     def cursor_index(self) -> int | None:
-        """Return the index of the row with the cursor; None if there is none, or a filter hides it."""
+        """Return the index of the focused row; None if there is none or a filter hides it."""
         return self.model.index_of(self.cursor) if self.cursor is not None else None
 
 
 class Viewport:
-    """Which rows are visible: `top` is the index of the first one, `height` the number that is visible in full."""
+    """The visible rows. top: index of the first one. height: number of rows that are completely visible."""
 
     def __init__(self) -> None:
         self.top, self.height = 0, 1
 
     def clamp(self, count: int) -> None:
-        """Stay within `count` rows."""
+        """Limit the position to `count` rows."""
         self.top = max(0, min(self.top, count - self.height))
 
     def show(self, index: int) -> None:
-        """Scroll as far as needed to make this row visible."""
+        """Scroll just as far as needed to make this row visible."""
         if index < self.top:
             self.top = index
         elif index >= self.top + self.height:
             self.top = index - self.height + 1
 
     def scroll(self, command: str, number: str, unit: str, count: int) -> None:
-        """Obey a scrollbar: ("moveto", fraction) or ("scroll", number, "units" or "pages")."""
+        """Execute a scrollbar command: ("moveto", fraction) or ("scroll", number, "units" or "pages")."""
         if command == "moveto":
             self.top = round(float(number) * count)
         else:
             self.top += int(number) * (self.height if unit == "pages" else 1)
 
     def fractions(self, count: int) -> tuple[float, float]:
-        """Return the ends of the thumb of a scrollbar."""
+        """Return the ends of the scrollbar's thumb as fractions."""
         count = max(1, count)
         return self.top / count, min(1.0, (self.top + self.height) / count)

@@ -1,7 +1,7 @@
-"""Drawing of a table with any number of rows: a canvas on which only the visible rows exist.
+"""Table without input handling: a canvas with items for the visible rows only, for any number of rows.
 
-ttk.Treeview was measured and not used: it stores every row (98 MB for 100,000), redraws all visible rows when one of
-them changes, and can show a progress bar only in its first column. Here a refresh without changes takes 0.1 ms.
+ttk.Treeview is not used: it stores every row (98 MB for 100,000), redraws all visible rows when one of them changes,
+and can show a progress bar only in its first column. Here a refresh without changes takes 0.1 ms.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TableView(ttk.Frame):
         self._hovered, self._focused = -1, False
         self._scrollbar_shows: tuple[float, float] | None = None
         self._empty = empty
-        self._empty_shown: bool | None = None  # None: unknown, draw it again
+        self._empty_shown: bool | None = None  # None: unknown, so it must be drawn again
         self.row_height = theme.px(10) + scaling.line_height(self)
         self.canvas = tk.Canvas(
             self,
@@ -74,21 +74,21 @@ class TableView(ttk.Frame):
 
     @property
     def selection(self) -> frozenset[Hashable]:
-        """Ids of the selected rows, including those that a filter hides."""
+        """The ids of the selected rows, including those that a filter hides."""
         return self._selection.ids
 
     def select(self, ids: Iterable[Hashable]) -> None:
-        """Select these rows, without a callback."""
+        """Select these rows. No callback is called."""
         self._selection.ids = frozenset(ids)
         self.refresh()
 
     def set_empty_text(self, text: str) -> None:
-        """Set the text for a table without rows, shown from the next `refresh` on."""
+        """Set the text for an empty table, from the next `refresh` on."""
         if text != self._empty:
             self._empty, self._empty_shown = text, None
 
     def set_texts(self, titles: Sequence[str], empty: str | None = None) -> None:
-        """Set the titles of all columns, and the text for a table without rows (None: keep it)."""
+        """Set the titles of all columns, and the text for an empty table (None: keep it)."""
         if empty is not None:
             self._empty = empty
         self.header.set_titles(titles)
@@ -109,11 +109,11 @@ class TableView(ttk.Frame):
         return self._viewport.top
 
     def texts_shown(self) -> list[tuple[str, ...]]:
-        """Return the visible texts, row by row, as shortened; for tests."""
+        """Return the visible texts row by row, shortened as on the screen; for tests."""
         return self._body.texts()
 
     def refresh(self) -> None:
-        """Show the current state of the model."""
+        """Show the current rows of the model."""
         count, viewport = self._model.row_count(), self._viewport
         viewport.clamp(count)
         for place in range(len(self._body)):
@@ -130,7 +130,7 @@ class TableView(ttk.Frame):
             self.canvas.itemconfigure("empty", text=self._empty if self._empty_shown else "")
 
     def yview(self, command: str, number: str, unit: str = "") -> None:
-        """Scroll as a scrollbar asks."""
+        """Execute a scrollbar command."""
         self._viewport.scroll(command, number, unit, self._model.row_count())
         self.refresh()
 
@@ -141,13 +141,13 @@ class TableView(ttk.Frame):
         self._rebuild()
 
     def _rebuild(self) -> None:
-        """Create all canvas items again: the size, the columns or the colours changed."""
+        """Create all canvas items again, after a change of size, columns or colours."""
         canvas, width = self.canvas, self.canvas.winfo_width()
         self._viewport.height = max(1, (canvas.winfo_height() - self.row_height) // self.row_height)
         self._empty_shown = None
         canvas.delete("empty")
         self.header.arrange(width)
-        self._body.rebuild(self._viewport.height + 1)  # the last one may be cut by the lower edge
+        self._body.rebuild(self._viewport.height + 1)  # the last row may be partly visible
         canvas.create_text(
             width // 2,
             self.row_height * 3,
@@ -161,7 +161,7 @@ class TableView(ttk.Frame):
         self.refresh()
 
     def _colours(self, index: int | None) -> tuple[str, str]:
-        """Background and outline of a row."""
+        """Return the colours of a row: background and outline."""
         palette = self._theme.palette
         if index is None:
             return palette.card, palette.card
@@ -173,7 +173,7 @@ class TableView(ttk.Frame):
         return fill, outline
 
     def _full_text_at_mouse(self) -> str:
-        """The whole text of the cell at the mouse, if it is shortened."""
+        """Return the full text of the cell at the mouse if it is shortened, else ""."""
         x = self.canvas.winfo_pointerx() - self.canvas.winfo_rootx()
         place = (self.canvas.winfo_pointery() - self.canvas.winfo_rooty()) // self.row_height - 1
         column = self.header.column_at(x)

@@ -11,9 +11,9 @@ _CACHE_SIZE = 4000
 class TextFitter:
     """Shortens texts of one font, and caches the results.
 
-    The width of a text is computed as the sum of its characters, each of which is measured once. Asking Tk about whole
-    texts would take longer than all the rest of drawing a table: each call releases Python's lock, and the Tk thread
-    has to wait for it again. With kerning a text may be a pixel or two narrower than computed.
+    The width of a text is computed as the sum of its characters, each of which is measured once. Measuring whole texts
+    with Tk would take longer than the rest of drawing a table: each call releases the GIL, and the Tk thread has to
+    wait for it. With kerning a text may be a pixel or two narrower than computed.
     """
 
     def __init__(self, measure: Callable[[str], int]) -> None:
@@ -22,7 +22,7 @@ class TextFitter:
         self._cache: dict[tuple[str, int, bool], str] = {}
 
     def fit(self, text: str, width: int, *, middle: bool = False) -> str:
-        """Return the text, shortened to at most `width` pixels. middle: cut out its middle instead of its end."""
+        """Return the text, shortened to at most `width` pixels. middle: remove its middle instead of its end."""
         if not text:
             return text
         key = (text, width, middle)

@@ -1,6 +1,6 @@
 """Grid of toggle buttons with multiple selection, used for years, months and days.
 
-All buttons are drawn on one canvas: 130 of them appear within a few milliseconds, and they are one stop for Tab.
+All buttons are drawn on one canvas: drawing 130 of them takes a few milliseconds, and Tab stops at the grid only once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from era5dl.gui.theme.theme import Theme
 
 _GAP = 4  # between two cells, in unscaled pixels
 _HEIGHT = 27
-_LEAST_WIDTH = 50  # with less room per cell, there are fewer columns
+_LEAST_WIDTH = 50  # minimum width of a cell; if there is less room, there are fewer columns
 
 
 class ToggleGrid(ttk.Frame):
     """Click or Space toggles a cell. Dragging, or Shift with a click or an arrow key, sets a range.
 
-    Arrow keys, Home, End, PgUp and PgDn move the cursor; Ctrl+A selects all. `on_change` gets the selected values.
+    Arrow keys, Home, End, PgUp and PgDn move the cursor, Ctrl+A selects all. on_change: called with the selected
+    values.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class ToggleGrid(ttk.Frame):
         choices: Sequence[tuple[int, str]],
         on_change: Callable[[frozenset[int]], object],
     ) -> None:
-        """choices: values and their texts, in order. Titles and button texts come with `set_texts`."""
+        """choices: values and their texts, in order. `set_texts` sets the title and the texts of the buttons."""
         super().__init__(master)
         self._theme, self._on_change = theme, on_change
         self._choices = list(choices)
@@ -66,14 +67,14 @@ class ToggleGrid(ttk.Frame):
         return frozenset(self._selected)
 
     def set(self, values: Iterable[int]) -> None:
-        """Select these values; `on_change` is not called."""
+        """Select these values. `on_change` is not called."""
         self._selected = set(values)
         self._paint()
 
     def set_texts(
         self, *, title: str, all_text: str, none_text: str, choices: Sequence[tuple[int, str]] | None = None
     ) -> None:
-        """Set all texts. Values that are selected and still among the choices stay selected."""
+        """Set all texts. Selected values stay selected if they are still among the choices."""
         self._title.configure(text=title)
         self._all.configure(text=all_text)
         self._none.configure(text=none_text)
@@ -95,7 +96,7 @@ class ToggleGrid(ttk.Frame):
         self._arrange()
 
     def _arrange(self) -> None:
-        """Share out the width, and create the canvas items again."""
+        """Distribute the width to the columns, and create the canvas items again."""
         px, room = self._theme.px, self.canvas.winfo_width()
         gap = px(_GAP)
         widest_text = max((self._font.measure(text) for _, text in self._choices), default=0)
@@ -115,7 +116,7 @@ class ToggleGrid(ttk.Frame):
         self._paint()
 
     def _box(self, index: int) -> tuple[int, int, int, int]:
-        """Left, top, width and height of a cell."""
+        """Return left, top, width and height of a cell."""
         row, column = divmod(index, self._columns)
         gap, height = self._theme.px(_GAP), self._theme.px(_HEIGHT)
         return column * (self._width + gap), row * (height + gap), self._width, height
@@ -130,7 +131,7 @@ class ToggleGrid(ttk.Frame):
         self._count.configure(text=f"{len(self._selected)}" if self._selected else "")
 
     def _appearance_of(self, index: int) -> tuple[str, str]:
-        """Image of a cell, and colour of its text."""
+        """Return the image of a cell and the colour of its text."""
         p = self._theme.palette
         size = (self._theme.images, self._width, self._theme.px(_HEIGHT))
         has_cursor = self._focused and index == self._cursor
@@ -163,7 +164,7 @@ class ToggleGrid(ttk.Frame):
             self._on_change(self.get())
 
     def _select_range_to(self, index: int) -> None:
-        """Set everything from the last toggled cell to this one to the state of the former."""
+        """Set all cells from the last toggled cell to this one to the state of the former."""
         low, high = sorted((self._anchor, index))
         self._cursor = index
         self._select(range(low, high + 1), self._is_selected(self._anchor))
@@ -190,7 +191,7 @@ class ToggleGrid(ttk.Frame):
             canvas.bind(key, lambda _: self._select_all())
 
     def _index_at(self, event: tk.Event[Any]) -> int:
-        """Index of the cell at the mouse; -1 for none."""
+        """Return the index of the cell at the mouse; -1 if there is none."""
         gap = self._theme.px(_GAP)
         column, row = event.x // (self._width + gap), event.y // (self._theme.px(_HEIGHT) + gap)
         index = int(row * self._columns + column)

@@ -10,7 +10,7 @@ from era5dl.gui.theme.theme import Theme
 
 
 class ToggleSwitch(ttk.Checkbutton):
-    """Space, Return or a click toggles it."""
+    """Switch that Space, Return or a click toggles."""
 
     def __init__(
         self,
@@ -33,11 +33,11 @@ class ToggleSwitch(ttk.Checkbutton):
         )
 
     def get(self) -> bool:
-        """Whether it is on."""
+        """Return whether it is on."""
         return self._variable.get()
 
     def set(self, value: bool) -> None:
-        """Turn it on or off; `on_change` is not called."""
+        """Turn it on or off. `on_change` is not called."""
         self._variable.set(value)
 
     def set_texts(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Tooltip: a short text beside the mouse after it has rested on a widget."""
+"""Tooltip: a short text beside the mouse when it rests on a widget."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WIDEST = 520  # unscaled pixels
 
 
 class Tooltip:
-    """Kept alive by its bindings. A callable `text` is called each time; nothing is shown for an empty text."""
+    """Tooltip of one widget, whose bindings keep it alive. text: a text or a function; "" shows no tooltip."""
 
     def __init__(self, widget: tk.Misc, theme: Theme, text: str | Callable[[], str], *, delay: int = _DELAY) -> None:
         self._widget, self._theme, self._text, self._delay = widget, theme, text, delay
@@ -35,7 +35,7 @@ class Tooltip:
         return self._window is not None
 
     def show(self) -> None:
-        """Show it now."""
+        """Show it immediately."""
         self.hide()
         text = self._text if isinstance(self._text, str) else self._text()
         if not text:
