@@ -92,7 +92,7 @@ def response() -> Any:
 
 
 @pytest.mark.parametrize("size", [3, 100])
-def test_no_byte_behind_the_body_is_read(response: Callable[[bytes], tuple[Raw, socket.socket]], size: int) -> None:
+def test_nothing_beyond_the_body_is_read(response: Callable[[bytes], tuple[Raw, socket.socket]], size: int) -> None:
     """What follows is the next response on this connection."""
     raw, sock = response(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789")
     reader = reader_of(raw, sock, 5.0)
@@ -135,7 +135,7 @@ class Records:
         self._timeout = value
 
 
-def test_an_error_behind_records_that_have_arrived_is_raised_by_the_next_read() -> None:
+def test_an_error_after_received_tls_records_is_raised_by_the_next_read() -> None:
     sock: Any = Records([b"one", b"two"], ConnectionResetError("reset"))
     response: Any = SimpleNamespace(length=100)
     reader = SocketReader(None, response, sock)

@@ -86,7 +86,7 @@ def wait_until(true: Callable[[], bool]) -> None:
     raise AssertionError("waited in vain")
 
 
-def test_a_reader_that_waits_for_bytes_is_woken(bucket: S3Bucket, server: FaultServer) -> None:
+def test_abort_wakes_a_thread_that_waits_for_bytes(bucket: S3Bucket, server: FaultServer) -> None:
     server.script(Fault("body-stall", at=100_000, seconds=60))
     reader = Fetching(bucket)
     reader.start()
@@ -96,7 +96,7 @@ def test_a_reader_that_waits_for_bytes_is_woken(bucket: S3Bucket, server: FaultS
     assert reader.came == DATA[:100_000]
 
 
-def test_a_reader_that_waits_for_headers_is_woken(bucket: S3Bucket, server: FaultServer) -> None:
+def test_abort_wakes_a_thread_that_waits_for_headers(bucket: S3Bucket, server: FaultServer) -> None:
     server.script(Fault("stall-before-headers", seconds=60))
     reader = Fetching(bucket)
     reader.start()
@@ -106,7 +106,7 @@ def test_a_reader_that_waits_for_headers_is_woken(bucket: S3Bucket, server: Faul
     assert (reader.came, reader.error != "") == (b"", True)
 
 
-def test_so_is_one_on_a_connection_that_was_used_before(bucket: S3Bucket, server: FaultServer) -> None:
+def test_abort_wakes_a_thread_on_a_reused_connection(bucket: S3Bucket, server: FaultServer) -> None:
     bucket.head(KEY, Abort())
     server.script(Fault("stall-before-headers", seconds=60))
     reader = Fetching(bucket)
@@ -117,7 +117,7 @@ def test_so_is_one_on_a_connection_that_was_used_before(bucket: S3Bucket, server
     assert reader.ended()
 
 
-def test_so_is_one_whose_connection_will_be_closed_by_the_server(bucket: S3Bucket, server: FaultServer) -> None:
+def test_abort_wakes_a_thread_after_connection_close(bucket: S3Bucket, server: FaultServer) -> None:
     """After "Connection: close" the client library itself no longer knows the socket."""
     answer_ends = threading.Event()
     server.script(Fault("connection-close"))
@@ -131,7 +131,7 @@ def test_so_is_one_whose_connection_will_be_closed_by_the_server(bucket: S3Bucke
     assert 0 < len(reader.came) < len(DATA)
 
 
-def test_a_head_is_woken_too(bucket: S3Bucket, server: FaultServer) -> None:
+def test_abort_wakes_a_head_request(bucket: S3Bucket, server: FaultServer) -> None:
     server.script(Fault("stall-before-headers", seconds=60, on=("head",)))
     abort, errors = Abort(), []
 
@@ -151,7 +151,7 @@ def test_a_head_is_woken_too(bucket: S3Bucket, server: FaultServer) -> None:
 
 
 @pytest.mark.parametrize("after", [1, 1_000_000, 5_000_000])
-def test_no_ciphertext_is_taken_for_data(bucket: S3Bucket, server: FaultServer, after: int) -> None:
+def test_no_ciphertext_is_returned_as_data_after_an_abort(bucket: S3Bucket, server: FaultServer, after: int) -> None:
     """The buffers are full of encrypted bytes when the socket is shut: what is still read must be the object's."""
     paused, go_on = threading.Event(), threading.Event()
     reader = Fetching(bucket)
@@ -171,7 +171,7 @@ def test_no_ciphertext_is_taken_for_data(bucket: S3Bucket, server: FaultServer, 
     assert reader.came == DATA[: len(reader.came)]
 
 
-def test_others_are_left_alone(bucket: S3Bucket, server: FaultServer) -> None:
+def test_an_abort_does_not_affect_other_requests(bucket: S3Bucket, server: FaultServer) -> None:
     """An abort ends its own attempt; the one beside it, over the same pool, comes to its end."""
     server.script(Fault("body-stall", at=100_000, seconds=60))
     held, other = Fetching(bucket), Fetching(bucket)
@@ -188,7 +188,7 @@ def test_others_are_left_alone(bucket: S3Bucket, server: FaultServer) -> None:
     assert (other.error, bytes(other.came) == DATA) == ("", True)
 
 
-def test_after_the_attempt_the_connection_is_no_longer_ours(bucket: S3Bucket, server: FaultServer) -> None:
+def test_an_abort_after_the_attempt_does_not_close_the_connection(bucket: S3Bucket, server: FaultServer) -> None:
     abort, other = Abort(), Abort()
     bucket.head(KEY, abort)
     abort.trip("too late")
@@ -199,7 +199,7 @@ def test_after_the_attempt_the_connection_is_no_longer_ours(bucket: S3Bucket, se
     assert server.stats().connections == 1
 
 
-def test_an_attempt_that_was_ended_before_it_began_asks_nobody(bucket: S3Bucket, server: FaultServer) -> None:
+def test_an_attempt_aborted_before_it_starts_sends_no_request(bucket: S3Bucket, server: FaultServer) -> None:
     abort = Abort()
     abort.trip("paused")
     with pytest.raises(Stopped, match="paused"):
@@ -220,7 +220,7 @@ def sliced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Abort, "_shut", lambda self: None)
 
 
-def test_patience_ends_with_the_abort_alone(ends: tuple[socket.socket, socket.socket], sliced: None) -> None:
+def test_waiting_in_slices_ends_with_an_abort(ends: tuple[socket.socket, socket.socket], sliced: None) -> None:
     abort = Abort()
     abort.watch(ends[0])
     waiter = threading.Thread(target=abort.patience, args=(60.0,), daemon=True)
@@ -230,7 +230,7 @@ def test_patience_ends_with_the_abort_alone(ends: tuple[socket.socket, socket.so
     assert not waiter.is_alive()
 
 
-def test_patience_ends_with_bytes_and_with_the_time(ends: tuple[socket.socket, socket.socket]) -> None:
+def test_waiting_in_slices_ends_with_bytes_or_a_timeout(ends: tuple[socket.socket, socket.socket]) -> None:
     abort = Abort()
     abort.patience(60.0)  # nothing is watched: nothing to wait for
     abort.watch(ends[0])
@@ -243,7 +243,7 @@ def test_patience_ends_with_bytes_and_with_the_time(ends: tuple[socket.socket, s
 @pytest.mark.usefixtures("get_way")
 @pytest.mark.parametrize("size", [1, 5000, 100_000])
 @pytest.mark.parametrize("sip", [1000, 1 << 20])
-def test_in_slices_come_the_same_bytes(monkeypatch: pytest.MonkeyPatch, size: int, sip: int) -> None:
+def test_reading_in_slices_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch, size: int, sip: int) -> None:
     """Also those that came with the headers and lie in a buffer, when on the socket there will be no more."""
     monkeypatch.setattr(get_object, "SLICED", True)
     obj = ObjectInfo(KEY, size, etag_of(DATA[:size]))
@@ -263,7 +263,7 @@ def test_in_slices_come_the_same_bytes(monkeypatch: pytest.MonkeyPatch, size: in
     assert came == DATA[:size]
 
 
-def test_in_slices_come_the_bytes_that_tls_has_already_unpacked(
+def test_reading_in_slices_gives_bytes_already_decrypted_by_tls(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record of TLS is larger than a sip: its rest is no longer on the socket."""
@@ -296,7 +296,7 @@ def is_shut(sock: socket.socket) -> bool:
         return False
 
 
-def test_the_first_reason_stays() -> None:
+def test_the_first_reason_for_an_abort_is_kept() -> None:
     abort = Abort()
     assert abort.why == ""
     abort.trip("paused")
@@ -304,14 +304,14 @@ def test_the_first_reason_stays() -> None:
     assert abort.why == "paused"
 
 
-def test_a_socket_that_comes_later_is_shut_at_once(ends: tuple[socket.socket, socket.socket]) -> None:
+def test_a_socket_watched_after_the_abort_is_shut_down_at_once(ends: tuple[socket.socket, socket.socket]) -> None:
     abort = Abort()
     abort.trip("stopped")
     abort.watch(ends[0])
     assert is_shut(ends[0])
 
 
-def test_only_the_socket_that_is_watched_now_is_shut(ends: tuple[socket.socket, socket.socket]) -> None:
+def test_only_the_socket_currently_watched_is_shut_down(ends: tuple[socket.socket, socket.socket]) -> None:
     abort = Abort()
     abort.watch(ends[0])
     assert not is_shut(ends[0])
@@ -320,7 +320,7 @@ def test_only_the_socket_that_is_watched_now_is_shut(ends: tuple[socket.socket, 
     assert not is_shut(ends[0])
 
 
-def test_a_socket_that_is_closed_already_does_no_harm(ends: tuple[socket.socket, socket.socket]) -> None:
+def test_an_abort_tolerates_a_closed_socket(ends: tuple[socket.socket, socket.socket]) -> None:
     abort = Abort()
     abort.watch(ends[0])
     ends[0].close()

@@ -98,7 +98,7 @@ CALLS: dict[str, Callable[[S3Bucket], object]] = {
 
 @pytest.mark.usefixtures("get_way")
 @pytest.mark.parametrize("begun", [b"", b"5;"], ids=["size", "extension"])
-def test_the_head_of_a_chunk_is_waited_for_as_long_as_a_byte(begun: bytes) -> None:
+def test_a_chunk_header_has_the_read_timeout_as_a_whole(begun: bytes) -> None:
     said = f"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-{len(DATA) - 1}/{len(DATA)}\r\nETag: {OBJ.etag}\r\n"
     began = time.monotonic()
     with (
@@ -113,7 +113,7 @@ def test_the_head_of_a_chunk_is_waited_for_as_long_as_a_byte(begun: bytes) -> No
 @pytest.mark.usefixtures("get_way")
 @pytest.mark.parametrize("kind", ["header-drip", "endless-interim"])
 @pytest.mark.parametrize("call", CALLS)
-def test_headers_have_all_in_all_as_long_as_a_byte(server: FaultServer, kind: str, call: str) -> None:
+def test_headers_have_the_read_timeout_as_a_whole(server: FaultServer, kind: str, call: str) -> None:
     """Over a new connection, and over one that is open already."""
     good = ["none"] if call == "get again" else []
     server.script(*good, Fault(kind, seconds=FOR_EVER, times=None, on=("get", "head", "list")))
@@ -128,7 +128,7 @@ def test_headers_have_all_in_all_as_long_as_a_byte(server: FaultServer, kind: st
     bucket.drop_idle_connections()
 
 
-def test_a_proxy_whose_consent_drips() -> None:
+def test_a_proxy_that_sends_its_response_slowly_is_unreachable() -> None:
     with dripping(b"HTTP/1.1 200 O") as port:
         bucket = bucket_at(9, endpoint_url="https://127.0.0.1:9", proxy=f"http://127.0.0.1:{port}")
         began = time.monotonic()
@@ -137,7 +137,7 @@ def test_a_proxy_whose_consent_drips() -> None:
         assert time.monotonic() - began < SOON
 
 
-def test_where_the_system_gives_no_thread_a_later_wait_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_watcher_thread_is_started_later_if_it_cannot_start_now(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: object) -> None:
         raise OutOfThreads
 
@@ -167,7 +167,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n"
     ],
     ids=["length", "to the end", "in a chunk", "in the size of a chunk"],
 )
-def test_a_listing_that_drips(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
+def test_a_listing_that_arrives_byte_by_byte_is_interrupted(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
     monkeypatch.setattr(responses, "FLOOR_WINDOW", 1.0)
     with dripping(first) as port:
         began = time.monotonic()
@@ -176,7 +176,7 @@ def test_a_listing_that_drips(monkeypatch: pytest.MonkeyPatch, first: bytes) -> 
         assert time.monotonic() - began < SOON
 
 
-def test_an_error_that_drips_is_told_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_body_that_arrives_byte_by_byte_is_mapped_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "FLOOR_WINDOW", 1.0)
     with dripping(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 9000\r\n\r\n") as port:
         bucket = bucket_at(port, read_timeout=20.0)
@@ -187,7 +187,7 @@ def test_an_error_that_drips_is_told_by_its_status(monkeypatch: pytest.MonkeyPat
             assert time.monotonic() - began < SOON
 
 
-def test_an_answer_that_is_fast_enough_and_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_response_is_a_bad_response(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "LONGEST", 1.0)
     with dripping(HEAD + b"\r\n", b" " * 5000) as port:
         began = time.monotonic()
@@ -196,7 +196,7 @@ def test_an_answer_that_is_fast_enough_and_has_no_end(monkeypatch: pytest.Monkey
         assert time.monotonic() - began < SOON
 
 
-def test_a_plan_says_soon_that_a_listing_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planning_soon_reports_a_listing_that_arrives_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "FLOOR_WINDOW", 1.0)
     monkeypatch.setattr(concurrent_requests, "RETRY_PERIOD", 1.5)
     monkeypatch.setattr(concurrent_requests, "MAX_ATTEMPTS", 12)
@@ -208,7 +208,7 @@ def test_a_plan_says_soon_that_a_listing_drips(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("get_way")
-def test_a_body_has_its_own_time(server: FaultServer) -> None:
+def test_the_deadline_of_headers_does_not_apply_to_the_body(server: FaultServer) -> None:
     """The limit ends with the headers, and does not strike the next one who has the connection."""
     server.link = Link(speed=150_000)  # two seconds
     bucket = S3Bucket(settings_for(server, read_timeout=PATIENCE))
@@ -219,7 +219,7 @@ def test_a_body_has_its_own_time(server: FaultServer) -> None:
     bucket.drop_idle_connections()
 
 
-def test_the_watching_thread_can_be_ended_and_begins_again() -> None:
+def test_the_watcher_thread_can_be_stopped_and_starts_again() -> None:
     for _ in range(2):
         one, other = socket.socketpair()
         with one, other, pytest.raises(Interrupted), deadline.Deadline(0.2, "a byte") as limit:

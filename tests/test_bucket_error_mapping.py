@@ -107,7 +107,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_what_comes_in_place_of_the_object(server: FaultServer, kind: str) -> None:
+def test_each_fault_is_mapped_to_its_error(server: FaultServer, kind: str) -> None:
     server.script(Fault(kind, times=None, on=("get", "head")))
     error = fault_of(server.endpoint_url, ca_of(server))
     assert type(error) is ANSWERS[kind]
@@ -127,7 +127,7 @@ def test_what_comes_in_place_of_the_object(server: FaultServer, kind: str) -> No
         ("stall-before-headers", errors.Interrupted),
     ],
 )
-def test_a_head_says_it_with_its_status_alone(fault_server: FaultServer, kind: str, expected: type) -> None:
+def test_head_errors_are_mapped_by_status(fault_server: FaultServer, kind: str, expected: type) -> None:
     fault_server.put(KEY, DATA)
     fault_server.script(Fault(kind, times=None, on=("head",)))
     assert type(fault_of(fault_server.endpoint_url, verb="head_object")) is expected
@@ -156,7 +156,7 @@ def test_a_head_says_it_with_its_status_alone(fault_server: FaultServer, kind: s
         (303, "", errors.BadResponse),
     ],
 )
-def test_answers_by_status_and_code(status: int, code: str, expected: type) -> None:
+def test_error_responses_are_mapped_by_status_and_code(status: int, code: str, expected: type) -> None:
     answer = error_answer(status, "So", code, "because") if code else Answer.of(status, "So", {}, b"")
     with Canned(answer) as server:
         error = fault_of(server.endpoint_url)
@@ -185,7 +185,7 @@ def test_answers_by_status_and_code(status: int, code: str, expected: type) -> N
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_how_long_a_busy_server_wants_us_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_is_parsed_and_limited(headers: dict[str, str], seconds: float | None) -> None:
     with Canned(error_answer(503, "Slow Down", "SlowDown", "Reduce your rate.", headers=headers)) as server:
         error = fault_of(server.endpoint_url)
     assert isinstance(error, errors.ServerBusy)
@@ -212,7 +212,7 @@ def by_one_read(body: Any) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("read", [by_raw, by_chunks, by_one_read])
 @pytest.mark.parametrize("kind", ["body-reset", "body-stall", "body-fin", "ragged-end", "broken-tls", "chunked-cut"])
-def test_a_body_that_breaks_is_an_interruption(server: FaultServer, kind: str, read: Any) -> None:
+def test_a_body_that_breaks_off_is_interrupted(server: FaultServer, kind: str, read: Any) -> None:
     """Or, read as we read it, just an early end, which whoever counts the bytes will notice. Never anything else."""
     server.script(Fault(kind, at=AT, seconds=1))
     client = make_client(server.endpoint_url, ca_of(server))
@@ -246,13 +246,13 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_nobody_listening_is_unreachable(closed_port: int, scheme: str) -> None:
+def test_a_closed_port_is_unreachable(closed_port: int, scheme: str) -> None:
     error = fault_of(f"{scheme}://127.0.0.1:{closed_port}")
     assert type(error) is errors.Unreachable
     assert "refused" in str(error)
 
 
-def test_no_dns_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dns_failure_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -263,7 +263,7 @@ def test_no_dns_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux drops what its queue of connections cannot hold")
-def test_packets_that_get_lost_are_unreachable() -> None:
+def test_a_port_that_drops_packets_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         queued = [socket.socket() for _ in range(3)]
         for sock in queued:
@@ -283,14 +283,14 @@ def test_a_dead_proxy_is_unreachable(closed_port: int, scheme: str) -> None:
     assert type(fault_of(f"{scheme}://s3.example.org", proxies={scheme: proxy})) is errors.Unreachable
 
 
-def test_a_proxy_that_wants_a_password_is_not_the_objects_fault() -> None:
+def test_a_proxy_that_requires_a_login_is_not_an_error_of_the_object() -> None:
     with Canned(Answer.of(407, "Proxy Authentication Required", {}, b"")) as proxy:
         over_tls = fault_of("https://s3.example.org", proxies={"https": proxy.endpoint_url})
         plain = fault_of("http://s3.example.org", proxies={"http": proxy.endpoint_url})
     assert (type(over_tls), type(plain)) == (errors.Unreachable, errors.BucketRefused)
 
 
-def test_a_handshake_that_stalls_is_no_fault_of_the_certificate() -> None:
+def test_a_stalled_tls_handshake_is_not_a_certificate_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         error = fault_of(f"https://127.0.0.1:{listener.getsockname()[1]}")
     assert type(error) in (errors.Interrupted, errors.Unreachable)
@@ -307,12 +307,12 @@ def test_a_certificate_of_an_unknown_authority(fault_server_tls: FaultServer, tm
         assert "certificate" in str(error).lower()
 
 
-def test_a_certificate_for_another_name(tmp_path: Path) -> None:
+def test_a_certificate_for_another_host_name(tmp_path: Path) -> None:
     with FaultServer(certificates=make_certificates(tmp_path, "bucket.example.org")) as server:
         assert type(fault_of(server.endpoint_url, ca_of(server))) is errors.Untrusted
 
 
-def test_a_ca_file_that_is_not_there(fault_server_tls: FaultServer, tmp_path: Path) -> None:
+def test_a_missing_ca_file(fault_server_tls: FaultServer, tmp_path: Path) -> None:
     assert type(fault_of(fault_server_tls.endpoint_url, str(tmp_path / "gone.pem"))) is errors.Untrusted
 
 
@@ -350,7 +350,7 @@ OUT_OF_SOCKETS = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_out_of_file_descriptors_is_not_taken_for_a_lost_network(
+def test_running_out_of_file_descriptors_is_not_a_network_error(
     fault_server: FaultServer, fault_server_tls: FaultServer
 ) -> None:
     for server in (fault_server, fault_server_tls):
@@ -367,7 +367,7 @@ def test_out_of_file_descriptors_is_not_taken_for_a_lost_network(
 # -- the door itself -------------------------------------------------------------------------------------------------
 
 
-def test_answers_that_are_no_xml_are_not_s3s() -> None:
+def test_a_response_that_is_not_xml_is_a_bad_response() -> None:
     with Canned(Answer.of(200, "OK", {"Content-Type": "text/html"}, b"<html><p>Welcome</html>")) as server:
         client = make_client(server.endpoint_url)
         error = translate(raised(lambda: client.list_objects_v2(Bucket=BUCKET)), "a/")
@@ -375,7 +375,7 @@ def test_answers_that_are_no_xml_are_not_s3s() -> None:
     assert type(error) in (errors.BadResponse, errors.ServerFault)  # botocore may take it for a 500 in disguise
 
 
-def test_ours_pass_and_all_others_become_ours() -> None:
+def test_era5_errors_are_unchanged_and_all_others_are_converted() -> None:
     ours = errors.Stopped("said the user")
     with pytest.raises(errors.Stopped) as stopped, translated(KEY):
         raise ours
@@ -387,7 +387,7 @@ def test_ours_pass_and_all_others_become_ours() -> None:
         raise KeyboardInterrupt
 
 
-def test_what_is_wrong_with_the_request_itself_is_not_tried_again() -> None:
+def test_an_invalid_request_is_not_retried() -> None:
     client = make_client("http://127.0.0.1:9")
     error = translate(raised(lambda: client.get_object(Bucket=BUCKET, Key="")), KEY)
     client.close()
@@ -395,7 +395,7 @@ def test_what_is_wrong_with_the_request_itself_is_not_tried_again() -> None:
     assert error.reaction is errors.Reaction.FAIL_OBJECT
 
 
-def test_the_innermost_error_is_found_and_circles_end() -> None:
+def test_the_root_cause_is_found_even_in_circular_chains() -> None:
     root = OSError(24, "Too many open files")
     middle = ValueError("pool", root)
     outer = botocore.exceptions.EndpointConnectionError(endpoint_url="http://x", error=middle)
@@ -412,7 +412,7 @@ def test_messages_are_one_short_line() -> None:
     assert len(str(error)) < 300
 
 
-def test_an_etag_is_compared_as_the_server_wrote_it(fault_server: FaultServer) -> None:
+def test_etags_are_compared_exactly(fault_server: FaultServer) -> None:
     """The condition really reaches the server: another version is refused there already."""
     fault_server.put(KEY, DATA)
     client = make_client(fault_server.endpoint_url)

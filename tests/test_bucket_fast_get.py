@@ -74,18 +74,18 @@ def begun(kind: type[http.client.HTTPResponse], head: bytes) -> object:
     ),
 )
 @example([b"Content-Length: 3", b"Content-Length: 2"], b"HTTP/1.1 206 Partial Content")
-def test_an_answer_says_the_same_either_way(fields: list[bytes], status: bytes) -> None:
+def test_responses_are_parsed_as_by_http_client(fields: list[bytes], status: bytes) -> None:
     head = b"\r\n".join([status, *fields, b"", b""])
     assert begun(_Response, head) == begun(http.client.HTTPResponse, head)
 
 
-def test_the_usual_head_is_read_at_one_glance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_typical_headers_are_parsed_without_http_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http.client, "parse_headers", None)
     assert isinstance(begun(_Response, GOOD), tuple)
 
 
 @pytest.mark.parametrize("server", ["fault_server", "fault_server_tls"])
-def test_all_but_the_first_request_of_a_connection_go_the_short_way(
+def test_reused_connections_use_the_fast_get(
     request: pytest.FixtureRequest, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults: FaultServer = request.getfixturevalue(server)
@@ -105,7 +105,7 @@ def test_all_but_the_first_request_of_a_connection_go_the_short_way(
     assert {entry.key for entry in faults.log} == {KEY}
 
 
-def test_a_connection_that_broke_is_not_kept(fault_server: FaultServer) -> None:
+def test_a_broken_connection_is_not_reused(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     bucket = S3Bucket(settings_for(fault_server, read_timeout=1.0))
     for fault, error in (("reset-at-once", StaleConnection), ("stall-before-headers", Interrupted)):
@@ -120,19 +120,19 @@ def test_a_connection_that_broke_is_not_kept(fault_server: FaultServer) -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\x00", "Ω"])
-def test_what_could_smuggle_is_left_to_http_client(value: str) -> None:
+def test_requests_that_need_escaping_are_left_to_http_client(value: str) -> None:
     for target, header in (("/x", value), ("/x y", "plain")):
         assert request_head("h", target, {"If-Match": header}) == b""
     assert request_head("h:8", "/x", {"If-Match": "y"}) == b"GET /x HTTP/1.1\r\nHost: h:8\r\nIf-Match: y\r\n\r\n"
 
 
-def test_the_usual_head_tells_all_that_http_client_would(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fast_parser_gives_the_same_result_as_http_client(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = begun(_Response, GOOD)
     monkeypatch.setattr(_Response, "_read_usual_head", lambda _: False)
     assert usual == begun(_Response, GOOD)
 
 
-def test_a_pool_that_was_closed_meanwhile_is_looked_up_anew(fault_server: FaultServer) -> None:
+def test_a_closed_pool_is_replaced(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     bucket = S3Bucket(settings_for(fault_server))
     for _ in range(3):

@@ -40,7 +40,7 @@ from tests.servers.canned import Canned
 pytestmark = pytest.mark.usefixtures("no_user_settings", "get_way")
 
 
-def test_a_variable_of_the_environment_selects_the_way(request: pytest.FixtureRequest, http_bucket: S3Bucket) -> None:
+def test_an_environment_variable_selects_the_kind_of_get(request: pytest.FixtureRequest, http_bucket: S3Bucket) -> None:
     is_plain = request.node.callspec.params["get_way"] == "plain"
     assert isinstance(http_bucket._send_get, PlainGet if is_plain else FastGet)
 
@@ -48,7 +48,7 @@ def test_a_variable_of_the_environment_selects_the_way(request: pytest.FixtureRe
 # -- open: the headers must prove it ---------------------------------------------------------------------------------
 
 
-def test_the_bytes_asked_for_and_no_others(bucket: S3Bucket, server: FaultServer) -> None:
+def test_exactly_the_requested_bytes_are_returned(bucket: S3Bucket, server: FaultServer) -> None:
     assert read_all(bucket) == DATA[START:STOP]
     assert read_all(bucket, start=0, stop=1) == DATA[:1]
     assert read_all(bucket, start=0, stop=len(DATA)) == DATA
@@ -83,7 +83,9 @@ LIES = {
 
 
 @pytest.mark.parametrize("kind", LIES)
-def test_what_is_not_proven_is_refused_before_the_first_byte(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
+def test_responses_that_do_not_match_the_request_are_refused_before_the_first_byte(
+    bucket: S3Bucket, server: FaultServer, kind: str
+) -> None:
     server.script(Fault(kind, at=100_000, times=None, on=("get", "head")), key=KEY)
     with pytest.raises(LIES[kind]) as refused:
         bucket.open(OBJ, START, STOP, Abort()).__enter__()
@@ -106,7 +108,7 @@ def test_what_is_not_proven_is_refused_before_the_first_byte(bucket: S3Bucket, s
     ],
     ids=str,
 )
-def test_headers_that_prove_nothing(canned: CannedBucket, headers: dict[str, str]) -> None:
+def test_invalid_or_ambiguous_headers_are_refused(canned: CannedBucket, headers: dict[str, str]) -> None:
     right = {"Content-Range": f"bytes {START}-{STOP - 1}/{len(DATA)}", "ETag": OBJ.etag}
     canned.server.answers = [
         Answer.of(206, "Partial Content", right | headers, DATA[START:STOP]),
@@ -118,7 +120,7 @@ def test_headers_that_prove_nothing(canned: CannedBucket, headers: dict[str, str
 
 
 @pytest.mark.parametrize("kind", ["chunked", "no-length"])
-def test_a_part_whose_length_only_content_range_says(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
+def test_a_range_response_without_content_length_is_accepted(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
     """Proxies that look into what passes send it on in chunks, or up to the end of the connection."""
     server.script(kind, key=KEY)
     assert read_all(bucket) == DATA[START:STOP]
@@ -132,7 +134,7 @@ def test_a_part_whose_length_only_content_range_says(bucket: S3Bucket, server: F
 
 
 @pytest.mark.parametrize("framing", [{"transfer-encoding": "chunked"}, {"connection": "close"}], ids=str)
-def test_a_whole_object_of_unsaid_length_is_taken_where_an_md5_will_decide(framing: dict[str, str]) -> None:
+def test_a_whole_object_of_unknown_length_needs_an_md5_etag(framing: dict[str, str]) -> None:
     headers = {"etag": OBJ.etag} | framing
     assert span_of_body(200, headers, OBJ, (START, STOP)) == (0, len(DATA))
     opaque = replace(OBJ, etag='"no-md5"')
@@ -141,7 +143,7 @@ def test_a_whole_object_of_unsaid_length_is_taken_where_an_md5_will_decide(frami
 
 
 @pytest.mark.parametrize("kind", ["range-ignored", "range-whole"])
-def test_the_whole_object_instead_of_a_part_is_told_from_it(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
+def test_a_whole_object_response_is_recognized(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
     server.script(kind, key=KEY)
     came = bytearray()
     with bucket.open(OBJ, START, STOP, Abort()) as body:
@@ -153,7 +155,7 @@ def test_the_whole_object_instead_of_a_part_is_told_from_it(bucket: S3Bucket, se
         assert (body.start, body.whole) == (START, False)
 
 
-def test_a_part_under_200_is_the_part_that_its_content_range_names(canned: CannedBucket) -> None:
+def test_a_range_response_with_status_200_is_accepted(canned: CannedBucket) -> None:
     """So answers `rclone serve s3`, the server of the demo."""
     part = {"Content-Range": f"bytes {START}-{STOP - 1}/{len(DATA)}", "ETag": OBJ.etag}
     first = {"Content-Range": f"bytes 0-0/{len(DATA)}", "ETag": OBJ.etag}
@@ -192,7 +194,7 @@ WHOLE = {"Content-Length": str(len(DATA)), "ETag": OBJ.etag, "Last-Modified": fo
     ],
     ids=str,
 )
-def test_a_whole_object_needs_proof_as_a_range_does(
+def test_a_whole_object_response_is_validated_like_a_range(
     canned: CannedBucket, headers: dict[str, str], expected: Any
 ) -> None:
     told = {name: value for name, value in (WHOLE | headers).items() if value}
@@ -220,7 +222,9 @@ NAMELESS = ObjectInfo(KEY, len(DATA), "", LAST_MODIFIED)
     ],
     ids=str,
 )
-def test_a_version_said_weakly_or_by_its_date(canned: CannedBucket, obj: ObjectInfo, headers: dict[str, str]) -> None:
+def test_a_version_is_accepted_by_weak_etag_or_date(
+    canned: CannedBucket, obj: ObjectInfo, headers: dict[str, str]
+) -> None:
     canned.server.answers = [Answer.of(206, "Partial Content", PART | headers, DATA[START:STOP])]
     assert read_all(canned.bucket, obj) == DATA[START:STOP]
 
@@ -237,7 +241,7 @@ def test_a_version_said_weakly_or_by_its_date(canned: CannedBucket, obj: ObjectI
     ],
     ids=str,
 )
-def test_another_version_or_none_that_is_said(
+def test_another_or_an_unknown_version_is_refused(
     canned: CannedBucket, obj: ObjectInfo, headers: dict[str, str], expected: Any
 ) -> None:
     canned.server.answers = [Answer.of(206, "Partial Content", PART | headers, DATA[START:STOP])]
@@ -245,7 +249,7 @@ def test_another_version_or_none_that_is_said(
         read_all(canned.bucket, obj)
 
 
-def test_another_size_under_the_same_etag_is_another_version(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_another_size_with_the_same_etag_is_another_version(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA + b"more", etag=OBJ.etag)
     with pytest.raises(ObjectChanged):
         read_all(http_bucket)
@@ -263,7 +267,7 @@ def test_an_etag_without_quotes_is_the_same_etag(
     assert read_all(canned.bucket) == DATA[START:STOP]
 
 
-def test_a_weak_etag_is_no_condition_but_is_compared(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_a_weak_etag_is_compared_but_not_sent_as_if_match(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     """A server must refuse If-Match with a weak ETag, always (RFC 9110, 13.1.1); so it is not asked."""
     weak = 'W/"65920080-61a80"'
     fault_server.put(KEY, DATA, etag=weak)
@@ -275,7 +279,7 @@ def test_a_weak_etag_is_no_condition_but_is_compared(http_bucket: S3Bucket, faul
         read_all(http_bucket, obj)
 
 
-def test_bytes_are_handed_over_as_soon_as_they_are_there(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_received_bytes_are_returned_at_once(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     """What came before a fault is never lost in a buffer, however little it was."""
     for at in (1, 299_999):
         fault_server.script(Fault("body-stall", at=at, seconds=5))
@@ -287,7 +291,7 @@ def test_bytes_are_handed_over_as_soon_as_they_are_there(http_bucket: S3Bucket, 
 
 
 @pytest.mark.parametrize("count", [1, 100, 9000])
-def test_bytes_that_came_with_the_headers_are_not_lost(count: int) -> None:
+def test_bytes_received_with_the_headers_are_not_lost(count: int) -> None:
     """They lie in a buffer of the client library, and are handed over before anybody waits for more."""
     headers = {"Content-Range": f"bytes {START}-{STOP - 1}/{len(DATA)}", "ETag": OBJ.etag}
     head = Answer.of(206, "Partial Content", headers, DATA[START:STOP]).head()
@@ -302,7 +306,7 @@ def test_bytes_that_came_with_the_headers_are_not_lost(count: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["body-fin", "ragged-end", "body-reset", "broken-tls"])
-def test_a_body_that_ends_early_is_short_or_an_interruption(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
+def test_a_body_that_ends_early_is_short_or_interrupted(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
     server.script(Fault(kind, at=100_000))
     came = bytearray()
     try:
@@ -324,7 +328,7 @@ def sockets_to(server: Any) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["range-ignored-gzipped", "range-cut", "login-page", "other-etag", "slow-down"])
-def test_fifty_failing_opens_leave_no_socket(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
+def test_failed_gets_leak_no_sockets(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
     """Even when somebody keeps the errors, whose tracebacks keep the frames, and nobody collects garbage."""
     server.script(Fault(kind, times=None))
     gc.collect()  # what earlier tests left behind
@@ -358,7 +362,7 @@ def test_a_response_that_botocore_cannot_parse_is_closed(canned: CannedBucket) -
     assert bool(kept) == isinstance(canned.bucket._send_get, PlainGet)
 
 
-def test_leaving_in_the_middle_closes_the_body(bucket: S3Bucket, server: FaultServer) -> None:
+def test_an_exception_while_reading_closes_the_body(bucket: S3Bucket, server: FaultServer) -> None:
     gc.collect()  # what earlier tests left behind
     kept = []
     gc.disable()
@@ -373,7 +377,7 @@ def test_leaving_in_the_middle_closes_the_body(bucket: S3Bucket, server: FaultSe
         gc.enable()
 
 
-def test_connections_in_flight_are_not_idle(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_active_connections_are_not_dropped_as_idle(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     fault_server.link = Link(speed=2_000_000)
     came = bytearray()
     with http_bucket.open(OBJ, START, STOP, Abort()) as body:
@@ -384,7 +388,7 @@ def test_connections_in_flight_are_not_idle(http_bucket: S3Bucket, fault_server:
     assert came == DATA[START:STOP]
 
 
-def test_dropped_connections_are_not_used_again(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_dropped_connections_are_not_reused(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     for _ in range(3):
         read_all(http_bucket)
         http_bucket.drop_idle_connections()

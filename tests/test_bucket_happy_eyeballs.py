@@ -79,12 +79,12 @@ def connected(known: HappyEyeballs, timeout: float = 60.0, abort: Abort | None =
         return host, port
 
 
-def test_an_address_that_swallows_packets_gets_company(lead, silent6: Place, good: Place) -> None:
+def test_the_next_address_is_tried_while_one_does_not_answer(lead, silent6: Place, good: Place) -> None:
     lead(silent6, good)
     assert connected(HappyEyeballs()) == good
 
 
-def test_what_is_silent_is_asked_last_the_next_time(
+def test_an_address_that_did_not_answer_is_tried_last(
     lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, silent: Place, good: Place
 ) -> None:
     known = HappyEyeballs()
@@ -94,7 +94,9 @@ def test_what_is_silent_is_asked_last_the_next_time(
     assert connected(known) == good
 
 
-def test_that_is_forgotten_after_a_while(lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place) -> None:
+def test_addresses_that_did_not_answer_are_forgotten_after_a_while(
+    lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place
+) -> None:
     known = HappyEyeballs()
     lead(silent6, good)
     monkeypatch.setattr(happy_eyeballs, "REMEMBERED", -1.0)
@@ -104,7 +106,7 @@ def test_that_is_forgotten_after_a_while(lead, monkeypatch: pytest.MonkeyPatch, 
         connected(known, 0.5)
 
 
-def test_the_family_that_answered_goes_first(
+def test_the_address_family_that_answered_is_tried_first(
     lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place
 ) -> None:
     """Where the resolver gives other addresses each time."""
@@ -117,7 +119,7 @@ def test_the_family_that_answered_goes_first(
         assert connected(known) == other.getsockname()
 
 
-def test_the_order_of_the_resolver_is_kept_among_those_that_answer(lead, good: Place) -> None:
+def test_answering_addresses_keep_the_order_of_the_resolver(lead, good: Place) -> None:
     """It spreads the load over the servers: what worked once is not held on to."""
     known = HappyEyeballs()
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -126,14 +128,14 @@ def test_the_order_of_the_resolver_is_kept_among_those_that_answer(lead, good: P
             assert connected(known) == first
 
 
-def test_families_take_turns(lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place) -> None:
+def test_address_families_alternate(lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place) -> None:
     monkeypatch.setattr(happy_eyeballs, "DELAY", 3.0)
     with unresponsive_port("::1") as second, unresponsive_port("::1") as third, unresponsive_port("::1") as fourth:
         lead(silent6, ("::1", second), ("::1", third), ("::1", fourth), good)
         assert connected(HappyEyeballs()) == good  # behind all four it would be 12 seconds
 
 
-def test_a_refusal_is_followed_by_the_next_at_once(
+def test_after_a_refusal_the_next_address_is_tried_at_once(
     lead, monkeypatch: pytest.MonkeyPatch, refusing: Place, good: Place
 ) -> None:
     monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
@@ -141,7 +143,7 @@ def test_a_refusal_is_followed_by_the_next_at_once(
     assert connected(HappyEyeballs()) == good
 
 
-def test_the_first_may_be_slow(lead, silent: Place, good: Place) -> None:
+def test_the_first_address_to_answer_is_used(lead, silent: Place, good: Place) -> None:
     """The next one is no replacement: whoever answers first has won."""
     lead(silent, good)
     known = HappyEyeballs()
@@ -151,13 +153,13 @@ def test_the_first_may_be_slow(lead, silent: Place, good: Place) -> None:
         connected(known, 0.3)
 
 
-def test_when_all_refuse(lead, refusing: Place) -> None:
+def test_refusal_by_all_addresses_is_an_error(lead, refusing: Place) -> None:
     lead(refusing, refusing)
     with pytest.raises(ConnectionRefusedError):
         connected(HappyEyeballs())
 
 
-def test_the_timeout_is_for_all_together(lead, silent: Place, silent6: Place) -> None:
+def test_all_addresses_share_one_timeout(lead, silent: Place, silent6: Place) -> None:
     with unresponsive_port() as third, unresponsive_port() as fourth:
         lead(silent, silent6, ("127.0.0.1", third), ("127.0.0.1", fourth))
         began = time.monotonic()
@@ -166,7 +168,7 @@ def test_the_timeout_is_for_all_together(lead, silent: Place, silent6: Place) ->
         assert time.monotonic() - began < 6.0  # one after the other they would take 8
 
 
-def test_losers_are_closed(lead, silent: Place, silent6: Place, refusing: Place, good: Place) -> None:
+def test_unused_connections_are_closed(lead, silent: Place, silent6: Place, refusing: Place, good: Place) -> None:
     me = psutil.Process()
     before = me.num_fds()
     for places in ((silent, silent6, refusing, good), (silent, silent6)):
@@ -179,14 +181,14 @@ def test_losers_are_closed(lead, silent: Place, silent6: Place, refusing: Place,
     assert me.num_fds() == before
 
 
-def test_options_are_on_the_socket(lead, silent: Place, good: Place) -> None:
+def test_socket_options_are_set(lead, silent: Place, good: Place) -> None:
     lead(silent, good)
     with HappyEyeballs([(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]).connect(NAME, 443, 5.0) as sock:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
-def test_an_abort_ends_it_at_once(lead, silent: Place, silent6: Place, when: str) -> None:
+def test_an_abort_ends_connecting_at_once(lead, silent: Place, silent6: Place, when: str) -> None:
     lead(silent, silent6)
     abort, said = Abort(), []
     if when == "before":
@@ -208,7 +210,7 @@ def test_an_abort_ends_it_at_once(lead, silent: Place, silent6: Place, when: str
     assert said == ["the test"]
 
 
-def test_what_is_remembered_has_a_bound(lead, refusing: Place, good: Place) -> None:
+def test_the_memory_of_addresses_is_bounded(lead, refusing: Place, good: Place) -> None:
     known = happy_eyeballs._Memory[int]()
     for number in range(10_000):
         known.keep(number, number)
@@ -223,7 +225,7 @@ def bucket_at(**options: float) -> S3Bucket:
     return S3Bucket(Settings(endpoint_url=f"http://{NAME}:443", **{"connect_timeout": 60.0, **options}))  # type: ignore[arg-type]
 
 
-def test_requests_do_not_wait_for_it(lead, silent6: Place, fault_server: FaultServer) -> None:
+def test_requests_do_not_wait_for_an_unresponsive_address(lead, silent6: Place, fault_server: FaultServer) -> None:
     fault_server.put("a.nc", b"data")
     lead(silent6, ("127.0.0.1", fault_server.port))
     bucket = bucket_at()
@@ -234,7 +236,7 @@ def test_requests_do_not_wait_for_it(lead, silent6: Place, fault_server: FaultSe
     assert time.monotonic() - began < SOON
 
 
-def test_what_is_said_when_none_answers(lead, silent: Place, silent6: Place, refusing: Place) -> None:
+def test_the_error_names_why_no_address_answers(lead, silent: Place, silent6: Place, refusing: Place) -> None:
     for places, words in (((silent, silent6), "timed out"), ((refusing,), os.strerror(errno.ECONNREFUSED))):
         lead(*places)
         with pytest.raises(errors.Unreachable) as caught:

@@ -44,7 +44,7 @@ def opened(server: FaultServer, **options: str) -> Iterator[S3Bucket]:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_the_options_are_on_the_live_socket(request: pytest.FixtureRequest, scheme: str) -> None:
+def test_keepalive_options_are_set_on_connected_sockets(request: pytest.FixtureRequest, scheme: str) -> None:
     server: FaultServer = request.getfixturevalue("fault_server" if scheme == "http" else "fault_server_tls")
     server.put(KEY, DATA)
     abort = Watching()
@@ -61,7 +61,7 @@ def test_the_options_are_on_the_live_socket(request: pytest.FixtureRequest, sche
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="these names are Linux's")
-def test_linux_takes_all_of_them() -> None:
+def test_linux_accepts_all_keepalive_options() -> None:
     named = {
         getattr(socket, name): value for name, value in zip(NAMES, (30, None, 10, 3, 60_000), strict=True) if value
     }
@@ -70,7 +70,7 @@ def test_linux_takes_all_of_them() -> None:
     assert len(options) == 6
 
 
-def test_what_the_system_rejects_is_left_out() -> None:
+def test_options_that_the_system_rejects_are_omitted() -> None:
     """One option that it does not know would make every connect fail, and look like a lost network."""
     good = keepalive_options()[:2]
     bad = [(TCP, 9999, 1), (9999, 1, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1 << 40)]
@@ -81,7 +81,7 @@ def test_what_the_system_rejects_is_left_out() -> None:
                 sock.setsockopt(*option)
 
 
-def test_a_rejected_option_does_not_keep_us_from_connecting(
+def test_a_rejected_option_does_not_prevent_connections(
     fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault_server.put(KEY, DATA)
@@ -100,7 +100,7 @@ def test_a_rejected_option_does_not_keep_us_from_connecting(
         ("win32", {}, ()),  # before Windows 10 1709
     ],
 )
-def test_every_system_has_names_of_its_own(
+def test_keepalive_options_of_each_system(
     monkeypatch: pytest.MonkeyPatch, platform: str, names: dict[str, int], expected: tuple[int, ...]
 ) -> None:
     for name in NAMES:
@@ -113,7 +113,7 @@ def test_every_system_has_names_of_its_own(
     assert {level for level, _, _ in options[2:]} <= {TCP}
 
 
-def test_the_pool_is_as_large_as_it_should_be_and_connections_are_kept(fault_server: FaultServer) -> None:
+def test_connections_are_reused(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     for bucket in opened(fault_server):
         for _ in range(5):
@@ -122,7 +122,7 @@ def test_the_pool_is_as_large_as_it_should_be_and_connections_are_kept(fault_ser
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_connections_through_a_proxy_can_be_ended_too(fault_server: FaultServer, scheme: str) -> None:
+def test_connections_through_a_proxy_can_be_aborted(fault_server: FaultServer, scheme: str) -> None:
     """The pools of a proxy are made elsewhere in the client library; they must be of our kind as well."""
     connector = Connector(parsed(fault_server.endpoint_url, "a test"), Trust())
     transport = HTTPSession(connector=connector, timeout=(5.0, 5.0), pool_size=2)
@@ -132,7 +132,7 @@ def test_connections_through_a_proxy_can_be_ended_too(fault_server: FaultServer,
     transport.close()
 
 
-def test_a_request_through_a_proxy_tells_its_socket(fault_server: FaultServer) -> None:
+def test_a_request_through_a_proxy_registers_its_socket(fault_server: FaultServer) -> None:
     abort = Watching()
     settings = settings_for(fault_server)
     proxied = type(settings)(endpoint_url="http://s3.example.org", proxy=settings.endpoint_url, bucket=settings.bucket)
@@ -143,7 +143,7 @@ def test_a_request_through_a_proxy_tells_its_socket(fault_server: FaultServer) -
     bucket.drop_idle_connections()
 
 
-def test_dropped_connections_are_closed_at_once_whoever_still_holds_their_pool(fault_server: FaultServer) -> None:
+def test_dropped_connections_are_closed_although_their_pool_is_referenced(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     obj, idle, in_use = ObjectInfo(KEY, len(DATA), etag_of(DATA)), Watching(), Watching()
     for bucket in opened(fault_server):

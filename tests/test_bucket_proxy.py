@@ -58,7 +58,7 @@ def nobody_says_anything(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://user@h:1", "http://h:1", "user", ""),
     ],
 )
-def test_a_proxy_that_is_written_well(text: str, url: str, user: str, password: str) -> None:
+def test_valid_proxy_urls_are_parsed(text: str, url: str, user: str, password: str) -> None:
     proxy = parsed(text, "HTTPS_PROXY")
     assert (proxy.url, proxy.user, proxy.password) == (url, user, password)
     assert str(proxy) == f"{url} (from HTTPS_PROXY)"
@@ -91,7 +91,7 @@ BAD = [
 
 @pytest.mark.parametrize("text", BAD)
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy", "ERA5DL_PROXY", ""])
-def test_a_proxy_that_is_mistyped_is_named_and_not_shown(
+def test_a_mistyped_proxy_is_reported_without_its_password(
     monkeypatch: pytest.MonkeyPatch, text: str, variable: str
 ) -> None:
     text = text.format(SECRET)
@@ -110,13 +110,13 @@ def test_a_proxy_that_is_mistyped_is_named_and_not_shown(
         assert SECRET not in said + "".join(traceback.format_exception(refused.value))
 
 
-def test_a_scheme_that_nobody_knows_is_named() -> None:
+def test_an_unknown_scheme_is_reported() -> None:
     with pytest.raises(errors.UsageError, match="'quic' is not known") as refused:
         parsed("quic://h:1", "HTTPS_PROXY")
     assert all(known in refused.value.remedy for known in ("http", "https", "socks5", "socks5h"))
 
 
-def test_what_pysocks_cannot_send_is_refused() -> None:
+def test_a_password_too_long_for_socks_is_refused() -> None:
     with pytest.raises(errors.UsageError, match="too long"):
         parsed(f"socks5h://user:{'x' * 128}@h:1", "HTTPS_PROXY")
     assert parsed(f"http://user:{'x' * 128}@h:1", "HTTPS_PROXY").password
@@ -140,12 +140,12 @@ def test_what_pysocks_cannot_send_is_refused() -> None:
         ({"ALL_PROXY": "a:1", "NO_PROXY": "*"}, "https://b.org/", None),
     ],
 )
-def test_who_is_asked(environ: dict[str, str], url: str, expected: str | None) -> None:
+def test_the_proxy_follows_the_environment(environ: dict[str, str], url: str, expected: str | None) -> None:
     found = proxy_for(url, None, environ)
     assert (str(found) if found else None) == expected
 
 
-def test_the_settings_go_before_all() -> None:
+def test_settings_take_precedence_over_the_environment() -> None:
     environ = {"HTTPS_PROXY": "h:1", "NO_PROXY": "*"}
     assert str(proxy_for("https://b.org/", "http://s:1", environ)) == "http://s:1 (from the settings)"
     environ["ERA5DL_PROXY"] = "http://s:1/"
@@ -163,7 +163,7 @@ def test_the_settings_go_before_all() -> None:
     ],
 )
 @pytest.mark.parametrize("system", ["registry", "macosx_sysconf"])
-def test_the_system_is_asked_where_no_variable_says_anything(
+def test_the_systems_proxy_is_used_if_no_variable_is_set(
     monkeypatch: pytest.MonkeyPatch, system: str, found: dict[str, str], expected: str | None
 ) -> None:
     monkeypatch.setattr(urllib.request, f"getproxies_{system}", lambda: found, raising=False)
@@ -256,7 +256,7 @@ def no_names_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5h", "socks4a"])
-def test_an_object_comes_through_a_proxy_that_looks_up_the_name(
+def test_an_object_is_fetched_through_a_proxy_that_resolves_the_name(
     server: FaultServer, certificates: Certificates, no_names_here: list[str], scheme: str
 ) -> None:
     names = {NAME: ("127.0.0.1", server.port)}
@@ -280,7 +280,9 @@ def test_an_object_comes_through_a_proxy_that_looks_up_the_name(
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks4"])
-def test_a_name_that_is_looked_up_here(server: FaultServer, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_an_object_is_fetched_with_a_locally_resolved_name(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
     real = socket.getaddrinfo
     dead = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::2", server.port, 0, 0))  # the proxy has no way to it
 
@@ -297,7 +299,7 @@ def test_a_name_that_is_looked_up_here(server: FaultServer, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
-def test_user_and_password_arrive(server: FaultServer, scheme: str) -> None:
+def test_user_name_and_password_reach_the_proxy(server: FaultServer, scheme: str) -> None:
     user, password = "us er", "p@ss:wörd/%"
     names = {NAME: ("127.0.0.1", server.port)}
     basic = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
@@ -308,7 +310,7 @@ def test_user_and_password_arrive(server: FaultServer, scheme: str) -> None:
         bucket.drop_idle_connections()
 
 
-def test_connections_through_socks_are_kept_and_kept_alive(server: FaultServer) -> None:
+def test_connections_through_socks_are_reused_and_have_keepalive(server: FaultServer) -> None:
     with Socks({NAME: ("127.0.0.1", server.port)}) as proxy:
         bucket = bucket_of(server, f"socks5h://{proxy.place}")
         abort = Abort()
@@ -340,7 +342,7 @@ def fault_of(bucket: S3Bucket) -> errors.Era5Error:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5h", "socks5", "socks4"])
-def test_a_proxy_that_refuses_is_named(server: FaultServer, closed: int, scheme: str) -> None:
+def test_a_proxy_that_refuses_the_connection_is_reported(server: FaultServer, closed: int, scheme: str) -> None:
     bucket = bucket_of(server, f"{scheme}://user:{SECRET}@127.0.0.1:{closed}", host="127.0.0.1")
     error = fault_of(bucket)
     assert type(error) is errors.Unreachable
@@ -356,13 +358,15 @@ def closed() -> Iterator[int]:
         yield sock.getsockname()[1]
 
 
-def test_the_variable_is_named(server: FaultServer, closed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_the_variable_that_sets_the_proxy(
+    server: FaultServer, closed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ALL_PROXY", f"socks5h://user:{SECRET}@127.0.0.1:{closed}")
     error = fault_of(bucket_of(server, ""))
     assert str(error) == f"the proxy socks5h://127.0.0.1:{closed} (from ALL_PROXY) refuses the connection"
 
 
-def test_a_proxy_whose_name_nobody_knows(server: FaultServer, no_names_here: list[str]) -> None:
+def test_a_proxy_whose_host_name_does_not_exist(server: FaultServer, no_names_here: list[str]) -> None:
     for scheme in ("http", "socks5h"):
         error = fault_of(bucket_of(server, f"{scheme}://{NAME}:1", host="127.0.0.1"))
         assert type(error) is errors.Unreachable
@@ -386,7 +390,7 @@ def test_a_proxy_whose_name_nobody_knows(server: FaultServer, no_names_here: lis
     ],
     ids=str,
 )
-def test_what_a_socks_proxy_says(
+def test_errors_of_a_socks_proxy_are_reported(
     server: FaultServer, options: dict[str, object], kind: type[errors.Era5Error], words: str
 ) -> None:
     with Socks(**options) as proxy:  # type: ignore[arg-type]
@@ -396,7 +400,7 @@ def test_what_a_socks_proxy_says(
     assert words in str(error)
 
 
-def test_a_socks_proxy_that_wants_a_login(server: FaultServer) -> None:
+def test_a_socks_proxy_that_requires_a_login(server: FaultServer) -> None:
     with Socks(login=("user", SECRET)) as proxy:
         error = fault_of(bucket_of(server, f"socks5h://{proxy.place}"))
     assert type(error) is errors.BucketRefused
@@ -406,7 +410,7 @@ def test_a_socks_proxy_that_wants_a_login(server: FaultServer) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("login", ["", f"user:{SECRET}@"])
-def test_an_http_proxy_that_wants_a_login(
+def test_an_http_proxy_that_requires_a_login(
     server: FaultServer, certificates: Certificates, scheme: str, login: str
 ) -> None:
     tls = certificates.context if scheme == "https" else None
@@ -426,7 +430,7 @@ def test_an_http_proxy_that_wants_a_login(
         ("503 Service Unavailable", errors.Unreachable, "cannot reach the server: 503 Service Unavailable"),
     ],
 )
-def test_an_http_proxy_that_opens_no_tunnel(
+def test_an_http_proxy_that_refuses_the_tunnel(
     fault_server_tls: FaultServer, status: str, kind: type[errors.Era5Error], words: str
 ) -> None:
     with Http(status=status) as proxy:
@@ -435,7 +439,7 @@ def test_an_http_proxy_that_opens_no_tunnel(
     assert str(error) == f"the proxy http://{proxy.place} (from the settings) {words}"
 
 
-def test_a_silent_http_proxy(fault_server_tls: FaultServer) -> None:
+def test_an_http_proxy_that_does_not_answer(fault_server_tls: FaultServer) -> None:
     with Socks(manner="deaf") as proxy:
         error = fault_of(bucket_of(fault_server_tls, f"http://{proxy.place}", connect_timeout=0.5))
     assert type(error) is errors.Unreachable
@@ -495,7 +499,7 @@ def ended_soon(work: Callable[[], object], abort: Abort, ready: Callable[[], boo
 
 
 @pytest.mark.parametrize("scheme", ["socks5h", "http"])
-def test_a_silent_proxy_does_not_hold_up_a_stop(fault_server_tls: FaultServer, scheme: str) -> None:
+def test_stopping_does_not_wait_for_a_proxy_that_does_not_answer(fault_server_tls: FaultServer, scheme: str) -> None:
     with Socks(manner="deaf") as proxy:
         bucket = bucket_of(
             fault_server_tls, f"{scheme}://{proxy.place}", host="127.0.0.1", connect_timeout=60.0, read_timeout=60.0
@@ -504,9 +508,7 @@ def test_a_silent_proxy_does_not_hold_up_a_stop(fault_server_tls: FaultServer, s
         assert ended_soon(lambda: bucket.head(KEY, abort), abort, lambda: proxy.taken > 0) == "Stopped"
 
 
-def test_bytes_that_come_by_tls_in_tls_can_be_stopped(
-    fault_server_tls: FaultServer, certificates: Certificates
-) -> None:
+def test_reading_through_tls_in_tls_can_be_aborted(fault_server_tls: FaultServer, certificates: Certificates) -> None:
     fault_server_tls.put(KEY, DATA)
     fault_server_tls.script(Fault("body-stall", at=100_000, seconds=60))
     with Http({NAME: ("127.0.0.1", fault_server_tls.port)}, tls=certificates.context) as proxy:
@@ -522,9 +524,7 @@ def test_bytes_that_come_by_tls_in_tls_can_be_stopped(
     assert came == DATA[:100_000]
 
 
-def test_headers_that_drip_through_tls_in_tls_have_an_end(
-    fault_server_tls: FaultServer, certificates: Certificates
-) -> None:
+def test_slow_headers_through_tls_in_tls_time_out(fault_server_tls: FaultServer, certificates: Certificates) -> None:
     fault_server_tls.script(Fault("header-drip", seconds=60, times=None, on=("head",)))
     with Http({NAME: ("127.0.0.1", fault_server_tls.port)}, tls=certificates.context) as proxy:
         bucket = bucket_of(fault_server_tls, f"https://{proxy.place}", read_timeout=1.0)

@@ -43,7 +43,7 @@ AT_AMAZON = "https://nsf-ncar-era5.s3.us-west-2.amazonaws.com/"
 pytestmark = pytest.mark.usefixtures("no_user_settings")
 
 
-def test_one_request_for_one_call(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_a_call_sends_one_request(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     """Retries have one owner, and it is neither botocore nor urllib3."""
     fault_server.script(Fault("internal-error", times=None, on=("get", "head", "list")))
     for call in (
@@ -71,7 +71,7 @@ ODD = [
 ]
 
 
-def test_a_listing_follows_its_pages(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_a_listing_returns_all_pages(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     keys = [f"many/{number:05}.nc" for number in range(2500)]
     for key in keys:
         fault_server.put(key, b"x")
@@ -88,7 +88,7 @@ def test_a_listing_is_read_page_by_page(http_bucket: S3Bucket, fault_server: Fau
     assert fault_server.stats().requests == {"GET": 1}
 
 
-def test_odd_keys_come_as_they_are_and_can_be_read_all(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_unusual_keys_are_listed_and_read_unchanged(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     for key in ODD:
         fault_server.put(key, key.encode())
     listed = list(http_bucket.list("odd/"))
@@ -99,11 +99,11 @@ def test_odd_keys_come_as_they_are_and_can_be_read_all(http_bucket: S3Bucket, fa
             assert read_all(http_bucket, obj, 0, obj.size) == obj.key.encode()
 
 
-def test_a_listing_tells_all_there_is_to_know(http_bucket: S3Bucket) -> None:
+def test_a_listing_has_size_etag_and_date(http_bucket: S3Bucket) -> None:
     assert list(http_bucket.list("e5.")) == [OBJ]
 
 
-def test_nothing_there_is_an_empty_listing(http_bucket: S3Bucket) -> None:
+def test_an_empty_prefix_gives_an_empty_listing(http_bucket: S3Bucket) -> None:
     assert list(http_bucket.list("nowhere/")) == []
 
 
@@ -124,7 +124,7 @@ def test_nothing_there_is_an_empty_listing(http_bucket: S3Bucket) -> None:
     ],
 )
 @pytest.mark.parametrize("page", [1, 2])
-def test_a_listing_that_goes_wrong_is_an_error_and_never_just_shorter(
+def test_a_failing_listing_is_an_error_and_never_shorter(
     http_bucket: S3Bucket, fault_server: FaultServer, kind: str, expected: Any, page: int
 ) -> None:
     for number in range(1500):
@@ -157,7 +157,7 @@ ENTRY = "<Contents><Key>a.nc</Key><Size>{}</Size></Contents>"
         LISTING.format("<IsTruncated>true</IsTruncated>", ENTRY.format(1)),  # there is more, and no way to it
     ],
 )
-def test_what_is_no_whole_listing_is_an_error(canned: CannedBucket, body: str) -> None:
+def test_an_incomplete_listing_is_an_error(canned: CannedBucket, body: str) -> None:
     canned.server.answers = [Answer.of(200, "OK", {"Content-Type": "application/xml"}, body.encode())]
     with pytest.raises(BucketError):
         list(canned.bucket.list(""))
@@ -182,7 +182,7 @@ def test_a_listing_that_contradicts_itself_is_refused(canned: CannedBucket, part
         list(canned.bucket.list(""))
 
 
-def test_keys_are_url_encoded_where_the_listing_says_so_wherever_it_says_it(canned: CannedBucket) -> None:
+def test_keys_are_decoded_if_the_listing_declares_url_encoding(canned: CannedBucket) -> None:
     encoded = "<IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>"
     entry = "<Contents><Key>a+b%2Bc/%C3%9C.nc</Key><Size>1</Size></Contents>"
     for parts in ([encoded, entry], [entry, encoded]):
@@ -192,7 +192,7 @@ def test_keys_are_url_encoded_where_the_listing_says_so_wherever_it_says_it(cann
     assert [obj.key for obj in canned.bucket.list("")] == ["a+b%2Bc/%C3%9C.nc"]
 
 
-def test_names_in_a_listing_may_have_a_prefix_of_their_namespace(canned: CannedBucket) -> None:
+def test_a_listing_with_namespace_prefixes_is_parsed(canned: CannedBucket) -> None:
     body = (
         '<s3:ListBucketResult xmlns:s3="x"><s3:Name>nsf-ncar-era5</s3:Name><s3:IsTruncated>false</s3:IsTruncated>'
         "<s3:CommonPrefixes><s3:Prefix>p/</s3:Prefix><s3:Key>none</s3:Key></s3:CommonPrefixes>"
@@ -205,7 +205,7 @@ def test_names_in_a_listing_may_have_a_prefix_of_their_namespace(canned: CannedB
     assert list(canned.bucket.list("")) == [ObjectInfo("a&b", 7, "", 1_735_689_600)]
 
 
-def test_a_listing_that_brings_nothing_new_for_ever_is_an_error(canned: CannedBucket) -> None:
+def test_an_endless_listing_without_new_keys_is_an_error(canned: CannedBucket) -> None:
     """Each page with another token, so that it looks like going on."""
     pages = [
         LISTING.format(
@@ -221,14 +221,14 @@ def test_a_listing_that_brings_nothing_new_for_ever_is_an_error(canned: CannedBu
     assert len(canned.server.asked) <= MOST_IDLE_PAGES + 2
 
 
-def test_an_entry_needs_neither_etag_nor_date(canned: CannedBucket) -> None:
+def test_etag_and_date_of_an_entry_are_optional(canned: CannedBucket) -> None:
     body = LISTING.format("<IsTruncated>false</IsTruncated>", ENTRY.format(7)).encode()
     canned.server.answers = [Answer.of(200, "OK", {}, body)]
     assert list(canned.bucket.list("")) == [ObjectInfo("a.nc", 7, "", 0)]
 
 
 @pytest.mark.slow
-def test_a_real_server_lists_and_gives_what_was_put(seaweed: Seaweed) -> None:
+def test_a_real_server_lists_and_returns_objects(seaweed: Seaweed) -> None:
     objects = {f"s3test/{name}": pseudo_random(name, 3000) for name in ("a.nc", "b c+d.nc", "Übersicht.nc")}
     for key, data in objects.items():
         seaweed.put(key, data)
@@ -243,35 +243,39 @@ def test_a_real_server_lists_and_gives_what_was_put(seaweed: Seaweed) -> None:
 # -- head and parts --------------------------------------------------------------------------------------------------
 
 
-def test_head_tells_what_is_there_now(bucket: S3Bucket) -> None:
+def test_head_describes_the_current_object(bucket: S3Bucket) -> None:
     assert bucket.head(KEY) == OBJ
     with pytest.raises(NotFound):
         bucket.head("nowhere.nc")
 
 
 @pytest.mark.parametrize("kind", ["login-page", "error-in-200"])
-def test_an_answer_that_describes_no_object(http_bucket: S3Bucket, fault_server: FaultServer, kind: str) -> None:
+def test_a_response_that_describes_no_object_is_an_error(
+    http_bucket: S3Bucket, fault_server: FaultServer, kind: str
+) -> None:
     fault_server.script(Fault(kind, on=("head",)))
     with pytest.raises((BadResponse, Contradiction)):
         http_bucket.head(KEY)
 
 
 @pytest.mark.parametrize("kind", ["says-empty", "no-length", "weak-etag", "no-etag"])
-def test_a_doubtful_description_is_confirmed_by_a_byte(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
+def test_a_doubtful_head_is_confirmed_by_a_get_of_one_byte(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
     server.script(Fault(kind, times=None, on=("head",)))
     assert bucket.head(KEY) == OBJ
     assert [(seen.method, seen.range) for seen in server.log] == [("HEAD", ""), ("GET", "bytes=0-0")]
     assert read_all(bucket) == DATA[START:STOP]
 
 
-def test_an_empty_object_is_empty_by_two_answers(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_an_empty_object_without_md5_is_confirmed_by_two_responses(
+    http_bucket: S3Bucket, fault_server: FaultServer
+) -> None:
     fault_server.put("strong", b"")
     fault_server.put("opaque", b"", etag='"65920080-0"')
     assert (http_bucket.head("strong").size, len(fault_server.log)) == (0, 1)
     assert (http_bucket.head("opaque").size, len(fault_server.log)) == (0, 3)
 
 
-def test_head_where_it_is_not_allowed(canned: CannedBucket) -> None:
+def test_a_refused_head_is_replaced_by_a_get(canned: CannedBucket) -> None:
     sample = {"Content-Range": f"bytes 0-0/{len(DATA)}", "ETag": OBJ.etag, **DATED}
     canned.server.answers = [
         Answer.of(405, "Method Not Allowed", {}, b""),
@@ -295,7 +299,7 @@ def test_head_where_it_is_not_allowed(canned: CannedBucket) -> None:
     ],
     ids=str,
 )
-def test_contradictions_are_named(
+def test_contradictory_descriptions_are_reported(
     canned: CannedBucket, head: dict[str, str], sample: dict[str, str], said: list[str], kind: type[Exception]
 ) -> None:
     sample = {"Content-Range": f"bytes 0-0/{len(DATA)}"} | sample
@@ -308,26 +312,26 @@ def test_contradictions_are_named(
     assert all(words in str(refused.value) for words in said), str(refused.value)
 
 
-def test_a_login_page_describes_no_object_however_often_it_is_asked(canned: CannedBucket) -> None:
+def test_a_login_page_is_a_bad_response(canned: CannedBucket) -> None:
     page = {"Content-Type": "text/html; charset=utf-8", **DATED}
     canned.server.answers = [Answer.of(200, "OK", page, b"<html>log in</html>")]
     with pytest.raises(BadResponse):
         canned.bucket.head(KEY)
 
 
-def test_how_an_object_was_uploaded(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_number_and_size_of_upload_parts(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     etag = fault_server.put("parts.nc", DATA, part_size=150_000)
     assert http_bucket.parts(ObjectInfo("parts.nc", len(DATA), etag)) == Parts(3, 150_000)
     assert http_bucket.parts(OBJ) is None
 
 
-def test_parts_are_those_of_this_version(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_parts_of_another_version_are_refused(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA, part_size=150_000)
     with pytest.raises(ObjectChanged):
         http_bucket.parts(OBJ)
 
 
-def test_a_server_that_does_not_tell_the_parts(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
+def test_a_server_that_does_not_report_parts(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
     fault_server.script(Fault("login-page", on=("head",)))
     assert http_bucket.parts(OBJ) is None
 
@@ -383,7 +387,7 @@ def well_and_anonymous(settings: Settings, server: Canned) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", USERS)
-def test_the_users_aws_variables_do_not_disturb(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_aws_environment_variables_have_no_effect(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     for variable, value in USERS[name].items():
         monkeypatch.setenv(variable, value)
     with Canned(Answer.of(500, "Error", {}, b"")) as server:
@@ -393,7 +397,7 @@ def test_the_users_aws_variables_do_not_disturb(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("profile", ["", "work"])
-def test_the_users_aws_files_do_not_disturb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str) -> None:
+def test_aws_configuration_files_have_no_effect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str) -> None:
     file = tmp_path / "aws"
     file.write_text(CONFIG)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -406,7 +410,9 @@ def test_the_users_aws_files_do_not_disturb(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.parametrize("text", [CONFIG, "[this is no configuration"], ids=["theirs", "broken"])
-def test_files_in_the_home_folder_do_not_disturb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+def test_aws_files_in_the_home_folder_have_no_effect(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
     (tmp_path / ".aws").mkdir()
     for name in ("config", "credentials"):
         (tmp_path / ".aws" / name).write_text(text)
@@ -419,14 +425,14 @@ def test_files_in_the_home_folder_do_not_disturb(monkeypatch: pytest.MonkeyPatch
 # -- trust and proxies -----------------------------------------------------------------------------------------------
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(fault_server_tls: FaultServer) -> None:
+def test_an_untrusted_certificate_is_refused(fault_server_tls: FaultServer) -> None:
     settings = Settings(endpoint_url=fault_server_tls.endpoint_url, bucket=fault_server_tls.bucket)
     with pytest.raises(Untrusted):
         S3Bucket(settings).head(KEY)
 
 
 @pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_the_usual_variables_name_a_ca_file(
+def test_the_usual_variables_set_the_ca_file(
     fault_server_tls: FaultServer, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     fault_server_tls.put(KEY, DATA)
@@ -436,7 +442,7 @@ def test_the_usual_variables_name_a_ca_file(
     bucket.drop_idle_connections()
 
 
-def test_the_setting_goes_before_the_variables(
+def test_the_ca_setting_takes_precedence_over_variables(
     fault_server_tls: FaultServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fault_server_tls.put(KEY, DATA)
@@ -445,7 +451,7 @@ def test_the_setting_goes_before_the_variables(
         assert bucket.head(KEY) == OBJ
 
 
-def test_proxies_of_the_environment_and_of_the_settings(
+def test_proxies_from_environment_and_settings(
     http_bucket: S3Bucket, fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Canned(Answer.of(500, "Error", {}, b"")) as proxy, Canned(Answer.of(500, "Error", {}, b"")) as other:
@@ -460,7 +466,7 @@ def test_proxies_of_the_environment_and_of_the_settings(
             assert bucket.head(KEY) == OBJ
 
 
-def test_nobody_there_is_unreachable() -> None:
+def test_a_server_that_is_down_is_unreachable() -> None:
     with FaultServer() as server:
         server.outage(30)
         for bucket in opened(server):
@@ -489,7 +495,7 @@ def test_nobody_there_is_unreachable() -> None:
         ({"endpoint_url": "https://s3.example.org/at/"}, "https://s3.example.org/at/nsf-ncar-era5/"),
     ],
 )
-def test_objects_are_asked_for_where_the_client_finds_them(options: dict[str, Any], address: str) -> None:
+def test_the_url_is_the_one_of_botocore(options: dict[str, Any], address: str) -> None:
     """One host for everything: another one would mean other connections, and redirects."""
     settings = Settings(**options)
     assert url_of(settings) == S3Bucket(settings)._url == address
@@ -515,7 +521,7 @@ def test_urls_are_the_same_as_with_all_data_files_of_botocore(monkeypatch: pytes
     assert url_of(Settings(region=region)) == ours
 
 
-def test_a_name_that_no_bucket_can_have_is_refused_at_once() -> None:
+def test_an_invalid_bucket_name_is_refused_at_once() -> None:
     with pytest.raises(UsageError, match="wrong--x-s3"):
         S3Bucket(Settings(bucket="wrong--x-s3"))
 
@@ -552,6 +558,6 @@ def test_an_object_is_described_by_its_headers(canned: CannedBucket, headers: di
 
 
 @pytest.mark.parametrize("date", ["", "2020-01-01T10:20:30Z", "1577874030", "some day GMT"])
-def test_a_date_that_is_none_is_unknown(canned: CannedBucket, date: str) -> None:
+def test_an_invalid_date_is_unknown(canned: CannedBucket, date: str) -> None:
     canned.server.answers = [Answer(200, "OK", DESCRIBED | {"Last-Modified": date}, length=None)]
     assert canned.bucket.head(KEY) == ObjectInfo(KEY, 12, '"abc"', 0)

@@ -86,19 +86,19 @@ linux = pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO[0] < 1 or not Path("/proc").
 
 
 @linux
-def test_an_authority_of_the_system_is_believed_without_a_flag(server: FaultServer, company: Path) -> None:
+def test_an_authority_of_the_system_is_trusted_by_default(server: FaultServer, company: Path) -> None:
     assert size_of(server) == 4
     assert step_of(server) == ""
 
 
-def test_a_stranger_is_not(server: FaultServer) -> None:
+def test_an_unknown_authority_is_not_trusted(server: FaultServer) -> None:
     with pytest.raises(errors.Untrusted):
         size_of(server)
     assert step_of(server) == "certificate"
 
 
 @linux
-def test_a_certificate_for_another_name_is_not(
+def test_a_certificate_for_another_host_name_is_not_trusted(
     server: FaultServer, company: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = socket.getaddrinfo
@@ -109,7 +109,7 @@ def test_a_certificate_for_another_name_is_not(
 
 @linux
 @pytest.mark.parametrize("name", ["--ca-bundle", *VARIABLES])
-def test_a_file_goes_before_the_system(
+def test_a_ca_file_replaces_the_systems_authorities(
     server: FaultServer, company: Path, other: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     ca_file = other if name == "--ca-bundle" else None
@@ -123,7 +123,7 @@ def test_a_file_goes_before_the_system(
 
 
 @pytest.mark.parametrize("name", ["--ca-bundle", *VARIABLES])
-def test_a_file_is_believed(
+def test_a_ca_file_is_trusted(
     server: FaultServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     ca_file = str(certificates.ca_file)
@@ -133,7 +133,7 @@ def test_a_file_is_believed(
     assert step_of(server, ca_file if name == "--ca-bundle" else None) == ""
 
 
-def test_the_setting_goes_before_the_variables(
+def test_the_setting_takes_precedence_over_variables(
     server: FaultServer, certificates: Certificates, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in VARIABLES:
@@ -145,7 +145,7 @@ def test_the_setting_goes_before_the_variables(
 
 @pytest.mark.parametrize("name", VARIABLES)
 @pytest.mark.parametrize("text", [None, "", "no certificate"])
-def test_a_file_that_is_none_is_named(
+def test_an_invalid_ca_file_is_reported(
     server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str | None
 ) -> None:
     file = tmp_path / "ca.pem"
@@ -160,7 +160,7 @@ def test_a_file_that_is_none_is_named(
 
 
 @linux
-def test_the_bundled_authorities_are_believed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bundled_authorities_are_trusted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small container has no store of its own."""
     from botocore.httpsession import get_cert_path
 
@@ -172,7 +172,7 @@ def test_the_bundled_authorities_are_believed_too(tmp_path: Path, monkeypatch: p
     assert set(found.get_ca_certs(binary_form=True)) >= set(bundled.get_ca_certs(binary_form=True))
 
 
-def test_it_always_verifies() -> None:
+def test_certificates_are_always_verified() -> None:
     for trust in (Trust(), Trust(str(Path(ssl.__file__).parent / "nothing"))):
         try:
             context = trust.context()
@@ -183,7 +183,7 @@ def test_it_always_verifies() -> None:
 
 
 @linux
-def test_a_handshake_that_stalls_holds_up_no_other(server: FaultServer, company: Path) -> None:
+def test_a_stalled_handshake_does_not_block_others(server: FaultServer, company: Path) -> None:
     trust = Trust()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stalled = socket.create_connection(listener.getsockname(), timeout=60)
@@ -212,7 +212,7 @@ def test_certificates_are_read_once(server: FaultServer, certificates: Certifica
     assert trust.context() is trust.context()
 
 
-def test_an_authority_made_for_the_test_is_no_ordinary_one() -> None:
+def test_the_authority_of_the_tests_is_not_trusted_by_default() -> None:
     """Else nothing here says anything."""
     der = ssl.PEM_cert_to_DER_cert(trustme.CA().cert_pem.bytes().decode())
     assert der not in Trust().context().get_ca_certs(binary_form=True)

@@ -40,7 +40,7 @@ def edited(root: Path) -> dict[str, Any]:
     return added
 
 
-def test_a_wheel_carries_the_compiled_catalogue(tmp_path: Path) -> None:
+def test_a_wheel_contains_the_compiled_translations(tmp_path: Path) -> None:
     with zipfile.ZipFile(build(WheelBuilder, tmp_path)) as wheel:
         inside = [name for name in wheel.namelist() if "/locale/" in name]
         assert inside == ["era5dl/gui/text/locale/zh_CN/LC_MESSAGES/era5dl.mo"]
@@ -49,7 +49,7 @@ def test_a_wheel_carries_the_compiled_catalogue(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="there is no C compiler")
-def test_a_wheel_for_this_system_hashes_side_by_side(tmp_path: Path) -> None:
+def test_a_wheel_built_with_a_compiler_contains_the_md5_library(tmp_path: Path) -> None:
     made = build(WheelBuilder, tmp_path)
     assert "-py3-none-" in made.name
     assert "-any" not in made.name
@@ -66,7 +66,7 @@ def test_a_wheel_for_this_system_hashes_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("CC", "no-such-compiler"), ("CC", "false"), ("ERA5DL_PURE", "1")])
-def test_without_a_compiler_there_is_one_wheel_for_all(
+def test_without_a_compiler_the_wheel_is_platform_independent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -76,7 +76,7 @@ def test_without_a_compiler_there_is_one_wheel_for_all(
         assert [inside for inside in wheel.namelist() if "md5-simd" in inside] == []
 
 
-def test_an_editable_install_gets_the_library_and_the_catalogue(tmp_path: Path) -> None:
+def test_an_editable_install_has_the_library_and_the_translations(tmp_path: Path) -> None:
     proof, locale = (
         Path("era5dl", *parts) for parts in (("proof",), ("gui", "text", "locale", "zh_CN", "LC_MESSAGES"))
     )
@@ -88,7 +88,7 @@ def test_an_editable_install_gets_the_library_and_the_catalogue(tmp_path: Path) 
     assert sorted(path.name for path in (tmp_path / locale).iterdir()) == ["era5dl.mo", "era5dl.po"]
 
 
-def test_a_source_archive_has_all_it_takes_to_build_the_wheel(tmp_path: Path) -> None:
+def test_a_source_archive_is_sufficient_to_build_the_wheel(tmp_path: Path) -> None:
     with tarfile.open(build(SdistBuilder, tmp_path)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     needed = {

@@ -11,7 +11,7 @@ from era5dl.catalog import Cadence, find_product, find_variable, presets, produc
 from era5dl.catalog import data as facts
 
 
-def test_all_products_and_variables_are_there():
+def test_all_products_and_variables_are_present():
     counts = Counter(v.product.name for v in variables())
     assert counts == {
         "an.pl": 16,
@@ -27,7 +27,7 @@ def test_all_products_and_variables_are_there():
     assert len(variables()) == 224
 
 
-def test_cadences():
+def test_cadence_of_each_product():
     assert {p.name: p.cadence for p in products()} == {
         "an.pl": Cadence.DAY,
         "an.sfc": Cadence.MONTH,
@@ -56,13 +56,13 @@ def test_names_inside_the_files_follow_the_short_names():
         assert v.nc_var == (f"VAR_{v.short.upper()}" if v.short[0].isdigit() else v.short.upper())
 
 
-def test_skin_temperature_is_a_parameter_not_a_table():
+def test_skin_temperature_has_parameter_235_in_table_128():
     skt = find_variable("skt")
     assert (skt.table, skt.param) == ("128", "235")
     assert {v.table for v in variables() if v.product == find_product("meanflux")} == {"235"}
 
 
-def test_every_fact_names_its_source():
+def test_every_entry_has_a_known_source():
     legend = Path(facts.__file__).with_name("SOURCES.md").read_text(encoding="utf-8")
     for item in (*variables(), *products(), *presets()):
         assert item.source
@@ -80,7 +80,7 @@ def test_every_variable_has_a_name_in_the_climate_data_store():
     assert twice == ["geopotential"]
 
 
-def test_what_to_take_instead_of_absent_variables_is_there():
+def test_alternatives_to_absent_variables_exist():
     for row in facts.read_csv("absent.csv"):
         assert row["remedy"]
         for name in row["instead"].split():

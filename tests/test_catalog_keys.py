@@ -57,7 +57,7 @@ def test_every_example_key_is_predicted(key):
     assert key in made
 
 
-def test_pressure_levels_one_file_a_day_uv_for_the_wind():
+def test_pressure_level_files_are_daily_and_the_wind_is_on_the_uv_grid():
     assert keys("an.pl/u", "2023-01-01", "2023-01-02") == [
         "e5.oper.an.pl/202301/e5.oper.an.pl.128_131_u.ll025uv.2023010100_2023010123.nc",
         "e5.oper.an.pl/202301/e5.oper.an.pl.128_131_u.ll025uv.2023010200_2023010223.nc",
@@ -66,7 +66,7 @@ def test_pressure_levels_one_file_a_day_uv_for_the_wind():
 
 
 @pytest.mark.parametrize(("month", "last"), [("2023-02", "28"), ("2024-02", "29"), ("1900-02", ""), ("2000-02", "29")])
-def test_leap_years(month, last):
+def test_monthly_files_end_on_the_last_day_also_in_leap_years(month, last):
     if not last:  # before ERA5: no file, rather than a wrong one
         assert keys("2t", f"{month}-01", f"{month}-28") == []
         return
@@ -100,7 +100,7 @@ def test_the_file_of_a_forecast_hour_is_chosen_by_its_initial_time(product, vali
     assert period_of(product, datetime.fromisoformat(valid + ":00")).stamp == stamp
 
 
-def test_forecast_stamps_bound_valid_time_start_excluded():
+def test_forecast_time_stamps_exclude_the_start():
     period = period_of(find_product("accumu"), datetime(2025, 1, 10))
     assert period.start not in period
     assert period.start + HOUR in period
@@ -108,20 +108,20 @@ def test_forecast_stamps_bound_valid_time_start_excluded():
     assert period.end + HOUR not in period
 
 
-def test_forecasts_begin_with_the_first_run():
+def test_forecasts_start_with_the_first_initial_time():
     assert stamps("cp", "1940-01-01", "1940-01-01") == ["1940010106_1940011606"]
     assert stamps("cp", "1940-01-01", "1940-01-31") == ["1940010106_1940011606", "1940011606_1940020106"]
     assert find_product("accumu").first_hour == datetime(1940, 1, 1, 7)
 
 
-def test_nothing_before_1940():
+def test_there_are_no_files_before_1940():
     for product in (*FORECASTS, *ANALYSES):
         assert list(periods(product, date(1930, 1, 1), date(1939, 12, 31))) == []
     assert stamps("2t", "1939-12-01", "1940-01-02") == ["1940010100_1940013123"]
 
 
 @pytest.mark.parametrize("day", ["1940-05-05", "1979-01-01", "2024-02-29"])
-def test_invariants_are_the_same_file_for_every_date(day):
+def test_an_invariant_has_one_file_for_all_dates(day):
     assert keys("invariant/z", day, day) == [
         "e5.oper.invariant/197901/e5.oper.invariant.128_129_z.ll025sc.1979010100_1979010100.nc"
     ]
@@ -144,7 +144,7 @@ def test_every_valid_hour_is_in_exactly_one_planned_file(product, first, length,
 
 
 @given(st.sampled_from(FORECASTS + ANALYSES), days, st.integers(0, 400))
-def test_no_file_is_planned_that_holds_none_of_the_hours(product, first, length):
+def test_every_planned_file_contains_a_requested_hour(product, first, length):
     last = min(first + timedelta(days=length), date(2049, 12, 31))
     planned = list(periods(product, first, last))
     begin, until = datetime(first.year, first.month, first.day), datetime(last.year, last.month, last.day, 23)
@@ -154,7 +154,7 @@ def test_no_file_is_planned_that_holds_none_of_the_hours(product, first, length)
 
 
 @given(st.sampled_from(variables()), days)
-def test_parsing_undoes_making(variable, day):
+def test_parse_key_inverts_key_of(variable, day):
     for period in periods(variable.product, day, day):
         parsed = parse_key(key_of(variable, period))
         assert parsed is not None
@@ -179,17 +179,17 @@ def test_parsing_undoes_making(variable, day):
         "e5.oper.an.pl/202301/e5.oper.an.pl.128_130_t.regn320sc.2023010100_2023010123.nc",
     ],
 )
-def test_what_is_no_era5_file_is_not_parsed(key):
+def test_other_keys_are_not_parsed(key):
     assert parse_key(key) is None
 
 
-def test_a_key_of_an_unknown_variable_is_parsed_but_belongs_to_none():
+def test_a_key_of_an_unknown_variable_is_parsed_without_a_variable():
     parsed = parse_key("e5.oper.an.sfc/202301/e5.oper.an.sfc.128_228_tp.ll025sc.2023010100_2023013123.nc")
     assert parsed is not None
     assert parsed.variable is None
 
 
-def test_numbers_alone_do_not_make_a_variable():
+def test_a_variable_is_identified_by_numbers_and_short_name():
     """246 is clwc in table 128 and 100u in table 228; a code counts only as a whole."""
     parsed = parse_key("e5.oper.an.pl/202301/e5.oper.an.pl.228_246_clwc.ll025sc.2023010100_2023010123.nc")
     assert parsed is not None

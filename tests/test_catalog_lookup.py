@@ -36,7 +36,7 @@ from era5dl.errors import AmbiguousName, UnknownName
         "e5.oper.an.sfc/202002/e5.oper.an.sfc.128_167_2t.ll025sc.2020020100_2020022923.nc",
     ],
 )
-def test_every_way_to_say_2_metre_temperature(name):
+def test_all_names_of_2_metre_temperature(name):
     assert find_variable(name).name == "an.sfc/2t"
 
 
@@ -74,11 +74,11 @@ def test_every_way_to_say_2_metre_temperature(name):
         ("235_055_mtpr", "fc.sfc.meanflux/mtpr"),
     ],
 )
-def test_names_from_elsewhere(name, meant):
+def test_names_of_other_archives_are_found(name, meant):
     assert find_variable(name).name == meant
 
 
-def test_every_variable_is_found_by_its_full_name_and_by_every_spelling_within_its_product():
+def test_every_variable_is_found_by_all_its_names():
     for variable in variables():
         assert find_variable(variable.name) == variable
         assert find_variable(f"{variable.product.prefix}/{variable.code}") == variable
@@ -87,7 +87,7 @@ def test_every_variable_is_found_by_its_full_name_and_by_every_spelling_within_i
             assert find_variable(spelling, variable.product) == variable
 
 
-def test_only_bare_numbers_and_surface_geopotential_are_ambiguous():
+def test_only_numbers_and_surface_geopotential_are_ambiguous():
     words = {name for name, found in _variable_names().items() if len(found) > 1 and not name.isdigit()}
     assert words == {"z", "geopotential", "128129z", "p129128"}
 
@@ -101,7 +101,7 @@ def test_only_bare_numbers_and_surface_geopotential_are_ambiguous():
         ("247", ("an.pl/ciwc", "an.sfc/100v")),
     ],
 )
-def test_an_ambiguous_name_is_refused_with_full_names(name, candidates):
+def test_an_ambiguous_name_is_refused_with_the_full_names(name, candidates):
     with pytest.raises(AmbiguousName) as caught:
         find_variable(name)
     assert caught.value.candidates == candidates
@@ -110,14 +110,14 @@ def test_an_ambiguous_name_is_refused_with_full_names(name, candidates):
         assert find_variable(candidate).name == candidate
 
 
-def test_a_product_settles_it():
+def test_a_product_resolves_an_ambiguous_name():
     assert find_variable("z", find_product("invariant")).name == "invariant/z"
     assert find_variable("z", find_product("an.pl")).name == "an.pl/z"
     assert find_variable("246", find_product("an.sfc")).name == "an.sfc/100u"
 
 
 @pytest.mark.parametrize("name", ["an.pl/2t", "pl/t2m"])
-def test_a_variable_of_another_product(name):
+def test_a_variable_of_another_product_is_suggested(name):
     with pytest.raises(UnknownName, match=r"an\.pl has no variable") as caught:
         find_variable(name)
     assert caught.value.candidates == ("an.sfc/2t",)
@@ -144,7 +144,7 @@ def test_a_variable_of_another_product(name):
         ("10si", "an.sfc/10u", "sqrt"),
     ],
 )
-def test_what_is_not_in_the_bucket_says_what_to_take(name, instead, hint):
+def test_an_absent_variable_is_refused_with_alternatives(name, instead, hint):
     with pytest.raises(UnknownName, match="not in this bucket") as caught:
         find_variable(name)
     assert instead in caught.value.candidates
@@ -152,7 +152,7 @@ def test_what_is_not_in_the_bucket_says_what_to_take(name, instead, hint):
 
 
 @pytest.mark.parametrize("name", ["swh", "mwp", "mwd", "pp1d", "significant_height_of_combined_wind_waves_and_swell"])
-def test_waves_are_elsewhere(name):
+def test_wave_variables_are_refused_with_an_explanation(name):
     with pytest.raises(UnknownName) as caught:
         find_variable(name)
     assert "waves" in caught.value.remedy
@@ -161,14 +161,14 @@ def test_waves_are_elsewhere(name):
 @pytest.mark.parametrize(
     ("name", "meant"), [("z500", "an.pl/z"), ("T850", "an.pl/t"), ("u_250", "an.pl/u"), ("o3500", "an.pl/o3")]
 )
-def test_a_level_is_not_a_variable(name, meant):
+def test_a_variable_on_one_level_is_refused_with_the_variable(name, meant):
     with pytest.raises(UnknownName) as caught:
         find_variable(name)
     assert caught.value.candidates == (meant,)
     assert "one file" in caught.value.remedy
 
 
-def test_a_slip_of_the_finger_finds_its_neighbours():
+def test_a_mistyped_name_is_refused_with_similar_names():
     with pytest.raises(UnknownName) as caught:
         find_variable("2m_temperatur")
     assert caught.value.candidates[0] == "an.sfc/2t"
@@ -179,13 +179,13 @@ def test_a_slip_of_the_finger_finds_its_neighbours():
 
 
 @pytest.mark.parametrize("name", ["", " ", "/", "qqqqqq", "ß", "温度", "2t/"])
-def test_nonsense_is_unknown(name):
+def test_a_name_similar_to_none_has_no_suggestions(name):
     with pytest.raises(UnknownName):
         find_variable(name)
 
 
 @pytest.mark.parametrize("product", products(), ids=str)
-def test_products_by_any_name(product):
+def test_products_are_found_by_all_their_names(product):
     last = product.name.rpartition(".")[2]
     for name in (product.prefix, product.name, product.name.upper(), product.name.replace(".", "_"), last):
         assert find_product(name) == product
@@ -235,7 +235,7 @@ def test_presets():
             assert "lsp + cp" in preset.note
 
 
-def test_the_wrf_preset_name_by_name():
+def test_the_wrf_preset_has_exactly_these_variables():
     expected = "z q t u v sstk skt swvl1 swvl2 swvl3 swvl4 stl1 stl2 stl3 stl4 ci 2t 2d 10u 10v rsn sd msl sp z lsm"
     assert [v.short for v in find_preset("WRF").variables] == expected.split()
 

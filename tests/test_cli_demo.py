@@ -27,7 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NO_PROXY", "")
 
 
-def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_downloads_and_compares_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out)]) == 0
     said = capsys.readouterr()
@@ -48,7 +48,7 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not (tmp_path / "era5dl-demo").exists()
 
 
-def test_an_interrupted_demo_goes_on_though_the_port_is_another(tmp_path: Path) -> None:
+def test_an_interrupted_demo_is_resumed_on_another_port(tmp_path: Path) -> None:
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.planner import make_plan
 
@@ -60,7 +60,7 @@ def test_an_interrupted_demo_goes_on_though_the_port_is_another(tmp_path: Path) 
     assert [(one.id, one.ended) for one in list_sessions(tmp_path / "era5")] == [(begun, True)]
 
 
-def test_a_copy_that_differs_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_differs_from_the_original_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path), "--quiet"]) == 0
     (copy,) = (tmp_path / "era5").rglob("*lsm*.nc")
     copy.write_bytes(copy.read_bytes()[:-1] + b"!")
@@ -69,7 +69,7 @@ def test_a_copy_that_differs_is_found(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "DIFFERENT" in capsys.readouterr().out
 
 
-def test_the_window_needs_a_display(
+def test_the_demo_with_a_window_needs_a_display(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.platform", "linux")

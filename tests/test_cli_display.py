@@ -96,11 +96,11 @@ def ended(**changes: Any) -> RunEnded:
         (ended(error="no room", stopped=True, unfinished=3), 0, 3),
     ],
 )
-def test_exit_codes(end: RunEnded, missing: int, code: int) -> None:
+def test_exit_code_of_each_result(end: RunEnded, missing: int, code: int) -> None:
     assert for_run(end, missing) == code
 
 
-def test_the_summary() -> None:
+def test_the_summary_line_counts_each_outcome() -> None:
     last = dataclasses.replace(SNAPSHOT, fetched_bytes=1_176_000_000)
     assert summary_line(ended(), last, 0) == "12 files, 1.20 GB: 12 verified; took 0:42 at 28.0 MB/s"
     worst = summary_line(ended(verified=1, checked=2, failed=3, unfinished=6), last, 1000)
@@ -110,7 +110,7 @@ def test_the_summary() -> None:
     assert "nothing to do" in summary_line(ended(verified=0), dataclasses.replace(last, elapsed=0.0), 0)
 
 
-def test_the_progress_line() -> None:
+def test_the_progress_line_shows_state_and_rounds_down() -> None:
     line = progress_line(SNAPSHOT)
     assert line == "42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 remaining, 1 failed"
     waiting = dataclasses.replace(SNAPSHOT, state=State.WAITING_FOR_NETWORK, time_left=None)
@@ -120,7 +120,7 @@ def test_the_progress_line() -> None:
     assert progress_line(dataclasses.replace(SNAPSHOT, total_bytes=0, done_bytes=0)).startswith("0 %")
 
 
-def test_each_failure_is_named_also_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failures_are_printed_also_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     lines = PlainDisplay(Output(quiet=True))
     for event in EVENTS:
         lines.show_event(event)
@@ -131,7 +131,7 @@ def test_each_failure_is_named_also_when_quiet(capsys: pytest.CaptureFixture[str
     assert err.count("b.nc") == 1  # the key stands there once, not again in the reason
 
 
-def test_going_on_is_news_only_after_a_wait(capsys: pytest.CaptureFixture[str]) -> None:
+def test_resumption_is_reported_only_after_a_wait(capsys: pytest.CaptureFixture[str]) -> None:
     lines = PlainDisplay(Output())
     running, waiting = StateChanged(State.RUNNING, ""), StateChanged(State.WAITING_FOR_NETWORK, "no route")
     for event in (running, waiting, running, running):
@@ -139,7 +139,7 @@ def test_going_on_is_news_only_after_a_wait(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err.splitlines() == ["waiting for the network: no route", "resumed"]
 
 
-def test_while_nothing_comes_the_last_fault_is_told(
+def test_the_last_fault_is_shown_while_nothing_is_received(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("era5dl.cli.plain_display.PROGRESS_INTERVAL", 0.0)
@@ -155,7 +155,7 @@ def test_while_nothing_comes_the_last_fault_is_told(
     assert [line.endswith("; 2t.nc: stalled, attempt 3") for line in said] == [False, True, True, False, False]
 
 
-def test_what_is_said_already_is_not_said_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeated_messages_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Neither a brake that stays as it is, nor a failure that a further round did not change."""
     lines = PlainDisplay(Output())
     failed = FileFailed(0, "a.nc", "a.nc: the server said 500", "")
@@ -168,7 +168,9 @@ def test_what_is_said_already_is_not_said_again(capsys: pytest.CaptureFixture[st
     ]
 
 
-def test_a_progress_line_every_ten_seconds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_progress_line_is_printed_every_ten_seconds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 100.0
     monkeypatch.setattr("era5dl.cli.plain_display.time.monotonic", lambda: now)
     lines = PlainDisplay(Output())
@@ -179,7 +181,7 @@ def test_a_progress_line_every_ten_seconds(capsys: pytest.CaptureFixture[str], m
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_no_line_draws_on_the_terminal(event: Event, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_do_not_reach_the_terminal(event: Event, capsys: pytest.CaptureFixture[str]) -> None:
     Output().notice(event_line(event))
     Output().result(event_line(event))
     out, err = capsys.readouterr()
@@ -187,7 +189,7 @@ def test_no_line_draws_on_the_terminal(event: Event, capsys: pytest.CaptureFixtu
     assert_harmless(out.removesuffix("\n"))
 
 
-def test_the_picture_shows_all_and_obeys_no_key() -> None:
+def test_the_live_display_fits_the_width_and_escapes_keys() -> None:
     for width, height in ((120, 40), (40, 10), (20, 4)):
         stream = io.StringIO()
         console = Console(file=stream, width=width, height=height, force_terminal=False)
@@ -210,7 +212,7 @@ def test_the_picture_shows_all_and_obeys_no_key() -> None:
             assert len(text.splitlines()) == 4
 
 
-def test_the_picture_is_never_higher_than_the_terminal() -> None:
+def test_the_live_display_fits_the_height() -> None:
     many = dataclasses.replace(SNAPSHOT, active=SNAPSHOT.active * 32, state=State.WAITING_FOR_DISK, reason="no room")
     stream = io.StringIO()
     Console(file=stream, width=100, height=20).print(render(many, 100, 20))
@@ -236,7 +238,7 @@ def assert_harmless(text: str) -> None:
     assert text.isprintable()
 
 
-def test_records_of_events_and_progress() -> None:
+def test_json_records_of_events_and_progress() -> None:
     stream = io.StringIO()
     writer = JsonWriter(stream)
     for event in EVENTS:
@@ -286,12 +288,12 @@ def test_missing_files_are_grouped() -> None:
     assert "9,960 files more" in many[-1]
 
 
-def test_room() -> None:
+def test_free_space_is_compared_with_the_need() -> None:
     assert "enough" in free_space_line(10, 100, 5, Path("out"))
     assert "5 B too little" in free_space_line(100, 100, 5, Path("out"))
 
 
-def test_tables_line_up_and_are_clean() -> None:
+def test_tables_are_aligned_and_without_control_characters() -> None:
     lines = table([("a", "1"), ("bb\x1b[1m", "22")], head=("NAME", "N"), right=(1,))
     assert len({len(line) for line in lines}) == 1
     assert all(line.isprintable() for line in lines)
@@ -303,7 +305,7 @@ def send(number: int) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_a_wish_or_an_interrupt(number: int) -> None:
+def test_a_signal_sets_requested_or_raises_keyboard_interrupt(number: int) -> None:
     before = signal.getsignal(number)
     with Interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt):
@@ -319,7 +321,7 @@ def test_a_signal_is_a_wish_or_an_interrupt(number: int) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
-def test_work_that_hangs_holds_nobody_up() -> None:
+def test_an_interrupt_does_not_wait_for_background_work() -> None:
     release = threading.Event()
     try:
         with Interrupts() as interrupts:
@@ -358,7 +360,7 @@ class EndlessEngine:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
-def test_an_engine_that_does_not_end_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_does_not_stop_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("era5dl.engine.engine.Engine", EndlessEngine)
     monkeypatch.setattr("era5dl.cli.interrupts.GRACE_SECONDS", 0.01)
     session: Any = SimpleNamespace(
@@ -376,7 +378,7 @@ def test_an_engine_that_does_not_end_is_left_behind(monkeypatch: pytest.MonkeyPa
     assert for_run(finished.ended, 0) == 130
 
 
-def test_background_gives_results_and_errors() -> None:
+def test_background_work_returns_results_and_raises_errors() -> None:
     with Interrupts() as interrupts:
         assert interrupts.run_in_background(lambda: 3) == 3
         with pytest.raises(ZeroDivisionError):

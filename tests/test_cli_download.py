@@ -121,7 +121,7 @@ def wait_for(process: subprocess.Popen[str], event: str, **fields: object) -> di
     raise AssertionError(f"no {event}")
 
 
-def test_download_and_once_more(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_a_second_download_fetches_nothing(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = era5dl("download", *WEEK, "--out", out)
     assert first.returncode == 0, first.stderr
@@ -141,7 +141,7 @@ def test_download_and_once_more(era5dl: Command, objects: Mapping[str, bytes], t
     assert (known["state"], known["files"], known["done_files"], known["folder"]) == ("done", 7, 7, str(out))
 
 
-def test_plan_writes_nothing_and_names_all(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_plan_writes_nothing_and_lists_all_files(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     shown = era5dl("plan", *WEEK[:-1], "1999-03-09", "--out", out)
     assert shown.returncode == 1
@@ -160,7 +160,9 @@ def test_plan_writes_nothing_and_names_all(era5dl: Command, objects: Mapping[str
 
 
 @pytest.mark.slow
-def test_a_list_of_keys_with_records(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_a_list_of_keys_is_downloaded_with_json_records(
+    era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     keys = key_list(tmp_path, *LIST_KEYS, "cli/gone.nc", "", "../../escape.nc")
     done = era5dl("download", "--keys-file", keys, "--out", out, "--json")
@@ -182,9 +184,7 @@ def test_a_list_of_keys_with_records(era5dl: Command, objects: Mapping[str, byte
 
 
 @pytest.mark.slow
-def test_keys_from_standard_input_into_one_folder(
-    era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path
-) -> None:
+def test_keys_from_standard_input_are_saved_flat(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = era5dl("download", "--keys-file", "-", "--flat", "--out", out, stdin="cli/one.nc\ncli/empty.nc\n")
     assert done.returncode == 0, done.stderr
@@ -192,7 +192,7 @@ def test_keys_from_standard_input_into_one_folder(
     assert (out / "empty.nc").read_bytes() == b""
 
 
-def test_a_folder_that_cannot_be(era5dl: Command, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(era5dl: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     done = era5dl("download", *WEEK, "--out", tmp_path / "file" / "out")
     assert done.returncode == 3
@@ -200,7 +200,7 @@ def test_a_folder_that_cannot_be(era5dl: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_too_small(era5dl: Command, tmp_path: Path) -> None:
+def test_a_disk_without_enough_space_is_an_error(era5dl: Command, tmp_path: Path) -> None:
     era5dl.environ["ERA5DL_DISK_RESERVE"] = "500T"
     done = era5dl("download", *WEEK, "--out", tmp_path / "out")
     assert done.returncode == 3
@@ -211,7 +211,7 @@ def test_a_disk_that_is_too_small(era5dl: Command, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
-def test_interrupted_and_resumed(
+def test_an_interrupted_download_is_resumed(
     era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path, number: signal.Signals
 ) -> None:
     out = tmp_path / "out"
@@ -246,7 +246,7 @@ def test_interrupted_and_resumed(
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 @pytest.mark.parametrize("command", ["plan", "resume", "verify"])
-def test_a_silent_server_holds_up_no_end(era5dl: Command, tmp_path: Path, command: str) -> None:
+def test_an_interrupt_does_not_wait_for_a_silent_server(era5dl: Command, tmp_path: Path, command: str) -> None:
     out = tmp_path / "out"
     keys = key_list(tmp_path, "cli/big.nc", "cli/one.nc")
     if command != "plan":
@@ -274,7 +274,7 @@ def test_a_silent_server_holds_up_no_end(era5dl: Command, tmp_path: Path, comman
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
-def test_a_second_signal_ends_at_once(era5dl: Command, tmp_path: Path) -> None:
+def test_a_second_signal_ends_the_process_at_once(era5dl: Command, tmp_path: Path) -> None:
     """The first one is kept from being answered: the process is stopped while both arrive."""
     words = ("download", "--keys-file", key_list(tmp_path, "cli/big.nc"), "--out", tmp_path / "out", "--json")
     with era5dl.started(*words, "--limit-rate", "500k") as process:
@@ -289,7 +289,7 @@ def test_a_second_signal_ends_at_once(era5dl: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_that_leaves_stops_the_download(era5dl: Command, tmp_path: Path) -> None:
+def test_a_closed_stdout_stops_the_download(era5dl: Command, tmp_path: Path) -> None:
     words = ("download", "--keys-file", key_list(tmp_path, "cli/big.nc"), "--out", tmp_path / "out", "--json")
     with era5dl.started(*words, "--limit-rate", "500k") as process:
         wait_for(process, "progress", state="running")
@@ -303,7 +303,7 @@ def test_a_reader_that_leaves_stops_the_download(era5dl: Command, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_verify_and_repair(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_verify_finds_damage_and_repair_fixes_it(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     keys = key_list(tmp_path, "cli/big.nc", "cli/one.nc", "cli/gone.nc")
     assert era5dl("download", "--keys-file", keys, "--out", out).returncode == 1  # one is missing in the bucket
@@ -327,7 +327,7 @@ def test_verify_and_repair(era5dl: Command, objects: Mapping[str, bytes], tmp_pa
 
 
 @pytest.mark.slow
-def test_verify_names_the_flag_where_no_file_matches(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_verify_suggests_opaque_etags_if_no_file_matches(fault_server: FaultServer, tmp_path: Path) -> None:
     era5dl = Command(fault_server.endpoint_url, tmp_path / "state")
     fault_server.put("a.nc", b"a" * 1000, etag=f'"{7:032x}"')
     fault_server.put("b.nc", b"b" * 1000)
@@ -346,7 +346,9 @@ def test_verify_names_the_flag_where_no_file_matches(fault_server: FaultServer, 
 
 
 @pytest.mark.slow
-def test_verify_looks_at_no_file_twice(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_verify_skips_files_verified_for_a_newer_session(
+    era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     for last in ("1999-03-02", "1999-03-07"):
         assert era5dl("download", *WEEK[:-1], last, "--out", out).returncode == 0
@@ -356,7 +358,7 @@ def test_verify_looks_at_no_file_twice(era5dl: Command, objects: Mapping[str, by
 
 
 @pytest.mark.slow
-def test_verify_a_folder_that_somebody_else_made(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_verify_works_without_a_session(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     for key in ("cli/one.nc", "cli/with space+é.nc"):
         (out / key).parent.mkdir(parents=True, exist_ok=True)
@@ -377,7 +379,7 @@ def test_verify_a_folder_that_somebody_else_made(era5dl: Command, objects: Mappi
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
-def test_a_terminal_gets_a_picture(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_a_terminal_gets_the_live_display(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
     import pty
 
     leader, follower = pty.openpty()
@@ -405,7 +407,7 @@ def read_terminal(leader: int) -> str:
     return data.decode("utf-8", "replace")
 
 
-def test_diagnose(era5dl: Command) -> None:
+def test_diagnose_prints_the_network_test(era5dl: Command) -> None:
     done = era5dl("diagnose")
     assert done.returncode == 0, done.stderr
     assert "loss 0% of 10" in done.stdout

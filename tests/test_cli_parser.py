@@ -32,21 +32,21 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     return dict(action.choices)
 
 
-def test_the_commands_are_those_promised() -> None:
+def test_all_documented_commands_exist() -> None:
     assert list(commands()) == [
         "products", "variables", "plan", "download", "resume", "sessions", "verify", "diagnose", "demo",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list(commands()))
-def test_every_command_has_its_function(name: str) -> None:
+def test_every_command_has_a_function(name: str) -> None:
     place = commands()[name].get_default("run")
     module, _, function = place.partition(":")
     assert callable(getattr(import_module(f"era5dl.cli.commands.{module}"), function))
 
 
 @pytest.mark.parametrize("name", ["plan", "download", "resume", "verify", "diagnose"])
-def test_common_flags(name: str) -> None:
+def test_common_flags_become_settings(name: str) -> None:
     flags = {flag for action in commands()[name]._actions for flag in action.option_strings}
     assert flags >= {
         "--endpoint-url", "--bucket", "--region", "--ca-bundle", "--workers", "--limit-rate", "--retries",
@@ -54,7 +54,7 @@ def test_common_flags(name: str) -> None:
     }  # fmt: skip
 
 
-def test_settings_come_from_flags_then_environment_then_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_override_environment_and_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERA5DL_WORKERS", "3")
     monkeypatch.setenv("ERA5DL_LIMIT_RATE", "1M")
     settings = settings_from(parse("diagnose"))
@@ -80,17 +80,17 @@ DAYS = ("--start", "2021-02-01", "--end", "2021-02-28")
         (("--product", "an.pl,an.sfc", "--variable", "z,2t"), ["an.pl/z", "an.sfc/2t"]),
     ],
 )  # fmt: skip
-def test_variables(words: Sequence[str], expected: list[str]) -> None:
+def test_variables_are_selected_by_any_name(words: Sequence[str], expected: list[str]) -> None:
     assert names(selected(*words, *DAYS)) == expected
 
 
-def test_a_product_alone_means_all_of_it() -> None:
+def test_a_product_without_variables_selects_all_of_them() -> None:
     assert len(selected("--product", "an.pl", *DAYS).variables) == 16
     assert len(selected("--product", "an.pl", "--product", "an.sfc", *DAYS).variables) == 16 + 62
     assert len(selected("--product", "invariant").variables) == 14  # no dates needed
 
 
-def test_presets_and_what_goes_with_them() -> None:
+def test_presets_can_be_combined_with_variables() -> None:
     wrf = selected("--preset", "wrf", *DAYS)
     assert len(wrf.variables) == 26
     more = selected("--preset", "wrf", "--variable", "an.vinteg/viwve", *DAYS)
@@ -99,12 +99,12 @@ def test_presets_and_what_goes_with_them() -> None:
         selected("--preset", "wrf", "--product", "an.pl", *DAYS)
 
 
-def test_a_name_that_no_named_product_has() -> None:
+def test_a_variable_of_no_given_product_is_refused() -> None:
     with pytest.raises(UnknownName):
         selected("--product", "an.pl,an.vinteg", "--variable", "2t", *DAYS)
 
 
-def test_days() -> None:
+def test_days_are_selected_by_range_or_lists() -> None:
     assert selected("--variable", "2t", *DAYS).days == ((date(2021, 2, 1), date(2021, 2, 28)),)
     lists = selected("--variable", "2t", "--years", "2020-2021", "--months", "2,6", "--days", "30-31")
     assert lists.days == ((date(2020, 6, 30), date(2020, 6, 30)), (date(2021, 6, 30), date(2021, 6, 30)))

@@ -36,7 +36,7 @@ def records(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_help_says_what_matters() -> None:
+def test_help_mentions_commands_exit_codes_and_variables() -> None:
     done = run("--help")
     assert done.returncode == 0
     for word in ("ERA5", "products", "resume", "diagnose", "130", "ERA5DL_ENDPOINT_URL", "HTTPS_PROXY", "Ctrl-C"):
@@ -44,7 +44,7 @@ def test_help_says_what_matters() -> None:
     assert done.stderr == ""
 
 
-def test_without_a_command_all_of_the_help_is_on_stderr() -> None:
+def test_without_a_command_the_help_is_printed_to_stderr() -> None:
     done = run()
     assert (done.returncode, done.stdout) == (2, "")
     assert run("--help").stdout in done.stderr
@@ -52,12 +52,12 @@ def test_without_a_command_all_of_the_help_is_on_stderr() -> None:
     assert "exit codes:" not in run("fetch").stderr
 
 
-def test_version() -> None:
+def test_the_version_is_printed() -> None:
     assert run("--version").stdout == f"era5dl {era5dl.__version__}\n"
 
 
 @pytest.mark.parametrize("code", ["import era5dl", "from era5dl.cli.main import main; main(['--help'])"])
-def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
+def test_help_imports_no_slow_module(code: str) -> None:
     heavy = {"boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "platformdirs", "psutil", "ssl", "logging"}
     script = f"import sys\n{code}\nprint(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -87,7 +87,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
         (("plan", "--preset", "wfr", "--years", "2020"), "wrf"),
     ],
 )
-def test_wrong_usage_is_2_and_says_why(words: tuple[str, ...], said: str) -> None:
+def test_invalid_usage_has_exit_code_2_and_a_reason(words: tuple[str, ...], said: str) -> None:
     done = run(*words)
     assert done.returncode == 2
     assert said in done.stderr
@@ -97,7 +97,7 @@ def test_wrong_usage_is_2_and_says_why(words: tuple[str, ...], said: str) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [("plan", "--json"), ("plan", "--jason", "--json"), ("sessions", "--json", "x")])
-def test_with_json_the_last_record_is_the_end(words: tuple[str, ...]) -> None:
+def test_with_json_the_last_record_is_end(words: tuple[str, ...]) -> None:
     done = run(*words)
     last = records(done.stdout)[-1]
     assert (last["event"], last["exit_code"], done.returncode) == ("end", 2, 2)
@@ -105,14 +105,14 @@ def test_with_json_the_last_record_is_the_end(words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.slow
-def test_an_endpoint_where_nobody_listens_is_3(tmp_path: Path) -> None:
+def test_an_unreachable_endpoint_has_exit_code_3(tmp_path: Path) -> None:
     done = run("plan", "--keys-file", "-", "--endpoint-url", "http://127.0.0.1:1", stdin="a/b.nc\n")
     assert done.returncode == 3
     assert done.stderr.splitlines()[-2].startswith("era5dl: ")
     assert "Traceback" not in done.stderr
 
 
-def test_the_environment_counts_and_a_flag_wins() -> None:
+def test_flags_override_environment_variables() -> None:
     words = ("diagnose", "--json")
     told = records(run(*words, ERA5DL_ENDPOINT_URL="http://127.0.0.1:1").stdout)[0]
     assert told["endpoint"] == "http://127.0.0.1:1/nsf-ncar-era5/"
@@ -123,13 +123,13 @@ def test_the_environment_counts_and_a_flag_wins() -> None:
 
 
 @pytest.mark.slow
-def test_a_traceback_only_where_it_is_asked_for() -> None:
+def test_a_traceback_is_printed_only_when_debugging() -> None:
     assert "Traceback" in run("plan", ERA5DL_DEBUG="1").stderr
     assert "Traceback" not in run("plan", ERA5DL_DEBUG="0").stderr
 
 
 @pytest.mark.slow
-def test_products_and_variables() -> None:
+def test_products_and_variables_are_listed() -> None:
     assert "an.pl" in run("products").stdout
     done = run("variables", "2t", "--product", "an.sfc")
     assert done.returncode == 0
@@ -141,7 +141,7 @@ def test_products_and_variables() -> None:
     assert run("variables", "--product", "nope").returncode == 2
 
 
-def test_every_event_is_documented() -> None:
+def test_every_json_event_is_documented() -> None:
     assert {"product", "variable", "end"} <= event_names()
     said = {
         str(record["event"]) for record in records(run("products", "--json").stdout + run("variables", "--json").stdout)
@@ -150,7 +150,7 @@ def test_every_event_is_documented() -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_that_leaves_is_no_error() -> None:
+def test_a_closed_stdout_is_not_an_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as stdout:
@@ -168,7 +168,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 
 @pytest.mark.slow
-def test_an_unknown_session_and_an_empty_list(tmp_path: Path) -> None:
+def test_unknown_sessions_and_folders_are_reported(tmp_path: Path) -> None:
     state = str(tmp_path / "state")
     assert run("sessions", ERA5DL_STATE_DIR=state).returncode == 0
     done = run("resume", "0123456789ab", ERA5DL_STATE_DIR=state)
@@ -180,7 +180,7 @@ def test_an_unknown_session_and_an_empty_list(tmp_path: Path) -> None:
     assert not (tmp_path / ".era5dl").exists()
 
 
-def test_text_of_others_cannot_draw_on_the_terminal() -> None:
+def test_control_characters_in_arguments_do_not_reach_the_terminal() -> None:
     done = run("variables", "\x1b[2Jboo\u202e")
     assert "\x1b" not in done.stderr + done.stdout
     assert "\u202e" not in done.stderr + done.stdout
@@ -188,7 +188,7 @@ def test_text_of_others_cannot_draw_on_the_terminal() -> None:
 
 
 @pytest.mark.slow
-def test_a_narrow_encoding_is_survived() -> None:
+def test_characters_outside_the_terminals_encoding_are_escaped() -> None:
     done = run("diagnose", "--endpoint-url", "http://é.invalid", PYTHONIOENCODING="ascii")
     assert done.returncode == 3
     assert "UnicodeEncodeError" not in done.stderr

@@ -47,7 +47,9 @@ def month(seaweed: Seaweed) -> dict[str, bytes]:
     return objects
 
 
-def test_a_month_of_the_wrf_preset(seaweed: Seaweed, month: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_month_of_the_wrf_preset_is_downloaded_verified_and_repaired(
+    seaweed: Seaweed, month: dict[str, bytes], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
 
     planned = _run(seaweed, "plan", *MONTH, "--json")
@@ -76,7 +78,9 @@ def test_a_month_of_the_wrf_preset(seaweed: Seaweed, month: dict[str, bytes], tm
     assert wrong_files(out, month) == []
 
 
-def test_a_repair_does_not_fetch_what_never_came(seaweed: Seaweed, month: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_repair_does_not_fetch_files_never_downloaded(
+    seaweed: Seaweed, month: dict[str, bytes], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     started = _start(seaweed, "download", *MONTH, "--out", str(out), "--limit-rate", "50K")
     _wait_until(lambda: any(out.rglob("*.nc")))

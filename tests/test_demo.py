@@ -58,7 +58,7 @@ def file_of(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.slow
-def test_files_lie_under_true_keys_and_are_of_a_size_to_watch(folder: Path) -> None:
+def test_files_have_real_keys_and_about_100_mb(folder: Path) -> None:
     made = sorted(path.relative_to(folder / BUCKET).as_posix() for path in folder.rglob("*") if path.is_file())
     assert made == sorted(KEYS)
     assert len(made) == 15
@@ -79,7 +79,7 @@ SHAPES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("text", SHAPES)
-def test_a_file_is_netcdf_as_in_the_bucket(folder: Path, text: str) -> None:
+def test_a_file_has_the_netcdf_structure_of_the_bucket(folder: Path, text: str) -> None:
     name, dimensions, chunks = SHAPES[text]
     with h5py.File(file_of(folder, text)) as file:
         field = file[name]
@@ -112,7 +112,7 @@ def test_a_file_is_netcdf_as_in_the_bucket(folder: Path, text: str) -> None:
         ("lsp.ll025sc.2021020106", 2021020106, 2021021518, 12),
     ],
 )
-def test_times_are_those_of_the_key(folder: Path, text: str, first: int, last: int, step: int) -> None:
+def test_times_match_the_key(folder: Path, text: str, first: int, last: int, step: int) -> None:
     with h5py.File(file_of(folder, text)) as file:
         times = file["forecast_initial_time" if "forecast_hour" in file else "time"]
         assert (file["utc_date"][0], file["utc_date"][-1]) == (first, last)
@@ -123,7 +123,7 @@ def test_times_are_those_of_the_key(folder: Path, text: str, first: int, last: i
 
 
 @pytest.mark.slow
-def test_weather_is_plausible(folder: Path) -> None:
+def test_values_are_plausible(folder: Path) -> None:
     with h5py.File(file_of(folder, "128_167_2t")) as file:
         warmth = file["VAR_2T"][:]
     assert 200 < warmth.min() < warmth.max() < 330
@@ -140,14 +140,14 @@ def test_weather_is_plausible(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_key_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+def test_the_same_key_gives_the_same_file(folder: Path, tmp_path: Path) -> None:
     variable, period = next(file for file in dataset.demo_files() if key_of(*file) == LSM)
     write_file(tmp_path / "again.nc", variable, period)
     assert (tmp_path / "again.nc").read_bytes() == (folder / BUCKET / LSM).read_bytes()
 
 
 @pytest.mark.slow
-def test_describe_says_in_a_line_what_is_in_a_file(folder: Path) -> None:
+def test_describe_file_returns_one_line(folder: Path) -> None:
     said = describe_file(file_of(folder, "128_142_lsp.ll025sc.2021021606"))
     assert said.startswith(
         "LSP (Large-scale precipitation): forecast_initial_time 26 x forecast_hour 12 x latitude 73 x "
@@ -161,7 +161,7 @@ def test_describe_says_in_a_line_what_is_in_a_file(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_describe_leaves_out_what_has_no_data(folder: Path, tmp_path: Path) -> None:
+def test_describe_file_ignores_fill_values(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "holes.nc"
     path.write_bytes((folder / BUCKET / LSM).read_bytes())
     with h5py.File(path, "r+") as file:
@@ -186,7 +186,7 @@ def broken(*_: object) -> None:
 
 
 @pytest.mark.usefixtures("two_files")
-def test_files_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_files_are_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int]] = []
     made = create_dataset(tmp_path / "cache", lambda done, total: told.append((done, total)))
     assert told == [(1, 2), (2, 2)]
@@ -195,7 +195,7 @@ def test_files_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("two_files")
-def test_an_interrupted_making_is_not_taken_for_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unfinished_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
         patch.setattr("era5dl.demo.netcdf.write_file", broken)
         create_dataset(tmp_path)
@@ -209,7 +209,7 @@ def test_an_interrupted_making_is_not_taken_for_whole(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.usefixtures("two_files")
-def test_what_is_not_installed_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_reported_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_module, "find_rclone", lambda: None)
     with pytest.raises(UsageError, match="rclone") as raised:
         DemoServer(tmp_path).__enter__()
@@ -225,14 +225,14 @@ def test_what_is_not_installed_is_named_with_the_remedy(tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_the_plan_of_the_demo_finds_every_file(demo: DemoServer) -> None:
+def test_the_plan_of_the_demo_contains_every_file(demo: DemoServer) -> None:
     plan = make_plan(selection(), S3Bucket(Settings(endpoint_url=demo.endpoint_url, bucket=demo.bucket)))
     assert sorted(obj.key for obj in plan.objects) == sorted(KEYS)
     assert plan.missing == ()
 
 
 @pytest.mark.slow
-def test_the_server_behaves_as_its_description_says(demo: DemoServer, folder: Path) -> None:
+def test_the_server_behaves_as_documented(demo: DemoServer, folder: Path) -> None:
     data = (folder / BUCKET / LSM).read_bytes()
     path = f"/{demo.bucket}/{LSM}"
     with RawClient(demo.endpoint_url) as client:
@@ -252,7 +252,7 @@ def test_the_server_behaves_as_its_description_says(demo: DemoServer, folder: Pa
 
 
 @pytest.mark.slow
-def test_the_engine_fetches_all_of_it_in_parts(demo: DemoServer, folder: Path, tmp_path: Path) -> None:
+def test_the_engine_downloads_all_files_in_ranges(demo: DemoServer, folder: Path, tmp_path: Path) -> None:
     ran = fetch_all(demo, tmp_path, workers=8)
     assert (ran.events_of(FileFailed), ran.events_of(RangesIgnored), ran.wait_for_end().verified) == ([], [], len(KEYS))
     assert wrong_files(tmp_path, {key: (folder / BUCKET / key).read_bytes() for key in KEYS}) == []
@@ -275,7 +275,7 @@ def listens(endpoint_url: str) -> bool:
 
 
 @pytest.mark.slow
-def test_the_server_ends_with_its_context(folder: Path) -> None:
+def test_the_server_stops_at_the_end_of_its_context(folder: Path) -> None:
     with contextlib.suppress(ZeroDivisionError), DemoServer(folder) as demo:
         assert listens(demo.endpoint_url)
         raise ZeroDivisionError
@@ -285,7 +285,7 @@ def test_the_server_ends_with_its_context(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is a word of POSIX")
-def test_the_server_ends_when_its_owner_is_killed(folder: Path) -> None:
+def test_the_server_stops_when_its_parent_is_killed(folder: Path) -> None:
     program = (
         "import sys, pathlib, era5dl.demo as d\n"
         "with d.DemoServer(pathlib.Path(sys.argv[1])) as demo: print(demo.endpoint_url, flush=True); sys.stdin.read()"
@@ -304,7 +304,9 @@ def test_the_server_ends_when_its_owner_is_killed(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_does_not_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_start_is_reported_with_its_output(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bucket_module, "find_rclone", lambda: Path(sys.executable))  # "serve" is no file it can run
     with pytest.raises(Era5Error, match="did not start") as raised:
         DemoServer(folder).__enter__()
@@ -312,7 +314,7 @@ def test_a_server_that_does_not_start_says_why(folder: Path, monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_the_users_environment_does_not_configure_the_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rclone_variables_do_not_configure_the_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RCLONE_AUTH_KEY", "name,secret")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setattr(bucket_module, "START_TIMEOUT", 5.0)

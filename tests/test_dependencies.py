@@ -23,7 +23,7 @@ def test_every_dependency_has_a_lower_bound() -> None:
     assert [one for one in unbound if not one.startswith(("era5dl", "types-"))] == []
 
 
-def test_all_that_is_installed_with_us_is_free() -> None:
+def test_every_dependency_has_a_permissive_licence() -> None:
     seen: dict[str, str] = {}
     waiting = [_name(one) for one in OURS]
     while waiting:

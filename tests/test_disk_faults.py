@@ -120,16 +120,14 @@ def scene(fault_server: FaultServer, tmp_path: Path, library: Path) -> Scene:
     ("first", "count", "error"),
     [(1, 1, errno.EIO), (4, 1, errno.EDQUOT), (7, 2, errno.ENOSPC), (2, 6, errno.EIO), (9, 1, errno.EIO)],
 )
-def test_a_sync_that_fails_and_loses_what_was_written(
-    scene: Scene, first: int, count: int, error: int, loses: str
-) -> None:
+def test_a_failed_sync_that_loses_written_bytes(scene: Scene, first: int, count: int, error: int, loses: str) -> None:
     ended = scene.run(failing("fsync", PARTS, first, count, error), loses=loses)
     assert ended.struck == count
     scene.all_right(ended)
 
 
 @pytest.mark.parametrize("loses", ["now", "late"])
-def test_lost_bytes_that_no_md5_would_show(scene: Scene, fault_server: FaultServer, loses: str) -> None:
+def test_lost_bytes_without_an_md5_to_detect_them(scene: Scene, fault_server: FaultServer, loses: str) -> None:
     for number, (key, data) in enumerate(scene.objects.items()):
         fault_server.put(key, data, etag=f'"opaque-{number}"')
     ended = scene.run(failing("fsync", PARTS, 3, 3), loses=loses)
@@ -144,7 +142,7 @@ def test_a_sync_that_always_fails_for_one_file(scene: Scene, error: int) -> None
     scene.one_failed(ended, os.strerror(error))
 
 
-def test_a_disk_that_syncs_no_part_file_at_all(scene: Scene) -> None:
+def test_every_sync_of_part_files_fails(scene: Scene) -> None:
     ended = scene.run(failing("fsync", PARTS, 1, 0), loses="late")
     assert (ended.code, ended.wrong) == (INCOMPLETE, set())
     assert ended.right == {"c/0.bin"}, "of an empty one there is nothing to sync"
@@ -152,7 +150,7 @@ def test_a_disk_that_syncs_no_part_file_at_all(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(("first", "error"), [(1, errno.EIO), (5, errno.EDQUOT), (9, errno.ENOSPC)])
-def test_a_close_that_tells_a_failed_write(scene: Scene, first: int, error: int) -> None:
+def test_a_close_that_reports_a_failed_write(scene: Scene, first: int, error: int) -> None:
     ended = scene.run(failing("close", PARTS, first, 1, error), loses="late")
     assert ended.struck == 1
     scene.all_right(ended)
@@ -166,13 +164,13 @@ def test_a_folder_whose_sync_fails(scene: Scene, first: int) -> None:
 
 
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.EOPNOTSUPP, errno.EACCES])
-def test_a_file_system_that_syncs_no_folders_is_no_fault(scene: Scene, error: int) -> None:
+def test_a_file_system_that_cannot_sync_folders_is_supported(scene: Scene, error: int) -> None:
     scene.all_right(scene.run(failing("fsync", "*/out*/[cd]", 1, 0, error)))
 
 
 @pytest.mark.parametrize("first", [1, 2, 3])
 @pytest.mark.parametrize("pattern", ["*/.era5dl/*.tmp", "*/.era5dl"])
-def test_a_failed_sync_of_our_own_files(scene: Scene, first: int, pattern: str) -> None:
+def test_a_failed_sync_of_session_files(scene: Scene, first: int, pattern: str) -> None:
     """Of the first ones, those of the plan and of the new session, the program says that it cannot begin; later ones
     cost nothing. What was there before stands."""
     ended = scene.run(failing("fsync", pattern, first, 1))
@@ -186,7 +184,7 @@ def test_a_failed_sync_of_our_own_files(scene: Scene, first: int, pattern: str) 
 
 
 @pytest.mark.parametrize("error", ["short", "zero"])
-def test_writes_of_which_the_system_takes_only_a_part(scene: Scene, error: str) -> None:
+def test_partial_writes_are_continued(scene: Scene, error: str) -> None:
     ended = scene.run(failing("pwrite", PARTS, 1, 0 if error == "short" else 2, error))
     assert ended.struck
     scene.all_right(ended)
@@ -203,13 +201,13 @@ def test_writes_of_which_the_system_takes_only_a_part(scene: Scene, error: str) 
         ("ftruncate", errno.EFBIG),
     ],
 )
-def test_one_file_that_cannot_be_written(scene: Scene, call: str, error: int | str) -> None:
+def test_a_file_that_cannot_be_written_fails_alone(scene: Scene, call: str, error: int | str) -> None:
     ended = scene.run(failing(call, FAILS, 1, 0, error))
     scene.one_failed(ended, os.strerror(error) if isinstance(error, int) else "wrote nothing")
 
 
 @pytest.mark.parametrize("call", ["pwrite", "pread", "open", "rename"])
-def test_a_fault_that_passes(scene: Scene, call: str) -> None:
+def test_a_temporary_fault_is_survived(scene: Scene, call: str) -> None:
     pattern = "*/out/[cd]/*.bin" if call == "rename" else PARTS
     ended = scene.run(failing(call, pattern, 2, 2), ERA5DL_READ_BACK="1")
     assert ended.struck == 2
@@ -217,11 +215,11 @@ def test_a_fault_that_passes(scene: Scene, call: str) -> None:
 
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EIO])
-def test_one_file_that_cannot_have_its_name(scene: Scene, error: int) -> None:
+def test_a_file_that_cannot_be_renamed_fails_alone(scene: Scene, error: int) -> None:
     scene.one_failed(scene.run(failing("rename", "*/out/d/7.bin", 1, 0, error)), os.strerror(error))
 
 
-def test_a_folder_that_refuses_files(scene: Scene) -> None:
+def test_a_folder_in_which_no_file_can_be_created(scene: Scene) -> None:
     """Those in it fail, the others go on."""
     ended = scene.run(failing("open", "*/out/d/*.part", 1, 0, errno.EACCES))
     assert (ended.code, ended.wrong) == (INCOMPLETE, set())
@@ -229,7 +227,7 @@ def test_a_folder_that_refuses_files(scene: Scene) -> None:
     assert ended.said.count("Permission denied") >= len(SIZES) // 2
 
 
-def test_a_file_that_cannot_be_read_is_told_by_verify_and_the_others_are_proven(scene: Scene) -> None:
+def test_verify_reports_an_unreadable_file_and_verifies_the_others(scene: Scene) -> None:
     scene.all_right(scene.finish(scene.start()))
     ended = scene.run(failing("open", "*/out/d/7.bin", 1, 0, errno.EACCES), words=("verify", str(scene.out)))
     assert ended.code == INCOMPLETE, ended.said
@@ -238,7 +236,7 @@ def test_a_file_that_cannot_be_read_is_told_by_verify_and_the_others_are_proven(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no such limit")
-def test_a_limit_of_file_sizes(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_limit_on_file_sizes(fault_server: FaultServer, tmp_path: Path) -> None:
     import resource
 
     scene = Scene(fault_server, tmp_path)
@@ -254,7 +252,7 @@ def test_a_limit_of_file_sizes(fault_server: FaultServer, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("first", [4, 10])
-def test_a_folder_in_which_nothing_can_be_opened_ends_at_once(scene: Scene, first: int) -> None:
+def test_a_folder_in_which_nothing_can_be_opened_ends_the_run_at_once(scene: Scene, first: int) -> None:
     """The session's lock, and then whether the folder can be written at all: one error while another is told."""
     ended = scene.run(failing("open", "*/out/*", first, 20, errno.ENOSPC))
     assert (ended.code, ended.wrong) == (CANNOT_GO_ON, set())

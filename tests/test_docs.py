@@ -57,19 +57,19 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_file_named_exists(page: str) -> None:
+def test_every_mentioned_file_exists(page: str) -> None:
     names = [name for name in CODE.findall(without_blocks(text_of(page))) if OURS.fullmatch(name)]
     assert [name for name in names if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
+def test_every_link_to_a_file_works(page: str) -> None:
     targets = [target for target in LINK.findall(without_blocks(text_of(page))) if "://" not in target]
     assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_module_to_run_exists(page: str) -> None:
+def test_every_module_in_a_command_exists(page: str) -> None:
     paths = {name: ROOT / name.replace(".", "/") for name in MODULE.findall(text_of(page))}
     wrong = [name for name, path in paths.items() if not path.with_suffix(".py").exists() and not path.is_dir()]
     assert wrong == []

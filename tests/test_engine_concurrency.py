@@ -75,7 +75,7 @@ def best_fixed(link: Link, seconds: float) -> float:
     [(LOSSY, 0.87), (LOSSIER, 0.84), (LONG, 0.95), (HOME, 0.98), (FAST, 0.98), (SHAPED, 0.9)],
     ids=["lossy", "lossier", "long", "home", "fast", "shaped"],
 )
-def test_half_a_minute_brings_nearly_what_the_best_fixed_number_does(link: Link, part: float, seed: int) -> None:
+def test_half_a_minute_gives_nearly_the_speed_of_the_best_fixed_number(link: Link, part: float, seed: int) -> None:
     course = run(link, 30.0, seed=seed)
     assert course.simulation.received / 30.0 >= part * best_fixed(link, 30.0)
 

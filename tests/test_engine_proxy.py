@@ -115,7 +115,7 @@ def test_diagnose_finds_a_mistyped_proxy(server: FaultServer, tmp_path: Path, te
     assert SECRET not in said.stdout + said.stderr
 
 
-def test_a_proxy_that_wants_a_login_ends_it(server: FaultServer, tmp_path: Path) -> None:
+def test_a_proxy_that_requires_a_login_ends_the_run(server: FaultServer, tmp_path: Path) -> None:
     with Http(authorization="of somebody else") as proxy:
         words = ["download", "--keys-file", "-", "--out", str(tmp_path / "out")]
         said = command(server, tmp_path, *words, HTTPS_PROXY=f"http://{proxy.place}")

@@ -30,17 +30,17 @@ def drawn() -> list[tuple[str, str]]:
     return found
 
 
-def test_the_docstring_draws_exactly_this_tree():
+def test_the_docstring_shows_the_class_tree():
     real = [(name, kind.__base__.__name__ if kind is not Era5Error else "") for name, kind in CLASSES.items()]
     assert sorted(drawn()) == sorted(real)
 
 
-def test_the_classes_stand_in_the_order_of_the_drawing():
+def test_classes_are_defined_in_the_order_of_the_docstring():
     assert [name for name, _ in drawn()] == list(CLASSES)
 
 
 @pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
-def test_every_error_says_something_and_knows_what_the_engine_does(kind: type[Era5Error]):
+def test_every_error_has_a_message_and_a_reaction(kind: type[Era5Error]):
     assert "__doc__" in vars(kind)
     assert isinstance(kind.reaction, Reaction)
     assert (kind.__doc__ or "").splitlines()[0].endswith(".")
@@ -50,27 +50,27 @@ def test_every_error_says_something_and_knows_what_the_engine_does(kind: type[Er
     assert isinstance(kind("it broke"), Era5Error)
 
 
-def test_without_words_of_its_own_an_error_says_what_its_class_means():
+def test_the_default_message_is_that_of_the_class():
     assert str(errors.NotFound()) == "There is no such object in the bucket."
     assert str(errors.Stopped()) == "Stopped by the user."
 
 
-def test_a_remedy_of_its_own_replaces_that_of_the_class():
+def test_a_specific_remedy_replaces_that_of_the_class():
     assert errors.DiskFull("full", remedy="Buy a disk.").remedy == "Buy a disk."
     assert errors.DiskFull.remedy != "Buy a disk."
 
 
-def test_some_carry_more():
+def test_additional_attributes_are_kept():
     assert UnknownName("no", candidates=["a", "b"]).candidates == ("a", "b")
     assert AmbiguousName("two", candidates=["a", "b"], remedy="Choose.").remedy == "Choose."
     assert ServerBusy("busy", retry_after=7.0).retry_after == 7.0
     assert ServerBusy().retry_after is None
 
 
-def test_nothing_the_network_does_looks_like_a_usage_error():
+def test_no_network_error_is_a_usage_error():
     assert not any(issubclass(kind, UsageError) for kind in CLASSES.values() if issubclass(kind, errors.BucketError))
 
 
-def test_errors_can_cross_processes():
+def test_errors_can_be_pickled():
     copy = pickle.loads(pickle.dumps(errors.DiskFull("full")))
     assert (type(copy), str(copy), copy.remedy) == (errors.DiskFull, "full", errors.DiskFull.remedy)

@@ -201,7 +201,7 @@ def test_every_kind_of_fault_is_tested_and_explained() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fault_does_what_it_says(server: FaultServer, kind: str) -> None:
+def test_each_fault_does_what_its_description_states(server: FaultServer, kind: str) -> None:
     seconds = 7 if KINDS[kind].cure == "slower" else 0.3
     server.script(Fault(kind, at=AT, seconds=seconds, rate=10_000))
 
@@ -218,12 +218,12 @@ def test_busy_without_seconds_has_no_retry_after(fault_server: FaultServer, kind
     assert "retry-after" not in ask(fault_server).headers
 
 
-def test_after_a_fault_all_is_well_again(server: FaultServer) -> None:
+def test_requests_after_a_fault_succeed(server: FaultServer) -> None:
     server.script("body-reset", "flipped-bit")
     assert [is_right(ask(server)) for _ in range(3)] == [False, False, True]
 
 
-def test_dead_connection_answers_once_and_then_never(fault_server: FaultServer) -> None:
+def test_a_dead_connection_answers_once_and_then_never(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     fault_server.script("dead-after")
     with client(fault_server, patience=0.3) as connection:
@@ -232,7 +232,7 @@ def test_dead_connection_answers_once_and_then_never(fault_server: FaultServer) 
     assert is_right(ask(fault_server))
 
 
-def test_outage_breaks_and_refuses_and_ends(fault_server: FaultServer) -> None:
+def test_an_outage_breaks_and_refuses_connections_until_it_ends(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     with client(fault_server) as connection:
         assert is_right(connection.ask(path(fault_server), headers=RANGE))
@@ -254,7 +254,7 @@ def listens(server: FaultServer) -> bool:
     return True
 
 
-def test_script_is_per_key_and_per_operation_and_as_often_as_said(fault_server: FaultServer) -> None:
+def test_scripted_faults_apply_per_key_operation_and_count(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     fault_server.put("other", DATA)
     fault_server.script("none", Fault("bad-gateway", times=2), Fault("access-denied", times=None), key=KEY)
@@ -276,20 +276,20 @@ def picks(mix: Mix, keys: list[str]) -> list[Any]:
     return [mix.pick(Request("GET", "", {}, "b", key, {})) for key in keys]
 
 
-def test_mix_depends_on_the_seed_and_not_on_the_order_of_keys() -> None:
+def test_a_mix_depends_on_the_seed_and_not_on_the_order_of_keys() -> None:
     forth = picks(Mix(7, share=0.5), ["a", "b"] * 50)
     back = picks(Mix(7, share=0.5), ["b"] * 50 + ["a"] * 50)
     assert (forth[::2], forth[1::2]) == (back[50:], back[:50])
     assert forth != picks(Mix(8, share=0.5), ["a", "b"] * 50)
 
 
-def test_mix_is_bounded_in_all_and_in_a_row() -> None:
+def test_a_mix_is_limited_in_total_and_in_a_row() -> None:
     assert sum(fault is not None for fault in picks(Mix(1, share=1.0, at_most=10), ["a"] * 100)) == 10
     hit = [fault is not None for fault in picks(Mix(1, share=1.0, in_a_row=3), ["a"] * 8)]
     assert hit == [True, True, True, False, True, True, True, False]
 
 
-def test_burst_follows_the_clock(fault_server: FaultServer) -> None:
+def test_bursts_follow_the_clock(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     fault_server.add(Burst(Fault("slow-down"), period=3600, length=3600))
     assert ask(fault_server).status == 503
@@ -298,7 +298,7 @@ def test_burst_follows_the_clock(fault_server: FaultServer) -> None:
     assert ask(fault_server).status == 206
 
 
-def test_link_limits_speed_and_slows_one_connection_in_n(fault_server: FaultServer) -> None:
+def test_a_link_limits_the_speed_and_slows_one_connection_in_n(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     fault_server.link = Link(speed=10_000, latency=0.1)
     assert ask(fault_server).took >= 0.1 + 0.9 * len(WANT) / 10_000
@@ -306,7 +306,7 @@ def test_link_limits_speed_and_slows_one_connection_in_n(fault_server: FaultServ
     assert [ask(fault_server).took >= 0.15 for _ in range(3)] == [True, False, True]
 
 
-def test_link_limits_connections_and_lets_idle_ones_die(fault_server: FaultServer) -> None:
+def test_a_link_limits_connections_and_drops_idle_ones(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     fault_server.link = Link(most_connections=1)
     with client(fault_server) as first:
@@ -322,7 +322,7 @@ def test_link_limits_connections_and_lets_idle_ones_die(fault_server: FaultServe
             assert connection.ask(path(fault_server), headers=RANGE).ended == ended
 
 
-def test_one_connection_in_n_is_deaf(fault_server: FaultServer) -> None:
+def test_one_connection_in_n_never_answers(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     fault_server.link = Link(deaf_every=2)
     with client(fault_server, patience=0.2) as first, client(fault_server, patience=0.2) as second:
@@ -330,7 +330,7 @@ def test_one_connection_in_n_is_deaf(fault_server: FaultServer) -> None:
         assert second.ask(path(fault_server), headers=RANGE).ended == "silent"
 
 
-def test_a_name_resolves_until_it_is_lost(server: FaultServer) -> None:
+def test_a_host_name_resolves_until_it_is_removed(server: FaultServer) -> None:
     real = socket.getaddrinfo
     with Names(server) as names:
         with RawClient(names.endpoint_url, names.ca_file) as connection:
@@ -346,7 +346,7 @@ def test_a_name_resolves_until_it_is_lost(server: FaultServer) -> None:
     assert socket.getaddrinfo is real
 
 
-def test_it_counts_and_logs(fault_server: FaultServer) -> None:
+def test_requests_and_faults_are_counted_and_logged(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     fault_server.script(Fault("body-fin", at=AT))
     ask(fault_server)
@@ -363,7 +363,7 @@ def test_it_counts_and_logs(fault_server: FaultServer) -> None:
     assert (fault_server.stats().payload, fault_server.log) == (0, [])
 
 
-def test_close_ends_every_thread_whatever_clients_do() -> None:
+def test_closing_the_server_ends_all_threads() -> None:
     before = threading.active_count()
     with FaultServer() as server:
         server.put(KEY, DATA)

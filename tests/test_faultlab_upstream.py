@@ -63,7 +63,7 @@ def ask(url: str, target: str, *, method: str = "GET", **headers: str) -> Heard:
         ("HEAD", "", {}),
     ],
 )
-def test_what_no_fault_strikes_goes_through_untouched(
+def test_requests_without_a_fault_pass_unchanged(
     filled: Seaweed, proxy: FaultServer, method: str, target: str, headers: dict[str, str]
 ) -> None:
     there = ask(filled.endpoint_url, f"/{BUCKET}/{target}", method=method, **headers)
@@ -90,7 +90,7 @@ def unchunked(body: bytes) -> bytes:
     return data
 
 
-def test_connections_to_the_server_behind_are_kept(proxy: FaultServer) -> None:
+def test_upstream_connections_are_reused(proxy: FaultServer) -> None:
     for _ in range(5):
         assert ask(proxy.endpoint_url, f"/{BUCKET}/{KEY}").body == DATA
     proxy.script(Fault("body-fin", at=10))  # leaves an answer unread: its connection is of no use any more
@@ -100,7 +100,7 @@ def test_connections_to_the_server_behind_are_kept(proxy: FaultServer) -> None:
     assert (stats.connections, stats.upstream_connections, stats.upstream_failures) == (7, 2, 0)
 
 
-def test_a_kept_connection_that_died_is_replaced() -> None:
+def test_a_dead_upstream_connection_is_replaced() -> None:
     answer = Answer.of(200, "OK", {"ETag": '"1"'}, b"all")
     with Canned(answer.head() + b"all") as behind, FaultServer(upstream=behind.endpoint_url) as proxy:
         for _ in range(3):  # it closes after each answer, and does not say so before
@@ -108,7 +108,7 @@ def test_a_kept_connection_that_died_is_replaced() -> None:
         assert (proxy.stats().upstream_connections, proxy.stats().upstream_failures) == (3, 0)
 
 
-def test_a_server_behind_that_is_not_there_is_said_and_counted() -> None:
+def test_a_missing_upstream_server_is_reported_and_counted() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         with FaultServer(upstream=f"http://127.0.0.1:{nobody.getsockname()[1]}") as proxy:
@@ -116,7 +116,7 @@ def test_a_server_behind_that_is_not_there_is_said_and_counted() -> None:
             assert proxy.stats().upstream_failures == 1
 
 
-def test_a_body_that_breaks_off_behind_breaks_off_here_and_is_counted() -> None:
+def test_an_upstream_body_that_breaks_off_is_passed_on_and_counted() -> None:
     head = Answer(200, "OK", {"ETag": '"1"'}, length=100).head()
     with Canned(head + b"some") as behind, FaultServer(upstream=behind.endpoint_url) as proxy:
         heard = ask(proxy.endpoint_url, f"/{BUCKET}/k")
@@ -124,12 +124,12 @@ def test_a_body_that_breaks_off_behind_breaks_off_here_and_is_counted() -> None:
         assert proxy.stats().upstream_failures == 1
 
 
-def test_it_passes_on_only_what_downloads_need(proxy: FaultServer) -> None:
+def test_only_requests_of_downloads_are_passed_on(proxy: FaultServer) -> None:
     assert ask(proxy.endpoint_url, f"/{BUCKET}/{KEY}", method="DELETE").status == 405
     assert ask(proxy.endpoint_url, f"/{BUCKET}/{KEY}").body == DATA
 
 
-def test_the_host_is_the_one_behind_unless_it_is_signed() -> None:
+def test_the_host_header_is_replaced_unless_the_request_is_signed() -> None:
     answer = Answer.of(200, "OK", {}, b"")
     with Canned(answer) as behind, FaultServer(upstream=behind.endpoint_url) as proxy:
         ask(proxy.endpoint_url, f"/{BUCKET}/k")
@@ -138,7 +138,7 @@ def test_the_host_is_the_one_behind_unless_it_is_signed() -> None:
         assert hosts == [f"Host: {behind.endpoint_url.removeprefix('http://')}", "host: 127.0.0.1"]
 
 
-def test_no_more_of_a_body_is_held_than_the_client_takes(proxy: FaultServer, filled: Seaweed) -> None:
+def test_bodies_are_streamed_without_buffering(proxy: FaultServer, filled: Seaweed) -> None:
     """The lab reads from the server behind only what it can send: a slow client does not fill its memory."""
     filled.put("lab/large", bytes(60_000_000))
     with socket.create_connection(("127.0.0.1", proxy.port)) as client:
@@ -151,13 +151,13 @@ def test_no_more_of_a_body_is_held_than_the_client_takes(proxy: FaultServer, fil
         assert BLOCK <= now < 30_000_000, "the rest is in the buffers of sockets, or not yet asked for"
 
 
-def test_objects_are_put_into_the_server_behind(proxy: FaultServer) -> None:
+def test_objects_are_stored_in_the_upstream_server(proxy: FaultServer) -> None:
     with pytest.raises(TypeError, match="put them there"):
         proxy.put("k", b"")
 
 
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "upstream"])
-def test_what_the_faults_destroyed_is_counted(filled: Seaweed, memory: bool) -> None:
+def test_bytes_wasted_by_faults_are_counted(filled: Seaweed, memory: bool) -> None:
     """A wrong range: all of it. Flipped bits: the whole object, once. A replaced object: what had come of it."""
     target = f"/{BUCKET}/lab/parts.bin"
     with FaultServer(upstream=None if memory else filled.endpoint_url) as server:
@@ -181,13 +181,13 @@ def test_what_the_faults_destroyed_is_counted(filled: Seaweed, memory: bool) -> 
     filled.put("lab/parts.bin", pseudo_random("parts", PART + 1000), part_size=PART)
 
 
-def test_an_answer_that_was_changed_is_written_anew() -> None:
+def test_a_changed_response_is_serialized_again() -> None:
     answer = Answer(200, "OK", {"a": "b"}, Held(b"x"), 1, raw=b"HTTP/1.1 200 OK\r\n\r\n")
     assert answer.head() == answer.raw
     assert answer.but(add={"c": "d"}).head() == replace(answer, raw=b"", headers={"a": "b", "c": "d"}).head()
 
 
-def test_the_lab_as_a_program(filled: Seaweed) -> None:
+def test_the_fault_lab_runs_as_a_program(filled: Seaweed) -> None:
     with LabProcess("--upstream", filled.endpoint_url, "--mix", "0", "--kind", "internal-error", "--tls") as lab:
         assert lab.bucket == BUCKET
 

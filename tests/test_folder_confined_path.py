@@ -47,7 +47,7 @@ def written(place: ConfinedPath, data: bytes = b"x") -> None:
 
 
 @pytest.mark.usefixtures("way")
-def test_what_can_be_done(out: Path) -> None:
+def test_file_operations_below_the_folder(out: Path) -> None:
     place = ConfinedPath.below(out, out / "a" / "b" / "c.nc")
     assert (place.name, place.path, str(place)) == ("c.nc", str(out / "a/b/c.nc"), str(out / "a/b/c.nc"))
     assert not place.exists
@@ -74,7 +74,7 @@ def test_what_can_be_done(out: Path) -> None:
 
 
 @pytest.mark.usefixtures("way")
-def test_errors_name_the_whole_path(out: Path) -> None:
+def test_errors_contain_the_full_path(out: Path) -> None:
     place = ConfinedPath.below(out, out / "a" / "c.nc")
     for act in (place.lstat, place.unlink, lambda: place.open(os.O_RDONLY)):
         with pytest.raises(FileNotFoundError) as missing:
@@ -90,7 +90,7 @@ def test_errors_name_the_whole_path(out: Path) -> None:
     assert str(out / "file") in str(wrong.value)
 
 
-def test_what_is_not_below_is_refused(out: Path) -> None:
+def test_a_path_outside_the_folder_is_refused(out: Path) -> None:
     with pytest.raises(UnsafeKey):
         ConfinedPath.below(out, out.parent / "other" / "x")
 
@@ -98,7 +98,7 @@ def test_what_is_not_below_is_refused(out: Path) -> None:
 @unix
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("broken", [False, True])
-def test_a_link_that_leads_out_is_refused_by_each(out: Path, elsewhere: Path, broken: bool) -> None:
+def test_every_operation_refuses_a_link_that_leads_out(out: Path, elsewhere: Path, broken: bool) -> None:
     target = elsewhere / "not there" if broken else elsewhere
     for link in (target, Path("../elsewhere/not there" if broken else "../elsewhere"), Path("..")):
         (out / "a").symlink_to(link)
@@ -143,7 +143,7 @@ def test_the_chosen_folder_may_be_a_link(out: Path, tmp_path: Path) -> None:
 
 
 @unix
-def test_links_in_a_circle_end(out: Path) -> None:
+def test_circular_links_are_an_error(out: Path) -> None:
     (out / "a").symlink_to("b")
     (out / "b").symlink_to("a")
     with pytest.raises(OSError, match="symbolic links"):
@@ -151,7 +151,7 @@ def test_links_in_a_circle_end(out: Path) -> None:
 
 
 @unix
-def test_neither_link_nor_pipe_is_opened_for_a_file(out: Path, elsewhere: Path) -> None:
+def test_links_and_pipes_are_not_opened_as_files(out: Path, elsewhere: Path) -> None:
     (elsewhere / "precious").write_text("mine")
     (out / "link").symlink_to(elsewhere / "precious")
     os.mkfifo(out / "pipe")
@@ -164,7 +164,7 @@ def test_neither_link_nor_pipe_is_opened_for_a_file(out: Path, elsewhere: Path) 
 
 
 @unix
-def test_a_folder_that_may_not_be_listed_is_good_enough(out: Path) -> None:
+def test_a_folder_without_read_permission_works(out: Path) -> None:
     (out / "a").mkdir()
     (out / "a").chmod(0o300)
     written(ConfinedPath.below(out, out / "a" / "c.nc"))
@@ -173,7 +173,7 @@ def test_a_folder_that_may_not_be_listed_is_good_enough(out: Path) -> None:
 
 
 @unix
-def test_no_descriptor_is_left(out: Path, elsewhere: Path) -> None:
+def test_no_descriptor_is_leaked(out: Path, elsewhere: Path) -> None:
     (out / "out").symlink_to(elsewhere)
     (out / "in").symlink_to("a")
     before = len(list(Path("/dev/fd").iterdir()))
@@ -190,7 +190,7 @@ def test_no_descriptor_is_left(out: Path, elsewhere: Path) -> None:
 
 
 @unix
-def test_somebody_who_swaps_folders_all_the_time_gets_nothing_outside(out: Path, elsewhere: Path) -> None:
+def test_no_file_outside_is_touched_while_folders_are_swapped(out: Path, elsewhere: Path) -> None:
     """Files are made, replaced and deleted while another thread exchanges a folder of their way for a link."""
     (out / "a" / "b").mkdir(parents=True)
     (elsewhere / "b").mkdir()
@@ -227,7 +227,7 @@ def test_somebody_who_swaps_folders_all_the_time_gets_nothing_outside(out: Path,
 
 
 @unix
-def test_it_costs_microseconds(out: Path) -> None:
+def test_an_operation_takes_microseconds(out: Path) -> None:
     place = ConfinedPath.below(out, out / "e5.oper.an.pl" / "202102" / "c.nc")
     written(place)
     began = time.perf_counter()

@@ -38,7 +38,7 @@ from era5dl.folder.free_space import check_free, free_bytes
     ],
     ids=lambda value: errno.errorcode.get(value, "") if isinstance(value, int) else value.__name__,
 )
-def test_each_fault_becomes_the_error_the_engine_knows(number, kind):
+def test_each_os_error_is_mapped_to_its_error_class(number, kind):
     with pytest.raises(kind, match="/out/x") as caught, translate_disk_errors("/out/x"):
         raise OSError(number, os.strerror(number))
     assert type(caught.value) is kind
@@ -48,17 +48,17 @@ def test_each_fault_becomes_the_error_the_engine_knows(number, kind):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_a_really_full_disk():
+def test_a_full_device_is_a_full_disk():
     with pytest.raises(DiskFull), translate_disk_errors("/dev/full"), Path("/dev/full").open("wb") as file:
         file.write(b"x" * 100_000)
 
 
-def test_what_is_no_disk_fault_passes():
+def test_other_errors_are_unchanged():
     with pytest.raises(UsageError), translate_disk_errors("/out"):
         raise UsageError("something else")
 
 
-def test_a_file_is_exchanged_whole_and_no_temp_file_stays(tmp_path):
+def test_a_file_is_replaced_atomically_without_leftovers(tmp_path):
     target = tmp_path / "f"
     write_atomically(target, [b"one"])
     with pytest.raises(RuntimeError):
@@ -74,7 +74,7 @@ def broken():
     raise RuntimeError("no more")
 
 
-def test_a_rename_that_a_virus_scanner_hinders_is_tried_again_where_that_happens(tmp_path, monkeypatch):
+def test_a_rename_blocked_by_a_virus_scanner_is_retried_on_windows(tmp_path, monkeypatch):
     source, target = tmp_path / "a", tmp_path / "b"
     real, refusals, waits = os.replace, [PermissionError(13, "in use")] * 3, []
 
@@ -95,7 +95,7 @@ def test_a_rename_that_a_virus_scanner_hinders_is_tried_again_where_that_happens
     assert waits == [0.1, 0.2]
 
 
-def test_a_rename_that_is_refused_for_good_is_given_up(tmp_path, monkeypatch):
+def test_a_rename_refused_permanently_is_an_error(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(replace_module, "_RETRY_SECONDS", 10.0)
     monkeypatch.setattr(replace_module.time, "monotonic", lambda: now[0])
@@ -106,11 +106,11 @@ def test_a_rename_that_is_refused_for_good_is_given_up(tmp_path, monkeypatch):
     assert 5 < now[0] <= 10
 
 
-def test_room_is_asked_of_the_nearest_folder_that_exists(tmp_path):
+def test_free_space_is_that_of_the_nearest_existing_folder(tmp_path):
     assert free_bytes(tmp_path / "not" / "yet") > 0
 
 
-def test_too_little_room_is_said_in_figures(tmp_path, monkeypatch):
+def test_the_error_states_how_much_space_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(free_space, "free_bytes", lambda folder: 3_000_000_000)
     check_free(tmp_path, 2_500_000_000, 500_000_000)
     with pytest.raises(
@@ -119,9 +119,7 @@ def test_too_little_room_is_said_in_figures(tmp_path, monkeypatch):
         check_free(tmp_path, 3_000_000_000, 500_000_000)
 
 
-def test_a_temp_file_is_never_one_that_somebody_has_just_put_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_planted_temp_file_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second name of a file elsewhere, planted at the last moment: writing into it would change that file."""
     victim, target = tmp_path / "victim", tmp_path / "target"
     victim.write_bytes(b"precious")

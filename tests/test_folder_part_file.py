@@ -60,7 +60,7 @@ def open_files() -> int:
     return process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
 
 
-def test_pieces_in_any_order_from_many_threads(part: PartFile) -> None:
+def test_many_threads_write_pieces_in_any_order(part: PartFile) -> None:
     pieces = [(at, min(at + 7_001, SIZE)) for at in range(0, SIZE, 7_001)]
     random.Random(1).shuffle(pieces)
 
@@ -78,7 +78,7 @@ def test_pieces_in_any_order_from_many_threads(part: PartFile) -> None:
     assert part.path.read_bytes() == DATA
 
 
-def test_it_has_its_full_size_at_once_and_keeps_what_is_there(part: PartFile) -> None:
+def test_it_has_its_full_size_at_once_and_keeps_existing_bytes(part: PartFile) -> None:
     part.acquire()
     part.write(10, memoryview(b"kept"))
     part.release()
@@ -90,7 +90,7 @@ def test_it_has_its_full_size_at_once_and_keeps_what_is_there(part: PartFile) ->
 
 
 @pytest.mark.parametrize("there", [b"", b"short", bytes(SIZE + 9)])
-def test_a_file_of_another_size_gets_the_right_one(part: PartFile, there: bytes) -> None:
+def test_a_file_of_another_size_is_resized(part: PartFile, there: bytes) -> None:
     part.path.parent.mkdir(parents=True)
     part.path.write_bytes(there)
     part.acquire()
@@ -98,9 +98,7 @@ def test_a_file_of_another_size_gets_the_right_one(part: PartFile, there: bytes)
     assert part.path.stat().st_size == SIZE
 
 
-def test_writes_that_the_system_takes_in_bits_arrive_whole(
-    part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
+def test_partial_writes_are_continued(part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     name = "pwrite" if way == "positioned" else "write"
     real = getattr(os, name)
     monkeypatch.setattr(os, name, lambda fd, data, *offset: real(fd, data[:1000], *offset))
@@ -110,7 +108,7 @@ def test_writes_that_the_system_takes_in_bits_arrive_whole(
     part.release()
 
 
-def test_a_full_disk_is_told_as_such(part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def test_a_full_disk_raises_disk_full(part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -133,7 +131,7 @@ def test_the_last_user_syncs_and_closes(part: PartFile, syncs: list[int]) -> Non
     assert (len(syncs), open_files()) == (1, before)
 
 
-def test_only_what_was_written_is_synced(part: PartFile, syncs: list[int]) -> None:
+def test_a_file_without_new_bytes_is_not_synced(part: PartFile, syncs: list[int]) -> None:
     part.acquire()
     part.sync()
     assert syncs == []
@@ -153,7 +151,7 @@ def in_order(part: PartFile) -> list[tuple[int, int]]:
     return list(part.synced(RangeSet([(0, SIZE)])))
 
 
-def test_after_a_sync_that_failed_nothing_of_it_counts(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_of_a_failed_sync_do_not_count(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next sync would succeed, as Linux has marked the pages clean, and the bytes are not on the disk."""
     part.acquire()
     part.write(0, memoryview(b"xx"))
@@ -171,9 +169,7 @@ def test_after_a_sync_that_failed_nothing_of_it_counts(part: PartFile, monkeypat
     assert in_order(part) == [(0, 2)]
 
 
-def test_a_close_that_failed_takes_back_what_was_written_since_the_opening(
-    part: PartFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_written_before_a_failed_close_do_not_count(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
     part.acquire()
     part.write(0, memoryview(b"xxxx"))
     part.release()
@@ -196,7 +192,7 @@ def test_a_close_that_failed_takes_back_what_was_written_since_the_opening(
         part.acquire()
 
 
-def test_what_is_written_again_counts_only_when_it_is_synced_again(part: PartFile) -> None:
+def test_rewritten_bytes_count_only_after_another_sync(part: PartFile) -> None:
     part.acquire()
     part.write(0, memoryview(b"xxxx"))
     part.sync()
@@ -207,7 +203,7 @@ def test_what_is_written_again_counts_only_when_it_is_synced_again(part: PartFil
     part.release()
 
 
-def test_a_write_that_takes_nothing_ends(part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def test_a_write_of_zero_bytes_is_an_error(part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     part.acquire()
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite" if way == "positioned" else "write", lambda *_: 0)
@@ -218,7 +214,7 @@ def test_a_write_that_takes_nothing_ends(part: PartFile, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("look", ["write", "read", "release", "acquire", "commit"])
-def test_what_was_cut_off_does_not_count(part: PartFile, look: str) -> None:
+def test_truncated_bytes_do_not_count(part: PartFile, look: str) -> None:
     """Writing at the end would give it its size again, with a hole where the bytes were."""
     left(part)
     if look not in ("acquire", "commit"):
@@ -235,14 +231,14 @@ def test_what_was_cut_off_does_not_count(part: PartFile, look: str) -> None:
     assert in_order(part) == [(0, 1000)]
 
 
-def test_a_file_that_has_grown_is_not_the_one_that_was_proven(part: PartFile) -> None:
+def test_a_file_that_has_grown_is_refused(part: PartFile) -> None:
     left(part)
     os.truncate(part.path, SIZE + 1)
     with pytest.raises(PartLost, match="grown"):
         part.commit(part.path.with_name("final"))
 
 
-def test_a_final_name_is_only_for_what_was_synced(part: PartFile) -> None:
+def test_only_a_synced_file_gets_its_final_name(part: PartFile) -> None:
     part.acquire()
     part.write(0, memoryview(DATA)[:-1])
     part.release()
@@ -251,7 +247,7 @@ def test_a_final_name_is_only_for_what_was_synced(part: PartFile) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders cannot be synced there")
-def test_a_name_that_could_not_be_synced_is_taken_back(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rename_that_cannot_be_synced_is_undone(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next sync of the folder would succeed: so the folder has to be changed once more."""
     left(part)
     final = part.path.with_name("final")
@@ -265,9 +261,7 @@ def test_a_name_that_could_not_be_synced_is_taken_back(part: PartFile, monkeypat
 
 
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be moved there")
-def test_a_file_that_is_exchanged_at_the_last_moment_gets_no_final_name(
-    part: PartFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_replaced_during_the_rename_gets_no_final_name(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
     left(part)
     final, real = part.path.with_name("final"), os.replace
 
@@ -284,7 +278,7 @@ def test_a_file_that_is_exchanged_at_the_last_moment_gets_no_final_name(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be moved there")
-def test_an_open_file_that_lost_its_name_is_noticed(part: PartFile) -> None:
+def test_a_renamed_open_file_is_detected(part: PartFile) -> None:
     part.acquire()
     part.write(0, memoryview(DATA))
     part.path.rename(part.path.with_name("elsewhere"))
@@ -292,7 +286,7 @@ def test_an_open_file_that_lost_its_name_is_noticed(part: PartFile) -> None:
         part.release()
 
 
-def test_what_changed_it_since_is_noticed(part: PartFile) -> None:
+def test_a_change_by_another_program_is_detected(part: PartFile) -> None:
     assert not part.changed_by_others
     left(part)
     assert not part.changed_by_others
@@ -304,7 +298,7 @@ def test_what_changed_it_since_is_noticed(part: PartFile) -> None:
     assert part.changed_by_others == (os.name != "nt"), "what was hashed before is not what is there"
 
 
-def test_a_successor_knows_which_file_it_was(part: PartFile) -> None:
+def test_a_successor_detects_that_the_file_was_replaced(part: PartFile) -> None:
     left(part)
     exchange(part.path, bytes(SIZE))
     again = PartFile(part.path, SIZE, predecessor=part)
@@ -317,7 +311,7 @@ def test_a_successor_knows_which_file_it_was(part: PartFile) -> None:
     assert in_order(again) == []
 
 
-def test_bytes_that_cannot_be_read_do_not_count(part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def test_unreadable_bytes_do_not_count(part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     left(part)
     part.acquire()
 
@@ -332,7 +326,7 @@ def test_bytes_that_cannot_be_read_do_not_count(part: PartFile, monkeypatch: pyt
     assert in_order(part) == [(0, 1000), (1500, SIZE)]
 
 
-def test_what_is_written_during_a_sync_is_synced_next_time(
+def test_bytes_written_during_a_sync_are_synced_next_time(
     part: PartFile, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     synced = []
@@ -367,7 +361,7 @@ def test_a_failing_sync_at_the_end_still_closes_the_file(part: PartFile, monkeyp
     assert open_files() == before
 
 
-def test_commit_puts_it_in_place_of_the_old_file(part: PartFile, tmp_path: Path, syncs: list[int]) -> None:
+def test_commit_replaces_the_old_file(part: PartFile, tmp_path: Path, syncs: list[int]) -> None:
     final = tmp_path / "deep" / "er" / "a.nc"
     part.acquire()
     final.write_bytes(b"an older version")
@@ -380,7 +374,7 @@ def test_commit_puts_it_in_place_of_the_old_file(part: PartFile, tmp_path: Path,
     assert not part.path.exists()
 
 
-def test_a_commit_that_cannot_be_leaves_both_files(part: PartFile, tmp_path: Path) -> None:
+def test_a_failed_commit_keeps_both_files(part: PartFile, tmp_path: Path) -> None:
     final = tmp_path / "taken"
     (final / "inside").mkdir(parents=True)
     left(part)
@@ -390,7 +384,7 @@ def test_a_commit_that_cannot_be_leaves_both_files(part: PartFile, tmp_path: Pat
     assert (final / "inside").is_dir()
 
 
-def test_what_is_cut_while_it_gets_its_final_name_does_not_keep_it(
+def test_a_file_truncated_during_the_rename_loses_its_final_name(
     part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     final, rename = tmp_path / "deep" / "er" / "a.nc", part_file.rename
@@ -420,7 +414,7 @@ def test_discard_needs_no_file(part: PartFile) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system cannot refuse links")
 @pytest.mark.parametrize("there", [True, False])
-def test_a_link_planted_under_its_name_is_not_followed(part: PartFile, tmp_path: Path, there: bool) -> None:
+def test_a_planted_link_is_not_followed(part: PartFile, tmp_path: Path, there: bool) -> None:
     victim = tmp_path / "victim"
     if there:
         victim.write_bytes(b"precious")
@@ -433,13 +427,13 @@ def test_a_link_planted_under_its_name_is_not_followed(part: PartFile, tmp_path:
     assert open_files() == before
 
 
-def test_a_folder_under_its_name_is_told(part: PartFile) -> None:
+def test_a_folder_of_the_same_name_is_an_error(part: PartFile) -> None:
     part.path.mkdir(parents=True)
     with pytest.raises(UnsafeKey):
         part.acquire()
 
 
-def test_a_file_that_cannot_have_its_size_is_not_left_open(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_resized_is_closed(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system with small files only (FAT32) says no to the size: every time, and nothing stays open."""
 
     def too_large(fd: int, size: int) -> None:
@@ -457,7 +451,7 @@ def test_a_file_that_cannot_have_its_size_is_not_left_open(part: PartFile, monke
     assert part.path.stat().st_size == SIZE
 
 
-def test_open_files_are_as_few_as_busy_ones(tmp_path: Path) -> None:
+def test_only_files_in_use_are_open(tmp_path: Path) -> None:
     before = open_files()
     parts = [PartFile(tmp_path / f"{n}.part", 10) for n in range(100)]
     for part in parts:
@@ -485,7 +479,7 @@ def exchange(path: Path, data: bytes) -> None:
     other.replace(path)
 
 
-def test_a_file_that_took_its_place_is_not_taken_for_it(part: PartFile, tmp_path: Path) -> None:
+def test_a_replaced_file_is_detected(part: PartFile, tmp_path: Path) -> None:
     """Its bytes were hashed as they came and are not read again: another file would get the final name unseen."""
     left(part)
     exchange(part.path, bytes(SIZE))
@@ -497,7 +491,7 @@ def test_a_file_that_took_its_place_is_not_taken_for_it(part: PartFile, tmp_path
         part.acquire()
 
 
-def test_a_file_system_that_gives_other_numbers_each_time_is_no_exchange(part: PartFile, tmp_path: Path) -> None:
+def test_unstable_inode_numbers_are_not_a_replacement(part: PartFile, tmp_path: Path) -> None:
     left(part)
     seen = part.path.stat()
     other = part.path.with_name("same time, other number")
@@ -511,14 +505,14 @@ def test_a_file_system_that_gives_other_numbers_each_time_is_no_exchange(part: P
     assert (tmp_path / "final").read_bytes() == DATA
 
 
-def test_a_part_file_that_is_gone_is_lost_and_not_the_folders_fault(part: PartFile, tmp_path: Path) -> None:
+def test_a_missing_part_file_is_lost_and_not_a_folder_error(part: PartFile, tmp_path: Path) -> None:
     left(part)
     part.path.unlink()
     with pytest.raises(PartLost, match="missing"):
         part.commit(tmp_path / "final")
 
 
-def test_a_part_file_that_is_counted_on_is_not_made_anew(tmp_path: Path) -> None:
+def test_a_part_file_with_recorded_bytes_is_not_recreated(tmp_path: Path) -> None:
     """It would be full of holes."""
     path = tmp_path / "a.part"
     part = PartFile(path, 1000)

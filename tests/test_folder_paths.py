@@ -80,7 +80,7 @@ FINE = [
 
 @pytest.mark.parametrize("key", TRICKS, ids=lambda key: ascii(key)[:30])
 @pytest.mark.parametrize("windows", [True, False])
-def test_tricks_are_refused_everywhere(tmp_path, key, windows):
+def test_keys_that_leave_the_folder_are_refused_on_all_systems(tmp_path, key, windows):
     with pytest.raises(UnsafeKey) as caught:
         safe_path(tmp_path, key, windows=windows)
     assert str(caught.value).isascii()
@@ -88,28 +88,28 @@ def test_tricks_are_refused_everywhere(tmp_path, key, windows):
 
 
 @pytest.mark.parametrize("key", WINDOWS_TRICKS, ids=lambda key: ascii(key)[:30])
-def test_names_that_windows_reads_otherwise_are_refused_there(tmp_path, key):
+def test_names_that_windows_changes_are_refused_on_windows(tmp_path, key):
     with pytest.raises(UnsafeKey):
         check_key(key, windows=True)
     assert safe_path(tmp_path, key, windows=False) == tmp_path.joinpath(*key.split("/"))
 
 
 @pytest.mark.parametrize("key", FINE, ids=lambda key: ascii(key)[:30])
-def test_plain_keys_are_files(tmp_path, key):
+def test_ordinary_keys_are_accepted(tmp_path, key):
     path = safe_path(tmp_path, key)
     assert path == tmp_path.joinpath(*key.split("/"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x")
 
 
-def test_windows_counts_letters_where_others_count_bytes():
+def test_name_length_counts_characters_on_windows_and_bytes_elsewhere():
     assert check_key("é" * 200, windows=True)
     for too_long, windows in (("é" * 128, False), ("é" * 256, True), ("𝄞" * 128, True)):
         with pytest.raises(UnsafeKey):
             check_key(too_long, windows=windows)
 
 
-def test_flat_takes_the_last_name_and_is_no_way_around(tmp_path):
+def test_flat_uses_the_last_component_and_is_validated(tmp_path):
     assert safe_path(tmp_path, "a/b/c.nc", flat=True) == tmp_path / "c.nc"
     for key in ("a/..", "a/.era5dl", "../x", "/x", "a/"):
         with pytest.raises(UnsafeKey):
@@ -119,7 +119,7 @@ def test_flat_takes_the_last_name_and_is_no_way_around(tmp_path):
 @settings(deadline=None)
 @given(key=st.text(st.characters() | st.sampled_from("./\\:~"), max_size=40), flat=st.booleans(), windows=st.booleans())
 @example(key="a/../../b", flat=False, windows=False)
-def test_any_text_is_refused_or_stays_inside(tmp_path_factory, key, flat, windows):
+def test_any_key_is_refused_or_stays_inside(tmp_path_factory, key, flat, windows):
     folder = str(tmp_path_factory.getbasetemp())
     try:
         path = str(safe_path(Path(folder), key, flat=flat, windows=windows))
@@ -137,7 +137,7 @@ def test_any_text_is_refused_or_stays_inside(tmp_path_factory, key, flat, window
 # --- links ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_link_that_leads_out_is_found_when_the_path_is_used(tmp_path):
+def test_a_link_that_leads_out_is_detected_at_use(tmp_path):
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     (out / "a").mkdir(parents=True)
     elsewhere.mkdir()
@@ -154,7 +154,7 @@ def test_a_link_that_leads_out_is_found_when_the_path_is_used(tmp_path):
         safe_path(out, "a/sibling/c.nc")
 
 
-def test_links_that_stay_inside_and_a_folder_that_is_a_link_are_fine(tmp_path):
+def test_links_inside_and_a_linked_folder_are_accepted(tmp_path):
     real = tmp_path / "real"
     (real / "a").mkdir(parents=True)
     (real / "b").symlink_to(real / "a")
@@ -182,13 +182,13 @@ def test_links_that_stay_inside_and_a_folder_that_is_a_link_are_fine(tmp_path):
         (["straße", "STRASSE"], False, True, [1]),
     ],
 )
-def test_the_second_of_two_that_cannot_both_be_files_is_named(keys, flat, fold, refused):
+def test_the_second_of_two_conflicting_keys_is_reported(keys, flat, fold, refused):
     assert sorted(name_conflicts(keys, flat=flat, fold_case=fold)) == refused
 
 
 @settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join), max_size=12))
-def test_what_does_not_clash_can_really_be_written(tmp_path_factory, keys):
+def test_keys_without_a_conflict_can_be_written(tmp_path_factory, keys):
     folder = tmp_path_factory.mktemp("clash")
     refused = name_conflicts(keys, fold_case=False)
     for index, key in enumerate(keys):
@@ -199,7 +199,7 @@ def test_what_does_not_clash_can_really_be_written(tmp_path_factory, keys):
                 pass
 
 
-def test_what_clashes_cannot_be_written():
+def test_conflicting_keys_cannot_be_written():
     for keys in (["a", "a/b"], ["a/b", "a"], ["a", "a"]):
         assert name_conflicts(keys)[1].startswith("'a")
 
@@ -207,7 +207,7 @@ def test_what_clashes_cannot_be_written():
 # --- long paths -----------------------------------------------------------------------------------------------------
 
 
-def test_long_paths_get_the_prefix_windows_needs():
+def test_long_paths_get_the_windows_prefix():
     deep = "\\".join(["e5.oper.an.pl"] * 20)
     assert long_path("C:\\out\\" + deep, windows=True) == "\\\\?\\C:\\out\\" + deep
     assert long_path("C:/out/" + deep, windows=True) == "\\\\?\\C:\\out\\" + deep

@@ -128,7 +128,7 @@ ENTRIES = st.builds(
 @example(entries=[entry(modified="1901-01-01T00:00:00Z")], truncated="false", token="", data=None)
 @example(entries=[entry(modified="never")], truncated="false", token="", data=None)
 @example(entries=[entry()] * 3, truncated="true", token="again and again", data=None)
-def test_any_listing_is_read_or_refused(
+def test_any_listing_is_parsed_or_refused(
     bucket: S3Bucket,
     server: Canned,
     tmp_path_factory: pytest.TempPathFactory,
@@ -172,7 +172,7 @@ LAUGHS = "".join(
     ],
     ids=["entities", "a file of ours", "a huge page", "nesting", "no end", "zipped"],
 )
-def test_bombs_do_not_go_off(bucket: S3Bucket, server: Canned, answer: Answer) -> None:
+def test_xml_bombs_are_refused_with_little_memory(bucket: S3Bucket, server: Canned, answer: Answer) -> None:
     tracemalloc.start()
     try:
         with pytest.raises((BadResponse, ServerFault)):  # botocore may take it for an error in disguise
@@ -182,7 +182,7 @@ def test_bombs_do_not_go_off(bucket: S3Bucket, server: Canned, answer: Answer) -
         tracemalloc.stop()
 
 
-def test_a_listing_that_never_ends(bucket: S3Bucket, server: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_listings_are_refused(bucket: S3Bucket, server: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
     """Always another token, and nothing new; or always something new."""
     empty = [page(truncated="true", token=f"t{n}") for n in range(40)]
     with pytest.raises(BadResponse, match="no end"):
@@ -197,13 +197,13 @@ def test_a_listing_that_never_ends(bucket: S3Bucket, server: Canned, monkeypatch
         listed(bucket, server, *new)
 
 
-def test_gaps_in_a_listing_are_no_reason_to_give_up(bucket: S3Bucket, server: Canned) -> None:
+def test_empty_pages_within_a_listing_are_accepted(bucket: S3Bucket, server: Canned) -> None:
     gaps = [page(truncated="true", token=f"t{n}") for n in range(10)]
     assert [obj.key for obj in listed(bucket, server, *gaps, page(entry()))] == ["e5/a.nc"]
 
 
 @pytest.mark.parametrize("kind", ["drip", "slow-down"])
-def test_an_answer_that_drips_is_given_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_arrives_byte_by_byte_is_given_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte begins the socket's timeout anew."""
     monkeypatch.setattr(responses, "LONGEST", 0.3)
     with FaultServer() as server:
@@ -240,7 +240,7 @@ NUMBERS = st.sampled_from(
 @example(206, f"bytes 100-2099/{len(DATA)}", "2000", OBJ.etag, DATA[100:2100])
 @example(206, f"bytes 100-2099/{len(DATA)}", "-1", OBJ.etag, DATA[100:2100])
 @example(200, "", str(len(DATA)), OBJ.etag, DATA)
-def test_only_the_bytes_asked_for_are_handed_out(
+def test_only_requested_bytes_are_returned(
     get_bucket: S3Bucket, server: Canned, status: int, content_range: str, length: str, etag: str, body: bytes
 ) -> None:
     head = f"HTTP/1.1 {status} X\r\nContent-Range: {content_range}\r\nContent-Length: {length}\r\nETag: {etag}\r\n\r\n"
@@ -270,9 +270,7 @@ def _bytes(text: str) -> bytes:
 @example(503, b"<Error><Code>" + b"A" * 60_000 + b"</Code></Error>")
 @example(503, b"x" * 200_000)
 @example(503, b'<!DOCTYPE x [<!ENTITY a "b">]><Error><Code>&a;</Code></Error>')
-def test_any_body_of_an_error_is_an_error_of_ours(
-    get_bucket: S3Bucket, server: Canned, status: int, body: bytes
-) -> None:
+def test_any_error_body_gives_an_era5_error(get_bucket: S3Bucket, server: Canned, status: int, body: bytes) -> None:
     server.answers = [Answer.of(status, "No", {"Content-Type": "text/html"}, body)]
     for ask in (
         lambda: get_bucket.open(OBJ, *SPAN, Abort()).__enter__(),
@@ -300,7 +298,7 @@ HEADER = st.one_of(LATIN, NUMBERS, st.integers().map(str))
 @example("5", '"e"', "x", "")
 @example("5", '"e"', "", "two")
 @example("9" * 5000, '"e"', "", "")
-def test_any_description_is_read_or_refused(
+def test_any_head_response_is_parsed_or_refused(
     bucket: S3Bucket, server: Canned, length: str, etag: str, modified: str, parts: str
 ) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nETag: {etag}\r\nLast-Modified: {modified}\r\n"
@@ -321,7 +319,7 @@ def test_any_description_is_read_or_refused(
 @example({"retry-after": "9" * 5000})
 @example({"retry-after": formatdate(usegmt=True)})
 @example({"retry-after": "²"})
-def test_no_wish_to_wait_holds_us_for_ever(headers: dict[str, str]) -> None:
+def test_any_retry_after_is_limited(headers: dict[str, str]) -> None:
     answer = {"ResponseMetadata": {"HTTPStatusCode": 503, "HTTPHeaders": headers}, "Error": {"Code": "SlowDown"}}
     busy = translate(ClientError(answer, "GetObject"), "k")
     assert isinstance(busy, ServerBusy)
@@ -335,6 +333,6 @@ def test_no_wish_to_wait_holds_us_for_ever(headers: dict[str, str]) -> None:
 @example("Wed, 01 Jan 0001 00:00:00 -0000")
 @example("Wed, 01 Jan 99999999999999999999 00:00:00 GMT")
 @example("1 1 1 1:1:99999999999999999999")
-def test_any_date_of_a_server_is_read_or_passed_over(header: str | None) -> None:
+def test_any_date_header_is_parsed_or_ignored(header: str | None) -> None:
     ahead = _clock_ahead(header)
     assert ahead is None or abs(ahead) < 1e12

@@ -103,7 +103,7 @@ def test_any_signed_resume_file_is_used_or_refused(folder: Path, data: st.DataOb
 
 @bounded(150)
 @given(st.data())
-def test_any_bytes_are_a_resume_file_or_malformed(data: st.DataObject) -> None:
+def test_any_bytes_are_parsed_as_a_resume_file_or_refused(data: st.DataObject) -> None:
     for text in (data.draw(harmed(signed(dict(begun()[1])))), signed(data.draw(NASTY))):
         with contextlib.suppress(Malformed):
             parse(text).checkpoint_for(PLAN.objects)
@@ -111,7 +111,7 @@ def test_any_bytes_are_a_resume_file_or_malformed(data: st.DataObject) -> None:
 
 @bounded(60)
 @given(checkpoints(PLAN))
-def test_a_checkpoint_comes_back_equal(checkpoint: Any) -> None:
+def test_a_checkpoint_round_trip(checkpoint: Any) -> None:
     info = parse(signed(dict(begun()[1]))).info
     assert parse(render(info, checkpoint, PLAN.objects, 5.0)).checkpoint_for(PLAN.objects) == checkpoint
 
@@ -126,13 +126,13 @@ def test_a_checkpoint_comes_back_equal(checkpoint: Any) -> None:
 @example(b"9" * 5000)
 @example(b'"\\ud800"')
 @example(b"\xff")
-def test_json_is_read_without_surprises(text: bytes) -> None:
+def test_any_json_is_parsed_or_refused(text: bytes) -> None:
     with contextlib.suppress(Malformed):
         canonical_json(parse_json(text))
 
 
 @pytest.mark.parametrize("text", [b"1e999", b"[-1e999]", b"NaN", b"9" * 25, b"[" * 100_000])
-def test_numbers_without_end_are_none(text: bytes) -> None:
+def test_infinite_and_huge_numbers_are_refused(text: bytes) -> None:
     with pytest.raises(Malformed):
         parse_json(text)
 
@@ -142,7 +142,7 @@ def test_numbers_without_end_are_none(text: bytes) -> None:
 
 @bounded(150)
 @given(st.data())
-def test_any_plan_file_is_a_plan_or_damaged(folder: Path, data: st.DataObject) -> None:
+def test_any_plan_file_is_read_or_damaged(folder: Path, data: st.DataObject) -> None:
     path = folder / "x.plan.jsonl"
     lines = [json.loads(line) for line in b"".join(plan_file._serialize(PLAN)).splitlines()][:-1]
     if data.draw(st.booleans()):
@@ -165,7 +165,7 @@ def test_any_plan_file_is_a_plan_or_damaged(folder: Path, data: st.DataObject) -
 
 @bounded(100)
 @given(st.data())
-def test_any_record_of_digests_is_read_or_passed_over(folder: Path, data: st.DataObject) -> None:
+def test_any_record_of_digests_is_read_or_ignored(folder: Path, data: st.DataObject) -> None:
     path = folder / "x.digests.jsonl"
     path.unlink(missing_ok=True)
     record, obj = PartDigests(path), PLAN.objects[0]
@@ -187,7 +187,7 @@ OWNER = {"pid": 7, "host": "h", "started": 1.0, "since": 2.0, "program": "p", "t
 @example({**OWNER, "pid": 2**40})
 @example({**OWNER, "since": 999_999_999_999})
 @example({**OWNER, "started": 1e308})
-def test_any_lock_file_has_an_owner_or_none(folder: Path, raw: Any) -> None:
+def test_any_lock_file_is_parsed_or_ignored(folder: Path, raw: Any) -> None:
     path = folder / "x.lock"
     path.write_text(json.dumps(raw))
     with contextlib.suppress(Malformed):
@@ -195,7 +195,7 @@ def test_any_lock_file_has_an_owner_or_none(folder: Path, raw: Any) -> None:
     current_owner(path)
 
 
-def test_a_year_that_some_systems_have_no_calendar_for_is_no_time() -> None:
+def test_a_time_after_the_year_3000_is_refused() -> None:
     """Windows shows none beyond 3000: a list of sessions must not break off at one such."""
     with pytest.raises(Malformed, match="not a time"):
         Owner.parse(json.dumps({**OWNER, "since": 32_503_680_000}).encode())
@@ -203,7 +203,7 @@ def test_a_year_that_some_systems_have_no_calendar_for_is_no_time() -> None:
 
 @bounded(25)
 @given(st.data())
-def test_any_list_of_sessions_is_read_or_set_aside(folder: Path, data: st.DataObject) -> None:
+def test_any_list_of_sessions_is_read_or_renamed(folder: Path, data: st.DataObject) -> None:
     path = index.state_folder() / "sessions.json"
     path.unlink(missing_ok=True)
     index.remember("0" * 12, folder, "title", 5.0)
@@ -221,7 +221,7 @@ def test_any_list_of_sessions_is_read_or_set_aside(folder: Path, data: st.DataOb
 
 @bounded(150)
 @given(st.data())
-def test_any_settings_of_the_window_are_within_bounds(folder: Path, data: st.DataObject) -> None:
+def test_any_preferences_file_gives_values_within_bounds(folder: Path, data: st.DataObject) -> None:
     path = folder / "window.json"
     value = {field.name: field.default for field in fields(Preferences)}
     path.write_bytes(json.dumps(data.draw(spoilt(value) | NASTY)).encode())
@@ -240,11 +240,11 @@ def test_any_settings_of_the_window_are_within_bounds(folder: Path, data: st.Dat
 
 @bounded(200)
 @given(spoilt(json.loads(to_text(Fields(variables=frozenset(["an.sfc/2t"]), years=frozenset([2020]))))) | NASTY)
-def test_any_remembered_selection_fills_the_form(raw: Any) -> None:
+def test_any_saved_selection_fills_the_form(raw: Any) -> None:
     validate(from_text(json.dumps(raw), "folder"))
 
 
-def test_a_plan_too_large_to_be_read_again_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_too_large_for_its_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "MOST_OBJECTS", 11)
     with pytest.raises(UsageError, match="too many"):
         Session.begin(tmp_path, Plan(PLAN.request, PLAN.objects), Settings())

@@ -40,7 +40,7 @@ TYPED = st.one_of(NASTY_TEXTS, st.text(max_size=30), NUMBERS, st.text("012345678
 @example("999999999999999P")
 @example("١٢M")
 @example("1e999")
-def test_any_size_and_any_speed(text: str) -> None:
+def test_any_size_and_rate_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert 0 <= parse_size(text) < 2**110
     with contextlib.suppress(UsageError):
@@ -56,7 +56,7 @@ def test_any_size_and_any_speed(text: str) -> None:
 @example("٢٠٢١-01-01")
 @example("2021-02-30")
 @example("-" * 5000)
-def test_any_date(text: str) -> None:
+def test_any_date_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert parse_date(text) == date.fromisoformat("-".join(p.zfill(2) for p in text.strip().split("-")))
     assert isinstance(read_date(text, BOUNDS), date | str)
@@ -68,14 +68,14 @@ def test_any_date(text: str) -> None:
 @bounded(150)
 @given(st.lists(TYPED, max_size=3), st.lists(TYPED, max_size=3), st.lists(TYPED | st.integers(), max_size=3))
 @example(["1940-2049"], ["1-12"], ["31"])
-def test_any_grid_of_days(years: list[Any], months: list[Any], days: list[Any]) -> None:
+def test_any_date_grid_is_parsed_or_refused(years: list[Any], months: list[Any], days: list[Any]) -> None:
     with contextlib.suppress(UsageError):
         select_days(years=years, months=months, days=days)
 
 
 @bounded(120)
 @given(spoilt({"variables": ["an.pl/t"], "days": [["2021-02-01", "2021-02-28"]]}) | NASTY)
-def test_any_selection_from_json(raw: Any) -> None:
+def test_any_json_selection_is_parsed_or_refused(raw: Any) -> None:
     try:
         found = Selection.from_json(raw)
     except UsageError:
@@ -85,7 +85,7 @@ def test_any_selection_from_json(raw: Any) -> None:
 
 @bounded(150)
 @given(TYPED)
-def test_any_folder(text: str) -> None:
+def test_any_folder_is_accepted_or_refused(text: str) -> None:
     assert isinstance(read_folder(text), Path | FieldError)
 
 
@@ -94,7 +94,7 @@ def test_any_folder(text: str) -> None:
     st.fixed_dictionaries(dict.fromkeys(("ENDPOINT_URL", "BUCKET", "REGION", "PROXY"), TYPED)),
     st.fixed_dictionaries(dict.fromkeys(("WORKERS", "LIMIT_RATE", "RETRIES", "FLAT", "READ_TIMEOUT"), TYPED)),
 )
-def test_any_environment(addresses: dict[str, str], numbers: dict[str, str]) -> None:
+def test_any_environment_gives_settings_or_an_error(addresses: dict[str, str], numbers: dict[str, str]) -> None:
     for found in (addresses, numbers):
         for name, text in found.items():
             with contextlib.suppress(UsageError):
@@ -110,7 +110,7 @@ def test_any_environment(addresses: dict[str, str], numbers: dict[str, str]) -> 
 @example("k" * 5000)
 @example("a/" + "\U0001f600" * 400)
 @example("\udc80")
-def test_any_list_of_keys_is_planned_and_read_again(
+def test_any_list_of_keys_is_planned_and_restored_equal(
     tmp_path_factory: pytest.TempPathFactory, data: str | bytes
 ) -> None:
     try:
@@ -129,7 +129,7 @@ RIGHT = key_of(T, next(periods(T.product, *BOUNDS)))
 @bounded(250)
 @given(st.integers(0, len(RIGHT)), st.integers(0, len(RIGHT)), TYPED)
 @example(0, len(RIGHT), RIGHT + "\n")
-def test_any_key_is_an_era5_file_or_none(start: int, stop: int, text: str) -> None:
+def test_any_key_is_parsed_or_none(start: int, stop: int, text: str) -> None:
     key = RIGHT[:start] + text + RIGHT[stop:]
     found = parse_key(key)
     assert found is None or (found.end >= found.start and found.product.prefix in key)
@@ -147,7 +147,7 @@ PIECES = st.one_of(
 @example("a/..\\..\\..\\x", False)
 @example("C:/x", False)
 @example("a/.era5dl\u200d/x", True)
-def test_no_key_leads_out_of_the_folder(tmp_path_factory: pytest.TempPathFactory, key: str, flat: bool) -> None:
+def test_any_key_stays_within_the_folder(tmp_path_factory: pytest.TempPathFactory, key: str, flat: bool) -> None:
     root = tmp_path_factory.getbasetemp()
     with contextlib.suppress(UnsafeKey):
         path = safe_path(root, key, flat=flat, windows=False)
@@ -172,7 +172,7 @@ SECRET = st.text("abcXYZ019%@:/!", min_size=6, max_size=20).filter(lambda text: 
 @bounded(150)
 @given(SECRET, st.sampled_from(["http", "https", "socks5h", "HTTP"]), TYPED)
 @example("zQp@ss/w:rd9", "http", "")
-def test_no_password_of_a_proxy_stays(secret: str, scheme: str, around: str) -> None:
+def test_any_password_of_a_proxy_is_redacted(secret: str, scheme: str, around: str) -> None:
     url = f"{scheme}://user:{secret}@proxy.example.org:3128"
     for said in (f"{around} {url} {around}", f"{around} Proxy-Authorization: Basic {secret}\n", f"password={secret}"):
         assert secret not in redact_secrets(said)
@@ -184,7 +184,7 @@ def test_no_password_of_a_proxy_stays(secret: str, scheme: str, around: str) -> 
 @pytest.mark.parametrize(
     "piece", ["a:", "a@", "/home/", "\\", "a.", ":", "ab:@", "password=", "1.", "token", "f:f:", "/a"]
 )
-def test_no_text_makes_the_redaction_hang(piece: str) -> None:
+def test_any_text_is_redacted_quickly(piece: str) -> None:
     text = piece * (4000 // len(piece))
     redact_secrets(text)
     Redactor(homes=["/home/me"], folders=["/data/x"], user="me", machine="box", urls=["http://u:p@h:1"])(text)
@@ -192,6 +192,6 @@ def test_no_text_makes_the_redaction_hang(piece: str) -> None:
 
 @bounded(100)
 @given(TYPED)
-def test_nothing_draws_on_a_terminal(text: str) -> None:
+def test_any_text_is_printable_on_a_terminal(text: str) -> None:
     assert not any(letter in printable(text) for letter in "\x1b\n\r\b\u202e\x9b")
     assert isinstance(str(Era5Error(text)), str)

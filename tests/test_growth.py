@@ -56,7 +56,7 @@ def plan(tmp_path: Path) -> Iterator[Plan]:
     tracemalloc.stop()
 
 
-def test_planning_a_list_of_keys(plan: Plan) -> None:
+def test_memory_per_object_of_planning_keys(plan: Plan) -> None:
     wanted = [obj.key for obj in plan.objects]
     bucket = MemoryBucket(wanted)
     made, kept, most = cost(lambda: plan_keys(wanted, bucket))
@@ -65,7 +65,7 @@ def test_planning_a_list_of_keys(plan: Plan) -> None:
     assert most < 300
 
 
-def test_planning_a_selection(plan: Plan) -> None:
+def test_memory_per_object_of_planning_a_selection(plan: Plan) -> None:
     wanted = select(["t", "q"], product="an.pl", start="2010-01-01", end="2015-12-31")
     expected = [gap.key for gap in make_plan(wanted, MemoryBucket([])).missing]
     bucket = MemoryBucket(expected)
@@ -75,7 +75,7 @@ def test_planning_a_selection(plan: Plan) -> None:
     assert most < 500
 
 
-def test_beginning_and_going_on(plan: Plan, tmp_path: Path) -> None:
+def test_memory_per_object_of_starting_and_resuming_a_session(plan: Plan, tmp_path: Path) -> None:
     for _ in range(2):  # the plan is written first, compared then
         session, kept, most = cost(lambda: Session.begin(tmp_path / "out", plan, SETTINGS))
         assert kept < 10
@@ -83,14 +83,14 @@ def test_beginning_and_going_on(plan: Plan, tmp_path: Path) -> None:
         session.close()
 
 
-def test_the_engine(plan: Plan, tmp_path: Path) -> None:
+def test_memory_per_object_of_the_engine(plan: Plan, tmp_path: Path) -> None:
     with Session.begin(tmp_path / "out", plan, SETTINGS) as session:
         _, kept, most = cost(lambda: Engine(MemoryBucket([]), session, SETTINGS))
     assert kept < 70
     assert most < 80
 
 
-def test_opening(plan: Plan, tmp_path: Path) -> None:
+def test_memory_per_object_of_opening_a_session(plan: Plan, tmp_path: Path) -> None:
     Session.begin(tmp_path / "out", plan, SETTINGS).close()
     session, kept, most = cost(lambda: Session.open(tmp_path / "out"))
     assert session.plan == plan

@@ -166,12 +166,12 @@ def test_there_are_no_import_circles() -> None:
     assert circles == set()
 
 
-def test_what_is_imported_exists() -> None:
+def test_imported_modules_exist() -> None:
     missing = [(module, name) for module, path in MODULES.items() for name, _ in own(path) if name not in MODULES]
     assert missing == []
 
 
-def test_what_is_foreign_stays_in_its_room() -> None:
+def test_third_party_libraries_stay_in_their_packages() -> None:
     wrong = [
         f"era5dl.{module} imports {name} in line {line}"
         for module, path in MODULES.items()
@@ -210,11 +210,11 @@ def test_only_the_command_line_prints() -> None:
     assert wrong == []
 
 
-def test_names_say_what_is_in_there() -> None:
+def test_no_module_has_a_vague_name() -> None:
     assert [module for module in MODULES if NOT_A_NAME & set(module.split("."))] == []
 
 
-def test_the_first_line_of_a_module_says_what_it_is() -> None:
+def test_every_module_docstring_has_at_least_four_words() -> None:
     silent = [module for module, path in MODULES.items() if len((ast.get_docstring(tree(path)) or "").split()) < 4]
     assert silent == []
 
@@ -226,13 +226,13 @@ IMPORT = "import importlib, json, sys; importlib.import_module(sys.argv[1]); pri
 @pytest.mark.parametrize(
     "module", ["era5dl", "era5dl.cli.main", "era5dl.api", "era5dl.engine.engine", "era5dl.session"]
 )
-def test_importing_it_loads_nothing_heavy(module: str) -> None:
+def test_importing_era5dl_loads_no_slow_module(module: str) -> None:
     command = [sys.executable, "-c", IMPORT, module]
     done = subprocess.run(command, cwd=HOUSE.parent, capture_output=True, text=True, timeout=60, check=True)
     assert set(json.loads(done.stdout)) & set(HEAVY) == set()
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_loads_no_slow_module() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "era5dl", "--help"]
     done = subprocess.run(command, cwd=HOUSE.parent, capture_output=True, text=True, timeout=60, check=True)
     loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}

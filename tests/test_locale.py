@@ -48,7 +48,7 @@ def where(fault_server: FaultServer, tmp_path: Path) -> list[object]:
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ["out", "o\u00e9"])
 @pytest.mark.parametrize("json", [(), ("--json",)])
-def test_only_the_files_concerned_fail_and_it_says_what_to_set(
+def test_only_files_with_unencodable_names_fail_with_a_remedy(
     where: list[object], tmp_path: Path, folder: str, json: tuple[str, ...]
 ) -> None:
     out = tmp_path / folder
@@ -66,7 +66,7 @@ def test_only_the_files_concerned_fail_and_it_says_what_to_set(
 
 
 @pytest.mark.slow
-def test_a_session_in_a_folder_that_has_no_name_here(where: list[object], tmp_path: Path) -> None:
+def test_a_session_in_a_folder_with_an_unencodable_name(where: list[object], tmp_path: Path) -> None:
     state = {"ERA5DL_STATE_DIR": str(tmp_path / "state")}
     out = tmp_path / "o\u00e9"
     assert era5dl("download", *where, "--out", out, **UTF_8, **state)[0] == 0
@@ -79,7 +79,7 @@ def test_a_session_in_a_folder_that_has_no_name_here(where: list[object], tmp_pa
     assert "This is a bug" not in said
 
 
-def test_the_same_from_python(where: list[object], tmp_path: Path) -> None:
+def test_an_unencodable_folder_in_the_python_api(where: list[object], tmp_path: Path) -> None:
     script = """
 import sys, era5dl
 from era5dl.bucket.s3 import S3Bucket
@@ -97,7 +97,7 @@ except era5dl.errors.FolderUnusable as error:
 
 
 @pytest.mark.slow
-def test_how_to_go_on_is_said_so_that_it_can_be_copied(where: list[object], tmp_path: Path) -> None:
+def test_the_resume_command_can_be_copied(where: list[object], tmp_path: Path) -> None:
     out = tmp_path / "o\u00e9"
     code, said = era5dl("download", *where, "--out", out, **ASCII)
     assert code == 1

@@ -25,13 +25,13 @@ def path(tmp_path: Path) -> Iterator[Path]:
     end()
 
 
-def test_a_line_has_time_level_name_and_words(path: Path) -> None:
+def test_a_line_has_time_level_name_and_message(path: Path) -> None:
     log.info("begun")
     (line,) = path.read_text().splitlines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO    era5dl: begun", line)
 
 
-def test_the_libraries_write_there_and_not_on_the_terminal(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_libraries_log_to_the_file_and_not_to_the_terminal(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("urllib3.connectionpool").warning("Connection pool is full")
     logging.getLogger("botocore.httpsession").warning("something")
     logging.getLogger("urllib3.connectionpool").debug("GET / HTTP/1.1")
@@ -41,7 +41,7 @@ def test_the_libraries_write_there_and_not_on_the_terminal(path: Path, capfd: py
     assert capfd.readouterr() == ("", "")
 
 
-def test_ending_it_puts_everything_back(tmp_path: Path) -> None:
+def test_stopping_restores_the_loggers(tmp_path: Path) -> None:
     before = {
         name: (logging.getLogger(name).level, list(logging.getLogger(name).handlers)) for name in ("era5dl", "urllib3")
     }
@@ -49,7 +49,7 @@ def test_ending_it_puts_everything_back(tmp_path: Path) -> None:
     assert before == {name: (logging.getLogger(name).level, list(logging.getLogger(name).handlers)) for name in before}
 
 
-def test_secrets_stay_out_of_messages_and_tracebacks(path: Path) -> None:
+def test_secrets_are_redacted_in_messages_and_tracebacks(path: Path) -> None:
     log.warning("proxy %s", "http://me:hunter2@proxy.example:3128")
     try:
         raise OSError("cannot connect to http://me:hunter2@proxy.example:3128")
@@ -61,13 +61,13 @@ def test_secrets_stay_out_of_messages_and_tracebacks(path: Path) -> None:
     assert "Traceback" in text
 
 
-def test_nobody_can_forge_a_line(path: Path) -> None:
+def test_a_message_cannot_add_a_line(path: Path) -> None:
     log.info("key %s", "a\n2026-01-01T00:00:00Z ERROR   era5dl: forged\x1b[31m")
     assert len(path.read_text().splitlines()) == 1
     assert "\x1b" not in path.read_text()
 
 
-def test_it_turns_over(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_file_is_rotated(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(log_file, "MAX_BYTES", 5000)
     small = tmp_path / "small.log"
     end = log_file.start_logging(small)
@@ -80,7 +80,7 @@ def test_it_turns_over(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert log_file.last_lines(1, small)[0].endswith("line 1999")
 
 
-def test_a_file_that_cannot_be_turned_over_grows_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_rotated_keeps_growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_file, "MAX_BYTES", 500)
     file = tmp_path / "x.log"
     (tmp_path / "x.log.1").mkdir()  # stands in the way, as an open file does on Windows
@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_turned_over_grows_on(tmp_path: Path, monkeypatch:
     assert log_file.last_lines(1, file)[0].endswith("line 99")
 
 
-def test_no_place_for_it_is_no_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_log_folder_is_not_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     end = log_file.start_logging(tmp_path / "file" / "x.log")
     logging.getLogger("urllib3").warning("unheard")
@@ -103,14 +103,12 @@ def test_no_place_for_it_is_no_error(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert log_file.last_lines(5, tmp_path / "none.log") == []
 
 
-def test_nothing_to_say_makes_no_file(tmp_path: Path) -> None:
+def test_no_file_is_created_without_messages(tmp_path: Path) -> None:
     log_file.start_logging(tmp_path / "logs" / "x.log")()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_line_logs_into_the_file(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_line_logs_to_the_file(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from era5dl.cli import main
 
     def run(*_given: object) -> int:
@@ -146,7 +144,7 @@ NASTY = [
 
 
 @pytest.mark.parametrize(("text", "secret"), NASTY)
-def test_secrets_are_taken_out(text: str, secret: str) -> None:
+def test_secrets_are_redacted(text: str, secret: str) -> None:
     assert secret not in redact_secrets(text)
     assert REDACTED in redact_secrets(text)
 
@@ -160,12 +158,12 @@ def test_secrets_are_taken_out(text: str, secret: str) -> None:
         "12:34:56 three words: and more",
     ],
 )  # fmt: skip
-def test_what_is_harmless_stays(text: str) -> None:
+def test_harmless_text_is_not_redacted(text: str) -> None:
     assert redact_secrets(text) == text
 
 
 @given(st.text(st.characters(codec="ascii", exclude_characters=" \t\r\n\x0b\x0c\"'<>\x1c\x1d\x1e\x1f"), min_size=4))
-def test_no_password_survives_whatever_is_in_it(password: str) -> None:
+def test_any_password_is_redacted(password: str) -> None:
     shown = redact_secrets(f"proxy http://person:{password}@proxy.example.org:3128 refused")
     assert shown.startswith(f"proxy http://{REDACTED}@") and shown.endswith("proxy.example.org:3128 refused")
 
@@ -210,7 +208,7 @@ ME = Redactor(
         ("http://x:y@other.example.net:1/", "x:y"),
     ],
 )
-def test_people_and_places_are_taken_out(text: str, gone: str) -> None:
+def test_names_of_people_computers_and_folders_are_redacted(text: str, gone: str) -> None:
     assert gone.lower() not in ME(text).lower(), ME(text)
 
 
@@ -226,11 +224,11 @@ def test_people_and_places_are_taken_out(text: str, gone: str) -> None:
         "a malice of chalices: not a name",
     ],
 )
-def test_what_helps_stays(text: str) -> None:
+def test_useful_text_is_not_redacted(text: str) -> None:
     assert ME(text) == text
 
 
-def test_odd_homes_and_names_do_no_harm() -> None:
+def test_unusual_home_folders_and_names_are_tolerated() -> None:
     odd = Redactor(homes=["/", "", "."], folders=[""], user="", machine="", urls=["", "http://[::1", "::::"])
     assert odd("a/b c.d /x") == "a/b c.d /x"
     assert Redactor(user="root", homes=["/root"])("the root certificate in /root/x") == "the root certificate in ~/x"

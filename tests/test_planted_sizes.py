@@ -28,9 +28,7 @@ OBJ = ObjectInfo("a/b.nc", 3, '"x-3"', 1)
     [b"\n", b"[]\n", b'["a","b","c"]\n', b"[" * 1000 + b"\n", b"x"],
     ids=["empty", "tiny", "short", "deep", "one"],
 )
-def test_a_record_of_nothing_but_lines_is_given_up_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes
-) -> None:
+def test_an_oversized_record_is_given_up_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes) -> None:
     path = tmp_path / "x.digests.jsonl"
     with path.open("wb") as file:
         for _ in range(64):
@@ -46,7 +44,7 @@ def test_a_record_of_nothing_but_lines_is_given_up_once(
         assert record.find(OBJ) == PARTS
 
 
-def test_a_record_is_read_once_and_knows_what_came_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_is_read_once_and_includes_later_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     read_offsets = part_digests._read_offsets
     monkeypatch.setattr(part_digests, "_read_offsets", lambda file: read.append(1) or read_offsets(file))
@@ -64,7 +62,7 @@ def test_a_record_is_read_once_and_knows_what_came_later(tmp_path: Path, monkeyp
     assert len(read) == 1
 
 
-def test_a_hundred_thousand_sessions_are_listed_soon(tmp_path: Path) -> None:
+def test_a_hundred_thousand_sessions_are_listed_quickly(tmp_path: Path) -> None:
     made = plan_of(objects(3))
     with Session.begin(tmp_path, made, Settings()) as session:
         pass
@@ -81,7 +79,7 @@ def test_a_hundred_thousand_sessions_are_listed_soon(tmp_path: Path) -> None:
         assert again.id == session.id
 
 
-def test_sessions_that_are_long_to_read_are_listed_soon(tmp_path: Path) -> None:
+def test_sessions_with_large_files_are_listed_quickly(tmp_path: Path) -> None:
     home = tmp_path / ".era5dl"
     home.mkdir()
     (home / f"{0:012x}.json").write_text(json.dumps([[1] * 10] * 120_000))  # nearly as much as is looked at

@@ -33,7 +33,7 @@ def runs(numbers: set[int]) -> list[tuple[int, int]]:
 @given(steps)
 @example([("add", (0, 5)), ("add", (5, 9))])
 @example([("add", (0, 9)), ("remove", (3, 5)), ("remove", (9, 12))])
-def test_it_holds_what_was_put_in_as_few_ranges(history):
+def test_ranges_are_merged_and_contain_the_added_numbers(history):
     ranges, model = both(history)
     assert list(ranges) == runs(model)
     assert len(ranges) == len(runs(model))
@@ -45,7 +45,7 @@ def test_it_holds_what_was_put_in_as_few_ranges(history):
 @given(steps, bounds)
 @example([("add", (0, 10))], (5, 5))
 @example([("add", (0, 10))], (5, 3))
-def test_every_question_is_answered_as_the_set_would(history, span):
+def test_missing_overlapping_and_covers_agree_with_the_set(history, span):
     ranges, model = both(history)
     start, stop = span
     inside = set(range(start, stop))
@@ -55,14 +55,14 @@ def test_every_question_is_answered_as_the_set_would(history, span):
 
 
 @given(steps, st.integers(0, END))
-def test_a_run_goes_on_to_the_first_gap(history, start):
+def test_contiguous_end_is_the_first_gap(history, start):
     ranges, model = both(history)
     end = next(n for n in range(start, END + 2) if n not in model)
     assert ranges.contiguous_end(start) == end
 
 
 @given(steps, steps)
-def test_equal_means_the_same_numbers_however_they_came(one, other):
+def test_equality_does_not_depend_on_the_order_of_changes(one, other):
     first, first_model = both(one)
     second, second_model = both(other)
     assert (first == second) == (first_model == second_model)
@@ -71,7 +71,7 @@ def test_equal_means_the_same_numbers_however_they_came(one, other):
 
 
 @given(steps, bounds)
-def test_a_copy_goes_its_own_way(history, span):
+def test_a_copy_is_independent(history, span):
     ranges, model = both(history)
     twin = ranges.copy()
     assert twin == ranges
@@ -80,21 +80,21 @@ def test_a_copy_goes_its_own_way(history, span):
     assert list(ranges) == runs(model)
 
 
-def test_it_may_be_changed_while_it_is_walked():
+def test_it_can_be_changed_during_iteration():
     ranges = RangeSet([(0, 1), (2, 3), (4, 5)])
     for start, stop in ranges:
         ranges.remove(start, stop)
     assert list(ranges) == []
 
 
-def test_a_set_grown_in_order_stays_one_range():
+def test_adjacent_ranges_are_merged():
     ranges = RangeSet()
     for start in range(0, 10_000, 10):
         ranges.add(start, start + 10)
     assert list(ranges) == [(0, 10_000)]
 
 
-def test_it_is_no_key_and_equals_nothing_else():
+def test_it_is_unhashable_and_equals_only_range_sets():
     with pytest.raises(TypeError):
         hash(RangeSet())
     assert RangeSet([(1, 2)]) != [(1, 2)]

@@ -79,7 +79,7 @@ def planted_session(folder: Path, title: str) -> None:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_no_name_of_a_computer(tmp_path: Path, host: str) -> None:
+def test_the_report_contains_no_computer_name(tmp_path: Path, host: str) -> None:
     end = log_file.start_logging()
     for sentence in SENTENCES:
         logging.getLogger("era5dl").warning(sentence.format(host=host))
@@ -106,7 +106,7 @@ def test_no_name_of_a_computer(tmp_path: Path, host: str) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_no_folder_that_it_was_not_told_of(tmp_path: Path, folder: str) -> None:
+def test_the_report_contains_no_folder_from_error_messages(tmp_path: Path, folder: str) -> None:
     said = [f"no space left on the disk that holds {folder}", f"'{folder}' has vanished", f"[Errno 13] at '{folder}/y'"]
     end = log_file.start_logging()
     for line in said:
@@ -125,7 +125,7 @@ def test_no_folder_that_it_was_not_told_of(tmp_path: Path, folder: str) -> None:
     assert "no space left on the disk that holds" in text
 
 
-def test_no_name_from_a_lock_and_nothing_that_draws_from_a_title(tmp_path: Path) -> None:
+def test_the_report_contains_no_lock_owner_and_no_control_characters(tmp_path: Path) -> None:
     out = tmp_path / "out"
     planted_session(out, "\x1b]0;owned\x07\x1b[31mMarie's data of hidden.example\x9b2J\r\n\u202eleft")
     with pytest.raises(SessionBusy) as busy:
@@ -141,7 +141,7 @@ def test_no_name_from_a_lock_and_nothing_that_draws_from_a_title(tmp_path: Path)
     assert "3 files" in text
 
 
-def test_what_is_told_of_an_error_draws_nothing() -> None:
+def test_error_details_contain_no_control_characters() -> None:
     trouble = ErrorInfo.of(SessionBusy("era5dl (process 1 on \x1b[2Jhost\r\u202e) works\nsecond line"))
     assert trouble.detail.split("\n")[1] == "second line"
     assert all(line.isprintable() for line in trouble.detail.split("\n"))
@@ -160,5 +160,5 @@ def test_what_is_told_of_an_error_draws_nothing() -> None:
         "已暂停",
     ],
 )
-def test_words_that_help_stay(text: str) -> None:
+def test_useful_words_are_kept(text: str) -> None:
     assert redact_unknown_words(text) == text

@@ -40,7 +40,7 @@ SECRET = "zQ9vuLt7"
         ("plan", "no port", ""),
     ],
 )
-def test_no_word_of_it(tmp_path: Path, command: str, how: str, debug: str) -> None:
+def test_no_command_prints_or_stores_a_proxy_password(tmp_path: Path, command: str, how: str, debug: str) -> None:
     with socket.socket() as closed:  # bound, and not listening: whoever connects is refused
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -57,7 +57,7 @@ def test_no_word_of_it(tmp_path: Path, command: str, how: str, debug: str) -> No
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_no_word_of_it_in_what_is_raised(scheme: str) -> None:
+def test_no_exception_contains_a_proxy_password(scheme: str) -> None:
     """Not even in the traceback, which ERA5DL_DEBUG shows and people send around."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -132,7 +132,7 @@ ENDPOINTS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("text", ENDPOINTS)
 @pytest.mark.parametrize("how", ["flag", "environment", "window", "misspelt flag"])
-def test_an_endpoint_with_a_login_is_refused_and_kept_nowhere(tmp_path: Path, text: str, how: str) -> None:
+def test_an_endpoint_with_a_login_is_refused_and_not_stored(tmp_path: Path, text: str, how: str) -> None:
     url = text.format(SECRET)
     environ = {"ERA5DL_STATE_DIR": str(tmp_path / "state"), "ERA5DL_DEBUG": "1"}
     words = ["download", "--keys-file", "-", "--out", str(tmp_path / "out")]
@@ -163,7 +163,7 @@ def test_an_endpoint_with_a_login_is_refused_and_kept_nowhere(tmp_path: Path, te
 
 
 @pytest.mark.parametrize("name", ["endpoint_url", "proxy"])
-def test_the_settings_dialog_takes_no_endpoint_with_a_login(name: str) -> None:
+def test_the_settings_dialog_refuses_an_endpoint_with_a_login(name: str) -> None:
     url = f"http://user:{SECRET}@127.0.0.1:1"
     made, problems = read({name: url}, Preferences())
     assert bool(problems) is (name == "endpoint_url")
@@ -198,7 +198,7 @@ def test_a_resume_file_of_earlier_versions_loses_the_login_of_its_endpoint(tmp_p
         assert SECRET.encode() not in path.read_bytes(), path
 
 
-def test_reasons_are_kept_without_secrets(tmp_path: Path) -> None:
+def test_reasons_are_stored_without_secrets(tmp_path: Path) -> None:
     made = plan_of(objects(3))
     with Session.begin(tmp_path, made, Settings()) as session:
         reason = f"cannot reach http://user:{SECRET}@127.0.0.1:1"
@@ -208,7 +208,7 @@ def test_reasons_are_kept_without_secrets(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights of Unix")
-def test_what_is_the_users_own_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_private_files_are_readable_only_by_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where an earlier version, or a umask, has left it open."""
     state = tmp_path / "state"
     monkeypatch.setenv("ERA5DL_STATE_DIR", str(state))
@@ -233,7 +233,7 @@ def test_what_is_the_users_own_is_nobody_elses(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights of Unix")
-def test_a_folder_that_holds_other_things_keeps_its_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_other_files_keeps_its_permissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERA5DL_STATE_DIR", str(tmp_path))
     (tmp_path / "somebody's").touch()
     tmp_path.chmod(0o755)

@@ -58,7 +58,7 @@ def test_etags_are_md5_of_the_content_or_of_the_parts(server: Seaweed | FaultSer
     assert etag.endswith('-2"')
 
 
-def test_head_of_part_1_tells_its_length_and_the_number_of_parts(server: Seaweed | FaultServer) -> None:
+def test_head_of_part_1_returns_its_length_and_the_number_of_parts(server: Seaweed | FaultServer) -> None:
     heard = ask(server, PARTS, method="HEAD", query="?partNumber=1")
     assert (heard.status, heard.headers["content-length"]) == (206, str(5 * MIB))
     assert heard.headers["x-amz-mp-parts-count"] == "2"
@@ -82,7 +82,7 @@ def test_whole_object_without_a_range(server: Seaweed | FaultServer) -> None:
 
 
 @pytest.mark.parametrize(("key", "span"), [(PLAIN, "1000-1001"), (EMPTY, "0-")])
-def test_range_behind_the_end_is_416(server: Seaweed | FaultServer, key: str, span: str) -> None:
+def test_range_beyond_the_end_is_416(server: Seaweed | FaultServer, key: str, span: str) -> None:
     heard = ask(server, key, Range=f"bytes={span}")
     assert heard.status == 416
     assert b"<Code>InvalidRange</Code>" in heard.body
@@ -95,7 +95,7 @@ def test_if_match(server: Seaweed | FaultServer) -> None:
     assert b"<Code>PreconditionFailed</Code>" in heard.body
 
 
-def test_what_is_not_there(server: Seaweed | FaultServer) -> None:
+def test_missing_objects(server: Seaweed | FaultServer) -> None:
     heard = ask(server, "servers/none")
     assert heard.status == 404
     assert b"<Code>NoSuchKey</Code>" in heard.body
@@ -108,7 +108,7 @@ def test_other_bucket(server: Seaweed | FaultServer, s3: Any) -> None:
         s3.list_objects_v2(Bucket="no-such-bucket-here")
 
 
-def test_odd_keys(server: Seaweed | FaultServer, s3: Any) -> None:
+def test_unusual_keys(server: Seaweed | FaultServer, s3: Any) -> None:
     with s3.get_object(Bucket=server.bucket, Key=ODD)["Body"] as body:
         assert body.read() == b"odd"
     assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=server.bucket, Prefix="servers/o")["Contents"]] == [ODD]
@@ -136,7 +136,7 @@ def test_listing_by_folder(server: Seaweed | FaultServer, s3: Any) -> None:
     assert ODD.rpartition("/")[0] + "/" in [folder["Prefix"] for folder in answer["CommonPrefixes"]]
 
 
-def test_a_folder_is_listed_once_however_the_pages_fall(fault_server: FaultServer) -> None:
+def test_a_folder_on_a_page_boundary_is_listed_once(fault_server: FaultServer) -> None:
     for key in ("a", "b/1", "b/2", "b/3", "c"):
         fault_server.put(key, b"")
     names, after = [], ""
@@ -149,7 +149,7 @@ def test_a_folder_is_listed_once_however_the_pages_fall(fault_server: FaultServe
     assert names == ["a", "b/", "c"]
 
 
-def test_a_thousand_keys_a_page(fault_server: FaultServer) -> None:
+def test_a_page_has_at_most_a_thousand_keys(fault_server: FaultServer) -> None:
     for number in range(1001):
         fault_server.put(f"many/{number:04}", b"")
     first = ask(fault_server, "", query="?list-type=2&prefix=many/&max-keys=5000")

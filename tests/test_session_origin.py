@@ -84,7 +84,7 @@ def test_without_consent_no_connection_is_made(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["--allow-endpoint", "--endpoint-url", "ERA5DL_ENDPOINT_URL"])
-def test_naming_the_server_is_consent(foreign_session: Path, fault_server: FaultServer, how: str) -> None:
+def test_a_server_in_the_settings_needs_no_consent(foreign_session: Path, fault_server: FaultServer, how: str) -> None:
     url = fault_server.endpoint_url
     if how.startswith("--"):
         done = era5dl("resume", foreign_session, how, url + "/", ERA5DL_DISK_RESERVE="0")

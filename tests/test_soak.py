@@ -38,7 +38,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 
 @pytest.mark.slow
-def test_every_file_is_right_despite_the_disturbances(runs: list[Run]) -> None:
+def test_every_file_is_correct_despite_disturbances(runs: list[Run]) -> None:
     ours = runs[0]
     assert ours.ended
     assert ours.struck > 50, "faults were injected"
@@ -48,7 +48,7 @@ def test_every_file_is_right_despite_the_disturbances(runs: list[Run]) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_grows_and_nobody_is_blocked(runs: list[Run]) -> None:
+def test_resources_do_not_grow_and_no_thread_is_blocked(runs: list[Run]) -> None:
     ours = runs[0]
     working = [record for record in ours.records if record.threads > 1]
     first, last = working[len(working) // 5], working[-1]
@@ -75,7 +75,7 @@ def test_the_predecessor_is_measured_in_the_same_way(runs: list[Run]) -> None:
 @pytest.mark.parametrize(
     ("rise", "flat"), [(0.0, True), (0.02, True), (0.5, False), (-0.5, False)], ids=["none", "no matter", "up", "down"]
 )
-def test_a_trend_is_told_from_noise(rise: float, flat: bool) -> None:
+def test_a_trend_is_distinguished_from_noise(rise: float, flat: bool) -> None:
     """50 records with noise of a twentieth; `rise` is how far the curve goes on the whole way."""
     dice = random.Random(1)
     values = [100 * (1 + rise * n / 49) + dice.gauss(0, 5) for n in range(50)]
@@ -85,10 +85,10 @@ def test_a_trend_is_told_from_noise(rise: float, flat: bool) -> None:
     assert found.share == pytest.approx(0.8 * rise / (1 + 0.6 * rise), abs=0.08)
 
 
-def test_one_outlier_is_no_trend_and_nought_is_flat() -> None:
+def test_one_outlier_is_not_a_trend_and_zeros_are_flat() -> None:
     assert trend([5.0] * 49 + [500.0]).flat
     assert trend([0.0] * 50).flat
 
 
-def test_what_fills_in_the_beginning_is_not_counted() -> None:
+def test_initial_growth_is_not_counted() -> None:
     assert trend([float(min(n, 10)) for n in range(50)]).flat

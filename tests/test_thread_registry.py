@@ -67,7 +67,7 @@ def planners() -> list[threading.Thread]:
 # --- threads are asked, and end
 
 
-def test_no_planning_leaves_a_thread_in_a_handshake() -> None:
+def test_cancelled_planning_leaves_no_thread_in_a_handshake() -> None:
     """The server takes connections and says nothing at all: without being ended they would wait for a minute."""
     with ExitStack() as open_connections, socket.create_server(("127.0.0.1", 0), backlog=FOLDERS) as silent:
         silent.settimeout(20)
@@ -94,7 +94,7 @@ def test_no_planning_leaves_a_thread_in_a_handshake() -> None:
         wait_until(lambda: not planners())
 
 
-def test_the_end_of_python_asks_and_waits() -> None:
+def test_the_interpreter_exit_stops_and_waits_for_downloads() -> None:
     """As a library: whoever leaves in the middle of a download leaves no thread behind."""
     done = script("""
         import threading
@@ -116,7 +116,7 @@ def test_the_end_of_python_asks_and_waits() -> None:
     assert (done.returncode, done.stdout) == (7, "ended in order\n"), done.stderr
 
 
-def test_one_that_cannot_be_ended_holds_up_nobody_and_costs_no_word() -> None:
+def test_a_thread_that_cannot_be_stopped_does_not_block_the_exit_or_lose_output() -> None:
     began = time.monotonic()
     done = script("""
         import sys, threading
@@ -134,7 +134,7 @@ def test_one_that_cannot_be_ended_holds_up_nobody_and_costs_no_word() -> None:
 
 
 @pytest.mark.slow
-def test_a_plan_that_cannot_be_ends_with_its_code(fault_server_tls: FaultServer, tmp_path: Path) -> None:
+def test_a_failed_plan_ends_with_its_exit_code(fault_server_tls: FaultServer, tmp_path: Path) -> None:
     """Sixteen threads find the certificate untrusted at once: one says so, fifteen are still at it."""
     keys = key_list(tmp_path, fault_server_tls)
     for _ in range(12):
@@ -147,7 +147,7 @@ def test_a_plan_that_cannot_be_ends_with_its_code(fault_server_tls: FaultServer,
 @pytest.mark.slow
 @LINUX
 @pytest.mark.parametrize("words", [("products",), ("products", "--json"), ("variables", "temperature")])
-def test_results_that_are_lost_are_told(words: tuple[str, ...]) -> None:
+def test_lost_results_are_reported(words: tuple[str, ...]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "era5dl", *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
@@ -161,7 +161,7 @@ def test_results_that_are_lost_are_told(words: tuple[str, ...]) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a shell of another kind")
 @pytest.mark.parametrize("json", [(), ("--json",)])
-def test_an_error_keeps_its_code_when_nobody_reads(
+def test_an_error_keeps_its_exit_code_when_stdout_is_closed(
     fault_server_tls: FaultServer, tmp_path: Path, json: tuple[str, ...]
 ) -> None:
     keys = key_list(tmp_path, fault_server_tls)
@@ -180,7 +180,7 @@ def test_an_error_keeps_its_code_when_nobody_reads(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell of another kind")
-def test_without_streams_it_works_all_the_same() -> None:
+def test_commands_work_without_stdout_and_stderr() -> None:
     done = python("-c", "import os, sys; os.close(1); os.close(2); os.execv(sys.executable, sys.argv[1:])",
                   sys.executable, "-m", "era5dl", "products", "--json")  # fmt: skip
     assert done.returncode == 0
@@ -204,7 +204,7 @@ def few_threads(most: int) -> Callable[[], None]:
 
 @pytest.mark.slow
 @LINUX
-def test_with_few_threads_fewer_workers_do_it_and_it_says_so(fault_server: FaultServer, tmp_path: Path) -> None:
+def test_a_thread_limit_reduces_the_workers_and_is_reported(fault_server: FaultServer, tmp_path: Path) -> None:
     keys = key_list(tmp_path, fault_server)
     out = tmp_path / "out"
     words = ("--keys-file", keys, "--out", out, "--endpoint-url", fault_server.endpoint_url, "--json")
@@ -220,7 +220,7 @@ def test_with_few_threads_fewer_workers_do_it_and_it_says_so(fault_server: Fault
 @LINUX
 @pytest.mark.parametrize("most", [0, 1, 2])
 @pytest.mark.parametrize("command", ["plan", "download", "diagnose", "verify"])
-def test_with_no_thread_left_it_says_what_to_do(
+def test_a_system_without_threads_is_reported_with_a_remedy(
     fault_server: FaultServer, tmp_path: Path, command: str, most: int
 ) -> None:
     keys, out = key_list(tmp_path, fault_server), tmp_path / "out"
@@ -249,7 +249,7 @@ def test_with_no_thread_left_it_says_what_to_do(
         "type('Made', (), {'field': Field()})",
     ],
 )
-def test_an_interrupt_keeps_its_code_wherever_it_comes(tmp_path: Path, place: str) -> None:
+def test_an_interrupt_at_any_point_has_exit_code_130(tmp_path: Path, place: str) -> None:
     """Python remembers a KeyboardInterrupt that passed through exec(), and in the end dies of SIGINT for it; of one
     that comes while a class is being made it makes a RuntimeError."""
     program = f"""
@@ -275,7 +275,7 @@ def test_an_interrupt_keeps_its_code_wherever_it_comes(tmp_path: Path, place: st
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
-def test_an_interrupt_while_the_program_starts_is_no_traceback(tmp_path: Path) -> None:
+def test_an_interrupt_during_startup_prints_no_traceback(tmp_path: Path) -> None:
     program = """
         import signal, sys
 
