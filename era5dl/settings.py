@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from era5dl.bucket.proxy import SETTINGS, VARIABLE, parsed
+from era5dl.bucket.proxy import SETTINGS, VARIABLE, parse_proxy
 from era5dl.errors import UsageError
 from era5dl.formatting import parse_rate, parse_size
 from era5dl.redaction import has_credentials, redact_secrets, redact_url
@@ -87,7 +87,7 @@ class Settings:
                         f"the environment variable {variable} is {redact_secrets(repr(text))}: {exc}", remedy=remedy
                     ) from exc
         if "proxy" in found:
-            parsed(found["proxy"], VARIABLE)  # so that its error names the variable
+            parse_proxy(found["proxy"], VARIABLE)  # so that its error names the variable
         found.update((name, value) for name, value in overrides.items() if value is not None)
         return cls(**found)
 
@@ -128,7 +128,7 @@ def _valid_proxy(text: str | None) -> str | None:
     """Validate a proxy URL; return it without a trailing slash, None for an empty one."""
     if not text or not text.strip():
         return None
-    parsed(text, SETTINGS)
+    parse_proxy(text, SETTINGS)
     return text.strip().rstrip("/")
 
 

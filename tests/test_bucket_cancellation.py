@@ -91,7 +91,7 @@ def test_abort_wakes_a_thread_that_waits_for_bytes(bucket: S3Bucket, server: Fau
     reader = Fetching(bucket)
     reader.start()
     wait_until(lambda: len(reader.came) == 100_000)
-    reader.abort.trip("the test")
+    reader.abort.trigger("the test")
     assert reader.ended()
     assert reader.came == DATA[:100_000]
 
@@ -101,7 +101,7 @@ def test_abort_wakes_a_thread_that_waits_for_headers(bucket: S3Bucket, server: F
     reader = Fetching(bucket)
     reader.start()
     wait_until(lambda: server.stats().requests == {"GET": 1})
-    reader.abort.trip("the test")
+    reader.abort.trigger("the test")
     assert reader.ended()
     assert (reader.came, reader.error != "") == (b"", True)
 
@@ -113,7 +113,7 @@ def test_abort_wakes_a_thread_on_a_reused_connection(bucket: S3Bucket, server: F
     reader.start()
     wait_until(lambda: server.stats().requests == {"HEAD": 1, "GET": 1})
     assert server.stats().connections == 1
-    reader.abort.trip("the test")
+    reader.abort.trigger("the test")
     assert reader.ended()
 
 
@@ -125,7 +125,7 @@ def test_abort_wakes_a_thread_after_connection_close(bucket: S3Bucket, server: F
     reader.go_on = lambda: answer_ends.wait(30)  # the rest of the answer does not fit into the buffers
     reader.start()
     wait_until(lambda: len(reader.came) > 0)
-    reader.abort.trip("the test")
+    reader.abort.trigger("the test")
     answer_ends.set()
     assert reader.ended()
     assert 0 < len(reader.came) < len(DATA)
@@ -144,7 +144,7 @@ def test_abort_wakes_a_head_request(bucket: S3Bucket, server: FaultServer) -> No
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     wait_until(lambda: server.stats().requests == {"HEAD": 1})
-    abort.trip("the test")
+    abort.trigger("the test")
     thread.join(SOON)
     assert not thread.is_alive()
     assert len(errors) == 1
@@ -164,7 +164,7 @@ def test_no_ciphertext_is_returned_as_data_after_an_abort(bucket: S3Bucket, serv
     reader.go_on = hold
     reader.start()
     assert paused.wait(30)
-    reader.abort.trip("the test")
+    reader.abort.trigger("the test")
     go_on.set()
     assert reader.ended()
     assert after <= len(reader.came) < len(DATA)
@@ -181,7 +181,7 @@ def test_an_abort_does_not_affect_other_requests(bucket: S3Bucket, server: Fault
     other.go_on = lambda: (at_work.set(), go_on.wait(30))
     other.start()
     assert at_work.wait(30)
-    held.abort.trip("the test")
+    held.abort.trigger("the test")
     assert held.ended()
     go_on.set()
     other.join(30)
@@ -191,17 +191,17 @@ def test_an_abort_does_not_affect_other_requests(bucket: S3Bucket, server: Fault
 def test_an_abort_after_the_attempt_does_not_close_the_connection(bucket: S3Bucket, server: FaultServer) -> None:
     abort, other = Abort(), Abort()
     bucket.head(KEY, abort)
-    abort.trip("too late")
+    abort.trigger("too late")
     with bucket.open(OBJ, 0, 10, other) as body:
         assert read_some(body, 100) == DATA[:10]
-    other.trip("too late")
+    other.trigger("too late")
     assert bucket.head(KEY, Abort()).size == len(DATA)
     assert server.stats().connections == 1
 
 
 def test_an_attempt_aborted_before_it_starts_sends_no_request(bucket: S3Bucket, server: FaultServer) -> None:
     abort = Abort()
-    abort.trip("paused")
+    abort.trigger("paused")
     with pytest.raises(Stopped, match="paused"):
         bucket.head(KEY, abort)
     with pytest.raises(Stopped, match="paused"):
@@ -216,28 +216,28 @@ def test_an_attempt_aborted_before_it_starts_sends_no_request(bucket: S3Bucket, 
 @pytest.fixture
 def sliced(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows: shutting a socket wakes nobody, so the reader waits in slices."""
-    monkeypatch.setattr(get_object, "SLICED", True)
-    monkeypatch.setattr(Abort, "_shut", lambda self: None)
+    monkeypatch.setattr(get_object, "WAITS_IN_SLICES", True)
+    monkeypatch.setattr(Abort, "_shut_down", lambda self: None)
 
 
 def test_waiting_in_slices_ends_with_an_abort(ends: tuple[socket.socket, socket.socket], sliced: None) -> None:
     abort = Abort()
     abort.watch(ends[0])
-    waiter = threading.Thread(target=abort.patience, args=(60.0,), daemon=True)
+    waiter = threading.Thread(target=abort.wait_readable, args=(60.0,), daemon=True)
     waiter.start()
-    abort.trip("stopped")
+    abort.trigger("stopped")
     waiter.join(SOON)
     assert not waiter.is_alive()
 
 
 def test_waiting_in_slices_ends_with_bytes_or_a_timeout(ends: tuple[socket.socket, socket.socket]) -> None:
     abort = Abort()
-    abort.patience(60.0)  # nothing is watched: nothing to wait for
+    abort.wait_readable(60.0)  # nothing is watched: nothing to wait for
     abort.watch(ends[0])
     with pytest.raises(TimeoutError):
-        abort.patience(0.1)
+        abort.wait_readable(0.1)
     ends[1].send(b"x")
-    abort.patience(60.0)
+    abort.wait_readable(60.0)
 
 
 @pytest.mark.usefixtures("get_way")
@@ -245,7 +245,7 @@ def test_waiting_in_slices_ends_with_bytes_or_a_timeout(ends: tuple[socket.socke
 @pytest.mark.parametrize("sip", [1000, 1 << 20])
 def test_reading_in_slices_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch, size: int, sip: int) -> None:
     """Also those that came with the headers and lie in a buffer, when on the socket there will be no more."""
-    monkeypatch.setattr(get_object, "SLICED", True)
+    monkeypatch.setattr(get_object, "WAITS_IN_SLICES", True)
     obj = ObjectInfo(KEY, size, etag_of(DATA[:size]))
     headers = {"Content-Range": f"bytes 0-{size - 1}/{size}", "ETag": obj.etag}
     answer = Answer.of(206, "Partial Content", headers, DATA[:size])
@@ -267,7 +267,7 @@ def test_reading_in_slices_gives_bytes_already_decrypted_by_tls(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record of TLS is larger than a sip: its rest is no longer on the socket."""
-    monkeypatch.setattr(get_object, "SLICED", True)
+    monkeypatch.setattr(get_object, "WAITS_IN_SLICES", True)
     bucket = S3Bucket(settings_for(server, read_timeout=0.5))
     came = bytearray()
     with bucket.open(OBJ, 0, 100_000, Abort()) as body:
@@ -298,15 +298,15 @@ def is_shut(sock: socket.socket) -> bool:
 
 def test_the_first_reason_for_an_abort_is_kept() -> None:
     abort = Abort()
-    assert abort.why == ""
-    abort.trip("paused")
-    abort.trip("stopped")
-    assert abort.why == "paused"
+    assert abort.reason == ""
+    abort.trigger("paused")
+    abort.trigger("stopped")
+    assert abort.reason == "paused"
 
 
 def test_a_socket_watched_after_the_abort_is_shut_down_at_once(ends: tuple[socket.socket, socket.socket]) -> None:
     abort = Abort()
-    abort.trip("stopped")
+    abort.trigger("stopped")
     abort.watch(ends[0])
     assert is_shut(ends[0])
 
@@ -316,7 +316,7 @@ def test_only_the_socket_currently_watched_is_shut_down(ends: tuple[socket.socke
     abort.watch(ends[0])
     assert not is_shut(ends[0])
     abort.watch(None)
-    abort.trip("stopped")
+    abort.trigger("stopped")
     assert not is_shut(ends[0])
 
 
@@ -324,5 +324,5 @@ def test_an_abort_tolerates_a_closed_socket(ends: tuple[socket.socket, socket.so
     abort = Abort()
     abort.watch(ends[0])
     ends[0].close()
-    abort.trip("stopped")
-    assert abort.why == "stopped"
+    abort.trigger("stopped")
+    assert abort.reason == "stopped"

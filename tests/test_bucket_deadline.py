@@ -14,7 +14,7 @@ import pytest
 from era5dl import thread_registry
 from era5dl.bucket import deadline, responses
 from era5dl.bucket.cancellation import Abort
-from era5dl.bucket.deadline import LOOK
+from era5dl.bucket.deadline import CHECK_INTERVAL
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.errors import BadResponse, Interrupted, OutOfThreads, ServerBusy, Unreachable
@@ -119,7 +119,7 @@ def test_headers_have_the_read_timeout_as_a_whole(server: FaultServer, kind: str
     server.script(*good, Fault(kind, seconds=FOR_EVER, times=None, on=("get", "head", "list")))
     bucket = S3Bucket(settings_for(server, read_timeout=PATIENCE))
     began = time.monotonic()
-    with pytest.raises(Interrupted, match="stalled: the head of the answer") as ended:
+    with pytest.raises(Interrupted, match="stalled: the head of the response") as ended:
         CALLS[call](bucket)
     assert ended.value.stalled
     assert time.monotonic() - began < SOON
@@ -141,17 +141,17 @@ def test_the_watcher_thread_is_started_later_if_it_cannot_start_now(monkeypatch:
     def none(*_: object) -> None:
         raise OutOfThreads
 
-    monkeypatch.setattr(deadline, "_watch", deadline._Watch())
-    with monkeypatch.context() as patch, deadline.Deadline(LOOK, "a byte") as limit:
+    monkeypatch.setattr(deadline, "_monitor", deadline._Monitor())
+    with monkeypatch.context() as patch, deadline.Deadline(CHECK_INTERVAL, "a byte") as limit:
         patch.setattr(thread_registry, "start_thread", none)
-        limit.begin()
-        limit.end()
+        limit.start()
+        limit.stop()
     ours, theirs = socket.socketpair()
-    with ours, theirs, pytest.raises(Interrupted, match="a byte"), deadline.Deadline(LOOK, "a byte") as limit:
+    with ours, theirs, pytest.raises(Interrupted, match="a byte"), deadline.Deadline(CHECK_INTERVAL, "a byte") as limit:
         ours.settimeout(FOR_EVER)
-        limit.begin(ours)
+        limit.start(ours)
         assert ours.recv(1) == b"", "it is shut down"
-    deadline._watch.stop()
+    deadline._monitor.end()
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n"
@@ -168,7 +168,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n"
     ids=["length", "to the end", "in a chunk", "in the size of a chunk"],
 )
 def test_a_listing_that_arrives_byte_by_byte_is_interrupted(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
-    monkeypatch.setattr(responses, "FLOOR_WINDOW", 1.0)
+    monkeypatch.setattr(responses, "FLOOR_SECONDS", 1.0)
     with dripping(first) as port:
         began = time.monotonic()
         with pytest.raises(Interrupted, match="stalled"):
@@ -177,7 +177,7 @@ def test_a_listing_that_arrives_byte_by_byte_is_interrupted(monkeypatch: pytest.
 
 
 def test_an_error_body_that_arrives_byte_by_byte_is_mapped_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responses, "FLOOR_WINDOW", 1.0)
+    monkeypatch.setattr(responses, "FLOOR_SECONDS", 1.0)
     with dripping(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 9000\r\n\r\n") as port:
         bucket = bucket_at(port, read_timeout=20.0)
         for call in ("get", "list"):
@@ -188,7 +188,7 @@ def test_an_error_body_that_arrives_byte_by_byte_is_mapped_by_its_status(monkeyp
 
 
 def test_an_endless_response_is_a_bad_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responses, "LONGEST", 1.0)
+    monkeypatch.setattr(responses, "MAX_SECONDS", 1.0)
     with dripping(HEAD + b"\r\n", b" " * 5000) as port:
         began = time.monotonic()
         with pytest.raises(BadResponse, match="slower"):
@@ -197,7 +197,7 @@ def test_an_endless_response_is_a_bad_response(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_planning_soon_reports_a_listing_that_arrives_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responses, "FLOOR_WINDOW", 1.0)
+    monkeypatch.setattr(responses, "FLOOR_SECONDS", 1.0)
     monkeypatch.setattr(concurrent_requests, "RETRY_PERIOD", 1.5)
     monkeypatch.setattr(concurrent_requests, "MAX_ATTEMPTS", 12)
     with dripping(HEAD + b"Content-Length: 10000\r\n\r\n<?xml") as port:
@@ -223,9 +223,9 @@ def test_the_watcher_thread_can_be_stopped_and_starts_again() -> None:
     for _ in range(2):
         one, other = socket.socketpair()
         with one, other, pytest.raises(Interrupted), deadline.Deadline(0.2, "a byte") as limit:
-            limit.begin(one)
+            limit.start(one)
             assert one.recv(1) == b""
-        deadline._watch.stop()
-        assert deadline._watch._watcher is not None
-        deadline._watch._watcher.join(5)
-        assert not deadline._watch._watcher.is_alive()
+        deadline._monitor.end()
+        assert deadline._monitor._thread is not None
+        deadline._monitor._thread.join(5)
+        assert not deadline._monitor._thread.is_alive()

@@ -17,7 +17,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 
 from era5dl import errors
-from era5dl.bucket.error_mapping import innermost, translate, translated
+from era5dl.bucket.error_mapping import map_error, map_errors, root_cause
 from tests.faultlab import BUCKET, Fault, FaultServer, etag_of, make_certificates, pseudo_random
 from tests.faultlab.http import Answer, error_answer
 from tests.servers.canned import Canned
@@ -53,7 +53,7 @@ def fault_of(url: str, verify: bool | str = True, verb: str = "get_object", **op
     """What one request becomes. The client and the exception are gone when this returns."""
     client = make_client(url, verify, **options)
     try:
-        error = translate(raised(lambda: getattr(client, verb)(Bucket=BUCKET, Key=KEY)), KEY)
+        error = map_error(raised(lambda: getattr(client, verb)(Bucket=BUCKET, Key=KEY)), KEY)
         error.__cause__ = error.__context__ = None
         return error
     finally:
@@ -222,7 +222,7 @@ def test_a_body_that_breaks_off_is_interrupted(server: FaultServer, kind: str, r
         for data in read(body):
             came += data
     except Exception as error:  # noqa: BLE001 - whatever it is
-        assert type(translate(error, KEY)) is errors.Interrupted
+        assert type(map_error(error, KEY)) is errors.Interrupted
         del error
     else:
         assert read is by_raw
@@ -325,11 +325,11 @@ def test_a_ca_file_without_certificates(fault_server_tls: FaultServer, tmp_path:
 
 # -- our own limits --------------------------------------------------------------------------------------------------
 
-OUT_OF_SOCKETS = """
+OUT_OF_FILES = """
     import os, resource, sys
     from botocore import UNSIGNED
     from era5dl import errors
-    from era5dl.bucket.error_mapping import translate
+    from era5dl.bucket.error_mapping import map_error
     from tests.test_bucket_error_mapping import KEY, make_client, raised
 
     clients = [make_client(url, ca or True) for url, ca in zip(sys.argv[1::2], sys.argv[2::2])]
@@ -344,7 +344,7 @@ OUT_OF_SOCKETS = """
     except OSError:
         pass
     for client in clients:
-        error = translate(raised(lambda: client.get_object(Bucket="nsf-ncar-era5", Key=KEY)), KEY)
+        error = map_error(raised(lambda: client.get_object(Bucket="nsf-ncar-era5", Key=KEY)), KEY)
         print(type(error).__name__, "/", error)
 """
 
@@ -357,7 +357,7 @@ def test_running_out_of_file_descriptors_is_not_a_network_error(
         server.put(KEY, DATA)
     targets = [fault_server.endpoint_url, "", fault_server_tls.endpoint_url, str(fault_server_tls.ca_file)]
     root = Path(__file__).parent.parent
-    command = [sys.executable, "-c", textwrap.dedent(OUT_OF_SOCKETS), *targets]
+    command = [sys.executable, "-c", textwrap.dedent(OUT_OF_FILES), *targets]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert [line.split(" / ")[0] for line in done.stdout.splitlines()] == ["OutOfSockets"] * 2
@@ -370,26 +370,26 @@ def test_running_out_of_file_descriptors_is_not_a_network_error(
 def test_a_response_that_is_not_xml_is_a_bad_response() -> None:
     with Canned(Answer.of(200, "OK", {"Content-Type": "text/html"}, b"<html><p>Welcome</html>")) as server:
         client = make_client(server.endpoint_url)
-        error = translate(raised(lambda: client.list_objects_v2(Bucket=BUCKET)), "a/")
+        error = map_error(raised(lambda: client.list_objects_v2(Bucket=BUCKET)), "a/")
         client.close()
     assert type(error) in (errors.BadResponse, errors.ServerFault)  # botocore may take it for a 500 in disguise
 
 
 def test_era5_errors_are_unchanged_and_all_others_are_converted() -> None:
     ours = errors.Stopped("said the user")
-    with pytest.raises(errors.Stopped) as stopped, translated(KEY):
+    with pytest.raises(errors.Stopped) as stopped, map_errors(KEY):
         raise ours
     assert stopped.value is ours
-    with pytest.raises(errors.BucketError, match="KeyError: 'Body'") as unforeseen, translated(KEY):
+    with pytest.raises(errors.BucketError, match="KeyError: 'Body'") as unforeseen, map_errors(KEY):
         raise KeyError("Body")
     assert unforeseen.value.reaction is errors.Reaction.FAIL_OBJECT
-    with pytest.raises(KeyboardInterrupt), translated(KEY):
+    with pytest.raises(KeyboardInterrupt), map_errors(KEY):
         raise KeyboardInterrupt
 
 
 def test_an_invalid_request_is_not_retried() -> None:
     client = make_client("http://127.0.0.1:9")
-    error = translate(raised(lambda: client.get_object(Bucket=BUCKET, Key="")), KEY)
+    error = map_error(raised(lambda: client.get_object(Bucket=BUCKET, Key="")), KEY)
     client.close()
     assert type(error) is errors.BucketError
     assert error.reaction is errors.Reaction.FAIL_OBJECT
@@ -399,14 +399,14 @@ def test_the_root_cause_is_found_even_in_circular_chains() -> None:
     root = OSError(24, "Too many open files")
     middle = ValueError("pool", root)
     outer = botocore.exceptions.EndpointConnectionError(endpoint_url="http://x", error=middle)
-    assert innermost(outer) is root
+    assert root_cause(outer) is root
     one, other = ValueError("one"), ValueError("other")
     one.__cause__, other.__cause__ = other, one
-    assert innermost(one) in (one, other)
+    assert root_cause(one) in (one, other)
 
 
 def test_messages_are_one_short_line() -> None:
-    error = translate(OSError("first\nsecond\t" + "x" * 1000), KEY)
+    error = map_error(OSError("first\nsecond\t" + "x" * 1000), KEY)
     assert type(error) is errors.Interrupted
     assert "\n" not in str(error)
     assert len(str(error)) < 300
@@ -417,6 +417,6 @@ def test_etags_are_compared_exactly(fault_server: FaultServer) -> None:
     fault_server.put(KEY, DATA)
     client = make_client(fault_server.endpoint_url)
     assert client.get_object(Bucket=BUCKET, Key=KEY, IfMatch=etag_of(DATA))["Body"].read() == DATA
-    error = translate(raised(lambda: client.get_object(Bucket=BUCKET, Key=KEY, IfMatch=etag_of(b""))), KEY)
+    error = map_error(raised(lambda: client.get_object(Bucket=BUCKET, Key=KEY, IfMatch=etag_of(b""))), KEY)
     client.close()
     assert type(error) is errors.ObjectChanged

@@ -16,7 +16,7 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.fast_get import FastGet
 from era5dl.bucket.get_object import PlainGet
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.bucket.response_headers import span_of_body
+from era5dl.bucket.response_headers import validate_range
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.errors import (
     BadResponse,
@@ -136,10 +136,10 @@ def test_a_range_response_without_content_length_is_accepted(bucket: S3Bucket, s
 @pytest.mark.parametrize("framing", [{"transfer-encoding": "chunked"}, {"connection": "close"}], ids=str)
 def test_a_whole_object_of_unknown_length_needs_an_md5_etag(framing: dict[str, str]) -> None:
     headers = {"etag": OBJ.etag} | framing
-    assert span_of_body(200, headers, OBJ, (START, STOP)) == (0, len(DATA))
+    assert validate_range(200, headers, OBJ, (START, STOP)) == (0, len(DATA))
     opaque = replace(OBJ, etag='"no-md5"')
     with pytest.raises(BadResponse):
-        span_of_body(200, headers | {"etag": opaque.etag}, opaque, (START, STOP))
+        validate_range(200, headers | {"etag": opaque.etag}, opaque, (START, STOP))
 
 
 @pytest.mark.parametrize("kind", ["range-ignored", "range-whole"])

@@ -90,7 +90,7 @@ def test_an_address_that_did_not_answer_is_tried_last(
     known = HappyEyeballs()
     lead(silent6, silent, good)
     assert connected(known) == good
-    monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
+    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 60.0)
     assert connected(known) == good
 
 
@@ -101,7 +101,7 @@ def test_addresses_that_did_not_answer_are_forgotten_after_a_while(
     lead(silent6, good)
     monkeypatch.setattr(happy_eyeballs, "REMEMBERED", -1.0)
     assert connected(known) == good
-    monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
+    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 60.0)
     with pytest.raises(TimeoutError):
         connected(known, 0.5)
 
@@ -113,7 +113,7 @@ def test_the_address_family_that_answered_is_tried_first(
     known = HappyEyeballs()
     lead(silent6, good)
     assert connected(known) == good
-    monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
+    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 60.0)
     with unresponsive_port("::1") as port, socket.create_server(("127.0.0.1", 0)) as other:
         lead(("::1", port), other.getsockname())
         assert connected(known) == other.getsockname()
@@ -129,7 +129,7 @@ def test_answering_addresses_keep_the_order_of_the_resolver(lead, good: Place) -
 
 
 def test_address_families_alternate(lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place) -> None:
-    monkeypatch.setattr(happy_eyeballs, "DELAY", 3.0)
+    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 3.0)
     with unresponsive_port("::1") as second, unresponsive_port("::1") as third, unresponsive_port("::1") as fourth:
         lead(silent6, ("::1", second), ("::1", third), ("::1", fourth), good)
         assert connected(HappyEyeballs()) == good  # behind all four it would be 12 seconds
@@ -138,7 +138,7 @@ def test_address_families_alternate(lead, monkeypatch: pytest.MonkeyPatch, silen
 def test_after_a_refusal_the_next_address_is_tried_at_once(
     lead, monkeypatch: pytest.MonkeyPatch, refusing: Place, good: Place
 ) -> None:
-    monkeypatch.setattr(happy_eyeballs, "DELAY", 60.0)
+    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 60.0)
     lead(refusing, good)
     assert connected(HappyEyeballs()) == good
 
@@ -192,7 +192,7 @@ def test_an_abort_ends_connecting_at_once(lead, silent: Place, silent6: Place, w
     lead(silent, silent6)
     abort, said = Abort(), []
     if when == "before":
-        abort.trip("the test")
+        abort.trigger("the test")
 
     def run() -> None:
         try:
@@ -203,18 +203,18 @@ def test_an_abort_ends_connecting_at_once(lead, silent: Place, silent6: Place, w
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     waited = threading.Event()
-    while when == "meanwhile" and abort.socket is None:
+    while when == "meanwhile" and abort._socket is None:
         waited.wait(0.01)
-    abort.trip("the test")
+    abort.trigger("the test")
     thread.join(SOON)
     assert said == ["the test"]
 
 
 def test_the_memory_of_addresses_is_bounded(lead, refusing: Place, good: Place) -> None:
-    known = happy_eyeballs._Memory[int]()
+    known = happy_eyeballs._ExpiringMap[int]()
     for number in range(10_000):
         known.keep(number, number)
-    assert len(known._known) == happy_eyeballs._MOST
+    assert len(known._entries) == happy_eyeballs._MAX_REMEMBERED
     assert known.get(9_999) == 9_999
 
 
@@ -263,9 +263,9 @@ def test_a_stop_does_not_wait_for_a_connection(lead, silent: Place, silent6: Pla
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     waited = threading.Event()
-    while abort.socket is None:
+    while abort._socket is None:
         waited.wait(0.01)
-    abort.trip("the test")
+    abort.trigger("the test")
     thread.join(SOON)
     assert said == [errors.Stopped]
 
@@ -289,6 +289,6 @@ def test_a_stop_does_not_wait_for_a_handshake() -> None:
         with listener.accept()[0] as sock:
             sock.settimeout(SOON)
             assert sock.recv(1) == b"\x16"  # the handshake has begun
-            abort.trip("the test")
+            abort.trigger("the test")
             thread.join(SOON)
     assert said == [errors.Stopped]

@@ -12,9 +12,9 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.connect import Connector, accepted, keepalive_options
 from era5dl.bucket.http_session import HTTPSession
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.bucket.proxy import parsed
+from era5dl.bucket.proxy import parse_proxy
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.bucket.tls_trust import Trust
+from era5dl.bucket.tls_trust import TrustStore
 from era5dl.errors import NotFound
 from tests.faultlab import FaultServer, etag_of
 from tests.runs import read_some, settings_for
@@ -124,7 +124,7 @@ def test_connections_are_reused(fault_server: FaultServer) -> None:
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_connections_through_a_proxy_can_be_aborted(fault_server: FaultServer, scheme: str) -> None:
     """The pools of a proxy are made elsewhere in the client library; they must be of our kind as well."""
-    connector = Connector(parsed(fault_server.endpoint_url, "a test"), Trust())
+    connector = Connector(parse_proxy(fault_server.endpoint_url, "a test"), TrustStore())
     transport = HTTPSession(connector=connector, timeout=(5.0, 5.0), pool_size=2)
     manager = transport._get_connection_manager(f"{scheme}://s3.example.org", fault_server.endpoint_url)
     pool = manager.connection_from_url(f"{scheme}://s3.example.org/")

@@ -16,7 +16,7 @@ import pytest
 from era5dl import errors
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.bucket.proxy import is_excepted, parsed, proxy_for
+from era5dl.bucket.proxy import is_bypassed, parse_proxy, proxy_for
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.settings import Settings
 from tests.faultlab import Certificates, Fault, FaultServer, etag_of, make_certificates, pseudo_random
@@ -59,7 +59,7 @@ def nobody_says_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_valid_proxy_urls_are_parsed(text: str, url: str, user: str, password: str) -> None:
-    proxy = parsed(text, "HTTPS_PROXY")
+    proxy = parse_proxy(text, "HTTPS_PROXY")
     assert (proxy.url, proxy.user, proxy.password) == (url, user, password)
     assert str(proxy) == f"{url} (from HTTPS_PROXY)"
     assert not password or password not in repr(proxy) + str(proxy)
@@ -111,15 +111,15 @@ def test_a_mistyped_proxy_is_reported_without_its_password(
 
 
 def test_an_unknown_scheme_is_reported() -> None:
-    with pytest.raises(errors.UsageError, match="'quic' is not known") as refused:
-        parsed("quic://h:1", "HTTPS_PROXY")
+    with pytest.raises(errors.UsageError, match="'quic' is unknown") as refused:
+        parse_proxy("quic://h:1", "HTTPS_PROXY")
     assert all(known in refused.value.remedy for known in ("http", "https", "socks5", "socks5h"))
 
 
 def test_a_password_too_long_for_socks_is_refused() -> None:
     with pytest.raises(errors.UsageError, match="too long"):
-        parsed(f"socks5h://user:{'x' * 128}@h:1", "HTTPS_PROXY")
-    assert parsed(f"http://user:{'x' * 128}@h:1", "HTTPS_PROXY").password
+        parse_proxy(f"socks5h://user:{'x' * 128}@h:1", "HTTPS_PROXY")
+    assert parse_proxy(f"http://user:{'x' * 128}@h:1", "HTTPS_PROXY").password
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_the_systems_proxy_is_used_if_no_variable_is_set(
     ],
 )
 def test_no_proxy(exceptions: str, host: str, port: int, expected: bool) -> None:
-    assert is_excepted(host, port, exceptions) is expected
+    assert is_bypassed(host, port, exceptions) is expected
 
 
 # -- through it ------------------------------------------------------------------------------------------------------
@@ -316,9 +316,9 @@ def test_connections_through_socks_are_reused_and_have_keepalive(server: FaultSe
         abort = Abort()
         for _ in range(5):
             with bucket.open(OBJ, 0, len(DATA), abort) as body:
-                assert abort.socket is not None
-                assert abort.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
-                assert type(abort.socket) in (socket.socket, ssl.SSLSocket), "not PySocks', which is slow"
+                assert abort._socket is not None
+                assert abort._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+                assert type(abort._socket) in (socket.socket, ssl.SSLSocket), "not PySocks', which is slow"
                 while read_some(body, 1 << 16):
                     pass
         assert len(proxy.asked) == 1
@@ -383,7 +383,7 @@ def test_a_proxy_whose_host_name_does_not_exist(server: FaultServer, no_names_he
         ({"manner": "hang up"}, errors.Unreachable, "breaks off the connection"),
         ({"manner": "nonsense"}, errors.Unreachable, "is no proxy of this kind"),
         ({"reply": 1}, errors.Unreachable, "cannot reach the server: General SOCKS server failure"),
-        ({"reply": 2}, errors.BucketRefused, "does not let anybody through"),
+        ({"reply": 2}, errors.BucketRefused, "does not allow connections"),
         ({"reply": 4}, errors.Unreachable, "cannot reach the server: Host unreachable"),
         ({"reply": 5}, errors.Unreachable, "cannot reach the server: Connection refused"),
         ({"login": ("user", "another")}, errors.BucketRefused, "does not accept the user name and password"),
@@ -404,7 +404,7 @@ def test_a_socks_proxy_that_requires_a_login(server: FaultServer) -> None:
     with Socks(login=("user", SECRET)) as proxy:
         error = fault_of(bucket_of(server, f"socks5h://{proxy.place}"))
     assert type(error) is errors.BucketRefused
-    assert "wants a user name and a password" in str(error)
+    assert "requires a user name and password" in str(error)
     assert f"socks5h://USER:PASSWORD@{proxy.place}" in error.remedy
 
 
@@ -418,14 +418,14 @@ def test_an_http_proxy_that_requires_a_login(
         bucket = bucket_of(server, f"{scheme}://{login}{proxy.place}", ca_bundle=str(certificates.ca_file))
         error = fault_of(bucket)
     assert type(error) is errors.BucketRefused
-    assert ("does not accept the user name" if login else "wants a user name") in str(error)
+    assert ("does not accept the user name" if login else "requires a user name") in str(error)
     assert proxy.place in str(error) and "the settings" in error.remedy
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
     [
-        ("403 Forbidden", errors.BucketRefused, "does not let anybody through to the server: 403 Forbidden"),
+        ("403 Forbidden", errors.BucketRefused, "does not allow connections to the server: 403 Forbidden"),
         ("502 Bad Gateway", errors.Unreachable, "cannot reach the server: 502 Bad Gateway"),
         ("503 Service Unavailable", errors.Unreachable, "cannot reach the server: 503 Service Unavailable"),
     ],
@@ -492,7 +492,7 @@ def ended_soon(work: Callable[[], object], abort: Abort, ready: Callable[[], boo
         if ready():
             break
         waited.wait(0.01)
-    abort.trip("the test")
+    abort.trigger("the test")
     thread.join(SOON)
     assert not thread.is_alive()
     return said[0] if said else ""

@@ -13,7 +13,7 @@ from botocore.loaders import Loader
 from era5dl.bucket import client
 from era5dl.bucket.client import bucket_url, create_client
 from era5dl.bucket.interface import ObjectInfo, Parts
-from era5dl.bucket.s3 import MOST_IDLE_PAGES, S3Bucket
+from era5dl.bucket.s3 import MAX_IDLE_PAGES, S3Bucket
 from era5dl.errors import (
     BadResponse,
     BucketError,
@@ -218,7 +218,7 @@ def test_an_endless_listing_without_new_keys_is_an_error(canned: CannedBucket) -
     canned.server.asked.clear()
     with pytest.raises(BadResponse, match="no end"):
         list(canned.bucket.list(""))
-    assert len(canned.server.asked) <= MOST_IDLE_PAGES + 2
+    assert len(canned.server.asked) <= MAX_IDLE_PAGES + 2
 
 
 def test_etag_and_date_of_an_entry_are_optional(canned: CannedBucket) -> None:
@@ -294,7 +294,7 @@ def test_a_refused_head_is_replaced_by_a_get(canned: CannedBucket) -> None:
             Contradiction,
         ),
         ({"ETag": f"W/{OBJ.etag}"}, {"ETag": OPAQUE.etag}, [OBJ.etag, OPAQUE.etag], Contradiction),
-        ({}, {"Content-Range": "bytes 0-0/*"}, ["how large"], BadResponse),
+        ({}, {"Content-Range": "bytes 0-0/*"}, ["states the size"], BadResponse),
         ({}, {}, ["does not describe"], BadResponse),
     ],
     ids=str,

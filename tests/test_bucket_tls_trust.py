@@ -15,7 +15,7 @@ import trustme
 
 from era5dl import errors
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.bucket.tls_trust import VARIABLES, Trust
+from era5dl.bucket.tls_trust import VARIABLES, TrustStore
 from era5dl.diagnosis.network_test import run_network_test
 from era5dl.settings import Settings
 from tests.faultlab import Certificates, FaultServer, make_certificates
@@ -168,12 +168,12 @@ def test_the_bundled_authorities_are_trusted_too(tmp_path: Path, monkeypatch: py
     bundled = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     bundled.load_verify_locations(get_cert_path(True))
     assert bundled.get_ca_certs()
-    found = Trust().context()
+    found = TrustStore().context()
     assert set(found.get_ca_certs(binary_form=True)) >= set(bundled.get_ca_certs(binary_form=True))
 
 
 def test_certificates_are_always_verified() -> None:
-    for trust in (Trust(), Trust(str(Path(ssl.__file__).parent / "nothing"))):
+    for trust in (TrustStore(), TrustStore(str(Path(ssl.__file__).parent / "nothing"))):
         try:
             context = trust.context()
         except errors.Untrusted:
@@ -184,7 +184,7 @@ def test_certificates_are_always_verified() -> None:
 
 @linux
 def test_a_stalled_handshake_does_not_block_others(server: FaultServer, company: Path) -> None:
-    trust = Trust()
+    trust = TrustStore()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stalled = socket.create_connection(listener.getsockname(), timeout=60)
         thread = threading.Thread(target=_shake, args=(trust, stalled), daemon=True)
@@ -200,7 +200,7 @@ def test_a_stalled_handshake_does_not_block_others(server: FaultServer, company:
     assert not thread.is_alive()
 
 
-def _shake(trust: Trust, sock: socket.socket) -> None:
+def _shake(trust: TrustStore, sock: socket.socket) -> None:
     try:
         trust.context().wrap_socket(sock, server_hostname="127.0.0.1").close()
     except OSError:
@@ -208,11 +208,11 @@ def _shake(trust: Trust, sock: socket.socket) -> None:
 
 
 def test_certificates_are_read_once(server: FaultServer, certificates: Certificates) -> None:
-    trust = Trust(str(certificates.ca_file))
+    trust = TrustStore(str(certificates.ca_file))
     assert trust.context() is trust.context()
 
 
 def test_the_authority_of_the_tests_is_not_trusted_by_default() -> None:
     """Else nothing here says anything."""
     der = ssl.PEM_cert_to_DER_cert(trustme.CA().cert_pem.bytes().decode())
-    assert der not in Trust().context().get_ca_certs(binary_form=True)
+    assert der not in TrustStore().context().get_ca_certs(binary_form=True)

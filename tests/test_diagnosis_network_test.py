@@ -282,7 +282,7 @@ def test_a_proxy_that_refuses_the_connection() -> None:
         address = f"http://127.0.0.1:{proxy.server_port}"
         found = run_network_test(Settings(endpoint_url="https://bucket.invalid", proxy=address), probes=2)
     assert found.failed_step == "proxy"
-    assert "wants a user name" in found.error
+    assert "requires a user name" in found.error
 
 
 def test_url_of_the_bucket() -> None:

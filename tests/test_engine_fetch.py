@@ -137,7 +137,7 @@ def test_nothing_received_after_an_abort_is_written(attempt: Attempt) -> None:
 
     def before_read(offset: int) -> None:
         if offset > 500_000:
-            abort.trip("stop")
+            abort.trigger("stop")
 
     with pytest.raises(Stopped):
         attempt.fetch(FakeBucket(100_000, before_read), abort)

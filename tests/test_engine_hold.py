@@ -156,8 +156,8 @@ def test_an_attempt_that_ends_before_its_abort_is_kept(
 ) -> None:
     data = put_objects(fault_server, 1, 500_000)
     fault_server.link = Link(speed=1_000_000)
-    real = Abort.trip
-    monkeypatch.setattr(Abort, "trip", lambda abort, why: None if why == "held" else real(abort, why))
+    real = Abort.trigger
+    monkeypatch.setattr(Abort, "trigger", lambda abort, why: None if why == "held" else real(abort, why))
     with running(fault_server, tmp_path, workers=1) as ran:
         ran.wait_until(lambda: ran.engine.snapshot().done_bytes > 0)
         ran.engine.hold([0])

@@ -350,8 +350,8 @@ def test_pause_and_stop_work_where_a_blocked_read_cannot_be_interrupted(
     fault_server_tls: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """As on Windows: reads wait in slices, and an abort is noticed between two of them."""
-    monkeypatch.setattr(get_object, "SLICED", True)
-    monkeypatch.setattr(Abort, "_shut", lambda self: None)
+    monkeypatch.setattr(get_object, "WAITS_IN_SLICES", True)
+    monkeypatch.setattr(Abort, "_shut_down", lambda self: None)
     data = {f"{i}.bin": pseudo_random(i, 3 * MB) for i in range(3)}
     for key, body in data.items():
         fault_server_tls.put(key, body)

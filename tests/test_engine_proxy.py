@@ -120,7 +120,7 @@ def test_a_proxy_that_requires_a_login_ends_the_run(server: FaultServer, tmp_pat
         words = ["download", "--keys-file", "-", "--out", str(tmp_path / "out")]
         said = command(server, tmp_path, *words, HTTPS_PROXY=f"http://{proxy.place}")
     assert said.returncode == 3
-    assert f"the proxy http://{proxy.place} (from HTTPS_PROXY) wants a user name and a password" in said.stderr
+    assert f"the proxy http://{proxy.place} (from HTTPS_PROXY) requires a user name and password" in said.stderr
     assert f"http://USER:PASSWORD@{proxy.place}" in said.stderr
 
 

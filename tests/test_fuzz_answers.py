@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from era5dl.bucket import responses, s3
 from era5dl.bucket.cancellation import Abort
-from era5dl.bucket.error_mapping import translate
+from era5dl.bucket.error_mapping import map_error
 from era5dl.bucket.get_object import PLAIN_GET
 from era5dl.bucket.interface import ObjectInfo, Parts
 from era5dl.bucket.s3 import S3Bucket
@@ -167,7 +167,7 @@ LAUGHS = "".join(
         page(entry(key="e5/&x;").replace("&amp;", "&"), head='<!DOCTYPE x [<!ENTITY x SYSTEM "file:///etc/passwd">]>'),
         page(*[entry(key=f"e5/{n:07}") for n in range(1_000_000 // 16)]),  # a page has 1000 at most
         page("<a>" * 1_000_000),
-        Answer(200, "OK", {}, b"<ListBucketResult>" + b"x" * (responses.MOST_BYTES + 1), None),  # until it closes
+        Answer(200, "OK", {}, b"<ListBucketResult>" + b"x" * (responses.MAX_BYTES + 1), None),  # until it closes
         Answer.of(200, "OK", {"Content-Encoding": "gzip"}, b"\x1f\x8b" + bytes(100)),
     ],
     ids=["entities", "a file of ours", "a huge page", "nesting", "no end", "zipped"],
@@ -177,7 +177,7 @@ def test_xml_bombs_are_refused_with_little_memory(bucket: S3Bucket, server: Cann
     try:
         with pytest.raises((BadResponse, ServerFault)):  # botocore may take it for an error in disguise
             listed(bucket, server, answer)
-        assert tracemalloc.get_traced_memory()[1] < 6 * responses.MOST_BYTES
+        assert tracemalloc.get_traced_memory()[1] < 6 * responses.MAX_BYTES
     finally:
         tracemalloc.stop()
 
@@ -191,7 +191,7 @@ def test_endless_listings_are_refused(bucket: S3Bucket, server: Canned, monkeypa
     again = [page(entry(), truncated="true", token=f"t{n}") for n in range(40)]
     with pytest.raises(BadResponse, match="no end"):
         listed(bucket, server, *again)
-    monkeypatch.setattr(s3, "MOST_OBJECTS", 30)
+    monkeypatch.setattr(s3, "MAX_OBJECTS", 30)
     new = [page(entry(f"e5/{n}"), truncated="true", token=f"t{n}") for n in range(60)]
     with pytest.raises(BadResponse, match="no end"):
         listed(bucket, server, *new)
@@ -205,7 +205,7 @@ def test_empty_pages_within_a_listing_are_accepted(bucket: S3Bucket, server: Can
 @pytest.mark.parametrize("kind", ["drip", "slow-down"])
 def test_a_response_that_arrives_byte_by_byte_is_given_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte begins the socket's timeout anew."""
-    monkeypatch.setattr(responses, "LONGEST", 0.3)
+    monkeypatch.setattr(responses, "MAX_SECONDS", 0.3)
     with FaultServer() as server:
         for n in range(50):
             server.put(f"e5/{n}.nc", b"x")
@@ -321,7 +321,7 @@ def test_any_head_response_is_parsed_or_refused(
 @example({"retry-after": "²"})
 def test_any_retry_after_is_limited(headers: dict[str, str]) -> None:
     answer = {"ResponseMetadata": {"HTTPStatusCode": 503, "HTTPHeaders": headers}, "Error": {"Code": "SlowDown"}}
-    busy = translate(ClientError(answer, "GetObject"), "k")
+    busy = map_error(ClientError(answer, "GetObject"), "k")
     assert isinstance(busy, ServerBusy)
     assert busy.retry_after is None or 0 <= busy.retry_after <= 120
 

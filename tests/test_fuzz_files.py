@@ -245,7 +245,7 @@ def test_any_saved_selection_fills_the_form(raw: Any) -> None:
 
 
 def test_a_plan_too_large_for_its_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "MOST_OBJECTS", 11)
+    monkeypatch.setattr(session_module, "MAX_OBJECTS", 11)
     with pytest.raises(UsageError, match="too many"):
         Session.begin(tmp_path, Plan(PLAN.request, PLAN.objects), Settings())
     assert list(tmp_path.iterdir()) == []

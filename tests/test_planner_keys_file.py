@@ -132,7 +132,7 @@ def test_too_long_line_is_refused() -> None:
 
 
 def test_too_many_lines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys_file, "MOST_OBJECTS", 1000)
+    monkeypatch.setattr(keys_file, "MAX_OBJECTS", 1000)
     assert len(read_keys("\n".join(map(str, range(1000))))) == 1000
     with pytest.raises(UsageError, match="1,000 lines"):
         read_keys("\n".join(map(str, range(1001))))

@@ -15,7 +15,7 @@ import ssl
 import threading
 from typing import Any
 
-from era5dl.bucket.cancellation import SLICED
+from era5dl.bucket.cancellation import WAITS_IN_SLICES
 from era5dl.bucket.deadline import Deadline
 
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -37,8 +37,8 @@ class StreamReader:
 
     def readinto(self, view: memoryview) -> int:
         """Fill the front of `view` with the next bytes, as soon as there are any; return how many, 0 at the end."""
-        with Deadline(self._timeout, "the next part of the answer") as limit:
-            limit.begin(self._socket)
+        with Deadline(self._timeout, "the next part of the response") as limit:
+            limit.start(self._socket)
             count = _copy(self._raw.read1(len(view)), view)
         self.has_buffered = count == len(view) or bool(getattr(self._raw, "chunked", False))
         return count
@@ -58,7 +58,7 @@ class SocketReader:
         self._buffered: memoryview | None = None  # None: not asked for yet
         self._error: Exception | None = None  # raised by the next read
         # Where waiting is done in slices, a read must be preceded by a wait, so only one record is read at a time.
-        self._in_records = isinstance(sock, ssl.SSLSocket) and not SLICED
+        self._in_records = isinstance(sock, ssl.SSLSocket) and not WAITS_IN_SLICES
 
     @property
     def has_buffered(self) -> bool:

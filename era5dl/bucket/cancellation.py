@@ -1,8 +1,8 @@
-"""How another thread ends a request that is under way: within milliseconds, and without touching its bytes.
+"""Aborting a request from another thread: within milliseconds, and without damage to the bytes it has read.
 
-Closing a body or a socket from outside does not wake a thread that is blocked in recv, it blocks the caller as well.
-What wakes it is `shutdown` on the socket, and for TLS it must be the *plain* socket's shutdown: `SSLSocket.shutdown`
-first drops the TLS layer, and the reader would be handed ciphertext as if it were data.
+Closing a response or a socket from outside does not wake a thread that is blocked in recv; it blocks the caller as
+well. `shutdown` on the socket wakes it. Over TLS it must be the *plain* socket's shutdown: `SSLSocket.shutdown` removes
+the TLS layer first, and the reader would receive ciphertext as if it were data.
 """
 
 from __future__ import annotations
@@ -17,93 +17,87 @@ import time
 from typing import Any
 
 SLICE = 0.25  # seconds
-SLICED = os.name == "nt"  # Windows does not wake a blocked recv when its socket is shut down (python/cpython#91913)
+WAITS_IN_SLICES = os.name == "nt"  # Windows does not wake a blocked recv on shutdown (python/cpython#91913)
 
-_attempt = threading.local()
+_of_this_thread = threading.local()
 
 
 class Abort:
-    """One per attempt. The thread that fetches watches it, any other thread may `trip` it.
+    """Aborts one attempt: the thread that makes it reports its sockets here, and any thread may call `trigger`.
 
-    connected: this attempt has made a connection of its own, or tried to; False: it took one that was open; None: it
-    has none yet.
+    connected: the attempt has opened a connection, or tried to; False: it uses one from the pool; None: it has none.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: sockets.socket | None = None
-        self._why = ""
+        self._reason = ""
         self.connected: bool | None = None
 
     @property
-    def why(self) -> str:
-        """The reason given to `trip`; "" while nobody has."""
-        return self._why
+    def reason(self) -> str:
+        """The reason given to `trigger`; "" before."""
+        return self._reason
 
-    @property
-    def socket(self) -> sockets.socket | None:
-        """What the attempt waits on now."""
-        return self._socket
-
-    def trip(self, why: str) -> None:
-        """End the attempt. Returns at once; the first reason stays."""
+    def trigger(self, reason: str) -> None:
+        """Abort the attempt. Returns at once; later reasons are ignored."""
         with self._lock:
-            self._why = self._why or why
-            self._shut()
+            self._reason = self._reason or reason
+            self._shut_down()
 
     def watch(self, sock: sockets.socket | None) -> None:
-        """Tell which socket the attempt waits on now; None when it is no longer ours to shut."""
+        """Report the socket that the attempt waits for; None when it no longer belongs to the attempt."""
         with self._lock:
             self._socket = sock
-            if self._why:
-                self._shut()
+            if self._reason:
+                self._shut_down()
 
-    def patience(self, timeout: float) -> None:
-        """Wait until the watched socket has bytes to read, but no longer than the abort: for systems where a blocked
-        reader cannot be woken. Raises TimeoutError after `timeout` seconds without a byte."""
+    def wait_readable(self, timeout: float) -> None:
+        """Wait until the watched socket has bytes to read or `trigger` is called, on systems where a blocked reader
+        cannot be woken. Raises TimeoutError after `timeout` seconds without a byte."""
         sock = self._socket
-        if not isinstance(sock, sockets.socket):  # none, or TLS in TLS, whose bytes are at hand without a sign
+        if not isinstance(sock, sockets.socket):  # none; or TLS in TLS, whose buffered bytes cannot be waited for
             return
         give_up = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
             selector.register(sock, selectors.EVENT_READ)
-            while not self._why:
+            while not self._reason:
                 if (isinstance(sock, ssl.SSLSocket) and sock.pending()) or selector.select(SLICE):
                     return
                 if time.monotonic() > give_up:
                     raise TimeoutError("timed out")
 
-    def _shut(self) -> None:
+    def _shut_down(self) -> None:
         if self._socket is not None:
-            shut(self._socket)
+            shut_down(self._socket)
 
 
-def shut(sock: Any) -> None:
-    """Wake whoever reads from this socket, or from urllib3's TLS in TLS, by ending its connection."""
+def shut_down(sock: Any) -> None:
+    """End the connection of a socket, or of urllib3's TLS in TLS, so that whoever reads from it is woken."""
     plain = sock if isinstance(sock, sockets.socket) else sock.socket
     with contextlib.suppress(OSError):  # already closed by the other side
         sockets.socket.shutdown(plain, sockets.SHUT_RDWR)
 
 
-class aborting:
-    """Within this context, requests of this thread can be ended by `abort.trip`; None: by whoever could before."""
+class abortable_by:
+    """Within this context the requests of this thread can be aborted by `abort`; with None nothing changes."""
 
     def __init__(self, abort: Abort | None) -> None:
         self._abort = abort
         self._outer: Abort | None = None
 
     def __enter__(self) -> None:
-        self._outer = abort_of_this_thread()
+        self._outer = current_abort()
         if self._abort is not None:
-            _attempt.abort = self._abort
+            _of_this_thread.abort = self._abort
 
     def __exit__(self, *_: object) -> None:
-        _attempt.abort = self._outer
+        _of_this_thread.abort = self._outer
         if self._abort is not None:
             self._abort.watch(None)
 
 
-def abort_of_this_thread() -> Abort | None:
-    """By which the requests of this thread can be ended."""
-    found: Abort | None = getattr(_attempt, "abort", None)
+def current_abort() -> Abort | None:
+    """Return the Abort that the requests of this thread report to."""
+    found: Abort | None = getattr(_of_this_thread, "abort", None)
     return found

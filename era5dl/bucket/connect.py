@@ -1,4 +1,4 @@
-"""Opens connections to the server: directly or through a proxy, with TCP keepalive; and secures them with TLS.
+"""Opens connections to the server, directly or through a proxy, with TCP keepalive, and starts TLS on them.
 
 Used by the HTTP session and by the network test. Behind a SOCKS proxy the returned socket leads to the server. An HTTP
 proxy is only connected to, since what has to be sent to it depends on the request.
@@ -14,9 +14,9 @@ import time
 from typing import Any
 
 from era5dl.bucket.cancellation import Abort
-from era5dl.bucket.happy_eyeballs import OUT_OF_SOCKETS, HappyEyeballs, SocketOption
-from era5dl.bucket.proxy import Proxy, failure
-from era5dl.bucket.tls_trust import Trust
+from era5dl.bucket.happy_eyeballs import SOCKET_LIMIT_ERRORS, HappyEyeballs, SocketOption
+from era5dl.bucket.proxy import Proxy, connection_error
+from era5dl.bucket.tls_trust import TrustStore
 from era5dl.errors import Era5Error, Unreachable
 
 
@@ -26,7 +26,7 @@ class Connector:
     trust: which certificates are accepted, also for a proxy that is reached over TLS.
     """
 
-    def __init__(self, proxy: Proxy | None, trust: Trust) -> None:
+    def __init__(self, proxy: Proxy | None, trust: TrustStore) -> None:
         self.proxy = proxy
         self.trust = trust
         self._addresses = HappyEyeballs(accepted(keepalive_options()))
@@ -49,10 +49,10 @@ class Connector:
                 raise self.proxy_error(error) from error
             if not proxy.is_socks:
                 return sock
-            from era5dl.bucket.socks_tunnel import through
+            from era5dl.bucket.socks_tunnel import open_tunnel
 
             try:
-                return through(sock, proxy, target, port, timeout=timeout, give_up=give_up, abort=abort)
+                return open_tunnel(sock, proxy, target, port, timeout=timeout, give_up=give_up, abort=abort)
             except Unreachable as error:
                 refused = error
             if time.monotonic() > give_up:
@@ -63,9 +63,9 @@ class Connector:
         """Return the error that names the proxy; `error` itself where the proxy cannot be the cause."""
         if self.proxy is None or isinstance(error, Era5Error):
             return error
-        if isinstance(error, OSError) and error.errno in OUT_OF_SOCKETS:
+        if isinstance(error, OSError) and error.errno in SOCKET_LIMIT_ERRORS:
             return error
-        return failure(self.proxy, error)
+        return connection_error(self.proxy, error)
 
     def secure(self, sock: socket.socket, host: str) -> Any:
         """Start TLS with `host` over this socket, which may use TLS itself. Raises Untrusted and OSError."""
@@ -78,7 +78,12 @@ class Connector:
 
 
 def keepalive_options(platform: str = sys.platform) -> list[SocketOption]:
-    """First probe after 30 s of silence, then every 10 s, dead after three; unsent data gives up after 60 s."""
+    """Return the socket options for TCP keepalive: a probe after 30 s of silence, then every 10 s, dead after three.
+    Sending gives up after 60 s without an acknowledgement.
+
+    botocore's `tcp_keepalive` sets SO_KEEPALIVE only. Its first probe after two hours is of no use behind a router that
+    forgets a connection after five minutes.
+    """
     tcp = socket.IPPROTO_TCP
     options = [(tcp, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     idle = "TCP_KEEPALIVE" if platform == "darwin" else "TCP_KEEPIDLE"
@@ -89,7 +94,7 @@ def keepalive_options(platform: str = sys.platform) -> list[SocketOption]:
 
 
 def accepted(options: list[SocketOption]) -> list[SocketOption]:
-    """Those options that this system takes: one that it does not would make every connect fail."""
+    """Return the options that this system accepts: any other one would make every connect fail."""
     taken = []
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
         for option in options:

@@ -1,9 +1,8 @@
-"""Overall time limits for responses. Unlike a socket timeout, received bytes do not extend them.
+"""Time limits for whole responses. A socket timeout starts again with each byte received; these do not.
 
-That one begins anew with each byte.  So one thread looks at all waits that are going on.  When the time of one is over
-it shuts the socket down, which wakes whoever reads it (`era5dl.bucket.cancellation` tells how); the reader finds out
-from the deadline that it was no fault of the connection's.  It does not matter which library reads, as long as it tells
-which socket it waits on.
+One thread checks all waits in progress. When the time of one is over, it shuts its socket down, which wakes the reader
+(`era5dl.bucket.cancellation`). The reader then finds that the deadline has expired and the connection is not to blame.
+Any library may read, as long as it reports the socket it waits for.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ import time
 from types import TracebackType
 
 from era5dl import thread_registry
-from era5dl.bucket.cancellation import shut
+from era5dl.bucket.cancellation import shut_down
 from era5dl.errors import Interrupted, OutOfThreads, Stopped
 
-LOOK = 0.1  # seconds between looks at what is waited for
+CHECK_INTERVAL = 0.1  # seconds between checks of the waits in progress
 
-_thread = threading.local()  # `deadline`: the innermost one of this thread
+_of_this_thread = threading.local()  # `deadline`: the innermost one
 
 
 class Deadline:
-    """Within this context the thread waits no longer than it is given.
+    """Limits how long this thread waits within the context: `seconds` after each `start`.
 
-    Leaving it raises Interrupted when the time was over, whatever else was raised, Stopped excepted.
-    seconds: for each `begin` that names no others. what: is waited for, for the message.
+    Leaving the context raises Interrupted when the time was over, whatever else was raised, except Stopped.
+    what: names what is waited for, for the message.
     """
 
     def __init__(self, seconds: float, what: str) -> None:
@@ -35,99 +34,99 @@ class Deadline:
         self._until = 0.0  # monotonic; 0 while nothing is waited for
         self._outer: Deadline | None = None
         self.socket: sockets.socket | None = None
-        self.passed = False
+        self.expired = False
 
     def __enter__(self) -> Deadline:
-        self._outer, _thread.deadline = deadline_of_this_thread(), self
+        self._outer, _of_this_thread.deadline = current_deadline(), self
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _thread.deadline = self._outer
-        self.end()
-        if self.passed and not isinstance(error, Stopped):
+        _of_this_thread.deadline = self._outer
+        self.stop()
+        if self.expired and not isinstance(error, Stopped):
             raise Interrupted(f"stalled: {self._what} did not come within {self._seconds:g} s", stalled=True) from error
 
-    def begin(self, sock: sockets.socket | None = None) -> None:
-        """What comes next over this socket, or over the one named before, has all of the time again."""
+    def start(self, sock: sockets.socket | None = None) -> None:
+        """Start the time for what comes over this socket; without one, over the socket of the last call."""
         with self._lock:
             self.socket = sock or self.socket
             self._until = time.monotonic() + self._seconds
-            if self.passed:
-                self._shut()
-        _watch.add(self)
+            if self.expired:
+                self._shut_down()
+        _monitor.add(self)
 
-    def end(self) -> bool:
-        """It has come. False when it was too late, and the connection is of no more use."""
+    def stop(self) -> bool:
+        """Stop the time. Return False when it was over: the connection cannot be used any more."""
         with self._lock:
             self._until = 0.0
-        _watch.drop(self)
-        return not self.passed
+        _monitor.remove(self)
+        return not self.expired
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Shut the socket down if the time is over."""
         with self._lock:
             if 0.0 < self._until <= now:
-                self.passed = True
-                self._shut()
+                self.expired = True
+                self._shut_down()
 
-    def _shut(self) -> None:
+    def _shut_down(self) -> None:
         if self.socket is not None:
-            shut(self.socket)
+            shut_down(self.socket)
 
 
-def deadline_of_this_thread() -> Deadline | None:
-    """That by which what this thread asks for must have come."""
-    found: Deadline | None = getattr(_thread, "deadline", None)
+def current_deadline() -> Deadline | None:
+    """Return the innermost deadline of this thread."""
+    found: Deadline | None = getattr(_of_this_thread, "deadline", None)
     return found
 
 
-class _Watch:
-    """The thread that looks at all deadlines, while there are any."""
+class _Monitor:
+    """The thread that checks all deadlines, while there are any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._armed: set[Deadline] = set()
-        self._some = threading.Event()
-        self._over = False
-        self._watcher: threading.Thread | None = None
+        self._waiting: set[Deadline] = set()
+        self._has_work = threading.Event()
+        self._ended = False
+        self._thread: threading.Thread | None = None
 
     def add(self, deadline: Deadline) -> None:
         with self._lock:
-            self._armed.add(deadline)
-            if self._some.is_set():
+            self._waiting.add(deadline)
+            if self._has_work.is_set():
                 return
-            self._some.set()
-            if self._watcher is None or not self._watcher.is_alive():
-                self._over = False
-                self._watcher = threading.Thread(target=self._look, name="era5dl-deadlines", daemon=True)
+            self._has_work.set()
+            if self._thread is None or not self._thread.is_alive():
+                self._ended = False
+                self._thread = threading.Thread(target=self._run, name="era5dl-deadlines", daemon=True)
                 try:
-                    thread_registry.start_thread(self._watcher, self.stop)
-                except OutOfThreads:  # until a later wait gets one, only the sockets' own timeouts hold
-                    self._some.clear()
+                    thread_registry.start_thread(self._thread, self.end)
+                except OutOfThreads:  # until a later wait gets a thread, only the sockets' own timeouts apply
+                    self._has_work.clear()
 
-    def drop(self, deadline: Deadline) -> None:
+    def remove(self, deadline: Deadline) -> None:
         with self._lock:
-            self._armed.discard(deadline)
+            self._waiting.discard(deadline)
 
-    def stop(self) -> None:
-        """End the thread; another one is started when there is something to look at."""
-        self._over = True
-        self._some.set()
+    def end(self) -> None:
+        """End the thread; another one is started when there is something to check."""
+        self._ended = True
+        self._has_work.set()
 
-    def _look(self) -> None:
-        while self._some.wait():
+    def _run(self) -> None:
+        while self._has_work.wait():
             with self._lock:
-                if self._over or not self._armed:
-                    self._some.clear()
-                if self._over:
+                if self._ended or not self._waiting:
+                    self._has_work.clear()
+                if self._ended:
                     return
-                armed = list(self._armed)
+                waiting = list(self._waiting)
             now = time.monotonic()
-            for deadline in armed:
-                deadline.look(now)
-            time.sleep(LOOK)
+            for deadline in waiting:
+                deadline.check(now)
+            time.sleep(CHECK_INTERVAL)
 
 
-_watch = _Watch()
+_monitor = _Monitor()

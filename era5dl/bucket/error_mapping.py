@@ -1,8 +1,8 @@
-"""The one door through which foreign errors become ours: botocore's, urllib3's and the socket's, as `era5dl.errors`.
+"""Maps the errors of botocore, urllib3 and sockets to `era5dl.errors`; none of them leaves this package.
 
-Which class means what was found by experiment, not from documentation; two traps first.  A process that has run out of
-file descriptors raises EndpointConnectionError, or SSLError over TLS: so the innermost error number is looked at before
-the class.  And a handshake that stalls arrives as a *read* timeout.
+Which class means what was found by experiment. Two surprises: a process without free file descriptors raises
+EndpointConnectionError, or SSLError over TLS, so the error number at the root is looked at before the class. And a TLS
+handshake that stalls arrives as a *read* timeout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import urllib3.exceptions as u
 from urllib3.util import ssl_match_hostname
 
 from era5dl import errors
-from era5dl.bucket.happy_eyeballs import OUT_OF_SOCKETS
+from era5dl.bucket.happy_eyeballs import SOCKET_LIMIT_ERRORS
 
 _THROTTLE_CODES = {
     "SlowDown",
@@ -31,11 +31,11 @@ _THROTTLE_CODES = {
 }
 _FAULT_CODES = {"InternalError", "RequestTimeout", "RequestTimeoutException"}
 _BUCKET_CODES = {"NoSuchBucket", "AllAccessDisabled", "InvalidBucketName", "RequestTimeTooSkewed", "PermanentRedirect"}
-_LONGEST_WAIT = 120.0  # seconds of Retry-After that are believed
+_MAX_RETRY_AFTER = 120.0  # seconds; longer ones are cut
 
 
-class translated:
-    """Raise whatever the S3 client raises inside as a BucketError about `key`; ours pass through."""
+class map_errors:
+    """Within this context errors of the S3 client are raised as Era5Errors about `key`; Era5Errors pass unchanged."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -45,97 +45,98 @@ class translated:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, errors.Era5Error):
-            raise translate(error, self._key) from error
+            raise map_error(error, self._key) from error
 
 
-def translate(error: Exception, key: str) -> errors.Era5Error:
-    """The error of ours that `error` means, or that is wrapped in it."""
+def map_error(error: Exception, key: str) -> errors.Era5Error:
+    """Return the Era5Error for `error`, or the one that is wrapped in it."""
     if isinstance(error, b.ClientError):
-        return _answer(error, key)
-    chain = list(_downwards(error))
+        return _map_response(error, key)
+    chain = list(_causes(error))
     root = chain[-1]
     for inner in chain:
-        if isinstance(inner, errors.Era5Error):  # of the connector, which knows the proxy
+        if isinstance(inner, errors.Era5Error):  # raised by the connector, which knows the proxy
             return inner
-    if isinstance(root, OSError) and root.errno in OUT_OF_SOCKETS:
-        return errors.OutOfSockets(f"no more connections can be opened: {_text(root)}")
+    if isinstance(root, OSError) and root.errno in SOCKET_LIMIT_ERRORS:
+        return errors.OutOfSockets(f"no more connections can be opened: {_one_line(root)}")
     if isinstance(error, b.SSLError) or isinstance(root, ssl.SSLCertVerificationError):
         no_ca_file = isinstance(root, FileNotFoundError) or any(word in str(root) for word in ("X509", "PEM"))
         if no_ca_file or isinstance(root, ssl.SSLCertVerificationError | ssl_match_hostname.CertificateError):
-            return errors.Untrusted(f"the server's certificate is not trusted: {_text(root)}")
-        return errors.ServerFault(f"TLS failed: {_text(root)}")
+            return errors.Untrusted(f"the server's certificate is not trusted: {_one_line(root)}")
+        return errors.ServerFault(f"TLS failed: {_one_line(root)}")
     if isinstance(error, b.EndpointConnectionError | b.ConnectTimeoutError | b.ProxyConnectionError):
-        return errors.Unreachable(f"cannot connect: {_text(root)}")
+        return errors.Unreachable(f"cannot connect: {_one_line(root)}")
     if isinstance(error, b.ConnectionClosedError):
         if isinstance(root, http.client.BadStatusLine) and not isinstance(root, http.client.RemoteDisconnected):
-            return errors.BadResponse(f"{key}: the answer is not HTTP")
-        return errors.StaleConnection(f"{key}: the connection was closed before an answer came")
+            return errors.BadResponse(f"{key}: the response is not HTTP")
+        return errors.StaleConnection(f"{key}: the connection was closed before a response came")
     if isinstance(error, b.ResponseStreamingError | b.IncompleteReadError | b.ReadTimeoutError | b.HTTPClientError):
-        return errors.Interrupted(f"{key}: {_text(root)}")
+        return errors.Interrupted(f"{key}: {_one_line(root)}")
     if isinstance(error, u.HTTPError | http.client.HTTPException | OSError | ssl.SSLError):
-        return errors.Interrupted(f"{key}: {_text(root)}")
+        return errors.Interrupted(f"{key}: {_one_line(root)}")
     if type(error).__name__ in {"ResponseParserError", "PaginationError"}:
-        return errors.BadResponse(f"{key}: the answer is not S3's: {_text(error)}")
-    return errors.BucketError(f"{key}: {type(error).__name__}: {_text(error)}")  # not foreseen: fails this object
+        return errors.BadResponse(f"{key}: the response is not S3's: {_one_line(error)}")
+    return errors.BucketError(f"{key}: {type(error).__name__}: {_one_line(error)}")  # not expected: this object fails
 
 
-def innermost(error: BaseException) -> BaseException:
-    """The error at the bottom."""
-    return list(_downwards(error))[-1]
+def root_cause(error: BaseException) -> BaseException:
+    """Return the error at the end of the chain of causes."""
+    return list(_causes(error))[-1]
 
 
-def _downwards(error: BaseException) -> Iterator[BaseException]:
-    """This error and those it was made of: botocore keeps the next in `kwargs["error"]`, urllib3 in its cause or its
-    arguments."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield this error and those that caused it. botocore keeps the next one in `kwargs["error"]`, urllib3 as its cause
+    or among its arguments."""
     seen: set[int] = set()
-    below: Any = error
-    while isinstance(below, BaseException) and id(below) not in seen:
-        seen.add(id(below))
-        yield (error := below)
-        below = getattr(error, "kwargs", {}).get("error") if isinstance(error, b.BotoCoreError) else None
-        if not isinstance(below, BaseException):
+    cause: Any = error
+    while isinstance(cause, BaseException) and id(cause) not in seen:
+        seen.add(id(cause))
+        yield (error := cause)
+        cause = getattr(error, "kwargs", {}).get("error") if isinstance(error, b.BotoCoreError) else None
+        if not isinstance(cause, BaseException):
             wrapped = [a for a in error.args[1:2] if isinstance(a, BaseException)]
-            below = error.__cause__ or error.__context__ or (wrapped[0] if wrapped else None)
+            cause = error.__cause__ or error.__context__ or (wrapped[0] if wrapped else None)
 
 
-def _answer(error: b.ClientError, key: str) -> errors.Era5Error:
-    """The meaning of an answer with an error status."""
+def _map_response(error: b.ClientError, key: str) -> errors.Era5Error:
+    """Return the Era5Error for a response with an error status."""
     meta = error.response.get("ResponseMetadata", {})
     status = meta.get("HTTPStatusCode", 0)
     code = str(error.response.get("Error", {}).get("Code", ""))[:100]
-    said = f"{key}: the server said {status} {code if code != str(status) else ''}".rstrip()
+    message = f"{key}: the server responded with {status} {code if code != str(status) else ''}".rstrip()
     if code in _THROTTLE_CODES or status in (429, 503, 509):
-        return errors.ServerBusy(said, retry_after=_retry_after(meta.get("HTTPHeaders", {})))
+        return errors.ServerBusy(message, retry_after=_retry_after(meta.get("HTTPHeaders", {})))
     if status in (500, 502, 504, 408) or code in _FAULT_CODES:
-        return errors.ServerFault(said)
+        return errors.ServerFault(message)
     if status in (412, 416):
         return errors.ObjectChanged(f"{key}: the object is no longer the version that was planned ({status})")
     if status == 407:
         return errors.BucketRefused(
-            f"{said}: a proxy wants a login", remedy="Name the proxy with its user name and password in ERA5DL_PROXY."
+            f"{message}: a proxy requires a login",
+            remedy="Put the user name and password of the proxy into ERA5DL_PROXY.",
         )
     if code in _BUCKET_CODES:
-        return errors.BucketRefused(said)
-    if status < 200:  # "an answer follows"; the client library stops listening after it, and lets go of the connection
-        return errors.BadResponse(f"{said}: something between here and the bucket speaks before it answers")
+        return errors.BucketRefused(message)
+    if status < 200:  # an interim response; the client library stops at it, and the connection is lost
+        return errors.BadResponse(f"{message}: something between here and the bucket sends interim responses")
     if status in (301, 302, 303, 307, 308):
-        return errors.BadResponse(f"{said}: something between here and the bucket redirects")
+        return errors.BadResponse(f"{message}: something between here and the bucket redirects")
     if status == 404:
         return errors.NotFound(f"{key}: no such object in the bucket")
     if status == 403 and code != "InvalidObjectState":
-        return errors.Denied(said)
-    return errors.Refused(said)
+        return errors.Denied(message)
+    return errors.Refused(message)
 
 
 def _retry_after(headers: dict[str, str]) -> float | None:
-    """The server's wish in seconds: `x-amz-retry-after` counts milliseconds, `Retry-After` whole seconds."""
+    """Return the delay in seconds that the server asks for: `x-amz-retry-after` in milliseconds, or `Retry-After`."""
     for name, unit in (("x-amz-retry-after", 0.001), ("retry-after", 1.0)):
-        said = headers.get(name, "").strip()
-        if said.isascii() and said.isdigit():
-            return min(int(said[:9]) * unit, _LONGEST_WAIT)
+        value = headers.get(name, "").strip()
+        if value.isascii() and value.isdigit():
+            return min(int(value[:9]) * unit, _MAX_RETRY_AFTER)
     return None
 
 
-def _text(error: BaseException) -> str:
-    """One short line; never a traceback, which would keep its sockets alive."""
+def _one_line(error: BaseException) -> str:
+    """Return the error's text as one short line; never a traceback, which would keep its sockets open."""
     return (" ".join(str(error).split()) or type(error).__name__)[:200]

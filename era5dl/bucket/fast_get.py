@@ -28,7 +28,7 @@ from era5dl.bucket.client import USER_AGENT, client_error
 from era5dl.bucket.get_object import GetResponse, if_match
 from era5dl.bucket.http_session import HTTPSession
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.bucket.responses import read_error
+from era5dl.bucket.responses import read_error_body
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
 _HEAD = re.compile(rb"HTTP/1\.1 (20[06]) ([^\r\n]*)\r\n((?:" + _TOKEN + rb":[^\r\n]*\r\n)+)\r\n")
@@ -59,7 +59,7 @@ class FastGet:
             if not isinstance(raw, WarmResponse):
                 received = {name.lower(): received[name] for name in received}
             if raw.status not in (200, 206):
-                raise client_error(self._client, raw.status, received, read_error(raw, sock))
+                raise client_error(self._client, raw.status, received, read_error_body(raw, sock))
             return GetResponse(raw.status, received, reader_of(raw, sock, self._timeout), raw.close)
         except BaseException:
             raw.close()

@@ -16,12 +16,12 @@ from types import TracebackType
 from typing import Any
 
 from era5dl.bucket.body_reader import SocketReader, StreamReader
-from era5dl.bucket.cancellation import SLICED, Abort, aborting
-from era5dl.bucket.error_mapping import translate, translated
+from era5dl.bucket.cancellation import WAITS_IN_SLICES, Abort, abortable_by
+from era5dl.bucket.error_mapping import map_error, map_errors
 from era5dl.bucket.http_session import HTTPSession
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.bucket.response_headers import span_of_body
-from era5dl.bucket.responses import parsing
+from era5dl.bucket.response_headers import validate_range
+from era5dl.bucket.responses import map_parser_errors
 from era5dl.errors import Era5Error, Stopped
 from era5dl.proof.etag import is_weak
 
@@ -56,16 +56,16 @@ class ObjectBody:
     def __init__(self, send: SendGet, obj: ObjectInfo, span: tuple[int, int], *, abort: Abort, timeout: float) -> None:
         self._send, self._obj, self._span = send, obj, span
         self._abort, self._timeout = abort, timeout
-        self._aborting = aborting(abort)
+        self._aborting = abortable_by(abort)
 
     def __enter__(self) -> ObjectBody:
         self._aborting.__enter__()
         try:
-            with translated(self._obj.key):
+            with map_errors(self._obj.key):
                 self._response = self._send(self._obj, *self._span)
                 try:
                     status, headers = self._response.status, self._response.headers
-                    self.start, stop = span_of_body(status, headers, self._obj, self._span)
+                    self.start, stop = validate_range(status, headers, self._obj, self._span)
                 except BaseException:
                     self._response.close()
                     raise
@@ -83,15 +83,15 @@ class ObjectBody:
         if not view:
             return 0
         try:
-            if SLICED and not self._response.reader.has_buffered:
-                self._abort.patience(self._timeout)
-                if self._abort.why:  # reading now could block for ever, and nothing could end it
-                    raise Stopped(self._abort.why)
+            if WAITS_IN_SLICES and not self._response.reader.has_buffered:
+                self._abort.wait_readable(self._timeout)
+                if self._abort.reason:  # reading now could block for ever, and nothing could end it
+                    raise Stopped(self._abort.reason)
             count = self._response.reader.readinto(view)
         except Era5Error:
             raise
         except Exception as error:
-            raise translate(error, self._obj.key) from error
+            raise map_error(error, self._obj.key) from error
         self._remaining -= count
         return count
 
@@ -115,7 +115,7 @@ class PlainGet:
 
     def __call__(self, obj: ObjectInfo, start: int, stop: int) -> GetResponse:
         span = f"bytes={start}-{stop - 1}"
-        with self._session.unread() as unread, parsing(obj.key):
+        with self._session.unread() as unread, map_parser_errors(obj.key):
             output = self._client.get_object(Bucket=self._bucket, Key=obj.key, Range=span, **if_match(obj))
             response = output["ResponseMetadata"]
             # The body is read from urllib3's response: botocore's `read` loses bytes where the connection breaks.

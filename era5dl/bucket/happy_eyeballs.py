@@ -1,9 +1,9 @@
 """Connects to a host that has several addresses (Happy Eyeballs, RFC 8305).
 
-RFC 8305 without its part on DNS: families take turns, an address that has not answered within 250 ms gets company, the
-first connection wins and the others are closed. What was found out is remembered for some minutes, and only ever
-changes the order: the family that answered goes first, addresses that did not answer go last. The order of the resolver
-is kept otherwise, since it spreads the load over the servers.
+As in RFC 8305, without its part on DNS: address families alternate, the next address is tried when one has not answered
+within 250 ms, the first connection wins and the others are closed. Results are remembered for some minutes and change
+only the order: the family that answered comes first, addresses that did not answer come last. Otherwise the order of
+the resolver is kept, since it spreads the load over the servers.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing import Any, Generic, TypeVar
 from era5dl.bucket.cancellation import Abort
 from era5dl.errors import Stopped
 
-OUT_OF_SOCKETS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-DELAY = 0.25  # seconds that an address has for itself; "Connection Attempt Delay" in RFC 8305
+SOCKET_LIMIT_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+ATTEMPT_DELAY = 0.25  # seconds before the next address is tried; "Connection Attempt Delay" in RFC 8305
 REMEMBERED = 300.0  # seconds
-_MOST = 256  # names and addresses that are remembered
+_MAX_REMEMBERED = 256  # hosts, and addresses
 
 T = TypeVar("T")
 SocketOption = tuple[int, int, int]
-Entry = tuple[Any, ...]  # as `getaddrinfo` gives them: family, type, protocol, canonical name, address
+Entry = tuple[Any, ...]  # of `getaddrinfo`: family, type, protocol, canonical name, address
 
 
 class HappyEyeballs:
@@ -41,8 +41,8 @@ class HappyEyeballs:
 
     def __init__(self, options: Sequence[SocketOption] = ()) -> None:
         self._options = options
-        self._families: _Memory[int] = _Memory()  # by host: the family that answered
-        self._silent: _Memory[bool] = _Memory()  # addresses that others were faster than, or that failed
+        self._families: _ExpiringMap[int] = _ExpiringMap()  # by host: the family that answered
+        self._silent: _ExpiringMap[bool] = _ExpiringMap()  # addresses that others were faster than, or that failed
 
     def connect(self, host: str, port: int, timeout: float | None, abort: Abort | None = None) -> socket.socket:
         """Return a connected socket with this timeout. Raises OSError as `socket.create_connection` does, and Stopped.
@@ -52,9 +52,9 @@ class HappyEyeballs:
         family = socket.AF_UNSPEC if socket.has_ipv6 else socket.AF_INET
         entries = self._in_order(host, socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
         try:
-            with _ear(abort) as ear:
+            with _wakeup_socket(abort) as wakeup:
                 race = _Race(entries, timeout, self._options)
-                won = race.run(ear, abort)
+                sock = race.run(wakeup, abort)
         except OSError:
             self._families.forget(host)
             for entry in entries:
@@ -62,10 +62,10 @@ class HappyEyeballs:
             raise
         self._families.keep(host, race.winner[0])
         self._silent.forget(race.winner[4])
-        for entry in race.beaten:
+        for entry in race.losers:
             self._silent.keep(entry[4], True)
-        won.settimeout(timeout)
-        return won
+        sock.settimeout(timeout)
+        return sock
 
     def _in_order(self, host: str, found: Sequence[Entry]) -> list[Entry]:
         families: dict[int, list[Entry]] = {}
@@ -73,46 +73,47 @@ class HappyEyeballs:
             families.setdefault(entry[0], []).append(entry)
         first = self._families.get(host)
         lists = [entries for _, entries in sorted(families.items(), key=lambda item: item[0] != first)]
-        mixed = [entry for turn in zip_longest(*lists) for entry in turn if entry is not None]
+        mixed = [entry for group in zip_longest(*lists) for entry in group if entry is not None]
         return sorted(mixed, key=lambda entry: self._silent.get(entry[4]) is not None)
 
 
 class _Race:
-    """Connections under way to several addresses. Afterwards: `winner`, and `beaten` are those that were begun before
-    it in vain."""
+    """Connection attempts to several addresses. Afterwards `winner` is the one that answered, and `losers` those that
+    were tried before it."""
 
     def __init__(self, entries: Sequence[Entry], timeout: float | None, options: Sequence[SocketOption]) -> None:
         self._waiting = list(reversed(entries))
         self._options = options
         self._give_up = float("inf") if timeout is None else time.monotonic() + timeout
-        self._next_at = 0.0
-        self._trying: dict[socket.socket, Entry] = {}
+        self._next_attempt_at = 0.0
+        self._attempts: dict[socket.socket, Entry] = {}
         self._error = OSError("the name has no address")
         self.winner: Entry = ()
-        self.beaten: list[Entry] = []
+        self.losers: list[Entry] = []
 
-    def run(self, ear: socket.socket | None, abort: Abort | None) -> socket.socket:
+    def run(self, wakeup: socket.socket | None, abort: Abort | None) -> socket.socket:
+        """Return the first connected socket. Raises OSError when none connects, Stopped when `wakeup` is readable."""
         with selectors.DefaultSelector() as selector:
-            if ear is not None:
-                selector.register(ear, selectors.EVENT_READ)
+            if wakeup is not None:
+                selector.register(wakeup, selectors.EVENT_READ)
             try:
                 while True:
-                    self._begin_what_is_due(selector)
-                    for key, _ in selector.select(self._patience()):
-                        if key.fileobj is ear:
-                            raise Stopped(abort.why if abort is not None else "")
-                        if (won := self._judge(key.fileobj, selector)) is not None:
-                            return won
+                    self._start_due_attempts(selector)
+                    for key, _ in selector.select(self._seconds_to_wait()):
+                        if key.fileobj is wakeup:
+                            raise Stopped(abort.reason if abort is not None else "")
+                        if (sock := self._finish(key.fileobj, selector)) is not None:
+                            return sock
             finally:
-                for sock in self._trying:
+                for sock in self._attempts:
                     sock.close()
 
-    def _begin_what_is_due(self, selector: selectors.BaseSelector) -> None:
-        while self._waiting and (not self._trying or time.monotonic() >= self._next_at):
+    def _start_due_attempts(self, selector: selectors.BaseSelector) -> None:
+        while self._waiting and (not self._attempts or time.monotonic() >= self._next_attempt_at):
             entry = self._waiting.pop()
             try:
                 sock = socket.socket(*entry[:3])
-                self._trying[sock] = entry
+                self._attempts[sock] = entry
                 for option in self._options:
                     sock.setsockopt(*option)
                 sock.setblocking(False)
@@ -120,81 +121,82 @@ class _Race:
                     sock.connect(entry[4])
             except OSError as error:
                 self._error = error
-                for sock in [sock for sock, tried in self._trying.items() if tried is entry]:
-                    self._lose(sock)
+                for sock in [sock for sock, tried in self._attempts.items() if tried is entry]:
+                    self._drop(sock)
                 continue
             selector.register(sock, selectors.EVENT_WRITE)
-            self._next_at = time.monotonic() + DELAY
-        if not self._trying:
+            self._next_attempt_at = time.monotonic() + ATTEMPT_DELAY
+        if not self._attempts:
             raise self._error
 
-    def _patience(self) -> float | None:
-        """Seconds until something is to be done."""
+    def _seconds_to_wait(self) -> float | None:
+        """Return the seconds until the next attempt or the time-out; None for neither."""
         now = time.monotonic()
         if now >= self._give_up:
             raise TimeoutError("timed out")
-        until = min(self._give_up, self._next_at if self._waiting else self._give_up)
+        until = min(self._give_up, self._next_attempt_at if self._waiting else self._give_up)
         return None if until == float("inf") else max(0.0, until - now)
 
-    def _judge(self, sock: Any, selector: selectors.BaseSelector) -> socket.socket | None:
+    def _finish(self, sock: Any, selector: selectors.BaseSelector) -> socket.socket | None:
+        """Return the socket if it has connected; None, and drop it, if it has failed."""
         selector.unregister(sock)
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self._error = _error(number)
-            self._lose(sock)
+            self._error = _os_error(number)
+            self._drop(sock)
             return None
-        begun = list(self._trying)  # in this order
-        self.beaten += [self._trying[earlier] for earlier in begun[: begun.index(sock)]]
-        self.winner = self._trying.pop(sock)
-        won: socket.socket = sock
-        return won
+        started = list(self._attempts)  # in this order
+        self.losers += [self._attempts[earlier] for earlier in started[: started.index(sock)]]
+        self.winner = self._attempts.pop(sock)
+        connected: socket.socket = sock
+        return connected
 
-    def _lose(self, sock: socket.socket) -> None:
-        self.beaten.append(self._trying.pop(sock))
+    def _drop(self, sock: socket.socket) -> None:
+        self.losers.append(self._attempts.pop(sock))
         sock.close()
 
 
-class _Memory(Generic[T]):
-    """What is known for a while; the oldest goes when there is too much of it."""
+class _ExpiringMap(Generic[T]):
+    """A map whose entries expire after REMEMBERED seconds; when it is full, the oldest entry is dropped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[Hashable, tuple[T, float]] = {}
+        self._entries: dict[Hashable, tuple[T, float]] = {}
 
     def get(self, key: Hashable) -> T | None:
-        value, until = self._known.get(key, (None, 0.0))
+        value, until = self._entries.get(key, (None, 0.0))
         return value if time.monotonic() < until else None
 
     def keep(self, key: Hashable, value: T) -> None:
         with self._lock:
-            self._known.pop(key, None)
-            self._known[key] = (value, time.monotonic() + REMEMBERED)
-            if len(self._known) > _MOST:
-                del self._known[next(iter(self._known))]
+            self._entries.pop(key, None)
+            self._entries[key] = (value, time.monotonic() + REMEMBERED)
+            if len(self._entries) > _MAX_REMEMBERED:
+                del self._entries[next(iter(self._entries))]
 
     def forget(self, key: Hashable) -> None:
         with self._lock:
-            self._known.pop(key, None)
+            self._entries.pop(key, None)
 
 
 @contextlib.contextmanager
-def _ear(abort: Abort | None) -> Iterator[socket.socket | None]:
-    """A socket that becomes readable when the abort is tripped: one end of a pair, whose other end the abort shuts."""
+def _wakeup_socket(abort: Abort | None) -> Iterator[socket.socket | None]:
+    """A socket that becomes readable when `abort` is triggered: one end of a pair, whose other end it shuts down."""
     if abort is None:
         yield None
         return
-    ear, bell = socket.socketpair()
-    with ear, bell:
-        abort.watch(bell)
+    readable, watched = socket.socketpair()
+    with readable, watched:
+        abort.watch(watched)
         try:
-            yield ear
+            yield readable
         finally:
             abort.watch(None)
 
 
-def _error(number: int) -> OSError:
+def _os_error(number: int) -> OSError:
     if sys.platform == "win32":
         import ctypes
 
-        return ctypes.WinError(number)  # `os.strerror` has no words for the numbers of Windows' sockets
+        return ctypes.WinError(number)  # `os.strerror` does not know the errors of Windows' sockets
     return OSError(number, os.strerror(number))

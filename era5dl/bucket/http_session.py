@@ -1,8 +1,7 @@
-"""HTTP session and connections for botocore: effective TCP keepalive, requests that other threads can abort, bounded
-waiting.
+"""HTTP session for botocore: connections of our own `Connector`, requests that other threads can abort, time limits.
 
-`HTTPSession` is botocore's `URLLib3Session` with other connection classes. The `tcp_keepalive` option of botocore would
-set SO_KEEPALIVE only, and a first probe after two hours is of no use behind a router that forgets after five minutes.
+`HTTPSession` is botocore's `URLLib3Session` with other connection classes: they connect by `era5dl.bucket.connect`, and
+report each socket they wait for, even while the headers are awaited. It bounds responses before botocore reads them.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from botocore.httpsession import URLLib3Session
 from urllib3 import ProxyManager
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from era5dl.bucket.cancellation import abort_of_this_thread
+from era5dl.bucket.cancellation import current_abort
 from era5dl.bucket.connect import Connector
-from era5dl.bucket.deadline import Deadline, deadline_of_this_thread
-from era5dl.bucket.proxy import login_wanted
-from era5dl.bucket.responses import BufferedBody, read_answer, read_error
+from era5dl.bucket.deadline import Deadline, current_deadline
+from era5dl.bucket.proxy import login_required
+from era5dl.bucket.responses import BufferedBody, read_body, read_error_body
 from era5dl.errors import Interrupted, Stopped
 
-HEAD = "the head of the answer"  # what is waited for after a request
+HEAD = "the head of the response"  # for messages: what is awaited after a request
 
 
 @dataclass(slots=True)
@@ -64,7 +63,7 @@ class HTTPSession(URLLib3Session):  # type: ignore[misc]
             http=partial(_Pool, connector=connector), https=partial(_TLSPool, connector=connector)
         )
         self._proxy = proxy
-        if proxy:  # botocore would make one that takes no password that is not ASCII
+        if proxy:  # botocore's own would accept only ASCII passwords
             login = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
             manager = ProxyManager(proxy.url, proxy_headers=login, **self._get_pool_manager_kwargs())
             manager.pool_classes_by_scheme = self._pool_classes_by_scheme
@@ -91,7 +90,7 @@ class HTTPSession(URLLib3Session):  # type: ignore[misc]
                 unread = getattr(self._of_this_thread, "unread", None) or Unread()
                 unread.response, unread.socket = response, sock
                 return AWSResponse(request.url, status, headers, response)
-            body = (read_error if status >= 300 else read_answer)(response, sock)
+            body = (read_error_body if status >= 300 else read_body)(response, sock)
         except BaseException:
             self._release_abort()
             raise
@@ -115,16 +114,16 @@ class HTTPSession(URLLib3Session):  # type: ignore[misc]
     def await_head(self, send: Callable[[], Any]) -> tuple[Any, socket.socket | None]:
         """Call `send`, which sends a request and returns urllib3's response with its head read; return that and the
         socket. Raises Interrupted where the head takes longer than a read may, and Stopped."""
-        abort = abort_of_this_thread()
-        if abort is not None and abort.why:
-            raise Stopped(abort.why)
+        abort = current_abort()
+        if abort is not None and abort.reason:
+            raise Stopped(abort.reason)
         with Deadline(self._read_timeout, HEAD) as limit:
             response = send()
-            if not limit.end():
+            if not limit.stop():
                 response.close()
         if response.status == 407 and self._proxy:
             response.close()
-            raise login_wanted(self._proxy)
+            raise login_required(self._proxy)
         return response, limit.socket
 
     def send_unread(self, request: AWSPreparedRequest) -> Any:
@@ -137,13 +136,13 @@ class HTTPSession(URLLib3Session):  # type: ignore[misc]
         return None if self._proxy else self._manager.connection_from_url(url)
 
     def _release_abort(self) -> None:
-        if (abort := abort_of_this_thread()) is not None:
-            abort.watch(None)  # the connection may be another thread's by now
+        if (abort := current_abort()) is not None:
+            abort.watch(None)  # another thread may use the connection by now
 
 
 class _WatchedConnection:
-    """Connects by a `Connector`, and reports to the Abort and the Deadline of this thread which socket it waits on: the
-    socket, since http.client drops the connection's own reference as soon as it reads "Connection: close"."""
+    """Connects by a `Connector`, and reports its socket to the Abort and the Deadline of this thread: the socket, since
+    http.client drops the connection's own reference as soon as it reads "Connection: close"."""
 
     host: Any
     port: Any
@@ -154,22 +153,22 @@ class _WatchedConnection:
     def __init__(self, *args: Any, connector: Connector, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._connector = connector
-        self._twin: socket.socket | None = None  # of a socket that becomes one of TLS and cannot be watched meanwhile
+        self._duplicate: socket.socket | None = None  # can be watched while TLS is set up on the socket
 
     def connect(self) -> Any:
-        if (abort := abort_of_this_thread()) is not None:
+        if (abort := current_abort()) is not None:
             abort.connected = True
         try:
             result = super().connect()  # type: ignore[misc]
             self.watch_socket()
             return result
         except Exception as error:
-            if abort is not None and abort.why:
-                raise Stopped(abort.why) from error
+            if abort is not None and abort.reason:
+                raise Stopped(abort.reason) from error
             raise
         finally:
-            if self._twin is not None:
-                self._twin.close()
+            if self._duplicate is not None:
+                self._duplicate.close()
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
         self.watch_socket()
@@ -179,25 +178,25 @@ class _WatchedConnection:
         """Report the socket to the Abort and the Deadline of this thread."""
         if self.sock is None:
             return
-        if (abort := abort_of_this_thread()) is not None:
+        if (abort := current_abort()) is not None:
             abort.connected = bool(abort.connected)
             abort.watch(self.sock)
-        if (limit := deadline_of_this_thread()) is not None:
-            limit.begin(self.sock)
+        if (limit := current_deadline()) is not None:
+            limit.start(self.sock)
 
     def _new_conn(self) -> socket.socket:
-        """urllib3's seam for it, and its errors."""
+        """Return a new socket. urllib3 calls this method and expects these errors."""
         connection: Any = self
-        abort = abort_of_this_thread()
+        abort = current_abort()
         try:
             sock = self._connector.connect(self._dns_host, self.port, self.timeout, abort)
-            limit = deadline_of_this_thread()
+            limit = current_deadline()
             if abort is not None or limit is not None:
-                self._twin = sock.dup()
+                self._duplicate = sock.dup()
             if abort is not None:
-                abort.watch(self._twin)
+                abort.watch(self._duplicate)
             if limit is not None:
-                limit.begin(self._twin)
+                limit.start(self._duplicate)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, connection, error) from error
         except TimeoutError as error:
@@ -207,15 +206,15 @@ class _WatchedConnection:
         return sock
 
     def _tunnel(self) -> None:
-        outer = deadline_of_this_thread()
+        outer = current_deadline()
         if outer is not None:
-            outer.end()  # until there is a way to the server, the proxy is what is late
+            outer.stop()  # until the tunnel is open, a delay is the proxy's
         try:
-            with Deadline(self.timeout, "the consent of the proxy") as limit:
-                limit.begin(self._twin or self.sock)
+            with Deadline(self.timeout, "the tunnel through the proxy") as limit:
+                limit.start(self._duplicate or self.sock)
                 super()._tunnel()  # type: ignore[misc]
             if outer is not None:
-                outer.begin()
+                outer.start()
         except Interrupted as late:
             raise self._connector.proxy_error(TimeoutError("timed out")) from late
         except (OSError, HTTPException) as error:
@@ -232,7 +231,7 @@ class _TLSConnection(_WatchedConnection, AWSHTTPSConnection):  # type: ignore[mi
         try:
             return super().connect()
         except ssl.SSLError as error:
-            if self.proxy_is_forwarding:  # urllib3 of before 2.8 secures the way to the proxy without what is below
+            if self.proxy_is_forwarding:  # urllib3 before 2.8 does not call `_connect_tls_proxy`
                 raise self._connector.proxy_error(error) from error
             raise
 

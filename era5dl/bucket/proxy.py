@@ -1,7 +1,7 @@
 """Chooses the proxy for a URL, records where it was configured, and explains its errors without passwords.
 
-A proxy of the settings goes before HTTPS_PROXY and HTTP_PROXY, these before ALL_PROXY, and where none of them is set,
-Windows and macOS are asked for theirs. A lower-case variable goes before its upper-case form, as everywhere.
+The proxy of the settings has priority over HTTPS_PROXY and HTTP_PROXY, and these over ALL_PROXY. Where none is set, the
+system settings of Windows and macOS apply. A lower-case variable has priority over its upper-case form, as usual.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ SETTINGS = "the settings"
 SYSTEM = "the system's settings"
 VARIABLE = "ERA5DL_PROXY"
 _PORTS = {**HTTP, **SOCKS}
-_ALIASES = {"socks": "socks5h"}  # desktops write it so; the proxy knows the names that are meant for it
+_ALIASES = {"socks": "socks5h"}  # as desktops write it; the proxy resolves the names
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,19})://")
-_LONGEST_SOCKS_LOGIN = 127  # bytes that PySocks can count
-_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")  # how http.client says it
+_MAX_SOCKS_LOGIN = 127  # bytes; PySocks has a signed byte for the length
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")  # in a message of http.client
 _HOW = (
-    "Write it as http://HOST:PORT or socks5h://HOST:PORT; a user name and a password come before the host, "
-    "USER:PASSWORD@HOST, and special characters in them as %40 for @."
+    "Write it as http://HOST:PORT or socks5h://HOST:PORT. A user name and a password come before the host, as "
+    "USER:PASSWORD@HOST, with special characters escaped, as %40 for @."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where a proxy is. source: the variable that names it, SETTINGS or SYSTEM."""
+    """Address of a proxy. source: the variable that names it, SETTINGS or SYSTEM."""
 
     scheme: str
     host: str
@@ -49,7 +49,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Without user name and password."""
+        """URL without user name and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
@@ -59,7 +59,7 @@ class Proxy:
 
     @property
     def authorization(self) -> str | None:
-        """The value of Proxy-Authorization; None without a user name or a password."""
+        """Value of Proxy-Authorization; None without a user name and a password."""
         if not self.user and not self.password:
             return None
         return "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
@@ -68,9 +68,9 @@ class Proxy:
         return f"{self.url} (from {self.source})"
 
 
-def parsed(text: str, source: str) -> Proxy:
-    """The proxy that a text names, "host:port" being http's. Raises UsageError, which shows nothing of the text: in a
-    mistyped one a password may be anywhere."""
+def parse_proxy(text: str, source: str) -> Proxy:
+    """Return the proxy that a text names; "host:port" is an HTTP proxy. Raises UsageError, which shows nothing of the
+    text: in a mistyped one a password may be anywhere."""
     text = text.strip()
     scheme = _SCHEME.match(text)
     name = scheme[1].lower() if scheme else "http"
@@ -78,59 +78,58 @@ def parsed(text: str, source: str) -> Proxy:
     if name not in _PORTS:
         known = ", ".join(_PORTS)
         raise UsageError(
-            f"the proxy from {source} cannot be used: its scheme {name!r} is not known",
-            remedy=f"Known are {known}. {_HOW}",
+            f"the proxy from {source} cannot be used: its scheme {name!r} is unknown",
+            remedy=f"Use one of {known}. {_HOW}",
         )
     rest = text[scheme.end() :] if scheme else text
-    login, at, place = rest.rpartition("@")
+    login, at, address = rest.rpartition("@")
     user, _, password = login.partition(":")
-    place = place.removesuffix("/")
-    host, port = _place(place)
-    strange = not text.isprintable() or " " in text or any(mark in login for mark in "/?#")
-    half_a_scheme = scheme is None and user.lower() in {*_PORTS, *_ALIASES}  # http:user:password@host
-    if not host or strange or half_a_scheme or (at and not login):
-        raise UsageError(f"the proxy from {source} cannot be used: it is not a URL of a proxy", remedy=_HOW)
+    host, port = _host_and_port(address.removesuffix("/"))
+    is_invalid = not text.isprintable() or " " in text or any(mark in login for mark in "/?#")
+    has_half_scheme = scheme is None and user.lower() in {*_PORTS, *_ALIASES}  # http:user:password@host
+    if not host or is_invalid or has_half_scheme or (at and not login):
+        raise UsageError(f"the proxy from {source} cannot be used: it is not the URL of a proxy", remedy=_HOW)
     user, password = unquote(user), unquote(password)
-    if name in SOCKS and max(len(user.encode()), len(password.encode())) > _LONGEST_SOCKS_LOGIN:
+    if name in SOCKS and max(len(user.encode()), len(password.encode())) > _MAX_SOCKS_LOGIN:
         raise UsageError(
             f"the proxy from {source} cannot be used: its user name or password is too long for SOCKS",
-            remedy=f"At most {_LONGEST_SOCKS_LOGIN} bytes each can be sent.",
+            remedy=f"Each has at most {_MAX_SOCKS_LOGIN} bytes.",
         )
     return Proxy(name, host, port or _PORTS[name], source, user, password)
 
 
-def _place(place: str) -> tuple[str, int | None]:
-    """("", None) for what is no host with or without a port."""
+def _host_and_port(address: str) -> tuple[str, int | None]:
+    """Split HOST or HOST:PORT; ("", None) for anything else."""
     try:
-        parts = urlsplit(f"//{place}")
-        if parts.path or parts.query or parts.fragment or parts.port == 0 or not place or place[-1] == ":":
+        parts = urlsplit(f"//{address}")
+        if parts.path or parts.query or parts.fragment or parts.port == 0 or not address or address[-1] == ":":
             return "", None
         host = parts.hostname or ""
         return (host, parts.port) if re.fullmatch(r"[\w.:%-]+", host) else ("", None)
-    except ValueError:  # a port that is no number, an unclosed [
+    except ValueError:  # a port that is not a number, an unclosed [
         return "", None
 
 
 def proxy_for(url: str, chosen: str | None = None, environ: Mapping[str, str] | None = None) -> Proxy | None:
-    """The proxy on the way to this URL. chosen: that of the settings, which NO_PROXY does not touch. Raises UsageError
+    """Return the proxy for this URL. chosen: that of the settings, to which NO_PROXY does not apply. Raises UsageError
     for one that cannot be used."""
     environ = os.environ if environ is None else environ
     if chosen:
         is_variable = environ.get(VARIABLE, "").strip().rstrip("/") == chosen.rstrip("/")
-        return parsed(chosen, VARIABLE if is_variable else SETTINGS)
+        return parse_proxy(chosen, VARIABLE if is_variable else SETTINGS)
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or HTTP.get(parts.scheme, 0)
     exceptions = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     source, text = _from_environment(parts.scheme, environ)
     if not source:
         source, text = SYSTEM, _from_system(parts.scheme, host)
-    if not text or is_excepted(host, port, exceptions):
+    if not text or is_bypassed(host, port, exceptions):
         return None
-    return parsed(text, source)
+    return parse_proxy(text, source)
 
 
 def _from_environment(scheme: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """(variable, its value); ("", "") when no variable names any proxy, ("-", "") when one does for another scheme."""
+    """Return a variable and its value; ("", "") for none, ("-", "") if one does for the other scheme."""
     for kind in (scheme, "all"):
         for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
             if text := environ.get(name, "").strip():
@@ -140,8 +139,8 @@ def _from_environment(scheme: str, environ: Mapping[str, str]) -> tuple[str, str
 
 
 def _from_system(scheme: str, host: str) -> str:
-    """What Windows or macOS has been told; "" elsewhere."""
-    import urllib.request as system  # takes a while, and is needed only here
+    """Return the proxy of the system settings of Windows or macOS; "" elsewhere."""
+    import urllib.request as system  # slow to import, and needed only here
 
     for proxies, bypass in (
         ("getproxies_registry", "proxy_bypass_registry"),
@@ -155,25 +154,25 @@ def _from_system(scheme: str, host: str) -> str:
     return ""
 
 
-def is_excepted(host: str, port: int, exceptions: str) -> bool:
-    """Whether NO_PROXY says that this host is reached without a proxy.
+def is_bypassed(host: str, port: int, exceptions: str) -> bool:
+    """Whether NO_PROXY says to connect to this host without a proxy.
 
-    Its entries, with commas or blanks between them: a name, which stands for its subdomains too, with or without a dot
-    before it; an address; a network such as 10.0.0.0/8; `*`. A name or an address may have a port behind it.
+    Its entries are separated by commas or blanks: a name, with or without a leading dot, which includes its subdomains;
+    an address; a network such as 10.0.0.0/8; or `*`. A name or an address may be followed by a port.
     """
     host = host.lower().rstrip(".")
     for entry in re.split(r"[,\s]+", exceptions.lower()):
         if entry == "*":
             return True
-        name, only = _with_port(entry)
-        if not name or only not in (None, port):
+        name, entry_port = _split_port(entry)
+        if not name or entry_port not in (None, port):
             continue
-        if _is_in(host, name):
+        if _matches(host, name):
             return True
     return False
 
 
-def _with_port(entry: str) -> tuple[str, int | None]:
+def _split_port(entry: str) -> tuple[str, int | None]:
     found = re.fullmatch(r"\[([^\]]*)\](?::(\d{1,5}))?|([^:]*):(\d{1,5})", entry)
     if not found:
         return entry, None
@@ -181,8 +180,8 @@ def _with_port(entry: str) -> tuple[str, int | None]:
     return name, int(port) if port else None
 
 
-def _is_in(host: str, name: str) -> bool:
-    with contextlib.suppress(ValueError):  # no address
+def _matches(host: str, name: str) -> bool:
+    with contextlib.suppress(ValueError):  # not an address
         address = ipaddress.ip_address(host)
         with contextlib.suppress(ValueError):
             return address in ipaddress.ip_network(name, strict=False)
@@ -191,59 +190,61 @@ def _is_in(host: str, name: str) -> bool:
     return bool(name) and (host == name or host.endswith(f".{name}"))
 
 
-def failure(proxy: Proxy, error: BaseException) -> Era5Error:
-    """What it means that no connection came about by way of this proxy."""
+def connection_error(proxy: Proxy, error: BaseException) -> Era5Error:
+    """Return the error for a connection through this proxy that failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return Untrusted(f"the certificate of the proxy {proxy} is not trusted: {error.verify_message}")
     tunnel = _TUNNEL.search(str(error))
     if tunnel:
-        return refusal(proxy, int(tunnel[1]), str(error)[tunnel.start(1) :])
+        return status_error(proxy, int(tunnel[1]), str(error)[tunnel.start(1) :])
     if isinstance(error, ConnectionRefusedError):
-        said = "refuses the connection"
+        problem = "refuses the connection"
     elif isinstance(error, TimeoutError):
-        said = "does not answer"
+        problem = "does not answer"
     elif isinstance(error, socket.gaierror | UnicodeError):
-        said = "cannot be found: its name does not resolve"
+        problem = "cannot be found: its name does not resolve"
     elif isinstance(error, ConnectionError | ssl.SSLError | HTTPException):
-        said = "breaks off the connection, or is no proxy of this kind"
+        problem = "breaks off the connection, or is no proxy of this kind"
     else:
-        said = f"cannot be reached: {_words(error)}"
-    return Unreachable(f"the proxy {proxy} {said}", remedy=_remedy(proxy))
+        problem = f"cannot be reached: {_one_line(error)}"
+    return Unreachable(f"the proxy {proxy} {problem}", remedy=_remedy(proxy))
 
 
-def refusal(proxy: Proxy, status: int, words: str = "") -> Era5Error:
-    """What it means that this proxy answers with this HTTP status instead of letting us through."""
+def status_error(proxy: Proxy, status: int, text: str = "") -> Era5Error:
+    """Return the error for a proxy that responds with this HTTP status instead of opening the connection."""
     if status == 407:
-        return login_wanted(proxy)
+        return login_required(proxy)
     if status in (408, 425, 429) or status >= 500:
-        return server_unreachable(proxy, words or str(status))
-    return refused_by_rule(proxy, words or str(status))
+        return server_unreachable(proxy, text or str(status))
+    return forbidden(proxy, text or str(status))
 
 
-def server_unreachable(proxy: Proxy, words: str) -> Era5Error:
-    """The proxy is there, and cannot reach the server. That may pass."""
+def server_unreachable(proxy: Proxy, text: str) -> Era5Error:
+    """Return the error for a proxy that cannot reach the server, perhaps for the moment."""
     return Unreachable(
-        f"the proxy {proxy} cannot reach the server: {words}",
+        f"the proxy {proxy} cannot reach the server: {text}",
         remedy="Check that the proxy itself is online, and the endpoint URL.",
     )
 
 
-def refused_by_rule(proxy: Proxy, words: str) -> Era5Error:
-    """The proxy lets nobody through to this server."""
+def forbidden(proxy: Proxy, text: str) -> Era5Error:
+    """Return the error for a proxy that allows nobody to connect to this server."""
     return BucketRefused(
-        f"the proxy {proxy} does not let anybody through to the server: {words}",
+        f"the proxy {proxy} does not allow connections to the server: {text}",
         remedy="Ask whoever runs the proxy, or use another one.",
     )
 
 
-def login_wanted(proxy: Proxy) -> Era5Error:
-    """The proxy lets nobody through without a login, or not with this one."""
-    said = "does not accept the user name and password" if proxy.authorization else "wants a user name and a password"
-    place = proxy.url.partition("://")[2]
+def login_required(proxy: Proxy) -> Era5Error:
+    """Return the error for a proxy that requires a login, or does not accept this one."""
+    problem = (
+        "does not accept the user name and password" if proxy.authorization else "requires a user name and password"
+    )
+    address = proxy.url.partition("://")[2]
     return BucketRefused(
-        f"the proxy {proxy} {said}",
-        remedy=f"Put them into {proxy.source} as {proxy.scheme}://USER:PASSWORD@{place}, with special characters in "
-        "them as %40 for @.",
+        f"the proxy {proxy} {problem}",
+        remedy=f"Put them into {proxy.source} as {proxy.scheme}://USER:PASSWORD@{address}, with special characters "
+        "escaped, as %40 for @.",
     )
 
 
@@ -252,6 +253,6 @@ def _remedy(proxy: Proxy) -> str:
     return f"Check that the proxy program is running and that {where} names the right host and port."
 
 
-def _words(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     text = str(getattr(error, "strerror", None) or error)
     return (" ".join(text.split()) or type(error).__name__)[:200]

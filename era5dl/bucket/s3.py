@@ -14,26 +14,27 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from era5dl.bucket import response_headers
-from era5dl.bucket.cancellation import Abort, aborting
+from era5dl.bucket.cancellation import Abort, abortable_by
 from era5dl.bucket.client import bucket_url, create_client, send_over
 from era5dl.bucket.connect import Connector
-from era5dl.bucket.error_mapping import translated
+from era5dl.bucket.error_mapping import map_errors
 from era5dl.bucket.fast_get import FastGet
 from era5dl.bucket.get_object import PLAIN_GET, ObjectBody, PlainGet, SendGet, if_match
 from era5dl.bucket.http_session import HTTPSession
-from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo, Parts
+from era5dl.bucket.interface import MAX_OBJECTS, ObjectInfo, Parts
 from era5dl.bucket.proxy import proxy_for
-from era5dl.bucket.responses import described, parsing
-from era5dl.bucket.tls_trust import Trust
+from era5dl.bucket.response_headers import ObjectHeaders
+from era5dl.bucket.responses import map_parser_errors, object_info
+from era5dl.bucket.tls_trust import TrustStore
 from era5dl.errors import BadResponse
 from era5dl.settings import Settings
 
-MOST_IDLE_PAGES = 20  # in a row that bring nothing new; a few happen where much was deleted
+MAX_IDLE_PAGES = 20  # in a row without a new key; a few occur where many objects were deleted
 _NO_HEAD = (405, 501)  # the status where HEAD is not allowed or not implemented
 
 
 class S3Bucket:
-    """`interface.Bucket` for S3 and compatible servers. Make one per process; creating the client takes 0.1 s."""
+    """`interface.Bucket` for S3 and compatible servers. Create one per process: the client takes 0.1 s."""
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.bucket
@@ -41,7 +42,7 @@ class S3Bucket:
         self._client = create_client(settings)
         self._url = bucket_url(self._client, settings.bucket)
         session = HTTPSession(
-            connector=Connector(proxy_for(self._url, settings.proxy), Trust(settings.ca_bundle)),
+            connector=Connector(proxy_for(self._url, settings.proxy), TrustStore(settings.ca_bundle)),
             timeout=(settings.connect_timeout, settings.read_timeout),
             pool_size=settings.pool_size,
         )
@@ -54,23 +55,23 @@ class S3Bucket:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         where = f"{self.name}/{prefix}"  # named also where the prefix is empty
-        with translated(where), parsing(where):
+        with map_errors(where), map_parser_errors(where):
             count = idle = 0
-            before: frozenset[str] = frozenset()
+            previous: frozenset[str] = frozenset()
             for page in self._pages(prefix):
                 if "IsTruncated" not in page and page.get("Name") != self.name:
-                    raise BadResponse(f"{where}: the answer is not a listing of this bucket")
+                    raise BadResponse(f"{where}: the response is not a listing of this bucket")
                 found = [
-                    described(entry["Key"], entry["Size"], entry.get("ETag", ""), entry.get("LastModified"))
+                    object_info(entry["Key"], entry["Size"], entry.get("ETag", ""), entry.get("LastModified"))
                     for entry in page.get("Contents", [])
                 ]
                 if not all(obj.key.startswith(prefix) for obj in found):
-                    raise BadResponse(f"{where}: the listing has keys that were not asked for")
+                    raise BadResponse(f"{where}: the listing has keys that were not requested")
                 keys = frozenset(obj.key for obj in found)
-                count, idle = count + len(found), 0 if keys - before else idle + 1
-                if count > MOST_OBJECTS or idle > MOST_IDLE_PAGES:
-                    raise BadResponse(f"{where}: this listing has no end")
-                before = keys
+                count, idle = count + len(found), 0 if keys - previous else idle + 1
+                if count > MAX_OBJECTS or idle > MAX_IDLE_PAGES:
+                    raise BadResponse(f"{where}: the listing has no end")
+                previous = keys
                 yield from found
 
     def _pages(self, prefix: str) -> Iterator[dict[str, Any]]:
@@ -83,44 +84,44 @@ class S3Bucket:
                 return
             token = page.get("NextContinuationToken")
             if not token or token == following.get("ContinuationToken"):
-                raise BadResponse(f"{self.name}/{prefix}: there is more in this listing, and no way to get at it")
+                raise BadResponse(f"{self.name}/{prefix}: the listing is incomplete and has no next page")
             following = {"ContinuationToken": token}
 
     def head(self, key: str, abort: Abort | None = None) -> ObjectInfo:
-        with aborting(abort), translated(key), parsing(key):
-            found = self._by_head(key)
-            if response_headers.is_doubtful(found):
-                found = response_headers.agreed(key, found, self._by_get(key))
-            return described(key, found.size, found.etag, found.modified)
+        with abortable_by(abort), map_errors(key), map_parser_errors(key):
+            found = self._head(key)
+            if response_headers.needs_confirmation(found):
+                found = response_headers.reconcile(key, found, self._get_first_byte(key))
+            return object_info(key, found.size, found.etag, found.modified)
 
-    def _by_head(self, key: str) -> response_headers.Facts:
-        """Return what a HEAD request says about the object; nothing where the server does not answer HEAD."""
+    def _head(self, key: str) -> ObjectHeaders:
+        """Return what HEAD states about the object; nothing if the server does not know HEAD."""
         try:
             response = self._client.head_object(Bucket=self.name, Key=key)["ResponseMetadata"]
         except ClientError as error:
             response = error.response["ResponseMetadata"]
             if response["HTTPStatusCode"] not in _NO_HEAD:
                 raise
-        return response_headers.described(response["HTTPStatusCode"], response["HTTPHeaders"])
+        return response_headers.from_head(response["HTTPStatusCode"], response["HTTPHeaders"])
 
-    def _by_get(self, key: str) -> response_headers.Facts:
-        """Return what a GET request for the first byte says about the object; the byte itself is not read."""
+    def _get_first_byte(self, key: str) -> ObjectHeaders:
+        """Return what a GET of the first byte states about the object; the byte itself is not read."""
         try:
             response = self._plain_get(ObjectInfo(key, 1, ""), 0, 1)
         except ClientError as error:
             refused = error.response["ResponseMetadata"]
             if refused["HTTPStatusCode"] != 416:
                 raise
-            return response_headers.sampled(416, refused["HTTPHeaders"])
+            return response_headers.from_first_byte(416, refused["HTTPHeaders"])
         with contextlib.closing(response):
-            found = response_headers.sampled(response.status, response.headers)
+            found = response_headers.from_first_byte(response.status, response.headers)
             is_page = response.headers.get("content-type", "").startswith("text/html")
             if response.status == 200 and not found.etag and is_page:
-                raise BadResponse(f"{key}: a web page came instead of the object")
+                raise BadResponse(f"{key}: received a web page instead of the object")
             return found
 
     def parts(self, obj: ObjectInfo, abort: Abort | None = None) -> Parts | None:
-        with aborting(abort), translated(obj.key), parsing(obj.key):
+        with abortable_by(abort), map_errors(obj.key), map_parser_errors(obj.key):
             found = self._client.head_object(Bucket=self.name, Key=obj.key, PartNumber=1, **if_match(obj))
         count, size = found.get("PartsCount"), found.get("ContentLength")
         return Parts(count, size) if count and size else None

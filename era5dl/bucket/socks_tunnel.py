@@ -1,4 +1,4 @@
-"""SOCKS 4 and 5 handshake over an open connection to the proxy, by PySocks."""
+"""SOCKS 4 and 5 handshake over an open connection to the proxy, with PySocks."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 import socks
 
 from era5dl.bucket.cancellation import Abort
-from era5dl.bucket.proxy import Proxy, failure, login_wanted, refused_by_rule, server_unreachable
+from era5dl.bucket.proxy import Proxy, connection_error, forbidden, login_required, server_unreachable
 from era5dl.errors import Era5Error
 
 _NOT_ALLOWED = "0x02"  # by the rules of the proxy; RFC 1928, 6
 
 
 class _Connected(socket.socket):
-    """What PySocks takes for a socket that it connects. All reads together have until `give_up`: a proxy that sends
-    its answer byte by byte must not take longer than a silent one."""
+    """A connected socket in place of the one that PySocks would connect. All reads together have until `give_up`: a
+    proxy that sends its answer byte by byte must not take longer than a silent one."""
 
     give_up = float("inf")
 
     def connect(self, address: Any, /) -> None:
-        """It has been done."""
+        """Do nothing: the socket is connected."""
 
-    def recv_into(self, *args: Any) -> int:  # which its reader calls
+    def recv_into(self, *args: Any) -> int:  # which PySocks calls for each read
         if time.monotonic() > self.give_up:
             raise TimeoutError("timed out")
         return super().recv_into(*args)
 
 
-class _Negotiation(socks.socksocket, _Connected):  # type: ignore[misc]  # the order lets `connect` above be PySocks's
+class _Negotiation(socks.socksocket, _Connected):  # type: ignore[misc]  # PySocks calls `connect` of the next class
     pass
 
 
-def through(
+def open_tunnel(
     sock: socket.socket,
     proxy: Proxy,
     host: str,
@@ -44,41 +44,41 @@ def through(
     give_up: float,
     abort: Abort | None,
 ) -> socket.socket:
-    """A plain socket, with this timeout, that leads through the proxy to `host`; an address or a name that the proxy
-    looks up. Takes `sock` over. give_up: on the monotonic clock.
+    """Return a socket with this timeout that leads through the proxy to `host`, an address or a name that the proxy
+    resolves. Takes over `sock`. give_up: on the monotonic clock.
 
-    Raises Unreachable, BucketRefused when the proxy wants a login or forbids the server.
+    Raises Unreachable; BucketRefused when the proxy requires a login or does not allow the server.
     """
     kinds = {"5": socks.SOCKS5, "4": socks.SOCKS4}
-    talk = _Negotiation(sock.family, sock.type, sock.proto, fileno=sock.detach())
-    talk.give_up = give_up
-    talk.settimeout(timeout)
-    talk.set_proxy(kinds[proxy.scheme[5]], proxy.host, proxy.port, True, proxy.user or None, proxy.password or None)
+    negotiation = _Negotiation(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    negotiation.give_up = give_up
+    negotiation.settimeout(timeout)
+    kind = kinds[proxy.scheme[5]]
+    negotiation.set_proxy(kind, proxy.host, proxy.port, True, proxy.user or None, proxy.password or None)
     if abort is not None:
-        abort.watch(talk)
+        abort.watch(negotiation)
     try:
-        talk.connect((host, port))
-    except OSError as error:  # PySocks's are among them
-        raise _meaning(proxy, error) from error
+        negotiation.connect((host, port))
+    except OSError as error:  # PySocks' errors are subclasses
+        raise _map_error(proxy, error) from error
     finally:
         if abort is not None:
             abort.watch(None)
-        done = talk.proxy_peername is not None
-        if not done:
-            talk.close()
-    plain = socket.socket(fileno=talk.detach())
+        if negotiation.proxy_peername is None:  # it failed
+            negotiation.close()
+    plain = socket.socket(fileno=negotiation.detach())
     plain.settimeout(timeout)
     return plain
 
 
-def _meaning(proxy: Proxy, error: OSError) -> Era5Error:
+def _map_error(proxy: Proxy, error: OSError) -> Era5Error:
     while isinstance(error, socks.ProxyError) and isinstance(error.socket_err, OSError):
         error = error.socket_err
     if isinstance(error, socks.SOCKS5AuthError):
-        return login_wanted(proxy)
+        return login_required(proxy)
     if isinstance(error, socks.SOCKS5Error | socks.SOCKS4Error):
-        code, _, words = str(error).partition(": ")
-        return (refused_by_rule if code == _NOT_ALLOWED else server_unreachable)(proxy, words)
-    if isinstance(error, socks.ProxyError):  # it hangs up, or says what is not SOCKS
-        return failure(proxy, ConnectionError(str(error)))
-    return failure(proxy, error)
+        code, _, text = str(error).partition(": ")
+        return (forbidden if code == _NOT_ALLOWED else server_unreachable)(proxy, text)
+    if isinstance(error, socks.ProxyError):  # the proxy hung up, or its answer is not SOCKS
+        return connection_error(proxy, ConnectionError(str(error)))
+    return connection_error(proxy, error)

@@ -1,7 +1,8 @@
-"""TLS trust: a CA file that was configured, else the system's certificate store and the bundled one.
+"""Which certificates are trusted: a configured CA file, or the system's certificate store together with a bundled one.
 
-The system's store has what a company's IT put there; the bundled one has the usual authorities where the system has no
-store, as in small containers, or an old one. Certificates and host names are always verified.
+The system's store has the certificates of a company's own authority. The bundled one (certifi's, or botocore's) has the
+public authorities for systems without a store, such as small containers, or with an old one. Certificates and host
+names are always verified.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from era5dl.errors import Untrusted
 SETTING = "--ca-bundle"
 OWN_VARIABLE = "ERA5DL_CA_BUNDLE"
 VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-# There the system itself judges, at each handshake. truststore holds a lock of the context meanwhile, so that one that
-# is shared would make all handshakes wait for the slowest.
-_SYSTEM_JUDGES = sys.platform in ("win32", "darwin")
+# Here the system verifies each handshake, and truststore locks the context meanwhile: with a shared context all
+# handshakes would wait for the slowest.
+_SYSTEM_VERIFIES = sys.platform in ("win32", "darwin")
 
 
-class Trust:
-    """file: the CA file that alone is believed, or None. source: the flag or variable that names it."""
+class TrustStore:
+    """Creates TLS contexts.
+
+    file: the CA file that alone is trusted, or None. source: the option or variable that names it.
+    """
 
     def __init__(self, ca_file: str | None = None, environ: Mapping[str, str] | None = None) -> None:
         environ = os.environ if environ is None else environ
@@ -38,19 +42,20 @@ class Trust:
         self._shared: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
-        """For a new connection. Raises Untrusted when the CA file cannot be used."""
-        if self.file is None and _SYSTEM_JUDGES:
-            return _of_system_and_bundle()
+        """Return the context for a new connection. Raises Untrusted when the CA file cannot be used."""
+        if self.file is None and _SYSTEM_VERIFIES:
+            return _system_and_bundle()
         with self._lock:
-            if self._shared is None:  # reading the certificates takes as long as some handshakes
-                self._shared = self._of_file(self.file) if self.file else _of_system_and_bundle()
+            if self._shared is None:  # reading the certificates takes as long as several handshakes
+                self._shared = self._only(self.file) if self.file else _system_and_bundle()
             return self._shared
 
-    def _of_file(self, file: str) -> ssl.SSLContext:
-        context = _plain()
+    def _only(self, file: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificates and host names
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
         try:
             context.load_verify_locations(file)
-        except OSError as error:  # ssl.SSLError is one
+        except OSError as error:  # or ssl.SSLError, a subclass
             reason = getattr(error, "reason", None) or error.strerror or str(error)
             raise Untrusted(
                 f"the CA file {file} (from {self.source}) cannot be used: {reason}",
@@ -59,22 +64,16 @@ class Trust:
         return context
 
 
-def _of_system_and_bundle() -> ssl.SSLContext:
+def _system_and_bundle() -> ssl.SSLContext:
     import truststore
     from botocore.httpsession import get_cert_path
 
     context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not _SYSTEM_JUDGES:
-        # The same certificates in a context without that lock: truststore loads them when it first wraps something.
+    if not _SYSTEM_VERIFIES:
+        # The same certificates in a context without truststore's lock: it loads them when it first wraps something.
         wrapped = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
         context = wrapped.context
         context.sslsocket_class, context.sslobject_class = ssl.SSLSocket, ssl.SSLObject
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
     context.load_verify_locations(get_cert_path(True))
-    return context
-
-
-def _plain() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificates and host names
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
     return context

@@ -22,7 +22,7 @@ from xml.sax.saxutils import unescape
 
 from era5dl import thread_registry
 from era5dl.bucket.connect import Connector
-from era5dl.bucket.proxy import Proxy, refusal
+from era5dl.bucket.proxy import Proxy, status_error
 from era5dl.errors import Era5Error, OutOfThreads, Untrusted
 
 STEP_LIMIT = 5.0  # seconds for each step of a probe
@@ -165,7 +165,7 @@ def _open_tunnel(sock: socket.socket, route: Route, proxy: Proxy) -> None:
         head += byte
     status = head.split(b"\r\n", 1)[0].decode("latin-1").split(maxsplit=1)[-1]
     if not status.startswith("2"):
-        raise refusal(proxy, int(status[:3]) if status[:3].isdecimal() else 0, status[:200])
+        raise status_error(proxy, int(status[:3]) if status[:3].isdecimal() else 0, status[:200])
 
 
 def _request(sock: socket.socket, route: Route, target: str, **headers: str) -> HTTPResponse:

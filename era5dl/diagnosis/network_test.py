@@ -13,7 +13,7 @@ from typing import Any
 
 from era5dl.bucket.connect import Connector
 from era5dl.bucket.proxy import proxy_for
-from era5dl.bucket.tls_trust import Trust
+from era5dl.bucket.tls_trust import TrustStore
 from era5dl.diagnosis.connection_probe import (
     STEP_LIMIT,
     ProbeResult,
@@ -88,7 +88,7 @@ def endpoint_of(settings: Settings) -> str:
 def run_network_test(settings: Settings, *, probes: int = PROBES) -> NetworkTest:
     """Measure the route to the bucket. Takes a few seconds on a good line and at most a minute."""
     endpoint = endpoint_of(settings)
-    trust = Trust(settings.ca_bundle)
+    trust = TrustStore(settings.ca_bundle)
     known: dict[str, Any] = {
         "endpoint": endpoint,
         "proxy": None,

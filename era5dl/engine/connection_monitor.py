@@ -85,7 +85,7 @@ class ConnectionMonitor:
             slow = slow_piece(speeds)
             if slow is not None and slow in run.aborts:
                 self._replaced_at = now
-                run.aborts[slow].trip("far slower than the other connections")
+                run.aborts[slow].trigger("far slower than the other connections")
 
 
 def slow_piece(speeds: dict[Piece, float]) -> Piece | None:

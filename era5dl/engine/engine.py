@@ -207,7 +207,7 @@ class Engine:
             run.workers = workers
             run.throttle.set_workers(workers)
             for abort in list(run.aborts.values())[: max(surplus, 0)]:
-                abort.trip("fewer workers")
+                abort.trigger("fewer workers")
             if self._started:
                 self._start_workers_locked()
             run.notify_locked()

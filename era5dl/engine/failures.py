@@ -39,7 +39,7 @@ MAX_CLOSED_CONNECTIONS = 4  # new ones in a row, while open ones are served; aft
 def record_failure(run: RunState, job: Job, error: Era5Error, *, progressed: bool) -> None:
     """The attempt has ended with this error. progressed: it received new bytes first."""
     abort = run.aborts.get(job)
-    was_open = abort is None or not (abort.why or abort.connected)
+    was_open = abort is None or not (abort.reason or abort.connected)
     if isinstance(error, Interrupted | StaleConnection) and not progressed and was_open:
         run.bucket.drop_idle_connections()  # if one connection is dead, the other idle ones most likely are, too
     this_object_only = True
@@ -56,7 +56,7 @@ def record_failure(run: RunState, job: Job, error: Era5Error, *, progressed: boo
         if isinstance(error, DiskError) and error.reaction is Reaction.PAUSE:  # also when we aborted the attempt
             run.counters.barren_attempts += not progressed
             object_failed(run, transfer, error) if this_object_only else _suspend_for_disk(run, transfer, error)
-        elif abort is None or not abort.why or isinstance(error, DiskError | ProofError):
+        elif abort is None or not abort.reason or isinstance(error, DiskError | ProofError):
             _handle(run, job, abort, error, progressed, now)
         elif transfer.decision is None and not transfer.releasing:  # we aborted it: not a failed attempt
             run.scheduler.requeue(job, now, now)

@@ -41,8 +41,8 @@ def fetch(run: RunState, piece: Piece, abort: Abort) -> None:
             attempt.receive()
             return
         if not record_whole_object_answer(run, piece):
-            abort.trip("another connection fetches the whole object")
-            raise Stopped(abort.why)
+            abort.trigger("another connection fetches the whole object")
+            raise Stopped(abort.reason)
         position = body.start
         while writer.next_gap(position):
             attempt.skip(piece.position - position)
@@ -129,7 +129,7 @@ class PieceWriter:
         """Wait, but not longer than until an abort or a change of the rate limit."""
         until = time.monotonic() + seconds
         rate = self._run.rate_limit.rate
-        while (remaining := until - time.monotonic()) > 0 and not abort.why and self._run.rate_limit.rate == rate:
+        while (remaining := until - time.monotonic()) > 0 and not abort.reason and self._run.rate_limit.rate == rate:
             time.sleep(min(remaining, WAIT_SLICE))
 
 
@@ -188,8 +188,8 @@ class _Attempt:
         asked_at = time.monotonic()
         received = self._body.readinto(buffer)
         self._waited = time.monotonic() - asked_at
-        if self._abort.why:
-            raise Stopped(self._abort.why)
+        if self._abort.reason:
+            raise Stopped(self._abort.reason)
         if not received:
             raise Interrupted(f"{self._piece.transfer.obj.key}: the connection ended {missing} bytes too early")
         return received

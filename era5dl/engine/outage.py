@@ -162,7 +162,7 @@ class Prober(threading.Thread):
     def stop(self) -> None:
         """End the thread soon; returns at once."""
         self._stopped.set()
-        self._abort.trip("stop")
+        self._abort.trigger("stop")
 
     def run(self) -> None:
         failures = 0

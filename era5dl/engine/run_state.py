@@ -204,14 +204,14 @@ class RunState:
     def abort_all_locked(self, why: str) -> None:
         """Abort every request. The bytes received so far are kept, and no attempt counts as failed."""
         for abort in self.aborts.values():
-            abort.trip(why)
+            abort.trigger(why)
 
     def abort_superseded_locked(self) -> None:
         """Abort the requests whose pieces have been taken over completely."""
         while self.scheduler.superseded:
             piece = self.scheduler.superseded.pop()
             if piece in self.aborts:
-                self.aborts[piece].trip("another connection fetches the rest")
+                self.aborts[piece].trigger("another connection fetches the rest")
 
     def end_with_error_locked(self, error: Era5Error) -> None:
         """End the run early. The first error counts."""

@@ -48,7 +48,7 @@ def hold(run: RunState, indices: Collection[int]) -> None:
             run.scheduler.withdraw(transfer)
             for job, abort in run.aborts.items():
                 if job.transfer is transfer:
-                    abort.trip("held")
+                    abort.trigger("held")
             settle_locked(run, transfer)
         run.update_state_locked()
 
@@ -87,7 +87,7 @@ def withdraw(run: RunState, transfer: Transfer, decision: Decision, error: Era5E
     run.scheduler.withdraw(transfer)
     for piece in transfer.active:
         if piece in run.aborts:
-            run.aborts[piece].trip("its object cannot go on")
+            run.aborts[piece].trigger("its object cannot go on")
 
 
 # Both

@@ -174,7 +174,7 @@ def _is_aborted(run: RunState, transfer: Transfer, abort: Abort) -> bool:
     """Called between the parts of a long reading. Raises what `claims.ensure_held` raises, so that nothing is copied
     into a part file that another session has taken over."""
     run.session.claims.ensure_held(transfer.index)
-    return bool(abort.why)
+    return bool(abort.reason)
 
 
 # Fetching and verifying
@@ -195,7 +195,7 @@ def _fetch(run: RunState, piece: Piece, abort: Abort) -> None:
         ):
             with run.lock:
                 available = transfer.done.copy()
-            transfer.digest.hash_remaining(available, part.read, lambda: bool(abort.why))
+            transfer.digest.hash_remaining(available, part.read, lambda: bool(abort.reason))
     finally:
         part.release()
 

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from era5dl import thread_registry
-from era5dl.bucket.cancellation import Abort, aborting
+from era5dl.bucket.cancellation import Abort, abortable_by
 from era5dl.errors import Era5Error, OutOfThreads, Reaction, ServerBusy, Stopped
 
 T = TypeVar("T")
@@ -123,14 +123,14 @@ class _Threads(Generic[T]):
         """Abort all requests and let the threads end. Returns at once."""
         self._stopping.set()
         for abort in self._aborts:
-            abort.trip("the planning has ended")
+            abort.trigger("the planning has ended")
 
     def wait(self, seconds: float) -> None:
         """Wait for the threads to end, at most for so long."""
         thread_registry.join_all(self._threads, seconds)
 
     def _work(self, abort: Abort) -> None:
-        with aborting(abort):
+        with abortable_by(abort):
             self._run_tasks()
 
     def _run_tasks(self) -> None:

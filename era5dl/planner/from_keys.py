@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from era5dl.bucket.interface import LONGEST_KEY, Bucket, ObjectInfo
+from era5dl.bucket.interface import MAX_KEY_BYTES, Bucket, ObjectInfo
 from era5dl.errors import Denied, Era5Error, NotFound, Refused, UsageError
 from era5dl.formatting import format_count
 from era5dl.planner.bucket_queries import common_prefix, confirm_empty_objects
@@ -47,7 +47,7 @@ def plan_keys(
         del known[key]
     for key in known:
         if not _is_key(key):
-            raise UsageError(f"{key[:80]!a} is no key.", remedy=f"A key has at most {LONGEST_KEY} bytes of UTF-8.")
+            raise UsageError(f"{key[:80]!a} is no key.", remedy=f"A key has at most {MAX_KEY_BYTES} bytes of UTF-8.")
     if not known:
         only = f", only {describe_passed_over(passed_over)}" if passed_over else ""
         raise UsageError(f"There is no key to fetch{only}.", remedy="Write one object key per line.")
@@ -74,7 +74,7 @@ def describe_passed_over(keys: Sequence[str]) -> str:
 
 def _is_key(text: str) -> bool:
     try:
-        return 0 < len(text.encode("utf-8")) <= LONGEST_KEY
+        return 0 < len(text.encode("utf-8")) <= MAX_KEY_BYTES
     except UnicodeEncodeError:  # a lone surrogate
         return False
 

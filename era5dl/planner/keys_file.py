@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import count
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from era5dl.bucket.interface import MOST_OBJECTS
+from era5dl.bucket.interface import MAX_OBJECTS
 from era5dl.errors import UsageError
 from era5dl.settings import Settings
 
@@ -69,9 +69,9 @@ def _lines(file: io.BufferedReader) -> Iterator[tuple[int, str]]:
                 raise _line_error(number, f"is longer than {MAX_LINE:,} bytes", "Write one object key per line.")
             line = read.decode("utf-8") if isinstance(read, bytes) else read
             total += len(line)
-            if number > MOST_OBJECTS or total > MAX_TEXT:
+            if number > MAX_OBJECTS or total > MAX_TEXT:
                 raise UsageError(
-                    f"The list of keys has more than {MOST_OBJECTS:,} lines or {MAX_TEXT >> 20} MiB.",
+                    f"The list of keys has more than {MAX_OBJECTS:,} lines or {MAX_TEXT >> 20} MiB.",
                     remedy="Divide it into several lists.",
                 )
             yield number, line.removeprefix("\ufeff") if number == 1 else line

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
+from era5dl.bucket.interface import MAX_OBJECTS, ObjectInfo
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_folder_errors
 from era5dl.proof.etag import MAX_PARTS
@@ -26,7 +26,7 @@ from era5dl.validation import Malformed, open_regular_file
 
 _MAX_LINE = 32 * MAX_PARTS + 16_384  # bytes
 _MIN_LINE = len('["",""]')
-_MAX_LINES = 3 * MOST_OBJECTS  # each record is a line and an empty one
+_MAX_LINES = 3 * MAX_OBJECTS  # each record is a line and an empty one
 _MAX_READ_TIME = 5.0  # seconds for reading the whole file
 _MAX_FILE_SIZE = 1 << 30  # bytes; 150,000 files of 1.6 GB in parts of 8 MiB
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT

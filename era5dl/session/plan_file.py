@@ -14,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
+from era5dl.bucket.interface import MAX_OBJECTS, ObjectInfo
 from era5dl.errors import SessionDamaged
 from era5dl.folder.atomic_write import write_atomically
 from era5dl.planner.plan import Missing, Plan
@@ -102,12 +102,12 @@ def _parse(file: BinaryIO, digest: str) -> Plan:
     if header.hex("digest", 64) != digest:
         raise Malformed("it belongs to another plan")
     objects: list[ObjectInfo] = []
-    for row in _rows(file, header.integer("objects", 0, MOST_OBJECTS), 4, sha256):
+    for row in _rows(file, header.integer("objects", 0, MAX_OBJECTS), 4, sha256):
         key, size, etag, last_modified = row
         as_text(key, "a key"), as_text(etag, "an ETag")
         objects.append(ObjectInfo(key, as_integer(size, "a size"), etag, as_integer(last_modified, "a time")))
     missing: list[Missing] = []
-    for key, reason in _rows(file, header.integer("missing", 0, MOST_OBJECTS), 2, sha256):
+    for key, reason in _rows(file, header.integer("missing", 0, MAX_OBJECTS), 2, sha256):
         missing.append(Missing(as_text(key, "a key"), as_text(reason, "a reason")))
     end = _end_marker(len(objects) + len(missing), sha256.hexdigest())
     if file.read(len(end) + 1) != end:

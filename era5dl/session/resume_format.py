@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
+from era5dl.bucket.interface import MAX_OBJECTS, ObjectInfo
 from era5dl.redaction import has_credentials, strip_credentials
 from era5dl.session.checkpoint import Checkpoint, SavedSession
 from era5dl.session.info import SessionInfo
@@ -92,7 +92,7 @@ def parse(data: bytes) -> SavedSession:
         raise Malformed("its checksum is wrong: it is incomplete or was changed")
     if top.integer("version") != VERSION:
         raise Malformed(f"it has version {top.integer('version')}, of another era5dl; this one knows version {VERSION}")
-    files = top.integer("files", 0, MOST_OBJECTS)
+    files = top.integer("files", 0, MAX_OBJECTS)
     info = SessionInfo(
         id=top.hex("id", 12),
         title=top.text("title"),
@@ -105,10 +105,10 @@ def parse(data: bytes) -> SavedSession:
         request=top.object("request"),
         plan_digest=top.hex("plan_digest", 64),
         files=files,
-        missing=top.integer("missing", 0, MOST_OBJECTS),
+        missing=top.integer("missing", 0, MAX_OBJECTS),
         total_bytes=top.integer("total_bytes"),
     )
-    verified, checked = (parse_index_set(top.text(name, 4 * MOST_OBJECTS), files) for name in ("verified", "checked"))
+    verified, checked = (parse_index_set(top.text(name, 4 * MAX_OBJECTS), files) for name in ("verified", "checked"))
     if any(True for start, stop in verified for _ in checked.overlapping(start, stop)):
         raise Malformed("an object is in two states")
     pairs = [parse_unfinished(item, files) for item in top.array("unfinished", MAX_UNFINISHED)]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from era5dl.bucket.interface import MOST_OBJECTS, ObjectInfo
+from era5dl.bucket.interface import MAX_OBJECTS, ObjectInfo
 from era5dl.errors import SessionDamaged, SessionError, SessionNotFound, UnsafeKey, UsageError
 from era5dl.folder.atomic_write import make_folders
 from era5dl.folder.confined_path import ConfinedPath
@@ -69,8 +69,8 @@ class Session:
         Damaged files of an earlier run are renamed, and `notes` says so. Raises UsageError when the plan is too large,
         SessionBusy when another program holds the session, or a DiskError.
         """
-        if len(plan.objects) + len(plan.missing) > MOST_OBJECTS:
-            raise UsageError(f"more than {MOST_OBJECTS:,} files are too many for one session", remedy="Divide them.")
+        if len(plan.objects) + len(plan.missing) > MAX_OBJECTS:
+            raise UsageError(f"more than {MAX_OBJECTS:,} files are too many for one session", remedy="Divide them.")
         home = Path(folder).absolute() / OWN_FOLDER
         with translate_folder_errors(home):
             check_encoding(str(home))

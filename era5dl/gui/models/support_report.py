@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import era5dl
 from era5dl.bucket.proxy import proxy_for
-from era5dl.bucket.tls_trust import Trust
+from era5dl.bucket.tls_trust import TrustStore
 from era5dl.diagnosis.metrics import Sample
 from era5dl.diagnosis.network_test import NetworkTest, Timing, endpoint_of
 from era5dl.diagnosis.rules import Diagnosis
@@ -150,7 +150,7 @@ def _connection(preferences: Preferences) -> list[str]:
         used = f"{_address(proxy.url)}, set in {proxy.source}" if proxy else "none"
     except UsageError as error:
         used = f"cannot be used: {error.kind}"
-    source = Trust(preferences.ca_bundle or None).source
+    source = TrustStore(preferences.ca_bundle or None).source
     trusted = f"those of one file alone, set in {source}" if source else "the system's and the bundled ones"
     return [f"proxy: {used}", f"certificates trusted: {trusted}"]
 
