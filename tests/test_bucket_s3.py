@@ -275,6 +275,16 @@ def test_an_empty_object_without_md5_is_confirmed_by_two_responses(
     assert (http_bucket.head("opaque").size, len(fault_server.log)) == (0, 3)
 
 
+def test_a_head_that_cannot_be_parsed_is_confirmed_by_a_get(canned: CannedBucket) -> None:
+    """Some proxies send Content-Length twice."""
+    first_byte = {"Content-Range": f"bytes 0-0/{len(DATA)}", "ETag": OBJ.etag, **DATED}
+    canned.server.answers = [
+        Answer(200, "OK", {"Content-Length": f"{len(DATA)}, {len(DATA)}", "ETag": OBJ.etag}, length=None),
+        Answer.of(206, "Partial Content", first_byte, DATA[:1]),
+    ]
+    assert canned.bucket.head(KEY) == OBJ
+
+
 def test_a_refused_head_is_replaced_by_a_get(canned: CannedBucket) -> None:
     sample = {"Content-Range": f"bytes 0-0/{len(DATA)}", "ETag": OBJ.etag, **DATED}
     canned.server.answers = [

@@ -95,13 +95,16 @@ class S3Bucket:
             return object_info(key, found.size, found.etag, found.modified)
 
     def _head(self, key: str) -> ObjectHeaders:
-        """Return what HEAD states about the object; nothing if the server does not know HEAD."""
+        """Return what HEAD states about the object; nothing if the server does not know HEAD, or if botocore
+        cannot parse a header."""
         try:
             response = self._client.head_object(Bucket=self.name, Key=key)["ResponseMetadata"]
         except ClientError as error:
             response = error.response["ResponseMetadata"]
             if response["HTTPStatusCode"] not in _NO_HEAD:
                 raise
+        except ValueError:
+            return ObjectHeaders(None, "", 0)
         return response_headers.from_head(response["HTTPStatusCode"], response["HTTPHeaders"])
 
     def _get_first_byte(self, key: str) -> ObjectHeaders:
