@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from era5dl.hdf5.superblock import end_of_file_address
 from era5dl.proof import hdf5
-from era5dl.proof.hdf5 import end_of_file_address
 
 LIBVERS = {"earliest": 0, "v108": 2, "latest": 3}  # h5py's name -> version of the superblock it writes
 

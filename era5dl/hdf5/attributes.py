@@ -1,0 +1,81 @@
+"""HDF5 attributes: numbers and texts of fixed length that describe a group or a dataset.
+
+Up to eight are in the object header, more are in a fractal heap. Source: HDF5 File Format Specification 3.0, section
+IV.A.2.m. Attributes that connect variables with dimension scales are left out: they refer to other objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+from era5dl.hdf5.dense_attributes import read_dense_attributes
+from era5dl.hdf5.field_reader import FieldReader
+from era5dl.hdf5.messages import Datatype, parse_dataspace, parse_datatype
+from era5dl.hdf5.object_header import Message, MessageType
+from era5dl.hdf5.sparse_bytes import SparseBytes, UnsupportedLayout
+from era5dl.hdf5.superblock import Superblock
+
+DIMENSION_SCALE_ATTRIBUTES = frozenset({"CLASS", "DIMENSION_LIST", "NAME", "REFERENCE_LIST"})
+"""Attributes that connect variables with their dimensions (HDF5 dimension scale specification)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute in the file's own type. shape: () for a scalar. data: its elements one after the other."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+    data: bytes
+
+    @property
+    def text(self) -> str | None:
+        """The text of a scalar string attribute, without padding; None for any other."""
+        if self.shape or not self.datatype.name.startswith("S"):
+            return None
+        return self.data.split(b"\0", 1)[0].decode("utf-8", "replace").rstrip(" ")
+
+
+def read_attributes(source: SparseBytes, superblock: Superblock, messages: Iterable[Message]) -> dict[str, Attribute]:
+    """Return the attributes of an object with these header messages, by name.
+
+    Raises DamagedFile, UnsupportedLayout (types other than numbers and texts of fixed length) and MissingBytes.
+    """
+    bodies: list[bytes] = []
+    for kind, body in messages:
+        if kind == MessageType.ATTRIBUTE:
+            bodies.append(body)
+        elif kind == MessageType.ATTRIBUTE_INFO:
+            bodies += read_dense_attributes(source, superblock, body)
+    found: dict[str, Attribute] = {}
+    for body in bodies:
+        attribute = _parse_attribute(body, superblock)
+        if attribute is not None:
+            found[attribute.name] = attribute
+    return found
+
+
+def _parse_attribute(body: bytes, superblock: Superblock) -> Attribute | None:
+    fields = FieldReader(body, superblock)
+    version, flags = fields.integers(2, 1)
+    if version not in (1, 2, 3) or (version > 1 and flags):
+        raise UnsupportedLayout("an attribute of a newer version, or of a shared type")
+    name_size, type_size, space_size = fields.integers(3, 2)
+    if version == 3:
+        fields.skip(1)  # character set of the name
+
+    def padded(size: int) -> bytes:
+        data = fields.take(size)
+        fields.skip(-size % 8 if version == 1 else 0)
+        return data
+
+    name = padded(name_size).split(b"\0", 1)[0].decode("utf-8", "replace")
+    datatype = parse_datatype(padded(type_size), superblock)
+    shape = parse_dataspace(padded(space_size), superblock).shape
+    if name in DIMENSION_SCALE_ATTRIBUTES:
+        return None
+    if not datatype.name:
+        raise UnsupportedLayout(f"the type of the attribute {name}")
+    return Attribute(name, datatype, shape, fields.take(datatype.size * prod(shape)))

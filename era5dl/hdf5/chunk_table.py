@@ -1,0 +1,137 @@
+"""HDF5 chunk table: where each chunk of a dataset is in the file, from a version 1 B-tree.
+
+Source: HDF5 File Format Specification 3.0, section III.A.1 (node type 1). These nodes have no checksum. Therefore the
+table is accepted only when it has exactly one chunk for each place of the dataset's grid.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+from era5dl.hdf5.field_reader import FieldReader
+from era5dl.hdf5.messages import Layout
+from era5dl.hdf5.sparse_bytes import DamagedFile, MissingBytes, SparseBytes, UnsupportedLayout
+from era5dl.hdf5.superblock import Superblock
+from era5dl.ranges import Range
+
+_CHUNK_NODE = 1
+_MAX_CHUNKS = 1 << 16  # of one dataset; the bucket's files have about 1000
+_MAX_CHUNK_SIZE = 1 << 29  # bytes after decompression; the bucket's largest have 154 MB
+_MAX_ENTRIES = 1024  # of one node
+_DEFAULT_ENTRIES = 64  # of one node, unless the file was made with another setting; guides how much is fetched
+
+
+class Chunk(NamedTuple):
+    """A chunk in the file. origin: indices of its first element. Bit i of filter_mask: filter i was not applied."""
+
+    origin: tuple[int, ...]
+    offset: int
+    size: int
+    filter_mask: int
+
+    @property
+    def range(self) -> Range:
+        """The byte range [start, stop) in the file."""
+        return self.offset, self.offset + self.size
+
+
+def read_chunk_table(
+    source: SparseBytes, superblock: Superblock, shape: tuple[int, ...], layout: Layout
+) -> tuple[Chunk, ...]:
+    """Return the chunks of a dataset of this shape, in the order of their origins.
+
+    A dataset without storage has no chunks. Raises DamagedFile, UnsupportedLayout, and MissingBytes with all nodes that
+    can be named.
+    """
+    chunk_shape = layout.chunk_shape
+    if chunk_shape is None or layout.chunk_tree is None:
+        return ()
+    if len(chunk_shape) != len(shape):
+        raise DamagedFile("chunks in it have no valid shape")
+    if prod(chunk_shape) * layout.element_size > _MAX_CHUNK_SIZE:
+        raise UnsupportedLayout("very large chunks")
+    grid = tuple(-(-length // edge) for length, edge in zip(shape, chunk_shape, strict=True))
+    if prod(grid) > _MAX_CHUNKS:
+        raise UnsupportedLayout("very many chunks")
+    chunks = _ChunkTree(source, superblock, len(shape), prod(grid)).read(layout.chunk_tree)
+    _check_complete(chunks, chunk_shape, grid)
+    return tuple(sorted(chunks))
+
+
+def _check_complete(chunks: list[Chunk], chunk_shape: tuple[int, ...], grid: tuple[int, ...]) -> None:
+    """Check that there is one chunk for each place of the grid, and no other. Raises DamagedFile."""
+    places = set()
+    for chunk in chunks:
+        place = tuple(start // edge for start, edge in zip(chunk.origin, chunk_shape, strict=True))
+        on_grid = all(start % edge == 0 for start, edge in zip(chunk.origin, chunk_shape, strict=True))
+        if not on_grid or not all(index < length for index, length in zip(place, grid, strict=True)):
+            raise DamagedFile("a chunk in it is not where a chunk can be")
+        places.add(place)
+    if len(places) != len(chunks):
+        raise DamagedFile("a chunk is twice in it")
+    if len(places) != prod(grid):
+        raise UnsupportedLayout("a variable with chunks that were never written")
+
+
+class _ChunkTree:
+    """A version 1 B-tree of the chunks of a dataset with `rank` dimensions and at most `limit` chunks."""
+
+    def __init__(self, source: SparseBytes, superblock: Superblock, rank: int, limit: int) -> None:
+        self._source = source
+        self._superblock = superblock
+        self._rank = rank
+        self._limit = limit
+        self._head_size = 8 + 2 * superblock.offset_width
+        self._key_size = 8 + 8 * (rank + 1)  # size, filter mask, origin, and the offset within an element (0)
+        self._step = self._key_size + superblock.offset_width
+
+    def read(self, root: int) -> list[Chunk]:
+        """Return all chunks. Raises MissingBytes with all nodes whose addresses are known."""
+        found: list[Chunk] = []
+        missing: list[Range] = []
+        waiting: list[tuple[int, int | None]] = [(root, None)]  # address and expected level
+        visited: set[int] = set()
+        while waiting:
+            address, level = waiting.pop()
+            if address in visited or len(visited) > 2 * self._limit:
+                raise DamagedFile("a B-tree refers to itself, or is too large")
+            visited.add(address)
+            try:
+                node_level, chunks, children = self._read_node(address)
+            except MissingBytes as error:
+                size = self._head_size + _DEFAULT_ENTRIES * self._step + self._key_size
+                stop = max(min(address + size, self._source.size), *(stop for _, stop in error.ranges))
+                missing.append((address, stop))
+                continue
+            if level is not None and node_level != level:
+                raise DamagedFile("a B-tree node is on a wrong level")
+            found += chunks
+            waiting += [(child, node_level - 1) for child in children]
+            if len(found) > self._limit:
+                raise DamagedFile("a variable in it has too many chunks")
+        if missing:
+            raise MissingBytes(missing)
+        return found
+
+    def _read_node(self, address: int) -> tuple[int, list[Chunk], list[int]]:
+        """Return a node's level with its chunks (a leaf, level 0), or with the addresses of its children."""
+        fields = FieldReader(self._source.get(address, self._head_size), self._superblock)
+        fields.signature(b"TREE")
+        kind, level, count = fields.integer(1), fields.integer(1), fields.integer(2)
+        if kind != _CHUNK_NODE or not 0 < count <= _MAX_ENTRIES:
+            raise DamagedFile("a B-tree node is missing")
+        entries = self._source.get(address + self._head_size, count * self._step)
+        chunks, children = [], []
+        for number in range(count):
+            fields = FieldReader(entries[number * self._step : (number + 1) * self._step], self._superblock)
+            size, filter_mask = fields.integers(2, 4)
+            *origin, element_offset = fields.integers(self._rank + 1, 8)
+            child = fields.defined_address()
+            if level:
+                children.append(child)
+            elif element_offset or not size or child + size > self._source.size:
+                raise DamagedFile("a chunk in it is not within the file")
+            else:
+                chunks.append(Chunk(tuple(origin), child, size, filter_mask))
+        return level, chunks, children

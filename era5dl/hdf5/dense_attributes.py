@@ -1,0 +1,151 @@
+"""HDF5 dense attribute storage: attribute messages in a fractal heap, found through a version 2 B-tree.
+
+Source: HDF5 File Format Specification 3.0, sections IV.A.2.v (attribute info message), III.A.2 (version 2 B-tree) and
+III.G (fractal heap). Read are B-trees of one node and heaps of direct blocks, which hold about 30 attributes of up to
+4 kB. All checksums are verified.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from era5dl.hdf5.field_reader import FieldReader, verify_checksum
+from era5dl.hdf5.sparse_bytes import DamagedFile, SparseBytes, UnsupportedLayout
+from era5dl.hdf5.superblock import Superblock
+
+_NAME_INDEX = 8  # type of a B-tree that finds attributes by name
+_NAME_RECORD = 17  # bytes: heap ID (8), message flags, creation order, hash of the name
+_HEAP_ID = 8  # bytes
+_MAX_RECORDS = 256
+_MAX_BLOCK = 1 << 16  # bytes of a direct block
+_MAX_BLOCKS = 256
+
+
+def read_dense_attributes(source: SparseBytes, superblock: Superblock, info: bytes) -> list[bytes]:
+    """Return the attribute messages to which an attribute info message with this body refers.
+
+    Raises DamagedFile, UnsupportedLayout and MissingBytes.
+    """
+    fields = FieldReader(info, superblock)
+    fields.skip(1)
+    fields.skip(2 if fields.integer(1) & 0x01 else 0)  # maximum creation index
+    heap, tree = fields.address(), fields.address()
+    if heap is None or tree is None:
+        return []
+    source.require([(heap, heap + _heap_header_size(superblock)), (tree, tree + _tree_header_size(superblock))])
+    heap_ids = _read_heap_ids(source, superblock, tree)
+    return _FractalHeap(source, superblock, heap).read_objects(heap_ids)
+
+
+def _tree_header_size(superblock: Superblock) -> int:
+    return 22 + superblock.offset_width + superblock.length_width
+
+
+def _heap_header_size(superblock: Superblock) -> int:
+    return 26 + 3 * superblock.offset_width + 12 * superblock.length_width
+
+
+def _read_heap_ids(source: SparseBytes, superblock: Superblock, address: int) -> list[bytes]:
+    header = source.get(address, _tree_header_size(superblock))
+    fields = FieldReader(header, superblock)
+    fields.signature(b"BTHD")
+    verify_checksum(header)
+    version, kind = fields.integers(2, 1)
+    fields.skip(4)  # node size
+    record_size, depth = fields.integers(2, 2)
+    fields.skip(2)  # when nodes are split and merged
+    root, count = fields.address(), fields.integer(2)
+    if (version, kind, record_size) != (0, _NAME_INDEX, _NAME_RECORD) or depth or count > _MAX_RECORDS:
+        raise UnsupportedLayout("an object with very many attributes")
+    if root is None:
+        return []
+    leaf = source.get(root, 10 + count * _NAME_RECORD)
+    fields = FieldReader(leaf, superblock)
+    fields.signature(b"BTLF")
+    verify_checksum(leaf)
+    fields.skip(2)  # version and type
+    return [fields.take(_NAME_RECORD)[:_HEAP_ID] for _ in range(count)]
+
+
+class _FractalHeap:
+    """A fractal heap without filters: its managed objects are in direct blocks below at most one indirect block."""
+
+    def __init__(self, source: SparseBytes, superblock: Superblock, address: int) -> None:
+        self._source = source
+        self._superblock = superblock
+        offset, length = superblock.offset_width, superblock.length_width
+        header = source.get(address, _heap_header_size(superblock))
+        fields = FieldReader(header, superblock)
+        fields.signature(b"FRHP")
+        verify_checksum(header)
+        version, id_size, filters = fields.integer(1), fields.integer(2), fields.integer(2)
+        if version or id_size != _HEAP_ID or filters:
+            raise UnsupportedLayout("attributes in a heap of an unusual kind")
+        self._has_checksums = bool(fields.integer(1) & 0x02)
+        largest_object = fields.integer(4)
+        fields.skip(2 * offset + 10 * length)  # huge and tiny objects, free space, statistics
+        self._width = fields.integer(2)
+        self._first_size, largest_block = fields.length(), fields.length()
+        self._offset_bytes = -(-fields.integer(2) // 8)  # of an offset in the heap
+        self._length_bytes = -(-min(largest_block, largest_object).bit_length() // 8)
+        fields.skip(2)
+        root, rows = fields.address(), fields.integer(2)
+        if not self._first_size or not self._width or self._width * rows > _MAX_BLOCKS:
+            raise UnsupportedLayout("attributes in a very large heap")
+        if self._offset_bytes + self._length_bytes >= _HEAP_ID or largest_block > _MAX_BLOCK:
+            raise UnsupportedLayout("attributes in a heap of an unusual kind")
+        if rows and self._row_size(rows - 1) > largest_block:
+            raise UnsupportedLayout("attributes in a very large heap")
+        self._blocks: list[tuple[int, int, int]] = []  # offset in the heap, address, size
+        if root is not None:
+            self._blocks = self._read_indirect_block(root, rows) if rows else [(0, root, self._first_size)]
+        self._content: dict[int, bytes] = {}  # address -> block
+
+    def read_objects(self, heap_ids: list[bytes]) -> list[bytes]:
+        """Return the objects with these heap IDs."""
+        self._source.require((address, address + size) for _, address, size in self._blocks)
+        return [self._read_object(heap_id) for heap_id in heap_ids]
+
+    def _read_object(self, heap_id: bytes) -> bytes:
+        fields = FieldReader(heap_id, self._superblock)
+        if fields.integer(1):
+            raise UnsupportedLayout("a very long attribute")  # a "huge" object
+        offset, length = fields.integer(self._offset_bytes), fields.integer(self._length_bytes)
+        index = bisect_right(self._blocks, (offset, self._source.size, 0)) - 1
+        if index < 0:
+            raise DamagedFile("an attribute in it is missing")
+        start, address, size = self._blocks[index]
+        if offset + length > start + size:
+            raise DamagedFile("an attribute in it is truncated")
+        return self._read_block(address, size)[offset - start : offset - start + length]
+
+    def _row_size(self, row: int) -> int:
+        """Return the size of the blocks in a row of the doubling table."""
+        return self._first_size << max(row - 1, 0)
+
+    def _read_indirect_block(self, address: int, rows: int) -> list[tuple[int, int, int]]:
+        header_size = 5 + self._superblock.offset_width + self._offset_bytes
+        size = header_size + rows * self._width * self._superblock.offset_width + 4
+        data = self._source.get(address, size)
+        fields = FieldReader(data, self._superblock)
+        fields.signature(b"FHIB")
+        verify_checksum(data)
+        fields.skip(header_size - 4)
+        found, offset = [], 0
+        for row in range(rows):
+            for _ in range(self._width):
+                child = fields.address()
+                if child is not None:
+                    found.append((offset, child, self._row_size(row)))
+                offset += self._row_size(row)
+        return found
+
+    def _read_block(self, address: int, size: int) -> bytes:
+        if address not in self._content:
+            data = self._source.get(address, size)
+            FieldReader(data, self._superblock).signature(b"FHDB")
+            if self._has_checksums:
+                at = 5 + self._superblock.offset_width + self._offset_bytes
+                verify_checksum(data[:at] + bytes(4) + data[at + 4 :] + data[at : at + 4])
+            self._content[address] = data
+        return self._content[address]

@@ -1,0 +1,66 @@
+"""Index of an HDF5 (netCDF-4) file: its variables, their attributes, and where each chunk of data is.
+
+`read_index` works on the bytes that are in memory and names those that it needs. A file of the bucket takes two rounds:
+its front and its end, then the nodes of the data variable's B-tree, which are between its chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from era5dl.hdf5.attributes import Attribute, read_attributes
+from era5dl.hdf5.groups import read_links
+from era5dl.hdf5.object_header import read_messages
+from era5dl.hdf5.sparse_bytes import DamagedFile, MissingRanges, SparseBytes
+from era5dl.hdf5.superblock import read_superblock
+from era5dl.hdf5.variable import Variable, read_variable
+from era5dl.ranges import Range
+
+_FIRST_REQUEST = 1 << 16  # bytes at the front, and at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The index of a file of `size` bytes. attributes: those of the file itself."""
+
+    size: int
+    variables: dict[str, Variable]
+    attributes: dict[str, Attribute]
+
+
+def first_ranges(size: int) -> list[Range]:
+    """Return the ranges to fetch before anything is known of a file of `size` bytes.
+
+    NCO, which wrote the bucket's files, puts all headers at the front and the coordinates near the end.
+    """
+    if size <= 2 * _FIRST_REQUEST:
+        return [(0, size)]
+    return [(0, _FIRST_REQUEST), (size - _FIRST_REQUEST, size)]
+
+
+def read_index(source: SparseBytes) -> Index:
+    """Return the index of the file of which `source` has some bytes.
+
+    Raises MissingBytes until everything needed is there, DamagedFile for what cannot be a complete HDF5 file, and
+    UnsupportedLayout for a file that has to be fetched whole.
+    """
+    superblock = read_superblock(source)
+    if superblock.end != source.size:
+        raise DamagedFile(f"it has {source.size} bytes, but {superblock.end} according to its header")
+    root = read_messages(source, superblock, superblock.root)
+    links = read_links(source, superblock, root)
+    missing = MissingRanges()
+    attributes = missing.attempt(read_attributes, source, superblock, root)
+    found = [missing.attempt(read_variable, source, superblock, name, address) for name, address in links.items()]
+    missing.raise_if_any()
+    variables = {variable.name: variable for variable in found if variable is not None}
+    _check_disjoint([place for variable in variables.values() for place in variable.raw_data()])
+    return Index(source.size, variables, attributes or {})
+
+
+def _check_disjoint(ranges: list[Range]) -> None:
+    """Check that no two of these ranges overlap. Raises DamagedFile."""
+    ranges.sort()
+    if any(stop > start for (_, stop), (start, _) in pairwise(ranges)):
+        raise DamagedFile("data in it overlap")
