@@ -1,4 +1,4 @@
-"""A fault lab for S3 clients: a bucket on 127.0.0.1 that resets, stalls, lies and goes away, exactly as ordered.
+"""Fault-injecting S3 server for tests of download clients: resets, stalls, wrong responses and outages on request.
 
     with FaultServer() as server:       # for https: FaultServer(certificates=make_certificates(folder))
         server.put("a/b.nc", pseudo_random(1, 3_000_000), part_size=1_000_000)
@@ -6,24 +6,25 @@
         ...                                                     # point a client at server.endpoint_url, server.bucket
         assert server.stats().requests["GET"] == 3
 
-With `FaultServer(upstream="http://127.0.0.1:8333")` it is a proxy in front of a real S3 server: what no fault strikes
-goes there and comes back as it is. Without, it answers HEAD (also with partNumber), GET (Range, If-Match) and
-ListObjectsV2 from memory as S3 does. Path style, to anybody.
+`FaultServer(upstream="http://127.0.0.1:8333")` is a proxy in front of a real S3 server: requests without a fault are
+passed on, and their responses are returned unchanged. Without `upstream` it serves objects from memory, and answers
+HEAD (also with partNumber), GET (Range, If-Match) and ListObjectsV2 as S3 does. Requests are path style and anonymous.
 
-Faults come from sources, asked in the order in which they were added, until one has a fault for the request:
+Faults are chosen by sources. They are asked in the order in which they were added, until one has a fault for the
+request:
 
-    server.script(...)                          one after the other, for one key or for all
-    server.add(Mix(seed=7, share=0.3))          at random, the same for the same seed
+    server.script(...)                          a sequence of faults, for one key or for all
+    server.add(Mix(seed=7, share=0.3))          random faults, the same for the same seed
     server.add(Burst(Fault("slow-down", times=None), period=30, length=10))
     server.add(Every(Fault("outage", seconds=30), period=600))
 
-`Fault` has the terms (where in the body, how long, how often, for which operations), `KINDS` all the kinds with one
-line each; `python -m tests.faultlab --kinds` prints them. What holds for all requests is `server.link = Link(...)`:
-latency, speed, slow connections, deaf ones, a limit on connections, idle ones that die. `server.outage(seconds)`,
-`server.cut_connections()` and, with `Names`, `server.lose_name(seconds)` act at once. `server.stats()` and `server.log`
-say what happened.
+`Fault` has the parameters (where in the body, how long, how often, for which operations). `KINDS` contains all kinds
+with a line of description, which `python -m tests.faultlab --kinds` prints. `server.link = Link(...)` applies to all
+requests: latency, speed, slow or silent connections, a limit on connections, and idle ones that are closed.
+`server.outage(seconds)`, `server.cut_connections()` and, with `Names`, `server.lose_name(seconds)` act at once.
+`server.stats()` and `server.log` report the requests and faults so far.
 
-For a client in another language, or in a process of its own (`process.LabProcess`): README.md beside this file.
+README.md explains the use as a separate process (`process.LabProcess`), and with clients in other languages.
 """
 
 from tests.faultlab.certificates import Certificates, make_certificates

@@ -1,6 +1,6 @@
-"""The fault lab as a program, for clients that are not written in Python: in front of an S3 server, or of a folder.
+"""Runs the fault lab as a program, for clients of any language: in front of an S3 server, or serving a folder.
 
-Prints where it listens, waits for Ctrl-C, then prints as JSON what it did. How to point clients at it: README.md.
+Prints its URL, waits for Ctrl-C, then prints its statistics as JSON. README.md explains how to configure clients.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Any, TextIO
 from tests.faultlab import BUCKET, HEALING, KINDS, Burst, Every, Fault, FaultServer, Link, Mix, make_certificates
 
 COMMANDS = """\
-With --commands it reads one order a line, answers each with one line, and ends when its input does:
-  stats              what happened so far, as JSON
-  reset              count from zero
-  mix SHARE          another share of requests meets a fault
-  calm               no more faults at all
-  outage SECONDS     refuse connections for so long, and break those there are
+With --commands it reads one command per line, answers each with one line, and exits at the end of the input:
+  stats              print the statistics so far, as JSON
+  reset              reset the statistics
+  mix SHARE          inject faults into this share of the requests
+  calm               remove all faults
+  outage SECONDS     break all connections, and refuse new ones for this time
   cut                break all connections
 """
 
 
 def main() -> int:
-    """Read the command line, serve, report."""
+    """Parse the command line, serve, and print the statistics."""
     options = _parser().parse_args()
     if options.kinds:
         print_kinds()
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def obey(server: FaultServer, options: argparse.Namespace, orders: TextIO) -> None:
-    """Do what the lines say, until there are no more."""
+    """Execute commands, one per line, until the end of the input."""
     for line in orders:
         word, _, value = line.strip().partition(" ")
         if word == "stats":
@@ -85,8 +85,8 @@ def obey(server: FaultServer, options: argparse.Namespace, orders: TextIO) -> No
 
 
 def print_kinds() -> None:
-    """The table of all that can go wrong."""
-    print("Faults of single requests (--kind), by what a client has to do about them (--cure):\n")
+    """Print the table of all faults."""
+    print("Faults of single requests (--kind), with what a client has to do about them (--cure):\n")
     for name, kind in KINDS.items():
         print(f"  {name:22}{kind.cure:8}{kind.what}")
     print("\nFor all requests and connections:\n")
@@ -96,12 +96,12 @@ def print_kinds() -> None:
 
 _FOR_ALL = {
     "--burst P/L": "503 SlowDown for every request in the first L of every P seconds",
-    "--outage P/L": "every P seconds nobody listens for L seconds, and all connections are broken",
+    "--outage P/L": "every P seconds, connections are refused for L seconds, and existing ones are broken",
     "--most-connections N": "connections beyond the N-th are reset",
     "--idle-close S": "a connection that was idle for S seconds is closed",
-    "--idle-swallow S": "a connection that was idle for S seconds stays open and swallows all that comes",
+    "--idle-swallow S": "a connection that was idle for S seconds stays open, but never answers again",
     "--slow-every N": "one connection in N has 20 kB/s",
-    "--deaf-every N": "one connection in N is accepted and never says a word",
+    "--deaf-every N": "one connection in N is accepted, but never answers",
     "--speed BYTES": "bytes per second of each connection",
     "--latency S": "seconds before each answer",
 }
@@ -114,25 +114,25 @@ def _parser() -> argparse.ArgumentParser:
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--kinds", action="store_true", help="print all kinds of fault and leave")
+    parser.add_argument("--kinds", action="store_true", help="print all kinds of faults and exit")
     parser.add_argument("--upstream", metavar="URL", help="the S3 server whose bucket is served (path style)")
-    parser.add_argument("--folder", type=Path, help="instead: serve each file below it as an object")
+    parser.add_argument("--folder", type=Path, help="instead of --upstream: serve each file below it as an object")
     parser.add_argument("--bucket", default=BUCKET)
-    parser.add_argument("--port", type=int, default=0, help="where to listen; any free port when left out")
-    parser.add_argument("--tls", action="store_true", help="serve https, with a throw-away certificate")
-    parser.add_argument("--mix", type=float, default=0.0, metavar="SHARE", help="share of requests that meet a fault")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free port)")
+    parser.add_argument("--tls", action="store_true", help="serve https, with a temporary certificate")
+    parser.add_argument("--mix", type=float, default=0.0, metavar="SHARE", help="share of requests with a fault")
     parser.add_argument(
-        "--kind", action="append", choices=sorted(KINDS), metavar="KIND", help="of these kinds only (repeatable)"
+        "--kind", action="append", choices=sorted(KINDS), metavar="KIND", help="only faults of these kinds (repeatable)"
     )
     cures = sorted({kind.cure for kind in KINDS.values()})
-    parser.add_argument("--cure", action="append", choices=cures, help="and of those with this cure (repeatable)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed, the same faults")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long stalls and the like last")
-    parser.add_argument("--in-a-row", type=int, default=3, help="at most so many faults for one key in a row")
+    parser.add_argument("--cure", action="append", choices=cures, help="and those with this cure (repeatable)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same faults")
+    parser.add_argument("--seconds", type=float, default=3.0, help="duration of stalls and similar faults")
+    parser.add_argument("--in-a-row", type=int, default=3, help="maximum number of consecutive faults for a key")
     for option, what in _FOR_ALL.items():
         name, metavar = option.split()
         parser.add_argument(name, type=_TYPES.get(metavar, int), metavar=metavar, help=what)
-    parser.add_argument("--commands", action="store_true", help="read orders from standard input, see below")
+    parser.add_argument("--commands", action="store_true", help="read commands from standard input, see below")
     return parser
 
 
@@ -157,7 +157,7 @@ def _link(options: argparse.Namespace) -> Link:
 
 
 def _order(server: FaultServer, options: argparse.Namespace, share: float) -> None:
-    """All the faults of the command line."""
+    """Add all faults of the command line."""
     if options.outage:
         period, length = options.outage
         server.add(Every(Fault("outage", seconds=length, on=ALL), period=period))

@@ -1,25 +1,25 @@
-"""The body of an answer as a stream that is read once: from memory, from another server, cut short or spoilt."""
+"""Response bodies as streams that are read once: from memory, from another server, truncated or corrupted."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-BLOCK = 1 << 18  # bytes read or sent at once; no connection ever holds more of a body
+BLOCK = 1 << 18  # bytes read or sent at once; a connection never buffers more of a body
 
 
 class Stream(ABC):
-    """Bytes still to come. `len()` is how many; `bytes()` reads all of them."""
+    """A stream of bytes. `len()` is the number of remaining bytes; `bytes()` reads all of them."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many bytes are left."""
+        """Return the number of remaining bytes."""
 
     @abstractmethod
     def read(self, most: int) -> bytes | memoryview:
-        """The next bytes: at least one, at most so many; none at the end. Good until the next call."""
+        """Return the next bytes: at least one, at most `most`; none at the end. Valid until the next call."""
 
     def close(self) -> None:  # noqa: B027 - most have nothing to close
-        """Let go of what is left. May be called more than once."""
+        """Discard the remaining bytes. May be called more than once."""
 
     def __bytes__(self) -> bytes:
         return b"".join(iter(lambda: bytes(self.read(BLOCK)), b""))
@@ -29,12 +29,12 @@ Body = bytes | memoryview | Stream
 
 
 def streamed(body: Body) -> Stream:
-    """Any body as a stream."""
+    """Return any body as a stream."""
     return body if isinstance(body, Stream) else Held(body)
 
 
 class Held(Stream):
-    """Bytes in memory. They are not copied."""
+    """Stream of bytes in memory, which are not copied."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._data = memoryview(data)
@@ -48,7 +48,7 @@ class Held(Stream):
 
 
 class First(Stream):
-    """The first `count` bytes of another stream. Closing it closes that one, too."""
+    """The first `count` bytes of another stream. `close` closes that stream, too."""
 
     def __init__(self, stream: Stream, count: int) -> None:
         self._stream, self._left = stream, min(count, len(stream))
@@ -68,7 +68,7 @@ class First(Stream):
 
 
 class Spoilt(Stream):
-    """Another stream with the bytes [at, at + count) changed: XORed with `mask`, or all zero when it is None."""
+    """Another stream with the bytes [at, at + count) changed: XORed with `mask`, or all zero if it is None."""
 
     def __init__(self, stream: Stream, at: int, count: int = 1, mask: int | None = 1) -> None:
         self._stream, self._start, self._stop, self._mask = stream, at, at + count, mask

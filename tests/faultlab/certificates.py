@@ -1,4 +1,4 @@
-"""Throw-away certificates for 127.0.0.1: an authority of our own, and what a TLS server needs from it."""
+"""Temporary certificates for TLS test servers on 127.0.0.1, issued by a private authority."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DOMAIN = "faultlab.test"  # of the names that `names.Names` invent; `.test` is n
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """`ca_file` is what a client must trust (PEM); `context` is for the server."""
+    """ca_file: PEM file that a client must trust. context: for the server."""
 
     ca_file: Path
     context: ssl.SSLContext

@@ -1,9 +1,9 @@
-"""One connection on a raw socket, plain or TLS: everything that can be done to a client at this level.
+"""Connection on a raw socket, plain or TLS, with everything that a server can do to a client at this level.
 
-The same class serves towards a server behind the lab.
+The class is also used for connections to an upstream server.
 
-The socket never blocks: every wait is in `_wait`, which also wakes when the server ends. So no thread of the server
-outlives it, whatever the client does or leaves undone.
+The socket is non-blocking: every wait is in `_wait`, which also ends when the server is closed. Therefore no thread
+outlives the server, whatever the client does.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 T = TypeVar("T")
 
-SETTLE = 0.05  # seconds the client gets to take what was sent, before a reset throws the rest away
+SETTLE = 0.05  # seconds for the client to read sent bytes before a reset, which discards the rest
 
 
 class Gone(Exception):
-    """The other side went away, or the lab ends."""
+    """The other side has closed the connection, or the server is closing."""
 
 
 class Connection:
-    """A connection. Used by one thread at a time; `cut` may be called by any. context: of a server that talks TLS."""
+    """A connection. Used by one thread at a time; any thread may call `cut`. context: for a server with TLS."""
 
     def __init__(self, sock: socket.socket, ended: socket.socket, context: ssl.SSLContext | None) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._closing = threading.Lock()
-        self._ended = ended  # becomes readable when the server ends
+        self._ended = ended  # becomes readable when the server is closed
         self._came = b""
         self._sock = sock
         if context is not None:
@@ -55,14 +55,14 @@ class Connection:
         return isinstance(self._sock, ssl.SSLSocket)
 
     def handshake(self, seconds: float) -> None:
-        """Agree on TLS; nothing to do on a plain connection."""
+        """Do the TLS handshake. Does nothing on a plain connection."""
         if isinstance(self._sock, ssl.SSLSocket) and not self._do(
             self._sock.do_handshake, selectors.EVENT_READ, time.monotonic() + seconds
         ):
             raise Gone("no handshake in time")
 
     def read_head(self, seconds: float) -> bytes | None:
-        """The head of the next request; None when the client sends none within `seconds`. Raises Gone at its end."""
+        """Return the headers of the next request; None if none arrive within `seconds`. Raises Gone at the end."""
         deadline = time.monotonic() + seconds
         while b"\r\n\r\n" not in self._came:
             if not self._fill(deadline):
@@ -71,7 +71,7 @@ class Connection:
         return head
 
     def read_line(self, seconds: float) -> bytes:
-        """What comes up to the next end of a line. Raises Gone when none comes within `seconds`."""
+        """Return the next line. Raises Gone if it does not arrive within `seconds`."""
         deadline = time.monotonic() + seconds
         while b"\r\n" not in self._came:
             if not self._fill(deadline):
@@ -80,7 +80,7 @@ class Connection:
         return line
 
     def read_exactly(self, count: int, seconds: float) -> bytes:
-        """The next `count` bytes."""
+        """Return the next `count` bytes."""
         data = bytearray(count)
         view = memoryview(data)
         while view:
@@ -88,7 +88,7 @@ class Connection:
         return bytes(data)
 
     def read_into(self, view: memoryview, seconds: float) -> int:
-        """Put what has come into `view`; how many bytes. Raises Gone at the end, and when nothing comes in time."""
+        """Read received bytes into `view`, and return their number. Raises Gone at the end, and after a timeout."""
         if self._came:
             piece, self._came = self._came[: len(view)], self._came[len(view) :]
             view[: len(piece)] = piece
@@ -100,7 +100,7 @@ class Connection:
         raise Gone("nothing came in time")
 
     def skip(self, count: int, seconds: float) -> None:
-        """Read and forget the body of a request."""
+        """Read and discard the body of a request."""
         deadline = time.monotonic() + seconds
         while len(self._came) < count:
             if not self._fill(deadline):
@@ -108,31 +108,31 @@ class Connection:
         self._came = self._came[count:]
 
     def send(self, data: bytes | memoryview) -> None:
-        """Send all of it, for as long as the client takes bytes."""
+        """Send all bytes, as long as the client accepts them."""
         view = memoryview(data)
         while view:
             send = partial(self._sock.send, view[:BLOCK])
             view = view[self._do(send, selectors.EVENT_WRITE, None)[0] :]
 
     def send_below_tls(self, data: bytes) -> None:
-        """Write past the TLS layer, so that what arrives is no TLS record; on a plain connection just more bytes."""
+        """Send bytes below the TLS layer, which are not a TLS record. On a plain connection, send them as usual."""
         with contextlib.suppress(OSError):
             socket.socket.send(self._sock, data)
 
     def pause(self, seconds: float) -> None:
-        """Do nothing for so long. Raises Gone as soon as the client hangs up."""
+        """Wait. Raises Gone as soon as the client closes the connection."""
         deadline = time.monotonic() + seconds
         while self._fill(deadline):
             pass
 
     def swallow(self, seconds: float) -> None:
-        """Stay connected and ignore all that comes, until the client hangs up or the time is over."""
+        """Stay connected and ignore received bytes, until the client closes the connection or the time is over."""
         with contextlib.suppress(Gone):
             self.pause(seconds)
         self._came = b""
 
     def reset(self) -> None:
-        """End with RST: the client's next read fails with "connection reset by peer"."""
+        """Close with RST: the client's next read fails with "connection reset by peer"."""
         with contextlib.suppress(Gone):
             self.pause(SETTLE)
         with contextlib.suppress(OSError):
@@ -140,25 +140,25 @@ class Connection:
         self.drop()
 
     def close(self) -> None:
-        """End with FIN; over TLS say so first (close_notify)."""
+        """Close with FIN, over TLS after close_notify."""
         if isinstance(self._sock, ssl.SSLSocket):
             with contextlib.suppress(OSError, ValueError):  # ValueError: no handshake took place
                 self._sock.unwrap()
         self.drop()
 
     def drop(self) -> None:
-        """End with FIN and nothing before it: over TLS that is a ragged end."""
+        """Close with FIN, over TLS without close_notify (a ragged end)."""
         with self._closing:
             self._sock.close()
             self._selector.close()
 
     def cut(self) -> None:
-        """Break the connection from another thread; the thread that uses it finds out and closes it."""
+        """Break the connection from another thread. The thread that uses it gets an error and closes it."""
         with self._closing, contextlib.suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def _fill(self, deadline: float) -> bool:
-        """Read what has come; False at the deadline."""
+        """Read received bytes into the buffer. Return False at the deadline."""
         for data in self._do(lambda: self._sock.recv(65536), selectors.EVENT_READ, deadline):
             if not data:
                 raise Gone("the other side hung up")
@@ -167,7 +167,7 @@ class Connection:
         return False
 
     def _do(self, action: Callable[[], T], event: int, deadline: float | None) -> list[T]:
-        """Do it as soon as the socket lets us. The result in a list, which is empty at the deadline."""
+        """Run `action` as soon as the socket is ready. Return its result in a list, which is empty at the deadline."""
         result: list[T] = []
         wanted = self._attempt(action, event, result)
         while wanted and self._wait(wanted, deadline):
@@ -175,7 +175,7 @@ class Connection:
         return result
 
     def _attempt(self, action: Callable[[], T], event: int, result: list[T]) -> int:
-        """Try it now: 0 when it is done, else the event to wait for. TLS may have to read in order to write."""
+        """Try `action` now. Return 0 if it is done, else the event to wait for: TLS may have to read to write."""
         try:
             result.append(action())
         except ssl.SSLWantReadError:
@@ -189,7 +189,7 @@ class Connection:
         return 0
 
     def _wait(self, event: int, deadline: float | None) -> bool:
-        """Wait until the socket is ready; False at the deadline. Raises Gone when the server ends."""
+        """Wait until the socket is ready. Return False at the deadline. Raises Gone when the server is closed."""
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             return False

@@ -1,4 +1,4 @@
-"""One HTTP exchange (request and response) on a connection: what the functions in `kinds` work with."""
+"""HTTP exchange (a request and its response) on a connection, on which the functions in `kinds` operate."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SLICE = 0.02  # seconds between two sends of a body whose speed is limited
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request, its connection, and the fault that strikes it.
+    """A request, its connection, and its fault.
 
-    number: of the request, counted over the whole server. speed: bytes per second of this connection, None unlimited.
-    spoilt: whether the payload of this answer is worthless from the start. outage: makes the server refuse connections
-    for so long; lose_name: takes its name out of the names that resolve.
+    number: sequence number of the request on this server. speed: bytes per second of this connection; None for no
+    limit. spoilt: whether the payload of the response is useless from the start. outage(seconds): makes the server
+    refuse connections. lose_name(seconds): makes the resolution of its host name fail.
     """
 
     connection: Connection
@@ -39,25 +39,25 @@ class Exchange:
     opened: list[Stream] = field(default_factory=list)
 
     def honest(self, **headers: str | None) -> Answer:
-        """What S3 would answer; with some headers of the request replaced, or left out where None, if so wished."""
+        """Return the response of S3. headers: replace headers of the request; None removes one."""
         asked = {name: value for name, value in self.request.headers.items() if name not in _header_names(headers)}
         asked |= {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
         return self._asked(replace(self.request, headers=asked))
 
     def size_of_object(self) -> int:
-        """How many bytes the whole object has."""
+        """Return the size of the whole object in bytes."""
         headers = {name: value for name, value in self.request.headers.items() if name != "range"}
         return self._asked(replace(self.request, method="HEAD", headers=headers)).length or 0
 
     def answer(self, answer: Answer, *, speed: int | None = None) -> bool:
-        """Send all of an answer; True, so that an act can end with it. HEAD gets no body."""
+        """Send a whole response, without the body for HEAD. Return True, as the result of a function in `kinds`."""
         self.connection.send(answer.head())
         if self.request.method != "HEAD":
             self.send_body(answer.body, counted=answer.payload, speed=speed)
         return True
 
     def part_of_body(self) -> Stream:
-        """Send the honest headers and the body up to where the fault strikes; returns what was not sent."""
+        """Send the correct headers, and the body up to the position of the fault. Return the rest of the body."""
         answer = self.honest()
         body = streamed(answer.body)
         at = self.strike_at(answer)
@@ -66,30 +66,30 @@ class Exchange:
         return body
 
     def strike_at(self, answer: Answer) -> int:
-        """After how many bytes of this body the fault strikes."""
+        """Return the position of the fault in this body."""
         length = len(answer.body)
         return int(length * self.fault.share) if self.fault.at is None else min(self.fault.at, length)
 
     def seconds(self, default: float) -> float:
-        """How long the fault lasts."""
+        """Return the duration of the fault."""
         return default if self.fault.seconds is None else self.fault.seconds
 
     def retry_after(self) -> dict[str, str]:
-        """A Retry-After header, if the fault names seconds."""
+        """Return a Retry-After header if the fault has `seconds`, else no header."""
         return {} if self.fault.seconds is None else {"Retry-After": str(round(self.fault.seconds))}
 
     def send_body(self, body: Body, *, counted: bool = True, speed: int | None = None) -> None:
-        """Send bytes at the speed of this connection, or at `speed`, whichever is lower; counted as they leave."""
+        """Send bytes at the lower of this connection's speed and `speed`, and count them."""
         limits = [limit for limit in (self.speed, speed) if limit]
         limit = min(limits, default=0)
-        least = max(1, int(SLICE * limit))  # at once: byte by byte, the server's CPU would be the limit
+        least = max(1, int(SLICE * limit))  # per send: with single bytes the server's CPU would be the limit
         stream = streamed(body)
         began, sent = time.monotonic(), 0
         while len(stream):
             allowed = int((time.monotonic() - began) * limit) + least - sent if limit else BLOCK
             if allowed >= min(least, len(stream)):
                 piece = stream.read(min(allowed, BLOCK))
-                if counted:  # first, so that who has the bytes finds them counted
+                if counted:  # before sending, so that bytes are counted when the client has them
                     self.recorder.sent(self.logged, len(piece), spoilt=self.spoilt)
                 self.connection.send(piece)
                 sent += len(piece)
@@ -97,16 +97,16 @@ class Exchange:
                 self.connection.pause(SLICE)
 
     def replace_object(self) -> None:
-        """Put a new version in the object's place; all that was sent of the old one was in vain."""
+        """Replace the object by a new version, and count the sent bytes of the old one as destroyed."""
         self.origin.replace(self.request.key)
         self.recorder.replaced(self.logged)
 
     def spoil_object(self) -> None:
-        """Some bytes of this answer are wrong: count the object as lost, for no checksum tells which bytes they are."""
+        """Count the whole object as destroyed, because no checksum shows which bytes of this response are wrong."""
         self.recorder.spoilt(self.logged, self.size_of_object())
 
     def close(self) -> None:
-        """Let go of what was opened for this request and not read to its end."""
+        """Close the streams that were opened for this request and not read to their end."""
         for stream in self.opened:
             stream.close()
 

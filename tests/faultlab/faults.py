@@ -1,4 +1,4 @@
-"""Which fault strikes which request: one by one from a script, at random from a seed, or in bursts by the clock."""
+"""Selection of faults for requests: from a script, at random from a seed, or periodically."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import Protocol
 from tests.faultlab.http import Request
 from tests.faultlab.kinds import KINDS
 
-WORD_GOOD = "none"  # in a script: this request is answered well
+WORD_GOOD = "none"  # in a script: this request gets a correct response
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault, to strike one or more requests: `Fault("body-reset", at=1000)`. All kinds are in `kinds.KINDS`.
+    """A fault of one or more requests, such as `Fault("body-reset", at=1000)`. All kinds are in `kinds.KINDS`.
 
-    Each kind's line in that table says which of the terms it looks at.
+    The description of each kind mentions the parameters that it uses.
     """
 
     kind: str
     _: KW_ONLY
-    at: int | None = None  # strikes after so many bytes of the body; None: after `share` of it
+    at: int | None = None  # number of bytes of the body before the fault; None: `share` of the body
     share: float = 0.5
-    seconds: float | None = None  # how long it holds, waits or asks to wait; None: the kind's own default
-    rate: int = 20_000  # bytes per second of what is slow
-    closes: bool = False  # the connection is closed after the answer, and nothing in it says so
-    times: int | None = 1  # how many matching requests it strikes; None: all from now on
-    on: tuple[str, ...] = ("get",)  # of "get", "head", "list": the operations it strikes
+    seconds: float | None = None  # duration of the fault, or value of Retry-After; None: the default of the kind
+    rate: int = 20_000  # bytes per second of slow responses
+    closes: bool = False  # whether the connection is closed after the response without `Connection: close`
+    times: int | None = 1  # number of matching requests with the fault; None: all
+    on: tuple[str, ...] = ("get",)  # operations with the fault: "get", "head", "list"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS and self.kind != WORD_GOOD:
@@ -39,15 +39,15 @@ class Fault:
 
 
 class Source(Protocol):
-    """Decides about every request. Called by many threads."""
+    """Chooses the faults of requests. Called by many threads."""
 
     def pick(self, request: Request) -> Fault | None:
-        """The fault for this request, or None to leave it to the next source."""
+        """Return the fault of this request; None to ask the next source."""
         ...
 
 
 class Script:
-    """Faults in the order written, each for its own number of requests, for one key or (None) for any."""
+    """A sequence of faults, each for a number of requests, for one key or for any (None)."""
 
     def __init__(self, faults: Iterable[Fault], key: str | None = None) -> None:
         self._key = key
@@ -66,7 +66,7 @@ class Script:
 
     @property
     def left(self) -> tuple[Fault, ...]:
-        """What has not struck yet."""
+        """Return the faults that have not been used yet."""
         with self._lock:
             return tuple(self._left)
 
@@ -79,19 +79,19 @@ class Script:
             del self._left[index]
 
 
-# The kinds that a client gets over by asking again, and that cost neither a checksum nor a new look at the object.
+# Kinds that a client survives by repeating the request, without a checksum or another look at the object.
 HEALING = tuple(name for name, kind in KINDS.items() if kind.cure == "again")
 
 
 class Mix:
-    """A random fault on a share of the requests.
+    """Random faults for a share of the requests.
 
-    Whether the n-th request for a key meets a fault, and which, depends on the seed, the key and n alone: not on the
-    clock, and not on what other threads do at the same time.
+    Whether the n-th request for a key has a fault, and which, depends only on the seed, the key and n: not on the
+    clock or on other threads.
 
-    share: of the requests that meet a fault, 0..1. at_most: faults in all. in_a_row: faults for one key before one of
-    its requests is let through, so that no budget of retries is used up by bad luck. seconds: for all its faults;
-    without it stalls take the half minute that is their default.
+    share: fraction of requests with a fault, 0..1. at_most: maximum number of faults. in_a_row: maximum number of
+    consecutive faults for a key, so that retry budgets are not exhausted by chance. seconds: for all faults; None for
+    the default of each kind, which is half a minute for stalls.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Mix:
 
 
 class Burst:
-    """The same fault for all requests in the first `length` of every `period` seconds, the first request being at 0."""
+    """The same fault for all requests in the first `length` of every `period` seconds, from the first request on."""
 
     def __init__(self, fault: Fault, *, period: float, length: float) -> None:
         self._fault, self._period, self._length = fault, period, length
@@ -138,12 +138,12 @@ class Burst:
             return None
         now = time.monotonic()
         if self._began is None:
-            self._began = now  # two threads at once: the same moment
+            self._began = now  # by several threads at the same time, which does not matter
         return self._fault if (now - self._began) % self._period < self._length else None
 
 
 class Every:
-    """One fault at the first request after each `period` seconds from now; the first after one period."""
+    """One fault per `period` seconds, for the first request after its end."""
 
     def __init__(self, fault: Fault, *, period: float) -> None:
         self._fault, self._period = fault, period

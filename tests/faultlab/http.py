@@ -1,4 +1,4 @@
-"""Just enough HTTP/1.1 for a server whose answers may be wrong on purpose: requests in, answers out."""
+"""Minimal HTTP/1.1 of the fault lab: parses requests, and formats responses that may be invalid on purpose."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.faultlab.bodies import Body
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came. Header names are in lower case; the path is `/bucket/key`."""
+    """A received request. Header names are in lower case; the path is `/bucket/key`."""
 
     method: str
     target: str
@@ -23,7 +23,7 @@ class Request:
 
     @classmethod
     def parse(cls, head: bytes) -> Request:
-        """Read the head of a request, the empty line that ends it left out. Raises ValueError for anything else."""
+        """Parse the headers of a request, without the empty line after them. Raises ValueError if they are invalid."""
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, version = first.split(" ")
         if not version.startswith("HTTP/1."):
@@ -35,7 +35,7 @@ class Request:
 
     @property
     def operation(self) -> str:
-        """ "get" or "head" for an object, "list" for the bucket, else "other"."""
+        """The operation: "get" or "head" for an object, "list" for the bucket, else "other"."""
         if self.key:
             return {"GET": "get", "HEAD": "head"}.get(self.method, "other")
         return "list" if self.method == "GET" else "other"
@@ -43,9 +43,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to say. `length` is the Content-Length to claim: that of the body, another one (a lie), or None for none.
+    """A response. length: value of Content-Length, which may differ from the body's; None for no such header.
 
-    raw: the head as another server wrote it, to be passed on byte for byte; an answer made of this one has none.
+    raw: headers as received from an upstream server, which are sent unchanged; responses derived from it have none.
     """
 
     status: int
@@ -58,15 +58,15 @@ class Answer:
 
     @classmethod
     def of(cls, status: int, reason: str, headers: dict[str, str], body: Body, *, payload: bool = False) -> Answer:
-        """An answer whose Content-Length is true."""
+        """Return a response with a correct Content-Length."""
         return cls(status, reason, headers, body, len(body), payload)
 
     def but(self, *, add: dict[str, str] | None = None, **changes: Any) -> Answer:
-        """This answer with other fields, and with some headers added or replaced."""
+        """Return this response with other fields, and with headers added or replaced."""
         return replace(self, headers=self.headers | (add or {}), raw=b"", **changes)
 
     def head(self) -> bytes:
-        """Status line and headers, with the empty line after them."""
+        """Return status line and headers, with the empty line after them."""
         if self.raw:
             return self.raw
         lines = [f"HTTP/1.1 {self.status} {self.reason}"]
@@ -85,7 +85,7 @@ def error_answer(
     headers: dict[str, str] | None = None,
     details: dict[str, str] | None = None,
 ) -> Answer:
-    """An error as S3 writes it: XML with a code, a message and the request's id."""
+    """Return an error in the format of S3: XML with a code, a message and a request id."""
     extra = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in (details or {}).items())
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{escape(message)}</Message>{extra}'

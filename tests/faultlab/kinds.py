@@ -1,13 +1,14 @@
-"""Every kind of fault, by name. The first line of each function is its entry in the table (`python -m tests.faultlab`).
+"""All kinds of faults, by name. The first docstring line of each function is its description in the table of
+`python -m tests.faultlab --kinds`.
 
-`cure` says what a client has to do about it:
-  again   ask again for what is missing; some lie, and a client must notice that this is not what it asked for
-  slower  ask again, later, and less often
+`cure` is what a client has to do about it:
+  again   request the missing bytes again; the client must notice responses that do not match the request
+  slower  request again later, and send fewer requests
   wait    wait until the network is back
-  anew    it is another version of the object now: look again, begin again
-  proof   nothing but a checksum of the content shows it
-  never   asking again does not help
-  none    nothing is wrong; it is slow or unusual, and must be borne
+  anew    start again with the current version of the object
+  proof   detect it by a checksum of the content
+  never   give up: repeating the request does not help
+  none    accept the response, which is correct, but slow or unusual
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from tests.faultlab.http import Answer, error_answer
 if TYPE_CHECKING:
     from tests.faultlab.exchange import Exchange
 
-Play = Callable[["Exchange"], bool]  # plays the fault; True: the connection can be used again
+Play = Callable[["Exchange"], bool]  # sends the faulty response; returns whether the connection can be used again
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of fault: what to call it, what a client should do about it, how it is played.
+    """One kind of fault: its name, what a client should do about it, and the function that causes it.
 
-    spoils: nothing that is sent in its answers is of use to a client that looks: `Stats.destroyed` counts it.
+    spoils: a client that validates responses cannot use any of their bytes, which count as `Stats.destroyed`.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Kind:
 
     @property
     def what(self) -> str:
-        """One line for people."""
+        """A line of description."""
         return (self.act.__doc__ or "").strip().splitlines()[0]
 
 
@@ -52,7 +53,7 @@ KINDS: dict[str, Kind] = {}
 
 
 def kind(cure: str, *, spoils: bool = False) -> Callable[[Play], Play]:
-    """Enter a function into the table under its own name, with hyphens."""
+    """Decorator that registers a function under its name, with hyphens."""
 
     def enter(act: Play) -> Play:
         name = act.__name__.lstrip("_").replace("_", "-")
@@ -62,32 +63,32 @@ def kind(cure: str, *, spoils: bool = False) -> Callable[[Play], Play]:
     return enter
 
 
-# -- before a byte of the answer ------------------------------------------------------------------------------------
+# -- before the first byte of the response --------------------------------------------------------------------------
 
 
 @kind("again")
 def reset_at_once(exchange: Exchange) -> bool:
-    """The connection is reset before a byte of the answer."""
+    """The connection is reset before the first byte of the response."""
     exchange.connection.reset()
     return False
 
 
 @kind("again")
 def empty_reply(exchange: Exchange) -> bool:
-    """The connection is closed before a byte of the answer."""
+    """The connection is closed before the first byte of the response."""
     return False
 
 
 @kind("again")
 def stall_before_headers(exchange: Exchange) -> bool:
-    """No answer for `seconds` (30), then the end."""
+    """No response for `seconds` (30), then the connection is closed."""
     exchange.connection.swallow(exchange.seconds(30))
     return False
 
 
 @kind("none")
 def late_first_byte(exchange: Exchange) -> bool:
-    """The right answer, after `seconds` (1)."""
+    """The correct response, after `seconds` (1)."""
     exchange.connection.pause(exchange.seconds(1))
     return exchange.answer(exchange.honest())
 
@@ -101,14 +102,14 @@ def half_header(exchange: Exchange) -> bool:
 
 @kind("again")
 def garbage(exchange: Exchange) -> bool:
-    """Something that is not HTTP."""
+    """A response that is not HTTP."""
     exchange.connection.send(b"220 mail.example ESMTP ready when you are\r\n\r\n")
     return False
 
 
 @kind("wait")
 def outage(exchange: Exchange) -> bool:
-    """Nobody listens for `seconds` (2): every connection is broken, new ones are refused."""
+    """For `seconds` (2) all connections are broken, and new ones are refused."""
     exchange.outage(exchange.seconds(2))
     exchange.connection.reset()
     return False
@@ -116,7 +117,7 @@ def outage(exchange: Exchange) -> bool:
 
 @kind("wait")
 def name_lost(exchange: Exchange) -> bool:
-    """DNS fails for `seconds` (2), and every connection is broken. For clients that use `faultlab.Names`."""
+    """DNS fails for `seconds` (2), and all connections are broken. Needs `faultlab.Names`."""
     exchange.lose_name(exchange.seconds(2))
     exchange.connection.reset()
     return False
@@ -124,21 +125,21 @@ def name_lost(exchange: Exchange) -> bool:
 
 @kind("none")
 def interim(exchange: Exchange) -> bool:
-    """The right answer, after an answer that is none: 100 Continue."""
+    """The correct response, after an interim one: 100 Continue."""
     exchange.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
     return exchange.answer(exchange.honest())
 
 
 @kind("again", spoils=True)
 def early_hints(exchange: Exchange) -> bool:
-    """The right answer, after one that many clients take for it: 103 Early Hints."""
+    """The correct response, after an interim one that many clients take for it: 103 Early Hints."""
     exchange.connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
     return exchange.answer(exchange.honest())
 
 
 @kind("again")
 def header_drip(exchange: Exchange) -> bool:
-    """The headers one byte at a time, ten a second, for `seconds` (30), then the end."""
+    """Ten bytes of the headers per second, one by one, for `seconds` (30), then the connection is closed."""
     head = exchange.honest().head()
     for at in range(min(len(head) - 3, round(exchange.seconds(30) * 10))):
         exchange.connection.pause(0.1)
@@ -148,7 +149,7 @@ def header_drip(exchange: Exchange) -> bool:
 
 @kind("again")
 def endless_interim(exchange: Exchange) -> bool:
-    """100 Continue, twenty times a second and nothing else, for `seconds` (30), then the end."""
+    """Only 100 Continue, twenty times per second for `seconds` (30), then the connection is closed."""
     for _ in range(round(exchange.seconds(30) * 20)):
         exchange.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         exchange.connection.pause(0.05)
@@ -168,14 +169,14 @@ def body_reset(exchange: Exchange) -> bool:
 
 @kind("again")
 def body_fin(exchange: Exchange) -> bool:
-    """The connection is closed after `at` bytes of the body, over TLS with a proper goodbye."""
+    """The connection is closed after `at` bytes of the body, over TLS with close_notify."""
     exchange.part_of_body()
     return False
 
 
 @kind("again")
 def ragged_end(exchange: Exchange) -> bool:
-    """The connection is closed after `at` bytes of the body, over TLS without a goodbye."""
+    """The connection is closed after `at` bytes of the body, over TLS without close_notify."""
     exchange.part_of_body()
     exchange.connection.drop()
     return False
@@ -183,7 +184,7 @@ def ragged_end(exchange: Exchange) -> bool:
 
 @kind("again")
 def broken_tls(exchange: Exchange) -> bool:
-    """After `at` bytes of the body comes a record that is no TLS; on a plain connection just the end."""
+    """After `at` bytes of the body an invalid TLS record is sent; a plain connection is closed."""
     exchange.part_of_body()
     if exchange.connection.tls:
         exchange.connection.send_below_tls(b"\x17\x03\x03\x00\x20" + bytes(32))
@@ -193,7 +194,7 @@ def broken_tls(exchange: Exchange) -> bool:
 
 @kind("again")
 def body_stall(exchange: Exchange) -> bool:
-    """After `at` bytes of the body nothing more comes for `seconds` (30), then the end."""
+    """After `at` bytes of the body nothing is sent for `seconds` (30), then the connection is closed."""
     exchange.part_of_body()
     exchange.connection.swallow(exchange.seconds(30))
     return False
@@ -201,7 +202,7 @@ def body_stall(exchange: Exchange) -> bool:
 
 @kind("again")
 def drip(exchange: Exchange) -> bool:
-    """After `at` bytes of the body one byte at a time, four a second, for `seconds` (30), then the end."""
+    """After `at` bytes of the body four bytes per second, one by one, for `seconds` (30), then it is closed."""
     rest = exchange.part_of_body()
     for _ in range(min(len(rest), round(exchange.seconds(30) * 4))):
         exchange.connection.pause(0.25)
@@ -211,18 +212,18 @@ def drip(exchange: Exchange) -> bool:
 
 @kind("none")
 def slow(exchange: Exchange) -> bool:
-    """The whole answer, at `rate` bytes per second."""
+    """The correct response, at `rate` bytes per second."""
     return exchange.answer(exchange.honest(), speed=exchange.fault.rate)
 
 
 @kind("proof")
 def flipped_bit(exchange: Exchange) -> bool:
-    """The byte at `at` has one bit wrong; all the rest is right."""
+    """One bit of the byte at `at` is wrong; all other bytes are correct."""
     return _spoil(exchange, 1, mask=1)
 
 
 def _spoil(exchange: Exchange, count: int, mask: int | None) -> bool:
-    """The honest answer, but for `count` bytes."""
+    """Send the correct response with `count` wrong bytes."""
     answer = exchange.honest()
     if not answer.payload or not len(answer.body):
         return exchange.answer(answer)
@@ -233,7 +234,7 @@ def _spoil(exchange: Exchange, count: int, mask: int | None) -> bool:
 
 @kind("proof")
 def flipped_at_offset(exchange: Exchange) -> bool:
-    """The byte at offset `at` of the object has one bit wrong, whatever range it comes in; with times=None always."""
+    """One bit of the byte at offset `at` of the object is wrong, in every range; with times=None always."""
     answer = exchange.honest()
     span = answer.headers.get("Content-Range", "bytes 0-").removeprefix("bytes ")
     at = exchange.strike_at(answer) if exchange.fault.at is None else exchange.fault.at - int(span.split("-")[0])
@@ -245,13 +246,13 @@ def flipped_at_offset(exchange: Exchange) -> bool:
 
 @kind("proof")
 def zeroed_block(exchange: Exchange) -> bool:
-    """4096 bytes from `at` on are zero, as from a disk or a cache that lost a page; all the rest is right."""
+    """4096 bytes from `at` on are zero, as from a disk or cache that lost a page; all others are correct."""
     return _spoil(exchange, 4096, mask=None)
 
 
 @kind("again")
 def extra_bytes(exchange: Exchange) -> bool:
-    """The right answer, and then bytes that nobody asked for, on a connection that stays open."""
+    """The correct response, then surplus bytes on a connection that stays open."""
     exchange.answer(exchange.honest())
     exchange.connection.send(b"\x00 and more of the same" * 3)
     return True
@@ -262,14 +263,14 @@ def extra_bytes(exchange: Exchange) -> bool:
 
 @kind("none")
 def no_length(exchange: Exchange) -> bool:
-    """All of the body without Content-Length: the end of the connection is the end of the body."""
+    """The whole body without Content-Length; it ends when the connection is closed."""
     exchange.answer(exchange.honest().but(length=None, add={"Connection": "close"}))
     return False
 
 
 @kind("again")
 def no_length_cut(exchange: Exchange) -> bool:
-    """Without Content-Length, and only the first `at` bytes of the body."""
+    """Only the first `at` bytes of the body, without Content-Length."""
     answer = exchange.honest()
     cut = First(streamed(answer.body), exchange.strike_at(answer))
     exchange.answer(answer.but(length=None, body=cut, add={"Connection": "close"}))
@@ -278,26 +279,26 @@ def no_length_cut(exchange: Exchange) -> bool:
 
 @kind("none")
 def connection_close(exchange: Exchange) -> bool:
-    """The right answer with `Connection: close`, and so it is."""
+    """The correct response with `Connection: close`, then the connection is closed."""
     exchange.answer(exchange.honest().but(add={"Connection": "close"}))
     return False
 
 
 @kind("none")
 def chunked(exchange: Exchange) -> bool:
-    """All of the body in chunks, without Content-Length."""
+    """The whole body in chunks, without Content-Length."""
     return _send_chunked(exchange, whole=True)
 
 
 @kind("again")
 def chunked_cut(exchange: Exchange) -> bool:
-    """The body in chunks, closed in the middle of one after `at` bytes."""
+    """The body in chunks; the connection is closed after `at` bytes, within a chunk."""
     return _send_chunked(exchange, whole=False)
 
 
 @kind("again", spoils=True)
 def gzipped(exchange: Exchange) -> bool:
-    """The body compressed by somebody in between, with Content-Encoding: gzip, though nobody asked for it."""
+    """The body compressed by a proxy, with Content-Encoding: gzip, although it was not requested."""
     answer = exchange.honest()
     body = gzip.compress(bytes(answer.body), compresslevel=0)
     return exchange.answer(answer.but(body=body, length=len(body), add={"Content-Encoding": "gzip"}))
@@ -319,13 +320,13 @@ def _send_chunked(exchange: Exchange, *, whole: bool) -> bool:
 
 @kind("again", spoils=True)
 def range_ignored(exchange: Exchange) -> bool:
-    """200 with the whole object, whatever range was asked for."""
+    """200 with the whole object instead of the requested range."""
     return exchange.answer(exchange.honest(range=None))
 
 
 @kind("again", spoils=True)
 def range_ignored_cut(exchange: Exchange) -> bool:
-    """200 with the whole object, whatever range was asked for; the connection is reset after `at` bytes of it."""
+    """200 with the whole object instead of the range; the connection is reset after `at` bytes."""
     answer = exchange.honest(range=None)
     exchange.connection.send(answer.head())
     exchange.send_body(First(streamed(answer.body), exchange.strike_at(answer)), counted=answer.payload)
@@ -335,7 +336,7 @@ def range_ignored_cut(exchange: Exchange) -> bool:
 
 @kind("again", spoils=True)
 def range_ignored_gzipped(exchange: Exchange) -> bool:
-    """200 with the whole object, compressed by somebody in between, with Content-Encoding: gzip and a weak ETag."""
+    """200 with the whole object, compressed by a proxy, with Content-Encoding: gzip and a weak ETag."""
     answer = exchange.honest(range=None)
     body = gzip.compress(bytes(answer.body), compresslevel=0)
     add = {"Content-Encoding": "gzip", "ETag": _weak(answer)}
@@ -344,7 +345,7 @@ def range_ignored_gzipped(exchange: Exchange) -> bool:
 
 @kind("again", spoils=True)
 def range_whole(exchange: Exchange) -> bool:
-    """206 with the whole object, whatever range was asked for; Content-Range says so."""
+    """206 with the whole object instead of the range, and a matching Content-Range."""
     answer = exchange.honest(range=None)
     size = len(answer.body)
     add = {"Content-Range": f"bytes 0-{size - 1}/{size}"}
@@ -353,14 +354,14 @@ def range_whole(exchange: Exchange) -> bool:
 
 @kind("again", spoils=True)
 def range_wrong(exchange: Exchange) -> bool:
-    """206 with as many bytes as asked for, but the first ones of the object; the header says so."""
+    """206 with the first bytes of the object, as many as requested, and a matching Content-Range."""
     count = len(exchange.honest().body)
     return exchange.answer(exchange.honest(range=f"bytes=0-{count - 1}"))
 
 
 @kind("again", spoils=True)
 def range_short(exchange: Exchange) -> bool:
-    """206 with the first half of the bytes asked for; Content-Range and Content-Length say so."""
+    """206 with the first half of the range, and matching Content-Range and Content-Length."""
     answer = exchange.honest()
     body = First(streamed(answer.body), len(answer.body) // 2)
     unit, _, span = answer.headers.get("Content-Range", "").partition(" ")
@@ -373,7 +374,7 @@ def range_short(exchange: Exchange) -> bool:
 
 @kind("again", spoils=True)
 def range_cut(exchange: Exchange) -> bool:
-    """206 with the Content-Range asked for, but only half the bytes; Content-Length says so."""
+    """206 with the requested Content-Range, but only half of the bytes, as Content-Length states."""
     answer = exchange.honest()
     body = First(streamed(answer.body), len(answer.body) // 2)
     return exchange.answer(answer.but(body=body, length=len(body)))
@@ -381,24 +382,24 @@ def range_cut(exchange: Exchange) -> bool:
 
 @kind("again")
 def range_empty(exchange: Exchange) -> bool:
-    """206 with the Content-Range asked for, and not one byte; Content-Length says so."""
+    """206 with the requested Content-Range, but Content-Length: 0 and no body."""
     return exchange.answer(exchange.honest().but(body=b"", length=0))
 
 
 @kind("anew", spoils=True)
 def range_of_another_size(exchange: Exchange) -> bool:
-    """206 with the bytes asked for, but Content-Range says that the object is one byte longer."""
+    """206 with the requested bytes, but the object is one byte longer according to Content-Range."""
     answer = exchange.honest()
     span, slash, size = answer.headers.get("Content-Range", "").partition("/")
     return exchange.answer(answer.but(add={"Content-Range": f"{span}/{int(size) + 1}"} if slash else {}))
 
 
-# -- what S3, or what stands in for it, says instead -----------------------------------------------------------------
+# -- errors of S3 and proxies ----------------------------------------------------------------------------------------
 
 
 @kind("slower")
 def slow_down(exchange: Exchange) -> bool:
-    """503 SlowDown; with Retry-After when `seconds` is given."""
+    """503 SlowDown; with Retry-After if `seconds` is given."""
     return exchange.answer(_slow_down(exchange.retry_after()))
 
 
@@ -414,13 +415,13 @@ def _slow_down(headers: dict[str, str]) -> Answer:
 
 @kind("slower")
 def busy_html(exchange: Exchange) -> bool:
-    """503 from a proxy: HTML; with Retry-After when `seconds` is given."""
+    """503 from a proxy: HTML; with Retry-After if `seconds` is given."""
     return exchange.answer(_html(503, "Service Unavailable", exchange.retry_after()))
 
 
 @kind("slower")
 def too_many_requests(exchange: Exchange) -> bool:
-    """429 without a body; with Retry-After when `seconds` is given."""
+    """429 without a body; with Retry-After if `seconds` is given."""
     return exchange.answer(Answer.of(429, "Too Many Requests", exchange.retry_after(), b""))
 
 
@@ -459,13 +460,13 @@ def s3_request_timeout(exchange: Exchange) -> bool:
 
 @kind("never")
 def access_denied(exchange: Exchange) -> bool:
-    """403 AccessDenied. For ever with times=None."""
+    """403 AccessDenied; with times=None always."""
     return exchange.answer(error_answer(403, "Forbidden", "AccessDenied", "Access Denied"))
 
 
 @kind("never")
 def archived(exchange: Exchange) -> bool:
-    """403 InvalidObjectState: the object is in an archive and must be restored by its owner."""
+    """403 InvalidObjectState: the object is archived, and its owner must restore it."""
     message = "The operation is not valid for the object's storage class"
     return exchange.answer(error_answer(403, "Forbidden", "InvalidObjectState", message))
 
@@ -484,7 +485,7 @@ def no_such_bucket(exchange: Exchange) -> bool:
 
 @kind("never")
 def permanent_redirect(exchange: Exchange) -> bool:
-    """301 PermanentRedirect: the bucket is said to live in another region."""
+    """301 PermanentRedirect to another region."""
     message = "The bucket you are attempting to access must be addressed using the specified endpoint."
     headers = {"x-amz-bucket-region": "eu-west-1"}
     return exchange.answer(error_answer(301, "Moved Permanently", "PermanentRedirect", message, headers=headers))
@@ -492,13 +493,13 @@ def permanent_redirect(exchange: Exchange) -> bool:
 
 @kind("anew")
 def precondition_failed(exchange: Exchange) -> bool:
-    """412 PreconditionFailed, though the object is the same."""
+    """412 PreconditionFailed, although the object is unchanged."""
     return exchange.answer(s3.precondition_failed())
 
 
 @kind("anew")
 def range_not_satisfiable(exchange: Exchange) -> bool:
-    """416 InvalidRange, though the range is within the object."""
+    """416 InvalidRange, although the range is within the object."""
     asked = exchange.request.headers.get("range", "")
     return exchange.answer(s3.range_not_satisfiable(asked, exchange.size_of_object()))
 
@@ -511,13 +512,13 @@ def login_page(exchange: Exchange) -> bool:
 
 @kind("wait")
 def login_redirect(exchange: Exchange) -> bool:
-    """A login page instead of the bucket: 302 to somewhere else."""
+    """A login page instead of the bucket: 302 to another address."""
     return exchange.answer(_html(302, "Found", {"Location": "http://127.0.0.1:9/login"}))
 
 
 @kind("again")
 def temporary_redirect(exchange: Exchange) -> bool:
-    """307 TemporaryRedirect to where it came from, as S3 does while a bucket is young."""
+    """307 TemporaryRedirect to the same URL, as S3 sends for new buckets."""
     target = exchange.request.target
     headers = {"Location": target}
     message = "Please re-send this request to the specified temporary endpoint."
@@ -526,19 +527,19 @@ def temporary_redirect(exchange: Exchange) -> bool:
 
 @kind("never")
 def blocked_page(exchange: Exchange) -> bool:
-    """403 from a filter in between: HTML."""
+    """403 from a filtering proxy: HTML."""
     return exchange.answer(_html(403, "Forbidden"))
 
 
 @kind("none")
 def wrong_date(exchange: Exchange) -> bool:
-    """The right answer, with a Date two hours from now: one of the two clocks is wrong."""
+    """The correct response, with a Date two hours in the future."""
     return exchange.answer(exchange.honest().but(add={"Date": formatdate(time.time() + 7200, usegmt=True)}))
 
 
 @kind("again")
 def error_in_200(exchange: Exchange) -> bool:
-    """200 with an S3 error in XML where the bytes should be."""
+    """200 with an S3 error in XML instead of the bytes."""
     answer = error_answer(500, "", "InternalError", "We encountered an internal error. Please try again.")
     return exchange.answer(answer.but(status=200, reason="OK"))
 
@@ -548,33 +549,33 @@ def _html(status: int, reason: str, headers: dict[str, str] | None = None) -> An
     return Answer.of(status, reason, {"Content-Type": "text/html"} | (headers or {}), page.encode())
 
 
-# -- which version --------------------------------------------------------------------------------------------------
+# -- versions -------------------------------------------------------------------------------------------------------
 
 
 @kind("anew")
 def replaced(exchange: Exchange) -> bool:
-    """The object is replaced by other bytes of the same size; this answer and all later ones are of the new version."""
+    """The object is replaced by other bytes of the same size, from this response on."""
     exchange.replace_object()
     return exchange.answer(exchange.honest())
 
 
 @kind("anew", spoils=True)
 def other_etag(exchange: Exchange) -> bool:
-    """The right bytes under another ETag, whatever If-Match says. Another at every request with times=None."""
+    """The correct bytes with another ETag despite If-Match; with times=None a new one each time."""
     answer = exchange.honest(if_match=None)
     return exchange.answer(answer.but(add={"ETag": f'"{exchange.number:032x}"'}))
 
 
 @kind("none")
 def weak_etag(exchange: Exchange) -> bool:
-    """The right answer, its ETag made weak on the way."""
+    """The correct response with a weak ETag."""
     answer = exchange.honest()
     return exchange.answer(answer.but(add={"ETag": _weak(answer)}))
 
 
 @kind("none")
 def no_etag(exchange: Exchange) -> bool:
-    """The right answer without an ETag; from a listing it is left out, too."""
+    """The correct response without ETag; a listing without ETags."""
     answer = exchange.honest()
     if exchange.request.operation == "list":
         return exchange.answer(_rewritten(answer, rb"<ETag>[^<]*</ETag>", b""))
@@ -583,20 +584,20 @@ def no_etag(exchange: Exchange) -> bool:
 
 @kind("none")
 def no_version(exchange: Exchange) -> bool:
-    """The right answer without ETag and Last-Modified."""
+    """The correct response without ETag and Last-Modified."""
     return exchange.answer(_without(exchange.honest(), "etag", "last-modified"))
 
 
 @kind("again")
 def says_empty(exchange: Exchange) -> bool:
-    """200 with Content-Length: 0 and a weak ETag: what some caches answer to HEAD."""
+    """200 with Content-Length: 0 and a weak ETag, as some caches answer to HEAD."""
     answer = exchange.honest()
     return exchange.answer(answer.but(status=200, reason="OK", body=b"", length=0, add={"ETag": _weak(answer)}))
 
 
 @kind("none")
 def sizes_zero(exchange: Exchange) -> bool:
-    """The right listing, in which all sizes are 0."""
+    """The correct listing, but all sizes are 0."""
     answer = exchange.honest()
     listing = exchange.request.operation == "list"
     return exchange.answer(_rewritten(answer, rb"<Size>\d+</Size>", b"<Size>0</Size>") if listing else answer)
@@ -616,19 +617,19 @@ def _rewritten(answer: Answer, pattern: bytes, by: bytes) -> Answer:
     return answer.but(body=body, length=len(body))
 
 
-# -- what becomes of the connection afterwards -----------------------------------------------------------------------
+# -- the connection after the response -------------------------------------------------------------------------------
 
 
 @kind("none")
 def closed_after(exchange: Exchange) -> bool:
-    """The right answer; then the connection is closed without a word, for the next request to find out."""
+    """The correct response; then the connection is closed without `Connection: close`."""
     exchange.answer(exchange.honest())
     return False
 
 
 @kind("none")
 def reset_after(exchange: Exchange) -> bool:
-    """The right answer; then the connection is reset."""
+    """The correct response; then the connection is reset."""
     exchange.answer(exchange.honest())
     exchange.connection.reset()
     return False
@@ -636,7 +637,7 @@ def reset_after(exchange: Exchange) -> bool:
 
 @kind("none")
 def dead_after(exchange: Exchange) -> bool:
-    """The right answer; then the connection answers nothing more for `seconds` (30), as behind a forgetful router."""
+    """The correct response; then the connection never answers, for `seconds` (30), as after a router dropped it."""
     exchange.answer(exchange.honest())
     exchange.connection.swallow(exchange.seconds(30))
     return False

@@ -1,4 +1,4 @@
-"""A name for the lab that can stop resolving: DNS failure for clients in this process.
+"""DNS failures for clients in this process: a host name of the fault server that can stop resolving.
 
     with FaultServer() as server, Names(server) as names:
         ...                             # point a client at names.endpoint_url

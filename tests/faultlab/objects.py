@@ -1,4 +1,4 @@
-"""What the fault server serves: objects by key, each in one version, and their listing in pages."""
+"""Objects of the fault server in memory, by key, and their listing in pages."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import threading
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
-LAST_MODIFIED = 1_735_689_600  # 2025-01-01T00:00:00Z, the same for all, so that answers can be compared
+LAST_MODIFIED = 1_735_689_600  # 2025-01-01T00:00:00Z, the same for all objects, so that responses can be compared
 
 
 def pseudo_random(seed: int | str, size: int) -> bytes:
-    """`size` bytes that only `seed` decides: quick (about 1 GB/s), not compressible, and never stored anywhere."""
+    """Return `size` bytes that depend only on `seed`, are incompressible, and quick to generate (about 1 GB/s)."""
     return random.Random(seed).randbytes(size)
 
 
 def etag_of(data: bytes | memoryview, part_size: int | None = None) -> str:
-    """The ETag S3 gives these bytes: their MD5, or for an upload in parts the MD5 of the parts' MD5s and `-N`."""
+    """Return S3's ETag: the MD5 of the data, or for a multipart upload the MD5 of the parts' MD5s and `-N`."""
     if part_size is None:
         return f'"{hashlib.md5(data).hexdigest()}"'
     view = memoryview(data)
@@ -27,7 +27,7 @@ def etag_of(data: bytes | memoryview, part_size: int | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """One version of one object. `part_size` is None when it was stored in one go."""
+    """One version of an object. part_size: None unless it is a multipart upload."""
 
     data: memoryview
     etag: str
@@ -39,13 +39,13 @@ class Blob:
 
     @property
     def parts_count(self) -> int | None:
-        """How many parts it was stored in; None when in one go."""
+        """Number of upload parts; None unless it is a multipart upload."""
         return None if self.part_size is None else max(1, -(-self.size // self.part_size))
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing: the entries, the "folders" below the delimiter, and where the next page begins."""
+    """One page of a listing: entries, common prefixes, and the start of the next page."""
 
     entries: tuple[tuple[str, Blob], ...]
     common_prefixes: tuple[str, ...]
@@ -53,7 +53,7 @@ class Page:
 
 
 class Objects:
-    """The bucket's content. Thread-safe: a test may put and delete while requests run."""
+    """The objects of the bucket. Thread-safe: tests may put and delete objects during requests."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -61,9 +61,9 @@ class Objects:
         self._sorted: list[str] | None = None
 
     def put(self, key: str, data: bytes | memoryview, *, part_size: int | None = None, etag: str | None = None) -> str:
-        """Store a version and return its ETag. The data are not copied, so many objects can share one buffer.
+        """Store an object or a new version, and return its ETag. The data are not copied, so objects can share them.
 
-        etag: quotes included; what S3 would say when None.
+        etag: with quotes; None for the ETag of S3.
         """
         blob = Blob(memoryview(data), etag_of(data, part_size) if etag is None else etag, part_size)
         with self._lock:
@@ -72,7 +72,7 @@ class Objects:
         return blob.etag
 
     def delete(self, key: str) -> None:
-        """Remove an object; none there is no error."""
+        """Remove an object; a missing one is not an error."""
         with self._lock:
             self._blobs.pop(key, None)
             self._sorted = None
@@ -86,7 +86,7 @@ class Objects:
             return len(self._blobs)
 
     def page(self, prefix: str, delimiter: str, after: str, limit: int) -> Page:
-        """The first `limit` names greater than `after`, in the order of their UTF-8 bytes."""
+        """Return the first `limit` names greater than `after`, in the order of their UTF-8 bytes."""
         entries: list[tuple[str, Blob]] = []
         folders: list[str] = []
         last = ""
@@ -102,7 +102,7 @@ class Objects:
                 cut = key.find(delimiter, len(prefix)) if delimiter else -1
                 name = key if cut < 0 else key[: cut + len(delimiter)]
                 if name == last or (cut >= 0 and name <= after):
-                    continue  # a folder that is on this page, or was on the one before
+                    continue  # a common prefix that is already on this page or the previous one
                 if len(entries) + len(folders) == limit:
                     return Page(tuple(entries), tuple(folders), last)
                 if cut < 0:

@@ -1,4 +1,4 @@
-"""Where the honest answers come from: objects in memory, or a real S3 server behind the lab."""
+"""Sources of correct responses for the fault server: objects in memory, or an upstream S3 server."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from tests.faultlab.http import Answer, Request, error_answer
 from tests.faultlab.objects import Objects, pseudo_random
 from tests.faultlab.s3 import honest_answer
 
-PATIENCE = 60.0  # seconds another server gets for each piece of an answer
-MOST_HELD = 1 << 26  # bytes of a body without a length (listings) that are read into memory
+PATIENCE = 60.0  # seconds to wait for each piece of an upstream response
+MOST_HELD = 1 << 26  # maximum bytes of a body without Content-Length (listings), which is read into memory
 
-# Not passed on: they are about the connection to the lab.
+# Not passed on, because they concern the connection to the fault server.
 _HOP = {"connection", "keep-alive", "proxy-connection", "expect", "te", "transfer-encoding", "content-length"}
 _NAMES = {name.lower(): name for name in ("ETag", "Content-Range", "Content-Type", "Connection", "Last-Modified")}
 
 
 class Origin(Protocol):
-    """Answers requests truly. Called by many threads."""
+    """Gives correct responses. Called by many threads."""
 
     def answer(self, request: Request) -> Answer:
-        """What S3 would say. The body must be read or closed before the same thread asks again for long."""
+        """Return the response of S3. The caller reads or closes its body."""
         ...
 
     def replace(self, key: str) -> None:
-        """Put other bytes of the same size in the place of an object; none there is no error."""
+        """Replace an object by other bytes of the same size; a missing one is not an error."""
         ...
 
     def close(self) -> None:
-        """No more questions will come."""
+        """Close all connections."""
         ...
 
 
 class Memory:
-    """Objects that a test has put, or files that were read."""
+    """Objects in memory, from a test or from files."""
 
     def __init__(self, bucket: str) -> None:
         self.bucket = bucket
@@ -60,11 +60,11 @@ class Memory:
 
 
 class Upstream:
-    """Another S3 server, asked over connections that are kept and shared.
+    """An upstream S3 server, with a pool of connections.
 
-    Requests go there as they came, all headers included, and answers come back as they are: the head byte for byte, the
-    body as a stream. Two things are changed: an answer in chunks (SeaweedFS lists so) gets a Content-Length; and `Host`
-    is the upstream's own, unless the request is signed, for then it is part of what was signed.
+    Requests are passed on with all their headers, and responses are returned unchanged: the headers byte for byte, the
+    body as a stream. There are two exceptions: a chunked response (SeaweedFS sends listings so) gets a Content-Length,
+    and `Host` is replaced unless the request is signed, because the signature covers it.
     """
 
     def __init__(self, url: str, bucket: str, ended: socket.socket) -> None:
@@ -78,7 +78,7 @@ class Upstream:
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
         self.connections = 0
-        self.failures = 0  # requests that the server behind did not answer, or not to the end
+        self.failures = 0  # requests without a complete upstream response
 
     def answer(self, request: Request) -> Answer:
         if request.operation == "other" and request.method != "HEAD":
@@ -103,7 +103,7 @@ class Upstream:
             connection.drop()
 
     def give_back(self, connection: Connection) -> None:
-        """A connection whose answer was read to its end."""
+        """Return a connection to the pool, after its response was read to the end."""
         with self._lock:
             self._idle.append(connection)
 
@@ -116,7 +116,7 @@ class Upstream:
         return error_answer(502, "Bad Gateway", "BadGateway", f"The server behind the lab does not answer: {error}")
 
     def _ask(self, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Answer:
-        """Ask over an idle connection; if that one has died meanwhile, over a new one."""
+        """Send a request over an idle connection, or over a new one if no idle one works."""
         lines = [f"{method} {target} HTTP/1.1"]
         signed = "authorization" in headers
         lines += [f"{k}: {v}" for k, v in headers.items() if k not in _HOP and (signed or k != "host")]
@@ -141,7 +141,7 @@ class Upstream:
             raise
 
     def _read(self, connection: Connection, method: str, head: bytes) -> Answer:
-        """The answer whose head has come."""
+        """Return the response with these headers."""
         first, *lines = head.decode("latin-1").split("\r\n")
         _, status, *reason = first.split(" ", 2)
         headers: dict[str, str] = {}
@@ -183,12 +183,12 @@ class Upstream:
 
 
 class _Coming(Stream):
-    """A body that comes over a connection; read to its end, the connection can be used again."""
+    """Body of an upstream response. When it has been read to its end, the connection is reused."""
 
     def __init__(self, upstream: Upstream, connection: Connection, length: int, *, keep: bool) -> None:
         self._upstream, self._left, self._keep = upstream, length, keep
         self._connection: Connection | None = connection
-        # Its own: the connection may have its next answer while somebody still looks at what `read` gave last.
+        # not the connection's buffer, which the next response may overwrite while the last bytes are still in use
         self._buffer = memoryview(bytearray(min(length, BLOCK)))
         if not length:
             self._finish()
@@ -226,7 +226,7 @@ class _Coming(Stream):
 
 
 def _read_chunks(connection: Connection) -> bytes:
-    """A body in chunks, whole."""
+    """Read a whole chunked body."""
     body = bytearray()
     while size := int(connection.read_line(PATIENCE).partition(b";")[0], 16):
         body += connection.read_exactly(size, PATIENCE)
@@ -238,7 +238,7 @@ def _read_chunks(connection: Connection) -> bytes:
 
 
 def _read_to_end(connection: Connection) -> bytes:
-    """A body that ends where the connection does, whole."""
+    """Read a whole body that ends with the connection."""
     body = bytearray()
     buffer = memoryview(bytearray(BLOCK))
     with contextlib.suppress(Gone):

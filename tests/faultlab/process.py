@@ -1,4 +1,4 @@
-"""The lab in a process of its own, so that it shares neither the interpreter nor the memory of what is measured."""
+"""Runs the fault lab in a separate process, so that it shares neither interpreter nor memory with the client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class LabProcess:
-    """`python -m tests.faultlab` with these options, as a context manager; `order` says what it does from then on.
+    """Context manager that runs `python -m tests.faultlab` with these options. `order` sends it commands.
 
     with LabProcess("--upstream", url, "--mix", "0.3", "--seed", "7", "--tls") as lab:
         ...                             # lab.endpoint_url, lab.bucket, lab.ca_file
@@ -43,7 +43,7 @@ class LabProcess:
         self._process.communicate("", timeout=30)
 
     def order(self, line: str) -> str:
-        """One of the orders of `python -m tests.faultlab --help`; what it answers."""
+        """Send a command, as listed by `python -m tests.faultlab --help`, and return its answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         return self._line()

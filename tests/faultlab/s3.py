@@ -1,4 +1,4 @@
-"""The honest answers: what S3 says to anonymous HEAD, GET and ListObjectsV2. Every fault starts from one of these."""
+"""Correct S3 responses to anonymous HEAD, GET and ListObjectsV2 requests, from which faults are derived."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.faultlab.http import COMMON, Answer, Request, error_answer
 from tests.faultlab.objects import LAST_MODIFIED, Blob, Objects
 
 REGION = "us-west-2"
-PAGE_LIMIT = 1000  # S3 never lists more at once
+PAGE_LIMIT = 1000  # maximum number of keys on a page, as on S3
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def honest_answer(objects: Objects, bucket: str, request: Request) -> Answer:
-    """What S3 would say. For HEAD the body is left out, its length is not."""
+    """Return the response of S3. For HEAD it has the length of the body, but no body."""
     answer = _answer(objects, bucket, request)
     answer = answer.but(add={"Date": formatdate(usegmt=True)})
     return answer.but(body=b"") if request.method == "HEAD" else answer
@@ -64,7 +64,7 @@ def _object(blob: Blob, request: Request) -> Answer:
 
 
 def _span(header: str, size: int) -> tuple[int, int] | None:
-    """The bytes a Range header asks for as [start, stop), empty if there are none; None if S3 would ignore it."""
+    """Return the bytes of a Range header as [start, stop), empty if there are none; None if S3 would ignore it."""
     match = _RANGE.fullmatch(header)
     if match is None or not any(match.groups()):
         return None
@@ -77,7 +77,7 @@ def _span(header: str, size: int) -> tuple[int, int] | None:
 
 
 def _part(blob: Blob, number: str) -> tuple[int, int]:
-    """Where a part lies, [start, stop). A plain object is its own only part; empty for a part that is not there."""
+    """Return the bytes of a part as [start, stop); empty if it does not exist. A plain object has a single part."""
     if not number.isdigit() or not 1 <= int(number) <= (blob.parts_count or 1):
         return 0, 0
     length = blob.part_size or blob.size
@@ -86,7 +86,7 @@ def _part(blob: Blob, number: str) -> tuple[int, int]:
 
 
 def _listing(objects: Objects, bucket: str, request: Request) -> Answer:
-    """A page of ListObjectsV2, or the short answer of HeadBucket."""
+    """Return a page of ListObjectsV2, or the response of HeadBucket."""
     if request.method == "HEAD":
         return Answer(200, "OK", COMMON | {"x-amz-bucket-region": REGION})
     query = request.query

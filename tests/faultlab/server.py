@@ -1,7 +1,7 @@
-"""The fault server: an S3 bucket on 127.0.0.1 that answers well until it is told not to.
+"""The fault server: an S3 server on 127.0.0.1 that responds correctly unless a fault is requested.
 
-It runs in threads of the program that starts it, one per connection, so that a test can put objects, order faults and
-read counters without a protocol in between. All of them have ended when `close` returns.
+It runs in threads of the calling process, one per connection, so that tests call methods to store objects, request
+faults and read statistics. All threads have ended when `close` returns.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ PATIENCE = 300.0  # seconds a connection may be idle, and a handshake or a reque
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """What the way to the server is like, for all requests. None, or 0 for latency, means: no such limit.
+    """Properties of the connection to the server, for all requests. None, or 0 for latency, means no such limit.
 
-    latency: seconds before each answer. speed: bytes per second of each connection. slow_every: one connection in so
-    many has only slow_speed. most_connections: those beyond are reset at once. idle_close: after so many seconds
-    without a request the connection is closed. idle_swallow: after so many it stays open and swallows all that comes.
-    deaf_every: one connection in so many is accepted and then never says a word, not even for TLS.
+    latency: seconds before each response. speed: bytes per second of each connection. slow_every: one in this number of
+    connections has slow_speed. most_connections: further connections are reset at once. idle_close: seconds without a
+    request after which a connection is closed. idle_swallow: seconds after which it stays open, but never answers.
+    deaf_every: one in this number of connections is accepted, but never answers, not even the TLS handshake.
     """
 
     latency: float = 0.0
@@ -50,11 +50,10 @@ class Link:
 
 
 class FaultServer:
-    """A bucket that misbehaves on request. Use it as a context manager.
+    """S3 server that injects faults. Use it as a context manager.
 
-    certificates: for https. upstream: the URL of a real S3 server, path style, that has the bucket: what is not struck
-    by a fault is asked there and passed on as it is. Without it the bucket is in memory, and `put` fills it.
-    port: where to listen, 0 for any that is free.
+    certificates: for https. upstream: URL of a real S3 server (path style) that has the bucket. Requests without a
+    fault are passed on to it. Without it the bucket is in memory, and `put` fills it. port: 0 for any free port.
     """
 
     def __init__(
@@ -91,14 +90,14 @@ class FaultServer:
 
     @property
     def ca_file(self) -> Path | None:
-        """What a client must trust; None for a plain server."""
+        """The CA file that a client must trust; None for a plain server."""
         return self.certificates.ca_file if self.certificates else None
 
     # -- the bucket -------------------------------------------------------------------------------------------------
 
     @property
     def objects(self) -> Objects:
-        """The bucket in memory. What is in a server behind the lab is changed there."""
+        """The objects in memory. Objects of an upstream server are changed there."""
         if isinstance(self._origin, Upstream):
             raise TypeError("the objects are in the server behind the lab: put them there")
         return self._origin.objects
@@ -109,7 +108,7 @@ class FaultServer:
         self._origin.objects = objects
 
     def put(self, key: str, data: bytes | memoryview, part_size: int | None = None, *, etag: str | None = None) -> str:
-        """Store an object, or its next version, and return its ETag, quotes included."""
+        """Store an object, or a new version, and return its ETag with quotes."""
         return self.objects.put(key, data, part_size=part_size, etag=etag)
 
     def delete(self, key: str) -> None:
@@ -118,23 +117,23 @@ class FaultServer:
     # -- faults -----------------------------------------------------------------------------------------------------
 
     def script(self, *faults: Fault | str, key: str | None = None) -> Script:
-        """Order faults, each by a `Fault` or just its name, for the next requests of `key`, or of any."""
+        """Request faults, each as a `Fault` or its name, for the next requests of `key`, or of any key."""
         script = Script([Fault(fault) if isinstance(fault, str) else fault for fault in faults], key)
         self.add(script)
         return script
 
     def add(self, source: Source) -> None:
-        """Let `source` decide about requests for which the ones added before had no fault."""
+        """Add a source, which is asked for requests without a fault from earlier sources."""
         with self._lock:
             self._sources = [*self._sources, source]
 
     def calm(self) -> None:
-        """No more faults."""
+        """Remove all faults."""
         with self._lock:
             self._sources = []
 
     def outage(self, seconds: float) -> None:
-        """Break all connections and refuse new ones for so long; begun when this returns."""
+        """Break all connections, and refuse new ones for `seconds`. The outage has started when this returns."""
         self._refuse_for = seconds
         self._refusing.clear()
         self._poke.send(b"!")
@@ -142,27 +141,27 @@ class FaultServer:
         self.cut_connections()
 
     def lose_name(self, seconds: float) -> None:
-        """Break all connections, and let the server's name not resolve for so long where `Names` are in use."""
+        """Break all connections and, with `Names`, make the resolution of the server's name fail for `seconds`."""
         self._nameless_until = time.monotonic() + seconds
         self.cut_connections()
 
     @property
     def has_name(self) -> bool:
-        """Whether its name resolves now."""
+        """Whether its host name currently resolves."""
         return time.monotonic() >= self._nameless_until
 
     def cut_connections(self) -> None:
-        """Break every connection there is now."""
+        """Break all current connections."""
         with self._lock:
             connections = [connection for _, connection in self._open.values()]
         for connection in connections:
             connection.cut()
 
-    # -- what happened ----------------------------------------------------------------------------------------------
+    # -- statistics and log -----------------------------------------------------------------------------------------
 
     @property
     def log(self) -> list[LoggedRequest]:
-        """The last requests, in the order in which they came. A copy: it does not grow any more."""
+        """A copy of the log of the latest requests, in the order of their arrival."""
         return self._recorder.log()
 
     def stats(self) -> Stats:
@@ -171,10 +170,10 @@ class FaultServer:
         return self._recorder.stats()
 
     def reset_stats(self) -> None:
-        """Count from zero, and forget the log."""
+        """Reset the statistics, and clear the log."""
         self._recorder.reset()
 
-    # -- life -------------------------------------------------------------------------------------------------------
+    # -- threads and connections ------------------------------------------------------------------------------------
 
     def __enter__(self) -> FaultServer:
         return self
@@ -185,7 +184,7 @@ class FaultServer:
         self.close()
 
     def close(self) -> None:
-        """End every connection and every thread. Every wait in them watches `_ended`, so this takes milliseconds."""
+        """End all connections and threads, which takes milliseconds because every wait watches `_ended`."""
         self._end.close()
         self._thread.join()
         with self._lock:
@@ -203,7 +202,7 @@ class FaultServer:
         return sock
 
     def _accept(self) -> None:
-        """The thread that takes connections, and during an outage does not."""
+        """Accept connections, except during an outage. Runs on its own thread."""
         while self._wait(self._listener, None):
             if self._refuse_for:
                 self._listener.close()
@@ -216,12 +215,12 @@ class FaultServer:
                         return
                 self._listener.listen(512)
                 continue
-            with contextlib.suppress(OSError):  # the client has gone already
+            with contextlib.suppress(OSError):  # the client has already closed the connection
                 self._listener.settimeout(0)
                 self._take(self._listener.accept()[0])
 
     def _wait(self, listener: socket.socket | None, seconds: float | None) -> bool:
-        """Wait for a connection, an order or the time; False when the server ends."""
+        """Wait for a connection, a wake-up or the timeout. Return False when the server is closed."""
         with selectors.DefaultSelector() as selector:
             for sock in filter(None, (listener, self._poked, self._ended)):
                 selector.register(sock, selectors.EVENT_READ)
@@ -244,7 +243,7 @@ class FaultServer:
         connection.reset()
 
     def _serve(self, number: int, connection: Connection) -> None:
-        """One connection, from its handshake to its end."""
+        """Serve a connection from its handshake to its end."""
         try:
             if self.link.deaf_every is not None and number % self.link.deaf_every == 0:
                 connection.swallow(PATIENCE)
@@ -262,7 +261,7 @@ class FaultServer:
                 self._recorder.open_now(len(self._open))
 
     def _one(self, number: int, connection: Connection) -> bool:
-        """One request; whether there may be another."""
+        """Serve one request. Return whether the connection can be used for another one."""
         link, waited = self.link, time.monotonic()
         head = connection.read_head(PATIENCE if link.idle_close is None else link.idle_close)
         if head is None:

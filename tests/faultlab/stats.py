@@ -14,7 +14,7 @@ LOG_LENGTH = 20_000
 
 @dataclass(slots=True)
 class LoggedRequest:
-    """One request in the log. `payload` grows while bytes of an object are sent in answer."""
+    """One request in the log. payload: sent bytes of an object, which grows during the response."""
 
     when: float  # seconds since the server started
     connection: int
@@ -30,10 +30,10 @@ class LoggedRequest:
 class Stats:
     """Statistics since the start, or since `reset_stats`.
 
-    destroyed: bytes that were sent, and that a fault has made worthless for a client that keeps whatever it can: all
-    of an answer that must not be believed (range-wrong, chunked, ...), the whole object in which a bit was flipped (an
-    ETag does not tell where), what had been sent of an object before it was replaced. What came before a body broke
-    off is not destroyed: it can be kept. So `payload - destroyed - size` is what was fetched twice without need.
+    destroyed: sent bytes that no client can use because of a fault: all of a response that must not be trusted
+    (range-wrong, chunked, ...), the whole object in which a bit was flipped (the ETag does not show where), and the
+    bytes of an object before it was replaced. Bytes before the end of a truncated body are not destroyed, because a
+    client can keep them. `payload - destroyed - size` is therefore the number of bytes fetched twice without need.
     """
 
     requests: dict[str, int]  # by method
@@ -45,8 +45,8 @@ class Stats:
     connections: int  # accepted
     connections_now: int
     connections_peak: int
-    upstream_connections: int  # opened to the server behind
-    upstream_failures: int  # requests it did not answer, or not to the end
+    upstream_connections: int  # opened to the upstream server
+    upstream_failures: int  # requests without a complete upstream response
 
 
 class Recorder:
@@ -60,33 +60,33 @@ class Recorder:
         self.reset()
 
     def reset(self) -> None:
-        """Count from zero, and forget the log."""
+        """Reset the statistics, and clear the log."""
         with self._lock:
             self._requests: Counter[str] = Counter()
             self._faults: Counter[str] = Counter()
             self._payload: Counter[str] = Counter()
             self._destroyed: Counter[str] = Counter()
-            self._kept: Counter[str] = Counter()  # by key: bytes of its present version that were not destroyed
-            self._sent: Counter[str] = Counter()  # by key: bytes that were not worthless from the start
-            self._spoilt: set[tuple[str, int]] = set()  # key, and how many times the whole object had been sent before
+            self._kept: Counter[str] = Counter()  # by key: sent bytes of the current version that are not destroyed
+            self._sent: Counter[str] = Counter()  # by key: sent bytes that were not useless from the start
+            self._spoilt: set[tuple[str, int]] = set()  # key, and how often the whole object had been sent before
             self._accepted = 0
             self._peak = self._now
             self._log.clear()
 
     def connected(self) -> int:
-        """A connection was accepted; its number."""
+        """Count an accepted connection, and return its number."""
         with self._lock:
             self._accepted += 1
             return self._accepted
 
     def open_now(self, count: int) -> None:
-        """So many connections are open."""
+        """Set the number of open connections."""
         with self._lock:
             self._now = count
             self._peak = max(self._peak, count)
 
     def note(self, connection: int, request: Request, fault: str) -> LoggedRequest:
-        """Count and log a request: before it is answered, so that who has the answer finds it counted."""
+        """Count and log a request. Called before the response, so that a client with the response finds it counted."""
         when = round(time.monotonic() - self._began, 3)
         span, if_match = request.headers.get("range", ""), request.headers.get("if-match", "")
         logged = LoggedRequest(when, connection, request.method, request.key, span, if_match, fault)
@@ -98,7 +98,7 @@ class Recorder:
         return logged
 
     def sent(self, logged: LoggedRequest, size: int, *, spoilt: bool) -> None:
-        """Bytes of an object leave in answer to a request; worthless when `spoilt`."""
+        """Count sent bytes of an object. spoilt: they are useless."""
         with self._lock:
             logged.payload += size
             self._payload[logged.fault] += size
@@ -109,12 +109,12 @@ class Recorder:
                 self._sent[logged.key] += size
 
     def replaced(self, logged: LoggedRequest) -> None:
-        """All that was sent of the object that was asked for is worthless now."""
+        """Count all bytes of the requested object that were sent so far as destroyed."""
         with self._lock:
             self._destroyed[logged.fault] += self._kept.pop(logged.key, 0)
 
     def spoilt(self, logged: LoggedRequest, size: int) -> None:
-        """Among the bytes of this object, `size` in all, are wrong ones. Said twice of one round it counts once."""
+        """Count an object of `size` bytes as destroyed, at most once while the object is sent completely once."""
         with self._lock:
             this_round = (logged.key, self._sent[logged.key] // max(size, 1))
             if this_round not in self._spoilt:

@@ -1,6 +1,6 @@
-"""A disk that fails on order, and the real command line on top of it: `shim.c`, preloaded into one process.
+"""Disk errors for tests of the command line: system calls that fail on request, through a preloaded C library.
 
-Linux with a C compiler only; elsewhere `compiled` skips the test.
+The library is `shim.c`. It needs Linux and a C compiler; elsewhere `compiled` skips the test.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SOURCE = Path(__file__).with_name("shim.c")
 
 
 def compiled(folder: Path) -> Path:
-    """The library, made in this folder. Skips where it cannot be made or is not loaded."""
+    """Compile the library into this folder. Skips the test if it cannot be compiled or preloaded."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or not sys.platform.startswith("linux"):
         pytest.skip("needs Linux and a C compiler")
@@ -35,18 +35,18 @@ def compiled(folder: Path) -> Path:
         check=False,
     )
     if "Input/output error" not in tried.stderr:
-        pytest.skip(f"this system does not preload it: {tried.stderr[-200:]}")
+        pytest.skip(f"this system cannot preload the library: {tried.stderr[-200:]}")
     return library
 
 
 def failing(call: str, pattern: str, first: int = 1, count: int = 1, error: int | str = errno.EIO) -> str:
-    """One order: see `shim.c`. count 0: for ever."""
+    """Return a rule for failing calls, as documented in `shim.c`. count: 0 for all calls."""
     return f"{call} {pattern} {first} {count} {error}"
 
 
 @dataclass(frozen=True, slots=True)
 class Faulty:
-    """What the disk does. loses: "now", "late" or "" (what a failed sync covered is on the disk all the same)."""
+    """Behaviour of the disk. loses: when bytes of a failed sync are lost: "now", "late" or "" (never)."""
 
     library: Path
     orders: list[str]

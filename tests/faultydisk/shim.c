@@ -1,4 +1,4 @@
-/* A disk that fails on order, for one process: LD_PRELOAD this library.
+/* Makes system calls on files fail on request, in one process: preload this library with LD_PRELOAD.
 
    FAULTY_DISK="CALL PATTERN FIRST COUNT ERROR;..."   the FIRST-th and the COUNT - 1 following calls of CALL (fsync, close,
        pwrite, pread, rename, open, ftruncate) on files whose path matches the shell pattern fail with that errno (a
