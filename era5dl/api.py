@@ -120,8 +120,8 @@ def download(
 
     progress: called in this thread about five times per second.
     on_event: called in threads of the engine; must return immediately.
-    settings: complete settings. Without them, `options` are fields of `Settings` (workers=4, rate_limit=5_000_000 ...),
-        and all other settings come from the environment (ERA5DL_WORKERS ...).
+    settings: complete settings. Without them, `options` are fields of `Settings` (workers=4, rate_limit=5_000_000 or
+        rate_limit="08:00,1M 20:00,off" ...), and all other settings come from the environment (ERA5DL_WORKERS ...).
 
     A file that fails does not stop the others: see `Result.failures`. What stopped all of them, such as a disk without
     enough space, is `Result.error`. Raises FolderUnusable, SessionBusy or UsageError when the download cannot start,

@@ -34,6 +34,17 @@ def format_size(bytes_: float) -> str:
     return f"{value:.1f} {_UNITS[unit]}" if abs(value) >= 9.995 else f"{value:.2f} {_UNITS[unit]}"
 
 
+def format_exact_size(bytes_: int) -> str:
+    """Return bytes as a short text that `parse_size` converts back exactly: "5M", "512Mi", "1500000"."""
+    for unit, factor in (("T", 1000**4), ("G", 1000**3), ("M", 1000**2), ("K", 1000)):
+        if bytes_ and bytes_ % factor == 0:
+            return f"{bytes_ // factor}{unit}"
+    for unit, factor in (("Gi", 1024**3), ("Mi", 1024**2), ("Ki", 1024)):
+        if bytes_ and bytes_ % factor == 0:
+            return f"{bytes_ // factor}{unit}"
+    return str(bytes_)
+
+
 def format_speed(bytes_per_second: float) -> str:
     """Return a speed such as "28.0 MB/s"."""
     return f"{format_size(bytes_per_second)}/s"

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from era5dl.bucket.proxy import SETTINGS, VARIABLE, parse_proxy
 from era5dl.errors import UsageError
-from era5dl.formatting import parse_rate, parse_size
+from era5dl.formatting import parse_size
+from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.redaction import has_credentials, redact_secrets, redact_url
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -34,7 +35,7 @@ class Settings:
     ca_bundle: str | None = None
     proxy: str | None = field(default=None, repr=False)  # may contain a password
     workers: int | Literal["auto"] = 8  # requests at a time; "auto": found by measuring, MAX_AUTO_WORKERS at most
-    rate_limit: int | None = None  # of all workers together; None or 0: unlimited
+    rate_limit: int | str | None = None  # of all workers together; None or 0: unlimited; a text: see `rate_timetable`
     retries: int = 6  # consecutive attempts without a new byte before an object fails
     verify: bool = True
     read_back: bool = False  # also hash each file as read from disk before it gets its final name
@@ -56,9 +57,7 @@ class Settings:
             value = getattr(self, name)
             if value != AUTO and not low <= value <= high:
                 raise UsageError(f"{name} is {value}", remedy=f"Use a value from {low} to {high}.")
-        if self.rate_limit is not None and self.rate_limit < 0:
-            raise UsageError(f"rate_limit is {self.rate_limit}", remedy="Use 0 for no limit, or bytes per second.")
-        object.__setattr__(self, "rate_limit", self.rate_limit or None)
+        object.__setattr__(self, "rate_limit", _valid_rate_limit(self.rate_limit))
         object.__setattr__(self, "endpoint_url", _valid_endpoint(self.endpoint_url))
         object.__setattr__(self, "proxy", _valid_proxy(self.proxy))
         self._check_names()
@@ -97,7 +96,7 @@ class Settings:
             (("bucket", "region"), str, "a text"),
             (("endpoint_url", "ca_bundle", "proxy"), (str, type(None)), "a text or None"),
             (("workers", "retries", "disk_reserve"), int, "a whole number"),
-            (("rate_limit",), (int, type(None)), "a whole number or None"),
+            (("rate_limit",), (int, str, type(None)), "a whole number, a text or None"),
             (("connect_timeout", "read_timeout"), (int, float), "a number of seconds"),
             (("verify", "read_back", "opaque_etags", "flat"), bool, "True or False"),
         ):
@@ -122,6 +121,18 @@ class Settings:
             raise UsageError(
                 f"there is no CA file {self.ca_bundle}", remedy="Give the path of a PEM file with the certificates."
             )
+
+
+def _valid_rate_limit(limit: int | str | None) -> int | str | None:
+    """Return bytes per second, a timetable in its usual notation, or None for no limit. Raises UsageError."""
+    if isinstance(limit, str):
+        try:
+            limit = normalize_rate_limit(limit)
+        except UsageError as error:
+            raise UsageError(f"rate_limit is {limit!r}: {error}", remedy=error.remedy) from None
+    if limit is not None and not isinstance(limit, str) and limit < 0:
+        raise UsageError(f"rate_limit is {limit}", remedy="Use 0 for no limit, or bytes per second.")
+    return limit or None
 
 
 def _valid_proxy(text: str | None) -> str | None:
@@ -191,7 +202,7 @@ _ENVIRONMENT: dict[str, tuple[str, Callable[[str], object]]] = {
     "ERA5DL_CA_BUNDLE": ("ca_bundle", str),
     "ERA5DL_PROXY": ("proxy", str),
     "ERA5DL_WORKERS": ("workers", parse_workers),
-    "ERA5DL_LIMIT_RATE": ("rate_limit", parse_rate),
+    "ERA5DL_LIMIT_RATE": ("rate_limit", normalize_rate_limit),
     "ERA5DL_RETRIES": ("retries", _parse_integer),
     "ERA5DL_NO_VERIFY": ("verify", _parse_negated),
     "ERA5DL_READ_BACK": ("read_back", _parse_boolean),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from era5dl.engine import retry
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import FileDone, FileFailed, FileStarted, Outcome, State, StateChanged
 from era5dl.engine.progress import FileState
+from era5dl.engine.rate_limit import RateLimiter
 from era5dl.errors import SessionBusy
 from era5dl.planner import Plan
 from era5dl.session import Session
@@ -366,3 +368,21 @@ def test_pause_and_stop_work_where_a_blocked_read_cannot_be_interrupted(
         ran.engine.stop()
         ran.wait_for_end()
         assert time.monotonic() - asked < 0.9, "less than the time given to threads that cannot be interrupted"
+
+
+def test_workers_that_wait_notice_within_a_second_that_the_timetable_lifts_the_limit(
+    fault_server: FaultServer, tmp_path: Path
+) -> None:
+    for number in range(4):
+        fault_server.put(f"{number}.bin", pseudo_random(number, 2_000_000))
+    clock = [datetime(2024, 1, 1, 19, 59)]
+    with running(fault_server, tmp_path, workers=4, rate_limit=4096, verify=False) as ran:
+        run = ran.engine._run
+        run.rate_limit = RateLimiter("08:00,4096 20:00,off", local_time=lambda: clock[0])
+        ran.wait_until(lambda: ran.engine.snapshot().fetched_bytes > 0)
+        assert ran.engine.snapshot().rate_limit == 4096
+        clock[0] += timedelta(minutes=1)
+        began = time.monotonic()
+        ran.wait_until(lambda: ran.engine.snapshot().fetched_bytes >= 8_000_000 or ran.engine.result is not None)
+        assert time.monotonic() - began < 5.0, "at 4 KB/s it would take half an hour"
+        assert ran.engine.snapshot().rate_limit is None

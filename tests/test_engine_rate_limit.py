@@ -5,12 +5,15 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from era5dl.engine.rate_limit import BURST, RateLimiter, Throttle
+from era5dl.engine import rate_limit
+from era5dl.engine.rate_limit import BURST, CLOCK_EVERY, RateLimiter, Throttle
+from era5dl.errors import UsageError
 
 START = 1_000_000.0  # seconds; an arbitrary start of a monotonic clock
 MB = 1_000_000
@@ -319,3 +322,44 @@ def test_a_connection_limit_reduces_requests_without_a_pause() -> None:
     assert throttle.allowed == 4
     throttle.limit_connections(20.0, 0)
     assert throttle.allowed == 1
+
+
+def test_the_rate_follows_a_timetable_while_workers_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, clock = [START], [datetime(2024, 1, 1, 19, 59, 59)]
+    monkeypatch.setattr(rate_limit.time, "monotonic", lambda: now[0])
+    limit = RateLimiter("08:00,1000 20:00,off", local_time=lambda: clock[0])
+    assert limit.rate == 1000
+    assert limit.consume(5000, START) > 4
+    clock[0] += timedelta(seconds=1)
+    now[0] += CLOCK_EVERY
+    assert limit.rate is None
+    assert limit.consume(10**9, now[0]) == 0
+    clock[0] += timedelta(hours=12)
+    now[0] += CLOCK_EVERY
+    assert limit.rate == 1000
+    assert limit.consume(1000, now[0]) == pytest.approx(1 - BURST), "bytes of the time without a limit cost nothing"
+
+
+def test_a_timetable_looks_at_the_clock_twice_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looks = [START], []
+    monkeypatch.setattr(rate_limit.time, "monotonic", lambda: now[0])
+    limit = RateLimiter("08:00,1000", local_time=lambda: looks.append(now[0]) or datetime(2024, 1, 1))
+    for _ in range(1000):
+        now[0] += 0.01
+        assert limit.rate == 1000
+    assert 10 < len(looks) <= 22
+
+
+def test_a_fixed_limit_replaces_a_timetable_and_the_reverse() -> None:
+    limit = RateLimiter("00:00,1000")
+    limit.set(2000)
+    assert limit.rate == 2000
+    limit.set("00:00,3K")
+    assert limit.rate == 3000
+    limit.set(None)
+    assert limit.rate is None
+    limit.set("5K")
+    assert limit.rate == 5000
+    with pytest.raises(UsageError):
+        limit.set("8h,1M")
+    assert limit.rate == 5000

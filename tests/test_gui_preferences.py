@@ -36,6 +36,14 @@ def test_saved_preferences_are_loaded(tmp_path: Path) -> None:
     assert chosen.to_settings() == Settings(workers=16, rate_limit=5_000_000, proxy="http://u:p@h:1")
 
 
+def test_a_timetable_of_the_rate_limit_is_saved(tmp_path: Path) -> None:
+    path = tmp_path / "window.json"
+    chosen = Preferences(rate_limit="08:00,1M 20:00,off")
+    assert save(chosen, path)
+    assert load(path) == chosen
+    assert chosen.to_settings() == Settings(rate_limit="08:00,1M 20:00,off")
+
+
 def test_only_values_that_differ_from_defaults_are_saved(tmp_path: Path) -> None:
     path = tmp_path / "window.json"
     save(Preferences(workers=9), path)
@@ -86,6 +94,8 @@ def test_a_far_too_large_file_is_renamed(tmp_path: Path) -> None:
         ("read_timeout", "20"),
         ("read_timeout", -1),
         ("rate_limit", -5),
+        ("rate_limit", "5M"),
+        ("rate_limit", "8h,1M"),
         ("theme", "pink"),
         ("language", "xx"),
         ("proxy", 7),

@@ -73,13 +73,22 @@ def test_invariants_need_no_dates() -> None:
 
 @pytest.mark.parametrize(
     ("text", "limit"),
-    [("", None), ("0", None), ("5", 5_000_000), ("1.5", 1_500_000), ("500 kB/s", 500_000), ("5.00 MB/s", 5_000_000)],
+    [
+        ("", None),
+        ("0", None),
+        ("5", 5_000_000),
+        ("1.5", 1_500_000),
+        ("500 kB/s", 500_000),
+        ("5.00 MB/s", 5_000_000),
+        ("off", None),
+        ("8:00,1M 20:00,off", "08:00,1M 20:00,off"),
+    ],
 )
-def test_a_rate_limit_is_parsed_as_people_write_it(text: str, limit: int | None) -> None:
+def test_a_rate_limit_is_parsed_as_people_write_it(text: str, limit: int | str | None) -> None:
     assert request_form.read_limit(text) == limit
 
 
-@pytest.mark.parametrize("text", ["fast", "-1", "5 parsecs", "."])
+@pytest.mark.parametrize("text", ["fast", "-1", "5 parsecs", ".", "8h,1M"])
 def test_an_invalid_rate_limit_is_rejected(text: str) -> None:
     assert isinstance(request_form.read_limit(text), FieldError)
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from era5dl.formatting import parse_size
+from era5dl.formatting import format_exact_size, parse_size
 from era5dl.gui.dialogs.help import HelpDialog, citation
 from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
 from era5dl.gui.models import settings_form
 from era5dl.gui.models.preferences import BOUNDS, Preferences
-from era5dl.gui.models.settings_form import FIELDS, amount, read, texts
+from era5dl.gui.models.settings_form import FIELDS, read, texts
 from era5dl.gui.text import i18n
 from era5dl.gui.text.i18n import N_
 from era5dl.gui.theme.palette import DARK
@@ -70,6 +70,7 @@ def test_displayed_values_can_be_read_back() -> None:
         ("rate_limit", "fast", "Enter a value such as 500K, 5M or 1.5G."),
         ("rate_limit", "-5M", "Enter a value such as 500K, 5M or 1.5G."),
         ("rate_limit", "900T", "The maximum is 100G."),
+        ("rate_limit", "8h,1M", "Enter a timetable such as 08:00,1M 20:00,off or Mon-08:00,1M Sat-00:00,off."),
         ("disk_reserve", "5 apples", "Enter a value such as 500K, 5M or 1.5G."),
         ("proxy", "ftp://x", "This is not a proxy address. Use http://host:port or socks5h://host:port."),
         ("endpoint_url", "nowhere", "This is not a web address. Use http://host:port."),
@@ -92,6 +93,8 @@ def test_errors_are_described_and_other_fields_are_accepted(name: str, entered: 
     [
         ("rate_limit", "", 0),
         ("rate_limit", "5 MB/s", 5_000_000),
+        ("rate_limit", "08:00,1M   20:00,OFF ", "08:00,1M 20:00,off"),
+        ("rate_limit", "off", 0),
         ("rate_limit", "1.5M", 1_500_000),
         ("disk_reserve", "512MiB", 512 * 1024 * 1024),
         ("bucket", " ", "nsf-ncar-era5"),
@@ -108,7 +111,7 @@ def test_common_notations_are_accepted(name: str, entered: str, value: object) -
 
 @given(st.integers(0, 10**14))
 def test_sizes_can_be_read_back_exactly(count: int) -> None:
-    assert parse_size(amount(count)) == count
+    assert parse_size(format_exact_size(count)) == count
 
 
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS)), st.text(max_size=30)))

@@ -18,7 +18,7 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"errors", "ranges", "redaction", "bucket.cancellation"},
     {"hdf5"},
     {"formatting", "thread_registry", "catalog", "proof", "bucket.interface"},
-    {"bucket.happy_eyeballs", "bucket.deadline", "bucket.proxy", "bucket.tls_trust"},
+    {"rate_timetable", "bucket.happy_eyeballs", "bucket.deadline", "bucket.proxy", "bucket.tls_trust"},
     {"bucket.body_reader", "bucket.socks_tunnel"},
     {"bucket.connect"},
     {"settings", "selection", "folder", "bucket.response_headers"},

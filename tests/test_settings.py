@@ -30,6 +30,8 @@ def test_defaults_are_the_documented_ones():
         {"retries": -1},
         {"rate_limit": -1},
         {"rate_limit": 1.5},
+        {"rate_limit": "fast"},
+        {"rate_limit": "08:00,fast"},
         {"connect_timeout": 0},
         {"read_timeout": float("nan")},
         {"read_timeout": float("inf")},
@@ -63,7 +65,9 @@ def test_invalid_value_is_refused_and_named(wrong):
 def test_equivalent_values_are_normalized(tmp_path):
     assert Settings(endpoint_url="http://host:9000/") == Settings(endpoint_url="http://host:9000")
     assert Settings(endpoint_url="") == Settings()
-    assert Settings(rate_limit=0) == Settings()
+    assert Settings(rate_limit=0) == Settings(rate_limit="off") == Settings(rate_limit="0") == Settings()
+    assert Settings(rate_limit="5M") == Settings(rate_limit=5_000_000)
+    assert Settings(rate_limit=" monday-8:00,1MB/s  20:00,OFF").rate_limit == "Mon-08:00,1M 20:00,off"
     (tmp_path / "ca.pem").write_text("")
     assert Settings(ca_bundle=str(tmp_path / "ca.pem")).ca_bundle
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from era5dl.errors import UsageError
-from era5dl.formatting import parse_rate
+from era5dl.rate_timetable import normalize_rate_limit
 
 
 def add_selection_flags(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +90,11 @@ def add_transfer_flags(parser: argparse.ArgumentParser) -> None:
         help="concurrent requests; auto finds the number by measuring, at most 64 (default: 8)",
     )
     transfer.add_argument(
-        "--limit-rate", type=rate, metavar="RATE", help="total bytes per second, such as 5M (0: no limit)"
+        "--limit-rate",
+        type=rate_limit,
+        metavar="RATE",
+        help='total bytes per second, such as 5M (0: no limit), or a timetable: "08:00,1M 20:00,off" limits the rate '
+        "from 8:00 to 20:00 local time, and Sat-08:00,off is for Saturdays only. It also changes during a download",
     )
     transfer.add_argument(
         "--retries",
@@ -146,9 +150,9 @@ def workers(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
-def rate(text: str) -> int:
-    """Argument type: "5M" -> 5_000_000 bytes per second. "0" removes a limit set in the environment."""
+def rate_limit(text: str) -> int | str:
+    """Argument type: "5M" -> 5_000_000 bytes per second; a timetable stays. "0" removes a limit of the environment."""
     try:
-        return parse_rate(text)
+        return normalize_rate_limit(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(f"{error}. {error.remedy}") from None

@@ -147,9 +147,10 @@ class Engine:
                 run.concurrency = None
                 self._apply_workers(workers)
 
-    def set_rate_limit(self, bytes_per_second: int | None) -> None:
-        """Limit all workers together; None or 0 for no limit."""
-        self._run.rate_limit.set(bytes_per_second or None)
+    def set_rate_limit(self, limit: int | str | None) -> None:
+        """Limit all workers together, in bytes per second or as in `rate_timetable`; None or 0 for no limit. Raises
+        UsageError."""
+        self._run.rate_limit.set(limit)
 
     # Questions
 

@@ -65,7 +65,7 @@ class Snapshot:
     workers: int  # wanted at once: as set by the user, or found by measuring
     allowed: int  # concurrent requests allowed after throttling
     in_flight: int  # requests now
-    rate_limit: int | None
+    rate_limit: int | None  # at this moment
     retries: int  # attempts after a fault, in this run
     throttles: int  # times that the server throttled, in this run
     barren_attempts: int  # attempts without a new byte, in this run

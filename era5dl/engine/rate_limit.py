@@ -8,40 +8,70 @@ suffice, requests are reduced and the rest of the credit is lost; until answers 
 throttled request reduces them at once.
 
 Nothing here starts a thread or sleeps: methods return the time to wait, so that the caller's wait can be interrupted.
+A timetable has no timer either: each question for the rate looks at the clock, twice a second at most.
 Only `RateLimiter` is thread-safe, since every worker calls it for every read.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from era5dl.rate_timetable import RateTimetable, parse_rate_limit
 
 BURST = 0.1  # seconds' worth of bytes that may be read at once after a silence
 MIN_READ = 4096  # bytes
 MAX_READ = 256 * 1024
+CLOCK_EVERY = 0.5  # seconds between two looks at the timetable
 
 
 class RateLimiter:
-    """A token bucket shared by all workers. Thread-safe."""
+    """A token bucket shared by all workers. Thread-safe.
 
-    def __init__(self, rate: int | None) -> None:
+    limit: bytes per second, a text as in `rate_timetable`, or None. local_time: the clock of the timetable.
+    """
+
+    def __init__(self, limit: int | str | None, local_time: Callable[[], datetime] = datetime.now) -> None:
         self._lock = threading.Lock()
-        self._rate = rate
+        self._local_time = local_time
+        self._timetable: RateTimetable | None = None
+        self._look_at = 0.0  # monotonic time of the next look at the timetable
+        self._rate: int | None = None
         self._free_at = 0.0
+        self.set(limit)
 
     @property
     def rate(self) -> int | None:
-        """Bytes per second; None for no limit."""
+        """Bytes per second at this moment; None for no limit."""
+        if self._timetable is not None and time.monotonic() >= self._look_at:
+            with self._lock:
+                self._follow_timetable_locked()
         return self._rate
 
-    def set(self, rate: int | None) -> None:
-        """Change the rate during a run. Bytes read under the old rate cause no further wait."""
+    def set(self, limit: int | str | None) -> None:
+        """Change the limit during a run. Bytes read under the old rate cause no further wait. Raises UsageError."""
+        parsed = parse_rate_limit(limit) if isinstance(limit, str) else limit
         with self._lock:
-            self._rate = rate
-            self._free_at = 0.0
+            self._timetable = parsed if isinstance(parsed, RateTimetable) else None
+            self._use_locked(None if isinstance(parsed, RateTimetable) else parsed or None)
+            self._follow_timetable_locked()
+
+    def _follow_timetable_locked(self) -> None:
+        if self._timetable is not None:
+            self._look_at = time.monotonic() + CLOCK_EVERY
+            rate = self._timetable.rate_at(self._local_time())
+            if rate != self._rate:
+                self._use_locked(rate)
+
+    def _use_locked(self, rate: int | None) -> None:
+        self._rate = rate
+        self._free_at = 0.0
 
     def read_size(self, workers: int) -> int:
         """Return how many bytes a worker may read at a time, so that all together stay within a burst."""
-        return max(MIN_READ, min(MAX_READ, int((self._rate or MAX_READ) * BURST / workers)))
+        return max(MIN_READ, min(MAX_READ, int((self.rate or MAX_READ) * BURST / workers)))
 
     def consume(self, count: int, now: float) -> float:
         """Account for `count` received bytes; return the seconds to wait before the next read."""

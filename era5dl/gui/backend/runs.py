@@ -108,10 +108,10 @@ class RunService:
         if self._engine is not None:
             self._engine.set_workers(workers)
 
-    def set_rate_limit(self, bytes_per_second: int | None) -> None:
-        """Change the rate limit; None is no limit."""
+    def set_rate_limit(self, limit: int | str | None) -> None:
+        """Change the rate limit, as in `Settings`; None is no limit."""
         if self._engine is not None:
-            self._engine.set_rate_limit(bytes_per_second)
+            self._engine.set_rate_limit(limit)
 
     def close(self) -> None:
         """Stop the run, and start no other. Returns at once; `busy` becomes False when the resume file is written."""

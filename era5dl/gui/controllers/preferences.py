@@ -68,8 +68,8 @@ class PreferencesController(Controller):
         self._runs.set_workers(workers)
         self._store.update(workers=workers)
 
-    def set_rate_limit(self, limit: int | None) -> None:
-        """Change the rate limit, in bytes per second; None is no limit."""
+    def set_rate_limit(self, limit: int | str | None) -> None:
+        """Change the rate limit: bytes per second, or a timetable; None is no limit."""
         self._runs.set_rate_limit(limit)
         self._store.update(rate_limit=limit or 0)
 

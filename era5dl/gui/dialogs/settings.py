@@ -179,7 +179,7 @@ class SettingsDialog(Dialog):
         return box, get, set_value
 
     def _create_entry(self, place: ttk.Frame, field: Field) -> tuple[Any, Callable[[], Any], Callable[[Any], object]]:
-        short = field.kind in (Kind.SECONDS, Kind.SIZE, Kind.RATE)
+        short = field.kind in (Kind.SECONDS, Kind.SIZE)
         variable = tk.StringVar(self)
         entry = ttk.Entry(place, textvariable=variable, width=9 if short else 30)
         entry.pack(side="left", fill="none" if short else "x", expand=not short)

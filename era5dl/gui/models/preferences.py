@@ -16,8 +16,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
+from era5dl.errors import UsageError
 from era5dl.folder import private_files
 from era5dl.folder.atomic_write import write_atomically
+from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.redaction import strip_credentials
 from era5dl.settings import Settings
 from era5dl.validation import Malformed, parse_json, read_regular_file
@@ -44,14 +46,15 @@ _log = logging.getLogger(__name__)
 class Preferences:
     """All preferences. Sizes in bytes, speeds in bytes per second, times in seconds; an empty text means "not set".
 
-    rate_limit: 0 means no limit. proxy, ca_bundle, language: empty for the system's. endpoint_url: empty for Amazon's.
+    rate_limit: 0 means no limit; a text is a timetable. proxy, ca_bundle, language: empty for the system's.
+    endpoint_url: empty for Amazon's.
     geometry: of the window, in Tk's notation. request_width: width of the request panel in unscaled pixels; 0 until the
     user changes it. selection: the latest request, as JSON of `request_form`.
     """
 
     folder: str = ""
     workers: int = 8
-    rate_limit: int = 0
+    rate_limit: int | str = 0
     retries: int = 6
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
@@ -141,8 +144,17 @@ def save(preferences: Preferences, path: Path | None = None) -> bool:
     return True
 
 
+def _is_timetable(text: str) -> bool:
+    try:
+        return isinstance(normalize_rate_limit(text), str)
+    except UsageError:
+        return False
+
+
 def _fits(field: Any, value: object) -> bool:
     """Return whether a value has the right type, is within its bounds, and is one of the choices if there are any."""
+    if field.name == "rate_limit" and isinstance(value, str):
+        return _is_timetable(value)
     if type(field.default) is float and type(value) is int:
         pass
     elif type(value) is not type(field.default):

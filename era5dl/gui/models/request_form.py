@@ -11,9 +11,9 @@ from pathlib import Path
 
 from era5dl.catalog import Cadence, Variable, variables
 from era5dl.errors import BadSelection
-from era5dl.formatting import parse_rate
 from era5dl.gui.text import error_text
 from era5dl.gui.text.i18n import _
+from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.selection import FIRST_DAY, Selection, parse_date, select_days
 
 
@@ -107,16 +107,16 @@ def read_folder(text: str) -> Path | FieldError:
         return FieldError("folder", _("This is not a valid folder name."))
 
 
-def read_limit(text: str) -> int | FieldError | None:
+def read_limit(text: str) -> int | str | FieldError | None:
     """Return a rate limit in bytes per second, from a text such as "5M" or "500 kB/s". A plain number is in MB/s.
 
-    Returns None, which is no limit, for an empty text or 0.
+    Returns None, which is no limit, for an empty text or 0, and the text of a timetable in its usual notation.
     """
     bare = text.strip()
     if not bare:
         return None
     try:
-        return parse_rate(f"{bare}M" if bare.replace(".", "", 1).isdigit() else bare) or None
+        return normalize_rate_limit(f"{bare}M" if bare.replace(".", "", 1).isdigit() else bare) or None
     except Exception:  # noqa: BLE001 - UsageError, or an error of float()
         return FieldError("limit", _("Enter a speed such as 5 MB/s, or leave it empty for no limit."))
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from era5dl.errors import UsageError
-from era5dl.formatting import parse_rate, parse_size
+from era5dl.formatting import format_exact_size, parse_size
 from era5dl.gui.models.preferences import BOUNDS, Preferences
 from era5dl.gui.text.i18n import N_, _, translate
+from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.redaction import has_credentials
 from era5dl.settings import Settings
 
@@ -75,7 +76,10 @@ GROUPS = (
                 N_("Rate limit"),
                 Kind.RATE,
                 N_("per second"),
-                N_("For example 5M or 500K. 0 or empty: no limit."),
+                N_(
+                    "For example 5M, or by the time of day: 08:00,1M 20:00,off. Sat-08:00,off is for Saturdays only. "
+                    "Empty: no limit."
+                ),
             ),
             Field(
                 "retries",
@@ -178,21 +182,10 @@ class _FieldError(Exception):
 
 def _shown(field: Field, value: Any) -> Any:
     if field.kind in (Kind.RATE, Kind.SIZE):
-        return amount(value)
+        return value if isinstance(value, str) else format_exact_size(value)
     if field.kind is Kind.SECONDS:
         return f"{value:g}"
     return value if field.kind is Kind.FLAG else str(value)
-
-
-def amount(count: int) -> str:
-    """Format bytes as a short text that `parse_size` converts back exactly: "5M", "512Mi", "1500000"."""
-    for unit, factor in (("T", 1000**4), ("G", 1000**3), ("M", 1000**2), ("K", 1000)):
-        if count and count % factor == 0:
-            return f"{count // factor}{unit}"
-    for unit, factor in (("Gi", 1024**3), ("Mi", 1024**2), ("Ki", 1024)):
-        if count and count % factor == 0:
-            return f"{count // factor}{unit}"
-    return str(count)
 
 
 def _read(field: Field, entered: Any) -> Any:
@@ -206,20 +199,22 @@ def _read(field: Field, entered: Any) -> Any:
     return _number(field, text)
 
 
-def _number(field: Field, text: str) -> int | float:
+def _number(field: Field, text: str) -> int | float | str:
     value = _parse_number(field.kind, text)
+    if isinstance(value, str):  # a timetable
+        return value
     low, high = BOUNDS[field.name]
     if not low <= value <= high:
         if field.kind in (Kind.RATE, Kind.SIZE):
-            raise _FieldError(_("The maximum is {most}.", most=amount(int(high))))
+            raise _FieldError(_("The maximum is {most}.", most=format_exact_size(int(high))))
         raise _FieldError(_("Enter a value from {least:g} to {most:g}.", least=low, most=high))
     return value
 
 
-def _parse_number(kind: Kind, text: str) -> int | float:
+def _parse_number(kind: Kind, text: str) -> int | float | str:
     try:
         if kind is Kind.RATE:
-            return parse_rate(text or "0")
+            return normalize_rate_limit(text or "0")
         if kind is Kind.SIZE:
             return parse_size(text or "0")
         if kind is Kind.SECONDS and len(text) < 20:
@@ -229,8 +224,14 @@ def _parse_number(kind: Kind, text: str) -> int | float:
     except ValueError:
         pass
     except UsageError:
-        raise _FieldError(_("Enter a value such as 500K, 5M or 1.5G.")) from None
+        raise _FieldError(_amount_wanted(kind, text)) from None
     raise _FieldError(_("Enter a number."))
+
+
+def _amount_wanted(kind: Kind, text: str) -> str:
+    if kind is Kind.RATE and ("," in text or ":" in text):
+        return _("Enter a timetable such as 08:00,1M 20:00,off or Mon-08:00,1M Sat-00:00,off.")
+    return _("Enter a value such as 500K, 5M or 1.5G.")
 
 
 def _text(field: Field, text: str) -> str:

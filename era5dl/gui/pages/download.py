@@ -43,7 +43,7 @@ class DownloadPage(ttk.Frame):
         callbacks: DownloadCallbacks,
         *,
         workers: int,
-        limit: int,
+        limit: int | str,
         request_width: int = 0,
     ) -> None:
         """request_width: width of the request panel in unscaled pixels; 0 for the default."""

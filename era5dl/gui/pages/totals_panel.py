@@ -28,19 +28,21 @@ _SHORT_SPAN = 30.0  # the same at the start of a run
 
 @dataclass(frozen=True, slots=True)
 class TotalsCallbacks:
-    """Callbacks of the panel. limit: called with bytes per second; None for no limit."""
+    """Callbacks of the panel. limit: called with bytes per second or a timetable; None for no limit."""
 
     pause: Callable[[], object]
     resume: Callable[[], object]
     stop: Callable[[], object]
     workers: Callable[[int], object]
-    limit: Callable[[int | None], object]
+    limit: Callable[[int | str | None], object]
 
 
 class TotalsPanel(Card):
     """Shows snapshots of a run. `show` is called ten times a second."""
 
-    def __init__(self, master: tk.Misc, theme: Theme, callbacks: TotalsCallbacks, *, workers: int, limit: int) -> None:
+    def __init__(
+        self, master: tk.Misc, theme: Theme, callbacks: TotalsCallbacks, *, workers: int, limit: int | str
+    ) -> None:
         super().__init__(master, theme)
         self._theme, self._callbacks = theme, callbacks
         self._state: State | None = None
@@ -67,13 +69,16 @@ class TotalsPanel(Card):
         self.stop.pack(side="left", padx=px(8))
         self.limit = ttk.Entry(line, width=10)
         self.limit.pack(side="right")
-        self.limit.insert(0, format_speed(limit) if limit else "")
+        self._show_limit(limit)
         for key in ("<Return>", "<FocusOut>"):
             self.limit.bind(key, lambda _event: self._set_limit(), add="+")
         Tooltip(
             self.limit,
             theme,
-            lambda: _("For example 5 MB/s or 500 kB/s, for all connections together. Leave it empty for no limit."),
+            lambda: _(
+                "For example 5 MB/s or 500 kB/s, for all connections together, or a timetable such as "
+                "08:00,1M 20:00,off. Leave it empty for no limit."
+            ),
         )
         self._limit_title = ttk.Label(line, style="Muted.TLabel")
         self._limit_title.pack(side="right", padx=(px(14), px(6)))
@@ -114,6 +119,8 @@ class TotalsPanel(Card):
             parts.append(_("{n:,} failed", n=snapshot.failed_files))
         if snapshot.held_files:
             parts.append(_("{n:,} held", n=snapshot.held_files))
+        if self._by_timetable and snapshot.rate_limit and active:
+            parts.append(_("limited to {speed}", speed=format_speed(snapshot.rate_limit)))
         self._detail.show(" · ".join(parts))
         self._left.show(self._speed_and_time(snapshot) if active else "")
         self._fill(round(share * 1000), _bar_style(self._state, snapshot, whole))
@@ -123,11 +130,10 @@ class TotalsPanel(Card):
         self.chart.set_span(min(SPAN, max(_SHORT_SPAN, now - samples[0][0])) if samples else SPAN)
         self.chart.show([Series(_("Speed"), samples)], now)
 
-    def show_settings(self, workers: int, limit: int) -> None:
+    def show_settings(self, workers: int, limit: int | str) -> None:
         """Show settings that were changed elsewhere."""
         self.workers.set(workers)
-        self.limit.delete(0, "end")
-        self.limit.insert(0, format_speed(limit) if limit else "")
+        self._show_limit(limit)
 
     def retranslate(self) -> None:
         """Set all texts in the current language."""
@@ -153,10 +159,16 @@ class TotalsPanel(Card):
     def _pause_or_resume(self) -> None:
         (self._callbacks.resume if self.can_resume else self._callbacks.pause)()
 
+    def _show_limit(self, limit: int | str) -> None:
+        self.limit.delete(0, "end")
+        self.limit.insert(0, limit if isinstance(limit, str) else format_speed(limit) if limit else "")
+        self._by_timetable = isinstance(limit, str)
+
     def _set_limit(self) -> None:
         limit = read_limit(self.limit.get())
         self.limit.state(["invalid" if isinstance(limit, FieldError) else "!invalid"])
         if not isinstance(limit, FieldError):
+            self._by_timetable = isinstance(limit, str)
             self._callbacks.limit(limit)
 
     def _arrange(self) -> None:
