@@ -1,8 +1,8 @@
 """Reads response bodies: through urllib3 (`StreamReader`), or from the socket (`SocketReader`), which is faster.
 
-urllib3's `read1` creates three objects and makes ten calls for every 16 KiB record of TLS. Reading from the socket
-brings half of the CPU time over TLS, and 60 % of the wall time of 2,000 ranges of 1 MB; measured by
-`python -m tests.benchmarks.data_path`. It depends on one private name of urllib3, `_fp`, used here and nowhere else.
+urllib3's `read1` creates three objects and makes ten calls for every TLS record of 16 KiB. Reading from the socket
+saves half of the CPU time over TLS, and 60 % of the wall time of 2,000 ranges of 1 MB (measured by
+`python -m tests.benchmarks.data_path`). It needs one private name of urllib3, `_fp`, which no other module uses.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from era5dl.bucket.deadline import Deadline
 
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _decrypting = threading.BoundedSemaphore(_CORES)
-"""Held while records of TLS are decrypted. Each record releases the interpreter's lock and takes it again; when more
-threads than cores do so, 8 objects of 256 MiB take a tenth longer."""
+"""Held while TLS records are decrypted. Decrypting a record releases and acquires the interpreter's lock (GIL); if more
+threads than cores do that at once, 8 objects of 256 MiB take a tenth longer."""
 
 
 class StreamReader:
     """Reads a urllib3 response with `read1`, which returns the bytes that have arrived. Works for every response.
 
-    sock: the socket of the response. timeout: seconds for each read; the head of a chunk can come byte by byte.
+    sock: the socket of the response. timeout: seconds for each read, which may have to read the size of an HTTP chunk
+    byte by byte.
     has_buffered: bytes may be available without reading from the socket.
     """
 
     def __init__(self, raw: Any, sock: socket.socket | None, timeout: float) -> None:
         self._raw, self._socket, self._timeout = raw, sock, timeout
-        self.has_buffered = True  # with the headers
+        self.has_buffered = True  # some bytes may have arrived together with the headers
 
     def readinto(self, view: memoryview) -> int:
         """Fill the front of `view` with the next bytes, as soon as there are any; return how many, 0 at the end."""
@@ -47,17 +48,17 @@ class StreamReader:
 class SocketReader:
     """Reads a body of known length: first what http.client has buffered with the headers, then from the socket.
 
-    Over TLS each read takes all records that have arrived. When the connection breaks, the bytes that arrived before
-    are returned first. After the last byte the connection goes back to its pool.
+    Over TLS each read takes all records that have arrived. If the connection breaks, the bytes that arrived before are
+    returned first. After the last byte the connection is returned to its pool.
     """
 
     def __init__(self, raw: Any, response: http.client.HTTPResponse, sock: socket.socket) -> None:
         self._raw = raw
         self._response: Any = response
         self._socket: Any = sock
-        self._buffered: memoryview | None = None  # None: not asked for yet
+        self._buffered: memoryview | None = None  # None: not read yet
         self._error: Exception | None = None  # raised by the next read
-        # Where waiting is done in slices, a read must be preceded by a wait, so only one record is read at a time.
+        # If reads wait in slices, each read must be preceded by a wait, so only one record is read at a time.
         self._in_records = isinstance(sock, ssl.SSLSocket) and not WAITS_IN_SLICES
 
     @property
@@ -81,14 +82,14 @@ class SocketReader:
         return count
 
     def _read_buffered(self, view: memoryview) -> int:
-        if self._buffered is None:  # a read of the buffer's size empties it; if it is empty, it waits for bytes
+        if self._buffered is None:  # this read empties the buffer, or waits for bytes if the buffer is empty
             self._buffered = memoryview(self._response.fp.read1(io.DEFAULT_BUFFER_SIZE))
         count = _copy(self._buffered[: len(view)], view)
         self._buffered = self._buffered[count:]
         return count
 
     def _read_records(self, view: memoryview) -> int:
-        """Wait for the next record of TLS, and take those behind it that have arrived, too."""
+        """Wait for the next TLS record; also read the following ones that have already arrived."""
         if self._error is not None:
             raise self._error
         sock = self._socket
@@ -111,7 +112,7 @@ class SocketReader:
 
 
 def reader_of(raw: Any, sock: socket.socket | None, timeout: float) -> StreamReader | SocketReader:
-    """Return the fastest reader for this response: directly from the socket where its length is known."""
+    """Return the fastest reader for this response: a SocketReader if the length is known, else a StreamReader."""
     response = getattr(raw, "_fp", None)
     if sock is not None and isinstance(response, http.client.HTTPResponse) and not response.chunked and response.length:
         return SocketReader(raw, response, sock)

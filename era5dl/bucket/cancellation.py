@@ -1,7 +1,7 @@
-"""Aborting a request from another thread: within milliseconds, and without damage to the bytes it has read.
+"""Aborts a request from another thread: within milliseconds, and without corrupting the bytes it has read.
 
-Closing a response or a socket from outside does not wake a thread that is blocked in recv; it blocks the caller as
-well. `shutdown` on the socket wakes it. Over TLS it must be the *plain* socket's shutdown: `SSLSocket.shutdown` removes
+Closing a response or a socket does not wake a thread that is blocked in recv on it, and blocks the closing thread, too.
+`shutdown` on the socket wakes the reader. Over TLS it must be `socket.socket.shutdown`: `SSLSocket.shutdown` removes
 the TLS layer first, and the reader would receive ciphertext as if it were data.
 """
 
@@ -23,9 +23,10 @@ _of_this_thread = threading.local()
 
 
 class Abort:
-    """Aborts one attempt: the thread that makes it reports its sockets here, and any thread may call `trigger`.
+    """Aborts one attempt. The thread of the attempt registers its socket with `watch`; any thread may call `trigger`.
 
-    connected: the attempt has opened a connection, or tried to; False: it uses one from the pool; None: it has none.
+    connected: True if the attempt has opened a connection or tried to, False if it uses one from the pool, None if it
+    has no connection yet.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class Abort:
 
     @property
     def reason(self) -> str:
-        """The reason given to `trigger`; "" before."""
+        """The reason given to the first `trigger`; "" before."""
         return self._reason
 
     def trigger(self, reason: str) -> None:
@@ -46,17 +47,17 @@ class Abort:
             self._shut_down()
 
     def watch(self, sock: sockets.socket | None) -> None:
-        """Report the socket that the attempt waits for; None when it no longer belongs to the attempt."""
+        """Register the socket that the attempt waits for; None when the attempt no longer uses a socket."""
         with self._lock:
             self._socket = sock
             if self._reason:
                 self._shut_down()
 
     def wait_readable(self, timeout: float) -> None:
-        """Wait until the watched socket has bytes to read or `trigger` is called, on systems where a blocked reader
+        """Wait until the watched socket is readable or `trigger` has been called. For systems on which a blocked reader
         cannot be woken. Raises TimeoutError after `timeout` seconds without a byte."""
         sock = self._socket
-        if not isinstance(sock, sockets.socket):  # none; or TLS in TLS, whose buffered bytes cannot be waited for
+        if not isinstance(sock, sockets.socket):  # no socket, or TLS in TLS, whose buffer a selector cannot see
             return
         give_up = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
@@ -73,14 +74,14 @@ class Abort:
 
 
 def shut_down(sock: Any) -> None:
-    """End the connection of a socket, or of urllib3's TLS in TLS, so that whoever reads from it is woken."""
+    """Shut down the connection of a socket, or of urllib3's TLS in TLS, which wakes the thread that reads from it."""
     plain = sock if isinstance(sock, sockets.socket) else sock.socket
     with contextlib.suppress(OSError):  # already closed by the other side
         sockets.socket.shutdown(plain, sockets.SHUT_RDWR)
 
 
 class abortable_by:
-    """Within this context the requests of this thread can be aborted by `abort`; with None nothing changes."""
+    """Context manager: `abort` can abort the requests that this thread makes. None leaves the outer one in effect."""
 
     def __init__(self, abort: Abort | None) -> None:
         self._abort = abort
@@ -98,6 +99,6 @@ class abortable_by:
 
 
 def current_abort() -> Abort | None:
-    """Return the Abort that the requests of this thread report to."""
+    """Return the Abort that applies to the requests of this thread; None outside of `abortable_by`."""
     found: Abort | None = getattr(_of_this_thread, "abort", None)
     return found

@@ -37,7 +37,7 @@ _UNKNOWN = datetime(1970, 1, 1, tzinfo=timezone.utc)
 def create_client(settings: Settings) -> Any:
     """Return an S3 client that reads no AWS profile, credentials, endpoint or variable of the user.
 
-    Raises UsageError where the host name of the endpoint is not valid.
+    Raises UsageError if the host name of the endpoint is not valid.
     """
     known = botocore.session.Session.SESSION_VARIABLES
     defaults = {name: (None, None, default, cast) for name, (_, _, default, cast) in known.items()}
@@ -72,8 +72,8 @@ def create_client(settings: Settings) -> Any:
 def bucket_url(client: Any, bucket: str) -> str:
     """Return the URL of the bucket as this client builds it, with a slash at the end.
 
-    The client is asked to send a request, which is answered here. Its presigned URLs would name another host. Raises
-    UsageError for a name that no bucket can have.
+    The client sends a HEAD request, which a handler intercepts and answers. (A presigned URL could have another host.)
+    Raises UsageError if the bucket's name is not valid.
     """
     urls: list[str] = []
 
@@ -91,7 +91,7 @@ def bucket_url(client: Any, bucket: str) -> str:
 
 
 def send_over(client: Any, session: HTTPSession) -> None:
-    """Make the client send its requests over this session, and check listings before it parses them."""
+    """Make the client send its requests through this session, and check listings before it parses them."""
 
     def before_send(request: Any, **_: Any) -> AWSResponse:
         return session.send(request)
@@ -108,9 +108,9 @@ def client_error(client: Any, status: int, headers: dict[str, str], body: bytes)
 
 
 def _timestamp(text: str) -> datetime:
-    """Parse a date of a response; one that cannot be parsed is 1970, which stands for unknown.
+    """Parse a date of a response; return 1970, which stands for unknown, if it cannot be parsed.
 
-    For the dates of listings botocore's own parser, which accepts any format, takes six times as long as all the rest.
+    botocore's own parser accepts any format. For the dates of a listing it takes six times as long as everything else.
     """
     try:
         if _ISO_8601.fullmatch(text):
@@ -122,10 +122,10 @@ def _timestamp(text: str) -> datetime:
 
 
 class _ParserFactory(ResponseParserFactory):  # type: ignore[misc]
-    """Parsers of which one works at a time, for any number of threads.
+    """Creates parsers of which only one runs at a time.
 
-    Parsing only holds the interpreter's lock. Where sixteen listings are parsed at once, the thread of the window waits
-    for up to a quarter of a second.
+    Parsing holds the interpreter's lock (GIL), so parallel parsing gains nothing. With sixteen listings parsed at once,
+    the thread of the window would wait for up to a quarter of a second.
     """
 
     def __init__(self, **defaults: Any) -> None:
@@ -148,7 +148,8 @@ class _ParserFactory(ResponseParserFactory):  # type: ignore[misc]
 
 @functools.cache
 def _s3_loader() -> Loader:
-    """Return the loader of all clients of this process: parsing the data files takes most of the time for a client."""
+    """Return the loader that all clients of this process share. It caches the data files, whose parsing takes most of
+    the time of creating a client."""
     return _S3Loader()
 
 

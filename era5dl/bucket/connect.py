@@ -1,7 +1,7 @@
 """Opens connections to the server, directly or through a proxy, with TCP keepalive, and starts TLS on them.
 
-Used by the HTTP session and by the network test. Behind a SOCKS proxy the returned socket leads to the server. An HTTP
-proxy is only connected to, since what has to be sent to it depends on the request.
+Used by the HTTP session and by the network test. With a SOCKS proxy the returned socket is connected to the server.
+With an HTTP proxy it is connected to the proxy, since the next bytes to send depend on the request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from era5dl.errors import Era5Error, Unreachable
 class Connector:
     """Opens connections for any number of threads.
 
-    trust: which certificates are accepted, also for a proxy that is reached over TLS.
+    trust: which certificates are accepted, also for a proxy with an https URL.
     """
 
     def __init__(self, proxy: Proxy | None, trust: TrustStore) -> None:
@@ -32,9 +32,10 @@ class Connector:
         self._addresses = HappyEyeballs(accepted(keepalive_options()))
 
     def connect(self, host: str, port: int, timeout: float | None, abort: Abort | None = None) -> socket.socket:
-        """Return a socket that leads to `host`, or to the HTTP proxy in front of it. timeout: seconds for all of it.
+        """Return a socket that is connected to `host`, or to the HTTP proxy. timeout: seconds for all steps together.
 
-        Raises Stopped; OSError without a proxy; with one Unreachable, BucketRefused or Untrusted, which name it.
+        Raises Stopped. Other errors are OSError without a proxy, and Unreachable, BucketRefused or Untrusted with one,
+        whose messages name the proxy.
         """
         proxy = self.proxy
         host = host.strip("[]")  # as urllib3 writes an IPv6 address
@@ -60,7 +61,7 @@ class Connector:
         raise refused or OSError("the name has no address")
 
     def proxy_error(self, error: Exception) -> Exception:
-        """Return the error that names the proxy; `error` itself where the proxy cannot be the cause."""
+        """Return an error whose message names the proxy; `error` itself if the proxy cannot be the cause."""
         if self.proxy is None or isinstance(error, Era5Error):
             return error
         if isinstance(error, OSError) and error.errno in SOCKET_LIMIT_ERRORS:
@@ -68,7 +69,7 @@ class Connector:
         return connection_error(self.proxy, error)
 
     def secure(self, sock: socket.socket, host: str) -> Any:
-        """Start TLS with `host` over this socket, which may use TLS itself. Raises Untrusted and OSError."""
+        """Start TLS with `host` over this socket, which may itself be a TLS socket. Raises Untrusted and OSError."""
         context = self.trust.context()
         if not isinstance(sock, ssl.SSLSocket):
             return context.wrap_socket(sock, server_hostname=host)
@@ -78,11 +79,11 @@ class Connector:
 
 
 def keepalive_options(platform: str = sys.platform) -> list[SocketOption]:
-    """Return the socket options for TCP keepalive: a probe after 30 s of silence, then every 10 s, dead after three.
-    Sending gives up after 60 s without an acknowledgement.
+    """Return the socket options for TCP keepalive: probes after 30 s of silence and then every 10 s; after three lost
+    probes, or 60 s after sending without an acknowledgement, the connection counts as broken.
 
-    botocore's `tcp_keepalive` sets SO_KEEPALIVE only. Its first probe after two hours is of no use behind a router that
-    forgets a connection after five minutes.
+    botocore's `tcp_keepalive` sets SO_KEEPALIVE only, with the first probe after two hours. That is useless behind a
+    router that forgets a connection after five minutes.
     """
     tcp = socket.IPPROTO_TCP
     options = [(tcp, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
@@ -94,7 +95,7 @@ def keepalive_options(platform: str = sys.platform) -> list[SocketOption]:
 
 
 def accepted(options: list[SocketOption]) -> list[SocketOption]:
-    """Return the options that this system accepts: any other one would make every connect fail."""
+    """Return the options that this system accepts; any other one would make every connect fail."""
     taken = []
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
         for option in options:
@@ -105,8 +106,10 @@ def accepted(options: list[SocketOption]) -> list[SocketOption]:
 
 
 def _targets(proxy: Proxy, host: str, port: int) -> list[str]:
-    """Return what to ask a proxy for: the name, or its addresses where the proxy does not resolve names. IPv4 comes
-    first, which more proxies have, and SOCKS 4 alone."""
+    """Return the hosts to request from a proxy: the name, or its addresses if the proxy does not resolve names.
+
+    IPv4 addresses come first, since more proxies support them; SOCKS 4 supports only those.
+    """
     if proxy.scheme not in ("socks5", "socks4"):
         return [host]
     families = {"socks4": socket.AF_INET}

@@ -1,8 +1,8 @@
 """Time limits for whole responses. A socket timeout starts again with each byte received; these do not.
 
-One thread checks all waits in progress. When the time of one is over, it shuts its socket down, which wakes the reader
-(`era5dl.bucket.cancellation`). The reader then finds that the deadline has expired and the connection is not to blame.
-Any library may read, as long as it reports the socket it waits for.
+One thread checks all deadlines that are running. When one expires, the thread shuts its socket down, which wakes the
+reader (`era5dl.bucket.cancellation`). The reader then raises Interrupted instead of the error of the closed socket.
+This works with any library that reads, as long as the socket is registered.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from era5dl import thread_registry
 from era5dl.bucket.cancellation import shut_down
 from era5dl.errors import Interrupted, OutOfThreads, Stopped
 
-CHECK_INTERVAL = 0.1  # seconds between checks of the waits in progress
+CHECK_INTERVAL = 0.1  # seconds between checks of the running deadlines
 
 _of_this_thread = threading.local()  # `deadline`: the innermost one
 
 
 class Deadline:
-    """Limits how long this thread waits within the context: `seconds` after each `start`.
+    """Context manager that limits how long this thread waits: `seconds` after each `start`.
 
-    Leaving the context raises Interrupted when the time was over, whatever else was raised, except Stopped.
-    what: names what is waited for, for the message.
+    Leaving the context raises Interrupted if the deadline has expired, also in place of another exception, except
+    Stopped. what: what the thread waits for; used in the message.
     """
 
     def __init__(self, seconds: float, what: str) -> None:
         self._seconds, self._what = seconds, what
         self._lock = threading.Lock()
-        self._until = 0.0  # monotonic; 0 while nothing is waited for
+        self._until = 0.0  # monotonic; 0 while stopped
         self._outer: Deadline | None = None
         self.socket: sockets.socket | None = None
         self.expired = False
@@ -49,7 +49,7 @@ class Deadline:
             raise Interrupted(f"stalled: {self._what} did not come within {self._seconds:g} s", stalled=True) from error
 
     def start(self, sock: sockets.socket | None = None) -> None:
-        """Start the time for what comes over this socket; without one, over the socket of the last call."""
+        """Start the time again. sock: the socket to wait for; None for that of the previous call."""
         with self._lock:
             self.socket = sock or self.socket
             self._until = time.monotonic() + self._seconds
@@ -58,14 +58,14 @@ class Deadline:
         _monitor.add(self)
 
     def stop(self) -> bool:
-        """Stop the time. Return False when it was over: the connection cannot be used any more."""
+        """Stop the time. Return False if it had expired: then the connection cannot be used any more."""
         with self._lock:
             self._until = 0.0
         _monitor.remove(self)
         return not self.expired
 
     def check(self, now: float) -> None:
-        """Shut the socket down if the time is over."""
+        """Shut the socket down if the time has expired."""
         with self._lock:
             if 0.0 < self._until <= now:
                 self.expired = True
@@ -83,7 +83,7 @@ def current_deadline() -> Deadline | None:
 
 
 class _Monitor:
-    """The thread that checks all deadlines, while there are any."""
+    """Runs the thread that checks all deadlines, while there are any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class _Monitor:
                 self._thread = threading.Thread(target=self._run, name="era5dl-deadlines", daemon=True)
                 try:
                     thread_registry.start_thread(self._thread, self.end)
-                except OutOfThreads:  # until a later wait gets a thread, only the sockets' own timeouts apply
+                except OutOfThreads:  # until a later call can start a thread, only the sockets' own timeouts apply
                     self._has_work.clear()
 
     def remove(self, deadline: Deadline) -> None:

@@ -1,8 +1,8 @@
 """Maps the errors of botocore, urllib3 and sockets to `era5dl.errors`; none of them leaves this package.
 
-Which class means what was found by experiment. Two surprises: a process without free file descriptors raises
-EndpointConnectionError, or SSLError over TLS, so the error number at the root is looked at before the class. And a TLS
-handshake that stalls arrives as a *read* timeout.
+The meaning of each class was found by experiment. Two results are surprising. If the process has no free file
+descriptors, the client raises EndpointConnectionError, or SSLError over TLS; so the error number of the root cause is
+checked before the class. And a TLS handshake that stalls is raised as a *read* timeout.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAX_RETRY_AFTER = 120.0  # seconds; longer ones are cut
 
 
 class map_errors:
-    """Within this context errors of the S3 client are raised as Era5Errors about `key`; Era5Errors pass unchanged."""
+    """Context manager that raises errors of the S3 client as Era5Errors about `key`. Era5Errors pass unchanged."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -69,14 +69,14 @@ def map_error(error: Exception, key: str) -> errors.Era5Error:
     if isinstance(error, b.ConnectionClosedError):
         if isinstance(root, http.client.BadStatusLine) and not isinstance(root, http.client.RemoteDisconnected):
             return errors.BadResponse(f"{key}: the response is not HTTP")
-        return errors.StaleConnection(f"{key}: the connection was closed before a response came")
+        return errors.StaleConnection(f"{key}: the connection was closed before a response was received")
     if isinstance(error, b.ResponseStreamingError | b.IncompleteReadError | b.ReadTimeoutError | b.HTTPClientError):
         return errors.Interrupted(f"{key}: {_one_line(root)}")
     if isinstance(error, u.HTTPError | http.client.HTTPException | OSError | ssl.SSLError):
         return errors.Interrupted(f"{key}: {_one_line(root)}")
     if type(error).__name__ in {"ResponseParserError", "PaginationError"}:
         return errors.BadResponse(f"{key}: the response is not S3's: {_one_line(error)}")
-    return errors.BucketError(f"{key}: {type(error).__name__}: {_one_line(error)}")  # not expected: this object fails
+    return errors.BucketError(f"{key}: {type(error).__name__}: {_one_line(error)}")  # unexpected: this object fails
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -85,8 +85,8 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield this error and those that caused it. botocore keeps the next one in `kwargs["error"]`, urllib3 as its cause
-    or among its arguments."""
+    """Yield this error and the errors that caused it. botocore stores the next one in `kwargs["error"]`, urllib3 as
+    `__cause__` or in `args`."""
     seen: set[int] = set()
     cause: Any = error
     while isinstance(cause, BaseException) and id(cause) not in seen:

@@ -1,12 +1,12 @@
-"""GET without botocore's client, and over an open connection without urllib3: the fast way of `get_object`.
+"""Sends GET requests without botocore's client, and over an open connection without urllib3 (the default).
 
-It brings half of the wall time and of the CPU time of 2,000 ranges of 1 MB, and a quarter of the wall time of 8 objects
-of 256 MiB, in comparison with the plain way; measured by `python -m tests.benchmarks.data_path`.
+Compared with `PlainGet` it saves half of the wall time and of the CPU time of 2,000 ranges of 1 MB, and a quarter of
+the wall time of 8 objects of 256 MiB (measured by `python -m tests.benchmarks.data_path`).
 
-The first request of a connection goes through botocore's HTTP session, which resolves names, knows proxies and secures
-the connection. The requests that follow are written to the open connection. The head of a usual response is then read
-by one regular expression, where `http.client` would parse it as an e-mail; every other head is left to `http.client`.
-Errors are those that botocore raises.
+The first request of a connection goes through botocore's HTTP session, which resolves names, handles proxies and starts
+TLS. The following requests are written directly to the open connection. The head of a usual response is then parsed by
+one regular expression, which is much faster than `http.client`; any other head is left to `http.client`. Errors are the
+same as botocore's.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from era5dl.bucket.responses import read_error_body
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
 _HEAD = re.compile(rb"HTTP/1\.1 (20[06]) ([^\r\n]*)\r\n((?:" + _TOKEN + rb":[^\r\n]*\r\n)+)\r\n")
-_NO_HEADERS = http.client.HTTPMessage()  # for `http.client`, which asks only whether there are any
+_NO_HEADERS = http.client.HTTPMessage()  # `http.client` only checks that there are headers
 _LENGTH = re.compile(r"[0-9]{1,19}")
 _ILLEGAL = re.compile(r"[\x00-\x1f\x7f]")  # in a request
 
 
 class FastGet:
-    """Sends a GET over an open connection of the pool; through the HTTP session where there is none.
+    """Sends a GET over an open connection of the pool, or through the HTTP session if there is none.
 
-    url: of the bucket, with a slash at the end. timeout: seconds for each read.
+    url: the URL of the bucket, with a slash at the end. timeout: seconds for each read.
     """
 
     def __init__(self, client: Any, url: str, session: HTTPSession, timeout: float) -> None:
@@ -66,7 +66,7 @@ class FastGet:
             raise
 
     def _send(self, path: str, headers: dict[str, str]) -> Any:
-        if self._pool is None or self._pool.pool is None:  # none yet, or it was closed
+        if self._pool is None or self._pool.pool is None:  # no pool yet, or it was closed
             self._pool = self._session.pool_of(self._url)
         if self._pool is not None:
             head = request_head(self._host, self._path + path, headers)
@@ -77,7 +77,7 @@ class FastGet:
 
 
 def request_head(host: str, target: str, headers: Mapping[str, str]) -> bytes:
-    """Return the head of a GET request; b"" where it has characters that http.client has to judge."""
+    """Return the head of a GET request; b"" if it has characters that only http.client can accept or reject."""
     lines = [f"GET {target} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers.items())]
     if " " in target or any(_ILLEGAL.search(line) for line in lines):
         return b""
@@ -88,10 +88,10 @@ def request_head(host: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 
 def send_warm(pool: Any, head: bytes) -> WarmResponse | None:
-    """Send a request over an open connection of a urllib3 pool; None where there is no open connection."""
+    """Send a request over an open connection of a urllib3 pool; return None if there is no open connection."""
     try:
         connection = _take_connection(pool.pool)
-    except (queue.Empty, AttributeError):  # all are in use; or the pool was closed, and `pool.pool` is None
+    except (queue.Empty, AttributeError):  # all connections are in use, or the pool was closed: `pool.pool` is None
         return None
     if connection is not None and connection.sock is not None and not is_connection_dropped(connection):
         return WarmResponse(pool, connection, head)
@@ -100,10 +100,11 @@ def send_warm(pool: Any, head: bytes) -> WarmResponse | None:
 
 
 def _take_connection(idle: queue.LifoQueue[Any]) -> Any:
-    """Take an open connection; None, a place for a new one, where no connection is idle. Raises queue.Empty.
+    """Take an idle connection out of the pool; None if there are only empty slots. Raises queue.Empty if all slots are
+    in use.
 
-    The empty place of a broken connection lies on top of the idle connections. If it were taken first, one more
-    connection would be opened while those below are never used again; a server with a limit would refuse everybody.
+    The slot of a broken connection lies on top of the idle connections. If it were taken first, a new connection would
+    be opened although idle ones exist. With a limit on connections the server would then refuse further ones.
     """
     empty = 0
     try:
@@ -119,9 +120,9 @@ def _take_connection(idle: queue.LifoQueue[Any]) -> Any:
 
 
 class _Response(http.client.HTTPResponse):
-    """Reads a head of the usual form in one step; leaves every other one to `http.client`.
+    """Response whose head is parsed in one step if it has the usual form, and by `http.client` otherwise.
 
-    fields: the header fields by their names in lower case; the values of repeated ones with a comma between them.
+    fields: the header fields by their names in lower case; values of repeated fields are joined by commas.
     """
 
     fields: dict[str, str]
@@ -136,7 +137,7 @@ class _Response(http.client.HTTPResponse):
             self.fields[name] = f"{self.fields[name]}, {value}" if name in self.fields else value
 
     def _read_usual_head(self) -> bool:
-        found = _HEAD.match(self.fp.peek(1))  # waits for a first byte
+        found = _HEAD.match(self.fp.peek(1))  # blocks until the first bytes arrive
         if not found:
             return False
         status, reason, head = found.groups()
@@ -159,7 +160,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class WarmResponse:
-    """Response over a connection that was open, with those parts of urllib3's response that its readers use."""
+    """Response over a connection that was already open. It has the methods of urllib3's response that readers use."""
 
     def __init__(self, pool: Any, connection: Any, head: bytes) -> None:
         self._pool, self._connection = pool, connection
@@ -175,7 +176,7 @@ class WarmResponse:
             raise mapped(endpoint_url=pool.host, error=error) from error
         self.status, self.headers = self._fp.status, self._fp.fields
         if self._fp.will_close:
-            connection.close()  # no other request may use it; the response keeps the socket open for itself
+            connection.close()  # no other request may use it; the response keeps its own reference to the socket
 
     def read1(self, count: int) -> bytes:
         """Return the next bytes of the body, at most `count`; b"" at its end."""
@@ -199,11 +200,12 @@ class WarmResponse:
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         connection.close()
-        self._pool._put_conn(None)  # it takes the place of the one that was taken out
+        self._pool._put_conn(None)  # gives the slot back to the pool
 
 
 def _receive_head(sock: Any) -> _Response:
-    """Return the next response, its head read. After an error nothing of it keeps the socket open."""
+    """Read the head of the next response and return the response. After an error the response is closed, because it
+    would keep the socket open."""
     response = _Response(sock, method="GET")
     try:
         response.begin()
@@ -214,7 +216,7 @@ def _receive_head(sock: Any) -> _Response:
 
 
 def _botocore_error_for(error: BaseException) -> Any:
-    """Return the class of the error that botocore's HTTP session would raise; None for an error of another kind."""
+    """Return the class of error that botocore's HTTP session would raise; None if it would not change the error."""
     classes: dict[tuple[type[BaseException], ...], Any] = {
         (TimeoutError,): b.ReadTimeoutError,
         (ssl.SSLError,): b.SSLError,

@@ -1,11 +1,11 @@
 """GET of a byte range: validates the response headers before the first byte, and always closes the body.
 
-Two ways to send the request have one interface. `PlainGet` calls `get_object` of boto3's client; `FastGet`
-(`era5dl.bucket.fast_get`) is faster and the default. ERA5DL_PLAIN_GET=1 in the environment selects the plain way, to
-compare the two or to find out in which of them a fault is. The tests run in both.
+Two classes send the request. `PlainGet` calls `get_object` of boto3's client; `FastGet` (`era5dl.bucket.fast_get`) is
+faster and the default. The environment variable ERA5DL_PLAIN_GET=1 selects `PlainGet`, to compare the two or to find
+out which of them has a fault. The tests run with both.
 
-No response is accepted for its status alone. A proxy that drops Range, a captive portal or a cache with another version
-looks like success to a client library. So the headers must prove which bytes follow, and of which version.
+The status alone does not make a response acceptable. A proxy that drops Range, a captive portal or a cache with another
+version looks like success to a client library. So the headers must prove which bytes follow, and of which version.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from era5dl.bucket.responses import map_parser_errors
 from era5dl.errors import Era5Error, Stopped
 from era5dl.proof.etag import is_weak
 
-PLAIN_GET = "ERA5DL_PLAIN_GET"  # variable of the environment that selects the plain way
+PLAIN_GET = "ERA5DL_PLAIN_GET"  # environment variable that selects PlainGet
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,12 @@ class GetResponse:
 
 
 SendGet = Callable[[ObjectInfo, int, int], GetResponse]
-"""Sends a GET for the bytes [start, stop) of an object. Raises the errors of botocore's client."""
+"""Function that sends a GET for the bytes [start, stop) of an object. It raises the errors of botocore's client."""
 
 
 class ObjectBody:
-    """Bytes of exactly this version of an object, for a `with` statement: those of `span`, or the whole object where
-    something on the way ignores ranges (`interface.Body`).
+    """Context manager that opens a byte range of exactly this version of an object (`interface.Body`). The body has the
+    bytes of `span`, or the whole object if the server or a proxy ignores ranges.
 
     span: start and stop. timeout: seconds without a byte.
     """
@@ -85,7 +85,7 @@ class ObjectBody:
         try:
             if WAITS_IN_SLICES and not self._response.reader.has_buffered:
                 self._abort.wait_readable(self._timeout)
-                if self._abort.reason:  # reading now could block for ever, and nothing could end it
+                if self._abort.reason:  # a read now could block for ever, and nothing could wake it
                     raise Stopped(self._abort.reason)
             count = self._response.reader.readinto(view)
         except Era5Error:
@@ -118,11 +118,12 @@ class PlainGet:
         with self._session.unread() as unread, map_parser_errors(obj.key):
             output = self._client.get_object(Bucket=self._bucket, Key=obj.key, Range=span, **if_match(obj))
             response = output["ResponseMetadata"]
-            # The body is read from urllib3's response: botocore's `read` loses bytes where the connection breaks.
+            # The body is read from urllib3's response: botocore's `read` loses bytes if the connection breaks.
             reader = StreamReader(unread.response, unread.socket, self._timeout)
             return GetResponse(response["HTTPStatusCode"], response["HTTPHeaders"], reader, output["Body"].close)
 
 
 def if_match(obj: ObjectInfo) -> dict[str, str]:
-    """Return the parameter that pins the version; a weak ETag can never satisfy it (RFC 9110, 13.1.1)."""
+    """Return the If-Match parameter, which pins the version; none for a weak ETag, which never matches (RFC 9110,
+    13.1.1)."""
     return {"IfMatch": obj.etag} if obj.etag and not is_weak(obj.etag) else {}

@@ -1,9 +1,9 @@
 """Connects to a host that has several addresses (Happy Eyeballs, RFC 8305).
 
-As in RFC 8305, without its part on DNS: address families alternate, the next address is tried when one has not answered
-within 250 ms, the first connection wins and the others are closed. Results are remembered for some minutes and change
-only the order: the family that answered comes first, addresses that did not answer come last. Otherwise the order of
-the resolver is kept, since it spreads the load over the servers.
+Implements the RFC without its part on DNS. Address families alternate; if an address has not answered within 250 ms,
+the next one is tried, too; the first connection wins and the others are closed. Results are remembered for five minutes
+and change only the order: the family that answered comes first, and addresses that did not answer come last. Otherwise
+the order of the resolver is kept, since it spreads the load over the servers.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from era5dl.errors import Stopped
 
 SOCKET_LIMIT_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 ATTEMPT_DELAY = 0.25  # seconds before the next address is tried; "Connection Attempt Delay" in RFC 8305
-REMEMBERED = 300.0  # seconds
-_MAX_REMEMBERED = 256  # hosts, and addresses
+REMEMBERED = 300.0  # seconds for which results are remembered
+_MAX_REMEMBERED = 256  # entries in each map of results
 
 T = TypeVar("T")
 SocketOption = tuple[int, int, int]
@@ -36,18 +36,19 @@ Entry = tuple[Any, ...]  # of `getaddrinfo`: family, type, protocol, canonical n
 class HappyEyeballs:
     """Opens TCP connections for any number of threads, and remembers which addresses answered.
 
-    options: are set on each socket.
+    options: set on each socket.
     """
 
     def __init__(self, options: Sequence[SocketOption] = ()) -> None:
         self._options = options
         self._families: _ExpiringMap[int] = _ExpiringMap()  # by host: the family that answered
-        self._silent: _ExpiringMap[bool] = _ExpiringMap()  # addresses that others were faster than, or that failed
+        self._silent: _ExpiringMap[bool] = _ExpiringMap()  # addresses that failed, or were slower than another one
 
     def connect(self, host: str, port: int, timeout: float | None, abort: Abort | None = None) -> socket.socket:
         """Return a connected socket with this timeout. Raises OSError as `socket.create_connection` does, and Stopped.
 
-        timeout: seconds for all addresses together, without the resolution of the name, which cannot be limited.
+        timeout: seconds for all addresses together. The time for resolving the name is not included: it cannot be
+        limited.
         """
         family = socket.AF_UNSPEC if socket.has_ipv6 else socket.AF_INET
         entries = self._in_order(host, socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
@@ -78,8 +79,8 @@ class HappyEyeballs:
 
 
 class _Race:
-    """Connection attempts to several addresses. Afterwards `winner` is the one that answered, and `losers` those that
-    were tried before it."""
+    """Connection attempts to several addresses. After `run`, `winner` is the address that was connected, and `losers`
+    are those that were tried before it."""
 
     def __init__(self, entries: Sequence[Entry], timeout: float | None, options: Sequence[SocketOption]) -> None:
         self._waiting = list(reversed(entries))
@@ -92,7 +93,7 @@ class _Race:
         self.losers: list[Entry] = []
 
     def run(self, wakeup: socket.socket | None, abort: Abort | None) -> socket.socket:
-        """Return the first connected socket. Raises OSError when none connects, Stopped when `wakeup` is readable."""
+        """Return the first connected socket. Raises OSError if none connects, Stopped if `wakeup` becomes readable."""
         with selectors.DefaultSelector() as selector:
             if wakeup is not None:
                 selector.register(wakeup, selectors.EVENT_READ)
@@ -130,7 +131,7 @@ class _Race:
             raise self._error
 
     def _seconds_to_wait(self) -> float | None:
-        """Return the seconds until the next attempt or the time-out; None for neither."""
+        """Return the seconds until the next attempt or the timeout; None if there is neither. Raises TimeoutError."""
         now = time.monotonic()
         if now >= self._give_up:
             raise TimeoutError("timed out")
@@ -138,14 +139,14 @@ class _Race:
         return None if until == float("inf") else max(0.0, until - now)
 
     def _finish(self, sock: Any, selector: selectors.BaseSelector) -> socket.socket | None:
-        """Return the socket if it has connected; None, and drop it, if it has failed."""
+        """Return the socket if it has connected. If it has failed, drop it and return None."""
         selector.unregister(sock)
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             self._error = _os_error(number)
             self._drop(sock)
             return None
-        started = list(self._attempts)  # in this order
+        started = list(self._attempts)  # in the order of their start
         self.losers += [self._attempts[earlier] for earlier in started[: started.index(sock)]]
         self.winner = self._attempts.pop(sock)
         connected: socket.socket = sock
@@ -157,7 +158,7 @@ class _Race:
 
 
 class _ExpiringMap(Generic[T]):
-    """A map whose entries expire after REMEMBERED seconds; when it is full, the oldest entry is dropped."""
+    """A map whose entries expire after REMEMBERED seconds. When it is full, the oldest entry is dropped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -181,7 +182,8 @@ class _ExpiringMap(Generic[T]):
 
 @contextlib.contextmanager
 def _wakeup_socket(abort: Abort | None) -> Iterator[socket.socket | None]:
-    """A socket that becomes readable when `abort` is triggered: one end of a pair, whose other end it shuts down."""
+    """Yield a socket that becomes readable when `abort` is triggered; None without an Abort. It is one end of a socket
+    pair, and `abort` shuts down the other end."""
     if abort is None:
         yield None
         return

@@ -1,7 +1,8 @@
-"""HTTP session for botocore: connections of our own `Connector`, requests that other threads can abort, time limits.
+"""HTTP session for botocore: requests that other threads can abort, time limits, and connections by our `Connector`.
 
-`HTTPSession` is botocore's `URLLib3Session` with other connection classes: they connect by `era5dl.bucket.connect`, and
-report each socket they wait for, even while the headers are awaited. It bounds responses before botocore reads them.
+`HTTPSession` is botocore's `URLLib3Session` with other connection classes. These connect by `era5dl.bucket.connect` and
+register each socket they wait for, also while waiting for the headers. Listings and errors are read here, within the
+limits of `era5dl.bucket.responses`, before botocore parses them.
 """
 
 from __future__ import annotations
@@ -35,35 +36,36 @@ from era5dl.bucket.proxy import login_required
 from era5dl.bucket.responses import BufferedBody, read_body, read_error_body
 from era5dl.errors import Interrupted, Stopped
 
-HEAD = "the head of the response"  # for messages: what is awaited after a request
+HEAD = "the head of the response"  # in messages: what a request waits for
 
 
 @dataclass(slots=True)
 class Unread:
-    """urllib3's response whose body has not been read, and its socket; None before there is one."""
+    """urllib3's response whose body has not been read, and its socket; both None before there is a response."""
 
     response: Any = None
     socket: socket.socket | None = None
 
 
 class HTTPSession(URLLib3Session):  # type: ignore[misc]
-    """A pool of connections for botocore's client, whose requests can be aborted from any thread.
+    """A connection pool for botocore's client, whose requests can be aborted from any thread.
 
-    timeout: seconds for a connection, and for each read.
+    timeout: seconds for connecting, and for each read.
     """
 
     def __init__(self, *, connector: Connector, timeout: tuple[float, float], pool_size: int):
-        proxy = connector.proxy if connector.proxy and not connector.proxy.is_socks else None  # SOCKS is below HTTP
+        # The connector handles a SOCKS proxy. For urllib3 such a connection is a direct one.
+        proxy = connector.proxy if connector.proxy and not connector.proxy.is_socks else None
         super().__init__(
             proxies={"http": proxy.url, "https": proxy.url} if proxy else {},
             timeout=timeout,
             max_pool_connections=pool_size,
         )
-        self._pool_classes_by_scheme.update(  # the dict that the pool managers look into
+        self._pool_classes_by_scheme.update(  # the pool managers use this dict
             http=partial(_Pool, connector=connector), https=partial(_TLSPool, connector=connector)
         )
         self._proxy = proxy
-        if proxy:  # botocore's own would accept only ASCII passwords
+        if proxy:  # botocore's proxy manager would accept only ASCII passwords
             login = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
             manager = ProxyManager(proxy.url, proxy_headers=login, **self._get_pool_manager_kwargs())
             manager.pool_classes_by_scheme = self._pool_classes_by_scheme
@@ -72,17 +74,19 @@ class HTTPSession(URLLib3Session):  # type: ignore[misc]
         self._of_this_thread = threading.local()
 
     def close(self) -> None:
-        """Close idle connections now, and those in use when their responses have been read. urllib3 by itself only
-        forgets its pools: their sockets would stay open until the garbage collector finds them."""
+        """Close idle connections now, and those in use as soon as their responses have been read.
+
+        urllib3's `clear` only drops its pools: their sockets would stay open until they are garbage-collected.
+        """
         for manager in (self._manager, *self._proxy_managers.values()):
-            pools = [manager.pools.get(key) for key in manager.pools.keys()]  # noqa: SIM118 - it cannot be iterated
+            pools = [manager.pools.get(key) for key in manager.pools.keys()]  # noqa: SIM118 - pools is not iterable
             manager.clear()
             for pool in filter(None, pools):
                 pool.close()
 
     def send(self, request: AWSPreparedRequest) -> AWSResponse:
-        """Send a request that botocore has prepared and return the response; its body has been read, unless it is an
-        object's. Raises what botocore's session does."""
+        """Send a request that botocore has prepared and return the response. Its body has been read, unless it is the
+        content of an object. Raises the errors of botocore's session."""
         try:
             response, sock = self.await_head(lambda: self.send_unread(request))
             status, headers = response.status, response.headers
@@ -99,8 +103,8 @@ class HTTPSession(URLLib3Session):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def unread(self) -> Iterator[Unread]:
-        """Within this context the value has the response to this thread's request for an object. An error closes it:
-        botocore would leave it open where it cannot parse the headers."""
+        """Context manager that yields the response to this thread's request for an object, once it has been received.
+        An exception closes the response: botocore would leave it open if it cannot parse the headers."""
         unread = self._of_this_thread.unread = Unread()
         try:
             yield unread
@@ -112,8 +116,8 @@ class HTTPSession(URLLib3Session):  # type: ignore[misc]
             self._of_this_thread.unread = None
 
     def await_head(self, send: Callable[[], Any]) -> tuple[Any, socket.socket | None]:
-        """Call `send`, which sends a request and returns urllib3's response with its head read; return that and the
-        socket. Raises Interrupted where the head takes longer than a read may, and Stopped."""
+        """Call `send`, which sends a request and returns urllib3's response with its head read. Return the response and
+        its socket. Raises Interrupted if the head takes longer than the read timeout, and Stopped."""
         abort = current_abort()
         if abort is not None and abort.reason:
             raise Stopped(abort.reason)
@@ -127,12 +131,12 @@ class HTTPSession(URLLib3Session):  # type: ignore[misc]
         return response, limit.socket
 
     def send_unread(self, request: AWSPreparedRequest) -> Any:
-        """Send a request and return urllib3's response, its body unread."""
+        """Send a request and return urllib3's response without reading its body."""
         streamed = AWSPreparedRequest(request.method, request.url, request.headers, request.body, True)
         return super().send(streamed).raw
 
     def pool_of(self, url: str) -> Any:
-        """Return urllib3's pool of the connections to this URL; None where they lead through an HTTP proxy."""
+        """Return urllib3's pool of connections to this URL; None if they go through an HTTP proxy."""
         return None if self._proxy else self._manager.connection_from_url(url)
 
     def _release_abort(self) -> None:
@@ -141,8 +145,10 @@ class HTTPSession(URLLib3Session):  # type: ignore[misc]
 
 
 class _WatchedConnection:
-    """Connects by a `Connector`, and reports its socket to the Abort and the Deadline of this thread: the socket, since
-    http.client drops the connection's own reference as soon as it reads "Connection: close"."""
+    """Connection that uses a `Connector` and registers its socket with the Abort and the Deadline of this thread.
+
+    It registers the socket and not itself, because http.client sets `sock` to None when it reads "Connection: close".
+    """
 
     host: Any
     port: Any
@@ -175,7 +181,7 @@ class _WatchedConnection:
         return super().request(*args, **kwargs)  # type: ignore[misc]
 
     def watch_socket(self) -> None:
-        """Report the socket to the Abort and the Deadline of this thread."""
+        """Register the socket with the Abort and the Deadline of this thread."""
         if self.sock is None:
             return
         if (abort := current_abort()) is not None:
@@ -185,7 +191,7 @@ class _WatchedConnection:
             limit.start(self.sock)
 
     def _new_conn(self) -> socket.socket:
-        """Return a new socket. urllib3 calls this method and expects these errors."""
+        """Return a new socket. urllib3 calls this method and expects its own classes of errors."""
         connection: Any = self
         abort = current_abort()
         try:
@@ -208,7 +214,7 @@ class _WatchedConnection:
     def _tunnel(self) -> None:
         outer = current_deadline()
         if outer is not None:
-            outer.stop()  # until the tunnel is open, a delay is the proxy's
+            outer.stop()  # until the tunnel is open, the proxy is the cause of a delay
         try:
             with Deadline(self.timeout, "the tunnel through the proxy") as limit:
                 limit.start(self._duplicate or self.sock)

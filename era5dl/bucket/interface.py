@@ -1,6 +1,6 @@
-"""Interface of a bucket for the rest of the program: list objects, read their headers, open a byte range.
+"""Interface of a bucket: list objects, get the size and version of one object, open a byte range.
 
-`era5dl.bucket.s3` implements it. The planner and the engine use only these names and import no S3 library.
+`era5dl.bucket.s3` implements it. The planner and the engine depend only on this interface, not on an S3 library.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Protocol
 
 from era5dl.bucket.cancellation import Abort
 
-MAX_KEY_BYTES = 1024  # of UTF-8: S3's limit
-MAX_OBJECTS = 2_000_000  # in a plan, and in a listing; three times as many as the bucket of ERA5 has
+MAX_KEY_BYTES = 1024  # S3's limit for a key in UTF-8
+MAX_OBJECTS = 2_000_000  # in a plan or a listing; three times the number of objects in the ERA5 bucket
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """One version of an object.
 
-    size: bytes. etag: as the server writes it, with quotes ("" where it sends none). last_modified: seconds since 1970,
-    0 where unknown.
+    size: in bytes. etag: as the server sends it, with quotes; "" if it sends none. last_modified: seconds since 1970;
+    0 if unknown.
     """
 
     key: str
@@ -39,10 +39,10 @@ class Parts:
 
 
 class Body(Protocol):
-    """The bytes of one response.
+    """The body of one response.
 
-    start: offset of its first byte in the object. whole: the response is the whole object, whatever range was
-    requested; then `start` is 0, and the bytes go on to the end of the object.
+    start: offset of its first byte in the object. whole: the body is the whole object, because the server or a proxy
+    ignored the requested range; then `start` is 0.
     """
 
     start: int
@@ -57,28 +57,28 @@ class Body(Protocol):
 
 
 class Bucket(Protocol):
-    """A bucket. Every method may be called from many threads at once, and raises only BucketErrors."""
+    """A bucket. All methods are thread-safe and raise only BucketErrors. `abort` can abort their requests."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Yield all objects whose key begins with `prefix`, in the order of their keys, from all pages."""
+        """Yield all objects whose key starts with `prefix`, sorted by key. Requests further pages as needed."""
         ...
 
     def head(self, key: str, abort: Abort | None = None) -> ObjectInfo:
-        """Return the object as it is now."""
+        """Return the current version of the object. Raises NotFound if there is none."""
         ...
 
     def parts(self, obj: ObjectInfo, abort: Abort | None = None) -> Parts | None:
-        """Return the parts in which the object was uploaded; None where the server does not report them."""
+        """Return the parts in which the object was uploaded; None if the server does not report them."""
         ...
 
     def open(self, obj: ObjectInfo, start: int, stop: int, abort: Abort) -> AbstractContextManager[Body]:
-        """Open the bytes [start, stop) of exactly this version, validated by the headers before the first byte; all
-        bytes of the object where something on the way ignores ranges.
+        """Open the bytes [start, stop) of exactly this version, or the whole object if the range is ignored.
 
-        Leaving the context closes the body, in the thread that has read it.
+        The response headers are validated before the first byte is read. Leaving the context closes the body; do that
+        in the thread that has read it.
         """
         ...
 
     def drop_idle_connections(self) -> None:
-        """Close the idle connections of the pool: after a suspend or an outage they are most likely dead."""
+        """Close the idle connections of the pool. After a suspend or an outage they are most likely dead."""
         ...

@@ -1,7 +1,7 @@
 """Chooses the proxy for a URL, records where it was configured, and explains its errors without passwords.
 
-The proxy of the settings has priority over HTTPS_PROXY and HTTP_PROXY, and these over ALL_PROXY. Where none is set, the
-system settings of Windows and macOS apply. A lower-case variable has priority over its upper-case form, as usual.
+The proxy of the settings has priority over HTTPS_PROXY and HTTP_PROXY, and these over ALL_PROXY. If none is set, the
+system settings of Windows and macOS apply. A lower-case variable has priority over its upper-case form.
 """
 
 from __future__ import annotations
@@ -69,8 +69,10 @@ class Proxy:
 
 
 def parse_proxy(text: str, source: str) -> Proxy:
-    """Return the proxy that a text names; "host:port" is an HTTP proxy. Raises UsageError, which shows nothing of the
-    text: in a mistyped one a password may be anywhere."""
+    """Parse the address of a proxy; "host:port" without a scheme is an HTTP proxy.
+
+    Raises UsageError. Its message does not quote the text, since a mistyped one may have a password anywhere.
+    """
     text = text.strip()
     scheme = _SCHEME.match(text)
     name = scheme[1].lower() if scheme else "http"
@@ -111,8 +113,10 @@ def _host_and_port(address: str) -> tuple[str, int | None]:
 
 
 def proxy_for(url: str, chosen: str | None = None, environ: Mapping[str, str] | None = None) -> Proxy | None:
-    """Return the proxy for this URL. chosen: that of the settings, to which NO_PROXY does not apply. Raises UsageError
-    for one that cannot be used."""
+    """Return the proxy for this URL, or None for a direct connection.
+
+    chosen: the proxy of the settings, to which NO_PROXY does not apply. Raises UsageError if the proxy is not valid.
+    """
     environ = os.environ if environ is None else environ
     if chosen:
         is_variable = environ.get(VARIABLE, "").strip().rstrip("/") == chosen.rstrip("/")
@@ -129,7 +133,8 @@ def proxy_for(url: str, chosen: str | None = None, environ: Mapping[str, str] | 
 
 
 def _from_environment(scheme: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return a variable and its value; ("", "") for none, ("-", "") if one does for the other scheme."""
+    """Return the name and value of the proxy variable; ("", "") if there is none, ("-", "") if there is one only for
+    the other scheme, in which case the system settings do not apply."""
     for kind in (scheme, "all"):
         for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
             if text := environ.get(name, "").strip():
@@ -204,7 +209,7 @@ def connection_error(proxy: Proxy, error: BaseException) -> Era5Error:
     elif isinstance(error, socket.gaierror | UnicodeError):
         problem = "cannot be found: its name does not resolve"
     elif isinstance(error, ConnectionError | ssl.SSLError | HTTPException):
-        problem = "breaks off the connection, or is no proxy of this kind"
+        problem = "closes the connection, or is not a proxy of this kind"
     else:
         problem = f"cannot be reached: {_one_line(error)}"
     return Unreachable(f"the proxy {proxy} {problem}", remedy=_remedy(proxy))

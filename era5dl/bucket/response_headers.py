@@ -1,8 +1,8 @@
 """Validates response headers: which bytes of the object follow, of which version, and how large the object is.
 
-A listing, HEAD, Content-Range, ETag and Last-Modified all state size or version, and a cache or a proxy may change any
-of them. Where they contradict each other none is accepted: the first byte is requested, whose Content-Range has the
-size, or else the contradiction becomes the error.
+Listings and the headers Content-Length, Content-Range, ETag and Last-Modified all state a size or a version, and a
+cache or a proxy may change any of them. If they are incomplete or contradict each other, none is accepted: the first
+byte of the object is requested, since its Content-Range has the size. A remaining contradiction is an error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from era5dl.errors import BadResponse, Contradiction, ObjectChanged
 from era5dl.proof.etag import etag_md5, is_weak, quoted, same_etag
 from era5dl.ranges import Range
 
-EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"  # of no bytes
+EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"  # MD5 of zero bytes
 _DATE_TOLERANCE = 1  # seconds; listings have fractions of a second, headers do not
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate", "compress", "br", "zstd"})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
@@ -26,17 +26,17 @@ _DIGITS = re.compile(r"[0-9]{1,19}")
 
 
 class Headers(Protocol):
-    """Header fields of a response by their names in lower case."""
+    """Header fields of a response. Names are in lower case."""
 
     def get(self, name: str, default: str, /) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectHeaders:
-    """What the headers of one response state about the object.
+    """Size and version of an object according to the headers of one response.
 
-    size: bytes, None where they do not state it. etag: "" for none. modified: seconds since 1970, 0 for none. ranged:
-    the server knows ranges, so it has the object and is not a portal in its place.
+    size: in bytes; None if not stated. etag: "" if missing. modified: seconds since 1970; 0 if missing. ranged: the
+    server supports ranges, so the response is from the bucket and not from a captive portal.
     """
 
     size: int | None
@@ -46,15 +46,15 @@ class ObjectHeaders:
 
 
 def from_head(status: int, headers: Headers) -> ObjectHeaders:
-    """Return what the response to a HEAD states."""
+    """Parse the headers of a response to HEAD."""
     length = headers.get("content-length", "")
     return _object_headers(headers, int(length) if status == 200 and _DIGITS.fullmatch(length) else None)
 
 
 def from_first_byte(status: int, headers: Headers) -> ObjectHeaders:
-    """Return what the response to a GET of the first byte states: 206, 416 for an empty object, or 200 with everything.
+    """Parse the headers of a response to a GET of the first byte: 206, 416 for an empty object, or 200 with everything.
 
-    Some servers, such as `rclone serve s3`, send a range under 200, with correct Content-Range and Content-Length.
+    Some servers, such as `rclone serve s3`, send a range with status 200 and correct Content-Range and Content-Length.
     """
     content_range = headers.get("content-range", "")
     found = _CONTENT_RANGE.fullmatch(content_range)
@@ -66,10 +66,11 @@ def from_first_byte(status: int, headers: Headers) -> ObjectHeaders:
 
 
 def reconcile(key: str, head: ObjectHeaders, first_byte: ObjectHeaders) -> ObjectHeaders:
-    """Return what a HEAD and a GET of the first byte state together. Raises BadResponse where that is too little or a
-    contradiction, and Contradiction where it concerns this object alone.
+    """Combine the headers of a HEAD and of a GET of the first byte.
 
-    A HEAD with 0 bytes is no contradiction: some caches send that for every object, and a first byte came.
+    Raises BadResponse if they are incomplete. If they contradict each other, raises Contradiction if the GET was
+    answered with a range, so that only this object is concerned, and BadResponse otherwise. A HEAD with 0 bytes does
+    not count as a contradiction: some caches send that for every object.
     """
     if first_byte.size is None:
         raise BadResponse(f"{key}: neither HEAD nor GET states the size of the object")
@@ -85,29 +86,30 @@ def reconcile(key: str, head: ObjectHeaders, first_byte: ObjectHeaders) -> Objec
 
 
 def needs_confirmation(found: ObjectHeaders) -> bool:
-    """Whether to confirm this by a GET: no size, a size of 0 without the MD5 of no bytes, a missing or weak ETag."""
+    """Whether a GET has to confirm these headers of a HEAD: there is no size, the size is 0 and the ETag is not the MD5
+    of zero bytes, or the ETag is missing or weak."""
     if found.size == 0:
         return not proves_empty(found)
     return found.size is None or not found.etag or is_weak(found.etag)
 
 
 def proves_empty(found: ObjectHeaders | ObjectInfo) -> bool:
-    """Whether the ETag, too, says that the object has no bytes: it is the MD5 of nothing."""
+    """Whether the size is 0 and the ETag is the MD5 of zero bytes."""
     return found.size == 0 and found.etag == f'"{EMPTY_MD5}"'
 
 
 def same_version(one: ObjectInfo, other: ObjectInfo) -> bool:
-    """Whether both describe one version: by size and ETag, or by size and date where neither has an ETag."""
+    """Whether both are the same version: by size and ETag, or by size and date if neither has an ETag."""
     if one.etag or other.etag:
         return one.size == other.size and same_etag(one.etag, other.etag)
     return one.size == other.size and _same_date(one.last_modified, other.last_modified)
 
 
 def validate_range(status: int, headers: Headers, obj: ObjectInfo, requested: Range) -> Range:
-    """Return which bytes of the object the body has: those requested, or all where Range was ignored.
+    """Return the range of the object that the body has: the requested one, or the whole object if Range was ignored.
 
-    A range may come under 200 if Content-Range names it: some servers do that, such as `rclone serve s3`. Raises
-    BadResponse or ObjectChanged unless the headers can only belong to such bytes of exactly this version.
+    A range with status 200 is accepted if Content-Range names it, since some servers send that (`rclone serve s3`).
+    Raises BadResponse or ObjectChanged unless the headers prove that the body is such a range of exactly this version.
     """
     start, stop = requested
     length = headers.get("content-length", "")
@@ -125,16 +127,16 @@ def validate_range(status: int, headers: Headers, obj: ObjectInfo, requested: Ra
     if found_range not in (requested, (0, obj.size)):
         raise BadResponse(f"{obj.key}: bytes {start}-{stop - 1} were requested, received: {first}-{last}")
     if not length and (whole or status == 206) and not _is_compressed(headers):
-        return found_range  # in chunks, or up to the end of the connection
+        return found_range  # the body is chunked, or ends with the connection
     if length != str(last + 1 - first):
         raise BadResponse(f"{obj.key}: Content-Length for bytes {first}-{last} is {length[:20] or 'missing'}")
     return found_range
 
 
 def _check_version(headers: Headers, obj: ObjectInfo, size: int, *, is_object: bool) -> None:
-    """Raise unless this is the planned version: by its ETag, or by its date where there is no ETag.
+    """Raise ObjectChanged or BadResponse unless this is the planned version, by its ETag or, without one, by its date.
 
-    is_object: the response is certainly the object's, and not a login page of the same length.
+    is_object: the response certainly has bytes of the object, and is not a login page of the same length.
     """
     etag, modified = _etag(headers), _modified(headers)
     if size != obj.size or (etag and obj.etag and not same_etag(etag, obj.etag)):
@@ -147,7 +149,7 @@ def _check_version(headers: Headers, obj: ObjectInfo, size: int, *, is_object: b
     if modified and obj.last_modified:
         if not _same_date(modified, obj.last_modified):
             raise ObjectChanged(f"{obj.key}: another version of the object was received (it has another date)")
-    elif not etag_md5(obj.etag) and (obj.etag or not is_object):  # with an MD5, verification will decide
+    elif not etag_md5(obj.etag) and (obj.etag or not is_object):  # if the ETag is an MD5, verification will decide
         raise BadResponse(f"{obj.key}: the response does not state which version it is")
 
 
@@ -164,7 +166,7 @@ def _is_compressed(headers: Headers) -> bool:
 
 
 def _raise_if_other_version(headers: Headers, obj: ObjectInfo) -> None:
-    """Raise ObjectChanged where the response, whatever else is wrong with it, has the MD5 of another version."""
+    """Raise ObjectChanged if the ETag of this invalid response is the MD5 of another version."""
     etag = _etag(headers)
     if etag_md5(etag) and etag_md5(obj.etag) and not same_etag(etag, obj.etag):
         raise ObjectChanged(f"{obj.key}: another version was received (ETag {etag}; planned: {obj.etag})")
@@ -179,7 +181,7 @@ def _etag(headers: Headers) -> str:
 
 
 def _modified(headers: Headers) -> int:
-    """Return Last-Modified in seconds since 1970; 0 where it is missing or cannot be parsed."""
+    """Return Last-Modified in seconds since 1970; 0 if it is missing or cannot be parsed."""
     try:
         moment = parsedate_to_datetime(headers.get("last-modified", ""))
         return max(int(moment.timestamp()), 0) if moment.tzinfo else 0

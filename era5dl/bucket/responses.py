@@ -1,8 +1,8 @@
-"""Reads and checks the responses to control requests: listings, HEAD and errors; bounded in size, time and form.
+"""Reads and checks listings, HEAD responses and error responses, with limits on their size, duration and structure.
 
-Whoever answers in the bucket's place may send megabytes of XML, a byte every ten seconds, or a document whose entities
-expand until the memory is full. So responses are bounded before botocore parses them, and what they describe is checked
-afterwards. An error of the parser is a BadResponse, too.
+A server in the bucket's place, such as a captive portal, may send megabytes of XML, one byte every ten seconds, or
+entities that expand until the memory is full. So the limits apply before botocore parses a response, and the parsed
+values are checked afterwards. An error of the parser becomes a BadResponse.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_TAGS = 200_000  # the same page has 20,000; each takes a hundred times its b
 MAX_ERROR_BYTES = 64 << 10
 MAX_ERROR_TAGS = 500  # S3's have about ten; the parser makes one nested call per level
 MAX_SECONDS = 120.0  # for a response; the socket's own timeout starts again with each byte
-FLOOR_BYTES = 15 << 10  # that must arrive in each FLOOR_SECONDS, until the end of the response
+FLOOR_BYTES = 15 << 10  # at least this many must arrive in each FLOOR_SECONDS, until the end of the response
 FLOOR_SECONDS = 15.0
 MAX_ETAG = 1024
 MAX_OBJECT_SIZE = 2**53  # bytes; far above S3's limit, and exact in every JSON reader
@@ -36,7 +36,7 @@ _FORBIDDEN = (b"<!DOCTYPE", b"<!ENTITY")  # entities need a document type, and S
 
 
 class BufferedBody:
-    """A body that has been read, in the form that botocore expects of urllib3's response."""
+    """A body that has already been read, with the interface of urllib3's response that botocore expects."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -49,7 +49,7 @@ class BufferedBody:
 
 
 def read_error_body(raw: Any, sock: socket.socket | None) -> bytes:
-    """Return the body of an error response; b"" where it is not one of S3's, so that the status alone counts."""
+    """Return the body of an error response; b"" if S3 cannot have sent it, so that only the status counts."""
     try:
         return _read(raw, sock, MAX_ERROR_BYTES, MAX_ERROR_TAGS) or b""
     except Interrupted as error:
@@ -59,7 +59,7 @@ def read_error_body(raw: Any, sock: socket.socket | None) -> bytes:
 
 
 def read_body(raw: Any, sock: socket.socket | None) -> bytes:
-    """Return the body of a listing. Raises BadResponse where it is larger than S3's can be, Interrupted if it stalls.
+    """Return the body of a listing. Raises BadResponse if S3 cannot have sent it, Interrupted if it stalls.
 
     sock: the socket of the response.
     """
@@ -92,8 +92,10 @@ def _read(raw: Any, sock: socket.socket | None, max_bytes: int, max_tags: int) -
 
 
 def check_listing(response_dict: dict[str, Any], **_: Any) -> None:
-    """Handle botocore's event `before-parse` of a listing. Raises BadResponse where IsTruncated is neither true nor
-    false, or is there twice: botocore would take the page for the last one, and the listing would just be shorter.
+    """Check the value of IsTruncated in a listing, as a handler of botocore's event `before-parse`.
+
+    Raises BadResponse if it is neither true nor false, or occurs twice: botocore would take the page for the last one,
+    and the rest of the listing would be missing without an error.
     """
     if response_dict["status_code"] == 200:
         values = _IS_TRUNCATED.findall(response_dict["body"])
@@ -103,8 +105,8 @@ def check_listing(response_dict: dict[str, Any], **_: Any) -> None:
 
 @contextlib.contextmanager
 def map_parser_errors(key: str) -> Iterator[None]:
-    """Within this context everything that botocore's parser raises (for a size that is not a number, for instance) is
-    raised as BadResponse."""
+    """Context manager that raises errors of botocore's parser as BadResponse, for instance a size that is not a
+    number."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
@@ -112,7 +114,7 @@ def map_parser_errors(key: str) -> Iterator[None]:
 
 
 def object_info(key: object, size: object, etag: object, modified: object) -> ObjectInfo:
-    """Return the object that a response describes. Raises BadResponse where S3 can have no such object.
+    """Return the object that a response describes. Raises BadResponse if S3 cannot have such an object.
 
     modified: a datetime, or seconds since 1970.
     """

@@ -1,7 +1,7 @@
 """S3Bucket: lists objects, reads their headers and opens byte ranges, with one boto3 client and one connection pool.
 
-Listings and HEAD requests are `client.list_objects_v2` and `client.head_object`; `era5dl.bucket.get_object` has byte
-ranges. Responses are bounded before botocore parses them (`era5dl.bucket.responses`) and checked afterwards (here).
+Listings and HEAD requests use `client.list_objects_v2` and `client.head_object`; byte ranges are requested by
+`era5dl.bucket.get_object`. `era5dl.bucket.responses` limits the size of responses before botocore parses them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from era5dl.bucket.tls_trust import TrustStore
 from era5dl.errors import BadResponse
 from era5dl.settings import Settings
 
-MAX_IDLE_PAGES = 20  # in a row without a new key; a few occur where many objects were deleted
-_NO_HEAD = (405, 501)  # the status where HEAD is not allowed or not implemented
+MAX_IDLE_PAGES = 20  # pages in a row without a new key; a few are normal after many objects were deleted
+_NO_HEAD = (405, 501)  # statuses of a server that does not allow or implement HEAD
 
 
 class S3Bucket:
-    """`interface.Bucket` for S3 and compatible servers. Create one per process: the client takes 0.1 s."""
+    """`interface.Bucket` for S3 and compatible servers. Create only one per process: that takes about 0.1 s."""
 
     def __init__(self, settings: Settings) -> None:
         self.name = settings.bucket
@@ -54,7 +54,7 @@ class S3Bucket:
             self._send_get = FastGet(self._client, self._url, session, timeout)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        where = f"{self.name}/{prefix}"  # named also where the prefix is empty
+        where = f"{self.name}/{prefix}"  # for messages; the prefix may be empty
         with map_errors(where), map_parser_errors(where):
             count = idle = 0
             previous: frozenset[str] = frozenset()
@@ -95,8 +95,7 @@ class S3Bucket:
             return object_info(key, found.size, found.etag, found.modified)
 
     def _head(self, key: str) -> ObjectHeaders:
-        """Return what HEAD states about the object; nothing if the server does not know HEAD, or if botocore
-        cannot parse a header."""
+        """Return the headers of a HEAD; empty ones if the server does not allow HEAD or botocore cannot parse them."""
         try:
             response = self._client.head_object(Bucket=self.name, Key=key)["ResponseMetadata"]
         except ClientError as error:
@@ -108,7 +107,7 @@ class S3Bucket:
         return response_headers.from_head(response["HTTPStatusCode"], response["HTTPHeaders"])
 
     def _get_first_byte(self, key: str) -> ObjectHeaders:
-        """Return what a GET of the first byte states about the object; the byte itself is not read."""
+        """Return the headers of a GET of the first byte. The byte itself is not read."""
         try:
             response = self._plain_get(ObjectInfo(key, 1, ""), 0, 1)
         except ClientError as error:

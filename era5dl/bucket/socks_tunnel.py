@@ -12,12 +12,15 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.proxy import Proxy, connection_error, forbidden, login_required, server_unreachable
 from era5dl.errors import Era5Error
 
-_NOT_ALLOWED = "0x02"  # by the rules of the proxy; RFC 1928, 6
+_NOT_ALLOWED = "0x02"  # reply code for a connection that the proxy's rules forbid (RFC 1928, 6)
 
 
 class _Connected(socket.socket):
-    """A connected socket in place of the one that PySocks would connect. All reads together have until `give_up`: a
-    proxy that sends its answer byte by byte must not take longer than a silent one."""
+    """A connected socket in place of the one that PySocks would connect.
+
+    give_up: deadline for all reads together, on the monotonic clock. Without it a proxy that answers byte by byte could
+    delay the handshake for ever, since each byte restarts the socket's timeout.
+    """
 
     give_up = float("inf")
 
@@ -44,10 +47,11 @@ def open_tunnel(
     give_up: float,
     abort: Abort | None,
 ) -> socket.socket:
-    """Return a socket with this timeout that leads through the proxy to `host`, an address or a name that the proxy
-    resolves. Takes over `sock`. give_up: on the monotonic clock.
+    """Return a socket that is connected through the proxy to `host`, an address or a name that the proxy resolves.
 
-    Raises Unreachable; BucketRefused when the proxy requires a login or does not allow the server.
+    sock: connected to the proxy; must not be used afterwards. timeout: set on the new socket, in seconds. give_up:
+    deadline on the monotonic clock. Raises Unreachable; BucketRefused if the proxy requires a login or forbids the
+    server.
     """
     kinds = {"5": socks.SOCKS5, "4": socks.SOCKS4}
     negotiation = _Negotiation(sock.family, sock.type, sock.proto, fileno=sock.detach())
@@ -64,7 +68,7 @@ def open_tunnel(
     finally:
         if abort is not None:
             abort.watch(None)
-        if negotiation.proxy_peername is None:  # it failed
+        if negotiation.proxy_peername is None:  # the handshake failed
             negotiation.close()
     plain = socket.socket(fileno=negotiation.detach())
     plain.settimeout(timeout)
@@ -79,6 +83,6 @@ def _map_error(proxy: Proxy, error: OSError) -> Era5Error:
     if isinstance(error, socks.SOCKS5Error | socks.SOCKS4Error):
         code, _, text = str(error).partition(": ")
         return (forbidden if code == _NOT_ALLOWED else server_unreachable)(proxy, text)
-    if isinstance(error, socks.ProxyError):  # the proxy hung up, or its answer is not SOCKS
+    if isinstance(error, socks.ProxyError):  # the proxy closed the connection, or its answer is not SOCKS
         return connection_error(proxy, ConnectionError(str(error)))
     return connection_error(proxy, error)

@@ -1,8 +1,8 @@
-"""Which certificates are trusted: a configured CA file, or the system's certificate store together with a bundled one.
+"""TLS trust: a configured CA file, or the system's certificate store together with a bundled set of certificates.
 
-The system's store has the certificates of a company's own authority. The bundled one (certifi's, or botocore's) has the
-public authorities for systems without a store, such as small containers, or with an old one. Certificates and host
-names are always verified.
+The system's store may have the certificate authority of a company. The bundled certificates (certifi's or botocore's)
+are for systems with an old store or without one, such as small containers. Certificates and host names are always
+verified.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from era5dl.errors import Untrusted
 SETTING = "--ca-bundle"
 OWN_VARIABLE = "ERA5DL_CA_BUNDLE"
 VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-# Here the system verifies each handshake, and truststore locks the context meanwhile: with a shared context all
-# handshakes would wait for the slowest.
+# On these systems truststore locks the context while the system verifies a handshake. With a shared context all
+# handshakes would wait for the slowest one.
 _SYSTEM_VERIFIES = sys.platform in ("win32", "darwin")
 
 
 class TrustStore:
     """Creates TLS contexts.
 
-    file: the CA file that alone is trusted, or None. source: the option or variable that names it.
+    file: the CA file; if given, nothing else is trusted. source: the option or environment variable that names it.
     """
 
     def __init__(self, ca_file: str | None = None, environ: Mapping[str, str] | None = None) -> None:
@@ -42,7 +42,7 @@ class TrustStore:
         self._shared: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Return the context for a new connection. Raises Untrusted when the CA file cannot be used."""
+        """Return the context for a new connection. Raises Untrusted if the CA file cannot be used."""
         if self.file is None and _SYSTEM_VERIFIES:
             return _system_and_bundle()
         with self._lock:
@@ -59,7 +59,7 @@ class TrustStore:
             reason = getattr(error, "reason", None) or error.strerror or str(error)
             raise Untrusted(
                 f"the CA file {file} (from {self.source}) cannot be used: {reason}",
-                remedy=f"Let {self.source} name a PEM file with the certificates to trust.",
+                remedy=f"Set {self.source} to a PEM file with the certificates to trust.",
             ) from error
         return context
 
@@ -70,7 +70,8 @@ def _system_and_bundle() -> ssl.SSLContext:
 
     context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not _SYSTEM_VERIFIES:
-        # The same certificates in a context without truststore's lock: it loads them when it first wraps something.
+        # truststore loads the system's certificates into an inner context at the first use. Using that context directly
+        # avoids truststore's lock.
         wrapped = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
         context = wrapped.context
         context.sslsocket_class, context.sslobject_class = ssl.SSLSocket, ssl.SSLObject
