@@ -381,7 +381,7 @@ def test_a_proxy_whose_host_name_does_not_exist(server: FaultServer, no_names_he
         ({"manner": "deaf"}, errors.Unreachable, "does not answer"),
         ({"manner": "drip"}, errors.Unreachable, "does not answer"),
         ({"manner": "hang up"}, errors.Unreachable, "closes the connection"),
-        ({"manner": "nonsense"}, errors.Unreachable, "is no proxy of this kind"),
+        ({"manner": "nonsense"}, errors.Unreachable, "is not a proxy of this kind"),
         ({"reply": 1}, errors.Unreachable, "cannot reach the server: General SOCKS server failure"),
         ({"reply": 2}, errors.BucketRefused, "does not allow connections"),
         ({"reply": 4}, errors.Unreachable, "cannot reach the server: Host unreachable"),

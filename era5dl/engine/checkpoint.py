@@ -1,6 +1,6 @@
-"""What the next checkpoint will contain: finished objects, entries of part files, replaced versions and failures.
+"""Content of the next checkpoint: finished objects, entries of part files, replaced versions and failures.
 
-The resume file (`era5dl.session.resume_file`) is written from it, by `RunState.save_checkpoint`.
+`RunState.save_checkpoint` writes it to the resume file (`era5dl.session.resume_file`).
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from era5dl.engine.transfer import Transfer
 from era5dl.ranges import RangeSet
 from era5dl.session.checkpoint import Checkpoint, FailedObject, UnfinishedObject
 
-MAX_FAILURES = 200  # records kept; they are text, because exceptions would keep their sockets alive
+MAX_FAILURES = 200  # records kept; they have texts and no exceptions, which would keep sockets open
 
 
 class SessionState:
-    """Progress of a session as it is to be saved. Objects are identified by their index in the plan.
+    """Progress of a session that the next checkpoint will save. Objects are identified by their index in the plan.
 
-    Changed under the run's lock; `dirty` says that something has changed since the last checkpoint.
+    Changed under the run's lock. dirty: something has changed since the last checkpoint.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.verified, self.checked = checkpoint.verified.copy(), checkpoint.checked.copy()
         self.entries = {entry.index: entry for entry in checkpoint.unfinished}  # of objects without a transfer
-        self.replaced: dict[int, ObjectInfo] = dict(checkpoint.replaced)  # changed upstream since the plan was made
+        self.replaced: dict[int, ObjectInfo] = dict(checkpoint.replaced)  # new versions, since the plan was made
         self.failures: deque[FailedObject] = deque(maxlen=MAX_FAILURES)
         self.dirty = True
 
@@ -34,14 +34,14 @@ class SessionState:
         return index in self.verified or index in self.checked
 
     def mark_finished(self, index: int, *, verified: bool) -> None:
-        """The object has its final file, verified or only checked."""
+        """Record that the object has its final file, verified or only checked."""
         (self.verified if verified else self.checked).add(index, index + 1)
         self.entries.pop(index, None)
         self.forget_failures((index,))
         self.dirty = True
 
     def mark_unfinished(self, index: int) -> None:
-        """The object has to be examined again."""
+        """Record that the object is not finished after all and has to be examined again."""
         self.verified.remove(index, index + 1)
         self.checked.remove(index, index + 1)
         self.dirty = True
@@ -57,13 +57,13 @@ class SessionState:
             self.failures = deque(kept, maxlen=MAX_FAILURES)
 
     def record_failure(self, failure: FailedObject) -> None:
-        """Keep this failure instead of an earlier one of the same object."""
+        """Record this failure. It replaces an earlier one of the same object."""
         self.forget_failures((failure.index,))
         self.failures.append(failure)
         self.dirty = True
 
     def to_checkpoint(self, transfers: Iterable[Transfer], *, done_bytes: int, ended: bool) -> Checkpoint:
-        """Return the checkpoint of this moment. transfers: of the objects being downloaded."""
+        """Return a checkpoint of the current progress. transfers: the objects being downloaded."""
         unfinished = [entry for t in transfers if t.prepared and (entry := entry_of(t)).done]
         return Checkpoint(
             verified=self.verified.copy(),
@@ -77,8 +77,8 @@ class SessionState:
 
 
 def entry_of(transfer: Transfer) -> UnfinishedObject:
-    """Return the checkpoint entry of an unfinished object. It lists only bytes that are synced to the disk: those
-    written since the last sync may be lost in a power cut."""
+    """Return the checkpoint entry of an unfinished object. It lists only bytes that are synced to the disk, because a
+    power cut may lose bytes that were written after the last sync."""
     digest = transfer.digest
     done = tuple(transfer.part.synced(transfer.done) if transfer.part is not None else transfer.done)
     if digest is None or not (transfer.multipart or transfer.unverifiable):
@@ -87,5 +87,5 @@ def entry_of(transfer: Transfer) -> UnfinishedObject:
 
 
 def entry_bytes(entry: UnfinishedObject | None) -> int:
-    """Return how many bytes the entry lists; 0 for None."""
+    """Return the number of bytes on disk according to this entry; 0 for None."""
     return sum(stop - start for start, stop in entry.done) if entry else 0

@@ -1,10 +1,10 @@
 """Connection monitor: renews connections after a suspend or an address change, drops idle ones, replaces slow ones.
 
-A dead connection shows no sign of it and would take its whole timeout to fail. Therefore all connections are renewed at
-once after a suspend, or when a local address is gone (another Wi-Fi network, a cable unplugged, a VPN closed).
+A dead connection cannot be recognized and would fail only after its whole timeout. So all connections are renewed at
+once after a suspend, or when a local address has disappeared (another Wi-Fi network, a cable unplugged, a VPN closed).
 
-Changes of the bucket's own addresses mean nothing: Amazon's name servers return other addresses every few seconds. Each
-new connection resolves the name again, so only idle connections could keep an old address. They are dropped after a
+Changes of the bucket's addresses are not monitored: Amazon's name servers return other addresses every few seconds.
+Each new connection resolves the name again, so only idle connections could use an old address. They are dropped after a
 minute without a byte, and by `era5dl.engine.failures` as soon as one of them turns out to be dead.
 """
 
@@ -23,12 +23,12 @@ from era5dl.errors import OutOfThreads
 
 log = logging.getLogger("era5dl")
 
-CLOCK_JUMP = 30.0  # seconds by which the clocks must differ for a suspend
+CLOCK_JUMP = 30.0  # seconds; a larger difference between the clocks counts as a suspend
 IDLE_AFTER = 60.0  # seconds without a byte after which idle connections are dropped: routers forget them
 HEALTH_CHECK_EVERY = 600.0  # seconds without a byte after which the bucket is probed
 SLOW_AFTER = 15.0  # seconds before the speed of a connection is judged
-SLOW_SHARE = 0.25  # of the median speed of the other connections
-REPLACE_EVERY = 5.0  # seconds between two replaced connections
+SLOW_SHARE = 0.25  # of the median speed of the other connections; a slower connection is replaced
+REPLACE_EVERY = 5.0  # seconds; at most one connection is replaced in this time
 _REMOTE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))  # unused addresses (RFC 5737, RFC 3849)
 
 
@@ -42,7 +42,7 @@ class ConnectionMonitor:
         self._idle_since = self._probed_at = self._replaced_at = time.monotonic()
 
     def check(self, now: float) -> None:
-        """Renew, drop or replace connections where necessary. now: `time.monotonic()`."""
+        """Renew, drop or replace connections if necessary. now: `time.monotonic()`."""
         self._renew_after_suspend()
         self._check_idle(now)
         self._replace_slow(now)
@@ -56,8 +56,8 @@ class ConnectionMonitor:
                 self._run.abort_all_locked(why)
 
     def _check_idle(self, now: float) -> None:
-        """While no bytes arrive, since the run is paused, waits for the disk or verifies files, drop idle connections
-        and probe the bucket now and then, so that the displayed state of the network is true."""
+        """While no bytes arrive, because the run is paused, waits for the disk or verifies files: drop idle
+        connections, and probe the bucket from time to time, so that the displayed state of the network is correct."""
         run = self._run
         if run.counters.fetched_bytes != self._fetched:
             self._fetched = run.counters.fetched_bytes
@@ -80,7 +80,7 @@ class ConnectionMonitor:
             return
         with run.lock:
             pieces = (p for p in run.scheduler.active_pieces if now - p.started >= SLOW_AFTER)
-            # Where the server ignores ranges, a new request would start at the first byte again.
+            # If the server ignores ranges, a new request would start at the first byte again.
             speeds = {p: p.speed(now) for p in pieces if not p.transfer.ranges_ignored}
             slow = slow_piece(speeds)
             if slow is not None and slow in run.aborts:
@@ -89,7 +89,7 @@ class ConnectionMonitor:
 
 
 def slow_piece(speeds: dict[Piece, float]) -> Piece | None:
-    """Return the slowest piece if it is far slower than the others; None if it is not or there are fewer than three."""
+    """Return the slowest piece if it is far slower than the others; None if not, or if there are fewer than three."""
     if len(speeds) < 3:
         return None
     slowest = min(speeds, key=lambda piece: speeds[piece])
@@ -105,7 +105,7 @@ class SuspendDetector:
         self._addresses = local_addresses()
 
     def check(self) -> str:
-        """Return why all connections are probably dead since the previous call; "" when there is no reason."""
+        """Return why connections opened before the previous call are probably dead; "" if there is no reason."""
         return self._clock_jump() or self._lost_address()
 
     def _clock_jump(self) -> str:
@@ -132,7 +132,7 @@ def clocks() -> tuple[float, float]:
 
 
 def local_addresses() -> tuple[str, ...]:
-    """Return the local addresses used for remote hosts, as routed now. Sends nothing."""
+    """Return the local addresses that connections to remote hosts would currently use. Sends no packet."""
     found = []
     for family, remote in _REMOTE:
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -142,7 +142,7 @@ def local_addresses() -> tuple[str, ...]:
 
 
 def is_local(address: str) -> bool:
-    """Whether this computer still has this address; connections from any other address are dead."""
+    """Whether this computer has this address. Connections from an address that it no longer has are dead."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -1,10 +1,10 @@
 """Disk failures and free space: retries one file or suspends the whole run, and monitors the disk until it recovers.
 
-An error of one file is retried a few times; then the file has failed, while the others continue. When the disk or the
+An error of one file is retried a few times; then the file has failed, and the others continue. When the disk or the
 folder itself fails, or space runs out, all workers wait (see `era5dl.engine.outage`).
 
-In both cases nothing written since the last successful sync counts any more, neither as bytes on disk nor as hashed on
-arrival: the object is prepared again, as after a restart of the program, and its bytes are read from the disk.
+In both cases bytes written since the last successful sync are considered lost, and MD5s computed on arrival are
+discarded. The object is prepared again, as after a restart of the program, and its bytes are read from the disk.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from era5dl.formatting import format_size
 
 log = logging.getLogger("era5dl")
 
-DELAYS = (0.2, 1.0, 3.0)  # seconds before each retry of one file, while no more of its bytes reach the disk
-MAX_TRIAL = 1 << 24  # bytes written as a trial, which is the only way to notice a quota
-CHECK_EVERY = 2.0  # seconds between two checks of folder and free space
+DELAYS = (0.2, 1.0, 3.0)  # seconds before each retry of one file; starts again when more of its bytes are synced
+MAX_TRIAL = 1 << 24  # bytes of a trial write, which is the only way to detect a quota
+CHECK_EVERY = 2.0  # seconds between checks of the folder and free space
 VANISHED_LIMIT = 60.0  # seconds to wait for a folder that somebody has moved or deleted
-REMEDY_VANISHED = "Continue with era5dl resume, where the folder is now, or in its old place once it is back."
+REMEDY_VANISHED = "Move the folder back, or run era5dl resume with its new location."
 
 _AT_ONCE = Decision(Reaction.REOPEN, 0.0, 0)
 
 
 def classify(run: RunState, transfer: Transfer, error: DiskError) -> tuple[DiskError, bool]:
-    """Return the error to report, and whether it concerns this object alone. Called without the lock, as it does I/O.
+    """Return the error to report, and whether it concerns only this object. Does I/O: call it without the lock.
 
     A problem of the folder itself takes precedence over the error of a file in it.
     """
     if transfer.decision is not None:
         return error, True  # already handled
-    if isinstance(error, DiskAway):  # raised once the disk is back, and true for all objects
+    if isinstance(error, DiskAway):  # raised when the disk is back; concerns all objects
         return error, False
     try:
         run.check_folder()
@@ -58,7 +58,8 @@ def classify(run: RunState, transfer: Transfer, error: DiskError) -> tuple[DiskE
 
 
 def object_failed(run: RunState, transfer: Transfer, error: DiskError) -> None:
-    """Under the lock: this object could not be written or read, although the disk works. Retry it, or let it fail."""
+    """Retry an object that could not be written or read although the disk works, or let it fail. Call it under the
+    lock."""
     if transfer.decision is not None:
         return
     synced = transfer.part.synced(transfer.done).total() if transfer.part is not None else 0
@@ -78,9 +79,10 @@ def object_failed(run: RunState, transfer: Transfer, error: DiskError) -> None:
 
 
 def disk_failed(run: RunState, error: DiskError) -> None:
-    """Under the lock: the disk does not work. All objects wait and then continue from their synced bytes.
+    """Let all objects wait because the disk does not work; later they continue from their synced bytes. Call it under
+    the lock.
 
-    Only the first error is reported, since every worker runs into the same problem with another file.
+    Only the first error is reported, because every worker gets the same error for another file.
     """
     for transfer in list(run.scheduler.transfers.values()):
         if transfer.prepared and transfer.decision is None:
@@ -92,7 +94,7 @@ def disk_failed(run: RunState, error: DiskError) -> None:
 
 
 def sync_failed(run: RunState, transfer: Transfer, error: DiskError) -> None:
-    """A sync of the maintenance thread failed. Called without the lock."""
+    """Handle a failed sync of the maintenance thread. Call it without the lock."""
     error, alone = classify(run, transfer, error)
     with run.locked():
         if run.scheduler.transfers.get(transfer.index) is not transfer:
@@ -119,9 +121,9 @@ def hash_from_disk(transfer: Transfer) -> None:
 
 
 class DiskMonitor:
-    """Monitors the folder and free space of a run. Called by the maintenance thread, without the lock.
+    """Monitors the folder and free space of a run. Called by the maintenance thread without the lock.
 
-    on_return: called when a disk or folder that was gone is back.
+    on_return: called when a disk or folder is available again.
     """
 
     def __init__(self, run: RunState, on_return: Callable[[], None]) -> None:
@@ -131,7 +133,7 @@ class DiskMonitor:
         self._vanished_since: float | None = None
 
     def check_space_for_run(self) -> None:
-        """Before the run starts: end it with an error if the remaining bytes do not fit on the disk."""
+        """End the run with an error if the remaining bytes do not fit on the disk. Called once, at its start."""
         run = self._run
         with run.lock:
             needed = run.counters.total_bytes - run.counters.done_bytes
@@ -169,25 +171,26 @@ class DiskMonitor:
             self._wait_for_folder(error)
 
     def _existing_bytes(self) -> int:
-        """Bytes of files with their final name and size that no earlier run has recorded."""
+        """Return the size of all files that already have their final name and size but were not recorded by a run."""
         with self._run.lock:
             unfinished = list(self._run.scheduler.queue)
         return sum(self._run.object(index).size for index in unfinished if is_on_disk(self._run, index))
 
     def _wait_for_space(self, free: int) -> None:
-        """No write has failed yet, so the bytes written so far count."""
+        """Let the run wait for free space. No write has failed, so the bytes written so far are kept."""
         with self._run.locked():
             if not self._run.outage.is_disk:
                 self._run.disk_outage_locked(DiskFull(f"only {format_size(free)} are free on the disk"))
 
     def _wait_for_folder(self, error: DiskError) -> None:
-        """Wait for a missing disk without limit, but for a moved or deleted folder only VANISHED_LIMIT seconds."""
+        """Let the run wait for the folder: without limit for a missing disk, VANISHED_LIMIT seconds for a folder that
+        was moved or deleted."""
         run, now = self._run, time.monotonic()
         if not isinstance(error, FolderVanished) or run.paused_by_user or self._vanished_since is None:
             self._vanished_since = now
         with run.locked():
             disk_failed(run, error)
-            run.disk_outage_locked(error)  # the state of the folder says more than the error of a file in it
+            run.disk_outage_locked(error)  # the folder's error is more informative than that of a file in it
             if now - self._vanished_since >= VANISHED_LIMIT:
                 run.end_with_error_locked(FolderVanished(str(error), remedy=REMEDY_VANISHED))
 

@@ -1,4 +1,4 @@
-"""Assigns jobs to worker threads and records the results of successful ones. (Failed ones: `failures`.)
+"""Assigns jobs to worker threads and records the results of successful jobs; failed ones are handled in `failures`.
 
 Every function acquires the run's lock itself. None does I/O while holding it.
 """
@@ -21,13 +21,13 @@ from era5dl.engine.verification import ETAG_MISMATCH, VerificationResult, ranges
 from era5dl.errors import ProofError
 from era5dl.ranges import RangeSet
 
-IDLE_WAIT = 0.5  # seconds after which an idle worker looks again for a piece that it can take over
+IDLE_WAIT = 0.5  # seconds after which an idle worker checks again whether it can take over part of a piece
 
 
 def next_job(run: RunState, worker: int, last: Transfer | None, abort: Abort) -> Job | None:
-    """Wait for the next job for this worker and return it; None when the worker is no longer needed.
+    """Wait for the next job of this worker and return it; None if the worker is no longer needed.
 
-    last: the object of its previous job. abort: will abort the requests of the job.
+    last: the object of its previous job. abort: used to abort the requests of the job.
     """
     with run.locked():
         while True:
@@ -57,7 +57,7 @@ def _make_transfer(run: RunState, index: int) -> Transfer:
 
 
 def _seconds_to_wait(run: RunState, now: float) -> float:
-    """Return how long to wait when nobody notifies the worker."""
+    """Return after how many seconds an idle worker checks again if nothing notifies it."""
     due = [IDLE_WAIT]
     if (next_due := run.scheduler.next_due()) is not None:
         due.append(next_due - now)
@@ -70,7 +70,7 @@ def _seconds_to_wait(run: RunState, now: float) -> float:
 
 
 def record_prepared(run: RunState, job: PrepareJob, result: VerificationResult | None) -> None:
-    """Record that the object is prepared. result: given when its final file already exists and is right."""
+    """Record that the object is prepared. result: of verifying its final file, if that already exists and is kept."""
     with run.locked():
         transfer = job.transfer
         run.aborts.pop(job, None)
@@ -86,7 +86,7 @@ def record_prepared(run: RunState, job: PrepareJob, result: VerificationResult |
 
 
 def replace_version(run: RunState, transfer: Transfer, obj: ObjectInfo) -> None:
-    """The object was replaced upstream: discard what was received of the old version."""
+    """Record the new version of an object that was replaced in the bucket, and discard the bytes of the old one."""
     with run.locked():
         if transfer.recheck_version:
             transfer.restarts += 1
@@ -100,9 +100,12 @@ def replace_version(run: RunState, transfer: Transfer, obj: ObjectInfo) -> None:
 
 
 def retract_entry(run: RunState, transfer: Transfer) -> None:
-    """Before the first byte is written to a part file that was started anew: remove from the resume file the byte
-    ranges that are not there any more. If the program were killed after that write, the next run would take holes for
-    data, and where no MD5 is known nothing would reveal it. Raises what `Session.save` raises."""
+    """Remove byte ranges that no longer exist on disk from the resume file and its backup.
+
+    This must happen before the first byte is written to a new part file. Otherwise, if the program were killed after
+    that write, the next run would take holes in the file for data, and without an MD5 nothing would detect that.
+    Raises the errors of `Session.save`.
+    """
     index = transfer.index
     saved = (span for entry in run.session.checkpoint.unfinished if entry.index == index for span in entry.done)
     if transfer.digest is not None or all(transfer.done.covers(*span) for span in saved):
@@ -117,7 +120,8 @@ def retract_entry(run: RunState, transfer: Transfer) -> None:
 
 
 def record_answer(run: RunState, piece: Piece) -> None:
-    """The response to the piece has valid headers: no captive portal, no denial, and the server is not too busy."""
+    """Record that the response to the piece has valid headers: it is not from a captive portal, and the request was
+    neither denied nor throttled."""
     with run.lock:
         server = run.server
         piece.answered = server.has_answered = True
@@ -134,8 +138,8 @@ def record_answer(run: RunState, piece: Piece) -> None:
 
 
 def record_whole_object_answer(run: RunState, piece: Piece) -> bool:
-    """The response to the piece contains the whole object. Return whether this connection shall fetch everything that
-    is missing of it; False when another connection does that."""
+    """Record that the response to the piece contains the whole object. Return whether this connection has to fetch all
+    missing bytes of the object; False if another connection does that."""
     with run.locked():
         if not run.server.ranges_ignored:
             run.events.put(RangesIgnored(piece.transfer.index, piece.transfer.obj.key))
@@ -146,7 +150,7 @@ def record_whole_object_answer(run: RunState, piece: Piece) -> bool:
 
 
 def record_fetched(run: RunState, piece: Piece) -> None:
-    """The piece has been fetched to its end."""
+    """Record that the piece has been fetched completely."""
     with run.locked():
         run.aborts.pop(piece, None)
         run.scheduler.piece_ended(piece, time.monotonic())
@@ -158,16 +162,16 @@ def record_fetched(run: RunState, piece: Piece) -> None:
 
 
 def record_finished(run: RunState, job: VerifyJob, result: VerificationResult) -> None:
-    """The object is verified and its file has its final name."""
+    """Record that the object has been verified or checked and its file has its final name."""
     with run.locked():
         run.aborts.pop(job, None)
         _finish(run, job.transfer, result, adopted=False)
 
 
 def record_mismatch(run: RunState, job: VerifyJob) -> None:
-    """The complete part file does not match the ETag: fetch the doubtful parts again.
+    """Record that the complete part file does not match the ETag, and queue the doubtful parts again.
 
-    Raises ProofError when that has been done often enough.
+    Raises ProofError if the limit of such attempts is reached.
     """
     with run.locked():
         transfer = job.transfer
@@ -184,7 +188,7 @@ def record_mismatch(run: RunState, job: VerifyJob) -> None:
 
 
 def discard_bytes(run: RunState, transfer: Transfer) -> None:
-    """Its part file is gone: nothing of it is on disk."""
+    """Record that the part file no longer exists and no byte of the object is on disk."""
     with run.lock:
         transfer.done, transfer.mismatches = RangeSet(), []
         run.count_bytes_locked(transfer)
@@ -192,7 +196,7 @@ def discard_bytes(run: RunState, transfer: Transfer) -> None:
 
 
 def _finish(run: RunState, transfer: Transfer, result: VerificationResult, *, adopted: bool) -> None:
-    """The object has its final file. adopted: it was there before this run."""
+    """Record that the object has its final file. adopted: the file existed before this run."""
     index, obj = transfer.index, transfer.obj
     transfer.verifying = False
     transfer.done = RangeSet([(0, obj.size)])

@@ -1,11 +1,12 @@
-"""The download engine: one run of one session on threads. Commands, numbers (`snapshot`) and the end of the run.
+"""The download engine: one run of one session on threads, its commands and its snapshot.
 
     plan -> scheduler -> job -> worker thread -> bucket -> part file -> verification -> final file
 
-Threads: `workers` of them do the jobs that the scheduler assigns (`worker`, `dispatch`); one maintenance thread writes
-checkpoints and ends the run (`maintenance`); one thread looks once at the files that earlier runs finished; while the
-network is down one prober asks for the bucket (`prober`). They share a `RunState` under one lock. All are daemon
-threads, and no command joins them: a thread may be blocked in a DNS look-up that cannot be interrupted.
+Threads: worker threads do the jobs that the scheduler assigns (`worker`, `dispatch`); a maintenance thread writes
+checkpoints and ends the run (`maintenance`); an audit thread checks once that the files of earlier runs still exist;
+and during a network outage a prober requests an object until the bucket answers (`outage`). They share a `RunState`
+under one lock. All are daemon threads, and no command joins them: a thread may be blocked in a DNS look-up, which
+cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from era5dl.settings import AUTO, MAX_AUTO_WORKERS, Settings
 
 
 class Engine:
-    """One run of one session; make a new engine to run the session again.
+    """One run of one session. To run the session again, create a new engine.
 
-    bucket: where the objects are. session: what to download into which folder, and its progress; the caller keeps it
-    open until the run has ended. settings: of these only workers, rate_limit, retries, verify, opaque_etags, read_back
-    and disk_reserve concern the engine. on_event: called on any thread; see `era5dl.engine.events`. only: download
-    nothing but these objects (indices in the plan), if they are not finished.
+    bucket: the source of the objects. session: what to download into which folder, and its progress; the caller keeps
+    it open until the run has ended. settings: the engine uses workers, rate_limit, retries, verify, opaque_etags,
+    read_back and disk_reserve. on_event: called on any thread; see `era5dl.engine.events`. only: indices in the plan of
+    the objects to download, if they are not finished; None for all.
 
-    Commands return at once and raise nothing that happens on the network or the disk: that is reported by events.
+    Commands return at once. They do not raise errors of the network or the disk: events report these.
     """
 
     def __init__(
@@ -64,16 +65,16 @@ class Engine:
     # Commands
 
     def start(self) -> None:
-        """Start the run, or resume where an earlier one ended. Commands given before are kept.
+        """Start the run; it continues from the session's progress. Commands given before stay in effect.
 
-        Raises OutOfThreads when not even the maintenance thread can be started. If there are fewer threads than
-        workers, the run goes on with those.
+        Raises OutOfThreads if not even the maintenance thread can be started. If only some of the workers can be
+        started, the run continues with fewer workers.
         """
         with self._run.locked():
             if self._started:
                 return
             self._started = True
-            self._start_thread(self._maintenance.run, "maintenance")  # first, since it reports the end
+            self._start_thread(self._maintenance.run, "maintenance")  # first, because it reports the end of the run
             self._run.update_state_locked()
             try:
                 self._start_thread(self._maintenance.audit, "audit")
@@ -89,7 +90,7 @@ class Engine:
             self._run.update_state_locked()
 
     def resume(self) -> None:
-        """Continue after `pause`. Where only held objects remain, release them."""
+        """Continue after `pause`. If only held objects remain, release them."""
         if self._run.state is State.PAUSED and self._run.only_held:
             self.release(self._run.held)
         with self._run.locked():
@@ -98,7 +99,7 @@ class Engine:
                 self._run.update_state_locked()
 
     def stop(self) -> None:
-        """End the run; another one can resume it. After `wait` the resume file is written."""
+        """End the run; a later run can resume the session. When `wait` returns, the resume file has been written."""
         with self._run.locked():
             self._run.stopping = True
             self._run.abort_all_locked("stopped")
@@ -128,8 +129,10 @@ class Engine:
             self._run.notify_locked()
 
     def hold(self, indices: Collection[int]) -> None:
-        """Pause these objects (indices in the plan), whether they wait or are being downloaded; their bytes are kept.
-        When only held objects remain, the run is PAUSED. A hold ends with the run (see `withdrawal` for the reason)."""
+        """Pause these objects (indices in the plan), whether waiting or being downloaded. Their bytes are kept.
+
+        If only held objects remain, the run is PAUSED. A hold ends with the run (`withdrawal` explains why).
+        """
         withdrawal.hold(self._run, indices)
 
     def release(self, indices: Collection[int]) -> None:
@@ -137,7 +140,7 @@ class Engine:
         withdrawal.release(self._run, indices)
 
     def set_workers(self, workers: int | Literal["auto"]) -> None:
-        """Change the number of requests at once. Raises UsageError for a number that is not allowed."""
+        """Change the number of concurrent requests. Raises UsageError for a number that is not allowed."""
         run = self._run
         with run.locked():
             run.settings = replace(run.settings, workers=workers)
@@ -148,18 +151,18 @@ class Engine:
                 self._apply_workers(workers)
 
     def set_rate_limit(self, limit: int | str | None) -> None:
-        """Limit all workers together, in bytes per second or as in `rate_timetable`; None or 0 for no limit. Raises
-        UsageError."""
+        """Limit the rate of all workers together: bytes per second, or a timetable (`rate_timetable`); None or 0 for
+        no limit. Raises UsageError."""
         self._run.rate_limit.set(limit)
 
     # Questions
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end of the run, at most `timeout` seconds. True when it has ended; `result` then says how."""
+        """Wait for the end of the run, at most `timeout` seconds. Return whether it has ended; then `result` is set."""
         return self._ended.wait(timeout)
 
     def snapshot(self) -> Snapshot:
-        """Return the numbers of this moment."""
+        """Return the current state and progress."""
         run = self._run
         now = time.monotonic()
         with run.lock:
@@ -201,7 +204,7 @@ class Engine:
     # Threads and events
 
     def _apply_workers(self, workers: int) -> None:
-        """Start or end worker threads until there are so many."""
+        """Start or end worker threads until their number is `workers`."""
         run = self._run
         with run.locked():
             surplus = len(run.aborts) - workers
@@ -214,7 +217,7 @@ class Engine:
             run.notify_locked()
 
     def _start_workers_locked(self) -> None:
-        """Start the missing worker threads. Raises OutOfThreads when not a single one can be started."""
+        """Start the missing worker threads. Raises OutOfThreads if not even one can be started."""
         run = self._run
         for number in range(run.workers):
             if number in self._workers:

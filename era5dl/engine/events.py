@@ -3,8 +3,8 @@
 Events are rare, at most a dozen per second. Progress is not an event; callers poll `Engine.snapshot`. A listener is
 called on any thread, must return at once and must not raise.
 
-`kind`, wherever there is a reason, is the class name of the error in `era5dl.errors`, such as "NotFound"; user
-interfaces choose their own text by it. It is "" where no error is the reason. `reason` is always English.
+Events with a `reason`, which is always in English, also have a `kind`: the class name of the error in `era5dl.errors`,
+such as "NotFound", or "" if the reason is not an error. User interfaces can choose their own text by it.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class State(Enum):
     WAITING_FOR_DISK = "waiting for the disk"
     WAITING_FOR_ROOM = "waiting for room on the disk"
     WAITING_FOR_TRUST = "waiting for a trusted certificate"
-    WAITING_TO_RETRY = "waiting to try failed files again"  # at the end of a run, between two retry rounds
-    WAITING_FOR_SESSION = "waiting for another session"  # others fetch all remaining files into this folder
+    WAITING_TO_RETRY = "waiting to try failed files again"  # at the end of a run, before a retry round
+    WAITING_FOR_SESSION = "waiting for another session"  # other sessions are fetching all remaining files
     STOPPING = "stopping"
     ENDED = "ended"
 
 
-PROBLEM_STATES = frozenset(  # the run waits because something is wrong
+PROBLEM_STATES = frozenset(  # the run waits because of a problem
     (
         State.WAITING_FOR_NETWORK,
         State.WAITING_FOR_DISK,
@@ -58,7 +58,7 @@ ONLY_HELD = "all remaining files are held"  # reason of State.PAUSED
 
 @dataclass(frozen=True, slots=True)
 class FileStarted:
-    """An object has been prepared, and its bytes are fetched from now on."""
+    """An object has been prepared; now its bytes are fetched."""
 
     index: int  # position in the plan
     key: str
@@ -97,13 +97,13 @@ class FileDone:
     size: int
     path: str
     outcome: Outcome  # VERIFIED or CHECKED
-    reason: str  # for CHECKED: why the file could not be verified; else ""
+    reason: str  # why the file could not be verified; "" if VERIFIED
     adopted: bool  # the file was complete on disk; no byte was fetched in this run
 
 
 @dataclass(frozen=True, slots=True)
 class FileFailed:
-    """An object cannot be downloaded in this run, unless a retry round succeeds."""
+    """An object could not be downloaded. A retry round may still succeed."""
 
     index: int
     key: str
@@ -114,10 +114,10 @@ class FileFailed:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The run has another state, or another reason for it."""
+    """The state of the run, or the reason for it, has changed."""
 
     state: State
-    reason: str  # "" when the state is clear without one
+    reason: str  # "" if the state needs no reason
     kind: str = ""
 
 
@@ -140,7 +140,7 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class FewerWorkers:
-    """The system cannot start as many threads as wanted; the run continues with `workers`."""
+    """The system could not start all `wanted` threads; the run continues with `workers`."""
 
     workers: int
     wanted: int
@@ -151,8 +151,8 @@ class FewerWorkers:
 
 @dataclass(frozen=True, slots=True)
 class RangesIgnored:
-    """Responses contain whole objects instead of the requested ranges, because of a proxy. Each file then uses a single
-    connection and starts again after an interruption. At most once per run."""
+    """Responses contain whole objects instead of the requested ranges, probably because of a proxy. So each file uses a
+    single connection and starts again after an interruption. This event occurs at most once per run."""
 
     index: int  # of the first such object
     key: str
@@ -167,7 +167,7 @@ class RunEnded:
     failed: int
     unfinished: int  # remaining for the next run
     stopped: bool  # by the user
-    error: str  # why the run ended early; "" when it did not
+    error: str  # why the run ended early; "" if it did not
     remedy: str
     kind: str = ""  # of the error
 
@@ -204,12 +204,12 @@ class EventQueue:
         self._delivery_lock = threading.RLock()
 
     def put(self, event: Event) -> None:
-        """Add an event. Calls no listener."""
+        """Add an event. Does not call the listener."""
         self._waiting.append(event)
 
     def deliver(self) -> None:
         """Pass all waiting events to the listener. Must not be called with the engine's lock held."""
-        if not self._waiting:  # the usual case; a thread that adds an event calls this afterwards
+        if not self._waiting:  # usually; another thread may add an event now, and will deliver it itself
             return
         with self._delivery_lock:
             while self._waiting:

@@ -1,7 +1,6 @@
-"""Records failed attempts: what an error means for the piece, for its object, and for the whole run.
+"""Handles failed attempts: retries the piece, lets its object fail, or ends or suspends the whole run.
 
-`retry` decides what to do and when, from the error alone; here the decision is carried out. Errors of the disk are
-handled in `disk`.
+`retry` decides from the error what to do and when; this module carries out the decision. `disk` handles disk errors.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from era5dl.errors import (
     Untrusted,
 )
 
-MAX_RESTARTS = 2  # times an object may change upstream before it has failed
-MAX_UNEXPECTED_ANSWERS = 5  # in a row, for any objects; after them something else than the bucket seems to answer
-MAX_CLOSED_CONNECTIONS = 4  # new ones in a row, while open ones are served; after them their number seems limited
+MAX_RESTARTS = 2  # times an object may be replaced in the bucket; the next time it has failed
+MAX_UNEXPECTED_ANSWERS = 5  # in a row, for any objects; then probably something other than the bucket answers
+MAX_CLOSED_CONNECTIONS = 4  # new ones in a row, while others are served; then probably their number is limited
 
 
 def record_failure(run: RunState, job: Job, error: Era5Error, *, progressed: bool) -> None:
-    """The attempt has ended with this error. progressed: it received new bytes first."""
+    """Handle the error that ended an attempt. progressed: the attempt had received new bytes."""
     abort = run.aborts.get(job)
     was_open = abort is None or not (abort.reason or abort.connected)
     if isinstance(error, Interrupted | StaleConnection) and not progressed and was_open:
@@ -67,13 +66,13 @@ def record_failure(run: RunState, job: Job, error: Era5Error, *, progressed: boo
 
 
 def _suspend_for_disk(run: RunState, transfer: Transfer, error: DiskError) -> None:
-    if transfer.decision is None:  # `disk_failed` leaves out objects that are being prepared, as this one may be
+    if transfer.decision is None:  # `disk_failed` skips objects that are being prepared, and this may be one of them
         withdraw(run, transfer, Decision(Reaction.REOPEN, 0.0, 0), error)
     disk_failed(run, error)
 
 
 def _handle(run: RunState, job: Job, abort: Abort | None, error: Era5Error, progressed: bool, now: float) -> None:
-    """Decide what the error means, and do it."""
+    """Decide what to do about the error, and do it."""
     transfer = job.transfer
     run.counters.barren_attempts += not progressed
     if isinstance(error, Denied):
@@ -90,7 +89,7 @@ def _handle(run: RunState, job: Job, abort: Abort | None, error: Era5Error, prog
         case Reaction.FAIL_SESSION:
             run.end_with_error_locked(error)
         case Reaction.PAUSE if isinstance(error, Untrusted) and not run.server.has_answered:
-            run.end_with_error_locked(error)  # wrong from the start: waiting would not help
+            run.end_with_error_locked(error)  # never trusted in this run: waiting would not help
         case Reaction.YIELD:
             withdraw(run, transfer, decision, error)
         case Reaction.RESTART if transfer.restarts < MAX_RESTARTS:
@@ -105,7 +104,7 @@ def _handle(run: RunState, job: Job, abort: Abort | None, error: Era5Error, prog
 
 
 def _decide(run: RunState, job: Job, error: Era5Error, progressed: bool, limited: bool) -> Decision:
-    """Decide, and count the attempt against the piece, or against the object when it is being prepared or verified."""
+    """Return the decision, and count the failure for the piece, or for the object if it is prepared or verified."""
     counter = job if isinstance(job, Piece) else job.transfer
     failures, retries = counter.failures, _retry_budget(run, job)
     if limited:  # the error was caused by a limit of connections, not by this object: it costs no retry
@@ -116,7 +115,7 @@ def _decide(run: RunState, job: Job, error: Era5Error, progressed: bool, limited
 
 
 def _decide_denied(run: RunState, job: Job, error: Denied) -> Decision:
-    """The same for a 403 response, which may be temporary: see `retry.AccessDenials`."""
+    """Like `_decide`, for a 403 response, which may be temporary (see `retry.AccessDenials`)."""
     counter = job if isinstance(job, Piece) else job.transfer
     retries, denials = _retry_budget(run, job), counter.denials
     few_retries = retries if run.server.denials.are_temporary else FEW_RETRIES
@@ -135,11 +134,11 @@ def _retry_budget(run: RunState, job: Job) -> int:
 
 
 def _limit_connections(run: RunState, abort: Abort, now: float) -> bool:
-    """Reduce the number of requests if something in between, such as a proxy, limits the number of connections. Return
-    whether it does: several new connections in a row were closed before an answer, while older ones are served.
+    """Reduce the number of requests if the server or a proxy seems to limit connections. Return whether it does.
 
-    An open connection that the server closes between two requests does not count. When no connection is served, that
-    is no limit of their number, and the failure counts against the retry budget.
+    The sign is that several new connections in a row were closed before an answer, while others are served. An open
+    connection that the server closes between requests does not count. If no connection is served, the cause is not a
+    limit, and the failure counts against the retry budget.
     """
     if not abort.connected:
         return False
@@ -165,9 +164,9 @@ def _retry(run: RunState, job: Job, error: Era5Error, decision: Decision, now: f
         run.server.unexpected_answers += 1
         if run.server.unexpected_answers >= MAX_UNEXPECTED_ANSWERS:
             run.server.unexpected_answers = 0
-            run.network_outage_locked(error, transfer.obj.key)  # the prober finds out whether it is the bucket
+            run.network_outage_locked(error, transfer.obj.key)  # the prober finds out when the bucket itself answers
 
 
 def _is_silence(job: Job, error: Era5Error) -> bool:
-    """Whether the connection was established and no response came."""
+    """Whether the connection was established but no response was received."""
     return isinstance(error, Interrupted) and not (isinstance(job, Piece) and job.answered)

@@ -17,19 +17,20 @@ from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Piece
 from era5dl.errors import Interrupted, Stopped
 
-READ_SIZE = 1 << 20  # bytes, at most; a read returns what is there, however little
+READ_SIZE = 1 << 20  # maximum of bytes per read; a read returns the bytes that have arrived
 WRITE_SIZE = 1 << 20  # bytes gathered for a write, so that TLS records of 16 KiB do not become one write each
-WRITE_EVERY = 0.05  # seconds after which the gathered bytes are written anyway: a kill loses those that are not
-MANY_WORKERS = 16  # with more of them, half of WRITE_SIZE keeps the memory for buffers small
-MIN_SPEED_WINDOW = 30.0  # seconds spent waiting for the network before the speed is judged
-MIN_SPEED = 1024.0  # bytes per second; a connection that is slower is given up
-WAIT_SLICE = 0.05  # seconds between two checks for an abort while waiting for the rate limit
+WRITE_EVERY = 0.05  # seconds after which the gathered bytes are written anyway, because a kill loses unwritten bytes
+MANY_WORKERS = 16  # with more workers, half of WRITE_SIZE is used to save memory
+MIN_SPEED_WINDOW = 30.0  # seconds spent waiting for the network before the speed is checked
+MIN_SPEED = 1024.0  # bytes per second; slower connections are ended
+WAIT_SLICE = 0.05  # seconds between checks for an abort while waiting for the rate limit
 
 
 def fetch(run: RunState, piece: Piece, abort: Abort) -> None:
-    """Fetch the piece to its end. Raises the error that ended the attempt; `piece.position` says how far it got.
+    """Fetch the piece to its end. Raises the error that ended the attempt; `piece.position` is then the first missing
+    byte.
 
-    Where the response contains the whole object, this one connection fetches everything that is missing of it.
+    If the response contains the whole object, this connection fetches all missing bytes of the object.
     """
     with run.bucket.open(piece.transfer.obj, piece.position, piece.stop, abort) as body:
         record_answer(run, piece)
@@ -51,13 +52,13 @@ def fetch(run: RunState, piece: Piece, abort: Abort) -> None:
 
 
 class PieceWriter:
-    """Writes the bytes of a piece to the part file and accounts for them in the run."""
+    """Writes the bytes of a piece to the part file and updates the counters of the run."""
 
     def __init__(self, run: RunState, piece: Piece) -> None:
         self._run, self._piece = run, piece
 
     def write(self, data: memoryview) -> None:
-        """Write the next bytes of the piece. Those beyond its end are dropped: they belong to another piece."""
+        """Write the next bytes of the piece. Bytes beyond its end are dropped: they belong to another piece."""
         count = self._advance(len(data))
         if not count:
             return
@@ -75,7 +76,7 @@ class PieceWriter:
         self._record_written(start, count)
 
     def _advance(self, count: int) -> int:
-        """Move the position of the piece by `count` bytes, or to its end. Return by how many."""
+        """Move the position of the piece by `count` bytes, or to its end. Return the number of bytes moved."""
         self._run.session.claims.ensure_held(self._piece.transfer.index)
         with self._run.lock:
             kept = max(0, min(count, self._piece.remaining))
@@ -95,38 +96,38 @@ class PieceWriter:
             run.session_state.dirty = True
 
     def record_skipped(self, count: int) -> None:
-        """Account for received bytes that are on disk already."""
+        """Count received bytes that are on disk already."""
         with self._run.lock:
             self._piece.progress_shift += count
             self._piece.add_sample(time.monotonic())
             self._run.counters.fetched_bytes += count
 
     def next_gap(self, position: int) -> bool:
-        """Move the piece to the first missing range at or after `position`. False when there is none."""
+        """Move the piece to the first missing range at or after `position`. Return False if there is none."""
         with self._run.lock:
             return self._run.scheduler.assign_next_gap(self._piece, position)
 
     def range_answered(self) -> None:
-        """The server used to send the whole object, and now sends the requested range."""
+        """Record that the server sends the requested range, although it sent the whole object before."""
         with self._run.lock:
             self._run.scheduler.range_answered(self._piece)
 
     def write_size(self) -> int:
-        """Return how many bytes to gather for a write."""
+        """Return the number of bytes to gather for a write."""
         return WRITE_SIZE if self._run.workers <= MANY_WORKERS else WRITE_SIZE // 2
 
     def read_size(self) -> int:
-        """Return how many bytes to read at most: few under a rate limit, because received bytes cannot be slowed."""
+        """Return the maximum of bytes to read at once: few under a rate limit, which can only delay the next read."""
         limit = self._run.rate_limit
         return READ_SIZE if limit.rate is None else limit.read_size(self._run.workers)
 
     def record_received(self, count: int) -> float:
-        """Account for received bytes. Return for how many seconds to wait because of the rate limit."""
+        """Count received bytes for the rate limit. Return how many seconds to wait before the next read."""
         limit = self._run.rate_limit
         return limit.consume(count, time.monotonic()) if limit.rate else 0.0
 
     def wait(self, seconds: float, abort: Abort) -> None:
-        """Wait, but not longer than until an abort or a change of the rate limit."""
+        """Wait for this time, or until an abort or a change of the rate limit."""
         until = time.monotonic() + seconds
         rate = self._run.rate_limit.rate
         while (remaining := until - time.monotonic()) > 0 and not abort.reason and self._run.rate_limit.rate == rate:
@@ -134,8 +135,8 @@ class PieceWriter:
 
 
 class _ThreadBuffer(threading.local):
-    """One buffer per thread. A new one for each attempt, of the size of each piece, would fragment the heap: over a
-    long run that takes tens of MB."""
+    """One buffer per thread. New buffers of different sizes for each attempt would fragment the heap, which costs tens
+    of MB in a long run."""
 
     def __init__(self) -> None:
         self.data = memoryview(bytearray(WRITE_SIZE))
@@ -150,10 +151,10 @@ class _Attempt:
     def __init__(self, body: Body, piece: Piece, abort: Abort, writer: PieceWriter) -> None:
         self._body, self._piece, self._abort, self._writer = body, piece, abort, writer
         self._speed_check = MinimumSpeed()
-        self._waited = 0.0  # seconds, for the bytes received last
+        self._waited = 0.0  # seconds that the last read took
 
     def skip(self, count: int) -> None:
-        """Read the next `count` bytes and drop them: they are on disk already."""
+        """Read and discard the next `count` bytes, which are on disk already."""
         while count:
             received = self._read(_buffer.data[: min(count, self._writer.read_size())], count)
             self._writer.record_skipped(received)
@@ -162,7 +163,7 @@ class _Attempt:
                 self._writer.wait(delay, self._abort)
 
     def receive(self) -> None:
-        """Read to the end of the piece and write what is received."""
+        """Read to the end of the piece and write the received bytes."""
         piece, writer = self._piece, self._writer
         gathered = _buffer.data[: max(min(piece.remaining, writer.write_size()), 1)]
         count = 0  # bytes in `gathered`
@@ -170,8 +171,8 @@ class _Attempt:
         written_at = 0.0 if piece.remaining > len(gathered) else time.monotonic()
         try:
             while (missing := piece.remaining - count) > 0:
-                # Never read beyond the end of the piece: where the response contains the whole object, those bytes
-                # would be dropped uncounted, and all following ones would be written to wrong offsets
+                # Never read beyond the end of the piece: if the response contains the whole object, these bytes would
+                # be dropped uncounted, and all following ones would be written to wrong offsets
                 received = self._read(gathered[count : count + min(writer.read_size(), missing)], missing)
                 count += received
                 delay, now = self._account(received), time.monotonic()
@@ -184,7 +185,7 @@ class _Attempt:
             writer.write(gathered[:count])
 
     def _read(self, buffer: memoryview, missing: int) -> int:
-        """Read at least one byte; return how many. missing: how many are still to be received."""
+        """Read at least one byte; return the number of bytes. missing: bytes still to be received, for the message."""
         asked_at = time.monotonic()
         received = self._body.readinto(buffer)
         self._waited = time.monotonic() - asked_at
@@ -202,9 +203,9 @@ class _Attempt:
 
 
 class MinimumSpeed:
-    """Ends connections that deliver next to nothing, and could do so for ever: each byte resets the socket's timeout.
+    """Ends connections that have almost stalled. They could last for ever: each byte restarts the socket's timeout.
 
-    Only time spent waiting for the network counts, not that for the disk, the rate limit or a pause.
+    Only time spent waiting for the network counts, and not time for the disk, the rate limit or a pause.
     """
 
     def __init__(self) -> None:
@@ -212,8 +213,11 @@ class MinimumSpeed:
         self._count = 0
 
     def add(self, count: int, waited: float) -> None:
-        """`count` bytes were received after `waited` seconds. Raises Interrupted (stalled) when the speed is too low:
-        that counts as an attempt without a new byte, or else the object would be tried for ever."""
+        """Record that `count` bytes were received after `waited` seconds. Raises Interrupted if the speed is too low.
+
+        The error has `stalled` set, so that it counts as an attempt without a new byte. Otherwise the retry budget
+        would never be used up.
+        """
         self._waited += waited
         self._count += count
         if self._waited >= MIN_SPEED_WINDOW:

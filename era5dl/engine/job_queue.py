@@ -1,4 +1,4 @@
-"""The kinds of jobs, and the queue of those that wait: ready jobs first in first out, delayed ones by due time.
+"""The kinds of jobs, and the queue of waiting jobs: ready jobs in FIFO order, delayed ones by due time.
 
 Pure logic: callers hold the run's lock and pass in the time (monotonic seconds).
 """
@@ -14,14 +14,14 @@ from era5dl.engine.transfer import Piece, Transfer
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrepareJob:
-    """Find out what of this object is on disk and how it can be verified."""
+    """Find the existing bytes of this object on disk and choose how to verify it."""
 
     transfer: Transfer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerifyJob:
-    """All bytes are written: hash what is not hashed yet, compare, give the file its final name."""
+    """Verify a complete part file and give it its final name."""
 
     transfer: Transfer
 
@@ -30,7 +30,7 @@ Job = PrepareJob | VerifyJob | Piece
 
 
 class JobQueue:
-    """Not a `queue.Queue`: the scheduler inspects and removes the jobs of single objects."""
+    """Queue of waiting jobs. Unlike `queue.Queue` it can list and remove the jobs of single objects."""
 
     def __init__(self) -> None:
         self.ready: deque[Job] = deque()
@@ -38,7 +38,7 @@ class JobQueue:
         self._count = 0
 
     def put(self, job: Job, due: float = 0.0) -> None:
-        """Add a job. due: 0.0 when it is ready."""
+        """Add a job. due: when it becomes ready; 0.0 for now."""
         if not due:
             self.ready.append(job)
         else:
@@ -46,12 +46,12 @@ class JobQueue:
             heapq.heappush(self._delayed, (due, self._count, job))
 
     def pieces(self, transfer: Transfer) -> list[Piece]:
-        """Return the pieces of one object that wait."""
+        """Return the waiting pieces of one object."""
         jobs = (*self.ready, *(job for _, _, job in self._delayed))
         return [job for job in jobs if isinstance(job, Piece) and job.transfer is transfer]
 
     def remove(self, transfer: Transfer, *, only_verify: bool = False) -> None:
-        """Remove the jobs of one object, or just the verification."""
+        """Remove the jobs of one object, or only its VerifyJob."""
 
         def stays(job: Job) -> bool:
             return job.transfer is not transfer or (only_verify and not isinstance(job, VerifyJob))
@@ -61,7 +61,7 @@ class JobQueue:
         heapq.heapify(self._delayed)
 
     def next_due(self) -> float | None:
-        """Return when the first delayed job is due."""
+        """Return when the first delayed job is due; None if there is none."""
         return self._delayed[0][0] if self._delayed else None
 
     def wake(self, now: float) -> None:

@@ -26,21 +26,21 @@ from era5dl.redaction import redact_secrets
 
 log = logging.getLogger("era5dl")
 
-TICK = 0.25  # seconds between two rounds of the thread
-CHECKPOINT_SHARE = 0.05  # of the time, for checkpoints; most of it is spent waiting for the disk
+TICK = 0.25  # seconds between rounds of the thread
+CHECKPOINT_SHARE = 0.05  # share of the time for checkpoints; most of it is spent waiting for the disk
 LONG_CHECKPOINT = 0.05  # seconds; longer checkpoints slow down the writes of the workers
-LONG_CHECKPOINT_SHARE = 0.02  # of the time, for long checkpoints
-CHECKPOINT_CPU_SHARE = 0.02  # of the time, for the computing part of checkpoints
-MIN_CHECKPOINT_PAUSE = 0.1  # seconds between checkpoints on a fast disk; a kill costs so much transfer
+LONG_CHECKPOINT_SHARE = 0.02  # share of the time for long checkpoints
+CHECKPOINT_CPU_SHARE = 0.02  # share of the time for the CPU time of checkpoints
+MIN_CHECKPOINT_PAUSE = 0.1  # seconds between checkpoints on a fast disk; a kill loses the bytes of this time
 MAX_CHECKPOINT_PAUSE = 5.0  # seconds between checkpoints on a slow disk
 UNSAVED_LIMIT = 60.0  # seconds without a successful checkpoint before the run ends
-GRACE = 1.0  # seconds for workers to end after a stop; the network may hold up a worker for longer
+GRACE = 1.0  # seconds to wait for the workers after a stop; the network may block a worker for longer
 
 
 class Maintenance:
-    """The maintenance thread of one run, and the audit of files finished earlier.
+    """The maintenance thread of one run, and the audit of files that earlier runs have finished.
 
-    workers_ended: set while no worker thread is alive. set_workers: changes how many there are.
+    workers_ended: set while no worker thread is alive. set_workers: changes the number of workers.
     """
 
     def __init__(self, run: RunState, workers_ended: threading.Event, set_workers: Callable[[int], None]) -> None:
@@ -58,7 +58,7 @@ class Maintenance:
             self._disk.check_space_for_run()
             while not self._is_over():
                 self._tick()
-        except Exception as bug:  # noqa: BLE001 - the run must end, and report that
+        except Exception as bug:  # noqa: BLE001 - the run must end and report the error
             self._end_with_bug(bug)
         finally:
             self._finish()
@@ -174,8 +174,8 @@ class Maintenance:
             sync_failed(self._run, transfer, error)
 
     def _checkpoint_failed(self, error: DiskError) -> None:
-        """The resume file could not be written; the previous one is still valid. While other files can be written, the
-        run continues for UNSAVED_LIMIT seconds."""
+        """Handle a resume file that could not be written; the previous one is still valid. If other files can be
+        written, the run continues for at most UNSAVED_LIMIT seconds."""
         run, now = self._run, time.monotonic()
         try:
             run.check_folder()
@@ -200,7 +200,7 @@ class Maintenance:
             run.outage.stop_probing()
             run.notify_locked()
         self._workers_ended.wait(GRACE)
-        with contextlib.suppress(Exception):  # already reported by checkpoint(); RunEnded must be emitted all the same
+        with contextlib.suppress(Exception):  # RunEnded must be emitted even if the last checkpoint fails
             self.checkpoint()
         run.session.claims.release_all()
         release(run, frozenset(run.held))  # a hold ends with its run

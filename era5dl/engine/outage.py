@@ -1,12 +1,12 @@
-"""Outages: network, certificate trust or disk fail for all workers, which then wait instead of failing files.
+"""Outages: the network, the trust in the certificate or the disk fails for all workers, which wait until it recovers.
 
-While the network is down a prober asks for one object on behalf of all workers; nothing is retried and nothing fails.
-It requests what is needed, a HEAD of a wanted key, since a bucket may refuse HeadBucket and serve its objects. Every
-response that S3 could give ends the outage, an error response included.
+During a network outage a prober sends requests on behalf of all workers; nothing else is retried, and no file fails. It
+sends HEAD for a key of the plan, since a bucket may deny HeadBucket and still serve its objects. The outage ends with
+any response that S3 could give, even an error response.
 
-The S3 client is never rebuilt: the only part of it that can go bad are its sockets. Dead ones are dropped as they are
-found, idle ones by `drop_idle_connections`, and names are resolved again for each new connection. A new client would
-also drop good connections, again and again where a bucket merely refuses.
+The S3 client is not created again, because only its sockets can become unusable. Dead ones are dropped when they are
+found, idle ones by `drop_idle_connections`, and each new connection resolves the name again. A new client would also
+drop working connections.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from era5dl.errors import (
     Untrusted,
 )
 
-PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # seconds between probes; the last one repeats
+PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # seconds between probes; the last pause repeats
 
 
 class _Cause(NamedTuple):
-    """state: None without an outage. kind: `Era5Error.kind`."""
+    """Cause of an outage. state: None without an outage. kind: `Era5Error.kind`."""
 
     state: State | None = None
     reason: str = ""
@@ -47,15 +47,15 @@ _NONE = _Cause()
 
 
 class Outage:
-    """The current outages of a run, of the network and of the disk. Every method is called under the engine's lock.
+    """The current network outage and disk outage of a run. Every method is called under the engine's lock.
 
-    When both fail, the disk's outage is reported, since a person has to do something about it. The prober detects the
-    end of a network outage, the maintenance thread that of a disk outage.
+    If there are both, the disk outage is reported, since the user has to do something about it. The prober detects the
+    end of a network outage, the maintenance thread the end of a disk outage.
     """
 
     def __init__(self, bucket: Bucket, on_probe: Callable[[Era5Error | None, int], None]) -> None:
-        """on_probe(error, failures): called without the lock when a probe failed with this error, or with None when the
-        bucket answered after so many failed probes."""
+        """on_probe(error, failures): called without the lock after each failed probe with its error, and with None when
+        the bucket has answered; failures is then the number of failed probes before."""
         self._bucket = bucket
         self._on_probe = on_probe
         self._disk = self._network = _NONE
@@ -87,20 +87,17 @@ class Outage:
         return self._prober is not None
 
     def disk_failed(self, error: Era5Error) -> None:
-        """The disk is full, or the folder or its disk is gone."""
+        """Start a disk outage: the disk is full, or the folder or its disk is missing."""
         state = State.WAITING_FOR_ROOM if isinstance(error, DiskFull) else State.WAITING_FOR_DISK
         self._disk = _Cause(state, _describe(error), error.kind)
 
     def network_failed(self, error: Era5Error, key: str) -> None:
-        """The bucket cannot be reached or trusted: start to probe for `key`. Raises OutOfThreads."""
+        """Start a network outage: the bucket cannot be reached or trusted. Probe for `key`. Raises OutOfThreads."""
         self.update_reason(error)
         self.probe(key)
 
     def probe(self, key: str) -> None:
-        """Probe for `key` until the bucket answers. This alone does not begin an outage.
-
-        Raises OutOfThreads when no thread can be started.
-        """
+        """Probe for `key` until the bucket answers. This alone does not start an outage. Raises OutOfThreads."""
         if self._prober is None:
             prober = Prober(
                 self._bucket,
@@ -113,16 +110,16 @@ class Outage:
             self._prober = prober
 
     def update_reason(self, error: Era5Error) -> None:
-        """Set the reason of the network's outage to the error of the latest attempt or probe."""
+        """Set the reason of the network outage to the error of the latest attempt or probe."""
         state = State.WAITING_FOR_TRUST if isinstance(error, Untrusted) else State.WAITING_FOR_NETWORK
         self._network = _Cause(state, _describe(error), error.kind)
 
     def network_recovered(self) -> None:
-        """The bucket has answered."""
+        """End the network outage: the bucket has answered."""
         self._network, self._prober = _NONE, None
 
     def disk_recovered(self) -> None:
-        """The disk has space again, and the folder can be written."""
+        """End the disk outage: the disk has space, and the folder is writable."""
         self._disk = _NONE
 
     def stop_probing(self) -> None:
@@ -138,7 +135,8 @@ def _describe(error: Era5Error) -> str:
 class Prober(threading.Thread):
     """Sends HEAD requests until the bucket answers or it is stopped.
 
-    on_failure(error): called after each failed probe. on_answer(failures): called once, with their number.
+    on_failure(error): called after each failed probe. on_answer(failures): called once, with the number of failed
+    probes.
     """
 
     def __init__(
@@ -160,7 +158,7 @@ class Prober(threading.Thread):
         thread_registry.start_thread(self, self.stop)
 
     def stop(self) -> None:
-        """End the thread soon; returns at once."""
+        """Make the thread end soon. Returns at once."""
         self._stopped.set()
         self._abort.trigger("stop")
 

@@ -4,16 +4,15 @@
     has the object's MD5       any                             kept, nothing is fetched
     right size, no known MD5   any                             kept if a session has fetched it, else fetched again
     other bytes                any                             parts with a known MD5 are copied, the rest is fetched
-    none                       of this version                 the download continues where it ended
+    none                       of this version                 the download continues from the bytes on disk
     none                       none, or of another version     the download starts at the first byte
 
-The existing final file stays until the new one is complete.
+The existing final file is kept until the new one is complete.
 
-Bytes that an earlier run has left in a part file are read and hashed again before the file is verified, even if the
-resume file has their MD5s: since then days may have passed, disks decay, and other programs may have changed the file.
-The recorded MD5s only tell which parts have to be fetched again. Reading the disk is faster than any download. Where
-the ETag is not an MD5, MD5s of blocks of BLOCK_SIZE bytes are recorded for the same purpose, and only blocks with a
-recorded MD5 are reused.
+Bytes of an earlier run in a part file are read and hashed again before the file is verified, even if the resume file
+has their MD5s: the disk or another program may have changed them since. The recorded MD5s only show which parts have to
+be fetched again. Reading the disk is faster than any download. If the ETag is not an MD5, the MD5s of our own blocks of
+BLOCK_SIZE bytes are recorded for the same purpose, and only blocks with a recorded MD5 are reused.
 """
 
 from __future__ import annotations
@@ -40,20 +39,20 @@ from era5dl.proof.object_digest import READ_SIZE, ObjectDigest
 from era5dl.ranges import Range, RangeSet
 from era5dl.session.checkpoint import UnfinishedObject
 
-BLOCK_SIZE = 4 << 20  # bytes; a kill costs the incomplete blocks of objects whose ETags are not MD5s
-MAX_PART_SIZES = 16  # part sizes that are remembered, the newest ones
+BLOCK_SIZE = 4 << 20  # bytes; if ETags are not MD5s, a kill loses the incomplete blocks
+MAX_PART_SIZES = 16  # number of part sizes that are remembered
 VERIFICATION_OFF = "verification was switched off"
 NO_MD5 = "the server's ETag is not an MD5"
 UNKNOWN_PART_SIZE = "the server does not report the part size that its ETag depends on"
 
 
 class PartSizes:
-    """The part sizes of multipart uploads in a bucket, on which the MD5s in their ETags depend. Thread-safe.
+    """Finds the part size of a multipart upload, on which the ETag depends. Thread-safe.
 
-    Asking the server costs one request per object before its first byte. The answer is nearly always the same, since
-    a bucket is usually filled with one tool. So the part size is guessed: from the server's answers for other objects
-    in this run, else from the sizes in common use. The ETag shows whether the guess was right. Only after a mismatch
-    the server is asked, and the bytes, which are on disk by then, are hashed again.
+    Requesting it from the server would cost one request per object before its first byte. The answer is nearly always
+    the same, since a bucket is usually filled with one tool. So the part size is guessed: from the server's answers for
+    other objects in this run, then from the common sizes. The ETag shows whether the guess was right. Only after a
+    mismatch the server is asked, and the bytes on disk are hashed again.
     """
 
     def __init__(self, bucket: Bucket) -> None:
@@ -61,7 +60,7 @@ class PartSizes:
         self._known: tuple[int, ...] = ()  # newest first; replaced, never changed; an update lost in a race is harmless
 
     def candidates(self, obj: ObjectInfo, earlier: int = 0) -> list[int]:
-        """Return part sizes that give as many parts as its ETag has, the most likely first.
+        """Return the part sizes that fit the number of parts in the object's ETag, the most likely one first.
 
         earlier: the part size assumed in an earlier run; 0 for none.
         """
@@ -72,7 +71,7 @@ class PartSizes:
         return [size for size in dict.fromkeys(sizes) if part_size_fits(obj.size, count, size)]
 
     def query(self, obj: ObjectInfo, abort: Abort) -> int | None:
-        """Ask the server for the part size of this object; None where it does not tell or its answer is impossible."""
+        """Request the part size of this object from the server; None if it reports none or an impossible one."""
         parts = self._bucket.parts(obj, abort)
         if parts is None or parts.count != _part_count(obj) or not part_size_fits(obj.size, parts.count, parts.size):
             return None
@@ -81,16 +80,16 @@ class PartSizes:
 
 
 def _part_count(obj: ObjectInfo) -> int:
-    """The number of parts in its ETag; 1 if it has none."""
+    """Return the number of parts in the object's ETag; 1 if the ETag has none."""
     found = etag_md5(obj.etag)
     return (found.parts or 1) if found else 1
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectFiles:
-    """The files of an object and what is known of them from earlier runs.
+    """The files of an object, and what earlier runs have recorded about them.
 
-    In a session each file is a Place below the chosen folder; a Path is used as it is.
+    In a session each file is a ConfinedPath below the chosen folder.
     """
 
     final: Path | ConfinedPath
@@ -102,7 +101,7 @@ class ObjectFiles:
 
 @dataclass(frozen=True, slots=True)
 class VerificationPolicy:
-    """How objects are verified. verify: whether to compute MD5s at all."""
+    """How objects are verified. verify: whether to compute MD5s."""
 
     verify: bool
     trust: EtagTrust
@@ -112,9 +111,9 @@ class VerificationPolicy:
 def prepare_transfer(
     transfer: Transfer, files: ObjectFiles, policy: VerificationPolicy, abort: Abort, stopped: Callable[[], bool]
 ) -> VerificationResult | None:
-    """Set the existing and the wanted bytes of the transfer, and how it is verified.
+    """Set the existing bytes, the wanted bytes and the digest of the transfer.
 
-    Returns a result if the final file is complete already, else None. Raises UnsafeKey, a DiskError or a BucketError.
+    Return a result if the final file is already complete, else None. Raises UnsafeKey, a DiskError or a BucketError.
     """
     obj, part_sizes = transfer.obj, policy.part_sizes
     choose_digest(transfer, part_sizes, policy.verify, files.entry.part_size if files.entry else 0)
@@ -129,7 +128,7 @@ def prepare_transfer(
             )
             if result is not None and _may_keep(result, files, policy):
                 transfer.part.discard()
-                with suppress(DiskError):  # a leftover only uses disk space
+                with suppress(DiskError):  # a remaining *.mismatch file only uses disk space
                     transfer.part.discard_mismatch()
                 return result
         elif transfer.part_size_guesses and (part_size := part_sizes.query(obj, abort)):
@@ -142,16 +141,17 @@ def prepare_transfer(
 
 
 def _may_keep(result: VerificationResult, files: ObjectFiles, policy: VerificationPolicy) -> bool:
-    """Whether to keep the existing final file. Without an MD5 the right size is not enough, since a file of another
-    version may have the same size."""
+    """Whether to keep the existing final file. If no MD5 was compared, the right size is not enough, since a file of
+    another version may have the same size."""
     return result.outcome is Outcome.VERIFIED or not policy.verify or files.is_recorded()
 
 
 def choose_digest(transfer: Transfer, part_sizes: PartSizes, verify: bool, earlier: int = 0) -> None:
     """Create the digest that is compared with the ETag. Sends no request.
 
-    Where the ETag cannot be compared, set the reason and create a digest of blocks, which shows later changes on disk;
-    none where verification is off. earlier: the part size assumed in an earlier run; 0 for none.
+    If the ETag cannot be compared, set `transfer.unverifiable` to the reason and create a digest of blocks, which shows
+    later changes on disk. If verification is off, create no digest. earlier: the part size assumed in an earlier run; 0
+    for none.
     """
     obj = transfer.obj
     transfer.digest, transfer.part_size_guesses, transfer.unverifiable = None, [], ""
@@ -189,9 +189,9 @@ def _size_of(path: Path | ConfinedPath, key: str) -> int | None:
 def resume_part_file(transfer: Transfer, files: ObjectFiles, *, reopened: bool = False) -> None:
     """Reuse the bytes of the part file that its resume entry lists and that exist.
 
-    Bytes beyond the end of a truncated part file do not count. Where the ETag cannot show other changes to the file,
-    only blocks with a recorded MD5 count. reopened: after a disk failure in this run; then the page cache may differ
-    from the disk, and is not used.
+    Bytes beyond the end of a truncated part file do not count. If the ETag cannot show other changes to the file, only
+    blocks with a recorded MD5 count. reopened: the part file is opened again after a disk failure in this run; then the
+    page cache may differ from the disk, and is bypassed.
     """
     entry, size = files.entry, transfer.obj.size
     transfer.done, transfer.recorded_md5s = RangeSet(), {}
@@ -218,8 +218,8 @@ def reuse_final_file(
 ) -> None:
     """Copy the intact parts of a damaged final file into the part file, so that only the others are fetched.
 
-    existing: size of the final file. md5s: recorded MD5s of its parts. They need no trust: they are used only if
-    together they give the server's ETag.
+    existing: size of the final file. md5s: recorded MD5s of its parts, which are used only if the ETag computed from
+    them is the server's.
     """
     digest, part, size = transfer.digest, transfer.part, transfer.obj.size
     assert digest is not None and part is not None

@@ -11,7 +11,7 @@ from era5dl.engine.events import Outcome, State
 
 SPEED_WINDOW = 8.0  # seconds over which the speed is measured
 MIN_TRANSFER_TIME = 3.0  # seconds of transfer before the remaining time is estimated
-SAMPLE_EVERY = 0.25
+SAMPLE_EVERY = 0.25  # seconds between samples for the speed
 
 
 class FileState(IntEnum):
@@ -62,16 +62,16 @@ class Snapshot:
     time_left: float | None  # None before it can be estimated
     elapsed: float  # since the start of this run, pauses included
     active: tuple[ActiveFile, ...]
-    workers: int  # wanted at once: as set by the user, or found by measuring
+    workers: int  # desired number of requests: set by the user, or found by measuring
     allowed: int  # concurrent requests allowed after throttling
-    in_flight: int  # requests now
+    in_flight: int  # current number of requests
     rate_limit: int | None  # at this moment
     retries: int  # attempts after a fault, in this run
-    throttles: int  # times that the server throttled, in this run
+    throttles: int  # throttled requests, in this run
     barren_attempts: int  # attempts without a new byte, in this run
     held_files: int = 0  # by the user
     auto: bool = False  # `workers` is found by measuring
-    workers_reason: str = ""  # why `workers` is what it is: a value of `concurrency.Reason`; "" for a fixed number
+    workers_reason: str = ""  # reason for the current value of `workers`, of `concurrency.Reason`; "" if fixed
 
 
 class Counters:
@@ -84,7 +84,7 @@ class Counters:
         self.total_bytes = sum(sizes)
         self.done_bytes = 0  # each byte counted once
         self.held_bytes = 0  # remaining bytes of held objects
-        self.fetched_bytes = 0  # received, bytes fetched twice included
+        self.fetched_bytes = 0  # received; bytes fetched twice count twice
         self.retries = 0
         self.barren_attempts = 0
         self.began = began
@@ -105,18 +105,18 @@ class Counters:
         self.counts[after] += len(indices)
 
     def resized(self, before: int, after: int) -> None:
-        """Account for an object whose size in the bucket differs from the plan."""
+        """Update the total for an object whose size in the bucket differs from the plan."""
         self.total_bytes += after - before
 
     def sample(self, now: float) -> None:
-        """Record the received bytes for the speed. Call it a few times per second at least."""
+        """Record the number of received bytes, to measure the speed. Call it at least a few times per second."""
         if now - self._samples[-1][0] >= SAMPLE_EVERY:
             self._samples.append((now, self.fetched_bytes))
             while now - self._samples[0][0] > SPEED_WINDOW:
                 self._samples.popleft()
 
     def pause(self, now: float) -> None:
-        """Measure the speed from now on only: a wait or a pause must not lower it."""
+        """Discard the samples, so that a wait or a pause does not lower the speed."""
         self._samples = deque([(now, self.fetched_bytes)])
 
     def speed(self, now: float) -> float:
@@ -125,7 +125,7 @@ class Counters:
         return (self.fetched_bytes - count) / (now - then) if now - then >= SAMPLE_EVERY else 0.0
 
     def time_left(self, now: float) -> float | None:
-        """Return the estimated seconds for all files that are not held; None before it can be estimated."""
+        """Return the estimated remaining seconds for all files that are not held; None before it can be estimated."""
         speed = self.speed(now)
         if now - self._samples[0][0] < MIN_TRANSFER_TIME or speed <= 0:
             return None

@@ -1,11 +1,11 @@
-"""Takes objects away from the workers: held by the user, failed, or to be prepared again.
+"""Withdraws objects from the workers, because the user holds them, they have failed, or they must be prepared again.
 
-Three steps. An object is withdrawn, so that the scheduler assigns no more work on it; its requests are aborted; and as
-soon as no thread works on it (`settle_locked`), the decision is carried out, or the held object is handed back as one
-that is not begun. The bytes that are on disk are kept in every case.
+There are three steps. The scheduler stops assigning work on the object; its requests are aborted; and when no thread
+works on it any more, `settle_locked` carries out the decision, or returns a held object to the state "not started". The
+bytes on disk are kept in every case.
 
-A hold ends with the run and is not written to the resume file: whoever resumes the session tomorrow, perhaps on the
-command line, must not find a run that waits for a hold that everybody has forgotten.
+A hold ends with the run and is not written to the resume file. Otherwise a session that is resumed days later, perhaps
+on the command line, would wait because of a hold that the user has forgotten.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def hold(run: RunState, indices: Collection[int]) -> None:
     with run.locked():
         if run.is_over:
             return
-        begun = wanted & run.scheduler.transfers.keys()
-        waiting = {index for index in wanted - begun if run.counters.states[index] == FileState.WAITING}
+        started = wanted & run.scheduler.transfers.keys()
+        waiting = {index for index in wanted - started if run.counters.states[index] == FileState.WAITING}
         run.held |= waiting
         run.counters.set_states(waiting, FileState.WAITING, FileState.HELD)
         run.counters.held_bytes += run.scheduler.remove(waiting) - _saved_bytes(run, waiting)
-        for index in begun:
+        for index in started:
             transfer = run.scheduler.transfers[index]
             run.held.add(index)
             run.counters.set_state(index, FileState.HELD)
@@ -60,16 +60,16 @@ def release(run: RunState, indices: Collection[int]) -> None:
         if not released:
             return
         run.held -= released
-        released.difference_update(run.scheduler.transfers)  # a thread works on these: they are queued when it stops
-        begun = released & run.session_state.entries.keys()
-        added = run.scheduler.add(sorted(begun), first=True) + run.scheduler.add(sorted(released - begun))
+        released.difference_update(run.scheduler.transfers)  # a thread still works on these; `_hand_back` queues them
+        partial = released & run.session_state.entries.keys()
+        added = run.scheduler.add(sorted(partial), first=True) + run.scheduler.add(sorted(released - partial))
         run.counters.held_bytes -= added - _saved_bytes(run, released)
         run.counters.set_states(released, FileState.HELD, FileState.WAITING)
         run.update_state_locked()
 
 
 def _saved_bytes(run: RunState, indices: Set[int]) -> int:
-    """Return the bytes on disk of objects that are not begun in this run."""
+    """Return the number of bytes on disk of objects that this run has not started."""
     return sum(entry_bytes(run.session_state.entries[index]) for index in indices & run.session_state.entries.keys())
 
 
@@ -77,9 +77,9 @@ def _saved_bytes(run: RunState, indices: Set[int]) -> int:
 
 
 def withdraw(run: RunState, transfer: Transfer, decision: Decision, error: Era5Error) -> None:
-    """Under the lock: stop all work on this object, to carry out the decision when it is idle.
+    """Stop all work on this object, so that `settle_locked` can carry out the decision. Call it under the lock.
 
-    The first decision stands, unless the new one is that the object has failed.
+    An earlier decision is kept, unless the new one is FAILED.
     """
     if transfer.decision is None or decision is FAILED:
         transfer.decision, transfer.is_temporary = decision, error.transient
@@ -87,14 +87,14 @@ def withdraw(run: RunState, transfer: Transfer, decision: Decision, error: Era5E
     run.scheduler.withdraw(transfer)
     for piece in transfer.active:
         if piece in run.aborts:
-            run.aborts[piece].trigger("its object cannot go on")
+            run.aborts[piece].trigger("work on the object was stopped")
 
 
 # Both
 
 
 def settle_locked(run: RunState, transfer: Transfer) -> None:
-    """Carry out the decision on a withdrawn object, or hand it back if it is held, once no thread works on it."""
+    """Carry out the decision on a withdrawn object, or return a held one, if no thread works on it any more."""
     index = transfer.index
     if transfer.decision is not None and transfer.idle and index in run.scheduler.transfers:
         _carry_out_decision(run, transfer, transfer.decision)
@@ -109,7 +109,7 @@ def _carry_out_decision(run: RunState, transfer: Transfer, decision: Decision) -
         transfer.done = RangeSet(entry.done)
         run.count_bytes_locked(transfer)
         if entry.done:
-            run.session_state.entries[transfer.index] = entry  # this run, or a later one, resumes from here
+            run.session_state.entries[transfer.index] = entry  # this or a later run resumes from these bytes
     run.session_state.dirty = True
     if decision.reaction in (Reaction.RESTART, Reaction.REOPEN, Reaction.YIELD):
         _restart(run, transfer, decision)
@@ -122,7 +122,8 @@ def _restart(run: RunState, transfer: Transfer, decision: Decision) -> None:
     transfer.decision = None
     run.scheduler.restart(transfer, time.monotonic() + decision.delay if decision.delay else 0.0)
     if decision.reaction is Reaction.RESTART:
-        transfer.recheck_version = transfer.kind == ObjectChanged.__name__  # counted as a restart when it is confirmed
+        # A reported change counts as a restart only when the server confirms it.
+        transfer.recheck_version = transfer.kind == ObjectChanged.__name__
         if not transfer.recheck_version:
             transfer.restarts += 1
             run.events.put(FileRestarted(index, key, transfer.reason, transfer.kind))
@@ -148,7 +149,7 @@ def _fail(run: RunState, transfer: Transfer) -> None:
 
 
 def _hand_back(run: RunState, transfer: Transfer) -> None:
-    """Make a held object one that is not begun; queue it if it was released meanwhile."""
+    """Return a held object to the state "not started"; queue it if it has been released in the meantime."""
     index = transfer.index
     if transfer.done:
         run.session_state.entries[index] = entry_of(transfer)

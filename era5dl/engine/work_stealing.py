@@ -1,8 +1,8 @@
-"""Work stealing: what an idle worker takes over from a connection that is still fetching. Pure functions.
+"""Work stealing: an idle worker takes over the end of a piece that another connection is fetching. Pure functions.
 
-At the end of a run there are fewer missing ranges than workers. An idle worker then takes the end of the piece that
-would take longest, so much of it that both finish at the same time. From a connection that is almost stalled it takes
-everything, and that connection is closed.
+At the end of a run there are fewer unassigned ranges than workers. Then the piece with the longest remaining time is
+split, so that both connections finish at the same time. If its connection has almost stalled, the idle worker takes all
+remaining bytes, and that connection is closed.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ from typing import NamedTuple
 from era5dl.engine.transfer import Piece
 
 MIB = 1 << 20
-MIN_STEAL = MIB // 16  # bytes; less is not worth a request
-MIN_GAIN = 0.5  # seconds that splitting must save: it costs the connection of the split piece, and a new request
+MIN_STEAL = MIB // 16  # bytes; fewer are not worth a request
+MIN_GAIN = 0.5  # seconds that a split must save: it costs a request, and the connection of the split piece
 STALLED_SPEED = 1024.0  # bytes per second; a slower connection counts as stalled
-MAX_SUPERSEDED = 2  # stalled connections in a row replaced for the same bytes; the next one must end with its own error
-WHOLE_OBJECT_GRACE = (
-    5.0  # seconds before a connection is replaced whose replacement starts the object from its beginning
-)
+# After this number of stalled connections in a row for the same bytes, the next one is not replaced: it must end with
+# its own error, which counts as a failed attempt.
+MAX_SUPERSEDED = 2
+# Seconds before a connection is replaced if the new one has to fetch the whole object again (ranges are ignored)
+WHOLE_OBJECT_GRACE = 5.0
 SPEED_GRACE = 1.0  # seconds before the measured speed of a connection is used
 
 
 class Split(NamedTuple):
-    """A new piece begins at `position` of `piece` and gets the rest of it. failures: of the new piece."""
+    """Proposal to split a piece: a new piece gets the bytes from `position` to the end of `piece`.
+
+    failures: initial value of `Piece.failures` of the new piece.
+    """
 
     piece: Piece
     position: int
@@ -33,9 +37,9 @@ class Split(NamedTuple):
 
 
 def best_split(active: Iterable[Piece], typical_speed: float, now: float) -> Split | None:
-    """Return how to share the piece that takes longest, or None when nothing is gained by it.
+    """Return how to split the piece with the longest remaining time; None if no split saves enough time.
 
-    typical_speed: bytes per second of recent connections; 0 when unknown.
+    typical_speed: bytes per second of recent connections; 0 if unknown.
     """
     candidates = [piece for piece in active if _may_be_split(piece, typical_speed, now)]
     slowest = max(candidates, key=lambda piece: _seconds_remaining(piece, typical_speed, now), default=None)
@@ -61,24 +65,24 @@ def _may_be_split(piece: Piece, typical_speed: float, now: float) -> bool:
 
 
 def _bytes_kept(piece: Piece, speed: float, typical_speed: float) -> int:
-    """Return how many bytes the piece keeps so that its connection and a new one of typical speed end together."""
+    """Return how many bytes the piece keeps, so that its connection and a new one of typical speed finish together."""
     if piece.transfer.ranges_ignored:
         return 0
-    if not typical_speed or speed <= 1.0:  # one without any bytes keeps half: its timeout tells what is wrong
+    if not typical_speed or speed <= 1.0:  # a connection without any bytes keeps half, to end with its own timeout
         return piece.remaining // 2
     kept = int(piece.remaining * speed / (speed + typical_speed))
     return kept if kept >= MIN_STEAL else 0
 
 
 def _is_worth_restarting(piece: Piece, typical_speed: float, now: float) -> bool:
-    """Whether fetching the whole object again takes less than half the time that the rest of the piece takes."""
+    """Whether fetching the whole object again would take less than half of the remaining time of the piece."""
     again = piece.transfer.obj.size / typical_speed if typical_speed else inf
     return now - piece.started >= WHOLE_OBJECT_GRACE and again < _seconds_remaining(piece, typical_speed, now) / 2
 
 
 def _seconds_remaining(piece: Piece, typical_speed: float, now: float) -> float:
-    """Return the time the piece still takes. A connection that has just started is assumed to be a typical one; 0.0
-    when nothing is known about it."""
+    """Return the remaining time of the piece. A connection that has just started is assumed to have the typical speed;
+    0.0 if that is unknown."""
     if now - piece.started < SPEED_GRACE:
         return piece.remaining / typical_speed if typical_speed else 0.0
     return piece.remaining / max(piece.speed(now), 1.0)
