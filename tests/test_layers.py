@@ -22,7 +22,7 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"bucket.body_reader", "bucket.socks_tunnel"},
     {"bucket.connect"},
     {"settings", "selection", "folder", "bucket.response_headers"},
-    {"validation", "bucket.responses", "bucket.error_mapping", "planner", "demo"},
+    {"validation", "bucket.responses", "bucket.error_mapping", "planner", "demo", "subset"},
     {"bucket.http_session", "locks"},
     {"bucket.get_object", "bucket.client"},
     {"bucket.fast_get"},

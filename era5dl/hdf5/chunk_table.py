@@ -7,6 +7,7 @@ table is accepted only when it has exactly one chunk for each place of the datas
 from __future__ import annotations
 
 from math import prod
+from struct import calcsize, unpack_from
 from typing import NamedTuple
 
 from era5dl.hdf5.field_reader import FieldReader
@@ -80,10 +81,10 @@ class _ChunkTree:
     def __init__(self, source: SparseBytes, superblock: Superblock, rank: int, limit: int) -> None:
         self._source = source
         self._superblock = superblock
-        self._rank = rank
         self._limit = limit
         self._head_size = 8 + 2 * superblock.offset_width
-        self._key_size = 8 + 8 * (rank + 1)  # size, filter mask, origin, and the offset within an element (0)
+        self._key_format = f"<II{rank}QQ"  # size, filter mask, origin, and the offset within an element, which is 0
+        self._key_size = calcsize(self._key_format)
         self._step = self._key_size + superblock.offset_width
 
     def read(self, root: int) -> list[Chunk]:
@@ -123,11 +124,9 @@ class _ChunkTree:
             raise DamagedFile("a B-tree node is missing")
         entries = self._source.get(address + self._head_size, count * self._step)
         chunks, children = [], []
-        for number in range(count):
-            fields = FieldReader(entries[number * self._step : (number + 1) * self._step], self._superblock)
-            size, filter_mask = fields.integers(2, 4)
-            *origin, element_offset = fields.integers(self._rank + 1, 8)
-            child = fields.defined_address()
+        for at in range(0, len(entries), self._step):
+            size, filter_mask, *origin, element_offset = unpack_from(self._key_format, entries, at)
+            child = int.from_bytes(entries[at + self._key_size : at + self._step], "little")
             if level:
                 children.append(child)
             elif element_offset or not size or child + size > self._source.size:

@@ -1,0 +1,110 @@
+"""Tests of subset selections: hours, levels, areas and points, and the errors for those that are not possible."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from era5dl.errors import BadSelection
+from era5dl.subset.selection import Area, Point, Subset, pressure_levels
+
+
+def test_different_ways_to_ask_for_the_same_are_equal() -> None:
+    assert Subset(hours=(18, 6, 6), levels=(850, 500)) == Subset(hours=(6, 18), levels=(500, 850))
+    assert Subset(points=(Point(1, 2), Point(3, 4), Point(1, 2))) == Subset(points=(Point(1, 2), Point(3, 4)))
+
+
+def test_all_hours_and_all_levels_restrict_nothing() -> None:
+    assert Subset(hours=tuple(range(24)), levels=pressure_levels()).is_everything
+    assert not Subset(hours=(0,)).is_everything
+    assert not Subset(area=Area(90, -180, -90, 180)).is_everything
+
+
+def test_json_has_what_is_restricted() -> None:
+    subset = Subset(hours=(6,), levels=(500,), area=Area(54, 73, 18, 135), days=((date(2021, 1, 1), date(2021, 1, 3)),))
+    assert subset.to_json() == {
+        "hours": [6],
+        "levels": [500],
+        "area": "54/73/18/135",
+        "days": [["2021-01-01", "2021-01-03"]],
+    }
+    assert Subset(points=(Point(30.6, 114.3),)).to_json() == {"points": [[30.6, 114.3]]}
+    assert Subset().to_json() == {}
+
+
+@pytest.mark.parametrize(
+    ("west", "east", "width"),
+    [
+        (0, 10, 10),
+        (350, 10, 20),
+        (-10, 10, 20),
+        (170, -170, 20),
+        (170, 190, 20),
+        (60, -20, 280),
+        (-180, 180, 360),
+        (0, 360, 360),
+        (-180, 360, 360),
+    ],
+)
+def test_width_of_an_area(west: float, east: float, width: float) -> None:
+    assert Area(10, west, 0, east).width == width
+
+
+BAD_AREAS = [
+    ((10, 0, 20, 5), "South, 20, is north of north, 10", "20/0/10/5"),
+    ((95, 0, 20, 5), "North is 95", "from -90 to 90"),
+    ((10, 0, -90.5, 5), "South is -90.5", "from -90 to 90"),
+    ((10, -181, 0, 5), "West is -181", "from -180 to 360"),
+    ((10, 0, 0, 361), "East is 361", "from -180 to 360"),
+    ((10, 5, 0, 5), "the same meridian", "west -180 and east 180"),
+    ((10, 180, 0, -180), "the same meridian", "move east"),
+    ((float("nan"), 0, 0, 5), "North is “nan”", "degrees"),
+    ((10, 0, 0, float("inf")), "East is “inf”", "degrees"),
+    ((10, 0, 0, "5"), "East is “5”", "degrees"),
+    ((10, 0, 0, True), "East is “True”", "degrees"),
+]
+
+
+@pytest.mark.parametrize(("edges", "message", "remedy"), BAD_AREAS)
+def test_areas_that_are_not_possible(edges: tuple[float, float, float, float], message: str, remedy: str) -> None:
+    with pytest.raises(BadSelection) as caught:
+        Area(*edges)
+    assert message in str(caught.value)
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(("latitude", "longitude"), [(91, 0), (float("nan"), 0), (0, -200), (0, 400)])
+def test_points_that_are_not_possible(latitude: float, longitude: float) -> None:
+    with pytest.raises(BadSelection, match="is not possible") as caught:
+        Point(latitude, longitude)
+    assert "degrees from" in caught.value.remedy
+
+
+def test_an_area_and_points_exclude_one_another() -> None:
+    with pytest.raises(BadSelection) as caught:
+        Subset(area=Area(10, 0, 0, 10), points=(Point(5, 5),))
+    assert caught.value.remedy == "Use either an area or points."
+
+
+@pytest.mark.parametrize("hour", [24, -1, 1.5, "6", True])
+def test_hours_that_do_not_exist(hour: int) -> None:
+    with pytest.raises(BadSelection, match="There is no hour") as caught:
+        Subset(hours=(0, hour))
+    assert "0 to 23" in caught.value.remedy
+    assert ("next day" in caught.value.remedy) == (hour == 24)
+
+
+@pytest.mark.parametrize(
+    ("level", "neighbours"),
+    [(501, "500 hPa and 550 hPa"), (0.5, "1 hPa"), (2000, "1000 hPa"), (999, "975 hPa and 1000")],
+)
+def test_levels_that_do_not_exist_have_neighbours(level: float, neighbours: str) -> None:
+    with pytest.raises(BadSelection, match=f"no level at {level:g} hPa") as caught:
+        Subset(levels=(level,))  # type: ignore[arg-type]
+    assert neighbours in caught.value.remedy
+
+
+def test_levels_are_numbers() -> None:
+    with pytest.raises(BadSelection, match="not a level"):
+        Subset(levels=(float("nan"),))  # type: ignore[arg-type]
