@@ -26,7 +26,7 @@ DATED = {"Last-Modified": formatdate(LAST_MODIFIED, usegmt=True)}
 
 
 class CannedBucket:
-    """A server that answers as a test tells it, and a bucket for it."""
+    """A server with responses set by the test, and a bucket for it."""
 
     def __init__(self, server: Canned) -> None:
         self.server = server
@@ -65,7 +65,7 @@ def bucket_fixture(server: FaultServer) -> Iterator[S3Bucket]:
 
 @pytest.fixture
 def http_bucket(fault_server: FaultServer) -> Iterator[S3Bucket]:
-    """The bucket of `fault_server`, with one object: for what is the same over http and https."""
+    """The bucket of `fault_server`, with one object, for tests that are the same over http and https."""
     fault_server.put(KEY, DATA)
     yield from opened(fault_server)
 

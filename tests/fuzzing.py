@@ -68,7 +68,7 @@ NASTY: st.SearchStrategy[Any] = st.one_of(
 
 @st.composite
 def spoilt(draw: st.DrawFn, value: Any) -> Any:
-    """A JSON value in which one to three items are replaced, duplicated or removed."""
+    """Generate variants of a JSON value, in which one to three items are replaced, duplicated or removed."""
     value = copy.deepcopy(value)
     for _ in range(draw(st.integers(1, 3))):
         places = _places(value)
@@ -112,7 +112,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 
 @st.composite
 def harmed(draw: st.DrawFn, data: bytes) -> bytes:
-    """Bytes that were truncated, repeated, flipped or zeroed, or have foreign bytes in the middle."""
+    """Generate variants of bytes: truncated, repeated, flipped, zeroed, or with foreign bytes in the middle."""
     at = draw(st.integers(0, len(data)))
     end = draw(st.integers(at, min(len(data), at + 600)))
     return draw(

@@ -3,8 +3,8 @@
     python -m tests.gui_pictures OUT --palette light dark --lang en zh_CN --scale 1 2 --size 1280x820
         --pages planned grid download sessions diagnostics log done settings help offer --folder /data/era5
 
-Each combination is the real program on a private display: it starts, makes a plan and downloads. --folder: where to
-download to, as the pictures show it; its parent must not exist, and is removed afterwards.
+Each combination is the real program on a private display: it starts, creates a plan and downloads. --folder: download
+folder that the pictures show; its parent must not exist, and is removed afterwards.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _SIZE = "1600x1000x24"
 
 
 class Screen:
-    """An Xvfb with a display number of its own, ended by its process id."""
+    """An Xvfb process with an unused display number."""
 
     def __init__(self, size: str = _SIZE) -> None:
         program = shutil.which("Xvfb")
@@ -74,7 +74,7 @@ def screen() -> Iterator[Screen]:
         ours = Screen()
     except FileNotFoundError:
         if os.environ.get("CI"):
-            raise  # there it is an error of the set-up and must not look like success
+            raise  # in the CI it is an error of the set-up, which must not look like success
         pytest.skip("the window's tests need a screen of their own: install xvfb")
     before = os.environ.get("DISPLAY")
     os.environ["DISPLAY"] = ours.name
@@ -112,6 +112,6 @@ def root(screen: Screen) -> Iterator[tk.Tk]:
 
 
 def look_at(screen: Screen, file: Path, geometry: str | None = None) -> None:
-    """Take a screenshot with ImageMagick, to be looked at."""
+    """Take a screenshot with ImageMagick, for people to look at."""
     crop = ["-crop", geometry, "+repage"] if geometry else []
     subprocess.run(["import", "-display", screen.name, "-window", "root", *crop, str(file)], check=True)

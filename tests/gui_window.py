@@ -42,7 +42,7 @@ def objects(fault_server: FaultServer) -> dict[str, bytes]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Preferences with short timeouts, and no access to the desktop of whoever runs the tests."""
+    """Preferences with short timeouts, and no access to the desktop of the person who runs the tests."""
     monkeypatch.setattr("era5dl.gui.backend.desktop._spawn", lambda *_args, **_more: None)
     preferences.save(Preferences(language="en", disk_reserve=0, connect_timeout=2.0, read_timeout=3.0, workers=3))
     yield

@@ -23,8 +23,8 @@ from tests.runs import wrong_files
 MB = 1_000_000
 WORKERS = 4
 SPEED = 2 * MB  # bytes per second of one connection
-LATENCY = 0.02  # seconds before each answer: so that planning takes a while
-PATIENCE = 120.0  # seconds for a program to get anywhere
+LATENCY = 0.02  # seconds before each response, so that planning takes a while
+PATIENCE = 120.0  # seconds for a program to reach a phase
 KINDS = [kind for kind in HEALING if not any(word in kind for word in ("stall", "drip", "endless"))]
 
 

@@ -18,7 +18,7 @@ Hook = Callable[[str, str, int], None]
 
 
 class MemoryBucket:
-    """Sorted keys with made-up sizes and ETags.
+    """Bucket with sorted keys, and generated sizes and ETags.
 
     requests: ("list", prefix) for each page and ("head", key). shown: number of objects returned in listings.
     """

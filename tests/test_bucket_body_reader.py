@@ -34,7 +34,7 @@ def server(request: pytest.FixtureRequest, scheme: str) -> FaultServer:
 @TLS
 @pytest.mark.parametrize("size", [1000, 16_384, 100_000])
 def test_reads_of_any_size_give_all_bytes_in_order(server: FaultServer, size: int) -> None:
-    """16,384 is a record of TLS: reads within one, of exactly one, and of several."""
+    """A TLS record has 16,384 bytes: reads of a part of a record, of exactly one, and of several."""
     bucket = S3Bucket(settings_for(server))
     received = bytearray()
     with bucket.open(OBJECT, 10, len(DATA) - 10, Abort()) as body:
@@ -63,7 +63,7 @@ def test_bytes_that_arrived_before_the_connection_broke_are_not_lost(server: Fau
 
 
 class Raw:
-    """As much of urllib3's response as a reader uses."""
+    """The part of urllib3's response that a reader uses."""
 
     def __init__(self, sock: socket.socket, head: bytes) -> None:
         self._fp = http.client.HTTPResponse(sock)
@@ -79,7 +79,7 @@ class Raw:
 
 @pytest.fixture
 def response() -> Any:
-    """Makes a response of these bytes, whose server says no more; the connection stays open."""
+    """Create a response of these bytes. The server sends nothing more, and the connection stays open."""
     ours, theirs = socket.socketpair()
     ours.settimeout(5)
 
@@ -116,7 +116,7 @@ def test_a_body_of_unknown_length_is_read_through_urllib3(
 
 
 class Records:
-    """A socket of TLS that has these records, and then this error."""
+    """A TLS socket that returns these records, then raises this error."""
 
     def __init__(self, records: list[bytes], error: Exception) -> None:
         self._records, self._error, self._timeout = records, error, 5.0

@@ -26,7 +26,7 @@ SOON = 5.0  # seconds within which a thread must have ended; every timeout here 
 
 
 class Fetching(threading.Thread):
-    """Reads an object to its end or to the error; `came` are its bytes."""
+    """Thread that reads an object until its end or an error. came: the received bytes."""
 
     def __init__(self, bucket: S3Bucket) -> None:
         super().__init__(daemon=True)
@@ -77,7 +77,7 @@ def bucket(shared: tuple[FaultServer, S3Bucket]) -> Iterator[S3Bucket]:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    """Wait for something that nobody announces."""
+    """Wait until a condition holds, by polling."""
     waited = threading.Event()
     for _ in range(1000):
         if true():
@@ -118,11 +118,11 @@ def test_abort_wakes_a_thread_on_a_reused_connection(bucket: S3Bucket, server: F
 
 
 def test_abort_wakes_a_thread_after_connection_close(bucket: S3Bucket, server: FaultServer) -> None:
-    """After "Connection: close" the client library itself no longer knows the socket."""
+    """After "Connection: close" the client library no longer has the socket."""
     answer_ends = threading.Event()
     server.script(Fault("connection-close"))
     reader = Fetching(bucket)
-    reader.go_on = lambda: answer_ends.wait(30)  # the rest of the answer does not fit into the buffers
+    reader.go_on = lambda: answer_ends.wait(30)  # the rest of the response does not fit into the buffers
     reader.start()
     wait_until(lambda: len(reader.came) > 0)
     reader.abort.trigger("the test")
@@ -152,7 +152,7 @@ def test_abort_wakes_a_head_request(bucket: S3Bucket, server: FaultServer) -> No
 
 @pytest.mark.parametrize("after", [1, 1_000_000, 5_000_000])
 def test_no_ciphertext_is_returned_as_data_after_an_abort(bucket: S3Bucket, server: FaultServer, after: int) -> None:
-    """The buffers are full of encrypted bytes when the socket is shut: what is still read must be the object's."""
+    """The buffers contain encrypted bytes when the socket is shut down: bytes read afterwards must be the object's."""
     paused, go_on = threading.Event(), threading.Event()
     reader = Fetching(bucket)
 
@@ -172,7 +172,7 @@ def test_no_ciphertext_is_returned_as_data_after_an_abort(bucket: S3Bucket, serv
 
 
 def test_an_abort_does_not_affect_other_requests(bucket: S3Bucket, server: FaultServer) -> None:
-    """An abort ends its own attempt; the one beside it, over the same pool, comes to its end."""
+    """An abort ends its own attempt. A concurrent one, over the same pool, completes."""
     server.script(Fault("body-stall", at=100_000, seconds=60))
     held, other = Fetching(bucket), Fetching(bucket)
     held.start()
@@ -207,15 +207,15 @@ def test_an_attempt_aborted_before_it_starts_sends_no_request(bucket: S3Bucket, 
     with pytest.raises(Stopped, match="paused"):
         bucket.open(OBJ, 0, 10, abort).__enter__()
     assert server.stats().requests == {}
-    assert [obj.key for obj in bucket.list("")] == [KEY]  # and keeps nobody else of this thread from asking
+    assert [obj.key for obj in bucket.list("")] == [KEY]  # later requests of this thread are not affected
 
 
-# -- where a blocked reader cannot be woken --------------------------------------------------------------------------
+# -- systems on which a blocked read cannot be interrupted -----------------------------------------------------------
 
 
 @pytest.fixture
 def sliced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Windows: shutting a socket wakes nobody, so the reader waits in slices."""
+    """As on Windows: shutting down a socket does not wake a reader, so reads wait in slices."""
     monkeypatch.setattr(get_object, "WAITS_IN_SLICES", True)
     monkeypatch.setattr(Abort, "_shut_down", lambda self: None)
 
@@ -244,7 +244,7 @@ def test_waiting_in_slices_ends_with_bytes_or_a_timeout(ends: tuple[socket.socke
 @pytest.mark.parametrize("size", [1, 5000, 100_000])
 @pytest.mark.parametrize("sip", [1000, 1 << 20])
 def test_reading_in_slices_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch, size: int, sip: int) -> None:
-    """Also those that came with the headers and lie in a buffer, when on the socket there will be no more."""
+    """This includes bytes received with the headers, which are in a buffer while the socket has no more."""
     monkeypatch.setattr(get_object, "WAITS_IN_SLICES", True)
     obj = ObjectInfo(KEY, size, etag_of(DATA[:size]))
     headers = {"Content-Range": f"bytes 0-{size - 1}/{size}", "ETag": obj.etag}
@@ -266,7 +266,7 @@ def test_reading_in_slices_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch,
 def test_reading_in_slices_gives_bytes_already_decrypted_by_tls(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A record of TLS is larger than a sip: its rest is no longer on the socket."""
+    """A TLS record is larger than a read, and its rest is no longer on the socket."""
     monkeypatch.setattr(get_object, "WAITS_IN_SLICES", True)
     bucket = S3Bucket(settings_for(server, read_timeout=0.5))
     came = bytearray()
@@ -277,7 +277,7 @@ def test_reading_in_slices_gives_bytes_already_decrypted_by_tls(
     assert came == DATA[:100_000]
 
 
-# -- by itself -------------------------------------------------------------------------------------------------------
+# -- Abort alone -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from tests.runs import read_some, settings_for
 KEY = "f/a.nc"
 DATA = pseudo_random("deadline", 300_000)
 OBJ = ObjectInfo(KEY, len(DATA), etag_of(DATA))
-PATIENCE = 0.5  # seconds, of the client
-FOR_EVER = 60.0  # seconds that the servers go on
-SOON = 15.0  # seconds; without a limit it would be FOR_EVER
+PATIENCE = 0.5  # read timeout of the client in seconds
+FOR_EVER = 60.0  # seconds for which the servers keep sending
+SOON = 15.0  # seconds; without a deadline it would be FOR_EVER
 
 
 @pytest.fixture(params=["http", pytest.param("tls", marks=pytest.mark.slow)])
@@ -40,7 +40,7 @@ def server(request: pytest.FixtureRequest, certificates: Certificates) -> Iterat
 
 @contextlib.contextmanager
 def dripping(first: bytes, drop: bytes = b"x") -> Iterator[int]:
-    """A port where everybody is told `first`, and then a drop ten times a second."""
+    """Context manager: a port that sends `first` to each client, then `drop` ten times per second."""
     over = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -114,7 +114,7 @@ def test_a_chunk_header_has_the_read_timeout_as_a_whole(begun: bytes) -> None:
 @pytest.mark.parametrize("kind", ["header-drip", "endless-interim"])
 @pytest.mark.parametrize("call", CALLS)
 def test_headers_have_the_read_timeout_as_a_whole(server: FaultServer, kind: str, call: str) -> None:
-    """Over a new connection, and over one that is open already."""
+    """Over a new connection and over a reused one."""
     good = ["none"] if call == "get again" else []
     server.script(*good, Fault(kind, seconds=FOR_EVER, times=None, on=("get", "head", "list")))
     bucket = S3Bucket(settings_for(server, read_timeout=PATIENCE))
@@ -209,7 +209,7 @@ def test_planning_soon_reports_a_listing_that_arrives_byte_by_byte(monkeypatch: 
 
 @pytest.mark.usefixtures("get_way")
 def test_the_deadline_of_headers_does_not_apply_to_the_body(server: FaultServer) -> None:
-    """The limit ends with the headers, and does not strike the next one who has the connection."""
+    """The deadline ends with the headers, and does not affect the next request on the connection."""
     server.link = Link(speed=150_000)  # two seconds
     bucket = S3Bucket(settings_for(server, read_timeout=PATIENCE))
     assert fetched(bucket) == DATA

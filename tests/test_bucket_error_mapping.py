@@ -24,13 +24,13 @@ from tests.servers.canned import Canned
 
 KEY = "e5.oper.an.pl/202401/a.nc"
 DATA = pseudo_random("faults", 400_000)
-AT = 300_000  # bytes of the body that come before it breaks: more than one read
+AT = 300_000  # bytes of the body before the fault: more than one read
 
 SESSION = botocore.session.Session()
 
 
 def make_client(url: str, verify: bool | str = True, **options: Any) -> Any:
-    """A plain botocore client, nothing of ours in it."""
+    """A plain botocore client, without any code of era5dl."""
     config = Config(
         signature_version=UNSIGNED,
         retries={"mode": "standard", "total_max_attempts": 1},
@@ -41,7 +41,7 @@ def make_client(url: str, verify: bool | str = True, **options: Any) -> Any:
 
 
 def raised(action: Callable[[], object]) -> Exception:
-    """What this raises, which must be something."""
+    """Return the exception that `action` raises."""
     try:
         action()
     except Exception as error:  # noqa: BLE001 - whatever it is
@@ -50,7 +50,7 @@ def raised(action: Callable[[], object]) -> Exception:
 
 
 def fault_of(url: str, verify: bool | str = True, verb: str = "get_object", **options: Any) -> errors.Era5Error:
-    """What one request becomes. The client and the exception are gone when this returns."""
+    """Return the error of one request. The client is closed, and the original exception is not kept."""
     client = make_client(url, verify, **options)
     try:
         error = map_error(raised(lambda: getattr(client, verb)(Bucket=BUCKET, Key=KEY)), KEY)
@@ -69,7 +69,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["http", pytest.param("https", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest) -> FaultServer:
-    """A fault server with one object, once plain and once with TLS."""
+    """A fault server with one object, over http and over https."""
     found: FaultServer = request.getfixturevalue("fault_server" if request.param == "http" else "fault_server_tls")
     found.put(KEY, DATA)
     return found
@@ -117,7 +117,7 @@ def test_each_fault_is_mapped_to_its_error(server: FaultServer, kind: str) -> No
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("no-such-key", errors.NotFound),  # an answer to HEAD has no body, and so no code
+        ("no-such-key", errors.NotFound),  # a response to HEAD has no body, and therefore no code
         ("access-denied", errors.Denied),
         ("slow-down", errors.ServerBusy),
         ("internal-error", errors.ServerFault),
@@ -142,7 +142,7 @@ def test_head_errors_are_mapped_by_status(fault_server: FaultServer, kind: str, 
         (400, "InvalidBucketName", errors.BucketRefused),
         (403, "AllAccessDisabled", errors.BucketRefused),
         (403, "RequestTimeTooSkewed", errors.BucketRefused),
-        (407, "", errors.BucketRefused),  # of a proxy that was asked without CONNECT
+        (407, "", errors.BucketRefused),  # from a proxy for plain http
         (400, "Throttling", errors.ServerBusy),
         (400, "ThrottlingException", errors.ServerBusy),
         (400, "RequestLimitExceeded", errors.ServerBusy),
@@ -170,13 +170,13 @@ def test_error_responses_are_mapped_by_status_and_code(status: int, code: str, e
     [
         ({"Retry-After": "7"}, 7.0),
         ({"Retry-After": "0"}, 0.0),
-        ({"Retry-After": "121"}, 120.0),  # nobody waits longer for one answer
+        ({"Retry-After": "121"}, 120.0),  # the maximum delay
         ({"Retry-After": "9" * 5000}, 120.0),
         ({"Retry-After": "  3 "}, 3.0),
         ({"Retry-After": "1.5"}, None),
         ({"Retry-After": "-5"}, None),
-        ({"Retry-After": "\xb2"}, None),  # a digit for str.isdigit, none for int
-        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),  # a date needs clocks that agree
+        ({"Retry-After": "\xb2"}, None),  # a digit for str.isdigit, but not for int
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),  # a date would need synchronized clocks
         ({"Retry-After": ""}, None),
         ({}, None),
         ({"x-amz-retry-after": "1500"}, 1.5),
@@ -196,7 +196,7 @@ def test_retry_after_is_parsed_and_limited(headers: dict[str, str], seconds: flo
 
 
 def by_raw(body: Any) -> Iterator[bytes]:
-    """As our own reader does it."""
+    """Read as era5dl does."""
     with body as raw:
         while data := raw.read1(1 << 16):
             yield data
@@ -213,7 +213,7 @@ def by_one_read(body: Any) -> Iterator[bytes]:
 @pytest.mark.parametrize("read", [by_raw, by_chunks, by_one_read])
 @pytest.mark.parametrize("kind", ["body-reset", "body-stall", "body-fin", "ragged-end", "broken-tls", "chunked-cut"])
 def test_a_body_that_breaks_off_is_interrupted(server: FaultServer, kind: str, read: Any) -> None:
-    """Or, read as we read it, just an early end, which whoever counts the bytes will notice. Never anything else."""
+    """Read as era5dl does, it may also end early without an error; the engine counts the bytes."""
     server.script(Fault(kind, at=AT, seconds=1))
     client = make_client(server.endpoint_url, ca_of(server))
     body = client.get_object(Bucket=BUCKET, Key=KEY)["Body"]
@@ -234,12 +234,12 @@ def test_a_body_that_breaks_off_is_interrupted(server: FaultServer, kind: str, r
     assert came == DATA[: len(came)]
 
 
-# -- not even a connection -------------------------------------------------------------------------------------------
+# -- no connection ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of ours where nobody listens, and nobody else can."""
+    """A port that is reserved but not listening."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
@@ -323,7 +323,7 @@ def test_a_ca_file_without_certificates(fault_server_tls: FaultServer, tmp_path:
     assert type(fault_of(fault_server_tls.endpoint_url, str(ca_file))) is errors.Untrusted
 
 
-# -- our own limits --------------------------------------------------------------------------------------------------
+# -- limits of this process ------------------------------------------------------------------------------------------
 
 OUT_OF_FILES = """
     import os, resource, sys
@@ -364,7 +364,7 @@ def test_running_out_of_file_descriptors_is_not_a_network_error(
     assert done.stdout.count("Too many open files") == 2
 
 
-# -- the door itself -------------------------------------------------------------------------------------------------
+# -- the mapping itself ----------------------------------------------------------------------------------------------
 
 
 def test_a_response_that_is_not_xml_is_a_bad_response() -> None:
@@ -372,7 +372,7 @@ def test_a_response_that_is_not_xml_is_a_bad_response() -> None:
         client = make_client(server.endpoint_url)
         error = map_error(raised(lambda: client.list_objects_v2(Bucket=BUCKET)), "a/")
         client.close()
-    assert type(error) in (errors.BadResponse, errors.ServerFault)  # botocore may take it for a 500 in disguise
+    assert type(error) in (errors.BadResponse, errors.ServerFault)  # botocore may treat it as a 500
 
 
 def test_era5_errors_are_unchanged_and_all_others_are_converted() -> None:
@@ -413,7 +413,7 @@ def test_messages_are_one_short_line() -> None:
 
 
 def test_etags_are_compared_exactly(fault_server: FaultServer) -> None:
-    """The condition really reaches the server: another version is refused there already."""
+    """If-Match reaches the server unchanged, so that the server itself refuses another version."""
     fault_server.put(KEY, DATA)
     client = make_client(fault_server.endpoint_url)
     assert client.get_object(Bucket=BUCKET, Key=KEY, IfMatch=etag_of(DATA))["Body"].read() == DATA

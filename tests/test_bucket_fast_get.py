@@ -25,7 +25,7 @@ GOOD = b'HTTP/1.1 206 Partial Content\r\nETag: "x"\r\nContent-Length: 3\r\n\r\n'
 
 
 def begun(kind: type[http.client.HTTPResponse], head: bytes) -> object:
-    """What that class makes of this answer: all that a reader of it looks at, or the error."""
+    """Parse a response with this class. Return everything that a reader of it uses, or the type of the error."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(head + b"abc")

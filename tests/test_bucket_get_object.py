@@ -45,7 +45,7 @@ def test_an_environment_variable_selects_the_kind_of_get(request: pytest.Fixture
     assert isinstance(http_bucket._send_get, PlainGet if is_plain else FastGet)
 
 
-# -- open: the headers must prove it ---------------------------------------------------------------------------------
+# -- open: validation of the headers ---------------------------------------------------------------------------------
 
 
 def test_exactly_the_requested_bytes_are_returned(bucket: S3Bucket, server: FaultServer) -> None:
@@ -92,7 +92,7 @@ def test_responses_that_do_not_match_the_request_are_refused_before_the_first_by
     assert type(refused.value) is LIES[kind]
     server.calm()
     if kind != "replaced":
-        assert read_all(bucket) == DATA[START:STOP]  # nothing of it is left in the pool
+        assert read_all(bucket) == DATA[START:STOP]  # the refused response has no effect on the pool
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_invalid_or_ambiguous_headers_are_refused(canned: CannedBucket, headers:
 
 @pytest.mark.parametrize("kind", ["chunked", "no-length"])
 def test_a_range_response_without_content_length_is_accepted(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
-    """Proxies that look into what passes send it on in chunks, or up to the end of the connection."""
+    """Inspecting proxies send a response in chunks, or until the end of the connection."""
     server.script(kind, key=KEY)
     assert read_all(bucket) == DATA[START:STOP]
     server.script(Fault(f"{kind}-cut", at=100_000), key=KEY)
@@ -156,7 +156,7 @@ def test_a_whole_object_response_is_recognized(bucket: S3Bucket, server: FaultSe
 
 
 def test_a_range_response_with_status_200_is_accepted(canned: CannedBucket) -> None:
-    """So answers `rclone serve s3`, the server of the demo."""
+    """`rclone serve s3`, the server of the demo, responds like this."""
     part = {"Content-Range": f"bytes {START}-{STOP - 1}/{len(DATA)}", "ETag": OBJ.etag}
     first = {"Content-Range": f"bytes 0-0/{len(DATA)}", "ETag": OBJ.etag}
     elsewhere = {"Content-Range": f"bytes {START + 1}-{STOP}/{len(DATA)}", "ETag": OBJ.etag}
@@ -268,7 +268,7 @@ def test_an_etag_without_quotes_is_the_same_etag(
 
 
 def test_a_weak_etag_is_compared_but_not_sent_as_if_match(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
-    """A server must refuse If-Match with a weak ETag, always (RFC 9110, 13.1.1); so it is not asked."""
+    """A server must always refuse If-Match with a weak ETag (RFC 9110, 13.1.1)."""
     weak = 'W/"65920080-61a80"'
     fault_server.put(KEY, DATA, etag=weak)
     obj = http_bucket.head(KEY)
@@ -280,7 +280,7 @@ def test_a_weak_etag_is_compared_but_not_sent_as_if_match(http_bucket: S3Bucket,
 
 
 def test_received_bytes_are_returned_at_once(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
-    """What came before a fault is never lost in a buffer, however little it was."""
+    """No byte received before a fault is lost in a buffer."""
     for at in (1, 299_999):
         fault_server.script(Fault("body-stall", at=at, seconds=5))
         came = bytearray()
@@ -292,7 +292,7 @@ def test_received_bytes_are_returned_at_once(http_bucket: S3Bucket, fault_server
 
 @pytest.mark.parametrize("count", [1, 100, 9000])
 def test_bytes_received_with_the_headers_are_not_lost(count: int) -> None:
-    """They lie in a buffer of the client library, and are handed over before anybody waits for more."""
+    """They are in a buffer of the client library, and are returned before waiting for more."""
     headers = {"Content-Range": f"bytes {START}-{STOP - 1}/{len(DATA)}", "ETag": OBJ.etag}
     head = Answer.of(206, "Partial Content", headers, DATA[START:STOP]).head()
     came, hold = bytearray(), Event()
@@ -322,14 +322,14 @@ def test_a_body_that_ends_early_is_short_or_interrupted(bucket: S3Bucket, server
 
 
 def sockets_to(server: Any) -> int:
-    """Connections that this process, as a client, holds open to a server of the tests."""
+    """Return the number of open connections of this process to a test server."""
     return sum(c.raddr[1:] == (server.port,) for c in psutil.Process().net_connections("tcp") if c.raddr)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["range-ignored-gzipped", "range-cut", "login-page", "other-etag", "slow-down"])
 def test_failed_gets_leak_no_sockets(bucket: S3Bucket, server: FaultServer, kind: str) -> None:
-    """Even when somebody keeps the errors, whose tracebacks keep the frames, and nobody collects garbage."""
+    """Even if the errors are kept, with the frames of their tracebacks, and garbage is not collected."""
     server.script(Fault(kind, times=None))
     gc.collect()  # what earlier tests left behind
     kept = []
@@ -339,13 +339,13 @@ def test_failed_gets_leak_no_sockets(bucket: S3Bucket, server: FaultServer, kind
             with pytest.raises(BucketError) as refused:
                 bucket.open(OBJ, START, STOP, Abort()).__enter__()
             kept.append(refused.value)
-        assert sockets_to(server) <= 1  # the one that may be used again
+        assert sockets_to(server) <= 1  # one that can be reused
     finally:
         gc.enable()
 
 
 def test_a_response_that_botocore_cannot_parse_is_closed(canned: CannedBucket) -> None:
-    """The fast way does not look at this header."""
+    """The fast GET ignores this header."""
     headers = PART | {"ETag": OBJ.etag, "x-amz-missing-meta": "many"}
     canned.server.answers = [Answer.of(206, "Partial Content", headers, DATA[START:STOP])]
     gc.collect()  # what earlier tests left behind

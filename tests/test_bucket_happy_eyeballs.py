@@ -25,7 +25,7 @@ from tests.servers.unresponsive import unresponsive_port
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a full queue drops what comes on Linux alone")
 
 NAME = "many.faultlab.test"
-SOON = 10.0  # seconds; where it is not as it should be, a minute goes by
+SOON = 10.0  # seconds; without Happy Eyeballs it would be a minute
 Place = tuple[str, int]
 
 
@@ -56,7 +56,7 @@ def good() -> Iterator[Place]:
 
 @pytest.fixture
 def lead(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """lead(places): from now on the name has these addresses, in this order."""
+    """lead(places): make the host name resolve to these addresses, in this order."""
     real = socket.getaddrinfo
 
     def entry(host: str, port: int) -> tuple[object, ...]:
@@ -70,7 +70,7 @@ def lead(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
 
 
 def connected(known: HappyEyeballs, timeout: float = 60.0, abort: Abort | None = None) -> Place:
-    """Where a connection to the name leads to; it must be there long before the timeout."""
+    """Connect to the host name, which must take much less than the timeout. Return the address reached."""
     began = time.monotonic()
     with known.connect(NAME, 443, timeout, abort=abort) as sock:
         assert time.monotonic() - began < SOON
@@ -109,7 +109,7 @@ def test_addresses_that_did_not_answer_are_forgotten_after_a_while(
 def test_the_address_family_that_answered_is_tried_first(
     lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place
 ) -> None:
-    """Where the resolver gives other addresses each time."""
+    """Even if the resolver returns other addresses each time."""
     known = HappyEyeballs()
     lead(silent6, good)
     assert connected(known) == good
@@ -120,7 +120,7 @@ def test_the_address_family_that_answered_is_tried_first(
 
 
 def test_answering_addresses_keep_the_order_of_the_resolver(lead, good: Place) -> None:
-    """It spreads the load over the servers: what worked once is not held on to."""
+    """The order distributes the load over the servers, so the last working address is not preferred."""
     known = HappyEyeballs()
     with socket.create_server(("127.0.0.1", 0)) as other:
         for first, second in ((good, other.getsockname()), (other.getsockname(), good)) * 2:
@@ -132,7 +132,7 @@ def test_address_families_alternate(lead, monkeypatch: pytest.MonkeyPatch, silen
     monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 3.0)
     with unresponsive_port("::1") as second, unresponsive_port("::1") as third, unresponsive_port("::1") as fourth:
         lead(silent6, ("::1", second), ("::1", third), ("::1", fourth), good)
-        assert connected(HappyEyeballs()) == good  # behind all four it would be 12 seconds
+        assert connected(HappyEyeballs()) == good  # after all four others it would be 12 seconds
 
 
 def test_after_a_refusal_the_next_address_is_tried_at_once(
@@ -144,7 +144,7 @@ def test_after_a_refusal_the_next_address_is_tried_at_once(
 
 
 def test_the_first_address_to_answer_is_used(lead, silent: Place, good: Place) -> None:
-    """The next one is no replacement: whoever answers first has won."""
+    """The attempt at the first address continues while the next one is tried."""
     lead(silent, good)
     known = HappyEyeballs()
     assert connected(known) == good
@@ -165,7 +165,7 @@ def test_all_addresses_share_one_timeout(lead, silent: Place, silent6: Place) ->
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             connected(HappyEyeballs(), 2.0)
-        assert time.monotonic() - began < 6.0  # one after the other they would take 8
+        assert time.monotonic() - began < 6.0  # one after the other they would take 8 seconds
 
 
 def test_unused_connections_are_closed(lead, silent: Place, silent6: Place, refusing: Place, good: Place) -> None:
@@ -218,7 +218,7 @@ def test_the_memory_of_addresses_is_bounded(lead, refusing: Place, good: Place) 
     assert known.get(9_999) == 9_999
 
 
-# -- and what the bucket says ----------------------------------------------------------------------------------------
+# -- requests of the bucket ------------------------------------------------------------------------------------------
 
 
 def bucket_at(**options: float) -> S3Bucket:
@@ -288,7 +288,7 @@ def test_a_stop_does_not_wait_for_a_handshake() -> None:
         listener.settimeout(SOON)
         with listener.accept()[0] as sock:
             sock.settimeout(SOON)
-            assert sock.recv(1) == b"\x16"  # the handshake has begun
+            assert sock.recv(1) == b"\x16"  # the handshake has started
             abort.trigger("the test")
             thread.join(SOON)
     assert said == [errors.Stopped]

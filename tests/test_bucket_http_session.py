@@ -25,7 +25,7 @@ NAMES = ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_U
 
 
 class Watching(Abort):
-    """Keeps every socket that it is told."""
+    """An Abort that keeps all sockets it has watched."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def test_linux_accepts_all_keepalive_options() -> None:
 
 
 def test_options_that_the_system_rejects_are_omitted() -> None:
-    """One option that it does not know would make every connect fail, and look like a lost network."""
+    """One unsupported option would make every connect fail, which would look like an outage."""
     good = keepalive_options()[:2]
     bad = [(TCP, 9999, 1), (9999, 1, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1 << 40)]
     assert accepted([bad[0], good[0], bad[1], good[1]]) == good
@@ -123,7 +123,7 @@ def test_connections_are_reused(fault_server: FaultServer) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_connections_through_a_proxy_can_be_aborted(fault_server: FaultServer, scheme: str) -> None:
-    """The pools of a proxy are made elsewhere in the client library; they must be of our kind as well."""
+    """The client library creates the pools of a proxy separately; they need era5dl's connection class, too."""
     connector = Connector(parse_proxy(fault_server.endpoint_url, "a test"), TrustStore())
     transport = HTTPSession(connector=connector, timeout=(5.0, 5.0), pool_size=2)
     manager = transport._get_connection_manager(f"{scheme}://s3.example.org", fault_server.endpoint_url)
@@ -137,7 +137,7 @@ def test_a_request_through_a_proxy_registers_its_socket(fault_server: FaultServe
     settings = settings_for(fault_server)
     proxied = type(settings)(endpoint_url="http://s3.example.org", proxy=settings.endpoint_url, bucket=settings.bucket)
     bucket = S3Bucket(proxied)
-    with pytest.raises(NotFound):  # the fault server is no proxy, but it answers
+    with pytest.raises(NotFound):  # the fault server is not a proxy, but it answers
         bucket.head(KEY, abort)
     assert len(abort.sockets) >= 1
     bucket.drop_idle_connections()

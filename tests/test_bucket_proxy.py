@@ -26,9 +26,9 @@ from tests.servers.proxies import Http, Socks
 KEY = "a.nc"
 DATA = pseudo_random("proxies", 300_000)
 OBJ = ObjectInfo(KEY, len(DATA), etag_of(DATA))
-NAME = "s3.faultlab.test"  # which only a proxy can look up
+NAME = "s3.faultlab.test"  # a host name that only the proxy can resolve
 SECRET = "zQ9vuLt7"
-SOON = 10.0  # seconds; whatever it replaces takes a minute
+SOON = 10.0  # seconds; all timeouts are a minute
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -39,7 +39,7 @@ def nobody_says_anything(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-# -- which one -------------------------------------------------------------------------------------------------------
+# -- selection of the proxy ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_mistyped_proxy_is_reported_without_its_password(
     said = f"{refused.value} {refused.value.remedy}"
     assert (variable or "the settings") in said
     assert "socks5h" in said
-    if not text.startswith(SECRET):  # where it is the scheme itself it cannot be known for a password
+    if not text.startswith(SECRET):  # as a scheme it cannot be recognized as a password
         assert SECRET not in said + "".join(traceback.format_exception(refused.value))
 
 
@@ -215,7 +215,7 @@ def test_no_proxy(exceptions: str, host: str, port: int, expected: bool) -> None
     assert is_bypassed(host, port, exceptions) is expected
 
 
-# -- through it ------------------------------------------------------------------------------------------------------
+# -- requests through a proxy ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module", params=["http", "https"])
@@ -227,7 +227,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[FaultServer]:
 
 
 def bucket_of(server: FaultServer, proxy: str, host: str = NAME, **options: object) -> S3Bucket:
-    """The server under a name that it does not have here, with this proxy before it."""
+    """Return a bucket at the server, by a host name that does not resolve here, through this proxy."""
     url = server.endpoint_url.replace("127.0.0.1", host)
     return S3Bucket(replace(settings_for(server), endpoint_url=url, proxy=proxy, **options))  # type: ignore[arg-type]
 
@@ -242,7 +242,7 @@ def fetched(bucket: S3Bucket, abort: Abort | None = None) -> bytes:
 
 @pytest.fixture
 def no_names_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Only addresses can be looked up. The names that somebody tried."""
+    """Let the resolution of all host names fail. Returns the list of names that were looked up."""
     real, tried = socket.getaddrinfo, []
 
     def resolve(host: str, *args: object, **keywords: object) -> object:
@@ -272,7 +272,7 @@ def test_an_object_is_fetched_through_a_proxy_that_resolves_the_name(
             assert bucket.head(KEY).size == len(DATA)
             assert [obj.key for obj in bucket.list("")] == [KEY]
             assert fetched(bucket) == DATA
-            assert fetched(bucket) == DATA  # over a connection that was used before, where there can be one
+            assert fetched(bucket) == DATA  # over a reused connection, if possible
         finally:
             bucket.drop_idle_connections()
     assert set(proxy.asked) == {(NAME, server.port)}
@@ -284,7 +284,7 @@ def test_an_object_is_fetched_with_a_locally_resolved_name(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     real = socket.getaddrinfo
-    dead = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::2", server.port, 0, 0))  # the proxy has no way to it
+    dead = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::2", server.port, 0, 0))  # the proxy cannot reach it
 
     def resolve(host: str, port: object, family: int = 0, *args: object, **keywords: object) -> object:
         found = real("127.0.0.1" if host == NAME else host, port, family, *args, **keywords)  # type: ignore[arg-type]
@@ -325,11 +325,11 @@ def test_connections_through_socks_are_reused_and_have_keepalive(server: FaultSe
         bucket.drop_idle_connections()
 
 
-# -- when it fails ---------------------------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------------------------
 
 
 def fault_of(bucket: S3Bucket) -> errors.Era5Error:
-    """What a description and a part of an object end in, which must be the same."""
+    """Return the error of a HEAD and a GET, which must be the same."""
     said = []
     for ask in (lambda: bucket.head(KEY), lambda: fetched(bucket)):
         with pytest.raises(errors.Era5Error) as caught:
@@ -352,7 +352,7 @@ def test_a_proxy_that_refuses_the_connection_is_reported(server: FaultServer, cl
 
 @pytest.fixture
 def closed() -> Iterator[int]:
-    """A port at which everybody is refused."""
+    """A port that refuses connections."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
@@ -449,7 +449,7 @@ def test_an_http_proxy_that_does_not_answer(fault_server_tls: FaultServer) -> No
 def test_the_certificate_of_a_proxy_is_verified(
     server: FaultServer, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Also on the way to a server that has none."""
+    """Also for a server without TLS."""
     others = make_certificates(tmp_path_factory.mktemp("others"))
     wrong_name = make_certificates(tmp_path_factory.mktemp("wrong name"), "elsewhere.example.org")
     for tls, ca_file in ((others.context, certificates.ca_file), (wrong_name.context, wrong_name.ca_file)):
@@ -472,11 +472,11 @@ def test_the_servers_certificate_is_verified_through_a_proxy(
         assert "proxy" not in str(error)
 
 
-# -- stopped meanwhile -----------------------------------------------------------------------------------------------
+# -- aborts and timeouts ---------------------------------------------------------------------------------------------
 
 
 def ended_soon(work: Callable[[], object], abort: Abort, ready: Callable[[], bool]) -> str:
-    """The name of the error that `work` ends with when the abort is tripped as soon as it is `ready`."""
+    """Run `work`, trip the abort as soon as `ready` is true, and return the name of the resulting error."""
     said: list[str] = []
 
     def run() -> None:

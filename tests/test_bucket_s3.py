@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("no_user_settings")
 
 
 def test_a_call_sends_one_request(http_bucket: S3Bucket, fault_server: FaultServer) -> None:
-    """Retries have one owner, and it is neither botocore nor urllib3."""
+    """Only the engine retries, not botocore or urllib3."""
     fault_server.script(Fault("internal-error", times=None, on=("get", "head", "list")))
     for call in (
         lambda: read_all(http_bucket),
@@ -94,7 +94,7 @@ def test_unusual_keys_are_listed_and_read_unchanged(http_bucket: S3Bucket, fault
     listed = list(http_bucket.list("odd/"))
     assert [obj.key for obj in listed] == sorted(ODD, key=str.encode)
     for obj in listed:
-        if "/../" not in obj.key:  # such a path is rewritten on its way; a file it cannot become anyway
+        if "/../" not in obj.key:  # HTTP clients normalize such paths; it could not be a file anyway
             assert http_bucket.head(obj.key) == obj
             assert read_all(http_bucket, obj, 0, obj.size) == obj.key.encode()
 
@@ -206,7 +206,7 @@ def test_a_listing_with_namespace_prefixes_is_parsed(canned: CannedBucket) -> No
 
 
 def test_an_endless_listing_without_new_keys_is_an_error(canned: CannedBucket) -> None:
-    """Each page with another token, so that it looks like going on."""
+    """Each page has another token, as if the listing progressed."""
     pages = [
         LISTING.format(
             f"<IsTruncated>{str(n < 99).lower()}</IsTruncated><NextContinuationToken>{n}</NextContinuationToken>",
@@ -346,7 +346,7 @@ def test_a_server_that_does_not_report_parts(http_bucket: S3Bucket, fault_server
     assert http_bucket.parts(OBJ) is None
 
 
-# -- whose settings --------------------------------------------------------------------------------------------------
+# -- AWS settings of the user ----------------------------------------------------------------------------------------
 
 USERS = {
     "profile": {"AWS_PROFILE": "work"},
@@ -383,7 +383,7 @@ def url_of(settings: Settings) -> str:
 
 
 def well_and_anonymous(settings: Settings, server: Canned) -> None:
-    """One request, to this server, without a signature."""
+    """Check that requests go to this server, without a signature."""
     bucket = S3Bucket(settings)
     with pytest.raises(ServerFault):
         read_all(bucket)
@@ -506,7 +506,7 @@ def test_a_server_that_is_down_is_unreachable() -> None:
     ],
 )
 def test_the_url_is_the_one_of_botocore(options: dict[str, Any], address: str) -> None:
-    """One host for everything: another one would mean other connections, and redirects."""
+    """All requests use the same host; others would need other connections, or redirects."""
     settings = Settings(**options)
     assert url_of(settings) == S3Bucket(settings)._url == address
 

@@ -52,7 +52,7 @@ def other(tmp_path: Path) -> str:
 
 @pytest.fixture
 def company(certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The system's store has the authority of the server in it."""
+    """Add the authority of the server to the system's store."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl here that could name the file as a store has it")
@@ -161,7 +161,7 @@ def test_an_invalid_ca_file_is_reported(
 
 @linux
 def test_the_bundled_authorities_are_trusted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small container has no store of its own."""
+    """A minimal container has no certificate store."""
     from botocore.httpsession import get_cert_path
 
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
@@ -191,7 +191,7 @@ def test_a_stalled_handshake_does_not_block_others(server: FaultServer, company:
         thread.start()
         with listener.accept()[0] as peer:
             peer.settimeout(10)
-            assert peer.recv(1) == b"\x16"  # it has begun
+            assert peer.recv(1) == b"\x16"  # the handshake has started
             done = threading.Thread(target=_shake, args=(trust, socket.create_connection(("127.0.0.1", server.port))))
             done.start()
             done.join(10)
@@ -213,6 +213,6 @@ def test_certificates_are_read_once(server: FaultServer, certificates: Certifica
 
 
 def test_the_authority_of_the_tests_is_not_trusted_by_default() -> None:
-    """Else nothing here says anything."""
+    """Otherwise the other tests here would prove nothing."""
     der = ssl.PEM_cert_to_DER_cert(trustme.CA().cert_pem.bytes().decode())
     assert der not in TrustStore().context().get_ca_certs(binary_form=True)

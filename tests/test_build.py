@@ -26,12 +26,12 @@ HAS_COMPILER = bool(shutil.which("cc") or shutil.which("gcc") or shutil.which("c
 
 
 def build(builder: type, into: Path) -> Path:
-    """As pip does it: what pyproject.toml says, from this checkout."""
+    """Build from this checkout as pip does."""
     return Path(next(builder(str(ROOT)).build(directory=str(into), versions=["standard"])))
 
 
 def edited(root: Path) -> dict[str, Any]:
-    """What the hook adds to an editable install of this tree."""
+    """Run the build hook as for an editable install of this folder."""
     added: dict[str, Any] = {"force_include": {}}
     hook = runpy.run_path(str(ROOT / ".packaging" / "wheel.py"))["CompileHook"]
     building = hook(str(root), {}, None, None, str(root), "wheel")
@@ -55,7 +55,7 @@ def test_a_wheel_built_with_a_compiler_contains_the_md5_library(tmp_path: Path) 
     assert "-any" not in made.name
     with zipfile.ZipFile(made) as wheel:
         inside = [name for name in wheel.namelist() if name.startswith("era5dl/proof/") and not name.endswith(".py")]
-        assert len(inside) == 1  # the library, and not what it was made of
+        assert len(inside) == 1  # the library, without its sources
         wheel.extractall(tmp_path / "site")
     program = "import era5dl.proof.md5 as md5; print(md5.__file__, type(md5.md5(md5.LARGE)).__name__)"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}

@@ -67,7 +67,7 @@ def test_pressure_level_files_are_daily_and_the_wind_is_on_the_uv_grid():
 
 @pytest.mark.parametrize(("month", "last"), [("2023-02", "28"), ("2024-02", "29"), ("1900-02", ""), ("2000-02", "29")])
 def test_monthly_files_end_on_the_last_day_also_in_leap_years(month, last):
-    if not last:  # before ERA5: no file, rather than a wrong one
+    if not last:  # before ERA5 there are no files
         assert keys("2t", f"{month}-01", f"{month}-28") == []
         return
     compact = month.replace("-", "")
@@ -173,7 +173,7 @@ def test_parse_key_inverts_key_of(variable, day):
         "e5.oper.an.pl/202302/e5.oper.an.pl.128_130_t.ll025sc.2023010100_2023010123.nc",  # another month's folder
         "e5.oper.an.pl/202301/e5.oper.an.pl.128_130_t.ll025sc.2023013200_2023013223.nc",  # no such day
         "e5.oper.an.pl/202301/e5.oper.an.pl.128_130_t.ll025sc.2023010100_2022010123.nc",  # ends before it begins
-        "e5.oper.an.ml/202301/e5.oper.an.ml.128_130_t.ll025sc.2023010100_2023010123.nc",  # no product of the bucket
+        "e5.oper.an.ml/202301/e5.oper.an.ml.128_130_t.ll025sc.2023010100_2023010123.nc",  # not a product of the bucket
         "e5.oper.an.pl/202301/e5.oper.an.pl.128_130_t.ll025sc.2023010100_2023010123.nc\n",
         "x/e5.oper.an.pl/202301/e5.oper.an.pl.128_130_t.ll025sc.2023010100_2023010123.nc",
         "e5.oper.an.pl/202301/e5.oper.an.pl.128_130_t.regn320sc.2023010100_2023010123.nc",
@@ -190,7 +190,7 @@ def test_a_key_of_an_unknown_variable_is_parsed_without_a_variable():
 
 
 def test_a_variable_is_identified_by_numbers_and_short_name():
-    """246 is clwc in table 128 and 100u in table 228; a code counts only as a whole."""
+    """246 is clwc in table 128 and 100u in table 228, so table, number and short name must match."""
     parsed = parse_key("e5.oper.an.pl/202301/e5.oper.an.pl.228_246_clwc.ll025sc.2023010100_2023010123.nc")
     assert parsed is not None
     assert parsed.variable is None

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_rclone() is None, reason
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(dataset, "VARIABLES", ("invariant/z", "invariant/lsm"))
     monkeypatch.setenv("ERA5DL_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("ERA5DL_ENDPOINT_URL", "http://127.0.0.1:1")  # the demo has a server of its own
+    monkeypatch.setenv("ERA5DL_ENDPOINT_URL", "http://127.0.0.1:1")  # the demo uses its own server
     monkeypatch.setenv("NO_PROXY", "")
 
 
@@ -36,7 +36,7 @@ def test_the_demo_downloads_and_compares_its_files(tmp_path: Path, capsys: pytes
     assert "2 files" in said.err
     assert str(out) in said.err
     assert "delete this folder" in said.err
-    assert {path.name for path in out.iterdir()} == {"server", "era5"}  # nothing beside them
+    assert {path.name for path in out.iterdir()} == {"server", "era5"}  # no other files
 
     assert main(["demo", "--out", str(out), "--json"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

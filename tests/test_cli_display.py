@@ -91,7 +91,7 @@ def ended(**changes: Any) -> RunEnded:
         (ended(failed=1), 0, 1),
         (ended(unfinished=1), 0, 1),
         (ended(stopped=True, unfinished=1), 1, 130),
-        (ended(stopped=True), 0, 0),  # it was done before the wish arrived
+        (ended(stopped=True), 0, 0),  # the run was complete before it was stopped
         (ended(error="no room", unfinished=3), 0, 3),
         (ended(error="no room", stopped=True, unfinished=3), 0, 3),
     ],
@@ -128,7 +128,7 @@ def test_failures_are_printed_also_when_quiet(capsys: pytest.CaptureFixture[str]
     assert out == ""
     assert err.count("\n") == 1
     assert "no such object (ask somebody)" in err
-    assert err.count("b.nc") == 1  # the key stands there once, not again in the reason
+    assert err.count("b.nc") == 1  # the reason does not repeat the key
 
 
 def test_resumption_is_reported_only_after_a_wait(capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +156,7 @@ def test_the_last_fault_is_shown_while_nothing_is_received(
 
 
 def test_repeated_messages_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither a brake that stays as it is, nor a failure that a further round did not change."""
+    """An unchanged throttle, and a failure that is the same after a retry round."""
     lines = PlainDisplay(Output())
     failed = FileFailed(0, "a.nc", "a.nc: the server said 500", "")
     for event in (Throttled(4, 1.0), Throttled(4, 2.0), failed, Throttled(2, 1.0), failed):
@@ -267,7 +267,7 @@ def test_every_event_of_the_engine_is_documented_with_its_fields() -> None:
     text = json_output.__doc__ or ""
     for kind in (*get_args(Event), Snapshot):
         if kind is RunEnded:
-            continue  # the summary tells it
+            continue  # the summary contains it
         for field in dataclasses.fields(kind):
             assert field.name in text
 
@@ -335,7 +335,7 @@ def test_an_interrupt_does_not_wait_for_background_work() -> None:
 
 
 class EndlessEngine:
-    """An engine whose end never comes, whatever it is told."""
+    """An engine that never ends, even after `stop`."""
 
     result = None
 

@@ -37,7 +37,7 @@ def keys_of_week() -> list[str]:
 
 @pytest.fixture(scope="module")
 def objects(seaweed: Seaweed) -> Mapping[str, bytes]:
-    """A week of one variable, and a few objects with odd names and sizes, one of them in parts."""
+    """A week of one variable, and a few objects with unusual names and sizes, one of them a multipart upload."""
     chance = random.Random(4)
     made = {key: chance.randbytes(300_000) for key in keys_of_week()}
     made["cli/big.nc"] = chance.randbytes(3 * PART - 17)
@@ -50,10 +50,10 @@ def objects(seaweed: Seaweed) -> Mapping[str, bytes]:
 
 
 class Command:
-    """`era5dl` with the server's address and a state folder of its own in the environment."""
+    """Runs `era5dl` with the server's address and a separate state folder in the environment."""
 
     def __init__(self, endpoint_url: str, state: Path) -> None:
-        ours = ("ERA5DL_", "PYTHONUNBUF")  # the user's own settings, and what changes how Python buffers output
+        ours = ("ERA5DL_", "PYTHONUNBUF")  # settings of the user, and variables that change Python's buffering
         clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         self.environ = clean | {
             "ERA5DL_ENDPOINT_URL": endpoint_url,
@@ -112,7 +112,7 @@ def key_list(tmp_path: Path, *keys: str) -> Path:
 
 
 def wait_for(process: subprocess.Popen[str], event: str, **fields: object) -> dict[str, Any]:
-    """The first record of this kind that `process` writes."""
+    """Return the next record of this kind that `process` writes."""
     assert process.stdout is not None
     for line in process.stdout:
         record: dict[str, Any] = json.loads(line)
@@ -275,7 +275,7 @@ def test_an_interrupt_does_not_wait_for_a_silent_server(era5dl: Command, tmp_pat
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
 def test_a_second_signal_ends_the_process_at_once(era5dl: Command, tmp_path: Path) -> None:
-    """The first one is kept from being answered: the process is stopped while both arrive."""
+    """The process is suspended until both signals have arrived, so that it cannot react to the first."""
     words = ("download", "--keys-file", key_list(tmp_path, "cli/big.nc"), "--out", tmp_path / "out", "--json")
     with era5dl.started(*words, "--limit-rate", "500k") as process:
         wait_for(process, "progress", state="running")
@@ -394,8 +394,8 @@ def test_a_terminal_gets_the_live_display(era5dl: Command, objects: Mapping[str,
     assert p.returncode == 1
     assert "big.nc" in shown
     assert " of 15.7 MB" in shown
-    assert "\x1b[?25l" in shown  # the cursor goes,
-    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # and comes back
+    assert "\x1b[?25l" in shown  # the cursor is hidden,
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # and shown again
     assert "1 verified, 1 missing in the bucket" in shown
 
 

@@ -15,7 +15,7 @@ from era5dl.cli.json_output import event_names
 
 
 def run(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-    """`era5dl WORDS` with a clean environment of its own."""
+    """Run `era5dl WORDS` with a clean environment."""
     return subprocess.run(
         [sys.executable, "-m", "era5dl", *words],
         input=stdin,
@@ -28,7 +28,7 @@ def run(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedPro
 
 
 def clean_environment() -> dict[str, str]:
-    """Ours without what would change the program's settings, or how Python buffers its output."""
+    """Return the environment without variables that change the program's settings or Python's buffering."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("ERA5DL_", "PYTHONUNBUF"))}
 
 

@@ -30,7 +30,7 @@ MONTH = ("--preset", "wrf", "--start", "2021-02-01", "--end", "2021-02-28")
 
 @pytest.fixture(scope="module")
 def month(seaweed: Seaweed) -> dict[str, bytes]:
-    """The objects of the WRF preset for February 2021, small, in the true key layout, and neighbours not wanted."""
+    """Small objects with the keys of the WRF preset for February 2021, and similar ones that it does not contain."""
     keys = [
         key_of(variable, period)
         for variable in find_preset("wrf").variables
@@ -114,7 +114,7 @@ def _start(server: Seaweed, *words: str) -> subprocess.Popen[str]:
 
 
 def _run(server: Seaweed, *words: str, code: int = 0) -> list[dict[str, Any]]:
-    """The records of a command that ends with this code."""
+    """Run a command, check its exit code, and return its records."""
     program = _start(server, *words)
     out, errors = program.communicate(timeout=120)
     assert program.returncode == code, errors

@@ -38,19 +38,19 @@ KEYS = [key_of(variable, period) for variable, period in dataset.demo_files()]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The whole of the demo's bucket, made once."""
+    """The complete bucket of the demo, created once."""
     return create_dataset(tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")
 def demo(folder: Path) -> Iterator[DemoServer]:
-    """The server with it, as fast as it can."""
+    """The demo server with this bucket, without a speed limit."""
     with DemoServer(folder, speed=None) as demo:
         yield demo
 
 
 def file_of(folder: Path, text: str) -> Path:
-    """The first file whose key contains this text."""
+    """Return the first file whose key contains this text."""
     return folder / BUCKET / next(key for key in KEYS if text in key)
 
 
@@ -108,7 +108,7 @@ def test_a_file_has_the_netcdf_structure_of_the_bucket(folder: Path, text: str) 
     [
         ("an.pl.128_130_t.ll025sc.20210228", 2021022800, 2021022823, 1),
         ("an.sfc.128_167_2t.", 2021020100, 2021022823, 1),
-        ("lsp.ll025sc.2021011606", 2021011606, 2021013118, 12),  # 18 UTC on the 31st is where 00-06 UTC on the 1st are
+        ("lsp.ll025sc.2021011606", 2021011606, 2021013118, 12),  # 00-06 UTC on the 1st start at 18 UTC on the 31st
         ("lsp.ll025sc.2021020106", 2021020106, 2021021518, 12),
     ],
 )
@@ -172,12 +172,12 @@ def test_describe_file_ignores_fill_values(folder: Path, tmp_path: Path) -> None
     assert "mean nan" in describe_file(path)
 
 
-# -- their making ---------------------------------------------------------------------------------------------------
+# -- creation of the files ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def two_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A demo of two small files, so that making them takes no time."""
+    """Reduce the demo to two small files, which are created quickly."""
     monkeypatch.setattr(dataset, "VARIABLES", ("invariant/z", "invariant/lsm"))
 
 

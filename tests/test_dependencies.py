@@ -47,6 +47,6 @@ def _name(requirement: str) -> str:
 
 
 def _licence(metadata: Any) -> str:
-    """All that a distribution says of its licence; of a whole text the beginning."""
+    """Return the licence metadata of a distribution, without the rest of long texts."""
     classifiers = [said for said in metadata.get_all("Classifier", []) if said.startswith("License")]
     return " ".join([metadata.get("License-Expression") or "", (metadata.get("License") or "")[:300], *classifiers])

@@ -44,7 +44,7 @@ class Ended:
 
 
 class Scene:
-    """Twelve objects, in one part and in several, and the command line."""
+    """Twelve objects, plain and multipart, and the command line."""
 
     def __init__(self, server: FaultServer, folder: Path, library: Path | None = None) -> None:
         self._folder, self._library, self._server = folder, library, server
@@ -171,8 +171,8 @@ def test_a_file_system_that_cannot_sync_folders_is_supported(scene: Scene, error
 @pytest.mark.parametrize("first", [1, 2, 3])
 @pytest.mark.parametrize("pattern", ["*/.era5dl/*.tmp", "*/.era5dl"])
 def test_a_failed_sync_of_session_files(scene: Scene, first: int, pattern: str) -> None:
-    """Of the first ones, those of the plan and of the new session, the program says that it cannot begin; later ones
-    cost nothing. What was there before stands."""
+    """If a first sync fails, of the plan file or the new session, the command reports that it cannot start. Later
+    failures have no effect. Existing files stay as they are."""
     ended = scene.run(failing("fsync", pattern, first, 1))
     assert ended.wrong == set()
     if ended.code:
@@ -220,7 +220,7 @@ def test_a_file_that_cannot_be_renamed_fails_alone(scene: Scene, error: int) -> 
 
 
 def test_a_folder_in_which_no_file_can_be_created(scene: Scene) -> None:
-    """Those in it fail, the others go on."""
+    """The files in this folder fail, and the others continue."""
     ended = scene.run(failing("open", "*/out/d/*.part", 1, 0, errno.EACCES))
     assert (ended.code, ended.wrong) == (INCOMPLETE, set())
     assert ended.right == {key for key in scene.objects if key.startswith("c/")}
@@ -253,7 +253,7 @@ def test_a_limit_on_file_sizes(fault_server: FaultServer, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("first", [4, 10])
 def test_a_folder_in_which_nothing_can_be_opened_ends_the_run_at_once(scene: Scene, first: int) -> None:
-    """The session's lock, and then whether the folder can be written at all: one error while another is told."""
+    """Opening the session's lock fails, then the test whether the folder is writable: an error during an error."""
     ended = scene.run(failing("open", "*/out/*", first, 20, errno.ENOSPC))
     assert (ended.code, ended.wrong) == (CANNOT_GO_ON, set())
     assert "no space left on the disk" in ended.said

@@ -32,13 +32,13 @@ def text_of(page: str) -> str:
 
 
 def without_blocks(text: str) -> str:
-    """The text without fenced code blocks."""
+    """Return the text without fenced code blocks."""
     return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 @cache
 def classes() -> dict[str, set[str]]:
-    """Every class of the package, with the names of its methods and fields."""
+    """Return the classes of the package, with the names of their methods and fields."""
     found: dict[str, set[str]] = {}
     for path in (ROOT / "era5dl").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -85,7 +85,7 @@ def test_every_class_and_method_in_the_architecture_exists() -> None:
 
 
 def test_every_field_of_the_resume_file_is_documented() -> None:
-    """The top level of the JSON, as the function that writes it has it."""
+    """Compares the documentation with the top level of the JSON in the function that writes it."""
     tree = ast.parse(text_of("era5dl/session/resume_format.py"))
     written = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "render")
     keys = {

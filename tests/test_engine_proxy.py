@@ -21,7 +21,7 @@ from tests.servers.proxies import Http, Socks
 
 KEY = "e5.oper.an.sfc/a.nc"
 DATA = pseudo_random("behind a proxy", 2_000_000)
-NAME = "s3.faultlab.test"  # which only a proxy can look up
+NAME = "s3.faultlab.test"  # a host name that only the proxy can resolve
 SECRET = "zQ9vuLt7"
 
 
@@ -35,7 +35,7 @@ def server(certificates: Certificates) -> Iterator[FaultServer]:
 def command(
     server: FaultServer, folder: Path, *words: str, host: str = NAME, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """`era5dl` with these variables, which has to find the server under a name that it cannot look up."""
+    """Run `era5dl` with these variables. It cannot resolve the server's host name itself."""
     clean = {name: value for name, value in os.environ.items() if not name.lower().endswith(("_proxy", "_ca_bundle"))}
     url = server.endpoint_url.replace("127.0.0.1", host)
     return subprocess.run(
@@ -125,7 +125,7 @@ def test_a_proxy_that_requires_a_login_ends_the_run(server: FaultServer, tmp_pat
 
 
 def test_a_run_waits_for_its_proxy(server: FaultServer, tmp_path: Path) -> None:
-    """As for the network: nothing has failed, and it goes on by itself."""
+    """As during an outage: no file fails, and the run continues by itself."""
     names = {NAME: ("127.0.0.1", server.port)}
     waits = threading.Event()
     said: list[str] = []

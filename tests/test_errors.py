@@ -18,7 +18,7 @@ CLASSES = {
 
 
 def drawn() -> list[tuple[str, str]]:
-    """(class, parent) as the docstring draws them, in its order; the root's parent is ""."""
+    """Return (class, parent) from the docstring, in its order. The parent of the root is ""."""
     above: list[str] = []
     found = []
     for line in (errors.__doc__ or "").splitlines():

@@ -21,7 +21,7 @@ DATA = pseudo_random("faultlab", 4000)
 START, STOP, AT = 100, 2000, 500
 WANT = DATA[START:STOP]
 RANGE = {"Range": f"bytes={START}-{STOP - 1}"}
-SOON = 0.2  # seconds that faults of time last here
+SOON = 0.2  # duration of stalls and similar faults in these tests, in seconds
 
 
 @pytest.fixture(
@@ -33,7 +33,7 @@ SOON = 0.2  # seconds that faults of time last here
     ]
 )
 def server(request: pytest.FixtureRequest) -> FaultServer:
-    """A fault server with one object, plain and with TLS, in memory and in a SeaweedFS behind it."""
+    """A fault server with one object, over http and https, in memory and in front of SeaweedFS."""
     server: FaultServer = request.getfixturevalue(request.param)
     (request.getfixturevalue("seaweed") if "proxy" in request.param else server).put(KEY, DATA)
     return server
@@ -48,7 +48,7 @@ def path(server: FaultServer, key: str = KEY) -> str:
 
 
 def ask(server: FaultServer, *, linger: float = 0.0, key: str = KEY, if_match: str = "*") -> Heard:
-    """The range of the object, over a connection of its own."""
+    """Request the range of the object over a new connection."""
     with client(server) as connection:
         return connection.ask(path(server, key), linger=linger, headers=RANGE | {"If-Match": if_match})
 
@@ -58,7 +58,7 @@ def is_right(heard: Heard) -> bool:
 
 
 def breaks_after(sent: bytes | None, *ends: str) -> Callable[[FaultServer, Heard], bool]:
-    """The headers are right, the body is only this (None: not even headers came), and the connection ended so."""
+    """Return a check: correct headers, only this body (None: no headers either), and this end of the connection."""
 
     def check(server: FaultServer, heard: Heard) -> bool:
         if sent is None:
@@ -70,7 +70,7 @@ def breaks_after(sent: bytes | None, *ends: str) -> Callable[[FaultServer, Heard
 
 
 def says(status: int, code: str = "", **headers: str) -> Callable[[FaultServer, Heard], bool]:
-    """A whole answer with this status, this text in its body and these headers."""
+    """Return a check: a complete response with this status, this text in its body, and these headers."""
 
     def check(server: FaultServer, heard: Heard) -> bool:
         told = all(heard.headers.get(name.replace("_", "-")) == value for name, value in headers.items())
@@ -80,7 +80,7 @@ def says(status: int, code: str = "", **headers: str) -> Callable[[FaultServer, 
 
 
 def right_and(*more: Callable[[Heard], bool]) -> Callable[[FaultServer, Heard], bool]:
-    """The right answer, with something about it."""
+    """Return a check: the correct response, and an additional condition."""
     return lambda server, heard: is_right(heard) and all(check(heard) for check in more)
 
 
@@ -90,7 +90,7 @@ def one_bit_wrong(server: FaultServer, heard: Heard) -> bool:
 
 
 def range_is(span: str, body: bytes) -> Callable[[FaultServer, Heard], bool]:
-    """206 for this Content-Range, with this body, and a true Content-Length."""
+    """Return a check: 206 with this Content-Range, this body, and a correct Content-Length."""
     return lambda server, heard: (
         (heard.status, heard.headers["content-range"], heard.body) == (206, f"bytes {span}/4000", body)
         and heard.headers["content-length"] == str(len(body))
@@ -139,7 +139,7 @@ EXPECTED: dict[str, Callable[[FaultServer, Heard], bool]] = {
     "temporary-redirect": lambda s, h: h.status == 307 and h.headers["location"] == path(s),
     "blocked-page": says(403, "<html>"),
     "wrong-date": right_and(lambda h: 3600 < parsedate_to_datetime(h.headers["date"]).timestamp() - time.time() < 7210),
-    "body-reset": breaks_after(WANT[:AT], "reset", "ragged"),  # which one TLS makes of it depends on the Python
+    "body-reset": breaks_after(WANT[:AT], "reset", "ragged"),  # over TLS it depends on the version of Python
     "body-fin": breaks_after(WANT[:AT], "fin"),
     "ragged-end": lambda s, h: breaks_after(WANT[:AT], "ragged" if s.ca_file else "fin")(s, h),
     "broken-tls": lambda s, h: breaks_after(WANT[:AT], "broken" if s.ca_file else "fin")(s, h),
@@ -302,7 +302,7 @@ def test_a_link_limits_the_speed_and_slows_one_connection_in_n(fault_server: Fau
     fault_server.put(KEY, DATA)
     fault_server.link = Link(speed=10_000, latency=0.1)
     assert ask(fault_server).took >= 0.1 + 0.9 * len(WANT) / 10_000
-    fault_server.link = Link(slow_every=2, slow_speed=10_000)  # connections 2 and 4 of the next three
+    fault_server.link = Link(slow_every=2, slow_speed=10_000)  # of the next three connections, the first and the third
     assert [ask(fault_server).took >= 0.15 for _ in range(3)] == [True, False, True]
 
 

@@ -21,13 +21,13 @@ from tests.servers.seaweed import BUCKET, Seaweed
 KEY = "lab/a b+ü.bin"
 DATA = pseudo_random("upstream", 700_000)
 PART = 5 << 20
-CHANGING = ("date", "x-amz-request-id", "x-amz-id-2")  # from one answer to the next
+CHANGING = ("date", "x-amz-request-id", "x-amz-id-2")  # headers that differ between responses
 _REQUEST_ID = re.compile(rb"<RequestId>\w+</RequestId>")
 
 
 @pytest.fixture(scope="module")
 def filled(seaweed: Seaweed) -> Seaweed:
-    """SeaweedFS with a plain object, one in parts and many small ones."""
+    """SeaweedFS with a plain object, a multipart upload and many small objects."""
     seaweed.put(KEY, DATA)
     seaweed.put("lab/parts.bin", pseudo_random("parts", PART + 1000), part_size=PART)
     for n in range(40):
@@ -59,7 +59,7 @@ def ask(url: str, target: str, *, method: str = "GET", **headers: str) -> Heard:
         ("HEAD", "lab/nothing", {}),
         ("GET", "lab/nothing", {}),
         ("GET", "?list-type=2&prefix=lab/&max-keys=2", {}),
-        ("GET", "?list-type=2&prefix=lab/many/", {}),  # long enough for SeaweedFS to answer in chunks
+        ("GET", "?list-type=2&prefix=lab/many/", {}),  # large enough for a chunked response of SeaweedFS
         ("HEAD", "", {}),
     ],
 )
@@ -93,7 +93,7 @@ def unchunked(body: bytes) -> bytes:
 def test_upstream_connections_are_reused(proxy: FaultServer) -> None:
     for _ in range(5):
         assert ask(proxy.endpoint_url, f"/{BUCKET}/{KEY}").body == DATA
-    proxy.script(Fault("body-fin", at=10))  # leaves an answer unread: its connection is of no use any more
+    proxy.script(Fault("body-fin", at=10))  # leaves a response unread, so that its connection cannot be reused
     ask(proxy.endpoint_url, f"/{BUCKET}/{KEY}")
     assert ask(proxy.endpoint_url, f"/{BUCKET}/{KEY}").body == DATA
     stats = proxy.stats()
@@ -103,7 +103,7 @@ def test_upstream_connections_are_reused(proxy: FaultServer) -> None:
 def test_a_dead_upstream_connection_is_replaced() -> None:
     answer = Answer.of(200, "OK", {"ETag": '"1"'}, b"all")
     with Canned(answer.head() + b"all") as behind, FaultServer(upstream=behind.endpoint_url) as proxy:
-        for _ in range(3):  # it closes after each answer, and does not say so before
+        for _ in range(3):  # the server closes the connection after each response, without announcing it
             assert ask(proxy.endpoint_url, f"/{BUCKET}/k").body == b"all"
         assert (proxy.stats().upstream_connections, proxy.stats().upstream_failures) == (3, 0)
 
@@ -139,15 +139,15 @@ def test_the_host_header_is_replaced_unless_the_request_is_signed() -> None:
 
 
 def test_bodies_are_streamed_without_buffering(proxy: FaultServer, filled: Seaweed) -> None:
-    """The lab reads from the server behind only what it can send: a slow client does not fill its memory."""
+    """The fault lab reads from the upstream server only what it can send, so a slow client does not fill its memory."""
     filled.put("lab/large", bytes(60_000_000))
     with socket.create_connection(("127.0.0.1", proxy.port)) as client:
         client.sendall(f"GET /{BUCKET}/lab/large HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        client.recv(1)  # and nothing more
+        client.recv(1)  # without reading more
         before = -1
         while (now := proxy.stats().payload) != before:
             before = now
-            threading.Event().wait(0.2)  # until it has come to rest
+            threading.Event().wait(0.2)  # until nothing is transferred any more
         assert BLOCK <= now < 30_000_000, "the rest is in the buffers of sockets, or not yet asked for"
 
 
@@ -158,7 +158,7 @@ def test_objects_are_stored_in_the_upstream_server(proxy: FaultServer) -> None:
 
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "upstream"])
 def test_bytes_wasted_by_faults_are_counted(filled: Seaweed, memory: bool) -> None:
-    """A wrong range: all of it. Flipped bits: the whole object, once. A replaced object: what had come of it."""
+    """A wrong range counts completely, a flipped bit as the whole object, a replaced object with its sent bytes."""
     target = f"/{BUCKET}/lab/parts.bin"
     with FaultServer(upstream=None if memory else filled.endpoint_url) as server:
         if memory:

@@ -21,7 +21,7 @@ unix = pytest.mark.skipif(not directory_handle.SUPPORTS_DIR_FD, reason="links an
 
 @pytest.fixture(params=["handles", "looks"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of reaching a file: the second is that of Windows, and works everywhere."""
+    """With directory handles and without them, as on Windows."""
     if request.param == "looks":
         monkeypatch.setattr(directory_handle, "SUPPORTS_DIR_FD", False)
     elif not directory_handle.SUPPORTS_DIR_FD:
@@ -124,7 +124,7 @@ def test_links_that_stay_inside_are_followed(out: Path, link: str) -> None:
     (out / "deep").mkdir()
     (out / "deep" / "up").symlink_to("../real")
     (out / "a").symlink_to(link.format(out=out))
-    if link.startswith("../"):  # its way leads out, and back: nobody knows what that will be tomorrow
+    if link.startswith("../"):  # its path leaves the folder and returns: outside, others could change it
         if directory_handle.SUPPORTS_DIR_FD:
             with pytest.raises(LinkLeadsOut):
                 written(ConfinedPath.below(out, out / "a" / "b" / "c.nc"))
@@ -191,7 +191,7 @@ def test_no_descriptor_is_leaked(out: Path, elsewhere: Path) -> None:
 
 @unix
 def test_no_file_outside_is_touched_while_folders_are_swapped(out: Path, elsewhere: Path) -> None:
-    """Files are made, replaced and deleted while another thread exchanges a folder of their way for a link."""
+    """Files are created, replaced and deleted while another thread swaps one of their folders for a link."""
     (out / "a" / "b").mkdir(parents=True)
     (elsewhere / "b").mkdir()
     done = threading.Event()

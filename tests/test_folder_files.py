@@ -120,7 +120,7 @@ def test_the_error_states_how_much_space_is_missing(tmp_path, monkeypatch):
 
 
 def test_a_planted_temp_file_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second name of a file elsewhere, planted at the last moment: writing into it would change that file."""
+    """A hard link to a file elsewhere, planted at the last moment: writing to it would change that file."""
     victim, target = tmp_path / "victim", tmp_path / "target"
     victim.write_bytes(b"precious")
     unlink = ConfinedPath.unlink

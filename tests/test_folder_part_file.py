@@ -26,7 +26,7 @@ DATA = pseudo_random("part", SIZE)
 
 @pytest.fixture(params=["positioned", "with a lock"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every test runs twice: with pwrite and pread, and as on Windows, which has neither."""
+    """With pwrite and pread, and without them, as on Windows."""
     positioned = request.param == "positioned"
     monkeypatch.setattr(part_file, "_HAS_PWRITE", positioned and hasattr(os, "pwrite"))
     if not positioned:
@@ -42,7 +42,7 @@ def part(tmp_path: Path) -> PartFile:
 
 @pytest.fixture
 def syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The descriptors of files that were synced, in order; folders are left out."""
+    """The descriptors of synced files, in order, without folders."""
     seen: list[int] = []
     fsync = os.fsync
 
@@ -152,7 +152,7 @@ def in_order(part: PartFile) -> list[tuple[int, int]]:
 
 
 def test_bytes_of_a_failed_sync_do_not_count(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next sync would succeed, as Linux has marked the pages clean, and the bytes are not on the disk."""
+    """The next sync would succeed although the bytes are not on the disk, because Linux has marked the pages clean."""
     part.acquire()
     part.write(0, memoryview(b"xx"))
     part.sync()
@@ -175,7 +175,7 @@ def test_bytes_written_before_a_failed_close_do_not_count(part: PartFile, monkey
     part.release()
     part.acquire()
     part.write(4, memoryview(b"yy"))
-    part.write(1, memoryview(b"zz"))  # over what was synced before
+    part.write(1, memoryview(b"zz"))  # over synced bytes
     real, ours = os.close, part._fd
 
     def refusing(fd: int) -> None:
@@ -215,7 +215,7 @@ def test_a_write_of_zero_bytes_is_an_error(part: PartFile, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("look", ["write", "read", "release", "acquire", "commit"])
 def test_truncated_bytes_do_not_count(part: PartFile, look: str) -> None:
-    """Writing at the end would give it its size again, with a hole where the bytes were."""
+    """Writing at the end would restore the size, with a hole instead of the bytes."""
     left(part)
     if look not in ("acquire", "commit"):
         part.acquire()
@@ -248,7 +248,7 @@ def test_only_a_synced_file_gets_its_final_name(part: PartFile) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="folders cannot be synced there")
 def test_a_rename_that_cannot_be_synced_is_undone(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next sync of the folder would succeed: so the folder has to be changed once more."""
+    """The next sync of the folder would succeed without effect, so the folder has to be changed again."""
     left(part)
     final = part.path.with_name("final")
     with monkeypatch.context() as patch:
@@ -302,7 +302,7 @@ def test_a_successor_detects_that_the_file_was_replaced(part: PartFile) -> None:
     left(part)
     exchange(part.path, bytes(SIZE))
     again = PartFile(part.path, SIZE, predecessor=part)
-    again.acquire()  # nothing is counted on
+    again.acquire()  # no recorded bytes are used
     again.release()
     again = PartFile(part.path, SIZE, predecessor=part)
     again.restore(part.synced(RangeSet([(0, SIZE)])))
@@ -338,7 +338,7 @@ def test_bytes_written_during_a_sync_are_synced_next_time(
         synced.append(fd)
         if len(synced) == 1:
             writer.start()
-            if way == "positioned":  # else the write waits for the sync
+            if way == "positioned":  # otherwise the write waits for the sync
                 writer.join(10)
 
     part.acquire()
@@ -369,7 +369,7 @@ def test_commit_replaces_the_old_file(part: PartFile, tmp_path: Path, syncs: lis
     part.release()
     synced = len(syncs)
     part.commit(final)
-    assert synced == 1  # before the name
+    assert synced == 1  # before the rename
     assert final.read_bytes() == DATA
     assert not part.path.exists()
 
@@ -434,7 +434,7 @@ def test_a_folder_of_the_same_name_is_an_error(part: PartFile) -> None:
 
 
 def test_a_file_that_cannot_be_resized_is_closed(part: PartFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system with small files only (FAT32) says no to the size: every time, and nothing stays open."""
+    """A file system that limits file sizes (FAT32) refuses it each time, and no file stays open."""
 
     def too_large(fd: int, size: int) -> None:
         raise OSError(errno.EFBIG, "File too large")
@@ -462,7 +462,7 @@ def test_only_files_in_use_are_open(tmp_path: Path) -> None:
     assert open_files() == before
 
 
-# --- another file in its place ---------------------------------------------------------------------------------------
+# --- replaced files --------------------------------------------------------------------------------------------------
 
 
 def left(part: PartFile) -> None:
@@ -472,7 +472,7 @@ def left(part: PartFile) -> None:
 
 
 def exchange(path: Path, data: bytes) -> None:
-    """As a synchronising program does it: a file of its own, renamed into place."""
+    """Replace a file as synchronization programs do: write another file, and rename it."""
     other = path.with_name("synchronised")
     other.write_bytes(data)
     os.utime(other, ns=(1, 1))
@@ -480,7 +480,7 @@ def exchange(path: Path, data: bytes) -> None:
 
 
 def test_a_replaced_file_is_detected(part: PartFile, tmp_path: Path) -> None:
-    """Its bytes were hashed as they came and are not read again: another file would get the final name unseen."""
+    """Bytes hashed on arrival are not read again, so another file would get the final name unverified."""
     left(part)
     exchange(part.path, bytes(SIZE))
     with pytest.raises(PartLost, match="another file"):
@@ -500,7 +500,7 @@ def test_unstable_inode_numbers_are_not_a_replacement(part: PartFile, tmp_path: 
     other.replace(part.path)
     part.acquire()
     part.release()
-    os.utime(part.path, ns=(1, 1))  # same number, other time
+    os.utime(part.path, ns=(1, 1))  # the same inode number, another time
     part.commit(tmp_path / "final")
     assert (tmp_path / "final").read_bytes() == DATA
 
@@ -513,7 +513,7 @@ def test_a_missing_part_file_is_lost_and_not_a_folder_error(part: PartFile, tmp_
 
 
 def test_a_part_file_with_recorded_bytes_is_not_recreated(tmp_path: Path) -> None:
-    """It would be full of holes."""
+    """A new file would have holes instead of the recorded bytes."""
     path = tmp_path / "a.part"
     part = PartFile(path, 1000)
     part.restore(RangeSet([(0, 500)]))

@@ -149,7 +149,7 @@ def test_a_link_that_leads_out_is_detected_at_use(tmp_path):
     with pytest.raises(UnsafeKey, match="leads out"):
         safe_path(out, "a/broken/deep/c.nc")
     (tmp_path / "out too").mkdir()
-    (out / "a" / "sibling").symlink_to(tmp_path / "out too")  # its path begins with the same letters
+    (out / "a" / "sibling").symlink_to(tmp_path / "out too")  # its path starts with that of `out`
     with pytest.raises(UnsafeKey, match="leads out"):
         safe_path(out, "a/sibling/c.nc")
 
@@ -162,7 +162,7 @@ def test_links_inside_and_a_linked_folder_are_accepted(tmp_path):
     assert safe_path(tmp_path / "out", "b/c.nc") == tmp_path / "out" / "b" / "c.nc"
 
 
-# --- clashes --------------------------------------------------------------------------------------------------------
+# --- conflicting keys -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

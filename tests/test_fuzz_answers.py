@@ -56,7 +56,7 @@ def bucket(server: Canned) -> Iterator[S3Bucket]:
 
 @pytest.fixture(scope="module", params=["fast", "plain"])
 def get_bucket(server: Canned, request: pytest.FixtureRequest) -> Iterator[S3Bucket]:
-    """The same with GETs in both ways."""
+    """The same, with both kinds of GETs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PLAIN_GET, "1" if request.param == "plain" else "")
         found = S3Bucket(settings_for(server, read_timeout=2.0))
@@ -65,7 +65,7 @@ def get_bucket(server: Canned, request: pytest.FixtureRequest) -> Iterator[S3Buc
 
 
 def page(*entries: str, truncated: str = "false", token: str = "", head: str = "") -> Answer:
-    """A listing whose fields say what they please."""
+    """Return a page of a listing with any values."""
     following = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n{head}<ListBucketResult xmlns="{NAMESPACE}">'
@@ -157,7 +157,7 @@ def test_any_listing_is_parsed_or_refused(
 
 LAUGHS = "".join(
     f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' if n else '<!ENTITY l0 "ha">' for n in range(9)
-)  # two gigabytes, when spelled out
+)  # two gigabytes when expanded
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ LAUGHS = "".join(
     [
         page(entry(key="e5/&l8;").replace("&amp;", "&"), head=f"<!DOCTYPE x [{LAUGHS}]>"),
         page(entry(key="e5/&x;").replace("&amp;", "&"), head='<!DOCTYPE x [<!ENTITY x SYSTEM "file:///etc/passwd">]>'),
-        page(*[entry(key=f"e5/{n:07}") for n in range(1_000_000 // 16)]),  # a page has 1000 at most
+        page(*[entry(key=f"e5/{n:07}") for n in range(1_000_000 // 16)]),  # a page has at most 1,000 keys
         page("<a>" * 1_000_000),
         Answer(200, "OK", {}, b"<ListBucketResult>" + b"x" * (responses.MAX_BYTES + 1), None),  # until it closes
         Answer.of(200, "OK", {"Content-Encoding": "gzip"}, b"\x1f\x8b" + bytes(100)),
@@ -175,7 +175,7 @@ LAUGHS = "".join(
 def test_xml_bombs_are_refused_with_little_memory(bucket: S3Bucket, server: Canned, answer: Answer) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises((BadResponse, ServerFault)):  # botocore may take it for an error in disguise
+        with pytest.raises((BadResponse, ServerFault)):  # botocore may treat it as a server error
             listed(bucket, server, answer)
         assert tracemalloc.get_traced_memory()[1] < 6 * responses.MAX_BYTES
     finally:
@@ -183,7 +183,7 @@ def test_xml_bombs_are_refused_with_little_memory(bucket: S3Bucket, server: Cann
 
 
 def test_endless_listings_are_refused(bucket: S3Bucket, server: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Always another token, and nothing new; or always something new."""
+    """Pages with new tokens but without new keys, and pages with new keys forever."""
     empty = [page(truncated="true", token=f"t{n}") for n in range(40)]
     with pytest.raises(BadResponse, match="no end"):
         listed(bucket, server, *empty)
@@ -204,7 +204,7 @@ def test_empty_pages_within_a_listing_are_accepted(bucket: S3Bucket, server: Can
 
 @pytest.mark.parametrize("kind", ["drip", "slow-down"])
 def test_a_response_that_arrives_byte_by_byte_is_given_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each byte begins the socket's timeout anew."""
+    """Each byte restarts the socket's timeout."""
     monkeypatch.setattr(responses, "MAX_SECONDS", 0.3)
     with FaultServer() as server:
         for n in range(50):
@@ -216,7 +216,7 @@ def test_a_response_that_arrives_byte_by_byte_is_given_up(kind: str, monkeypatch
         bucket.drop_idle_connections()
 
 
-# --- the answer to a GET
+# --- responses to GET
 
 
 LATIN = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=20)
@@ -253,7 +253,7 @@ def test_only_requested_bytes_are_returned(
     except Era5Error:
         pass
     assert (DATA[100:2100] if body == DATA[100:2100] else body).startswith(bytes(came))
-    whole = status == 200 and length.strip() == str(len(DATA))  # Range was ignored: all of it comes, and is read
+    whole = status == 200 and length.strip() == str(len(DATA))  # Range was ignored: the whole object is read
     assert len(came) <= (len(DATA) if whole else 2000)
     if came and not whole:
         assert content_range == f"bytes 100-2099/{len(DATA)}"

@@ -42,21 +42,21 @@ PLAN = plan_of(objects(12))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all examples of this module; each writes its files anew."""
+    """One folder for all examples of this module, each of which writes its own files."""
     return tmp_path_factory.mktemp("fuzz")
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda fd: None)  # what a power cut leaves is another test's question
+    monkeypatch.setattr(os, "fsync", lambda fd: None)  # these tests are not about power cuts
 
 
-# --- the resume file, by somebody who knows how to sign it
+# --- the resume file, changed by somebody who can compute its checksum
 
 
 @cache
 def begun() -> tuple[str, dict[str, Any]]:
-    """The id of a session with something of everything, and its resume file."""
+    """Return the id of a session with every kind of content, and its resume file."""
     with tempfile.TemporaryDirectory() as out, Session.begin(Path(out), PLAN, Settings()) as session:
         session.save(example_checkpoint(PLAN))
         body = json.loads((Path(out) / ".era5dl" / f"{session.id}.json").read_bytes())
@@ -64,7 +64,7 @@ def begun() -> tuple[str, dict[str, Any]]:
 
 
 def signed(body: Any) -> bytes:
-    """With a right checksum, whatever it says."""
+    """Return the content with a correct checksum."""
     with contextlib.suppress(Malformed, TypeError, AttributeError):
         body.pop("checksum", None)
         body = {"checksum": hashlib.sha256(canonical_json(body)).hexdigest(), **body}
@@ -74,7 +74,7 @@ def signed(body: Any) -> bytes:
 @bounded(80)
 @given(st.data())
 def test_any_signed_resume_file_is_used_or_refused(folder: Path, data: st.DataObject) -> None:
-    """Not only read: opened, listed, shown, and made a run of."""
+    """It is opened, listed, displayed, and used for a run."""
     session_id, right = begun()
     home = folder / ".era5dl"
     home.mkdir(exist_ok=True)
@@ -196,7 +196,7 @@ def test_any_lock_file_is_parsed_or_ignored(folder: Path, raw: Any) -> None:
 
 
 def test_a_time_after_the_year_3000_is_refused() -> None:
-    """Windows shows none beyond 3000: a list of sessions must not break off at one such."""
+    """Windows cannot convert later times, and such a session must not break the list of sessions."""
     with pytest.raises(Malformed, match="not a time"):
         Owner.parse(json.dumps({**OWNER, "since": 32_503_680_000}).encode())
 
@@ -216,7 +216,7 @@ def test_any_list_of_sessions_is_read_or_renamed(folder: Path, data: st.DataObje
     assert (index.entries()[0].id, index.entries()[0].folder) == (before.id, before.folder)
 
 
-# --- the window's settings
+# --- preferences of the window
 
 
 @bounded(150)

@@ -163,7 +163,7 @@ def test_any_key_stays_within_the_folder(tmp_path_factory: pytest.TempPathFactor
         assert not any(letter in name for name in names for letter in '<>:"|?*\\')
 
 
-# --- what goes into a log
+# --- redaction and log
 
 
 SECRET = st.text("abcXYZ019%@:/!", min_size=6, max_size=20).filter(lambda text: "//" not in text).map("zQ{}".format)
@@ -180,7 +180,7 @@ def test_any_password_of_a_proxy_is_redacted(secret: str, scheme: str, around: s
     assert secret not in Redactor(urls=[url])(f"{around} cannot reach {url} ({secret}) {around}")
 
 
-@pytest.mark.timeout(30)  # what is meant are hours
+@pytest.mark.timeout(30)  # catastrophic backtracking would take hours
 @pytest.mark.parametrize(
     "piece", ["a:", "a@", "/home/", "\\", "a.", ":", "ab:@", "password=", "1.", "token", "f:f:", "/a"]
 )

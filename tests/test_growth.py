@@ -33,7 +33,7 @@ def keys(count: int) -> list[str]:
 
 
 def cost(step: Callable[[], T], objects: int = OBJECTS) -> tuple[T, float, float]:
-    """What it gives, the bytes an object that stay, and those that were there at once."""
+    """Return the result of a call, and the remaining and the peak bytes per object."""
     gc.collect()
     before, _ = tracemalloc.get_traced_memory()
     tracemalloc.reset_peak()
@@ -44,7 +44,7 @@ def cost(step: Callable[[], T], objects: int = OBJECTS) -> tuple[T, float, float
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Iterator[Plan]:
-    """A plan, after all that costs something only once has been done once."""
+    """Create a plan, after a smaller one, so that one-time costs do not count."""
     small = plan_keys(["a/1", "a/2"], MemoryBucket(["a/1"]))
     Session.begin(tmp_path / "first", small, SETTINGS).close()
     Session.open(tmp_path / "first").close()
@@ -76,7 +76,7 @@ def test_memory_per_object_of_planning_a_selection(plan: Plan) -> None:
 
 
 def test_memory_per_object_of_starting_and_resuming_a_session(plan: Plan, tmp_path: Path) -> None:
-    for _ in range(2):  # the plan is written first, compared then
+    for _ in range(2):  # the plan is written the first time, and compared the second time
         session, kept, most = cost(lambda: Session.begin(tmp_path / "out", plan, SETTINGS))
         assert kept < 10
         assert most < 90

@@ -109,7 +109,7 @@ def test_a_variable_can_be_found_by_its_name_in_any_language():
     assert catalog_text.variable_names(find_variable("2t")) == ("2 metre temperature", "2 米气温")
 
 
-# --- the rules, each with a source that breaks it
+# --- rules for the source, each with a source that violates it
 
 
 def rules(tmp_path: Path, source: str) -> tuple[list[texts.Text], list[str]]:
@@ -189,7 +189,7 @@ def test_an_underscore_is_a_normal_name_without_gettext(tmp_path):
 
 @pytest.fixture
 def workshop(tmp_path, monkeypatch):
-    """A source with one page, and a catalogue, for the tool to work on."""
+    """A source file with one page, and a catalogue, for the tool."""
     page, catalogue = tmp_path / "page.py", tmp_path / "era5dl.po"
     head = texts.CATALOGUE.read_text(encoding="utf-8").partition("\n\n")[0]
     catalogue.write_text(
@@ -519,7 +519,7 @@ def test_malformed_macos_preferences_are_ignored(tmp_path, content):
     assert mac_languages(path) == []
 
 
-# --- words for the engine's facts
+# --- texts for states and errors of the engine
 
 
 ALL_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Era5Error)]

@@ -25,7 +25,7 @@ from era5dl.gui.theme.theme import Theme
 
 pytest_plugins = ["tests.gui_screen"]
 
-HIDDEN = {"geometry", "request_width", "selection"}  # what the window remembers by itself
+HIDDEN = {"geometry", "request_width", "selection"}  # preferences that the window saves by itself
 
 
 def test_every_setting_has_a_field() -> None:
@@ -197,7 +197,7 @@ def test_choosing_a_folder(scene: Scene, tmp_path: Path) -> None:
         if child.winfo_class() == "TButton"
     )
     button.invoke()
-    assert scene.changes == []  # the person thought better of it
+    assert scene.changes == []  # the user has cancelled
     scene.answer = str(tmp_path)
     button.invoke()
     assert scene.changes[-1].folder == str(tmp_path)

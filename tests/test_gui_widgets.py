@@ -407,7 +407,7 @@ def test_clicks_select_rows(scene: Scene) -> None:
     assert scene.selections[-1] == {7}
     scene.table.select([1, 99_999])
     assert scene.table.selection == {1, 99_999}
-    assert scene.selections[-1] == {7}  # tells nobody
+    assert scene.selections[-1] == {7}  # no callback was called
 
 
 def test_keys_move_and_select(scene: Scene) -> None:
@@ -435,7 +435,7 @@ def test_selection_and_scroll_position_survive_sorting(scene: Scene) -> None:
     scene.table.refresh()
     assert scene.table.selection == {2, 4}
     assert scene.table.top == top
-    keys(scene.canvas, "Up")  # from where the row of the cursor is now
+    keys(scene.canvas, "Up")  # from the current position of the focused row
     assert scene.table.selection == {5}
 
 
@@ -459,7 +459,7 @@ def test_a_click_on_a_title_sorts_and_is_shown(scene: Scene) -> None:
     assert scene.sorts == ["file", "state"]
     before = len(scene.canvas.find_withtag("header"))
     scene.canvas.event_generate("<ButtonPress-1>", x=30, y=8)
-    scene.canvas.event_generate("<ButtonRelease-1>", x=90, y=8)  # thought better of it
+    scene.canvas.event_generate("<ButtonRelease-1>", x=90, y=8)  # released elsewhere
     scene.canvas.update()
     assert scene.sorts == ["file", "state"]
     scene.table.show_sort("state", descending=True)
@@ -599,11 +599,11 @@ def test_a_filter_shows_items_with_all_words_and_keeps_them_checked(root: tk.Tk,
     assert not tree.tree.item("g1", "open") and tree.tree.item("g0", "open")
     assert heard == []
     tree.filter("10 metre v")
-    keys(tree.tree, "Home", "Return", "Return", "Return")  # closed while searching: not for later
+    keys(tree.tree, "Home", "Return", "Return", "Return")  # closed only during the search
     tree.filter("")
     assert tree.tree.item("g0", "open")
     tree.filter("10 metre v")
-    keys(tree.tree, "Home", "space")  # a group: of its leaves only those shown
+    keys(tree.tree, "Home", "space")  # a group: only its visible leaves
     assert tree.get() == {"10u", "10v", "2t"}
 
 
@@ -773,7 +773,7 @@ def test_the_number_field(root: tk.Tk, theme: Theme) -> None:
     stepper.variable.set("4")
     assert heard[-1] == 4
     stepper.set(1)
-    assert heard[-1] == 4  # set tells nobody
+    assert heard[-1] == 4  # `set` calls no callback
 
 
 def test_the_segmented_control(root: tk.Tk, theme: Theme) -> None:
@@ -823,7 +823,7 @@ def test_the_banner_takes_no_room_without_a_message(root: tk.Tk, theme: Theme) -
     banner.hide()
     assert banner.text == ""
     root.update()
-    assert banner.winfo_height() == high  # lingers, so that a flicker does not shake the page
+    assert banner.winfo_height() == high  # it stays for a moment, so that the page does not jump
     banner.show(BannerKind.INFO, "It goes on.")
     root.update()
     assert banner.text == "It goes on." and not banner._button.winfo_manager()

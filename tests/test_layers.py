@@ -14,7 +14,7 @@ import pytest
 
 HOUSE = Path(__file__).parent.parent / "era5dl"
 
-FLOORS = [  # from the cellar up; rooms of one floor do not know one another
+FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"errors", "ranges", "redaction", "bucket.cancellation"},
     {"hdf5"},
     {"formatting", "thread_registry", "catalog", "proof", "bucket.interface"},
@@ -29,7 +29,7 @@ FLOORS = [  # from the cellar up; rooms of one floor do not know one another
     {"bucket.s3", "session"},
     {"engine", "log_file"},
     {"diagnosis", "api"},
-    {""},  # era5dl/__init__.py, whose names are those of api
+    {""},  # era5dl/__init__.py, which exports the names of api
     {"cli", "gui.theme"},
     {"gui.widgets", "gui.text.i18n", "gui.backend"},
     {"gui.menus", "gui.text"},
@@ -78,7 +78,7 @@ MODULES = {name.removesuffix("__init__").rstrip(".") if name != "__init__" else 
 
 
 def floor_of(module: str) -> int:
-    """The number of its floor, by the longest name that fits; -1 for a module that has none."""
+    """Return the number of a module's floor, by the longest matching name; -1 if there is none."""
     parts = module.split(".")
     for length in range(len(parts), 0, -1):
         name = ".".join(parts[:length])
@@ -89,7 +89,7 @@ def floor_of(module: str) -> int:
 
 
 def room_of(module: str) -> str:
-    """What moves between floors as one: a package, or a module where the table names it."""
+    """Return the package of a module, or the module itself if FLOORS contains it."""
     named = {room for rooms in FLOORS for room in rooms}
     parts = module.split(".")
     return next((n for i in range(len(parts), 0, -1) if (n := ".".join(parts[:i])) in named), module)
@@ -102,14 +102,14 @@ def tree(path: Path) -> ast.Module:
 
 @cache
 def imported(path: Path) -> tuple[tuple[str, int], ...]:
-    """Every module that this one imports, wherever in it that stands, with the line."""
+    """Return all modules that this one imports, at any place, with the line."""
     return tuple(_imported(path))
 
 
 def _imported(path: Path) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            for alias in node.names:  # a bare `import era5dl` is for the version: the rest of it is api's
+            for alias in node.names:  # `import era5dl` is for the version; all other names belong to api
                 yield "era5dl.__version__" if alias.name == "era5dl" else alias.name, node.lineno
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: names are written out in full"
@@ -121,7 +121,7 @@ def _imported(path: Path) -> Iterator[tuple[str, int]]:
 
 @cache
 def own(path: Path) -> tuple[tuple[str, int], ...]:
-    """The same, of our own modules only, named as in FLOORS. The version is everybody's."""
+    """Return the imported modules of era5dl, named as in FLOORS. Every module may import the version."""
     return tuple(
         (name.removeprefix("era5dl").lstrip("."), line)
         for name, line in imported(path)
@@ -132,7 +132,7 @@ def own(path: Path) -> tuple[tuple[str, int], ...]:
 def test_every_module_has_a_floor() -> None:
     homeless = [module for module in MODULES if floor_of(module) < 0 and module != "bucket"]
     assert homeless == [], "a new module needs a floor: put it into FLOORS"
-    assert own(MODULES["bucket"]) == ()  # it has modules on several floors, and nothing of its own
+    assert own(MODULES["bucket"]) == ()  # its modules are on several floors, so it must not import any
 
 
 def test_imports_point_down() -> None:
@@ -146,7 +146,7 @@ def test_imports_point_down() -> None:
 
 
 def reachable(module: str) -> set[str]:
-    """All modules that this one imports, directly or through others."""
+    """Return all modules that this one imports, directly or indirectly."""
     found: set[str] = set()
     todo = [module]
     while todo:
@@ -157,7 +157,7 @@ def reachable(module: str) -> set[str]:
 
 
 def test_there_are_no_import_circles() -> None:
-    """Imports under TYPE_CHECKING and imports inside functions count, too: modules that need each other are one."""
+    """Imports under TYPE_CHECKING and inside functions count, too: modules that need each other belong together."""
     reached = {module: reachable(module) for module in MODULES}
     circles = {
         tuple(sorted(other for other in names if module in reached[other]))
@@ -183,13 +183,13 @@ def test_third_party_libraries_stay_in_their_packages() -> None:
 
 
 def is_in(module: str, path: Path, room: str) -> bool:
-    """Whether a module is this room, or in it. The room "x.__init__" is the module of the package x alone."""
+    """Return whether a module is this package, or in it. "x.__init__" means only the module of the package x."""
     name = f"{module}.__init__" if path.name == "__init__.py" else module
     return f"{name}.".startswith(f"{room}.")
 
 
 def test_in_the_window_only_the_backend_drives_the_core() -> None:
-    """All other rooms of the window know the core's values (events, snapshots, summaries), and start nothing."""
+    """The other packages of the window use values of the core (events, snapshots, summaries), but start nothing."""
     wrong = [
         f"era5dl.{module} imports era5dl.{name} in line {line}"
         for module, path in MODULES.items()

@@ -19,7 +19,7 @@ NAMES = ("a/é.txt", "ü/plain.txt", "a/plain.txt")
 
 
 def python(*words: object, **environ: str) -> tuple[int, str]:
-    """Exit code, and all that was said."""
+    """Return the exit code, and the whole output."""
     clean = {name: value for name, value in os.environ.items() if name not in ("LANG", "LC_CTYPE", "PYTHONIOENCODING")}
     done = subprocess.run(
         [sys.executable, *map(os.fspath, map(_word, words))],

@@ -82,7 +82,7 @@ def test_a_hundred_thousand_sessions_are_listed_quickly(tmp_path: Path) -> None:
 def test_sessions_with_large_files_are_listed_quickly(tmp_path: Path) -> None:
     home = tmp_path / ".era5dl"
     home.mkdir()
-    (home / f"{0:012x}.json").write_text(json.dumps([[1] * 10] * 120_000))  # nearly as much as is looked at
+    (home / f"{0:012x}.json").write_text(json.dumps([[1] * 10] * 120_000))  # slightly less than the maximum size
     for number in range(1, 400):
         os.link(home / f"{0:012x}.json", home / f"{number:012x}.json")
     began = time.monotonic()

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from era5dl.ranges import RangeSet
 
-END = 40  # small, so that ranges meet, touch and swallow one another all the time
+END = 40  # small, so that ranges often overlap, touch and contain each other
 
-bounds = st.tuples(st.integers(0, END), st.integers(0, END))  # empty and turned round ones included
+bounds = st.tuples(st.integers(0, END), st.integers(0, END))  # including empty and reversed ones
 steps = st.lists(st.tuples(st.sampled_from(["add", "remove"]), bounds), max_size=30)
 
 
 def both(history: list[tuple[str, tuple[int, int]]]) -> tuple[RangeSet, set[int]]:
-    """The same changes made to a RangeSet and to a set."""
+    """Apply the same changes to a RangeSet and to a set."""
     ranges, model = RangeSet(), set[int]()
     for verb, (start, stop) in history:
         getattr(ranges, verb)(start, stop)
@@ -24,7 +24,7 @@ def both(history: list[tuple[str, tuple[int, int]]]) -> tuple[RangeSet, set[int]
 
 
 def runs(numbers: set[int]) -> list[tuple[int, int]]:
-    """The unbroken runs of a set of integers, in order."""
+    """Return the contiguous ranges of a set of integers, in order."""
     starts = sorted(n for n in numbers if n - 1 not in numbers)
     stops = sorted(n + 1 for n in numbers if n + 1 not in numbers)
     return list(zip(starts, stops, strict=True))

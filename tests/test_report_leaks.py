@@ -65,7 +65,7 @@ def report(folder: Path, data: ReportData) -> str:
 
 
 def planted_session(folder: Path, title: str) -> None:
-    """A session with a lock of another computer, as somebody may have sent it."""
+    """Create a session with a lock of another computer, as another person may have sent it."""
     made = plan_of(objects(3))
     with Session.begin(folder, made, Settings()) as session:
         path = folder / ".era5dl" / f"{session.id}.json"

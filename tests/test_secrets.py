@@ -41,7 +41,7 @@ SECRET = "zQ9vuLt7"
     ],
 )
 def test_no_command_prints_or_stores_a_proxy_password(tmp_path: Path, command: str, how: str, debug: str) -> None:
-    with socket.socket() as closed:  # bound, and not listening: whoever connects is refused
+    with socket.socket() as closed:  # bound but not listening, so that connections are refused
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
         address = {
@@ -58,7 +58,7 @@ def test_no_command_prints_or_stores_a_proxy_password(tmp_path: Path, command: s
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_no_exception_contains_a_proxy_password(scheme: str) -> None:
-    """Not even in the traceback, which ERA5DL_DEBUG shows and people send around."""
+    """Not even in the traceback, which ERA5DL_DEBUG shows and users send to others."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         proxy = f"{scheme}://user:{SECRET}@127.0.0.1:{closed.getsockname()[1]}"
@@ -209,7 +209,7 @@ def test_reasons_are_stored_without_secrets(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="rights of Unix")
 def test_private_files_are_readable_only_by_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where an earlier version, or a umask, has left it open."""
+    """Also if an earlier version, or the umask, has created them with wider permissions."""
     state = tmp_path / "state"
     monkeypatch.setenv("ERA5DL_STATE_DIR", str(state))
     before = os.umask(0)

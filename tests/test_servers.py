@@ -27,7 +27,7 @@ PARTS_DATA = pseudo_random("parts", 5 * MIB + 123_456)
 
 @pytest.fixture(params=["seaweed", "fault_server"])
 def server(request: pytest.FixtureRequest) -> Iterator[Seaweed | FaultServer]:
-    """Each of the two, with the same objects in it."""
+    """Each of the two servers, with the same objects."""
     server: Seaweed | FaultServer = request.getfixturevalue(request.param)
     server.put(PLAIN, PLAIN_DATA)
     server.put(PARTS, PARTS_DATA, part_size=5 * MIB)

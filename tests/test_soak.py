@@ -22,7 +22,7 @@ WORKERS = 8
 
 
 def _soak(who: str, folder: Path, objects: int) -> Run:
-    """Bursts, outages and cut connections every few seconds, over a quick line."""
+    """Run a short soak test: bursts, outages and broken connections every few seconds, over a fast line."""
     items = make_items(objects, seed=3)
     with FaultServer() as server:
         fill(server, items)
@@ -76,7 +76,7 @@ def test_the_predecessor_is_measured_in_the_same_way(runs: list[Run]) -> None:
     ("rise", "flat"), [(0.0, True), (0.02, True), (0.5, False), (-0.5, False)], ids=["none", "no matter", "up", "down"]
 )
 def test_a_trend_is_distinguished_from_noise(rise: float, flat: bool) -> None:
-    """50 records with noise of a twentieth; `rise` is how far the curve goes on the whole way."""
+    """50 records with noise of 5 %. rise: total increase of the curve."""
     dice = random.Random(1)
     values = [100 * (1 + rise * n / 49) + dice.gauss(0, 5) for n in range(50)]
     found = trend(values)

@@ -28,7 +28,7 @@ FOLDERS = 16
 
 
 def python(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Python with these words; a crash writes its traceback to stderr."""
+    """Run Python with these arguments. A crash writes a traceback to stderr."""
     environ = {**os.environ, "PYTHONFAULTHANDLER": "1"}
     return subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, encoding="utf-8", timeout=60, env=environ, **options
@@ -44,7 +44,7 @@ def script(text: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def key_list(tmp_path: Path, server: FaultServer) -> Path:
-    """One key in each of many folders, and the objects."""
+    """Create objects in many folders, and return a list of their keys, one per folder."""
     keys = [f"folder{number:02}/one.nc" for number in range(FOLDERS)]
     for key in keys:
         server.put(key, key.encode() * 1000)
@@ -64,11 +64,11 @@ def planners() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("planner-")]
 
 
-# --- threads are asked, and end
+# --- threads are stopped at the exit
 
 
 def test_cancelled_planning_leaves_no_thread_in_a_handshake() -> None:
-    """The server takes connections and says nothing at all: without being ended they would wait for a minute."""
+    """The server accepts connections but never answers. Without being stopped, threads would wait for a minute."""
     with ExitStack() as open_connections, socket.create_server(("127.0.0.1", 0), backlog=FOLDERS) as silent:
         silent.settimeout(20)
         endpoint = f"https://127.0.0.1:{silent.getsockname()[1]}"
@@ -86,7 +86,7 @@ def test_cancelled_planning_leaves_no_thread_in_a_handshake() -> None:
         thread.start()
         for _ in range(4):
             connection = open_connections.enter_context(silent.accept()[0])
-            assert connection.recv(1) == b"\x16"  # a handshake has begun
+            assert connection.recv(1) == b"\x16"  # a handshake has started
         assert len(planners()) == 4
         cancel.set()
         thread.join(10)
@@ -95,7 +95,7 @@ def test_cancelled_planning_leaves_no_thread_in_a_handshake() -> None:
 
 
 def test_the_interpreter_exit_stops_and_waits_for_downloads() -> None:
-    """As a library: whoever leaves in the middle of a download leaves no thread behind."""
+    """As a library: an exit during a download leaves no thread."""
     done = script("""
         import threading
         from era5dl import thread_registry
@@ -135,7 +135,7 @@ def test_a_thread_that_cannot_be_stopped_does_not_block_the_exit_or_lose_output(
 
 @pytest.mark.slow
 def test_a_failed_plan_ends_with_its_exit_code(fault_server_tls: FaultServer, tmp_path: Path) -> None:
-    """Sixteen threads find the certificate untrusted at once: one says so, fifteen are still at it."""
+    """Sixteen threads find the certificate untrusted at the same time. One reports it while fifteen still run."""
     keys = key_list(tmp_path, fault_server_tls)
     for _ in range(12):
         done = era5dl("plan", "--keys-file", keys, "--endpoint-url", fault_server_tls.endpoint_url)
@@ -186,11 +186,11 @@ def test_commands_work_without_stdout_and_stderr() -> None:
     assert done.returncode == 0
 
 
-# --- a system that gives few threads
+# --- systems that limit the number of threads
 
 
 def few_threads(most: int) -> Callable[[], None]:
-    """A limit for the child: of its address space, of which each thread's stack takes two GiB."""
+    """Limit the threads of a child process by its address space, of which each stack takes 2 GiB."""
 
     def limit() -> None:
         import resource
@@ -250,8 +250,8 @@ def test_a_system_without_threads_is_reported_with_a_remedy(
     ],
 )
 def test_an_interrupt_at_any_point_has_exit_code_130(tmp_path: Path, place: str) -> None:
-    """Python remembers a KeyboardInterrupt that passed through exec(), and in the end dies of SIGINT for it; of one
-    that comes while a class is being made it makes a RuntimeError."""
+    """Python exits by SIGINT after a KeyboardInterrupt in exec(), and converts one during the creation of a class to a
+    RuntimeError."""
     program = f"""
         import signal, sys
         import era5dl.cli.commands.catalog as commands

