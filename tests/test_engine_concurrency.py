@@ -8,14 +8,14 @@ from itertools import pairwise
 
 import pytest
 
-from era5dl.engine.concurrency import LEAST, AutoConcurrency, Reason, Sample
+from era5dl.engine.concurrency import LEAST, LONG_START, AutoConcurrency, Reason, Sample
 from tests.simulated_link import Link, Simulation, throughput
 
 MB = 1e6
 LOSSY = Link(25 * MB, 0.2, loss=0.005)
 LOSSIER = Link(25 * MB, 0.3, loss=0.01)
 LONG = Link(25 * MB, 0.2)
-HOME = Link(2.5 * MB, 0.04)
+HOME = Link(2.5 * MB, 0.04, queue=0.5 * MB)
 FAST = Link(125 * MB, 0.005)
 SHAPED = Link(1000 * MB, 0.02, per_connection=2 * MB)
 REFUSING = replace(SHAPED, refuses_above=20)
@@ -31,11 +31,17 @@ class Course:
     simulation: Simulation
     numbers: list[tuple[float, int]]
     received: list[tuple[float, float]]
+    refusals: list[tuple[float, int]]
 
     def speed(self, since: float, until: float) -> float:
         """Bytes per second between two moments."""
         inside = [bytes_ for now, bytes_ in self.received if since <= now <= until]
         return (inside[-1] - inside[0]) / (until - since)
+
+    def refused(self, since: float, until: float) -> int:
+        """Requests that were refused between two moments."""
+        inside = [count for now, count in self.refusals if since <= now <= until]
+        return inside[-1] - inside[0]
 
 
 def run(
@@ -46,20 +52,29 @@ def run(
     seed: int = 1,
     change_sample: Callable[[Sample], Sample] = lambda sample: sample,
     control: AutoConcurrency | None = None,
+    size: float = 1e15,
 ) -> Course:
     """A run over this link, which becomes another one at the moments given."""
     control = control or AutoConcurrency()
     simulation, due, coming = Simulation(link, seed), 0.0, list(changes)
-    course = Course(control, simulation, [(0.0, control.number)], [])
+    course = Course(control, simulation, [(0.0, control.number)], [], [])
     while simulation.now < seconds:
         if coming and simulation.now >= coming[0][0]:
             simulation.link = coming.pop(0)[1]
         if simulation.now >= due:
             due += EVERY
-            trip = simulation.link.round_trip
-            sample = Sample(simulation.now, int(simulation.received), control.number, trip, simulation.refused)
+            sample = Sample(
+                simulation.now,
+                int(simulation.received),
+                control.number,
+                remaining=int(size - simulation.received),
+                round_trip=simulation.shortest_trip,
+                refused=simulation.refused,
+                answered=simulation.answered,
+            )
             course.numbers.append((simulation.now, control.observe(change_sample(sample))))
             course.received.append((simulation.now, simulation.received))
+            course.refusals.append((simulation.now, simulation.refused))
         simulation.step(control.number)
     return course
 
@@ -72,7 +87,7 @@ def best_fixed(link: Link, seconds: float) -> float:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize(
     ("link", "part"),
-    [(LOSSY, 0.87), (LOSSIER, 0.84), (LONG, 0.95), (HOME, 0.98), (FAST, 0.98), (SHAPED, 0.9)],
+    [(LOSSY, 0.95), (LOSSIER, 0.9), (LONG, 0.93), (HOME, 0.98), (FAST, 0.98), (SHAPED, 0.9)],
     ids=["lossy", "lossier", "long", "home", "fast", "shaped"],
 )
 def test_half_a_minute_gives_nearly_the_speed_of_the_best_fixed_number(link: Link, part: float, seed: int) -> None:
@@ -85,10 +100,11 @@ def test_where_each_connection_is_limited_the_ceiling_is_reached_in_seconds(link
     course = run(link, 60.0)
     assert next(now for now, number in course.numbers if number == 64) < 10.0
     assert course.control.number > 40
-    assert course.speed(30.0, 60.0) >= 0.95 * throughput(link, 64)
+    settled = (60 * throughput(link, 64, 60.0) - 30 * throughput(link, 64, 30.0)) / 30
+    assert course.speed(30.0, 60.0) >= 0.93 * settled
 
 
-@pytest.mark.parametrize("link", [LONG, HOME, FAST], ids=["long", "home", "fast"])
+@pytest.mark.parametrize("link", [HOME, FAST], ids=["home", "fast"])
 def test_where_the_line_is_full_fewer_connections_win(link: Link) -> None:
     course = run(link, 120.0)
     assert course.control.number <= 8
@@ -97,12 +113,42 @@ def test_where_the_line_is_full_fewer_connections_win(link: Link) -> None:
     assert course.speed(60.0, 120.0) >= 0.97 * link.rate
 
 
+def test_on_a_long_link_many_connections_are_used_at_first_and_fewer_later() -> None:
+    course = run(LONG, 150.0)
+    assert next(now for now, number in course.numbers if number == LONG_START) < 1.0
+    assert course.control.number <= 16
+    assert course.speed(0.0, 150.0) >= 0.95 * LONG.rate
+
+
+def test_a_loss_that_shows_only_after_a_fast_beginning_is_noticed() -> None:
+    """Before their first loss, 32 connections fill this line for some seconds; later they have a quarter of it."""
+    link = replace(LOSSY, rate=18 * MB)
+    course = run(link, 40.0)
+    assert course.control.number > 40
+    assert course.simulation.received / 40.0 >= 0.9 * best_fixed(link, 40.0)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_download_of_seconds_is_not_spent_on_comparisons(seed: int) -> None:
+    course = run(LONG, 10.0, seed=seed, size=10 * LONG.rate)
+    assert min(number for now, number in course.numbers if now > 1.0) == LONG_START
+
+
 def test_a_server_that_refuses_is_asked_for_what_it_gives() -> None:
     course = run(REFUSING, 120.0)
     assert 18 <= course.control.number <= 20
-    early = course.simulation.refused
-    assert early < 60
+    assert course.refused(30.0, 120.0) == 0
     assert course.speed(30.0, 120.0) >= 0.9 * 20 * 2 * MB
+
+
+def test_a_server_that_refuses_everything_is_not_forgiven() -> None:
+    """The throttle waits as long as the server asks; only an attempt to use more connections may be taken back."""
+    control, refused = AutoConcurrency(), 0
+    for step in range(100):
+        refused += 3
+        control.observe(Sample(step * EVERY, 0, control.number, 10**12, refused=refused))
+        assert not control.backed_off
+    assert control.number == 1
 
 
 def test_a_refusing_server_is_tried_again_later() -> None:

@@ -212,6 +212,21 @@ def test_the_full_number_of_requests_returns_after_throttling() -> None:
     assert throttle.allowed == 8
 
 
+def test_throttled_requests_of_too_many_workers_are_forgiven_when_there_are_fewer() -> None:
+    throttle = Throttle(64)
+    for second in range(4):
+        throttle.record_throttled(START + 2 * second, 60.0)
+    assert throttle.allowed < 19
+    throttle.set_workers(19)
+    throttle.forgive()
+    assert throttle.allowed == 19
+    assert throttle.paused_until <= START
+    throttle.record_throttled(START + 10, 1.0)
+    assert throttle.allowed == 19, "as at the start, the first one means nothing"
+    throttle.record_throttled(START + 10, 1.0)
+    assert throttle.allowed == 9
+
+
 def test_throttling_halves_the_requests_and_pauses_all() -> None:
     throttle = without_credit()
     throttle.record_throttled(START, 3.0)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.events import FileRetrying
+from era5dl.engine.transfer import Piece, Transfer
+from era5dl.engine.work_stealing import best_split
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.runs import fetch_all, wrong_files
 
@@ -32,3 +35,42 @@ def test_a_slow_connection_is_aborted_when_another_has_taken_over(fault_server: 
     ran = fetch_all(fault_server, tmp_path, workers=2, read_timeout=600)
     assert wrong_files(tmp_path, {"a.bin": data}) == []
     assert ran.events_of(FileRetrying) == [], "no attempt failed"
+
+
+def piece(remaining: int, *samples: tuple[float, int]) -> Piece:
+    """A piece of which so many bytes remain, and that was at these positions at these times."""
+    position = samples[-1][1]
+    transfer = Transfer(0, ObjectInfo("a.bin", position + remaining, '"0"'))
+    return Piece(transfer, position, position + remaining, started=samples[0][0], samples=list(samples))
+
+
+def test_over_a_long_round_trip_a_piece_is_not_split_when_the_new_request_would_come_too_late() -> None:
+    """Idle workers would otherwise split the last pieces again and again, and none would become fast."""
+    last = piece(2 * MIB, (0.0, 0), (10.0, 10 * MIB))
+    assert best_split([last], MIB, 10.0, round_trip=0.01) is not None
+    assert best_split([last], MIB, 10.0, round_trip=0.4) is None
+
+
+def test_over_a_long_round_trip_the_connection_keeps_more_of_its_piece() -> None:
+    last = piece(20 * MIB, (0.0, 0), (10.0, 10 * MIB))
+    near, far = best_split([last], MIB, 10.0, round_trip=0.01), best_split([last], MIB, 10.0, round_trip=0.4)
+    assert near is not None
+    assert far is not None
+    assert far.position > near.position + MIB // 2
+
+
+def test_a_request_that_waits_for_its_first_byte_over_a_long_round_trip_is_not_taken_for_stalled() -> None:
+    new = piece(8 * MIB, (0.0, 0), (1.5, 0))
+    split = best_split([new], MIB, 1.5, round_trip=0.4)
+    assert split is not None
+    assert split.failures == 0
+    assert split.position > 0, "it keeps a part"
+
+
+def test_only_the_last_seconds_of_a_connection_count() -> None:
+    """After a loss a connection is far slower than before, and its piece takes longer than its average suggests."""
+    steady = piece(4 * MIB, *((float(second), second * MIB) for second in range(11)))
+    slowed = piece(3 * MIB, *((float(second), min(second, 6) * MIB + second * MIB // 10) for second in range(11)))
+    split = best_split([steady, slowed], MIB, 10.0)
+    assert split is not None
+    assert split.piece is slowed

@@ -1,24 +1,28 @@
 """Automatic concurrency: searches for the smallest number of connections that gives the highest throughput.
 
-A hill climber over the number of connections n. It is fed a `Sample` several times a second and answers with n; it
+A hill climber over the number of connections n. It is fed a `Sample` several times a second and answers with n. It
 reads no clock and starts no thread, so that it can be tested against simulated links.
 
-Ramp. From `START`, n doubles after each measurement as long as that brings `WORTHWHILE` of what it would bring if
-connections did not share anything, that is n2/n1 - 1; after a step that brought nearly all of it, n is multiplied by
-four. This finds a limit per connection (loss on a long link, a server's shaper) in a few measurements, and stops after
-one where the line, the disk or the CPU is full. A measurement begins when connections made for it can have passed TCP's
-handshake and most of slow start, and goes on while throughput still grows within it. The last interval is then halved
-until the smallest n with `AS_GOOD` of the best throughput is known.
+Start. n is `START`, which fills a fast link. When the first response takes `LONG_TRIP` seconds or more, n becomes
+`LONG_START`: over a long round trip each connection is slow at first, and after each loss, whatever the line can do.
 
-Hold. n is compared with a neighbour now and then: A, B, A, so that a link whose speed drifts does not decide. More
-connections are kept if they bring `WORTHWHILE` of their share, fewer if they lose less than 1 - `AS_GOOD`: at equal
-speed fewer connections win, as a good neighbour on a shared line should have it. The wait between two comparisons
-doubles up to `LONGEST_WAIT` while they change nothing. When throughput leaves its usual band for `CHANGED_FOR` seconds,
-the link has changed, and the ramp starts again from where it stands.
+Growth. n is doubled after each measurement as long as the larger number brings enough: `ENOUGH_GAIN` of what it would
+bring if connections did not share anything, which is n2/n1 - 1. After a step that brought nearly all of that, n is
+multiplied by four. This finds a limit per connection (loss on a long link, a server's limit) in a few measurements, and
+ends after one where the line, the disk or the processor is the limit. A measurement begins when new connections have
+passed the handshake and most of TCP's slow start; it is made longer while throughput still grows by itself. Where the
+larger number brought nothing, or was refused (503, 429), n goes back to the number before; between a number that was
+accepted and one that was refused, the interval is halved.
 
-Refusals (503, 429) are the throttle's business; the number at which they began is a ceiling here until `REFUSED_FOR`
-seconds have passed. While something else limits (the user's rate limit, the disk, this machine's CPU, the end of the
-plan), samples say nothing about the link, and n neither grows nor shrinks.
+Hold. Now and then n is compared with a smaller or a larger number: A, B, A, so that a link whose speed drifts does not
+decide. The larger one is kept if it brings enough, the smaller one if it loses less than 1 - `SAME_SPEED`: at equal
+speed fewer connections win, as a good neighbour on a shared line. The pause between comparisons doubles up to
+`LONGEST_PAUSE` while they change nothing, and there are none when little remains to be downloaded. When throughput
+leaves its usual range, the link has changed, and n grows again from where it is. This is also how a lossy link shows:
+connections are fast until their first loss, so that a few of them can fill the line at the beginning, and not later.
+
+While something else limits the speed (the user's rate limit, the processor, a pause, the end of the plan), samples say
+nothing about the link, and n stays.
 
 Sources: additive increase and multiplicative decrease (Chiu & Jain 1989, doi 10.1016/0169-7552(89)90019-6); comparing
 the utility of two rates by experiment instead of reading congestion signals (PCC, Dong et al., NSDI 2015; Vivace, Dong
@@ -32,25 +36,32 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum
 
-START = 8  # connections; the number that is good for fast links, and was the fixed default
+START = 8  # connections
+LONG_START = 32  # connections, where a round trip takes LONG_TRIP
+LONG_TRIP = 0.15  # seconds
 LEAST = 4  # connections; one that is lost or slow does not stop the run
-WORTHWHILE = 0.3  # of what more connections bring where they share nothing
-AS_GOOD = 0.96  # of a throughput that counts as the same
+ENOUGH_GAIN = 0.15  # of what more connections bring where they share nothing
 NEARLY_ALL = 0.7  # of the same: the next step may be twice as long
-STEP = 1.4  # between a number and its neighbour, while holding
+SAME_SPEED = 0.96  # of a throughput that counts as the same
+NEIGHBOUR = 1.4  # the factor between two numbers that are compared while holding
 SETTLE = 0.4  # seconds, and SETTLE_TRIPS round trips, from a change of n to the start of a measurement
 SETTLE_TRIPS = 4
 MEASURE = 0.8  # seconds, and MEASURE_TRIPS round trips, that a measurement takes
-MEASURE_TRIPS = 3
-MOST_EXTENDED = 3  # times that a measurement is made longer while throughput still grows
-STILL_GROWING = 1.15  # second half of a measurement beside the first
-FIRST_WAIT = 8.0  # seconds between two comparisons
-LONGEST_WAIT = 60.0
-BAND = (0.65, 1.5)  # of the usual throughput: outside, the link has changed
-CHANGED_FOR = 3.0  # seconds
-REFUSED_FOR = 120.0  # seconds
-REFUSALS = 2  # within one measurement that count
-ENOUGH_BUSY = 0.7  # of the number; with fewer requests in flight, work is scarce, and the link is not measured
+MEASURE_TRIPS = 4
+MAX_EXTENSION = 3  # times that a measurement is made longer while throughput still grows
+STILL_GROWING = 1.15  # second half of a measurement, as a multiple of the first
+PAUSE = 8.0  # seconds, and PAUSE_TRIPS round trips, between two comparisons
+PAUSE_TRIPS = 100
+LONGEST_PAUSE = 120.0
+TO_GROW = 3  # measurements for which there must be enough to download, or n does not grow
+TO_COMPARE = 10  # the same for a comparison
+USUAL = (0.75, 1.5)  # of the throughput that is expected: outside of this range, the link has changed
+RECENT = 1.0  # seconds, and RECENT_TRIPS round trips, over which the present throughput is measured for that
+RECENT_TRIPS = 8
+REFUSED_FOR = 120.0  # seconds for which a number that was refused is not tried again
+MIN_REFUSALS = 2  # of requests, within one measurement, for a number to count as refused
+REFUSED_SHARE = 0.05  # of the requests, at least
+ENOUGH_BUSY = 0.7  # of n; with fewer requests in flight, work is scarce, and the link is not measured
 
 
 class Reason(Enum):
@@ -70,15 +81,18 @@ class Sample:
     """What the run has seen up to one moment.
 
     now: seconds, monotonic. received: bytes from the network since the start of the run. busy: requests in flight.
-    round_trip: seconds to the first byte of an answer, the shortest of late; 0 where unknown. refused: refusals (503,
-    429) since the start. limited_by: what limits the speed at this moment, if it is not the number of connections.
+    remaining: bytes that are still to be downloaded. round_trip: seconds to the first byte of a response, the shortest
+    of late; 0 where unknown. refused, answered: requests since the start, with 503 or 429, and with data. limited_by:
+    what limits the speed at this moment, if it is not the number of connections.
     """
 
     now: float
     received: int
     busy: int
+    remaining: int
     round_trip: float = 0.0
     refused: int = 0
+    answered: int = 0
     limited_by: Reason | None = None
 
 
@@ -88,8 +102,11 @@ class AutoConcurrency:
     def __init__(self, ceiling: int = 64, start: int = START) -> None:
         self.ceiling = ceiling
         self.reason = Reason.MEASURING
-        self._refused = (ceiling + 1, -REFUSED_FOR)  # the smallest number that was refused lately, and when
-        self._search = self._climb(min(start, ceiling))
+        self._refused = (ceiling + 1, -REFUSED_FOR)  # the smallest number that was refused recently, and when
+        self.backed_off = False  # the last change went down from a number that was refused when it was tried
+        self._accepted = 0  # the number that was measured last and not refused
+        self._last: Sample | None = None
+        self._search = self._grow(min(start, ceiling))
         self._measurement = next(self._search)
 
     @property
@@ -97,72 +114,119 @@ class AutoConcurrency:
         """How many connections there should be now."""
         return self._measurement.number
 
+    @property
+    def expected(self) -> int:
+        """How many connections there may be soon; pieces are cut for so many."""
+        return min(4 * self.number, self.ceiling) if self.reason is Reason.MEASURING else self.number
+
     def observe(self, sample: Sample) -> int:
-        """Take in what was seen; return how many connections there should be."""
-        measured = self._measurement.add(sample)
+        """Use what was seen; return how many connections there should be."""
+        first_response = sample.round_trip > 0 and (self._last is None or not self._last.round_trip)
+        self._last = sample
+        long_start = min(LONG_START, self.ceiling)
+        is_long = first_response and sample.round_trip >= LONG_TRIP and sample.limited_by is None
+        if is_long and self.number < long_start:
+            self._restart(self._grow(long_start), sample)
+        throughput = self._measurement.add(sample)
         if sample.limited_by is not None:
             self.reason = sample.limited_by
-        elif measured is not None:
-            if self._measurement.refused:
-                self._refused = (min(self._measurement.number, self._refused[0]), sample.now)
-            elif sample.now - self._refused[1] > REFUSED_FOR:
-                self._refused = (self.ceiling + 1, -REFUSED_FOR)
-            self._measurement = self._search.send(measured)
-        elif self._measurement.left_band(sample):
-            self._search = self._climb(self.number)
-            self._measurement = next(self._search)
+        elif throughput is not None:
+            self._finish_measurement(throughput, sample)
+        elif self._measurement.is_unusual(sample):
+            self._restart(self._grow(self.number), sample)
         return self.number
+
+    def _restart(self, search: _Search, sample: Sample) -> None:
+        self._search = search
+        self._measurement = next(search)
+        self._measurement.begin(sample)
+
+    def _finish_measurement(self, throughput: float, sample: Sample) -> None:
+        done = self._measurement
+        self.backed_off = done.refused and not done.holds and 0 < self._accepted < done.number
+        if done.refused:
+            self._refused = (min(done.number, self._refused[0]), sample.now)
+        else:
+            self._accepted = done.number
+            if sample.now - self._refused[1] > REFUSED_FOR:
+                self._refused = (self.ceiling + 1, -REFUSED_FOR)
+        if done.refused and done.holds:
+            self._restart(self._grow(max(1, done.number // 2)), sample)
+        else:
+            self._measurement = self._search.send(throughput)
+            self._measurement.begin(sample)
 
     @property
     def _most(self) -> int:
+        """The highest number that may be tried now."""
         return max(1, min(self.ceiling, self._refused[0] - 1))
 
-    def _climb(self, number: int) -> _Search:
-        """Double while that is worthwhile, then halve the last interval; then hold."""
+    def _grow(self, number: int) -> _Search:
+        """Increase the number while that brings enough; then hold."""
         self.reason = Reason.MEASURING
-        rates = {number: (yield _Measurement(number))}
-        high = 0  # the smallest number found to be no better than what is below it
-        factor, part = 2, 0.0
-        while not high or high - number > max(1, number // 5):
-            other = min(factor * number, self._most) if not high else (number + high) // 2
-            if other <= number:
+        throughput = yield _Measurement(number)
+        while not throughput and number > 1:  # refused
+            number = max(1, number // 2)
+            throughput = yield _Measurement(number)
+        factor, proportional, refused = 2, False, 0
+        while self._remaining(throughput) >= TO_GROW:
+            more = (number + refused) // 2 if refused else min(factor * number, self._most)
+            if more <= number or 0 < refused - number <= number // 5:
                 break
-            rates[other] = yield _Measurement(other)
-            part = _part_gained(number, rates[number], other, rates[other])
-            if part >= WORTHWHILE:
-                number, factor = other, 4 if part >= NEARLY_ALL else 2
+            there = yield _Measurement(more)
+            if not there:
+                refused = more
+                continue
+            part = _part_gained(number, throughput, more, there)
+            proportional = part >= NEARLY_ALL
+            if part >= ENOUGH_GAIN:
+                number, throughput, factor = more, there, 4 if proportional else 2
+            elif factor == 4:
+                factor = 2
             else:
-                high = other
-        best = max(rates.values())
-        number = min(tried for tried, rate in rates.items() if rate >= AS_GOOD * best)
-        yield from self._hold(number, best, LONGEST_WAIT if part >= NEARLY_ALL else FIRST_WAIT)
+                break
+        yield from self._hold(number, throughput, proportional=proportional)
 
-    def _hold(self, number: int, best: float, wait: float) -> _Search:
-        """Compare with a neighbour now and then. best: throughput that fewer connections must not fall short of."""
-        upwards = False
+    def _hold(self, number: int, expected: float, *, proportional: bool) -> _Search:
+        """Compare with other numbers now and then. expected: the throughput that fewer connections must reach.
+        proportional: the last step upwards brought nearly all that it could."""
+        upwards, pause = False, LONGEST_PAUSE if proportional else self._first_pause
         while True:
-            self.reason = self._reason(number)
-            before = yield _Measurement(number, lasting=wait, usual=best)
-            best = min(best, max(before, AS_GOOD * best))  # follows a link that becomes slower by and by
-            other = min(self._most, max(number + 1, round(number * STEP)))
+            self.reason = self._reason_for(number)
+            recent = yield _Measurement(number, lasting=pause, expected=expected)
+            expected = min(expected, max(recent, SAME_SPEED * expected))  # follows a link that slowly becomes slower
+            other = min(self._most, max(number + 1, round(number * NEIGHBOUR)))
             if not upwards or other <= number:
-                upwards, other = False, max(min(LEAST, self.ceiling), int(number / STEP))
-            if other == number:
+                upwards, other = False, max(min(LEAST, self.ceiling), int(number / NEIGHBOUR))
+            if other == number or self._remaining(expected) < TO_COMPARE:
                 upwards = True
                 continue
+            before = yield _Measurement(number)
             there = yield _Measurement(other)
             after = yield _Measurement(number)
             here = (before + after) / 2
             if upwards:
-                better = _part_gained(number, here, other, there) >= WORTHWHILE
+                better = _part_gained(number, here, other, there) >= ENOUGH_GAIN
             else:
-                better = there >= AS_GOOD * max(here, best)
+                better = there >= SAME_SPEED * max(here, expected)
+                proportional = _part_gained(other, there, number, here) >= NEARLY_ALL
             if better:
-                number, best, wait = other, max(best, there), FIRST_WAIT
+                number, expected, pause = other, max(expected, there), self._first_pause
             else:
-                wait, upwards = min(2 * wait, LONGEST_WAIT), not upwards
+                pause, upwards = LONGEST_PAUSE if proportional else min(2 * pause, LONGEST_PAUSE), not upwards
 
-    def _reason(self, number: int) -> Reason:
+    @property
+    def _first_pause(self) -> float:
+        assert self._last is not None
+        return min(_seconds(PAUSE, PAUSE_TRIPS, self._last), LONGEST_PAUSE)
+
+    def _remaining(self, throughput: float) -> float:
+        """Return how many measurements the rest of the download will take: the search has to pay for its time."""
+        assert self._last is not None
+        measurement = _seconds(MEASURE, MEASURE_TRIPS, self._last) + _seconds(SETTLE, SETTLE_TRIPS, self._last)
+        return self._last.remaining / (measurement * max(throughput, 1.0))
+
+    def _reason_for(self, number: int) -> Reason:
         if number >= self._most:
             return Reason.CEILING if self._most == self.ceiling else Reason.REFUSED
         return Reason.NO_GAIN
@@ -172,63 +236,67 @@ _Search = Generator["_Measurement", float, None]
 
 
 class _Measurement:
-    """The throughput with so many connections.
+    """Measures the throughput with `number` connections.
 
-    lasting: seconds, at least. usual: bytes per second outside of whose band the link has changed; 0 where unknown.
+    lasting: seconds, at least. expected: bytes per second; when throughput is far from it, the link has changed. 0
+    where unknown.
     """
 
-    def __init__(self, number: int, lasting: float = 0.0, usual: float = 0.0) -> None:
+    def __init__(self, number: int, lasting: float = 0.0, expected: float = 0.0) -> None:
         self.number = number
         self.refused = False
-        self._lasting, self._usual = lasting, usual
-        self._settled: float | None = None  # when it begins
-        self._refusals = 0
+        self.holds = lasting > 0
+        self._lasting, self._expected = lasting, expected
+        self._settled = 0.0  # when it begins
+        self._first: Sample | None = None  # after the change of the number
         self._seen: list[Sample] = []
-        self._odd_since: float | None = None
+
+    def begin(self, sample: Sample) -> None:
+        """The number of connections changes now."""
+        self._first, self._seen = sample, []
+        self._settled = sample.now + _seconds(SETTLE, SETTLE_TRIPS, sample)
 
     def add(self, sample: Sample) -> float | None:
-        """The bytes per second, once they are known; 0 where the server refused so many connections."""
-        if sample.limited_by is not None or (sample.busy < self.number * ENOUGH_BUSY and self._seen):
-            self._settled, self._seen = None, []
-        if self._settled is None:
-            self._settled = sample.now + max(SETTLE, SETTLE_TRIPS * sample.round_trip)
-            self._refusals = sample.refused
+        """Return the bytes per second once they are known, 0 where the server refused so many connections."""
+        scarce = sample.busy < self.number * ENOUGH_BUSY and self._seen
+        if self._first is None or sample.limited_by is not None or scarce:
+            self.begin(sample)
             return None
-        if sample.refused - self._refusals >= REFUSALS:
+        refused, answered = sample.refused - self._first.refused, sample.answered - self._first.answered
+        if refused >= max(MIN_REFUSALS, REFUSED_SHARE * (answered + refused)):
             self.refused = True
             return 0.0
         if sample.now < self._settled:
             return None
         self._seen.append(sample)
         first, last = self._seen[0], sample
-        needed = max(MEASURE, MEASURE_TRIPS * sample.round_trip, self._lasting)
+        needed = max(_seconds(MEASURE, MEASURE_TRIPS, sample), self._lasting)
         if last.now - first.now < needed or len(self._seen) < 3:
             return None
         half = self._seen[len(self._seen) // 2]
-        growing = _rate(half, last) > STILL_GROWING * _rate(first, half)
-        if growing and not self._lasting and last.now - first.now < MOST_EXTENDED * needed:
+        growing = _throughput(half, last) > STILL_GROWING * _throughput(first, half)
+        if growing and not self._lasting and last.now - first.now < MAX_EXTENSION * needed:
             return None
-        return _rate(half if growing else first, last)
+        return _throughput(half if growing else first, last)
 
-    def left_band(self, sample: Sample) -> bool:
-        """Whether the throughput has not been the usual one for a while."""
-        if not self._usual or len(self._seen) < 2:
+    def is_unusual(self, sample: Sample) -> bool:
+        """Whether the present throughput is far from the expected one."""
+        recent = _seconds(RECENT, RECENT_TRIPS, sample)
+        if not self._expected or not self._seen or sample.now - self._seen[0].now < recent:
             return False
-        lately = next((s for s in reversed(self._seen) if sample.now - s.now >= 1.0), None)
-        if lately is None:
-            return False
-        low, high = BAND
-        if low * self._usual <= _rate(lately, sample) <= high * self._usual:
-            self._odd_since = None
-            return False
-        self._odd_since = self._odd_since or sample.now
-        return sample.now - self._odd_since >= CHANGED_FOR
+        then = next(seen for seen in reversed(self._seen) if sample.now - seen.now >= recent)
+        low, high = USUAL
+        return not low * self._expected <= _throughput(then, sample) <= high * self._expected
 
 
-def _rate(first: Sample, last: Sample) -> float:
+def _seconds(least: float, trips: int, sample: Sample) -> float:
+    return max(least, trips * sample.round_trip)
+
+
+def _throughput(first: Sample, last: Sample) -> float:
     return (last.received - first.received) / max(last.now - first.now, 1e-6)
 
 
-def _part_gained(number: int, rate: float, more: int, rate_of_more: float) -> float:
+def _part_gained(number: int, throughput: float, more: int, throughput_of_more: float) -> float:
     """Of the throughput that more connections would add if they shared nothing, the part that they did add."""
-    return (rate_of_more / max(rate, 1.0) - 1) / (more / number - 1)
+    return (throughput_of_more / max(throughput, 1.0) - 1) / (more / number - 1)

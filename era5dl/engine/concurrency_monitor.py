@@ -31,13 +31,19 @@ class ConcurrencyMonitor:
                 now=now,
                 received=run.counters.fetched_bytes,
                 busy=len(run.scheduler.active_pieces),
+                remaining=run.counters.total_bytes - run.counters.done_bytes - run.counters.held_bytes,
                 round_trip=run.server.round_trip,
                 refused=run.throttle.count,
+                answered=run.throttle.answered,
                 limited_by=self._limited_by(now),
             )
             number = run.concurrency.observe(sample)
         if number != run.workers:
             self._set_workers(number)
+            if run.concurrency.backed_off:
+                with run.locked():
+                    run.throttle.forgive()
+                    run.notify_locked()
 
     def _limited_by(self, now: float) -> Reason | None:
         """Return what limits the speed, if it is not the network: a pause, the user's rate limit, or the processor."""

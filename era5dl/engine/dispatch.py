@@ -35,7 +35,8 @@ def next_job(run: RunState, worker: int, last: Transfer | None, abort: Abort) ->
             if run.is_over or worker >= run.workers:
                 return None
             if _may_request(run, now):
-                job = run.scheduler.next_job(now, run.workers, last, partial(_make_transfer, run))
+                workers = run.workers if run.concurrency is None else run.concurrency.expected
+                job = run.scheduler.next_job(now, workers, last, partial(_make_transfer, run))
                 if job is not None:
                     run.aborts[job] = abort
                     run.abort_superseded_locked()
@@ -126,7 +127,9 @@ def record_answer(run: RunState, piece: Piece) -> None:
         server = run.server
         piece.answered = server.has_answered = True
         server.unexpected_answers = 0
-        server.record_round_trip(time.monotonic() - piece.started)
+        now = time.monotonic()
+        server.record_round_trip(now - piece.started, now)
+        run.scheduler.round_trip = server.round_trip
         server.denials.record_answer(piece.transfer.index)
         if server.denials.are_temporary and run.retry_rounds.denied:
             run.retry_rounds.retry_denied()

@@ -207,10 +207,9 @@ class Engine:
         """Start or end worker threads until their number is `workers`."""
         run = self._run
         with run.locked():
-            surplus = len(run.aborts) - workers
             run.workers = workers
             run.throttle.set_workers(workers)
-            for abort in list(run.aborts.values())[: max(surplus, 0)]:
+            for abort in list(run.aborts.values())[workers:]:  # the newest: older connections have become fast
                 abort.trigger("fewer workers")
             if self._started:
                 self._start_workers_locked()

@@ -98,6 +98,7 @@ class Throttle:
         self.workers = workers
         self.paused_until = 0.0
         self.count = 0  # throttled requests
+        self.answered = 0  # other requests
         self._credit = self.PRICE  # a single throttled request at the start means nothing
         self._allowed = workers
         self._reduced = False
@@ -120,6 +121,7 @@ class Throttle:
 
     def record_answer(self) -> None:
         """A request was answered."""
+        self.answered += 1
         self._credit = min(self._credit + 1, self.MAX_CREDIT)
 
     def record_throttled(self, now: float, delay: float) -> bool:
@@ -138,6 +140,11 @@ class Throttle:
             self._reduced = self._allowed < self.workers
             self._halved_at = now
         return True
+
+    def forgive(self) -> None:
+        """The throttled requests came from too many workers, and there are fewer now: allow a request for each."""
+        self.paused_until = 0.0
+        self._allowed, self._reduced, self._credit = self.workers, False, self.PRICE
 
     def limit_connections(self, now: float, working: int) -> None:
         """More connections than these were not accepted: allow no more than `working` requests. None has to wait."""

@@ -40,6 +40,8 @@ from era5dl.session.checkpoint import Checkpoint
 from era5dl.session.part_digests import PartDigests
 from era5dl.settings import AUTO, MAX_AUTO_WORKERS, Settings
 
+ROUND_TRIP_GROWTH = 1.02  # per second, at most
+
 
 @dataclass(slots=True)
 class ServerHealth:
@@ -50,13 +52,16 @@ class ServerHealth:
     unexpected_answers: int = 0  # in a row
     closed_connections: int = 0  # new ones in a row that were closed before an answer
     round_trip: float = 0.0  # seconds from a request to its response, the shortest of late; 0 while unknown
+    round_trip_at: float = 0.0  # when it was recorded, monotonic seconds
     last_byte_at: float = 0.0  # when the last byte was received, monotonic seconds
     peak_requests: RecentPeak = field(default_factory=RecentPeak)  # requests being answered at the same time
     denials: AccessDenials = field(default_factory=AccessDenials)  # 403 responses
 
-    def record_round_trip(self, seconds: float) -> None:
-        """A request was answered after so long. Longer ones count slowly: the server, not the network, may be slow."""
-        self.round_trip = min(seconds, 1.05 * self.round_trip) if self.round_trip else seconds
+    def record_round_trip(self, seconds: float, now: float) -> None:
+        """A request was answered after so long. Longer ones count slowly: a handshake, a queue or a slow server is part
+        of them."""
+        longest = self.round_trip * ROUND_TRIP_GROWTH ** (now - self.round_trip_at) if self.round_trip else seconds
+        self.round_trip, self.round_trip_at = min(seconds, longest), now
 
 
 class RunState:

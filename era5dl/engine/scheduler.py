@@ -43,6 +43,7 @@ class Scheduler:
         self.unassigned_bytes = sum(sizes[i] for i in self.queue)  # not assigned to any piece
         # Being fetched now. A dict, so that ties between pieces are decided by their order and not by their addresses.
         self.active_pieces: dict[Piece, None] = {}
+        self.round_trip = 0.0  # seconds from a request to its response; 0 while unknown
         self.superseded: list[Piece] = []  # active with nothing left to fetch: the caller ends their connections
         self._sizes = sizes
         self._waiting = JobQueue()
@@ -104,7 +105,7 @@ class Scheduler:
         return self._launch(Piece(transfer, start, end), now)
 
     def _steal(self, now: float) -> Piece | None:
-        split = best_split(self.active_pieces, self._typical_speed, now)
+        split = best_split(self.active_pieces, self._typical_speed, now, self.round_trip)
         if split is None:
             return None
         victim = split.piece

@@ -59,11 +59,12 @@ class Piece:
             while now - self.samples[0][0] > SPEED_WINDOW:
                 self.samples.pop(0)
 
-    def speed(self, now: float) -> float:
-        """Bytes per second of the current attempt, over the last SPEED_WINDOW seconds."""
+    def speed(self, now: float, window: float = SPEED_WINDOW) -> float:
+        """Bytes per second of the current attempt, over the last `window` seconds, at most SPEED_WINDOW."""
         if not self.samples:
             return 0.0
-        then, progress = self.samples[0]
+        old_enough = (sample for sample in reversed(self.samples) if now - sample[0] >= window)
+        then, progress = next(old_enough, self.samples[0])
         return (self.progress - progress) / (now - then) if now - then >= 0.5 else 0.0
 
 

@@ -3,6 +3,9 @@
 At the end of a run there are fewer unassigned ranges than workers. Then the piece with the longest remaining time is
 split, so that both connections finish at the same time. If its connection has almost stalled, the idle worker takes all
 remaining bytes, and that connection is closed.
+
+Over a long link a new request needs several round trips before it is as fast as the connection that it relieves. If
+this were ignored, idle workers would split pieces again and again, and each piece would end before it is fast.
 """
 
 from __future__ import annotations
@@ -22,7 +25,10 @@ STALLED_SPEED = 1024.0  # bytes per second; a slower connection counts as stalle
 MAX_SUPERSEDED = 2
 # Seconds before a connection is replaced if the new one has to fetch the whole object again (ranges are ignored)
 WHOLE_OBJECT_GRACE = 5.0
-SPEED_GRACE = 1.0  # seconds before the measured speed of a connection is used
+RECENT = 4.0  # seconds over which the speed of a connection is measured: after a loss it is far lower than before
+SPEED_GRACE = 1.0  # seconds, and SPEED_GRACE_TRIPS round trips, before the measured speed of a connection is used
+SPEED_GRACE_TRIPS = 6
+START_TRIPS = 4  # round trips that a new request loses, for the connection, the response and the slow start of TCP
 
 
 class Split(NamedTuple):
@@ -36,53 +42,57 @@ class Split(NamedTuple):
     failures: int
 
 
-def best_split(active: Iterable[Piece], typical_speed: float, now: float) -> Split | None:
+def best_split(active: Iterable[Piece], typical_speed: float, now: float, round_trip: float = 0.0) -> Split | None:
     """Return how to split the piece with the longest remaining time; None if no split saves enough time.
 
-    typical_speed: bytes per second of recent connections; 0 if unknown.
+    typical_speed: bytes per second of recent connections; 0 if unknown. round_trip: seconds; 0 if unknown.
     """
-    candidates = [piece for piece in active if _may_be_split(piece, typical_speed, now)]
-    slowest = max(candidates, key=lambda piece: _seconds_remaining(piece, typical_speed, now), default=None)
+    grace = max(SPEED_GRACE, SPEED_GRACE_TRIPS * round_trip)
+    candidates = [piece for piece in active if _may_be_split(piece, typical_speed, now, grace)]
+    slowest = max(candidates, key=lambda piece: _seconds_remaining(piece, typical_speed, now, grace), default=None)
     if slowest is None:
         return None
-    seconds = _seconds_remaining(slowest, typical_speed, now)
+    seconds = _seconds_remaining(slowest, typical_speed, now, grace)
     speed = slowest.remaining / seconds if seconds else 0.0
-    kept = _bytes_kept(slowest, speed, typical_speed)
+    delay = START_TRIPS * round_trip
+    kept = _bytes_kept(slowest, speed, typical_speed, delay)
     taken = slowest.remaining - kept
-    gain = seconds - max(kept / max(speed, 1.0), taken / max(typical_speed, speed, 1.0))
+    gain = seconds - max(kept / max(speed, 1.0), delay + taken / max(typical_speed, speed, 1.0))
     if taken < MIN_STEAL or gain < MIN_GAIN:
         return None
     stalled = speed < STALLED_SPEED
     return Split(slowest, slowest.position + kept, slowest.failures + (not kept) if stalled else 0)
 
 
-def _may_be_split(piece: Piece, typical_speed: float, now: float) -> bool:
+def _may_be_split(piece: Piece, typical_speed: float, now: float, grace: float) -> bool:
     if piece.transfer.withdrawn:
         return False
     if piece.failures >= MAX_SUPERSEDED and piece.speed(now) < STALLED_SPEED:
         return False
-    return not piece.transfer.ranges_ignored or _is_worth_restarting(piece, typical_speed, now)
+    return not piece.transfer.ranges_ignored or _is_worth_restarting(piece, typical_speed, now, grace)
 
 
-def _bytes_kept(piece: Piece, speed: float, typical_speed: float) -> int:
-    """Return how many bytes the piece keeps, so that its connection and a new one of typical speed finish together."""
+def _bytes_kept(piece: Piece, speed: float, typical_speed: float, delay: float) -> int:
+    """Return how many bytes the piece keeps, so that its connection and a new one, which reaches the typical speed
+    after `delay` seconds, finish together."""
     if piece.transfer.ranges_ignored:
         return 0
     if not typical_speed or speed <= 1.0:  # a connection without any bytes keeps half, to end with its own timeout
         return piece.remaining // 2
-    kept = int(piece.remaining * speed / (speed + typical_speed))
+    kept = min(piece.remaining, int((piece.remaining + delay * typical_speed) * speed / (speed + typical_speed)))
     return kept if kept >= MIN_STEAL else 0
 
 
-def _is_worth_restarting(piece: Piece, typical_speed: float, now: float) -> bool:
+def _is_worth_restarting(piece: Piece, typical_speed: float, now: float, grace: float) -> bool:
     """Whether fetching the whole object again would take less than half of the remaining time of the piece."""
     again = piece.transfer.obj.size / typical_speed if typical_speed else inf
-    return now - piece.started >= WHOLE_OBJECT_GRACE and again < _seconds_remaining(piece, typical_speed, now) / 2
+    seconds = _seconds_remaining(piece, typical_speed, now, grace)
+    return now - piece.started >= WHOLE_OBJECT_GRACE and again < seconds / 2
 
 
-def _seconds_remaining(piece: Piece, typical_speed: float, now: float) -> float:
+def _seconds_remaining(piece: Piece, typical_speed: float, now: float, grace: float) -> float:
     """Return the remaining time of the piece. A connection that has just started is assumed to have the typical speed;
     0.0 if that is unknown."""
-    if now - piece.started < SPEED_GRACE:
+    if now - piece.started < grace:
         return piece.remaining / typical_speed if typical_speed else 0.0
-    return piece.remaining / max(piece.speed(now), 1.0)
+    return piece.remaining / max(piece.speed(now, RECENT), 1.0)

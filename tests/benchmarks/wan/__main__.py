@@ -50,7 +50,7 @@ CASES = {
     "long bbr": Case(Link(100, 0, 200, congestion="bbr")),
     "home": Case(Link(20, 0, 20, queue=500), size=16 * MIB),
     "fast": Case(Link(2.5, 0, 1000)),
-    "shaped": Case(Link(2.5, 0, 1000), size=256 * MIB, speed=2_000_000),
+    "shaped": Case(Link(2.5, 0, 1000), size=256 * MIB, speed=500_000),
     "refusing": Case(Link(2.5, 0, 1000), size=256 * MIB, speed=2_000_000, most_requests=20),
 }
 
