@@ -1,15 +1,15 @@
 """Rate limiting (a user setting) and adaptive throttling (503 and 429 responses of the server).
 
-A throttled request among many answered ones concerns that request alone: it waits as long as the server asks, and all
-others go on. Many throttled requests mean that the server wants fewer requests from everybody. Then all requests pause,
-half as many are allowed afterwards, and one more after every few seconds without throttling. A credit tells these cases
-apart: each answer earns one point up to a maximum, and each throttled request costs several. When the credit does not
-suffice, requests are reduced and the rest of the credit is lost; until answers have earned it again, each further
-throttled request reduces them at once.
+A single throttled request among many answered ones only delays that request. Many throttled requests mean that the
+server is overloaded. Then all requests pause; afterwards half as many are allowed, and one more after every few seconds
+without throttling.
 
-Nothing here starts a thread or sleeps: methods return the time to wait, so that the caller's wait can be interrupted.
-A timetable has no timer either: each question for the rate looks at the clock, twice a second at most.
-Only `RateLimiter` is thread-safe, since every worker calls it for every read.
+A credit distinguishes the two cases. Each answer earns one point up to a maximum, and each throttled request costs
+several. If the credit does not suffice, the number of requests is reduced and the remaining credit is lost. Until
+answers have earned new credit, each further throttled request reduces the number again.
+
+Nothing here starts a thread or sleeps: methods return the time to wait, so that the caller's wait can be interrupted. A
+timetable has no timer: `rate` reads the clock, at most once in CLOCK_EVERY. Only `RateLimiter` is thread-safe.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from datetime import datetime
 
 from era5dl.rate_timetable import RateTimetable, parse_rate_limit
 
-BURST = 0.1  # seconds' worth of bytes that may be read at once after a silence
-MIN_READ = 4096  # bytes
-MAX_READ = 256 * 1024
-CLOCK_EVERY = 0.5  # seconds between two looks at the timetable
+BURST = 0.1  # seconds; the bytes of this time may be received at once after a pause
+MIN_READ = 4096  # bytes per read
+MAX_READ = 256 * 1024  # bytes per read
+CLOCK_EVERY = 0.5  # seconds between checks of the timetable
 
 
 class RateLimiter:
@@ -51,7 +51,7 @@ class RateLimiter:
         return self._rate
 
     def set(self, limit: int | str | None) -> None:
-        """Change the limit during a run. Bytes read under the old rate cause no further wait. Raises UsageError."""
+        """Change the limit during a run. Bytes received earlier cause no further wait. Raises UsageError."""
         parsed = parse_rate_limit(limit) if isinstance(limit, str) else limit
         with self._lock:
             self._timetable = parsed if isinstance(parsed, RateTimetable) else None
@@ -70,11 +70,11 @@ class RateLimiter:
         self._free_at = 0.0
 
     def read_size(self, workers: int) -> int:
-        """Return how many bytes a worker may read at a time, so that all together stay within a burst."""
+        """Return how many bytes a worker may read at once, so that all workers together stay within a burst."""
         return max(MIN_READ, min(MAX_READ, int((self.rate or MAX_READ) * BURST / workers)))
 
     def consume(self, count: int, now: float) -> float:
-        """Account for `count` received bytes; return the seconds to wait before the next read."""
+        """Count received bytes; return the seconds to wait before the next read."""
         with self._lock:
             if not self._rate:
                 return 0.0
@@ -83,23 +83,23 @@ class RateLimiter:
 
 
 class Throttle:
-    """How many requests may be in flight, and until when none may be sent. Not thread-safe; monotonic times.
+    """Limits the number of concurrent requests, and pauses all of them. Not thread-safe; times are monotonic.
 
     The number of requests follows additive increase, multiplicative decrease (Chiu & Jain 1989,
-    doi 10.1016/0169-7552(89)90019-6); the credit is an idea of the retry quota in the AWS SDKs' standard mode.
+    doi 10.1016/0169-7552(89)90019-6). The credit is modelled on the retry quota in the AWS SDKs' standard mode.
     """
 
-    PRICE = 5  # answers that pay for one throttled request, as for a retry in the AWS SDKs: one in six is tolerated
-    MAX_CREDIT = 10 * PRICE  # where one request in ten is throttled by chance, this lasts for 200,000 requests
+    PRICE = 5  # credit for one throttled request, as for a retry in the AWS SDKs: one in six is tolerated
+    MAX_CREDIT = 10 * PRICE  # if one request in ten is throttled at random, this lasts for 200,000 requests
     GROW_EVERY = 5.0  # seconds without throttling before one more request is allowed
-    CALM = 1.0  # reductions within this many seconds of each other count as one
+    CALM = 1.0  # seconds after a reduction without another one
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.paused_until = 0.0
         self.count = 0  # throttled requests
-        self.answered = 0  # other requests
-        self._credit = self.PRICE  # a single throttled request at the start means nothing
+        self.answered = 0  # requests that were not throttled
+        self._credit = self.PRICE  # a single throttled request at the start is tolerated
         self._allowed = workers
         self._reduced = False
         self._connections = workers  # connections that the server or a proxy accepts
@@ -108,7 +108,7 @@ class Throttle:
 
     @property
     def allowed(self) -> int:
-        """How many requests may be in flight."""
+        """Number of concurrent requests allowed now."""
         return min(self._allowed, self._connections, self.workers)
 
     def set_workers(self, workers: int) -> None:
@@ -120,14 +120,14 @@ class Throttle:
         self.workers = workers
 
     def record_answer(self) -> None:
-        """A request was answered."""
+        """Record that a request was answered."""
         self.answered += 1
         self._credit = min(self._credit + 1, self.MAX_CREDIT)
 
     def record_throttled(self, now: float, delay: float) -> bool:
-        """A request was throttled, with `delay` seconds to wait before the next attempt.
+        """Record that a request was throttled. delay: seconds before its next attempt.
 
-        Return True when this concerns all requests: none is sent for `delay` seconds, and half as many afterwards.
+        Return True if all requests are affected: none is sent for `delay` seconds, and half as many afterwards.
         """
         self.count += 1
         if self._credit >= self.PRICE:
@@ -142,21 +142,21 @@ class Throttle:
         return True
 
     def forgive(self) -> None:
-        """The throttled requests came from too many workers, and there are fewer now: allow a request for each."""
+        """Allow one request per worker again: there were too many workers, and now there are fewer."""
         self.paused_until = 0.0
         self._allowed, self._reduced, self._credit = self.workers, False, self.PRICE
 
     def limit_connections(self, now: float, working: int) -> None:
-        """More connections than these were not accepted: allow no more than `working` requests. None has to wait."""
+        """Record that the server or a proxy accepts only `working` connections: allow at most as many requests."""
         self._connections = max(1, min(self.allowed, working))
         self._last_change = now
 
     def connection_accepted(self) -> None:
-        """A new connection was accepted."""
+        """Record that a new connection was accepted."""
         self._connections = min(self._connections + 1, self.workers)
 
     def recover(self, now: float) -> None:
-        """Allow one more request if it is time. Call it regularly."""
+        """Allow one more request if GROW_EVERY has passed. Call it regularly."""
         if self.allowed < self.workers and now - max(self._last_change, self.paused_until) >= self.GROW_EVERY:
             more = self.allowed + 1
             self._allowed, self._connections = max(self._allowed, more), max(self._connections, more)
@@ -165,7 +165,7 @@ class Throttle:
 
 
 class RecentPeak:
-    """The highest value of the last few seconds."""
+    """The highest recorded value of the last WINDOW seconds."""
 
     WINDOW = 5.0  # seconds
 
@@ -178,5 +178,5 @@ class RecentPeak:
             self._value, self._at = value, now
 
     def value(self, now: float) -> int:
-        """Return the peak; 0 when nothing was recorded within WINDOW."""
+        """Return the peak; 0 if no value was recorded within WINDOW."""
         return self._value if now - self._at <= self.WINDOW else 0

@@ -1,8 +1,8 @@
-"""Retry policy: what follows a failed attempt and after which delay, what a 403 response means, and retry rounds.
+"""Retry policy: whether and when to repeat a failed attempt, what a 403 response means, and retry rounds.
 
-Pure logic; callers pass in the time. The retry budget counts attempts in a row without a new byte: a file of 10 GB over
-a bad line may need a hundred attempts, and as long as each one brings bytes it makes progress. Delays use full jitter,
-a uniform draw between 0 and the exponential backoff, so that workers that failed together do not return together.
+Pure logic; callers pass in the time. The retry budget counts only consecutive attempts without a new byte: a file of 10
+GB over a bad connection may need a hundred attempts, and makes progress as long as each one receives bytes. Delays have
+full jitter (a uniform draw between 0 and the exponential backoff), so that workers do not all retry at the same time.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from era5dl.errors import Era5Error, Reaction, ServerBusy
 from era5dl.formatting import format_count
 
 BASE = 1.0  # seconds; doubles with each failed attempt in a row
-CAP = 60.0
-THROTTLE_BASE = 2.0  # a busy server is still busy after 100 ms
-FEW_RETRIES = 3  # further attempts after a 403 response for an object
-NETWORK_CAP = 10.0  # between attempts to connect, which cost no budget
+CAP = 60.0  # seconds; maximum of the backoff
+THROTTLE_BASE = 2.0  # seconds; like BASE, for a server that throttles
+FEW_RETRIES = 3  # retries after a 403 response for an object
+NETWORK_CAP = 10.0  # seconds; maximum of the delay between attempts to connect, which cost no budget
 
 FIRST_WAIT = 5.0  # seconds before the first retry round
 WAIT_FACTOR = 3.0  # by which the wait grows from round to round
 LONGEST_WAIT = 300.0  # seconds
-MIN_PROGRESS = 0.01  # of the missing bytes; less does not count as progress of a round
-ROUND_RETRIES = 2  # attempts without a new byte that an object has in a round, after the first
+MIN_PROGRESS = 0.01  # share of the missing bytes that a round must receive to count as progress
+ROUND_RETRIES = 2  # retries without a new byte that an object has in a round
 
-MANY_OBJECTS = 5  # denied objects, from which on the whole bucket may be meant
-SILENCE = 2.0  # seconds without any byte before the whole bucket is meant
+MANY_OBJECTS = 5  # number of denied objects that may mean that the whole bucket is denied
+SILENCE = 2.0  # seconds without any byte before the whole bucket counts as denied
 
 Draw = Callable[[float, float], float]
 """`random.uniform`, or a replacement in tests."""
@@ -36,7 +36,10 @@ Draw = Callable[[float, float], float]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The next step. delay: seconds before the next attempt. failures: attempts in a row without a new byte."""
+    """What to do after a failed attempt.
+
+    delay: seconds before the next attempt. failures: consecutive attempts without a new byte.
+    """
 
     reaction: Reaction
     delay: float
@@ -59,15 +62,15 @@ def decide(
     BACKOFF             backoff, the budget starts anew   backoff, costs budget
     FEW_RETRIES         like BACKOFF, but the budget is at most `few_retries`
     THROTTLE            like BACKOFF, but never less than Retry-After
-    WAIT_FOR_NETWORK    short backoff, costs nothing
-    PAUSE               retry when the cause is gone, costs nothing
+    WAIT_FOR_NETWORK    short backoff, costs no budget
+    PAUSE               retry when the cause is gone, costs no budget
     RESTART             at once, with the new version (the caller counts restarts)
-    REOPEN              at once, from the bytes on disk (the caller counts them)
-    YIELD               when the other session is done with the object, costs nothing
+    REOPEN              at once, from the bytes on disk (the caller counts these)
+    YIELD               when the other session has finished the object, costs no budget
     FAIL_*, STOP        no further attempt
 
-    progressed: the attempt received new bytes. failures: attempts in a row before it without a new byte.
-    retries: attempts without a new byte that are allowed after the first one.
+    progressed: the attempt received new bytes. failures: consecutive earlier attempts without a new byte. retries: the
+    budget, the number of retries without a new byte.
     """
     reaction = error.reaction
     if reaction in (Reaction.FAIL_OBJECT, Reaction.FAIL_SESSION, Reaction.STOP):
@@ -85,27 +88,27 @@ def decide(
         return Decision(reaction, 0.0, failures)
     delay = draw(0.0, max_delay(failures, THROTTLE_BASE if reaction is Reaction.THROTTLE else BASE))
     if isinstance(error, ServerBusy) and error.retry_after:
-        delay += error.retry_after  # added, since all workers were given the same moment
+        delay += error.retry_after  # added to the jitter, since all workers were given the same time
     return Decision(reaction, delay, failures)
 
 
 def max_delay(failures: int, base: float | None = None) -> float:
-    """Return the upper limit of the delay in seconds, after so many attempts in a row without a new byte."""
+    """Return the maximum of the delay in seconds. failures: consecutive attempts without a new byte."""
     return min(CAP, (BASE if base is None else base) * 2.0 ** max(failures - 1, 0))
 
 
 class AccessDenials:
     """Interprets the 403 responses of a run: is one object denied, the whole bucket, or are denials temporary?
 
-    Firewalls, proxies and overloaded servers also send 403 without meaning it.
+    Firewalls, proxies and overloaded servers also send 403, although the objects are not denied.
 
-        denied, and since then                                              interpretation
+        observed since the denial                                           interpretation
         other objects are answered, this one never                          the object: it fails after a few attempts
-        an object that was denied has been answered later                   temporary: the usual retry budget applies
-        many objects, no answer at all and no byte for some seconds         the bucket: the run ends
+        an object that was denied is answered later                         temporary: the usual retry budget applies
+        many objects are denied, no answer and no byte for some seconds     the bucket: the run ends
 
-    While many objects are denied and none is answered, no object fails: either the bucket is denied, or answers follow.
-    Called under the engine's lock; monotonic times are passed in.
+    While many objects are denied and none is answered, no object fails, since the whole bucket may be denied. Called
+    under the engine's lock; times are monotonic.
     """
 
     def __init__(self) -> None:
@@ -116,7 +119,7 @@ class AccessDenials:
         self._denied: set[int] = set()  # objects denied and not answered since
 
     def record_denial(self, index: int, now: float) -> None:
-        """This object was denied."""
+        """Record that this object was denied."""
         if not self._unanswered:
             self._since = now
         self._unanswered.add(index)
@@ -124,7 +127,7 @@ class AccessDenials:
         self._count += 1
 
     def record_answer(self, index: int) -> None:
-        """Bytes of this object arrive."""
+        """Record that a request for this object was answered."""
         self._unanswered.clear()
         self._count = 0
         if index in self._denied:
@@ -137,24 +140,24 @@ class AccessDenials:
         return len(self._unanswered) >= MANY_OBJECTS
 
     def bucket_denied(self, now: float, last_byte: float) -> bool:
-        """Whether the whole bucket is denied. last_byte: when the last byte arrived over any connection."""
+        """Whether the whole bucket is denied. last_byte: time of the last byte received over any connection."""
         return self.many and self._count >= 2 * MANY_OBJECTS and now - max(self._since, last_byte) >= SILENCE
 
 
 class RetryRounds:
     """At the end of a run, files that failed for a temporary reason are retried in rounds.
 
-    The wait before each round is longer than that before the previous one. Rounds end after one that made no progress:
-    no file, and hardly any bytes. An object has only a few attempts in a round, since the rounds are its backoff.
-    Called under the engine's lock; monotonic times are passed in.
+    The wait before each round is longer than before the previous one. There is no further round after one without
+    progress, which finished no file and received hardly any bytes. An object has only a few attempts in a round. Called
+    under the engine's lock; times are monotonic.
     """
 
     def __init__(self, *, enabled: bool) -> None:
         self.number = 0  # of the current or next round
-        self.due: float | None = None  # start of the next round
+        self.due: float | None = None  # start of the next round; None if none is scheduled
         self.description = ""  # of the next round, in English
         self.retried: set[int] = set()  # objects that were retried in a round
-        self.denied: set[int] = set()  # objects that failed by 403, while denials are believed to be permanent
+        self.denied: set[int] = set()  # objects that failed by 403, while denials are considered permanent
         self._enabled = enabled
         self._waiting: set[int] = set()  # failed objects to be retried
         self._over = False
@@ -162,29 +165,30 @@ class RetryRounds:
 
     @property
     def pending(self) -> bool:
-        """Whether there is another round, or may be one."""
+        """Whether objects wait for another round."""
         return self._enabled and bool(self._waiting) and not self._over
 
     def add(self, index: int) -> None:
-        """This object failed for a temporary reason."""
+        """Add an object that failed for a temporary reason."""
         self._waiting.add(index)
 
     def retry_denied(self) -> None:
-        """Denials have turned out to be temporary: retry the objects that failed by them as well."""
+        """Also retry the objects that failed by a denial, because denials have turned out to be temporary."""
         self._waiting |= self.denied
         self.denied.clear()
 
     def remove(self, indices: Collection[int]) -> None:
-        """These objects are not to be retried in a round."""
+        """Remove these objects, so that no round retries them."""
         self._waiting.difference_update(indices)
         self.denied.difference_update(indices)
         if not self._waiting:
             self.due = None
 
     def schedule(self, now: float, files: int, missing: int) -> RetryRoundScheduled | None:
-        """Schedule the next round, when nothing else remains to be done. Returns its event, None for no new round.
+        """Schedule the next round; return its event, or None if there is no new round. Called when all other objects
+        are finished.
 
-        files: finished so far. missing: bytes not on disk.
+        files: number of finished files. missing: number of bytes that are not on disk.
         """
         if self.due is not None or not self.pending:
             return None
@@ -201,7 +205,7 @@ class RetryRounds:
         return RetryRoundScheduled(self.number, len(self._waiting), delay)
 
     def start(self) -> list[int]:
-        """Start the round; return its objects."""
+        """Start the scheduled round; return its objects."""
         chosen = sorted(self._waiting)
         self._waiting.clear()
         self.retried.update(chosen)

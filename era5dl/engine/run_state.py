@@ -1,12 +1,13 @@
 """State of one engine run, under one lock.
 
-The worker threads, the maintenance thread, the prober and the commands of `Engine` share it. These modules act on it:
-`dispatch` assigns jobs and records their results, `failures` records failed attempts, `withdrawal` takes objects away
-from the workers, `shared_folder` defers to other sessions, `maintenance` saves the progress and ends the run.
+The worker threads, the maintenance thread, the prober and the commands of `Engine` share it. These modules change it:
+`dispatch` assigns jobs and records their results, `failures` handles failed attempts, `withdrawal` withdraws objects
+from the workers, `shared_folder` defers objects that other sessions fetch, `maintenance` saves the progress and ends
+the run.
 
-`with run.lock:` is enough to read the state, or for a change that causes no event. `with run.locked():` also delivers
-the events that were queued meanwhile, after the lock is released, so that a listener may call the engine. Methods
-whose names end in `_locked` expect the lock to be held; the others acquire it themselves.
+Use `with run.lock:` to read the state, or for a change that causes no event. `with run.locked():` also delivers queued
+events after the lock is released, so that a listener may call the engine. Methods whose names end in `_locked` expect
+the lock to be held; the others acquire it themselves.
 """
 
 from __future__ import annotations
@@ -45,21 +46,21 @@ ROUND_TRIP_GROWTH = 1.02  # per second, at most
 
 @dataclass(slots=True)
 class ServerHealth:
-    """How the server has answered so far."""
+    """Observations about the server and the network in this run."""
 
     has_answered: bool = False
     ranges_ignored: bool = False  # it has answered a range request with the whole object
-    unexpected_answers: int = 0  # in a row
-    closed_connections: int = 0  # new ones in a row that were closed before an answer
-    round_trip: float = 0.0  # seconds from a request to its response, the shortest of late; 0 while unknown
+    unexpected_answers: int = 0  # consecutive ones
+    closed_connections: int = 0  # consecutive new connections that were closed before an answer
+    round_trip: float = 0.0  # seconds from a request to its response, the recent minimum; 0 while unknown
     round_trip_at: float = 0.0  # when it was recorded, monotonic seconds
     last_byte_at: float = 0.0  # when the last byte was received, monotonic seconds
-    peak_requests: RecentPeak = field(default_factory=RecentPeak)  # requests being answered at the same time
+    peak_requests: RecentPeak = field(default_factory=RecentPeak)  # requests that were served at the same time
     denials: AccessDenials = field(default_factory=AccessDenials)  # 403 responses
 
     def record_round_trip(self, seconds: float, now: float) -> None:
-        """A request was answered after so long. Longer ones count slowly: a handshake, a queue or a slow server is part
-        of them."""
+        """Record the time between a request and its response. A longer time raises the value only slowly, because it
+        may include a handshake, a queue or a slow server."""
         longest = self.round_trip * ROUND_TRIP_GROWTH ** (now - self.round_trip_at) if self.round_trip else seconds
         self.round_trip, self.round_trip_at = min(seconds, longest), now
 
@@ -82,21 +83,21 @@ class RunState:
         # Work
         self.session_state = SessionState(session.checkpoint)
         self.etag_trust = EtagTrust(opaque=settings.opaque_etags, verified=self._verified_objects())
-        self.recheck = self.doubtful_objects()  # finished before, to be verified again
+        self.recheck = self.doubtful_objects()  # finished by earlier runs, to be verified again
         for index in self.recheck:
             self.session_state.mark_unfinished(index)
         sizes = [self.object(index).size for index in range(len(session.plan.objects))]
         self.counters = self._count(sizes)
         self.concurrency = AutoConcurrency(MAX_AUTO_WORKERS) if settings.workers == AUTO else None
-        self.workers = START if settings.workers == AUTO else settings.workers  # wanted at once
+        self.workers = START if settings.workers == AUTO else settings.workers  # desired number of requests
         self.scheduler = Scheduler(self._todo(only), sizes, max_transfers=max(32, 4 * self.workers))
-        self.aborts: dict[Job, Abort] = {}  # of the jobs that workers are doing
+        self.aborts: dict[Job, Abort] = {}  # by the jobs that workers are doing
         self.held: set[int] = set()  # objects that the user holds
         self.retry_rounds = RetryRounds(enabled=settings.retries > 0)
         self.space_checked = False  # the remaining bytes fit on the disk
         self.audited = False  # the files finished by earlier runs have been checked
 
-        # Limits, and what is known of the server
+        # Limits, and observations about the server
         self.rate_limit = RateLimiter(settings.rate_limit)
         self.throttle = Throttle(self.workers)
         self.outage = Outage(bucket, self._on_probe)
@@ -113,10 +114,10 @@ class RunState:
         # Status
         self.state = State.READY
         self.reason = ""
-        self._reported: tuple[State, str, tuple[str, ...]] = (State.READY, "", ())  # of the last StateChanged
+        self._reported: tuple[State, str, tuple[str, ...]] = (State.READY, "", ())  # by the last StateChanged
         self.paused_by_user = False
         self.stopping = False
-        self.error = ""  # what ended the run early
+        self.error = ""  # the error that ended the run early
         self.remedy = self.kind = ""  # of that error
 
     def locked(self) -> LockThenDeliver:
@@ -131,44 +132,46 @@ class RunState:
 
     @property
     def is_over(self) -> bool:
-        """Whether no worker gets a job any more."""
+        """Whether the run is ending: workers get no more jobs."""
         remaining = not self.audited or not self.scheduler.finished or self.held or self.retry_rounds.pending
         return self.stopping or bool(self.error) or not remaining
 
     @property
     def only_held(self) -> bool:
-        """Whether all remaining objects are held by the user: nothing goes on, and the run does not end."""
+        """Whether the user holds all remaining objects. Then nothing is downloaded, and the run does not end."""
         return bool(self.held) and self.audited and self.scheduler.finished and not self.retry_rounds.pending
 
     def doubtful_objects(self) -> set[int]:
-        """Return the objects that were finished as checked although their ETags have to be MD5s: without verification,
-        by an earlier version, or while the user declared the ETags opaque. They have to be verified now."""
+        """Return the objects that were finished as checked although their ETags must be MD5s. They have to be verified.
+
+        This happens if verification was off, or if the user had declared the ETags opaque.
+        """
         if not self.settings.verify:
             return set()
         checked = (index for span in self.session_state.checked for index in range(*span))
         return {i for i in checked if etag_md5(etag := self.object(i).etag) and self.etag_trust.is_binding(etag)}
 
     def check_folder(self) -> None:
-        """Raise FolderVanished when the folder is gone or exchanged, DiskAway when its disk is or was away."""
+        """Raise FolderVanished if the folder is missing or another one; DiskAway if its disk is or was missing."""
         self._folder_identity.check()
 
     # Changes that several modules make
 
     def notify_locked(self) -> None:
-        """Something has changed: wake the idle workers, and at the end of the run the maintenance thread."""
+        """Wake the idle workers after a change, and at the end of the run the maintenance thread."""
         if self.held and self.state is State.RUNNING and self.only_held:
             self.update_state_locked()
-        if self.idle_workers:  # mostly there are none
+        if self.idle_workers:  # usually there are none
             self.work_available.notify_all()
         if self.is_over:
             self.run_over.notify_all()
 
     def update_state_locked(self) -> None:
-        """Set the state that follows from everything else, and report it when it is another one."""
+        """Derive the state from everything else, and report it if it has changed."""
         if self.state is State.ENDED:
             return
         state, self.reason, kind, sessions = self._current_state()
-        report = (state, kind or self.reason, sessions)  # a number in the reason may change often, and is not news
+        report = (state, kind or self.reason, sessions)  # a change of a number in the reason is not reported
         if report != self._reported:
             self._reported, self.state = report, state
             self.counters.pause(time.monotonic())
@@ -176,7 +179,7 @@ class RunState:
         self.notify_locked()
 
     def _current_state(self) -> tuple[State, str, str, tuple[str, ...]]:
-        """Return the state, its reason, the kind of error behind it, and the sessions that are waited for."""
+        """Return the state, its reason, the kind of the error that caused it, and the sessions to wait for."""
         if self.stopping:
             return State.STOPPING, "", "", ()
         if self.paused_by_user:
@@ -193,13 +196,13 @@ class RunState:
         return State.RUNNING, "", "", ()
 
     def count_bytes_locked(self, transfer: Transfer) -> None:
-        """Update the counters to the bytes of this object that are written."""
+        """Update the counters with the number of written bytes of this object."""
         done = transfer.done.total()
         self.counters.done_bytes += done - transfer.counted_bytes
         transfer.counted_bytes = done
 
     def requeue_finished_locked(self, index: int) -> None:
-        """Examine a finished object again: its file is gone, or its verification is no longer valid."""
+        """Queue a finished object again, because its file is missing or its verification is no longer valid."""
         self.session_state.mark_unfinished(index)
         self.counters.set_state(index, FileState.WAITING)
         self.counters.done_bytes -= self.object(index).size
@@ -207,26 +210,26 @@ class RunState:
         self.notify_locked()
 
     def abort_all_locked(self, why: str) -> None:
-        """Abort every request. The bytes received so far are kept, and no attempt counts as failed."""
+        """Abort all requests. The bytes received so far are kept, and no attempt counts as failed."""
         for abort in self.aborts.values():
             abort.trigger(why)
 
     def abort_superseded_locked(self) -> None:
-        """Abort the requests whose pieces have been taken over completely."""
+        """Abort the requests whose remaining bytes other workers have taken over."""
         while self.scheduler.superseded:
             piece = self.scheduler.superseded.pop()
             if piece in self.aborts:
                 self.aborts[piece].trigger("another connection fetches the rest")
 
     def end_with_error_locked(self, error: Era5Error) -> None:
-        """End the run early. The first error counts."""
+        """End the run early with this error. If there was one before, that is kept."""
         if not self.error:
             self.error, self.remedy, self.kind = str(error) or "unknown error", error.remedy, error.kind
         self.abort_all_locked("the run ends")
         self.notify_locked()
 
     def network_outage_locked(self, error: Era5Error, key: str) -> None:
-        """The bucket cannot be reached: no requests are made until a prober, which asks for `key`, gets an answer."""
+        """Start a network outage: no requests are made until the bucket answers a prober's request for `key`."""
         if not self.is_over:
             try:
                 self.outage.network_failed(error, key)
@@ -235,14 +238,17 @@ class RunState:
             self.update_state_locked()
 
     def disk_outage_locked(self, error: Era5Error) -> None:
-        """Files cannot be written: all requests are aborted and none is made until they can."""
+        """Start a disk outage: abort all requests, and make none until files can be written again."""
         self.outage.disk_failed(error)
         self.abort_all_locked("the disk")
         self.update_state_locked()
 
     def _on_probe(self, error: Era5Error | None, failures: int) -> None:
-        """Called by the prober. error: of its last request; None when the bucket has answered, after so many failures.
-        When it never failed, the network was not at fault, and failed attempts still count."""
+        """Handle the result of a probe; called by the prober.
+
+        error: of the last request; None if the bucket has answered. failures: number of failed requests before the
+        answer. If there was none, the network was not at fault, and failed attempts still count.
+        """
         with self.locked():
             if error is not None:
                 self.outage.update_reason(error)
@@ -255,9 +261,9 @@ class RunState:
     # The resume file
 
     def save_checkpoint(self) -> Checkpoint:
-        """Write the resume file and return its content. To be called without the lock, which file I/O must not block.
+        """Write the resume file and return its content. Call it without the lock, because it does file I/O.
 
-        Raises what `Session.save` raises.
+        Raises the errors of `Session.save`.
         """
         with self._save_lock:
             with self.lock:

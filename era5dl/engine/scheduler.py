@@ -1,11 +1,12 @@
-"""Work scheduler: decides which job a worker does next, and accounts for every byte range of every object.
+"""Work scheduler: decides which job a worker does next, and tracks every byte range of every object.
 
-Objects are begun in the order of the plan. A worker stays with its object, so that files finish in order and their MD5
-is computed while the bytes arrive. While there are enough objects, each worker has its own; towards the end the
-missing ranges of an object are shared, and idle workers take over parts of slow pieces (see `work_stealing`). A piece
-is as large as its share of all remaining bytes: large files are cut into few pieces, and only the last ones are small.
+Objects are started in the order of the plan. A worker stays with its object, so that files finish in order and their
+MD5 is computed while the bytes arrive. While there are enough objects, each worker has its own. Towards the end several
+workers share the missing ranges of an object, and idle workers take over parts of slow pieces (see `work_stealing`).
+The size of a piece is the remaining bytes divided by the number of workers, so that large files are cut into few pieces
+and only the last pieces are small.
 
-A job that has to wait, after a failed attempt for example, goes into a delay queue, and its worker does something else.
+A job that has to wait, for example after a failed attempt, is put into a delay queue, and its worker does another job.
 
 Pure logic: no threads, no clock, no I/O. Callers hold the run's lock and pass in the time (monotonic seconds).
 """
@@ -21,43 +22,43 @@ from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.work_stealing import MIB, best_split
 from era5dl.ranges import Range, RangeSet
 
-MIN_PIECE = 8 * MIB
-SPEED_SAMPLE = 1 * MIB  # bytes after which the speed of a connection is used for `Scheduler._typical_speed`
+MIN_PIECE = 8 * MIB  # bytes
+SPEED_SAMPLE = 1 * MIB  # bytes that a connection must have received to be used for `Scheduler._typical_speed`
 
 
 MakeTransfer = Callable[[int], Transfer]
-"""Called with an index of the plan; returns a transfer of that object that is not prepared yet."""
+"""Creates a transfer, not yet prepared, of the object with this index in the plan."""
 
 
 class Scheduler:
-    """The objects not begun, the transfers begun and not ended, and the jobs that wait for a worker.
+    """Holds the objects that are not started, the transfers in progress, and the jobs that wait for a worker.
 
-    indices: the objects to fetch. sizes: in bytes, of all objects of the plan. max_transfers: objects begun at once,
-    including those whose jobs wait.
+    indices: the objects to fetch. sizes: in bytes, of all objects of the plan. max_transfers: maximum of transfers in
+    progress, including those whose jobs are delayed.
     """
 
     def __init__(self, indices: Iterable[int], sizes: list[int], max_transfers: int) -> None:
-        self.queue = deque(indices)  # objects not begun
-        self.transfers: dict[int, Transfer] = {}  # objects begun and not ended
+        self.queue = deque(indices)  # objects that are not started
+        self.transfers: dict[int, Transfer] = {}  # objects in progress, by their index
         self.max_transfers = max_transfers
         self.unassigned_bytes = sum(sizes[i] for i in self.queue)  # not assigned to any piece
-        # Being fetched now. A dict, so that ties between pieces are decided by their order and not by their addresses.
+        # Pieces being fetched. A dict, since a set would break ties between pieces by their addresses in memory.
         self.active_pieces: dict[Piece, None] = {}
         self.round_trip = 0.0  # seconds from a request to its response; 0 while unknown
-        self.superseded: list[Piece] = []  # active with nothing left to fetch: the caller ends their connections
+        self.superseded: list[Piece] = []  # active without remaining bytes; the caller ends their connections
         self._sizes = sizes
         self._waiting = JobQueue()
-        self._typical_speed = 0.0  # bytes per second of connections that ended recently; 0 when unknown
+        self._typical_speed = 0.0  # bytes per second of connections that ended recently; 0 while unknown
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether no object remains."""
         return not self.queue and not self.transfers
 
     # Assigning jobs
 
     def next_job(self, now: float, workers: int, last: Transfer | None, make_transfer: MakeTransfer) -> Job | None:
-        """Return the next job for a worker whose last job belonged to `last`; None when there is nothing to do now."""
+        """Return the next job for a worker whose last job belonged to `last`; None if there is no job now."""
         self._waiting.wake(now)
         if last is not None and _has_assignable_gap(last):
             return self._cut_piece(last, workers, now)
@@ -73,18 +74,18 @@ class Scheduler:
         return self._steal(now)
 
     def next_due(self) -> float | None:
-        """Return when the next delayed job is due; None when none is delayed."""
+        """Return when the next delayed job is due; None if there is none."""
         return self._waiting.next_due()
 
     def waits_for_sessions(self) -> tuple[str, ...]:
-        """Return the other sessions that are fetching everything that is left; () while there is anything else."""
+        """Return the other sessions that are fetching all remaining objects; () if this session has work of its own."""
         if self.queue or not all(transfer.claimed_by for transfer in self.transfers.values()):
             return ()
         return tuple(sorted({transfer.claimed_by for transfer in self.transfers.values()}))
 
     @property
     def _own_transfers(self) -> int:
-        """Number of objects begun, without those that other sessions are fetching."""
+        """Number of transfers in progress, without objects that other sessions are fetching."""
         return sum(not transfer.claimed_by for transfer in self.transfers.values())
 
     def _begin(self, job: Job, now: float) -> Job:
@@ -95,7 +96,7 @@ class Scheduler:
         return job
 
     def _cut_piece(self, transfer: Transfer, workers: int, now: float) -> Piece:
-        """Make a piece from the front of the first gap."""
+        """Make a piece of the beginning of the first gap."""
         remaining = self.unassigned_bytes + sum(piece.remaining for piece in self.active_pieces)
         start, stop = transfer.gaps.pop(0)
         end = stop if transfer.ranges_ignored else piece_end((start, stop), remaining // max(workers, 1))
@@ -128,7 +129,7 @@ class Scheduler:
     # Results of jobs
 
     def prepared(self, transfer: Transfer) -> None:
-        """Record that its wanted and its written ranges are known now."""
+        """Record that the transfer is prepared: its wanted and written ranges are known."""
         transfer.prepared = True
         if transfer.withdrawn:
             return
@@ -139,7 +140,7 @@ class Scheduler:
             self._waiting.put(VerifyJob(transfer))
 
     def requeue(self, job: Job, not_before: float, now: float) -> None:
-        """Do this job again at `not_before`, or as soon as a worker is free."""
+        """Queue this job again, to be done at `not_before` at the earliest."""
         if isinstance(job, Piece):
             self.piece_ended(job)
             if job.remaining <= 0 or self._returned_to_gaps(job):
@@ -147,7 +148,7 @@ class Scheduler:
         self._waiting.put(job, not_before if not_before > now else 0.0)
 
     def piece_ended(self, piece: Piece, now: float | None = None) -> None:
-        """Record that the piece is no longer being fetched. now: given when it was fetched to its end."""
+        """Record that the piece is no longer being fetched. now: given if it was fetched completely."""
         if now is not None and piece.samples:
             began, progress = piece.samples[0]
             if (received := piece.progress - progress) >= SPEED_SAMPLE:
@@ -164,8 +165,8 @@ class Scheduler:
             self._waiting.put(VerifyJob(transfer))
 
     def reassign_missing(self, transfer: Transfer) -> None:
-        """Written bytes were discarded: assign again what is missing now and in no piece. Where nothing is missing, as
-        of an empty object, verify it again."""
+        """Make gaps of all missing bytes that no piece has, after written bytes were discarded. If none is missing, as
+        for an empty object, queue the verification again."""
         if transfer.withdrawn or not transfer.prepared:
             return
         self._waiting.remove(transfer, only_verify=True)
@@ -177,12 +178,15 @@ class Scheduler:
         self.unassigned_bytes += _gap_bytes(transfer)
         self.verify_when_complete(transfer)
 
-    # Servers that answer a range request with the whole object
+    # Servers or proxies that answer a range request with the whole object
 
     def make_exclusive(self, piece: Piece) -> bool:
-        """The response to this piece contains the whole object. Turn everything that is missing into gaps, which
-        `assign_next_gap` then assigns to this piece, and assign no other piece of the object meanwhile. Pieces that
-        have not received anything are superseded. Return False when another piece receives bytes already."""
+        """Let this piece, whose response contains the whole object, fetch all missing bytes of the object.
+
+        All missing bytes become gaps, which `assign_next_gap` assigns to this piece one after the other. Other pieces
+        are superseded, and no other piece of the object is assigned for now. Return False if another piece is already
+        receiving bytes.
+        """
         transfer = piece.transfer
         transfer.ranges_ignored = True
         others = [other for other in transfer.active if other is not piece]
@@ -200,13 +204,14 @@ class Scheduler:
         return True
 
     def range_answered(self, piece: Piece) -> None:
-        """The response to this piece contains just the requested range: several pieces may be fetched again."""
+        """Record that the response to this piece contains only the requested range, so that several pieces of the
+        object may be fetched at once again."""
         transfer = piece.transfer
         if (piece.position, piece.stop) != (0, transfer.obj.size):
             transfer.ranges_ignored, transfer.exclusive_piece = False, None
 
     def assign_next_gap(self, piece: Piece, position: int) -> bool:
-        """Move this piece, the exclusive one, to the first gap at or after `position`. False when there is none."""
+        """Move the exclusive piece to the first gap at or after `position`. Return False if there is none."""
         transfer = piece.transfer
         if transfer.withdrawn:
             return False
@@ -221,7 +226,7 @@ class Scheduler:
         return False
 
     def _returned_to_gaps(self, piece: Piece) -> bool:
-        """Where only one piece may be fetched and this is not it, turn its bytes into a gap. Return whether it was."""
+        """If only one piece may be fetched and this is another one, turn its bytes into a gap and return True."""
         transfer = piece.transfer
         if not transfer.ranges_ignored or transfer.withdrawn:
             return False
@@ -232,7 +237,7 @@ class Scheduler:
         return True
 
     def _return_to_gaps(self, piece: Piece) -> None:
-        """Turn what remains of this piece into a gap."""
+        """Turn the remaining bytes of this piece into a gap."""
         transfer = piece.transfer
         transfer.gaps = list(RangeSet([*transfer.gaps, (piece.position, piece.stop)]))
         self.unassigned_bytes += max(piece.remaining, 0)
@@ -241,12 +246,12 @@ class Scheduler:
     # Objects
 
     def withdraw(self, transfer: Transfer) -> None:
-        """Assign no more work on it."""
+        """Assign no more work on this object, and drop its waiting jobs."""
         self._drop(transfer)
         transfer.withdrawn = True
 
     def restart(self, transfer: Transfer, not_before: float = 0.0) -> None:
-        """Forget its pieces and prepare it again, at `not_before` at the earliest."""
+        """Drop the pieces of this object and prepare it again, at `not_before` at the earliest."""
         self._drop(transfer)
         transfer.prepared = transfer.withdrawn = False
         self.unassigned_bytes += transfer.obj.size
@@ -254,7 +259,7 @@ class Scheduler:
         self._waiting.put(PrepareJob(transfer), not_before)
 
     def close(self, transfer: Transfer) -> None:
-        """It is finished or has failed."""
+        """Remove this object, which is finished or has failed."""
         self._drop(transfer)
         self.transfers.pop(transfer.index, None)
         self._sizes[transfer.index] = transfer.obj.size
@@ -270,7 +275,7 @@ class Scheduler:
         return added
 
     def remove(self, indices: Collection[int]) -> int:
-        """Remove these objects, none of which is begun, from the queue. Return their size in bytes."""
+        """Remove these objects, none of which is started, from the queue. Return their size in bytes."""
         if not indices:
             return 0
         self.queue = deque(filterfalse(indices.__contains__, self.queue))
@@ -279,13 +284,13 @@ class Scheduler:
         return removed
 
     def promote(self, indices: Collection[int]) -> None:
-        """Move these objects to the front of the queue, in their present order."""
+        """Move these objects to the front of the queue, without changing their order."""
         first = [index for index in self.queue if index in indices]
         if first:
             self.queue = deque(first + [index for index in self.queue if index not in indices])
 
     def reset_failures(self) -> None:
-        """The network was at fault: delayed jobs are due now, and their failed attempts do not count."""
+        """After a network outage: make delayed jobs ready, and do not count their failed attempts."""
         for job in self._waiting.wake_all():
             if isinstance(job, Piece):
                 job.failures = 0
@@ -299,9 +304,9 @@ class Scheduler:
 
 
 def piece_end(gap: Range, share: int) -> int:
-    """Return where a piece that begins with `gap` ends: after `share` bytes, but not before MIN_PIECE bytes.
+    """Return the end of a piece that begins with `gap`. Its size is `share` bytes, but at least MIN_PIECE.
 
-    A remainder that is too small for a request of its own becomes part of the piece.
+    A remainder of the gap that is too small for a request of its own becomes part of the piece.
     """
     start, stop = gap
     end = start + max(share, MIN_PIECE)

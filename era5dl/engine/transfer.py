@@ -1,8 +1,8 @@
 """State of one object while it is downloaded (Transfer), and of the byte ranges it is fetched in (Piece).
 
-A transfer is prepared (what is on disk?), its missing bytes are fetched in pieces, the complete part file is verified
-and gets its final name. The wanted bytes are a list of ranges, [(0, size)] for a whole file: nothing here assumes that
-all of an object is wanted.
+A transfer is prepared (the existing bytes on disk are found), its missing bytes are fetched in pieces, and the complete
+part file is verified and gets its final name. The wanted bytes are a list of ranges, [(0, size)] for a whole file:
+nothing here assumes that all bytes of an object are wanted.
 
 Plain data without a lock of its own: read and changed under the run's lock.
 """
@@ -19,15 +19,15 @@ from era5dl.proof.object_digest import ObjectDigest
 from era5dl.ranges import Range, RangeSet
 
 SPEED_WINDOW = 15.0  # seconds over which the speed of a connection is measured
-SAMPLE_EVERY = 1.0  # seconds between two samples of it
+SAMPLE_EVERY = 1.0  # seconds between samples for the speed
 
 
 @dataclass(eq=False, slots=True)
 class Piece:
     """The byte range [position, stop) of one object: the unit of work of one worker.
 
-    position: bytes before it are written or about to be written. `stop` may decrease while the piece is fetched,
-    because an idle worker takes over the end of it. "Attempt" is the GET request that currently fetches the piece.
+    position: bytes before it are written or about to be written. stop: may decrease while the piece is fetched, because
+    an idle worker takes over the end of the piece. The "current attempt" is the GET request that fetches the piece.
     """
 
     transfer: Transfer
@@ -36,7 +36,7 @@ class Piece:
     failures: int = 0  # in a row, without a new byte
     written: int = 0  # bytes that the current attempt has written
     denials: int = 0  # 403 responses since its last new byte
-    progress_shift: int = 0  # `progress` - `position`; see `progress`
+    progress_shift: int = 0  # `progress` minus `position`
     started: float = 0.0  # start of the current attempt, monotonic seconds
     answered: bool = False  # the current attempt got a response with valid headers
     samples: list[tuple[float, int]] = field(default_factory=list)  # (time, progress) of the current attempt
@@ -48,12 +48,12 @@ class Piece:
 
     @property
     def progress(self) -> int:
-        """Bytes received, counted from an arbitrary origin: what the speed is measured by. It differs from `position`
-        when a whole object is received and the bytes that are on disk already are skipped."""
+        """Number of received bytes, counted from an arbitrary start; the speed is measured by it. It differs from
+        `position` if a whole object is received and bytes that are on disk already are skipped."""
         return self.position + self.progress_shift
 
     def add_sample(self, now: float) -> None:
-        """Record the progress, at most once in SAMPLE_EVERY."""
+        """Record the progress, at most once per SAMPLE_EVERY."""
         if not self.samples or now - self.samples[-1][0] >= SAMPLE_EVERY:
             self.samples.append((now, self.progress))
             while now - self.samples[0][0] > SPEED_WINDOW:
@@ -80,21 +80,20 @@ class Transfer:
     done: RangeSet = field(default_factory=RangeSet)  # written to the part file
     gaps: list[Range] = field(default_factory=list)  # wanted, not written and not assigned to a piece
     active: dict[Piece, None] = field(default_factory=dict)  # being fetched now, in the order of their starts
-    ranges_ignored: bool = (
-        False  # responses contain the whole object whatever range is requested: one request at a time
-    )
+    # Responses contain the whole object, whatever range is requested. Then only one piece is fetched at a time.
+    ranges_ignored: bool = False
     exclusive_piece: Piece | None = None  # with `ranges_ignored`: the only piece that may be fetched
-    counted_bytes: int = 0  # bytes of it in `Counters.done_bytes`
+    counted_bytes: int = 0  # bytes of this object that `Counters.done_bytes` includes
 
     # Files
-    final: Path | None = None  # where the finished file belongs
+    final: Path | None = None  # path of the finished file
     part: PartFile | None = None
 
     # Verification
-    digest: ObjectDigest | None = None  # MD5s of its parts; None when they are not computed
-    unverifiable: str = ""  # why the ETag proves nothing; `digest`, if any, then has the MD5s of our own blocks
+    digest: ObjectDigest | None = None  # MD5s of its parts; None if none are computed
+    unverifiable: str = ""  # why the ETag cannot be compared; then `digest`, if any, has the MD5s of our own blocks
     multipart: bool = False  # the ETag is the MD5 of the MD5s of its parts
-    part_size_guesses: list[int] = field(default_factory=list)  # the first is that of `digest`; empty when it is known
+    part_size_guesses: list[int] = field(default_factory=list)  # `digest` uses the first; empty if the size is known
     recorded_md5s: dict[int, str] = field(default_factory=dict)  # part MD5s of an earlier run, to compare with the disk
     mismatches: list[dict[int, str]] = field(default_factory=list)  # part MD5s after each fetch that did not match
     disk_corruptions: int = 0  # times that the disk returned other bytes than were written
@@ -103,18 +102,18 @@ class Transfer:
     prepared: bool = False  # `wanted`, `done` and `digest` are set
     verifying: bool = False
     withdrawn: bool = False  # no more work on it is assigned
-    releasing: bool = False  # held by the user: handed back as not begun as soon as no thread works on it
+    releasing: bool = False  # held by the user: returned to "not started" as soon as no thread works on it
     claimed_by: str = ""  # description of another session that is fetching it into the same folder
-    recheck_version: bool = False  # ask the server for its version before anything else
+    recheck_version: bool = False  # request its current version before anything else
 
     # Failures
-    failures: int = 0  # in a row, to prepare or verify it
-    denials: int = 0  # 403 responses to these since its last new byte
-    restarts: int = 0  # times it was replaced upstream
-    disk_failures: int = 0  # in a row, without more bytes synced to the disk
-    synced_bytes: int = 0  # the most bytes that were synced at a disk failure
+    failures: int = 0  # consecutive ones, of preparing or verifying it
+    denials: int = 0  # 403 responses while preparing or verifying it, since its last new byte
+    restarts: int = 0  # times it was replaced in the bucket
+    disk_failures: int = 0  # consecutive ones, without more bytes synced to the disk
+    synced_bytes: int = 0  # maximum of the bytes that were synced at a disk failure
     decision: Decision | None = None  # to be carried out as soon as it is idle
-    reason: str = ""  # of the last decision, as `remedy`, `kind` and `is_temporary`
+    reason: str = ""  # reason of the decision; `remedy`, `kind` and `is_temporary` also belong to it
     remedy: str = ""
     kind: str = ""  # `Era5Error.kind`
     is_temporary: bool = False  # retrying later may help
@@ -130,12 +129,12 @@ class Transfer:
         return not self.active and not self.verifying
 
     def set_part_size(self, part_size: int) -> None:
-        """Use this part size from now on: it is known. MD5s of parts of another size are dropped."""
+        """Set the part size, which is now known. MD5s of parts of another size are dropped."""
         if self.digest is not None and self.digest.parts[0][1] != part_size:
             self.recorded_md5s, self.mismatches = {}, []
             self.digest = ObjectDigest(self.obj.size, part_size)
         self.part_size_guesses = []
 
     def reset_gaps(self) -> None:
-        """Make every wanted byte that is not written a gap."""
+        """Set `gaps` to all wanted bytes that are not written."""
         self.gaps = [gap for start, stop in self.wanted for gap in self.done.missing(start, stop)]

@@ -2,13 +2,13 @@
 
 The ETag of S3 is the MD5 of the object, or for a multipart upload the MD5 of its parts' MD5s. (Encryption with a
 customer's key gives ETags of the same form that are not MD5s, but an anonymous user cannot read such objects.) So bytes
-that do not match are wrong: they are fetched again a few times, and then the object has failed. Receiving the same
+that do not match are wrong. They are fetched again a few times, and then the object has failed. Receiving the same
 bytes twice proves nothing, since a broken router can flip the same bit each time. Only the user can state that a
-server's ETags are not MD5s (`Settings.opaque_etags`), and even that does not apply to a form of ETag that has matched
-for another object of the bucket.
+server's ETags are not MD5s (`Settings.opaque_etags`). Even that does not apply to a form of ETag that has matched for
+another object of the bucket.
 
-While the part size of a multipart upload is only a guess (`PartSizes`), a mismatch says nothing about the bytes. So the
-server is asked for the part size before anything is fetched again, and the bytes on disk are hashed with it.
+While the part size of a multipart upload is only a guess (`PartSizes`), a mismatch may be due to a wrong guess. So the
+part size is requested from the server, and the bytes on disk are hashed with it, before anything is fetched again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from era5dl.proof.object_digest import ObjectDigest, Read
 from era5dl.ranges import Range, RangeSet
 
 MAX_FETCHES = 4  # of a part, before its object has failed
-MAX_IDENTICAL_FETCHES = 2  # the same, where all fetches agree and no ETag of this form has ever matched
+MAX_IDENTICAL_FETCHES = 2  # the same, if all fetches gave the same bytes and no ETag of this form has ever matched
 
 ETAG_MISMATCH = "the server's ETag looks like an MD5 but is not the MD5 of these bytes"
 REMEDY_ALTERED = (
@@ -47,14 +47,14 @@ REMEDY_OPAQUE_ETAGS = (
 )
 
 QueryPartSize = Callable[[], int | None]
-"""Asks the server for the part size of the object; None when the server does not tell."""
+"""Requests the part size of the object from the server; returns None if the server does not report it."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationResult:
-    """How far the bytes of an object could be verified.
+    """Result of verifying an object.
 
-    reason: why they are not VERIFIED, else "". part_md5s: of all parts, if they were computed.
+    reason: why it is not VERIFIED, else "". part_md5s: MD5s of all parts, if they were computed.
     """
 
     outcome: Outcome
@@ -65,8 +65,8 @@ class VerificationResult:
 class EtagTrust:
     """Decides whether an ETag in the form of an MD5 must be the MD5 of its object. Thread-safe.
 
-    opaque: the user has stated that the ETags of this server are not MD5s. verified: objects that matched their ETags
-    earlier. ETags have two forms, plain and multipart: one match shows that all ETags of that form are MD5s.
+    ETags have two forms, plain and multipart. One match shows that all ETags of that form are MD5s. opaque: the user
+    has stated that the ETags of this server are not MD5s. verified: objects that matched their ETags in earlier runs.
     """
 
     def __init__(self, *, opaque: bool, verified: Iterable[ObjectInfo] = ()) -> None:
@@ -78,7 +78,7 @@ class EtagTrust:
             self.record_match(obj.etag)
 
     def record_match(self, etag: str) -> bool:
-        """An object matched this ETag. Return whether it is the first match of this form."""
+        """Record that an object matched this ETag. Return whether it is the first match of this form."""
         found = etag_md5(etag)
         form = found is not None and found.parts is not None
         if found is None or form in self._matched:
@@ -99,14 +99,14 @@ class EtagTrust:
 def verify_part_file(
     transfer: Transfer, trust: EtagTrust, query: QueryPartSize, stopped: Callable[[], bool]
 ) -> VerificationResult | None:
-    """Verify a complete part file; None when its bytes do not match the ETag. Changes nothing on disk.
+    """Verify a complete part file; return None if its bytes do not match the ETag. Changes nothing on disk.
 
     Raises Stopped, a DiskError, or a BucketError from `query`.
     """
     digest, part = transfer.digest, transfer.part
     assert part is not None
     if digest is not None and not transfer.unverifiable and digest.complete and (result := _compare(transfer, digest)):
-        return result  # everything was hashed on arrival: there is nothing to read
+        return result  # all bytes were hashed on arrival
     part.acquire()
     try:
         return _verify(transfer, part.path.name, part.read, trust, query, stopped)
@@ -115,11 +115,11 @@ def verify_part_file(
 
 
 def ranges_to_refetch(transfer: Transfer, *, etag_is_md5: bool) -> list[Range]:
-    """After a mismatch, return the ranges to fetch again, and drop their MD5s. No I/O.
+    """Return the ranges to fetch again after a mismatch, and drop their MD5s. Does no I/O.
 
-    The caller removes these ranges from `transfer.done` and calls this exactly once after each fetch, so that a fetch
-    is counted once, whatever happens to the job that verifies it. etag_is_md5: an ETag of this form has matched for
-    another object. Raises ProofError when the object was fetched often enough.
+    The caller removes these ranges from `transfer.done`. Call this exactly once after each fetch, since it counts the
+    fetches. etag_is_md5: an ETag of this form has matched for another object. Raises ProofError if the object was
+    fetched as often as allowed.
     """
     digest = transfer.digest
     assert digest is not None
@@ -142,7 +142,7 @@ def ranges_to_refetch(transfer: Transfer, *, etag_is_md5: bool) -> list[Range]:
 
 
 def _raise_if_exhausted(transfer: Transfer, etag_is_md5: bool, *, always_identical: bool) -> None:
-    """Raise ProofError when the object was fetched often enough."""
+    """Raise ProofError if the object was fetched as often as allowed."""
     key, fetches = transfer.obj.key, len(transfer.mismatches)
     if not transfer.obj.size:
         text = f"{key}: it is empty, but its ETag is not the MD5 of an empty file"
@@ -156,7 +156,7 @@ def _raise_if_exhausted(transfer: Transfer, etag_is_md5: bool, *, always_identic
 
 
 def _corrupted_parts(transfer: Transfer, digest: ObjectDigest) -> list[int]:
-    """Return the parts whose MD5 differs from that of an earlier run: the disk has changed them, not the server."""
+    """Return the parts whose MD5 differs from the recorded one: they have changed on disk, not on the server."""
     now = digest.part_md5s()
     return [index for index, md5 in transfer.recorded_md5s.items() if now[index] != md5]
 
@@ -164,7 +164,7 @@ def _corrupted_parts(transfer: Transfer, digest: ObjectDigest) -> list[int]:
 def verify_final_file(
     transfer: Transfer, path: Path | ConfinedPath, trust: EtagTrust, query: QueryPartSize, stopped: Callable[[], bool]
 ) -> VerificationResult | None:
-    """Verify a file under its final name; None when it is not the server's, or was replaced while it was read.
+    """Verify a file with its final name; return None if it does not match, or was replaced while it was read.
 
     Raises Stopped, a DiskError, or a BucketError from `query`.
     """
@@ -190,14 +190,14 @@ def verify_final_file(
         if not is_same_file(os.fstat(file.fileno()), place.stat()):
             return None
     if fresh.digest is not None and transfer.part_size_guesses and not fresh.part_size_guesses:
-        transfer.set_part_size(fresh.digest.parts[0][1])  # the server has told it
+        transfer.set_part_size(fresh.digest.parts[0][1])  # the server has reported it
     return result
 
 
 def _verify(
     transfer: Transfer, name: str, read: Read, trust: EtagTrust, query: QueryPartSize, stopped: Callable[[], bool]
 ) -> VerificationResult | None:
-    """Verify by reading; None when the bytes do not match an ETag that must be their MD5."""
+    """Verify by reading; return None if the bytes do not match an ETag that must be their MD5."""
     if transfer.unverifiable:
         unchanged = transfer.digest is None or _is_as_recorded(transfer, transfer.digest, read, stopped)
         reason = transfer.unverifiable + _structure_error(transfer, name, read)
@@ -212,7 +212,8 @@ def _verify(
 def _verify_by_md5(
     transfer: Transfer, digest: ObjectDigest, read: Read, query: QueryPartSize, stopped: Callable[[], bool]
 ) -> VerificationResult | None:
-    """Compare with the ETag. Where the part size is a guess, ask the server for it, or else try the other guesses."""
+    """Compare with the ETag. If they differ and the part size is a guess, request it from the server; if the server
+    does not report it, try the other guesses."""
     result = _hash_and_compare(transfer, digest, read, stopped)
     if result or not transfer.part_size_guesses or _corrupted_parts(transfer, digest):
         return result
@@ -225,7 +226,7 @@ def _verify_by_md5(
 
 
 def _is_as_recorded(transfer: Transfer, digest: ObjectDigest, read: Read, stopped: Callable[[], bool]) -> bool:
-    """Whether the disk still holds the bytes whose MD5s were recorded, by an earlier run or before a disk failure."""
+    """Whether the bytes on disk still have the MD5s that were recorded by an earlier run or before a disk failure."""
     if not transfer.recorded_md5s:
         return True
     if not digest.hash_remaining(transfer.done, read, stopped):
@@ -236,14 +237,14 @@ def _is_as_recorded(transfer: Transfer, digest: ObjectDigest, read: Read, stoppe
 def _hash_and_compare(
     transfer: Transfer, digest: ObjectDigest, read: Read, stopped: Callable[[], bool]
 ) -> VerificationResult | None:
-    """Compute the missing MD5s by reading, and compare; None when they do not match the ETag."""
+    """Compute the missing MD5s by reading, and compare; return None if they do not match the ETag."""
     if not digest.hash_remaining(transfer.done, read, stopped):
         raise Stopped("while verifying")
     return _compare(transfer, digest)
 
 
 def _compare(transfer: Transfer, digest: ObjectDigest) -> VerificationResult | None:
-    """Compare a complete digest with the ETag; None when it does not match."""
+    """Compare a complete digest with the ETag; return None if it does not match."""
     if digest.etag(multipart=transfer.multipart) != opaque_tag(transfer.obj.etag):
         return None
     md5s = digest.part_md5s()
@@ -251,6 +252,6 @@ def _compare(transfer: Transfer, digest: ObjectDigest) -> VerificationResult | N
 
 
 def _structure_error(transfer: Transfer, name: str, read: Read) -> str:
-    """Return what is wrong with the structure of the file, to be appended to a reason; "" if nothing."""
+    """Return an error in the structure of the file as text to append to a reason; "" if there is none."""
     error = hdf5.structure_error(name, transfer.obj.size, read)
     return f"; {error}" if error else ""

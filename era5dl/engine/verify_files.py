@@ -1,7 +1,7 @@
 """Verifies the existing files of a session against the ETags of the bucket, without downloading anything.
 
-The server is asked only for the part size of an object whose file does not match with the most likely part size. The
-result is written into the resume file: wrong files count as unfinished from then on.
+The only requests are for the part size of an object whose file does not match with the most likely part size. The
+result is written to the resume file, so that a later run downloads wrong files again.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def verify(
     """Verify every file of the session; return the reports in the order of the plan.
 
     on_report: called once per file as soon as its report is known, on several threads. opaque_etags: see `Settings`.
-    Raises Stopped when cancelled, and a BucketError when the bucket cannot be asked for a part size.
+    Raises Stopped if cancelled, and a BucketError if the request for a part size fails.
     """
     checkpoint = session.checkpoint
     verifier = _FileVerifier(session, PartSizes(bucket), EtagTrust(opaque=opaque_etags), cancelled)
@@ -77,7 +77,7 @@ def verify(
     calls = [partial(verify_one, index) for index in range(len(objects))]
     reports = run_concurrently(calls, parallel=min(4, os.cpu_count() or 1), cancelled=cancelled)
     for place, report in enumerate(reports):
-        if report.reason.startswith(ETAG_MISMATCH):  # whether the file is wrong is known only after all others
+        if report.reason.startswith(ETAG_MISMATCH):  # only the results of all other files show whether it is wrong
             reports[place] = verifier.final_report(report, objects[report.index])
             on_report(reports[place])
     _save(session, reports, objects)
@@ -124,7 +124,7 @@ class _FileVerifier:
 
 
 def _size_of(path: ConfinedPath) -> int | None:
-    """Return the size of a regular file; None when there is none."""
+    """Return the size of a regular file; None if there is none."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -135,8 +135,8 @@ def _size_of(path: ConfinedPath) -> int | None:
 def _save(session: Session, reports: list[FileReport], objects: list[ObjectInfo]) -> None:
     """Write the verified and checked files into the resume file.
 
-    A finished file that no longer exists stays listed: the next run notices its absence, and `verify --repair` can
-    tell it from a file that was never downloaded.
+    A finished file that no longer exists stays listed. The next run detects that it is missing, and `verify --repair`
+    can distinguish it from a file that was never downloaded.
     """
     before = session.checkpoint
     verified, checked = RangeSet(), RangeSet()

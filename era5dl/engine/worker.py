@@ -1,14 +1,14 @@
-"""Worker thread: takes a job, does it, records the result, until no job is left.
+"""Worker thread: takes a job, does it and records the result, until the run ends.
 
-The life of a byte, by the steps that a worker does for an object:
+There are three kinds of jobs for each object:
 
-1. PrepareJob: claim the object against other sessions (`shared_folder`), see what of it is on disk (`prepare`).
-2. Piece: one GET request for a byte range; bytes go to their offsets in the part file (`fetch`).
-3. VerifyJob: compare the MD5 of the complete part file with the ETag (`verification`), give it its final name.
+1. PrepareJob: claim the object (`shared_folder`) and find its existing bytes on disk (`prepare`).
+2. Piece: send a GET request for a byte range and write the bytes to their offsets in the part file (`fetch`).
+3. VerifyJob: compare the MD5 of the complete part file with the ETag (`verification`) and give it its final name.
 
-Results go to `dispatch`, errors to `failures`. Workers never sleep for a retry: the scheduler delays the job, and the
-worker takes another. No exception leaves a worker or is stored, because its traceback would keep sockets alive: errors
-are turned into text at once.
+`dispatch` records results, `failures` handles errors. Workers never sleep before a retry: the scheduler delays the job,
+and the worker takes another one. No exception leaves a worker or is stored, because its traceback would keep sockets
+open: errors are converted to text at once.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def work(run: RunState, number: int, on_exit: Callable[[int], None]) -> None:
                 return
             _do(run, job, abort)
             last = job.transfer
-    except Exception as bug:  # in the bookkeeping itself: end the run with an error, not in silence
+    except Exception as bug:  # outside of a job: end the run with an error, since this worker cannot continue
         log.exception("worker %d cannot continue", number)
         with run.locked():
             run.end_with_error_locked(Era5Error(_internal_error(bug)))
@@ -80,7 +80,7 @@ def _do(run: RunState, job: Job, abort: Abort) -> None:
         if isinstance(error, ObjectChanged):
             error = _confirm_change(run, transfer, error, abort)
         record_failure(run, job, error, progressed=progressed)
-    except Exception as bug:  # a bug costs this object, not the run
+    except Exception as bug:  # a bug makes this object fail, but does not end the run
         log.exception("unexpected error in a job of %s", transfer.obj.key)
         record_failure(run, job, Era5Error(f"{transfer.obj.key}: {_internal_error(bug)}"), progressed=False)
     release_if_done(run, transfer)
@@ -111,22 +111,23 @@ def _prepare(run: RunState, job: PrepareJob, abort: Abort) -> None:
     policy = VerificationPolicy(run.settings.verify, run.etag_trust, run.part_sizes)
     result = prepare_transfer(transfer, files, policy, abort, lambda: _is_aborted(run, transfer, abort))
     if result is None and index in run.recheck and transfer.part is not None:
-        transfer.part.keep_mismatch(final)  # an earlier run gave it this name, and it is not the server's
+        transfer.part.keep_mismatch(final)  # an earlier run gave the file this name, but its bytes are wrong
     if result is None:
         dispatch.retract_entry(run, transfer)
     dispatch.record_prepared(run, job, result)
 
 
 def _is_doubtful(obj: ObjectInfo) -> bool:
-    """Whether the plan says too little about the object: it is empty by its size alone, or has no ETag. (Some listings
-    have no ETags although the responses for the objects do.)"""
+    """Whether the plan does not identify the version: the object has no ETag, or its size is 0 and its ETag does not
+    confirm that. (Some servers send no ETags in listings, but send them in responses for objects.)"""
     return not obj.etag or (obj.size == 0 and not proves_empty(obj))
 
 
 def _check_version(run: RunState, transfer: Transfer, abort: Abort) -> None:
-    """Ask for the current version of the object. If it is another one, discard what was received of the old one.
+    """Request the current version of the object. If it is a new one, discard the bytes of the old one.
 
-    Raises Contradiction where a response had named another version and the server denies it, WillNotFit.
+    Raises Contradiction if a response had named another version but the current version is the planned one, and
+    WillNotFit.
     """
     current = run.bucket.head(transfer.obj.key, abort)
     if same_version(current, transfer.obj):
@@ -142,8 +143,8 @@ def _check_version(run: RunState, transfer: Transfer, abort: Abort) -> None:
 
 
 def _confirm_change(run: RunState, transfer: Transfer, error: ObjectChanged, abort: Abort) -> Era5Error:
-    """Return what a response that names another version means. It may come from a cache or a server that is behind:
-    so the object itself is asked for its version."""
+    """Return the error to handle after a response that names another version. The response may come from a cache or a
+    server that is out of date, so the current version is requested to confirm it."""
     try:
         current = run.bucket.head(transfer.obj.key, abort)
     except Era5Error as failure:
@@ -156,13 +157,13 @@ def _contradiction(reason: str) -> Contradiction:
 
 
 def _refuse_too_large(run: RunState, transfer: Transfer, current: ObjectInfo) -> None:
-    """Raise WillNotFit, for this object alone, when its new version is larger than the free space."""
+    """Raise WillNotFit, which concerns only this object, if its new version is larger than the free space."""
     if current.size <= transfer.obj.size:
         return
     with run.lock:
         others = run.counters.total_bytes - run.counters.done_bytes - (transfer.obj.size - transfer.counted_bytes)
     free = free_bytes(run.session.folder) - run.settings.disk_reserve
-    room = free - others if others <= free else free  # if the others do not fit, that is not the fault of this one
+    room = free - others if others <= free else free  # if the others do not fit anyway, they are not considered
     if current.size > room + transfer.counted_bytes:
         raise WillNotFit(
             f"{transfer.obj.key} has grown from {format_size(transfer.obj.size)} to {format_size(current.size)}, "
@@ -171,8 +172,8 @@ def _refuse_too_large(run: RunState, transfer: Transfer, current: ObjectInfo) ->
 
 
 def _is_aborted(run: RunState, transfer: Transfer, abort: Abort) -> bool:
-    """Called between the parts of a long reading. Raises what `claims.ensure_held` raises, so that nothing is copied
-    into a part file that another session has taken over."""
+    """Whether the job was aborted. Called repeatedly while a file is read. Raises the errors of `claims.ensure_held`,
+    so that nothing is copied into a part file that another session has taken over."""
     run.session.claims.ensure_held(transfer.index)
     return bool(abort.reason)
 
@@ -216,12 +217,12 @@ def _verify(run: RunState, job: VerifyJob, abort: Abort) -> None:
         return
     assert transfer.final is not None
     if len(result.part_md5s) > 1:
-        with suppress(DiskError):  # without the record a later repair has to fetch more
+        with suppress(DiskError):  # without the record, a later repair has to fetch more bytes
             run.part_digests.record(transfer.obj, result.part_md5s)
     run.check_folder()
     run.session.claims.ensure_held(transfer.index)
     transfer.part.commit(transfer.final)
-    with suppress(DiskError):  # the file set aside only takes space
+    with suppress(DiskError):  # a remaining *.mismatch file only uses disk space
         transfer.part.discard_mismatch()
     dispatch.record_finished(run, job, result)
 
@@ -230,7 +231,7 @@ def _record_mismatch(run: RunState, job: VerifyJob) -> None:
     transfer = job.transfer
     try:
         dispatch.record_mismatch(run, job)
-    except ProofError:  # for the last time: keep what was received beside the final file
+    except ProofError:  # no more attempts: keep the received bytes as *.mismatch
         assert transfer.part is not None
         transfer.part.keep_mismatch(transfer.part.path)
         dispatch.discard_bytes(run, transfer)
