@@ -112,7 +112,9 @@ def test_the_summary_line_counts_each_outcome() -> None:
 
 def test_the_progress_line_shows_state_and_rounds_down() -> None:
     line = progress_line(SNAPSHOT)
-    assert line == "42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 remaining, 1 failed"
+    assert line == ("42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 remaining, limited to 5.00 MB/s, 1 failed")
+    automatic = progress_line(dataclasses.replace(SNAPSHOT, auto=True, workers=23, rate_limit=None))
+    assert automatic == "42 %: 5 of 12 files, 512 MB of 1.20 GB, 28.0 MB/s, 0:25 remaining, 23 workers (auto), 1 failed"
     waiting = dataclasses.replace(SNAPSHOT, state=State.WAITING_FOR_NETWORK, time_left=None)
     assert progress_line(waiting).endswith("1 failed, waiting for the network")
     almost = dataclasses.replace(SNAPSHOT, done_bytes=SNAPSHOT.total_bytes - 1)

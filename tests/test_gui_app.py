@@ -154,7 +154,7 @@ def test_tab_reaches_every_control_of_the_page(open_window: Callable[..., Window
         root.update()
         reached.append(root.focus_get())
     for wanted in (page.request.tree.tree, page.request.first.entry, page.request.folder, page.queue.table.canvas,
-                   page.queue.search.entry, page.totals.workers.entry, page.totals.limit):  # fmt: skip
+                   page.queue.search.entry, page.totals.workers, page.totals.limit):  # fmt: skip
         assert wanted in reached, wanted
     header = window.app.header
     across = [widget.winfo_rootx() for widget in dict.fromkeys(reached) if str(widget).startswith(str(header))]

@@ -36,6 +36,15 @@ def test_saved_preferences_are_loaded(tmp_path: Path) -> None:
     assert chosen.to_settings() == Settings(workers=16, rate_limit=5_000_000, proxy="http://u:p@h:1")
 
 
+def test_automatic_workers_are_saved(tmp_path: Path) -> None:
+    path = tmp_path / "window.json"
+    path.write_text('{"workers": "auto"}')
+    assert load(path).workers == "auto"
+    assert load(path).to_settings() == Settings(workers="auto")
+    assert save(Preferences(workers="auto", retries=3), path)
+    assert load(path) == Preferences(workers="auto", retries=3)
+
+
 def test_a_timetable_of_the_rate_limit_is_saved(tmp_path: Path) -> None:
     path = tmp_path / "window.json"
     chosen = Preferences(rate_limit="08:00,1M 20:00,off")

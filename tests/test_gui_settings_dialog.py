@@ -33,7 +33,7 @@ def test_every_setting_has_a_field() -> None:
 
 
 def test_every_number_has_bounds_and_a_unit() -> None:
-    numbers = {field.name for field in fields(Preferences) if type(field.default) in (int, float)}
+    numbers = {field.name for field in fields(Preferences) if type(field.default) in (int, float)} | {"workers"}
     assert numbers == set(BOUNDS)
     assert all(FIELDS[name].unit for name in numbers - HIDDEN)
 
@@ -91,6 +91,9 @@ def test_errors_are_described_and_other_fields_are_accepted(name: str, entered: 
 @pytest.mark.parametrize(
     ("name", "entered", "value"),
     [
+        ("workers", "Auto", "auto"),
+        ("workers", "auto (23)", "auto"),
+        ("workers", " 12 ", 12),
         ("rate_limit", "", 0),
         ("rate_limit", "5 MB/s", 5_000_000),
         ("rate_limit", "08:00,1M   20:00,OFF ", "08:00,1M 20:00,off"),

@@ -10,6 +10,7 @@ import tkinter as tk
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from datetime import date
+from tkinter import ttk
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 import era5dl.gui.widgets
 from era5dl.gui.theme.palette import DARK, LIGHT
 from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.auto_number_field import AutoNumberField
 from era5dl.gui.widgets.banner import Banner, BannerAction, BannerKind
 from era5dl.gui.widgets.chart_scale import nice_step, runs, thin, ticks
 from era5dl.gui.widgets.check_tree import CheckTree, Group, Leaf
@@ -774,6 +776,63 @@ def test_the_number_field(root: tk.Tk, theme: Theme) -> None:
     assert heard[-1] == 4
     stepper.set(1)
     assert heard[-1] == 4  # `set` calls no callback
+
+
+def test_the_auto_number_field(root: tk.Tk, theme: Theme) -> None:
+    heard: list[int | None] = []
+    field = AutoNumberField(root, value=None, least=1, most=64, usual=(8, 32), on_change=heard.append)
+    other = ttk.Entry(root)
+    field.pack()
+    other.pack()
+    root.update()
+    assert field["values"] == ("Auto", "8", "32")
+    assert field.get() == "Auto"
+    field.show_found(23)
+    assert field.get() == "Auto (23)"
+    field.focus_force()
+    field.delete(0, "end")
+    field.insert(0, "1")
+    field.show_found(24)
+    assert field.get() == "1", "a new number does not disturb typing"
+    field.insert("end", "2")
+    assert heard == [], "the number is not used before it is confirmed"
+    keys(field, "Return")
+    assert heard == [12] and field.get_value() == 12 and field.get() == "12"
+    field.show_found(None)
+    assert field.get() == "12"
+    field.delete(0, "end")
+    field.insert(0, "65")
+    assert field.instate(["invalid"])
+    other.focus_force()
+    root.update()
+    assert field.get() == "12" and not field.instate(["invalid"]) and heard == [12]
+    field.focus_force()
+    field.current(0)
+    field.event_generate("<<ComboboxSelected>>")
+    assert heard == [12, None] and field.get() == "Auto"
+    field.set_texts("自动")
+    field.show_found(5)
+    assert field.get() == "自动 (5)" and field["values"][0] == "自动"
+    field.set_value(900)
+    assert field.get() == "64" and heard == [12, None]
+
+
+def test_the_auto_number_field_is_used_with_the_keyboard(root: tk.Tk, theme: Theme) -> None:
+    heard: list[int | None] = []
+    field = AutoNumberField(root, value=8, least=1, most=64, usual=(8, 32), on_change=heard.append)
+    field.pack()
+    root.update()
+    field.focus_force()
+    root.update()
+    field.event_generate("<Down>")  # opens the list at the present value
+    root.update()
+    list_ = root.tk.call("ttk::combobox::PopdownWindow", str(field)) + ".f.l"
+    root.tk.call("focus", "-force", list_)
+    root.update()
+    root.tk.call("event", "generate", list_, "<Up>")
+    root.tk.call("event", "generate", list_, "<Return>")
+    root.update()
+    assert heard == [None] and field.get() == "Auto"
 
 
 def test_the_segmented_control(root: tk.Tk, theme: Theme) -> None:

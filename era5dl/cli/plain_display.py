@@ -136,6 +136,10 @@ def progress_line(snapshot: Snapshot) -> str:
     ]
     if snapshot.time_left is not None:
         parts.append(f"{format_duration(snapshot.time_left)} remaining")
+    if snapshot.auto:
+        parts.append(f"{format_count(snapshot.workers, 'worker')} (auto)")
+    if snapshot.rate_limit is not None:
+        parts.append(f"limited to {format_speed(snapshot.rate_limit)}")
     if snapshot.failed_files:
         parts.append(f"{snapshot.failed_files:,} failed")
     if snapshot.state is not State.RUNNING:

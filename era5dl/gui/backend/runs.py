@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Literal
 
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import Event
@@ -103,8 +104,8 @@ class RunService:
         if engine is not None:
             engine.stop()
 
-    def set_workers(self, workers: int) -> None:
-        """Change the number of simultaneous requests."""
+    def set_workers(self, workers: int | Literal["auto"]) -> None:
+        """Change the number of simultaneous requests, as in `Settings`."""
         if self._engine is not None:
             self._engine.set_workers(workers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable
+from typing import Literal
 
 from era5dl.gui.backend.runs import RunService
 from era5dl.gui.controllers import Controller
@@ -63,8 +64,8 @@ class PreferencesController(Controller):
         self.use_language(code)
         self._store.update(language=code)
 
-    def set_workers(self, workers: int) -> None:
-        """Change the number of simultaneous requests."""
+    def set_workers(self, workers: int | Literal["auto"]) -> None:
+        """Change the number of simultaneous requests, or find it automatically."""
         self._runs.set_workers(workers)
         self._store.update(workers=workers)
 

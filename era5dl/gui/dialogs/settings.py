@@ -18,10 +18,12 @@ from era5dl.gui.models.preferences import BOUNDS, CHOICES, Preferences
 from era5dl.gui.models.settings_form import Field, Kind
 from era5dl.gui.text.i18n import LANGUAGES, _, follow, translate
 from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.auto_number_field import AutoNumberField
 from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.toggle_switch import ToggleSwitch
 
+_USUAL = (4, 8, 16, 32, 64)  # numbers of workers in the list
 _WIDTH = 520  # of the column of fields, in unscaled pixels
 
 
@@ -127,6 +129,8 @@ class SettingsDialog(Dialog):
                 chosen = line.get()
                 line.control.configure(values=list(_choice_texts(line.field.name).values()))
                 line.set(chosen)
+            if isinstance(line.control, AutoNumberField):
+                line.control.set_texts(_("Auto"))
             if isinstance(line.control, ToggleSwitch):
                 line.control.configure(text=translate(line.field.hint))
         self._show_errors(settings_form.read(self._entered(), self._preferences)[1])
@@ -159,6 +163,12 @@ class SettingsDialog(Dialog):
             number.pack(side="left")
             number.variable.trace_add("write", lambda *_names: self._changed())
             return number, number.variable.get, number.variable.set
+        if field.kind is Kind.AUTO_WHOLE:
+            least, most = BOUNDS[field.name]
+            box = AutoNumberField(place, value=int(least), least=int(least), most=int(most), usual=_USUAL)
+            box.pack(side="left")
+            box.variable.trace_add("write", lambda *_names: self._changed())
+            return box, box.variable.get, box.enter
         if field.kind is Kind.CHOICE:
             return self._create_choice(place, field.name)
         return self._create_entry(place, field)

@@ -14,21 +14,22 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from era5dl.errors import UsageError
 from era5dl.folder import private_files
 from era5dl.folder.atomic_write import write_atomically
 from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.redaction import strip_credentials
-from era5dl.settings import Settings
+from era5dl.settings import AUTO, MAX_AUTO_WORKERS, Settings
 from era5dl.validation import Malformed, parse_json, read_regular_file
 
+_SETTINGS = Settings()  # the defaults
 _MAX_BYTES = 256 * 1024  # of the file
 _MAX_LENGTH = 4096  # characters of a text
 
 BOUNDS: dict[str, tuple[float, float]] = {
-    "workers": (1, 64),
+    "workers": (1, MAX_AUTO_WORKERS),
     "rate_limit": (0, 100_000_000_000),
     "retries": (0, 100),
     "connect_timeout": (1.0, 120.0),
@@ -53,7 +54,7 @@ class Preferences:
     """
 
     folder: str = ""
-    workers: int = 8
+    workers: int | Literal["auto"] = _SETTINGS.workers
     rate_limit: int | str = 0
     retries: int = 6
     connect_timeout: float = 5.0
@@ -153,6 +154,8 @@ def _is_timetable(text: str) -> bool:
 
 def _fits(field: Any, value: object) -> bool:
     """Return whether a value has the right type, is within its bounds, and is one of the choices if there are any."""
+    if field.name == "workers":
+        return value == AUTO or (type(value) is int and 1 <= value <= MAX_AUTO_WORKERS)
     if field.name == "rate_limit" and isinstance(value, str):
         return _is_timetable(value)
     if type(field.default) is float and type(value) is int:

@@ -18,7 +18,7 @@ from era5dl.gui.models.preferences import BOUNDS, Preferences
 from era5dl.gui.text.i18n import N_, _, translate
 from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.redaction import has_credentials
-from era5dl.settings import Settings
+from era5dl.settings import AUTO, Settings
 
 
 class Kind(Enum):
@@ -28,6 +28,7 @@ class Kind(Enum):
     FILE = "file"
     TEXT = "text"
     WHOLE = "whole"  # a whole number, with buttons to change it
+    AUTO_WHOLE = "auto or whole"
     SECONDS = "seconds"
     SIZE = "size"
     RATE = "rate"
@@ -67,9 +68,11 @@ GROUPS = (
             Field(
                 "workers",
                 N_("Workers"),
-                Kind.WHOLE,
+                Kind.AUTO_WHOLE,
                 N_("simultaneous requests"),
-                N_("8 suits most connections; try 16 or 32 far from North America."),
+                N_(
+                    "Auto finds the best number by measuring. Or enter a number from 1 to 64; 8 suits most connections."
+                ),
             ),
             Field(
                 "rate_limit",
@@ -185,6 +188,8 @@ def _shown(field: Field, value: Any) -> Any:
         return value if isinstance(value, str) else format_exact_size(value)
     if field.kind is Kind.SECONDS:
         return f"{value:g}"
+    if value == AUTO:
+        return _("Auto")
     return value if field.kind is Kind.FLAG else str(value)
 
 
@@ -201,7 +206,7 @@ def _read(field: Field, entered: Any) -> Any:
 
 def _number(field: Field, text: str) -> int | float | str:
     value = _parse_number(field.kind, text)
-    if isinstance(value, str):  # a timetable
+    if isinstance(value, str):  # a timetable, or automatic
         return value
     low, high = BOUNDS[field.name]
     if not low <= value <= high:
@@ -219,7 +224,9 @@ def _parse_number(kind: Kind, text: str) -> int | float | str:
             return parse_size(text or "0")
         if kind is Kind.SECONDS and len(text) < 20:
             return float(text)
-        if kind is Kind.WHOLE and text.isascii():
+        if kind is Kind.AUTO_WHOLE and text.casefold().startswith((AUTO, _("Auto").casefold())):
+            return AUTO
+        if kind in (Kind.WHOLE, Kind.AUTO_WHOLE) and text.isascii():
             return int(text)
     except ValueError:
         pass

@@ -161,7 +161,7 @@ def _settings(preferences: Preferences) -> list[str]:
     for one in fields(preferences):
         value = getattr(preferences, one.name)
         if one.name not in _PRIVATE and value != one.default:
-            safe = not isinstance(value, str) or one.name in CHOICES
+            safe = not isinstance(value, str) or one.name in (*CHOICES, "workers", "rate_limit")
             changed.append(f"{one.name} = {value if safe else _kind(one.name, value)}")
     return changed or ["none"]
 

@@ -6,6 +6,7 @@ import tkinter as tk
 from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
+from typing import Literal
 
 from era5dl.gui.models.plan_state import PlanState
 from era5dl.gui.models.queue import QueueModel
@@ -42,7 +43,7 @@ class DownloadPage(ttk.Frame):
         model: QueueModel,
         callbacks: DownloadCallbacks,
         *,
-        workers: int,
+        workers: int | Literal["auto"],
         limit: int | str,
         request_width: int = 0,
     ) -> None:

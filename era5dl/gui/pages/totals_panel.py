@@ -6,6 +6,7 @@ import tkinter as tk
 from collections.abc import Callable
 from dataclasses import dataclass
 from tkinter import ttk
+from typing import Literal
 
 from era5dl.engine.events import PROBLEM_STATES, State
 from era5dl.engine.progress import Snapshot
@@ -14,11 +15,12 @@ from era5dl.gui.models.request_form import FieldError, read_limit
 from era5dl.gui.text import status_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.theme.theme import Theme
+from era5dl.gui.widgets.auto_number_field import AutoNumberField
 from era5dl.gui.widgets.basic_widgets import Card, UpdatingLabel
 from era5dl.gui.widgets.chart_scale import Sample
 from era5dl.gui.widgets.line_chart import LineChart, Series
-from era5dl.gui.widgets.number_field import NumberField
 from era5dl.gui.widgets.tooltip import Tooltip
+from era5dl.settings import AUTO, MAX_AUTO_WORKERS
 
 _CHART = 300  # minimum width of the chart beside the buttons, in unscaled pixels; if narrower, it is above them
 _FIGURES = 270  # width of the numbers beside the chart if it is above the buttons
@@ -28,12 +30,15 @@ _SHORT_SPAN = 30.0  # the same at the start of a run
 
 @dataclass(frozen=True, slots=True)
 class TotalsCallbacks:
-    """Callbacks of the panel. limit: called with bytes per second or a timetable; None for no limit."""
+    """Callbacks of the panel.
+
+    workers: called with a number or "auto". limit: called with bytes per second or a timetable; None for no limit.
+    """
 
     pause: Callable[[], object]
     resume: Callable[[], object]
     stop: Callable[[], object]
-    workers: Callable[[int], object]
+    workers: Callable[[int | Literal["auto"]], object]
     limit: Callable[[int | str | None], object]
 
 
@@ -41,7 +46,13 @@ class TotalsPanel(Card):
     """Shows snapshots of a run. `show` is called ten times a second."""
 
     def __init__(
-        self, master: tk.Misc, theme: Theme, callbacks: TotalsCallbacks, *, workers: int, limit: int | str
+        self,
+        master: tk.Misc,
+        theme: Theme,
+        callbacks: TotalsCallbacks,
+        *,
+        workers: int | Literal["auto"],
+        limit: int | str,
     ) -> None:
         super().__init__(master, theme)
         self._theme, self._callbacks = theme, callbacks
@@ -82,8 +93,16 @@ class TotalsPanel(Card):
         )
         self._limit_title = ttk.Label(line, style="Muted.TLabel")
         self._limit_title.pack(side="right", padx=(px(14), px(6)))
-        self.workers = NumberField(line, theme, value=workers, least=1, most=64, on_change=callbacks.workers, width=3)
+        self.workers = AutoNumberField(
+            line,
+            value=None if workers == AUTO else workers,
+            least=1,
+            most=MAX_AUTO_WORKERS,
+            usual=(4, 8, 16, 32, 64),
+            on_change=lambda number: callbacks.workers(AUTO if number is None else number),
+        )
         self.workers.pack(side="right")
+        Tooltip(self.workers, theme, self._describe_workers)
         self._workers_title = ttk.Label(line, style="Muted.TLabel")
         self._workers_title.pack(side="right", padx=(0, px(6)))
         self.chart = LineChart(self, theme, format_value=format_speed, span=SPAN, least=100_000, height=84, width=160)
@@ -98,6 +117,7 @@ class TotalsPanel(Card):
     def show(self, snapshot: Snapshot | None, active: bool) -> None:
         """Show a snapshot of the run; None if there is none yet. active: the run has not ended."""
         self._last = snapshot
+        self.workers.show_found(snapshot.workers if snapshot is not None and snapshot.auto and active else None)
         self._state = snapshot.state if snapshot is not None and active else None
         self._arrange()
         if snapshot is None:
@@ -130,21 +150,29 @@ class TotalsPanel(Card):
         self.chart.set_span(min(SPAN, max(_SHORT_SPAN, now - samples[0][0])) if samples else SPAN)
         self.chart.show([Series(_("Speed"), samples)], now)
 
-    def show_settings(self, workers: int, limit: int | str) -> None:
+    def show_settings(self, workers: int | Literal["auto"], limit: int | str) -> None:
         """Show settings that were changed elsewhere."""
-        self.workers.set(workers)
+        self.workers.set_value(None if workers == AUTO else workers)
         self._show_limit(limit)
 
     def retranslate(self) -> None:
         """Set all texts in the current language."""
         self.stop.configure(text=_("Stop"), compound="left")
         self._workers_title.configure(text=_("Workers"))
+        self.workers.set_texts(_("Auto"))
         self._limit_title.configure(text=_("Limit"))
         self.chart.set_texts(empty=_("The speed appears here."))
         self._buttons_for = State.ENDED
         self.show(self._last, self._state is not None)
 
     # --- inside
+
+    def _describe_workers(self) -> str:
+        """Return the tooltip of the number of workers: why it is what it is."""
+        last = self._last
+        if self.workers.get_value() is None and last is not None and last.auto and self._state is not None:
+            return status_text.workers_reason(last.workers, last.workers_reason)
+        return _("Simultaneous requests. Auto finds the best number by measuring, and adapts it to the connection.")
 
     @property
     def can_resume(self) -> bool:

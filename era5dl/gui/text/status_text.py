@@ -7,6 +7,7 @@ tables in the user's language. Hints refer to buttons and pages of the window, n
 from __future__ import annotations
 
 from era5dl import formatting
+from era5dl.engine.concurrency import Reason
 from era5dl.engine.events import Outcome, State, StateChanged
 from era5dl.engine.prepare import NO_MD5, UNKNOWN_PART_SIZE, VERIFICATION_OFF
 from era5dl.engine.progress import FileState
@@ -113,6 +114,17 @@ _NOT_VERIFIED = {
 }
 
 
+_WORKERS_REASONS = {
+    Reason.MEASURING.value: N_("Now it is being measured whether more are faster."),
+    Reason.NO_GAIN.value: N_("More bring no more speed."),
+    Reason.CEILING.value: N_("Auto uses no more than this."),
+    Reason.REFUSED.value: N_("The server refuses more."),
+    Reason.RATE_LIMIT.value: N_("The rate limit is reached, so more would not help."),
+    Reason.CPU.value: N_("The processor is busy, so more would not help."),
+    Reason.NOT_RUNNING.value: N_("Nothing is being downloaded at the moment."),
+}
+
+
 def state(of: State) -> Term:
     """Return the activity of a run in this state, and what happens next."""
     return _STATES[of].translated()
@@ -155,6 +167,12 @@ def missing_file(reason: str) -> Term:
 
 
 # --- numbers
+
+
+def workers_reason(workers: int, reason: str) -> str:
+    """Return why so many workers were chosen automatically, from `Snapshot.workers_reason`."""
+    number = ngettext("Auto uses {n:,} connection.", "Auto uses {n:,} connections.", workers)
+    return f"{number} {translate(_WORKERS_REASONS.get(reason, N_('This was found by measuring.')))}"
 
 
 def duration(seconds: float) -> str:
