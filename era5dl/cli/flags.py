@@ -123,7 +123,7 @@ def add_read_back_flag(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const=True,
         help="read each file back from the disk and hash it before it gets its final name, bypassing the page cache "
-        "where supported. Without it, bytes are hashed as they arrive, and read back only after a disk error or when "
+        "if supported. Without it, bytes are hashed as they arrive, and read back only after a disk error or when "
         "the file's time shows a change by another program. Detects such changes up to that moment, not later ones",
     )
 

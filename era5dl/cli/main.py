@@ -154,7 +154,7 @@ def _print_traceback_if_debugging() -> None:
 
 
 def _open_missing_streams() -> None:
-    """Use the null device where the program was started without stdout or stderr (`>&-`)."""
+    """Use the null device for stdout or stderr if the program was started without it (`>&-`)."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - until the exit

@@ -200,7 +200,7 @@ def _add_verify(commands: Commands) -> None:
         "verify",
         "verify:verify",
         "verify the files on disk against the bucket",
-        "Compare the files of a folder with the bucket: the size, and the MD5 where the server's ETag is one.",
+        "Compare the files of a folder with the bucket: the size, and the MD5 if the server's ETag is one.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder with files downloaded by any program")
     parser.add_argument(

@@ -72,7 +72,7 @@ class QueuePanel(Card):
     def __init__(self, master: tk.Misc, theme: Theme, model: QueueModel, callbacks: QueueCallbacks) -> None:
         super().__init__(master, theme)
         self._theme, self._files, self._callbacks = theme, model, callbacks
-        self._begun = False
+        self._started = False
         self._filters: list[str] = []  # texts of the filter, with the current numbers
         px = theme.px
         head = ttk.Frame(self)
@@ -104,9 +104,9 @@ class QueuePanel(Card):
 
     # --- interface
 
-    def begin(self, begun: bool) -> None:
-        """Show the new files of the model. begun: their download has started; otherwise they are only planned."""
-        self._begun = begun
+    def begin(self, started: bool) -> None:
+        """Show the new files of the model. started: their download has started; otherwise they are only planned."""
+        self._started = started
         self.table.select(())
         self.refresh()
 
@@ -158,10 +158,10 @@ class QueuePanel(Card):
     # --- inside
 
     def _holdable(self, chosen: Sequence[int]) -> list[int]:
-        return self._files.in_states(chosen, FileState.WAITING, FileState.ACTIVE) if self._begun else []
+        return self._files.in_states(chosen, FileState.WAITING, FileState.ACTIVE) if self._started else []
 
     def _status_text(self, file: File) -> str:
-        if not self._begun:
+        if not self._started:
             return _("Planned")
         if file.state is FileState.ACTIVE and file.reason:
             return _("Retrying")
@@ -219,7 +219,7 @@ class QueuePanel(Card):
             return
         model, do = self._files, self._callbacks
         failed = model.in_states(chosen, FileState.FAILED)
-        waiting = model.in_states(chosen, FileState.WAITING) if self._begun else []
+        waiting = model.in_states(chosen, FileState.WAITING) if self._started else []
         holdable, held = self._holdable(chosen), model.in_states(chosen, FileState.HELD)
         failures = [model.errors_by_file[index] for index in chosen if index in model.errors_by_file]
         actions: dict[str, tuple[Callable[[], object], bool]] = {

@@ -131,8 +131,8 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("The received data do not match the file on the server."),
         N_(
             "Retry the file. If it happens again, the data are being altered on the way: try another network, "
-            "and have the memory of this computer checked. Only if the server is a mirror whose ETags are not "
-            "MD5s, say so in the settings."
+            "and have the memory of this computer checked. If the server is a mirror whose ETags are not MD5s, "
+            "turn on “ETags are not MD5s” in the settings."
         ),
     ),
     errors.DiskError: (
