@@ -74,7 +74,7 @@ def worst(plan: Plan) -> Checkpoint:
 
 
 def measure(session: Session, checkpoint: Checkpoint) -> tuple[int, float, float]:
-    """Bytes of the file; median seconds of a save without and with the fsync."""
+    """Return the size of the file, and the median seconds of a save without and with fsync."""
     times: list[tuple[float, float]] = []
     real_fsync = os.fsync
     waited = [0.0]

@@ -88,7 +88,7 @@ def run(case: str, folder: Path, stored: dict[str, Stored], work: Workload, roun
         for number in range(rounds + 1):
             for way, bucket in buckets.items():
                 costs = measure(bucket, spans)
-                if number:  # the first round warms up
+                if number:  # the first round is a warm-up
                     found[way].append(costs)
     seconds, cpu = ({way: statistics.median(cost[kind] for cost in found[way]) for way in found} for kind in (0, 1))
     for way in buckets:

@@ -37,13 +37,13 @@ HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What goes wrong. share: of the requests that meet it, three in a row for one object at most."""
+    """A set of faults. share: fraction of the requests with a fault, at most three in a row for one object."""
 
     kinds: tuple[str, ...]
     share: float
 
     def mix(self, seed: int) -> Mix:
-        """In the fault lab's terms."""
+        """The corresponding source of faults of the fault lab."""
         return Mix(seed, self.kinds, share=self.share, at_most=sys.maxsize, seconds=HOLD)
 
 
@@ -53,7 +53,7 @@ BUSY = Trouble(("slow-down-retry-after", "too-many-requests"), 0.05)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one client. code: its exit code; None when its time was up."""
+    """Result of one client. code: its exit code; None if it timed out."""
 
     fates: Counter[Fate]
     seconds: float
@@ -62,7 +62,7 @@ class Result:
 
 
 def main() -> int:
-    """Read the command line, run them one after the other, print the table as it grows."""
+    """Parse the command line, run the clients one after the other, and print the table line by line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
@@ -86,7 +86,7 @@ def main() -> int:
 
 
 def run(client: Client, url: str, items: Sequence[Item], folder: Path, mix: Mix, timeout: float) -> Result:
-    """Let one client fetch all objects into a folder of its own."""
+    """Let one client fetch all objects into a new folder."""
     (folder / "home").mkdir(parents=True)
     keys_file = folder / "keys.txt"
     keys_file.write_text("\n".join(item.key for item in items), "utf-8")
@@ -116,10 +116,10 @@ def _run(client: Client, task: Task, folder: Path, timeout: float) -> int | None
 
 
 def row(name: str, result: Result, items: Sequence[Item]) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     wanted = sum(item.size for item in items)
     stats, fates = result.stats, result.fates
-    got = wanted if not fates[Fate.MISSING] else None  # with files missing nobody knows what was needed
+    got = wanted if not fates[Fate.MISSING] else None  # with missing files, the needed bytes are unknown
     needless = "-" if got is None else f"{100 * max(0, stats.payload - stats.destroyed - got) / wanted:.1f} %"
     if fates[Fate.RIGHT] == len(items):
         says = "-" if result.code == 0 else f"exit code {result.code}"

@@ -19,7 +19,7 @@ WORKERS = 16
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to fetch, and where to: out gets the objects below their keys."""
+    """What to fetch, and where to save it: files get their keys as paths below `out`."""
 
     url: str
     ca_file: str  # "" for a plain server
@@ -30,7 +30,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One way to fetch it. environment: variables of its own. tls: over https."""
+    """One client program. environment: additional variables. tls: uses https."""
 
     name: str
     command: Callable[[Task], list[str]]
@@ -39,7 +39,7 @@ class Client:
 
 
 def find_clients(venvs: Sequence[Path]) -> tuple[list[Client], list[str]]:
-    """The clients there are, and a line about each that is missing."""
+    """Return the installed clients, and a line about each missing one."""
     clients, missing = [Client("era5dl", _era5dl), Client("era5dl, https", _era5dl, tls=True)], []
     clients.append(Client("predecessor", _predecessor))
     for name, make in (("s5cmd", _s5cmd), ("rclone", _rclone), ("aws", _aws)):

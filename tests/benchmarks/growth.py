@@ -44,7 +44,7 @@ def key_of(number: int) -> str:
 
 
 def offer(folder: Path, count: int, size: int) -> None:
-    """So many objects in the folder, all of them the same file."""
+    """Create this number of objects in the folder, all of which are the same file."""
     data = os.urandom(size)
     (folder / BUCKET).mkdir(parents=True, exist_ok=True)
     (folder / BUCKET / "bytes").write_bytes(data)
@@ -54,7 +54,7 @@ def offer(folder: Path, count: int, size: int) -> None:
 
 
 def fetch(url: str, count: int, out: Path) -> dict[str, Any]:
-    """In a fresh process: all of it, from the plan to the end and on from there, and what each step took."""
+    """In a new process, measure each step from the plan to the end of the download, and of a resumption."""
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.session import Session
     from era5dl.settings import Settings
@@ -69,7 +69,7 @@ def fetch(url: str, count: int, out: Path) -> dict[str, Any]:
     settings = Settings(endpoint_url=url, bucket=BUCKET, disk_reserve=0)
     steps = Steps()
     session_id, saves = run(S3Bucket(settings), settings, count, out, steps)
-    steps.begin()  # as a new program finds it: nothing of the plan is in memory but what is read now
+    steps.begin()  # as in a new program: the plan is not in memory until it is read
     Session.open(out, session_id).close()
     steps.ended("open")
     ended.set()
@@ -78,7 +78,7 @@ def fetch(url: str, count: int, out: Path) -> dict[str, Any]:
 
 
 class Steps:
-    """Seconds and seconds of CPU that each step took."""
+    """Measures seconds and CPU seconds of each step."""
 
     def __init__(self) -> None:
         self.wall: dict[str, float] = {}
@@ -94,7 +94,7 @@ class Steps:
 
 
 def run(bucket: S3Bucket, settings: Settings, count: int, out: Path, steps: Steps) -> tuple[str, list[Any]]:
-    """From the plan to the end. The session's id; of each checkpoint the seconds and the seconds of CPU."""
+    """Plan and download. Return the session's id, and seconds and CPU seconds of each checkpoint."""
     from era5dl.engine.engine import Engine
     from era5dl.planner.from_keys import plan_keys
     from era5dl.session import Session
@@ -123,13 +123,13 @@ def run(bucket: S3Bucket, settings: Settings, count: int, out: Path, steps: Step
     steps.ended("fetch")
     assert engine.result is not None
     assert engine.result.verified == count, engine.result
-    del session.save  # else it keeps itself alive
+    del session.save  # otherwise a reference cycle would keep the session alive
     session.close()
     return session.id, saves
 
 
 def measured(folder: Path, count: int, size: int) -> dict[str, Any]:
-    """The figures of one case."""
+    """Return the results of one case."""
     offer(folder, count, size)
     with files(folder, Workload("growth", "", count, size)) as host, tempfile.TemporaryDirectory(dir=folder) as out:
         words = [sys.executable, "-m", "tests.benchmarks.growth", "--fetch", host.url, str(count), f"{out}/files"]

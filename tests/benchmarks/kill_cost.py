@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def one_life(server: FaultServer, folder: Path, objects: dict[str, bytes], life: float | None) -> int:
-    """Start it, and kill it so many seconds after its first byte; None: let it end. Gives its exit code."""
+    """Start the program, kill it this number of seconds after its first byte (None: never), return the exit code."""
     keys = folder / "keys.txt"
     keys.write_text("\n".join(objects))
     before = server.stats().payload

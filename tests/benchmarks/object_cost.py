@@ -61,7 +61,7 @@ STEPS: dict[str, tuple[Callable[..., object], ...]] = {
 
 
 def ways(url: str, keys: list[str]) -> dict[str, Callable[[str], object]]:
-    """How else the bytes of an object can be had."""
+    """Return functions that fetch the bytes of an object, by the name of the method."""
     config = Config(signature_version=UNSIGNED, s3={"addressing_style": "path"})
     client = boto3.session.Session().client("s3", region_name="us-west-2", endpoint_url=url, config=config)
     session, pool = URLLib3Session(), urllib3.PoolManager()
@@ -109,7 +109,7 @@ def bare(url: str, buffer: memoryview) -> Callable[[str], object]:
 
 
 def milliseconds(get: Callable[[str], object], keys: list[str]) -> float:
-    """CPU of one request."""
+    """Return the CPU time of one request in milliseconds."""
     get(keys[0])
     began = time.thread_time()
     for key in keys:
@@ -118,7 +118,7 @@ def milliseconds(get: Callable[[str], object], keys: list[str]) -> float:
 
 
 def fetched(url: str, plan: Plan, out: Path, profile: cProfile.Profile | None) -> float:
-    """Fetch the plan with one worker; its CPU for one object, in ms."""
+    """Fetch the plan with one worker. Return its CPU time per object in ms."""
     settings = Settings(endpoint_url=url, bucket=BUCKET, workers=1, disk_reserve=0)
     spent: list[float] = []
 
@@ -141,7 +141,7 @@ def fetched(url: str, plan: Plan, out: Path, profile: cProfile.Profile | None) -
 
 
 def shares(profile: cProfile.Profile) -> dict[str, float]:
-    """Of the worker's time, how much each step took."""
+    """Return the share of each step in the worker's time."""
     found = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     whole = max(entry[3] for entry in found.values())
 

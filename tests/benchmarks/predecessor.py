@@ -41,7 +41,7 @@ SAVE_EVERY = 1.0
 
 
 class Predecessor:
-    """All of it but the window."""
+    """The predecessor without its window."""
 
     def __init__(self, url: str, bucket: str, out: Path, workers: int, scale: float) -> None:
         self.bucket, self.out, self.workers, self.scale = bucket, out, workers, scale
@@ -67,7 +67,7 @@ class Predecessor:
         self.saved_at = 0.0
 
     def run(self, files: list[dict[str, Any]]) -> None:
-        """Fetch them all, a thread a file."""
+        """Fetch all files, each on its own thread."""
         with ThreadPoolExecutor(self.workers) as pool:
             list(pool.map(self._download, files))
         self._save_progress(at_once=True)
@@ -82,7 +82,7 @@ class Predecessor:
                 time.sleep(1.0)
 
     def figures(self) -> Figures:
-        """Of this moment."""
+        """Return the current metrics."""
         with self.lock:
             return self.counts
 
@@ -155,12 +155,12 @@ class Predecessor:
 
 
 def _scale_botocore(scale: float) -> None:
-    """botocore's own pauses between its retries are waits, too."""
+    """Scale botocore's delays between its retries, too."""
     botocore.endpoint.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / scale))
 
 
 def main() -> int:
-    """Fetch what is below the folder of the first key."""
+    """Fetch all objects below the folder of the first key."""
     url, bucket, keys_file, out, workers, scale = sys.argv[1:]
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

@@ -37,23 +37,23 @@ from tests.benchmarks.speed.peers import find_clients
 from tests.benchmarks.speed.tables import medians
 
 LOOK_EVERY = 0.01  # seconds
-TWITCH = 0.06  # seconds; a worker that has less of a rest was only between two pieces
-CUTTING = ("era5dl", "s5cmd", "rclone", "obstore-ranges", "boto3")  # clients with several connections a file
+TWITCH = 0.06  # seconds; shorter idle times of a worker are those between two pieces
+CUTTING = ("era5dl", "s5cmd", "rclone", "obstore-ranges", "boto3")  # clients with several connections per file
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A workload on a link, with so many workers."""
+    """A workload on a link, with a number of workers."""
 
     name: str
     work: Workload
     workers: int
     latency: float = 0.0
-    crawls: int = 0  # one connection in so many has only 20 kB/s
+    crawls: int = 0  # one in this number of connections has only 20 kB/s
 
     @property
     def ideal(self) -> float:
-        """Seconds it takes if every connection is always in use, those that crawl left out."""
+        """Seconds if all connections are always in use, without the slow ones."""
         share = 1 - 1 / self.crawls if self.crawls else 1.0
         return self.work.total / (self.workers * share * self.work.speed)
 
@@ -89,7 +89,7 @@ def cases(scale: float) -> list[Case]:
 
 
 def run(case: Case, folder: Path) -> Seen:
-    """Fetch it once, and look."""
+    """Fetch the workload once, and measure."""
     link = ["--latency", str(case.latency), "--slow-every", str(case.crawls)]
     with files(folder, case.work, *link) as host, tempfile.TemporaryDirectory(dir=folder) as out:
         settings = Settings(endpoint_url=host.url, bucket=BUCKET, workers=case.workers, disk_reserve=0)
@@ -115,7 +115,7 @@ def run(case: Case, folder: Path) -> Seen:
 
 
 def _used_by_others(server: int) -> float:
-    """CPU seconds of the machine that were neither ours nor the server's, since some moment."""
+    """Return the CPU seconds of other programs: neither of this process nor the server; the origin is arbitrary."""
     return busy() - time.process_time() - cpu_of(server)
 
 
@@ -135,7 +135,7 @@ def _ramp_and_tail(looks: list[tuple[float, int]], workers: int, end: float) -> 
 
 
 def alone(chosen: Sequence[Case], folder: Path, rounds: int) -> None:
-    """The table of era5dl's engine."""
+    """Print the table of era5dl's engine."""
     make(folder, list({case.work.name: case.work for case in chosen}.values()))
     print("| case | workers | s | ideal s | of the link | all busy after, s | tail | retries | noise |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
@@ -152,7 +152,7 @@ def alone(chosen: Sequence[Case], folder: Path, rounds: int) -> None:
 
 
 def beside_peers(works: Sequence[Workload], folder: Path, venvs: Sequence[Path], rounds: int) -> None:
-    """The tables of whole programs, the fastest first."""
+    """Print the tables of whole programs, the fastest first."""
     found, missing = find_clients(venvs)
     print("\n".join(missing), flush=True)
     stored = make(folder, list(works))

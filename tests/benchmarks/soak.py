@@ -25,11 +25,11 @@ from tests.benchmarks.soak_tables import HOUR, before_and_after, flatness, summa
 from tests.faultlab import FaultServer
 
 CLIENTS = ("era5dl", "predecessor")
-PATIENCE = {"era5dl": 8 * HOUR, "predecessor": 4 * HOUR}  # what comes after four hours nobody has said
+PATIENCE = {"era5dl": 8 * HOUR, "predecessor": 4 * HOUR}  # the analysis of the predecessor covers four hours
 
 
 def main() -> int:
-    """Read the command line, soak, report."""
+    """Parse the command line, run the test, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=16)
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def report(runs: dict[str, Run], folder: Path) -> None:
-    """Print the tables, draw the picture."""
+    """Print the tables, and draw the chart."""
     both = [runs[who] for who in CLIENTS if who in runs]
     print("\n".join(summary(run) for run in both))
     print(flatness(both))
@@ -65,7 +65,7 @@ def report(runs: dict[str, Run], folder: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Run]:
-    """The runs in a soak.json."""
+    """Return the runs in a soak.json."""
     found = {}
     for name, fields in json.loads(path.read_text("utf-8")).items():
         run = Run(**fields)

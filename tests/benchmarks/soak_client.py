@@ -26,7 +26,7 @@ from era5dl.session import Session
 from era5dl.settings import Settings
 from tests.benchmarks.soak_figures import Figures, tell
 
-# Where the engine waits for the server or for the network: seconds, all of them.
+# Delays of the engine that depend on the server or the network, in seconds.
 WAITS: tuple[tuple[Any, str], ...] = (
     *((retry, name) for name in ("BASE", "CAP", "THROTTLE_BASE", "NETWORK_CAP")),
     *((rate_limit.Throttle, name) for name in ("GROW_EVERY", "CALM")),
@@ -36,17 +36,17 @@ WAITS: tuple[tuple[Any, str], ...] = (
 
 
 def scale_waits(scale: float) -> None:
-    """Divide them all."""
+    """Divide all delays."""
     for place, name in WAITS:
         value = getattr(place, name)
         setattr(place, name, tuple(v / scale for v in value) if isinstance(value, tuple) else value / scale)
 
 
 class TimedWaits(threading.Condition):
-    """The condition on which the workers of a run wait for work, with the reasons and the seconds."""
+    """Condition variable on which the workers of a run wait for work. Records reasons and seconds."""
 
     def __init__(self, run: Any) -> None:
-        super().__init__(run.lock)  # the same lock, so that all who hold it still exclude each other
+        super().__init__(run.lock)  # the run's lock, which other threads hold, too
         self._run = run
         self.seconds: dict[str, float] = dict.fromkeys(("resting", "blocked", "nothing left"), 0.0)
 
@@ -69,7 +69,7 @@ class TimedWaits(threading.Condition):
 
 
 class Subject:
-    """The engine under soak, and its figures."""
+    """The engine under test, and its metrics."""
 
     def __init__(self, bucket: S3Bucket, session: Session, settings: Settings) -> None:
         self._session = session
@@ -90,7 +90,7 @@ class Subject:
         self._waits = run.work_available = TimedWaits(run)
 
     def figures(self) -> Figures:
-        """Of this moment."""
+        """Return the current metrics."""
         now, seconds = self.engine.snapshot(), self._waits.seconds
         return Figures(
             files=now.done_files + now.failed_files,
@@ -112,7 +112,7 @@ class Subject:
 
 
 def main() -> int:
-    """Fetch all keys; the exit code is 0 when every file is in place."""
+    """Fetch all keys. The exit code is 0 if every file is complete."""
     url, bucket_name, keys_file, out, workers, scale = sys.argv[1:]
     scale_waits(float(scale))
     usual = Settings()

@@ -18,11 +18,11 @@ from types import TracebackType
 
 from tests.faultlab import HEALING, Burst, Fault, FaultServer, Link, Mix
 
-SCALE = 24  # seconds of the day in one second of the soak
-CYCLE = 75.0  # seconds of the soak between two bursts: half an hour
+SCALE = 24  # seconds of the working day per second of the test
+CYCLE = 75.0  # seconds of the test between two bursts, which stand for half an hour
 BURST, OUTAGE = 36 / SCALE, 48 / SCALE
-SHARE = 0.125  # of the requests that meet a random fault
-STALL = 72 / SCALE  # seconds that stalls, drips and dead connections last, if the client bears it so long
+SHARE = 0.125  # fraction of the requests with a random fault
+STALL = 72 / SCALE  # maximum duration of stalls, slow responses and dead connections in seconds
 
 KINDS = (*HEALING, "flipped-bit", "connection-close", "closed-after", "reset-after", "dead-after")
 LINK = Link(latency=0.01, speed=500_000, slow_every=32, slow_speed=50_000, idle_swallow=3.0)

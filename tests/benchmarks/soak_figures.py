@@ -13,31 +13,31 @@ EVERY = 0.25  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One moment of a client. Sizes in bytes, times in seconds, both since the start."""
+    """Metrics of a client at one time. Sizes in bytes, times in seconds, both since the start."""
 
-    files: int = 0  # ended, failed ones included
+    files: int = 0  # finished files, including failed ones
     failed: int = 0
-    size: int = 0  # of the files in place
-    faults: int = 0  # attempts that failed
-    blocked: float = 0.0  # seconds in which a worker waited to try again, all workers together
-    resting: float = 0.0  # seconds in which workers rested since the server, or an outage, wanted it so
-    delayed: float = 0.0  # seconds that pieces were told to wait in a queue, with no worker waiting for them
-    checkpoint_bytes: int = 0  # the latest one's
+    size: int = 0  # total size of the complete files
+    faults: int = 0  # failed attempts
+    blocked: float = 0.0  # total seconds in which workers waited for a retry
+    resting: float = 0.0  # total seconds in which workers waited because of throttling or an outage
+    delayed: float = 0.0  # total delay of pieces in a queue, for which no worker waits
+    checkpoint_bytes: int = 0  # size of the latest checkpoint
     checkpoint_seconds: float = 0.0
     over: bool = False
 
     def line(self) -> str:
-        """For the other side of a pipe."""
+        """Return the metrics as one line, to be sent through a pipe."""
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, line: str) -> Figures:
-        """What `line` wrote. Raises ValueError for anything else."""
+        """Parse the result of `line`. Raises ValueError for anything else."""
         return cls(**json.loads(line))
 
 
 def tell(ask: Callable[[], Figures], over: threading.Event) -> None:
-    """Print figures until it is over, and once more then."""
+    """Print metrics until the end, and once more at the end."""
     while not over.wait(EVERY):
         print(ask().line(), flush=True)
     sys.stdout.flush()

@@ -20,7 +20,7 @@ from tests.servers.seaweed import Seaweed
 
 MIB = 1 << 20
 BLOCK = 32 * MIB
-PART = 5 * MIB  # the smallest that S3 takes in an upload of several parts
+PART = 5 * MIB  # minimum part size of S3
 PREFIX = "soak/"
 
 # (share of the objects, smallest, largest size in bytes); within a class small ones are more frequent
@@ -28,16 +28,16 @@ CLASSES = ((0.90, 2_000, 150_000), (0.092, 150_000, 1_500_000), (0.008, 5_500_00
 
 
 class Bucket(Protocol):
-    """Where objects are stored: any server of the tests."""
+    """A server in which objects can be stored: any test server."""
 
     def put(self, key: str, data: bytes, part_size: int | None = None) -> str: ...
 
 
 class Fate(Enum):
-    """What became of an object."""
+    """Final state of an object."""
 
     RIGHT = "right"
-    WRONG = "wrong"  # other bytes under the final name
+    WRONG = "wrong"  # wrong bytes under the final name
     MISSING = "missing"
 
 
@@ -51,7 +51,7 @@ class Item:
 
     @property
     def part_size(self) -> int | None:
-        """Large ones were uploaded in parts."""
+        """Part size of the upload; None for small objects, which are not multipart uploads."""
         return PART if self.size > PART else None
 
     @property
@@ -61,12 +61,12 @@ class Item:
 
 @cache
 def block() -> bytes:
-    """The bytes that all objects are made of."""
+    """Return the random bytes of which all objects are slices."""
     return pseudo_random("soak", BLOCK)
 
 
 def make_items(count: int, seed: int) -> list[Item]:
-    """So many objects; the same for the same seed."""
+    """Return this number of objects, the same for the same seed."""
     dice = random.Random(f"soak/{seed}")
     items = []
     for index in range(count):
@@ -86,7 +86,7 @@ def _cumulated() -> Iterator[tuple[float, int, int]]:
 
 
 def fill(server: Bucket, items: Iterable[Item]) -> None:
-    """Store them all, several at once."""
+    """Store all objects, several at a time."""
     with ThreadPoolExecutor(8) as pool:
         for _ in pool.map(lambda item: server.put(item.key, item.data, item.part_size), items):
             pass
@@ -94,7 +94,7 @@ def fill(server: Bucket, items: Iterable[Item]) -> None:
 
 @contextmanager
 def stored(items: Sequence[Item], folder: Path) -> Iterator[str]:
-    """A real S3 server that has them; gives its URL."""
+    """Context manager: a real S3 server with these objects; yields its URL."""
     with Seaweed(folder / "seaweed") as seaweed:
         print(f"storing {len(items):,} objects", flush=True)
         fill(seaweed, items)
@@ -102,7 +102,7 @@ def stored(items: Sequence[Item], folder: Path) -> Iterator[str]:
 
 
 def fate(folder: Path, item: Item) -> Fate:
-    """What is under the final name of this object."""
+    """Return the state of the file under the final name of this object."""
     try:
         data = (folder / item.key).read_bytes()
     except FileNotFoundError:

@@ -21,7 +21,7 @@ DARK = {"ground": "#161b22", "ink": "#e6edf3", "faint": "#9aa5b1", "grid": "#2d3
 
 
 def _colours(of: dict[str, str]) -> str:
-    """CSS with the colours written out: not everything that shows an SVG knows CSS variables."""
+    """Return CSS with the colours written out, because some SVG viewers do not support CSS variables."""
     return f"""
 text {{ fill: {of["faint"]} }} .title {{ fill: {of["ink"]} }} .head {{ fill: {of["ink"]} }}
 .ground {{ fill: {of["ground"]}; stroke: {of["grid"]} }} .grid {{ stroke: {of["grid"]} }}
@@ -40,7 +40,7 @@ Curve = Callable[[Run], list[tuple[float, float]]]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One graph. least: what its axis shows at least, so that noise around nought does not look like mountains."""
+    """One graph. least: minimum of the axis' end, so that noise around zero is not enlarged."""
 
     title: str
     curve: Curve
@@ -48,12 +48,12 @@ class Panel:
 
 
 def _of(value: Callable[[Record], float]) -> Curve:
-    """The curve of one figure of the records."""
+    """Return the curve of one metric of the records."""
     return lambda run: [(record.at / HOUR, value(record)) for record in _working(run)]
 
 
 def _working(run: Run) -> list[Record]:
-    """The records of the time with work for all workers."""
+    """Return the records of the time with work for all workers."""
     return [record for record in run.records if record.rss and record.at <= busy_until(run)]
 
 
@@ -84,7 +84,7 @@ PANELS = (
 
 
 def picture(runs: Sequence[Run]) -> str:
-    """The whole SVG."""
+    """Return the SVG."""
     hours = max(busy_until(run) for run in runs) / HOUR
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">',
@@ -134,7 +134,7 @@ def _panel(panel: Panel, runs: Sequence[Run], number: int, hours: float) -> list
 
 
 def _axis(highest: float) -> tuple[float, float]:
-    """The step between two marks of an axis from nought, and its end: three to six steps of 1, 2 or 5."""
+    """Return step and end of an axis from zero: three to six steps of 1, 2 or 5 times a power of ten."""
     rough = highest / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)

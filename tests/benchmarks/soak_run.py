@@ -24,21 +24,21 @@ from tests.benchmarks.soak_figures import Figures
 from tests.benchmarks.soak_objects import Fate, Item, fate
 from tests.faultlab import FaultServer
 
-RECORDS = 50  # one every 2 % of the way
+RECORDS = 50  # one per 2 % of the download
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One moment, with what happened since the record before. Sizes in bytes, times in seconds."""
+    """Metrics at one time, and changes since the previous record. Sizes in bytes, times in seconds."""
 
-    at: float  # since the client had its list of objects
-    files: int  # ended, failed ones included
+    at: float  # since the client got its list of objects
+    files: int  # finished files, including failed ones
     failed: int
     size: int
-    speed: float  # bytes per second since the record before
-    requests: int  # of the server, since the record before
-    faults: int  # attempts that failed, since the record before
-    blocked: float  # of all workers together, since the record before
+    speed: float  # bytes per second since the previous record
+    requests: int  # received by the server since the previous record
+    faults: int  # failed attempts since the previous record
+    blocked: float  # of all workers together, since the previous record
     resting: float
     delayed: float
     rss: int
@@ -47,7 +47,7 @@ class Record:
     threads: int
     checkpoint_bytes: int
     checkpoint_seconds: float
-    cpu: float = 0.0  # seconds that the client computed, since the record before
+    cpu: float = 0.0  # CPU seconds of the client since the previous record
 
 
 Point = tuple[float, int, int, int, float]
@@ -56,7 +56,7 @@ Point = tuple[float, int, int, int, float]
 
 @dataclass(slots=True)
 class Run:
-    """A soak of one client."""
+    """An endurance test of one client."""
 
     who: str
     workers: int
@@ -66,28 +66,28 @@ class Run:
     line: list[Point] = field(default_factory=list)
     began: float = 0.0  # seconds since 1970
     seconds: float = 0.0
-    ended: bool = False  # before its time was up
+    ended: bool = False  # before the timeout
     fates: dict[str, int] = field(default_factory=dict)
-    wrong_at: list[float] = field(default_factory=list)  # when wrong files got their final names
-    left_over: int = 0  # part files at the end
+    wrong_at: list[float] = field(default_factory=list)  # times at which wrong files got their final names
+    left_over: int = 0  # remaining part files at the end
     sent: int = 0  # bytes of objects that the server sent
-    destroyed: int = 0  # of these, bytes that a fault has made worthless (see `faultlab.Stats`)
+    destroyed: int = 0  # of these, bytes that no client can use because of a fault (see `faultlab.Stats`)
     requests: int = 0
-    struck: int = 0  # requests that a fault struck
+    struck: int = 0  # requests with a fault
 
     @property
     def received(self) -> int:
-        """Bytes in place at the end."""
+        """Bytes of complete files at the end."""
         return self.records[-1].size if self.records else 0
 
     @property
     def overhead(self) -> float:
-        """What was sent without need, beyond what the faults destroyed, as a share of what was got."""
+        """Bytes sent without need, beyond those destroyed by faults, as a fraction of the received ones."""
         return (self.sent - self.destroyed - self.received) / max(self.received, 1)
 
 
 def command(who: str, server: FaultServer, keys_file: Path, out: Path, workers: int) -> list[str]:
-    """How a client is called."""
+    """Return the command line of a client."""
     module = {"era5dl": "soak_client", "predecessor": "predecessor"}[who]
     words = [server.endpoint_url, server.bucket, str(keys_file), str(out), str(workers), str(SCALE)]
     return [sys.executable, "-m", f"tests.benchmarks.{module}", *words]
@@ -119,7 +119,7 @@ def soak(who: str, server: FaultServer, items: Sequence[Item], folder: Path, wor
 
 
 def _watch(run: Run, server: FaultServer, process: subprocess.Popen[str], seconds: float) -> None:
-    """Follow it to its end, or to the end of its time."""
+    """Wait for the end of the client or the timeout."""
     recorder: Recorder | None = None
     for figures in _figures(process):
         recorder = recorder or Recorder(run, server, psutil.Process(process.pid))  # its planning is over
@@ -137,7 +137,7 @@ def _figures(process: subprocess.Popen[str]) -> Iterator[Figures]:
 
 
 class Recorder:
-    """Makes records of what it hears."""
+    """Creates records from the metrics of the client."""
 
     def __init__(self, run: Run, server: FaultServer, process: psutil.Process) -> None:
         self._run, self._server, self._process = run, server, process
@@ -158,7 +158,7 @@ class Recorder:
     def _take(self, figures: Figures, now: float) -> None:
         before, process = self._before, measure(self._process)
         if figures.over and not process.rss and self._run.records:
-            return  # it has gone already
+            return  # the client has already ended
         asked = self._server.stats().requests.get("GET", 0)
         times = self._process.cpu_times()
         cpu = times.user + times.system
@@ -188,7 +188,7 @@ class Recorder:
 
 
 def _look(run: Run, items: Sequence[Item], out: Path) -> None:
-    """What is on disk, byte by byte."""
+    """Compare the files on disk, byte by byte."""
     fates: Counter[str] = Counter()
     for item in items:
         found = fate(out, item)

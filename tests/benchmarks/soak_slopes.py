@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-LEFT_OUT = 0.2  # of the records, at the beginning
-MATTERS = 0.05  # of the mean
+LEFT_OUT = 0.2  # fraction of the records that is ignored, at the beginning
+MATTERS = 0.05  # relevant change, as a fraction of the mean
 Z = 1.96  # standard deviations of a normal distribution for 95 %
 
 
@@ -33,7 +33,7 @@ class Trend:
 
     @property
     def share(self) -> float:
-        """Of the mean."""
+        """The change as a fraction of the mean."""
         return self.change / self.mean if self.mean else 0.0
 
     @property
@@ -45,7 +45,7 @@ class Trend:
 
 
 def trend(values: Sequence[float]) -> Trend:
-    """The trend of values taken at equal steps of the way."""
+    """Return the trend of values at equal intervals of progress."""
     counted = values[int(LEFT_OUT * len(values)) :]
     n = len(counted)
     if n < 3:

@@ -8,7 +8,7 @@ from tests.benchmarks.soak_disturbances import CYCLE, SCALE
 from tests.benchmarks.soak_run import Record, Run
 from tests.benchmarks.soak_slopes import Trend, trend
 
-HOUR = 3600 / SCALE  # seconds of a soak
+HOUR = 3600 / SCALE  # seconds of the test per hour
 MB = 1e6
 
 # (hours from, to) and what the analysis of the predecessor saw or expected then: the share of files that fail, the
@@ -33,48 +33,48 @@ CURVES: dict[str, Callable[[Record], float]] = {
 
 
 def at(run: Run, seconds: float) -> list[float]:
-    """Where it was then: files ended, failed, wrong, bytes in place, seconds blocked."""
+    """Return the state at this time: finished, failed and wrong files, bytes of complete files, seconds blocked."""
     point = max((p for p in run.line if p[0] <= seconds), default=run.line[0])
     wrong = sum(1 for moment in run.wrong_at if moment <= point[0])
     return [point[1], point[2], wrong, point[3], point[4]]
 
 
 def errors(run: Run, start: float, stop: float) -> float | None:
-    """The share of the files that ended between two moments which failed or are wrong; None when none did."""
+    """Return the fraction of failed or wrong files among those finished between two times; None if there are none."""
     then, now = at(run, start), at(run, stop)
     ended = now[0] - then[0]
     return (now[1] + now[2] - then[1] - then[2]) / ended if ended else None
 
 
 def speed(run: Run, start: float, stop: float) -> float:
-    """Bytes a second between two moments."""
+    """Return bytes per second between two times."""
     return (at(run, stop)[3] - at(run, start)[3]) / (stop - start)
 
 
 def blocked(run: Run, start: float, stop: float) -> float:
-    """Minutes of each hour in which a worker waited to try again, between two moments."""
+    """Return the minutes per hour in which a worker waited for a retry, between two times."""
     return 60 * (at(run, stop)[4] - at(run, start)[4]) / (stop - start) / run.workers
 
 
 def busy_until(run: Run) -> float:
-    """When there was no longer work for all workers: the last few files keep only some of them busy."""
+    """Return the time from which there was not enough work for all workers."""
     return next((p[0] for p in run.line if p[1] >= 0.985 * run.objects), run.line[-1][0])
 
 
 def endurance(run: Run, cycle: float = CYCLE) -> float:
-    """The speed of the last cycle of disturbances as a share of the first one's."""
+    """Return the speed in the last cycle of disturbances as a fraction of that in the first."""
     end = busy_until(run)
     return speed(run, end - cycle, end) / speed(run, 0, cycle)
 
 
 def growth(run: Run) -> int:
-    """Bytes of memory more in the last record with work for all than after the first 20 % of the way."""
+    """Return the increase of memory from 20 % of the download to the last record with work for all workers."""
     counted = [record for record in run.records if record.rss and record.at <= busy_until(run)]
     return counted[-1].rss - counted[len(counted) // 5].rss
 
 
 def before_and_after(ours: Run, theirs: Run) -> str:
-    """The table of the analysis, with what was measured beside it."""
+    """Return the table of the analysis with the measured values."""
     lines = [
         "| | predecessor, expected | predecessor, measured | era5dl, goal | era5dl, measured |",
         "|---|--:|--:|--:|--:|",
@@ -103,13 +103,13 @@ def before_and_after(ours: Run, theirs: Run) -> str:
 
 
 def trends(run: Run) -> dict[str, Trend]:
-    """Of every curve, for as long as there was work for all workers."""
+    """Return the trend of each curve, during the time with work for all workers."""
     records = [record for record in run.records if record.rss and record.at <= busy_until(run)]
     return {name: trend([value(record) for record in records]) for name, value in CURVES.items()}
 
 
 def flatness(runs: Sequence[Run]) -> str:
-    """Which curves are flat, client by client."""
+    """Return the table of flat curves of each client."""
     found = [trends(run) for run in runs]
     lines = [f"| curve | {' | '.join(run.who for run in runs)} |", "|---" * (len(runs) + 1) + "|"]
     lines += [f"| {name} | {' | '.join(str(trend_of[name]) for trend_of in found)} |" for name in CURVES]
@@ -117,7 +117,7 @@ def flatness(runs: Sequence[Run]) -> str:
 
 
 def summary(run: Run) -> str:
-    """One run in a few lines."""
+    """Return a summary of a run in a few lines."""
     fates = ", ".join(f"{count:,} {what}" for what, count in sorted(run.fates.items()))
     ended = f"ended after {run.seconds:.0f} s" if run.ended else f"stopped after {run.seconds:.0f} s"
     last = run.line[-1]

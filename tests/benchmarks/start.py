@@ -33,7 +33,7 @@ _LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \| ( *)(\S+)")
 
 
 def seconds_of(words: Sequence[str], rounds: int) -> float:
-    """Median time of a process, from its start to its end."""
+    """Return the median duration of a process."""
     taken = []
     for _ in range(rounds):
         began = time.monotonic()
@@ -43,7 +43,7 @@ def seconds_of(words: Sequence[str], rounds: int) -> float:
 
 
 def first_byte(url: str, plan: Plan, folder: Path) -> float:
-    """Seconds from `era5dl resume` to the first byte in a part file."""
+    """Return the seconds from `era5dl resume` to the first byte in a part file."""
     with Session.begin(folder, plan, Settings(endpoint_url=url, bucket=BUCKET)):
         pass
     before = {path: path.stat().st_blocks for path in folder.rglob("*")}
@@ -67,7 +67,7 @@ def _resume(folder: Path, url: str) -> list[str]:
 
 
 def plan_of(folder: Path, work: Workload, count: int) -> Plan:
-    """The workload's object first, and many that would come after it."""
+    """Return a plan with the workload's object first, and many other objects after it."""
     stored = make(folder, [work])
     real = [ObjectInfo(key, found.size, found.etag) for key, found in stored.items()]
     rest = [ObjectInfo(f"none/{number:07}.bin", MIB, f'"{number:032x}"') for number in range(count - len(real))]
@@ -75,7 +75,7 @@ def plan_of(folder: Path, work: Workload, count: int) -> Plan:
 
 
 def imports_of(words: Sequence[str]) -> list[tuple[int, int, str]]:
-    """What a command imports: (microseconds of its own, with all it imports, name), the most expensive first."""
+    """Return the imports of a command as (own and total microseconds, name), the most expensive first."""
     ran = subprocess.run(
         [sys.executable, "-X", "importtime", *words[1:]], cwd=PROJECT, capture_output=True, text=True, check=False
     )

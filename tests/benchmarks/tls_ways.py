@@ -29,9 +29,9 @@ from urllib.parse import urlsplit
 from tests.benchmarks.speed.hosts import Host, files
 from tests.benchmarks.speed.objects import BUCKET, WORKLOADS, Workload, make
 
-GATHERED = 1 << 20  # bytes before a write
-BITE = 1 << 18  # bytes taken from a plain socket at once
-RECORD = 1 << 14  # bytes at most
+GATHERED = 1 << 20  # bytes per write
+BITE = 1 << 18  # bytes read from a plain socket at once
+RECORD = 1 << 14  # maximum size of a TLS record
 
 Way = str  # "records" or "memory"
 Into = Callable[[memoryview], int]
@@ -133,7 +133,7 @@ def main() -> None:
             for number in range(given.rounds + 1):
                 for way, found in ways.items():
                     took = measured(host, work, way, Path(name))
-                    if number:  # the first round warms up
+                    if number:  # the first round is a warm-up
                         found.append(took)
     print("| way | s, median (min to max) | MB/s | CPU, s |\n|---|--:|--:|--:|")
     for way, found in ways.items():

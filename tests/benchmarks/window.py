@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _ready() -> float:
-    """Seconds from the first import to a window that is drawn, in a fresh process."""
+    """Return the seconds from the first import to the drawn window, in a new process."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     said = subprocess.run([sys.executable, "-c", READY], capture_output=True, check=True, text=True, env=environment)
     return float(said.stdout)
@@ -150,7 +150,7 @@ def _load(given: argparse.Namespace, folder: Path) -> dict[str, object]:
 
 
 def _live(root: tk.Tk, seconds: float) -> None:
-    """The window's own loop, for so long."""
+    """Run the event loop of the window for this time."""
     root.after(int(seconds * 1000), root.quit)
     root.mainloop()
 

@@ -74,7 +74,7 @@ def main() -> int:
 def rounds(
     work: Workload, host: Host, clients: list[Client], stored: dict[str, Stored], folder: Path, count: int
 ) -> Iterator[dict[str, Any]]:
-    """The clients in turn, so many times and once before that; one that fails is left out from then on."""
+    """Run the clients in turn, after a warm-up round. A client that fails is not run again."""
     left = [client for client in clients if not (work.speed and "--workers" in client.name)]  # as many for everybody
     for number in range(count + 1):
         for client in left[:]:
@@ -100,7 +100,7 @@ def rounds(
 
 
 def once(work: Workload, host: Host, client: Client, stored: dict[str, Stored], folder: Path) -> tuple[Cost, list[str]]:
-    """One client, one time: its cost, and which files are not what they should be."""
+    """Run a client once. Return its cost, and the missing or wrong files."""
     scratch = folder / "run"
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / "out").mkdir(parents=True)
@@ -118,7 +118,7 @@ def once(work: Workload, host: Host, client: Client, stored: dict[str, Stored], 
 
 
 def wrong_files(out: Path, wanted: dict[str, Stored]) -> list[str]:
-    """The keys whose file, somewhere below `out`, is not there or has other bytes."""
+    """Return the keys whose file below `out` is missing or wrong."""
     there = {path.name: path for path in out.rglob("*") if path.is_file()}
 
     def is_wrong(key: str) -> bool:
@@ -136,7 +136,7 @@ def wrong_files(out: Path, wanted: dict[str, Stored]) -> list[str]:
 
 
 def _environment(host: Host, scratch: Path) -> dict[str, str]:
-    """As little as there can be, so that no configuration of this machine's user takes part."""
+    """Return a minimal environment, so that the user's configuration has no effect."""
     kept = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(scratch), "PYTHONPATH": str(PROJECT)}
     quiet = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-west-2", "NO_PROXY": "*"}
     trust = (
@@ -147,7 +147,7 @@ def _environment(host: Host, scratch: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _scratch(folder: Path | None) -> Iterator[Path]:
-    """The folder that was named, and it is kept; or one that is gone afterwards."""
+    """Context manager: the given folder, which is kept, or a temporary one."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder.resolve()

@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 
 def with_boto3(url: str, bucket: str, keys: list[str], folder: Path, connections: int) -> None:
-    """One transfer manager for all files, parts of 8 MiB (64 on a fast line), big blocks to the disk."""
+    """Fetch all files with one transfer manager, parts of 8 MiB (64 MiB on a fast line), and large writes."""
     import boto3
     from boto3.s3.transfer import TransferConfig
     from botocore import UNSIGNED
@@ -51,7 +51,7 @@ def _store(url: str, bucket: str) -> Any:
 
 
 def with_obstore_stream(url: str, bucket: str, keys: list[str], folder: Path, connections: int) -> None:
-    """A request a file, written as it comes: obstore's fastest where there are enough files."""
+    """Fetch each file with one request, and write it on arrival: obstore's fastest method for many files."""
     import obstore  # type: ignore[import-not-found,unused-ignore]
 
     store = _store(url, bucket)
@@ -66,7 +66,7 @@ def with_obstore_stream(url: str, bucket: str, keys: list[str], folder: Path, co
 
 
 def with_obstore_ranges(url: str, bucket: str, keys: list[str], folder: Path, connections: int) -> None:
-    """Parts of 8 MiB of all files: obstore's fastest where there are few files, or slow connections."""
+    """Fetch all files in parts of 8 MiB: obstore's fastest method for few files or slow connections."""
     import obstore  # type: ignore[import-not-found,unused-ignore]
 
     store = _store(url, bucket)

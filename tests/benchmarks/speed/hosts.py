@@ -29,7 +29,7 @@ PROJECT = Path(__file__).parents[3]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A server that is up. pid: whose CPU is the server's."""
+    """A running server. pid: process whose CPU time is that of the server."""
 
     url: str
     ca_file: str
@@ -38,7 +38,7 @@ class Host:
 
 @contextlib.contextmanager
 def files(folder: Path, work: Workload, *options: str) -> Iterator[Host]:
-    """`speed.server` with the link of the workload; options: more words for its command line."""
+    """Run `speed.server` with the link of the workload. options: further command-line options."""
     words = [sys.executable, "-m", "tests.benchmarks.speed.server", str(folder), "--speed", str(work.speed), *options]
     words += ["--tls"] if work.tls else []
     with subprocess.Popen(
@@ -60,7 +60,7 @@ def files(folder: Path, work: Workload, *options: str) -> Iterator[Host]:
 
 @contextlib.contextmanager
 def seaweed(folder: Path, work: Workload) -> Iterator[Host]:
-    """SeaweedFS, filled anew."""
+    """Run a new SeaweedFS with the objects."""
     stored = load(folder)
     with Seaweed(folder / "seaweed", BUCKET) as server:
         for key in work.key_list():
@@ -71,7 +71,7 @@ def seaweed(folder: Path, work: Workload) -> Iterator[Host]:
 
 @contextlib.contextmanager
 def nginx(folder: Path, work: Workload) -> Iterator[Host]:
-    """nginx from the system, with its own ETags, and the listing of the workload's folder as a file."""
+    """Run the system's nginx, with its own ETags, and the listing of the workload's folder as a file."""
     port, scratch = free_ports(1)[0], folder / "nginx"
     scratch.mkdir(exist_ok=True)
     ca_file = _make_certificate(scratch)
@@ -98,7 +98,7 @@ SERVERS: dict[str, Callable[[Path, Workload], contextlib.AbstractContextManager[
 
 
 def why_not(server: str, work: Workload) -> str:
-    """Why this server cannot serve this workload here; "" when it can."""
+    """Return why this server cannot serve this workload on this machine; "" if it can."""
     if server == "seaweed":
         if find_weed() is None:
             return "SeaweedFS is not installed"
@@ -111,7 +111,7 @@ def _find_nginx() -> str | None:
 
 
 def _make_certificate(scratch: Path) -> str:
-    """A key and a certificate for nginx; returns the file of the authority that clients must trust."""
+    """Create a key and a certificate for nginx. Return the CA file that clients must trust."""
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(str(scratch / "server.pem"))
@@ -140,7 +140,7 @@ _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def _listing(folder: Path, work: Workload) -> str:
-    """ListObjectsV2 of the workload's folder, in one page."""
+    """Return the response to ListObjectsV2 for the workload's folder, in one page."""
     entries = ""
     for key in work.key_list():
         found = (folder / BUCKET / key).stat()

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 
 SAMPLE_EVERY = 0.05  # seconds
-QUIET = 0.15  # cores that others may use for the machine to count as quiet
-PATIENCE = 5.0  # seconds to wait for that, at most
+QUIET = 0.15  # maximum number of cores used by other programs on a quiet machine
+PATIENCE = 5.0  # maximum seconds to wait for a quiet machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,13 @@ class Cost:
     server_cpu: float
     noise: float
     code: int
-    said: str  # the end of what it wrote
+    said: str  # the end of its output
 
 
 def measure(
     words: Sequence[str], env: Mapping[str, str], folder: Path, server: int | None = None, timeout: float = 600.0
 ) -> Cost:
-    """Run it. server: the process whose CPU is the server's. It is killed when it takes longer than `timeout`."""
+    """Run a program, and kill it after `timeout`. server: process whose CPU time is that of the server."""
     wait_for_quiet()
     log = folder / "said.log"
     peak = [0]
@@ -63,7 +63,7 @@ def measure(
 
 
 def wait_for_quiet() -> None:
-    """Wait until others use little CPU, but not for ever."""
+    """Wait until other programs use little CPU, at most `PATIENCE` seconds."""
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
         before, began = busy(), time.monotonic()
@@ -95,7 +95,7 @@ def _sample(pid: int, peak: list[int], ended: threading.Event) -> None:
 
 
 def cpu_of(pid: int | None) -> float:
-    """CPU seconds of a living process and its children."""
+    """Return the CPU seconds of a running process and its children."""
     total = 0.0
     if pid is not None:
         with suppress(psutil.Error):
@@ -107,6 +107,6 @@ def cpu_of(pid: int | None) -> float:
 
 
 def busy() -> float:
-    """CPU seconds of the whole machine, since some moment."""
+    """Return the CPU seconds of the whole machine; the origin is arbitrary."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))

@@ -20,7 +20,7 @@ PART = 8 * MIB  # in which most of the real bucket's files were uploaded
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """So many objects of so many bytes, over TLS or not, and over which link.
+    """Number and size of objects, with or without TLS, and the properties of the link.
 
     connections: how many requests at once each client is told to use. speed: bytes a second of each connection, 0 for
     as fast as it goes. objects: whose objects it fetches, if not its own.
@@ -37,7 +37,7 @@ class Workload:
 
     @property
     def prefix(self) -> str:
-        """Where its objects are; nothing else is there, so that clients may fetch the whole folder."""
+        """Folder of its objects, which has no others, so that clients can fetch the whole folder."""
         return f"bench.{(self.objects or self.name).lower()}/202102/"
 
     def key_list(self) -> list[str]:
@@ -48,7 +48,7 @@ class Workload:
         return self.count * self.size
 
     def scaled(self, scale: float) -> Workload:
-        """The same with fewer bytes: smaller objects, or fewer where they are small."""
+        """Return the workload with fewer bytes: smaller objects, or fewer ones if they are small."""
         if self.size < MIB:
             return Workload(**{**asdict(self), "count": max(1, round(self.count * scale))})
         return Workload(**{**asdict(self), "size": max(MIB, int(self.size * scale))})
@@ -82,7 +82,7 @@ class Stored:
 
 
 def load(folder: Path) -> dict[str, Stored]:
-    """The objects that are in the folder."""
+    """Return the objects in the folder."""
     manifest = folder / MANIFEST
     if not manifest.is_file():
         return {}
@@ -90,7 +90,7 @@ def load(folder: Path) -> dict[str, Stored]:
 
 
 def make(folder: Path, workloads: list[Workload]) -> dict[str, Stored]:
-    """Make the objects of these workloads in the folder, where they are not there already."""
+    """Create the missing objects of these workloads in the folder."""
     stored = load(folder)
     for work in workloads:
         for key in work.key_list():

@@ -22,30 +22,30 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a client has to fetch, into which folder, and with how many requests at once."""
+    """What a client has to fetch, into which folder, and with how many concurrent requests."""
 
     url: str
     ca_file: str  # "" for a plain server
     prefix: str
     keys: tuple[str, ...]
-    keys_file: Path  # one key a line
+    keys_file: Path  # one key per line
     out: Path
     connections: int
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One way to fetch it. ours: it is era5dl. python: a library used from Python."""
+    """One client program. ours: era5dl. python: a library used from Python."""
 
     name: str
     command: Callable[[Task], list[str]]
     ours: bool = False
     python: bool = False
-    proves: bool = False  # compares the bytes with the server's MD5s
+    proves: bool = False  # verifies the bytes with the server's MD5s
 
 
 def find_clients(venvs: Sequence[Path]) -> tuple[list[Client], list[str]]:
-    """The clients there are, and a line about each that is missing."""
+    """Return the installed clients, and a line about each missing one."""
     clients, missing = _ours(), []
     makers = {"s5cmd": _s5cmd, "rclone": _rclone, "aws": _awscli}
     for name, make in makers.items():
@@ -131,14 +131,14 @@ def _library(way: str, python: str) -> Client:
 
 
 def program_of(name: str, venvs: Sequence[Path]) -> str | None:
-    """The path of a program, beside the running Python, in one of the venvs or on the PATH; None where it is not."""
+    """Return the path of a program beside this Python, in one of the venvs or on the PATH; None if it is missing."""
     folders = [Path(sys.executable).parent, *(venv / "bin" for venv in venvs)]
     found = (shutil.which(name, path=str(folder)) for folder in folders)
     return next(filter(None, found), None) or shutil.which(name)
 
 
 def _python_with(library: str, venvs: Sequence[Path]) -> str | None:
-    """A Python that can import it. The venvs come first: what era5dl is tested with may be older."""
+    """Return a Python that can import a module, preferably in the venvs, which may have a newer version."""
     for python in [*(str(venv / "bin" / "python") for venv in venvs), sys.executable]:
         words = [python, "-c", f"import {library}"]
         if Path(python).exists() and not subprocess.run(words, capture_output=True, check=False).returncode:

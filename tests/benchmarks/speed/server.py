@@ -57,7 +57,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Bytes [start, stop) of a file, and the head of the answer that brings them."""
+    """Bytes [start, stop) of a file, and the headers of the response."""
 
     path: str
     head: bytes
@@ -66,19 +66,19 @@ class Found:
 
 
 class Files:
-    """The objects of a folder."""
+    """Objects that are the files of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / BUCKET
         self._stored = load(folder)
-        self._rare = Objects()  # knows sizes and ETags, but in place of bytes only zeros that nobody ever reads
+        self._rare = Objects()  # for rare requests: has sizes and ETags, but only zeros as bytes, which are never read
         biggest = max((found.size for found in self._stored.values()), default=0)
         zeros = memoryview(mmap.mmap(-1, max(biggest, 1)))
         for key, found in self._stored.items():
             self._rare.put(key, zeros[: found.size], part_size=found.part_size, etag=found.etag)
 
     def find(self, head: bytes) -> Found | Answer:
-        """The answer to the request with this head."""
+        """Return the response to the request with these headers."""
         asked = _GET.match(head)
         if asked is None or b"partNumber" in (asked[2] or b""):
             return self._other(head)
@@ -105,7 +105,7 @@ class Files:
 
 
 class Server:
-    """One thread a connection. It lives as long as its process."""
+    """S3 server with one thread per connection, which runs until the process ends."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Server:
             threading.Thread(target=self._serve, args=(sock, speed), daemon=True).start()
 
     def _serve(self, sock: socket.socket, speed: int) -> None:
-        """One connection, from its handshake to its end."""
+        """Serve a connection from its handshake to its end."""
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context:
@@ -160,7 +160,7 @@ class Server:
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[bool]:
-        """Count a request while it is answered; yields whether there are too many."""
+        """Context manager that counts a request during its response; yields whether there are too many."""
         with self._lock:
             self._requests += 1
             too_many = 0 < self._most_requests < self._requests
@@ -176,7 +176,7 @@ class Server:
             return
         file = os.open(found.path, os.O_RDONLY)
         try:
-            more = getattr(socket, "MSG_MORE", 0)  # head and first bytes in one segment, as nginx sends them
+            more = getattr(socket, "MSG_MORE", 0)  # headers and first bytes in one segment, as nginx sends them
             sock.sendall(found.head, *(() if self._context or not more else (more,)))
             if speed:
                 _paced(sock, file, found.start, found.stop, speed)

@@ -10,7 +10,7 @@ Record = dict[str, Any]
 
 
 def report(records: list[Record], about: str) -> str:
-    """Markdown: the ratios for the README, then one table a workload."""
+    """Return Markdown: the ratios for the README, then one table per workload."""
     if not records:
         return "nothing was measured\n"
     works = list(dict.fromkeys(record["work"] for record in records))
@@ -20,7 +20,7 @@ def report(records: list[Record], about: str) -> str:
 
 
 def ratios(groups: dict[str, list[Record]]) -> str:
-    """One line a workload. A ratio above 1: ours is ahead."""
+    """Return one line per workload. A ratio above 1 means that era5dl is faster."""
     lines = [
         "| workload | era5dl | best peer (none proves) | ahead | ahead, no proof | CPU of best Python peer | RSS |",
         "|---|--:|---|--:|--:|--:|--:|",
@@ -50,7 +50,7 @@ def ratios(groups: dict[str, list[Record]]) -> str:
 
 
 def table(group: list[Record]) -> str:
-    """All clients of one workload, the fastest first."""
+    """Return the table of all clients for one workload, the fastest first."""
     seconds = medians(group, "seconds")
     best = min((value for name, value in seconds.items() if not name.startswith("era5dl")), default=None)
     size = group[0]["bytes"] / 1e9
@@ -77,7 +77,7 @@ def table(group: list[Record]) -> str:
 
 
 def medians(group: list[Record], figure: str) -> dict[str, float]:
-    """Of one figure, by client."""
+    """Return the medians of one metric, by client."""
     names = dict.fromkeys(record["client"] for record in group)
     return {name: _median((r for r in group if r["client"] == name), figure) for name in names}
 
