@@ -190,6 +190,12 @@ def test_a_sample_has_the_increase_since_the_previous_one() -> None:
     assert kept.history() == tuple(taken)
 
 
+def test_a_sample_has_what_automatic_concurrency_found() -> None:
+    kept = Metrics(lambda: replace(RUN, auto=True, workers=23, workers_reason="measuring"), RequestMetrics())
+    taken = kept.sample()
+    assert (taken.workers, taken.workers_reason) == (23, "measuring")
+
+
 def test_the_ring_buffer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "measure", lambda _process: metrics.Process(1, 0, 1, 1, 1))
     kept = Metrics(lambda: RUN, RequestMetrics())

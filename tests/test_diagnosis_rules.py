@@ -18,6 +18,7 @@ from era5dl.diagnosis.measured_bucket import MeasuredBucket, RequestMetrics, Tra
 from era5dl.diagnosis.metrics import Metrics, Process, Sample
 from era5dl.diagnosis.network_test import NetworkTest, run_network_test
 from era5dl.diagnosis.rules import Diagnosis, Measurements, add_network_test, diagnose, measurements_from
+from era5dl.engine.concurrency import Reason
 from era5dl.engine.engine import Engine
 from era5dl.engine.events import State
 from era5dl.planner import Plan
@@ -54,6 +55,12 @@ CASES: list[tuple[Diagnosis, dict[str, Any]]] = [
     (Diagnosis.NETWORK_BOUND, WAITS | {"one_connection": 20e6, "in_flight": 1}),
     (Diagnosis.LINK_BOUND, WAITS | {"one_connection": 18e6}),
     (Diagnosis.MORE_WORKERS, WAITS | {"one_connection": 2.5e6}),
+    (Diagnosis.LINK_BOUND, WAITS | {"workers_reason": Reason.NO_GAIN.value}),
+    (Diagnosis.LINK_BOUND, WAITS | {"workers_reason": Reason.NO_GAIN.value, "one_connection": 2.5e6}),
+    (Diagnosis.MORE_WORKERS, WAITS | {"workers_reason": Reason.CEILING.value}),
+    (Diagnosis.MORE_WORKERS, WAITS | {"workers_reason": Reason.CEILING.value, "one_connection": 18e6}),
+    (Diagnosis.NETWORK_BOUND, WAITS | {"workers_reason": Reason.MEASURING.value, "one_connection": 2.5e6}),
+    (Diagnosis.NETWORK_BOUND, WAITS | {"workers_reason": Reason.REFUSED.value, "one_connection": 18e6}),
     (Diagnosis.FAR_AWAY, {"status": 200, "first_byte": 0.2}),
     (Diagnosis.FINE, {"status": 200, "first_byte": 0.05}),
     (Diagnosis.UNKNOWN, {}),
@@ -208,6 +215,17 @@ def test_a_line_with_capacity_for_more_workers(fault_server: FaultServer, tmp_pa
     fault_server.link = Link(speed=150_000)
     alone = network_test_of(fault_server)
     assert diagnoses_of_run(fault_server, tmp_path, seconds=2.5, test=alone, workers=4) == (Diagnosis.MORE_WORKERS,)
+
+
+def test_automatic_workers_at_their_ceiling(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Each connection is slow by itself, so that the controller wants more than it may have: no test is needed."""
+    fill(fault_server, 64, 2_000_000)
+    fault_server.link = Link(speed=100_000)
+
+    def reached(engine: Engine) -> bool:
+        return engine.snapshot().workers_reason == Reason.CEILING.value
+
+    assert diagnoses_of_run(fault_server, tmp_path, workers="auto", until=reached) == (Diagnosis.MORE_WORKERS,)
 
 
 def test_the_rate_limit_of_the_user(fault_server: FaultServer, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from era5dl.diagnosis.measured_bucket import Traffic
 from era5dl.diagnosis.metrics import Process, Sample
 from era5dl.diagnosis.network_test import NetworkTest, Timing, run_network_test
 from era5dl.diagnosis.rules import Diagnosis
+from era5dl.engine.concurrency import Reason
 from era5dl.gui.models import support_report
 from era5dl.gui.models.charts import MAX_POINTS, chart_data
 from era5dl.gui.models.preferences import Preferences
@@ -60,6 +61,24 @@ def test_every_diagnosis_has_a_text(diagnosis: Diagnosis, language: str) -> None
         i18n.switch("en")
     assert said.name and said.hint and said.name != said.hint
     assert said.name.isascii() == (language == "en")
+
+
+def test_with_automatic_workers_nobody_is_advised_to_use_more() -> None:
+    for diagnosis in Diagnosis:
+        hint = describe(diagnosis, auto=True).hint
+        assert "workers" not in hint.replace("--workers", ""), diagnosis
+    assert "Auto uses 64 connections at most" in describe(Diagnosis.MORE_WORKERS, auto=True).hint
+    assert "Set the workers to Auto" in describe(Diagnosis.MORE_WORKERS).hint
+
+
+def test_what_automatic_concurrency_saw_is_the_diagnosis() -> None:
+    seen = [
+        sample(float(n), speed=30e6, traffic=Traffic(10, {}, 9.0 * n, 0.0, ()), workers_reason=Reason.NO_GAIN.value)
+        for n in range(10)
+    ]
+    found = describe_diagnoses(seen, replace(GOOD, throughput=4e6), auto=True)[0]
+    assert found.diagnosis is Diagnosis.LINK_BOUND
+    assert found.hint.startswith("Auto has tried more connections")
 
 
 def test_diagnoses_have_the_right_severity() -> None:

@@ -52,6 +52,7 @@ class Sample:
     in_flight: int = 0
     allowed: int = 0
     workers: int = 0
+    workers_reason: str = ""  # as in `Snapshot`
     rate_limit: int | None = None
     retries: int = 0
     throttles: int = 0
@@ -117,6 +118,7 @@ class Metrics:
                 in_flight=run.in_flight,
                 allowed=run.allowed,
                 workers=run.workers,
+                workers_reason=run.workers_reason,
                 rate_limit=run.rate_limit,
                 retries=_increase(run.retries, previous.retries if previous else None),
                 throttles=_increase(run.throttles, previous.throttles if previous else None),

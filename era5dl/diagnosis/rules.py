@@ -20,8 +20,10 @@ UNSTEADY              | 5 % of the probes were lost, or 5 responses and 5 % were
 ONE_BAD_CONNECTION    | of 4 or more connections, one has less than a quarter of the median speed
 RATE_LIMITED          | a run reaches 90 % of the rate limit
 DISK_BOUND            | without a rate limit, a run spends 60 % of its time between reads: writing, hashing
-LINK_BOUND            | a run waits for bytes 60 % of the time, and 2 or more connections are little faster than one
-MORE_WORKERS          | a run waits for bytes 60 % of the time, and each connection is about as fast as one
+LINK_BOUND            | a run waits for bytes 60 % of the time, and 2 or more connections are little faster than one;
+                      | automatic concurrency: it waits, and more connections were tried and brought no more speed
+MORE_WORKERS          | a run waits for bytes 60 % of the time, and each connection is about as fast as one;
+                      | automatic concurrency: it waits, and would use more connections if it were allowed to
 NETWORK_BOUND         | a run waits for bytes 60 % of the time, and neither of these two was measured
 FAR_AWAY              | the first byte takes longer than 0.15 s
 FINE                  | something was measured
@@ -37,6 +39,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from era5dl.diagnosis.metrics import Sample
+from era5dl.engine.concurrency import Reason
 
 if TYPE_CHECKING:
     from era5dl.diagnosis.network_test import NetworkTest
@@ -94,6 +97,7 @@ class Measurements:
     speeds: Sequence[float] = ()  # of each connection
     in_flight: float = 0.0
     rate_limit: int | None = None
+    workers_reason: str = ""  # what automatic concurrency found; "" for a fixed number of workers
 
     @property
     def requests(self) -> int:
@@ -142,6 +146,7 @@ def measurements_from(samples: Sequence[Sample], seconds: float = RECENT) -> Mea
         speeds=last.speeds,
         in_flight=median(sample.in_flight for sample in running[-15:]),
         rate_limit=running[-1].rate_limit,
+        workers_reason=running[-1].workers_reason,
     )
 
 
@@ -222,6 +227,8 @@ def _waits(m: Measurements) -> bool:
 
 def _link_bound(m: Measurements) -> bool:
     """Many connections are hardly faster than one: their shared link is the limit."""
+    if m.workers_reason:
+        return _waits(m) and m.workers_reason == Reason.NO_GAIN.value
     one = m.one_connection
     return _waits(m) and one is not None and m.in_flight >= 2 and m.speed < 1.5 * one
 
@@ -236,6 +243,8 @@ def _network_bound(m: Measurements) -> bool:
 
 def _scales(m: Measurements) -> bool:
     """Many connections are much faster than one: the link has capacity for still more."""
+    if m.workers_reason:
+        return m.workers_reason == Reason.CEILING.value
     one = m.one_connection
     return one is not None and m.speed >= 1.5 * one and m.speed >= 0.6 * one * m.in_flight
 

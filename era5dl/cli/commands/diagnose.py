@@ -13,6 +13,7 @@ from era5dl.diagnosis import rules
 from era5dl.diagnosis.network_test import NetworkTest, Timing, run_network_test
 from era5dl.diagnosis.rules import Diagnosis, Measurements, add_network_test
 from era5dl.formatting import format_duration, format_size, format_speed
+from era5dl.settings import AUTO
 
 _CONCLUSIONS_FROM_FAILED_STEP = {
     "dns": "The name of the {first_hop} cannot be resolved: check its spelling, and whether this computer is online.",
@@ -30,7 +31,7 @@ _CONCLUSIONS_FROM_DIAGNOSIS = {  # if every step succeeded; a network test canno
     Diagnosis.REFUSES: "The server responds with HTTP {status}: check bucket name, region and endpoint.",
     Diagnosis.DNS_SLOW: "The bucket can be reached, but DNS lookups are slow: another DNS server may help.",
     Diagnosis.UNSTEADY: "The bucket can be reached, but the connection is unstable: {loss:.0%} of the probes failed.",
-    Diagnosis.FAR_AWAY: "Everything works; the bucket is far away{pace}: more --workers (16 or 32) may be faster.",
+    Diagnosis.FAR_AWAY: "Everything works; the bucket is far away{pace}: {advice}.",
     Diagnosis.FINE: "Everything works{pace}.",
 }
 
@@ -40,7 +41,7 @@ def diagnose(arguments: argparse.Namespace, output: Output, interrupts: Interrup
     settings = settings_from(arguments)
     output.info("Testing the connection to the bucket; this takes a few seconds ...")
     found = interrupts.run_in_background(lambda: run_network_test(settings))
-    sentence = conclusion(found)
+    sentence = conclusion(found, auto=settings.workers == AUTO)
     fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
     output.record("diagnosis", **fields, verdict=sentence)
     output.results(lines(found))
@@ -79,15 +80,19 @@ def _proxy(found: NetworkTest) -> str:
     return "unusable" if found.failed_step == "proxy" else "none"
 
 
-def conclusion(found: NetworkTest) -> str:
-    """Return a sentence about the failed step, or else the main diagnosis of `era5dl.diagnosis.rules`."""
+def conclusion(found: NetworkTest, *, auto: bool = False) -> str:
+    """Return a sentence about the failed step, or else the main diagnosis of `era5dl.diagnosis.rules`.
+
+    auto: the number of workers is automatic.
+    """
     if found.failed_step:
         sentence = _CONCLUSIONS_FROM_FAILED_STEP[found.failed_step]
         return sentence.format(first_hop="proxy" if found.proxy else "endpoint")
     measurements = add_network_test(Measurements(), found)
     sentence = _CONCLUSIONS_FROM_DIAGNOSIS[rules.diagnose(measurements)[0]]
     pace = f" ({format_speed(found.throughput)} per connection)" if found.throughput else ""
-    return sentence.format(status=found.status, loss=measurements.loss, pace=pace)
+    advice = "--workers auto uses more connections" if auto else "--workers auto or 32 may be faster"
+    return sentence.format(status=found.status, loss=measurements.loss, pace=pace, advice=advice)
 
 
 def _timing(one: Timing | None) -> str:

@@ -25,6 +25,7 @@ from era5dl.gui.text.event_text import LogLevel
 from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import BannerKind
 from era5dl.session.summary import SessionSummary
+from era5dl.settings import AUTO
 
 CHART_INTERVAL = 2.0  # seconds between two updates of the charts
 
@@ -129,7 +130,9 @@ class MonitoringController(Controller):
 
     def _diagnoses(self) -> tuple[diagnosis_text.DiagnosisText, ...]:
         samples = self.metrics.history()
-        return diagnosis_text.describe_diagnoses(samples, self._network_test, alone=self._tested_while_idle)
+        return diagnosis_text.describe_diagnoses(
+            samples, self._network_test, alone=self._tested_while_idle, auto=self._store.current.workers == AUTO
+        )
 
     def _write_report(self, path: Path) -> None:
         from era5dl.gui.models import (

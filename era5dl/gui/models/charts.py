@@ -28,6 +28,7 @@ class ChartData:
     speed: Points = ()
     established: Points = ()
     in_flight: Points = ()
+    workers: Points = ()
     memory: Points = ()
     open_files: Points = ()
     retries: Points = ()
@@ -49,6 +50,7 @@ def chart_data(samples: Sequence[Sample], now: float) -> ChartData:
         speed=_line(samples, interval, [s.speed if s.running else 0.0 for s in samples]),
         established=_line(samples, interval, [s.process.established for s in samples], max),
         in_flight=_line(samples, interval, [s.in_flight for s in samples], max),
+        workers=_line(samples, interval, [s.workers if s.running else None for s in samples], max),
         memory=_line(samples, interval, [s.process.rss or None for s in samples], max),
         open_files=_line(samples, interval, [s.process.open_files for s in samples], max),
         retries=_line(samples, interval, retries, max),

@@ -232,8 +232,9 @@ def _summary(samples: Sequence[Sample]) -> list[str]:
 
 def _history(samples: Sequence[Sample]) -> str:
     """Return the metrics as CSV, a line every 10 s."""
-    names = "at,speed,established,in_flight,rss,open_files,threads,retries,throttles,first_byte_p50,first_byte_p95"
-    lines = [names]
+    lines = [
+        "at,speed,established,in_flight,workers,rss,open_files,threads,retries,throttles,first_byte_p50,first_byte_p95"
+    ]
     for s in samples[::5]:
         p = s.process
         cells: Iterable[object] = (
@@ -241,6 +242,7 @@ def _history(samples: Sequence[Sample]) -> str:
             f"{s.speed:.0f}",
             p.established,
             s.in_flight,
+            s.workers,
             p.rss,
             p.open_files,
             p.threads,

@@ -136,7 +136,7 @@ class DiagnosticsPage(ttk.Frame):
         self._hour = hour
         lines = (
             ((_("Throughput"), hour.speed),),
-            ((_("established"), hour.established), (_("in flight"), hour.in_flight)),
+            ((_("established"), hour.established), (_("in flight"), hour.in_flight), (_("workers"), hour.workers)),
             ((_("median"), hour.first_byte_p50), (_("slowest 5 %"), hour.first_byte_p95)),
             ((_("retries"), hour.retries), (_("throttled"), hour.throttles)),
             ((_("Memory"), hour.memory),),

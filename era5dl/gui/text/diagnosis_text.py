@@ -13,7 +13,8 @@ from era5dl.diagnosis.network_test import NetworkTest, Timing
 from era5dl.diagnosis.rules import Diagnosis, add_network_test, diagnose, measurements_from
 from era5dl.formatting import format_size, format_speed, printable
 from era5dl.gui.text import status_text
-from era5dl.gui.text.i18n import N_, Term, _
+from era5dl.gui.text.i18n import N_, Term, _, translate
+from era5dl.settings import MAX_AUTO_WORKERS
 
 _TERMS = {
     Diagnosis.CLOCK_WRONG: Term(
@@ -103,24 +104,43 @@ _TERMS = {
     ),
     Diagnosis.MORE_WORKERS: Term(
         N_("More workers may increase the speed"),
-        N_("Each connection is about as fast as one alone, so there is capacity for more. Try twice as many workers."),
+        N_(
+            "Each connection is about as fast as one alone, so there is capacity for more. Set the workers to Auto, or "
+            "try twice as many."
+        ),
     ),
     Diagnosis.NETWORK_BOUND: Term(
         N_("The network limits the speed"),
         N_(
-            "Whether more workers help has not been measured. Try 16 or 32 and compare the speed, or run the "
+            "Whether more workers help has not been measured. Set the workers to Auto, which measures it, or run the "
             "network test while nothing is being downloaded."
         ),
     ),
     Diagnosis.FAR_AWAY: Term(
         N_("No problems found; the server is far away"),
-        N_("Each request waits for a long round trip. 16 or 32 workers can compensate for that."),
+        N_("Each request waits for a long round trip. To compensate, set the workers to Auto, or to 32."),
     ),
     Diagnosis.FINE: Term(N_("No problems found"), N_("Nothing was found that would slow down or prevent a download.")),
     Diagnosis.UNKNOWN: Term(
         N_("Not measured yet"),
         N_("Run the network test. It takes a few seconds and changes no settings."),
     ),
+}
+
+
+_AUTO_HINTS = {  # where the number of workers is automatic, nobody has to choose it
+    Diagnosis.THROTTLED: N_("Nothing to do. Files wait as long as the server asks, and Auto uses fewer connections."),
+    Diagnosis.LINK_BOUND: N_(
+        "Auto has tried more connections, and they bring no more speed. A faster line or another time of day may."
+    ),
+    Diagnosis.MORE_WORKERS: N_(
+        "Auto uses {most} connections at most, and each of them still adds speed. On the command line, --workers "
+        "allows more."
+    ),
+    Diagnosis.NETWORK_BOUND: N_(
+        "Auto adapts the number of connections during the download, so there is nothing to set."
+    ),
+    Diagnosis.FAR_AWAY: N_("Each request waits for a long round trip. Auto uses more connections to compensate."),
 }
 
 
@@ -161,21 +181,24 @@ class DiagnosisText:
     hint: str
 
 
-def describe(diagnosis: Diagnosis) -> DiagnosisText:
-    """Return a diagnosis with its texts."""
+def describe(diagnosis: Diagnosis, *, auto: bool = False) -> DiagnosisText:
+    """Return a diagnosis with its texts. auto: the number of workers is automatic."""
     term = _TERMS[diagnosis].translated()
-    return DiagnosisText(diagnosis, _SEVERITIES[diagnosis], term.name, term.hint)
+    hint = term.hint
+    if auto and diagnosis in _AUTO_HINTS:
+        hint = translate(_AUTO_HINTS[diagnosis], most=MAX_AUTO_WORKERS)
+    return DiagnosisText(diagnosis, _SEVERITIES[diagnosis], term.name, hint)
 
 
 def describe_diagnoses(
-    samples: Sequence[Sample], network_test: NetworkTest | None, *, alone: bool = True
+    samples: Sequence[Sample], network_test: NetworkTest | None, *, alone: bool = True, auto: bool = False
 ) -> tuple[DiagnosisText, ...]:
     """Diagnose the last minutes of a run and the last network test. Return the most important diagnosis first.
 
-    alone: no download was in progress during the test.
+    alone: no download was in progress during the test. auto: the number of workers is automatic.
     """
     return tuple(
-        describe(diagnosis)
+        describe(diagnosis, auto=auto)
         for diagnosis in diagnose(add_network_test(measurements_from(samples), network_test, alone=alone))
     )
 
