@@ -53,7 +53,7 @@ class DemoServer:
         self._folder = folder
         self._speed = speed
         self._port = 0
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
     @property
@@ -67,7 +67,7 @@ class DemoServer:
             raise UsageError("The demo needs rclone, which is not installed.", remedy=INSTALL)
         self._port = _free_port()
         self._log = TemporaryFile()
-        self._keeper = subprocess.Popen(
+        self._watcher = subprocess.Popen(
             [sys.executable, parent_watch.__file__, str(rclone), *self._arguments()],
             stdin=subprocess.PIPE,
             stdout=self._log,
@@ -89,15 +89,15 @@ class DemoServer:
 
     def close(self) -> None:
         """Stop the server. Further calls have no effect."""
-        if self._keeper is not None:
-            assert self._keeper.stdin is not None
-            self._keeper.stdin.close()  # makes parent_watch terminate the server and itself
+        if self._watcher is not None:
+            assert self._watcher.stdin is not None
+            self._watcher.stdin.close()  # makes parent_watch terminate the server and itself
             try:
-                self._keeper.wait(2 * parent_watch.TERMINATE_TIMEOUT + 1)
+                self._watcher.wait(2 * parent_watch.TERMINATE_TIMEOUT + 1)
             except subprocess.TimeoutExpired:
-                self._keeper.kill()
-                self._keeper.wait()
-            self._keeper = None
+                self._watcher.kill()
+                self._watcher.wait()
+            self._watcher = None
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -110,12 +110,12 @@ class DemoServer:
         return arguments
 
     def _wait_until_ready(self) -> None:
-        assert self._keeper is not None
+        assert self._watcher is not None
         url = f"{self.endpoint_url}/{self.bucket}?list-type=2&prefix=none"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through the user's proxy
         deadline = time.monotonic() + START_TIMEOUT
         while not _answers(opener, url):
-            if self._keeper.poll() is not None or time.monotonic() > deadline:
+            if self._watcher.poll() is not None or time.monotonic() > deadline:
                 raise Era5Error(f"The demo's server did not start. {self._last_output()}", remedy=INSTALL)
             time.sleep(0.02)
 

@@ -120,11 +120,11 @@ def _daily(hours: NDArray[np.int64], strength: NDArray[np.float64]) -> Field:
 
 def _moving(name: str, hours: NDArray[np.int64], strength: float) -> Field:
     """Return the sum of eastward travelling waves at random latitudes; the name is the random seed."""
-    dice = np.random.default_rng(zlib.crc32(name.encode()))
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
     factors, patterns = [], []
     for number in range(1, _WAVES + 1):
-        where = np.exp(-(((_NORTH - dice.uniform(-1.1, 1.1)) / 0.5) ** 2)) * strength / np.sqrt(number)
-        turn = 2.0 * np.pi * hours / dice.uniform(60.0, 240.0) + dice.uniform(0.0, 2.0 * np.pi)
+        where = np.exp(-(((_NORTH - rng.uniform(-1.1, 1.1)) / 0.5) ** 2)) * strength / np.sqrt(number)
+        turn = 2.0 * np.pi * hours / rng.uniform(60.0, 240.0) + rng.uniform(0.0, 2.0 * np.pi)
         factors += [np.cos(turn), np.sin(turn)]
         patterns += [np.sin(number * _EAST) * where, -np.cos(number * _EAST) * where]
     return _product(np.stack(factors, axis=1), np.stack(patterns))
@@ -143,8 +143,8 @@ def _product(factors: NDArray[np.float64], patterns: NDArray[np.float64]) -> Fie
 
 def _noise(name: str, hours: NDArray[np.int64], shape: tuple[int, ...]) -> Field:
     """Return random numbers between 0 and 1, which are the same for the same name and hours."""
-    dice = np.random.default_rng(zlib.crc32(f"{name}{hours[0]}".encode()))
-    return dice.random(shape, dtype=np.float32)
+    rng = np.random.default_rng(zlib.crc32(f"{name}{hours[0]}".encode()))
+    return rng.random(shape, dtype=np.float32)
 
 
 def _packed(values: Field, name: str, hours: NDArray[np.int64], noise: float, digits: int) -> Field:

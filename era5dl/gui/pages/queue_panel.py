@@ -249,8 +249,8 @@ class QueuePanel(Card):
 class _Rows:
     """The queue as a `TableModel`. status_text: returns the text for the status of a file."""
 
-    def __init__(self, files: QueueModel, say: Callable[[File], str]) -> None:
-        self._files, self._say = files, say
+    def __init__(self, files: QueueModel, status_text: Callable[[File], str]) -> None:
+        self._files, self._status_text = files, status_text
 
     def row_count(self) -> int:
         return len(self._files)
@@ -261,7 +261,7 @@ class _Rows:
         attempts = str(file.attempts) if file.attempts > 1 else ""
         pace = format_speed(file.speed) if file.speed else ""
         name = file.name.removeprefix("e5.oper.")  # they all begin so; what differs is to be seen
-        texts = (name, percent, format_size(file.size), pace, self._say(file), attempts)
+        texts = (name, percent, format_size(file.size), pace, self._status_text(file), attempts)
         status = StatusStyle.WARNING if file.state is FileState.ACTIVE and file.reason else _STATUS_STYLES[file.state]
         return table_model.Row(texts, file.share, status)
 
