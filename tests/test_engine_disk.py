@@ -292,11 +292,16 @@ def test_a_folder_that_does_not_come_back_ends_the_run(
     assert not instead or list(folder.iterdir()) == []
 
 
+def delete_at_once(folder: Path) -> None:
+    """Delete a folder in which a run creates files meanwhile, which `rmtree` alone cannot."""
+    shutil.rmtree(folder.rename(folder.with_name("deleted")))
+
+
 def test_the_session_folder_is_recreated(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
     home = tmp_path / ".era5dl"
     with running(fault_server, tmp_path, workers=2) as ran:
         ran.wait_until(lambda: ran.engine.snapshot().done_bytes > MB)
-        shutil.rmtree(home)
+        delete_at_once(home)
         ran.wait_until(
             lambda: ran.session.exists_on_disk and any(home.glob("*.plan.jsonl")) and any(home.glob("*.lock"))
         )
@@ -386,7 +391,7 @@ def test_no_final_name_in_a_folder_replaced_after_verification(
     with running(fault_server, out) as ran:
         ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK or (out / "a.bin").exists())
         assert not (out / "a.bin").exists()
-        shutil.rmtree(out)
+        delete_at_once(out)
         moved.rename(out)
         assert ran.wait_for_end().verified == 1
     assert wrong_files(out, {"a.bin": data}) == []
