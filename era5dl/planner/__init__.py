@@ -1,7 +1,7 @@
 """Planner: finds the objects in the bucket that a selection, or a list of keys, asks for.
 
-Keys are predicted and then confirmed by listing the bucket; nothing is written to disk. A listing that fails is an
-error, never a shorter plan.
+Keys are predicted and then confirmed by listing the bucket. Nothing is written to disk. If a listing fails, planning
+fails; it never returns an incomplete plan.
 """
 
 from era5dl.planner.from_keys import describe_passed_over, plan_keys

@@ -1,4 +1,4 @@
-"""Bucket queries that all plans share: the prefix to list for a set of keys, and a check of objects listed as empty."""
+"""Helpers for both kinds of plans: the prefix to list for a set of keys, and a check of objects listed as empty."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from era5dl.proof.etag import is_weak, same_etag
 
 
 def common_prefix(keys: Sequence[str]) -> str:
-    """Return the longest text that all keys start with: one listing with this prefix shows them all."""
+    """Return the longest prefix that all keys share; a listing with this prefix contains all of them."""
     low, high = min(keys), max(keys)
     pairs = enumerate(zip(low, high, strict=False))
     length = next((position for position, (a, b) in pairs if a != b), min(len(low), len(high)))
@@ -25,10 +25,10 @@ def common_prefix(keys: Sequence[str]) -> str:
 def confirm_empty_objects(
     objects: Sequence[ObjectInfo], bucket: Bucket, *, parallel: int, cancelled: Callable[[], bool] | None = None
 ) -> dict[str, ObjectInfo | Missing]:
-    """Request the metadata of all objects that only a size in a listing says to be empty; return it by key.
+    """Request the headers of objects that are listed with size 0 and whose ETag does not confirm that.
 
-    Caches may list wrong sizes, and an empty file must not be taken for an object that has content. Raises a
-    BucketError when the bucket does not answer, Stopped when `cancelled()` is true.
+    Return the result by key. Caches may list wrong sizes, and an object that has content must not become an empty file.
+    Raises a BucketError if a request fails, Stopped if `cancelled()` returns true.
     """
     doubtful = [obj for obj in objects if obj.size == 0 and not proves_empty(obj)]
     tasks = [partial(_confirm, bucket, obj) for obj in doubtful]
@@ -42,5 +42,5 @@ def _confirm(bucket: Bucket, listed: ObjectInfo) -> ObjectInfo | Missing:
     except NotFound:
         return Missing(listed.key, ABSENT)
     if is_weak(found.etag) and same_etag(found.etag, listed.etag):
-        return replace(found, etag=listed.etag)  # the same version, and the listing may have the strong form
+        return replace(found, etag=listed.etag)  # the same version; the ETag in the listing may be strong
     return found

@@ -1,10 +1,10 @@
 """Concurrent requests with retries: runs many bucket requests in threads and returns their results in order.
 
-On cancellation, or when a request fails for good, the requests in progress are aborted. The caller gets control back
-within a tenth of a second, even while a thread is in a DNS look-up, which cannot be interrupted.
+On cancellation, or when a request has finally failed, the requests in progress are aborted. The call returns within a
+tenth of a second, even if a thread is in a DNS look-up, which cannot be interrupted.
 
-The retry policy differs from the engine's (`era5dl.engine.retry`), where a download of days outlasts an outage. Here a
-person is waiting: errors are reported after a few attempts, or at once when the server asks for a long wait.
+The retry policy differs from that of the engine (`era5dl.engine.retry`), which waits until an outage is over. Here a
+user is waiting, so errors are reported after a few attempts, or at once if the server asks for a long delay.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from era5dl.errors import Era5Error, OutOfThreads, Reaction, ServerBusy, Stopped
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
-"""Called with the number of finished tasks and the number of all tasks, in the caller's thread."""
+"""Function that is called in the caller's thread with the number of finished tasks and the number of all tasks."""
 
 DEFAULT_PARALLEL = 16
 MAX_ATTEMPTS = 5
 BACKOFF_BASE = 0.5  # seconds; doubles with each attempt
 BACKOFF_MAX = 8.0  # seconds
-RETRY_PERIOD = 45.0  # seconds after its first failure in which a task is tried again; a stalled attempt takes 15 to 20
-MAX_RETRY_AFTER = 60.0  # seconds; a longer Retry-After is reported instead of waited for
-_POLL_INTERVAL = 0.05  # seconds between two calls of `cancelled`
-_JOIN_TIME = 0.05  # seconds for which the caller waits for the threads to end
+RETRY_PERIOD = 45.0  # seconds after its first failure in which a task is retried; a stalled attempt takes 15 to 20
+MAX_RETRY_AFTER = 60.0  # seconds; with a longer Retry-After the task fails at once
+_POLL_INTERVAL = 0.05  # seconds between calls of `cancelled`
+_JOIN_TIME = 0.05  # seconds to wait for the threads to end
 
 _RETRIED = frozenset(
     {
         Reaction.RETRY,
         Reaction.RETRY_ONCE,
         Reaction.BACKOFF,
-        Reaction.FEW_RETRIES,  # firewalls and overloaded servers send a 403 that is gone at the next attempt
+        Reaction.FEW_RETRIES,  # a 403 response of a firewall or an overloaded server may be temporary
         Reaction.THROTTLE,
         Reaction.WAIT_FOR_NETWORK,
     }
@@ -54,11 +54,11 @@ def run_concurrently(
     cancelled: Callable[[], bool] | None = None,
     on_error: Callable[[int, Era5Error], T] | None = None,
 ) -> list[T]:
-    """Run tasks in up to `parallel` threads, retrying each; return their results in the order of the tasks.
+    """Run tasks in up to `parallel` threads, with retries; return their results in the order of the tasks.
 
-    on_error: called with the index of a task and the error that it failed with for good; its return value is used as
-    the result. Without it, the first such error ends everything and is raised. Raises Stopped soon after `cancelled()`
-    is true, OutOfThreads when not even one thread can be started.
+    on_error: called with the index of a task and its error when the task has finally failed; the return value is used
+    as the result. Without it, the first such error ends all tasks and is raised. Raises Stopped soon after
+    `cancelled()` returns true, OutOfThreads if not even one thread can be started.
     """
     threads = _Threads(tasks, on_error)
     results: dict[int, T] = {}
@@ -85,7 +85,7 @@ def run_concurrently(
 
 
 class _Failed:
-    """Stands for the result of a task that raised an error."""
+    """The error of a task, in place of its result."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -103,10 +103,10 @@ class _Threads(Generic[T]):
         self._stopping = Event()
         self._threads: list[Thread] = []
         self._aborts: list[Abort] = []
-        self._throttled_until = 0.0  # when one request is throttled, no thread sends another before this time
+        self._throttled_until = 0.0  # after a throttled request no thread sends another one before this time
 
     def start(self, wanted: int) -> None:
-        """Start threads. Fewer than wanted are only slower; raises OutOfThreads when there is not even one."""
+        """Start threads, fewer if the system allows no more. Raises OutOfThreads if not even one can be started."""
         for number in range(wanted):
             abort = Abort()
             self._aborts.append(abort)
@@ -123,10 +123,10 @@ class _Threads(Generic[T]):
         """Abort all requests and let the threads end. Returns at once."""
         self._stopping.set()
         for abort in self._aborts:
-            abort.trigger("the planning has ended")
+            abort.trigger("planning has ended")
 
     def wait(self, seconds: float) -> None:
-        """Wait for the threads to end, at most for so long."""
+        """Wait for the threads to end, at most `seconds`."""
         thread_registry.join_all(self._threads, seconds)
 
     def _work(self, abort: Abort) -> None:
@@ -141,7 +141,7 @@ class _Threads(Generic[T]):
                 return
             try:
                 self.results.put((index, self._result_of(index, task)))
-            except BaseException as error:  # noqa: BLE001  the caller raises it: a bug here must not go unnoticed
+            except BaseException as error:  # noqa: BLE001  the caller's thread raises it
                 self.results.put((index, _Failed(error)))
                 return
 
@@ -174,13 +174,13 @@ class _Threads(Generic[T]):
                 self._sleep(delay)
 
     def _sleep(self, seconds: float) -> None:
-        """Wait. Raises Stopped as soon as `stop` is called."""
+        """Wait for this time. Raises Stopped as soon as `stop` is called."""
         if self._stopping.wait(max(seconds, 0.0)):
             raise Stopped
 
 
 def _delay(attempt: int, error: Era5Error) -> float:
-    """Return the seconds before the next attempt: what the server asked for, plus a backoff with full jitter."""
+    """Return the seconds before the next attempt: Retry-After, if any, plus a backoff with full jitter."""
     if attempt == 1 and error.reaction in (Reaction.RETRY, Reaction.RETRY_ONCE):
         return 0.0
     return _retry_after(error) + random.uniform(0.0, min(BACKOFF_MAX, BACKOFF_BASE * 2.0 ** (attempt - 1)))

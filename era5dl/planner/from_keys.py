@@ -1,8 +1,8 @@
 """Plan from keys: finds the objects of a list of keys, which may be any keys of the bucket.
 
-Keys are grouped by folder. A folder with one wanted key costs one HEAD request; a folder with more is listed, from the
-prefix that its wanted keys share. Such a listing can be huge (a folder of millions of objects, two of them wanted). So
-it is ended a few pages after as many objects as are wanted, and HEAD requests find out about the remaining keys.
+Keys are grouped by folder. For a folder with one requested key a HEAD request is sent. A folder with several is listed,
+with the prefix that its requested keys share. Such a listing can be huge (two keys in a folder of millions of objects).
+So it is ended when it has a few pages more than were requested, and HEAD requests are sent for the remaining keys.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from era5dl.planner.bucket_queries import common_prefix, confirm_empty_objects
 from era5dl.planner.concurrent_requests import DEFAULT_PARALLEL, Progress, run_concurrently
 from era5dl.planner.plan import ABSENT, Missing, Plan
 
-EXTRA_OBJECTS = 2000  # a listing shows at most so many objects (two pages) more than are wanted
-_KEYS_NAMED = 3  # in a message
+EXTRA_OBJECTS = 2000  # a listing is ended after this number of objects (two pages) more than were requested
+_KEYS_NAMED = 3  # keys that a message lists
 _WEB_PAGE = "index.html"  # the bucket's own file browser
 
 Found = list[ObjectInfo | Missing]
-"""What is known about some of the requested keys."""
+"""The results for some of the requested keys."""
 
 
 def plan_keys(
@@ -36,10 +36,10 @@ def plan_keys(
 ) -> Plan:
     """Return the plan for these keys, in their order; keys that are not in the bucket are in `missing`.
 
-    Duplicates are dropped. Folder markers (keys that end in "/") and the bucket's index.html are no data files: they
-    are in `passed_over`. parallel: requests at a time. on_progress: called with the number of finished requests and of
-    all requests. Raises UsageError when no key remains or one is no key, a BucketError when the bucket does not answer,
-    Stopped when `cancelled()` is true.
+    Duplicates are dropped. Folder markers (keys that end in "/") and the bucket's index.html are not data files; they
+    are in `passed_over`. parallel: number of concurrent requests. on_progress: called with the number of finished
+    requests and of all requests. Raises UsageError if no key remains or a key is not valid, a BucketError if a request
+    fails, Stopped if `cancelled()` returns true.
     """
     known: dict[str, ObjectInfo | Missing | None] = dict.fromkeys(keys)
     passed_over = tuple(key for key in known if key.endswith("/") or key == _WEB_PAGE)
@@ -47,7 +47,9 @@ def plan_keys(
         del known[key]
     for key in known:
         if not _is_key(key):
-            raise UsageError(f"{key[:80]!a} is no key.", remedy=f"A key has at most {MAX_KEY_BYTES} bytes of UTF-8.")
+            raise UsageError(
+                f"{key[:80]!a} is not a valid key.", remedy=f"A key has at most {MAX_KEY_BYTES} bytes of UTF-8."
+            )
     if not known:
         only = f", only {describe_passed_over(passed_over)}" if passed_over else ""
         raise UsageError(f"There is no key to fetch{only}.", remedy="Write one object key per line.")
@@ -65,7 +67,7 @@ def plan_keys(
 
 
 def describe_passed_over(keys: Sequence[str]) -> str:
-    """Describe what `Plan.passed_over` contains: "2 keys that name a folder and no file (a/, b/)"."""
+    """Describe keys of `Plan.passed_over`, for example "2 keys that name a folder and no file (a/, b/)"."""
     names = ", ".join(keys[:_KEYS_NAMED]) + (" ..." if len(keys) > _KEYS_NAMED else "")
     folders = all(key.endswith("/") for key in keys)
     what = "a folder and no file" if folders else "a folder, or the bucket's web page, and no file of data"
@@ -80,7 +82,7 @@ def _is_key(text: str) -> bool:
 
 
 def _digest(keys: Iterable[str]) -> str:
-    """Return the SHA-256 (hex) of all keys, separated by newlines. Never holds them all in one text."""
+    """Return the SHA-256 (hex) of all keys, separated by newlines. Does not join them in memory."""
     digest = hashlib.sha256()
     separator = ""
     for key in keys:
@@ -104,7 +106,7 @@ def _find_groups(
     on_progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> dict[str, ObjectInfo | Missing]:
-    """Return what is found out about the keys of these groups, with one request or listing per group."""
+    """Return the results for the keys of these groups, with one HEAD request or listing per group."""
 
     def missing_if_refused(index: int, error: Era5Error) -> Found:
         if len(groups[index]) == 1 and isinstance(error, Denied | Refused):
@@ -126,9 +128,9 @@ def _find(bucket: Bucket, wanted: Sequence[str]) -> Found:
 
 
 def _list(bucket: Bucket, wanted: Sequence[str]) -> Found:
-    """List a folder. A key is absent only if the listing came to its end; after an early end it stays unknown.
+    """List a folder. Keys are absent only if the listing was complete; if it was ended early, they have no result.
 
-    Does not rely on a sorted listing: not every S3 server sorts as Amazon does.
+    Does not rely on the order of the listing, because not every S3 server sorts as Amazon does.
     """
     remaining = set(wanted)
     found: Found = []

@@ -1,11 +1,10 @@
 """Plan from a selection: predicts the keys, lists each month of each product once, and keeps the objects it finds.
 
-Cost: one listing per product and month, with the longest prefix that all wanted keys of the month share. That is the
-whole month when all of it is wanted, a small part of it when one variable is, and never one request more. Where the
-catalogue is not sure how a key is spelled, the whole month is listed and the listing decides.
+It takes one listing per product and month, with the longest prefix that all keys of the month share. If the catalogue
+is not sure how a key is spelled, the whole month is listed to find the key.
 
-Order: by start of the file, then by variable in the order of the catalogue. So invariants come first, and a folder in
-the middle of a download has complete periods instead of one variable for all years.
+Objects are sorted by the start time of the file, then by variable in the order of the catalogue. So invariants come
+first, and an unfinished download has complete periods instead of one variable for all years.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from era5dl.planner.concurrent_requests import DEFAULT_PARALLEL, Progress, run_c
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED, Missing, Plan
 from era5dl.selection import Days, Selection
 
-PUBLICATION_DELAY = timedelta(days=183)  # usually 3 to 4 months; what is older and missing will not be published
+PUBLICATION_DELAY = timedelta(days=183)  # usually 3 to 4 months; older files that are missing will not be published
 Position = tuple[datetime, int]
 """Sort key of an object in the plan: start of the file, index of the variable in the selection."""
 
 
 class _Month(NamedTuple):
-    """What is wanted from one folder of the bucket: every variable in every period."""
+    """The requested files of one folder of the bucket: every variable in every period."""
 
     product: Product
     folder: str
@@ -37,7 +36,7 @@ class _Month(NamedTuple):
 
 
 class _Listing(NamedTuple):
-    """What the bucket has, and has not, of what is wanted from one month."""
+    """The requested files of one month: those that the bucket has, and those that it does not have."""
 
     month: _Month
     found: list[tuple[Position, ObjectInfo]]
@@ -53,11 +52,11 @@ def make_plan(
     cancelled: Callable[[], bool] | None = None,
     today: date | None = None,
 ) -> Plan:
-    """Return the plan for a selection: the objects with size, ETag and date, and what is missing.
+    """Return the plan for a selection: the objects with size, ETag and date, and the missing files.
 
-    parallel: listings at a time. on_progress: called with the number of finished listings and of all listings. today:
-    decides the likely reason why something is missing; by default the present date (UTC). Raises a BucketError when a
-    listing fails for good, Stopped when `cancelled()` is true.
+    parallel: number of concurrent listings. on_progress: called with the number of finished listings and of all
+    listings. today: date (UTC) used to guess why a file is missing; by default the current one. Raises a BucketError if
+    a listing finally fails, Stopped if `cancelled()` returns true.
     """
     tasks = [partial(_list_month, bucket, month) for month in _months(selection)]
     listings = run_concurrently(tasks, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
@@ -73,7 +72,7 @@ def make_plan(
 
 
 def _months(selection: Selection) -> list[_Month]:
-    """Return the folders that have to be listed, with what is wanted from each."""
+    """Return the folders that have to be listed, with the requested files of each."""
     months: dict[tuple[Product, str], _Month] = {}
     for product in selection.products:
         numbered = [(n, v) for n, v in enumerate(selection.variables) if v.product == product]
@@ -97,7 +96,7 @@ def _periods(product: Product, days: Days) -> Iterator[Period]:
 
 
 def _list_month(bucket: Bucket, month: _Month) -> _Listing:
-    """List one month. It is a retried task, so it keeps no state between attempts."""
+    """List one month. Keeps no state between calls, because it is called again after an error."""
     wanted = [
         ((period.start, number), variable, period, key_of(variable, period))
         for period in month.periods
@@ -117,10 +116,10 @@ def _list_month(bucket: Bucket, month: _Month) -> _Listing:
 
 
 def _with_other_spelling(variable: Variable, period: Period, objects: Iterable[ObjectInfo]) -> ObjectInfo | None:
-    """Return the object of a variable whose key the catalogue is not sure of, None when there is none.
+    """Return the object of a variable whose key the catalogue is not sure of; None if there is none.
 
-    The short name decides, whatever the numbers and the grid are. Otherwise the numbers decide, unless the catalogue
-    knows another variable by that short name.
+    An object with the same short name is preferred, even if its numbers or grid differ. Otherwise an object with the
+    same numbers is used, unless its short name belongs to another variable of the catalogue.
     """
     if variable.confidence == "high":
         return None
@@ -137,7 +136,7 @@ def _with_other_spelling(variable: Variable, period: Period, objects: Iterable[O
 
 
 def _missing(listings: list[_Listing], today: date) -> tuple[Missing, ...]:
-    """Return what was not found, in the order of the plan, each with its likely reason."""
+    """Return the files that were not found, in the order of the plan, each with its likely reason."""
     newest: dict[Product, str] = {}
     for month in (listing.month for listing in listings if listing.found):
         newest[month.product] = month.folder  # months are sorted by time
@@ -152,9 +151,9 @@ def _missing(listings: list[_Listing], today: date) -> tuple[Missing, ...]:
 def _reason(month: _Month, newest: str | None, oldest_pending: str) -> str:
     """Return why files of a month are probably missing.
 
-    They are not yet published if the month is newer than all that was found, or so recent that it may be incomplete.
-    newest: the last folder of the product in which anything was found. oldest_pending: the oldest folder that may
-    still be published.
+    They are not yet published if the month is newer than all files that were found, or so recent that it may be
+    incomplete. newest: the last folder of the product in which a file was found. oldest_pending: the oldest folder in
+    which files may still be published.
     """
     if month.product.cadence is Cadence.FIXED:
         return ABSENT

@@ -1,7 +1,6 @@
 """Parses a --keys-file: one object per line, by its key or by its URL.
 
-The text may come from anywhere, even from a device or a pipe that never ends. So it is read line by line, and no
-further than a plan may have objects.
+The file may be a device or a pipe that never ends. So it is read line by line, and only up to a maximum of lines.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ _PORTS = {"http": 80, "https": 443}
 def read_keys(source: str | bytes | io.BufferedReader, settings: Settings | None = None) -> list[str]:
     """Return the keys in the text of a --keys-file, each once, in their order.
 
-    One key per line, or its URL: s3://BUCKET/KEY, or the percent-encoded one that a browser uses. Blank lines and lines
-    that start with # are skipped; quotes and spaces around a key, Windows line ends and a byte order mark are removed.
-    UTF-16, which PowerShell writes, is understood too.
+    Each line has a key or a URL: s3://BUCKET/KEY, or a percent-encoded http(s) URL as in a browser. Blank lines and
+    lines that start with # are skipped; quotes and spaces around a key, Windows line ends and a byte order mark are
+    removed. The text is UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it.
 
-    settings: the bucket and the endpoint that URLs have to name. Raises UsageError for a line that is not valid,
-    OSError when the file cannot be read.
+    settings: the bucket and the endpoint that URLs must belong to. Raises UsageError for a line that is not valid,
+    OSError if the file cannot be read.
     """
     where = settings or Settings()
     keys: dict[str, None] = {}
@@ -56,7 +55,7 @@ def _as_reader(source: str | bytes | io.BufferedReader) -> io.BufferedReader:
 
 
 def _lines(file: io.BufferedReader) -> Iterator[tuple[int, str]]:
-    """Yield the lines with their numbers, from 1; never more than a plan may have objects."""
+    """Yield the lines with their numbers, from 1. Raises UsageError if there are more than MAX_OBJECTS."""
     is_utf16 = file.peek(2)[:2] in _UTF_16
     text = io.TextIOWrapper(file, "utf-16", newline="\n") if is_utf16 else None
     total = 0
@@ -95,31 +94,31 @@ def _key_of_url(url: str, number: int, where: Settings) -> str:
         if not bucket:
             raise _line_error(number, "names no bucket", f"Write s3://{where.bucket}/ and the object's key.")
         problem = f"is of the bucket “{bucket[:100]}”, not of {where.bucket}"
-        raise _line_error(number, problem, "Name that bucket with --bucket, or remove the line.")
+        raise _line_error(number, problem, "Specify that bucket with --bucket, or remove the line.")
     if not key:
         raise _line_error(number, "names a bucket and no object", "Add the object's key.")
     return key
 
 
 def _bucket_and_key(url: str, number: int, where: Settings) -> tuple[str, str]:
-    """Return the bucket and the key of an http(s) URL, where the bucket is part of the host name or of the path."""
+    """Return the bucket and the key of an http(s) URL. The bucket may be in the host name or in the path."""
     try:
         parts = urlsplit(url)
         host = _host(parts)
     except ValueError:  # an invalid port, an unclosed [
         host, parts = "", urlsplit("")
     if not host or "@" in parts.netloc or parts.scheme not in _PORTS:
-        raise _line_error(number, "is no URL of an object", "Write its key alone: the part after the bucket's name.")
+        raise _line_error(number, "is not the URL of an object", "Write only its key, which follows the bucket's name.")
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         raise _line_error(
             number,
             "is a URL with more than the object's key (after “?” or “#”)",
-            "This bucket needs no signature: write the URL without it, or the key alone.",
+            "This bucket needs no signature: write the URL without it, or only the key.",
         )
     try:
         path = unquote(parts.path, errors="strict").removeprefix("/")
     except UnicodeDecodeError:
-        raise _line_error(number, "is a URL with invalid percent-encoding", "Write the object's key alone.") from None
+        raise _line_error(number, "is a URL with invalid percent-encoding", "Write only the object's key.") from None
     head, _, rest = path.partition("/")
     amazon = _AMAZON.fullmatch(parts.hostname or "")
     if amazon is not None:
@@ -131,11 +130,11 @@ def _bucket_and_key(url: str, number: int, where: Settings) -> tuple[str, str]:
             return head, rest
         if host == f"{where.bucket}.{_host(server)}":
             return where.bucket, path
-    raise _line_error(number, f"is of another server, {host[:100]}", "Name that server with --endpoint-url.")
+    raise _line_error(number, f"is of another server, {host[:100]}", "Specify that server with --endpoint-url.")
 
 
 def _host(parts: SplitResult) -> str:
-    """Return host:port, also where the port is the default one. Raises ValueError."""
+    """Return HOST:PORT, also for the default port; "" if there is no host. Raises ValueError."""
     return f"{parts.hostname or ''}:{parts.port or _PORTS.get(parts.scheme, 0)}" if parts.hostname else ""
 
 

@@ -1,4 +1,4 @@
-"""Plan: the objects to download, with size and version, and what is missing in the bucket."""
+"""Plan: the objects to download, with size and version, and the requested files that the bucket does not have."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ABSENT = "absent"
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A key that was expected and is not in the bucket.
+    """A requested key that is not in the bucket.
 
-    reason: the likely one: ABSENT, NOT_YET_PUBLISHED, or what the server said.
+    reason: the likely reason: ABSENT, NOT_YET_PUBLISHED, or the server's error.
     """
 
     key: str
@@ -29,9 +29,9 @@ class Missing:
 class Plan:
     """The result of planning a request.
 
-    request: what was asked for, in canonical JSON-able form: {"selection": {...}} or {"keys": sha256, "count": n}.
-    objects: in the order in which they are fetched, each key once. missing: what the bucket does not have.
-    passed_over: keys that name no file, such as a folder's; not stored, so empty in a plan that is read from disk.
+    request: the request in a form for canonical JSON: {"selection": {...}} or {"keys": sha256, "count": n}. objects:
+    in the order in which they are fetched, each key once. missing: requested files that the bucket does not have.
+    passed_over: keys of folders and other keys that are not data files; not stored, so empty in a plan read from disk.
     """
 
     request: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Sessions on disk: what is being downloaded into which folder, how far it got, and which program is working on it."""
+"""Sessions on disk: the plan of a download, its progress, and the program that is working on it."""
 
 from era5dl.session.checkpoint import Checkpoint, FailedObject, UnfinishedObject
 from era5dl.session.index import folder_of, known_sessions

@@ -1,4 +1,4 @@
-"""Checkpoint: how far a session got, as plain values. `era5dl.session.resume_format` turns them into JSON and back."""
+"""Checkpoint: the saved progress of a session. `era5dl.session.resume_format` converts it to JSON and back."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from era5dl.validation import Malformed
 class UnfinishedObject:
     """An object of which some bytes are on disk.
 
-    index: in the plan. done: byte ranges on disk. digests: part number, from 0 -> MD5 (hex) of that whole part.
-    part_size: bytes of each of these parts; 0 where there are no digests, and in the records of earlier versions.
+    index: in the plan. done: byte ranges on disk. digests: MD5s (hex) of complete parts by part number, from 0.
+    part_size: bytes of each of these parts; 0 if there are no digests, and in records of earlier versions.
     """
 
     index: int
@@ -35,20 +35,20 @@ class FailedObject:
     reason: str
     remedy: str
     when: float
-    kind: str = ""  # `Era5Error.kind`; "" in the records of earlier versions
+    kind: str = ""  # `Era5Error.kind`; "" in records of earlier versions
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a session got. Objects are named by their index in the plan."""
+    """The progress of a session. Objects are identified by their index in the plan."""
 
     verified: RangeSet
     checked: RangeSet
     unfinished: tuple[UnfinishedObject, ...]
     failures: tuple[FailedObject, ...]
-    replaced: Mapping[int, ObjectInfo]  # objects that changed upstream since the plan was made
+    replaced: Mapping[int, ObjectInfo]  # new versions of objects that were replaced since the plan was made
     done_bytes: int
-    ended: bool  # nothing remained to be done when it was saved
+    ended: bool  # no object remained when it was saved
 
     @classmethod
     def empty(cls) -> Checkpoint:
@@ -58,19 +58,19 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class SavedSession:
-    """The content of a resume file, before it is checked against its plan."""
+    """The content of a resume file, before it is compared with its plan."""
 
     info: SessionInfo
     updated: float  # when it was saved, in seconds since 1970
     checkpoint: Checkpoint
     versions: Mapping[int, ObjectInfo]  # the version of each unfinished object that its ranges belong to
-    failed: int  # how many objects have failed; `checkpoint.failures` may list fewer
-    had_login: bool = False  # the file had a user name or a password in its endpoint URL; `info` has not
+    failed: int  # number of failed objects; `checkpoint.failures` may list fewer
+    had_login: bool = False  # the endpoint URL in the file had a user name or a password; that in `info` has none
 
     def checkpoint_for(self, objects: Sequence[ObjectInfo]) -> Checkpoint:
         """Return the checkpoint for the objects of the session's plan.
 
-        Raises Malformed unless every object it names has the same key at that index of the plan.
+        Raises Malformed if an object in it has another key in the plan.
         """
         if len(objects) != self.info.files:
             raise Malformed("its plan has another number of objects")

@@ -1,6 +1,6 @@
-"""Session index: a list of the sessions this user has started, in whatever folders, stored in the user's state folder.
+"""Session index: a list of this user's sessions in all folders, stored in the user's state folder.
 
-It is a convenience only. It is rebuilt as sessions are used, and no problem with it stops or delays a download.
+It is only a convenience: errors with it never stop a download, and sessions are added again when they are used.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Entry:
 
 
 def state_folder() -> Path:
-    """Return the folder for files of era5dl that belong to no download: ERA5DL_STATE_DIR, or the system's default."""
+    """Return the folder for files that do not belong to a download: ERA5DL_STATE_DIR, or the system's default."""
     chosen = os.environ.get("ERA5DL_STATE_DIR")
     if chosen:
         return Path(chosen).absolute()
@@ -56,12 +56,12 @@ def remember(session_id: str, folder: Path, title: str, created: float) -> None:
 
 
 def forget(session_id: str, folder: Path) -> None:
-    """Remove a session from the list; its folder is not touched. Never fails."""
+    """Remove a session from the list; its files are not changed. Never fails."""
     _update(lambda entries: _without(entries, session_id, str(folder)))
 
 
 def entries() -> list[Entry]:
-    """Return the list, the session used last first; empty when it is missing or unreadable."""
+    """Return the list, the session used last first; an empty one if the file is missing or unreadable."""
     try:
         return _read(state_folder() / "sessions.json")
     except (OSError, Malformed):
@@ -69,12 +69,12 @@ def entries() -> list[Entry]:
 
 
 def known_sessions() -> list[SessionSummary]:
-    """Return the present state of every session on the list, the one used last first."""
+    """Return the current state of every session on the list, the one used last first."""
     return [_summarize(entry) for entry in entries()]
 
 
 def folder_of(session_id: str) -> Path | None:
-    """Return the folder of a session on the list, the one used last if several folders have it."""
+    """Return the folder of a session on the list; the one used last if several folders have this session."""
     return next((Path(entry.folder) for entry in entries() if entry.id == session_id), None)
 
 
@@ -95,7 +95,7 @@ def _without(entries: list[Entry], session_id: str, folder: str) -> list[Entry]:
 
 
 def _update(change: Callable[[list[Entry]], list[Entry]]) -> None:
-    """Read, change and write the list under a lock. A state folder that cannot be used is left alone."""
+    """Read, change and write the list under a lock. Errors of the state folder are ignored."""
     try:
         folder = state_folder()
         make_private_folder(folder)
@@ -128,7 +128,7 @@ def _acquire(path: Path) -> Lock:
 
 
 def _read(path: Path) -> list[Entry]:
-    """Return the entries of the file, none when there is no file. Raises Malformed, OSError."""
+    """Return the entries of the file; none if there is no file. Raises Malformed, OSError."""
     try:
         data = read_regular_file(path, _MAX_FILE_SIZE)
     except FileNotFoundError:

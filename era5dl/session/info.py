@@ -24,7 +24,7 @@ class SessionInfo:
     """The part of a resume file that does not change while a session runs."""
 
     id: str  # see `session_id`
-    title: str  # for people
+    title: str  # description for users
     created: float  # seconds since 1970
     bucket: str
     endpoint_url: str | None
@@ -39,7 +39,7 @@ class SessionInfo:
 
     @classmethod
     def for_plan(cls, plan: Plan, settings: Settings) -> SessionInfo:
-        """Return the information on a session of this plan that is created now."""
+        """Return the information for a new session of this plan."""
         return cls(
             id=session_id(plan.request, settings),
             title=title_of(plan.request),
@@ -58,7 +58,7 @@ class SessionInfo:
 
 
 def session_id(request: Mapping[str, Any], settings: Settings) -> str:
-    """Return 12 hex digits, the same for the same request to the same bucket in the same folder layout.
+    """Return 12 hex digits derived from the request, the bucket and the folder layout.
 
     So the same command in the same folder finds its session again.
     """
@@ -72,7 +72,7 @@ def session_id(request: Mapping[str, Any], settings: Settings) -> str:
 
 
 def title_of(request: Mapping[str, Any]) -> str:
-    """Describe a request: "t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28". Accepts any request."""
+    """Describe a request, for example "t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28". Never fails."""
     number = request.get("count")
     if type(number) is int:
         return f"{format_count(number, 'key')} from a list"

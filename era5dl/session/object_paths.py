@@ -1,4 +1,4 @@
-"""Paths of objects: where each object of a session is stored, and where its part file is while it is fetched."""
+"""Paths of the objects of a session: final files and part files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from era5dl.planner.plan import Plan
 
 
 class ObjectPaths:
-    """The paths of one session. Every path is computed again each time, and links on its way are checked.
+    """The paths of one session. Each call computes the path again and checks the symbolic links in it.
 
     flat: all files directly in the folder instead of in the bucket's folders.
     """
@@ -33,26 +33,26 @@ class ObjectPaths:
             raise UnsafeKey(f"{key!a} is not a possible file name here: {self._refused[index]}")
         path = safe_path(self._folder, key, flat=self._flat)
         if path.name.endswith(self._part_suffix):
-            raise UnsafeKey(f"{key!a} has the name of a part file of this very session")
+            raise UnsafeKey(f"{key!a} has the name of a part file of this session")
         return path
 
     def part(self, index: int) -> Path:
-        """Return the path of its part file, beside the final path. Raises UnsafeKey.
+        """Return the path of the part file, which is in the same folder as the final file. Raises UnsafeKey.
 
-        Part files have a suffix of their own in each session, so that no two sessions use the same.
+        Each session has its own suffix for part files, so that two sessions never use the same file.
         """
         return self.final_and_part(index)[1]
 
     def final_and_part(self, index: int) -> tuple[Path, Path]:
-        """Return the final path and the path of the part file, for little more than one of them. Raises UnsafeKey."""
+        """Return the final path and the path of the part file. Faster than separate calls. Raises UnsafeKey."""
         final = self.final(index)
         part = self._part_of(final)
         if part.is_symlink():
-            raise UnsafeKey(f"{part} is a link; a part file never is", remedy="Remove that link.")
+            raise UnsafeKey(f"{part} is a symbolic link, which a part file must not be", remedy="Remove that link.")
         return final, part
 
     def part_of_key(self, key: str) -> Path:
-        """Return the path of the part file of a key that may not be in the plan any more. Raises UnsafeKey."""
+        """Return the path of the part file of a key, which need not be in the plan. Raises UnsafeKey."""
         return self._part_of(safe_path(self._folder, key, flat=self._flat))
 
     def relative(self, index: int) -> str:
@@ -61,7 +61,7 @@ class ObjectPaths:
         return key.rpartition("/")[2] if self._flat else key
 
     def place(self, path: Path) -> ConfinedPath:
-        """Return the place of a path, reached from the folder down, so that links cannot lead out of it."""
+        """Return the path confined to the download folder, so that symbolic links cannot lead out of it."""
         return ConfinedPath.below(self._root, path)
 
     def _part_of(self, final: Path) -> Path:

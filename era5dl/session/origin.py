@@ -1,8 +1,8 @@
-"""Origin check: a session may name another server than the settings, which is contacted only with the user's consent.
+"""Origin check: a session may use another server than the settings, which is contacted only with the user's consent.
 
-A session is a file in a folder, and anybody may have put it there: a colleague, an unpacked archive, somebody who wants
-this computer to contact a server of theirs. So the server of a session is contacted only if the settings name the same
-address, or if a person has agreed to exactly this one.
+A session is a file in a folder that may come from anybody: a colleague, an unpacked archive, or an attacker who wants
+this computer to contact a certain server. So the server of a session is contacted only if the settings have the same
+address, or if the user has agreed to exactly this address.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from era5dl.settings import Settings
 def address_of(settings: Settings) -> str:
     """Return the URL of the server.
 
-    At Amazon each bucket has its own host name, which anybody can register. Elsewhere the endpoint is one server with
-    all its buckets.
+    At Amazon the URL includes the bucket, since anybody can create one there. Any other endpoint is one server with all
+    its buckets.
     """
     return settings.endpoint_url or f"https://{settings.bucket}.s3.{settings.region}.amazonaws.com"
 
@@ -27,8 +27,9 @@ def address_of(settings: Settings) -> str:
 def check_origin(session: Settings, configured: Settings, allowed: Collection[str]) -> None:
     """Raise OtherEndpoint unless the user has agreed to the server of a session.
 
-    session: the settings that would be used for it. configured: the settings from flags, environment, preferences and
-    defaults, without the session. allowed: URLs that a person has agreed to. The default bucket is always allowed.
+    session: the settings that would be used for the session. configured: the settings from flags, environment,
+    preferences and defaults, without the session. allowed: URLs that the user has agreed to. The default bucket is
+    always allowed.
     """
     address = address_of(session)
     agreed = {_normalized(url) for url in (address_of(configured), address_of(Settings()), *allowed)}

@@ -1,8 +1,8 @@
 """Part digests: records the part MD5s of verified multipart objects, so that a repair fetches only damaged parts.
 
-ID.digests.jsonl has one line per object: [key, etag, MD5s of all parts in order, as one hex text]. It is only appended
-to, and a line truncated by a crash is skipped. Its content need not be trusted: the MD5s are valid only if together
-they give the server's ETag, which the caller has to check.
+ID.digests.jsonl has one line per object: [key, etag, MD5s of all parts in order, as one hex text]. Lines are only
+appended, and a line truncated by a crash is skipped. The content need not be trusted: the caller has to check that the
+MD5s together give the server's ETag.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from era5dl.validation import Malformed, open_regular_file
 
 _MAX_LINE = 32 * MAX_PARTS + 16_384  # bytes
 _MIN_LINE = len('["",""]')
-_MAX_LINES = 3 * MAX_OBJECTS  # each record is a line and an empty one
+_MAX_LINES = 3 * MAX_OBJECTS  # each record takes two lines, one of them empty
 _MAX_READ_TIME = 5.0  # seconds for reading the whole file
 _MAX_FILE_SIZE = 1 << 30  # bytes; 150,000 files of 1.6 GB in parts of 8 MiB
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -39,7 +39,7 @@ class PartDigests:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._offsets: dict[bytes, int] | None = None  # object -> where its newest line starts; None before reading
+        self._offsets: dict[bytes, int] | None = None  # start of the newest line of each object; None before reading
 
     def record(self, obj: ObjectInfo, md5s: Sequence[str]) -> None:
         """Append the MD5s (hex) of all parts of an object that has just been verified. Raises a DiskError."""
@@ -51,13 +51,13 @@ class PartDigests:
             os.fdopen(ConfinedPath.from_path(self._path).open(_FLAGS), "ab") as file,
         ):
             status = os.fstat(file.fileno())
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:  # else it may be a file outside of the folder
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:  # else it may be a file outside the folder
                 file.write(data)
                 if self._offsets is not None:
                     self._offsets[_object_digest(obj.key, obj.etag)] = status.st_size + 1
 
     def find(self, obj: ObjectInfo) -> tuple[str, ...]:
-        """Return the recorded MD5s (hex) of this version of an object; () when there are none that can be read."""
+        """Return the recorded MD5s (hex) of this version of an object; () if there are none or they are unreadable."""
         with self._lock:
             try:
                 with open_regular_file(self._path) as file:
@@ -73,9 +73,9 @@ class PartDigests:
 
 
 def _read_offsets(file: BinaryIO) -> dict[bytes, int]:
-    """Return where the newest line about each object starts. Called once, so that the file is not read per lookup.
+    """Return the offset of the newest line of each object, so that later look-ups need not read the whole file.
 
-    The file may contain anything; when it is too large, it is not used.
+    The file may contain anything. If it is too large, it is not used.
     """
     offsets: dict[bytes, int] = {}
     give_up = time.monotonic() + _MAX_READ_TIME
@@ -92,7 +92,7 @@ def _read_offsets(file: BinaryIO) -> dict[bytes, int]:
 
 
 def _object_of_line(line: bytes) -> bytes | None:
-    """Return the digest of the object that a line is about; None for any other line."""
+    """Return the digest of the object of a line; None if the line is not a valid record."""
     if len(line) < _MIN_LINE:
         return None
     try:
@@ -105,7 +105,7 @@ def _object_of_line(line: bytes) -> bytes | None:
 
 
 def _object_digest(key: str, etag: str) -> bytes:
-    """Return 16 bytes that identify a version of an object; the key itself would take more memory."""
+    """Return 16 bytes that identify a version of an object and take less memory than its key."""
     return hashlib.blake2b(f"{key}\n{etag}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
