@@ -370,7 +370,7 @@ def test_unfinished_objects_are_kept_when_the_old_plan_file_is_missing(tmp_path)
     new = plan_of(PLAN.objects[6:])
     with Session.begin(tmp_path, new, SETTINGS) as session:
         assert [(entry.index, entry.done) for entry in session.checkpoint.unfinished] == [(0, saved.unfinished[1].done)]
-        assert "verified once more" in session.notes[0]
+        assert "verified again" in session.notes[0]
 
 
 @hypothesis_settings(deadline=None, max_examples=60)

@@ -1,8 +1,8 @@
 """ETags: parses, compares and computes them; an ETag may be the MD5 of an object or of its upload parts.
 
 The ETag of S3 is the MD5 of the object, or for a multipart upload the MD5 of its parts' MD5s, a hyphen and the number
-of parts. Other servers use other forms: nginx's "65920080-20000000" is a time and a size. A weak ETag in the form of an
-MD5 counts as an MD5, since caches and proxies add the `W/`.
+of parts. Other servers use other forms; nginx's "65920080-20000000" is a time and a size. A weak ETag in the form of an
+MD5 also counts as an MD5, because caches and proxies add `W/`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class EtagMd5:
 
 
 def etag_md5(etag: str) -> EtagMd5 | None:
-    """Return the MD5 that this ETag may be; None when its form rules that out."""
+    """Return the MD5 in this ETag; None if the ETag does not have the form of an MD5."""
     found = _MD5.fullmatch(etag)
     if not found:
         return None
@@ -36,14 +36,14 @@ def etag_md5(etag: str) -> EtagMd5 | None:
 
 
 def quoted(etag: str) -> str:
-    """Return the ETag in quotes, which some servers omit in listings. "" for an empty ETag, which names no version."""
+    """Return the ETag in quotes, which some servers omit in listings; "" for an empty ETag."""
     if not opaque_tag(etag):
         return ""
     return etag if etag.startswith(('"', "W/")) else f'"{etag}"'
 
 
 def is_weak(etag: str) -> bool:
-    """Whether it promises only an equivalent object, not identical bytes."""
+    """Whether the ETag is weak: it promises only equivalent content, not identical bytes."""
     return etag.startswith("W/")
 
 
@@ -53,7 +53,7 @@ def opaque_tag(etag: str) -> str:
 
 
 def same_etag(one: str, other: str) -> bool:
-    """Whether both name the same version; one may be weak, since caches and proxies add `W/`."""
+    """Whether both ETags are of the same version. One may be weak, because caches and proxies add `W/`."""
     return bool(one) and opaque_tag(one) == opaque_tag(other)
 
 
@@ -63,12 +63,12 @@ def multipart_md5(part_md5s: Sequence[str]) -> str:
 
 
 def part_size_fits(size: int, count: int, part_size: int) -> bool:
-    """Whether `count` parts of `part_size` bytes, of which the last may be shorter, make an object of `size` bytes."""
+    """Whether an object of `size` bytes can have `count` parts of `part_size` bytes; the last may be shorter."""
     return part_size > 0 and (count - 1) * part_size < size <= count * part_size
 
 
 def likely_part_sizes(size: int, count: int) -> list[int]:
-    """Return part sizes in common use that divide the object into `count` parts, the most likely first."""
+    """Return common part sizes that divide an object of `size` bytes into `count` parts, the most likely first."""
     usual = [n * MIB for n in (8, 16, 5, 10, 15, 25, 32, 50, 64, 100, 128, 256, 512)]
     even = -(-size // count)
     candidates = [*usual, -(-even // MIB) * MIB, even]

@@ -1,6 +1,6 @@
 """Structure check of HDF5 (netCDF-4) files: compares the size of a file with the end address in its superblock.
 
-It detects truncation in a millisecond and without a library, but no damage in the middle of a file.
+It detects a truncated file in a millisecond and without a library, but no damage in the middle of a file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from era5dl.proof.object_digest import Read
 
 
 def structure_error(name: str, size: int, read: Read) -> str:
-    """Return why a file of this name and size in bytes is not a complete netCDF-4 file; "" when there is no reason.
+    """Return why a file with this name and size (bytes) is not a complete netCDF-4 file; "" if no error was found.
 
     read: reads from the file.
     """

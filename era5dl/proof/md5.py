@@ -1,8 +1,8 @@
-"""MD5 of streams that arrive in several threads: hashlib, or many streams at once in SIMD lanes (`md5_simd.c`).
+"""MD5 of streams in several threads: with hashlib, or for several streams at once in SIMD lanes (`md5_simd.c`).
 
 SIMD hashing halves the time of a verified download on two cores; measure it with `python -m tests.benchmarks.md5_simd`.
-One core hashes one stream at 0.6 GB/s and eight streams in SIMD lanes at 2 to 4 GB/s. Where the library was not
-compiled, hashlib does all the work behind the same interface.
+One core hashes one stream at 0.6 GB/s and eight streams in SIMD lanes at 2 to 4 GB/s. If the library was not compiled,
+hashlib is used behind the same interface.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from typing import Protocol
 
 from era5dl.proof.md5_simd import BLOCK, LANES, Advance, Stream, load_library, padding
 
-LARGE = 1 << 20  # bytes; hashlib is as fast for smaller streams, and simpler
-FEW = 64  # blocks; hashing so few takes less time than waiting for other threads
+LARGE = 1 << 20  # bytes; for smaller streams hashlib is as fast
+FEW = 64  # blocks; fewer are hashed at once, since waiting for other threads would take longer
 
-MANY = 4  # threads; where fewer hash, each does best to hash its own stream
-RECENT_CALLS = 32  # calls from which the number of threads and their rate are estimated
-RUSH = 0.004  # seconds between two calls, on average; at a higher rate a thread waits until lanes are filled
-FILL = 0.75  # of the hashing threads; enough to fill the lanes with
-PATIENCE = 0.01  # seconds that a thread waits for others at most
+MANY = 4  # threads; if fewer threads hash, each hashes its own stream
+RECENT_CALLS = 32  # calls from which the number of threads and the rate of calls are estimated
+RUSH = 0.004  # mean seconds between calls; if calls are more frequent, a thread waits for other streams
+FILL = 0.75  # share of the hashing threads whose streams have to wait before a thread starts to hash
+PATIENCE = 0.01  # maximum of seconds that a thread waits for others
 
 
 class Md5(Protocol):
-    """The part of hashlib's interface that is used."""
+    """The methods of hashlib's objects that are used."""
 
     def update(self, data: memoryview, /) -> None:
-        """Hash these bytes after all earlier ones."""
+        """Hash the next bytes of the stream."""
         ...
 
     def hexdigest(self) -> str:
@@ -52,7 +52,7 @@ def is_simd_available() -> bool:
 
 @cache
 def _shared_batcher() -> Md5Batcher | None:
-    """The batcher for all large streams of this process; None where hashlib has to do the work."""
+    """Return the batcher for all large streams of this process; None if SIMD is not available."""
     advance = load_library()
     return None if advance is None else Md5Batcher(advance, cores())
 
@@ -63,7 +63,7 @@ def cores() -> int:
 
 
 class SimdMd5:
-    """An MD5 that is computed together with those of other threads."""
+    """An MD5 that is computed together with the MD5s of other threads."""
 
     def __init__(self, batcher: Md5Batcher) -> None:
         self._batcher = batcher
@@ -99,13 +99,13 @@ class SimdMd5:
 
 
 class Md5Batcher:
-    """Lets one thread hash the streams of several waiting threads at once.
+    """Lets one thread, the leader, hash the streams of several waiting threads at once.
 
-    While a thread hashes, others do not start beside it, on cores that are needed to receive bytes: they wait, and the
-    next leader hashes for all that wait. When bytes arrive fast it pays to wait for some more streams. On a slow line
-    the calls rarely coincide, and each thread hashes its own stream at once.
+    Half of the cores are left for receiving bytes. So while enough leaders hash, other threads wait, and the next
+    leader hashes their streams, too. If bytes arrive fast, a thread also waits until there are more streams. On a slow
+    connection calls rarely coincide, and each thread hashes its own stream at once.
 
-    advance: hashes up to LANES streams in parallel. cores: available to all threads together.
+    advance: hashes up to LANES streams in parallel. cores: number of CPU cores.
     """
 
     def __init__(self, advance: Advance, cores: int) -> None:
@@ -113,11 +113,11 @@ class Md5Batcher:
         self._cores = cores
         self._lock = threading.Lock()
         self._waiting: deque[_Request] = deque()
-        self._leaders = 0  # threads that are hashing now, for themselves and for others
+        self._leaders = 0  # number of threads that are hashing
         self._calls: deque[tuple[int, float]] = deque(maxlen=RECENT_CALLS)  # (thread, monotonic time)
 
     def hash(self, stream: Stream) -> None:
-        """Hash the input of the stream, in this thread or in another one; return when that is done."""
+        """Hash the input of the stream in this or another thread; return when that is done."""
         own = _Request(stream)
         with self._lock:
             self._calls.append((threading.get_ident(), time.monotonic()))
@@ -130,7 +130,7 @@ class Md5Batcher:
                 self._stop_leading()
 
     def _should_lead(self) -> bool:
-        """Whether a waiting thread is to lead now: enough wait, and half of the cores are left for receiving."""
+        """Whether a waiting thread should become a leader: enough streams wait, and half of the cores stay free."""
         threads = len({thread for thread, _ in self._calls})
         if threads < MANY:
             return self._leaders < self._cores
@@ -147,7 +147,7 @@ class Md5Batcher:
         return True
 
     def _wait(self, own: _Request) -> bool:
-        """Wait until the stream is hashed. Return True when this thread has to lead instead."""
+        """Wait until the stream is hashed. Return True if this thread has become a leader instead."""
         if not own.wake_up.acquire(timeout=PATIENCE):
             with self._lock:
                 if self._stop_waiting(own):
@@ -156,12 +156,12 @@ class Md5Batcher:
         return not own.is_hashed
 
     def _lead(self, own: _Request) -> None:
-        """Hash this thread's stream and those that have waited longest."""
+        """Hash this thread's stream and the streams that have waited longest."""
         with self._lock:
             others = [self._waiting.popleft() for _ in range(min(LANES - 1, len(self._waiting)))]
         try:
             self.advance([own.stream, *(other.stream for other in others)])
-        except BaseException:  # such as MemoryError: each then hashes its own stream, so that none waits for ever
+        except BaseException:  # such as MemoryError: the others become leaders, so that none waits for ever
             with self._lock:
                 self._leaders += len(others)
             raise
@@ -173,7 +173,7 @@ class Md5Batcher:
                 other.wake_up.release()
 
     def _stop_leading(self) -> None:
-        """Hand over to a waiting thread if it is time."""
+        """Make a waiting thread a leader if there should be another one."""
         with self._lock:
             self._leaders -= 1
             if self._waiting and self._should_lead():
@@ -182,7 +182,7 @@ class Md5Batcher:
 
 
 class _Request:
-    """A stream whose thread waits; it is woken once, when the stream is hashed or when the thread has to lead."""
+    """A stream whose thread waits. The thread is woken once: when the stream is hashed, or to become a leader."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream

@@ -4,7 +4,7 @@
    in parallel take little more time than one. The algorithm is that of RFC 1321. This file hashes whole blocks only;
    md5.py pads the last block and decides which streams are hashed together.
 
-   For GCC and Clang. Where it was not compiled, hashlib is used, one stream at a time. */
+   For GCC and Clang. If it was not compiled, hashlib is used, one stream at a time. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -18,7 +18,7 @@ LIBRARY = Path(__file__).with_name("md5-simd" + (".dll" if os.name == "nt" else 
 
 
 class Stream(ctypes.Structure):
-    """`struct stream` of md5_simd.c: the state of one MD5, and the blocks to hash next."""
+    """`struct stream` of md5_simd.c: the state of one MD5, and the next blocks to hash."""
 
     _fields_ = (("state", ctypes.c_uint32 * 4), ("data", ctypes.c_void_p), ("blocks", ctypes.c_size_t))
 
@@ -37,12 +37,12 @@ class Stream(ctypes.Structure):
         return data
 
     def hexdigest(self) -> str:
-        """Return the MD5 as hex. Valid only after the padding was hashed."""
+        """Return the MD5 as hex. Valid only after the padding has been hashed."""
         return struct.pack("<4I", *self.state).hex()
 
 
 Advance = Callable[[Sequence[Stream]], None]
-"""Hashes the input of these streams; releases the GIL meanwhile."""
+"""Function that hashes the input of these streams with the GIL released."""
 
 
 def padding(length: int) -> bytes:
@@ -51,7 +51,7 @@ def padding(length: int) -> bytes:
 
 
 def load_library(library: Path = LIBRARY) -> Advance | None:
-    """Load the compiled md5_simd.c; None where there is none, or its results are wrong."""
+    """Load the compiled md5_simd.c; return None if there is none, or if its results are wrong."""
     try:
         function = ctypes.CDLL(str(library)).md5_advance
     except (OSError, AttributeError):
@@ -65,7 +65,7 @@ def load_library(library: Path = LIBRARY) -> Advance | None:
 
 
 def agrees_with_hashlib(advance: Advance) -> bool:
-    """Whether its MD5s are those of hashlib, for one stream and for more streams than there are lanes."""
+    """Whether `advance` computes the same MD5s as hashlib, for one stream and for more streams than lanes."""
     for count in (1, LANES + 2):
         texts = [bytes(range(256)) * number for number in range(1, count + 1)]
         streams = [Stream() for _ in texts]

@@ -1,8 +1,8 @@
 """Plan file: stores the plan of a session as JSON lines, one per object. It is written once and never changed.
 
-A header, one JSON list per line, and an end marker with the SHA-256 of everything before it, so that a truncated or
-altered file is recognized. It is written and read as a stream: no second copy of the plan is held in memory, and the
-amount read is limited by what the file contains, not by what it claims to contain.
+It has a header, one line per object, and an end marker with the SHA-256 of all previous bytes, so that a truncated or
+altered file is detected. It is written and read as a stream, without a second copy of the plan in memory. Numbers in
+the header do not determine how much memory is allocated.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def plan_file_name(session_id: str, plan_digest: str) -> str:
-    """Return the name of a plan file, which is beside the resume file. It is never read from a file."""
+    """Return the name of the plan file, which is in the same folder as the resume file. A name in a resume file is not
+    trusted."""
     return f"{session_id}.{plan_digest[:8]}.plan.jsonl"
 
 
@@ -40,7 +41,7 @@ def write(path: Path, plan: Plan) -> None:
 
 
 def read(path: Path, digest: str) -> Plan:
-    """Return the plan with this digest. Raises SessionDamaged, with a remedy, when the file is missing or damaged."""
+    """Return the plan with this digest. Raises SessionDamaged, with a remedy, if the file is missing or damaged."""
     try:
         with open_regular_file(path) as file:
             return _parse(file, digest)
@@ -48,12 +49,12 @@ def read(path: Path, digest: str) -> Plan:
         reason = "it is missing" if isinstance(exc, FileNotFoundError) else str(exc)
         raise SessionDamaged(
             f"the list of objects of this session, {path}, cannot be used: {reason}",
-            remedy="Run the same download command again: it creates a new list and keeps all files that are there.",
+            remedy="Run the same download command again: it creates a new list and keeps all existing files.",
         ) from exc
 
 
 def _is_written(path: Path, plan: Plan) -> bool:
-    """Return whether the file has exactly the bytes that would be written."""
+    """Return whether the file already has exactly the bytes that would be written."""
     try:
         with open_regular_file(path) as file:
             return all(file.read(len(chunk)) == chunk for chunk in _serialize(plan)) and not file.read(1)
@@ -116,7 +117,7 @@ def _parse(file: BinaryIO, digest: str) -> Plan:
 
 
 def _rows(file: BinaryIO, count: int, width: int, sha256: Any) -> Iterator[list[Any]]:
-    """Yield the next `count` lines, each a list of `width` values. Parses in batches, since single lines are slow."""
+    """Yield the next `count` lines, each as a list of `width` values. Parses lines in batches, which is faster."""
     while count > 0:
         lines = [_next_line(file, _MAX_LINE, sha256) for _ in range(min(_BATCH, count))]
         count -= len(lines)

@@ -1,7 +1,7 @@
 """Resume file entries: converts the lists of a checkpoint to JSON and back, validates them and limits their size.
 
-Each list has a limit of its own, so that saving a checkpoint costs about the same whatever happens. Together they may
-still be too long; then the `drop_` functions make room, and the caller begins with what is cheapest to do without.
+Each list has its own limit, so that the cost of saving a checkpoint is bounded. Together the lists may still be too
+long; then the `drop_` functions remove entries, and the caller starts with those that are cheapest to restore.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_UNFINISHED = 400
 MAX_REPLACED = 400
 _MAX_DIGESTS = 4600  # of all objects together: 144 KiB, those of 23 files of 1.6 GB in parts of 8 MiB
 _MAX_RANGES = 5000  # of all unfinished objects together
-_MAX_PARTS = 10_000  # S3 takes no more parts for one object
+_MAX_PARTS = 10_000  # S3's limit for one object
 _MAX_RUNS = 2000  # ranges in "0-1023,1025"; with more, one bit per object is shorter
 _MAX_TEXT = 500  # characters of a reason or a remedy
 _RUNS = re.compile(r"(\d{1,8}(-\d{1,8})?)(,\d{1,8}(-\d{1,8})?)*", re.ASCII)
@@ -31,7 +31,7 @@ _RUNS = re.compile(r"(\d{1,8}(-\d{1,8})?)(,\d{1,8}(-\d{1,8})?)*", re.ASCII)
 def lists_to_json(checkpoint: Checkpoint, objects: Sequence[ObjectInfo]) -> dict[str, Any]:
     """Return the fields of the resume file that are lists, each cut to its limit. objects: those of the plan.
 
-    Raises ValueError when the checkpoint refers to objects or bytes that are not in the plan.
+    Raises ValueError if the checkpoint refers to objects or bytes that are not in the plan.
     """
     entries = _within_limits(checkpoint.unfinished)
     listed = {entry.index for entry in entries}  # these entries include their version
@@ -61,7 +61,7 @@ def _short_text_without_secrets(text: str) -> str:
 
 
 def _within_limits(entries: Sequence[UnfinishedObject]) -> list[UnfinishedObject]:
-    """Return as many entries as are allowed, those with the most bytes; the last ones may lose their digests."""
+    """Return the allowed number of entries, those with the most bytes. The last ones may lose their digests."""
     if len(entries) > MAX_UNFINISHED:
         entries = sorted(entries, key=lambda entry: sum(stop - start for start, stop in entry.done), reverse=True)
     kept = []
@@ -99,7 +99,7 @@ def parse_version(raw: object, files: int) -> tuple[int, ObjectInfo]:
 
 
 def _unfinished_to_json(entry: UnfinishedObject, version: ObjectInfo) -> dict[str, Any]:
-    """Return a JSON record. Digests of consecutive parts form one text: [first part, its hex + hex of the next ...]."""
+    """Return a JSON record. The digests of consecutive parts are joined: [index of the first part, hex digits]."""
     done = list(RangeSet(entry.done))
     if done and (done[0][0] < 0 or done[-1][1] > version.size):
         raise ValueError(f"{version.key} has no bytes {done[0][0]}-{done[-1][1] - 1}")
@@ -139,7 +139,7 @@ def parse_unfinished(raw: object, files: int) -> tuple[UnfinishedObject, ObjectI
 
 
 def parse_failure(raw: object, files: int) -> FailedObject:
-    """Return an object that has failed. Raises Malformed."""
+    """Return a failed object. Raises Malformed."""
     item = JsonObject(raw)
     index = item.integer("index", 0, files - 1)
     kind = item.text("kind") if "kind" in item else ""  # earlier versions did not write it
@@ -149,7 +149,7 @@ def parse_failure(raw: object, files: int) -> FailedObject:
 def index_set_to_text(members: RangeSet, files: int) -> str:
     """Return a set of indices as "0-1023,1025", or as "bits:" and hex with one bit per object if that is shorter.
 
-    Bits start with the highest one, for object 0. Raises ValueError for an index that is not in the plan.
+    The highest bit is for object 0. Raises ValueError for an index that is not in the plan.
     """
     runs = list(members)
     if runs and (runs[0][0] < 0 or runs[-1][1] > files):
@@ -177,7 +177,7 @@ def parse_index_set(text: str, files: int) -> RangeSet:
         at = 0
         for run in text.split(",") if text else ():
             first, _, last = run.partition("-")
-            if not at <= int(first) <= int(last or first):  # we write them sorted; adding unsorted ones is slow
+            if not at <= int(first) <= int(last or first):  # they are written sorted; adding unsorted ones is slow
                 raise Malformed("a set of objects cannot be read")
             at = int(last or first) + 1
             found.add(int(first), at)
@@ -187,12 +187,12 @@ def parse_index_set(text: str, files: int) -> RangeSet:
 
 
 def drop_replaced(body: dict[str, Any], excess: int) -> None:
-    """Drop versions of replaced objects: they are requested from the server again."""
+    """Drop versions of replaced objects. They will be requested from the server again."""
     _drop_first(body["replaced"], excess)
 
 
 def drop_digests(body: dict[str, Any], excess: int) -> None:
-    """Drop digests of parts: those parts are read from disk again."""
+    """Drop digests of parts. They will be computed again from disk."""
     for entry in sorted(body["unfinished"], key=_digests_length, reverse=True):
         if excess <= 0:
             break
@@ -205,12 +205,12 @@ def _digests_length(entry: dict[str, Any]) -> int:
 
 
 def drop_failures(body: dict[str, Any], excess: int) -> None:
-    """Drop the oldest failures: those objects count as unfinished."""
+    """Drop the oldest failures. Their objects count as unfinished."""
     _drop_first(body["failures"], excess)
 
 
 def drop_unfinished(body: dict[str, Any], excess: int) -> None:
-    """Drop unfinished objects, those with the longest text first: their bytes are fetched again."""
+    """Drop unfinished objects, those with the longest text first. Their bytes will be fetched again."""
     body["unfinished"].sort(key=lambda entry: len(json.dumps(entry)), reverse=True)
     _drop_first(body["unfinished"], excess)
 

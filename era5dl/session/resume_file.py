@@ -1,7 +1,7 @@
 """Resume file: reads and writes ID.json, and keeps the previous version as a backup in ID.json.bak.
 
-Saving renames the present file to .bak and then the new one into place, each atomically. So at every instant, even
-after a power cut, one complete version exists under one of the two names. Reading takes the newest undamaged one.
+Saving renames the current file to .bak and then the new file to ID.json, each atomically. So at any time, even after a
+power cut, there is a complete version under one of the two names. Reading returns the newest undamaged version.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from era5dl.session.resume_format import READ_LIMIT, parse
 from era5dl.validation import Malformed, read_regular_file
 
 REMEDY = (
-    "Run the same download command again: it creates a new resume file, keeps the files that are there and verifies "
-    "each of them once. The damaged file is kept beside it."
+    "Run the same download command again: it creates a new resume file, keeps the existing files and verifies each of "
+    "them once. The damaged file is kept under another name."
 )
 
 
@@ -32,7 +32,7 @@ def exists(path: Path) -> bool:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Save a new version. Raises OSError; the version before is then still there, under one of the two names."""
+    """Save a new version. Raises OSError; then the previous version still exists under one of the two names."""
     temp = write_temp(path, [data])
     if ConfinedPath.from_path(path).exists:
         rename(path, backup_path(path))
@@ -40,9 +40,9 @@ def write(path: Path, data: bytes) -> None:
 
 
 def read(path: Path, session_id: str) -> tuple[SavedSession, tuple[Path, ...]]:
-    """Return the newest undamaged version, and the damaged files that were passed over.
+    """Return the newest undamaged version, and the damaged files that were skipped.
 
-    Raises SessionNotFound when there is no file, SessionDamaged when all are damaged, OSError when the disk fails.
+    Raises SessionNotFound if there is no file, SessionDamaged if all are damaged, OSError if the disk fails.
     """
     problems: list[str] = []
     damaged: list[Path] = []
@@ -63,10 +63,9 @@ def read(path: Path, session_id: str) -> tuple[SavedSession, tuple[Path, ...]]:
 
 
 def read_if_usable(path: Path) -> tuple[SavedSession | None, list[str]]:
-    """Like `read`, but a file that is missing or damaged is no error.
+    """Like `read`, but return None if there is no undamaged version.
 
-    Returns None when there is no undamaged version, and a note for people on each damaged file, which is renamed.
-    Raises OSError.
+    Damaged files are renamed. The second value has a message for the user about each of them. Raises OSError.
     """
     try:
         saved, damaged = read(path, path.stem)
@@ -78,7 +77,7 @@ def read_if_usable(path: Path) -> tuple[SavedSession | None, list[str]]:
 
 
 def keep_damaged(file: Path) -> str:
-    """Rename a damaged file as in `rename_damaged`; return a note on that for people. Raises OSError."""
+    """Rename a damaged file as in `rename_damaged`; return a message for the user. Raises OSError."""
     renamed = rename_damaged(file)
     return f"{file.name} was damaged; it is kept as {renamed.name if renamed else 'it was'}."
 
@@ -86,7 +85,7 @@ def keep_damaged(file: Path) -> str:
 def rename_damaged(path: Path) -> Path | None:
     """Rename a damaged file to NAME.damaged-N, with the first free N, so that nothing is lost.
 
-    Returns the new path, None when there is no such file. Raises OSError.
+    Return the new path; None if there is no such file. Raises OSError.
     """
     if not ConfinedPath.from_path(path).exists:
         return None

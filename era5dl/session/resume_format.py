@@ -1,8 +1,8 @@
-"""Resume file format: turns a checkpoint into readable JSON with a checksum, and parses it with full validation.
+"""Resume file format: converts a checkpoint to readable JSON with a checksum, and parses it with full validation.
 
-The checksum covers the rest of the file in canonical form, so a truncated or altered file is recognized. The size is
-limited (`MAX_SIZE`) whatever the session contains. What does not fit is left out, beginning with what is cheapest to
-do without: a missing digest is computed again from disk, a missing range is fetched again. Nothing wrong is ever kept.
+The checksum covers all other fields in canonical form, so a truncated or altered file is detected. The size is limited
+to `MAX_SIZE`. If it is exceeded, entries are left out, starting with those that are cheapest to restore: a missing
+digest is computed again from disk, a missing range is fetched again. Entries that are kept are always correct.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from era5dl.validation import JsonObject, Malformed, canonical_json, parse_json
 FORMAT = "era5dl-session"
 VERSION = 1
 MAX_SIZE = 256 * 1024  # bytes of a resume file that we write
-READ_LIMIT = 16 * MAX_SIZE  # bytes of a resume file that we read: a person may have indented it
-_CHECKSUM_LINE = 100  # characters of the line that is added last, at most
+READ_LIMIT = 16 * MAX_SIZE  # bytes of a resume file that we read; somebody may have reformatted it
+_CHECKSUM_LINE = 100  # maximum length of the line with the checksum, in characters
 _MAX_REQUEST = 32 * 1024  # characters
 
 
 def render(info: SessionInfo, checkpoint: Checkpoint, objects: Sequence[ObjectInfo], now: float) -> bytes:
     """Return the content of the resume file. objects: those of the plan. now: seconds since 1970.
 
-    Raises ValueError when the checkpoint refers to objects or bytes that are not in the plan.
+    Raises ValueError if the checkpoint refers to objects or bytes that are not in the plan.
     """
     body = {
         "format": FORMAT,
@@ -82,7 +82,7 @@ def render(info: SessionInfo, checkpoint: Checkpoint, objects: Sequence[ObjectIn
 
 
 def parse(data: bytes) -> SavedSession:
-    """Parse what `render` wrote. Raises Malformed, and nothing else, for any other bytes."""
+    """Parse the content of a resume file. Raises only Malformed, whatever the bytes are."""
     raw = parse_json(data)
     top = JsonObject(raw)
     if top.text("format") != FORMAT:
@@ -132,12 +132,12 @@ def parse(data: bytes) -> SavedSession:
 
 
 def _endpoint_strip_credentials(url: str | None) -> str | None:
-    """Remove a password, which earlier versions accepted: the URL is shown to people, and written again."""
+    """Remove a user name and password, which earlier versions accepted, since the URL is displayed and saved again."""
     return None if url is None else strip_credentials(url)
 
 
 def _to_text(body: Mapping[str, Any]) -> str:
-    """Return the JSON text with one line per field, and per entry of a list."""
+    """Return the JSON text, with one line per field and per entry of a list."""
     lines = []
     for name, value in body.items():
         if isinstance(value, list) and value:
@@ -149,7 +149,7 @@ def _to_text(body: Mapping[str, Any]) -> str:
 
 
 def _request_to_json(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the request, for people. A very long one is only in the plan file."""
+    """Return the request, which is informative only. A very long one is only in the plan file."""
     text = canonical_json(dict(request))
     if len(text) <= _MAX_REQUEST:
         return request

@@ -1,4 +1,4 @@
-"""Reuse of earlier results: carries a checkpoint over to a new plan, and finds files that other sessions fetched."""
+"""Reuse of earlier results: converts a checkpoint for a new plan, and finds files that other sessions have fetched."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MAX_FILES_SCANNED = 20_000  # files in OUT/.era5dl
 
 
 def checkpoint_for_plan(saved: SavedSession, plan: Plan, home: Path) -> tuple[Checkpoint, list[str]]:
-    """Return the checkpoint to start with, given what an earlier run saved, and notes for people.
+    """Return the checkpoint to start with, based on that of an earlier run, and messages for the user.
 
-    Everything is kept about objects that are the same as before: same key, size and ETag, and same date where the
-    server sends no ETag. For finished objects of another plan, that plan is read; if it is damaged, their files are
-    verified again. Raises OSError.
+    The progress of unchanged objects is kept: those with the same key, size and ETag, or without an ETag the same key,
+    size and date. If the earlier run had another plan, that plan is read to find its finished objects; if it is
+    damaged, their files are verified again. Raises OSError.
     """
     if saved.info.plan_digest == plan.digest:
         try:
@@ -55,7 +55,7 @@ def checkpoint_for_plan(saved: SavedSession, plan: Plan, home: Path) -> tuple[Ch
         )
     except (SessionDamaged, Malformed):
         verified, checked = RangeSet(), RangeSet()
-        notes.append("The earlier list of objects was damaged; files that are there are verified once more.")
+        notes.append("The earlier list of objects was damaged; existing files are verified again.")
     done = sum(plan.objects[index].size for members in (verified, checked) for index in _indices(members))
     done += sum(RangeSet(entry.done).total() for entry in unfinished)
     return Checkpoint(verified, checked, unfinished, (), {}, done, False), notes
@@ -64,7 +64,7 @@ def checkpoint_for_plan(saved: SavedSession, plan: Plan, home: Path) -> tuple[Ch
 def finished_by_others(home: Path, session_id: str, obj: ObjectInfo) -> bool:
     """Return whether another session of this folder has recorded this version of an object as finished.
 
-    Never fails. If there are very many sessions, only those saved last are read.
+    Never fails. Only the resume files of the MAX_SESSIONS_READ sessions that were saved last are read.
     """
     for path, modified in _other_resume_files(home, session_id):
         finished = _finished_objects(path, modified)
@@ -74,10 +74,10 @@ def finished_by_others(home: Path, session_id: str, obj: ObjectInfo) -> bool:
 
 
 def _without_reverted(checkpoint: Checkpoint) -> Checkpoint:
-    """Drop finished objects whose version is not the plan's.
+    """Drop finished objects whose version is not the version in the plan.
 
-    The plan was made just now, so the bucket has gone back to an earlier version. Unfinished objects need no such
-    check: the server reports another version when the rest is requested.
+    The plan was made just now, so the bucket has an earlier version of the object again. Unfinished objects need no
+    such check, because a request for the remaining bytes detects another version.
     """
     verified, checked = checkpoint.verified.copy(), checkpoint.checked.copy()
     finished = [index for index in checkpoint.replaced if index in verified or index in checked]
@@ -89,7 +89,7 @@ def _without_reverted(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _other_resume_files(home: Path, session_id: str) -> list[tuple[Path, int]]:
-    """Return the newest resume files of other sessions, and when each was written (ns)."""
+    """Return the newest resume files of other sessions, and their modification times (ns)."""
     try:
         with os.scandir(home) as entries:
             found = [
@@ -105,7 +105,7 @@ def _other_resume_files(home: Path, session_id: str) -> list[tuple[Path, int]]:
 
 @lru_cache(maxsize=MAX_SESSIONS_READ)
 def _finished_objects(path: Path, _modified: int) -> dict[str, ObjectInfo]:
-    """Return what a session has finished, by key; nothing when its files cannot be read."""
+    """Return the finished objects of a session by key; none if its files cannot be read."""
     try:
         saved, _ = resume_file.read(path, path.stem)
         digest = saved.info.plan_digest
@@ -125,14 +125,14 @@ def _carry_over(
     positions: Mapping[str, int],
     new: Sequence[ObjectInfo],
 ) -> RangeSet:
-    """Return the indices in the new plan of those objects that are unchanged."""
+    """Return the indices in the new plan of those members that are unchanged."""
     before = (replaced.get(index, old[index]) for index in _indices(members))
     indices = sorted(positions[obj.key] for obj in before if _is_unchanged(obj, positions, new))
     return RangeSet((index, index + 1) for index in indices)
 
 
 def _is_unchanged(obj: ObjectInfo, positions: Mapping[str, int], new: Sequence[ObjectInfo]) -> bool:
-    """Return whether the new plan has this object in the same version. positions: key -> index in the new plan."""
+    """Return whether the new plan has this object in the same version. positions: indices in the new plan by key."""
     if obj.key not in positions:
         return False
     now = new[positions[obj.key]]

@@ -1,7 +1,7 @@
-"""Session: one plan being downloaded into one folder, with everything a later run needs to resume it.
+"""Session: one plan being downloaded into one folder, with all data that a later run needs to resume it.
 
-It consists of files in OUT/.era5dl: ID.json (the resume file: how far it got), ID.PLAN.plan.jsonl (the objects of the
-plan), ID.lock (which program is working on it), and DIGEST.claim for each object that is being fetched.
+It consists of files in OUT/.era5dl: ID.json (the resume file with the progress), ID.PLAN.plan.jsonl (the objects of the
+plan), ID.lock (the program that is working on it), and DIGEST.claim for each object that is being fetched.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _LOGIN_NOTE = (
 
 
 class Session:
-    """A session that this program holds: no other program can open it until `close`. Only one thread may save.
+    """A session locked by this program: no other program can open it until `close`. Only one thread may save.
 
-    info: what it is. plan: what it fetches. checkpoint: how far it was when last saved. paths: where its files are.
-    claims: which objects are this session's to fetch, where several sessions share the folder.
-    notes: what a person should know about the state it was found in, one sentence each.
+    info: its id, title and server. plan: the objects to download. checkpoint: the progress saved last. paths: the paths
+    of its files. claims: prevent that several sessions in one folder fetch the same object. notes: messages for the
+    user about the state in which it was found, one sentence each.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Session:
     def begin(cls, folder: Path, plan: Plan, settings: Settings) -> Session:
         """Resume the session of this request in this folder, or create it. Creates the folder.
 
-        What was finished or partly fetched is kept for every object that has the same key, size and ETag in the plan.
-        Damaged files of an earlier run are renamed, and `notes` says so. Raises UsageError when the plan is too large,
-        SessionBusy when another program holds the session, or a DiskError.
+        The progress of an earlier run is kept for every object that has the same key, size and ETag in the plan.
+        Damaged files of an earlier run are renamed, which `notes` reports. Raises UsageError if the plan is too large,
+        SessionBusy if another program holds the session, or a DiskError.
         """
         if len(plan.objects) + len(plan.missing) > MAX_OBJECTS:
             raise UsageError(f"more than {MAX_OBJECTS:,} files are too many for one session", remedy="Divide them.")
@@ -100,7 +100,7 @@ class Session:
 
     @classmethod
     def open(cls, folder: Path, session_id: str | None = None) -> Session:
-        """Open an existing session from its files alone, without the network.
+        """Open an existing session from its files, without network access.
 
         session_id: by default the session that was used last and has not ended, else the one that was used last.
         Raises SessionNotFound, SessionBusy, SessionDamaged or a DiskError, each with a remedy.
@@ -138,15 +138,15 @@ class Session:
 
     @property
     def id(self) -> str:
-        """Its id: 12 hex digits."""
+        """The id of the session: 12 hex digits."""
         return self.info.id
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write the resume file. All bytes that `checkpoint` speaks of must have been synced to disk before.
+        """Write the resume file. All bytes that `checkpoint` lists must already be synced to disk.
 
-        A folder that vanished is not created again: an unplugged disk leaves an empty mount point behind, and the
-        download would continue into that. Raises SessionBusy when another program has taken the session over, DiskFull
-        or FolderUnusable; the checkpoint saved before is then still there.
+        A missing folder is not created again: an unplugged disk leaves an empty mount point behind, and the download
+        would continue into that. Raises SessionBusy if another program has taken the session over, DiskFull or
+        FolderUnusable. Then the previous checkpoint still exists.
         """
         if self._lock is None:
             raise SessionError("this session is closed")
@@ -158,14 +158,14 @@ class Session:
 
     @property
     def exists_on_disk(self) -> bool:
-        """Whether the folder, as it is now, contains the resume file of this session."""
+        """Whether the folder currently contains the resume file of this session."""
         return resume_file.exists(self._resume_path)
 
     def restore_files(self) -> bool:
-        """Create our own folder and the plan file again if somebody deleted them; return whether anything was missing.
+        """Create OUT/.era5dl and the plan file again if somebody has deleted them; return whether anything was missing.
 
-        The next `save` creates the resume file and the lock. To be called only when the chosen folder is known to be
-        the same as before. Raises a DiskError.
+        The next `save` creates the resume file and the lock. Call this only if OUT is known to be the same folder as
+        before. Raises a DiskError.
         """
         plan = self._home / plan_file_name(self.id, self.plan.digest)
         if ConfinedPath.from_path(plan).exists and self.exists_on_disk:
@@ -180,16 +180,16 @@ class Session:
         return reuse.finished_by_others(self._home, self.id, obj)
 
     def close(self) -> None:
-        """Release the session, so that other programs can open it. May be called again."""
+        """Release the session, so that other programs can open it. Can be called again."""
         self.claims.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def forget(self) -> None:
-        """Delete what only this session needs: part files, resume file, plan. Never a file under its final name.
+        """Delete the part files, resume file and plan file of this session. Files with their final names are kept.
 
-        Closes the session and takes it off the list of known sessions. Raises a DiskError.
+        Closes the session and removes it from the list of known sessions. Raises a DiskError.
         """
         with translate_folder_errors(self._home):
             for position in range(len(self.plan.objects)):
@@ -202,7 +202,7 @@ class Session:
                     ConfinedPath.from_path(file).unlink(missing_ok=True)
         self.close()
         with contextlib.suppress(OSError):
-            self._home.rmdir()  # only when nothing else is in it
+            self._home.rmdir()  # fails unless the folder is empty
         index.forget(self.id, self.folder)
 
     def __enter__(self) -> Session:
@@ -218,9 +218,9 @@ class Session:
         return self._home / f"{self.id}.json"
 
     def _remove_stale_files(self, saved: SavedSession) -> None:
-        """Remove part files of objects that are not wanted in that version any more, and plans of earlier runs.
+        """Remove part files of object versions that are not in the plan any more, and plan files of earlier runs.
 
-        The plan of the backup of the resume file is kept too.
+        The plan file that belongs to the backup of the resume file is kept.
         """
         kept = {self.plan.objects[entry.index].key for entry in self.checkpoint.unfinished}
         for obj in saved.versions.values():
@@ -246,5 +246,5 @@ def _default_session(home: Path) -> str:
 def _not_found(message: str) -> SessionNotFound:
     return SessionNotFound(
         message,
-        remedy="Give the folder of an earlier download (era5dl sessions lists them), or start a new download.",
+        remedy="Specify the folder of an earlier download (era5dl sessions lists them), or start a new download.",
     )

@@ -1,4 +1,4 @@
-"""Session summaries: progress and status of sessions for lists. Only reads resume files; takes no lock."""
+"""Session summaries: progress and status of sessions, for lists. Only reads files, and acquires no lock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RESUME_FILE = re.compile(r"([0-9a-f]{12})\.json(\.bak)?", re.ASCII)
 
 
 class SessionStatus(str, Enum):
-    """The status of a session, as far as its files show it."""
+    """The status of a session according to its files."""
 
     INTERRUPTED = "interrupted"
     DONE = "done"
@@ -48,7 +48,7 @@ class SessionSummary:
 
 
 def list_sessions(folder: Path) -> list[SessionSummary]:
-    """Return the sessions of a folder, the one saved last first; an empty list when there are none."""
+    """Return the sessions of a folder, the one saved last first; an empty list if there are none."""
     home = Path(folder).absolute() / OWN_FOLDER
     give_up = time.monotonic() + _MAX_READ_TIME
     found = []
@@ -60,9 +60,9 @@ def list_sessions(folder: Path) -> list[SessionSummary]:
 
 
 def _session_ids(home: Path) -> list[str]:
-    """Return the ids of the sessions in a folder, limited to the MAX_LISTED that were saved last.
+    """Return the ids of the MAX_LISTED sessions in a folder that were saved last.
 
-    No person starts more sessions than that, but anybody may have put files there.
+    The limit is for folders that somebody has filled with files that look like sessions.
     """
     modified: dict[str, float] = {}
     try:
@@ -71,12 +71,12 @@ def _session_ids(home: Path) -> list[str]:
                 if match := _RESUME_FILE.fullmatch(entry.name):
                     modified[match[1]] = max(modified.get(match[1], 0.0), entry.stat(follow_symlinks=False).st_mtime)
     except OSError:
-        pass  # return what was found until then
+        pass  # return the sessions found so far
     return sorted(modified, key=lambda one: modified[one], reverse=True)[:MAX_LISTED]
 
 
 def summary_of(home: Path, session_id: str) -> SessionSummary:
-    """Return the summary of one session, whatever the state of its files. home: OUT/.era5dl."""
+    """Return the summary of one session; never fails. home: OUT/.era5dl."""
     path = home / f"{session_id}.json"
     try:
         saved, _ = resume_file.read(path, session_id)
