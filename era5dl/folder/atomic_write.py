@@ -1,8 +1,8 @@
 """Atomic, durable file writes: temporary file in the same folder, fsync, os.replace, fsync of the folder.
 
 On Windows a virus scanner or an indexer may briefly open every new file, and renaming it then fails with "access
-denied" or "sharing violation". Such renames are retried for up to ten seconds. Other systems report this error only for
-a permanent cause, so there it is raised at once.
+denied" or "sharing violation". Such renames are retried for up to ten seconds. On other systems the cause of this error
+is permanent, so it is raised at once.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 def replace(source: Path, target: Path) -> None:
-    """Rename `source` to `target`, replacing it durably: after a power cut one of the two files is there, complete.
+    """Replace `target` by `source` durably: after a power cut `target` is either the old or the new file, complete.
 
-    The content of `source` must be synced already. Raises OSError.
+    The content of `source` must already be synced. Raises OSError.
     """
     rename(source, target)
     sync_folder(target.parent)
@@ -68,10 +68,10 @@ def _retry_while_denied(act: Callable[[], None]) -> None:
 
 
 def sync_folder(folder: Path | ConfinedPath) -> None:
-    """Make renames in `folder`, or in the folder of a ConfinedPath, durable. Does nothing where the system cannot do
-    that (Windows and some network shares).
+    """Make renames in `folder`, or in the folder of a ConfinedPath, durable.
 
-    Raises OSError when the disk fails: then it is unknown which names would survive a power cut.
+    Does nothing if the system does not support that (Windows and some network shares). Raises OSError if the disk
+    fails; then a power cut may undo renames.
     """
     if os.name == "nt":
         return
@@ -85,19 +85,19 @@ def sync_folder(folder: Path | ConfinedPath) -> None:
 
 
 def drop_page_cache(fd: int) -> None:
-    """Drop the synced pages of this file from the page cache where supported, so that the next read is from the
-    disk."""
+    """Drop the synced pages of this file from the page cache, so that the next read is from the disk. Does nothing if
+    the system does not support that."""
     if hasattr(os, "posix_fadvise"):
         with contextlib.suppress(OSError):
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def write_temp(target: Path, chunks: Iterable[bytes], mode: int = 0o666) -> Path:
-    """Write `chunks` to TARGET.tmp beside `target`, sync it, and return its path. One writer at a time per target.
+    """Write `chunks` to the file TARGET.tmp, sync it, and return its path. Only one thread may do so per target.
 
-    mode: file permissions before the umask is applied.
-    Never writes through a link planted under that name: an existing file is unlinked and the new one is created
-    exclusively. Raises OSError; the temporary file is then deleted, so that it does not fill a full disk further.
+    mode: file permissions before the umask is applied. An existing file is deleted and the new one created exclusively,
+    so that nothing is written through a symbolic link with this name. Raises OSError; then the temporary file has been
+    deleted, because the disk may be full.
     """
     temp = target.with_name(target.name + ".tmp")
     path = ConfinedPath.from_path(temp)
@@ -121,7 +121,7 @@ def write_atomically(target: Path, chunks: Iterable[bytes], mode: int = 0o666) -
 
 
 def missing_folders(folder: Path) -> list[Path]:
-    """Return `folder` and its ancestors that do not exist, topmost first."""
+    """Return those of `folder` and its ancestors that do not exist, topmost first."""
     missing = []
     path = folder
     while not path.is_dir() and path != path.parent:
@@ -133,8 +133,8 @@ def missing_folders(folder: Path) -> list[Path]:
 def make_folders(folder: Path) -> None:
     """Create a folder and its missing ancestors, and sync the parent of each new one. Raises OSError.
 
-    Journalling file systems make new folders durable by themselves. On others a power cut could remove the folder
-    together with the files in it.
+    Some file systems do not make new folders durable by themselves. There a power cut could remove the folder together
+    with the files in it.
     """
     for path in missing_folders(folder):
         path.mkdir(exist_ok=True)  # another thread may create it at the same time
@@ -142,5 +142,5 @@ def make_folders(folder: Path) -> None:
             sync_folder(path.parent)
         except OSError:
             with contextlib.suppress(OSError):
-                path.rmdir()  # so that the next attempt creates it again, and syncs
+                path.rmdir()  # so that the next attempt creates it again and syncs
             raise

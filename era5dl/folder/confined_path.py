@@ -1,8 +1,8 @@
 """Access to one file below the download folder; no symbolic link can redirect it to a file outside.
 
-`ConfinedPath` opens the file's folder anew for each operation (`era5dl.folder.directory_handle` says why and how),
-works relative to that handle, and closes it again. This costs some microseconds, keeps few files open, and does not
-block the removal of a disk.
+For each operation `ConfinedPath` opens the file's folder (`era5dl.folder.directory_handle` explains why and how), works
+relative to that handle and closes it again. This takes some microseconds, keeps few files open, and does not prevent
+the removal of a disk.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from era5dl.folder.paths import OWN_FOLDER, long_path, without_long_prefix
 class ConfinedPath:
     """The path of one file below a root folder: root/folders/name.
 
-    The root must exist. It may itself be a symbolic link, since the user chose it. Every method raises OSError with the
-    full path, and LinkLeadsOut when a link below the root leads outside.
+    The root must exist. It may itself be a symbolic link, since the user chose it. All methods raise OSErrors with the
+    full path, and LinkLeadsOut if a link below the root leads outside.
     """
 
     __slots__ = ("_folders", "_root", "name", "path")
@@ -36,7 +36,7 @@ class ConfinedPath:
 
     @classmethod
     def below(cls, root: Path, path: Path) -> ConfinedPath:
-        """Return `path` confined to `root`. Raises UnsafeKey when it is not below `root`, judged by its text."""
+        """Return `path` confined to `root`. Raises UnsafeKey if it is not below `root`; checks only the text."""
         *folders, name = os.path.relpath(without_long_prefix(path), root).split(os.sep)  # noqa: PTH206
         if ".." in folders:
             raise UnsafeKey(f"{path} is not in {root}")
@@ -83,12 +83,12 @@ class ConfinedPath:
             return folder.open(self.name, flags | os.O_CREAT, mode)
 
     def open_following_link(self) -> int:
-        """Return a descriptor for reading. Follows a link with the file's own name, also out of the root."""
+        """Return a descriptor for reading. If the file itself is a link, it is followed, also out of the root."""
         with self.open_folder() as folder:
             return folder.open(self.name, os.O_RDONLY, follow_link=True)
 
     def open_for_reading(self) -> BinaryIO:
-        """Open a regular file for reading; a link with the file's own name is followed. Raises OSError for any other
+        """Open a regular file for reading. If the file itself is a link, it is followed. Raises OSError for any other
         kind of file."""
         fd = self.open_following_link()
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -97,18 +97,18 @@ class ConfinedPath:
         return os.fdopen(fd, "rb")
 
     def lstat(self) -> os.stat_result:
-        """Return the status of the file or of a link with its name."""
+        """Return the status of the file. If the file itself is a link, return that of the link."""
         with self.open_folder() as folder:
             return folder.lstat(self.name)
 
     def stat(self) -> os.stat_result:
-        """Return the status of the file; a link with its name is followed."""
+        """Return the status of the file. If the file itself is a link, it is followed."""
         with self.open_folder() as folder:
             return folder.stat(self.name)
 
     @property
     def exists(self) -> bool:
-        """Whether anything has this name, a broken link included. False when it cannot be determined."""
+        """Whether there is anything with this name, including a broken link. False if that cannot be determined."""
         try:
             self.lstat()
         except OSError:
@@ -116,7 +116,7 @@ class ConfinedPath:
         return True
 
     def unlink(self, *, missing_ok: bool = False) -> None:
-        """Delete the file, or a link with its name."""
+        """Delete the file. If the file itself is a link, delete the link."""
         try:
             with self.open_folder() as folder:
                 folder.unlink(self.name)
@@ -130,28 +130,28 @@ class ConfinedPath:
             folder.rename(self.name, new)
 
     def link(self, new: str) -> None:
-        """Create a hard link named `new` in the same folder. Raises FileExistsError when the name is taken."""
+        """Create a hard link named `new` in the same folder. Raises FileExistsError if the name exists."""
         with self.open_folder() as folder:
             folder.link(self.name, new)
 
     def utime(self) -> None:
-        """Set the file's times to now. Does not follow a link where the system allows that."""
+        """Set the file's times to now. Does not follow a link if the system supports that."""
         with self.open_folder() as folder:
             folder.utime(self.name)
 
     def list_folder(self) -> list[str]:
-        """Return the names of everything in the file's folder."""
+        """Return the names of all entries of the file's folder."""
         with self.open_folder() as folder:
             return folder.names()
 
     def open_folder(self, *, create: bool = False) -> DirectoryHandle:
-        """Return the file's folder as a context manager. create: make and sync the folders missing below the root."""
+        """Return a context manager for the file's folder. create: create and sync missing folders below the root."""
         return DirectoryHandle(self._root, self._folders, create=create)
 
 
 def is_same_file(one: os.stat_result, other: os.stat_result) -> bool:
     """Return whether both results are of one file: same device and inode, or same time and size.
 
-    Some network file systems report a new inode number each time; there the time and the size decide.
+    Some network file systems report a new inode number each time, so time and size are compared, too.
     """
     return os.path.samestat(one, other) or (one.st_mtime_ns, one.st_size) == (other.st_mtime_ns, other.st_size)

@@ -1,14 +1,13 @@
-"""An open directory below a root, reached without following links out of the root (openat, O_NOFOLLOW).
+"""An open directory below a root, opened without following links out of the root (openat, O_NOFOLLOW).
 
-A path that was checked can be redirected before it is used: somebody renames a folder on the way and puts a symbolic
-link in its place. Therefore each folder is opened relative to the handle of the one above it, without following links,
-and files are accessed relative to the last handle. A link whose target is below the root is resolved by the same steps;
-any other link is refused. The root itself may be a link, since the user chose it.
+A path that was checked can be redirected before it is used, if somebody replaces a folder in it by a symbolic link.
+Therefore each folder is opened relative to the handle of its parent, without following links, and files are accessed
+relative to the last handle. A link to a target below the root is resolved in the same way; any other link is refused.
+The root itself may be a link, since the user chose it.
 
 Windows has no such operations. There the path is checked for links (`paths.refuse_link_out`) just before each use. A
-race
-remains: somebody can replace a folder by a link in the microseconds between check and use. By default only
-administrators can create symbolic links on Windows, but everybody can create junctions.
+race condition remains: somebody can replace a folder by a link in the microseconds between the check and the use. By
+default only administrators can create symbolic links on Windows, but everybody can create junctions.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ SUPPORTS_DIR_FD = (
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _FILE_FLAGS = (
-    getattr(os, "O_BINARY", 0) | _CLOEXEC | getattr(os, "O_NONBLOCK", 0)  # a named pipe must not block us
+    getattr(os, "O_BINARY", 0) | _CLOEXEC | getattr(os, "O_NONBLOCK", 0)  # opening a named pipe must not block
 )
 _FOLDER_FLAGS = (
     getattr(os, "O_PATH", os.O_RDONLY)  # O_PATH works without the right to list the folder
@@ -37,13 +36,13 @@ _FOLDER_FLAGS = (
     | _CLOEXEC
 )
 _LISTING_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
-_MAX_LINKS = 40  # on one path, as in Linux
+_MAX_LINKS = 40  # in one path, as in Linux
 
 
 class DirectoryHandle:
     """Context manager for the folder root/folders. Its methods take names of files in that folder.
 
-    create: make and sync the folders that are missing below the root. Errors are raised with full paths.
+    create: create and sync missing folders below the root. Errors are raised with full paths.
     """
 
     __slots__ = ("_create", "_fd", "_folders", "_root", "path")
@@ -51,7 +50,7 @@ class DirectoryHandle:
     def __init__(self, root: str, folders: Sequence[str], *, create: bool) -> None:
         self._root, self._folders, self._create = root, folders, create
         self.path = long_path(os.path.join(root, *folders) if folders else root)  # noqa: PTH118
-        self._fd: int | None = None  # stays None where the system has no operations relative to a handle
+        self._fd: int | None = None  # remains None if the system has no operations relative to a handle
 
     def __enter__(self) -> DirectoryHandle:
         if SUPPORTS_DIR_FD:
@@ -83,7 +82,7 @@ class DirectoryHandle:
                 error.filename2 = os.path.join(self.path, error.filename2)  # noqa: PTH118
 
     def _argument(self, name: str) -> str:
-        """What to pass for the file together with `dir_fd=self._fd`."""
+        """Return the path argument for a system call with `dir_fd=self._fd`."""
         return name if self._fd is not None else os.path.join(self.path, name)  # noqa: PTH118
 
     def open(self, name: str, flags: int, mode: int = 0o666, *, follow_link: bool = False) -> int:
@@ -113,12 +112,12 @@ class DirectoryHandle:
         os.link(*paths, src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=False)
 
     def utime(self, name: str) -> None:
-        """Set a file's times to now. Does not follow a link where the system allows that."""
+        """Set a file's times to now. Does not follow a link if the system supports that."""
         follow = os.utime not in os.supports_follow_symlinks
         os.utime(self._argument(name), dir_fd=self._fd, follow_symlinks=follow)
 
     def names(self) -> list[str]:
-        """Return the names of everything in the folder."""
+        """Return the names of all entries of the folder."""
         if self._fd is None:
             return os.listdir(self.path)  # noqa: PTH208
         fd = os.open(".", _LISTING_FLAGS, dir_fd=self._fd)
@@ -137,7 +136,7 @@ class DirectoryHandle:
 
 
 def _walk(root: str, folders: Sequence[str], create: bool) -> int:
-    """Return a descriptor of root/folders. Without links on the way, at most two folders are open at a time."""
+    """Return a descriptor of root/folders. If there are no links, at most two folders are open at a time."""
     fd = os.open(root, _FOLDER_FLAGS)
     for name in folders:
         try:
@@ -169,7 +168,7 @@ def _open_subfolder(fd: int, name: str, create: bool) -> int:
 
 
 def _sync_after_mkdir(fd: int) -> None:
-    """Make a new subfolder durable, where the file system supports it."""
+    """Make a new subfolder durable, if the file system supports that."""
     try:
         listing = os.open(".", _LISTING_FLAGS, dir_fd=fd)
     except OSError:
@@ -184,9 +183,9 @@ def _sync_after_mkdir(fd: int) -> None:
 
 
 def _walk_resolving_links(root: str, folders: Sequence[str], create: bool) -> int:
-    """Like `_walk`, but replace each link by the steps to its target, all of which must be below `root`.
+    """Like `_walk`, but replace each link by the components of its target, all of which must be below `root`.
 
-    Parent folders are kept on a stack; ".." is never passed to the system, because the folder may be moved meanwhile.
+    Parent folders are kept on a stack. ".." is never passed to the system, because the folder may have been moved.
     """
     stack = [os.open(root, _FOLDER_FLAGS)]
     steps, links = deque(folders), 0
@@ -217,7 +216,7 @@ def _walk_resolving_links(root: str, folders: Sequence[str], create: bool) -> in
 
 
 def _link_target(fd: int, name: str, error: OSError) -> str:
-    """Return the target of a link. Raises `error` when it is not a link."""
+    """Return the target of a link. Raises `error` if it is not a link."""
     try:
         return os.readlink(name, dir_fd=fd)
     except OSError:
@@ -225,8 +224,8 @@ def _link_target(fd: int, name: str, error: OSError) -> str:
 
 
 def _relative_to_root(root: str, target: str, folders: Sequence[str]) -> str:
-    """Return an absolute link target relative to `root`. The caller walks it step by step, so a later change of the
-    target does no harm."""
+    """Return an absolute link target relative to `root`. The caller opens it component by component, so a later change
+    of the target is harmless."""
     real_root, real = os.path.realpath(root), os.path.realpath(target)
     if real == real_root:
         return "."

@@ -1,7 +1,7 @@
-"""Translates OSError from file operations into the errors of `era5dl.errors`. No other module does this.
+"""Translates OSErrors of file operations to the errors of `era5dl.errors`. No other module does this.
 
-The engine reacts differently to three kinds: no space left, folder unusable (for both it checks whether only this file
-is affected), and a name or size that this file system does not support (the object fails, the others continue).
+There are three kinds for the engine: no space left and folder unusable, for which it checks whether only this file is
+affected, and a name or size that the file system does not support, for which the object fails and the others continue.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WINDOWS_BAD_NAME = {123, 206}  # ERROR_INVALID_NAME, ERROR_FILENAME_EXCED_RANGE
 
 
 def to_disk_error(exc: OSError, path: str | os.PathLike[str]) -> Era5Error:
-    """Return the error of our own that corresponds to `exc`, which was raised while working on `path`."""
+    """Return the Era5Error for `exc`, which was raised by an operation on `path`."""
     where = exc.filename if isinstance(exc.filename, str) else os.fspath(path)
     what = exc.strerror or type(exc).__name__
     if isinstance(exc, LinkLeadsOut):
@@ -47,7 +47,7 @@ def to_disk_error(exc: OSError, path: str | os.PathLike[str]) -> Era5Error:
     if exc.errno in (errno.ENOTDIR, errno.EEXIST):
         return UnsafeKey(
             f"{where} cannot be created: a file exists where a folder is needed, or a folder where a file is ({what})",
-            remedy="Move what is in the way, or download into another folder.",
+            remedy="Move that file or folder away, or download into another folder.",
         )
     if exc.errno in _BAD_NAME or getattr(exc, "winerror", None) in _WINDOWS_BAD_NAME:
         return UnsafeKey(f"{where} is not a possible file name on this disk ({what})")
@@ -55,9 +55,9 @@ def to_disk_error(exc: OSError, path: str | os.PathLike[str]) -> Era5Error:
 
 
 class translate_disk_errors:
-    """Context manager: raises an OSError of the block as the error that `to_disk_error` returns.
+    """Context manager: converts an OSError of the block with `to_disk_error`.
 
-    path: the file or folder that the block works on, used where the OSError names none.
+    path: the file or folder that the block uses, for errors without a path.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -73,9 +73,9 @@ class translate_disk_errors:
 
 @contextmanager
 def translate_folder_errors(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Context manager: like `translate_disk_errors`, for work on the download folder itself.
+    """Context manager: like `translate_disk_errors`, for operations on the download folder itself.
 
-    An impossible name then makes the folder unusable, instead of failing one object.
+    An UnsafeKey is converted to FolderUnusable, because it does not concern a single object.
     """
     try:
         with translate_disk_errors(folder):

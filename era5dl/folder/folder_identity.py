@@ -1,7 +1,7 @@
-"""Detects whether the download folder is still the same one, or was deleted, moved or replaced, or its disk unmounted.
+"""Detects whether the download folder is still the same, was deleted, moved or replaced, or its disk was unmounted.
 
-An unplugged disk leaves an empty mount point behind, and a download must not continue into that. The device and inode
-numbers of the folder and of our own folder in it tell them apart.
+An unplugged disk leaves an empty mount point behind, and a download must not continue into that. These cases are
+distinguished by the device and inode numbers of the folder and of our subfolder in it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _Identity = tuple[int, int]  # device and inode number
 
 
 class FolderIdentity:
-    """Identity of the download folder as it was when this object was created.
+    """Identity of the download folder at the time when this object is created.
 
-    own: our own folder in it. is_ours: returns whether the folder found there now holds this session.
+    own: our subfolder in it. is_ours: returns whether the folder that exists now contains this session.
     """
 
     def __init__(self, folder: Path, own: Path, is_ours: Callable[[], bool]) -> None:
@@ -26,9 +26,9 @@ class FolderIdentity:
         self._expected, self._own_expected = _identity(folder), _identity(own)
 
     def check(self) -> None:
-        """Raise FolderVanished when the folder was deleted, moved or replaced, DiskAway when its disk is or was away.
+        """Raise FolderVanished if the folder was deleted, moved or replaced; DiskAway if its disk is or was missing.
 
-        A deleted own folder in the same download folder is not an error, since it can be created again.
+        If only our subfolder was deleted, that is not an error, since it can be created again.
         """
         if self._own_expected is not None and _identity(self._own) == self._own_expected:
             return

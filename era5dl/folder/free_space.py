@@ -1,4 +1,4 @@
-"""Free disk space: how much there is, whether a download fits, and whether a folder can be written to."""
+"""Free disk space: its amount, whether a download fits, and whether a folder is writable."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from era5dl.errors import WillNotFit
 from era5dl.folder.disk_errors import translate_disk_errors
 from era5dl.formatting import format_size
 
-_TEST_BYTES = 1 << 20  # minimum test write, so that the last bytes of a quota do not count as free space
+_TEST_BYTES = 1 << 20  # minimum of a test write: the last few bytes of a quota do not count as free space
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the bytes that this user can still write under `folder`, which need not exist. Raises FolderUnusable."""
+    """Return the free bytes for this user on the disk of `folder`, which need not exist. Raises FolderUnusable."""
     existing = folder.absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
@@ -35,7 +35,7 @@ def check_free(folder: Path, needed: int, reserve: int) -> None:
 
 
 def is_writable(folder: Path, amount: int = _TEST_BYTES) -> bool:
-    """Return whether a file of `amount` bytes can be written in `folder` now. Used after a disk error."""
+    """Return whether a file of `amount` bytes can be written in `folder`. Used after a disk error."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             for _ in range(max(amount, _TEST_BYTES) // _TEST_BYTES):

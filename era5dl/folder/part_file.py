@@ -1,10 +1,10 @@
 """Part file of an unfinished download (NAME.part): random-access writes, fsync, and the rename to the final name.
 
-Every byte is written at its final offset, so pieces may arrive in any order. Two rules make a power cut harmless: bytes
-are synced before the resume file claims them, and before the file gets its final name.
+Every byte is written at its final offset, so pieces may arrive in any order. A power cut is harmless because bytes are
+synced before the resume file lists them, and before the file gets its final name.
 
-Bytes covered by a failed fsync are lost (`era5dl.folder.synced_ranges` says why). After one, a PartFile refuses every
-operation; the caller creates a new one from the ranges that `synced` returns.
+After a failed fsync the bytes that it covers are lost (`era5dl.folder.synced_ranges` explains why). Then a PartFile
+refuses every operation, and the caller creates a new one with the ranges that `synced` returns.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _HAS_PWRITE = hasattr(os, "pwrite")  # Windows has neither pwrite nor pread
 class PartFile:
     """One part file of `size` bytes. Many threads may read and write, each between `acquire` and `release`.
 
-    must_exist: its bytes are relied on; a new file in its place would be full of holes.
+    must_exist: bytes in the file are needed, so a new, empty file must not be created in its place.
     """
 
     def __init__(self, path: Path | ConfinedPath, size: int, predecessor: PartFile | None = None) -> None:
-        """predecessor: the PartFile used for this path until a disk error. A file that replaced it since is
-        detected."""
+        """predecessor: the PartFile that was used for this path until a disk error. It is used to detect that the file
+        was replaced since."""
         self._confined = ConfinedPath.from_path(path)
         self.path = Path(path)
         self.size = size
@@ -42,13 +42,13 @@ class PartFile:
         self._fd = -1
         self._users = 0
         self._lock = threading.Lock()
-        self._failure = ""  # message of the failed sync or close; then every operation is refused
-        self._sized = False  # it had its full size when it was opened
+        self._failure = ""  # message of a failed sync or close, after which every operation is refused
+        self._sized = False  # the file has had its full size
         self._name_synced = False
-        self._last_seen: tuple[int, int, int] | None = None  # device, inode and mtime when the last user released it
+        self._last_seen: tuple[int, int, int] | None = None  # device, inode and mtime when it was closed
         self._inherited = predecessor._last_seen if predecessor and predecessor.path == self.path else None
-        self._changed = False  # by another program, while it was closed here
-        self._bypass_cache = False  # at the next opening
+        self._changed = False  # another program has changed the file while it was closed here
+        self._bypass_cache = False  # drop its page cache when it is opened next
         self._ranges = SyncedRanges(size)
 
     def restore(self, ranges: RangeSet) -> None:
@@ -59,15 +59,15 @@ class PartFile:
             self._ranges.restore(ranges)
 
     def synced(self, done: RangeSet) -> RangeSet:
-        """Return the synced part of the ranges `done`: what survives a power cut."""
+        """Return the synced part of the ranges `done`, which a power cut cannot destroy."""
         return self._ranges.intersection(done)
 
     def acquire(self) -> None:
-        """Add a user; the first one opens the file.
+        """Add a user; the first user opens the file.
 
-        Creates the file and its folders at the first opening, with its full size but without allocating the space.
-        Later the file must exist. Raises PartLost when it is missing, shortened or replaced by another file, UnsafeKey
-        when it is not a regular file, or a DiskError.
+        The first opening creates the file and its folders. The file gets its full size without allocating the space.
+        Later the file must exist. Raises PartLost if it is missing, truncated or replaced by another file, UnsafeKey if
+        it is not a regular file, or a DiskError.
         """
         with self._lock, translate_disk_errors(self.path):
             self._refuse_after_failure()
@@ -76,7 +76,7 @@ class PartFile:
                 try:
                     self._prepare(fd)
                 except BaseException:
-                    os.close(fd)  # otherwise the next user would take it for prepared
+                    os.close(fd)
                     raise
                 self._fd = fd
                 self.must_exist = self._sized = True
@@ -94,7 +94,7 @@ class PartFile:
         return self._confined.create(os.O_RDWR)
 
     def _prepare(self, fd: int) -> None:
-        """Check the file just opened, and set its size."""
+        """Check the file that was just opened, and set its size."""
         status = os.fstat(fd)
         self._refuse_other_file(status)
         self._refuse_hard_link(status)
@@ -109,21 +109,23 @@ class PartFile:
         self._ranges.file_opened()
 
     def _refuse_other_file(self, status: os.stat_result) -> None:
-        """Raise PartLost when another file is now under our name.
+        """Raise PartLost if another file has replaced ours.
 
-        Bytes hashed on arrival are not read again, so a file put there by a file synchronisation program would get the
-        final name unverified. Inode and time must both differ: some network file systems change the inode number each
-        time, on others the time changes after the last write. The device number changes when a disk is reconnected.
+        Bytes hashed on arrival are not read again, so a file from, for example, a file synchronization program would
+        get the final name unverified. Inode and time must both differ: some network file systems change the inode
+        number each time, on others the time changes after the last write. The device number is not compared, since it
+        changes when a disk is reconnected.
         """
         if not stat.S_ISREG(status.st_mode):
-            raise UnsafeKey(f"{self.path} is in the way: it is not a regular file", remedy="Move it away.")
+            raise UnsafeKey(f"{self.path} is not a regular file", remedy="Move it away.")
         seen = self._last_seen
         if seen is not None and status.st_ino != seen[1] and status.st_mtime_ns != seen[2]:
             self._ranges.lost_from(0)
             raise self._replaced()
 
     def _refuse_hard_link(self, status: os.stat_result) -> None:
-        """Writing to a file with a second name would change that file, perhaps outside the download folder."""
+        """Delete the file and raise PartLost if it has another hard link: writing would change a file that may be
+        outside the download folder."""
         if status.st_nlink > 1:
             self._confined.unlink()
             self._ranges.lost_from(0)
@@ -145,9 +147,9 @@ class PartFile:
         return PartLost(f"the part file {self.path} was replaced by another file")
 
     def release(self) -> None:
-        """Remove a user; the last one syncs and closes the file, so that only busy workers keep files open.
+        """Remove a user; the last user syncs and closes the file, so that only busy workers keep files open.
 
-        Raises PartLost when the file was renamed, replaced or shortened, or a DiskError.
+        Raises PartLost if the file was renamed, replaced or truncated, or a DiskError.
         """
         with self._lock, translate_disk_errors(self.path):
             self._users -= 1
@@ -167,7 +169,7 @@ class PartFile:
         ours = os.fstat(self._fd)
         self._refuse_shortened(ours)
         if os.name == "nt":
-            return  # Windows does not let anybody move or delete an open file
+            return  # on Windows an open file cannot be moved or deleted
         try:
             named = self._confined.lstat()
         except FileNotFoundError as error:
@@ -180,17 +182,17 @@ class PartFile:
         fd, self._fd = self._fd, -1
         try:
             os.close(fd)
-        except OSError as error:  # NFS and quotas report errors here; anything written since the opening may be lost
+        except OSError as error:  # NFS and quotas report errors here; bytes written since the opening may be lost
             self._ranges.close_failed()
             self._fail("closing", error)
             raise
 
     def write(self, offset: int, data: memoryview) -> None:
-        """Write all of `data` at `offset`. Raises PartLost when the file has been shortened, or a DiskError."""
+        """Write all of `data` at `offset`. Raises PartLost if the file has been truncated, or a DiskError."""
         start, stop = offset, offset + len(data)
         self._ranges.before_write(start, stop)
         with translate_disk_errors(self.path):
-            self._refuse_shortened(os.fstat(self._fd))  # writing at the end would restore its size, with a hole
+            self._refuse_shortened(os.fstat(self._fd))  # a write would restore the size, with a hole of zeros
             while data:
                 if _HAS_PWRITE:
                     written = os.pwrite(self._fd, data, offset)
@@ -204,14 +206,14 @@ class PartFile:
         self._ranges.after_write(start, stop)
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return the `length` bytes at `offset`. Raises PartLost when the file ends earlier, or a DiskError."""
+        """Return the `length` bytes at `offset`. Raises PartLost if the file is too short, or a DiskError."""
         data = b""
         with translate_disk_errors(self.path):
             while len(data) < length:
                 try:
                     more = self._read(offset + len(data), length - len(data))
                 except OSError:
-                    self._ranges.lost(offset, offset + length)  # a bad sector, which the disk remaps when written
+                    self._ranges.lost(offset, offset + length)  # a bad sector; writing again lets the disk remap it
                     raise
                 if not more:
                     self._refuse_shortened(os.fstat(self._fd))
@@ -227,12 +229,12 @@ class PartFile:
             return os.read(self._fd, length)
 
     def bypass_page_cache(self) -> None:
-        """From the next opening on, read from the disk and not from the page cache, where the system supports that."""
+        """Drop the page cache of the file when it is opened next, so that reads are from the disk, if supported."""
         self._bypass_cache = True
 
     @property
     def changed_by_others(self) -> bool:
-        """Whether its size or time shows a change by another program while it was closed here.
+        """Whether size or time of the file show that another program has changed it while it was closed here.
 
         Always False on Windows, where the time may change after the last write.
         """
@@ -245,7 +247,7 @@ class PartFile:
         return (status.st_mtime_ns, status.st_size) != (self._last_seen[2], self.size)
 
     def sync(self) -> None:
-        """Make all bytes written so far durable, and the file's name. Raises FolderUnusable after an earlier
+        """Make all bytes written so far and the file's name durable. Raises a DiskError, also after an earlier
         failure."""
         with self._lock, translate_disk_errors(self.path):
             self._refuse_after_failure()
@@ -270,9 +272,10 @@ class PartFile:
         self._failure = f"{self.path}: {error.strerror}"
 
     def commit(self, final: Path) -> None:
-        """Rename to the final name, replacing any file there. Only for verified bytes, and after `release`.
+        """Rename the file to its final name, replacing any existing file. Only for verified bytes, after `release`.
 
-        Raises PartLost when it is not the file that was verified, or a DiskError; nothing then has the final name.
+        Raises PartLost if it is not the file that was verified, or a DiskError. Then the file does not get the final
+        name.
         """
         target = self._sibling(final)
         with translate_disk_errors(final):
@@ -293,7 +296,7 @@ class PartFile:
                     raise self._replaced()
                 sync_folder(target)
             except (OSError, PartLost):
-                rename(target, self._confined)  # so that the next attempt changes the folder again, and syncs it
+                rename(target, self._confined)  # so that the next attempt renames it and syncs the folder again
                 raise
 
     def _refuse_other_size(self, status: os.stat_result) -> None:
@@ -303,7 +306,7 @@ class PartFile:
             raise PartLost(f"the part file {self.path} has grown to {status.st_size} bytes")
 
     def _sibling(self, path: Path) -> ConfinedPath:
-        """Return `path` confined to the same root, where it is in the same folder."""
+        """Return `path` as a ConfinedPath, confined to the same root if it is in the same folder as the part file."""
         if path.parent == self.path.parent:
             return self._confined.sibling(path.name)
         return ConfinedPath.from_path(path)
@@ -315,7 +318,7 @@ class PartFile:
 
     @property
     def mismatch_path(self) -> Path:
-        """Where bytes are kept that do not match the server's MD5. No program mistakes this name for data."""
+        """Path for bytes that do not match the server's MD5. Its suffix prevents that they are used as data."""
         return self.path.with_suffix(".mismatch")
 
     def keep_mismatch(self, file: Path) -> None:

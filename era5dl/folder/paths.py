@@ -1,8 +1,8 @@
 """Maps object keys to file paths inside the download folder, and never outside it.
 
-Keys come from a server or from a list made by somebody else. First the text is checked: no "..", no absolute path, no
-control characters, no device names. Symbolic links on the path are resolved at each use, since one may have been added
-in the meantime.
+Keys come from a server or from a list of somebody else, so they are not trusted. The text is checked: no "..", no
+absolute path, no control characters, no device names. Symbolic links in the path are checked at each use, since one may
+have been added in the meantime.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 
 from era5dl.errors import UnsafeKey
 
-OWN_FOLDER = ".era5dl"  # subfolder of the download folder for session files; no object is saved there
+OWN_FOLDER = ".era5dl"  # subfolder of the download folder for session files; no object can be saved there
 _NAME_LIMIT = 255  # per name: bytes on Linux and macOS file systems, UTF-16 units on NTFS
 _WINDOWS = os.name == "nt"
-_FOLDS_CASE = _WINDOWS or sys.platform == "darwin"  # "A" and "a" are the same file
+_FOLDS_CASE = _WINDOWS or sys.platform == "darwin"  # names that differ only in case are the same file
 _DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"} | {
     f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"
 }
-_LONG_PATH = 200  # longer paths get the prefix: the limit is 260, 248 for folders, and suffixes are added
+_LONG_PATH = 200  # longer paths get the prefix; Windows' limit is 260, or 248 for folders, and suffixes are added
 
 
 class LinkLeadsOut(OSError):
-    """A symbolic link on a path leads out of the download folder. `filename` is the path."""
+    """A symbolic link in a path leads out of the download folder. `filename` is the path."""
 
     def __init__(self, root: str, folder: str) -> None:
         super().__init__(errno.ELOOP, f"a link leads out of {root}", folder)
@@ -37,8 +37,8 @@ class LinkLeadsOut(OSError):
 def safe_path(folder: Path, key: str, *, flat: bool = False, windows: bool = _WINDOWS) -> Path:
     """Return the path of the file for `key` in `folder`, in the subfolders of the key unless `flat`.
 
-    Raises UnsafeKey, with the reason, when the key is not a possible file name here or leads out of the folder, also
-    through a symbolic link. Creates nothing.
+    Raises UnsafeKey, with the reason, if the key is not a possible file name on this system or leads out of the folder,
+    also through a symbolic link. Creates nothing.
     """
     names = check_key(key, flat=flat, windows=windows)
     root = os.path.abspath(folder)  # noqa: PTH100 - does not resolve links: the folder itself may be one
@@ -70,7 +70,7 @@ def check_key(key: str, *, flat: bool = False, windows: bool = _WINDOWS) -> tupl
 
 
 def check_encoding(path: str) -> None:
-    """Raise UnsafeKey when the path cannot be encoded in this system's encoding of file names."""
+    """Raise UnsafeKey if the path cannot be encoded in this system's encoding of file names."""
     if path.isascii():
         return
     try:
@@ -83,10 +83,10 @@ def check_encoding(path: str) -> None:
 
 
 def refuse_link_out(root: str, folder: str) -> None:
-    """Raise UnsafeKey when `folder`, with all links resolved, is not below `root`."""
+    """Raise UnsafeKey if `folder`, with all links resolved, is not `root` or below it."""
     check_encoding(root)
     if not _WINDOWS and not _has_links(root, folder):
-        return  # the usual case, and a cheap check; junctions of Windows are only resolved by `realpath`
+        return  # the usual case, with a fast check; only `realpath` resolves junctions of Windows
     real_root = os.path.realpath(root)
     real = os.path.realpath(folder)
     if real != real_root and not real.startswith(real_root.rstrip(os.sep) + os.sep):
@@ -105,10 +105,10 @@ def _has_links(root: str, folder: str) -> bool:
 
 
 def name_conflicts(keys: Sequence[str], *, flat: bool = False, fold_case: bool = _FOLDS_CASE) -> dict[int, str]:
-    """Return the keys that cannot be saved because an earlier key needs the name, as index -> reason.
+    """Return the keys that cannot be saved because of a conflict with an earlier key: the reason by the key's index.
 
-    Two keys clash when they map to the same file (with `flat`, or on case-insensitive file systems), or when one is a
-    file where the other needs a folder. The first one wins.
+    Two keys conflict if they map to the same file (with `flat`, or on case-insensitive file systems), or if one needs a
+    folder with the name of the other's file.
     """
     files: dict[str, int] = {}
     folders: dict[str, int] = {}
@@ -127,13 +127,13 @@ def name_conflicts(keys: Sequence[str], *, flat: bool = False, fold_case: bool =
             if in_the_way is None:
                 files[name] = index
             else:
-                found[index] = f"{keys[in_the_way]!a} is a file where this one needs a folder"
+                found[index] = f"{keys[in_the_way]!a} is a file, but this key needs a folder of that name"
     return found
 
 
 def _claim_folders(parent: str, index: int, files: dict[str, int], folders: dict[str, int]) -> int | None:
-    """Record that key `index` needs the folder `parent` and its ancestors. Return the index of a key that is a file
-    there, else None."""
+    """Record that key `index` needs the folder `parent` and its ancestors. If a key has a file with the name of one of
+    them, return its index, else None."""
     needed = []
     while parent and parent not in folders:  # known folders have been checked, with their ancestors
         if parent in files:
@@ -146,7 +146,7 @@ def _claim_folders(parent: str, index: int, files: dict[str, int], folders: dict
 
 
 def long_path(path: str, *, windows: bool = _WINDOWS) -> str:
-    r"""Return a long path in the form that Windows accepts, \\?\C:\... or \\?\UNC\server\...; others unchanged."""
+    r"""Return a long path with the prefix that Windows requires, \\?\C:\... or \\?\UNC\server\...; others unchanged."""
     if not windows or len(path) < _LONG_PATH or path.startswith("\\\\?\\"):
         return path
     path = path.replace("/", "\\")
@@ -192,12 +192,12 @@ def _name_fault(name: str, windows: bool) -> str:
 
 
 def _is_plain(name: str) -> bool:
-    """Return whether the name is printable ASCII, as nearly all are. Then its characters need no further check."""
+    """Return whether the name is printable ASCII, as nearly all names are. Then Unicode categories are not checked."""
     return name.isascii() and name.isprintable()
 
 
 def _is_own_folder(name: str) -> bool:
-    """Return whether this name may denote our own folder, in any case or as its short name on Windows.
+    """Return whether this name may be another spelling of OWN_FOLDER: in upper case, or its short name on Windows.
 
     Characters of category Cf are removed, because some file systems of macOS ignore them in names.
     """

@@ -1,8 +1,8 @@
 """Private files of the user: created with mode 0600, in folders with mode 0700.
 
-Files and folders that an earlier version left readable by others are restricted when they are next written. A folder
-that also holds other things (ERA5DL_STATE_DIR set to a folder of the user's own) keeps its permissions. Windows needs
-none of this, since other users cannot read a user's folders there.
+Files and folders of an earlier version that other users can read are restricted when they are written next. A folder
+that also has other files (if ERA5DL_STATE_DIR is set to such a folder) keeps its permissions. Nothing is done on
+Windows, where other users cannot read a user's folders.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from era5dl.folder.atomic_write import missing_folders
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
-_OWN_PREFIXES = ("sessions.", "window.json", "logs", "era5dl.log")  # of all names in our state folders
-_MAX_OWN_FILES = 100  # a folder with more entries is not one of ours
+_OWN_PREFIXES = ("sessions.", "window.json", "logs", "era5dl.log")  # all names in our state folders start with one
+_MAX_OWN_FILES = 100  # a folder with more entries does not have only our files
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder and its missing ancestors for this user only; restrict an existing folder of ours.
+    """Create a folder and its missing ancestors for this user only; restrict an existing folder with only our files.
 
-    Raises OSError when a folder cannot be created. An existing folder whose permissions cannot be changed is used as it
-    is.
+    Raises OSError if a folder cannot be created. If the permissions of an existing folder cannot be changed, that is
+    not an error.
     """
     missing = missing_folders(folder)
     for path in missing:
@@ -60,7 +60,7 @@ def open_private(path: str | os.PathLike[str]) -> int:
 
 
 def restrict_files(paths: Iterable[str | os.PathLike[str]]) -> None:
-    """Remove the permissions of other users from these files, where possible. Never raises."""
+    """Remove the permissions of other users from these files, if possible. Never raises."""
     if os.name != "posix":
         return
     for path in paths:

@@ -1,7 +1,7 @@
 """Tracks which byte ranges of a file are durable: those covered by a successful fsync.
 
-Reading data back does not prove that it is on the disk. After a failed fsync Linux marks the dirty pages clean: the
-next fsync succeeds, and reads return bytes from the page cache that the disk never received.
+Reading bytes back does not prove that they are on the disk. After a failed fsync Linux marks the dirty pages as clean:
+the next fsync succeeds, and reads return bytes from the page cache that were never written to the disk.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from era5dl.ranges import RangeSet
 
 
 class SyncedRanges:
-    """Synced byte ranges of one file of `size` bytes. Thread-safe; no lock is held during I/O."""
+    """Synced byte ranges of one file of `size` bytes. Thread-safe. Does no I/O."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Lock()
         self._synced = RangeSet()
         self._syncing = RangeSet()  # covered by the running fsync
-        self._unsynced = RangeSet()  # written since that fsync began
+        self._unsynced = RangeSet()  # written since that fsync started
         self._at_opening = RangeSet()  # `_synced` when the file was opened
 
     def restore(self, ranges: RangeSet) -> None:
@@ -39,28 +39,28 @@ class SyncedRanges:
             return self._synced.covers(0, self._size)
 
     def file_opened(self) -> None:
-        """Remember the state at opening, for `close_failed`."""
+        """Save the synced ranges when the file is opened, for `close_failed`."""
         with self._lock:
             self._at_opening = self._synced.copy()
 
     def close_failed(self) -> None:
-        """Discard everything written since the file was opened."""
+        """Discard the ranges written since the file was opened."""
         with self._lock:
             self._synced = self._at_opening.copy()
 
     def before_write(self, start: int, stop: int) -> None:
-        """Call before writing [start, stop): a sync has not covered, and a running one may not cover, the new bytes."""
+        """Call before writing [start, stop): earlier syncs, including a running one, do not cover the new bytes."""
         with self._lock:
             for ranges in (self._synced, self._syncing, self._at_opening):
                 ranges.remove(start, stop)
 
     def after_write(self, start: int, stop: int) -> None:
-        """Call after writing [start, stop): the next sync covers it."""
+        """Call after writing [start, stop): the next sync covers these bytes."""
         with self._lock:
             self._unsynced.add(start, stop)
 
     def begin_sync(self) -> bool:
-        """Call before fsync. Returns False when there is nothing to sync."""
+        """Call before fsync. Return False if there is nothing to sync."""
         with self._lock:
             self._syncing, self._unsynced = self._unsynced, RangeSet()
             return bool(self._syncing)
@@ -73,11 +73,11 @@ class SyncedRanges:
             self._syncing = RangeSet()
 
     def lost(self, start: int, stop: int) -> None:
-        """Discard [start, stop): these bytes are gone or cannot be read."""
+        """Discard [start, stop): these bytes are lost or cannot be read."""
         with self._lock:
             for ranges in (self._synced, self._syncing, self._unsynced, self._at_opening):
                 ranges.remove(start, stop)
 
     def lost_from(self, offset: int) -> None:
-        """Discard everything from `offset` on."""
+        """Discard all bytes from `offset` on."""
         self.lost(offset, self._size)
