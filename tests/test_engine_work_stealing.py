@@ -74,3 +74,14 @@ def test_only_the_last_seconds_of_a_connection_count() -> None:
     split = best_split([steady, slowed], MIB, 10.0)
     assert split is not None
     assert split.piece is slowed
+
+
+def test_before_any_speed_is_known_only_a_large_piece_over_a_long_round_trip_is_split() -> None:
+    """On a long link the number of workers grows while the first requests still wait for their responses."""
+    small, large = piece(15 * MIB, (0.0, 0)), piece(32 * MIB, (0.0, 0))
+    assert best_split([small], 0.0, 0.5, round_trip=0.2) is None
+    assert best_split([large], 0.0, 0.5, round_trip=0.01) is None
+    split = best_split([small, large], 0.0, 0.5, round_trip=0.2)
+    assert split is not None
+    assert split.piece is large
+    assert split.position == 16 * MIB

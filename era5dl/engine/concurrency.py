@@ -114,11 +114,6 @@ class AutoConcurrency:
         """How many connections there should be now."""
         return self._measurement.number
 
-    @property
-    def expected(self) -> int:
-        """How many connections there may be soon; pieces are cut for so many."""
-        return min(4 * self.number, self.ceiling) if self.reason is Reason.MEASURING else self.number
-
     def observe(self, sample: Sample) -> int:
         """Use what was seen; return how many connections there should be."""
         first_response = sample.round_trip > 0 and (self._last is None or not self._last.round_trip)

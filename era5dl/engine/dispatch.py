@@ -35,8 +35,7 @@ def next_job(run: RunState, worker: int, last: Transfer | None, abort: Abort) ->
             if run.is_over or worker >= run.workers:
                 return None
             if _may_request(run, now):
-                workers = run.workers if run.concurrency is None else run.concurrency.expected
-                job = run.scheduler.next_job(now, workers, last, partial(_make_transfer, run))
+                job = run.scheduler.next_job(now, run.workers, last, partial(_make_transfer, run))
                 if job is not None:
                     run.aborts[job] = abort
                     run.abort_superseded_locked()

@@ -25,9 +25,12 @@ STALLED_SPEED = 1024.0  # bytes per second; a slower connection counts as stalle
 MAX_SUPERSEDED = 2
 # Seconds before a connection is replaced if the new one has to fetch the whole object again (ranges are ignored)
 WHOLE_OBJECT_GRACE = 5.0
+MIN_UNKNOWN = (
+    16 * MIB
+)  # bytes; over a long round trip, so large a piece is halved before the speed of any connection is known
 RECENT = 4.0  # seconds over which the speed of a connection is measured: after a loss it is far lower than before
 SPEED_GRACE = 1.0  # seconds, and SPEED_GRACE_TRIPS round trips, before the measured speed of a connection is used
-SPEED_GRACE_TRIPS = 6
+SPEED_GRACE_TRIPS = 7
 START_TRIPS = 4  # round trips that a new request loses, for the connection, the response and the slow start of TCP
 
 
@@ -49,10 +52,14 @@ def best_split(active: Iterable[Piece], typical_speed: float, now: float, round_
     """
     grace = max(SPEED_GRACE, SPEED_GRACE_TRIPS * round_trip)
     candidates = [piece for piece in active if _may_be_split(piece, typical_speed, now, grace)]
-    slowest = max(candidates, key=lambda piece: _seconds_remaining(piece, typical_speed, now, grace), default=None)
+    remaining = {piece: (_seconds_remaining(piece, typical_speed, now, grace), piece.remaining) for piece in candidates}
+    slowest = max(remaining, key=remaining.__getitem__, default=None)
     if slowest is None:
         return None
-    seconds = _seconds_remaining(slowest, typical_speed, now, grace)
+    seconds, count = remaining[slowest]
+    if not seconds:  # all have just started; over a long round trip, new workers would wait long for a measured speed
+        is_large = grace > SPEED_GRACE and count >= MIN_UNKNOWN
+        return Split(slowest, slowest.position + count // 2, 0) if is_large else None
     speed = slowest.remaining / seconds if seconds else 0.0
     delay = START_TRIPS * round_trip
     kept = _bytes_kept(slowest, speed, typical_speed, delay)
