@@ -1,4 +1,4 @@
-"""The window: python era5download_gui.py"""
+"""Opens the window: python era5download_gui.py"""
 
 from era5dl.gui import main
 

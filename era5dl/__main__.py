@@ -1,4 +1,4 @@
-"""`python -m era5dl` is `era5dl`."""
+"""Runs the command line: `python -m era5dl` is the same as `era5dl`."""
 
 import sys
 

@@ -37,7 +37,7 @@ Era5Error
 │   ├── SessionBusy             another program uses it
 │   ├── ClaimedElsewhere        another session is downloading this object into the same folder
 │   ├── SessionDamaged          the resume file cannot be read
-│   ├── OtherEndpoint           it names a server that the user has not allowed
+│   ├── OtherEndpoint           it uses a server that the user has not allowed
 │   └── SessionNotFound
 ├── OutOfThreads                the system starts no more threads for this process
 └── Stopped                     requested by the user; never a failure
@@ -190,7 +190,7 @@ class Untrusted(BucketError):
 
     reaction = Reaction.PAUSE
     remedy = (
-        "Check this computer's clock. If your institute inspects TLS traffic, name its CA file with --ca-bundle. "
+        "Check this computer's clock. If your institute inspects TLS traffic, specify its CA file with --ca-bundle. "
         "On a network with a login page, log in first."
     )
 
@@ -328,7 +328,7 @@ class SessionDamaged(SessionError):
 
 
 class OtherEndpoint(SessionError):
-    """This session names a server that you have not allowed.
+    """This session uses a server that you have not allowed.
 
     address: URL of the server.
     """

@@ -37,7 +37,7 @@ class Selection:
         invariant_only = all(v.product.cadence is Cadence.FIXED for v in ordered)
         days = () if invariant_only else _merged(self.days)
         if not ordered:
-            raise BadSelection("No variable is selected.", remedy="Name at least one variable or a preset.")
+            raise BadSelection("No variable is selected.", remedy="Specify at least one variable or a preset.")
         if not days and not invariant_only:
             raise BadSelection("No day is selected.", remedy="Give --start and --end, or --years.")
         object.__setattr__(self, "variables", ordered)

@@ -59,7 +59,7 @@ def resume(arguments: argparse.Namespace, output: Output, interrupts: Interrupts
 def session_settings(session: Session, arguments: argparse.Namespace, output: Output) -> Settings:
     """Return the settings of a stored session. Flags change how the bucket is accessed, never where files are saved.
 
-    Raises OtherEndpoint when the session names a server that neither the settings nor the user at the terminal allows.
+    Raises OtherEndpoint if neither the settings nor the user at the terminal allows the server of the session.
     """
     from era5dl.session.origin import check_origin
 
