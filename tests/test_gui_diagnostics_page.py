@@ -67,7 +67,7 @@ def test_with_automatic_workers_nobody_is_advised_to_use_more() -> None:
     for diagnosis in Diagnosis:
         hint = describe(diagnosis, auto=True).hint
         assert "workers" not in hint.replace("--workers", ""), diagnosis
-    assert "Auto uses 64 connections at most" in describe(Diagnosis.MORE_WORKERS, auto=True).hint
+    assert "its maximum of 64 connections" in describe(Diagnosis.MORE_WORKERS, auto=True).hint
     assert "Set the workers to Auto" in describe(Diagnosis.MORE_WORKERS).hint
 
 

@@ -189,10 +189,10 @@ class SettingsDialog(Dialog):
         return box, get, set_value
 
     def _create_entry(self, place: ttk.Frame, field: Field) -> tuple[Any, Callable[[], Any], Callable[[Any], object]]:
-        short = field.kind in (Kind.SECONDS, Kind.SIZE)
+        width = {Kind.SECONDS: 9, Kind.SIZE: 9, Kind.RATE: 30}.get(field.kind)
         variable = tk.StringVar(self)
-        entry = ttk.Entry(place, textvariable=variable, width=9 if short else 30)
-        entry.pack(side="left", fill="none" if short else "x", expand=not short)
+        entry = ttk.Entry(place, textvariable=variable, width=width or 30)
+        entry.pack(side="left", fill="none" if width else "x", expand=not width)
         variable.trace_add("write", lambda *_names: self._changed())
         if field.kind in (Kind.FOLDER, Kind.FILE):
             choose = ttk.Button(place, style="Icon.TButton", command=lambda: self._choose(field, variable))

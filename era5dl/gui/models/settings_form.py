@@ -70,9 +70,7 @@ GROUPS = (
                 N_("Workers"),
                 Kind.AUTO_WHOLE,
                 N_("simultaneous requests"),
-                N_(
-                    "Auto finds the best number by measuring. Or enter a number from 1 to 64; 8 suits most connections."
-                ),
+                N_("Auto finds the best number by measuring. Or enter a number from 1 to 64."),
             ),
             Field(
                 "rate_limit",

@@ -134,8 +134,8 @@ _AUTO_HINTS = {  # where the number of workers is automatic, nobody has to choos
         "Auto has tried more connections, and they bring no more speed. A faster line or another time of day may."
     ),
     Diagnosis.MORE_WORKERS: N_(
-        "Auto uses {most} connections at most, and each of them still adds speed. On the command line, --workers "
-        "allows more."
+        "Auto uses its maximum of {most} connections; still more may be faster. On the command line, --workers allows "
+        "more."
     ),
     Diagnosis.NETWORK_BOUND: N_(
         "Auto adapts the number of connections during the download, so there is nothing to set."

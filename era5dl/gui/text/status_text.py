@@ -117,7 +117,7 @@ _NOT_VERIFIED = {
 _WORKERS_REASONS = {
     Reason.MEASURING.value: N_("Now it is being measured whether more are faster."),
     Reason.NO_GAIN.value: N_("More bring no more speed."),
-    Reason.CEILING.value: N_("Auto uses no more than this."),
+    Reason.CEILING.value: N_("That is its maximum."),
     Reason.REFUSED.value: N_("The server refuses more."),
     Reason.RATE_LIMIT.value: N_("The rate limit is reached, so more would not help."),
     Reason.CPU.value: N_("The processor is busy, so more would not help."),
