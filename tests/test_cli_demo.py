@@ -75,5 +75,6 @@ def test_the_demo_with_a_window_needs_a_display(
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     assert main(["demo", "--gui", "--out", str(tmp_path / "demo")]) == 3
-    assert "no display" in capsys.readouterr().err or "no tkinter" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "no display" in error or "no tkinter" in error
     assert not (tmp_path / "demo").exists()
