@@ -379,7 +379,7 @@ def test_unreadable_lock_file_locks_nobody_out(tmp_path, way, text):
     path = tmp_path / "s.lock"
     path.write_text(text)
     if way == "exclusive creation":
-        with pytest.raises(SessionBusy, match="just begun"):
+        with pytest.raises(SessionBusy, match="just started"):
             Lock.acquire(path)  # it may be one that is just being written
         os.utime(path, (1.0, 1.0))
     Lock.acquire(path).release()

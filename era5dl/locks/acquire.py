@@ -1,6 +1,6 @@
-"""Acquires a lock file: with the operating system's lock (flock) where there is one, else by exclusive creation.
+"""Acquires a lock file: with the operating system's file lock (flock) if supported, else by exclusive creation.
 
-`era5dl.locks.lock_file` explains why there are both. Every function raises OSError when the disk fails.
+`era5dl.locks.lock_file` explains why both are needed. All functions raise OSError if the disk fails.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from era5dl.folder.paths import LinkLeadsOut
 from era5dl.locks.owner import STALE_AFTER, Owner, read_lock_file, read_owner
 from era5dl.validation import Malformed
 
-_BEING_WRITTEN = 60.0  # seconds for which an unreadable lock file may be one that is just being written
-_ATTEMPTS = 20  # an attempt fails only when another program made progress
+_BEING_WRITTEN = 60.0  # seconds; an unreadable lock file that is newer may still be being written
+_ATTEMPTS = 20  # an attempt fails only if another program has changed the file at the same time
 _FLAGS = os.O_RDWR
 _HELD_BY_OTHERS = {errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 _UNSUPPORTED = {
@@ -39,9 +39,9 @@ class LockUnsupported(OSError):
 
 
 def acquire(path: Path, token: str) -> tuple[int, Owner]:
-    """Acquire the lock, from a dead owner too; return the open lock file and this process as its owner.
+    """Acquire the lock, or take it over from a dead owner; return the open lock file and this process as its owner.
 
-    token: identifies this lock; it is written into the file. Raises SessionBusy, which names the holder.
+    token: identifies this lock in the file. Raises SessionBusy, which describes the holder.
     """
     os_locks, now = _probe_folder(path)
     attempt = _acquire_with_os_lock if os_locks else _acquire_by_creation
@@ -53,14 +53,14 @@ def acquire(path: Path, token: str) -> tuple[int, Owner]:
 
 
 def held_by_this_process(token: str) -> bool:
-    """Return whether this process holds the lock of that token."""
+    """Return whether this process holds the lock with this token."""
     return token in held_tokens
 
 
 def is_stale(owner: Owner, age: float) -> bool:
-    """Return whether a lock may be taken over from `owner`: its process is dead, or its heartbeat stopped.
+    """Return whether a lock may be taken over from `owner`: its process is dead, or its heartbeat has stopped.
 
-    age: seconds since the last heartbeat; it decides only where the process cannot be examined.
+    age: seconds since the last heartbeat, which counts only if the process cannot be examined.
     """
     if owner.token in held_tokens or owner.is_running:
         return False
@@ -68,10 +68,10 @@ def is_stale(owner: Owner, age: float) -> bool:
 
 
 def try_lock(fd: int) -> bool:
-    """Take the operating system's lock on an open file; return False when somebody else has it.
+    """Acquire the operating system's lock on an open file; return False if it is held by another owner.
 
-    The system drops the lock by itself when the process ends, in whatever way. Two open files of one process count as
-    two owners. Raises LockUnsupported; OSError when the disk fails.
+    The system releases the lock when the process ends, even if it is killed. Two open files of one process count as two
+    owners. Raises LockUnsupported; OSError if the disk fails.
     """
     try:
         _lock(fd)
@@ -88,7 +88,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(fd: int) -> None:
-        """Lock one byte far behind the text, since on Windows nobody else can read a locked byte."""
+        """Lock one byte far behind the content, since on Windows other programs cannot read a locked byte."""
         os.lseek(fd, 2**30, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
 
@@ -101,9 +101,9 @@ else:
 
 
 def _busy_error(owner: Owner | None) -> SessionBusy:
-    """Return the error that names the holder of the lock and says what can be done."""
+    """Return an error that describes the holder of the lock, with a remedy."""
     if owner is None:
-        return SessionBusy("another program has just begun to work on this session", remedy="Let it finish.")
+        return SessionBusy("another program has just started to work on this session", remedy="Let it finish.")
     if held_by_this_process(owner.token) or (owner.same_pid_namespace and owner.pid == os.getpid()):
         return SessionBusy("this program itself is already working on this session", remedy="Close it there first.")
     if owner.same_pid_namespace:
@@ -115,7 +115,7 @@ def _busy_error(owner: Owner | None) -> SessionBusy:
 
 
 def _acquire_with_os_lock(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
-    """Acquire with the operating system's lock. Returns None when the file was replaced meanwhile: try again."""
+    """Acquire with the operating system's lock. Return None if the file was replaced in the meantime: try again."""
     fd = ConfinedPath.from_path(path).open(_FLAGS | os.O_CREAT)
     try:
         if not try_lock(fd):
@@ -127,7 +127,7 @@ def _acquire_with_os_lock(path: Path, now: float, token: str) -> tuple[int, Owne
         lost_os_lock = owner is None or (owner.kernel and owner.same_kernel and owner.token not in held_tokens)
         if owner is not None and not lost_os_lock and not is_stale(owner, _heartbeat_age(path, now, modified)):
             raise _busy_error(owner)
-        if os.fstat(fd).st_nlink > 1:  # nobody holds it, but writing to it would change a file somewhere else
+        if os.fstat(fd).st_nlink > 1:  # nobody holds it, but writing would change a file in another folder, too
             ConfinedPath.from_path(path).unlink()
             os.close(fd)
             return None
@@ -138,7 +138,7 @@ def _acquire_with_os_lock(path: Path, now: float, token: str) -> tuple[int, Owne
 
 
 def _acquire_by_creation(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
-    """Acquire by creating the file exclusively. Returns None when another program was faster: try again."""
+    """Acquire by creating the file exclusively. Return None if it exists and was stale: try again."""
     try:
         fd = ConfinedPath.from_path(path).open(_FLAGS | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
@@ -153,9 +153,9 @@ def _acquire_by_creation(path: Path, now: float, token: str) -> tuple[int, Owner
 
 
 def _remove_stale(path: Path, now: float) -> None:
-    """Remove the lock file of a dead owner. Raises SessionBusy when its owner may be alive.
+    """Remove the lock file of a dead owner. Raises SessionBusy if its owner may be alive.
 
-    The file is renamed before it is removed, and linked back if it turns out to be another program's new lock.
+    The file is renamed before it is removed. If it turns out to be another program's new lock, it is linked back.
     """
     try:
         seen, modified = _read_lock_file(path)
@@ -170,14 +170,14 @@ def _remove_stale(path: Path, now: float) -> None:
     except FileNotFoundError:
         return  # its owner released it, or another program removed it
     place = ConfinedPath.from_path(renamed)
-    if read_owner(renamed) != seen:  # it was taken over between our reading and our renaming
+    if read_owner(renamed) != seen:  # another program took it over after it was read and before it was renamed
         with contextlib.suppress(OSError):
             place.link(path.name)
     place.unlink()
 
 
 def _read_lock_file(path: Path) -> tuple[Owner | None, float]:
-    """Like `read_lock_file`, but anything else than a regular file has no owner. Raises OSError."""
+    """Like `read_lock_file`, but return no owner for anything other than a regular file. Raises OSError."""
     try:
         return read_lock_file(path)
     except Malformed:
@@ -185,14 +185,14 @@ def _read_lock_file(path: Path) -> tuple[Owner | None, float]:
 
 
 def _probe_folder(path: Path) -> tuple[bool, float]:
-    """Return whether the operating system locks files in this folder, and the time by its file server's clock."""
+    """Return whether the operating system's locks work in this folder, and the current time of its file server."""
     probe = path.with_name(f"{path.name}.{secrets.token_hex(4)}.trial")
     try:
         fd = ConfinedPath.from_path(probe).open(_FLAGS | os.O_CREAT | os.O_EXCL)
     except OSError as exc:
         if isinstance(exc, LinkLeadsOut):
             raise
-        raise OSError(exc.errno, exc.strerror, str(path)) from exc  # a message without the random file name
+        raise OSError(exc.errno, exc.strerror, str(path)) from exc  # without the random file name
     try:
         os.write(fd, b"?")
         now = os.fstat(fd).st_mtime
@@ -217,8 +217,8 @@ def _write_owner(fd: int, token: str, *, kernel: bool) -> Owner:
 def _heartbeat_age(path: Path, now: float, modified: float) -> float:
     """Return the seconds since the last heartbeat.
 
-    A modification time in the future cannot come from this file server's clock, and would lock everybody out until
-    then. So the file is touched once: a living owner stays safe, a dead one loses its lock after STALE_AFTER.
+    A modification time in the future does not come from this file server's clock, and the lock would not become stale
+    until that time. So the file is touched once: a living owner keeps the lock, a dead one loses it after STALE_AFTER.
     """
     if modified > now + STALE_AFTER:
         with contextlib.suppress(OSError):
@@ -227,7 +227,7 @@ def _heartbeat_age(path: Path, now: float, modified: float) -> float:
 
 
 def _is_still_at(path: Path, fd: int) -> bool:
-    """Return whether `path` still names the open file: its owner may have deleted it before we got the lock."""
+    """Return whether `path` is still the open file. Its owner may have deleted it before we acquired the lock."""
     try:
         return os.path.samestat(ConfinedPath.from_path(path).lstat(), os.fstat(fd))
     except FileNotFoundError:

@@ -1,15 +1,15 @@
-"""Object claims: of several sessions that download into one folder, only one fetches an object at a time.
+"""Object claims: if several sessions download into one folder, only one of them fetches an object at a time.
 
 A claim is the file OUT/.era5dl/NAME.claim, created exclusively; NAME is a digest of the object's path below OUT. It
-names the session and the token of the lock that the session holds. That lock shows whether the owner is alive, so one
-heartbeat covers all claims. A claim is stale, and the next session takes it over, if its lock has another token or its
-owner is dead or has sent no heartbeat for STALE_AFTER.
+contains the id of the session and the token of its lock. The lock shows whether the owner is alive, so one heartbeat
+covers all claims. A claim is stale, and another session may take it over, if the lock has another token, or if its
+owner is dead or had no heartbeat for STALE_AFTER.
 
-Where the disk supports hard links, the claims of a session are links to one file: a link costs 7 microseconds, a new
-file more than 100 (ext4).
+If the disk supports hard links, the claims of a session are links to one file: a link takes 7 microseconds, a new file
+more than 100 (ext4).
 
-Claims save work, they do not protect data: two sessions that fetch the same object have separate part files, and only
-verified bytes get the final name. So where a claim cannot be made, for whatever reason, the object is fetched without.
+Claims avoid double work; data are safe without them. Two sessions that fetch the same object have separate part files,
+and only verified bytes get the final name. So if a claim cannot be created, the object is fetched without one.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from era5dl.locks.owner import STALE_AFTER, Owner, read_lock_file
 from era5dl.validation import JsonObject, Malformed, open_regular_file, parse_json
 
 SUFFIX = ".claim"
-UNKNOWN_OWNER = "another session"  # one that has created a claim and not yet written into it
-_ATTEMPTS = 4  # an attempt fails only when another session made progress
+UNKNOWN_OWNER = "another session"  # used if the owner is not known, for example while it writes the claim
+_ATTEMPTS = 4  # an attempt fails only if another session has changed the claim at the same time
 _READ_LIMIT = 1024  # bytes
-_LOCK_CACHE_TIME = 1.0  # seconds for which what was read of another session's lock is used again
-_LOST = -1  # instead of the lock's lapses: until it is claimed again, the object belongs to another session
+_LOCK_CACHE_TIME = 1.0  # seconds for which the state of another session's lock is cached
+_LOST = -1  # in place of the lock's lapses: another session has taken over the claim
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """The content of a claim file; empty texts when it is unreadable."""
+    """The content of a claim file; empty if it is unreadable."""
 
     session: str = ""
     token: str = ""
@@ -51,18 +51,18 @@ class _Claim:
 
 @dataclass(slots=True)
 class _KnownLock:
-    """What is known of another session's lock. Times by our own clock, except `modified`."""
+    """Cached state of another session's lock. Times by our own clock, except `modified`."""
 
     read_at: float
     modified: float  # by the file server's clock
     unchanged_since: float
-    holder: str  # "" when nobody holds it
+    holder: str  # "" if nobody holds it
 
 
 class ObjectClaims:
     """The claims of one session. Thread-safe.
 
-    path_of: index in the plan -> the object's path below the folder, as text.
+    path_of: returns the path below the folder of the object with this index in the plan.
     """
 
     def __init__(self, home: Path, session: str, lock: Lock, path_of: Callable[[int], str]) -> None:
@@ -71,14 +71,14 @@ class ObjectClaims:
         self._path_of = path_of
         self._own = _Claim(session, lock.token)
         self._content = json.dumps({"session": session, "token": lock.token}).encode("ascii")
-        self._held: dict[int, int] = {}  # index in the plan -> the lock's lapses when the claim was last confirmed
+        self._held: dict[int, int] = {}  # by index in the plan: the lock's lapses when the claim was last confirmed
         self._link_target = str(home / f"{session}{SUFFIX}")  # the file that the claims are links to
         self._use_links: bool | None = None  # None before the first claim
         self._known_locks: dict[_Claim, _KnownLock] = {}
         self._guard = threading.Lock()
 
     def claim(self, index: int) -> str:
-        """Claim an object. Returns "" when it is ours, else a description of the session that holds it. Never fails."""
+        """Claim an object. Return "", or a description of the session that has claimed it. Never fails."""
         path = self._claim_file(index)
         lapses = self._lock.lapses
         for _ in range(_ATTEMPTS):
@@ -96,10 +96,10 @@ class ObjectClaims:
                         _remove(path, found)
                 except SessionBusy:  # another session is removing stale claims
                     return UNKNOWN_OWNER
-                except (OSError, Era5Error):  # not permitted: the file may belong to another user
+                except (OSError, Era5Error):  # no permission: the file may belong to another user
                     return ""
                 continue
-            except OSError:  # writing the object will report what is wrong with the disk
+            except OSError:  # if the disk has failed, writing the object will report that
                 return ""
             break
         else:
@@ -108,10 +108,10 @@ class ObjectClaims:
         return ""
 
     def ensure_held(self, index: int) -> None:
-        """Check that this session may write the object. To be called before each write.
+        """Check that this session may write the object. Call this before each write.
 
-        Reads the disk only after the lock's lease ran out. Raises SessionBusy or a DiskError when the session is not
-        ours any more, ClaimedElsewhere when this object is not.
+        Reads the disk only if the lock's lease had run out. Raises SessionBusy or a DiskError if the session has lost
+        its lock, ClaimedElsewhere if another session has taken over this object.
         """
         self._lock.ensure_held()
         lapses = self._lock.lapses
@@ -121,14 +121,14 @@ class ObjectClaims:
         if found == self._own:
             self._held[index] = lapses
             return
-        self._held[index] = _LOST  # the session that took it over may already have finished the object
+        self._held[index] = _LOST  # the other session may already have finished the object
         raise ClaimedElsewhere(
-            f"{self._path_of(index)}: {holder or UNKNOWN_OWNER} has taken this file over: "
-            f"this program gave no sign of life for more than {STALE_AFTER:.0f} seconds"
+            f"{self._path_of(index)}: {holder or UNKNOWN_OWNER} has taken this file over, because "
+            f"this program did not respond for more than {STALE_AFTER:.0f} seconds"
         )
 
     def release(self, index: int) -> None:
-        """Release the claim on an object; without one, do nothing."""
+        """Release the claim on an object, if there is one."""
         lapses = self._held.pop(index, None)
         if lapses is None:
             return
@@ -137,13 +137,13 @@ class ObjectClaims:
             return
         try:
             os.unlink(path)  # noqa: PTH108 - once per object, for thousands of them
-        except PermissionError:  # on Windows another program is just reading it: `release_where` tries again
+        except PermissionError:  # on Windows, while another program reads it; `release_where` will try again
             self._held[index] = lapses
         except OSError:
             pass
 
     def release_where(self, is_done: Callable[[int], bool]) -> None:
-        """Release the claims on the objects for whose index in the plan `is_done` is true."""
+        """Release the claims on all objects for which `is_done`, called with the index in the plan, returns true."""
         for index in list(self._held):
             if is_done(index):
                 self.release(index)
@@ -153,7 +153,7 @@ class ObjectClaims:
         self.release_where(lambda _: True)
 
     def remove_stale(self) -> None:
-        """Remove the claims that dead sessions have left. Never fails."""
+        """Remove the claims of dead sessions. Never fails."""
         try:
             files = [str(path) for path in self._home.glob(f"*{SUFFIX}")]
             stale = [(path, found) for path in files for found, holder in [self._examine(path)] if not holder]
@@ -164,10 +164,10 @@ class ObjectClaims:
                         with contextlib.suppress(OSError):
                             _remove(path, found)
         except (OSError, Era5Error):
-            pass  # the next session will do it
+            pass  # the next session will remove them
 
     def close(self) -> None:
-        """Release all claims and remove the file they link to. May be called again."""
+        """Release all claims and remove the file they link to. Can be called again."""
         self.release_all()
         with self._guard, contextlib.suppress(OSError):
             if self._use_links is not None:
@@ -176,10 +176,10 @@ class ObjectClaims:
 
     @contextlib.contextmanager
     def _removal_lock(self) -> Iterator[None]:
-        """Let only one session at a time remove stale claims.
+        """Context manager: only one session at a time removes stale claims.
 
-        Otherwise the second might remove the new claim of a session that came after the first. Raises SessionBusy
-        while another session holds the lock, or a DiskError.
+        Otherwise, after one session has removed a stale claim and a third one has claimed the object, the second
+        session could remove that new claim. Raises SessionBusy while another session holds the lock, or a DiskError.
         """
         lock = Lock.acquire(self._home / "claims.lock")
         try:
@@ -191,11 +191,11 @@ class ObjectClaims:
         path = self._path_of(index)
         if not path.isascii():
             path = unicodedata.normalize("NFC", path)
-        path = path.casefold()  # names that differ only in case are one file on some disks
+        path = path.casefold()  # on some disks names that differ only in case are the same file
         return f"{self._home}{os.sep}{hashlib.sha256(path.encode('utf-8', 'surrogatepass')).hexdigest()}{SUFFIX}"
 
     def _create(self, path: str) -> None:
-        """Create the claim file. Raises FileExistsError, or another OSError when none can be made here."""
+        """Create the claim file. Raises FileExistsError, or another OSError if it cannot be created."""
         if self._use_links is None:
             with self._guard:
                 self._use_links = self._create_link_target() if self._use_links is None else self._use_links
@@ -205,30 +205,30 @@ class ObjectClaims:
             except FileExistsError:
                 raise
             except OSError:
-                self._use_links = False  # no hard links on this disk, or somebody deleted their target
+                self._use_links = False  # the disk has no hard links, or somebody has deleted the target
             else:
                 return
         self._write(path)
 
     def _create_link_target(self) -> bool:
-        """Create the file that claims are links to; return whether that worked."""
+        """Create the file that claims are links to; return whether that succeeded."""
         try:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._link_target)  # noqa: PTH108 - left by a run that was killed
+                os.unlink(self._link_target)  # noqa: PTH108 - from a run that was killed
             self._write(self._link_target)
         except OSError:
             return False
         return True
 
     def _write(self, path: str) -> None:
-        fd = ConfinedPath.from_path(Path(path)).open(_FLAGS)  # not through a link that replaced our folder
+        fd = ConfinedPath.from_path(Path(path)).open(_FLAGS)  # does not follow a link in place of our folder
         try:
             os.write(fd, self._content)
         finally:
             os.close(fd)
 
     def _examine(self, path: str) -> tuple[_Claim, str]:
-        """Return the content of a claim file, and who holds it: "" when nobody does, so that it may be removed."""
+        """Return the content of a claim file and a description of its holder; "" if it is stale and may be removed."""
         found = _read(path)
         if found.session:
             return found, self._holder(found)
@@ -239,7 +239,7 @@ class ObjectClaims:
         return found, UNKNOWN_OWNER if abs(age) < STALE_AFTER else ""
 
     def _holder(self, claim: _Claim) -> str:
-        """Return who holds this claim; "" when its owner is dead, silent or has released its lock."""
+        """Return a description of the holder of this claim; "" if its owner is dead or has released its lock."""
         with self._guard:
             now = time.monotonic()
             known = self._known_locks.get(claim)
@@ -247,7 +247,7 @@ class ObjectClaims:
                 return known.holder
             owner, modified = self._read_lock(claim)
             unchanged_since = known.unchanged_since if known is not None and known.modified == modified else now
-            # A modification time in the future does not say how old the heartbeat is. That it stays the same does.
+            # If the modification time is in the future, the age is the time for which it has not changed.
             age = max(self._lock.server_time() - modified if modified else 0.0, now - unchanged_since)
             alive = age < STALE_AFTER or held_by_this_process(claim.token)
             if owner is not None:
@@ -257,13 +257,13 @@ class ObjectClaims:
             return holder
 
     def _read_lock(self, claim: _Claim) -> tuple[Owner | None, float]:
-        """Return the owner of the claiming session's lock and its modification time, 0 when it may not be read."""
+        """Return the owner of the claiming session's lock, and its modification time; 0 if it is not readable."""
         long_ago = 1.0
         try:
             owner, modified = read_lock_file(self._home / f"{claim.session}.lock")
         except (FileNotFoundError, Malformed):
             return None, long_ago
-        except OSError:  # it belongs to somebody else
+        except OSError:  # it belongs to another user
             return None, 0.0
         return owner, modified if owner is not None else long_ago
 

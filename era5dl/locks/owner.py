@@ -1,9 +1,9 @@
 """Lock owner: the process recorded in a lock file, and whether it is still alive.
 
-A process number means something only to the kernel that assigned it, and only within one PID namespace. Two containers
-may share a host name, and so may two computers. So an owner records the boot id of its kernel and its PID namespace
-where the system reveals them; the host name decides only where it does not. Any other owner is judged by its
-heartbeat alone: the modification time of the lock file, measured by the clock of the file server.
+A process number is valid only under the kernel that assigned it, and within one PID namespace. Two containers or two
+computers may have the same host name. So an owner records the boot id of its kernel and its PID namespace if the system
+reports them; otherwise the host name is used. For owners on other systems only the heartbeat is used: the modification
+time of the lock file, by the clock of the file server.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 from era5dl.validation import JsonObject, Malformed, open_regular_file, parse_json
 
-STALE_AFTER = 60.0  # seconds without a heartbeat until an owner whose process cannot be examined counts as dead
-_START_TOLERANCE = 2.0  # seconds by which the start time of one process may appear to change: clocks are set
+STALE_AFTER = 60.0  # seconds without a heartbeat after which an owner whose process cannot be examined counts as dead
+_START_TOLERANCE = 2.0  # seconds; the start time of a process may seem to change when the clock is set
 _READ_LIMIT = 16 * 1024  # bytes
 
 
@@ -34,12 +34,12 @@ class Owner:
     program: str
     token: str
     kernel: bool  # it also holds the operating system's lock
-    boot: str = ""  # boot id of its kernel; "" where the system does not reveal it
+    boot: str = ""  # boot id of its kernel; "" if the system does not report it
     pids: str = ""  # the PID namespace of `pid`
 
     @classmethod
     def parse(cls, data: bytes) -> Owner:
-        """Return the owner that the content of a lock file names. Raises Malformed."""
+        """Parse the content of a lock file. Raises Malformed."""
         item = JsonObject(parse_json(data))
         return cls(
             item.integer("pid", 1, 2**40),
@@ -55,7 +55,7 @@ class Owner:
 
     @classmethod
     def this_process(cls, token: str, *, kernel: bool) -> Owner:
-        """Return this process as the owner of a lock acquired now."""
+        """Return this process as the owner of a lock that it acquires now."""
         started = process_start(os.getpid()) or 0.0
         script = Path(sys.argv[0] if sys.argv else "")
         program = (script.parent.name if script.name == "__main__.py" else script.name)[:100] or "python"
@@ -64,18 +64,18 @@ class Owner:
 
     @property
     def same_kernel(self) -> bool:
-        """Whether it runs, or ran, under the kernel of this process since its last boot."""
+        """Whether the owner's process runs or ran under the same kernel as this process, since its last boot."""
         boot, _ = _boot_and_pid_namespace()
         return self.boot == boot and (bool(boot) or self.host == socket.gethostname())
 
     @property
     def same_pid_namespace(self) -> bool:
-        """Whether its process number means the same process to us."""
+        """Whether this process can look up the owner by its process number."""
         return self.same_kernel and self.pids == _boot_and_pid_namespace()[1]
 
     @property
     def is_dead(self) -> bool:
-        """Whether its process has certainly ended."""
+        """Whether the owner's process has certainly ended."""
         if not self.same_pid_namespace:
             return False
         started = process_start(self.pid)
@@ -83,14 +83,14 @@ class Owner:
 
     @property
     def is_running(self) -> bool:
-        """Whether its process certainly still exists."""
+        """Whether the owner's process certainly still exists."""
         if not self.same_pid_namespace:
             return False
         started = process_start(self.pid)
         return bool(started) and not self._is_other_process(started or 0.0)
 
     def _is_other_process(self, started: float) -> bool:
-        """Whether its process number has been reused by a process that started at `started`."""
+        """Whether the process that started at `started` is another one, to which the number was assigned again."""
         return bool(started and self.started) and abs(started - self.started) > _START_TOLERANCE
 
     def __str__(self) -> str:
@@ -99,10 +99,10 @@ class Owner:
 
 
 def read_lock_file(path: Path) -> tuple[Owner | None, float]:
-    """Return the owner that a lock file names, None when its content is unreadable, and its modification time.
+    """Return the owner in a lock file, None if its content is not valid, and the modification time of the file.
 
-    Both come from one `open`: NFS may answer `stat` from its cache for a minute, but asks the server at each `open`.
-    Raises OSError when it cannot be opened, Malformed when it is not a regular file.
+    The file is opened for both: NFS may answer `stat` from its cache for a minute, but each `open` asks the server.
+    Raises OSError if it cannot be opened, Malformed if it is not a regular file.
     """
     with open_regular_file(path) as file:
         modified = os.fstat(file.fileno()).st_mtime
@@ -114,7 +114,7 @@ def read_lock_file(path: Path) -> tuple[Owner | None, float]:
 
 
 def read_owner(path: Path) -> Owner | None:
-    """Return the owner that a lock file names; None when the file is missing or unreadable."""
+    """Return the owner in a lock file; None if the file is missing or unreadable."""
     try:
         return read_lock_file(path)[0]
     except (OSError, Malformed):
@@ -122,9 +122,9 @@ def read_owner(path: Path) -> Owner | None:
 
 
 def process_start(pid: int) -> float | None:
-    """Return when a process started, 0 when it exists but does not reveal that, None when there is no such process.
+    """Return when a process started; 0 if it exists but its start is not known; None if there is no such process.
 
-    A zombie, which has ended but was not waited for, counts as no process.
+    A zombie counts as no process, because it has ended.
     """
     import psutil  # not needed to import this package
 
@@ -132,14 +132,14 @@ def process_start(pid: int) -> float | None:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
-        return 0.0 if psutil.pid_exists(pid) else None  # /proc may be mounted so that it hides other users' processes
+        return 0.0 if psutil.pid_exists(pid) else None  # /proc may hide the processes of other users
     except psutil.Error:
         return 0.0
 
 
 @cache
 def _boot_and_pid_namespace() -> tuple[str, str]:
-    """Return the boot id of this kernel and the PID namespace of this process; "" for what is not revealed."""
+    """Return the boot id of this kernel and the PID namespace of this process; "" for both if not available."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()[:64]
         return boot, str(os.stat("/proc/self/ns/pid").st_ino)  # noqa: PTH116
