@@ -2,13 +2,13 @@
 
     import era5dl
 
-    wanted = era5dl.select("2t", start="2020-01-01", end="2020-01-31")
-    made = era5dl.plan(wanted)
-    print(len(made.objects), "files,", made.total_bytes, "bytes,", len(made.missing), "missing")
-    result = era5dl.download(made, "era5", progress=lambda now: print(now.done_bytes, "of", now.total_bytes))
+    selection = era5dl.select("2t", start="2020-01-01", end="2020-01-31")
+    plan = era5dl.plan(selection)
+    print(len(plan.objects), "files,", plan.total_bytes, "bytes,", len(plan.missing), "missing")
+    result = era5dl.download(plan, "era5", progress=lambda now: print(now.done_bytes, "of", now.total_bytes))
     assert result.complete, result.failures
 
-Nothing here prints or installs a signal handler. Every error is an `era5dl.errors.Era5Error`.
+These functions do not print and do not install signal handlers. Every error is an `era5dl.errors.Era5Error`.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ class Result:
     """The result of a download."""
 
     verified: int  # files whose MD5 equals the server's
-    checked: int  # complete files for which the server has no MD5: size and structure were checked
-    failed: int  # files
-    unfinished: int  # files
-    fetched_bytes: int  # received by this call
+    checked: int  # complete files without an MD5 of the server; size and structure were checked
+    failed: int  # number of files
+    unfinished: int  # number of files
+    fetched_bytes: int  # received during this call
     elapsed: float  # seconds
-    failures: tuple[FileFailed, ...]  # the failed files, each with its reason
-    missing: tuple[Missing, ...]  # files that were asked for and are not in the bucket
-    error: str  # why the download ended early; "" when it did not
-    remedy: str  # what to do about `error`
-    checked_because: Mapping[str, str]  # key -> why the file is checked and not verified
+    failures: tuple[FileFailed, ...]  # the failed files with their reasons
+    missing: tuple[Missing, ...]  # requested files that are not in the bucket
+    error: str  # why the download ended early; "" if it did not
+    remedy: str  # what the user can do about `error`
+    checked_because: Mapping[str, str]  # by key: why the file is checked and not verified
 
     @property
     def complete(self) -> bool:
-        """Whether every file that was asked for is in place, verified or checked."""
+        """Whether all requested files have been downloaded and are verified or checked."""
         return not (self.failed or self.unfinished or self.missing or self.error)
 
 
@@ -70,17 +70,17 @@ def select(
     months: Numbers = (),
     days: Numbers = (),
 ) -> Selection:
-    """Select variables and days (UTC). Needs no network.
+    """Select variables and days (UTC), without network access.
 
     variables: one or several names, such as "2t", "an.pl/t", "128_130_t" or "t2m".
-    product: one or several products, such as "an.pl", in which to look for the names; without names, all variables of
-        these products.
+    product: one or several products, such as "an.pl", to which the names belong; without names, all variables of these
+        products are selected.
     preset: adds the variables that a model needs, such as "wrf".
     start, end: first and last day, both included, as dates or as "YYYY-MM-DD".
     years, months, days: numbers or ranges, such as 2020, range(2000, 2006) or "2000-2005,2010"; days of the month. They
-        restrict the days from start to end; with years, start and end may be omitted.
+        restrict the days from start to end. With years, start and end may be omitted.
 
-    Raises UnknownName or AmbiguousName, which list candidates, and BadSelection when no variable or no day remains.
+    Raises UnknownName or AmbiguousName, which list candidates, and BadSelection if no variable or no day remains.
     """
     chosen = _variables(_as_list(variables), _as_list(product or ()), preset)
     when = select_days(start=start, end=end, years=_as_list(years), months=_as_list(months), days=_as_list(days))
@@ -94,12 +94,12 @@ def plan(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Plan:
-    """List the bucket and return the plan: `objects` with key, size (bytes) and ETag, and what is `missing`.
+    """List the bucket and return the plan: `objects` with key, size (bytes) and ETag, and the `missing` files.
 
     progress: called in this thread with the number of finished listings and of all listings.
     settings, options: as for `download`.
 
-    Writes nothing. Raises a BucketError when a listing fails: there are no partial plans.
+    Writes nothing to disk. Raises a BucketError if a listing fails; an incomplete plan is never returned.
     """
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.planner import make_plan
@@ -116,17 +116,18 @@ def download(
     settings: Settings | None = None,
     **options: Any,
 ) -> Result:
-    """Download the files of a plan into the folder `out` and verify them. Another call resumes the download.
+    """Download the files of a plan into the folder `out` and verify them. If interrupted, the next call resumes.
 
     progress: called in this thread about five times per second.
     on_event: called in threads of the engine; must return immediately.
     settings: complete settings. Without them, `options` are fields of `Settings` (workers=4, rate_limit=5_000_000 or
         rate_limit="08:00,1M 20:00,off" ...), and all other settings come from the environment (ERA5DL_WORKERS ...).
 
-    A file that fails does not stop the others: see `Result.failures`. What stopped all of them, such as a disk without
-    enough space, is `Result.error`. Raises FolderUnusable, SessionBusy or UsageError when the download cannot start,
-    TypeError when both settings and options are given. On KeyboardInterrupt, or when `progress` raises, the engine
-    stops cleanly, received bytes are kept for the next call, and the exception is raised again.
+    If a file fails, the others are still downloaded; `Result.failures` lists the failed ones. An error that ends the
+    whole download, such as a full disk, is in `Result.error`. Raises FolderUnusable, SessionBusy or UsageError if the
+    download cannot start, TypeError if both settings and options are given. On KeyboardInterrupt, or if `progress`
+    raises an exception, the engine stops, the received bytes are kept for the next call, and the exception is raised
+    again.
     """
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.session import Session
@@ -192,12 +193,12 @@ def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
     if settings is None:
         return Settings.from_environment(os.environ, **options)
     if options:
-        raise TypeError(f"give either settings or single options, not both: {', '.join(options)}")
+        raise TypeError(f"specify either settings or single options, not both: {', '.join(options)}")
     return settings
 
 
 def _as_list(value: Any) -> list[Any]:
-    """Return one or several values as a list; a text may contain several, separated by commas."""
+    """Return one or several values as a list. A text may contain several values, separated by commas."""
     if value is None:
         return []
     items = [value] if isinstance(value, (str, int)) else list(value)
@@ -209,7 +210,7 @@ def _split(item: Any) -> list[Any]:
 
 
 def _variables(names: list[str], products: list[str], preset: str | None) -> tuple[Variable, ...]:
-    """Return the selected variables. A name is looked up in every given product, and must be in one of them."""
+    """Return the selected variables. A name is looked up in all given products, and must be in at least one."""
     from era5dl.catalog import find_product, search
 
     presets = [preset] if preset else []
@@ -217,7 +218,7 @@ def _variables(names: list[str], products: list[str], preset: str | None) -> tup
         if presets:
             raise BadSelection(
                 "A preset has its own variables; it cannot be combined with a whole product.",
-                remedy="Leave one of them out, or give the names of the variables of the product.",
+                remedy="Omit one of them, or specify the names of variables of the product.",
             )
         return tuple(variable for name in products for variable in search("", find_product(name)))
     if len(products) <= 1:
@@ -229,7 +230,7 @@ def _variables(names: list[str], products: list[str], preset: str | None) -> tup
 
 
 def _find_in_products(name: str, products: list[str]) -> list[Variable]:
-    """Return the variable of this name from each of the products that has it. Raises UnknownName when none has."""
+    """Return the variable with this name of each product that has it. Raises UnknownName if none has it."""
     found: list[Variable] = []
     refusals: list[UnknownName] = []
     for product in products:

@@ -1,4 +1,4 @@
-"""Settings: how to reach the bucket and how to download, as one immutable, validated value.
+"""Settings: how to reach the bucket and how to download, as one immutable, validated object.
 
 They can be read from environment variables. Sizes are in bytes, rates in bytes per second, times in seconds.
 """
@@ -22,14 +22,14 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
 MIB = 1024 * 1024
 AUTO: Final = "auto"
-MAX_AUTO_WORKERS = 64  # requests at a time that are tried automatically
+MAX_AUTO_WORKERS = 64  # maximum of concurrent requests for workers="auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Settings of a download. Raises UsageError, with a remedy, for values that are not valid."""
 
-    endpoint_url: str | None = None  # None: Amazon's
+    endpoint_url: str | None = None  # None for Amazon S3
     bucket: str = "nsf-ncar-era5"
     region: str = "us-west-2"
     ca_bundle: str | None = None
@@ -39,11 +39,11 @@ class Settings:
     retries: int = 6  # consecutive attempts without a new byte before an object fails
     verify: bool = True
     read_back: bool = False  # also hash each file as read from disk before it gets its final name
-    opaque_etags: bool = False  # this server's ETags are no MD5s, even if they look like MD5s
+    opaque_etags: bool = False  # this server's ETags are not MD5s, even if they look like MD5s
     flat: bool = False  # all files in one folder instead of in the bucket's folders
     connect_timeout: float = 5.0
     read_timeout: float = 20.0
-    disk_reserve: int = 512 * MIB  # kept free on the disk
+    disk_reserve: int = 512 * MIB  # bytes to keep free on the disk
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -64,15 +64,15 @@ class Settings:
 
     @property
     def pool_size(self) -> int:
-        """Connections kept open for reuse."""
+        """Maximum number of connections kept open for reuse."""
         return 4 * (MAX_AUTO_WORKERS if self.workers == AUTO else self.workers)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **overrides: Any) -> Settings:
-        """Return settings from environment variables such as ERA5DL_WORKERS; `overrides` that are not None win.
+        """Return settings from environment variables; `overrides` that are not None have priority.
 
         A variable is named after the command-line option: --limit-rate is ERA5DL_LIMIT_RATE. An empty one counts as
-        not set. Raises UsageError, which names the variable.
+        not set. Raises UsageError, whose message has the name of the variable.
         """
         found: dict[str, Any] = {}
         for variable, (name, read) in _ENVIRONMENT.items():
@@ -86,12 +86,12 @@ class Settings:
                         f"the environment variable {variable} is {redact_secrets(repr(text))}: {exc}", remedy=remedy
                     ) from exc
         if "proxy" in found:
-            parse_proxy(found["proxy"], VARIABLE)  # so that its error names the variable
+            parse_proxy(found["proxy"], VARIABLE)  # so that the error message has the name of the variable
         found.update((name, value) for name, value in overrides.items() if value is not None)
         return cls(**found)
 
     def _check_types(self) -> None:
-        """Check types: Python callers can pass anything, and an error should not come up hours later in a worker."""
+        """Check types, because Python callers can pass anything, and a worker would fail only hours later."""
         for names, types, what in (
             (("bucket", "region"), str, "a text"),
             (("endpoint_url", "ca_bundle", "proxy"), (str, type(None)), "a text or None"),
@@ -113,13 +113,13 @@ class Settings:
         if not _BUCKET.fullmatch(self.bucket):
             raise UsageError(
                 f"{self.bucket!r} is not a bucket name",
-                remedy="Give the name alone, such as nsf-ncar-era5, without s3:// and without a path.",
+                remedy="Specify only the name, such as nsf-ncar-era5, without s3:// and without a path.",
             )
         if not _REGION.fullmatch(self.region):
-            raise UsageError(f"{self.region!r} is not a region name", remedy="Give one such as us-west-2.")
+            raise UsageError(f"{self.region!r} is not a region name", remedy="Specify one such as us-west-2.")
         if self.ca_bundle is not None and not Path(self.ca_bundle).is_file():
             raise UsageError(
-                f"there is no CA file {self.ca_bundle}", remedy="Give the path of a PEM file with the certificates."
+                f"there is no CA file {self.ca_bundle}", remedy="Specify the path of a PEM file with the certificates."
             )
 
 
@@ -136,7 +136,7 @@ def _valid_rate_limit(limit: int | str | None) -> int | str | None:
 
 
 def _valid_proxy(text: str | None) -> str | None:
-    """Validate a proxy URL; return it without a trailing slash, None for an empty one."""
+    """Validate a proxy URL; return it without a trailing slash, or None if it is empty."""
     if not text or not text.strip():
         return None
     parse_proxy(text, SETTINGS)
@@ -144,14 +144,14 @@ def _valid_proxy(text: str | None) -> str | None:
 
 
 def _valid_endpoint(url: str | None) -> str | None:
-    """Validate an endpoint URL; return it without a trailing slash, None for an empty one."""
+    """Validate an endpoint URL; return it without a trailing slash, or None if it is empty."""
     if not url:
         return None
     if has_credentials(url):
         raise UsageError(
             f"the endpoint URL {redact_url(url)} has a user name or a password in it",
-            remedy="Leave out everything before the @: the bucket is read without an account, and the folder of a "
-            "download must not contain secrets.",
+            remedy="Remove them: the bucket is read without an account, and the folder of a download must not contain "
+            "secrets.",
         )
     try:
         parts = urlsplit(url)
@@ -159,15 +159,17 @@ def _valid_endpoint(url: str | None) -> str | None:
     except ValueError:  # an invalid port, an unclosed [
         usable = False
     if usable and (parts.query or parts.fragment):
-        usable = False  # no endpoint has these, but a signed URL does
+        usable = False  # this is a signed URL, and not an endpoint
     if not usable or not url.isprintable() or " " in url:
         shown = ascii(url.partition("?")[0])
-        raise UsageError(f"endpoint_url {shown} is not a web address", remedy="Give one such as http://127.0.0.1:9000.")
+        raise UsageError(
+            f"endpoint_url {shown} is not a web address", remedy="Specify one such as http://127.0.0.1:9000."
+        )
     return url.rstrip("/")
 
 
 def parse_workers(text: str) -> int | Literal["auto"]:
-    """Read a number of workers, or "auto". Raises UsageError."""
+    """Parse a number of workers, or "auto". Raises UsageError."""
     return "auto" if text.strip().lower() == AUTO else _parse_integer(text)
 
 

@@ -1,7 +1,7 @@
 """Connection probe: one connection to the bucket with one small request; each step is timed and has a time limit.
 
-DNS, proxy and certificate trust work as in a download (`era5dl.bucket.connect`). The request is sent with http.client
-only, so that a fault of the S3 client cannot affect the measurement.
+DNS, proxy and certificate trust are handled as in a download (`era5dl.bucket.connect`). The request is sent by
+http.client, so that a fault of the S3 client cannot affect the measurement.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Address of the bucket and how to connect to it."""
+    """Address of the bucket, and the connector to use."""
 
     host: str
     port: int
@@ -47,13 +47,13 @@ class Route:
 
     @property
     def first_hop(self) -> tuple[str, int]:
-        """Host and port of the proxy, or of the bucket where there is no proxy."""
+        """Host and port of the proxy, or of the bucket if there is no proxy."""
         proxy = self.connector.proxy
         return (proxy.host, proxy.port) if proxy else (self.host, self.port)
 
     @property
     def http_proxy(self) -> Proxy | None:
-        """The HTTP proxy, if any. A SOCKS proxy does not count: it is handled below HTTP."""
+        """The HTTP proxy, or None. A SOCKS proxy does not count, because the connector handles it."""
         proxy = self.connector.proxy
         return proxy if proxy and not proxy.is_socks else None
 
@@ -81,7 +81,7 @@ class ProbeResult:
 
 
 def route_to(endpoint: str, connector: Connector) -> Route:
-    """Return the route to this URL. Raises Untrusted when the CA file cannot be used."""
+    """Return the route to this URL. Raises Untrusted if the CA file cannot be used."""
     parts = urlsplit(endpoint)
     secure = parts.scheme == "https"
     if secure:
@@ -90,7 +90,7 @@ def route_to(endpoint: str, connector: Connector) -> Route:
 
 
 def probe(route: Route, query: str) -> ProbeResult:
-    """Run one probe with a total time limit, which also ends a response that arrives byte by byte."""
+    """Run one probe. Its total time limit also ends a response that arrives byte by byte."""
     try:
         return with_timeout(lambda: _run_steps(route, query), PROBE_LIMIT)
     except TimeoutError as error:
@@ -134,7 +134,7 @@ def _run_steps(route: Route, query: str) -> ProbeResult:
 
 
 def _secure(plain: socket.socket, route: Route) -> Any:
-    """Return the socket for HTTP: through the proxy's tunnel and with TLS where needed."""
+    """Return the socket for HTTP: with TLS for an https URL, and through a tunnel of the proxy if there is one."""
     plain.settimeout(STEP_LIMIT)
     sock: Any = plain
     proxy = route.http_proxy
@@ -150,7 +150,7 @@ def _secure(plain: socket.socket, route: Route) -> Any:
 
 
 def _open_tunnel(sock: socket.socket, route: Route, proxy: Proxy) -> None:
-    """Open a tunnel through the proxy with CONNECT. Raises OSError or the error from `refusal`."""
+    """Open a tunnel through the proxy with CONNECT. Raises OSError or the error of `status_error`."""
     target = f"[{route.host}]:{route.port}" if ":" in route.host else f"{route.host}:{route.port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if proxy.authorization:
@@ -158,7 +158,7 @@ def _open_tunnel(sock: socket.socket, route: Route, proxy: Proxy) -> None:
     sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
     head = b""
     limit = time.monotonic() + STEP_LIMIT
-    while b"\r\n\r\n" not in head:  # byte by byte: the bytes after the response head belong to TLS
+    while b"\r\n\r\n" not in head:  # read single bytes, because those after the response head belong to TLS
         byte = sock.recv(1)
         if not byte or len(head) > 16_384 or time.monotonic() > limit:
             raise ConnectionError("it does not open a tunnel")
@@ -169,7 +169,7 @@ def _open_tunnel(sock: socket.socket, route: Route, proxy: Proxy) -> None:
 
 
 def _request(sock: socket.socket, route: Route, target: str, **headers: str) -> HTTPResponse:
-    """Send a GET for `target`, relative to the bucket's path, and return the response; its body is not read yet."""
+    """Send a GET for `target`, relative to the bucket's path, and return the response without reading its body."""
     connection = HTTPConnection(route.host, route.port, timeout=STEP_LIMIT)
     connection.sock = sock
     url = route.path + target
@@ -184,9 +184,9 @@ def _request(sock: socket.socket, route: Route, target: str, **headers: str) -> 
 
 
 def measure_throughput(route: Route, listing: bytes) -> tuple[float | None, int]:
-    """Download the beginning of the largest object in the listing for SAMPLE_LIMIT seconds at most.
+    """Download the beginning of the largest object in the listing for at most SAMPLE_LIMIT seconds.
 
-    Returns bytes per second, None where nothing was received, and the number of bytes.
+    Return the speed in bytes per second, None if nothing was received, and the number of bytes.
     """
     found = re.findall(r"<Contents>.*?</Contents>", listing.decode("utf-8", "replace"), re.DOTALL)
     pairs = [(_SIZE.search(entry), _KEY.search(entry)) for entry in found]
@@ -224,7 +224,7 @@ def resolve(host: str, port: int) -> tuple[str, ...]:
 def with_timeout(work: Callable[[], T], seconds: float) -> T:
     """Return the result of `work`; raise TimeoutError after `seconds`.
 
-    For calls without a time limit of their own: DNS, and connecting to one address after another.
+    For calls that have no time limit: DNS, and connecting to several addresses.
     """
     results: list[T] = []
     failures: list[Exception] = []
@@ -238,13 +238,13 @@ def with_timeout(work: Callable[[], T], seconds: float) -> T:
             return
         results.append(result)
         if timed_out.is_set() and isinstance(result, socket.socket):
-            result.close()  # the caller has given up on it
+            result.close()  # the caller has already raised TimeoutError
 
     thread = threading.Thread(target=run, name="era5dl-probe", daemon=True)
     try:
         thread_registry.start_thread(thread)
     except OutOfThreads:
-        return work()  # then only the socket timeouts apply
+        return work()  # without a thread only the socket timeouts apply
     thread.join(seconds)
     if results:
         return results[0]
@@ -255,7 +255,7 @@ def with_timeout(work: Callable[[], T], seconds: float) -> T:
 
 
 def _clock_ahead(header: str | None) -> float | None:
-    """Return this clock minus the Date header, in seconds; up to 1.5 s counts as 0, as the header has whole seconds."""
+    """Return this clock minus the Date header in seconds; 0 for up to 1.5 s, since the header has whole seconds."""
     if not header:
         return None
     try:
@@ -277,7 +277,7 @@ def _issuer(sock: Any) -> str | None:
 
 
 def describe(error: BaseException) -> str:
-    """Return the error as a sentence for users, without error number or class name where possible."""
+    """Return the error as text for users, without an error number, and without a class name if possible."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted: {error.verify_message}"
     if isinstance(error, TimeoutError):

@@ -1,7 +1,7 @@
 """A bucket wrapper that measures requests: first-byte latency, faults, and time spent waiting for the network.
 
-Callers that want these metrics pass a `MeasuredBucket` to the engine; without one the engine has no extra cost. Memory
-use is bounded: only numbers are stored, no keys and no exceptions.
+Callers that need these metrics pass a `MeasuredBucket` to the engine; for others there is no extra cost. Memory use is
+bounded: only numbers are stored, no keys and no exceptions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Body, Bucket, ObjectInfo, Parts
 from era5dl.errors import BucketError
 
-KEPT = 512  # newest latencies that are stored
+KEPT = 512  # number of latencies that are stored, the newest ones
 LONG_ENOUGH = 3.0  # seconds of waiting for bytes before the speed of a connection is reported
 
 
@@ -26,10 +26,10 @@ LONG_ENOUGH = 3.0  # seconds of waiting for bytes before the speed of a connecti
 class Traffic:
     """Totals over all requests so far. Times in seconds, speeds in bytes per second.
 
-    answers: requests that were answered as requested. faults: number by class name in `era5dl.errors`. waited: time
-    spent waiting for bytes from the network, summed over all requests. busy: time between reads, which goes into
-    writing to disk, hashing and the rate limit. speeds: of each connection that is receiving now. whole: responses that
-    were a whole object although a part was requested.
+    answers: successful responses. faults: failed requests by class name in `era5dl.errors`. waited: time spent waiting
+    for bytes from the network, summed over all requests. busy: time between reads, for writing to disk, hashing and the
+    rate limit. speeds: current speed of each connection. whole: responses with a whole object although a range was
+    requested.
     """
 
     answers: int
@@ -46,7 +46,7 @@ class RequestMetrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._latencies: deque[float] = deque(maxlen=KEPT)
-        self._fresh = 0  # latencies not yet returned by latencies()
+        self._fresh = 0  # number of latencies not yet returned by latencies()
         self._answers = self._whole = 0
         self._faults: Counter[str] = Counter()
         self._waited = 0.0
@@ -54,7 +54,7 @@ class RequestMetrics:
         self._open: set[_MeasuredBody] = set()
 
     def latencies(self) -> list[float]:
-        """Return the first-byte latencies in seconds since the previous call, at most the newest `KEPT`."""
+        """Return the first-byte latencies (seconds) recorded since the previous call, at most the newest `KEPT`."""
         with self._lock:
             fresh = min(self._fresh, len(self._latencies))
             self._fresh = 0
@@ -74,7 +74,7 @@ class RequestMetrics:
             )
 
     def record_answer(self, body: _MeasuredBody, seconds: float) -> None:
-        """A request was answered with this body, so many seconds after it was sent."""
+        """Record a response. seconds: time from the request to the response headers."""
         with self._lock:
             self._answers += 1
             self._whole += body.whole
@@ -83,13 +83,13 @@ class RequestMetrics:
             self._open.add(body)
 
     def record_failure(self, error: BaseException) -> None:
-        """A request or the reading of its body failed."""
-        if isinstance(error, BucketError):  # stop and pause are not faults
+        """Record that a request failed, or reading its body."""
+        if isinstance(error, BucketError):  # not an abort
             with self._lock:
                 self._faults[type(error).__name__] += 1
 
     def record_end(self, body: _MeasuredBody) -> None:
-        """A body was closed."""
+        """Record that a body was closed."""
         with self._lock:
             self._open.discard(body)
             self._waited += body.waited
@@ -120,12 +120,12 @@ class MeasuredBucket:
 
 
 class _MeasuredBody:
-    """The body of one GET request. Only the reading thread updates its numbers, so a read takes no lock."""
+    """The body of one GET request. Only the reading thread updates its numbers, so a read needs no lock."""
 
     def __init__(self, inner: AbstractContextManager[Body], request_metrics: RequestMetrics) -> None:
         self._inner = inner
         self._request_metrics = request_metrics
-        self._ready_at = 0.0  # when the caller got its last bytes, monotonic
+        self._ready_at = 0.0  # when the last read returned, monotonic
         self.whole = False
         self.count = 0
         self.waited = 0.0

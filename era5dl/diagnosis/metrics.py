@@ -1,8 +1,8 @@
 """Metrics: one sample of the process and its run every two seconds; a ring buffer keeps the last hour.
 
-A separate thread queries the system, so that the display never waits for it. Cost with 40 open files and 32 connections
-on Linux: 0.1 ms per sample, plus the kernel's time to list connections (at most 8 ms, with the GIL released). An hour
-of samples takes 0.9 MB.
+A separate thread queries the system, so that the display never waits for it. With 40 open files and 32 connections on
+Linux a sample takes 0.1 ms, plus the kernel's time to list connections (at most 8 ms, with the GIL released). An hour
+of samples takes 0.9 MB of memory.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from era5dl.engine.progress import Snapshot
 from era5dl.errors import OutOfThreads
 
 EVERY = 2.0  # seconds between samples
-KEPT = 1800  # samples, which is one hour
+KEPT = 1800  # samples of one hour
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Resources of this process. None: the system does not report it. open_files: on Windows, handles of all kinds."""
+    """Resources of this process; None if the system does not report a number.
+
+    open_files: on Windows, handles of all kinds.
+    """
 
     established: int | None  # TCP connections
-    closing: int | None  # TCP connections being closed; a large number that lasts indicates a leak
+    closing: int | None  # TCP connections being closed; a large number for a long time indicates a leak
     rss: int  # bytes
     open_files: int | None
     threads: int
@@ -65,7 +68,7 @@ class Sample:
 class Metrics:
     """Ring buffer of samples, filled by a thread between `start` and `stop`.
 
-    snapshot: returns the run's numbers, None while there is no run. requests: metrics of the bucket the run uses.
+    snapshot: returns the snapshot of the run, None while there is no run. requests: metrics of the run's bucket.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class Metrics:
             threads.start_thread(threading.Thread(target=self._run, name="era5dl-metrics", daemon=True), self.stop)
 
     def stop(self) -> None:
-        """End the sampling thread; returns at once."""
+        """Make the sampling thread end. Returns at once."""
         self._stopped.set()
 
     def history(self) -> tuple[Sample, ...]:
@@ -137,7 +140,7 @@ class Metrics:
 
 
 def measure(process: psutil.Process) -> Process:
-    """Query the system about this process. Raises nothing: what the system does not report is None."""
+    """Query the system about this process. Never raises; numbers that are not available are None."""
     established = closing = files = None
     # psutil 6 renamed the method
     connections = getattr(process, "net_connections", None) or process.connections
@@ -162,5 +165,5 @@ def quantile(values: Sequence[float], share: float) -> float | None:
 
 
 def _increase(now: int, before: int | None) -> int:
-    """Return the increase of a run's counter. A smaller value belongs to a new run, which started at 0."""
+    """Return the increase of a counter. If it is smaller than before, it belongs to a new run, which started at 0."""
     return now - before if before is not None and now >= before else now

@@ -1,6 +1,6 @@
-"""Network test: measures the route to the bucket: proxy, DNS, connection, TLS, first byte, throughput, clock offset.
+"""Network test of the route to the bucket: proxy, DNS, connection, TLS, first byte, throughput, clock offset.
 
-Every step has a time limit, DNS included. Errors are part of the result; nothing is raised.
+Every step has a time limit, including DNS. Errors are part of the result and are not raised.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ PROBES_LIMIT = 40.0  # seconds for all probes together
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Statistics of `count` samples, in seconds. jitter: mean difference of successive ones. lost: failed probes."""
+    """Statistics of `count` samples, in seconds. jitter: mean difference between successive samples. lost: number of
+    failed probes."""
 
     count: int
     mean: float
@@ -51,16 +52,16 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class NetworkTest:
-    """Result of a network test. Times in seconds, throughput in bytes per second; None: not measured, see `error`."""
+    """Result of a network test. Times in seconds, throughput in bytes per second; None for values not measured."""
 
     endpoint: str
     proxy: str | None  # without its password
-    addresses: tuple[str, ...]  # of the proxy where one is used, else of the endpoint
+    addresses: tuple[str, ...]  # of the proxy if there is one, else of the endpoint
     dns_seconds: float | None
     connect: Timing | None
     tls: Timing | None
     tls_version: str | None
-    issuer: str | None  # who signed the server's certificate
+    issuer: str | None  # of the server's certificate
     first_byte: Timing | None  # from sending the request to the response head
     status: int | None  # HTTP status of a listing of the bucket
     clock_ahead: float | None  # this computer's clock minus the server's
@@ -69,8 +70,8 @@ class NetworkTest:
     failed_step: str  # the step at which all probes failed: one of STEPS, or ""
     error: str
     proxy_source: str = ""  # the environment variable or other setting that names the proxy
-    trust_file: str = ""  # CA file used exclusively; "": certificates of the system and the bundled ones
-    trust_source: str = ""  # the flag or variable that names it
+    trust_file: str = ""  # CA file; "" for the certificates of the system and the bundled ones
+    trust_source: str = ""  # the flag or environment variable that specifies the CA file
 
     @property
     def reachable(self) -> bool:
@@ -86,7 +87,7 @@ def endpoint_of(settings: Settings) -> str:
 
 
 def run_network_test(settings: Settings, *, probes: int = PROBES) -> NetworkTest:
-    """Measure the route to the bucket. Takes a few seconds on a good line and at most a minute."""
+    """Run the network test. Takes a few seconds on a good connection, and at most a minute."""
     endpoint = endpoint_of(settings)
     trust = TrustStore(settings.ca_bundle)
     known: dict[str, Any] = {
@@ -139,7 +140,7 @@ def run_network_test(settings: Settings, *, probes: int = PROBES) -> NetworkTest
 
 
 def timing(samples: Sequence[float | None]) -> Timing | None:
-    """Return the statistics of the samples, in which None stands for a lost probe. None when all were lost."""
+    """Return the statistics of the samples, in which None is a lost probe; None if all were lost."""
     good = [one for one in samples if one is not None]
     if not good:
         return None

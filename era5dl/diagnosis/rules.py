@@ -1,8 +1,9 @@
 """Diagnosis rules: conclusions from the measurements of a run and of a network test. Pure functions, no user texts.
 
 The table lists the rules in order of importance. Every rule that holds is reported. One of the last three is reported
-when no other rule holds. A diagnosis claims only what was measured. In particular, the speed of one connection alone is
-known only from a network test that ran while nothing was downloaded; without it nobody knows whether a line is full.
+if no other rule holds. A diagnosis is based only on measurements. In particular, the speed of a single connection is
+known only from a network test that ran while nothing was downloaded; without it, it is not known whether the network
+connection is fully used.
 
 diagnosis             | holds when
 ----------------------|---------------------------------------------------------------------------------------------
@@ -48,7 +49,7 @@ RECENT = 300.0  # seconds before the newest sample that are taken into account
 
 
 class Diagnosis(Enum):
-    """What slows down or prevents a download, the most important first."""
+    """Causes that slow down or prevent a download, the most important first."""
 
     CLOCK_WRONG = "clock wrong"
     CERTIFICATE_REPLACED = "certificate replaced"
@@ -76,7 +77,7 @@ class Diagnosis(Enum):
 class Measurements:
     """Results of a network test and of the last minutes of a run. Seconds, bytes per second, shares from 0 to 1.
 
-    answers, whole, faults (by class name in `era5dl.errors`), waited, busy: of the last `RECENT` seconds only.
+    answers, whole, faults (by class name in `era5dl.errors`), waited and busy cover only the last `RECENT` seconds.
     """
 
     # from the network test
@@ -89,7 +90,7 @@ class Measurements:
     one_connection: float | None = None  # speed of one connection while nothing else was downloaded
     # from the run
     answers: int = 0
-    whole: int = 0  # responses that were a whole object although a part was requested
+    whole: int = 0  # responses with a whole object although a range was requested
     faults: Mapping[str, int] = field(default_factory=dict)
     waited: float = 0.0
     busy: float = 0.0
@@ -101,7 +102,7 @@ class Measurements:
 
     @property
     def requests(self) -> int:
-        """All requests, answered or not."""
+        """Number of all requests, answered or not."""
         return self.answers + sum(self.faults.values())
 
     def often(self, fault: str, least: int, share: float) -> bool:
@@ -110,7 +111,7 @@ class Measurements:
         return times >= least and times >= share * self.requests
 
     def share_waited(self) -> float | None:
-        """The share of the time spent waiting for bytes; None for less than 5 s, which says too little."""
+        """The share of the time spent waiting for bytes; None if less than 5 s were measured."""
         spent = self.waited + self.busy
         return self.waited / spent if spent >= 5.0 else None
 
@@ -155,8 +156,8 @@ def add_network_test(
 ) -> Measurements:
     """Return the measurements of a run together with those of a network test.
 
-    alone: nothing was downloaded during the test. Otherwise its connection got only a share of the line's speed, which
-    says nothing about the speed of one connection alone.
+    alone: nothing was downloaded during the test. Otherwise the test's connection shared the network connection with
+    the download, and its speed is not used.
     """
     if network_test is None:
         return measurements
