@@ -103,8 +103,10 @@ class HTTPSession(URLLib3Session):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def unread(self) -> Iterator[Unread]:
-        """Context manager that yields the response to this thread's request for an object, once it has been received.
-        An exception closes the response: botocore would leave it open if it cannot parse the headers."""
+        """Context manager. The yielded value gets the response to this thread's next request for an object.
+
+        An exception closes the response, because botocore leaves it open if it cannot parse the headers.
+        """
         unread = self._of_this_thread.unread = Unread()
         try:
             yield unread
@@ -191,7 +193,7 @@ class _WatchedConnection:
             limit.start(self.sock)
 
     def _new_conn(self) -> socket.socket:
-        """Return a new socket. urllib3 calls this method and expects its own classes of errors."""
+        """Return a new socket. urllib3 calls this method, so it raises urllib3's errors."""
         connection: Any = self
         abort = current_abort()
         try:

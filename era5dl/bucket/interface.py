@@ -57,7 +57,7 @@ class Body(Protocol):
 
 
 class Bucket(Protocol):
-    """A bucket. All methods are thread-safe and raise only BucketErrors. `abort` can abort their requests."""
+    """A bucket. All methods are thread-safe and raise only BucketErrors, or Stopped after `abort` was triggered."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield all objects whose key starts with `prefix`, sorted by key. Requests further pages as needed."""

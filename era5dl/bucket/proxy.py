@@ -233,7 +233,7 @@ def server_unreachable(proxy: Proxy, text: str) -> Era5Error:
 
 
 def forbidden(proxy: Proxy, text: str) -> Era5Error:
-    """Return the error for a proxy that allows nobody to connect to this server."""
+    """Return the error for a proxy that does not allow connections to this server."""
     return BucketRefused(
         f"the proxy {proxy} does not allow connections to the server: {text}",
         remedy="Ask whoever runs the proxy, or use another one.",

@@ -1,8 +1,8 @@
 """One attempt at one piece: a GET request whose bytes are written to their offsets in the part file.
 
-A byte is written only if the response headers were valid (checked by `Bucket.open`), if it lies before the end of the
-piece (which another worker may move closer meanwhile), and if it was received before the attempt was aborted. Every
-byte that was received before an error is kept.
+A byte is written only if the response headers were valid (checked by `Bucket.open`), if it is before the end of the
+piece (which decreases when another worker takes over a part of it), and if it was received before the attempt was
+aborted. All bytes received before an error are kept.
 """
 
 from __future__ import annotations

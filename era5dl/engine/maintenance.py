@@ -90,7 +90,7 @@ class Maintenance:
                     return
                 if not is_on_disk(run, index):
                     with run.locked():
-                        if run.session_state.is_finished(index):  # otherwise it was requeued meanwhile
+                        if run.session_state.is_finished(index):  # otherwise it has already been requeued
                             run.requeue_finished_locked(index)
         with run.locked():
             run.audited = True

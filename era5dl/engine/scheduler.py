@@ -78,7 +78,7 @@ class Scheduler:
         return self._waiting.next_due()
 
     def waits_for_sessions(self) -> tuple[str, ...]:
-        """Return the other sessions that are fetching all remaining objects; () if this session has work of its own."""
+        """Return the other sessions that are fetching all remaining objects; () if this session still has work."""
         if self.queue or not all(transfer.claimed_by for transfer in self.transfers.values()):
             return ()
         return tuple(sorted({transfer.claimed_by for transfer in self.transfers.values()}))

@@ -42,7 +42,7 @@ REMEDY_DISK = (
     "Check the disk or choose a folder on another one. Make sure that no other program writes into the folder."
 )
 REMEDY_OPAQUE_ETAGS = (
-    "If the ETags of this server are not MD5s (as with encryption by keys of its own), use --opaque-etags: files are "
+    "If the ETags of this server are not MD5s, for example because it encrypts objects, use --opaque-etags: files are "
     "then checked, not verified. The received bytes are kept next to the file as *.mismatch."
 )
 

@@ -4,8 +4,8 @@ At the end of a run there are fewer unassigned ranges than workers. Then the pie
 split, so that both connections finish at the same time. If its connection has almost stalled, the idle worker takes all
 remaining bytes, and that connection is closed.
 
-Over a long link a new request needs several round trips before it is as fast as the connection that it relieves. If
-this were ignored, idle workers would split pieces again and again, and each piece would end before it is fast.
+If round trips are long, a new request needs several of them before it is as fast as the other connection. If this were
+ignored, idle workers would split pieces repeatedly, and each piece would end before its connection is fast.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ STALLED_SPEED = 1024.0  # bytes per second; a slower connection counts as stalle
 MAX_SUPERSEDED = 2
 # Seconds before a connection is replaced if the new one has to fetch the whole object again (ranges are ignored)
 WHOLE_OBJECT_GRACE = 5.0
-MIN_UNKNOWN = (
-    16 * MIB
-)  # bytes; over a long round trip, so large a piece is halved before the speed of any connection is known
-RECENT = 4.0  # seconds over which the speed of a connection is measured: after a loss it is far lower than before
-SPEED_GRACE = 1.0  # seconds, and SPEED_GRACE_TRIPS round trips, before the measured speed of a connection is used
+# Bytes; if round trips are long, a piece of this size is halved before the speed of any connection is known
+MIN_UNKNOWN = 16 * MIB
+RECENT = 4.0  # seconds over which the speed is measured; short, since packet loss reduces the speed for a long time
+SPEED_GRACE = 1.0  # seconds before the measured speed of a connection is used; at least SPEED_GRACE_TRIPS round trips
 SPEED_GRACE_TRIPS = 7
-START_TRIPS = 4  # round trips that a new request loses, for the connection, the response and the slow start of TCP
+START_TRIPS = 4  # round trips that a new request costs, for connecting, the response and the slow start of TCP
 
 
 class Split(NamedTuple):
@@ -57,7 +56,7 @@ def best_split(active: Iterable[Piece], typical_speed: float, now: float, round_
     if slowest is None:
         return None
     seconds, count = remaining[slowest]
-    if not seconds:  # all have just started; over a long round trip, new workers would wait long for a measured speed
+    if not seconds:  # all have just started; with long round trips, new workers would wait long for a measured speed
         is_large = grace > SPEED_GRACE and count >= MIN_UNKNOWN
         return Split(slowest, slowest.position + count // 2, 0) if is_large else None
     speed = slowest.remaining / seconds if seconds else 0.0

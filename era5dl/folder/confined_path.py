@@ -44,8 +44,8 @@ class ConfinedPath:
 
     @classmethod
     def from_path(cls, path: Path | ConfinedPath) -> ConfinedPath:
-        """Return `path` confined to its own folder, or to OUT for a file in OUT/.era5dl. A ConfinedPath is returned
-        unchanged."""
+        """Return `path` confined to the folder that contains it, or to OUT for a file in OUT/.era5dl. A ConfinedPath is
+        returned unchanged."""
         if isinstance(path, ConfinedPath):
             return path
         folder = path.parent
