@@ -172,6 +172,20 @@ def test_while_something_else_limits_the_number_stays() -> None:
     assert course.control.reason is Reason.CPU
 
 
+def test_a_limit_that_has_ended_is_no_longer_the_reason() -> None:
+    """A measurement while holding may take two minutes; the window must not name the limit so much longer."""
+    limited = run(
+        LOSSY, 60.0, change_sample=lambda one: replace(one, limited_by=Reason.RATE_LIMIT if one.now > 40 else None)
+    )
+    assert limited.control.reason is Reason.RATE_LIMIT
+    lifted = run(
+        LOSSY,
+        51.0,
+        change_sample=lambda one: replace(one, limited_by=Reason.RATE_LIMIT if 40 < one.now < 50 else None),
+    )
+    assert lifted.control.reason is Reason.CEILING
+
+
 def test_at_the_end_of_a_plan_few_requests_say_nothing_about_the_link() -> None:
     course = run(LOSSY, 60.0, change_sample=lambda sample: replace(sample, busy=2) if sample.now > 30 else sample)
     assert course.control.number == 64

@@ -24,7 +24,7 @@ from era5dl.gui.models import preferences
 from era5dl.gui.models.preferences import Preferences
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link
-from tests.gui_driver import NAMES, Window, options, wrong
+from tests.gui_driver import NAMES, Window, options, two_days, wrong
 
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
@@ -350,6 +350,60 @@ def test_no_text_of_the_totals_is_truncated(open_window: Callable[..., Window], 
     assert headings._edges[-1] <= window.page.queue.table.canvas.winfo_width()
     assert headings.hidden(5) == (width == 960)
     assert totals.chart.winfo_width() >= 180
+
+
+def test_the_number_of_workers_and_its_reason_are_shown_live_and_saved(
+    open_window: Callable[..., Window], fault_server: FaultServer, tmp_path: Path
+) -> None:
+    preferences.save(Preferences(language="en", disk_reserve=0, workers="auto"))
+    two_days(fault_server)
+    fault_server.link = Link(speed=100_000)
+    window = open_window(**options(fault_server, tmp_path / "out"))
+    totals = window.page.totals
+    assert totals.workers.get() == "Auto"
+    window.plan(*NAMES)
+    window.press(window.page.request.start)
+    window.wait_until(lambda: totals.workers.get().startswith("Auto ("))
+    window.wait_until(lambda: totals._describe_workers().startswith("Auto uses"))
+    totals.workers.focus_force()
+    totals.workers.delete(0, "end")
+    totals.workers.insert(0, "3")
+    window.root.update()
+    totals.workers.event_generate("<Return>")
+    window.root.update()
+    snapshot = window.app.service.runs.snapshot()
+    assert snapshot is not None and (snapshot.workers, snapshot.auto) == (3, False)
+    assert totals.workers.get() == "3" and window.app.store.current.workers == 3
+    window.app.store.save()
+    assert preferences.load().workers == 3
+
+
+def test_the_limit_of_the_moment_is_shown_for_a_timetable(
+    open_window: Callable[..., Window], fault_server: FaultServer, tmp_path: Path
+) -> None:
+    preferences.save(Preferences(language="en", disk_reserve=0, rate_limit="00:00,200K"))
+    two_days(fault_server)
+    window = open_window(**options(fault_server, tmp_path / "out"))
+    totals = window.page.totals
+    assert totals.limit.get() == "00:00,200K"
+    window.plan(*NAMES)
+    window.press(window.page.request.start)
+    window.wait_until(lambda: "limited to 200 kB/s" in str(totals._detail["text"]))
+    totals.limit.delete(0, "end")
+    totals.limit.event_generate("<FocusOut>")
+    window.wait_until(lambda: "limited to" not in str(totals._detail["text"]))
+    snapshot = window.app.service.runs.snapshot()
+    assert snapshot is None or snapshot.rate_limit is None
+    assert window.app.store.current.rate_limit == 0
+
+
+def test_leaving_the_limit_unchanged_does_not_round_it(open_window: Callable[..., Window], tmp_path: Path) -> None:
+    preferences.save(Preferences(language="en", rate_limit=1_234_567))
+    window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
+    assert window.page.totals.limit.get() == "1.23 MB/s"
+    window.page.totals.limit.event_generate("<FocusOut>")
+    window.root.update()
+    assert window.app.store.current.rate_limit == 1_234_567
 
 
 def test_the_splitter_can_be_moved_and_its_position_is_saved(

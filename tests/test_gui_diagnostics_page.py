@@ -185,10 +185,14 @@ def test_a_failing_proxy_is_named() -> None:
 
 
 def test_chart_lines_of_an_hour() -> None:
-    taken = [sample(2.0 * n, retries=1, first_byte_p50=0.1, first_byte_p95=0.2 + n / 1e4) for n in range(1800)]
+    taken = [
+        sample(2.0 * n, retries=1, workers=8 + n // 900, first_byte_p50=0.1, first_byte_p95=0.2 + n / 1e4)
+        for n in range(1800)
+    ]
     hour = chart_data(taken, 3600.0)
     assert hour.span == 3600 and len(hour.speed) <= MAX_POINTS + 2
     assert {value for _, value in hour.speed} == {5e6}
+    assert [hour.workers[0][1], hour.workers[-1][1]] == [8, 9]
     assert [at for at, _ in hour.memory] == sorted(at for at, _ in hour.memory)
     assert hour.retries[-1][1] == 30  # a minute
     assert hour.first_byte_p95[-1][1] == pytest.approx(0.2 + 1799 / 1e4)

@@ -190,7 +190,7 @@ def test_reset_to_defaults_keeps_settings_without_a_field(scene: Scene) -> None:
     scene.dialog._reset.invoke()
     assert scene.changes[-1] == Preferences(geometry="900x700+1+1")
     assert scene.dialog.error("proxy") == ""
-    assert scene.dialog._lines["workers"].get() == "8"
+    assert scene.dialog._lines["workers"].get() == texts(Preferences())["workers"]
 
 
 def test_choosing_a_folder(scene: Scene, tmp_path: Path) -> None:

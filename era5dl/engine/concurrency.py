@@ -101,7 +101,7 @@ class AutoConcurrency:
 
     def __init__(self, ceiling: int = 64, start: int = START) -> None:
         self.ceiling = ceiling
-        self.reason = Reason.MEASURING
+        self._found = Reason.MEASURING  # the reason according to the search
         self._refused = (ceiling + 1, -REFUSED_FOR)  # the smallest number that was refused recently, and when
         self.backed_off = False  # the last change went down from a number that was refused when it was tried
         self._accepted = 0  # the number that was measured last and not refused
@@ -114,6 +114,12 @@ class AutoConcurrency:
         """How many connections there should be now."""
         return self._measurement.number
 
+    @property
+    def reason(self) -> Reason:
+        """Why it is that many. What limits the speed otherwise is the reason only while it does."""
+        limited_by = self._last.limited_by if self._last is not None else None
+        return limited_by or self._found
+
     def observe(self, sample: Sample) -> int:
         """Use what was seen; return how many connections there should be."""
         first_response = sample.round_trip > 0 and (self._last is None or not self._last.round_trip)
@@ -123,11 +129,9 @@ class AutoConcurrency:
         if is_long and self.number < long_start:
             self._restart(self._grow(long_start), sample)
         throughput = self._measurement.add(sample)
-        if sample.limited_by is not None:
-            self.reason = sample.limited_by
-        elif throughput is not None:
+        if throughput is not None:
             self._finish_measurement(throughput, sample)
-        elif self._measurement.is_unusual(sample):
+        elif sample.limited_by is None and self._measurement.is_unusual(sample):
             self._restart(self._grow(self.number), sample)
         return self.number
 
@@ -158,7 +162,7 @@ class AutoConcurrency:
 
     def _grow(self, number: int) -> _Search:
         """Increase the number while that brings enough; then hold."""
-        self.reason = Reason.MEASURING
+        self._found = Reason.MEASURING
         throughput = yield _Measurement(number)
         while not throughput and number > 1:  # refused
             number = max(1, number // 2)
@@ -187,7 +191,7 @@ class AutoConcurrency:
         proportional: the last step upwards brought nearly all that it could."""
         upwards, pause = False, LONGEST_PAUSE if proportional else self._first_pause
         while True:
-            self.reason = self._reason_for(number)
+            self._found = self._reason_for(number)
             recent = yield _Measurement(number, lasting=pause, expected=expected)
             expected = min(expected, max(recent, SAME_SPEED * expected))  # follows a link that slowly becomes slower
             other = min(self._most, max(number + 1, round(number * NEIGHBOUR)))

@@ -189,14 +189,17 @@ class TotalsPanel(Card):
 
     def _show_limit(self, limit: int | str) -> None:
         self.limit.delete(0, "end")
-        self.limit.insert(0, limit if isinstance(limit, str) else format_speed(limit) if limit else "")
+        self._shown_limit = limit if isinstance(limit, str) else format_speed(limit) if limit else ""
+        self.limit.insert(0, self._shown_limit)
         self._by_timetable = isinstance(limit, str)
 
     def _set_limit(self) -> None:
+        if self.limit.get() == self._shown_limit:
+            return  # it may be rounded, so that reading it would change the limit
         limit = read_limit(self.limit.get())
         self.limit.state(["invalid" if isinstance(limit, FieldError) else "!invalid"])
         if not isinstance(limit, FieldError):
-            self._by_timetable = isinstance(limit, str)
+            self._shown_limit, self._by_timetable = self.limit.get(), isinstance(limit, str)
             self._callbacks.limit(limit)
 
     def _arrange(self) -> None:
