@@ -34,7 +34,7 @@ class Settings:
     region: str = "us-west-2"
     ca_bundle: str | None = None
     proxy: str | None = field(default=None, repr=False)  # may contain a password
-    workers: int | Literal["auto"] = 8  # requests at a time; "auto": found by measuring, MAX_AUTO_WORKERS at most
+    workers: int | Literal["auto"] = AUTO  # requests at a time; "auto": found by measuring, MAX_AUTO_WORKERS at most
     rate_limit: int | str | None = None  # of all workers together; None or 0: unlimited; a text: see `rate_timetable`
     retries: int = 6  # consecutive attempts without a new byte before an object fails
     verify: bool = True
@@ -64,7 +64,7 @@ class Settings:
 
     @property
     def pool_size(self) -> int:
-        """Maximum number of connections kept open for reuse."""
+        """Maximum number of connections kept open for reuse: four times the highest number of requests at a time."""
         return 4 * (MAX_AUTO_WORKERS if self.workers == AUTO else self.workers)
 
     @classmethod

@@ -14,7 +14,7 @@ from era5dl.settings import MIB, Settings
 def test_defaults_are_the_documented_ones():
     settings = Settings()
     assert (settings.bucket, settings.region, settings.endpoint_url) == ("nsf-ncar-era5", "us-west-2", None)
-    assert (settings.workers, settings.pool_size, settings.retries, settings.rate_limit) == (8, 32, 6, None)
+    assert (settings.workers, settings.pool_size, settings.retries, settings.rate_limit) == ("auto", 256, 6, None)
     assert (settings.connect_timeout, settings.read_timeout, settings.disk_reserve) == (5, 20, 512 * MIB)
     assert (settings.verify, settings.flat) == (True, False)
 

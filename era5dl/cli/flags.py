@@ -87,7 +87,7 @@ def add_transfer_flags(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=workers,
         metavar="N|auto",
-        help="concurrent requests; auto finds the number by measuring, at most 64 (default: 8)",
+        help="concurrent requests; auto finds the number by measuring, from 4 to 64 (default: auto)",
     )
     transfer.add_argument(
         "--limit-rate",
