@@ -107,7 +107,7 @@ def _write_coordinates(file: Any, coordinates: dict[str, NDArray[Any]]) -> None:
         "level": {"long_name": "isobaric surface", "units": "hPa", "positive": "down"},
         "latitude": {"long_name": "latitude", "short_name": "lat", "units": "degrees_north"},
         "longitude": {"long_name": "longitude", "short_name": "lon", "units": "degrees_east"},
-        "forecast_hour": {"long_name": "forecast hour", "units": "hours since initial time"},
+        "forecast_hour": {"long_name": "forecast hour", "units": "hours after initial time"},
     }
     first = next(iter(coordinates))
     for name, values in coordinates.items():
@@ -162,6 +162,7 @@ def _describe(field: Any, variable: Variable, attributes: int) -> None:
             "rda_dataset_url": "https://rda.ucar.edu/datasets/ds633.0/",
             "rda_dataset_doi": "DOI: 10.5065/BH6N-5N20",
             "valid_range": np.array([-1.5, 400.0]),
+            "empty": "",
         }
     )
     field.setncatts({f"additional_{number}": f"text {number} " * 5 for number in range(attributes)})

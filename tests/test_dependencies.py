@@ -12,13 +12,14 @@ import pytest
 tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-OURS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["demo"]]
+EXTRAS = PROJECT["optional-dependencies"]
+OURS = [*PROJECT["dependencies"], *EXTRAS["demo"], *EXTRAS["subset"]]
 FREE = re.compile(r"\b(MIT|BSD|Apache|PSF|ISC|0BSD|Zlib|CC0|HPND)\b", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
-    everything = OURS + [one for extra in PROJECT["optional-dependencies"].values() for one in extra]
+    everything = OURS + [one for extra in EXTRAS.values() for one in extra]
     unbound = [one for one in everything if not re.search(r">=|~=", one)]
     assert [one for one in unbound if not one.startswith(("era5dl", "types-"))] == []
 

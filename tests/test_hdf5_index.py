@@ -112,13 +112,16 @@ def test_attributes_equal_those_of_h5py(netcdf4: Path) -> None:
             assert set(found) == set(item.attrs) - DIMENSION_SCALE_ATTRIBUTES
             for name, attribute in found.items():
                 stored = h5py.h5a.open(item.id, name.encode())
-                value = np.empty(stored.shape, stored.dtype)
-                stored.read(value, mtype=stored.get_type())
-                assert (attribute.shape, attribute.data) == (stored.shape, value.tobytes())
+                value = np.empty(stored.shape or (), stored.dtype)
+                if not attribute.space.is_null:
+                    stored.read(value, mtype=stored.get_type())
+                assert attribute.space.is_null == (stored.get_space().get_simple_extent_type() == h5py.h5s.NULL)
+                assert attribute.space.shape == (stored.shape or ())
+                assert attribute.data == (b"" if attribute.space.is_null else value.tobytes())
                 assert h5py.h5t.decode(b"\x03\x00" + attribute.datatype.encoded) == stored.get_type()
 
 
-@pytest.mark.parametrize("count", [0, 5, 12])
+@pytest.mark.parametrize("count", [0, 5, 11])
 def test_attributes_in_the_header_and_in_heaps_of_one_block_and_of_several(tmp_path: Path, count: int) -> None:
     sample = write_sample(tmp_path, "an.sfc/2t", HOUR, attributes=count)
     found = fetch_index(sample.path.read_bytes())[0].variables[sample.name].attributes

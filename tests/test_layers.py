@@ -67,8 +67,8 @@ ONLY_IN = {
     "truststore": ("bucket.tls_trust",),
     "urllib3": ("bucket.connect", "bucket.http_session", "bucket.fast_get", "bucket.error_mapping"),
     "rich": ("cli",),
-    "h5py": ("demo",),
-    "numpy": ("demo",),
+    "h5py": ("demo", "subset.netcdf_writer", "subset.write"),
+    "numpy": ("demo", "subset.decode", "subset.netcdf_writer", "subset.output_layout", "subset.write"),
 }
 ONLY_THE_BACKEND_DRIVES = {"bucket.s3", "engine.engine", "planner", "session", "session.index", "session.session"}
 NOT_A_NAME = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager", "base"}
@@ -225,7 +225,16 @@ IMPORT = "import importlib, json, sys; importlib.import_module(sys.argv[1]); pri
 
 
 @pytest.mark.parametrize(
-    "module", ["era5dl", "era5dl.cli.main", "era5dl.api", "era5dl.engine.engine", "era5dl.session"]
+    "module",
+    [
+        "era5dl",
+        "era5dl.cli.main",
+        "era5dl.api",
+        "era5dl.engine.engine",
+        "era5dl.session",
+        "era5dl.subset.ranges",
+        "era5dl.subset.estimate",
+    ],
 )
 def test_importing_era5dl_loads_no_slow_module(module: str) -> None:
     command = [sys.executable, "-c", IMPORT, module]

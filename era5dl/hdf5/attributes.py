@@ -12,7 +12,7 @@ from math import prod
 
 from era5dl.hdf5.dense_attributes import read_dense_attributes
 from era5dl.hdf5.field_reader import FieldReader
-from era5dl.hdf5.messages import Datatype, parse_dataspace, parse_datatype
+from era5dl.hdf5.messages import Dataspace, Datatype, parse_dataspace, parse_datatype
 from era5dl.hdf5.object_header import Message, MessageType
 from era5dl.hdf5.sparse_bytes import SparseBytes, UnsupportedLayout
 from era5dl.hdf5.superblock import Superblock
@@ -23,17 +23,17 @@ DIMENSION_SCALE_ATTRIBUTES = frozenset({"CLASS", "DIMENSION_LIST", "NAME", "REFE
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute in the file's own type. shape: () for a scalar. data: its elements one after the other."""
+    """An attribute in the file's own type. data: its elements one after the other."""
 
     name: str
     datatype: Datatype
-    shape: tuple[int, ...]
+    space: Dataspace
     data: bytes
 
     @property
     def text(self) -> str | None:
         """The text of a scalar string attribute, without padding; None for any other."""
-        if self.shape or not self.datatype.name.startswith("S"):
+        if self.space.shape or not self.datatype.name.startswith("S"):
             return None
         return self.data.split(b"\0", 1)[0].decode("utf-8", "replace").rstrip(" ")
 
@@ -73,9 +73,10 @@ def _parse_attribute(body: bytes, superblock: Superblock) -> Attribute | None:
 
     name = padded(name_size).split(b"\0", 1)[0].decode("utf-8", "replace")
     datatype = parse_datatype(padded(type_size), superblock)
-    shape = parse_dataspace(padded(space_size), superblock).shape
+    space = parse_dataspace(padded(space_size), superblock)
     if name in DIMENSION_SCALE_ATTRIBUTES:
         return None
     if not datatype.name:
         raise UnsupportedLayout(f"the type of the attribute {name}")
-    return Attribute(name, datatype, shape, fields.take(datatype.size * prod(shape)))
+    size = 0 if space.is_null else datatype.size * prod(space.shape)
+    return Attribute(name, datatype, space, fields.take(size))

@@ -12,6 +12,7 @@ from era5dl.hdf5.field_reader import FieldReader
 from era5dl.hdf5.sparse_bytes import DamagedFile, UnsupportedLayout
 from era5dl.hdf5.superblock import Superblock
 
+_NULL_DATASPACE = 2
 _MAX_RANK = 8
 _MAX_FILTERS = 8
 _MAX_ELEMENTS = 1 << 40  # of one dataset; also keeps products of dimensions small
@@ -19,10 +20,11 @@ _MAX_ELEMENTS = 1 << 40  # of one dataset; also keeps products of dimensions sma
 
 @dataclass(frozen=True, slots=True)
 class Dataspace:
-    """max_shape: None for an unlimited dimension."""
+    """max_shape: None for an unlimited dimension. is_null: there are no elements, as in an empty text."""
 
     shape: tuple[int, ...]
     max_shape: tuple[int | None, ...]
+    is_null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,13 @@ def parse_dataspace(body: bytes, superblock: Superblock) -> Dataspace:
     """Parse a dataspace message (section IV.A.2.b), versions 1 and 2."""
     fields = FieldReader(body, superblock)
     version, rank, flags = fields.integers(3, 1)
-    if version not in (1, 2) or (version == 2 and fields.integer(1) > 1):
-        raise UnsupportedLayout("a dataspace of a newer version, or without values")
+    if version not in (1, 2):
+        raise UnsupportedLayout(f"dataspace message version {version}")
+    kind = fields.integer(1)  # reserved in version 1
     if version == 1:
-        fields.skip(5)
+        fields.skip(4)
+    elif kind == _NULL_DATASPACE:
+        return Dataspace((), (), is_null=True)
     if rank > _MAX_RANK:
         raise UnsupportedLayout(f"an array with {rank} dimensions")
     shape = tuple(fields.length() for _ in range(rank))

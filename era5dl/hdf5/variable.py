@@ -80,6 +80,8 @@ def read_variable(source: SparseBytes, superblock: Superblock, name: str, addres
     if not {MessageType.DATASPACE, MessageType.DATATYPE, MessageType.DATA_LAYOUT} <= bodies.keys():
         raise UnsupportedLayout(f"{name}, which is not a variable")
     space = parse_dataspace(bodies[MessageType.DATASPACE], superblock)
+    if space.is_null:
+        raise UnsupportedLayout(f"the variable {name}, which has no values")
     datatype = parse_datatype(bodies[MessageType.DATATYPE], superblock)
     layout = parse_layout(bodies[MessageType.DATA_LAYOUT], superblock)
     filters = bodies.get(MessageType.FILTER_PIPELINE)

@@ -1,5 +1,7 @@
-"""Subsets of files: hours, levels, an area or points of ERA5 files, as the byte ranges of the HDF5 chunks they need.
+"""Subsets of files: hours, levels, an area or points of ERA5 files, as small netCDF-4 files of their own.
 
-`selection` is what the user asks for, `estimate` says about how much that is, `geometry` and `ranges` turn the index of
-a file into byte ranges. These need the standard library only.
+Only the HDF5 chunks that contain selected elements are needed. `selection` is what the user asks for, `estimate` says
+about how much that is, `geometry` and `ranges` turn the index of a file into byte ranges. These need the standard
+library only; `decode` and `write`, which make the file from the fetched chunks, need NumPy and h5py (the extra
+"subset").
 """

@@ -27,9 +27,14 @@ class Cells:
     longitudes: tuple[float, ...]
     paired: bool = False
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the dimensions for these cells: of one for pairs, or of rows and columns."""
+        return (len(self.rows),) if self.paired else (len(self.rows), len(self.columns))
+
     def __len__(self) -> int:
         """Return the number of cells."""
-        return len(self.rows) if self.paired else len(self.rows) * len(self.columns)
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +133,16 @@ class Grid:
 
     def _nearest_row(self, latitude: float) -> int:
         step = (self.latitudes[0] - self.latitudes[-1]) / (len(self.latitudes) - 1)
-        return min(max(round((self.latitudes[0] - latitude) / step), 0), len(self.latitudes) - 1)
+        return min(max(_rounded((self.latitudes[0] - latitude) / step), 0), len(self.latitudes) - 1)
 
     def _nearest_column(self, longitude: float) -> int:
         count = len(self.longitudes)
-        return round(longitude % 360.0 * count / 360.0) % count
+        return _rounded(longitude % 360.0 * count / 360.0) % count
+
+
+def _rounded(value: float) -> int:
+    """Round to the nearest integer; a half down, which is to the north or west."""
+    return math.ceil(value - 0.5)
 
 
 def _equal(values: Sequence[float], expected: Sequence[float]) -> bool:

@@ -8,16 +8,34 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 
+from era5dl.catalog.keys import Key
 from era5dl.errors import BadSelection
-from era5dl.hdf5 import Chunk, Variable
+from era5dl.hdf5 import Chunk, Index, Variable
 from era5dl.ranges import Range
 from era5dl.selection import Days
-from era5dl.subset.geometry import EPOCH, Geometry
+from era5dl.subset.geometry import EPOCH, Geometry, read_geometry
 from era5dl.subset.grid import Cells
 from era5dl.subset.selection import Subset
 
 GAP = 64 * 1024
 """Bytes between two ranges that cost less than a request of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSubset:
+    """A subset of one file: the elements and the chunks that contain them, in the order of their origins."""
+
+    key: Key
+    index: Index
+    subset: Subset
+    geometry: Geometry
+    field: Variable
+    elements: Elements
+    chunks: tuple[Chunk, ...]
+
+    def ranges(self, gap: int = GAP) -> list[Range]:
+        """Return the byte ranges to fetch."""
+        return coalesce((chunk.range for chunk in self.chunks), gap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,16 @@ class Elements:
             ]
             outer = product(*touched)
         return {(*place, *tile) for place in outer for tile in inner}
+
+
+def plan_file(index: Index, key: Key, subset: Subset) -> FileSubset:
+    """Return what a subset needs of the file with this index and key.
+
+    Raises BadSelection when nothing is selected, UnsupportedLayout for a file that has to be fetched whole.
+    """
+    geometry, field = read_geometry(index, key)
+    elements = select_elements(geometry, subset)
+    return FileSubset(key, index, subset, geometry, field, elements, select_chunks(field, elements))
 
 
 def select_elements(geometry: Geometry, subset: Subset) -> Elements:

@@ -1,0 +1,253 @@
+"""Subset files: decodes the fetched chunks of one file and writes the selected elements as a small netCDF-4 file.
+
+Values are those of the source bit for bit. Chunks that are kept whole, such as the hours of a pressure-level file, are
+verified and copied as they are; others are decoded, cropped and compressed again. The file has its final name only
+when it is complete and synced.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from io import FileIO
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from era5dl import __version__
+from era5dl.folder.atomic_write import replace
+from era5dl.folder.confined_path import ConfinedPath
+from era5dl.hdf5 import Chunk
+from era5dl.hdf5.filters import DEFLATE, SHUFFLE
+from era5dl.subset import netcdf_writer as netcdf
+from era5dl.subset.decode import Indices, crop_chunk, verify_chunk
+from era5dl.subset.output_layout import OutputLayout, output_layout
+from era5dl.subset.ranges import FileSubset
+
+Read = Callable[[int, int], bytes]
+"""Reads fetched bytes of the source file: (offset, length) -> bytes."""
+
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_READ_SIZE = 1 << 20  # bytes
+_OUTPUT_CHUNK = 1 << 20  # bytes, about
+_OF_THE_WHOLE_FILE = ("minimum_value", "maximum_value", "grid_specification")
+"""Attributes that are not true of a subset; they get the prefix."""
+_PREFIX = "source_file_"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the values come from: key and ETag of the object, and when they were extracted (UTC)."""
+
+    key: str
+    etag: str
+    created: datetime
+
+
+def write_subset(path: Path, part: FileSubset, read: Read, provenance: Provenance, *, workers: int = 1) -> None:
+    """Write the subset of one file to `path`, replacing it.
+
+    read: called from `workers` threads, for bytes of the chunks of `part`. Raises DamagedChunk, and OSError.
+    """
+    temp = ConfinedPath.from_path(path).sibling(path.name + ".part")
+    temp.unlink(missing_ok=True)
+    try:
+        # not opened by its name in HDF5, which would follow a link planted there
+        with FileIO(temp.open(_NEW_FILE), "r+b") as raw:
+            output = netcdf.OutputFile(raw)
+            try:
+                with netcdf.open_netcdf(output) as file, ThreadPoolExecutor(workers) as pool:
+                    _Writer(part, read, provenance, file, pool, workers).write()
+            finally:
+                output.raise_error()
+            os.fsync(raw.fileno())
+        replace(Path(temp), path)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+
+
+class _Writer:
+    """Writes one file."""
+
+    def __init__(
+        self,
+        part: FileSubset,
+        read: Read,
+        provenance: Provenance,
+        file: h5py.File,
+        pool: ThreadPoolExecutor,
+        workers: int,
+    ) -> None:
+        self._part = part
+        self._read = read
+        self._provenance = provenance
+        self._file = file
+        self._pool = pool
+        self._workers = workers
+        self._field = part.field
+        self._edges = part.geometry.chunk_shape
+        self._layout: OutputLayout = output_layout(part)
+
+    def write(self) -> None:
+        field, layout = self._field, self._layout
+        netcdf.write_coordinates(self._file, layout)
+        copied = self._copies_chunks()
+        compression = dict(netcdf.COMPRESSION)
+        if copied:
+            compression["compression_opts"] = field.filters[1].parameters[0]
+        dataset = netcdf.create_field(
+            self._file,
+            field.name,
+            layout,
+            np.dtype(field.datatype.name),
+            self._edges if copied else _chunk_shape(layout.shape, field.datatype.size),
+            field.fill_value,
+            compression,
+        )
+        self._describe(dataset)
+        if copied:
+            self._copy_chunks(dataset)
+        else:
+            self._crop_chunks(dataset)
+
+    def _copies_chunks(self) -> bool:
+        """Return whether all chunks are kept whole: one time each, and everything of the other dimensions."""
+        part, shape = self._part, self._part.geometry.shape
+        cells = part.elements.cells
+        *_, rows, columns = shape
+        return (
+            self._edges[0] == 1
+            and [one.number for one in self._field.filters] == [SHUFFLE, DEFLATE]
+            and not self._layout.is_flat
+            and not cells.paired
+            and cells.rows == tuple(range(rows))
+            and cells.columns == tuple(range(columns))
+            and [len(indices) for indices in part.elements.outer[1:]] == list(shape[1:-2])
+        )
+
+    def _copy_chunks(self, dataset: h5py.Dataset) -> None:
+        places = {index: place for place, index in enumerate(self._part.elements.outer[0])}
+        chunks = self._part.chunks
+        for start in range(0, len(chunks), self._workers):  # a chunk may have 65 MB: only so many at a time
+            batch = chunks[start : start + self._workers]
+            for chunk, data in zip(batch, self._pool.map(self._verified, batch), strict=True):
+                origin = (places[chunk.origin[0]], *chunk.origin[1:])
+                dataset.id.write_direct_chunk(origin, data, chunk.filter_mask)
+
+    def _verified(self, chunk: Chunk) -> bytes:
+        data = self._read(chunk.offset, chunk.size)
+        verify_chunk([data], self._field, chunk)
+        return data
+
+    def _crop_chunks(self, dataset: h5py.Dataset) -> None:
+        """Write one block after the other: all selected elements in chunks of the same times."""
+        elements = self._part.elements
+        first = np.array(elements.outer[0])
+        for origin, chunks in groupby(self._part.chunks, key=lambda chunk: chunk.origin[0]):
+            (here,) = np.nonzero((first >= origin) & (first < origin + self._edges[0]))
+            outer = (len(here), *(len(indices) for indices in elements.outer[1:]))
+            block = np.empty((*outer, *elements.cells.shape), np.dtype(self._field.datatype.name))
+            filled = np.zeros(outer, np.intp)  # number of cells
+            for positions, values in self._pool.map(self._cropped, chunks):
+                positions[0] -= here[0]
+                block[np.ix_(*positions)] = values
+                filled[np.ix_(*positions[: len(outer)])] += math.prod(values.shape[len(outer) :])
+            self._write_block(dataset, block, filled == len(elements.cells), int(here[0]))
+
+    def _write_block(
+        self, dataset: h5py.Dataset, block: NDArray[Any], is_filled: NDArray[np.bool_], start: int
+    ) -> None:
+        """Write a block, after a check that its elements were decoded: memory that was not must never be written.
+
+        start: position of its first time among the selected ones.
+        """
+        if not self._layout.is_flat:
+            places, fields, is_complete = slice(start, start + len(block)), block, is_filled.all()
+        else:
+            steps = [
+                (number, run - start, hour)
+                for number, (run, hour) in enumerate(self._part.elements.steps)
+                if start <= run < start + len(block)
+            ]
+            numbers, runs, hours = (list(values) for values in zip(*steps, strict=True))
+            places, fields = slice(numbers[0], numbers[-1] + 1), block[runs, hours]
+            is_complete = is_filled[runs, hours].all() and len(numbers) == numbers[-1] + 1 - numbers[0]
+        if not is_complete:
+            raise RuntimeError("selected elements are in none of the chunks")
+        dataset[places] = fields
+
+    def _cropped(self, chunk: Chunk) -> tuple[list[Indices], NDArray[Any]]:
+        """Return the selected elements of a chunk, and for each dimension of the output their positions."""
+        elements, cells = self._part.elements, self._part.elements.cells
+        found = [
+            _within(indices, start, edge)
+            for indices, start, edge in zip(elements.outer, chunk.origin, self._edges, strict=False)
+        ]
+        *_, top, left = chunk.origin
+        *_, height, width = self._edges
+        if not cells.paired:
+            found += [_within(cells.rows, top, height), _within(cells.columns, left, width)]
+            values = crop_chunk(self._pieces(chunk), self._field, chunk, [inside for inside, _ in found])
+            return [positions for _, positions in found], values
+        rows, columns = np.array(cells.rows) - top, np.array(cells.columns) - left
+        (here,) = np.nonzero((rows >= 0) & (rows < height) & (columns >= 0) & (columns < width))
+        kept_rows, row_of = np.unique(rows[here], return_inverse=True)
+        kept_columns, column_of = np.unique(columns[here], return_inverse=True)
+        selected = [*(inside for inside, _ in found), kept_rows, kept_columns]
+        values = crop_chunk(self._pieces(chunk), self._field, chunk, selected)
+        return [*(positions for _, positions in found), here], values[..., row_of, column_of]
+
+    def _pieces(self, chunk: Chunk) -> Iterator[bytes]:
+        start, stop = chunk.range
+        return (self._read(at, min(_READ_SIZE, stop - at)) for at in range(start, stop, _READ_SIZE))
+
+    def _describe(self, dataset: h5py.Dataset) -> None:
+        """Write the attributes of the data variable and of the file, and the provenance."""
+        renamed = {
+            _PREFIX + name if name in _OF_THE_WHOLE_FILE else name: attribute
+            for name, attribute in self._field.attributes.items()
+        }
+        netcdf.copy_attributes(dataset, renamed)
+        if self._layout.coordinates:
+            netcdf.write_texts(dataset, {"coordinates": self._layout.coordinates})
+        source = self._part.index.attributes
+        netcdf.copy_attributes(self._file, source)
+        origin, wanted = self._provenance, json.dumps(self._part.subset.to_json())
+        done = f"{origin.created.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}: era5dl {__version__}: subset {wanted}"
+        before = source["history"].text if "history" in source else None
+        texts = {
+            "history": done + (f"\n{before}" if before else ""),
+            "era5dl_source": origin.key,
+            "era5dl_source_etag": origin.etag,
+            "era5dl_subset": wanted,
+        }
+        netcdf.write_texts(self._file, texts)
+        self._file.attrs["era5dl_source_size"] = np.int64(self._part.index.size)
+
+
+def _within(indices: Sequence[int], start: int, edge: int) -> tuple[Indices, Indices]:
+    """Return which of these indices are in a chunk, relative to it and ascending, and their positions in the output."""
+    picked = np.array(indices)
+    (here,) = np.nonzero((picked >= start) & (picked < start + edge))
+    here = here[np.argsort(picked[here])]
+    return picked[here] - start, here
+
+
+def _chunk_shape(shape: tuple[int, ...], element_size: int) -> tuple[int, ...]:
+    """Return chunks of about 1 MiB: whole maps, of several times where they are small, and of fewer levels if large."""
+    limit = _OUTPUT_CHUNK // element_size
+    edges = [min(shape[0], max(1, limit // math.prod(shape[1:]))), *shape[1:]]
+    for number in range(1, len(shape) - 1):
+        while math.prod(edges) > limit and edges[number] > 1:
+            edges[number] = -(-edges[number] // 2)
+    return tuple(edges)
