@@ -53,7 +53,7 @@ STILL_GROWING = 1.15  # second half of a measurement, as a multiple of the first
 PAUSE = 8.0  # seconds, and PAUSE_TRIPS round trips, between two comparisons
 PAUSE_TRIPS = 100
 LONGEST_PAUSE = 120.0
-TO_GROW = 3  # measurements for which there must be enough to download, or n does not grow
+TO_GROW = 5  # measurements for which there must be enough to download, or n does not grow
 TO_COMPARE = 10  # the same for a comparison
 USUAL = (0.75, 1.5)  # of the throughput that is expected: outside of this range, the link has changed
 RECENT = 1.0  # seconds, and RECENT_TRIPS round trips, over which the present throughput is measured for that
@@ -172,7 +172,7 @@ class AutoConcurrency:
             more = (number + refused) // 2 if refused else min(factor * number, self._most)
             if more <= number or 0 < refused - number <= number // 5:
                 break
-            there = yield _Measurement(more)
+            there = yield _Measurement(more, before=throughput)
             if not there:
                 refused = more
                 continue
@@ -238,11 +238,11 @@ class _Measurement:
     """Measures the throughput with `number` connections.
 
     lasting: seconds, at least. expected: bytes per second; when throughput is far from it, the link has changed. 0
-    where unknown.
+    where unknown. before: bytes per second with fewer connections; a measurement is not made longer below that.
     """
 
-    def __init__(self, number: int, lasting: float = 0.0, expected: float = 0.0) -> None:
-        self.number = number
+    def __init__(self, number: int, lasting: float = 0.0, expected: float = 0.0, before: float = 0.0) -> None:
+        self.number, self._before = number, before
         self.refused = False
         self.holds = lasting > 0
         self._lasting, self._expected = lasting, expected
@@ -273,7 +273,7 @@ class _Measurement:
         if last.now - first.now < needed or len(self._seen) < 3:
             return None
         half = self._seen[len(self._seen) // 2]
-        growing = _throughput(half, last) > STILL_GROWING * _throughput(first, half)
+        growing = _throughput(half, last) > max(STILL_GROWING * _throughput(first, half), self._before)
         if growing and not self._lasting and last.now - first.now < MAX_EXTENSION * needed:
             return None
         return _throughput(half if growing else first, last)
