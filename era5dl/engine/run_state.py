@@ -41,7 +41,7 @@ from era5dl.session.checkpoint import Checkpoint
 from era5dl.session.part_digests import PartDigests
 from era5dl.settings import AUTO, MAX_AUTO_WORKERS, Settings
 
-ROUND_TRIP_GROWTH = 1.02  # per second, at most
+ROUND_TRIP_GROWTH = 1.05  # per second, at most
 
 
 @dataclass(slots=True)
