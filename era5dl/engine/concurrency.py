@@ -58,6 +58,7 @@ TO_COMPARE = 10  # the same for a comparison
 USUAL = (0.75, 1.5)  # of the throughput that is expected: outside of this range, the link has changed
 RECENT = 1.0  # seconds, and RECENT_TRIPS round trips, over which the present throughput is measured for that
 RECENT_TRIPS = 8
+GROW_AGAIN = 30.0  # seconds; on a link whose throughput varies all the time, comparisons need time, too
 REFUSED_FOR = 120.0  # seconds for which a number that was refused is not tried again
 MIN_REFUSALS = 2  # of requests, within one measurement, for a number to count as refused
 REFUSED_SHARE = 0.05  # of the requests, at least
@@ -105,6 +106,7 @@ class AutoConcurrency:
         self._refused = (ceiling + 1, -REFUSED_FOR)  # the smallest number that was refused recently, and when
         self.backed_off = False  # the last change went down from a number that was refused when it was tried
         self._accepted = 0  # the number that was measured last and not refused
+        self._grew_again = -GROW_AGAIN  # when the link changed most recently
         self._last: Sample | None = None
         self._search = self._grow(min(start, ceiling))
         self._measurement = next(self._search)
@@ -131,7 +133,8 @@ class AutoConcurrency:
         throughput = self._measurement.add(sample)
         if throughput is not None:
             self._finish_measurement(throughput, sample)
-        elif sample.limited_by is None and self._measurement.is_unusual(sample):
+        elif self._may_grow_again(sample) and self._measurement.is_unusual(sample):
+            self._grew_again = sample.now
             self._restart(self._grow(self.number), sample)
         return self.number
 
@@ -139,6 +142,9 @@ class AutoConcurrency:
         self._search = search
         self._measurement = next(search)
         self._measurement.begin(sample)
+
+    def _may_grow_again(self, sample: Sample) -> bool:
+        return sample.limited_by is None and sample.now - self._grew_again >= GROW_AGAIN
 
     def _finish_measurement(self, throughput: float, sample: Sample) -> None:
         done = self._measurement
