@@ -40,13 +40,17 @@ TYPED = st.one_of(NASTY_TEXTS, st.text(max_size=30), NUMBERS, st.text("012345678
 @example("999999999999999P")
 @example("١٢M")
 @example("1e999")
+@example("8:00,1M sun-20:00,off")
 def test_any_size_and_rate_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert 0 <= parse_size(text) < 2**110
     with contextlib.suppress(UsageError):
         assert 0 <= parse_rate(text) < 2**110
     limit = read_limit(text)
-    assert limit is None or isinstance(limit, FieldError) or limit > 0
+    if isinstance(limit, str):
+        assert read_limit(limit) == limit, "a timetable in its usual notation"
+    else:
+        assert limit is None or isinstance(limit, FieldError) or limit > 0
 
 
 @bounded(250)
