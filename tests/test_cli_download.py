@@ -53,8 +53,8 @@ class Command:
     """Runs `era5dl` with the server's address and a separate state folder in the environment."""
 
     def __init__(self, endpoint_url: str, state: Path) -> None:
-        ours = ("ERA5DL_", "PYTHONUNBUF")  # settings of the user, and variables that change Python's buffering
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        dropped_prefixes = ("ERA5DL_", "PYTHONUNBUF")  # the user's settings, and changes of Python's buffering
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(dropped_prefixes)}
         self.environ = clean | {
             "ERA5DL_ENDPOINT_URL": endpoint_url,
             "ERA5DL_STATE_DIR": str(state),
@@ -121,7 +121,9 @@ def wait_for(process: subprocess.Popen[str], event: str, **fields: object) -> di
     raise AssertionError(f"no {event}")
 
 
-def test_a_second_download_fetches_nothing(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+def test_a_download_is_complete_and_a_second_one_fetches_nothing(
+    era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     first = era5dl("download", *WEEK, "--out", out)
     assert first.returncode == 0, first.stderr
@@ -134,7 +136,7 @@ def test_a_second_download_fetches_nothing(era5dl: Command, objects: Mapping[str
 
     again = era5dl("download", *WEEK, "--out", out, "--quiet")
     assert again.returncode == 0
-    assert again.stderr.splitlines() == [again.stderr.strip()]
+    assert len(again.stderr.splitlines()) == 1
     assert "nothing had to be downloaded" in again.stderr
 
     known = only(records(era5dl("sessions", "--json").stdout), "known-session")
@@ -209,7 +211,7 @@ def test_a_disk_without_enough_space_is_an_error(era5dl: Command, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
 def test_an_interrupted_download_is_resumed(
     era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path, number: signal.Signals
@@ -231,20 +233,21 @@ def test_an_interrupted_download_is_resumed(
     assert only(rest, "end")["exit_code"] == 130
     assert not (out / "cli/big.nc").exists()
 
-    era5dl.environ["ERA5DL_BUCKET"] = "elsewhere"  # the session knows better
+    era5dl.environ["ERA5DL_BUCKET"] = "elsewhere"  # must be ignored: a session keeps its own bucket
     assert era5dl("resume", "zzz").returncode == 3
     resumed = era5dl("resume", session[:5] if number is signal.SIGINT else out, "--json", "--limit-rate", "0")
     assert resumed.returncode == 0, resumed.stderr
     assert ", not from Amazon." in resumed.stderr
     assert_all_there(out, objects, ["cli/big.nc", "cli/one.nc"])
-    came = only(records(resumed.stdout), "session")["done_bytes"]
+    resumed_bytes = only(records(resumed.stdout), "session")["done_bytes"]
     fetched = only(records(resumed.stdout), "summary")["fetched_bytes"]
-    assert came > 0
-    assert came + fetched <= len(objects["cli/big.nc"]) + 1 + 65_536
+    assert resumed_bytes > 0
+    # No byte on disk is fetched again; a worker may receive up to 64 KiB that another worker has just taken over
+    assert resumed_bytes + fetched <= len(objects["cli/big.nc"]) + len(objects["cli/one.nc"]) + 65_536
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
 @pytest.mark.parametrize("command", ["plan", "resume", "verify"])
 def test_an_interrupt_does_not_wait_for_a_silent_server(era5dl: Command, tmp_path: Path, command: str) -> None:
     out = tmp_path / "out"
@@ -253,7 +256,7 @@ def test_an_interrupt_does_not_wait_for_a_silent_server(era5dl: Command, tmp_pat
         assert era5dl("download", "--keys-file", keys, "--out", out).returncode == 0
     if command == "resume":
         (out / "cli/big.nc").unlink()
-    if command == "verify":  # it asks only about a file that does not match
+    if command == "verify":  # verify sends a request only for a file that does not match
         with (out / "cli/big.nc").open("r+b") as file:
             file.write(b"spoilt")
     words = ("--keys-file", keys) if command == "plan" else (out,)
@@ -261,19 +264,19 @@ def test_an_interrupt_does_not_wait_for_a_silent_server(era5dl: Command, tmp_pat
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with era5dl.started(command, *words, "--endpoint-url", endpoint) as process:
             silent.settimeout(30)
-            connection, _ = silent.accept()  # it asks, and no answer will come
+            connection, _ = silent.accept()  # the request arrives and is never answered
             with connection:
                 connection.recv(1)
                 process.send_signal(signal.SIGINT)
                 asked = time.monotonic()
-                said = process.communicate(timeout=30)[1]
-        assert process.returncode == 130, said
+                stderr = process.communicate(timeout=30)[1]
+        assert process.returncode == 130, stderr
         assert time.monotonic() - asked < 2
-        assert "Traceback" not in said
+        assert "Traceback" not in stderr
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
 def test_a_second_signal_ends_the_process_at_once(era5dl: Command, tmp_path: Path) -> None:
     """The process is suspended until both signals have arrived, so that it cannot react to the first."""
     words = ("download", "--keys-file", key_list(tmp_path, "cli/big.nc"), "--out", tmp_path / "out", "--json")
@@ -296,10 +299,10 @@ def test_a_closed_stdout_stops_the_download(era5dl: Command, tmp_path: Path) -> 
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        said = process.stderr.read()
+        stderr = process.stderr.read()
         assert process.wait(timeout=30) == 130
-    assert "Traceback" not in said
-    assert "BrokenPipe" not in said
+    assert "Traceback" not in stderr
+    assert "BrokenPipe" not in stderr
 
 
 @pytest.mark.slow
@@ -308,7 +311,8 @@ def test_verify_finds_damage_and_repair_fixes_it(era5dl: Command, objects: Mappi
     keys = key_list(tmp_path, "cli/big.nc", "cli/one.nc", "cli/gone.nc")
     assert era5dl("download", "--keys-file", keys, "--out", out).returncode == 1  # one is missing in the bucket
     fine = era5dl("verify", out)
-    assert (fine.returncode, fine.stdout.splitlines()[-1][:29]) == (0, "2 files, 15.7 MB: 2 verified;")
+    assert fine.returncode == 0
+    assert fine.stdout.splitlines()[-1].startswith("2 files, 15.7 MB: 2 verified;")
 
     big = bytearray(objects["cli/big.nc"])
     big[PART + 1000] ^= 1

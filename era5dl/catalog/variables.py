@@ -49,7 +49,7 @@ class Variable:
 
 @cache
 def variables() -> tuple[Variable, ...]:
-    """Return all variables, sorted by product, table and number."""
+    """Return all variables in the order of variables.csv (product, table, param)."""
     by_prefix = {product.prefix: product for product in products()}
     return tuple(
         Variable(

@@ -9,7 +9,7 @@ from era5dl.engine.events import WAITING_STATES, Event, FileDone, Outcome, State
 from era5dl.engine.progress import FileState
 
 REPEAT_AFTER = 60.0  # seconds after which a recurring wait is reported again
-CHECKED_EARLIER = "they were checked in an earlier run"  # used if the reason is not known, since it is not stored
+CHECKED_EARLIER = "checked in an earlier run"  # used if the reason is not known, since it is not stored
 
 
 class EventFilter:

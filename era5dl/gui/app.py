@@ -138,7 +138,7 @@ class App:
             menu=lambda: self.actions.show_menu(),
             help=lambda: self.actions.show_help(),
             settings=lambda: self.actions.show_settings(),
-            theme=lambda: self.actions.switch_theme(),
+            toggle_theme=lambda: self.actions.switch_theme(),
             language=lambda code: self.controllers.preferences.choose_language(code),
         )
 

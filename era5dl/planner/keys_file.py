@@ -1,6 +1,7 @@
 """Parses a --keys-file: one object per line, by its key or by its URL.
 
-The file may be a device or a pipe that never ends. So it is read line by line, and only up to a maximum of lines.
+The file may be a device or a pipe that never ends. So it is read line by line, and at most as many
+lines as a plan may have objects.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def read_keys(source: str | bytes | io.BufferedReader, settings: Settings | None
     settings: the bucket and the endpoint that URLs must belong to. Raises UsageError for a line that is not valid,
     OSError if the file cannot be read.
     """
-    where = settings or Settings()
+    expected = settings or Settings()
     keys: dict[str, None] = {}
     for number, line in _lines(_as_reader(source)):
         text = line.strip()
@@ -44,7 +45,7 @@ def read_keys(source: str | bytes | io.BufferedReader, settings: Settings | None
             text = text[1:-1].strip()
         if "\0" in text:
             raise _line_error(number, "contains a null character", "Save the list as UTF-8 text.")
-        keys[_key_of_url(text, number, where) if _SCHEME.match(text) else text] = None
+        keys[_key_of_url(text, number, expected) if _SCHEME.match(text) else text] = None
     return list(keys)
 
 
@@ -55,7 +56,8 @@ def _as_reader(source: str | bytes | io.BufferedReader) -> io.BufferedReader:
 
 
 def _lines(file: io.BufferedReader) -> Iterator[tuple[int, str]]:
-    """Yield the lines with their numbers, from 1. Raises UsageError if there are more than MAX_OBJECTS."""
+    """Yield the lines with their numbers, from 1. Raises UsageError if there are more lines than a plan may have
+    objects."""
     is_utf16 = file.peek(2)[:2] in _UTF_16
     text = io.TextIOWrapper(file, "utf-16", newline="\n") if is_utf16 else None
     total = 0
@@ -84,23 +86,23 @@ def _lines(file: io.BufferedReader) -> Iterator[tuple[int, str]]:
             text.detach()  # the caller closes the file
 
 
-def _key_of_url(url: str, number: int, where: Settings) -> str:
+def _key_of_url(url: str, number: int, expected: Settings) -> str:
     """Return the key of the object with this URL. Raises UsageError unless it is an object of the bucket."""
     if url[:5].lower() == "s3://":
         bucket, _, key = url[5:].partition("/")  # never percent-encoded
     else:
-        bucket, key = _bucket_and_key(url, number, where)
-    if bucket != where.bucket:
+        bucket, key = _bucket_and_key(url, number, expected)
+    if bucket != expected.bucket:
         if not bucket:
-            raise _line_error(number, "names no bucket", f"Write s3://{where.bucket}/ and the object's key.")
-        problem = f"is of the bucket “{bucket[:100]}”, not of {where.bucket}"
+            raise _line_error(number, "names no bucket", f"Write s3://{expected.bucket}/ and the object's key.")
+        problem = f"names the bucket “{bucket[:100]}”; this download uses {expected.bucket}"
         raise _line_error(number, problem, "Specify that bucket with --bucket, or remove the line.")
     if not key:
         raise _line_error(number, "names a bucket and no object", "Add the object's key.")
     return key
 
 
-def _bucket_and_key(url: str, number: int, where: Settings) -> tuple[str, str]:
+def _bucket_and_key(url: str, number: int, expected: Settings) -> tuple[str, str]:
     """Return the bucket and the key of an http(s) URL. The bucket may be in the host name or in the path."""
     try:
         parts = urlsplit(url)
@@ -123,14 +125,14 @@ def _bucket_and_key(url: str, number: int, where: Settings) -> tuple[str, str]:
     amazon = _AMAZON.fullmatch(parts.hostname or "")
     if amazon is not None:
         return (amazon["bucket"], path) if amazon["bucket"] else (head, rest)
-    if where.endpoint_url:
-        server = urlsplit(where.endpoint_url)
+    if expected.endpoint_url:
+        server = urlsplit(expected.endpoint_url)
         if host == _host(server):
             head, _, rest = path.removeprefix(server.path.strip("/")).lstrip("/").partition("/")
             return head, rest
-        if host == f"{where.bucket}.{_host(server)}":
-            return where.bucket, path
-    raise _line_error(number, f"is of another server, {host[:100]}", "Specify that server with --endpoint-url.")
+        if host == f"{expected.bucket}.{_host(server)}":
+            return expected.bucket, path
+    raise _line_error(number, f"names another server, {host[:100]}", "Specify that server with --endpoint-url.")
 
 
 def _host(parts: SplitResult) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from era5dl.catalog.keys import Key
+from era5dl.catalog.keys import KeyParts
 from era5dl.subset.geometry import expected_geometry
 from era5dl.subset.ranges import select_elements
 from era5dl.subset.selection import Subset
@@ -31,7 +31,7 @@ class Estimate:
         return self.fetched < 0.95 * self.size
 
 
-def estimate(key: Key, size: int, subset: Subset) -> Estimate:
+def estimate(key: KeyParts, size: int, subset: Subset) -> Estimate:
     """Return the estimate for the file with this key, of `size` bytes. Raises BadSelection when nothing is selected."""
     if subset.is_everything:
         return Estimate(size, size, size)

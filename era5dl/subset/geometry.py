@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from era5dl.catalog import Cadence
-from era5dl.catalog.keys import Key
+from era5dl.catalog.keys import KeyParts
 from era5dl.hdf5 import Index, UnsupportedLayout, Variable
 from era5dl.hdf5.filters import SUPPORTED
 from era5dl.subset.grid import Grid
@@ -49,7 +49,7 @@ class Geometry:
         return (len(self.times), *([len(middle)] if middle else []), *self.grid.shape)
 
 
-def expected_geometry(key: Key) -> Geometry:
+def expected_geometry(key: KeyParts) -> Geometry:
     """Return what a file with this key contains if it is like the others of its product."""
     cadence, levels = key.product.cadence, key.product.levels_hpa
     rows, columns = round(180 / _STEP) + 1, round(360 / _STEP)
@@ -72,7 +72,7 @@ def expected_geometry(key: Key) -> Geometry:
     )
 
 
-def read_geometry(index: Index, key: Key) -> tuple[Geometry, Variable]:
+def read_geometry(index: Index, key: KeyParts) -> tuple[Geometry, Variable]:
     """Return the geometry of the file with this index and key, and its data variable.
 
     Raises UnsupportedLayout when it is not like the others of its product.
@@ -111,13 +111,13 @@ def hours_since_1900(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(hours=1)
 
 
-def _dimensions(key: Key) -> tuple[str, ...]:
+def _dimensions(key: KeyParts) -> tuple[str, ...]:
     if key.product.cadence is Cadence.HALF_MONTH:
         return (_INITIAL, _AHEAD, "latitude", "longitude")
     return ("time", *(["level"] if key.product.levels_hpa else []), "latitude", "longitude")
 
 
-def _times(key: Key) -> tuple[int, ...]:
+def _times(key: KeyParts) -> tuple[int, ...]:
     """Return the times of the first dimension: every hour, or initial times of forecasts up to 12 hours before END."""
     start, end = hours_since_1900(key.start), hours_since_1900(key.end)
     if key.product.cadence is Cadence.HALF_MONTH:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 
-from era5dl.catalog.keys import Key
+from era5dl.catalog.keys import KeyParts
 from era5dl.errors import BadSelection
 from era5dl.hdf5 import Chunk, Index, Variable
 from era5dl.ranges import Range
@@ -25,7 +25,7 @@ GAP = 64 * 1024
 class FileSubset:
     """A subset of one file: the elements and the chunks that contain them, in the order of their origins."""
 
-    key: Key
+    key: KeyParts
     index: Index
     subset: Subset
     geometry: Geometry
@@ -80,7 +80,7 @@ class Elements:
         return {(*place, *tile) for place in outer for tile in inner}
 
 
-def plan_file(index: Index, key: Key, subset: Subset) -> FileSubset:
+def plan_file(index: Index, key: KeyParts, subset: Subset) -> FileSubset:
     """Return what a subset needs of the file with this index and key.
 
     Raises BadSelection when nothing is selected, UnsupportedLayout for a file that has to be fetched whole.

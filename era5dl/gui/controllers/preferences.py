@@ -112,7 +112,7 @@ class PreferencesController(Controller):
             text = _("Demo: a bucket on this computer")
         elif current.endpoint_url or current.bucket != Settings().bucket:
             text = f"{strip_credentials(current.endpoint_url)}/{current.bucket}".lstrip("/")
-        self._header.show_where(text)
+        self._header.show_server(text)
 
     def _use_theme(self, name: str) -> None:
         self._theme.use(PALETTES[name])

@@ -22,7 +22,7 @@ class HeaderCallbacks:
     menu: Callable[[], object]
     help: Callable[[], object]
     settings: Callable[[], object]
-    theme: Callable[[], object]
+    toggle_theme: Callable[[], object]
     language: Callable[[str], object]
 
 
@@ -34,13 +34,13 @@ class Header(ttk.Frame):
         self._theme, self._callbacks = theme, callbacks
         px = theme.px
         follow(ttk.Label(self, style="Page.Title.TLabel"), text=lambda: _("ERA5 Downloader")).pack(side="left")
-        self._where = ttk.Label(self, style="Page.Muted.TLabel")
-        self._where.pack(side="left", padx=px(12), anchor="s", pady=(0, px(3)))
+        self._server = ttk.Label(self, style="Page.Muted.TLabel")
+        self._server.pack(side="left", padx=px(12), anchor="s", pady=(0, px(3)))
         self._menu = self._button("menu", callbacks.menu, lambda: _("Menu"))
         self._help = self._button("help", callbacks.help, lambda: _("Help"))
         self._settings = self._button("gear", callbacks.settings, lambda: _("Settings"))
         self._dark = ToggleSwitch(
-            self, theme, text="", value=theme.palette.dark, on_change=lambda _on: callbacks.theme(), on_page=True
+            self, theme, text="", value=theme.palette.dark, on_change=lambda _on: callbacks.toggle_theme(), on_page=True
         )
         self._dark.pack(side="right", padx=(px(12), px(12)))
         follow(self, lambda: self._dark.set_texts(_("Dark")))
@@ -62,9 +62,9 @@ class Header(ttk.Frame):
 
     # --- interface
 
-    def show_where(self, text: str) -> None:
-        """Show the bucket, if it is not the default one."""
-        self._where.configure(text=text)
+    def show_server(self, text: str) -> None:
+        """Show this text beside the title: the server and bucket, or "" for the default ones."""
+        self._server.configure(text=text)
 
     def show_theme(self, dark: bool) -> None:
         """Show whether the dark palette is used."""

@@ -110,7 +110,7 @@ _NOT_VERIFIED = {
     NO_MD5: N_("The server's ETag is not an MD5."),
     UNKNOWN_PART_SIZE: N_("The server does not reveal the part sizes behind its MD5."),
     ETAG_MISMATCH: N_("The server's ETag looks like an MD5, but is not the MD5 of these data."),
-    CHECKED_EARLIER: N_("They were checked in an earlier run."),
+    CHECKED_EARLIER: N_("Checked in an earlier run."),
 }
 
 

@@ -11,7 +11,7 @@ from era5dl.formatting import format_size, format_speed
 from era5dl.gui.text import error_text, status_text
 from era5dl.gui.text.i18n import _, ngettext
 
-MOST_REASONS, MOST_NAMES = 2, 3  # shown for files that are not verified
+MAX_REASONS, MAX_NAMES = 2, 3  # shown for files that are not verified
 
 
 def ended_early(ended: RunEnded) -> str:
@@ -27,7 +27,7 @@ def stopped(last: Snapshot) -> str:
 
 
 def completed_with_failures(ended: RunEnded, failed: int) -> str:
-    """Return the summary of a run that has ended with `failed` failed files."""
+    """Return the summary of a run with failures. failed: number of files shown as failed, also from earlier runs."""
     text = ngettext("{n:,} file failed; it is shown in red.", "{n:,} files failed; they are shown in red.", failed)
     return f"{_complete_files(ended)} {text}"
 
@@ -39,21 +39,21 @@ def completed(ended: RunEnded, last: Snapshot, missing: int) -> str:
         took, rate = status_text.duration(last.elapsed), format_speed(last.fetched_bytes / last.elapsed)
         sentences.append(_("{bytes} in {time}, {speed}.", bytes=format_size(last.fetched_bytes), time=took, speed=rate))
     if missing:
-        sentences.append(ngettext("{n:,} is not on the server.", "{n:,} are not on the server.", missing))
+        sentences.append(ngettext("{n:,} file is not on the server.", "{n:,} files are not on the server.", missing))
     return " ".join(sentences)
 
 
 def not_verified_files(groups: Sequence[CheckedGroup]) -> str:
     """Return which files are checked but not verified, and why; "" if there are none."""
-    sentences = [not_verified_group(group.reason, group.keys, len(group.keys)) for group in groups[:MOST_REASONS]]
-    if rest := sum(len(group.keys) for group in groups[MOST_REASONS:]):
+    sentences = [not_verified_group(group.reason, group.keys, len(group.keys)) for group in groups[:MAX_REASONS]]
+    if rest := sum(len(group.keys) for group in groups[MAX_REASONS:]):
         sentences.append(ngettext("{n:,} more for other reasons.", "{n:,} more for other reasons.", rest))
     return " ".join(sentences)
 
 
 def not_verified_group(reason: str, keys: Sequence[str], number: int) -> str:
     """Describe `number` files that are checked but not verified for the same reason. keys: some of their keys."""
-    names = [key.rpartition("/")[2] for key in keys[:MOST_NAMES]]
+    names = [key.rpartition("/")[2] for key in keys[:MAX_NAMES]]
     why = status_text.not_verified_reason(reason)
     if not names:
         return ngettext(

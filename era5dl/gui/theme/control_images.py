@@ -22,15 +22,15 @@ def check_box(
     *,
     background: str | None,
     ring: str | None = None,
-    gap: float = 0,
+    space_right: float = 0,
 ) -> str:
     """Return the image of a check box.
 
     mark: "check", "minus" (some items of a group are checked) or "".  ring: colour of the focus ring, if it has one.
-    gap: empty space to the right, in unscaled pixels.
+    space_right: empty space to the right, in unscaled pixels.
     """
     side, margin, line = images.px(_SIDE + 2 * _RING), images.px(_RING), images.px(1)
-    width = side + round(gap * images.scale.factor)
+    width = side + round(space_right * images.scale.factor)
 
     def draw() -> Shape:
         unit = (side - 2 * margin) / _SIDE

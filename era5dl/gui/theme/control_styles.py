@@ -48,7 +48,7 @@ def buttons(builder: StyleBuilder, prefix: str, background: str) -> None:
         builder.element(
             f"{style}.bg",
             builder.box(background, rest, border),
-            ("disabled", builder.box(background, disabled, border and p.line)),
+            ("disabled", builder.box(background, disabled, p.line if border else None)),
             ("pressed", builder.box(background, press, border)),
             ("focus", "active", builder.box(background, hover, ring=p.accent, gap=filled)),
             ("focus", builder.box(background, rest, ring=p.accent, gap=filled)),
@@ -60,7 +60,7 @@ def buttons(builder: StyleBuilder, prefix: str, background: str) -> None:
         padding = (px(5), px(5)) if kind == "Icon." else (px(13), px(6))
         builder.style.configure(style, padding=padding, foreground=text, anchor="center", background=background)
         builder.style.map(style, foreground=[("disabled", p.faint)], background=[])
-    if not prefix:
+    if not prefix:  # an element is created once; both backgrounds use this one
         builder.element("Menubutton.arrow", builder.icon("down", 12), sticky="", width=px(24))
     inner = [
         ("Menubutton.arrow", {"side": "right", "sticky": "ns"}),
@@ -85,7 +85,7 @@ def fields(builder: StyleBuilder, prefix: str, background: str) -> None:
         sticky="nsew",
     )
     builder.nest(f"{prefix}TEntry", field, "Entry.padding", "Entry.textarea")
-    if not prefix:
+    if not prefix:  # composite fields are on cards only; the arrow is created once, for both backgrounds
         builder.nest("Field.TFrame", field)
         style.configure("Field.TFrame", background=background)
         builder.nest("Bare.TEntry", "Entry.padding", "Entry.textarea")
@@ -138,7 +138,7 @@ def _check_indicator(builder: StyleBuilder, name: str, background: str) -> None:
     p = builder.palette
 
     def box(mark: str, fill: str, edge: str, ring: str | None = None) -> str:
-        return check_box(builder.images, mark, fill, edge, p.on_accent, ring=ring, background=background, gap=6)
+        return check_box(builder.images, mark, fill, edge, p.on_accent, ring=ring, background=background, space_right=6)
 
     on, off = (p.accent, p.accent), (p.field, p.control)
     builder.element(
@@ -158,21 +158,20 @@ def _check_indicator(builder: StyleBuilder, name: str, background: str) -> None:
 
 def _switch_indicator(builder: StyleBuilder, name: str, background: str) -> None:
     p = builder.palette
-    knob = "#ffffff" if not p.dark else p.text
 
     def switch(on: bool, track: str, knob: str, ring: str | None = None) -> str:
         return toggle_switch(builder.images, on, track, knob, ring, background)
 
     builder.element(
         name,
-        switch(False, p.control, knob),
+        switch(False, p.control, p.knob),
         ("selected", "disabled", switch(True, p.faint, background)),
         ("disabled", switch(False, p.track, background)),
         ("selected", "focus", switch(True, p.accent, p.on_accent, p.accent)),
         ("selected", "active", switch(True, p.accent_hover, p.on_accent)),
         ("selected", switch(True, p.accent, p.on_accent)),
-        ("focus", switch(False, p.control, knob, p.accent)),
-        ("active", switch(False, p.muted, knob)),
+        ("focus", switch(False, p.control, p.knob, p.accent)),
+        ("active", switch(False, p.muted, p.knob)),
         sticky="w",
     )
 
@@ -180,7 +179,8 @@ def _switch_indicator(builder: StyleBuilder, name: str, background: str) -> None
 def segments(builder: StyleBuilder) -> None:
     """Segments.TFrame and the Segment.TRadiobutton inside it: a segmented control on a card."""
     p, px = builder.palette, builder.px
-    trough, chosen = p.stripe, p.press if p.dark else p.card
+    trough = p.stripe
+    chosen = p.press if p.dark else p.card
     builder.element("Segments.bg", builder.box(p.card, trough, p.border, radius=7), border=px(8), sticky="nsew")
     builder.nest("Segments.TFrame", "Segments.bg")
     builder.style.configure("Segments.TFrame", background=p.card)

@@ -30,6 +30,7 @@ class Palette:
     border: str  # of fields and buttons
     line: str  # separators
     control: str  # outline of an empty check box, track of a switch that is off
+    knob: str  # of a switch that is off
     track: str  # the empty part of a progress bar
     # emphasis
     accent: str
@@ -69,6 +70,7 @@ LIGHT = Palette(
     border="#ccd3de",
     line="#e3e7ee",
     control="#8792a5",
+    knob="#ffffff",
     track="#e2e7ee",
     accent="#2460e0",
     accent_hover="#1b52c8",
@@ -104,6 +106,7 @@ DARK = Palette(
     border="#3c4554",
     line="#2b323d",
     control="#778296",
+    knob="#e8ebf1",
     track="#323a47",
     accent="#5794ff",
     accent_hover="#75a8ff",

@@ -191,7 +191,7 @@ class CheckTree(ttk.Frame):
     def _paint(self) -> None:
         p = self._theme.palette
         images = {
-            state: check_box(self._theme.images, mark, *colours, p.on_accent, background=None, gap=6)
+            state: check_box(self._theme.images, mark, *colours, p.on_accent, background=None, space_right=6)
             for state, mark, colours in (
                 (True, "check", (p.accent, p.accent)),
                 (None, "minus", (p.accent, p.accent)),

@@ -24,7 +24,7 @@ from era5dl.gui.widgets.canvas_batch import CanvasBatch
 from era5dl.gui.widgets.chart_scale import Sample, runs, thin, ticks
 from era5dl.gui.widgets.text_fitter import TextFitter
 
-MOST_POINTS = 600
+MAX_POINTS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class LineChart(tk.Canvas):
 
     def _most(self) -> int:
         """Return the maximum number of points: more than one per two pixels would only make the line thicker."""
-        return min(MOST_POINTS, max(60, self._wide // 2)) if self._wide > 1 else MOST_POINTS
+        return min(MAX_POINTS, max(60, self._wide // 2)) if self._wide > 1 else MAX_POINTS
 
     def _x(self, instant: float) -> float:
         left, _, right, _ = self._plot

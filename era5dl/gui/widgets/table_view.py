@@ -18,6 +18,8 @@ from era5dl.gui.widgets.table_model import Column, Selection, TableModel, Viewpo
 from era5dl.gui.widgets.text_fitter import TextFitter
 from era5dl.gui.widgets.tooltip import Tooltip
 
+_LINE_SPACING = 10  # added to the height of a line of text, in unscaled pixels
+
 
 class TableView(ttk.Frame):
     """Header, visible rows and scrollbar. `VirtualTable` adds mouse and keyboard."""
@@ -40,7 +42,7 @@ class TableView(ttk.Frame):
         self._scrollbar_shows: tuple[float, float] | None = None
         self._empty = empty
         self._empty_shown: bool | None = None  # None: unknown, so it must be drawn again
-        self.row_height = theme.px(10) + scaling.line_height(self)
+        self.row_height = theme.px(_LINE_SPACING) + scaling.line_height(self)
         self.canvas = tk.Canvas(
             self,
             highlightthickness=0,
