@@ -144,6 +144,7 @@ def test_a_server_that_refuses_is_asked_for_what_it_gives() -> None:
     assert 18 <= course.control.number <= 20
     assert course.refused(30.0, 120.0) == 0
     assert course.speed(30.0, 120.0) >= 0.9 * 20 * 2 * MB
+    assert course.control.reason is Reason.REFUSED, "each connection still brought its full share"
 
 
 def test_a_server_that_refuses_everything_is_not_forgiven() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -73,6 +74,33 @@ def test_a_fixed_number_can_replace_the_automatic_one_and_back(fault_server: Fau
         assert run.engine.snapshot().workers == 3
         fault_server.link = Link()
         run.wait_for_end()
+    assert wrong_files(tmp_path, data) == []
+
+
+def test_a_fixed_number_wins_over_an_automatic_one_that_is_just_applied(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user chooses 3 between the moment when another number is found and the one when it is applied."""
+    data = furnish(fault_server, 8, 4 * MB)
+    fault_server.link = Link(speed=100_000)
+    chosen: list[threading.Thread] = []
+    with running(fault_server, tmp_path, workers="auto") as run:
+        monitor = run.engine._maintenance._concurrency
+        apply = monitor._set_workers
+
+        def choose_then_apply(number: int) -> None:
+            if not chosen:
+                chosen.append(threading.Thread(target=run.engine.set_workers, args=(3,)))
+                chosen[0].start()
+                chosen[0].join(0.5)
+            apply(number)
+
+        monkeypatch.setattr(monitor, "_set_workers", choose_then_apply)
+        run.wait_until(lambda: chosen and not chosen[0].is_alive())
+        time.sleep(0.5)
+        assert (run.engine.snapshot().workers, run.engine.snapshot().auto) == (3, False)
+        fault_server.link = Link()
+        assert run.wait_for_end().error == ""
     assert wrong_files(tmp_path, data) == []
 
 

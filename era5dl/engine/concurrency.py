@@ -176,7 +176,7 @@ class AutoConcurrency:
         factor, proportional, refused = 2, False, 0
         while self._remaining(throughput) >= TO_GROW:
             more = (number + refused) // 2 if refused else min(factor * number, self._most)
-            if more <= number or 0 < refused - number <= number // 5:
+            if more <= number or 0 < refused - number <= _tolerance(number):
                 break
             there = yield _Measurement(more, before=throughput)
             if not there:
@@ -232,9 +232,10 @@ class AutoConcurrency:
         return self._last.remaining / (measurement * max(throughput, 1.0))
 
     def _reason_for(self, number: int) -> Reason:
-        if number >= self._most:
-            return Reason.CEILING if self._most == self.ceiling else Reason.REFUSED
-        return Reason.NO_GAIN
+        if number >= self.ceiling:
+            return Reason.CEILING
+        is_below_refused = self._most < self.ceiling and self._most - number <= _tolerance(number)
+        return Reason.REFUSED if is_below_refused else Reason.NO_GAIN
 
 
 _Search = Generator["_Measurement", float, None]
@@ -296,6 +297,11 @@ class _Measurement:
 
 def _seconds(least: float, trips: int, sample: Sample) -> float:
     return max(least, trips * sample.round_trip)
+
+
+def _tolerance(number: int) -> int:
+    """Return how close to a number that was refused the search comes."""
+    return max(1, number // 5)
 
 
 def _throughput(first: Sample, last: Sample) -> float:

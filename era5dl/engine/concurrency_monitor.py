@@ -24,9 +24,9 @@ class ConcurrencyMonitor:
     def check(self, now: float) -> None:
         """Take a sample, and change the number of workers if another one is better. Does nothing for a fixed one."""
         run = self._run
-        if run.concurrency is None:
-            return
-        with run.lock:
+        with run.locked():  # to the end: the user may choose a fixed number at any time
+            if run.concurrency is None:
+                return
             sample = Sample(
                 now=now,
                 received=run.counters.fetched_bytes,
@@ -38,12 +38,12 @@ class ConcurrencyMonitor:
                 limited_by=self._limited_by(now),
             )
             number = run.concurrency.observe(sample)
-        if number != run.workers:
+            if number == run.workers:
+                return
             self._set_workers(number)
             if run.concurrency.backed_off:
-                with run.locked():
-                    run.throttle.forgive()
-                    run.notify_locked()
+                run.throttle.forgive()
+                run.notify_locked()
 
     def _limited_by(self, now: float) -> Reason | None:
         """Return what limits the speed, if it is not the network: a pause, the user's rate limit, or the processor."""
