@@ -28,8 +28,12 @@ class Canned:
         self._thread = threading.Thread(target=self._serve, name="canned", daemon=True)
 
     @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    @property
     def endpoint_url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Canned:
         self._thread.start()
