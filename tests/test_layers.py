@@ -23,7 +23,7 @@ FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"bucket.connect"},
     {"settings", "selection", "folder", "bucket.response_headers"},
     {"validation", "bucket.responses", "bucket.error_mapping", "planner", "demo", "subset"},
-    {"bucket.http_session", "locks"},
+    {"bucket.http_session", "locks", "subset.fetch"},
     {"bucket.get_object", "bucket.client"},
     {"bucket.fast_get"},
     {"bucket.s3", "session"},
@@ -234,6 +234,7 @@ IMPORT = "import importlib, json, sys; importlib.import_module(sys.argv[1]); pri
         "era5dl.session",
         "era5dl.subset.ranges",
         "era5dl.subset.estimate",
+        "era5dl.subset.fetch",
     ],
 )
 def test_importing_era5dl_loads_no_slow_module(module: str) -> None:

@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 
 from era5dl.catalog.keys import parse_key
 from era5dl.errors import BadSelection
-from era5dl.hdf5 import SparseBytes, read_index
+from era5dl.hdf5 import DamagedChunk, SparseBytes, read_index
 from era5dl.hdf5.attributes import DIMENSION_SCALE_ATTRIBUTES
-from era5dl.subset.decode import DamagedChunk
 from era5dl.subset.geometry import EPOCH
 from era5dl.subset.ranges import FileSubset, plan_file
 from era5dl.subset.selection import Area, Point, Subset

@@ -7,7 +7,7 @@ trees have no cycles, checksums must be right.
 """
 
 from era5dl.hdf5.attributes import Attribute
-from era5dl.hdf5.chunk_table import Chunk
+from era5dl.hdf5.chunk_table import Chunk, DamagedChunk
 from era5dl.hdf5.index import Index, first_ranges, read_index
 from era5dl.hdf5.messages import Datatype, Filter
 from era5dl.hdf5.sparse_bytes import DamagedFile, MissingBytes, SparseBytes, UnsupportedLayout
@@ -16,6 +16,7 @@ from era5dl.hdf5.variable import Variable
 __all__ = [
     "Attribute",
     "Chunk",
+    "DamagedChunk",
     "DamagedFile",
     "Datatype",
     "Filter",

@@ -37,6 +37,14 @@ class Chunk(NamedTuple):
         return self.offset, self.offset + self.size
 
 
+class DamagedChunk(DamagedFile):
+    """A chunk does not have its checksum or its size. range: its bytes in the file, to be fetched again."""
+
+    def __init__(self, chunk: Chunk, reason: str) -> None:
+        super().__init__(f"the chunk at {chunk.origin} is damaged: {reason}")
+        self.range = chunk.range
+
+
 def read_chunk_table(
     source: SparseBytes, superblock: Superblock, shape: tuple[int, ...], layout: Layout
 ) -> tuple[Chunk, ...]:

@@ -13,21 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from era5dl.hdf5 import Chunk, DamagedFile, Variable
+from era5dl.hdf5 import Chunk, DamagedChunk, DamagedFile, Variable
 from era5dl.hdf5.filters import DEFLATE, SHUFFLE, decode_chunk
-from era5dl.ranges import Range
 
 Indices = NDArray[np.intp]
 
 _STEP = 256 * 1024  # bytes that are inflated at a time
-
-
-class DamagedChunk(DamagedFile):
-    """A chunk does not have its checksum or its size. range: its bytes in the file, to be fetched again."""
-
-    def __init__(self, chunk: Chunk, reason: str) -> None:
-        super().__init__(f"the chunk at {chunk.origin} is damaged: {reason}")
-        self.range: Range = chunk.range
 
 
 def crop_chunk(
