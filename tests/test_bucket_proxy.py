@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 import traceback
 import urllib.request
 from base64 import b64encode
@@ -15,9 +16,11 @@ import pytest
 
 from era5dl import errors
 from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.connect import Connector
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.proxy import is_bypassed, parse_proxy, proxy_for
 from era5dl.bucket.s3 import S3Bucket
+from era5dl.bucket.tls_trust import TrustStore
 from era5dl.settings import Settings
 from tests.faultlab import Certificates, Fault, FaultServer, etag_of, make_certificates, pseudo_random
 from tests.runs import read_some, settings_for
@@ -308,6 +311,37 @@ def test_user_name_and_password_reach_the_proxy(server: FaultServer, scheme: str
         bucket = bucket_of(server, f"{scheme}://us%20er:p%40ss%3Aw%C3%B6rd%2F%25@{proxy.place}")
         assert fetched(bucket) == DATA
         bucket.drop_idle_connections()
+
+
+def test_the_timeout_is_for_all_addresses_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy answers for neither of two addresses: for the first one only after most of the timeout."""
+
+    class SlowSocks(Socks):
+        def talk(self, sock: socket.socket) -> None:
+            if self.taken == 1:
+                self.ended.wait(1.5)  # then the connection is closed, and the next address is tried
+            else:
+                self.ended.wait(60)
+
+    real = socket.getaddrinfo
+    found = [real(address, 443, type=socket.SOCK_STREAM)[0] for address in ("127.0.0.2", "127.0.0.3")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: found if host == NAME else real(host, *a, **k))
+    with SlowSocks() as proxy:
+        connector = Connector(parse_proxy(f"socks5://{proxy.place}", "a test"), TrustStore())
+        began = time.monotonic()
+        with pytest.raises(errors.Unreachable):
+            connector.connect(NAME, 443, 2.0)
+        assert time.monotonic() - began < 3.0
+        assert proxy.taken == 2
+
+
+def test_a_connection_to_a_proxy_has_the_full_timeout(server: FaultServer) -> None:
+    for made in (Http(), Socks()):
+        with made as proxy:
+            scheme = "http" if isinstance(made, Http) else "socks5h"
+            connector = Connector(parse_proxy(f"{scheme}://{proxy.place}", "a test"), TrustStore())
+            with connector.connect("127.0.0.1", server.port, 7.5) as sock:
+                assert sock.gettimeout() == 7.5
 
 
 def test_connections_through_socks_are_reused_and_have_keepalive(server: FaultServer) -> None:

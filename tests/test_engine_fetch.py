@@ -14,6 +14,7 @@ import pytest
 
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import ObjectInfo
+from era5dl.engine import fetch as fetch_module
 from era5dl.engine.events import ignore
 from era5dl.engine.fetch import MANY_WORKERS, WRITE_SIZE, fetch
 from era5dl.engine.run_state import RunState
@@ -130,6 +131,16 @@ def test_writes_are_smaller_with_many_workers(make_attempt: Callable[..., Attemp
     attempt.fetch(FakeBucket(16_384))
     assert WRITE_SIZE // 4 < max(stop - start for start, stop in attempt.part.written) <= WRITE_SIZE // 2
     assert attempt.content(1000, attempt.piece.stop) == DATA[1000 : attempt.piece.stop]
+
+
+@pytest.mark.parametrize(("workers", "size"), [(1, WRITE_SIZE), (MANY_WORKERS + 1, WRITE_SIZE // 2)])
+def test_buffers_are_smaller_with_many_workers(
+    make_attempt: Callable[..., Attempt], monkeypatch: pytest.MonkeyPatch, workers: int, size: int
+) -> None:
+    monkeypatch.setattr(fetch_module, "_buffer", fetch_module._ThreadBuffer())  # a new one, as in a new thread
+    attempt = make_attempt(workers=workers)
+    attempt.fetch(FakeBucket(16_384, whole=True))
+    assert len(fetch_module._buffer.data) == size
 
 
 def test_nothing_received_after_an_abort_is_written(attempt: Attempt) -> None:

@@ -59,13 +59,13 @@ class Abort:
         sock = self._socket
         if not isinstance(sock, sockets.socket):  # no socket, or TLS in TLS, whose buffer a selector cannot see
             return
-        give_up = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
             selector.register(sock, selectors.EVENT_READ)
             while not self._reason:
                 if (isinstance(sock, ssl.SSLSocket) and sock.pending()) or selector.select(SLICE):
                     return
-                if time.monotonic() > give_up:
+                if time.monotonic() > deadline:
                     raise TimeoutError("timed out")
 
     def _shut_down(self) -> None:

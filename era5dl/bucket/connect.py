@@ -32,31 +32,33 @@ class Connector:
         self._addresses = HappyEyeballs(accepted(keepalive_options()))
 
     def connect(self, host: str, port: int, timeout: float | None, abort: Abort | None = None) -> socket.socket:
-        """Return a socket that is connected to `host`, or to the HTTP proxy. timeout: seconds for all steps together.
+        """Return a socket with this timeout that is connected to `host`, or to the HTTP proxy.
 
-        Raises Stopped. Other errors are OSError without a proxy, and Unreachable, BucketRefused or Untrusted with one,
-        whose messages name the proxy.
+        timeout: seconds for all steps together, except for resolving the name of the host, which cannot be limited.
+        Raises Stopped and OSError; with a proxy also Unreachable, BucketRefused or Untrusted, whose messages name it.
         """
         proxy = self.proxy
-        host = host.strip("[]")  # as urllib3 writes an IPv6 address
+        host = host.strip("[]")  # urllib3 puts IPv6 addresses into brackets
         if proxy is None:
             return self._addresses.connect(host, port, timeout, abort)
-        give_up = float("inf") if timeout is None else time.monotonic() + timeout
+        targets = _targets(proxy, host, port)
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
         refused: Unreachable | None = None
-        for target in _targets(proxy, host, port):
+        for target in targets:
             try:
-                sock = self._addresses.connect(proxy.host, proxy.port, timeout, abort)
+                sock = self._addresses.connect(proxy.host, proxy.port, _seconds_until(deadline), abort)
             except (OSError, UnicodeError) as error:
                 raise self.proxy_error(error) from error
             if not proxy.is_socks:
+                sock.settimeout(timeout)
                 return sock
             from era5dl.bucket.socks_tunnel import open_tunnel
 
             try:
-                return open_tunnel(sock, proxy, target, port, timeout=timeout, give_up=give_up, abort=abort)
+                return open_tunnel(sock, proxy, target, port, timeout=timeout, deadline=deadline, abort=abort)
             except Unreachable as error:
                 refused = error
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 break
         raise refused or OSError("the name has no address")
 
@@ -79,8 +81,8 @@ class Connector:
 
 
 def keepalive_options(platform: str = sys.platform) -> list[SocketOption]:
-    """Return the socket options for TCP keepalive: probes after 30 s of silence and then every 10 s; after three lost
-    probes, or 60 s after sending without an acknowledgement, the connection counts as broken.
+    """Return the socket options for TCP keepalive: probes after 30 s of silence and then every 10 s. The connection
+    counts as broken after three lost probes, or when sent data is not acknowledged for 60 s.
 
     botocore's `tcp_keepalive` sets SO_KEEPALIVE only, with the first probe after two hours. That is useless behind a
     router that forgets a connection after five minutes.
@@ -105,6 +107,11 @@ def accepted(options: list[SocketOption]) -> list[SocketOption]:
     return taken
 
 
+def _seconds_until(deadline: float) -> float | None:
+    """Return the seconds until this time of the monotonic clock; None for infinity."""
+    return None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+
+
 def _targets(proxy: Proxy, host: str, port: int) -> list[str]:
     """Return the hosts to request from a proxy: the name, or its addresses if the proxy does not resolve names.
 
@@ -112,7 +119,7 @@ def _targets(proxy: Proxy, host: str, port: int) -> list[str]:
     """
     if proxy.scheme not in ("socks5", "socks4"):
         return [host]
-    families = {"socks4": socket.AF_INET}
-    found = socket.getaddrinfo(host, port, families.get(proxy.scheme, socket.AF_UNSPEC), socket.SOCK_STREAM)
+    family = socket.AF_INET if proxy.scheme == "socks4" else socket.AF_UNSPEC
+    found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
     in_order = sorted(found, key=lambda entry: entry[0] != socket.AF_INET)
     return list(dict.fromkeys(str(entry[4][0]) for entry in in_order))

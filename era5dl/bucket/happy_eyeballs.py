@@ -85,7 +85,7 @@ class _Race:
     def __init__(self, entries: Sequence[Entry], timeout: float | None, options: Sequence[SocketOption]) -> None:
         self._waiting = list(reversed(entries))
         self._options = options
-        self._give_up = float("inf") if timeout is None else time.monotonic() + timeout
+        self._deadline = float("inf") if timeout is None else time.monotonic() + timeout
         self._next_attempt_at = 0.0
         self._attempts: dict[socket.socket, Entry] = {}
         self._error = OSError("the name has no address")
@@ -133,9 +133,9 @@ class _Race:
     def _seconds_to_wait(self) -> float | None:
         """Return the seconds until the next attempt or the timeout; None if there is neither. Raises TimeoutError."""
         now = time.monotonic()
-        if now >= self._give_up:
+        if now >= self._deadline:
             raise TimeoutError("timed out")
-        until = min(self._give_up, self._next_attempt_at if self._waiting else self._give_up)
+        until = min(self._deadline, self._next_attempt_at if self._waiting else self._deadline)
         return None if until == float("inf") else max(0.0, until - now)
 
     def _finish(self, sock: Any, selector: selectors.BaseSelector) -> socket.socket | None:

@@ -72,13 +72,13 @@ def read_body(raw: Any, sock: socket.socket | None) -> bytes:
 def _read(raw: Any, sock: socket.socket | None, max_bytes: int, max_tags: int) -> bytes | None:
     """Return the rest of a urllib3 response; None, with the connection closed, if it must not be parsed."""
     received = io.BytesIO()  # returns its content without a copy
-    give_up = time.monotonic() + MAX_SECONDS
+    give_up_at = time.monotonic() + MAX_SECONDS
     with Deadline(FLOOR_SECONDS, f"a part of {FLOOR_BYTES} bytes of the response") as limit:
         limit.start(sock)
         due = FLOOR_BYTES
         while data := raw.read1(_READ_SIZE):
             received.write(data)
-            if received.tell() > max_bytes or time.monotonic() > give_up:
+            if received.tell() > max_bytes or time.monotonic() > give_up_at:
                 raw.close()
                 return None
             if received.tell() >= due:

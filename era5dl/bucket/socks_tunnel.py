@@ -18,18 +18,21 @@ _NOT_ALLOWED = "0x02"  # reply code for a connection that the proxy's rules forb
 class _Connected(socket.socket):
     """A connected socket in place of the one that PySocks would connect.
 
-    give_up: deadline for all reads together, on the monotonic clock. Without it a proxy that answers byte by byte could
-    delay the handshake for ever, since each byte restarts the socket's timeout.
+    deadline: for all reads together, on the monotonic clock. The timeout of the socket would not be enough: each byte
+    restarts it, so a proxy that answers byte by byte could delay the handshake for ever.
     """
 
-    give_up = float("inf")
+    deadline = float("inf")
 
     def connect(self, address: Any, /) -> None:
         """Do nothing: the socket is connected."""
 
-    def recv_into(self, *args: Any) -> int:  # which PySocks calls for each read
-        if time.monotonic() > self.give_up:
+    def recv_into(self, *args: Any) -> int:  # PySocks calls it for each read
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
             raise TimeoutError("timed out")
+        if remaining < float("inf"):
+            super().settimeout(remaining)
         return super().recv_into(*args)
 
 
@@ -44,18 +47,18 @@ def open_tunnel(
     port: int,
     *,
     timeout: float | None,
-    give_up: float,
+    deadline: float,
     abort: Abort | None,
 ) -> socket.socket:
     """Return a socket that is connected through the proxy to `host`, an address or a name that the proxy resolves.
 
-    sock: connected to the proxy; must not be used afterwards. timeout: set on the new socket, in seconds. give_up:
-    deadline on the monotonic clock. Raises Unreachable; BucketRefused if the proxy requires a login or forbids the
-    server.
+    sock: connected to the proxy; must not be used afterwards. timeout: of the new socket, in seconds. deadline: for
+    the handshake, on the monotonic clock. Raises Unreachable; BucketRefused if the proxy requires a login or forbids
+    the server.
     """
     kinds = {"5": socks.SOCKS5, "4": socks.SOCKS4}
     negotiation = _Negotiation(sock.family, sock.type, sock.proto, fileno=sock.detach())
-    negotiation.give_up = give_up
+    negotiation.deadline = deadline
     negotiation.settimeout(timeout)
     kind = kinds[proxy.scheme[5]]
     negotiation.set_proxy(kind, proxy.host, proxy.port, True, proxy.user or None, proxy.password or None)

@@ -20,7 +20,7 @@ from era5dl.errors import Interrupted, Stopped
 READ_SIZE = 1 << 20  # maximum of bytes per read; a read returns the bytes that have arrived
 WRITE_SIZE = 1 << 20  # bytes gathered for a write, so that TLS records of 16 KiB do not become one write each
 WRITE_EVERY = 0.05  # seconds after which the gathered bytes are written anyway, because a kill loses unwritten bytes
-MANY_WORKERS = 16  # with more workers, half of WRITE_SIZE is used to save memory
+MANY_WORKERS = 16  # with more workers, buffers have half of WRITE_SIZE to save memory
 MIN_SPEED_WINDOW = 30.0  # seconds spent waiting for the network before the speed is checked
 MIN_SPEED = 1024.0  # bytes per second; slower connections are ended
 WAIT_SLICE = 0.05  # seconds between checks for an abort while waiting for the rate limit
@@ -117,7 +117,8 @@ class PieceWriter:
         return WRITE_SIZE if self._run.workers <= MANY_WORKERS else WRITE_SIZE // 2
 
     def read_size(self) -> int:
-        """Return the maximum of bytes to read at once: few under a rate limit, which can only delay the next read."""
+        """Return the maximum of bytes to read at once: few under a rate limit, because the limit
+        cannot shorten a read, only delay the next one."""
         limit = self._run.rate_limit
         return READ_SIZE if limit.rate is None else limit.read_size(self._run.workers)
 
@@ -135,11 +136,17 @@ class PieceWriter:
 
 
 class _ThreadBuffer(threading.local):
-    """One buffer per thread. New buffers of different sizes for each attempt would fragment the heap, which costs tens
-    of MB in a long run."""
+    """One buffer per thread, of WRITE_SIZE, or half of it while no more has been needed. New buffers of different sizes
+    for each attempt would fragment the heap and cost tens of MB in a long run."""
 
     def __init__(self) -> None:
-        self.data = memoryview(bytearray(WRITE_SIZE))
+        self.data = memoryview(bytearray(WRITE_SIZE // 2))
+
+    def take(self, size: int) -> memoryview:
+        """Return the first `size` bytes of the buffer, at most WRITE_SIZE. Their content is undefined."""
+        if size > len(self.data):
+            self.data = memoryview(bytearray(WRITE_SIZE))
+        return self.data[:size]
 
 
 _buffer = _ThreadBuffer()
@@ -151,12 +158,12 @@ class _Attempt:
     def __init__(self, body: Body, piece: Piece, abort: Abort, writer: PieceWriter) -> None:
         self._body, self._piece, self._abort, self._writer = body, piece, abort, writer
         self._speed_check = MinimumSpeed()
-        self._waited = 0.0  # seconds that the last read took
+        self._last_wait = 0.0  # seconds that the last read took
 
     def skip(self, count: int) -> None:
         """Read and discard the next `count` bytes, which are on disk already."""
         while count:
-            received = self._read(_buffer.data[: min(count, self._writer.read_size())], count)
+            received = self._read(_buffer.take(min(count, self._writer.read_size(), self._writer.write_size())), count)
             self._writer.record_skipped(received)
             count -= received
             if delay := self._account(received):
@@ -165,7 +172,7 @@ class _Attempt:
     def receive(self) -> None:
         """Read to the end of the piece and write the received bytes."""
         piece, writer = self._piece, self._writer
-        gathered = _buffer.data[: max(min(piece.remaining, writer.write_size()), 1)]
+        gathered = _buffer.take(max(min(piece.remaining, writer.write_size()), 1))
         count = 0  # bytes in `gathered`
         # The first bytes of a large piece are written at once, so that the progress display shows activity
         written_at = 0.0 if piece.remaining > len(gathered) else time.monotonic()
@@ -186,9 +193,9 @@ class _Attempt:
 
     def _read(self, buffer: memoryview, missing: int) -> int:
         """Read at least one byte; return the number of bytes. missing: bytes still to be received, for the message."""
-        asked_at = time.monotonic()
+        started = time.monotonic()
         received = self._body.readinto(buffer)
-        self._waited = time.monotonic() - asked_at
+        self._last_wait = time.monotonic() - started
         if self._abort.reason:
             raise Stopped(self._abort.reason)
         if not received:
@@ -198,7 +205,7 @@ class _Attempt:
     def _account(self, received: int) -> float:
         """Count the bytes and check the speed. Return the seconds to wait before the next read."""
         delay = self._writer.record_received(received)
-        self._speed_check.add(received, self._waited)
+        self._speed_check.add(received, self._last_wait)
         return delay
 
 
@@ -209,7 +216,7 @@ class MinimumSpeed:
     """
 
     def __init__(self) -> None:
-        self._waited = 0.0
+        self._total_wait = 0.0
         self._count = 0
 
     def add(self, count: int, waited: float) -> None:
@@ -218,9 +225,9 @@ class MinimumSpeed:
         The error has `stalled` set, so that it counts as an attempt without a new byte. Otherwise the retry budget
         would never be used up.
         """
-        self._waited += waited
+        self._total_wait += waited
         self._count += count
-        if self._waited >= MIN_SPEED_WINDOW:
-            if self._count < MIN_SPEED * self._waited:
-                raise Interrupted(f"stalled: {self._count} bytes in {self._waited:.0f} s", stalled=True)
-            self._waited, self._count = 0.0, 0
+        if self._total_wait >= MIN_SPEED_WINDOW:
+            if self._count < MIN_SPEED * self._total_wait:
+                raise Interrupted(f"stalled: {self._count} bytes in {self._total_wait:.0f} s", stalled=True)
+            self._total_wait, self._count = 0.0, 0

@@ -154,17 +154,17 @@ class _Threads(Generic[T]):
             return self._on_error(index, error)
 
     def _with_retries(self, task: Callable[[], T]) -> T:
-        attempt, give_up = 0, inf
+        attempt, deadline = 0, inf
         while True:
             self._sleep(self._throttled_until - monotonic())
             try:
                 return task()
             except Era5Error as error:
                 attempt += 1
-                give_up = min(give_up, monotonic() + RETRY_PERIOD)
+                deadline = min(deadline, monotonic() + RETRY_PERIOD)
                 if error.reaction not in _RETRIED or attempt >= MAX_ATTEMPTS or _retry_after(error) > MAX_RETRY_AFTER:
                     raise
-                if monotonic() >= give_up and error.reaction is not Reaction.THROTTLE:
+                if monotonic() >= deadline and error.reaction is not Reaction.THROTTLE:
                     raise
                 delay = _delay(attempt, error)
                 throttled = error.reaction is Reaction.THROTTLE

@@ -117,12 +117,12 @@ def _update(change: Callable[[list[Entry]], list[Entry]]) -> None:
 
 
 def _acquire(path: Path) -> Lock:
-    give_up = time.monotonic() + _LOCK_TIMEOUT
+    deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
         try:
             return Lock.acquire(path)
         except Era5Error:  # noqa: PERF203
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
 

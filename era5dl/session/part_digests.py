@@ -78,11 +78,11 @@ def _read_offsets(file: BinaryIO) -> dict[bytes, int]:
     The file may contain anything. If it is too large, it is not used.
     """
     offsets: dict[bytes, int] = {}
-    give_up = time.monotonic() + _MAX_READ_TIME
+    deadline = time.monotonic() + _MAX_READ_TIME
     lines = offset = 0
     while line := file.readline(_MAX_LINE):
         lines += 1
-        if lines > _MAX_LINES or offset > _MAX_FILE_SIZE or (lines % 256 == 0 and time.monotonic() > give_up):
+        if lines > _MAX_LINES or offset > _MAX_FILE_SIZE or (lines % 256 == 0 and time.monotonic() > deadline):
             _log.warning("the record of MD5s is too large to be used; damaged files are fetched as a whole")
             return {}
         if (digest := _object_of_line(line)) is not None:

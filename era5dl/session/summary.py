@@ -50,10 +50,10 @@ class SessionSummary:
 def list_sessions(folder: Path) -> list[SessionSummary]:
     """Return the sessions of a folder, the one saved last first; an empty list if there are none."""
     home = Path(folder).absolute() / OWN_FOLDER
-    give_up = time.monotonic() + _MAX_READ_TIME
+    deadline = time.monotonic() + _MAX_READ_TIME
     found = []
     for session_id in _session_ids(home):
-        if time.monotonic() > give_up:
+        if time.monotonic() > deadline:
             break
         found.append(summary_of(home, session_id))
     return sorted(found, key=lambda summary: (summary.updated, summary.id), reverse=True)
