@@ -19,6 +19,7 @@ from era5dl.hdf5.filters import DEFLATE, SHUFFLE, decode_chunk
 Indices = NDArray[np.intp]
 
 _STEP = 256 * 1024  # bytes that are inflated at a time
+_INPUT = 64 * 1024  # bytes that are given to zlib at a time
 
 
 def crop_chunk(
@@ -64,21 +65,30 @@ def _inflate(data: Iterable[bytes], size: int, chunk: Chunk) -> Iterator[bytes]:
     inflater = zlib.decompressobj()
     total = 0
     try:
-        for piece in data:
-            while piece:
-                inflated = inflater.decompress(piece, _STEP)
-                piece = inflater.unconsumed_tail
+        for piece in _small_pieces(data):
+            rest: bytes | memoryview = piece
+            while rest:
+                inflated = inflater.decompress(rest, _STEP)
+                rest = inflater.unconsumed_tail
                 total += len(inflated)
                 if total > size or inflater.unused_data:
                     raise DamagedChunk(chunk, "it is too long")
                 yield inflated
-        rest = inflater.flush()
+        last = inflater.flush()
     except zlib.error as error:
         raise DamagedChunk(chunk, str(error)) from None
-    total += len(rest)
+    total += len(last)
     if total != size or not inflater.eof:
         raise DamagedChunk(chunk, "it is too long or too short")
-    yield rest
+    yield last
+
+
+def _small_pieces(data: Iterable[bytes]) -> Iterator[memoryview]:
+    """Yield the same bytes in small pieces: zlib copies the rest of a piece each time its output is limited."""
+    for piece in data:
+        view = memoryview(piece)
+        for at in range(0, len(view), _INPUT):
+            yield view[at : at + _INPUT]
 
 
 def _crop_planes(
