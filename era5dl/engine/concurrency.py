@@ -18,8 +18,9 @@ Hold. Now and then n is compared with a smaller or a larger number: A, B, A, so 
 decide. The larger one is kept if it brings enough, the smaller one if it loses less than 1 - `SAME_SPEED`: at equal
 speed fewer connections win, as a good neighbour on a shared line. The pause between comparisons doubles up to
 `LONGEST_PAUSE` while they change nothing, and there are none when little remains to be downloaded. When throughput
-leaves its usual range, the link has changed, and n grows again from where it is. This is also how a lossy link shows:
-connections are fast until their first loss, so that a few of them can fill the line at the beginning, and not later.
+leaves its usual range, the link has changed, and n grows again from where it is, at most once in `GROW_AGAIN` seconds.
+This is also how a lossy link shows: connections are fast until their first loss, so that a few of them can fill the
+line at the beginning, and not later.
 
 While something else limits the speed (the user's rate limit, the processor, a pause, the end of the plan), samples say
 nothing about the link, and n stays.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 860, 150, 56, 56, 34, 46
+WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 860, 150, 56, 56, 52, 46
 SPEED, NUMBER, INK, FAINT, GRID, GROUND = "#1a6fd4", "#d9541e", "#24292f", "#6a737d", "#e3e7eb", "#ffffff"
 
 
