@@ -20,9 +20,9 @@ import pytest
 from era5dl.errors import DiskFull, FolderUnusable, SessionBusy, SessionError
 from era5dl.locks import acquire
 from era5dl.locks import lock_file as lock_module
-from era5dl.locks.acquire import LockUnsupported, held_by_this_process
+from era5dl.locks.acquire import LockUnsupported
 from era5dl.locks.lock_file import LEASE, Lock, current_owner
-from era5dl.locks.owner import STALE_AFTER, Owner
+from era5dl.locks.owner import STALE_AFTER, Owner, held_by_this_process
 
 _THIS_PROCESS = Owner.this_process("0" * 16, kernel=False)
 SAME_KERNEL = {"host": _THIS_PROCESS.host, "boot": _THIS_PROCESS.boot, "pids": _THIS_PROCESS.pids}

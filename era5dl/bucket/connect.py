@@ -98,13 +98,13 @@ def keepalive_options(platform: str = sys.platform) -> list[SocketOption]:
 
 def accepted(options: list[SocketOption]) -> list[SocketOption]:
     """Return the options that this system accepts; any other one would make every connect fail."""
-    taken = []
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         for option in options:
             with contextlib.suppress(OSError):
-                trial.setsockopt(*option)
-                taken.append(option)
-    return taken
+                sock.setsockopt(*option)
+                found.append(option)
+    return found
 
 
 def _seconds_until(deadline: float) -> float | None:

@@ -1,4 +1,7 @@
-"""Maps the errors of botocore, urllib3 and sockets to `era5dl.errors`; none of them leaves this package.
+"""Maps errors of botocore, urllib3 and sockets to `era5dl.errors`, with the English texts for CLI, JSON and log.
+
+None of their errors leaves this package. Remedies are in `era5dl.errors`; the window has texts of its own, in
+`era5dl.gui.text.error_text`.
 
 The meaning of each class was found by experiment. Two results are surprising. If the process has no free file
 descriptors, the client raises EndpointConnectionError, or SSLError over TLS; so the error number of the root cause is

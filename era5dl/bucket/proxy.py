@@ -254,8 +254,8 @@ def login_required(proxy: Proxy) -> Era5Error:
 
 
 def _remedy(proxy: Proxy) -> str:
-    where = "the proxy in the settings" if proxy.source == SETTINGS else proxy.source
-    return f"Check that the proxy program is running and that {where} names the right host and port."
+    setting = "the proxy in the settings" if proxy.source == SETTINGS else proxy.source
+    return f"Check that the proxy program is running and that {setting} names the right host and port."
 
 
 def _one_line(error: BaseException) -> str:

@@ -54,23 +54,23 @@ class S3Bucket:
             self._send_get = FastGet(self._client, self._url, session, timeout)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        where = f"{self.name}/{prefix}"  # for messages; the prefix may be empty
-        with map_errors(where), map_parser_errors(where):
+        shown_prefix = f"{self.name}/{prefix}"  # for messages; the prefix may be empty
+        with map_errors(shown_prefix), map_parser_errors(shown_prefix):
             count = idle = 0
             previous: frozenset[str] = frozenset()
             for page in self._pages(prefix):
                 if "IsTruncated" not in page and page.get("Name") != self.name:
-                    raise BadResponse(f"{where}: the response is not a listing of this bucket")
+                    raise BadResponse(f"{shown_prefix}: the response is not a listing of this bucket")
                 found = [
                     object_info(entry["Key"], entry["Size"], entry.get("ETag", ""), entry.get("LastModified"))
                     for entry in page.get("Contents", [])
                 ]
                 if not all(obj.key.startswith(prefix) for obj in found):
-                    raise BadResponse(f"{where}: the listing has keys that were not requested")
+                    raise BadResponse(f"{shown_prefix}: the listing has keys that were not requested")
                 keys = frozenset(obj.key for obj in found)
                 count, idle = count + len(found), 0 if keys - previous else idle + 1
                 if count > MAX_OBJECTS or idle > MAX_IDLE_PAGES:
-                    raise BadResponse(f"{where}: the listing has no end")
+                    raise BadResponse(f"{shown_prefix}: the listing has no end")
                 previous = keys
                 yield from found
 

@@ -156,9 +156,9 @@ def _unknown(name: str, product: Product | None) -> UnknownName:
     ]
     near = dict.fromkeys(v.name for hit in closest_matches(bare, known) for v in _variable_names()[hit])
     names = [n for n in near if product is None or n.startswith(f"{product.name}/")][:5]
-    where = f"{product.name} has" if product else "There is"
+    subject = f"{product.name} has" if product else "There is"
     return UnknownName(
-        f"{where} no variable “{name}”.",
+        f"{subject} no variable “{name}”.",
         candidates=names,
         remedy=f"Did you mean {', '.join(names)}?" if names else "`era5dl variables TEXT` searches the catalogue.",
     )

@@ -123,10 +123,10 @@ def _moving(name: str, hours: NDArray[np.int64], strength: float) -> Field:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     factors, patterns = [], []
     for number in range(1, _WAVES + 1):
-        where = np.exp(-(((_NORTH - rng.uniform(-1.1, 1.1)) / 0.5) ** 2)) * strength / np.sqrt(number)
+        amplitude = np.exp(-(((_NORTH - rng.uniform(-1.1, 1.1)) / 0.5) ** 2)) * strength / np.sqrt(number)
         turn = 2.0 * np.pi * hours / rng.uniform(60.0, 240.0) + rng.uniform(0.0, 2.0 * np.pi)
         factors += [np.cos(turn), np.sin(turn)]
-        patterns += [np.sin(number * _EAST) * where, -np.cos(number * _EAST) * where]
+        patterns += [np.sin(number * _EAST) * amplitude, -np.cos(number * _EAST) * amplitude]
     return _product(np.stack(factors, axis=1), np.stack(patterns))
 
 

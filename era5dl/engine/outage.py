@@ -1,5 +1,7 @@
 """Outages: the network, the trust in the certificate or the disk fails for all workers, which wait until it recovers.
 
+What counts as an outage is decided by `era5dl.errors` (the reaction of each class) and `era5dl.engine.failures`.
+
 During a network outage a prober sends requests on behalf of all workers; nothing else is retried, and no file fails. It
 sends HEAD for a key of the plan, since a bucket may deny HeadBucket and still serve its objects. The outage ends with
 any response that S3 could give, even an error response.

@@ -147,8 +147,8 @@ class AccessDenials:
 class RetryRounds:
     """At the end of a run, files that failed for a temporary reason are retried in rounds.
 
-    The wait before each round is longer than before the previous one. There is no further round after one without
-    progress, which finished no file and received hardly any bytes. An object has only a few attempts in a round. Called
+    The wait before each round is longer than before the previous one. There is no further round after one that
+    finished no file and received hardly any bytes. An object has only a few attempts in a round. Called
     under the engine's lock; times are monotonic.
     """
 

@@ -29,29 +29,30 @@ _WINDOWS_BAD_NAME = {123, 206}  # ERROR_INVALID_NAME, ERROR_FILENAME_EXCED_RANGE
 
 def to_disk_error(exc: OSError, path: str | os.PathLike[str]) -> Era5Error:
     """Return the Era5Error for `exc`, which was raised by an operation on `path`."""
-    where = exc.filename if isinstance(exc.filename, str) else os.fspath(path)
+    shown = exc.filename if isinstance(exc.filename, str) else os.fspath(path)
     what = exc.strerror or type(exc).__name__
     if isinstance(exc, LinkLeadsOut):
         return UnsafeKey(
-            f"{where} is a link that leads out of {exc.root}",
+            f"{shown} is a link that leads out of {exc.root}",
             remedy="Remove the link, or download into another folder.",
         )
     if exc.errno in _NO_SPACE:
-        return DiskFull(f"no space left on the disk that holds {where} ({what})")
+        return DiskFull(f"no space left on the disk that holds {shown} ({what})")
     if exc.errno in _TOO_MANY_OPEN_FILES:
         return DiskError(
-            f"{where}: {what}", remedy="Use fewer workers, or raise the limit of open files (ulimit -n), then resume."
+            f"{shown}: {what}",
+            remedy="Use fewer workers, or raise the limit of open files (ulimit -n), then resume.",
         )
     if exc.errno == errno.EFBIG:
-        return FileTooLarge(f"{where} exceeds the maximum file size of this file system or your limit ({what})")
+        return FileTooLarge(f"{shown} exceeds the maximum file size of this file system or your limit ({what})")
     if exc.errno in (errno.ENOTDIR, errno.EEXIST):
         return UnsafeKey(
-            f"{where} cannot be created: a file exists where a folder is needed, or a folder where a file is ({what})",
+            f"{shown} cannot be created: a file exists where a folder is needed, or a folder where a file is ({what})",
             remedy="Move that file or folder away, or download into another folder.",
         )
     if exc.errno in _BAD_NAME or getattr(exc, "winerror", None) in _WINDOWS_BAD_NAME:
-        return UnsafeKey(f"{where} is not a possible file name on this disk ({what})")
-    return FolderUnusable(f"{where}: {what}")
+        return UnsafeKey(f"{shown} is not a possible file name on this disk ({what})")
+    return FolderUnusable(f"{shown}: {what}")
 
 
 class translate_disk_errors:

@@ -1,6 +1,7 @@
 """Acquires a lock file: with the operating system's file lock (flock) if supported, else by exclusive creation.
 
-`era5dl.locks.lock_file` explains why both are needed. All functions raise OSError if the disk fails.
+`era5dl.locks.lock_file` explains why both are needed, and `era5dl.locks.owner` decides whether a lock is stale. All
+functions raise OSError if the disk fails.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from pathlib import Path
 from era5dl.errors import SessionBusy
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.paths import LinkLeadsOut
-from era5dl.locks.owner import STALE_AFTER, Owner, read_lock_file, read_owner
+from era5dl.locks.owner import (
+    STALE_AFTER,
+    Owner,
+    held_by_this_process,
+    held_tokens,
+    is_stale,
+    read_lock_file,
+    read_owner,
+)
 from era5dl.validation import Malformed
 
 _BEING_WRITTEN = 60.0  # seconds; an unreadable lock file that is newer may still be being written
@@ -31,7 +40,6 @@ _UNSUPPORTED = {
     errno.EOPNOTSUPP,
     getattr(errno, "ENOTSUP", errno.EOPNOTSUPP),
 }
-held_tokens: set[str] = set()  # tokens of the locks that this process holds
 
 
 class LockUnsupported(OSError):
@@ -50,21 +58,6 @@ def acquire(path: Path, token: str) -> tuple[int, Owner]:
         if acquired is not None:
             return acquired
     raise SessionBusy(f"several programs are trying to lock {path} at once", remedy="Try again in a moment.")
-
-
-def held_by_this_process(token: str) -> bool:
-    """Return whether this process holds the lock with this token."""
-    return token in held_tokens
-
-
-def is_stale(owner: Owner, age: float) -> bool:
-    """Return whether a lock may be taken over from `owner`: its process is dead, or its heartbeat has stopped.
-
-    age: seconds since the last heartbeat, which counts only if the process cannot be examined.
-    """
-    if owner.token in held_tokens or owner.is_running:
-        return False
-    return owner.is_dead or age >= STALE_AFTER
 
 
 def try_lock(fd: int) -> bool:

@@ -33,8 +33,8 @@ from era5dl import thread_registry
 from era5dl.errors import OutOfThreads, SessionBusy, SessionError
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_folder_errors
-from era5dl.locks.acquire import acquire, held_tokens, is_stale
-from era5dl.locks.owner import STALE_AFTER, Owner, read_lock_file, read_owner
+from era5dl.locks.acquire import acquire
+from era5dl.locks.owner import STALE_AFTER, Owner, held_tokens, is_stale, read_lock_file, read_owner
 from era5dl.validation import Malformed
 
 HEARTBEAT_INTERVAL = 10.0  # seconds

@@ -27,9 +27,8 @@ from pathlib import Path
 
 from era5dl.errors import ClaimedElsewhere, Era5Error, SessionBusy
 from era5dl.folder.confined_path import ConfinedPath
-from era5dl.locks.acquire import held_by_this_process
 from era5dl.locks.lock_file import Lock
-from era5dl.locks.owner import STALE_AFTER, Owner, read_lock_file
+from era5dl.locks.owner import STALE_AFTER, Owner, held_by_this_process, read_lock_file
 from era5dl.validation import JsonObject, Malformed, open_regular_file, parse_json
 
 SUFFIX = ".claim"

@@ -1,4 +1,4 @@
-"""Lock owner: the process recorded in a lock file, and whether it is still alive.
+"""Lock owner: the process recorded in a lock file, whether it is still alive, and whether its lock is stale.
 
 A process number is valid only under the kernel that assigned it, and within one PID namespace. Two containers or two
 computers may have the same host name. So an owner records the boot id of its kernel and its PID namespace if the system
@@ -21,6 +21,7 @@ from era5dl.validation import JsonObject, Malformed, open_regular_file, parse_js
 STALE_AFTER = 60.0  # seconds without a heartbeat after which an owner whose process cannot be examined counts as dead
 _START_TOLERANCE = 2.0  # seconds; the start time of a process may seem to change when the clock is set
 _READ_LIMIT = 16 * 1024  # bytes
+held_tokens: set[str] = set()  # tokens of the locks that this process holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,21 @@ class Owner:
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
         return f"{self.program} (process {self.pid} on {self.host}, since {since})"
+
+
+def held_by_this_process(token: str) -> bool:
+    """Return whether this process holds the lock with this token."""
+    return token in held_tokens
+
+
+def is_stale(owner: Owner, age: float) -> bool:
+    """Return whether a lock may be taken over from `owner`: its process is dead, or its heartbeat has stopped.
+
+    age: seconds since the last heartbeat; used only if the process cannot be examined.
+    """
+    if owner.token in held_tokens or owner.is_running:
+        return False
+    return owner.is_dead or age >= STALE_AFTER
 
 
 def read_lock_file(path: Path) -> tuple[Owner | None, float]:

@@ -1,4 +1,4 @@
-"""Plan from keys: finds the objects of a list of keys, which may be any keys of the bucket.
+"""Plan from keys: finds the objects of a list of keys. Any keys of the bucket are possible.
 
 Keys are grouped by folder. For a folder with one requested key a HEAD request is sent. A folder with several is listed,
 with the prefix that its requested keys share. Such a listing can be huge (two keys in a folder of millions of objects).

@@ -110,7 +110,7 @@ def _bucket_and_key(url: str, number: int, expected: Settings) -> tuple[str, str
     except ValueError:  # an invalid port, an unclosed [
         host, parts = "", urlsplit("")
     if not host or "@" in parts.netloc or parts.scheme not in _PORTS:
-        raise _line_error(number, "is not the URL of an object", "Write only its key, which follows the bucket's name.")
+        raise _line_error(number, "is not the URL of an object", "Write only its key: what follows the bucket's name.")
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         raise _line_error(
             number,

@@ -1,4 +1,4 @@
-"""ETags: parses, compares and computes them; an ETag may be the MD5 of an object or of its upload parts.
+"""ETags: parses, compares and computes them, and guesses the part sizes behind the ETag of a multipart upload.
 
 The ETag of S3 is the MD5 of the object, or for a multipart upload the MD5 of its parts' MD5s, a hyphen and the number
 of parts. Other servers use other forms; nginx's "65920080-20000000" is a time and a size. A weak ETag in the form of an

@@ -1,4 +1,4 @@
-"""Origin check: a session may use another server than the settings, which is contacted only with the user's consent.
+"""Origin check: a session's server that differs from the settings is contacted only with the user's consent.
 
 A session is a file in a folder that may come from anybody: a colleague, an unpacked archive, or an attacker who wants
 this computer to contact a certain server. So the server of a session is contacted only if the settings have the same

@@ -1,4 +1,4 @@
-"""Bucket client of the window, which reuses its connections, and the user's consent to servers of sessions."""
+"""Bucket client of the window, whose connections are reused, and the user's consent to servers of sessions."""
 
 from __future__ import annotations
 

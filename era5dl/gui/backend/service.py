@@ -42,11 +42,11 @@ class BackendService:
 
     def poll(self, limit: int = 200) -> list[Message]:
         """Remove and return at most `limit` messages from the queue, the oldest first."""
-        taken: list[Message] = []
+        messages: list[Message] = []
         with contextlib.suppress(Empty):
-            while len(taken) < limit:
-                taken.append(self._messages.get_nowait())
-        return taken
+            while len(messages) < limit:
+                messages.append(self._messages.get_nowait())
+        return messages
 
     @property
     def safe_to_exit(self) -> bool:

@@ -141,40 +141,40 @@ class SettingsDialog(Dialog):
         px = self._theme.px
         label = ttk.Label(card)
         label.grid(row=2 * row, column=0, sticky="w", padx=(0, px(18)), pady=(px(5), 0))
-        place = ttk.Frame(card)
-        place.grid(row=2 * row, column=1, sticky="ew", pady=(px(5), 0))
-        control, get, set_value = self._create_control(place, field)
-        unit = ttk.Label(place, style="Muted.TLabel")
+        frame = ttk.Frame(card)
+        frame.grid(row=2 * row, column=1, sticky="ew", pady=(px(5), 0))
+        control, get, set_value = self._create_control(frame, field)
+        unit = ttk.Label(frame, style="Muted.TLabel")
         if field.unit:
             unit.pack(side="left", padx=(px(10), 0))
         below = ttk.Label(card, style="Small.TLabel", wraplength=px(_WIDTH), justify="left")
         below.grid(row=2 * row + 1, column=1, sticky="w", padx=(px(2), 0), pady=(px(1), px(5)))
         return _Line(field, label, control, unit, below, get, set_value)
 
-    def _create_control(self, place: ttk.Frame, field: Field) -> tuple[Any, Callable[[], Any], Callable[[Any], object]]:
+    def _create_control(self, frame: ttk.Frame, field: Field) -> tuple[Any, Callable[[], Any], Callable[[Any], object]]:
         theme = self._theme
         if field.kind is Kind.FLAG:
-            switch = ToggleSwitch(place, theme, text="", value=False, on_change=lambda _on: self._changed())
+            switch = ToggleSwitch(frame, theme, text="", value=False, on_change=lambda _on: self._changed())
             switch.pack(side="left")
             return switch, switch.get, switch.set
         if field.kind is Kind.WHOLE:
             least, most = BOUNDS[field.name]
-            number = NumberField(place, theme, value=int(least), least=int(least), most=int(most))
+            number = NumberField(frame, theme, value=int(least), least=int(least), most=int(most))
             number.pack(side="left")
             number.variable.trace_add("write", lambda *_names: self._changed())
             return number, number.variable.get, number.variable.set
         if field.kind is Kind.AUTO_WHOLE:
             least, most = BOUNDS[field.name]
-            box = AutoNumberField(place, value=int(least), least=int(least), most=int(most), usual=_USUAL)
+            box = AutoNumberField(frame, value=int(least), least=int(least), most=int(most), usual=_USUAL)
             box.pack(side="left")
             box.variable.trace_add("write", lambda *_names: self._changed())
             return box, box.variable.get, box.enter
         if field.kind is Kind.CHOICE:
-            return self._create_choice(place, field.name)
-        return self._create_entry(place, field)
+            return self._create_choice(frame, field.name)
+        return self._create_entry(frame, field)
 
-    def _create_choice(self, place: ttk.Frame, name: str) -> tuple[Any, Callable[[], Any], Callable[[Any], object]]:
-        box = ttk.Combobox(place, state="readonly", width=18)
+    def _create_choice(self, frame: ttk.Frame, name: str) -> tuple[Any, Callable[[], Any], Callable[[Any], object]]:
+        box = ttk.Combobox(frame, state="readonly", width=18)
         box.pack(side="left")
         box.bind("<<ComboboxSelected>>", lambda _event: self._changed(), add="+")
         values = CHOICES[name]
@@ -188,14 +188,14 @@ class SettingsDialog(Dialog):
 
         return box, get, set_value
 
-    def _create_entry(self, place: ttk.Frame, field: Field) -> tuple[Any, Callable[[], Any], Callable[[Any], object]]:
+    def _create_entry(self, frame: ttk.Frame, field: Field) -> tuple[Any, Callable[[], Any], Callable[[Any], object]]:
         width = {Kind.SECONDS: 9, Kind.SIZE: 9, Kind.RATE: 30}.get(field.kind)
         variable = tk.StringVar(self)
-        entry = ttk.Entry(place, textvariable=variable, width=width or 30)
+        entry = ttk.Entry(frame, textvariable=variable, width=width or 30)
         entry.pack(side="left", fill="none" if width else "x", expand=not width)
         variable.trace_add("write", lambda *_names: self._changed())
         if field.kind in (Kind.FOLDER, Kind.FILE):
-            choose = ttk.Button(place, style="Icon.TButton", command=lambda: self._choose(field, variable))
+            choose = ttk.Button(frame, style="Icon.TButton", command=lambda: self._choose(field, variable))
             self._theme.set_icon(choose, "folder", "muted", 16)
             choose.pack(side="left", padx=(self._theme.px(6), 0))
         return entry, variable.get, variable.set

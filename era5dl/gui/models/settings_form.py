@@ -167,14 +167,14 @@ def texts(preferences: Preferences) -> dict[str, Any]:
 def read(entered: Mapping[str, Any], before: Preferences) -> tuple[Preferences, dict[str, str]]:
     """Return the entered preferences, and the errors by field. A field with an error keeps its value from `before`."""
     errors: dict[str, str] = {}
-    made = before
+    result = before
     for name, field in FIELDS.items():
         if name in entered:
             try:
-                made = replace(made, **{name: _read(field, entered[name])})
+                result = replace(result, **{name: _read(field, entered[name])})
             except _FieldError as error:
                 errors[name] = str(error)
-    return made, errors
+    return result, errors
 
 
 class _FieldError(Exception):

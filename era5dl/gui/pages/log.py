@@ -175,14 +175,14 @@ class LogPage(ttk.Frame):
 
     def _drop_old(self) -> None:
         """Remove the lines that the log has dropped."""
-        gone = 0
-        while gone < len(self._numbers) and self._numbers[gone] < self._log.first:
-            gone += 1
-        if gone:
+        count = 0
+        while count < len(self._numbers) and self._numbers[count] < self._log.first:
+            count += 1
+        if count:
             self.text.configure(state="normal")
-            self.text.delete("1.0", f"{gone + 1}.0")
+            self.text.delete("1.0", f"{count + 1}.0")
             self.text.configure(state="disabled")
-            del self._numbers[:gone]
+            del self._numbers[:count]
 
     def _show_count(self) -> None:
         number = len(self._numbers)

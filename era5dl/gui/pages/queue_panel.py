@@ -193,11 +193,11 @@ class QueuePanel(Card):
 
     def _show_detail(self) -> None:
         """Show the key or the error of the selected file, or the number of selected files."""
-        many = len(self.table.selection)  # must be fast: called ten times a second, with up to 100,000 files
-        chosen = self.selected if many == 1 else []
+        selected = len(self.table.selection)  # must be fast: called ten times a second, with up to 100,000 files
+        chosen = self.selected if selected == 1 else []
         text, style = "", "Small.TLabel"
-        if many > 1:
-            text = ngettext("{n:,} file selected", "{n:,} files selected", many)
+        if selected > 1:
+            text = ngettext("{n:,} file selected", "{n:,} files selected", selected)
         elif chosen and chosen[0] < len(self._files.objects):
             file = self._files.file(chosen[0])
             text = file.key

@@ -63,5 +63,5 @@ class Tabs:
         self.notebook.select(self.pages.index(page))
 
     def _set_titles(self) -> None:
-        for place, text in enumerate((_("Download"), _("Sessions"), _("Diagnostics"), _("Log"))):
-            self.notebook.tab(place, text=text)
+        for index, text in enumerate((_("Download"), _("Sessions"), _("Diagnostics"), _("Log"))):
+            self.notebook.tab(index, text=text)

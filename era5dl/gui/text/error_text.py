@@ -1,4 +1,6 @@
-"""Texts for errors: what happened and what the user can do, for each class of `era5dl.errors`. No Tk in here.
+"""Texts of the window for errors: what happened and what the user can do, for each class of `era5dl.errors`. No Tk.
+
+The English texts for CLI, JSON and log are in `era5dl.bucket.error_mapping` and `era5dl.errors`.
 
 A test ensures that each class has a text. Hints refer to buttons and pages of the window.
 """

@@ -73,14 +73,14 @@ def make_fonts(root: tk.Misc) -> list[font.Font]:
     base = font.nametofont(TEXT, root=root)
     known = font.names(root)
     settings: Any = base.configure()
-    made: list[font.Font] = []
+    fonts: list[font.Font] = []
     for name, (times, weight) in _FONTS.items():
-        made.append(font.Font(root=root, name=name, exists=name in known))
+        fonts.append(font.Font(root=root, name=name, exists=name in known))
         bold: Any = weight
-        made[-1].configure(
+        fonts[-1].configure(
             family=settings["family"], size=round(settings["size"] * times) or settings["size"], weight=bold
         )
-    return made
+    return fonts
 
 
 def knows_chinese(root: tk.Misc) -> bool:

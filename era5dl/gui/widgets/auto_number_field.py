@@ -1,4 +1,4 @@
-"""Combo box for a whole number or "Auto", which shows the number that was found automatically: "Auto (23)"."""
+"""Combo box for a whole number or "Auto". It shows the number that was found automatically: "Auto (23)"."""
 
 from __future__ import annotations
 

@@ -23,26 +23,26 @@ def ticks(highest: float, lines: int = 4) -> list[float]:
     return [step * number for number in range(max(1, math.ceil(highest / step - 1e-9)) + 1)]
 
 
-def thin(samples: Sequence[Sample], most: int = 600) -> list[Sample]:
-    """Reduce to about `most` samples: the minimum and maximum of each interval, so that peaks are kept."""
-    if len(samples) <= most:
+def thin(samples: Sequence[Sample], limit: int = 600) -> list[Sample]:
+    """Reduce to about `limit` samples: the minimum and maximum of each interval, so that peaks are kept."""
+    if len(samples) <= limit:
         return list(samples)
-    per_part = len(samples) / (most // 2)
+    per_part = len(samples) / (limit // 2)
     kept: list[Sample] = []
-    for part in range(most // 2):
-        stretch = samples[round(part * per_part) : round((part + 1) * per_part)]
-        known = [(value, place) for place, (_, value) in enumerate(stretch) if value is not None]
-        places = {min(known)[1], max(known)[1]} if known else {0}
-        kept += [stretch[place] for place in sorted(places)]
+    for part in range(limit // 2):
+        interval = samples[round(part * per_part) : round((part + 1) * per_part)]
+        known = [(value, index) for index, (_, value) in enumerate(interval) if value is not None]
+        indices = {min(known)[1], max(known)[1]} if known else {0}
+        kept += [interval[index] for index in sorted(indices)]
     return kept
 
 
 def runs(samples: Sequence[Sample]) -> list[list[tuple[float, float]]]:
     """Split the samples at their gaps."""
     parts: list[list[tuple[float, float]]] = [[]]
-    for place, value in samples:
+    for at, value in samples:
         if value is not None:
-            parts[-1].append((place, value))
+            parts[-1].append((at, value))
         elif parts[-1]:
             parts.append([])
     return [part for part in parts if part]

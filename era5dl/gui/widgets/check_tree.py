@@ -143,8 +143,8 @@ class CheckTree(ttk.Frame):
             shown = self._keep is not None or group.id in self._open
             group_item = tree.insert("", "end", iid=f"g{number}", text=group.text, open=shown, tags=("group",))
             self._group_items[group_item] = group
-            for place, leaf in enumerate(leaves):
-                item = tree.insert(group_item, "end", iid=f"g{number}.{place}", text=leaf.text, values=(leaf.detail,))
+            for index, leaf in enumerate(leaves):
+                item = tree.insert(group_item, "end", iid=f"g{number}.{index}", text=leaf.text, values=(leaf.detail,))
                 self._leaves[item] = leaf
         self._room = 0
         self._fit()

@@ -60,8 +60,8 @@ class SegmentedControl(ttk.Frame):
 
     def _move(self, by: int) -> str:
         names = list(self._buttons)
-        place = min(len(names) - 1, max(0, names.index(self.get()) + by))
-        button = self._buttons[names[place]]
+        index = min(len(names) - 1, max(0, names.index(self.get()) + by))
+        button = self._buttons[names[index]]
         button.focus_set()
         button.invoke()
         return "break"

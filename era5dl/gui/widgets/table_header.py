@@ -89,7 +89,7 @@ class TableHeader:
         for number in reversed(range(len(least))):
             if self.columns[number].optional and sum(least) > width:
                 least[number] = wanted[number] = 0
-        widths = [max(wish, low) for wish, low in zip(wanted, least, strict=True)]
+        widths = [max(width, low) for width, low in zip(wanted, least, strict=True)]
         remaining = width - sum(widths)
         stretching = [number for number, column in enumerate(self.columns) if column.stretch]
         for number in stretching:
