@@ -1,7 +1,7 @@
 """Registry of background threads: stops all of them before the process exits.
 
 They are daemon threads, because one may be in a DNS lookup that cannot be interrupted. But a daemon thread that is in a
-TLS handshake while the exit handlers of C libraries run can crash the process, which loses its exit code. Therefore all
+TLS handshake while the exit handlers of C libraries run can crash the process and lose its exit code. Therefore all
 threads are asked to stop at the end, and are waited for up to a time limit.
 """
 

@@ -9,7 +9,7 @@ from era5dl.engine.concurrency import Reason, Sample
 from era5dl.engine.events import State
 from era5dl.engine.run_state import RunState
 
-SATURATED = 0.85  # of the rate limit, or of one CPU core, which the interpreter's lock makes the limit of this process
+SATURATED = 0.85  # of the rate limit, or of one CPU core: because of the interpreter's lock a process cannot use more
 MIN_CPU_TIME = 0.2  # seconds between two looks at the CPU
 
 

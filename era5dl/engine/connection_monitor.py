@@ -124,7 +124,7 @@ def clocks() -> tuple[float, float]:
     """Return a clock that stops during a suspend, and one that does not.
 
     Setting the system time affects neither of them on Linux. On other systems a change by more than CLOCK_JUMP looks
-    like a suspend, which costs some connections.
+    like a suspend; the engine then drops some connections for nothing.
     """
     awake = time.monotonic()
     boot = getattr(time, "CLOCK_BOOTTIME", None)

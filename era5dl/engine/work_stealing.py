@@ -21,7 +21,7 @@ MIN_STEAL = MIB // 16  # bytes; fewer are not worth a request
 MIN_GAIN = 0.5  # seconds that a split must save: it costs a request, and the connection of the split piece
 STALLED_SPEED = 1024.0  # bytes per second; a slower connection counts as stalled
 # After this number of stalled connections in a row for the same bytes, the next one is not replaced: it must end with
-# its own error, which counts as a failed attempt.
+# its own error, and so count as a failed attempt.
 MAX_SUPERSEDED = 2
 # Seconds before a connection is replaced if the new one has to fetch the whole object again (ranges are ignored)
 WHOLE_OBJECT_GRACE = 5.0

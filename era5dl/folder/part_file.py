@@ -59,7 +59,7 @@ class PartFile:
             self._ranges.restore(ranges)
 
     def synced(self, done: RangeSet) -> RangeSet:
-        """Return the synced part of the ranges `done`, which a power cut cannot destroy."""
+        """Return the synced part of the ranges `done`. A power cut cannot destroy these bytes."""
         return self._ranges.intersection(done)
 
     def acquire(self) -> None:

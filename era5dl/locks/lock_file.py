@@ -102,7 +102,7 @@ class Lock:
             self._touch_and_note(before)
 
     def ensure_held(self) -> None:
-        """Renew the lock if it may have been lost, which raises the errors of `renew`. Call this before each write."""
+        """Renew the lock if it may have been lost. Call this before each write. Raises the errors of `renew`."""
         if _seconds_since(self._renewed) > LEASE:
             self.renew()
 

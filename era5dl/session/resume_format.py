@@ -149,7 +149,7 @@ def _to_text(body: Mapping[str, Any]) -> str:
 
 
 def _request_to_json(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the request, which is informative only. A very long one is only in the plan file."""
+    """Return the request. It is informative only. A very long one is only in the plan file."""
     text = canonical_json(dict(request))
     if len(text) <= _MAX_REQUEST:
         return request

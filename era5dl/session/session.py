@@ -66,7 +66,7 @@ class Session:
         """Resume the session of this request in this folder, or create it. Creates the folder.
 
         The progress of an earlier run is kept for every object that has the same key, size and ETag in the plan.
-        Damaged files of an earlier run are renamed, which `notes` reports. Raises UsageError if the plan is too large,
+        Damaged files of an earlier run are renamed; `notes` lists them. Raises UsageError if the plan is too large,
         SessionBusy if another program holds the session, or a DiskError.
         """
         if len(plan.objects) + len(plan.missing) > MAX_OBJECTS:

@@ -1,7 +1,7 @@
 """Demo server of the window: creates the demo files in a child process, then serves them.
 
 The window opens without waiting for the files. They are created in a child process because that needs twice as much
-memory as the window itself, which the system gets back when the process ends.
+memory as the window itself. The system gets this memory back when the process ends.
 """
 
 from __future__ import annotations

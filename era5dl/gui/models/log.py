@@ -27,7 +27,7 @@ _log = logging.getLogger("era5dl")
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """number: sequence number among all lines ever added, by which a page knows new lines. when: seconds since 1970."""
+    """number: sequence number among all lines ever added; pages find new lines by it. when: seconds since 1970."""
 
     number: int
     when: float

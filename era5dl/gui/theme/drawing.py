@@ -174,7 +174,7 @@ def _segment(width: int, height: int, start: Point, end: Point, reach: float) ->
 
 
 def polygon(width: int, height: int, points: Sequence[Point], soft: float = 0.0) -> Layer:
-    """Return a filled polygon, enlarged by `soft` pixels, which rounds its corners."""
+    """Return a filled polygon, enlarged by `soft` pixels. The enlarging rounds its corners."""
     edges = [(a, b) for a, b in zip(points, (*points[1:], points[0]), strict=True)]
 
     def distance(x: float, y: float) -> float:
