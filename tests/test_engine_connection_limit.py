@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine import retry
 from era5dl.engine.events import FileFailed
 from era5dl.engine.rate_limit import Throttle
+from era5dl.planner import plan_keys
 from tests.faultlab import Fault, FaultServer, Link, pseudo_random
 from tests.faultlab.http import Request
-from tests.runs import running, wrong_files
+from tests.runs import running, settings_for, wrong_files
 
 WORKERS = 16
 
@@ -86,3 +88,13 @@ def test_a_connection_limit_reduces_the_number_of_requests(
         ran.wait_until(lambda: ran.engine.snapshot().allowed > most + 1)
         assert ran.wait_for_end().verified == 24
     assert wrong_files(tmp_path, objects) == []
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_planning_uses_as_many_connections_as_the_server_accepts(fault_server: FaultServer, most: int) -> None:
+    keys = [f"{n:02}/a.bin" for n in range(40)]
+    for key in keys:
+        fault_server.put(key, b"data")
+    fault_server.link = Link(most_connections=most, latency=0.02)
+    plan = plan_keys(keys, S3Bucket(settings_for(fault_server)))
+    assert [obj.key for obj in plan.objects] == keys

@@ -91,35 +91,13 @@ def request_head(host: str, target: str, headers: Mapping[str, str]) -> bytes:
 def send_over_open_connection(pool: Any, head: bytes) -> OpenConnectionResponse | None:
     """Send a request over an open connection of a urllib3 pool; return None if there is no open connection."""
     try:
-        connection = _take_connection(pool.pool)
+        connection = pool.pool.get(block=False)
     except (queue.Empty, AttributeError):  # all connections are in use, or the pool was closed: `pool.pool` is None
         return None
     if connection is not None and connection.sock is not None and not is_connection_dropped(connection):
         return OpenConnectionResponse(pool, connection, head)
     pool._put_conn(connection)  # only the HTTP session opens and reopens connections
     return None
-
-
-def _take_connection(idle: queue.LifoQueue[Any]) -> Any:
-    """Take an idle connection out of the pool; None if there are only empty slots.
-
-    urllib3's pool has one slot per allowed connection: an idle connection, or None. Slots in use are not in the queue.
-    Raises queue.Empty if all are in use.
-
-    The slot of a broken connection lies on top of the idle connections. If it were taken first, a new connection would
-    be opened although idle ones exist. With a limit on connections the server would then refuse further ones.
-    """
-    empty = 0
-    try:
-        while (connection := idle.get(block=False)) is None:
-            empty += 1
-    except queue.Empty:
-        if not empty:
-            raise
-        empty, connection = empty - 1, None
-    for _ in range(empty):
-        idle.put(None, block=False)
-    return connection
 
 
 class _Response(http.client.HTTPResponse):

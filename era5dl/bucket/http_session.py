@@ -8,6 +8,7 @@ limits of `era5dl.bucket.responses`, before botocore parses them.
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
 import ssl
 import threading
@@ -252,9 +253,24 @@ class _TLSConnection(_WatchedConnection, AWSHTTPSConnection):  # type: ignore[mi
         return secured
 
 
+class _OpenFirst(queue.LifoQueue[Any]):
+    """The free slots of a connection pool, one for each connection that may be opened. Slots with an open connection
+    are taken before empty ones.
+
+    The slot of a broken connection lies on top of the idle connections. If it were taken first, a new connection would
+    be opened although idle ones exist, and a server that limits connections would refuse it, again and again.
+    """
+
+    def _get(self) -> Any:
+        open_slots = (i for i in reversed(range(len(self.queue))) if getattr(self.queue[i], "sock", None) is not None)
+        return self.queue.pop(next(open_slots, -1))
+
+
 class _Pool(AWSHTTPConnectionPool):  # type: ignore[misc]
     ConnectionCls = _Connection
+    QueueCls = _OpenFirst
 
 
 class _TLSPool(AWSHTTPSConnectionPool):  # type: ignore[misc]
     ConnectionCls = _TLSConnection
+    QueueCls = _OpenFirst

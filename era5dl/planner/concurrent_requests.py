@@ -5,6 +5,9 @@ tenth of a second, even if a thread is in a DNS look-up, which cannot be interru
 
 The retry policy differs from that of the engine (`era5dl.engine.retry`), which waits until an outage is over. Here a
 user is waiting, so errors are reported after a few attempts, or at once if the server asks for a long delay.
+
+Some servers and proxies accept only a few connections and close the others. A thread whose connections are closed
+before a response leaves its task to the remaining threads.
 """
 
 from __future__ import annotations
@@ -13,13 +16,13 @@ import random
 from collections.abc import Callable, Sequence
 from math import inf
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Generic, TypeVar
 
 from era5dl import thread_registry
 from era5dl.bucket.cancellation import Abort, abortable_by
-from era5dl.errors import Era5Error, OutOfThreads, Reaction, ServerBusy, Stopped
+from era5dl.errors import Era5Error, OutOfThreads, Reaction, ServerBusy, StaleConnection, Stopped
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -29,6 +32,7 @@ DEFAULT_PARALLEL = 16
 MAX_ATTEMPTS = 5
 BACKOFF_BASE = 0.5  # seconds; doubles with each attempt
 BACKOFF_MAX = 8.0  # seconds
+MAX_CLOSED = 2  # attempts at a task whose connection is closed before a response, while other threads are at work
 RETRY_PERIOD = 45.0  # seconds after its first failure in which a task is retried; a stalled attempt takes 15 to 20
 MAX_RETRY_AFTER = 60.0  # seconds; with a longer Retry-After the task fails at once
 _POLL_INTERVAL = 0.05  # seconds between calls of `cancelled`
@@ -91,6 +95,10 @@ class _Failed:
         self.error = error
 
 
+class _Excess(Exception):
+    """This thread has one connection too many for the server."""
+
+
 class _Threads(Generic[T]):
     """The threads that run the tasks, and the state they share."""
 
@@ -103,6 +111,8 @@ class _Threads(Generic[T]):
         self._stopping = Event()
         self._threads: list[Thread] = []
         self._aborts: list[Abort] = []
+        self._lock = Lock()
+        self._working = 0  # threads that look for further tasks
         self._throttled_until = 0.0  # after a throttled request no thread sends another one before this time
 
     def start(self, wanted: int) -> None:
@@ -111,9 +121,13 @@ class _Threads(Generic[T]):
             abort = Abort()
             self._aborts.append(abort)
             thread = Thread(target=self._work, args=(abort,), name=f"planner-{number}", daemon=True)
+            with self._lock:
+                self._working += 1
             try:
                 thread_registry.start_thread(thread, self.stop)
             except OutOfThreads:
+                with self._lock:
+                    self._working -= 1
                 if not self._threads:
                     raise
                 return
@@ -134,16 +148,33 @@ class _Threads(Generic[T]):
             self._run_tasks()
 
     def _run_tasks(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                index, task = self._queue.get_nowait()
-            except Empty:
-                return
+        while not self._stopping.is_set() and (numbered := self._next_task()):
+            index, task = numbered
             try:
                 self.results.put((index, self._result_of(index, task)))
+            except _Excess:
+                if self._leave_to_others(numbered):
+                    return
             except BaseException as error:  # noqa: BLE001  the caller's thread raises it
                 self.results.put((index, _Failed(error)))
                 return
+
+    def _next_task(self) -> tuple[int, Callable[[], T]] | None:
+        with self._lock:
+            try:
+                return self._queue.get_nowait()
+            except Empty:
+                self._working -= 1
+                return None
+
+    def _leave_to_others(self, numbered: tuple[int, Callable[[], T]]) -> bool:
+        """Queue the task again. Return whether other threads are there to do it, so that this one may end."""
+        with self._lock:
+            self._queue.put(numbered)
+            if self._working == 1:
+                return False
+            self._working -= 1
+            return True
 
     def _result_of(self, index: int, task: Callable[[], T]) -> T:
         try:
@@ -162,6 +193,8 @@ class _Threads(Generic[T]):
             except Era5Error as error:
                 attempt += 1
                 deadline = min(deadline, monotonic() + RETRY_PERIOD)
+                if isinstance(error, StaleConnection) and attempt >= MAX_CLOSED and self._working > 1:
+                    raise _Excess from error
                 if error.reaction not in _RETRIED or attempt >= MAX_ATTEMPTS or _retry_after(error) > MAX_RETRY_AFTER:
                     raise
                 if monotonic() >= deadline and error.reaction is not Reaction.THROTTLE:
