@@ -10,9 +10,14 @@ import unicodedata
 
 from era5dl.errors import UsageError
 
+MIN_RATE = 1000  # bytes per second; a lower limit would never finish, and is rather a forgotten unit
+MAX_RATE = 1000**5  # bytes per second; higher values are typing errors, and would have no exact short text
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{0,9})?) ?([kmgtp]?)(i?)(b|bytes?|)", re.ASCII | re.IGNORECASE)
-_PER_SECOND = re.compile(r" ?/s(ec)?$", re.IGNORECASE)  # "ps" is not accepted: Mbps are bits
+_PER_SECOND = re.compile(r" ?/s(ec)?$", re.IGNORECASE)
+_BITS_PER_SECOND = re.compile(
+    r"[0-9.]+ ?[kKmMgGtTpP]?i?(b|[bB]its?)(ps| ?/s(ec)?)?", re.ASCII
+)  # 5Mb is bits, 5MB bytes
 _UNSAFE_CATEGORIES = {
     "Cc",
     "Cf",
@@ -87,11 +92,39 @@ def parse_size(text: str) -> int:
 
 
 def parse_rate(text: str) -> int:
-    """Parse a rate such as "5M", "500K", "5MB/s" or "1.5 MiB/s"; return bytes per second, 0 for no limit. Raises
-    UsageError."""
+    """Parse a rate such as "5M", "500K", "5MB/s" or "1.5 MiB/s"; return bytes per second, 0 for no limit.
+
+    Only zero itself is no limit: 0.5 must not be rounded to it. Bits, as in 5Mb or 5Mbps, are refused. Raises
+    UsageError, also for a rate that `check_rate` refuses.
+    """
+    stripped = text.strip()
+    if _BITS_PER_SECOND.fullmatch(stripped):
+        raise UsageError(
+            f"{text!r} is not a speed in bytes per second: b stands for bits",
+            remedy="Write B for bytes: 5MB/s, or 5M for short, is 40 Mb/s.",
+        )
+    number = _PER_SECOND.sub("", stripped)
     try:
-        return parse_size(_PER_SECOND.sub("", text.strip()))
+        rate = parse_size(number)
     except UsageError:
         raise UsageError(
             f"{text!r} is not a speed", remedy="Write it as 5M, 500K, 1.5MiB/s (bytes per second), or 0 for no limit."
         ) from None
+    if rate == 0 and not re.search("[1-9]", number):
+        return 0
+    check_rate(rate, number)
+    return rate
+
+
+def check_rate(rate: int, text: str) -> None:
+    """Raise UsageError unless a limit is from MIN_RATE to MAX_RATE. text: how the user wrote it."""
+    if rate > MAX_RATE:
+        raise UsageError(
+            f"{text} is more than {MAX_RATE:,} bytes per second", remedy="Write a lower limit, or 0 for no limit."
+        )
+    if rate < MIN_RATE:
+        example = text if re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text, re.ASCII) else "5"
+        raise UsageError(
+            f"{text} is less than {MIN_RATE:,} bytes per second, the lowest limit",
+            remedy=f"Write the unit: {example}M is {parse_size(f'{example}M'):,} bytes per second. 0 is no limit.",
+        )

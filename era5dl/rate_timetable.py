@@ -64,7 +64,7 @@ class RateTimetable:
 
 
 def parse_rate_limit(text: str) -> int | RateTimetable:
-    """Read a rate ("5M", "500K", "off"; 0 is no limit) or a timetable. Raises UsageError."""
+    """Read a rate ("5M", "500K"; "off" and 0 are no limit) or a timetable. Raises UsageError."""
     words = text.split()
     if text.strip().lower() == OFF:
         return 0
@@ -99,7 +99,7 @@ def _parse_entry(word: str) -> Entry:
     try:
         rate = 0 if match[4].lower() == OFF else parse_rate(match[4])
     except UsageError as error:
-        raise UsageError(f"in {word!r}, {error}", remedy=REMEDY) from None
+        raise UsageError(f"in {word!r}, {error}", remedy=f"{error.remedy} {REMEDY}") from None
     return Entry(day, 60 * hour + minute, rate)
 
 

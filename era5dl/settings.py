@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from era5dl.bucket.proxy import SETTINGS, VARIABLE, parse_proxy
 from era5dl.errors import UsageError
-from era5dl.formatting import parse_size
+from era5dl.formatting import check_rate, parse_size
 from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.redaction import has_credentials, redact_secrets, redact_url
 
@@ -130,8 +130,13 @@ def _valid_rate_limit(limit: int | str | None) -> int | str | None:
             limit = normalize_rate_limit(limit)
         except UsageError as error:
             raise UsageError(f"rate_limit is {limit!r}: {error}", remedy=error.remedy) from None
-    if limit is not None and not isinstance(limit, str) and limit < 0:
-        raise UsageError(f"rate_limit is {limit}", remedy="Use 0 for no limit, or bytes per second.")
+    if limit and not isinstance(limit, str):
+        if limit < 0:
+            raise UsageError(f"rate_limit is {limit}", remedy="Use 0 for no limit, or bytes per second.")
+        try:
+            check_rate(limit, str(limit))
+        except UsageError as error:
+            raise UsageError(f"rate_limit is {limit}: {error}", remedy=error.remedy) from None
     return limit or None
 
 

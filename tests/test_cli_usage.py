@@ -78,6 +78,7 @@ def test_help_imports_no_slow_module(code: str) -> None:
         (("plan", "--variable", "2t", "--years", "20x0"), "20x0"),
         (("plan", "--variable", "nonsense", "--years", "2020"), "nonsense"),
         (("plan", "--variable", "2t", "--years", "2020", "--limit-rate", "fast"), "5M"),
+        (("plan", "--variable", "2t", "--years", "2020", "--limit-rate", "0.5"), "0.5M is 500,000 bytes per second"),
         (("plan", "--variable", "2t", "--years", "2020", "--limit-rate", "8h,1M"), "08:00,1M 20:00,off"),
         (("plan", "--variable", "2t", "--years", "2020", "--workers", "0"), "workers"),
         (("plan", "--variable", "2t", "--years", "2020", "--work", "1"), "--work"),

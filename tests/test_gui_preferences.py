@@ -103,6 +103,7 @@ def test_a_far_too_large_file_is_renamed(tmp_path: Path) -> None:
         ("read_timeout", "20"),
         ("read_timeout", -1),
         ("rate_limit", -5),
+        ("rate_limit", 999),
         ("rate_limit", "5M"),
         ("rate_limit", "8h,1M"),
         ("theme", "pink"),

@@ -88,7 +88,7 @@ def test_a_rate_limit_is_parsed_as_people_write_it(text: str, limit: int | str |
     assert request_form.read_limit(text) == limit
 
 
-@pytest.mark.parametrize("text", ["fast", "-1", "5 parsecs", ".", "8h,1M"])
+@pytest.mark.parametrize("text", ["fast", "-1", "5 parsecs", ".", "8h,1M", "5 Mb/s", "0.0004", "08:00,0.4"])
 def test_an_invalid_rate_limit_is_rejected(text: str) -> None:
     assert isinstance(request_form.read_limit(text), FieldError)
 

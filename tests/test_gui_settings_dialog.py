@@ -69,6 +69,7 @@ def test_displayed_values_can_be_read_back() -> None:
         ("read_timeout", "inf", "Enter a value from 2 to 600."),
         ("rate_limit", "fast", "Enter a value such as 500K, 5M or 1.5G."),
         ("rate_limit", "-5M", "Enter a value such as 500K, 5M or 1.5G."),
+        ("rate_limit", "0.5", "Enter a value such as 500K, 5M or 1.5G."),
         ("rate_limit", "900T", "The maximum is 100G."),
         ("rate_limit", "8h,1M", "Enter a timetable such as 08:00,1M 20:00,off or Mon-08:00,1M Sat-00:00,off."),
         ("disk_reserve", "5 apples", "Enter a value such as 500K, 5M or 1.5G."),

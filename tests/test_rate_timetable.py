@@ -7,11 +7,13 @@ from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from era5dl.errors import UsageError
+from era5dl.formatting import MAX_RATE, MIN_RATE
 from era5dl.rate_timetable import DAYS, Entry, RateTimetable, normalize_rate_limit, parse_rate_limit
+from era5dl.settings import Settings
 
 MONDAY = datetime(2024, 1, 1)
 M = 1_000_000
@@ -93,7 +95,7 @@ def test_when_the_clock_jumps_for_summer_time_the_limit_follows_the_clock() -> N
         ("1.5 MB/s", 1_500_000),
         ("8:00,1M", "08:00,1M"),
         (" 08:00,1500KB/s   20:00,OFF ", "08:00,1500K 20:00,off"),
-        ("monday-08:00,512Ki SATUR-09:05,1", "Mon-08:00,512Ki Sat-09:05,1"),
+        ("monday-08:00,512Ki SATUR-09:05,1001", "Mon-08:00,512Ki Sat-09:05,1001"),
     ],
 )
 def test_notation_is_normalized(text: str, limit: int | str) -> None:
@@ -133,7 +135,8 @@ def test_a_text_of_unreasonable_length_is_refused() -> None:
         parse_rate_limit("08:00,1M " * 100_000)
 
 
-entries = st.builds(Entry, st.none() | st.integers(0, 6), st.integers(0, 1439), st.integers(0, 10**13))
+rates = st.just(0) | st.integers(MIN_RATE, MAX_RATE)
+entries = st.builds(Entry, st.none() | st.integers(0, 6), st.integers(0, 1439), rates)
 
 
 @given(st.lists(entries, min_size=1, max_size=20, unique_by=lambda entry: (entry.day, entry.minute)))
@@ -141,6 +144,51 @@ def test_text_of_a_timetable_reads_back_as_the_same_timetable(chosen: list[Entry
     text = str(RateTimetable(tuple(chosen)))
     assert timetable(text).entries == tuple(chosen)
     assert normalize_rate_limit(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.5", "0.4", "0.0004K", "0.000000001", "999", "0.9 kB/s", "5", "7 B/s", "08:00,0.4", "08:00,1M Sat-20:00,0.4K"],
+)
+def test_a_rate_that_is_almost_zero_is_refused_instead_of_being_no_limit(text: str) -> None:
+    with pytest.raises(UsageError, match="less than 1,000 bytes per second") as caught:
+        normalize_rate_limit(text)
+    assert "M is " in caught.value.remedy
+
+
+def test_the_remedy_shows_what_the_number_would_be_with_a_unit() -> None:
+    for text in ("0.5", "08:00,0.5"):
+        with pytest.raises(UsageError) as caught:
+            normalize_rate_limit(text)
+        assert "0.5M is 500,000 bytes per second" in caught.value.remedy
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "00.000", "0K", "0 MB/s", "off"])
+def test_zero_and_off_are_no_limit(text: str) -> None:
+    assert normalize_rate_limit(text) == 0
+
+
+@pytest.mark.parametrize("text", ["999999999999999P", "1001T", "1.1P", "08:00,999999999999999P", "08:00,1001T"])
+def test_a_rate_above_the_maximum_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="more than 1,000,000,000,000,000 bytes per second"):
+        normalize_rate_limit(text)
+
+
+numbers = st.from_regex(r"\A[0-9]{1,15}(\.[0-9]{0,9})? ?[kKmMgGtTpP]?i?([bB]|bytes)?(/s|ps)?\Z")
+NUMBERS = numbers | st.builds("08:00,{} Sun-20:00,{}".format, numbers, numbers)
+
+
+@given(NUMBERS)
+@example("999999999999999P")
+@example("08:00,999999999999999P")
+@example("08:00,0.4")
+def test_a_normalized_limit_can_be_read_and_stays_the_same(text: str) -> None:
+    with contextlib.suppress(UsageError):
+        limit = normalize_rate_limit(text)
+        assert normalize_rate_limit(str(limit)) == limit
+        assert Settings(rate_limit=limit).rate_limit == (limit or None)
+        if isinstance(limit, int):
+            assert limit == 0 or MIN_RATE <= limit <= MAX_RATE
 
 
 @given(st.text(max_size=40) | st.text("0123456789:,-Monoff MK", max_size=40))

@@ -142,7 +142,8 @@ def test_invalid_environment_variable_is_named(variable, text):
         ("1.5 MiB/s", 1_572_864),
         ("2Gi", 2 * 1024**3),
         ("1T/sec", 10**12),
-        (" 7 bytes ", 7),
+        (" 7000 bytes ", 7000),
+        ("5 MByte/s", 5_000_000),
     ],
 )
 def test_parse_rate(text, value):
@@ -155,6 +156,27 @@ def test_parse_rate(text, value):
 def test_invalid_rate_is_refused(text):
     with pytest.raises(UsageError, match="is not a speed"):
         parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["5Mb", "5mb", "500kb", "5Mb/s", "5 Mb/s", "5Mbps", "5Mbit/s", "5 Mbits/sec", "5MBit/s", "5000b", "5Mib"]
+)
+def test_bits_per_second_are_refused_and_the_error_says_so(text):
+    with pytest.raises(UsageError, match="not a speed in bytes per second") as caught:
+        parse_rate(text)
+    assert "B for bytes" in caught.value.remedy
+
+
+@pytest.mark.parametrize("limit", [1, 999, "5", "0.5", 10**15 + 1, 10**30])
+def test_a_limit_out_of_bounds_is_refused(limit):
+    with pytest.raises(UsageError, match=r"rate_limit is .* bytes per second"):
+        Settings(rate_limit=limit)
+    assert Settings(rate_limit=1000).rate_limit == 1000
+
+
+def test_a_limit_of_the_environment_that_is_almost_zero_is_refused():
+    with pytest.raises(UsageError, match="ERA5DL_LIMIT_RATE"):
+        Settings.from_environment({"ERA5DL_LIMIT_RATE": "0.5"})
 
 
 @given(st.text())

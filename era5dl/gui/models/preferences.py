@@ -19,6 +19,7 @@ from typing import Any, Literal, cast
 from era5dl.errors import UsageError
 from era5dl.folder import private_files
 from era5dl.folder.atomic_write import write_atomically
+from era5dl.formatting import MIN_RATE
 from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.redaction import strip_credentials
 from era5dl.settings import AUTO, MAX_AUTO_WORKERS, Settings
@@ -158,6 +159,8 @@ def _fits(field: Any, value: object) -> bool:
         return value == AUTO or (type(value) is int and 1 <= value <= MAX_AUTO_WORKERS)
     if field.name == "rate_limit" and isinstance(value, str):
         return _is_timetable(value)
+    if field.name == "rate_limit" and type(value) is int and 0 < value < MIN_RATE:
+        return False  # accepted by earlier versions
     if type(field.default) is float and type(value) is int:
         pass
     elif type(value) is not type(field.default):
