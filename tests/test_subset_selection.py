@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 
 import pytest
@@ -31,6 +32,32 @@ def test_json_has_what_is_restricted() -> None:
     }
     assert Subset(points=(Point(30.6, 114.3),)).to_json() == {"points": [[30.6, 114.3]]}
     assert Subset().to_json() == {}
+
+
+def test_json_of_areas_and_points_is_exact() -> None:
+    area = Area(54.1234567, -0.0, 18, 1e-07)
+    assert Subset(area=area).to_json() == {"area": "54.1234567/0/18/1e-07"}
+    assert [float(edge) for edge in str(area).split("/")] == [area.north, area.west, area.south, area.east]
+    almost = Area(54.12345671, 0, 18, 1e-07)
+    assert Subset(area=almost).to_json() != Subset(area=area).to_json()
+    assert str(Point(30.12345678, 114.0)) == "30.12345678,114"
+
+
+def test_json_texts_of_equal_subsets_are_equal() -> None:
+    for one, other in [
+        (Subset(area=Area(10, 0, -5, 5)), Subset(area=Area(10.0, -0.0, -5.0, 5.0))),
+        (Subset(points=(Point(0, 5),)), Subset(points=(Point(-0.0, 5.0),))),
+    ]:
+        assert one == other
+        assert json.dumps(one.to_json()) == json.dumps(other.to_json())
+
+
+def test_iterators_select_what_they_yield() -> None:
+    day = (date(2021, 1, 1), date(2021, 1, 3))
+    subset = Subset(hours=(hour for hour in (6, 18)), levels=iter([500]), days=iter([day]))  # type: ignore[arg-type]
+    assert subset == Subset(hours=(6, 18), levels=(500,), days=(day,))
+    assert Subset(points=iter([Point(1, 2)])) == Subset(points=(Point(1, 2),))  # type: ignore[arg-type]
+    assert Subset(area=Area(10, 0, 0, 10), points=iter(())).points == ()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class Area:
         return (self.east - self.west) % 360.0
 
     def __str__(self) -> str:
-        return f"{self.north:g}/{self.west:g}/{self.south:g}/{self.east:g}"
+        return "/".join(str(_plain(edge)) for edge in (self.north, self.west, self.south, self.east))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Point:
         _check_degrees("longitude", self.longitude, _LONGITUDES)
 
     def __str__(self) -> str:
-        return f"{self.latitude:g},{self.longitude:g}"
+        return f"{_plain(self.latitude)},{_plain(self.longitude)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,8 @@ class Subset:
     days: Days = ()
 
     def __post_init__(self) -> None:
+        for name in ("hours", "levels", "points", "days"):  # an iterator could be read only once
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.area is not None and self.points:
             raise BadSelection("Both an area and points are selected.", remedy="Use either an area or points.")
         hours, levels = _checked_hours(self.hours), _checked_levels(self.levels)
@@ -104,7 +106,7 @@ class Subset:
         """Return a JSON-able form of what is restricted, equal for equal subsets."""
         form: dict[str, Any] = {"hours": list(self.hours), "levels": list(self.levels)}
         form["area"] = str(self.area) if self.area else ""
-        form["points"] = [[point.latitude, point.longitude] for point in self.points]
+        form["points"] = [[_plain(point.latitude), _plain(point.longitude)] for point in self.points]
         form["days"] = [[first.isoformat(), last.isoformat()] for first, last in self.days]
         return {name: value for name, value in form.items() if value}
 
@@ -148,6 +150,11 @@ def _check_degrees(name: str, value: float, limits: tuple[float, float]) -> None
         shown = f"{value:g}" if _is_number(value) else f"“{value}”"
         remedy = f"Use degrees from {low:g} to {high:g}."
         raise BadSelection(f"{name.capitalize()} is {shown}, which is not possible.", remedy=remedy)
+
+
+def _plain(degrees: float) -> float:
+    """Return the same number, as an integer where it is one. Equal numbers get equal texts: 5 and 5.0, 0 and -0.0."""
+    return int(degrees) if degrees == int(degrees) else degrees
 
 
 def _is_number(value: object) -> bool:
