@@ -3,7 +3,7 @@
 It reads what netCDF-C and NCO write into the bucket's files: superblock versions 0 to 3, object headers 1 and 2,
 attributes in headers and in fractal heaps, data layout 3 (contiguous, compact, or chunks in a version 1 B-tree).
 Anything else raises UnsupportedLayout. Nothing read is trusted: addresses must be within the file, counts are limited,
-trees have no cycles, checksums must be right.
+trees have no cycles, checksums must be right, and the work for one file has a budget.
 """
 
 from era5dl.hdf5.attributes import Attribute

@@ -51,6 +51,7 @@ def read_attributes(source: SparseBytes, superblock: Superblock, messages: Itera
             bodies += read_dense_attributes(source, superblock, body)
     found: dict[str, Attribute] = {}
     for body in bodies:
+        source.budget.spend(len(body), structures=3)  # its name, type and shape
         attribute = _parse_attribute(body, superblock)
         if attribute is not None:
             found[attribute.name] = attribute

@@ -17,7 +17,7 @@ from era5dl.hdf5.superblock import Superblock
 from era5dl.ranges import Range
 
 _CHUNK_NODE = 1
-_MAX_CHUNKS = 1 << 16  # of one dataset; the bucket's files have about 1000
+_MAX_CHUNKS = 1 << 14  # of one dataset; the bucket's files have about 1000
 _MAX_CHUNK_SIZE = 1 << 29  # bytes after decompression; the bucket's largest have 154 MB
 _MAX_ENTRIES = 1024  # of one node
 _DEFAULT_ENTRIES = 64  # of one node, unless the file was made with another setting; guides how much is fetched
@@ -130,6 +130,7 @@ class _ChunkTree:
         kind, level, count = fields.integer(1), fields.integer(1), fields.integer(2)
         if kind != _CHUNK_NODE or not 0 < count <= _MAX_ENTRIES:
             raise DamagedFile("a B-tree node is missing")
+        self._source.budget.spend(0, count)
         entries = self._source.get(address + self._head_size, count * self._step)
         chunks, children = [], []
         for at in range(0, len(entries), self._step):

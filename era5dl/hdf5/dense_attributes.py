@@ -46,7 +46,7 @@ def _heap_header_size(superblock: Superblock) -> int:
 
 
 def _read_heap_ids(source: SparseBytes, superblock: Superblock, address: int) -> list[bytes]:
-    header = source.get(address, _tree_header_size(superblock))
+    header = source.read_structure(address, _tree_header_size(superblock))
     fields = FieldReader(header, superblock)
     fields.signature(b"BTHD")
     verify_checksum(header)
@@ -59,7 +59,7 @@ def _read_heap_ids(source: SparseBytes, superblock: Superblock, address: int) ->
         raise UnsupportedLayout("an object with very many attributes")
     if root is None:
         return []
-    leaf = source.get(root, 10 + count * _NAME_RECORD)
+    leaf = source.read_structure(root, 10 + count * _NAME_RECORD)
     fields = FieldReader(leaf, superblock)
     fields.signature(b"BTLF")
     verify_checksum(leaf)
@@ -74,7 +74,7 @@ class _FractalHeap:
         self._source = source
         self._superblock = superblock
         offset, length = superblock.offset_width, superblock.length_width
-        header = source.get(address, _heap_header_size(superblock))
+        header = source.read_structure(address, _heap_header_size(superblock))
         fields = FieldReader(header, superblock)
         fields.signature(b"FRHP")
         verify_checksum(header)
@@ -117,6 +117,7 @@ class _FractalHeap:
         start, address, size = self._blocks[index]
         if offset + length > start + size:
             raise DamagedFile("an attribute in it is truncated")
+        self._source.budget.spend(length)  # many IDs may name the same object
         return self._read_block(address, size)[offset - start : offset - start + length]
 
     def _row_size(self, row: int) -> int:

@@ -21,7 +21,8 @@ _GROUP_NODE = 0
 def read_links(source: SparseBytes, superblock: Superblock, messages: Iterable[Message]) -> dict[str, int]:
     """Return name -> object header address of the hard links of a group with these header messages.
 
-    Raises DamagedFile, UnsupportedLayout (more links than fit into its header) and MissingBytes.
+    Raises DamagedFile, UnsupportedLayout (more links than fit into its header; two links to one object) and
+    MissingBytes.
     """
     found: dict[str, int] = {}
     for kind, body in messages:
@@ -35,10 +36,12 @@ def read_links(source: SparseBytes, superblock: Superblock, messages: Iterable[M
                 raise UnsupportedLayout("a group with many links")
         elif kind == MessageType.SYMBOL_TABLE:
             found |= _read_symbol_table(source, superblock, fields.defined_address(), fields.defined_address())
+        if len(found) > _MAX_LINKS:
+            raise UnsupportedLayout("a group with many links")
     if not found:
         raise UnsupportedLayout("an empty group")
-    if len(found) > _MAX_LINKS:
-        raise UnsupportedLayout("a group with many links")
+    if len(set(found.values())) < len(found):
+        raise UnsupportedLayout("an object with two names")
     return found
 
 
@@ -58,13 +61,13 @@ def _read_symbol_table(source: SparseBytes, superblock: Superblock, tree: int, h
     entry_size = 2 * superblock.offset_width + 24
     found: dict[str, int] = {}
     for node in _symbol_table_nodes(source, superblock, tree):
-        fields = FieldReader(source.get(node, 8), superblock)
+        fields = FieldReader(source.read_structure(node, 8), superblock)
         fields.signature(b"SNOD")
         fields.skip(2)
         count = fields.integer(2)
         if count + len(found) > _MAX_LINKS:
             raise UnsupportedLayout("a group with many links")
-        fields = FieldReader(source.get(node + 8, count * entry_size), superblock)
+        fields = FieldReader(source.read_structure(node + 8, count * entry_size), superblock)
         for _ in range(count):
             entry = FieldReader(fields.take(entry_size), superblock)
             at = entry.integer(superblock.offset_width)
@@ -77,14 +80,14 @@ def _read_symbol_table(source: SparseBytes, superblock: Superblock, tree: int, h
 
 def _read_local_heap(source: SparseBytes, superblock: Superblock, address: int) -> bytes:
     size = 8 + 2 * superblock.length_width + superblock.offset_width
-    fields = FieldReader(source.get(address, size), superblock)
+    fields = FieldReader(source.read_structure(address, size), superblock)
     fields.signature(b"HEAP")
     fields.skip(4)
     length = fields.length()
     fields.length()  # head of the free list
     if length > _MAX_HEAP:
         raise UnsupportedLayout("a group with many links")
-    return source.get(fields.defined_address(), length)
+    return source.read_structure(fields.defined_address(), length)
 
 
 def _symbol_table_nodes(source: SparseBytes, superblock: Superblock, root: int) -> list[int]:
@@ -99,12 +102,12 @@ def _symbol_table_nodes(source: SparseBytes, superblock: Superblock, root: int) 
             raise DamagedFile("a B-tree refers to itself, or is too large")
         visited.add(address)
         head_size = 8 + 2 * superblock.offset_width
-        fields = FieldReader(source.get(address, head_size), superblock)
+        fields = FieldReader(source.read_structure(address, head_size), superblock)
         fields.signature(b"TREE")
         kind, level, count = fields.integer(1), fields.integer(1), fields.integer(2)
         if kind != _GROUP_NODE or count > _MAX_LINKS:
             raise DamagedFile("a B-tree node is missing")
-        fields = FieldReader(source.get(address + head_size, count * step), superblock)
+        fields = FieldReader(source.read_structure(address + head_size, count * step), superblock)
         for _ in range(count):
             fields.length()  # heap offset of the first name
             (waiting if level else found).append(fields.defined_address())

@@ -12,7 +12,7 @@ from itertools import pairwise
 from era5dl.hdf5.attributes import Attribute, read_attributes
 from era5dl.hdf5.groups import read_links
 from era5dl.hdf5.object_header import read_messages
-from era5dl.hdf5.sparse_bytes import DamagedFile, MissingRanges, SparseBytes
+from era5dl.hdf5.sparse_bytes import DamagedFile, MissingBytes, MissingRanges, SparseBytes
 from era5dl.hdf5.superblock import read_superblock
 from era5dl.hdf5.variable import Variable, read_variable
 from era5dl.ranges import Range
@@ -43,8 +43,16 @@ def read_index(source: SparseBytes) -> Index:
     """Return the index of the file of which `source` has some bytes.
 
     Raises MissingBytes until everything needed is there, DamagedFile for what cannot be a complete HDF5 file, and
-    UnsupportedLayout for a file that has to be fetched whole.
+    UnsupportedLayout for a file that has to be fetched whole, also where its index takes too many requests or too long.
     """
+    try:
+        return _read_index(source)
+    except MissingBytes as error:
+        source.budget.count_round(error.ranges)
+        raise
+
+
+def _read_index(source: SparseBytes) -> Index:
     superblock = read_superblock(source)
     if superblock.end != source.size:
         raise DamagedFile(f"it has {source.size} bytes, but {superblock.end} according to its header")

@@ -144,7 +144,10 @@ def parse_layout(body: bytes, superblock: Superblock) -> Layout:
 
 
 def parse_filters(body: bytes, superblock: Superblock) -> tuple[Filter, ...]:
-    """Parse a filter pipeline message (section IV.A.2.l), versions 1 and 2."""
+    """Parse a filter pipeline message (section IV.A.2.l), versions 1 and 2.
+
+    Raises UnsupportedLayout also for a filter that is applied twice: each one costs time for every chunk.
+    """
     fields = FieldReader(body, superblock)
     version, count = fields.integers(2, 1)
     if version not in (1, 2):
@@ -163,4 +166,6 @@ def parse_filters(body: bytes, superblock: Superblock) -> tuple[Filter, ...]:
         found.append(Filter(number, fields.integers(parameters, 4)))
         if version == 1 and parameters % 2:
             fields.skip(4)
+    if len({applied.number for applied in found}) < len(found):
+        raise UnsupportedLayout("a filter that is applied twice")
     return tuple(found)

@@ -34,6 +34,9 @@ class MessageType(IntEnum):
     ATTRIBUTE_INFO = 0x15
 
 
+_USED = frozenset(MessageType)
+
+
 class Message(NamedTuple):
     """One header message."""
 
@@ -46,7 +49,7 @@ def read_messages(source: SparseBytes, superblock: Superblock, address: int) -> 
 
     Raises DamagedFile, UnsupportedLayout (shared messages, newer versions) and MissingBytes.
     """
-    head = source.get(address, min(16, max(source.size - address, 0)))
+    head = source.read_structure(address, min(16, max(source.size - address, 0)))
     if head[:4] == b"OHDR":
         messages = _Version2(source, superblock).read(address)
     elif head[:1] == b"\x01":
@@ -81,8 +84,8 @@ class _ObjectHeader:
         """Add a message. Returns address and length of the block that a continuation message refers to."""
         if len(self.messages) >= _MAX_MESSAGES:
             raise DamagedFile("an object header has too many messages")
-        used = kind in set(MessageType)
-        if used and flags & _SHARED:
+        self.source.budget.spend(0)
+        if kind in _USED and flags & _SHARED:
             raise UnsupportedLayout("a shared header message")
         self.messages.append(Message(kind, body))
         if kind != MessageType.CONTINUATION:
@@ -93,7 +96,7 @@ class _ObjectHeader:
 
 class _Version1(_ObjectHeader):
     def read(self, address: int) -> list[Message]:
-        fields = self.fields(self.source.get(address, 16))
+        fields = self.fields(self.source.read_structure(address, 16))
         fields.skip(2)
         count = fields.integer(2)
         fields.skip(4)  # reference count
@@ -101,7 +104,7 @@ class _Version1(_ObjectHeader):
         while blocks and len(self.messages) < count:
             start, length = blocks.pop(0)
             self.enter(start, length)
-            fields = self.fields(self.source.get(start, length))
+            fields = self.fields(self.source.read_structure(start, length))
             while fields.remaining >= 8 and len(self.messages) < count:
                 kind, size, flags = fields.integer(2), fields.integer(2), fields.integer(1)
                 fields.skip(3)
@@ -117,7 +120,7 @@ class _Version2(_ObjectHeader):
     _order_width = 0  # bytes of a message's creation order
 
     def read(self, address: int) -> list[Message]:
-        head = self.source.get(address, min(34, self.source.size - address))
+        head = self.source.read_structure(address, min(34, self.source.size - address))
         fields = self.fields(head)
         fields.signature(b"OHDR")
         if fields.integer(1) != 2:
@@ -128,7 +131,7 @@ class _Version2(_ObjectHeader):
         self._order_width = 2 if flags & 0x04 else 0
         first = fields.at
         self.enter(address, first + length + 4)
-        whole = self.source.get(address, first + length + 4)
+        whole = self.source.read_structure(address, first + length + 4)
         verify_checksum(whole)
         blocks = self._read_block(whole[first:-4])
         while blocks:
@@ -137,7 +140,7 @@ class _Version2(_ObjectHeader):
 
     def _read_continuation(self, address: int, length: int) -> list[tuple[int, int]]:
         self.enter(address, length)
-        data = self.source.get(address, length)
+        data = self.source.read_structure(address, length)
         self.fields(data).signature(b"OCHK")
         verify_checksum(data)
         return self._read_block(data[4:-4])

@@ -41,7 +41,7 @@ def end_of_file_address(head: bytes) -> int | None:
 
 def read_superblock(source: SparseBytes) -> Superblock:
     """Return the superblock. Raises DamagedFile, UnsupportedLayout and MissingBytes."""
-    head = source.get(0, min(MAX_SIZE, source.size))
+    head = source.read_structure(0, min(MAX_SIZE, source.size))
     end = end_of_file_address(head)
     addresses = _addresses(head)
     if end is None or addresses is None:

@@ -26,6 +26,8 @@ from era5dl.hdf5.superblock import Superblock
 from era5dl.ranges import Range
 
 _MAX_VALUES = 1 << 20  # bytes of a one-dimensional variable that is read with the index
+_DECODED = 4  # bytes of decoded values for each unit of work
+_MAX_SHUFFLED = 16  # bytes of an element; the time to undo shuffle grows with it
 _STRUCT_CODES = dict(i1="b", u1="B", i2="h", u2="H", i4="i", u4="I", i8="q", u8="Q", f4="f", f8="d")  # noqa: C408
 
 
@@ -101,7 +103,7 @@ def read_variable(source: SparseBytes, superblock: Superblock, name: str, addres
         values=None,
     )
     _check_sizes(variable, source.size)
-    _check_filter_masks(variable)
+    _check_filters(variable)
     values = missing.attempt(_read_values, source, variable) if chunks is not None else None
     missing.raise_if_any()
     return replace(variable, values=values)
@@ -122,8 +124,8 @@ def _check_sizes(variable: Variable, file_size: int) -> None:
         raise DamagedFile(f"the sizes of the variable {variable.name} contradict one another")
 
 
-def _check_filter_masks(variable: Variable) -> None:
-    """Check that no chunk skips shuffle. Raises UnsupportedLayout.
+def _check_filters(variable: Variable) -> None:
+    """Check that no chunk skips shuffle, and that shuffled elements are small. Raises UnsupportedLayout.
 
     The B-tree has no checksum, and a wrong mask bit of shuffle would give wrong values of the right size. HDF5 skips
     deflate where it saves nothing, but never shuffle; a wrong bit of deflate does not pass the check of the size.
@@ -131,6 +133,8 @@ def _check_filter_masks(variable: Variable) -> None:
     optional = sum(1 << i for i, applied in enumerate(variable.filters) if applied.number != SHUFFLE)
     if any(chunk.filter_mask & ~optional for chunk in variable.chunks):
         raise UnsupportedLayout(f"a chunk of the variable {variable.name} that was written without a filter")
+    if variable.datatype.size > _MAX_SHUFFLED and any(applied.number == SHUFFLE for applied in variable.filters):
+        raise UnsupportedLayout(f"the large elements of the variable {variable.name}")
 
 
 def _read_values(source: SparseBytes, variable: Variable) -> bytes | None:
@@ -144,14 +148,19 @@ def _read_values(source: SparseBytes, variable: Variable) -> bytes | None:
     if layout.inline is not None:
         return layout.inline[:size]
     if layout.contiguous is not None:
-        return source.get(layout.contiguous[0], size)
+        return source.read_structure(layout.contiguous[0], size)
     if not variable.chunks:
         return None
     source.require(chunk.range for chunk in variable.chunks)
+    source.budget.spend(len(variable.chunks) * variable.chunk_size // _DECODED, structures=len(variable.chunks))
     element = variable.datatype.size
     decoded = (
         decode_chunk(
-            source.get(chunk.offset, chunk.size), variable.filters, chunk.filter_mask, variable.chunk_size, element
+            source.read_structure(chunk.offset, chunk.size),
+            variable.filters,
+            chunk.filter_mask,
+            variable.chunk_size,
+            element,
         )
         for chunk in variable.chunks
     )
