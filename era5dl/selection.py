@@ -118,7 +118,10 @@ def select_days(
         return ()
     spans = _days_in_calendar(first, last, in_years, in_months, on_days)
     if not spans:
-        raise BadSelection("No such day exists: the given years, months and days exclude one another.")
+        raise BadSelection(
+            "No such day exists: the given years, months and days exclude one another.",
+            remedy="Choose days that these months have, and months and years that are in the date range.",
+        )
     return _merged(spans)
 
 
@@ -152,15 +155,16 @@ def _check_within_era5(first: date, last: date) -> None:
 def _numbers(items: Sequence[int | str], what: str, least: int, most: int) -> frozenset[int]:
     """Parse numbers: 6, "6", "6-8", "1,15" or any mixture. Raises BadSelection outside of [least, most]."""
     found: set[int] = set()
+    remedy = f"Write a number, or a range such as {least}-{most}."
+    if what == "year":
+        remedy = "Write years with four digits, such as 2020 or 2000-2005."
     for text in (part.strip() for item in items for part in str(item).split(",")):
         match = re.fullmatch(r"([0-9]{1,4})(?:\s*-\s*([0-9]{1,4}))?", text)
         if match is None:
-            raise BadSelection(
-                f"“{text}” is not a {what}.", remedy=f"Write a number, or a range such as {least}-{most}."
-            )
+            raise BadSelection(f"“{text}” is not a {what}.", remedy=remedy)
         first, last = int(match[1]), int(match[2] or match[1])
         if not least <= first <= last <= most:
-            raise BadSelection(f"“{text}” is not a {what} between {least} and {most}.")
+            raise BadSelection(f"“{text}” is not a {what} between {least} and {most}.", remedy=remedy)
         found.update(range(first, last + 1))
     return frozenset(found)
 

@@ -56,7 +56,8 @@ class Settings:
         ):
             value = getattr(self, name)
             if value != AUTO and not low <= value <= high:
-                raise UsageError(f"{name} is {value}", remedy=f"Use a value from {low} to {high}.")
+                or_auto = ", or auto" if name == "workers" else ""
+                raise UsageError(f"{name} is {value}", remedy=f"Use a value from {low} to {high}{or_auto}.")
         object.__setattr__(self, "rate_limit", _valid_rate_limit(self.rate_limit))
         object.__setattr__(self, "endpoint_url", _valid_endpoint(self.endpoint_url))
         object.__setattr__(self, "proxy", _valid_proxy(self.proxy))

@@ -63,6 +63,7 @@ def test_flags_override_environment_and_defaults(monkeypatch: pytest.MonkeyPatch
     settings = settings_from(parse(*words, "--bucket", "b", "--region", "eu-west-1"))
     assert (settings.workers, settings.rate_limit, settings.verify, settings.flat) == (5, 2_500_000, False, True)
     assert (settings.retries, settings.bucket, settings.region) == (0, "b", "eu-west-1")
+    assert settings_from(parse("diagnose", "--workers", "Auto")).workers == "auto"
     assert settings_from(parse("diagnose", "--limit-rate", "0")).rate_limit is None
     timetable = "08:00,1M 20:00,off"
     assert settings_from(parse("diagnose", "--limit-rate", timetable)).rate_limit == timetable

@@ -80,7 +80,14 @@ def test_help_imports_no_slow_module(code: str) -> None:
         (("plan", "--variable", "2t", "--years", "2020", "--limit-rate", "fast"), "5M"),
         (("plan", "--variable", "2t", "--years", "2020", "--limit-rate", "0.5"), "0.5M is 500,000 bytes per second"),
         (("plan", "--variable", "2t", "--years", "2020", "--limit-rate", "8h,1M"), "08:00,1M 20:00,off"),
-        (("plan", "--variable", "2t", "--years", "2020", "--workers", "0"), "workers"),
+        (("plan", "--variable", "2t", "--years", "2020", "--workers", "0"), "from 1 to 256, or auto"),
+        (("plan", "--variable", "2t", "--years", "2020", "--workers", "many"), "1 to 256, or auto"),
+        (("plan", "--variable", "2t", "--years", "2020", "--months", "13"), "a range such as 1-12"),
+        (("plan", "--variable", "2t", "--years", "20"), "four digits, such as 2020"),
+        (("plan", "--variable", "2t", "--years", "2020", "--months", "2", "--days", "30"), "that these months have"),
+        (("plan", "--variable", "2t", "--year", "2020"), "--year 2020 (did you mean --years?)"),
+        (("download", "--variables=2t", "--out", "x", "--month", "2"), "(did you mean --variable, --months?)"),
+        (("plan", "--variable", "2t", "--whatever", "2020"), "--whatever 2020\n"),
         (("plan", "--variable", "2t", "--years", "2020", "--work", "1"), "--work"),
         (("plan", "--variable", "2t", "--years", "2020", "--ca-bundle", "/no/such"), "/no/such"),
         (("plan", "--keys-file", "/no/such"), "cannot be read"),
@@ -112,6 +119,19 @@ def test_an_unreachable_endpoint_has_exit_code_3(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert done.stderr.splitlines()[-2].startswith("era5dl: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_an_unusable_folder_is_reported_before_planning(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    for out, reason in ((file, "is unusable"), (file / "sub", "cannot be created")):
+        words = ("download", "--keys-file", "-", "--out", str(out), "--endpoint-url", "http://127.0.0.1:1")
+        done = run(*words, stdin="a/b.nc\n")
+        assert done.returncode == 3
+        assert "Looking up" not in done.stderr
+        assert f"{out} {reason}: {file} is not a folder" in done.stderr
+    assert [*tmp_path.iterdir()] == [file]
 
 
 def test_flags_override_environment_variables() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from era5dl.folder import free_space
 from era5dl.folder.atomic_write import replace, write_atomically, write_temp
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_disk_errors, translate_folder_errors
-from era5dl.folder.free_space import check_free, free_bytes
+from era5dl.folder.free_space import check_creatable, check_free, free_bytes
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,45 @@ def test_a_rename_refused_permanently_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(PermissionError):
         replace(tmp_path / "a", tmp_path / "b")
     assert 5 < now[0] <= 10
+
+
+def test_a_folder_that_can_be_created_or_used_is_accepted_and_nothing_is_written(tmp_path):
+    (tmp_path / "used" / ".era5dl").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "used")
+    before = sorted(tmp_path.rglob("*"))
+    for name in (".", "used", "new", "new/deeper", "link", "link/new", "x" * 300):
+        check_creatable(tmp_path / name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_cannot_be_created_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    for name, reason in (
+        ("file", "file is unusable"),
+        ("file/sub", "sub cannot be created"),
+        ("file/sub/a", "a cannot be created"),
+        ("dangling", "dangling is unusable"),
+        ("dangling/sub", "sub cannot be created"),
+    ):
+        with pytest.raises(FolderUnusable, match=rf"{reason}: .* is not a folder"):
+            check_creatable(tmp_path / name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: Path(path) != tmp_path)
+    monkeypatch.setattr(os, "supports_effective_ids", set())
+    with pytest.raises(FolderUnusable, match="new cannot be created: you may not write in"):
+        check_creatable(tmp_path / "new")
+    with pytest.raises(FolderUnusable, match="is unusable: you may not write in"):
+        check_creatable(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a file system for sure")
+def test_a_folder_in_proc_is_refused_also_for_root():
+    with pytest.raises(FolderUnusable, match="/proc/x cannot be created"):
+        check_creatable(Path("/proc/x"))
 
 
 def test_free_space_is_that_of_the_nearest_existing_folder(tmp_path):

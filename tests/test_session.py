@@ -508,6 +508,17 @@ def test_open_without_any_session_fails_and_creates_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_begin_says_that_a_folder_cannot_be_created(tmp_path, monkeypatch):
+    """In /proc the system reports "No such file or directory" for the new folder, which alone is no explanation."""
+
+    def mkdir(path, **_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(FolderUnusable, match="new cannot be created: No such file"):
+        Session.begin(tmp_path / "new", PLAN, SETTINGS)
+
+
 def test_begin_reopens_an_ended_session_with_failures(tmp_path):
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
         session.save(replace(example_checkpoint(PLAN), ended=True))

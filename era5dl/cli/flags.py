@@ -146,8 +146,13 @@ def comma_separated(text: str) -> list[str]:
 
 
 def workers(text: str) -> int | str:
-    """Argument type: "8" -> 8; "auto" stays."""
-    return text if text == "auto" else int(text)
+    """Argument type: "8" -> 8, "Auto" -> "auto"."""
+    if text.strip().lower() == "auto":
+        return "auto"
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers. Use 1 to 256, or auto.") from None
 
 
 def rate_limit(text: str) -> int | str:

@@ -81,7 +81,24 @@ class _Parser(argparse.ArgumentParser):
         if message.endswith("required: COMMAND"):  # `era5dl` alone: show which commands there are
             self.print_help(sys.stderr)
             self.exit(ExitCode.USAGE, f"\n{self.prog}: error: {message}\n")
+        if message.startswith("unrecognized arguments:"):
+            message += self._similar_flags(message.split())
         super().error(redact_secrets(message))  # argparse repeats the input, possibly a URL with a password
+
+    def _similar_flags(self, words: list[str]) -> str:
+        """Return a hint such as " (did you mean --years?)" for unknown flags among these words; "" if none is similar.
+
+        This parser reports the unknown flags of all commands, so the flags of all of them are compared.
+        """
+        from difflib import get_close_matches
+
+        flags: set[str] = set()
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                flags.update(*(parser._option_string_actions for parser in action.choices.values()))
+        unknown = [word.partition("=")[0] for word in words if word.startswith("--")]
+        similar = [match for word in unknown for match in get_close_matches(word, sorted(flags), 1, 0.75)]
+        return f" (did you mean {', '.join(similar)}?)" if similar else ""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from era5dl.bucket.interface import MAX_OBJECTS, ObjectInfo
-from era5dl.errors import SessionDamaged, SessionError, SessionNotFound, UnsafeKey, UsageError
+from era5dl.errors import FolderUnusable, SessionDamaged, SessionError, SessionNotFound, UnsafeKey, UsageError
 from era5dl.folder.atomic_write import make_folders
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_folder_errors
@@ -74,7 +74,10 @@ class Session:
         home = Path(folder).absolute() / OWN_FOLDER
         with translate_folder_errors(home):
             check_encoding(str(home))
-            make_folders(home)
+            try:
+                make_folders(home)
+            except FileNotFoundError as exc:  # although its parent exists, as in /proc
+                raise FolderUnusable(f"{exc.filename} cannot be created: {exc.strerror}") from exc
             refuse_link_out(str(home.parent), str(home))
         info = SessionInfo.for_plan(plan, settings)
         path = home / f"{info.id}.json"

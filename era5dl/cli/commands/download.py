@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 def download(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
     """Plan and download a selection. With the same arguments again, an interrupted download continues."""
+    from era5dl.folder.free_space import check_creatable
+
     settings = settings_from(arguments)
+    check_creatable(arguments.out)
     bucket = open_bucket(settings)
     plan = plan_from(arguments, settings, bucket, output, interrupts)
     record_plan(plan, output, arguments.out)
