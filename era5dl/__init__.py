@@ -6,8 +6,7 @@ first use, so that `import era5dl` takes no time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # type checkers take it as true; importing it from `typing` would take longer than all the rest
 if TYPE_CHECKING:
     from era5dl.api import Result, download, plan, select
     from era5dl.selection import Selection

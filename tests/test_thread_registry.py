@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -275,21 +276,57 @@ def test_an_interrupt_at_any_point_has_exit_code_130(tmp_path: Path, place: str)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
-def test_an_interrupt_during_startup_prints_no_traceback(tmp_path: Path) -> None:
-    program = """
-        import signal, sys
+@pytest.mark.parametrize("module", ["era5dl.cli", "era5dl.errors", "era5dl.redaction", "era5dl.cli.parser"])
+@pytest.mark.parametrize(
+    "start", ["runpy.run_module('era5dl', run_name='__main__', alter_sys=True)", "sys.exit(entry_point.load()())"]
+)
+def test_an_interrupt_during_startup_prints_no_traceback(tmp_path: Path, module: str, start: str) -> None:
+    program = f"""
+        import runpy, signal, sys
+        from importlib.metadata import EntryPoint
 
         class Finder:
             def find_spec(self, name, *_):
-                if name == "era5dl.cli.parser":
+                if name == {module!r}:
                     signal.raise_signal(signal.SIGINT)
 
         sys.meta_path.insert(0, Finder())
-        from era5dl.cli.main import main
-
+        entry_point = EntryPoint("era5dl", {_console_script()!r}, "console_scripts")
         sys.argv = ["era5dl", "products"]
-        sys.exit(main())
+        {start}
     """
     (tmp_path / "program.py").write_text(textwrap.dedent(program), encoding="utf-8")
     done = python("-m", "program", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (130, "")
+    assert (done.returncode, done.stderr) == (130, "era5dl: interrupted\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
+def test_an_interrupt_while_a_class_is_created_during_startup_prints_no_traceback(tmp_path: Path) -> None:
+    """Python 3.11 converts it to a RuntimeError."""
+    program = """
+        import runpy, signal, sys
+
+        class Field:
+            def __set_name__(self, *_):
+                signal.raise_signal(signal.SIGINT)
+
+        class Finder:
+            def find_spec(self, name, *_):
+                if name == "era5dl.errors":
+                    type("Made", (), {"field": Field()})
+
+        sys.meta_path.insert(0, Finder())
+        sys.argv = ["era5dl", "products"]
+        runpy.run_module("era5dl", run_name="__main__", alter_sys=True)
+    """
+    (tmp_path / "program.py").write_text(textwrap.dedent(program), encoding="utf-8")
+    done = python("-m", "program", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "era5dl: interrupted\n")
+
+
+def _console_script() -> str:
+    """Return the entry point of the command `era5dl`, such as "package.module:function"."""
+    project = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^era5dl = "(.+)"$', project, re.MULTILINE)
+    assert found is not None
+    return found[1]

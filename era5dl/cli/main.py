@@ -1,4 +1,4 @@
-"""Entry point of `era5dl` and `python -m era5dl`: runs one command, reports how it ended, and returns its exit code.
+"""Main function of `era5dl` and `python -m era5dl`: runs one command, reports how it ended, and returns its exit code.
 
 With --json the `end` record is the last one. An error is printed as a sentence and a remedy, never as a traceback
 (ERA5DL_DEBUG=1 shows it). Slow imports are delayed until the command is known, so that `era5dl --help` is instant.
@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ignore_signals()  # a signal during the interpreter's exit must not replace the exit code
     except KeyboardInterrupt:  # before the signal handlers were installed, or while an error was reported
         code = ExitCode.INTERRUPTED
+        if "era5dl.cli.interrupts" not in sys.modules:  # nothing has been reported yet
+            sys.stderr.write("era5dl: interrupted\n")
     if code == ExitCode.INTERRUPTED:
         os._exit(code)  # after an interrupt inside exec(), as in an import, Python would exit by signal instead
     return code
