@@ -276,7 +276,7 @@ def test_an_interrupt_at_any_point_has_exit_code_130(tmp_path: Path, place: str)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")
-@pytest.mark.parametrize("module", ["era5dl.cli", "era5dl.errors", "era5dl.redaction", "era5dl.cli.parser"])
+@pytest.mark.parametrize("module", ["era5dl.cli", "era5dl.errors", "era5dl.cli.parser", "era5dl.log_file"])
 @pytest.mark.parametrize(
     "start", ["runpy.run_module('era5dl', run_name='__main__', alter_sys=True)", "sys.exit(entry_point.load()())"]
 )

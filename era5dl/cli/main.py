@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ignore_signals()  # a signal during the interpreter's exit must not replace the exit code
     except KeyboardInterrupt:  # before the signal handlers were installed, or while an error was reported
         code = ExitCode.INTERRUPTED
-        if "era5dl.cli.interrupts" not in sys.modules:  # nothing has been reported yet
+        with contextlib.suppress(OSError, ValueError):
             sys.stderr.write("era5dl: interrupted\n")
     if code == ExitCode.INTERRUPTED:
         os._exit(code)  # after an interrupt inside exec(), as in an import, Python would exit by signal instead
