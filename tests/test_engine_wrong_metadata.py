@@ -104,7 +104,7 @@ def test_an_opaque_etag_missing_from_every_response_fails_soon(server: FaultServ
     server.script(Fault("no-version", times=None), key=KEYS[0])
     ran = fetch_all(server, tmp_path, retries=1)
     failed = ran.events_of(FileFailed)[-1]
-    assert "does not say which version" in failed.reason
+    assert "does not state which version" in failed.reason
     assert ran.wait_for_end().verified == len(OBJECTS) - 1
 
 

@@ -25,11 +25,12 @@ from era5dl.gui.models.sessions import rows
 from era5dl.locks.lock_file import current_owner
 from era5dl.locks.owner import Owner
 from era5dl.planner.plan import Plan
+from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.session import Session, index, known_sessions, list_sessions, plan_file
 from era5dl.session import session as session_module
 from era5dl.session.part_digests import PartDigests
 from era5dl.session.resume_format import parse, render
-from era5dl.settings import Settings
+from era5dl.settings import AUTO, Settings
 from era5dl.validation import Malformed, canonical_json, parse_json
 from tests.fuzzing import NASTY, bounded, harmed, spoilt
 from tests.memory_bucket import MemoryBucket
@@ -227,7 +228,14 @@ def test_any_preferences_file_gives_values_within_bounds(folder: Path, data: st.
     path.write_bytes(json.dumps(data.draw(spoilt(value) | NASTY)).encode())
     found = load(path)
     for name, (low, high) in BOUNDS.items():
-        assert low <= getattr(found, name) <= high
+        value = getattr(found, name)
+        if not isinstance(value, str):
+            assert low <= value <= high
+        elif name == "workers":
+            assert value == AUTO
+        else:
+            assert name == "rate_limit"
+            assert normalize_rate_limit(value) == value
     for name, choices in CHOICES.items():
         assert getattr(found, name) in choices
     with contextlib.suppress(UsageError):
