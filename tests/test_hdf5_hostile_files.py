@@ -151,6 +151,13 @@ def test_a_variable_without_data_at_a_place_that_was_not_fetched() -> None:
     assert rounds == 1
 
 
+def test_a_variable_with_two_descriptions_is_not_supported() -> None:
+    builder = Builder()
+    variable = builder.variable((2,), dataspace((3,)), contiguous(96, 8))
+    with pytest.raises(UnsupportedLayout, match="two descriptions"):
+        fetch(builder.file_of(variable))
+
+
 def test_a_continuation_without_bytes_at_a_place_that_was_not_fetched() -> None:
     builder = Builder()
     data = builder.file_of(builder.variable((0,), continuation(FAR, 0), count=5), size=4 * FAR)

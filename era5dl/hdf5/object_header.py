@@ -68,9 +68,6 @@ class _ObjectHeader:
         self.messages: list[Message] = []
         self._visited: set[int] = set()
 
-    def read(self, address: int) -> list[Message]:
-        raise NotImplementedError
-
     def fields(self, data: bytes) -> FieldReader:
         return FieldReader(data, self.superblock)
 

@@ -28,6 +28,15 @@ from era5dl.ranges import Range
 _MAX_VALUES = 1 << 20  # bytes of a one-dimensional variable that is read with the index
 _DECODED = 4  # bytes of decoded values for each unit of work
 _MAX_SHUFFLED = 16  # bytes of an element; the time to undo shuffle grows with it
+_UNIQUE = frozenset(  # messages that describe a dataset as a whole
+    {
+        MessageType.DATASPACE,
+        MessageType.DATATYPE,
+        MessageType.FILL_VALUE,
+        MessageType.DATA_LAYOUT,
+        MessageType.FILTER_PIPELINE,
+    }
+)
 _STRUCT_CODES = dict(i1="b", u1="B", i2="h", u2="H", i4="i", u4="I", i8="q", u8="Q", f4="f", f8="d")  # noqa: C408
 
 
@@ -78,7 +87,11 @@ def read_variable(source: SparseBytes, superblock: Superblock, name: str, addres
     Raises DamagedFile, MissingBytes, and UnsupportedLayout, also for an object that is not a dataset.
     """
     messages = read_messages(source, superblock, address)
-    bodies = {kind: body for kind, body in messages}  # noqa: C416 - ruff proposes dict(), which mypy cannot type
+    bodies: dict[int, bytes] = {}
+    for kind, body in messages:
+        if kind in bodies and kind in _UNIQUE:  # which of them is valid is for libhdf5 to decide
+            raise UnsupportedLayout(f"the variable {name}, which has two descriptions")
+        bodies[kind] = body
     if not {MessageType.DATASPACE, MessageType.DATATYPE, MessageType.DATA_LAYOUT} <= bodies.keys():
         raise UnsupportedLayout(f"{name}, which is not a variable")
     space = parse_dataspace(bodies[MessageType.DATASPACE], superblock)

@@ -29,7 +29,6 @@ from era5dl.folder.atomic_write import make_folders
 from era5dl.folder.disk_errors import translate_disk_errors
 from era5dl.hdf5 import (
     DamagedChunk,
-    DamagedFile,
     Index,
     MissingBytes,
     SparseBytes,
@@ -45,8 +44,6 @@ from era5dl.subset.selection import Subset
 INSTALL = 'pip install "era5dl[subset]"'
 
 _PIECE = 8 << 20  # bytes of a request
-_MAX_ROUNDS = 16  # of requests for an index; files of the bucket need two
-_MAX_INDEX = 64 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +98,12 @@ def _import_writer() -> ModuleType:
 def _fetch_index(requests: _Requests) -> Index:
     source = SparseBytes(requests.obj.size)
     missing = first_ranges(requests.obj.size)
-    for _ in range(_MAX_ROUNDS):
+    while True:  # the reader limits the rounds and the bytes
         requests.fetch(coalesce(missing), source.add)
         try:
             return read_index(source)
         except MissingBytes as error:
             missing = error.ranges
-        if source.held > _MAX_INDEX:
-            break
-    raise DamagedFile("its index has no end")
 
 
 class _Requests:
