@@ -57,14 +57,16 @@ def run_concurrently(
     on_progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     on_error: Callable[[int, Era5Error], T] | None = None,
+    retry: bool = True,
 ) -> list[T]:
     """Run tasks in up to `parallel` threads, with retries; return their results in the order of the tasks.
 
     on_error: called with the index of a task and its error when the task has finally failed; the return value is used
     as the result. Without it, the first such error ends all tasks and is raised. Raises Stopped soon after
-    `cancelled()` returns true, OutOfThreads if not even one thread can be started.
+    `cancelled()` returns true, OutOfThreads if not even one thread can be started. retry: False where the caller has
+    a retry policy of its own; then the first error of a task is final.
     """
-    threads = _Threads(tasks, on_error)
+    threads = _Threads(tasks, on_error, retry)
     results: dict[int, T] = {}
     if on_progress:
         on_progress(0, len(tasks))
@@ -102,8 +104,14 @@ class _Excess(Exception):
 class _Threads(Generic[T]):
     """The threads that run the tasks, and the state they share."""
 
-    def __init__(self, tasks: Sequence[Callable[[], T]], on_error: Callable[[int, Era5Error], T] | None = None) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Callable[[], T]],
+        on_error: Callable[[int, Era5Error], T] | None,
+        retry: bool,
+    ) -> None:
         self._on_error = on_error
+        self._attempts = MAX_ATTEMPTS if retry else 1
         self._queue: SimpleQueue[tuple[int, Callable[[], T]]] = SimpleQueue()
         for numbered in enumerate(tasks):
             self._queue.put(numbered)
@@ -195,7 +203,7 @@ class _Threads(Generic[T]):
                 deadline = min(deadline, monotonic() + RETRY_PERIOD)
                 if isinstance(error, StaleConnection) and attempt >= MAX_CLOSED and self._working > 1:
                     raise _Excess from error
-                if error.reaction not in _RETRIED or attempt >= MAX_ATTEMPTS or _retry_after(error) > MAX_RETRY_AFTER:
+                if error.reaction not in _RETRIED or attempt >= self._attempts or _retry_after(error) > MAX_RETRY_AFTER:
                     raise
                 if monotonic() >= deadline and error.reaction is not Reaction.THROTTLE:
                     raise

@@ -13,37 +13,25 @@ from __future__ import annotations
 import tempfile
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from types import ModuleType, TracebackType
 
-from era5dl.bucket.cancellation import Abort, current_abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.catalog.keys import parse_key
-from era5dl.errors import Interrupted, ProofError, UsageError
+from era5dl.errors import ProofError, UsageError
 from era5dl.folder.atomic_write import make_folders
 from era5dl.folder.disk_errors import translate_disk_errors
-from era5dl.hdf5 import (
-    DamagedChunk,
-    Index,
-    MissingBytes,
-    SparseBytes,
-    UnsupportedLayout,
-    first_ranges,
-    read_index,
-)
-from era5dl.planner.concurrent_requests import run_concurrently
+from era5dl.hdf5 import DamagedChunk, UnsupportedLayout
 from era5dl.ranges import Range
-from era5dl.subset.ranges import coalesce, plan_file
+from era5dl.subset.range_requests import RangeRequests
+from era5dl.subset.ranges import plan_file
+from era5dl.subset.read_index import index_through
 from era5dl.subset.selection import Subset
 
 INSTALL = 'pip install "era5dl[subset]"'
-
-_PIECE = 8 << 20  # bytes of a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +54,8 @@ def fetch_subset(bucket: Bucket, obj: ObjectInfo, subset: Subset, path: Path, *,
     key = parse_key(obj.key)
     if key is None:
         raise UnsupportedLayout(f"{obj.key}, which is not an ERA5 file")
-    requests = _Requests(bucket, obj, parallel)
-    part = plan_file(_fetch_index(requests), key, subset)
+    requests = RangeRequests(bucket, obj, parallel)
+    part = plan_file(index_through(requests), key, subset)
     index_bytes = requests.received
     provenance = writer.Provenance(obj.key, obj.etag, datetime.now(timezone.utc))
     with translate_disk_errors(path):
@@ -93,58 +81,6 @@ def _import_writer() -> ModuleType:
     except ImportError:
         raise UsageError("Subsets of files need h5py, which is not installed.", remedy=INSTALL) from None
     return write
-
-
-def _fetch_index(requests: _Requests) -> Index:
-    source = SparseBytes(requests.obj.size)
-    missing = first_ranges(requests.obj.size)
-    while True:  # the reader limits the rounds and the bytes
-        requests.fetch(coalesce(missing), source.add)
-        try:
-            return read_index(source)
-        except MissingBytes as error:
-            missing = error.ranges
-
-
-class _Requests:
-    """Range requests for one version of an object. received: number of bytes."""
-
-    def __init__(self, bucket: Bucket, obj: ObjectInfo, parallel: int) -> None:
-        self.obj = obj
-        self.received = 0
-        self._bucket = bucket
-        self._parallel = parallel
-        self._lock = threading.Lock()
-
-    def fetch(self, ranges: Iterable[Range], store: Callable[[int, bytes], None]) -> None:
-        """Fetch these ranges at the same time. store: called with the offset and the bytes of each piece."""
-        pieces = [(at, min(at + _PIECE, stop)) for start, stop in ranges for at in range(start, stop, _PIECE)]
-        tasks = [partial(self._fetch_piece, start, stop, store) for start, stop in pieces]
-        run_concurrently(tasks, parallel=self._parallel)
-
-    def _fetch_piece(self, start: int, stop: int, store: Callable[[int, bytes], None]) -> None:
-        data = self._read(start, stop)
-        with self._lock:  # one at a time: the stores are not thread-safe
-            self.received += len(data)
-            store(start, data)
-
-    def _read(self, start: int, stop: int) -> bytes:
-        buffer = bytearray(stop - start)
-        view = memoryview(buffer)
-        with self._bucket.open(self.obj, start, stop, current_abort() or Abort()) as body:
-            before = memoryview(bytearray(min(start - body.start, _PIECE)))  # where the range was ignored
-            skip = start - body.start
-            while skip:
-                skip -= self._some(body.readinto(before[:skip]))
-            while view:
-                view = view[self._some(body.readinto(view)) :]
-        return bytes(buffer)
-
-    @staticmethod
-    def _some(count: int) -> int:
-        if not count:
-            raise Interrupted("The response ended early.")
-        return count
 
 
 class _PackedFile:

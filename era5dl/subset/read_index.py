@@ -1,0 +1,48 @@
+"""Reads the HDF5 index of one object of the bucket: range requests for its front and end, then for what is missing.
+
+A file of the bucket takes two or three rounds of requests, each of them at the same time: two requests, and then up to
+18 for the B-tree nodes of a monthly file, which are between its chunks. Together they are about 0.2 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from era5dl.bucket.cancellation import Abort
+from era5dl.bucket.interface import Bucket, ObjectInfo
+from era5dl.hdf5 import Index, MissingBytes, SparseBytes, first_ranges, read_index
+from era5dl.subset.range_requests import RangeRequests
+from era5dl.subset.ranges import coalesce
+
+PARALLEL = 20
+"""Requests at the same time, so that one round is enough for all B-tree nodes of a monthly file."""
+
+
+def read_object_index(
+    bucket: Bucket,
+    obj: ObjectInfo,
+    abort: Abort | None = None,
+    *,
+    parallel: int = PARALLEL,
+    on_received: Callable[[int], None] | None = None,
+) -> Index:
+    """Return the index of this version of an object. The first failed request ends it: retries are up to the caller.
+
+    abort: ends it within a tenth of a second, with Stopped. on_received: called, from several threads, with the number
+    of bytes of each read. Raises BucketErrors (ObjectChanged for another version), DamagedFile for what is not a
+    complete HDF5 file, UnsupportedLayout for an object that has to be fetched whole, and OutOfThreads.
+    """
+    requests = RangeRequests(bucket, obj, parallel, abort=abort, retry=False, on_received=on_received)
+    return index_through(requests)
+
+
+def index_through(requests: RangeRequests) -> Index:
+    """Return the index of an object, read through these requests. Raises what `read_object_index` raises."""
+    source = SparseBytes(requests.obj.size)
+    missing = first_ranges(requests.obj.size)
+    while True:  # the reader limits the rounds and the bytes
+        requests.fetch(coalesce(missing), source.add)
+        try:
+            return read_index(source)
+        except MissingBytes as error:
+            missing = error.ranges
