@@ -20,12 +20,16 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from era5dl.days import select_days
 from era5dl.engine.events import Event, FileDone, FileFailed
 from era5dl.engine.progress import Snapshot
 from era5dl.engine.reporting import CheckedFiles
 from era5dl.errors import BadSelection, UnknownName
-from era5dl.selection import Selection, select_days, select_variables
+from era5dl.selection import Selection, select_variables
 from era5dl.settings import Settings
+from era5dl.subset.grid import era5_grid
+from era5dl.subset.parsing import parse_area, parse_hours, parse_levels, parse_points
+from era5dl.subset.selection import Area, Point, Subset
 
 if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
 
 Names = str | Sequence[str]
 Numbers = int | str | Sequence[int | str]
+Place = str | tuple[float, float] | Point
+Places = Place | Sequence[Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,11 @@ def select(
     years: Numbers = (),
     months: Numbers = (),
     days: Numbers = (),
+    hours: Numbers = (),
+    levels: Numbers = (),
+    area: str | Sequence[float] | Area | None = None,
+    point: Places | None = None,
+    only_days: bool = False,
 ) -> Selection:
     """Select variables and days (UTC), without network access.
 
@@ -80,11 +91,34 @@ def select(
     years, months, days: numbers or ranges, such as 2020, range(2000, 2006) or "2000-2005,2010"; days of the month. They
         restrict the days from start to end. With years, start and end may be omitted.
 
-    Raises UnknownName or AmbiguousName, which list candidates, and BadSelection if no variable or no day remains.
+
+    By default whole files are selected. The following select a subset of each file, with the selected days only:
+
+    hours: of the day (UTC), such as range(0, 24, 6) or "0,6,12,18"; for forecasts, of the valid time.
+    levels: in hPa, such as 500, "500,850" or "850-1000" (all levels between); for variables on pressure levels.
+    area: [north, west, south, east] in degrees, as text "54/73/18/135", or an Area.
+    point: (latitude, longitude) in degrees, as text "30.6,114.3", or a Point; one or a list of them. Each stands for
+        the nearest grid point.
+    only_days: select only these days of each file, even if nothing else is restricted.
+
+    Raises UnknownName or AmbiguousName, which list candidates, and BadSelection if nothing remains.
     """
     chosen = _variables(_as_list(variables), _as_list(product or ()), preset)
     when = select_days(start=start, end=end, years=_as_list(years), months=_as_list(months), days=_as_list(days))
-    return Selection(chosen, when)
+    subset = Subset(
+        hours=parse_hours(hours),
+        levels=parse_levels(levels),
+        area=None if area is None else parse_area(area),
+        points=parse_points(point),
+        days=when if only_days else (),
+    )
+    if subset.levels and not any(variable.product.levels_hpa for variable in chosen):
+        raise BadSelection(
+            "Levels are selected, but none of the variables is on pressure levels.",
+            remedy="Omit the levels, or choose variables of a product on pressure levels, such as an.pl.",
+        )
+    era5_grid().cells(subset)  # raises BadSelection for an area between grid points
+    return Selection(chosen, when, subset)
 
 
 def plan(

@@ -1,4 +1,4 @@
-"""Selection: the variables and days to download, in canonical form.
+"""Selection: the variables and days to download, and the subset of each file, in canonical form.
 
 Different ways to ask for the same thing give equal selections and the same JSON. Variables are in the order of the
 catalogue, days are the fewest ranges that cover them, and a selection of invariants only has no days at all.
@@ -6,42 +6,52 @@ catalogue, days are the fewest ranges that cover them, and a selection of invari
 
 from __future__ import annotations
 
-import re
-from calendar import monthrange
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from era5dl.catalog import Cadence, Product, Variable, find_preset, find_product, find_variable, variables
+from era5dl.days import Days, days_from_json, days_to_json, merge_days
 from era5dl.errors import AmbiguousName, BadSelection, UnknownName
-
-Days = tuple[tuple[date, date], ...]
-"""Ranges of days (UTC), first and last included; sorted, with at least one day between two ranges."""
-
-FIRST_DAY = date(1940, 1, 1)
-LAST_DAY = date(2049, 12, 31)  # no product will reach it; a year such as 2202 is a typing error
-_DAY = timedelta(days=1)
+from era5dl.subset.selection import EVERYTHING, Subset
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Variables and days. Raises BadSelection when it is empty, or has days outside of ERA5."""
+    """Variables, days, and what is wanted of each file. Raises BadSelection when it is empty, or has days outside of
+    ERA5.
+
+    subset: with a restriction of any kind, its days are those of the selection. Without one, whole files are selected:
+    those that contain any hour of the days.
+    """
 
     variables: tuple[Variable, ...]
     days: Days = ()
+    subset: Subset = EVERYTHING
 
     def __post_init__(self) -> None:
         chosen = frozenset(self.variables)
         ordered = tuple(v for v in variables() if v in chosen)
         invariant_only = all(v.product.cadence is Cadence.FIXED for v in ordered)
-        days = () if invariant_only else _merged(self.days)
+        days = () if invariant_only else merge_days(self.days)
         if not ordered:
             raise BadSelection("No variable is selected.", remedy="Specify at least one variable or a preset.")
         if not days and not invariant_only:
             raise BadSelection("No day is selected.", remedy="Give --start and --end, or --years.")
         object.__setattr__(self, "variables", ordered)
         object.__setattr__(self, "days", days)
+        object.__setattr__(self, "subset", self._canonical_subset())
+
+    def _canonical_subset(self) -> Subset:
+        """Return the subset without levels and hours that no variable has, and with the days of the selection."""
+        subset = self.subset
+        if not self.days:  # only invariants
+            subset = replace(subset, hours=(), days=())
+        if not any(product.levels_hpa for product in self.products):
+            subset = replace(subset, levels=())
+        if subset.days not in ((), self.days):
+            raise BadSelection("The days of the subset are not those of the selection.")
+        return subset if subset.is_everything else replace(subset, days=self.days)
 
     @property
     def products(self) -> tuple[Product, ...]:
@@ -49,27 +59,28 @@ class Selection:
         return tuple(dict.fromkeys(v.product for v in self.variables))
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able form, equal for equal selections: names of variables, days as ISO dates."""
-        return {
-            "variables": [v.name for v in self.variables],
-            "days": [[first.isoformat(), last.isoformat()] for first, last in self.days],
-        }
+        """Return a JSON-able form, equal for equal selections: names of variables, days as ISO dates, the subset.
+
+        A selection of whole files has no "subset".
+        """
+        form: dict[str, Any] = {"variables": [v.name for v in self.variables], "days": days_to_json(self.days)}
+        if not self.subset.is_everything:
+            form["subset"] = self.subset.to_json()
+        return form
 
     @classmethod
     def from_json(cls, value: Any) -> Selection:
         """Return the selection that `to_json` wrote. Raises BadSelection for anything else."""
         if not isinstance(value, Mapping):
             raise BadSelection("A selection must be a JSON object.")
-        names, spans = value.get("variables"), value.get("days")
+        names = value.get("variables")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BadSelection("“variables” of a selection must be a list of names.")
-        if not isinstance(spans, list):
-            raise BadSelection("“days” of a selection must be a list of [first, last].")
         try:
             chosen = select_variables(names)
         except (UnknownName, AmbiguousName) as error:
             raise BadSelection(str(error), remedy=error.remedy) from error
-        return cls(chosen, tuple(_parse_span(span) for span in spans))
+        return cls(chosen, days_from_json(value.get("days")), Subset.from_json(value.get("subset", {})))
 
 
 def select_variables(
@@ -84,128 +95,3 @@ def select_variables(
     chosen = [variable for preset in presets for variable in find_preset(preset).variables]
     chosen += [find_variable(name, within) for name in names]
     return tuple(dict.fromkeys(chosen))
-
-
-def select_days(
-    *,
-    start: str | date | None = None,
-    end: str | date | None = None,
-    years: Sequence[int | str] = (),
-    months: Sequence[int | str] = (),
-    days: Sequence[int | str] = (),
-) -> Days:
-    """Return the days from `start` to `end`, both included, in the given years, months and days of the month.
-
-    An empty argument does not restrict. With `years`, start and end may be omitted; with no argument at all, there are
-    no days. Numbers may be texts such as "6-8" or "1,15". Days that a month does not have are ignored. Raises
-    BadSelection when no day remains, for days outside of ERA5, and for dates or numbers that are not valid.
-    """
-    in_years = _numbers(years, "year", FIRST_DAY.year, LAST_DAY.year)
-    in_months = _numbers(months, "month", 1, 12)
-    on_days = _numbers(days, "day", 1, 31)
-    if (start is None) != (end is None):
-        raise BadSelection("A date range needs both its start and its end.", remedy="Give --start and --end.")
-    if start is not None and end is not None:
-        first, last = parse_date(start), parse_date(end)
-        if last < first:
-            raise BadSelection(f"The end, {last}, is before the start, {first}.", remedy="Swap them.")
-        _check_within_era5(first, last)
-    elif in_years:
-        first, last = date(min(in_years), 1, 1), date(max(in_years), 12, 31)
-    elif in_months or on_days:
-        raise BadSelection("Months and days need years.", remedy="Give --years, or --start and --end.")
-    else:
-        return ()
-    spans = _days_in_calendar(first, last, in_years, in_months, on_days)
-    if not spans:
-        raise BadSelection(
-            "No such day exists: the given years, months and days exclude one another.",
-            remedy="Choose days that these months have, and months and years that are in the date range.",
-        )
-    return _merged(spans)
-
-
-def parse_date(text: str | date) -> date:
-    """Parse a date that a person wrote as YYYY-MM-DD. Raises BadSelection."""
-    if isinstance(text, date):
-        return date(text.year, text.month, text.day)  # a datetime is a date too; its time of day is dropped
-    match = re.fullmatch(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})", text.strip())
-    if match is None:
-        raise BadSelection(f"“{text}” is not a date.", remedy="Write dates as YYYY-MM-DD, for example 2021-02-28.")
-    year, month, day = (int(part) for part in match.groups())
-    try:
-        return date(year, month, day)
-    except ValueError:
-        raise BadSelection(f"There is no {text.strip()} in the calendar.", remedy=_calendar_hint(year, month)) from None
-
-
-def _calendar_hint(year: int, month: int) -> str:
-    if year >= 1 and 1 <= month <= 12:
-        return f"{year:04}-{month:02} has {monthrange(year, month)[1]} days."
-    return "Months go from 01 to 12."
-
-
-def _check_within_era5(first: date, last: date) -> None:
-    if first < FIRST_DAY:
-        raise BadSelection(f"ERA5 begins on {FIRST_DAY}; {first} is before that.", remedy=f"Start on {FIRST_DAY}.")
-    if last > LAST_DAY:
-        raise BadSelection(f"{last} is too far in the future.", remedy="The bucket is about three months behind today.")
-
-
-def _numbers(items: Sequence[int | str], what: str, least: int, most: int) -> frozenset[int]:
-    """Parse numbers: 6, "6", "6-8", "1,15" or any mixture. Raises BadSelection outside of [least, most]."""
-    found: set[int] = set()
-    remedy = f"Write a number, or a range such as {least}-{most}."
-    if what == "year":
-        remedy = "Write years with four digits, such as 2020 or 2000-2005."
-    for text in (part.strip() for item in items for part in str(item).split(",")):
-        match = re.fullmatch(r"([0-9]{1,4})(?:\s*-\s*([0-9]{1,4}))?", text)
-        if match is None:
-            raise BadSelection(f"“{text}” is not a {what}.", remedy=remedy)
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not least <= first <= last <= most:
-            raise BadSelection(f"“{text}” is not a {what} between {least} and {most}.", remedy=remedy)
-        found.update(range(first, last + 1))
-    return frozenset(found)
-
-
-def _days_in_calendar(
-    first: date, last: date, years: frozenset[int], months: frozenset[int], days: frozenset[int]
-) -> list[tuple[date, date]]:
-    """Return the days from `first` to `last` in these years, months and days of the month (empty: all), as ranges."""
-    spans: list[tuple[date, date]] = []
-    for year in range(first.year, last.year + 1):
-        if years and year not in years:
-            continue
-        for month in sorted(months) or range(1, 13):
-            length = monthrange(year, month)[1]
-            for day in sorted(days) or (0,):
-                if day > length:
-                    continue
-                begin, until = (
-                    (date(year, month, 1), date(year, month, length)) if day == 0 else (date(year, month, day),) * 2
-                )
-                if begin <= last and until >= first:
-                    spans.append((max(begin, first), min(until, last)))
-    return spans
-
-
-def _merged(spans: Iterable[tuple[date, date]]) -> Days:
-    """Return the fewest ranges that cover the same days, sorted. Raises BadSelection for days outside of ERA5."""
-    merged: list[tuple[date, date]] = []
-    for first, last in sorted(spans):
-        _check_within_era5(first, last)
-        if merged and first <= merged[-1][1] + _DAY:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    return tuple(merged)
-
-
-def _parse_span(value: Any) -> tuple[date, date]:
-    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(text, str) for text in value):
-        raise BadSelection("“days” of a selection must be a list of [first, last].")
-    first, last = parse_date(value[0]), parse_date(value[1])
-    if last < first:
-        raise BadSelection(f"The end, {last}, is before the start, {first}.")
-    return first, last

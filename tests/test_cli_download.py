@@ -20,7 +20,7 @@ import pytest
 
 from era5dl.catalog import find_variable, key_of, periods
 from era5dl.cli.json_output import event_names
-from era5dl.selection import parse_date
+from era5dl.days import parse_date
 from tests.faultlab import FaultServer
 from tests.servers.seaweed import Seaweed
 

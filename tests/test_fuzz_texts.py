@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from era5dl.catalog import find_variable, key_of, parse_key, periods
+from era5dl.days import parse_date, select_days
 from era5dl.errors import Era5Error, UnsafeKey, UsageError
 from era5dl.folder.paths import check_key, safe_path
 from era5dl.formatting import parse_rate, parse_size, printable
@@ -21,7 +22,7 @@ from era5dl.gui.models.request_form import FieldError, read_date, read_folder, r
 from era5dl.gui.widgets import date_input
 from era5dl.planner import plan_keys, read_keys
 from era5dl.redaction import REDACTED, Redactor, redact_secrets
-from era5dl.selection import Selection, parse_date, select_days
+from era5dl.selection import Selection
 from era5dl.session import plan_file
 from era5dl.settings import Settings
 from tests.fuzzing import NASTY, NASTY_TEXTS, bounded, spoilt

@@ -12,13 +12,14 @@ from typing import TypeVar
 import pytest
 
 from era5dl.catalog import find_variable, key_of, periods
+from era5dl.days import select_days
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.background_task import BackgroundTask, IsCancelled
 from era5dl.gui.backend.bucket_access import session_settings
 from era5dl.gui.backend.messages import Message
 from era5dl.gui.backend.service import BackendService
 from era5dl.gui.backend.tk_bridge import TkBridge
-from era5dl.selection import Selection, select_days, select_variables
+from era5dl.selection import Selection, select_variables
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.memory_bucket import MemoryBucket

@@ -17,8 +17,15 @@ HOUSE = Path(__file__).parent.parent / "era5dl"
 FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"errors", "ranges", "redaction", "bucket.cancellation"},
     {"hdf5"},
-    {"formatting", "thread_registry", "catalog", "proof", "bucket.interface"},
-    {"rate_timetable", "bucket.happy_eyeballs", "bucket.deadline", "bucket.proxy", "bucket.tls_trust"},
+    {"formatting", "thread_registry", "catalog", "days", "proof", "bucket.interface"},
+    {
+        "rate_timetable",
+        "subset.selection",
+        "bucket.happy_eyeballs",
+        "bucket.deadline",
+        "bucket.proxy",
+        "bucket.tls_trust",
+    },
     {"bucket.body_reader", "bucket.socks_tunnel"},
     {"bucket.connect"},
     {"settings", "selection", "folder", "bucket.response_headers"},

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.catalog import find_product, key_of, parse_key, periods, products, variables
+from era5dl.days import select_days
 from era5dl.errors import Denied, Interrupted, ServerBusy, ServerFault, Stopped, Unreachable, Untrusted
 from era5dl.planner import ABSENT, NOT_YET_PUBLISHED, Missing, Plan, concurrent_requests, make_plan
-from era5dl.selection import Selection, select_days, select_variables
+from era5dl.selection import Selection, select_variables
 from tests.memory_bucket import MemoryBucket
 
 TODAY = date(2021, 6, 15)

@@ -6,8 +6,9 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.catalog import key_of, parse_key, periods
+from era5dl.days import select_days
 from era5dl.planner import ABSENT, make_plan, plan_keys
-from era5dl.selection import Selection, select_days, select_variables
+from era5dl.selection import Selection, select_variables
 from era5dl.settings import Settings
 from tests.servers.seaweed import Seaweed
 

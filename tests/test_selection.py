@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from era5dl.catalog import find_preset, variables
+from era5dl.days import FIRST_DAY, LAST_DAY, parse_date, select_days
 from era5dl.errors import AmbiguousName, BadSelection, UnknownName
-from era5dl.selection import FIRST_DAY, LAST_DAY, Selection, parse_date, select_days, select_variables
+from era5dl.selection import Selection, select_variables
+from era5dl.subset.selection import Subset
 
 JANUARY = select_days(start="2021-01-01", end="2021-01-31")
 era5_days = st.dates(FIRST_DAY, LAST_DAY)
@@ -175,6 +177,17 @@ def test_invariants_need_no_dates():
         Selection(select_variables(["lsm", "2t"]))
 
 
+def test_subsets_have_the_days_of_the_selection():
+    whole = Selection(select_variables(["2t"]), JANUARY)
+    some_hours = Selection(select_variables(["2t"]), JANUARY, Subset(hours=(0, 12), levels=(500,)))
+    assert some_hours.subset == Subset(hours=(0, 12), days=JANUARY)
+    assert "subset" not in whole.to_json()  # the ids of sessions are derived from it
+    assert Selection.from_json(some_hours.to_json()) == some_hours
+    assert Selection(select_variables(["2t"]), JANUARY, Subset(levels=(500,))) == whole
+    with pytest.raises(BadSelection):
+        Selection(select_variables(["2t"]), JANUARY, Subset(days=((date(2020, 1, 1), date(2020, 1, 1)),)))
+
+
 def test_selection_without_variables_is_refused():
     with pytest.raises(BadSelection, match="No variable"):
         Selection((), JANUARY)
@@ -235,6 +248,8 @@ def test_arbitrary_json_raises_bad_selection_only(value):
         {"variables": ["an.sfc/2t"], "days": [["1800-01-02", "1801-01-01"]]},
         {"variables": ["an.sfc/2t"], "days": [["2021-01-01", "9999-12-31"]]},
         {"variables": ["an.sfc/2t"], "days": []},
+        {"variables": ["an.sfc/2t"], "days": [["2021-01-01", "2021-01-01"]], "subset": None},
+        {"variables": ["an.sfc/2t"], "days": [["2021-01-01", "2021-01-01"]], "subset": {"hours": [24]}},
         {"variables": [], "days": []},
         {"variables": ["tp"], "days": []},
         {"variables": ["z"], "days": []},

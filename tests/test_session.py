@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -31,7 +32,7 @@ from era5dl.folder import atomic_write
 from era5dl.locks import lock_file as lock_module
 from era5dl.planner.plan import Plan
 from era5dl.ranges import RangeSet
-from era5dl.session import Checkpoint, Session, SessionStatus, UnfinishedObject, list_sessions
+from era5dl.session import Checkpoint, Session, SessionStatus, UnfinishedObject, list_sessions, plan_file
 from era5dl.session.info import title_of
 from era5dl.settings import Settings
 from tests.session_samples import example_checkpoint, objects, plan_of
@@ -343,14 +344,39 @@ def test_resume_file_and_backup_damaged_open_fails_and_begin_restarts(tmp_path):
 )
 def test_damaged_plan_file_is_detected_and_begin_replaces_it(tmp_path, damage):
     saved = interrupted(tmp_path)
-    (plan_file,) = home(tmp_path).glob("*.plan.jsonl")
-    plan_file.write_bytes(damage(plan_file.read_bytes()))
+    (plan_path,) = home(tmp_path).glob("*.plan.jsonl")
+    plan_path.write_bytes(damage(plan_path.read_bytes()))
     with pytest.raises(SessionDamaged, match="list of objects") as caught:
         Session.open(tmp_path)
     assert "Run the same download command again" in caught.value.remedy
     with Session.begin(tmp_path, PLAN, SETTINGS) as session:
         assert session.checkpoint == saved
     Session.open(tmp_path).close()
+
+
+SUBSET_PLAN = replace(PLAN, request={"selection": {"subset": {"hours": [0, 12]}}})
+
+
+def test_plan_files_with_a_subset_are_refused_by_earlier_versions(tmp_path):
+    """They would fetch whole files: the version of the format is higher if there is a subset, and only then."""
+    for plan, version in ((PLAN, 1), (SUBSET_PLAN, 2), (replace(PLAN, request={"subset": {"hours": [0, 12]}}), 2)):
+        plan_file.write(path := tmp_path / "plan", plan)
+        assert json.loads(path.read_bytes().partition(b"\n")[0])["version"] == version
+        read = plan_file.read(path, plan.digest)
+        assert (read, read.subset) == (plan, plan.subset)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'"version":2', b'"version":1'), (b'"version":2', b'"version":3'), (b"[0,12]", b"[0,24]"), (b"[0,12]", b"[]")],
+)
+def test_plan_file_with_an_invalid_subset_is_damaged(tmp_path, old, new):
+    header, *rows = [line + b"\n" for line in b"".join(plan_file._serialize(SUBSET_PLAN)).splitlines()][:-1]
+    body = header.replace(old, new) + b"".join(rows)
+    end = plan_file._end_marker(len(rows), hashlib.sha256(body).hexdigest())
+    (path := tmp_path / "plan").write_bytes(body + end)
+    with pytest.raises(SessionDamaged, match=r"version|subset"):
+        plan_file.read(path, SUBSET_PLAN.digest)
 
 
 def test_plan_file_of_another_plan_is_refused(tmp_path):
@@ -365,8 +391,8 @@ def test_plan_file_of_another_plan_is_refused(tmp_path):
 
 def test_unfinished_objects_are_kept_when_the_old_plan_file_is_missing(tmp_path):
     saved = interrupted(tmp_path)
-    (plan_file,) = home(tmp_path).glob("*.plan.jsonl")
-    plan_file.unlink()
+    (plan_path,) = home(tmp_path).glob("*.plan.jsonl")
+    plan_path.unlink()
     new = plan_of(PLAN.objects[6:])
     with Session.begin(tmp_path, new, SETTINGS) as session:
         assert [(entry.index, entry.done) for entry in session.checkpoint.unfinished] == [(0, saved.unfinished[1].done)]
@@ -378,14 +404,14 @@ def test_unfinished_objects_are_kept_when_the_old_plan_file_is_missing(tmp_path)
 def test_any_damage_to_the_plan_file_is_detected(tmp_path_factory, place, bit, cut):
     out = tmp_path_factory.mktemp("plan")
     interrupted(out)
-    (plan_file,) = home(out).glob("*.plan.jsonl")
-    data = bytearray(plan_file.read_bytes())
+    (plan_path,) = home(out).glob("*.plan.jsonl")
+    data = bytearray(plan_path.read_bytes())
     place %= len(data)
     if cut:
         del data[place:]
     else:
         data[place] ^= 1 << bit
-    plan_file.write_bytes(data)
+    plan_path.write_bytes(data)
     with pytest.raises(SessionDamaged):
         Session.open(out)
 

@@ -7,7 +7,11 @@ from datetime import date
 
 import pytest
 
+from era5dl.catalog import parse_key
+from era5dl.catalog.keys import KeyParts
 from era5dl.errors import BadSelection
+from era5dl.subset.geometry import expected_geometry
+from era5dl.subset.ranges import select_elements
 from era5dl.subset.selection import Area, Point, Subset, pressure_levels
 
 
@@ -135,3 +139,97 @@ def test_levels_that_do_not_exist_have_neighbours(level: float, neighbours: str)
 def test_levels_are_numbers() -> None:
     with pytest.raises(BadSelection, match="not a level"):
         Subset(levels=(float("nan"),))  # type: ignore[arg-type]
+
+
+def file(key: str) -> KeyParts:
+    parts = parse_key(key)
+    assert parts
+    return parts
+
+
+DAY = file("e5.oper.an.pl/202101/e5.oper.an.pl.128_130_t.ll025sc.2021010100_2021010123.nc")
+MONTH = file("e5.oper.an.sfc/202101/e5.oper.an.sfc.128_167_2t.ll025sc.2021010100_2021013123.nc")
+FORECAST = file("e5.oper.fc.sfc.accumu/202101/e5.oper.fc.sfc.accumu.128_142_lsp.ll025sc.2021010106_2021011606.nc")
+FIXED = file("e5.oper.invariant/197901/e5.oper.invariant.128_172_lsm.ll025sc.1979010100_1979010100.nc")
+JANUARY = ((date(2021, 1, 1), date(2021, 1, 31)),)
+
+
+def test_what_is_restricted_of_a_file() -> None:
+    """Equal subsets of a file have equal names, so what does not affect it is dropped."""
+    china = Area(54, 73, 18, 135)
+    subset = Subset(hours=(0, 12), levels=(500,), area=china, days=JANUARY)
+    assert subset.for_file(DAY) == Subset(hours=(0, 12), levels=(500,), area=china)
+    assert subset.for_file(MONTH) == Subset(hours=(0, 12), area=china)
+    assert subset.for_file(FIXED) == Subset(area=china)
+    assert Subset(levels=(500,), days=JANUARY).for_file(MONTH).is_everything
+    days = ((date(2020, 5, 1), date(2020, 5, 9)), (date(2020, 12, 9), date(2021, 1, 4)), (date(2021, 1, 9),) * 2)
+    assert Subset(days=days).for_file(MONTH) == Subset(
+        days=((date(2021, 1, 1), date(2021, 1, 4)), (date(2021, 1, 9),) * 2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "subset"),
+    [
+        (MONTH, Subset(days=((date(2021, 2, 1), date(2021, 2, 1)),))),
+        (FORECAST, Subset(hours=(6,), days=((date(2021, 1, 1), date(2021, 1, 1)),))),  # begins at 07 UTC
+        (FORECAST, Subset(hours=(7, 23), days=((date(2021, 1, 16), date(2021, 1, 31)),))),  # ends at 06 UTC
+    ],
+)
+def test_a_file_in_which_no_hour_is_selected(key: KeyParts, subset: Subset) -> None:
+    with pytest.raises(BadSelection, match="No hour of this file is selected"):
+        subset.for_file(key)
+    with pytest.raises(BadSelection, match="No hour of this file is selected"):
+        select_elements(expected_geometry(key), subset)
+
+
+def test_first_and_last_hour_of_a_forecast_file() -> None:
+    assert Subset(hours=(7,), days=((date(2021, 1, 1),) * 2,)).for_file(FORECAST)
+    assert Subset(hours=(6,), days=((date(2021, 1, 16),) * 2,)).for_file(FORECAST)
+
+
+def test_id_is_stable() -> None:
+    """It is in the names of files: it must never change."""
+    assert Subset(hours=(0, 12), area=Area(54, 73, 18, 135)).id == "cd6e4f41"
+    assert Subset(hours=(12, 0, 0), area=Area(54.0, 73, 18, 135)).id == "cd6e4f41"
+
+
+@pytest.mark.parametrize(
+    "subset",
+    [
+        Subset(),
+        Subset(hours=(0, 12), levels=(500,), area=Area(54.125, -10, -0.0, 1e-07), days=JANUARY),
+        Subset(points=(Point(30.6, 114.3, "Wuhan 武汉"), Point(-33.9, 18.4))),
+    ],
+)
+def test_json_is_read_as_written(subset: Subset) -> None:
+    assert Subset.from_json(json.loads(json.dumps(subset.to_json()))) == subset
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        {"hours": 6},
+        {"hours": [[6]]},
+        {"hours": ["6"]},
+        {"levels": [10**400]},
+        {"levels": [[]]},
+        {"area": [54, 73, 18, 135]},
+        {"area": "54/73/18"},
+        {"area": "54/73/18/1e999"},
+        {"area": "54/73/18/e"},
+        {"area": "54/73/18/" + "1" * 5000},
+        {"points": [30.6, 114.3]},
+        {"points": [[30.6, 114.3, 5]]},
+        {"points": [[30.6, [114.3]]]},
+        {"points": [[1, 2, "bell\a"]]},
+        {"points": [[1, n / 1000] for n in range(10_001)]},
+        {"days": [["2021-01-02", "2021-01-01"]]},
+        {"a restriction of a later version": 1},
+    ],
+)
+def test_json_of_no_subset_is_refused(value: object) -> None:
+    with pytest.raises(BadSelection):
+        Subset.from_json(value)

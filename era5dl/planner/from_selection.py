@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.catalog import Cadence, Period, Product, Variable, key_of, parse_key, periods, variables
+from era5dl.days import Days
 from era5dl.planner.bucket_queries import common_prefix, confirm_empty_objects
 from era5dl.planner.concurrent_requests import DEFAULT_PARALLEL, Progress, run_concurrently
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED, Missing, Plan
-from era5dl.selection import Days, Selection
+from era5dl.selection import Selection
 
 PUBLICATION_DELAY = timedelta(days=183)  # usually 3 to 4 months; older files that are missing will not be published
 Position = tuple[datetime, int]

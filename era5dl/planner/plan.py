@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from era5dl.bucket.interface import ObjectInfo
+from era5dl.subset.selection import EVERYTHING, Subset
 
 NOT_YET_PUBLISHED = "not yet published"
 ABSENT = "absent"
@@ -29,9 +30,10 @@ class Missing:
 class Plan:
     """The result of planning a request.
 
-    request: the request in a form for canonical JSON: {"selection": {...}} or {"keys": sha256, "count": n}. objects:
-    in the order in which they are fetched, each key once. missing: requested files that the bucket does not have.
-    passed_over: keys of folders and other keys that are not data files; not stored, so empty in a plan read from disk.
+    request: the request in a form for canonical JSON: {"selection": {...}}, or {"keys": sha256, "count": n}, to which
+    "subset": {...} is added if only a subset of each file is wanted. objects: in the order in which they are fetched,
+    each key once. missing: requested files that the bucket does not have. passed_over: keys of folders and other keys
+    that are not data files; not stored, so empty in a plan read from disk.
     """
 
     request: Mapping[str, Any]
@@ -43,6 +45,12 @@ class Plan:
     def total_bytes(self) -> int:
         """The size of all objects together."""
         return sum(obj.size for obj in self.objects)
+
+    @cached_property
+    def subset(self) -> Subset:
+        """What is wanted of each file. Raises BadSelection when the request is malformed."""
+        selection = self.request.get("selection", self.request)
+        return Subset.from_json(selection.get("subset", {})) if isinstance(selection, Mapping) else EVERYTHING
 
     @cached_property
     def digest(self) -> str:

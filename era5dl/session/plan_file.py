@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from era5dl.bucket.interface import MAX_OBJECTS, ObjectInfo
-from era5dl.errors import SessionDamaged
+from era5dl.errors import BadSelection, SessionDamaged
 from era5dl.folder.atomic_write import write_atomically
 from era5dl.planner.plan import Missing, Plan
 from era5dl.validation import JsonObject, Malformed, as_array, as_integer, as_text, open_regular_file, parse_json
 
 FORMAT = "era5dl-plan"
 VERSION = 1
+SUBSET_VERSION = 2  # of plans with a subset: earlier versions of era5dl, which would fetch whole files, refuse it
 _MAX_HEADER = 8 * 1024 * 1024  # bytes; a request of single days over 80 years takes about 100 kB
 _MAX_LINE = 32 * 1024  # bytes
 _BATCH = 500  # lines converted to or from JSON at once
@@ -78,7 +79,7 @@ def _header_and_rows(plan: Plan) -> Iterator[bytes]:
     yield _to_line(
         {
             "format": FORMAT,
-            "version": VERSION,
+            "version": _version(plan),
             "digest": plan.digest,
             "objects": len(plan.objects),
             "missing": len(plan.missing),
@@ -91,6 +92,10 @@ def _header_and_rows(plan: Plan) -> Iterator[bytes]:
         yield b"".join(map(_to_line, batch))
 
 
+def _version(plan: Plan) -> int:
+    return VERSION if plan.subset.is_everything else SUBSET_VERSION
+
+
 def _to_line(value: object) -> bytes:
     return (_encode(value) + "\n").encode("ascii")
 
@@ -98,7 +103,7 @@ def _to_line(value: object) -> bytes:
 def _parse(file: BinaryIO, digest: str) -> Plan:
     sha256 = hashlib.sha256()
     header = JsonObject(parse_json(_next_line(file, _MAX_HEADER, sha256)))
-    if header.text("format") != FORMAT or header.integer("version") != VERSION:
+    if header.text("format") != FORMAT or header.integer("version") not in (VERSION, SUBSET_VERSION):
         raise Malformed("it is not a list of objects that this version knows")
     if header.hex("digest", 64) != digest:
         raise Malformed("it belongs to another plan")
@@ -113,7 +118,13 @@ def _parse(file: BinaryIO, digest: str) -> Plan:
     end = _end_marker(len(objects) + len(missing), sha256.hexdigest())
     if file.read(len(end) + 1) != end:
         raise Malformed("its checksum is wrong: it is incomplete or was changed")
-    return Plan(request=header.object("request"), objects=tuple(objects), missing=tuple(missing))
+    plan = Plan(request=header.object("request"), objects=tuple(objects), missing=tuple(missing))
+    try:
+        if header.integer("version") != _version(plan):
+            raise Malformed("its version is not that of its subset")
+    except BadSelection as exc:
+        raise Malformed(f"its subset is not valid: {exc}") from exc
+    return plan
 
 
 def _rows(file: BinaryIO, count: int, width: int, sha256: Any) -> Iterator[list[Any]]:

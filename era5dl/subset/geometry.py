@@ -13,7 +13,7 @@ from era5dl.catalog import Cadence
 from era5dl.catalog.keys import KeyParts
 from era5dl.hdf5 import Index, UnsupportedLayout, Variable
 from era5dl.hdf5.filters import SUPPORTED
-from era5dl.subset.grid import Grid
+from era5dl.subset.grid import Grid, era5_grid
 
 EPOCH = datetime(1900, 1, 1)
 """The times in the files are hours since then."""
@@ -22,7 +22,6 @@ _UNITS = "hours since 1900-01-01 00:00"
 _INITIAL, _AHEAD = "forecast_initial_time", "forecast_hour"
 _FORECAST_HOURS = tuple(range(1, 13))
 _HOURS_BETWEEN_FORECASTS = 12
-_STEP = 0.25  # degrees
 _MONTH_CHUNKS = {28: (26, 142, 284), 29: (26, 141, 282), 30: (27, 139, 279), 31: (27, 139, 277)}
 """Chunks of a monthly file by the number of days, as NCO chooses them."""
 
@@ -52,8 +51,8 @@ class Geometry:
 def expected_geometry(key: KeyParts) -> Geometry:
     """Return what a file with this key contains if it is like the others of its product."""
     cadence, levels = key.product.cadence, key.product.levels_hpa
-    rows, columns = round(180 / _STEP) + 1, round(360 / _STEP)
-    grid = Grid(tuple(90 - row * _STEP for row in range(rows)), tuple(column * _STEP for column in range(columns)))
+    grid = era5_grid()
+    rows, columns = grid.shape
     chunk_shape: tuple[int, ...] = (1, rows, columns)
     if cadence is Cadence.HALF_MONTH:
         chunk_shape = (1, len(_FORECAST_HOURS), rows, columns)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from era5dl.errors import BadSelection
 from era5dl.subset.selection import Area, Point, Subset
 
+_STEP = 0.25  # degrees
 _TOLERANCE = 1e-6  # degrees; far below the spacing of a grid, far above the rounding of decimal fractions
 
 
@@ -138,6 +140,13 @@ class Grid:
     def _nearest_column(self, longitude: float) -> int:
         count = len(self.longitudes)
         return _rounded(longitude % 360.0 * count / 360.0) % count
+
+
+@cache
+def era5_grid() -> Grid:
+    """Return the grid of all files of the bucket that are like the others of their product."""
+    rows, columns = round(180 / _STEP) + 1, round(360 / _STEP)
+    return Grid(tuple(90 - row * _STEP for row in range(rows)), tuple(column * _STEP for column in range(columns)))
 
 
 def _rounded(value: float) -> int:

@@ -9,10 +9,10 @@ from datetime import timedelta
 from itertools import product
 
 from era5dl.catalog.keys import KeyParts
+from era5dl.days import Days
 from era5dl.errors import BadSelection
 from era5dl.hdf5 import Chunk, Index, Variable
 from era5dl.ranges import Range
-from era5dl.selection import Days
 from era5dl.subset.geometry import EPOCH, Geometry, read_geometry
 from era5dl.subset.grid import Cells
 from era5dl.subset.selection import Subset

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
 from functools import cache
 from typing import Any
 
-from era5dl.catalog import products
+from era5dl.catalog import Cadence, products
+from era5dl.catalog.keys import KeyParts
+from era5dl.days import Days, days_from_json, days_to_json, merge_days
 from era5dl.errors import BadSelection
-from era5dl.selection import Days
 
 HOURS_OF_DAY = range(24)
+MAX_POINTS = 10_000
+_MAX_NAME = 80  # characters
+_HOUR = timedelta(hours=1)
 _LATITUDES = (-90.0, 90.0)
 _LONGITUDES = (-180.0, 360.0)
 
@@ -60,14 +68,21 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place in degrees; longitude -180 to 360. It stands for the nearest grid point. Raises BadSelection."""
+    """A place in degrees; longitude -180 to 360. It stands for the nearest grid point. Raises BadSelection.
+
+    name: such as that of a weather station; may be empty.
+    """
 
     latitude: float
     longitude: float
+    name: str = ""
 
     def __post_init__(self) -> None:
         _check_degrees("latitude", self.latitude, _LATITUDES)
         _check_degrees("longitude", self.longitude, _LONGITUDES)
+        if len(self.name) > _MAX_NAME or not all(character.isprintable() for character in self.name):
+            remedy = f"Use at most {_MAX_NAME} printable characters."
+            raise BadSelection(f"{self.name[:_MAX_NAME]!a} is not a possible name of a point.", remedy=remedy)
 
     def __str__(self) -> str:
         return f"{_plain(self.latitude)},{_plain(self.longitude)}"
@@ -94,21 +109,70 @@ class Subset:
             raise BadSelection("Both an area and points are selected.", remedy="Use either an area or points.")
         hours, levels = _checked_hours(self.hours), _checked_levels(self.levels)
         object.__setattr__(self, "hours", () if len(hours) == len(HOURS_OF_DAY) else hours)
-        object.__setattr__(self, "levels", () if len(levels) == len(pressure_levels()) else levels)
+        object.__setattr__(self, "levels", () if levels and levels == pressure_levels() else levels)
         object.__setattr__(self, "points", tuple(dict.fromkeys(self.points)))
+        object.__setattr__(self, "days", merge_days(self.days))
+        if len(self.points) > MAX_POINTS:
+            remedy = "Divide them among several downloads, or use an area."
+            raise BadSelection(f"{len(self.points):,} points are more than {MAX_POINTS:,}.", remedy=remedy)
 
     @property
     def is_everything(self) -> bool:
         """Whether it restricts nothing."""
-        return self == Subset()
+        return not (self.hours or self.levels or self.area or self.points or self.days)
+
+    @property
+    def id(self) -> str:
+        """8 hex digits, the same for equal subsets; a part of file names."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("ascii")).hexdigest()[:8]
+
+    def for_file(self, key: KeyParts) -> Subset:
+        """Return what it restricts of one file. Equal results select the same elements of this file.
+
+        Days are those of the file; a restriction to all of its days, to levels of a file without levels, or to hours
+        and days of an invariant is dropped. Raises BadSelection when no hour of the file is selected.
+        """
+        levels = self.levels if key.product.levels_hpa else ()
+        if key.product.cadence is Cadence.FIXED:
+            return replace(self, hours=(), levels=levels, days=())
+        first = key.start + _HOUR if key.product.cadence is Cadence.HALF_MONTH else key.start
+        days = _within(self.days, first, key.end) if self.days else ((first.date(), key.end.date()),)
+        if not any(_has_hour(self.hours, first, key.end, span) for span in days):
+            remedy = f"It has the hours {first:%Y-%m-%d %H} to {key.end:%Y-%m-%d %H} UTC."
+            raise BadSelection("No hour of this file is selected.", remedy=remedy)
+        is_every_day = days == ((first.date(), key.end.date()),)
+        return replace(self, levels=levels, days=() if is_every_day else days)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form of what is restricted, equal for equal subsets."""
         form: dict[str, Any] = {"hours": list(self.hours), "levels": list(self.levels)}
         form["area"] = str(self.area) if self.area else ""
-        form["points"] = [[_plain(point.latitude), _plain(point.longitude)] for point in self.points]
-        form["days"] = [[first.isoformat(), last.isoformat()] for first, last in self.days]
+        form["points"] = [
+            [_plain(point.latitude), _plain(point.longitude), *([point.name] if point.name else [])]
+            for point in self.points
+        ]
+        form["days"] = days_to_json(self.days)
         return {name: value for name, value in form.items() if value}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Subset:
+        """Return the subset that `to_json` wrote. Raises BadSelection for anything else."""
+        if not isinstance(value, Mapping):
+            raise BadSelection("A subset must be a JSON object.")
+        unknown = sorted(map(repr, value.keys() - {"hours", "levels", "area", "points", "days"}))
+        if unknown:  # of a later version: to ignore it would select too much
+            raise BadSelection(f"A subset cannot have {', '.join(unknown)[:80]}.")
+        lists = {name: value.get(name, []) for name in ("hours", "levels", "points", "days")}
+        if not all(isinstance(one, list) for one in lists.values()):
+            raise BadSelection(f"{', '.join(map(_quoted, lists))} of a subset must be lists.")
+        return cls(
+            hours=tuple(lists["hours"]),
+            levels=tuple(lists["levels"]),
+            area=_area_from_json(value.get("area")),
+            points=tuple(map(_point_from_json, lists["points"])),
+            days=days_from_json(lists["days"]),
+        )
 
 
 @cache
@@ -123,6 +187,50 @@ def nearest(value: float, choices: Sequence[float]) -> tuple[float, ...]:
     return tuple(choices[max(at - 1, 0) : at + 1])
 
 
+def _area_from_json(value: Any) -> Area | None:
+    if value is None:
+        return None
+    edges = value.split("/") if isinstance(value, str) else []
+    if len(edges) != 4 or not all(re.fullmatch(r"[-+.0-9e]{1,32}", edge) for edge in edges):
+        raise BadSelection("“area” of a subset must be a text north/west/south/east.")
+    try:
+        north, west, south, east = map(float, edges)
+    except ValueError:
+        raise BadSelection("“area” of a subset must be a text north/west/south/east.") from None
+    return Area(north, west, south, east)
+
+
+def _point_from_json(value: Any) -> Point:
+    if not isinstance(value, list) or len(value) not in (2, 3) or not all(isinstance(name, str) for name in value[2:]):
+        raise BadSelection("“points” of a subset must be a list of [latitude, longitude].")
+    return Point(*value)
+
+
+def _within(days: Days, first: datetime, last: datetime) -> Days:
+    """Return those of the days that have any hour from `first` to `last`."""
+    begin, end = first.date(), last.date()
+    found: list[tuple[date, date]] = []
+    for number in range(max(bisect_left(days, (begin, begin)) - 1, 0), len(days)):
+        start, stop = days[number]
+        if start > end:
+            break
+        if stop >= begin:
+            found.append((max(start, begin), min(stop, end)))
+    return tuple(found)
+
+
+def _has_hour(hours: tuple[int, ...], first: datetime, last: datetime, span: tuple[date, date]) -> bool:
+    """Return whether there is any of these hours of the day (none: all) from `first` to `last` and in these days."""
+    start = max(first, datetime.combine(span[0], time()))
+    stop = min(last, datetime.combine(span[1], time(23)))
+    count = (stop - start) // _HOUR + 1
+    return not hours or any((start.hour + number) % 24 in hours for number in range(min(count, 24)))
+
+
+def _quoted(name: str) -> str:
+    return f"“{name}”"
+
+
 def _checked_hours(hours: Iterable[int]) -> tuple[int, ...]:
     for hour in hours:
         if type(hour) is not int or hour not in HOURS_OF_DAY:
@@ -133,8 +241,8 @@ def _checked_hours(hours: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(set(hours)))
 
 
-def _checked_levels(levels: Iterable[int]) -> tuple[int, ...]:
-    known = pressure_levels()
+def _checked_levels(levels: tuple[int, ...]) -> tuple[int, ...]:
+    known = pressure_levels() if levels else ()
     for level in levels:
         if not _is_number(level):
             raise BadSelection(f"“{level}” is not a level.", remedy="Levels are pressures in hPa, such as 500.")
@@ -158,4 +266,10 @@ def _plain(degrees: float) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    if type(value) is int:
+        return abs(value) < 2**53  # a larger one may not be convertible to float
+    return type(value) is float and math.isfinite(value)
+
+
+EVERYTHING = Subset()
+"""Whole files."""

@@ -10,11 +10,12 @@ from enum import Enum
 from pathlib import Path
 
 from era5dl.catalog import Cadence, Variable, variables
+from era5dl.days import FIRST_DAY, parse_date, select_days
 from era5dl.errors import BadSelection
 from era5dl.gui.text import error_text
 from era5dl.gui.text.i18n import _
 from era5dl.rate_timetable import normalize_rate_limit
-from era5dl.selection import FIRST_DAY, Selection, parse_date, select_days
+from era5dl.selection import Selection
 
 
 class Period(Enum):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import date
 from tkinter import ttk
 
+from era5dl.days import FIRST_DAY
 from era5dl.gui.models.request_form import Fields, FormResult, Period, coverage
 from era5dl.gui.text.i18n import N_, _, ngettext, translate
 from era5dl.gui.theme.theme import Theme
@@ -14,7 +15,6 @@ from era5dl.gui.widgets.basic_widgets import UpdatingLabel
 from era5dl.gui.widgets.date_field import DateField
 from era5dl.gui.widgets.date_input import DateTexts
 from era5dl.gui.widgets.segmented_control import SegmentedControl
-from era5dl.selection import FIRST_DAY
 
 MONTHS = (
     *(N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun")),
