@@ -15,13 +15,15 @@ import ssl
 import threading
 from typing import Any
 
+from urllib3.util.wait import wait_for_read
+
 from era5dl.bucket.cancellation import WAITS_IN_SLICES
 from era5dl.bucket.deadline import Deadline
 
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _decrypting = threading.BoundedSemaphore(_CORES)
 """Held while TLS records are decrypted. Decrypting a record releases and acquires the interpreter's lock (GIL); if more
-threads than cores do that at once, 8 objects of 256 MiB take a tenth longer."""
+threads than cores do that at once, 8 objects of 256 MiB take a third longer."""
 
 
 class StreamReader:
@@ -58,6 +60,7 @@ class SocketReader:
         self._socket: Any = sock
         self._buffered: memoryview | None = None  # None: not read yet
         self._error: Exception | None = None  # raised by the next read
+        self._at_end = False  # the server has ended the connection
         # If reads wait in slices, each read must be preceded by a wait, so only one record is read at a time.
         self._in_records = isinstance(sock, ssl.SSLSocket) and not WAITS_IN_SLICES
 
@@ -89,25 +92,34 @@ class SocketReader:
         return count
 
     def _read_records(self, view: memoryview) -> int:
-        """Wait for the next TLS record; also read the following ones that have already arrived."""
+        """Read the TLS records that have arrived. If there are none, wait for the next one."""
         if self._error is not None:
             raise self._error
         sock = self._socket
-        count = int(sock.recv_into(view))
-        if not count:
-            return 0
         timeout = sock.gettimeout()
         sock.settimeout(0)
         try:
+            while not (count := self._decrypt(view)) and self._error is None and not self._at_end:
+                if not wait_for_read(sock, timeout):
+                    raise TimeoutError("The read operation timed out")
+        finally:
+            sock.settimeout(timeout)
+        if not count and self._error is not None:
+            raise self._error
+        return count
+
+    def _decrypt(self, view: memoryview) -> int:
+        """Read until the view is full or nothing more has arrived, at the end, or at an error, which is kept."""
+        count = 0
+        try:
             with _decrypting:
-                while count < len(view) and (more := sock.recv_into(view[count:])):
+                while count < len(view) and (more := self._socket.recv_into(view[count:])):
                     count += more
+                self._at_end = count < len(view)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
         except (OSError, ValueError) as error:
             self._error = error
-        finally:
-            sock.settimeout(timeout)
         return count
 
 
