@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from era5dl.errors import Denied, Refused, ServerFault, Stopped, UsageError
-from era5dl.planner import ABSENT, concurrent_requests, describe_passed_over, plan_keys
+from era5dl.planner import ABSENT, concurrent_requests, describe_passed_over, estimate_plan, plan_keys
 from era5dl.planner.from_keys import EXTRA_OBJECTS
+from era5dl.subset.selection import Subset
 from tests.memory_bucket import MemoryBucket
 
 
@@ -134,3 +135,11 @@ def test_every_key_is_either_found_or_missing(there, asked):
     plan = plan_keys(asked, bucket, parallel=2)
     assert [obj.key for obj in plan.objects] == [key for key in dict.fromkeys(asked) if key in there]
     assert [m.key for m in plan.missing] == [key for key in dict.fromkeys(asked) if key not in there]
+
+
+def test_a_subset_is_a_part_of_the_request():
+    subset = Subset(hours=(0, 12))
+    plan = plan_keys(["a/x.nc"], MemoryBucket(["a/x.nc"]), subset=subset)
+    assert (plan.subset, plan.request["subset"]) == (subset, {"hours": [0, 12]})
+    assert "subset" not in plan_keys(["a/x.nc"], MemoryBucket(["a/x.nc"])).request
+    assert estimate_plan(plan).total.fetched == plan.total_bytes  # not an ERA5 file: it is fetched whole

@@ -13,9 +13,22 @@ from hypothesis import strategies as st
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.catalog import find_product, key_of, parse_key, periods, products, variables
 from era5dl.days import select_days
-from era5dl.errors import Denied, Interrupted, ServerBusy, ServerFault, Stopped, Unreachable, Untrusted
-from era5dl.planner import ABSENT, NOT_YET_PUBLISHED, Missing, Plan, concurrent_requests, make_plan
+from era5dl.errors import BadSelection, Denied, Interrupted, ServerBusy, ServerFault, Stopped, Unreachable, Untrusted
+from era5dl.planner import (
+    ABSENT,
+    NOT_YET_PUBLISHED,
+    Missing,
+    Plan,
+    concurrent_requests,
+    describe_passed_over,
+    estimate_plan,
+    make_plan,
+    plan_keys,
+)
 from era5dl.selection import Selection, select_variables
+from era5dl.subset import estimate as subset_estimate
+from era5dl.subset.estimate import estimate
+from era5dl.subset.selection import Area, Point, Subset
 from tests.memory_bucket import MemoryBucket
 
 TODAY = date(2021, 6, 15)
@@ -444,3 +457,65 @@ def test_eighty_years_of_a_product_are_planned_in_seconds():
     assert len(plan.objects) == 62 * 960
     assert len(bucket.requests) == 960
     assert concurrent_requests.monotonic() - start < 20
+
+
+def test_files_without_a_selected_hour_are_left_out(winter):
+    """The forecast file of the second half of January ends at 06 UTC on the first of February."""
+    subset = Subset(hours=(12,), area=Area(54, 73, 18, 135))
+    selection = Selection(select_variables(["lsp", "lsm"]), select_days(start="2021-02-01", end="2021-02-01"), subset)
+    plan = make_plan(selection, MemoryBucket(winter), today=TODAY)
+    assert plan.subset == selection.subset
+    assert [obj.key.split(".")[-2] for obj in plan.objects] == ["1979010100_1979010100", "2021020106_2021021606"]
+    assert [key.split(".")[-2] for key in plan.passed_over] == ["2021011606_2021020106"]
+    assert plan.missing == ()
+    assert describe_passed_over(plan.passed_over) == (
+        "1 file in which no selected hour is (e5.oper.fc.sfc.accumu.128_142_lsp.ll025sc.2021011606_2021020106.nc)"
+    )
+
+
+def test_an_area_without_a_grid_point_is_refused_before_the_bucket_is_listed(winter):
+    bucket = MemoryBucket(winter)
+    days = select_days(start="2021-02-01", end="2021-02-01")
+    nowhere = Subset(area=Area(30.6, 114.3, 30.55, 114.4))
+    with pytest.raises(BadSelection, match="no grid point"):
+        make_plan(Selection(select_variables(["2t"]), days, nowhere), bucket)
+    with pytest.raises(BadSelection, match="no grid point"):
+        plan_keys(winter[-1:], bucket, subset=nowhere)
+    assert bucket.requests == []
+
+
+def test_hours_before_the_first_forecast_are_in_no_file():
+    first = select_days(start="1940-01-01", end="1940-01-01")
+    with pytest.raises(BadSelection, match="No file has any of the selected hours"):
+        make_plan(Selection(select_variables(["lsp"]), first, Subset(hours=(6,))), MemoryBucket([]))
+
+
+def test_estimate_of_a_plan(winter):
+    names = ("an.pl/t", "2t", "lsp")
+    days = select_days(start="2021-02-01", end="2021-02-28")
+    whole = estimate_plan(make_plan(Selection(select_variables(names), days), MemoryBucket(winter)))
+    assert whole.is_exact
+    assert whole.without_saving == ("e5.oper.fc.sfc.accumu", "e5.oper.an.pl", "e5.oper.an.sfc")
+    plan = make_plan(Selection(select_variables(names), days, Subset(area=Area(54, 73, 18, 135))), MemoryBucket(winter))
+    about = estimate_plan(plan)
+    assert about.without_saving == ("e5.oper.an.pl",)  # of forecasts, the days save something
+    assert not about.is_exact
+    assert about.total.size == whole.total.written == plan.total_bytes
+    assert about.total.written < about.total.fetched < about.total.size
+    sums = [estimate(parse_key(obj.key), obj.size, plan.subset) for obj in plan.objects]
+    assert (about.total.fetched, about.total.written) == (sum(s.fetched for s in sums), sum(s.written for s in sums))
+
+
+def test_similar_files_are_estimated_once(monkeypatch):
+    """The window shows the estimate while the user types, also for 80 years."""
+    calls = []
+    shares = subset_estimate._shares
+    monkeypatch.setattr(subset_estimate, "_shares", lambda *given: calls.append(given) or shares(*given))
+    days = select_days(years=["2019-2020"])
+    chosen = select_variables(["an.pl/t", "2t"])
+    keys = [key_of(v, p) for v in chosen for p in periods(v.product, days[0][0], days[0][1])]
+    points = Subset(points=tuple(Point(n / 100, n / 100) for n in range(100)))
+    plan = Plan({"selection": Selection(chosen, days, points).to_json()}, tuple(MemoryBucket.info(key) for key in keys))
+    assert estimate_plan(plan).total.size == plan.total_bytes
+    assert len(calls) == 1 + 4  # months have four lengths
+    assert len({id(plan.subset.for_file(parse_key(key))) for key in keys}) == 1

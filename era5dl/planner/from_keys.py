@@ -10,17 +10,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 from era5dl.bucket.interface import MAX_KEY_BYTES, Bucket, ObjectInfo
+from era5dl.catalog import parse_key
 from era5dl.errors import Denied, Era5Error, NotFound, Refused, UsageError
-from era5dl.formatting import format_count
 from era5dl.planner.bucket_queries import common_prefix, confirm_empty_objects
 from era5dl.planner.concurrent_requests import DEFAULT_PARALLEL, Progress, run_concurrently
+from era5dl.planner.passed_over import WEB_PAGE, describe_passed_over
 from era5dl.planner.plan import ABSENT, Missing, Plan
+from era5dl.subset.grid import era5_grid
+from era5dl.subset.selection import EVERYTHING, Subset
 
 EXTRA_OBJECTS = 2000  # a listing is ended after this number of objects (two pages) more than were requested
-_KEYS_NAMED = 3  # keys that a message lists
-_WEB_PAGE = "index.html"  # the bucket's own file browser
 
 Found = list[ObjectInfo | Missing]
 """The results for some of the requested keys."""
@@ -30,6 +32,7 @@ def plan_keys(
     keys: Iterable[str],
     bucket: Bucket,
     *,
+    subset: Subset = EVERYTHING,
     parallel: int = DEFAULT_PARALLEL,
     on_progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -37,12 +40,18 @@ def plan_keys(
     """Return the plan for these keys, in their order; keys that are not in the bucket are in `missing`.
 
     Duplicates are dropped. Folder markers (keys that end in "/") and the bucket's index.html are not data files; they
-    are in `passed_over`. parallel: number of concurrent requests. on_progress: called with the number of finished
-    requests and of all requests. Raises UsageError if no key remains or a key is not valid, a BucketError if a request
-    fails, Stopped if `cancelled()` returns true.
+    are in `passed_over`, and so are files in which no hour is selected. subset: what is wanted of each ERA5 file; all
+    other files are wanted whole. parallel: number of concurrent requests. on_progress: called with the number of
+    finished requests and of all requests. Raises UsageError if no key remains or a key is not valid, BadSelection if
+    the area is between grid points, a BucketError if a request fails, Stopped if `cancelled()` returns true.
     """
+    era5_grid().cells(subset)
     known: dict[str, ObjectInfo | Missing | None] = dict.fromkeys(keys)
-    passed_over = tuple(key for key in known if key.endswith("/") or key == _WEB_PAGE)
+    passed_over = tuple(
+        key
+        for key in known
+        if key.endswith("/") or key == WEB_PAGE or ((parsed := parse_key(key)) and not subset.selects_any_of(parsed))
+    )
     for key in passed_over:
         del known[key]
     for key in known:
@@ -58,20 +67,15 @@ def plan_keys(
     known.update(find([[key] for key, found in known.items() if found is None]))
     objects = [found for found in known.values() if isinstance(found, ObjectInfo)]
     known.update(confirm_empty_objects(objects, bucket, parallel=parallel, cancelled=cancelled))
+    request: dict[str, Any] = {"keys": _digest(known), "count": len(known)}
+    if not subset.is_everything:
+        request["subset"] = subset.to_json()
     return Plan(
-        request={"keys": _digest(known), "count": len(known)},
+        request=request,
         objects=tuple(found for found in known.values() if isinstance(found, ObjectInfo)),
         missing=tuple(found for found in known.values() if isinstance(found, Missing)),
         passed_over=passed_over,
     )
-
-
-def describe_passed_over(keys: Sequence[str]) -> str:
-    """Describe keys of `Plan.passed_over`, for example "2 keys that name a folder and no file (a/, b/)"."""
-    names = ", ".join(keys[:_KEYS_NAMED]) + (" ..." if len(keys) > _KEYS_NAMED else "")
-    folders = all(key.endswith("/") for key in keys)
-    what = "a folder and no file" if folders else "a folder, or the bucket's web page, and no file of data"
-    return f"{format_count(len(keys), 'key')} that {'names' if len(keys) == 1 else 'name'} {what} ({names})"
 
 
 def _is_key(text: str) -> bool:

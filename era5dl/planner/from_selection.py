@@ -17,10 +17,12 @@ from typing import NamedTuple
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.catalog import Cadence, Period, Product, Variable, key_of, parse_key, periods, variables
 from era5dl.days import Days
+from era5dl.errors import BadSelection
 from era5dl.planner.bucket_queries import common_prefix, confirm_empty_objects
 from era5dl.planner.concurrent_requests import DEFAULT_PARALLEL, Progress, run_concurrently
 from era5dl.planner.plan import ABSENT, NOT_YET_PUBLISHED, Missing, Plan
 from era5dl.selection import Selection
+from era5dl.subset.grid import era5_grid
 
 PUBLICATION_DELAY = timedelta(days=183)  # usually 3 to 4 months; older files that are missing will not be published
 Position = tuple[datetime, int]
@@ -55,11 +57,16 @@ def make_plan(
 ) -> Plan:
     """Return the plan for a selection: the objects with size, ETag and date, and the missing files.
 
+    Files that contain a selected day, but no selected hour of it, are not requested; `Plan.passed_over` names them.
+
     parallel: number of concurrent listings. on_progress: called with the number of finished listings and of all
-    listings. today: date (UTC) used to guess why a file is missing; by default the current one. Raises a BucketError if
-    a listing finally fails, Stopped if `cancelled()` returns true.
+    listings. today: date (UTC) used to guess why a file is missing; by default the current one. Raises BadSelection if
+    the area is between grid points, or no file has any of the hours; a BucketError if a listing finally fails; Stopped
+    if `cancelled()` returns true.
     """
-    tasks = [partial(_list_month, bucket, month) for month in _months(selection)]
+    era5_grid().cells(selection.subset)
+    months, passed_over = _months(selection)
+    tasks = [partial(_list_month, bucket, month) for month in months]
     listings = run_concurrently(tasks, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
     listed = sorted((item for listing in listings for item in listing.found), key=lambda item: item[0])
     confirmed = confirm_empty_objects([obj for _, obj in listed], bucket, parallel=parallel, cancelled=cancelled)
@@ -69,18 +76,28 @@ def make_plan(
         objects=tuple(one for one in found if isinstance(one, ObjectInfo)),
         missing=_missing(listings, today or datetime.now(timezone.utc).date())
         + tuple(one for one in found if isinstance(one, Missing)),
+        passed_over=passed_over,
     )
 
 
-def _months(selection: Selection) -> list[_Month]:
-    """Return the folders that have to be listed, with the requested files of each."""
+def _months(selection: Selection) -> tuple[list[_Month], tuple[str, ...]]:
+    """Return the folders that have to be listed, with the requested files of each, and the keys of files in which no
+    hour is selected. Raises BadSelection if there are no others."""
     months: dict[tuple[Product, str], _Month] = {}
+    passed_over: list[str] = []
     for product in selection.products:
         numbered = [(n, v) for n, v in enumerate(selection.variables) if v.product == product]
         for period in _periods(product, selection.days):
+            keys = [key_of(variable, period) for _, variable in numbered]
+            parsed = parse_key(keys[0])
+            if parsed and not selection.subset.selects_any_of(parsed):
+                passed_over += keys
+                continue
             month = _Month(product, period.folder, numbered, [])
             months.setdefault((product, period.folder), month).periods.append(period)
-    return list(months.values())
+    if not months:
+        raise BadSelection("No file has any of the selected hours on these days.", remedy="Choose more hours or days.")
+    return list(months.values()), tuple(passed_over)
 
 
 def _periods(product: Product, days: Days) -> Iterator[Period]:

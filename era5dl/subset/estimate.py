@@ -14,12 +14,13 @@ from era5dl.subset.geometry import expected_geometry
 from era5dl.subset.ranges import select_elements
 from era5dl.subset.selection import Subset
 
-_INDEX = 0.2e6  # bytes; what is read before the chunks are known
+_INDEX = 200_000  # bytes; what is read before the chunks are known
+_METADATA = 30_000  # bytes of a small netCDF-4 file besides the data
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """About how many bytes of a file are fetched, and how many are written. size: those of the whole file."""
+    """About how many bytes of one or several files are fetched, and how many are written. size: of the whole files."""
 
     fetched: int
     written: int
@@ -30,11 +31,42 @@ class Estimate:
         """Whether noticeably less than the whole file is fetched."""
         return self.fetched < 0.95 * self.size
 
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate(self.fetched + other.fetched, self.written + other.written, self.size + other.size)
+
 
 def estimate(key: KeyParts, size: int, subset: Subset) -> Estimate:
     """Return the estimate for the file with this key, of `size` bytes. Raises BadSelection when nothing is selected."""
-    if subset.is_everything:
-        return Estimate(size, size, size)
+    return Estimator(subset).estimate(key, size)
+
+
+class Estimator:
+    """Estimates many files of one subset; files of the same product and length, and the same days in them, at once."""
+
+    def __init__(self, subset: Subset) -> None:
+        self._subset = subset
+        self._shares: dict[object, tuple[float, float]] = {}
+
+    def estimate(self, key: KeyParts, size: int) -> Estimate:
+        """Return the estimate for the file with this key, of `size` bytes.
+
+        Raises BadSelection when nothing in it is selected.
+        """
+        subset = self._subset.for_file(key)
+        if subset.is_everything:
+            return Estimate(size, size, size)
+        begin = key.start.date()
+        days = tuple((first - begin, last - begin) for first, last in subset.days)
+        like = (key.product.prefix, key.start.hour, key.end - key.start, days)
+        shares = self._shares.get(like)
+        if shares is None:
+            shares = self._shares[like] = _shares(key, subset)
+        fetched, written = shares
+        return Estimate(min(round(size * fetched + _INDEX), size), min(round(size * written + _METADATA), size), size)
+
+
+def _shares(key: KeyParts, subset: Subset) -> tuple[float, float]:
+    """Return which shares of the elements of a file are in the chunks to fetch, and are selected."""
     geometry = expected_geometry(key)
     elements = select_elements(geometry, subset)
     total = math.prod(geometry.shape)
@@ -45,5 +77,4 @@ def estimate(key: KeyParts, size: int, subset: Subset) -> Estimate:
         )
         for tile in elements.tiles(geometry.chunk_shape)
     )
-    fetched = min(size * touched / total + _INDEX, size)
-    return Estimate(round(fetched), min(round(size * len(elements) / total), size), size)
+    return touched / total, len(elements) / total

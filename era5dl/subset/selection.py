@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from era5dl.catalog import Cadence, products
@@ -88,7 +88,7 @@ class Point:
         return f"{_plain(self.latitude)},{_plain(self.longitude)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for cached properties
 class Subset:
     """What is wanted of each file. Empty, or None, means everything. Raises BadSelection.
 
@@ -121,7 +121,7 @@ class Subset:
         """Whether it restricts nothing."""
         return not (self.hours or self.levels or self.area or self.points or self.days)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """8 hex digits, the same for equal subsets; a part of file names."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
@@ -133,16 +133,44 @@ class Subset:
         Days are those of the file; a restriction to all of its days, to levels of a file without levels, or to hours
         and days of an invariant is dropped. Raises BadSelection when no hour of the file is selected.
         """
+        is_fixed = key.product.cadence is Cadence.FIXED
         levels = self.levels if key.product.levels_hpa else ()
+        days = self.days_of(key)
+        if (days, levels) == (self.days, self.levels) and not (is_fixed and self.hours):
+            return self
+        hours = () if is_fixed else self.hours
+        known = self._for_files.get((hours, levels, days))
+        if known is None:  # the same object for similar files: its points are validated, and its id is computed, once
+            known = replace(self, hours=hours, levels=levels, days=days)
+            self._for_files[hours, levels, days] = known
+        return known
+
+    def days_of(self, key: KeyParts) -> Days:
+        """Return its days that are in a file; () if they are all days of the file.
+
+        Raises BadSelection when no hour of the file is selected.
+        """
         if key.product.cadence is Cadence.FIXED:
-            return replace(self, hours=(), levels=levels, days=())
+            return ()
         first = key.start + _HOUR if key.product.cadence is Cadence.HALF_MONTH else key.start
-        days = _within(self.days, first, key.end) if self.days else ((first.date(), key.end.date()),)
+        whole = ((first.date(), key.end.date()),)
+        days = _within(self.days, first, key.end) if self.days else whole
         if not any(_has_hour(self.hours, first, key.end, span) for span in days):
             remedy = f"It has the hours {first:%Y-%m-%d %H} to {key.end:%Y-%m-%d %H} UTC."
             raise BadSelection("No hour of this file is selected.", remedy=remedy)
-        is_every_day = days == ((first.date(), key.end.date()),)
-        return replace(self, levels=levels, days=() if is_every_day else days)
+        return () if days == whole else days
+
+    def selects_any_of(self, key: KeyParts) -> bool:
+        """Return whether any hour of a file is selected."""
+        try:
+            self.days_of(key)
+        except BadSelection:
+            return False
+        return True
+
+    @cached_property
+    def _for_files(self) -> dict[Any, Subset]:
+        return {}
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form of what is restricted, equal for equal subsets."""

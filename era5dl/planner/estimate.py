@@ -1,0 +1,50 @@
+"""Estimate of a plan: about how many bytes are fetched and written, per product, against those of whole files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from era5dl.catalog import parse_key
+from era5dl.planner.plan import Plan
+from era5dl.subset.estimate import Estimate, Estimator
+
+_NOTHING = Estimate(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEstimate:
+    """products: sums by the first folder of the keys, such as "e5.oper.an.pl", in the order of the plan.
+
+    is_exact: the figures are those of the indexes of the files, or whole files are fetched. Otherwise they are
+    estimated, and should be shown with "about".
+    """
+
+    products: Mapping[str, Estimate]
+    is_exact: bool = False
+
+    @property
+    def total(self) -> Estimate:
+        """The sums of all products."""
+        return sum(self.products.values(), _NOTHING)
+
+    @property
+    def without_saving(self) -> tuple[str, ...]:
+        """The products of which about as much is fetched as of whole files: only the files on disk are smaller."""
+        return tuple(name for name, sums in self.products.items() if sums.size and not sums.saves_traffic)
+
+
+def estimate_plan(plan: Plan) -> PlanEstimate:
+    """Return the estimate of a plan, without network access. Files that are not of ERA5 are fetched whole."""
+    estimator = Estimator(plan.subset)
+    products: dict[str, Estimate] = {}
+    for obj in plan.objects:
+        key, name = parse_key(obj.key), product_folder(obj.key)
+        one = estimator.estimate(key, obj.size) if key else Estimate(obj.size, obj.size, obj.size)
+        products[name] = products.get(name, _NOTHING) + one
+    return PlanEstimate(products, is_exact=plan.subset.is_everything)
+
+
+def product_folder(key: str) -> str:
+    """Return the first folder of a key; "" if it has none."""
+    return key.partition("/")[0] if "/" in key else ""
