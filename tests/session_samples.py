@@ -47,7 +47,7 @@ def example_checkpoint(plan: Plan) -> Checkpoint:
 @st.composite
 def checkpoints(draw: st.DrawFn, plan: Plan) -> Checkpoint:
     """Generate any checkpoint that an engine could save."""
-    states = draw(st.lists(st.sampled_from("vcu.f"), min_size=len(plan.objects), max_size=len(plan.objects)))
+    states = draw(st.lists(st.sampled_from("vcpu.f"), min_size=len(plan.objects), max_size=len(plan.objects)))
     replaced = {
         n: replace(plan.objects[n], etag=draw(st.text(max_size=40)), size=draw(st.integers(0, 2**40)))
         for n in draw(st.sets(st.integers(0, len(plan.objects) - 1), max_size=4))
@@ -57,7 +57,8 @@ def checkpoints(draw: st.DrawFn, plan: Plan) -> Checkpoint:
         size = replaced.get(n, plan.objects[n]).size
         done = RangeSet(draw(st.lists(st.tuples(st.integers(0, size), st.integers(0, size)), max_size=5)))
         digests = draw(st.dictionaries(st.integers(0, 9999), st.text("0123456789abcdef", min_size=32, max_size=32)))
-        unfinished.append(UnfinishedObject(n, tuple(done), digests, draw(st.integers(0, 2**40))))
+        layout = draw(st.one_of(st.just(""), st.text("0123456789abcdef", min_size=32, max_size=32)))
+        unfinished.append(UnfinishedObject(n, tuple(done), digests, draw(st.integers(0, 2**40)), layout))
     failures = tuple(
         FailedObject(n, plan.objects[n].key, draw(st.text(max_size=30)), "", draw(st.floats(0, 4e9)))
         for n, state in enumerate(states)
@@ -71,4 +72,5 @@ def checkpoints(draw: st.DrawFn, plan: Plan) -> Checkpoint:
         {n: obj for n, obj in sorted(replaced.items()) if obj != plan.objects[n]},
         draw(st.integers(0, 2**50)),
         draw(st.booleans()),
+        RangeSet((n, n + 1) for n, state in enumerate(states) if state == "p"),
     )

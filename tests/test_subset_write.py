@@ -397,7 +397,28 @@ def test_a_full_disk_is_an_error_whenever_it_occurs(tmp_path: Path, monkeypatch:
                 raise FakeFailure(28, "No space left on device")
             return super().write(data)
 
-    monkeypatch.setattr("era5dl.subset.write.FileIO", SmallDisk)
+    monkeypatch.setattr("era5dl.folder.new_file.FileIO", SmallDisk)
     with pytest.raises(FakeFailure, match="No space left"):
         write(sample, SUBSETS["hours"], tmp_path / "out" / "part.nc")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("subset", ["hours", "one cell"])
+def test_a_disk_that_alters_bytes_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subset: str) -> None:
+    """The file is read back before it gets its name."""
+    sample = write_sample(tmp_path, "an.pl/t", HOUR)
+    (tmp_path / "out").mkdir()
+    altered = 0
+
+    class BadDisk(io.FileIO):
+        def write(self, data: Any) -> int:
+            nonlocal altered
+            if len(data) > 1_000 and not altered:  # of a chunk
+                altered, data = 1, bytes(data[:-1]) + bytes([data[-1] ^ 1])
+            return super().write(data)
+
+    monkeypatch.setattr("era5dl.folder.new_file.FileIO", BadDisk)
+    with pytest.raises(OSError, match=r"does not have the values|cannot be read"):
+        write(sample, SUBSETS[subset], tmp_path / "out" / "part.nc")
+    assert altered
     assert list((tmp_path / "out").iterdir()) == []

@@ -106,7 +106,7 @@ def _prepare(run: RunState, job: PrepareJob, abort: Abort) -> None:
         part=run.session.paths.place(part),
         entry=entry_of(transfer) if transfer.done else run.session_state.entries.get(index),
         part_md5s=lambda: run.part_digests.find(transfer.obj),
-        is_recorded=lambda: run.session.finished_by_others(transfer.obj),
+        is_recorded=lambda: run.session.finished_by_others(index, transfer.obj),
     )
     policy = VerificationPolicy(run.settings.verify, run.etag_trust, run.part_sizes)
     result = prepare_transfer(transfer, files, policy, abort, lambda: _is_aborted(run, transfer, abort))

@@ -51,16 +51,29 @@ class PartFile:
         self._bypass_cache = False  # drop its page cache when it is opened next
         self._ranges = SyncedRanges(size)
 
+    @property
+    def layout(self) -> str:
+        """Where the bytes of the object are in this file; "" if every byte is at its offset."""
+        return ""
+
+    def stored(self, offsets: RangeSet) -> RangeSet:
+        """Return the positions in this file of ranges of the object. The resume file lists them with `layout`."""
+        return offsets
+
+    def offsets(self, stored: RangeSet) -> RangeSet:
+        """Return the ranges of the object that are at these positions: the inverse of `stored`."""
+        return stored
+
     def restore(self, ranges: RangeSet) -> None:
         """Set the ranges that an earlier PartFile or run has synced. If there are any, the file must exist."""
         if ranges:
             self.must_exist = True
             self._last_seen = self._inherited
-            self._ranges.restore(ranges)
+            self._ranges.restore(self.stored(ranges))
 
     def synced(self, done: RangeSet) -> RangeSet:
         """Return the synced part of the ranges `done`. A power cut cannot destroy these bytes."""
-        return self._ranges.intersection(done)
+        return self.offsets(self._ranges.intersection(self.stored(done)))
 
     def acquire(self) -> None:
         """Add a user; the first user opens the file.

@@ -16,14 +16,16 @@ from era5dl.validation import Malformed
 class UnfinishedObject:
     """An object of which some bytes are on disk.
 
-    index: in the plan. done: byte ranges on disk. digests: MD5s (hex) of complete parts by part number, from 0.
-    part_size: bytes of each of these parts; 0 if there are no digests, and in records of earlier versions.
+    index: in the plan. done: ranges of the part file that are on disk. digests: MD5s (hex) of complete parts by part
+    number, from 0. part_size: bytes of each of these parts; 0 if there are no digests, and in records of earlier
+    versions. layout: `PartFile.layout`; in a part file with another layout these ranges are other bytes.
     """
 
     index: int
     done: tuple[Range, ...]
     digests: Mapping[int, str] = field(default_factory=dict)
     part_size: int = 0
+    layout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,11 @@ class FailedObject:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The progress of a session. Objects are identified by their index in the plan."""
+    """The progress of a session. Objects are identified by their index in the plan.
+
+    verified, checked: objects with whole files. checked_part: those of which only a subset was wanted and is on disk.
+    total_bytes: bytes to fetch, of all objects; 0 if that is not known better than `SessionInfo.total_bytes`.
+    """
 
     verified: RangeSet
     checked: RangeSet
@@ -49,6 +55,18 @@ class Checkpoint:
     replaced: Mapping[int, ObjectInfo]  # new versions of objects that were replaced since the plan was made
     done_bytes: int
     ended: bool  # no object remained when it was saved
+    checked_part: RangeSet = field(default_factory=RangeSet)
+    total_bytes: int = 0
+
+    @property
+    def whole_files(self) -> RangeSet:
+        """The objects that have whole files, verified or only checked."""
+        return RangeSet([*self.verified, *self.checked])
+
+    @property
+    def finished(self) -> RangeSet:
+        """The objects that have their final files."""
+        return RangeSet([*self.verified, *self.checked, *self.checked_part])
 
     @classmethod
     def empty(cls) -> Checkpoint:

@@ -6,6 +6,7 @@ long; then the `drop_` functions remove entries, and the caller starts with thos
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ _MAX_DIGESTS = 4600  # of all objects together: 144 KiB, those of 23 files of 1.
 _MAX_RANGES = 5000  # of all unfinished objects together
 _MAX_PARTS = 10_000  # S3's limit for one object
 _MAX_RUNS = 2000  # ranges in "0-1023,1025"; with more, one bit per object is shorter
+LAYOUT_LENGTH = 32  # hex digits
 _MAX_TEXT = 500  # characters of a reason or a remedy
 _RUNS = re.compile(r"(\d{1,8}(-\d{1,8})?)(,\d{1,8}(-\d{1,8})?)*", re.ASCII)
 
@@ -71,7 +73,7 @@ def _within_limits(entries: Sequence[UnfinishedObject]) -> list[UnfinishedObject
             ranges -= len(entry.done)
             fits = len(entry.digests) <= digests
             digests -= len(entry.digests) if fits else 0
-            kept.append(entry if fits else UnfinishedObject(entry.index, entry.done))
+            kept.append(entry if fits else dataclasses.replace(entry, digests={}, part_size=0))
     return kept
 
 
@@ -113,6 +115,7 @@ def _unfinished_to_json(entry: UnfinishedObject, version: ObjectInfo) -> dict[st
         "done": done,
         "part_size": entry.part_size,
         "digests": [[first, "".join(digests)] for first, digests in runs],
+        **({"layout": entry.layout} if entry.layout else {}),
     }
 
 
@@ -135,7 +138,8 @@ def parse_unfinished(raw: object, files: int) -> tuple[UnfinishedObject, ObjectI
         as_hex(text, "digests", 32 * count)
         digests.update((first + place, text[32 * place : 32 * place + 32]) for place in range(count))
     part_size = item.integer("part_size") if "part_size" in item else 0  # earlier versions did not write it
-    return UnfinishedObject(index, tuple(done), digests, part_size), version
+    layout = item.hex("layout", LAYOUT_LENGTH) if "layout" in item else ""  # only packed part files have one
+    return UnfinishedObject(index, tuple(done), digests, part_size, layout), version
 
 
 def parse_failure(raw: object, files: int) -> FailedObject:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from era5dl.bucket.interface import MAX_OBJECTS, ObjectInfo
+from era5dl.ranges import RangeSet
 from era5dl.redaction import has_credentials, strip_credentials
 from era5dl.session.checkpoint import Checkpoint, SavedSession
 from era5dl.session.info import SessionInfo
@@ -47,7 +48,7 @@ def render(info: SessionInfo, checkpoint: Checkpoint, objects: Sequence[ObjectIn
 
     Raises ValueError if the checkpoint refers to objects or bytes that are not in the plan.
     """
-    body = {
+    body: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "id": info.id,
@@ -56,10 +57,10 @@ def render(info: SessionInfo, checkpoint: Checkpoint, objects: Sequence[ObjectIn
         "updated": now,
         "ended": checkpoint.ended,
         "files": info.files,
-        "done_files": checkpoint.verified.total() + checkpoint.checked.total(),
+        "done_files": checkpoint.finished.total(),
         "failed": len(checkpoint.failures),
         "missing": info.missing,
-        "total_bytes": info.total_bytes,
+        "total_bytes": checkpoint.total_bytes or info.total_bytes,
         "done_bytes": checkpoint.done_bytes,
         "bucket": info.bucket,
         "endpoint_url": info.endpoint_url,
@@ -71,6 +72,7 @@ def render(info: SessionInfo, checkpoint: Checkpoint, objects: Sequence[ObjectIn
         "plan_file": plan_file_name(info.id, info.plan_digest),
         "verified": index_set_to_text(checkpoint.verified, info.files),
         "checked": index_set_to_text(checkpoint.checked, info.files),
+        **_parts_to_json(checkpoint, info),
         **lists_to_json(checkpoint, objects),
     }
     for drop in (drop_replaced, drop_digests, drop_failures, drop_unfinished):
@@ -108,14 +110,18 @@ def parse(data: bytes) -> SavedSession:
         missing=top.integer("missing", 0, MAX_OBJECTS),
         total_bytes=top.integer("total_bytes"),
     )
-    verified, checked = (parse_index_set(top.text(name, 4 * MAX_OBJECTS), files) for name in ("verified", "checked"))
-    if any(True for start, stop in verified for _ in checked.overlapping(start, stop)):
+    verified, checked, checked_part = (
+        parse_index_set(top.text(name, 4 * MAX_OBJECTS), files) if name in top or name != "checked_part" else RangeSet()
+        for name in ("verified", "checked", "checked_part")
+    )
+    finished = RangeSet([*verified, *checked, *checked_part])
+    if finished.total() != verified.total() + checked.total() + checked_part.total():
         raise Malformed("an object is in two states")
     pairs = [parse_unfinished(item, files) for item in top.array("unfinished", MAX_UNFINISHED)]
     unfinished = tuple(entry for entry, _ in pairs)
     if len({entry.index for entry in unfinished}) != len(unfinished):
         raise Malformed("an object is listed twice")
-    if any(entry.index in verified or entry.index in checked for entry in unfinished):
+    if any(entry.index in finished for entry in unfinished):
         raise Malformed("an object is in two states")
     checkpoint = Checkpoint(
         verified,
@@ -125,10 +131,16 @@ def parse(data: bytes) -> SavedSession:
         dict(parse_version(item, files) for item in top.array("replaced", MAX_REPLACED)),
         top.integer("done_bytes"),
         top.boolean("ended"),
+        checked_part,
     )
     versions = {entry.index: version for entry, version in pairs}
     had_login = has_credentials(top.text_or_none("endpoint_url") or "")
     return SavedSession(info, top.timestamp("updated"), checkpoint, versions, top.integer("failed"), had_login)
+
+
+def _parts_to_json(checkpoint: Checkpoint, info: SessionInfo) -> dict[str, str]:
+    """Return the field for subsets of files. Sessions without any have no such field, as in earlier versions."""
+    return {"checked_part": index_set_to_text(checkpoint.checked_part, info.files)} if checkpoint.checked_part else {}
 
 
 def _endpoint_strip_credentials(url: str | None) -> str | None:

@@ -17,6 +17,7 @@ from era5dl.ranges import RangeSet
 from era5dl.session import plan_file, resume_file
 from era5dl.session.checkpoint import Checkpoint, SavedSession
 from era5dl.session.info import SESSION_ID
+from era5dl.session.object_paths import subset_key
 from era5dl.session.plan_file import plan_file_name
 from era5dl.validation import Malformed
 
@@ -49,26 +50,28 @@ def checkpoint_for_plan(saved: SavedSession, plan: Plan, home: Path) -> tuple[Ch
         old_digest = saved.info.plan_digest
         old = plan_file.read(home / plan_file_name(saved.info.id, old_digest), old_digest).objects
         before = saved.checkpoint_for(old)
-        verified, checked = (
+        verified, checked, checked_part = (
             _carry_over(members, before.replaced, old, positions, plan.objects)
-            for members in (before.verified, before.checked)
+            for members in (before.verified, before.checked, before.checked_part)
         )
     except (SessionDamaged, Malformed):
-        verified, checked = RangeSet(), RangeSet()
+        verified, checked, checked_part = RangeSet(), RangeSet(), RangeSet()
         notes.append("The earlier list of objects was damaged; existing files are verified again.")
     done = sum(plan.objects[index].size for members in (verified, checked) for index in _indices(members))
     done += sum(RangeSet(entry.done).total() for entry in unfinished)
-    return Checkpoint(verified, checked, unfinished, (), {}, done, False), notes
+    return Checkpoint(verified, checked, unfinished, (), {}, done, False, checked_part), notes
 
 
-def finished_by_others(home: Path, session_id: str, obj: ObjectInfo) -> bool:
+def finished_by_others(home: Path, session_id: str, obj: ObjectInfo, name: str) -> bool:
     """Return whether another session of this folder has recorded this version of an object as finished.
+
+    name: that of the file, see `subset_key`. A subset of the object says nothing about the whole file, or the reverse.
 
     Never fails. Only the resume files of the MAX_SESSIONS_READ sessions that were saved last are read.
     """
     for path, modified in _other_resume_files(home, session_id):
         finished = _finished_objects(path, modified)
-        if obj.key in finished and _is_unchanged(obj, {obj.key: 0}, [finished[obj.key]]):
+        if name in finished and _is_unchanged(obj, {obj.key: 0}, [finished[name]]):
             return True
     return False
 
@@ -79,13 +82,14 @@ def _without_reverted(checkpoint: Checkpoint) -> Checkpoint:
     The plan was made just now, so the bucket has an earlier version of the object again. Unfinished objects need no
     such check, because a request for the remaining bytes detects another version.
     """
-    verified, checked = checkpoint.verified.copy(), checkpoint.checked.copy()
-    finished = [index for index in checkpoint.replaced if index in verified or index in checked]
-    for index in finished:
-        verified.remove(index, index + 1)
-        checked.remove(index, index + 1)
+    sets = {name: getattr(checkpoint, name).copy() for name in ("verified", "checked", "checked_part")}
+    all_finished = checkpoint.finished
+    finished = [index for index in checkpoint.replaced if index in all_finished]
+    for members in sets.values():
+        for index in finished:
+            members.remove(index, index + 1)
     replaced = {index: obj for index, obj in checkpoint.replaced.items() if index not in finished}
-    return dataclasses.replace(checkpoint, verified=verified, checked=checked, replaced=replaced)
+    return dataclasses.replace(checkpoint, replaced=replaced, **sets)
 
 
 def _other_resume_files(home: Path, session_id: str) -> list[tuple[Path, int]]:
@@ -105,17 +109,22 @@ def _other_resume_files(home: Path, session_id: str) -> list[tuple[Path, int]]:
 
 @lru_cache(maxsize=MAX_SESSIONS_READ)
 def _finished_objects(path: Path, _modified: int) -> dict[str, ObjectInfo]:
-    """Return the finished objects of a session by key; none if its files cannot be read."""
+    """Return the finished objects of a session by the name of their files (`subset_key`); none if its files cannot be
+    read."""
     try:
         saved, _ = resume_file.read(path, path.stem)
         digest = saved.info.plan_digest
-        objects = plan_file.read(path.with_name(plan_file_name(path.stem, digest)), digest).objects
-        checkpoint = saved.checkpoint_for(objects)
+        plan = plan_file.read(path.with_name(plan_file_name(path.stem, digest)), digest)
+        checkpoint = saved.checkpoint_for(plan.objects)
     except (SessionDamaged, SessionNotFound, Malformed, OSError):
         return {}
-    indices = (index for members in (checkpoint.verified, checkpoint.checked) for index in _indices(members))
-    versions = (checkpoint.replaced.get(index, objects[index]) for index in indices)
-    return {version.key: version for version in versions}
+
+    def versions(members: RangeSet) -> Iterator[ObjectInfo]:
+        return (checkpoint.replaced.get(index, plan.objects[index]) for index in _indices(members))
+
+    found = {version.key: version for version in versions(checkpoint.whole_files)}
+    found.update((subset_key(version.key, plan.subset), version) for version in versions(checkpoint.checked_part))
+    return found
 
 
 def _carry_over(
@@ -141,7 +150,7 @@ def _is_unchanged(obj: ObjectInfo, positions: Mapping[str, int], new: Sequence[O
 
 
 def _is_complete(checkpoint: Checkpoint, plan: Plan) -> bool:
-    return checkpoint.verified.total() + checkpoint.checked.total() == len(plan.objects)
+    return checkpoint.finished.total() == len(plan.objects)
 
 
 def _indices(members: RangeSet) -> Iterator[int]:

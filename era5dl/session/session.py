@@ -25,7 +25,7 @@ from era5dl.planner.plan import Plan
 from era5dl.session import index, plan_file, resume_file, reuse
 from era5dl.session.checkpoint import Checkpoint, SavedSession
 from era5dl.session.info import SESSION_ID, SessionInfo
-from era5dl.session.object_paths import ObjectPaths
+from era5dl.session.object_paths import ObjectPaths, subset_key, temporary_siblings
 from era5dl.session.plan_file import plan_file_name
 from era5dl.session.resume_format import render
 from era5dl.session.summary import SessionStatus, list_sessions
@@ -55,7 +55,8 @@ class Session:
         self.plan = plan
         self.checkpoint = checkpoint
         self.notes = tuple(notes)
-        self.paths = ObjectPaths(self.folder, plan, info.id, flat=info.flat)
+        whole = [i for span in checkpoint.whole_files for i in range(*span)] if not plan.subset.is_everything else ()
+        self.paths = ObjectPaths(self.folder, plan, info.id, flat=info.flat, fetched_whole=whole)
         self._home = home
         self._lock: Lock | None = lock
         lock.start_heartbeat()
@@ -182,9 +183,11 @@ class Session:
             plan_file.write(plan, self.plan)
         return True
 
-    def finished_by_others(self, obj: ObjectInfo) -> bool:
-        """Return whether another session of the folder has recorded this version of an object as finished."""
-        return reuse.finished_by_others(self._home, self.id, obj)
+    def finished_by_others(self, index: int, obj: ObjectInfo) -> bool:
+        """Return whether another session of the folder has recorded this version of an object as finished, with what
+        is wanted of it here: the whole file, or the same subset."""
+        name = obj.key if index in self.paths.fetched_whole else subset_key(obj.key, self.plan.subset)
+        return reuse.finished_by_others(self._home, self.id, obj, name)
 
     def close(self) -> None:
         """Release the session, so that other programs can open it. Can be called again."""
@@ -199,11 +202,9 @@ class Session:
         Closes the session and removes it from the list of known sessions. Raises a DiskError.
         """
         with translate_folder_errors(self._home):
-            for position in range(len(self.plan.objects)):
+            for obj in self.plan.objects:
                 with contextlib.suppress(UnsafeKey):
-                    part = self.paths.place(self.paths.part(position))
-                    part.unlink(missing_ok=True)
-                    part.sibling(Path(part.name).with_suffix(".mismatch").name).unlink(missing_ok=True)
+                    self._remove_temporary_files(obj.key)
             for pattern in ("json", "json.bak", "*.jsonl"):  # damaged files that were renamed are kept
                 for file in self._home.glob(f"{self.id}.{pattern}"):
                     ConfinedPath.from_path(file).unlink(missing_ok=True)
@@ -224,6 +225,12 @@ class Session:
     def _resume_path(self) -> Path:
         return self._home / f"{self.id}.json"
 
+    def _remove_temporary_files(self, key: str) -> None:
+        """Remove the part file of a key and what belongs to it. Raises UnsafeKey or OSError."""
+        for part in self.paths.parts_of_key(key):
+            for file in temporary_siblings(part):
+                self.paths.place(file).unlink(missing_ok=True)
+
     def _remove_stale_files(self, saved: SavedSession) -> None:
         """Remove part files of object versions that are not in the plan any more, and plan files of earlier runs.
 
@@ -233,7 +240,7 @@ class Session:
         for obj in saved.versions.values():
             if obj.key not in kept:
                 with contextlib.suppress(UnsafeKey, OSError):
-                    self.paths.place(self.paths.part_of_key(obj.key)).unlink(missing_ok=True)
+                    self._remove_temporary_files(obj.key)
         needed = {plan_file_name(self.id, digest) for digest in (self.plan.digest, saved.info.plan_digest)}
         for file in self._home.glob(f"{self.id}.*.plan.jsonl"):
             if file.name not in needed:

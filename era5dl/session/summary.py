@@ -94,7 +94,7 @@ def summary_of(home: Path, session_id: str) -> SessionSummary:
         created=info.created,
         updated=saved.updated,
         files=info.files,
-        done_files=checkpoint.verified.total() + checkpoint.checked.total(),
+        done_files=checkpoint.finished.total(),
         total_bytes=info.total_bytes,
         done_bytes=checkpoint.done_bytes,
         failed=saved.failed,

@@ -79,6 +79,11 @@ def open_netcdf(file: OutputFile) -> h5py.File:
     return h5py.File(file, "w", track_order=True, libver=("earliest", "v108"), rdcc_nbytes=_CHUNK_CACHE)
 
 
+def reopen_netcdf(raw: FileIO) -> h5py.File:
+    """Return the netCDF-4 file that was written to `raw`, for reading."""
+    return h5py.File(OutputFile(raw), "r")
+
+
 def write_coordinates(file: h5py.File, layout: OutputLayout) -> None:
     """Write the dimensions and the auxiliary coordinates."""
     for number, coordinate in enumerate(layout.dimensions):

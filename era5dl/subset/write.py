@@ -7,9 +7,10 @@ when it is complete and synced.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,8 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from era5dl import __version__
-from era5dl.folder.atomic_write import replace
-from era5dl.folder.confined_path import ConfinedPath
+from era5dl.folder.new_file import NewFile
 from era5dl.hdf5 import Chunk
 from era5dl.hdf5.filters import DEFLATE, SHUFFLE
 from era5dl.subset import netcdf_writer as netcdf
@@ -36,7 +36,6 @@ from era5dl.subset.ranges import FileSubset
 Read = Callable[[int, int], bytes]
 """Reads fetched bytes of the source file: (offset, length) -> bytes."""
 
-_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _READ_SIZE = 1 << 20  # bytes
 _OUTPUT_CHUNK = 1 << 20  # bytes, about
 _OF_THE_WHOLE_FILE = ("minimum_value", "maximum_value", "grid_specification")
@@ -58,22 +57,25 @@ def write_subset(path: Path, part: FileSubset, read: Read, provenance: Provenanc
 
     read: called from `workers` threads, for bytes of the chunks of `part`. Raises DamagedChunk, and OSError.
     """
-    temp = ConfinedPath.from_path(path).sibling(path.name + ".part")
-    temp.unlink(missing_ok=True)
+    with NewFile(path.with_name(path.name + ".part")) as new:
+        write_content(new.raw, part, read, provenance, workers=workers)
+        new.commit(path)
+
+
+def write_content(raw: FileIO, part: FileSubset, read: Read, provenance: Provenance, *, workers: int = 1) -> None:
+    """Write the subset to this empty file, and read it back.
+
+    Raises what `write_subset` raises; the OSError is EIO if the file does not have the values that were written.
+    HDF5 does not open the file by its name: it would follow a link planted there.
+    """
+    output = netcdf.OutputFile(raw)
     try:
-        # not opened by its name in HDF5, which would follow a link planted there
-        with FileIO(temp.open(_NEW_FILE), "r+b") as raw:
-            output = netcdf.OutputFile(raw)
-            try:
-                with netcdf.open_netcdf(output) as file, ThreadPoolExecutor(workers) as pool:
-                    _Writer(part, read, provenance, file, pool, workers).write()
-            finally:
-                output.raise_error()
-            os.fsync(raw.fileno())
-        replace(Path(temp), path)
-    except BaseException:
-        temp.unlink(missing_ok=True)
-        raise
+        with netcdf.open_netcdf(output) as file, ThreadPoolExecutor(workers) as pool:
+            writer = _Writer(part, read, provenance, file, pool, workers)
+            writer.write()
+    finally:
+        output.raise_error()
+    writer.read_back(raw)
 
 
 class _Writer:
@@ -97,8 +99,10 @@ class _Writer:
         self._field = part.field
         self._edges = part.geometry.chunk_shape
         self._layout: OutputLayout = output_layout(part)
+        self._checksums: list[tuple[Any, int]] = []  # CRC-32 of each part of the data variable that was written
 
     def write(self) -> None:
+        """Write the whole content."""
         field, layout = self._field, self._layout
         netcdf.write_coordinates(self._file, layout)
         copied = self._copies_chunks()
@@ -119,6 +123,27 @@ class _Writer:
             self._copy_chunks(dataset)
         else:
             self._crop_chunks(dataset)
+
+    def read_back(self, raw: FileIO) -> None:
+        """Compare the closed file with what was written: coordinates, and the checksums of the data variable."""
+        try:
+            with netcdf.reopen_netcdf(raw) as file:
+                is_right = self._is_as_written(file)
+        except (OSError, RuntimeError, KeyError, ValueError) as error:  # h5py, of what it cannot read
+            raise OSError(errno.EIO, f"the file that was written cannot be read: {error}") from error
+        if not is_right:
+            raise OSError(errno.EIO, "the file does not have the values that were written to it")
+
+    def _is_as_written(self, file: h5py.File) -> bool:
+        dataset, layout, copied = file[self._field.name], self._layout, self._copies_chunks()
+        return (
+            dataset.shape == layout.shape
+            and all(np.array_equal(file[one.name][()], one.values) for one in (*layout.dimensions, *layout.auxiliary))
+            and all(
+                zlib.crc32(dataset.id.read_direct_chunk(place)[1] if copied else dataset[place].tobytes()) == checksum
+                for place, checksum in self._checksums
+            )
+        )
 
     def _copies_chunks(self) -> bool:
         """Return whether all chunks are kept whole: one time each, and everything of the other dimensions."""
@@ -143,6 +168,7 @@ class _Writer:
             for chunk, data in zip(batch, self._pool.map(self._verified, batch), strict=True):
                 origin = (places[chunk.origin[0]], *chunk.origin[1:])
                 dataset.id.write_direct_chunk(origin, data, chunk.filter_mask)
+                self._checksums.append((origin, zlib.crc32(data)))
 
     def _verified(self, chunk: Chunk) -> bytes:
         data = self._read(chunk.offset, chunk.size)
@@ -185,6 +211,7 @@ class _Writer:
         if not is_complete:
             raise RuntimeError("selected elements are in none of the chunks")
         dataset[places] = fields
+        self._checksums.append((places, zlib.crc32(np.ascontiguousarray(fields).data)))
 
     def _cropped(self, chunk: Chunk) -> tuple[list[Indices], NDArray[Any]]:
         """Return the selected elements of a chunk, and for each dimension of the output their positions."""
