@@ -92,7 +92,7 @@ def test_the_first_error_is_raised_at_once(
     """The engine has its own retry policy, which must see every error."""
     obj = bucket.head(sample.key)
     fault_server.reset_stats()
-    fault_server.script("none", "none", "none", Fault("internal-error"))
+    fault_server.script("none", "none", "none", Fault("internal-error", times=None))
     with pytest.raises(ServerFault):
         read_object_index(bucket, obj, Abort(), parallel=parallel)
     assert fault_server.stats().requests["GET"] <= 3 + parallel

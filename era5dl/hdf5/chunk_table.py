@@ -6,9 +6,13 @@ table is accepted only when it has exactly one chunk for each place of the datas
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
+from itertools import product
 from math import prod
+from operator import add
 from struct import calcsize, unpack_from
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from era5dl.hdf5.field_reader import FieldReader
 from era5dl.hdf5.messages import Layout
@@ -53,9 +57,48 @@ def read_chunk_table(
     A dataset without storage has no chunks. Raises DamagedFile, UnsupportedLayout, and MissingBytes with all nodes that
     can be named.
     """
-    chunk_shape = layout.chunk_shape
-    if chunk_shape is None or layout.chunk_tree is None:
+    if layout.chunk_shape is None or layout.chunk_tree is None:
         return ()
+    grid = _grid(shape, layout)
+    chunks = sorted(_ChunkTree(source, superblock, len(shape), prod(grid)).read(layout.chunk_tree))
+    if tuple(chunk.origin for chunk in chunks) != _origins(grid, layout.chunk_shape):
+        raise _incomplete(chunks, layout.chunk_shape, grid)
+    return tuple(chunks)
+
+
+def chunks_in_order(
+    shape: tuple[int, ...],
+    layout: Layout,
+    offsets: Sequence[int],
+    sizes: Sequence[int],
+    masks: Sequence[int],
+    file_size: int,
+) -> tuple[Chunk, ...]:
+    """Return the chunks of a dataset of which offsets, sizes and filter masks were kept, in the order of the origins.
+
+    Raises DamagedFile when their number is not that of the grid, or when one is not within the file.
+    """
+    origins: Sequence[tuple[int, ...]] = ()
+    if layout.chunk_shape is not None and layout.chunk_tree is not None:
+        origins = _origins(_grid(shape, layout), layout.chunk_shape)
+    if not len(origins) == len(offsets) == len(sizes) == len(masks):
+        raise DamagedFile("a variable in it does not have all chunks")
+    if origins and (min(sizes) < 1 or max(map(add, offsets, sizes)) > file_size):
+        raise DamagedFile("a chunk in it is not within the file")
+    return tuple(map(_new_chunk, zip(origins, offsets, sizes, masks, strict=True)))
+
+
+_new_chunk = cast("Callable[[Iterable[object]], Chunk]", partial(tuple.__new__, Chunk))  # four times as fast as Chunk()
+
+
+@lru_cache(maxsize=8)
+def _origins(grid: tuple[int, ...], chunk_shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    return tuple(product(*(range(0, count * edge, edge) for count, edge in zip(grid, chunk_shape, strict=True))))
+
+
+def _grid(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
+    """Return the number of chunks in each dimension. Raises DamagedFile, UnsupportedLayout."""
+    chunk_shape = layout.chunk_shape or ()
     if len(chunk_shape) != len(shape):
         raise DamagedFile("chunks in it have no valid shape")
     if prod(chunk_shape) * layout.element_size > _MAX_CHUNK_SIZE:
@@ -63,24 +106,19 @@ def read_chunk_table(
     grid = tuple(-(-length // edge) for length, edge in zip(shape, chunk_shape, strict=True))
     if prod(grid) > _MAX_CHUNKS:
         raise UnsupportedLayout("very many chunks")
-    chunks = _ChunkTree(source, superblock, len(shape), prod(grid)).read(layout.chunk_tree)
-    _check_complete(chunks, chunk_shape, grid)
-    return tuple(sorted(chunks))
+    return grid
 
 
-def _check_complete(chunks: list[Chunk], chunk_shape: tuple[int, ...], grid: tuple[int, ...]) -> None:
-    """Check that there is one chunk for each place of the grid, and no other. Raises DamagedFile."""
-    places = set()
-    for chunk in chunks:
-        place = tuple(start // edge for start, edge in zip(chunk.origin, chunk_shape, strict=True))
-        on_grid = all(start % edge == 0 for start, edge in zip(chunk.origin, chunk_shape, strict=True))
-        if not on_grid or not all(index < length for index, length in zip(place, grid, strict=True)):
-            raise DamagedFile("a chunk in it is not where a chunk can be")
-        places.add(place)
-    if len(places) != len(chunks):
-        raise DamagedFile("a chunk is twice in it")
-    if len(places) != prod(grid):
-        raise UnsupportedLayout("a variable with chunks that were never written")
+def _incomplete(
+    chunks: list[Chunk], chunk_shape: tuple[int, ...], grid: tuple[int, ...]
+) -> DamagedFile | UnsupportedLayout:
+    """Return the error for chunks of which there is not exactly one for each place of the grid."""
+    origins = {chunk.origin for chunk in chunks}
+    if not origins <= set(_origins(grid, chunk_shape)):
+        return DamagedFile("a chunk in it is not where a chunk can be")
+    if len(origins) != len(chunks):
+        return DamagedFile("a chunk is twice in it")
+    return UnsupportedLayout("a variable with chunks that were never written")
 
 
 class _ChunkTree:

@@ -7,14 +7,14 @@ its front and its end, then the nodes of the data variable's B-tree, which are b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from operator import le
 
 from era5dl.hdf5.attributes import Attribute, read_attributes
 from era5dl.hdf5.groups import read_links
 from era5dl.hdf5.object_header import read_messages
 from era5dl.hdf5.sparse_bytes import DamagedFile, MissingBytes, MissingRanges, SparseBytes
 from era5dl.hdf5.superblock import read_superblock
-from era5dl.hdf5.variable import Variable, read_variable
+from era5dl.hdf5.variable import Variable, check_variable, read_variable
 from era5dl.ranges import Range
 
 _FIRST_REQUEST = 1 << 16  # bytes at the front, and at the end
@@ -63,12 +63,22 @@ def _read_index(source: SparseBytes) -> Index:
     found = [missing.attempt(read_variable, source, superblock, name, address) for name, address in links.items()]
     missing.raise_if_any()
     variables = {variable.name: variable for variable in found if variable is not None}
-    _check_disjoint([place for variable in variables.values() for place in variable.raw_data()])
-    return Index(source.size, variables, attributes or {})
+    index = Index(source.size, variables, attributes or {})
+    _check_disjoint(index)
+    return index
 
 
-def _check_disjoint(ranges: list[Range]) -> None:
-    """Check that no two of these ranges overlap. Raises DamagedFile."""
-    ranges.sort()
-    if any(stop > start for (_, stop), (start, _) in pairwise(ranges)):
+def check_index(index: Index) -> None:
+    """Repeat the checks of the reader for an index from another source. Raises DamagedFile, UnsupportedLayout."""
+    for variable in index.variables.values():
+        check_variable(variable, index.size)
+    _check_disjoint(index)
+
+
+def _check_disjoint(index: Index) -> None:
+    """Check that no data overlap. Raises DamagedFile."""
+    ranges = [place for variable in index.variables.values() for place in variable.raw_data()]
+    starts, stops = (sorted(edges) for edges in zip(*ranges, strict=True)) if ranges else ([], [])
+    # ranges are disjoint if each one stops before the next one starts
+    if not all(map(le, stops, starts[1:])):
         raise DamagedFile("data in it overlap")

@@ -78,7 +78,9 @@ class Variable:
     def raw_data(self) -> list[Range]:
         """Return the ranges of the file that its data occupy."""
         place = self.layout.contiguous
-        return [chunk.range for chunk in self.chunks] + ([(place[0], sum(place))] if place else [])
+        return [(offset, offset + size) for _, offset, size, _ in self.chunks] + (
+            [(place[0], sum(place))] if place else []
+        )
 
 
 def read_variable(source: SparseBytes, superblock: Superblock, name: str, address: int) -> Variable:
@@ -115,11 +117,16 @@ def read_variable(source: SparseBytes, superblock: Superblock, name: str, addres
         attributes=attributes or {},
         values=None,
     )
-    _check_sizes(variable, source.size)
-    _check_filters(variable)
+    check_variable(variable, source.size)
     values = missing.attempt(_read_values, source, variable) if chunks is not None else None
     missing.raise_if_any()
     return replace(variable, values=values)
+
+
+def check_variable(variable: Variable, file_size: int) -> None:
+    """Check what is known of a variable for contradictions. Raises DamagedFile, UnsupportedLayout."""
+    _check_sizes(variable, file_size)
+    _check_filters(variable)
 
 
 def _check_sizes(variable: Variable, file_size: int) -> None:
@@ -144,7 +151,7 @@ def _check_filters(variable: Variable) -> None:
     deflate where it saves nothing, but never shuffle; a wrong bit of deflate does not pass the check of the size.
     """
     optional = sum(1 << i for i, applied in enumerate(variable.filters) if applied.number != SHUFFLE)
-    if any(chunk.filter_mask & ~optional for chunk in variable.chunks):
+    if any(mask & ~optional for mask in {chunk.filter_mask for chunk in variable.chunks}):
         raise UnsupportedLayout(f"a chunk of the variable {variable.name} that was written without a filter")
     if variable.datatype.size > _MAX_SHUFFLED and any(applied.number == SHUFFLE for applied in variable.filters):
         raise UnsupportedLayout(f"the large elements of the variable {variable.name}")
