@@ -27,9 +27,8 @@ from era5dl.engine.reporting import CheckedFiles
 from era5dl.errors import BadSelection, UnknownName
 from era5dl.selection import Selection, select_variables
 from era5dl.settings import Settings
-from era5dl.subset.grid import era5_grid
-from era5dl.subset.parsing import parse_area, parse_hours, parse_levels, parse_points
-from era5dl.subset.selection import Area, Point, Subset
+from era5dl.subset.parsing import parse_subset
+from era5dl.subset.selection import Area, Point
 
 if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
 Names = str | Sequence[str]
 Numbers = int | str | Sequence[int | str]
-Place = str | tuple[float, float] | Point
+Place = str | tuple[float, float] | tuple[float, float, str] | Point
 Places = Place | Sequence[Place]
 
 
@@ -98,26 +97,19 @@ def select(
     levels: in hPa, such as 500, "500,850" or "850-1000" (all levels between); for variables on pressure levels.
     area: [north, west, south, east] in degrees, as text "54/73/18/135", or an Area.
     point: (latitude, longitude) in degrees, as text "30.6,114.3", or a Point; one or a list of them. Each stands for
-        the nearest grid point.
+        the nearest grid point. (latitude, longitude, name) gives it a name.
     only_days: select only these days of each file, even if nothing else is restricted.
 
     Raises UnknownName or AmbiguousName, which list candidates, and BadSelection if nothing remains.
     """
     chosen = _variables(_as_list(variables), _as_list(product or ()), preset)
     when = select_days(start=start, end=end, years=_as_list(years), months=_as_list(months), days=_as_list(days))
-    subset = Subset(
-        hours=parse_hours(hours),
-        levels=parse_levels(levels),
-        area=None if area is None else parse_area(area),
-        points=parse_points(point),
-        days=when if only_days else (),
-    )
+    subset = parse_subset(hours=hours, levels=levels, area=area, point=point, days=when if only_days else ())
     if subset.levels and not any(variable.product.levels_hpa for variable in chosen):
         raise BadSelection(
             "Levels are selected, but none of the variables is on pressure levels.",
             remedy="Omit the levels, or choose variables of a product on pressure levels, such as an.pl.",
         )
-    era5_grid().cells(subset)  # raises BadSelection for an area between grid points
     return Selection(chosen, when, subset)
 
 
@@ -165,8 +157,11 @@ def download(
     """
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.session import Session
+    from era5dl.subset.fetch import import_writer
 
     chosen = _settings(settings, options)
+    if not plan.subset.is_everything:
+        import_writer()
     with Session.begin(Path(out), plan, chosen) as session:
         return _run(S3Bucket(chosen), session, chosen, _Callbacks(progress, on_event))
 

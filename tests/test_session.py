@@ -584,6 +584,16 @@ def test_summary_shows_progress_and_status(tmp_path):
         ({"selection": {"variables": ["p/1_2_a", "q/1_2_b", "r/1_2_c"], "days": []}}, "a, b, c"),
         ({"selection": {"variables": [f"p/1_2_{n}" for n in range(26)], "days": []}}, "26 variables of p"),
         ({"selection": 5}, "ERA5 files"),
+        (
+            {"selection": {"variables": ["p/1_2_a"], "days": [], "subset": {"hours": [0, 6], "area": "54/73/18/135"}}},
+            "a of p; 0,6 UTC; area 54/73/18/135",
+        ),
+        (
+            {"keys": "ab", "count": 2, "subset": {"hours": [*range(9)], "levels": [500]}},
+            "2 keys from a list; 9 hours a day; 500 hPa",
+        ),
+        ({"keys": "ab", "count": 2, "subset": {"points": [[1, 2]] * 3}}, "2 keys from a list; point 1,2"),
+        ({"keys": "ab", "count": 2, "subset": {"points": 5}}, "2 keys from a list"),
         ({}, "ERA5 files"),
     ],
 )

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Output
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
     from era5dl.planner import Plan
     from era5dl.selection import Selection
+    from era5dl.subset.selection import Subset
 
 SETTING_FLAGS = {  # flag -> field of Settings
     "endpoint_url": "endpoint_url",
@@ -36,7 +37,7 @@ SETTING_FLAGS = {  # flag -> field of Settings
     "opaque_etags": "opaque_etags",
     "flat": "flat",
 }
-_SELECTION_FLAGS = ("variable", "product", "preset", "start", "end", "years", "months", "days")
+_SELECTION_FLAGS = ("variable", "product", "preset", "start", "end", "years", "months", "days", "only_days")
 _RECORD_INTERVAL = 1.0  # seconds between two `planning` records
 _MESSAGE_INTERVAL = 2.0  # seconds between two messages
 
@@ -67,11 +68,20 @@ def plan_from(
     with interrupts.gracefully():
         if selection is None:
             output.info(f"Looking up {format_count(len(keys), 'key')} ...")
-            plan = planner.plan_keys(keys, bucket, on_progress=progress.report, cancelled=interrupts.requested.is_set)
-            if plan.passed_over:
-                output.notice(f"ignored: {planner.describe_passed_over(plan.passed_over)}")
-            return plan
-        return planner.make_plan(selection, bucket, on_progress=progress.report, cancelled=interrupts.requested.is_set)
+            plan = planner.plan_keys(
+                keys,
+                bucket,
+                subset=subset_from(arguments),
+                on_progress=progress.report,
+                cancelled=interrupts.requested.is_set,
+            )
+        else:
+            plan = planner.make_plan(
+                selection, bucket, on_progress=progress.report, cancelled=interrupts.requested.is_set
+            )
+    if plan.passed_over:
+        output.notice(f"ignored: {planner.describe_passed_over(plan.passed_over)}")
+    return plan
 
 
 class PlanningProgress:
@@ -112,7 +122,23 @@ def selection_from(arguments: argparse.Namespace) -> Selection:
         years=arguments.years,
         months=arguments.months,
         days=arguments.days,
+        **_subset_values(arguments),
+        only_days=arguments.only_days,
     )
+
+
+def subset_from(arguments: argparse.Namespace) -> Subset:
+    """Return the subset of the flags, without days. Raises BadSelection."""
+    from era5dl.subset.parsing import parse_subset
+
+    return parse_subset(**_subset_values(arguments))
+
+
+def _subset_values(arguments: argparse.Namespace) -> dict[str, Any]:
+    from era5dl.subset.parsing import read_points
+
+    points = list(arguments.point) if arguments.points is None else [*arguments.point, *read_points(arguments.points)]
+    return {"hours": arguments.hours, "levels": arguments.levels, "area": arguments.area, "point": points}
 
 
 def _keys_from(arguments: argparse.Namespace, settings: Settings) -> list[str]:
@@ -121,7 +147,7 @@ def _keys_from(arguments: argparse.Namespace, settings: Settings) -> list[str]:
 
     if arguments.keys_file is None:
         return []
-    others = [f"--{name}" for name in _SELECTION_FLAGS if getattr(arguments, name)]
+    others = [f"--{name.replace('_', '-')}" for name in _SELECTION_FLAGS if getattr(arguments, name)]
     if others:
         raise UsageError(f"--keys-file cannot be combined with {', '.join(others)}.")
     try:

@@ -6,6 +6,7 @@ Flags that are settings default to None: then the environment variable or the de
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from era5dl.errors import UsageError
 from era5dl.rate_timetable import normalize_rate_limit
@@ -53,6 +54,38 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="LIST",
         help="of these months (default: all); days that do not exist, such as June 31, are ignored",
+    )
+    add_subset_flags(parser)
+
+
+def add_subset_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that select a subset of each file."""
+    subset = parser.add_argument_group(
+        "subset of each file",
+        "Fetch only what is selected, as far as the chunks of the files allow, and\n"
+        "write it as small netCDF files. Without these flags: whole files.",
+    )
+    subset.add_argument(
+        "--hours", action="append", default=[], metavar="LIST", help="hours of the day, UTC, such as 0,6,12,18 or 9-17"
+    )
+    subset.add_argument(
+        "--levels", action="append", default=[], metavar="LIST", help="hPa, such as 500,850 or 850-1000; of an.pl"
+    )
+    subset.add_argument(
+        "--area", metavar="N/W/S/E", help="degrees, such as 54/73/18/135 (commas work, too); also across 180 degrees"
+    )
+    subset.add_argument(
+        "--point",
+        action="append",
+        default=[],
+        metavar="LAT,LON",
+        help="the nearest grid point, such as 30.6,114.3; repeatable",
+    )
+    subset.add_argument(
+        "--points", type=Path, metavar="FILE", help="CSV file with lines LAT,LON or LAT,LON,NAME, up to 10,000 points"
+    )
+    subset.add_argument(
+        "--only-days", action="store_true", help="only the selected days of each file; the flags above imply it"
     )
 
 

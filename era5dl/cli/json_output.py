@@ -11,8 +11,11 @@ products, variables
     variable        product, variable, short_name, long_name, units, levels, confidence
 plan, download, resume
     planning        done, total                                  finished listings; at most once per second
-    plan            files, bytes, missing, passed_over (keys that are not files),
-                    products [{product, files, bytes, missing}], free_bytes (of --out; null without it)
+    plan            files, bytes, missing, passed_over (keys that are not files, or without a selected hour),
+                    products [{product, files, bytes, missing, fetch_bytes, write_bytes}],
+                    free_bytes (of --out; null without it), subset ({hours, levels, area, points, days}, what is
+                    restricted; null for whole files), fetch_bytes, write_bytes, exact (whether these two are; else
+                    they are estimates)
     object          key, size, etag, last_modified               `plan` only: every object
     missing         key, reason                                  every requested key that is not in the bucket
 download, resume (and demo)

@@ -39,6 +39,7 @@ examples:
   era5dl download --variable 2t --years 2020 --months 1 --out era5  download it
   era5dl download --product an.pl --variable t,u,v,z --start 2021-02-01 --end 2021-02-28 --out era5
   era5dl download --preset wrf --start 2021-02-01 --end 2021-02-28 --out era5
+  era5dl download --variable an.pl/t --years 2020 --hours 0,12 --area 54/73/18/135 --out era5   only what is needed
   era5dl resume era5                                   resume an interrupted download, without planning it again
   era5dl verify era5 --repair                          verify the files on disk, and download damaged parts again
   era5dl diagnose                                      test the connection when a download is slow or fails
@@ -76,7 +77,15 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30)
 
 
+_SIGNED_FLAGS = ("--area", "--point", "--hours", "--levels")
+
+
 class _Parser(argparse.ArgumentParser):
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """Like that of argparse, which would take "-10,170,-30,-170" after --area for a flag."""
+        words = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(_join_signed_values(words), namespace)
+
     def error(self, message: str) -> NoReturn:
         if message.endswith("required: COMMAND"):  # `era5dl` alone: show which commands there are
             self.print_help(sys.stderr)
@@ -99,6 +108,17 @@ class _Parser(argparse.ArgumentParser):
         unknown = [word.partition("=")[0] for word in words if word.startswith("--")]
         similar = [match for word in unknown for match in get_close_matches(word, sorted(flags), 1, 0.75)]
         return f" (did you mean {', '.join(similar)}?)" if similar else ""
+
+
+def _join_signed_values(words: list[str]) -> list[str]:
+    """Return these words with values that begin with a minus sign joined to their flag: --area=-10,170,-30,-170."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in _SIGNED_FLAGS and word[:1] == "-" and word[1:2] in (*"0123456789.",):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from era5dl.errors import BadSelection
 from era5dl.formatting import format_count
 from era5dl.planner.plan import Plan
 from era5dl.settings import Settings
+from era5dl.subset.description import describe_subset
+from era5dl.subset.selection import Subset
 from era5dl.validation import canonical_json
 
 SESSION_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
@@ -72,16 +75,25 @@ def session_id(request: Mapping[str, Any], settings: Settings) -> str:
 
 
 def title_of(request: Mapping[str, Any]) -> str:
-    """Describe a request, for example "t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28". Never fails."""
+    """Describe a request, for example "t, u, v of e5.oper.an.pl, 2021-02-01 to 2021-02-28; 0,12 UTC". Never fails."""
     number = request.get("count")
     if type(number) is int:
-        return f"{format_count(number, 'key')} from a list"
+        return f"{format_count(number, 'key')} from a list" + _describe_subset(request.get("subset"))
     selection = request.get("selection")
     if not isinstance(selection, Mapping):
         return "ERA5 files"
     variables = _describe_variables(selection.get("variables"))
     days = _describe_days(selection.get("days"))
-    return f"{variables}, {days}" if days else variables
+    return (f"{variables}, {days}" if days else variables) + _describe_subset(selection.get("subset"))
+
+
+def _describe_subset(subset: object) -> str:
+    if subset is None:
+        return ""
+    try:
+        return f"; {describe_subset(Subset.from_json(subset))}"
+    except BadSelection:
+        return ""
 
 
 def _describe_variables(names: object) -> str:

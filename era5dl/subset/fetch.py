@@ -50,7 +50,7 @@ def fetch_subset(bucket: Bucket, obj: ObjectInfo, subset: Subset, path: Path, *,
     for one that is not a complete HDF5 file, ProofError when a chunk stays damaged, BucketErrors (ObjectChanged for
     another version) and DiskErrors, and UsageError without h5py.
     """
-    writer = _import_writer()
+    writer = import_writer()
     key = parse_key(obj.key)
     if key is None:
         raise UnsupportedLayout(f"{obj.key}, which is not an ERA5 file")
@@ -75,7 +75,8 @@ def fetch_subset(bucket: Bucket, obj: ObjectInfo, subset: Subset, path: Path, *,
     return Fetched(index_bytes, requests.received - index_bytes)
 
 
-def _import_writer() -> ModuleType:
+def import_writer() -> ModuleType:
+    """Return the module that writes subsets. Raises UsageError, with the command to install it, without h5py."""
     try:
         from era5dl.subset import write
     except ImportError:

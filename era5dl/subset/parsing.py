@@ -1,18 +1,38 @@
-"""Parsing of subsets: hours, levels, areas and points from the texts and numbers that users write."""
+"""Parsing of subsets: hours, levels, areas and points from the texts and numbers that users write, and from files."""
 
 from __future__ import annotations
 
+import csv
 import operator
 import re
 from collections.abc import Iterable
+from io import StringIO
+from pathlib import Path
 from typing import Any, SupportsFloat, SupportsIndex
 
+from era5dl.days import Days
 from era5dl.errors import BadSelection
-from era5dl.subset.selection import HOURS_OF_DAY, Area, Point, nearest, pressure_levels
+from era5dl.subset.grid import era5_grid
+from era5dl.subset.selection import HOURS_OF_DAY, MAX_POINTS, Area, Point, Subset, nearest, pressure_levels
 
 _NUMBER = re.compile(r"[-+]?([0-9]{1,9}(\.[0-9]{0,15})?|\.[0-9]{1,15})", re.ASCII)
 _AREA_HINT = "Write north/west/south/east in degrees, such as 54/73/18/135; south and west are negative."
 _POINT_HINT = "Write latitude,longitude in degrees, such as 30.6,114.3; south and west are negative."
+_POINTS_HINT = "Write latitude,longitude or latitude,longitude,name in each line; south and west are negative."
+_MAX_POINTS_FILE = 2 << 20  # bytes
+
+
+def parse_subset(*, hours: Any = (), levels: Any = (), area: Any = None, point: Any = None, days: Days = ()) -> Subset:
+    """Return the subset of values as in the functions below. Raises BadSelection, also if no grid point is selected."""
+    subset = Subset(
+        hours=parse_hours(hours),
+        levels=parse_levels(levels),
+        area=None if area is None else parse_area(area),
+        points=parse_points(point),
+        days=days,
+    )
+    era5_grid().cells(subset)
+    return subset
 
 
 def parse_hours(items: Any) -> tuple[int, ...]:
@@ -65,9 +85,11 @@ def parse_area(value: Any) -> Area:
 
 
 def parse_point(value: Any) -> Point:
-    """Return the point of "30.6,114.3", "30.6/114.3" or two numbers. Raises BadSelection."""
+    """Return the point of "30.6,114.3", "30.6/114.3" or two numbers, which a name may follow. Raises BadSelection."""
     if isinstance(value, Point):
         return value
+    if not isinstance(value, str) and len(parts := _listed(value, _POINT_HINT)) == 3 and isinstance(parts[2], str):
+        return Point(_number(parts[0], _POINT_HINT), _number(parts[1], _POINT_HINT), parts[2].strip())
     degrees = _degrees(value, _POINT_HINT)
     if len(degrees) != 2:
         raise BadSelection(f"{_shown(value)} is not a point: it has {len(degrees)} of 2 numbers.", remedy=_POINT_HINT)
@@ -86,6 +108,57 @@ def parse_points(value: Any) -> tuple[Point, ...]:
     return tuple(map(parse_point, items))
 
 
+def read_points(path: Path) -> tuple[Point, ...]:
+    """Return the points of a CSV file with lines `latitude,longitude` or `latitude,longitude,name`.
+
+    Semicolons and tabs may separate them, too. A heading, empty lines, and lines that begin with "#" are ignored.
+    Raises BadSelection, with the number of the line.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_POINTS_FILE + 1)
+    except OSError as error:
+        remedy = "Specify a CSV file with latitude,longitude in each line."
+        raise BadSelection(f"The list of points cannot be read: {error}", remedy=remedy) from error
+    if len(data) > _MAX_POINTS_FILE:
+        remedy = "Divide it into several."
+        raise BadSelection(f"The list of points {path} is longer than {MAX_POINTS:,} points can be.", remedy=remedy)
+    try:
+        lines = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    except UnicodeDecodeError:
+        remedy = "Save it as UTF-8 text."
+        raise BadSelection(f"The list of points {path} is not a text file in UTF-8.", remedy=remedy) from None
+    points: list[Point] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#") or (not points and _is_heading(line)):
+            continue
+        try:
+            points.append(_parse_line(line))
+        except BadSelection as error:
+            message = f"Line {number} of the list of points: {error}"
+            raise BadSelection(message, remedy=error.remedy or _POINTS_HINT) from None
+    if not points:
+        raise BadSelection(f"The list of points {path} is empty.", remedy=_POINTS_HINT)
+    return tuple(points)
+
+
+def _is_heading(line: str) -> bool:
+    return re.match(r"\s*\"?(lat|latitude)\b", line, re.IGNORECASE) is not None
+
+
+def _parse_line(line: str) -> Point:
+    separator = next((mark for mark in ";\t" if mark in line), ",")
+    try:
+        (fields,) = csv.reader(StringIO(line), delimiter=separator, strict=True, skipinitialspace=True)
+    except (csv.Error, ValueError):
+        raise BadSelection(f"{_shown(line)} is not a line of a CSV file.", remedy=_POINTS_HINT) from None
+    if len(fields) not in (2, 3):
+        message = f"{_shown(line)} has {len(fields)} values instead of 2 or 3."
+        raise BadSelection(message, remedy=_POINTS_HINT)
+    latitude, longitude = (_number(field.strip(), _POINTS_HINT) for field in fields[:2])
+    return Point(latitude, longitude, "".join(fields[2:]).strip())
+
+
 def _pieces(items: Any) -> list[str]:
     """Return the texts between commas of all items."""
     if isinstance(items, str) or not _is_iterable(items):
@@ -102,6 +175,7 @@ def _degrees(value: Any, hint: str) -> list[float]:
 def _number(value: Any, hint: str) -> float:
     """Return a number as an int or a float, also of NumPy."""
     if isinstance(value, str):
+        value = value.replace("\N{MINUS SIGN}", "-")
         if _NUMBER.fullmatch(value) is None:
             raise BadSelection(f"{_shown(value)} is not a number of degrees.", remedy=hint)
         return float(value)

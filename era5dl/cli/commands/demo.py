@@ -22,7 +22,7 @@ from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Output
 from era5dl.cli.run_session import report_result, run_session
 from era5dl.formatting import format_count, format_size
-from era5dl.planner import make_plan
+from era5dl.planner import estimate_plan, make_plan
 from era5dl.session import Session, list_sessions
 from era5dl.settings import Settings
 
@@ -57,7 +57,7 @@ def _download(settings: Settings, folder: Path, output: Output, interrupts: Inte
     bucket = open_bucket(settings)
     with interrupts.gracefully():
         plan = make_plan(selection(), bucket, cancelled=interrupts.requested.is_set)
-    record_plan(plan, output, folder)
+    record_plan(plan, estimate_plan(plan), output, folder)
     earlier = next((session for session in list_sessions(folder) if session.files == len(plan.objects)), None)
     if earlier is None:
         return download_plan(bucket, plan, folder, settings, output, interrupts)

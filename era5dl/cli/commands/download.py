@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from era5dl.cli.arguments import open_bucket, plan_from, settings_from
+from era5dl.cli.arguments import open_bucket, plan_from, settings_from, subset_from
 from era5dl.cli.commands.plan import record_plan
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Output
 from era5dl.cli.run_session import report_result, run_session
+from era5dl.cli.subset_lines import subset_lines
 from era5dl.errors import OtherEndpoint, SessionNotFound, UsageError
 from era5dl.formatting import format_count, format_size
 
@@ -25,14 +26,21 @@ if TYPE_CHECKING:
 def download(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
     """Plan and download a selection. With the same arguments again, an interrupted download continues."""
     from era5dl.folder.free_space import check_creatable
+    from era5dl.planner import estimate_plan
+    from era5dl.subset.fetch import import_writer
 
     settings = settings_from(arguments)
     check_creatable(arguments.out)
+    if arguments.only_days or not subset_from(arguments).is_everything:
+        import_writer()  # its absence must not be noticed after hours
     bucket = open_bucket(settings)
     plan = plan_from(arguments, settings, bucket, output, interrupts)
-    record_plan(plan, output, arguments.out)
+    estimate = estimate_plan(plan)
+    record_plan(plan, estimate, output, arguments.out)
     missing = f", {len(plan.missing):,} missing in the bucket" if plan.missing else ""
     output.info(f"Planned: {format_count(len(plan.objects), 'file')}, {format_size(plan.total_bytes)}{missing}")
+    for line in subset_lines(plan, estimate):
+        output.info(line)
     return download_plan(bucket, plan, arguments.out, settings, output, interrupts)
 
 

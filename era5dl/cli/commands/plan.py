@@ -10,70 +10,108 @@ from era5dl.cli.arguments import open_bucket, plan_from, settings_from
 from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Output, table
+from era5dl.cli.subset_lines import subset_lines
 from era5dl.formatting import format_count, format_size
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from era5dl.planner import Missing, Plan
+    from era5dl.planner import Missing, Plan, PlanEstimate
 
 MAX_GROUPS = 40  # groups of missing files that are listed; the others are only counted
+
+_HEADS = {"files": "FILES", "bytes": "SIZE", "fetch_bytes": "TO FETCH", "write_bytes": "ON DISK", "missing": "MISSING"}
 
 
 def plan(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
     """Look up a selection in the bucket; print files and sizes. Exit code 1 if a file is missing in the bucket."""
+    from era5dl.planner import estimate_plan
+
     settings = settings_from(arguments)
     plan = plan_from(arguments, settings, open_bucket(settings), output, interrupts)
-    record_plan(plan, output, arguments.out)
+    estimate = estimate_plan(plan)
+    record_plan(plan, estimate, output, arguments.out)
     if output.json_writer is not None:
         for obj in plan.objects:
             output.record("object", key=obj.key, size=obj.size, etag=obj.etag, last_modified=obj.last_modified)
         for absent in plan.missing:
             output.record("missing", key=absent.key, reason=absent.reason)
-    output.results(_products_table(plan))
+    output.results(_products_table(plan, estimate))
+    if lines := subset_lines(plan, estimate):
+        output.result()
+        output.results(lines)
     if plan.missing:
         output.result()
         output.results(missing_lines(plan.missing))
     free = _free_bytes(arguments.out)
     if free is not None:
         output.result()
-        output.result(free_space_line(plan.total_bytes, free, settings.disk_reserve, arguments.out))
+        output.result(free_space_line(estimate.total.written, free, settings.disk_reserve, arguments.out))
     return ExitCode.INCOMPLETE if plan.missing else ExitCode.OK
 
 
-def record_plan(plan: Plan, output: Output, out: Path | None) -> None:
+def record_plan(plan: Plan, estimate: PlanEstimate, output: Output, out: Path | None) -> None:
     """Write the `plan` record. out: download folder."""
     if output.json_writer is not None:
+        total = estimate.total
         output.record(
             "plan",
             files=len(plan.objects),
             bytes=plan.total_bytes,
             missing=len(plan.missing),
             passed_over=len(plan.passed_over),
-            products=_per_product(plan),
+            products=_per_product(plan, estimate),
             free_bytes=_free_bytes(out),
+            subset=None if plan.subset.is_everything else plan.subset.to_json(),
+            fetch_bytes=total.fetched,
+            write_bytes=total.written,
+            exact=estimate.is_exact,
         )
 
 
-def _per_product(plan: Plan) -> list[dict[str, Any]]:
+def _per_product(plan: Plan, estimate: PlanEstimate) -> list[dict[str, Any]]:
     """Return files, bytes and missing files per product, in the order of the plan."""
     rows: dict[str, dict[str, Any]] = {}
     for obj in plan.objects:
-        row = rows.setdefault(_product(obj.key), {"files": 0, "bytes": 0, "missing": 0})
-        row["files"] += 1
-        row["bytes"] += obj.size
+        _row(rows, obj.key)["files"] += 1
     for absent in plan.missing:
-        rows.setdefault(_product(absent.key), {"files": 0, "bytes": 0, "missing": 0})["missing"] += 1
+        _row(rows, absent.key)["missing"] += 1
+    for name, sums in estimate.products.items():
+        rows[name] |= {"bytes": sums.size, "fetch_bytes": sums.fetched, "write_bytes": sums.written}
     return [{"product": name, **row} for name, row in rows.items()]
 
 
-def _products_table(plan: Plan) -> list[str]:
-    rows = [
-        (row["product"] or "(no folder)", f"{row['files']:,}", format_size(row["bytes"]), f"{row['missing']:,}")
-        for row in _per_product(plan)
+def _row(rows: dict[str, dict[str, Any]], key: str) -> dict[str, Any]:
+    from era5dl.planner.estimate import product_folder
+
+    empty = {"files": 0, "bytes": 0, "missing": 0, "fetch_bytes": 0, "write_bytes": 0}
+    return rows.setdefault(product_folder(key), empty)
+
+
+def _products_table(plan: Plan, estimate: PlanEstimate) -> list[str]:
+    """Return a table with a line per product and the total; with a subset also what is fetched and written."""
+    total = estimate.total
+    rows = _per_product(plan, estimate)
+    rows.append(
+        {
+            "product": "total",
+            "files": len(plan.objects),
+            "bytes": total.size,
+            "fetch_bytes": total.fetched,
+            "write_bytes": total.written,
+            "missing": len(plan.missing),
+        }
+    )
+    names = ["files", "bytes", "missing"] if plan.subset.is_everything else list(rows[-1])[1:]
+    lines = [
+        (
+            row["product"] or "(no folder)",
+            *(format_size(row[name]) if name.endswith("bytes") else f"{row[name]:,}" for name in names),
+        )
+        for row in rows
     ]
-    total = ("total", f"{len(plan.objects):,}", format_size(plan.total_bytes), f"{len(plan.missing):,}")
-    return table([*rows, total], head=("PRODUCT", "FILES", "SIZE", "MISSING"), right=(1, 2, 3))
+    head = ("PRODUCT", *(_HEADS[name] for name in names))
+    return table(lines, head=head, right=range(1, len(head)))
 
 
 def missing_lines(missing: Sequence[Missing]) -> list[str]:
@@ -107,10 +145,6 @@ def _free_bytes(folder: Path | None) -> int | None:
     from era5dl.folder.free_space import free_bytes
 
     return None if folder is None else free_bytes(folder)
-
-
-def _product(key: str) -> str:
-    return key.partition("/")[0] if "/" in key else ""
 
 
 def _variable_or_folder(key: str) -> str:

@@ -1,0 +1,35 @@
+"""Short descriptions of subsets, for the titles of sessions and the output of commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from era5dl.formatting import format_count
+from era5dl.subset.selection import Subset
+
+_MOST_NUMBERS = 6  # that are listed; of more, only the number is given
+_MOST_POINTS = 2
+
+
+def describe_subset(subset: Subset) -> str:
+    """Return for example "0,6,12,18 UTC; 500,850 hPa; area 54/73/18/135"; "whole files" if nothing is restricted."""
+    parts: list[str] = []
+    if subset.hours:
+        parts.append(_listed(subset.hours, " UTC", "hours a day"))
+    if subset.levels:
+        parts.append(_listed(subset.levels, " hPa", "levels"))
+    if subset.area:
+        parts.append(f"area {subset.area}")
+    if len(subset.points) > _MOST_POINTS:
+        parts.append(format_count(len(subset.points), "point"))
+    else:
+        parts += [f"point {point}" for point in subset.points]
+    if subset.days and not parts:
+        parts.append("only these days")
+    return "; ".join(parts) or "whole files"
+
+
+def _listed(numbers: Sequence[int], unit: str, noun: str) -> str:
+    if len(numbers) > _MOST_NUMBERS:
+        return f"{len(numbers)} {noun}"
+    return ",".join(map(str, numbers)) + unit
