@@ -33,7 +33,7 @@ FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"validation", "bucket.responses", "bucket.error_mapping", "planner", "demo"},
     {"bucket.http_session", "locks", "subset.range_requests", "subset.index_cache"},
     {"bucket.get_object", "bucket.client", "subset.read_index"},
-    {"bucket.fast_get", "subset.fetch"},
+    {"bucket.fast_get", "subset.fetch", "subset.exact_plan"},
     {"bucket.s3", "session"},
     {"engine", "log_file"},
     {"diagnosis", "api"},
