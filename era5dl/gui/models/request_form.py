@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from enum import Enum
 from pathlib import Path
@@ -12,10 +12,15 @@ from pathlib import Path
 from era5dl.catalog import Cadence, Variable, variables
 from era5dl.days import FIRST_DAY, parse_date, select_days
 from era5dl.errors import BadSelection
+from era5dl.gui.models import subset_form
+from era5dl.gui.models.subset_form import SubsetFields, SubsetResult
 from era5dl.gui.text import error_text
 from era5dl.gui.text.i18n import _
 from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.selection import Selection
+
+_WHOLE_FILES = SubsetFields()  # no field restricts anything
+_ALL_OF_IT = SubsetResult()
 
 
 class Period(Enum):
@@ -27,7 +32,7 @@ class Period(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """The values of the fields as entered. variables: full names, such as "an.sfc/2t"."""
+    """The values of the fields as entered. variables: full names, such as "an.sfc/2t". subset: parts of the files."""
 
     variables: frozenset[str] = frozenset()
     period: Period = Period.RANGE
@@ -37,6 +42,7 @@ class Fields:
     months: frozenset[int] = frozenset()
     days: frozenset[int] = frozenset()
     folder: str = ""
+    subset: SubsetFields = _WHOLE_FILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,15 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class FormResult:
-    """Result of the validation: a selection and a folder, or errors, at most one per field."""
+    """Result of the validation: a selection and a folder, or errors, at most one per field.
+
+    subset: the part of each file, which the selection contains, too.
+    """
 
     selection: Selection | None = None
     folder: Path | None = None
     errors: tuple[FieldError, ...] = field(default=())
+    subset: SubsetResult = _ALL_OF_IT
 
     def error_for(self, name: str) -> str:
         """Return the error of this field; "" for none."""
@@ -74,13 +84,17 @@ def validate(fields: Fields, today: date | None = None) -> FormResult:
     folder = read_folder(fields.folder)
     if isinstance(folder, FieldError):
         errors.append(folder)
+    subset = subset_form.validate(fields.subset, chosen)
+    if subset.error:
+        errors.append(FieldError("subset", subset.error))
     selection = None
     if not {one.field for one in errors} - {"folder"}:
         try:
-            selection = Selection(chosen, days)
+            only = days if fields.subset.only_days else ()
+            selection = Selection(chosen, days, replace(subset.subset, days=only))
         except BadSelection as error:
             errors.append(FieldError("first", error_text.explain(error).sentence))
-    return FormResult(selection, folder if isinstance(folder, Path) else None, tuple(errors))
+    return FormResult(selection, folder if isinstance(folder, Path) else None, tuple(errors), subset)
 
 
 def chosen_variables(names: Iterable[str]) -> tuple[Variable, ...]:
@@ -177,6 +191,7 @@ def to_text(fields: Fields) -> str:
             "years": sorted(fields.years),
             "months": sorted(fields.months),
             "days": sorted(fields.days),
+            **({"subset": subset} if (subset := subset_form.to_json(fields.subset)) else {}),
         }
     )
 
@@ -194,6 +209,7 @@ def from_text(text: str, folder: str = "", today: date | None = None) -> Fields:
             months=_numbers(raw["months"], 1, 12),
             days=_numbers(raw["days"], 1, 31),
             folder=folder,
+            subset=subset_form.from_json(raw.get("subset")),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         first, last = default_month(today or datetime.now(timezone.utc).date())

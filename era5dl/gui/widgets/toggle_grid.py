@@ -16,7 +16,7 @@ from era5dl.gui.theme.theme import Theme
 
 _GAP = 4  # between two cells, in unscaled pixels
 _HEIGHT = 27
-_LEAST_WIDTH = 50  # minimum width of a cell; if there is less room, there are fewer columns
+_LEAST_WIDTH = 50  # default minimum width of a cell; if there is less room, there are fewer columns
 
 
 class ToggleGrid(ttk.Frame):
@@ -33,10 +33,15 @@ class ToggleGrid(ttk.Frame):
         *,
         choices: Sequence[tuple[int, str]],
         on_change: Callable[[frozenset[int]], object],
+        quick: Sequence[Iterable[int]] = (),
+        least_width: float = _LEAST_WIDTH,
     ) -> None:
-        """choices: values and their texts, in order. `set_texts` sets the title and the texts of the buttons."""
+        """choices: values and their texts, in order. quick: selections with a button of their own.
+
+        least_width: of a cell, in unscaled pixels. `set_texts` sets the title and the texts of the buttons.
+        """
         super().__init__(master)
-        self._theme, self._on_change = theme, on_change
+        self._theme, self._on_change, self._least_width = theme, on_change, least_width
         self._choices = list(choices)
         self._selected: set[int] = set()
         self._cursor, self._anchor, self._hovered, self._focused = 0, 0, -1, False
@@ -44,23 +49,24 @@ class ToggleGrid(ttk.Frame):
         self._font = font.nametofont(scaling.TEXT, root=self)
         self._title = ttk.Label(self, style="Head.TLabel")
         self._count = ttk.Label(self, style="Muted.TLabel")
-        self._all, self._none = (
-            ttk.Button(self, style="Ghost.TButton", padding=(theme.px(8), theme.px(2))) for _i in range(2)
-        )
-        self._all.configure(command=self._select_all)
-        self._none.configure(command=lambda: self._replace(()))
+        self._quick = [self._button(lambda values=values: self._replace(values)) for values in map(frozenset, quick)]  # type: ignore[misc]
+        self._all, self._none = self._button(self._select_all), self._button(lambda: self._replace(()))
         self.canvas = tk.Canvas(self, highlightthickness=0, borderwidth=0, takefocus=1, width=theme.px(320), height=1)
         self._title.grid(row=0, column=0, sticky="w")
         self._count.grid(row=0, column=1, sticky="w", padx=theme.px(8))
-        self._all.grid(row=0, column=2, padx=theme.px(2))
-        self._none.grid(row=0, column=3)
-        self.canvas.grid(row=1, column=0, columnspan=4, sticky="ew", pady=(theme.px(4), 0))
+        for column, button in enumerate((self._all, *self._quick, self._none), start=2):
+            button.grid(row=0, column=column, padx=(theme.px(2), 0))
+        self.canvas.grid(row=1, column=0, columnspan=4 + len(self._quick), sticky="ew", pady=(theme.px(4), 0))
         self.columnconfigure(1, weight=1)
         self._items: list[tuple[int, int]] = []  # canvas items of each cell: image, text
         self._shown: list[tuple[str, str]] = []  # what they show: image, colour of the text
         self._columns, self._width = 1, 1
         self._bind_events()
         theme.follow(self, lambda _: self._restyle())
+
+    def _button(self, command: Callable[[], object]) -> ttk.Button:
+        px = self._theme.px
+        return ttk.Button(self, style="Ghost.TButton", padding=(px(8), px(2)), command=command)
 
     def get(self) -> frozenset[int]:
         """Return the selected values."""
@@ -72,9 +78,17 @@ class ToggleGrid(ttk.Frame):
         self._paint()
 
     def set_texts(
-        self, *, title: str, all_text: str, none_text: str, choices: Sequence[tuple[int, str]] | None = None
+        self,
+        *,
+        title: str,
+        all_text: str,
+        none_text: str,
+        choices: Sequence[tuple[int, str]] | None = None,
+        quick: Sequence[str] = (),
     ) -> None:
         """Set all texts. Selected values stay selected if they are still among the choices."""
+        for button, text in zip(self._quick, quick, strict=True):
+            button.configure(text=text)
         self._title.configure(text=title)
         self._all.configure(text=all_text)
         self._none.configure(text=none_text)
@@ -100,10 +114,11 @@ class ToggleGrid(ttk.Frame):
         px, room = self._theme.px, self.canvas.winfo_width()
         gap = px(_GAP)
         widest_text = max((self._font.measure(text) for _, text in self._choices), default=0)
-        least = max(px(_LEAST_WIDTH), widest_text + px(10))
-        self._columns = max(1, min((room + gap) // (least + gap), len(self._choices)))
+        least = max(px(self._least_width), widest_text + px(7))
+        most = max(1, min((room + gap) // (least + gap), len(self._choices)))
+        rows = max(1, -(-len(self._choices) // most))
+        self._columns = max(1, -(-len(self._choices) // rows))  # so that the last row is about as long as the others
         self._width = max(least, (room + gap) // self._columns - gap) if room > 1 else least
-        rows = -(-len(self._choices) // self._columns)
         self.canvas.configure(height=max(1, rows * (px(_HEIGHT) + gap) - gap))
         self.canvas.delete("all")
         self._items, self._shown = [], []
