@@ -6,8 +6,10 @@ Tests marked `slow` take long and test what faster tests of the same module or p
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +30,19 @@ from tests.servers.seaweed import Seaweed
 
 
 def pytest_sessionstart() -> None:
-    """Compile the window's texts if the .po has changed since the last installation."""
+    """Compile the window's texts if the .po has changed since the last installation, and let Python keep bytecode.
+
+    Without it each worker of pytest-xdist, and each of the many programs that tests start, compiles every module again.
+    """
     texts.compile_if_stale()
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_finish() -> None:
+    """Leave out the thousands of collected tests whenever garbage is collected, as each test of the window does."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

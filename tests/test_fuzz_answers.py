@@ -160,19 +160,22 @@ LAUGHS = "".join(
 )  # two gigabytes when expanded
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        page(entry(key="e5/&l8;").replace("&amp;", "&"), head=f"<!DOCTYPE x [{LAUGHS}]>"),
-        page(entry(key="e5/&x;").replace("&amp;", "&"), head='<!DOCTYPE x [<!ENTITY x SYSTEM "file:///etc/passwd">]>'),
-        page(*[entry(key=f"e5/{n:07}") for n in range(1_000_000 // 16)]),  # a page has at most 1,000 keys
-        page("<a>" * 1_000_000),
-        Answer(200, "OK", {}, b"<ListBucketResult>" + b"x" * (responses.MAX_BYTES + 1), None),  # until it closes
-        Answer.of(200, "OK", {"Content-Encoding": "gzip"}, b"\x1f\x8b" + bytes(100)),
-    ],
-    ids=["entities", "a file of ours", "a huge page", "nesting", "no end", "zipped"],
-)
-def test_xml_bombs_are_refused_with_little_memory(bucket: S3Bucket, server: Canned, answer: Answer) -> None:
+@pytest.mark.parametrize("bomb", ["entities", "a file of ours", "a huge page", "nesting", "no end", "zipped"])
+def test_xml_bombs_are_refused_with_little_memory(bucket: S3Bucket, server: Canned, bomb: str) -> None:
+    match bomb:
+        case "entities":
+            answer = page(entry(key="e5/&l8;").replace("&amp;", "&"), head=f"<!DOCTYPE x [{LAUGHS}]>")
+        case "a file of ours":
+            head = '<!DOCTYPE x [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
+            answer = page(entry(key="e5/&x;").replace("&amp;", "&"), head=head)
+        case "a huge page":  # a page has at most 1,000 keys
+            answer = page(*[entry(key=f"e5/{n:07}") for n in range(1_000_000 // 16)])
+        case "nesting":
+            answer = page("<a>" * 1_000_000)
+        case "no end":  # until it closes
+            answer = Answer(200, "OK", {}, b"<ListBucketResult>" + b"x" * (responses.MAX_BYTES + 1), None)
+        case _:
+            answer = Answer.of(200, "OK", {"Content-Encoding": "gzip"}, b"\x1f\x8b" + bytes(100))
     tracemalloc.start()
     try:
         with pytest.raises((BadResponse, ServerFault)):  # botocore may treat it as a server error

@@ -8,13 +8,12 @@ import random
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import netCDF4
 import numpy as np
 import pytest
-import xarray
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +27,9 @@ from era5dl.subset.selection import Area, Point, Subset
 from era5dl.subset.write import Provenance, write_subset
 from tests.fuzzing import bounded
 from tests.netcdf_files import ONE_OF_EACH_PRODUCT, Sample, write_sample
+
+if TYPE_CHECKING:
+    import xarray  # takes a second with pandas: imported by the tests that use it
 
 HOUR = datetime(2021, 2, 10, 6)
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -58,6 +60,8 @@ def write(sample: Sample, subset: Subset, path: Path, data: bytes | None = None,
 
 
 def open_raw(path: Path, engine: str = "netcdf4") -> xarray.Dataset:
+    import xarray
+
     return xarray.open_dataset(path, mask_and_scale=False, decode_times=False, engine=engine)
 
 
@@ -84,6 +88,8 @@ def nearest_column(longitudes: np.ndarray[Any, Any], longitude: float) -> int:
 
 def selected(sample: Sample, subset: Subset) -> tuple[xarray.DataArray, list[int]]:
     """The selected values with a dimension `valid` for the time, columns in the order of the source; and the times."""
+    import xarray
+
     with open_raw(sample.path) as dataset:
         field = dataset[sample.name].load()
     if subset.points:
@@ -282,6 +288,8 @@ def test_structure_is_that_of_the_source(sample: Sample, tmp_path: Path) -> None
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
 @pytest.mark.parametrize("subset", ["across 180 degrees", "points", "hours", "days"])
 def test_xarray_opens_it_with_decoded_times(sample: Sample, tmp_path: Path, subset: str, engine: str) -> None:
+    import xarray
+
     write(sample, SUBSETS[subset], tmp_path / "part.nc")
     with xarray.open_dataset(tmp_path / "part.nc", engine=engine, decode_timedelta=False) as dataset:
         field = dataset[sample.name].load()
