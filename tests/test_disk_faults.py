@@ -26,6 +26,13 @@ SIZES = (0, 1, 5_000, 310_007, MB, MB, MB, 2 * MB, MB, MB, 2 * MB, 5 * MB)
 PARTS = "*/out/*.part"
 FAILS = "*/out/d/7.bin.*part"  # one object, of 2 MB
 
+PROGRAM = """
+from era5dl.__main__ import main
+from era5dl.engine import disk, retry
+disk.DELAYS, retry.FIRST_WAIT = (0.05, 0.1, 0.2), 0.1
+raise SystemExit(main())
+"""  # `python -m era5dl` that tries again sooner
+
 FINE, INCOMPLETE, CANNOT_GO_ON = 0, 1, 3
 
 
@@ -55,7 +62,7 @@ class Scene:
             self.objects[key] = pseudo_random(number, size)
             server.put(key, self.objects[key], part_size=MB if number % 3 == 0 and size > MB else None)
         (folder / "keys.txt").write_text("\n".join(self.objects))
-        server.link = Link(speed=4 * MB)
+        server.link = Link(speed=8 * MB)
 
     def start(
         self, *words: str, disk: Faulty | None = None, before: Callable[[], None] | None = None
@@ -71,7 +78,7 @@ class Scene:
         }
         words = words or ("download", "--keys-file", str(self._folder / "keys.txt"), "--out", str(self.out))
         return subprocess.Popen(
-            [sys.executable, "-m", "era5dl", *words],
+            [sys.executable, "-c", PROGRAM, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -115,10 +122,16 @@ def scene(fault_server: FaultServer, tmp_path: Path, library: Path) -> Scene:
     return Scene(fault_server, tmp_path, library)
 
 
-@pytest.mark.parametrize("loses", ["now", "late"])
 @pytest.mark.parametrize(
-    ("first", "count", "error"),
-    [(1, 1, errno.EIO), (4, 1, errno.EDQUOT), (7, 2, errno.ENOSPC), (2, 6, errno.EIO), (9, 1, errno.EIO)],
+    ("first", "count", "error", "loses"),
+    [
+        (1, 1, errno.EIO, "now"),
+        (4, 1, errno.EDQUOT, "late"),
+        (7, 2, errno.ENOSPC, "now"),
+        (2, 6, errno.EIO, "now"),
+        (2, 6, errno.EIO, "late"),
+        (9, 1, errno.EIO, "late"),
+    ],
 )
 def test_a_failed_sync_that_loses_written_bytes(scene: Scene, first: int, count: int, error: int, loses: str) -> None:
     ended = scene.run(failing("fsync", PARTS, first, count, error), loses=loses)
@@ -156,7 +169,7 @@ def test_a_close_that_reports_a_failed_write(scene: Scene, first: int, error: in
     scene.all_right(ended)
 
 
-@pytest.mark.parametrize("first", [1, 2, 3, 5])
+@pytest.mark.parametrize("first", [1, 3])
 def test_a_folder_whose_sync_fails(scene: Scene, first: int) -> None:
     ended = scene.run(failing("fsync", "*/out/[cd]", first, 1), loses="now")
     assert ended.struck == 1
