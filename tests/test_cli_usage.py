@@ -1,4 +1,7 @@
-"""Tests of the command as a program: help, wrong usage, exit codes, stdout and stderr. No server."""
+"""Tests of the command line: help, wrong usage, exit codes, stdout and stderr. No server.
+
+Tests of what the process does with streams, variables and its exit code start one (`run`); the others call `main`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pytest
 
 import era5dl
 from era5dl.cli.json_output import event_names
+from tests.command_line import call_main
 
 
 def run(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
@@ -25,6 +29,11 @@ def run(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedPro
         timeout=60,
         env={**clean_environment(), "PYTHONIOENCODING": "utf-8", **environ},
     )
+
+
+def called(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run `era5dl WORDS` in this process with a clean environment."""
+    return call_main(words, {**clean_environment(), **environ}, stdin)
 
 
 def clean_environment() -> dict[str, str]:
@@ -64,7 +73,6 @@ def test_help_imports_no_slow_module(code: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -97,17 +105,16 @@ def test_help_imports_no_slow_module(code: str) -> None:
     ],
 )
 def test_invalid_usage_has_exit_code_2_and_a_reason(words: tuple[str, ...], said: str) -> None:
-    done = run(*words)
+    done = called(*words)
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("words", [("plan", "--json"), ("plan", "--jason", "--json"), ("sessions", "--json", "x")])
 def test_with_json_the_last_record_is_end(words: tuple[str, ...]) -> None:
-    done = run(*words)
+    done = called(*words)
     last = records(done.stdout)[-1]
     assert (last["event"], last["exit_code"], done.returncode) == ("end", 2, 2)
     assert last["error"]
@@ -121,13 +128,12 @@ def test_an_unreachable_endpoint_has_exit_code_3(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 def test_an_unusable_folder_is_reported_before_planning(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"")
     for out, reason in ((file, "is unusable"), (file / "sub", "cannot be created")):
         words = ("download", "--keys-file", "-", "--out", str(out), "--endpoint-url", "http://127.0.0.1:1")
-        done = run(*words, stdin="a/b.nc\n")
+        done = called(*words, stdin="a/b.nc\n")
         assert done.returncode == 3
         assert "Looking up" not in done.stderr
         assert f"{out} {reason}: {file} is not a folder" in done.stderr
@@ -136,37 +142,36 @@ def test_an_unusable_folder_is_reported_before_planning(tmp_path: Path) -> None:
 
 def test_flags_override_environment_variables() -> None:
     words = ("diagnose", "--json")
-    told = records(run(*words, ERA5DL_ENDPOINT_URL="http://127.0.0.1:1").stdout)[0]
+    told = records(called(*words, ERA5DL_ENDPOINT_URL="http://127.0.0.1:1").stdout)[0]
     assert told["endpoint"] == "http://127.0.0.1:1/nsf-ncar-era5/"
-    flag = records(run(*words, "--endpoint-url", "http://127.0.0.1:2", ERA5DL_ENDPOINT_URL="http://x.invalid").stdout)[
-        0
-    ]
+    flag = records(
+        called(*words, "--endpoint-url", "http://127.0.0.1:2", ERA5DL_ENDPOINT_URL="http://x.invalid").stdout
+    )[0]
     assert flag["endpoint"] == "http://127.0.0.1:2/nsf-ncar-era5/"
 
 
-@pytest.mark.slow
 def test_a_traceback_is_printed_only_when_debugging() -> None:
-    assert "Traceback" in run("plan", ERA5DL_DEBUG="1").stderr
-    assert "Traceback" not in run("plan", ERA5DL_DEBUG="0").stderr
+    assert "Traceback" in called("plan", ERA5DL_DEBUG="1").stderr
+    assert "Traceback" not in called("plan", ERA5DL_DEBUG="0").stderr
 
 
-@pytest.mark.slow
 def test_products_and_variables_are_listed() -> None:
-    assert "an.pl" in run("products").stdout
-    done = run("variables", "2t", "--product", "an.sfc")
+    assert "an.pl" in called("products").stdout
+    done = called("variables", "2t", "--product", "an.sfc")
     assert done.returncode == 0
     assert "128_167_2t" in done.stdout
     assert "mx2t" not in done.stdout
-    found = records(run("variables", "--json").stdout)
+    found = records(called("variables", "--json").stdout)
     assert len([record for record in found if record["event"] == "variable"]) == 224
-    assert len([r for r in records(run("products", "--json").stdout) if r["event"] == "product"]) == 8
-    assert run("variables", "--product", "nope").returncode == 2
+    assert len([r for r in records(called("products", "--json").stdout) if r["event"] == "product"]) == 8
+    assert called("variables", "--product", "nope").returncode == 2
 
 
 def test_every_json_event_is_documented() -> None:
     assert {"product", "variable", "end"} <= event_names()
     said = {
-        str(record["event"]) for record in records(run("products", "--json").stdout + run("variables", "--json").stdout)
+        str(record["event"])
+        for record in records(called("products", "--json").stdout + called("variables", "--json").stdout)
     }
     assert said <= event_names()
 
@@ -189,21 +194,20 @@ def test_a_closed_stdout_is_not_an_error() -> None:
             assert b"BrokenPipe" not in done.stderr
 
 
-@pytest.mark.slow
 def test_unknown_sessions_and_folders_are_reported(tmp_path: Path) -> None:
     state = str(tmp_path / "state")
-    assert run("sessions", ERA5DL_STATE_DIR=state).returncode == 0
-    done = run("resume", "0123456789ab", ERA5DL_STATE_DIR=state)
+    assert called("sessions", ERA5DL_STATE_DIR=state).returncode == 0
+    done = called("resume", "0123456789ab", ERA5DL_STATE_DIR=state)
     assert done.returncode == 3
     assert "no session 0123456789ab" in done.stderr
-    assert run("resume", str(tmp_path), ERA5DL_STATE_DIR=state).returncode == 3
-    assert run("verify", str(tmp_path / "nowhere"), ERA5DL_STATE_DIR=state).returncode == 3
-    assert run("verify", str(tmp_path), ERA5DL_STATE_DIR=state).returncode == 2
+    assert called("resume", str(tmp_path), ERA5DL_STATE_DIR=state).returncode == 3
+    assert called("verify", str(tmp_path / "nowhere"), ERA5DL_STATE_DIR=state).returncode == 3
+    assert called("verify", str(tmp_path), ERA5DL_STATE_DIR=state).returncode == 2
     assert not (tmp_path / ".era5dl").exists()
 
 
 def test_control_characters_in_arguments_do_not_reach_the_terminal() -> None:
-    done = run("variables", "\x1b[2Jboo\u202e")
+    done = called("variables", "\x1b[2Jboo\u202e")
     assert "\x1b" not in done.stderr + done.stdout
     assert "\u202e" not in done.stderr + done.stdout
     assert "boo" in done.stderr

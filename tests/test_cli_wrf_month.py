@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from era5dl.catalog import find_preset, key_of, periods
+from tests.command_line import call_main
 from tests.faultlab import pseudo_random
 from tests.runs import wrong_files
 from tests.servers.seaweed import Seaweed
@@ -107,15 +108,20 @@ def _wait_until(reached: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def _environment(server: Seaweed) -> dict[str, str]:
+    place = {"ERA5DL_ENDPOINT_URL": server.endpoint_url, "ERA5DL_BUCKET": server.bucket}
+    return {**os.environ, **place, "ERA5DL_DISK_RESERVE": "0"}
+
+
 def _start(server: Seaweed, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "era5dl", *words, "--endpoint-url", server.endpoint_url, "--bucket", server.bucket]
-    environment = {**os.environ, "ERA5DL_DISK_RESERVE": "0"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, "-m", "era5dl", *words]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(server)
+    )
 
 
 def _run(server: Seaweed, *words: str, code: int = 0) -> list[dict[str, Any]]:
     """Run a command, check its exit code, and return its records."""
-    program = _start(server, *words)
-    out, errors = program.communicate(timeout=120)
-    assert program.returncode == code, errors
-    return [json.loads(line) for line in out.splitlines()] if "--json" in words else []
+    done = call_main(words, _environment(server))
+    assert done.returncode == code, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()] if "--json" in words else []

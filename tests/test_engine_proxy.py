@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ import pytest
 
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.engine.events import Event, State, StateChanged
+from tests.command_line import call_main
 from tests.faultlab import Certificates, FaultServer, pseudo_random
 from tests.runs import plan_of, running, settings_for, wrong_files
 from tests.servers.proxies import Http, Socks
@@ -38,14 +38,8 @@ def command(
     """Run `era5dl` with these variables. It cannot resolve the server's host name itself."""
     clean = {name: value for name, value in os.environ.items() if not name.lower().endswith(("_proxy", "_ca_bundle"))}
     url = server.endpoint_url.replace("127.0.0.1", host)
-    return subprocess.run(
-        [sys.executable, "-m", "era5dl", *words, "--endpoint-url", url, "--ca-bundle", str(server.ca_file)],
-        env={**clean, "ERA5DL_STATE_DIR": str(folder / "state"), "ERA5DL_CONNECT_TIMEOUT": "2", **variables},
-        input=KEY,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-    )
+    environ = {**clean, "ERA5DL_STATE_DIR": str(folder / "state"), "ERA5DL_CONNECT_TIMEOUT": "2", **variables}
+    return call_main([*words, "--endpoint-url", url, "--ca-bundle", str(server.ca_file)], environ, stdin=KEY)
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from era5dl.session.index import remember
 from era5dl.session.resume_file import backup_path
 from era5dl.session.resume_format import render
 from era5dl.settings import Settings
+from tests.command_line import call_main
 from tests.session_samples import objects, plan_of
 
 SECRET = "zQ9vuLt7"
@@ -73,14 +74,7 @@ def _run(folder: Path, settings: dict[str, str], command: str) -> subprocess.Com
     environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environ |= {"ERA5DL_STATE_DIR": str(folder), "ERA5DL_CONNECT_TIMEOUT": "1", **settings}
     words = ["plan", "--keys-file", "-"] if command == "plan" else ["diagnose", "--json"]
-    return subprocess.run(
-        [sys.executable, "-m", "era5dl", *words, "--endpoint-url", "https://s3.example.invalid"],
-        input="e5.oper.an.pl/a.nc\n",
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        env=environ,
-    )
+    return call_main([*words, "--endpoint-url", "https://s3.example.invalid"], environ, stdin="e5.oper.an.pl/a.nc\n")
 
 
 MISTYPED = [
