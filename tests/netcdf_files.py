@@ -66,24 +66,39 @@ def write_sample(
     period = period_of(variable.product, hour)
     key = key_of(variable, period)
     path = folder / key.rsplit("/", 1)[1]
-    with netCDF4.Dataset(path, "w") as file:
-        coordinates = _coordinates(variable, period, step)
-        _write_coordinates(file, coordinates)
-        shape = tuple(len(values) for values in coordinates.values())
-        values = _values(shape, seed=len(name) + hour.day)
-        field = file.createVariable(
-            variable.nc_var,
-            "f4",
-            tuple(coordinates),
-            fill_value=FILL,
-            **_COMPRESSED,
-            chunksizes=chunks or _chunks(variable, shape),
-        )
+    with create_file(path, variable, period, step, chunks, attributes=attributes) as file:
+        field = file.variables[variable.nc_var]
         field.set_auto_mask(False)
+        shape = tuple(map(len, _coordinates(variable, period, step).values()))
+        values = _values(shape, seed=len(name) + hour.day)
         field[:] = values
-        _describe(field, variable, attributes)
-        file.setncatts({"DATA_SOURCE": "a test", "Conventions": "CF-1.6", "history": "Thu Aug 18 2022: ncks -4 in out"})
     return Sample(path, key, variable, values)
+
+
+def create_file(
+    path: Path,
+    variable: Variable,
+    period: Period,
+    step: float,
+    chunks: tuple[int, ...] | None = None,
+    *,
+    attributes: int = 0,
+) -> netCDF4.Dataset:
+    """Create a file with everything but the values of the data variable, to be closed by the caller."""
+    file = netCDF4.Dataset(path, "w")
+    coordinates = _coordinates(variable, period, step)
+    _write_coordinates(file, coordinates)
+    field = file.createVariable(
+        variable.nc_var,
+        "f4",
+        tuple(coordinates),
+        fill_value=FILL,
+        **_COMPRESSED,
+        chunksizes=chunks or _chunks(variable, tuple(map(len, coordinates.values()))),
+    )
+    _describe(field, variable, attributes)
+    file.setncatts({"DATA_SOURCE": "a test", "Conventions": "CF-1.6", "history": "Thu Aug 18 2022: ncks -4 in out"})
+    return file
 
 
 def _coordinates(variable: Variable, period: Period, step: float) -> dict[str, NDArray[Any]]:
