@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.catalog import find_variable, key_of, periods
+from era5dl.bucket.s3 import S3Bucket
+from era5dl.catalog import find_variable, key_of, parse_key, periods
 from era5dl.cli.arguments import selection_from
 from era5dl.cli.main import main
 from era5dl.cli.parser import build_parser
 from era5dl.errors import BadSelection
+from era5dl.hdf5 import SparseBytes, read_index
 from era5dl.subset.parsing import read_points
+from era5dl.subset.ranges import plan_file
 from era5dl.subset.selection import Area, Point, Subset
+from tests.faultlab import FaultServer
 from tests.memory_bucket import MemoryBucket
+from tests.netcdf_files import write_sample
 
 MAY = ("--start", "2021-05-01", "--end", "2021-05-02")
 KEYS = [
@@ -208,3 +213,34 @@ def test_bad_lists_of_points(tmp_path: Path, data: bytes, message: str) -> None:
         subset("--points", str(path))
     assert message in str(caught.value)
     assert caught.value.remedy
+
+
+def test_exact_figures_come_from_the_indexes(
+    fault_server: FaultServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("era5dl.cli.commands.plan.open_bucket", S3Bucket)
+    sample = write_sample(tmp_path, "an.sfc/2t", datetime(2021, 5, 1), step=5)
+    fault_server.put(sample.key, sample.path.read_bytes())
+    (tmp_path / "keys").write_text(f"{sample.key}\nother.nc\n")
+    fault_server.put("other.nc", b"something")
+    words = ["plan", "--endpoint-url", fault_server.endpoint_url, "--keys-file", str(tmp_path / "keys")]
+    words += ["--point", "48.2,16.4", "--json"]
+
+    def fetched(*more: str) -> tuple[int, bool]:
+        assert main([*words, *more]) == 0
+        (record,) = [
+            found for line in capsys.readouterr().out.splitlines() if (found := json.loads(line))["event"] == "plan"
+        ]
+        return record["fetch_bytes"], record["exact"]
+
+    source = SparseBytes(sample.path.stat().st_size)
+    source.add(0, sample.path.read_bytes())
+    key = parse_key(sample.key)
+    assert key is not None
+    needed = plan_file(read_index(source), key, Subset(points=(Point(48.2, 16.4),)))
+    assert not fetched()[1]
+    exact = sum(stop - start for start, stop in needed.ranges()) + len(b"something")
+    assert fetched("--exact") == (exact, True)
+    fault_server.reset_stats()
+    assert fetched("--exact") == (exact, True)
+    assert fault_server.stats().payload == 0  # only the sizes and versions are requested

@@ -186,6 +186,11 @@ def _add_plan(commands: Commands) -> None:
     )
     add_selection_flags(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="also show the free space in this folder")
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="read the index of each file, for exact figures of a subset (a minute for 1,000 files, then cached)",
+    )
     add_common_flags(parser)
 
 

@@ -30,7 +30,7 @@ def subset_lines(plan: Plan, estimate: PlanEstimate) -> list[str]:
         f"subset of each file: {describe_subset(plan.subset)}",
         *_place_lines(plan.subset),
         f"to fetch: {about}{format_size(total.fetched)} of {format_size(total.size)}; "
-        f"on disk: {about}{format_size(total.written)}",
+        f"on disk: about {format_size(total.written)}",
         *_whole_file_lines(plan),
         *_advice(estimate),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from era5dl.cli.arguments import open_bucket, plan_from, settings_from
@@ -12,11 +13,13 @@ from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Output, table
 from era5dl.cli.subset_lines import subset_lines
 from era5dl.formatting import format_count, format_size
+from era5dl.settings import AUTO
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from era5dl.planner import Missing, Plan, PlanEstimate
+    from era5dl.settings import Settings
 
 MAX_GROUPS = 40  # groups of missing files that are listed; the others are only counted
 
@@ -29,7 +32,8 @@ def plan(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
 
     settings = settings_from(arguments)
     plan = plan_from(arguments, settings, open_bucket(settings), output, interrupts)
-    estimate = estimate_plan(plan)
+    is_exact = arguments.exact and not plan.subset.is_everything
+    estimate = _exact_estimate(plan, settings, output, interrupts) if is_exact else estimate_plan(plan)
     record_plan(plan, estimate, output, arguments.out)
     if output.json_writer is not None:
         for obj in plan.objects:
@@ -48,6 +52,24 @@ def plan(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
         output.result()
         output.result(free_space_line(estimate.total.written, free, settings.disk_reserve, arguments.out))
     return ExitCode.INCOMPLETE if plan.missing else ExitCode.OK
+
+
+def _exact_estimate(plan: Plan, settings: Settings, output: Output, interrupts: Interrupts) -> PlanEstimate:
+    """Return the figures of the files' indexes, and report files that are fetched whole or could not be read."""
+    from era5dl.subset.exact_plan import exact_plan
+    from era5dl.subset.index_cache import IndexCache
+
+    output.info(f"Reading the indexes of {format_count(len(plan.objects), 'file')} ...")
+    bucket = open_bucket(replace(settings, workers=AUTO))  # keeps more connections than a download needs
+    with interrupts.gracefully():
+        found = exact_plan(plan, bucket, IndexCache(), cancelled=interrupts.requested.is_set)
+    for kind, reasons in (
+        ("fetched whole", [file.reason for file in found.files if file.reason]),
+        ("estimated, because the index could not be read", [file.error for file in found.files if file.error]),
+    ):
+        if reasons:
+            output.notice(f"{kind}: {format_count(len(reasons), 'file')} ({reasons[0]})")
+    return found.estimate
 
 
 def record_plan(plan: Plan, estimate: PlanEstimate, output: Output, out: Path | None) -> None:
