@@ -107,7 +107,7 @@ def test_plan_says_what_is_fetched(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(planned("--hours", "12", "--area", "54/73/18/135")) == 0
     out, err = capsys.readouterr()
     assert "subset of each file: 12 UTC; area 54/73/18/135" in out
-    assert "grid points: 145 x 249, 54/73/18/135" in out
+    assert "grid points (every 0.25 degrees): 145 x 249, 54/73/18/135" in out
     assert "to fetch: about " in out
     assert "of 5.00 GB; on disk: about " in out
     assert "e5.oper.an.pl: the subset saves disk space" not in out

@@ -67,6 +67,8 @@ def test_areas(given: Any) -> None:
         (WUHAN, [WUHAN]),
         (["30.6,114.3", (-33.9, 18.4), Point(1, 2)], [WUHAN, Point(-33.9, 18.4), Point(1, 2)]),
         (np.array([[30.6, 114.3], [1, 2]]), [WUHAN, Point(1, 2)]),
+        ([(30.6, 114.3, " Wuhan "), ("1", "2")], [Point(30.6, 114.3, "Wuhan"), Point(1, 2)]),
+        ((30.6, 114.3, "Wuhan"), [Point(30.6, 114.3, "Wuhan")]),
         (None, []),
         ([], []),
     ],
@@ -114,6 +116,11 @@ def test_select_a_subset() -> None:
     assert era5dl.select("2t", **MAY, only_days=True).subset == Subset(days=selection.days)
     assert era5dl.select("2t", **MAY).subset.is_everything
     assert era5dl.select("2t", **MAY, hours=range(24)).subset.is_everything
+
+
+def test_values_of_requests_to_the_climate_data_store() -> None:
+    selection = era5dl.select("an.pl/t", **MAY, hours=["00:00", "12:00"], levels=["500", "850"], area=[54, 73, 18, 135])
+    assert selection.subset == Subset((0, 12), (500, 850), CHINA, days=selection.days)
 
 
 def test_selections_of_invariants_have_no_hours_and_days() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -298,6 +299,22 @@ def test_xarray_opens_it_with_decoded_times(sample: Sample, tmp_path: Path, subs
         if subset == "points":
             assert field.dims[-1] == "station"
             assert {"latitude", "longitude"} <= set(field.coords)
+
+
+def test_names_of_points(sample: Sample, tmp_path: Path) -> None:
+    write(sample, Subset(points=(Point(30, 114, "Wuhan 武汉"), Point(1, 2))), tmp_path / "part.nc")
+    for engine in ("netcdf4", "h5netcdf"):
+        with xarray.open_dataset(tmp_path / "part.nc", engine=engine, decode_timedelta=False) as dataset:
+            assert [*dataset[sample.name].coords["station_name"].values] == ["Wuhan 武汉", ""]
+
+
+def test_ten_thousand_points(sample: Sample, tmp_path: Path) -> None:
+    """Their list is longer than an attribute can be."""
+    points = tuple(Point(n // 100 - 50, n % 100, "station") for n in range(10_000))
+    write(sample, Subset(points=points, hours=(0,)), tmp_path / "part.nc")
+    with netCDF4.Dataset(tmp_path / "part.nc") as result:
+        assert len(result.dimensions["station"]) == 10_000
+        assert json.loads(result.era5dl_subset)["points"] == 10_000
 
 
 def test_the_index_reader_reads_it(sample: Sample, tmp_path: Path) -> None:

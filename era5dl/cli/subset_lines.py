@@ -44,7 +44,7 @@ def _place_lines(subset: Subset) -> list[str]:
     if subset.area:
         rows, columns = cells.shape
         edges = (cells.latitudes[0], cells.longitudes[0], cells.latitudes[-1], cells.longitudes[-1])
-        return [f"grid points: {rows} x {columns}, {'/'.join(f'{edge:g}' for edge in edges)}"]
+        return [f"grid points (every 0.25 degrees): {rows} x {columns}, {'/'.join(f'{edge:g}' for edge in edges)}"]
     places = zip(subset.points, cells.latitudes, cells.longitudes, strict=True)
     lines = [
         f"nearest grid point of {point.name + ' ' if point.name else ''}{point}: {latitude:g},{longitude:g}"

@@ -148,7 +148,10 @@ def write_texts(target: h5py.HLObject, texts: Mapping[str, str]) -> None:
 
 def _create(file: h5py.File, coordinate: Coordinate, is_unlimited: bool) -> h5py.Dataset:
     size: dict[str, Any] = {"maxshape": (None,), "chunks": (_COORDINATE_CHUNK,)} if is_unlimited else {}
-    dataset = file.create_dataset(coordinate.name, data=coordinate.values, **size, **COMPRESSION)
+    if coordinate.values.dtype == object:  # texts of any length, which cannot be compressed
+        dataset = file.create_dataset(coordinate.name, data=coordinate.values, dtype=h5py.string_dtype(), **size)
+    else:
+        dataset = file.create_dataset(coordinate.name, data=coordinate.values, **size, **COMPRESSION)
     copy_attributes(dataset, coordinate.attributes)
     write_texts(dataset, coordinate.texts)
     return dataset

@@ -3,7 +3,8 @@
 - Analyses keep the dimensions of their file. The hours of forecasts become one `time` dimension of valid times, with
   `forecast_initial_time` and `forecast_hour` as auxiliary coordinates, unless all selected forecast hours are wanted of
   all selected initial times: then the two dimensions are kept.
-- Points become a `station` dimension, with latitude and longitude as auxiliary coordinates (CF conventions, chapter 9).
+- Points become a `station` dimension, with latitude, longitude and names as auxiliary coordinates (CF conventions,
+  chapter 9).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ Values = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Coordinate:
-    """A one-dimensional variable. attributes: those of the source; texts: further ones, which replace them."""
+    """A one-dimensional variable. values: numbers, or texts as UTF-8 bytes. attributes: those of the source; texts:
+    further ones, which replace them."""
 
     name: str
     dimension: str
@@ -58,6 +60,7 @@ class OutputLayout:
 _DATES = "utc_date"
 _VALID_TIME = {"long_name": "valid time: forecast initial time plus forecast hour", "standard_name": "time"}
 _STATION = {"long_name": "number of the point", "cf_role": "timeseries_id"}
+_NAME = {"long_name": "name of the point"}
 
 
 def output_layout(part: FileSubset) -> OutputLayout:
@@ -93,9 +96,12 @@ def _places(part: FileSubset) -> tuple[list[Coordinate], list[Coordinate]]:
     longitudes = np.array(cells.longitudes, _dtype(part, "longitude"))
     if cells.paired:
         station = Coordinate("station", "station", np.arange(1, len(cells) + 1, dtype=np.int32), {}, _STATION)
+        names = [point.name.encode() for point in part.subset.points]
+        labels = [Coordinate("station_name", "station", np.array(names, object), {}, _NAME)] if any(names) else []
         return [station], [
             _copied(part, "latitude", "station", latitudes),
             _copied(part, "longitude", "station", longitudes),
+            *labels,
         ]
     return [
         _copied(part, "latitude", "latitude", latitudes),

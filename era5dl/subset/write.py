@@ -32,6 +32,7 @@ from era5dl.subset import netcdf_writer as netcdf
 from era5dl.subset.decode import Indices, crop_chunk, verify_chunk
 from era5dl.subset.output_layout import OutputLayout, output_layout
 from era5dl.subset.ranges import FileSubset
+from era5dl.subset.selection import Subset
 
 Read = Callable[[int, int], bytes]
 """Reads fetched bytes of the source file: (offset, length) -> bytes."""
@@ -41,6 +42,7 @@ _OUTPUT_CHUNK = 1 << 20  # bytes, about
 _OF_THE_WHOLE_FILE = ("minimum_value", "maximum_value", "grid_specification")
 """Attributes that are not true of a subset; they get the prefix."""
 _PREFIX = "source_file_"
+_MAX_TEXT = 16 << 10  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +251,7 @@ class _Writer:
             netcdf.write_texts(dataset, {"coordinates": self._layout.coordinates})
         source = self._part.index.attributes
         netcdf.copy_attributes(self._file, source)
-        origin, wanted = self._provenance, json.dumps(self._part.subset.to_json())
+        origin, wanted = self._provenance, _as_text(self._part.subset)
         done = f"{origin.created.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}: era5dl {__version__}: subset {wanted}"
         before = source["history"].text if "history" in source else None
         texts = {
@@ -260,6 +262,13 @@ class _Writer:
         }
         netcdf.write_texts(self._file, texts)
         self._file.attrs["era5dl_source_size"] = np.int64(self._part.index.size)
+
+
+def _as_text(subset: Subset) -> str:
+    """Return the JSON form of a subset. Attributes are at most 64 KiB long, so many points are only counted."""
+    form = subset.to_json()
+    text = json.dumps(form)
+    return text if len(text) <= _MAX_TEXT else json.dumps({**form, "points": len(subset.points)})
 
 
 def _within(indices: Sequence[int], start: int, edge: int) -> tuple[Indices, Indices]:
