@@ -8,6 +8,8 @@
     result = era5dl.download(plan, "era5", progress=lambda now: print(now.done_bytes, "of", now.total_bytes))
     assert result.complete, result.failures
 
+    china = era5dl.select("2t", years=2020, hours=range(0, 24, 6), area=[54, 73, 18, 135])  # only this of each file
+
 These functions do not print and do not install signal handlers. Every error is an `era5dl.errors.Era5Error`.
 """
 
@@ -121,6 +123,9 @@ def plan(
     **options: Any,
 ) -> Plan:
     """List the bucket and return the plan: `objects` with key, size (bytes) and ETag, and the `missing` files.
+
+    For a selection with a subset, `total_bytes` is the size of the whole files; `era5dl.planner.estimate_plan(plan)`
+    returns about how many bytes are fetched and written. Files without any of the selected hours are not in the plan.
 
     progress: called in this thread with the number of finished listings and of all listings.
     settings, options: as for `download`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import ntpath
 import os
 from datetime import date
@@ -25,6 +26,8 @@ from era5dl.redaction import REDACTED, Redactor, redact_secrets
 from era5dl.selection import Selection
 from era5dl.session import plan_file
 from era5dl.settings import Settings
+from era5dl.subset.parsing import parse_subset, read_points
+from era5dl.subset.selection import Subset
 from tests.fuzzing import NASTY, NASTY_TEXTS, bounded, spoilt
 from tests.memory_bucket import MemoryBucket
 
@@ -68,6 +71,40 @@ def test_any_date_is_parsed_or_refused(text: str) -> None:
     assert isinstance(date_input.parse_date(text), date | None)
     with contextlib.suppress(UsageError):
         assert select_days(start=text, end=text)
+
+
+NUMBER_LISTS = st.lists(st.floats() | st.integers() | st.text(max_size=5), max_size=5)
+DEGREES = NUMBER_LISTS | st.text("0123456789-/.,", max_size=25)
+
+
+@bounded(500)
+@given(
+    st.sampled_from(["hours", "levels", "area", "point"]),
+    TYPED | DEGREES | st.lists(TYPED | st.integers() | DEGREES, max_size=3),
+)
+@example("hours", "0-23")
+@example("levels", 10**400)
+@example("area", "90/-180/-90/180")
+@example("area", [10**400] * 4)
+@example("point", [10**400, 1])
+def test_any_subset_is_parsed_or_refused(name: str, value: Any) -> None:
+    try:
+        subset = parse_subset(**{name: value})
+    except UsageError as error:
+        assert error.remedy
+    else:
+        assert Subset.from_json(json.loads(json.dumps(subset.to_json()))) == subset
+
+
+@bounded(150)
+@given(st.binary(max_size=40) | st.text('0123456789-;,. \n\t\r"#a', max_size=40).map(str.encode))
+def test_any_list_of_points_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "points.csv"
+    path.write_bytes(data)
+    try:
+        assert read_points(path)
+    except UsageError as error:
+        assert error.remedy
 
 
 @bounded(150)

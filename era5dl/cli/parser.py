@@ -39,7 +39,7 @@ examples:
   era5dl download --variable 2t --years 2020 --months 1 --out era5  download it
   era5dl download --product an.pl --variable t,u,v,z --start 2021-02-01 --end 2021-02-28 --out era5
   era5dl download --preset wrf --start 2021-02-01 --end 2021-02-28 --out era5
-  era5dl download --variable an.pl/t --years 2020 --hours 0,12 --area 54/73/18/135 --out era5   only what is needed
+  era5dl download --variable an.pl/t --years 2020 --hours 0,12 --area 54/73/18/135 --out era5
   era5dl resume era5                                   resume an interrupted download, without planning it again
   era5dl verify era5 --repair                          verify the files on disk, and download damaged parts again
   era5dl diagnose                                      test the connection when a download is slow or fails

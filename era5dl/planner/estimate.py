@@ -30,8 +30,10 @@ class PlanEstimate:
 
     @property
     def without_saving(self) -> tuple[str, ...]:
-        """The products of which about as much is fetched as of whole files: only the files on disk are smaller."""
-        return tuple(name for name, sums in self.products.items() if sums.size and not sums.saves_traffic)
+        """The products of which about as much is fetched as of whole files, although only a part of it is written."""
+        return tuple(
+            name for name, sums in self.products.items() if sums.written < sums.size and not sums.saves_traffic
+        )
 
 
 def estimate_plan(plan: Plan) -> PlanEstimate:
