@@ -17,10 +17,10 @@ from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Piece
 from era5dl.errors import Interrupted, Stopped
 
-READ_SIZE = 1 << 20  # maximum of bytes per read; a read returns the bytes that have arrived
-WRITE_SIZE = 1 << 20  # bytes gathered for a write, so that TLS records of 16 KiB do not become one write each
+READ_SIZE = 1 << 21  # maximum of bytes per read; a read returns the bytes that have arrived
+WRITE_SIZE = 1 << 21  # bytes gathered for a write, so that TLS records of 16 KiB do not become one write each
 WRITE_EVERY = 0.05  # seconds after which the gathered bytes are written anyway, because a kill loses unwritten bytes
-MANY_WORKERS = 16  # with more workers, buffers have half of WRITE_SIZE to save memory
+MANY_WORKERS = 16  # with more workers, buffers have a quarter of WRITE_SIZE to save memory
 MIN_SPEED_WINDOW = 30.0  # seconds spent waiting for the network before the speed is checked
 MIN_SPEED = 1024.0  # bytes per second; slower connections are ended
 WAIT_SLICE = 0.05  # seconds between checks for an abort while waiting for the rate limit
@@ -114,7 +114,7 @@ class PieceWriter:
 
     def write_size(self) -> int:
         """Return the number of bytes to gather for a write."""
-        return WRITE_SIZE if self._run.workers <= MANY_WORKERS else WRITE_SIZE // 2
+        return WRITE_SIZE if self._run.workers <= MANY_WORKERS else WRITE_SIZE // 4
 
     def read_size(self) -> int:
         """Return the maximum of bytes to read at once: few under a rate limit, because the limit
@@ -136,11 +136,11 @@ class PieceWriter:
 
 
 class _ThreadBuffer(threading.local):
-    """One buffer per thread, of WRITE_SIZE, or half of it while no more has been needed. New buffers of different sizes
-    for each attempt would fragment the heap and cost tens of MB in a long run."""
+    """One buffer per thread, of WRITE_SIZE, or a quarter of it while no more has been needed. New buffers of different
+    sizes for each attempt would fragment the heap and cost tens of MB in a long run."""
 
     def __init__(self) -> None:
-        self.data = memoryview(bytearray(WRITE_SIZE // 2))
+        self.data = memoryview(bytearray(WRITE_SIZE // 4))
 
     def take(self, size: int) -> memoryview:
         """Return the first `size` bytes of the buffer, at most WRITE_SIZE. Their content is undefined."""
