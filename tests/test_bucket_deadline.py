@@ -128,6 +128,7 @@ def test_headers_have_the_read_timeout_as_a_whole(server: FaultServer, kind: str
     bucket.drop_idle_connections()
 
 
+@pytest.mark.slow
 def test_a_proxy_that_sends_its_response_slowly_is_unreachable() -> None:
     with dripping(b"HTTP/1.1 200 O") as port:
         bucket = bucket_at(9, endpoint_url="https://127.0.0.1:9", proxy=f"http://127.0.0.1:{port}")
@@ -176,6 +177,7 @@ def test_a_listing_that_arrives_byte_by_byte_is_interrupted(monkeypatch: pytest.
         assert time.monotonic() - began < SOON
 
 
+@pytest.mark.slow
 def test_an_error_body_that_arrives_byte_by_byte_is_mapped_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "FLOOR_SECONDS", 1.0)
     with dripping(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 9000\r\n\r\n") as port:
@@ -196,6 +198,7 @@ def test_an_endless_response_is_a_bad_response(monkeypatch: pytest.MonkeyPatch) 
         assert time.monotonic() - began < SOON
 
 
+@pytest.mark.slow
 def test_planning_soon_reports_a_listing_that_arrives_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "FLOOR_SECONDS", 1.0)
     monkeypatch.setattr(concurrent_requests, "RETRY_PERIOD", 1.5)

@@ -349,6 +349,7 @@ OUT_OF_FILES = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_running_out_of_file_descriptors_is_not_a_network_error(
     fault_server: FaultServer, fault_server_tls: FaultServer

@@ -128,6 +128,7 @@ def test_answering_addresses_keep_the_order_of_the_resolver(lead, good: Place) -
             assert connected(known) == first
 
 
+@pytest.mark.slow
 def test_address_families_alternate(lead, monkeypatch: pytest.MonkeyPatch, silent6: Place, good: Place) -> None:
     monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY", 3.0)
     with unresponsive_port("::1") as second, unresponsive_port("::1") as third, unresponsive_port("::1") as fourth:
@@ -159,6 +160,7 @@ def test_refusal_by_all_addresses_is_an_error(lead, refusing: Place) -> None:
         connected(HappyEyeballs())
 
 
+@pytest.mark.slow
 def test_all_addresses_share_one_timeout(lead, silent: Place, silent6: Place) -> None:
     with unresponsive_port() as third, unresponsive_port() as fourth:
         lead(silent, silent6, ("127.0.0.1", third), ("127.0.0.1", fourth))
@@ -168,6 +170,7 @@ def test_all_addresses_share_one_timeout(lead, silent: Place, silent6: Place) ->
         assert time.monotonic() - began < 6.0  # one after the other they would take 8 seconds
 
 
+@pytest.mark.slow
 def test_unused_connections_are_closed(lead, silent: Place, silent6: Place, refusing: Place, good: Place) -> None:
     me = psutil.Process()
     before = me.num_fds()

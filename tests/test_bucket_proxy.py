@@ -313,6 +313,7 @@ def test_user_name_and_password_reach_the_proxy(server: FaultServer, scheme: str
         bucket.drop_idle_connections()
 
 
+@pytest.mark.slow
 def test_the_timeout_is_for_all_addresses_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proxy answers for neither of two addresses: for the first one only after most of the timeout."""
 

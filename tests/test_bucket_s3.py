@@ -511,6 +511,7 @@ def test_the_url_is_the_one_of_botocore(options: dict[str, Any], address: str) -
     assert url_of(settings) == S3Bucket(settings)._url == address
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "region",
     [

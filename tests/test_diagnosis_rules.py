@@ -191,6 +191,7 @@ def test_a_line_that_interrupts_responses(fault_server: FaultServer, tmp_path: P
     assert diagnoses_of_run(fault_server, tmp_path)[0] is Diagnosis.UNSTEADY
 
 
+@pytest.mark.slow
 def test_a_saturated_line(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 8, 300_000)
     fault_server.link = Link(speed=300_000)
@@ -199,6 +200,7 @@ def test_a_saturated_line(fault_server: FaultServer, tmp_path: Path) -> None:
     assert diagnoses_of_run(fault_server, tmp_path, seconds=2.0, test=alone, workers=4) == (Diagnosis.LINK_BOUND,)
 
 
+@pytest.mark.slow
 def test_without_a_network_test_the_limit_is_not_named(fault_server: FaultServer, tmp_path: Path) -> None:
     """Each connection is slow because the way is long: without a test, or with one that ran beside a download and got
     its share of the line only, nobody can say that the line is full, nor that it is not."""
@@ -209,6 +211,7 @@ def test_without_a_network_test_the_limit_is_not_named(fault_server: FaultServer
     assert diagnose(add_network_test(measurements, beside, alone=False)) == (Diagnosis.NETWORK_BOUND,)
 
 
+@pytest.mark.slow
 def test_a_line_with_capacity_for_more_workers(fault_server: FaultServer, tmp_path: Path) -> None:
     """Each connection is slow, as with a long round trip, and other connections do not slow it down."""
     fill(fault_server, 8, 300_000)
@@ -217,6 +220,7 @@ def test_a_line_with_capacity_for_more_workers(fault_server: FaultServer, tmp_pa
     assert diagnoses_of_run(fault_server, tmp_path, seconds=2.5, test=alone, workers=4) == (Diagnosis.MORE_WORKERS,)
 
 
+@pytest.mark.slow
 def test_automatic_workers_at_their_ceiling(fault_server: FaultServer, tmp_path: Path) -> None:
     """Each connection is slow by itself, so that the controller wants more than it may have: no test is needed."""
     fill(fault_server, 64, 2_000_000)
@@ -234,6 +238,7 @@ def test_the_rate_limit_of_the_user(fault_server: FaultServer, tmp_path: Path) -
     assert Diagnosis.RATE_LIMITED in found
 
 
+@pytest.mark.slow
 def test_a_slow_disk(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(fault_server, 4, 12_000_000)
     real = os.pwrite
@@ -246,6 +251,7 @@ def test_a_slow_disk(fault_server: FaultServer, tmp_path: Path, monkeypatch: pyt
     assert diagnoses_of_run(fault_server, tmp_path, seconds=2.0, workers=4) == (Diagnosis.DISK_BOUND,)
 
 
+@pytest.mark.slow
 def test_one_slow_connection_among_fast_ones(fault_server: FaultServer, tmp_path: Path) -> None:
     fill(fault_server, 5, 4_000_000)
     fault_server.link = Link(speed=600_000, slow_every=5, slow_speed=20_000)

@@ -108,6 +108,7 @@ def test_a_bucket_that_denies_everything_ends_the_run_without_failed_files(
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 def test_no_object_fails_while_bytes_still_arrive_over_older_connections(
     fault_server: FaultServer, tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_bytes_of_a_part_file_restarted_during_the_run_are_not_listed(
     resume_is_correct(server, image, verify=verify)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verify", [True, False], ids=["block MD5s", "no MD5s"])
 def test_bytes_of_a_part_file_deleted_between_two_runs_are_not_listed(
     server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: bool

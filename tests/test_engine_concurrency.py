@@ -162,6 +162,7 @@ def test_a_refusing_server_is_tried_again_later() -> None:
     assert course.control.number > 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [(LONG, LOSSY), (LOSSY, LONG), (LONG, replace(LONG, rate=2.5 * MB)), (HOME, FAST), (SHAPED, HOME)],

@@ -33,6 +33,7 @@ def furnish(server: FaultServer, count: int, size: int) -> dict[str, bytes]:
     return data
 
 
+@pytest.mark.slow
 def test_where_each_connection_is_slow_more_are_used(fault_server: FaultServer, tmp_path: Path) -> None:
     data = furnish(fault_server, 8, 4 * MB)
     fault_server.link = Link(speed=100_000)
@@ -48,6 +49,7 @@ def test_where_each_connection_is_slow_more_are_used(fault_server: FaultServer, 
     assert wrong_files(tmp_path, data) == []
 
 
+@pytest.mark.slow
 def test_a_rate_limit_is_not_taken_for_slow_connections(fault_server: FaultServer, tmp_path: Path) -> None:
     data = furnish(fault_server, 4, MB)
     with running(fault_server, tmp_path, workers="auto", rate_limit=MB) as run:
@@ -77,6 +79,7 @@ def test_a_fixed_number_can_replace_the_automatic_one_and_back(fault_server: Fau
     assert wrong_files(tmp_path, data) == []
 
 
+@pytest.mark.slow
 def test_a_fixed_number_wins_over_an_automatic_one_that_is_just_applied(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

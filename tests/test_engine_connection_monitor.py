@@ -40,6 +40,7 @@ def under_way(server: FaultServer, folder: Path, **options: Any) -> Any:
 # No bytes arrive
 
 
+@pytest.mark.slow
 def test_the_bucket_is_probed_while_no_bytes_arrive(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +160,7 @@ def keep_idle(bucket: S3Bucket, key: str, count: int) -> None:
         thread.join()
 
 
+@pytest.mark.slow
 def test_connections_to_a_dead_server_address_are_dropped(moving: Any, tmp_path: Path) -> None:
     data = {f"{number}.bin": pseudo_random(number, 200_000) for number in range(8)}
     for server in (moving.before, moving.after):

@@ -81,6 +81,7 @@ def test_a_disk_that_is_unplugged(fault_server: FaultServer, small_disk: Path) -
         ran.wait_for_end()
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_plugged_in_again(fault_server: FaultServer, tmp_path: Path) -> None:
     disk, folder = tmp_path / "disk", tmp_path / "mounted"
     for made in (disk, folder):
@@ -174,6 +175,7 @@ def waited(ran: EngineRun) -> list[StateChanged]:
     return [event for event in ran.events_of(StateChanged) if event.state is State.WAITING_FOR_DISK]
 
 
+@pytest.mark.slow
 def test_part_files_that_are_truncated_repeatedly(
     fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
 ) -> None:
@@ -188,6 +190,7 @@ def test_part_files_that_are_truncated_repeatedly(
     assert any("truncated" in event.reason for event in ran.events_of(FileRestarted))
 
 
+@pytest.mark.slow
 def test_a_disk_that_returns_without_its_unsynced_bytes(
     fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
 ) -> None:
@@ -251,6 +254,7 @@ def lose(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_moved_away_and_put_back(
     fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
 ) -> None:
@@ -269,6 +273,7 @@ def test_a_folder_that_is_moved_away_and_put_back(
     assert reported.reason.startswith(f"the folder {folder} has been deleted or moved. Put the folder back")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instead", [False, True])
 def test_a_folder_that_does_not_come_back_ends_the_run(
     fault_server: FaultServer,
@@ -297,6 +302,7 @@ def delete_at_once(folder: Path) -> None:
     shutil.rmtree(folder.rename(folder.with_name("deleted")))
 
 
+@pytest.mark.slow
 def test_the_session_folder_is_recreated(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
     home = tmp_path / ".era5dl"
     with running(fault_server, tmp_path, workers=2) as ran:
@@ -313,6 +319,7 @@ def test_the_session_folder_is_recreated(fault_server: FaultServer, tmp_path: Pa
         assert session.checkpoint.verified.total() == 4
 
 
+@pytest.mark.slow
 def test_read_back_finds_foreign_writes(fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]) -> None:
     """While the engine has the file open, its modification time says nothing."""
     with running(fault_server, tmp_path, workers=2, read_back=True) as ran:
@@ -328,6 +335,7 @@ def test_read_back_finds_foreign_writes(fault_server: FaultServer, tmp_path: Pat
     assert any(event.kind == "ProofError" for event in ran.events_of(FileRetrying))
 
 
+@pytest.mark.slow
 def test_foreign_writes_during_a_pause_are_found_without_read_back(
     fault_server: FaultServer, tmp_path: Path, four: dict[str, bytes]
 ) -> None:

@@ -39,6 +39,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "THROTTLE_BASE", 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("get_way")
 @pytest.mark.parametrize("kind", ["body-reset", "body-fin", "ragged-end", "body-stall"])
 def test_bytes_received_before_a_fault_are_not_fetched_again(
@@ -127,6 +128,7 @@ def test_an_object_that_changes_constantly_fails(fault_server: FaultServer, tmp_
 CONTRADICTIONS = ["precondition-failed", "range-not-satisfiable", "other-etag", "range-of-another-size"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CONTRADICTIONS)
 def test_a_new_version_that_the_server_denies_is_ignored(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
     """Servers or caches behind one name disagree: a HEAD request returns the planned version."""
@@ -219,6 +221,7 @@ def test_no_such_bucket_ends_the_run(fault_server: FaultServer, tmp_path: Path) 
 # Throttling
 
 
+@pytest.mark.slow
 def test_a_busy_server_slows_all_workers_together(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +271,7 @@ def test_a_throttled_request_among_many_answers_delays_only_its_object(
 # Outages
 
 
+@pytest.mark.slow
 def test_an_outage_is_not_a_failure(fault_server: FaultServer, tmp_path: Path) -> None:
     objects = {f"{i}.bin": pseudo_random(i, MB) for i in range(6)}
     for key, data in objects.items():
@@ -335,6 +339,7 @@ def test_the_run_waits_while_a_server_never_answers(fault_server: FaultServer, t
     assert wrong_files(tmp_path, objects) == []
 
 
+@pytest.mark.slow
 def test_one_object_with_an_invalid_response_is_not_a_login_page(fault_server: FaultServer, tmp_path: Path) -> None:
     """Otherwise its attempts would never cost budget."""
     fault_server.put(KEY, pseudo_random(1, 50_000))
@@ -403,6 +408,7 @@ def test_a_rate_limit_is_not_a_stall(
     assert ran.events_of(FileRetrying) == []
 
 
+@pytest.mark.slow
 def test_a_connection_far_slower_than_the_others_is_replaced(
     fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

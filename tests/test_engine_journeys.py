@@ -98,6 +98,7 @@ def test_an_existing_file_is_verified_and_adopted(fault_server: FaultServer, tmp
     assert [seen.key for seen in fault_server.log if seen.method == "GET" and seen.key] == ["wrong.bin"]
 
 
+@pytest.mark.slow
 def test_an_old_file_stays_until_the_new_one_is_complete(fault_server: FaultServer, tmp_path: Path) -> None:
     fault_server.put("a.bin", pseudo_random(1, MB))
     (tmp_path / "a.bin").write_bytes(b"older version")
@@ -199,6 +200,7 @@ def test_one_big_file_is_shared_by_all_workers(fault_server: FaultServer, tmp_pa
     assert ran.engine.snapshot().fetched_bytes == len(data)
 
 
+@pytest.mark.slow
 def test_an_idle_worker_takes_over_half_of_a_slow_piece(fault_server: FaultServer, tmp_path: Path) -> None:
     data = {"a.bin": pseudo_random(1, 6 * MB), "b.bin": pseudo_random(2, 100_000)}
     for key, body in data.items():
@@ -228,6 +230,7 @@ def test_workers_can_be_changed_while_running(fault_server: FaultServer, tmp_pat
     assert wrong_files(tmp_path, data) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 8])
 def test_the_rate_limit_holds(fault_server: FaultServer, tmp_path: Path, workers: int) -> None:
     for i in range(8):
@@ -240,6 +243,7 @@ def test_the_rate_limit_holds(fault_server: FaultServer, tmp_path: Path, workers
     assert seconds > 1.8, "8 MB at 4 MB/s take two seconds"
 
 
+@pytest.mark.slow
 def test_a_part_file_that_is_deleted_during_the_run_is_fetched_again(fault_server: FaultServer, tmp_path: Path) -> None:
     data = pseudo_random(1, 4 * MB)
     fault_server.put("a.bin", data, part_size=MB)

@@ -62,6 +62,7 @@ def test_the_part_size_of_other_objects_is_only_a_guess(fault_server: FaultServe
     assert fault_server.stats().payload == 6 * MB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["slow-down", "reset-at-once", "login-redirect"])
 def test_a_failed_request_for_the_part_size_is_repeated(fault_server: FaultServer, tmp_path: Path, kind: str) -> None:
     objects = put(fault_server, 1, ODD)

@@ -134,6 +134,7 @@ def test_a_run_resumes_an_earlier_one(fault_server: FaultServer, tmp_path: Path)
     assert again.wait_for_end().verified == 1
 
 
+@pytest.mark.slow
 def test_pause_and_stop_during_a_whole_object_response(fault_server: FaultServer, tmp_path: Path) -> None:
     data = OBJECTS["large.bin"]
     fault_server.put("large.bin", data)

@@ -314,6 +314,7 @@ def test_a_waiting_run_can_be_paused_and_continues_when_the_claims_are_stale(lab
     lab.all_files_are_correct()
 
 
+@pytest.mark.slow
 def test_more_claimed_objects_than_max_transfers_do_not_block_the_rest(lab: Lab) -> None:
     keys = lab.put_objects(60, 1000)
     lock = planted_claims(lab, keys[:50])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.events import FileRetrying
 from era5dl.engine.transfer import Piece, Transfer
@@ -26,6 +28,7 @@ def test_an_idle_worker_takes_over_the_last_piece_of_a_slow_connection(
     assert ran.events_of(FileRetrying) == [], "no attempt failed"
 
 
+@pytest.mark.slow
 def test_a_slow_connection_is_aborted_when_another_has_taken_over(fault_server: FaultServer, tmp_path: Path) -> None:
     """It received some bytes and then nothing. The run does not wait for its long timeout."""
     data = pseudo_random(1, 20 * MIB)

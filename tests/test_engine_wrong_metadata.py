@@ -99,6 +99,7 @@ def test_a_listing_without_etags(server: FaultServer, tmp_path: Path) -> None:
     assert ran.wait_for_end().verified == len(OBJECTS)
 
 
+@pytest.mark.slow
 def test_an_opaque_etag_missing_from_every_response_fails_soon(server: FaultServer, tmp_path: Path) -> None:
     server.put(KEYS[0], OBJECTS[KEYS[0]], etag='"65920080-0"')
     server.script(Fault("no-version", times=None), key=KEYS[0])

@@ -47,9 +47,11 @@ def path(server: FaultServer, key: str = KEY) -> str:
     return f"/{server.bucket}/{key}"
 
 
-def ask(server: FaultServer, *, linger: float = 0.0, key: str = KEY, if_match: str = "*") -> Heard:
+def ask(
+    server: FaultServer, *, linger: float = 0.0, key: str = KEY, if_match: str = "*", patience: float = 5.0
+) -> Heard:
     """Request the range of the object over a new connection."""
-    with client(server) as connection:
+    with client(server, patience) as connection:
         return connection.ask(path(server, key), linger=linger, headers=RANGE | {"If-Match": if_match})
 
 
@@ -205,7 +207,9 @@ def test_each_fault_does_what_its_description_states(server: FaultServer, kind: 
     seconds = 7 if KINDS[kind].cure == "slower" else 0.3
     server.script(Fault(kind, at=AT, seconds=seconds, rate=10_000))
 
-    heard = ask(server, linger=0.2 if kind in ("extra-bytes", "connection-close", "closed-after", "reset-after") else 0)
+    linger = 0.2 if kind in ("extra-bytes", "connection-close", "closed-after", "reset-after") else 0
+    patience = 1 if kind in ("interim", "early-hints") else 5  # after the interim response, until nothing more comes
+    heard = ask(server, linger=linger, patience=patience)
 
     assert EXPECTED[kind](server, heard), heard
     assert server.stats().faults == {kind: 1}

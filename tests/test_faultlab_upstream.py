@@ -187,6 +187,7 @@ def test_a_changed_response_is_serialized_again() -> None:
     assert answer.but(add={"c": "d"}).head() == replace(answer, raw=b"", headers={"a": "b", "c": "d"}).head()
 
 
+@pytest.mark.slow
 def test_the_fault_lab_runs_as_a_program(filled: Seaweed) -> None:
     with LabProcess("--upstream", filled.endpoint_url, "--mix", "0", "--kind", "internal-error", "--tls") as lab:
         assert lab.bucket == BUCKET

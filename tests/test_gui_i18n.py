@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gettext
 import os
 import plistlib
@@ -39,19 +40,24 @@ def english():
 # --- the catalogue is complete
 
 
+@functools.cache
+def all_texts() -> tuple[dict[texts.Text, None], list[str]]:
+    return texts.all_texts()
+
+
 def test_the_source_follows_the_rules():
-    assert texts.all_texts()[1] == []
+    assert all_texts()[1] == []
 
 
 def test_every_text_is_translated():
     """The message lists what is missing in the format that `python -m tests.texts FILE` reads."""
     catalogue = texts.read_catalogue()
-    missing = [t.name for t in texts.all_texts()[0] if not texts.translation(catalogue.get(t.id, t.context))]
+    missing = [t.name for t in all_texts()[0] if not texts.translation(catalogue.get(t.id, t.context))]
     assert missing == [], "run python -m tests.texts"
 
 
 def test_the_catalogue_has_no_unused_texts():
-    used = {(text.id, text.context) for text in texts.all_texts()[0]}
+    used = {(text.id, text.context) for text in all_texts()[0]}
     unused = [
         message.id for message in texts.read_catalogue() if message.id and (message.id, message.context) not in used
     ]

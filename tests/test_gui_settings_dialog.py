@@ -118,6 +118,7 @@ def test_sizes_can_be_read_back_exactly(count: int) -> None:
     assert parse_size(format_exact_size(count)) == count
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS)), st.text(max_size=30)))
 def test_no_input_raises(entered: dict[str, str]) -> None:
     chosen = {name: text for name, text in entered.items() if FIELDS[name].kind is not settings_form.Kind.CHOICE}

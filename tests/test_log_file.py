@@ -67,6 +67,7 @@ def test_a_message_cannot_add_a_line(path: Path) -> None:
     assert "\x1b" not in path.read_text()
 
 
+@pytest.mark.slow
 def test_the_file_is_rotated(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(log_file, "MAX_BYTES", 5000)
     small = tmp_path / "small.log"

@@ -168,6 +168,7 @@ def test_folder_replaced_repeatedly(fault_server: FaultServer, out: Path, elsewh
     assert wrong_files(out, many) == []
 
 
+@pytest.mark.slow
 def test_own_folder_replaced_between_two_checkpoints(fault_server: FaultServer, out: Path, elsewhere: Path) -> None:
     store(fault_server)
     fault_server.link = Link(speed=2_000_000)
@@ -186,6 +187,7 @@ def test_own_folder_replaced_between_two_checkpoints(fault_server: FaultServer, 
         assert session.checkpoint.ended
 
 
+@pytest.mark.slow
 def test_number_of_open_descriptors_is_limited(fault_server: FaultServer, out: Path) -> None:
     many = {f"a/b/c/{n}.nc": pseudo_random(n, 200_000) for n in range(100)}
     for key, data in many.items():

@@ -262,6 +262,7 @@ def test_plan_files_of_earlier_runs_are_removed(tmp_path):
     assert len(list(home(tmp_path).glob("*.plan.jsonl"))) == 2
 
 
+@pytest.mark.slow
 @hypothesis_settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_state_is_never_carried_over_to_a_different_object(tmp_path_factory, data):
@@ -399,6 +400,7 @@ def test_unfinished_objects_are_kept_when_the_old_plan_file_is_missing(tmp_path)
         assert "verified again" in session.notes[0]
 
 
+@pytest.mark.slow
 @hypothesis_settings(deadline=None, max_examples=60)
 @given(place=st.integers(0, 10**9), bit=st.integers(0, 7), cut=st.booleans())
 def test_any_damage_to_the_plan_file_is_detected(tmp_path_factory, place, bit, cut):

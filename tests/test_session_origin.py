@@ -154,6 +154,7 @@ def test_backend_asks_for_consent_and_then_resumes(foreign_session: Path, fault_
     service.close()
 
 
+@pytest.mark.slow
 def test_window_asks_for_consent(
     open_window: Callable[..., Window], foreign_session: Path, fault_server: FaultServer
 ) -> None:

@@ -54,6 +54,7 @@ def parsed(data: bytes, plan=PLAN) -> Checkpoint:
     return parse(data).checkpoint_for(plan.objects)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy computer
 @given(checkpoints(PLAN))
 def test_checkpoint_round_trip(checkpoint):
@@ -83,6 +84,7 @@ def test_failures_without_kind_of_earlier_versions_are_read():
     assert parse_failure(entry, 12) == replace(failure, kind="")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.sets(st.integers(0, 9999), max_size=40), st.booleans())
 def test_finished_objects_are_stored_as_ranges_or_bits(members, many_holes):

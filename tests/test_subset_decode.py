@@ -51,6 +51,7 @@ def chunk_of(data: bytes) -> Chunk:
 INDICES = st.tuples(*[st.sets(st.integers(0, edge - 1), min_size=1).map(sorted) for edge in SHAPE])
 
 
+@pytest.mark.slow
 @bounded(100)
 @given(INDICES, st.sampled_from(sorted(FILTERS)), st.integers(1, 4000))
 def test_selected_elements_of_data_in_pieces(indices: tuple[list[int], ...], filters: str, piece: int) -> None:

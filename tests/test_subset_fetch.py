@@ -52,6 +52,7 @@ def test_a_subset_of_a_real_server(seaweed: Seaweed, tmp_path: Path, name: str) 
             assert len(list(path.parent.iterdir())) == number + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["an.pl/t", "an.sfc/2t", "fc.sfc.accumu/lsp", "invariant/z"])
 def test_a_subset_of_a_file_of_the_demo(fault_server: FaultServer, tmp_path: Path, name: str) -> None:
     """They have the older structures that h5py writes."""
@@ -75,6 +76,7 @@ def test_only_what_is_needed_is_fetched(bucket: S3Bucket, sample: Sample, tmp_pa
     check_equal(sample, Subset(points=(Point(48.2, 16.4),)), tmp_path / "part.nc")
 
 
+@pytest.mark.slow
 def test_failed_requests_are_repeated(
     bucket: S3Bucket, fault_server: FaultServer, sample: Sample, tmp_path: Path
 ) -> None:
@@ -100,6 +102,7 @@ def middle_of_a_chunk(sample: Sample) -> int:
         return int(chunk.byte_offset + chunk.size // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["range-ignored", "range-short", "range-wrong", "body-reset", "flipped-bit"])
 def test_responses_with_errors_never_give_a_wrong_value(
     bucket: S3Bucket, fault_server: FaultServer, sample: Sample, tmp_path: Path, kind: str
@@ -126,6 +129,7 @@ def test_a_damaged_chunk_is_fetched_again(
     assert fault_server.stats().requests["GET"] == 2 * requests + 1
 
 
+@pytest.mark.slow
 def test_a_chunk_that_stays_damaged_is_an_error(
     bucket: S3Bucket, fault_server: FaultServer, sample: Sample, tmp_path: Path
 ) -> None:

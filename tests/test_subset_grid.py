@@ -71,6 +71,7 @@ def test_cells_inside_an_area(grid: Grid, area: str) -> None:
     check(grid, Area(*AREAS[area]))
 
 
+@pytest.mark.slow
 @bounded(200)
 @given(
     st.sampled_from([0.25, 2.5, 10.0]).map(grid_of),
@@ -146,6 +147,7 @@ def test_nearest_grid_point(point: tuple[float, float], latitude: float, longitu
     assert ERA5.longitudes[cells.columns[0]] == longitude % 360
 
 
+@pytest.mark.slow
 @bounded(200)
 @given(st.floats(-90, 90), st.floats(-180, 360))
 def test_no_grid_point_is_nearer(latitude: float, longitude: float) -> None:

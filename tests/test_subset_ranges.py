@@ -174,6 +174,7 @@ SUBSETS = st.builds(
 )
 
 
+@pytest.mark.slow
 @bounded(40)
 @given(SUBSETS)
 def test_the_chunks_are_exactly_those_with_selected_elements(sample: Sample, subset: Subset) -> None:
@@ -203,6 +204,7 @@ def test_everything_is_all_chunks(sample: Sample) -> None:
     assert select_chunks(field, select_elements(geometry, Subset())) == field.chunks
 
 
+@pytest.mark.slow
 @bounded(200)
 @given(
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**5)), max_size=30), st.sampled_from([0, 1, 5000, GAP])
