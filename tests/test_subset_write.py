@@ -315,6 +315,8 @@ def test_xarray_opens_it_with_decoded_times(sample: Sample, tmp_path: Path, subs
 
 
 def test_names_of_points(sample: Sample, tmp_path: Path) -> None:
+    import xarray
+
     write(sample, Subset(points=(Point(30, 114, "Wuhan 武汉"), Point(1, 2))), tmp_path / "part.nc")
     for engine in ("netcdf4", "h5netcdf"):
         with xarray.open_dataset(tmp_path / "part.nc", engine=engine, decode_timedelta=False) as dataset:
