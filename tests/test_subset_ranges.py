@@ -253,3 +253,13 @@ def test_an_area_of_a_forecast_saves_disk_space_only() -> None:
     about = estimate(key_at("fc.sfc.meanflux/mtpr", HOUR), 637_000_000, Subset(area=Area(50, 0, 40, 10)))
     assert not about.saves_traffic
     assert about.written < about.size / 300
+
+
+@pytest.mark.parametrize("period", ["1940010100_9999123123", "2021010100_2021011023"])
+def test_a_file_with_an_unusual_period_is_fetched_whole(period: str) -> None:
+    """The name of a file must not decide how much memory is used."""
+    folder = period[:6]
+    key = parse_key(f"e5.oper.an.sfc/{folder}/e5.oper.an.sfc.128_167_2t.ll025sc.{period}.nc")
+    assert key
+    about = estimate(key, 10**9, Subset(hours=(0,), area=Area(50, 0, 40, 10)))
+    assert about.fetched == about.written == 10**9

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from era5dl.catalog.keys import KeyParts
+from era5dl.hdf5 import UnsupportedLayout
 from era5dl.subset.geometry import expected_geometry
 from era5dl.subset.ranges import select_elements
 from era5dl.subset.selection import Subset
@@ -66,8 +67,14 @@ class Estimator:
 
 
 def _shares(key: KeyParts, subset: Subset) -> tuple[float, float]:
-    """Return which shares of the elements of a file are in the chunks to fetch, and are selected."""
-    geometry = expected_geometry(key)
+    """Return which shares of the elements of a file are in the chunks to fetch, and are selected.
+
+    A file with an unusual period is fetched whole.
+    """
+    try:
+        geometry = expected_geometry(key)
+    except UnsupportedLayout:
+        return 1.0, 1.0
     elements = select_elements(geometry, subset)
     total = math.prod(geometry.shape)
     touched = sum(

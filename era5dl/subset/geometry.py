@@ -22,6 +22,7 @@ _UNITS = "hours since 1900-01-01 00:00"
 _INITIAL, _AHEAD = "forecast_initial_time", "forecast_hour"
 _FORECAST_HOURS = tuple(range(1, 13))
 _HOURS_BETWEEN_FORECASTS = 12
+_MOST_HOURS = 31 * 24  # in a file; the name of a file may be that of centuries
 _MONTH_CHUNKS = {28: (26, 142, 284), 29: (26, 141, 282), 30: (27, 139, 279), 31: (27, 139, 277)}
 """Chunks of a monthly file by the number of days, as NCO chooses them."""
 
@@ -49,7 +50,10 @@ class Geometry:
 
 
 def expected_geometry(key: KeyParts) -> Geometry:
-    """Return what a file with this key contains if it is like the others of its product."""
+    """Return what a file with this key contains if it is like the others of its product.
+
+    Raises UnsupportedLayout if it has another period than they.
+    """
     cadence, levels = key.product.cadence, key.product.levels_hpa
     grid = era5_grid()
     rows, columns = grid.shape
@@ -57,7 +61,10 @@ def expected_geometry(key: KeyParts) -> Geometry:
     if cadence is Cadence.HALF_MONTH:
         chunk_shape = (1, len(_FORECAST_HOURS), rows, columns)
     elif cadence is Cadence.MONTH:
-        chunk_shape = _MONTH_CHUNKS[(key.end - key.start).days + 1]
+        days = (key.end - key.start).days + 1
+        if days not in _MONTH_CHUNKS:
+            raise UnsupportedLayout("a period that is not a month")
+        chunk_shape = _MONTH_CHUNKS[days]
     elif levels:
         chunk_shape = (1, len(levels), rows, columns)
     return Geometry(
@@ -119,6 +126,8 @@ def _dimensions(key: KeyParts) -> tuple[str, ...]:
 def _times(key: KeyParts) -> tuple[int, ...]:
     """Return the times of the first dimension: every hour, or initial times of forecasts up to 12 hours before END."""
     start, end = hours_since_1900(key.start), hours_since_1900(key.end)
+    if end - start >= _MOST_HOURS:
+        raise UnsupportedLayout("a period of more than a month")
     if key.product.cadence is Cadence.HALF_MONTH:
         return tuple(range(start, end, _HOURS_BETWEEN_FORECASTS))
     return tuple(range(start, end + 1))
