@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-from struct import unpack_from
+from functools import lru_cache
+from struct import iter_unpack, unpack
 
 _MASK = 0xFFFFFFFF
 
 
+@lru_cache(maxsize=64)  # a reader starts again after each round of requests
 def lookup3(data: bytes) -> int:
     """Return the 32-bit lookup3 hash of `data` with the initial value 0, as HDF5 computes it."""
     length = len(data)
     a = b = c = (0xDEADBEEF + length) & _MASK
-    at = 0
-    while length - at > 12:
-        x, y, z = unpack_from("<III", data, at)
-        a, b, c = _mix(a + x & _MASK, b + y & _MASK, c + z & _MASK)
-        at += 12
-    if at == length:
+    whole = max(length - 1, 0) // 12 * 12
+    for x, y, z in iter_unpack("<III", memoryview(data)[:whole]):
+        a, b, c = a + x & _MASK, b + y & _MASK, c + z & _MASK
+        # written out, because calls would take most of the time
+        a = (a - c & _MASK) ^ (c << 4 & _MASK | c >> 28)
+        c = c + b & _MASK
+        b = (b - a & _MASK) ^ (a << 6 & _MASK | a >> 26)
+        a = a + c & _MASK
+        c = (c - b & _MASK) ^ (b << 8 & _MASK | b >> 24)
+        b = b + a & _MASK
+        a = (a - c & _MASK) ^ (c << 16 & _MASK | c >> 16)
+        c = c + b & _MASK
+        b = (b - a & _MASK) ^ (a << 19 & _MASK | a >> 13)
+        a = a + c & _MASK
+        c = (c - b & _MASK) ^ (b << 4 & _MASK | b >> 28)
+        b = b + a & _MASK
+    if whole == length:
         return c
-    x, y, z = unpack_from("<III", data[at:] + bytes(12 - length + at))
+    x, y, z = unpack("<III", data[whole:] + bytes(12 - length + whole))
     return _final(a + x & _MASK, b + y & _MASK, c + z & _MASK)
 
 
 def _rotate(value: int, count: int) -> int:
     return (value << count | value >> (32 - count)) & _MASK
-
-
-def _mix(a: int, b: int, c: int) -> tuple[int, int, int]:
-    a = (a - c & _MASK) ^ _rotate(c, 4)
-    c = c + b & _MASK
-    b = (b - a & _MASK) ^ _rotate(a, 6)
-    a = a + c & _MASK
-    c = (c - b & _MASK) ^ _rotate(b, 8)
-    b = b + a & _MASK
-    a = (a - c & _MASK) ^ _rotate(c, 16)
-    c = c + b & _MASK
-    b = (b - a & _MASK) ^ _rotate(a, 19)
-    a = a + c & _MASK
-    c = (c - b & _MASK) ^ _rotate(b, 4)
-    b = b + a & _MASK
-    return a, b, c
 
 
 def _final(a: int, b: int, c: int) -> int:

@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from itertools import product
 from math import prod
 from operator import add
-from struct import calcsize, unpack_from
+from struct import calcsize, iter_unpack
 from typing import NamedTuple, cast
 
 from era5dl.hdf5.field_reader import FieldReader
@@ -129,9 +129,10 @@ class _ChunkTree:
         self._superblock = superblock
         self._limit = limit
         self._head_size = 8 + 2 * superblock.offset_width
-        self._key_format = f"<II{rank}QQ"  # size, filter mask, origin, and the offset within an element, which is 0
-        self._key_size = calcsize(self._key_format)
-        self._step = self._key_size + superblock.offset_width
+        key_format = f"<II{rank}QQ"  # size, filter mask, origin, and the offset within an element, which is 0
+        self._entry_format = key_format + ("Q" if superblock.offset_width == 8 else "I")  # and an address
+        self._key_size = calcsize(key_format)
+        self._step = calcsize(self._entry_format)
 
     def read(self, root: int) -> list[Chunk]:
         """Return all chunks. Raises MissingBytes with all nodes whose addresses are known."""
@@ -171,9 +172,7 @@ class _ChunkTree:
         self._source.budget.spend(0, count)
         entries = self._source.get(address + self._head_size, count * self._step)
         chunks, children = [], []
-        for at in range(0, len(entries), self._step):
-            size, filter_mask, *origin, element_offset = unpack_from(self._key_format, entries, at)
-            child = int.from_bytes(entries[at + self._key_size : at + self._step], "little")
+        for size, filter_mask, *origin, element_offset, child in iter_unpack(self._entry_format, entries):
             if level:
                 children.append(child)
             elif element_offset or not size or child + size > self._source.size:

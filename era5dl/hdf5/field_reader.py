@@ -31,7 +31,11 @@ class FieldReader:
 
     def integer(self, width: int) -> int:
         """Return an unsigned integer of `width` bytes."""
-        return int.from_bytes(self.take(width), "little")
+        start, stop = self.at, self.at + width  # not through `take`: called very often
+        if stop > len(self._data):
+            raise DamagedFile("a structure in it ends too early")
+        self.at = stop
+        return int.from_bytes(self._data[start:stop], "little")
 
     def integers(self, count: int, width: int) -> tuple[int, ...]:
         """Return `count` unsigned integers of `width` bytes each."""

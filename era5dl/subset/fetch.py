@@ -28,7 +28,7 @@ from era5dl.hdf5 import DamagedChunk, UnsupportedLayout
 from era5dl.ranges import Range
 from era5dl.subset.range_requests import RangeRequests
 from era5dl.subset.ranges import plan_file
-from era5dl.subset.read_index import index_through
+from era5dl.subset.read_index import PARALLEL, index_through
 from era5dl.subset.selection import Subset
 
 INSTALL = 'pip install "era5dl[subset]"'
@@ -54,9 +54,9 @@ def fetch_subset(bucket: Bucket, obj: ObjectInfo, subset: Subset, path: Path, *,
     key = parse_key(obj.key)
     if key is None:
         raise UnsupportedLayout(f"{obj.key}, which is not an ERA5 file")
+    index_requests = RangeRequests(bucket, obj, max(parallel, PARALLEL))
+    part = plan_file(index_through(index_requests), key, subset)
     requests = RangeRequests(bucket, obj, parallel)
-    part = plan_file(index_through(requests), key, subset)
-    index_bytes = requests.received
     provenance = writer.Provenance(obj.key, obj.etag, datetime.now(timezone.utc))
     with translate_disk_errors(path):
         make_folders(path.parent)
@@ -72,7 +72,7 @@ def fetch_subset(bucket: Bucket, obj: ObjectInfo, subset: Subset, path: Path, *,
                         raise ProofError(f"{obj.key}: {error}") from error
                     fetched_again.add(error.range)
                     requests.fetch([error.range], packed.put)
-    return Fetched(index_bytes, requests.received - index_bytes)
+    return Fetched(index_requests.received, requests.received)
 
 
 def import_writer() -> ModuleType:

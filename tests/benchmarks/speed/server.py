@@ -179,31 +179,34 @@ class Server:
             more = getattr(socket, "MSG_MORE", 0)  # headers and first bytes in one segment, as nginx sends them
             sock.sendall(found.head, *(() if self._context or not more else (more,)))
             if speed:
-                _paced(sock, file, found.start, found.stop, speed)
+                self._paced(sock, file, found.start, found.stop, speed)
             else:
-                _send(sock, file, found.start, found.stop)
+                self._send(sock, file, found.start, found.stop)
         finally:
             os.close(file)
 
+    def _send(self, sock: socket.socket, file: int, start: int, stop: int) -> None:
+        plain = not isinstance(sock, ssl.SSLSocket) and hasattr(os, "sendfile")
+        while start < stop:
+            if plain:
+                sent = os.sendfile(sock.fileno(), file, start, stop - start)
+            else:
+                data = os.pread(file, min(BLOCK, stop - start), start)
+                sock.sendall(data)
+                sent = len(data)
+            start += sent
+            self.count_sent(sent)
 
-def _send(sock: socket.socket, file: int, start: int, stop: int) -> None:
-    plain = not isinstance(sock, ssl.SSLSocket) and hasattr(os, "sendfile")
-    while start < stop:
-        if plain:
-            start += os.sendfile(sock.fileno(), file, start, stop - start)
-        else:
-            data = os.pread(file, min(BLOCK, stop - start), start)
-            sock.sendall(data)
-            start += len(data)
+    def _paced(self, sock: socket.socket, file: int, start: int, stop: int, speed: int) -> None:
+        began, at = time.monotonic(), start
+        while at < stop:
+            time.sleep(TICK)
+            until = min(stop, start + int((time.monotonic() - began) * speed))
+            self._send(sock, file, at, until)
+            at = until
 
-
-def _paced(sock: socket.socket, file: int, start: int, stop: int, speed: int) -> None:
-    began, at = time.monotonic(), start
-    while at < stop:
-        time.sleep(TICK)
-        until = min(stop, start + int((time.monotonic() - began) * speed))
-        _send(sock, file, at, until)
-        at = until
+    def count_sent(self, count: int) -> None:
+        """Called with the number of bytes of a file that were sent. Does nothing here."""
 
 
 def main() -> None:
