@@ -20,7 +20,7 @@ from era5dl.subset.index_cache import IndexCache
 from era5dl.subset.ranges import FileSubset, plan_file
 from era5dl.subset.read_index import read_object_index
 
-PARALLEL = 8
+PARALLEL = 12
 """Files at a time; each one takes up to 20 requests at the same time."""
 
 _METADATA = 30_000  # bytes of a small netCDF-4 file besides the data

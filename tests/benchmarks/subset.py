@@ -37,6 +37,7 @@ from era5dl.hdf5 import Index, MissingBytes, SparseBytes, first_ranges, read_ind
 from era5dl.planner.concurrent_requests import run_concurrently
 from era5dl.settings import AUTO, Settings
 from era5dl.subset.decode import crop_chunk
+from era5dl.subset.exact_plan import PARALLEL
 from era5dl.subset.fetch import fetch_subset
 from era5dl.subset.index_cache import IndexCache
 from era5dl.subset.ranges import FileSubset, plan_file
@@ -331,7 +332,7 @@ def read_indexes(folder: Path, made: Made, count: int) -> None:
             cache.put(objects[which], read_object_index(bucket, objects[which]))
 
         started, cpu = time.monotonic(), time.process_time()
-        run_concurrently([lambda which=which: read(which) for which in range(count)], parallel=WORKERS)
+        run_concurrently([lambda which=which: read(which) for which in range(count)], parallel=PARALLEL)
         print(
             f"{count} indexes: {time.monotonic() - started:.1f} s, {time.process_time() - cpu:.1f} s of CPU (with the "
             f"server), {server.sent / count / 1e3:.0f} kB each"
