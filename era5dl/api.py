@@ -59,6 +59,7 @@ class Result:
     error: str  # why the download ended early; "" if it did not
     remedy: str  # what the user can do about `error`
     checked_because: Mapping[str, str]  # by key: why the file is checked and not verified
+    checked_part: int = 0  # files with a part of their object: its version, structure and every checksum were checked
 
     @property
     def complete(self) -> bool:
@@ -211,6 +212,7 @@ def _run(bucket: Bucket, session: Session, settings: Settings, callbacks: _Callb
     return Result(
         verified=ended.verified,
         checked=ended.checked,
+        checked_part=ended.checked_part,
         failed=ended.failed,
         unfinished=ended.unfinished,
         fetched_bytes=last.fetched_bytes,

@@ -45,7 +45,11 @@ def test_an_object_of_another_size_changes_the_total() -> None:
 
 
 def test_each_outcome_has_a_state() -> None:
-    assert OUTCOMES == {Outcome.VERIFIED: FileState.VERIFIED, Outcome.CHECKED: FileState.CHECKED}
+    assert OUTCOMES == {
+        Outcome.VERIFIED: FileState.VERIFIED,
+        Outcome.CHECKED: FileState.CHECKED,
+        Outcome.CHECKED_PART: FileState.CHECKED_PART,
+    }
     assert set(Outcome) == {*OUTCOMES, Outcome.FAILED}
 
 

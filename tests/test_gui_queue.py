@@ -33,7 +33,7 @@ def shown(model: QueueModel) -> list[int]:
     return [model.index_at(position) for position in range(len(model))]
 
 
-W, A, V, C, X, H = FileState
+W, A, V, C, X, H, P = FileState
 
 
 def test_active_files_come_first_and_filters_count_files() -> None:

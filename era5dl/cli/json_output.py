@@ -23,7 +23,10 @@ download, resume (and demo)
     file-started    index, key, size, resumed_bytes
     file-retrying   index, key, reason, attempt, delay, kind     kind: the class of the error, such as "NotFound"
     file-restarted  index, key, reason, kind                     the object was replaced in the bucket
-    file-done       index, key, size, path, outcome ("verified" | "checked"), reason, adopted
+    file-done       index, key, size, path, reason, adopted,
+                    outcome ("verified" | "checked" | "checked-part")
+    file-whole      index, key, reason                           a part is wanted, but the whole is fetched; reason:
+                                                                 what it has, such as "chunks without a checksum"
     file-failed     index, key, reason, remedy, kind
     state           state, reason, kind                          kind: "" if no error is the cause
     second-chance   round, files, delay                          failed files are tried again in `delay` seconds
@@ -33,19 +36,20 @@ download, resume (and demo)
     fewer-workers   workers, wanted, reason, remedy, kind        the system allows no more threads
     progress        state, reason, total_files, done_files, verified_files, checked_files, failed_files, total_bytes,
                     done_bytes, fetched_bytes, speed, time_left, elapsed, workers, allowed, in_flight, rate_limit,
-                    retries, throttles, barren_attempts, held_files, auto, workers_reason,
+                    retries, throttles, barren_attempts, held_files, auto, workers_reason, checked_part_files,
                     active [{index, key, size, done, speed, connections, proving}]
                                                                  once per second, and at the end
-    summary         files, bytes, verified, checked, failed, missing, unfinished, stopped, error, remedy,
-                    kind, fetched_bytes, elapsed,
+    summary         files, bytes, verified, checked, checked_part (parts of files), failed, missing, unfinished,
+                    stopped, error, remedy, kind, fetched_bytes, elapsed,
                     checked_because [{reason, files, keys}]      files that are checked but not verified; the first
                                                                  200 keys of each reason
 sessions
     known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
                     files, done_files, failed, bytes, done_bytes, created, updated
 verify
-    proven          key, path, condition ("verified" | "checked" | "wrong" | "absent" | "unknown"), reason
-    verify-summary  session, files, bytes, verified, checked, wrong, absent, unknown, elapsed
+    proven          key, path, condition ("verified" | "checked" | "checked-part" | "wrong" | "absent" | "unknown"),
+                    reason
+    verify-summary  session, files, bytes, verified, checked, checked-part, wrong, absent, unknown, elapsed
                                                                  with --repair, followed by the records of a download
 diagnose
     diagnosis       the fields of era5dl.diagnosis.network_test.NetworkTest, and verdict (one sentence)
@@ -66,6 +70,7 @@ from typing import Any, TextIO
 
 from era5dl.engine.events import (
     Event,
+    FetchedWhole,
     FewerWorkers,
     FileDone,
     FileFailed,
@@ -85,6 +90,7 @@ _EVENT_NAMES: dict[type, str] = {
     FileStarted: "file-started",
     FileRetrying: "file-retrying",
     FileRestarted: "file-restarted",
+    FetchedWhole: "file-whole",
     FileDone: "file-done",
     FileFailed: "file-failed",
     StateChanged: "state",

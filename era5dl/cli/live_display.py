@@ -96,6 +96,8 @@ def _counts(snapshot: Snapshot) -> Text:
     line.append(f"{snapshot.done_files:,} of {format_count(snapshot.total_files, 'file')}")
     if snapshot.checked_files:
         line.append(f", {snapshot.verified_files:,} verified, {snapshot.checked_files:,} checked", style="dim")
+    if snapshot.checked_part_files:
+        line.append(f", {snapshot.checked_part_files:,} parts of files checked", style="dim")
     if snapshot.failed_files:
         line.append(f", {snapshot.failed_files:,} failed", style="red")
     line.append(f", {format_count(snapshot.in_flight, 'active request')}", style="dim")

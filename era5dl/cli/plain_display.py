@@ -13,6 +13,7 @@ from typing import Protocol
 from era5dl.cli.output import Output
 from era5dl.engine.events import (
     Event,
+    FetchedWhole,
     FewerWorkers,
     FileFailed,
     FileRestarted,
@@ -98,6 +99,8 @@ def event_line(event: Event) -> str:
     match event:
         case FileFailed():
             return f"failed: {event.key}: {_reason(event)}" + (f" ({event.remedy})" if event.remedy else "")
+        case FetchedWhole():
+            return f"fetched whole, because it has {event.reason}: {event.key}"
         case FileRestarted():
             return f"restarted: {event.key}: {_reason(event)}"
         case FileRetrying(kind=ClaimedElsewhere.__name__):
@@ -182,6 +185,7 @@ def summary_line(ended: RunEnded, last: Snapshot, missing: int) -> str:
     counts = (
         (ended.verified, "verified"),
         (ended.checked, "checked"),
+        (ended.checked_part, "checked (parts of files)"),
         (ended.failed, "failed"),
         (missing, "missing in the bucket"),
         (ended.unfinished, "unfinished"),

@@ -108,6 +108,7 @@ def report_result(result: RunResult, missing: Sequence[Missing], session: Sessio
         bytes=last.total_bytes,
         verified=ended.verified,
         checked=ended.checked,
+        checked_part=ended.checked_part,
         checked_because=[
             {"reason": group.reason, "files": len(group.keys), "keys": group.keys[:MAX_LISTED]}
             for group in result.checked[:MAX_LISTED]
@@ -141,7 +142,16 @@ def _report_events(events: SimpleQueue[Event], display: Display, output: Output,
 def _result_of_unfinished_run(last: Snapshot) -> RunEnded:
     """Return the result for an engine that did not stop in time. Its last checkpoint is on disk."""
     unfinished = last.total_files - last.done_files - last.failed_files
-    return RunEnded(last.verified_files, last.checked_files, last.failed_files, unfinished, True, "", "")
+    return RunEnded(
+        verified=last.verified_files,
+        checked=last.checked_files,
+        failed=last.failed_files,
+        unfinished=unfinished,
+        stopped=True,
+        error="",
+        remedy="",
+        checked_part=last.checked_part_files,
+    )
 
 
 def _display(output: Output) -> Display:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Collection, Iterable
 
 from era5dl.bucket.interface import ObjectInfo
+from era5dl.engine.events import Outcome
 from era5dl.engine.transfer import Transfer
 from era5dl.ranges import RangeSet
 from era5dl.session.checkpoint import Checkpoint, FailedObject, UnfinishedObject
@@ -24,6 +25,7 @@ class SessionState:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.verified, self.checked = checkpoint.verified.copy(), checkpoint.checked.copy()
+        self.checked_part = checkpoint.checked_part.copy()
         self.entries = {entry.index: entry for entry in checkpoint.unfinished}  # of objects without a transfer
         self.replaced: dict[int, ObjectInfo] = dict(checkpoint.replaced)  # new versions, since the plan was made
         self.failures: deque[FailedObject] = deque(maxlen=MAX_FAILURES)
@@ -31,24 +33,25 @@ class SessionState:
 
     def is_finished(self, index: int) -> bool:
         """Whether the object has its final file."""
-        return index in self.verified or index in self.checked
+        return any(index in members for members in (self.verified, self.checked, self.checked_part))
 
-    def mark_finished(self, index: int, *, verified: bool) -> None:
-        """Record that the object has its final file, verified or only checked."""
-        (self.verified if verified else self.checked).add(index, index + 1)
+    def mark_finished(self, index: int, outcome: Outcome) -> None:
+        """Record that the object has its final file."""
+        sets = {Outcome.VERIFIED: self.verified, Outcome.CHECKED: self.checked, Outcome.CHECKED_PART: self.checked_part}
+        sets[outcome].add(index, index + 1)
         self.entries.pop(index, None)
         self.forget_failures((index,))
         self.dirty = True
 
     def mark_unfinished(self, index: int) -> None:
         """Record that the object is not finished after all and has to be examined again."""
-        self.verified.remove(index, index + 1)
-        self.checked.remove(index, index + 1)
+        for members in (self.verified, self.checked, self.checked_part):
+            members.remove(index, index + 1)
         self.dirty = True
 
     def finished(self) -> RangeSet:
         """Return the indices of all finished objects."""
-        return RangeSet([*self.verified, *self.checked])
+        return RangeSet([*self.verified, *self.checked, *self.checked_part])
 
     def forget_failures(self, indices: Collection[int]) -> None:
         """Drop the failures of these objects."""
@@ -62,7 +65,9 @@ class SessionState:
         self.failures.append(failure)
         self.dirty = True
 
-    def to_checkpoint(self, transfers: Iterable[Transfer], *, done_bytes: int, ended: bool) -> Checkpoint:
+    def to_checkpoint(
+        self, transfers: Iterable[Transfer], *, done_bytes: int, ended: bool, total_bytes: int = 0
+    ) -> Checkpoint:
         """Return a checkpoint of the current progress. transfers: the objects being downloaded."""
         unfinished = [entry for t in transfers if t.prepared and (entry := entry_of(t)).done]
         return Checkpoint(
@@ -73,16 +78,19 @@ class SessionState:
             replaced=dict(self.replaced),
             done_bytes=done_bytes,
             ended=ended,
+            checked_part=self.checked_part.copy(),
+            total_bytes=total_bytes,
         )
 
 
 def entry_of(transfer: Transfer) -> UnfinishedObject:
     """Return the checkpoint entry of an unfinished object. It lists only bytes that are synced to the disk, because a
     power cut may lose bytes that were written after the last sync."""
-    digest = transfer.digest
-    done = tuple(transfer.part.synced(transfer.done) if transfer.part is not None else transfer.done)
+    digest, part = transfer.digest, transfer.part
+    done = tuple(part.stored(part.synced(transfer.done)) if part is not None else transfer.done)
+    layout = part.layout if part is not None else ""
     if digest is None or not (transfer.multipart or transfer.unverifiable):
-        return UnfinishedObject(transfer.index, done)
+        return UnfinishedObject(transfer.index, done, layout=layout)
     return UnfinishedObject(transfer.index, done, {**transfer.recorded_md5s, **digest.part_md5s()}, digest.parts[0][1])
 
 

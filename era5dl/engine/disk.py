@@ -49,7 +49,7 @@ def classify(run: RunState, transfer: Transfer, error: DiskError) -> tuple[DiskE
             return error, True
         folder, trial = run.session.folder, 0
         if isinstance(error, DiskFull):
-            trial = transfer.obj.size - transfer.counted_bytes
+            trial = run.scheduler.sizes[transfer.index] - transfer.counted_bytes + run.written_bytes(transfer.index)
             if free_bytes(folder) < trial + run.settings.disk_reserve:
                 return error, False
     except DiskError as other:
@@ -135,8 +135,7 @@ class DiskMonitor:
     def check_space_for_run(self) -> None:
         """End the run with an error if the remaining bytes do not fit on the disk. Called once, at its start."""
         run = self._run
-        with run.lock:
-            needed = run.counters.total_bytes - run.counters.done_bytes
+        needed = run.needed_bytes()
         try:
             if needed + run.settings.disk_reserve > free_bytes(run.session.folder):
                 needed -= self._existing_bytes()
@@ -174,7 +173,7 @@ class DiskMonitor:
         """Return the size of all files that already have their final name and size but were not recorded by a run."""
         with self._run.lock:
             unfinished = list(self._run.scheduler.queue)
-        return sum(self._run.object(index).size for index in unfinished if is_on_disk(self._run, index))
+        return sum(self._run.scheduler.sizes[index] for index in unfinished if is_on_disk(self._run, index))
 
     def _wait_for_space(self, free: int) -> None:
         """Let the run wait for free space. No write has failed, so the bytes written so far are kept."""
@@ -208,8 +207,10 @@ class DiskMonitor:
 
 
 def is_on_disk(run: RunState, index: int) -> bool:
-    """Whether the file of this object exists under its final name with the right size."""
+    """Whether the file of this object exists under its final name with the right size; any size for a subset."""
+    paths = run.session.paths
     try:
-        return run.session.paths.final(index).stat().st_size == run.object(index).size
+        size = paths.final(index).stat().st_size
+        return size == run.object(index).size or (size > 0 and not paths.subset(index).is_everything)
     except (OSError, Era5Error):
         return False

@@ -12,15 +12,30 @@ from functools import partial
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.checkpoint import entry_bytes, entry_of
-from era5dl.engine.events import FileDone, FileRestarted, FileRetrying, FileStarted, Outcome, RangesIgnored
+from era5dl.engine.events import (
+    FetchedWhole,
+    FileDone,
+    FileRestarted,
+    FileRetrying,
+    FileStarted,
+    Outcome,
+    RangesIgnored,
+)
 from era5dl.engine.job_queue import Job, PrepareJob, VerifyJob
 from era5dl.engine.progress import OUTCOMES, FileState
 from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.verification import ETAG_MISMATCH, VerificationResult, ranges_to_refetch
 from era5dl.errors import ProofError
-from era5dl.ranges import RangeSet
+from era5dl.formatting import format_count
+from era5dl.ranges import Range, RangeSet
+from era5dl.session import UnfinishedObject
 
+MAX_CHUNK_FETCHES = 3  # of a chunk of a subset, before its object has failed
+REMEDY_DAMAGED_CHUNKS = (
+    "Something alters the data, or the file in the bucket is damaged: try another network and another disk. If it "
+    "happens there, too, download the whole file, without hours, levels, an area or points."
+)
 IDLE_WAIT = 0.5  # seconds after which an idle worker checks again whether it can take over part of a piece
 
 
@@ -79,8 +94,9 @@ def record_prepared(run: RunState, job: PrepareJob, result: VerificationResult |
             _finish(run, transfer, result, adopted=True)
             return
         resumed = transfer.done.total()
+        run.resize_locked(transfer, transfer.wanted_bytes)
         run.count_bytes_locked(transfer)
-        run.events.put(FileStarted(transfer.index, transfer.obj.key, transfer.obj.size, resumed))
+        run.events.put(FileStarted(transfer.index, transfer.obj.key, transfer.wanted_bytes, resumed))
         run.scheduler.prepared(transfer)
         run.notify_locked()
 
@@ -91,11 +107,12 @@ def replace_version(run: RunState, transfer: Transfer, obj: ObjectInfo) -> None:
         if transfer.recheck_version:
             transfer.restarts += 1
             run.events.put(FileRestarted(transfer.index, obj.key, transfer.reason, transfer.kind))
-        run.counters.resized(transfer.obj.size, obj.size)
+        run.resize_locked(transfer, run.estimate(transfer.index, obj).fetched)
         run.session_state.replaced[transfer.index] = transfer.obj = obj
         run.session_state.entries.pop(transfer.index, None)
         run.session_state.dirty = True
         transfer.done, transfer.recorded_md5s, transfer.mismatches = RangeSet(), {}, []
+        transfer.damaged_chunks, transfer.index_bytes = {}, {}
         run.count_bytes_locked(transfer)
 
 
@@ -107,13 +124,47 @@ def retract_entry(run: RunState, transfer: Transfer) -> None:
     Raises the errors of `Session.save`.
     """
     index = transfer.index
-    saved = (span for entry in run.session.checkpoint.unfinished if entry.index == index for span in entry.done)
-    if transfer.digest is not None or all(transfer.done.covers(*span) for span in saved):
+    saved = [entry for entry in run.session.checkpoint.unfinished if entry.index == index]
+    if transfer.digest is not None or all(_still_has(transfer, entry) for entry in saved):
         return
     with run.lock:
         run.session_state.entries[index] = entry_of(transfer)
     for _generation in ("the resume file", "its backup"):
         run.save_checkpoint()
+
+
+def _still_has(transfer: Transfer, entry: UnfinishedObject) -> bool:
+    """Whether the part file has all bytes that this entry lists."""
+    assert transfer.part is not None
+    stored = transfer.part.stored(transfer.done)
+    return entry.layout == transfer.part.layout and all(stored.covers(*span) for span in entry.done)
+
+
+def fetch_whole(run: RunState, job: PrepareJob, reason: str) -> None:
+    """Fetch the whole object, under its usual name, although only a subset of it is wanted.
+
+    The claim of this session is on the file with the name of the subset, so another one is needed.
+    """
+    transfer = job.transfer
+    if transfer.part is not None:
+        transfer.part.discard()
+    run.session.claims.release(transfer.index)
+    with run.locked():
+        run.aborts.pop(job, None)
+        run.session.paths.fetched_whole.add(transfer.index)
+        transfer.part = transfer.subset = None
+        transfer.done = RangeSet()
+        if (entry := run.session_state.entries.get(transfer.index)) is not None and entry.layout:
+            del run.session_state.entries[transfer.index]
+        run.counters.done_bytes -= transfer.counted_bytes
+        transfer.counted_bytes = entry_bytes(run.session_state.entries.get(transfer.index))
+        run.counters.done_bytes += transfer.counted_bytes
+        run.resize_locked(transfer, transfer.obj.size)
+        run.events.put(FetchedWhole(transfer.index, transfer.obj.key, reason))
+        if not transfer.withdrawn:
+            now = time.monotonic()
+            run.scheduler.requeue(job, now, now)
+        run.notify_locked()
 
 
 # Fetching
@@ -189,6 +240,26 @@ def record_mismatch(run: RunState, job: VerifyJob) -> None:
         run.notify_locked()
 
 
+def record_damaged_chunks(run: RunState, job: VerifyJob, chunks: Collection[Range]) -> None:
+    """Queue damaged chunks of a subset again. Raises ProofError if one of them was fetched as often as allowed."""
+    with run.locked():
+        transfer = job.transfer
+        run.aborts.pop(job, None)
+        transfer.verifying = False
+        for chunk in chunks:
+            transfer.damaged_chunks[chunk] = transfer.damaged_chunks.get(chunk, 0) + 1
+            transfer.done.remove(*chunk)
+        run.count_bytes_locked(transfer)
+        run.session_state.dirty = True
+        attempt = max(transfer.damaged_chunks[chunk] for chunk in chunks)
+        reason = f"{format_count(len(chunks), 'chunk')} of it did not have the right checksum"
+        if attempt >= MAX_CHUNK_FETCHES:
+            raise ProofError(f"{transfer.obj.key}: fetched {attempt} times; {reason}", remedy=REMEDY_DAMAGED_CHUNKS)
+        run.scheduler.reassign_missing(transfer)
+        run.events.put(FileRetrying(transfer.index, transfer.obj.key, reason, attempt, 0.0, ProofError.__name__))
+        run.notify_locked()
+
+
 def discard_bytes(run: RunState, transfer: Transfer) -> None:
     """Record that the part file no longer exists and no byte of the object is on disk."""
     with run.lock:
@@ -201,14 +272,17 @@ def _finish(run: RunState, transfer: Transfer, result: VerificationResult, *, ad
     """Record that the object has its final file. adopted: the file existed before this run."""
     index, obj = transfer.index, transfer.obj
     transfer.verifying = False
-    transfer.done = RangeSet([(0, obj.size)])
-    run.count_bytes_locked(transfer)
+    transfer.done = RangeSet(transfer.wanted)
+    size = run.scheduler.sizes[index]
+    run.counters.done_bytes += size - transfer.counted_bytes
+    transfer.counted_bytes = size
     run.scheduler.close(transfer)
-    run.session_state.mark_finished(index, verified=result.outcome is Outcome.VERIFIED)
+    run.session_state.mark_finished(index, result.outcome)
     run.held.discard(index)
     run.recheck.discard(index)
     run.counters.set_state(index, OUTCOMES[result.outcome])
-    run.events.put(FileDone(index, obj.key, obj.size, str(transfer.final), result.outcome, result.reason, adopted))
+    on_disk = obj.size if result.size is None else result.size
+    run.events.put(FileDone(index, obj.key, on_disk, str(transfer.final), result.outcome, result.reason, adopted))
     for doubtful in _made_doubtful_by(run, transfer, result):
         run.recheck.add(doubtful)
         run.requeue_finished_locked(doubtful)

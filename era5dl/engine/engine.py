@@ -173,18 +173,23 @@ class Engine:
                 state=run.state,
                 reason=run.reason,
                 total_files=len(counters.states),
-                done_files=counts[FileState.VERIFIED] + counts[FileState.CHECKED],
+                done_files=counters.finished,
                 verified_files=counts[FileState.VERIFIED],
                 checked_files=counts[FileState.CHECKED],
                 failed_files=counts[FileState.FAILED],
                 held_files=counts[FileState.HELD],
+                checked_part_files=counts[FileState.CHECKED_PART],
                 total_bytes=counters.total_bytes,
                 done_bytes=counters.done_bytes,
                 fetched_bytes=counters.fetched_bytes,
                 speed=counters.speed(now) if running else 0.0,
                 time_left=counters.time_left(now) if running else None,
                 elapsed=now - counters.began,
-                active=tuple(_active_file(t, now) for t in run.scheduler.transfers.values() if _is_active(t)),
+                active=tuple(
+                    _active_file(t, run.scheduler.sizes[t.index], now)
+                    for t in run.scheduler.transfers.values()
+                    if _is_active(t)
+                ),
                 workers=run.workers,
                 auto=run.concurrency is not None,
                 workers_reason=run.concurrency.reason.value if run.concurrency is not None else "",
@@ -258,11 +263,11 @@ def _is_active(transfer: Transfer) -> bool:
     return not transfer.claimed_by and (not transfer.idle or not transfer.prepared)
 
 
-def _active_file(transfer: Transfer, now: float) -> ActiveFile:
+def _active_file(transfer: Transfer, size: int, now: float) -> ActiveFile:
     return ActiveFile(
         index=transfer.index,
         key=transfer.obj.key,
-        size=transfer.obj.size,
+        size=size,
         done=transfer.counted_bytes,
         speed=sum(piece.speed(now) for piece in transfer.active),
         connections=len(transfer.active),

@@ -24,6 +24,7 @@ class Outcome(Enum):
 
     VERIFIED = "verified"  # the MD5 of every byte matches the server's ETag
     CHECKED = "checked"  # size, ranges and file structure are right, but no MD5 could be compared
+    CHECKED_PART = "checked-part"  # a subset of the file: its version, ranges, structure and every checksum are right
     FAILED = "failed"
 
 
@@ -89,14 +90,23 @@ class FileRestarted:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchedWhole:
+    """A subset of the object is wanted, but it cannot be fetched alone, so the whole file is fetched."""
+
+    index: int
+    key: str
+    reason: str  # what the object has
+
+
+@dataclass(frozen=True, slots=True)
 class FileDone:
     """A file has its final name."""
 
     index: int
     key: str
-    size: int
+    size: int  # of the file
     path: str
-    outcome: Outcome  # VERIFIED or CHECKED
+    outcome: Outcome  # not FAILED
     reason: str  # why the file could not be verified; "" if VERIFIED
     adopted: bool  # the file was complete on disk; no byte was fetched in this run
 
@@ -170,12 +180,14 @@ class RunEnded:
     error: str  # why the run ended early; "" if it did not
     remedy: str
     kind: str = ""  # of the error
+    checked_part: int = 0
 
 
 Event = (
     FileStarted
     | FileRetrying
     | FileRestarted
+    | FetchedWhole
     | FileDone
     | FileFailed
     | StateChanged

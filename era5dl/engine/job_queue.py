@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from era5dl.engine.transfer import Piece, Transfer
@@ -44,6 +45,14 @@ class JobQueue:
         else:
             self._count += 1
             heapq.heappush(self._delayed, (due, self._count, job))
+
+    def pop_ready(self, may_begin: Callable[[Job], bool]) -> Job | None:
+        """Remove and return the first ready job that may begin; None if there is none."""
+        for place, job in enumerate(self.ready):
+            if may_begin(job):
+                del self.ready[place]
+                return job
+        return None
 
     def pieces(self, transfer: Transfer) -> list[Piece]:
         """Return the waiting pieces of one object."""

@@ -126,9 +126,9 @@ class Maintenance:
             if run.stopping or run.error or not rounds.pending:
                 return
             if rounds.due is None and run.audited and run.scheduler.finished:
-                counts = run.counters.counts
-                done = counts[FileState.VERIFIED] + counts[FileState.CHECKED]
-                if event := rounds.schedule(now, done, run.counters.total_bytes - run.counters.done_bytes):
+                if event := rounds.schedule(
+                    now, run.counters.finished, run.counters.total_bytes - run.counters.done_bytes
+                ):
                     run.events.put(event)
                 run.update_state_locked()
             elif rounds.due is not None and now >= rounds.due and not run.paused_by_user and run.outage.state is None:
@@ -158,7 +158,9 @@ class Maintenance:
         try:
             checkpoint = run.save_checkpoint()
             self._unsaved_since = None
-            run.session.claims.release_where(checkpoint.checked.__contains__)
+            run.session.claims.release_where(
+                lambda index: index in checkpoint.checked or index in checkpoint.checked_part
+            )
         except DiskError as error:
             run.session_state.dirty = True
             self._checkpoint_failed(error)
@@ -217,5 +219,6 @@ class Maintenance:
                     error=run.error,
                     remedy=run.remedy,
                     kind=run.kind,
+                    checked_part=counts[FileState.CHECKED_PART],
                 )
             )

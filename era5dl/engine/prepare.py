@@ -196,7 +196,13 @@ def resume_part_file(transfer: Transfer, files: ObjectFiles, *, reopened: bool =
     entry, size = files.entry, transfer.obj.size
     transfer.done, transfer.recorded_md5s = RangeSet(), {}
     existing = _size_of(files.part, transfer.obj.key)
-    if entry is None or existing is None or existing > size or (existing < size and transfer.digest is None):
+    if (
+        entry is None
+        or entry.layout
+        or existing is None
+        or existing > size
+        or (existing < size and transfer.digest is None)
+    ):
         return
     for start, stop in entry.done:
         transfer.done.add(max(start, 0), min(stop, existing))

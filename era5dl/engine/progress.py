@@ -23,9 +23,16 @@ class FileState(IntEnum):
     CHECKED = 3
     FAILED = 4
     HELD = 5  # by the user, until it is released
+    CHECKED_PART = 6
 
 
-OUTCOMES = {Outcome.VERIFIED: FileState.VERIFIED, Outcome.CHECKED: FileState.CHECKED}
+OUTCOMES = {
+    Outcome.VERIFIED: FileState.VERIFIED,
+    Outcome.CHECKED: FileState.CHECKED,
+    Outcome.CHECKED_PART: FileState.CHECKED_PART,
+}
+FINISHED = frozenset(OUTCOMES.values())
+"""The states of an object that has its final file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Snapshot:
     state: State
     reason: str
     total_files: int
-    done_files: int  # verified + checked
+    done_files: int  # verified + checked + checked_part
     verified_files: int
     checked_files: int
     failed_files: int
@@ -70,6 +77,7 @@ class Snapshot:
     throttles: int  # throttled requests, in this run
     barren_attempts: int  # attempts without a new byte, in this run
     held_files: int = 0  # by the user
+    checked_part_files: int = 0
     auto: bool = False  # `workers` is found by measuring
     workers_reason: str = ""  # reason for the current value of `workers`, of `concurrency.Reason`; "" if fixed
 
@@ -104,8 +112,13 @@ class Counters:
         self.counts[before] -= len(indices)
         self.counts[after] += len(indices)
 
+    @property
+    def finished(self) -> int:
+        """The number of objects that have their final files."""
+        return sum(self.counts[state] for state in FINISHED)
+
     def resized(self, before: int, after: int) -> None:
-        """Update the total for an object whose size in the bucket differs from the plan."""
+        """Update the total for an object of which another number of bytes is to be fetched than was expected."""
         self.total_bytes += after - before
 
     def sample(self, now: float) -> None:

@@ -14,24 +14,28 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import nlargest
 
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
+from era5dl.catalog import parse_key
 from era5dl.engine.checkpoint import SessionState, entry_bytes
 from era5dl.engine.concurrency import START, AutoConcurrency
 from era5dl.engine.events import ONLY_HELD, EventQueue, Listener, LockThenDeliver, State, StateChanged
 from era5dl.engine.job_queue import Job
 from era5dl.engine.outage import Outage
 from era5dl.engine.prepare import PartSizes
-from era5dl.engine.progress import Counters, FileState
+from era5dl.engine.progress import OUTCOMES, Counters, FileState
 from era5dl.engine.rate_limit import RateLimiter, RecentPeak, Throttle
 from era5dl.engine.retry import AccessDenials, RetryRounds
 from era5dl.engine.scheduler import Scheduler
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import EtagTrust
-from era5dl.errors import ClaimedElsewhere, Era5Error, OutOfThreads
+from era5dl.errors import BadSelection, ClaimedElsewhere, Era5Error, OutOfThreads
 from era5dl.folder.folder_identity import FolderIdentity
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.formatting import format_count
@@ -40,6 +44,7 @@ from era5dl.session import Session
 from era5dl.session.checkpoint import Checkpoint
 from era5dl.session.part_digests import PartDigests
 from era5dl.settings import AUTO, MAX_AUTO_WORKERS, Settings
+from era5dl.subset.estimate import Estimate, Estimator
 
 ROUND_TRIP_GROWTH = 1.05  # per second, at most
 
@@ -86,7 +91,9 @@ class RunState:
         self.recheck = self.doubtful_objects()  # finished by earlier runs, to be verified again
         for index in self.recheck:
             self.session_state.mark_unfinished(index)
-        sizes = [self.object(index).size for index in range(len(session.plan.objects))]
+        self._estimator = Estimator(session.plan.subset)
+        self._written = array("q")  # of each object; empty if whole files are wanted
+        sizes = self._expected_sizes()
         self.counters = self._count(sizes)
         self.concurrency = AutoConcurrency(MAX_AUTO_WORKERS) if settings.workers == AUTO else None
         self.workers = START if settings.workers == AUTO else settings.workers  # desired number of requests
@@ -105,7 +112,7 @@ class RunState:
         self.part_sizes = PartSizes(bucket)
 
         # Files
-        self.part_digests = PartDigests(session.folder / OWN_FOLDER / f"{session.id}.digests.jsonl")
+        self.part_digests = PartDigests.of_session(session.folder, session.id)
         self._folder_identity = FolderIdentity(
             session.folder, session.folder / OWN_FOLDER, lambda: session.exists_on_disk
         )
@@ -129,6 +136,33 @@ class RunState:
     def object(self, index: int) -> ObjectInfo:
         """Return the version of this object that is to be downloaded."""
         return self.session_state.replaced.get(index) or self.session.plan.objects[index]
+
+    def estimate(self, index: int, obj: ObjectInfo) -> Estimate:
+        """Return how many bytes of this version of an object are fetched and written: estimated, if not the whole."""
+        key = None if self.session.paths.subset(index).is_everything else parse_key(obj.key)
+        with suppress(BadSelection):  # nothing is selected; the engine will report it
+            if key is not None:
+                return self._estimator.estimate(key, obj.size)
+        return Estimate(obj.size, obj.size, obj.size)
+
+    def written_bytes(self, index: int) -> int:
+        """Return about how many bytes are written beside the part file; 0 if it becomes the final file itself."""
+        return 0 if not self._written or index in self.session.paths.fetched_whole else self._written[index]
+
+    def needed_bytes(self) -> int:
+        """Return how much disk space the remaining objects need, at most.
+
+        Of a subset, both the fetched bytes and the written file exist for a while. Of objects that are not in progress,
+        the fetched bytes do not exist yet or any more.
+        """
+        with self.lock:
+            remaining = self.counters.total_bytes - self.counters.done_bytes
+            if not self._written:
+                return remaining
+            indices = [*self.scheduler.queue, *self.scheduler.transfers]
+            largest = nlargest(self.scheduler.max_transfers, (self.scheduler.sizes[index] for index in indices))
+        written = [self._written[index] for index in indices]
+        return min(remaining + max(written, default=0), sum(written) + sum(largest))
 
     @property
     def is_over(self) -> bool:
@@ -156,6 +190,11 @@ class RunState:
         self._folder_identity.check()
 
     # Changes that several modules make
+
+    def resize_locked(self, transfer: Transfer, size: int) -> None:
+        """Record how many bytes of an object that is not prepared are to be fetched."""
+        self.counters.resized(self.scheduler.sizes[transfer.index], size)
+        self.scheduler.resize(transfer, size)
 
     def notify_locked(self) -> None:
         """Wake the idle workers after a change, and at the end of the run the maintenance thread."""
@@ -205,7 +244,7 @@ class RunState:
         """Queue a finished object again, because its file is missing or its verification is no longer valid."""
         self.session_state.mark_unfinished(index)
         self.counters.set_state(index, FileState.WAITING)
-        self.counters.done_bytes -= self.object(index).size
+        self.counters.done_bytes -= self.scheduler.sizes[index]
         self.scheduler.add([index])
         self.notify_locked()
 
@@ -270,6 +309,7 @@ class RunState:
                 checkpoint = self.session_state.to_checkpoint(
                     self.scheduler.transfers.values(),
                     done_bytes=self.counters.done_bytes,
+                    total_bytes=0 if self.session.plan.subset.is_everything else self.counters.total_bytes,
                     ended=not self.error and not self.stopping and self.is_over,
                 )
             self.session.save(checkpoint)
@@ -277,13 +317,24 @@ class RunState:
 
     # Initial values
 
+    def _expected_sizes(self) -> list[int]:
+        """Return how many bytes of each object are to be fetched, and set `_written`."""
+        objects = [self.object(index) for index in range(len(self.session.plan.objects))]
+        if self.session.plan.subset.is_everything:
+            return [obj.size for obj in objects]
+        estimates = [self.estimate(index, obj) for index, obj in enumerate(objects)]
+        self._written = array("q", (one.written for one in estimates))
+        on_disk = [entry_bytes(self.session_state.entries.get(index)) for index in range(len(objects))]
+        return [max(one.fetched, count) for one, count in zip(estimates, on_disk, strict=True)]
+
     def _verified_objects(self) -> Iterator[ObjectInfo]:
         return (self.object(index) for span in self.session_state.verified for index in range(*span))
 
     def _count(self, sizes: list[int]) -> Counters:
         counters = Counters(sizes, time.monotonic())
         saved = self.session_state
-        for state, finished in ((FileState.VERIFIED, saved.verified), (FileState.CHECKED, saved.checked)):
+        sets = (saved.verified, saved.checked, saved.checked_part)
+        for state, finished in zip(OUTCOMES.values(), sets, strict=True):
             for start, stop in finished:
                 for index in range(start, stop):
                     counters.set_state(index, state)

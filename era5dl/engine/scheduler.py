@@ -33,20 +33,20 @@ MakeTransfer = Callable[[int], Transfer]
 class Scheduler:
     """Holds the objects that are not started, the transfers in progress, and the jobs that wait for a worker.
 
-    indices: the objects to fetch. sizes: in bytes, of all objects of the plan. max_transfers: maximum of transfers in
-    progress, including those whose jobs are delayed.
+    indices: the objects to fetch. sizes: bytes to fetch, of all objects of the plan. max_transfers: maximum of
+    transfers in progress, including those whose jobs are delayed.
     """
 
     def __init__(self, indices: Iterable[int], sizes: list[int], max_transfers: int) -> None:
         self.queue = deque(indices)  # objects that are not started
         self.transfers: dict[int, Transfer] = {}  # objects in progress, by their index
         self.max_transfers = max_transfers
+        self.sizes = sizes  # bytes to fetch of every object of the plan; of subsets only estimates before `prepared`
         self.unassigned_bytes = sum(sizes[i] for i in self.queue)  # not assigned to any piece
         # Pieces being fetched. A dict, since a set would break ties between pieces by their addresses in memory.
         self.active_pieces: dict[Piece, None] = {}
         self.round_trip = 0.0  # seconds from a request to its response; 0 while unknown
         self.superseded: list[Piece] = []  # active without remaining bytes; the caller ends their connections
-        self._sizes = sizes
         self._waiting = JobQueue()
         self._typical_speed = 0.0  # bytes per second of connections that ended recently; 0 while unknown
 
@@ -62,8 +62,8 @@ class Scheduler:
         self._waiting.wake(now)
         if last is not None and _has_assignable_gap(last):
             return self._cut_piece(last, workers, now)
-        if self._waiting.ready:
-            return self._begin(self._waiting.ready.popleft(), now)
+        if (job := self._waiting.pop_ready(self._may_begin)) is not None:
+            return self._begin(job, now)
         if self.queue and (len(self.transfers) < self.max_transfers or self._own_transfers < self.max_transfers):
             index = self.queue.popleft()
             transfer = self.transfers[index] = make_transfer(index)
@@ -87,6 +87,13 @@ class Scheduler:
     def _own_transfers(self) -> int:
         """Number of transfers in progress, without objects that other sessions are fetching."""
         return sum(not transfer.claimed_by for transfer in self.transfers.values())
+
+    def _may_begin(self, job: Job) -> bool:
+        """Whether this job may begin now. Only one subset is written at a time: that takes memory, and the writer has
+        threads of its own and holds a lock of its library."""
+        if not isinstance(job, VerifyJob) or job.transfer.subset is None:
+            return True
+        return not any(other.verifying and other.subset is not None for other in self.transfers.values())
 
     def _begin(self, job: Job, now: float) -> Job:
         if isinstance(job, Piece):
@@ -130,14 +137,20 @@ class Scheduler:
 
     def prepared(self, transfer: Transfer) -> None:
         """Record that the transfer is prepared: its wanted and written ranges are known."""
+        self.resize(transfer, transfer.wanted_bytes)
         transfer.prepared = True
         if transfer.withdrawn:
             return
         transfer.reset_gaps()
-        self.unassigned_bytes += _gap_bytes(transfer) - self._sizes[transfer.index]
-        self._sizes[transfer.index] = transfer.obj.size
+        self.unassigned_bytes += _gap_bytes(transfer) - self.sizes[transfer.index]
         if transfer.complete:
             self._waiting.put(VerifyJob(transfer))
+
+    def resize(self, transfer: Transfer, size: int) -> None:
+        """Record how many bytes of an object that is not prepared are to be fetched."""
+        if not transfer.withdrawn:
+            self.unassigned_bytes += size - self.sizes[transfer.index]
+        self.sizes[transfer.index] = size
 
     def requeue(self, job: Job, not_before: float, now: float) -> None:
         """Queue this job again, to be done at `not_before` at the earliest."""
@@ -254,15 +267,13 @@ class Scheduler:
         """Drop the pieces of this object and prepare it again, at `not_before` at the earliest."""
         self._drop(transfer)
         transfer.prepared = transfer.withdrawn = False
-        self.unassigned_bytes += transfer.obj.size
-        self._sizes[transfer.index] = transfer.obj.size
+        self.unassigned_bytes += self.sizes[transfer.index]
         self._waiting.put(PrepareJob(transfer), not_before)
 
     def close(self, transfer: Transfer) -> None:
         """Remove this object, which is finished or has failed."""
         self._drop(transfer)
         self.transfers.pop(transfer.index, None)
-        self._sizes[transfer.index] = transfer.obj.size
 
     def add(self, indices: Sequence[int], *, first: bool = False) -> int:
         """Queue more objects, after all others or before them. Return their size in bytes."""
@@ -270,7 +281,7 @@ class Scheduler:
             self.queue.extendleft(reversed(indices))
         else:
             self.queue.extend(indices)
-        added = sum(map(self._sizes.__getitem__, indices))
+        added = sum(map(self.sizes.__getitem__, indices))
         self.unassigned_bytes += added
         return added
 
@@ -279,7 +290,7 @@ class Scheduler:
         if not indices:
             return 0
         self.queue = deque(filterfalse(indices.__contains__, self.queue))
-        removed = sum(map(self._sizes.__getitem__, indices))
+        removed = sum(map(self.sizes.__getitem__, indices))
         self.unassigned_bytes -= removed
         return removed
 
@@ -298,7 +309,7 @@ class Scheduler:
 
     def _drop(self, transfer: Transfer) -> None:
         if not transfer.withdrawn:
-            self.unassigned_bytes -= _gap_bytes(transfer) if transfer.prepared else self._sizes[transfer.index]
+            self.unassigned_bytes -= _gap_bytes(transfer) if transfer.prepared else self.sizes[transfer.index]
         transfer.gaps, transfer.exclusive_piece = [], None
         self._waiting.remove(transfer)
 

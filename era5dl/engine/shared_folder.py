@@ -18,6 +18,7 @@ from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Transfer
 
 RECHECK_EVERY = (2.0, 4.0)  # seconds; drawn from this range, so that sessions do not all check at the same time
+_ONLY_CHECKED = (FileState.CHECKED, FileState.CHECKED_PART)
 
 
 def claim_object(run: RunState, job: PrepareJob) -> bool:
@@ -48,7 +49,7 @@ def release_if_done(run: RunState, transfer: Transfer) -> None:
 def may_release(run: RunState, index: int) -> bool:
     """Whether the claim on this object can be released. Other sessions accept a file that is only checked because this
     session's resume file lists it, so the claim on such a file is kept until the resume file has been written."""
-    return index not in run.scheduler.transfers and run.counters.states[index] != FileState.CHECKED
+    return index not in run.scheduler.transfers and run.counters.states[index] not in _ONLY_CHECKED
 
 
 def _refresh_directory(folder: os.PathLike[str]) -> None:

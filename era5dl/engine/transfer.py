@@ -17,6 +17,7 @@ from era5dl.engine.retry import Decision
 from era5dl.folder.part_file import PartFile
 from era5dl.proof.object_digest import ObjectDigest
 from era5dl.ranges import Range, RangeSet
+from era5dl.subset.ranges import FileSubset
 
 SPEED_WINDOW = 15.0  # seconds over which the speed of a connection is measured
 SAMPLE_EVERY = 1.0  # seconds between samples for the speed
@@ -85,6 +86,11 @@ class Transfer:
     exclusive_piece: Piece | None = None  # with `ranges_ignored`: the only piece that may be fetched
     counted_bytes: int = 0  # bytes of this object that `Counters.done_bytes` includes
 
+    # Only a subset of the object is wanted
+    subset: FileSubset | None = None  # its chunks; None if the whole object is fetched
+    index_bytes: dict[int, dict[int, bytes]] = field(default_factory=dict)  # received before the index was complete
+    damaged_chunks: dict[Range, int] = field(default_factory=dict)  # how often each was found damaged
+
     # Files
     final: Path | None = None  # path of the finished file
     part: PartFile | None = None
@@ -122,6 +128,11 @@ class Transfer:
     def complete(self) -> bool:
         """Whether all wanted bytes are in the part file."""
         return self.prepared and all(self.done.covers(start, stop) for start, stop in self.wanted)
+
+    @property
+    def wanted_bytes(self) -> int:
+        """The number of bytes of the object that are to be fetched, including those that are written."""
+        return sum(stop - start for start, stop in self.wanted)
 
     @property
     def idle(self) -> bool:

@@ -17,16 +17,21 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.engine.events import Outcome
 from era5dl.engine.prepare import PartSizes, choose_digest
+from era5dl.engine.subset_file import PART_REASON, has_provenance, md5_of, recorded_md5
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import ETAG_MISMATCH, EtagTrust, verify_final_file
-from era5dl.errors import DiskError, Stopped, UnsafeKey
+from era5dl.errors import DiskError, Stopped, UnsafeKey, UsageError
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_disk_errors
 from era5dl.planner.concurrent_requests import run_concurrently
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
+from era5dl.session.part_digests import PartDigests
 
 WRONG_BYTES = "its bytes differ from those in the bucket"
+CHANGED = "it has changed since it was written"
+OTHER_CONTENT = "it is not the selected part of this version of the object"
+NO_RECORD = f"{PART_REASON}, and no MD5 of the file was recorded"
 
 
 class FileCondition(Enum):
@@ -34,6 +39,7 @@ class FileCondition(Enum):
 
     VERIFIED = "verified"
     CHECKED = "checked"
+    CHECKED_PART = "checked-part"  # a subset of the object, and as it was written
     WRONG = "wrong"  # exists, but does not have the server's bytes
     ABSENT = "absent"
     UNKNOWN = "unknown"  # could not be read; the reason says why
@@ -63,7 +69,13 @@ def verify(
     Raises Stopped if cancelled, and a BucketError if the request for a part size fails.
     """
     checkpoint = session.checkpoint
-    verifier = _FileVerifier(session, PartSizes(bucket), EtagTrust(opaque=opaque_etags), cancelled)
+    verifier = _FileVerifier(
+        session,
+        PartSizes(bucket),
+        EtagTrust(opaque=opaque_etags),
+        cancelled,
+        PartDigests.of_session(session.folder, session.id),
+    )
     objects = [checkpoint.replaced.get(i, obj) for i, obj in enumerate(session.plan.objects)]
 
     def verify_one(index: int) -> FileReport:
@@ -92,6 +104,7 @@ class _FileVerifier:
     part_sizes: PartSizes
     trust: EtagTrust
     stopped: Callable[[], bool]
+    digests: PartDigests
 
     def __call__(self, index: int, obj: ObjectInfo) -> FileReport:
         try:
@@ -100,6 +113,8 @@ class _FileVerifier:
                 size = _size_of(path)
             if size is None:
                 return FileReport(index, obj.key, FileCondition.ABSENT, "the file does not exist")
+            if not self.session.paths.subset(index).is_everything:
+                return self._examine_subset(index, obj, path)
             if size != obj.size:
                 reason = f"it has {size} bytes, but the object has {obj.size}"
                 return FileReport(index, obj.key, FileCondition.WRONG, reason)
@@ -107,7 +122,7 @@ class _FileVerifier:
             choose_digest(transfer, self.part_sizes, verify=True)
             query = partial(self.part_sizes.query, obj, Abort())
             result = verify_final_file(transfer, path, self.trust, query, self.stopped)
-        except (UnsafeKey, DiskError) as error:  # other files may be readable
+        except (UnsafeKey, DiskError, UsageError) as error:  # other files may be readable
             reason = f"{error}. {error.remedy}" if error.remedy else str(error)
             return FileReport(index, obj.key, FileCondition.UNKNOWN, reason)
         if result is None:
@@ -116,6 +131,19 @@ class _FileVerifier:
             self.trust.record_match(obj.etag)
             return FileReport(index, obj.key, FileCondition.VERIFIED)
         return FileReport(index, obj.key, FileCondition.CHECKED, result.reason)
+
+    def _examine_subset(self, index: int, obj: ObjectInfo, path: ConfinedPath) -> FileReport:
+        """Compare a subset with the MD5 of the file that was written; without one, only read what it says about itself.
+
+        The bucket has nothing to compare it with.
+        """
+        with translate_disk_errors(path), path.open_for_reading() as file:
+            md5 = recorded_md5(self.digests, self.session.paths.relative(index), obj)
+            if md5 and md5_of(file, self.stopped) != md5:
+                return FileReport(index, obj.key, FileCondition.WRONG, CHANGED)
+            if not md5 and not has_provenance(file, obj, self.session.paths.subset(index)):
+                return FileReport(index, obj.key, FileCondition.WRONG, OTHER_CONTENT)
+        return FileReport(index, obj.key, FileCondition.CHECKED_PART, PART_REASON if md5 else NO_RECORD)
 
     def final_report(self, report: FileReport, obj: ObjectInfo) -> FileReport:
         """Return the report of a file that does not match its ETag, now that all others have been verified."""
@@ -139,17 +167,31 @@ def _save(session: Session, reports: list[FileReport], objects: list[ObjectInfo]
     can distinguish it from a file that was never downloaded.
     """
     before = session.checkpoint
-    verified, checked = RangeSet(), RangeSet()
+    verified, checked, checked_part = RangeSet(), RangeSet(), RangeSet()
+    sets = (
+        (FileCondition.VERIFIED, verified, before.verified),
+        (FileCondition.CHECKED, checked, before.checked),
+        (FileCondition.CHECKED_PART, checked_part, before.checked_part),
+    )
     for report in reports:
         gone = report.condition is FileCondition.ABSENT
-        if report.condition is FileCondition.VERIFIED or (gone and report.index in before.verified):
-            verified.add(report.index, report.index + 1)
-        elif report.condition is FileCondition.CHECKED or (gone and report.index in before.checked):
-            checked.add(report.index, report.index + 1)
-    right = {report.index for report in reports if report.condition in (FileCondition.VERIFIED, FileCondition.CHECKED)}
+        for condition, members, earlier in sets:
+            if report.condition is condition or (gone and report.index in earlier):
+                members.add(report.index, report.index + 1)
+                break
+    good = {condition for condition, _, _ in sets}
+    right = {report.index for report in reports if report.condition in good}
     unfinished = tuple(u for u in before.unfinished if u.index not in right)
     done = sum(objects[i].size for i in right) + sum(b - a for u in unfinished for a, b in u.done)
     ended = len(right) == len(objects)
     session.save(
-        replace(before, verified=verified, checked=checked, unfinished=unfinished, done_bytes=done, ended=ended)
+        replace(
+            before,
+            verified=verified,
+            checked=checked,
+            checked_part=checked_part,
+            unfinished=unfinished,
+            done_bytes=done,
+            ended=ended,
+        )
     )

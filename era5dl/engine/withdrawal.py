@@ -20,7 +20,6 @@ from era5dl.engine.retry import Decision
 from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Transfer
 from era5dl.errors import Denied, Era5Error, ObjectChanged, Reaction
-from era5dl.ranges import RangeSet
 from era5dl.session.checkpoint import FailedObject
 
 FAILED = Decision(Reaction.FAIL_OBJECT, 0.0, 0)
@@ -106,7 +105,8 @@ def settle_locked(run: RunState, transfer: Transfer) -> None:
 def _carry_out_decision(run: RunState, transfer: Transfer, decision: Decision) -> None:
     if transfer.prepared:
         entry = entry_of(transfer)
-        transfer.done = RangeSet(entry.done)
+        if transfer.part is not None:
+            transfer.done = transfer.part.synced(transfer.done)
         run.count_bytes_locked(transfer)
         if entry.done:
             run.session_state.entries[transfer.index] = entry  # this or a later run resumes from these bytes
@@ -158,7 +158,7 @@ def _hand_back(run: RunState, transfer: Transfer) -> None:
     run.scheduler.close(transfer)
     run.session_state.dirty = True
     if index in run.held:
-        run.counters.held_bytes += transfer.obj.size - saved
+        run.counters.held_bytes += run.scheduler.sizes[index] - saved
     else:
         run.scheduler.add([index], first=True)
         run.counters.set_state(index, FileState.WAITING)

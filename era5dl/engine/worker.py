@@ -29,12 +29,14 @@ from era5dl.engine.job_queue import Job, PrepareJob, VerifyJob
 from era5dl.engine.prepare import ObjectFiles, VerificationPolicy, prepare_transfer
 from era5dl.engine.run_state import RunState
 from era5dl.engine.shared_folder import claim_object, release_if_done
+from era5dl.engine.subset_file import prepare_subset, write_subset_file
 from era5dl.engine.transfer import Piece, Transfer
 from era5dl.engine.verification import verify_part_file
 from era5dl.engine.withdrawal import settle_locked
 from era5dl.errors import Contradiction, DiskError, Era5Error, Interrupted, ObjectChanged, ProofError, WillNotFit
 from era5dl.folder.free_space import free_bytes
 from era5dl.formatting import format_size
+from era5dl.hdf5 import UnsupportedLayout
 from era5dl.redaction import redact_secrets
 
 log = logging.getLogger("era5dl")
@@ -108,8 +110,17 @@ def _prepare(run: RunState, job: PrepareJob, abort: Abort) -> None:
         part_md5s=lambda: run.part_digests.find(transfer.obj),
         is_recorded=lambda: run.session.finished_by_others(index, transfer.obj),
     )
-    policy = VerificationPolicy(run.settings.verify, run.etag_trust, run.part_sizes)
-    result = prepare_transfer(transfer, files, policy, abort, lambda: _is_aborted(run, transfer, abort))
+    subset = run.session.paths.subset(index)
+    if subset.is_everything:
+        policy = VerificationPolicy(run.settings.verify, run.etag_trust, run.part_sizes)
+        result = prepare_transfer(transfer, files, policy, abort, lambda: _is_aborted(run, transfer, abort))
+    else:
+        try:
+            result = prepare_subset(run, transfer, files, subset, abort)
+        except UnsupportedLayout as reason:
+            log.warning("%s has %s: the whole file is fetched", transfer.obj.key, reason)
+            dispatch.fetch_whole(run, job, str(reason))
+            return
     if result is None and index in run.recheck and transfer.part is not None:
         transfer.part.keep_mismatch(final)  # an earlier run gave the file this name, but its bytes are wrong
     if result is None:
@@ -158,15 +169,17 @@ def _contradiction(reason: str) -> Contradiction:
 
 def _refuse_too_large(run: RunState, transfer: Transfer, current: ObjectInfo) -> None:
     """Raise WillNotFit, which concerns only this object, if its new version is larger than the free space."""
-    if current.size <= transfer.obj.size:
-        return
+    needed = run.estimate(transfer.index, current).fetched
     with run.lock:
-        others = run.counters.total_bytes - run.counters.done_bytes - (transfer.obj.size - transfer.counted_bytes)
+        before = run.scheduler.sizes[transfer.index]
+        others = run.counters.total_bytes - run.counters.done_bytes - (before - transfer.counted_bytes)
+    if needed <= before:
+        return
     free = free_bytes(run.session.folder) - run.settings.disk_reserve
     room = free - others if others <= free else free  # if the others do not fit anyway, they are not considered
-    if current.size > room + transfer.counted_bytes:
+    if needed > room + transfer.counted_bytes:
         raise WillNotFit(
-            f"{transfer.obj.key} has grown from {format_size(transfer.obj.size)} to {format_size(current.size)}, "
+            f"{transfer.obj.key} has grown from {format_size(before)} to {format_size(needed)}, "
             f"but there is space for only {format_size(max(room, 0))} of it"
         )
 
@@ -201,9 +214,21 @@ def _fetch(run: RunState, piece: Piece, abort: Abort) -> None:
         part.release()
 
 
+def _write_subset(run: RunState, job: VerifyJob, abort: Abort) -> None:
+    run.check_folder()
+    result = write_subset_file(run, job.transfer, lambda: _is_aborted(run, job.transfer, abort))
+    if isinstance(result, list):
+        dispatch.record_damaged_chunks(run, job, result)
+    else:
+        dispatch.record_finished(run, job, result)
+
+
 def _verify(run: RunState, job: VerifyJob, abort: Abort) -> None:
     transfer = job.transfer
     assert transfer.part is not None
+    if transfer.subset is not None:
+        _write_subset(run, job, abort)
+        return
     if run.settings.read_back or transfer.part.changed_by_others:
         hash_from_disk(transfer)
     result = verify_part_file(

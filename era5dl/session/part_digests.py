@@ -3,6 +3,9 @@
 ID.digests.jsonl has one line per object: [key, etag, MD5s of all parts in order, as one hex text]. Lines are only
 appended, and a line truncated by a crash is skipped. The content need not be trusted: the caller has to check that the
 MD5s together give the server's ETag.
+
+Files with a subset of an object have lines, too: with their own path in place of the key, and the MD5 of the file that
+was written.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import BinaryIO
 from era5dl.bucket.interface import MAX_OBJECTS, ObjectInfo
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_folder_errors
+from era5dl.folder.paths import OWN_FOLDER
 from era5dl.proof.etag import MAX_PARTS
 from era5dl.validation import Malformed, open_regular_file
 
@@ -40,6 +44,11 @@ class PartDigests:
         self._path = path
         self._lock = threading.Lock()
         self._offsets: dict[bytes, int] | None = None  # start of the newest line of each object; None before reading
+
+    @classmethod
+    def of_session(cls, folder: Path, session_id: str) -> PartDigests:
+        """Return those of a session in this download folder."""
+        return cls(folder / OWN_FOLDER / f"{session_id}.digests.jsonl")
 
     def record(self, obj: ObjectInfo, md5s: Sequence[str]) -> None:
         """Append the MD5s (hex) of all parts of an object that has just been verified. Raises a DiskError."""

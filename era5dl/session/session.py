@@ -72,10 +72,6 @@ class Session:
         """
         if len(plan.objects) + len(plan.missing) > MAX_OBJECTS:
             raise UsageError(f"more than {MAX_OBJECTS:,} files are too many for one session", remedy="Divide them.")
-        if not plan.subset.is_everything:
-            raise UsageError(
-                "Subsets of files cannot be downloaded yet.", remedy="Select whole files, without hours or an area."
-            )
         home = Path(folder).absolute() / OWN_FOLDER
         with translate_folder_errors(home):
             check_encoding(str(home))

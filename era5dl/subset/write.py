@@ -43,6 +43,7 @@ _OF_THE_WHOLE_FILE = ("minimum_value", "maximum_value", "grid_specification")
 """Attributes that are not true of a subset; they get the prefix."""
 _PREFIX = "source_file_"
 _MAX_TEXT = 16 << 10  # characters
+_IDENTITY = ("era5dl_source", "era5dl_source_etag", "era5dl_source_size", "era5dl_subset")  # attributes of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,18 @@ def write_content(raw: FileIO, part: FileSubset, read: Read, provenance: Provena
     finally:
         output.raise_error()
     writer.read_back(raw)
+
+
+def is_subset_of(file: FileIO, key: str, etag: str, size: int, subset: Subset) -> bool:
+    """Whether a file says that it is this subset of this version of an object, and has a data variable."""
+    try:
+        with netcdf.reopen_netcdf(file) as content:
+            found = {name: content.attrs.get(name) for name in _IDENTITY}
+            expected = (key.encode(), etag.encode(), size, json.dumps(subset.to_json()).encode())  # all points
+            has_data = any(isinstance(one, h5py.Dataset) and one.ndim > 1 for one in content.values())
+            return has_data and all(one == found[name] for name, one in zip(_IDENTITY, expected, strict=True))
+    except (OSError, RuntimeError, KeyError, ValueError):
+        return False
 
 
 class _Writer:

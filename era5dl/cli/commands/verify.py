@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
     from era5dl.session import Checkpoint
 
-GOOD = (FileCondition.VERIFIED, FileCondition.CHECKED)
+GOOD = (FileCondition.VERIFIED, FileCondition.CHECKED, FileCondition.CHECKED_PART)
 NO_ETAG_MATCHES = (
     "No file matches the server's ETag. If this server's ETags are not MD5s, use --opaque-etags: "
     "the files are then checked, not verified."
@@ -73,7 +73,7 @@ def verify(arguments: argparse.Namespace, output: Output, interrupts: Interrupts
 def _needs_repair(report: FileReport, before: Checkpoint) -> bool:
     """Return whether the file is wrong, or was complete and is gone. Files never downloaded are left to `resume`."""
     if report.condition is FileCondition.ABSENT:
-        return report.index in before.verified or report.index in before.checked
+        return report.index in before.finished
     return report.condition is FileCondition.WRONG
 
 

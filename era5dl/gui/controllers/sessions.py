@@ -66,7 +66,8 @@ class SessionsController(Controller):
                 self._page.show_verifying(message.done, message.total)
             case messages.VerifyFinished():
                 count = Counter(one.condition for one in message.examined)
-                verified, checked = count[FileCondition.VERIFIED], count[FileCondition.CHECKED]
+                verified = count[FileCondition.VERIFIED]
+                checked = count[FileCondition.CHECKED] + count[FileCondition.CHECKED_PART]
                 self._page.show_verified(verified, checked, count.total() - verified - checked)
                 self._service.sessions.request_list()
             case messages.VerifyFailed():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRestarted, FileRetrying, FileStarted
-from era5dl.engine.progress import ActiveFile, FileState, Snapshot
+from era5dl.engine.progress import FINISHED, ActiveFile, FileState, Snapshot
 from era5dl.engine.reporting import CHECKED_EARLIER, CheckedGroup, group_by_reason
 from era5dl.gui.models.sort_filter import MaskedIndices, QueueSorter, SortKey
 
@@ -36,7 +36,7 @@ _STATES = {
     FileFilter.ACTIVE: (FileState.ACTIVE,),
     FileFilter.WAITING: (FileState.WAITING,),
     FileFilter.HELD: (FileState.HELD,),
-    FileFilter.DONE: (FileState.VERIFIED, FileState.CHECKED),
+    FileFilter.DONE: tuple(sorted(FINISHED)),
     FileFilter.FAILED: (FileState.FAILED,),
 }
 _FAILED_MASK = bytes(state == FileState.FAILED for state in range(256))
@@ -199,7 +199,7 @@ class QueueModel:
         """Return the row of an index."""
         obj, state, active = self.objects[index], FileState(self.states[index]), self._active.get(index)
         size = self._new_sizes.get(index, obj.size)
-        finished = state in (FileState.VERIFIED, FileState.CHECKED)
+        finished = state in FINISHED
         done = size if finished else self._partial_bytes.get(index, 0)
         error = self.errors_by_file.get(index)
         return FileRow(

@@ -13,10 +13,10 @@ from enum import Enum
 from itertools import accumulate, chain, compress
 
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.engine.progress import FileState
+from era5dl.engine.progress import FINISHED, FileState
 
 _BLOCK = 1024  # bytes of a mask that are counted together; their indices are listed when one of the rows is needed
-_DONE = (FileState.VERIFIED, FileState.CHECKED)
+_DONE = tuple(sorted(FINISHED))
 _BY_ACTIVITY = ((FileState.ACTIVE,), (FileState.FAILED,), (FileState.WAITING,), (FileState.HELD,), _DONE)
 
 

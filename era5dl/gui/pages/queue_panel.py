@@ -27,6 +27,7 @@ _STATUS_STYLES = {
     FileState.ACTIVE: StatusStyle.ACTIVE,
     FileState.VERIFIED: StatusStyle.DONE,
     FileState.CHECKED: StatusStyle.DONE,
+    FileState.CHECKED_PART: StatusStyle.DONE,
     FileState.FAILED: StatusStyle.FAILED,
     FileState.HELD: StatusStyle.PAUSED,
 }

@@ -7,6 +7,7 @@ from enum import IntEnum
 from era5dl.engine.events import (
     PROBLEM_STATES,
     Event,
+    FetchedWhole,
     FewerWorkers,
     FileDone,
     FileFailed,
@@ -41,6 +42,13 @@ def describe(event: Event) -> tuple[LogLevel, str]:
             return LogLevel.DETAIL, _file_started(event)
         case FileDone():
             return LogLevel.DETAIL, _file_done(event)
+        case FetchedWhole():
+            text = _(
+                "{file}: the whole file is downloaded, because parts of it cannot be read alone ({reason})",
+                file=_name(event.key),
+                reason=event.reason,
+            )
+            return LogLevel.WARNING, text
         case FileRetrying():
             return LogLevel.WARNING, _file_retrying(event)
         case FileRestarted():
@@ -85,6 +93,8 @@ def _file_done(event: FileDone) -> str:
         return _("{file}: already complete on disk", file=name)
     if event.outcome is Outcome.VERIFIED:
         return _("{file}: complete and verified, {size}", file=name, size=format_size(event.size))
+    if event.outcome is Outcome.CHECKED_PART:
+        return _("{file}: part of the file written and checked, {size}", file=name, size=format_size(event.size))
     reason = status_text.not_verified_reason(event.reason)
     return _("{file}: complete, {size}; {reason}", file=name, size=format_size(event.size), reason=reason)
 
@@ -137,7 +147,7 @@ def _run_ended(event: RunEnded) -> tuple[LogLevel, str]:
         known = error_text.explain_reason(event.kind, event.error, event.remedy)
         text = _("The download stopped with an error: {error} {remedy}", error=known.sentence, remedy=known.hint)
         return LogLevel.ERROR, text.rstrip()
-    complete = event.verified + event.checked
+    complete = event.verified + event.checked + event.checked_part
     parts = [ngettext("{n:,} file complete", "{n:,} files complete", complete)]
     if event.failed:
         parts.append(_("{n:,} failed", n=event.failed))

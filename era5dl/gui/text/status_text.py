@@ -67,6 +67,13 @@ _OUTCOMES = {
         N_("Checked"),
         N_("Size, byte ranges and file structure are correct. The server provides no MD5 for a full verification."),
     ),
+    Outcome.CHECKED_PART: Term(
+        N_("Checked (part)"),
+        N_(
+            "Only the selected part was downloaded. Version, structure and the checksum of every block of data are "
+            "correct."
+        ),
+    ),
     Outcome.FAILED: Term(N_("Failed"), N_("This file was not downloaded. See the reason, then retry it.")),
 }
 
@@ -75,6 +82,7 @@ _FILE_STATES = {
     FileState.ACTIVE: Term(N_("Downloading"), N_("Receiving data.")),
     FileState.VERIFIED: _OUTCOMES[Outcome.VERIFIED],
     FileState.CHECKED: _OUTCOMES[Outcome.CHECKED],
+    FileState.CHECKED_PART: _OUTCOMES[Outcome.CHECKED_PART],
     FileState.FAILED: _OUTCOMES[Outcome.FAILED],
     FileState.HELD: Term(N_("Held"), N_("Paused until you release it. The data received so far are kept.")),
 }

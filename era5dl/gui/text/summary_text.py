@@ -73,8 +73,18 @@ def not_verified_group(reason: str, keys: Sequence[str], number: int) -> str:
 
 def _complete_files(ended: RunEnded) -> str:
     """Return how many files are complete, and how far they have been verified."""
-    proven = ngettext("{n:,} file downloaded and verified.", "{n:,} files downloaded and verified.", ended.verified)
-    if not ended.checked:
-        return proven
-    checked = ngettext("{n:,} file downloaded and checked.", "{n:,} files downloaded and checked.", ended.checked)
-    return f"{proven} {checked}" if ended.verified else checked
+    sentences = []
+    if ended.verified or not (ended.checked or ended.checked_part):
+        proven = ngettext("{n:,} file downloaded and verified.", "{n:,} files downloaded and verified.", ended.verified)
+        sentences.append(proven)
+    if ended.checked:
+        checked = ngettext("{n:,} file downloaded and checked.", "{n:,} files downloaded and checked.", ended.checked)
+        sentences.append(checked)
+    if ended.checked_part:
+        part = ngettext(
+            "{n:,} part of a file downloaded and checked.",
+            "{n:,} parts of files downloaded and checked.",
+            ended.checked_part,
+        )
+        sentences.append(part)
+    return " ".join(sentences)
