@@ -173,6 +173,13 @@ def test_a_link_that_changes_is_followed_within_20_s(before: Link, after: Link) 
     assert course.speed(60.0, 100.0) >= 0.9 * max(settled(after, number, 20.0, 60.0) for number in FIXED)
 
 
+@pytest.mark.parametrize("rate", [1 * MB, 5 * MB])
+def test_where_the_line_becomes_slower_nobody_is_advised_to_use_more_connections(rate: float) -> None:
+    course = run(LOSSY, 48.0, changes=[(40.0, replace(LONG, rate=rate))])
+    assert next(number for now, number in course.numbers if now >= 40.0) == 64
+    assert course.control.reason is not Reason.CEILING
+
+
 def test_on_a_link_whose_throughput_varies_the_number_does_not_stay_at_the_highest() -> None:
     """Each change of throughput looks like a changed link; between them there must be time for comparisons."""
     control, dice, received, numbers = AutoConcurrency(), random.Random(1), 0.0, []

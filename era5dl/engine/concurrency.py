@@ -198,7 +198,7 @@ class AutoConcurrency:
         proportional: the last step upwards brought nearly all that it could."""
         upwards, pause = False, LONGEST_PAUSE if proportional else self._first_pause
         while True:
-            self._found = self._reason_for(number)
+            self._found = self._reason_for(number, proportional=proportional)
             recent = yield _Measurement(number, lasting=pause, expected=expected)
             expected = min(expected, max(recent, SAME_SPEED * expected))  # follows a link that slowly becomes slower
             other = min(self._most, max(number + 1, round(number * NEIGHBOUR)))
@@ -232,8 +232,8 @@ class AutoConcurrency:
         measurement = _seconds(MEASURE, MEASURE_TRIPS, self._last) + _seconds(SETTLE, SETTLE_TRIPS, self._last)
         return self._last.remaining / (measurement * max(throughput, 1.0))
 
-    def _reason_for(self, number: int) -> Reason:
-        if number >= self.ceiling:
+    def _reason_for(self, number: int, *, proportional: bool) -> Reason:
+        if number >= self.ceiling and proportional:
             return Reason.CEILING
         is_below_refused = self._most < self.ceiling and self._most - number <= _tolerance(number)
         return Reason.REFUSED if is_below_refused else Reason.NO_GAIN
