@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from io import FileIO
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
@@ -225,8 +226,26 @@ class _Writer:
             is_complete = is_filled[runs, hours].all() and len(numbers) == numbers[-1] + 1 - numbers[0]
         if not is_complete:
             raise RuntimeError("selected elements are in none of the chunks")
-        dataset[places] = fields
+        self._write_fields(dataset, places, fields)
         self._checksums.append((places, zlib.crc32(np.ascontiguousarray(fields).data)))
+
+    def _write_fields(self, dataset: h5py.Dataset, places: slice, fields: NDArray[Any]) -> None:
+        """Write times of all selected cells. Complete chunks are compressed by all threads; HDF5 would use one core."""
+        edge = dataset.chunks[0]
+        first, last = -(-places.start // edge) * edge, places.stop // edge * edge
+        if first >= last:
+            dataset[places] = fields
+            return
+        for start, stop in ((places.start, first), (last, places.stop)):
+            if start < stop:  # HDF5 keeps such a chunk until the next block completes it
+                dataset[start:stop] = fields[start - places.start : stop - places.start]
+        inner = (range(0, length, size) for length, size in zip(dataset.shape[1:], dataset.chunks[1:], strict=True))
+        origins = list(product(range(first, last, edge), *inner))
+        compress = partial(_compressed, fields, places.start, dataset.chunks)
+        for at in range(0, len(origins), 4 * self._workers):
+            batch = origins[at : at + 4 * self._workers]
+            for origin, data in zip(batch, self._pool.map(compress, batch), strict=True):
+                dataset.id.write_direct_chunk(origin, data)
 
     def _cropped(self, chunk: Chunk) -> tuple[list[Indices], NDArray[Any]]:
         """Return the selected elements of a chunk, and for each dimension of the output their positions."""
@@ -282,6 +301,22 @@ def _as_text(subset: Subset) -> str:
     form = subset.to_json()
     text = json.dumps(form)
     return text if len(text) <= _MAX_TEXT else json.dumps({**form, "points": len(subset.points)})
+
+
+def _compressed(fields: NDArray[Any], start: int, edges: tuple[int, ...], origin: tuple[int, ...]) -> bytes:
+    """Return the output chunk at `origin` of fields whose first time is `start`: shuffled and deflated as by HDF5."""
+    times, *inner = origin
+    chunk = fields[tuple(slice(at, at + edge) for at, edge in zip((times - start, *inner), edges, strict=True))]
+    if chunk.shape != edges:  # the last one of a dimension; HDF5 does not read what is beyond
+        padded = np.zeros(edges, chunk.dtype)
+        padded[tuple(map(slice, chunk.shape))] = chunk
+        chunk = padded
+    size = chunk.dtype.itemsize
+    elements = np.ascontiguousarray(chunk).reshape(-1).view(np.uint8).reshape(-1, size)
+    shuffled = np.empty((size, len(elements)), np.uint8)
+    for number in range(size):
+        shuffled[number] = elements[:, number]
+    return zlib.compress(shuffled.data, netcdf.COMPRESSION["compression_opts"])
 
 
 def _within(indices: Sequence[int], start: int, edge: int) -> tuple[Indices, Indices]:
