@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.cli.commands.demo import _compare
+from era5dl.cli.commands.demo import _compare, _compare_subsets
 from era5dl.cli.main import main
 from era5dl.cli.output import Output
 from era5dl.demo import DemoServer, create_dataset, dataset, selection
@@ -33,17 +33,18 @@ def test_the_demo_downloads_and_compares_its_files(tmp_path: Path, capsys: pytes
     said = capsys.readouterr()
     assert said.out.count("identical") == 2
     assert "Land-sea mask" in said.out
+    assert said.out.count("same values") == 1
     assert "2 files" in said.err
     assert str(out) in said.err
     assert "delete this folder" in said.err
-    assert {path.name for path in out.iterdir()} == {"server", "era5"}  # no other files
+    assert {path.name for path in out.iterdir()} == {"server", "era5", "subset"}  # no other files
 
     assert main(["demo", "--out", str(out), "--json"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     files = [record for record in records if record["event"] == "demo-file"]
     assert [record["identical"] for record in files] == [True, True]
-    (summary,) = (record for record in records if record["event"] == "summary")
-    assert summary["fetched_bytes"] == 0
+    assert [record["identical"] for record in records if record["event"] == "demo-subset"] == [True]
+    assert [record["fetched_bytes"] for record in records if record["event"] == "summary"] == [0, 0]
     assert len(list_sessions(out / "era5")) == 1
     assert not (tmp_path / "era5dl-demo").exists()
 
@@ -67,6 +68,20 @@ def test_a_file_that_differs_from_the_original_is_reported(tmp_path: Path, capsy
     (source,) = (tmp_path / "server").glob("*/nsf-ncar-era5")
     assert _compare(source, tmp_path / "era5", Output()) == 1
     assert "DIFFERENT" in capsys.readouterr().out
+
+
+def test_a_subset_with_another_value_than_the_original_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import h5py
+
+    assert main(["demo", "--out", str(tmp_path), "--quiet"]) == 0
+    (copy,) = (tmp_path / "subset").rglob("*.nc")
+    with h5py.File(copy, "r+") as file:
+        file["Z"][0, 1, 1] += 1
+    (source,) = (tmp_path / "server").glob("*/nsf-ncar-era5")
+    assert _compare_subsets(source, tmp_path / "subset", Output()) == 1
+    assert "OTHER VALUES" in capsys.readouterr().out
 
 
 def test_the_demo_with_a_window_needs_a_display(

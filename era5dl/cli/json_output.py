@@ -55,6 +55,7 @@ diagnose
     diagnosis       the fields of era5dl.diagnosis.network_test.NetworkTest, and verdict (one sentence)
 demo
     demo-file       key, path, size, sha256, identical, content
+    demo-subset     key, path, size, identical, content
 """
 
 from __future__ import annotations

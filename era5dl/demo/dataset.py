@@ -39,6 +39,8 @@ DAYS = (date(2021, 2, 1), date(2021, 2, 15), date(2021, 2, 28))
 """Three days, chosen so that there are three daily files, one monthly file and all half months of forecasts for
 February."""
 
+_DAYS = tuple((day, day) for day in DAYS)
+
 EDITION = 2  # of the files' content; increase it when that changes, so that no older cached files are used
 STALE = 3600.0  # seconds after which an unfinished folder counts as abandoned
 
@@ -47,7 +49,20 @@ def selection() -> Selection:
     """Return the selection that the demo downloads."""
     from era5dl.selection import Selection, select_variables
 
-    return Selection(select_variables(VARIABLES), tuple((day, day) for day in DAYS))
+    return Selection(select_variables(VARIABLES), _DAYS)
+
+
+def subset_selection() -> Selection:
+    """Return the subset that the demo downloads: two hours, two levels and an area, of one variable of each product."""
+    from era5dl.catalog import Cadence
+    from era5dl.selection import Selection, select_variables
+    from era5dl.subset.selection import Area, Subset
+
+    chosen = {
+        v.product: v for v in reversed(select_variables(VARIABLES)) if v.product.cadence is not Cadence.HALF_MONTH
+    }
+    china = Area(54, 73, 18, 135)
+    return Selection(tuple(chosen.values()), _DAYS, Subset(hours=(0, 12), levels=(500, 850), area=china, days=_DAYS))
 
 
 def demo_files() -> Iterator[tuple[Variable, Period]]:

@@ -24,7 +24,7 @@ def describe_file(path: Path) -> str:
         raise UsageError("Opening netCDF files needs h5py, which is not installed.", remedy=INSTALL) from None
 
     with h5py.File(path, "r") as file:
-        field = _field(file)
+        field = data_variable(file)
         sizes = " x ".join(
             f"{_name(dimension)} {size}" for dimension, size in zip(field.dims, field.shape, strict=True)
         )
@@ -33,8 +33,8 @@ def describe_file(path: Path) -> str:
         return f"{field.name[1:]} ({_text(field, 'long_name')}): {sizes}; {values}; {_period(file)}"
 
 
-def _field(file: h5py.File) -> h5py.Dataset:
-    """Return the only data variable: neither a coordinate nor utc_date."""
+def data_variable(file: h5py.File) -> h5py.Dataset:
+    """Return the only data variable: neither a coordinate nor utc_date. Raises KeyError if there is none."""
     for name, item in file.items():
         if not item.is_scale and name != "utc_date":
             return item

@@ -38,10 +38,10 @@ class PlanEstimate:
 
 def estimate_plan(plan: Plan) -> PlanEstimate:
     """Return the estimate of a plan, without network access. Files that are not of ERA5 are fetched whole."""
-    estimator = Estimator(plan.subset)
+    estimator, whole = Estimator(plan.subset), plan.subset.is_everything
     products: dict[str, Estimate] = {}
     for obj in plan.objects:
-        key, name = parse_key(obj.key), product_folder(obj.key)
+        key, name = None if whole else parse_key(obj.key), product_folder(obj.key)
         one = estimator.estimate(key, obj.size) if key else Estimate(obj.size, obj.size, obj.size)
         products[name] = products.get(name, _NOTHING) + one
     return PlanEstimate(products, is_exact=plan.subset.is_everything)

@@ -1,7 +1,8 @@
 """Command `demo`: serves a small ERA5 bucket on this machine, downloads it, and compares the files independently.
 
-Everything is in one folder that may be deleted afterwards: the S3 server serves OUT/server, and the download is in
-OUT/era5. If the demo is run again, it resumes the existing session, although the server has another port then.
+Everything is in one folder that may be deleted afterwards: the S3 server serves OUT/server, whole files are downloaded
+into OUT/era5, and hours, levels and an area of some of them into OUT/subset. If the demo is run again, it resumes the
+existing sessions, although the server has another port then.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from era5dl.cli.output import Output
 from era5dl.cli.run_session import report_result, run_session
 from era5dl.formatting import format_count, format_size
 from era5dl.planner import estimate_plan, make_plan
+from era5dl.selection import Selection
 from era5dl.session import Session, list_sessions
 from era5dl.settings import Settings
 
@@ -31,7 +33,7 @@ _PROGRESS_INTERVAL = 1.0  # seconds
 
 def demo(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
     """Create, serve, download, compare and open the files. Exit code 0 only if all are identical."""
-    from era5dl.demo import DemoServer, create_dataset
+    from era5dl.demo import DemoServer, create_dataset, selection, subset_selection
 
     out = Path(arguments.out)
     output.info(f"All files of the demo are in {out}. You can delete this folder afterwards.")
@@ -44,19 +46,20 @@ def demo(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
         settings = replace(
             settings_from(arguments), endpoint_url=server.endpoint_url, bucket=server.bucket, proxy=None, ca_bundle=None
         )
-        code = _download(settings, out / "era5", output, interrupts)
-        if code != ExitCode.OK:
-            return code
-    return _compare(source / settings.bucket, out / "era5", output)
+        for selected, folder in ((selection(), out / "era5"), (subset_selection(), out / "subset")):
+            code = _download(selected, settings, folder, output, interrupts)
+            if code != ExitCode.OK:
+                return code
+    whole = _compare(source / settings.bucket, out / "era5", output)
+    part = _compare_subsets(source / settings.bucket, out / "subset", output)
+    return max(whole, part)
 
 
-def _download(settings: Settings, folder: Path, output: Output, interrupts: Interrupts) -> int:
+def _download(selected: Selection, settings: Settings, folder: Path, output: Output, interrupts: Interrupts) -> int:
     """Download as usual, or resume the session of an earlier demo."""
-    from era5dl.demo import selection
-
     bucket = open_bucket(settings)
     with interrupts.gracefully():
-        plan = make_plan(selection(), bucket, cancelled=interrupts.requested.is_set)
+        plan = make_plan(selected, bucket, cancelled=interrupts.requested.is_set)
     record_plan(plan, estimate_plan(plan), output, folder)
     earlier = next((session for session in list_sessions(folder) if session.files == len(plan.objects)), None)
     if earlier is None:
@@ -90,6 +93,31 @@ def _compare(source: Path, folder: Path, output: Output) -> int:
         output.notice(f"{format_count(different, 'file')} of {len(pairs)} differ from the originals on the server.")
         return ExitCode.INCOMPLETE
     output.notice(f"All {format_count(len(pairs), 'file')} are identical to the originals on the server: see {folder}.")
+    return ExitCode.OK
+
+
+def _compare_subsets(source: Path, folder: Path, output: Output) -> int:
+    """Compare each value of the subset files with the value of the original file at the same coordinates."""
+    from era5dl.demo import describe_file
+    from era5dl.demo.subset_comparison import is_subset_of
+
+    different = 0
+    with Session.open(folder) as session:
+        for index, obj in enumerate(session.plan.objects):
+            path, original = session.paths.final(index), source / obj.key
+            identical = is_subset_of(path, original)
+            different += not identical
+            content, size = describe_file(path), path.stat().st_size
+            output.record("demo-subset", key=obj.key, path=str(path), size=size, identical=identical, content=content)
+            output.result(
+                f"{'same values' if identical else 'OTHER VALUES'}  {path.name}  {format_size(size)} of "
+                f"{format_size(original.stat().st_size)}"
+            )
+            output.result(f"             {content}")
+    if different:
+        output.notice(f"{format_count(different, 'subset')} with other values than the originals on the server.")
+        return ExitCode.INCOMPLETE
+    output.notice(f"All values of the subsets are those of the originals on the server: see {folder}.")
     return ExitCode.OK
 
 
