@@ -314,6 +314,7 @@ def test_xarray_opens_it_with_decoded_times(sample: Sample, tmp_path: Path, subs
             assert {"latitude", "longitude"} <= set(field.coords)
 
 
+@pytest.mark.parametrize("sample", ["an.sfc/2t"], indirect=True)
 def test_names_of_points(sample: Sample, tmp_path: Path) -> None:
     import xarray
 
@@ -323,6 +324,7 @@ def test_names_of_points(sample: Sample, tmp_path: Path) -> None:
             assert [*dataset[sample.name].coords["station_name"].values] == ["Wuhan 武汉", ""]
 
 
+@pytest.mark.parametrize("sample", ["an.sfc/2t"], indirect=True)
 def test_ten_thousand_points(sample: Sample, tmp_path: Path) -> None:
     """Their list is longer than an attribute can be."""
     points = tuple(Point(n // 100 - 50, n % 100, "station") for n in range(10_000))
