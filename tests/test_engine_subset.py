@@ -27,6 +27,7 @@ from era5dl.engine.events import (
     FileStarted,
     Outcome,
 )
+from era5dl.engine.verify_files import verify
 from era5dl.folder.new_file import NewFile
 from era5dl.folder.packed_part_file import PackedLayout
 from era5dl.planner import Plan
@@ -415,6 +416,10 @@ def test_the_session_counts_its_files(fault_server: FaultServer, tmp_path: Path,
     saved = json.loads((tmp_path / ".era5dl" / f"{ran.session.id}.json").read_text())
     assert (saved["done_files"], saved["checked_part"], saved["verified"]) == (1, "0", "")
     assert saved["done_bytes"] == saved["total_bytes"] == wanted_bytes(fault_server, sample)
+    ran.session.close()
+    with Session.open(tmp_path) as session:
+        verify(S3Bucket(settings_for(fault_server)), session, lambda _report: None, lambda: False)
+        assert session.checkpoint.done_bytes == saved["done_bytes"]
 
 
 def test_nothing_is_left_of_a_new_file_that_was_not_finished(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ plan, download, resume
     object          key, size, etag, last_modified               `plan` only: every object
     missing         key, reason                                  every requested key that is not in the bucket
 download, resume (and demo)
-    session         session, folder, files, bytes, done_bytes    done_bytes: from earlier runs
+    session         session, folder, files, bytes, done_bytes    done_bytes: from earlier runs; bytes: to fetch, for
+                                                                 subsets estimated
     file-started    index, key, size, resumed_bytes
     file-retrying   index, key, reason, attempt, delay, kind     kind: the class of the error, such as "NotFound"
     file-restarted  index, key, reason, kind                     the object was replaced in the bucket

@@ -25,6 +25,7 @@ from era5dl.engine.reporting import CheckedFiles, CheckedGroup, group_by_reason
 from era5dl.errors import OtherEndpoint, UsageError
 from era5dl.formatting import format_count, format_size, printable
 from era5dl.planner import estimate_plan
+from era5dl.subset.fetch import import_writer
 
 if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
@@ -56,10 +57,12 @@ def run_session(
 ) -> RunResult:
     """Download the remaining objects of a session. Returns when the engine has ended, or after an interrupt.
 
-    only: restrict the run to these objects (indices in the plan).
+    only: restrict the run to these objects (indices in the plan). Raises UsageError for a subset without h5py.
     """
     from era5dl.engine.engine import Engine
 
+    if not session.plan.subset.is_everything:
+        import_writer()
     _report_start(session, output)
     events: SimpleQueue[Event] = SimpleQueue()
     checked = CheckedFiles()

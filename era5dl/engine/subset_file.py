@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from io import FileIO
-from types import ModuleType
 from typing import BinaryIO
 
 from era5dl.bucket.cancellation import Abort
@@ -29,7 +28,7 @@ from era5dl.engine.prepare import ObjectFiles
 from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import VerificationResult
-from era5dl.errors import BadResponse, BadSelection, DiskError, Era5Error, ProofError, Stopped, UsageError
+from era5dl.errors import BadResponse, BadSelection, DiskError, Era5Error, ProofError, Stopped
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_disk_errors
 from era5dl.folder.new_file import NewFile
@@ -49,12 +48,12 @@ from era5dl.proof.object_digest import READ_SIZE
 from era5dl.ranges import Range, RangeSet
 from era5dl.session.object_paths import new_file_of
 from era5dl.session.part_digests import PartDigests
+from era5dl.subset.fetch import import_writer
 from era5dl.subset.range_requests import RangeRequests
 from era5dl.subset.ranges import FileSubset, coalesce, plan_file
 from era5dl.subset.selection import Subset
 
 PART_REASON = "only a part of the object was fetched, which its MD5 does not cover"
-INSTALL = 'pip install "era5dl[subset]"'
 REMEDY_DAMAGED = (
     "If it happens on another network, too, the file in the bucket is damaged: download the whole file, without hours, "
     "levels, an area or points, to see which of its values can be read."
@@ -64,15 +63,6 @@ MAX_INDEX_READS = 3  # of an index that is damaged
 INDEX_REQUESTS = 6  # at the same time, while other workers have nothing to do
 
 Aborted = Callable[[], bool]
-
-
-def import_writer() -> ModuleType:
-    """Return `era5dl.subset.write`. Raises UsageError without h5py, which only subsets need."""
-    try:
-        from era5dl.subset import write
-    except ImportError:
-        raise UsageError("Subsets of files need h5py, which is not installed.", remedy=INSTALL) from None
-    return write
 
 
 # Preparing

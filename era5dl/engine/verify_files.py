@@ -184,6 +184,9 @@ def _save(session: Session, reports: list[FileReport], objects: list[ObjectInfo]
     unfinished = tuple(u for u in before.unfinished if u.index not in right)
     done = sum(objects[i].size for i in right) + sum(b - a for u in unfinished for a, b in u.done)
     ended = len(right) == len(objects)
+    if not session.plan.subset.is_everything:  # what is fetched is less than the size of the object
+        total = before.total_bytes or session.info.total_bytes
+        done = total if ended else min(done, total)
     session.save(
         replace(
             before,
