@@ -411,6 +411,18 @@ def test_a_stop_while_the_file_is_written(
     assert again.engine.snapshot().fetched_bytes < 600_000, "only the index"
 
 
+def test_an_index_in_the_cache_is_not_read_again(
+    fault_server_tls: FaultServer, tmp_path: Path, samples: dict[str, Sample]
+) -> None:
+    sample, subset = samples["an.sfc/2t"], Subset(points=(Point(48.2, 16.4),))
+    fault_server_tls.put(sample.key, sample.path.read_bytes())
+    wanted = wanted_bytes(fault_server_tls, sample, subset)
+    fetch(fault_server_tls, tmp_path / "first", sample)
+    fault_server_tls.reset_stats()
+    fetch(fault_server_tls, tmp_path / "second", sample, subset)
+    assert fault_server_tls.stats().payload == wanted
+
+
 def test_the_session_counts_its_files(fault_server: FaultServer, tmp_path: Path, sample: Sample) -> None:
     ran = fetch(fault_server, tmp_path, sample)
     saved = json.loads((tmp_path / ".era5dl" / f"{ran.session.id}.json").read_text())

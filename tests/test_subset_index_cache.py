@@ -16,7 +16,7 @@ import pytest
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.hdf5 import Index, SparseBytes, read_index
 from era5dl.subset import index_cache
-from era5dl.subset.index_cache import IndexCache, cache_folder
+from era5dl.subset.index_cache import IndexCache, cache_folder, shared_cache
 from era5dl.subset.index_format import DamagedIndex, decode_index, encode_index
 from tests.netcdf_files import ONE_OF_EACH_PRODUCT, write_sample
 
@@ -55,9 +55,11 @@ def test_an_index_comes_back_equal(indexes: dict[str, tuple[ObjectInfo, Index]],
 
 
 def test_the_default_folder_is_in_the_state_folder_of_tests(monthly: tuple[ObjectInfo, Index]) -> None:
-    IndexCache().put(*monthly)
+    cache = shared_cache()
+    assert cache is not None
+    cache.put(*monthly)
     assert cache_folder().is_relative_to(os.environ["ERA5DL_STATE_DIR"])
-    assert IndexCache().get(monthly[0]) == monthly[1]
+    assert IndexCache(cache_folder()).get(monthly[0]) == monthly[1]
 
 
 @pytest.mark.parametrize("change", [{"key": "other"}, {"size": 10}, {"etag": '"other"'}, {"etag": ""}])
@@ -191,5 +193,4 @@ def test_a_folder_that_cannot_be_used_is_no_error(
         raise RuntimeError("no home folder")
 
     monkeypatch.setattr(index_cache, "cache_folder", no_home)
-    IndexCache().put(*monthly)
-    assert IndexCache().get(monthly[0]) is None
+    assert shared_cache() is None

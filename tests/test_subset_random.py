@@ -12,10 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from era5dl.catalog.keys import parse_key
 from era5dl.errors import BadSelection
 from era5dl.subset.selection import Area, Point, Subset
+from tests.faultlab import FaultServer
 from tests.netcdf_files import LEVELS, ONE_OF_EACH_PRODUCT, Sample, write_sample
-from tests.test_subset_write import check_equal, write
+from tests.test_engine_subset import fetch
+from tests.test_subset_write import check_equal, plan, write
+
+pytestmark = pytest.mark.usefixtures("no_user_settings")
 
 FILES = (
     *((name, datetime(2021, 2, 10, 6)) for name in ONE_OF_EACH_PRODUCT),
@@ -74,6 +79,28 @@ def check(sample: Sample, hour: datetime, folder: Path, count: int) -> None:
 @pytest.mark.parametrize(("name", "hour"), FILES)
 def test_a_few_random_selections(tmp_path: Path, name: str, hour: datetime) -> None:
     check(write_sample(tmp_path, name, hour, step=15), hour, tmp_path, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "hour"), FILES)
+def test_random_selections_through_the_engine(
+    fault_server: FaultServer, tmp_path: Path, name: str, hour: datetime
+) -> None:
+    sample = write_sample(tmp_path, name, hour, step=15)
+    fault_server.put(sample.key, sample.path.read_bytes())
+    key = parse_key(sample.key)
+    assert key is not None
+    dice, done = random.Random(sample.key), 0
+    while done < 3:
+        subset = random_subset(dice, hour)
+        try:
+            is_whole = subset.for_file(key).is_everything
+            plan(sample, subset)
+        except BadSelection:
+            continue
+        if not is_whole:
+            fetch(fault_server, tmp_path / f"{done}", sample, subset)
+            done += 1
 
 
 @pytest.mark.slow

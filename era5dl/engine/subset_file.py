@@ -49,6 +49,7 @@ from era5dl.ranges import Range, RangeSet
 from era5dl.session.object_paths import new_file_of
 from era5dl.session.part_digests import PartDigests
 from era5dl.subset.fetch import import_writer
+from era5dl.subset.index_cache import shared_cache
 from era5dl.subset.range_requests import RangeRequests
 from era5dl.subset.ranges import FileSubset, coalesce, plan_file
 from era5dl.subset.selection import Subset
@@ -117,15 +118,23 @@ def _index_of(run: RunState, transfer: Transfer, abort: Abort) -> Index:
     """Return the index of this version of the object.
 
     An index that seems to be damaged is read again: it may have been damaged on its way. Without TLS, every index is
-    read twice, because most of it has no checksums, and a wrong index could give wrong values.
+    read twice, because most of it has no checksums, and a wrong index could give wrong values. The cache is used with
+    TLS only, because it also has indexes that were read once.
     """
+    has_tls = not (run.settings.endpoint_url or "").startswith("http:")
+    cache = shared_cache() if has_tls else None
+    index = cache.get(transfer.obj) if cache else None
+    if index is not None:
+        return index
     index = _read_intact_index(run, transfer, abort, 0)
-    if (run.settings.endpoint_url or "").startswith("http:"):
+    if not has_tls:
         second = _read_intact_index(run, transfer, abort, 1)
         if second != index:
             transfer.index_bytes = {}
             raise BadResponse(f"{transfer.obj.key}: its HDF5 index was not the same when it was read twice")
     transfer.index_bytes = {}
+    if cache:
+        cache.put(transfer.obj, index)
     return index
 
 

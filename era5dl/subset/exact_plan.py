@@ -58,7 +58,7 @@ class ExactPlan:
 def exact_plan(
     plan: Plan,
     bucket: Bucket,
-    cache: IndexCache,
+    cache: IndexCache | None,
     *,
     parallel: int = PARALLEL,
     on_progress: Progress | None = None,
@@ -84,7 +84,7 @@ def exact_plan(
     return ExactPlan(tuple(files))
 
 
-def _file_plan(plan: Plan, obj: ObjectInfo, bucket: Bucket, cache: IndexCache) -> FilePlan:
+def _file_plan(plan: Plan, obj: ObjectInfo, bucket: Bucket, cache: IndexCache | None) -> FilePlan:
     key = parse_key(obj.key)
     if key is None:
         return _whole(obj)
@@ -97,11 +97,12 @@ def _file_plan(plan: Plan, obj: ObjectInfo, bucket: Bucket, cache: IndexCache) -
         return _whole(obj, str(error))
 
 
-def _index(obj: ObjectInfo, bucket: Bucket, cache: IndexCache) -> Index:
-    index = cache.get(obj)
+def _index(obj: ObjectInfo, bucket: Bucket, cache: IndexCache | None) -> Index:
+    index = cache.get(obj) if cache else None
     if index is None:
         index = read_object_index(bucket, obj, current_abort())
-        cache.put(obj, index)
+        if cache:
+            cache.put(obj, index)
     return index
 
 

@@ -11,6 +11,7 @@ import secrets
 import threading
 import time
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -42,17 +43,28 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("era5dl", appauthor=False) / "index"
 
 
-class IndexCache:
-    """The indexes in a folder, by default in the user's cache folder. Thread-safe; no method raises."""
+def shared_cache() -> IndexCache | None:
+    """Return the cache in the user's cache folder; None for a user without a home folder."""
+    try:
+        return _cache_in(cache_folder())
+    except RuntimeError:
+        return None
 
-    def __init__(self, folder: Path | None = None, *, max_total: int = MAX_TOTAL) -> None:
+
+@lru_cache(maxsize=4)
+def _cache_in(folder: Path) -> IndexCache:
+    """Return one object for each folder: it counts when files have to be removed."""
+    return IndexCache(folder)
+
+
+class IndexCache:
+    """The indexes in a folder. Thread-safe; no method raises."""
+
+    def __init__(self, folder: Path, *, max_total: int = MAX_TOTAL) -> None:
         self._max_total = max_total
         self._lock = threading.Lock()
         self._puts = 0
         self._folder = folder
-        if folder is None:
-            with suppress(RuntimeError):  # the user has no home folder
-                self._folder = cache_folder()
 
     def get(self, obj: ObjectInfo) -> Index | None:
         """Return the index of this version of an object; None if it is not there, or damaged."""
@@ -89,7 +101,7 @@ class IndexCache:
 
     def _path(self, obj: ObjectInfo) -> Path | None:
         """Return the path of the file for this version of an object; None without an ETag, which names the version."""
-        if self._folder is None or not obj.etag:
+        if not obj.etag:
             return None
         name = blake2b(f"{obj.key}\n{obj.size}\n{obj.etag}".encode(errors="replace"), digest_size=16).hexdigest()
         return self._folder / (name + _SUFFIX)

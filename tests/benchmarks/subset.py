@@ -47,6 +47,7 @@ from tests.benchmarks.speed.hosts import PROJECT
 from tests.benchmarks.speed.objects import BUCKET, MANIFEST, Stored
 from tests.benchmarks.speed.server import Link, Server
 from tests.benchmarks.subset_files import Made, make_file
+from tests.faultlab import make_certificates
 
 LATENCY, SPEED, WORKERS = 0.2, 2_000_000, 8
 WEEK = ((date(2020, 1, 1), date(2020, 1, 7)),)
@@ -138,8 +139,8 @@ def make(folder: Path, kind: str) -> Made:
     return make_file(folder / BUCKET, VARIABLES[kind], datetime(2020, 1, 3))
 
 
-def offer(folder: Path, files: dict[str, Path]) -> CountingServer:
-    """Start a server with these objects; each key with the file whose bytes it has."""
+def offer(folder: Path, files: dict[str, Path], *, tls: bool = True) -> CountingServer:
+    """Start a server with these objects; each key with the file whose bytes it has. tls: as the bucket has it."""
     stored = {
         key: asdict(
             Stored(path.stat().st_size, f'"{number:032x}-180"', None, "", str(path.relative_to(folder / BUCKET)))
@@ -147,7 +148,10 @@ def offer(folder: Path, files: dict[str, Path]) -> CountingServer:
         for number, (key, path) in enumerate(files.items(), 1)
     }
     (folder / MANIFEST).write_text(json.dumps(stored), "utf-8")
-    return CountingServer(folder, Link(SPEED, LATENCY), None)
+    certificates = make_certificates(folder) if tls else None
+    server = CountingServer(folder, Link(SPEED, LATENCY), certificates.context if certificates else None)
+    os.environ["AWS_CA_BUNDLE"] = str(certificates.ca_file) if certificates else ""
+    return server
 
 
 def bucket_of(server: Server, workers: Any = WORKERS) -> S3Bucket:
@@ -217,19 +221,17 @@ def through_cli(server: CountingServer, made: Made, row: Row) -> Measured:
         words += ["--start", f"2020-01-{first_day:02}", "--end", f"2020-01-{row.last_day:02}", *row.words]
         words += ["--endpoint-url", server.url, "--bucket", BUCKET, "--workers", f"{WORKERS}", "--out", f"{out}/files"]
         environ = os.environ | {"ERA5DL_STATE_DIR": f"{out}/state"}
-        done = subprocess.run(words, stdout=subprocess.PIPE, env=environ, cwd=PROJECT, check=False)
+        done = subprocess.run(
+            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ, cwd=PROJECT, check=False
+        )
         records = [json.loads(line) for line in done.stdout.splitlines()]
         times = {record["event"]: record["time"] for record in records}
         if done.returncode:
             raise SystemExit(f"{row.name}: exit code {done.returncode}: {records[-1:]}")
         (path,) = (found for found in Path(out, "files").rglob("*.nc") if ".era5dl" not in found.parts)
         check(made, row.subset, path)
-        seconds = datetime_of(times["end"]) - datetime_of(times["plan"])
+        seconds = times["end"] - times["plan"]
         return measured(server, made, row, seconds, path)
-
-
-def datetime_of(text: str) -> float:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def measured(server: CountingServer, made: Made, row: Row, seconds: float, path: Path) -> Measured:
@@ -286,7 +288,7 @@ def peers(folder: Path, rows: list[Row], python: str) -> None:
             cells = elements.cells
             selection |= {"latitude": list(cells.rows), "longitude": list(cells.columns)}
         for way in ("fsspec", "kerchunk", "whole"):
-            server = offer(folder, {made.key: made.path})
+            server = offer(folder, {made.key: made.path}, tls=False)
             url = f"{server.url}/{BUCKET}/{made.key}"
             with tempfile.TemporaryDirectory(dir=folder) as out:
                 started = time.monotonic()
