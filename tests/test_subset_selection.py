@@ -188,6 +188,11 @@ def test_first_and_last_hour_of_a_forecast_file() -> None:
     assert Subset(hours=(6,), days=((date(2021, 1, 16),) * 2,)).for_file(FORECAST)
 
 
+def test_the_last_hour_that_can_be_in_a_name() -> None:
+    name = "e5.oper.fc.sfc.accumu/999912/e5.oper.fc.sfc.accumu.128_142_lsp.ll025sc.9999123123_9999123123.nc"
+    assert not Subset(hours=(7,)).selects_any_of(file(name))
+
+
 def test_id_is_stable() -> None:
     """It is in the names of files: it must never change."""
     assert Subset(hours=(0, 12), area=Area(54, 73, 18, 135)).id == "cd6e4f41"

@@ -47,11 +47,7 @@ def plan_keys(
     """
     era5_grid().cells(subset)
     known: dict[str, ObjectInfo | Missing | None] = dict.fromkeys(keys)
-    passed_over = tuple(
-        key
-        for key in known
-        if key.endswith("/") or key == WEB_PAGE or ((parsed := parse_key(key)) and not subset.selects_any_of(parsed))
-    )
+    passed_over = tuple(key for key in known if _is_passed_over(key, subset))
     for key in passed_over:
         del known[key]
     for key in known:
@@ -76,6 +72,13 @@ def plan_keys(
         missing=tuple(found for found in known.values() if isinstance(found, Missing)),
         passed_over=passed_over,
     )
+
+
+def _is_passed_over(key: str, subset: Subset) -> bool:
+    if key.endswith("/") or key == WEB_PAGE:
+        return True
+    parsed = None if subset.is_everything else parse_key(key)
+    return parsed is not None and not subset.selects_any_of(parsed)
 
 
 def _is_key(text: str) -> bool:

@@ -110,7 +110,8 @@ class Subset:
         hours, levels = _checked_hours(self.hours), _checked_levels(self.levels)
         object.__setattr__(self, "hours", () if len(hours) == len(HOURS_OF_DAY) else hours)
         object.__setattr__(self, "levels", () if levels and levels == pressure_levels() else levels)
-        object.__setattr__(self, "points", tuple(dict.fromkeys(self.points)))
+        if len(points := tuple(dict.fromkeys(self.points))) < len(self.points):
+            object.__setattr__(self, "points", points)  # else the tuple is shared by the subsets of all files
         object.__setattr__(self, "days", merge_days(self.days))
         if len(self.points) > MAX_POINTS:
             remedy = "Divide them among several downloads, or use an area."
@@ -152,7 +153,9 @@ class Subset:
         """
         if key.product.cadence is Cadence.FIXED:
             return ()
-        first = key.start + _HOUR if key.product.cadence is Cadence.HALF_MONTH else key.start
+        first = key.start
+        if key.product.cadence is Cadence.HALF_MONTH and first < key.end:  # after 9999-12-31 there is no hour
+            first += _HOUR
         whole = ((first.date(), key.end.date()),)
         days = _within(self.days, first, key.end) if self.days else whole
         if not any(_has_hour(self.hours, first, key.end, span) for span in days):
