@@ -55,11 +55,17 @@ def test_an_index_comes_back_equal(indexes: dict[str, tuple[ObjectInfo, Index]],
 
 
 def test_the_default_folder_is_in_the_state_folder_of_tests(monthly: tuple[ObjectInfo, Index]) -> None:
-    cache = shared_cache()
+    cache = shared_cache("")
     assert cache is not None
     cache.put(*monthly)
     assert cache_folder().is_relative_to(os.environ["ERA5DL_STATE_DIR"])
     assert IndexCache(cache_folder()).get(monthly[0]) == monthly[1]
+
+
+def test_the_index_of_another_server_is_not_used(monthly: tuple[ObjectInfo, Index], tmp_path: Path) -> None:
+    IndexCache(tmp_path, "http://other").put(*monthly)
+    assert IndexCache(tmp_path, "https://bucket").get(monthly[0]) is None
+    assert IndexCache(tmp_path, "http://other").get(monthly[0]) == monthly[1]
 
 
 @pytest.mark.parametrize("change", [{"key": "other"}, {"size": 10}, {"etag": '"other"'}, {"etag": ""}])
@@ -193,4 +199,4 @@ def test_a_folder_that_cannot_be_used_is_no_error(
         raise RuntimeError("no home folder")
 
     monkeypatch.setattr(index_cache, "cache_folder", no_home)
-    assert shared_cache() is None
+    assert shared_cache("") is None

@@ -47,6 +47,7 @@ from era5dl.hdf5.filters import DEFLATE, FLETCHER32
 from era5dl.proof.object_digest import READ_SIZE
 from era5dl.ranges import Range, RangeSet
 from era5dl.session.object_paths import new_file_of
+from era5dl.session.origin import address_of
 from era5dl.session.part_digests import PartDigests
 from era5dl.subset.fetch import import_writer
 from era5dl.subset.index_cache import shared_cache
@@ -122,7 +123,7 @@ def _index_of(run: RunState, transfer: Transfer, abort: Abort) -> Index:
     TLS only, because it also has indexes that were read once.
     """
     has_tls = not (run.settings.endpoint_url or "").startswith("http:")
-    cache = shared_cache() if has_tls else None
+    cache = shared_cache(address_of(run.settings)) if has_tls else None
     index = cache.get(transfer.obj) if cache else None
     if index is not None:
         return index

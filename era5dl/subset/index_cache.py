@@ -1,7 +1,10 @@
 """Cache of HDF5 indexes on disk, so that a second selection from the same files needs no requests for their indexes.
 
-One file for each version of an object (key, size and ETag), in the user's cache folder. The cache never fails: what is
-missing, damaged or unreadable is read from the bucket again. Several processes may use it at the same time.
+One file for each version of an object (server, key, size and ETag), in the user's cache folder. The cache never fails:
+what is missing, damaged or unreadable is read from the bucket again. Several processes may use it at the same time.
+
+Anybody can set up a server that has an object with the same key, size and ETag as the bucket, and sends a false index:
+units that are wrong, or chunks in other places. Therefore what one server sent is not used for another one.
 """
 
 from __future__ import annotations
@@ -43,24 +46,28 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("era5dl", appauthor=False) / "index"
 
 
-def shared_cache() -> IndexCache | None:
-    """Return the cache in the user's cache folder; None for a user without a home folder."""
+def shared_cache(address: str) -> IndexCache | None:
+    """Return the cache in the user's cache folder; None for a user without a home folder. address: see IndexCache."""
     try:
-        return _cache_in(cache_folder())
+        return _cache_in(cache_folder(), address)
     except RuntimeError:
         return None
 
 
 @lru_cache(maxsize=4)
-def _cache_in(folder: Path) -> IndexCache:
-    """Return one object for each folder: it counts when files have to be removed."""
-    return IndexCache(folder)
+def _cache_in(folder: Path, address: str) -> IndexCache:
+    """Return one object for each folder and server: it counts when files have to be removed."""
+    return IndexCache(folder, address)
 
 
 class IndexCache:
-    """The indexes in a folder. Thread-safe; no method raises."""
+    """The indexes in a folder. Thread-safe; no method raises.
 
-    def __init__(self, folder: Path, *, max_total: int = MAX_TOTAL) -> None:
+    address: URL of the server, see `era5dl.session.origin.address_of`.
+    """
+
+    def __init__(self, folder: Path, address: str = "", *, max_total: int = MAX_TOTAL) -> None:
+        self._address = address
         self._max_total = max_total
         self._lock = threading.Lock()
         self._puts = 0
@@ -103,7 +110,8 @@ class IndexCache:
         """Return the path of the file for this version of an object; None without an ETag, which names the version."""
         if not obj.etag:
             return None
-        name = blake2b(f"{obj.key}\n{obj.size}\n{obj.etag}".encode(errors="replace"), digest_size=16).hexdigest()
+        version = f"{self._address}\n{obj.key}\n{obj.size}\n{obj.etag}"
+        name = blake2b(version.encode(errors="replace"), digest_size=16).hexdigest()
         return self._folder / (name + _SUFFIX)
 
     def _remove_oldest(self, folder: Path) -> None:

@@ -56,13 +56,14 @@ def plan(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
 
 def _exact_estimate(plan: Plan, settings: Settings, output: Output, interrupts: Interrupts) -> PlanEstimate:
     """Return the figures of the files' indexes, and report files that are fetched whole or could not be read."""
+    from era5dl.session.origin import address_of
     from era5dl.subset.exact_plan import exact_plan
     from era5dl.subset.index_cache import shared_cache
 
     output.info(f"Reading the indexes of {format_count(len(plan.objects), 'file')} ...")
     bucket = open_bucket(replace(settings, workers=AUTO))  # keeps more connections than a download needs
     with interrupts.gracefully():
-        found = exact_plan(plan, bucket, shared_cache(), cancelled=interrupts.requested.is_set)
+        found = exact_plan(plan, bucket, shared_cache(address_of(settings)), cancelled=interrupts.requested.is_set)
     for kind, reasons in (
         ("fetched whole", [file.reason for file in found.files if file.reason]),
         ("estimated, because the index could not be read", [file.error for file in found.files if file.error]),
