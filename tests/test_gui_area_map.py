@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import tkinter as tk
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.catalog import find_variable
+from era5dl.gui.backend.messages import FolderInspected
 from era5dl.gui.models import area_presets, request_form, subset_form
+from era5dl.gui.models.plan_state import PlanState
 from era5dl.gui.models.subset_form import Place, SubsetFields
 from era5dl.gui.pages.subset_panel import SubsetPanel
 from era5dl.gui.text import i18n
@@ -19,9 +24,13 @@ from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.area_map import AreaMap
 from era5dl.gui.widgets.map_geometry import MapBox, Projection, box_between, clipped, coastlines
 from era5dl.gui.widgets.search_combo import SearchCombo
+from era5dl.planner import Plan, PlanEstimate
+from era5dl.subset.estimate import Estimate
 from era5dl.subset.selection import Area, Point
+from tests.faultlab import FaultServer
+from tests.gui_driver import Window, options
 
-pytest_plugins = ["tests.gui_screen"]
+pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
 CHINA = (54.0, 73.0, 18.0, 136.0)
 PRESSURE = [find_variable("an.pl/t")]
@@ -353,3 +362,66 @@ def test_a_missing_package_is_shown_with_its_command(panel: tuple[SubsetPanel, l
     assert editor.clipboard_get() == 'pip install "era5dl[subset]"'
     editor.show_missing_package("")
     assert editor.banner.text == ""
+
+
+# --- plan and window
+
+
+def plan_state(*sums: tuple[str, Estimate], exact: bool = False) -> PlanState:
+    objects = tuple(ObjectInfo(f"{name}/x.nc", one.size, '"e"') for name, one in sums)
+    estimate = PlanEstimate(dict(sums), is_exact=exact)
+    return PlanState(form=request_form.FormResult(), plan=Plan({}, objects, ()), estimate=estimate, speed=1e6)
+
+
+def test_the_plan_shows_what_is_fetched_and_written() -> None:
+    state = plan_state(("e5.oper.an.sfc", Estimate(51_000_000, 2_400_000, 1_360_000_000)))
+    assert state.totals() == ["1 file", "about 51.0 MB of 1.36 GB"]
+    assert state.written() == "about 2.40 MB on disk"
+    assert state.seconds == 51
+    assert state.no_saving() == ""
+    assert replace(state, folder=FolderInspected(Path("/data"), 5_000_000)).free_after == 2_600_000
+    exact = plan_state(("e5.oper.an.sfc", Estimate(51_000_000, 2_400_000, 1_360_000_000)), exact=True)
+    assert exact.totals()[1] == "51.0 MB of 1.36 GB" and exact.written() == "2.40 MB on disk"
+
+
+def test_the_plan_names_products_that_save_nothing_on_the_line() -> None:
+    none = ("e5.oper.fc.sfc.accumu", Estimate(637_000_000, 2_000_000, 637_000_000))
+    some = ("e5.oper.an.pl", Estimate(65_000_000, 45_000, 1_570_000_000))
+    small = ("e5.oper.invariant", Estimate(1_000_000, 9_000, 1_000_000))
+    assert plan_state(none, small).no_saving() == "Whole files are fetched anyway; this saves only disk space."
+    assert plan_state(none, some).no_saving().startswith("Accumulations: whole files")
+    assert plan_state(some, small).no_saving() == ""
+
+
+@pytest.mark.slow
+def test_parts_are_chosen_in_the_window_and_remembered(
+    open_window: Callable[..., Window], fault_server: FaultServer, objects: dict[str, bytes], tmp_path: Path
+) -> None:
+    window = open_window(**options(fault_server, tmp_path / "out"))
+    window.plan("an.pl/t")
+    request, editor = window.page.request, window.page.subset_panel
+    assert not editor.winfo_ismapped() and " of " not in request._plan_summary.figures["text"]
+    request._subset.edit.invoke()
+    window.root.update()
+    assert editor.winfo_ismapped() and editor.levels.winfo_ismapped()
+    editor.region.presets._choose("China")
+    editor.hours._quick[1].invoke()
+    assert request._subset.summary["text"] == "4 hours, 54/73/18/136"
+    window.wait_until(lambda: " of " in request._plan_summary.figures["text"] and window.can_start)
+    assert "on disk" in request._plan_summary._expected["text"]
+    editor.hours._none.invoke()
+    window.wait_until(lambda: request._plan_summary.whole_files.winfo_ismapped())
+    assert request_form.from_text(window.app.store.current.selection).subset == request.fields.subset
+    editor.region._texts["south"].set("60")
+    assert not window.can_start and "southern edge" in request._subset._error["text"]
+    request._plan_summary.whole_files.invoke()
+    window.wait_until(lambda: window.can_start)
+    assert editor.region.map.box is None and request.fields.subset == SubsetFields()
+
+
+def test_a_missing_package_is_reported_before_planning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subset_form, "find_spec", lambda _name: None)
+    asked = request_form.Fields(variables=frozenset({"an.sfc/2t"}), first="2021-02-01", last="2021-02-03")
+    assert request_form.validate(asked).selection is not None
+    form = request_form.validate(replace(asked, subset=fields(hours=frozenset({0}))))
+    assert form.selection is None and 'pip install "era5dl[subset]"' in form.error_for("subset")

@@ -153,6 +153,7 @@ class App:
                     choose_folder=lambda: self.actions.choose_folder(),
                     show_missing=lambda: self.controllers.request.show_missing(),
                     show_grid=lambda: self.pages.download.show_grid(),
+                    show_subset=lambda: self.pages.download.show_subset(),
                 ),
                 queue=QueueCallbacks(
                     retry=lambda indices: self.controllers.download.retry(indices),

@@ -16,7 +16,7 @@ from era5dl.engine.progress import Snapshot
 from era5dl.engine.verify_files import FileReport
 from era5dl.errors import Era5Error
 from era5dl.formatting import printable
-from era5dl.planner import Missing, Plan
+from era5dl.planner import Missing, Plan, PlanEstimate
 from era5dl.redaction import redact_secrets
 from era5dl.session import SessionSummary
 
@@ -55,10 +55,19 @@ class PlanProgressed:
 
 @dataclass(frozen=True, slots=True)
 class PlanReady:
-    """The plan of plan request `number` is ready."""
+    """The plan of plan request `number` is ready. estimate: what a subset fetches and writes; None for whole files."""
 
     number: int
     plan: Plan
+    estimate: PlanEstimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEstimated:
+    """The indexes of the files of plan request `number` have been read: what a subset fetches is now known exactly."""
+
+    number: int
+    estimate: PlanEstimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +241,7 @@ class TaskCrashed:
 Message = (
     PlanProgressed
     | PlanReady
+    | PlanEstimated
     | PlanFailed
     | FolderInspected
     | SessionOpened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from era5dl.errors import Era5Error, Stopped
@@ -11,10 +12,14 @@ from era5dl.gui.backend import messages
 from era5dl.gui.backend.background_task import BackgroundTask, IsCancelled, OnCrash, ProgressLimiter
 from era5dl.gui.backend.bucket_access import BucketAccess
 from era5dl.gui.backend.messages import ErrorInfo, Message
-from era5dl.planner import make_plan
+from era5dl.planner import estimate_plan, make_plan
 from era5dl.selection import Selection
 from era5dl.session import list_sessions
 from era5dl.settings import Settings
+from era5dl.subset.exact_plan import exact_plan
+from era5dl.subset.index_cache import IndexCache
+
+_MOST_INDEXES = 24  # files whose indexes are read while the user fills in the form; up to 20 requests each
 
 
 class PlanningService:
@@ -36,12 +41,18 @@ class PlanningService:
             try:
                 bucket = self._access.bucket(settings)
                 plan = make_plan(selection, bucket, on_progress=progress.update, cancelled=cancelled)
-                self._post(messages.PlanReady(number, plan))
+                estimate = None if plan.subset.is_everything else estimate_plan(plan)
+                self._post(messages.PlanReady(number, plan, estimate))
             except Stopped:
                 return
             except Era5Error as error:
                 if not cancelled():
                     self._post(messages.PlanFailed(number, ErrorInfo.of(error)))
+                return
+            if estimate is not None and len(plan.objects) <= _MOST_INDEXES:
+                with suppress(Era5Error):  # the estimate remains
+                    exact = exact_plan(plan, bucket, IndexCache(), cancelled=cancelled).estimate
+                    self._post(messages.PlanEstimated(number, exact))
 
         self._plan_task.submit(job)
         return number

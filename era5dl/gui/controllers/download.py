@@ -62,6 +62,7 @@ class DownloadController(Controller):
             return
         plan, folder = ready
         self._page.hide_grid()
+        self._page.hide_subset()
         self._begin()
         earlier = self._demo_session() if self._demo else None
         if earlier is not None:

@@ -145,10 +145,14 @@ class RequestController(Controller):
             case messages.PlanProgressed() if message.number == self._number:
                 self._plan_state = replace(self._plan_state, progress=(message.done, message.total))
             case messages.PlanReady() if message.number == self._number:
-                self._plan_state = replace(self._plan_state, plan=message.plan, progress=None, error=None)
+                self._plan_state = replace(
+                    self._plan_state, plan=message.plan, estimate=message.estimate, progress=None, error=None
+                )
                 if not self._service.runs.busy:
                     self._queue.load(message.plan.objects)
                     self._page.queue.begin(False)
+            case messages.PlanEstimated() if message.number == self._number:
+                self._plan_state = replace(self._plan_state, estimate=message.estimate)
             case messages.PlanFailed() if message.number == self._number:
                 self._plan_state = replace(self._plan_state, error=message.error, progress=None)
             case messages.FolderInspected() if message.folder == self._inspected_folder:

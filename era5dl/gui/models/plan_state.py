@@ -7,22 +7,26 @@ from dataclasses import dataclass
 from era5dl.formatting import format_size
 from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
 from era5dl.gui.models.request_form import FormResult
-from era5dl.gui.text import error_text
+from era5dl.gui.text import catalog_text, error_text
 from era5dl.gui.text.i18n import _, ngettext
-from era5dl.planner.plan import Plan
+from era5dl.planner import Plan, PlanEstimate
+
+_NOTABLE = 0.05  # share of the bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanState:
     """State of the download that the form describes.
 
-    plan: None while it is unknown; `error` is the reason if planning failed. progress: listings done, and their total.
+    plan: None while it is unknown; `error` is the reason if planning failed. estimate: of parts of files, else None.
+    progress: listings done, and their total.
     speed: expected bytes per second. reserve: bytes to keep free on the disk. busy: a download is in progress.
     preparing: the demo server is not ready yet.
     """
 
     form: FormResult
     plan: Plan | None = None
+    estimate: PlanEstimate | None = None
     progress: tuple[int, int] | None = None
     error: ErrorInfo | None = None
     folder: FolderInspected | None = None
@@ -36,12 +40,14 @@ class PlanState:
         """Bytes free on the disk after the download, possibly negative; None while unknown."""
         if self.plan is None or self.folder is None or self.folder.free is None:
             return None
-        return self.folder.free - self.plan.total_bytes
+        return self.folder.free - (self.estimate.total.written if self.estimate else self.plan.total_bytes)
 
     @property
     def seconds(self) -> float | None:
         """Expected duration of the download; None while unknown."""
-        return self.plan.total_bytes / self.speed if self.plan is not None and self.speed else None
+        if self.plan is None or not self.speed:
+            return None
+        return (self.estimate.total.fetched if self.estimate else self.plan.total_bytes) / self.speed
 
     def blocking_reason(self) -> str:
         """Return why the download cannot be started; "" when it can."""
@@ -74,4 +80,36 @@ class PlanState:
         if self.plan is None:
             return []
         files = ngettext("{n:,} file", "{n:,} files", len(self.plan.objects))
-        return [files, format_size(self.plan.total_bytes)]
+        if self.estimate is None:
+            return [files, format_size(self.plan.total_bytes)]
+        sums = self.estimate.total
+        fetched, whole = format_size(sums.fetched), format_size(sums.size)
+        if self.estimate.is_exact:
+            return [files, _("{bytes} of {whole}", bytes=fetched, whole=whole)]
+        return [files, _("about {bytes} of {whole}", bytes=fetched, whole=whole)]
+
+    def written(self) -> str:
+        """Return how much lands on the disk; "" for whole files."""
+        if self.plan is None or self.estimate is None:
+            return ""
+        written = format_size(self.estimate.total.written)
+        if self.estimate.is_exact:
+            return _("{bytes} on disk", bytes=written)
+        return _("about {bytes} on disk", bytes=written)
+
+    def no_saving(self) -> str:
+        """Return for which products whole files are fetched although a part of each is wanted; "" for none.
+
+        Products with a small share of the bytes, such as the invariants, are not mentioned.
+        """
+        if self.plan is None or self.estimate is None:
+            return ""
+        sums = self.estimate.products
+        notable = [name for name, one in sums.items() if one.size >= _NOTABLE * self.estimate.total.size]
+        names = [name for name in self.estimate.without_saving if name in notable]
+        if not names:
+            return ""
+        if names == notable:
+            return _("Whole files are fetched anyway; this saves only disk space.")
+        shown = ", ".join(catalog_text.folder_name(name) for name in names)
+        return _("{products}: whole files are fetched anyway; this saves only disk space.", products=shown)

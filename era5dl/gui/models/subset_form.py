@@ -11,11 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from era5dl.catalog import Variable
 from era5dl.errors import BadSelection
 from era5dl.gui.text.i18n import _, ngettext
+from era5dl.subset.fetch import INSTALL
 from era5dl.subset.grid import era5_grid
 from era5dl.subset.parsing import parse_area
 from era5dl.subset.selection import HOURS_OF_DAY, Area, Point, Subset, pressure_levels
@@ -108,6 +110,11 @@ def restricts(fields: SubsetFields, chosen: Iterable[Variable] | None = None) ->
     """Return whether hours, levels, an area or a point are chosen. chosen: the selected variables; None if unknown."""
     levels = fields.levels if chosen is None or has_levels(chosen) else frozenset()
     return bool(fields.hours or levels or fields.place is Place.POINT or any(fields.edges))
+
+
+def missing_package() -> str:
+    """Return the command that installs what is needed to write parts of files; "" if nothing is missing."""
+    return "" if find_spec("h5py") else INSTALL
 
 
 def has_levels(chosen: Iterable[Variable]) -> bool:

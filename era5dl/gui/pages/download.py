@@ -1,4 +1,6 @@
-"""Download page: request panel at the left, queue at the right, totals below the queue, banner at the top."""
+"""Download page: request panel at the left, queue at the right, totals below the queue, banner at the top.
+
+The editors of the date grid and of parts of files are shown in place of the queue."""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from typing import Literal
 
 from era5dl.gui.models.plan_state import PlanState
 from era5dl.gui.models.queue import QueueModel
-from era5dl.gui.models.request_form import Fields, Period
+from era5dl.gui.models.request_form import Fields, Period, chosen_variables
+from era5dl.gui.models.subset_form import has_levels, missing_package
 from era5dl.gui.pages.date_grid_panel import DateGridPanel
 from era5dl.gui.pages.queue_panel import QueueCallbacks, QueuePanel
 from era5dl.gui.pages.request_panel import RequestCallbacks, RequestPanel
+from era5dl.gui.pages.subset_panel import SubsetPanel
 from era5dl.gui.pages.totals_panel import TotalsCallbacks, TotalsPanel
 from era5dl.gui.text.i18n import follow
 from era5dl.gui.theme.theme import Theme
@@ -57,6 +61,9 @@ class DownloadPage(ttk.Frame):
         self.splitter = Splitter(self, theme, on_move=self._move, on_release=self._save_width, on_reset=self._reset)
         self.queue = QueuePanel(self, theme, model, callbacks.queue)
         self.grid_panel = DateGridPanel(self, theme, on_change=self.request.show_grid_choice, on_close=self.hide_grid)
+        self.subset_panel = SubsetPanel(
+            self, theme, on_change=self.request.show_subset_choice, on_close=self.hide_subset
+        )
         self.totals = TotalsPanel(self, theme, callbacks.totals, workers=workers, limit=limit)
         self.banner.grid(row=0, column=0, columnspan=3, sticky="ew")
         self.request.grid(row=1, column=0, rowspan=2, sticky="nsew")
@@ -73,12 +80,15 @@ class DownloadPage(ttk.Frame):
         """Fill in all fields."""
         self.request.show_fields(fields)
         self.grid_panel.show(fields.years, fields.months, fields.days)
+        self._fill_subset_panel()
 
     def show_plan_state(self, plan_state: PlanState) -> None:
         """Show the state of the download that the fields describe."""
         self.request.show(plan_state)
         if self.request.fields.period is not Period.GRID:
             self.hide_grid()
+        if self.subset_panel.winfo_manager():
+            self._fill_subset_panel()
 
     def search(self, *, again: bool) -> None:
         """Focus the search of the variables; if it has the focus, or with `again`, that of the files."""
@@ -89,6 +99,7 @@ class DownloadPage(ttk.Frame):
     def show_grid(self) -> None:
         """Show the date grid in place of the queue."""
         fields = self.request.fields
+        self.hide_subset()
         self.grid_panel.show(fields.years, fields.months, fields.days)
         self.grid_panel.grid(row=1, column=2, sticky="nsew", pady=self.queue.grid_info()["pady"])
         self.grid_panel.lift()
@@ -97,6 +108,23 @@ class DownloadPage(ttk.Frame):
     def hide_grid(self) -> None:
         """Show the queue again."""
         self.grid_panel.grid_forget()
+
+    def show_subset(self) -> None:
+        """Show the editor for parts of files in place of the queue and the totals."""
+        self.hide_grid()
+        self._fill_subset_panel()
+        self.subset_panel.show_missing_package(missing_package())
+        self.subset_panel.grid(row=1, rowspan=2, column=2, sticky="nsew")
+        self.subset_panel.lift()
+        self.subset_panel.region.map.focus_set()
+
+    def hide_subset(self) -> None:
+        """Show the queue and the totals again."""
+        self.subset_panel.grid_forget()
+
+    def _fill_subset_panel(self) -> None:
+        fields = self.request.fields
+        self.subset_panel.show(fields.subset, levels=has_levels(chosen_variables(fields.variables)))
 
     # --- width of the request panel
 
@@ -125,5 +153,5 @@ class DownloadPage(ttk.Frame):
 
     def retranslate(self) -> None:
         """Set all texts in the current language."""
-        for panel in (self.request, self.queue, self.grid_panel, self.totals):
+        for panel in (self.request, self.queue, self.grid_panel, self.subset_panel, self.totals):
             panel.retranslate()

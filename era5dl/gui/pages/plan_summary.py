@@ -18,12 +18,19 @@ class PlanSummary(ttk.Frame):
     """Part of the request panel. If no download can be started, Start is disabled, and the reason is shown below it."""
 
     def __init__(
-        self, master: tk.Misc, theme: Theme, *, on_start: Callable[[], object], on_missing: Callable[[], object]
+        self,
+        master: tk.Misc,
+        theme: Theme,
+        *,
+        on_start: Callable[[], object],
+        on_missing: Callable[[], object],
+        on_whole_files: Callable[[], object],
     ) -> None:
+        """on_whole_files: called when the user wants whole files, because parts of them save nothing."""
         super().__init__(master)
         self._shown = False
         self._missing_shown = 0
-        px = theme.px
+        px = self._px = theme.px
         self.columnconfigure(0, weight=1)
         rule = tk.Frame(self, height=px(1))
         theme.follow(rule, lambda palette: rule.configure(background=palette.line))
@@ -38,16 +45,25 @@ class PlanSummary(ttk.Frame):
         self._planning.pack(side="right")
         self._expected = UpdatingLabel(self, style="Muted.TLabel")
         self._expected.grid(row=2, column=0, sticky="w", pady=(px(2), px(10)))
+        self._no_saving = ttk.Frame(self)
+        self._no_saving.columnconfigure(0, weight=1)
+        self.no_saving = UpdatingLabel(self._no_saving, style="Warn.TLabel")
+        self.no_saving.grid(row=0, column=0, sticky="w")
+        self.whole_files = ttk.Button(self._no_saving, command=on_whole_files)
+        self.whole_files.grid(row=0, column=1, padx=(px(8), 0))
+        self._no_saving.grid(row=3, column=0, sticky="ew", pady=(0, px(10)))
+        self._no_saving.grid_remove()
         self.start = ttk.Button(self, style="Accent.TButton", command=on_start)
         theme.set_icon(self.start, "download", "on_accent", 15)
-        self.start.grid(row=3, column=0, sticky="ew")
+        self.start.grid(row=4, column=0, sticky="ew")
         self._obstacle = UpdatingLabel(self, style="Small.TLabel")
-        self._obstacle.grid(row=4, column=0, sticky="w", pady=(px(5), 0))
+        self._obstacle.grid(row=5, column=0, sticky="w", pady=(px(5), 0))
 
     def wrap(self, width: int) -> None:
         """Wrap texts at this width, in pixels."""
         for label in (self._expected, self._obstacle):
             label.configure(wraplength=width)
+        self.no_saving.configure(wraplength=max(1, width - self.whole_files.winfo_reqwidth() - self._px(8)))
 
     def show(self, plan_state: PlanState) -> None:
         """Show the state of the download that the fields describe."""
@@ -60,6 +76,9 @@ class PlanSummary(ttk.Frame):
         self.figures.show(" · ".join(plan_state.totals()))
         self._show_missing(len(plan_state.plan.missing) if plan_state.plan else 0)
         self._expected.show(_expected(plan_state))
+        no_saving = plan_state.no_saving()
+        if self.no_saving.show(no_saving):
+            (self._no_saving.grid if no_saving else self._no_saving.grid_remove)()
         obstacle = plan_state.blocking_reason()
         if self._obstacle.show(obstacle) or not self._shown:
             self.start.state(["disabled" if obstacle else "!disabled"])
@@ -69,6 +88,7 @@ class PlanSummary(ttk.Frame):
         """Set the texts that `show` does not set."""
         self._missing_shown = -1
         self.start.configure(text=_("Start download"), compound="left")
+        self.whole_files.configure(text=_("Whole files"))
 
     def _show_missing(self, number: int) -> None:
         if number == self._missing_shown:
@@ -82,8 +102,8 @@ class PlanSummary(ttk.Frame):
 
 
 def _expected(plan_state: PlanState) -> str:
-    """Return the free disk space after the download and its duration, if they are known."""
-    parts = []
+    """Return what is known of: size on the disk of parts of files, free space after the download, and its duration."""
+    parts = [written] if (written := plan_state.written()) else []
     after = plan_state.free_after
     if after is not None and after >= 0:
         parts.append(_("{bytes} free afterwards", bytes=format_size(after)))

@@ -1,4 +1,4 @@
-"""Request panel, the left side of the Download page: variables, period, folder, plan summary and Start button."""
+"""Request panel, the left side of the Download page: variables, period, part, folder, plan summary and Start button."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 
 from era5dl.gui.models.plan_state import PlanState
 from era5dl.gui.models.request_form import Fields, FormResult, chosen_variables, coverage
+from era5dl.gui.models.subset_form import SubsetFields
 from era5dl.gui.pages.period_panel import PeriodPanel
 from era5dl.gui.pages.plan_summary import PlanSummary
+from era5dl.gui.pages.subset_section import SubsetSection
 from era5dl.gui.pages.variable_panel import VariablePanel
 from era5dl.gui.text.i18n import _
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.basic_widgets import Card
 
-_COMPACT_HEIGHT = 570  # unscaled pixels, below which some lines are hidden
+_COMPACT_HEIGHT = 620  # unscaled pixels, below which some lines are hidden
 _LEAST_WIDTH = 308  # of the contents, in unscaled pixels
 
 
@@ -30,6 +32,7 @@ class RequestCallbacks:
     choose_folder: Callable[[], object]
     show_missing: Callable[[], object]
     show_grid: Callable[[], object]
+    show_subset: Callable[[], object]
 
 
 class RequestPanel(Card):
@@ -53,9 +56,19 @@ class RequestPanel(Card):
             show_grid=callbacks.show_grid,
         )
         self._period.grid(row=1, column=0, sticky="ew")
+        self._subset = SubsetSection(
+            self, theme, on_edit=callbacks.show_subset, on_clear=lambda: self.show_subset_choice(SubsetFields())
+        )
+        self._subset.grid(row=2, column=0, sticky="ew", pady=(theme.px(8), 0))
         self._create_folder()
-        self._plan_summary = PlanSummary(self, theme, on_start=callbacks.start, on_missing=callbacks.show_missing)
-        self._plan_summary.grid(row=4, column=0, sticky="ew")
+        self._plan_summary = PlanSummary(
+            self,
+            theme,
+            on_start=callbacks.start,
+            on_missing=callbacks.show_missing,
+            on_whole_files=lambda: self.show_subset_choice(SubsetFields()),
+        )
+        self._plan_summary.grid(row=5, column=0, sticky="ew")
         self.search, self.tree = self._variables.search, self._variables.tree
         self.first, self.last = self._period.first, self._period.last
         self.start = self._plan_summary.start
@@ -66,9 +79,9 @@ class RequestPanel(Card):
     def _create_folder(self) -> None:
         px = self._theme.px
         self._folder_title = ttk.Label(self, style="Head.TLabel")
-        self._folder_title.grid(row=2, column=0, sticky="w", pady=(px(10), px(5)))
+        self._folder_title.grid(row=3, column=0, sticky="w", pady=(px(10), px(5)))
         line = ttk.Frame(self)
-        line.grid(row=3, column=0, sticky="ew")
+        line.grid(row=4, column=0, sticky="ew")
         self._folder_text = tk.StringVar(self)
         self.folder = ttk.Entry(line, textvariable=self._folder_text)
         self.folder.pack(side="left", fill="x", expand=True)
@@ -77,7 +90,7 @@ class RequestPanel(Card):
         self._folder_text.trace_add("write", lambda *_args: self._change(folder=self._folder_text.get()))
 
     def _wrap(self, width: int) -> None:
-        for part in (self._variables, self._period, self._plan_summary):
+        for part in (self._variables, self._period, self._subset, self._plan_summary):
             part.wrap(width)
 
     def _resized(self, event: tk.Event[Any]) -> None:
@@ -108,12 +121,17 @@ class RequestPanel(Card):
         """Use the selection from the date grid."""
         self._change(years=years, months=months, days=days)
 
+    def show_subset_choice(self, subset: SubsetFields) -> None:
+        """Use the part of the files from the editor."""
+        self._change(subset=subset)
+
     def show(self, plan_state: PlanState) -> None:
         """Show the state of the download that the fields describe."""
         form = plan_state.form
         if (form, self._fields) != self._validated:
             self._validated = (form, self._fields)
             self._period.show_errors(self._fields, form)
+            self._subset.show(self._fields.subset, form)
             invalid = bool(form.error_for("folder") and self._folder_text.get())  # an empty field is not marked
             self.folder.state(["invalid" if invalid else "!invalid"])
         self._plan_summary.show(plan_state)
@@ -122,7 +140,7 @@ class RequestPanel(Card):
         """Set all texts in the current language."""
         self._folder_title.configure(text=_("Folder"))
         self._browse.configure(text=_("Choose…"))
-        for part in (self._variables, self._period, self._plan_summary):
+        for part in (self._variables, self._period, self._subset, self._plan_summary):
             part.retranslate()
         self._set_bounds()
 

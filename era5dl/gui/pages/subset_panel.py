@@ -92,9 +92,7 @@ class SubsetPanel(Card):
         if not install_command:
             self.banner.hide(at_once=True)
             return
-        text = _(
-            "Parts of files need a package that is not installed. Install it with: {command}", command=install_command
-        )
+        text = _("Parts of files need a package. Install it with: {command}", command=install_command)
         self.banner.show(BannerKind.WARNING, text, BannerAction(_("Copy"), self._copy_command))
 
     def retranslate(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from era5dl.catalog import Cadence, Preset, Product, Variable
+from era5dl.catalog import Cadence, Preset, Product, Variable, products
 from era5dl.gui.text.i18n import LANGUAGES, N_, Term, translate
 
 _PRODUCTS = {
@@ -35,6 +35,12 @@ _CADENCES = {
 def product(of: Product) -> Term:
     """Return the name of a product and a line that describes it."""
     return _PRODUCTS[of.name].translated()
+
+
+def folder_name(folder: str) -> str:
+    """Return the name of the product whose files are in this folder of the bucket; an unknown folder as it is."""
+    known = next((one for one in products() if one.prefix == folder), None)
+    return product(known).name if known else folder
 
 
 def cadence(of: Cadence) -> str:
