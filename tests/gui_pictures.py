@@ -1,7 +1,7 @@
 """Takes pictures of the running program on the demo bucket, for review and for the README:
 
     python -m tests.gui_pictures OUT --palette light dark --lang en zh_CN --scale 1 2 --size 1280x820
-        --pages planned grid download sessions diagnostics log done settings help offer --folder /data/era5
+        --pages planned grid part download sessions diagnostics log done settings help offer --folder /data/era5
 
 Each combination is the real program on a private display: it starts, creates a plan and downloads. --folder: download
 folder that the pictures show; its parent must not exist, and is removed afterwards.
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from era5dl.gui.app import App
+from era5dl.gui.models import area_presets
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.startup_options import StartupOptions
 from tests.gui_screen import Screen
@@ -42,7 +43,19 @@ def main() -> None:
     parser.add_argument(
         "--pages",
         nargs="*",
-        default=["download", "planned", "grid", "sessions", "diagnostics", "log", "done", "settings", "help", "offer"],
+        default=[
+            "download",
+            "planned",
+            "grid",
+            "part",
+            "sessions",
+            "diagnostics",
+            "log",
+            "done",
+            "settings",
+            "help",
+            "offer",
+        ],
     )
     parser.add_argument("--size", default="1280x820", help="of the window, in unscaled pixels")
     parser.add_argument("--folder", type=Path)
@@ -104,6 +117,18 @@ def one(
         app.pages.download.grid_panel.show(frozenset(range(1991, 2021)), frozenset({6, 7, 8}), frozenset())
         shoot("grid")
         app.pages.download.hide_grid()
+        if "part" in pages:
+            app.pages.download.show_subset()
+            editor = app.pages.download.subset_panel
+            area = next(one for one in area_presets.presets() if one.english == "China")
+            editor.region.presets._choose(area.name)
+            editor.hours._quick[1].invoke()
+            settle(root, 1.0)
+            wait_until(lambda: not request.start.instate(["disabled"]))
+            shoot("part")
+            editor.whole_files.invoke()
+            app.pages.download.hide_subset()
+            wait_until(lambda: not request.start.instate(["disabled"]))
         app.actions.start()
         wait_until(lambda: (s := app.service.runs.snapshot()) is not None and s.done_bytes > 0.45 * s.total_bytes)
         app.pages.download.queue.table.select([2])

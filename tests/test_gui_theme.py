@@ -34,7 +34,7 @@ def test_text_has_enough_contrast_on_every_background(palette: Palette) -> None:
     for name, ground in grounds.items():
         for ink in ("text", "muted"):
             assert contrast(getattr(palette, ink), ground) >= 4.5, (ink, name)
-    for ink in ("accent", "ok", "warn", "danger"):
+    for ink in ("accent", "ok", "part", "warn", "danger"):
         for name in ("card", "page", "hover"):
             assert contrast(getattr(palette, ink), getattr(palette, name)) >= 4.5, (ink, name)
         for name in ("select", "quiet_select"):  # only icons there

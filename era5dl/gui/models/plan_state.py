@@ -9,7 +9,8 @@ from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
 from era5dl.gui.models.request_form import FormResult
 from era5dl.gui.text import catalog_text, error_text
 from era5dl.gui.text.i18n import _, ngettext
-from era5dl.planner import Plan, PlanEstimate
+from era5dl.planner.estimate import PlanEstimate
+from era5dl.planner.plan import Plan
 
 _NOTABLE = 0.05  # share of the bytes
 

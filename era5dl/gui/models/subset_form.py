@@ -106,10 +106,9 @@ def changed(fields: SubsetFields, **values: Any) -> SubsetFields:
     return replace(fields, **values)
 
 
-def restricts(fields: SubsetFields, chosen: Iterable[Variable] | None = None) -> bool:
-    """Return whether hours, levels, an area or a point are chosen. chosen: the selected variables; None if unknown."""
-    levels = fields.levels if chosen is None or has_levels(chosen) else frozenset()
-    return bool(fields.hours or levels or fields.place is Place.POINT or any(fields.edges))
+def restricts(fields: SubsetFields, *, levels: bool) -> bool:
+    """Return whether hours, levels, an area or a point are chosen. levels: whether levels can be chosen."""
+    return bool(fields.hours or (levels and fields.levels) or fields.place is Place.POINT or any(fields.edges))
 
 
 def missing_package() -> str:

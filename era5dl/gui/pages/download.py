@@ -13,7 +13,7 @@ from typing import Literal
 from era5dl.gui.models.plan_state import PlanState
 from era5dl.gui.models.queue import QueueModel
 from era5dl.gui.models.request_form import Fields, Period, chosen_variables
-from era5dl.gui.models.subset_form import has_levels, missing_package
+from era5dl.gui.models.subset_form import SubsetFields, has_levels, missing_package
 from era5dl.gui.pages.date_grid_panel import DateGridPanel
 from era5dl.gui.pages.queue_panel import QueueCallbacks, QueuePanel
 from era5dl.gui.pages.request_panel import RequestCallbacks, RequestPanel
@@ -54,6 +54,7 @@ class DownloadPage(ttk.Frame):
         """request_width: width of the request panel in unscaled pixels; 0 for the default."""
         super().__init__(master, style="Page.TFrame")
         self._theme, self._on_resize = theme, callbacks.resized
+        self._subset_shown: tuple[SubsetFields, bool] | None = None  # in the editor
         self._wanted_width = theme.px(request_width or _DEFAULT)  # in pixels; the window may be too narrow for it
         px = theme.px
         self.banner = Banner(self, theme, on_close=lambda: None)
@@ -62,7 +63,7 @@ class DownloadPage(ttk.Frame):
         self.queue = QueuePanel(self, theme, model, callbacks.queue)
         self.grid_panel = DateGridPanel(self, theme, on_change=self.request.show_grid_choice, on_close=self.hide_grid)
         self.subset_panel = SubsetPanel(
-            self, theme, on_change=self.request.show_subset_choice, on_close=self.hide_subset
+            self, theme, on_change=self.request.show_subset_choice, on_close=self._close_subset
         )
         self.totals = TotalsPanel(self, theme, callbacks.totals, workers=workers, limit=limit)
         self.banner.grid(row=0, column=0, columnspan=3, sticky="ew")
@@ -122,9 +123,17 @@ class DownloadPage(ttk.Frame):
         """Show the queue and the totals again."""
         self.subset_panel.grid_forget()
 
+    def _close_subset(self) -> None:
+        self.hide_subset()
+        self.request.focus_subset()
+
     def _fill_subset_panel(self) -> None:
+        """Show the fields in the editor. Called ten times a second during planning, when nothing changes."""
         fields = self.request.fields
-        self.subset_panel.show(fields.subset, levels=has_levels(chosen_variables(fields.variables)))
+        wanted = (fields.subset, has_levels(chosen_variables(fields.variables)))
+        if wanted != self._subset_shown:
+            self._subset_shown = wanted
+            self.subset_panel.show(wanted[0], levels=wanted[1])
 
     # --- width of the request panel
 

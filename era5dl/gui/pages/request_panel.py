@@ -125,6 +125,10 @@ class RequestPanel(Card):
         """Use the part of the files from the editor."""
         self._change(subset=subset)
 
+    def focus_subset(self) -> None:
+        """Focus the button that opens the editor for parts of files."""
+        self._subset.edit.focus_set()
+
     def show(self, plan_state: PlanState) -> None:
         """Show the state of the download that the fields describe."""
         form = plan_state.form

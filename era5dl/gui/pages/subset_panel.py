@@ -32,8 +32,9 @@ class SubsetPanel(Card):
         on_close: Callable[[], object],
     ) -> None:
         super().__init__(master, theme)
-        self._theme, self._on_change, self._on_close = theme, on_change, on_close
+        self._theme, self._on_change = theme, on_change
         self._fields = SubsetFields()
+        self._levels_shown = False
         self._install_command = ""
         px = theme.px
         self.columnconfigure(0, weight=1)
@@ -72,7 +73,6 @@ class SubsetPanel(Card):
         self.only_days = ttk.Checkbutton(self, variable=self._days_value, command=self._days_toggled)
         self.only_days.grid(row=5, column=0, sticky="w", pady=(px(8), 0))
         self.region.bind("<Configure>", lambda event: self.region.wrap(event.width), add="+")
-        self.bind("<Escape>", lambda _event: on_close())
         self.retranslate()
 
     # --- interface
@@ -83,6 +83,7 @@ class SubsetPanel(Card):
         self.region.show(fields)
         self.hours.set(fields.hours)
         self.levels.set(fields.levels)
+        self._levels_shown = levels
         (self.levels.grid if levels else self.levels.grid_remove)()
         self._show_days()
 
@@ -111,7 +112,7 @@ class SubsetPanel(Card):
     # --- inside
 
     def _use(self, fields: SubsetFields) -> None:
-        self.show(fields, levels=bool(self.levels.winfo_manager()))
+        self.show(fields, levels=self._levels_shown)
         self._on_change(fields)
 
     def _place_changed(self, fields: SubsetFields) -> None:
@@ -125,7 +126,7 @@ class SubsetPanel(Card):
 
     def _show_days(self) -> None:
         """Show the check box for days. Any other restriction implies it."""
-        implied = subset_form.restricts(self._fields)
+        implied = subset_form.restricts(self._fields, levels=self._levels_shown)
         self._days_value.set(implied or self._fields.only_days)
         self.only_days.state(["disabled" if implied else "!disabled"])
 

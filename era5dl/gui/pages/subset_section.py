@@ -43,15 +43,14 @@ class SubsetSection(ttk.Frame):
 
     def show(self, fields: SubsetFields, form: FormResult) -> None:
         """Show what is selected, or the error of the fields."""
-        restricted = fields.only_days or subset_form.restricts(fields)
         error = form.error_for("subset")
-        text = subset_form.summary(form.subset, only_days=fields.only_days) if restricted and not error else ""
+        text = "" if error else subset_form.summary(form.subset, only_days=fields.only_days)
         if self.summary.show(text):
             (self.summary.grid if text else self.summary.grid_remove)()
-        self._state.configure(text="" if restricted else _("no, whole files"))
-        (self.clear.grid if restricted else self.clear.grid_remove)()
-        self._error.show(error)
-        (self._error.grid if error else self._error.grid_remove)()
+        self._state.configure(text="" if text or error else _("no, whole files"))
+        (self.clear.grid if text or error else self.clear.grid_remove)()
+        if self._error.show(error):
+            (self._error.grid if error else self._error.grid_remove)()
 
     def wrap(self, width: int) -> None:
         """Wrap texts at this width, in pixels."""

@@ -111,6 +111,10 @@ def _done(pen: Pen) -> list[Layer]:
     return [drawing.without(pen.disc(8, 8, 6.8), pen.line((4.7, 8.3), (7.1, 10.7), (11.4, 5.7), thick=1.7))]
 
 
+def _part(pen: Pen) -> list[Layer]:
+    return [pen.ring(8, 8, 6.1, thick=1.4), pen.line((4.9, 8.3), (7.1, 10.5), (11.2, 5.9), thick=1.6)]
+
+
 def _failed(pen: Pen) -> list[Layer]:
     cross = drawing.union(pen.line((5.6, 5.6), (10.4, 10.4), thick=1.7), pen.line((10.4, 5.6), (5.6, 10.4), thick=1.7))
     return [drawing.without(pen.disc(8, 8, 6.8), cross)]
@@ -203,6 +207,7 @@ _DRAWINGS: dict[str, Callable[[Pen], list[Layer]]] = {
     "left2": _double(*_LEFT),
     "menu": _menu,
     "minus": lambda pen: [pen.line((3.6, 8), (12.4, 8))],
+    "part": _part,
     "pause": _pause,
     "paused": _paused,
     "play": _play,

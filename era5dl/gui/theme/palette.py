@@ -42,6 +42,7 @@ class Palette:
     quiet_select: str  # selected rows of a table without the keyboard
     # status colours; an icon or a word always has the same meaning beside them
     ok: str
+    part: str  # a part of a file is there and checked
     warn: str
     danger: str
     danger_hover: str
@@ -80,6 +81,7 @@ LIGHT = Palette(
     select_text="#10285c",
     quiet_select="#e9edf3",
     ok="#12803f",
+    part="#0b7285",
     warn="#a85404",
     danger="#cc2a20",
     danger_hover="#fdeceb",
@@ -116,6 +118,7 @@ DARK = Palette(
     select_text="#e3ecff",
     quiet_select="#2a323e",
     ok="#3fc47d",
+    part="#3cc4d6",
     warn="#f3ab3a",
     danger="#ff7b72",
     danger_hover="#3a2227",

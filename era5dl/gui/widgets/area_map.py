@@ -53,6 +53,7 @@ class AreaMap(MapView):
         super().__init__(master, theme, width=width, height=height)
         self._on_box, self._on_point, self._grid_step = on_box, on_point, grid_step
         self._drag: tuple[str | None, tuple[float, float], MapBox | None] | None = None  # edges, start, first box
+        self._scheduled: str | None = None
         self._bind_events()
 
     # --- interface
@@ -88,9 +89,9 @@ class AreaMap(MapView):
 
     def set_mode(self, mode: str) -> None:
         """Set what the user selects: "area" or "point"."""
-        self._mode = mode
-        self.configure(cursor="crosshair")
-        self._draw_selection()
+        if mode != self._mode:
+            self._mode = mode
+            self._draw_selection()
 
     # --- events
 
@@ -167,10 +168,20 @@ class AreaMap(MapView):
 
     def _released(self, _event: object) -> None:
         self._drag = None
+        self._report_preview()
 
     def _preview(self, box: MapBox | None) -> None:
+        """Show a box during a drag. It is drawn and reported when all events that have arrived are handled."""
         if box != self._box:
-            self._choose_box(box)
+            self._box = box
+            if self._scheduled is None:
+                self._scheduled = self.after_idle(self._report_preview)
+
+    def _report_preview(self) -> None:
+        if self._scheduled is not None:
+            self.after_cancel(self._scheduled)
+            self._scheduled = None
+            self._choose_box(self._box)
 
     def _choose_globe(self) -> str:
         self._drag = None

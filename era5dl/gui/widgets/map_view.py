@@ -33,7 +33,13 @@ class MapView(tk.Canvas):
 
     def __init__(self, master: tk.Misc, theme: Theme, *, width: float, height: float) -> None:
         super().__init__(
-            master, width=theme.px(width), height=theme.px(height), highlightthickness=0, borderwidth=0, takefocus=1
+            master,
+            width=theme.px(width),
+            height=theme.px(height),
+            highlightthickness=0,
+            borderwidth=0,
+            takefocus=1,
+            cursor="crosshair",
         )
         self._theme = theme
         self._mode = "area"
@@ -48,8 +54,9 @@ class MapView(tk.Canvas):
 
     def set_texts(self, hint: str) -> None:
         """Set the text that is shown in the corner while the mouse is not on the map."""
-        self._hint = hint
-        self._show_reading("")
+        if hint != self._hint:
+            self._hint = hint
+            self._show_reading("")
 
     def _resized(self, event: tk.Event[Any]) -> None:
         self._projection = Projection(event.width, event.height)

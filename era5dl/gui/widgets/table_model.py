@@ -15,6 +15,7 @@ class StatusStyle(Enum):
     ACTIVE = ("active", "accent", "accent")
     PAUSED = ("paused", "muted", "control")
     DONE = ("done", "ok", "ok")
+    PART = ("part", "part", "part")
     WARNING = ("warning", "warn", "warn")
     FAILED = ("failed", "danger", "danger")
 
