@@ -125,6 +125,7 @@ def one(
             editor.hours._quick[1].invoke()
             settle(root, 1.0)
             wait_until(lambda: not request.start.instate(["disabled"]))
+            settle(root, 4.0)  # until the indexes are read, and the figures exact
             shoot("part")
             editor.whole_files.invoke()
             app.pages.download.hide_subset()

@@ -15,9 +15,10 @@ from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.planner import estimate_plan, make_plan
 from era5dl.selection import Selection
 from era5dl.session import list_sessions
+from era5dl.session.origin import address_of
 from era5dl.settings import Settings
 from era5dl.subset.exact_plan import exact_plan
-from era5dl.subset.index_cache import IndexCache
+from era5dl.subset.index_cache import shared_cache
 
 _MOST_INDEXES = 24  # files whose indexes are read while the user fills in the form; up to 20 requests each
 
@@ -51,7 +52,7 @@ class PlanningService:
                 return
             if estimate is not None and len(plan.objects) <= _MOST_INDEXES:
                 with suppress(Era5Error):  # the estimate remains
-                    exact = exact_plan(plan, bucket, IndexCache(), cancelled=cancelled).estimate
+                    exact = exact_plan(plan, bucket, shared_cache(address_of(settings)), cancelled=cancelled).estimate
                     self._post(messages.PlanEstimated(number, exact))
 
         self._plan_task.submit(job)

@@ -66,9 +66,9 @@ class SessionsController(Controller):
                 self._page.show_verifying(message.done, message.total)
             case messages.VerifyFinished():
                 count = Counter(one.condition for one in message.examined)
-                verified = count[FileCondition.VERIFIED]
-                checked = count[FileCondition.CHECKED] + count[FileCondition.CHECKED_PART]
-                self._page.show_verified(verified, checked, count.total() - verified - checked)
+                verified, checked = count[FileCondition.VERIFIED], count[FileCondition.CHECKED]
+                parts = count[FileCondition.CHECKED_PART]
+                self._page.show_verified(verified, checked, count.total() - verified - checked - parts, parts)
                 self._service.sessions.request_list()
             case messages.VerifyFailed():
                 self._page.show_message(error_text.explain(message.error.kind).text, BannerKind.WARNING)

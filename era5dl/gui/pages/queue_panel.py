@@ -27,7 +27,7 @@ _STATUS_STYLES = {
     FileState.ACTIVE: StatusStyle.ACTIVE,
     FileState.VERIFIED: StatusStyle.DONE,
     FileState.CHECKED: StatusStyle.DONE,
-    FileState.CHECKED_PART: StatusStyle.DONE,
+    FileState.CHECKED_PART: StatusStyle.PART,
     FileState.FAILED: StatusStyle.FAILED,
     FileState.HELD: StatusStyle.PAUSED,
 }
@@ -209,6 +209,8 @@ class QueuePanel(Card):
                 text = error_text.explain_reason(file.kind, file.reason).sentence
             elif file.state is FileState.HELD:
                 text = status_text.file_state(file.state).hint
+            elif file.state is FileState.CHECKED_PART:
+                text = f"{file.key} · {status_text.file_state(file.state).hint}"
             elif file.checked_because:
                 text = f"{file.key} · {status_text.not_verified_reason(file.checked_because)}"
         if self._detail.show(text, style):

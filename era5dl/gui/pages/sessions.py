@@ -123,8 +123,11 @@ class SessionsPage(ttk.Frame):
         self._progress.configure(value=1000 * done / total if total else 0)
         self._progress_text.configure(text=_("Verifying: {done:,} of {total:,} files", done=done, total=total))
 
-    def show_verified(self, verified: int, checked: int, wrong: int) -> None:
-        """Show the result of a verification. checked: number of files without an MD5 to compare with."""
+    def show_verified(self, verified: int, checked: int, wrong: int, parts: int = 0) -> None:
+        """Show the result of a verification, as numbers of files.
+
+        checked: without an MD5 to compare with. parts: of which only a part was wanted.
+        """
         self._verification.pack_forget()
         if wrong:
             text = ngettext(
@@ -134,7 +137,7 @@ class SessionsPage(ttk.Frame):
             )
             self._banner.show(BannerKind.WARNING, text)
         else:
-            self._banner.show(BannerKind.OK, _verified_text(verified, checked))
+            self._banner.show(BannerKind.OK, _verified_text(verified, checked, parts))
 
     def show_message(self, text: str, kind: BannerKind = BannerKind.WARNING) -> None:
         """Show a message, instead of the progress of a verification."""
@@ -236,18 +239,28 @@ class SessionsPage(ttk.Frame):
         self.table.refresh()
 
 
-def _verified_text(verified: int, checked: int) -> str:
+def _verified_text(verified: int, checked: int, parts: int) -> str:
     """Return the text for a verification that has found no wrong file."""
-    by_md5 = ngettext(
-        "{n:,} file verified: identical to the server's.",
-        "{n:,} files verified: identical to the server's.",
-        verified,
-    )
-    if not checked:
-        return by_md5
-    without_md5 = ngettext(
-        "{n:,} file checked: size and structure are correct, but the server provides no MD5 to compare with.",
-        "{n:,} files checked: size and structure are correct, but the server provides no MD5 to compare with.",
-        checked,
-    )
-    return f"{by_md5} {without_md5}" if verified else without_md5
+    sentences = []
+    if verified or not (checked or parts):
+        by_md5 = ngettext(
+            "{n:,} file verified: identical to the server's.",
+            "{n:,} files verified: identical to the server's.",
+            verified,
+        )
+        sentences.append(by_md5)
+    if checked:
+        without_md5 = ngettext(
+            "{n:,} file checked: size and structure are correct, but the server provides no MD5 to compare with.",
+            "{n:,} files checked: size and structure are correct, but the server provides no MD5 to compare with.",
+            checked,
+        )
+        sentences.append(without_md5)
+    if parts:
+        by_checksums = ngettext(
+            "{n:,} part of a file is in place; the server has no MD5 to compare a part with.",
+            "{n:,} parts of files are in place; the server has no MD5 to compare a part with.",
+            parts,
+        )
+        sentences.append(by_checksums)
+    return " ".join(sentences)
