@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import netCDF4
 import pytest
 
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.s3 import S3Bucket
 from era5dl.catalog import parse_key
 from era5dl.engine import retry
@@ -27,11 +32,15 @@ from era5dl.engine.events import (
     FileStarted,
     Outcome,
 )
-from era5dl.engine.verify_files import verify
+from era5dl.engine.job_queue import PrepareJob
+from era5dl.engine.scheduler import Scheduler
+from era5dl.engine.transfer import Transfer
+from era5dl.engine.verify_files import FileCondition, verify
 from era5dl.folder.new_file import NewFile
 from era5dl.folder.packed_part_file import PackedLayout
 from era5dl.planner import Plan
 from era5dl.session import Session, UnfinishedObject
+from era5dl.subset.estimate import Estimator
 from era5dl.subset.ranges import FileSubset, plan_file
 from era5dl.subset.read_index import read_object_index
 from era5dl.subset.selection import Area, Point, Subset
@@ -131,6 +140,7 @@ def test_only_the_wanted_ranges_are_fetched(fault_server: FaultServer, tmp_path:
     assert wanted < fault_server.stats().payload < wanted + 600_000 < len(sample.path.read_bytes()) / 3
 
 
+@pytest.mark.slow
 def test_the_part_file_has_no_holes(fault_server: FaultServer, tmp_path: Path, sample: Sample) -> None:
     wanted = wanted_bytes(fault_server, sample)
     fault_server.link = Link(speed=wanted)
@@ -140,6 +150,7 @@ def test_the_part_file_has_no_holes(fault_server: FaultServer, tmp_path: Path, s
         assert [path.stat().st_size for path in leftovers(tmp_path)] == [wanted]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_continues(fault_server: FaultServer, tmp_path: Path, sample: Sample) -> None:
     wanted = wanted_bytes(fault_server, sample)
     plan = plan_of(fault_server, [sample], PLACE)
@@ -238,6 +249,7 @@ def test_a_damaged_chunk_is_fetched_again(
     assert [event.kind for event in ran.events_of(FileRetrying)] == ["ProofError"]
 
 
+@pytest.mark.slow
 def test_a_chunk_that_stays_damaged_fails_the_file(
     fault_server: FaultServer, tmp_path: Path, sample: Sample, middle: int
 ) -> None:
@@ -277,6 +289,7 @@ def test_an_index_that_arrives_damaged_never_gives_wrong_values(
     assert [event.kind for event in ran.events_of(FileRetrying)] == ["BadResponse"]
 
 
+@pytest.mark.slow
 def test_an_object_that_is_replaced_begins_anew(
     fault_server: FaultServer, tmp_path: Path, sample: Sample, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -324,6 +337,7 @@ def test_an_incomplete_object_fails(fault_server: FaultServer, tmp_path: Path, s
     assert only_final_files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_finished_file_is_kept_unless_it_has_changed(
     fault_server: FaultServer, tmp_path: Path, sample: Sample
 ) -> None:
@@ -379,6 +393,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], None]]
     yield actions
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_the_file_is_written(
     fault_server: FaultServer, tmp_path: Path, sample: Sample, writes: list[Callable[[], None]]
 ) -> None:
@@ -439,3 +454,127 @@ def test_nothing_is_left_of_a_new_file_that_was_not_finished(tmp_path: Path) -> 
         new.raw.write(b"x")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_another_session_keeps_the_file(fault_server: FaultServer, tmp_path: Path, sample: Sample) -> None:
+    """It has no MD5 of it, so the file has to say what it is."""
+    first = fetch(fault_server, tmp_path, sample)
+    plan = plan_of(fault_server, [sample], PLACE)
+    for number, damage in enumerate((None, lambda data: data[:-1_000])):
+        final = final_of(first)
+        if damage is not None:
+            final.write_bytes(damage(final.read_bytes()))
+        other = replace(plan, request={**plan.request, "keys": f"{number + 1:064x}"})
+        ran = fetch_all(fault_server, tmp_path, plan=other)
+        check_one(ran, tmp_path, sample)
+        assert [event.adopted for event in ran.events_of(FileDone)] == [damage is None]
+
+
+@pytest.mark.slow
+def test_verify_compares_with_what_was_written(fault_server: FaultServer, tmp_path: Path, sample: Sample) -> None:
+    ran = fetch(fault_server, tmp_path, sample)
+    final, content = final_of(ran), final_of(ran).read_bytes()
+
+    def condition() -> FileCondition:
+        with Session.open(tmp_path) as session:
+            (report,) = verify(ran.bucket, session, lambda _: None)
+            assert (0 in session.checkpoint.checked_part) == (report.condition is not FileCondition.WRONG)
+            return report.condition
+
+    assert condition() is FileCondition.CHECKED_PART
+    final.unlink()
+    assert condition() is FileCondition.ABSENT
+    final.write_bytes(content)
+    assert condition() is FileCondition.CHECKED_PART
+    (tmp_path / ".era5dl" / f"{ran.session.id}.digests.jsonl").unlink()
+    assert condition() is FileCondition.CHECKED_PART
+    final.write_bytes(content[:-1_000])
+    assert condition() is FileCondition.WRONG
+
+
+def test_chunks_without_a_checksum_are_not_trusted(
+    fault_server: FaultServer, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.netcdf_files._COMPRESSED", {})
+    sample = write_sample(tmp_path_factory.mktemp("other"), "invariant/z", HOUR)
+    fault_server.put(sample.key, sample.path.read_bytes())
+    ran = fetch_all(fault_server, tmp_path, plan=plan_of(fault_server, [sample], PLACE))
+    assert [event.reason for event in ran.events_of(FetchedWhole)] == ["chunks without a checksum"]
+    assert ran.wait_for_end().verified == 1
+
+
+def test_without_an_etag_the_whole_file_is_fetched(
+    fault_server: FaultServer, tmp_path: Path, samples: dict[str, Sample]
+) -> None:
+    """Ranges of two versions could be mixed."""
+    sample = samples["invariant/z"]
+    fault_server.put(sample.key, sample.path.read_bytes())
+    fault_server.script(Fault("no-etag", times=None, on=("get", "head", "list")))
+    ran = fetch_all(fault_server, tmp_path, plan=plan_of(fault_server, [sample], PLACE))
+    assert ["no ETag" in event.reason for event in ran.events_of(FetchedWhole)] == [True]
+    assert (ran.wait_for_end().checked, ran.wait_for_end().checked_part) == (1, 0)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_only_the_space_that_is_needed_is_required(
+    fault_server: FaultServer, tmp_path: Path, sample: Sample, monkeypatch: pytest.MonkeyPatch, fits: bool
+) -> None:
+    plan = plan_of(fault_server, [sample], PLACE)
+    estimate = Estimator(PLACE).estimate(parse_key(sample.key) or pytest.fail(), plan.objects[0].size)
+    free = estimate.fetched + estimate.written - (0 if fits else 1)
+    monkeypatch.setattr("era5dl.engine.disk.free_bytes", lambda _: free)
+    monkeypatch.setattr("era5dl.folder.free_space.free_bytes", lambda _: free)
+    ended = fetch_all(fault_server, tmp_path, plan=plan).wait_for_end()
+    assert (ended.checked_part, ended.error == "") == ((1, True) if fits else (0, False))
+
+
+def test_one_file_is_written_at_a_time() -> None:
+    scheduler = Scheduler([0, 1, 2], [10, 10, 10], max_transfers=3)
+    transfers = [Transfer(index, ObjectInfo(str(index), 10, '"x"'), wanted=[]) for index in range(3)]
+    for transfer in transfers[:2]:
+        transfer.subset = cast(FileSubset, object())
+    for _ in transfers:
+        assert isinstance(scheduler.next_job(0.0, 3, None, transfers.__getitem__), PrepareJob)
+    for transfer in transfers:
+        scheduler.prepared(transfer)
+    jobs = [scheduler.next_job(0.0, 3, None, transfers.__getitem__) for _ in range(3)]
+    assert [job.transfer.index if job else None for job in jobs] == [0, 2, None], "a whole file does not wait"
+    scheduler.close(transfers[0])
+    again = scheduler.next_job(0.0, 3, None, transfers.__getitem__)
+    assert again is not None and again.transfer is transfers[1]
+
+
+@pytest.mark.slow
+def test_a_killed_program_continues(fault_server: FaultServer, tmp_path: Path, sample: Sample) -> None:
+    wanted = wanted_bytes(fault_server, sample)
+    fault_server.link = Link(speed=wanted / 4)
+    keys = tmp_path / "keys.txt"
+    keys.write_text(sample.key)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "era5dl", "download", "--keys-file", str(keys), "--out", str(out)]
+    command += ["--hours", "0,12", "--area", str(PLACE.area), "--workers", "2"]
+    command += ["--endpoint-url", fault_server.endpoint_url, "--bucket", fault_server.bucket, "--quiet"]
+    program = subprocess.Popen(command)
+    give_up = time.monotonic() + 60
+    while saved_bytes(out) < wanted / 3:
+        assert time.monotonic() < give_up and program.poll() is None
+        time.sleep(0.02)
+    program.kill()
+    program.wait()
+    saved = saved_bytes(out)
+    fault_server.link = Link()
+    fault_server.reset_stats()
+    assert subprocess.run(command, check=False).returncode == 0
+    assert fault_server.stats().payload < wanted - saved + 600_000
+    (final,) = only_final_files(out)
+    check_equal(sample, PLACE, final)
+
+
+def saved_bytes(folder: Path) -> int:
+    """Return the number of bytes that the resume file lists."""
+    for file in (folder / ".era5dl").glob("*.json"):
+        with contextlib.suppress(ValueError, OSError):
+            entries = json.loads(file.read_text())["unfinished"]
+            return sum(stop - start for entry in entries for start, stop in entry["done"])
+    return 0
