@@ -39,7 +39,7 @@ from era5dl.engine.events import (
     Throttled,
 )
 from era5dl.engine.progress import ActiveFile, Snapshot
-from era5dl.planner import Missing
+from era5dl.planner import Missing, Plan
 
 HOSTILE = "a/[red]\x1b[2J\x07\u202e[bold]\r\nb.nc"
 SNAPSHOT = Snapshot(
@@ -369,7 +369,7 @@ def test_an_engine_that_does_not_stop_is_abandoned(monkeypatch: pytest.MonkeyPat
         id="0" * 12,
         folder=Path("out"),
         notes=(),
-        plan=SimpleNamespace(objects=(), missing=()),
+        plan=Plan({}, ()),
         checkpoint=SimpleNamespace(done_bytes=0),
     )
     nothing: Any = None

@@ -443,6 +443,9 @@ def test_the_session_counts_its_files(fault_server: FaultServer, tmp_path: Path,
     saved = json.loads((tmp_path / ".era5dl" / f"{ran.session.id}.json").read_text())
     assert (saved["done_files"], saved["checked_part"], saved["verified"]) == (1, "0", "")
     assert saved["done_bytes"] == saved["total_bytes"] == wanted_bytes(fault_server, sample)
+    with Session.open(tmp_path) as session:
+        verify(ran.bucket, session, lambda _: None)
+        assert session.checkpoint.done_bytes == session.checkpoint.total_bytes == saved["total_bytes"]
     ran.session.close()
     with Session.open(tmp_path) as session:
         verify(S3Bucket(settings_for(fault_server)), session, lambda _report: None, lambda: False)

@@ -145,6 +145,8 @@ def progress_line(snapshot: Snapshot) -> str:
         parts.append(f"limited to {format_speed(snapshot.rate_limit)}")
     if snapshot.failed_files:
         parts.append(f"{snapshot.failed_files:,} failed")
+    if complete := sum(one.proving and 0 < one.size <= one.done for one in snapshot.active):
+        parts.append(f"{format_count(complete, 'file')} being checked or written")
     if snapshot.state is not State.RUNNING:
         parts.append(snapshot.state.value)
     return f"{percent(snapshot)} %: " + ", ".join(parts)

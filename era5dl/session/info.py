@@ -11,6 +11,7 @@ from typing import Any
 
 from era5dl.errors import BadSelection
 from era5dl.formatting import format_count
+from era5dl.planner.estimate import estimate_plan
 from era5dl.planner.plan import Plan
 from era5dl.settings import Settings
 from era5dl.subset.description import describe_subset
@@ -38,7 +39,7 @@ class SessionInfo:
     plan_digest: str
     files: int
     missing: int
-    total_bytes: int
+    total_bytes: int  # to fetch: of whole objects, or of the subset, which is an estimate at first
 
     @classmethod
     def for_plan(cls, plan: Plan, settings: Settings) -> SessionInfo:
@@ -56,7 +57,7 @@ class SessionInfo:
             plan_digest=plan.digest,
             files=len(plan.objects),
             missing=len(plan.missing),
-            total_bytes=plan.total_bytes,
+            total_bytes=plan.total_bytes if plan.subset.is_everything else estimate_plan(plan).total.fetched,
         )
 
 

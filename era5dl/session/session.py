@@ -91,6 +91,7 @@ class Session:
                     info = dataclasses.replace(info, created=saved.info.created)
                     checkpoint, more = reuse.checkpoint_for_plan(saved, plan, home)
                     notes += more
+                checkpoint = _with_total(checkpoint, info if saved is None else saved.info, plan)
                 plan_file.write(home / plan_file_name(info.id, plan.digest), plan)
             session = cls(home, info, plan, checkpoint, lock, notes)
             session.save(checkpoint)
@@ -124,7 +125,7 @@ class Session:
                 plan_digest = saved.info.plan_digest
                 plan = plan_file.read(home / plan_file_name(chosen, plan_digest), plan_digest)
             try:
-                checkpoint = saved.checkpoint_for(plan.objects)
+                checkpoint = _with_total(saved.checkpoint_for(plan.objects), saved.info, plan)
             except Malformed as exc:
                 message = f"the resume file {path} cannot be used: {exc}"
                 raise SessionDamaged(message, remedy=resume_file.REMEDY) from exc
@@ -242,6 +243,11 @@ class Session:
             if file.name not in needed:
                 with contextlib.suppress(OSError):
                     ConfinedPath.from_path(file).unlink()
+
+
+def _with_total(checkpoint: Checkpoint, info: SessionInfo, plan: Plan) -> Checkpoint:
+    """Return the checkpoint with the number of bytes to fetch, if the plan has a subset: it is in no other place."""
+    return checkpoint if plan.subset.is_everything else dataclasses.replace(checkpoint, total_bytes=info.total_bytes)
 
 
 def _default_session(home: Path) -> str:
