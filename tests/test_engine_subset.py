@@ -36,6 +36,7 @@ from era5dl.engine.job_queue import PrepareJob
 from era5dl.engine.scheduler import Scheduler
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verify_files import FileCondition, verify
+from era5dl.errors import PartLost
 from era5dl.folder.new_file import NewFile
 from era5dl.folder.packed_part_file import PackedLayout
 from era5dl.planner import Plan
@@ -457,6 +458,20 @@ def test_nothing_is_left_of_a_new_file_that_was_not_finished(tmp_path: Path) -> 
         new.raw.write(b"x")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_thread_that_ends_late_does_not_disturb_the_next_run(tmp_path: Path) -> None:
+    """After a stop, a thread may be busy in HDF5 for a while."""
+    late, new = NewFile(tmp_path / "a.new"), NewFile(tmp_path / "a.new")
+    late.__enter__()
+    new.__enter__()
+    new.raw.write(b"x")
+    with pytest.raises(PartLost):
+        late.commit(tmp_path / "a.nc")
+    late.__exit__(None, None, None)
+    new.commit(tmp_path / "a.nc")
+    new.__exit__(None, None, None)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.nc", b"x")]
 
 
 @pytest.mark.slow

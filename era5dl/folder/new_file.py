@@ -30,6 +30,7 @@ class NewFile:
 
     def __init__(self, path: Path | ConfinedPath) -> None:
         self._path = ConfinedPath.from_path(path)
+        self._status: os.stat_result | None = None  # of the file when it was closed by `commit`
 
     def __enter__(self) -> NewFile:
         if not self._path.is_nested:
@@ -45,7 +46,7 @@ class NewFile:
         """
         target = final if isinstance(final, ConfinedPath) else self._path.sibling(final.name)
         os.fsync(self.raw.fileno())
-        ours = os.fstat(self.raw.fileno())
+        ours = self._status = os.fstat(self.raw.fileno())
         self.raw.close()  # on Windows an open file cannot be renamed
         if not is_same_file(ours, self._path.lstat()):
             raise PartLost(f"{self._path} was replaced by another file")
@@ -56,6 +57,8 @@ class NewFile:
         sync_folder(target)
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        ours = self._status if self.raw.closed else os.fstat(self.raw.fileno())
         self.raw.close()
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)  # not there after `commit`
+            if ours is not None and is_same_file(ours, self._path.lstat()):  # else it is that of the next run
+                self._path.unlink()
