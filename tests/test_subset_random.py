@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from era5dl.catalog.keys import parse_key
+from era5dl.catalog import Cadence, find_variable, parse_key
 from era5dl.errors import BadSelection
 from era5dl.subset.selection import Area, Point, Subset
 from tests.faultlab import FaultServer
@@ -30,6 +30,12 @@ FILES = (
     ("fc.sfc.minmax/mx2t", datetime(2020, 2, 29)),
 )
 PER_FILE = 42  # selections that are not empty; 504 in all
+
+
+def sample_of(folder: Path, name: str, hour: datetime) -> Sample:
+    """Write a coarse file. Four tiles of 27 hours for a month: more would only take time."""
+    is_monthly = find_variable(name).product.cadence is Cadence.MONTH
+    return write_sample(folder, name, hour, step=15, chunks=(27, 7, 13) if is_monthly else None)
 
 
 def random_area(dice: random.Random) -> Area:
@@ -78,7 +84,7 @@ def check(sample: Sample, hour: datetime, folder: Path, count: int) -> None:
 
 @pytest.mark.parametrize(("name", "hour"), FILES)
 def test_a_few_random_selections(tmp_path: Path, name: str, hour: datetime) -> None:
-    check(write_sample(tmp_path, name, hour, step=15), hour, tmp_path, 2)
+    check(sample_of(tmp_path, name, hour), hour, tmp_path, 2)
 
 
 @pytest.mark.slow
@@ -86,7 +92,7 @@ def test_a_few_random_selections(tmp_path: Path, name: str, hour: datetime) -> N
 def test_random_selections_through_the_engine(
     fault_server: FaultServer, tmp_path: Path, name: str, hour: datetime
 ) -> None:
-    sample = write_sample(tmp_path, name, hour, step=15)
+    sample = sample_of(tmp_path, name, hour)
     fault_server.put(sample.key, sample.path.read_bytes())
     key = parse_key(sample.key)
     assert key is not None
@@ -106,4 +112,4 @@ def test_random_selections_through_the_engine(
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "hour"), FILES)
 def test_random_selections(tmp_path: Path, name: str, hour: datetime) -> None:
-    check(write_sample(tmp_path, name, hour, step=15), hour, tmp_path, PER_FILE)
+    check(sample_of(tmp_path, name, hour), hour, tmp_path, PER_FILE)
