@@ -13,7 +13,8 @@ import pytest
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.catalog import find_variable
-from era5dl.gui.backend import planning
+from era5dl.errors import UsageError
+from era5dl.gui.backend import planning, runs
 from era5dl.gui.backend.messages import FolderInspected
 from era5dl.gui.models import area_presets, request_form, subset_form
 from era5dl.gui.models.plan_state import PlanState
@@ -27,6 +28,7 @@ from era5dl.gui.widgets.map_geometry import MapBox, Projection, box_between, cli
 from era5dl.gui.widgets.search_combo import SearchCombo
 from era5dl.planner import Plan, PlanEstimate
 from era5dl.subset.estimate import Estimate
+from era5dl.subset.fetch import INSTALL
 from era5dl.subset.selection import Area, Point
 from tests.faultlab import FaultServer
 from tests.gui_driver import Window, options
@@ -381,6 +383,9 @@ def test_the_plan_shows_what_is_fetched_and_written() -> None:
     assert state.seconds == 51
     assert state.no_saving() == ""
     assert replace(state, folder=FolderInspected(Path("/data"), 5_000_000)).free_after == 2_600_000
+    assert state.plan is not None and state.left_out() == ""
+    passed_over = replace(state, plan=replace(state.plan, passed_over=("a/x.nc", "a/y.nc")))
+    assert passed_over.left_out() == "2 files without these hours left out"
     exact = plan_state(("e5.oper.an.sfc", Estimate(51_000_000, 2_400_000, 1_360_000_000)), exact=True)
     assert exact.totals()[1] == "51.0 MB of 1.36 GB" and exact.written() == "2.40 MB on disk"
 
@@ -392,6 +397,10 @@ def test_the_plan_names_products_that_save_nothing_on_the_line() -> None:
     assert plan_state(none, small).no_saving() == "Whole files are fetched anyway; this saves only disk space."
     assert plan_state(none, some).no_saving().startswith("Accumulations: whole files")
     assert plan_state(some, small).no_saving() == ""
+
+
+def _no_h5py() -> None:
+    raise UsageError("Subsets of files need h5py.", remedy=INSTALL)
 
 
 @pytest.mark.slow
@@ -415,6 +424,11 @@ def test_parts_are_chosen_in_the_window_and_remembered(
     assert request._subset.summary["text"] == "4 hours, 54/73/18/136"
     window.wait_until(lambda: "about" in request._plan_summary.figures["text"] and window.can_start)
     assert "on disk" in request._plan_summary._expected["text"]
+    monkeypatch.setattr(runs, "import_writer", _no_h5py)
+    request.start.invoke()
+    window.wait_until(lambda: "pip install" in window.page.banner.text)
+    assert not editor.winfo_ismapped()
+    request._subset.edit.invoke()
     editor.hours._none.invoke()
     window.wait_until(lambda: request._plan_summary.whole_files.winfo_ismapped())
     assert request_form.from_text(window.app.store.current.selection).subset == request.fields.subset

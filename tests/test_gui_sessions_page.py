@@ -36,6 +36,15 @@ ONE = SessionSummary(
             "9 variables of e5.oper.an.sfc and e5.oper.an.pl, 1979-01-01 to 2024-12-31 (with gaps)",
             ("9 variables · Surface, Pressure levels", "1979-01-01 – 2024-12-31 (with gaps)"),
         ),
+        (
+            "2t of e5.oper.an.sfc, 2021-02-01; 0,12 UTC; 850 hPa; area 54/73/18/135",
+            ("2t · Surface · 0,12 UTC · 850 hPa · 54/73/18/135", "2021-02-01"),
+        ),
+        (
+            "12,345 keys from a list; 8 hours a day; 1,200 points",
+            ("12,345 files from a list · 8 hours · 1,200 points", ""),
+        ),
+        ("2t of e5.oper.an.sfc, 2021-02-01; only these days", ("2t · Surface · selected days", "2021-02-01")),
         ("12,345 variables", ("12,345 variables", "")),
         ("1 key from a list", ("1 file from a list", "")),
         ("12,345 keys from a list", ("12,345 files from a list", "")),

@@ -18,6 +18,7 @@ from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.planner import Plan
 from era5dl.session import Session
 from era5dl.settings import Settings
+from era5dl.subset.fetch import import_writer
 
 REPRESENTATIVE = 4_000_000  # bytes that a run must receive before its speed counts as that of the connection
 
@@ -141,6 +142,8 @@ class RunService:
         try:
             with open_session() as session:
                 opened = (session.id, session.folder)
+                if not session.plan.subset.is_everything:
+                    import_writer()  # raises UsageError, instead of failing at each file
                 adapted = self._access.checked_settings(session, settings)
                 engine = Engine(self._access.bucket(adapted), session, adapted, self._post_event, only=only)
                 with self._lock:

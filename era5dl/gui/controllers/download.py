@@ -243,7 +243,10 @@ class DownloadController(Controller):
         return BannerKind.OK, summary_text.completed(result, snapshot, finished.missing), show
 
     def _show_error(self, error: ErrorInfo) -> None:
-        self._page.banner.show(BannerKind.DANGER, f"{error_text.explain(error.kind).text}\n({error.detail})")
+        detail = error.detail
+        if error.kind == UsageError.__name__ and error.remedy:  # the explanation of this kind is general
+            detail = f"{detail} {error.remedy}"
+        self._page.banner.show(BannerKind.DANGER, f"{error_text.explain(error.kind).text}\n({detail})")
         self._request.update()
 
     # --- earlier sessions

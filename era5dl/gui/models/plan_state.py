@@ -98,6 +98,13 @@ class PlanState:
             return _("{bytes} on disk", bytes=written)
         return _("about {bytes} on disk", bytes=written)
 
+    def left_out(self) -> str:
+        """Return how many files are left out because none of the selected hours is in them; "" for none."""
+        number = len(self.plan.passed_over) if self.plan is not None else 0
+        if not number:
+            return ""
+        return ngettext("{n:,} file without these hours left out", "{n:,} files without these hours left out", number)
+
     def no_saving(self) -> str:
         """Return for which products whole files are fetched although a part of each is wanted; "" for none.
 

@@ -20,6 +20,7 @@ from era5dl.session.summary import SessionStatus, SessionSummary
 _PERIOD = re.compile(r"(.*), (\d{4}-\d\d-\d\d)(?: to (\d{4}-\d\d-\d\d))?( \(with gaps\))?", re.DOTALL)
 _LISTED = re.compile(r"([\d,]{1,15}) keys? from a list")
 _COUNTED = re.compile(r"([\d,]{1,15}) variables?( of (.*))?", re.DOTALL)
+_PART_COUNTED = re.compile(r"([\d,]{1,15}) (hours a day|levels|points)")
 
 _PAUSED = PROBLEM_STATES | {State.PAUSED}
 
@@ -129,13 +130,31 @@ def _percent(summary: SessionSummary) -> int:
 def parts_of_title(title: str) -> tuple[str, str]:
     """Split the title of a session into its name and period, for display.
 
-    A title is, for example, "t, u of e5.oper.an.pl, 2021-02-01 to 2021-02-28 (with gaps)".
+    A title is, for example, "t, u of e5.oper.an.pl, 2021-02-01 to 2021-02-28 (with gaps)". For parts of files they
+    follow: "; 0,12 UTC; area 54/73/18/135"; the name contains them, too.
     """
-    found = _PERIOD.fullmatch(title)
+    whole, *subset = title.split("; ")
+    parts = "".join(f" · {_part(text)}" for text in subset)
+    found = _PERIOD.fullmatch(whole)
     if found is None:
-        return _name(title), ""
+        return _name(whole) + parts, ""
     period = found[2] if not found[3] else f"{found[2]} – {found[3]}"
-    return _name(found[1]), _("{period} (with gaps)", period=period) if found[4] else period
+    return _name(found[1]) + parts, _("{period} (with gaps)", period=period) if found[4] else period
+
+
+def _part(text: str) -> str:
+    """Return a part of the description of a subset for display; one that is not known as it is."""
+    if counted := _PART_COUNTED.fullmatch(text):
+        number = int(counted[1].replace(",", ""))
+        match counted[2]:
+            case "hours a day":
+                return ngettext("{n} hour", "{n} hours", number)
+            case "levels":
+                return ngettext("{n} level", "{n} levels", number)
+        return ngettext("{n:,} point", "{n:,} points", number)
+    if text == "only these days":
+        return _("selected days")
+    return printable(text.removeprefix("area ").removeprefix("point "))
 
 
 def _name(what: str) -> str:

@@ -112,4 +112,6 @@ def _expected(plan_state: PlanState) -> str:
     seconds = plan_state.seconds
     if seconds is not None:
         parts.append(_("about {time}", time=status_text.duration(max(1.0, seconds))))
+    if left_out := plan_state.left_out():
+        parts.append(left_out)
     return " · ".join(parts)
