@@ -54,7 +54,7 @@ class Closing:
 def test_closed_connections_do_not_reduce_the_number_of_requests(
     fault_server: FaultServer, tmp_path: Path, kinds: list[str], share: float
 ) -> None:
-    objects = {f"{n:03}.bin": pseudo_random(n, 2000) for n in range(600)}
+    objects = {f"{n:03}.bin": pseudo_random(n, 2000) for n in range(300)}
     for key, data in objects.items():
         fault_server.put(key, data)
     fault_server.link = Link(latency=0.02)

@@ -392,7 +392,7 @@ def test_an_object_that_only_drips_fails_and_says_why(
     data = pseudo_random(1, 2 * MB)
     fault_server.put(KEY, data)
     fault_server.script(Fault(kind, at=10, seconds=60, times=None), key=KEY)
-    ran = fetch_all(fault_server, tmp_path, read_timeout=1.0, retries=2, workers=workers)
+    ran = fetch_all(fault_server, tmp_path, read_timeout=1.0, retries=1, workers=workers)
     failed = ran.events_of(FileFailed)[-1]
     assert "stalled" in failed.reason
     assert not (tmp_path / KEY).exists()

@@ -148,7 +148,7 @@ def test_a_permanently_contradicted_size_fails_only_that_file(
 
     monkeypatch.setattr(fault_server._origin, "answer", answer)
     plan = Plan({}, tuple(ObjectInfo(key, 1000, "", LAST_MODIFIED) for key in objects))
-    ran = fetch_all(fault_server, tmp_path, plan=plan)
+    ran = fetch_all(fault_server, tmp_path, plan=plan, retries=2)
     assert wrong_files(tmp_path, objects) == ["a"]
     (failed,) = ran.events_of(FileFailed)[-1:]
     assert failed.reason == "a: HEAD says 1001 bytes, GET says 1000 bytes"

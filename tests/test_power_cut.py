@@ -33,6 +33,8 @@ def disk(fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Record a download with very frequent checkpoints."""
     monkeypatch.setattr(maintenance, "MIN_CHECKPOINT_PAUSE", 0.03)
     monkeypatch.setattr(maintenance, "TICK", 0.01)
+    for share in ("CHECKPOINT_SHARE", "LONG_CHECKPOINT_SHARE", "CHECKPOINT_CPU_SHARE"):
+        monkeypatch.setattr(maintenance, share, 1.0)  # on a busy computer they would leave few checkpoints
     for n, (key, data) in enumerate(DATA.items()):
         fault_server.put(key, data, part_size=PART if n % 2 else None)
     fault_server.link = Link(speed=700_000)

@@ -20,9 +20,9 @@ SLICE = 0.02  # seconds between two sends of a body whose speed is limited
 class Exchange:
     """A request, its connection, and its fault.
 
-    number: sequence number of the request on this server. speed: bytes per second of this connection; None for no
-    limit. spoilt: whether the payload of the response is useless from the start. outage(seconds): makes the server
-    refuse connections. lose_name(seconds): makes the resolution of its host name fail.
+    number: sequence number of the request on this server. speed: returns the bytes per second of this connection at
+    present; None for no limit. spoilt: whether the payload of the response is useless from the start. outage(seconds):
+    makes the server refuse connections. lose_name(seconds): makes the resolution of its host name fail.
     """
 
     connection: Connection
@@ -30,7 +30,7 @@ class Exchange:
     fault: Fault
     origin: Origin
     number: int
-    speed: int | None
+    speed: Callable[[], int | None]
     recorder: Recorder
     logged: LoggedRequest
     spoilt: bool
@@ -80,12 +80,12 @@ class Exchange:
 
     def send_body(self, body: Body, *, counted: bool = True, speed: int | None = None) -> None:
         """Send bytes at the lower of this connection's speed and `speed`, and count them."""
-        limits = [limit for limit in (self.speed, speed) if limit]
-        limit = min(limits, default=0)
-        least = max(1, int(SLICE * limit))  # per send: with single bytes the server's CPU would be the limit
         stream = streamed(body)
-        began, sent = time.monotonic(), 0
+        limit, began, sent = -1, 0.0, 0
         while len(stream):
+            if limit != (now := min((some for some in (self.speed(), speed) if some), default=0)):
+                limit, began, sent = now, time.monotonic(), 0
+                least = max(1, int(SLICE * limit))  # per send: with single bytes the server's CPU would be the limit
             allowed = int((time.monotonic() - began) * limit) + least - sent if limit else BLOCK
             if allowed >= min(least, len(stream)):
                 piece = stream.read(min(allowed, BLOCK))

@@ -287,11 +287,19 @@ class FaultServer:
         logged = self._recorder.note(number, request, name)
 
         slow = link.slow_every is not None and number % link.slow_every == 0
-        speed = link.slow_speed if slow else link.speed
         spoilt = bool(name) and KINDS[name].spoils
-        acts = (self.outage, self.lose_name)
         exchange = Exchange(
-            connection, request, fault, self._origin, count, speed, self._recorder, logged, spoilt, *acts
+            connection=connection,
+            request=request,
+            fault=fault,
+            origin=self._origin,
+            number=count,
+            speed=lambda: link.slow_speed if slow else self.link.speed,  # a new link changes responses that are sent
+            recorder=self._recorder,
+            logged=logged,
+            spoilt=spoilt,
+            outage=self.outage,
+            lose_name=self.lose_name,
         )
         try:
             usable = KINDS[name].act(exchange) if name else exchange.answer(exchange.honest())
