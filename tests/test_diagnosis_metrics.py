@@ -37,7 +37,7 @@ class Body:
     def __init__(self, chunks: list[int], delay: float) -> None:
         self._chunks, self._delay = chunks, delay
 
-    start, whole = 0, False
+    start, whole, has_etag = 0, False, True
 
     def readinto(self, view: memoryview) -> int:
         time.sleep(self._delay)

@@ -534,6 +534,25 @@ def test_without_an_etag_the_whole_file_is_fetched(
     assert (ran.wait_for_end().checked, ran.wait_for_end().checked_part) == (1, 0)
 
 
+@pytest.mark.parametrize("since", ["the index", "the chunks"])
+def test_a_response_without_an_etag_is_not_used(
+    fault_server: FaultServer, tmp_path: Path, sample: Sample, since: str
+) -> None:
+    """A proxy that removes the ETag may ignore If-Match, too, and no MD5 would show that versions were mixed."""
+    plan = plan_of(fault_server, [sample], PLACE)
+
+    def remove_etags(event: Event) -> None:
+        if isinstance(event, FileStarted) and since == "the chunks":
+            fault_server.script(Fault("no-etag", times=None))
+
+    if since == "the index":
+        fault_server.script(Fault("no-etag", times=None))
+    ran = fetch_all(fault_server, tmp_path, plan=plan, workers=1, retries=1, on_event=remove_etags)
+    failed = ran.events_of(FileFailed)[-1]
+    assert "no ETag" in failed.reason and failed.remedy
+    assert not final_of(ran).exists()
+
+
 @pytest.mark.parametrize("fits", [True, False])
 def test_only_the_space_that_is_needed_is_required(
     fault_server: FaultServer, tmp_path: Path, sample: Sample, monkeypatch: pytest.MonkeyPatch, fits: bool

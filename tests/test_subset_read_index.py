@@ -64,6 +64,7 @@ class LocalBody:
 
     def __init__(self, start: int, data: bytes) -> None:
         self.start = start
+        self.has_etag = True
         self._data = data
 
     def readinto(self, view: memoryview) -> int:

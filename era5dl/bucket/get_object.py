@@ -20,7 +20,7 @@ from era5dl.bucket.cancellation import WAITS_IN_SLICES, Abort, abortable_by
 from era5dl.bucket.error_mapping import map_error, map_errors
 from era5dl.bucket.http_session import HTTPSession
 from era5dl.bucket.interface import ObjectInfo
-from era5dl.bucket.response_headers import validate_range
+from era5dl.bucket.response_headers import has_etag, validate_range
 from era5dl.bucket.responses import map_parser_errors
 from era5dl.errors import Era5Error, Stopped
 from era5dl.proof.etag import is_weak
@@ -71,6 +71,7 @@ class ObjectBody:
                     raise
             unranged = status == 200 and not headers.get("content-range", "")
             self.whole = unranged or (self.start, stop) != self._span
+            self.has_etag = has_etag(headers, self._obj)
             self._remaining = stop - self.start
         except BaseException:
             self._aborting.__exit__(None, None, None)

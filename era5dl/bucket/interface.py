@@ -42,11 +42,13 @@ class Body(Protocol):
     """The body of one response.
 
     start: offset of its first byte in the object. whole: the body is the whole object, because the server or a proxy
-    ignored the requested range; then `start` is 0.
+    ignored the requested range; then `start` is 0. has_etag: the response has the ETag of the planned version. Some
+    proxies remove it; the MD5 of a whole object then shows the version, but nothing shows it for a part of an object.
     """
 
     start: int
     whole: bool
+    has_etag: bool
 
     def readinto(self, view: memoryview) -> int:
         """Fill the front of `view` with the next bytes, as soon as there are any; return how many, 0 at the end.

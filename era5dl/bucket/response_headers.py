@@ -105,6 +105,11 @@ def same_version(one: ObjectInfo, other: ObjectInfo) -> bool:
     return one.size == other.size and _same_date(one.last_modified, other.last_modified)
 
 
+def has_etag(headers: Headers, obj: ObjectInfo) -> bool:
+    """Whether a response has the ETag of this version."""
+    return bool(obj.etag) and same_etag(_etag(headers), obj.etag)
+
+
 def validate_range(status: int, headers: Headers, obj: ObjectInfo, requested: Range) -> Range:
     """Return the range of the object that the body has: the requested one, or the whole object if Range was ignored.
 

@@ -138,7 +138,7 @@ class _MeasuredBody:
         except BaseException as error:
             self._request_metrics.record_failure(error)
             raise
-        self.start, self.whole = self._body.start, self._body.whole
+        self.start, self.whole, self.has_etag = self._body.start, self._body.whole, self._body.has_etag
         self._ready_at = time.monotonic()
         self._request_metrics.record_answer(self, self._ready_at - began)
         return self

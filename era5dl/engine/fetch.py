@@ -16,6 +16,7 @@ from era5dl.engine.dispatch import record_answer, record_whole_object_answer
 from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Piece
 from era5dl.errors import Interrupted, Stopped
+from era5dl.subset.range_requests import require_etag
 
 READ_SIZE = 1 << 21  # maximum of bytes per read; a read returns the bytes that have arrived
 WRITE_SIZE = 1 << 21  # bytes gathered for a write, so that TLS records of 16 KiB do not become one write each
@@ -33,6 +34,8 @@ def fetch(run: RunState, piece: Piece, abort: Abort) -> None:
     If the response contains the whole object, this connection fetches all missing bytes of the object.
     """
     with run.bucket.open(piece.transfer.obj, piece.position, piece.stop, abort) as body:
+        if piece.transfer.subset is not None:
+            require_etag(body, piece.transfer.obj)
         record_answer(run, piece)
         writer = PieceWriter(run, piece)
         attempt = _Attempt(body, piece, abort, writer)

@@ -13,7 +13,7 @@ from functools import partial
 
 from era5dl.bucket.cancellation import Abort, current_abort
 from era5dl.bucket.interface import Body, Bucket, ObjectInfo
-from era5dl.errors import Interrupted, Stopped
+from era5dl.errors import BadResponse, Interrupted, Stopped
 from era5dl.planner.concurrent_requests import run_concurrently
 from era5dl.ranges import Range
 
@@ -76,6 +76,7 @@ class RangeRequests:
         buffer = bytearray(stop - start)
         view = memoryview(buffer)
         with self._bucket.open(self.obj, start, stop, abort) as body:
+            require_etag(body, self.obj)
             reader = _Reader(body, abort, self._count)
             before = memoryview(bytearray(min(start - body.start, _PIECE)))  # where the range was ignored
             skip = start - body.start
@@ -90,6 +91,15 @@ class RangeRequests:
             self.received += count
         if self._on_received is not None:
             self._on_received(count)
+
+
+def require_etag(body: Body, obj: ObjectInfo) -> None:
+    """Raise BadResponse unless the response states which version it is: no MD5 covers a part of an object."""
+    if not body.has_etag:
+        raise BadResponse(
+            f"{obj.key}: the response has no ETag, which shows the version of the object",
+            remedy="Use a network without the proxy that removes it, or download whole files.",
+        )
 
 
 class _Reader:
