@@ -1,4 +1,4 @@
-"""Python API: `select` variables and days, `plan` the files, `download` them.
+"""Python API: `select` variables and days, `plan` the files, `download` them, and `merge` those of each variable.
 
     import era5dl
 
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from era5dl.days import select_days
 from era5dl.engine.events import Event, FileDone, FileFailed
-from era5dl.engine.progress import Snapshot
+from era5dl.engine.progress import FINISHED, Snapshot
 from era5dl.engine.reporting import CheckedFiles
 from era5dl.errors import BadSelection, UnknownName
 from era5dl.selection import Selection, select_variables
@@ -35,8 +35,10 @@ from era5dl.subset.selection import Area, Point
 if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
     from era5dl.catalog import Variable
+    from era5dl.engine.engine import Engine
     from era5dl.planner import Missing, Plan
     from era5dl.session import Session
+    from era5dl.subset.merging import MergeOutcome
 
 Names = str | Sequence[str]
 Numbers = int | str | Sequence[int | str]
@@ -60,11 +62,13 @@ class Result:
     remedy: str  # what the user can do about `error`
     checked_because: Mapping[str, str]  # by key: why the file is checked and not verified
     checked_part: int = 0  # files with a part of their object: its version, structure and every checksum were checked
+    merged: tuple[MergeOutcome, ...] = ()  # with `merge`: the merged files, and why others were not merged
 
     @property
     def complete(self) -> bool:
-        """Whether all requested files have been downloaded and are verified or checked."""
-        return not (self.failed or self.unfinished or self.missing or self.error)
+        """Whether all requested files have been downloaded and are verified or checked, and merged if requested."""
+        is_merged = not any(outcome.error for outcome in self.merged)
+        return is_merged and not (self.failed or self.unfinished or self.missing or self.error)
 
 
 def select(
@@ -146,6 +150,8 @@ def download(
     progress: Callable[[Snapshot], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
     settings: Settings | None = None,
+    merge: str = "",
+    csv: bool = False,
     **options: Any,
 ) -> Result:
     """Download the files of a plan into the folder `out` and verify them. If interrupted, the next call resumes.
@@ -154,6 +160,8 @@ def download(
     on_event: called in threads of the engine; must return immediately.
     settings: complete settings. Without them, `options` are fields of `Settings` (workers=4, rate_limit=5_000_000 or
         rate_limit="08:00,1M 20:00,off" ...), and all other settings come from the environment (ERA5DL_WORKERS ...).
+    merge: at the end also write one file per variable with the times of a "month", of a "year", or "all"; see
+        `Result.merged`. The downloaded files stay. csv: also write the merged values at points as CSV files.
 
     If a file fails, the others are still downloaded; `Result.failures` lists the failed ones. An error that ends the
     whole download, such as a full disk, is in `Result.error`. Raises FolderUnusable, SessionBusy or UsageError if the
@@ -164,12 +172,32 @@ def download(
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.session import Session
     from era5dl.subset.fetch import import_writer
+    from era5dl.subset.merge_plan import check_period
 
     chosen = _settings(settings, options)
-    if not plan.subset.is_everything:
+    if merge:
+        check_period(merge)
+    if merge or not plan.subset.is_everything:
         import_writer()
     with Session.begin(Path(out), plan, chosen) as session:
-        return _run(S3Bucket(chosen), session, chosen, _Callbacks(progress, on_event))
+        return _run(S3Bucket(chosen), session, chosen, _Callbacks(progress, on_event), merge, csv=csv)
+
+
+def merge(folder: str | os.PathLike[str], by: str = "all", *, csv: bool = False) -> tuple[MergeOutcome, ...]:
+    """Merge the files of each variable in a folder, from what is there, and return what has become of each group.
+
+    by: a merged file has the times of a "month", of a "year", or "all" times. csv: also write the values at points as
+        CSV files.
+
+    `MergeOutcome.file` has the path, and the times that are `missing` between others, in hours since 1900. Groups that
+    cannot be merged have an `error`. Raises UsageError without h5py or for another period, and DiskErrors.
+    """
+    from era5dl.subset.find_parts import find_parts
+    from era5dl.subset.merge_plan import plan_groups
+    from era5dl.subset.merging import merge_groups
+
+    groups, errors = plan_groups(find_parts(Path(folder)).parts, by)
+    return tuple(merge_groups(Path(folder), groups, errors, csv=csv))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +206,9 @@ class _Callbacks:
     on_event: Callable[[Event], None] | None
 
 
-def _run(bucket: Bucket, session: Session, settings: Settings, callbacks: _Callbacks) -> Result:
+def _run(
+    bucket: Bucket, session: Session, settings: Settings, callbacks: _Callbacks, merge: str = "", *, csv: bool = False
+) -> Result:
     from era5dl.engine.engine import Engine
 
     failures: dict[int, FileFailed] = {}
@@ -209,6 +239,7 @@ def _run(bucket: Bucket, session: Session, settings: Settings, callbacks: _Callb
     ended = engine.result
     assert ended is not None, "an engine that has ended has a result"
     objects = session.plan.objects
+    is_merging = merge and not ended.error and not ended.stopped
     return Result(
         verified=ended.verified,
         checked=ended.checked,
@@ -222,7 +253,18 @@ def _run(bucket: Bucket, session: Session, settings: Settings, callbacks: _Callb
         error=ended.error,
         remedy=ended.remedy,
         checked_because={objects[index].key: why for index, why in checked.reasons(engine.states()).items()},
+        merged=_merge(session, engine, merge, csv=csv) if is_merging else (),
     )
+
+
+def _merge(session: Session, engine: Engine, by: str, *, csv: bool) -> tuple[MergeOutcome, ...]:
+    from era5dl.session.merge_parts import session_parts
+    from era5dl.subset.merge_plan import plan_groups
+    from era5dl.subset.merging import merge_groups
+
+    states = engine.states()
+    groups, errors = plan_groups(session_parts(session, engine.objects(), lambda i: states[i] in FINISHED), by)
+    return tuple(merge_groups(session.folder, groups, errors, only_complete=True, csv=csv))
 
 
 def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:

@@ -13,6 +13,9 @@ from era5dl.errors import BadSelection
 Days = tuple[tuple[date, date], ...]
 """Ranges of days (UTC), first and last included; sorted, with at least one day between two ranges."""
 
+MERGE_PERIODS = ("month", "year", "all", "variable")
+"""What a merged file can have: the times of a month, of a year, or all ("variable" is another name of that)."""
+
 FIRST_DAY = date(1940, 1, 1)
 LAST_DAY = date(2049, 12, 31)  # no product will reach it; a year such as 2202 is a typing error
 _DAY = timedelta(days=1)

@@ -34,7 +34,8 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 def test_all_documented_commands_exist() -> None:
     assert list(commands()) == [
-        "products", "variables", "plan", "download", "resume", "sessions", "verify", "diagnose", "demo",
+        "products", "variables", "plan", "download", "resume", "sessions", "verify", "merge", "diagnose",
+        "demo",
     ]  # fmt: skip
 
 

@@ -81,8 +81,17 @@ ONLY_IN = {
         "bucket.error_mapping",
     ),
     "rich": ("cli",),
-    "h5py": ("demo", "subset.netcdf_writer", "subset.write"),
-    "numpy": ("demo", "subset.decode", "subset.netcdf_writer", "subset.output_layout", "subset.write"),
+    "h5py": ("demo", "subset.merge", "subset.netcdf_writer", "subset.point_csv", "subset.write"),
+    "numpy": (
+        "demo",
+        "subset.decode",
+        "subset.merge",
+        "subset.merge_source",
+        "subset.netcdf_writer",
+        "subset.output_layout",
+        "subset.point_csv",
+        "subset.write",
+    ),
 }
 ONLY_THE_BACKEND_DRIVES = {"bucket.s3", "engine.engine", "planner", "session", "session.index", "session.session"}
 NOT_A_NAME = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager", "base"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from era5dl.days import MERGE_PERIODS
 from era5dl.errors import UsageError
 
 
@@ -158,6 +159,23 @@ def add_read_back_flag(parser: argparse.ArgumentParser) -> None:
         "if supported. Without it, bytes are hashed as they arrive, and read back only after a disk error or when "
         "the file's time shows a change by another program. Detects such changes up to that moment, not later ones",
     )
+
+
+def add_merge_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that merge the files of a download."""
+    merging = parser.add_argument_group("merging")
+    merging.add_argument(
+        "--merge",
+        choices=MERGE_PERIODS,
+        help="at the end, also write one file per variable with the times of a month, of a year, or all (variable: "
+        "the same as all); the downloaded files stay",
+    )
+    add_csv_flag(merging)
+
+
+def add_csv_flag(parser: argparse._ActionsContainer) -> None:
+    """Add --csv."""
+    parser.add_argument("--csv", action="store_true", help="also write the merged values at points as CSV files")
 
 
 def add_output_flags(parser: argparse.ArgumentParser) -> None:

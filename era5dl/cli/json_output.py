@@ -44,6 +44,11 @@ download, resume (and demo)
                     stopped, error, remedy, kind, fetched_bytes, elapsed,
                     checked_because [{reason, files, keys}]      files that are checked but not verified; the first
                                                                  200 keys of each reason
+merge; download and resume with --merge
+    merged          path, size, files, times (numbers), first, last ("YYYY-MM-DDTHH", UTC), missing [{first, last}]
+                    (times between these that no file has), kept (whether it was there already), csv (path or null)
+    not-merged      name, reason, remedy, kind
+    merge-summary   merged, kept, failed                         numbers of merged files
 sessions
     known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
                     files, done_files, failed, bytes, done_bytes, created, updated

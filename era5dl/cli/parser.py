@@ -16,11 +16,14 @@ import era5dl
 from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.flags import (
     add_common_flags,
+    add_csv_flag,
+    add_merge_flags,
     add_output_flags,
     add_read_back_flag,
     add_selection_flags,
     add_transfer_flags,
 )
+from era5dl.days import MERGE_PERIODS
 from era5dl.redaction import redact_secrets
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ examples:
   era5dl download --preset wrf --start 2021-02-01 --end 2021-02-28 --out era5
   era5dl download --variable an.pl/t --years 2020 --hours 0,12 --area 54/73/18/135 --out era5
   era5dl resume era5                                   resume an interrupted download, without planning it again
+  era5dl merge era5 --by year                          one file per variable and year from the small files of a subset
   era5dl verify era5 --repair                          verify the files on disk, and download damaged parts again
   era5dl diagnose                                      test the connection when a download is slow or fails
 
@@ -138,6 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_resume(commands)
     _add_sessions(commands)
     _add_verify(commands)
+    _add_merge(commands)
     _add_diagnose(commands)
     _add_demo(commands)
     return parser
@@ -213,6 +218,7 @@ def _add_download(commands: Commands) -> None:
         help="download folder; several downloads can share it at the same time, and each file is downloaded once",
     )
     add_read_back_flag(parser)
+    add_merge_flags(parser)
     add_common_flags(parser)
 
 
@@ -228,6 +234,7 @@ def _add_resume(commands: Commands) -> None:
         "session", metavar="DIR | SESSION-ID", help="download folder, or session id (its first characters are enough)"
     )
     add_read_back_flag(parser)
+    add_merge_flags(parser)
     add_common_flags(parser)
 
 
@@ -249,6 +256,26 @@ def _add_verify(commands: Commands) -> None:
         "--repair", action="store_true", help="download files again that are damaged, or were complete and are gone"
     )
     add_common_flags(parser)
+
+
+def _add_merge(commands: Commands) -> None:
+    parser = _add_command(
+        commands,
+        "merge",
+        "merge:merge",
+        "merge the downloaded files of each variable",
+        "Write one file for each variable and selection in a folder, with the times of a month, a year, or all of its\n"
+        "files. Times that are missing between others are listed. The downloaded files stay.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with files downloaded by era5dl")
+    parser.add_argument(
+        "--by",
+        choices=MERGE_PERIODS,
+        default="all",
+        help="times of a merged file (variable: the same as all; default: all)",
+    )
+    add_csv_flag(parser)
+    add_output_flags(parser)
 
 
 def _add_diagnose(commands: Commands) -> None:

@@ -28,7 +28,7 @@ from era5dl.planner import estimate_plan
 from era5dl.subset.fetch import import_writer
 
 if TYPE_CHECKING:
-    from era5dl.bucket.interface import Bucket
+    from era5dl.bucket.interface import Bucket, ObjectInfo
     from era5dl.planner import Missing
     from era5dl.session import Session
     from era5dl.settings import Settings
@@ -39,11 +39,16 @@ MAX_LISTED = 200  # keys that are listed; the others are only counted
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended, its last snapshot, and the files that are checked but not verified, grouped by reason."""
+    """How a run ended, its last snapshot, and the files that are checked but not verified, grouped by reason.
+
+    objects: of the plan, in their current versions. states: the FileState of each, one byte per object.
+    """
 
     ended: RunEnded
     last: Snapshot
     checked: Sequence[CheckedGroup] = ()
+    objects: Sequence[ObjectInfo] = ()
+    states: bytes = b""
 
 
 def run_session(
@@ -90,7 +95,8 @@ def run_session(
     if output.json_writer is not None:
         output.json_writer.progress(last, force=True)
     groups = group_by_reason(checked.reasons(engine.states()), [obj.key for obj in session.plan.objects])
-    return RunResult(engine.result or _result_of_unfinished_run(last), last, groups)
+    ended = engine.result or _result_of_unfinished_run(last)
+    return RunResult(ended, last, groups, engine.objects(), engine.states())
 
 
 def report_result(result: RunResult, missing: Sequence[Missing], session: Session, output: Output) -> ExitCode:

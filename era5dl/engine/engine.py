@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Literal
 
 from era5dl import thread_registry
-from era5dl.bucket.interface import Bucket
+from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.engine import withdrawal
 from era5dl.engine.concurrency import AutoConcurrency
 from era5dl.engine.events import Event, FewerWorkers, Listener, RunEnded, State, ignore
@@ -205,6 +205,11 @@ class Engine:
         """Return one byte per object, in the order of the plan: its `FileState`."""
         with self._run.lock:
             return bytes(self._run.counters.states)
+
+    def objects(self) -> list[ObjectInfo]:
+        """Return the objects of the plan, in the versions that were downloaded."""
+        with self._run.lock:
+            return [self._run.object(index) for index in range(len(self._run.session.plan.objects))]
 
     # Threads and events
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from era5dl.hdf5.dense_attributes import read_dense_links
 from era5dl.hdf5.field_reader import FieldReader
 from era5dl.hdf5.object_header import Message, MessageType
 from era5dl.hdf5.sparse_bytes import DamagedFile, SparseBytes, UnsupportedLayout
@@ -21,8 +22,7 @@ _GROUP_NODE = 0
 def read_links(source: SparseBytes, superblock: Superblock, messages: Iterable[Message]) -> dict[str, int]:
     """Return name -> object header address of the hard links of a group with these header messages.
 
-    Raises DamagedFile, UnsupportedLayout (more links than fit into its header; two links to one object) and
-    MissingBytes.
+    Raises DamagedFile, UnsupportedLayout (very many links; two links to one object) and MissingBytes.
     """
     found: dict[str, int] = {}
     for kind, body in messages:
@@ -32,8 +32,10 @@ def read_links(source: SparseBytes, superblock: Superblock, messages: Iterable[M
         elif kind == MessageType.LINK_INFO:
             fields.skip(1)
             fields.skip(8 if fields.integer(1) & 1 else 0)  # maximum creation index
-            if fields.address() is not None:
-                raise UnsupportedLayout("a group with many links")
+            heap, tree = fields.address(), fields.address()
+            if heap is not None and tree is not None:
+                for link in read_dense_links(source, superblock, heap, tree):
+                    found |= _parse_link(FieldReader(link, superblock))
         elif kind == MessageType.SYMBOL_TABLE:
             found |= _read_symbol_table(source, superblock, fields.defined_address(), fields.defined_address())
         if len(found) > _MAX_LINKS:

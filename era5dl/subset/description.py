@@ -1,14 +1,17 @@
-"""Short descriptions of subsets, for the titles of sessions and the output of commands."""
+"""Descriptions of subsets: short ones for titles and the output of commands, and one for attributes of files."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from era5dl.formatting import format_count
 from era5dl.subset.selection import Subset
 
 _MOST_NUMBERS = 6  # that are listed; of more, only the number is given
 _MOST_POINTS = 2
+_MAX_TEXT = 16 << 10  # characters
 
 
 def describe_subset(subset: Subset) -> str:
@@ -27,6 +30,12 @@ def describe_subset(subset: Subset) -> str:
     if subset.days and not parts:
         parts.append("only these days")
     return "; ".join(parts) or "whole files"
+
+
+def attribute_form(subset: Subset) -> dict[str, Any]:
+    """Return the JSON form of a subset. Attributes are at most 64 KiB long, so many points are only counted."""
+    form = subset.to_json()
+    return form if len(json.dumps(form)) <= _MAX_TEXT else {**form, "points": len(subset.points)}
 
 
 def _listed(numbers: Sequence[int], unit: str, noun: str) -> str:

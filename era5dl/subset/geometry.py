@@ -22,7 +22,7 @@ _UNITS = "hours since 1900-01-01 00:00"
 _INITIAL, _AHEAD = "forecast_initial_time", "forecast_hour"
 _FORECAST_HOURS = tuple(range(1, 13))
 _HOURS_BETWEEN_FORECASTS = 12
-_MOST_HOURS = 31 * 24  # in a file; the name of a file may be that of centuries
+MOST_HOURS = 31 * 24  # in a file; the name of a file may be that of centuries
 _MONTH_CHUNKS = {28: (26, 142, 284), 29: (26, 141, 282), 30: (27, 139, 279), 31: (27, 139, 277)}
 """Chunks of a monthly file by the number of days, as NCO chooses them."""
 
@@ -126,7 +126,7 @@ def _dimensions(key: KeyParts) -> tuple[str, ...]:
 def _times(key: KeyParts) -> tuple[int, ...]:
     """Return the times of the first dimension: every hour, or initial times of forecasts up to 12 hours before END."""
     start, end = hours_since_1900(key.start), hours_since_1900(key.end)
-    if end - start >= _MOST_HOURS:
+    if end - start >= MOST_HOURS:
         raise UnsupportedLayout("a period of more than a month")
     if key.product.cadence is Cadence.HALF_MONTH:
         return tuple(range(start, end, _HOURS_BETWEEN_FORECASTS))

@@ -58,7 +58,7 @@ class OutputLayout:
 
 
 _DATES = "utc_date"
-_VALID_TIME = {"long_name": "valid time: forecast initial time plus forecast hour", "standard_name": "time"}
+VALID_TIME = {"long_name": "valid time: forecast initial time plus forecast hour", "standard_name": "time"}
 _STATION = {"long_name": "number of the point", "cf_role": "timeseries_id"}
 _NAME = {"long_name": "name of the point"}
 
@@ -85,7 +85,7 @@ def _times(part: FileSubset, is_flat: bool) -> tuple[list[Coordinate], list[Coor
     runs, hours = (np.array(positions) for positions in zip(*part.elements.steps, strict=True))
     initial, ahead = values[0][runs], values[1][hours]
     valid = (initial.astype(np.int64) + ahead).astype(initial.dtype)
-    time = Coordinate("time", "time", valid, part.index.variables[names[0]].attributes, _VALID_TIME)
+    time = Coordinate("time", "time", valid, part.index.variables[names[0]].attributes, VALID_TIME)
     return [time], [_copied(part, names[0], "time", initial), _copied(part, names[1], "time", ahead)]
 
 

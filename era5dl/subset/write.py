@@ -31,6 +31,7 @@ from era5dl.hdf5 import Chunk
 from era5dl.hdf5.filters import DEFLATE, SHUFFLE
 from era5dl.subset import netcdf_writer as netcdf
 from era5dl.subset.decode import Indices, crop_chunk, verify_chunk
+from era5dl.subset.description import attribute_form
 from era5dl.subset.output_layout import OutputLayout, output_layout
 from era5dl.subset.ranges import FileSubset
 from era5dl.subset.selection import Subset
@@ -43,7 +44,6 @@ _OUTPUT_CHUNK = 1 << 20  # bytes, about
 _OF_THE_WHOLE_FILE = ("minimum_value", "maximum_value", "grid_specification")
 """Attributes that are not true of a subset; they get the prefix."""
 _PREFIX = "source_file_"
-_MAX_TEXT = 16 << 10  # characters
 _IDENTITY = ("era5dl_source", "era5dl_source_etag", "era5dl_source_size", "era5dl_subset")  # attributes of the file
 
 
@@ -130,7 +130,7 @@ class _Writer:
             field.name,
             layout,
             np.dtype(field.datatype.name),
-            self._edges if copied else _chunk_shape(layout.shape, field.datatype.size),
+            self._edges if copied else output_chunk_shape(layout.shape, field.datatype.size),
             field.fill_value,
             compression,
         )
@@ -283,7 +283,7 @@ class _Writer:
             netcdf.write_texts(dataset, {"coordinates": self._layout.coordinates})
         source = self._part.index.attributes
         netcdf.copy_attributes(self._file, source)
-        origin, wanted = self._provenance, _as_text(self._part.subset)
+        origin, wanted = self._provenance, json.dumps(attribute_form(self._part.subset))
         done = f"{origin.created.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}: era5dl {__version__}: subset {wanted}"
         before = source["history"].text if "history" in source else None
         texts = {
@@ -294,13 +294,6 @@ class _Writer:
         }
         netcdf.write_texts(self._file, texts)
         self._file.attrs["era5dl_source_size"] = np.int64(self._part.index.size)
-
-
-def _as_text(subset: Subset) -> str:
-    """Return the JSON form of a subset. Attributes are at most 64 KiB long, so many points are only counted."""
-    form = subset.to_json()
-    text = json.dumps(form)
-    return text if len(text) <= _MAX_TEXT else json.dumps({**form, "points": len(subset.points)})
 
 
 def _compressed(fields: NDArray[Any], start: int, edges: tuple[int, ...], origin: tuple[int, ...]) -> bytes:
@@ -327,7 +320,7 @@ def _within(indices: Sequence[int], start: int, edge: int) -> tuple[Indices, Ind
     return picked[here] - start, here
 
 
-def _chunk_shape(shape: tuple[int, ...], element_size: int) -> tuple[int, ...]:
+def output_chunk_shape(shape: tuple[int, ...], element_size: int) -> tuple[int, ...]:
     """Return chunks of about 1 MiB: whole maps, of several times where they are small, and of fewer levels if large."""
     limit = _OUTPUT_CHUNK // element_size
     edges = [min(shape[0], max(1, limit // math.prod(shape[1:]))), *shape[1:]]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from era5dl.cli.arguments import open_bucket, plan_from, settings_from, subset_from
 from era5dl.cli.commands.plan import record_plan
 from era5dl.cli.interrupts import Interrupts
+from era5dl.cli.merging import check_merge_flags, merge_session
 from era5dl.cli.output import Output
 from era5dl.cli.run_session import report_result, run_session
 from era5dl.cli.subset_lines import subset_lines
@@ -27,21 +28,26 @@ def download(arguments: argparse.Namespace, output: Output, interrupts: Interrup
     """Plan and download a selection. With the same arguments again, an interrupted download continues."""
     from era5dl.folder.free_space import check_creatable
     from era5dl.planner import estimate_plan
+    from era5dl.session import Session
     from era5dl.subset.fetch import import_writer
 
     settings = settings_from(arguments)
     check_creatable(arguments.out)
-    if arguments.only_days or not subset_from(arguments).is_everything:
+    if arguments.only_days or arguments.merge or not subset_from(arguments).is_everything:
         import_writer()  # its absence must not be noticed after hours
     bucket = open_bucket(settings)
     plan = plan_from(arguments, settings, bucket, output, interrupts)
     estimate = estimate_plan(plan)
     record_plan(plan, estimate, output, arguments.out)
+    check_merge_flags(arguments, plan)
     missing = f", {len(plan.missing):,} missing in the bucket" if plan.missing else ""
     output.info(f"Planned: {format_count(len(plan.objects), 'file')}, {format_size(plan.total_bytes)}{missing}")
     for line in subset_lines(plan, estimate):
         output.info(line)
-    return download_plan(bucket, plan, arguments.out, settings, output, interrupts)
+    with Session.begin(arguments.out, plan, settings) as session:
+        result = run_session(bucket, session, settings, output, interrupts)
+        code = report_result(result, plan.missing, session, output)
+        return merge_session(arguments, session, result, code, output, interrupts)
 
 
 def download_plan(
@@ -61,10 +67,12 @@ def resume(arguments: argparse.Namespace, output: Output, interrupts: Interrupts
 
     with Session.open(*find_session(arguments.session)) as session:
         settings = session_settings(session, arguments, output)
+        check_merge_flags(arguments, session.plan)
         if settings.endpoint_url:
             output.info(f"The files of this session come from {settings.endpoint_url}, not from Amazon.")
         result = run_session(open_bucket(settings), session, settings, output, interrupts)
-        return report_result(result, session.plan.missing, session, output)
+        code = report_result(result, session.plan.missing, session, output)
+        return merge_session(arguments, session, result, code, output, interrupts)
 
 
 def session_settings(session: Session, arguments: argparse.Namespace, output: Output) -> Settings:
