@@ -12,6 +12,7 @@ from functools import cache
 from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import xarray
 
 import era5dl
 from era5dl.catalog import parse_key
+from era5dl.cli.json_output import event_names
 from era5dl.cli.main import main
 from era5dl.errors import Era5Error, UsageError
 from era5dl.subset import merge
@@ -28,6 +30,7 @@ from era5dl.subset.merging import merge_groups
 from era5dl.subset.ranges import plan_file
 from era5dl.subset.selection import Area, Point, Subset
 from era5dl.subset.write import Provenance, write_subset
+from tests.faultlab import FaultServer
 from tests.netcdf_files import Sample, write_sample
 
 STEP = 20.0
@@ -239,6 +242,46 @@ def test_points_as_csv(tmp_path: Path) -> None:
     assert len(rows) == values.size
     found = np.array([float(text) for text in texts if text], np.float32)
     assert (found.view(np.uint32) == values[kept].view(np.uint32)).all()
+
+
+@pytest.mark.usefixtures("no_user_settings")
+def test_a_download_merges_what_is_complete(
+    fault_server: FaultServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = []
+    for hour in (datetime(2021, 1, 31), datetime(2021, 2, 1), datetime(2021, 2, 2)):
+        sample, data = sample_of("an.pl/t", hour)
+        keys.append(sample.key)
+        if hour.day != 2:
+            fault_server.put(sample.key, data)
+    (tmp_path / "keys").write_text("\n".join(keys))
+    words = ["download", "--endpoint-url", fault_server.endpoint_url, "--bucket", fault_server.bucket]
+    words += ["--keys-file", str(tmp_path / "keys"), "--out", str(tmp_path / "out"), "--json"]
+    words += ["--point", "20,40", "--merge", "month", "--csv"]
+
+    def run(*more: str) -> tuple[int, dict[str, dict[str, Any]]]:
+        code = main([*words, *more])
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert {record["event"] for record in found} <= event_names()
+        return code, {record["event"]: record for record in found}
+
+    code, records = run()
+    assert code == 1
+    assert keys[2] in records["not-merged"]["reason"]
+    assert (records["merged"]["first"], records["merged"]["kept"]) == ("2021-01-31T00", False)
+    assert len(Path(records["merged"]["csv"]).read_text().splitlines()) == 1 + 24 * 37
+    fault_server.put(keys[2], sample_of("an.pl/t", datetime(2021, 2, 2))[1])
+    assert run()[0] == 0
+    code, records = run()
+    assert (code, records["merge-summary"]["kept"], records["merge-summary"]["merged"]) == (0, 2, 0)
+    merged = sorted((tmp_path / "out").glob("*.merged.*.nc"))
+    before = [path.read_bytes() for path in merged]
+    assert [outcome.file and outcome.file.kept for outcome in era5dl.merge(tmp_path / "out", "month")] == [True, True]
+    for path in merged:
+        path.unlink()
+    era5dl.merge(tmp_path / "out", "month")
+    assert [path.read_bytes() for path in merged] == before
+    assert main(["download", "--variable", "2t", "--years", "2020", "--out", str(tmp_path), "--csv"]) == 2
 
 
 def test_other_files_are_passed_over_and_bad_words_are_refused(

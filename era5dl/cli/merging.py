@@ -18,17 +18,17 @@ from era5dl.subset.merging import MergeOutcome, describe_outcome, merge_groups
 
 if TYPE_CHECKING:
     from era5dl.cli.run_session import RunResult
-    from era5dl.planner import Plan
     from era5dl.session import Session
+    from era5dl.subset.selection import Subset
 
 
-def check_merge_flags(arguments: argparse.Namespace, plan: Plan) -> None:
+def check_merge_flags(arguments: argparse.Namespace, subset: Subset) -> None:
     """Check --merge and --csv before anything is downloaded. Raises UsageError, also without h5py."""
     from era5dl.subset.fetch import import_writer
 
     if arguments.merge:
         import_writer()
-    if arguments.csv and not (arguments.merge and plan.subset.points):
+    if arguments.csv and not (arguments.merge and subset.points):
         raise UsageError(
             "--csv is for merged files with points.", remedy="Use it together with --merge, and --point or --points."
         )

@@ -66,9 +66,12 @@ def merge_group(root: Path, group: Group, stopped: Callable[[], bool] = lambda: 
 def _is_merged_from(place: ConfinedPath, group: Group) -> bool:
     """Whether there is a file that says that it has these parts."""
     try:
-        with place.open_for_reading() as file, FileIO(os.dup(file.fileno())) as raw:
-            with netcdf.reopen_netcdf(raw) as content:
-                return bool(content.attrs.get(DIGEST) == group.digest.encode() and len(content["time"]) == group.count)
+        with (
+            place.open_for_reading() as file,
+            FileIO(os.dup(file.fileno())) as raw,
+            netcdf.reopen_netcdf(raw) as content,
+        ):
+            return bool(content.attrs.get(DIGEST) == group.digest.encode() and len(content["time"]) == group.count)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError):
         return False
 

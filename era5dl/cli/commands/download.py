@@ -33,13 +33,14 @@ def download(arguments: argparse.Namespace, output: Output, interrupts: Interrup
 
     settings = settings_from(arguments)
     check_creatable(arguments.out)
-    if arguments.only_days or arguments.merge or not subset_from(arguments).is_everything:
+    subset = subset_from(arguments)
+    check_merge_flags(arguments, subset)
+    if arguments.only_days or not subset.is_everything:
         import_writer()  # its absence must not be noticed after hours
     bucket = open_bucket(settings)
     plan = plan_from(arguments, settings, bucket, output, interrupts)
     estimate = estimate_plan(plan)
     record_plan(plan, estimate, output, arguments.out)
-    check_merge_flags(arguments, plan)
     missing = f", {len(plan.missing):,} missing in the bucket" if plan.missing else ""
     output.info(f"Planned: {format_count(len(plan.objects), 'file')}, {format_size(plan.total_bytes)}{missing}")
     for line in subset_lines(plan, estimate):
@@ -67,7 +68,7 @@ def resume(arguments: argparse.Namespace, output: Output, interrupts: Interrupts
 
     with Session.open(*find_session(arguments.session)) as session:
         settings = session_settings(session, arguments, output)
-        check_merge_flags(arguments, session.plan)
+        check_merge_flags(arguments, session.plan.subset)
         if settings.endpoint_url:
             output.info(f"The files of this session come from {settings.endpoint_url}, not from Amazon.")
         result = run_session(open_bucket(settings), session, settings, output, interrupts)
