@@ -226,18 +226,12 @@ def no_variable(file: h5py.File) -> None:
 
 
 def many_variables(file: h5py.File) -> None:
-    for number in range(30):
+    for number in range(60):
         file[f"variable_{number}"] = VALUES
 
 
 def text_of_any_length(file: h5py.File) -> None:
     file.create_dataset("t", data=VALUES).attrs["title"] = "of variable length"
-
-
-def very_long_text(file: h5py.File) -> None:
-    dataset = file.create_dataset("t", data=VALUES)
-    for number in range(12):
-        dataset.attrs[f"a{number}"] = np.bytes_(b"x" * (5000 if number == 5 else 20))
 
 
 def very_many_attributes(file: h5py.File) -> None:
@@ -258,11 +252,29 @@ NOT_SUPPORTED = [
     no_variable,
     many_variables,
     text_of_any_length,
-    very_long_text,
     very_many_attributes,
     unwritten_chunks,
     many_values,
 ]
+
+
+def test_links_and_long_texts_in_a_heap(tmp_path: Path) -> None:
+    """As in subsets of forecasts at many points, which this program writes."""
+    texts = {f"a{number}": "x" * (1 + 1500 * number) for number in range(12)}
+
+    def fill(file: h5py.File) -> None:
+        for number in range(30):
+            file[f"variable_{number}"] = VALUES + number
+        for name, text in texts.items():
+            file.attrs[name] = np.bytes_(text.encode())
+
+    data = make(tmp_path / "x.h5", fill)
+    index = read_index(whole(data))
+    assert sorted(index.variables) == sorted(f"variable_{number}" for number in range(30))
+    assert {name: attribute.text for name, attribute in index.attributes.items()} == texts
+    place = index.variables["variable_7"].layout.contiguous
+    assert place is not None
+    assert data[place[0] : sum(place)] == (VALUES + 7).tobytes()
 
 
 @pytest.mark.parametrize("fill", NOT_SUPPORTED, ids=lambda fill: fill.__name__)

@@ -116,7 +116,7 @@ def test_values_are_those_of_xarray_s_concatenation(
 
 def test_the_bytes_do_not_depend_on_the_order_of_the_parts(tmp_path: Path) -> None:
     results = set()
-    for order in (MONTHS, MONTHS[::-1], [MONTHS[1], MONTHS[0], MONTHS[2]]):
+    for order in (MONTHS, [MONTHS[2], MONTHS[0], MONTHS[1]]):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
         for hour in order:
