@@ -16,6 +16,7 @@ from typing import Any, get_args
 import pytest
 from rich.console import Console
 
+from era5dl.bucket.interface import ObjectInfo
 from era5dl.cli.commands.plan import MAX_GROUPS, free_space_line, missing_lines
 from era5dl.cli.exit_codes import for_run
 from era5dl.cli.interrupts import Interrupts
@@ -359,6 +360,9 @@ class EndlessEngine:
 
     def states(self) -> bytes:
         return b""
+
+    def objects(self) -> list[ObjectInfo]:
+        return []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other kinds")

@@ -34,6 +34,11 @@ def check_merge_flags(arguments: argparse.Namespace, subset: Subset) -> None:
         )
 
 
+def merge_flags(arguments: argparse.Namespace) -> str:
+    """Return the flags for the command that continues this download, with a space before each."""
+    return (f" --merge {arguments.merge}" if arguments.merge else "") + (" --csv" if arguments.csv else "")
+
+
 def merge_session(
     arguments: argparse.Namespace,
     session: Session,

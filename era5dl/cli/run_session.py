@@ -99,8 +99,13 @@ def run_session(
     return RunResult(ended, last, groups, engine.objects(), engine.states())
 
 
-def report_result(result: RunResult, missing: Sequence[Missing], session: Session, output: Output) -> ExitCode:
-    """Print the summary, what is missing in the bucket, and how to continue. Return the exit code."""
+def report_result(
+    result: RunResult, missing: Sequence[Missing], session: Session, output: Output, flags: str = ""
+) -> ExitCode:
+    """Print the summary, what is missing in the bucket, and how to continue. Return the exit code.
+
+    flags: further flags for the command that continues, such as " --merge year".
+    """
     ended, last = result.ended, result.last
     for absent in missing[:MAX_LISTED]:
         output.notice(f"missing in the bucket: {absent.key}: {absent.reason}")
@@ -111,7 +116,7 @@ def report_result(result: RunResult, missing: Sequence[Missing], session: Sessio
     output.notice(summary_line(ended, last, len(missing)))
     for line in checked_lines(result.checked):
         output.notice(line)
-    _report_next_step(ended, session, output)
+    _report_next_step(ended, session, output, flags)
     output.record(
         "summary",
         files=last.total_files,
@@ -192,15 +197,15 @@ def _report_start(session: Session, output: Output) -> None:
     output.info(f"Downloading {format_count(len(plan.objects), 'file')}, {size}, into {session.folder}{existing}")
 
 
-def _report_next_step(ended: RunEnded, session: Session, output: Output) -> None:
+def _report_next_step(ended: RunEnded, session: Session, output: Output, flags: str) -> None:
     if ended.error:
         output.notice(f"era5dl: {ended.error}")
     if ended.remedy:
         output.notice(f"  {ended.remedy}")
     if ended.unfinished:
-        output.notice(f"To resume: {_resume_command(session)}")
+        output.notice(f"To resume: {_resume_command(session)}{flags}")
     elif ended.failed:
-        output.notice(f"To retry the failed files: {_resume_command(session)}")
+        output.notice(f"To retry the failed files: {_resume_command(session)}{flags}")
 
 
 def _resume_command(session: Session) -> str:

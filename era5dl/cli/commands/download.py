@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from era5dl.cli.arguments import open_bucket, plan_from, settings_from, subset_from
 from era5dl.cli.commands.plan import record_plan
 from era5dl.cli.interrupts import Interrupts
-from era5dl.cli.merging import check_merge_flags, merge_session
+from era5dl.cli.merging import check_merge_flags, merge_flags, merge_session
 from era5dl.cli.output import Output
 from era5dl.cli.run_session import report_result, run_session
 from era5dl.cli.subset_lines import subset_lines
@@ -47,7 +47,7 @@ def download(arguments: argparse.Namespace, output: Output, interrupts: Interrup
         output.info(line)
     with Session.begin(arguments.out, plan, settings) as session:
         result = run_session(bucket, session, settings, output, interrupts)
-        code = report_result(result, plan.missing, session, output)
+        code = report_result(result, plan.missing, session, output, merge_flags(arguments))
         return merge_session(arguments, session, result, code, output, interrupts)
 
 
@@ -72,7 +72,7 @@ def resume(arguments: argparse.Namespace, output: Output, interrupts: Interrupts
         if settings.endpoint_url:
             output.info(f"The files of this session come from {settings.endpoint_url}, not from Amazon.")
         result = run_session(open_bucket(settings), session, settings, output, interrupts)
-        code = report_result(result, session.plan.missing, session, output)
+        code = report_result(result, session.plan.missing, session, output, merge_flags(arguments))
         return merge_session(arguments, session, result, code, output, interrupts)
 
 
