@@ -62,7 +62,7 @@ REMEDY_DAMAGED = (
 )
 WRITE_THREADS = min(4, os.cpu_count() or 1)
 MAX_INDEX_READS = 3  # of an index that is damaged
-INDEX_REQUESTS = 6  # at the same time, while other workers have nothing to do
+INDEX_REQUESTS = 20  # at the same time, while other workers have nothing to do
 
 Aborted = Callable[[], bool]
 
