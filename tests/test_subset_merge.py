@@ -163,7 +163,7 @@ def test_a_hole_is_reported_and_such_a_group_is_left_to_the_command(
     records = {record["event"]: record for record in map(json.loads, out.splitlines())}
     assert records["merged"]["missing"] == [{"first": "2021-02-01T00", "last": "2021-02-28T12"}]
     assert records["merge-summary"]["merged"] == 1
-    assert "missing between these: 2021-02-01 00" in err
+    assert "no data between these for 2021-02-01 00" in err
 
 
 def test_different_grids_and_doubles_are_errors_that_name_both_files(tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def _add_merge(commands: Commands) -> None:
         "merge:merge",
         "merge the downloaded files of each variable",
         "Write one file for each variable and selection in a folder, with the times of a month, a year, or all of its\n"
-        "files. Times that are missing between others are listed. The downloaded files stay.",
+        "files. Times between others for which there are no data are listed. The downloaded files stay.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder with files downloaded by era5dl")
     parser.add_argument(

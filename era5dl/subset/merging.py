@@ -74,7 +74,7 @@ def describe_outcome(outcome: MergeOutcome) -> list[str]:
         f"{moment_of(file.first):%Y-%m-%d %H} to {moment_of(file.last):%Y-%m-%d %H} UTC, {format_size(file.size)}"
     ]
     if file.missing:
-        lines.append(f"  missing between these: {describe_spans(file.missing)}")
+        lines.append(f"  no data between these for {describe_spans(file.missing)}")
     return lines + ([f"  as CSV: {outcome.csv}"] if outcome.csv else [])
 
 
