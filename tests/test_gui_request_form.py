@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from era5dl.bucket.interface import ObjectInfo
+from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
+from era5dl.gui.controllers.request import RequestController
 from era5dl.gui.models import request_form
 from era5dl.gui.models.plan_state import PlanState
+from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.request_form import FieldError, Fields, FormResult, Period
 from era5dl.planner import Plan
 
@@ -142,3 +147,33 @@ def test_plan_state_computes_free_space_and_duration() -> None:
     assert plan_state.seconds == 10.0
     assert PlanState(form=FormResult(), plan=PLAN).free_after is None
     assert PlanState(form=FormResult(), plan=PLAN).seconds is None
+
+
+@pytest.mark.parametrize("by", ["a field", "a setting"])
+def test_a_plan_of_earlier_fields_that_arrives_late_is_not_shown_and_not_started(by: str) -> None:
+    """Its message may be on the way when a field changes: the download would not be what the window shows."""
+    service, store, timer = Mock(), Mock(current=Preferences()), Mock()
+    service.runs = Mock(busy=False, measured_speed=None)
+    service.planning.plan.side_effect = [1, 2]
+    controller = RequestController(Mock(), Mock(), service, store, timer)
+
+    def request_plan() -> None:
+        timer.after.call_args.args[1]()
+
+    controller.change(GOOD)
+    request_plan()
+    if by == "a field":
+        controller.change(replace(GOOD, subset=replace(GOOD.subset, hours=frozenset({0}))))
+    else:
+        controller.replan()
+    controller.handle(messages.PlanReady(1, PLAN))
+    assert controller.ready() is None
+    request_plan()
+    assert service.planning.plan.call_args.args[0] == controller.plan_state.form.selection
+    controller.handle(messages.PlanFailed(1, ErrorInfo("Unreachable", "x")))
+    assert controller.plan_state.error is None
+    newer = Plan({"keys": "0", "count": 1}, (OBJECT,))
+    controller.handle(messages.PlanReady(2, newer))
+    ready = controller.ready()
+    assert ready is not None
+    assert ready[0] is newer

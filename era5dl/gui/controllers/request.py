@@ -70,8 +70,8 @@ class RequestController(Controller):
         if same and not self._plan_state.error:
             self._plan_state = replace(self._plan_state, form=form)
         else:
-            self._plan_state = replace(self._plan_state, form=form, plan=None, error=None, progress=None)
-            self._service.planning.cancel()
+            self._plan_state = replace(self._plan_state, form=form)
+            self._discard_plan()
         if before.folder != fields.folder:
             self._plan_state = replace(self._plan_state, folder=None)
         self._schedule()
@@ -80,7 +80,7 @@ class RequestController(Controller):
 
     def replan(self) -> None:
         """Request the plan again, after a change of the server, the proxy or a similar setting."""
-        self._plan_state = replace(self._plan_state, plan=None, error=None, progress=None)
+        self._discard_plan()
         self._schedule()
         self.update()
 
@@ -165,6 +165,15 @@ class RequestController(Controller):
         self.fill(self._fields)
 
     # --- requests to the backend
+
+    def _discard_plan(self) -> None:
+        """Forget the plan, and ignore the answer to the request in progress, which may already be on its way here.
+
+        Otherwise the plan of earlier fields would be shown, and downloaded, as that of the present ones.
+        """
+        self._plan_state = replace(self._plan_state, plan=None, estimate=None, error=None, progress=None)
+        self._service.planning.cancel()
+        self._number = 0  # no request has this number
 
     def _schedule(self) -> None:
         if self._closed:
