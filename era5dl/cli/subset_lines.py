@@ -1,4 +1,4 @@
-"""Lines about the subset of a plan: what is fetched and written, and where a subset saves nothing on the line."""
+"""Lines about the subset of a plan: what is fetched and written, and where a subset saves no traffic."""
 
 from __future__ import annotations
 

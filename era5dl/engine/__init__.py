@@ -1,1 +1,4 @@
-"""The engine room: a plan on threads. Commands in, facts and numbers out; it knows no window and no S3 library."""
+"""The download engine: downloads a plan in threads, carries out commands, and reports events and progress.
+
+It depends neither on the window nor on an S3 library.
+"""

@@ -11,12 +11,12 @@ bring if connections did not share anything, which is n2/n1 - 1. After a step th
 multiplied by four. This finds a limit per connection (loss on a long link, a server's limit) in a few measurements, and
 ends after one where the line, the disk or the processor is the limit. A measurement begins when new connections have
 passed the handshake and most of TCP's slow start; it is made longer while throughput still grows by itself. Where the
-larger number brought nothing, or was refused (503, 429), n goes back to the number before; between a number that was
-accepted and one that was refused, the interval is halved.
+larger number did not raise throughput, or was refused (503, 429), n goes back to the number before; between a number
+that was accepted and one that was refused, the interval is halved.
 
 Hold. Now and then n is compared with a smaller or a larger number: A, B, A, so that a link whose speed drifts does not
 decide. The larger one is kept if it brings enough, the smaller one if it loses less than 1 - `SAME_SPEED`: at equal
-speed fewer connections win, as a good neighbour on a shared line. The pause between comparisons doubles up to
+speed fewer connections are used, because others may share the link. The pause between comparisons doubles up to
 `LONGEST_PAUSE` while they change nothing, and there are none when little remains to be downloaded. When throughput
 leaves its usual range, the link has changed, and n grows again from where it is, at most once in `GROW_AGAIN` seconds.
 This is also how a lossy link shows: connections are fast until their first loss, so that a few of them can fill the

@@ -2,11 +2,11 @@
 
     index of the object -> chunks -> byte ranges -> packed part file -> decoded, cropped, written -> final file
 
-Such a file is CHECKED_PART, because the ETag covers all bytes of the object only. What is certain: every response was
-of one version of the object (If-Match), every chunk has its Adler-32 and its size, the index agrees with the name of
-the object, and the written file was read back.
+Such a file is CHECKED_PART, because the ETag covers only the whole object, no part of it. What is certain: all
+responses were of one version of the object (If-Match), every chunk has the right Adler-32 checksum and size, the index
+agrees with the name of the object, and the written file was read back.
 
-An object that has another layout than usual is fetched whole, under its usual name.
+An object with an unusual layout is fetched whole, under its usual name.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ REMEDY_DAMAGED = (
     "levels, an area or points, to see which of its values can be read."
 )
 WRITE_THREADS = min(4, os.cpu_count() or 1)
-MAX_INDEX_READS = 3  # of an index that is damaged
+MAX_INDEX_READS = 3  # attempts, if the index seems to be damaged
 INDEX_REQUESTS = 20  # at the same time, while other workers have nothing to do
 
 Aborted = Callable[[], bool]
@@ -81,7 +81,7 @@ def prepare_subset(
     obj = transfer.obj
     import_writer()
     if not obj.etag:
-        raise UnsupportedLayout("no ETag, so that its versions cannot be told apart")
+        raise UnsupportedLayout("no ETag, so that its versions cannot be distinguished")
     if _may_keep(run, transfer, files, subset, lambda: bool(abort.reason)):
         return VerificationResult(Outcome.CHECKED_PART, PART_REASON)
     wanted = _file_subset(run, transfer, subset, abort)
@@ -109,6 +109,7 @@ def _file_subset(run: RunState, transfer: Transfer, subset: Subset, abort: Abort
         wanted = plan_file(_index_of(run, transfer, abort), key, subset)
     except BadSelection as error:  # concerns this object, not the run
         raise Era5Error(f"{obj.key}: {error}", remedy=error.remedy) from error
+    # Each chunk needs at least one filter with a checksum that was not skipped (its bit in the filter mask is 0)
     checksums = [number for number, one in enumerate(wanted.field.filters) if one.number in (DEFLATE, FLETCHER32)]
     if not all(any(not chunk.filter_mask >> number & 1 for number in checksums) for chunk in wanted.chunks):
         raise UnsupportedLayout("chunks without a checksum")
@@ -118,9 +119,9 @@ def _file_subset(run: RunState, transfer: Transfer, subset: Subset, abort: Abort
 def _index_of(run: RunState, transfer: Transfer, abort: Abort) -> Index:
     """Return the index of this version of the object.
 
-    An index that seems to be damaged is read again: it may have been damaged on its way. Without TLS, every index is
+    An index that seems to be damaged is read again: it may have been damaged in transit. Without TLS, every index is
     read twice, because most of it has no checksums, and a wrong index could give wrong values. The cache is used with
-    TLS only, because it also has indexes that were read once.
+    TLS only, because it also contains indexes that were read only once.
     """
     has_tls = not (run.settings.endpoint_url or "").startswith("http:")
     cache = shared_cache(address_of(run.settings)) if has_tls else None
@@ -142,6 +143,7 @@ def _index_of(run: RunState, transfer: Transfer, abort: Abort) -> Index:
 def _read_intact_index(
     run: RunState, transfer: Transfer, abort: Abort, number: int, attempts: int = MAX_INDEX_READS
 ) -> Index:
+    """Read the index, and again if it seems to be damaged. number: 0 for the first reading, 1 for the second."""
     try:
         return _read_index(run, transfer, abort, transfer.index_bytes.setdefault(number, {}))
     except DamagedFile as error:
@@ -153,9 +155,9 @@ def _read_intact_index(
 
 
 def _read_index(run: RunState, transfer: Transfer, abort: Abort, received: dict[int, bytes]) -> Index:
-    """Return the index. received: the bytes of it that have been received, by their offsets; more are added.
+    """Return the index. received: the bytes of it received so far, by their offsets; new ones are added.
 
-    So an attempt continues where the previous one has failed: the index of a monthly file takes about 20 requests.
+    So a new attempt continues where the previous one failed: the index of a monthly file takes about 20 requests.
     """
     obj = transfer.obj
     source = SparseBytes(obj.size)
@@ -177,7 +179,7 @@ def _read_index(run: RunState, transfer: Transfer, abort: Abort, received: dict[
     parallel = max(1, min(INDEX_REQUESTS, 1 + unused))
     requests = RangeRequests(run.bucket, obj, parallel, abort=abort, retry=False, on_received=record_received)
     missing = [] if received else first_ranges(obj.size)
-    while True:  # the reader limits the rounds and the bytes
+    while True:  # ends: `read_index` limits the number of rounds and of bytes
         requests.fetch(coalesce(missing), store)
         try:
             return read_index(source)
@@ -259,7 +261,7 @@ def write_subset_file(run: RunState, transfer: Transfer, stopped: Aborted) -> Ve
             writer.write_content(new.raw, subset, read, provenance, workers=WRITE_THREADS)
             md5 = md5_of(new.raw, stopped)
             size = new.raw.tell()
-            with suppress(DiskError):  # without the record, a later run makes the file again
+            with suppress(DiskError):  # without the record, a later run writes the file again
                 run.part_digests.record(replace(transfer.obj, key=run.session.paths.relative(transfer.index)), [md5])
             run.check_folder()
             run.session.claims.ensure_held(transfer.index)
@@ -274,7 +276,7 @@ def write_subset_file(run: RunState, transfer: Transfer, stopped: Aborted) -> Ve
 
 
 def _damaged_chunks(subset: FileSubset, read: Callable[[int, int], bytes]) -> list[Range]:
-    """Return all chunks that are damaged, so that they are fetched together."""
+    """Return the byte ranges of all damaged chunks, so that they are fetched together."""
     from era5dl.subset.decode import verify_chunk
 
     damaged = []

@@ -93,5 +93,5 @@ class PackedPartFile(PartFile):
         return super().read(self._layout.place(offset, length), length)
 
     def commit(self, final: Path) -> None:
-        """Never give the packed bytes a final name: they are not a file for anybody else."""
+        """Never give the packed bytes a final name: other programs could not read them."""
         raise NotImplementedError(f"{self.path} has only parts of an object")

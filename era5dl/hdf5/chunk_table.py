@@ -1,7 +1,7 @@
 """HDF5 chunk table: where each chunk of a dataset is in the file, from a version 1 B-tree.
 
 Source: HDF5 File Format Specification 3.0, section III.A.1 (node type 1). These nodes have no checksum. Therefore the
-table is accepted only when it has exactly one chunk for each place of the dataset's grid.
+table is accepted only if it has exactly one chunk for each position in the dataset's grid of chunks.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from era5dl.hdf5.superblock import Superblock
 from era5dl.ranges import Range
 
 _CHUNK_NODE = 1
-_MAX_CHUNKS = 1 << 14  # of one dataset; the bucket's files have about 1000
-_MAX_CHUNK_SIZE = 1 << 29  # bytes after decompression; the bucket's largest have 154 MB
+_MAX_CHUNKS = 1 << 14  # of one dataset; those in the bucket have about 1000
+_MAX_CHUNK_SIZE = 1 << 29  # bytes after decompression; the largest in the bucket have 154 MB
 _MAX_ENTRIES = 1024  # of one node
 _DEFAULT_ENTRIES = 64  # of one node, unless the file was made with another setting; guides how much is fetched
 
@@ -42,7 +42,7 @@ class Chunk(NamedTuple):
 
 
 class DamagedChunk(DamagedFile):
-    """A chunk does not have its checksum or its size. range: its bytes in the file, to be fetched again."""
+    """A chunk with a wrong checksum or size. range: its bytes in the file, to be fetched again."""
 
     def __init__(self, chunk: Chunk, reason: str) -> None:
         super().__init__(f"the chunk at {chunk.origin} is damaged: {reason}")
@@ -54,8 +54,8 @@ def read_chunk_table(
 ) -> tuple[Chunk, ...]:
     """Return the chunks of a dataset of this shape, in the order of their origins.
 
-    A dataset without storage has no chunks. Raises DamagedFile, UnsupportedLayout, and MissingBytes with all nodes that
-    can be named.
+    A dataset without storage has no chunks. Raises DamagedFile, UnsupportedLayout, and MissingBytes with the byte
+    ranges of all nodes whose addresses are known.
     """
     if layout.chunk_shape is None or layout.chunk_tree is None:
         return ()
@@ -74,15 +74,15 @@ def chunks_in_order(
     masks: Sequence[int],
     file_size: int,
 ) -> tuple[Chunk, ...]:
-    """Return the chunks of a dataset of which offsets, sizes and filter masks were kept, in the order of the origins.
+    """Return the chunks of a dataset from their saved offsets, sizes and filter masks, all in the order of the origins.
 
-    Raises DamagedFile when their number is not that of the grid, or when one is not within the file.
+    Raises DamagedFile if their number differs from that of the grid, or if one is not within the file.
     """
     origins: Sequence[tuple[int, ...]] = ()
     if layout.chunk_shape is not None and layout.chunk_tree is not None:
         origins = _origins(_grid(shape, layout), layout.chunk_shape)
     if not len(origins) == len(offsets) == len(sizes) == len(masks):
-        raise DamagedFile("a variable in it does not have all chunks")
+        raise DamagedFile("a variable in it does not have all of its chunks")
     if origins and (min(sizes) < 1 or max(map(add, offsets, sizes)) > file_size):
         raise DamagedFile("a chunk in it is not within the file")
     return tuple(map(_new_chunk, zip(origins, offsets, sizes, masks, strict=True)))
@@ -100,7 +100,7 @@ def _grid(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
     """Return the number of chunks in each dimension. Raises DamagedFile, UnsupportedLayout."""
     chunk_shape = layout.chunk_shape or ()
     if len(chunk_shape) != len(shape):
-        raise DamagedFile("chunks in it have no valid shape")
+        raise DamagedFile("the chunks of a variable in it have an invalid shape")
     if prod(chunk_shape) * layout.element_size > _MAX_CHUNK_SIZE:
         raise UnsupportedLayout("very large chunks")
     grid = tuple(-(-length // edge) for length, edge in zip(shape, chunk_shape, strict=True))
@@ -112,12 +112,12 @@ def _grid(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
 def _incomplete(
     chunks: list[Chunk], chunk_shape: tuple[int, ...], grid: tuple[int, ...]
 ) -> DamagedFile | UnsupportedLayout:
-    """Return the error for chunks of which there is not exactly one for each place of the grid."""
+    """Return the error for chunks that do not cover every position of the grid exactly once."""
     origins = {chunk.origin for chunk in chunks}
     if not origins <= set(_origins(grid, chunk_shape)):
-        return DamagedFile("a chunk in it is not where a chunk can be")
+        return DamagedFile("a chunk in it has an impossible origin")
     if len(origins) != len(chunks):
-        return DamagedFile("a chunk is twice in it")
+        return DamagedFile("it contains a chunk twice")
     return UnsupportedLayout("a variable with chunks that were never written")
 
 
@@ -135,7 +135,7 @@ class _ChunkTree:
         self._step = calcsize(self._entry_format)
 
     def read(self, root: int) -> list[Chunk]:
-        """Return all chunks. Raises MissingBytes with all nodes whose addresses are known."""
+        """Return all chunks. Raises MissingBytes with the byte ranges of all nodes whose addresses are known."""
         found: list[Chunk] = []
         missing: list[Range] = []
         waiting: list[tuple[int, int | None]] = [(root, None)]  # address and expected level
@@ -153,7 +153,7 @@ class _ChunkTree:
                 missing.append((address, stop))
                 continue
             if level is not None and node_level != level:
-                raise DamagedFile("a B-tree node is on a wrong level")
+                raise DamagedFile("a B-tree node is at the wrong level")
             found += chunks
             waiting += [(child, node_level - 1) for child in children]
             if len(found) > self._limit:

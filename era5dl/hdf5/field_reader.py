@@ -8,7 +8,7 @@ from era5dl.hdf5.superblock import Superblock
 
 
 class FieldReader:
-    """Reads little-endian fields from `data`. Every method raises DamagedFile where the data end too early."""
+    """Reads little-endian fields from `data`. Every method raises DamagedFile if the data end too early."""
 
     __slots__ = ("_data", "_length_width", "_offset_width", "at")
 
@@ -58,17 +58,17 @@ class FieldReader:
         return value
 
     def signature(self, expected: bytes) -> None:
-        """Read the four bytes of a signature. Raises DamagedFile when they differ."""
+        """Read a signature of four bytes. Raises DamagedFile if it is not the expected one."""
         if self.take(4) != expected:
             raise DamagedFile(f"a structure in it ({expected.decode()}) is missing")
 
     @property
     def remaining(self) -> int:
-        """The number of bytes that are not read yet."""
+        """The number of bytes that have not been read yet."""
         return len(self._data) - self.at
 
 
 def verify_checksum(data: bytes) -> None:
-    """Check that `data` ends with the checksum of the bytes before. Raises DamagedFile."""
+    """Check that `data` ends with the checksum of the preceding bytes. Raises DamagedFile."""
     if len(data) < 4 or lookup3(data[:-4]) != int.from_bytes(data[-4:], "little"):
         raise DamagedFile("a checksum in its structure is wrong")

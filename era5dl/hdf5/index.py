@@ -1,7 +1,8 @@
 """Index of an HDF5 (netCDF-4) file: its variables, their attributes, and where each chunk of data is.
 
-`read_index` works on the bytes that are in memory and names those that it needs. A file of the bucket takes two rounds:
-its front and its end, then the nodes of the data variable's B-tree, which are between its chunks.
+`read_index` reads bytes in memory and raises MissingBytes with the ranges that it needs in addition. A file of the
+bucket takes two rounds of requests: for its front and its end, then for the nodes of the data variable's B-tree, which
+are between the chunks.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ def first_ranges(size: int) -> list[Range]:
 
 
 def read_index(source: SparseBytes) -> Index:
-    """Return the index of the file of which `source` has some bytes.
+    """Return the index of a file, some of whose bytes are in `source`.
 
-    Raises MissingBytes until everything needed is there, DamagedFile for what cannot be a complete HDF5 file, and
-    UnsupportedLayout for a file that has to be fetched whole, also where its index takes too many requests or too long.
+    Raises MissingBytes as long as needed bytes are missing, DamagedFile if this cannot be a complete HDF5 file, and
+    UnsupportedLayout if the file has to be fetched whole, for example because its index takes too many requests.
     """
     try:
         return _read_index(source)
@@ -76,9 +77,9 @@ def check_index(index: Index) -> None:
 
 
 def _check_disjoint(index: Index) -> None:
-    """Check that no data overlap. Raises DamagedFile."""
+    """Check that the byte ranges of all data are disjoint. Raises DamagedFile."""
     ranges = [place for variable in index.variables.values() for place in variable.raw_data()]
     starts, stops = (sorted(edges) for edges in zip(*ranges, strict=True)) if ranges else ([], [])
-    # ranges are disjoint if each one stops before the next one starts
+    # Ranges are disjoint if, with all starts and all stops sorted, each stop is at or before the next start
     if not all(map(le, stops, starts[1:])):
         raise DamagedFile("data in it overlap")

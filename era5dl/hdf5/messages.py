@@ -20,7 +20,7 @@ _MAX_ELEMENTS = 1 << 40  # of one dataset; also keeps products of dimensions sma
 
 @dataclass(frozen=True, slots=True)
 class Dataspace:
-    """max_shape: None for an unlimited dimension. is_null: there are no elements, as in an empty text."""
+    """Shape of a dataset. max_shape: None for an unlimited dimension. is_null: no elements, as in an empty text."""
 
     shape: tuple[int, ...]
     max_shape: tuple[int | None, ...]
@@ -29,7 +29,7 @@ class Dataspace:
 
 @dataclass(frozen=True, slots=True)
 class Datatype:
-    """name: as NumPy writes it, such as "<f4"; "S12" for a text; "" for any other. encoded: the message itself."""
+    """Type of the elements. name: as in NumPy, such as "<f4"; "S12" for a text; "" for others. encoded: the message."""
 
     name: str
     size: int
@@ -46,7 +46,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a dataset's raw data are. One of the three is set, or none where no storage is allocated.
+    """Where a dataset's raw data are. At most one of contiguous, inline and chunk_tree is set; none without storage.
 
     contiguous: address and size. inline: the bytes themselves ("compact" layout). chunk_tree: address of the B-tree.
     chunk_shape: in elements; None for a dataset without chunks. element_size: as stated for chunks, in bytes.
@@ -135,11 +135,11 @@ def parse_layout(body: bytes, superblock: Superblock) -> Layout:
         raise UnsupportedLayout(f"data layout class {kind}")
     rank = fields.integer(1)
     if not 2 <= rank <= _MAX_RANK + 1:
-        raise DamagedFile("chunks in it have no valid shape")
+        raise DamagedFile("the chunks of a variable in it have an invalid shape")
     tree = fields.address()
     *shape, element_size = fields.integers(rank, 4)
     if 0 in shape:
-        raise DamagedFile("chunks in it have no valid shape")
+        raise DamagedFile("the chunks of a variable in it have an invalid shape")
     return Layout(chunk_tree=tree, chunk_shape=tuple(shape), element_size=element_size)
 
 

@@ -1,7 +1,8 @@
 """Resume file entries: converts the lists of a checkpoint to JSON and back, validates them and limits their size.
 
 Each list has its own limit, so that the cost of saving a checkpoint is bounded. Together the lists may still be too
-long; then the `drop_` functions remove entries, and the caller starts with those that are cheapest to restore.
+long; then the `drop_` functions remove entries until `excess` characters of JSON are saved. The caller
+starts with the function whose entries are cheapest to restore.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from era5dl.validation import JsonObject, Malformed, as_array, as_hex, as_intege
 MAX_FAILURES = 200
 MAX_UNFINISHED = 400
 MAX_REPLACED = 400
-_MAX_DIGESTS = 4600  # of all objects together: 144 KiB, those of 23 files of 1.6 GB in parts of 8 MiB
+_MAX_DIGESTS = 4600  # of all objects together: 144 KiB, enough for 23 files of 1.6 GB in parts of 8 MiB
 _MAX_RANGES = 5000  # of all unfinished objects together
 _MAX_PARTS = 10_000  # S3's limit for one object
-_MAX_RUNS = 2000  # ranges in "0-1023,1025"; with more, one bit per object is shorter
-LAYOUT_LENGTH = 32  # hex digits
+_MAX_RUNS = 2000  # ranges in a text such as "0-1023,1025"; a set with more is saved with one bit per object
+LAYOUT_LENGTH = 32  # hex digits of the id of a packed part file's layout
 _MAX_TEXT = 500  # characters of a reason or a remedy
 _RUNS = re.compile(r"(\d{1,8}(-\d{1,8})?)(,\d{1,8}(-\d{1,8})?)*", re.ASCII)
 
@@ -63,7 +64,8 @@ def _short_text_without_secrets(text: str) -> str:
 
 
 def _within_limits(entries: Sequence[UnfinishedObject]) -> list[UnfinishedObject]:
-    """Return the allowed number of entries, those with the most bytes. The last ones may lose their digests."""
+    """Return the entries that fit into the limits, those with the most bytes if there are too many. Entries with too
+    many ranges are left out, and those with too many digests are kept without them."""
     if len(entries) > MAX_UNFINISHED:
         entries = sorted(entries, key=lambda entry: sum(stop - start for start, stop in entry.done), reverse=True)
     kept = []
@@ -151,9 +153,9 @@ def parse_failure(raw: object, files: int) -> FailedObject:
 
 
 def index_set_to_text(members: RangeSet, files: int) -> str:
-    """Return a set of indices as "0-1023,1025", or as "bits:" and hex with one bit per object if that is shorter.
+    """Return a set of indices as "0-1023,1025", or with too many ranges as "bits:" and hex, one bit per object.
 
-    The highest bit is for object 0. Raises ValueError for an index that is not in the plan.
+    The highest bit stands for object 0. Raises ValueError for an index that is not in the plan.
     """
     runs = list(members)
     if runs and (runs[0][0] < 0 or runs[-1][1] > files):
@@ -220,6 +222,7 @@ def drop_unfinished(body: dict[str, Any], excess: int) -> None:
 
 
 def _drop_first(items: list[Any], excess: int) -> None:
+    """Drop items from the front until their JSON is shorter by `excess` characters, or none is left."""
     count = 0
     while count < len(items) and excess > 0:
         excess -= len(json.dumps(items[count])) + 1

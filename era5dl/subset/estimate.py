@@ -1,4 +1,4 @@
-"""Estimate of what a subset saves, before anything of a file is read: from its key, its size and the usual chunks.
+"""Estimate of what a subset saves, before any of the file is read: from its key, its size and the usual chunks.
 
 It assumes that all chunks compress alike. That holds within a few percent for smooth fields, and less for fields that
 are empty over land or sea.

@@ -1,4 +1,4 @@
-"""Fetches a subset of one object from Python: reads its index, fetches the chunks that are needed, writes the file.
+"""Fetches a subset of one object, for use in Python: reads its index, fetches the needed chunks, writes the file.
 
     from era5dl.subset.fetch import fetch_subset
 
@@ -36,7 +36,7 @@ INSTALL = 'pip install "era5dl[subset]"'
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Bytes that were fetched for the index and for the chunks."""
+    """The numbers of bytes that were fetched, for the index and for the chunks."""
 
     index: int
     chunks: int
@@ -45,10 +45,10 @@ class Fetched:
 def fetch_subset(bucket: Bucket, obj: ObjectInfo, subset: Subset, path: Path, *, parallel: int = 8) -> Fetched:
     """Fetch a subset of this version of an object in up to `parallel` requests at a time, and write it to `path`.
 
-    The values are those of the object bit for bit; each chunk was verified by its Adler-32 and its size. Raises
-    BadSelection when nothing is selected, UnsupportedLayout for an object of which all has to be fetched, DamagedFile
-    for one that is not a complete HDF5 file, ProofError when a chunk stays damaged, BucketErrors (ObjectChanged for
-    another version) and DiskErrors, and UsageError without h5py.
+    The values are those of the object bit for bit; each chunk was verified by its Adler-32 checksum and its size.
+    Raises BadSelection if nothing is selected, UnsupportedLayout for an object that has to be fetched whole,
+    DamagedFile for one that is not a complete HDF5 file, ProofError if a chunk is still damaged after a second fetch,
+    BucketErrors (ObjectChanged for another version), DiskErrors, and UsageError without h5py.
     """
     writer = import_writer()
     key = parse_key(obj.key)
@@ -76,7 +76,7 @@ def fetch_subset(bucket: Bucket, obj: ObjectInfo, subset: Subset, path: Path, *,
 
 
 def import_writer() -> ModuleType:
-    """Return the module that writes subsets. Raises UsageError, with the command to install it, without h5py."""
+    """Return the module that writes subsets. Raises UsageError, with the install command, if h5py is missing."""
     try:
         from era5dl.subset import write
     except ImportError:
@@ -85,7 +85,7 @@ def import_writer() -> ModuleType:
 
 
 class _PackedFile:
-    """Ranges of an object one after the other in a temporary file, which has no name where the system allows that."""
+    """Byte ranges of an object, one after the other in a temporary file that is deleted when it is closed."""
 
     def __init__(self, folder: Path, ranges: list[Range]) -> None:
         self._starts = [start for start, _ in ranges]
@@ -94,7 +94,7 @@ class _PackedFile:
         self._lock = threading.Lock()
 
     def put(self, start: int, data: bytes) -> None:
-        """Keep these bytes, which are within one of the ranges."""
+        """Store these bytes, which are within one of the ranges."""
         with self._lock:
             self._file.seek(self._place(start))
             self._file.write(data)

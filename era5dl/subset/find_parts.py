@@ -23,7 +23,7 @@ _SUFFIX = ".nc"
 
 @dataclass(frozen=True, slots=True)
 class FoundParts:
-    """passed_over: other netCDF files, with the reason why they are not merged."""
+    """Result of `find_parts`. passed_over: the other netCDF files, each with the reason why it is not merged."""
 
     parts: tuple[Part, ...]
     passed_over: tuple[tuple[Path, str], ...]
@@ -32,7 +32,7 @@ class FoundParts:
 def find_parts(folder: Path, stopped: Callable[[], bool] = lambda: False) -> FoundParts:
     """Return the downloaded files in a folder and its subfolders: subsets, and whole files with their usual names.
 
-    Merged files and files of other programs are left out. Raises FolderUnusable, and Stopped.
+    Merged files are ignored; other netCDF files are in `passed_over`. Raises FolderUnusable, Stopped.
     """
     if not folder.is_dir():
         raise FolderUnusable(f"{folder} is not a folder", remedy="Give the folder with the downloaded files.")
@@ -40,7 +40,7 @@ def find_parts(folder: Path, stopped: Callable[[], bool] = lambda: False) -> Fou
     passed_over: list[tuple[Path, str]] = []
     for path in _netcdf_files(folder):
         if stopped():
-            raise Stopped("while files are looked for")
+            raise Stopped("while searching for files")
         try:
             parts.append(_part_of(folder, path))
         except (UnsupportedLayout, DamagedFile, DiskError, UnsafeKey, BadSelection) as error:
@@ -72,7 +72,7 @@ def _part_of(folder: Path, path: Path) -> Part:
         path,
         source,
         parts,
-        _form(_text(index, "era5dl_subset")),
+        _subset_form(_text(index, "era5dl_subset")),
         _text(index, "era5dl_source_etag"),
         int.from_bytes(size.data, "little") if size else 0,
     )
@@ -84,7 +84,8 @@ def _key_of_name(name: str) -> str:
     return f"{front.rpartition('.')[0]}/{stamps.partition('.')[2][:6]}/{name}"
 
 
-def _form(text: str) -> dict[str, Any]:
+def _subset_form(text: str) -> dict[str, Any]:
+    """Parse the attribute that describes the subset."""
     try:
         form = json.loads(text)
     except ValueError:
@@ -95,6 +96,7 @@ def _form(text: str) -> dict[str, Any]:
 
 
 def _text(index: Index, name: str) -> str:
+    """Return a text attribute of the file; "" if there is none."""
     attribute = index.attributes.get(name)
     return (attribute.text if attribute else "") or ""
 
@@ -104,7 +106,7 @@ def read_local_index(file: FileIO) -> Index:
     size = file.seek(0, os.SEEK_END)
     source = SparseBytes(size)
     missing = first_ranges(size)
-    while True:  # the reader limits the rounds and the bytes
+    while True:  # ends: `read_index` limits the number of rounds and of bytes
         for start, stop in missing:
             source.add(start, read_bytes(file, start, stop - start))
         try:
@@ -114,13 +116,13 @@ def read_local_index(file: FileIO) -> Index:
 
 
 def open_part(root: Path, path: Path) -> FileIO:
-    """Open a file below `root` for reading; no link leads out of it. Raises DiskErrors."""
+    """Open a file below `root` for reading. Links that lead out of `root` are not followed. Raises DiskErrors."""
     with translate_disk_errors(path), ConfinedPath.below(root, path).open_for_reading() as file:
         return FileIO(os.dup(file.fileno()), "rb")
 
 
 def read_bytes(file: FileIO, start: int, length: int) -> bytes:
-    """Return these bytes. Raises DamagedFile when the file ends before."""
+    """Return these bytes. Raises DamagedFile if the file ends before the last of them."""
     file.seek(start)
     found = b""
     while len(found) < length:

@@ -18,7 +18,7 @@ from era5dl.planner.concurrent_requests import run_concurrently
 from era5dl.ranges import Range
 
 Store = Callable[[int, bytes], None]
-"""Keeps bytes of the object: (offset, bytes)."""
+"""Stores bytes of the object: (offset, bytes)."""
 
 _PIECE = 8 << 20  # bytes of a request
 _MIN_SPEED = 1024.0  # bytes per second; a slower connection is ended
@@ -28,8 +28,8 @@ _SPEED_WINDOW = 30.0  # seconds before the speed of a request is checked
 class RangeRequests:
     """Range requests for one version of an object. received: number of bytes so far.
 
-    abort: ends all requests within a tenth of a second; they raise Stopped. retry: False where the caller has a
-    retry policy of its own and wants the first error at once. on_received: called, from several threads, with the
+    abort: ends all requests within a tenth of a second; they raise Stopped. retry: False if the caller has a
+    retry policy of its own and needs the first error at once. on_received: called, from several threads, with the
     number of bytes of each read.
     """
 
@@ -78,7 +78,8 @@ class RangeRequests:
         with self._bucket.open(self.obj, start, stop, abort) as body:
             require_etag(body, self.obj)
             reader = _Reader(body, abort, self._count)
-            before = memoryview(bytearray(min(start - body.start, _PIECE)))  # where the range was ignored
+            # Some servers also send the bytes before the range
+            before = memoryview(bytearray(min(start - body.start, _PIECE)))
             skip = start - body.start
             while skip:
                 skip -= reader.read(before[:skip])
@@ -103,7 +104,7 @@ def require_etag(body: Body, obj: ObjectInfo) -> None:
 
 
 class _Reader:
-    """Reads one body. Raises Interrupted when it ends early, or is so slow that it could last for ever; Stopped."""
+    """Reads one body. Raises Stopped, and Interrupted if the body ends early or is almost stalled."""
 
     def __init__(self, body: Body, abort: Abort, on_received: Callable[[int], None]) -> None:
         self._body = body
@@ -113,7 +114,7 @@ class _Reader:
         self._received = 0
 
     def read(self, view: memoryview) -> int:
-        """Fill the front of `view`; return the number of bytes, at least one."""
+        """Read bytes into the beginning of `view`; return their number, at least one."""
         count = self._body.readinto(view)
         if self._abort.reason:  # the bytes may be those of a connection that was shut down
             raise Stopped(self._abort.reason)

@@ -18,7 +18,7 @@ from era5dl.subset.grid import Cells
 from era5dl.subset.selection import Subset
 
 GAP = 64 * 1024
-"""Bytes between two ranges that cost less than a request of their own."""
+"""Ranges that are at most this many bytes apart become one request: fetching the gap costs less than a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Elements:
     """The elements of a data variable that a subset selects.
 
     outer: for each dimension before latitude, the selected indices, ascending. steps: for a forecast, the selected
-    pairs of initial time and forecast hour, as positions in `outer`, in the order of valid times; not all combinations
-    have to be among them.
+    pairs of initial time and forecast hour, as positions in `outer`, in the order of valid times; not
+    necessarily all combinations of both.
     """
 
     outer: tuple[tuple[int, ...], ...]
@@ -61,7 +61,7 @@ class Elements:
         return self.fields * len(self.cells)
 
     def tiles(self, chunk_shape: Sequence[int]) -> set[tuple[int, ...]]:
-        """Return the chunks that contain any of the elements, as places in the grid of chunks."""
+        """Return the chunks that contain any of the elements, as positions in the grid of chunks."""
         *outer_edges, height, width = chunk_shape
         cells = self.cells
         rows = [row // height for row in cells.rows]
@@ -93,7 +93,7 @@ def plan_file(index: Index, key: KeyParts, subset: Subset) -> FileSubset:
 def select_elements(geometry: Geometry, subset: Subset) -> Elements:
     """Return the elements of a file that a subset selects. Raises BadSelection when there are none."""
     cells = geometry.grid.cells(subset)
-    if geometry.is_fixed:  # it applies to all hours and days
+    if geometry.is_fixed:  # its values are valid at all hours and days
         return Elements((tuple(range(len(geometry.times))),), cells)
     if geometry.hours_ahead:
         runs, ahead, steps = _select_forecasts(geometry, subset)
@@ -133,7 +133,7 @@ def coalesce(ranges: Iterable[Range], gap: int = GAP) -> list[Range]:
 def _select_forecasts(
     geometry: Geometry, subset: Subset
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, int], ...]]:
-    """Return the selected initial times and forecast hours, and the pairs of them, in the order of valid times."""
+    """Return the selected initial times and forecast hours, and the selected pairs, in the order of valid times."""
     pairs = [
         (initial + ahead, run, hour)
         for run, initial in enumerate(geometry.times)

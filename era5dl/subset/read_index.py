@@ -40,7 +40,7 @@ def index_through(requests: RangeRequests) -> Index:
     """Return the index of an object, read through these requests. Raises what `read_object_index` raises."""
     source = SparseBytes(requests.obj.size)
     missing = first_ranges(requests.obj.size)
-    while True:  # the reader limits the rounds and the bytes
+    while True:  # ends: `read_index` limits the number of rounds and of bytes
         requests.fetch(coalesce(missing), source.add)
         try:
             return read_index(source)

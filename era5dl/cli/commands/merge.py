@@ -1,4 +1,4 @@
-"""Command `merge`: merges the files of each variable in a folder, from what is there."""
+"""Command `merge`: merges the files of each variable that a folder has. It sends no requests."""
 
 from __future__ import annotations
 

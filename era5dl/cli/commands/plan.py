@@ -55,7 +55,7 @@ def plan(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
 
 
 def _exact_estimate(plan: Plan, settings: Settings, output: Output, interrupts: Interrupts) -> PlanEstimate:
-    """Return the figures of the files' indexes, and report files that are fetched whole or could not be read."""
+    """Return the estimate computed from the files' indexes. Report files that are fetched whole or cannot be read."""
     from era5dl.session.origin import address_of
     from era5dl.subset.exact_plan import exact_plan
     from era5dl.subset.index_cache import shared_cache
@@ -74,7 +74,7 @@ def _exact_estimate(plan: Plan, settings: Settings, output: Output, interrupts: 
 
 
 def record_plan(plan: Plan, estimate: PlanEstimate, output: Output, out: Path | None) -> None:
-    """Write the `plan` record. out: download folder."""
+    """Write the `plan` record of --json. out: download folder."""
     if output.json_writer is not None:
         total = estimate.total
         output.record(
@@ -93,7 +93,7 @@ def record_plan(plan: Plan, estimate: PlanEstimate, output: Output, out: Path | 
 
 
 def _per_product(plan: Plan, estimate: PlanEstimate) -> list[dict[str, Any]]:
-    """Return files, bytes and missing files per product, in the order of the plan."""
+    """Return one JSON object per product, with its files, bytes and missing files, in the order of the plan."""
     rows: dict[str, dict[str, Any]] = {}
     for obj in plan.objects:
         _row(rows, obj.key)["files"] += 1
@@ -159,8 +159,8 @@ def missing_lines(missing: Sequence[Missing]) -> list[str]:
 
 def free_space_line(needed: int, free: int, reserve: int, folder: Path) -> str:
     """Return a line that says whether the download fits on the disk. Files already in the folder are not considered."""
-    short = needed + reserve - free
-    comparison = f"{format_size(short)} too little" if short > 0 else "enough"
+    lacking = needed + reserve - free
+    comparison = f"{format_size(lacking)} too little" if lacking > 0 else "enough"
     return f"free in {folder}: {format_size(free)}, {comparison} ({format_size(reserve)} are kept free)"
 
 

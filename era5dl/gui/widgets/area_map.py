@@ -1,8 +1,10 @@
 """World map on which the user drags a box, or clicks a point. It shows coastlines and the place at the mouse.
 
-area_map = AreaMap(card, theme, on_box=..., on_point=...)
-area_map.show_box((54, 73, 18, 135))          north, west, south, east; None is the whole globe
-area_map.show_point((30.5, 114.25))           latitude, longitude
+    area_map = AreaMap(card, theme, on_box=..., on_point=...)
+    area_map.show_box((54, 73, 18, 135))  # north, west, south, east; None for the whole globe
+    area_map.show_point((30.5, 114.25))  # latitude, longitude
+
+A point is (latitude, longitude) for callers; inside this class a place is (longitude, latitude), like (x, y).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from era5dl.gui.widgets.map_geometry import MapBox, Projection, box_between, pla
 from era5dl.gui.widgets.map_view import MapView
 
 Edges = tuple[float, float, float, float]
-_REACH = 6  # unscaled pixels from an edge of the box within which it is resized
+_REACH = 6  # unscaled pixels; a drag that starts this close to an edge of the box resizes it
 _START = MapBox(60.0, -15.0, 30.0, 60.0)  # the first box that a key creates
 _CURSORS = {
     **dict.fromkeys(("n", "s"), "sb_v_double_arrow"),
@@ -31,8 +33,9 @@ _ARROWS = {"Left": (-1, 0), "Right": (1, 0), "Up": (0, 1), "Down": (0, -1)}
 
 
 class AreaMap(MapView):
-    """Mouse: drag outside of the box for a new one, inside to move it, at its edges and corners to resize it.
+    """Map with a box or a point.
 
+    Mouse: drag outside of the box for a new one, inside to move it, at its edges and corners to resize it.
     Keys: arrows move the box by a degree, with Ctrl by ten; Shift and arrows resize it at the south-east. Double click,
     Escape and Home select the whole globe. With `set_mode("point")`, clicks and arrows choose a point of a grid.
     on_box: called with north, west, south and east, or None for the globe; on_point: with latitude and longitude.
@@ -53,7 +56,7 @@ class AreaMap(MapView):
         super().__init__(master, theme, width=width, height=height)
         self._on_box, self._on_point, self._grid_step = on_box, on_point, grid_step
         self._drag: tuple[str | None, tuple[float, float], MapBox | None] | None = None  # edges, start, first box
-        self._scheduled: str | None = None
+        self._scheduled: str | None = None  # idle callback that reports the box
         self._bind_events()
 
     # --- interface
@@ -70,7 +73,7 @@ class AreaMap(MapView):
 
     @property
     def projection(self) -> Projection:
-        """Where places are on the canvas."""
+        """The projection from places to pixels of the canvas."""
         return self._projection
 
     def show_box(self, edges: Edges | None) -> None:
@@ -171,7 +174,7 @@ class AreaMap(MapView):
         self._report_preview()
 
     def _preview(self, box: MapBox | None) -> None:
-        """Show a box during a drag. It is drawn and reported when all events that have arrived are handled."""
+        """Show a box during a drag. It is drawn and reported once Tk is idle, not at each motion event."""
         if box != self._box:
             self._box = box
             if self._scheduled is None:
