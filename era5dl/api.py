@@ -184,7 +184,7 @@ def download(
 
 
 def merge(folder: str | os.PathLike[str], by: str = "all", *, csv: bool = False) -> tuple[MergeOutcome, ...]:
-    """Merge the files of each variable in a folder, from what is there, and return what has become of each group.
+    """Merge the files of each variable that a folder has, without requests, and return the outcome of each group.
 
     by: a merged file has the times of a "month", of a "year", or "all" times. csv: also write the values at points as
         CSV files.

@@ -1,8 +1,8 @@
 """Index of an HDF5 (netCDF-4) file: its variables, their attributes, and where each chunk of data is.
 
 `read_index` reads bytes in memory and raises MissingBytes with the ranges that it needs in addition. A file of the
-bucket takes two rounds of requests: for its front and its end, then for the nodes of the data variable's B-tree, which
-are between the chunks.
+bucket takes two or three rounds of requests: for its front and its end, then for the nodes of the data variable's
+B-tree, which are between the chunks.
 """
 
 from __future__ import annotations

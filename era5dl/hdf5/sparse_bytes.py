@@ -1,7 +1,7 @@
 """Sparse bytes: the byte ranges of a file that are in memory, and the errors of a reader that works on them.
 
-The reader does no I/O. Where it needs bytes that are not there it raises MissingBytes with all ranges that it can name
-at that point. The caller fetches them at the same time, adds them, and calls the reader again. Every call starts from
+The reader does no I/O. If it needs bytes that are not in memory, it raises MissingBytes with all ranges known at
+that point. The caller fetches them at the same time, adds them, and calls the reader again. Every call starts from
 the beginning; a budget for each file limits what all calls together may take.
 """
 
@@ -23,7 +23,7 @@ _Arguments = ParamSpec("_Arguments")
 
 
 class DamagedFile(ValueError):
-    """It is not an HDF5 file, or its structure is damaged."""
+    """The file is not an HDF5 file, or its structure is damaged."""
 
 
 class UnsupportedLayout(ValueError):
@@ -34,7 +34,7 @@ class UnsupportedLayout(ValueError):
 
 
 class MissingBytes(Exception):
-    """These ranges [start, stop) are needed to continue. None is empty: a caller that fetches them makes progress."""
+    """These ranges [start, stop) are needed to continue. No range is empty, so fetching them is always progress."""
 
     def __init__(self, ranges: list[Range]) -> None:
         super().__init__(ranges)
@@ -113,7 +113,7 @@ class SparseBytes:
         return self.get(start, length)
 
     def require(self, ranges: Iterable[Range]) -> None:
-        """Raise MissingBytes with those of these ranges that are not there, DamagedFile beyond the end of the file."""
+        """Raise MissingBytes if any of these ranges is not in memory, DamagedFile beyond the end of the file."""
         missing = MissingRanges()
         for start, stop in ranges:
             missing.attempt(self.get, start, stop - start)

@@ -97,8 +97,8 @@ def _crop_planes(
     """Return the selected bytes of a shuffled chunk as (plane, row, column).
 
     Shuffle stores the first bytes of all elements, then all second bytes, and so on: one plane for each byte of an
-    element. rows: numbers of the selected rows, ascending, where all dimensions but the last are one. shape: number of
-    planes, and the shape of the chunk.
+    element. rows: numbers of the selected rows, ascending; a row is one index of all dimensions but the last, combined.
+    shape: number of planes, and the shape of the chunk.
     """
     planes, *outer, width = shape
     rows_per_plane = math.prod(outer)

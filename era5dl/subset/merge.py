@@ -64,7 +64,7 @@ def merge_group(root: Path, group: Group, stopped: Callable[[], bool] = lambda: 
 
 
 def _is_merged_from(place: ConfinedPath, group: Group) -> bool:
-    """Whether there is a file that says that it has these parts."""
+    """Whether a merged file exists whose attributes say that it was made from these parts."""
     try:
         with (
             place.open_for_reading() as file,
@@ -78,7 +78,7 @@ def _is_merged_from(place: ConfinedPath, group: Group) -> bool:
 
 @dataclass(slots=True)
 class _Common:
-    """What is known after all parts were looked at. attributes: of the file and of each variable, those that are the
+    """What the parts have in common. attributes: of the file and of each variable, those that are the
     same in all parts. edges: of the chunks of all parts if these can be copied; else None."""
 
     structure: Structure
@@ -129,7 +129,7 @@ class _Merger:
             raise Stopped("while files are merged")
 
     def _survey(self) -> _Common:
-        """Look at all parts. Raises Era5Error when two do not fit together."""
+        """Read the properties of all parts. Raises Era5Error if two of them cannot be merged."""
         common: _Common | None = None
         steps: dict[str, list[Values]] = {}
         for one, source in self._sources():
@@ -238,14 +238,14 @@ class _Merger:
                     and all(_has_values(file, one) for one in (*layout.dimensions, *layout.auxiliary))
                     and all(_checksum(dataset, place, copied) == crc for place, crc, copied in self._written)
                 )
-        except (OSError, RuntimeError, KeyError, ValueError) as error:  # h5py, of what it cannot read
+        except (OSError, RuntimeError, KeyError, ValueError) as error:  # raised by h5py for content that it cannot read
             raise OSError(errno.EIO, f"the merged file cannot be read: {error}") from error
         if not is_right:
             raise OSError(errno.EIO, "the merged file does not have the values that were written to it")
 
 
 def _common_of(source: Source) -> _Common:
-    """Return what the first part has."""
+    """Return the properties of the first part."""
     before = source.index.attributes.get("history")
     lines = (before.text or "").splitlines() if before else []
     deflate = [one for one in source.field.filters if one.number == DEFLATE and len(one.parameters) == 1]
@@ -282,12 +282,12 @@ def _is_copyable(part: Slice, source: Source, edges: tuple[int, ...] | None, don
     """Whether the chunks of a part can be those of the merged file. done: number of times before it."""
     if edges is None or source.edges != edges or "time" not in source.index.variables:
         return False
-    is_last_partial = part.stop == len(source.part.times)
+    ends_with_file = part.stop == len(source.part.times)
     return (
         [one.number for one in source.field.filters] == [SHUFFLE, DEFLATE]
         and not any(chunk.filter_mask for chunk in source.field.chunks)
         and done % edges[0] == part.start % edges[0] == 0
-        and (part.stop % edges[0] == 0 or is_last_partial)
+        and (part.stop % edges[0] == 0 or ends_with_file)
     )
 
 

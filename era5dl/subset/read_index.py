@@ -1,7 +1,7 @@
 """Reads the HDF5 index of one object of the bucket: range requests for its front and end, then for what is missing.
 
-A file of the bucket takes two or three rounds of requests, each of them at the same time: two requests, and then up to
-18 for the B-tree nodes of a monthly file, which are between its chunks. Together they are about 0.2 MB.
+A file of the bucket takes two or three rounds; the requests of a round are sent at the same time: two requests, and
+then up to 18 for the B-tree nodes of a monthly file, which are between its chunks. They fetch about 0.2 MB in all.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def read_object_index(
     parallel: int = PARALLEL,
     on_received: Callable[[int], None] | None = None,
 ) -> Index:
-    """Return the index of this version of an object. The first failed request ends it: retries are up to the caller.
+    """Return the index of this version of an object. Ends at the first failed request: retries are up to the caller.
 
-    abort: ends it within a tenth of a second, with Stopped. on_received: called, from several threads, with the number
-    of bytes of each read. Raises BucketErrors (ObjectChanged for another version), DamagedFile for what is not a
-    complete HDF5 file, UnsupportedLayout for an object that has to be fetched whole, and OutOfThreads.
+    abort: ends the requests within a tenth of a second; Stopped is raised. on_received: called, from several threads,
+    with the number of bytes of each read. Raises BucketErrors (ObjectChanged for another version), DamagedFile for what
+    is not a complete HDF5 file, UnsupportedLayout for an object that has to be fetched whole, and OutOfThreads.
     """
     requests = RangeRequests(bucket, obj, parallel, abort=abort, retry=False, on_received=on_received)
     return index_through(requests)

@@ -145,7 +145,7 @@ class _Writer:
         try:
             with netcdf.reopen_netcdf(raw) as file:
                 is_right = self._is_as_written(file)
-        except (OSError, RuntimeError, KeyError, ValueError) as error:  # h5py, of what it cannot read
+        except (OSError, RuntimeError, KeyError, ValueError) as error:  # raised by h5py for content that it cannot read
             raise OSError(errno.EIO, f"the file that was written cannot be read: {error}") from error
         if not is_right:
             raise OSError(errno.EIO, "the file does not have the values that were written to it")
