@@ -34,11 +34,13 @@ from era5dl.engine.events import (
 )
 from era5dl.engine.job_queue import PrepareJob
 from era5dl.engine.scheduler import Scheduler
+from era5dl.engine.subset_file import PART_REASON
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verify_files import FileCondition, verify
 from era5dl.errors import PartLost
 from era5dl.folder.new_file import NewFile
 from era5dl.folder.packed_part_file import PackedLayout
+from era5dl.hdf5 import Chunk, SparseBytes, read_index
 from era5dl.planner import Plan
 from era5dl.session import Session, UnfinishedObject
 from era5dl.subset.estimate import Estimator
@@ -104,6 +106,14 @@ def check_one(ran: EngineRun, folder: Path, sample: Sample, subset: Subset = PLA
 
 def only_final_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if path.is_file() and ".era5dl" not in path.parts]
+
+
+def written_chunks(path: Path) -> tuple[Chunk, ...]:
+    """Return the chunks of the data variable of a subset."""
+    source = SparseBytes(path.stat().st_size)
+    source.add(0, path.read_bytes())
+    (field,) = (one for one in read_index(source).variables.values() if len(one.shape) > 1)
+    return field.chunks
 
 
 def wanted_bytes(server: Any, sample: Sample, subset: Subset = PLACE) -> int:
@@ -476,17 +486,24 @@ def test_a_thread_that_ends_late_does_not_disturb_the_next_run(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_another_session_keeps_the_file(fault_server: FaultServer, tmp_path: Path, sample: Sample) -> None:
-    """It has no MD5 of it, so the file has to say what it is."""
+    """If it has the bytes that were written, by any session: a damaged value changes nothing that it says of itself."""
     first = fetch(fault_server, tmp_path, sample)
     plan = plan_of(fault_server, [sample], PLACE)
-    for number, damage in enumerate((None, lambda data: data[:-1_000])):
+    (offset,) = (chunk.offset for chunk in written_chunks(final_of(first))[:1])
+    for number, damage in enumerate((None, offset + 100)):
         final = final_of(first)
         if damage is not None:
-            final.write_bytes(damage(final.read_bytes()))
+            data = bytearray(final.read_bytes())
+            data[damage] ^= 1
+            final.write_bytes(data)
         other = replace(plan, request={**plan.request, "keys": f"{number + 1:064x}"})
         ran = fetch_all(fault_server, tmp_path, plan=other)
         check_one(ran, tmp_path, sample)
         assert [event.adopted for event in ran.events_of(FileDone)] == [damage is None]
+    for session_id in (first.session.id, ran.session.id):  # the file was written by the other one, or is its own
+        with Session.open(tmp_path, session_id) as session:
+            (report,) = verify(ran.bucket, session, lambda _: None)
+            assert (report.condition, report.reason) == (FileCondition.CHECKED_PART, PART_REASON)
 
 
 @pytest.mark.slow

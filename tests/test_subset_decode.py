@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -97,3 +98,18 @@ def test_zlib_gets_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode.zlib, "decompressobj", Recorder)
     verify_chunk([data], variable(FILTERS["both"], (1, 1, 500, 500)), chunk_of(data))
     assert max(sizes) <= 64 * 1024 < len(data)
+
+
+def test_only_the_selected_elements_are_in_memory() -> None:
+    """All levels but one of a pressure-level chunk have 150 MB, which must not be there twice."""
+    shape = (1, 8, 181, 360)
+    data = encoded(np.arange(np.prod(shape), dtype=np.float32), FILTERS["both"])
+    selected = [np.arange(length - (number == 1)) for number, length in enumerate(shape)]
+    tracemalloc.start()
+    try:
+        values = crop_chunk([data], variable(FILTERS["both"], shape), chunk_of(data), selected)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert values.ravel().tolist()[::9973] == [*range(0, values.size, 9973)]
+    assert peak < values.nbytes + 1_500_000

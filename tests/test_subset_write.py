@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from era5dl.hdf5.attributes import DIMENSION_SCALE_ATTRIBUTES
 from era5dl.subset.geometry import EPOCH
 from era5dl.subset.ranges import FileSubset, plan_file
 from era5dl.subset.selection import Area, Point, Subset
-from era5dl.subset.write import Provenance, write_subset
+from era5dl.subset.write import Provenance, is_subset_of, write_subset
 from tests.fuzzing import TIMES, bounded
 from tests.netcdf_files import ONE_OF_EACH_PRODUCT, Sample, write_sample
 
@@ -326,12 +327,18 @@ def test_names_of_points(sample: Sample, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sample", ["an.sfc/2t"], indirect=True)
 def test_ten_thousand_points(sample: Sample, tmp_path: Path) -> None:
-    """Their list is longer than an attribute can be."""
+    """Their list is longer than an attribute can be, but the file says which they are."""
     points = tuple(Point(n // 100 - 50, n % 100, "station") for n in range(10_000))
-    write(sample, Subset(points=points, hours=(0,)), tmp_path / "part.nc")
+    subset = Subset(points=points, hours=(0,))
+    write(sample, subset, tmp_path / "part.nc")
+    other = Subset(points=(*points[1:], Point(1, 1)), hours=(0,))
+    for wanted in (subset, other):
+        with FileIO(tmp_path / "part.nc") as raw:
+            is_it = is_subset_of(raw, sample.key, '"etag"', sample.path.stat().st_size, wanted)
+        assert is_it is (wanted == subset)
     with netCDF4.Dataset(tmp_path / "part.nc") as result:
         assert len(result.dimensions["station"]) == 10_000
-        assert json.loads(result.era5dl_subset)["points"] == 10_000
+        assert json.loads(result.era5dl_subset)["points"]["count"] == 10_000
 
 
 def test_the_index_reader_reads_it(sample: Sample, tmp_path: Path) -> None:

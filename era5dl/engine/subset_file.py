@@ -49,6 +49,7 @@ from era5dl.ranges import Range, RangeSet
 from era5dl.session.object_paths import new_file_of
 from era5dl.session.origin import address_of
 from era5dl.session.part_digests import PartDigests
+from era5dl.session.session import Session
 from era5dl.subset.fetch import import_writer
 from era5dl.subset.index_cache import shared_cache
 from era5dl.subset.range_requests import RangeRequests
@@ -82,7 +83,7 @@ def prepare_subset(
     import_writer()
     if not obj.etag:
         raise UnsupportedLayout("no ETag, so that its versions cannot be distinguished")
-    if _may_keep(run, transfer, files, subset, lambda: bool(abort.reason)):
+    if _may_keep(run, transfer, files, lambda: bool(abort.reason)):
         return VerificationResult(Outcome.CHECKED_PART, PART_REASON)
     wanted = _file_subset(run, transfer, subset, abort)
     layout = PackedLayout(wanted.ranges())
@@ -197,18 +198,22 @@ def _size_of(path: os.PathLike[str]) -> int | None:
 # Existing files
 
 
-def _may_keep(run: RunState, transfer: Transfer, files: ObjectFiles, subset: Subset, stopped: Aborted) -> bool:
-    """Whether the final file exists, and is the one that this or another session of the folder has written."""
+def _may_keep(run: RunState, transfer: Transfer, files: ObjectFiles, stopped: Aborted) -> bool:
+    """Whether the final file exists, and has the bytes that this or another session of the folder has written."""
     with translate_disk_errors(files.final):
         try:
             file = ConfinedPath.from_path(files.final).open_for_reading()
         except FileNotFoundError:
             return False
         with file:
-            md5 = recorded_md5(run.part_digests, run.session.paths.relative(transfer.index), transfer.obj)
-            if md5:
-                return md5_of(file, stopped) == md5
-            return files.is_recorded() and has_provenance(file, transfer.obj, subset)
+            recorded = recorded_md5s(run.session, run.part_digests, transfer.index, transfer.obj)
+            if not recorded:  # it may say what it is, but have other bytes than were written
+                return False
+            md5 = md5_of(file, stopped)
+            if md5 not in recorded:
+                return False
+            _record(run, transfer, md5)  # if another session has it, that may be forgotten
+            return True
 
 
 def has_provenance(file: BinaryIO, obj: ObjectInfo, subset: Subset) -> bool:
@@ -217,9 +222,22 @@ def has_provenance(file: BinaryIO, obj: ObjectInfo, subset: Subset) -> bool:
         return bool(import_writer().is_subset_of(raw, obj.key, obj.etag, obj.size, subset))
 
 
-def recorded_md5(digests: PartDigests, name: str, obj: ObjectInfo) -> str:
-    """Return the MD5 of the file with this name that was written from this version of the object; "" if unknown."""
-    return "".join(digests.find(replace(obj, key=name)))
+def recorded_md5s(session: Session, digests: PartDigests, index: int, obj: ObjectInfo) -> list[str]:
+    """Return the MD5s of the files that were written from this version of an object under the name of its subset.
+
+    digests: those of the session, which come first. Other sessions may have written the file, too: each file has its
+    own bytes, because it says when it was made.
+    """
+    named = replace(obj, key=session.paths.relative(index))
+    found = ("".join(one.find(named)) for one in (digests, *session.digests_by_others()))
+    return [md5 for md5 in found if md5]
+
+
+def _record(run: RunState, transfer: Transfer, md5: str) -> None:
+    named = replace(transfer.obj, key=run.session.paths.relative(transfer.index))
+    if run.part_digests.find(named) != (md5,):
+        with suppress(DiskError):  # without the record, a later run writes the file again
+            run.part_digests.record(named, [md5])
 
 
 def md5_of(file: BinaryIO, stopped: Aborted) -> str:
@@ -261,8 +279,7 @@ def write_subset_file(run: RunState, transfer: Transfer, stopped: Aborted) -> Ve
             writer.write_content(new.raw, subset, read, provenance, workers=WRITE_THREADS)
             md5 = md5_of(new.raw, stopped)
             size = new.raw.tell()
-            with suppress(DiskError):  # without the record, a later run writes the file again
-                run.part_digests.record(replace(transfer.obj, key=run.session.paths.relative(transfer.index)), [md5])
+            _record(run, transfer, md5)
             run.check_folder()
             run.session.claims.ensure_held(transfer.index)
             new.commit(run.session.paths.place(final))

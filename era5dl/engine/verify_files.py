@@ -17,7 +17,7 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.engine.events import Outcome
 from era5dl.engine.prepare import PartSizes, choose_digest
-from era5dl.engine.subset_file import PART_REASON, has_provenance, md5_of, recorded_md5
+from era5dl.engine.subset_file import PART_REASON, has_provenance, md5_of, recorded_md5s
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import ETAG_MISMATCH, EtagTrust, verify_final_file
 from era5dl.errors import DiskError, Stopped, UnsafeKey, UsageError
@@ -138,12 +138,12 @@ class _FileVerifier:
         The bucket has nothing to compare it with.
         """
         with translate_disk_errors(path), path.open_for_reading() as file:
-            md5 = recorded_md5(self.digests, self.session.paths.relative(index), obj)
-            if md5 and md5_of(file, self.stopped) != md5:
+            recorded = recorded_md5s(self.session, self.digests, index, obj)
+            if recorded and md5_of(file, self.stopped) not in recorded:
                 return FileReport(index, obj.key, FileCondition.WRONG, CHANGED)
-            if not md5 and not has_provenance(file, obj, self.session.paths.subset(index)):
+            if not recorded and not has_provenance(file, obj, self.session.paths.subset(index)):
                 return FileReport(index, obj.key, FileCondition.WRONG, OTHER_CONTENT)
-        return FileReport(index, obj.key, FileCondition.CHECKED_PART, PART_REASON if md5 else NO_RECORD)
+        return FileReport(index, obj.key, FileCondition.CHECKED_PART, PART_REASON if recorded else NO_RECORD)
 
     def final_report(self, report: FileReport, obj: ObjectInfo) -> FileReport:
         """Return the report of a file that does not match its ETag, now that all others have been verified."""

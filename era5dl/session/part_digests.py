@@ -48,7 +48,7 @@ class PartDigests:
     @classmethod
     def of_session(cls, folder: Path, session_id: str) -> PartDigests:
         """Return those of a session in this download folder."""
-        return cls(folder / OWN_FOLDER / f"{session_id}.digests.jsonl")
+        return cls(folder / OWN_FOLDER / digests_file_name(session_id))
 
     def record(self, obj: ObjectInfo, md5s: Sequence[str]) -> None:
         """Append the MD5s (hex) of all parts of an object that has just been verified. Raises a DiskError."""
@@ -79,6 +79,11 @@ class PartDigests:
                     return _parse_md5s(file.readline(_MAX_LINE), obj)
             except (OSError, Malformed):
                 return ()
+
+
+def digests_file_name(session_id: str) -> str:
+    """Return the name of the file with the part digests of a session."""
+    return f"{session_id}.digests.jsonl"
 
 
 def _read_offsets(file: BinaryIO) -> dict[bytes, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import heapq
 import os
@@ -18,6 +19,7 @@ from era5dl.session import plan_file, resume_file
 from era5dl.session.checkpoint import Checkpoint, SavedSession
 from era5dl.session.info import SESSION_ID
 from era5dl.session.object_paths import subset_key
+from era5dl.session.part_digests import PartDigests, digests_file_name
 from era5dl.session.plan_file import plan_file_name
 from era5dl.validation import Malformed
 
@@ -76,6 +78,15 @@ def finished_by_others(home: Path, session_id: str, obj: ObjectInfo, name: str) 
     return False
 
 
+def digests_by_others(home: Path, session_id: str) -> Iterator[PartDigests]:
+    """Yield the recorded MD5s of the MAX_SESSIONS_READ other sessions of this folder that were saved last."""
+    for path, _ in _other_resume_files(home, session_id):
+        digests = path.with_name(digests_file_name(path.stem))
+        with contextlib.suppress(OSError):
+            status = digests.lstat()
+            yield _digests(digests, status.st_mtime_ns, status.st_size)
+
+
 def _without_reverted(checkpoint: Checkpoint) -> Checkpoint:
     """Drop finished objects whose version is not the version in the plan.
 
@@ -105,6 +116,11 @@ def _other_resume_files(home: Path, session_id: str) -> list[tuple[Path, int]]:
         return []
     others = (one for one in found if one[0].stem != session_id)
     return heapq.nlargest(MAX_SESSIONS_READ, others, key=lambda one: one[1])
+
+
+@lru_cache(maxsize=MAX_SESSIONS_READ)
+def _digests(path: Path, _modified: int, _size: int) -> PartDigests:
+    return PartDigests(path)
 
 
 @lru_cache(maxsize=MAX_SESSIONS_READ)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +26,7 @@ from era5dl.session import index, plan_file, resume_file, reuse
 from era5dl.session.checkpoint import Checkpoint, SavedSession
 from era5dl.session.info import SESSION_ID, SessionInfo
 from era5dl.session.object_paths import ObjectPaths, subset_key, temporary_siblings
+from era5dl.session.part_digests import PartDigests
 from era5dl.session.plan_file import plan_file_name
 from era5dl.session.resume_format import render
 from era5dl.session.summary import SessionStatus, list_sessions
@@ -185,6 +186,10 @@ class Session:
         is wanted of it here: the whole file, or the same subset."""
         name = obj.key if index in self.paths.fetched_whole else subset_key(obj.key, self.plan.subset)
         return reuse.finished_by_others(self._home, self.id, obj, name)
+
+    def digests_by_others(self) -> Iterator[PartDigests]:
+        """Yield the MD5s that other sessions of this folder have recorded."""
+        return reuse.digests_by_others(self._home, self.id)
 
     def close(self) -> None:
         """Release the session, so that other programs can open it. Can be called again."""

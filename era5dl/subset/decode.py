@@ -36,8 +36,7 @@ def crop_chunk(
         return whole.reshape(shape)[np.ix_(*selected)]
     rows = np.ravel_multi_index(np.ix_(*selected[:-1]), shape[:-1]).ravel()
     kept = _crop_planes(_inflate(data, field.chunk_size, chunk), rows, selected[-1], (size, *shape))
-    elements = np.ascontiguousarray(kept.reshape(size, -1).T).view(field.datatype.name)
-    return elements.reshape([len(indices) for indices in selected])
+    return kept.view(field.datatype.name).reshape([len(indices) for indices in selected])
 
 
 def verify_chunk(data: Iterable[bytes], field: Variable, chunk: Chunk) -> None:
@@ -94,7 +93,7 @@ def _small_pieces(data: Iterable[bytes]) -> Iterator[memoryview]:
 def _crop_planes(
     inflated: Iterable[bytes], rows: Indices, columns: Indices, shape: tuple[int, ...]
 ) -> NDArray[np.uint8]:
-    """Return the selected bytes of a shuffled chunk as (plane, row, column).
+    """Return the selected bytes of a shuffled chunk as (row, column, plane), which are the bytes of the elements.
 
     Shuffle stores the first bytes of all elements, then all second bytes, and so on: one plane for each byte of an
     element. rows: numbers of the selected rows, ascending; a row is one index of all dimensions but the last, combined.
@@ -104,9 +103,8 @@ def _crop_planes(
     rows_per_plane = math.prod(outer)
     is_contiguous = len(columns) == columns[-1] - columns[0] + 1
     cut = slice(columns[0], columns[-1] + 1) if is_contiguous else columns
-    kept = np.empty((planes, len(rows), len(columns)), np.uint8)
+    kept = np.empty((len(rows), len(columns), planes), np.uint8)  # not by planes: a second array may have 150 MB
     wanted = (np.arange(planes)[:, None] * rows_per_plane + rows).ravel()  # in all planes
-    target = kept.reshape(len(wanted), len(columns))
     row = done = 0
     pending = b""  # the beginning of a row
     for piece in inflated:
@@ -115,6 +113,9 @@ def _crop_planes(
         until = int(np.searchsorted(wanted, row + count))
         if until > done:
             block = np.frombuffer(pending, np.uint8, count * width).reshape(count, width)
-            target[done:until] = block[wanted[done:until] - row][:, cut]
+            for plane in range(done // len(rows), (until - 1) // len(rows) + 1):
+                first, last = max(done, plane * len(rows)), min(until, (plane + 1) * len(rows))
+                target = kept[first - plane * len(rows) : last - plane * len(rows), :, plane]
+                target[:] = block[wanted[first:last] - row][:, cut]
         pending, row, done = pending[count * width :], row + count, until
     return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -33,9 +34,13 @@ def describe_subset(subset: Subset) -> str:
 
 
 def attribute_form(subset: Subset) -> dict[str, Any]:
-    """Return the JSON form of a subset. Attributes are at most 64 KiB long, so many points are only counted."""
+    """Return the JSON form of a subset. Attributes are at most 64 KiB long, so of many points it has only the number,
+    and a digest that shows whether they are the same."""
     form = subset.to_json()
-    return form if len(json.dumps(form)) <= _MAX_TEXT else {**form, "points": len(subset.points)}
+    if len(json.dumps(form)) <= _MAX_TEXT:
+        return form
+    digest = hashlib.sha256(json.dumps(form["points"]).encode()).hexdigest()[:16]
+    return {**form, "points": {"count": len(subset.points), "sha256": digest}}
 
 
 def _listed(numbers: Sequence[int], unit: str, noun: str) -> str:

@@ -87,7 +87,7 @@ def is_subset_of(file: FileIO, key: str, etag: str, size: int, subset: Subset) -
     try:
         with netcdf.reopen_netcdf(file) as content:
             found = {name: content.attrs.get(name) for name in _IDENTITY}
-            expected = (key.encode(), etag.encode(), size, json.dumps(subset.to_json()).encode())  # all points
+            expected = (key.encode(), etag.encode(), size, json.dumps(attribute_form(subset)).encode())
             has_data = any(isinstance(one, h5py.Dataset) and one.ndim > 1 for one in content.values())
             return has_data and all(one == found[name] for name, one in zip(_IDENTITY, expected, strict=True))
     except (OSError, RuntimeError, KeyError, ValueError):
@@ -156,7 +156,7 @@ class _Writer:
             dataset.shape == layout.shape
             and all(np.array_equal(file[one.name][()], one.values) for one in (*layout.dimensions, *layout.auxiliary))
             and all(
-                zlib.crc32(dataset.id.read_direct_chunk(place)[1] if copied else dataset[place].tobytes()) == checksum
+                zlib.crc32(dataset.id.read_direct_chunk(place)[1] if copied else dataset[place].data) == checksum
                 for place, checksum in self._checksums
             )
         )
@@ -204,6 +204,7 @@ class _Writer:
                 positions[0] -= here[0]
                 block[np.ix_(*positions)] = values
                 filled[np.ix_(*positions[: len(outer)])] += math.prod(values.shape[len(outer) :])
+            del values  # they may have 150 MB
             self._write_block(dataset, block, filled == len(elements.cells), int(here[0]))
 
     def _write_block(

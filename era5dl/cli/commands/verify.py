@@ -142,7 +142,8 @@ class _VerifyProgress:
         condition = report.condition.value
         self._output.record("proven", key=report.key, path=path, condition=condition, reason=report.reason)
         if report.condition not in GOOD:
-            self._output.result(f"{condition}: {report.key}: {report.reason}")
+            name = self._session.paths.relative(report.index)  # the whole file may be beside a subset that is wrong
+            self._output.result(f"{condition}: {name}: {report.reason}")
 
 
 def _sessions(folder: Path, arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> Iterator[Session]:
