@@ -10,6 +10,7 @@ discarded. The object is prepared again, as after a restart of the program, and 
 from __future__ import annotations
 
 import logging
+import stat
 import time
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ from era5dl.errors import DiskAway, DiskError, DiskFull, Era5Error, FolderVanish
 from era5dl.folder.free_space import check_free, free_bytes, is_writable
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.formatting import format_size
+from era5dl.hdf5.superblock import MAX_SIZE, end_of_file_address
 
 log = logging.getLogger("era5dl")
 
@@ -207,10 +209,19 @@ class DiskMonitor:
 
 
 def is_on_disk(run: RunState, index: int) -> bool:
-    """Whether the file of this object exists under its final name with the right size; any size for a subset."""
+    """Whether the file of this object exists under its final name with the right size.
+
+    That of a subset is not recorded; it has to be the one that the file has according to its HDF5 header.
+    """
     paths = run.session.paths
     try:
-        size = paths.final(index).stat().st_size
-        return size == run.object(index).size or (size > 0 and not paths.subset(index).is_everything)
+        final = paths.final(index)
+        found = final.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        if paths.subset(index).is_everything:
+            return found.st_size == run.object(index).size
+        with paths.place(final).open_for_reading() as opened:
+            return end_of_file_address(opened.read(MAX_SIZE)) == found.st_size
     except (OSError, Era5Error):
         return False
