@@ -22,7 +22,7 @@ class PrepareJob:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerifyJob:
-    """Verify a complete part file and give it its final name."""
+    """Verify a complete part file and give it its final name, or write the file of a subset from it."""
 
     transfer: Transfer
 

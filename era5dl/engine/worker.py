@@ -4,7 +4,8 @@ There are three kinds of jobs for each object:
 
 1. PrepareJob: claim the object (`shared_folder`) and find its existing bytes on disk (`prepare`).
 2. Piece: send a GET request for a byte range and write the bytes to their offsets in the part file (`fetch`).
-3. VerifyJob: compare the MD5 of the complete part file with the ETag (`verification`) and give it its final name.
+3. VerifyJob: compare the MD5 of the complete part file with the ETag (`verification`) and give it its final name; or
+   write the final file of a subset from the part file (`subset_file`).
 
 `dispatch` records results, `failures` handles errors. Workers never sleep before a retry: the scheduler delays the job,
 and the worker takes another one. No exception leaves a worker or is stored, because its traceback would keep sockets

@@ -1,4 +1,4 @@
-"""Regular grid of latitudes and longitudes: rows and columns of an area, and the nearest grid points of places."""
+"""Regular grid of latitudes and longitudes: rows and columns of areas and places, and their coordinates in a file."""
 
 from __future__ import annotations
 
