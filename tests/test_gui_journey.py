@@ -179,6 +179,7 @@ def test_language_and_theme_change_during_a_download(
     window.app.actions.switch_theme()
     window.root.update()
     assert str(window.page.totals.stop["text"]) == "停止"
+    assert "完整文件" in str(window.page.request._subset._state["text"]), "texts that depend on the fields, too"
     assert window.app.theme.palette.dark
     window.close()
 

@@ -98,6 +98,7 @@ class PreferencesController(Controller):
         """Show all texts in this language until the window is closed."""
         i18n.switch(code)
         self._header.show_language()
+        self.show_server()
         self._retranslate_all()
 
     def use_demo_server(self, endpoint_url: str, bucket: str) -> None:

@@ -146,6 +146,7 @@ class RequestPanel(Card):
         self._browse.configure(text=_("Choose…"))
         for part in (self._variables, self._period, self._subset, self._plan_summary):
             part.retranslate()
+        self._validated = None  # so that `show` sets the texts that depend on the fields
         self._set_bounds()
 
     # --- inside
