@@ -156,6 +156,7 @@ def download(
 ) -> Result:
     """Download the files of a plan into the folder `out` and verify them. If interrupted, the next call resumes.
 
+    plan: does not contain the server. If `endpoint_url` or `bucket` was given to `plan`, give it here, too.
     progress: called in this thread about five times per second.
     on_event: called in threads of the engine; must return immediately.
     settings: complete settings. Without them, `options` are fields of `Settings` (workers=4, rate_limit=5_000_000 or

@@ -341,6 +341,7 @@ def test_map_and_number_fields_show_the_same_area(panel: tuple[SubsetPanel, list
 
 def test_quick_choices_and_levels(panel: tuple[SubsetPanel, list[SubsetFields]]) -> None:
     editor, changes = panel
+    assert str(editor.hours._count["text"]) == str(editor.levels._count["text"]) == "all", "none selected means all"
     assert not editor.levels.winfo_ismapped()
     assert editor.only_days.instate(["!disabled"])
     editor.hours._quick[1].invoke()

@@ -102,9 +102,12 @@ class SubsetPanel(Card):
         self.whole_files.configure(text=_("Whole files"))
         self._close.configure(text=pgettext("button", "Done"))
         every = [_("{n}-hourly", n=step) for step in _EVERY]
-        self.hours.set_texts(title=_("Hours (UTC)"), all_text=_("All"), none_text=_("None"), quick=every)
-        levels = _("Levels (hPa)")
-        self.levels.set_texts(title=levels, all_text=_("All"), none_text=_("None"), quick=[_("Standard")])
+        nothing = pgettext("hours or levels", "all")
+        for grid, title, quick in (
+            (self.hours, _("Hours (UTC)"), every),
+            (self.levels, _("Levels (hPa)"), [_("Standard")]),
+        ):
+            grid.set_texts(title=title, all_text=_("All"), none_text=_("None"), quick=quick, nothing_text=nothing)
         self.only_days.configure(text=_("Only the selected days, not the whole months or half months of the files"))
         self.region.retranslate()
         self.show_missing_package(self._install_command)

@@ -45,6 +45,7 @@ class ToggleGrid(ttk.Frame):
         self._choices = list(choices)
         self._selected: set[int] = set()
         self._cursor, self._anchor, self._hovered, self._focused = 0, 0, -1, False
+        self._nothing_text = ""
         self._drag_sets: bool | None = None  # whether a drag selects or deselects
         self._font = font.nametofont(scaling.TEXT, root=self)
         self._title = ttk.Label(self, style="Head.TLabel")
@@ -85,8 +86,13 @@ class ToggleGrid(ttk.Frame):
         none_text: str,
         choices: Sequence[tuple[int, str]] | None = None,
         quick: Sequence[str] = (),
+        nothing_text: str = "",
     ) -> None:
-        """Set all texts. Selected values stay selected if they are still among the choices."""
+        """Set all texts. Selected values stay selected if they are still among the choices.
+
+        nothing_text: beside the title while no cell is selected, for example because that means all of them.
+        """
+        self._nothing_text = nothing_text
         for button, text in zip(self._quick, quick, strict=True):
             button.configure(text=text)
         self._title.configure(text=title)
@@ -97,6 +103,7 @@ class ToggleGrid(ttk.Frame):
             self._selected &= {value for value, _ in choices}
             self._cursor = min(self._cursor, max(0, len(choices) - 1))
             self._arrange()
+        self._paint()
 
     def centre_of(self, value: int) -> tuple[int, int]:
         """Return the centre of a cell on the canvas; for tests."""
@@ -143,7 +150,7 @@ class ToggleGrid(ttk.Frame):
                 self._shown[index] = appearance
                 self.canvas.itemconfigure(image, image=appearance[0])
                 self.canvas.itemconfigure(label, fill=appearance[1])
-        self._count.configure(text=f"{len(self._selected)}" if self._selected else "")
+        self._count.configure(text=f"{len(self._selected)}" if self._selected else self._nothing_text)
 
     def _appearance_of(self, index: int) -> tuple[str, str]:
         """Return the image of a cell and the colour of its text."""
