@@ -306,6 +306,18 @@ def test_a_combo_box_is_searched_by_typing(root: tk.Tk, theme: Theme) -> None:
     assert len(combo["values"]) == 3
     combo.show_choice("")
     assert combo.get() == "Country" and chosen == ["Australia"]
+    combo.focus_force()
+    root.update()
+    for again in ("<Escape>", "<Button-1>"):  # then letters replace the placeholder, too
+        combo.event_generate(again, x=20, y=8)
+        combo.event_generate("<ButtonRelease-1>", x=20, y=8)
+        combo.event_generate("<Key>", keysym="a")
+        root.update()
+        assert combo.get() == "a"
+        combo.event_generate("<Escape>")
+    other.focus_force()
+    root.update()
+    assert combo.get() == "Country" and not combo.selection_present()
 
 
 # --- editor

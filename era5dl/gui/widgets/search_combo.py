@@ -32,6 +32,7 @@ class SearchCombo(ttk.Combobox):
         self.bind("<Escape>", lambda _event: self._show(), add="+")
         self.bind("<FocusIn>", lambda _event: self._begin(), add="+")
         self.bind("<FocusOut>", lambda _event: self._show(), add="+")
+        self.bind("<ButtonRelease-1>", lambda _event: self._clicked(), add="+")
 
     def show_choice(self, value: str) -> None:
         """Show this choice; "" for none. `on_choose` is not called."""
@@ -45,11 +46,19 @@ class SearchCombo(ttk.Combobox):
 
     def _show(self) -> None:
         self.variable.set(self._chosen or self._placeholder)
-        self.selection_clear()
+        if self.instate(["focus"]):
+            self._begin()
+        else:
+            self.selection_clear()
 
     def _begin(self) -> None:
         """Let the user type over the text, also over the placeholder."""
         self.selection_range(0, "end")
+
+    def _clicked(self) -> None:
+        """Select the text again, which the click has deselected: otherwise letters are typed into the placeholder."""
+        if self.variable.get() in (self._chosen, self._placeholder) and not self.selection_present():
+            self._begin()
 
     def _fill(self) -> None:
         """Fill the list: with all texts while nothing has been typed."""
