@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from era5dl.formatting import format_exact_size, parse_size
@@ -119,6 +119,7 @@ def test_sizes_can_be_read_back_exactly(count: int) -> None:
 
 
 @pytest.mark.slow
+@example({"folder": "~0"})
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS)), st.text(max_size=30)))
 def test_no_input_raises(entered: dict[str, str]) -> None:
     chosen = {name: text for name, text in entered.items() if FIELDS[name].kind is not settings_form.Kind.CHOICE}

@@ -176,10 +176,11 @@ def test_own_folder_replaced_between_two_checkpoints(fault_server: FaultServer, 
         ran.wait_until(lambda: has_bytes(out / "a", "*.part"))
         attacker = Attacker(out / ".era5dl", elsewhere, lambda: True)
         ran.wait_until(lambda: attacker.replaced)
-        fault_server.link = Link()
-        ran.wait_until(lambda: ran.engine.snapshot().state in (State.WAITING_FOR_DISK, State.ENDED))
+        fault_server.link = Link(speed=100_000)  # a checkpoint fails before the last byte arrives
+        ran.wait_until(lambda: ran.engine.snapshot().state is State.WAITING_FOR_DISK)
         attacker.stop()
         attacker.restore()
+        fault_server.link = Link()
         ended = ran.wait_for_end()
     assert (ended.verified, ended.error) == (2, "")
     assert wrong_files(out, DATA) == []

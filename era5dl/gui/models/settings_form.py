@@ -6,6 +6,7 @@ the widgets.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -241,9 +242,10 @@ def _amount_wanted(kind: Kind, text: str) -> str:
 
 def _text(field: Field, text: str) -> str:
     if field.kind is Kind.FOLDER:
-        if text and not Path(text).expanduser().is_absolute():
+        path = os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises an error for an unknown user
+        if text and not Path(path).is_absolute():
             raise _FieldError(_("Enter the full path."))
-        return str(Path(text).expanduser()) if text else ""
+        return str(Path(path)) if text else ""
     if not text.isprintable():
         raise _FieldError(_("It contains invalid characters."))
     if field.name in ("bucket", "region") and not text:
