@@ -22,6 +22,7 @@ from era5dl.engine.transfer import Piece, Transfer
 from era5dl.errors import Interrupted, Stopped
 from era5dl.folder.part_file import PartFile
 from era5dl.planner import Plan
+from era5dl.proof.object_digest import ObjectDigest
 from era5dl.ranges import Range, RangeSet
 from era5dl.session import Session
 from era5dl.settings import Settings
@@ -124,6 +125,12 @@ def test_bytes_are_written_at_their_offsets(attempt: Attempt) -> None:
 def test_small_reads_are_gathered_into_large_writes(attempt: Attempt) -> None:
     attempt.fetch(FakeBucket(16_384))
     assert len(attempt.part.written) < 4 + len(DATA) / WRITE_SIZE * 2
+
+
+def test_writes_are_smaller_if_the_bytes_are_hashed(attempt: Attempt) -> None:
+    attempt.transfer.digest = ObjectDigest(attempt.transfer.obj.size)
+    attempt.fetch(FakeBucket(16_384))
+    assert WRITE_SIZE // 4 < max(stop - start for start, stop in attempt.part.written) <= WRITE_SIZE // 2
 
 
 def test_writes_are_smaller_with_many_workers(make_attempt: Callable[..., Attempt]) -> None:
