@@ -172,7 +172,7 @@ def download(
     """
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.session import Session
-    from era5dl.subset.fetch import import_writer
+    from era5dl.subset import import_writer
     from era5dl.subset.merge_plan import check_period
 
     chosen = _settings(settings, options)

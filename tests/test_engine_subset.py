@@ -15,12 +15,14 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, cast
 
+import h5py
 import netCDF4
 import pytest
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.catalog import parse_key
+from era5dl.catalog import find_variable, key_of, parse_key, period_of
+from era5dl.demo.netcdf import write_file
 from era5dl.engine import retry
 from era5dl.engine.events import (
     Event,
@@ -50,6 +52,7 @@ from era5dl.subset.selection import Area, Point, Subset
 from tests.faultlab import Fault, FaultServer, Link
 from tests.netcdf_files import Sample, write_sample
 from tests.runs import EngineRun, fetch_all, leftovers, running, settings_for
+from tests.servers.seaweed import Seaweed
 from tests.test_subset_write import check_equal
 
 HOUR = datetime(2021, 2, 10, 6)
@@ -140,6 +143,26 @@ def test_values_are_those_of_the_whole_file(
     ran = fetch(fault_server, tmp_path, sample)
     (done,) = ran.events_of(FileDone)
     assert (done.outcome, done.adopted, done.size) == (Outcome.CHECKED_PART, False, final_of(ran).stat().st_size)
+
+
+@pytest.mark.parametrize("name", ["an.pl/t", "fc.sfc.accumu/lsp"])
+def test_a_real_server(seaweed: Seaweed, tmp_path: Path, samples: dict[str, Sample], name: str) -> None:
+    sample = samples[name]
+    seaweed.put(sample.key, sample.path.read_bytes())
+    fetch(seaweed, tmp_path, sample)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["an.pl/t", "an.sfc/2t", "fc.sfc.accumu/lsp"])
+def test_files_of_the_demo(fault_server: FaultServer, tmp_path: Path, name: str) -> None:
+    """They have the older structures that h5py writes."""
+    variable = find_variable(name)
+    period = period_of(variable.product, HOUR)
+    write_file(tmp_path / "demo.nc", variable, period)
+    with h5py.File(tmp_path / "demo.nc") as file:
+        sample = Sample(tmp_path / "demo.nc", key_of(variable, period), variable, file[variable.nc_var][()])
+    fault_server.put(sample.key, sample.path.read_bytes())
+    fetch(fault_server, tmp_path / "out", sample)
 
 
 def test_only_the_wanted_ranges_are_fetched(fault_server: FaultServer, tmp_path: Path, sample: Sample) -> None:

@@ -27,8 +27,8 @@ from era5dl.gui.widgets.area_map import AreaMap
 from era5dl.gui.widgets.map_geometry import MapBox, Projection, box_between, clipped, coastlines
 from era5dl.gui.widgets.search_combo import SearchCombo
 from era5dl.planner import Plan, PlanEstimate
+from era5dl.subset import INSTALL
 from era5dl.subset.estimate import Estimate
-from era5dl.subset.fetch import INSTALL
 from era5dl.subset.selection import Area, Point
 from tests.faultlab import FaultServer
 from tests.gui_driver import Window, options

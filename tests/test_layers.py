@@ -33,7 +33,7 @@ FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"validation", "bucket.responses", "bucket.error_mapping", "planner", "demo"},
     {"bucket.http_session", "locks", "subset.range_requests", "subset.index_cache"},
     {"bucket.get_object", "bucket.client", "subset.read_index"},
-    {"bucket.fast_get", "subset.fetch", "subset.exact_plan"},
+    {"bucket.fast_get", "subset.exact_plan"},
     {"bucket.s3", "session"},
     {"engine", "log_file"},
     {"diagnosis", "api"},
@@ -257,7 +257,7 @@ IMPORT = "import importlib, json, sys; importlib.import_module(sys.argv[1]); pri
         "era5dl.session",
         "era5dl.subset.ranges",
         "era5dl.subset.estimate",
-        "era5dl.subset.fetch",
+        "era5dl.engine.subset_file",
     ],
 )
 def test_importing_era5dl_loads_no_slow_module(module: str) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from era5dl.bucket.s3 import S3Bucket
-from era5dl.catalog.keys import parse_key
+from era5dl.engine.events import FileDone, FileStarted
 from era5dl.errors import BadSelection, Stopped
 from era5dl.planner.plan import Plan
 from era5dl.subset.exact_plan import ExactPlan, exact_plan
-from era5dl.subset.fetch import fetch_subset
 from era5dl.subset.index_cache import IndexCache
 from era5dl.subset.selection import Area, Subset
 from tests.bucket_setup import opened
 from tests.faultlab import Fault, FaultServer
 from tests.netcdf_files import Sample, write_sample
+from tests.runs import fetch_all
 
 PLACE = Subset(area=Area(60, -30, 20, 30), hours=(0, 12))
 
@@ -51,17 +51,19 @@ def figures(found: ExactPlan) -> list[tuple[int, int]]:
     return [(file.figures.fetched, file.figures.written) for file in found.files]
 
 
-def test_figures_are_those_of_the_fetch(bucket: S3Bucket, samples: list[Sample], tmp_path: Path) -> None:
+def test_figures_are_those_of_the_download(
+    bucket: S3Bucket, fault_server: FaultServer, samples: list[Sample], tmp_path: Path
+) -> None:
     plan = plan_of(bucket, *(sample.key for sample in samples))
     found = exact_plan(plan, bucket, IndexCache(tmp_path / "cache"))
     assert found.estimate.is_exact
     assert [file.obj for file in found.files] == list(plan.objects)
-    for number, file in enumerate(found.files):
-        path = tmp_path / f"{number}.nc"
-        key = parse_key(file.obj.key)
-        assert key is not None
-        assert file.figures.fetched == fetch_subset(bucket, file.obj, PLACE.for_file(key), path).chunks
-        assert file.figures.written == pytest.approx(path.stat().st_size, rel=0.4, abs=40_000)
+    ran = fetch_all(fault_server, tmp_path / "out", plan=plan, read_timeout=20.0)
+    started = {event.index: event.size for event in ran.events_of(FileStarted)}
+    done = {event.index: event.size for event in ran.events_of(FileDone)}
+    for index, file in enumerate(found.files):
+        assert file.figures.fetched == started[index]
+        assert file.figures.written == pytest.approx(done[index], rel=0.4, abs=40_000)
     assert found.estimate.total.fetched == sum(file.figures.fetched for file in found.files)
     assert found.estimate.total.size == plan.total_bytes
 

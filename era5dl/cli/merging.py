@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def check_merge_flags(arguments: argparse.Namespace, subset: Subset) -> None:
     """Check --merge and --csv before anything is downloaded. Raises UsageError, also without h5py."""
-    from era5dl.subset.fetch import import_writer
+    from era5dl.subset import import_writer
 
     if arguments.merge:
         import_writer()

@@ -25,7 +25,7 @@ from era5dl.engine.reporting import CheckedFiles, CheckedGroup, group_by_reason
 from era5dl.errors import OtherEndpoint, UsageError
 from era5dl.formatting import format_count, format_size, printable
 from era5dl.planner import estimate_plan
-from era5dl.subset.fetch import import_writer
+from era5dl.subset import import_writer
 
 if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket, ObjectInfo

@@ -37,11 +37,10 @@ from era5dl.hdf5 import (
     DamagedChunk,
     DamagedFile,
     Index,
-    MissingBytes,
     SparseBytes,
     UnsupportedLayout,
+    complete_index,
     first_ranges,
-    read_index,
 )
 from era5dl.hdf5.filters import DEFLATE, FLETCHER32
 from era5dl.proof.object_digest import READ_SIZE
@@ -50,7 +49,7 @@ from era5dl.session.object_paths import new_file_of
 from era5dl.session.origin import address_of
 from era5dl.session.part_digests import PartDigests
 from era5dl.session.session import Session
-from era5dl.subset.fetch import import_writer
+from era5dl.subset import import_writer
 from era5dl.subset.index_cache import shared_cache
 from era5dl.subset.range_requests import RangeRequests
 from era5dl.subset.ranges import FileSubset, coalesce, plan_file
@@ -178,14 +177,9 @@ def _read_index(run: RunState, transfer: Transfer, abort: Abort, received: dict[
     with run.lock:
         unused = run.throttle.allowed - len(run.aborts)
     parallel = max(1, min(INDEX_REQUESTS, 1 + unused))
-    requests = RangeRequests(run.bucket, obj, parallel, abort=abort, retry=False, on_received=record_received)
-    missing = [] if received else first_ranges(obj.size)
-    while True:  # ends: `read_index` limits the number of rounds and of bytes
-        requests.fetch(coalesce(missing), store)
-        try:
-            return read_index(source)
-        except MissingBytes as error:
-            missing = error.ranges
+    requests = RangeRequests(run.bucket, obj, parallel, abort=abort, on_received=record_received)
+    first = [] if received else first_ranges(obj.size)
+    return complete_index(source, lambda ranges: requests.fetch(coalesce(ranges), store), first)
 
 
 def _size_of(path: os.PathLike[str]) -> int | None:

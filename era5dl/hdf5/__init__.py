@@ -8,7 +8,7 @@ trees have no cycles, checksums must be right, and the work for one file has a b
 
 from era5dl.hdf5.attributes import Attribute
 from era5dl.hdf5.chunk_table import Chunk, DamagedChunk
-from era5dl.hdf5.index import Index, first_ranges, read_index
+from era5dl.hdf5.index import Index, complete_index, first_ranges, read_index
 from era5dl.hdf5.messages import Datatype, Filter
 from era5dl.hdf5.sparse_bytes import DamagedFile, MissingBytes, SparseBytes, UnsupportedLayout
 from era5dl.hdf5.variable import Variable
@@ -25,6 +25,7 @@ __all__ = [
     "SparseBytes",
     "UnsupportedLayout",
     "Variable",
+    "complete_index",
     "first_ranges",
     "read_index",
 ]

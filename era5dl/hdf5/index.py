@@ -7,6 +7,7 @@ B-tree, which are between the chunks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import le
 
@@ -51,6 +52,20 @@ def read_index(source: SparseBytes) -> Index:
     except MissingBytes as error:
         source.budget.count_round(error.ranges)
         raise
+
+
+def complete_index(source: SparseBytes, fetch: Callable[[list[Range]], None], first: list[Range]) -> Index:
+    """Return the index of a file; fetch what is missing. Raises DamagedFile, UnsupportedLayout, and errors of `fetch`.
+
+    fetch: adds these ranges to `source`. first: ranges to begin with, `first_ranges` unless `source` has bytes already.
+    """
+    missing = first
+    while True:  # ends: `read_index` limits the number of rounds and of bytes
+        fetch(missing)
+        try:
+            return read_index(source)
+        except MissingBytes as error:
+            missing = error.ranges
 
 
 def _read_index(source: SparseBytes) -> Index:

@@ -15,7 +15,8 @@ from era5dl.errors import BadSelection, DiskError, FolderUnusable, Stopped, Unsa
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_disk_errors
 from era5dl.folder.paths import OWN_FOLDER
-from era5dl.hdf5 import DamagedFile, Index, MissingBytes, SparseBytes, UnsupportedLayout, first_ranges, read_index
+from era5dl.hdf5 import DamagedFile, Index, SparseBytes, UnsupportedLayout, complete_index, first_ranges
+from era5dl.ranges import Range
 from era5dl.subset.merge_plan import MARK, Part, make_part
 
 _SUFFIX = ".nc"
@@ -105,14 +106,12 @@ def read_local_index(file: FileIO) -> Index:
     """Return the index of an open HDF5 file. Raises DamagedFile, UnsupportedLayout, OSError."""
     size = file.seek(0, os.SEEK_END)
     source = SparseBytes(size)
-    missing = first_ranges(size)
-    while True:  # ends: `read_index` limits the number of rounds and of bytes
-        for start, stop in missing:
+
+    def read(ranges: list[Range]) -> None:
+        for start, stop in ranges:
             source.add(start, read_bytes(file, start, stop - start))
-        try:
-            return read_index(source)
-        except MissingBytes as error:
-            missing = error.ranges
+
+    return complete_index(source, read, first_ranges(size))
 
 
 def open_part(root: Path, path: Path) -> FileIO:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from era5dl.errors import DiskError, Era5Error, FileTooLarge, Stopped, UsageError
+from era5dl.errors import DiskError, Era5Error, FileTooLarge, Stopped
 from era5dl.formatting import format_count, format_size
+from era5dl.subset import import_writer
 from era5dl.subset.merge_plan import Group, MergedFile, describe_spans, moment_of
-
-INSTALL = 'pip install "era5dl[subset]"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +41,10 @@ def merge_groups(
     """
     for name, error in errors.items():
         yield _failed(name, error)
-    try:
-        from era5dl.subset.merge import merge_group
-        from era5dl.subset.point_csv import write_csv
-    except ImportError:
-        raise UsageError("Merging files needs h5py, which is not installed.", remedy=INSTALL) from None
+    import_writer()  # raises UsageError, as the imports below would fail without h5py
+    from era5dl.subset.merge import merge_group
+    from era5dl.subset.point_csv import write_csv
+
     for group in groups:
         if only_complete and group.absent:
             yield _incomplete(group)

@@ -1,4 +1,4 @@
-"""Range requests for one object at the same time: for its index, and for the chunks of a subset.
+"""Range requests for one object at the same time, for its HDF5 index. The engine fetches the chunks of a subset itself.
 
 All requests are for the same version of the object (If-Match), and the response headers are validated before a byte is
 used. Ranges are split into pieces, so that one large range is fetched over several connections, too.
@@ -26,11 +26,10 @@ _SPEED_WINDOW = 30.0  # seconds before the speed of a request is checked
 
 
 class RangeRequests:
-    """Range requests for one version of an object. received: number of bytes so far.
+    """Range requests for one version of an object. The first error ends them: retries are up to the caller.
 
-    abort: ends all requests within a tenth of a second; they raise Stopped. retry: False if the caller has a
-    retry policy of its own and needs the first error at once. on_received: called, from several threads, with the
-    number of bytes of each read.
+    abort: ends all requests within a tenth of a second; they raise Stopped. on_received: called, from several threads,
+    with the number of bytes of each read.
     """
 
     def __init__(
@@ -40,22 +39,19 @@ class RangeRequests:
         parallel: int,
         *,
         abort: Abort | None = None,
-        retry: bool = True,
         on_received: Callable[[int], None] | None = None,
     ) -> None:
         self.obj = obj
-        self.received = 0
         self._bucket = bucket
         self._parallel = parallel
         self._abort = abort
-        self._retry = retry
-        self._on_received = on_received
+        self._on_received = on_received or (lambda _: None)
         self._lock = threading.Lock()
 
     def fetch(self, ranges: Iterable[Range], store: Store) -> None:
         """Fetch these ranges. store: called with each piece, by one thread at a time. Raises BucketErrors, Stopped."""
         pieces = [(at, min(at + _PIECE, stop)) for start, stop in ranges for at in range(start, stop, _PIECE)]
-        if not self._retry and min(self._parallel, len(pieces)) == 1:
+        if min(self._parallel, len(pieces)) == 1:
             for start, stop in pieces:  # in this thread: `abort` acts at once
                 self._fetch_piece(start, stop, store, self._abort or current_abort())
             return
@@ -64,7 +60,7 @@ class RangeRequests:
             [partial(self._fetch_piece, start, stop, store) for start, stop in pieces],
             parallel=self._parallel,
             cancelled=None if abort is None else lambda: bool(abort.reason),
-            retry=self._retry,
+            retry=False,
         )
 
     def _fetch_piece(self, start: int, stop: int, store: Store, abort: Abort | None = None) -> None:
@@ -77,7 +73,7 @@ class RangeRequests:
         view = memoryview(buffer)
         with self._bucket.open(self.obj, start, stop, abort) as body:
             require_etag(body, self.obj)
-            reader = _Reader(body, abort, self._count)
+            reader = _Reader(body, abort, self._on_received)
             # Some servers also send the bytes before the range
             before = memoryview(bytearray(min(start - body.start, _PIECE)))
             skip = start - body.start
@@ -86,12 +82,6 @@ class RangeRequests:
             while view:
                 view = view[reader.read(view) :]
         return bytes(buffer)
-
-    def _count(self, count: int) -> None:
-        with self._lock:
-            self.received += count
-        if self._on_received is not None:
-            self._on_received(count)
 
 
 def require_etag(body: Body, obj: ObjectInfo) -> None:

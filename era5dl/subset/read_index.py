@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
-from era5dl.hdf5 import Index, MissingBytes, SparseBytes, first_ranges, read_index
+from era5dl.hdf5 import Index, SparseBytes, complete_index, first_ranges
 from era5dl.subset.range_requests import RangeRequests
 from era5dl.subset.ranges import coalesce
 
@@ -32,17 +32,6 @@ def read_object_index(
     with the number of bytes of each read. Raises BucketErrors (ObjectChanged for another version), DamagedFile for what
     is not a complete HDF5 file, UnsupportedLayout for an object that has to be fetched whole, and OutOfThreads.
     """
-    requests = RangeRequests(bucket, obj, parallel, abort=abort, retry=False, on_received=on_received)
-    return index_through(requests)
-
-
-def index_through(requests: RangeRequests) -> Index:
-    """Return the index of an object, read through these requests. Raises what `read_object_index` raises."""
-    source = SparseBytes(requests.obj.size)
-    missing = first_ranges(requests.obj.size)
-    while True:  # ends: `read_index` limits the number of rounds and of bytes
-        requests.fetch(coalesce(missing), source.add)
-        try:
-            return read_index(source)
-        except MissingBytes as error:
-            missing = error.ranges
+    requests = RangeRequests(bucket, obj, parallel, abort=abort, on_received=on_received)
+    source = SparseBytes(obj.size)
+    return complete_index(source, lambda ranges: requests.fetch(coalesce(ranges), source.add), first_ranges(obj.size))

@@ -1,6 +1,6 @@
 """Benchmark of subsets: seconds and bytes of typical selections, with 200 ms to each response and 2 MB/s a connection.
 
-    python -m tests.benchmarks.subset [--folder DIR] [--rows NAMES] [--through cli|function] [--peers PYTHON]
+    python -m tests.benchmarks.subset [--folder DIR] [--rows NAMES] [--peers PYTHON]
     python -m tests.benchmarks.subset --indexes 1000
     python -m tests.benchmarks.subset --decode
 
@@ -38,7 +38,6 @@ from era5dl.planner.concurrent_requests import run_concurrently
 from era5dl.settings import AUTO, Settings
 from era5dl.subset.decode import crop_chunk
 from era5dl.subset.exact_plan import PARALLEL
-from era5dl.subset.fetch import fetch_subset
 from era5dl.subset.index_cache import IndexCache
 from era5dl.subset.ranges import FileSubset, plan_file
 from era5dl.subset.read_index import read_object_index
@@ -117,7 +116,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where the files are, or are made (3.8 GB); else a temporary one")
     parser.add_argument("--rows", default=",".join(row.name for row in ROWS))
-    parser.add_argument("--through", choices=("cli", "function"), default="cli")
     parser.add_argument("--peers", metavar="PYTHON", default="")
     parser.add_argument("--indexes", type=int, default=0)
     parser.add_argument("--decode", action="store_true")
@@ -130,7 +128,7 @@ def main() -> None:
             read_indexes(folder, make(folder, "sfc"), given.indexes)
         else:
             rows = [row for row in ROWS if row.name in given.rows.split(",")]
-            table(folder, rows, given.through)
+            table(folder, rows)
             if given.peers:
                 peers(folder, [row for row in rows if row.name in PEER_ROWS], given.peers)
 
@@ -180,8 +178,8 @@ def plan(made: Made, subset: Subset) -> FileSubset:
 # -- the table --------------------------------------------------------------------------------------------------------
 
 
-def table(folder: Path, rows: list[Row], through: str) -> None:
-    print(f"through {through}; {LATENCY * 1000:g} ms, {SPEED / 1e6:g} MB/s a connection, {WORKERS} workers\n")
+def table(folder: Path, rows: list[Row]) -> None:
+    print(f"{LATENCY * 1000:g} ms, {SPEED / 1e6:g} MB/s a connection, {WORKERS} workers\n")
     print(
         "| file | selection | needed of MB | sent / needed | index kB | seconds | goal | whole file, s | on disk MB |"
     )
@@ -189,7 +187,7 @@ def table(folder: Path, rows: list[Row], through: str) -> None:
     for row in rows:
         made = make(folder, row.file)
         server = offer(folder, {made.key: made.path})
-        found = (through_cli if through == "cli" else through_function)(server, made, row)
+        found = download(server, made, row)
         whole = found.size / (WORKERS * SPEED) + LATENCY
         index = max(found.sent - found.needed, 0)
         mark = "" if found.seconds <= found.limit else " (missed)"
@@ -201,19 +199,7 @@ def table(folder: Path, rows: list[Row], through: str) -> None:
         )
 
 
-def through_function(server: CountingServer, made: Made, row: Row) -> Measured:
-    with tempfile.TemporaryDirectory(dir=made.path.parent) as out:
-        path = Path(out) / "part.nc"
-        bucket = bucket_of(server)
-        obj = bucket.head(made.key)
-        started = time.monotonic()
-        fetch_subset(bucket, obj, row.subset, path, parallel=WORKERS)
-        seconds = time.monotonic() - started
-        check(made, row.subset, path)
-        return measured(server, made, row, seconds, path)
-
-
-def through_cli(server: CountingServer, made: Made, row: Row) -> Measured:
+def download(server: CountingServer, made: Made, row: Row) -> Measured:
     """Measure from the end of planning, whose listing takes 0.2 s, to the end of the download."""
     first_day = 3 if row.last_day == 3 else 1
     with tempfile.TemporaryDirectory(dir=made.path.parent) as out:

@@ -29,7 +29,7 @@ def download(arguments: argparse.Namespace, output: Output, interrupts: Interrup
     from era5dl.folder.free_space import check_creatable
     from era5dl.planner import estimate_plan
     from era5dl.session import Session
-    from era5dl.subset.fetch import import_writer
+    from era5dl.subset import import_writer
 
     settings = settings_from(arguments)
     check_creatable(arguments.out)

@@ -11,7 +11,7 @@ from era5dl.cli.output import Output
 from era5dl.cli.run_session import MAX_LISTED
 from era5dl.errors import UsageError
 from era5dl.formatting import format_count
-from era5dl.subset.fetch import import_writer
+from era5dl.subset import import_writer
 from era5dl.subset.find_parts import find_parts
 from era5dl.subset.merge_plan import plan_groups
 from era5dl.subset.merging import merge_groups

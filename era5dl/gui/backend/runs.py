@@ -18,7 +18,7 @@ from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.planner import Plan
 from era5dl.session import Session
 from era5dl.settings import Settings
-from era5dl.subset.fetch import import_writer
+from era5dl.subset import import_writer
 
 REPRESENTATIVE = 4_000_000  # bytes that a run must receive before its speed counts as that of the connection
 

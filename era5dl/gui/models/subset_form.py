@@ -17,7 +17,7 @@ from typing import Any
 from era5dl.catalog import Variable
 from era5dl.errors import BadSelection
 from era5dl.gui.text.i18n import _, ngettext
-from era5dl.subset.fetch import INSTALL
+from era5dl.subset import INSTALL
 from era5dl.subset.grid import era5_grid
 from era5dl.subset.parsing import parse_area
 from era5dl.subset.selection import HOURS_OF_DAY, Area, Point, Subset, pressure_levels
