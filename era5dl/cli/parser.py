@@ -1,33 +1,22 @@
-"""Command-line parser (argparse): the commands and their help texts.
+"""The whole command line: its help text, its commands in order, and the parsers of `diagnose` and `demo`.
 
-Each command has a function `_add_COMMAND` here, and names the function that runs it as "module:function" below
-`era5dl.cli.commands`. That module is imported only when the command runs, so that --help is instant. Flags shared by
-several commands are in `era5dl.cli.flags`.
+The parsers of the other commands are in `era5dl.cli.download_parsers` and `era5dl.cli.archive_parsers`. Each names the
+function that runs the command as "module:function" below `era5dl.cli.commands`. That module is imported only when the
+command runs, so that --help is instant. Flags shared by several commands are in `era5dl.cli.flags`.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import era5dl
-from era5dl.cli.exit_codes import ExitCode
-from era5dl.cli.flags import (
-    add_common_flags,
-    add_csv_flag,
-    add_merge_flags,
-    add_output_flags,
-    add_read_back_flag,
-    add_selection_flags,
-    add_transfer_flags,
-)
-from era5dl.days import MERGE_PERIODS
-from era5dl.redaction import redact_secrets
+from era5dl.cli import archive_parsers, download_parsers
+from era5dl.cli.argument_parser import HelpFormatter, Parser, add_command
+from era5dl.cli.flags import add_common_flags, add_output_flags, add_transfer_flags
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction["_Parser"]
+    from era5dl.cli.argument_parser import Commands
 
 DESCRIPTION = """\
 Download ERA5 reanalysis files (netCDF) from NSF NCAR's public S3 bucket, s3://nsf-ncar-era5, and verify every byte.
@@ -76,210 +65,31 @@ once.
 """
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30)
-
-
-_SIGNED_FLAGS = ("--area", "--point", "--hours", "--levels")
-
-
-class _Parser(argparse.ArgumentParser):
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        """Like that of argparse, which would take "-10,170,-30,-170" after --area for a flag."""
-        words = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(_join_signed_values(words), namespace)
-
-    def error(self, message: str) -> NoReturn:
-        if message.endswith("required: COMMAND"):  # `era5dl` alone: show which commands there are
-            self.print_help(sys.stderr)
-            self.exit(ExitCode.USAGE, f"\n{self.prog}: error: {message}\n")
-        if message.startswith("unrecognized arguments:"):
-            message += self._similar_flags(message.split())
-        super().error(redact_secrets(message))  # argparse repeats the input, possibly a URL with a password
-
-    def _similar_flags(self, words: list[str]) -> str:
-        """Return a hint such as " (did you mean --years?)" for unknown flags among these words; "" if none is similar.
-
-        This parser reports the unknown flags of all commands, so the flags of all of them are compared.
-        """
-        from difflib import get_close_matches
-
-        flags: set[str] = set()
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                flags.update(*(parser._option_string_actions for parser in action.choices.values()))
-        unknown = [word.partition("=")[0] for word in words if word.startswith("--")]
-        similar = [match for word in unknown for match in get_close_matches(word, sorted(flags), 1, 0.75)]
-        return f" (did you mean {', '.join(similar)}?)" if similar else ""
-
-
-def _join_signed_values(words: list[str]) -> list[str]:
-    """Return these words with values that begin with a minus sign joined to their flag: --area=-10,170,-30,-170."""
-    joined: list[str] = []
-    for word in words:
-        if joined and joined[-1] in _SIGNED_FLAGS and word[:1] == "-" and word[1:2] in (*"0123456789.",):
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser of the whole command line.
 
     Abbreviated flags are disabled: a flag added later must not change the meaning of a script.
     """
-    parser = _Parser(
-        prog="era5dl", description=DESCRIPTION, epilog=EPILOG, formatter_class=_HelpFormatter, allow_abbrev=False
+    parser = Parser(
+        prog="era5dl", description=DESCRIPTION, epilog=EPILOG, formatter_class=HelpFormatter, allow_abbrev=False
     )
     parser.add_argument("-V", "--version", action="version", version=f"era5dl {era5dl.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    _add_products(commands)
-    _add_variables(commands)
-    _add_plan(commands)
-    _add_download(commands)
-    _add_resume(commands)
-    _add_sessions(commands)
-    _add_verify(commands)
-    _add_merge(commands)
+    download_parsers.add_products(commands)
+    download_parsers.add_variables(commands)
+    download_parsers.add_plan(commands)
+    download_parsers.add_download(commands)
+    download_parsers.add_resume(commands)
+    download_parsers.add_sessions(commands)
+    archive_parsers.add_verify(commands)
+    archive_parsers.add_merge(commands)
     _add_diagnose(commands)
     _add_demo(commands)
     return parser
 
 
-def _add_command(
-    commands: Commands, name: str, function: str, summary: str, description: str = ""
-) -> argparse.ArgumentParser:
-    """Add a command. function: "module:function" below era5dl.cli.commands."""
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=description or summary[0].upper() + summary[1:] + ".",
-        formatter_class=_HelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(run=function)
-    return parser
-
-
-def _add_products(commands: Commands) -> None:
-    parser = _add_command(commands, "products", "catalog:products", "list the products of the bucket")
-    add_output_flags(parser)
-
-
-def _add_variables(commands: Commands) -> None:
-    parser = _add_command(
-        commands,
-        "variables",
-        "catalog:variables",
-        "list all variables, or those that match TEXT",
-        "List the variables of the bucket. TEXT is searched in codes, short names and long names.",
-    )
-    parser.add_argument("text", nargs="?", default="", metavar="TEXT", help="part of a code or a name")
-    parser.add_argument("--product", metavar="P", help="only variables of this product, such as an.pl")
-    add_output_flags(parser)
-
-
-def _add_plan(commands: Commands) -> None:
-    parser = _add_command(
-        commands,
-        "plan",
-        "plan:plan",
-        "show what would be downloaded; writes nothing",
-        "Look up a selection in the bucket and show files, sizes, and what is missing. Writes nothing.",
-    )
-    add_selection_flags(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also show the free space in this folder")
-    parser.add_argument(
-        "--exact",
-        action="store_true",
-        help="read the index of each file, for exact figures of a subset (a minute for 1,000 files, then cached)",
-    )
-    add_common_flags(parser)
-
-
-def _add_download(commands: Commands) -> None:
-    parser = _add_command(
-        commands,
-        "download",
-        "download:download",
-        "download a selection; run it again to continue",
-        "Download a selection into a folder. Files are saved as DIR/<key>, in the subfolders of the bucket, and get\n"
-        "their final names only when every byte is verified. Run the same command again to continue an interrupted\n"
-        "download.",
-    )
-    add_selection_flags(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="download folder; several downloads can share it at the same time, and each file is downloaded once",
-    )
-    add_read_back_flag(parser)
-    add_merge_flags(parser)
-    add_common_flags(parser)
-
-
-def _add_resume(commands: Commands) -> None:
-    parser = _add_command(
-        commands,
-        "resume",
-        "download:resume",
-        "resume an interrupted session",
-        "Resume an interrupted session: the newest unfinished one of a folder, or one listed by `era5dl sessions`.",
-    )
-    parser.add_argument(
-        "session", metavar="DIR | SESSION-ID", help="download folder, or session id (its first characters are enough)"
-    )
-    add_read_back_flag(parser)
-    add_merge_flags(parser)
-    add_common_flags(parser)
-
-
-def _add_sessions(commands: Commands) -> None:
-    parser = _add_command(commands, "sessions", "sessions:sessions", "list the sessions known on this computer")
-    add_output_flags(parser)
-
-
-def _add_verify(commands: Commands) -> None:
-    parser = _add_command(
-        commands,
-        "verify",
-        "verify:verify",
-        "verify the files on disk against the bucket",
-        "Compare the files of a folder with the bucket: the size, and the MD5 if the server's ETag is one.",
-    )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with files downloaded by any program")
-    parser.add_argument(
-        "--repair", action="store_true", help="download files again that are damaged, or were complete and are gone"
-    )
-    add_common_flags(parser)
-
-
-def _add_merge(commands: Commands) -> None:
-    parser = _add_command(
-        commands,
-        "merge",
-        "merge:merge",
-        "merge the downloaded files of each variable",
-        "Write one file for each variable and selection in a folder, with the times of a month, a year, or all of its\n"
-        "files. Times between others for which there are no data are listed. The downloaded files stay.",
-    )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with files downloaded by era5dl")
-    parser.add_argument(
-        "--by",
-        choices=MERGE_PERIODS,
-        default="all",
-        help="times of a merged file (variable: the same as all; default: all)",
-    )
-    add_csv_flag(parser)
-    add_output_flags(parser)
-
-
 def _add_diagnose(commands: Commands) -> None:
-    parser = _add_command(
+    parser = add_command(
         commands,
         "diagnose",
         "diagnose:diagnose",
@@ -290,7 +100,7 @@ def _add_diagnose(commands: Commands) -> None:
 
 
 def _add_demo(commands: Commands) -> None:
-    parser = _add_command(
+    parser = add_command(
         commands,
         "demo",
         "demo:demo",

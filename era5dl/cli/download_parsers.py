@@ -1,0 +1,98 @@
+"""Parsers of the commands that choose what to download, and download it. Each function adds one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from era5dl.cli.argument_parser import add_command
+from era5dl.cli.flags import (
+    add_common_flags,
+    add_merge_flags,
+    add_output_flags,
+    add_read_back_flag,
+    add_selection_flags,
+)
+
+if TYPE_CHECKING:
+    from era5dl.cli.argument_parser import Commands
+
+
+def add_products(commands: Commands) -> None:
+    parser = add_command(commands, "products", "catalog:products", "list the products of the bucket")
+    add_output_flags(parser)
+
+
+def add_variables(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "variables",
+        "catalog:variables",
+        "list all variables, or those that match TEXT",
+        "List the variables of the bucket. TEXT is searched in codes, short names and long names.",
+    )
+    parser.add_argument("text", nargs="?", default="", metavar="TEXT", help="part of a code or a name")
+    parser.add_argument("--product", metavar="P", help="only variables of this product, such as an.pl")
+    add_output_flags(parser)
+
+
+def add_plan(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "plan",
+        "plan:plan",
+        "show what would be downloaded; writes nothing",
+        "Look up a selection in the bucket and show files, sizes, and what is missing. Writes nothing.",
+    )
+    add_selection_flags(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also show the free space in this folder")
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="read the index of each file, for exact figures of a subset (a minute for 1,000 files, then cached)",
+    )
+    add_common_flags(parser)
+
+
+def add_download(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "download",
+        "download:download",
+        "download a selection; run it again to continue",
+        "Download a selection into a folder. Files are saved as DIR/<key>, in the subfolders of the bucket, and get\n"
+        "their final names only when every byte is verified. Run the same command again to continue an interrupted\n"
+        "download.",
+    )
+    add_selection_flags(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="download folder; several downloads can share it at the same time, and each file is downloaded once",
+    )
+    add_read_back_flag(parser)
+    add_merge_flags(parser)
+    add_common_flags(parser)
+
+
+def add_resume(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "resume",
+        "download:resume",
+        "resume an interrupted session",
+        "Resume an interrupted session: the newest unfinished one of a folder, or one listed by `era5dl sessions`.",
+    )
+    parser.add_argument(
+        "session", metavar="DIR | SESSION-ID", help="download folder, or session id (its first characters are enough)"
+    )
+    add_read_back_flag(parser)
+    add_merge_flags(parser)
+    add_common_flags(parser)
+
+
+def add_sessions(commands: Commands) -> None:
+    parser = add_command(commands, "sessions", "sessions:sessions", "list the sessions known on this computer")
+    add_output_flags(parser)
