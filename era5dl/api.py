@@ -89,7 +89,8 @@ def select(
 ) -> Selection:
     """Select variables and days (UTC), without network access.
 
-    variables: one or several names, such as "2t", "an.pl/t", "128_130_t" or "t2m".
+    variables: one or several names, such as "2t", "an.pl/t", "128_130_t" or "t2m". A derived name such as "tp" selects
+        the variables that it is computed from (lsp and cp); `era5dl.catalog.find_derived("tp")` has the formula.
     product: one or several products, such as "an.pl", to which the names belong; without names, all variables of these
         products are selected.
     preset: adds the variables that a model needs, such as "wrf".

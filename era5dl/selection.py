@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from era5dl.catalog import Cadence, Product, Variable, find_preset, find_product, find_variable, variables
+from era5dl.catalog import Cadence, Product, Variable, find_preset, find_product, find_variables, variables
 from era5dl.days import Days, days_from_json, days_to_json, merge_days
 from era5dl.errors import AmbiguousName, BadSelection, UnknownName
 from era5dl.subset.selection import EVERYTHING, Subset
@@ -88,10 +88,11 @@ def select_variables(
 ) -> tuple[Variable, ...]:
     """Return the variables of presets and those with these names, each once.
 
-    names: such as "2t", "an.pl/t", "128_130_t" or "t2m". product: where to look for the names; does not affect presets.
+    names: such as "2t", "an.pl/t", "128_130_t" or "t2m". A derived name such as "tp" gives the variables that it is
+    computed from, lsp and cp. product: where to look for the names; does not affect presets.
     Raises UnknownName or AmbiguousName, which list candidates.
     """
     within = find_product(product) if product else None
     chosen = [variable for preset in presets for variable in find_preset(preset).variables]
-    chosen += [find_variable(name, within) for name in names]
+    chosen += [variable for name in names for variable in find_variables(name, within)]
     return tuple(dict.fromkeys(chosen))

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from era5dl.catalog import find_preset, find_product, find_variable, presets, products, search, variables
+from era5dl.catalog import (
+    derived_variables,
+    find_derived,
+    find_preset,
+    find_product,
+    find_variable,
+    find_variables,
+    presets,
+    products,
+    search,
+    variables,
+)
 from era5dl.catalog.lookup import _spellings, _variable_names, normalize
 from era5dl.errors import AmbiguousName, UnknownName
 
@@ -246,3 +257,36 @@ def test_an_unknown_preset_lists_them():
         find_preset("grafcast")
     assert caught.value.candidates == ("graphcast",)
     assert "pangu" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["tp", "total_precipitation", "Total precipitation", "fc.sfc.accumu/tp"])
+def test_total_precipitation_is_computed_from_two_variables(name):
+    derived = find_derived(name)
+    assert derived is not None
+    assert [source.name for source in derived.sources] == ["fc.sfc.accumu/lsp", "fc.sfc.accumu/cp"]
+    assert (derived.units, derived.compute([0.25, 0.5])) == ("m", 0.75)
+    assert find_variables(name) == derived.sources
+    assert find_derived(name, find_product("an.pl")) is None
+
+
+def test_units_and_formulas_of_derived_variables():
+    by_name = {derived.short: derived for derived in derived_variables()}
+    assert by_name["orog"].compute([9.80665]) == pytest.approx(1.0)
+    assert by_name["10si"].compute([3.0, 4.0]) == 5.0
+    for derived in derived_variables():
+        assert {source.product for source in derived.sources} == {derived.product}
+        assert all(source.short in derived.formula for source in derived.sources)
+        with pytest.raises(ValueError, match="is computed from"):
+            derived.compute([1.0] * 3)
+
+
+def test_other_names_are_not_derived():
+    assert find_derived("2t") is None
+    assert find_derived("an.sfc/tp") is None
+    with pytest.raises(UnknownName):
+        find_derived("nowhere/tp")
+
+
+def test_a_derived_name_finds_its_sources():
+    assert {v.name for v in search("total precipitation")} >= {"fc.sfc.accumu/lsp", "fc.sfc.accumu/cp"}
+    assert {v.short for v in search("tp", find_product("fc.sfc.accumu"))} == {"lsp", "cp"}

@@ -258,3 +258,10 @@ def test_arbitrary_json_raises_bad_selection_only(value):
 def test_invalid_json_is_refused(value):
     with pytest.raises(BadSelection):
         Selection.from_json(value)
+
+
+def test_a_derived_name_selects_what_it_is_computed_from():
+    assert [v.name for v in select_variables(["tp", "cp"])] == ["fc.sfc.accumu/lsp", "fc.sfc.accumu/cp"]
+    assert [v.name for v in select_variables(["orography", "z"], product="invariant")] == ["invariant/z"]
+    with pytest.raises(UnknownName, match=r"tp .* is not in this bucket"):
+        select_variables(["tp"], product="an.sfc")

@@ -4,6 +4,7 @@ The catalogue is data: files in `data/`, read on first use, with their public so
 here is a prediction. `era5dl.planner` compares it with the bucket's listing, which decides.
 """
 
+from era5dl.catalog.derived import DerivedVariable, derived_among, derived_variables, find_derived, find_variables
 from era5dl.catalog.keys import KeyParts, Period, key_of, parse_key, period_of, periods
 from era5dl.catalog.lookup import find_product, find_variable, search
 from era5dl.catalog.presets import Preset, find_preset, presets
@@ -12,14 +13,19 @@ from era5dl.catalog.variables import Variable, variables
 
 __all__ = [
     "Cadence",
+    "DerivedVariable",
     "KeyParts",
     "Period",
     "Preset",
     "Product",
     "Variable",
+    "derived_among",
+    "derived_variables",
+    "find_derived",
     "find_preset",
     "find_product",
     "find_variable",
+    "find_variables",
     "key_of",
     "parse_key",
     "period_of",

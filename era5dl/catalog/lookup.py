@@ -59,11 +59,15 @@ def find_variable(name: str, product: Product | None = None) -> Variable:
 
 
 def search(text: str = "", product: Product | None = None) -> tuple[Variable, ...]:
-    """Return all variables whose names contain every word of `text`. Exact matches come first."""
+    """Return all variables whose names contain every word of `text`. Exact matches come first.
+
+    The names of a derived variable find the variables that it is computed from: "tp" finds lsp and cp.
+    """
     words = text.casefold().replace("_", " ").split()
     hits = [v for v in variables() if (product is None or v.product == product) and _mentions(v, words)]
     starts = normalize(text)
     exact = {v.name for v in _variable_names().get(starts, ())}
+    exact |= {source for source, names in _derived_names().items() if starts in map(normalize, names)}
     return tuple(sorted(hits, key=lambda v: (v.name not in exact, not normalize(v.short).startswith(starts))))
 
 
@@ -124,6 +128,16 @@ def _product_names() -> dict[str, Product]:
 
 
 @cache
+def _derived_names() -> dict[str, tuple[str, ...]]:
+    """Return the names of derived variables, by the full name of a variable that they are computed from."""
+    names: dict[str, tuple[str, ...]] = {}
+    for row in data.read_json("derived.json"):
+        for source in row["sources"]:
+            names[source] = (*names.get(source, ()), row["short"], row["cds_name"], *row["also"])
+    return names
+
+
+@cache
 def _absent() -> dict[str, dict[str, str]]:
     """Return the ERA5 variables that this bucket does not contain, by each of their names."""
     names: dict[str, dict[str, str]] = {}
@@ -172,5 +186,6 @@ def _is_level_of(variable: Variable, name: str) -> bool:
 
 def _mentions(variable: Variable, words: list[str]) -> bool:
     names = (variable.name, variable.code, variable.nc_var, variable.long_name, variable.cds_name, *variable.also)
+    names += _derived_names().get(variable.name, ())
     haystack = " ".join(names).casefold().replace("_", " ")
     return all(word in haystack for word in words)

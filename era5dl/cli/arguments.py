@@ -76,12 +76,25 @@ def plan_from(
                 cancelled=interrupts.requested.is_set,
             )
         else:
+            report_derived(arguments, output)
             plan = planner.make_plan(
                 selection, bucket, on_progress=progress.report, cancelled=interrupts.requested.is_set
             )
     if plan.passed_over:
         output.notice(f"ignored: {planner.describe_passed_over(plan.passed_over)}")
     return plan
+
+
+def report_derived(arguments: argparse.Namespace, output: Output) -> None:
+    """Say which of the names are computed from other variables, which are selected instead."""
+    from era5dl.catalog import derived_among
+
+    for derived in derived_among(arguments.variable):
+        sources = [source.name for source in derived.sources]
+        output.record("derived", name=derived.short, variables=sources, formula=derived.formula, units=derived.units)
+        output.info(
+            f"{derived.short} is not in the bucket: it is {derived.formula}, so {', '.join(sources)} are selected"
+        )
 
 
 class PlanningProgress:

@@ -10,6 +10,7 @@ products, variables
     product         product, title, period (of one file), variables (number)
     variable        product, variable, short_name, long_name, units, levels, confidence
 plan, download, resume
+    derived         name, variables, formula, units              a selected name that is computed from these variables
     planning        done, total                                  finished listings; at most once per second
     plan            files, bytes, missing, passed_over (keys that are not files, or without a selected hour),
                     products [{product, files, bytes, missing, fetch_bytes, write_bytes}],

@@ -50,6 +50,8 @@ def variables(arguments: argparse.Namespace, output: Output, _interrupts: Interr
     rows = [(v.name, v.code, v.units, str(v.levels), v.long_name) for v in found]
     if rows:
         output.results(table(rows, head=("VARIABLE", "CODE", "UNITS", "LEVELS", "NAME"), right=(3,)))
+    for derived in catalog.derived_among([arguments.text]):
+        output.info(f"{derived.short} ({derived.long_name}) is computed: {derived}")
     matching = f" matching “{arguments.text}”" if arguments.text else ""
     output.info(f"{format_count(len(found), 'variable')}{matching}")
     return ExitCode.OK

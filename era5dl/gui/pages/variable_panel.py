@@ -6,7 +6,7 @@ import tkinter as tk
 from collections.abc import Callable, Hashable, Iterable
 from tkinter import ttk
 
-from era5dl.catalog import Variable, presets, products, variables
+from era5dl.catalog import Variable, derived_variables, presets, products, variables
 from era5dl.gui.models.request_form import chosen_variables
 from era5dl.gui.text import catalog_text
 from era5dl.gui.text.i18n import _, ngettext
@@ -186,7 +186,8 @@ class VariablePanel(ttk.Frame):
         """Describe the variable that has the keyboard focus."""
         chosen = chosen_variables([str(name)]) if name else ()
         about = (chosen[0].name, chosen[0].units, catalog_text.cadence(chosen[0].product.cadence)) if chosen else ()
-        self._about.configure(text=" · ".join(about))
+        derived = [f"{one.short} = {one.formula}" for one in derived_variables() if set(chosen) & set(one.sources)]
+        self._about.configure(text=" · ".join((*about, *derived)))
 
 
 def _leaf(variable: Variable) -> Leaf:
@@ -199,6 +200,8 @@ def _leaf(variable: Variable) -> Leaf:
             variable.code,
             variable.nc_var,
             variable.name,
+            *(name for one in derived_variables() if variable in one.sources for name in (one.short, one.cds_name)),
+            *(one.long_name for one in derived_variables() if variable in one.sources),
         )
     )
     return Leaf(variable.name, catalog_text.variable(variable), variable.short, searchable.lower())
