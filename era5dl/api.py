@@ -94,7 +94,8 @@ def select(
     product: one or several products, such as "an.pl", to which the names belong; without names, all variables of these
         products are selected.
     preset: adds the variables that a model needs, such as "wrf".
-    start, end: first and last day, both included, as dates or as "YYYY-MM-DD".
+    start, end: first and last day, both included, as dates or as "YYYY-MM-DD". With end="latest" everything that is
+        published when the selection is planned.
     years, months, days: numbers or ranges, such as 2020, range(2000, 2006) or "2000-2005,2010"; days of the month. They
         restrict the days from start to end. With years, start and end may be omitted.
 

@@ -18,6 +18,9 @@ MERGE_PERIODS = ("month", "year", "all", "variable")
 
 FIRST_DAY = date(1940, 1, 1)
 LAST_DAY = date(2049, 12, 31)  # no product will reach it; a year such as 2202 is a typing error
+LATEST = "latest"
+"""What users write instead of the last day, to select all that will be published. Stored as LAST_DAY."""
+
 _DAY = timedelta(days=1)
 
 
@@ -32,8 +35,9 @@ def select_days(
     """Return the days from `start` to `end`, both included, in the given years, months and days of the month.
 
     An empty argument does not restrict. With `years`, start and end may be omitted; with no argument at all, there are
-    no days. Numbers may be texts such as "6-8" or "1,15". Days that a month does not have are ignored. Raises
-    BadSelection when no day remains, for days outside of ERA5, and for dates or numbers that are not valid.
+    no days. Numbers may be texts such as "6-8" or "1,15". Days that a month does not have are ignored. The end may be
+    "latest", see `is_open`. Raises BadSelection when no day remains, for days outside of ERA5, and for dates or numbers
+    that are not valid.
     """
     in_years = _numbers(years, "year", FIRST_DAY.year, LAST_DAY.year)
     in_months = _numbers(months, "month", 1, 12)
@@ -41,7 +45,9 @@ def select_days(
     if (start is None) != (end is None):
         raise BadSelection("A date range needs both its start and its end.", remedy="Give --start and --end.")
     if start is not None and end is not None:
-        first, last = parse_date(start), parse_date(end)
+        if is_latest(start):
+            raise BadSelection("Only the end of a selection can be “latest”.", remedy="Give a date as the start.")
+        first, last = parse_date(start), LAST_DAY if is_latest(end) else parse_date(end)
         if last < first:
             raise BadSelection(f"The end, {last}, is before the start, {first}.", remedy="Swap them.")
         _check_within_era5(first, last)
@@ -58,6 +64,24 @@ def select_days(
             remedy="Choose days that these months have, and months and years that are in the date range.",
         )
     return merge_days(spans)
+
+
+def is_latest(text: str | date) -> bool:
+    """Return whether this is "latest", instead of a date."""
+    return isinstance(text, str) and text.strip().lower() == LATEST
+
+
+def is_open(days: Days) -> bool:
+    """Return whether the days have no real end: they end in "latest".
+
+    Such days reach into the last year, also if only some months of each year are selected.
+    """
+    return bool(days) and days[-1][1].year == LAST_DAY.year
+
+
+def days_until(days: Days, last: date) -> Days:
+    """Return those of the days that are not after `last`."""
+    return tuple((begin, min(end, last)) for begin, end in days if begin <= last)
 
 
 def parse_date(text: str | date) -> date:

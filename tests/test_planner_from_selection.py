@@ -25,9 +25,13 @@ from era5dl.planner import (
     make_plan,
     plan_keys,
 )
+from era5dl.planner.latest import Published, ends_in_latest, newest_days
 from era5dl.selection import Selection, select_variables
+from era5dl.session.info import title_of
+from era5dl.session.object_paths import subset_key
 from era5dl.subset import estimate as subset_estimate
 from era5dl.subset.estimate import estimate
+from era5dl.subset.merge_plan import valid_times
 from era5dl.subset.selection import Area, Point, Subset
 from tests.memory_bucket import MemoryBucket
 
@@ -519,3 +523,31 @@ def test_similar_files_are_estimated_once(monkeypatch):
     assert estimate_plan(plan).total.size == plan.total_bytes
     assert len(calls) == 1 + 4  # months have four lengths
     assert len({id(plan.subset.for_file(parse_key(key))) for key in keys}) == 1
+
+
+def test_selection_until_latest_has_what_is_published_and_misses_only_gaps(winter):
+    published = [key for key in winter if "2021032" not in key and "2021033" not in key]  # days until the 19th
+    gap = next(key for key in published if "_t." in key and "2021010900" in key)
+    selection = wanted("an.pl/t", "lsm", start="2020-12-30", end="latest")
+    plan = make_plan(selection, MemoryBucket(set(published) - {gap}), today=TODAY)
+    assert len(plan.objects) == 2 + 30 + 28 + 19 + 1
+    assert plan.missing == (Missing(gap, ABSENT),)
+    assert newest_days(plan.objects, TODAY) == (Published("an.pl", date(2021, 3, 19), 88),)
+    later = make_plan(selection, MemoryBucket(winter), today=TODAY)
+    assert later.request == plan.request, "it is the same session a month later"
+    assert ends_in_latest(plan.request) and not ends_in_latest({"keys": "0", "count": 1})
+    assert title_of(plan.request).endswith("2020-12-30 to latest")
+    with pytest.raises(BadSelection, match="future"):
+        make_plan(wanted("an.pl/t", start="2021-06-16", end="latest"), MemoryBucket(winter), today=TODAY)
+
+
+def test_subset_until_latest_restricts_days_and_keeps_file_names(winter):
+    subset = Subset(hours=(0,))
+    selection = Selection(select_variables(["2t"]), select_days(start="2021-01-15", end="latest"), subset)
+    plan = make_plan(selection, MemoryBucket(winter), today=TODAY)
+    assert [parse_key(obj.key).folder for obj in plan.objects] == ["202101", "202102", "202103"]
+    names = [subset_key(obj.key, plan.subset) for obj in plan.objects]
+    whole_month = Subset(hours=(0,))
+    assert names[1:] == [subset_key(obj.key, whole_month) for obj in plan.objects[1:]]
+    assert names[0] != subset_key(plan.objects[0].key, whole_month)
+    assert valid_times(parse_key(plan.objects[2].key), plan.subset)[-1] % 24 == 0

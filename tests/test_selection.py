@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from era5dl.catalog import find_preset, variables
-from era5dl.days import FIRST_DAY, LAST_DAY, parse_date, select_days
+from era5dl.days import FIRST_DAY, LAST_DAY, days_until, is_open, parse_date, select_days
 from era5dl.errors import AmbiguousName, BadSelection, UnknownName
 from era5dl.selection import Selection, select_variables
 from era5dl.subset.selection import Subset
@@ -265,3 +265,16 @@ def test_a_derived_name_selects_what_it_is_computed_from():
     assert [v.name for v in select_variables(["orography", "z"], product="invariant")] == ["invariant/z"]
     with pytest.raises(UnknownName, match=r"tp .* is not in this bucket"):
         select_variables(["tp"], product="an.sfc")
+
+
+def test_selection_that_ends_in_latest_has_no_end():
+    days = select_days(start="2021-01-01", end="Latest")
+    assert is_open(days)
+    assert days_until(days, date(2021, 3, 5)) == ((date(2021, 1, 1), date(2021, 3, 5)),)
+    summers = select_days(start="2021-01-01", end="latest", months=["6-8"])
+    assert is_open(summers), "the months left out at the end do not matter"
+    assert days_until(summers, date(2022, 6, 1))[1:] == ((date(2022, 6, 1), date(2022, 6, 1)),)
+    assert not is_open(JANUARY) and not is_open(())
+    assert is_open(Selection.from_json(Selection(select_variables(["2t"]), days).to_json()).days)
+    with pytest.raises(BadSelection, match="Only the end"):
+        select_days(start="latest", end="latest")

@@ -41,7 +41,9 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
     )
     dates = parser.add_argument_group("dates (UTC)")
     dates.add_argument("--start", metavar="YYYY-MM-DD", help="first day")
-    dates.add_argument("--end", metavar="YYYY-MM-DD", help="last day, included")
+    dates.add_argument(
+        "--end", metavar="YYYY-MM-DD|latest", help="last day, included; latest: all published days, see update"
+    )
     dates.add_argument(
         "--years", action="append", default=[], metavar="LIST", help="instead of --start, such as 2000-2005,2010"
     )

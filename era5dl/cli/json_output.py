@@ -19,6 +19,8 @@ plan, download, resume
                     they are estimates)
     object          key, size, etag, last_modified               `plan` only: every object
     missing         key, reason                                  every requested key that is not in the bucket
+    latest          product, last_day, lag_days                  of a selection that ends in latest: the last published
+                                                                 day of each product, and how many days ago it was
 download, resume (and demo)
     session         session, folder, files, bytes, done_bytes    done_bytes: from earlier runs; bytes: to fetch, for
                                                                  subsets estimated

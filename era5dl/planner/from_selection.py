@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.catalog import Cadence, Period, Product, Variable, key_of, parse_key, periods, variables
-from era5dl.days import Days
+from era5dl.days import Days, days_until, is_open
 from era5dl.errors import BadSelection
 from era5dl.planner.bucket_queries import common_prefix, confirm_empty_objects
 from era5dl.planner.concurrent_requests import DEFAULT_PARALLEL, Progress, run_concurrently
@@ -57,7 +57,8 @@ def make_plan(
 ) -> Plan:
     """Return the plan for a selection: the objects with size, ETag and date, and the missing files.
 
-    Files that contain a selected day, but no selected hour of it, are not requested; `Plan.passed_over` names them.
+    Files that contain a selected day, but no selected hour of it, are not requested; `Plan.passed_over` names them. If
+    the selection ends in "latest", files that are not yet published are not missing.
 
     parallel: number of concurrent listings. on_progress: called with the number of finished listings and of all
     listings. today: date (UTC) used to guess why a file is missing; by default the current one. Raises BadSelection if
@@ -65,29 +66,35 @@ def make_plan(
     if `cancelled()` returns true.
     """
     era5_grid().cells(selection.subset)
-    months, passed_over = _months(selection)
+    day = today or datetime.now(timezone.utc).date()
+    months, passed_over = _months(selection, day)
     tasks = [partial(_list_month, bucket, month) for month in months]
     listings = run_concurrently(tasks, parallel=parallel, on_progress=on_progress, cancelled=cancelled)
     listed = sorted((item for listing in listings for item in listing.found), key=lambda item: item[0])
     confirmed = confirm_empty_objects([obj for _, obj in listed], bucket, parallel=parallel, cancelled=cancelled)
     found = [confirmed.get(obj.key, obj) for _, obj in listed]
+    missing = _missing(listings, day)
+    if is_open(selection.days):
+        missing = tuple(absent for absent in missing if absent.reason != NOT_YET_PUBLISHED)
     return Plan(
         request={"selection": selection.to_json()},
         objects=tuple(one for one in found if isinstance(one, ObjectInfo)),
-        missing=_missing(listings, today or datetime.now(timezone.utc).date())
-        + tuple(one for one in found if isinstance(one, Missing)),
+        missing=missing + tuple(one for one in found if isinstance(one, Missing)),
         passed_over=passed_over,
     )
 
 
-def _months(selection: Selection) -> tuple[list[_Month], tuple[str, ...]]:
+def _months(selection: Selection, today: date) -> tuple[list[_Month], tuple[str, ...]]:
     """Return the folders that have to be listed, with the requested files of each, and the keys of files in which no
     hour is selected. Raises BadSelection if there are no others."""
+    days = days_until(selection.days, today) if is_open(selection.days) else selection.days
+    if selection.days and not days:
+        raise BadSelection("The selection begins in the future.", remedy="Choose an earlier start.")
     months: dict[tuple[Product, str], _Month] = {}
     passed_over: list[str] = []
     for product in selection.products:
         numbered = [(n, v) for n, v in enumerate(selection.variables) if v.product == product]
-        for period in _periods(product, selection.days):
+        for period in _periods(product, days):
             keys = [key_of(variable, period) for _, variable in numbered]
             parsed = parse_key(keys[0])
             if parsed and not selection.subset.selects_any_of(parsed):

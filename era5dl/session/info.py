@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from era5dl.days import LAST_DAY, LATEST
 from era5dl.errors import BadSelection
 from era5dl.formatting import format_count
 from era5dl.planner.estimate import estimate_plan
@@ -115,6 +116,8 @@ def _describe_days(days: object) -> str:
     if not isinstance(days, list) or not days or not all(isinstance(span, list) and len(span) == 2 for span in days):
         return ""
     first, last = str(days[0][0]), str(days[-1][1])
+    if last.startswith(str(LAST_DAY.year)):
+        last = LATEST
     if first == last:
         return first
     return f"{first} to {last}" + (" (with gaps)" if len(days) > 1 else "")

@@ -74,7 +74,8 @@ def _exact_estimate(plan: Plan, settings: Settings, output: Output, interrupts: 
 
 
 def record_plan(plan: Plan, estimate: PlanEstimate, output: Output, out: Path | None) -> None:
-    """Write the `plan` record of --json. out: download folder."""
+    """Write the `plan` record of --json, and say how far an open selection reaches. out: download folder."""
+    record_latest(plan, output)
     if output.json_writer is not None:
         total = estimate.total
         output.record(
@@ -90,6 +91,17 @@ def record_plan(plan: Plan, estimate: PlanEstimate, output: Output, out: Path | 
             write_bytes=total.written,
             exact=estimate.is_exact,
         )
+
+
+def record_latest(plan: Plan, output: Output) -> None:
+    """Say until which day each product is published, if the selection ends in "latest"."""
+    from era5dl.planner.latest import ends_in_latest, newest_days
+
+    if not ends_in_latest(plan.request):
+        return
+    for found in newest_days(plan.objects):
+        output.info(f"latest: {found.product} until {found.last_day}, {format_count(found.lag_days, 'day')} ago")
+        output.record("latest", product=found.product, last_day=found.last_day, lag_days=found.lag_days)
 
 
 def _per_product(plan: Plan, estimate: PlanEstimate) -> list[dict[str, Any]]:
