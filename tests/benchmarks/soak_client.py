@@ -100,9 +100,15 @@ class Subject:
             blocked=seconds["blocked"],
             resting=seconds["resting"],
             delayed=self._delayed,
-            checkpoint_bytes=self._resume_file.stat().st_size if self._resume_file.exists() else 0,
+            checkpoint_bytes=self._checkpoint_size(),
             checkpoint_seconds=self._saved,
         )
+
+    def _checkpoint_size(self) -> int:
+        try:
+            return self._resume_file.stat().st_size
+        except FileNotFoundError:  # not yet written, or being replaced: a save first renames the previous file
+            return 0
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, FileRetrying):
