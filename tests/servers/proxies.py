@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -65,11 +66,21 @@ class _Proxy:
         with contextlib.suppress(OSError, EOFError):
             sock.settimeout(30)
             if self._tls is not None:
-                sock = self._tls.wrap_socket(sock, server_side=True)
-                self._open.append(sock)
+                sock = self._without_tls(self._tls.wrap_socket(sock, server_side=True))
             self.talk(sock)
         with contextlib.suppress(OSError):
             sock.close()
+
+    def _without_tls(self, sock: ssl.SSLSocket) -> socket.socket:
+        """Return a plain socket for the content of a TLS connection.
+
+        One thread both reads and writes the TLS connection: OpenSSL sends wrong bytes when two threads do so at once.
+        """
+        plain, inner = socket.socketpair()
+        plain.settimeout(30)
+        self._open += [sock, plain, inner]
+        threading.Thread(target=_copy_both_ways, args=(sock, inner), daemon=True).start()
+        return plain
 
     def talk(self, sock: socket.socket) -> None:
         raise NotImplementedError  # each kind of proxy has its own
@@ -246,4 +257,16 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(65_536):
             target.sendall(data)
     with contextlib.suppress(OSError):
-        socket.socket.shutdown(target, socket.SHUT_WR if not isinstance(target, ssl.SSLSocket) else socket.SHUT_RDWR)
+        target.shutdown(socket.SHUT_WR)
+
+
+def _copy_both_ways(tls: ssl.SSLSocket, plain: socket.socket) -> None:
+    """Copy bytes in both directions until one end is closed, and close both."""
+    with tls, plain, contextlib.suppress(OSError, ValueError):
+        while True:
+            ready = [tls] if tls.pending() else select.select([tls, plain], [], [], 30)[0]
+            for source in ready:
+                data = source.recv(65_536)
+                if not data:
+                    return
+                (plain if source is tls else tls).sendall(data)
