@@ -35,7 +35,7 @@ FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"bucket.get_object", "bucket.client", "subset.read_index"},
     {"bucket.fast_get", "subset.exact_plan"},
     {"bucket.s3", "session"},
-    {"engine", "log_file"},
+    {"engine", "log_file", "archive"},
     {"diagnosis", "api"},
     {""},  # era5dl/__init__.py, which exports the names of api
     {"cli", "gui.theme"},

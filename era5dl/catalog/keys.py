@@ -92,6 +92,12 @@ def parse_key(key: str) -> KeyParts | None:
     return KeyParts(product=product, start=start, end=end, **names)
 
 
+def key_of_file_name(name: str) -> str:
+    """Return the key that a file with this name has in the bucket; "" if the name has not the form of one."""
+    front, mark, stamps = name.rpartition(".ll025")
+    return f"{front.rpartition('.')[0]}/{stamps.partition('.')[2][:6]}/{name}" if mark else ""
+
+
 def periods(product: Product, first: date, last: date) -> Iterator[Period]:
     """Yield the periods of a product's files that contain any hour from `first` 00 UTC to `last` 23 UTC, in order.
 

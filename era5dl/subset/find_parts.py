@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from era5dl.catalog import parse_key
+from era5dl.catalog.keys import key_of_file_name
 from era5dl.errors import BadSelection, DiskError, FolderUnusable, Stopped, UnsafeKey
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_disk_errors
@@ -60,7 +61,7 @@ def _part_of(folder: Path, path: Path) -> Part:
         index = read_local_index(file)
     source = _text(index, "era5dl_source")
     if not source:  # a whole file; its ETag is not in it
-        key = _key_of_name(path.name)
+        key = key_of_file_name(path.name)
         parts = parse_key(key)
         if parts is None:
             raise UnsupportedLayout("no attribute era5dl_source, and not the name of an ERA5 file")
@@ -77,12 +78,6 @@ def _part_of(folder: Path, path: Path) -> Part:
         _text(index, "era5dl_source_etag"),
         int.from_bytes(size.data, "little") if size else 0,
     )
-
-
-def _key_of_name(name: str) -> str:
-    """Return the key that a file with this name has in the bucket."""
-    front, _, stamps = name.rpartition(".ll025")
-    return f"{front.rpartition('.')[0]}/{stamps.partition('.')[2][:6]}/{name}"
 
 
 def _subset_form(text: str) -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""What the sessions of a folder have recorded about each file: verified, failed, not fetched yet, not in the bucket.
+
+Only reads: it acquires no lock, so it can be used during a download.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from era5dl.bucket.interface import ObjectInfo
+from era5dl.errors import BadSelection, SessionDamaged, SessionNotFound, Stopped
+from era5dl.folder.paths import OWN_FOLDER
+from era5dl.planner.plan import Plan
+from era5dl.session import Checkpoint, SessionStatus, SessionSummary, list_sessions, plan_file, resume_file
+from era5dl.session.object_paths import subset_key, subset_of
+from era5dl.session.plan_file import plan_file_name
+from era5dl.subset.selection import EVERYTHING, Subset
+from era5dl.validation import Malformed
+
+
+class FileStatus(str, Enum):
+    """The state of a file according to its session."""
+
+    VERIFIED = "verified"  # its MD5 was that of the server
+    CHECKED = "checked"  # size and structure only
+    CHECKED_PART = "checked-part"  # a subset, which was read back
+    FAILED = "failed"
+    UNFINISHED = "unfinished"  # some of its bytes are on disk
+    WANTED = "wanted"  # nothing has been fetched yet
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the session has written the file with its final name."""
+        return self in (FileStatus.VERIFIED, FileStatus.CHECKED, FileStatus.CHECKED_PART)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What a session has recorded about one file.
+
+    session: its id. version: the object, in the version of the file if it is finished. place: path below the folder,
+    in the bucket's folders. subset: what is wanted of the object; it restricts nothing for a whole file. reason,
+    remedy: of a failure. when: the failure, or the last save of the session, in seconds since 1970.
+    """
+
+    session: str
+    version: ObjectInfo
+    place: str
+    subset: Subset
+    status: FileStatus
+    when: float
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecords:
+    """What all sessions of a folder have recorded.
+
+    files: by file name (the last part of the path); if several sessions want a file, that of a session that has
+    finished it, else that of the session saved last. newest: by key, the newest version of each object that a plan
+    lists. missing: by key, why an object is not in the bucket. sessions: the one saved last first. unreadable:
+    sessions whose files are damaged, with the reason.
+    """
+
+    files: Mapping[str, FileRecord] = field(default_factory=dict)
+    newest: Mapping[str, ObjectInfo] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    sessions: tuple[SessionSummary, ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+
+def read_records(folder: Path, stopped: Callable[[], bool] = lambda: False) -> SessionRecords:
+    """Return what the sessions of a folder have recorded; nothing if there are none. Raises Stopped."""
+    files: dict[str, FileRecord] = {}
+    newest: dict[str, ObjectInfo] = {}
+    missing: dict[str, str] = {}
+    sessions = list_sessions(folder)
+    unreadable: list[tuple[str, str]] = []
+    for summary in sessions:
+        if stopped():
+            raise Stopped("while reading the sessions of the folder")
+        try:
+            plan, checkpoint = _read_session(folder, summary)
+        except (SessionDamaged, SessionNotFound, Malformed, OSError) as error:
+            unreadable.append((summary.id, str(error)))
+            continue
+        for name, record in _records_of(summary, plan, checkpoint):
+            known = files.get(name)
+            if known is None or (record.status.is_finished and not known.status.is_finished):
+                files[name] = record
+            version = newest.setdefault(record.version.key, record.version)
+            if record.version.last_modified > version.last_modified:
+                newest[record.version.key] = record.version
+        for absent in plan.missing:
+            missing.setdefault(absent.key, absent.reason)
+    for key in newest:
+        missing.pop(key, None)  # another session has found it
+    return SessionRecords(files, newest, missing, tuple(sessions), tuple(unreadable))
+
+
+def _read_session(folder: Path, summary: SessionSummary) -> tuple[Plan, Checkpoint]:
+    """Raises SessionDamaged, SessionNotFound, Malformed, OSError."""
+    if summary.status is SessionStatus.DAMAGED:
+        raise SessionDamaged("its resume file cannot be read")
+    home = folder.absolute() / OWN_FOLDER
+    saved, _ = resume_file.read(home / f"{summary.id}.json", summary.id)
+    digest = saved.info.plan_digest
+    plan = plan_file.read(home / plan_file_name(summary.id, digest), digest)
+    try:
+        plan.subset  # noqa: B018 - validates it
+    except BadSelection as error:
+        raise Malformed(f"its subset is not valid: {error}") from error
+    return plan, saved.checkpoint_for(plan.objects)
+
+
+def _records_of(summary: SessionSummary, plan: Plan, checkpoint: Checkpoint) -> Iterator[tuple[str, FileRecord]]:
+    """Yield the name of each file of a session, and its record."""
+    statuses = [FileStatus.WANTED] * len(plan.objects)
+    for failure in checkpoint.failures:
+        statuses[failure.index] = FileStatus.FAILED
+    for entry in checkpoint.unfinished:
+        if statuses[entry.index] is FileStatus.WANTED:
+            statuses[entry.index] = FileStatus.UNFINISHED
+    finished = {
+        FileStatus.VERIFIED: checkpoint.verified,
+        FileStatus.CHECKED: checkpoint.checked,
+        FileStatus.CHECKED_PART: checkpoint.checked_part,
+    }
+    for status, members in finished.items():
+        for start, stop in members:
+            statuses[start:stop] = [status] * (stop - start)
+    failures = {failure.index: failure for failure in checkpoint.failures}
+    has_subset = not plan.subset.is_everything
+    for index, (planned, status) in enumerate(zip(plan.objects, statuses, strict=True)):
+        version = checkpoint.replaced.get(index, planned)
+        key, subset = planned.key, EVERYTHING
+        if has_subset and status not in (FileStatus.VERIFIED, FileStatus.CHECKED):  # else it was fetched whole
+            key, subset = subset_key(key, plan.subset), subset_of(key, plan.subset)
+        reason, remedy, when = "", "", summary.updated
+        if status is FileStatus.FAILED:
+            failure = failures[index]
+            reason, remedy, when = failure.reason, failure.remedy, failure.when
+        record = FileRecord(summary.id, version, key, subset, status, when, reason, remedy)
+        yield key.rpartition("/")[2], record
