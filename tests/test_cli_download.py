@@ -9,10 +9,9 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import pytest
 from era5dl.catalog import find_variable, key_of, periods
 from era5dl.cli.json_output import event_names
 from era5dl.days import parse_date
-from tests.command_line import call_main
+from tests.command_line import Command
 from tests.faultlab import FaultServer
 from tests.servers.seaweed import Seaweed
 
@@ -48,42 +47,6 @@ def objects(seaweed: Seaweed) -> Mapping[str, bytes]:
     for key, data in made.items():
         seaweed.put(key, data, part_size=PART if len(data) > PART else None)
     return made
-
-
-class Command:
-    """Runs `era5dl`, in this process or as a program, with the server's address and a separate state folder."""
-
-    def __init__(self, endpoint_url: str, state: Path) -> None:
-        dropped_prefixes = ("ERA5DL_", "PYTHONUNBUF")  # the user's settings, and changes of Python's buffering
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(dropped_prefixes)}
-        self.environ = clean | {
-            "ERA5DL_ENDPOINT_URL": endpoint_url,
-            "ERA5DL_STATE_DIR": str(state),
-            "PYTHONIOENCODING": "utf-8",
-            "COLUMNS": "100",
-            "LINES": "30",
-        }
-
-    def __call__(self, *words: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return call_main(words, self.environ, stdin)
-
-    def as_program(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.line(*words), capture_output=True, encoding="utf-8", timeout=60, env=self.environ, check=False
-        )
-
-    @contextmanager
-    def started(self, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
-        with subprocess.Popen(
-            self.line(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=self.environ
-        ) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def line(self, *words: str | Path) -> list[str]:
-        return [sys.executable, "-m", "era5dl", *map(str, words)]
 
 
 @pytest.fixture

@@ -27,23 +27,25 @@ def names(selection: Selection) -> list[str]:
     return [variable.name for variable in selection.variables]
 
 
-def commands() -> dict[str, argparse.ArgumentParser]:
-    action = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    return dict(action.choices)
+def commands(parser: argparse.ArgumentParser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """The commands of the program, or those of a command that has some of its own."""
+    found = (a for a in (parser or build_parser())._actions if isinstance(a, argparse._SubParsersAction))
+    return {name: parser for action in found for name, parser in action.choices.items()}
 
 
 def test_all_documented_commands_exist() -> None:
     assert list(commands()) == [
-        "products", "variables", "plan", "download", "resume", "sessions", "verify", "merge", "diagnose",
+        "products", "variables", "plan", "download", "resume", "sessions", "queue", "verify", "merge", "diagnose",
         "demo",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list(commands()))
 def test_every_command_has_a_function(name: str) -> None:
-    place = commands()[name].get_default("run")
-    module, _, function = place.partition(":")
-    assert callable(getattr(import_module(f"era5dl.cli.commands.{module}"), function))
+    parser = commands()[name]
+    for one in commands(parser).values() or [parser]:
+        module, _, function = one.get_default("run").partition(":")
+        assert callable(getattr(import_module(f"era5dl.cli.commands.{module}"), function))
 
 
 @pytest.mark.parametrize("name", ["plan", "download", "resume", "verify", "diagnose"])

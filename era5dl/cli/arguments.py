@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -44,9 +45,13 @@ _MESSAGE_INTERVAL = 2.0  # seconds between two messages
 
 def settings_from(arguments: argparse.Namespace, **defaults: object) -> Settings:
     """Return the settings: flags override `defaults`, which override the environment. Raises UsageError."""
+    return Settings.from_environment(os.environ, **{**defaults, **given_settings(arguments)})
+
+
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that flags specify."""
     flags = {setting: getattr(arguments, flag, None) for flag, setting in SETTING_FLAGS.items()}
-    given = {setting: value for setting, value in flags.items() if value is not None}
-    return Settings.from_environment(os.environ, **{**defaults, **given})
+    return {setting: value for setting, value in flags.items() if value is not None}
 
 
 def open_bucket(settings: Settings) -> Bucket:
@@ -60,26 +65,33 @@ def plan_from(
     arguments: argparse.Namespace, settings: Settings, bucket: Bucket, output: Output, interrupts: Interrupts
 ) -> Plan:
     """Look up the selection, or the keys of --keys-file, in the bucket. Raises Stopped on an interrupt."""
-    from era5dl import planner
+    keys = keys_from(arguments, settings)
+    wanted = subset_from(arguments) if keys else selection_from(arguments)
+    if not keys:
+        report_derived(arguments, output)
+    return look_up(wanted, bucket, output, interrupts, keys=keys)
 
-    keys = _keys_from(arguments, settings)
-    selection = None if keys else selection_from(arguments)
+
+def look_up(
+    wanted: Selection | Subset, bucket: Bucket, output: Output, interrupts: Interrupts, *, keys: Sequence[str] = ()
+) -> Plan:
+    """Look up a selection, or a subset of these keys, in the bucket. Raises Stopped on an interrupt."""
+    from era5dl import planner
+    from era5dl.selection import Selection
+
     progress = PlanningProgress(output)
     with interrupts.gracefully():
-        if selection is None:
+        if not isinstance(wanted, Selection):
             output.info(f"Looking up {format_count(len(keys), 'key')} ...")
             plan = planner.plan_keys(
                 keys,
                 bucket,
-                subset=subset_from(arguments),
+                subset=wanted,
                 on_progress=progress.report,
                 cancelled=interrupts.requested.is_set,
             )
         else:
-            report_derived(arguments, output)
-            plan = planner.make_plan(
-                selection, bucket, on_progress=progress.report, cancelled=interrupts.requested.is_set
-            )
+            plan = planner.make_plan(wanted, bucket, on_progress=progress.report, cancelled=interrupts.requested.is_set)
     if plan.passed_over:
         output.notice(f"ignored: {planner.describe_passed_over(plan.passed_over)}")
     return plan
@@ -154,7 +166,7 @@ def _subset_values(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"hours": arguments.hours, "levels": arguments.levels, "area": arguments.area, "point": points}
 
 
-def _keys_from(arguments: argparse.Namespace, settings: Settings) -> list[str]:
+def keys_from(arguments: argparse.Namespace, settings: Settings) -> list[str]:
     """Return the keys of --keys-file; an empty list without that flag. Raises UsageError."""
     from era5dl.planner import read_keys
 

@@ -15,6 +15,8 @@ from era5dl.cli.flags import (
 )
 
 if TYPE_CHECKING:
+    import argparse
+
     from era5dl.cli.argument_parser import Commands
 
 
@@ -64,6 +66,11 @@ def add_download(commands: Commands) -> None:
         "their final names only when every byte is verified. Run the same command again to continue an interrupted\n"
         "download.",
     )
+    add_download_flags(parser)
+
+
+def add_download_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `download`."""
     add_selection_flags(parser)
     parser.add_argument(
         "--out",

@@ -55,6 +55,14 @@ merge; download and resume with --merge
 sessions
     known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
                     files, done_files, failed, bytes, done_bytes, created, updated
+queue
+    job             job (number), place, title, selection or keys (number) and subset, folder, settings, merge, csv,
+                    state ("waiting" | "running" | "paused" | "done" | "failed" | "incomplete"), reason, remedy,
+                    session, added, started, ended               `queue add`, `list` and `move`
+    job-changed     job, state                                   `queue pause` and `resume`
+    job-removed     job
+    job-started     job, title, folder                           `queue run`, followed by the records of a download
+    job-ended       job, state, reason, remedy, session
 verify
     proven          key, path, condition ("verified" | "checked" | "checked-part" | "wrong" | "absent" | "unknown"),
                     reason

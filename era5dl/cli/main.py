@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Command = Callable[[argparse.Namespace, Output, Interrupts], int]
 
 _GC_THRESHOLD = 10_000  # objects; with Python's default of 700, garbage collection takes a tenth of the start-up time
-_RESUMABLE = ("download", "resume", "demo")  # commands that report a closed output as an interruption
+_RESUMABLE = ("download", "resume", "demo", "update")  # commands that report a closed output as an interruption
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,10 +78,14 @@ def _main(words: list[str], *, is_program: bool = False) -> int:
         with Interrupts(until_exit=is_program) as interrupts:
             code = _run(arguments, output, interrupts)
     except BrokenPipeError:  # the reader of stdout has closed it, which is not an error
-        code = ExitCode.INTERRUPTED if arguments.command in _RESUMABLE else ExitCode.OK
+        code = ExitCode.INTERRUPTED if _is_resumable(arguments) else ExitCode.OK
     finally:
         stop_logging()
     return code if _flush_stdout(output) else code or ExitCode.FAILED
+
+
+def _is_resumable(arguments: argparse.Namespace) -> bool:
+    return arguments.command in _RESUMABLE or arguments.run == "queue:run"
 
 
 def _run(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import era5dl
-from era5dl.cli import archive_parsers, download_parsers
+from era5dl.cli import archive_parsers, download_parsers, queue_parsers
 from era5dl.cli.argument_parser import HelpFormatter, Parser, add_command
 from era5dl.cli.flags import add_common_flags, add_output_flags, add_transfer_flags
 
@@ -81,6 +81,7 @@ def build_parser() -> Parser:
     download_parsers.add_download(commands)
     download_parsers.add_resume(commands)
     download_parsers.add_sessions(commands)
+    queue_parsers.add_queue(commands)
     archive_parsers.add_verify(commands)
     archive_parsers.add_merge(commands)
     _add_diagnose(commands)

@@ -17,7 +17,8 @@ from era5dl.folder.atomic_write import missing_folders
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
-_OWN_PREFIXES = ("sessions.", "window.json", "logs", "era5dl.log")  # all names in our state folders start with one
+# all names in our state folders start with one of these
+_OWN_PREFIXES = ("sessions.", "jobs.", "window.json", "logs", "era5dl.log")
 _MAX_OWN_FILES = 100  # a folder with more entries does not have only our files
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 def download(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
     """Plan and download a selection. With the same arguments again, an interrupted download continues."""
     from era5dl.folder.free_space import check_creatable
-    from era5dl.planner import estimate_plan
     from era5dl.session import Session
     from era5dl.subset import import_writer
 
@@ -39,16 +38,23 @@ def download(arguments: argparse.Namespace, output: Output, interrupts: Interrup
         import_writer()  # its absence must not be noticed after hours
     bucket = open_bucket(settings)
     plan = plan_from(arguments, settings, bucket, output, interrupts)
-    estimate = estimate_plan(plan)
-    record_plan(plan, estimate, output, arguments.out)
-    missing = f", {len(plan.missing):,} missing in the bucket" if plan.missing else ""
-    output.info(f"Planned: {format_count(len(plan.objects), 'file')}, {format_size(plan.total_bytes)}{missing}")
-    for line in subset_lines(plan, estimate):
-        output.info(line)
+    report_plan(plan, arguments.out, output)
     with Session.begin(arguments.out, plan, settings) as session:
         result = run_session(bucket, session, settings, output, interrupts)
         code = report_result(result, plan.missing, session, output, merge_flags(arguments))
         return merge_session(arguments, session, result, code, output, interrupts)
+
+
+def report_plan(plan: Plan, out: Path, output: Output) -> None:
+    """Say what will be downloaded into a folder."""
+    from era5dl.planner import estimate_plan
+
+    estimate = estimate_plan(plan)
+    record_plan(plan, estimate, output, out)
+    missing = f", {len(plan.missing):,} missing in the bucket" if plan.missing else ""
+    output.info(f"Planned: {format_count(len(plan.objects), 'file')}, {format_size(plan.total_bytes)}{missing}")
+    for line in subset_lines(plan, estimate):
+        output.info(line)
 
 
 def download_plan(
