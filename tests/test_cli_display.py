@@ -155,7 +155,7 @@ def test_the_last_fault_is_shown_while_nothing_is_received(
     lines.show_progress(SNAPSHOT)
     lines.show_progress(still)
     said = capsys.readouterr().err.splitlines()
-    assert [line.endswith("; 2t.nc: stalled, attempt 3") for line in said] == [False, True, True, False, False]
+    assert [line.endswith("; a/2t.nc: stalled, attempt 3") for line in said] == [False, True, True, False, False]
 
 
 def test_repeated_messages_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:

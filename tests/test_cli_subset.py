@@ -120,7 +120,7 @@ def test_plan_says_where_a_subset_saves_nothing_on_the_line(capsys: pytest.Captu
     assert main(planned("--levels", "500", "--point", "30.6,114.3")) == 0
     out = capsys.readouterr().out
     assert "nearest grid point of 30.6,114.3: 30.5,114.25" in out
-    assert "e5.oper.an.pl: the subset saves disk space, but nothing on the line." in out
+    assert "e5.oper.an.pl: the subset saves disk space, but not traffic." in out
     assert "only fewer hours save traffic" in out
     assert "e5.oper.an.sfc:" not in out
     assert "e5.oper.invariant:" not in out

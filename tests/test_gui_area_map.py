@@ -35,7 +35,7 @@ from tests.gui_driver import Window, options
 
 pytest_plugins = ["tests.gui_screen", "tests.gui_window"]
 
-CHINA = (54.0, 73.0, 18.0, 136.0)
+CHINA = (54.0, 73.0, 18.0, 135.0)
 PRESSURE = [find_variable("an.pl/t")]
 
 
@@ -337,7 +337,7 @@ def test_map_and_number_fields_show_the_same_area(panel: tuple[SubsetPanel, list
     editor, changes = panel
     part = editor.region
     part.presets._choose("China")
-    assert [entry.get() for entry in part.entries.values()][:4] == ["54", "73", "18", "136"]
+    assert [entry.get() for entry in part.entries.values()][:4] == ["54", "73", "18", "135"]
     assert part.map.box == CHINA
     part.entries["south"].delete(0, "end")
     part.entries["south"].insert(0, "60")
@@ -434,7 +434,7 @@ def test_parts_are_chosen_in_the_window_and_remembered(
     assert editor.winfo_ismapped() and editor.levels.winfo_ismapped()
     editor.region.presets._choose("China")
     editor.hours._quick[1].invoke()
-    assert request._subset.summary["text"] == "4 hours, 54/73/18/136"
+    assert request._subset.summary["text"] == "4 hours, 54/73/18/135"
     window.wait_until(lambda: "about" in request._plan_summary.figures["text"] and window.can_start)
     assert "on disk" in request._plan_summary._expected["text"]
     monkeypatch.setattr(runs, "import_writer", _no_h5py)

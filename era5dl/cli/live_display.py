@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from era5dl.catalog.key_names import display_name
 from era5dl.cli.plain_display import event_line, percent
 from era5dl.engine.events import Event, FileFailed, State, StateChanged, Throttled
 from era5dl.engine.progress import ActiveFile, Snapshot
@@ -125,7 +126,7 @@ def _files(active: tuple[ActiveFile, ...], width: int) -> Table:
     for file in active:
         share = file.done * 100 // file.size if file.size else 100
         table.add_row(
-            Text("  " + printable(file.key.rpartition("/")[2] or file.key), style="cyan"),
+            Text("  " + printable(display_name(file.key)), style="cyan"),
             ProgressBar(total=max(1, file.size), completed=file.done),
             Text(f"{share} %"),
             Text("verifying" if file.proving else format_speed(file.speed), style="dim"),

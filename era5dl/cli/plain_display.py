@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
+from era5dl.catalog.key_names import display_name, name_and_key
 from era5dl.cli.output import Output
 from era5dl.engine.events import (
     Event,
@@ -32,7 +33,7 @@ from era5dl.formatting import format_count, format_duration, format_size, format
 
 PROGRESS_INTERVAL = 10.0  # seconds between progress lines
 MAX_REASONS = 20  # listed reasons why files are not verified
-MAX_NAMES = 5  # listed file names per reason
+MAX_NAMES = 5  # listed files per reason
 
 
 class Display(Protocol):
@@ -98,13 +99,14 @@ def event_line(event: Event) -> str:
     """Return the event as a line of text; "" for frequent events that are not shown."""
     match event:
         case FileFailed():
-            return f"failed: {event.key}: {_reason(event)}" + (f" ({event.remedy})" if event.remedy else "")
+            remedy = f" ({event.remedy})" if event.remedy else ""
+            return f"failed: {name_and_key(event.key)}: {_reason(event)}{remedy}"
         case FetchedWhole():
-            return f"fetched whole, because it has {event.reason}: {event.key}"
+            return f"fetched whole, because it has {event.reason}: {name_and_key(event.key)}"
         case FileRestarted():
-            return f"restarted: {event.key}: {_reason(event)}"
+            return f"restarted: {name_and_key(event.key)}: {_reason(event)}"
         case FileRetrying(kind=ClaimedElsewhere.__name__):
-            return f"left to another session: {event.key}: {_reason(event)}"
+            return f"left to another session: {name_and_key(event.key)}: {_reason(event)}"
         case StateChanged(state=State.RUNNING):
             return "resumed" if event.reason == "" else f"resumed: {event.reason}"
         case RetryRoundScheduled():
@@ -153,10 +155,10 @@ def progress_line(snapshot: Snapshot) -> str:
 
 
 def _fault_suffix(fault: FileRetrying | None) -> str:
-    """Return the last fault as "; 2t.nc: stalled, attempt 3"."""
+    """Return the last fault as "; 2 m temperature, Feb 2021: stalled, attempt 3"."""
     if fault is None:
         return ""
-    return f"; {fault.key.rpartition('/')[2]}: {_reason(fault)}, attempt {fault.attempt + 1}"
+    return f"; {display_name(fault.key)}: {_reason(fault)}, attempt {fault.attempt + 1}"
 
 
 def percent(snapshot: Snapshot) -> int:
@@ -167,11 +169,11 @@ def percent(snapshot: Snapshot) -> int:
 
 
 def checked_lines(groups: Sequence[CheckedGroup]) -> list[str]:
-    """Return a line per reason: "3 files are checked, not verified: the server's ETag is not an MD5 (a.nc, b.nc,
-    c.nc)"."""
+    """Return a line per reason: "3 files are checked, not verified: the server's ETag is not an MD5 (Temperature,
+    1 Feb 2021; Temperature, 2 Feb 2021; Temperature, 3 Feb 2021)"."""
     lines = []
     for reason, keys in groups[:MAX_REASONS]:
-        names = ", ".join(key.rpartition("/")[2] for key in keys[:MAX_NAMES])
+        names = "; ".join(display_name(key) for key in keys[:MAX_NAMES])
         more = f" and {len(keys) - MAX_NAMES:,} more" if len(keys) > MAX_NAMES else ""
         are = "is" if len(keys) == 1 else "are"
         lines.append(f"{format_count(len(keys), 'file')} {are} checked, not verified: {reason} ({names}{more})")
@@ -187,7 +189,7 @@ def summary_line(ended: RunEnded, last: Snapshot, missing: int) -> str:
     counts = (
         (ended.verified, "verified"),
         (ended.checked, "checked"),
-        (ended.checked_part, "checked (parts of files)"),
+        (ended.checked_part, "checked (subsets)"),
         (ended.failed, "failed"),
         (missing, "missing in the bucket"),
         (ended.unfinished, "unfinished"),

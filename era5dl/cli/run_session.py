@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from era5dl.catalog.key_names import name_and_key
 from era5dl.cli import exit_codes
 from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
@@ -108,7 +109,7 @@ def report_result(
     """
     ended, last = result.ended, result.last
     for absent in missing[:MAX_LISTED]:
-        output.notice(f"missing in the bucket: {absent.key}: {absent.reason}")
+        output.notice(f"missing in the bucket: {name_and_key(absent.key)}: {absent.reason}")
     if len(missing) > MAX_LISTED:
         output.notice(f"missing in the bucket: {len(missing) - MAX_LISTED:,} more; --json lists them all")
     for absent in missing:

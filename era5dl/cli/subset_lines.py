@@ -67,7 +67,7 @@ def _advice(estimate: PlanEstimate) -> list[str]:
         for name in estimate.without_saving
         if (cadence := cadences.get(name)) in _CHUNKS
         for line in (
-            f"{name}: the subset saves disk space, but nothing on the line. {_CHUNKS[cadence]}",
+            f"{name}: the subset saves disk space, but not traffic. {_CHUNKS[cadence]}",
             "  Whole files take as long, and each is verified by its MD5, which is not possible for a subset.",
         )
     ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from era5dl.catalog.key_names import name_and_key
 from era5dl.cli.arguments import open_bucket, plan_from, settings_from
 from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
@@ -159,7 +160,7 @@ def missing_lines(missing: Sequence[Missing]) -> list[str]:
     for group in groups[:MAX_GROUPS]:
         first, last = group[0], group[-1]
         if len(group) == 1:
-            lines.append(f"  {first.key}: {first.reason}")
+            lines.append(f"  {name_and_key(first.key)}: {first.reason}")
         else:
             lines.append(f"  {_variable_or_folder(first.key)}: {format_count(len(group), 'file')}, {first.reason}:")
             lines.append(f"    {_file_name(first.key)} ... {_file_name(last.key)}")

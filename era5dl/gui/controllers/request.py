@@ -17,7 +17,7 @@ from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.models.queue import QueueModel
 from era5dl.gui.models.request_form import Fields
 from era5dl.gui.pages.download import DownloadPage
-from era5dl.gui.text import status_text
+from era5dl.gui.text import key_text, status_text
 from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import BannerKind
 from era5dl.planner.plan import Plan
@@ -91,7 +91,7 @@ class RequestController(Controller):
             return
         names_by_reason: dict[str, list[str]] = {}
         for missing in plan.missing:
-            names_by_reason.setdefault(missing.reason, []).append(missing.key.rpartition("/")[2])
+            names_by_reason.setdefault(missing.reason, []).append(key_text.name(missing.key))
         lines = []
         for reason, names in names_by_reason.items():
             explanation = status_text.missing_file(reason)

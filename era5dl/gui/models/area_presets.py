@@ -1,7 +1,8 @@
 """Named areas for the area map: continents, oceans, regions and large countries, as boxes in whole degrees. No Tk.
 
-The boxes contain the land or sea that people usually mean, rounded outwards; distant islands and overseas territories
-are left out. They say nothing about borders.
+The boxes contain the land or sea that people usually mean, rounded outwards;
+distant islands and overseas territories are left out. China ends at 135 E, as in most requests. They say
+nothing about borders.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ _PRESETS = tuple(
         (N_("Brazil"), (6, -75, -34, -34)),
         (N_("Canada"), (84, -142, 41, -52)),
         (N_("Chile"), (-17, -77, -57, -66)),
-        (N_("China"), (54, 73, 18, 136)),
+        (N_("China"), (54, 73, 18, 135)),
         (N_("Colombia"), (13, -80, -5, -66)),
         (N_("Congo (Democratic Republic)"), (6, 12, -14, 32)),
         (N_("Egypt"), (32, 24, 21, 37)),

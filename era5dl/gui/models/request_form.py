@@ -89,7 +89,7 @@ def validate(fields: Fields, today: date | None = None) -> FormResult:
         errors.append(FieldError("subset", subset.error))
     elif (fields.subset.only_days or not subset.subset.is_everything) and subset_form.missing_package():
         command = subset_form.missing_package()
-        missing = _("Parts of files need a package. Install it with: {command}", command=command)
+        missing = _("Subsets of files need a package. Install it with: {command}", command=command)
         errors.append(FieldError("subset", missing))
     selection = None
     if not {one.field for one in errors} - {"folder"}:

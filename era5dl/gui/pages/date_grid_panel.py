@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import date
 from tkinter import ttk
 
-from era5dl.gui.pages.period_panel import MONTHS
 from era5dl.gui.text.i18n import _, pgettext, translate
+from era5dl.gui.text.key_text import MONTHS
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.basic_widgets import Card
 from era5dl.gui.widgets.toggle_grid import ToggleGrid

@@ -9,17 +9,13 @@ from tkinter import ttk
 
 from era5dl.days import FIRST_DAY
 from era5dl.gui.models.request_form import Fields, FormResult, Period, coverage
-from era5dl.gui.text.i18n import N_, _, ngettext, translate
+from era5dl.gui.text.i18n import _, ngettext, translate
+from era5dl.gui.text.key_text import MONTHS
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.basic_widgets import UpdatingLabel
 from era5dl.gui.widgets.date_field import DateField
 from era5dl.gui.widgets.date_input import DateTexts
 from era5dl.gui.widgets.segmented_control import SegmentedControl
-
-MONTHS = (
-    *(N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun")),
-    *(N_("Jul"), N_("Aug"), N_("Sep"), N_("Oct"), N_("Nov"), N_("Dec")),
-)
 
 
 class PeriodPanel(ttk.Frame):

@@ -258,8 +258,8 @@ def _verified_text(verified: int, checked: int, parts: int) -> str:
         sentences.append(without_md5)
     if parts:
         by_checksums = ngettext(
-            "{n:,} part of a file is in place; the server has no MD5 to compare a part with.",
-            "{n:,} parts of files are in place; the server has no MD5 to compare a part with.",
+            "{n:,} subset of a file is in place; the server has no MD5 to compare a subset with.",
+            "{n:,} subsets of files are in place; the server has no MD5 to compare a subset with.",
             parts,
         )
         sentences.append(by_checksums)

@@ -93,12 +93,12 @@ class SubsetPanel(Card):
         if not install_command:
             self.banner.hide(at_once=True)
             return
-        text = _("Parts of files need a package. Install it with: {command}", command=install_command)
+        text = _("Subsets of files need a package. Install it with: {command}", command=install_command)
         self.banner.show(BannerKind.WARNING, text, BannerAction(_("Copy"), self._copy_command))
 
     def retranslate(self) -> None:
         """Set all texts in the current language."""
-        self._title.configure(text=_("Only a part of each file"))
+        self._title.configure(text=_("Subset of each file"))
         self.whole_files.configure(text=_("Whole files"))
         self._close.configure(text=pgettext("button", "Done"))
         every = [_("{n}-hourly", n=step) for step in _EVERY]

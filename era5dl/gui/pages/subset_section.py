@@ -59,5 +59,5 @@ class SubsetSection(ttk.Frame):
 
     def retranslate(self) -> None:
         """Set the texts that `show` does not set."""
-        self._title.configure(text=_("Only a part"))
+        self._title.configure(text=_("Subset"))
         self.edit.configure(text=_("Choose…"))

@@ -22,7 +22,7 @@ from era5dl.engine.events import (
     Throttled,
 )
 from era5dl.formatting import format_size
-from era5dl.gui.text import error_text, status_text
+from era5dl.gui.text import error_text, key_text, status_text
 from era5dl.gui.text.i18n import _, ngettext
 
 
@@ -44,8 +44,8 @@ def describe(event: Event) -> tuple[LogLevel, str]:
             return LogLevel.DETAIL, _file_done(event)
         case FetchedWhole():
             text = _(
-                "{file}: the whole file is downloaded, because parts of it cannot be read alone ({reason})",
-                file=_name(event.key),
+                "{file}: the whole file is downloaded, because a subset of it cannot be read alone ({reason})",
+                file=key_text.name(event.key),
                 reason=event.reason,
             )
             return LogLevel.WARNING, text
@@ -53,7 +53,7 @@ def describe(event: Event) -> tuple[LogLevel, str]:
             return LogLevel.WARNING, _file_retrying(event)
         case FileRestarted():
             reason = error_text.explain_reason(event.kind, event.reason).sentence
-            text = _("{file}: restarted from the beginning: {reason}", file=_name(event.key), reason=reason)
+            text = _("{file}: restarted from the beginning: {reason}", file=key_text.name(event.key), reason=reason)
             return LogLevel.WARNING, text
         case FileFailed():
             return LogLevel.ERROR, _file_failed(event)
@@ -83,18 +83,18 @@ def describe(event: Event) -> tuple[LogLevel, str]:
 def _file_started(event: FileStarted) -> str:
     if event.resumed_bytes:
         held = format_size(event.resumed_bytes)
-        return _("{file}: resumed, {held} already on disk", file=_name(event.key), held=held)
-    return _("{file}: started, {size}", file=_name(event.key), size=format_size(event.size))
+        return _("{file}: resumed, {held} already on disk", file=key_text.name(event.key), held=held)
+    return _("{file}: started, {size}", file=key_text.name(event.key), size=format_size(event.size))
 
 
 def _file_done(event: FileDone) -> str:
-    name = _name(event.key)
+    name = key_text.name(event.key)
     if event.adopted:
         return _("{file}: already complete on disk", file=name)
     if event.outcome is Outcome.VERIFIED:
         return _("{file}: complete and verified, {size}", file=name, size=format_size(event.size))
     if event.outcome is Outcome.CHECKED_PART:
-        return _("{file}: part of the file written and checked, {size}", file=name, size=format_size(event.size))
+        return _("{file}: subset written and checked, {size}", file=name, size=format_size(event.size))
     reason = status_text.not_verified_reason(event.reason)
     return _("{file}: complete, {size}; {reason}", file=name, size=format_size(event.size), reason=reason)
 
@@ -102,7 +102,7 @@ def _file_done(event: FileDone) -> str:
 def _file_retrying(event: FileRetrying) -> str:
     return _(
         "{file}: retrying in {delay:.0f} s: {reason}",
-        file=_name(event.key),
+        file=key_text.name(event.key),
         delay=event.delay,
         reason=error_text.explain_reason(event.kind, event.reason).sentence,
     )
@@ -111,7 +111,8 @@ def _file_retrying(event: FileRetrying) -> str:
 def _file_failed(event: FileFailed) -> str:
     """Explain the failure in the window's language if the kind of error is known. The log file has the English text."""
     known = error_text.explain_reason(event.kind, event.reason, event.remedy)
-    text = _("{file}: failed: {reason} {remedy}", file=_name(event.key), reason=known.sentence, remedy=known.hint)
+    name = key_text.name(event.key)
+    text = _("{file}: failed: {reason} {remedy}", file=name, reason=known.sentence, remedy=known.hint)
     return text.rstrip()
 
 
@@ -155,8 +156,3 @@ def _run_ended(event: RunEnded) -> tuple[LogLevel, str]:
         parts.append(_("{n:,} unfinished", n=event.unfinished))
     text = _("The download has ended: {summary}", summary=", ".join(parts))
     return (LogLevel.WARNING if event.failed else LogLevel.INFO), text
-
-
-def _name(key: str) -> str:
-    """Return the file name of a key, which is unique and shorter."""
-    return key.rpartition("/")[2] or key

@@ -68,9 +68,9 @@ _OUTCOMES = {
         N_("Size, byte ranges and file structure are correct. The server provides no MD5 for a full verification."),
     ),
     Outcome.CHECKED_PART: Term(
-        N_("Part checked"),
+        N_("Subset checked"),
         N_(
-            "Only the selected part was downloaded. Version, structure and the checksum of every block of data are "
+            "Only the selected subset was downloaded. Version, structure and the checksum of every block of data are "
             "correct."
         ),
     ),

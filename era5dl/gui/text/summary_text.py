@@ -8,7 +8,7 @@ from era5dl.engine.events import RunEnded
 from era5dl.engine.progress import Snapshot
 from era5dl.engine.reporting import CheckedGroup
 from era5dl.formatting import format_size, format_speed
-from era5dl.gui.text import error_text, status_text
+from era5dl.gui.text import error_text, key_text, status_text
 from era5dl.gui.text.i18n import _, ngettext
 
 MAX_REASONS, MAX_NAMES = 2, 3  # shown for files that are not verified
@@ -53,7 +53,7 @@ def not_verified_files(groups: Sequence[CheckedGroup]) -> str:
 
 def not_verified_group(reason: str, keys: Sequence[str], number: int) -> str:
     """Describe `number` files that are checked but not verified for the same reason. keys: some of their keys."""
-    names = [key.rpartition("/")[2] for key in keys[:MAX_NAMES]]
+    names = [key_text.name(key) for key in keys[:MAX_NAMES]]
     why = status_text.not_verified_reason(reason)
     if not names:
         return ngettext(
@@ -66,7 +66,7 @@ def not_verified_group(reason: str, keys: Sequence[str], number: int) -> str:
         "{n:,} file is checked but not verified ({names}). {reason}",
         "{n:,} files are checked but not verified ({names}). {reason}",
         number,
-        names=", ".join(names) + (" …" if number > len(names) else ""),
+        names="; ".join(names) + (" …" if number > len(names) else ""),
         reason=why,
     )
 
@@ -82,8 +82,8 @@ def _complete_files(ended: RunEnded) -> str:
         sentences.append(checked)
     if ended.checked_part:
         part = ngettext(
-            "{n:,} part of a file downloaded and checked.",
-            "{n:,} parts of files downloaded and checked.",
+            "{n:,} subset of a file downloaded and checked.",
+            "{n:,} subsets of files downloaded and checked.",
             ended.checked_part,
         )
         sentences.append(part)
