@@ -281,6 +281,12 @@ class FileTooLarge(DiskError):
     )
 
 
+class FileInUse(DiskError):
+    """Another program has the file open, so that it cannot be replaced now (Windows)."""
+
+    remedy = "Close the file in the other program; the download of the file then finishes automatically."
+
+
 class FolderUnusable(DiskError):
     """The folder cannot be written to."""
 

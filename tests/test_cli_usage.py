@@ -5,6 +5,7 @@ Tests of what the process does with streams, variables and its exit code start o
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 
 import era5dl
+from era5dl.cli import json_output
 from era5dl.cli.json_output import event_names
+from era5dl.errors import Era5Error
 from tests.command_line import call_main
 
 
@@ -219,3 +222,12 @@ def test_characters_outside_the_terminals_encoding_are_escaped() -> None:
     assert done.returncode == 3
     assert "UnicodeEncodeError" not in done.stderr
     assert "http://\\xe9.invalid" in done.stdout
+
+
+def test_a_reader_that_has_ended_is_recognised_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows reports "invalid argument" instead of a broken pipe."""
+    monkeypatch.setattr(json_output, "READER_GONE", errno.EINVAL)
+    with pytest.raises(BrokenPipeError), json_output.stdout_errors():
+        raise OSError(errno.EINVAL, "Invalid argument")
+    with pytest.raises(Era5Error, match="No space"), json_output.stdout_errors():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

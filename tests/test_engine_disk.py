@@ -15,6 +15,9 @@ from era5dl.engine import disk, maintenance, worker
 from era5dl.engine.events import FileFailed, FileRestarted, FileRetrying, State, StateChanged
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import VerificationResult, verify_part_file
+from era5dl.errors import UnsafeKey
+from era5dl.folder import part_file
+from era5dl.folder.disk_errors import to_disk_error
 from era5dl.session import Session
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.runs import EngineRun, fetch_all, running, wrong_files
@@ -417,3 +420,42 @@ def test_an_internal_error_in_the_audit_ends_the_run(
     monkeypatch.setattr(maintenance, "is_on_disk", broken)
     ran = fetch_all(fault_server, tmp_path)
     assert "internal error: LookupError" in ran.wait_for_end().error
+
+
+def test_only_the_file_that_another_program_has_open_waits(
+    fault_server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where an open file cannot be replaced, and which reports that by `winerror`."""
+    objects = {f"{i}.bin": pseudo_random(i, 50_000) for i in range(4)}
+    for key, data in objects.items():
+        fault_server.put(key, data)
+    (tmp_path / "0.bin").write_bytes(b"an old version")
+    is_open, real = True, part_file.rename
+
+    def rename(source: Any, target: Any) -> None:
+        if is_open and Path(target).name == "0.bin":
+            error = PermissionError(errno.EACCES, "Access is denied", str(Path(source)), None, str(Path(target)))
+            error.winerror = 5  # type: ignore[attr-defined,unused-ignore] - ERROR_ACCESS_DENIED
+            raise error
+        real(source, target)
+
+    monkeypatch.setattr(part_file, "rename", rename)
+    monkeypatch.setattr(disk, "IN_USE_DELAYS", (0.1,) * 100)
+    with running(fault_server, tmp_path) as ran:
+        ran.wait_until(lambda: len(ran.events_of(FileRetrying)) > len(disk.DELAYS))
+        ran.wait_until(lambda: ran.engine.snapshot().verified_files == 3)
+        assert {event.kind for event in ran.events_of(FileRetrying)} == {"FileInUse"}
+        assert (tmp_path / "0.bin").read_bytes() == b"an old version"
+        is_open = False
+        ended = ran.wait_for_end()
+    assert (ended.verified, ended.failed) == (4, 0)
+    assert wrong_files(tmp_path, objects) == []
+    assert State.WAITING_FOR_DISK not in [event.state for event in ran.events_of(StateChanged)]
+    assert fault_server.stats().payload == 200_000, "the complete bytes are kept"
+
+
+def test_a_folder_in_the_place_of_a_file_fails_this_file_only_on_windows(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").mkdir()
+    error = PermissionError(errno.EACCES, "Access is denied", str(tmp_path / "a.part"), None, str(tmp_path / "a.bin"))
+    error.winerror = 5  # type: ignore[attr-defined,unused-ignore]
+    assert isinstance(to_disk_error(error, tmp_path), UnsafeKey)

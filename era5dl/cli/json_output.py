@@ -79,7 +79,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -119,14 +121,18 @@ _EVENT_NAMES: dict[type, str] = {
 }
 
 
+READER_GONE = errno.EINVAL if os.name == "nt" else errno.EPIPE
+"""Error number of a write to a pipe whose reader has ended, such as `more` after Q."""
+
+
 @contextlib.contextmanager
 def stdout_errors() -> Iterator[None]:
-    """Context manager: raise Era5Error when stdout cannot be written. BrokenPipeError is passed on."""
+    """Context manager: raise Era5Error when stdout cannot be written, BrokenPipeError when its reader has ended."""
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if error.errno == READER_GONE:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
         raise Era5Error(
             f"standard output cannot be written: {error.strerror or error}",
             remedy="Free some space on its disk, or redirect it to another place.",

@@ -19,7 +19,7 @@ from era5dl.engine.retry import Decision
 from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.withdrawal import FAILED, settle_locked, withdraw
-from era5dl.errors import DiskAway, DiskError, DiskFull, Era5Error, FolderVanished, Reaction
+from era5dl.errors import DiskAway, DiskError, DiskFull, Era5Error, FileInUse, FolderVanished, Reaction
 from era5dl.folder.free_space import check_free, free_bytes, is_writable
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.formatting import format_size
@@ -28,6 +28,7 @@ from era5dl.hdf5.superblock import MAX_SIZE, end_of_file_address
 log = logging.getLogger("era5dl")
 
 DELAYS = (0.2, 1.0, 3.0)  # seconds before each retry of one file; starts again when more of its bytes are synced
+IN_USE_DELAYS = (1.0, 5.0, 15.0, *(30.0,) * 38)  # the same while another program has the file open: 20 minutes
 MAX_TRIAL = 1 << 24  # bytes of a trial write, which is the only way to detect a quota
 CHECK_EVERY = 2.0  # seconds between checks of the folder and free space
 VANISHED_LIMIT = 60.0  # seconds to wait for a folder that somebody has moved or deleted
@@ -67,10 +68,11 @@ def object_failed(run: RunState, transfer: Transfer, error: DiskError) -> None:
     synced = transfer.part.synced(transfer.done).total() if transfer.part is not None else 0
     if synced > transfer.synced_bytes:
         transfer.synced_bytes, transfer.disk_failures = synced, 0
-    if transfer.disk_failures == len(DELAYS):
+    delays = IN_USE_DELAYS if isinstance(error, FileInUse) else DELAYS
+    if transfer.disk_failures >= len(delays):
         withdraw(run, transfer, FAILED, error)
         return
-    delay = DELAYS[transfer.disk_failures]
+    delay = delays[transfer.disk_failures]
     transfer.disk_failures += 1
     run.counters.retries += 1
     log.warning("%s: %s; continuing from %d synced bytes", transfer.obj.key, error, synced)

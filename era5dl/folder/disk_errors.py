@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from era5dl.errors import DiskError, DiskFull, Era5Error, FileTooLarge, FolderUnusable, UnsafeKey
+from era5dl.errors import DiskError, DiskFull, Era5Error, FileInUse, FileTooLarge, FolderUnusable, UnsafeKey
 from era5dl.folder.paths import LinkLeadsOut
 
 _NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -24,13 +24,17 @@ _BAD_NAME = {  # caused by one name, not by the folder
     errno.ELOOP,
     errno.EILSEQ,
 }
-_WINDOWS_BAD_NAME = {123, 206}  # ERROR_INVALID_NAME, ERROR_FILENAME_EXCED_RANGE: winerror values
+# winerror values
+_WINDOWS_BAD_NAME = {123, 206}  # ERROR_INVALID_NAME, ERROR_FILENAME_EXCED_RANGE
+_WINDOWS_IN_USE = {32, 33}  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION
+_WINDOWS_ACCESS_DENIED = 5
 
 
 def to_disk_error(exc: OSError, path: str | os.PathLike[str]) -> Era5Error:
     """Return the Era5Error for `exc`, which was raised by an operation on `path`."""
     shown = exc.filename if isinstance(exc.filename, str) else os.fspath(path)
     what = exc.strerror or type(exc).__name__
+    winerror = getattr(exc, "winerror", None)
     if isinstance(exc, LinkLeadsOut):
         return UnsafeKey(
             f"{shown} is a link that leads out of {exc.root}",
@@ -45,14 +49,23 @@ def to_disk_error(exc: OSError, path: str | os.PathLike[str]) -> Era5Error:
         )
     if exc.errno == errno.EFBIG:
         return FileTooLarge(f"{shown} exceeds the maximum file size of this file system or your limit ({what})")
-    if exc.errno in (errno.ENOTDIR, errno.EEXIST):
+    if winerror in _WINDOWS_IN_USE or (winerror == _WINDOWS_ACCESS_DENIED and _replaces(exc, os.path.isfile)):
+        return FileInUse(f"another program has {exc.filename2 or shown} open, or it is write-protected ({what})")
+    if exc.errno in (errno.ENOTDIR, errno.EEXIST) or (
+        winerror == _WINDOWS_ACCESS_DENIED and _replaces(exc, os.path.isdir)
+    ):
         return UnsafeKey(
             f"{shown} cannot be created: a file exists where a folder is needed, or a folder where a file is ({what})",
             remedy="Move that file or folder away, or download into another folder.",
         )
-    if exc.errno in _BAD_NAME or getattr(exc, "winerror", None) in _WINDOWS_BAD_NAME:
+    if exc.errno in _BAD_NAME or winerror in _WINDOWS_BAD_NAME:
         return UnsafeKey(f"{shown} is not a possible file name on this disk ({what})")
     return FolderUnusable(f"{shown}: {what}")
+
+
+def _replaces(exc: OSError, is_kind: Callable[[str], bool]) -> bool:
+    """Whether `exc` was raised by a rename to a path at which there is a file or folder of this kind."""
+    return isinstance(exc.filename2, str) and is_kind(exc.filename2)
 
 
 class translate_disk_errors:

@@ -52,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         scale=arguments.scale,
     )
     # Each Tk call releases the GIL. With the default interval of 5 ms, busy workers keep it for that long each time,
-    # and drawing takes 100 ms instead of 3.
-    sys.setswitchinterval(0.0005)
+    # and drawing takes 100 ms instead of 3. Windows waits for whole milliseconds: less than one would be a busy loop.
+    sys.setswitchinterval(0.001 if os.name == "nt" else 0.0005)
     app = App(root, options)
     with close_on_signals(lambda: root.after(0, app.controllers.closing.close_now)) as signals_received:
         root.mainloop()

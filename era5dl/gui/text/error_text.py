@@ -153,6 +153,10 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("The file is larger than the file system or your quota allows."),
         N_("Choose a folder on another disk. FAT32, for example, does not support files over 4 GB."),
     ),
+    errors.FileInUse: (
+        N_("Another program has the file open."),
+        N_("Close the file in that program (MATLAB, Panoply, a backup). The download of this file then finishes."),
+    ),
     errors.FolderUnusable: (
         N_("The folder cannot be written to."),
         N_("Check that it still exists, that its disk is connected, and that you have write permission."),
