@@ -29,6 +29,7 @@ Era5Error
 │   ├── DiskFull
 │   ├── WillNotFit              the remaining bytes need more space than there is
 │   ├── FileTooLarge            for the file system, or for the user's limit
+│   ├── FileInUse               another program has the file open (Windows)
 │   ├── FolderUnusable          read-only, or no permission
 │   │   ├── DiskAway            its disk is, or was, disconnected
 │   │   └── FolderVanished      deleted, moved or replaced
