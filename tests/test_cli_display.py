@@ -28,6 +28,7 @@ from era5dl.cli.run_session import run_session
 from era5dl.engine.events import (
     Event,
     FewerWorkers,
+    FileChanged,
     FileDone,
     FileFailed,
     FileRestarted,
@@ -75,6 +76,7 @@ EVENTS: list[Event] = [
     StateChanged(State.WAITING_FOR_NETWORK, "no route"),
     Throttled(4, 1.0),
     FewerWorkers(2, 8, "no more threads", "end other programs", "OutOfThreads"),
+    FileChanged(0, HOSTILE),
     RunEnded(1, 0, 0, 0, False, "", ""),
 ]
 
@@ -254,7 +256,7 @@ def test_json_records_of_events_and_progress() -> None:
     records = [json.loads(line) for line in lines]
     assert [record["event"] for record in records] == [
         "file-started", "file-retrying", "file-restarted", "file-done", "file-failed", "state", "throttled",
-        "fewer-workers", "progress", "progress",
+        "fewer-workers", "file-changed", "progress", "progress",
     ]  # fmt: skip
     assert {record["event"] for record in records} <= event_names()
     assert records[0]["key"] == HOSTILE
@@ -374,7 +376,7 @@ def test_an_engine_that_does_not_stop_is_abandoned(monkeypatch: pytest.MonkeyPat
         folder=Path("out"),
         notes=(),
         plan=Plan({}, ()),
-        checkpoint=SimpleNamespace(done_bytes=0),
+        checkpoint=SimpleNamespace(done_bytes=0, total_bytes=0),
     )
     nothing: Any = None
     with Interrupts() as interrupts:

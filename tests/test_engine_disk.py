@@ -417,7 +417,7 @@ def test_an_internal_error_in_the_audit_ends_the_run(
     def broken(_run: object, index: int) -> bool:
         raise LookupError(index)
 
-    monkeypatch.setattr(maintenance, "is_on_disk", broken)
+    monkeypatch.setattr(maintenance, "status_on_disk", broken)
     ran = fetch_all(fault_server, tmp_path)
     assert "internal error: LookupError" in ran.wait_for_end().error
 

@@ -26,8 +26,9 @@ from era5dl.locks.lock_file import current_owner
 from era5dl.locks.owner import Owner
 from era5dl.planner.plan import Plan
 from era5dl.rate_timetable import normalize_rate_limit
-from era5dl.session import Session, index, known_sessions, list_sessions, plan_file
+from era5dl.session import Session, finished_files, index, known_sessions, list_sessions, plan_file
 from era5dl.session import session as session_module
+from era5dl.session.finished_files import FinishedFile
 from era5dl.session.part_digests import PartDigests
 from era5dl.session.resume_format import parse, render
 from era5dl.settings import AUTO, Settings
@@ -178,6 +179,23 @@ def test_any_record_of_digests_is_read_or_ignored(folder: Path, data: st.DataObj
     assert all(len(md5) == 32 for md5 in record.find(obj))
     record.record(obj, md5s)
     assert record.find(obj) == tuple(md5s)
+
+
+@bounded(100)
+@given(st.data())
+def test_any_record_of_finished_files_is_read_or_ignored(folder: Path, data: st.DataObject) -> None:
+    home = folder / ".era5dl"
+    home.mkdir(exist_ok=True)
+    path = home / finished_files.record_file_name("x")
+    path.unlink(missing_ok=True)
+    good = FinishedFile("a.nc", '"e"', 7, data.draw(st.integers(-(2**62), 2**62)), 9)
+    line = data.draw(spoilt(list(good)))
+    finished_files.append(folder, "x", [good])
+    path.write_bytes(data.draw(harmed(path.read_bytes())) + b"\n" + json.dumps(line).encode())
+    finished_files.read(folder, "x", [(0, "a.nc", '"e"')], 1)
+    finished_files.append(folder, "x", [good])
+    found = finished_files.read(folder, "x", [(0, "a.nc", '"e"'), (1, "b.nc", "")], 2)
+    assert (0 in found, found.size(0), found.fetched(0), 1 in found) == (True, 7, 9, False)
 
 
 OWNER = {"pid": 7, "host": "h", "started": 1.0, "since": 2.0, "program": "p", "token": "0" * 16, "kernel": False}

@@ -10,6 +10,7 @@ import pytest
 
 from era5dl.engine.events import (
     FewerWorkers,
+    FileChanged,
     FileDone,
     FileFailed,
     FileRestarted,
@@ -43,6 +44,8 @@ DESCRIBED = [
     (FileDone(0, KEY, 5, "", Outcome.VERIFIED, "", adopted=True), DETAIL, f"{NAME}: already complete on disk"),
     (FileFailed(0, KEY, "Gone.", "Leave it out."), ERROR, f"{NAME}: failed: Gone. Leave it out."),
     (FileFailed(0, KEY, "Gone.", ""), ERROR, f"{NAME}: failed: Gone."),
+    (FileChanged(0, KEY), WARNING,
+     f"{NAME}: changed on disk after it was complete; what is wrong is downloaded again"),
     (Throttled(1, 2.0), WARNING, "The server asks to slow down: at most 1 request at a time from now on"),
     (FewerWorkers(1, 8, "No.", "Do."), WARNING, "Using 1 worker instead of 8: No. Do."),
     (StateChanged(State.PAUSED, ""), INFO, "Paused"),

@@ -97,11 +97,12 @@ def test_pipe_folder_or_link_at_part_path_fails_one_object_only(
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link", "second name"])
-def test_pipe_folder_or_link_at_part_digests_path_is_not_used(
-    fault_server: FaultServer, out: Path, outside: Path, kind: str
+@pytest.mark.parametrize("record", ["digests", "files"])
+def test_pipe_folder_or_link_in_place_of_a_record_is_not_used(
+    fault_server: FaultServer, out: Path, outside: Path, kind: str, record: str
 ) -> None:
     def plant(session: Session) -> None:
-        plant_at(out / ".era5dl" / f"{session.id}.digests.jsonl", kind, outside)
+        plant_at(out / ".era5dl" / f"{session.id}.{record}.jsonl", kind, outside)
         (out / "0.bin").write_bytes(DATA["1.bin"])  # damaged, so that its part digests are read
 
     fetch_with(fault_server, out, plant)

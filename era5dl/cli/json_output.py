@@ -27,6 +27,8 @@ download, resume (and demo)
     file-started    index, key, size, resumed_bytes
     file-retrying   index, key, reason, attempt, delay, kind     kind: the class of the error, such as "NotFound"
     file-restarted  index, key, reason, kind                     the object was replaced in the bucket
+    file-changed    index, key                                   a finished file has changed on disk; what is wrong
+                                                                 of it is fetched again
     file-done       index, key, size, path, reason, adopted,
                     outcome ("verified" | "checked" | "checked-part")
     file-whole      index, key, reason                           a part is wanted, but the whole is fetched; reason:
@@ -39,12 +41,13 @@ download, resume (and demo)
                                                                  most once per run, for the first such object
     fewer-workers   workers, wanted, reason, remedy, kind        the system allows no more threads
     progress        state, reason, total_files, done_files, verified_files, checked_files, failed_files, total_bytes,
-                    done_bytes, fetched_bytes, speed, time_left, elapsed, workers, allowed, in_flight, rate_limit,
-                    retries, throttles, barren_attempts, held_files, auto, workers_reason, checked_part_files,
+                    done_bytes, fetched_bytes, written_bytes (of the finished files), speed, time_left, elapsed,
+                    workers, allowed, in_flight, rate_limit, retries, throttles, barren_attempts, held_files,
+                    auto, workers_reason, checked_part_files,
                     active [{index, key, size, done, speed, connections, proving}]
                                                                  once per second, and at the end
     summary         files, bytes, verified, checked, checked_part (parts of files), failed, missing, unfinished,
-                    stopped, error, remedy, kind, fetched_bytes, elapsed,
+                    stopped, error, remedy, kind, fetched_bytes, written_bytes, elapsed,
                     checked_because [{reason, files, keys}]      files that are checked but not verified; the first
                                                                  200 keys of each reason
 merge; download and resume with --merge
@@ -92,6 +95,7 @@ from era5dl.engine.events import (
     Event,
     FetchedWhole,
     FewerWorkers,
+    FileChanged,
     FileDone,
     FileFailed,
     FileRestarted,
@@ -111,6 +115,7 @@ _EVENT_NAMES: dict[type, str] = {
     FileRetrying: "file-retrying",
     FileRestarted: "file-restarted",
     FetchedWhole: "file-whole",
+    FileChanged: "file-changed",
     FileDone: "file-done",
     FileFailed: "file-failed",
     StateChanged: "state",

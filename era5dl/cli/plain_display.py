@@ -16,6 +16,7 @@ from era5dl.engine.events import (
     Event,
     FetchedWhole,
     FewerWorkers,
+    FileChanged,
     FileFailed,
     FileRestarted,
     FileRetrying,
@@ -103,6 +104,8 @@ def event_line(event: Event) -> str:
             return f"failed: {name_and_key(event.key)}: {_reason(event)}{remedy}"
         case FetchedWhole():
             return f"fetched whole, because it has {event.reason}: {name_and_key(event.key)}"
+        case FileChanged():
+            return f"changed on disk after it was complete, its wrong bytes are fetched again: {name_and_key(event.key)}"
         case FileRestarted():
             return f"restarted: {name_and_key(event.key)}: {_reason(event)}"
         case FileRetrying(kind=ClaimedElsewhere.__name__):
@@ -185,7 +188,8 @@ def checked_lines(groups: Sequence[CheckedGroup]) -> list[str]:
 
 
 def summary_line(ended: RunEnded, last: Snapshot, missing: int) -> str:
-    """Return a line such as "12 files, 1.20 GB: 12 verified; took 0:42 at 28.0 MB/s"."""
+    """Return a line such as "12 files, 1.20 GB: 12 verified; took 0:42 at 28.0 MB/s"; if parts of files were written,
+    with their size on disk."""
     counts = (
         (ended.verified, "verified"),
         (ended.checked, "checked"),
@@ -200,4 +204,5 @@ def summary_line(ended: RunEnded, last: Snapshot, missing: int) -> str:
         effort = f"took {format_duration(last.elapsed)} at {format_speed(pace)}"
     else:
         effort = f"took {format_duration(last.elapsed)}, nothing had to be downloaded"
-    return f"{format_count(last.total_files, 'file')}, {format_size(last.total_bytes)}: {what}; {effort}"
+    size = format_size(last.written_bytes) + " on disk" if ended.checked_part else format_size(last.total_bytes)
+    return f"{format_count(last.total_files, 'file')}, {size}: {what}; {effort}"

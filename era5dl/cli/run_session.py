@@ -137,6 +137,7 @@ def report_result(
         remedy=ended.remedy,
         kind=ended.kind,
         fetched_bytes=last.fetched_bytes,
+        written_bytes=last.written_bytes,
         elapsed=last.elapsed,
     )
     return exit_codes.for_run(ended, len(missing))
@@ -181,12 +182,13 @@ def _display(output: Output) -> Display:
 def _report_start(session: Session, output: Output) -> None:
     plan, done = session.plan, session.checkpoint.done_bytes
     estimate = estimate_plan(plan).total
+    fetch = session.checkpoint.total_bytes or estimate.fetched  # exact for what an earlier run has fetched
     output.record(
         "session",
         session=session.id,
         folder=str(session.folder),
         files=len(plan.objects),
-        bytes=estimate.fetched,
+        bytes=fetch,
         done_bytes=done,
     )
     for note in session.notes:
@@ -194,7 +196,7 @@ def _report_start(session: Session, output: Output) -> None:
     existing = f" ({format_size(done)} are already there)" if done else ""
     size = format_size(estimate.size)
     if not plan.subset.is_everything:
-        size = f"about {format_size(estimate.fetched)} of {size}"
+        size = f"about {format_size(fetch)} of {size}"
     output.info(f"Downloading {format_count(len(plan.objects), 'file')}, {size}, into {session.folder}{existing}")
 
 

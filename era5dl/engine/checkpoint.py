@@ -13,6 +13,7 @@ from era5dl.engine.events import Outcome
 from era5dl.engine.transfer import Transfer
 from era5dl.ranges import RangeSet
 from era5dl.session.checkpoint import Checkpoint, FailedObject, UnfinishedObject
+from era5dl.session.finished_files import FinishedFile
 
 MAX_FAILURES = 200  # records kept; they have texts and no exceptions, which would keep sockets open
 
@@ -29,6 +30,7 @@ class SessionState:
         self.entries = {entry.index: entry for entry in checkpoint.unfinished}  # of objects without a transfer
         self.replaced: dict[int, ObjectInfo] = dict(checkpoint.replaced)  # new versions, since the plan was made
         self.failures: deque[FailedObject] = deque(maxlen=MAX_FAILURES)
+        self.new_files: list[FinishedFile] = []  # since the last checkpoint
         self.dirty = True
 
     def is_finished(self, index: int) -> bool:
@@ -41,6 +43,11 @@ class SessionState:
         sets[outcome].add(index, index + 1)
         self.entries.pop(index, None)
         self.forget_failures((index,))
+        self.dirty = True
+
+    def record_file(self, file: FinishedFile) -> None:
+        """Record what later runs compare a finished file with."""
+        self.new_files.append(file)
         self.dirty = True
 
     def mark_unfinished(self, index: int) -> None:

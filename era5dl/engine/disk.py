@@ -10,6 +10,7 @@ discarded. The object is prepared again, as after a restart of the program, and 
 from __future__ import annotations
 
 import logging
+import os
 import stat
 import time
 from collections.abc import Callable
@@ -177,7 +178,7 @@ class DiskMonitor:
         """Return the size of all files that already have their final name and size but were not recorded by a run."""
         with self._run.lock:
             unfinished = list(self._run.scheduler.queue)
-        return sum(self._run.scheduler.sizes[index] for index in unfinished if is_on_disk(self._run, index))
+        return sum(self._run.scheduler.sizes[index] for index in unfinished if status_on_disk(self._run, index))
 
     def _wait_for_space(self, free: int) -> None:
         """Let the run wait for free space. No write has failed, so the bytes written so far are kept."""
@@ -210,20 +211,21 @@ class DiskMonitor:
             self._on_return()
 
 
-def is_on_disk(run: RunState, index: int) -> bool:
-    """Whether the file of this object exists under its final name with the right size.
+def status_on_disk(run: RunState, index: int) -> os.stat_result | None:
+    """Return the status of the file of this object if it exists under its final name with the right size.
 
-    That of a subset is not recorded; it has to be the one that the file has according to its HDF5 header.
+    That of a subset has to be the one that the file has according to its HDF5 header.
     """
     paths = run.session.paths
     try:
         final = paths.final(index)
         found = final.stat()
         if not stat.S_ISREG(found.st_mode):
-            return False
-        if paths.subset(index).is_everything:
-            return found.st_size == run.object(index).size
-        with paths.place(final).open_for_reading() as opened:
-            return end_of_file_address(opened.read(MAX_SIZE)) == found.st_size
+            return None
+        size = run.object(index).size
+        if not paths.subset(index).is_everything:
+            with paths.place(final).open_for_reading() as opened:
+                size = end_of_file_address(opened.read(MAX_SIZE)) or -1
+        return found if size == found.st_size else None
     except (OSError, Era5Error):
-        return False
+        return None

@@ -14,6 +14,7 @@ from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.checkpoint import entry_bytes, entry_of
 from era5dl.engine.events import (
     FetchedWhole,
+    FileChanged,
     FileDone,
     FileRestarted,
     FileRetrying,
@@ -114,6 +115,14 @@ def replace_version(run: RunState, transfer: Transfer, obj: ObjectInfo) -> None:
         transfer.done, transfer.recorded_md5s, transfer.mismatches = RangeSet(), {}, []
         transfer.damaged_chunks, transfer.index_bytes = {}, {}
         run.count_bytes_locked(transfer)
+
+
+def report_change(run: RunState, transfer: Transfer) -> None:
+    """Report that the bytes of a finished file are wrong, if it has changed on disk since it was finished."""
+    with run.locked():
+        if transfer.index in run.changed:
+            run.changed.discard(transfer.index)
+            run.events.put(FileChanged(transfer.index, transfer.obj.key))
 
 
 def retract_entry(run: RunState, transfer: Transfer) -> None:
@@ -278,10 +287,15 @@ def _finish(run: RunState, transfer: Transfer, result: VerificationResult, *, ad
     transfer.counted_bytes = size
     run.scheduler.close(transfer)
     run.session_state.mark_finished(index, result.outcome)
+    if (status := result.status) is not None:
+        run.session_state.record_file(run.finished_file(index, status))
+        run.written_locked(index, status.st_size)
     run.held.discard(index)
     run.recheck.discard(index)
+    run.changed.discard(index)
     run.counters.set_state(index, OUTCOMES[result.outcome])
-    on_disk = obj.size if result.size is None else result.size
+    run.counters.disk_bytes += run.file_size(index)
+    on_disk = obj.size if status is None else status.st_size
     run.events.put(FileDone(index, obj.key, on_disk, str(transfer.final), result.outcome, result.reason, adopted))
     for doubtful in _made_doubtful_by(run, transfer, result):
         run.recheck.add(doubtful)

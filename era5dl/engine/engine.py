@@ -23,7 +23,7 @@ from era5dl.engine import withdrawal
 from era5dl.engine.concurrency import AutoConcurrency
 from era5dl.engine.events import Event, FewerWorkers, Listener, RunEnded, State, ignore
 from era5dl.engine.maintenance import Maintenance
-from era5dl.engine.progress import ActiveFile, FileState, Snapshot
+from era5dl.engine.progress import FINISHED, ActiveFile, FileState, Snapshot
 from era5dl.engine.run_state import RunState
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.worker import work
@@ -182,6 +182,7 @@ class Engine:
                 total_bytes=counters.total_bytes,
                 done_bytes=counters.done_bytes,
                 fetched_bytes=counters.fetched_bytes,
+                written_bytes=counters.disk_bytes,
                 speed=counters.speed(now) if running else 0.0,
                 time_left=counters.time_left(now) if running else None,
                 elapsed=now - counters.began,
@@ -205,6 +206,19 @@ class Engine:
         """Return one byte per object, in the order of the plan: its `FileState`."""
         with self._run.lock:
             return bytes(self._run.counters.states)
+
+    def subset_sizes(self) -> dict[int, int]:
+        """Return the sizes of files of which only a subset is wanted, by their indices in the plan, in bytes.
+
+        Of a finished file it is the size on disk, of others how much is to be fetched: estimated, if not prepared.
+        """
+        run = self._run
+        with run.lock:
+            return {
+                index: run.file_size(index) if state in FINISHED else run.scheduler.sizes[index]
+                for index, state in enumerate(run.counters.states)
+                if not run.session.paths.subset(index).is_everything
+            }
 
     def objects(self) -> list[ObjectInfo]:
         """Return the objects of the plan, in the versions that were downloaded."""

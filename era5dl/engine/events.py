@@ -90,6 +90,14 @@ class FileRestarted:
 
 
 @dataclass(frozen=True, slots=True)
+class FileChanged:
+    """A finished file has changed on disk, and has wrong bytes now; those are fetched again."""
+
+    index: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class FetchedWhole:
     """A subset of the object is wanted, but it cannot be fetched alone, so the whole file is fetched."""
 
@@ -187,6 +195,7 @@ Event = (
     FileStarted
     | FileRetrying
     | FileRestarted
+    | FileChanged
     | FetchedWhole
     | FileDone
     | FileFailed

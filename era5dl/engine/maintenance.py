@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from era5dl.engine.concurrency_monitor import ConcurrencyMonitor
 from era5dl.engine.connection_monitor import ConnectionMonitor
-from era5dl.engine.disk import DiskMonitor, disk_failed, is_on_disk, sync_failed
+from era5dl.engine.disk import DiskMonitor, disk_failed, status_on_disk, sync_failed
 from era5dl.engine.events import RunEnded, State
 from era5dl.engine.progress import FileState
 from era5dl.engine.run_state import RunState
@@ -64,7 +64,9 @@ class Maintenance:
             self._finish()
 
     def audit(self) -> None:
-        """Body of the audit thread: check that files finished by earlier runs still exist, and requeue missing ones.
+        """Body of the audit thread: check that files finished by earlier runs still exist and have not changed since.
+
+        Missing ones are queued again, and so are changed ones whose bytes can be verified.
 
         A run does not end successfully before the audit is complete.
         """
@@ -84,14 +86,22 @@ class Maintenance:
         run.session.claims.remove_stale()
         with run.lock:
             finished = run.session_state.finished()
+        recorded = run.session.finished_files()
         for start, stop in finished:
             for index in range(start, stop):
                 if run.is_over:
                     return
-                if not is_on_disk(run, index):
+                status = status_on_disk(run, index)
+                changed = status is not None and index in recorded and not recorded.is_unchanged(index, status)
+                if status is None or (changed and run.can_verify(index)):
                     with run.locked():
                         if run.session_state.is_finished(index):  # otherwise it has already been requeued
+                            if changed:
+                                run.changed.add(index)
                             run.requeue_finished_locked(index)
+                elif index not in recorded:  # of an earlier version; later changes shall be noticed
+                    with run.lock:
+                        run.session_state.record_file(run.finished_file(index, status))
         with run.locked():
             run.audited = True
             run.notify_locked()

@@ -18,10 +18,11 @@ BLOCK_SIZE bytes are recorded for the same purpose, and only blocks with a recor
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -120,8 +121,9 @@ def prepare_transfer(
     transfer.wanted = [(0, obj.size)]
     reopened = transfer.part is not None
     transfer.part = PartFile(files.part, obj.size, predecessor=transfer.part)
-    existing = _size_of(files.final, obj.key)
-    if existing is not None:
+    found = _status_of(files.final, obj.key)
+    if found is not None:
+        existing = found.st_size
         if existing == obj.size:
             result = verify_final_file(
                 transfer, files.final, policy.trust, lambda: part_sizes.query(obj, abort), stopped
@@ -130,7 +132,7 @@ def prepare_transfer(
                 transfer.part.discard()
                 with suppress(DiskError):  # a remaining *.mismatch file only uses disk space
                     transfer.part.discard_mismatch()
-                return result
+                return replace(result, status=found)
         elif transfer.part_size_guesses and (part_size := part_sizes.query(obj, abort)):
             transfer.set_part_size(part_size)
         if transfer.digest is not None and transfer.multipart and (md5s := files.part_md5s()):
@@ -174,8 +176,8 @@ def choose_digest(transfer: Transfer, part_sizes: PartSizes, verify: bool, earli
         transfer.digest = ObjectDigest(obj.size, BLOCK_SIZE)
 
 
-def _size_of(path: Path | ConfinedPath, key: str) -> int | None:
-    """Return the size of this file; None if there is no regular file. Raises UnsafeKey if it is a folder."""
+def _status_of(path: Path | ConfinedPath, key: str) -> os.stat_result | None:
+    """Return the status of this file; None if there is no regular file. Raises UnsafeKey if it is a folder."""
     with translate_disk_errors(path):
         try:
             found = ConfinedPath.from_path(path).stat()
@@ -183,7 +185,7 @@ def _size_of(path: Path | ConfinedPath, key: str) -> int | None:
             return None
     if stat.S_ISDIR(found.st_mode):
         raise UnsafeKey(f"{key}: there is a folder in the place of the file")
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def resume_part_file(transfer: Transfer, files: ObjectFiles, *, reopened: bool = False) -> None:
@@ -195,7 +197,8 @@ def resume_part_file(transfer: Transfer, files: ObjectFiles, *, reopened: bool =
     """
     entry, size = files.entry, transfer.obj.size
     transfer.done, transfer.recorded_md5s = RangeSet(), {}
-    existing = _size_of(files.part, transfer.obj.key)
+    found = _status_of(files.part, transfer.obj.key)
+    existing = None if found is None else found.st_size
     if (
         entry is None
         or entry.layout

@@ -76,6 +76,7 @@ class Snapshot:
     retries: int  # attempts after a fault, in this run
     throttles: int  # throttled requests, in this run
     barren_attempts: int  # attempts without a new byte, in this run
+    written_bytes: int = 0  # size of the finished files on disk; of a subset, less than what was fetched for it
     held_files: int = 0  # by the user
     checked_part_files: int = 0
     auto: bool = False  # `workers` is found by measuring
@@ -91,6 +92,7 @@ class Counters:
         self.counts[FileState.WAITING] = len(sizes)
         self.total_bytes = sum(sizes)
         self.done_bytes = 0  # each byte counted once
+        self.disk_bytes = 0  # of the finished files
         self.held_bytes = 0  # remaining bytes of held objects
         self.fetched_bytes = 0  # received; bytes fetched twice count twice
         self.retries = 0

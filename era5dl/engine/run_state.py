@@ -12,6 +12,7 @@ the lock to be held; the others acquire it themselves.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from array import array
@@ -35,13 +36,14 @@ from era5dl.engine.retry import AccessDenials, RetryRounds
 from era5dl.engine.scheduler import Scheduler
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import EtagTrust
-from era5dl.errors import BadSelection, ClaimedElsewhere, Era5Error, OutOfThreads
+from era5dl.errors import BadSelection, ClaimedElsewhere, DiskError, Era5Error, OutOfThreads
 from era5dl.folder.folder_identity import FolderIdentity
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.formatting import format_count
 from era5dl.proof.etag import etag_md5
 from era5dl.session import Session
 from era5dl.session.checkpoint import Checkpoint
+from era5dl.session.finished_files import FinishedFile
 from era5dl.session.part_digests import PartDigests
 from era5dl.settings import AUTO, MAX_AUTO_WORKERS, Settings
 from era5dl.subset.estimate import Estimate, Estimator
@@ -100,6 +102,7 @@ class RunState:
         self.scheduler = Scheduler(self._todo(only), sizes, max_transfers=max(32, 4 * self.workers))
         self.aborts: dict[Job, Abort] = {}  # by the jobs that workers are doing
         self.held: set[int] = set()  # objects that the user holds
+        self.changed: set[int] = set()  # finished objects whose files have changed on disk since; to be verified again
         self.retry_rounds = RetryRounds(enabled=settings.retries > 0)
         self.space_checked = False  # the remaining bytes fit on the disk
         self.audited = False  # the files finished by earlier runs have been checked
@@ -185,6 +188,24 @@ class RunState:
         checked = (index for span in self.session_state.checked for index in range(*span))
         return {i for i in checked if etag_md5(etag := self.object(i).etag) and self.etag_trust.is_binding(etag)}
 
+    def can_verify(self, index: int) -> bool:
+        """Whether the bytes of a finished file can be compared with an MD5: that of the object, or of the written
+        subset."""
+        if not self.settings.verify or index in self.session_state.checked:
+            return False
+        obj = self.object(index)
+        return index in self.session_state.verified or bool(self.session.subset_md5s(self.part_digests, index, obj))
+
+    def finished_file(self, index: int, status: os.stat_result) -> FinishedFile:
+        """Return what later runs compare a finished file with. status: of the file with the right bytes."""
+        name, fetched = self.session.paths.relative(index), self.scheduler.sizes[index]
+        return FinishedFile(name, self.object(index).etag, status.st_size, status.st_mtime_ns, fetched)
+
+    def file_size(self, index: int) -> int:
+        """Return the size of the final file of an object; of a subset that is not written, an estimate."""
+        whole = not self._written or index in self.session.paths.fetched_whole
+        return self.object(index).size if whole else self._written[index]
+
     def check_folder(self) -> None:
         """Raise FolderVanished if the folder is missing or another one; DiskAway if its disk is or was missing."""
         self._folder_identity.check()
@@ -195,6 +216,11 @@ class RunState:
         """Record how many bytes of an object that is not prepared are to be fetched."""
         self.counters.resized(self.scheduler.sizes[transfer.index], size)
         self.scheduler.resize(transfer, size)
+
+    def written_locked(self, index: int, size: int) -> None:
+        """Record the size of a final file."""
+        if self._written:
+            self._written[index] = size
 
     def notify_locked(self) -> None:
         """Wake the idle workers after a change, and at the end of the run the maintenance thread."""
@@ -245,6 +271,7 @@ class RunState:
         self.session_state.mark_unfinished(index)
         self.counters.set_state(index, FileState.WAITING)
         self.counters.done_bytes -= self.scheduler.sizes[index]
+        self.counters.disk_bytes -= self.file_size(index)
         self.scheduler.add([index])
         self.notify_locked()
 
@@ -306,12 +333,18 @@ class RunState:
         """
         with self._save_lock:
             with self.lock:
+                new_files, self.session_state.new_files = self.session_state.new_files, []
                 checkpoint = self.session_state.to_checkpoint(
                     self.scheduler.transfers.values(),
                     done_bytes=self.counters.done_bytes,
                     total_bytes=0 if self.session.plan.subset.is_everything else self.counters.total_bytes,
                     ended=not self.error and not self.stopping and self.is_over,
                 )
+            try:
+                self.session.record_finished(new_files)  # before the resume file says that they are finished
+            except DiskError:  # the next checkpoint tries again; without the record, only their sizes are compared
+                with self.lock:
+                    self.session_state.new_files[:0] = new_files
             self.session.save(checkpoint)
         return checkpoint
 
@@ -322,10 +355,15 @@ class RunState:
         objects = [self.object(index) for index in range(len(self.session.plan.objects))]
         if self.session.plan.subset.is_everything:
             return [obj.size for obj in objects]
-        estimates = [self.estimate(index, obj) for index, obj in enumerate(objects)]
-        self._written = array("q", (one.written for one in estimates))
-        on_disk = [entry_bytes(self.session_state.entries.get(index)) for index in range(len(objects))]
-        return [max(one.fetched, count) for one, count in zip(estimates, on_disk, strict=True)]
+        recorded = self.session.finished_files()
+        self._written, sizes = array("q"), []
+        for index, obj in enumerate(objects):
+            estimate = self.estimate(index, obj)
+            known = index in recorded
+            self._written.append(recorded.size(index) if known else estimate.written)
+            on_disk = entry_bytes(self.session_state.entries.get(index))
+            sizes.append(recorded.fetched(index) if known else max(estimate.fetched, on_disk))
+        return sizes
 
     def _verified_objects(self) -> Iterator[ObjectInfo]:
         return (self.object(index) for span in self.session_state.verified for index in range(*span))
@@ -339,6 +377,7 @@ class RunState:
                 for index in range(start, stop):
                     counters.set_state(index, state)
                     counters.done_bytes += sizes[index]
+                    counters.disk_bytes += self.file_size(index)
         counters.done_bytes += sum(map(entry_bytes, saved.entries.values()))
         return counters
 

@@ -47,8 +47,6 @@ from era5dl.proof.object_digest import READ_SIZE
 from era5dl.ranges import Range, RangeSet
 from era5dl.session.object_paths import new_file_of
 from era5dl.session.origin import address_of
-from era5dl.session.part_digests import PartDigests
-from era5dl.session.session import Session
 from era5dl.subset import import_writer
 from era5dl.subset.index_cache import shared_cache
 from era5dl.subset.range_requests import RangeRequests
@@ -82,8 +80,8 @@ def prepare_subset(
     import_writer()
     if not obj.etag:
         raise UnsupportedLayout("no ETag, so that its versions cannot be distinguished")
-    if _may_keep(run, transfer, files, lambda: bool(abort.reason)):
-        return VerificationResult(Outcome.CHECKED_PART, PART_REASON)
+    if (status := _kept(run, transfer, files, lambda: bool(abort.reason))) is not None:
+        return VerificationResult(Outcome.CHECKED_PART, PART_REASON, status=status)
     wanted = _file_subset(run, transfer, subset, abort)
     layout = PackedLayout(wanted.ranges())
     reopened = transfer.part is not None
@@ -192,39 +190,30 @@ def _size_of(path: os.PathLike[str]) -> int | None:
 # Existing files
 
 
-def _may_keep(run: RunState, transfer: Transfer, files: ObjectFiles, stopped: Aborted) -> bool:
-    """Whether the final file exists, and has the bytes that this or another session of the folder has written."""
+def _kept(run: RunState, transfer: Transfer, files: ObjectFiles, stopped: Aborted) -> os.stat_result | None:
+    """Return the status of the final file if it has the bytes that this or another session of the folder has written;
+    None if it has others, or does not exist."""
     with translate_disk_errors(files.final):
         try:
             file = ConfinedPath.from_path(files.final).open_for_reading()
         except FileNotFoundError:
-            return False
+            return None
         with file:
-            recorded = recorded_md5s(run.session, run.part_digests, transfer.index, transfer.obj)
+            status = os.fstat(file.fileno())
+            recorded = run.session.subset_md5s(run.part_digests, transfer.index, transfer.obj)
             if not recorded:  # it may say what it is, but have other bytes than were written
-                return False
+                return None
             md5 = md5_of(file, stopped)
             if md5 not in recorded:
-                return False
+                return None
             _record(run, transfer, md5)  # if another session has it, that may be forgotten
-            return True
+            return status
 
 
 def has_provenance(file: BinaryIO, obj: ObjectInfo, subset: Subset) -> bool:
     """Whether a file says that it is this subset of this version of an object."""
     with FileIO(os.dup(file.fileno())) as raw:
         return bool(import_writer().is_subset_of(raw, obj.key, obj.etag, obj.size, subset))
-
-
-def recorded_md5s(session: Session, digests: PartDigests, index: int, obj: ObjectInfo) -> list[str]:
-    """Return the MD5s of the files that were written from this version of an object under the name of its subset.
-
-    digests: those of the session, which come first. Other sessions may have written the file, too: each file has its
-    own bytes, because it says when it was made.
-    """
-    named = replace(obj, key=session.paths.relative(index))
-    found = ("".join(one.find(named)) for one in (digests, *session.digests_by_others()))
-    return [md5 for md5 in found if md5]
 
 
 def _record(run: RunState, transfer: Transfer, md5: str) -> None:
@@ -272,18 +261,17 @@ def write_subset_file(run: RunState, transfer: Transfer, stopped: Aborted) -> Ve
         with translate_disk_errors(final), NewFile(run.session.paths.place(new_file_of(part.path))) as new:
             writer.write_content(new.raw, subset, read, provenance, workers=WRITE_THREADS)
             md5 = md5_of(new.raw, stopped)
-            size = new.raw.tell()
             _record(run, transfer, md5)
             run.check_folder()
             run.session.claims.ensure_held(transfer.index)
-            new.commit(run.session.paths.place(final))
+            status = new.commit(run.session.paths.place(final))
     except DamagedChunk as error:
         return _damaged_chunks(subset, read) or [error.range]
     finally:
         part.release()
     with suppress(DiskError):  # it only uses disk space
         part.discard()
-    return VerificationResult(Outcome.CHECKED_PART, PART_REASON, size=size)
+    return VerificationResult(Outcome.CHECKED_PART, PART_REASON, status=status)
 
 
 def _damaged_chunks(subset: FileSubset, read: Callable[[int, int], bytes]) -> list[Range]:

@@ -54,14 +54,14 @@ QueryPartSize = Callable[[], int | None]
 class VerificationResult:
     """Result of verifying an object.
 
-    reason: why it is not VERIFIED, else "". part_md5s: MD5s of all parts, if they were computed. size: of the written
-    file, if it is not that of the object.
+    reason: why it is not VERIFIED, else "". part_md5s: MD5s of all parts, if they were computed. status: of the file
+    with its final name; of an existing file, before its bytes were read.
     """
 
     outcome: Outcome
     reason: str = ""
     part_md5s: tuple[str, ...] = ()
-    size: int | None = None
+    status: os.stat_result | None = None
 
 
 class EtagTrust:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 
@@ -17,7 +18,7 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.engine.events import Outcome
 from era5dl.engine.prepare import PartSizes, choose_digest
-from era5dl.engine.subset_file import PART_REASON, has_provenance, md5_of, recorded_md5s
+from era5dl.engine.subset_file import PART_REASON, has_provenance, md5_of
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import ETAG_MISMATCH, EtagTrust, verify_final_file
 from era5dl.errors import DiskError, Stopped, UnsafeKey, UsageError
@@ -26,6 +27,7 @@ from era5dl.folder.disk_errors import translate_disk_errors
 from era5dl.planner.concurrent_requests import run_concurrently
 from era5dl.ranges import RangeSet
 from era5dl.session import Session
+from era5dl.session.finished_files import FinishedFile
 from era5dl.session.part_digests import PartDigests
 
 WRONG_BYTES = "its bytes differ from those in the bucket"
@@ -47,12 +49,21 @@ class FileCondition(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """The condition of the file of one object. reason: why it is not VERIFIED, else ""."""
+    """The condition of the file of one object. reason: why it is not VERIFIED, else "".
+
+    status: of the file before it was read; None if it does not exist.
+    """
 
     index: int
     key: str
     condition: FileCondition
     reason: str = ""
+    status: os.stat_result | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def size(self) -> int:
+        """The size of the file in bytes; 0 if it does not exist."""
+        return self.status.st_size if self.status is not None else 0
 
 
 def verify(
@@ -107,24 +118,28 @@ class _FileVerifier:
     digests: PartDigests
 
     def __call__(self, index: int, obj: ObjectInfo) -> FileReport:
+        status = None
         try:
             path = self.session.paths.place(self.session.paths.final(index))
             with translate_disk_errors(path):
-                size = _size_of(path)
-            if size is None:
+                status = _status_of(path)
+            if status is None:
                 return FileReport(index, obj.key, FileCondition.ABSENT, "the file does not exist")
-            if not self.session.paths.subset(index).is_everything:
-                return self._examine_subset(index, obj, path)
-            if size != obj.size:
-                reason = f"it has {size} bytes, but the object has {obj.size}"
-                return FileReport(index, obj.key, FileCondition.WRONG, reason)
-            transfer = Transfer(index, obj)
-            choose_digest(transfer, self.part_sizes, verify=True)
-            query = partial(self.part_sizes.query, obj, Abort())
-            result = verify_final_file(transfer, path, self.trust, query, self.stopped)
+            return replace(self._examine(index, obj, path, status.st_size), status=status)
         except (UnsafeKey, DiskError, UsageError) as error:  # other files may be readable
             reason = f"{error}. {error.remedy}" if error.remedy else str(error)
-            return FileReport(index, obj.key, FileCondition.UNKNOWN, reason)
+            return FileReport(index, obj.key, FileCondition.UNKNOWN, reason, status)
+
+    def _examine(self, index: int, obj: ObjectInfo, path: ConfinedPath, size: int) -> FileReport:
+        if not self.session.paths.subset(index).is_everything:
+            return self._examine_subset(index, obj, path)
+        if size != obj.size:
+            reason = f"it has {size} bytes, but the object has {obj.size}"
+            return FileReport(index, obj.key, FileCondition.WRONG, reason)
+        transfer = Transfer(index, obj)
+        choose_digest(transfer, self.part_sizes, verify=True)
+        query = partial(self.part_sizes.query, obj, Abort())
+        result = verify_final_file(transfer, path, self.trust, query, self.stopped)
         if result is None:
             return FileReport(index, obj.key, FileCondition.WRONG, WRONG_BYTES)
         if result.outcome is Outcome.VERIFIED:
@@ -138,7 +153,7 @@ class _FileVerifier:
         The bucket has nothing to compare it with.
         """
         with translate_disk_errors(path), path.open_for_reading() as file:
-            recorded = recorded_md5s(self.session, self.digests, index, obj)
+            recorded = self.session.subset_md5s(self.digests, index, obj)
             if recorded and md5_of(file, self.stopped) not in recorded:
                 return FileReport(index, obj.key, FileCondition.WRONG, CHANGED)
             if not recorded and not has_provenance(file, obj, self.session.paths.subset(index)):
@@ -148,16 +163,16 @@ class _FileVerifier:
     def final_report(self, report: FileReport, obj: ObjectInfo) -> FileReport:
         """Return the report of a file that does not match its ETag, now that all others have been verified."""
         wrong = self.trust.is_binding(obj.etag)
-        return FileReport(report.index, report.key, FileCondition.WRONG, WRONG_BYTES) if wrong else report
+        return replace(report, condition=FileCondition.WRONG, reason=WRONG_BYTES) if wrong else report
 
 
-def _size_of(path: ConfinedPath) -> int | None:
-    """Return the size of a regular file; None if there is none."""
+def _status_of(path: ConfinedPath) -> os.stat_result | None:
+    """Return the status of a regular file; None if there is none."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def _save(session: Session, reports: list[FileReport], objects: list[ObjectInfo]) -> None:
@@ -187,6 +202,7 @@ def _save(session: Session, reports: list[FileReport], objects: list[ObjectInfo]
     if not session.plan.subset.is_everything:  # what is fetched is less than the size of the object
         total = before.total_bytes or session.info.total_bytes
         done = total if ended else min(done, total)
+    _record(session, [report for report in reports if report.condition in good], objects)
     session.save(
         replace(
             before,
@@ -198,3 +214,23 @@ def _save(session: Session, reports: list[FileReport], objects: list[ObjectInfo]
             ended=ended,
         )
     )
+
+
+def _record(session: Session, reports: list[FileReport], objects: list[ObjectInfo]) -> None:
+    """Record the files that have the right bytes, so that a later run does not read them again if they were copied.
+
+    For a subset of which nothing was recorded it is not known how much was fetched; the next run records it.
+    """
+    recorded = session.finished_files()
+    files = []
+    for report in reports:
+        index, status = report.index, report.status
+        if status is None or (index in recorded and recorded.is_unchanged(index, status)):
+            continue
+        whole = session.paths.subset(index).is_everything
+        if whole or index in recorded:
+            fetched = status.st_size if whole else recorded.fetched(index)
+            name, etag = session.paths.relative(index), objects[index].etag
+            files.append(FinishedFile(name, etag, status.st_size, status.st_mtime_ns, fetched))
+    with suppress(DiskError):  # without the record, they may be read again
+        session.record_finished(files)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import ObjectInfo
@@ -125,6 +126,7 @@ def _prepare(run: RunState, job: PrepareJob, abort: Abort) -> None:
     if result is None and index in run.recheck and transfer.part is not None:
         transfer.part.keep_mismatch(final)  # an earlier run gave the file this name, but its bytes are wrong
     if result is None:
+        dispatch.report_change(run, transfer)
         dispatch.retract_entry(run, transfer)
     dispatch.record_prepared(run, job, result)
 
@@ -247,10 +249,10 @@ def _verify(run: RunState, job: VerifyJob, abort: Abort) -> None:
             run.part_digests.record(transfer.obj, result.part_md5s)
     run.check_folder()
     run.session.claims.ensure_held(transfer.index)
-    transfer.part.commit(transfer.final)
+    status = transfer.part.commit(transfer.final)
     with suppress(DiskError):  # a remaining *.mismatch file only uses disk space
         transfer.part.discard_mismatch()
-    dispatch.record_finished(run, job, result)
+    dispatch.record_finished(run, job, replace(result, status=status))
 
 
 def _record_mismatch(run: RunState, job: VerifyJob) -> None:

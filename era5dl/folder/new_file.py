@@ -39,9 +39,10 @@ class NewFile:
         self.raw = FileIO(self._path.create(_FLAGS), "r+b")
         return self
 
-    def commit(self, final: Path | ConfinedPath) -> None:
+    def commit(self, final: Path | ConfinedPath) -> os.stat_result:
         """Sync the file, close it and rename it to `final` in the same folder, replacing any existing file.
 
+        Return the status of the file.
         Raises PartLost if the file with the temporary name is another one.
         """
         target = final if isinstance(final, ConfinedPath) else self._path.sibling(final.name)
@@ -51,10 +52,12 @@ class NewFile:
         if not is_same_file(ours, self._path.lstat()):
             raise PartLost(f"{self._path} was replaced by another file")
         rename(self._path, target)
-        if not is_same_file(ours, target.lstat()):
+        now = target.lstat()
+        if not is_same_file(ours, now):
             target.unlink(missing_ok=True)
             raise PartLost(f"{self._path} was replaced by another file")
         sync_folder(target)
+        return now
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         ours = self._status if self.raw.closed else os.fstat(self.raw.fileno())

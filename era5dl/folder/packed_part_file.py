@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -92,6 +93,6 @@ class PackedPartFile(PartFile):
     def read(self, offset: int, length: int) -> bytes:
         return super().read(self._layout.place(offset, length), length)
 
-    def commit(self, final: Path) -> None:
+    def commit(self, final: Path) -> os.stat_result:
         """Never give the packed bytes a final name: other programs could not read them."""
         raise NotImplementedError(f"{self.path} has only parts of an object")

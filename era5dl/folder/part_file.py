@@ -284,8 +284,10 @@ class PartFile:
         error.strerror = f"{error.strerror} while {doing} the file; unsynced bytes are downloaded again"
         self._failure = f"{self.path}: {error.strerror}"
 
-    def commit(self, final: Path) -> None:
+    def commit(self, final: Path) -> os.stat_result:
         """Rename the file to its final name, replacing any existing file. Only for verified bytes, after `release`.
+
+        Return the status of the file.
 
         Raises PartLost if it is not the file that was verified, or a DiskError. Then the file does not get the final
         name.
@@ -311,6 +313,7 @@ class PartFile:
             except (OSError, PartLost):
                 rename(target, self._confined)  # so that the next attempt renames it and syncs the folder again
                 raise
+            return now
 
     def _refuse_other_size(self, status: os.stat_result) -> None:
         self._refuse_shortened(status)

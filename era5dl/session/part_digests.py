@@ -54,16 +54,10 @@ class PartDigests:
         """Append the MD5s (hex) of all parts of an object that has just been verified. Raises a DiskError."""
         line = json.dumps([obj.key, obj.etag, "".join(md5s)], ensure_ascii=False)
         data = f"\n{line}\n".encode("utf-8", "surrogatepass")  # the first newline ends a line truncated by a crash
-        with (
-            self._lock,
-            translate_folder_errors(self._path),
-            os.fdopen(ConfinedPath.from_path(self._path).open(_FLAGS), "ab") as file,
-        ):
-            status = os.fstat(file.fileno())
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:  # else it may be a file outside the folder
-                file.write(data)
-                if self._offsets is not None:
-                    self._offsets[_object_digest(obj.key, obj.etag)] = status.st_size + 1
+        with self._lock:
+            start = append_to(self._path, data)
+            if start is not None and self._offsets is not None:
+                self._offsets[object_digest(obj.key, obj.etag)] = start + 1
 
     def find(self, obj: ObjectInfo) -> tuple[str, ...]:
         """Return the recorded MD5s (hex) of this version of an object; () if there are none or they are unreadable."""
@@ -72,13 +66,27 @@ class PartDigests:
                 with open_regular_file(self._path) as file:
                     if self._offsets is None:
                         self._offsets = _read_offsets(file)
-                    offset = self._offsets.get(_object_digest(obj.key, obj.etag))
+                    offset = self._offsets.get(object_digest(obj.key, obj.etag))
                     if offset is None:
                         return ()
                     file.seek(offset)
                     return _parse_md5s(file.readline(_MAX_LINE), obj)
             except (OSError, Malformed):
                 return ()
+
+
+def append_to(path: Path, data: bytes) -> int | None:
+    """Append to a file of records, which is created if it does not exist. Return where the data begin.
+
+    Returns None and writes nothing if the file is not a regular file or has a second name: then it may be a file
+    outside the folder. Raises a DiskError.
+    """
+    with translate_folder_errors(path), os.fdopen(ConfinedPath.from_path(path).open(_FLAGS), "ab") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            return None
+        file.write(data)
+        return status.st_size
 
 
 def digests_file_name(session_id: str) -> str:
@@ -113,12 +121,12 @@ def _object_of_line(line: bytes) -> bytes | None:
         entry = json.loads(line)
         if type(entry) is not list or not all(type(value) is str for value in entry[:2]):
             return None
-        return _object_digest(entry[0], entry[1])
+        return object_digest(entry[0], entry[1])
     except (ValueError, IndexError, RecursionError):
         return None
 
 
-def _object_digest(key: str, etag: str) -> bytes:
+def object_digest(key: str, etag: str) -> bytes:
     """Return 16 bytes that identify a version of an object and take less memory than its key."""
     return hashlib.blake2b(f"{key}\n{etag}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 

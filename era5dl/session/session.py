@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -22,8 +22,9 @@ from era5dl.folder.paths import OWN_FOLDER, check_encoding, refuse_link_out
 from era5dl.locks.lock_file import Lock
 from era5dl.locks.object_claims import ObjectClaims
 from era5dl.planner.plan import Plan
-from era5dl.session import index, plan_file, resume_file, reuse
+from era5dl.session import finished_files, index, plan_file, resume_file, reuse
 from era5dl.session.checkpoint import Checkpoint, SavedSession
+from era5dl.session.finished_files import FinishedFile, FinishedFiles
 from era5dl.session.info import SESSION_ID, SessionInfo
 from era5dl.session.object_paths import ObjectPaths, subset_key, temporary_siblings
 from era5dl.session.part_digests import PartDigests
@@ -92,7 +93,8 @@ class Session:
                     info = dataclasses.replace(info, created=saved.info.created)
                     checkpoint, more = reuse.checkpoint_for_plan(saved, plan, home)
                     notes += more
-                checkpoint = _with_total(checkpoint, info if saved is None else saved.info, plan)
+                same = saved is not None and saved.info.plan_digest == plan.digest
+                checkpoint = _with_total(checkpoint, saved.info if saved is not None and same else info, plan)
                 plan_file.write(home / plan_file_name(info.id, plan.digest), plan)
             session = cls(home, info, plan, checkpoint, lock, notes)
             session.save(checkpoint)
@@ -187,9 +189,30 @@ class Session:
         name = obj.key if index in self.paths.fetched_whole else subset_key(obj.key, self.plan.subset)
         return reuse.finished_by_others(self._home, self.id, obj, name)
 
-    def digests_by_others(self) -> Iterator[PartDigests]:
-        """Yield the MD5s that other sessions of this folder have recorded."""
-        return reuse.digests_by_others(self._home, self.id)
+    def subset_md5s(self, digests: PartDigests, index: int, obj: ObjectInfo) -> list[str]:
+        """Return the MD5s of the files that were written from this version of an object under the name of its subset.
+
+        digests: those of the session, which come first. Other sessions may have written the file, too: each file has
+        its own bytes, because it says when it was made.
+        """
+        named = dataclasses.replace(obj, key=self.paths.relative(index))
+        found = ("".join(one.find(named)) for one in (digests, *reuse.digests_by_others(self._home, self.id)))
+        return [md5 for md5 in found if md5]
+
+    def finished_files(self) -> FinishedFiles:
+        """Return what is recorded about the finished files."""
+        plan, checkpoint = self.plan.objects, self.checkpoint
+        indices = (index for span in checkpoint.finished for index in range(*span))
+        names = ((i, self.paths.relative(i), checkpoint.replaced.get(i, plan[i]).etag) for i in indices)
+        return finished_files.read(self.folder, self.id, names, len(plan))
+
+    def record_finished(self, files: Sequence[FinishedFile]) -> None:
+        """Record the size and the time of finished files, so that a later run notices when they change.
+
+        Raises a DiskError.
+        """
+        if files:
+            finished_files.append(self.folder, self.id, files)
 
     def close(self) -> None:
         """Release the session, so that other programs can open it. Can be called again."""

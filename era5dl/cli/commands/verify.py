@@ -91,7 +91,7 @@ def _verify_session(
     )
     progress.update()
     counts = Counter(report.condition for report in reports)
-    total = sum(obj.size for obj in objects)
+    total = sum(report.size for report in reports)
     conditions = ", ".join(f"{counts[one]:,} {one.value}" for one in FileCondition if counts[one]) or "nothing"
     took = format_duration(progress.elapsed)
     output.result(f"{format_count(len(reports), 'file')}, {format_size(total)}: {conditions}; took {took}")

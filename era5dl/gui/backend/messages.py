@@ -95,9 +95,9 @@ class FolderInspected:
 class SessionOpened:
     """A session is open and its run starts.
 
-    partial_bytes: bytes on disk of unfinished files, by index in the plan. only: indices of the files that this run
-    downloads; None means all. other_server: the session's endpoint URL if it is neither Amazon's nor the configured
-    one.
+    partial_bytes: bytes on disk of unfinished files, by index in the plan. sizes: of files of which only a part is
+    wanted, see `Engine.subset_sizes`. only: indices of the files that this run downloads; None means all. other_server:
+    the session's endpoint URL if it is neither Amazon's nor the configured one.
     """
 
     session_id: str
@@ -106,6 +106,7 @@ class SessionOpened:
     objects: tuple[ObjectInfo, ...]
     missing: tuple[Missing, ...]
     partial_bytes: dict[int, int]
+    sizes: dict[int, int]
     notes: tuple[str, ...]
     only: frozenset[int] | None
     other_server: str = ""

@@ -152,7 +152,7 @@ class RunService:
                     self._engine = engine
                 self._latest = (session.folder, session.id, settings)
                 other_server = adapted.endpoint_url if adapted.endpoint_url != settings.endpoint_url else ""
-                self._post(_session_opened(session, only, other_server or ""))
+                self._post(_session_opened(session, engine, only, other_server or ""))
                 engine.start()
                 engine.wait()
                 outcome = self._finished(engine, session)
@@ -179,7 +179,9 @@ class RunService:
         self._post(messages.EngineEvent(event))
 
 
-def _session_opened(session: Session, only: frozenset[int] | None, other_server: str) -> messages.SessionOpened:
+def _session_opened(
+    session: Session, engine: Engine, only: frozenset[int] | None, other_server: str
+) -> messages.SessionOpened:
     unfinished = session.checkpoint.unfinished
     return messages.SessionOpened(
         session_id=session.id,
@@ -188,6 +190,7 @@ def _session_opened(session: Session, only: frozenset[int] | None, other_server:
         objects=session.plan.objects,
         missing=session.plan.missing,
         partial_bytes={one.index: sum(stop - start for start, stop in one.done) for one in unfinished},
+        sizes={} if session.plan.subset.is_everything else engine.subset_sizes(),
         notes=session.notes,
         only=only,
         other_server=other_server,

@@ -184,7 +184,7 @@ class DownloadController(Controller):
 
     def _session_opened(self, opened: messages.SessionOpened) -> None:
         self._waiting_state = None
-        self._queue.load_run(opened.objects, opened.folder, opened.partial_bytes, opened.only)
+        self._queue.load_run(opened.objects, opened.folder, opened.partial_bytes, opened.only, opened.sizes)
         self._speeds.clear()
         self._page.queue.begin(True)
         notes = list(opened.notes)

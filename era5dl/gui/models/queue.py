@@ -94,7 +94,7 @@ class QueueModel:
         self._partial_bytes: dict[int, int] = {}
         self._attempts: dict[int, int] = {}  # of files with more than one
         self._checked_reasons: dict[int, str] = {}
-        self._new_sizes: dict[int, int] = {}  # of files that have changed on the server
+        self._new_sizes: dict[int, int] = {}  # of files that have changed on the server, and of parts of files
         self._active: dict[int, ActiveFile] = {}
         self._counts: dict[FileFilter, int] = {}
         self._counted_states: bytes | None = None
@@ -109,15 +109,17 @@ class QueueModel:
         folder: Path,
         partial_bytes: Mapping[int, int],
         only: frozenset[int] | None = None,
+        sizes: Mapping[int, int] | None = None,
     ) -> None:
         """Show the files of a run. partial_bytes: bytes on disk of unfinished files, by index.
 
-        only: indices of the files that the run downloads, if not all. Failures of the others stay visible.
+        only: indices of the files that the run downloads, if not all. Failures of the others stay visible. sizes: of
+        files that have another size than their object.
         """
         earlier_errors = self.errors_by_file if only is not None else {}
         self.load(objects)
         self.folder, self._only, self.errors_by_file = folder, only, earlier_errors
-        self._partial_bytes = dict(partial_bytes)
+        self._partial_bytes, self._new_sizes = dict(partial_bytes), dict(sizes or {})
         self._reorder()
 
     def handle_event(self, event: Event) -> None:
@@ -136,6 +138,8 @@ class QueueModel:
             case FileDone():
                 self._partial_bytes.pop(event.index, None)
                 self.errors_by_file.pop(event.index, None)
+                if event.size != self.objects[event.index].size:
+                    self._new_sizes[event.index] = event.size
                 if event.reason:
                     self._checked_reasons[event.index] = event.reason
             case _:

@@ -9,6 +9,7 @@ from era5dl.engine.events import (
     Event,
     FetchedWhole,
     FewerWorkers,
+    FileChanged,
     FileDone,
     FileFailed,
     FileRestarted,
@@ -51,6 +52,12 @@ def describe(event: Event) -> tuple[LogLevel, str]:
             return LogLevel.WARNING, text
         case FileRetrying():
             return LogLevel.WARNING, _file_retrying(event)
+        case FileChanged():
+            text = _(
+                "{file}: changed on disk after it was complete; what is wrong is downloaded again",
+                file=_name(event.key),
+            )
+            return LogLevel.WARNING, text
         case FileRestarted():
             reason = error_text.explain_reason(event.kind, event.reason).sentence
             text = _("{file}: restarted from the beginning: {reason}", file=key_text.name(event.key), reason=reason)
