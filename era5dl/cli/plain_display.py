@@ -105,7 +105,9 @@ def event_line(event: Event) -> str:
         case FetchedWhole():
             return f"fetched whole, because it has {event.reason}: {name_and_key(event.key)}"
         case FileChanged():
-            return f"changed on disk after it was complete, its wrong bytes are fetched again: {name_and_key(event.key)}"
+            return (
+                f"changed on disk after it was complete, its wrong bytes are fetched again: {name_and_key(event.key)}"
+            )
         case FileRestarted():
             return f"restarted: {name_and_key(event.key)}: {_reason(event)}"
         case FileRetrying(kind=ClaimedElsewhere.__name__):

@@ -55,7 +55,7 @@ def describe(event: Event) -> tuple[LogLevel, str]:
         case FileChanged():
             text = _(
                 "{file}: changed on disk after it was complete; what is wrong is downloaded again",
-                file=_name(event.key),
+                file=key_text.name(event.key),
             )
             return LogLevel.WARNING, text
         case FileRestarted():
