@@ -100,6 +100,37 @@ def add_resume(commands: Commands) -> None:
     add_common_flags(parser)
 
 
+def add_update(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "update",
+        "update:update",
+        "download what has appeared since, for downloads that end in latest",
+        "Plan the downloads of a folder that end in latest again, and download what has appeared in the bucket since.\n"
+        "Files whose object was replaced in the bucket are listed, and kept unless --take-replaced is given. Prints\n"
+        "nothing with --quiet if there is nothing new: for cron, systemd timers and the Windows Task Scheduler.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="download folder")
+    parser.add_argument(
+        "--take-replaced",
+        action="store_true",
+        help="download the new versions of files that were replaced in the bucket (else they are listed: exit code 1)",
+    )
+    parser.add_argument(
+        "--extend", action="store_true", help="also continue downloads of selections that do not end in latest"
+    )
+    scheduling = parser.add_argument_group("schedule")
+    scheduling.add_argument(
+        "--schedule",
+        choices=("daily", "weekly", "monthly"),
+        help="update nothing now; print what lets the system do it regularly: a systemd timer or a crontab line, a "
+        "launchd agent (macOS), a scheduled task (Windows)",
+    )
+    scheduling.add_argument("--install", action="store_true", help="with --schedule: install it")
+    add_merge_flags(parser)
+    add_common_flags(parser)
+
+
 def add_sessions(commands: Commands) -> None:
     parser = add_command(commands, "sessions", "sessions:sessions", "list the sessions known on this computer")
     add_output_flags(parser)

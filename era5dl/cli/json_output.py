@@ -58,6 +58,12 @@ merge; download and resume with --merge
 sessions
     known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
                     files, done_files, failed, bytes, done_bytes, created, updated
+update
+    update          title, folder, session, new, new_bytes, unfinished, replaced, withdrawn, missing (numbers of files);
+                    then `latest`, and the records of a download if anything is fetched
+    replaced        key, size, etag, last_modified, recorded_size, recorded_etag, taken (whether it is fetched again)
+    withdrawn       key, size, etag                              a finished file that is not in the bucket any more
+    schedule        system, name, text, files [{path, text}], commands, installed
 queue
     job             job (number), place, title, selection or keys (number) and subset, folder, settings, merge, csv,
                     state ("waiting" | "running" | "paused" | "done" | "failed" | "incomplete"), reason, remedy,

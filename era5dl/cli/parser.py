@@ -32,6 +32,7 @@ examples:
   era5dl download --product an.pl --variable t,u,v,z --start 2021-02-01 --end 2021-02-28 --out era5
   era5dl download --preset wrf --start 2021-02-01 --end 2021-02-28 --out era5
   era5dl download --variable an.pl/t --years 2020 --hours 0,12 --area 54/73/18/135 --out era5
+  era5dl update era5                                   download what has appeared since, after a download --end latest
   era5dl resume era5                                   resume an interrupted download, without planning it again
   era5dl merge era5 --by year                          one file per variable and year from the small files of a subset
   era5dl verify era5 --repair                          verify the files on disk, and download damaged parts again
@@ -80,6 +81,7 @@ def build_parser() -> Parser:
     download_parsers.add_plan(commands)
     download_parsers.add_download(commands)
     download_parsers.add_resume(commands)
+    download_parsers.add_update(commands)
     download_parsers.add_sessions(commands)
     queue_parsers.add_queue(commands)
     archive_parsers.add_verify(commands)

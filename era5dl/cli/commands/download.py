@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
     from era5dl.planner import Plan
     from era5dl.session import Session
+    from era5dl.session.info import SessionInfo
     from era5dl.settings import Settings
 
 
@@ -83,13 +84,17 @@ def resume(arguments: argparse.Namespace, output: Output, interrupts: Interrupts
 
 
 def session_settings(session: Session, arguments: argparse.Namespace, output: Output) -> Settings:
+    """Return the settings of an open session, see `stored_settings`."""
+    return stored_settings(session.info, arguments, output)
+
+
+def stored_settings(info: SessionInfo, arguments: argparse.Namespace, output: Output) -> Settings:
     """Return the settings of a stored session. Flags change how the bucket is accessed, never where files are saved.
 
     Raises OtherEndpoint if neither the settings nor the user at the terminal allows the server of the session.
     """
     from era5dl.session.origin import check_origin
 
-    info = session.info
     settings = settings_from(arguments, endpoint_url=info.endpoint_url, region=info.region, verify=info.verify)
     settings = replace(settings, bucket=info.bucket, flat=info.flat)
     try:
