@@ -447,9 +447,10 @@ def test_the_splitter_can_be_moved_and_its_position_is_saved(
 def test_the_demo_files_are_made_in_a_child_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if find_rclone() is None:
         pytest.skip("no rclone here")
-    quick = "import sys, pathlib; from era5dl.demo import dataset; dataset._make_files = lambda folder, report: "
-    quick += "(folder.mkdir(), report(1, 1)); "
-    monkeypatch.setattr(demo_server, "_CHILD", quick + demo_server._CHILD)
+    quick = "import sys; from era5dl.demo import dataset; dataset._make_files = lambda folder, report: "
+    quick += "(folder.mkdir(), report(1, 1)); from era5dl.gui.backend.demo_server import make_files; "
+    quick += "make_files(sys.argv[1])"
+    monkeypatch.setattr(demo_server, "command_of", lambda _module: [sys.executable, "-c", quick])
     posted: SimpleQueue[messages.Message] = SimpleQueue()
 
     def never(*_args: object) -> None:

@@ -15,7 +15,7 @@ import pytest
 HOUSE = Path(__file__).parent.parent / "era5dl"
 
 FLOORS = [  # from the bottom up; packages on one floor do not import each other
-    {"errors", "ranges", "redaction", "bucket.cancellation"},
+    {"errors", "ranges", "redaction", "bucket.cancellation", "child_process"},
     {"hdf5"},
     {"formatting", "thread_registry", "catalog", "days", "proof", "bucket.interface"},
     {

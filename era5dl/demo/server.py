@@ -33,6 +33,7 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, Any
 
+from era5dl.child_process import bundle_folder, command_of, is_frozen
 from era5dl.demo import parent_watch
 from era5dl.errors import Era5Error, UsageError
 
@@ -68,7 +69,7 @@ class DemoServer:
         self._port = _free_port()
         self._log = TemporaryFile()
         self._watcher = subprocess.Popen(
-            [sys.executable, parent_watch.__file__, str(rclone), *self._arguments()],
+            [*_watcher_command(), str(rclone), *self._arguments()],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -126,10 +127,16 @@ class DemoServer:
 
 
 def find_rclone() -> Path | None:
-    """Return the path of rclone, from the scripts of this Python or from PATH; None if it is not installed."""
-    scripts = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
+    """Return the path of rclone, from the scripts of this Python, from the frozen program or from PATH; None if it is
+    not installed."""
+    scripts = (str(bundle_folder()), sysconfig.get_path("scripts"))
     found = shutil.which("rclone", path=os.pathsep.join(scripts)) or shutil.which("rclone")
     return Path(found) if found else None
+
+
+def _watcher_command() -> list[str]:
+    """Return the command of parent_watch; as a script, it starts without importing era5dl."""
+    return command_of(parent_watch.__name__) if is_frozen() else [sys.executable, parent_watch.__file__]
 
 
 def _answers(opener: urllib.request.OpenerDirector, url: str) -> bool:

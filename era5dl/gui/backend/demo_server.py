@@ -14,11 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from era5dl import thread_registry
+from era5dl.child_process import command_of
 from era5dl.errors import OutOfThreads
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import ErrorInfo, Message
-
-_CHILD = "import sys; from era5dl.gui.backend import demo_server; demo_server.make_files(sys.argv[1])"
 
 
 def make_files(cache: str) -> None:
@@ -69,7 +68,7 @@ class DemoServerThread:
 
         search_path = [str(Path(era5dl.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
         with subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(self._cache)],
+            [*command_of("era5dl.gui.backend.demo_server"), str(self._cache)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -85,3 +84,7 @@ class DemoServerThread:
 
     def _report(self, done: int, total: int) -> None:
         self._post(messages.DemoProgressed(done, total))
+
+
+if __name__ == "__main__":
+    make_files(sys.argv[1])
