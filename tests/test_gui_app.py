@@ -120,6 +120,16 @@ def test_a_download_with_the_keyboard_only(
     window.wait_until(lambda: "2 files downloaded and verified" in window.page.banner.text)
 
 
+def test_the_window_has_the_icon_of_the_program(open_window: Callable[..., Window], tmp_path: Path) -> None:
+    if shutil.which("xprop") is None:
+        pytest.skip("xprop shows the icon, and is not installed")
+    window = open_window(out=tmp_path)
+    window.root.update()
+    command = ["xprop", "-name", window.root.title(), "_NET_WM_ICON"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    assert "Icon (48 x 48)" in found, found[:300]
+
+
 def test_ctrl_a_selects_the_whole_field(open_window: Callable[..., Window], tmp_path: Path) -> None:
     window = open_window(endpoint_url="http://127.0.0.1:9", bucket="b", out=tmp_path)
     entry = window.page.request.folder

@@ -13,6 +13,7 @@ from tkinter import font, ttk
 import pytest
 
 from era5dl.gui.theme import drawing, icons, scaling
+from era5dl.gui.theme.app_icon import app_icon
 from era5dl.gui.theme.image_cache import bar_shape
 from era5dl.gui.theme.palette import DARK, LIGHT, Palette, blend, contrast
 from era5dl.gui.theme.theme import Theme
@@ -85,6 +86,18 @@ def test_a_box_is_filled_inside_and_shows_the_background_in_its_corners() -> Non
     assert grid == [row[::-1] for row in grid] == grid[::-1]  # the same on all sides
     edge = grid[1][2]
     assert 0 < edge[0] < 255 or 0 < edge[2] < 255  # anti-aliased
+
+
+@pytest.mark.parametrize("size", [16, 48])
+def test_the_icon_of_the_program_has_transparent_corners(screen: object, size: int) -> None:
+    root = tk.Tk()
+    try:
+        icon = tk.PhotoImage(master=root, data=app_icon(size))
+        assert (icon.width(), icon.height()) == (size, size)
+        assert icon.transparency_get(0, 0)
+        assert not icon.transparency_get(size // 2, size // 2)
+    finally:
+        root.destroy()
 
 
 def test_without_a_background_a_drawing_is_transparent() -> None:

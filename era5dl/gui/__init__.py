@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import tkinter as tk
 
     from era5dl.gui.app import App
+    from era5dl.gui.backend.desktop import identify_program
     from era5dl.gui.signals import INTERRUPTED, close_on_signals
     from era5dl.gui.startup_options import StartupOptions
     from era5dl.gui.theme.scaling import prepare_process
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from era5dl.thread_registry import shut_down
 
     prepare_process()
+    identify_program()
     try:
         root = tk.Tk(className="Era5dl")
     except tk.TclError as error:

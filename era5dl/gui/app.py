@@ -40,6 +40,8 @@ from era5dl.gui.text.event_text import LogLevel
 from era5dl.gui.text.i18n import _, follow
 from era5dl.gui.text.system_language import system_language
 from era5dl.gui.theme import scaling
+from era5dl.gui.theme.app_icon import SIZES as ICON_SIZES
+from era5dl.gui.theme.app_icon import app_icon
 from era5dl.gui.theme.palette import PALETTES
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.window_geometry import place_window
@@ -89,6 +91,8 @@ class App:
     def _prepare_root(self) -> None:
         root = self.root
         place_window(root, self.theme.px, self.store.current.geometry)
+        self._icons = [tk.PhotoImage(master=root, data=app_icon(size)) for size in ICON_SIZES]
+        root.iconphoto(True, *self._icons)
         root.protocol("WM_DELETE_WINDOW", lambda: self.actions.close())
         root.report_callback_exception = self._report_bug
         follow(root, lambda: root.title(_("ERA5 Downloader")))

@@ -5,6 +5,7 @@ Each may be unavailable. The functions do not raise, and do not wait for the pro
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 APP_NAME = "ERA5 Downloader"
+APP_ID = "era5dl.Window"
 
 
 def open_folder(folder: Path, platform: str = sys.platform) -> bool:
@@ -43,6 +45,15 @@ def notification_command(title: str, text: str, platform: str) -> list[str]:
     if platform == "win32":
         return []
     return ["notify-send", f"--app-name={APP_NAME}", "--", title, text]
+
+
+def identify_program(platform: str = sys.platform) -> None:
+    """Let the taskbar of Windows show this program's own icon and group its windows, not those of Python."""
+    if platform == "win32":
+        import ctypes
+
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.windll.shell32.SetCurrentProcessExplicitAppUserModelID(APP_ID)  # type: ignore[attr-defined,unused-ignore]
 
 
 class SleepInhibitor:
