@@ -16,7 +16,7 @@ from era5dl.session.object_paths import subset_key
 from era5dl.settings import Settings
 from era5dl.subset.selection import EVERYTHING, Subset
 
-SIZE = 48  # bytes of each object
+SIZE = 64  # bytes of each object
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes([0, 0, 0, 0, 0, 8, 8, 0]) + bytes(8) + b"\xff" * 8 + bytes(8)
 
 

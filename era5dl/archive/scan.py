@@ -190,7 +190,7 @@ def _found_file(entry: _Entry, records: SessionRecords, walk: _Walk) -> FoundFil
     match = _SUBSET_NAME.fullmatch(entry.name)
     name, subset_id = (f"{match[1]}{_SUFFIX}", match[2]) if match else (entry.name, "")
     key = key_of_file_name(name)
-    parts = parse_key(key)
+    parts = records.parts.get(key) or parse_key(key)
     if parts is None:
         walk.pass_over(entry.place, entry.name, "not the name of an ERA5 file")
         return None

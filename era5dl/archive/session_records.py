@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from era5dl.bucket.interface import ObjectInfo
+from era5dl.catalog import KeyParts, parse_key
 from era5dl.errors import BadSelection, SessionDamaged, SessionNotFound, Stopped
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.planner.plan import Plan
@@ -62,13 +63,15 @@ class SessionRecords:
 
     files: by file name (the last part of the path); if several sessions want a file, that of a session that has
     finished it, else that of the session saved last. newest: by key, the newest version of each object that a plan
-    lists. missing: by key, why an object is not in the bucket. sessions: the one saved last first. unreadable:
-    sessions whose files are damaged, with the reason.
+    lists. missing: by key, why an object is not in the bucket. parts: the components of the keys of all these objects
+    that are ERA5 files. sessions: the one saved last first. unreadable: sessions whose files are damaged, with the
+    reason.
     """
 
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     newest: Mapping[str, ObjectInfo] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, KeyParts] = field(default_factory=dict)
     sessions: tuple[SessionSummary, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()
 
@@ -99,7 +102,8 @@ def read_records(folder: Path, stopped: Callable[[], bool] = lambda: False) -> S
             missing.setdefault(absent.key, absent.reason)
     for key in newest:
         missing.pop(key, None)  # another session has found it
-    return SessionRecords(files, newest, missing, tuple(sessions), tuple(unreadable))
+    parts = {key: parsed for key in (*newest, *missing) if (parsed := parse_key(key))}
+    return SessionRecords(files, newest, missing, parts, tuple(sessions), tuple(unreadable))
 
 
 def _read_session(folder: Path, summary: SessionSummary) -> tuple[Plan, Checkpoint]:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 from era5dl.catalog.products import Cadence, Product, products
 from era5dl.catalog.variables import Variable, variables
@@ -84,7 +84,7 @@ def parse_key(key: str) -> KeyParts | None:
     match = re.fullmatch(_KEY, key)
     if match is None:
         return None
-    product = next((p for p in products() if p.prefix == match["product"]), None)
+    product = _by_prefix().get(match["product"])
     start, end = _parse_stamp(match["start"]), _parse_stamp(match["end"])
     if product is None or start is None or end is None or end < start or not match["start"].startswith(match["folder"]):
         return None
@@ -155,11 +155,17 @@ def _format_stamp(moment: datetime) -> str:
     return f"{moment.year:04}{moment.month:02}{moment.day:02}{moment.hour:02}"  # strftime may not pad years below 1000
 
 
+@lru_cache(maxsize=4096)  # the files of all variables have the same time stamps
 def _parse_stamp(stamp: str) -> datetime | None:
     try:
         return datetime(int(stamp[:4]), int(stamp[4:6]), int(stamp[6:8]), int(stamp[8:]))
     except ValueError:
         return None
+
+
+@cache
+def _by_prefix() -> dict[str, Product]:
+    return {product.prefix: product for product in products()}
 
 
 @cache

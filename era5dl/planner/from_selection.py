@@ -94,7 +94,7 @@ def _months(selection: Selection, today: date) -> tuple[list[_Month], tuple[str,
     passed_over: list[str] = []
     for product in selection.products:
         numbered = [(n, v) for n, v in enumerate(selection.variables) if v.product == product]
-        for period in _periods(product, days):
+        for period in selected_periods(product, days):
             keys = [key_of(variable, period) for _, variable in numbered]
             parsed = parse_key(keys[0])
             if parsed and not selection.subset.selects_any_of(parsed):
@@ -107,7 +107,7 @@ def _months(selection: Selection, today: date) -> tuple[list[_Month], tuple[str,
     return list(months.values()), tuple(passed_over)
 
 
-def _periods(product: Product, days: Days) -> Iterator[Period]:
+def selected_periods(product: Product, days: Days) -> Iterator[Period]:
     """Yield the periods of the files that contain any hour of these days, each once, sorted by time."""
     if product.cadence is Cadence.FIXED:
         yield from periods(product, date.min, date.min)

@@ -74,16 +74,16 @@ def _part_of(folder: Path, path: Path) -> Part:
         path,
         source,
         parts,
-        _subset_form(_text(index, "era5dl_subset")),
+        subset_form(index),
         _text(index, "era5dl_source_etag"),
         int.from_bytes(size.data, "little") if size else 0,
     )
 
 
-def _subset_form(text: str) -> dict[str, Any]:
-    """Parse the attribute that describes the subset."""
+def subset_form(index: Index) -> dict[str, Any]:
+    """Return the JSON form of the subset that a file is, from its attribute. Raises UnsupportedLayout."""
     try:
-        form = json.loads(text)
+        form = json.loads(_text(index, "era5dl_subset"))
     except ValueError:
         form = None
     if not isinstance(form, dict):

@@ -112,6 +112,14 @@ def read_geometry(index: Index, key: KeyParts) -> tuple[Geometry, Variable]:
     return geometry, field
 
 
+def absent_times(index: Index, key: KeyParts) -> list[int]:
+    """Return the valid times that a file should have according to its key, but has not. Raises UnsupportedLayout."""
+    name = _dimensions(key)[0]
+    there = frozenset(_coordinate(index, name))
+    ahead = _FORECAST_HOURS if name == _INITIAL else (0,)
+    return [time + hours for time in _times(key) if time not in there for hours in ahead]
+
+
 def hours_since_1900(moment: datetime) -> int:
     """Return a whole hour (UTC) as the files count it."""
     return (moment - EPOCH) // timedelta(hours=1)
