@@ -1,4 +1,4 @@
-"""Python API: `select` variables and days, `plan` the files, `download` them, and `merge` those of each variable.
+"""Python API: `select` variables and days, `plan` the files, `download` and `merge` them, `audit` what is there.
 
     import era5dl
 
@@ -33,6 +33,7 @@ from era5dl.subset.parsing import parse_subset
 from era5dl.subset.selection import Area, Point
 
 if TYPE_CHECKING:
+    from era5dl.archive.states import Audit
     from era5dl.bucket.interface import Bucket
     from era5dl.catalog import Variable
     from era5dl.engine.engine import Engine
@@ -201,6 +202,21 @@ def merge(folder: str | os.PathLike[str], by: str = "all", *, csv: bool = False)
 
     groups, errors = plan_groups(find_parts(Path(folder)).parts, by)
     return tuple(merge_groups(Path(folder), groups, errors, csv=csv))
+
+
+def audit(folder: str | os.PathLike[str], selection: Selection | None = None, *, deep: bool = False) -> Audit:
+    """Return the state of every wanted file of a folder, without requests; the folder may be of another program.
+
+    selection: what is wanted. Without it: what the sessions of the folder have asked for, and all other files there.
+    deep: read the header and the times of each file; finds hours that a file lacks.
+
+    `Audit.files` are the files with state and cause, `Audit.months` the states by variable and month, `Audit.gaps` the
+    files that should be fetched; `Audit.days("an.sfc/2t", "202001")` yields the states of the hours of each day. Raises
+    FolderUnusable.
+    """
+    from era5dl.archive.audit import audit_folder
+
+    return audit_folder(folder, selection, deep=deep)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from era5dl.catalog import find_variable, key_of, periods
 from era5dl.planner.plan import Missing, Plan
 from era5dl.ranges import RangeSet
 from era5dl.selection import Selection, select_variables
-from era5dl.session import Checkpoint, FailedObject, Session
+from era5dl.session import Checkpoint, FailedObject, Session, finished_files
+from era5dl.session.finished_files import FinishedFile
 from era5dl.session.object_paths import subset_key
 from era5dl.settings import Settings
 from era5dl.subset.selection import EVERYTHING, Subset
@@ -73,10 +74,14 @@ def make_session(
         FailedObject(n, plan.objects[n].key, reason, "", 1_700_000_000.0) for n, reason in (failed or {}).items()
     )
     with Session.begin(folder, plan, Settings(flat=flat)) as session:
+        stamps = []
         if write:
-            for index in (n for members in (done, loose) for span in members for n in range(*span)):
-                key = subset_key(plan.objects[index].key, plan.subset)
-                write_file(folder, key.rpartition("/")[2] if flat else key)
+            for obj in (plan.objects[n] for members in (done, loose) for span in members for n in range(*span)):
+                key = subset_key(obj.key, plan.subset)
+                place = key.rpartition("/")[2] if flat else key
+                modified = write_file(folder, place).stat().st_mtime_ns
+                stamps.append(FinishedFile(place, obj.etag, SIZE, modified, SIZE))
+            finished_files.append(folder, session.id, stamps)
         sets = (RangeSet(), RangeSet(), done) if is_part else (done, loose, RangeSet())
         session.save(Checkpoint(sets[0], sets[1], (), failures, {}, 0, False, sets[2]))
     return session

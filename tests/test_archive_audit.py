@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, datetime
 
 import netCDF4
@@ -70,6 +71,13 @@ def test_complete_session_is_complete_without_opening_a_file(tmp_path, monkeypat
     assert audit.is_complete
     assert set(states(audit)) == {(State.PROVEN, Cause.NONE)}
     assert audit.size == SIZE * len(plan.objects)
+
+
+def test_file_that_was_modified_later_is_not_proven(tmp_path):
+    plan = plan_for(["2t"], FIRST, LAST)
+    make_session(tmp_path, plan, verified=range(4))
+    os.utime(tmp_path / T2[1], (1.0, 1.0))
+    assert states(audit_folder(tmp_path))[:2] == [(State.PROVEN, Cause.NONE), (State.UNPROVEN, Cause.CHANGED)]
 
 
 def test_replaced_file_is_found_when_a_newer_session_lists_another_version(tmp_path):

@@ -88,7 +88,11 @@ class _Auditor:
 
     def _has_to_be_read(self, file: FoundFile) -> bool:
         """Whether its header is read: of files whose size no session has recorded."""
-        return self._deep or not (file.is_whole and file.record and file.record.status.is_finished)
+        record = file.record
+        return self._deep or not (record and record.status.is_finished and self._is_size_known(record))
+
+    def _is_size_known(self, record: FileRecord) -> bool:
+        return record.subset.is_everything or record.size > 0
 
     def all_files(self) -> Iterator[AuditedFile]:
         """Yield what the sessions want, what is there in addition, and gaps of variables without a session."""
@@ -140,11 +144,12 @@ class _Auditor:
         if self._judged % _POLL_INTERVAL == 0 and self._stopped():
             raise Stopped("while comparing files")
         record = file.record
-        expected = record.version.size if record and file.is_whole else 0
-        detail, lacking = "", ()
+        expected = record.expected_size if record else 0
+        detail = ""
+        lacking: tuple[int, ...] = ()
         if record and record.status is FileStatus.FAILED:
             state, cause, detail = State.FAILED, Cause.ERROR, record.reason
-        elif record and file.is_whole and file.size != expected:
+        elif record and self._is_size_known(record) and file.size != expected:
             state, cause = State.TRUNCATED, Cause.SIZE
         elif error := self._errors.get(file.path) if self._errors else None:
             state, cause, detail = State.TRUNCATED, Cause.SIZE, ""
@@ -156,7 +161,7 @@ class _Auditor:
         elif self._deep and (lacking := self._missing_times(file)):
             state, cause = State.PARTIAL, Cause.HOURS
         else:
-            state, cause = self._recorded(record)
+            state, cause = self._recorded(file)
         return AuditedFile(
             file.name,
             file.key,
@@ -175,13 +180,16 @@ class _Auditor:
             lacking=lacking,
         )
 
-    def _recorded(self, record: FileRecord | None) -> tuple[State, Cause]:
+    def _recorded(self, file: FoundFile) -> tuple[State, Cause]:
         """Return the state of a file with which nothing is wrong."""
+        record = file.record
         if record is None or not record.status.is_finished:
             return State.UNPROVEN, Cause.NOT_COMPARED
         newest, version = self._scan.records.newest[record.version.key], record.version
         if newest is not version and newest.etag and version.etag and newest.etag != version.etag:
             return State.REPLACED, Cause.NEWER
+        if record.modified and record.modified != file.modified:
+            return State.UNPROVEN, Cause.CHANGED
         if record.status is FileStatus.VERIFIED:
             return State.PROVEN, Cause.NONE
         return State.UNPROVEN, Cause.NO_MD5
@@ -237,7 +245,7 @@ class _Auditor:
         return replace(
             _absent(wanted, state, cause),
             detail=record.reason,
-            expected=record.version.size if not wanted.is_part else 0,
+            expected=record.expected_size,
             version=record.version,
             status=record.status,
             session=record.session,

@@ -37,7 +37,7 @@ class FoundFile:
     """An ERA5 file in a folder.
 
     folder: the folder that contains it. key: of its object in the bucket. parts: the components of the key, with the
-    period. size: in bytes. modified: in seconds since 1970. subset_id: "" for a whole file, else the digits in the name
+    period. size: in bytes. modified: in ns since 1970. subset_id: "" for a whole file, else the digits in the name
     of a part. subset: what the part has of the object; EVERYTHING for a whole file; None for a part that no session
     knows (its attribute era5dl_subset says it). record: of the session that has fetched it or wants it.
     """
@@ -47,7 +47,7 @@ class FoundFile:
     key: str
     parts: KeyParts
     size: int
-    modified: float
+    modified: int
     subset_id: str
     subset: Subset | None
     record: FileRecord | None
@@ -199,4 +199,6 @@ def _found_file(entry: _Entry, records: SessionRecords, walk: _Walk) -> FoundFil
     if subset_id:
         subset = record.subset if record else None
     status = entry.status
-    return FoundFile(entry.folder, entry.name, key, parts, status.st_size, status.st_mtime, subset_id, subset, record)
+    return FoundFile(
+        entry.folder, entry.name, key, parts, status.st_size, status.st_mtime_ns, subset_id, subset, record
+    )

@@ -15,7 +15,16 @@ from era5dl.catalog import KeyParts, parse_key
 from era5dl.errors import BadSelection, SessionDamaged, SessionNotFound, Stopped
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.planner.plan import Plan
-from era5dl.session import Checkpoint, SessionStatus, SessionSummary, list_sessions, plan_file, resume_file
+from era5dl.session import (
+    Checkpoint,
+    SessionStatus,
+    SessionSummary,
+    finished_files,
+    list_sessions,
+    plan_file,
+    resume_file,
+)
+from era5dl.session.info import SessionInfo
 from era5dl.session.object_paths import subset_key, subset_of
 from era5dl.session.plan_file import plan_file_name
 from era5dl.subset.selection import EVERYTHING, Subset
@@ -42,9 +51,10 @@ class FileStatus(str, Enum):
 class FileRecord:
     """What a session has recorded about one file.
 
-    session: its id. version: the object, in the version of the file if it is finished. place: path below the folder,
-    in the bucket's folders. subset: what is wanted of the object; it restricts nothing for a whole file. reason,
-    remedy: of a failure. when: the failure, or the last save of the session, in seconds since 1970.
+    session: its id. version: the object, in the version of the file if it is finished. place: path below the folder.
+    subset: what is wanted of the object; it restricts nothing for a whole file. reason, remedy: of a failure. when: the
+    failure, or the last save of the session, in seconds since 1970. size: of the file when it was finished, in bytes;
+    modified: its time then, in ns since 1970; both 0 if not recorded.
     """
 
     session: str
@@ -55,6 +65,13 @@ class FileRecord:
     when: float
     reason: str = ""
     remedy: str = ""
+    size: int = 0
+    modified: int = 0
+
+    @property
+    def expected_size(self) -> int:
+        """The size that the file has to have, in bytes; 0 if not known."""
+        return self.version.size if self.subset.is_everything else self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +104,11 @@ def read_records(folder: Path, stopped: Callable[[], bool] = lambda: False) -> S
         if stopped():
             raise Stopped("while reading the sessions of the folder")
         try:
-            plan, checkpoint = _read_session(folder, summary)
+            plan, info, checkpoint = _read_session(folder, summary)
         except (SessionDamaged, SessionNotFound, Malformed, OSError) as error:
             unreadable.append((summary.id, str(error)))
             continue
-        for name, record in _records_of(summary, plan, checkpoint):
+        for name, record in _records_of(folder, summary, plan, info, checkpoint):
             known = files.get(name)
             if known is None or (record.status.is_finished and not known.status.is_finished):
                 files[name] = record
@@ -106,7 +123,7 @@ def read_records(folder: Path, stopped: Callable[[], bool] = lambda: False) -> S
     return SessionRecords(files, newest, missing, parts, tuple(sessions), tuple(unreadable))
 
 
-def _read_session(folder: Path, summary: SessionSummary) -> tuple[Plan, Checkpoint]:
+def _read_session(folder: Path, summary: SessionSummary) -> tuple[Plan, SessionInfo, Checkpoint]:
     """Raises SessionDamaged, SessionNotFound, Malformed, OSError."""
     if summary.status is SessionStatus.DAMAGED:
         raise SessionDamaged("its resume file cannot be read")
@@ -118,12 +135,39 @@ def _read_session(folder: Path, summary: SessionSummary) -> tuple[Plan, Checkpoi
         plan.subset  # noqa: B018 - validates it
     except BadSelection as error:
         raise Malformed(f"its subset is not valid: {error}") from error
-    return plan, saved.checkpoint_for(plan.objects)
+    return plan, saved.info, saved.checkpoint_for(plan.objects)
 
 
-def _records_of(summary: SessionSummary, plan: Plan, checkpoint: Checkpoint) -> Iterator[tuple[str, FileRecord]]:
+def _records_of(
+    folder: Path, summary: SessionSummary, plan: Plan, info: SessionInfo, checkpoint: Checkpoint
+) -> Iterator[tuple[str, FileRecord]]:
     """Yield the name of each file of a session, and its record."""
-    statuses = [FileStatus.WANTED] * len(plan.objects)
+    statuses = _statuses(checkpoint, len(plan.objects))
+    failures = {failure.index: failure for failure in checkpoint.failures}
+    has_subset = not plan.subset.is_everything
+    files: list[tuple[ObjectInfo, str, Subset]] = []
+    for index, (planned, status) in enumerate(zip(plan.objects, statuses, strict=True)):
+        key, subset = planned.key, EVERYTHING
+        if has_subset and status not in (FileStatus.VERIFIED, FileStatus.CHECKED):  # else it was fetched whole
+            key, subset = subset_key(key, plan.subset), subset_of(key, plan.subset)
+        place = key.rpartition("/")[2] if info.flat else key
+        files.append((checkpoint.replaced.get(index, planned), place, subset))
+    done = ((n, place, version.etag) for n, (version, place, _) in enumerate(files) if statuses[n].is_finished)
+    sizes = finished_files.read(folder, summary.id, done, len(files))
+    for index, ((version, place, subset), status) in enumerate(zip(files, statuses, strict=True)):
+        reason, remedy, when, size, modified = "", "", summary.updated, 0, 0
+        if status is FileStatus.FAILED:
+            failure = failures[index]
+            reason, remedy, when = failure.reason, failure.remedy, failure.when
+        elif index in sizes:
+            size, modified = sizes.size(index), sizes.modified(index)
+        name = place.rpartition("/")[2]
+        yield name, FileRecord(summary.id, version, place, subset, status, when, reason, remedy, size, modified)
+
+
+def _statuses(checkpoint: Checkpoint, count: int) -> list[FileStatus]:
+    """Return the status of each object of a plan."""
+    statuses = [FileStatus.WANTED] * count
     for failure in checkpoint.failures:
         statuses[failure.index] = FileStatus.FAILED
     for entry in checkpoint.unfinished:
@@ -137,16 +181,4 @@ def _records_of(summary: SessionSummary, plan: Plan, checkpoint: Checkpoint) -> 
     for status, members in finished.items():
         for start, stop in members:
             statuses[start:stop] = [status] * (stop - start)
-    failures = {failure.index: failure for failure in checkpoint.failures}
-    has_subset = not plan.subset.is_everything
-    for index, (planned, status) in enumerate(zip(plan.objects, statuses, strict=True)):
-        version = checkpoint.replaced.get(index, planned)
-        key, subset = planned.key, EVERYTHING
-        if has_subset and status not in (FileStatus.VERIFIED, FileStatus.CHECKED):  # else it was fetched whole
-            key, subset = subset_key(key, plan.subset), subset_of(key, plan.subset)
-        reason, remedy, when = "", "", summary.updated
-        if status is FileStatus.FAILED:
-            failure = failures[index]
-            reason, remedy, when = failure.reason, failure.remedy, failure.when
-        record = FileRecord(summary.id, version, key, subset, status, when, reason, remedy)
-        yield key.rpartition("/")[2], record
+    return statuses

@@ -53,6 +53,7 @@ class Cause(str, Enum):
     NONE = ""
     NO_MD5 = "no-md5"  # there, but its session could only check its size and structure
     NOT_COMPARED = "not-compared"  # there, but no session has compared it with the server
+    CHANGED = "changed"  # there, with the right size, but modified after its session had verified it
     SIZE = "size"
     STRUCTURE = "structure"  # detail: what is wrong
     UNREADABLE = "unreadable"  # detail: the error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from era5dl.cli.argument_parser import add_command
-from era5dl.cli.flags import add_common_flags, add_csv_flag, add_output_flags
+from era5dl.cli.flags import add_common_flags, add_csv_flag, add_output_flags, add_selection_flags
 from era5dl.days import MERGE_PERIODS
 
 if TYPE_CHECKING:
@@ -45,4 +45,30 @@ def add_merge(commands: Commands) -> None:
         help="times of a merged file (variable: the same as all; default: all)",
     )
     add_csv_flag(parser)
+    add_output_flags(parser)
+
+
+def add_audit(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "audit",
+        "audit:audit",
+        "list what an archive has, and what lacks and why",
+        "Compare the files in a folder with what its sessions have asked for, or with a selection: there and proven,\n"
+        "there but not proven, truncated, missing, failed, missing in the bucket, not yet published, not asked for.\n"
+        "Sends no requests, and works for folders that other programs have filled. With only variables or only dates:\n"
+        "of what the sessions have asked for.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with ERA5 files, in any subfolders")
+    parser.add_argument(
+        "--deep", action="store_true", help="read the header and the times of each file; finds hours that a file lacks"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write a table with a row for each file")
+    parser.add_argument(
+        "--gaps",
+        type=Path,
+        metavar="FILE",
+        help="also write the keys of what lacks, for download --keys-file; parts of different kinds: FILE-2, ...",
+    )
+    add_selection_flags(parser)
     add_output_flags(parser)

@@ -77,6 +77,13 @@ verify
                     reason
     verify-summary  session, files, bytes, verified, checked, checked-part, wrong, absent, unknown, elapsed
                                                                  with --repair, followed by the records of a download
+audit
+    audited         key, variable, first, last (valid hours "YYYY-MM-DDTHH", UTC; null without times), state (see
+                    era5dl.archive.states.State, such as "proven", "missing", "truncated"), reason, part (null for a
+                    whole file), path, size, session (null if there is none)
+    audited-month   variable, month ("YYYYMM"; null without times), files, states {state: number of files}
+    audit-summary   folder, files, bytes, complete, states {state: number of files}
+    gaps            path, files, subset, command                 with --gaps: each list that was written
 diagnose
     diagnosis       the fields of era5dl.diagnosis.network_test.NetworkTest, and verdict (one sentence)
 demo

@@ -35,6 +35,7 @@ examples:
   era5dl update era5                                   download what has appeared since, after a download --end latest
   era5dl resume era5                                   resume an interrupted download, without planning it again
   era5dl merge era5 --by year                          one file per variable and year from the small files of a subset
+  era5dl audit era5 --gaps gaps.txt                    what the folder has, what lacks and why, and a list to fetch it
   era5dl verify era5 --repair                          verify the files on disk, and download damaged parts again
   era5dl diagnose                                      test the connection when a download is slow or fails
 
@@ -85,6 +86,7 @@ def build_parser() -> Parser:
     download_parsers.add_sessions(commands)
     queue_parsers.add_queue(commands)
     archive_parsers.add_verify(commands)
+    archive_parsers.add_audit(commands)
     archive_parsers.add_merge(commands)
     _add_diagnose(commands)
     _add_demo(commands)

@@ -56,6 +56,10 @@ class FinishedFiles:
         """Return the size of a file that is in the record, in bytes."""
         return self._sizes[index]
 
+    def modified(self, index: int) -> int:
+        """Return the modification time of a file that is in the record, in ns since 1970."""
+        return self._modified[index]
+
     def fetched(self, index: int) -> int:
         """Return how many bytes were received for a file that is in the record."""
         return self._fetched[index]
