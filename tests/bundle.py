@@ -9,6 +9,7 @@ if everything works. DIR keeps the bundle.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,19 +27,24 @@ def build(out: Path) -> Path:
     return out / "dist" / "era5dl"
 
 
-def run(home: Path, *command: str, timeout: float = 300) -> float:
-    """Run a program of the bundle with no environment but a home folder; return the seconds. Raises if it fails."""
+def environment(home: Path) -> dict[str, str]:
+    """Return the environment of a user who has an empty home folder, and no Python."""
+    kept = {name: os.environ[name] for name in ("DISPLAY", "SYSTEMROOT", "TEMP") if name in os.environ}
+    path = os.environ["PATH"] if os.name == "nt" else "/usr/bin:/bin"
+    return {**kept, "PATH": path, "HOME": str(home), "USERPROFILE": str(home), "LOCALAPPDATA": str(home)}
+
+
+def run(home: Path, *command: str) -> float:
+    """Run a program of the bundle; return the seconds. Raises CalledProcessError if it fails."""
     began = time.monotonic()
-    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-    subprocess.run(command, check=True, timeout=timeout, cwd=home, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, timeout=300, cwd=home, env=environment(home), stdout=subprocess.DEVNULL)
     return time.monotonic() - began
 
 
-def window_opens(home: Path, program: Path) -> bool:
-    """Open the window on a display of its own for ten seconds. Return whether it stayed open."""
-    command = ["xvfb-run", "-a", str(program), "--demo"]
-    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-    with subprocess.Popen(command, cwd=home, env=environment) as process:
+def window_opens(home: Path, program: str) -> bool:
+    """Open the window for ten seconds, on Linux on a display of its own. Return whether it stayed open."""
+    command = ["xvfb-run", "-a", program] if sys.platform == "linux" else [program]
+    with subprocess.Popen([*command, "--demo"], cwd=home, env=environment(home)) as process:
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -57,9 +63,11 @@ def main() -> int:
         home.mkdir()
         size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file() and not path.is_symlink())
         print(f"size           {size / 1e6:.0f} MB")
-        print(f"--help         {run(home, str(bundle / 'era5dl'), '--help'):.2f} s")
-        print(f"demo           {run(home, str(bundle / 'era5dl'), 'demo', '--out', 'demo'):.0f} s")
-        opened = window_opens(home, bundle / "era5dl-gui")
+        suffix = ".exe" if os.name == "nt" else ""
+        command, window = (str(bundle / f"{name}{suffix}") for name in ("era5dl", "era5dl-gui"))
+        print(f"--help         {run(home, command, '--help'):.2f} s")
+        print(f"demo           {run(home, command, 'demo', '--out', 'demo'):.0f} s")
+        opened = window_opens(home, window)
         print(f"window         {'opened' if opened else 'ended'}")
     return 0 if opened else 1
 
