@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,13 +45,23 @@ def run(home: Path, *command: str) -> float:
 def window_opens(home: Path, program: str) -> bool:
     """Open the window for ten seconds, on Linux on a display of its own. Return whether it stayed open."""
     command = ["xvfb-run", "-a", program] if sys.platform == "linux" else [program]
-    with subprocess.Popen([*command, "--demo"], cwd=home, env=environment(home)) as process:
+    with subprocess.Popen(
+        [*command, "--demo"], cwd=home, env=environment(home), start_new_session=os.name != "nt"
+    ) as process:
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
-            process.terminate()
+            _terminate(process)
             return True
         return False
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    """Terminate the program; xvfb-run would leave it running, therefore its whole process group."""
+    if os.name == "nt":
+        process.terminate()
+    else:
+        os.killpg(process.pid, signal.SIGTERM)
 
 
 def main() -> int:
