@@ -41,15 +41,27 @@ def write_file(folder: Path, place: str, size: int = SIZE) -> Path:
 
 
 def plan_for(
-    names: Iterable[str], first: date, last: date, subset: Subset = EVERYTHING, missing: Mapping[str, str] | None = None
+    names: Iterable[str],
+    first: date,
+    last: date,
+    subset: Subset = EVERYTHING,
+    missing: Mapping[str, str] | None = None,
+    etag: str = "",
 ) -> Plan:
-    """Return a plan in which every object has SIZE bytes. missing: by key, the reasons of those not in the bucket."""
+    """Return a plan in which every object has SIZE bytes. missing: by key, the reasons of those not in the bucket.
+
+    etag: of all objects; by default each has one of its own, which is not its MD5.
+    """
     absent = missing or {}
     selection = Selection(select_variables(names), ((first, last),), subset)
     keys = [key for variable in selection.variables for key in keys_of(variable.name, first, last)]
     return Plan(
         {"selection": selection.to_json()},
-        tuple(ObjectInfo(key, SIZE, f'"{n:032x}"', 1_600_000_000) for n, key in enumerate(keys) if key not in absent),
+        tuple(
+            ObjectInfo(key, SIZE, etag or f'"{n:032x}"', 1_600_000_000)
+            for n, key in enumerate(keys)
+            if key not in absent
+        ),
         tuple(Missing(key, absent[key]) for key in keys if key in absent),
     )
 

@@ -35,8 +35,8 @@ def commands(parser: argparse.ArgumentParser | None = None) -> dict[str, argpars
 
 def test_all_documented_commands_exist() -> None:
     assert list(commands()) == [
-        "products", "variables", "plan", "download", "resume", "update", "sessions", "queue", "verify", "audit",
-        "merge", "diagnose", "demo",
+        "products", "variables", "plan", "download", "resume", "update", "sessions", "queue", "verify",
+        "audit", "manifest", "cite", "merge", "diagnose", "demo",
     ]  # fmt: skip
 
 

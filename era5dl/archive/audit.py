@@ -45,13 +45,23 @@ def audit_folder(
 
     Raises FolderUnusable, and Stopped soon after `stopped()` returns true.
     """
-    scan = scan_folder(Path(folder), stopped)
+    return audit_scan(scan_folder(Path(folder), stopped), selection, keys=keys, deep=deep, today=today, stopped=stopped)
+
+
+def audit_scan(
+    scan: Scan,
+    selection: Selection | None = None,
+    *,
+    keys: Iterable[str] = (),
+    deep: bool = False,
+    today: date | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Audit:
+    """Like `audit_folder`, for a folder that has been scanned."""
     auditor = _Auditor(scan, deep, today or datetime.now(timezone.utc).date(), stopped)
     wanted = list(wanted_keys(selection, keys, scan)) if selection or keys else None
     files = auditor.wanted_files(wanted) if wanted is not None else auditor.all_files()
-    ordered = sorted(
-        files, key=lambda one: (one.parts.product.prefix, one.parts.table, one.parts.param, one.parts.start)
-    )
+    ordered = sorted(files, key=lambda one: (*code_of(one.parts), one.parts.start, one.name))
     return Audit(scan.folder, tuple(ordered), scan.records.unreadable, scan.passed_over, scan.others)
 
 

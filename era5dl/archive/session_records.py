@@ -5,6 +5,7 @@ Only reads: it acquires no lock, so it can be used during a download.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -81,8 +82,8 @@ class SessionRecords:
     files: by file name (the last part of the path); if several sessions want a file, that of a session that has
     finished it, else that of the session saved last. newest: by key, the newest version of each object that a plan
     lists. missing: by key, why an object is not in the bucket. parts: the components of the keys of all these objects
-    that are ERA5 files. sessions: the one saved last first. unreadable: sessions whose files are damaged, with the
-    reason.
+    that are ERA5 files. sessions: the one saved last first; infos: by id, what they were asked for, of those that can
+    be read. unreadable: sessions whose files are damaged, with the reason.
     """
 
     files: Mapping[str, FileRecord] = field(default_factory=dict)
@@ -90,6 +91,7 @@ class SessionRecords:
     missing: Mapping[str, str] = field(default_factory=dict)
     parts: Mapping[str, KeyParts] = field(default_factory=dict)
     sessions: tuple[SessionSummary, ...] = ()
+    infos: Mapping[str, SessionInfo] = field(default_factory=dict)
     unreadable: tuple[tuple[str, str], ...] = ()
 
 
@@ -99,6 +101,7 @@ def read_records(folder: Path, stopped: Callable[[], bool] = lambda: False) -> S
     newest: dict[str, ObjectInfo] = {}
     missing: dict[str, str] = {}
     sessions = list_sessions(folder)
+    infos: dict[str, SessionInfo] = {}
     unreadable: list[tuple[str, str]] = []
     for summary in sessions:
         if stopped():
@@ -108,6 +111,7 @@ def read_records(folder: Path, stopped: Callable[[], bool] = lambda: False) -> S
         except (SessionDamaged, SessionNotFound, Malformed, OSError) as error:
             unreadable.append((summary.id, str(error)))
             continue
+        infos[summary.id] = dataclasses.replace(info, request=plan.request)  # the resume file may have only its digest
         for name, record in _records_of(folder, summary, plan, info, checkpoint):
             known = files.get(name)
             if known is None or (record.status.is_finished and not known.status.is_finished):
@@ -120,7 +124,7 @@ def read_records(folder: Path, stopped: Callable[[], bool] = lambda: False) -> S
     for key in newest:
         missing.pop(key, None)  # another session has found it
     parts = {key: parsed for key in (*newest, *missing) if (parsed := parse_key(key))}
-    return SessionRecords(files, newest, missing, parts, tuple(sessions), tuple(unreadable))
+    return SessionRecords(files, newest, missing, parts, tuple(sessions), infos, tuple(unreadable))
 
 
 def _read_session(folder: Path, summary: SessionSummary) -> tuple[Plan, SessionInfo, Checkpoint]:

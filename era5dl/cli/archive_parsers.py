@@ -72,3 +72,36 @@ def add_audit(commands: Commands) -> None:
     )
     add_selection_flags(parser)
     add_output_flags(parser)
+
+
+def add_manifest(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "manifest",
+        "manifest:manifest",
+        "write a manifest of an archive, or compare the files with it",
+        "Write DIR/era5dl-manifest.jsonl: key, size, ETag, MD5 or SHA-256, and proof of each file, and the requests\n"
+        "of the sessions. --check reads the files and compares them with it.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with ERA5 files, in any subfolders")
+    parser.add_argument("--check", action="store_true", help="compare the files with the manifest that is there")
+    parser.add_argument(
+        "--sha256", action="store_true", help="also compute the SHA-256 of each file; later runs read only new files"
+    )
+    parser.add_argument(
+        "--sha256sums", action="store_true", help="also write DIR/SHA256SUMS, for sha256sum --check; implies --sha256"
+    )
+    add_output_flags(parser)
+
+
+def add_cite(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "cite",
+        "cite:cite",
+        "show how to cite the data in a folder",
+        "Print the references with DOI, the sentence that Copernicus asks for, the licence, and the days of access.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with ERA5 files, in any subfolders")
+    parser.add_argument("--format", choices=("text", "bibtex", "json"), default="text", help="default: text")
+    add_output_flags(parser)

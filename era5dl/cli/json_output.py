@@ -84,6 +84,16 @@ audit
     audited-month   variable, month ("YYYYMM"; null without times), files, states {state: number of files}
     audit-summary   folder, files, bytes, complete, states {state: number of files}
     gaps            path, files, subset, command                 with --gaps: each list that was written
+manifest
+    manifest        path, files, bytes, sha256 (files whose SHA-256 is known), proofs {proof: number of files; "" if not
+                    proven}, sums (path of SHA256SUMS or null)
+    compared        path, key, match ("same" | "changed" | "gone" | "unreadable" | "no-digest"), reason
+                                                                 with --check: each file; else the changed ones
+    manifest-check  files, same, changed, gone, unreadable, no_digest                          with --check
+cite
+    citation        folder, files, variables [{variable, long_name}], first, last, accessed [first, last] (days; null if
+                    no session is known), sources, references [{id, authors, year, title, where, doi, note}],
+                    acknowledgement, licence, terms, text, bibtex
 diagnose
     diagnosis       the fields of era5dl.diagnosis.network_test.NetworkTest, and verdict (one sentence)
 demo

@@ -87,6 +87,8 @@ def build_parser() -> Parser:
     queue_parsers.add_queue(commands)
     archive_parsers.add_verify(commands)
     archive_parsers.add_audit(commands)
+    archive_parsers.add_manifest(commands)
+    archive_parsers.add_cite(commands)
     archive_parsers.add_merge(commands)
     _add_diagnose(commands)
     _add_demo(commands)
