@@ -25,7 +25,7 @@ from tests.faultlab import FaultServer
 from tests.runs import settings_for
 
 KEYS = [f"one/{name}.txt" for name in "abcd"]
-LINE = f"3 files are checked, not verified: {NO_MD5} (a.txt, b.txt, c.txt)"
+LINE = f"3 files are checked, not verified: {NO_MD5} (one/a.txt; one/b.txt; one/c.txt)"
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_the_command_line_lists_checked_files_also_when_quiet_and_in_later_runs(
 
     second = command(server, "download", *words, "--json")
     assert summary(second)["checked_because"] == [{"reason": CHECKED_EARLIER, "files": 3, "keys": KEYS[:3]}]
-    assert f"3 files are checked, not verified: {CHECKED_EARLIER} (a.txt, b.txt, c.txt)" in second.stderr
+    assert f"3 files are checked, not verified: {CHECKED_EARLIER} (one/a.txt; one/b.txt; one/c.txt)" in second.stderr
 
     proven = command(server, "verify", tmp_path / "out", "--quiet")
     assert LINE in proven.stderr.splitlines()
@@ -95,7 +95,7 @@ def test_only_files_in_state_checked_are_listed() -> None:
 def test_only_a_few_of_many_are_named() -> None:
     many = CheckedGroup("odd", tuple(f"x/{number}.nc" for number in range(1000)))
     (line,) = checked_lines([many])
-    assert line.startswith("1,000 files are checked, not verified: odd (0.nc, ")
+    assert line.startswith("1,000 files are checked, not verified: odd (x/0.nc; ")
     assert line.endswith(f" and {1000 - MAX_NAMES:,} more)")
     lines = checked_lines([CheckedGroup(f"reason {number}", ("a.nc",)) for number in range(MAX_REASONS + 7)])
     assert len(lines) == MAX_REASONS + 1
@@ -107,7 +107,7 @@ def test_the_window_lists_checked_files_in_the_message_and_in_the_log() -> None:
     earlier, odd = CheckedGroup(CHECKED_EARLIER, ("z.nc",)), CheckedGroup("odd", ("y.nc",))
     groups = [CheckedGroup(NO_MD5, tuple(KEYS)), earlier, odd]
     assert summary_text.not_verified_files(groups) == (
-        "4 files are checked but not verified (a.txt, b.txt, c.txt …). The server's ETag is not an MD5. "
+        "4 files are checked but not verified (one/a.txt; one/b.txt; one/c.txt …). The server's ETag is not an MD5. "
         "1 file is checked but not verified (z.nc). Checked in an earlier run. 1 more for other reasons."
     )
     assert summary_text.not_verified_files([]) == ""
