@@ -116,7 +116,7 @@ def test_the_window_lists_checked_files_in_the_message_and_in_the_log() -> None:
         log.handle_event(FileDone(0, key, 5, "", Outcome.CHECKED, NO_MD5, adopted=False))
     log.handle_event(RunEnded(verified=0, checked=3, failed=0, unfinished=0, stopped=False, error="", remedy=""))
     assert [line.text for line in log.lines(LogLevel.WARNING)] == [
-        "2 files are checked but not verified (a.txt, b.txt). The server's ETag is not an MD5.",
+        "2 files are checked but not verified (one/a.txt; one/b.txt). The server's ETag is not an MD5.",
         "1 file is checked but not verified. Checked in an earlier run.",
     ]
     log.handle_event(
