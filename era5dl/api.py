@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from era5dl.archive.states import Audit
     from era5dl.bucket.interface import Bucket
     from era5dl.catalog import Variable
+    from era5dl.cds import Translation
     from era5dl.engine.engine import Engine
     from era5dl.planner import Missing, Plan
     from era5dl.session import Session
@@ -123,8 +124,25 @@ def select(
     return Selection(chosen, when, subset)
 
 
+def from_cds(request: str | Mapping[str, Any] | list[Any], dataset: str | None = None) -> Translation:
+    """Return what a request of the Copernicus Climate Data Store is in this bucket, without network access.
+
+    request: a dict, a list of them, or a text: JSON, a Python dict, or a script with `client.retrieve(...)`, which is
+        parsed and never executed.
+    dataset: such as "reanalysis-era5-single-levels", for requests that do not name theirs.
+
+    The result can be given to `plan`. Its `items` say what became of each variable ("found", "derived" or "absent",
+    with the reason), its `warnings` what to know, and its `selections` what can be downloaded: one selection, or
+    several if dates, area, hours or levels differ. Raises BadSelection, with line and column, for a text that is no
+    request and for values that cannot be.
+    """
+    from era5dl.cds import from_cds as translated
+
+    return translated(request, dataset)
+
+
 def plan(
-    selection: Selection,
+    selection: Selection | Translation,
     *,
     settings: Settings | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -135,6 +153,7 @@ def plan(
     For a selection with a subset, `total_bytes` is the size of the whole files; `era5dl.planner.estimate_plan(plan)`
     returns about how many bytes are fetched and written. Files without any of the selected hours are not in the plan.
 
+    selection: from `select`, or from `from_cds` if that gave one selection.
     progress: called in this thread with the number of finished listings and of all listings.
     settings, options: as for `download`.
 
@@ -143,7 +162,8 @@ def plan(
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.planner import make_plan
 
-    return make_plan(selection, S3Bucket(_settings(settings, options)), on_progress=progress)
+    wanted = selection if isinstance(selection, Selection) else selection.selection
+    return make_plan(wanted, S3Bucket(_settings(settings, options)), on_progress=progress)
 
 
 def download(

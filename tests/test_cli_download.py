@@ -385,3 +385,22 @@ def test_diagnose_prints_the_network_test(era5dl: Command) -> None:
     assert done.returncode == 0, done.stderr
     assert "loss 0% of 10" in done.stdout
     assert "Everything works" in done.stdout.splitlines()[-1]
+
+
+def test_a_cds_request_is_planned_and_downloaded(era5dl: Command, objects: Mapping[str, bytes], tmp_path: Path) -> None:
+    request = tmp_path / "request.json"
+    asked = {"variable": ["temperature", "no_such_thing"], "date": "1999-03-01/1999-03-07"}
+    request.write_text(json.dumps(asked), encoding="utf-8")
+    words = ("--cds", request, "--dataset", "reanalysis-era5-pressure-levels", "--json")
+    planned = era5dl("plan", *words)
+    found = records(planned.stdout)
+    assert [record["key"] for record in found if record["event"] == "object"] == keys_of_week()
+    assert only(found, "request")["hours"] == list(range(24))
+    assert planned.returncode == 1  # something that is asked for is absent
+    done = era5dl("download", *words, "--out", tmp_path / "out")
+    assert (done.returncode, only(records(done.stdout), "summary")["verified"]) == (1, 7)
+    assert_all_there(tmp_path / "out", objects, keys_of_week())
+    request.write_text(json.dumps(asked | {"variable": "swh"}), encoding="utf-8")
+    nothing = era5dl("download", "--cds", request, "--out", tmp_path / "other")
+    assert (nothing.returncode, (tmp_path / "other").exists()) == (1, False)
+    assert "waves" in nothing.stderr

@@ -231,3 +231,47 @@ def test_a_reader_that_has_ended_is_recognised_on_windows(monkeypatch: pytest.Mo
         raise OSError(errno.EINVAL, "Invalid argument")
     with pytest.raises(Era5Error, match="No space"), json_output.stdout_errors():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_cds_says_what_a_request_is_here(tmp_path: Path) -> None:
+    script = tmp_path / "request.py"
+    call = "c.retrieve('reanalysis-era5-single-levels', {'variable': ['2t', 'tp'], 'date': '2021-01-01/2021-01-02'})"
+    script.write_text(call, encoding="utf-16")  # as PowerShell's `>` writes it
+    done = called("cds", str(script), "--json")
+    found = records(done.stdout)
+    assert {record["event"] for record in found} <= event_names()
+    assert [record["event"] for record in found] == ["request", "item", "item", "warning", "warning", "end"]
+    assert found[0]["dates"] == {"start": "2021-01-01", "end": "2021-01-02"}
+    assert found[2]["variables"] == ["fc.sfc.accumu/lsp", "fc.sfc.accumu/cp"]
+    assert (done.returncode, found[-1]["exit_code"]) == (0, 0)
+    shown = called("cds", str(script))
+    assert "an.sfc/2t" in shown.stdout
+    assert f"download --cds {script}" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ('{"variable": "mwp", "date": "2021-01-01", "time": 0}', 1, ("absent", "waves")),
+        ('{"variable": "2t", "date": "2021-01-01", "time": 0', 2, ("Line 1", "^")),
+        ("nothing", 2, ("no CDS request",)),
+        ('{"variable": "2t", "date": "2021-02-29"}', 2, ("no 2021-02-29", "has 28 days")),
+    ],
+)
+def test_cds_exit_codes(text: str, code: int, words: tuple[str, ...]) -> None:
+    done = called("cds", "-", "--dataset", "reanalysis-era5-single-levels", stdin=text)
+    assert done.returncode == code
+    for word in words:
+        assert word in done.stdout + done.stderr
+
+
+def test_cds_refuses_what_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\xfd\x00\xd8" * 9)
+    (tmp_path / "long").write_bytes(b" " * (5 << 20))
+    for name, reason in (("binary", "not a text file"), ("long", "larger than"), ("none", "cannot be read")):
+        done = called("cds", str(tmp_path / name))
+        assert done.returncode == 2
+        assert reason in done.stderr
+    for flags in (["--variable", "2t"], ["--keys-file", "-"], ["--area", "1/2/0/3"]):
+        done = called("plan", "--cds", str(tmp_path / "none"), *flags)
+        assert (done.returncode, "cannot be combined" in done.stderr) == (2, True)

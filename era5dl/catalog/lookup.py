@@ -39,7 +39,7 @@ def find_variable(name: str, product: Product | None = None) -> Variable:
     an.sfc/2t, e5.oper.an.sfc/2t, and the key of any of its files.
     """
     product, short = _split(name, product)
-    named = _variable_names().get(normalize(short), ())
+    named = find_named(short)
     found = tuple(v for v in named if product is None or v.product == product)
     if len(found) == 1:
         return found[0]
@@ -56,6 +56,16 @@ def find_variable(name: str, product: Product | None = None) -> Variable:
             remedy="The variable is in another product: " + ", ".join(v.name for v in named) + ".",
         )
     raise _unknown(short, product)
+
+
+def find_named(name: str) -> tuple[Variable, ...]:
+    """Return all variables that have this name, without a product; () if none has it."""
+    return _variable_names().get(normalize(name), ())
+
+
+def find_absent(name: str) -> dict[str, str] | None:
+    """Return the row of absent.csv about an ERA5 variable that this bucket does not have; None if there is none."""
+    return _absent().get(normalize(name))
 
 
 def search(text: str = "", product: Product | None = None) -> tuple[Variable, ...]:

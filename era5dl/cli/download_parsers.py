@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from era5dl.cli.argument_parser import add_command
 from era5dl.cli.flags import (
     add_common_flags,
+    add_dataset_flag,
     add_merge_flags,
     add_output_flags,
     add_read_back_flag,
@@ -35,6 +36,24 @@ def add_variables(commands: Commands) -> None:
     )
     parser.add_argument("text", nargs="?", default="", metavar="TEXT", help="part of a code or a name")
     parser.add_argument("--product", metavar="P", help="only variables of this product, such as an.pl")
+    add_output_flags(parser)
+
+
+def add_cds(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "cds",
+        "cds:cds",
+        "show what a request of the Copernicus Climate Data Store is in this bucket",
+        "Show what a request of the Copernicus Climate Data Store (CDS) is in this bucket: each variable, what cannot\n"
+        "be had and where it can, and what to know. Sends no request. `plan` and `download` take it with --cds FILE.",
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="JSON, a Python dict, or a script with client.retrieve(...), which is not executed (-: standard input)",
+    )
+    add_dataset_flag(parser)
     add_output_flags(parser)
 
 

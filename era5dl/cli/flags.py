@@ -39,6 +39,13 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="instead of a selection: object keys, or s3:// or https:// URLs, one per line (-: standard input)",
     )
+    variables.add_argument(
+        "--cds",
+        metavar="FILE",
+        help="instead of a selection: a request of the Copernicus Climate Data Store: JSON, a Python dict, or a script "
+        "(-: standard input); see `era5dl cds`",
+    )
+    add_dataset_flag(variables)
     dates = parser.add_argument_group("dates (UTC)")
     dates.add_argument("--start", metavar="YYYY-MM-DD", help="first day")
     dates.add_argument(
@@ -58,6 +65,15 @@ def add_selection_flags(parser: argparse.ArgumentParser) -> None:
         help="of these months (default: all); days that do not exist, such as June 31, are ignored",
     )
     add_subset_flags(parser)
+
+
+def add_dataset_flag(parser: argparse._ActionsContainer) -> None:
+    """Add --dataset."""
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="dataset of CDS requests that do not name theirs, such as reanalysis-era5-single-levels",
+    )
 
 
 def add_subset_flags(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,11 @@ Any command
 products, variables
     product         product, title, period (of one file), variables (number)
     variable        product, variable, short_name, long_name, units, levels, confidence
+cds; plan and download with --cds
+    request         dataset, supported, reason, dates (a list, or {start, end}), hours, levels (hPa, or null), area
+                    ([north, west, south, east] or null), point ([latitude, longitude] or null); one per request
+    item            asked, status ("found" | "derived" | "absent"), variables (such as "fc.sfc.accumu/lsp"), reason
+    warning         text, kind (such as "grid")                  after the items of its request
 plan, download, resume
     derived         name, variables, formula, units              a selected name that is computed from these variables
     planning        done, total                                  finished listings; at most once per second

@@ -33,6 +33,7 @@ examples:
   era5dl download --preset wrf --start 2021-02-01 --end 2021-02-28 --out era5
   era5dl download --variable an.pl/t --years 2020 --hours 0,12 --area 54/73/18/135 --out era5
   era5dl update era5                                   download what has appeared since, after a download --end latest
+  era5dl download --cds request.py --out era5          what a script for the Climate Data Store asks for
   era5dl resume era5                                   resume an interrupted download, without planning it again
   era5dl merge era5 --by year                          one file per variable and year from the small files of a subset
   era5dl audit era5 --gaps gaps.txt                    what the folder has, what lacks and why, and a list to fetch it
@@ -79,6 +80,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     download_parsers.add_products(commands)
     download_parsers.add_variables(commands)
+    download_parsers.add_cds(commands)
     download_parsers.add_plan(commands)
     download_parsers.add_download(commands)
     download_parsers.add_resume(commands)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from era5dl.cli.arguments import open_bucket, plan_from, settings_from, subset_from
+from era5dl.cli.arguments import look_up, open_bucket, plan_from, settings_from, subset_from
+from era5dl.cli.cds_requests import selections_from_cds
 from era5dl.cli.commands.plan import record_plan
+from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.merging import check_merge_flags, merge_flags, merge_session
 from era5dl.cli.output import Output
@@ -28,17 +30,50 @@ if TYPE_CHECKING:
 def download(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
     """Plan and download a selection. With the same arguments again, an interrupted download continues."""
     from era5dl.folder.free_space import check_creatable
-    from era5dl.session import Session
     from era5dl.subset import import_writer
 
     settings = settings_from(arguments)
     check_creatable(arguments.out)
+    if arguments.cds is not None:
+        return _download_cds(arguments, settings, output, interrupts)
     subset = subset_from(arguments)
     check_merge_flags(arguments, subset)
     if arguments.only_days or not subset.is_everything:
         import_writer()  # its absence must not be noticed after hours
     bucket = open_bucket(settings)
     plan = plan_from(arguments, settings, bucket, output, interrupts)
+    return _run(bucket, plan, arguments, settings, output, interrupts)
+
+
+def _download_cds(arguments: argparse.Namespace, settings: Settings, output: Output, interrupts: Interrupts) -> int:
+    """Download the selections of --cds one after the other, until one is interrupted or cannot continue."""
+    from era5dl.subset import import_writer
+
+    selections, code = selections_from_cds(arguments, output)
+    for selection in selections:
+        check_merge_flags(arguments, selection.subset)
+        if not selection.subset.is_everything:
+            import_writer()
+    bucket = open_bucket(settings)
+    for selection in selections:
+        plan = look_up(selection, bucket, output, interrupts)
+        code = max(code, _run(bucket, plan, arguments, settings, output, interrupts))
+        if code > ExitCode.INCOMPLETE:
+            break
+    return code
+
+
+def _run(
+    bucket: Bucket,
+    plan: Plan,
+    arguments: argparse.Namespace,
+    settings: Settings,
+    output: Output,
+    interrupts: Interrupts,
+) -> ExitCode:
+    """Download a plan, and merge its files if requested. Return the exit code."""
+    from era5dl.session import Session
+
     report_plan(plan, arguments.out, output)
     with Session.begin(arguments.out, plan, settings) as session:
         result = run_session(bucket, session, settings, output, interrupts)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from era5dl.catalog.key_names import name_and_key
-from era5dl.cli.arguments import open_bucket, plan_from, settings_from
+from era5dl.cli.arguments import look_up, open_bucket, plan_from, settings_from
+from era5dl.cli.cds_requests import selections_from_cds
 from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
 from era5dl.cli.output import Output, table
@@ -28,11 +29,27 @@ _HEADS = {"files": "FILES", "bytes": "SIZE", "fetch_bytes": "TO FETCH", "write_b
 
 
 def plan(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> int:
-    """Look up a selection in the bucket; print files and sizes. Exit code 1 if a file is missing in the bucket."""
+    """Look up a selection in the bucket; print files and sizes. Exit code 1 if a file is missing in the bucket.
+
+    The requests of --cds can be several selections, each with its own plan.
+    """
+    settings = settings_from(arguments)
+    bucket = open_bucket(settings)
+    if arguments.cds is None:
+        return _show(plan_from(arguments, settings, bucket, output, interrupts), arguments, output, interrupts)
+    selections, code = selections_from_cds(arguments, output)
+    for number, selection in enumerate(selections):
+        if number:
+            output.result()
+        code = max(code, _show(look_up(selection, bucket, output, interrupts), arguments, output, interrupts))
+    return code
+
+
+def _show(plan: Plan, arguments: argparse.Namespace, output: Output, interrupts: Interrupts) -> ExitCode:
+    """Print a plan. Return the exit code."""
     from era5dl.planner import estimate_plan
 
     settings = settings_from(arguments)
-    plan = plan_from(arguments, settings, open_bucket(settings), output, interrupts)
     is_exact = arguments.exact and not plan.subset.is_everything
     estimate = _exact_estimate(plan, settings, output, interrupts) if is_exact else estimate_plan(plan)
     record_plan(plan, estimate, output, arguments.out)

@@ -6,6 +6,7 @@ import argparse
 import os
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from era5dl.cli.arguments import (
@@ -18,6 +19,7 @@ from era5dl.cli.arguments import (
     settings_from,
     subset_from,
 )
+from era5dl.cli.cds_requests import selections_from_cds
 from era5dl.cli.commands.download import report_plan
 from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.interrupts import Interrupts
@@ -28,6 +30,7 @@ from era5dl.errors import Era5Error, Stopped
 from era5dl.formatting import format_count
 from era5dl.jobs import Job, JobEnd, JobList, JobState, Request
 from era5dl.jobs.job import settings_of_job
+from era5dl.selection import Selection
 from era5dl.settings import Settings
 
 
@@ -39,32 +42,43 @@ def add(arguments: argparse.Namespace, output: Output, _interrupts: Interrupts) 
     settings = settings_from(arguments)
     kept = settings_of_job(settings, given_settings(arguments))
     check_creatable(arguments.out)
-    keys = keys_from(arguments, settings)
-    selection = None if keys else selection_from(arguments)
-    if selection is not None:
+    wanted: Sequence[Selection | None]
+    keys: list[str] = []
+    code = ExitCode.OK
+    if arguments.cds is not None:
+        wanted, code = selections_from_cds(arguments, output)
+    elif keys := keys_from(arguments, settings):
+        wanted = [None]
+    else:
+        wanted = [selection_from(arguments)]
         report_derived(arguments, output)
     subset = subset_from(arguments)
-    check_merge_flags(arguments, subset)
-    request = Request(
-        folder=arguments.out.absolute(),
-        selection=selection,
-        subset=subset,
-        key_count=len(keys),
-        settings=kept,
-        merge=arguments.merge or "",
-        csv=arguments.csv,
-    )
-    if request.is_subset:
-        import_writer()
+    requests = [
+        Request(
+            folder=arguments.out.absolute(),
+            selection=selection,
+            subset=subset,
+            key_count=len(keys),
+            settings=kept,
+            merge=arguments.merge or "",
+            csv=arguments.csv,
+        )
+        for selection in wanted
+    ]
+    for request in requests:
+        check_merge_flags(arguments, subset if request.selection is None else request.selection.subset)
+        if request.is_subset:
+            import_writer()
     jobs = JobList()
-    job = jobs.add(request, keys)
-    _report_notes(jobs, output)
-    _record(job, len(jobs.jobs()), output)
-    output.info(f"Job {job.number} waits: {job.title}, into {job.request.folder}")
+    for request in requests:
+        job = jobs.add(request, keys)
+        _report_notes(jobs, output)
+        _record(job, len(jobs.jobs()), output)
+        output.info(f"Job {job.number} waits: {job.title}, into {job.request.folder}")
     output.info(
         f"It is run by {jobs.runner_name}." if jobs.runner_name else "`era5dl queue run` runs the waiting jobs."
     )
-    return ExitCode.OK
+    return code
 
 
 def list_jobs(_arguments: argparse.Namespace, output: Output, _interrupts: Interrupts) -> int:
