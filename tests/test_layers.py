@@ -36,6 +36,7 @@ FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"bucket.fast_get", "subset.exact_plan"},
     {"bucket.s3", "session"},
     {"engine", "log_file", "archive"},
+    {"dataset"},
     {"diagnosis", "api", "jobs"},
     {""},  # era5dl/__init__.py, which exports the names of api
     {"cli", "gui.theme"},
@@ -83,6 +84,7 @@ ONLY_IN = {
     "rich": ("cli",),
     "h5py": ("demo", "subset.merge", "subset.netcdf_writer", "subset.point_csv", "subset.write"),
     "numpy": (
+        "dataset",
         "demo",
         "subset.decode",
         "subset.merge",
@@ -90,8 +92,10 @@ ONLY_IN = {
         "subset.netcdf_writer",
         "subset.output_layout",
         "subset.point_csv",
+        "subset.select_elements",
         "subset.write",
     ),
+    "xarray": ("api", "dataset"),
 }
 ONLY_THE_BACKEND_DRIVES = {"bucket.s3", "engine.engine", "planner", "session", "session.index", "session.session"}
 NOT_A_NAME = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager", "base"}
