@@ -30,6 +30,7 @@ FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"bucket.connect"},
     {"settings", "selection", "folder", "bucket.response_headers"},
     {"subset"},
+    {"preview"},
     {"cds", "validation", "bucket.responses", "bucket.error_mapping", "planner", "demo"},
     {"bucket.http_session", "locks", "subset.range_requests", "subset.index_cache"},
     {"bucket.get_object", "bucket.client", "subset.read_index"},
@@ -83,9 +84,15 @@ ONLY_IN = {
     ),
     "rich": ("cli",),
     "h5py": ("demo", "subset.merge", "subset.netcdf_writer", "subset.point_csv", "subset.write"),
+    "PIL": ("preview.pen", "preview.picture", "preview.series_picture"),
     "numpy": (
         "dataset",
         "demo",
+        "preview.chunk_cache",
+        "preview.colormap",
+        "preview.colour_scale",
+        "preview.field_file",
+        "preview.rendering",
         "subset.decode",
         "subset.merge",
         "subset.merge_source",
@@ -247,7 +254,7 @@ def test_every_module_docstring_has_at_least_four_words() -> None:
     assert silent == []
 
 
-HEAVY = ("boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "tkinter", "psutil", "truststore", "socks")
+HEAVY = ("boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "tkinter", "psutil", "truststore", "socks", "PIL")
 IMPORT = "import importlib, json, sys; importlib.import_module(sys.argv[1]); print(json.dumps(sorted(sys.modules)))"
 
 
