@@ -255,7 +255,7 @@ def test_checked_files_are_not_called_verified(scene: Scene) -> None:
     assert "2 files verified" in scene.page._banner.text
     assert "1 file checked" in scene.page._banner.text
     scene.page.show_verified(0, 0, 0, parts=2)
-    assert scene.page._banner.text.startswith("2 parts of files are in place")
+    assert scene.page._banner.text.startswith("2 subsets of files are in place")
 
 
 def test_language_and_theme_can_change(scene: Scene) -> None:
