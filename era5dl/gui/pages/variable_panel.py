@@ -102,10 +102,10 @@ class VariablePanel(ttk.Frame):
             (label.grid_remove if compact else label.grid)()
         px = self._theme.px
         if compact:
-            self._product_title.pack(side="left", anchor="center")
+            self._product_title.pack(side="left", pady=(0, px(10)))
             self._product_choice.pack(side="left", fill="x", expand=True, padx=(px(10), 0), pady=(0, px(10)))
         else:
-            self._product_title.pack(side="top", anchor="w")
+            self._product_title.pack(side="top", anchor="w", pady=0)
             self._product_choice.pack(side="top", fill="x", expand=False, padx=0, pady=(px(5), 0))
 
     def retranslate(self) -> None:
