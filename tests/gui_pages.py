@@ -37,6 +37,7 @@ from era5dl.gui.models.log import LogModel
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.sessions import rows
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks, DiagnosticsPage
+from era5dl.gui.pages.jobs_panel import JobsCallbacks
 from era5dl.gui.pages.log import LogCallbacks, LogPage
 from era5dl.gui.pages.sessions import SessionsCallbacks, SessionsPage
 from era5dl.gui.text import diagnosis_text, i18n
@@ -148,7 +149,7 @@ def build(root: tk.Tk, theme: Theme, page: str) -> None:
     ttk.Label(top, text="ERA5 Downloader", style="Page.Title.TLabel").pack(side="left")
     tabs = ttk.Notebook(root)
     tabs.pack(fill="both", expand=True, padx=px(10), pady=(0, px(10)))
-    sessions = SessionsPage(tabs, theme, SessionsCallbacks(*[nothing] * 6))
+    sessions = SessionsPage(tabs, theme, SessionsCallbacks(*[nothing] * 7, jobs=JobsCallbacks(*[nothing] * 5)))
     diagnostics = DiagnosticsPage(tabs, theme, DiagnosticsCallbacks(nothing, nothing))
     log = LogPage(tabs, theme, LogCallbacks(nothing, nothing))
     for frame, title in ((sessions, _("Sessions")), (diagnostics, _("Diagnostics")), (log, _("Log"))):

@@ -1,8 +1,7 @@
 """Takes pictures of the running program on the demo bucket, for review and for the README:
 
     python -m tests.gui_pictures OUT --palette light dark --lang en zh_CN --scale 1 2 --size 1280x820
-        --pages planned grouped nosaving grid part download sessions diagnostics log done settings help offer
-        --folder /data/era5
+        --pages planned grid part download queue sessions diagnostics log done settings help offer --folder /data/era5
 
 Each combination is the real program on a private display: it starts, creates a plan and downloads. --folder: download
 folder that the pictures show; its parent must not exist, and is removed afterwards.
@@ -22,14 +21,14 @@ import tempfile
 import time
 import tkinter as tk
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from era5dl.gui.app import App
 from era5dl.gui.models import area_presets
 from era5dl.gui.models.preferences import Preferences
-from era5dl.gui.models.subset_form import SubsetFields
+from era5dl.gui.models.request_form import Period
 from era5dl.gui.startup_options import StartupOptions
 from tests.gui_screen import Screen
 
@@ -115,20 +114,6 @@ def one(
         request = app.pages.download.request
         wait_until(lambda: not request.start.instate(["disabled"]))
         shoot("planned")
-        if "grouped" in pages:
-            queue = app.pages.download.queue
-            for choice, shown in ((queue._grouped, True), (queue._keys, True), (queue._keys, False)):
-                choice.set(shown)
-                queue._change_view()
-                shoot_as("grouped", "keys" if queue._keys.get() else "grouped")
-            queue._grouped.set(False)
-            queue._change_view()
-        if "nosaving" in pages:
-            request.show_subset_choice(SubsetFields(levels=frozenset({500})))
-            settle(root, 2.0)
-            shoot("nosaving")
-            request.show_subset_choice(SubsetFields())
-            wait_until(lambda: not request.start.instate(["disabled"]))
         app.pages.download.show_grid()
         app.pages.download.grid_panel.show(frozenset(range(1991, 2021)), frozenset({6, 7, 8}), frozenset())
         shoot("grid")
@@ -150,6 +135,14 @@ def one(
         wait_until(lambda: (s := app.service.runs.snapshot()) is not None and s.done_bytes > 0.45 * s.total_bytes)
         app.pages.download.queue.table.select([2])
         shoot("download")
+        if "queue" in pages:
+            _fill_queue(app, wait_until)
+            app.actions.show_download()
+            shoot_as("queue", "adding")
+            app.actions.show_sessions()
+            app.pages.sessions.jobs.table.select([2])
+            app.pages.sessions.jobs._update()
+            shoot("queue")
         for page in ("sessions", "diagnostics", "log"):
             getattr(app.actions, f"show_{page}")()
             settle(root, 2.2 if page == "diagnostics" else 0.5)
@@ -188,6 +181,18 @@ def one(
         with contextlib.suppress(tk.TclError):
             root.mainloop()
         shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def _fill_queue(app: App, wait_until: Callable[[Callable[[], bool]], None]) -> None:
+    """Add three downloads to the queue, and pause one of them."""
+    request, jobs = app.pages.download.request, app.controllers.jobs
+    for number, last in enumerate(("2021-03-31", "2022-12-31", "latest"), start=1):
+        app.controllers.request.fill(replace(request.fields, period=Period.RANGE, first="2021-01-01", last=last))
+        wait_until(lambda: not request.start.instate(["disabled"]))
+        app.actions.add_to_queue()
+        wait_until(lambda number=number: len(jobs._jobs) == number)  # type: ignore[misc]
+    app.service.jobs.pause(3)
+    wait_until(lambda: str(jobs._jobs[2].state.value) == "paused")
 
 
 def settle(root: tk.Tk, seconds: float) -> None:

@@ -152,7 +152,7 @@ def test_plan_state_computes_free_space_and_duration() -> None:
 @pytest.mark.parametrize("by", ["a field", "a setting"])
 def test_a_plan_of_earlier_fields_that_arrives_late_is_not_shown_and_not_started(by: str) -> None:
     """Its message may be on the way when a field changes: the download would not be what the window shows."""
-    service, store, timer = Mock(), Mock(current=Preferences()), Mock()
+    service, store, timer = Mock(busy=False), Mock(current=Preferences()), Mock()
     service.runs = Mock(busy=False, measured_speed=None)
     service.planning.plan.side_effect = [1, 2]
     controller = RequestController(Mock(), Mock(), service, store, timer)

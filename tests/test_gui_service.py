@@ -181,9 +181,9 @@ def test_a_session_of_a_local_server_uses_the_configured_port(fault_server: Faul
     service.planning.plan(SELECTION, settings)
     plan = collector.wait_for(messages.PlanReady).plan
     with Session.begin(tmp_path, plan, replace(settings, endpoint_url="http://127.0.0.1:9")) as session:
-        assert session_settings(session, settings).endpoint_url == settings.endpoint_url
+        assert session_settings(session.info, settings).endpoint_url == settings.endpoint_url
         far = replace(settings, endpoint_url="https://example.org")
-        assert session_settings(session, far).endpoint_url == "http://127.0.0.1:9"
+        assert session_settings(session.info, far).endpoint_url == "http://127.0.0.1:9"
 
 
 # --- background tasks and the bridge to Tk

@@ -11,6 +11,7 @@ import pytest
 
 from era5dl.engine.events import State
 from era5dl.gui.models.sessions import RowState, ago, parts_of_title, rows
+from era5dl.gui.pages.jobs_panel import JobsCallbacks
 from era5dl.gui.pages.sessions import SessionsCallbacks, SessionsPage
 from era5dl.gui.text import i18n
 from era5dl.gui.theme.palette import DARK
@@ -126,7 +127,12 @@ class Scene:
             return lambda *given: self.asked.append((name, *given))
 
         self.page = SessionsPage(
-            root, self.theme, SessionsCallbacks(*map(note, ("resume", "verify", "cancel", "open", "forget", "add")))
+            root,
+            self.theme,
+            SessionsCallbacks(
+                *map(note, ("resume", "update", "verify", "cancel", "open", "forget", "add")),
+                jobs=JobsCallbacks(*map(note, ("run", "move", "pause", "resume-job", "remove"))),
+            ),
         )
         self.page.pack(fill="both", expand=True)
         root.update()

@@ -15,6 +15,7 @@ from era5dl.gui.controllers import Controller
 from era5dl.gui.controllers.closing import ClosingController
 from era5dl.gui.controllers.demo import DemoController
 from era5dl.gui.controllers.download import DownloadController
+from era5dl.gui.controllers.jobs import JobsController
 from era5dl.gui.controllers.monitoring import MonitoringController
 from era5dl.gui.controllers.preferences import PreferencesController
 from era5dl.gui.controllers.request import RequestController
@@ -31,6 +32,7 @@ class Controllers:
 
     request: RequestController
     download: DownloadController
+    jobs: JobsController
     sessions: SessionsController
     monitoring: MonitoringController
     preferences: PreferencesController
@@ -43,6 +45,7 @@ class Controllers:
         return (
             self.request,
             self.download,
+            self.jobs,
             self.sessions,
             self.monitoring,
             self.preferences,
@@ -71,10 +74,23 @@ class Actions:
     # --- download
 
     def start(self) -> None:
+        """Start the planned download; while one is in progress, add it to the queue."""
         self.show_download()
-        self._do.download.start()
+        if self._service.busy:
+            self._do.jobs.add()
+        else:
+            self._do.download.start()
+
+    def add_to_queue(self) -> None:
+        self.show_download()
+        self._do.jobs.add()
+
+    def run_queue(self) -> None:
+        self._do.jobs.run()
 
     def stop(self) -> None:
+        """Stop the download in progress, and run no further job of the queue."""
+        self._service.jobs.stop()
         self._service.runs.stop()
 
     def pause_or_resume(self) -> None:
@@ -106,6 +122,9 @@ class Actions:
 
     def show_download(self) -> None:
         self._pages.show_page(self._pages.download)
+
+    def update_session(self, folder: Path, session_id: str) -> None:
+        self._do.sessions.update(folder, session_id)
 
     def show_sessions(self) -> None:
         self._service.sessions.request_list()

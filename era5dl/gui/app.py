@@ -16,6 +16,7 @@ from era5dl.gui.backend.tk_bridge import TkBridge
 from era5dl.gui.controllers.closing import ClosingController
 from era5dl.gui.controllers.demo import DemoController
 from era5dl.gui.controllers.download import DownloadController
+from era5dl.gui.controllers.jobs import JobsController
 from era5dl.gui.controllers.monitoring import MonitoringController
 from era5dl.gui.controllers.preferences import PreferencesController
 from era5dl.gui.controllers.request import RequestController
@@ -27,6 +28,7 @@ from era5dl.gui.models.queue import QueueModel
 from era5dl.gui.pages.diagnostics import DiagnosticsCallbacks
 from era5dl.gui.pages.download import DownloadCallbacks
 from era5dl.gui.pages.header import Header, HeaderCallbacks
+from era5dl.gui.pages.jobs_panel import JobsCallbacks
 from era5dl.gui.pages.log import LogCallbacks
 from era5dl.gui.pages.queue_panel import QueueCallbacks
 from era5dl.gui.pages.request_panel import RequestCallbacks
@@ -127,7 +129,15 @@ class App:
         return Controllers(
             request=request,
             download=download,
-            sessions=SessionsController(pages.sessions, service, store, self.dialogs, download),
+            jobs=JobsController(pages, service, store, request),
+            sessions=SessionsController(
+                pages.sessions,
+                service,
+                store,
+                self.dialogs,
+                download,
+                show_download=lambda: self.actions.show_download(),
+            ),
             monitoring=MonitoringController(pages.diagnostics, pages.log, service, store),
             preferences=settings,
             demo=DemoController(pages.download, service.sessions, request, settings),
@@ -148,7 +158,7 @@ class App:
 
     def _page_callbacks(self) -> TabsCallbacks:
         """Connect the pages. Actions and controllers do not exist yet, so each callback looks them up."""
-        runs, sessions = self.service.runs, self.service.sessions
+        runs, sessions, jobs = self.service.runs, self.service.sessions, self.service.jobs
         return TabsCallbacks(
             download=DownloadCallbacks(
                 request=RequestCallbacks(
@@ -166,7 +176,6 @@ class App:
                     release=runs.release,
                     open_folder=lambda index: self.controllers.download.open_folder_of(index),
                     copy=lambda text: self.actions.copy(text),
-                    view_changed=lambda grouped, keys: self.store.update(queue_grouped=grouped, queue_keys=keys),
                 ),
                 totals=TotalsCallbacks(
                     pause=runs.pause,
@@ -179,11 +188,19 @@ class App:
             ),
             sessions=SessionsCallbacks(
                 resume=lambda folder, session_id: self.actions.resume_session(folder, session_id),
+                update=lambda folder, session_id: self.actions.update_session(folder, session_id),
                 verify=lambda folder, session_id: self.controllers.sessions.verify(folder, session_id),
                 stop_verifying=sessions.stop_verifying,
                 open_folder=lambda folder: self.controllers.download.open_folder(folder),
                 forget=sessions.forget,
                 add_folder=lambda: self.actions.open_folder(),
+                jobs=JobsCallbacks(
+                    run=lambda: self.actions.run_queue(),
+                    move=jobs.move,
+                    pause=jobs.pause,
+                    resume=jobs.resume,
+                    remove=jobs.remove,
+                ),
             ),
             diagnostics=DiagnosticsCallbacks(
                 lambda: self.controllers.monitoring.test_network(), lambda: self.actions.save_report()
@@ -200,11 +217,13 @@ class App:
         fields = request_form.from_text(current.selection, current.folder)
         if options.demo:
             fields = demo_fields(current.folder)
+            self.service.jobs.use_folder(Path(current.folder).with_name("jobs"))
             do.demo.start(Path(current.folder).with_name("server"), self.service.post)
         do.request.fill(fields)
         self.bridge.start()
         do.monitoring.start()
         self.service.sessions.request_list()
+        self.service.jobs.request_list()
         do.preferences.show_server()
         if options.folder is not None:
             do.download.resume_session(options.folder, None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from era5dl.days import LATEST
 from era5dl.errors import SessionDamaged, SessionNotFound
 from era5dl.folder.paths import OWN_FOLDER
 from era5dl.locks.lock_file import current_owner
@@ -45,6 +46,7 @@ class SessionSummary:
     failed: int
     ended: bool
     status: SessionStatus
+    ends_in_latest: bool = False
 
 
 def list_sessions(folder: Path) -> list[SessionSummary]:
@@ -100,6 +102,7 @@ def summary_of(home: Path, session_id: str) -> SessionSummary:
         failed=saved.failed,
         ended=checkpoint.ended,
         status=status,
+        ends_in_latest=f" to {LATEST}" in info.title.partition(";")[0],
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from era5dl.bucket.interface import Bucket
-from era5dl.session import Session
+from era5dl.session.info import SessionInfo
 from era5dl.session.origin import check_origin
 from era5dl.settings import Settings
 
@@ -42,20 +42,20 @@ class BucketAccess:
         """Remember the user's consent to a server. address: `messages.ConsentRequired.address`."""
         self._trusted.add(address)
 
-    def checked_settings(self, session: Session, settings: Settings) -> Settings:
+    def checked_settings(self, info: SessionInfo, settings: Settings) -> Settings:
         """Return the settings for a session. Raises OtherEndpoint when the user has not consented to its server."""
-        adapted = session_settings(session, settings)
+        adapted = session_settings(info, settings)
         check_origin(adapted, settings, tuple(self._trusted))
         return adapted
 
 
-def session_settings(session: Session, settings: Settings) -> Settings:
+def session_settings(info: SessionInfo, settings: Settings) -> Settings:
     """Return the settings to resume a session with: its own server and layout, and the current speed settings.
 
     If both the session's server and the configured one are on this machine, the configured one is used: the demo server
     gets another port each time.
     """
-    endpoint = session.info.endpoint_url
+    endpoint = info.endpoint_url
     if (
         endpoint is not None
         and settings.endpoint_url is not None
@@ -66,10 +66,10 @@ def session_settings(session: Session, settings: Settings) -> Settings:
     return replace(
         settings,
         endpoint_url=endpoint,
-        bucket=session.info.bucket,
-        region=session.info.region,
-        flat=session.info.flat,
-        verify=session.info.verify,
+        bucket=info.bucket,
+        region=info.region,
+        flat=info.flat,
+        verify=info.verify,
     )
 
 

@@ -16,9 +16,12 @@ from era5dl.engine.progress import Snapshot
 from era5dl.engine.verify_files import FileReport
 from era5dl.errors import Era5Error
 from era5dl.formatting import printable
+from era5dl.jobs.job import Job
+from era5dl.jobs.update import Update
 from era5dl.planner import Missing, Plan, PlanEstimate
 from era5dl.redaction import redact_secrets
 from era5dl.session import SessionSummary
+from era5dl.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +126,15 @@ class SessionNotOpened:
 class ConsentRequired:
     """A session uses a server that needs the user's consent. The session was closed, and the server not contacted.
 
-    address: URL of that server. verifying: the session was to be verified; otherwise it was to be resumed.
+    address: URL of that server. verifying, updating: the session was to be verified, or updated; otherwise it was to be
+    resumed.
     """
 
     session_id: str
     folder: Path
     address: str
     verifying: bool = False
+    updating: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +203,56 @@ class VerifyFailed:
     error: ErrorInfo
 
 
+# --- jobs and updates
+
+
+@dataclass(frozen=True, slots=True)
+class JobsListed:
+    """The jobs of the queue, in their order. notes: about the file of the list. runner: another program that is running
+    jobs; "" if none is."""
+
+    jobs: tuple[Job, ...]
+    notes: tuple[str, ...] = ()
+    runner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """This window has begun to run a job: it is planned, then downloaded."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobsEnded:
+    """This window runs no more jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobsFailed:
+    """The queue could not be read or changed."""
+
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFound:
+    """What is different in the bucket for a session. settings: for its download."""
+
+    session_id: str
+    folder: Path
+    update: Update
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFailed:
+    """It could not be found out what is different in the bucket."""
+
+    session_id: str
+    error: ErrorInfo
+
+
 # --- network test, demo, crashes
 
 
@@ -255,6 +310,12 @@ Message = (
     | VerifyProgressed
     | VerifyFinished
     | VerifyFailed
+    | JobsListed
+    | JobStarted
+    | JobsEnded
+    | JobsFailed
+    | UpdateFound
+    | UpdateFailed
     | NetworkTested
     | DemoProgressed
     | DemoReady

@@ -23,6 +23,10 @@ from era5dl.subset import import_writer
 REPRESENTATIVE = 4_000_000  # bytes that a run must receive before its speed counts as that of the connection
 
 
+OnEnd = Callable[[Message | None], object]
+"""Called with the last message of a run; None if it has crashed."""
+
+
 class RunService:
     """Commands return at once, and have no effect in an unsuitable state. Results are posted as messages."""
 
@@ -55,9 +59,12 @@ class RunService:
 
     # --- starting
 
-    def start(self, plan: Plan, folder: Path, settings: Settings) -> None:
-        """Download a plan into a folder. An earlier session of the same plan in that folder is resumed."""
-        self._start(lambda: Session.begin(folder, plan, settings), settings, None)
+    def start(self, plan: Plan, folder: Path, settings: Settings, on_end: OnEnd = lambda _outcome: None) -> bool:
+        """Download a plan into a folder. An earlier session of the same plan in that folder is resumed.
+
+        Return whether a run starts. on_end: called on the thread of the run at its end.
+        """
+        return self._start(lambda: Session.begin(folder, plan, settings), settings, None, on_end)
 
     def open_session(self, folder: Path, session_id: str | None, settings: Settings) -> None:
         """Resume a session with its stored plan; without an id, the newest unfinished session of the folder."""
@@ -123,19 +130,29 @@ class RunService:
 
     # --- the thread of a run
 
-    def _start(self, open_session: Callable[[], Session], settings: Settings, only: Collection[int] | None) -> None:
+    def _start(
+        self,
+        open_session: Callable[[], Session],
+        settings: Settings,
+        only: Collection[int] | None,
+        on_end: OnEnd = lambda _outcome: None,
+    ) -> bool:
         with self._lock:
             if self._busy or self._closing:
-                return
+                return False
             self._busy, self._stop_requested = True, False
         selected = None if only is None else frozenset(only)
         try:
-            start_thread("run", lambda: self._run(open_session, settings, selected), self._on_crash)
+            start_thread("run", lambda: self._run(open_session, settings, selected, on_end), self._on_crash)
         except OutOfThreads as error:
             self._busy = False
             self._post(messages.SessionNotOpened(ErrorInfo.of(error)))
+            return False
+        return True
 
-    def _run(self, open_session: Callable[[], Session], settings: Settings, only: frozenset[int] | None) -> None:
+    def _run(
+        self, open_session: Callable[[], Session], settings: Settings, only: frozenset[int] | None, on_end: OnEnd
+    ) -> None:
         """Open the session, run the engine, wait for its end, and close both."""
         outcome: Message | None = None  # posted last, when the next run can start
         opened: tuple[str, Path] | None = None
@@ -144,7 +161,7 @@ class RunService:
                 opened = (session.id, session.folder)
                 if not session.plan.subset.is_everything:
                     import_writer()  # raises UsageError, instead of failing at each file
-                adapted = self._access.checked_settings(session, settings)
+                adapted = self._access.checked_settings(session.info, settings)
                 engine = Engine(self._access.bucket(adapted), session, adapted, self._post_event, only=only)
                 with self._lock:
                     if self._stop_requested:
@@ -166,6 +183,7 @@ class RunService:
                 self._engine, self._busy = None, False
             if outcome is not None:
                 self._post(outcome)
+            on_end(outcome)
 
     def _finished(self, engine: Engine, session: Session) -> messages.RunFinished:
         snapshot, states, result = engine.snapshot(), engine.states(), engine.result

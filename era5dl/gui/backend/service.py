@@ -15,6 +15,7 @@ from era5dl.diagnosis.network_test import run_network_test
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.background_task import BackgroundTask, IsCancelled
 from era5dl.gui.backend.bucket_access import BucketAccess, MakeBucket, s3_bucket
+from era5dl.gui.backend.jobs import JobService
 from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.gui.backend.planning import PlanningService
 from era5dl.gui.backend.runs import RunService
@@ -33,6 +34,7 @@ class BackendService:
         self._access = BucketAccess(lambda settings: MeasuredBucket(make_bucket(settings), self.request_metrics))
         self.planning = PlanningService(self._access, self.post, self._crashed)
         self.runs = RunService(self._access, self.post, self._crashed)
+        self.jobs = JobService(self._access, self.runs, self.post, self._crashed)
         self.sessions = SessionService(self._access, self.post, self._crashed)
         self._network_test_task = BackgroundTask(NETWORK_TEST, self._crashed)
 
@@ -49,9 +51,14 @@ class BackendService:
         return messages
 
     @property
+    def busy(self) -> bool:
+        """Whether a run is in progress, or this window runs jobs, so that no other run can start."""
+        return self.runs.busy or self.jobs.running
+
+    @property
     def safe_to_exit(self) -> bool:
         """Whether no work is in progress that would be lost if the program ended now."""
-        return not self.runs.busy and not self.sessions.verifying
+        return not self.busy and not self.sessions.verifying
 
     def trust_server(self, address: str) -> None:
         """Remember the user's consent to a server. address: `messages.ConsentRequired.address`."""
@@ -72,6 +79,7 @@ class BackendService:
         self.planning.close()
         self.sessions.close()
         self._network_test_task.cancel()
+        self.jobs.stop()
         self.runs.close()
 
     def _crashed(self, task: str, error: BaseException) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from era5dl.engine.verify_files import FileReport, verify
-from era5dl.errors import Era5Error, OtherEndpoint, OutOfThreads
+from era5dl.errors import Era5Error, OtherEndpoint, OutOfThreads, SessionNotFound, Stopped
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.background_task import BackgroundTask, IsCancelled, OnCrash, ProgressLimiter, start_thread
 from era5dl.gui.backend.bucket_access import BucketAccess
 from era5dl.gui.backend.messages import ErrorInfo, Message
+from era5dl.jobs.update import archives_of, compare
+from era5dl.planner import make_plan
 from era5dl.session import Session, known_sessions
 from era5dl.session.index import forget
 from era5dl.settings import Settings
@@ -25,6 +27,7 @@ class SessionService:
         self._access, self._post, self._on_crash = access, post, on_crash
         self._list_task = BackgroundTask("sessions", on_crash)
         self._verify_task = BackgroundTask(VERIFYING, on_crash)
+        self._update_task = BackgroundTask("update", on_crash)
 
     @property
     def verifying(self) -> bool:
@@ -76,6 +79,27 @@ class SessionService:
 
         self._verify_task.submit(job)
 
+    def look_for_update(self, folder: Path, session_id: str, settings: Settings) -> None:
+        """Find out what has appeared in the bucket since, and what was replaced, for a session until "latest"."""
+
+        def job(cancelled: IsCancelled) -> None:
+            try:
+                archives, errors = archives_of(folder)
+                archive = next((one for one in archives if one.info.id == session_id), None)
+                if archive is None:
+                    raise errors[0] if errors else SessionNotFound
+                adapted = self._access.checked_settings(archive.info, settings)
+                plan = make_plan(archive.selection, self._access.bucket(adapted), cancelled=cancelled)
+                self._post(messages.UpdateFound(session_id, folder, compare(archive, plan), adapted))
+            except Stopped:
+                return
+            except OtherEndpoint as error:
+                self._post(messages.ConsentRequired(session_id, folder, error.address, updating=True))
+            except Era5Error as error:
+                self._post(messages.UpdateFailed(session_id, ErrorInfo.of(error)))
+
+        self._update_task.submit(job)
+
     def stop_verifying(self) -> None:
         self._verify_task.cancel()
 
@@ -83,12 +107,13 @@ class SessionService:
         """Cancel everything. Returns at once."""
         self._list_task.cancel()
         self._verify_task.cancel()
+        self._update_task.cancel()
 
     def _verify(self, session: Session, settings: Settings, cancelled: IsCancelled) -> tuple[FileReport, ...]:
         total = len(session.plan.objects)
         done = iter(range(1, total + 1))
         progress = ProgressLimiter(lambda so_far, of: self._post(messages.VerifyProgressed(session.id, so_far, of)))
-        bucket = self._access.bucket(self._access.checked_settings(session, settings))
+        bucket = self._access.bucket(self._access.checked_settings(session.info, settings))
         examined = verify(
             bucket,
             session,

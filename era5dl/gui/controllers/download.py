@@ -24,6 +24,7 @@ from era5dl.gui.pages.totals_panel import SPAN
 from era5dl.gui.text import error_text, status_text, summary_text
 from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import BannerAction, BannerKind
+from era5dl.planner.plan import Plan
 from era5dl.session.summary import SessionStatus, SessionSummary
 from era5dl.settings import Settings
 
@@ -63,7 +64,7 @@ class DownloadController(Controller):
         plan, folder = ready
         self._page.hide_grid()
         self._page.hide_subset()
-        self._begin()
+        self._begin(from_form=True)
         earlier = self._demo_session() if self._demo else None
         if earlier is not None:
             self._runs.open_session(earlier.folder, earlier.id, settings)
@@ -72,13 +73,19 @@ class DownloadController(Controller):
 
     def resume_session(self, folder: Path, session_id: str | None) -> None:
         """Resume a session; without an id, the newest unfinished session of the folder."""
-        if self._runs.busy:
+        if self._request.plan_state.busy:
             return
         settings = self._settings()
         if settings is None:
             return
         self._begin()
         self._runs.open_session(folder, session_id, settings)
+
+    def start_update(self, plan: Plan, folder: Path, settings: Settings) -> None:
+        """Start the download of an update."""
+        if not self._request.plan_state.busy:
+            self._begin()
+            self._runs.start(plan, folder, settings)
 
     def pause_or_resume(self) -> None:
         snapshot = self._runs.snapshot()
@@ -118,13 +125,18 @@ class DownloadController(Controller):
 
     def handle(self, message: Message) -> None:
         match message:
+            case messages.JobStarted():
+                self._request.run_started()
+                self._sleep_inhibitor.acquire()
             case messages.SessionOpened():
                 self._session_opened(message)
             case messages.SessionNotOpened():
                 self._end()
                 if message.error.kind != "Stopped":
                     self._show_error(message.error)
-            case messages.ConsentRequired() if not message.verifying:
+            case messages.JobsEnded():
+                self._sleep_inhibitor.release()
+            case messages.ConsentRequired() if not (message.verifying or message.updating):
                 self._end()
             case messages.EngineEvent():
                 self._queue.handle_event(message.event)
@@ -173,9 +185,9 @@ class DownloadController(Controller):
             self._show_error(ErrorInfo.of(error))
             return None
 
-    def _begin(self) -> None:
+    def _begin(self, *, from_form: bool = False) -> None:
         self._page.banner.hide(at_once=True)
-        self._request.run_started()
+        self._request.run_started(from_form=from_form)
         self._sleep_inhibitor.acquire()
 
     def _end(self) -> None:
@@ -256,6 +268,8 @@ class DownloadController(Controller):
         if self._resume_offered or self._runs.busy:
             return
         self._resume_offered = True
+        if self._request.plan_state.waiting_jobs:
+            return  # the queue is offered, and may contain it
         latest = next((one for one in sessions if one.status is SessionStatus.INTERRUPTED), None)
         if latest is None:
             return

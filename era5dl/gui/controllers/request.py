@@ -110,14 +110,21 @@ class RequestController(Controller):
             self._schedule()
         self.update()
 
-    def run_started(self) -> None:
-        """Show that no other download can be started during a run."""
-        self._plan_state = replace(self._plan_state, busy=True)
+    def set_waiting_jobs(self, number: int) -> None:
+        """Show how many downloads wait in the queue."""
+        self._plan_state = replace(self._plan_state, waiting_jobs=number)
+        self.update()
+
+    def run_started(self, *, from_form: bool = False) -> None:
+        """Show that another download can only be added to the queue during a run. from_form: that of the form runs."""
+        form = self._plan_state.form
+        running = (form.selection, form.folder) if from_form else None
+        self._plan_state = replace(self._plan_state, busy=True, running=running)
         self._page.show_plan_state(self._plan_state)
 
     def run_ended(self) -> None:
         """Inspect the folder again after a run: its free space and its sessions have changed."""
-        self._plan_state = replace(self._plan_state, folder=None)
+        self._plan_state = replace(self._plan_state, folder=None, running=None)
         self._schedule()
         self.update()
 
@@ -128,7 +135,9 @@ class RequestController(Controller):
         except UsageError:
             reserve = 0
         runs = self._service.runs
-        self._plan_state = replace(self._plan_state, speed=runs.measured_speed, busy=runs.busy, reserve=reserve)
+        self._plan_state = replace(
+            self._plan_state, speed=runs.measured_speed, busy=self._service.busy, reserve=reserve
+        )
         self._page.show_plan_state(self._plan_state)
 
     def close(self) -> None:
@@ -148,7 +157,7 @@ class RequestController(Controller):
                 self._plan_state = replace(
                     self._plan_state, plan=message.plan, estimate=message.estimate, progress=None, error=None
                 )
-                if not self._service.runs.busy:
+                if not self._service.busy:
                     self._queue.load(message.plan.objects)
                     self._page.queue.begin(False)
             case messages.PlanEstimated() if message.number == self._number:
@@ -189,8 +198,7 @@ class RequestController(Controller):
         if form.folder is not None and self._plan_state.folder is None:
             self._inspected_folder = form.folder
             self._service.planning.inspect_folder(form.folder)
-        possible = not self._plan_state.preparing and not self._service.runs.busy
-        if form.selection is None or self._plan_state.plan is not None or not possible:
+        if form.selection is None or self._plan_state.plan is not None or self._plan_state.preparing:
             return
         try:
             settings = self._store.current.to_settings()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from era5dl.engine.events import State
@@ -21,6 +23,7 @@ from era5dl.gui.models import sessions
 from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.pages.sessions import SessionsPage
 from era5dl.gui.text import error_text
+from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import BannerKind
 from era5dl.session.summary import SessionSummary
 
@@ -30,7 +33,7 @@ _log = logging.getLogger("era5dl")
 
 
 class SessionsController(Controller):
-    """download: resumes a session after the user's consent to its server."""
+    """download: resumes and updates sessions. show_download: shows the Download page."""
 
     def __init__(
         self,
@@ -39,9 +42,10 @@ class SessionsController(Controller):
         store: PreferenceStore,
         dialogs: DialogOpener,
         download: DownloadController,
+        show_download: Callable[[], object] = lambda: None,
     ) -> None:
         self._page, self._service, self._store = page, service, store
-        self._dialogs, self._download = dialogs, download
+        self._dialogs, self._download, self._show_download = dialogs, download, show_download
         self._sessions: tuple[SessionSummary, ...] = ()
         self._running: tuple[str, Path] | None = None
         self._next_list = 0.0
@@ -54,6 +58,19 @@ class SessionsController(Controller):
             self._service.sessions.verify(folder, session_id, self._store.current.to_settings())
         except UsageError as error:
             self._page.show_message(error_text.explain(error).sentence)
+
+    def update(self, folder: Path, session_id: str) -> None:
+        """Fetch what has appeared in the bucket since a session ended."""
+        if self._service.busy:
+            self._page.show_message(_("A download is in progress."), BannerKind.INFO)
+            return
+        try:
+            settings = self._store.current.to_settings()
+        except UsageError as error:
+            self._page.show_message(error_text.explain(error).sentence)
+            return
+        self._page.show_message(_("Looking for new files…"), BannerKind.INFO)
+        self._service.sessions.look_for_update(folder, session_id, settings)
 
     # --- messages
 
@@ -76,6 +93,10 @@ class SessionsController(Controller):
                 self._page.show_message(
                     f"{error_text.explain(message.error.kind).text}\n({message.error.detail})", BannerKind.DANGER
                 )
+            case messages.UpdateFound():
+                self._update_found(message)
+            case messages.UpdateFailed():
+                self._page.show_message(error_text.explain(message.error.kind).text)
             case messages.SessionForgotten():
                 if message.error is not None:
                     self._page.show_message(error_text.explain(message.error.kind).text)
@@ -111,11 +132,35 @@ class SessionsController(Controller):
             running[self._running] = snapshot.state
         self._page.show(sessions.rows(self._sessions, running))
 
+    def _update_found(self, found: messages.UpdateFound) -> None:
+        """Download what is new. Ask before files are replaced by new versions."""
+        replaced = len(found.update.replaced)
+        if replaced:
+            self._page.hide_message()
+            self._dialogs.ask_for_replaced(
+                replaced,
+                on_yes=lambda: self._fetch_update(found, take_replaced=True),
+                on_no=lambda: self._fetch_update(found, take_replaced=False),
+            )
+        else:
+            self._fetch_update(found, take_replaced=False)
+
+    def _fetch_update(self, found: messages.UpdateFound, *, take_replaced: bool) -> None:
+        if not found.update.to_fetch(take_replaced=take_replaced):
+            self._page.show_message(_("There are no new files on the server."), BannerKind.OK)
+            return
+        self._page.hide_message()
+        settings = replace(found.settings, verify=found.settings.verify or take_replaced)
+        self._show_download()
+        self._download.start_update(found.update.plan_to_fetch(take_replaced=take_replaced), found.folder, settings)
+
     def _trust(self, request: messages.ConsentRequired) -> None:
         """Remember the user's consent to a server, and resume or verify the session that needs it."""
         _log.info("the user allows the server %s of a session", request.address)
         self._service.trust_server(request.address)
-        if request.verifying:
+        if request.updating:
+            self.update(request.folder, request.session_id)
+        elif request.verifying:
             self.verify(request.folder, request.session_id)
         else:
             self._download.resume_session(request.folder, request.session_id)

@@ -12,7 +12,7 @@ from era5dl.gui.dialogs.question import QuestionDialog
 from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
 from era5dl.gui.models import preferences
 from era5dl.gui.models.preferences import Preferences
-from era5dl.gui.text.i18n import _
+from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.theme.theme import Theme
 from era5dl.log_file import log_path
 
@@ -26,6 +26,7 @@ class DialogOpener:
         self._help: HelpDialog | None = None
         self.question: QuestionDialog | None = None
         self.consent: QuestionDialog | None = None
+        self.replaced: QuestionDialog | None = None
 
     def show_help(self, folder: str) -> None:
         """Open the help. folder: download folder, listed among the file locations."""
@@ -77,6 +78,28 @@ class DialogOpener:
             yes=_("Use this server"),
             no=_("Cancel"),
             on_yes=on_yes,
+            cautious=True,
+        )
+
+    def ask_for_replaced(self, number: int, on_yes: Callable[[], object], on_no: Callable[[], object]) -> None:
+        """Ask whether files are downloaded again, because the bucket has new versions of them."""
+        if self.replaced is not None and self.replaced.winfo_exists():
+            self.replaced.destroy()
+        self.replaced = QuestionDialog(
+            self._root,
+            self._theme,
+            title=_("Download the new versions?"),
+            text=ngettext(
+                "{n:,} file was replaced on the server after it was downloaded. Your file stays until the new version "
+                "is complete and verified.",
+                "{n:,} files were replaced on the server after they were downloaded. Your files stay until the new "
+                "versions are complete and verified.",
+                number,
+            ),
+            yes=_("Download the new versions"),
+            no=_("Keep my files"),
+            on_yes=on_yes,
+            on_no=on_no,
             cautious=True,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from era5dl.formatting import format_size
 from era5dl.gui.backend.messages import ErrorInfo, FolderInspected
@@ -11,6 +12,7 @@ from era5dl.gui.text import catalog_text, error_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.planner.estimate import PlanEstimate
 from era5dl.planner.plan import Plan
+from era5dl.selection import Selection
 
 _NOTABLE = 0.05  # share of the bytes
 
@@ -22,6 +24,8 @@ class PlanState:
     plan: None while it is unknown; `error` is the reason if planning failed. estimate: of parts of files, else None.
     progress: listings done, and their total.
     speed: expected bytes per second. reserve: bytes to keep free on the disk. busy: a download is in progress.
+    running: selection and folder of the download in progress, if it was started from the form. waiting_jobs: downloads
+    that wait in the queue.
     preparing: the demo server is not ready yet.
     """
 
@@ -34,6 +38,8 @@ class PlanState:
     speed: float | None = None
     reserve: int = 0
     busy: bool = False
+    running: tuple[Selection | None, Path | None] | None = None
+    waiting_jobs: int = 0
     preparing: bool = False
 
     @property
@@ -69,6 +75,20 @@ class PlanState:
         after = self.free_after
         if after is not None and after < self.reserve and not self._may_be_partly_done:
             return _("Not enough disk space: {bytes} more needed.", bytes=format_size(self.reserve - after))
+        return ""
+
+    def queue_obstacle(self) -> str:
+        """Return why the download cannot be added to the queue; "" when it can. It is planned again when it is run."""
+        if self.preparing:
+            return _("The demo server is starting.")
+        if self.form.errors:
+            return self.form.errors[0].text
+        if self.busy and (self.form.selection, self.form.folder) == self.running:
+            return _("A download is in progress.")
+        if self.plan is not None and not self.plan.objects:
+            return _("The server has none of these files.")
+        if self.folder is not None and self.folder.error is not None:
+            return error_text.explain(self.folder.error.kind).sentence
         return ""
 
     @property

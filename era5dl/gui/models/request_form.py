@@ -10,12 +10,13 @@ from enum import Enum
 from pathlib import Path
 
 from era5dl.catalog import Cadence, Variable, variables
-from era5dl.days import FIRST_DAY, parse_date, select_days
+from era5dl.days import FIRST_DAY, LAST_DAY, parse_date, select_days
 from era5dl.errors import BadSelection
 from era5dl.gui.models import subset_form
 from era5dl.gui.models.subset_form import SubsetFields, SubsetResult
 from era5dl.gui.text import error_text
 from era5dl.gui.text.i18n import _
+from era5dl.gui.widgets.date_input import is_latest_word
 from era5dl.rate_timetable import normalize_rate_limit
 from era5dl.selection import Selection
 
@@ -154,7 +155,8 @@ def _read_days(fields: Fields, bounds: tuple[date, date]) -> tuple[list[FieldErr
     found: dict[str, date] = {}
     errors: list[FieldError] = []
     for name in ("first", "last"):
-        answer = read_date(getattr(fields, name), bounds)
+        text = getattr(fields, name)
+        answer = LAST_DAY if name == "last" and is_latest_word(text) else read_date(text, bounds)
         if isinstance(answer, date):
             found[name] = answer
         else:

@@ -11,13 +11,14 @@ from enum import Enum
 from pathlib import Path
 
 from era5dl.catalog import products
+from era5dl.days import LATEST
 from era5dl.engine.events import PROBLEM_STATES, State
 from era5dl.formatting import format_size, printable
 from era5dl.gui.text import catalog_text, status_text
 from era5dl.gui.text.i18n import Term, _, ngettext
 from era5dl.session.summary import SessionStatus, SessionSummary
 
-_PERIOD = re.compile(r"(.*), (\d{4}-\d\d-\d\d)(?: to (\d{4}-\d\d-\d\d))?( \(with gaps\))?", re.DOTALL)
+_PERIOD = re.compile(r"(.*), (\d{4}-\d\d-\d\d)(?: to (\d{4}-\d\d-\d\d|latest))?( \(with gaps\))?", re.DOTALL)
 _LISTED = re.compile(r"([\d,]{1,15}) keys? from a list")
 _COUNTED = re.compile(r"([\d,]{1,15}) variables?( of (.*))?", re.DOTALL)
 _PART_COUNTED = re.compile(r"([\d,]{1,15}) (hours a day|levels|points)")
@@ -57,6 +58,7 @@ class SessionRow:
     status: Term
     here: bool
     total_bytes: int
+    ends_in_latest: bool = False
 
     @property
     def key(self) -> str:
@@ -66,6 +68,11 @@ class SessionRow:
     @property
     def can_resume(self) -> bool:
         return not self.here and self.state in (RowState.INTERRUPTED, RowState.FAILED, RowState.PAUSED)
+
+    @property
+    def can_update(self) -> bool:
+        """Whether it can fetch what has appeared in the bucket since."""
+        return self.ends_in_latest and self.can_verify
 
     @property
     def can_verify(self) -> bool:
@@ -109,6 +116,7 @@ def _row(summary: SessionSummary, run_state: State | None, now: float) -> Sessio
         status=status,
         here=run_state is not None and run_state is not State.ENDED,
         total_bytes=summary.total_bytes,
+        ends_in_latest=summary.ends_in_latest,
     )
 
 
@@ -138,7 +146,8 @@ def parts_of_title(title: str) -> tuple[str, str]:
     found = _PERIOD.fullmatch(whole)
     if found is None:
         return _name(whole) + parts, ""
-    period = found[2] if not found[3] else f"{found[2]} – {found[3]}"
+    last = _("latest") if found[3] == LATEST else found[3]
+    period = f"{found[2]} – {last}" if last else found[2]
     return _name(found[1]) + parts, _("{period} (with gaps)", period=period) if found[4] else period
 
 

@@ -58,10 +58,10 @@ class PeriodPanel(ttk.Frame):
                 theme,
                 first=FIRST_DAY,
                 last=coverage(())[1],
-                texts=date_texts(),
+                texts=date_texts(is_end=is_end),
                 on_change=self._report_dates,
             )
-            for _i in range(2)
+            for is_end in (False, True)
         )
         self._from.pack(side="left", padx=(0, px(6)))
         self.first.pack(side="left", fill="x", expand=True)
@@ -117,8 +117,8 @@ class PeriodPanel(ttk.Frame):
         self._period.set_texts({"range": _("Date range"), "grid": _("Date grid")})
         self._from.configure(text=_("From"))
         self._to.configure(text=_("to"))
-        for field in (self.first, self.last):
-            field.set_texts(date_texts())
+        self.first.set_texts(date_texts())
+        self.last.set_texts(date_texts(is_end=True))
         self._grid_button.configure(text=_("Choose…"))
 
     # --- inside
@@ -140,8 +140,8 @@ class PeriodPanel(ttk.Frame):
         (self._grid if grid else self._range).pack(fill="x")
 
 
-def date_texts() -> DateTexts:
-    """Return the texts of the date fields in the current language."""
+def date_texts(*, is_end: bool = False) -> DateTexts:
+    """Return the texts of the date fields in the current language. is_end: of the last day, which may be "latest"."""
     return DateTexts(
         weekdays=tuple(_("Mo Tu We Th Fr Sa Su").split()),
         month_title=lambda year, month: _("{month} {year}", month=translate(MONTHS[month - 1]), year=year),
@@ -150,6 +150,8 @@ def date_texts() -> DateTexts:
         no_such_day=_("This date does not exist."),
         too_early=lambda first: _("The data begin on {date}.", date=first.isoformat()),
         too_late=lambda last: _("The data end on {date}.", date=last.isoformat()),
+        latest=_("latest") if is_end else "",
+        pick_latest=_("Latest available"),
     )
 
 

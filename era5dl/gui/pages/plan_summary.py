@@ -12,11 +12,13 @@ from era5dl.gui.text import status_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.basic_widgets import UpdatingLabel
-from era5dl.gui.widgets.tooltip import Tooltip
 
 
 class PlanSummary(ttk.Frame):
-    """Part of the request panel. If no download can be started, Start is disabled, and the reason is shown below it."""
+    """Part of the request panel. If no download can be started, Start is disabled, and the reason is shown below it.
+
+    While a download is in progress, Start adds the next one to the queue.
+    """
 
     def __init__(
         self,
@@ -29,8 +31,8 @@ class PlanSummary(ttk.Frame):
     ) -> None:
         """on_whole_files: called when the user wants whole files, because parts of them save nothing."""
         super().__init__(master)
-        self._shown = False
-        self._compact, self._no_saving_text = False, ""
+        self._theme = theme
+        self._shown = self._is_adding = self._is_blocked = False
         self._missing_shown = 0
         px = self._px = theme.px
         self.columnconfigure(0, weight=1)
@@ -51,13 +53,11 @@ class PlanSummary(ttk.Frame):
         self._no_saving.columnconfigure(0, weight=1)
         self.no_saving = UpdatingLabel(self._no_saving, style="Warn.TLabel")
         self.no_saving.grid(row=0, column=0, sticky="w")
-        Tooltip(self.no_saving, theme, lambda: self._no_saving_text if self._compact else "")
         self.whole_files = ttk.Button(self._no_saving, command=on_whole_files)
         self.whole_files.grid(row=0, column=1, padx=(px(8), 0))
         self._no_saving.grid(row=3, column=0, sticky="ew", pady=(0, px(10)))
         self._no_saving.grid_remove()
         self.start = ttk.Button(self, style="Accent.TButton", command=on_start)
-        theme.set_icon(self.start, "download", "on_accent", 15)
         self.start.grid(row=4, column=0, sticky="ew")
         self._obstacle = UpdatingLabel(self, style="Small.TLabel")
         self._obstacle.grid(row=5, column=0, sticky="w", pady=(px(5), 0))
@@ -79,30 +79,29 @@ class PlanSummary(ttk.Frame):
         self.figures.show(" · ".join(plan_state.totals()))
         self._show_missing(len(plan_state.plan.missing) if plan_state.plan else 0)
         self._expected.show(_expected(plan_state))
-        self._no_saving_text = plan_state.no_saving()
-        self._show_no_saving()
-        obstacle = plan_state.blocking_reason()
-        if self._obstacle.show(obstacle) or not self._shown:
+        no_saving = plan_state.no_saving()
+        if self.no_saving.show(no_saving):
+            (self._no_saving.grid if no_saving else self._no_saving.grid_remove)()
+        if plan_state.busy != self._is_adding or not self._shown:
+            self._is_adding = plan_state.busy
+            self._show_start()
+        obstacle = plan_state.queue_obstacle() if plan_state.busy else plan_state.blocking_reason()
+        self._obstacle.show(obstacle or _waiting(plan_state))
+        if bool(obstacle) != self._is_blocked or not self._shown:
+            self._is_blocked = bool(obstacle)
             self.start.state(["disabled" if obstacle else "!disabled"])
         self._shown = True
-
-    def set_compact(self, compact: bool) -> None:
-        """Set whether the warning that a subset saves nothing takes a single line; its tooltip has the full text."""
-        self._compact = compact
-        self._show_no_saving()
-
-    def _show_no_saving(self) -> None:
-        text = self._no_saving_text
-        if text and self._compact:
-            text = _("Saves only disk space.")
-        if self.no_saving.show(text):
-            (self._no_saving.grid if text else self._no_saving.grid_remove)()
 
     def retranslate(self) -> None:
         """Set the texts that `show` does not set."""
         self._missing_shown = -1
-        self.start.configure(text=_("Start download"), compound="left")
+        self._show_start()
         self.whole_files.configure(text=_("Whole files"))
+
+    def _show_start(self) -> None:
+        adding = self._is_adding
+        self.start.configure(text=_("Add to queue") if adding else _("Start download"), compound="left")
+        self._theme.set_icon(self.start, "plus" if adding else "download", "on_accent", 15)
 
     def _show_missing(self, number: int) -> None:
         if number == self._missing_shown:
@@ -113,6 +112,12 @@ class PlanSummary(ttk.Frame):
             self._missing.pack(side="right")
         else:
             self._missing.pack_forget()
+
+
+def _waiting(plan_state: PlanState) -> str:
+    """Return how many downloads follow the one in progress; "" for none."""
+    number = plan_state.waiting_jobs if plan_state.busy else 0
+    return ngettext("Then {n} download from the queue.", "Then {n} downloads from the queue.", number) if number else ""
 
 
 def _expected(plan_state: PlanState) -> str:

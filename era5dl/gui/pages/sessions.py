@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tkinter import ttk
 
+from era5dl.gui.models.jobs import JobRow
 from era5dl.gui.models.sessions import SessionRow
+from era5dl.gui.pages.jobs_panel import JobsCallbacks, JobsPanel
 from era5dl.gui.pages.session_table import COLUMNS, SessionTableModel
 from era5dl.gui.text.i18n import _, follow, ngettext
 from era5dl.gui.theme.theme import Theme
@@ -24,11 +26,13 @@ class SessionsCallbacks:
     """Callbacks of the page. Each must return at once. Sessions are given by folder and id."""
 
     resume: Callable[[Path, str], object]
+    update: Callable[[Path, str], object]
     verify: Callable[[Path, str], object]
     stop_verifying: Callable[[], object]
     open_folder: Callable[[Path], object]
     forget: Callable[[Path, str], object]
     add_folder: Callable[[], object]
+    jobs: JobsCallbacks
 
 
 class SessionsPage(ttk.Frame):
@@ -42,7 +46,8 @@ class SessionsPage(ttk.Frame):
         px = theme.px
         self._banner = Banner(self, theme, on_close=lambda: None)
         self._banner.pack(fill="x")
-        card = Card(self, theme)
+        self.jobs = JobsPanel(self, theme, callbacks.jobs)
+        card = self._card = Card(self, theme)
         card.pack(fill="both", expand=True)
         head = ttk.Frame(card)
         head.pack(fill="x", pady=(0, px(8)))
@@ -73,10 +78,11 @@ class SessionsPage(ttk.Frame):
         line = ttk.Frame(card)
         line.pack(side="bottom", fill="x", pady=(px(10), 0))
         self._resume_button = self._button(line, "play", self._resume, "Accent.TButton", "on_accent")
+        self._update_button = self._button(line, "download", self._update)
         self._verify_button = self._button(line, "check", self._verify)
         self._open_button = self._button(line, "folder", self._open)
         self._forget_button = self._button(line, "trash", self._ask_to_forget, "Danger.TButton", "danger")
-        for button in (self._resume_button, self._verify_button, self._open_button):
+        for button in (self._resume_button, self._update_button, self._verify_button, self._open_button):
             button.pack(side="left", padx=(0, px(8)))
         self._forget_button.pack(side="right")
 
@@ -116,6 +122,14 @@ class SessionsPage(ttk.Frame):
         self.table.refresh()
         self._update_details()
 
+    def show_jobs(self, rows: Sequence[JobRow], *, runner: str, running: bool) -> None:
+        """Show the queue above the sessions, if it has any jobs. See `JobsPanel.show`."""
+        if not rows:
+            self.jobs.pack_forget()
+        elif not self.jobs.winfo_manager():
+            self.jobs.pack(fill="x", pady=(0, self._theme.px(10)), before=self._card)
+        self.jobs.show(rows, runner=runner, running=running)
+
     def show_verifying(self, done: int, total: int) -> None:
         """Show the progress of a verification, in files."""
         if not self._verification.winfo_manager():
@@ -144,12 +158,18 @@ class SessionsPage(ttk.Frame):
         self._verification.pack_forget()
         self._banner.show(kind, text)
 
+    def hide_message(self) -> None:
+        """Hide the message."""
+        self._banner.hide(at_once=True)
+
     def retranslate(self) -> None:
         """Set all texts in the current language."""
         self._title.configure(text=_("Sessions"))
         self._add.configure(text=_("Add folder…"))
         self._resume_button.configure(text=_("Resume"))
+        self._update_button.configure(text=_("Update"))
         self._verify_button.configure(text=_("Verify"))
+        self.jobs.retranslate()
         self._open_button.configure(text=_("Open folder"))
         self._forget_button.configure(text=_("Remove…"))
         self._cancel.configure(text=_("Cancel"))
@@ -176,6 +196,7 @@ class SessionsPage(ttk.Frame):
         row = self.chosen
         for button, possible in (
             (self._resume_button, row is not None and row.can_resume),
+            (self._update_button, row is not None and row.can_update),
             (self._verify_button, row is not None and row.can_verify),
             (self._open_button, row is not None and row.can_open_folder),
             (self._forget_button, row is not None and row.can_forget),
@@ -190,6 +211,12 @@ class SessionsPage(ttk.Frame):
         row = self.chosen
         if row is not None and row.can_resume:
             self._callbacks.resume(row.folder, row.id)
+
+    def _update(self) -> None:
+        row = self.chosen
+        if row is not None and row.can_update:
+            self._banner.hide(at_once=True)
+            self._callbacks.update(row.folder, row.id)
 
     def _verify(self) -> None:
         row = self.chosen
@@ -224,6 +251,7 @@ class SessionsPage(ttk.Frame):
         menu = self._theme.menu(self)
         for text, command, possible in (
             (_("Resume"), self._resume, row.can_resume),
+            (_("Update"), self._update, row.can_update),
             (_("Verify"), self._verify, row.can_verify),
             (_("Open folder"), self._open, row.can_open_folder),
             (_("Remove…"), self._ask_to_forget, row.can_forget),

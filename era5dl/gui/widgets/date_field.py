@@ -5,6 +5,7 @@ from __future__ import annotations
 import tkinter as tk
 from collections.abc import Callable
 from datetime import date, timedelta
+from tkinter import ttk
 from typing import Any
 
 from era5dl.gui.theme.theme import Theme
@@ -17,6 +18,7 @@ class DateField(CompositeField):
     """Up and Down change the date by a day, PgUp and PgDn by a month, Ctrl with these by a year.
 
     Alt+Down or F4 opens the calendar. A text that is not a valid date gets a red ring, and `error` explains it.
+    If the texts have a word for the newest data, it may be entered, too, and the calendar has a button for it.
     `on_change` is called after each change of the text; `get` and `error` return the new state.
     """
 
@@ -100,6 +102,9 @@ class DateField(CompositeField):
             on_leave=self.close,
         )
         self.month.pack(padx=self.theme.px(1), pady=self.theme.px(1))
+        if self._texts.latest:
+            button = ttk.Button(popup, text=self._texts.pick_latest, style="Ghost.TButton", command=self._pick_latest)
+            button.pack(fill="x", padx=self.theme.px(1), pady=(0, self.theme.px(1)))
         self.month.bind("<FocusOut>", lambda _: self.after_idle(self._close_without_focus))
         self._place(popup)
         popup.deiconify()
@@ -139,6 +144,11 @@ class DateField(CompositeField):
     def _pick(self, day: date) -> None:
         self.close()
         self.set(day)
+        self.entry.icursor("end")
+
+    def _pick_latest(self) -> None:
+        self.close()
+        self.variable.set(self._texts.latest)
         self.entry.icursor("end")
 
     def _click_outside(self, event: tk.Event[Any]) -> None:

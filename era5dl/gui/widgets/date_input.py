@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+_LATEST_WORDS = ("latest", "最新")  # all languages: the text stays when the language changes
+
 
 @dataclass(frozen=True, slots=True)
 class DateTexts:
@@ -19,6 +21,8 @@ class DateTexts:
     no_such_day: str
     too_early: Callable[[date], str]  # argument: the first valid day
     too_late: Callable[[date], str]  # argument: the last valid day
+    latest: str = ""  # a word that may be entered instead of a date; "" for none
+    pick_latest: str = ""  # the button that enters it
 
 
 def parse_date(text: str) -> date | None:
@@ -38,11 +42,18 @@ def parse_date(text: str) -> date | None:
         return None
 
 
+def is_latest_word(text: str) -> bool:
+    """Return whether this is the word for the newest data, in any language of the window."""
+    return text.strip().lower() in _LATEST_WORDS
+
+
 def date_error(text: str, first: date, last: date, texts: DateTexts) -> str:
     """Return why this is not a date from `first` to `last`; "" if it is one."""
     text = text.strip()
     if not text:
         return texts.empty
+    if texts.latest and is_latest_word(text):
+        return ""
     day = parse_date(text)
     if day is None:
         looks_like_a_date = len(text) == 10 and all(_is_number(text[i:j]) for i, j in ((0, 4), (5, 7), (8, 10)))
