@@ -8,12 +8,24 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers take it as true; importing it from `typing` would take longer than all the rest
 if TYPE_CHECKING:
-    from era5dl.api import Result, audit, download, from_cds, merge, plan, select
+    from era5dl.api import Result, audit, download, from_cds, merge, open, plan, select
     from era5dl.selection import Selection
     from era5dl.settings import Settings
 
 __version__ = "0.1.0"
-__all__ = ["Result", "Selection", "Settings", "__version__", "audit", "download", "from_cds", "merge", "plan", "select"]
+__all__ = [
+    "Result",
+    "Selection",
+    "Settings",
+    "__version__",
+    "audit",
+    "download",
+    "from_cds",
+    "merge",
+    "open",
+    "plan",
+    "select",
+]
 
 _MODULES = {
     "Result": "era5dl.api",
@@ -21,6 +33,7 @@ _MODULES = {
     "download": "era5dl.api",
     "from_cds": "era5dl.api",
     "merge": "era5dl.api",
+    "open": "era5dl.api",
     "plan": "era5dl.api",
     "select": "era5dl.api",
     "Selection": "era5dl.selection",

@@ -33,6 +33,8 @@ from era5dl.subset.parsing import parse_subset
 from era5dl.subset.selection import Area, Point
 
 if TYPE_CHECKING:
+    from xarray import Dataset
+
     from era5dl.archive.states import Audit
     from era5dl.bucket.interface import Bucket
     from era5dl.catalog import Variable
@@ -237,6 +239,48 @@ def audit(folder: str | os.PathLike[str], selection: Selection | None = None, *,
     from era5dl.archive.audit import audit_folder
 
     return audit_folder(folder, selection, deep=deep)
+
+
+def open(
+    source: str | os.PathLike[str] | Plan,
+    variables: Names | None = None,
+    *,
+    time: Any = None,
+    area: str | Sequence[float] | Area | None = None,
+    levels: Numbers = (),
+    names: str = "bucket",
+    damaged: str = "error",
+    dask: bool | None = None,
+) -> Dataset:
+    """Open the ERA5 files of a folder as one lazy xarray.Dataset. Values are read when they are needed.
+
+    source: a folder with files of the bucket or subsets of them, downloaded by any program; or a plan, for its files in
+        the folder that it was downloaded to last.
+    variables: one or several names, such as "2t", "an.pl/t" or "tp", which is computed from lsp and cp. By default all
+        variables of the folder.
+    time: such as "2021", "2021-02", "2021-02-28T18", or first and last as a pair, a slice or "2021-02-01/2021-03". All
+        of these hours are in the data set. By default it has the hours on the days that were selected for download, or
+        all from the first to the last one of the files.
+    area, levels: as for `select`; cut from files that have more. Without them, all files must have the same.
+    names: "bucket" for the names in the files (VAR_2T), "cds" for those of the Climate Data Store (t2m).
+    damaged: "error" raises an error that names a damaged file; "skip" looks at every file first, and treats damaged
+        ones as missing. A file that is damaged in the middle is an error when that is read.
+    dask: whether the arrays are those of dask; by default if it is installed. Otherwise they are lazy arrays of xarray.
+
+    Forecasts have one dimension `time` of valid times; invariants have none. Hours that no file has are NaN, and the
+    attribute `era5dl_missing_hours` of each variable lists them. `era5dl_sources` has the key, ETag and size of each
+    object.
+
+    Raises UsageError without xarray, or if the files do not fit together, BadSelection, and Era5Error for a file that
+    is damaged or has another layout; also later, when it is read.
+    """
+    from era5dl.dataset import import_opener
+
+    place = Path(source) if isinstance(source, (str, os.PathLike)) else source
+    dataset: Dataset = import_opener().open_folder(
+        place, variables, time=time, area=area, levels=levels, names=names, damaged=damaged, dask=dask
+    )
+    return dataset
 
 
 @dataclass(frozen=True, slots=True)

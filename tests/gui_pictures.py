@@ -1,7 +1,8 @@
 """Takes pictures of the running program on the demo bucket, for review and for the README:
 
     python -m tests.gui_pictures OUT --palette light dark --lang en zh_CN --scale 1 2 --size 1280x820
-        --pages planned grid part download queue sessions diagnostics log done settings help offer --folder /data/era5
+        --pages planned grouped nosaving grid part download queue sessions diagnostics log done settings help offer
+        --folder /data/era5
 
 Each combination is the real program on a private display: it starts, creates a plan and downloads. --folder: download
 folder that the pictures show; its parent must not exist, and is removed afterwards.
@@ -29,6 +30,7 @@ from era5dl.gui.app import App
 from era5dl.gui.models import area_presets
 from era5dl.gui.models.preferences import Preferences
 from era5dl.gui.models.request_form import Period
+from era5dl.gui.models.subset_form import SubsetFields
 from era5dl.gui.startup_options import StartupOptions
 from tests.gui_screen import Screen
 
@@ -114,6 +116,20 @@ def one(
         request = app.pages.download.request
         wait_until(lambda: not request.start.instate(["disabled"]))
         shoot("planned")
+        if "grouped" in pages:
+            queue = app.pages.download.queue
+            for choice, shown in ((queue._grouped, True), (queue._keys, True), (queue._keys, False)):
+                choice.set(shown)
+                queue._change_view()
+                shoot_as("grouped", "keys" if queue._keys.get() else "grouped")
+            queue._grouped.set(False)
+            queue._change_view()
+        if "nosaving" in pages:
+            request.show_subset_choice(SubsetFields(levels=frozenset({500})))
+            settle(root, 2.0)
+            shoot("nosaving")
+            request.show_subset_choice(SubsetFields())
+            wait_until(lambda: not request.start.instate(["disabled"]))
         app.pages.download.show_grid()
         app.pages.download.grid_panel.show(frozenset(range(1991, 2021)), frozenset({6, 7, 8}), frozenset())
         shoot("grid")

@@ -13,7 +13,7 @@ tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OURS = [*PROJECT["dependencies"], *EXTRAS["demo"], *EXTRAS["subset"]]
+OURS = [*PROJECT["dependencies"], *EXTRAS["demo"], *EXTRAS["subset"], *EXTRAS["xarray"]]
 FREE = re.compile(r"\b(MIT|BSD|Apache|PSF|ISC|0BSD|Zlib|CC0|HPND)\b", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 

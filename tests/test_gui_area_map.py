@@ -24,9 +24,10 @@ from era5dl.gui.text import i18n
 from era5dl.gui.theme.palette import DARK, LIGHT
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.area_map import AreaMap
-from era5dl.gui.widgets.map_geometry import MapBox, Projection, box_between, clipped, coastlines
+from era5dl.gui.widgets.map_geometry import MapBox, Projection, box_between, clipped
 from era5dl.gui.widgets.search_combo import SearchCombo
 from era5dl.planner import Plan, PlanEstimate
+from era5dl.preview.coastlines import coastlines
 from era5dl.subset import INSTALL
 from era5dl.subset.estimate import Estimate
 from era5dl.subset.selection import Area, Point

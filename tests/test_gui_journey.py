@@ -55,7 +55,7 @@ def test_a_download_from_selection_to_completion(
     window.page.totals.limit.event_generate("<FocusOut>")
     window.plan(*NAMES)
     assert "6 files · 8.29 MB" in str(window.page.request._plan_summary.figures["text"])
-    assert window.page.queue.table.texts_shown()[0][4] == "Planned"
+    assert window.page.queue.table.texts_shown()[0][6] == "Planned"
 
     window.page.request.start.invoke()
     window.wait_until(window.running)
@@ -232,7 +232,7 @@ def test_files_are_held_and_released_by_shortcut_and_menu(
     queue.table.canvas.event_generate("<Control-a>")
     queue.table.canvas.event_generate("<Control-h>")
     window.wait_until(lambda: "Only held files remain" in window.page.banner.text)
-    window.wait_until(lambda: {row[4] for row in queue.table.texts_shown() if row[0]} == {"Held"})
+    window.wait_until(lambda: {row[6] for row in queue.table.texts_shown() if row[0]} == {"Held"})
     window.wait_until(lambda: "6 held" in str(window.page.totals._detail["text"]))
     window.wait_until(lambda: window.page.totals.can_resume)
 

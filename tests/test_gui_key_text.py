@@ -30,5 +30,5 @@ def test_a_file_is_named_by_variable_and_period():
 
 def test_names_are_translated(chinese):
     assert key_text.name(MONTH) == "2 米气温，2021 年 2 月"
-    assert key_text.name(HALF) == "大尺度降水，2021 年 2 月 1 日至 15 日"
+    assert key_text.name(HALF) == "大尺度降水，2021 年 2 月 1–15 日"
     assert key_text.days(date(2021, 2, 3), date(2021, 2, 3)) == "2021 年 2 月 3 日"

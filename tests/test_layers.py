@@ -30,12 +30,14 @@ FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"bucket.connect"},
     {"settings", "selection", "folder", "bucket.response_headers"},
     {"subset"},
+    {"preview"},
     {"cds", "validation", "bucket.responses", "bucket.error_mapping", "planner", "demo"},
     {"bucket.http_session", "locks", "subset.range_requests", "subset.index_cache"},
     {"bucket.get_object", "bucket.client", "subset.read_index"},
     {"bucket.fast_get", "subset.exact_plan"},
     {"bucket.s3", "session"},
     {"engine", "log_file", "archive"},
+    {"dataset"},
     {"diagnosis", "api", "jobs"},
     {""},  # era5dl/__init__.py, which exports the names of api
     {"cli", "gui.theme"},
@@ -82,16 +84,25 @@ ONLY_IN = {
     ),
     "rich": ("cli",),
     "h5py": ("demo", "subset.merge", "subset.netcdf_writer", "subset.point_csv", "subset.write"),
+    "PIL": ("preview.pen", "preview.picture", "preview.series_picture"),
     "numpy": (
+        "dataset",
         "demo",
+        "preview.chunk_cache",
+        "preview.colormap",
+        "preview.colour_scale",
+        "preview.field_file",
+        "preview.rendering",
         "subset.decode",
         "subset.merge",
         "subset.merge_source",
         "subset.netcdf_writer",
         "subset.output_layout",
         "subset.point_csv",
+        "subset.select_elements",
         "subset.write",
     ),
+    "xarray": ("api", "dataset"),
 }
 ONLY_THE_BACKEND_DRIVES = {"bucket.s3", "engine.engine", "planner", "session", "session.index", "session.session"}
 NOT_A_NAME = {"utils", "util", "helpers", "helper", "common", "misc", "core", "manager", "base"}
@@ -243,7 +254,7 @@ def test_every_module_docstring_has_at_least_four_words() -> None:
     assert silent == []
 
 
-HEAVY = ("boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "tkinter", "psutil", "truststore", "socks")
+HEAVY = ("boto3", "botocore", "urllib3", "rich", "h5py", "numpy", "tkinter", "psutil", "truststore", "socks", "PIL")
 IMPORT = "import importlib, json, sys; importlib.import_module(sys.argv[1]); print(json.dumps(sorted(sys.modules)))"
 
 

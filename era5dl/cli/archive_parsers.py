@@ -105,3 +105,22 @@ def add_cite(commands: Commands) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder with ERA5 files, in any subfolders")
     parser.add_argument("--format", choices=("text", "bibtex", "json"), default="text", help="default: text")
     add_output_flags(parser)
+
+
+def add_preview(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "preview",
+        "preview:preview",
+        "show a field of a file: its statistics, and its map as a picture",
+        "Describe one field of a downloaded file: variable, time, level, minimum, area-weighted mean and maximum, and\n"
+        "write its map (of values at points, a time series) as a PNG file.\n"
+        "Install with: pip install 'era5dl[preview]'.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="netCDF file: whole, subset or merged")
+    parser.add_argument("-o", "--output", type=Path, metavar="PNG", help="write the map to this file")
+    parser.add_argument("--time", metavar="TIME", help="valid time, UTC, such as 2021-02-01T06 (default: the first)")
+    parser.add_argument("--level", type=float, metavar="HPA", help="pressure level (default: 500 if it is there)")
+    parser.add_argument("--variable", metavar="NAME", help="of a file with several (default: the first)")
+    parser.add_argument("--dark", action="store_true", help="picture on a dark background")
+    add_output_flags(parser)

@@ -60,6 +60,10 @@ merge; download and resume with --merge
                     (times between these that no file has), kept (whether it was there already), csv (path or null)
     not-merged      name, reason, remedy, kind
     merge-summary   merged, kept, failed                         numbers of merged files
+preview
+    field           path, variable, long_name, units, valid_time and first, last ("YYYY-MM-DDTHH:MM", UTC; null without
+                    times), times (number), level (hPa or null), levels, min, mean (area-weighted), max (null without
+                    values), kind ("grid" | "points"), shape, picture (path or null)
 sessions
     known-session   session, folder, title, state ("interrupted" | "done" | "running" | "folder missing" | "damaged"),
                     files, done_files, failed, bytes, done_bytes, created, updated

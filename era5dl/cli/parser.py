@@ -92,6 +92,7 @@ def build_parser() -> Parser:
     archive_parsers.add_manifest(commands)
     archive_parsers.add_cite(commands)
     archive_parsers.add_merge(commands)
+    archive_parsers.add_preview(commands)
     _add_diagnose(commands)
     _add_demo(commands)
     return parser

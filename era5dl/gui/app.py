@@ -176,6 +176,7 @@ class App:
                     release=runs.release,
                     open_folder=lambda index: self.controllers.download.open_folder_of(index),
                     copy=lambda text: self.actions.copy(text),
+                    view_changed=lambda grouped, keys: self.store.update(queue_grouped=grouped, queue_keys=keys),
                 ),
                 totals=TotalsCallbacks(
                     pause=runs.pause,

@@ -71,10 +71,13 @@ QUEUE = (
     Item(N_("Release"), "release", "Control-h"),
     None,
     Item(N_("Open folder"), "open_folder"),
-    Item(N_("Copy key"), "copy_key"),
+    Item(N_("Copy key"), "copy_key", "Control-c"),
     Item(N_("Copy error"), "copy_error"),
 )
 """Context menu of the selected files in the queue; `gui.pages.queue_panel` executes its actions."""
+
+QUEUE_VIEW = (Item(N_("Group by variable"), "group"), Item(N_("Show keys"), "show_keys"))
+"""Switches at the end of that menu, and in the menu of the table's header."""
 
 _DISPLAYED = {"Control-": "Ctrl+", "Shift-": "Shift+", "Key-": "", "Return": "Enter", "comma": ",", "period": "."}
 

@@ -1,4 +1,4 @@
-"""Reads downloaded netCDF-4 files for a merge: index, coordinates, and the data in blocks of times.
+"""Reads downloaded netCDF-4 files, to merge or open them: index, coordinates, and data in blocks or of any selection.
 
 The files are on the user's disk and may be anything by now. They are read with the index reader of `era5dl.hdf5`, whose
 work and memory are limited; every chunk is verified when it is decoded.
@@ -7,7 +7,7 @@ work and memory are limited; every chunk is verified when it is decoded.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import groupby
@@ -27,9 +27,10 @@ from era5dl.hdf5 import (
     Variable,
 )
 from era5dl.subset import netcdf_writer as netcdf
-from era5dl.subset.decode import crop_chunk, verify_chunk
+from era5dl.subset.decode import Indices, crop_chunk, verify_chunk
 from era5dl.subset.find_parts import open_part, read_bytes, read_local_index
 from era5dl.subset.merge_plan import Part, Slice
+from era5dl.subset.select_elements import select_elements
 from era5dl.subset.selection import MAX_POINTS
 
 STATION_NAME = "station_name"
@@ -80,10 +81,14 @@ _ESSENTIAL = ("units", "_FillValue", "missing_value", "scale_factor", "add_offse
 
 
 class Source:
-    """An open part. Raises Era5Error, which names the file, for one that cannot be merged; close it with `close`."""
+    """An open part. Raises Era5Error, which names the file, for one that cannot be merged; close it with `close`.
 
-    def __init__(self, root: Path, part: Part) -> None:
+    purpose: of reading it, for that message: "merged", "opened". A part without an ETag may have any.
+    """
+
+    def __init__(self, root: Path, part: Part, purpose: str = "merged") -> None:
         self.part = part
+        self._purpose = purpose
         self._file = open_part(root, part.path)
         try:
             with self._errors():
@@ -133,6 +138,16 @@ class Source:
                     block = self._decoded((count, *shape[1:]), list(chunks), pool)
                 yield block.reshape(count * hours, *self.place_shape)[first - origin * hours : last - origin * hours]
 
+    def select(self, times: Indices, places: Sequence[Indices], pool: Executor) -> Values:
+        """Return the data of all combinations of these indices.
+
+        times: positions among the valid times. places: of each dimension after time. All ascend strictly.
+        """
+        is_paired = self.structure.is_forecast and not self._is_flat
+        indices = np.divmod(times, self.field.shape[1]) if is_paired else (times,)
+        with self._errors():
+            return select_elements(self.field, lambda at, size: read_bytes(self._file, at, size), indices, places, pool)
+
     def _decoded(self, shape: tuple[int, ...], chunks: list[Chunk], pool: Executor) -> Values:
         """Return the elements of these chunks, which have the same origin in the first dimension."""
         edges = self.field.layout.chunk_shape or ()
@@ -154,7 +169,7 @@ class Source:
 
     def _check_version(self) -> None:
         etag = self.index.attributes.get("era5dl_source_etag")
-        if etag is not None and etag.text != self.part.etag:
+        if etag is not None and self.part.etag and etag.text != self.part.etag:
             raise UnsupportedLayout("another version of its source than expected")
 
     def _data_variable(self) -> Variable:
@@ -233,7 +248,7 @@ class Source:
         return variable.numbers()
 
     def _errors(self) -> _NamedErrors:
-        return _NamedErrors(self.part.path)
+        return _NamedErrors(self.part.path, self._purpose)
 
 
 _UNITS = "hours since 1900-01-01 00:00"
@@ -242,15 +257,16 @@ _UNITS = "hours since 1900-01-01 00:00"
 class _NamedErrors:
     """Context manager: converts errors of reading to an Era5Error that names the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, purpose: str) -> None:
         self._path = path
+        self._purpose = purpose
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, UnsupportedLayout):
-            raise Era5Error(f"{self._path} cannot be merged: it has {error}") from error
+            raise Era5Error(f"{self._path} cannot be {self._purpose}: it has {error}") from error
         if isinstance(error, (DamagedFile, DamagedChunk)):
             raise Era5Error(f"{self._path} is damaged: {error}", remedy=REMEDY) from error
         if isinstance(error, (RuntimeError, KeyError, ValueError)):

@@ -51,7 +51,8 @@ class Preferences:
     rate_limit: 0 means no limit; a text is a timetable. proxy, ca_bundle, language: empty for the system's.
     endpoint_url: empty for Amazon's.
     geometry: of the window, in Tk's notation. request_width: width of the request panel in unscaled pixels; 0 until the
-    user changes it. selection: the latest request, as JSON of `request_form`.
+    user changes it. queue_grouped: files are grouped by variable. queue_keys: their keys are shown. selection: the
+    latest request, as JSON of `request_form`.
     """
 
     folder: str = ""
@@ -75,6 +76,8 @@ class Preferences:
     notifications: bool = True
     geometry: str = ""
     request_width: int = 0
+    queue_grouped: bool = False
+    queue_keys: bool = False
     selection: str = ""
 
     def to_settings(self) -> Settings:

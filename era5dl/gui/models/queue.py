@@ -7,7 +7,6 @@ these bytes, which is as fast as C, at most once per second. A row is created on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.events import Event, FileDone, FileFailed, FileRestarted, FileRetrying, FileStarted
 from era5dl.engine.progress import FINISHED, ActiveFile, FileState, Snapshot
 from era5dl.engine.reporting import CHECKED_EARLIER, CheckedGroup, group_by_reason
+from era5dl.gui.models.queue_rows import FileError, FileRow, GroupRow
 from era5dl.gui.models.sort_filter import MaskedIndices, QueueSorter, SortKey
 
 REORDER_INTERVAL = 1.0  # seconds between two sorts, while states change
@@ -39,39 +39,8 @@ _STATES = {
     FileFilter.DONE: tuple(sorted(FINISHED)),
     FileFilter.FAILED: (FileState.FAILED,),
 }
+_FINISHED_MASK = bytes(state in FINISHED for state in range(256))
 _FAILED_MASK = bytes(state == FileState.FAILED for state in range(256))
-
-
-@dataclass(frozen=True, slots=True)
-class FileRow:
-    """One file. Sizes in bytes, speed in bytes per second.
-
-    share: 0 to 1, the fraction of its bytes on disk. reason and kind: of the error for which it failed or is retried,
-    as the engine reports them; empty if there is none. checked_because: why it could not be verified.
-    """
-
-    index: int
-    key: str
-    name: str
-    size: int
-    share: float
-    speed: float
-    state: FileState
-    proving: bool
-    attempts: int
-    reason: str
-    kind: str
-    checked_because: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileError:
-    """The latest error of a file. failed: the file has failed; otherwise it is retried."""
-
-    kind: str
-    reason: str
-    remedy: str
-    failed: bool
 
 
 class QueueModel:
@@ -79,6 +48,7 @@ class QueueModel:
 
     def __init__(self) -> None:
         self.sort_key, self.descending = SortKey.ACTIVITY, False
+        self.grouped = False  # the order that no column is chosen for: by variable instead of by activity
         self.shown, self.search_text = FileFilter.ALL, ""
         self.load(())
 
@@ -99,6 +69,7 @@ class QueueModel:
         self._counts: dict[FileFilter, int] = {}
         self._counted_states: bytes | None = None
         self._reordered_at = 0.0
+        self._groups: dict[int, GroupRow] = {}  # by id of the heading; counted again when the rows are sorted
         self._sorter = QueueSorter(objects)
         self._sorter.search(self.search_text)
         self._reorder()
@@ -168,12 +139,32 @@ class QueueModel:
         self.sort_key, self.descending = key, descending
         self._reorder()
 
+    def group(self, grouped: bool) -> None:
+        """Choose the usual order: grouped by variable, or by activity."""
+        self.grouped = grouped
+        self.sort_as_usual()
+
+    def sort_as_usual(self) -> None:
+        """Sort by no column."""
+        self.sort(SortKey.GROUPED if self.grouped else SortKey.ACTIVITY)
+
+    @property
+    def sorted_as_usual(self) -> bool:
+        """Whether the rows are sorted by no column."""
+        return self.sort_key in (SortKey.ACTIVITY, SortKey.GROUPED)
+
+    def retranslate(self) -> None:
+        """Sort by the names in the new language of the window."""
+        self._sorter.forget_names()
+        self._sorter.search(self.search_text)
+        self._reorder()
+
     def filter(self, shown: FileFilter) -> None:
         self.shown = shown
         self._reorder()
 
     def search(self, text: str) -> None:
-        """Show only files whose key contains every word of the text."""
+        """Show only files whose key, variable or period contains every word of the text."""
         self.search_text = text.strip()
         self._sorter.search(self.search_text)
         self._reorder()
@@ -181,23 +172,41 @@ class QueueModel:
     # --- rows
 
     def __len__(self) -> int:
-        """Return the number of rows shown."""
+        """Return the number of rows shown, headings included."""
         return len(self._order)
 
     def index_at(self, position: int) -> int:
-        """Return the index of the row at this position of the table."""
+        """Return the index of the file at this position of the table; negative for a heading."""
         return self._order[position]
 
     def indices(self) -> Iterable[int]:
-        """Return the indices of all rows shown, in any order."""
-        return iter(self._order)
+        """Return the indices of all files shown, in any order."""
+        return (index for index in self._order if index >= 0) if self.sort_key is SortKey.GROUPED else iter(self._order)
 
     def position_of(self, index: int) -> int | None:
         """Return the position of an index in the table; None if it is not shown."""
         return self._order.position_of(index)
 
-    def row(self, position: int) -> FileRow:
-        return self.file(self._order[position])
+    def files_of(self, ids: Iterable[object]) -> list[int]:
+        """Return the indices of the files with these ids, and of those below headings with these ids, ascending."""
+        found: set[int] = set()
+        for one in ids:
+            if isinstance(one, int):
+                found.update((one,) if one >= 0 else self._group(one))
+        return sorted(index for index in found if index < len(self.objects))
+
+    def row(self, position: int) -> FileRow | GroupRow:
+        index = self._order[position]
+        return self.file(index) if index >= 0 else self.heading(index)
+
+    def heading(self, index: int) -> GroupRow:
+        """Return the heading with this negative index."""
+        if index not in self._groups:
+            files = self._group(index)
+            done = bytes(map(self.states.__getitem__, files)).translate(_FINISHED_MASK).count(1)
+            size = sum(self._new_sizes.get(one, self.objects[one].size) for one in files)
+            self._groups[index] = GroupRow(self._sorter.columns.variables[-1 - index], len(files), done, size)
+        return self._groups[index]
 
     def file(self, index: int) -> FileRow:
         """Return the row of an index."""
@@ -209,7 +218,6 @@ class QueueModel:
         return FileRow(
             index=index,
             key=obj.key,
-            name=obj.key.rpartition("/")[2] or obj.key,
             size=size,
             share=1.0 if finished or not size else min(done / size, 1.0),
             speed=active.speed if active else 0.0,
@@ -257,8 +265,14 @@ class QueueModel:
                 changed[index] = FileState.FAILED
         return bytes(changed)
 
+    def _group(self, index: int) -> list[int]:
+        """Return the files that are shown below a heading."""
+        return self._sorter.group(-1 - index, self._sorter.mask(self.states, _STATES[self.shown]))
+
     def _reorder(self) -> None:
         self._stale = False
+        self._groups = {}
+        self.files_shown = self._sorter.mask(self.states, _STATES[self.shown]).count(1)
         self._order = self._sorter.arrange(
             self.states, _STATES[self.shown], self.sort_key, self._sort_values(), descending=self.descending
         )

@@ -14,6 +14,7 @@ from itertools import accumulate, chain, compress
 
 from era5dl.bucket.interface import ObjectInfo
 from era5dl.engine.progress import FINISHED, FileState
+from era5dl.gui.models.key_columns import OTHER, KeyColumns
 
 _BLOCK = 1024  # bytes of a mask that are counted together; their indices are listed when one of the rows is needed
 _DONE = tuple(sorted(FINISHED))
@@ -24,33 +25,62 @@ class SortKey(Enum):
     """The column that the rows are sorted by."""
 
     ACTIVITY = "activity"  # active files first, then failed, waiting, held and finished ones
+    GROUPED = "grouped"  # a heading for each variable, then its files by period
+    VARIABLE = "variable"  # by name, then by period
+    PERIOD = "period"
+    PRODUCT = "product"
+    KEY = "key"
     PROGRESS = "progress"
-    FILE = "file"
     SIZE = "size"
     SPEED = "speed"
     STATUS = "status"
     ATTEMPTS = "attempts"
 
 
+_STATIC = frozenset({SortKey.VARIABLE, SortKey.PERIOD, SortKey.PRODUCT, SortKey.KEY, SortKey.SIZE})
+"""Orders by values that do not change during a run."""
+
+
 class QueueSorter:
-    """Computes the order of the rows from the states of the files. `search` restricts it to matching keys."""
+    """Computes the order of the rows from the states of the files. `search` restricts it to matching files."""
 
     def __init__(self, objects: Sequence[ObjectInfo]) -> None:
         self._objects = objects
         self._matches: bytes | None = None  # mask of the files that the search finds; None while there is no search
-        self._keys: list[str] = []  # in lower case, while there is a search
-        self._static: dict[SortKey, list[int]] = {}  # orders by values that do not change
+        self._static: dict[SortKey, list[int]] = {}
+        self._groups: list[tuple[int, list[int]]] = []  # number of the variable, and its files by period
+        self._columns: KeyColumns | None = None
+
+    @property
+    def columns(self) -> KeyColumns:
+        """Variables and periods of the files."""
+        if self._columns is None:
+            self._columns = KeyColumns(self._objects)
+        return self._columns
 
     def search(self, text: str) -> None:
-        """Show only files whose key contains every word of the text."""
-        words = text.lower().split()
-        if not words:
-            self._keys, self._matches = [], None
-            return
-        self._keys = self._keys or [obj.key.lower() for obj in self._objects]
-        self._matches = bytes([words[0] in key for key in self._keys])
-        for word in words[1:]:
-            self._matches = mask_and(self._matches, bytes([word in key for key in self._keys]))
+        """Show only files whose key, variable or period contains every word of the text."""
+        self._matches = None
+        for word in text.lower().split():
+            found = self.columns.matches(word)
+            self._matches = found if self._matches is None else mask_and(self._matches, found)
+
+    def forget_names(self) -> None:
+        """Forget the orders by name, which depend on the language."""
+        for key in (SortKey.VARIABLE, SortKey.PRODUCT):
+            self._static.pop(key, None)
+
+    def group(self, number: int, mask: bytes) -> list[int]:
+        """Return the files of a group at which the mask has 1."""
+        return next((_where(mask, files) for one, files in self._grouped() if one == number), [])
+
+    def mask(self, states: bytes, wanted: Iterable[FileState]) -> bytes:
+        """Return a mask with 1 for each file in one of these states that matches the search."""
+        table = bytearray(256)
+        for state in wanted:
+            table[state] = 1
+        mask = states.translate(bytes(table))
+        return mask if self._matches is None else mask_and(mask, self._matches)
 
     def arrange(
         self,
@@ -70,36 +100,60 @@ class QueueSorter:
     def _parts(
         self, states: bytes, shown: Sequence[FileState], key: SortKey, values: Mapping[int, float]
     ) -> list[Part]:
-        if key in (SortKey.FILE, SortKey.SIZE):
-            order, mask = self._static_order(key), self._mask(states, shown)
-            return [order if mask.count(1) == len(mask) else list(compress(order, map(mask.__getitem__, order)))]
+        if key in _STATIC:
+            return [_where(self.mask(states, shown), self._static_order(key))]
+        if key is SortKey.GROUPED:
+            mask = self.mask(states, shown)
+            found = ((number, _where(mask, files)) for number, files in self._grouped())
+            return [part for number, files in found if files for part in ([heading_id(number)], files)]
         if key is SortKey.STATUS:
-            return [MaskedIndices(self._mask(states, (state,))) for state in shown]
+            return [MaskedIndices(self.mask(states, (state,))) for state in shown]
         if key is SortKey.ACTIVITY:
             groups = ([state for state in group if state in shown] for group in _BY_ACTIVITY)
-            return [MaskedIndices(self._mask(states, group)) for group in groups if group]
+            return [MaskedIndices(self.mask(states, group)) for group in groups if group]
         complete = _DONE if key is SortKey.PROGRESS else ()
-        mask = self._mask(states, [state for state in shown if state not in complete])
+        mask = self.mask(states, [state for state in shown if state not in complete])
         sorted_few = sorted((index for index in values if mask[index]), key=values.__getitem__)
-        last = self._mask(states, [state for state in shown if state in complete])
+        last = self.mask(states, [state for state in shown if state in complete])
         return [MaskedIndices(mask_without(mask, sorted_few)), sorted_few, MaskedIndices(last)]
-
-    def _mask(self, states: bytes, wanted: Iterable[FileState]) -> bytes:
-        """Return a mask with 1 for each file in one of these states that matches the search."""
-        table = bytearray(256)
-        for state in wanted:
-            table[state] = 1
-        mask = states.translate(bytes(table))
-        return mask if self._matches is None else mask_and(mask, self._matches)
 
     def _static_order(self, key: SortKey) -> list[int]:
         if key not in self._static:
-            objects = self._objects
-            column: list[str] | list[int] = [obj.size for obj in objects]
-            if key is SortKey.FILE:
-                column = [obj.key.rpartition("/")[2] for obj in objects]
-            self._static[key] = sorted(range(len(objects)), key=column.__getitem__)
+            self._static[key] = self._sorted_by(key)
         return self._static[key]
+
+    def _sorted_by(self, key: SortKey) -> list[int]:
+        """Return the files sorted by a value that does not change; equal ones by period or in the order of the plan."""
+        objects, everything = self._objects, range(len(self._objects))
+        if key is SortKey.SIZE:
+            return sorted(everything, key=[obj.size for obj in objects].__getitem__)
+        if key is SortKey.KEY:
+            return sorted(everything, key=[obj.key for obj in objects].__getitem__)
+        if key is SortKey.PERIOD:
+            ranks = self.columns.period_ranks()
+            return sorted(everything, key=[ranks[number] for number in self.columns.period_of].__getitem__)
+        ranks = self.columns.variable_ranks() if key is SortKey.VARIABLE else self.columns.product_ranks()
+        column = [ranks[number] for number in self.columns.variable_of]
+        return sorted(self._static_order(SortKey.PERIOD), key=column.__getitem__)
+
+    def _grouped(self) -> list[tuple[int, list[int]]]:
+        """Return the files of each variable by period, variables in the order of the plan, other files at the end."""
+        if not self._groups and self._objects:
+            by_number: dict[int, list[int]] = {}
+            for index in self._static_order(SortKey.PERIOD):
+                by_number.setdefault(self.columns.variable_of[index], []).append(index)
+            self._groups = sorted(by_number.items(), key=lambda group: (group[0] == OTHER, group[0]))
+        return self._groups
+
+
+def heading_id(number: int) -> int:
+    """Return the id of the heading of a variable: negative, while those of files are not."""
+    return -1 - number
+
+
+def _where(mask: bytes, indices: list[int]) -> list[int]:
+    """Return those of the indices at which the mask has 1."""
+    return indices if mask.count(1) == len(mask) else list(compress(indices, map(mask.__getitem__, indices)))
 
 
 def mask_and(one: bytes, other: bytes) -> bytes:

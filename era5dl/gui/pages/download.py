@@ -50,8 +50,12 @@ class DownloadPage(ttk.Frame):
         workers: int | Literal["auto"],
         limit: int | str,
         request_width: int = 0,
+        queue_view: tuple[bool, bool] = (False, False),
     ) -> None:
-        """request_width: width of the request panel in unscaled pixels; 0 for the default."""
+        """request_width: width of the request panel in unscaled pixels; 0 for the default.
+
+        queue_view: whether the queue is grouped by variable, and shows keys.
+        """
         super().__init__(master, style="Page.TFrame")
         self._theme, self._on_resize = theme, callbacks.resized
         self._subset_shown: tuple[SubsetFields, bool] | None = None  # in the editor
@@ -60,7 +64,7 @@ class DownloadPage(ttk.Frame):
         self.banner = Banner(self, theme, on_close=lambda: None)
         self.request = RequestPanel(self, theme, callbacks.request)
         self.splitter = Splitter(self, theme, on_move=self._move, on_release=self._save_width, on_reset=self._reset)
-        self.queue = QueuePanel(self, theme, model, callbacks.queue)
+        self.queue = QueuePanel(self, theme, model, callbacks.queue, grouped=queue_view[0], keys=queue_view[1])
         self.grid_panel = DateGridPanel(self, theme, on_change=self.request.show_grid_choice, on_close=self.hide_grid)
         self.subset_panel = SubsetPanel(
             self, theme, on_change=self.request.show_subset_choice, on_close=self._close_subset

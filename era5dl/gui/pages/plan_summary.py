@@ -12,6 +12,7 @@ from era5dl.gui.text import status_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.basic_widgets import UpdatingLabel
+from era5dl.gui.widgets.tooltip import Tooltip
 
 
 class PlanSummary(ttk.Frame):
@@ -33,6 +34,7 @@ class PlanSummary(ttk.Frame):
         super().__init__(master)
         self._theme = theme
         self._shown = self._is_adding = self._is_blocked = False
+        self._compact, self._no_saving_text = False, ""
         self._missing_shown = 0
         px = self._px = theme.px
         self.columnconfigure(0, weight=1)
@@ -53,6 +55,7 @@ class PlanSummary(ttk.Frame):
         self._no_saving.columnconfigure(0, weight=1)
         self.no_saving = UpdatingLabel(self._no_saving, style="Warn.TLabel")
         self.no_saving.grid(row=0, column=0, sticky="w")
+        Tooltip(self.no_saving, theme, lambda: self._no_saving_text if self._compact else "")
         self.whole_files = ttk.Button(self._no_saving, command=on_whole_files)
         self.whole_files.grid(row=0, column=1, padx=(px(8), 0))
         self._no_saving.grid(row=3, column=0, sticky="ew", pady=(0, px(10)))
@@ -79,9 +82,8 @@ class PlanSummary(ttk.Frame):
         self.figures.show(" · ".join(plan_state.totals()))
         self._show_missing(len(plan_state.plan.missing) if plan_state.plan else 0)
         self._expected.show(_expected(plan_state))
-        no_saving = plan_state.no_saving()
-        if self.no_saving.show(no_saving):
-            (self._no_saving.grid if no_saving else self._no_saving.grid_remove)()
+        self._no_saving_text = plan_state.no_saving()
+        self._show_no_saving()
         if plan_state.busy != self._is_adding or not self._shown:
             self._is_adding = plan_state.busy
             self._show_start()
@@ -91,6 +93,18 @@ class PlanSummary(ttk.Frame):
             self._is_blocked = bool(obstacle)
             self.start.state(["disabled" if obstacle else "!disabled"])
         self._shown = True
+
+    def set_compact(self, compact: bool) -> None:
+        """Set whether the warning that a subset saves nothing takes a single line; its tooltip has the full text."""
+        self._compact = compact
+        self._show_no_saving()
+
+    def _show_no_saving(self) -> None:
+        text = self._no_saving_text
+        if text and self._compact:
+            text = _("Saves only disk space.")
+        if self.no_saving.show(text):
+            (self._no_saving.grid if text else self._no_saving.grid_remove)()
 
     def retranslate(self) -> None:
         """Set the texts that `show` does not set."""

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from tkinter import ttk
 
 from era5dl.engine.progress import FileState
-from era5dl.formatting import format_size, format_speed
-from era5dl.gui.menus import QUEUE, accelerator
+from era5dl.gui.menus import QUEUE, QUEUE_VIEW, accelerator
 from era5dl.gui.models.queue import FileFilter, QueueModel
-from era5dl.gui.models.queue import FileRow as File
+from era5dl.gui.models.queue_rows import FileRow as File
 from era5dl.gui.models.sort_filter import SortKey
-from era5dl.gui.text import error_text, status_text
+from era5dl.gui.pages.queue_table import COLUMNS, QueueRows, titles
+from era5dl.gui.text import error_text, key_text, status_text
 from era5dl.gui.text.i18n import N_, _, ngettext, translate
 from era5dl.gui.theme.theme import Theme
-from era5dl.gui.widgets import table_model
 from era5dl.gui.widgets.basic_widgets import Card, UpdatingLabel
 from era5dl.gui.widgets.search_entry import SearchEntry
 from era5dl.gui.widgets.table import VirtualTable
-from era5dl.gui.widgets.table_model import StatusStyle
 
-_STATUS_STYLES = {
-    FileState.WAITING: StatusStyle.WAITING,
-    FileState.ACTIVE: StatusStyle.ACTIVE,
-    FileState.VERIFIED: StatusStyle.DONE,
-    FileState.CHECKED: StatusStyle.DONE,
-    FileState.CHECKED_PART: StatusStyle.PART,
-    FileState.FAILED: StatusStyle.FAILED,
-    FileState.HELD: StatusStyle.PAUSED,
-}
 _SHOWS = {
     FileFilter.ALL: N_("All files"),
     FileFilter.ACTIVE: N_("Downloading"),
@@ -39,14 +29,6 @@ _SHOWS = {
     FileFilter.DONE: N_("Done"),
     FileFilter.FAILED: N_("Failed"),
 }
-_COLUMNS = (
-    table_model.Column("file", "", 300, stretch=True, middle=True, least=140),
-    table_model.Column("progress", "", 156, show=table_model.Show.PROGRESS, least=102),
-    table_model.Column("size", "", 76, right=True, least=74),
-    table_model.Column("speed", "", 84, right=True, least=82),
-    table_model.Column("status", "", 124, show=table_model.Show.STATUS, least=122),
-    table_model.Column("attempts", "", 80, right=True, least=78, muted=True, optional=True),
-)
 _DESCENDING_FIRST = (
     SortKey.SIZE,
     SortKey.SPEED,
@@ -65,13 +47,25 @@ class QueueCallbacks:
     release: Callable[[Sequence[int]], object]
     open_folder: Callable[[int], object]
     copy: Callable[[str], object]
+    view_changed: Callable[[bool, bool], object] = lambda _grouped, _keys: None  # see `Preferences`
 
 
 class QueuePanel(Card):
     """Shows a `QueueModel`. Call `refresh` after each change of the model."""
 
-    def __init__(self, master: tk.Misc, theme: Theme, model: QueueModel, callbacks: QueueCallbacks) -> None:
+    def __init__(
+        self,
+        master: tk.Misc,
+        theme: Theme,
+        model: QueueModel,
+        callbacks: QueueCallbacks,
+        *,
+        grouped: bool = False,
+        keys: bool = False,
+    ) -> None:
+        """grouped: group the files by variable. keys: show the column of keys."""
         super().__init__(master, theme)
+        self._grouped, self._keys = tk.BooleanVar(self, grouped), tk.BooleanVar(self, keys)
         self._theme, self._files, self._callbacks = theme, model, callbacks
         self._started = False
         self._filters: list[str] = []  # texts of the filter, with the current numbers
@@ -92,15 +86,19 @@ class QueuePanel(Card):
         self.table = VirtualTable(
             self,
             theme,
-            columns=_COLUMNS,
-            model=_Rows(model, self._status_text),
+            columns=COLUMNS,
+            model=QueueRows(model, self._status_text),
             on_sort=self._sort_by,
             on_select=lambda _ids: self._show_detail(),
             on_menu=self._show_menu,
-            on_open=lambda row_id: callbacks.open_folder(int(str(row_id))),
+            on_open=self._open_folder,
+            on_view_menu=self._show_view_menu,
+            on_copy=self._copy_keys,
             height=8,
         )
         self.table.pack(fill="both", expand=True)
+        model.group(grouped)
+        self.table.header.hide(() if keys else ("key",))
         self.retranslate()
 
     # --- interface
@@ -114,7 +112,7 @@ class QueuePanel(Card):
     def refresh(self) -> None:
         """Update the table after changes of the model."""
         counts = self._files.counts()
-        shown, total = len(self._files), counts[FileFilter.ALL]
+        shown, total = self._files.files_shown, counts[FileFilter.ALL]
         self.table.set_empty_text(
             _("No matching files.")
             if total
@@ -133,8 +131,9 @@ class QueuePanel(Card):
         """Set all texts in the current language."""
         self._title.configure(text=_("Queue"))
         self.search.set_texts(placeholder=_("Search files"))
-        titles = [_("File"), _("Progress"), _("Size"), _("Speed"), _("Status"), _("Attempts")]
-        self.table.set_texts(titles)
+        self.table.header.keep_visible("period", key_text.days(date(2020, 12, 16), date(2020, 12, 31)))
+        self.table.set_texts(titles())
+        self._files.retranslate()
         self.refresh()
 
     def choose_show(self, show: FileFilter) -> None:
@@ -145,8 +144,8 @@ class QueuePanel(Card):
 
     @property
     def selected(self) -> list[int]:
-        """Indices in the plan of the selected rows."""
-        return sorted(one for one in self.table.selection if isinstance(one, int))
+        """Indices in the plan of the selected files; a selected heading stands for the files below it."""
+        return self._files.files_of(self.table.selection)
 
     def hold_or_release(self) -> None:
         """Hold the selected files that can be held. If there are none, release the selected held files."""
@@ -178,7 +177,7 @@ class QueuePanel(Card):
         self.refresh()
 
     def _sort_by(self, column: str) -> None:
-        """Sort at the first click on a column, reverse at the second, return to the order by activity at the third."""
+        """Sort at the first click on a column, reverse at the second, return to the usual order at the third."""
         order = SortKey(column)
         descending_first = order in _DESCENDING_FIRST
         model = self._files
@@ -187,15 +186,27 @@ class QueuePanel(Card):
         elif model.descending is descending_first:
             model.sort(order, descending=not descending_first)
         else:
-            model.sort(SortKey.ACTIVITY)
-        shown = None if model.sort_key is SortKey.ACTIVITY else model.sort_key.value
-        self.table.show_sort(shown, descending=model.descending)
+            model.sort_as_usual()
+        self._show_sort()
+
+    def _show_sort(self) -> None:
+        model = self._files
+        self.table.show_sort(None if model.sorted_as_usual else model.sort_key.value, descending=model.descending)
         self.refresh()
+
+    def _change_view(self) -> None:
+        """Use the choices of the menu: groups, and the column of keys."""
+        grouped, keys = self._grouped.get(), self._keys.get()
+        if grouped != self._files.grouped:
+            self._files.group(grouped)
+        self.table.hide_columns(() if keys else ("key",))
+        self._show_sort()
+        self._callbacks.view_changed(grouped, keys)
 
     def _show_detail(self) -> None:
         """Show the key or the error of the selected file, or the number of selected files."""
         selected = len(self.table.selection)  # must be fast: called ten times a second, with up to 100,000 files
-        chosen = self.selected if selected == 1 else []
+        chosen = [one for one in self.table.selection if isinstance(one, int) and one >= 0] if selected == 1 else []
         text, style = "", "Small.TLabel"
         if selected > 1:
             text = ngettext("{n:,} file selected", "{n:,} files selected", selected)
@@ -216,6 +227,15 @@ class QueuePanel(Card):
         if self._detail.show(text, style):
             self._detail.configure(wraplength=max(200, self.winfo_width() - self._theme.px(40)))
 
+    def _open_folder(self, row_id: Hashable) -> None:
+        if isinstance(row_id, int) and row_id >= 0:  # not a heading
+            self._callbacks.open_folder(row_id)
+
+    def _copy_keys(self) -> None:
+        chosen = self.selected
+        if chosen:
+            self._callbacks.copy("\n".join(self._files.objects[index].key for index in chosen))
+
     def _show_menu(self, x: int, y: int) -> None:
         chosen = self.selected
         if not chosen:
@@ -231,7 +251,7 @@ class QueuePanel(Card):
             "hold": (lambda: do.hold(holdable), bool(holdable)),
             "release": (lambda: do.release(held), bool(held)),
             "open_folder": (lambda: do.open_folder(chosen[0]), len(chosen) == 1),
-            "copy_key": (lambda: do.copy("\n".join(model.objects[index].key for index in chosen)), True),
+            "copy_key": (self._copy_keys, True),
             "copy_error": (lambda: do.copy("\n".join(one.reason for one in failures)), bool(failures)),
         }
         menu = self._theme.menu(self)
@@ -246,33 +266,15 @@ class QueuePanel(Card):
                 accelerator=accelerator(item.key),
                 state="normal" if possible else "disabled",
             )
+        menu.add_separator()
+        self._add_switches(menu)
         menu.tk_popup(x, y)
 
+    def _show_view_menu(self, x: int, y: int) -> None:
+        menu = self._theme.menu(self)
+        self._add_switches(menu)
+        menu.tk_popup(x, y)
 
-class _Rows:
-    """The queue as a `TableModel`. status_text: returns the text for the status of a file."""
-
-    def __init__(self, files: QueueModel, status_text: Callable[[File], str]) -> None:
-        self._files, self._status_text = files, status_text
-
-    def row_count(self) -> int:
-        return len(self._files)
-
-    def row(self, index: int) -> table_model.Row:
-        file = self._files.row(index)
-        percent = "100 %" if file.share >= 1 else f"{int(file.share * 100)} %" if file.share else ""
-        attempts = str(file.attempts) if file.attempts > 1 else ""
-        pace = format_speed(file.speed) if file.speed else ""
-        name = file.name.removeprefix("e5.oper.")  # they all begin so; what differs is to be seen
-        texts = (name, percent, format_size(file.size), pace, self._status_text(file), attempts)
-        status = StatusStyle.WARNING if file.state is FileState.ACTIVE and file.reason else _STATUS_STYLES[file.state]
-        return table_model.Row(texts, file.share, status)
-
-    def row_id(self, index: int) -> Hashable:
-        return self._files.index_at(index)
-
-    def row_ids(self) -> Iterable[Hashable]:
-        return self._files.indices()
-
-    def index_of(self, row_id: Hashable) -> int | None:
-        return self._files.position_of(int(str(row_id)))
+    def _add_switches(self, menu: tk.Menu) -> None:
+        for item, variable in zip(QUEUE_VIEW, (self._grouped, self._keys), strict=True):
+            menu.add_checkbutton(label=translate(item.label), variable=variable, command=self._change_view)

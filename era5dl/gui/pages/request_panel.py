@@ -19,7 +19,7 @@ from era5dl.gui.text.i18n import _
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.basic_widgets import Card
 
-_COMPACT_HEIGHT = 620  # unscaled pixels, below which some lines are hidden
+_COMPACT_HEIGHT = 620  # unscaled pixels, below which some lines are hidden or shortened
 _LEAST_WIDTH = 308  # of the contents, in unscaled pixels
 
 
@@ -94,7 +94,9 @@ class RequestPanel(Card):
             part.wrap(width)
 
     def _resized(self, event: tk.Event[Any]) -> None:
-        self._variables.set_compact(event.height < self._theme.px(_COMPACT_HEIGHT))
+        compact = event.height < self._theme.px(_COMPACT_HEIGHT)
+        for part in (self._variables, self._subset, self._plan_summary):
+            part.set_compact(compact)
 
     # --- interface
 

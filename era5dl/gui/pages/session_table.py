@@ -8,13 +8,13 @@ from era5dl.gui.models.sessions import RowState, SessionRow
 from era5dl.gui.widgets.table_model import Column, Row, Show, StatusStyle
 
 COLUMNS = (
-    Column("name", "", 190, stretch=True, least=140),
-    Column("period", "", 262, least=90, muted=True),
-    Column("progress", "", 156, show=Show.PROGRESS, least=152),
+    Column("name", "", 170, stretch=True, least=140),
+    Column("period", "", 270, least=256, muted=True),
+    Column("progress", "", 156, show=Show.PROGRESS, least=100),
     Column("files", "", 132, right=True, least=70),
     Column("size", "", 84, right=True, least=70),
-    Column("used", "", 132, least=80, muted=True),
-    Column("status", "", 250, show=Show.STATUS, least=100),
+    Column("used", "", 112, least=94, muted=True),
+    Column("status", "", 250, show=Show.STATUS, least=150),
 )
 _STATUS_STYLES = {
     RowState.RUNNING: StatusStyle.ACTIVE,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
+from tkinter.font import nametofont
 
 from era5dl.gui.models import subset_form
 from era5dl.gui.models.request_form import FormResult
 from era5dl.gui.models.subset_form import SubsetFields
 from era5dl.gui.text.i18n import _
+from era5dl.gui.theme import scaling
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.basic_widgets import UpdatingLabel
 from era5dl.gui.widgets.tooltip import Tooltip
@@ -23,6 +25,7 @@ class SubsetSection(ttk.Frame):
     ) -> None:
         super().__init__(master)
         px = self._px = theme.px
+        self._compact, self._width, self._text = False, 0, ""
         self.columnconfigure(1, weight=1)
         self._title = ttk.Label(self, style="Head.TLabel")
         self._title.grid(row=0, column=0, sticky="w")
@@ -45,9 +48,8 @@ class SubsetSection(ttk.Frame):
         """Show what is selected, or the error of the fields."""
         error = form.error_for("subset")
         text = "" if error else subset_form.summary(form.subset, only_days=fields.only_days)
-        if self.summary.show(text):
-            (self.summary.grid if text else self.summary.grid_remove)()
-        self._state.configure(text="" if text or error else _("no, whole files"))
+        self._text = text
+        self._show_text(_("no, whole files") if not text and not error else "")
         (self.clear.grid if text or error else self.clear.grid_remove)()
         if self._error.show(error):
             (self._error.grid if error else self._error.grid_remove)()
@@ -56,6 +58,25 @@ class SubsetSection(ttk.Frame):
         """Wrap texts at this width, in pixels."""
         self._error.configure(wraplength=width)
         self.summary.configure(wraplength=width)
+        self._width = width
+        if self._text:
+            self._show_text("")
+
+    def set_compact(self, compact: bool) -> None:
+        """Set whether the summary is in the line of the title if there is room for it."""
+        self._compact = compact
+        if self._text:
+            self._show_text("")
+
+    def _show_text(self, otherwise: str) -> None:
+        """Show what is selected. otherwise: text of the title's line if nothing is."""
+        used = sum(one.winfo_reqwidth() for one in (self._title, self.clear, self.edit)) + self._px(24)
+        font = nametofont(scaling.TEXT, root=self)
+        inline = bool(self._text) and self._compact and font.measure(self._text) <= self._width - used
+        self._state.configure(text=self._text if inline else otherwise)
+        below = "" if inline else self._text
+        if self.summary.show(below):
+            (self.summary.grid if below else self.summary.grid_remove)()
 
     def retranslate(self) -> None:
         """Set the texts that `show` does not set."""

@@ -43,6 +43,7 @@ class Tabs:
             workers=begin.workers,
             limit=begin.rate_limit,
             request_width=begin.request_width,
+            queue_view=(begin.queue_grouped, begin.queue_keys),
         )
         self.sessions = SessionsPage(holders[1], theme, callbacks.sessions)
         self.diagnostics = DiagnosticsPage(holders[2], theme, callbacks.diagnostics)

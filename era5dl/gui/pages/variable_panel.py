@@ -36,16 +36,17 @@ class VariablePanel(ttk.Frame):
         self._create_product()
         self._create_heading()
         self._create_tree()
+        self.set_compact(False)
 
     # --- widgets
 
     def _create_product(self) -> None:
         px = self._theme.px
-        self._product_title = ttk.Label(self, style="Head.TLabel")
-        self._product_title.grid(row=0, column=0, sticky="w")
-        self._product_choice = ttk.Combobox(self, state="readonly", height=9)
+        self._product_line = ttk.Frame(self)
+        self._product_line.grid(row=0, column=0, sticky="ew")
+        self._product_title = ttk.Label(self._product_line, style="Head.TLabel")
+        self._product_choice = ttk.Combobox(self._product_line, state="readonly", height=9)
         self._product_choice.bind("<<ComboboxSelected>>", lambda _event: self._choose_product(), add="+")
-        self._product_choice.grid(row=1, column=0, sticky="ew", pady=(px(5), 0))
         self._product_about = ttk.Label(self, style="Small.TLabel", justify="left")
         self._product_about.grid(row=2, column=0, sticky="ew", pady=(px(4), px(10)))
 
@@ -100,7 +101,12 @@ class VariablePanel(ttk.Frame):
         for label in (self._product_about, self._about):
             (label.grid_remove if compact else label.grid)()
         px = self._theme.px
-        self._product_choice.grid(pady=(px(5), px(10) if compact else 0))
+        if compact:
+            self._product_title.pack(side="left", pady=(0, px(10)))
+            self._product_choice.pack(side="left", fill="x", expand=True, padx=(px(10), 0), pady=(0, px(10)))
+        else:
+            self._product_title.pack(side="top", anchor="w", pady=0)
+            self._product_choice.pack(side="top", fill="x", expand=False, padx=0, pady=(px(5), 0))
 
     def retranslate(self) -> None:
         """Set all texts in the current language."""

@@ -1,4 +1,4 @@
-"""Geometry of the world map: coastlines, the projection to pixels, and a box that is moved and resized. No Tk in here.
+"""Geometry of the world map: the projection to pixels, and a box that is moved and resized. No Tk in here.
 
 Places are (longitude, latitude) in degrees. Longitudes go on beyond 180 while the mouse is dragged over the edge.
 """
@@ -8,40 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 
-Outline = tuple[tuple[float, float], ...]  # of a polygon, as points
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 _STEPS = (0.25, 0.5, 1.0, 2.0, 5.0)  # degrees, to which positions of the mouse are rounded
 LEAST = 0.25  # degrees, minimum width and height of a box
-
-
-@dataclass(frozen=True, slots=True)
-class Coast:
-    """A polygon of land, or of a sea inside it. bounds: west, south, east, north."""
-
-    land: bool
-    outline: Outline
-    bounds: Rectangle
-
-
-@cache
-def coastlines() -> tuple[Coast, ...]:
-    """Return the outlines in degrees, seas inside land last. The file names their source and describes its format."""
-    found = []
-    for line in Path(__file__).with_name("coastlines.txt").read_text(encoding="ascii").splitlines():
-        kind, _, numbers = line.partition(" ")
-        if kind not in ("land", "sea"):
-            continue
-        steps = [int(number) for number in numbers.split()]
-        x, y, outline = 0, 0, []
-        for dx, dy in zip(steps[::2], steps[1::2], strict=True):
-            x, y = x + dx, y + dy
-            outline.append((x / 10, y / 10))
-        xs, ys = zip(*outline, strict=True)
-        found.append(Coast(kind == "land", tuple(outline), (min(xs), min(ys), max(xs), max(ys))))
-    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

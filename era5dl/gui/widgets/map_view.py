@@ -13,16 +13,8 @@ from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import Palette, blend
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.canvas_batch import CanvasBatch
-from era5dl.gui.widgets.map_geometry import (
-    MapBox,
-    Outline,
-    Projection,
-    Rectangle,
-    clipped,
-    coastlines,
-    meridians,
-    overlaps,
-)
+from era5dl.gui.widgets.map_geometry import MapBox, Projection, Rectangle, clipped, meridians, overlaps
+from era5dl.preview.coastlines import Outline, coastlines
 
 _HANDLE = 7  # side of the squares at edges and corners, in unscaled pixels
 _PARALLELS = (-60, -30, 0, 30, 60)

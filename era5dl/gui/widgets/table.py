@@ -24,6 +24,8 @@ class VirtualTable(TableView):
     on_sort(name): called when a heading is clicked; it sorts the model, then calls `show_sort` and `refresh`.
     on_select(ids): called when the selection has changed.   on_open(id): called for Return or a double click.
     on_menu(x, y): called for the Menu key or the right mouse button, to show a menu for the selection at (x, y).
+    on_view_menu(x, y): called for the right mouse button in the header or below the last row.
+    on_copy(): called for Ctrl+C.
     """
 
     def __init__(
@@ -37,12 +39,15 @@ class VirtualTable(TableView):
         on_select: Callable[[frozenset[Hashable]], object] = lambda _: None,
         on_menu: Callable[[int, int], object] = lambda _x, _y: None,
         on_open: Callable[[Hashable], object] = lambda _: None,
+        on_view_menu: Callable[[int, int], object] = lambda _x, _y: None,
+        on_copy: Callable[[], object] = lambda: None,
         empty: str = "",
         height: int = 8,
     ) -> None:
         """empty: text shown when there are no rows. height: requested number of rows."""
         super().__init__(master, theme, columns=columns, model=model, on_sort=on_sort, empty=empty, height=height)
         self._on_select, self._on_menu, self._on_open = on_select, on_menu, on_open
+        self._on_view_menu, self._on_copy = on_view_menu, on_copy
         self._bind_mouse()
         self._bind_keys()
 
@@ -101,6 +106,7 @@ class VirtualTable(TableView):
         self.canvas.focus_set()
         index = self._index_at(event.y)
         if index is None or index < 0:
+            self._on_view_menu(event.x_root, event.y_root)
             return
         if self._model.row_id(index) not in self._selection.ids:
             self._selection.select(index)
@@ -137,6 +143,8 @@ class VirtualTable(TableView):
             canvas.bind(key, lambda _: self._select_all())
         for key in ("<Return>", "<KP_Enter>"):
             canvas.bind(key, lambda _: self._open())
+        for key in ("<Control-c>", "<Control-C>"):
+            canvas.bind(key, lambda _: self._on_copy())
         windows = canvas.tk.call("tk", "windowingsystem") == "win32"
         for key in ("<Menu>", "<Shift-F10>", *(["<App>"] if windows else [])):
             canvas.bind(key, lambda _: self._menu_by_key())

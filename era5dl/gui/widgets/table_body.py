@@ -64,6 +64,11 @@ class TableBody:
             return ""
         return line.row.texts[column]
 
+    def tip(self, place: int, column: int) -> str:
+        """Return the tooltip of a cell."""
+        line = self._lines[place] if 0 <= place < len(self._lines) else None
+        return line.row.tip if line and line.row and self._header.columns[column].tip else ""
+
     def widest(self, column: int) -> int:
         """Return the width in pixels that the visible contents of a column need."""
         texts = (line.row.texts[column] for line in self._lines if line.row)
@@ -84,12 +89,12 @@ class TableBody:
             text, image = line.cells[number]
             self._draw_text(line, number, column, text, row)
             if image:
-                shown = row and not self._header.hidden(number)
+                shown = row and not row.heading and not self._header.hidden(number)
                 name = self._image(column, row, colours[0]) if row and shown else ""
                 if name != line.images[number]:
                     line.images[number] = name
                     self._batch.change(image, image=name)
-            if row and (recoloured or before is None or before.status != row.status):
+            if row and (recoloured or before is None or before.status != row.status or before.heading != row.heading):
                 self._batch.change(text, fill=self._text_colour(column, row, colours[0]))
 
     def flush(self) -> None:
@@ -111,7 +116,7 @@ class TableBody:
             return palette.select_text
         if background == palette.quiet_select:
             return palette.text
-        if column.show is Show.STATUS:
+        if column.show is Show.STATUS and not row.heading:
             return self._theme.colour(row.status.colour)
         return palette.muted if column.muted or column.show is Show.PROGRESS else palette.text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from tkinter import font
 from typing import Any
@@ -43,6 +43,8 @@ class TableHeader:
         self.bar_width = _BAR  # of the progress bars, in unscaled pixels
         self._wanted = [theme.px(column.width) for column in columns]
         self._edges: list[int] = [0] * (len(columns) + 1)
+        self._least = [theme.px(column.least) for column in columns]
+        self._off: frozenset[str] = frozenset()  # columns that are not wanted
         self._sorted: str | None = None
         self._descending = False
         self._hovered = -1
@@ -69,6 +71,17 @@ class TableHeader:
         """Set the titles, which `arrange` draws."""
         self.columns = tuple(replace(column, title=title) for column, title in zip(self.columns, titles, strict=True))
 
+    def hide(self, names: Collection[str]) -> None:
+        """Hide these columns, and show all others that there is room for, from the next `arrange` on."""
+        self._off = frozenset(names)
+
+    def keep_visible(self, name: str, text: str) -> None:
+        """Make a column wide enough for a text, from the next `arrange` on."""
+        for number, column in enumerate(self.columns):
+            if column.name == name:
+                needed = self._fitter.measure(text) + 2 * self._theme.px(_PADDING) + 1
+                self._least[number] = max(self._theme.px(column.least), needed)
+
     def mark_sorted(self, name: str | None, descending: bool) -> None:
         """Set the sort marker."""
         self._sorted, self._descending = name, descending
@@ -84,16 +97,20 @@ class TableHeader:
     def arrange(self, width: int) -> None:
         """Distribute the width of the table to its columns, and draw the titles."""
         self.width = width
-        least = [self._theme.px(column.least) for column in self.columns]
+        least = list(self._least)
         wanted = list(self._wanted)
-        for number in reversed(range(len(least))):
-            if self.columns[number].optional and sum(least) > width:
+        columns = self.columns
+        for number, column in enumerate(columns):
+            if column.name in self._off:
+                least[number] = wanted[number] = 0
+        for number in sorted(range(len(least)), key=lambda number: (columns[number].optional, number), reverse=True):
+            if columns[number].optional and sum(least) > width:
                 least[number] = wanted[number] = 0
         widths = [max(width, low) for width, low in zip(wanted, least, strict=True)]
         remaining = width - sum(widths)
-        stretching = [number for number, column in enumerate(self.columns) if column.stretch]
+        stretching = [number for number, column in enumerate(columns) if column.stretch and least[number]]
         for number in stretching:
-            widths[number] = max(least[number], widths[number] + remaining // len(stretching))
+            widths[number] += max(0, remaining) // len(stretching)
         excess = sum(widths) - width
         for number in sorted(range(len(widths)), key=lambda number: widths[number], reverse=True):
             if excess <= 0:
@@ -119,11 +136,11 @@ class TableHeader:
 
     def _resize(self, number: int, width: int) -> None:
         """Set the width of a column. A column that stretches compensates for the difference."""
-        width = max(self._theme.px(self.columns[number].least), width)
+        width = max(self._least[number], width)
         if self.columns[number].stretch and number + 1 < len(self.columns):
             other = number + 1  # this column takes what remains: its edge moves with the width of its neighbour
             change = width - (self._edges[number + 1] - self._edges[number])
-            self._wanted[other] = max(self._theme.px(self.columns[other].least), self._wanted[other] - change)
+            self._wanted[other] = max(self._least[other], self._wanted[other] - change)
         else:
             self._wanted[number] = width
         self._on_resize()

@@ -55,7 +55,8 @@ class Column:
     stretch: bool = False  # takes the remaining width; set it for one column
     middle: bool = False  # long texts are shortened in the middle, for names that differ at their end
     least: float = 48
-    optional: bool = False  # hidden if the table is too narrow for all columns
+    optional: int = 0  # hidden if the table is too narrow for all columns, the highest first; 0: never
+    tip: bool = False  # its cells have the tooltip of the row
     muted: bool = False  # in the colour of secondary text
 
 
@@ -65,6 +66,8 @@ class Row(NamedTuple):
     texts: tuple[str, ...]  # one for each column
     progress: float = 0.0  # 0 to 1
     status: StatusStyle = StatusStyle.WAITING
+    tip: str = ""  # tooltip
+    heading: bool = False  # of the rows below it
 
 
 class TableModel(Protocol):

@@ -7,14 +7,14 @@ and can show a progress bar only in its first column. Here a refresh without cha
 from __future__ import annotations
 
 import tkinter as tk
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from tkinter import font, ttk
 
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.theme import Theme
 from era5dl.gui.widgets.table_body import TableBody
 from era5dl.gui.widgets.table_header import TableHeader
-from era5dl.gui.widgets.table_model import Column, Selection, TableModel, Viewport
+from era5dl.gui.widgets.table_model import Column, Row, Selection, TableModel, Viewport
 from era5dl.gui.widgets.text_fitter import TextFitter
 from era5dl.gui.widgets.tooltip import Tooltip
 
@@ -96,6 +96,11 @@ class TableView(ttk.Frame):
         self.header.set_titles(titles)
         self._rebuild()
 
+    def hide_columns(self, names: Collection[str]) -> None:
+        """Hide these columns, and show all others that there is room for."""
+        self.header.hide(names)
+        self._rebuild()
+
     def show_sort(self, name: str | None, *, descending: bool = False) -> None:
         """Mark the column by which the rows are sorted."""
         self.header.mark_sorted(name, descending)
@@ -121,7 +126,7 @@ class TableView(ttk.Frame):
         for place in range(len(self._body)):
             index = viewport.top + place if viewport.top + place < count else None
             row = None if index is None else self._model.row(index)
-            self._body.draw(place, row, self._colours(index))
+            self._body.draw(place, row, self._colours(index, row))
         self._body.flush()
         fractions = viewport.fractions(count)
         if fractions != self._scrollbar_shows:
@@ -162,21 +167,24 @@ class TableView(ttk.Frame):
         canvas.tag_raise("header")
         self.refresh()
 
-    def _colours(self, index: int | None) -> tuple[str, str]:
+    def _colours(self, index: int | None, row: Row | None) -> tuple[str, str]:
         """Return the colours of a row: background and outline."""
         palette = self._theme.palette
-        if index is None:
+        if index is None or row is None:
             return palette.card, palette.card
         row_id = self._model.row_id(index)
-        fill = palette.hover if index == self._hovered else palette.card
+        fill = palette.hover if index == self._hovered or row.heading else palette.card
         if row_id in self._selection.ids:
             fill = palette.select if self._focused else palette.quiet_select
         outline = palette.accent if self._focused and row_id == self._selection.cursor else fill
         return fill, outline
 
     def _full_text_at_mouse(self) -> str:
-        """Return the full text of the cell at the mouse if it is shortened, else ""."""
+        """Return the full text of the cell at the mouse if it is shortened, and the tooltip of its row."""
         x = self.canvas.winfo_pointerx() - self.canvas.winfo_rootx()
         place = (self.canvas.winfo_pointery() - self.canvas.winfo_rooty()) // self.row_height - 1
         column = self.header.column_at(x)
-        return "" if column is None else self._body.shortened_text(place, column)
+        if column is None:
+            return ""
+        texts = (self._body.shortened_text(place, column), self._body.tip(place, column))
+        return "\n".join(dict.fromkeys(filter(None, texts)))
