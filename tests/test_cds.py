@@ -471,7 +471,7 @@ def test_recent_dates_and_the_first_day_are_warned_of() -> None:
         ({"stream": "moda", "levtype": "sfc"}, "monthly-means"),
         ({"stream": "wave", "levtype": "sfc"}, "waves"),
         ({"class": "od", "levtype": "sfc"}, "other-dataset"),
-        ({"levtype": "pv", "levelist": "2000"}, "other-levels"),
+        ({"levtype": "pv", "levelist": "2000"}, "levtype"),
     ],
 )
 def test_what_the_complete_data_set_has_beyond_this_bucket_is_refused(values: dict[str, str], kind: str) -> None:

@@ -99,7 +99,7 @@ def refuse_mars(values: dict[str, str]) -> Note:
         return Note("model-levels", text)
     if values.get("levtype") in ("pv", "pt"):
         text = f"Fields on {values['levtype']} levels are not in this bucket. Take them from {_STORE}: {COMPLETE}."
-        return Note("other-levels", text, {"levtype": values["levtype"]})
+        return Note("levtype", text, {"levtype": values["levtype"]})
     stream = values.get("stream", "oper")
     if stream.startswith("en") or "ed" in stream[:2]:
         text = f"The ensemble (stream {stream}) is not in this bucket. Take it from {_STORE}: {COMPLETE}."

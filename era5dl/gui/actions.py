@@ -12,6 +12,7 @@ from era5dl import thread_registry
 from era5dl.errors import OutOfThreads
 from era5dl.gui.backend.service import BackendService
 from era5dl.gui.controllers import Controller
+from era5dl.gui.controllers.cds_request import CdsRequestController
 from era5dl.gui.controllers.closing import ClosingController
 from era5dl.gui.controllers.demo import DemoController
 from era5dl.gui.controllers.download import DownloadController
@@ -31,6 +32,7 @@ class Controllers:
     """All controllers of the window."""
 
     request: RequestController
+    cds_request: CdsRequestController
     download: DownloadController
     jobs: JobsController
     sessions: SessionsController
@@ -44,6 +46,7 @@ class Controllers:
         """All controllers, in the order in which they receive messages."""
         return (
             self.request,
+            self.cds_request,
             self.download,
             self.jobs,
             self.sessions,
@@ -157,6 +160,11 @@ class Actions:
 
     def show_settings(self) -> None:
         self._dialogs.show_settings(self._store.current, self._do.preferences.apply)
+
+    def paste_cds_request(self) -> None:
+        """Fill in the request from a script for the Climate Data Store."""
+        self.show_download()
+        self._do.cds_request.open()
 
     def save_report(self) -> None:
         """Ask for a file and write the support report to it."""

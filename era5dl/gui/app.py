@@ -13,6 +13,7 @@ from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import Message
 from era5dl.gui.backend.service import BackendService
 from era5dl.gui.backend.tk_bridge import TkBridge
+from era5dl.gui.controllers.cds_request import CdsRequestController
 from era5dl.gui.controllers.closing import ClosingController
 from era5dl.gui.controllers.demo import DemoController
 from era5dl.gui.controllers.download import DownloadController
@@ -128,6 +129,7 @@ class App:
         )
         return Controllers(
             request=request,
+            cds_request=CdsRequestController(service.planning, self.dialogs, request),
             download=download,
             jobs=JobsController(pages, service, store, request),
             sessions=SessionsController(
@@ -168,6 +170,7 @@ class App:
                     show_missing=lambda: self.controllers.request.show_missing(),
                     show_grid=lambda: self.pages.download.show_grid(),
                     show_subset=lambda: self.pages.download.show_subset(),
+                    paste=lambda: self.actions.paste_cds_request(),
                 ),
                 queue=QueueCallbacks(
                     retry=lambda indices: self.controllers.download.retry(indices),

@@ -31,6 +31,7 @@ MENUS = (
         N_("File"),
         (
             Item(N_("Open session folder…"), "open_folder", "Control-o"),
+            Item(N_("Paste a CDS request…"), "paste_cds_request", "Control-Shift-V"),
             Item(N_("Settings…"), "show_settings", "Control-comma"),
             None,
             Item(N_("Quit"), "close", "Control-q"),

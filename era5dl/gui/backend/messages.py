@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from era5dl.bucket.interface import ObjectInfo
+from era5dl.cds import Translation
 from era5dl.diagnosis.network_test import NetworkTest
 from era5dl.engine.events import Event, RunEnded
 from era5dl.engine.progress import Snapshot
@@ -79,6 +80,15 @@ class PlanFailed:
 
     number: int
     error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class CdsTranslated:
+    """What text `number` of the dialog for CDS requests is in the bucket, or why it is no request."""
+
+    number: int
+    translation: Translation | None
+    error: ErrorInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +309,7 @@ Message = (
     | PlanReady
     | PlanEstimated
     | PlanFailed
+    | CdsTranslated
     | FolderInspected
     | SessionOpened
     | SessionNotOpened

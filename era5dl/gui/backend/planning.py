@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from era5dl.cds import from_cds
 from era5dl.errors import Era5Error, Stopped
 from era5dl.folder.free_space import free_bytes
 from era5dl.gui.backend import messages
@@ -31,6 +32,8 @@ class PlanningService:
         self._last_number = 0
         self._plan_task = BackgroundTask("planning", on_crash)
         self._folder_task = BackgroundTask("folder", on_crash)
+        self._last_text = 0
+        self._text_task = BackgroundTask("request", on_crash)
 
     def plan(self, selection: Selection, settings: Settings) -> int:
         """Request a plan, which replaces earlier requests. Return its number, which the messages about it contain."""
@@ -63,6 +66,22 @@ class PlanningService:
         self._last_number += 1
         self._plan_task.cancel()
 
+    def translate(self, text: str) -> int:
+        """Read the CDS requests in a text. Return its number, which the message about it contains."""
+        self._last_text += 1
+        number = self._last_text
+
+        def job(cancelled: IsCancelled) -> None:
+            try:
+                found = messages.CdsTranslated(number, from_cds(text))
+            except Era5Error as error:
+                found = messages.CdsTranslated(number, None, ErrorInfo.of(error))
+            if not cancelled():
+                self._post(found)
+
+        self._text_task.submit(job)
+        return number
+
     def inspect_folder(self, folder: Path) -> None:
         """Determine the free space of a folder and the sessions in it. The job may hang on a network share."""
 
@@ -80,3 +99,4 @@ class PlanningService:
         """Cancel everything. Returns at once."""
         self._plan_task.cancel()
         self._folder_task.cancel()
+        self._text_task.cancel()

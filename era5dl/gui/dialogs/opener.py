@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tkinter import filedialog
 
 from era5dl.formatting import printable
+from era5dl.gui.dialogs.cds_request import CdsCallbacks, CdsRequestDialog
 from era5dl.gui.dialogs.help import HelpDialog
 from era5dl.gui.dialogs.question import QuestionDialog
 from era5dl.gui.dialogs.settings import SettingsCallbacks, SettingsDialog
@@ -24,6 +25,7 @@ class DialogOpener:
         self._root, self._theme = root, theme
         self._settings: SettingsDialog | None = None
         self._help: HelpDialog | None = None
+        self.cds_request: CdsRequestDialog | None = None
         self.question: QuestionDialog | None = None
         self.consent: QuestionDialog | None = None
         self.replaced: QuestionDialog | None = None
@@ -48,6 +50,20 @@ class DialogOpener:
                 closed=self._settings_closed,
             )
             self._settings = SettingsDialog(self._root, self._theme, now, callbacks)
+
+    def show_cds_request(
+        self, changed: Callable[[str], object], use: Callable[[int], object], closed: Callable[[], object]
+    ) -> CdsRequestDialog:
+        """Return the open dialog for CDS requests. Opens it if it is closed."""
+
+        def forget() -> None:
+            self.cds_request = None
+            closed()
+
+        if self.cds_request is None:
+            self.cds_request = CdsRequestDialog(self._root, self._theme, CdsCallbacks(changed, use, forget))
+        self.cds_request.lift()
+        return self.cds_request
 
     def ask_to_close(self, on_yes: Callable[[], object]) -> None:
         """Ask whether to stop the download in progress and close the window."""

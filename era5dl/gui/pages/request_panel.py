@@ -33,6 +33,7 @@ class RequestCallbacks:
     show_missing: Callable[[], object]
     show_grid: Callable[[], object]
     show_subset: Callable[[], object]
+    paste: Callable[[], object]
 
 
 class RequestPanel(Card):
@@ -46,7 +47,9 @@ class RequestPanel(Card):
         self._validated: tuple[FormResult, Fields] | None = None  # whose errors are shown
         self.columnconfigure(0, weight=1, minsize=theme.px(_LEAST_WIDTH))
         self.rowconfigure(0, weight=1)
-        self._variables = VariablePanel(self, theme, on_change=lambda names: self._change(variables=names))
+        self._variables = VariablePanel(
+            self, theme, on_change=lambda names: self._change(variables=names), on_paste=callbacks.paste
+        )
         self._variables.grid(row=0, column=0, sticky="nsew")
         self._period = PeriodPanel(
             self,

@@ -25,9 +25,16 @@ POPULAR = (
 class VariablePanel(ttk.Frame):
     """Variables are identified by their full names. The product only filters the tree."""
 
-    def __init__(self, master: tk.Misc, theme: Theme, *, on_change: Callable[[frozenset[str]], object]) -> None:
+    def __init__(
+        self,
+        master: tk.Misc,
+        theme: Theme,
+        *,
+        on_change: Callable[[frozenset[str]], object],
+        on_paste: Callable[[], object],
+    ) -> None:
         super().__init__(master)
-        self._theme, self._on_change = theme, on_change
+        self._theme, self._on_change, self._on_paste = theme, on_change, on_paste
         self._names: frozenset[str] = frozenset()  # selected variables, including those of products not shown
         self._products = ("", *(product.name for product in products()))  # "" means all products
         self._product = ""
@@ -64,6 +71,8 @@ class VariablePanel(ttk.Frame):
                 label=preset.name,
                 command=lambda preset=preset: self._add(preset.variables),  # type: ignore[misc]
             )
+        self._preset_menu.add_separator()
+        self._preset_menu.add_command(command=self._on_paste)
         self._presets = ttk.Menubutton(head, menu=self._preset_menu)
         self._presets.pack(side="right")
         self._clear = ttk.Button(head, style="Icon.TButton", command=self._clear_all)
@@ -122,6 +131,7 @@ class VariablePanel(ttk.Frame):
         for index, preset in enumerate(presets()):
             label = f"{preset.name}: {catalog_text.preset(preset).name} ({len(preset.variables)})"
             self._preset_menu.entryconfigure(index, label=label)
+        self._preset_menu.entryconfigure("end", label=_("Paste a CDS request…"))
         self.search.set_texts(placeholder=_("Search variables"))
         self.tree.set_texts(self._groups(), _("No matching variables."))
         self._show_product()
