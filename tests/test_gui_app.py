@@ -19,7 +19,7 @@ import pytest
 from era5dl import gui
 from era5dl.demo.server import find_rclone
 from era5dl.gui.backend import demo_server, desktop, messages
-from era5dl.gui.menus import MENUS, QUEUE, accelerator
+from era5dl.gui.menus import MENUS, QUEUE, accelerator, event_keys
 from era5dl.gui.models import preferences
 from era5dl.gui.models.preferences import Preferences
 from era5dl.session import Session
@@ -79,6 +79,17 @@ def test_every_menu_action_exists_and_no_key_is_bound_twice() -> None:
     assert [accelerator(key) for key in ("Control-Return", "Control-p", "Control-Key-1", "F1", "Control-comma")] == [
         "Ctrl+Enter", "Ctrl+P", "Ctrl+1", "F1", "Ctrl+,"
     ]  # fmt: skip
+
+
+def test_shortcuts_use_the_command_key_on_macos() -> None:
+    assert [accelerator(key, "darwin") for key in ("Control-p", "Control-Key-1", "F1")] == [
+        "Command-p",
+        "Command-1",
+        "F1",
+    ]
+    assert event_keys("Control-p", "darwin") == ("Command-p", "Control-p")
+    assert event_keys("Control-p", "linux") == ("Control-p",)
+    assert event_keys("F1", "darwin") == ("F1",)
 
 
 def test_a_download_with_the_keyboard_only(

@@ -6,6 +6,7 @@ shortcut is used twice.
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 from era5dl.gui.text.i18n import N_
@@ -83,8 +84,15 @@ QUEUE_VIEW = (Item(N_("Group by variable"), "group"), Item(N_("Show keys"), "sho
 _DISPLAYED = {"Control-": "Ctrl+", "Shift-": "Shift+", "Key-": "", "Return": "Enter", "comma": ",", "period": "."}
 
 
-def accelerator(key: str) -> str:
-    """Return a shortcut for display, such as "Ctrl+Enter"; "" for none."""
+def accelerator(key: str, platform: str = sys.platform) -> str:
+    """Return a shortcut for display, such as "Ctrl+Enter"; "" for none. On macOS Tk shows its sign for "Command-"."""
+    if platform == "darwin":
+        return key.replace("Control-", "Command-").replace("Key-", "").replace("period", ".").replace("comma", ",")
     for tk_name, displayed in _DISPLAYED.items():
         key = key.replace(tk_name, displayed)
     return key.upper() if len(key) == 1 else key[:-1] + key[-1].upper() if key[-2:-1] == "+" else key
+
+
+def event_keys(key: str, platform: str = sys.platform) -> tuple[str, ...]:
+    """Return the keys to bind for a shortcut. On macOS the Command key takes the place of Ctrl, which still works."""
+    return (key.replace("Control-", "Command-"), key) if platform == "darwin" and "Control-" in key else (key,)

@@ -6,7 +6,7 @@ import tkinter as tk
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from era5dl.gui.menus import MENUS
+from era5dl.gui.menus import MENUS, event_keys
 
 _CLOSE_MENU = "if {[info exists tk::Priv(popup)] && $tk::Priv(popup) ne {}} {tk::MenuUnpost $tk::Priv(popup)}"
 _TAG = "Era5Keys"  # Tk binding tag
@@ -19,8 +19,12 @@ def bind_shortcuts(root: tk.Tk, run_action: Callable[[str], object]) -> None:
     """
     for menu in MENUS:
         for item in filter(None, menu.items):
-            if item.key:
-                root.bind_class(_TAG, f"<{item.key}>", _handler(root, run_action, item.action))
+            for key in event_keys(item.key) if item.key else ():
+                root.bind_class(_TAG, f"<{key}>", _handler(root, run_action, item.action))
+    if root.tk.call("tk", "windowingsystem") == "aqua":
+        # Quit and Settings in the menu of the application; without it, Quit ends the program without its checkpoint.
+        root.createcommand("::tk::mac::Quit", lambda: run_action("close"))
+        root.createcommand("::tk::mac::ShowPreferences", lambda: run_action("show_settings"))
     for widget in _descendants(root):
         widget.bindtags((_TAG, *widget.bindtags()))
 

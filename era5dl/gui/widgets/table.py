@@ -57,11 +57,14 @@ class VirtualTable(TableView):
         canvas = self.canvas
         canvas.bind("<Button-1>", lambda event: self._click(event, self._selection.select))
         canvas.bind("<Shift-Button-1>", lambda event: self._click(event, self._selection.extend))
-        canvas.bind("<Control-Button-1>", lambda event: self._click(event, self._selection.toggle))
+        is_mac = canvas.tk.call("tk", "windowingsystem") == "aqua"
+        toggle, menu = ("<Command-Button-1>", "<Control-Button-1>") if is_mac else ("<Control-Button-1>", "<Button-3>")
+        canvas.bind(toggle, lambda event: self._click(event, self._selection.toggle))
         canvas.bind("<B1-Motion>", self._drag)
         canvas.bind("<ButtonRelease-1>", self.header.release)
         canvas.bind("<Double-Button-1>", self._double_click)
-        canvas.bind("<Button-3>", self._right_click)
+        for button in (menu, "<Button-2>") if is_mac else (menu,):  # Tk 8.6 on macOS: the right button is the second
+            canvas.bind(button, self._right_click)
         canvas.bind("<Motion>", self._motion)
         canvas.bind("<Leave>", lambda _: self._hover(-1))
         for event, rows in (("<Button-4>", -_WHEEL_ROWS), ("<Button-5>", _WHEEL_ROWS)):
