@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from era5dl.catalog import find_variable, key_of, periods
-from era5dl.days import LAST_DAY
+from era5dl.days import LAST_DAY, select_days
+from era5dl.gui.models.jobs import job_rows
 from era5dl.gui.models.request_form import Fields, validate
-from era5dl.jobs import JobList, JobState
+from era5dl.gui.text import error_text
+from era5dl.jobs import Job, JobList, JobState, Request
+from era5dl.selection import Selection, select_variables
 from tests.faultlab import FaultServer, Link, pseudo_random
 from tests.gui_driver import Window, options, wrong
 
@@ -42,6 +46,20 @@ def test_the_end_may_be_latest_in_both_languages() -> None:
         assert form.selection is not None and form.selection.days[-1][1] == LAST_DAY
     both = validate(Fields(variables=fields.variables, first="latest", last="latest", folder="/data"))
     assert both.error_for("first") and not both.error_for("last")
+
+
+def test_a_job_says_why_it_is_not_done(tmp_path: Path) -> None:
+    selection = Selection(select_variables(["2t"]), select_days(start="2021-02-01", end="latest"))
+    job = Job(number=1, request=Request(folder=tmp_path, selection=selection))
+    ends = (
+        replace(job, state=JobState.FAILED, reason="no space on it", kind="DiskFull"),
+        replace(job, state=JobState.INCOMPLETE, reason="x", failed=1, missing=2),
+        replace(job, state=JobState.DONE),
+    )
+    full, incomplete = job_rows(ends)
+    assert full.reason == f"{error_text.explain('DiskFull').text} (no space on it)"
+    assert incomplete.reason == "1 file failed, 2 files missing on the server"
+    assert (full.period, full.can_resume, full.can_pause) == ("2021-02-01 – latest", True, False)
 
 
 @pytest.mark.slow

@@ -104,13 +104,13 @@ os._exit(9)
     assert [job.state for job in jobs.jobs()] == [JobState.WAITING, JobState.WAITING]
     with jobs.runner() as runner:
         assert runner.next_job().number == 1
-        runner.finish(JobEnd(JobState.FAILED, "no space", "Free some.", "0123456789ab"))
+        runner.finish(JobEnd(JobState.FAILED, "no space", "Free some.", "0123456789ab", "DiskFull"))
         assert runner.next_job().number == 2
         runner.finish(JobEnd(JobState.DONE))
         assert runner.next_job() is None
     failed, done = jobs.jobs()
     assert (failed.state, failed.reason, failed.remedy) == (JobState.FAILED, "no space", "Free some.")
-    assert failed.session == "0123456789ab" and failed.ended >= failed.started > 0
+    assert (failed.session, failed.kind) == ("0123456789ab", "DiskFull") and failed.ended >= failed.started > 0
     assert done.state is JobState.DONE
     assert jobs.resume(1).reason == ""
 

@@ -76,11 +76,12 @@ update
 queue
     job             job (number), place, title, selection or keys (number) and subset, folder, settings, merge, csv,
                     state ("waiting" | "running" | "paused" | "done" | "failed" | "incomplete"), reason, remedy,
-                    session, added, started, ended               `queue add`, `list` and `move`
+                    kind, failed, missing, unfinished (numbers of files), session, added, started, ended
+                                                                 `queue add`, `list` and `move`
     job-changed     job, state                                   `queue pause` and `resume`
     job-removed     job
     job-started     job, title, folder                           `queue run`, followed by the records of a download
-    job-ended       job, state, reason, remedy, session
+    job-ended       job, state, reason, remedy, session, kind, failed, missing, unfinished
 verify
     proven          key, path, condition ("verified" | "checked" | "checked-part" | "wrong" | "absent" | "unknown"),
                     reason

@@ -144,8 +144,8 @@ def settings_of_job(settings: Settings, given: Mapping[str, Any]) -> dict[str, A
 class Job:
     """One entry of the queue. Times are seconds since 1970; 0 if that has not happened.
 
-    number: stays the same, wherever the job is in the queue. reason, remedy: why it is not done. session: the id of its
-    session once it was started; "" before.
+    number: stays the same, wherever the job is in the queue. reason, remedy, kind, failed, missing, unfinished: why it
+    is not done, see `JobEnd`. session: the id of its session once it was started; "" before. title: for users.
     """
 
     number: int
@@ -153,15 +153,19 @@ class Job:
     state: JobState = JobState.WAITING
     reason: str = ""
     remedy: str = ""
+    kind: str = ""
+    failed: int = 0
+    missing: int = 0
+    unfinished: int = 0
     session: str = ""
     added: float = 0.0
     started: float = 0.0
     ended: float = 0.0
+    title: str = ""
 
-    @property
-    def title(self) -> str:
-        """Description for users."""
-        return self.request.title
+    def __post_init__(self) -> None:
+        if not self.title:  # made once: it takes a while for many days
+            object.__setattr__(self, "title", self.request.title)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of the file."""
@@ -172,6 +176,10 @@ class Job:
             "state": self.state.value,
             "reason": _short(self.reason),
             "remedy": _short(self.remedy),
+            "kind": self.kind,
+            "failed": self.failed,
+            "missing": self.missing,
+            "unfinished": self.unfinished,
             "session": self.session,
             "added": self.added,
             "started": self.started,
@@ -193,6 +201,10 @@ class Job:
             state=state,
             reason=raw.text("reason"),
             remedy=raw.text("remedy"),
+            kind=raw.text("kind", 100),
+            failed=raw.integer("failed"),
+            missing=raw.integer("missing"),
+            unfinished=raw.integer("unfinished"),
             session=raw.hex("session", 12) if session else "",
             added=raw.timestamp("added"),
             started=raw.timestamp("started"),
@@ -202,21 +214,34 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """How a run of a job has ended: its state, why it is not done, what the user can do, and the id of its session."""
+    """How a run of a job has ended: its state, why it is not done, what the user can do, and the id of its session.
+
+    kind: of the error that ended it, see `Era5Error.kind`; "" for none. failed, missing, unfinished: numbers of files.
+    """
 
     state: JobState
     reason: str = ""
     remedy: str = ""
     session: str = ""
+    kind: str = ""
+    failed: int = 0
+    missing: int = 0
+    unfinished: int = 0
+
+    @classmethod
+    def of_error(cls, error: Era5Error) -> JobEnd:
+        """Return the end of a job that could not be started."""
+        return cls(JobState.FAILED, str(error), error.remedy, kind=error.kind)
 
     @classmethod
     def of_run(cls, ended: RunEnded, missing: int, session: str) -> JobEnd:
         """Return the end of a job whose run has ended by itself. missing: files that are not in the bucket."""
         if ended.error:
-            return cls(JobState.FAILED, ended.error, ended.remedy, session)
+            return cls(JobState.FAILED, ended.error, ended.remedy, session, ended.kind)
         counts = {"failed": ended.failed, "missing in the bucket": missing, "unfinished": ended.unfinished}
         reason = ", ".join(f"{format_count(count, 'file')} {what}" for what, count in counts.items() if count)
-        return cls(JobState.INCOMPLETE if reason else JobState.DONE, reason, ended.remedy, session)
+        state = JobState.INCOMPLETE if reason else JobState.DONE
+        return cls(state, reason, ended.remedy, session, "", ended.failed, missing, ended.unfinished)
 
 
 def _short(text: str) -> str:

@@ -265,9 +265,7 @@ class JobRunner:
             waiting = next((job for job in jobs if job.state is JobState.WAITING), None)
             if waiting is None:
                 return jobs
-            running = dataclasses.replace(
-                waiting, state=JobState.RUNNING, reason="", remedy="", started=time.time(), ended=0.0
-            )
+            running = dataclasses.replace(_in_state(waiting, JobState.RUNNING), started=time.time(), ended=0.0)
             chosen.append(running)
             return [running if job is waiting else job for job in jobs]
 
@@ -285,6 +283,10 @@ class JobRunner:
             state=end.state,
             reason=end.reason,
             remedy=end.remedy,
+            kind=end.kind,
+            failed=end.failed,
+            missing=end.missing,
+            unfinished=end.unfinished,
             session=end.session or job.session,
             ended=time.time(),
         )
@@ -322,7 +324,8 @@ def _not_running(job: Job) -> None:
 
 
 def _in_state(job: Job, state: JobState) -> Job:
-    return dataclasses.replace(job, state=state, reason="", remedy="")
+    """Return the job in another state, without the reason for the present one."""
+    return dataclasses.replace(job, state=state, reason="", remedy="", kind="", failed=0, missing=0, unfinished=0)
 
 
 def _interrupted(job: Job) -> Job:

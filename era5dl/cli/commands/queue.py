@@ -141,7 +141,7 @@ def run(_arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
                 raise
             except Era5Error as error:
                 output.error(error)
-                end = JobEnd(JobState.FAILED, str(error), error.remedy)
+                end = JobEnd.of_error(error)
             runner.finish(end)
             output.record("job-ended", job=job.number, **asdict(end))
             if end.state is JobState.WAITING:

@@ -162,7 +162,7 @@ class JobService:
             raise
         except Era5Error as error:
             _log.warning("job %d failed: %s", job.number, error)
-            end = JobEnd(JobState.FAILED, str(error), error.remedy)
+            end = JobEnd.of_error(error)
         runner.finish(end)
         self._post_list(jobs)
         return end.state is not JobState.WAITING
@@ -191,5 +191,5 @@ class JobService:
                     return JobEnd(JobState.WAITING, session=finished.session_id)
                 return JobEnd.of_run(finished.result, finished.missing, finished.session_id)
             case messages.SessionNotOpened(error) if error.kind != Stopped.__name__:
-                return JobEnd(JobState.FAILED, error.detail, error.remedy)
+                return JobEnd(JobState.FAILED, error.detail, error.remedy, kind=error.kind)
         return JobEnd(JobState.WAITING)

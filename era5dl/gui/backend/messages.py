@@ -7,6 +7,7 @@ traceback of an exception would keep frames, and their sockets and locks, alive.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from era5dl.bucket.interface import ObjectInfo
@@ -18,7 +19,6 @@ from era5dl.engine.verify_files import FileReport
 from era5dl.errors import Era5Error
 from era5dl.formatting import printable
 from era5dl.jobs.job import Job
-from era5dl.jobs.update import Update
 from era5dl.planner import Missing, Plan, PlanEstimate
 from era5dl.redaction import redact_secrets
 from era5dl.session import SessionSummary
@@ -247,11 +247,18 @@ class JobsFailed:
 
 @dataclass(frozen=True, slots=True)
 class UpdateFound:
-    """What is different in the bucket for a session. settings: for its download."""
+    """What is different in the bucket for a session.
+
+    replaced: number of finished files that have new versions. keep, take: plans that keep the old versions, or take the
+    new ones; None if nothing would be fetched. newest: the last published day. settings: for the download.
+    """
 
     session_id: str
     folder: Path
-    update: Update
+    replaced: int
+    keep: Plan | None
+    take: Plan | None
+    newest: date | None
     settings: Settings
 
 

@@ -13,6 +13,7 @@ from era5dl.gui.backend.bucket_access import BucketAccess
 from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.jobs.update import archives_of, compare
 from era5dl.planner import make_plan
+from era5dl.planner.latest import newest_days
 from era5dl.session import Session, known_sessions
 from era5dl.session.index import forget
 from era5dl.settings import Settings
@@ -90,7 +91,14 @@ class SessionService:
                     raise errors[0] if errors else SessionNotFound
                 adapted = self._access.checked_settings(archive.info, settings)
                 plan = make_plan(archive.selection, self._access.bucket(adapted), cancelled=cancelled)
-                self._post(messages.UpdateFound(session_id, folder, compare(archive, plan), adapted))
+                update = compare(archive, plan)
+                keep, take = (
+                    update.plan_to_fetch(take_replaced=new) if update.to_fetch(take_replaced=new) else None
+                    for new in (False, True)
+                )
+                newest = max((one.last_day for one in newest_days(plan.objects)), default=None)
+                replaced = len(update.replaced)
+                self._post(messages.UpdateFound(session_id, folder, replaced, keep, take, newest, adapted))
             except Stopped:
                 return
             except OtherEndpoint as error:

@@ -134,11 +134,10 @@ class SessionsController(Controller):
 
     def _update_found(self, found: messages.UpdateFound) -> None:
         """Download what is new. Ask before files are replaced by new versions."""
-        replaced = len(found.update.replaced)
-        if replaced:
+        if found.replaced:
             self._page.hide_message()
             self._dialogs.ask_for_replaced(
-                replaced,
+                found.replaced,
                 on_yes=lambda: self._fetch_update(found, take_replaced=True),
                 on_no=lambda: self._fetch_update(found, take_replaced=False),
             )
@@ -146,13 +145,17 @@ class SessionsController(Controller):
             self._fetch_update(found, take_replaced=False)
 
     def _fetch_update(self, found: messages.UpdateFound, *, take_replaced: bool) -> None:
-        if not found.update.to_fetch(take_replaced=take_replaced):
-            self._page.show_message(_("There are no new files on the server."), BannerKind.OK)
+        plan = found.take if take_replaced else found.keep
+        if plan is None:
+            text = _("There are no new files on the server.")
+            if found.newest is not None:
+                text += " " + _("The newest day there is {date}.", date=found.newest)
+            self._page.show_message(text, BannerKind.OK)
             return
         self._page.hide_message()
         settings = replace(found.settings, verify=found.settings.verify or take_replaced)
         self._show_download()
-        self._download.start_update(found.update.plan_to_fetch(take_replaced=take_replaced), found.folder, settings)
+        self._download.start_update(plan, found.folder, settings)
 
     def _trust(self, request: messages.ConsentRequired) -> None:
         """Remember the user's consent to a server, and resume or verify the session that needs it."""

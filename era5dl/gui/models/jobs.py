@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from era5dl.formatting import printable
 from era5dl.gui.models.sessions import parts_of_title
-from era5dl.gui.text.i18n import N_, _, translate
+from era5dl.gui.text import error_text
+from era5dl.gui.text.i18n import N_, _, ngettext, translate
 from era5dl.jobs.job import Job, JobState
 
 _STATES = {
@@ -58,7 +59,6 @@ def waiting_count(jobs: Iterable[Job]) -> int:
 
 def _row(job: Job) -> JobRow:
     name, period = parts_of_title(job.title)
-    reason = job.reason if job.remedy == "" else f"{job.reason} {job.remedy}"
     return JobRow(
         number=job.number,
         name=name,
@@ -66,8 +66,20 @@ def _row(job: Job) -> JobRow:
         folder=printable(str(job.request.folder)),
         state=job.state,
         status=translate(_STATES[job.state]),
-        reason=printable(reason),
+        reason=_reason(job),
     )
+
+
+def _reason(job: Job) -> str:
+    """Return why a job has failed or is incomplete; "" if it is not."""
+    if job.kind:
+        return f"{error_text.explain(job.kind).text} ({printable(job.reason)})"
+    counts = (
+        (job.failed, ngettext("{n:,} file failed", "{n:,} files failed", job.failed)),
+        (job.missing, ngettext("{n:,} file missing on the server", "{n:,} files missing on the server", job.missing)),
+        (job.unfinished, ngettext("{n:,} file unfinished", "{n:,} files unfinished", job.unfinished)),
+    )
+    return ", ".join(text for number, text in counts if number) or printable(job.reason)
 
 
 def runner_text(runner: str) -> str:

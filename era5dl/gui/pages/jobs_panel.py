@@ -97,8 +97,8 @@ class JobsPanel(Card):
         for button in (self.up, self.down, self.pause):
             button.pack(side="left", padx=(0, px(8)))
         self.remove.pack(side="right")
-        self._reason = ttk.Label(line, style="Small.TLabel")
-        self._reason.pack(side="left", padx=px(4))
+        self._reason = ttk.Label(self, style="Muted.TLabel", justify="left")
+        self.bind("<Configure>", lambda event: self._reason.configure(wraplength=event.width - px(40)), add="+")
         self.table = VirtualTable(
             self,
             theme,
@@ -164,7 +164,12 @@ class JobsPanel(Card):
         ):
             button.state(["!disabled" if possible else "disabled"])
         self._hint.configure(text=runner_text(self._runner))
-        self._reason.configure(text=row.reason if row is not None else "")
+        reason = row.reason if row is not None else ""
+        self._reason.configure(text=reason)
+        if reason:
+            self._reason.pack(side="bottom", anchor="w", pady=(self._theme.px(6), 0), before=self.table)
+        else:
+            self._reason.pack_forget()
 
     def _move(self, where: str) -> None:
         row = self.chosen
