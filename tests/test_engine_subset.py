@@ -36,7 +36,7 @@ from era5dl.engine.events import (
 )
 from era5dl.engine.job_queue import PrepareJob
 from era5dl.engine.scheduler import Scheduler
-from era5dl.engine.subset_file import PART_REASON
+from era5dl.engine.subset_output import PART_REASON
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verify_files import FileCondition, verify
 from era5dl.errors import PartLost

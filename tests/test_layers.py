@@ -83,7 +83,7 @@ ONLY_IN = {
         "bucket.error_mapping",
     ),
     "rich": ("cli",),
-    "h5py": ("demo", "subset.merge", "subset.netcdf_writer", "subset.point_csv", "subset.write"),
+    "h5py": ("demo", "subset.h5py_index", "subset.merge", "subset.netcdf_writer", "subset.point_csv", "subset.write"),
     "PIL": ("preview.pen", "preview.picture", "preview.series_picture"),
     "numpy": (
         "dataset",
@@ -94,6 +94,7 @@ ONLY_IN = {
         "preview.field_file",
         "preview.rendering",
         "subset.decode",
+        "subset.h5py_index",
         "subset.merge",
         "subset.merge_source",
         "subset.netcdf_writer",

@@ -148,11 +148,11 @@ def _records_of(
     """Yield the name of each file of a session, and its record."""
     statuses = _statuses(checkpoint, len(plan.objects))
     failures = {failure.index: failure for failure in checkpoint.failures}
-    has_subset = not plan.subset.is_everything
+    has_subset, whole = not plan.subset.is_everything, checkpoint.whole_files
     files: list[tuple[ObjectInfo, str, Subset]] = []
-    for index, (planned, status) in enumerate(zip(plan.objects, statuses, strict=True)):
+    for index, planned in enumerate(plan.objects):
         key, subset = planned.key, EVERYTHING
-        if has_subset and status not in (FileStatus.VERIFIED, FileStatus.CHECKED):  # else it was fetched whole
+        if has_subset and index not in whole:
             key, subset = subset_key(key, plan.subset), subset_of(key, plan.subset)
         place = key.rpartition("/")[2] if info.flat else key
         files.append((checkpoint.replaced.get(index, planned), place, subset))

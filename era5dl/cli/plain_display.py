@@ -206,5 +206,9 @@ def summary_line(ended: RunEnded, last: Snapshot, missing: int) -> str:
         effort = f"took {format_duration(last.elapsed)} at {format_speed(pace)}"
     else:
         effort = f"took {format_duration(last.elapsed)}, nothing had to be downloaded"
-    size = format_size(last.written_bytes) + " on disk" if ended.checked_part else format_size(last.total_bytes)
+    is_complete = last.done_files == last.total_files
+    if ended.checked_part or (is_complete and last.written_bytes < last.total_bytes):
+        size = format_size(last.written_bytes) + " on disk"
+    else:
+        size = format_size(last.total_bytes)
     return f"{format_count(last.total_files, 'file')}, {size}: {what}; {effort}"

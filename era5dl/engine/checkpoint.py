@@ -26,7 +26,7 @@ class SessionState:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.verified, self.checked = checkpoint.verified.copy(), checkpoint.checked.copy()
-        self.checked_part = checkpoint.checked_part.copy()
+        self.checked_part, self.cropped = checkpoint.checked_part.copy(), checkpoint.cropped.copy()
         self.entries = {entry.index: entry for entry in checkpoint.unfinished}  # of objects without a transfer
         self.replaced: dict[int, ObjectInfo] = dict(checkpoint.replaced)  # new versions, since the plan was made
         self.failures: deque[FailedObject] = deque(maxlen=MAX_FAILURES)
@@ -37,10 +37,12 @@ class SessionState:
         """Whether the object has its final file."""
         return any(index in members for members in (self.verified, self.checked, self.checked_part))
 
-    def mark_finished(self, index: int, outcome: Outcome) -> None:
-        """Record that the object has its final file."""
+    def mark_finished(self, index: int, outcome: Outcome, *, cropped: bool = False) -> None:
+        """Record that the object has its final file. cropped: it was fetched whole, and a subset of it was written."""
         sets = {Outcome.VERIFIED: self.verified, Outcome.CHECKED: self.checked, Outcome.CHECKED_PART: self.checked_part}
         sets[outcome].add(index, index + 1)
+        if cropped:
+            self.cropped.add(index, index + 1)
         self.entries.pop(index, None)
         self.forget_failures((index,))
         self.dirty = True
@@ -52,7 +54,7 @@ class SessionState:
 
     def mark_unfinished(self, index: int) -> None:
         """Record that the object is not finished after all and has to be examined again."""
-        for members in (self.verified, self.checked, self.checked_part):
+        for members in (self.verified, self.checked, self.checked_part, self.cropped):
             members.remove(index, index + 1)
         self.dirty = True
 
@@ -87,6 +89,7 @@ class SessionState:
             ended=ended,
             checked_part=self.checked_part.copy(),
             total_bytes=total_bytes,
+            cropped=self.cropped.copy(),
         )
 
 

@@ -149,18 +149,14 @@ def _still_has(transfer: Transfer, entry: UnfinishedObject) -> bool:
     return entry.layout == transfer.part.layout and all(stored.covers(*span) for span in entry.done)
 
 
-def fetch_whole(run: RunState, job: PrepareJob, reason: str) -> None:
-    """Fetch the whole object, under its usual name, although only a subset of it is wanted.
-
-    The claim of this session is on the file with the name of the subset, so another one is needed.
-    """
+def fetch_whole_to_crop(run: RunState, job: PrepareJob, reason: str) -> None:
+    """Fetch the whole object, because its ranges cannot be fetched alone; the subset is taken out of it afterwards."""
     transfer = job.transfer
     if transfer.part is not None:
         transfer.part.discard()
-    run.session.claims.release(transfer.index)
     with run.locked():
         run.aborts.pop(job, None)
-        run.session.paths.fetched_whole.add(transfer.index)
+        run.session.paths.cropped.add(transfer.index)
         transfer.part = transfer.subset = None
         transfer.done = RangeSet()
         if (entry := run.session_state.entries.get(transfer.index)) is not None and entry.layout:
@@ -173,6 +169,25 @@ def fetch_whole(run: RunState, job: PrepareJob, reason: str) -> None:
         if not transfer.withdrawn:
             now = time.monotonic()
             run.scheduler.requeue(job, now, now)
+        run.notify_locked()
+
+
+def keep_whole(run: RunState, job: VerifyJob, reason: str) -> None:
+    """Give the whole object its usual name, because no subset can be taken out of it.
+
+    It is prepared again: the claim of this session is on the file with the name of the subset, so another one is
+    needed. The part file stays, with its name.
+    """
+    transfer = job.transfer
+    run.session.claims.release(transfer.index)
+    with run.locked():
+        run.aborts.pop(job, None)
+        run.session_state.entries[transfer.index] = entry_of(transfer)  # a kill before it is prepared loses no byte
+        transfer.verifying, transfer.crop = False, None
+        run.session.paths.fetched_whole.add(transfer.index)
+        run.events.put(FetchedWhole(transfer.index, transfer.obj.key, reason))
+        if not transfer.withdrawn:
+            run.scheduler.restart(transfer)
         run.notify_locked()
 
 
@@ -286,7 +301,8 @@ def _finish(run: RunState, transfer: Transfer, result: VerificationResult, *, ad
     run.counters.done_bytes += size - transfer.counted_bytes
     transfer.counted_bytes = size
     run.scheduler.close(transfer)
-    run.session_state.mark_finished(index, result.outcome)
+    cropped = run.session.paths.is_cropped(index)
+    run.session_state.mark_finished(index, result.outcome, cropped=cropped)
     if (status := result.status) is not None:
         run.session_state.record_file(run.finished_file(index, status))
         run.written_locked(index, status.st_size)

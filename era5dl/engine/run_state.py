@@ -193,8 +193,10 @@ class RunState:
         subset."""
         if not self.settings.verify or index in self.session_state.checked:
             return False
-        obj = self.object(index)
-        return index in self.session_state.verified or bool(self.session.subset_md5s(self.part_digests, index, obj))
+        if self.session.paths.subset(index).is_everything:
+            return True
+        verified = index in self.session_state.verified
+        return bool(self.session.subset_md5s(self.part_digests, index, self.object(index), verified=verified))
 
     def finished_file(self, index: int, status: os.stat_result) -> FinishedFile:
         """Return what later runs compare a finished file with. status: of the file with the right bytes."""

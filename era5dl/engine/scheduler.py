@@ -91,9 +91,9 @@ class Scheduler:
     def _may_begin(self, job: Job) -> bool:
         """Whether this job may begin now. Only one subset is written at a time: that takes memory, and the writer has
         threads of its own and holds a lock of its library."""
-        if not isinstance(job, VerifyJob) or job.transfer.subset is None:
+        if not isinstance(job, VerifyJob) or not job.transfer.writes_subset:
             return True
-        return not any(other.verifying and other.subset is not None for other in self.transfers.values())
+        return not any(other.verifying and other.writes_subset for other in self.transfers.values())
 
     def _begin(self, job: Job, now: float) -> Job:
         if isinstance(job, Piece):

@@ -1,40 +1,31 @@
-"""Subsets of objects: which byte ranges are fetched, and the small file that is written from them.
+"""Subsets of objects: which byte ranges are fetched.
 
     index of the object -> chunks -> byte ranges -> packed part file -> decoded, cropped, written -> final file
+
+The last steps are in `subset_output`.
 
 Such a file is CHECKED_PART, because the ETag covers only the whole object, no part of it. What is certain: all
 responses were of one version of the object (If-Match), every chunk has the right Adler-32 checksum and size, the index
 agrees with the name of the object, and the written file was read back.
 
-An object with an unusual layout is fetched whole, under its usual name.
+An object with an unusual layout is fetched whole (`crop`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime, timezone
-from io import FileIO
-from typing import BinaryIO
 
 from era5dl.bucket.cancellation import Abort
-from era5dl.bucket.interface import ObjectInfo
 from era5dl.catalog import parse_key
 from era5dl.engine.events import Outcome
 from era5dl.engine.prepare import ObjectFiles
 from era5dl.engine.run_state import RunState
+from era5dl.engine.subset_output import PART_REASON, status_if_kept
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import VerificationResult
-from era5dl.errors import BadResponse, BadSelection, DiskError, Era5Error, ProofError, Stopped
-from era5dl.folder.confined_path import ConfinedPath
-from era5dl.folder.disk_errors import translate_disk_errors
-from era5dl.folder.new_file import NewFile
+from era5dl.errors import BadResponse, BadSelection, Era5Error, ProofError
 from era5dl.folder.packed_part_file import PackedLayout, PackedPartFile
 from era5dl.hdf5 import (
-    DamagedChunk,
     DamagedFile,
     Index,
     SparseBytes,
@@ -43,9 +34,7 @@ from era5dl.hdf5 import (
     first_ranges,
 )
 from era5dl.hdf5.filters import DEFLATE, FLETCHER32
-from era5dl.proof.object_digest import READ_SIZE
-from era5dl.ranges import Range, RangeSet
-from era5dl.session.object_paths import new_file_of
+from era5dl.ranges import RangeSet
 from era5dl.session.origin import address_of
 from era5dl.subset import import_writer
 from era5dl.subset.index_cache import shared_cache
@@ -53,16 +42,12 @@ from era5dl.subset.range_requests import RangeRequests
 from era5dl.subset.ranges import FileSubset, coalesce, plan_file
 from era5dl.subset.selection import Subset
 
-PART_REASON = "only a part of the object was fetched, which its MD5 does not cover"
 REMEDY_DAMAGED = (
     "If it happens on another network, too, the file in the bucket is damaged: download the whole file, without hours, "
     "levels, an area or points, to see which of its values can be read."
 )
-WRITE_THREADS = min(4, os.cpu_count() or 1)
 MAX_INDEX_READS = 3  # attempts, if the index seems to be damaged
 INDEX_REQUESTS = 20  # at the same time, while other workers have nothing to do
-
-Aborted = Callable[[], bool]
 
 
 # Preparing
@@ -80,12 +65,12 @@ def prepare_subset(
     import_writer()
     if not obj.etag:
         raise UnsupportedLayout("no ETag, so that its versions cannot be distinguished")
-    if (status := _kept(run, transfer, files, lambda: bool(abort.reason))) is not None:
+    if (status := status_if_kept(run, transfer, files, lambda: bool(abort.reason))) is not None:
         return VerificationResult(Outcome.CHECKED_PART, PART_REASON, status=status)
     wanted = _file_subset(run, transfer, subset, abort)
     layout = PackedLayout(wanted.ranges())
     reopened = transfer.part is not None
-    transfer.subset, transfer.wanted = wanted, list(layout.ranges)
+    transfer.crop, transfer.subset, transfer.wanted = None, wanted, list(layout.ranges)
     transfer.digest, transfer.unverifiable, transfer.part_size_guesses = None, "", []
     transfer.part = part = PackedPartFile(files.part, layout, predecessor=transfer.part)
     transfer.done, entry = RangeSet(), files.entry
@@ -185,106 +170,3 @@ def _size_of(path: os.PathLike[str]) -> int | None:
         return os.lstat(path).st_size
     except OSError:
         return None
-
-
-# Existing files
-
-
-def _kept(run: RunState, transfer: Transfer, files: ObjectFiles, stopped: Aborted) -> os.stat_result | None:
-    """Return the status of the final file if it has the bytes that this or another session of the folder has written;
-    None if it has others, or does not exist."""
-    with translate_disk_errors(files.final):
-        try:
-            file = ConfinedPath.from_path(files.final).open_for_reading()
-        except FileNotFoundError:
-            return None
-        with file:
-            status = os.fstat(file.fileno())
-            recorded = run.session.subset_md5s(run.part_digests, transfer.index, transfer.obj)
-            if not recorded:  # it may say what it is, but have other bytes than were written
-                return None
-            md5 = md5_of(file, stopped)
-            if md5 not in recorded:
-                return None
-            _record(run, transfer, md5)  # if another session has it, that may be forgotten
-            return status
-
-
-def has_provenance(file: BinaryIO, obj: ObjectInfo, subset: Subset) -> bool:
-    """Whether a file says that it is this subset of this version of an object."""
-    with FileIO(os.dup(file.fileno())) as raw:
-        return bool(import_writer().is_subset_of(raw, obj.key, obj.etag, obj.size, subset))
-
-
-def _record(run: RunState, transfer: Transfer, md5: str) -> None:
-    named = replace(transfer.obj, key=run.session.paths.relative(transfer.index))
-    if run.part_digests.find(named) != (md5,):
-        with suppress(DiskError):  # without the record, a later run writes the file again
-            run.part_digests.record(named, [md5])
-
-
-def md5_of(file: BinaryIO, stopped: Aborted) -> str:
-    """Return the MD5 (hex) of a file. Raises Stopped, OSError."""
-    md5 = hashlib.md5(usedforsecurity=False)
-    file.seek(0)
-    while data := file.read(READ_SIZE):
-        md5.update(data)
-        if stopped():
-            raise Stopped("while a file is read")
-    return md5.hexdigest()
-
-
-# Writing
-
-
-def write_subset_file(run: RunState, transfer: Transfer, stopped: Aborted) -> VerificationResult | list[Range]:
-    """Write the final file from the complete part file, and delete the part file. Return the result, or the chunks that
-    are damaged and have to be fetched again.
-
-    stopped: called often, from several threads; may raise errors, too. Raises Stopped, DiskErrors, and what `stopped`
-    raises. Then the part file still exists.
-    """
-    part, subset, final = transfer.part, transfer.subset, transfer.final
-    assert part is not None and subset is not None and final is not None
-
-    def read(offset: int, length: int) -> bytes:
-        if stopped():
-            raise Stopped("while a file is written")
-        return part.read(offset, length)
-
-    writer = import_writer()
-    provenance = writer.Provenance(transfer.obj.key, transfer.obj.etag, datetime.now(timezone.utc))
-    if run.settings.read_back or part.changed_by_others:
-        part.bypass_page_cache()
-    part.acquire()
-    try:
-        with translate_disk_errors(final), NewFile(run.session.paths.place(new_file_of(part.path))) as new:
-            writer.write_content(new.raw, subset, read, provenance, workers=WRITE_THREADS)
-            md5 = md5_of(new.raw, stopped)
-            _record(run, transfer, md5)
-            run.check_folder()
-            run.session.claims.ensure_held(transfer.index)
-            status = new.commit(run.session.paths.place(final))
-    except DamagedChunk as error:
-        return _damaged_chunks(subset, read) or [error.range]
-    finally:
-        part.release()
-    with suppress(DiskError):  # it only uses disk space
-        part.discard()
-    return VerificationResult(Outcome.CHECKED_PART, PART_REASON, status=status)
-
-
-def _damaged_chunks(subset: FileSubset, read: Callable[[int, int], bytes]) -> list[Range]:
-    """Return the byte ranges of all damaged chunks, so that they are fetched together."""
-    from era5dl.subset.decode import verify_chunk
-
-    damaged = []
-    for chunk in subset.chunks:
-        start, stop = chunk.range
-        try:
-            verify_chunk(
-                (read(at, min(READ_SIZE, stop - at)) for at in range(start, stop, READ_SIZE)), subset.field, chunk
-            )
-        except DamagedChunk as error:
-            damaged.append(error.range)
-    return damaged

@@ -18,6 +18,7 @@ from era5dl.folder.part_file import PartFile
 from era5dl.proof.object_digest import ObjectDigest
 from era5dl.ranges import Range, RangeSet
 from era5dl.subset.ranges import FileSubset
+from era5dl.subset.selection import Subset
 
 SPEED_WINDOW = 15.0  # seconds over which the speed of a connection is measured
 SAMPLE_EVERY = 1.0  # seconds between samples for the speed
@@ -87,6 +88,7 @@ class Transfer:
     counted_bytes: int = 0  # bytes of this object that `Counters.done_bytes` includes
 
     # Only a subset of the object is wanted
+    crop: Subset | None = None  # the whole object is fetched, and this subset of it is written
     subset: FileSubset | None = None  # its chunks; None if the whole object is fetched
     index_bytes: dict[int, dict[int, bytes]] = field(default_factory=dict)  # received before the index was complete
     damaged_chunks: dict[Range, int] = field(default_factory=dict)  # how often each was found damaged
@@ -128,6 +130,11 @@ class Transfer:
     def complete(self) -> bool:
         """Whether all wanted bytes are in the part file."""
         return self.prepared and all(self.done.covers(start, stop) for start, stop in self.wanted)
+
+    @property
+    def writes_subset(self) -> bool:
+        """Whether the final file is written from the part file, not the part file itself."""
+        return self.subset is not None or self.crop is not None
 
     @property
     def wanted_bytes(self) -> int:

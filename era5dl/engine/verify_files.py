@@ -18,7 +18,7 @@ from era5dl.bucket.cancellation import Abort
 from era5dl.bucket.interface import Bucket, ObjectInfo
 from era5dl.engine.events import Outcome
 from era5dl.engine.prepare import PartSizes, choose_digest
-from era5dl.engine.subset_file import PART_REASON, has_provenance, md5_of
+from era5dl.engine.subset_output import PART_REASON, has_provenance, md5_of
 from era5dl.engine.transfer import Transfer
 from era5dl.engine.verification import ETAG_MISMATCH, EtagTrust, verify_final_file
 from era5dl.errors import DiskError, Stopped, UnsafeKey, UsageError
@@ -154,7 +154,11 @@ class _FileVerifier:
         """
         with translate_disk_errors(path), path.open_for_reading() as file:
             recorded = self.session.subset_md5s(self.digests, index, obj)
-            if recorded and md5_of(file, self.stopped) not in recorded:
+            verified = self.session.subset_md5s(self.digests, index, obj, verified=True)
+            md5 = md5_of(file, self.stopped) if recorded or verified else ""
+            if md5 and md5 in verified:
+                return FileReport(index, obj.key, FileCondition.VERIFIED)
+            if md5 and md5 not in recorded:
                 return FileReport(index, obj.key, FileCondition.WRONG, CHANGED)
             if not recorded and not has_provenance(file, obj, self.session.paths.subset(index)):
                 return FileReport(index, obj.key, FileCondition.WRONG, OTHER_CONTENT)
@@ -182,7 +186,7 @@ def _save(session: Session, reports: list[FileReport], objects: list[ObjectInfo]
     can distinguish it from a file that was never downloaded.
     """
     before = session.checkpoint
-    verified, checked, checked_part = RangeSet(), RangeSet(), RangeSet()
+    verified, checked, checked_part, cropped = (RangeSet() for _ in range(4))
     sets = (
         (FileCondition.VERIFIED, verified, before.verified),
         (FileCondition.CHECKED, checked, before.checked),
@@ -193,6 +197,8 @@ def _save(session: Session, reports: list[FileReport], objects: list[ObjectInfo]
         for condition, members, earlier in sets:
             if report.condition is condition or (gone and report.index in earlier):
                 members.add(report.index, report.index + 1)
+                if condition is not FileCondition.CHECKED_PART and not session.paths.subset(report.index).is_everything:
+                    cropped.add(report.index, report.index + 1)
                 break
     good = {condition for condition, _, _ in sets}
     right = {report.index for report in reports if report.condition in good}
@@ -209,6 +215,7 @@ def _save(session: Session, reports: list[FileReport], objects: list[ObjectInfo]
             verified=verified,
             checked=checked,
             checked_part=checked_part,
+            cropped=cropped,
             unfinished=unfinished,
             done_bytes=done,
             ended=ended,

@@ -24,6 +24,7 @@ from era5dl.bucket.interface import ObjectInfo
 from era5dl.bucket.response_headers import proves_empty, same_version
 from era5dl.engine import dispatch
 from era5dl.engine.checkpoint import entry_of
+from era5dl.engine.crop import crop, prepare_crop
 from era5dl.engine.disk import hash_from_disk
 from era5dl.engine.failures import record_failure
 from era5dl.engine.fetch import fetch
@@ -31,9 +32,10 @@ from era5dl.engine.job_queue import Job, PrepareJob, VerifyJob
 from era5dl.engine.prepare import ObjectFiles, VerificationPolicy, prepare_transfer
 from era5dl.engine.run_state import RunState
 from era5dl.engine.shared_folder import claim_object, release_if_done
-from era5dl.engine.subset_file import prepare_subset, write_subset_file
+from era5dl.engine.subset_file import prepare_subset
+from era5dl.engine.subset_output import write_subset_file
 from era5dl.engine.transfer import Piece, Transfer
-from era5dl.engine.verification import verify_part_file
+from era5dl.engine.verification import VerificationResult, verify_part_file
 from era5dl.engine.withdrawal import settle_locked
 from era5dl.errors import Contradiction, DiskError, Era5Error, Interrupted, ObjectChanged, ProofError, WillNotFit
 from era5dl.folder.free_space import free_bytes
@@ -113,15 +115,21 @@ def _prepare(run: RunState, job: PrepareJob, abort: Abort) -> None:
         is_recorded=lambda: run.session.finished_by_others(index, transfer.obj),
     )
     subset = run.session.paths.subset(index)
+    policy = VerificationPolicy(run.settings.verify, run.etag_trust, run.part_sizes)
+
+    def stopped() -> bool:
+        return _is_aborted(run, transfer, abort)
+
     if subset.is_everything:
-        policy = VerificationPolicy(run.settings.verify, run.etag_trust, run.part_sizes)
-        result = prepare_transfer(transfer, files, policy, abort, lambda: _is_aborted(run, transfer, abort))
+        result = prepare_transfer(transfer, files, policy, abort, stopped)
+    elif run.session.paths.is_cropped(index):
+        result = prepare_crop(run, transfer, files, subset, policy, stopped)
     else:
         try:
             result = prepare_subset(run, transfer, files, subset, abort)
         except UnsupportedLayout as reason:
             log.warning("%s has %s: the whole file is fetched", transfer.obj.key, reason)
-            dispatch.fetch_whole(run, job, str(reason))
+            dispatch.fetch_whole_to_crop(run, job, str(reason))
             return
     if result is None and index in run.recheck and transfer.part is not None:
         transfer.part.keep_mismatch(final)  # an earlier run gave the file this name, but its bytes are wrong
@@ -244,6 +252,9 @@ def _verify(run: RunState, job: VerifyJob, abort: Abort) -> None:
         _record_mismatch(run, job)
         return
     assert transfer.final is not None
+    if transfer.crop is not None:
+        _crop(run, job, result, abort)
+        return
     if len(result.part_md5s) > 1:
         with suppress(DiskError):  # without the record, a later repair has to fetch more bytes
             run.part_digests.record(transfer.obj, result.part_md5s)
@@ -253,6 +264,17 @@ def _verify(run: RunState, job: VerifyJob, abort: Abort) -> None:
     with suppress(DiskError):  # a remaining *.mismatch file only uses disk space
         transfer.part.discard_mismatch()
     dispatch.record_finished(run, job, replace(result, status=status))
+
+
+def _crop(run: RunState, job: VerifyJob, result: VerificationResult, abort: Abort) -> None:
+    transfer = job.transfer
+    run.check_folder()
+    cropped = crop(run, transfer, result, lambda: _is_aborted(run, transfer, abort))
+    if isinstance(cropped, UnsupportedLayout):
+        log.warning("%s has %s: the whole file is kept", transfer.obj.key, cropped)
+        dispatch.keep_whole(run, job, str(cropped))
+    else:
+        dispatch.record_finished(run, job, cropped)
 
 
 def _record_mismatch(run: RunState, job: VerifyJob) -> None:

@@ -44,7 +44,8 @@ class FailedObject:
 class Checkpoint:
     """The progress of a session. Objects are identified by their index in the plan.
 
-    verified, checked: objects with whole files. checked_part: those of which only a subset was wanted and is on disk.
+    verified, checked: objects that were fetched whole. checked_part: those of which only a subset was fetched and is on
+    disk. cropped: those of `verified` and `checked` of which a subset was written, instead of the whole file.
     total_bytes: bytes to fetch, of all objects; 0 if that is not known better than `SessionInfo.total_bytes`.
     """
 
@@ -57,11 +58,15 @@ class Checkpoint:
     ended: bool  # no object remained when it was saved
     checked_part: RangeSet = field(default_factory=RangeSet)
     total_bytes: int = 0
+    cropped: RangeSet = field(default_factory=RangeSet)
 
     @property
     def whole_files(self) -> RangeSet:
         """The objects that have whole files, verified or only checked."""
-        return RangeSet([*self.verified, *self.checked])
+        found = RangeSet([*self.verified, *self.checked])
+        for start, stop in self.cropped:
+            found.remove(start, stop)
+        return found
 
     @property
     def finished(self) -> RangeSet:

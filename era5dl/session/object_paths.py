@@ -27,13 +27,15 @@ class ObjectPaths:
     """The paths of one session. Each call computes the path again and checks the symbolic links in it.
 
     flat: all files directly in the folder instead of in the bucket's folders. fetched_whole: objects of which a subset
-    is wanted, but which have been fetched whole because their layout is not supported. The engine adds to it.
+    is wanted, but of which the whole file is kept because its layout is not supported. cropped: objects of which the
+    whole file is fetched, and a subset of it is written. The engine adds to both; with `Subset.prove` that is every
+    object.
     """
 
     def __init__(
         self, folder: Path, plan: Plan, session_id: str, *, flat: bool, fetched_whole: Iterable[int] = ()
     ) -> None:
-        self.fetched_whole = set(fetched_whole)
+        self.fetched_whole, self.cropped = set(fetched_whole), set[int]()
         self._folder = folder
         self._root = Path(os.path.abspath(folder))  # noqa: PTH100 - like `safe_path`, without resolving links
         self._plan = plan
@@ -49,6 +51,11 @@ class ObjectPaths:
         if index in self.fetched_whole:
             return EVERYTHING
         return subset_of(self._plan.objects[index].key, self._plan.subset)
+
+    def is_cropped(self, index: int) -> bool:
+        """Return whether the whole object is fetched, and then a subset of it is written."""
+        proves = self._plan.subset.prove or index in self.cropped
+        return proves and not self.subset(index).is_everything
 
     def final(self, index: int) -> Path:
         """Return the path of object `index` of the plan. Raises UnsafeKey."""
@@ -68,9 +75,13 @@ class ObjectPaths:
         return self.final_and_part(index)[1]
 
     def final_and_part(self, index: int) -> tuple[Path, Path]:
-        """Return the final path and the path of the part file. Faster than separate calls. Raises UnsafeKey."""
+        """Return the final path and the path of the part file. Faster than separate calls. Raises UnsafeKey.
+
+        The part file of an object that is cropped has the name for the whole file, which may be kept after all.
+        """
         final = self.final(index)
-        part = self._part_of(final)
+        key = self._plan.objects[index].key
+        part = self._part_of(safe_path(self._folder, key, flat=self._flat) if self.is_cropped(index) else final)
         if part.is_symlink():
             raise UnsafeKey(f"{part} is a symbolic link, which a part file must not be", remedy="Remove that link.")
         return final, part

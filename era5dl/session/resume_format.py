@@ -114,6 +114,10 @@ def parse(data: bytes) -> SavedSession:
         parse_index_set(top.text(name, 4 * MAX_OBJECTS), files) if name in top or name != "checked_part" else RangeSet()
         for name in ("verified", "checked", "checked_part")
     )
+    cropped = parse_index_set(top.text("cropped", 4 * MAX_OBJECTS), files) if "cropped" in top else RangeSet()
+    whole = RangeSet([*verified, *checked])
+    if not all(whole.covers(*span) for span in cropped):
+        raise Malformed("a subset of an object that is not complete")
     finished = RangeSet([*verified, *checked, *checked_part])
     if finished.total() != verified.total() + checked.total() + checked_part.total():
         raise Malformed("an object is in two states")
@@ -132,6 +136,7 @@ def parse(data: bytes) -> SavedSession:
         top.integer("done_bytes"),
         top.boolean("ended"),
         checked_part,
+        cropped=cropped,
     )
     versions = {entry.index: version for entry, version in pairs}
     had_login = has_credentials(top.text_or_none("endpoint_url") or "")
@@ -139,8 +144,9 @@ def parse(data: bytes) -> SavedSession:
 
 
 def _parts_to_json(checkpoint: Checkpoint, info: SessionInfo) -> dict[str, str]:
-    """Return the field for subsets of files. Sessions without any have no such field, as in earlier versions."""
-    return {"checked_part": index_set_to_text(checkpoint.checked_part, info.files)} if checkpoint.checked_part else {}
+    """Return the fields for subsets of files. Sessions without any have no such fields, as in earlier versions."""
+    sets = {"checked_part": checkpoint.checked_part, "cropped": checkpoint.cropped}
+    return {name: index_set_to_text(members, info.files) for name, members in sets.items() if members}
 
 
 def _endpoint_strip_credentials(url: str | None) -> str | None:

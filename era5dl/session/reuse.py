@@ -52,16 +52,16 @@ def checkpoint_for_plan(saved: SavedSession, plan: Plan, home: Path) -> tuple[Ch
         old_digest = saved.info.plan_digest
         old = plan_file.read(home / plan_file_name(saved.info.id, old_digest), old_digest).objects
         before = saved.checkpoint_for(old)
-        verified, checked, checked_part = (
+        verified, checked, checked_part, cropped = (
             _carry_over(members, before.replaced, old, positions, plan.objects)
-            for members in (before.verified, before.checked, before.checked_part)
+            for members in (before.verified, before.checked, before.checked_part, before.cropped)
         )
     except (SessionDamaged, Malformed):
-        verified, checked, checked_part = RangeSet(), RangeSet(), RangeSet()
+        verified, checked, checked_part, cropped = (RangeSet() for _ in range(4))
         notes.append("The earlier list of objects was damaged; existing files are verified again.")
     done = sum(plan.objects[index].size for members in (verified, checked) for index in _indices(members))
     done += sum(RangeSet(entry.done).total() for entry in unfinished)
-    return Checkpoint(verified, checked, unfinished, (), {}, done, False, checked_part), notes
+    return Checkpoint(verified, checked, unfinished, (), {}, done, False, checked_part, cropped=cropped), notes
 
 
 def finished_by_others(home: Path, session_id: str, obj: ObjectInfo, name: str) -> bool:
@@ -93,7 +93,7 @@ def _without_reverted(checkpoint: Checkpoint) -> Checkpoint:
     The plan was made just now, so the bucket has an earlier version of the object again. Unfinished objects need no
     such check, because a request for the remaining bytes detects another version.
     """
-    sets = {name: getattr(checkpoint, name).copy() for name in ("verified", "checked", "checked_part")}
+    sets = {name: getattr(checkpoint, name).copy() for name in ("verified", "checked", "checked_part", "cropped")}
     all_finished = checkpoint.finished
     finished = [index for index in checkpoint.replaced if index in all_finished]
     for members in sets.values():
@@ -138,8 +138,9 @@ def _finished_objects(path: Path, _modified: int) -> dict[str, ObjectInfo]:
     def versions(members: RangeSet) -> Iterator[ObjectInfo]:
         return (checkpoint.replaced.get(index, plan.objects[index]) for index in _indices(members))
 
+    subsets = RangeSet([*checkpoint.checked_part, *checkpoint.cropped])
     found = {version.key: version for version in versions(checkpoint.whole_files)}
-    found.update((subset_key(version.key, plan.subset), version) for version in versions(checkpoint.checked_part))
+    found.update((subset_key(version.key, plan.subset), version) for version in versions(subsets))
     return found
 
 

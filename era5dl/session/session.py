@@ -189,13 +189,21 @@ class Session:
         name = obj.key if index in self.paths.fetched_whole else subset_key(obj.key, self.plan.subset)
         return reuse.finished_by_others(self._home, self.id, obj, name)
 
-    def subset_md5s(self, digests: PartDigests, index: int, obj: ObjectInfo) -> list[str]:
+    def subset_record(self, index: int, obj: ObjectInfo, *, verified: bool = False) -> ObjectInfo:
+        """Return what stands for the file with a subset of this version of an object in records of MD5s.
+
+        verified: a file that was taken out of the whole object, whose ETag matched.
+        """
+        etag = f"{obj.etag} verified" if verified else obj.etag  # no ETag of a server ends like this
+        return dataclasses.replace(obj, key=self.paths.relative(index), etag=etag)
+
+    def subset_md5s(self, digests: PartDigests, index: int, obj: ObjectInfo, *, verified: bool = False) -> list[str]:
         """Return the MD5s of the files that were written from this version of an object under the name of its subset.
 
         digests: those of the session, which come first. Other sessions may have written the file, too: each file has
         its own bytes, because it says when it was made.
         """
-        named = dataclasses.replace(obj, key=self.paths.relative(index))
+        named = self.subset_record(index, obj, verified=verified)
         found = ("".join(one.find(named)) for one in (digests, *reuse.digests_by_others(self._home, self.id)))
         return [md5 for md5 in found if md5]
 

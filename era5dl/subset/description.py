@@ -30,13 +30,15 @@ def describe_subset(subset: Subset) -> str:
         parts += [f"point {point}" for point in subset.points]
     if subset.days and not parts:
         parts.append("only these days")
+    if parts and subset.prove:
+        parts.append("from verified whole files")
     return "; ".join(parts) or "whole files"
 
 
 def attribute_form(subset: Subset) -> dict[str, Any]:
     """Return the JSON form of a subset. Attributes are at most 64 KiB long, so of many points it has only the number,
     and a digest that shows whether they are the same."""
-    form = subset.to_json()
+    form = subset.elements_to_json()
     if len(json.dumps(form)) <= _MAX_TEXT:
         return form
     digest = hashlib.sha256(json.dumps(form["points"]).encode()).hexdigest()[:16]

@@ -62,8 +62,9 @@ class Estimator:
         shares = self._shares.get(like)
         if shares is None:
             shares = self._shares[like] = _shares(key, subset)
-        fetched, written = shares
-        return Estimate(min(round(size * fetched + _INDEX), size), min(round(size * written + _METADATA), size), size)
+        fetched_share, written = shares
+        fetched = size if subset.prove else min(round(size * fetched_share + _INDEX), size)
+        return Estimate(fetched, min(round(size * written + _METADATA), size), size)
 
 
 def _shares(key: KeyParts, subset: Subset) -> tuple[float, float]:

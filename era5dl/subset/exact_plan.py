@@ -91,6 +91,8 @@ def _file_plan(plan: Plan, obj: ObjectInfo, bucket: Bucket, cache: IndexCache | 
     subset = plan.subset.for_file(key)
     if subset.is_everything:
         return _whole(obj)
+    if subset.prove:  # the whole file is fetched, whatever its index says
+        return FilePlan(obj, Estimator(plan.subset).estimate(key, obj.size))
     try:
         return FilePlan(obj, _figures(plan_file(_index(obj, bucket, cache), key, subset)))
     except (UnsupportedLayout, DamagedFile) as error:

@@ -94,6 +94,8 @@ class Subset:
 
     hours: of the day, UTC; for forecasts, of the valid time. levels: hPa, for variables on pressure levels; files
     without levels are not affected. days: ranges of days, UTC. Different ways to ask for the same thing are equal.
+    prove: fetch whole files and verify them by their ETags before the subsets are taken out of them. The written files
+    are the same.
     """
 
     hours: tuple[int, ...] = ()
@@ -101,6 +103,7 @@ class Subset:
     area: Area | None = None
     points: tuple[Point, ...] = ()
     days: Days = ()
+    prove: bool = False
 
     def __post_init__(self) -> None:
         for name in ("hours", "levels", "points", "days"):  # an iterator could be read only once
@@ -124,8 +127,8 @@ class Subset:
 
     @cached_property
     def id(self) -> str:
-        """8 hex digits, the same for equal subsets; a part of file names."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        """8 hex digits, the same for subsets with the same elements; a part of file names."""
+        text = json.dumps(self.elements_to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("ascii")).hexdigest()[:8]
 
     def for_file(self, key: KeyParts) -> Subset:
@@ -176,7 +179,12 @@ class Subset:
         return {}
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able form of what is restricted, equal for equal subsets."""
+        """Return a JSON-able form, equal for equal subsets."""
+        form = self.elements_to_json()
+        return {**form, "prove": True} if form and self.prove else form
+
+    def elements_to_json(self) -> dict[str, Any]:
+        """Return a JSON-able form of what is restricted, equal if the same elements are selected."""
         form: dict[str, Any] = {"hours": list(self.hours), "levels": list(self.levels)}
         form["area"] = str(self.area) if self.area else ""
         form["points"] = [
@@ -191,18 +199,21 @@ class Subset:
         """Return the subset that `to_json` wrote. Raises BadSelection for anything else."""
         if not isinstance(value, Mapping):
             raise BadSelection("A subset must be a JSON object.")
-        unknown = sorted(map(repr, value.keys() - {"hours", "levels", "area", "points", "days"}))
+        unknown = sorted(map(repr, value.keys() - {"hours", "levels", "area", "points", "days", "prove"}))
         if unknown:  # of a later version: to ignore it would select too much
             raise BadSelection(f"A subset cannot have {', '.join(unknown)[:80]}.")
         lists = {name: value.get(name, []) for name in ("hours", "levels", "points", "days")}
         if not all(isinstance(one, list) for one in lists.values()):
             raise BadSelection(f"{', '.join(map(_quoted, lists))} of a subset must be lists.")
+        if (prove := value.get("prove", False)) not in (True, False):
+            raise BadSelection("“prove” of a subset must be true or false.")
         return cls(
             hours=tuple(lists["hours"]),
             levels=tuple(lists["levels"]),
             area=_area_from_json(value.get("area")),
             points=tuple(map(_point_from_json, lists["points"])),
             days=days_from_json(lists["days"]),
+            prove=bool(prove),
         )
 
 

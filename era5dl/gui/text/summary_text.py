@@ -38,7 +38,7 @@ def completed(ended: RunEnded, last: Snapshot, missing: int) -> str:
     if last.fetched_bytes and last.elapsed > 0:
         took, rate = status_text.duration(last.elapsed), format_speed(last.fetched_bytes / last.elapsed)
         sentences.append(_("{bytes} in {time}, {speed}.", bytes=format_size(last.fetched_bytes), time=took, speed=rate))
-    if ended.checked_part:  # a part takes less than was downloaded for it
+    if last.written_bytes < last.total_bytes:  # a subset takes less than was downloaded for it
         sentences.append(_("{size} on disk.", size=format_size(last.written_bytes)))
     if missing:
         sentences.append(ngettext("{n:,} file is not on the server.", "{n:,} files are not on the server.", missing))
