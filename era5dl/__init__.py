@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from era5dl.api import Result, audit, download, from_cds, merge, open, plan, select
     from era5dl.selection import Selection
     from era5dl.settings import Settings
+    from era5dl.subset.selection import Area, Point
 
 __version__ = "0.1.0"
 __all__ = [
+    "Area",
+    "Point",
     "Result",
     "Selection",
     "Settings",
@@ -38,6 +41,8 @@ _MODULES = {
     "select": "era5dl.api",
     "Selection": "era5dl.selection",
     "Settings": "era5dl.settings",
+    "Area": "era5dl.subset.selection",
+    "Point": "era5dl.subset.selection",
 }
 
 

@@ -89,7 +89,9 @@ def select(
     levels: Numbers = (),
     area: str | Sequence[float] | Area | None = None,
     point: Places | None = None,
+    points: Sequence[Place] | None = None,
     only_days: bool = False,
+    prove: bool = False,
 ) -> Selection:
     """Select variables and days (UTC), without network access.
 
@@ -111,13 +113,24 @@ def select(
     area: [north, west, south, east] in degrees, as text "54/73/18/135", or an Area.
     point: (latitude, longitude) in degrees, as text "30.6,114.3", or a Point; one or a list of them. Each stands for
         the nearest grid point. (latitude, longitude, name) gives it a name.
+    points: a list of points; the same as `point` with a list.
     only_days: select only these days of each file, even if nothing else is restricted.
+    prove: fetch whole files and verify them by their MD5 before the subsets are taken out of them.
 
     Raises UnknownName or AmbiguousName, which list candidates, and BadSelection if nothing remains.
     """
     chosen = _variables(_as_list(variables), _as_list(product or ()), preset)
     when = select_days(start=start, end=end, years=_as_list(years), months=_as_list(months), days=_as_list(days))
-    subset = parse_subset(hours=hours, levels=levels, area=area, point=point, days=when if only_days else ())
+    if point is not None and points is not None:
+        raise BadSelection("Both point and points are given.", remedy="Use one of them; each may be a list.")
+    subset = parse_subset(
+        hours=hours,
+        levels=levels,
+        area=area,
+        point=points if point is None else point,
+        days=when if only_days else (),
+        prove=prove,
+    )
     if subset.levels and not any(variable.product.levels_hpa for variable in chosen):
         raise BadSelection(
             "Levels are selected, but none of the variables is on pressure levels.",

@@ -51,7 +51,7 @@ class Selection:
             subset = replace(subset, levels=())
         if subset.days not in ((), self.days):
             raise BadSelection("The days of the subset are not those of the selection.")
-        return subset if subset.is_everything else replace(subset, days=self.days)
+        return EVERYTHING if subset.is_everything else replace(subset, days=self.days)
 
     @property
     def products(self) -> tuple[Product, ...]:

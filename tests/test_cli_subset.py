@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -65,16 +66,18 @@ def subset(*words: str) -> Subset:
         (("--area=-.5/170/-30/-170",), Subset(area=Area(-0.5, 170, -30, -170))),
         (("--point", "-33.9,18.4", "--point", "30.6,114.3"), Subset(points=(Point(-33.9, 18.4), Point(30.6, 114.3)))),
         (("--only-days",), Subset()),
+        (("--prove", "--hours", "0"), Subset(hours=(0,), prove=True)),
     ],
 )
 def test_flags(words: tuple[str, ...], expected: Subset) -> None:
     days = ((date(2021, 5, 1), date(2021, 5, 2)),)
-    assert subset(*words) == Subset(expected.hours, expected.levels, expected.area, expected.points, days)
+    assert subset(*words) == replace(expected, days=days)
 
 
 def test_without_flags_whole_files_are_selected() -> None:
     assert subset().is_everything
     assert subset("--hours", "0-23").is_everything
+    assert subset("--prove") == Subset()
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from era5dl.planner import Plan, PlanEstimate
 from era5dl.preview.coastlines import coastlines
 from era5dl.subset import INSTALL
 from era5dl.subset.estimate import Estimate
-from era5dl.subset.selection import Area, Point
+from era5dl.subset.selection import Area, Point, Subset
 from tests.faultlab import FaultServer
 from tests.gui_driver import Window, options
 
@@ -369,6 +369,17 @@ def test_quick_choices_and_levels(panel: tuple[SubsetPanel, list[SubsetFields]])
     assert changes[-1] == SubsetFields()
     editor.only_days.invoke()
     assert changes[-1].only_days
+
+
+def test_verified_subsets_can_be_chosen_where_there_is_one(panel: tuple[SubsetPanel, list[SubsetFields]]) -> None:
+    editor, changes = panel
+    assert editor.prove.instate(["disabled"]), "whole files are always verified"
+    editor.hours._quick[1].invoke()
+    editor.prove.invoke()
+    assert subset_form.validate(changes[-1]).subset == Subset(hours=(0, 6, 12, 18), prove=True)
+    assert subset_form.from_json(subset_form.to_json(changes[-1])) == changes[-1]
+    editor.prove.invoke()
+    assert not changes[-1].prove
 
 
 def test_a_missing_package_is_shown_with_its_command(panel: tuple[SubsetPanel, list[SubsetFields]]) -> None:

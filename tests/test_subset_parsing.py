@@ -114,6 +114,12 @@ def test_select_a_subset() -> None:
     assert selection.subset == Subset(hours=(0, 12), levels=(500,), area=CHINA, days=selection.days)
     assert era5dl.select("2t", **MAY, point=(30.6, 114.3)).subset == Subset(points=(WUHAN,), days=selection.days)
     assert era5dl.select("2t", **MAY, only_days=True).subset == Subset(days=selection.days)
+    assert era5dl.select("2t", **MAY, points=[(30.6, 114.3)]) == era5dl.select("2t", **MAY, point=(30.6, 114.3))
+    assert era5dl.select("2t", **MAY, points=[era5dl.Point(30.6, 114.3)], prove=True).subset.prove
+    assert era5dl.select("2t", **MAY, area=era5dl.Area(54, 73, 18, 135)).subset.area == CHINA
+    with pytest.raises(BadSelection, match="Both point and points"):
+        era5dl.select("2t", **MAY, point=(30.6, 114.3), points=[(30.6, 114.3)])
+    assert era5dl.select("2t", **MAY, prove=True) == era5dl.select("2t", **MAY), "whole files are always verified"
     assert era5dl.select("2t", **MAY).subset.is_everything
     assert era5dl.select("2t", **MAY, hours=range(24)).subset.is_everything
 

@@ -163,7 +163,13 @@ def _subset_values(arguments: argparse.Namespace) -> dict[str, Any]:
     from era5dl.subset.parsing import read_points
 
     points = list(arguments.point) if arguments.points is None else [*arguments.point, *read_points(arguments.points)]
-    return {"hours": arguments.hours, "levels": arguments.levels, "area": arguments.area, "point": points}
+    return {
+        "hours": arguments.hours,
+        "levels": arguments.levels,
+        "area": arguments.area,
+        "point": points,
+        "prove": arguments.prove,
+    }
 
 
 def keys_from(arguments: argparse.Namespace, settings: Settings) -> list[str]:

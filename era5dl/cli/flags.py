@@ -105,6 +105,11 @@ def add_subset_flags(parser: argparse.ArgumentParser) -> None:
     subset.add_argument(
         "--only-days", action="store_true", help="only the selected days of each file; the flags above imply it"
     )
+    subset.add_argument(
+        "--prove",
+        action="store_true",
+        help="fetch whole files and verify them by their MD5 before the subsets are taken out of them",
+    )
 
 
 def add_common_flags(parser: argparse.ArgumentParser) -> None:

@@ -35,9 +35,11 @@ download, resume (and demo)
     file-changed    index, key                                   a finished file has changed on disk; what is wrong
                                                                  of it is fetched again
     file-done       index, key, size, path, reason, adopted,
-                    outcome ("verified" | "checked" | "checked-part")
-    file-whole      index, key, reason                           a part is wanted, but the whole is fetched; reason:
-                                                                 what it has, such as "chunks without a checksum"
+                    outcome ("verified" | "checked" | "checked-part"); a subset is "verified" if it was taken out of a
+                    verified whole object
+    file-whole      index, key, reason                           a subset is wanted, but the whole is fetched, or
+                                                                 kept; reason: what it has, such as "chunks
+                                                                 without a checksum"
     file-failed     index, key, reason, remedy, kind
     state           state, reason, kind                          kind: "" if no error is the cause
     second-chance   round, files, delay                          failed files are tried again in `delay` seconds

@@ -32,7 +32,7 @@ def subset_lines(plan: Plan, estimate: PlanEstimate) -> list[str]:
         f"to fetch: {about}{format_size(total.fetched)} of {format_size(total.size)}; "
         f"on disk: about {format_size(total.written)}",
         *_whole_file_lines(plan),
-        *_advice(estimate),
+        *([] if plan.subset.prove else _advice(estimate)),
     ]
 
 
@@ -68,6 +68,6 @@ def _advice(estimate: PlanEstimate) -> list[str]:
         if (cadence := cadences.get(name)) in _CHUNKS
         for line in (
             f"{name}: the subset saves disk space, but not traffic. {_CHUNKS[cadence]}",
-            "  Whole files take as long, and each is verified by its MD5, which is not possible for a subset.",
+            "  Whole files take as long, and each is verified by its MD5, as with --prove.",
         )
     ]

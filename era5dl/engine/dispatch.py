@@ -158,6 +158,7 @@ def fetch_whole_to_crop(run: RunState, job: PrepareJob, reason: str) -> None:
         run.aborts.pop(job, None)
         run.session.paths.cropped.add(transfer.index)
         transfer.part = transfer.subset = None
+        transfer.whole_because = reason
         transfer.done = RangeSet()
         if (entry := run.session_state.entries.get(transfer.index)) is not None and entry.layout:
             del run.session_state.entries[transfer.index]
@@ -185,7 +186,8 @@ def keep_whole(run: RunState, job: VerifyJob, reason: str) -> None:
         run.session_state.entries[transfer.index] = entry_of(transfer)  # a kill before it is prepared loses no byte
         transfer.verifying, transfer.crop = False, None
         run.session.paths.fetched_whole.add(transfer.index)
-        run.events.put(FetchedWhole(transfer.index, transfer.obj.key, reason))
+        if reason != transfer.whole_because:  # else it has been reported
+            run.events.put(FetchedWhole(transfer.index, transfer.obj.key, reason))
         if not transfer.withdrawn:
             run.scheduler.restart(transfer)
         run.notify_locked()

@@ -90,6 +90,7 @@ class Transfer:
     # Only a subset of the object is wanted
     crop: Subset | None = None  # the whole object is fetched, and this subset of it is written
     subset: FileSubset | None = None  # its chunks; None if the whole object is fetched
+    whole_because: str = ""  # what the object has, so that it is fetched whole
     index_bytes: dict[int, dict[int, bytes]] = field(default_factory=dict)  # received before the index was complete
     damaged_chunks: dict[Range, int] = field(default_factory=dict)  # how often each was found damaged
 

@@ -44,7 +44,7 @@ def estimate_plan(plan: Plan) -> PlanEstimate:
         key, name = None if whole else parse_key(obj.key), product_folder(obj.key)
         one = estimator.estimate(key, obj.size) if key else Estimate(obj.size, obj.size, obj.size)
         products[name] = products.get(name, _NOTHING) + one
-    return PlanEstimate(products, is_exact=plan.subset.is_everything)
+    return PlanEstimate(products, is_exact=whole or plan.subset.prove)
 
 
 def product_folder(key: str) -> str:

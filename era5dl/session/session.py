@@ -74,6 +74,8 @@ class Session:
         """
         if len(plan.objects) + len(plan.missing) > MAX_OBJECTS:
             raise UsageError(f"more than {MAX_OBJECTS:,} files are too many for one session", remedy="Divide them.")
+        if plan.subset.prove and not settings.verify:
+            raise UsageError("Files cannot be proven without verification.", remedy="Omit --no-verify or --prove.")
         home = Path(folder).absolute() / OWN_FOLDER
         with translate_folder_errors(home):
             check_encoding(str(home))

@@ -3,7 +3,8 @@
 Only the HDF5 chunks that contain selected elements are needed. `selection` is what the user asks for, `estimate`
 predicts the amount of data, `geometry` and `ranges` compute the byte ranges from the index of a file. These need only
 the standard library; `decode` and `write`, which write the file from the fetched chunks, need NumPy and h5py (the extra
-"subset"). `era5dl.engine.subset_file` does all of this for one object of a download.
+"subset"). `era5dl.engine.subset_file` and `era5dl.engine.subset_output` do all of this for one object of a
+download; `era5dl.engine.crop` does it for an object that is fetched whole.
 
 `merge` and the modules named after it join downloaded files of one variable in time; `find_parts` finds such files.
 """

@@ -22,7 +22,15 @@ _POINTS_HINT = "Write latitude,longitude or latitude,longitude,name in each line
 _MAX_POINTS_FILE = 2 << 20  # bytes
 
 
-def parse_subset(*, hours: Any = (), levels: Any = (), area: Any = None, point: Any = None, days: Days = ()) -> Subset:
+def parse_subset(
+    *,
+    hours: Any = (),
+    levels: Any = (),
+    area: Any = None,
+    point: Any = None,
+    days: Days = (),
+    prove: bool = False,
+) -> Subset:
     """Return the subset of values as in the functions below. Raises BadSelection, also if no grid point is selected."""
     subset = Subset(
         hours=parse_hours(hours),
@@ -30,6 +38,7 @@ def parse_subset(*, hours: Any = (), levels: Any = (), area: Any = None, point: 
         area=None if area is None else parse_area(area),
         points=parse_points(point),
         days=days,
+        prove=prove,
     )
     era5_grid().cells(subset)
     return subset

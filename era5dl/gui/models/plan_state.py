@@ -130,7 +130,7 @@ class PlanState:
 
         Products with a small share of the bytes, such as the invariants, are not mentioned.
         """
-        if self.plan is None or self.estimate is None:
+        if self.plan is None or self.estimate is None or self.plan.subset.prove:
             return ""
         sums = self.estimate.products
         notable = [name for name, one in sums.items() if one.size >= _NOTABLE * self.estimate.total.size]

@@ -51,6 +51,7 @@ class SubsetFields:
     latitude: str = ""
     longitude: str = ""
     only_days: bool = False
+    prove: bool = False
 
     @property
     def edges(self) -> tuple[str, ...]:
@@ -85,7 +86,7 @@ def validate(fields: SubsetFields, chosen: Iterable[Variable] = ()) -> SubsetRes
     """Validate the fields. chosen: the selected variables; without one on pressure levels, levels do not count."""
     levels = fields.levels if has_levels(chosen) else frozenset()
     hours, levels = fields.hours & frozenset(HOURS_OF_DAY), levels & frozenset(pressure_levels())
-    whole = Subset(hours=tuple(hours), levels=tuple(levels))
+    whole = Subset(hours=tuple(hours), levels=tuple(levels), prove=fields.prove)
     if fields.place is Place.POINT:
         return _with_point(fields, whole)
     if not any(fields.edges):
@@ -131,6 +132,8 @@ def summary(result: SubsetResult, *, only_days: bool = False) -> str:
     parts += [str(subset.area)] if subset.area else [str(point) for point in subset.points]
     if only_days:
         parts.append(_("selected days"))
+    if parts and subset.prove:
+        parts.append(_("from verified whole files"))
     return ", ".join(parts)
 
 
@@ -232,7 +235,7 @@ def to_json(fields: SubsetFields) -> dict[str, Any]:
     form: dict[str, Any] = {"hours": sorted(fields.hours), "levels": sorted(fields.levels)}
     form["place"] = fields.place.value if fields.place is not Place.AREA else ""
     form |= {name: getattr(fields, name) for name in (*EDGES, *COORDINATES)}
-    form["only_days"] = fields.only_days
+    form["only_days"], form["prove"] = fields.only_days, fields.prove
     return {name: value for name, value in form.items() if value}
 
 
@@ -246,6 +249,7 @@ def from_json(raw: object) -> SubsetFields:
         levels=_known(raw.get("levels"), pressure_levels()),
         place=Place.POINT if raw.get("place") == Place.POINT.value else Place.AREA,
         only_days=raw.get("only_days") is True,
+        prove=raw.get("prove") is True,
         **texts,
     )
 

@@ -72,6 +72,9 @@ class SubsetPanel(Card):
         self._days_value = tk.BooleanVar(self)
         self.only_days = ttk.Checkbutton(self, variable=self._days_value, command=self._days_toggled)
         self.only_days.grid(row=5, column=0, sticky="w", pady=(px(8), 0))
+        self._prove_value = tk.BooleanVar(self)
+        self.prove = ttk.Checkbutton(self, variable=self._prove_value, command=self._prove_toggled)
+        self.prove.grid(row=6, column=0, sticky="w", pady=(px(2), 0))
         self.region.bind("<Configure>", lambda event: self.region.wrap(event.width), add="+")
         self.retranslate()
 
@@ -85,7 +88,7 @@ class SubsetPanel(Card):
         self.levels.set(fields.levels)
         self._levels_shown = levels
         (self.levels.grid if levels else self.levels.grid_remove)()
-        self._show_days()
+        self._show_checks()
 
     def show_missing_package(self, install_command: str) -> None:
         """Show that a package has to be installed before parts can be downloaded; "" if nothing is missing."""
@@ -109,6 +112,7 @@ class SubsetPanel(Card):
         ):
             grid.set_texts(title=title, all_text=_("All"), none_text=_("None"), quick=quick, nothing_text=nothing)
         self.only_days.configure(text=_("Only the selected days, not the whole months or half months of the files"))
+        self.prove.configure(text=_("Verify by MD5: downloads the whole files, keeps only the subsets"))
         self.region.retranslate()
         self.show_missing_package(self._install_command)
 
@@ -121,17 +125,23 @@ class SubsetPanel(Card):
     def _place_changed(self, fields: SubsetFields) -> None:
         place = {name: getattr(fields, name) for name in ("place", *subset_form.EDGES, *subset_form.COORDINATES)}
         self._fields = subset_form.changed(self._fields, **place)
-        self._show_days()
+        self._show_checks()
         self._on_change(self._fields)
 
     def _days_toggled(self) -> None:
         self._use(subset_form.changed(self._fields, only_days=self._days_value.get()))
 
-    def _show_days(self) -> None:
-        """Show the check box for days. Any other restriction implies it."""
+    def _prove_toggled(self) -> None:
+        self._use(subset_form.changed(self._fields, prove=self._prove_value.get()))
+
+    def _show_checks(self) -> None:
+        """Show the check boxes. Any other restriction implies that of the days; without one, all files are verified."""
         implied = subset_form.restricts(self._fields, levels=self._levels_shown)
         self._days_value.set(implied or self._fields.only_days)
         self.only_days.state(["disabled" if implied else "!disabled"])
+        restricted = implied or self._fields.only_days
+        self._prove_value.set(restricted and self._fields.prove)
+        self.prove.state(["!disabled" if restricted else "disabled"])
 
     def _copy_command(self) -> None:
         self.clipboard_clear()
