@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -228,3 +230,20 @@ def test_the_name_does_not_depend_on_the_proof() -> None:
     assert Subset.from_json(PROVEN.to_json()) == PROVEN
     assert "prove" not in Subset(prove=True).to_json()
     assert PROVEN.to_json() != PLACE.to_json()
+
+
+def test_errors_of_the_disk_do_not_crash_python_at_exit() -> None:
+    """h5py does if an error with its objects in the traceback is collected after it."""
+    code = """if True:
+        from era5dl.subset.h5py_index import read_index_by_h5py
+
+        def broken(offset, length):
+            raise OSError(5, "Input/output error")
+
+        try:
+            read_index_by_h5py(5_000, broken)
+        except OSError:
+            print("reported")
+    """
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "reported\n")

@@ -35,24 +35,26 @@ def read_index_by_h5py(size: int, read: Callable[[int, int], bytes]) -> Index:
     Raises UnsupportedLayout if libhdf5 cannot read it either, DamagedFile, and errors of `read`.
     """
     raw = _File(size, read)
+    reason = ""
     try:
         with h5py.File(raw, "r") as file:
             if len(file) > _MAX_VARIABLES:
                 raise UnsupportedLayout("many variables")
             variables = {name: _variable(name, file[name]) for name in file}
             index = Index(size, variables, _attributes(file))
-    except UnsupportedLayout:
-        raw.raise_error()
-        raise
+    except UnsupportedLayout as unsupported:
+        reason = str(unsupported)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raw.raise_error()
-        raise UnsupportedLayout(f"a structure that libhdf5 cannot read ({error})") from error
+        reason = f"a structure that libhdf5 cannot read ({error})"
+    raw.raise_error()  # outside of the handlers: an error that refers to objects of h5py crashes Python at exit
+    if reason:
+        raise UnsupportedLayout(reason)
     check_index(index)
     return index
 
 
 class _File(io.RawIOBase):
-    """The file as libhdf5 reads it. It hides errors, so the first one is kept."""
+    """The file as libhdf5 reads it, which hides errors: the first one is kept, and then the file has only zeros."""
 
     def __init__(self, size: int, read: Callable[[int, int], bytes]) -> None:
         self._size, self._read, self._at = size, read, 0
@@ -60,8 +62,9 @@ class _File(io.RawIOBase):
 
     def raise_error(self) -> None:
         """Raise the first error of `read`."""
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def readable(self) -> bool:
         return True
@@ -79,11 +82,13 @@ class _File(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer).cast("B")
         length = max(0, min(len(view), self._size - self._at))
-        try:
-            view[:length] = self._read(self._at, length)
-        except Exception as error:
-            self._error = self._error or error
-            raise
+        data = bytes(length)
+        if self._error is None:
+            try:
+                data = self._read(self._at, length)
+            except Exception as error:  # noqa: BLE001 - raised by `raise_error`
+                self._error = error.with_traceback(None)
+        view[:length] = data
         self._at += length
         return length
 
