@@ -66,7 +66,16 @@ def add_plan(commands: Commands) -> None:
         "Look up a selection in the bucket and show files, sizes, and what is missing. Writes nothing.",
     )
     add_selection_flags(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also show the free space in this folder")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="also show the free space in this folder; with --export, the file"
+    )
+    parser.add_argument(
+        "--export",
+        metavar="TOOL",
+        choices=("s5cmd", "aria2", "rclone", "aws", "wget", "python"),
+        help="write the same download for another tool to --out FILE, or to standard output: s5cmd, aria2, rclone, "
+        "aws, wget or python. Whole files: these tools cannot fetch a subset",
+    )
     parser.add_argument(
         "--exact",
         action="store_true",

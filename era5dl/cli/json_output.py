@@ -23,6 +23,9 @@ plan, download, resume
                     restricted; null for whole files), fetch_bytes, write_bytes, exact (whether these two are; else
                     they are estimates)
     object          key, size, etag, last_modified               `plan` only: every object
+    export          tool, path (null: standard output would have it, so it is in text), files, bytes, with_md5 (files
+                    whose MD5 is known), whole_files (true: a subset was wanted, which the tool cannot fetch), text
+                                                                 `plan --export` only, instead of plan and object
     missing         key, reason                                  every requested key that is not in the bucket
     latest          product, last_day, lag_days                  of a selection that ends in latest: the last published
                                                                  day of each product, and how many days ago it was

@@ -1,4 +1,4 @@
-"""Command `plan`: shows what a download would fetch, and what is missing in the bucket. Writes nothing."""
+"""Command `plan`: shows what a download would fetch, and what is missing in the bucket; exports it to other tools."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ def plan(arguments: argparse.Namespace, output: Output, interrupts: Interrupts) 
     """
     settings = settings_from(arguments)
     bucket = open_bucket(settings)
+    if arguments.export is not None:
+        from era5dl.cli.plan_export import export
+
+        return export(arguments, settings, bucket, output, interrupts)
     if arguments.cds is None:
         return _show(plan_from(arguments, settings, bucket, output, interrupts), arguments, output, interrupts)
     selections, code = selections_from_cds(arguments, output)
