@@ -22,7 +22,8 @@ from era5dl.locks import acquire
 from era5dl.locks import lock_file as lock_module
 from era5dl.locks.acquire import LockUnsupported
 from era5dl.locks.lock_file import LEASE, Lock, current_owner
-from era5dl.locks.owner import STALE_AFTER, Owner, held_by_this_process
+from era5dl.locks.network_locks import are_locks_shared
+from era5dl.locks.owner import STALE_AFTER, Grant, Owner, held_by_this_process
 
 _THIS_PROCESS = Owner.this_process("0" * 16, kernel=False)
 SAME_KERNEL = {"host": _THIS_PROCESS.host, "boot": _THIS_PROCESS.boot, "pids": _THIS_PROCESS.pids}
@@ -427,7 +428,7 @@ def test_symlink_at_lock_path_is_not_followed(tmp_path, way):
 
 
 def test_full_disk_is_reported_and_leaves_no_lock(tmp_path, way, monkeypatch):
-    def full(fd: int, token: str, *, kernel: bool) -> None:
+    def full(fd: int, owner: Owner) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(DiskFull):
@@ -443,3 +444,71 @@ def test_error_for_missing_folder_contains_no_random_file_name(tmp_path):
             Lock.acquire(tmp_path / "gone" / "s.lock")
         messages.add(str(gone.value))
     assert messages == {f"{tmp_path / 'gone' / 's.lock'}: No such file or directory"}
+
+
+TASK = Grant("slurm:cluster:77_3", 1)
+
+
+@pytest.mark.parametrize(
+    ("grant", "epoch", "free"),
+    [
+        ("slurm:cluster:77_3", 0, True),
+        ("slurm:cluster:77_3", 2, False),
+        ("", 0, False),
+        ("slurm:cluster:77_4", 0, False),
+    ],
+)
+def test_task_given_out_again_takes_over_at_once(tmp_path, way, grant, epoch, free):
+    path = tmp_path / "s.lock"
+    write_lock(path, age=1, kernel=way == "flock", grant=grant, epoch=epoch)
+    if not free:
+        with pytest.raises(SessionBusy):
+            Lock.acquire(path, grant=TASK)
+        return
+    held = Lock.acquire(path, grant=TASK)
+    assert (current_owner(path).grant, current_owner(path).epoch) == (TASK.name, TASK.epoch)
+    with pytest.raises(SessionBusy):  # the earlier program wakes up
+        Lock.acquire(path, grant=Grant(TASK.name, 0))
+    with pytest.raises(SessionBusy, match="this program itself"):  # the same task twice in one process
+        Lock.acquire(path, grant=TASK)
+    path.unlink()  # a person deletes it
+    held.renew()
+    assert current_owner(path).grant == TASK.name
+    held.release()
+
+
+@pytest.mark.parametrize(("owner", "ours", "free"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_flock_of_all_computers_shows_that_a_holder_elsewhere_is_gone(tmp_path, monkeypatch, owner, ours, free):
+    monkeypatch.setattr(acquire, "are_locks_shared", lambda _: ours)
+    path = tmp_path / "s.lock"
+    write_lock(path, age=1, kernel=True, shared=owner)
+    if free:
+        held = Lock.acquire(path)
+        assert current_owner(path).shared
+        held.release()
+    else:
+        with pytest.raises(SessionBusy):
+            Lock.acquire(path)
+
+
+@pytest.mark.parametrize(
+    ("mount", "shared"),
+    [
+        ("nfs4 server:/e rw,vers=4.2,local_lock=none", True),
+        ("nfs server:/e rw,vers=3,nolock,local_lock=all", False),
+        ("lustre mds@tcp:/l rw,flock,lazystatfs", True),
+        ("lustre mds@tcp:/l rw,localflock", False),
+        ("lustre mds@tcp:/l rw,lazystatfs", False),
+        ("ext4 /dev/sda1 rw", False),
+        ("gpfs gpfs0 rw", False),
+    ],
+)
+def test_whether_locks_are_shared_is_read_from_the_mount_options(tmp_path, mount, shared):
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    point = str(folder).replace(" ", "\\040")
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"1 0 8:1 / / rw - ext4 /dev/root rw\n2 1 0:9 / {point} rw,relatime shared:1 - {mount}\nbroken\n")
+    assert are_locks_shared(folder / "s.lock", str(mounts)) is shared
+    assert not are_locks_shared(tmp_path / "s.lock", str(mounts)), "another mount"
+    assert not are_locks_shared(folder / "s.lock", str(tmp_path / "absent"))

@@ -34,6 +34,7 @@ from era5dl.planner.plan import Plan
 from era5dl.ranges import RangeSet
 from era5dl.session import Checkpoint, Session, SessionStatus, UnfinishedObject, list_sessions, plan_file
 from era5dl.session.info import title_of
+from era5dl.session.resume_format import render
 from era5dl.settings import Settings
 from tests.session_samples import example_checkpoint, objects, plan_of
 
@@ -690,3 +691,34 @@ def test_sessions_in_one_folder_are_independent(tmp_path):
         one.forget()
         other.save(Checkpoint.empty())
     assert [summary.id for summary in list_sessions(tmp_path)] == [other.id]
+
+
+@pytest.mark.parametrize("saved_before", [True, False])
+def test_program_that_wakes_up_cannot_save_over_the_progress_of_its_successor(tmp_path, saved_before):
+    """Also not if the successor has ended, so that the lock is free again."""
+    frozen = Session.begin(tmp_path, PLAN, SETTINGS)
+    if saved_before:
+        frozen.save(frozen.checkpoint)
+    (lock,) = home(tmp_path).glob("*.lock")
+    lock.unlink()  # as if another computer had taken it over
+    with Session.begin(tmp_path, PLAN, SETTINGS) as successor:
+        successor.save(example_checkpoint(PLAN))
+    before = resume_file(tmp_path).read_bytes()
+    with pytest.raises(SessionBusy, match="another program has continued this session"):
+        frozen.save(frozen.checkpoint)
+    assert resume_file(tmp_path).read_bytes() == before
+    frozen.close()
+    interrupted(tmp_path)
+
+
+def test_resume_file_without_a_token_can_be_continued(tmp_path):
+    """Earlier versions wrote none."""
+    saved = interrupted(tmp_path)
+    with Session.open(tmp_path) as session:
+        info = session.info
+    resume_file(tmp_path).write_bytes(render(info, saved, PLAN.objects, 1.0))
+    assert b'"token"' not in resume_file(tmp_path).read_bytes()
+    with Session.begin(tmp_path, PLAN, SETTINGS) as session:
+        assert session.checkpoint == saved
+        session.save(saved)
+    assert b'"token"' in resume_file(tmp_path).read_bytes()

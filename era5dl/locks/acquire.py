@@ -18,8 +18,11 @@ from pathlib import Path
 from era5dl.errors import SessionBusy
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.paths import LinkLeadsOut
+from era5dl.locks.network_locks import are_locks_shared
 from era5dl.locks.owner import (
+    NO_GRANT,
     STALE_AFTER,
+    Grant,
     Owner,
     held_by_this_process,
     held_tokens,
@@ -46,15 +49,16 @@ class LockUnsupported(OSError):
     """This file system does not support the operating system's file locks."""
 
 
-def acquire(path: Path, token: str) -> tuple[int, Owner]:
+def acquire(path: Path, token: str, grant: Grant = NO_GRANT) -> tuple[int, Owner]:
     """Acquire the lock, or take it over from a dead owner; return the open lock file and this process as its owner.
 
-    token: identifies this lock in the file. Raises SessionBusy, which describes the holder.
+    token: identifies this lock in the file. grant: who gave this work to us; an owner with the same grant is dead.
+    Raises SessionBusy, which describes the holder.
     """
     os_locks, now = _probe_folder(path)
     attempt = _acquire_with_os_lock if os_locks else _acquire_by_creation
     for _ in range(_ATTEMPTS):
-        acquired = attempt(path, now, token)
+        acquired = attempt(path, now, token, grant)
         if acquired is not None:
             return acquired
     raise SessionBusy(f"several programs are trying to lock {path} at once", remedy="Try again in a moment.")
@@ -107,7 +111,7 @@ def _busy_error(owner: Owner | None) -> SessionBusy:
     )
 
 
-def _acquire_with_os_lock(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
+def _acquire_with_os_lock(path: Path, now: float, token: str, grant: Grant) -> tuple[int, Owner] | None:
     """Acquire with the operating system's lock. Return None if the file was replaced in the meantime: try again."""
     fd = ConfinedPath.from_path(path).open(_FLAGS | os.O_CREAT)
     try:
@@ -117,35 +121,44 @@ def _acquire_with_os_lock(path: Path, now: float, token: str) -> tuple[int, Owne
             os.close(fd)
             return None
         owner, modified = _read_lock_file(path)
-        lost_os_lock = owner is None or (owner.kernel and owner.same_kernel and owner.token not in held_tokens)
+        shared = are_locks_shared(path)
+        lost_os_lock = owner is None or _has_lost_os_lock(owner, shared=shared) or grant.supersedes(owner)
         if owner is not None and not lost_os_lock and not is_stale(owner, _heartbeat_age(path, now, modified)):
             raise _busy_error(owner)
         if os.fstat(fd).st_nlink > 1:  # nobody holds it, but writing would change a file in another folder, too
             ConfinedPath.from_path(path).unlink()
             os.close(fd)
             return None
-        return fd, _write_owner(fd, token, kernel=True)
+        return fd, _write_owner(fd, Owner.this_process(token, kernel=True, shared=shared, grant=grant))
     except BaseException:
         os.close(fd)
         raise
 
 
-def _acquire_by_creation(path: Path, now: float, token: str) -> tuple[int, Owner] | None:
+def _acquire_by_creation(path: Path, now: float, token: str, grant: Grant) -> tuple[int, Owner] | None:
     """Acquire by creating the file exclusively. Return None if it exists and was stale: try again."""
     try:
         fd = ConfinedPath.from_path(path).open(_FLAGS | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
-        _remove_stale(path, now)
+        _remove_stale(path, now, grant)
         return None
     try:
-        return fd, _write_owner(fd, token, kernel=False)
+        return fd, _write_owner(fd, Owner.this_process(token, kernel=False, grant=grant))
     except BaseException:
         os.close(fd)
         ConfinedPath.from_path(path).unlink(missing_ok=True)
         raise
 
 
-def _remove_stale(path: Path, now: float) -> None:
+def _has_lost_os_lock(owner: Owner, *, shared: bool) -> bool:
+    """Whether the operating system's lock, which we hold now, shows that its owner is gone.
+
+    It does if the lock is valid for both computers: they are the same one, or both use locks that all computers share.
+    """
+    return owner.kernel and (owner.same_kernel or (shared and owner.shared)) and owner.token not in held_tokens
+
+
+def _remove_stale(path: Path, now: float, grant: Grant) -> None:
     """Remove the lock file of a dead owner. Raises SessionBusy if its owner may be alive.
 
     The file is renamed before it is removed. If it turns out to be another program's new lock, it is linked back.
@@ -153,7 +166,8 @@ def _remove_stale(path: Path, now: float) -> None:
     try:
         seen, modified = _read_lock_file(path)
         age = _heartbeat_age(path, now, modified)
-        if not is_stale(seen, age) if seen is not None else age < _BEING_WRITTEN:
+        is_superseded = seen is not None and grant.supersedes(seen)
+        if not is_superseded and (not is_stale(seen, age) if seen is not None else age < _BEING_WRITTEN):
             raise _busy_error(seen)
         renamed = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         if ConfinedPath.from_path(path).is_nested:
@@ -198,9 +212,8 @@ def _probe_folder(path: Path) -> tuple[bool, float]:
         ConfinedPath.from_path(probe).unlink(missing_ok=True)
 
 
-def _write_owner(fd: int, token: str, *, kernel: bool) -> Owner:
-    """Write this process into the lock file as its owner, and return it."""
-    owner = Owner.this_process(token, kernel=kernel)
+def _write_owner(fd: int, owner: Owner) -> Owner:
+    """Write the owner into the lock file, and return it."""
     os.ftruncate(fd, 0)
     os.lseek(fd, 0, os.SEEK_SET)
     os.write(fd, json.dumps(asdict(owner)).encode("ascii") + b"\n")

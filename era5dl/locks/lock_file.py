@@ -8,7 +8,8 @@ It combines two mechanisms, because each one alone is not sufficient:
 2. The content of the file: computer, process, start time of the process, a random token. It describes the holder in
    messages, and is used if mechanism 1 does not work. Under the same kernel, a holder whose process has ended is dead.
    On other computers that is not known, so a lock is stale if its file was not touched for STALE_AFTER seconds by the
-   file server's clock.
+   file server's clock. There are two exceptions, in which nobody waits: mechanism 1 works between the computers
+   (`era5dl.locks.network_locks`), or the same task of a batch system or a cluster was given out again (`Grant`).
 
 While the lock is held, a thread touches the file every HEARTBEAT_INTERVAL seconds. A holder that was frozen (a
 suspended computer, a stopped process, an unreachable server) may have lost the lock. Then `ensure_held` raises an error
@@ -34,7 +35,7 @@ from era5dl.errors import OutOfThreads, SessionBusy, SessionError
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_folder_errors
 from era5dl.locks.acquire import acquire
-from era5dl.locks.owner import STALE_AFTER, Owner, held_tokens, is_stale, read_lock_file, read_owner
+from era5dl.locks.owner import NO_GRANT, STALE_AFTER, Grant, Owner, held_tokens, is_stale, read_lock_file, read_owner
 from era5dl.validation import Malformed
 
 HEARTBEAT_INTERVAL = 10.0  # seconds
@@ -52,6 +53,7 @@ class Lock:
         """Use `acquire`."""
         self.path = path
         self.token = owner.token
+        self._grant = Grant(owner.grant, owner.epoch)
         self.lapses = 0
         self._fd = fd
         self._released = False
@@ -63,14 +65,14 @@ class Lock:
         self._touch()
 
     @classmethod
-    def acquire(cls, path: Path, token: str = "") -> Lock:
+    def acquire(cls, path: Path, token: str = "", grant: Grant = NO_GRANT) -> Lock:
         """Acquire the lock, or take it over from a dead owner. Raises SessionBusy, which describes the holder, or a
         DiskError.
 
-        token: identifies this lock; random by default.
+        token: identifies this lock; random by default. grant: who gave this work to us, if not a person.
         """
         with translate_folder_errors(path):
-            return cls(path, *acquire(path, token or secrets.token_hex(8)))
+            return cls(path, *acquire(path, token or secrets.token_hex(8), grant))
 
     def start_heartbeat(self) -> None:
         """Touch the file every HEARTBEAT_INTERVAL seconds, in a thread that ends with `release`.
@@ -138,7 +140,7 @@ class Lock:
     def _acquire_again(self, owner: Owner | None) -> None:
         self._let_go()
         if owner is None or owner.kernel:
-            self._fd = Lock.acquire(self.path, self.token)._fd
+            self._fd = Lock.acquire(self.path, self.token, self._grant)._fd
         else:
             self._fd = ConfinedPath.from_path(self.path).open(os.O_RDWR)  # without mechanism 1 the file is the lock
             held_tokens.add(self.token)

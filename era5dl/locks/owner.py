@@ -4,6 +4,8 @@ A process number is valid only under the kernel that assigned it, and within one
 computers may have the same host name. So an owner records the boot id of its kernel and its PID namespace if the system
 reports them; otherwise the host name is used. For owners on other systems only the heartbeat is used: the modification
 time of the lock file, by the clock of the file server.
+
+An owner may have been given its work by a batch system or a cluster scheduler, see `Grant`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,27 @@ held_tokens: set[str] = set()  # tokens of the locks that this process holds
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """Who gave this work to this process: a task of a batch system or of a cluster scheduler.
+
+    Such a system gives a task to another node only if it considers the earlier node dead. So a lock whose owner has the
+    same grant is taken over at once, without waiting for the silence of its heartbeat. epoch: how often the task was
+    given before. name: "" if nobody gave it.
+    """
+
+    name: str = ""
+    epoch: int = 0
+
+    def supersedes(self, owner: Owner) -> bool:
+        """Whether the work of `owner` was given to this process instead. Never true for locks of this process."""
+        same_task = bool(self.name) and owner.grant == self.name and owner.epoch <= self.epoch
+        return same_task and owner.token not in held_tokens
+
+
+NO_GRANT = Grant()
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """The owner of a lock, with the fields of the lock file. Times are seconds since 1970."""
 
@@ -37,6 +60,9 @@ class Owner:
     kernel: bool  # it also holds the operating system's lock
     boot: str = ""  # boot id of its kernel; "" if the system does not report it
     pids: str = ""  # the PID namespace of `pid`
+    shared: bool = False  # the operating system's lock is valid on all computers that share this folder
+    grant: str = ""  # `Grant.name`
+    epoch: int = 0  # `Grant.epoch`
 
     @classmethod
     def parse(cls, data: bytes) -> Owner:
@@ -52,16 +78,21 @@ class Owner:
             item.boolean("kernel"),
             item.text("boot", 64) if "boot" in item else "",
             item.text("pids", 64) if "pids" in item else "",
+            item.boolean("shared") if "shared" in item else False,
+            item.text("grant", 255) if "grant" in item else "",
+            item.integer("epoch", 0, 2**31) if "epoch" in item else 0,
         )
 
     @classmethod
-    def this_process(cls, token: str, *, kernel: bool) -> Owner:
+    def this_process(cls, token: str, *, kernel: bool, shared: bool = False, grant: Grant = NO_GRANT) -> Owner:
         """Return this process as the owner of a lock that it acquires now."""
         started = process_start(os.getpid()) or 0.0
         script = Path(sys.argv[0] if sys.argv else "")
         program = (script.parent.name if script.name == "__main__.py" else script.name)[:100] or "python"
         boot, pids = _boot_and_pid_namespace()
-        return cls(os.getpid(), socket.gethostname(), started, time.time(), program, token, kernel, boot, pids)
+        now = time.time()
+        place = os.getpid(), socket.gethostname(), started, now, program, token, kernel, boot, pids
+        return cls(*place, shared, grant.name, grant.epoch)
 
     @property
     def same_kernel(self) -> bool:

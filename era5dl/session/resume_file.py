@@ -12,8 +12,8 @@ from era5dl.errors import SessionDamaged, SessionNotFound
 from era5dl.folder.atomic_write import rename, replace, write_temp
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.session.checkpoint import SavedSession
-from era5dl.session.resume_format import READ_LIMIT, parse
-from era5dl.validation import Malformed, read_regular_file
+from era5dl.session.resume_format import HEAD_LENGTH, READ_LIMIT, parse, token_of
+from era5dl.validation import Malformed, open_regular_file, read_regular_file
 
 REMEDY = (
     "Run the same download command again: it creates a new resume file, keeps the existing files and verifies each of "
@@ -29,6 +29,15 @@ def backup_path(path: Path) -> Path:
 def exists(path: Path) -> bool:
     """Return whether there is a resume file or its backup. Raises OSError."""
     return any(ConfinedPath.from_path(file).exists for file in (path, backup_path(path)))
+
+
+def saved_by(path: Path) -> str:
+    """Return the token of the lock under which the file was saved; "" if there is none. Raises OSError."""
+    try:
+        with open_regular_file(path) as file:
+            return token_of(file.read(HEAD_LENGTH))
+    except (FileNotFoundError, Malformed):
+        return ""
 
 
 def write(path: Path, data: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,16 +42,22 @@ MAX_SIZE = 256 * 1024  # bytes of a resume file that we write
 READ_LIMIT = 16 * MAX_SIZE  # bytes of a resume file that we read; somebody may have reformatted it
 _CHECKSUM_LINE = 100  # maximum length of the line with the checksum, in characters
 _MAX_REQUEST = 32 * 1024  # characters
+HEAD_LENGTH = 256  # bytes
+_TOKEN = re.compile(rb'"version":\s*\d+,\s*"token":\s*"([0-9a-f]{16})"')
 
 
-def render(info: SessionInfo, checkpoint: Checkpoint, objects: Sequence[ObjectInfo], now: float) -> bytes:
-    """Return the content of the resume file. objects: those of the plan. now: seconds since 1970.
+def render(
+    info: SessionInfo, checkpoint: Checkpoint, objects: Sequence[ObjectInfo], now: float, token: str = ""
+) -> bytes:
+    """Return the content of the resume file. objects: those of the plan. now: seconds since 1970. token: of the lock of
+    the program that saves it.
 
     Raises ValueError if the checkpoint refers to objects or bytes that are not in the plan.
     """
     body: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
+        **({"token": token} if token else {}),
         "id": info.id,
         "title": info.title,
         "created": info.created,
@@ -141,6 +148,15 @@ def parse(data: bytes) -> SavedSession:
     versions = {entry.index: version for entry, version in pairs}
     had_login = has_credentials(top.text_or_none("endpoint_url") or "")
     return SavedSession(info, top.timestamp("updated"), checkpoint, versions, top.integer("failed"), had_login)
+
+
+def token_of(head: bytes) -> str:
+    """Return the token of the lock under which a resume file was saved; "" for files of earlier versions.
+
+    head: its first HEAD_LENGTH bytes. The token is in the fourth line, before any text of users.
+    """
+    found = _TOKEN.search(head[:HEAD_LENGTH])
+    return found[1].decode("ascii") if found else ""
 
 
 def _parts_to_json(checkpoint: Checkpoint, info: SessionInfo) -> dict[str, str]:

@@ -14,7 +14,15 @@ from pathlib import Path
 from types import TracebackType
 
 from era5dl.bucket.interface import MAX_OBJECTS, ObjectInfo
-from era5dl.errors import FolderUnusable, SessionDamaged, SessionError, SessionNotFound, UnsafeKey, UsageError
+from era5dl.errors import (
+    FolderUnusable,
+    SessionBusy,
+    SessionDamaged,
+    SessionError,
+    SessionNotFound,
+    UnsafeKey,
+    UsageError,
+)
 from era5dl.folder.atomic_write import make_folders
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_folder_errors
@@ -61,6 +69,7 @@ class Session:
         self.paths = ObjectPaths(self.folder, plan, info.id, flat=info.flat, fetched_whole=whole)
         self._home = home
         self._lock: Lock | None = lock
+        self._saved_by = {lock.token, "", resume_file.saved_by(self._resume_path)}
         lock.start_heartbeat()
         self.claims = ObjectClaims(home, info.id, lock, self.paths.relative)
 
@@ -157,13 +166,19 @@ class Session:
         A missing folder is not created again: an unplugged disk leaves an empty mount point behind, and the download
         would continue into that. Raises SessionBusy if another program has taken the session over, DiskFull or
         FolderUnusable. Then the previous checkpoint still exists.
+
+        The lock alone does not prevent that a program that was frozen saves over the progress of its successor: when
+        the successor has ended, the lock is free again. So the file has the token of the lock under which it was saved.
         """
         if self._lock is None:
             raise SessionError("this session is closed")
-        data = render(self.info, checkpoint, self.plan.objects, time.time())
+        data = render(self.info, checkpoint, self.plan.objects, time.time(), self._lock.token)
         self._lock.renew()
         with translate_folder_errors(self._home):
+            if resume_file.saved_by(self._resume_path) not in self._saved_by:
+                raise _continued_elsewhere_error()
             resume_file.write(self._resume_path, data)
+        self._saved_by = {self._lock.token, ""}
         self.checkpoint = checkpoint
 
     @property
@@ -295,6 +310,13 @@ def _default_session(home: Path) -> str:
         raise _not_found(f"there is no session in {home.parent}")
     usable = [summary for summary in sessions if summary.status is not SessionStatus.DAMAGED] or sessions
     return next((summary.id for summary in usable if not summary.ended), usable[0].id)
+
+
+def _continued_elsewhere_error() -> SessionBusy:
+    return SessionBusy(
+        "another program has continued this session, because this one did not respond for a long time",
+        remedy="Run the same command again. Bytes that this program had not yet saved are fetched again.",
+    )
 
 
 def _not_found(message: str) -> SessionNotFound:
