@@ -36,10 +36,16 @@ Era5Error
 │   └── PartLost                the part file was deleted or replaced
 ├── SessionError
 │   ├── SessionBusy             another program uses it
+│   │   └── BlocksBusy          programs of a cluster are downloading blocks of it
 │   ├── ClaimedElsewhere        another session is downloading this object into the same folder
 │   ├── SessionDamaged          the resume file cannot be read
 │   ├── OtherEndpoint           it uses a server that the user has not allowed
 │   └── SessionNotFound
+├── ClusterError                the computers of a cluster cannot be used
+│   ├── NodeUnfit               a computer where the download folder is not that of the run
+│   ├── NoWorkers
+│   ├── WorkersLost             the workers of the cluster ended again and again
+│   └── VersionDiffers          of era5dl, on the computers of the cluster
 ├── OutOfThreads                the system starts no more threads for this process
 └── Stopped                     requested by the user; never a failure
 """
@@ -324,6 +330,12 @@ class SessionBusy(SessionError):
     """Another program is using this session."""
 
 
+class BlocksBusy(SessionBusy):
+    """Programs of a cluster are downloading blocks of this session."""
+
+    remedy = "Let them finish (`era5dl gather DIR --watch` shows their progress), or cancel their job first."
+
+
 class ClaimedElsewhere(SessionError):
     """Another session is downloading this object into the same folder."""
 
@@ -349,6 +361,40 @@ class OtherEndpoint(SessionError):
 
 class SessionNotFound(SessionError):
     """There is no such session."""
+
+
+class ClusterError(Era5Error):
+    """The computers of a cluster cannot be used for this download."""
+
+    reaction = Reaction.FAIL_SESSION
+
+
+class NodeUnfit(ClusterError):
+    """The download folder on this computer is not that of the run."""
+
+    remedy = (
+        "Mount the shared folder on this computer, or run `era5dl prepare` for it first; or leave the computer out."
+    )
+
+
+class NoWorkers(ClusterError):
+    """The cluster has no worker."""
+
+    remedy = "Start workers (dask worker SCHEDULER-ADDRESS), and run the same command again."
+
+
+class WorkersLost(ClusterError):
+    """Workers of the cluster ended again and again."""
+
+    remedy = (
+        "Look at the logs of the workers: memory limits and time limits end workers. Then run the same command again."
+    )
+
+
+class VersionDiffers(ClusterError):
+    """Computers of the cluster have another version of era5dl."""
+
+    remedy = "Install the same version of era5dl on all computers, best in one environment in the shared folder."
 
 
 class OutOfThreads(Era5Error):

@@ -190,11 +190,11 @@ def test_any_record_of_finished_files_is_read_or_ignored(folder: Path, data: st.
     path.unlink(missing_ok=True)
     good = FinishedFile("a.nc", '"e"', 7, data.draw(st.integers(-(2**62), 2**62)), 9)
     line = data.draw(spoilt(list(good)))
-    finished_files.append(folder, "x", [good])
+    finished_files.append(home, "x", [good])
     path.write_bytes(data.draw(harmed(path.read_bytes())) + b"\n" + json.dumps(line).encode())
-    finished_files.read(folder, "x", [(0, "a.nc", '"e"')], 1)
-    finished_files.append(folder, "x", [good])
-    found = finished_files.read(folder, "x", [(0, "a.nc", '"e"'), (1, "b.nc", "")], 2)
+    finished_files.read(home, "x", [(0, "a.nc", '"e"')], 1)
+    finished_files.append(home, "x", [good])
+    found = finished_files.read(home, "x", [(0, "a.nc", '"e"'), (1, "b.nc", "")], 2)
     assert (0 in found, found.size(0), found.fetched(0), 1 in found) == (True, 7, 9, False)
 
 

@@ -37,7 +37,7 @@ FLOORS = [  # from the bottom up; packages on one floor do not import each other
     {"bucket.fast_get", "subset.exact_plan"},
     {"bucket.s3", "session"},
     {"engine", "log_file", "archive"},
-    {"dataset"},
+    {"dataset", "cluster"},
     {"diagnosis", "api", "jobs"},
     {""},  # era5dl/__init__.py, which exports the names of api
     {"cli", "gui.theme"},

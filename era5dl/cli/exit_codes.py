@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     INCOMPLETE = 1  # some files failed or are missing in the bucket
     USAGE = 2  # invalid command line or selection
     FAILED = 3  # the command cannot continue: disk, folder, endpoint, certificate, session
+    REMAINING = 75  # blocks of a divided download remain, which other computers may be working on
     INTERRUPTED = 130  # by the user; the download can be resumed
 
 

@@ -87,6 +87,15 @@ queue
     job-removed     job
     job-started     job, title, folder                           `queue run`, followed by the records of a download
     job-ended       job, state, reason, remedy, session, kind, failed, missing, unfinished
+prepare
+    run             run, folder, blocks (number), largest (bytes)
+work
+    block           run, block, files, waited (seconds)          followed by the records of a download, for each block
+gather
+    block-state     number, files, done_files, failed, total_bytes, done_bytes, ended, owner
+    gathered        run, blocks, remaining, files, verified, checked, checked_part, failed, missing, bytes, done_bytes
+sbatch
+    script          run, tasks, text
 verify
     proven          key, path, condition ("verified" | "checked" | "checked-part" | "wrong" | "absent" | "unknown"),
                     reason

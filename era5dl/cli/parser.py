@@ -1,8 +1,8 @@
 """The whole command line: its help text, its commands in order, and the parsers of `diagnose` and `demo`.
 
-The parsers of the other commands are in `era5dl.cli.download_parsers` and `era5dl.cli.archive_parsers`. Each names the
-function that runs the command as "module:function" below `era5dl.cli.commands`. That module is imported only when the
-command runs, so that --help is instant. Flags shared by several commands are in `era5dl.cli.flags`.
+The parsers of the other commands are in `era5dl.cli.download_parsers` and the other modules named `*_parsers`. Each
+names the function that runs the command as "module:function" below `era5dl.cli.commands`. That module is imported only
+when the command runs, so that --help is instant. Flags shared by several commands are in `era5dl.cli.flags`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import era5dl
-from era5dl.cli import archive_parsers, download_parsers, queue_parsers
+from era5dl.cli import archive_parsers, cluster_parsers, download_parsers, queue_parsers
 from era5dl.cli.argument_parser import HelpFormatter, Parser, add_command
 from era5dl.cli.flags import add_common_flags, add_output_flags, add_transfer_flags
 
@@ -93,6 +93,10 @@ def build_parser() -> Parser:
     archive_parsers.add_cite(commands)
     archive_parsers.add_merge(commands)
     archive_parsers.add_preview(commands)
+    cluster_parsers.add_prepare(commands)
+    cluster_parsers.add_work(commands)
+    cluster_parsers.add_gather(commands)
+    cluster_parsers.add_sbatch(commands)
     _add_diagnose(commands)
     _add_demo(commands)
     return parser

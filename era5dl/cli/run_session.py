@@ -75,7 +75,7 @@ def run_session(
     engine = Engine(bucket, session, settings, events.put, only=only)
     stopping = False
     gc.freeze()  # existing objects live until the end, so garbage collection need not traverse them
-    with interrupts.gracefully(), _display(output) as display:
+    with interrupts.gracefully(), make_display(output) as display:
         engine.start()
         try:
             while not engine.wait(POLL_INTERVAL) and not interrupts.grace_expired:
@@ -171,7 +171,8 @@ def _result_of_unfinished_run(last: Snapshot) -> RunEnded:
     )
 
 
-def _display(output: Output) -> Display:
+def make_display(output: Output) -> Display:
+    """Return the display for a terminal, or for a file or a pipe."""
     if output.supports_live_display:
         from era5dl.cli.live_display import LiveDisplay
 
@@ -217,9 +218,9 @@ def _resume_command(session: Session) -> str:
     from era5dl.settings import Settings
 
     folder = shlex.quote(str(session.folder)) if os.name == "posix" else f'"{session.folder}"'
-    if not _is_displayable(folder):
+    if not _is_displayable(folder) and not session.run:
         folder = session.id
-    command = f"era5dl resume {folder}"
+    command = f"era5dl work {folder} --run {session.run}" if session.run else f"era5dl resume {folder}"
     try:
         own = Settings(endpoint_url=session.info.endpoint_url, bucket=session.info.bucket, region=session.info.region)
         check_origin(own, Settings.from_environment(os.environ), ())

@@ -115,7 +115,7 @@ class RunState:
         self.part_sizes = PartSizes(bucket)
 
         # Files
-        self.part_digests = PartDigests.of_session(session.folder, session.id)
+        self.part_digests = PartDigests(session.digests_path)
         self._folder_identity = FolderIdentity(
             session.folder, session.folder / OWN_FOLDER, lambda: session.exists_on_disk
         )

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from era5dl.bucket.interface import MAX_OBJECTS
-from era5dl.folder.paths import OWN_FOLDER
 from era5dl.session.part_digests import append_to, object_digest
 from era5dl.validation import Malformed, as_integer, as_text, open_regular_file, parse_json
 
@@ -79,23 +78,23 @@ def record_file_name(session_id: str) -> str:
     return f"{session_id}.files.jsonl"
 
 
-def append(folder: Path, session_id: str, files: Iterable[FinishedFile]) -> None:
-    """Append files to the record of a session in this download folder. Raises a DiskError."""
+def append(home: Path, session_id: str, files: Iterable[FinishedFile]) -> None:
+    """Append files to the record of a session. home: folder of its resume file. Raises a DiskError."""
     lines = "".join(json.dumps(file) + "\n" for file in files)
-    append_to(folder / OWN_FOLDER / record_file_name(session_id), f"\n{lines}".encode("ascii"))
+    append_to(home / record_file_name(session_id), f"\n{lines}".encode("ascii"))
 
 
-def read(folder: Path, session_id: str, names: Iterable[tuple[int, str, str]], count: int) -> FinishedFiles:
+def read(home: Path, session_id: str, names: Iterable[tuple[int, str, str]], count: int) -> FinishedFiles:
     """Return what a session has recorded about some files. Never fails: the record may contain anything.
 
-    names: index in the plan, path and ETag of each of these files. count: number of objects in the plan. If the record
-    is too large, it is not used.
+    home: folder of its resume file. names: index in the plan, path and ETag of each of these files. count: number of
+    objects in the plan. If the record is too large, it is not used.
     """
     found = FinishedFiles(count)
     wanted = {object_digest(name, etag): index for index, name, etag in names}
     deadline = time.monotonic() + _MAX_READ_TIME
     try:
-        with open_regular_file(folder / OWN_FOLDER / record_file_name(session_id)) as file:
+        with open_regular_file(home / record_file_name(session_id)) as file:
             lines = 0
             while line := file.readline(_MAX_LINE):
                 lines += 1

@@ -1,7 +1,9 @@
 """Session: one plan being downloaded into one folder, with all data that a later run needs to resume it.
 
 It consists of files in OUT/.era5dl: ID.json (the resume file with the progress), ID.PLAN.plan.jsonl (the objects of the
-plan), ID.lock (the program that is working on it), and DIGEST.claim for each object that is being fetched.
+plan), ID.lock (the program that is working on it), and DIGEST.claim for each object that is being fetched. If the plan
+is divided among several computers (`era5dl.session.blocks`), each block has a session of its own, whose resume file and
+plan file are in OUT/.era5dl/RUN.
 """
 
 from __future__ import annotations
@@ -29,13 +31,15 @@ from era5dl.folder.disk_errors import translate_folder_errors
 from era5dl.folder.paths import OWN_FOLDER, check_encoding, refuse_link_out
 from era5dl.locks.lock_file import Lock
 from era5dl.locks.object_claims import ObjectClaims
+from era5dl.locks.owner import NO_GRANT, Grant
 from era5dl.planner.plan import Plan
-from era5dl.session import finished_files, index, plan_file, resume_file, reuse
+from era5dl.session import blocks, finished_files, index, plan_file, resume_file, reuse
+from era5dl.session.blocks import Run
 from era5dl.session.checkpoint import Checkpoint, SavedSession
 from era5dl.session.finished_files import FinishedFile, FinishedFiles
 from era5dl.session.info import SESSION_ID, SessionInfo
 from era5dl.session.object_paths import ObjectPaths, subset_key, temporary_siblings
-from era5dl.session.part_digests import PartDigests
+from era5dl.session.part_digests import PartDigests, digests_file_name
 from era5dl.session.plan_file import plan_file_name
 from era5dl.session.resume_format import render
 from era5dl.session.summary import SessionStatus, list_sessions
@@ -51,35 +55,47 @@ _LOGIN_NOTE = (
 class Session:
     """A session locked by this program: no other program can open it until `close`. Only one thread may save.
 
-    info: its id, title and server. plan: the objects to download. checkpoint: the progress saved last. paths: the paths
-    of its files. claims: prevent that several sessions in one folder fetch the same object. notes: messages for the
-    user about the state in which it was found, one sentence each.
+    info: its id, title and server. run: the id of the session of the whole plan, if this is one of its blocks. plan:
+    the objects to download. checkpoint: the progress saved last. paths: the paths of its files. claims: prevent that
+    several sessions in one folder fetch the same object. notes: messages for the user about the state in which it was
+    found, one sentence each.
     """
 
     def __init__(
-        self, home: Path, info: SessionInfo, plan: Plan, checkpoint: Checkpoint, lock: Lock, notes: Sequence[str]
+        self,
+        home: Path,
+        info: SessionInfo,
+        plan: Plan,
+        checkpoint: Checkpoint,
+        lock: Lock,
+        notes: Sequence[str],
+        *,
+        run: str = "",
     ) -> None:
         """Use `begin` or `open`."""
         self.folder = home.parent
+        self.run = run
         self.info = info
         self.plan = plan
         self.checkpoint = checkpoint
         self.notes = tuple(notes)
         whole = [i for span in checkpoint.whole_files for i in range(*span)] if not plan.subset.is_everything else ()
         self.paths = ObjectPaths(self.folder, plan, info.id, flat=info.flat, fetched_whole=whole)
-        self._home = home
+        self._shared_home, self._home = home, home / run
         self._lock: Lock | None = lock
         self._saved_by = {lock.token, "", resume_file.saved_by(self._resume_path)}
         lock.start_heartbeat()
         self.claims = ObjectClaims(home, info.id, lock, self.paths.relative)
 
     @classmethod
-    def begin(cls, folder: Path, plan: Plan, settings: Settings) -> Session:
+    def begin(cls, folder: Path, plan: Plan, settings: Settings, *, keep_blocks: bool = False) -> Session:
         """Resume the session of this request in this folder, or create it. Creates the folder.
 
         The progress of an earlier run is kept for every object that has the same key, size and ETag in the plan.
-        Damaged files of an earlier run are renamed; `notes` lists them. Raises UsageError if the plan is too large,
-        SessionBusy if another program holds the session, or a DiskError.
+        Damaged files of an earlier run are renamed; `notes` lists them. keep_blocks: if the plan is divided into
+        blocks, it remains so. Otherwise their progress becomes that of this session. Raises UsageError if the plan is
+        too large, SessionBusy if another program holds the session, BlocksBusy if one works on a block, or a
+        DiskError.
         """
         if len(plan.objects) + len(plan.missing) > MAX_OBJECTS:
             raise UsageError(f"more than {MAX_OBJECTS:,} files are too many for one session", remedy="Divide them.")
@@ -100,7 +116,10 @@ class Session:
             with translate_folder_errors(home):
                 saved, notes = resume_file.read_if_usable(path)
                 checkpoint = Checkpoint.empty()
+                keep_blocks = keep_blocks and saved is not None and saved.info.plan_digest == plan.digest
+                has_blocks = not keep_blocks and blocks.exists(home, info.id)
                 if saved is not None:
+                    saved = blocks.absorb(home, saved) if has_blocks else saved
                     info = dataclasses.replace(info, created=saved.info.created)
                     checkpoint, more = reuse.checkpoint_for_plan(saved, plan, home)
                     notes += more
@@ -109,6 +128,8 @@ class Session:
                 plan_file.write(home / plan_file_name(info.id, plan.digest), plan)
             session = cls(home, info, plan, checkpoint, lock, notes)
             session.save(checkpoint)
+            if has_blocks:
+                blocks.remove_blocks(home, info.id)
             if saved is not None:
                 session._remove_stale_files(saved)
         except BaseException:
@@ -118,11 +139,42 @@ class Session:
         return session
 
     @classmethod
-    def open(cls, folder: Path, session_id: str | None = None) -> Session:
+    def begin_block(cls, run: Run, block: int, settings: Settings, grant: Grant = NO_GRANT) -> Session:
+        """Resume the session of a block of a divided plan, or create it. Creates no folder but those for objects.
+
+        settings: of this computer, with those that belong to the run. grant: who gave the block to this process. Raises
+        SessionBusy if another program holds it, or a DiskError.
+        """
+        plan = run.block_plan(block)
+        info = SessionInfo.for_plan(plan, settings)
+        path = run.blocks_home / f"{info.id}.json"
+        lock = Lock.acquire(run.home / f"{info.id}.lock", grant=grant)
+        try:
+            with translate_folder_errors(run.home):
+                saved, notes = resume_file.read_if_usable(path)
+                if saved is None:
+                    parent = resume_file.read(run.home / f"{run.id}.json", run.id)[0].checkpoint_for(run.plan.objects)
+                    checkpoint = run.done_by_parent(block, parent)
+                else:
+                    info = dataclasses.replace(info, created=saved.info.created)
+                    checkpoint, more = reuse.checkpoint_for_plan(saved, plan, run.blocks_home)
+                    notes += more
+                checkpoint = _with_total(checkpoint, info if saved is None else saved.info, plan)
+                plan_file.write(run.blocks_home / plan_file_name(info.id, plan.digest), plan)
+            session = cls(run.home, info, plan, checkpoint, lock, notes, run=run.id)
+            session.save(checkpoint)
+        except BaseException:
+            lock.release()
+            raise
+        return session
+
+    @classmethod
+    def open(cls, folder: Path, session_id: str | None = None, *, keep_blocks: bool = False) -> Session:
         """Open an existing session from its files, without network access.
 
         session_id: by default the session that was used last and has not ended, else the one that was used last.
-        Raises SessionNotFound, SessionBusy, SessionDamaged or a DiskError, each with a remedy.
+        keep_blocks: as for `begin`. Raises SessionNotFound, SessionBusy, BlocksBusy, SessionDamaged or a DiskError,
+        each with a remedy.
         """
         home = Path(folder).absolute() / OWN_FOLDER
         with translate_folder_errors(home):
@@ -135,6 +187,8 @@ class Session:
         try:
             with translate_folder_errors(home):
                 saved, damaged = resume_file.read(path, chosen)
+                has_blocks = not keep_blocks and blocks.exists(home, chosen)
+                saved = blocks.absorb(home, saved) if has_blocks else saved
                 notes = [resume_file.keep_damaged(file) for file in damaged]
                 plan_digest = saved.info.plan_digest
                 plan = plan_file.read(home / plan_file_name(chosen, plan_digest), plan_digest)
@@ -149,6 +203,9 @@ class Session:
             if saved.had_login:
                 for _file_and_backup in range(2):
                     session.save(checkpoint)
+            if has_blocks:
+                session.save(checkpoint)
+                blocks.remove_blocks(home, chosen)
         except BaseException:
             lock.release()
             raise
@@ -204,7 +261,7 @@ class Session:
         """Return whether another session of the folder has recorded this version of an object as finished, with what
         is wanted of it here: the whole file, or the same subset."""
         name = obj.key if index in self.paths.fetched_whole else subset_key(obj.key, self.plan.subset)
-        return reuse.finished_by_others(self._home, self.id, obj, name)
+        return reuse.finished_by_others(self._shared_home, self.id, obj, name)
 
     def subset_record(self, index: int, obj: ObjectInfo, *, verified: bool = False) -> ObjectInfo:
         """Return what stands for the file with a subset of this version of an object in records of MD5s.
@@ -221,7 +278,7 @@ class Session:
         its own bytes, because it says when it was made.
         """
         named = self.subset_record(index, obj, verified=verified)
-        found = ("".join(one.find(named)) for one in (digests, *reuse.digests_by_others(self._home, self.id)))
+        found = ("".join(one.find(named)) for one in (digests, *reuse.digests_by_others(self._shared_home, self.id)))
         return [md5 for md5 in found if md5]
 
     def finished_files(self) -> FinishedFiles:
@@ -229,7 +286,7 @@ class Session:
         plan, checkpoint = self.plan.objects, self.checkpoint
         indices = (index for span in checkpoint.finished for index in range(*span))
         names = ((i, self.paths.relative(i), checkpoint.replaced.get(i, plan[i]).etag) for i in indices)
-        return finished_files.read(self.folder, self.id, names, len(plan))
+        return finished_files.read(self._home, self.id, names, len(plan))
 
     def record_finished(self, files: Sequence[FinishedFile]) -> None:
         """Record the size and the time of finished files, so that a later run notices when they change.
@@ -237,7 +294,17 @@ class Session:
         Raises a DiskError.
         """
         if files:
-            finished_files.append(self.folder, self.id, files)
+            finished_files.append(self._home, self.id, files)
+
+    @property
+    def home(self) -> Path:
+        """OUT/.era5dl."""
+        return self._shared_home
+
+    @property
+    def digests_path(self) -> Path:
+        """The file with the MD5s of parts that this session records."""
+        return self._home / digests_file_name(self.id)
 
     def close(self) -> None:
         """Release the session, so that other programs can open it. Can be called again."""

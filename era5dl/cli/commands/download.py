@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from era5dl.bucket.interface import Bucket
     from era5dl.planner import Plan
     from era5dl.session import Session
+    from era5dl.session.blocks import Run
     from era5dl.session.info import SessionInfo
     from era5dl.settings import Settings
 
@@ -118,7 +119,7 @@ def resume(arguments: argparse.Namespace, output: Output, interrupts: Interrupts
         return merge_session(arguments, session, result, code, output, interrupts)
 
 
-def session_settings(session: Session, arguments: argparse.Namespace, output: Output) -> Settings:
+def session_settings(session: Session | Run, arguments: argparse.Namespace, output: Output) -> Settings:
     """Return the settings of an open session, see `stored_settings`."""
     return stored_settings(session.info, arguments, output)
 

@@ -183,6 +183,10 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
         N_("Another program is using this session."),
         N_("Let it finish, or stop it there first. It may be another window of this program."),
     ),
+    errors.BlocksBusy: (
+        N_("Computers of a cluster are downloading parts of this session."),
+        N_("Let them finish, or cancel their job first."),
+    ),
     errors.ClaimedElsewhere: (
         N_("Another session is downloading this file into the same folder."),
         N_("Nothing to do. When the file is complete, it is checked and used here as well."),
@@ -198,6 +202,23 @@ _ERRORS: Mapping[type[Era5Error], tuple[str, str]] = {
     errors.SessionNotFound: (
         N_("There is no session in this folder."),
         N_("Choose the folder of an earlier download, or start a new one."),
+    ),
+    errors.ClusterError: (
+        N_("The computers of the cluster cannot be used."),
+        N_("Look at the logs of the cluster, or download on this computer alone."),
+    ),
+    errors.NodeUnfit: (
+        N_("The download folder is not visible on a computer of the cluster."),
+        N_("Mount the shared folder there, or leave that computer out."),
+    ),
+    errors.NoWorkers: (N_("The cluster has no worker."), N_("Start workers, and try again.")),
+    errors.WorkersLost: (
+        N_("Workers of the cluster ended again and again."),
+        N_("Look at their logs: limits of memory or time end workers. Then start the same download again."),
+    ),
+    errors.VersionDiffers: (
+        N_("Computers of the cluster have another version of this program."),
+        N_("Install the same version on all of them."),
     ),
     errors.OutOfThreads: (
         N_("The system does not allow this program to start more threads."),

@@ -1,0 +1,1 @@
+"""One download on several computers with a shared folder: Dask, SLURM and other batch systems. See `session.blocks`."""
