@@ -36,7 +36,8 @@ def commands(parser: argparse.ArgumentParser | None = None) -> dict[str, argpars
 def test_all_documented_commands_exist() -> None:
     assert list(commands()) == [
         "products", "variables", "cds", "plan", "download", "resume", "update", "sessions", "queue", "verify",
-        "audit", "manifest", "cite", "merge", "preview", "prepare", "work", "gather", "sbatch", "diagnose", "demo",
+        "audit", "manifest", "cite", "merge", "export", "preview", "prepare", "work", "gather", "sbatch",
+        "diagnose", "demo",
     ]  # fmt: skip
 
 

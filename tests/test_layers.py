@@ -83,7 +83,16 @@ ONLY_IN = {
         "bucket.error_mapping",
     ),
     "rich": ("cli",),
-    "h5py": ("demo", "subset.h5py_index", "subset.merge", "subset.netcdf_writer", "subset.point_csv", "subset.write"),
+    "h5netcdf": ("dataset",),
+    "h5py": (
+        "dataset",
+        "demo",
+        "subset.h5py_index",
+        "subset.merge",
+        "subset.netcdf_writer",
+        "subset.point_csv",
+        "subset.write",
+    ),
     "PIL": ("preview.pen", "preview.picture", "preview.series_picture"),
     "numpy": (
         "dataset",

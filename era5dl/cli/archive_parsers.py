@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from era5dl.cli.argument_parser import add_command
-from era5dl.cli.flags import add_common_flags, add_csv_flag, add_output_flags, add_selection_flags
+from era5dl.cli.flags import add_common_flags, add_csv_flag, add_output_flags, add_selection_flags, comma_separated
 from era5dl.days import MERGE_PERIODS
 
 if TYPE_CHECKING:
@@ -123,4 +123,38 @@ def add_preview(commands: Commands) -> None:
     parser.add_argument("--level", type=float, metavar="HPA", help="pressure level (default: 500 if it is there)")
     parser.add_argument("--variable", metavar="NAME", help="of a file with several (default: the first)")
     parser.add_argument("--dark", action="store_true", help="picture on a dark background")
+    add_output_flags(parser)
+
+
+def add_export(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "export",
+        "export:export",
+        "write the files of a folder as one netCDF or zarr file",
+        "Write one file with all or some variables of a folder: forecasts at their valid times, total precipitation\n"
+        "(tp) from lsp and cp, missing hours as NaN. The downloaded files stay. An interrupted export continues at\n"
+        "the month it was at. Exit code 1: hours are missing; they are listed. Needs: pip install 'era5dl[xarray]'.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with ERA5 files, in any subfolders")
+    parser.add_argument("--to", required=True, metavar="FILE", help="the new file: NAME.nc or NAME.zarr")
+    parser.add_argument(
+        "--variable",
+        "--variables",
+        action="extend",
+        type=comma_separated,
+        default=[],
+        metavar="V",
+        help="repeatable or comma-separated, such as 2t,tp (default: all variables of the folder)",
+    )
+    parser.add_argument("--start", metavar="TIME", help="first day, or hour as 2021-02-01T18 (UTC)")
+    parser.add_argument("--end", metavar="TIME", help="last day or hour, included")
+    parser.add_argument("--area", metavar="N/W/S/E", help="cut from files that have more, such as 54/73/18/135")
+    parser.add_argument("--levels", action="append", default=[], metavar="LIST", help="hPa, such as 500,850")
+    parser.add_argument(
+        "--names", choices=("bucket", "cds"), default="bucket", help="VAR_2T, or t2m as in the Climate Data Store"
+    )
+    parser.add_argument(
+        "--damaged", choices=("error", "skip"), default="error", help="skip: their hours are missing (default: error)"
+    )
     add_output_flags(parser)

@@ -101,6 +101,10 @@ verify
                     reason
     verify-summary  session, files, bytes, verified, checked, checked-part, wrong, absent, unknown, elapsed
                                                                  with --repair, followed by the records of a download
+export
+    exporting       month ("YYYY-MM"; "" at the end), done, total (months)                      at most once per second
+    exported        path, variables, times (number), first, last ("YYYY-MM-DDTHH", UTC; "" without times), missing
+                    {variable: hours that no file has}, kept (whether it was there already)
 audit
     audited         key, variable, first, last (valid hours "YYYY-MM-DDTHH", UTC; null without times), state (see
                     era5dl.archive.states.State, such as "proven", "missing", "truncated"), reason, part (null for a

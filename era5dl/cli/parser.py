@@ -37,6 +37,7 @@ examples:
   era5dl resume era5                                   resume an interrupted download, without planning it again
   era5dl merge era5 --by year                          one file per variable and year from the small files of a subset
   era5dl audit era5 --gaps gaps.txt                    what the folder has, what lacks and why, and a list to fetch it
+  era5dl export era5 --to era5.nc --names cds          one netCDF file of all variables; .zarr works, too
   era5dl verify era5 --repair                          verify the files on disk, and download damaged parts again
   era5dl diagnose                                      test the connection when a download is slow or fails
 
@@ -92,6 +93,7 @@ def build_parser() -> Parser:
     archive_parsers.add_manifest(commands)
     archive_parsers.add_cite(commands)
     archive_parsers.add_merge(commands)
+    archive_parsers.add_export(commands)
     archive_parsers.add_preview(commands)
     cluster_parsers.add_prepare(commands)
     cluster_parsers.add_work(commands)

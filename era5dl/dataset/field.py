@@ -18,7 +18,9 @@ from era5dl.dataset.time_axis import Segment, describe_hours, missing_positions
 
 MISSING = "era5dl_missing_hours"
 SOURCES = "era5dl_sources"
+EXPORT_ID = "era5dl_export_id"
 _MAX_SOURCES = 16 << 10  # characters; the attributes of a netCDF variable have less than 64 KiB
+_EXPORT_VERSION = 1  # of the content of exports
 _MOST_NAMES = 20  # of damaged files
 _OF_ONE_FILE = ("minimum_value", "maximum_value", "grid_specification")  # attributes that are not true of the whole
 
@@ -77,6 +79,19 @@ def dataset_attributes(fields: Mapping[str, Sequence[Field]], axis: Hours, left_
         more = f", and {len(left_out) - _MOST_NAMES:,} more" if len(left_out) > _MOST_NAMES else ""
         found["era5dl_damaged_files"] = ", ".join(path.name for path in left_out[:_MOST_NAMES]) + more
     return found
+
+
+def export_id(fields: Mapping[str, Sequence[Field]], axis: Hours, places: Any) -> str:
+    """Return 16 hex digits, equal for data sets with the same variables, times and places, from the same files."""
+    digest = hashlib.sha256(f"{_EXPORT_VERSION} {places}".encode())
+    digest.update(axis.tobytes())
+    for name, needed in fields.items():
+        for field in needed:
+            for one in field.segments:
+                found = one.file.found
+                text = f"{name} {one.start} {one.stop} {one.first} {found.path} {found.size} {found.modified}"
+                digest.update(f"{text} {one.file.etag}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
 
 
 def lacking_positions(axis: Hours, fields: Sequence[Field]) -> Indices:

@@ -15,7 +15,7 @@ from xarray.core.indexing import LazilyIndexedArray
 
 from era5dl.catalog import Cadence, Variable
 from era5dl.dataset.arrays import DerivedArray, FilesArray
-from era5dl.dataset.field import Field, dataset_attributes, field_attributes
+from era5dl.dataset.field import EXPORT_ID, Field, dataset_attributes, export_id, field_attributes
 from era5dl.dataset.files import Chosen, DataFile, Folder, Hours, choose, folder_of_plan, read_folder, sources_of
 from era5dl.dataset.layout import read_layout
 from era5dl.dataset.names import check_names, dataset_names
@@ -114,7 +114,9 @@ class _Builder:
         dimensions = {name for variable in found.values() for name in variable.dims}
         coordinates = {name: one for name, one in self._coordinates().items() if set(one.dims) <= dimensions}
         fields_of = {named[one]: [self._fields[source] for source in sources_of(one)] for one in self._chosen}
-        return xarray.Dataset(found, coordinates, dataset_attributes(fields_of, self._axis, self._folder.left_out))
+        data = xarray.Dataset(found, coordinates, dataset_attributes(fields_of, self._axis, self._folder.left_out))
+        data.encoding[EXPORT_ID] = export_id(fields_of, self._axis, self._target)
+        return data
 
     def _read_layouts(self, variable: Variable) -> dict[str, Layout]:
         """Read one file of each selection that has any of the hours."""
