@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -433,6 +434,18 @@ def test_what_surrounds_a_request_is_no_hindrance(before: str, after: str) -> No
     call = f"c.retrieve(name='{SINGLE}', request=dict(variable='2t', date='2021-01-01', time='00:00'), target=path)"
     (raw,) = read_requests(before + call + after)
     assert (raw.dataset, raw.values["variable"]) == (SINGLE, "2t")
+
+
+def test_notebooks_dates_and_numbers_that_are_not() -> None:
+    call = f"c.retrieve('{SINGLE}', dict(variable='2t', date='2021-01-01'))"
+    cells = [{"cell_type": "markdown", "source": "# x"}, {"cell_type": "code", "source": ["%time 1\n", call]}]
+    (raw,) = read_requests(json.dumps({"cells": cells, "metadata": {}}))
+    assert raw.dataset == SINGLE
+    request = {"variable": "2t", "date": [date(2021, 1, 1), datetime(2021, 1, 2, 5)], "time": range(24)}
+    assert from_cds(request, SINGLE).requests[0].days == ((date(2021, 1, 1), date(2021, 1, 2)),)
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(BadSelection, match="not a value"):
+            from_cds(request | {"grid": value}, SINGLE)
 
 
 @pytest.mark.parametrize(

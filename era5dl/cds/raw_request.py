@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from era5dl.cds.script_values import flatten
@@ -60,10 +61,20 @@ def request_of(data: Mapping[Any, Any], dataset: str, site: int = 0, source: Sou
 
 
 def _copied(key: str, value: Any) -> Any:
-    """Return a value that later changes of the same list or dict do not affect."""
+    """Return a value that later changes of the same list or dict do not affect.
+
+    Dates are returned as texts, and arrays of NumPy as lists.
+    """
     if isinstance(value, Mapping):
         return dict(value)
+    value = value.tolist() if hasattr(value, "tolist") else value
     try:
-        return flatten(value) if isinstance(value, (list, tuple, set, frozenset, range)) else value
+        if isinstance(value, (list, tuple, set, frozenset, range)):
+            return [_text_of_date(one) for one in flatten(value)]
+        return _text_of_date(value)
     except ValueError:
         raise BadSelection(f"“{key[:40]}” has too many values.") from None
+
+
+def _text_of_date(value: Any) -> Any:
+    return f"{value:%Y-%m-%d}" if isinstance(value, date) else value

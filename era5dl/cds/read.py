@@ -53,6 +53,7 @@ def _clean(text: str) -> str:
 def _from_text(text: str, dataset: str) -> list[RawRequest]:
     if not text.strip():
         raise BadSelection("The text is empty.", remedy=_HINT)
+    text = _code_of_notebook(text)
     source = SourceText(text)
     try:
         tree = _parse(text)
@@ -75,6 +76,18 @@ def _from_text(text: str, dataset: str) -> list[RawRequest]:
     except RecursionError:
         raise BadSelection("This text is nested too deeply.", remedy=_HINT) from None
     return walker.found
+
+
+def _code_of_notebook(text: str) -> str:
+    """Return the code of a Jupyter notebook (JSON with cells); any other text as it is."""
+    if not text.lstrip().startswith("{") or '"cells"' not in text:
+        return text
+    try:
+        cells = json.loads(text)["cells"]
+        sources = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
+        return _clean("\n".join(source if isinstance(source, str) else "".join(source) for source in sources))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return text
 
 
 def _parse(text: str) -> ast.Module:

@@ -6,6 +6,7 @@ with the place of its key.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ class Values:
         except ValueError:
             raise self.error(name, f"“{name}” has too many values.") from None
         for one in flat:
-            if isinstance(one, bool) or not isinstance(one, (str, int, float)):
+            is_finite = not isinstance(one, float) or math.isfinite(one)
+            if isinstance(one, bool) or not isinstance(one, (str, int, float)) or not is_finite:
                 raise self.error(name, f"{_shown(one)} is not a value of “{name}”.")
         return flat
 
