@@ -99,6 +99,7 @@ def test_downloads_wait_and_run_one_after_the_other(
     panel.pause.invoke()
     window.wait_until(lambda: states(window)[0] is JobState.WAITING)
     window.press(panel.run)
+    window.wait_until(lambda: str(panel.run["text"]) == "Stop the queue" or states(window)[0] is JobState.DONE)
     window.wait_until(lambda: set(states(window)) == {JobState.DONE} and not window.app.service.busy)
     wanted = {key: data for key, data in objects.items() if "_t." in key or "_u." in key}
     assert len(wanted) == 4 and not wrong(tmp_path / "era5", wanted)

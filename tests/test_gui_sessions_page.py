@@ -131,7 +131,7 @@ class Scene:
             self.theme,
             SessionsCallbacks(
                 *map(note, ("resume", "update", "verify", "cancel", "open", "forget", "add")),
-                jobs=JobsCallbacks(*map(note, ("run", "move", "pause", "resume-job", "remove"))),
+                jobs=JobsCallbacks(*map(note, ("run", "stop", "move", "pause", "resume-job", "remove"))),
             ),
         )
         self.page.pack(fill="both", expand=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from era5dl.days import select_days
-from era5dl.errors import FolderUnusable, SessionBusy, UsageError
-from era5dl.jobs import JobEnd, JobList, JobState, Request, job_list
+from era5dl.errors import Denied, FolderUnusable, SessionBusy, Stopped, Unreachable, UsageError
+from era5dl.jobs import JobEnd, JobList, JobState, Request, job_list, wait_for_network
 from era5dl.jobs.job import settings_of_job
+from era5dl.jobs.wait_for_network import retry_while_unreachable
 from era5dl.selection import Selection, select_variables
 from era5dl.settings import Settings
 from era5dl.subset.selection import Area, Subset
@@ -129,6 +130,32 @@ def test_length_of_the_list_is_limited(jobs, tmp_path, monkeypatch):
     jobs.add(request_into(tmp_path)), jobs.add(request_into(tmp_path))
     with pytest.raises(UsageError, match="jobs already"):
         jobs.add(request_into(tmp_path))
+
+
+def test_an_outage_before_a_job_starts_is_waited_for(monkeypatch):
+    monkeypatch.setattr(wait_for_network, "PATIENCE", 0.05)
+    outcomes: list[object] = [Unreachable("down"), Unreachable("down"), "plan"]
+    said: list[str] = []
+
+    def attempt() -> object:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def retry(stopped: bool = False) -> object:
+        return retry_while_unreachable(attempt, lambda _: stopped, lambda error: said.append(str(error)))
+
+    assert retry() == "plan" and said == ["down"]
+    outcomes[:] = [Unreachable()]
+    with pytest.raises(Stopped):
+        retry(stopped=True)
+    outcomes[:] = [Denied()]
+    with pytest.raises(Denied):
+        retry()
+    outcomes[:] = [Unreachable()] * 1_000_000
+    with pytest.raises(Unreachable):
+        retry()
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,7 @@ class App:
                 add_folder=lambda: self.actions.open_folder(),
                 jobs=JobsCallbacks(
                     run=lambda: self.actions.run_queue(),
+                    stop=lambda: self.actions.stop(),
                     move=jobs.move,
                     pause=jobs.pause,
                     resume=jobs.resume,

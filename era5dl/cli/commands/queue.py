@@ -30,6 +30,7 @@ from era5dl.errors import Era5Error, Stopped
 from era5dl.formatting import format_count
 from era5dl.jobs import Job, JobEnd, JobList, JobState, Request
 from era5dl.jobs.job import settings_of_job
+from era5dl.jobs.wait_for_network import retry_while_unreachable
 from era5dl.selection import Selection
 from era5dl.settings import Settings
 
@@ -165,7 +166,12 @@ def _run_job(queue: JobList, job: Job, output: Output, interrupts: Interrupts) -
         import_writer()
     bucket = open_bucket(settings)
     keys = queue.keys_of(job) if request.selection is None else []
-    plan = look_up(request.selection or request.subset, bucket, output, interrupts, keys=keys)
+    wanted = request.selection or request.subset
+    plan = retry_while_unreachable(
+        lambda: look_up(wanted, bucket, output, interrupts, keys=keys),
+        lambda seconds: _wait(seconds, interrupts),
+        lambda error: output.notice(f"{error}. The job waits until the server can be reached."),
+    )
     report_plan(plan, request.folder, output)
     merging = Namespace(merge=request.merge, csv=request.csv)
     with Session.begin(request.folder, plan, settings) as session:
@@ -178,6 +184,15 @@ def _run_job(queue: JobList, job: Job, output: Output, interrupts: Interrupts) -
     if code is ExitCode.INCOMPLETE and end.state is JobState.DONE:
         return JobEnd(JobState.INCOMPLETE, "some files could not be merged", session=session.id)
     return end
+
+
+def _wait(seconds: float, interrupts: Interrupts) -> bool:
+    """Wait; return True after an interrupt."""
+    deadline = time.monotonic() + seconds
+    with interrupts.gracefully():
+        while time.monotonic() < deadline and not interrupts.requested.is_set():
+            time.sleep(0.1)
+    return interrupts.requested.is_set()
 
 
 def _report_change(job: Job, output: Output) -> int:

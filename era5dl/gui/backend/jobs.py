@@ -15,6 +15,7 @@ from era5dl.gui.backend.bucket_access import BucketAccess
 from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.gui.backend.runs import RunService
 from era5dl.jobs import Job, JobEnd, JobList, JobRunner, JobState, Request
+from era5dl.jobs.wait_for_network import retry_while_unreachable
 from era5dl.planner import Plan, make_plan, plan_keys
 from era5dl.settings import Settings
 
@@ -156,7 +157,11 @@ class JobService:
         try:
             own = job.request.apply_settings(settings)
             check_creatable(job.request.folder)
-            plan = self._plan(jobs, job, own)
+            plan = retry_while_unreachable(
+                lambda: self._plan(jobs, job, own),
+                self._stopped.wait,
+                lambda error: self._post(messages.JobWaits(ErrorInfo.of(error))),
+            )
             end = self._download(job, plan, own)
         except Stopped:
             raise

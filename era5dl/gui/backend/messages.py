@@ -234,6 +234,13 @@ class JobStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class JobWaits:
+    """The next job cannot be planned, because the server cannot be reached. It is tried again and again."""
+
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
 class JobsEnded:
     """This window runs no more jobs."""
 
@@ -330,6 +337,7 @@ Message = (
     | VerifyFailed
     | JobsListed
     | JobStarted
+    | JobWaits
     | JobsEnded
     | JobsFailed
     | UpdateFound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from era5dl.engine.events import State
 from era5dl.errors import UsageError
 from era5dl.gui.backend import messages
 from era5dl.gui.backend.messages import Message
@@ -11,7 +12,7 @@ from era5dl.gui.controllers.request import RequestController
 from era5dl.gui.models.jobs import job_rows, waiting_count
 from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.pages.tabs import Tabs
-from era5dl.gui.text import error_text
+from era5dl.gui.text import error_text, status_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.gui.widgets.banner import BannerAction, BannerKind
 from era5dl.jobs.job import Job, Request, settings_of_job
@@ -69,6 +70,10 @@ class JobsController(Controller):
                 self._offer_to_run()
             case messages.JobStarted() | messages.SessionOpened() | messages.SessionNotOpened():
                 self._show()
+            case messages.JobWaits():
+                state = status_text.state(State.WAITING_FOR_NETWORK)
+                text = _("{name}. {hint}", name=state.name, hint=state.hint)
+                self._pages.download.banner.show(BannerKind.WARNING, text)
             case messages.JobsEnded():
                 self._request.run_ended()
                 self._show()
@@ -88,7 +93,9 @@ class JobsController(Controller):
     # --- inside
 
     def _show(self) -> None:
-        self._pages.sessions.show_jobs(job_rows(self._jobs), runner=self._runner, running=self._service.busy)
+        self._pages.sessions.show_jobs(
+            job_rows(self._jobs), runner=self._runner, busy=self._service.busy, running=self._service.jobs.running
+        )
         self._request.set_waiting_jobs(waiting_count(self._jobs))
 
     def _show_action(self) -> BannerAction:

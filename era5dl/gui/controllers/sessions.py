@@ -113,11 +113,12 @@ class SessionsController(Controller):
                 return
 
     def refresh(self) -> None:
-        """Update the list regularly while the page is visible, because other programs change sessions, too."""
+        """Update the lists regularly while the page is visible: other programs change sessions and jobs, too."""
         now = time.monotonic()
         if now >= self._next_list and self._page.winfo_viewable():
             self._next_list = now + LIST_INTERVAL
             self._service.sessions.request_list()
+            self._service.jobs.request_list()
 
     def retranslate(self) -> None:
         self._show()

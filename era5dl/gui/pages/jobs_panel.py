@@ -36,6 +36,7 @@ class JobsCallbacks:
     """Callbacks of the panel. Each must return at once. Jobs are given by their numbers."""
 
     run: Callable[[], object]
+    stop: Callable[[], object]
     move: Callable[[int, str], object]  # "up" or "down"
     pause: Callable[[int], object]
     resume: Callable[[int], object]
@@ -78,7 +79,7 @@ class JobsPanel(Card):
         super().__init__(master, theme)
         self._theme, self._callbacks = theme, callbacks
         self._model = JobTableModel()
-        self._runner, self._running = "", False
+        self._runner, self._busy, self._running, self._is_resume = "", False, False, False
         px = theme.px
         head = ttk.Frame(self)
         head.pack(fill="x", pady=(0, px(8)))
@@ -86,7 +87,7 @@ class JobsPanel(Card):
         self._title.pack(side="left")
         self._hint = ttk.Label(head, style="Muted.TLabel")
         self._hint.pack(side="left", padx=px(8))
-        self.run = self._button(head, "play", lambda: self._callbacks.run())
+        self.run = self._button(head, "play", self._run_or_stop)
         self.run.pack(side="right")
         line = ttk.Frame(self)
         line.pack(side="bottom", fill="x", pady=(px(8), 0))
@@ -115,9 +116,13 @@ class JobsPanel(Card):
         canvas.bind("<Delete>", lambda _event: self._by_key(self._remove))
         canvas.bind("<space>", lambda _event: self._by_key(self._pause_or_resume))
 
-    def show(self, rows: Sequence[JobRow], *, runner: str, running: bool) -> None:
-        """Show these jobs. runner: another program that runs them. running: this window downloads already."""
-        self._runner, self._running = runner, running
+    def show(self, rows: Sequence[JobRow], *, runner: str, busy: bool, running: bool) -> None:
+        """Show these jobs. runner: another program that runs them. busy: a download is in progress. running: this
+        window runs the jobs."""
+        self._runner, self._busy = runner, busy
+        if running != self._running:
+            self._running = running
+            self._show_run()
         self._model.show(rows)
         self.table.refresh()
         self._update()
@@ -125,7 +130,7 @@ class JobsPanel(Card):
     def retranslate(self) -> None:
         """Set all texts in the current language."""
         self._title.configure(text=_("Waiting downloads"))
-        self.run.configure(text=_("Run the queue"))
+        self._show_run()
         self.up.configure(text=_("Up"))
         self.down.configure(text=_("Down"))
         self.remove.configure(text=_("Remove"))
@@ -155,8 +160,11 @@ class JobsPanel(Card):
         waiting = sum(one.state is JobState.WAITING for one in rows)
         is_paused = row is not None and row.can_resume
         self.pause.configure(text=_("Resume") if is_paused else _("Pause"))
+        if is_paused != self._is_resume:
+            self._is_resume = is_paused
+            self._theme.set_icon(self.pause, "play" if is_paused else "pause", "text", 15)
         for button, possible in (
-            (self.run, waiting and not self._running and not self._runner),
+            (self.run, self._running or (waiting and not self._busy and not self._runner)),
             (self.up, can_change and place),
             (self.down, can_change and place is not None and place < len(rows) - 1),
             (self.pause, row is not None and (row.can_pause or row.can_resume)),
@@ -170,6 +178,13 @@ class JobsPanel(Card):
             self._reason.pack(side="bottom", anchor="w", pady=(self._theme.px(6), 0), before=self.table)
         else:
             self._reason.pack_forget()
+
+    def _show_run(self) -> None:
+        self.run.configure(text=_("Stop the queue") if self._running else _("Run the queue"))
+        self._theme.set_icon(self.run, "stop" if self._running else "play", "text", 15)
+
+    def _run_or_stop(self) -> None:
+        (self._callbacks.stop if self._running else self._callbacks.run)()
 
     def _move(self, where: str) -> None:
         row = self.chosen

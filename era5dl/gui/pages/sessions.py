@@ -122,13 +122,13 @@ class SessionsPage(ttk.Frame):
         self.table.refresh()
         self._update_details()
 
-    def show_jobs(self, rows: Sequence[JobRow], *, runner: str, running: bool) -> None:
+    def show_jobs(self, rows: Sequence[JobRow], *, runner: str, busy: bool, running: bool) -> None:
         """Show the queue above the sessions, if it has any jobs. See `JobsPanel.show`."""
         if not rows:
             self.jobs.pack_forget()
         elif not self.jobs.winfo_manager():
             self.jobs.pack(fill="x", pady=(0, self._theme.px(10)), before=self._card)
-        self.jobs.show(rows, runner=runner, running=running)
+        self.jobs.show(rows, runner=runner, busy=busy, running=running)
 
     def show_verifying(self, done: int, total: int) -> None:
         """Show the progress of a verification, in files."""
