@@ -343,7 +343,9 @@ def test_levels_that_do_not_exist_are_errors_with_the_nearest() -> None:
         ('{"variable": "2t",\n "year": }', 2, ""),
         ("c.retrieve('x',\n {'year': [1, now().year]})", 2, "now()"),
         ("import os\nc.retrieve('x', {'date': os.environ['D']})", 2, "os"),
-        ("def f(day):\n    c.retrieve('é', {'é': 'é', 'date': day})", 2, "day})"),
+        ("def f(day):\n    c.retrieve('é', {'é': 'é', 'date': day})", 1, "day):"),
+        ("y = sys.argv[1]\nr = {'é': 'é', 'year': y}\nc.retrieve('x', r)", 1, "sys.argv"),
+        ("c.retrieve('x', {'é': 'é', 'date': day()})", 1, "day()"),
         ("c.retrieve('reanalysis-era5-single-levels', {'variable': '2t',\n  'date': '2021-02-31'})", 2, "'2021"),
         (
             "c.retrieve('reanalysis-era5-single-levels', {'variable': '2t', 'date': '2021-02-01',\n'time': '1:30'})",

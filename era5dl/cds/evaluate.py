@@ -109,7 +109,7 @@ class Evaluator:
         if node.id in self.names:
             value = self.names[node.id]
             if isinstance(value, Unknown):
-                raise NotLiteral(node, f"the value of “{node.id}” is only known when the script runs")
+                raise value.cause.assigned_to(node.id)
             return value
         if node.id in _CONSTANTS:
             return _CONSTANTS[node.id]

@@ -161,7 +161,7 @@ class ScriptReader:
         """Mark all names in a target as unknown; also those of which a part is set."""
         for node in ast.walk(target):
             if isinstance(node, ast.Name):
-                self._names[node.id] = Unknown(cause)
+                self._names[node.id] = Unknown(cause.assigned_to(node.id))
 
     # --- calls
 
@@ -244,7 +244,7 @@ class ScriptReader:
                     raise NotLiteral(parameter, f"“{parameter.arg}” is only known when the script runs")
                 local[parameter.arg] = self._evaluator.value(value)
             except NotLiteral as cause:
-                local[parameter.arg] = Unknown(cause)
+                local[parameter.arg] = Unknown(cause.assigned_to(parameter.arg))
         before = dict(self._names)
         self._names.update(local)
         self._calls.append(function.name)

@@ -10,11 +10,19 @@ MAX_LENGTH = 100_000  # characters of a text, elements of a list
 
 
 class NotLiteral(Exception):
-    """The value of an expression is only known when the script runs. node: the part that is to blame."""
+    """The value of an expression is only known when the script runs.
 
-    def __init__(self, node: ast.AST, reason: str) -> None:
+    node: the part that is to blame. variable: the first one that has its value; "" if it has not been assigned.
+    """
+
+    def __init__(self, node: ast.AST, reason: str, *, variable: str = "") -> None:
         super().__init__(reason)
-        self.node, self.reason = node, reason
+        self.node, self.reason, self.variable = node, reason, variable
+
+    def assigned_to(self, variable: str) -> NotLiteral:
+        """Return the same about a variable, for uses of it: the place to correct is where it gets its value."""
+        first = self.variable or variable
+        return NotLiteral(self.node, f"the value of “{first}” is only known when the script runs", variable=first)
 
 
 class Unknown:
