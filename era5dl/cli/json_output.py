@@ -26,6 +26,9 @@ plan, download, resume
     export          tool, path (null: standard output would have it, so it is in text), files, bytes, with_md5 (files
                     whose MD5 is known), whole_files (true: a subset was wanted, which the tool cannot fetch), text
                                                                  `plan --export` only, instead of plan and object
+    wrf             files (that era5_to_int opens), lacking (names of those not planned), first_hour and last_hour
+                    ("2021-02-28_23"), finds_files (false: a subset, whose files have other names), command
+                                                                 `plan --preset wrf` only
     missing         key, reason                                  every requested key that is not in the bucket
     latest          product, last_day, lag_days                  of a selection that ends in latest: the last published
                                                                  day of each product, and how many days ago it was

@@ -69,11 +69,29 @@ def _show(plan: Plan, arguments: argparse.Namespace, output: Output, interrupts:
     if plan.missing:
         output.result()
         output.results(missing_lines(plan.missing))
+    if arguments.cds is None and arguments.preset is not None:
+        _show_wrf(plan, arguments, settings, output)
     free = _free_bytes(arguments.out)
     if free is not None:
         output.result()
         output.result(free_space_line(estimate.total.written, free, settings.disk_reserve, arguments.out))
     return ExitCode.INCOMPLETE if plan.missing else ExitCode.OK
+
+
+def _show_wrf(plan: Plan, arguments: argparse.Namespace, settings: Settings, output: Output) -> None:
+    """For the preset wrf: print what era5_to_int finds of the plan."""
+    from era5dl.planner.wrf import check_wrf, is_wrf, wrf_lines
+
+    check = check_wrf(plan) if is_wrf(arguments.preset) else None
+    if check is None:
+        return
+    command = check.command(arguments.out, flat=settings.flat)
+    output.record(
+        "wrf", files=check.expected, lacking=check.lacking, first_hour=check.first_hour, last_hour=check.last_hour,
+        finds_files=not check.is_subset, command=command,
+    )  # fmt: skip
+    output.result()
+    output.results(wrf_lines(check, arguments.out, flat=settings.flat))
 
 
 def _exact_estimate(plan: Plan, settings: Settings, output: Output, interrupts: Interrupts) -> PlanEstimate:
