@@ -192,3 +192,32 @@ def test_missing_or_shortened_list_of_keys_is_an_error_of_its_job(jobs, tmp_path
     assert not (jobs.folder / "jobs.1.keys").exists()
     with pytest.raises(FolderUnusable, match="missing"):
         jobs.keys_of(job)
+
+
+@pytest.mark.slow
+def test_concurrent_programs_lose_no_job_and_run_none_twice(jobs, tmp_path):
+    code = """
+import sys, time
+from pathlib import Path
+from era5dl.errors import SessionBusy
+from era5dl.jobs import JobEnd, JobList, JobState, Request
+jobs = JobList(Path(sys.argv[1]))
+for _ in range(5):
+    jobs.add(Request(folder=Path(sys.argv[1]), key_count=1), ["key"])
+end = time.monotonic() + 20
+while any(job.state.is_open for job in jobs.jobs()) and time.monotonic() < end:
+    try:
+        with jobs.runner() as runner:
+            if (job := runner.next_job()) is not None:
+                print(job.number)
+                time.sleep(0.01)
+                runner.finish(JobEnd(JobState.DONE))
+    except SessionBusy:
+        time.sleep(0.01)
+"""
+    programs = [
+        subprocess.Popen([sys.executable, "-c", code, str(jobs.folder)], stdout=subprocess.PIPE) for _ in range(3)
+    ]
+    ran = [int(line) for program in programs for line in program.communicate(timeout=60)[0].split()]
+    assert sorted(ran) == list(range(1, 16))
+    assert [job.state for job in jobs.jobs()] == [JobState.DONE] * 15
