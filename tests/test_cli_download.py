@@ -404,3 +404,13 @@ def test_a_cds_request_is_planned_and_downloaded(era5dl: Command, objects: Mappi
     nothing = era5dl("download", "--cds", request, "--out", tmp_path / "other")
     assert (nothing.returncode, (tmp_path / "other").exists()) == (1, False)
     assert "waves" in nothing.stderr
+
+
+def test_a_derived_name_is_planned_as_its_sources_and_said(era5dl: Command, objects: Mapping[str, bytes]) -> None:
+    planned = era5dl("plan", "--variable", "tp", "--start", "1999-03-01", "--end", "1999-03-02", "--json")
+    found = records(planned.stdout)
+    sources = ["fc.sfc.accumu/lsp", "fc.sfc.accumu/cp"]
+    derived = only(found, "derived")
+    assert (derived["name"], derived["variables"], derived["units"]) == ("tp", sources, "m")
+    assert only(found, "plan")["missing"] == 4  # two half-months of two variables, which this bucket does not have
+    assert "lsp + cp" in planned.stderr

@@ -103,3 +103,16 @@ def test_interrupted_job_waits_and_continues(command, objects, tmp_path):
     state.write_text(state.read_text().replace('"rate_limit": 50000', '"rate_limit": 0'))
     assert command("queue", "run").returncode == 0
     assert len(list((tmp_path / "out").rglob("e5*/**/*.nc"))) == 4
+
+
+def test_a_cds_request_becomes_a_job_for_each_selection(command, tmp_path):
+    """Requests for different levels cannot be one download; what is absent is said, and gives exit code 1."""
+    asked = [{"variable": ["q", "swh"], "pressure_level": 500, "date": "1999-05-01"}]
+    asked.append({"variable": "t", "pressure_level": 1, "date": "1999-05-01"})
+    words = ("queue", "add", "--cds", "-", "--dataset", "reanalysis-era5-pressure-levels", "--out", tmp_path / "out")
+    added = command(*words, "--json", stdin=json.dumps(asked))
+    assert added.returncode == 1, added.stderr
+    jobs = [record for record in records(added.stdout) if record["event"] == "job"]
+    assert [job["job"] for job in jobs] == [1, 2]
+    assert "swh" in added.stderr
+    assert len(records(command("queue", "list", "--json").stdout)) == 3  # with the end

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from era5dl.catalog import find_variable
 from era5dl.cds import from_cds
 from era5dl.gui.models.cds_form import choices, error_lines, fields_of, lines_of
 from era5dl.gui.models.request_form import Fields, Period, validate
+from era5dl.gui.pages.variable_panel import _leaf
 from era5dl.gui.text import cds_text, i18n
 from era5dl.selection import Selection
 from tests.gui_driver import Window
@@ -80,6 +82,12 @@ def test_days_that_the_form_cannot_express_become_a_range_with_a_note() -> None:
     assert note == "This window selects 2 days more."
     (only,) = choices(from_cds(request, SINGLE))
     assert only == "1: 2t · 2021-01-30 … 2021-02-02"
+
+
+def test_the_name_of_a_derived_variable_finds_its_sources_in_the_window() -> None:
+    for name in ("fc.sfc.accumu/lsp", "fc.sfc.accumu/cp"):
+        leaf = _leaf(find_variable(name))
+        assert {"tp", "total_precipitation"} <= set(leaf.searchable.split())
 
 
 def test_an_error_names_its_line() -> None:
