@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from era5dl.catalog import find_variable, key_of, periods
+from era5dl.cli.commands import schedule
 from era5dl.cli.json_output import event_names
 from era5dl.session import Session
 from tests.command_line import Command
@@ -135,13 +136,17 @@ def test_update_respects_the_lock_of_another_program(archive: Archive) -> None:
     assert archive.update()[0] == 0
 
 
-def test_schedule_is_printed_for_the_folder(archive: Archive) -> None:
+def test_schedule_is_printed_for_the_folder(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     archive.folder.mkdir()
     made = archive.run("update", archive.folder, "--schedule", "monthly", "--take-replaced", "--workers", "2", "--json")
     record = json.loads(made.stdout.splitlines()[0])
     assert made.returncode == 0 and record["event"] == "schedule" and not record["installed"]
     assert str(archive.folder) in record["text"] and "--take-replaced" in record["text"]
     assert "ERA5DL_ENDPOINT_URL is set here" in made.stderr
+    assert "-m era5dl update" in record["text"].replace('"', "")
+    monkeypatch.setattr(schedule, "is_frozen", lambda: True)
+    frozen = archive.run("update", archive.folder, "--schedule", "monthly")
+    assert "era5dl update" not in frozen.stdout.replace('"', ""), "a frozen program is the command itself"
     secret = archive.run("update", archive.folder, "--schedule", "daily", "--proxy", "http://me:secret@127.0.0.1:1")
     assert secret.returncode == 2 and "secret" not in secret.stderr + secret.stdout
     assert archive.run("update", archive.folder, "--install").returncode == 2

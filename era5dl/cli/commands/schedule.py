@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from era5dl.child_process import is_frozen
 from era5dl.cli.arguments import SETTING_FLAGS, given_settings, settings_from
 from era5dl.cli.exit_codes import ExitCode
 from era5dl.cli.output import Output
@@ -51,7 +52,8 @@ def _command(arguments: argparse.Namespace, folder: Path) -> list[str]:
             "The proxy has a password, which would be stored in the schedule.",
             remedy="Set HTTPS_PROXY for the scheduler instead.",
         )
-    words = [sys.executable, "-m", "era5dl", "update", "--quiet"]
+    program = [sys.executable] if is_frozen() else [sys.executable, "-m", "era5dl"]
+    words = [*program, "update", "--quiet"]
     words += [f"--{name.replace('_', '-')}" for name in ("take_replaced", "extend", "csv") if getattr(arguments, name)]
     if arguments.merge:
         words += ["--merge", arguments.merge]

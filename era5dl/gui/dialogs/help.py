@@ -26,6 +26,7 @@ _STEPS = (
 )
 _KEYS = (
     ("Ctrl+Enter", N_("Start download")),
+    ("Ctrl+Shift+Enter", N_("Add to queue")),
     ("Ctrl+P", N_("Pause or resume")),
     ("Ctrl+F", N_("Search")),
     ("Ctrl+1 … 4", N_("Switch pages")),
