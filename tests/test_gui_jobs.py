@@ -155,6 +155,8 @@ def test_update_fetches_a_new_month_and_asks_before_it_takes_a_replaced_file(
     window.choose_days(str(start), "latest")
     assert not window.page.request.last.error
     window.wait_until(lambda: window.can_start)
+    published = list(periods(variable.product, start, today))[1].end.date()
+    assert f"published until {published}" in str(window.page.request._plan_summary._expected["text"])
     window.page.request.start.invoke()
     window.wait_until(lambda: "2 files downloaded" in window.page.banner.text)
 

@@ -59,11 +59,16 @@ class PlanProgressed:
 
 @dataclass(frozen=True, slots=True)
 class PlanReady:
-    """The plan of plan request `number` is ready. estimate: what a subset fetches and writes; None for whole files."""
+    """The plan of plan request `number` is ready.
+
+    estimate: what a subset fetches and writes; None for whole files. newest: the last published day, if the selection
+    ends in "latest".
+    """
 
     number: int
     plan: Plan
     estimate: PlanEstimate | None = None
+    newest: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

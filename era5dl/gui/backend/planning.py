@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from era5dl.cds import from_cds
+from era5dl.days import is_open
 from era5dl.errors import Era5Error, Stopped
 from era5dl.folder.free_space import free_bytes
 from era5dl.gui.backend import messages
@@ -14,6 +15,7 @@ from era5dl.gui.backend.background_task import BackgroundTask, IsCancelled, OnCr
 from era5dl.gui.backend.bucket_access import BucketAccess
 from era5dl.gui.backend.messages import ErrorInfo, Message
 from era5dl.planner import estimate_plan, make_plan
+from era5dl.planner.latest import newest_days
 from era5dl.selection import Selection
 from era5dl.session import list_sessions
 from era5dl.session.origin import address_of
@@ -46,7 +48,9 @@ class PlanningService:
                 bucket = self._access.bucket(settings)
                 plan = make_plan(selection, bucket, on_progress=progress.update, cancelled=cancelled)
                 estimate = None if plan.subset.is_everything else estimate_plan(plan)
-                self._post(messages.PlanReady(number, plan, estimate))
+                published = newest_days(plan.objects) if is_open(selection.days) else ()
+                newest = max((one.last_day for one in published), default=None)
+                self._post(messages.PlanReady(number, plan, estimate, newest))
             except Stopped:
                 return
             except Era5Error as error:

@@ -155,7 +155,12 @@ class RequestController(Controller):
                 self._plan_state = replace(self._plan_state, progress=(message.done, message.total))
             case messages.PlanReady() if message.number == self._number:
                 self._plan_state = replace(
-                    self._plan_state, plan=message.plan, estimate=message.estimate, progress=None, error=None
+                    self._plan_state,
+                    plan=message.plan,
+                    estimate=message.estimate,
+                    newest=message.newest,
+                    progress=None,
+                    error=None,
                 )
                 if not self._service.busy:
                     self._queue.load(message.plan.objects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from era5dl.formatting import format_size
@@ -22,6 +23,7 @@ class PlanState:
     """State of the download that the form describes.
 
     plan: None while it is unknown; `error` is the reason if planning failed. estimate: of parts of files, else None.
+    newest: the last published day, if the selection ends in "latest".
     progress: listings done, and their total.
     speed: expected bytes per second. reserve: bytes to keep free on the disk. busy: a download is in progress.
     running: selection and folder of the download in progress, if it was started from the form. waiting_jobs: downloads
@@ -32,6 +34,7 @@ class PlanState:
     form: FormResult
     plan: Plan | None = None
     estimate: PlanEstimate | None = None
+    newest: date | None = None
     progress: tuple[int, int] | None = None
     error: ErrorInfo | None = None
     folder: FolderInspected | None = None

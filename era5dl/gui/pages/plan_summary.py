@@ -137,6 +137,8 @@ def _waiting(plan_state: PlanState) -> str:
 def _expected(plan_state: PlanState) -> str:
     """Return what is known of: size on the disk of parts of files, free space after the download, and its duration."""
     parts = [written] if (written := plan_state.written()) else []
+    if plan_state.plan is not None and plan_state.newest is not None:
+        parts.append(_("published until {date}", date=plan_state.newest))
     after = plan_state.free_after
     if after is not None and after >= 0:
         parts.append(_("{bytes} free afterwards", bytes=format_size(after)))
