@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from era5dl.errors import UsageError
+from era5dl.gui.models import settings_form
+from era5dl.gui.models.preference_store import PreferenceStore
 from era5dl.gui.models.preferences import BOUNDS, Preferences, load, preferences_file, save
+from era5dl.gui.models.request_form import to_text
+from era5dl.gui.models.subset_form import SubsetFields
+from era5dl.gui.startup_options import demo_fields, demo_request_file
 from era5dl.gui.window_geometry import ScreenArea
 from era5dl.settings import Settings
 
@@ -198,3 +203,28 @@ def test_a_saved_geometry_is_adapted_to_the_screen(remembered: str, fitting: str
 
 def test_a_monitor_to_the_left_counts_as_screen() -> None:
     assert ScreenArea(-1920, 0, 3840, 1080).fit("1280x820+-1900+10") == "1280x820+-1900+10"
+
+
+def test_a_demo_remembers_its_request_in_its_own_folder(tmp_path: Path) -> None:
+    class NoTimer:
+        def after(self, _ms: int, _act: object) -> str:
+            return "1"
+
+        def after_cancel(self, _scheduled: str) -> None: ...
+
+    folder = str(tmp_path / "era5")
+    first = demo_fields(folder)
+    assert first.variables and not first.subset.hours
+    file = demo_request_file(folder)
+    store = PreferenceStore(Preferences(folder=folder), NoTimer(), lambda: "", request_file=file)  # type: ignore[arg-type]
+    store.update(selection=to_text(replace(first, subset=SubsetFields(hours=frozenset({0, 12})))))
+    store.save()
+    assert demo_fields(folder).subset.hours == {0, 12}
+    for damaged in (b"{", b"\xff", b"[]", b""):
+        file.write_bytes(damaged)
+        assert demo_fields(folder) == first
+
+
+def test_no_rate_limit_is_an_empty_field() -> None:
+    assert settings_form.texts(Preferences())["rate_limit"] == ""
+    assert settings_form.texts(Preferences(rate_limit=5_000_000))["rate_limit"] == "5M"

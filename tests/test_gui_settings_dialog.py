@@ -25,7 +25,13 @@ from era5dl.gui.theme.theme import Theme
 
 pytest_plugins = ["tests.gui_screen"]
 
-HIDDEN = {"geometry", "request_width", "selection"}  # preferences that the window saves by itself
+HIDDEN = {
+    "geometry",
+    "request_width",
+    "queue_grouped",
+    "queue_keys",
+    "selection",
+}  # preferences that the window saves by itself
 
 
 def test_every_setting_has_a_field() -> None:

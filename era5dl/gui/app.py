@@ -37,7 +37,7 @@ from era5dl.gui.pages.sessions import SessionsCallbacks
 from era5dl.gui.pages.tabs import Tabs, TabsCallbacks
 from era5dl.gui.pages.totals_panel import TotalsCallbacks
 from era5dl.gui.shortcuts import bind_shortcuts
-from era5dl.gui.startup_options import StartupOptions, demo_fields
+from era5dl.gui.startup_options import StartupOptions, demo_fields, demo_request_file
 from era5dl.gui.text import i18n
 from era5dl.gui.text.event_text import LogLevel
 from era5dl.gui.text.i18n import _, follow
@@ -61,7 +61,8 @@ class App:
         self.root = root
         self.service = service or BackendService()
         saved = options.override(preferences.load())
-        self.store = PreferenceStore(saved, root, root.geometry, on_disk=not options.demo)
+        request_file = demo_request_file(saved.folder) if options.demo else None
+        self.store = PreferenceStore(saved, root, root.geometry, request_file=request_file)
         i18n.switch(saved.language or system_language())
         root.withdraw()
         self.theme = Theme(root, PALETTES[saved.theme], options.scale)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from era5dl.gui.models.preferences import Preferences
-from era5dl.gui.models.request_form import Fields, Period
+from era5dl.gui.models.request_form import Fields, Period, from_text
+from era5dl.validation import Malformed, read_regular_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,24 @@ class StartupOptions:
         return replace(saved, **{name: value for name, value in given.items() if value is not None})
 
 
+_MAX_BYTES = 256 * 1024  # of a saved request
+
+
+def demo_request_file(folder: str) -> Path:
+    """Return the file with the latest request of the demo with this download folder."""
+    return Path(folder).with_name("request.json")
+
+
 def demo_fields(folder: str) -> Fields:
-    """Return the request for all files of the demo."""
+    """Return the latest request of the demo; the first time, the one for all its files."""
     from era5dl.demo import DAYS, VARIABLES
 
+    try:
+        saved = from_text(read_regular_file(demo_request_file(folder), _MAX_BYTES).decode(), folder)
+    except (OSError, ValueError, Malformed):
+        saved = Fields()
+    if saved.variables:
+        return saved
     return Fields(
         variables=frozenset(VARIABLES),
         period=Period.GRID,

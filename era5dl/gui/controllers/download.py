@@ -25,6 +25,7 @@ from era5dl.gui.text import error_text, status_text, summary_text
 from era5dl.gui.text.i18n import _
 from era5dl.gui.widgets.banner import BannerAction, BannerKind
 from era5dl.planner.plan import Plan
+from era5dl.session.info import title_of
 from era5dl.session.summary import SessionStatus, SessionSummary
 from era5dl.settings import Settings
 
@@ -285,6 +286,6 @@ class DownloadController(Controller):
         plan, folder = self._request.plan_state.plan, self._request.plan_state.folder
         if plan is None or folder is None:
             return None
-        planned = (len(plan.objects), plan.total_bytes)
-        alike = (one for one in folder.sessions if (one.files, one.total_bytes) == planned)
+        planned = (len(plan.objects), plan.total_bytes, title_of(plan.request))  # the title has the subset
+        alike = (one for one in folder.sessions if (one.files, one.total_bytes, one.title) == planned)
         return next((one for one in alike if one.status is SessionStatus.INTERRUPTED), None)

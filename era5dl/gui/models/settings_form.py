@@ -184,6 +184,8 @@ class _FieldError(Exception):
 
 def _shown(field: Field, value: Any) -> Any:
     if field.kind in (Kind.RATE, Kind.SIZE):
+        if field.kind is Kind.RATE and not value:
+            return ""  # no limit
         return value if isinstance(value, str) else format_exact_size(value)
     if field.kind is Kind.SECONDS:
         return f"{value:g}"
