@@ -10,7 +10,8 @@ import pytest
 
 from era5dl.catalog import find_variable
 from era5dl.cds import from_cds
-from era5dl.gui.models.cds_form import choices, error_lines, fields_of, lines_of
+from era5dl.demo import DAYS, VARIABLES
+from era5dl.gui.models.cds_form import EXAMPLE, choices, error_lines, fields_of, lines_of
 from era5dl.gui.models.request_form import Fields, Period, validate
 from era5dl.gui.pages.variable_panel import _leaf
 from era5dl.gui.text import cds_text, i18n
@@ -90,6 +91,14 @@ def test_the_name_of_a_derived_variable_finds_its_sources_in_the_window() -> Non
         assert {"tp", "total_precipitation"} <= set(leaf.searchable.split())
 
 
+def test_the_example_is_in_the_bucket_of_the_demo() -> None:
+    selection = from_cds(EXAMPLE).selection
+    assert {variable.name for variable in selection.variables} <= set(VARIABLES)
+    assert [first for first, _last in selection.days] == list(DAYS)
+    fields, note = fields_of(selection, Fields())
+    assert (selection_of(fields), note) == (selection, "")
+
+
 def test_an_error_names_its_line() -> None:
     lines, place = error_lines("Line 3: wrong.\n  x = y\n  ^", "Do better.")
     assert (place, [line.text for line in lines][1:]) == (3, ["Line 3: wrong.", "Do better."])
@@ -109,6 +118,8 @@ def test_a_pasted_request_fills_in_the_form(open_window: Callable[..., Window], 
     assert dialog.text.get("1.0", "end").strip() == SCRIPT.strip()  # from the clipboard
     window.wait_until(lambda: not dialog.ok.instate(["disabled"]))
     assert "✗ swh" in dialog.answer.get("1.0", "end")
+    dialog.example.invoke()
+    window.wait_until(lambda: "land_sea_mask" in dialog.answer.get("1.0", "end"))
     dialog.text.delete("1.0", "end")
     dialog.text.insert("1.0", "\n{'variable': ")
     window.wait_until(lambda: "Line 2" in dialog.answer.get("1.0", "end"))

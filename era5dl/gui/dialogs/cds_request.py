@@ -10,7 +10,7 @@ from tkinter import ttk
 from typing import Any
 
 from era5dl.gui.dialogs.dialog import Dialog
-from era5dl.gui.models.cds_form import Line
+from era5dl.gui.models.cds_form import EXAMPLE, Line
 from era5dl.gui.text.i18n import _, follow
 from era5dl.gui.theme import scaling
 from era5dl.gui.theme.palette import Palette
@@ -56,11 +56,13 @@ class CdsRequestDialog(Dialog):
         self._hint = ttk.Label(card, style="Small.TLabel", justify="left", wraplength=px(330))
         self._hint.grid(row=2, column=0, sticky="nw", pady=(px(8), 0))
         buttons = ttk.Frame(card)
-        buttons.grid(row=3, column=0, columnspan=2, sticky="e", pady=(px(12), 0))
+        buttons.grid(row=3, column=0, columnspan=2, sticky="ew", pady=(px(12), 0))
+        self.example = ttk.Button(buttons, command=lambda: self._replace(EXAMPLE))
+        self.example.pack(side="left")
         self._cancel = ttk.Button(buttons, command=self.close)
-        self._cancel.pack(side="left", padx=px(8))
         self.ok = ttk.Button(buttons, style="Accent.TButton", command=self._use)
-        self.ok.pack(side="left")
+        self.ok.pack(side="right")
+        self._cancel.pack(side="right", padx=px(8))
         self.ok.state(["disabled"])
         theme.follow(self, self._restyle)
         follow(self, self.retranslate)
@@ -107,6 +109,7 @@ class CdsRequestDialog(Dialog):
         self._left.configure(text=_("CDS request"))
         self._right.configure(text=_("In this bucket"))
         self._hint.configure(text=_("JSON, a Python dict or a whole script. Scripts are read, never executed."))
+        self.example.configure(text=_("Example"))
         self._cancel.configure(text=_("Cancel"))
         self.ok.configure(text=_("Use this request"))
 
@@ -133,6 +136,10 @@ class CdsRequestDialog(Dialog):
             text = self.clipboard_get()
             if "variable" in text and len(text) < _MOST:
                 self.text.insert("1.0", text)
+
+    def _replace(self, text: str) -> None:
+        self.text.delete("1.0", "end")
+        self.text.insert("1.0", text)
 
     def _modified(self, _event: tk.Event[Any]) -> None:
         if self.text.edit_modified():

@@ -19,6 +19,21 @@ from era5dl.gui.text import cds_text
 from era5dl.gui.text.i18n import _, ngettext
 from era5dl.selection import Selection
 
+EXAMPLE = """\
+client.retrieve(
+    "reanalysis-era5-single-levels",
+    {
+        "variable": ["2m_temperature", "total_precipitation", "land_sea_mask"],
+        "year": "2021",
+        "month": "02",
+        "day": ["01", "15", "28"],
+        "time": ["00:00", "12:00"],
+        "area": [54, 73, 18, 135],
+    },
+)
+"""
+"""A request whose files the bucket of the demo has, too."""
+
 
 class Line(NamedTuple):
     """A line of the dialog. style: "head", "found", "absent", "note" or "muted"."""
