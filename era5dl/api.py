@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from era5dl.days import select_days
 from era5dl.engine.events import Event, FileDone, FileFailed
 from era5dl.engine.progress import FINISHED, Snapshot
 from era5dl.engine.reporting import CheckedFiles
-from era5dl.errors import BadSelection, UnknownName
+from era5dl.errors import BadSelection, UnknownName, UsageError
 from era5dl.selection import Selection, select_variables
 from era5dl.settings import Settings
 from era5dl.subset.parsing import parse_subset
@@ -178,7 +178,9 @@ def plan(
     from era5dl.planner import make_plan
 
     wanted = selection if isinstance(selection, Selection) else selection.selection
-    return make_plan(wanted, S3Bucket(_settings(settings, options)), on_progress=progress)
+    chosen = _settings(settings, options)
+    made = make_plan(wanted, S3Bucket(chosen), on_progress=progress)
+    return replace(made, server=(chosen.endpoint_url, chosen.bucket))
 
 
 def download(
@@ -194,7 +196,7 @@ def download(
 ) -> Result:
     """Download the files of a plan into the folder `out` and verify them. If interrupted, the next call resumes.
 
-    plan: does not contain the server. If `endpoint_url` or `bucket` was given to `plan`, give it here, too.
+    plan: its files are fetched from the server that it was made for.
     progress: called in this thread about five times per second.
     on_event: called in threads of the engine; must return immediately.
     settings: complete settings. Without them, `options` are fields of `Settings` (workers=4, rate_limit=5_000_000 or
@@ -204,16 +206,16 @@ def download(
 
     If a file fails, the others are still downloaded; `Result.failures` lists the failed ones. An error that ends the
     whole download, such as a full disk, is in `Result.error`. Raises FolderUnusable, SessionBusy or UsageError if the
-    download cannot start, TypeError if both settings and options are given. On KeyboardInterrupt, or if `progress`
-    raises an exception, the engine stops, the received bytes are kept for the next call, and the exception is raised
-    again.
+    download cannot start or the settings name another server than the plan, TypeError if both settings and options are
+    given. On KeyboardInterrupt, or if `progress` raises an exception, the engine stops, the received bytes are kept for
+    the next call, and the exception is raised again.
     """
     from era5dl.bucket.s3 import S3Bucket
     from era5dl.session import Session
     from era5dl.subset import import_writer
     from era5dl.subset.merge_plan import check_period
 
-    chosen = _settings(settings, options)
+    chosen = _settings_for(plan, settings, options)
     if merge:
         check_period(merge)
     if merge or not plan.subset.is_everything:
@@ -369,6 +371,23 @@ def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
     if options:
         raise TypeError(f"specify either settings or single options, not both: {', '.join(options)}")
     return settings
+
+
+def _settings_for(plan: Plan, settings: Settings | None, options: dict[str, Any]) -> Settings:
+    """Return the settings for downloading a plan; what they do not say about the server is taken from the plan."""
+    if plan.server is None:
+        return _settings(settings, options)
+    endpoint_url, bucket = plan.server
+    if settings is None:
+        options = {"endpoint_url": endpoint_url, "bucket": bucket, **options}
+    chosen = _settings(settings, options)
+    if (chosen.endpoint_url, chosen.bucket) != plan.server:
+        raise UsageError(
+            f"The plan was made for the bucket {bucket} at {endpoint_url or 'Amazon'}, but the settings name "
+            f"{chosen.bucket} at {chosen.endpoint_url or 'Amazon'}.",
+            remedy="Give the same endpoint_url and bucket to plan and download.",
+        )
+    return chosen
 
 
 def _as_list(value: Any) -> list[Any]:

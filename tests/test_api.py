@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ import era5dl
 from era5dl.catalog import find_variable, key_of, periods
 from era5dl.engine.events import Event, FileDone, RunEnded
 from era5dl.engine.progress import Snapshot
-from era5dl.errors import AmbiguousName, BadSelection, SessionBusy, UnknownName
+from era5dl.errors import AmbiguousName, BadSelection, SessionBusy, UnknownName, UsageError
 from tests.servers.seaweed import Seaweed
 
 FIRST, LAST = date(1998, 4, 1), date(1998, 4, 4)
@@ -70,6 +71,19 @@ def test_select_plan_download_and_download_again(
     again = era5dl.download(made, str(tmp_path / "out"), settings=era5dl.Settings(endpoint_url=seaweed.endpoint_url))
     assert again.complete
     assert again.fetched_bytes == 0
+
+
+def test_a_plan_is_downloaded_from_its_server(
+    seaweed: Seaweed, objects: Mapping[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ERA5DL_ENDPOINT_URL")
+    made = era5dl.plan(wanted(), endpoint_url=seaweed.endpoint_url)
+    assert era5dl.download(made, tmp_path / "out").verified == len(objects)
+    for given in ({"endpoint_url": "https://example.org"}, {"bucket": "other"}, {"settings": era5dl.Settings()}):
+        options: dict[str, Any] = given
+        with pytest.raises(UsageError, match="The plan was made for") as caught:
+            era5dl.download(made, tmp_path / "out", **options)
+        assert caught.value.remedy
 
 
 def test_missing_files_are_reported(objects: Mapping[str, bytes], tmp_path: Path) -> None:

@@ -200,3 +200,9 @@ def test_a_folder_that_cannot_be_used_is_no_error(
 
     monkeypatch.setattr(index_cache, "cache_folder", no_home)
     assert shared_cache("") is None
+
+
+def test_without_tls_there_is_no_cache() -> None:
+    """An index that was read once may be wrong: the engine reads it twice, and plans agree with the engine."""
+    assert shared_cache("http://127.0.0.1:9000") is None
+    assert shared_cache("https://127.0.0.1:9000") is not None

@@ -22,7 +22,7 @@ import era5dl
 from era5dl.catalog import parse_key
 from era5dl.cli.json_output import event_names
 from era5dl.cli.main import main
-from era5dl.errors import Era5Error, UsageError
+from era5dl.errors import Era5Error, UsageError, WillNotFit
 from era5dl.subset import merge
 from era5dl.subset.find_parts import find_parts, read_local_index
 from era5dl.subset.merge_plan import Group, describe_spans, plan_groups
@@ -164,6 +164,21 @@ def test_a_hole_is_reported_and_such_a_group_is_left_to_the_command(
     assert records["merged"]["missing"] == [{"first": "2021-02-01T00", "last": "2021-02-28T12"}]
     assert records["merge-summary"]["merged"] == 1
     assert "no data between these for 2021-02-01 00" in err
+
+
+def test_a_file_that_does_not_fit_is_not_begun_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = Subset(points=(Point(48.2, 16.4),)), Subset(area=Area(60, -30, 20, 30))
+    parts = [write_part(tmp_path, "an.sfc/2t", datetime(2021, 2, 10), subset) for subset in (large, small)]
+    free = parts[0].stat().st_size - 1
+    assert free >= parts[1].stat().st_size
+    monkeypatch.setattr("era5dl.folder.free_space.free_bytes", lambda _: free)
+    before = sorted(tmp_path.iterdir())
+    outcomes = era5dl.merge(tmp_path)
+    assert sorted(outcome.kind for outcome in outcomes) == ["", "WillNotFit"]
+    assert [outcome.remedy for outcome in outcomes if outcome.error] == [WillNotFit.remedy]
+    assert len(set(tmp_path.iterdir()) - set(before)) == 1
 
 
 def test_different_grids_and_doubles_are_errors_that_name_both_files(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def _index_of(run: RunState, transfer: Transfer, abort: Abort) -> Index:
     TLS only, because it also contains indexes that were read only once.
     """
     has_tls = not (run.settings.endpoint_url or "").startswith("http:")
-    cache = shared_cache(address_of(run.settings)) if has_tls else None
+    cache = shared_cache(address_of(run.settings))  # None without TLS
     index = cache.get(transfer.obj) if cache else None
     if index is not None:
         return index

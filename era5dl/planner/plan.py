@@ -33,13 +33,15 @@ class Plan:
     request: the request in a form for canonical JSON: {"selection": {...}}, or {"keys": sha256, "count": n}, to which
     "subset": {...} is added if only a subset of each file is wanted. objects: in the order in which they are fetched,
     each key once. missing: requested files that the bucket does not have. passed_over: keys of folders and other keys
-    that are not data files; not stored, so empty in a plan read from disk.
+    that are not data files. server: for which the plan was made, as `endpoint_url` and `bucket` of Settings; None if
+    that is not known. Both are not stored, so a plan read from disk has neither.
     """
 
     request: Mapping[str, Any]
     objects: tuple[ObjectInfo, ...]
     missing: tuple[Missing, ...] = ()
     passed_over: tuple[str, ...] = field(default=(), compare=False)
+    server: tuple[str | None, str] | None = field(default=None, compare=False)
 
     @cached_property
     def total_bytes(self) -> int:

@@ -47,7 +47,13 @@ def cache_folder() -> Path:
 
 
 def shared_cache(address: str) -> IndexCache | None:
-    """Return the cache in the user's cache folder; None for a user without a home folder. address: see IndexCache."""
+    """Return the cache in the user's cache folder. address: see IndexCache.
+
+    None for a user without a home folder; and without TLS, because an index that was read only once may be wrong then:
+    the engine reads it twice, and compares.
+    """
+    if address.startswith("http:"):
+        return None
     try:
         return _cache_in(cache_folder(), address)
     except RuntimeError:

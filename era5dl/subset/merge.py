@@ -26,6 +26,7 @@ from era5dl import __version__
 from era5dl.errors import Era5Error, Stopped
 from era5dl.folder.confined_path import ConfinedPath
 from era5dl.folder.disk_errors import translate_disk_errors
+from era5dl.folder.free_space import check_free
 from era5dl.folder.new_file import NewFile
 from era5dl.hdf5 import Attribute
 from era5dl.hdf5.filters import DEFLATE, SHUFFLE
@@ -48,13 +49,16 @@ def merge_group(root: Path, group: Group, stopped: Callable[[], bool] = lambda: 
     """Merge a group of files into a file in the folder `root`. An existing file with the same sources is kept.
 
     stopped: called often. Raises Era5Error, which names the file, for parts that do not fit together or are damaged;
-    DiskErrors; and Stopped. Then there is no new file, and an existing one with this name is as it was.
+    WillNotFit and other DiskErrors; and Stopped. Then there is no new file, and an existing one with this name is as it
+    was.
     """
     path = root / group.name
     place = ConfinedPath.below(root, path)
     with translate_disk_errors(path):
         kept = all(one.part.etag for one in group.slices) and _is_merged_from(place, group)
         if not kept:
+            parts = {one.part.path for one in group.slices}  # the merged file is about as large as all of them
+            check_free(root, sum(ConfinedPath.below(root, part).stat().st_size for part in parts), 0)
             with NewFile(place.sibling(place.name + ".part")) as new:
                 _Merger(root, group, stopped).write(new.raw)
                 new.commit(place)

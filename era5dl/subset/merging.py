@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from era5dl.errors import DiskError, Era5Error, FileTooLarge, Stopped
+from era5dl.errors import DiskError, Era5Error, FileTooLarge, Stopped, WillNotFit
 from era5dl.formatting import format_count, format_size
 from era5dl.subset import import_writer
 from era5dl.subset.merge_plan import Group, MergedFile, describe_spans, moment_of
@@ -54,7 +54,7 @@ def merge_groups(
             table = write_csv(root, merged.path, stopped) if csv and group.has_points else None
             yield MergeOutcome(group.name, merged, table)
         except (Stopped, DiskError) as error:
-            if not isinstance(error, FileTooLarge):
+            if not isinstance(error, (FileTooLarge, WillNotFit)):  # these concern this group only
                 raise
             yield _failed(group.name, error)
         except Era5Error as error:
